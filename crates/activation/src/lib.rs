@@ -1,0 +1,1 @@
+//! The domain of volume activation, pure: catalog, keys, messages, the count, cluster time

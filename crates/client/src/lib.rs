@@ -1,0 +1,1 @@
+//! The client of a host: one request, one verified answer

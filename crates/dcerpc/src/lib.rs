@@ -1,0 +1,1 @@
+//! Connection-oriented DCE/RPC without I/O

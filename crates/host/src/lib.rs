@@ -1,0 +1,1 @@
+//! The daemon: port 1688, administration, drain and shutdown

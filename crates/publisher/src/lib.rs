@@ -1,0 +1,1 @@
+//! Catalogs signed, host keys issued, hosts activated

@@ -1,0 +1,1 @@
+//! sled opened the one right way: the durable barrier, identity, format
