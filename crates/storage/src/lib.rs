@@ -1,1 +1,24 @@
-//! sled opened the one right way: the durable barrier, identity, format
+//! sled, opened the one right way.
+//!
+//! sled 0.34 acknowledges a flush that an operating-system crash undoes: on Linux its `flush` ends in
+//! `sync_file_range`, which asks for no barrier. So nothing in Quorate touches sled directly. This crate gives
+//! - [`Store`]: a folder with one sled database in it, its [`Identity`] (whose it is, in which format), and a lock;
+//! - [`Writer`]: the only way to write. One thread takes all that waits, applies it as one atomic batch, flushes,
+//!   calls `fdatasync` on sled's file through a descriptor of its own, and only then reports success.
+//!
+//! Values are capped at [`limits::VALUE_BYTES_MAX`]: sled moves larger pages into files of their own, which it never
+//! syncs at all.
+//!
+//! Invariant: never reports a write as done before a barrier covers it, and never reports success again after a failure.
+
+mod batch;
+pub mod durable;
+mod identity;
+pub mod limits;
+mod store;
+mod writer;
+
+pub use batch::{Batch, ValueTooLarge};
+pub use identity::{Identity, Kind};
+pub use store::{OpenError, Owner, ReadError, Store};
+pub use writer::{WriteFailed, Writer};

@@ -1,0 +1,125 @@
+//! The only way to write: group commit under one barrier.
+//!
+//! One thread takes what waits, applies it as one atomic batch, flushes, syncs, and then calls back. What arrives
+//! while a barrier is under way waits for the next one, so the cost of a barrier is shared by all that came meanwhile.
+//! After the first failure every later write fails with the same cause: a node that cannot write its disk stops.
+
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    thread,
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    batch::Batch,
+    limits::{QUEUED_WRITES_MAX, WRITES_PER_BARRIER_MAX},
+    store::{Store, into_io},
+};
+
+/// A write that did not become durable, and never will.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("writing the store failed: {cause}")]
+pub struct WriteFailed {
+    cause: Arc<io::Error>,
+}
+
+impl WriteFailed {
+    fn new(cause: io::Error) -> Self {
+        Self { cause: Arc::new(cause) }
+    }
+
+    /// The same as an [`io::Error`], with its kind.
+    pub fn to_io(&self) -> io::Error {
+        io::Error::new(self.cause.kind(), self.to_string())
+    }
+}
+
+type Done = Box<dyn FnOnce(Result<(), WriteFailed>) + Send>;
+
+struct Write {
+    batch: Batch,
+    /// Called after the barrier; absent where nobody waits and the next barrier is early enough.
+    done: Option<Done>,
+}
+
+/// A handle to the writing thread, which ends when its last handle is dropped.
+#[derive(Clone)]
+pub struct Writer {
+    queue: mpsc::Sender<Write>,
+    failed: Arc<OnceLock<WriteFailed>>,
+}
+
+impl Writer {
+    /// Starts the writing thread of `store`.
+    pub fn start(store: Arc<Store>) -> io::Result<Self> {
+        let (queue, waiting) = mpsc::channel(QUEUED_WRITES_MAX);
+        let failed = Arc::new(OnceLock::new());
+        let cause = Arc::clone(&failed);
+        thread::Builder::new().name("store-writer".into()).spawn(move || write_all(&store, waiting, &cause))?;
+        Ok(Self { queue, failed })
+    }
+
+    /// Queues `batch`; `done` is called, on the writing thread, once it is durable or has failed.
+    pub async fn append(&self, batch: Batch, done: impl FnOnce(Result<(), WriteFailed>) + Send + 'static) {
+        self.send(Write { batch, done: Some(Box::new(done)) }).await;
+    }
+
+    /// Queues `batch` and waits until it is durable.
+    pub async fn commit(&self, batch: Batch) -> Result<(), WriteFailed> {
+        let (done, outcome) = oneshot::channel();
+        self.append(batch, move |result| drop(done.send(result))).await;
+        outcome.await.unwrap_or_else(|_| Err(self.stopped()))
+    }
+
+    /// Queues `batch` without a barrier of its own: durable with the next write that asks for one. For what can be
+    /// found again from the rest, such as how far the log was known to be committed.
+    pub async fn append_lazily(&self, batch: Batch) {
+        self.send(Write { batch, done: None }).await;
+    }
+
+    /// Why writing stopped, once it has.
+    pub fn failure(&self) -> Option<&WriteFailed> {
+        self.failed.get()
+    }
+
+    async fn send(&self, write: Write) {
+        if let Err(mpsc::error::SendError(write)) = self.queue.send(write).await
+            && let Some(done) = write.done
+        {
+            done(Err(self.stopped()));
+        }
+    }
+
+    fn stopped(&self) -> WriteFailed {
+        self.failed.get().cloned().unwrap_or_else(|| WriteFailed::new(io::Error::other("the writer has stopped")))
+    }
+}
+
+fn write_all(store: &Store, mut waiting: mpsc::Receiver<Write>, failed: &OnceLock<WriteFailed>) {
+    let mut writes = Vec::with_capacity(WRITES_PER_BARRIER_MAX);
+    while waiting.blocking_recv_many(&mut writes, WRITES_PER_BARRIER_MAX) > 0 {
+        let mut changes = sled::Batch::default();
+        let mut callbacks = Vec::with_capacity(writes.len());
+        for Write { batch, done } in writes.drain(..) {
+            batch.add_to(&mut changes);
+            callbacks.extend(done);
+        }
+        let result = match failed.get() {
+            Some(failure) => Err(failure.clone()),
+            None => apply(store, changes, !callbacks.is_empty()).map_err(|cause| {
+                tracing::error!(%cause, store = %store.folder().display(), "the disk refused a write: nothing more is acknowledged");
+                failed.get_or_init(|| WriteFailed::new(cause)).clone()
+            }),
+        };
+        for done in callbacks {
+            done(result.clone());
+        }
+    }
+}
+
+fn apply(store: &Store, changes: sled::Batch, barrier: bool) -> io::Result<()> {
+    store.db.apply_batch(changes).map_err(into_io)?;
+    if barrier { store.barrier() } else { Ok(()) }
+}
