@@ -1,1 +1,28 @@
-//! Connection-oriented DCE/RPC without I/O
+//! Connection-oriented DCE/RPC (C706 chapter 12, MS-RPCE) without I/O.
+//!
+//! A server keeps one [`Association`] per connection, a client one [`ClientAssociation`]; both take bytes and give
+//! back what is to be done. No sockets, no clock, no randomness: deadlines and connection limits belong to the caller.
+//! What an operation means is not known here; [`ndr`] has the one stub layout that Quorate's interfaces use.
+//!
+//! Deliberately absent: security contexts (the interface is anonymous, its answers carry signatures of their own),
+//! NDR64, several transfer syntaxes, multiplexed calls, the endpoint mapper, connectionless RPC.
+//!
+//! Invariant: whatever a peer sends, an association holds at most one unfinished fragment and one unfinished call
+//! within [`limits`], and any split of the same bytes gives the same events.
+
+mod association;
+mod client;
+pub mod fault;
+mod framing;
+mod groups;
+pub mod limits;
+pub mod ndr;
+mod pdu;
+mod reassembly;
+mod violation;
+
+pub use association::{Association, Call, CallHandle, Event, Interface};
+pub use client::{ClientAssociation, ClientError, ClientEvent, ProtocolError, RequestError};
+pub use groups::AssociationGroups;
+pub use pdu::octets::ByteOrder;
+pub use violation::Violation;

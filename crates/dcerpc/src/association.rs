@@ -1,0 +1,378 @@
+//! The server's side of one connection.
+//!
+//! Bytes in, events out: feed what the socket gave to [`Association::receive`], do what each event says, repeat until
+//! it gives `None`.
+//!
+//! ```
+//! # use dcerpc::{Association, AssociationGroups, Event, Interface, fault};
+//! # use uuid::uuid;
+//! # const ECHO: Interface =
+//! #     Interface { uuid: uuid!("3a5b7c9d-1e2f-4a6b-8c7d-9e0f1a2b3c4d"), major: 1, minor: 0, operations: 1 };
+//! # fn write(_: &[u8]) {}
+//! # let read: &[u8] = &[];
+//! let mut association = Association::new(ECHO, AssociationGroups::new(), 1688);
+//! let mut input = read;
+//! while let Some(event) = association.receive(&mut input) {
+//!     match event {
+//!         Event::Send(pdu) => write(&pdu),
+//!         Event::Call(call) => write(&association.respond(call.handle, &call.stub)),
+//!         Event::Close(_why) => break,
+//!     }
+//! }
+//! ```
+//!
+//! Pipelined requests simply stay in the caller's `input` until the caller asks for the next event: a caller that
+//! answers each call before it asks again has one call at a time and holds one read buffer. Invariant: an association
+//! itself never holds more than one unfinished fragment and one unfinished call (`limits`).
+
+use uuid::Uuid;
+
+use crate::fault;
+use crate::framing::{Framed, Framing};
+use crate::groups::{AssociationGroups, Membership, NoGroup};
+use crate::limits::{FRAGMENT_BYTES_MAX, FRAGMENT_BYTES_MIN, PRESENTATION_CONTEXTS_MAX};
+use crate::pdu::bind::{self, ContextResult, Proposal, ProposedContext, Settled, SyntaxId};
+use crate::pdu::call::{self, CallFields, Fragment};
+use crate::pdu::octets::{ByteOrder, Truncated};
+use crate::pdu::{DID_NOT_EXECUTE, HEADER_BYTES, Header, Kind, VERSION, VERSION_MINOR, WHOLE};
+use crate::reassembly::{Misfit, Reassembly, WholeCall};
+use crate::violation::Violation;
+
+/// The interface that a server offers, or that a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Interface identifier.
+    pub uuid: Uuid,
+    /// Must be equal on both sides.
+    pub major: u16,
+    /// A server accepts its own and lower ones.
+    pub minor: u16,
+    /// Number of operations; a request for this number or above is a fault. Without meaning on a client.
+    pub operations: u16,
+}
+
+impl Interface {
+    pub(crate) fn syntax(&self) -> SyntaxId {
+        SyntaxId { uuid: self.uuid, major: self.major, minor: self.minor }
+    }
+
+    fn serves(&self, asked: SyntaxId) -> bool {
+        asked.uuid == self.uuid && asked.major == self.major && asked.minor <= self.minor
+    }
+}
+
+/// What the caller has to do next.
+#[derive(Debug)]
+pub enum Event {
+    /// Write these bytes to the client.
+    Send(Vec<u8>),
+    /// Run this call and give its handle to [`Association::respond`] or [`Association::fault`].
+    Call(Call),
+    /// Close the connection. Comes once, as the last event; a last answer was sent before it where one is due.
+    Close(Violation),
+}
+
+/// A complete request for an operation that the interface has.
+#[derive(Debug)]
+pub struct Call {
+    /// Gives the right to one answer.
+    pub handle: CallHandle,
+    /// Operation number, below [`Interface::operations`].
+    pub opnum: u16,
+    /// Object UUID, where the client sent one.
+    pub object: Option<Uuid>,
+    /// Parameters as the client marshalled them; see [`crate::ndr::decode_request`]. At most
+    /// [`crate::limits::CALL_STUB_BYTES_MAX`] bytes.
+    pub stub: Vec<u8>,
+    /// Byte order of the integers in `stub`.
+    pub order: ByteOrder,
+}
+
+/// Names one call of one association. Not to be cloned: a call has one answer.
+#[derive(Debug)]
+#[must_use = "a call without an answer leaves its client waiting"]
+pub struct CallHandle {
+    call_id: u32,
+    context: u16,
+}
+
+/// Server side of one connection; see the module for the loop around it.
+#[derive(Debug)]
+pub struct Association {
+    framing: Framing,
+    session: Session,
+    ending: Ending,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Open,
+    /// The last answer went out as an event; the close follows.
+    Due(Violation),
+    Closed,
+}
+
+impl Association {
+    /// An association for one new connection. `port` goes into bind_ack as the secondary address.
+    pub fn new(interface: Interface, groups: AssociationGroups, port: u16) -> Self {
+        let session = Session { interface, groups, port, bound: None, reassembly: Reassembly::default() };
+        Self { framing: Framing::default(), session, ending: Ending::Open }
+    }
+
+    /// Takes bytes off the front of `input` up to the next event; `None` when all of it is taken.
+    ///
+    /// Any split of the stream gives the same events. After [`Event::Close`] input is dropped.
+    pub fn receive(&mut self, input: &mut &[u8]) -> Option<Event> {
+        loop {
+            match self.ending {
+                Ending::Open => {}
+                Ending::Due(violation) => {
+                    self.ending = Ending::Closed;
+                    return Some(Event::Close(violation));
+                }
+                Ending::Closed => {
+                    *input = &[];
+                    return None;
+                }
+            }
+            let (header, outcome) = match self.framing.next(input, |header| self.session.admit(header))? {
+                Framed::Refused(header, violation) => (header, Err(violation)),
+                Framed::Whole(header, pdu) => (header, self.session.take(header, &pdu)),
+            };
+            match outcome {
+                Ok(None) => {}
+                Ok(Some(event)) => return Some(event),
+                Err(violation) => {
+                    self.session.reassembly = Reassembly::default();
+                    self.ending = Ending::Due(violation);
+                    if let Some(answer) = violation.answer(&header) {
+                        return Some(Event::Send(answer));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The response to a call: all its fragments, of the size that the client takes, ready to be written.
+    pub fn respond(&self, call: CallHandle, stub: &[u8]) -> Vec<u8> {
+        let fields = CallFields { call_id: call.call_id, context: call.context, opnum: 0 };
+        call::encode_call(Kind::Response, fields, self.session.transmit_bytes(), stub)
+    }
+
+    /// A fault as the answer to a call; `status` is one of [`crate::fault`], or an operation's own.
+    ///
+    /// It makes no claim on whether the call has run.
+    pub fn fault(&self, call: CallHandle, status: u32) -> Vec<u8> {
+        call::encode_fault(call.call_id, call.context, 0, status)
+    }
+
+    /// A shutdown PDU, which asks the client to hang up; `None` before a bind, when closing is all there is to do.
+    ///
+    /// Requests that cross it on the wire are still served; when to close is the caller's decision.
+    pub fn shutdown(&self) -> Option<Vec<u8>> {
+        self.session.bound.as_ref()?;
+        let mut output = Vec::with_capacity(HEADER_BYTES);
+        crate::pdu::open_fragment(&mut output, Kind::Shutdown, WHOLE, 0);
+        crate::pdu::close_fragment(&mut output, 0);
+        Some(output)
+    }
+
+    /// Whether bytes of an unfinished fragment or call are held: the deadline for a whole call runs as long as this
+    /// stays true, however the bytes trickle in.
+    pub fn is_mid_pdu(&self) -> bool {
+        !(self.framing.is_empty() && self.session.reassembly.is_empty())
+    }
+
+    /// Whether a bind was accepted.
+    pub fn is_bound(&self) -> bool {
+        self.session.bound.is_some()
+    }
+
+    /// Memory held for unfinished fragments and calls, in bytes: at most [`FRAGMENT_BYTES_MAX`] plus
+    /// [`crate::limits::CALL_STUB_BYTES_MAX`].
+    pub fn held_bytes(&self) -> usize {
+        self.framing.held_bytes() + self.session.reassembly.held_bytes()
+    }
+}
+
+/// The association without its byte stream: whole PDUs in.
+#[derive(Debug)]
+struct Session {
+    interface: Interface,
+    groups: AssociationGroups,
+    port: u16,
+    bound: Option<Bound>,
+    reassembly: Reassembly,
+}
+
+/// What a bind has settled.
+#[derive(Debug)]
+struct Bound {
+    settled: Settled,
+    /// Accepted presentation contexts, at most `PRESENTATION_CONTEXTS_MAX`.
+    contexts: Vec<u16>,
+    _group: Membership,
+}
+
+type Outcome = Result<Option<Event>, Violation>;
+
+impl Session {
+    fn transmit_bytes(&self) -> u16 {
+        self.bound.as_ref().map_or(FRAGMENT_BYTES_MIN, |bound| bound.settled.transmit_bytes)
+    }
+
+    /// Judges a PDU by its header, before any of its body is held.
+    fn admit(&self, header: &Header) -> Result<(), Violation> {
+        if (header.version, header.version_minor) != (VERSION, VERSION_MINOR) {
+            return Err(Violation::ProtocolVersion { major: header.version, minor: header.version_minor });
+        }
+        match (header.kind, &self.bound) {
+            (Kind::Request, None) => return Err(Violation::RequestBeforeBind),
+            (Kind::AlterContext, None) => return Err(Violation::AlterBeforeBind),
+            (Kind::Bind, Some(_)) => return Err(Violation::SecondBind),
+            (Kind::Bind | Kind::AlterContext | Kind::Request | Kind::CoCancel | Kind::Orphaned, _) => {}
+            (other, _) => return Err(Violation::PduType(other.code())),
+        }
+        Violation::check_length(header, self.bound.as_ref().map_or(FRAGMENT_BYTES_MAX, |b| b.settled.receive_bytes))
+    }
+
+    fn take(&mut self, header: Header, pdu: &[u8]) -> Outcome {
+        let body = pdu.get(HEADER_BYTES..).unwrap_or_default();
+        match header.kind {
+            Kind::Bind => self.bind(header, body),
+            Kind::AlterContext => self.alter_context(header, body),
+            Kind::Request => self.request(header, body),
+            Kind::Orphaned => {
+                self.reassembly.abandon(header.call_id);
+                Ok(None)
+            }
+            // co_cancel: an operation here is over before a cancel could help, so the call just completes.
+            _ => Ok(None),
+        }
+    }
+
+    fn bind(&mut self, header: Header, body: &[u8]) -> Outcome {
+        let proposal = decode_proposal(header, body)?;
+        let (contexts, results) = self.negotiate(&proposal, Vec::new(), true)?;
+        let group = self.groups.join(proposal.group).map_err(|none| match none {
+            NoGroup::Unknown => Violation::UnknownGroup(proposal.group),
+            NoGroup::TableFull => Violation::TooManyGroups,
+        })?;
+        // What the client receives is what this side transmits, and the other way round.
+        let settled = Settled {
+            transmit_bytes: proposal.receive_bytes.clamp(FRAGMENT_BYTES_MIN, FRAGMENT_BYTES_MAX),
+            receive_bytes: proposal.transmit_bytes.clamp(FRAGMENT_BYTES_MIN, FRAGMENT_BYTES_MAX),
+            group: group.id(),
+        };
+        self.bound = Some(Bound { settled, contexts, _group: group });
+        Ok(Some(Event::Send(bind::encode_ack(header.call_id, settled, Some(self.port), &results))))
+    }
+
+    fn alter_context(&mut self, header: Header, body: &[u8]) -> Outcome {
+        let proposal = decode_proposal(header, body)?;
+        let accepted = self.bound.as_mut().map(|bound| std::mem::take(&mut bound.contexts)).unwrap_or_default();
+        let (contexts, results) = self.negotiate(&proposal, accepted, false)?;
+        let Some(bound) = self.bound.as_mut() else { return Err(Violation::AlterBeforeBind) };
+        bound.contexts = contexts;
+        Ok(Some(Event::Send(bind::encode_ack(header.call_id, bound.settled, None, &results))))
+    }
+
+    /// Answers each proposed context; accepted ones are added to `accepted`.
+    fn negotiate(
+        &self,
+        proposal: &Proposal<'_>,
+        mut accepted: Vec<u16>,
+        is_bind: bool,
+    ) -> Result<(Vec<u16>, Vec<ContextResult>), Violation> {
+        match usize::from(proposal.context_count) {
+            0 => return Err(Violation::NoContexts),
+            1..=PRESENTATION_CONTEXTS_MAX => {}
+            _ => return Err(Violation::TooManyContexts(proposal.context_count)),
+        }
+        let mut results = Vec::with_capacity(usize::from(proposal.context_count));
+        for proposed in proposal.contexts() {
+            let proposed = proposed.map_err(|Truncated| Violation::MalformedBind)?;
+            let known = accepted.contains(&proposed.id);
+            let result = match self.judge(&proposed, is_bind) {
+                ContextResult::Accepted if !known && accepted.len() == PRESENTATION_CONTEXTS_MAX => {
+                    ContextResult::LocalLimit
+                }
+                result => result,
+            };
+            if result == ContextResult::Accepted && !known {
+                accepted.push(proposed.id);
+            }
+            results.push(result);
+        }
+        Ok((accepted, results))
+    }
+
+    fn judge(&self, proposed: &ProposedContext, is_bind: bool) -> ContextResult {
+        match proposed.features {
+            Some(asked) if is_bind => ContextResult::Features(asked_and_supported(asked)),
+            _ if !self.interface.serves(proposed.interface) => ContextResult::InterfaceUnknown,
+            _ if !proposed.offers_ndr => ContextResult::TransferSyntaxesUnknown,
+            _ => ContextResult::Accepted,
+        }
+    }
+
+    fn request(&mut self, header: Header, body: &[u8]) -> Outcome {
+        let fragment = Fragment::decode_request(header, body).map_err(|Truncated| Violation::MalformedRequest)?;
+        if header.auth_bytes != 0 {
+            self.reassembly.abandon(header.call_id);
+            return Ok(Some(refuse(header.call_id, fragment.context, fault::ACCESS_DENIED)));
+        }
+        let whole = self.reassembly.add(&fragment).map_err(|misfit| match misfit {
+            Misfit::Sequence => Violation::FragmentSequence,
+            Misfit::TooLong => Violation::CallTooLong,
+        })?;
+        Ok(whole.map(|call| self.dispatch(call)))
+    }
+
+    fn dispatch(&self, call: WholeCall) -> Event {
+        let WholeCall { call_id, context, opnum, object, order, stub } = call;
+        if !self.bound.as_ref().is_some_and(|bound| bound.contexts.contains(&context)) {
+            return refuse(call_id, context, fault::UNKNOWN_INTERFACE);
+        }
+        if opnum >= self.interface.operations {
+            return refuse(call_id, context, fault::OPERATION_RANGE);
+        }
+        Event::Call(Call { handle: CallHandle { call_id, context }, opnum, object, stub, order })
+    }
+}
+
+/// A fault for a call that was not run; the association goes on.
+fn refuse(call_id: u32, context: u16, status: u32) -> Event {
+    Event::Send(call::encode_fault(call_id, context, DID_NOT_EXECUTE, status))
+}
+
+/// Of the features of MS-RPCE section 2.2.2.14, bit 0x2 (the connection survives an orphaned call) holds here anyway;
+/// security contexts (bit 0x1) there are none.
+fn asked_and_supported(asked: u64) -> u16 {
+    const KEEP_CONNECTION_ON_ORPHAN: u16 = 0x2;
+    if asked & u64::from(KEEP_CONNECTION_ON_ORPHAN) == 0 { 0 } else { KEEP_CONNECTION_ON_ORPHAN }
+}
+
+fn decode_proposal(header: Header, body: &[u8]) -> Result<Proposal<'_>, Violation> {
+    if !header.is_whole() {
+        return Err(Violation::MalformedBind);
+    }
+    Proposal::decode(without_verifier(header, body)?, header.order).map_err(|Truncated| Violation::MalformedBind)
+}
+
+/// Skips an authentication verifier of a known type: the client may bind and is then served as anyone else.
+fn without_verifier(header: Header, body: &[u8]) -> Result<&[u8], Violation> {
+    const PREFIX_BYTES: usize = 8;
+    /// GSS negotiate, NTLM, schannel, Kerberos, netlogon (MS-RPCE section 2.2.1.1.7).
+    const KNOWN_TYPES: [u8; 5] = [0x09, 0x0a, 0x0e, 0x10, 0x44];
+    if header.auth_bytes == 0 {
+        return Ok(body);
+    }
+    let verifier_bytes = PREFIX_BYTES + usize::from(header.auth_bytes);
+    let split = body.len().checked_sub(verifier_bytes).and_then(|at| body.split_at_checked(at));
+    match split {
+        Some((body, [kind, ..])) if KNOWN_TYPES.contains(kind) => Ok(body),
+        Some((_, [kind, ..])) => Err(Violation::AuthenticationType(*kind)),
+        _ => Err(Violation::MalformedBind),
+    }
+}
