@@ -1,0 +1,22 @@
+//! The crate as a peer sees it: bytes against both associations, and against independent implementations.
+
+#[cfg(test)]
+mod behaviour;
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod echo;
+#[cfg(test)]
+mod impacket;
+#[cfg(test)]
+mod pdus;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod stream;
+#[cfg(test)]
+mod stubs;
+#[cfg(test)]
+mod tshark;
