@@ -166,11 +166,14 @@ impl Association {
         call::encode_fault(call.call_id, call.context, 0, status)
     }
 
-    /// A shutdown PDU, which asks the client to hang up; `None` before a bind, when closing is all there is to do.
+    /// A shutdown PDU, which asks the client to hang up; `None` before a bind and after [`Event::Close`], when closing
+    /// is all there is to do.
     ///
     /// Requests that cross it on the wire are still served; when to close is the caller's decision.
     pub fn shutdown(&self) -> Option<Vec<u8>> {
-        self.session.bound.as_ref()?;
+        if !(self.is_bound() && matches!(self.ending, Ending::Open)) {
+            return None;
+        }
         let mut output = Vec::with_capacity(HEADER_BYTES);
         crate::pdu::open_fragment(&mut output, Kind::Shutdown, WHOLE, 0);
         crate::pdu::close_fragment(&mut output, 0);

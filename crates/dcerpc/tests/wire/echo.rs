@@ -3,28 +3,28 @@
 use dcerpc::{Association, AssociationGroups, ByteOrder, Event, Interface, Violation, ndr};
 use uuid::{Uuid, uuid};
 
-pub const ECHO: Interface =
+pub(crate) const ECHO: Interface =
     Interface { uuid: uuid!("3a5b7c9d-1e2f-4a6b-8c7d-9e0f1a2b3c4d"), major: 1, minor: 0, operations: 1 };
 
 /// What was seen of one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Happening {
+pub(crate) enum Happening {
     Sent(Vec<u8>),
     Called { opnum: u16, object: Option<Uuid>, order: ByteOrder, stub: Vec<u8> },
     Closed(Violation),
 }
 
-pub struct Echo {
-    pub association: Association,
+pub(crate) struct Echo {
+    pub(crate) association: Association,
 }
 
 impl Echo {
-    pub fn new(groups: &AssociationGroups) -> Self {
+    pub(crate) fn new(groups: &AssociationGroups) -> Self {
         Self { association: Association::new(ECHO, groups.clone(), 1688) }
     }
 
     /// Feeds one read of the socket and answers every call in it.
-    pub fn feed(&mut self, mut input: &[u8]) -> Vec<Happening> {
+    pub(crate) fn feed(&mut self, mut input: &[u8]) -> Vec<Happening> {
         let mut seen = Vec::new();
         while let Some(event) = self.association.receive(&mut input) {
             match event {

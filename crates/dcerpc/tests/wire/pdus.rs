@@ -3,20 +3,20 @@
 //! `BIND` and `REQUEST` are what impacket sends; the others follow C706 section 12.6.4 by hand.
 
 /// Octets of hexadecimal text.
-pub fn octets(text: &str) -> Vec<u8> {
+pub(crate) fn octets(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
     assert_eq!(digits.len() % 2, 0, "half an octet in {text}");
     digits.chunks(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
 /// Hexadecimal text of octets.
-pub fn text(octets: &[u8]) -> String {
+pub(crate) fn text(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 macro_rules! pdu {
     ($($(#[$doc:meta])* $name:ident = $($part:literal)+;)+) => {
-        $($(#[$doc])* pub const $name: &str = concat!($($part, "|"),+);)+
+        $($(#[$doc])* pub(crate) const $name: &str = concat!($($part, "|"),+);)+
     };
 }
 
@@ -74,7 +74,7 @@ pdu! {
 }
 
 /// `BIND` with the field at a byte offset overwritten.
-pub fn edited(pdu: &str, offset: usize, field: &str) -> String {
+pub(crate) fn edited(pdu: &str, offset: usize, field: &str) -> String {
     let (mut pdu, field) = (octets(pdu), octets(field));
     pdu[offset..offset + field.len()].copy_from_slice(&field);
     text(&pdu)

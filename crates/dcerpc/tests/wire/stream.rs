@@ -9,7 +9,7 @@ const HELD_BYTES_MAX: usize = CALL_STUB_BYTES_MAX + FRAGMENT_BYTES_MAX as usize;
 
 /// Neither side panics, holds more than its bound, or lets the split of the stream show in its events; what the server
 /// sends is cut into fragments of a legal length.
-pub fn check(stream: &[u8]) {
+pub(crate) fn check(stream: &[u8]) {
     let whole = serve(&[stream]);
     for happening in &whole {
         if let Happening::Sent(pdus) = happening {
@@ -22,7 +22,7 @@ pub fn check(stream: &[u8]) {
 }
 
 /// The server's events for a stream that arrives in these pieces.
-pub fn serve(pieces: &[&[u8]]) -> Vec<Happening> {
+pub(crate) fn serve(pieces: &[&[u8]]) -> Vec<Happening> {
     let mut echo = Echo::new(&AssociationGroups::new());
     let mut seen = Vec::new();
     for piece in pieces {
@@ -35,7 +35,7 @@ pub fn serve(pieces: &[&[u8]]) -> Vec<Happening> {
 }
 
 /// The events of a client that binds, then sends one request after each event, and is answered in these pieces.
-pub fn ask(pieces: &[&[u8]]) -> Vec<Result<ClientEvent, ClientError>> {
+pub(crate) fn ask(pieces: &[&[u8]]) -> Vec<Result<ClientEvent, ClientError>> {
     let mut client = ClientAssociation::new(ECHO);
     client.bind();
     let mut seen = Vec::new();

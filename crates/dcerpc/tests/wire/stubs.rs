@@ -16,7 +16,9 @@ fn stubs_have_the_layout_of_the_definition() {
 #[test]
 fn request_stubs_are_checked() {
     use ByteOrder::{Big, Little};
-    let cases: &[(&str, ByteOrder, Result<&str, BadStub>)] = &[
+
+    type Decoded = Result<&'static str, BadStub>;
+    let cases: &[(&str, ByteOrder, Decoded)] = &[
         ("03000000 03000000 010203", Little, Ok("010203")),
         ("00000003 00000003 010203", Big, Ok("010203")),
         ("00000000 00000000", Little, Ok("")),
@@ -37,7 +39,9 @@ fn request_stubs_are_checked() {
 #[test]
 fn answer_stubs_are_checked() {
     use ByteOrder::{Big, Little};
-    let cases: &[(&str, ByteOrder, Result<(&str, u32), BadStub>)] = &[
+
+    type Decoded = Result<(&'static str, u32), BadStub>;
+    let cases: &[(&str, ByteOrder, Decoded)] = &[
         ("03000000 00000200 03000000 010203 00 38f004c0", Little, Ok(("010203", 0xc004_f038))),
         ("00000003 00000001 00000003 010203 ff c004f038", Big, Ok(("010203", 0xc004_f038))),
         ("00000000 00000000 41f004c0", Little, Ok(("", 0xc004_f041))),
