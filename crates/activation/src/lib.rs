@@ -1,1 +1,33 @@
-//! The domain of volume activation, pure: catalog, keys, messages, the count, cluster time
+//! The domain of volume activation, pure: catalogs, keys and certificates, messages, the count, cluster time.
+//!
+//! Everything a publisher, a host and a client must agree on is here, as functions from values to values. Bytes from
+//! elsewhere become validated types at the edge ([`message`], [`catalog`], [`certificate`], [`trust`]); the replicated
+//! [`state`] is fed with encoded commands and gives the same bytes on every node.
+//!
+//! Units: `..._ms` is milliseconds since the Unix epoch; monotonic times are a [`std::time::Duration`] since an
+//! arbitrary origin of the caller's. Numbers like R12 refer to the project's list of requirements.
+//!
+//! Invariant: never reads a clock, a file or a socket, and never draws a random number; time and entropy are arguments.
+
+#![forbid(unsafe_code)]
+
+pub mod catalog;
+pub mod certificate;
+pub mod clock;
+pub mod count;
+pub mod id;
+pub mod key;
+pub mod limits;
+pub mod message;
+pub mod state;
+pub mod status;
+pub mod trust;
+
+mod signature;
+
+#[allow(clippy::all, unreachable_pub, reason = "generated code")]
+mod proto {
+    include!(concat!(env!("OUT_DIR"), "/quorate.activation.v1.rs"));
+}
+
+pub use ed25519_dalek::{SigningKey, VerifyingKey};

@@ -1,0 +1,17 @@
+//! Compiles the messages of this crate from `proto/` without an installed `protoc`.
+
+use std::error::Error;
+use std::path::Path;
+
+const FILES: [&str; 4] = ["activation.proto", "catalog.proto", "command.proto", "snapshot.proto"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    for file in FILES {
+        println!("cargo::rerun-if-changed={}", folder.join(file).display());
+    }
+    let descriptors = protox::compile(FILES, [&folder])?;
+    // `Bytes`: a record of a log entry borrows from the entry's buffer instead of copying each of its ids.
+    prost_build::Config::new().bytes(["."]).compile_fds(descriptors)?;
+    Ok(())
+}

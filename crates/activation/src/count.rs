@@ -1,0 +1,152 @@
+//! The count of one application: the CMIDs that asked for activation, in order of their last request (R10 to R12).
+//!
+//! Recording, in this order: forget what is 30 days old or older; raise the limit to twice the product's threshold if
+//! it is lower; take the CMID out and put it in again at the end, so that its 30 days start anew; while there are more
+//! than the limit, forget the oldest; answer how many are left. Reading changes nothing.
+//!
+//! Invariants: the limit never shrinks; the order of last requests is the order of their times; at most `limit` CMIDs.
+
+use std::collections::BTreeMap;
+
+use crate::id::{Cmid, MachineDigest, MachineName, NodeId, ProductId};
+use crate::limits::{CACHE_FACTOR, CMID_LIFETIME_MS};
+
+/// What is remembered of a machine's last request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The node that answered.
+    pub node: NodeId,
+    pub product: ProductId,
+    pub machine: MachineDigest,
+    pub machine_name: MachineName,
+    pub virtual_machine: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    order: u64,
+    time_ms: u64,
+    seen: Seen,
+}
+
+/// The remembered CMIDs of one application.
+#[derive(Clone, Debug, Default)]
+pub struct Count {
+    limit: u32,
+    next_order: u64,
+    entries: BTreeMap<Cmid, Entry>,
+    by_order: BTreeMap<u64, Cmid>,
+}
+
+impl Count {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Records a request for a product with this threshold and answers the count, this machine included. `now_ms` never
+    /// decreases from call to call, save through [`Self::reset_clock`].
+    pub fn record(&mut self, threshold: u32, cmid: Cmid, seen: Seen, now_ms: u64) -> u32 {
+        self.expire(now_ms);
+        self.limit = self.limit.max(CACHE_FACTOR.saturating_mul(threshold));
+        self.push(cmid, seen, now_ms);
+        while self.entries.len() > self.limit as usize {
+            self.drop_oldest();
+        }
+        self.len()
+    }
+
+    /// How many CMIDs are younger than 30 days at `now_ms`.
+    #[must_use]
+    pub fn live(&self, now_ms: u64) -> u32 {
+        let expired = self.in_order().take_while(|(_, time_ms, _)| is_expired(*time_ms, now_ms)).count();
+        self.len() - u32::try_from(expired).unwrap_or(u32::MAX)
+    }
+
+    /// R12: the most CMIDs that are kept; 0 before the first request.
+    #[must_use]
+    pub fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// The last request of a CMID that is still remembered: its time and what it said.
+    #[must_use]
+    pub fn get(&self, cmid: Cmid) -> Option<(u64, &Seen)> {
+        self.entries.get(&cmid).map(|entry| (entry.time_ms, &entry.seen))
+    }
+
+    /// All that is remembered, the oldest request first: CMID, time, what it said.
+    pub fn in_order(&self) -> impl Iterator<Item = (Cmid, u64, &Seen)> {
+        let entry = |cmid: &Cmid| self.entries.get(cmid).map(|entry| (*cmid, entry.time_ms, &entry.seen));
+        self.by_order.values().filter_map(entry)
+    }
+
+    /// Cluster time was set back to `time_ms`: what was recorded later counts as recorded then.
+    pub fn reset_clock(&mut self, time_ms: u64) {
+        for entry in self.entries.values_mut() {
+            entry.time_ms = entry.time_ms.min(time_ms);
+        }
+    }
+
+    /// A count as a snapshot describes it, oldest request first. `None` if no sequence of requests leads there.
+    pub(crate) fn restore(limit: u32, seen: impl IntoIterator<Item = (Cmid, u64, Seen)>) -> Option<Self> {
+        let mut count = Self { limit, ..Self::default() };
+        let (mut given, mut latest_ms) = (0, 0);
+        for (cmid, time_ms, seen) in seen {
+            if time_ms < latest_ms {
+                return None;
+            }
+            count.push(cmid, seen, time_ms);
+            (given, latest_ms) = (given + 1, time_ms);
+        }
+        (count.entries.len() == given && given <= limit as usize).then_some(count)
+    }
+
+    /// Panics if an invariant is broken; for tests and simulation.
+    pub fn check_invariants(&self) {
+        assert!(self.entries.len() <= self.limit as usize, "more CMIDs than the limit");
+        assert_eq!(self.entries.len(), self.by_order.len(), "the two indices differ in size");
+        let mut latest_ms = 0;
+        for (order, cmid) in &self.by_order {
+            let entry = self.entries.get(cmid).expect("every CMID in order is an entry");
+            assert_eq!(entry.order, *order, "the two indices disagree");
+            assert!(*order < self.next_order, "an order was given twice");
+            assert!(entry.time_ms >= latest_ms, "order and times disagree");
+            latest_ms = entry.time_ms;
+        }
+    }
+
+    fn len(&self) -> u32 {
+        u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
+    }
+
+    fn push(&mut self, cmid: Cmid, seen: Seen, time_ms: u64) {
+        let order = self.next_order;
+        self.next_order += 1;
+        if let Some(before) = self.entries.insert(cmid, Entry { order, time_ms, seen }) {
+            self.by_order.remove(&before.order);
+        }
+        self.by_order.insert(order, cmid);
+    }
+
+    fn expire(&mut self, now_ms: u64) {
+        while self.oldest_ms().is_some_and(|time_ms| is_expired(time_ms, now_ms)) {
+            self.drop_oldest();
+        }
+    }
+
+    fn oldest_ms(&self) -> Option<u64> {
+        let (_, cmid) = self.by_order.first_key_value()?;
+        self.entries.get(cmid).map(|entry| entry.time_ms)
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some((_, cmid)) = self.by_order.pop_first() {
+            self.entries.remove(&cmid);
+        }
+    }
+}
+
+fn is_expired(time_ms: u64, now_ms: u64) -> bool {
+    now_ms.saturating_sub(time_ms) >= CMID_LIFETIME_MS
+}

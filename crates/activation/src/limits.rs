@@ -1,0 +1,83 @@
+//! Every limit of the domain in one place, unit last in the name, and the relations between them.
+
+/// A request message on the wire.
+pub const REQUEST_BYTES_MAX: usize = 512;
+/// An answer message on the wire: with the headers of the transport it fits a PDU of [`PDU_BYTES_MAX`].
+pub const ANSWER_BYTES_MAX: usize = 512;
+/// R2: request and answer PDU for a machine name of 15 characters.
+pub const PDU_BYTES_MAX: usize = 256;
+
+/// One command of the log. The store must not see an entry above 64 KiB.
+pub const COMMAND_BYTES_MAX: usize = 60 * 1024;
+/// Records in one batch.
+pub const BATCH_RECORDS_MAX: usize = 1024;
+/// A signed catalog, encoded: it travels in one command.
+pub const CATALOG_BYTES_MAX: usize = COMMAND_BYTES_MAX - 64;
+/// The TOML text of a catalog, before it is parsed.
+pub const CATALOG_TEXT_BYTES_MAX: usize = 1024 * 1024;
+/// The text of a trust file, which may embed a catalog in base64.
+pub const TRUST_TEXT_BYTES_MAX: usize = 128 * 1024;
+/// One outcome between nodes.
+pub const OUTCOME_BYTES_MAX: usize = 64;
+
+pub const PRODUCTS_MAX: usize = 1000;
+pub const APPLICATIONS_MAX: usize = 64;
+pub const GROUPS_MAX: usize = 64;
+pub const PLATFORMS_MAX: usize = 255;
+pub const EDITIONS_MAX: usize = 32;
+pub const BLOCKED_MAX: usize = 2000;
+/// A [`crate::catalog::Name`].
+pub const NAME_BYTES_MAX: usize = 48;
+/// Titles, editions and the publisher's name: text for people.
+pub const TITLE_BYTES_MAX: usize = 96;
+pub const MACHINE_NAME_BYTES_MAX: usize = 63;
+
+/// R9 has 5 and 25; this is the most a catalog may ask for.
+pub const THRESHOLD_MAX: u32 = 10_000;
+/// R12: a cache keeps twice the threshold.
+pub const CACHE_FACTOR: u32 = 2;
+/// The most CMIDs one application remembers, and so the highest count.
+pub const COUNT_MAX: u32 = CACHE_FACTOR * THRESHOLD_MAX;
+
+/// R36: range of both intervals.
+pub const INTERVAL_MINUTES_MIN: u32 = 15;
+pub const INTERVAL_MINUTES_MAX: u32 = 43_200;
+/// R14: a client that is not activated asks again after two hours.
+pub const ACTIVATION_INTERVAL_MINUTES_DEFAULT: u32 = 120;
+/// R14: an activated client renews every seven days.
+pub const RENEWAL_INTERVAL_MINUTES_DEFAULT: u32 = 10_080;
+
+/// R10: a CMID is forgotten this long after its last request.
+pub const CMID_LIFETIME_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+/// 0xC004F06C: a client's clock may differ by this much and no more.
+pub const CLOCK_SKEW_MS_MAX: u64 = 4 * 60 * 60 * 1000;
+/// A clock sample older than this says nothing.
+pub const CLOCK_SAMPLE_AGE_MS_MAX: u64 = 60 * 1000;
+/// Cluster time moves at most this far beyond the elapsed time without [`CLOCK_CONFIRMATIONS_MIN`] samples.
+pub const CLOCK_JUMP_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+/// As many samples confirm a jump of any size.
+pub const CLOCK_CONFIRMATIONS_MIN: usize = 3;
+
+/// Times on the wire and in the log: seven bytes as a varint, until the year 10889.
+pub const TIME_MS_MAX: u64 = (1 << 48) - 1;
+/// Log indices on the wire: eight bytes as a varint.
+pub const LOG_INDEX_MAX: u64 = (1 << 56) - 1;
+/// Node ids: 1 to this.
+pub const NODE_ID_MAX: u64 = 65_535;
+
+/// Publishers, keys and certificates that a cluster holds.
+pub const PUBLISHERS_MAX: usize = 16;
+pub const KEYS_MAX: usize = 256;
+pub const CERTIFICATES_MAX: usize = 1024;
+
+/// The leader logs its state hash at every index that is a multiple of this.
+pub const STATE_HASH_INTERVAL_ENTRIES: u64 = 1024;
+/// Own hashes kept for comparison.
+pub const STATE_HASHES_KEPT: usize = 8;
+
+const _: () = assert!(COMMAND_BYTES_MAX <= 64 * 1024);
+const _: () = assert!(CATALOG_BYTES_MAX < COMMAND_BYTES_MAX);
+const _: () = assert!(REQUEST_BYTES_MAX >= PDU_BYTES_MAX && ANSWER_BYTES_MAX >= PDU_BYTES_MAX);
+const _: () = assert!(INTERVAL_MINUTES_MIN <= ACTIVATION_INTERVAL_MINUTES_DEFAULT);
+const _: () = assert!(RENEWAL_INTERVAL_MINUTES_DEFAULT <= INTERVAL_MINUTES_MAX);
+const _: () = assert!(CLOCK_SKEW_MS_MAX < CLOCK_JUMP_MS_MAX && CLOCK_JUMP_MS_MAX < CMID_LIFETIME_MS);

@@ -1,0 +1,197 @@
+//! Applying commands, one arm each.
+
+use super::certificates::admit;
+use super::hashes::Hashes;
+use super::{
+    Applied, Batch, Command, CommandRefusal, Counted, MalformedCommand, Outcome, PublisherState, Refusal, State,
+};
+use crate::catalog::{OpenedCatalog, SignedCatalog};
+use crate::certificate::NodeCertificate;
+use crate::clock::SkewReference;
+use crate::count::{Count, Seen};
+use crate::id::{NodeId, PublisherId};
+use crate::key::{KeyKind, TypedKey};
+use crate::limits;
+use crate::message::Record;
+
+impl State {
+    /// Applies the log entry at `index`. Never fails and never panics, whatever the bytes: what is not a command is
+    /// refused and changes nothing.
+    pub fn apply(&mut self, index: u64, command: &[u8]) -> Applied {
+        if let Some(boundary) = self.hashes.missed_before(index) {
+            let hash = self.hash();
+            self.hashes.keep(boundary, hash);
+        }
+        let applied = match Command::decode(command) {
+            Ok(command) => self.execute(command),
+            Err(MalformedCommand(field)) => Applied::Refused(CommandRefusal::Malformed(field)),
+        };
+        self.hashes.applied(index);
+        if Hashes::is_due_at(index) {
+            let hash = self.hash();
+            self.hashes.keep(index, hash);
+        }
+        applied
+    }
+
+    /// The newest of the own hashes that are taken every [`limits::STATE_HASH_INTERVAL_ENTRIES`]: what a leader logs.
+    #[must_use]
+    pub fn newest_hash(&self) -> Option<(u64, [u8; 32])> {
+        self.hashes.newest()
+    }
+
+    fn execute(&mut self, command: Command) -> Applied {
+        let changed = match command {
+            Command::Batch(batch) => return self.count_batch(batch),
+            Command::StateHash { index, hash } => {
+                let matches = self.hashes.at(index).map(|own| own == hash);
+                return Applied::HashChecked { index, matches };
+            }
+            Command::InstallCatalog { signed } => self.install_catalog(&signed),
+            Command::InstallKey { key } => self.install_key(key),
+            Command::InstallCertificates { publisher, certificates } => {
+                self.install_certificates(publisher, certificates)
+            }
+            Command::ResetClock { time_ms } => self.reset_clock(time_ms),
+        };
+        match changed {
+            Ok(()) => Applied::Done,
+            Err(refusal) => Applied::Refused(refusal),
+        }
+    }
+
+    fn count_batch(&mut self, batch: Batch) -> Applied {
+        let time_ms = batch.stamp.time_ms.max(self.time_ms.unwrap_or(0));
+        self.time_ms = Some(time_ms);
+        let reference_ms = match batch.stamp.skew {
+            SkewReference::ClusterTime => Some(time_ms),
+            SkewReference::Other(other_ms) => Some(other_ms),
+            SkewReference::LeaveOut => None,
+        };
+        let outcomes = batch.records.into_iter().map(|record| self.count_record(record, time_ms, reference_ms));
+        Applied::Batch { time_ms, outcomes: outcomes.collect() }
+    }
+
+    /// The order of the checks is part of the replicated behaviour: activated, covered, clock, then the count.
+    fn count_record(&mut self, record: Record, time_ms: u64, reference_ms: Option<u64>) -> Outcome {
+        let Some(publisher) = self.publishers.get_mut(&record.publisher) else {
+            return Outcome::Refused(Refusal::NotActivated);
+        };
+        let (key, product) = match admit(&publisher.rights, &publisher.opened, record.node, record.product) {
+            Ok(admitted) => admitted,
+            Err(refusal) => return Outcome::Refused(refusal),
+        };
+        let skew_ms = reference_ms.map_or(0, |reference_ms| reference_ms.abs_diff(record.client_time_ms));
+        if skew_ms > limits::CLOCK_SKEW_MS_MAX {
+            return Outcome::Refused(Refusal::ClockSkew);
+        }
+        let threshold = product.threshold;
+        let Some(count) = publisher.counts.get_mut(&product.application) else {
+            return Outcome::Refused(Refusal::NotCovered);
+        };
+        let Record { node, product, cmid, machine, machine_name, virtual_machine, .. } = record;
+        let seen = Seen { node, product, machine, machine_name, virtual_machine };
+        Outcome::Counted(Counted {
+            count: count.record(threshold, cmid, seen, time_ms),
+            threshold,
+            activation_interval_minutes: limits::ACTIVATION_INTERVAL_MINUTES_DEFAULT,
+            renewal_interval_minutes: limits::RENEWAL_INTERVAL_MINUTES_DEFAULT,
+            key,
+        })
+    }
+
+    fn install_catalog(&mut self, signed: &[u8]) -> Result<(), CommandRefusal> {
+        let opened = SignedCatalog::open(signed)?;
+        let Some(installed) = self.publishers.get_mut(&opened.publisher) else {
+            if self.publishers.len() >= limits::PUBLISHERS_MAX {
+                return Err(CommandRefusal::TooMany { what: "publishers", max: limits::PUBLISHERS_MAX });
+            }
+            self.publishers.insert(opened.publisher, PublisherState::new(opened));
+            return Ok(());
+        };
+        if installed.opened.bytes == opened.bytes {
+            return Ok(());
+        }
+        opened.catalog.check_successor(&installed.opened.catalog)?;
+        installed.replace_catalog(opened);
+        Ok(())
+    }
+
+    fn install_key(&mut self, key: TypedKey) -> Result<(), CommandRefusal> {
+        if key.kind() != KeyKind::Host {
+            return Err(CommandRefusal::NotAHostKey(key.kind()));
+        }
+        if self.keys.len() >= limits::KEYS_MAX && !self.keys.contains_key(&key.key_id()) {
+            return Err(CommandRefusal::TooMany { what: "keys", max: limits::KEYS_MAX });
+        }
+        self.keys.insert(key.key_id(), key);
+        Ok(())
+    }
+
+    fn install_certificates(
+        &mut self,
+        publisher: PublisherId,
+        certificates: Vec<(NodeId, NodeCertificate)>,
+    ) -> Result<(), CommandRefusal> {
+        let publisher = self.publishers.get_mut(&publisher).ok_or(CommandRefusal::UnknownPublisher)?;
+        let mut installed = publisher.certificates.clone();
+        for (node, certificate) in certificates {
+            if !self.keys.contains_key(&certificate.key) {
+                return Err(CommandRefusal::KeyNotInstalled { node, key: certificate.key });
+            }
+            publisher.check_certificate(node, &certificate)?;
+            let place = installed.entry((certificate.key, node)).or_insert_with(|| certificate.clone());
+            if certificate.issued_minutes >= place.issued_minutes {
+                *place = certificate;
+            }
+        }
+        if installed.len() > limits::CERTIFICATES_MAX {
+            return Err(CommandRefusal::TooMany { what: "certificates", max: limits::CERTIFICATES_MAX });
+        }
+        publisher.certificates = installed;
+        publisher.derive_rights();
+        Ok(())
+    }
+
+    fn reset_clock(&mut self, time_ms: u64) -> Result<(), CommandRefusal> {
+        if self.time_ms.is_none_or(|now_ms| time_ms > now_ms) {
+            return Err(CommandRefusal::NotABackwardReset);
+        }
+        self.time_ms = Some(time_ms);
+        let counts = self.publishers.values_mut().flat_map(|publisher| publisher.counts.values_mut());
+        counts.for_each(|count| count.reset_clock(time_ms));
+        Ok(())
+    }
+}
+
+impl PublisherState {
+    fn new(opened: OpenedCatalog) -> Self {
+        let counts = opened.catalog.applications().map(|name| (name.clone(), Count::new())).collect();
+        Self { opened, certificates: Default::default(), rights: Default::default(), counts }
+    }
+
+    /// A successor keeps every application that has products, so no count is lost that a machine could still ask for.
+    fn replace_catalog(&mut self, opened: OpenedCatalog) {
+        let mut before = std::mem::take(&mut self.counts);
+        let kept = |name: &crate::catalog::Name| (name.clone(), before.remove(name).unwrap_or_default());
+        self.counts = opened.catalog.applications().map(kept).collect();
+        self.opened = opened;
+        self.derive_rights();
+    }
+
+    fn check_certificate(&self, node: NodeId, certificate: &NodeCertificate) -> Result<(), CommandRefusal> {
+        let wrong = |source| CommandRefusal::Certificate { node, source };
+        if certificate.publisher != self.id() {
+            return Err(wrong(crate::certificate::CertificateError::Signature));
+        }
+        certificate.verify(&self.opened.activation_keys).map_err(wrong)?;
+        let (group, platform) = (certificate.group, certificate.platform);
+        if self.catalog().group(group).is_none() {
+            return Err(CommandRefusal::UnknownGroup { node, group });
+        }
+        if !self.catalog().may_hold(platform, group) {
+            return Err(CommandRefusal::PlatformMayNotHold { node, platform, group });
+        }
+        Ok(())
+    }
+}

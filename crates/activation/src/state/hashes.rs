@@ -1,0 +1,45 @@
+//! A node's own state hashes at the indices where the leader logs one, for comparison.
+
+use std::collections::BTreeMap;
+
+use crate::limits::{STATE_HASH_INTERVAL_ENTRIES, STATE_HASHES_KEPT};
+
+/// The newest few hashes, by log index.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hashes {
+    last_index: Option<u64>,
+    taken: BTreeMap<u64, [u8; 32]>,
+}
+
+impl Hashes {
+    /// The index to hash the present state for, before the entry at `next_index` is applied. Not every entry of a log is
+    /// a command: if the one at the boundary was none, the state there is the one that is still present.
+    pub(super) fn missed_before(&self, next_index: u64) -> Option<u64> {
+        let boundary = next_index.saturating_sub(1) / STATE_HASH_INTERVAL_ENTRIES * STATE_HASH_INTERVAL_ENTRIES;
+        let reached = self.last_index.is_some_and(|last| last < boundary);
+        reached.then_some(boundary)
+    }
+
+    pub(super) fn is_due_at(index: u64) -> bool {
+        index > 0 && index.is_multiple_of(STATE_HASH_INTERVAL_ENTRIES)
+    }
+
+    pub(super) fn applied(&mut self, index: u64) {
+        self.last_index = Some(index);
+    }
+
+    pub(super) fn keep(&mut self, index: u64, hash: [u8; 32]) {
+        self.taken.insert(index, hash);
+        while self.taken.len() > STATE_HASHES_KEPT {
+            self.taken.pop_first();
+        }
+    }
+
+    pub(super) fn at(&self, index: u64) -> Option<[u8; 32]> {
+        self.taken.get(&index).copied()
+    }
+
+    pub(super) fn newest(&self) -> Option<(u64, [u8; 32])> {
+        self.taken.last_key_value().map(|(index, hash)| (*index, *hash))
+    }
+}

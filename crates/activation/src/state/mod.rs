@@ -1,0 +1,211 @@
+//! The replicated state machine: catalogs, keys, certificates, counts and time, changed only by applying commands.
+//!
+//! Every node applies the same commands in the same order and arrives at the same bytes, which [`State::hash`] proves.
+//! Applying reads no clock, no randomness and no file, and never fails: what cannot be applied is refused, on every node
+//! alike.
+
+mod apply;
+mod batch;
+mod certificates;
+mod command;
+mod hashes;
+mod outcome;
+mod snapshot;
+
+use std::collections::BTreeMap;
+
+pub use self::batch::{Batch, BatchBuilder, BatchFull, PushError};
+pub use self::certificates::InstalledKey;
+use self::certificates::Rights;
+pub use self::command::{Command, MalformedCommand};
+use self::hashes::Hashes;
+pub use self::outcome::{Applied, CommandRefusal, Counted, MalformedOutcome, Outcome, Refusal};
+pub use self::snapshot::{SNAPSHOT_FORMAT, SnapshotError};
+use crate::catalog::{Catalog, Name, OpenedCatalog};
+use crate::certificate::NodeCertificate;
+use crate::count::{Count, Seen};
+use crate::id::{Cmid, KeyId, NodeId, PublisherId};
+use crate::key::TypedKey;
+
+/// All that is replicated.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// Time of the last batch; absent before the first.
+    time_ms: Option<u64>,
+    keys: BTreeMap<KeyId, TypedKey>,
+    publishers: BTreeMap<PublisherId, PublisherState>,
+    /// Not replicated and not part of the hash.
+    hashes: Hashes,
+}
+
+/// What a cluster holds of one publisher.
+#[derive(Clone, Debug)]
+pub struct PublisherState {
+    opened: OpenedCatalog,
+    certificates: BTreeMap<(KeyId, NodeId), NodeCertificate>,
+    /// Derived from certificates and catalog.
+    rights: BTreeMap<NodeId, Rights>,
+    /// One per application of the catalog.
+    counts: BTreeMap<Name, Count>,
+}
+
+impl PublisherState {
+    #[must_use]
+    pub fn id(&self) -> PublisherId {
+        self.opened.publisher
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.opened.catalog.publisher_name()
+    }
+
+    #[must_use]
+    pub fn serial(&self) -> u64 {
+        self.opened.catalog.serial()
+    }
+
+    #[must_use]
+    pub fn catalog(&self) -> &Catalog {
+        &self.opened.catalog
+    }
+
+    /// The catalog with its keys, product ids and signed bytes.
+    #[must_use]
+    pub fn opened(&self) -> &OpenedCatalog {
+        &self.opened
+    }
+
+    /// By key and node.
+    #[must_use]
+    pub fn certificates(&self) -> &BTreeMap<(KeyId, NodeId), NodeCertificate> {
+        &self.certificates
+    }
+}
+
+/// The count of one application, for people and metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplicationCount {
+    pub publisher: PublisherId,
+    pub publisher_name: String,
+    pub application: Name,
+    pub count: u32,
+    /// R12: the most CMIDs that are kept; 0 before the first request.
+    pub cache_limit: u32,
+    /// By name.
+    pub products: Vec<ProductThreshold>,
+}
+
+/// A product of an application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProductThreshold {
+    pub name: Name,
+    pub group: Name,
+    pub threshold: u32,
+}
+
+/// The last request of a CMID in one application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenIn<'a> {
+    pub publisher: PublisherId,
+    pub application: &'a Name,
+    pub last_request_ms: u64,
+    pub seen: &'a Seen,
+}
+
+impl State {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cluster time as of the last batch; `None` before the first.
+    #[must_use]
+    pub fn time_ms(&self) -> Option<u64> {
+        self.time_ms
+    }
+
+    /// By id.
+    pub fn publishers(&self) -> impl Iterator<Item = &PublisherState> {
+        self.publishers.values()
+    }
+
+    #[must_use]
+    pub fn publisher(&self, publisher: PublisherId) -> Option<&PublisherState> {
+        self.publishers.get(&publisher)
+    }
+
+    /// With which key and certificate a node answers for a publisher.
+    #[must_use]
+    pub fn certificate(&self, publisher: PublisherId, key: KeyId, node: NodeId) -> Option<&NodeCertificate> {
+        self.publishers.get(&publisher)?.certificates.get(&(key, node))
+    }
+
+    /// Every application's count at `now_ms`, by publisher and name. Changes nothing: what expired by then is left out.
+    #[must_use]
+    pub fn counts(&self, now_ms: u64) -> Vec<ApplicationCount> {
+        let counts =
+            self.publishers.values().flat_map(|publisher| publisher.counts.iter().map(move |c| (publisher, c)));
+        counts
+            .map(|(publisher, (application, count))| ApplicationCount {
+                publisher: publisher.id(),
+                publisher_name: publisher.name().to_owned(),
+                application: application.clone(),
+                count: count.live(now_ms),
+                cache_limit: count.limit(),
+                products: publisher.thresholds(application),
+            })
+            .collect()
+    }
+
+    /// Where a CMID was last seen: at most once per application.
+    pub fn seen(&self, cmid: Cmid) -> impl Iterator<Item = SeenIn<'_>> {
+        self.publishers.values().flat_map(move |publisher| {
+            publisher.counts.iter().filter_map(move |(application, count)| {
+                let (last_request_ms, seen) = count.get(cmid)?;
+                Some(SeenIn { publisher: publisher.id(), application, last_request_ms, seen })
+            })
+        })
+    }
+
+    /// The remembered machines of an application, the oldest request first.
+    #[must_use]
+    pub fn count(&self, publisher: PublisherId, application: &str) -> Option<&Count> {
+        self.publishers.get(&publisher)?.counts.get(application)
+    }
+
+    /// Panics if an invariant is broken; for tests and simulation.
+    pub fn check_invariants(&self) {
+        for (id, publisher) in &self.publishers {
+            assert_eq!(*id, publisher.id(), "a publisher under another's id");
+            let applications: Vec<_> = publisher.counts.keys().collect();
+            assert_eq!(
+                applications,
+                publisher.catalog().applications().collect::<Vec<_>>(),
+                "one count per application"
+            );
+            assert_eq!(publisher.rights, Rights::derive(&publisher.opened, &publisher.certificates), "stale rights");
+            for ((key, _), certificate) in &publisher.certificates {
+                assert_eq!((*key, *id), (certificate.key, certificate.publisher), "a certificate under another's key");
+                assert!(self.keys.contains_key(key), "a certificate for a key that is not installed");
+            }
+            for count in publisher.counts.values() {
+                count.check_invariants();
+                let newest_ms = count.in_order().map(|(_, time_ms, _)| time_ms).last();
+                assert!(newest_ms <= self.time_ms, "a request later than cluster time");
+            }
+        }
+    }
+}
+
+impl PublisherState {
+    fn thresholds(&self, application: &Name) -> Vec<ProductThreshold> {
+        let products = self.catalog().products().filter(|product| product.application == *application);
+        let threshold = |product: &crate::catalog::Product| {
+            let group = self.catalog().group(product.group)?.name.clone();
+            Some(ProductThreshold { name: product.name.clone(), group, threshold: product.threshold })
+        };
+        products.filter_map(threshold).collect()
+    }
+}

@@ -1,0 +1,139 @@
+//! What comes out of applying a command.
+
+use prost::Message;
+use thiserror::Error;
+
+use crate::catalog::CatalogError;
+use crate::certificate::CertificateError;
+use crate::id::{KeyId, NodeId};
+use crate::key::KeyKind;
+use crate::status::Status;
+use crate::{limits, proto};
+
+/// The result of one command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// One outcome per record, in order.
+    Batch { time_ms: u64, outcomes: Vec<Outcome> },
+    /// The state is now as the command wants it, perhaps as before.
+    Done,
+    /// Nothing changed.
+    Refused(CommandRefusal),
+    /// Another node's hash at `index` was compared with the own one; `None` if that is no longer, or not yet, known.
+    HashChecked { index: u64, matches: Option<bool> },
+}
+
+/// Why a command changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CommandRefusal {
+    #[error("the command is malformed: {0}")]
+    Malformed(&'static str),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error("the cluster holds {max} {what} already")]
+    TooMany { what: &'static str, max: usize },
+    #[error("this is a {0}; a host takes a host key")]
+    NotAHostKey(KeyKind),
+    #[error("no catalog of this publisher is installed: run `catalog install` first")]
+    UnknownPublisher,
+    #[error("a reset sets cluster time back; it is not later than this already")]
+    NotABackwardReset,
+    #[error("certificate for node {node}: {source}")]
+    Certificate { node: NodeId, source: CertificateError },
+    #[error("certificate for node {node}: key {key} is not installed: run `key install` first")]
+    KeyNotInstalled { node: NodeId, key: KeyId },
+    #[error("certificate for node {node}: the installed catalog has no group {group}: install a newer catalog")]
+    UnknownGroup { node: NodeId, group: u8 },
+    #[error("certificate for node {node}: platform class {platform} may not hold a key of group {group}")]
+    PlatformMayNotHold { node: NodeId, platform: u8, group: u8 },
+}
+
+/// What became of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Counted(Counted),
+    Refused(Refusal),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    pub count: u32,
+    pub threshold: u32,
+    pub activation_interval_minutes: u32,
+    pub renewal_interval_minutes: u32,
+    /// The node signs with the certificate for this key.
+    pub key: KeyId,
+}
+
+/// Why a request was not counted. A refusal touches neither cache nor limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Refusal {
+    NotActivated,
+    KeyBlocked,
+    NotCovered,
+    ClockSkew,
+}
+
+impl Refusal {
+    #[must_use]
+    pub fn status(self) -> Status {
+        match self {
+            Self::NotActivated => Status::HOST_NOT_ACTIVATED,
+            Self::KeyBlocked => Status::KEY_BLOCKED,
+            Self::NotCovered => Status::KEY_DOES_NOT_COVER_PRODUCT,
+            Self::ClockSkew => Status::CLOCK_SKEW,
+        }
+    }
+}
+
+/// Bytes that are no outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("malformed outcome")]
+pub struct MalformedOutcome;
+
+impl Outcome {
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let kind = match self {
+            Self::Counted(counted) => proto::outcome::Kind::Counted(proto::Counted {
+                count: counted.count,
+                threshold: counted.threshold,
+                activation_interval_minutes: counted.activation_interval_minutes,
+                renewal_interval_minutes: counted.renewal_interval_minutes,
+                key: u64::from_be_bytes(counted.key.0),
+            }),
+            Self::Refused(refusal) => proto::outcome::Kind::Refusal(match refusal {
+                Refusal::NotActivated => proto::Refusal::NotActivated,
+                Refusal::KeyBlocked => proto::Refusal::KeyBlocked,
+                Refusal::NotCovered => proto::Refusal::NotCovered,
+                Refusal::ClockSkew => proto::Refusal::ClockSkew,
+            } as i32),
+        };
+        proto::Outcome { kind: Some(kind) }.encode_to_vec()
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, MalformedOutcome> {
+        if bytes.len() > limits::OUTCOME_BYTES_MAX {
+            return Err(MalformedOutcome);
+        }
+        let raw = proto::Outcome::decode(bytes).map_err(|_| MalformedOutcome)?;
+        match raw.kind.ok_or(MalformedOutcome)? {
+            proto::outcome::Kind::Counted(counted) => Ok(Self::Counted(Counted {
+                count: counted.count,
+                threshold: counted.threshold,
+                activation_interval_minutes: counted.activation_interval_minutes,
+                renewal_interval_minutes: counted.renewal_interval_minutes,
+                key: KeyId(counted.key.to_be_bytes()),
+            })),
+            proto::outcome::Kind::Refusal(refusal) => {
+                match proto::Refusal::try_from(refusal).map_err(|_| MalformedOutcome)? {
+                    proto::Refusal::Unspecified => Err(MalformedOutcome),
+                    proto::Refusal::NotActivated => Ok(Self::Refused(Refusal::NotActivated)),
+                    proto::Refusal::KeyBlocked => Ok(Self::Refused(Refusal::KeyBlocked)),
+                    proto::Refusal::NotCovered => Ok(Self::Refused(Refusal::NotCovered)),
+                    proto::Refusal::ClockSkew => Ok(Self::Refused(Refusal::ClockSkew)),
+                }
+            }
+        }
+    }
+}

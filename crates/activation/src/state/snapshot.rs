@@ -1,0 +1,150 @@
+//! The state as one versioned blob. Deterministic: equal states give equal bytes, so the SHA-256 of the blob is the
+//! state hash.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use prost::Message;
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use super::command::{decode_certificate, encode_certificate};
+use super::{MalformedCommand, PublisherState, State};
+use crate::catalog::{CatalogError, Name, SignedCatalog};
+use crate::count::{Count, Seen};
+use crate::id::{Cmid, MachineDigest, MachineName, ProductId, node_id};
+use crate::key::TypedKey;
+use crate::{limits, proto};
+
+/// The format that this version writes, and the newest that it reads.
+pub const SNAPSHOT_FORMAT: u32 = 1;
+
+/// Why a blob is not taken as the state.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SnapshotError {
+    #[error("the snapshot has format {found}; this version reads up to {SNAPSHOT_FORMAT}: run a newer version")]
+    Newer { found: u32 },
+    #[error("the snapshot is damaged: {0}")]
+    Malformed(&'static str),
+    #[error("the snapshot is damaged: {0}")]
+    Catalog(#[from] CatalogError),
+}
+
+impl From<MalformedCommand> for SnapshotError {
+    fn from(MalformedCommand(field): MalformedCommand) -> Self {
+        Self::Malformed(field)
+    }
+}
+
+impl State {
+    /// SHA-256 of [`Self::encode_snapshot`].
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.encode_snapshot()).into()
+    }
+
+    #[must_use]
+    pub fn encode_snapshot(&self) -> Vec<u8> {
+        proto::Snapshot {
+            format: SNAPSHOT_FORMAT,
+            time_ms: self.time_ms,
+            keys: self.keys.values().map(ToString::to_string).collect(),
+            publishers: self.publishers.values().map(encode_publisher).collect(),
+        }
+        .encode_to_vec()
+    }
+
+    pub fn decode_snapshot(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        let format = proto::SnapshotFormat::decode(bytes).map_err(|_| SnapshotError::Malformed("encoding"))?.format;
+        match format {
+            0 => return Err(SnapshotError::Malformed("format")),
+            1..=SNAPSHOT_FORMAT => {}
+            found => return Err(SnapshotError::Newer { found }),
+        }
+        let raw = proto::Snapshot::decode(bytes).map_err(|_| SnapshotError::Malformed("encoding"))?;
+        if raw.time_ms.is_some_and(|time_ms| time_ms > limits::TIME_MS_MAX) {
+            return Err(SnapshotError::Malformed("time"));
+        }
+        let mut state = Self { time_ms: raw.time_ms, ..Self::default() };
+        for key in raw.keys {
+            let key: TypedKey = key.parse().map_err(|_| SnapshotError::Malformed("key"))?;
+            state.keys.insert(key.key_id(), key);
+        }
+        for publisher in raw.publishers {
+            let publisher = state.decode_publisher(publisher)?;
+            state.publishers.insert(publisher.id(), publisher);
+        }
+        Ok(state)
+    }
+
+    fn decode_publisher(&self, raw: proto::PublisherSnapshot) -> Result<PublisherState, SnapshotError> {
+        let opened = SignedCatalog::open(&raw.catalog)?;
+        let mut certificates = BTreeMap::new();
+        for raw in &raw.certificates {
+            let (node, certificate) = decode_certificate(raw)?;
+            if certificate.publisher != opened.publisher || !self.keys.contains_key(&certificate.key) {
+                return Err(SnapshotError::Malformed("certificate"));
+            }
+            certificates.insert((certificate.key, node), certificate);
+        }
+        let mut counts = BTreeMap::new();
+        for raw in raw.applications {
+            let name: Name = raw.name.parse().map_err(|_| SnapshotError::Malformed("application"))?;
+            counts.insert(name, self.decode_count(raw.limit, &raw.seen)?);
+        }
+        if !counts.keys().eq(opened.catalog.applications()) {
+            return Err(SnapshotError::Malformed("applications"));
+        }
+        let mut publisher = PublisherState { opened, certificates, rights: BTreeMap::new(), counts };
+        publisher.derive_rights();
+        Ok(publisher)
+    }
+
+    fn decode_count(&self, limit: u32, seen: &[proto::SeenSnapshot]) -> Result<Count, SnapshotError> {
+        if limit > limits::COUNT_MAX || seen.last().is_some_and(|newest| Some(newest.time_ms) > self.time_ms) {
+            return Err(SnapshotError::Malformed("limit or time"));
+        }
+        let seen: Vec<_> =
+            seen.iter().map(decode_seen).collect::<Option<_>>().ok_or(SnapshotError::Malformed("CMID"))?;
+        Count::restore(limit, seen).ok_or(SnapshotError::Malformed("count"))
+    }
+}
+
+fn encode_publisher(publisher: &PublisherState) -> proto::PublisherSnapshot {
+    let certificates = publisher.certificates.iter();
+    let certificates = certificates.map(|((_, node), certificate)| encode_certificate(&(*node, certificate.clone())));
+    let applications = publisher.counts.iter().map(|(name, count)| proto::ApplicationSnapshot {
+        name: name.to_string(),
+        limit: count.limit(),
+        seen: count.in_order().map(encode_seen).collect(),
+    });
+    proto::PublisherSnapshot {
+        catalog: publisher.opened.bytes.clone(),
+        certificates: certificates.collect(),
+        applications: applications.collect(),
+    }
+}
+
+fn encode_seen((cmid, time_ms, seen): (Cmid, u64, &Seen)) -> proto::SeenSnapshot {
+    proto::SeenSnapshot {
+        cmid: Bytes::copy_from_slice(&cmid.0),
+        time_ms,
+        // As in a record: no parser lets a larger node id through.
+        node: u32::try_from(seen.node).unwrap_or(u32::MAX),
+        product: Bytes::copy_from_slice(&seen.product.0),
+        machine: Bytes::copy_from_slice(&seen.machine.0),
+        machine_name: Bytes::copy_from_slice(seen.machine_name.as_bytes()),
+        virtual_machine: seen.virtual_machine,
+    }
+}
+
+fn decode_seen(raw: &proto::SeenSnapshot) -> Option<(Cmid, u64, Seen)> {
+    let seen = Seen {
+        node: node_id(raw.node.into()).ok()?,
+        product: ProductId::try_from(raw.product.as_ref()).ok()?,
+        machine: MachineDigest::try_from(raw.machine.as_ref()).ok()?,
+        machine_name: MachineName::try_from(raw.machine_name.as_ref()).ok()?,
+        virtual_machine: raw.virtual_machine,
+    };
+    Some((Cmid::try_from(raw.cmid.as_ref()).ok()?, raw.time_ms, seen))
+}
