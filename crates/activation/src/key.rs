@@ -93,7 +93,7 @@ impl TypedKey {
             *to = value;
         }
         for to in place.take(RANDOM_SYMBOLS) {
-            *to = symbol((random % u128::from(MODULUS)) as u32);
+            *to = symbol(u32::try_from(random % u128::from(MODULUS)).unwrap_or(0));
             random /= u128::from(MODULUS);
         }
         let check = (MODULUS - weighted_sum(&symbols)) * CHECK_WEIGHT_INVERSE % MODULUS;
@@ -111,7 +111,7 @@ impl TypedKey {
     /// What the publisher wrote into the key about its group; a hint for people, never a right.
     #[must_use]
     pub fn group_hint(&self) -> u8 {
-        self.symbols.get(1).and_then(|symbol| value(*symbol)).map_or(0, |value| value as u8)
+        self.symbols.get(1).and_then(|symbol| value(*symbol)).and_then(|value| u8::try_from(value).ok()).unwrap_or(0)
     }
 
     #[must_use]

@@ -11,6 +11,8 @@ pub const PDU_BYTES_MAX: usize = 256;
 pub const COMMAND_BYTES_MAX: usize = 60 * 1024;
 /// Records in one batch.
 pub const BATCH_RECORDS_MAX: usize = 1024;
+/// Place of the last record in a batch.
+pub const OFFSET_MAX: u32 = 1023;
 /// A signed catalog, encoded: it travels in one command.
 pub const CATALOG_BYTES_MAX: usize = COMMAND_BYTES_MAX - 64;
 /// The TOML text of a catalog, before it is parsed.
@@ -76,6 +78,7 @@ pub const STATE_HASH_INTERVAL_ENTRIES: u64 = 1024;
 pub const STATE_HASHES_KEPT: usize = 8;
 
 const _: () = assert!(COMMAND_BYTES_MAX <= 64 * 1024);
+const _: () = assert!(OFFSET_MAX as usize + 1 == BATCH_RECORDS_MAX);
 const _: () = assert!(CATALOG_BYTES_MAX < COMMAND_BYTES_MAX);
 const _: () = assert!(REQUEST_BYTES_MAX >= PDU_BYTES_MAX && ANSWER_BYTES_MAX >= PDU_BYTES_MAX);
 const _: () = assert!(INTERVAL_MINUTES_MIN <= ACTIVATION_INTERVAL_MINUTES_DEFAULT);

@@ -54,7 +54,7 @@ impl AnswerBody {
         within(self.renewal_interval_minutes, intervals, "renewal interval")?;
         within(self.cluster_time_ms, 0..=limits::TIME_MS_MAX, "cluster time")?;
         within(self.log_index, 0..=limits::LOG_INDEX_MAX, "log index")?;
-        within(self.offset, 0..=limits::BATCH_RECORDS_MAX as u32 - 1, "offset")
+        within(self.offset, 0..=limits::OFFSET_MAX, "offset")
     }
 }
 
