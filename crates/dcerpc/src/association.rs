@@ -30,8 +30,9 @@ use uuid::Uuid;
 use crate::fault;
 use crate::framing::{Framed, Framing};
 use crate::groups::{AssociationGroups, Membership, NoGroup};
-use crate::limits::{FRAGMENT_BYTES_MAX, FRAGMENT_BYTES_MIN, PRESENTATION_CONTEXTS_MAX};
-use crate::pdu::bind::{self, ContextResult, Proposal, ProposedContext, Settled, SyntaxId};
+use crate::limits::{FRAGMENT_BYTES_MAX, FRAGMENT_BYTES_MIN};
+use crate::negotiation;
+use crate::pdu::bind::{self, Settled, SyntaxId};
 use crate::pdu::call::{self, CallFields, Fragment};
 use crate::pdu::octets::{ByteOrder, Truncated};
 use crate::pdu::{DID_NOT_EXECUTE, HEADER_BYTES, Header, Kind, VERSION, VERSION_MINOR, WHOLE};
@@ -56,7 +57,7 @@ impl Interface {
         SyntaxId { uuid: self.uuid, major: self.major, minor: self.minor }
     }
 
-    fn serves(&self, asked: SyntaxId) -> bool {
+    pub(crate) fn serves(&self, asked: SyntaxId) -> bool {
         asked.uuid == self.uuid && asked.major == self.major && asked.minor <= self.minor
     }
 }
@@ -186,7 +187,7 @@ impl Association {
         !(self.framing.is_empty() && self.session.reassembly.is_empty())
     }
 
-    /// Whether a bind was accepted.
+    /// Whether a bind was answered with bind_ack, whatever became of its contexts.
     pub fn is_bound(&self) -> bool {
         self.session.bound.is_some()
     }
@@ -255,8 +256,9 @@ impl Session {
     }
 
     fn bind(&mut self, header: Header, body: &[u8]) -> Outcome {
-        let proposal = decode_proposal(header, body)?;
-        let (contexts, results) = self.negotiate(&proposal, Vec::new(), true)?;
+        let proposal = negotiation::decode(header, body)?;
+        let mut contexts = Vec::new();
+        let results = negotiation::answer(&self.interface, &proposal, header.kind, &mut contexts)?;
         let group = self.groups.join(proposal.group).map_err(|none| match none {
             NoGroup::Unknown => Violation::UnknownGroup(proposal.group),
             NoGroup::TableFull => Violation::TooManyGroups,
@@ -272,51 +274,10 @@ impl Session {
     }
 
     fn alter_context(&mut self, header: Header, body: &[u8]) -> Outcome {
-        let proposal = decode_proposal(header, body)?;
-        let accepted = self.bound.as_mut().map(|bound| std::mem::take(&mut bound.contexts)).unwrap_or_default();
-        let (contexts, results) = self.negotiate(&proposal, accepted, false)?;
-        let Some(bound) = self.bound.as_mut() else { return Err(Violation::AlterBeforeBind) };
-        bound.contexts = contexts;
+        let bound = self.bound.as_mut().ok_or(Violation::AlterBeforeBind)?;
+        let proposal = negotiation::decode(header, body)?;
+        let results = negotiation::answer(&self.interface, &proposal, header.kind, &mut bound.contexts)?;
         Ok(Some(Event::Send(bind::encode_ack(header.call_id, bound.settled, None, &results))))
-    }
-
-    /// Answers each proposed context; accepted ones are added to `accepted`.
-    fn negotiate(
-        &self,
-        proposal: &Proposal<'_>,
-        mut accepted: Vec<u16>,
-        is_bind: bool,
-    ) -> Result<(Vec<u16>, Vec<ContextResult>), Violation> {
-        match usize::from(proposal.context_count) {
-            0 => return Err(Violation::NoContexts),
-            1..=PRESENTATION_CONTEXTS_MAX => {}
-            _ => return Err(Violation::TooManyContexts(proposal.context_count)),
-        }
-        let mut results = Vec::with_capacity(usize::from(proposal.context_count));
-        for proposed in proposal.contexts() {
-            let proposed = proposed.map_err(|Truncated| Violation::MalformedBind)?;
-            let known = accepted.contains(&proposed.id);
-            let result = match self.judge(&proposed, is_bind) {
-                ContextResult::Accepted if !known && accepted.len() == PRESENTATION_CONTEXTS_MAX => {
-                    ContextResult::LocalLimit
-                }
-                result => result,
-            };
-            if result == ContextResult::Accepted && !known {
-                accepted.push(proposed.id);
-            }
-            results.push(result);
-        }
-        Ok((accepted, results))
-    }
-
-    fn judge(&self, proposed: &ProposedContext, is_bind: bool) -> ContextResult {
-        match proposed.features {
-            Some(asked) if is_bind => ContextResult::Features(asked_and_supported(asked)),
-            _ if !self.interface.serves(proposed.interface) => ContextResult::InterfaceUnknown,
-            _ if !proposed.offers_ndr => ContextResult::TransferSyntaxesUnknown,
-            _ => ContextResult::Accepted,
-        }
     }
 
     fn request(&mut self, header: Header, body: &[u8]) -> Outcome {
@@ -347,35 +308,4 @@ impl Session {
 /// A fault for a call that was not run; the association goes on.
 fn refuse(call_id: u32, context: u16, status: u32) -> Event {
     Event::Send(call::encode_fault(call_id, context, DID_NOT_EXECUTE, status))
-}
-
-/// Of the features of MS-RPCE section 2.2.2.14, bit 0x2 (the connection survives an orphaned call) holds here anyway;
-/// security contexts (bit 0x1) there are none.
-fn asked_and_supported(asked: u64) -> u16 {
-    const KEEP_CONNECTION_ON_ORPHAN: u16 = 0x2;
-    if asked & u64::from(KEEP_CONNECTION_ON_ORPHAN) == 0 { 0 } else { KEEP_CONNECTION_ON_ORPHAN }
-}
-
-fn decode_proposal(header: Header, body: &[u8]) -> Result<Proposal<'_>, Violation> {
-    if !header.is_whole() {
-        return Err(Violation::MalformedBind);
-    }
-    Proposal::decode(without_verifier(header, body)?, header.order).map_err(|Truncated| Violation::MalformedBind)
-}
-
-/// Skips an authentication verifier of a known type: the client may bind and is then served as anyone else.
-fn without_verifier(header: Header, body: &[u8]) -> Result<&[u8], Violation> {
-    const PREFIX_BYTES: usize = 8;
-    /// GSS negotiate, NTLM, schannel, Kerberos, netlogon (MS-RPCE section 2.2.1.1.7).
-    const KNOWN_TYPES: [u8; 5] = [0x09, 0x0a, 0x0e, 0x10, 0x44];
-    if header.auth_bytes == 0 {
-        return Ok(body);
-    }
-    let verifier_bytes = PREFIX_BYTES + usize::from(header.auth_bytes);
-    let split = body.len().checked_sub(verifier_bytes).and_then(|at| body.split_at_checked(at));
-    match split {
-        Some((body, [kind, ..])) if KNOWN_TYPES.contains(kind) => Ok(body),
-        Some((_, [kind, ..])) => Err(Violation::AuthenticationType(*kind)),
-        _ => Err(Violation::MalformedBind),
-    }
 }

@@ -1,4 +1,4 @@
-//! Association groups of one node (C706 section 12.4.3; MS-RPCE section 3.3.1.5.6).
+//! Association groups of one node (C706 section 12.6.4.3).
 //!
 //! Connections of one client may share a group by naming its number in their bind. A group lives while an association
 //! holds it; numbers come from a counter and are never 0, which on the wire means "a new group".

@@ -17,6 +17,7 @@ mod framing;
 mod groups;
 pub mod limits;
 pub mod ndr;
+mod negotiation;
 mod pdu;
 mod reassembly;
 mod violation;

@@ -10,7 +10,7 @@ pub const FRAGMENT_BYTES_MAX: u16 = 5840;
 /// Smallest fragment size a server settles on, whatever a client offers.
 pub const FRAGMENT_BYTES_MIN: u16 = 2048;
 
-/// Smallest receive size a client accepts from a server: `MustRecvFragSize` of C706 section 12.6.3.1.
+/// Smallest receive size a client accepts from a server: `MustRecvFragSize` of C706 appendix K.
 pub const PEER_FRAGMENT_BYTES_MIN: u16 = 1432;
 
 /// Longest stub of one call, put together from its fragments, in either direction.

@@ -1,7 +1,7 @@
 //! Puts the fragments of one call together.
 //!
-//! Fragments of different calls must not interleave on one connection (C706 section 12.6.3.1 gives each association
-//! one call at a time), so there is at most one call in the making, never longer than `CALL_STUB_BYTES_MAX`.
+//! Without concurrent multiplexing, which is never agreed to here, the fragments of one call follow each other: there
+//! is at most one call in the making, never longer than `CALL_STUB_BYTES_MAX`.
 
 use uuid::Uuid;
 

@@ -12,7 +12,7 @@ use octets::ByteOrder;
 pub(crate) const HEADER_BYTES: usize = 16;
 /// Header of a request without object UUID, and of a response.
 pub(crate) const CALL_HEADER_BYTES: usize = HEADER_BYTES + 8;
-/// The stub in every fragment but the last is a multiple of this (C706 section 12.6.4.9).
+/// The stub in every fragment but the last is a multiple of this (C706 section 12.6.4).
 pub(crate) const STUB_FRAGMENT_ALIGNMENT_BYTES: usize = 8;
 
 pub(crate) const VERSION: u8 = 5;
