@@ -1,1 +1,42 @@
-//! The replicated log and state machine: openraft on storage, peers over tonic, the batcher
+//! The replicated log and its state machine.
+//!
+//! openraft 0.10, seen only here, runs on [`storage`] and talks to other nodes over tonic. A request that reaches any
+//! node is recorded by the leader, together with all that wait at that moment, in one entry; [`activation::state`]
+//! applies the entry on every node. Clocks, randomness and the network come in as parameters ([`Surroundings`]), so that
+//! a simulation can drive a cluster.
+//!
+//! Invariant: never interprets a command, and never answers before a majority has it on stable storage.
+
+mod batcher;
+mod bootstrap;
+mod forward;
+mod leader_clock;
+mod leading;
+pub mod limits;
+mod log;
+mod machine;
+mod network;
+mod peers;
+mod replica;
+mod service;
+mod settings;
+mod snapshot_file;
+mod types;
+mod wire;
+
+#[cfg(test)]
+mod suite;
+
+pub use batcher::Recorded;
+pub use bootstrap::BootstrapError;
+pub use leader_clock::Clock;
+pub use log::LogDamaged;
+pub use machine::{Progress, StateDamaged};
+pub use peers::Connect;
+pub use replica::{
+    ClusterView, Health, Local, ProposeError, ReadPoint, Replica, StartError, Surroundings, Unavailable,
+};
+pub use service::PeerService;
+pub use settings::{RaftSettings, SettingsError};
+pub use snapshot_file::SnapshotDamaged;
+pub use types::Member;

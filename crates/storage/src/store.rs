@@ -144,7 +144,10 @@ impl Store {
         let is_new = !sled_folder.exists();
         let db = open_sled(folder, &sled_folder)?;
         if !is_new && db.iter().any(|item| item.map_or(true, |(key, _)| key != IDENTITY_KEY)) {
-            return Err(damaged(folder, format!("{} is missing beside a database with content", identity_path.display())));
+            return Err(damaged(
+                folder,
+                format!("{} is missing beside a database with content", identity_path.display()),
+            ));
         }
         let identity = Identity { kind: owner.kind, owner: owner.number, store: owner.store_if_new, format: FORMAT };
         db.insert(IDENTITY_KEY, identity.store.as_bytes()).map_err(|error| damaged(folder, error.to_string()))?;
@@ -158,11 +161,11 @@ impl Store {
 
     fn finish(folder: &Path, identity: Identity, db: sled::Db, lock: File) -> Result<Self, OpenError> {
         let path = folder.join("sled").join("db");
-        let log_file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(|source| OpenError::Io { action: "open", path, source })?;
+        let log_file = OpenOptions::new().read(true).write(true).open(&path).map_err(|source| OpenError::Io {
+            action: "open",
+            path,
+            source,
+        })?;
         Ok(Self { folder: folder.to_owned(), identity, db, log_file, _lock: lock })
     }
 

@@ -1,0 +1,117 @@
+//! Forming a cluster: once, by one node, of nodes that belong to none.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use api::peer::v1 as proto;
+use openraft::errors::{InitializeError, RaftError};
+use tokio::time::{Instant, timeout, timeout_at};
+use uuid::Uuid;
+
+use crate::{
+    limits::{PEER_CALL_TIMEOUT, RETRY_PAUSE},
+    replica::Inner,
+    types::Member,
+    wire,
+};
+
+/// Why no cluster was formed.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    /// A node belongs to a cluster already, this one or another.
+    #[error(
+        "node {node} already belongs to a cluster: a cluster is formed once; start this node without bootstrapping"
+    )]
+    AlreadyInitialised {
+        /// The node.
+        node: u64,
+    },
+    /// Somebody else is at the address.
+    #[error("at {address} there is node {found}, not node {expected}: the peer lists of the two nodes disagree")]
+    OtherNode {
+        /// The address.
+        address: String,
+        /// The number in the list.
+        expected: u64,
+        /// The number that answered.
+        found: u64,
+    },
+    /// A node did not answer.
+    #[error("node {node} at {address} did not answer ({why}): start it, then bootstrap again")]
+    Silent {
+        /// The node.
+        node: u64,
+        /// Where it should be.
+        address: String,
+        /// The last error.
+        why: String,
+    },
+    /// This node is not in the list.
+    #[error("this is node {node}, which the list of peers does not hold")]
+    NotListed {
+        /// This node.
+        node: u64,
+    },
+    /// openraft said no.
+    #[error("forming the cluster failed: {0}")]
+    Other(String),
+}
+
+pub(crate) async fn bootstrap(
+    inner: &Inner,
+    addresses: &BTreeMap<u64, String>,
+    patience: Duration,
+) -> Result<(), BootstrapError> {
+    let node = inner.identity.owner;
+    if !addresses.contains_key(&node) {
+        return Err(BootstrapError::NotListed { node });
+    }
+    let initialised = inner.raft.is_initialized().await.map_err(|error| BootstrapError::Other(error.to_string()))?;
+    if initialised {
+        return Err(BootstrapError::AlreadyInitialised { node });
+    }
+    let deadline = Instant::now() + patience;
+    let mut members = BTreeMap::new();
+    for (&number, address) in addresses {
+        let store =
+            if number == node { inner.identity.store } else { identify(inner, number, address, deadline).await? };
+        members.insert(number, Member { address: address.clone(), store });
+    }
+    match inner.raft.initialize(members).await {
+        Ok(()) => Ok(()),
+        Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(BootstrapError::AlreadyInitialised { node }),
+        Err(error) => Err(BootstrapError::Other(error.to_string())),
+    }
+}
+
+/// The store of the node at `address`, which must be `expected` and belong to no cluster.
+async fn identify(inner: &Inner, expected: u64, address: &str, deadline: Instant) -> Result<Uuid, BootstrapError> {
+    let mut why = String::from("not asked yet");
+    let answered = timeout_at(deadline, async {
+        loop {
+            match identify_once(inner, address).await {
+                Ok(reply) => return reply,
+                Err(error) => why = error,
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    });
+    let Ok(reply) = answered.await else {
+        return Err(BootstrapError::Silent { node: expected, address: address.into(), why });
+    };
+    if reply.node != expected {
+        return Err(BootstrapError::OtherNode { address: address.into(), expected, found: reply.node });
+    }
+    if reply.initialised {
+        return Err(BootstrapError::AlreadyInitialised { node: expected });
+    }
+    wire::store_in(&reply.store).map_err(|error| BootstrapError::Other(error.to_string()))
+}
+
+async fn identify_once(inner: &Inner, address: &str) -> Result<proto::IdentifyReply, String> {
+    let mut peer = inner.peers.stranger(address).map_err(|error| error.to_string())?;
+    match timeout(PEER_CALL_TIMEOUT, peer.identify(proto::IdentifyRequest {})).await {
+        Ok(Ok(reply)) => Ok(reply.into_inner()),
+        Ok(Err(status)) => Err(status.message().to_owned()),
+        Err(_) => Err("no answer".into()),
+    }
+}

@@ -1,0 +1,118 @@
+//! Cluster time, as the leader of the moment gives it out.
+//!
+//! The rules are [`ClusterClock`]'s; here they meet this node's clocks and leadership. A node that does not lead has no
+//! clock to stamp with, so what waits for a stamp is asked again elsewhere.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use activation::clock::{ClockAlarm, ClusterClock, Stamp};
+
+/// This node's own clocks. A parameter, so that a simulation can bring its own.
+pub trait Clock: Send + Sync + 'static {
+    /// Wall-clock time in milliseconds since the Unix epoch. May jump.
+    fn wall_ms(&self) -> u64;
+    /// Time since an origin that stays the same while the process lives. Never jumps.
+    fn monotonic(&self) -> Duration;
+}
+
+struct Leading {
+    term: u64,
+    cluster: ClusterClock,
+    /// The last stamp given out: entries under way are not applied yet, and time must not fall behind them.
+    last_ms: Option<u64>,
+}
+
+pub(crate) struct LeaderClock {
+    own: Arc<dyn Clock>,
+    leading: Mutex<Option<Leading>>,
+    order: tokio::sync::Mutex<()>,
+}
+
+impl LeaderClock {
+    pub(crate) fn new(own: Arc<dyn Clock>) -> Self {
+        Self { own, leading: Mutex::new(None), order: tokio::sync::Mutex::default() }
+    }
+
+    pub(crate) fn wall_ms(&self) -> u64 {
+        self.own.wall_ms()
+    }
+
+    /// Takes note of who leads; returns whether this node has begun to.
+    pub(crate) fn set_role(&self, leading_term: Option<u64>, voters: &[u64]) -> bool {
+        let at = self.own.monotonic();
+        let mut leading = self.lock();
+        match (leading_term, leading.as_mut()) {
+            (None, _) => {
+                *leading = None;
+                false
+            }
+            (Some(term), Some(current)) if current.term == term => {
+                current.cluster.set_voters(voters.iter().copied());
+                false
+            }
+            (Some(term), _) => {
+                *leading =
+                    Some(Leading { term, cluster: ClusterClock::new(voters.iter().copied(), at), last_ms: None });
+                true
+            }
+        }
+    }
+
+    /// Takes one voter's clock, as read just now.
+    pub(crate) fn sample(&self, node: u64, wall_ms: u64) {
+        let at = self.own.monotonic();
+        if let Some(leading) = self.lock().as_mut() {
+            leading.cluster.sample(node, wall_ms, at);
+        }
+    }
+
+    /// A stamp for the next batch, not before `applied_ms`; none where this node does not lead or has no time yet.
+    pub(crate) fn stamp(&self, applied_ms: Option<u64>) -> Option<Stamp> {
+        let at = self.own.monotonic();
+        let mut leading = self.lock();
+        let leading = leading.as_mut()?;
+        let stamp = leading.cluster.stamp(applied_ms.max(leading.last_ms), at).ok()?;
+        leading.last_ms = Some(stamp.time_ms);
+        Some(stamp)
+    }
+
+    /// The jump that waits for an administrator.
+    pub(crate) fn alarm(&self) -> Option<ClockAlarm> {
+        self.lock().as_ref().and_then(|leading| leading.cluster.alarm())
+    }
+
+    /// Takes the jump that raised the alarm.
+    pub(crate) fn accept(&self) {
+        let at = self.own.monotonic();
+        if let Some(leading) = self.lock().as_mut() {
+            leading.cluster.accept(at);
+        }
+    }
+
+    /// The median of the voters' clocks, for an administrator who sets cluster time back to it.
+    pub(crate) fn median(&self) -> Option<u64> {
+        let at = self.own.monotonic();
+        self.lock().as_ref().and_then(|leading| leading.cluster.median(at))
+    }
+
+    /// Goes on from `time_ms`, to which the log has just set cluster time.
+    pub(crate) fn reset(&self, time_ms: u64) {
+        let at = self.own.monotonic();
+        if let Some(leading) = self.lock().as_mut() {
+            leading.last_ms = None;
+            leading.cluster.reset(time_ms, at);
+        }
+    }
+
+    /// Held from a stamp until its entry is in the log: an entry stamped before a reset must not follow it.
+    pub(crate) async fn order(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.order.lock().await
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Leading>> {
+        self.leading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,117 @@
+//! What a leader does beside answering: it asks for the voters' clocks, logs its state's hash, and hands over.
+
+use std::sync::Arc;
+
+use activation::state::{Command as Domain, State};
+use api::peer::v1 as proto;
+use futures::future::join_all;
+use openraft::async_runtime::WatchReceiver;
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval, timeout, timeout_at},
+};
+
+use crate::{
+    limits::{CLOCK_SAMPLE_INTERVAL, CLOCK_SAMPLE_TIMEOUT, HANDOVER_DEADLINE},
+    machine::Progress,
+    replica::{Inner, Unavailable},
+};
+
+/// Runs for as long as the replica does.
+pub(crate) async fn run(inner: Arc<Inner>) {
+    let mut role = inner.raft.server_metrics();
+    let mut progress = inner.machine.progress();
+    let mut next_sample = interval(CLOCK_SAMPLE_INTERVAL);
+    next_sample.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut hashed_index = progress.borrow().hash_due_index;
+    loop {
+        let began = take_role(&inner);
+        if began {
+            sample_clocks(&inner).await;
+        }
+        tokio::select! {
+            changed = role.changed() => if changed.is_err() { return },
+            _ = next_sample.tick() => sample_clocks(&inner).await,
+            due = hash_due(&mut progress, hashed_index) => match due {
+                Some(index) => {
+                    hashed_index = index;
+                    log_hash(&inner).await;
+                }
+                None => return,
+            },
+        }
+    }
+}
+
+fn take_role(inner: &Inner) -> bool {
+    let metrics = inner.server_metrics();
+    let term = metrics.state.is_leader().then_some(metrics.vote.leader_id.term);
+    let voters: Vec<_> = metrics.membership_config.membership().voter_ids().collect();
+    inner.clock.set_role(term, &voters)
+}
+
+/// Asks every voter for its clock, all at once. One that does not answer in time gives no sample.
+async fn sample_clocks(inner: &Inner) {
+    let metrics = inner.server_metrics();
+    if !metrics.state.is_leader() {
+        return;
+    }
+    let membership = metrics.membership_config.membership();
+    let samples = membership.voter_ids().map(|node| async move {
+        if node == inner.identity.owner {
+            inner.clock.sample(node, inner.clock.wall_ms());
+            return;
+        }
+        let Some(member) = membership.get_node(&node) else { return };
+        let Ok(mut peer) = inner.peers.client(node, member) else { return };
+        if let Ok(Ok(reply)) = timeout(CLOCK_SAMPLE_TIMEOUT, peer.clock(proto::ClockRequest {})).await {
+            inner.clock.sample(node, reply.into_inner().wall_ms);
+        }
+    });
+    join_all(samples).await;
+}
+
+async fn hash_due(progress: &mut watch::Receiver<Progress>, hashed_index: u64) -> Option<u64> {
+    progress.wait_for(|progress| progress.hash_due_index > hashed_index).await.ok().map(|due| due.hash_due_index)
+}
+
+/// Logs the newest hash of this leader's state, for every node to compare with its own at that entry.
+async fn log_hash(inner: &Inner) {
+    if !inner.server_metrics().state.is_leader() {
+        return;
+    }
+    if let Some((index, hash)) = inner.machine.view(State::newest_hash) {
+        inner.write(Domain::StateHash { index, hash }.encode()).await;
+    }
+}
+
+/// Makes `to` the leader and waits until this node sees it.
+pub(crate) async fn transfer(inner: &Inner, to: u64) -> Result<(), Unavailable> {
+    let mut metrics = inner.raft.server_metrics();
+    inner.raft.trigger().transfer_leader(to).await.map_err(|_| Unavailable::NoLeader)?;
+    let arrived = async {
+        while metrics.borrow_watched().current_leader != Some(to) {
+            metrics.changed().await.map_err(|_| Unavailable::NoLeader)?;
+        }
+        Ok(())
+    };
+    timeout_at(Instant::now() + HANDOVER_DEADLINE, arrived).await.unwrap_or(Err(Unavailable::NoLeader))
+}
+
+/// Hands leadership to the voter whose log is the longest, where this node leads and there is one.
+pub(crate) async fn hand_over(inner: &Inner) {
+    let successor = {
+        let metrics = inner.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let voters: Vec<_> = metrics.membership_config.membership().voter_ids().collect();
+        metrics.replication.as_ref().and_then(|matched| {
+            let others = matched.iter().filter(|(node, _)| **node != inner.identity.owner && voters.contains(node));
+            others.max_by_key(|(_, last)| last.map(|id| id.index)).map(|(node, _)| *node)
+        })
+    };
+    if let Some(successor) = successor
+        && transfer(inner, successor).await.is_err()
+    {
+        tracing::warn!(successor, "leadership was not taken over in time; the others will elect");
+    }
+}

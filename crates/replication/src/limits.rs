@@ -1,0 +1,60 @@
+//! Every bound of this crate, with its unit last in the name.
+
+use std::time::Duration;
+
+/// Requests that may wait for the leader's next batch before callers are made to wait.
+pub const BATCH_QUEUE_REQUESTS_MAX: usize = 8192;
+
+/// Batches that may be on their way through the log at once: the next one gathers while the last becomes durable.
+pub const BATCHES_IN_FLIGHT_MAX: usize = 2;
+
+/// Requests that may wait to be forwarded to the leader.
+pub const FORWARD_QUEUE_REQUESTS_MAX: usize = 8192;
+
+/// Requests in one message to the leader.
+pub const FORWARD_REQUESTS_MAX: usize = 1024;
+
+/// Messages of one node that the leader works on at once.
+pub const FORWARDS_IN_FLIGHT_MAX: usize = 8;
+
+/// How long a node tries to get an answer out of a leader, whoever that is, before it says that it cannot.
+pub const SUBMIT_DEADLINE: Duration = Duration::from_secs(2);
+
+/// The same for an administrator's command, who would rather wait than not know.
+pub const PROPOSE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Pause before asking again where nothing said that the leader has changed.
+pub const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// Entries in one append message; with [`PEER_MESSAGE_BYTES_MAX`] in proportion.
+pub const APPEND_ENTRIES_MAX: u64 = 64;
+
+/// Largest message between nodes, in bytes.
+pub const PEER_MESSAGE_BYTES_MAX: usize = 8 << 20;
+
+/// Part of a snapshot in one message, in bytes.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 1 << 20;
+
+/// Largest snapshot taken from another node, in bytes.
+pub const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
+
+/// Entries after which a snapshot is made, and entries kept behind it for followers that lag.
+pub const SNAPSHOT_EVERY_ENTRIES: u64 = 5000;
+
+/// How often the leader asks for the voters' clocks. Three rounds may be lost before a sample is too old.
+pub const CLOCK_SAMPLE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// A clock sample that takes longer says nothing.
+pub const CLOCK_SAMPLE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// A call to one peer during bootstrap, or one that asks it something.
+pub const PEER_CALL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a leader that stops waits for another one.
+pub const HANDOVER_DEADLINE: Duration = Duration::from_secs(2);
+
+const _: () = assert!(
+    APPEND_ENTRIES_MAX as usize * storage::limits::VALUE_BYTES_MAX < PEER_MESSAGE_BYTES_MAX
+        && SNAPSHOT_CHUNK_BYTES < PEER_MESSAGE_BYTES_MAX
+        && activation::limits::COMMAND_BYTES_MAX + 1024 <= storage::limits::VALUE_BYTES_MAX
+);

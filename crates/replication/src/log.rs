@@ -1,0 +1,233 @@
+//! The replicated log on a [`Store`].
+//!
+//! ```text
+//! e<index, 8 bytes big-endian>   an entry
+//! v   the vote      p   the last purged position      c   the last position known to be committed
+//! ```
+//! One database, so that one batch changes entries, vote and marks together. Entries that are not purged are also kept
+//! in memory: openraft reads them from there, the disk is read once, at start.
+//!
+//! Invariant: never calls back before the barrier that covers the entries.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Debug,
+    io,
+    ops::RangeBounds,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use api::log::v1 as proto;
+use openraft::{
+    LogState, OptionalSend, RaftLogReader,
+    storage::{IOFlushed, RaftLogStorage},
+};
+use prost::Message;
+use storage::{Batch, ReadError, Store, ValueTooLarge, Writer};
+
+use crate::{
+    types::{Entry, LogId, TypeConfig, Vote},
+    wire::{self, Malformed},
+};
+
+const VOTE: &[u8] = b"v";
+const PURGED: &[u8] = b"p";
+const COMMITTED: &[u8] = b"c";
+const ENTRY: u8 = b'e';
+
+fn entry_key(index: u64) -> [u8; 9] {
+    let mut key = [ENTRY; 9];
+    key[1..].copy_from_slice(&index.to_be_bytes());
+    key
+}
+
+/// Why the log on disk was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LogDamaged {
+    /// The store could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A record is not what this version writes.
+    #[error("the log is damaged at {place}: {what}; restore the store from a backup or let the node join anew")]
+    Content {
+        /// Which record.
+        place: String,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+#[derive(Default)]
+struct Held {
+    entries: BTreeMap<u64, Entry>,
+    vote: Option<Vote>,
+    purged: Option<LogId>,
+    committed: Option<LogId>,
+}
+
+/// A handle to the log: openraft's writer and its readers share one.
+#[derive(Clone)]
+pub(crate) struct Log {
+    held: Arc<Mutex<Held>>,
+    writer: Writer,
+}
+
+impl Log {
+    /// Reads the log of `store` into memory.
+    pub(crate) fn load(store: &Store, writer: Writer) -> Result<Self, LogDamaged> {
+        let mut held = Held {
+            vote: mark(store, VOTE, |vote: proto::Vote| wire::vote_in(Some(vote)))?,
+            purged: mark(store, PURGED, |id| Ok(wire::log_id_in(id)))?,
+            committed: mark(store, COMMITTED, |id| Ok(wire::log_id_in(id)))?,
+            ..Held::default()
+        };
+        let mut next = held.purged.map(|id| id.index + 1);
+        for item in store.scan(&[ENTRY]) {
+            let (key, value) = item?;
+            let place = || format!("record {key:02x?}");
+            let entry = proto::Entry::decode(value.as_slice())
+                .map_err(|error| LogDamaged::Content { place: place(), what: error.to_string() })
+                .and_then(|entry| {
+                    wire::entry_in(entry)
+                        .map_err(|Malformed(what)| LogDamaged::Content { place: place(), what: what.into() })
+                })?;
+            let index = entry.log_id.index;
+            if key != entry_key(index) || next.is_some_and(|next| next != index) {
+                let what = format!("entry {index} stands where entry {} belongs", next.unwrap_or_default());
+                return Err(LogDamaged::Content { place: place(), what });
+            }
+            next = Some(index + 1);
+            held.entries.insert(index, entry);
+        }
+        Ok(Self { held: Arc::new(Mutex::new(held)), writer })
+    }
+
+    /// Entries of the given positions, for tests and for the one who explains.
+    pub(crate) fn entry(&self, index: u64) -> Option<Entry> {
+        self.held().entries.get(&index).cloned()
+    }
+
+    /// Where the entries in memory begin: everything up to here has been purged.
+    pub(crate) fn purged(&self) -> Option<LogId> {
+        self.held().purged
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // Every change under this lock is a single assignment or insertion: a panic leaves no half of one.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn commit(&self, batch: Batch) -> io::Result<()> {
+        self.writer.commit(batch).await.map_err(|failure| failure.to_io())
+    }
+}
+
+fn mark<M: Message + Default, T>(
+    store: &Store,
+    key: &[u8],
+    read: impl FnOnce(M) -> Result<T, Malformed>,
+) -> Result<Option<T>, LogDamaged> {
+    let Some(value) = store.get(key)? else { return Ok(None) };
+    let damaged = |what: String| LogDamaged::Content { place: format!("mark {}", key.escape_ascii()), what };
+    let message = M::decode(value.as_slice()).map_err(|error| damaged(error.to_string()))?;
+    read(message).map(Some).map_err(|Malformed(what)| damaged(what.into()))
+}
+
+fn too_large(error: ValueTooLarge) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, error)
+}
+
+impl RaftLogReader<TypeConfig> for Log {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> io::Result<Vec<Entry>> {
+        Ok(self.held().entries.range(range).map(|(_, entry)| entry.clone()).collect())
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        Ok(self.held().vote)
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for Log {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
+        let held = self.held();
+        let last = held.entries.last_key_value().map(|(_, entry)| entry.log_id).or(held.purged);
+        Ok(LogState { last_purged_log_id: held.purged, last_log_id: last })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        let mut batch = Batch::default();
+        batch.put(VOTE, wire::vote_out(vote).encode_to_vec()).map_err(too_large)?;
+        self.held().vote = Some(*vote);
+        self.commit(batch).await
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
+        let mut batch = Batch::default();
+        match &committed {
+            Some(id) => batch.put(COMMITTED, wire::log_id_out(id).encode_to_vec()).map_err(too_large)?,
+            None => batch.remove(COMMITTED),
+        }
+        self.held().committed = committed;
+        // Only a hint how far a restarted node may apply at once: what it loses it learns again from the leader.
+        self.writer.append_lazily(batch).await;
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
+        Ok(self.held().committed)
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let entries: Vec<_> = entries.into_iter().collect();
+        let mut batch = Batch::default();
+        for entry in &entries {
+            batch.put(entry_key(entry.log_id.index), wire::entry_out(entry).encode_to_vec()).map_err(too_large)?;
+        }
+        self.held().entries.extend(entries.into_iter().map(|entry| (entry.log_id.index, entry)));
+        let done = |result: Result<(), storage::WriteFailed>| {
+            callback.io_completed(result.map_err(|failure| failure.to_io()));
+        };
+        self.writer.append(batch, done).await;
+        Ok(())
+    }
+
+    async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
+        let mut batch = Batch::default();
+        {
+            let mut held = self.held();
+            for index in held.entries.split_off(&last.map_or(0, |id| id.index + 1)).into_keys() {
+                batch.remove(entry_key(index));
+            }
+        }
+        self.commit(batch).await
+    }
+
+    async fn purge(&mut self, upto: LogId) -> io::Result<()> {
+        let mut batch = Batch::default();
+        batch.put(PURGED, wire::log_id_out(&upto).encode_to_vec()).map_err(too_large)?;
+        {
+            let mut held = self.held();
+            let kept = held.entries.split_off(&(upto.index + 1));
+            for index in std::mem::replace(&mut held.entries, kept).into_keys() {
+                batch.remove(entry_key(index));
+            }
+            held.purged = Some(upto);
+        }
+        // The snapshot that replaces these entries is durable; they may as well come back after a crash, with the mark.
+        self.writer.append_lazily(batch).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,227 @@
+//! The state machine as openraft sees it: entries in, [`State`] forward, results out; snapshots to and fro.
+//!
+//! Invariant: what is applied depends on the entries alone.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use activation::state::{Applied, State};
+use bytes::Bytes;
+use futures::{Stream, TryStreamExt};
+use openraft::{
+    EntryPayload, OptionalSend, RaftSnapshotBuilder,
+    storage::{EntryResponder, RaftStateMachine},
+};
+use tokio::sync::watch;
+
+use crate::{
+    snapshot_file::{SnapshotDamaged, SnapshotFile},
+    types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
+};
+
+/// What the rest of a node may know as soon as it is applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The last entry applied; 0 before the first.
+    pub applied_index: u64,
+    /// The last entry that changed anything but counts: keys, certificates, catalogs, membership.
+    pub configuration_index: u64,
+    /// The last entry after which the leader is to log its hash.
+    pub(crate) hash_due_index: u64,
+    /// The entry at which this node's state was seen to differ from the leader's.
+    pub diverged_at: Option<u64>,
+}
+
+struct Replicated {
+    state: State,
+    last: Option<LogId>,
+    membership: StoredMembership,
+    snapshot: Option<Snapshot>,
+}
+
+/// A handle to the replicated state.
+#[derive(Clone)]
+pub(crate) struct Machine {
+    replicated: Arc<Mutex<Replicated>>,
+    progress: Arc<watch::Sender<Progress>>,
+    file: SnapshotFile,
+}
+
+/// Why a machine did not start from what is on disk.
+#[derive(Debug, thiserror::Error)]
+pub enum StateDamaged {
+    /// The file around the state.
+    #[error(transparent)]
+    File(#[from] SnapshotDamaged),
+    /// The state in it.
+    #[error("the state in {path}: {source}")]
+    State {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        source: activation::state::SnapshotError,
+    },
+}
+
+impl Machine {
+    /// Starts from the snapshot on disk, or from nothing.
+    pub(crate) fn load(file: SnapshotFile) -> Result<Self, StateDamaged> {
+        let mut replicated =
+            Replicated { state: State::new(), last: None, membership: StoredMembership::default(), snapshot: None };
+        if let Some(snapshot) = file.read()? {
+            let path = file.path().display().to_string();
+            replicated.state =
+                State::decode_snapshot(&snapshot.snapshot).map_err(|source| StateDamaged::State { path, source })?;
+            replicated.take_meta(&snapshot.meta);
+            replicated.snapshot = Some(snapshot);
+        }
+        let applied_index = replicated.last.map_or(0, |id| id.index);
+        let progress = Progress { applied_index, configuration_index: applied_index, ..Progress::default() };
+        Ok(Self {
+            replicated: Arc::new(Mutex::new(replicated)),
+            progress: Arc::new(watch::Sender::new(progress)),
+            file,
+        })
+    }
+
+    /// Looks at the state as it is applied now.
+    pub(crate) fn view<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.lock().state)
+    }
+
+    /// The state's hash, and the entry after which it was taken.
+    pub(crate) fn hash(&self) -> (u64, [u8; 32]) {
+        let replicated = self.lock();
+        (replicated.last.map_or(0, |id| id.index), replicated.state.hash())
+    }
+
+    pub(crate) fn last(&self) -> Option<LogId> {
+        self.lock().last
+    }
+
+    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Replicated> {
+        // A panic inside apply is a defect in the count: going on with a half-applied entry would be a lie.
+        self.replicated.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply_entry(&self, id: LogId, payload: Payload) -> Option<Applied> {
+        let mut configured = true;
+        let mut diverged = false;
+        let mut replicated = self.lock();
+        replicated.last = Some(id);
+        let applied = match payload {
+            EntryPayload::Blank => None,
+            EntryPayload::Normal(command) => {
+                let applied = replicated.state.apply(id.index, &command.0);
+                match &applied {
+                    Applied::Batch { .. } => configured = false,
+                    Applied::HashChecked { matches, .. } => {
+                        configured = false;
+                        diverged = *matches == Some(false);
+                    }
+                    Applied::Done | Applied::Refused(_) => {}
+                }
+                Some(applied)
+            }
+            EntryPayload::Membership(membership) => {
+                replicated.membership = StoredMembership::new(Some(id), membership);
+                None
+            }
+        };
+        let hashed = replicated.state.newest_hash().map_or(0, |(index, _)| index);
+        drop(replicated);
+        self.progress.send_modify(|progress| {
+            progress.applied_index = id.index;
+            if configured {
+                progress.configuration_index = id.index;
+            }
+            progress.hash_due_index = hashed;
+            if diverged {
+                progress.diverged_at.get_or_insert(id.index);
+            }
+        });
+        applied
+    }
+}
+
+impl Replicated {
+    fn take_meta(&mut self, meta: &SnapshotMeta) {
+        self.last = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+    }
+}
+
+/// Runs what blocks on the disk where it may block.
+async fn write(file: SnapshotFile, meta: SnapshotMeta, state: Bytes) -> io::Result<()> {
+    tokio::task::spawn_blocking(move || file.write(&meta, &state)).await.map_err(io::Error::other)?
+}
+
+impl RaftStateMachine<TypeConfig> for Machine {
+    type SnapshotData = Bytes;
+    type SnapshotBuilder = Self;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        let replicated = self.lock();
+        Ok((replicated.last, replicated.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
+    {
+        while let Some((entry, responder)) = entries.try_next().await? {
+            let applied = self.apply_entry(entry.log_id, entry.payload);
+            if let Some(responder) = responder {
+                responder.send(applied);
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, state: Bytes) -> io::Result<()> {
+        let decoded = State::decode_snapshot(&state)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+        write(self.file.clone(), meta.clone(), state.clone()).await?;
+        let mut replicated = self.lock();
+        replicated.state = decoded;
+        replicated.take_meta(meta);
+        replicated.snapshot = Some(Snapshot { meta: meta.clone(), snapshot: state });
+        let index = replicated.last.map_or(0, |id| id.index);
+        drop(replicated);
+        self.progress.send_modify(|progress| {
+            progress.applied_index = index;
+            progress.configuration_index = index;
+        });
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
+        Ok(self.lock().snapshot.clone())
+    }
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Machine {
+    type SnapshotData = Bytes;
+
+    async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
+        let (meta, state) = {
+            let replicated = self.lock();
+            let meta = SnapshotMeta { last_log_id: replicated.last, last_membership: replicated.membership.clone() };
+            (meta, Bytes::from(replicated.state.encode_snapshot()))
+        };
+        write(self.file.clone(), meta.clone(), state.clone()).await?;
+        let snapshot = Snapshot { meta, snapshot: state };
+        self.lock().snapshot = Some(snapshot.clone());
+        Ok(snapshot)
+    }
+}

@@ -1,0 +1,176 @@
+//! openraft's calls to other nodes, over tonic.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use api::peer::v1 as proto;
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use openraft::{
+    OptionalSend, RaftNetworkFactory,
+    base::{BoxFuture, BoxStream},
+    errors::{NetworkError, ReplicationClosed, StreamingError, Unreachable},
+    network::{RPCOption, v2::RaftNetworkV2},
+    raft::{
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
+        TransferLeaderResponse, VoteRequest, VoteResponse,
+    },
+};
+use tonic::{Response, Status};
+
+use crate::{
+    limits::SNAPSHOT_CHUNK_BYTES,
+    peers::{Peer, Peers},
+    types::{Member, RpcError, Snapshot, TypeConfig, Vote},
+    wire::{self, Malformed},
+};
+
+/// Makes a [`Link`] to each node that openraft asks for.
+pub(crate) struct Links(pub(crate) Arc<Peers>);
+
+impl RaftNetworkFactory<TypeConfig> for Links {
+    type Network = Link;
+
+    async fn new_client(&mut self, target: u64, member: &Member) -> Link {
+        Link { peer: self.0.client(target, member).map_err(|error| error.to_string()) }
+    }
+}
+
+/// One peer.
+pub(crate) struct Link {
+    /// The client, or why there is none: an address that is no address is found by the first call.
+    peer: Result<Peer, String>,
+}
+
+fn unreachable(what: impl ToString) -> RpcError {
+    Unreachable::from_string(what).into()
+}
+
+fn malformed(Malformed(what): Malformed) -> RpcError {
+    NetworkError::from_string(what).into()
+}
+
+impl Link {
+    fn peer(&self) -> Result<Peer, RpcError> {
+        self.peer.clone().map_err(unreachable)
+    }
+}
+
+/// One call and its answer within `deadline`; anything else counts as unreachable, so that openraft backs off.
+async fn call<T>(deadline: Duration, answer: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, RpcError> {
+    match tokio::time::timeout(deadline, answer).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(unreachable(status.message())),
+        Err(_) => Err(unreachable(format!("no answer within {} ms", deadline.as_millis()))),
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for Link {
+    type SnapshotData = Bytes;
+
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
+        let deadline = option.hard_ttl();
+        let mut replies = self.stream_append(futures::stream::iter([request]), option).await?;
+        match tokio::time::timeout(deadline, replies.next()).await {
+            Ok(Some(reply)) => Ok(reply?.into()),
+            Ok(None) => Err(unreachable("the peer closed the stream without an answer")),
+            Err(_) => Err(unreachable("no answer in time")),
+        }
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        requests: S,
+        _option: RPCOption,
+    ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RpcError>>, RpcError>>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        // No deadline of its own: heartbeats bring theirs, and the channel's keep-alive ends a stream to a dead peer.
+        Box::pin(async move {
+            let messages = requests.map(|request| wire::append_out(&request));
+            let replies = self.peer()?.append(messages).await.map_err(|status| unreachable(status.message()))?;
+            let results = replies.into_inner().map(|reply| match reply {
+                Ok(reply) => wire::append_result_in(reply).map_err(malformed),
+                Err(status) => Err(unreachable(status.message())),
+            });
+            Ok(results.boxed() as BoxStream<'s, _>)
+        })
+    }
+
+    async fn vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RpcError> {
+        let mut peer = self.peer()?;
+        let reply = call(option.hard_ttl(), peer.vote(wire::vote_request_out(&request))).await?;
+        wire::vote_reply_in(reply).map_err(malformed)
+    }
+
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RpcError> {
+        // openraft's own default grants: a peer that cannot be asked must not count as one that agrees.
+        let mut peer = self.peer()?;
+        let reply = call(option.hard_ttl(), peer.pre_vote(wire::vote_request_out(&request))).await?;
+        wire::vote_reply_in(reply).map_err(malformed)
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        let unreachable = |what: &str| StreamingError::Unreachable(Unreachable::from_string(what));
+        let mut peer = self.peer.clone().map_err(|error| unreachable(&error))?;
+        let chunks = futures::stream::iter(snapshot_chunks(&vote, &snapshot));
+        let sent = tokio::time::timeout(option.hard_ttl(), peer.install_snapshot(chunks));
+        let reply = tokio::select! {
+            closed = cancel => return Err(closed.into()),
+            sent = sent => match sent {
+                Ok(Ok(reply)) => reply.into_inner(),
+                Ok(Err(status)) => return Err(unreachable(status.message())),
+                Err(_) => return Err(unreachable("the snapshot was not taken in time")),
+            },
+        };
+        match wire::vote_in(reply.vote) {
+            Ok(vote) => Ok(SnapshotResponse::new(vote)),
+            Err(Malformed(what)) => Err(StreamingError::Network(NetworkError::from_string(what))),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RpcError> {
+        let mut peer = self.peer()?;
+        let reply = call(option.hard_ttl(), peer.transfer_leader(wire::transfer_out(&request))).await?;
+        wire::transfer_reply_in(reply).map_err(malformed)
+    }
+}
+
+/// The snapshot in messages; the first one says what is coming.
+fn snapshot_chunks(vote: &Vote, snapshot: &Snapshot) -> Vec<proto::SnapshotChunk> {
+    let state = &snapshot.snapshot;
+    let head = proto::SnapshotHead {
+        vote: Some(wire::vote_out(vote)),
+        last: snapshot.meta.last_log_id.as_ref().map(wire::log_id_out),
+        membership: Some(wire::stored_membership_out(&snapshot.meta.last_membership)),
+        state_bytes: state.len() as u64,
+    };
+    let first = proto::SnapshotChunk { head: Some(head), state: Bytes::new() };
+    let rest = (0..state.len()).step_by(SNAPSHOT_CHUNK_BYTES).map(|start| {
+        let end = state.len().min(start + SNAPSHOT_CHUNK_BYTES);
+        proto::SnapshotChunk { head: None, state: state.slice(start..end) }
+    });
+    std::iter::once(first).chain(rest).collect()
+}

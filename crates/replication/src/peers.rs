@@ -1,0 +1,158 @@
+//! The other nodes, as seen from here: one open channel each, shared by all that talks to it.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use api::peer::v1::peer_client::PeerClient;
+use tonic::{
+    Status,
+    metadata::{Ascii, MetadataMap, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::Channel,
+};
+use uuid::Uuid;
+
+use crate::{limits::PEER_MESSAGE_BYTES_MAX, types::Member};
+
+/// Who calls: the node's number.
+const FROM: &str = "quorate-from";
+/// Who calls: the UUID of its store.
+const FROM_STORE: &str = "quorate-from-store";
+/// Whom the caller means: the UUID of the store it knows under this number.
+const TO_STORE: &str = "quorate-to-store";
+
+/// Opens a channel to HOST:PORT. Lazily: it must return at once and connect when first used, and again when broken.
+///
+/// A parameter, so that a simulation can bring its own network.
+pub type Connect = Arc<dyn Fn(&str) -> Result<Channel, tonic::transport::Error> + Send + Sync>;
+
+/// A client of one peer that introduces itself with every call.
+pub(crate) type Peer = PeerClient<InterceptedService<Channel, Introduction>>;
+
+/// The node that calls, and the one it means.
+#[derive(Clone, Debug)]
+pub(crate) struct Introduction {
+    from: MetadataValue<Ascii>,
+    from_store: MetadataValue<Ascii>,
+    to_store: MetadataValue<Ascii>,
+}
+
+impl Introduction {
+    fn new(from: u64, from_store: Uuid, to_store: Uuid) -> Self {
+        let uuid = |uuid: Uuid| {
+            MetadataValue::try_from(uuid.to_string()).expect("a UUID in text is ASCII without control characters")
+        };
+        Self { from: from.into(), from_store: uuid(from_store), to_store: uuid(to_store) }
+    }
+}
+
+impl Interceptor for Introduction {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
+        let metadata = request.metadata_mut();
+        metadata.insert(FROM, self.from.clone());
+        metadata.insert(FROM_STORE, self.from_store.clone());
+        metadata.insert(TO_STORE, self.to_store.clone());
+        Ok(request)
+    }
+}
+
+/// The open channels of a node.
+pub(crate) struct Peers {
+    node: u64,
+    store: Uuid,
+    connect: Connect,
+    open: Mutex<BTreeMap<u64, (Member, Peer)>>,
+}
+
+impl fmt::Debug for Peers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peers").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+impl Peers {
+    pub(crate) fn new(node: u64, store: Uuid, connect: Connect) -> Self {
+        Self { node, store, connect, open: Mutex::default() }
+    }
+
+    /// The client of `node`, over a channel that is opened once and kept for as long as its address and store stay.
+    pub(crate) fn client(&self, node: u64, member: &Member) -> Result<Peer, tonic::transport::Error> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, client)) = open.get(&node)
+            && known == member
+        {
+            return Ok(client.clone());
+        }
+        let channel = (self.connect)(&member.address)?;
+        let client = PeerClient::with_interceptor(channel, Introduction::new(self.node, self.store, member.store))
+            .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
+        open.insert(node, (member.clone(), client.clone()));
+        Ok(client)
+    }
+
+    /// A client of whoever is at `address`, for the one call that needs no introduction.
+    pub(crate) fn stranger(&self, address: &str) -> Result<PeerClient<Channel>, tonic::transport::Error> {
+        Ok(PeerClient::new((self.connect)(address)?))
+    }
+}
+
+/// Checks a caller: it must mean this store, and must not be a node that the membership knows by another one.
+///
+/// A node that lost its data and came back under its old number is refused both as a callee and as a caller.
+pub(crate) fn admit(
+    metadata: &MetadataMap,
+    own_store: Uuid,
+    known_store: impl FnOnce(u64) -> Option<Uuid>,
+) -> Result<u64, Status> {
+    let text = |name| metadata.get(name).and_then(|value| value.to_str().ok());
+    let uuid = |name| text(name).and_then(|text| Uuid::try_parse(text).ok());
+    let (Some(from), Some(from_store), Some(to_store)) =
+        (text(FROM).and_then(|text| text.parse().ok()), uuid(FROM_STORE), uuid(TO_STORE))
+    else {
+        return Err(Status::unauthenticated("the caller does not say who it is and whom it means"));
+    };
+    if to_store != own_store {
+        return Err(Status::failed_precondition(format!(
+            "this node's store is {own_store}, the caller means {to_store}: a node that lost its data joins under a new number"
+        )));
+    }
+    match known_store(from) {
+        Some(known) if known != from_store => Err(Status::permission_denied(format!(
+            "node {from} is known by store {known}, the caller has {from_store}: a node that lost its data joins under a new number"
+        ))),
+        _ => Ok(from),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn introduced(from: u64, from_store: u128, to_store: u128) -> MetadataMap {
+        let mut introduction = Introduction::new(from, Uuid::from_u128(from_store), Uuid::from_u128(to_store));
+        introduction.call(tonic::Request::new(())).unwrap().metadata().clone()
+    }
+
+    fn admit_at_store_9(metadata: &MetadataMap) -> Result<u64, tonic::Code> {
+        admit(metadata, Uuid::from_u128(9), |node| (node == 2).then(|| Uuid::from_u128(22)))
+            .map_err(|status| status.code())
+    }
+
+    #[test]
+    fn only_a_caller_that_means_this_store_and_is_not_another_node_in_disguise_is_admitted() {
+        let cases = [
+            (introduced(2, 22, 9), Ok(2), "a known member"),
+            (introduced(3, 33, 9), Ok(3), "a node not yet in the membership"),
+            (introduced(2, 23, 9), Err(tonic::Code::PermissionDenied), "node 2 with a new store"),
+            (introduced(2, 22, 8), Err(tonic::Code::FailedPrecondition), "means another store"),
+            (MetadataMap::new(), Err(tonic::Code::Unauthenticated), "says nothing"),
+        ];
+        for (metadata, expected, case) in cases {
+            assert_eq!(admit_at_store_9(&metadata), expected, "{case}");
+        }
+    }
+}

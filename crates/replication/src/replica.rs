@@ -1,0 +1,554 @@
+//! One node's part in the cluster: the handle that the daemon holds.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use activation::{
+    clock::ClockAlarm,
+    message::Record,
+    state::{Applied, BatchBuilder, Command as Domain, State},
+};
+use api::peer::v1::{self as proto, peer_server::PeerServer};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use openraft::{ReadPolicy, async_runtime::WatchReceiver, impls::ProgressResponder, metrics::RaftServerMetrics};
+use storage::{Identity, Store, Writer};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    batcher::{self, Recorded, Waiting},
+    bootstrap::BootstrapError,
+    forward::Forwarder,
+    leader_clock::{Clock, LeaderClock},
+    leading,
+    limits::{PEER_CALL_TIMEOUT, PEER_MESSAGE_BYTES_MAX, PROPOSE_DEADLINE, RETRY_PAUSE, SUBMIT_DEADLINE},
+    log::{Log, LogDamaged},
+    machine::{Machine, Progress, StateDamaged},
+    network::Links,
+    peers::{Connect, Peers},
+    service::PeerService,
+    settings::{RaftSettings, SettingsError},
+    snapshot_file::SnapshotFile,
+    types::{Command, EntryPayload, Member, Raft, Runtime, TypeConfig},
+};
+
+/// Answers what another node asks of this very machine; the question and the answer are the daemon's own affair.
+pub trait Local: Send + Sync + 'static {
+    /// The answer, or why there is none, in words.
+    fn answer(&self, question: Bytes) -> BoxFuture<'_, Result<Bytes, String>>;
+}
+
+/// What a replica is given: everything that touches the world outside.
+pub struct Surroundings {
+    /// This node's clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Opens channels to other nodes.
+    pub connect: Connect,
+    /// Where randomness begins: election timeouts follow from it.
+    pub seed: u64,
+    /// Answers other nodes' questions to this one.
+    pub local: Arc<dyn Local>,
+}
+
+/// Why a replica did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings contradict each other.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The log on disk.
+    #[error(transparent)]
+    Log(#[from] LogDamaged),
+    /// The snapshot on disk.
+    #[error(transparent)]
+    State(#[from] StateDamaged),
+    /// The log begins after the snapshot ends.
+    #[error(
+        "the log begins after entry {purged}, the snapshot {path} ends at {snapshot}: entries between them are missing; \
+         restore both from one backup, or let the node join anew"
+    )]
+    Gap {
+        /// The last purged entry.
+        purged: u64,
+        /// The last entry in the snapshot.
+        snapshot: u64,
+        /// The snapshot.
+        path: String,
+    },
+    /// The operating system or openraft said no.
+    #[error("the replica did not start: {0}")]
+    Other(String),
+}
+
+/// No answer could be had in time. Whether a request was recorded is unknown; recording it again does no harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// No leader, or none that answered.
+    #[error("no leader answered within the deadline: a majority of the voters must be up and reach each other")]
+    NoLeader,
+    /// This node's state differs from the leader's.
+    #[error("this node's state differs from the leader's: it answers no more until it is replaced")]
+    Diverged,
+}
+
+/// Why an administrator's command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ProposeError {
+    /// The state machine refused it.
+    #[error("{0}")]
+    Refused(String),
+    /// Nobody could take it.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// How this node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It runs.
+    Running,
+    /// Its state differs from the leader's since this entry.
+    Diverged(u64),
+    /// It has stopped, for this reason; only a restart helps.
+    Failed(String),
+}
+
+/// Where the log stood when it was asked; all that is applied up to there is current.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadPoint {
+    /// The entry.
+    pub log_index: u64,
+    /// Cluster time then.
+    pub cluster_time_ms: u64,
+    /// A jump of the clocks that waits for an administrator.
+    pub clock_alarm: Option<ClockAlarm>,
+}
+
+/// What this node knows of the cluster.
+#[derive(Clone, Debug)]
+pub struct ClusterView {
+    /// This node.
+    pub node: u64,
+    /// The leader, where one is known.
+    pub leader: Option<u64>,
+    /// The term.
+    pub term: u64,
+    /// Numbers of the voters.
+    pub voters: Vec<u64>,
+    /// All members.
+    pub members: BTreeMap<u64, Member>,
+    /// The last entry in this node's log.
+    pub last_index: u64,
+}
+
+pub(crate) enum Proposal {
+    Command(Bytes),
+    AcceptClock,
+    ResetClock,
+}
+
+pub(crate) enum Proposed {
+    Committed { log_index: u64 },
+    Refused(String),
+    Retry,
+}
+
+pub(crate) struct Inner {
+    pub(crate) identity: Identity,
+    pub(crate) raft: Raft,
+    pub(crate) machine: Machine,
+    pub(crate) clock: Arc<LeaderClock>,
+    pub(crate) batcher: mpsc::Sender<Waiting>,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) local: Arc<dyn Local>,
+    log: Log,
+    store: Arc<Store>,
+    forwarder: Forwarder,
+    seeds: AtomicU64,
+}
+
+/// A running replica. Cheap to clone; the last one dropped does not stop it: [`shutdown`](Self::shutdown) does.
+#[derive(Clone)]
+pub struct Replica(pub(crate) Arc<Inner>);
+
+impl Replica {
+    /// Starts the replica that lives in `store`, with its snapshots in `folder`.
+    pub async fn start(
+        store: Arc<Store>,
+        folder: &Path,
+        settings: &RaftSettings,
+        surroundings: Surroundings,
+    ) -> Result<Self, StartError> {
+        let Surroundings { clock, connect, seed, local } = surroundings;
+        let identity = store.identity();
+        let writer = Writer::start(Arc::clone(&store)).map_err(|error| StartError::Other(error.to_string()))?;
+        let log = Log::load(&store, writer)?;
+        storage::durable::create_folder(folder).map_err(|error| StartError::Other(error.to_string()))?;
+        let file = SnapshotFile::new(folder);
+        let machine = Machine::load(file.clone())?;
+        let (purged, snapshot) = (log.purged().map_or(0, |id| id.index), machine.last().map_or(0, |id| id.index));
+        if purged > snapshot {
+            return Err(StartError::Gap { purged, snapshot, path: file.path().display().to_string() });
+        }
+        let peers = Arc::new(Peers::new(identity.owner, identity.store, connect));
+        let config = Arc::new(settings.to_openraft()?);
+        let links = Links(Arc::clone(&peers));
+        let start = Raft::new(identity.owner, config, links, log.clone(), machine.clone());
+        let raft = Runtime::scope(seed, start).await.map_err(|error| StartError::Other(error.to_string()))?;
+        let clock = Arc::new(LeaderClock::new(clock));
+        let batcher = batcher::start(raft.clone(), machine.clone(), Arc::clone(&clock));
+        let forwarder = Forwarder::new(Arc::clone(&peers));
+        let seeds = AtomicU64::new(seed);
+        let inner =
+            Arc::new(Inner { identity, raft, machine, clock, batcher, peers, local, log, store, forwarder, seeds });
+        tokio::spawn(leading::run(Arc::clone(&inner)));
+        Ok(Self(inner))
+    }
+
+    /// The service that other nodes call; to be served on this node's peer address.
+    pub fn peer_service(&self) -> PeerServer<PeerService> {
+        PeerServer::new(PeerService(Arc::clone(&self.0)))
+            .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX)
+    }
+
+    /// Whose replica this is.
+    pub fn identity(&self) -> Identity {
+        self.0.identity
+    }
+
+    /// Forms a cluster of `addresses` (node number to HOST:PORT of its peer service), this node among them.
+    ///
+    /// Waits until all of them answer, up to `patience`; refused where one of them belongs to a cluster already.
+    pub async fn bootstrap(&self, addresses: &BTreeMap<u64, String>, patience: Duration) -> Result<(), BootstrapError> {
+        crate::bootstrap::bootstrap(&self.0, addresses, patience).await
+    }
+
+    /// Whether this node belongs to a cluster.
+    pub async fn is_initialised(&self) -> bool {
+        self.0.raft.is_initialized().await.unwrap_or(false)
+    }
+
+    /// Records one request: by this node if it leads, else by the leader.
+    ///
+    /// Returns when the request is on stable storage of a majority and applied.
+    pub async fn submit(&self, record: &Record) -> Result<Recorded, Unavailable> {
+        let mut bytes = Vec::with_capacity(record.encoded_len());
+        record.encode(&mut bytes);
+        let bytes = Bytes::from(bytes);
+        self.retrying(SUBMIT_DEADLINE, || self.0.submit_once(bytes.clone())).await
+    }
+
+    /// Carries out an administrator's command; returns the index of its entry.
+    pub async fn propose(&self, command: &Domain) -> Result<u64, ProposeError> {
+        let command = command.encode();
+        self.propose_to_leader(|| Proposal::Command(command.clone())).await
+    }
+
+    /// Takes the jump of the clocks that raised the alarm.
+    pub async fn accept_clock(&self) -> Result<u64, ProposeError> {
+        self.propose_to_leader(|| Proposal::AcceptClock).await
+    }
+
+    /// Sets cluster time to the median of the voters' clocks, also backwards.
+    pub async fn reset_clock(&self) -> Result<u64, ProposeError> {
+        self.propose_to_leader(|| Proposal::ResetClock).await
+    }
+
+    /// Waits until all that was committed before this call is applied here (ReadIndex), and says where that is.
+    pub async fn read_point(&self) -> Result<ReadPoint, Unavailable> {
+        let point = self.retrying(SUBMIT_DEADLINE, || self.0.read_point_once()).await?;
+        self.wait_applied(point.log_index).await?;
+        Ok(point)
+    }
+
+    /// Waits until the entry at `index` is applied here.
+    pub async fn wait_applied(&self, index: u64) -> Result<(), Unavailable> {
+        let mut progress = self.progress();
+        let applied = progress.wait_for(|progress| progress.applied_index >= index);
+        match timeout_at(Instant::now() + SUBMIT_DEADLINE, applied).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(Unavailable::NoLeader),
+        }
+    }
+
+    /// Looks at the state as it is applied here, which may lag behind the leader's.
+    pub fn view<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        self.0.machine.view(look)
+    }
+
+    /// Follows what is applied here.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.0.machine.progress()
+    }
+
+    /// The hash of the state here, and the index of the entry after which it was taken.
+    pub fn state_hash(&self) -> (u64, [u8; 32]) {
+        self.0.machine.hash()
+    }
+
+    /// The command at `index`, as long as the log holds it.
+    pub fn command_at(&self, index: u64) -> Option<Bytes> {
+        match self.0.log.entry(index)?.payload {
+            EntryPayload::Normal(Command(bytes)) => Some(bytes),
+            EntryPayload::Blank | EntryPayload::Membership(_) => None,
+        }
+    }
+
+    /// What this node knows of the cluster.
+    pub fn cluster(&self) -> ClusterView {
+        let metrics = self.0.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        ClusterView {
+            node: self.0.identity.owner,
+            leader: metrics.current_leader,
+            term: metrics.current_term,
+            voters: membership.voter_ids().collect(),
+            members: membership.nodes().map(|(&node, member)| (node, member.clone())).collect(),
+            last_index: metrics.last_log_index.unwrap_or(0),
+        }
+    }
+
+    /// This node's wall clock.
+    pub fn wall_ms(&self) -> u64 {
+        self.0.clock.wall_ms()
+    }
+
+    /// Bytes of the store on disk.
+    pub fn store_bytes(&self) -> u64 {
+        self.0.store.bytes_on_disk().unwrap_or(0)
+    }
+
+    /// How this node is, now.
+    pub fn health(&self) -> Health {
+        if let Err(fatal) = &self.0.raft.metrics().borrow_watched().running_state {
+            return Health::Failed(fatal.to_string());
+        }
+        match self.0.machine.progress().borrow().diverged_at {
+            Some(index) => Health::Diverged(index),
+            None => Health::Running,
+        }
+    }
+
+    /// Waits until this node has failed, and says why.
+    pub async fn failed(&self) -> String {
+        let mut metrics = self.0.raft.metrics();
+        loop {
+            if let Err(fatal) = &metrics.borrow_watched().running_state {
+                return fatal.to_string();
+            }
+            if metrics.changed().await.is_err() {
+                return "the replica has stopped".into();
+            }
+        }
+    }
+
+    /// Asks `node` something that only its own machine can answer.
+    pub async fn ask(&self, node: u64, question: Bytes) -> Result<Bytes, String> {
+        if node == self.0.identity.owner {
+            return self.0.local.answer(question).await;
+        }
+        let member = self.0.member(node).ok_or_else(|| format!("node {node} is no member of this cluster"))?;
+        let mut peer = self.0.peers.client(node, &member).map_err(|error| error.to_string())?;
+        let answer = tokio::time::timeout(PEER_CALL_TIMEOUT, peer.ask(proto::AskRequest { question }));
+        match answer.await {
+            Ok(Ok(reply)) => Ok(reply.into_inner().answer),
+            Ok(Err(status)) => Err(status.message().to_owned()),
+            Err(_) => Err(format!("node {node} did not answer")),
+        }
+    }
+
+    /// Makes `to` the leader; returns when this node sees it lead.
+    pub async fn transfer_leader(&self, to: u64) -> Result<(), Unavailable> {
+        leading::transfer(&self.0, to).await
+    }
+
+    /// Hands leadership over, if this node leads and another can, and stops.
+    pub async fn shutdown(&self) {
+        leading::hand_over(&self.0).await;
+        if let Err(error) = self.0.raft.shutdown().await {
+            tracing::warn!(%error, "the replica did not stop cleanly");
+        }
+    }
+
+    async fn propose_to_leader(&self, proposal: impl Fn() -> Proposal) -> Result<u64, ProposeError> {
+        let proposed = self.retrying(PROPOSE_DEADLINE, || async {
+            match self.0.propose_once(proposal()).await {
+                Proposed::Committed { log_index } => Some(Ok(log_index)),
+                Proposed::Refused(why) => Some(Err(ProposeError::Refused(why))),
+                Proposed::Retry => None,
+            }
+        });
+        proposed.await?
+    }
+
+    /// Tries until there is an answer or `patience` is over; between tries it waits for a new leader, or a moment.
+    async fn retrying<T, F>(&self, patience: Duration, attempt: impl Fn() -> F) -> Result<T, Unavailable>
+    where
+        F: Future<Output = Option<T>>,
+    {
+        let attempts = async {
+            loop {
+                if self.0.machine.progress().borrow().diverged_at.is_some() {
+                    return Err(Unavailable::Diverged);
+                }
+                let mut leader = self.0.raft.server_metrics();
+                if let Some(answer) = attempt().await {
+                    return Ok(answer);
+                }
+                let _changed_or_pause = tokio::time::timeout(RETRY_PAUSE, leader.changed()).await;
+            }
+        };
+        timeout_at(Instant::now() + patience, attempts).await.unwrap_or(Err(Unavailable::NoLeader))
+    }
+}
+
+impl Inner {
+    /// A fresh seed for a task that openraft starts on our behalf.
+    pub(crate) fn seed(&self) -> u64 {
+        self.seeds.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn server_metrics(&self) -> RaftServerMetrics<TypeConfig> {
+        self.raft.server_metrics().borrow_watched().clone()
+    }
+
+    pub(crate) fn member(&self, node: u64) -> Option<Member> {
+        self.raft.metrics().borrow_watched().membership_config.membership().get_node(&node).cloned()
+    }
+
+    /// The leader as this node knows it, and where it is.
+    fn leader(&self) -> Option<(u64, Member)> {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let leader = metrics.current_leader?;
+        let member = metrics.membership_config.membership().get_node(&leader)?.clone();
+        Some((leader, member))
+    }
+
+    async fn submit_once(&self, record: Bytes) -> Option<Recorded> {
+        let (reply, answer) = oneshot::channel();
+        let waiting = Waiting { record, reply };
+        let (leader, member) = self.leader()?;
+        if leader == self.identity.owner {
+            self.batcher.send(waiting).await.ok()?;
+        } else {
+            self.forwarder.send(leader, &member, waiting).await;
+        }
+        answer.await.ok()
+    }
+
+    async fn propose_once(&self, proposal: Proposal) -> Proposed {
+        let Some((leader, member)) = self.leader() else { return Proposed::Retry };
+        if leader == self.identity.owner {
+            return self.propose_here(proposal).await;
+        }
+        let proposal = match proposal {
+            Proposal::Command(command) => proto::propose_request::Proposal::Command(command),
+            Proposal::AcceptClock => proto::propose_request::Proposal::AcceptClock(proto::AcceptClock {}),
+            Proposal::ResetClock => proto::propose_request::Proposal::ResetClock(proto::ResetClock {}),
+        };
+        let Ok(mut peer) = self.peers.client(leader, &member) else { return Proposed::Retry };
+        match peer.propose(proto::ProposeRequest { proposal: Some(proposal) }).await {
+            Ok(reply) => match reply.into_inner().result {
+                Some(proto::propose_reply::Result::Committed(committed)) => {
+                    Proposed::Committed { log_index: committed.log_index }
+                }
+                Some(proto::propose_reply::Result::Refused(why)) => Proposed::Refused(why),
+                Some(proto::propose_reply::Result::Retry(_)) | None => Proposed::Retry,
+            },
+            Err(_) => Proposed::Retry,
+        }
+    }
+
+    /// Proposes on this node, which must lead.
+    pub(crate) async fn propose_here(&self, proposal: Proposal) -> Proposed {
+        match proposal {
+            Proposal::Command(command) => self.write(command).await,
+            Proposal::AcceptClock => self.accept_clock_here().await,
+            Proposal::ResetClock => self.reset_clock_here().await,
+        }
+    }
+
+    async fn accept_clock_here(&self) -> Proposed {
+        let _order = self.clock.order().await;
+        if self.clock.alarm().is_none() {
+            return Proposed::Refused("no jump of the clocks waits to be accepted".into());
+        }
+        self.clock.accept();
+        // An empty batch carries the new time into the log, so that the next leader starts from it.
+        match self.clock.stamp(self.machine.view(State::time_ms)) {
+            Some(stamp) => self.write(BatchBuilder::new(stamp).finish()).await,
+            None => Proposed::Retry,
+        }
+    }
+
+    async fn reset_clock_here(&self) -> Proposed {
+        let _order = self.clock.order().await;
+        let Some(time_ms) = self.clock.median() else {
+            return Proposed::Refused("the clocks of a majority of the voters are not known yet".into());
+        };
+        let proposed = self.write(Domain::ResetClock { time_ms }.encode()).await;
+        if matches!(proposed, Proposed::Committed { .. }) {
+            self.clock.reset(time_ms);
+        }
+        proposed
+    }
+
+    /// Appends one command and waits until it is applied.
+    pub(crate) async fn write(&self, command: Bytes) -> Proposed {
+        let (responder, _committed, applied) = ProgressResponder::new();
+        if self.raft.client_write_ff(Command(command), Some(responder)).await.is_err() {
+            return Proposed::Retry;
+        }
+        match applied.await {
+            Ok(Ok(response)) => match response.data {
+                Some(Applied::Refused(refusal)) => Proposed::Refused(refusal.to_string()),
+                _ => Proposed::Committed { log_index: response.log_id.index },
+            },
+            _ => Proposed::Retry,
+        }
+    }
+
+    async fn read_point_once(&self) -> Option<ReadPoint> {
+        let (leader, member) = self.leader()?;
+        if leader == self.identity.owner {
+            return self.read_point_here().await;
+        }
+        let mut peer = self.peers.client(leader, &member).ok()?;
+        let reply = peer.read_index(proto::ReadIndexRequest {}).await.ok()?.into_inner();
+        let Some(proto::read_index_reply::Result::Point(point)) = reply.result else { return None };
+        Some(ReadPoint {
+            log_index: point.log_index,
+            cluster_time_ms: point.cluster_time_ms,
+            clock_alarm: point.clock_alarm.map(|alarm| ClockAlarm {
+                previous_ms: alarm.previous_ms,
+                target_ms: alarm.target_ms,
+                samples: alarm.samples as usize,
+            }),
+        })
+    }
+
+    /// Asks a majority whether this node still leads (ReadIndex, never a lease), and says where the log stands.
+    pub(crate) async fn read_point_here(&self) -> Option<ReadPoint> {
+        let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
+        let ready = linearizer.await_ready(&self.raft).await.ok()?;
+        let stamp = self.clock.stamp(self.machine.view(State::time_ms))?;
+        Some(ReadPoint {
+            log_index: ready.read_log_id().index(),
+            cluster_time_ms: stamp.time_ms,
+            clock_alarm: self.clock.alarm(),
+        })
+    }
+}

@@ -1,0 +1,214 @@
+//! The peer service: what other nodes ask of this one.
+
+use std::{pin::Pin, sync::Arc};
+
+use api::peer::v1::{self as proto, peer_server};
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, StreamExt};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+
+use crate::{
+    batcher::Waiting,
+    forward::recorded_out,
+    limits::{FORWARD_REQUESTS_MAX, FORWARDS_IN_FLIGHT_MAX, SNAPSHOT_BYTES_MAX},
+    peers,
+    replica::{Inner, Proposal, Proposed},
+    types::{Runtime, Snapshot, SnapshotMeta, Vote},
+    wire::{self, Malformed},
+};
+
+type Reply<T> = Result<Response<T>, Status>;
+type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The service of one replica; see [`Replica::peer_service`](crate::Replica::peer_service).
+#[derive(Clone)]
+pub struct PeerService(pub(crate) Arc<Inner>);
+
+fn malformed(Malformed(what): Malformed) -> Status {
+    Status::invalid_argument(what)
+}
+
+fn stopped(error: impl std::fmt::Display) -> Status {
+    Status::unavailable(error.to_string())
+}
+
+impl PeerService {
+    fn admit(&self, metadata: &MetadataMap) -> Result<u64, Status> {
+        let known = |node| self.0.member(node).map(|member| member.store);
+        peers::admit(metadata, self.0.identity.store, known).inspect_err(|status| {
+            tracing::warn!(reason = status.message(), "a peer's call was refused");
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl peer_server::Peer for PeerService {
+    type AppendStream = Replies<proto::AppendReply>;
+    type SubmitStream = Replies<proto::SubmitReply>;
+
+    async fn identify(&self, _: Request<proto::IdentifyRequest>) -> Reply<proto::IdentifyReply> {
+        let identity = self.0.identity;
+        let initialised = self.0.raft.is_initialized().await.map_err(stopped)?;
+        let store = Bytes::copy_from_slice(identity.store.as_bytes());
+        Ok(Response::new(proto::IdentifyReply { node: identity.owner, store, initialised }))
+    }
+
+    async fn append(&self, request: Request<Streaming<proto::AppendRequest>>) -> Reply<Self::AppendStream> {
+        self.admit(request.metadata())?;
+        // A message that cannot be read ends the stream; the leader begins a new one.
+        let requests =
+            tokio_stream::StreamExt::map_while(request.into_inner(), |message| wire::append_in(message.ok()?).ok());
+        let raft = &self.0.raft;
+        let results = Runtime::scope(self.0.seed(), async { raft.stream_append(requests) }).await;
+        let replies = results.map(|result| result.map(|result| wire::append_result_out(&result)).map_err(stopped));
+        Ok(Response::new(replies.boxed()))
+    }
+
+    async fn vote(&self, request: Request<proto::VoteRequest>) -> Reply<proto::VoteReply> {
+        self.admit(request.metadata())?;
+        let request = wire::vote_request_in(request.into_inner()).map_err(malformed)?;
+        let response = self.0.raft.vote(request).await.map_err(stopped)?;
+        Ok(Response::new(wire::vote_reply_out(&response)))
+    }
+
+    async fn pre_vote(&self, request: Request<proto::VoteRequest>) -> Reply<proto::VoteReply> {
+        self.admit(request.metadata())?;
+        let request = wire::vote_request_in(request.into_inner()).map_err(malformed)?;
+        let response = self.0.raft.pre_vote(request).await.map_err(stopped)?;
+        Ok(Response::new(wire::vote_reply_out(&response)))
+    }
+
+    async fn install_snapshot(&self, request: Request<Streaming<proto::SnapshotChunk>>) -> Reply<proto::SnapshotReply> {
+        self.admit(request.metadata())?;
+        let (vote, snapshot) = receive_snapshot(request.into_inner()).await?;
+        let response = self.0.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
+        Ok(Response::new(proto::SnapshotReply { vote: Some(wire::vote_out(&response.vote)) }))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<proto::TransferLeaderRequest>,
+    ) -> Reply<proto::TransferLeaderReply> {
+        self.admit(request.metadata())?;
+        let request = wire::transfer_in(request.into_inner()).map_err(malformed)?;
+        let response = self.0.raft.handle_transfer_leader(request).await.map_err(stopped)?;
+        Ok(Response::new(wire::transfer_reply_out(&response)))
+    }
+
+    async fn submit(&self, request: Request<Streaming<proto::SubmitRequest>>) -> Reply<Self::SubmitStream> {
+        self.admit(request.metadata())?;
+        let (replies, outgoing) = mpsc::channel(FORWARDS_IN_FLIGHT_MAX);
+        tokio::spawn(take_submissions(self.0.batcher.clone(), request.into_inner(), replies));
+        Ok(Response::new(ReceiverStream::new(outgoing).boxed()))
+    }
+
+    async fn propose(&self, request: Request<proto::ProposeRequest>) -> Reply<proto::ProposeReply> {
+        use proto::{propose_reply::Result as Outcome, propose_request::Proposal as Asked};
+        self.admit(request.metadata())?;
+        let proposal = match request.into_inner().proposal {
+            Some(Asked::Command(command)) => Proposal::Command(command),
+            Some(Asked::AcceptClock(_)) => Proposal::AcceptClock,
+            Some(Asked::ResetClock(_)) => Proposal::ResetClock,
+            None => return Err(Status::invalid_argument("a proposal is empty")),
+        };
+        let result = match self.0.propose_here(proposal).await {
+            Proposed::Committed { log_index } => Outcome::Committed(proto::Committed { log_index }),
+            Proposed::Refused(why) => Outcome::Refused(why),
+            Proposed::Retry => Outcome::Retry(proto::Retry {}),
+        };
+        Ok(Response::new(proto::ProposeReply { result: Some(result) }))
+    }
+
+    async fn read_index(&self, request: Request<proto::ReadIndexRequest>) -> Reply<proto::ReadIndexReply> {
+        use proto::read_index_reply::Result as Outcome;
+        self.admit(request.metadata())?;
+        let result = match self.0.read_point_here().await {
+            Some(point) => Outcome::Point(proto::ReadPoint {
+                log_index: point.log_index,
+                cluster_time_ms: point.cluster_time_ms,
+                clock_alarm: point.clock_alarm.map(|alarm| proto::ClockAlarm {
+                    previous_ms: alarm.previous_ms,
+                    target_ms: alarm.target_ms,
+                    samples: u32::try_from(alarm.samples).unwrap_or(u32::MAX),
+                }),
+            }),
+            None => Outcome::Retry(proto::Retry {}),
+        };
+        Ok(Response::new(proto::ReadIndexReply { result: Some(result) }))
+    }
+
+    async fn clock(&self, request: Request<proto::ClockRequest>) -> Reply<proto::ClockReply> {
+        self.admit(request.metadata())?;
+        Ok(Response::new(proto::ClockReply { wall_ms: self.0.clock.wall_ms() }))
+    }
+
+    async fn ask(&self, request: Request<proto::AskRequest>) -> Reply<proto::AskReply> {
+        self.admit(request.metadata())?;
+        let answer = self.0.local.answer(request.into_inner().question).await;
+        Ok(Response::new(proto::AskReply { answer: answer.map_err(Status::failed_precondition)? }))
+    }
+}
+
+async fn receive_snapshot(mut chunks: Streaming<proto::SnapshotChunk>) -> Result<(Vote, Snapshot), Status> {
+    let head = chunks.message().await?.and_then(|first| first.head);
+    let head = head.ok_or_else(|| Status::invalid_argument("a snapshot begins without its head"))?;
+    let length = usize::try_from(head.state_bytes).unwrap_or(usize::MAX);
+    if length > SNAPSHOT_BYTES_MAX {
+        return Err(Status::resource_exhausted(format!("a snapshot of {length} bytes is above {SNAPSHOT_BYTES_MAX}")));
+    }
+    let vote = wire::vote_in(head.vote).map_err(malformed)?;
+    let last_membership = wire::stored_membership_in(head.membership).map_err(malformed)?;
+    // Grown by what arrives, not by what was announced.
+    let mut state = BytesMut::new();
+    while let Some(chunk) = chunks.message().await? {
+        if state.len() + chunk.state.len() > length {
+            return Err(Status::invalid_argument("a snapshot is longer than it said"));
+        }
+        state.extend_from_slice(&chunk.state);
+    }
+    if state.len() != length {
+        return Err(Status::invalid_argument("a snapshot is shorter than it said"));
+    }
+    let meta = SnapshotMeta { last_log_id: head.last.map(wire::log_id_in), last_membership };
+    Ok((vote, Snapshot { meta, snapshot: state.freeze() }))
+}
+
+/// Reads one node's submissions, a bounded number of messages at a time, and answers each when all of it is recorded.
+async fn take_submissions(
+    batcher: mpsc::Sender<Waiting>,
+    mut messages: Streaming<proto::SubmitRequest>,
+    replies: mpsc::Sender<Result<proto::SubmitReply, Status>>,
+) {
+    let slots = Arc::new(Semaphore::new(FORWARDS_IN_FLIGHT_MAX));
+    while let Ok(Some(proto::SubmitRequest { id, records })) = messages.message().await {
+        if records.len() > FORWARD_REQUESTS_MAX || records.iter().any(|record| !is_record(record)) {
+            let _gone = replies.send(Err(Status::invalid_argument("a submission holds what is no record"))).await;
+            return;
+        }
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        let mut recorded = Vec::with_capacity(records.len());
+        for record in records {
+            let (reply, answer) = oneshot::channel();
+            if batcher.send(Waiting { record, reply }).await.is_err() {
+                return;
+            }
+            recorded.push(answer);
+        }
+        let replies = replies.clone();
+        tokio::spawn(async move {
+            let mut results = Vec::with_capacity(recorded.len());
+            for answer in recorded {
+                results.push(recorded_out(answer.await.ok().as_ref()));
+            }
+            let _gone = replies.send(Ok(proto::SubmitReply { id, results })).await;
+            drop(slot);
+        });
+    }
+}
+
+/// What another node says is a record is checked before it reaches the log, for the length of its life there.
+fn is_record(record: &Bytes) -> bool {
+    activation::message::Record::decode(record).is_ok()
+}

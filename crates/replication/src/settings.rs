@@ -1,0 +1,67 @@
+//! openraft's settings, each with the reason that it has this value.
+
+use std::time::Duration;
+
+use openraft::{Config, SnapshotPolicy};
+
+use crate::limits::{APPEND_ENTRIES_MAX, SNAPSHOT_EVERY_ENTRIES};
+
+/// What an administrator may choose about elections, and what tests may choose about the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RaftSettings {
+    /// How often a leader is heard.
+    pub heartbeat_interval: Duration,
+    /// A follower that hears no leader for a random time from here ...
+    pub election_timeout_min: Duration,
+    /// ... to here stands for election.
+    pub election_timeout_max: Duration,
+    /// Whether entries are kept for ever: for tests that look every acknowledged request up.
+    pub keep_log: bool,
+}
+
+impl Default for RaftSettings {
+    fn default() -> Self {
+        Self {
+            heartbeat_interval: Duration::from_millis(100),
+            election_timeout_min: Duration::from_millis(300),
+            election_timeout_max: Duration::from_millis(600),
+            keep_log: false,
+        }
+    }
+}
+
+/// Settings that contradict each other.
+#[derive(Debug, thiserror::Error)]
+#[error("election settings: {0}; the interval must be below the shortest timeout, and that below the longest")]
+pub struct SettingsError(String);
+
+impl RaftSettings {
+    pub(crate) fn to_openraft(self) -> Result<Config, SettingsError> {
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let config = Config {
+            cluster_name: "quorate".into(),
+            heartbeat_interval: ms(self.heartbeat_interval),
+            election_timeout_min: ms(self.election_timeout_min),
+            election_timeout_max: ms(self.election_timeout_max),
+            max_payload_entries: APPEND_ENTRIES_MAX,
+            // The default bounds the whole transfer, not a chunk: 200 ms would never do.
+            install_snapshot_timeout: 30_000,
+            replication_lag_threshold: 1000,
+            snapshot_policy: if self.keep_log {
+                SnapshotPolicy::Never
+            } else {
+                SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY_ENTRIES)
+            },
+            max_in_snapshot_log_to_keep: SNAPSHOT_EVERY_ENTRIES,
+            // A node that returns must not unseat a leader that is well.
+            enable_pre_vote: Some(true),
+            // The default lets a leader that was killed and restarted at once lead on from its stored vote: stale reads.
+            enable_leader_restore: Some(false),
+            removed_leader_step_down: openraft::StepDownPolicy::After(150),
+            // A node back from a crash is caught up at once instead of after the longest pause.
+            backoff: "20ms 40ms ...200ms".into(),
+            ..Config::default()
+        };
+        config.validate().map_err(|error| SettingsError(error.to_string()))
+    }
+}

@@ -1,0 +1,58 @@
+//! openraft's types, given their meaning here. No other crate sees them.
+
+use std::fmt;
+
+use activation::state::Applied;
+use bytes::Bytes;
+use openraft::alias::{EntryOf, LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf, VoteOf};
+use uuid::Uuid;
+
+use crate::machine::Machine;
+
+/// tokio, with randomness that starts from a seed: the same seed elects the same leaders in a simulation.
+pub(crate) type Runtime = openraft_rt::deterministic_rng::DeterministicRng<openraft_rt_tokio::TokioRuntime>;
+
+openraft::declare_raft_types!(
+    pub(crate) TypeConfig:
+        D = Command,
+        R = Option<Applied>,
+        Node = Member,
+        AsyncRuntime = Runtime,
+);
+
+pub(crate) type Raft = openraft::Raft<TypeConfig, Machine>;
+pub(crate) use openraft::EntryPayload;
+pub(crate) type Payload = EntryPayload<Command, u64, Member>;
+pub(crate) type Entry = EntryOf<TypeConfig>;
+pub(crate) type LogId = LogIdOf<TypeConfig>;
+pub(crate) type Vote = VoteOf<TypeConfig>;
+pub(crate) type StoredMembership = StoredMembershipOf<TypeConfig>;
+pub(crate) type Membership = openraft::Membership<u64, Member>;
+pub(crate) type SnapshotMeta = SnapshotMetaOf<TypeConfig>;
+pub(crate) type Snapshot = SnapshotOf<TypeConfig, Bytes>;
+pub(crate) type RpcError = openraft::errors::RPCError<TypeConfig>;
+
+/// An encoded command of the activation domain, opaque to the log.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Command(pub Bytes);
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "command of {} bytes", self.0.len())
+    }
+}
+
+/// A member of the cluster, as its membership records it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Member {
+    /// HOST:PORT of its peer service.
+    pub address: String,
+    /// The UUID of its store: with another store it is another node.
+    pub store: Uuid,
+}
