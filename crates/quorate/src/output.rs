@@ -1,0 +1,123 @@
+//! What a command prints: JSON for machines, text and tables for people, errors with their causes.
+
+use std::{
+    fmt,
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+/// Options that every command has.
+#[derive(Debug, clap::Args)]
+pub struct Global {
+    /// One JSON object on standard output instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+/// Where and how to print.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    json: bool,
+}
+
+/// The exit codes that all commands share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Refused, or failed.
+    Refused = 1,
+    /// A mistake in the command line or in the configuration.
+    Usage = 2,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command failed, and with which exit code.
+#[derive(Debug)]
+pub struct Failure {
+    error: anyhow::Error,
+    exit: Exit,
+}
+
+impl Failure {
+    /// A mistake in the command line or in the configuration.
+    pub fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self { error: error.into(), exit: Exit::Usage }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), exit: Exit::Refused }
+    }
+}
+
+/// What a command ends with.
+pub type Outcome = Result<ExitCode, Failure>;
+
+impl Output {
+    /// As the command line asks.
+    pub fn new(global: &Global) -> Self {
+        Self { json: global.json }
+    }
+
+    /// Whether machines read.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether a person watches standard error, where progress is drawn.
+    pub fn shows_progress(&self) -> bool {
+        !self.json && io::stderr().is_terminal()
+    }
+
+    /// The result of a command: `value` for machines, `text` for people.
+    pub fn result(&self, value: &impl Serialize, text: impl fmt::Display) {
+        if self.json {
+            self.line(serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"error\":{:?}}}", error.to_string())));
+        } else {
+            self.line(text);
+        }
+    }
+
+    /// A line for people; nothing for machines.
+    pub fn say(&self, text: impl fmt::Display) {
+        if !self.json {
+            self.line(text);
+        }
+    }
+
+    /// A remark on standard error, for both.
+    pub fn remark(&self, text: impl fmt::Display) {
+        // Where standard error is gone there is nobody to tell.
+        let _gone = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    /// The error with its causes, and its exit code.
+    pub fn failure(&self, failure: &Failure) -> ExitCode {
+        if self.json {
+            self.line(serde_json::json!({ "error": format!("{:#}", failure.error) }));
+        }
+        self.remark(format_args!("quorate: {:#}", failure.error));
+        failure.exit.into()
+    }
+
+    fn line(&self, text: impl fmt::Display) {
+        // A reader that has hung up (`quorate ... | head`) is no error of ours.
+        let _gone = writeln!(io::stdout().lock(), "{text}");
+    }
+}
+
+/// An empty table with these headings, as wide as the terminal.
+pub fn table<const N: usize>(headings: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(headings);
+    table
+}
