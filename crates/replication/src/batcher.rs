@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use activation::state::{Applied, BatchBuilder, Outcome};
+use activation::state::{Applied, BatchBuilder, Outcome, PushError};
 use bytes::Bytes;
 use openraft::impls::ProgressResponder;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -67,11 +67,18 @@ async fn gather(raft: Raft, machine: Machine, clock: Arc<LeaderClock>, mut queue
         let mut batch = BatchBuilder::new(stamp);
         let mut callers = Vec::with_capacity(waiting.len());
         while let Some(Waiting { record, reply }) = waiting.pop_front() {
-            if batch.push_encoded(&record).is_err() {
-                waiting.push_front(Waiting { record, reply });
-                break;
+            match batch.push_encoded(&record) {
+                Ok(()) => callers.push(reply),
+                Err(PushError::Full(_)) => {
+                    waiting.push_front(Waiting { record, reply });
+                    break;
+                }
+                // Checked here, before the log: another node may run another version.
+                Err(PushError::Malformed(what)) => tracing::warn!(%what, "a node forwarded what is no record"),
             }
-            callers.push(reply);
+        }
+        if callers.is_empty() {
+            continue;
         }
         let (responder, _committed, applied) = ProgressResponder::new();
         if let Err(stopped) = raft.client_write_ff(Command(batch.finish()), Some(responder)).await {

@@ -69,6 +69,8 @@ async fn sample_clocks(inner: &Inner) {
         }
     });
     join_all(samples).await;
+    // A stamp is where a jump is noticed: without requests it would go unseen.
+    inner.clock.stamp(inner.machine.view(State::time_ms));
 }
 
 async fn hash_due(progress: &mut watch::Receiver<Progress>, hashed_index: u64) -> Option<u64> {
