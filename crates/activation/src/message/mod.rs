@@ -4,9 +4,11 @@
 //! exists only after every signature held.
 
 mod answer;
+mod interface;
 mod record;
 mod request;
 
 pub use self::answer::{AnswerBody, AnswerError, VerifiedAnswer, sign_answer, verify_answer};
+pub use self::interface::{ACTIVATE_OPNUM, INTERFACE_OPERATIONS, INTERFACE_UUID, INTERFACE_VERSION};
 pub use self::record::{MalformedRecord, Record};
 pub use self::request::{LicenseStatus, MalformedRequest, Request, ValidRequest};
