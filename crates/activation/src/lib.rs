@@ -15,6 +15,7 @@ pub mod catalog;
 pub mod certificate;
 pub mod clock;
 pub mod count;
+pub mod host_activation;
 pub mod id;
 pub mod key;
 pub mod limits;
