@@ -1,1 +1,27 @@
-//! The daemon: port 1688, administration, drain and shutdown
+//! The daemon of one node.
+//!
+//! [`Config`] says what it is told, [`Node`] is what runs: port 1688 for clients, the peer service, the administration
+//! socket. Clocks, randomness and sockets enter here and are handed down.
+//!
+//! Invariant: never decides a count or a refusal: it asks the replica, signs what comes back, and bounds what comes in.
+
+mod admin;
+mod answer;
+mod clients;
+mod cluster_status;
+pub mod config;
+mod connection;
+mod credentials;
+pub mod init;
+pub mod limits;
+mod machine;
+mod node;
+mod question;
+pub mod settings;
+mod sources;
+mod surroundings;
+
+pub use admin::AdminError;
+pub use config::{Config, ConfigError, Overrides};
+pub use node::{Node, Start, StartError};
+pub use surroundings::{SystemClock, connect_over_tcp};

@@ -5,6 +5,13 @@
 //!
 //! Invariant: never holds a rule of activation, replication or the wire of its own: it asks and prints.
 
+mod admin;
+mod catalog_command;
+mod cluster_command;
+mod count_command;
+mod host_command;
+mod key_command;
+mod logging;
 mod output;
 mod publisher_command;
 
@@ -33,6 +40,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a node, or write its configuration.
+    #[command(subcommand)]
+    Host(host_command::Command),
+    /// Install and show publishers' catalogs on the cluster.
+    #[command(subcommand)]
+    Catalog(catalog_command::Command),
+    /// Install host keys on the cluster and activate its nodes.
+    #[command(subcommand)]
+    Key(key_command::Command),
+    /// How far each application is: its count, against the thresholds of its products.
+    Count(count_command::Command),
+    /// The cluster and its nodes.
+    #[command(subcommand)]
+    Cluster(cluster_command::Command),
     /// Make keys, sign catalogs, issue host keys and activate hosts.
     #[command(subcommand)]
     Publisher(publisher_command::Command),
@@ -43,6 +64,11 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(&cli.global);
     let result = match cli.command {
+        Command::Host(command) => command.run(&output),
+        Command::Catalog(command) => command.run(&output),
+        Command::Key(command) => command.run(&output),
+        Command::Count(command) => command.run(&output),
+        Command::Cluster(command) => command.run(&output),
         Command::Publisher(command) => command.run(&output),
     };
     result.unwrap_or_else(|failure| output.failure(&failure))

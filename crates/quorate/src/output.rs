@@ -11,7 +11,7 @@ use serde::Serialize;
 
 /// Options that every command has.
 #[derive(Debug, clap::Args)]
-pub struct Global {
+pub(crate) struct Global {
     /// One JSON object on standard output instead of text.
     #[arg(long, global = true)]
     json: bool,
@@ -19,13 +19,13 @@ pub struct Global {
 
 /// Where and how to print.
 #[derive(Clone, Copy, Debug)]
-pub struct Output {
+pub(crate) struct Output {
     json: bool,
 }
 
 /// The exit codes that all commands share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// Refused, or failed.
     Refused = 1,
     /// A mistake in the command line or in the configuration.
@@ -40,14 +40,14 @@ impl From<Exit> for ExitCode {
 
 /// Why a command failed, and with which exit code.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     error: anyhow::Error,
     exit: Exit,
 }
 
 impl Failure {
     /// A mistake in the command line or in the configuration.
-    pub fn usage(error: impl Into<anyhow::Error>) -> Self {
+    pub(crate) fn usage(error: impl Into<anyhow::Error>) -> Self {
         Self { error: error.into(), exit: Exit::Usage }
     }
 }
@@ -59,48 +59,50 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 }
 
 /// What a command ends with.
-pub type Outcome = Result<ExitCode, Failure>;
+pub(crate) type Outcome = Result<ExitCode, Failure>;
 
 impl Output {
     /// As the command line asks.
-    pub fn new(global: &Global) -> Self {
+    pub(crate) fn new(global: &Global) -> Self {
         Self { json: global.json }
     }
 
     /// Whether machines read.
-    pub fn is_json(&self) -> bool {
+    pub(crate) fn is_json(&self) -> bool {
         self.json
     }
 
     /// Whether a person watches standard error, where progress is drawn.
-    pub fn shows_progress(&self) -> bool {
+    pub(crate) fn shows_progress(&self) -> bool {
         !self.json && io::stderr().is_terminal()
     }
 
     /// The result of a command: `value` for machines, `text` for people.
-    pub fn result(&self, value: &impl Serialize, text: impl fmt::Display) {
+    pub(crate) fn result(&self, value: &impl Serialize, text: impl fmt::Display) {
         if self.json {
-            self.line(serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"error\":{:?}}}", error.to_string())));
+            self.line(
+                serde_json::to_string(value).unwrap_or_else(|error| format!("{{\"error\":{:?}}}", error.to_string())),
+            );
         } else {
             self.line(text);
         }
     }
 
     /// A line for people; nothing for machines.
-    pub fn say(&self, text: impl fmt::Display) {
+    pub(crate) fn say(&self, text: impl fmt::Display) {
         if !self.json {
             self.line(text);
         }
     }
 
     /// A remark on standard error, for both.
-    pub fn remark(&self, text: impl fmt::Display) {
+    pub(crate) fn remark(&self, text: impl fmt::Display) {
         // Where standard error is gone there is nobody to tell.
         let _gone = writeln!(io::stderr().lock(), "{text}");
     }
 
     /// The error with its causes, and its exit code.
-    pub fn failure(&self, failure: &Failure) -> ExitCode {
+    pub(crate) fn failure(&self, failure: &Failure) -> ExitCode {
         if self.json {
             self.line(serde_json::json!({ "error": format!("{:#}", failure.error) }));
         }
@@ -115,7 +117,7 @@ impl Output {
 }
 
 /// An empty table with these headings, as wide as the terminal.
-pub fn table<const N: usize>(headings: [&str; N]) -> Table {
+pub(crate) fn table<const N: usize>(headings: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(headings);

@@ -1,0 +1,73 @@
+//! One activation, from the stub of a call to the stub of its answer.
+
+use std::sync::Arc;
+
+use activation::{
+    message::{AnswerBody, Record, ValidRequest, sign_answer},
+    state::{Counted, Outcome},
+    status::Status,
+};
+use dcerpc::{ByteOrder, fault, ndr};
+use replication::{Recorded, Replica};
+
+use crate::credentials::{Credential, Credentials};
+
+/// Answers requests with the cluster's count, signed by this node.
+#[derive(Clone)]
+pub(crate) struct Answerer {
+    pub(crate) replica: Replica,
+    pub(crate) credentials: Arc<Credentials>,
+}
+
+/// A DCE/RPC fault status.
+pub(crate) struct Fault(pub(crate) u32);
+
+impl Answerer {
+    /// The answer's stub. What is malformed is a fault and never reaches the log; every refusal is a status.
+    pub(crate) async fn answer(&self, stub: &[u8], order: ByteOrder) -> Result<Vec<u8>, Fault> {
+        let bytes = ndr::decode_request(stub, order).map_err(|bad| Fault(bad.fault_status()))?;
+        let request = ValidRequest::decode(bytes).map_err(|malformed| {
+            tracing::debug!(%malformed, "a request was malformed");
+            Fault(fault::BAD_STUB_DATA)
+        })?;
+        let record = Record::new(self.replica.identity().owner, &request);
+        let (data, status) = match self.replica.submit(&record).await {
+            Ok(Recorded { outcome: Outcome::Counted(counted), cluster_time_ms, log_index, offset }) => {
+                let body = AnswerBody {
+                    count: counted.count,
+                    threshold: counted.threshold,
+                    activation_interval_minutes: counted.activation_interval_minutes,
+                    renewal_interval_minutes: counted.renewal_interval_minutes,
+                    cluster_time_ms,
+                    log_index,
+                    offset,
+                };
+                match self.credential(&request, &counted, log_index).await {
+                    Some(own) => (sign_answer(&body, &own.certificate, &own.key, request.digest()), Status::OK),
+                    None => (Vec::new(), Status::HOST_NOT_ACTIVATED),
+                }
+            }
+            Ok(Recorded { outcome: Outcome::Refused(refusal), .. }) => (Vec::new(), refusal.status()),
+            Err(unavailable) => {
+                tracing::debug!(%unavailable, "a request was not recorded");
+                (Vec::new(), Status::HOST_UNAVAILABLE)
+            }
+        };
+        Ok(ndr::encode_answer(&data, status.0))
+    }
+
+    /// What signs under the key that the count chose. The leader may have applied a certificate that this node has not.
+    async fn credential(&self, request: &ValidRequest, counted: &Counted, log_index: u64) -> Option<Arc<Credential>> {
+        let publisher = request.request().publisher;
+        if let Some(credential) = self.credentials.get(publisher, counted.key) {
+            return Some(credential);
+        }
+        self.replica.wait_applied(log_index).await.ok()?;
+        self.replica.view(|state| self.credentials.refresh(state));
+        let credential = self.credentials.get(publisher, counted.key);
+        if credential.is_none() {
+            tracing::error!(key = %counted.key, "the private key of this node's certificate is missing: activate the node again");
+        }
+        credential
+    }
+}

@@ -1,0 +1,98 @@
+//! Port 1688: connections in, bounded in number, in all and for each source.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use activation::message::{INTERFACE_UUID, INTERFACE_VERSION};
+use dcerpc::{Association, AssociationGroups, Interface};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use uuid::Uuid;
+
+use crate::{
+    answer::Answerer,
+    config::Clients,
+    connection::{self, Patience},
+    limits::{ACCEPT_PAUSE, STOP_DEADLINE},
+    sources::Sources,
+};
+
+/// `Activation`, as clients bind to it.
+const INTERFACE: Interface = Interface {
+    uuid: Uuid::from_u128(INTERFACE_UUID),
+    major: INTERFACE_VERSION.0,
+    minor: INTERFACE_VERSION.1,
+    operations: 1,
+};
+
+/// Serves `listener` until `stopping`; then lets open requests finish, up to a deadline.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    settings: &Clients,
+    answerer: Answerer,
+    mut stopping: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let port = listener.local_addr()?.port();
+    let groups = AssociationGroups::new();
+    let places = Arc::new(Semaphore::new(settings.connections_max));
+    let sources = Sources::new(settings.connections_per_source_max);
+    let patience = Patience {
+        idle: Duration::from_secs(settings.idle_timeout_s),
+        pdu: Duration::from_secs(settings.pdu_timeout_s),
+    };
+    let mut connections = JoinSet::new();
+    loop {
+        // A place first: without one, connections wait in the system's queue instead of in our memory.
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &places) => accepted,
+            () = stopped(&mut stopping) => break,
+            // Finished tasks give their memory back.
+            Some(_) = connections.join_next() => continue,
+        };
+        let Some((stream, address, permit)) = accepted else { continue };
+        let Some(place) = sources.admit(address.ip()) else {
+            tracing::debug!(source = %address.ip(), "a source has all its connections");
+            continue;
+        };
+        if stream.set_nodelay(true).is_err() {
+            continue;
+        }
+        let association = Association::new(INTERFACE, groups.clone(), port);
+        let serving =
+            connection::serve(stream, address.ip(), association, answerer.clone(), patience, stopping.clone());
+        connections.spawn(async move {
+            serving.await;
+            drop((place, permit));
+        });
+    }
+    drop(listener);
+    let finished = async { while connections.join_next().await.is_some() {} };
+    if timeout(STOP_DEADLINE, finished).await.is_err() {
+        tracing::warn!("some requests were still open at the deadline");
+    }
+    Ok(())
+}
+
+/// Returns when the node is told to stop.
+pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // A sender that is gone is a node that is gone.
+    let _stopped_or_gone = stopping.wait_for(|stopping| *stopping).await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = Arc::clone(places).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, address)) => Some((stream, address, permit)),
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted");
+            sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The state of the cluster: what the membership says, and what every member says of itself.
+
+use api::admin::v1::{
+    ClusterStatusReply, NodeAnswer, NodeQuestion, NodeStatus, StatusQuestion, node_answer::Answer,
+    node_question::Question,
+};
+use futures::future::join_all;
+use prost::Message;
+use replication::{ClusterView, Member, Replica};
+
+/// Asks every member. One that does not answer is listed as not reachable, so this never fails.
+pub(crate) async fn gather(replica: &Replica) -> ClusterStatusReply {
+    let cluster = replica.cluster();
+    let asked = cluster.members.iter().map(|(&node, member)| ask(replica, &cluster, node, member));
+    let nodes = join_all(asked).await;
+    let point = replica.read_point().await.ok();
+    let alarm = point.and_then(|point| point.clock_alarm).map_or(String::new(), |alarm| {
+        format!(
+            "the nodes' clocks jumped by {} minutes and {} of them say so; cluster time stands still: \
+             `quorate cluster clock accept` takes the jump",
+            alarm.target_ms.abs_diff(alarm.previous_ms) / 60_000,
+            alarm.samples
+        )
+    });
+    let voters_up = nodes.iter().filter(|node| node.reachable && cluster.voters.contains(&node.node)).count();
+    let majority = cluster.voters.len() / 2 + 1;
+    ClusterStatusReply {
+        leader: cluster.leader.unwrap_or(0),
+        term: cluster.term,
+        failure_tolerance: u32::try_from(voters_up.saturating_sub(majority)).unwrap_or(0),
+        cluster_time_ms: point.map_or(0, |point| point.cluster_time_ms),
+        clock_alarm: alarm,
+        nodes,
+    }
+}
+
+async fn ask(replica: &Replica, cluster: &ClusterView, node: u64, member: &Member) -> NodeStatus {
+    let question = NodeQuestion { question: Some(Question::Status(StatusQuestion {})) };
+    let asked_ms = replica.wall_ms();
+    let answer = replica.ask(node, question.encode_to_vec().into()).await;
+    let status =
+        answer.and_then(|answer| match NodeAnswer::decode(answer).map_err(|error| error.to_string())?.answer {
+            Some(Answer::Status(status)) => Ok(status),
+            _ => Err("the node answered something else".to_owned()),
+        });
+    // The question took as long as the answer, as far as one can tell.
+    let middle_ms = asked_ms.midpoint(replica.wall_ms());
+    let role = match cluster.leader {
+        Some(leader) if leader == node => "leader",
+        _ if cluster.voters.contains(&node) => "voter",
+        _ => "learner",
+    };
+    let known = NodeStatus { node, role: role.into(), peer_address: member.address.clone(), ..NodeStatus::default() };
+    match status {
+        Ok(status) => NodeStatus {
+            node: known.node,
+            role: known.role,
+            peer_address: known.peer_address,
+            clock_offset_ms: i64::try_from(i128::from(status.wall_ms) - i128::from(middle_ms)).unwrap_or(i64::MAX),
+            ..status
+        },
+        Err(why) => NodeStatus { not_ready_because: why, store: member.store.to_string(), ..known },
+    }
+}

@@ -1,0 +1,36 @@
+//! Every bound of this crate that is no setting, with its unit last in the name.
+
+use std::time::Duration;
+
+/// How much is read from a client's connection at once, in bytes: more than one fragment.
+pub const READ_BYTES: usize = 8 << 10;
+
+/// How long open requests may take once the node is told to stop.
+pub const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long a bootstrapping node waits for the others.
+pub const BOOTSTRAP_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Pause after the system refused to accept a connection (out of descriptors, say).
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a connection to a peer may take to be made.
+pub const PEER_CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// A peer that answers no ping for this long is gone: what waits on its channel fails.
+pub const PEER_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
+/// See [`PEER_KEEP_ALIVE_INTERVAL`].
+pub const PEER_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Streams that peers may reset before the connection is closed on them: heartbeats with a deadline reset theirs by the
+/// hundred while a node is silent, and must find it again afterwards.
+pub const PEER_RESET_STREAMS_MAX: usize = 1000;
+
+/// Largest message of an administrator, in bytes: a signed catalog with room.
+pub const ADMIN_MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Longest path of a Unix socket, in bytes (`sun_path`, less the final zero).
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+const _: () = assert!(READ_BYTES > dcerpc::limits::FRAGMENT_BYTES_MAX as usize);
+const _: () = assert!(ADMIN_MESSAGE_BYTES_MAX > activation::limits::CATALOG_BYTES_MAX);

@@ -1,0 +1,220 @@
+//! One node: everything that `quorate host run` starts, and how it stops.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use activation::{catalog::Name, state::State};
+use replication::{BootstrapError, Replica, StartError as ReplicaError, Surroundings};
+use storage::{Kind, OpenError, Owner, Store};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use uuid::Uuid;
+
+use crate::{
+    admin::{self, AdminError},
+    answer::Answerer,
+    clients,
+    config::{Config, ConfigError},
+    credentials::Credentials,
+    limits::{BOOTSTRAP_PATIENCE, PEER_RESET_STREAMS_MAX},
+    question::Desk,
+    surroundings::{SystemClock, connect_over_tcp, random},
+};
+
+/// Why a node did not start. What its data folder held is unchanged.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// What is in it.
+    #[error(transparent)]
+    Replica(#[from] ReplicaError),
+    /// No cluster was formed.
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+    /// The administration socket.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// An address to listen on.
+    #[error("{key}: cannot listen on {address}: {source}; stop what uses it or choose another address")]
+    Listen {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The node's private keys.
+    #[error("cannot use the keys in {}: {source}", path.display())]
+    Keys {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The operating system.
+    #[error("the operating system gave no randomness: {0}")]
+    Randomness(io::Error),
+}
+
+/// How a node starts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Start {
+    /// Form the cluster of `peers.members`, once.
+    pub bootstrap: bool,
+}
+
+/// A running node.
+pub struct Node {
+    replica: Replica,
+    clients: SocketAddr,
+    admin_socket: PathBuf,
+    stopping: watch::Sender<bool>,
+    serving: JoinHandle<()>,
+    background: JoinSet<()>,
+}
+
+impl Node {
+    /// Opens the store, listens, joins the cluster that it belongs to, or forms it.
+    pub async fn start(config: &Config, start: Start) -> Result<Self, StartError> {
+        let platform: Name = config.platform.parse().map_err(|_| ConfigError::Value {
+            origin: "configuration".into(),
+            key: "platform",
+            what: format!("{:?} is no name of a platform class", config.platform),
+            fix: "use the name that the publisher's catalog gives it",
+        })?;
+        let members = config.members().map_err(|what| ConfigError::Value {
+            origin: "configuration".into(),
+            key: "peers.members",
+            what,
+            fix: "write each as \"NODE=HOST:PORT\"",
+        })?;
+        // Ports first: a second daemon by mistake stops here, before it touches the data.
+        let clients = listen("clients.listen", config.clients.listen).await?;
+        let peers = listen("peers.listen", config.peers.listen).await?;
+        let store = open_store(config)?;
+        let keys = config.data.join("keys");
+        let credentials =
+            Credentials::load(config.node, &keys).map_err(|source| StartError::Keys { path: keys, source })?;
+        let credentials = Arc::new(credentials);
+        let desk = Arc::new(Desk::new(Arc::clone(&credentials), platform, store.identity()));
+        let surroundings = Surroundings {
+            clock: Arc::new(SystemClock::default()),
+            connect: connect_over_tcp(),
+            seed: u64::from_le_bytes(random().map_err(StartError::Randomness)?),
+            local: Arc::clone(&desk) as _,
+        };
+        let snapshots = config.data.join("snapshots");
+        let replica = Replica::start(store, &snapshots, &config.raft_settings(), surroundings).await?;
+        desk.set_replica(&replica);
+        replica.view(|state| credentials.refresh(state));
+
+        let mut background = JoinSet::new();
+        background.spawn(serve_peers(peers, replica.clone()));
+        background.spawn(refresh_credentials(replica.clone(), Arc::clone(&credentials)));
+        let (stopping, stop) = watch::channel(false);
+        let address = clients.local_addr().unwrap_or(config.clients.listen);
+        let answerer = Answerer { replica: replica.clone(), credentials };
+        let settings = config.clients.clone();
+        let serving = tokio::spawn(async move {
+            if let Err(error) = clients::serve(clients, &settings, answerer, stop).await {
+                tracing::error!(%error, "clients are no longer served");
+            }
+        });
+        let admin_socket = config.admin_socket();
+        background.spawn(admin::serve(&admin_socket, replica.clone())?);
+        let node = Self { replica, clients: address, admin_socket, stopping, serving, background };
+        if start.bootstrap
+            && let Err(error) = node.replica.bootstrap(&members, BOOTSTRAP_PATIENCE).await
+        {
+            node.stop().await;
+            return Err(error.into());
+        }
+        if !node.replica.is_initialised().await {
+            tracing::info!("this node belongs to no cluster yet: one node of it must be started with --bootstrap");
+        }
+        Ok(node)
+    }
+
+    /// The replica, for those who look into it.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// Where clients reach it.
+    pub fn clients_address(&self) -> SocketAddr {
+        self.clients
+    }
+
+    /// Where administrators reach it.
+    pub fn admin_socket(&self) -> &Path {
+        &self.admin_socket
+    }
+
+    /// Waits until the node has failed for good (its disk refused a write, say), and says why.
+    pub async fn failed(&self) -> String {
+        self.replica.failed().await
+    }
+
+    /// Takes no more connections, finishes open requests, hands leadership over, and stops.
+    pub async fn stop(mut self) {
+        self.stopping.send_replace(true);
+        if self.serving.await.is_err() {
+            tracing::error!("the task that serves clients broke off");
+        }
+        self.replica.shutdown().await;
+        self.background.shutdown().await;
+        // Left behind by a crash it is replaced at the next start.
+        let _gone = std::fs::remove_file(&self.admin_socket);
+    }
+}
+
+async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { key, address, source })
+}
+
+fn open_store(config: &Config) -> Result<Arc<Store>, StartError> {
+    let store_if_new = Uuid::from_bytes(random().map_err(StartError::Randomness)?);
+    let owner = Owner { kind: Kind::Node, number: config.node, store_if_new };
+    Ok(Arc::new(Store::open(&config.data.join("store"), owner)?))
+}
+
+async fn serve_peers(listener: TcpListener, replica: Replica) {
+    let incoming = TcpListenerStream::new(listener);
+    let server = Server::builder()
+        .tcp_nodelay(true)
+        .http2_max_pending_accept_reset_streams(Some(PEER_RESET_STREAMS_MAX))
+        .http2_max_local_error_reset_streams(Some(PEER_RESET_STREAMS_MAX))
+        .add_service(replica.peer_service())
+        .serve_with_incoming(incoming);
+    if let Err(error) = server.await {
+        tracing::error!(%error, "other nodes are no longer served");
+    }
+}
+
+/// Follows the replicated certificates, so that the request path only looks them up.
+async fn refresh_credentials(replica: Replica, credentials: Arc<Credentials>) {
+    let mut progress = replica.progress();
+    let mut seen = 0;
+    loop {
+        match progress.wait_for(|progress| progress.configuration_index > seen).await {
+            Ok(progress) => seen = progress.configuration_index,
+            Err(_) => return,
+        }
+        replica.view(|state: &State| credentials.refresh(state));
+    }
+}

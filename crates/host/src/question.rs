@@ -1,0 +1,123 @@
+//! What another node's daemon may ask this one: how it is, and what it asks of the publisher.
+
+use std::sync::{Arc, OnceLock};
+
+use activation::{
+    SigningKey,
+    catalog::Name,
+    host_activation::{ActivationRequests, HostActivation, HostActivationRequest},
+    id::{CertificateId, KeyId},
+};
+use api::admin::v1::{
+    self as proto, NodeAnswer, NodeQuestion, NodeStatus, node_answer::Answer, node_question::Question,
+};
+use bytes::Bytes;
+use data_encoding::HEXLOWER;
+use futures::{FutureExt, future::BoxFuture};
+use prost::Message;
+use replication::{Health, Local, Replica};
+use sha2::{Digest, Sha256};
+use storage::Identity;
+
+use crate::{credentials::Credentials, machine};
+
+/// Answers for this machine.
+pub(crate) struct Desk {
+    credentials: Arc<Credentials>,
+    platform: Name,
+    identity: Identity,
+    /// Set once the replica runs; it needs the desk to start.
+    replica: OnceLock<Replica>,
+}
+
+impl Desk {
+    pub(crate) fn new(credentials: Arc<Credentials>, platform: Name, identity: Identity) -> Self {
+        Self { credentials, platform, identity, replica: OnceLock::new() }
+    }
+
+    pub(crate) fn set_replica(&self, replica: &Replica) {
+        self.replica.get_or_init(|| replica.clone());
+    }
+
+    fn replica(&self) -> Result<&Replica, String> {
+        self.replica.get().ok_or_else(|| "this node is still starting".to_owned())
+    }
+
+    fn status(&self) -> Result<NodeStatus, String> {
+        let replica = self.replica()?;
+        let cluster = replica.cluster();
+        let (state_hash_index, state_hash) = replica.state_hash();
+        let activated = replica
+            .view(|state| state.publishers().any(|publisher| state.is_activated(publisher.id(), self.identity.owner)));
+        let not_ready_because = match (replica.health(), cluster.leader) {
+            (Health::Failed(why), _) => why,
+            (Health::Diverged(index), _) => format!("its state differs from the leader's since entry {index}"),
+            (Health::Running, None) => "no leader is known".into(),
+            (Health::Running, Some(_)) if !activated => "not activated by any publisher".into(),
+            (Health::Running, Some(_)) => String::new(),
+        };
+        Ok(NodeStatus {
+            node: self.identity.owner,
+            reachable: true,
+            ready: not_ready_because.is_empty(),
+            not_ready_because,
+            applied_index: state_hash_index,
+            last_index: cluster.last_index,
+            state_hash: HEXLOWER.encode(&state_hash),
+            state_hash_index,
+            version: env!("CARGO_PKG_VERSION").into(),
+            store_bytes: replica.store_bytes(),
+            store: self.identity.store.to_string(),
+            wall_ms: replica.wall_ms(),
+            // What the membership says, and the comparison of clocks, is for the node that asks to fill in.
+            ..NodeStatus::default()
+        })
+    }
+
+    fn activation_request(&self, key_id: &[u8]) -> Result<Bytes, String> {
+        let key_id = KeyId::try_from(key_id).map_err(|error| error.to_string())?;
+        let (key, current) = self
+            .replica()?
+            .view(|state| {
+                let installed = state.keys().find(|installed| installed.id == key_id)?;
+                let own = installed.certificates.iter().find(|(_, node, _)| *node == self.identity.owner);
+                Some((installed.key.clone(), own.map(|(_, _, certificate)| certificate.id())))
+            })
+            .ok_or_else(|| format!("key {key_id} is not installed on this node yet"))?;
+        let private = self.credentials.key_for(key_id).map_err(|error| format!("no private key: {error}"))?;
+        let asked = HostActivation {
+            request_id: request_id(&private, current),
+            node: self.identity.owner,
+            key,
+            platform: self.platform.clone(),
+            machine: machine::digest(self.identity.store),
+        };
+        Ok(ActivationRequests(vec![HostActivationRequest::sign(asked, &private)]).encode().into())
+    }
+}
+
+/// The same until the answer is installed: a request that is made again, because the answer was lost on its way, spends
+/// nothing twice.
+fn request_id(private: &SigningKey, current: Option<CertificateId>) -> [u8; 16] {
+    let mut digest = Sha256::new();
+    digest.update(b"quorate/request/1");
+    digest.update(private.verifying_key().as_bytes());
+    digest.update(current.as_ref().map_or(&[][..], AsRef::as_ref));
+    let mut id = [0; 16];
+    id.iter_mut().zip(digest.finalize()).for_each(|(to, from)| *to = from);
+    id
+}
+
+impl Local for Desk {
+    fn answer(&self, question: Bytes) -> BoxFuture<'_, Result<Bytes, String>> {
+        let answer = || {
+            let question = NodeQuestion::decode(question).map_err(|error| error.to_string())?;
+            let answer = match question.question.ok_or("the question is empty, or a newer one than this node knows")? {
+                Question::Status(proto::StatusQuestion {}) => Answer::Status(self.status()?),
+                Question::Activation(asked) => Answer::ActivationRequest(self.activation_request(&asked.key_id)?),
+            };
+            Ok(NodeAnswer { answer: Some(answer) }.encode_to_vec().into())
+        };
+        std::future::ready(answer()).boxed()
+    }
+}

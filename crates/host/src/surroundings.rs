@@ -1,0 +1,57 @@
+//! The edge: real clocks, real randomness, real sockets, handed to what lies below as parameters.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use replication::{Clock, Connect};
+use tonic::transport::Endpoint;
+
+use crate::limits::{PEER_CONNECT_TIMEOUT, PEER_KEEP_ALIVE_INTERVAL, PEER_KEEP_ALIVE_TIMEOUT};
+
+/// The clocks of the operating system.
+#[derive(Debug)]
+pub struct SystemClock {
+    origin: Instant,
+}
+
+impl Default for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the edge where time enters")]
+    fn default() -> Self {
+        Self { origin: Instant::now() }
+    }
+}
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "the edge where time enters")]
+    fn wall_ms(&self) -> u64 {
+        // A clock before 1970 reads as 1970: the median of the nodes' clocks outvotes it.
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.origin.elapsed()
+    }
+}
+
+/// `N` bytes of the operating system's randomness.
+pub(crate) fn random<const N: usize>() -> std::io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+    Ok(bytes)
+}
+
+/// Opens channels to other nodes over TCP.
+pub fn connect_over_tcp() -> Connect {
+    Arc::new(|address| {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+            .tcp_nodelay(true)
+            .connect_timeout(PEER_CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(PEER_KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(PEER_KEEP_ALIVE_TIMEOUT)
+            .keep_alive_while_idle(true);
+        Ok(endpoint.connect_lazy())
+    })
+}

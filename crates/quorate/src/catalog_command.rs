@@ -1,0 +1,108 @@
+//! `quorate catalog ...`: what a publisher sells, on the cluster.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use activation::{catalog::SignedCatalog, id::Fingerprint};
+use anyhow::Context;
+use api::admin::v1::{InstallCatalogRequest, ShowCatalogsRequest};
+use serde_json::json;
+
+use crate::{
+    admin::{AdminArgs, refused},
+    output::{Failure, Outcome, Output, table},
+};
+
+const INSTALL_EXAMPLES: &str = "\
+Example:
+  quorate catalog install example.catalog --trust 5f3c-...   the fingerprint is printed by `quorate publisher init`";
+
+/// The publishers' signed catalogs on this cluster.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Install a signed catalog, or a newer one of the same publisher, on the whole cluster.
+    #[command(after_help = INSTALL_EXAMPLES)]
+    Install {
+        /// The signed catalog, from `quorate publisher catalog sign`.
+        file: PathBuf,
+        /// The publisher's fingerprint, learned from the publisher and not from the file.
+        #[arg(long, value_name = "FINGERPRINT")]
+        trust: String,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Show the installed catalogs.
+    Show {
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+}
+
+impl Command {
+    /// Runs it.
+    pub(crate) fn run(self, output: &Output) -> Outcome {
+        match self {
+            Self::Install { file, trust, admin } => install(&file, trust, &admin, output)?,
+            Self::Show { admin } => show(&admin, output)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn install(file: &std::path::Path, trust: String, admin: &AdminArgs, output: &Output) -> Result<(), Failure> {
+    trust.parse::<Fingerprint>().map_err(Failure::usage)?;
+    let signed =
+        std::fs::read(file).with_context(|| format!("cannot read {}", file.display())).map_err(Failure::usage)?;
+    SignedCatalog::open(&signed).with_context(|| format!("{}", file.display()))?;
+    let request = InstallCatalogRequest { signed_catalog: signed.into(), trust };
+    let reply = admin.run(async |mut admin| Ok(admin.install_catalog(request).await.map_err(refused)?.into_inner()))?;
+    output.result(
+        &json!({ "publisher": reply.publisher, "publisher_id": reply.publisher_id, "serial": reply.serial }),
+        format_args!("Catalog {} of {} is installed on the cluster.", reply.serial, reply.publisher),
+    );
+    Ok(())
+}
+
+fn show(admin: &AdminArgs, output: &Output) -> Result<(), Failure> {
+    let reply = admin
+        .run(async |mut admin| Ok(admin.show_catalogs(ShowCatalogsRequest {}).await.map_err(refused)?.into_inner()))?;
+    let mut catalogs = Vec::new();
+    let mut text = String::new();
+    for signed in &reply.signed_catalogs {
+        let opened = SignedCatalog::open(signed).context("the node sent a catalog that does not verify")?;
+        let catalog = &opened.catalog;
+        let group = |code| catalog.group(code).map_or_else(|| format!("#{code}"), |group| group.name.to_string());
+        let mut rows = table(["product", "title", "application", "group", "generation", "threshold"]);
+        let mut products = Vec::new();
+        for product in catalog.products() {
+            rows.add_row([
+                product.name.to_string(),
+                product.title.clone(),
+                product.application.to_string(),
+                group(product.group),
+                product.generation.to_string(),
+                product.threshold.to_string(),
+            ]);
+            products.push(json!({
+                "product": product.name.to_string(),
+                "title": product.title,
+                "application": product.application.to_string(),
+                "group": group(product.group),
+                "generation": product.generation,
+                "threshold": product.threshold,
+            }));
+        }
+        let fingerprint = Fingerprint(opened.publisher).to_string();
+        text += &format!("{} ({fingerprint}), serial {}\n{rows}\n", catalog.publisher_name(), catalog.serial());
+        catalogs.push(json!({
+            "publisher": catalog.publisher_name(),
+            "fingerprint": fingerprint,
+            "serial": catalog.serial(),
+            "products": products,
+        }));
+    }
+    if catalogs.is_empty() {
+        text = "No catalog is installed: quorate catalog install FILE --trust FINGERPRINT".into();
+    }
+    output.result(&json!({ "catalogs": catalogs }), text.trim_end());
+    Ok(())
+}

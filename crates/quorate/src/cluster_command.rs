@@ -1,0 +1,144 @@
+//! `quorate cluster ...`
+
+use std::process::ExitCode;
+
+use api::admin::v1::{
+    ClockRequest, ClusterStatusReply, ClusterStatusRequest, NodeStatus, TransferLeaderRequest, clock_request::Action,
+};
+use serde_json::json;
+
+use crate::{
+    admin::{AdminArgs, refused},
+    output::{Outcome, Output, table},
+};
+
+/// The cluster and its nodes.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Every node: role, readiness, log, state hash, clock.
+    Status {
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Make another voter the leader; asked of the node that leads.
+    Transfer {
+        /// Number of the node that is to lead.
+        #[arg(long, value_name = "NODE")]
+        to: u64,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Cluster time, when the nodes' clocks jumped or ran ahead.
+    #[command(subcommand)]
+    Clock(Clock),
+}
+
+/// What an administrator decides about cluster time.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Clock {
+    /// Take the jump that raised the alarm: what is due by the new time expires.
+    Accept {
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Set cluster time to the median of the nodes' clocks, also backwards.
+    Reset {
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+}
+
+impl Command {
+    /// Runs it.
+    pub(crate) fn run(self, output: &Output) -> Outcome {
+        match self {
+            Self::Status { admin } => {
+                let reply = admin.run(async |mut admin| {
+                    Ok(admin.cluster_status(ClusterStatusRequest {}).await.map_err(refused)?.into_inner())
+                })?;
+                output.result(&status_json(&reply), status_text(&reply));
+            }
+            Self::Transfer { to, admin } => {
+                let reply = admin.run(async |mut admin| {
+                    Ok(admin.transfer_leader(TransferLeaderRequest { to }).await.map_err(refused)?.into_inner())
+                })?;
+                output.result(&json!({ "leader": reply.leader }), format_args!("Node {} leads.", reply.leader));
+            }
+            Self::Clock(Clock::Accept { admin }) => set_clock(&admin, Action::Accept, output)?,
+            Self::Clock(Clock::Reset { admin }) => set_clock(&admin, Action::Reset, output)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn set_clock(admin: &AdminArgs, action: Action, output: &Output) -> Result<(), crate::output::Failure> {
+    let request = ClockRequest { action: action.into() };
+    let reply = admin.run(async |mut admin| Ok(admin.clock(request).await.map_err(refused)?.into_inner()))?;
+    output.result(
+        &json!({ "cluster_time_ms": reply.cluster_time_ms }),
+        format_args!("Cluster time is now {} ms after 1970.", reply.cluster_time_ms),
+    );
+    Ok(())
+}
+
+fn status_json(reply: &ClusterStatusReply) -> serde_json::Value {
+    let nodes = reply.nodes.iter().map(|node| {
+        json!({
+            "id": node.node,
+            "role": node.role,
+            "peer_address": node.peer_address,
+            "reachable": node.reachable,
+            "ready": node.ready,
+            "not_ready_because": optional(&node.not_ready_because),
+            "applied_index": node.applied_index,
+            "last_index": node.last_index,
+            "lag": lag(reply, node),
+            "state_hash": optional(&node.state_hash),
+            "state_hash_index": node.state_hash_index,
+            "clock_offset_ms": node.clock_offset_ms,
+            "store_bytes": node.store_bytes,
+            "store": node.store,
+            "version": optional(&node.version),
+        })
+    });
+    json!({
+        "leader": (reply.leader != 0).then_some(reply.leader),
+        "term": reply.term,
+        "failure_tolerance": reply.failure_tolerance,
+        "cluster_time_ms": reply.cluster_time_ms,
+        "clock_alarm": optional(&reply.clock_alarm),
+        "nodes": nodes.collect::<Vec<_>>(),
+    })
+}
+
+fn optional(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// Entries that the node has yet to apply, behind the node that is furthest.
+fn lag(reply: &ClusterStatusReply, node: &NodeStatus) -> u64 {
+    let furthest = reply.nodes.iter().map(|node| node.applied_index).max().unwrap_or(0);
+    furthest - node.applied_index
+}
+
+fn status_text(reply: &ClusterStatusReply) -> String {
+    if reply.nodes.is_empty() {
+        return "This node belongs to no cluster yet: start one node of it with `quorate host run --bootstrap`.".into();
+    }
+    let mut rows = table(["node", "role", "ready", "applied", "lag", "state hash", "clock", "peer address"]);
+    for node in &reply.nodes {
+        rows.add_row([
+            node.node.to_string(),
+            node.role.clone(),
+            if node.ready { "yes".into() } else { format!("no: {}", node.not_ready_because) },
+            node.applied_index.to_string(),
+            lag(reply, node).to_string(),
+            node.state_hash.get(..12).unwrap_or_default().to_owned(),
+            if node.reachable { format!("{:+} ms", node.clock_offset_ms) } else { String::new() },
+            node.peer_address.clone(),
+        ]);
+    }
+    let leader = if reply.leader == 0 { "no leader is known".into() } else { format!("node {} leads", reply.leader) };
+    let alarm = optional(&reply.clock_alarm).map_or(String::new(), |alarm| format!("\nClock alarm: {alarm}"));
+    format!("{rows}\nTerm {}: {leader}; {} more may fail.{alarm}", reply.term, reply.failure_tolerance)
+}

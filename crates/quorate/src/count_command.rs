@@ -1,0 +1,74 @@
+//! `quorate count`
+
+use std::process::ExitCode;
+
+use api::admin::v1::{CountReply, CountRequest};
+use serde_json::json;
+
+use crate::{
+    admin::{AdminArgs, refused},
+    output::{Outcome, Output, table},
+};
+
+/// How far each application is: its count, against the thresholds of its products.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Command {
+    /// This application only.
+    #[arg(long, value_name = "NAME")]
+    application: Option<String>,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+impl Command {
+    /// Runs it.
+    pub(crate) fn run(self, output: &Output) -> Outcome {
+        let request = CountRequest { application: self.application.unwrap_or_default() };
+        let reply = self.admin.run(async |mut admin| Ok(admin.count(request).await.map_err(refused)?.into_inner()))?;
+        output.result(&json(&reply), text(&reply));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn json(reply: &CountReply) -> serde_json::Value {
+    let applications = reply.applications.iter().map(|application| {
+        let products = application.products.iter().map(|product| {
+            json!({
+                "product": product.product,
+                "group": product.group,
+                "threshold": product.threshold,
+                "met": product.met,
+            })
+        });
+        json!({
+            "publisher": application.publisher,
+            "application": application.application,
+            "count": application.count,
+            "cache_limit": application.cache_limit,
+            "products": products.collect::<Vec<_>>(),
+        })
+    });
+    json!({ "applications": applications.collect::<Vec<_>>(), "cluster_time_ms": reply.cluster_time_ms })
+}
+
+fn text(reply: &CountReply) -> String {
+    if reply.applications.is_empty() {
+        return "No catalog is installed: quorate catalog install FILE --trust FINGERPRINT".into();
+    }
+    let mut rows = table(["application", "count", "remembered at most", "product", "group", "threshold", "met"]);
+    for application in &reply.applications {
+        for (index, product) in application.products.iter().enumerate() {
+            let first = |text: String| if index == 0 { text } else { String::new() };
+            rows.add_row([
+                first(format!("{} / {}", application.publisher, application.application)),
+                first(application.count.to_string()),
+                first(application.cache_limit.to_string()),
+                product.product.clone(),
+                product.group.clone(),
+                product.threshold.to_string(),
+                if product.met { "yes" } else { "no" }.into(),
+            ]);
+        }
+    }
+    rows.to_string()
+}

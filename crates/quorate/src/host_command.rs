@@ -1,0 +1,139 @@
+//! `quorate host ...`: a node's configuration, and the node itself.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, anyhow};
+use host::{Config, Node, Overrides, Start, StartError};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::{
+    logging::{self, Format},
+    output::{Failure, Outcome, Output},
+};
+
+const INIT_EXAMPLES: &str = "\
+Example:
+  quorate host init --config node1.toml --node 1 --data /var/lib/quorate \\
+      --peers-listen 10.0.0.1:1689 \\
+      --peers-members 1=10.0.0.1:1689,2=10.0.0.2:1689,3=10.0.0.3:1689";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  quorate host run --config node1.toml --bootstrap     once, on one node, when all nodes are started
+  quorate host run --config node1.toml                 from then on, and on all other nodes
+
+Exit: 0 stopped as told; 1 failed while running, or no cluster was formed; 2 configuration, port or data folder.";
+
+/// What a node's machine does.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Write a commented configuration for one node.
+    #[command(after_help = INIT_EXAMPLES)]
+    Init(Init),
+    /// Run one node until SIGTERM.
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(Run),
+}
+
+/// Arguments of `host init`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Init {
+    /// The file to write; one that is there is left alone.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    #[command(flatten)]
+    given: Overrides,
+}
+
+/// Arguments of `host run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// The node's configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Form the cluster of `peers.members`, then run. Once, by one node; refused where one of them has a cluster.
+    #[arg(long)]
+    bootstrap: bool,
+    /// Form of the log lines on standard error.
+    #[arg(long, value_enum, default_value = "text")]
+    log: Format,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+impl Command {
+    /// Runs it.
+    pub(crate) fn run(self, output: &Output) -> Outcome {
+        match self {
+            Self::Init(init) => init.run(output),
+            Self::Run(run) => run.run(),
+        }
+    }
+}
+
+impl Init {
+    fn run(self, output: &Output) -> Outcome {
+        let text = host::init::configuration(&self.given);
+        let file = self.config.display().to_string();
+        let config = Config::parse(&text, &file, &Overrides::default()).map_err(Failure::usage)?;
+        if config.peers.members.is_empty() {
+            return Err(Failure::usage(anyhow!(
+                "peers.members: missing; give --peers-members NODE=HOST:PORT,... with every node of the first cluster"
+            )));
+        }
+        host::init::write_new(&self.config, &text).with_context(|| format!("cannot write {file}"))?;
+        output.result(
+            &serde_json::json!({ "config": file, "node": config.node, "admin": format!("unix:{}", config.admin_socket().display()) }),
+            format_args!(
+                "{file} written. Run the node with\n  quorate host run --config {file}\n\
+                 and, on one node only and only once, with --bootstrap added."
+            ),
+        );
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Run {
+    fn run(self) -> Outcome {
+        let config = Config::load(&self.config, &self.overrides).map_err(Failure::usage)?;
+        logging::start(self.log, LevelFilter::INFO);
+        let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+        let outcome = runtime.block_on(run(&config, Start { bootstrap: self.bootstrap }));
+        // What still waits for a disk that failed must not keep the process.
+        runtime.shutdown_background();
+        outcome
+    }
+}
+
+async fn run(config: &Config, start: Start) -> Outcome {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let node = tokio::select! {
+        started = Node::start(config, start) => started.map_err(start_failure)?,
+        _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
+        _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+    };
+    tracing::info!(
+        node = config.node,
+        clients = %node.clients_address(),
+        admin = %node.admin_socket().display(),
+        version = env!("CARGO_PKG_VERSION"),
+        "the node runs"
+    );
+    tokio::select! {
+        why = node.failed() => return Err(anyhow!("node {} stopped: {why}", config.node).into()),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!(node = config.node, "stopping: open requests are finished, leadership is handed over");
+    node.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_failure(error: StartError) -> Failure {
+    match error {
+        StartError::Bootstrap(error) => error.into(),
+        error => Failure::usage(error),
+    }
+}
