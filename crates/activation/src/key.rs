@@ -88,14 +88,14 @@ impl TypedKey {
     pub fn generate(kind: KeyKind, group_hint: u8, entropy: [u8; 16]) -> Self {
         let mut symbols = [0; SYMBOLS];
         let mut random = u128::from_be_bytes(entropy);
-        let mut place = symbols.iter_mut();
-        for (to, value) in place.by_ref().zip([kind.symbol(), symbol(u32::from(group_hint.min(GROUP_HINT_MAX)))]) {
-            *to = value;
-        }
-        for to in place.take(RANDOM_SYMBOLS) {
-            *to = symbol(u32::try_from(random % u128::from(MODULUS)).unwrap_or(0));
+        let random = std::iter::repeat_with(|| {
+            let value = u32::try_from(random % u128::from(MODULUS)).unwrap_or(0);
             random /= u128::from(MODULUS);
-        }
+            symbol(value)
+        });
+        let hint = symbol(u32::from(group_hint.min(GROUP_HINT_MAX)));
+        let chosen = [kind.symbol(), hint].into_iter().chain(random.take(RANDOM_SYMBOLS));
+        symbols.iter_mut().zip(chosen).for_each(|(to, from)| *to = from);
         let check = (MODULUS - weighted_sum(&symbols)) * CHECK_WEIGHT_INVERSE % MODULUS;
         if let Some(last) = symbols.last_mut() {
             *last = symbol(check);
