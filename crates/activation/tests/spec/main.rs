@@ -1,0 +1,19 @@
+//! The specification of `activation`, as tests. `guide` holds the behaviour of the published guide by R number, `model`
+//! compares with a naive model, the others go module by module.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a broken assumption should fail the test")]
+
+mod catalogs;
+mod certificates;
+mod clocks;
+mod commands;
+mod corpus;
+mod guide;
+mod ids;
+mod keys;
+mod messages;
+mod model;
+mod refusals;
+mod sizes;
+mod snapshots;
+mod world;

@@ -1,0 +1,138 @@
+//! Snapshots and state hashes.
+
+use activation::clock::{SkewReference, Stamp};
+use activation::limits::STATE_HASH_INTERVAL_ENTRIES;
+use activation::state::{Applied, Batch, Command, SNAPSHOT_FORMAT, SnapshotError, State};
+
+use super::world::*;
+
+fn busy() -> Cluster {
+    let mut cluster = Cluster::activated();
+    cluster.ask_all(SERVER, 1..=20);
+    cluster.now_ms += DAY_MS;
+    cluster.ask_all(CLIENT, 5..=9);
+    cluster
+}
+
+#[test]
+fn the_same_log_gives_the_same_bytes() {
+    assert_eq!(busy().state.encode_snapshot(), busy().state.encode_snapshot());
+}
+
+#[test]
+fn a_restored_state_goes_on_exactly_like_the_original() {
+    let mut original = busy();
+    let mut restored = busy();
+    restored.state = State::decode_snapshot(&original.state.encode_snapshot()).unwrap();
+    for days in [0, 10, 25, 40] {
+        for cluster in [&mut original, &mut restored] {
+            cluster.now_ms += days * DAY_MS;
+        }
+        assert_eq!(original.ask_all(CLIENT, 3..=30), restored.ask_all(CLIENT, 3..=30));
+        assert_eq!(original.state.hash(), restored.state.hash());
+    }
+}
+
+#[test]
+fn every_difference_shows_in_the_hash() {
+    let base = busy().state.hash();
+    let changes: [fn(&mut Cluster); 6] = [
+        |cluster| assert_eq!(cluster.ask(CLIENT, 8).count, 15, "an earlier machine asks again: another order"),
+        |cluster| assert_eq!(cluster.ask(CLIENT, 100).count, 16),
+        |cluster| cluster.install_key(&host_key(7)),
+        |cluster| cluster.certify(4, &host_key(1), GROUP_B, PLATFORM_STANDARD),
+        |cluster| cluster.install_catalog(&example_with("serial = 1", "serial = 2")),
+        |cluster| {
+            cluster.now_ms += 1;
+            assert!(cluster.batch(SkewReference::ClusterTime, vec![]).is_empty());
+        },
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        let mut cluster = busy();
+        change(&mut cluster);
+        assert_ne!(cluster.state.hash(), base, "change {number}");
+    }
+}
+
+#[test]
+fn a_newer_format_is_an_error_of_its_own() {
+    let mut bytes = busy().state.encode_snapshot();
+    assert_eq!(bytes[..2], [0x08, u8::try_from(SNAPSHOT_FORMAT).unwrap()], "the format number comes first");
+    bytes[1] += 1;
+    assert_eq!(State::decode_snapshot(&bytes).unwrap_err(), SnapshotError::Newer { found: SNAPSHOT_FORMAT + 1 });
+    assert!(matches!(State::decode_snapshot(b""), Err(SnapshotError::Malformed(_))));
+}
+
+#[test]
+fn a_damaged_snapshot_is_refused_or_another_sound_state() {
+    let bytes = busy().state.encode_snapshot();
+    for place in (0..bytes.len()).step_by(3) {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 0x41;
+        if let Ok(state) = State::decode_snapshot(&damaged) {
+            state.check_invariants();
+        }
+        if let Ok(state) = State::decode_snapshot(&bytes[..place]) {
+            state.check_invariants();
+        }
+    }
+}
+
+/// Format 1 is what older stores hold: it stays readable, byte for byte, whatever is added later.
+#[test]
+fn format_1_stays_what_it_is() {
+    let stored = include_bytes!("format-1.snapshot");
+    let state = State::decode_snapshot(stored).unwrap();
+    assert_eq!(state.encode_snapshot(), stored);
+    assert_eq!(state.time_ms(), Some(START_MS + DAY_MS));
+    let count = &state.counts(START_MS + DAY_MS)[0];
+    assert_eq!((count.application.as_str(), count.count, count.cache_limit), ("platform", 15, 50));
+    assert_eq!(state.keys().map(|key| key.certificates.len()).collect::<Vec<_>>(), [3]);
+}
+
+fn batch(cluster: &Cluster, machine: u32) -> Command {
+    let stamp = Stamp { time_ms: START_MS, skew: SkewReference::ClusterTime };
+    Command::Batch(Batch { stamp, records: vec![cluster.record(CLIENT, machine)] })
+}
+
+#[test]
+fn a_hash_is_kept_at_every_boundary_and_compared_with_the_leaders() {
+    let boundary = STATE_HASH_INTERVAL_ENTRIES;
+    let mut cluster = Cluster::activated();
+    assert_eq!(cluster.state.newest_hash(), None);
+    cluster.state.apply(boundary, &batch(&cluster, 1).encode());
+    let hash = cluster.state.hash();
+    assert_eq!(cluster.state.newest_hash(), Some((boundary, hash)));
+    cluster.state.apply(boundary + 1, &batch(&cluster, 2).encode());
+    for (index, hash, matches) in
+        [(boundary, hash, Some(true)), (boundary, [0; 32], Some(false)), (2 * boundary, hash, None), (7, hash, None)]
+    {
+        let applied = cluster.state.apply(boundary + 2, &Command::StateHash { index, hash }.encode());
+        assert_eq!(applied, Applied::HashChecked { index, matches });
+    }
+}
+
+#[test]
+fn a_boundary_that_fell_on_an_entry_without_a_command_has_its_hash_all_the_same() {
+    let boundary = STATE_HASH_INTERVAL_ENTRIES;
+    let (mut every, mut skipping) = (Cluster::activated(), Cluster::activated());
+    every.state.apply(boundary - 1, &batch(&every, 1).encode());
+    skipping.state.apply(boundary - 1, &batch(&skipping, 1).encode());
+    // What is refused changes nothing, like an entry that is no command at all.
+    every.state.apply(boundary, b"");
+    every.state.apply(boundary + 1, &batch(&every, 2).encode());
+    skipping.state.apply(boundary + 1, &batch(&skipping, 2).encode());
+    assert_eq!(skipping.state.newest_hash(), every.state.newest_hash());
+    assert_eq!(skipping.state.newest_hash().unwrap().0, boundary);
+}
+
+#[test]
+fn own_hashes_are_neither_in_the_snapshot_nor_in_the_hash() {
+    let mut cluster = Cluster::activated();
+    let other = cluster.state.clone();
+    cluster.state.apply(STATE_HASH_INTERVAL_ENTRIES, b"");
+    assert!(cluster.state.newest_hash().is_some());
+    assert_eq!(cluster.state.hash(), other.hash());
+    let restored = State::decode_snapshot(&cluster.state.encode_snapshot()).unwrap();
+    assert_eq!(restored.newest_hash(), None);
+}
