@@ -1,0 +1,141 @@
+//! Why a host gave no answer that counts, sorted by who is to blame.
+
+use std::io;
+use std::net::SocketAddr;
+
+use activation::message::AnswerError;
+use activation::status::Status;
+use dcerpc::ndr::BadStub;
+use dcerpc::{ClientError, fault};
+use thiserror::Error;
+
+use crate::HostAddress;
+
+/// No verified answer. None of these says anything that is signed: the next host may well answer.
+#[derive(Debug, Error)]
+pub enum ActivateError {
+    /// The host understood and said no.
+    #[error("the host at {peer} refused: {} ({status})", status.words())]
+    Refused {
+        peer: SocketAddr,
+        /// Not 0, and perhaps one that this version has no words for.
+        status: Status,
+    },
+    /// The host's RPC layer ended the call: it is busy, or did not accept the request as one.
+    #[error("the host at {peer} ended the call with fault 0x{status:08x}")]
+    Fault {
+        peer: SocketAddr,
+        /// One of [`dcerpc::fault`], or another.
+        status: u32,
+    },
+    /// Nothing came back.
+    #[error("no host was reached at {host}")]
+    NotReached {
+        host: HostAddress,
+        #[source]
+        reason: NotReached,
+    },
+    /// An answer that activates nothing: of another publisher, replayed, changed on the way, not covering the product.
+    #[error("the answer from {peer} cannot be trusted")]
+    NotTrusted {
+        peer: SocketAddr,
+        #[source]
+        error: AnswerError,
+    },
+    /// Something else than an activation host listens there.
+    #[error("what listens at {peer} is not an activation host")]
+    Protocol {
+        peer: SocketAddr,
+        #[source]
+        error: NotAHost,
+    },
+}
+
+/// Why nothing came back.
+#[derive(Debug, Error)]
+pub enum NotReached {
+    #[error("the name could not be looked up")]
+    Lookup(#[source] io::Error),
+    #[error("the name has no address")]
+    NoAddress,
+    /// The last of the addresses; the others failed as well.
+    #[error("no connection to {address}")]
+    Connect {
+        address: SocketAddr,
+        #[source]
+        error: io::Error,
+    },
+    #[error("the connection broke")]
+    Broken(#[source] io::Error),
+    #[error("the connection was closed without an answer")]
+    Closed,
+    #[error("no answer in time")]
+    Silent,
+    /// An earlier exchange on the same session timed out, was abandoned, or failed.
+    #[error("the session is over: an earlier exchange on it did not end")]
+    SessionOver,
+}
+
+/// How it shows that something is no activation host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NotAHost {
+    #[error(transparent)]
+    Rpc(#[from] ClientError),
+    #[error("its answer is not marshalled as the interface says")]
+    Stub(BadStub),
+}
+
+impl ActivateError {
+    /// The code that administrators know for this. Where no host spoke for itself it is the client's own.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Refused { status, .. } => *status,
+            Self::Fault { .. } => Status::HOST_UNAVAILABLE,
+            Self::NotTrusted { error: AnswerError::Blocked, .. } => Status::KEY_BLOCKED,
+            Self::NotTrusted { error: AnswerError::NotCovered, .. } => Status::KEY_DOES_NOT_COVER_PRODUCT,
+            Self::NotReached { .. } | Self::NotTrusted { .. } | Self::Protocol { .. } => Status::NO_HOST_REACHED,
+        }
+    }
+
+    /// What to do next, as a sentence.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Refused { status, .. } => status.advice(),
+            Self::Fault { status: fault::SERVER_TOO_BUSY, .. } => "Ask again in a while, or ask another host.",
+            Self::Fault { .. } => "Compare the versions of client and host; the host's log names the fault's reason.",
+            Self::NotReached { reason, .. } => reason.advice(),
+            Self::NotTrusted { error, .. } => distrust_advice(error),
+            Self::Protocol { .. } => {
+                "Check the host's address and port; hosts of other vendors often listen on 1688 as well."
+            }
+        }
+    }
+}
+
+impl NotReached {
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::Lookup(_) | Self::NoAddress => "Check the host's name and the DNS servers of this machine.",
+            Self::Connect { .. } => "Check that the host runs, its address and port, and the firewalls on the way.",
+            Self::Broken(_) | Self::Closed => "Ask again; if it stays so, the host's log names the reason.",
+            Self::Silent => "Check that the host has a quorum (`quorate cluster status` there), or ask another host.",
+            Self::SessionOver => "Open a new session.",
+        }
+    }
+}
+
+fn distrust_advice(error: &AnswerError) -> &'static str {
+    match error {
+        AnswerError::UntrustedHost => {
+            "Ask a host that holds a key of this publisher, or use the trust file of the publisher that is meant."
+        }
+        AnswerError::NoCatalog | AnswerError::UnknownProduct => "Get a newer trust file from the publisher.",
+        AnswerError::Blocked => Status::KEY_BLOCKED.advice(),
+        AnswerError::NotCovered => Status::KEY_DOES_NOT_COVER_PRODUCT.advice(),
+        AnswerError::Signature | AnswerError::Malformed(_) => {
+            "Ask another host, and find out what on the way to this one changes or repeats answers."
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Every limit of a client in one place, unit last in the name.
+
+use std::time::Duration;
+
+/// R1: where hosts listen.
+pub const PORT_DEFAULT: u16 = 1688;
+/// One address of a host: name lookup likewise.
+pub const CONNECT_MS: u64 = 2_000;
+/// From the bind to the last byte of the answer.
+pub const EXCHANGE_MS: u64 = 5_000;
+/// Addresses of one name that are tried: whoever answers for the name must not keep a client busy.
+pub const ADDRESSES_MAX: usize = 8;
+/// A host's name (RFC 1035 section 2.3.4, without the root's empty label).
+pub const NAME_BYTES_MAX: usize = 253;
+/// One label of it.
+pub const LABEL_BYTES_MAX: usize = 63;
+/// What is read from the socket at a time. An answer has at most 256 bytes.
+pub const READ_BYTES: usize = 1_024;
+/// What is read of a file that describes the machine.
+pub const FACT_BYTES_MAX: u64 = 16 * 1024;
+
+const _: () = assert!(CONNECT_MS <= EXCHANGE_MS);
+const _: () = assert!(READ_BYTES >= activation::limits::PDU_BYTES_MAX);
+
+/// How long a client waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// For the lookup of the host's name, and for each address of the host.
+    pub connect: Duration,
+    /// For [`activate`](crate::activate) from the bind to the answer; for a [`Session`](crate::Session) once for the
+    /// bind and then for each exchange. Holds for the whole, so a host that drips bytes gains nothing.
+    pub exchange: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self { connect: Duration::from_millis(CONNECT_MS), exchange: Duration::from_millis(EXCHANGE_MS) }
+    }
+}

@@ -1,0 +1,59 @@
+//! A request made on this machine: the edge where randomness and the clock come in.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use activation::id::{Cmid, ProductId, PublisherId};
+use activation::limits::TIME_MS_MAX;
+use activation::message::{LicenseStatus, Request};
+use thiserror::Error;
+
+use crate::Machine;
+
+/// Without randomness a request cannot be told from its replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the operating system gives no random bytes")]
+pub struct NoEntropy(#[from] getrandom::Error);
+
+/// A fresh request of `machine`, dated now, with a nonce of its own: ask only once with it.
+///
+/// It says of the license what a machine without a state of its own can say: unlicensed, nothing left. Set
+/// `license_status` and `minutes_to_expiry` where more is known; both are for reports, never for the count.
+pub fn request(
+    publisher: PublisherId,
+    product: ProductId,
+    cmid: Cmid,
+    machine: &Machine,
+) -> Result<Request, NoEntropy> {
+    Ok(Request {
+        nonce: random()?,
+        publisher,
+        product,
+        cmid,
+        machine: machine.digest,
+        machine_name: machine.name.clone(),
+        virtual_machine: machine.is_virtual,
+        license_status: LicenseStatus::Unlicensed,
+        minutes_to_expiry: 0,
+        client_time_ms: time_ms(),
+    })
+}
+
+/// A CMID for a new installation (R10): a random UUID (RFC 9562, version 4).
+pub fn random_cmid() -> Result<Cmid, NoEntropy> {
+    Ok(Cmid(uuid::Builder::from_random_bytes(random()?).into_uuid().into_bytes()))
+}
+
+/// This machine's clock, in milliseconds since the Unix epoch. A clock before 1970 gives 0; the host will name the skew.
+#[must_use]
+pub fn time_ms() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "the client is where a request gets its time")]
+    let now = SystemTime::now();
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(TIME_MS_MAX).min(TIME_MS_MAX)
+}
+
+fn random() -> Result<[u8; 16], NoEntropy> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}

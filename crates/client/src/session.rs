@@ -1,0 +1,196 @@
+//! One connection to a host, and the exchanges on it (R2).
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Duration;
+
+use activation::message::{
+    ACTIVATE_OPNUM, INTERFACE_OPERATIONS, INTERFACE_UUID, INTERFACE_VERSION, Request, VerifiedAnswer, verify_answer,
+};
+use activation::status::Status;
+use activation::trust::Trust;
+use dcerpc::{ByteOrder, ClientAssociation, ClientEvent, Interface, ndr};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use crate::connect::connect;
+use crate::limits::READ_BYTES;
+use crate::{ActivateError, Deadlines, HostAddress, NotAHost, NotReached};
+
+const ACTIVATION: Interface = Interface {
+    uuid: Uuid::from_u128(INTERFACE_UUID),
+    major: INTERFACE_VERSION.0,
+    minor: INTERFACE_VERSION.1,
+    operations: INTERFACE_OPERATIONS,
+};
+
+/// An answer that every check of [`verify_answer`] let through, and how it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    pub answer: VerifiedAnswer,
+    /// Who answered.
+    pub peer: SocketAddr,
+    /// The request on the wire: its whole PDU.
+    pub request_pdu_bytes: usize,
+    /// The answer on the wire: all fragments of its PDU.
+    pub response_pdu_bytes: usize,
+}
+
+impl Answered {
+    /// [`Status::OK`], or [`Status::BELOW_THRESHOLD`]: the host counts, the client decides (R3).
+    #[must_use]
+    pub fn status(&self) -> Status {
+        if self.answer.body.is_activated() { Status::OK } else { Status::BELOW_THRESHOLD }
+    }
+}
+
+/// Asks one host once, on a connection of its own.
+pub async fn activate(
+    host: &HostAddress,
+    request: &Request,
+    trust: &Trust,
+    deadlines: Deadlines,
+) -> Result<Answered, ActivateError> {
+    let mut session = Session::open(host, deadlines).await?;
+    let peer = session.peer;
+    within(deadlines.exchange, peer, async {
+        session.bind().await?;
+        session.ask(request, trust).await
+    })
+    .await
+}
+
+/// A bound connection, for one exchange after another.
+///
+/// A refusal, a fault or an answer that cannot be trusted leaves the session usable. After a timeout, an exchange that
+/// was dropped half-way or a broken connection, every further exchange is [`NotReached::SessionOver`].
+#[derive(Debug)]
+pub struct Session<S = TcpStream> {
+    stream: S,
+    association: ClientAssociation,
+    peer: SocketAddr,
+    deadlines: Deadlines,
+    buffer: Box<[u8]>,
+    /// The part of `buffer` that the association has not taken yet.
+    unread: Range<usize>,
+}
+
+impl Session {
+    /// Connects to the first address of `host` that takes the connection, and binds.
+    pub async fn connect(host: &HostAddress, deadlines: Deadlines) -> Result<Self, ActivateError> {
+        let mut session = Self::open(host, deadlines).await?;
+        within(deadlines.exchange, session.peer, session.bind()).await?;
+        Ok(session)
+    }
+
+    async fn open(host: &HostAddress, deadlines: Deadlines) -> Result<Self, ActivateError> {
+        let not_reached = |reason| ActivateError::NotReached { host: host.clone(), reason };
+        let (stream, peer) = connect(host, deadlines.connect).await.map_err(not_reached)?;
+        Ok(Self::new(stream, peer, deadlines))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    /// Binds on a connection that exists already, of any kind; `peer` is what errors and answers will name.
+    pub async fn over(stream: S, peer: SocketAddr, deadlines: Deadlines) -> Result<Self, ActivateError> {
+        let mut session = Self::new(stream, peer, deadlines);
+        within(deadlines.exchange, peer, session.bind()).await?;
+        Ok(session)
+    }
+
+    /// Asks, and verifies the answer against `trust`.
+    pub async fn exchange(&mut self, request: &Request, trust: &Trust) -> Result<Answered, ActivateError> {
+        within(self.deadlines.exchange, self.peer, self.ask(request, trust)).await
+    }
+
+    /// The address that took the connection.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    fn new(stream: S, peer: SocketAddr, deadlines: Deadlines) -> Self {
+        let association = ClientAssociation::new(ACTIVATION);
+        let buffer = vec![0; READ_BYTES].into_boxed_slice();
+        Self { stream, association, peer, deadlines, buffer, unread: 0..0 }
+    }
+
+    async fn bind(&mut self) -> Result<(), ActivateError> {
+        let pdu = self.association.bind();
+        self.write(&pdu).await?;
+        match self.next_event().await? {
+            (ClientEvent::Bound, _) => Ok(()),
+            (ClientEvent::Response { .. } | ClientEvent::Fault { .. } | ClientEvent::Shutdown, _) => {
+                Err(not_reached(self.peer, NotReached::Closed))
+            }
+        }
+    }
+
+    async fn ask(&mut self, request: &Request, trust: &Trust) -> Result<Answered, ActivateError> {
+        let message = request.encode();
+        let call = self.association.request(ACTIVATE_OPNUM, &ndr::encode_request(&message));
+        let pdu = call.map_err(|_| not_reached(self.peer, NotReached::SessionOver))?;
+        self.write(&pdu).await?;
+        let peer = self.peer;
+        match self.next_event().await? {
+            (ClientEvent::Response { stub, order, .. }, response_pdu_bytes) => {
+                let data = answer(peer, &stub, order)?;
+                let answer = verify_answer(data, &message, trust, request.product)
+                    .map_err(|error| ActivateError::NotTrusted { peer, error })?;
+                Ok(Answered { answer, peer, request_pdu_bytes: pdu.len(), response_pdu_bytes })
+            }
+            (ClientEvent::Fault { status, .. }, _) => Err(ActivateError::Fault { peer, status }),
+            (ClientEvent::Shutdown | ClientEvent::Bound, _) => Err(not_reached(peer, NotReached::Closed)),
+        }
+    }
+
+    /// The next event, and how many bytes of the stream made it up.
+    async fn next_event(&mut self) -> Result<(ClientEvent, usize), ActivateError> {
+        let mut taken = 0;
+        loop {
+            let mut input = self.buffer.get(self.unread.clone()).unwrap_or_default();
+            let waiting = input.len();
+            let event = self.association.receive(&mut input);
+            taken += waiting - input.len();
+            self.unread.start = self.unread.end - input.len();
+            match event {
+                Some(Ok(event)) => return Ok((event, taken)),
+                Some(Err(error)) => return Err(ActivateError::Protocol { peer: self.peer, error: error.into() }),
+                None => {}
+            }
+            let read = self.stream.read(&mut self.buffer).await;
+            self.unread = match read.map_err(|error| not_reached(self.peer, NotReached::Broken(error)))? {
+                0 => return Err(not_reached(self.peer, NotReached::Closed)),
+                bytes => 0..bytes,
+            };
+        }
+    }
+
+    async fn write(&mut self, pdu: &[u8]) -> Result<(), ActivateError> {
+        let written = self.stream.write_all(pdu).await;
+        written.map_err(|error| not_reached(self.peer, NotReached::Broken(error)))
+    }
+}
+
+/// The bytes of an answer out of the results of the operation.
+fn answer(peer: SocketAddr, stub: &[u8], order: ByteOrder) -> Result<&[u8], ActivateError> {
+    match ndr::decode_answer(stub, order) {
+        Ok((data, 0)) => Ok(data),
+        Ok((_, status)) => Err(ActivateError::Refused { peer, status: Status(status) }),
+        Err(bad) => Err(ActivateError::Protocol { peer, error: NotAHost::Stub(bad) }),
+    }
+}
+
+fn not_reached(peer: SocketAddr, reason: NotReached) -> ActivateError {
+    ActivateError::NotReached { host: peer.into(), reason }
+}
+
+async fn within<T>(
+    deadline: Duration,
+    peer: SocketAddr,
+    step: impl Future<Output = Result<T, ActivateError>>,
+) -> Result<T, ActivateError> {
+    timeout(deadline, step).await.unwrap_or_else(|_| Err(not_reached(peer, NotReached::Silent)))
+}
