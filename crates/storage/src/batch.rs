@@ -1,6 +1,11 @@
 //! Changes that become visible, and durable, together.
 
+use std::collections::BTreeMap;
+
 use crate::limits::VALUE_BYTES_MAX;
+
+/// The net changes of one or more batches: each key once, with its new value or none.
+pub(crate) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// A value above [`VALUE_BYTES_MAX`].
 #[derive(Debug, thiserror::Error)]
@@ -17,13 +22,15 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Sets `key` to `value`.
+    /// Sets `key` to `value`. Keys that begin with a zero byte are the store's own.
     pub fn put(&mut self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Result<(), ValueTooLarge> {
         let value = value.into();
         if value.len() > VALUE_BYTES_MAX {
             return Err(ValueTooLarge { bytes: value.len() });
         }
-        self.changes.push((key.into(), Some(value)));
+        let key = key.into();
+        debug_assert!(key.first().is_some_and(|&first| first > 0), "a key of the store's own");
+        self.changes.push((key, Some(value)));
         Ok(())
     }
 
@@ -37,12 +44,7 @@ impl Batch {
         self.changes.is_empty()
     }
 
-    pub(crate) fn add_to(self, target: &mut sled::Batch) {
-        for (key, value) in self.changes {
-            match value {
-                Some(value) => target.insert(key, value),
-                None => target.remove(key),
-            }
-        }
+    pub(crate) fn add_to(self, changes: &mut Changes) {
+        changes.extend(self.changes);
     }
 }

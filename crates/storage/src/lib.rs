@@ -6,16 +6,23 @@
 //! - [`Writer`]: the only way to write. One thread takes all that waits, applies it as one atomic batch, flushes,
 //!   calls `fdatasync` on sled's file through a descriptor of its own, and only then reports success.
 //!
+//! sled opens a damaged database with what is left of it. So every write carries a tally of the whole content, and the
+//! number of acknowledged writes stands in a file beside the database: a store that lacks anything is refused, and left
+//! as it is.
+//!
 //! Values are capped at [`limits::VALUE_BYTES_MAX`]: sled moves larger pages into files of their own, which it never
 //! syncs at all.
 //!
 //! Invariant: never reports a write as done before a barrier covers it, and never reports success again after a failure.
 
 mod batch;
+mod check;
 pub mod durable;
 mod identity;
 pub mod limits;
+mod mark;
 mod store;
+mod tally;
 mod writer;
 
 pub use batch::{Batch, ValueTooLarge};

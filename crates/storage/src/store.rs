@@ -1,30 +1,36 @@
 //! A folder with one database in it.
 //!
 //! ```text
-//! FOLDER/lock       held while the store is open
-//! FOLDER/identity   whose it is (text)
-//! FOLDER/sled/      sled's own files: db, conf, blobs/ (which must stay empty)
+//! FOLDER/lock           held while the store is open
+//! FOLDER/identity       whose it is (text)
+//! FOLDER/acknowledged   how many writes were acknowledged
+//! FOLDER/sled/          sled's own files: db, conf, blobs/ (which must stay empty)
+//! FOLDER/check/         a copy of these, while the store is being opened
 //! ```
-//! Identity and format are checked before sled is opened, because sled writes to what it opens.
+//! Identity, format and content are checked before sled is opened, because sled writes to what it opens.
 
 use std::{
     fs::{self, File, OpenOptions},
     io,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use rustix::fs::{FlockOperation, flock};
 use uuid::Uuid;
 
 use crate::{
-    durable,
+    batch::Changes,
+    check, durable,
     identity::{Identity, Kind},
     limits::{CACHE_BYTES, FORMAT, SEGMENT_BYTES},
+    mark::Mark,
+    tally::{self, Tally},
 };
 
 /// The key under which the database repeats its store's UUID: an emptied database is noticed.
-const IDENTITY_KEY: &[u8] = b"\0identity";
+pub(crate) const IDENTITY_KEY: &[u8] = b"\0identity";
 
 /// Why a store was not opened. Nothing in the folder has been changed.
 #[derive(Debug, thiserror::Error)]
@@ -108,65 +114,74 @@ pub struct Owner {
 pub struct Store {
     folder: PathBuf,
     identity: Identity,
-    pub(crate) db: sled::Db,
+    db: sled::Db,
     /// sled's file through a descriptor of our own: `fdatasync` on it is the barrier that sled does not give.
-    pub(crate) log_file: File,
+    log_file: File,
+    tally: Mutex<Tally>,
+    mark: Mark,
     _lock: File,
 }
 
 impl Store {
     /// Opens the store in `folder`, or creates it where the folder is empty or missing.
     pub fn open(folder: &Path, owner: Owner) -> Result<Self, OpenError> {
-        let io_error = |action, path: &Path| {
-            let path = path.to_owned();
-            move |source| OpenError::Io { action, path, source }
-        };
         durable::create_folder(folder).map_err(io_error("create", folder))?;
         let lock = lock(folder)?;
         let identity_path = folder.join("identity");
-        let sled_folder = folder.join("sled");
-        let existing = match fs::read_to_string(&identity_path) {
-            Ok(text) => Some(check_identity(folder, &text, owner)?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(io_error("read", &identity_path)(error)),
-        };
-        if let Some(identity) = existing {
-            let db_file = sled_folder.join("db");
-            if !db_file.is_file() {
-                return Err(damaged(folder, format!("{} is missing", db_file.display())));
+        match fs::read_to_string(&identity_path) {
+            Ok(text) => Self::open_existing(folder, check_identity(folder, &text, owner)?, lock),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(folder, owner, lock),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(damaged(folder, "its identity file is no text".into()))
             }
-            let db = open_sled(folder, &sled_folder)?;
-            check_content(folder, &db, &identity)?;
-            return Self::finish(folder, identity, db, lock);
+            Err(error) => Err(io_error("read", &identity_path)(error)),
         }
-        // A crash during creation leaves a database without an identity: nothing was ever acknowledged from it.
-        // One with content has lost its identity file.
-        let is_new = !sled_folder.exists();
-        let db = open_sled(folder, &sled_folder)?;
-        if !is_new && db.iter().any(|item| item.map_or(true, |(key, _)| key != IDENTITY_KEY)) {
-            return Err(damaged(
-                folder,
-                format!("{} is missing beside a database with content", identity_path.display()),
-            ));
-        }
-        let identity = Identity { kind: owner.kind, owner: owner.number, store: owner.store_if_new, format: FORMAT };
-        db.insert(IDENTITY_KEY, identity.store.as_bytes()).map_err(|error| damaged(folder, error.to_string()))?;
-        let store = Self::finish(folder, identity, db, lock)?;
-        store.barrier().map_err(io_error("write", &sled_folder))?;
-        durable::create_folder(&sled_folder).map_err(io_error("sync", &sled_folder))?;
-        durable::replace_file(&identity_path, identity.to_text().as_bytes())
-            .map_err(io_error("write", &identity_path))?;
-        Ok(store)
     }
 
-    fn finish(folder: &Path, identity: Identity, db: sled::Db, lock: File) -> Result<Self, OpenError> {
+    fn open_existing(folder: &Path, identity: Identity, lock: File) -> Result<Self, OpenError> {
+        let sled_folder = folder.join("sled");
+        check::check(folder, &sled_folder, &identity)?;
+        let db = open_sled(folder, &sled_folder)?;
+        let tally = db.get(tally::KEY).map_err(|error| damaged(folder, error.to_string()))?;
+        let tally = tally.and_then(|tally| Tally::from_bytes(&tally));
+        let tally = tally.ok_or_else(|| damaged(folder, "the database lost its tally".into()))?;
+        let mark = Mark::open(folder).map_err(io_error("open the mark in", folder))?;
+        Self::finish(folder, identity, db, tally, mark, lock)
+    }
+
+    /// The identity is written last: a crash on the way leaves a store from which nothing was ever acknowledged.
+    fn create(folder: &Path, owner: Owner, lock: File) -> Result<Self, OpenError> {
+        let identity_path = folder.join("identity");
+        let sled_folder = folder.join("sled");
+        if sled_folder.exists() && !check::is_unused(folder, &sled_folder)? {
+            let what = format!("{} is missing beside a database with content", identity_path.display());
+            return Err(damaged(folder, what));
+        }
+        let db = open_sled(folder, &sled_folder)?;
+        let identity = Identity { kind: owner.kind, owner: owner.number, store: owner.store_if_new, format: FORMAT };
+        let insert = |key, value: &[u8]| db.insert(key, value).map_err(|error| damaged(folder, error.to_string()));
+        insert(IDENTITY_KEY, identity.store.as_bytes())?;
+        insert(tally::KEY, &Tally::default().to_bytes())?;
+        db.flush().map_err(|error| io_error("write", &sled_folder)(into_io(error)))?;
+        File::open(sled_folder.join("db")).and_then(|file| file.sync_all()).map_err(io_error("sync", &sled_folder))?;
+        durable::create_folder(&sled_folder).map_err(io_error("sync", &sled_folder))?;
+        let mark = Mark::create(folder).map_err(io_error("write the mark in", folder))?;
+        durable::replace_file(&identity_path, identity.to_text().as_bytes())
+            .map_err(io_error("write", &identity_path))?;
+        Self::finish(folder, identity, db, Tally::default(), mark, lock)
+    }
+
+    fn finish(
+        folder: &Path,
+        identity: Identity,
+        db: sled::Db,
+        tally: Tally,
+        mark: Mark,
+        lock: File,
+    ) -> Result<Self, OpenError> {
         let path = folder.join("sled").join("db");
-        let log_file = OpenOptions::new().read(true).write(true).open(&path).map_err(|source| OpenError::Io {
-            action: "open",
-            path,
-            source,
-        })?;
-        Ok(Self { folder: folder.to_owned(), identity, db, log_file, _lock: lock })
+        let log_file = OpenOptions::new().read(true).write(true).open(&path).map_err(io_error("open", &path))?;
+        Ok(Self { folder: folder.to_owned(), identity, db, log_file, tally: Mutex::new(tally), mark, _lock: lock })
     }
 
     /// Whose it is.
@@ -202,8 +217,29 @@ impl Store {
         fs::read_dir(self.folder.join("sled").join("blobs")).map_or(0, Iterator::count)
     }
 
+    /// Applies `changes` as one; with `barrier`, they and everything before them are durable on return.
+    pub(crate) fn write(&self, changes: Changes, barrier: bool) -> io::Result<()> {
+        // Written by one thread alone, and a failed write is the last one: a panic leaves nothing half done to go on with.
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.write(&changes, |key| self.db.get(key)).map_err(into_io)?;
+        let mut batch = sled::Batch::default();
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        batch.insert(tally::KEY, &tally.to_bytes());
+        self.db.apply_batch(batch).map_err(into_io)?;
+        if barrier {
+            self.barrier()?;
+            self.mark.raise(tally.writes)?;
+        }
+        Ok(())
+    }
+
     /// Makes everything written so far durable: sled's buffers to its file, the file to the disk.
-    pub(crate) fn barrier(&self) -> io::Result<()> {
+    fn barrier(&self) -> io::Result<()> {
         self.db.flush().map_err(into_io)?;
         #[cfg(feature = "fault-injection")]
         if std::env::var_os("QUORATE_FAULT_SKIP_SYNC").is_some() {
@@ -217,8 +253,14 @@ impl Store {
     }
 }
 
+/// Says on what an operation failed.
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::Io { action, path, source }
+}
+
 /// Keeps the cause where sled has one, and its words where not.
-pub(crate) fn into_io(error: sled::Error) -> io::Error {
+fn into_io(error: sled::Error) -> io::Error {
     match error {
         sled::Error::Io(error) => error,
         other => io::Error::other(other.to_string()),
@@ -227,12 +269,8 @@ pub(crate) fn into_io(error: sled::Error) -> io::Error {
 
 fn lock(folder: &Path) -> Result<File, OpenError> {
     let path = folder.join("lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|source| OpenError::Io { action: "open", path: path.clone(), source })?;
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io_error("open", &path))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse { folder: folder.to_owned() }),
@@ -259,21 +297,11 @@ fn check_identity(folder: &Path, text: &str, owner: Owner) -> Result<Identity, O
     Ok(found)
 }
 
-fn check_content(folder: &Path, db: &sled::Db, identity: &Identity) -> Result<(), OpenError> {
-    match db.get(IDENTITY_KEY) {
-        Ok(Some(store)) if store.as_ref() == identity.store.as_bytes() => {}
-        Ok(Some(_)) => return Err(damaged(folder, "the database is that of another store".into())),
-        Ok(None) => return Err(damaged(folder, "the database is empty or lost its beginning".into())),
-        Err(error) => return Err(damaged(folder, error.to_string())),
-    }
-    Ok(())
-}
-
-fn damaged(folder: &Path, what: String) -> OpenError {
+pub(crate) fn damaged(folder: &Path, what: String) -> OpenError {
     OpenError::Damaged { folder: folder.to_owned(), what }
 }
 
-fn open_sled(folder: &Path, sled_folder: &Path) -> Result<sled::Db, OpenError> {
+pub(crate) fn open_sled(folder: &Path, sled_folder: &Path) -> Result<sled::Db, OpenError> {
     let config = sled::Config::new()
         .path(sled_folder)
         .segment_size(SEGMENT_BYTES)

@@ -13,9 +13,9 @@ use std::{
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    batch::Batch,
+    batch::{Batch, Changes},
     limits::{QUEUED_WRITES_MAX, WRITES_PER_BARRIER_MAX},
-    store::{Store, into_io},
+    store::Store,
 };
 
 /// A write that did not become durable, and never will.
@@ -100,7 +100,7 @@ impl Writer {
 fn write_all(store: &Store, mut waiting: mpsc::Receiver<Write>, failed: &OnceLock<WriteFailed>) {
     let mut writes = Vec::with_capacity(WRITES_PER_BARRIER_MAX);
     while waiting.blocking_recv_many(&mut writes, WRITES_PER_BARRIER_MAX) > 0 {
-        let mut changes = sled::Batch::default();
+        let mut changes = Changes::new();
         let mut callbacks = Vec::with_capacity(writes.len());
         for Write { batch, done } in writes.drain(..) {
             batch.add_to(&mut changes);
@@ -108,7 +108,7 @@ fn write_all(store: &Store, mut waiting: mpsc::Receiver<Write>, failed: &OnceLoc
         }
         let result = match failed.get() {
             Some(failure) => Err(failure.clone()),
-            None => apply(store, changes, !callbacks.is_empty()).map_err(|cause| {
+            None => store.write(changes, !callbacks.is_empty()).map_err(|cause| {
                 tracing::error!(%cause, store = %store.folder().display(), "the disk refused a write: nothing more is acknowledged");
                 failed.get_or_init(|| WriteFailed::new(cause)).clone()
             }),
@@ -117,9 +117,4 @@ fn write_all(store: &Store, mut waiting: mpsc::Receiver<Write>, failed: &OnceLoc
             done(result.clone());
         }
     }
-}
-
-fn apply(store: &Store, changes: sled::Batch, barrier: bool) -> io::Result<()> {
-    store.db.apply_batch(changes).map_err(into_io)?;
-    if barrier { store.barrier() } else { Ok(()) }
 }

@@ -1,0 +1,154 @@
+//! What the store should hold: how many writes led here, how many records there are, and a sum over them.
+//!
+//! sled passes over a damaged stretch of its log in silence and opens with what it finds around it: an older value, a
+//! record missing in the middle, a shorter tail. The tally goes into the database with every write, so that a store
+//! that lacks anything, or has anything back that was replaced, does not add up.
+//!
+//! Invariant: the tally in the database is that of all other records in it.
+
+use std::collections::BTreeMap;
+
+/// The key of the tally. Keys of the store's users begin with a byte above zero.
+pub(crate) const KEY: &[u8] = b"\0tally";
+
+const BYTES: usize = 24;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Writes so far: what [`crate::mark`] compares.
+    pub(crate) writes: u64,
+    /// Records, without the tally itself.
+    records: u64,
+    /// The sum of [`digest`] over all records. A sum, so that a write need not look at what it does not change.
+    sum: u64,
+}
+
+impl Tally {
+    /// The tally of an empty store after as many writes.
+    pub(crate) fn of_nothing(writes: u64) -> Self {
+        Self { writes, ..Self::default() }
+    }
+
+    /// Takes in one write. `before` gives the present value of a key.
+    pub(crate) fn write<E>(
+        &mut self,
+        changes: &BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+        before: impl Fn(&[u8]) -> Result<Option<sled::IVec>, E>,
+    ) -> Result<(), E> {
+        let mut next = Self { writes: self.writes + 1, ..*self };
+        for (key, value) in changes {
+            if let Some(old) = before(key)? {
+                next.records = next.records.wrapping_sub(1);
+                next.sum = next.sum.wrapping_sub(digest(key, &old));
+            }
+            if let Some(value) = value {
+                next.add(key, value);
+            }
+        }
+        *self = next;
+        Ok(())
+    }
+
+    /// Takes one more record in.
+    pub(crate) fn add(&mut self, key: &[u8], value: &[u8]) {
+        self.records = self.records.wrapping_add(1);
+        self.sum = self.sum.wrapping_add(digest(key, value));
+    }
+
+    pub(crate) fn to_bytes(self) -> [u8; BYTES] {
+        let mut bytes = [0; BYTES];
+        let fields = [self.writes, self.records, self.sum];
+        bytes.iter_mut().zip(fields.into_iter().flat_map(u64::to_be_bytes)).for_each(|(to, from)| *to = from);
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (writes, rest) = bytes.split_first_chunk()?;
+        let (records, rest) = rest.split_first_chunk()?;
+        let sum = rest.try_into().ok()?;
+        let [writes, records, sum] = [writes, records, &sum].map(|field| u64::from_be_bytes(*field));
+        Some(Self { writes, records, sum })
+    }
+}
+
+/// Against decay, not against an adversary, who could write a tally as well.
+fn digest(key: &[u8], value: &[u8]) -> u64 {
+    let key_digest = crc32fast::hash(key);
+    let mut record = crc32fast::Hasher::new_with_initial(key_digest);
+    record.update(value);
+    u64::from(key_digest) << 32 | u64::from(record.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Applies writes to a map and keeps the tally along with it.
+    #[derive(Default)]
+    struct Model {
+        records: BTreeMap<Vec<u8>, Vec<u8>>,
+        tally: Tally,
+    }
+
+    impl Model {
+        fn write(&mut self, changes: &[(&str, Option<&str>)]) {
+            let changes = changes.iter().map(|(key, value)| (key.as_bytes().to_vec(), value.map(|value| value.into())));
+            let changes: BTreeMap<Vec<u8>, Option<Vec<u8>>> = changes.collect();
+            let before = |key: &[u8]| Ok::<_, ()>(self.records.get(key).map(|value| value.as_slice().into()));
+            self.tally.write(&changes, before).unwrap();
+            for (key, value) in changes {
+                match value {
+                    Some(value) => self.records.insert(key, value),
+                    None => self.records.remove(&key),
+                };
+            }
+        }
+
+        fn recounted(&self) -> Tally {
+            let mut tally = Tally::of_nothing(self.tally.writes);
+            self.records.iter().for_each(|(key, value)| tally.add(key, value));
+            tally
+        }
+    }
+
+    #[test]
+    fn the_tally_of_every_write_is_that_of_a_recount() {
+        let mut model = Model::default();
+        let writes: [&[(&str, Option<&str>)]; 6] = [
+            &[("a", Some("1")), ("b", Some("2"))],
+            &[("a", Some("3"))],
+            &[("missing", None)],
+            &[("b", None), ("c", Some(""))],
+            &[],
+            &[("a", None), ("c", None)],
+        ];
+        for write in writes {
+            model.write(write);
+            assert_eq!(model.tally, model.recounted(), "after {write:?}");
+        }
+        assert_eq!(model.tally, Tally { writes: 6, records: 0, sum: 0 });
+    }
+
+    #[test]
+    fn a_record_lost_changed_or_back_again_changes_the_tally() {
+        let mut model = Model::default();
+        model.write(&[("a", Some("1")), ("b", Some("2"))]);
+        let damage: [(&str, Option<&str>); 4] = [("a", None), ("a", Some("0")), ("b", Some("1")), ("c", Some("1"))];
+        for (key, value) in damage {
+            let mut damaged = Model { records: model.records.clone(), tally: model.tally };
+            match value {
+                Some(value) => damaged.records.insert(key.into(), value.into()),
+                None => damaged.records.remove(key.as_bytes()),
+            };
+            assert_ne!(damaged.tally, damaged.recounted(), "{key} set to {value:?}");
+        }
+    }
+
+    #[test]
+    fn a_tally_is_read_back_as_it_was_written() {
+        let tally = Tally { writes: 1 << 40, records: 7, sum: u64::MAX };
+        assert_eq!(Tally::from_bytes(&tally.to_bytes()), Some(tally));
+        assert_eq!(Tally::from_bytes(&[0; BYTES - 1]), None);
+        assert_eq!(Tally::from_bytes(&[0; BYTES + 1]), None);
+    }
+}
