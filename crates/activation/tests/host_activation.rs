@@ -14,19 +14,19 @@ fn host_key() -> TypedKey {
 }
 
 fn request(node: NodeId) -> HostActivationRequest {
-    let number = u8::try_from(node).unwrap();
+    let number = u8::try_from(node).expect("a small node id");
     let asked = HostActivation {
         request_id: [number; 16],
         node,
         key: host_key(),
-        platform: "server-standard-and-enterprise".parse().unwrap(),
+        platform: "server-standard-and-enterprise".parse().expect("a name"),
         machine: MachineDigest([number; 8]),
     };
     HostActivationRequest::sign(asked, &SigningKey::from_bytes(&[number; 32]))
 }
 
 fn answer(node: NodeId) -> ActivationAnswer {
-    let number = u8::try_from(node).unwrap();
+    let number = u8::try_from(node).expect("a small node id");
     let node_key = SigningKey::from_bytes(&[number; 32]).verifying_key();
     let publisher_key = SigningKey::from_bytes(&[200; 32]);
     let certificate =
