@@ -1,0 +1,14 @@
+//! Compiles the records of this crate from `proto/` without an installed `protoc`.
+
+use std::error::Error;
+use std::path::Path;
+
+const FILE: &str = "publisher.proto";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    println!("cargo::rerun-if-changed={}", folder.join(FILE).display());
+    let descriptors = protox::compile([FILE], [&folder])?;
+    prost_build::Config::new().bytes(["."]).compile_fds(descriptors)?;
+    Ok(())
+}

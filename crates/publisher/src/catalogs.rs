@@ -1,0 +1,66 @@
+//! Catalogs signed with the root key; the one signed last stands in the trust file.
+
+use std::{io, path::PathBuf};
+
+use activation::{
+    catalog::{Catalog, CatalogError, SignedCatalog},
+    trust::{Trust, TrustError},
+};
+use storage::durable::replace_file;
+
+use crate::{CredentialError, Publisher, credential};
+
+/// Why a catalog was not signed. The trust file is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// It is not sound, or may not replace the one that was signed last.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// It is somebody else's.
+    #[error("the catalog says publisher = {found:?}, but this is {expected:?}")]
+    OtherPublisher {
+        /// The name that this publisher was made with.
+        expected: String,
+        /// The name in the catalog.
+        found: String,
+    },
+    /// No root key to sign with.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// The trust file could not be made.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The operating system said no.
+    #[error("cannot write {}: {source}", path.display())]
+    Io {
+        /// The trust file.
+        path: PathBuf,
+        /// Its answer.
+        source: io::Error,
+    },
+}
+
+impl Publisher {
+    /// Signs a catalog's source text and puts it into the trust file. It must be a successor of the one signed last;
+    /// that one itself, unchanged, gives the same bytes again, so an interrupted caller may repeat.
+    pub fn sign_catalog(&mut self, source: &str) -> Result<SignedCatalog, SignError> {
+        let catalog = Catalog::from_toml(source)?;
+        if let Some(expected) = self.name.as_ref().filter(|name| *name != catalog.publisher_name()) {
+            let found = catalog.publisher_name().to_owned();
+            return Err(SignError::OtherPublisher { expected: expected.clone(), found });
+        }
+        let root = credential::root(&self.folder, &self.trust)?;
+        let signed = SignedCatalog::sign(&catalog, self.trust.activation_keys, &root);
+        if let Some(last) = &self.trust.catalog {
+            if last.bytes == *signed.bytes() {
+                return Ok(signed);
+            }
+            catalog.check_successor(&last.catalog)?;
+        }
+        let trust = Trust::issue(&root, self.trust.activation_keys, Some(&signed))?;
+        let path = self.folder.join(Self::TRUST_FILE);
+        replace_file(&path, trust.to_toml().as_bytes()).map_err(|source| SignError::Io { path, source })?;
+        self.trust = trust;
+        Ok(signed)
+    }
+}
