@@ -126,6 +126,17 @@ fn a_newer_certificate_replaces_an_older_one_and_not_the_reverse() {
 }
 
 #[test]
+fn a_certificate_issued_again_in_the_same_minute_for_another_node_key_replaces_the_first() {
+    let mut cluster = Cluster::activated();
+    let (id, key) = (cluster.publisher.id(), host_key(1).key_id());
+    let first = cluster.state.certificate(id, key, 1).unwrap().clone();
+    let node = node_key(9).verifying_key();
+    let again = NodeCertificate::issue(id, key, GROUP_B, 4, first.issued_minutes, &node, &signing_key(2));
+    assert_eq!(install(&mut cluster, vec![(1, again.clone())]), Applied::Done);
+    assert_eq!(cluster.state.certificate(id, key, 1), Some(&again));
+}
+
+#[test]
 fn a_node_answers_with_the_covering_certificate_of_the_smallest_key_id() {
     let mut cluster = Cluster::empty();
     cluster.install_catalog(&example());
