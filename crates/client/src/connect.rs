@@ -13,8 +13,12 @@ use crate::{HostAddress, NotReached};
 
 /// The first address that takes the connection, in the order that the system's resolver gives (RFC 6724).
 pub(crate) async fn connect(host: &HostAddress, deadline: Duration) -> Result<(TcpStream, SocketAddr), NotReached> {
+    first_open(addresses(host, deadline).await?, deadline).await
+}
+
+async fn first_open(addresses: Vec<SocketAddr>, deadline: Duration) -> Result<(TcpStream, SocketAddr), NotReached> {
     let mut failure = NotReached::NoAddress;
-    for address in addresses(host, deadline).await? {
+    for address in addresses {
         match open(address, deadline).await {
             Ok(stream) => return Ok((stream, address)),
             Err(error) => failure = NotReached::Connect { address, error },
@@ -42,4 +46,38 @@ async fn open(address: SocketAddr, deadline: Duration) -> io::Result<TcpStream> 
 
 fn late() -> io::Error {
     io::ErrorKind::TimedOut.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(2);
+
+    async fn closed() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_only_leads_to_the_next_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = listener.local_addr().unwrap();
+        let (stream, address) = first_open(vec![closed().await, open], DEADLINE).await.unwrap();
+        assert_eq!(address, open);
+        assert!(stream.nodelay().unwrap());
+    }
+
+    #[tokio::test]
+    async fn where_every_address_refuses_the_last_is_named() {
+        let last = closed().await;
+        let failure = first_open(vec![closed().await, last], DEADLINE).await.unwrap_err();
+        assert!(matches!(failure, NotReached::Connect { address, .. } if address == last), "{failure:?}");
+    }
+
+    #[tokio::test]
+    async fn a_name_without_addresses_is_said_to_be_one() {
+        assert!(matches!(first_open(Vec::new(), DEADLINE).await, Err(NotReached::NoAddress)));
+    }
 }

@@ -1,0 +1,18 @@
+//! The client against hosts of every kind: honest, refusing, silent, broken and hostile.
+
+#[cfg(test)]
+mod addresses;
+#[cfg(test)]
+mod answers;
+#[cfg(test)]
+mod distrust;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod hosts;
+#[cfg(test)]
+mod machines;
+#[cfg(test)]
+mod tcp;
+#[cfg(test)]
+mod world;
