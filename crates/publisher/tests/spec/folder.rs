@@ -1,0 +1,143 @@
+//! What is in the folder, who may read it, and what it is refused for.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use activation::trust::Trust;
+use publisher::{CredentialError, InitError, KeyLimits, OpenError, Publisher, RecordsError, SignError};
+
+use crate::world::{EXAMPLE, World, request, run};
+
+#[test]
+fn private_keys_and_the_folder_are_for_their_owner_alone() {
+    let world = World::new();
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let files = fs::read_dir(&world.folder).unwrap().map(|entry| entry.unwrap().path());
+    let keys: BTreeMap<_, _> = files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "key"))
+        .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), mode(&path)))
+        .collect();
+    let expected = ["activation-1.key", "activation-2.key", "root.key"].map(|name| (name.to_owned(), 0o600));
+    assert_eq!(keys, BTreeMap::from(expected));
+    assert_eq!(mode(&world.folder), 0o700);
+}
+
+#[test]
+fn an_empty_folder_that_others_could_enter_is_closed_to_them() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    Publisher::init(folder.path(), None).unwrap();
+    assert_eq!(fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn a_publisher_is_made_once() {
+    let world = World::new();
+    let before = fs::read(world.folder.join("root.key")).unwrap();
+    assert!(matches!(Publisher::init(&world.folder, None), Err(InitError::NotEmpty { .. })));
+    assert_eq!(fs::read(world.folder.join("root.key")).unwrap(), before);
+}
+
+#[test]
+fn every_publisher_has_keys_of_its_own() {
+    let (one, two) = (World::new(), World::new());
+    let keys = |world: &World| {
+        let trust = world.publisher.trust();
+        [trust.root, trust.activation_keys[0], trust.activation_keys[1]].map(|key| key.to_bytes())
+    };
+    let mut all: Vec<_> = keys(&one).into_iter().chain(keys(&two)).collect();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 6);
+}
+
+#[test]
+fn the_trust_file_is_what_the_publisher_says_and_stays_so_when_it_is_reopened() {
+    let world = World::with_catalog();
+    let read = |world: &World| {
+        Trust::from_toml(&fs::read_to_string(world.folder.join(Publisher::TRUST_FILE)).unwrap()).unwrap()
+    };
+    let fingerprint = world.publisher.trust().fingerprint();
+    assert_eq!(read(&world).fingerprint(), fingerprint);
+    let world = world.reopened();
+    assert_eq!(world.publisher.trust().fingerprint(), fingerprint);
+    assert_eq!(world.publisher.trust().to_toml(), read(&world).to_toml());
+}
+
+#[test]
+fn a_folder_is_open_once_at_a_time() {
+    let world = World::new();
+    let second = Publisher::open(&world.folder);
+    assert!(matches!(second, Err(OpenError::Records(RecordsError::Open(storage::OpenError::InUse { .. })))));
+}
+
+#[test]
+fn a_folder_without_a_publisher_or_without_its_records_is_refused_and_left_alone() {
+    let empty = tempfile::tempdir().unwrap();
+    assert!(matches!(Publisher::open(empty.path()), Err(OpenError::NoPublisher { .. })));
+    assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0);
+
+    let World { _temporary, folder, publisher } = World::new();
+    drop(publisher);
+    drop(crate::world::open_when_closed(&folder));
+    fs::rename(folder.join("records"), folder.join("elsewhere")).unwrap();
+    assert!(matches!(Publisher::open(&folder), Err(OpenError::NoRecords { .. })));
+    assert!(!folder.join("records").exists(), "new records would give every place again");
+}
+
+#[test]
+fn a_name_is_one_line_of_text() {
+    for name in ["", "two\nlines", "bell\u{7}", &"x".repeat(97)] {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("publisher");
+        assert!(matches!(Publisher::init(&folder, Some(name)), Err(InitError::Name)), "{name:?}");
+        assert!(!folder.exists());
+    }
+}
+
+#[test]
+fn without_the_root_key_hosts_are_activated_and_no_catalog_is_signed() {
+    let mut world = World::with_catalog();
+    fs::remove_file(world.folder.join("root.key")).unwrap();
+    world = world.reopened();
+    let key = world.key(KeyLimits::default());
+    world.activate([request(&key, 1, 1)]).unwrap();
+    let signed = world.publisher.sign_catalog(EXAMPLE);
+    assert!(matches!(signed, Err(SignError::Credential(CredentialError::Missing { .. }))));
+}
+
+#[test]
+fn either_activation_key_is_enough_and_one_is_needed() {
+    let world = World::with_catalog();
+    let key = world.key(KeyLimits::default());
+    let keys = world.publisher.trust().activation_keys;
+    for (name, host) in [("activation-1.key", 1), ("activation-2.key", 2)] {
+        let hidden = world.folder.join("hidden");
+        fs::rename(world.folder.join(name), &hidden).unwrap();
+        let answers = world.activate([request(&key, host, 1)]).unwrap();
+        answers.answers[0].certificate.verify(&keys).unwrap();
+        fs::rename(&hidden, world.folder.join(name)).unwrap();
+    }
+    fs::remove_file(world.folder.join("activation-1.key")).unwrap();
+    fs::remove_file(world.folder.join("activation-2.key")).unwrap();
+    let refused = world.activate([request(&key, 3, 1)]);
+    assert!(matches!(refused, Err(publisher::ActivateError::Credential(CredentialError::Missing { .. }))));
+    assert_eq!(world.hosts(&key).len(), 2);
+}
+
+#[test]
+fn a_private_key_that_is_not_this_publishers_or_is_damaged_signs_nothing() {
+    let (mut world, other) = (World::new(), World::new());
+    let root = world.folder.join("root.key");
+    fs::copy(other.folder.join("root.key"), &root).unwrap();
+    let foreign = world.publisher.sign_catalog(EXAMPLE);
+    assert!(matches!(foreign, Err(SignError::Credential(CredentialError::Foreign { .. }))));
+    for damage in ["", "secret = \"00\"", "secret = 5", "public = \"00\"", &"#".repeat(10_000)] {
+        fs::write(&root, damage).unwrap();
+        let malformed = world.publisher.sign_catalog(EXAMPLE);
+        assert!(matches!(malformed, Err(SignError::Credential(CredentialError::Malformed { .. }))), "{damage:.20}");
+    }
+    assert!(world.publisher.trust().catalog.is_none());
+    assert!(run(world.publisher.issue_key("client", KeyLimits::default())).is_err());
+}

@@ -1,0 +1,70 @@
+//! kill -9 in the middle of activations: what was answered is on record, and no more places than there are.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use activation::certificate::NodeCertificate;
+use activation::host_activation::ActivationRequests;
+use activation::key::TypedKey;
+use data_encoding::HEXLOWER;
+use publisher::{KeyLimits, Publisher};
+
+use crate::world::{World, open_when_closed, request, run};
+
+const FOLDER: &str = "PUBLISHER_TEST_FOLDER";
+const KEY: &str = "PUBLISHER_TEST_KEY";
+const CHILD: &str = "killed::the_child_activates_hosts_until_it_is_killed";
+
+#[test]
+#[ignore = "the process that the test below starts and kills"]
+fn the_child_activates_hosts_until_it_is_killed() {
+    let folder = PathBuf::from(std::env::var_os(FOLDER).expect("started by the test below"));
+    let key: TypedKey = std::env::var(KEY).unwrap().parse().unwrap();
+    let publisher = Publisher::open(&folder).unwrap();
+    for host in 1..=u8::MAX {
+        let answers = run(publisher.activate(&ActivationRequests(vec![request(&key, host, 1)]))).unwrap();
+        println!("\nanswered {host} {}", HEXLOWER.encode(&answers.answers[0].certificate.encode()));
+    }
+}
+
+#[test]
+fn what_was_answered_before_a_kill_is_on_record_after_it() {
+    for (round, answers_before_kill) in [1, 7, 30].into_iter().enumerate() {
+        let World { _temporary, folder, publisher } = World::with_catalog();
+        let key = run(publisher.issue_key("server-b", KeyLimits { hosts: 300, reactivations: 0 })).unwrap().key;
+        drop(publisher);
+        drop(open_when_closed(&folder));
+
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", CHILD, "--ignored", "--nocapture"])
+            .env(FOLDER, &folder)
+            .env(KEY, key.to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut answered: Vec<(u8, NodeCertificate)> =
+            lines.by_ref().filter_map(|line| parse(&line)).take(answers_before_kill).collect();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // What it said between the last line read and its end was answered as well.
+        answered.extend(lines.filter_map(|line| parse(&line)));
+        assert!(answered.len() >= answers_before_kill, "round {round}: the child ended by itself");
+
+        let publisher = open_when_closed(&folder);
+        let hosts = publisher.keys().unwrap()[0].hosts.clone();
+        assert!((answered.len()..=answered.len() + 1).contains(&hosts.len()), "round {round}: {hosts:?}");
+        for (host, certificate) in answered {
+            let again = run(publisher.activate(&ActivationRequests(vec![request(&key, host, 1)]))).unwrap();
+            assert_eq!(again.answers[0].certificate, certificate, "round {round}, host {host}");
+        }
+        assert_eq!(publisher.keys().unwrap()[0].hosts, hosts, "round {round}: retries spent something");
+    }
+}
+
+/// A line of the child, if it is whole.
+fn parse(line: &str) -> Option<(u8, NodeCertificate)> {
+    let (host, certificate) = line.strip_prefix("answered ")?.split_once(' ')?;
+    Some((host.parse().ok()?, NodeCertificate::decode(&HEXLOWER.decode(certificate.as_bytes()).ok()?).ok()?))
+}

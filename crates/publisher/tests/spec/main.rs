@@ -1,0 +1,10 @@
+//! The specification of `publisher`, as tests: what is in its folder, which catalogs it signs, what a key gives, and
+//! what outlives a kill.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a broken assumption should fail the test")]
+
+mod activations;
+mod catalogs;
+mod folder;
+mod killed;
+mod world;

@@ -1,0 +1,120 @@
+//! A publisher with the example catalog, and nodes that ask it.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+
+use activation::SigningKey;
+use activation::host_activation::{ActivationAnswers, ActivationRequests, HostActivation, HostActivationRequest};
+use activation::id::{MachineDigest, NodeId};
+use activation::key::TypedKey;
+use publisher::{ActivateError, Host, IssuedKey, KeyLimits, Publisher, Reason};
+
+pub(crate) const EXAMPLE: &str = include_str!("../../../../deploy/catalogs/example.toml");
+pub(crate) const STANDARD: &str = "server-standard-and-enterprise";
+
+/// Runs one call of the library.
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+/// The example catalog with a change to its text, which must apply.
+pub(crate) fn example_with(from: &str, to: &str) -> String {
+    assert!(EXAMPLE.contains(from), "the example catalog has no {from:?}");
+    EXAMPLE.replacen(from, to, 1)
+}
+
+pub(crate) struct World {
+    /// Deleted with its content at the end.
+    pub(crate) _temporary: tempfile::TempDir,
+    pub(crate) folder: PathBuf,
+    pub(crate) publisher: Publisher,
+}
+
+impl World {
+    /// A publisher that has signed nothing yet.
+    pub(crate) fn new() -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().join("publisher");
+        let publisher = Publisher::init(&folder, None).unwrap();
+        Self { _temporary: temporary, folder, publisher }
+    }
+
+    /// A publisher that has signed the example catalog.
+    pub(crate) fn with_catalog() -> Self {
+        let mut world = Self::new();
+        world.publisher.sign_catalog(EXAMPLE).unwrap();
+        world
+    }
+
+    /// Closes the folder and opens it again.
+    pub(crate) fn reopened(self) -> Self {
+        let Self { _temporary, folder, publisher } = self;
+        drop(publisher);
+        let publisher = open_when_closed(&folder);
+        Self { _temporary, folder, publisher }
+    }
+
+    /// A key of group server-b.
+    pub(crate) fn key(&self, limits: KeyLimits) -> TypedKey {
+        run(self.publisher.issue_key("server-b", limits)).unwrap().key
+    }
+
+    pub(crate) fn activate(
+        &self,
+        requests: impl IntoIterator<Item = HostActivationRequest>,
+    ) -> Result<ActivationAnswers, ActivateError> {
+        run(self.publisher.activate(&ActivationRequests(requests.into_iter().collect())))
+    }
+
+    /// What the publisher says no to, in the order of the requests.
+    pub(crate) fn refusals(&self, requests: impl IntoIterator<Item = HostActivationRequest>) -> Vec<(NodeId, Reason)> {
+        match self.activate(requests) {
+            Err(ActivateError::Refused(refusals)) => {
+                refusals.0.into_iter().map(|refusal| (refusal.node, refusal.reason)).collect()
+            }
+            other => panic!("expected refusals, found {other:?}"),
+        }
+    }
+
+    pub(crate) fn on_record(&self, key: &TypedKey) -> IssuedKey {
+        self.publisher.keys().unwrap().into_iter().find(|issued| issued.key == *key).unwrap()
+    }
+
+    pub(crate) fn hosts(&self, key: &TypedKey) -> Vec<Host> {
+        self.on_record(key).hosts
+    }
+}
+
+/// Opens a folder whose last owner in this process is on its way out: its writing thread ends by itself.
+pub(crate) fn open_when_closed(folder: &Path) -> Publisher {
+    for _ in 0..1_000_000 {
+        match Publisher::open(folder) {
+            Err(publisher::OpenError::Records(publisher::RecordsError::Open(storage::OpenError::InUse { .. }))) => {
+                std::thread::yield_now();
+            }
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("{} stays in use", folder.display());
+}
+
+pub(crate) fn node_key(number: u8) -> SigningKey {
+    SigningKey::from_bytes(&[number; 32])
+}
+
+/// What host number `host` asks: its own machine and node key. `attempt` tells its requests apart.
+pub(crate) fn asked(key: &TypedKey, host: u8, attempt: u8) -> HostActivation {
+    let mut request_id = [host; 16];
+    request_id[0] = attempt;
+    HostActivation {
+        request_id,
+        node: host.into(),
+        key: *key,
+        platform: STANDARD.parse().unwrap(),
+        machine: MachineDigest([host; 8]),
+    }
+}
+
+pub(crate) fn request(key: &TypedKey, host: u8, attempt: u8) -> HostActivationRequest {
+    HostActivationRequest::sign(asked(key, host, attempt), &node_key(host))
+}
