@@ -1,6 +1,6 @@
 //! What a leader does beside answering: it asks for the voters' clocks, logs its state's hash, and hands over.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use activation::state::{Command as Domain, State};
 use api::peer::v1 as proto;
@@ -12,16 +12,16 @@ use tokio::{
 };
 
 use crate::{
-    limits::{CLOCK_SAMPLE_INTERVAL, CLOCK_SAMPLE_TIMEOUT, HANDOVER_DEADLINE},
+    limits::{CLOCK_SAMPLE_TIMEOUT, HANDOVER_DEADLINE},
     machine::Progress,
     replica::{Inner, Unavailable},
 };
 
 /// Runs for as long as the replica does.
-pub(crate) async fn run(inner: Arc<Inner>) {
+pub(crate) async fn run(inner: Arc<Inner>, clock_sample_interval: Duration) {
     let mut role = inner.raft.server_metrics();
     let mut progress = inner.machine.progress();
-    let mut next_sample = interval(CLOCK_SAMPLE_INTERVAL);
+    let mut next_sample = interval(clock_sample_interval);
     next_sample.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut hashed_index = progress.borrow().hash_due_index;
     loop {

@@ -37,6 +37,6 @@ pub use replica::{
     ClusterView, Health, Local, ProposeError, ReadPoint, Replica, StartError, Surroundings, Unavailable,
 };
 pub use service::PeerService;
-pub use settings::{RaftSettings, SettingsError};
+pub use settings::{Pace, RaftSettings, SettingsError};
 pub use snapshot_file::SnapshotDamaged;
 pub use types::Member;

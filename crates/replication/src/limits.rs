@@ -54,7 +54,7 @@ pub const PEER_CALL_TIMEOUT: Duration = Duration::from_secs(2);
 pub const HANDOVER_DEADLINE: Duration = Duration::from_secs(2);
 
 const _: () = assert!(
-    APPEND_ENTRIES_MAX as usize * storage::limits::VALUE_BYTES_MAX < PEER_MESSAGE_BYTES_MAX
+    APPEND_ENTRIES_MAX * (storage::limits::VALUE_BYTES_MAX as u64) < PEER_MESSAGE_BYTES_MAX as u64
         && SNAPSHOT_CHUNK_BYTES < PEER_MESSAGE_BYTES_MAX
         && activation::limits::COMMAND_BYTES_MAX + 1024 <= storage::limits::VALUE_BYTES_MAX
 );

@@ -81,7 +81,7 @@ impl Log {
             committed: mark(store, COMMITTED, |id| Ok(wire::log_id_in(id)))?,
             ..Held::default()
         };
-        let mut next = held.purged.map(|id| id.index + 1);
+        let mut next = held.purged.map_or(0, |id| id.index + 1);
         for item in store.scan(&[ENTRY]) {
             let (key, value) = item?;
             let place = || format!("record {key:02x?}");
@@ -92,11 +92,11 @@ impl Log {
                         .map_err(|Malformed(what)| LogDamaged::Content { place: place(), what: what.into() })
                 })?;
             let index = entry.log_id.index;
-            if key != entry_key(index) || next.is_some_and(|next| next != index) {
-                let what = format!("entry {index} stands where entry {} belongs", next.unwrap_or_default());
+            if key != entry_key(index) || next != index {
+                let what = format!("entry {index} stands where entry {next} belongs");
                 return Err(LogDamaged::Content { place: place(), what });
             }
-            next = Some(index + 1);
+            next = index + 1;
             held.entries.insert(index, entry);
         }
         Ok(Self { held: Arc::new(Mutex::new(held)), writer })

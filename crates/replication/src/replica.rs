@@ -37,7 +37,7 @@ use crate::{
     network::Links,
     peers::{Connect, Peers},
     service::PeerService,
-    settings::{RaftSettings, SettingsError},
+    settings::{Pace, RaftSettings, SettingsError},
     snapshot_file::SnapshotFile,
     types::{Command, EntryPayload, Member, Raft, Runtime, TypeConfig},
 };
@@ -189,6 +189,17 @@ impl Replica {
         settings: &RaftSettings,
         surroundings: Surroundings,
     ) -> Result<Self, StartError> {
+        Self::start_at_pace(store, folder, settings, surroundings, Pace::default()).await
+    }
+
+    /// The same, at another pace than the usual one.
+    pub async fn start_at_pace(
+        store: Arc<Store>,
+        folder: &Path,
+        settings: &RaftSettings,
+        surroundings: Surroundings,
+        pace: Pace,
+    ) -> Result<Self, StartError> {
         let Surroundings { clock, connect, seed, local } = surroundings;
         let identity = store.identity();
         let writer = Writer::start(Arc::clone(&store)).map_err(|error| StartError::Other(error.to_string()))?;
@@ -201,7 +212,7 @@ impl Replica {
             return Err(StartError::Gap { purged, snapshot, path: file.path().display().to_string() });
         }
         let peers = Arc::new(Peers::new(identity.owner, identity.store, connect));
-        let config = Arc::new(settings.to_openraft()?);
+        let config = Arc::new(settings.to_openraft(pace)?);
         let links = Links(Arc::clone(&peers));
         let start = Raft::new(identity.owner, config, links, log.clone(), machine.clone());
         let raft = Runtime::scope(seed, start).await.map_err(|error| StartError::Other(error.to_string()))?;
@@ -211,7 +222,7 @@ impl Replica {
         let seeds = AtomicU64::new(seed);
         let inner =
             Arc::new(Inner { identity, raft, machine, clock, batcher, peers, local, log, store, forwarder, seeds });
-        tokio::spawn(leading::run(Arc::clone(&inner)));
+        tokio::spawn(leading::run(Arc::clone(&inner), pace.clock_sample_interval));
         Ok(Self(inner))
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
 
-use crate::limits::{APPEND_ENTRIES_MAX, SNAPSHOT_EVERY_ENTRIES};
+use crate::limits::{APPEND_ENTRIES_MAX, CLOCK_SAMPLE_INTERVAL, SNAPSHOT_EVERY_ENTRIES};
 
 /// What an administrator may choose about elections, and what tests may choose about the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +30,29 @@ impl Default for RaftSettings {
     }
 }
 
+/// How often a replica does what nobody asks for. The defaults are the limits of this crate; a test or a simulation, which
+/// has less time than a cluster, may choose others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Entries after which a snapshot is made, and entries kept behind it for followers that lag.
+    pub snapshot_every_entries: u64,
+    /// How often the leader asks for the voters' clocks.
+    pub clock_sample_interval: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { snapshot_every_entries: SNAPSHOT_EVERY_ENTRIES, clock_sample_interval: CLOCK_SAMPLE_INTERVAL }
+    }
+}
+
 /// Settings that contradict each other.
 #[derive(Debug, thiserror::Error)]
 #[error("election settings: {0}; the interval must be below the shortest timeout, and that below the longest")]
 pub struct SettingsError(String);
 
 impl RaftSettings {
-    pub(crate) fn to_openraft(self) -> Result<Config, SettingsError> {
+    pub(crate) fn to_openraft(self, pace: Pace) -> Result<Config, SettingsError> {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let config = Config {
             cluster_name: "quorate".into(),
@@ -50,9 +66,9 @@ impl RaftSettings {
             snapshot_policy: if self.keep_log {
                 SnapshotPolicy::Never
             } else {
-                SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY_ENTRIES)
+                SnapshotPolicy::LogsSinceLast(pace.snapshot_every_entries)
             },
-            max_in_snapshot_log_to_keep: SNAPSHOT_EVERY_ENTRIES,
+            max_in_snapshot_log_to_keep: pace.snapshot_every_entries,
             // A node that returns must not unseat a leader that is well.
             enable_pre_vote: Some(true),
             // The default lets a leader that was killed and restarted at once lead on from its stored vote: stale reads.

@@ -1,0 +1,228 @@
+//! One node: what stays when it stops (folder, address, clock), and what does not (runtime, replica).
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use replication::{Connect, Local, Pace, RaftSettings, Recorded, Replica, StartError, Surroundings, Unavailable};
+use storage::{Kind, OpenError, Owner, Store};
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Runtime},
+    time::timeout,
+};
+use tonic::transport::{Endpoint, Server, server::TcpIncoming};
+use uuid::Uuid;
+
+use super::{TestClock, eventually};
+use crate::world;
+
+/// Answers a question with the question and its own number.
+struct Echo(u64);
+
+impl Local for Echo {
+    fn answer(&self, question: Bytes) -> BoxFuture<'_, Result<Bytes, String>> {
+        Box::pin(async move {
+            let text = String::from_utf8(question.to_vec()).map_err(|_| "no text".to_owned())?;
+            Ok(format!("{}: {text}", self.0).into())
+        })
+    }
+}
+
+struct Running {
+    runtime: Runtime,
+    replica: Replica,
+}
+
+pub(crate) struct Node {
+    number: u64,
+    folder: PathBuf,
+    address: SocketAddr,
+    clock: Arc<TestClock>,
+    settings: RaftSettings,
+    pace: Pace,
+    running: Option<Running>,
+}
+
+impl Node {
+    pub(crate) fn new(number: u64, folder: PathBuf, settings: RaftSettings, pace: Pace) -> Self {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        Self { number, folder, address, clock: Arc::new(TestClock::new()), settings, pace, running: None }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn clock(&self) -> &TestClock {
+        &self.clock
+    }
+
+    pub(crate) fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    pub(crate) fn replica(&self) -> &Replica {
+        &self.running.as_ref().expect("the node is stopped").replica
+    }
+
+    /// Starts the node on what its folder holds.
+    pub(crate) async fn start(&mut self) {
+        self.try_start().await.unwrap_or_else(|error| panic!("node {} did not start: {error}", self.number));
+    }
+
+    pub(crate) async fn try_start(&mut self) -> Result<(), StartError> {
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let store = self.open_store().await;
+        let (folder, settings, pace, address) = (self.folder.clone(), self.settings, self.pace, self.address);
+        let surroundings = Surroundings {
+            clock: self.clock.clone(),
+            connect: connect(),
+            seed: self.number,
+            local: Arc::new(Echo(self.number)),
+        };
+        let started = runtime.spawn(async move {
+            let replica = Replica::start_at_pace(store, &folder, &settings, surroundings, pace).await?;
+            serve(&replica, address).await;
+            Ok(replica)
+        });
+        match started.await.unwrap() {
+            Ok(replica) => {
+                self.running = Some(Running { runtime, replica });
+                Ok(())
+            }
+            Err(error) => {
+                stop(runtime).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the store; a node that was stopped hard lets go of it a moment later.
+    async fn open_store(&self) -> Arc<Store> {
+        let mut opened = None;
+        eventually("the store is free", || {
+            let uuid = Uuid::from_bytes(random());
+            let owner = Owner { kind: Kind::Node, number: self.number, store_if_new: uuid };
+            match Store::open(&self.folder.join("store"), owner) {
+                Ok(store) => opened = Some(Arc::new(store)),
+                Err(OpenError::InUse { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+            std::future::ready(opened.is_some())
+        })
+        .await;
+        opened.unwrap()
+    }
+
+    /// Stops the node as a crash would: nothing is handed over, nothing is finished.
+    pub(crate) async fn stop_hard(&mut self) {
+        let Running { runtime, replica } = self.running.take().expect("the node is stopped already");
+        drop(replica);
+        stop(runtime).await;
+    }
+
+    /// Stops the node as an administrator would.
+    pub(crate) async fn stop(&mut self) {
+        self.on(async |replica| replica.shutdown().await).await;
+        self.stop_hard().await;
+    }
+
+    /// Takes everything away that the stopped node had on disk.
+    pub(crate) fn wipe(&mut self) {
+        assert!(!self.is_running());
+        fs::remove_dir_all(&self.folder).unwrap();
+    }
+
+    /// Runs `task` on the node's own runtime, as the daemon would.
+    pub(crate) async fn on<T, F>(&self, task: impl FnOnce(Replica) -> F) -> T
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let Running { runtime, replica } = self.running.as_ref().expect("the node is stopped");
+        runtime.spawn(task(replica.clone())).await.unwrap()
+    }
+
+    /// A request of `machine`, whose clock is that of this node.
+    pub(crate) async fn submit(&self, machine: u64) -> Result<Recorded, Unavailable> {
+        self.submit_at(machine, self.clock_ms()).await
+    }
+
+    /// A request of `machine`, whose clock shows `client_time_ms`.
+    pub(crate) async fn submit_at(&self, machine: u64, client_time_ms: u64) -> Result<Recorded, Unavailable> {
+        let record = world::record(self.number, machine, client_time_ms);
+        self.on(async move |replica| replica.submit(&record).await).await
+    }
+
+    pub(crate) fn clock_ms(&self) -> u64 {
+        replication::Clock::wall_ms(&*self.clock)
+    }
+
+    /// How many machines the node knows of, by its own clock.
+    pub(crate) fn known_machines(&self) -> u32 {
+        self.replica().view(|state| state.counts(self.clock_ms()).iter().map(|application| application.count).sum())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(Running { runtime, .. }) = self.running.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+async fn stop(runtime: Runtime) {
+    tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(10))).await.unwrap();
+}
+
+async fn serve(replica: &Replica, address: SocketAddr) {
+    let deadline = Duration::from_secs(10);
+    let bound = timeout(deadline, async {
+        loop {
+            if let Ok(listener) = TcpListener::bind(address).await {
+                return listener;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    let incoming = TcpIncoming::from(bound.await.expect("the port is taken")).with_nodelay(Some(true));
+    let server = Server::builder()
+        .http2_max_pending_accept_reset_streams(Some(1000))
+        .http2_max_local_error_reset_streams(Some(1000))
+        .add_service(replica.peer_service());
+    tokio::spawn(server.serve_with_incoming(incoming));
+}
+
+fn connect() -> Connect {
+    Arc::new(|address| {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?;
+        Ok(endpoint.tcp_nodelay(true).connect_timeout(Duration::from_millis(200)).connect_lazy())
+    })
+}
+
+fn random() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).unwrap();
+    bytes
+}

@@ -1,0 +1,11 @@
+//! Clusters of one and three replicas over real connections and real files.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod catching_up;
+mod clock;
+mod cluster;
+mod divergence;
+mod forming;
+mod one_count;
+mod world;
