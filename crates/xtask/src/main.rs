@@ -1,1 +1,98 @@
-fn main() {}
+//! The workspace's own command: `cargo xtask verify | fix | test`.
+//!
+//! The architecture is only as good as its last check, so what the documents say of the code is checked here: the
+//! arrows between crates, the paths that documents name, licences, banned words. `verify` runs every check and reports
+//! every finding before it fails.
+//!
+//! Invariant: `verify` never writes to the repository; it may only fill the build folder.
+
+mod arrows;
+mod cargo;
+mod finding;
+mod licences;
+mod paths;
+mod sources;
+mod suite;
+mod tools;
+mod tree;
+mod verify;
+
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::cargo::Workspace;
+
+/// Checks and tests of the workspace.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    after_help = "Examples:\n  \
+        cargo xtask verify                 every check; nothing is written\n  \
+        cargo xtask verify arrows docs     these two only\n  \
+        cargo xtask fix                    format, and apply what clippy can repair by itself\n  \
+        cargo xtask test                   what the tests need, every check, every test\n  \
+        cargo xtask test r10_ r12_         the tests whose names contain one of these"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check the workspace against its design, without writing anything
+    Verify {
+        /// Only these checks
+        #[arg(value_name = "CHECK", value_parser = verify::names())]
+        only: Vec<String>,
+    },
+    /// Format the workspace and apply the repairs that clippy offers
+    Fix,
+    /// Install what the tests need where it is missing, verify, then run all tests
+    Test {
+        /// Only tests whose names contain one of these
+        #[arg(value_name = "FILTER")]
+        filters: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            say(format_args!("xtask: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Verify { only } => Ok(exit_code(verify::run(&workspace, &only)?)),
+        Command::Fix => Ok(exit_code(verify::fix(&workspace)?)),
+        Command::Test { filters } => {
+            let surroundings = tools::provide(&workspace)?;
+            if !verify::run(&workspace, &[])? {
+                say("test: no test was run, because verify failed (`cargo xtask fix` repairs format and some lints)");
+                return Ok(ExitCode::FAILURE);
+            }
+            suite::run(&workspace, &surroundings, &filters)
+        }
+    }
+}
+
+fn exit_code(passed: bool) -> ExitCode {
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints one line. A reader that went away (`cargo xtask verify | head`) is no reason to stop.
+fn say(line: impl Display) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}

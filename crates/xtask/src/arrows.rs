@@ -1,0 +1,229 @@
+//! The arrows between crates: who may depend on whom.
+//!
+//! The table is the design's picture of the house, lowest room first; every arrow runs downward. Development
+//! dependencies are not arrows: they do not reach what people run.
+
+use crate::cargo::{Dependency, DependencyKind, Package, Workspace};
+use crate::finding::Finding;
+
+/// A package of the workspace, and the packages of the workspace it may use. A row names only rows above it.
+const HOUSE: &[(&str, &[&str])] = &[
+    // L0: pure
+    ("activation", &[]),
+    ("dcerpc", &[]),
+    // L1: generated, stored
+    ("api", &[]),
+    ("storage", &[]),
+    // L2: what touches disk, network, time
+    ("discovery", &[]),
+    ("replication", &["activation", "api", "storage"]),
+    // L3: what people run
+    ("client", &["activation", "dcerpc", "discovery"]),
+    ("host", &["activation", "api", "dcerpc", "discovery", "replication", "storage"]),
+    ("publisher", &["activation", "api", "storage"]),
+    ("quorate", &["activation", "dcerpc", "api", "storage", "discovery", "replication", "client", "host", "publisher"]),
+    // Beside the house
+    ("xtask", &[]),
+];
+
+/// Looks at every room, and no room may lean on it: no row above names it.
+const ONLOOKER: &str = "quorate-tests";
+
+/// Crates that compute and do nothing else.
+const PURE: &[&str] = &["activation", "dcerpc"];
+
+/// What brings a runtime, randomness, a clock or the operating system. A family is a package and all `NAME-...`.
+///
+/// Only what a manifest names is looked at: in a workspace the features of indirect dependencies are those that
+/// anyone asked for, so they say nothing about one crate.
+const IMPURE: &[&str] = &[
+    "async-std",
+    "chrono",
+    "fastrand",
+    "getrandom",
+    "hyper",
+    "libc",
+    "mio",
+    "openraft",
+    "rand",
+    "rustix",
+    "sled",
+    "smol",
+    "socket2",
+    "tempfile",
+    "time",
+    "tokio",
+    "tonic",
+];
+
+/// Families that only the named crates may use, so that the rest of the house does not know of them.
+const CONFINED: &[(&str, &[&str])] = &[
+    ("openraft", &["replication"]),
+    ("sled", &["storage"]),
+    ("tonic", &["api", "host", "publisher", "quorate", "replication"]),
+];
+
+pub(crate) fn check(workspace: &Workspace) -> Vec<Finding> {
+    workspace
+        .members
+        .iter()
+        .flat_map(|package| {
+            let manifest = workspace.relative(&package.manifest_path).display().to_string();
+            wrong_arrows(package, &manifest, &workspace.members)
+        })
+        .collect()
+}
+
+fn wrong_arrows(package: &Package, manifest: &str, members: &[Package]) -> Vec<Finding> {
+    if package.name == ONLOOKER {
+        return Vec::new();
+    }
+    let Some((_, may_use)) = HOUSE.iter().find(|(name, _)| *name == package.name) else {
+        return vec![Finding::new(
+            manifest,
+            format!("`{}` is not in the design's table of crates", package.name),
+            format!(
+                "give it a row in {} and a section in docs/architecture.md, or put it into a crate there is",
+                file!()
+            ),
+        )];
+    };
+    let shipped = package.dependencies.iter().filter(|dependency| dependency.kind != Some(DependencyKind::Dev));
+    shipped
+        .filter_map(|dependency| {
+            let is_member = members.iter().any(|member| member.name == dependency.name);
+            let refusal = if is_member {
+                refused_arrow(may_use, dependency)
+            } else {
+                refused_purity(package, dependency).or_else(|| refused_confinement(package, dependency))
+            };
+            refusal.map(|(why, cure)| Finding::new(manifest, why, cure))
+        })
+        .collect()
+}
+
+fn refused_arrow(may_use: &[&str], dependency: &Dependency) -> Option<(String, String)> {
+    (!may_use.contains(&dependency.name.as_str())).then(|| {
+        let allowed = if may_use.is_empty() { "no crate of the workspace".to_owned() } else { may_use.join(", ") };
+        (
+            format!("depends on `{}`, but it may use only: {allowed}", dependency.name),
+            "take the arrow out: hand the value in as an argument, or move the code to the crate it belongs to"
+                .to_owned(),
+        )
+    })
+}
+
+fn refused_purity(package: &Package, dependency: &Dependency) -> Option<(String, String)> {
+    // A build script may read files: it runs before there is a crate.
+    let pure = PURE.contains(&package.name.as_str()) && dependency.kind.is_none();
+    (pure && IMPURE.iter().any(|family| belongs_to(&dependency.name, family))).then(|| {
+        (
+            format!(
+                "depends on `{}`, but `{}` is pure: no runtime, clock, randomness or files",
+                dependency.name, package.name
+            ),
+            "take time, random bytes and input as arguments; give effects back as values".to_owned(),
+        )
+    })
+}
+
+fn refused_confinement(package: &Package, dependency: &Dependency) -> Option<(String, String)> {
+    let (family, rooms) = CONFINED.iter().find(|(family, _)| belongs_to(&dependency.name, family))?;
+    (!rooms.contains(&package.name.as_str())).then(|| {
+        (
+            format!("depends on `{}`, which only these may use: {}", dependency.name, rooms.join(", ")),
+            format!("use {family} through the crate that wraps it"),
+        )
+    })
+}
+
+fn belongs_to(name: &str, family: &str) -> bool {
+    name.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use DependencyKind::{Build, Dev};
+
+    fn package(name: &str, dependencies: &[(&str, Option<DependencyKind>)]) -> Package {
+        Package {
+            name: name.to_owned(),
+            version: "0.1.0".to_owned(),
+            license: None,
+            source: None,
+            manifest_path: "Cargo.toml".into(),
+            dependencies: dependencies
+                .iter()
+                .map(|(name, kind)| Dependency { name: (*name).to_owned(), kind: *kind })
+                .collect(),
+        }
+    }
+
+    fn findings(name: &str, dependencies: &[(&str, Option<DependencyKind>)]) -> Vec<Finding> {
+        let members: Vec<_> =
+            HOUSE.iter().map(|(name, _)| *name).chain([ONLOOKER]).map(|name| package(name, &[])).collect();
+        wrong_arrows(&package(name, dependencies), "Cargo.toml", &members)
+    }
+
+    #[test]
+    fn the_table_itself_runs_downward() {
+        for (row, (name, may_use)) in HOUSE.iter().enumerate() {
+            for used in *may_use {
+                assert!(HOUSE[..row].iter().any(|(above, _)| above == used), "{name} -> {used}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_crate_may_depend_on() {
+        let table: &[(&str, &str, Option<DependencyKind>, bool)] = &[
+            ("replication", "activation", None, true),
+            ("quorate", "host", None, true),
+            ("quorate-tests", "replication", None, true),
+            ("quorate-tests", "sled", None, true),
+            // upward, sideways, and the same in a build script
+            ("activation", "replication", None, false),
+            ("storage", "host", Some(Build), false),
+            ("host", "client", None, false),
+            ("discovery", "activation", None, false),
+            ("host", "quorate-tests", None, false),
+            ("quorate", "xtask", None, false),
+            // an arrow that only tests follow
+            ("replication", "host", Some(Dev), true),
+            // pure crates
+            ("activation", "prost", None, true),
+            ("activation", "rand_core", None, true),
+            ("activation", "rand", None, false),
+            ("activation", "getrandom", None, false),
+            ("dcerpc", "tokio", None, false),
+            ("dcerpc", "tokio-util", None, false),
+            ("dcerpc", "tokio", Some(Dev), true),
+            ("activation", "tempfile", Some(Build), true),
+            // confined families
+            ("replication", "openraft", None, true),
+            ("host", "openraft", None, false),
+            ("replication", "sled", None, false),
+            ("storage", "sled", None, true),
+            ("client", "tonic-prost", None, false),
+            ("host", "tonic", None, true),
+        ];
+        for (name, dependency, kind, allowed) in table {
+            let found = findings(name, &[(dependency, *kind)]);
+            assert_eq!(found.is_empty(), *allowed, "{name} -> {dependency} ({kind:?}): {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_finding_names_the_manifest_and_both_ends() {
+        let found = findings("storage", &[("replication", None)]);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].place, "Cargo.toml");
+        assert!(found[0].what.contains("`replication`") && found[0].what.contains("no crate of the workspace"));
+    }
+
+    #[test]
+    fn a_crate_that_the_design_does_not_know_is_found() {
+        assert!(findings("common", &[])[0].what.contains("`common` is not in the design's table"));
+    }
+}

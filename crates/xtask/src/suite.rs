@@ -1,0 +1,104 @@
+//! The test run: documentation tests first, then the runner, whose closing line is the last thing printed.
+
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+
+use anyhow::{Context, Result};
+
+use crate::cargo::Workspace;
+use crate::say;
+use crate::tools::Surroundings;
+
+/// Tests whose names contain this need the machine for themselves. nextest knows it from its own configuration.
+const ALONE: &str = "machine_";
+
+const EVERYTHING: [&str; 3] = ["--workspace", "--all-features", "--no-fail-fast"];
+
+/// Runs the tests; the exit code is the runner's, or failure when only something before it failed.
+pub(crate) fn run(workspace: &Workspace, surroundings: &Surroundings, filters: &[String]) -> Result<ExitCode> {
+    let nextest = has_nextest(workspace);
+    let mut code = 0;
+    for arguments in runs(nextest, filters) {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        say(format_args!("test: cargo {} ...", arguments.join(" ")));
+        let status = in_surroundings(&mut workspace.cargo(&arguments), surroundings)
+            .status()
+            .context("cargo could not be started")?;
+        code = combined(code, exit_code(status));
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// cargo's arguments, one list per run. The last run is the runner's.
+///
+/// Without nextest the tests that need the machine alone get a run of their own, one after the other. `--skip` and
+/// filters of the standard runner look for a part of the name, so a `state_machine_...` goes with them: each test runs
+/// in exactly one of the two.
+fn runs(nextest: bool, filters: &[String]) -> Vec<Vec<String>> {
+    let list = |parts: &[&[&str]]| -> Vec<String> {
+        parts.concat().into_iter().map(str::to_owned).chain(filters.iter().cloned()).collect()
+    };
+    let test = ["test", "--tests"];
+    let mut runs = vec![list(&[&["test", "--doc"], &EVERYTHING, &["--"]])];
+    if nextest {
+        runs.push(list(&[&["nextest", "run"], &EVERYTHING]));
+    } else if filters.is_empty() {
+        runs.push(list(&[&test, &EVERYTHING, &["--", "--test-threads=1", ALONE]]));
+        runs.push(list(&[&test, &EVERYTHING, &["--", "--skip", ALONE]]));
+    } else {
+        runs.push(list(&[&test, &EVERYTHING, &["--", "--test-threads=1"]]));
+    }
+    runs
+}
+
+fn in_surroundings<'a>(command: &'a mut Command, surroundings: &Surroundings) -> &'a mut Command {
+    command.env("QUORATE_TEST_PYTHON", &surroundings.python).env("PATH", &surroundings.path)
+}
+
+fn has_nextest(workspace: &Workspace) -> bool {
+    let mut probe = workspace.cargo(&["nextest", "--version"]);
+    probe.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// A runner that was killed by a signal has failed like any other.
+fn exit_code(status: ExitStatus) -> u8 {
+    status.code().map_or(1, |code| u8::try_from(code).unwrap_or(1))
+}
+
+/// The last failure wins.
+fn combined(earlier: u8, last: u8) -> u8 {
+    if last == 0 { earlier } else { last }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(nextest: bool, filters: &[&str]) -> Vec<String> {
+        let filters: Vec<_> = filters.iter().map(|filter| (*filter).to_owned()).collect();
+        runs(nextest, &filters).iter().map(|run| run.join(" ")).collect()
+    }
+
+    #[test]
+    fn documentation_tests_come_first_and_the_runner_last() {
+        let all = "--workspace --all-features --no-fail-fast";
+        assert_eq!(lines(true, &[]), [format!("test --doc {all} --"), format!("nextest run {all}")]);
+        assert_eq!(lines(true, &["a", "b"]), [format!("test --doc {all} -- a b"), format!("nextest run {all} a b")]);
+    }
+
+    #[test]
+    fn without_nextest_tests_that_need_the_machine_run_one_at_a_time() {
+        let runs = lines(false, &[]);
+        assert!(runs[1].ends_with("-- --test-threads=1 machine_"));
+        assert!(runs[2].ends_with("-- --skip machine_"));
+        let filtered = lines(false, &["r10_"]);
+        assert!(filtered.len() == 2 && filtered[1].ends_with("-- --test-threads=1 r10_"));
+    }
+
+    #[test]
+    fn any_failure_is_a_failure_and_the_runners_own_code_wins() {
+        let table = [(0, 0, 0), (101, 0, 101), (0, 100, 100), (101, 100, 100)];
+        for (earlier, last, code) in table {
+            assert_eq!(combined(earlier, last), code);
+        }
+    }
+}
