@@ -7,6 +7,7 @@
 
 mod admin;
 mod catalog_command;
+mod client_command;
 mod cluster_command;
 mod count_command;
 mod host_command;
@@ -54,6 +55,9 @@ enum Command {
     /// The cluster and its nodes.
     #[command(subcommand)]
     Cluster(cluster_command::Command),
+    /// What a client machine does: activate by hand.
+    #[command(subcommand)]
+    Client(client_command::Command),
     /// Make keys, sign catalogs, issue host keys and activate hosts.
     #[command(subcommand)]
     Publisher(publisher_command::Command),
@@ -69,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Key(command) => command.run(&output),
         Command::Count(command) => command.run(&output),
         Command::Cluster(command) => command.run(&output),
+        Command::Client(command) => command.run(&output),
         Command::Publisher(command) => command.run(&output),
     };
     result.unwrap_or_else(|failure| output.failure(&failure))
