@@ -1,1 +1,170 @@
-fn main() {}
+//! Writes until it is stopped, and checks afterwards that nothing it acknowledged is lost. Run by the durability tests.
+//!
+//! ```text
+//! crash_writer write DIR [COUNT]   records activations of distinct machines, COUNT or without end; one line for each
+//!                                  that is acknowledged, at once: INDEX OFFSET CMID
+//! crash_writer check DIR ACKS      opens DIR again and looks every line of the file ACKS up
+//! ```
+
+#[path = "../../tests/replicas/world.rs"]
+mod world;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    io::{self, Write},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use activation::{
+    id::Cmid,
+    state::{Batch, Command, Outcome},
+};
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use futures::future::{BoxFuture, try_join_all};
+use replication::{Clock, Local, RaftSettings, Recorded, Replica, Surroundings};
+use storage::{Kind, Owner, Store};
+use tokio::time::{Instant, timeout};
+use tonic::transport::Endpoint;
+use uuid::Uuid;
+
+const NODE: u64 = 1;
+
+/// Callers at once, so that an entry holds several requests.
+const CALLERS: u64 = 32;
+
+/// Machines that one run may invent: the next run begins behind them.
+const MACHINES_PER_ENTRY: u64 = 1 << 20;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A clock that is right as far as anybody here can tell.
+struct SteadyClock(Instant);
+
+impl Clock for SteadyClock {
+    fn wall_ms(&self) -> u64 {
+        world::START_MS + u64::try_from(self.0.elapsed().as_millis()).unwrap_or(0)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+struct NobodyAsks;
+
+impl Local for NobodyAsks {
+    fn answer(&self, _: Bytes) -> BoxFuture<'_, Result<Bytes, String>> {
+        Box::pin(async { Err("a writer answers no questions".into()) })
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["write", folder] => write(Path::new(folder), u64::MAX).await,
+        ["write", folder, count] => write(Path::new(folder), count.parse().context("COUNT is no number")?).await,
+        ["check", folder, acknowledged] => check(Path::new(folder), Path::new(acknowledged)).await,
+        _ => bail!("usage: crash_writer write DIR [COUNT] | crash_writer check DIR ACKS"),
+    }
+}
+
+async fn open(folder: &Path) -> Result<Replica> {
+    let owner = Owner { kind: Kind::Node, number: NODE, store_if_new: Uuid::from_u128(1) };
+    let store = Arc::new(Store::open(&folder.join("store"), owner)?);
+    let surroundings = Surroundings {
+        clock: Arc::new(SteadyClock(Instant::now())),
+        connect: Arc::new(|address| Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_lazy())),
+        seed: NODE,
+        local: Arc::new(NobodyAsks),
+    };
+    let settings = RaftSettings { keep_log: true, ..RaftSettings::default() };
+    Ok(Replica::start(store, folder, &settings, surroundings).await?)
+}
+
+async fn write(folder: &Path, count: u64) -> Result<()> {
+    let replica = open(folder).await?;
+    if !replica.is_initialised().await {
+        // A cluster of one calls nobody, so the address is never used.
+        let addresses = BTreeMap::from([(NODE, "127.0.0.1:1".to_owned())]);
+        replica.bootstrap(&addresses, PATIENCE).await?;
+    }
+    for command in world::activation([NODE]) {
+        replica.propose(&command).await?;
+    }
+    let next = AtomicU64::new(0);
+    let first = replica.cluster().last_index * MACHINES_PER_ENTRY;
+    let callers = (0..CALLERS).map(|_| async {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                return anyhow::Ok(());
+            }
+            acknowledge(&record(&replica, first + number).await?, first + number)?;
+        }
+    });
+    try_join_all(callers).await?;
+    Ok(())
+}
+
+async fn record(replica: &Replica, machine: u64) -> Result<Recorded> {
+    let recorded = replica.submit(&world::record(NODE, machine, replica.wall_ms())).await?;
+    ensure!(matches!(recorded.outcome, Outcome::Counted(_)), "machine {machine} was refused: {:?}", recorded.outcome);
+    Ok(recorded)
+}
+
+/// One line, in one write, before the next request of this caller.
+fn acknowledge(recorded: &Recorded, machine: u64) -> io::Result<()> {
+    let line = format!("{} {} {}\n", recorded.log_index, recorded.offset, world::cmid(machine));
+    io::stdout().lock().write_all(line.as_bytes())
+}
+
+async fn check(folder: &Path, acknowledged: &Path) -> Result<()> {
+    let acknowledged = fs::read_to_string(acknowledged)?;
+    let replica = open(folder).await?;
+    ensure!(replica.is_initialised().await, "all is lost, from the membership on");
+    let applied = async { while replica.read_point().await.is_err() {} };
+    timeout(PATIENCE, applied).await.context("the reopened replica does not come up")?;
+    let batches = batches(&replica)?;
+    for line in acknowledged.lines() {
+        let (index, offset, cmid) = parse(line).with_context(|| format!("no acknowledgement: {line:?}"))?;
+        let found = batches.get(&index).and_then(|batch| batch.records.get(offset)).map(|record| record.cmid);
+        ensure!(found == Some(cmid), "acknowledged, but entry {index} holds {found:?} at offset {offset}: {cmid}");
+    }
+    let mut remembered = BTreeSet::new();
+    let newest_first = batches.values().rev().flat_map(|batch| batch.records.iter().rev());
+    for record in newest_first {
+        if remembered.len() == world::CACHE_LIMIT as usize {
+            break;
+        }
+        remembered.insert(record.cmid);
+        let known = replica.view(|state| state.seen(record.cmid).next().is_some());
+        ensure!(known, "in the log, but not in the state: {}", record.cmid);
+    }
+    Ok(())
+}
+
+/// All batches in the log.
+fn batches(replica: &Replica) -> Result<BTreeMap<u64, Batch>> {
+    let mut batches = BTreeMap::new();
+    for index in 0..=replica.cluster().last_index {
+        let Some(command) = replica.command_at(index) else { continue };
+        if let Command::Batch(batch) = Command::decode(&command)? {
+            batches.insert(index, batch);
+        }
+    }
+    Ok(batches)
+}
+
+fn parse(line: &str) -> Option<(u64, usize, Cmid)> {
+    let mut words = line.split(' ');
+    let acknowledgement = (words.next()?.parse().ok()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    words.next().is_none().then_some(acknowledgement)
+}

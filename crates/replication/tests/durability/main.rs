@@ -1,1 +1,12 @@
-fn main() {}
+//! What is acknowledged is on the disk: after a kill, after a crash of the operating system, and by the order of the
+//! system calls. Each test that shows it is also run with the barrier taken away, and must notice.
+//!
+//! These tests need root (mounting), `mkfs.ext4`, `mount` and `strace`; where one is missing they fail and name it.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod acknowledgement_order;
+mod disk_image;
+mod kill;
+mod operating_system_crash;
+mod writer;
