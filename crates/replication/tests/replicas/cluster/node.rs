@@ -14,7 +14,7 @@ use replication::{Connect, Local, Pace, RaftSettings, Recorded, Replica, StartEr
 use storage::{Kind, OpenError, Owner, Store};
 use tokio::{
     net::TcpListener,
-    runtime::{Builder, Runtime},
+    runtime::{Builder, Handle, Runtime},
     time::timeout,
 };
 use tonic::transport::{Endpoint, Server, server::TcpIncoming};
@@ -153,14 +153,18 @@ impl Node {
         fs::remove_dir_all(&self.folder).unwrap();
     }
 
+    /// The node's own runtime.
+    pub(crate) fn handle(&self) -> &Handle {
+        self.running.as_ref().expect("the node is stopped").runtime.handle()
+    }
+
     /// Runs `task` on the node's own runtime, as the daemon would.
     pub(crate) async fn on<T, F>(&self, task: impl FnOnce(Replica) -> F) -> T
     where
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        let Running { runtime, replica } = self.running.as_ref().expect("the node is stopped");
-        runtime.spawn(task(replica.clone())).await.unwrap()
+        self.handle().spawn(task(self.replica().clone())).await.unwrap()
     }
 
     /// A request of `machine`, whose clock is that of this node.
