@@ -1,19 +1,168 @@
-//! `quorate publisher ...`
+//! `quorate publisher ...`: what a publisher does in its own folder, away from any cluster.
 
-use std::process::ExitCode;
+mod activate;
+mod catalog;
+mod key;
 
-use crate::output::{Outcome, Output};
+use std::{
+    fs::File,
+    future::Future,
+    io::Read,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, anyhow};
+use publisher::{InitError, OpenError, Publisher};
+use serde_json::json;
+
+use crate::output::{Failure, Outcome, Output};
+
+const EXAMPLES: &str = "\
+Examples:
+  quorate publisher init --dir P --name \"Northlight Software\"
+  quorate publisher catalog sign --dir P catalog.toml --out catalog.signed
+  quorate publisher key issue --dir P --group server-b
+  quorate publisher activate --dir P --request request.bin --out answer.bin";
+
+const INIT_EXAMPLES: &str = "\
+Example:
+  quorate publisher init --dir /srv/publisher --name \"Northlight Software\"
+
+Give P/trust.toml to those who build or run clients, and read the fingerprint out to administrators. Keep P/root.key
+offline; it is needed to sign catalogs and for nothing else.";
 
 /// What a publisher does.
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {}
+#[command(after_help = EXAMPLES)]
+pub(crate) enum Command {
+    /// Make a publisher: its keys, its trust file, its records.
+    #[command(after_help = INIT_EXAMPLES)]
+    Init {
+        #[command(flatten)]
+        folder: Folder,
+        /// Sign only catalogs whose `publisher` is this name.
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Check, sign and show catalogs.
+    #[command(subcommand)]
+    Catalog(catalog::Command),
+    /// Issue and list host keys.
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Exchange a host key for certificates: one file of requests for one file of answers.
+    #[command(after_help = activate::EXAMPLES)]
+    Activate(activate::Activate),
+}
 
-impl Command {
-    /// Runs it.
-    pub fn run(self, _output: &Output) -> Outcome {
-        match self {}
+/// Where the publisher is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Folder {
+    /// The publisher's folder.
+    #[arg(long = "dir", value_name = "DIR")]
+    path: PathBuf,
+}
+
+impl Folder {
+    fn open(&self) -> Result<Publisher, Failure> {
+        Publisher::open(&self.path).map_err(|error| match error {
+            OpenError::Io { .. } => error.into(),
+            // The wrong folder, one that is in use, or one that has to be mended first.
+            _ => Failure::usage(error),
+        })
     }
 }
 
-#[expect(dead_code, reason = "until the first command")]
-const DONE: ExitCode = ExitCode::SUCCESS;
+impl Command {
+    /// Runs it.
+    pub(crate) fn run(self, output: &Output) -> Outcome {
+        match self {
+            Self::Init { folder, name } => init(&folder.path, name.as_deref(), output)?,
+            Self::Catalog(command) => command.run(output)?,
+            Self::Key(command) => command.run(output)?,
+            Self::Activate(activate) => activate.run(output)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn init(folder: &Path, name: Option<&str>, output: &Output) -> Result<(), Failure> {
+    let publisher = Publisher::init(folder, name).map_err(|error| match error {
+        InitError::NotEmpty { .. } | InitError::Name => Failure::usage(error),
+        _ => error.into(),
+    })?;
+    let trust = folder.join(Publisher::TRUST_FILE);
+    let fingerprint = publisher.trust().fingerprint();
+    output.result(
+        &json!({
+            "publisher": publisher.trust().publisher.to_string(),
+            "fingerprint": fingerprint.to_string(),
+            "trust": trust.display().to_string(),
+        }),
+        format_args!(
+            "Publisher {fingerprint} is made.\n\
+             Clients are given    {}\n\
+             Keep offline         {}\n\
+             Next: quorate publisher catalog sign --dir {} CATALOG.toml --out CATALOG.signed",
+            trust.display(),
+            folder.join("root.key").display(),
+            folder.display(),
+        ),
+    );
+    Ok(())
+}
+
+/// Waits for one call of the library.
+fn wait_for<T>(call: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().context("cannot start")?;
+    Ok(runtime.block_on(call))
+}
+
+/// A file that was named on the command line, whole, or an error where it is longer than it can rightly be.
+fn read_bounded(path: &Path, bytes_max: usize) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(bytes_max as u64 + 1).read_to_end(&mut bytes))
+        .with_context(|| format!("cannot read {}", path.display()))
+        .map_err(Failure::usage)?;
+    if bytes.len() > bytes_max {
+        return Err(Failure::usage(anyhow!("{} is longer than {bytes_max} bytes", path.display())));
+    }
+    Ok(bytes)
+}
+
+/// Milliseconds since the Unix epoch as a UTC date, for people.
+fn date(time_ms: u64) -> String {
+    // Days since 0000-03-01 in eras of 400 years, so that the leap day comes last in its year.
+    let days = time_ms / 86_400_000 + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::date;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let cases = [
+            (0, "1970-01-01"),
+            (951_782_399_999, "2000-02-28"),
+            (951_782_400_000, "2000-02-29"),
+            (951_868_800_000, "2000-03-01"),
+            (1_767_225_599_999, "2025-12-31"),
+            (1_767_225_600_000, "2026-01-01"),
+            (4_107_542_400_000, "2100-03-01"),
+        ];
+        for (time_ms, expected) in cases {
+            assert_eq!(date(time_ms), expected, "{time_ms}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! `quorate publisher catalog ...`: catalogs checked, signed and shown.
+
+use std::path::{Path, PathBuf};
+
+use activation::{
+    catalog::{Catalog, Name, SignedCatalog},
+    id::Fingerprint,
+    limits::CATALOG_TEXT_BYTES_MAX,
+};
+use anyhow::{Context, anyhow};
+use serde_json::{Value, json};
+use storage::durable::replace_file;
+
+use super::{Folder, read_bounded};
+use crate::output::{Failure, Output, table};
+
+const SIGN_EXAMPLES: &str = "\
+Example:
+  quorate publisher catalog sign --dir P catalog.toml --out catalog.signed
+  quorate catalog install catalog.signed --trust FINGERPRINT            on the cluster
+
+Needs P/root.key. The signed catalog also goes into P/trust.toml, from which clients know what covers their products.";
+
+/// Catalogs.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Check a catalog's source; an error names line, column and the fix.
+    Check {
+        /// The catalog, in TOML.
+        file: PathBuf,
+    },
+    /// Sign a catalog with the root key. It replaces the one that was signed last.
+    #[command(after_help = SIGN_EXAMPLES)]
+    Sign {
+        #[command(flatten)]
+        folder: Folder,
+        /// The catalog, in TOML.
+        file: PathBuf,
+        /// Where the signed catalog is written.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Show a catalog, signed or in TOML: the ladder of groups, the platforms, the products.
+    Show {
+        /// The catalog.
+        file: PathBuf,
+    },
+}
+
+impl Command {
+    pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
+        match self {
+            Self::Check { file } => {
+                let catalog = parse(&file)?;
+                let products = catalog.products().count();
+                output.result(
+                    &json!({
+                        "publisher_name": catalog.publisher_name(),
+                        "serial": catalog.serial(),
+                        "products": products,
+                    }),
+                    format_args!(
+                        "{} is sound: {}, serial {}, {products} products.",
+                        file.display(),
+                        catalog.publisher_name(),
+                        catalog.serial(),
+                    ),
+                );
+                Ok(())
+            }
+            Self::Sign { folder, file, out } => sign(&folder, &file, &out, output),
+            Self::Show { file } => show(&file, output),
+        }
+    }
+}
+
+fn read_text(file: &Path) -> Result<String, Failure> {
+    let bytes = read_bounded(file, CATALOG_TEXT_BYTES_MAX)?;
+    String::from_utf8(bytes).map_err(|_| Failure::usage(anyhow!("{} is no text in UTF-8", file.display())))
+}
+
+fn parse(file: &Path) -> Result<Catalog, Failure> {
+    let text = read_text(file)?;
+    Ok(Catalog::from_toml(&text).with_context(|| file.display().to_string())?)
+}
+
+fn sign(folder: &Folder, file: &Path, out: &Path, output: &Output) -> Result<(), Failure> {
+    let text = read_text(file)?;
+    let mut publisher = folder.open()?;
+    let signed = publisher.sign_catalog(&text).with_context(|| file.display().to_string())?;
+    replace_file(out, signed.bytes()).with_context(|| format!("cannot write {}", out.display()))?;
+    let opened = SignedCatalog::open(signed.bytes())?;
+    let fingerprint = Fingerprint(opened.publisher);
+    output.result(
+        &json!({
+            "publisher": opened.publisher.to_string(),
+            "fingerprint": fingerprint.to_string(),
+            "serial": opened.catalog.serial(),
+            "catalog": out.display().to_string(),
+            "bytes": signed.bytes().len(),
+        }),
+        format_args!(
+            "{} holds the signed catalog, serial {}.\n\
+             Next, on a cluster: quorate catalog install {} --trust {fingerprint}",
+            out.display(),
+            opened.catalog.serial(),
+            out.display(),
+        ),
+    );
+    Ok(())
+}
+
+fn show(file: &Path, output: &Output) -> Result<(), Failure> {
+    let bytes = read_bounded(file, CATALOG_TEXT_BYTES_MAX)?;
+    // Keys and signatures are no text.
+    let (catalog, signed) = match String::from_utf8(bytes) {
+        Ok(text) => (Catalog::from_toml(&text).with_context(|| file.display().to_string())?, None),
+        Err(binary) => {
+            let opened = SignedCatalog::open(binary.as_bytes()).with_context(|| file.display().to_string())?;
+            (opened.catalog, Some(Fingerprint(opened.publisher)))
+        }
+    };
+    let title = match signed {
+        Some(fingerprint) => format!("signed by {fingerprint}"),
+        None => "not signed".to_owned(),
+    };
+    output.result(
+        &to_json(&catalog, signed),
+        format_args!(
+            "{}, serial {}, {title}\n\n{}\n\n{}\n\n{}",
+            catalog.publisher_name(),
+            catalog.serial(),
+            ladder(&catalog),
+            platforms(&catalog),
+            products(&catalog),
+        ),
+    );
+    Ok(())
+}
+
+/// The groups from the highest rung down, with what each stands on and who may host for it (R32, R34).
+fn ladder(catalog: &Catalog) -> comfy_table::Table {
+    let mut text = table(["Group", "Code", "Directly above", "Generations", "Products covered"]);
+    let covered = |group: u8| catalog.products().filter(|product| catalog.covers(group, product)).count();
+    let mut groups: Vec<_> = catalog.groups().map(|group| (covered(group.code), group)).collect();
+    groups.sort_by_key(|(covered, group)| (std::cmp::Reverse(*covered), group.code));
+    for (covered, group) in groups {
+        text.add_row([
+            group.name.to_string(),
+            group.code.to_string(),
+            list(group.above.iter()),
+            format!("up to {}", group.generation),
+            covered.to_string(),
+        ]);
+    }
+    text
+}
+
+fn platforms(catalog: &Catalog) -> comfy_table::Table {
+    let mut text = table(["Platform", "Code", "May hold keys of"]);
+    for platform in catalog.platforms() {
+        text.add_row([platform.name.to_string(), platform.code.to_string(), list(platform.may_hold.iter())]);
+    }
+    text
+}
+
+fn products(catalog: &Catalog) -> comfy_table::Table {
+    let mut text = table(["Product", "Title", "Counts with", "Group", "Generation", "Threshold"]);
+    for product in catalog.products() {
+        text.add_row([
+            product.name.to_string(),
+            product.title.clone(),
+            product.application.to_string(),
+            group_name(catalog, product.group),
+            product.generation.to_string(),
+            product.threshold.to_string(),
+        ]);
+    }
+    text
+}
+
+fn to_json(catalog: &Catalog, signed: Option<Fingerprint>) -> Value {
+    let groups = catalog.groups().map(|group| {
+        json!({
+            "name": group.name.as_str(), "code": group.code, "generation": group.generation,
+            "above": names(group.above.iter()),
+        })
+    });
+    let platforms = catalog.platforms().map(|platform| {
+        json!({
+            "name": platform.name.as_str(), "code": platform.code, "may_hold": names(platform.may_hold.iter()),
+        })
+    });
+    let products = catalog.products().map(|product| {
+        json!({
+            "name": product.name.as_str(), "title": product.title, "application": product.application.as_str(),
+            "group": group_name(catalog, product.group), "generation": product.generation,
+            "threshold": product.threshold, "editions": product.editions,
+        })
+    });
+    json!({
+        "publisher_name": catalog.publisher_name(),
+        "serial": catalog.serial(),
+        "signed_by": signed.map(|fingerprint| fingerprint.to_string()),
+        "groups": groups.collect::<Vec<_>>(),
+        "platforms": platforms.collect::<Vec<_>>(),
+        "products": products.collect::<Vec<_>>(),
+        "blocked_keys": catalog.blocked_keys().iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "blocked_certificates": catalog.blocked_certificates().iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+fn group_name(catalog: &Catalog, code: u8) -> String {
+    catalog.group(code).map(|group| group.name.to_string()).unwrap_or_default()
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a Name>) -> Vec<&'a str> {
+    names.map(Name::as_str).collect()
+}
+
+fn list<'a>(items: impl Iterator<Item = &'a Name>) -> String {
+    names(items).join(", ")
+}
