@@ -32,8 +32,17 @@ const CHECKS: &[Check] = &[
 const FORMAT: &[&str] = &["fmt", "--all", "--check"];
 
 /// Locked, so that the lock file is not written.
-const CLIPPY: &[&str] =
-    &["clippy", "--locked", "--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"];
+const CLIPPY: &[&str] = &[
+    "clippy",
+    "--locked",
+    "--keep-going",
+    "--workspace",
+    "--all-targets",
+    "--all-features",
+    "--",
+    "--deny",
+    "warnings",
+];
 
 const FIXES: &[&[&str]] = &[
     &["clippy", "--fix", "--allow-dirty", "--allow-staged", "--workspace", "--all-targets", "--all-features"],
