@@ -100,14 +100,11 @@ pub struct Raft {
     pub election_timeout_min_ms: u64,
     /// Longest.
     pub election_timeout_max_ms: u64,
-    /// Keep every entry: for tests that look each acknowledged request up.
-    #[serde(skip)]
-    pub keep_log: bool,
 }
 
 impl Default for Raft {
     fn default() -> Self {
-        Self { heartbeat_ms: 100, election_timeout_min_ms: 300, election_timeout_max_ms: 600, keep_log: false }
+        Self { heartbeat_ms: 100, election_timeout_min_ms: 300, election_timeout_max_ms: 600 }
     }
 }
 
@@ -179,7 +176,7 @@ impl Config {
                 return refuse(key, "it is 0".into(), "give at least 1");
             }
         }
-        let Raft { heartbeat_ms, election_timeout_min_ms, election_timeout_max_ms, .. } = self.raft;
+        let Raft { heartbeat_ms, election_timeout_min_ms, election_timeout_max_ms } = self.raft;
         if heartbeat_ms >= election_timeout_min_ms || election_timeout_min_ms >= election_timeout_max_ms {
             return refuse(
                 "raft.election_timeout_min_ms",
@@ -221,7 +218,7 @@ impl Config {
             heartbeat_interval: Duration::from_millis(self.raft.heartbeat_ms),
             election_timeout_min: Duration::from_millis(self.raft.election_timeout_min_ms),
             election_timeout_max: Duration::from_millis(self.raft.election_timeout_max_ms),
-            keep_log: self.raft.keep_log,
+            keep_log: keep_log(),
         }
     }
 
@@ -229,6 +226,11 @@ impl Config {
     pub fn admin_socket(&self) -> PathBuf {
         self.data.join("admin.sock")
     }
+}
+
+/// Whether every entry is kept for ever: for tests that look each acknowledged request up, and in their binary only.
+fn keep_log() -> bool {
+    cfg!(feature = "fault-injection") && std::env::var_os("QUORATE_TEST_KEEP_LOG").is_some()
 }
 
 fn key_error(origin: &str, error: &figment::Error) -> ConfigError {

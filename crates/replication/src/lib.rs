@@ -30,7 +30,7 @@ mod suite;
 pub use batcher::Recorded;
 pub use bootstrap::BootstrapError;
 pub use leader_clock::Clock;
-pub use log::LogDamaged;
+pub use log::{LogDamaged, read_commands};
 pub use machine::{Progress, StateDamaged};
 pub use peers::Connect;
 pub use replica::{

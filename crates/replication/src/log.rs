@@ -18,6 +18,7 @@ use std::{
 };
 
 use api::log::v1 as proto;
+use bytes::Bytes;
 use openraft::{
     LogState, OptionalSend, RaftLogReader,
     storage::{IOFlushed, RaftLogStorage},
@@ -26,7 +27,7 @@ use prost::Message;
 use storage::{Batch, ReadError, Store, ValueTooLarge, Writer};
 
 use crate::{
-    types::{Entry, LogId, TypeConfig, Vote},
+    types::{Entry, EntryPayload, LogId, TypeConfig, Vote},
     wire::{self, Malformed},
 };
 
@@ -72,14 +73,24 @@ pub(crate) struct Log {
     writer: Writer,
 }
 
-impl Log {
-    /// Reads the log of `store` into memory.
-    pub(crate) fn load(store: &Store, writer: Writer) -> Result<Self, LogDamaged> {
-        let mut held = Held {
+/// The commands in the log of `store`, by index, for those who look up what was acknowledged. Entries that are purged are
+/// not there; the last ones may not be committed.
+pub fn read_commands(store: &Store) -> Result<BTreeMap<u64, Bytes>, LogDamaged> {
+    let entries = Held::load(store)?.entries;
+    let command = |(index, entry): (u64, Entry)| match entry.payload {
+        EntryPayload::Normal(command) => Some((index, command.0)),
+        EntryPayload::Blank | EntryPayload::Membership(_) => None,
+    };
+    Ok(entries.into_iter().filter_map(command).collect())
+}
+
+impl Held {
+    fn load(store: &Store) -> Result<Self, LogDamaged> {
+        let mut held = Self {
             vote: mark(store, VOTE, |vote: proto::Vote| wire::vote_in(Some(vote)))?,
             purged: mark(store, PURGED, |id| Ok(wire::log_id_in(id)))?,
             committed: mark(store, COMMITTED, |id| Ok(wire::log_id_in(id)))?,
-            ..Held::default()
+            ..Self::default()
         };
         let mut next = held.purged.map_or(0, |id| id.index + 1);
         for item in store.scan(&[ENTRY]) {
@@ -99,7 +110,14 @@ impl Log {
             next = index + 1;
             held.entries.insert(index, entry);
         }
-        Ok(Self { held: Arc::new(Mutex::new(held)), writer })
+        Ok(held)
+    }
+}
+
+impl Log {
+    /// Reads the log of `store` into memory.
+    pub(crate) fn load(store: &Store, writer: Writer) -> Result<Self, LogDamaged> {
+        Ok(Self { held: Arc::new(Mutex::new(Held::load(store)?)), writer })
     }
 
     /// Entries of the given positions, for tests and for the one who explains.

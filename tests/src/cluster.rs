@@ -1,0 +1,280 @@
+//! A cluster of real processes, made with the commands that administrators use.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{Finished, Loopback, Process, Product, Quorate, eventually, free_port};
+
+/// The catalog of the tests' publisher.
+const CATALOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/catalogs/example.toml");
+/// The class in that catalog that may hold all keys below.
+const PLATFORM: &str = "server-standard-and-enterprise";
+/// Groups whose keys the cluster gets: the client products with the servers, and the suite beside them.
+const GROUPS: [&str; 2] = ["server-b", "suite"];
+
+/// What a cluster is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan<'a> {
+    /// How many nodes.
+    pub nodes: u8,
+    /// Variables of every node's process.
+    pub variables: &'a [(&'a str, &'a str)],
+}
+
+impl Plan<'static> {
+    /// So many nodes, and nothing special about them.
+    pub fn of(nodes: u8) -> Self {
+        Self { nodes, variables: &[] }
+    }
+}
+
+/// One node: its files, its addresses, and its process where it runs.
+#[derive(Debug)]
+pub struct Node {
+    /// Its configuration.
+    pub config: PathBuf,
+    /// Its data folder.
+    pub data: PathBuf,
+    /// Where clients reach it.
+    pub clients: SocketAddr,
+    log: PathBuf,
+    process: Option<Process>,
+}
+
+/// A publisher and the nodes that it activates, in a folder of their own.
+#[derive(Debug)]
+pub struct Cluster {
+    quorate: Quorate,
+    loopback: Loopback,
+    variables: Vec<(String, String)>,
+    nodes: BTreeMap<u64, Node>,
+    // Last: the processes go before their files.
+    folder: TempDir,
+}
+
+/// What `cluster status` says.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The leader, where one is known.
+    pub leader: Option<u64>,
+    /// Every member.
+    pub members: BTreeMap<u64, Member>,
+}
+
+/// What `cluster status` says of one node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// It answered.
+    pub reachable: bool,
+    /// It may answer clients.
+    pub ready: bool,
+    /// Its state: the entry after which it was hashed, and the hash.
+    pub state: (u64, String),
+}
+
+impl Cluster {
+    /// A cluster that answers clients, on every node.
+    pub async fn activated(quorate: &Quorate, plan: Plan<'_>) -> Self {
+        let mut cluster = Self::configured(quorate, plan).await;
+        let numbers = cluster.numbers();
+        let (first, others) = numbers.split_first().expect("a cluster has a node");
+        for &node in others {
+            cluster.start(node);
+        }
+        cluster.start_with(*first, &["--bootstrap"]);
+        eventually("a leader is elected", async || cluster.standing(*first).await?.leader).await;
+        cluster.activate().await;
+        cluster.settled(*first).await;
+        cluster
+    }
+
+    /// A publisher with a signed catalog, and nodes that have a configuration and no more.
+    pub async fn configured(quorate: &Quorate, plan: Plan<'_>) -> Self {
+        let folder = tempfile::Builder::new().prefix("quorate-").tempdir().expect("there is a temporary folder");
+        let loopback = Loopback::claim();
+        let path = |name: String| folder.path().join(name);
+        let addresses: Vec<_> = (1..=plan.nodes)
+            .map(|number| {
+                let address = loopback.address(number);
+                (u64::from(number), free_port(address), free_port(address))
+            })
+            .collect();
+        let members: Vec<_> = addresses.iter().map(|(number, _, peers)| format!("{number}={peers}")).collect();
+        let mut nodes = BTreeMap::new();
+        for (number, clients, peers) in addresses {
+            let (config, data) = (path(format!("node{number}.toml")), path(format!("node{number}")));
+            let (number_text, members) = (number.to_string(), members.join(","));
+            let (clients_text, peers_text) = (clients.to_string(), peers.to_string());
+            let initialised = quorate.run(words![
+                "host", "init", "--config", &config, "--node", &number_text, "--data", &data, "--platform", PLATFORM,
+                "--clients-listen", &clients_text, "--peers-listen", &peers_text, "--peers-members", &members,
+            ]);
+            let initialised = initialised.await;
+            assert_eq!(initialised.code, Some(0), "{}", initialised.stderr);
+            let log = path(format!("node{number}.log"));
+            nodes.insert(number, Node { config, data, clients, log, process: None });
+        }
+        let variables = plan.variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let cluster = Self { quorate: quorate.clone(), loopback, variables, nodes, folder };
+        let publisher = cluster.path("publisher");
+        quorate.json(words!["publisher", "init", "--dir", &publisher]).await;
+        cluster
+    }
+
+    /// Installs catalog and keys, and carries the nodes' requests to the publisher and its answers back.
+    async fn activate(&self) {
+        let [publisher, signed] = ["publisher", "catalog.signed"].map(|name| self.path(name));
+        let [request, answer] = ["request.bin", "answer.bin"].map(|name| self.path(name));
+        let quorate = &self.quorate;
+        let sign = words!["publisher", "catalog", "sign", "--dir", &publisher, CATALOG, "--out", &signed];
+        let fingerprint = text(&quorate.json(sign).await, "/fingerprint");
+        self.administrate(1, &words!["catalog", "install", &signed, "--trust", &fingerprint]).await;
+        for group in GROUPS {
+            let issue = words!["publisher", "key", "issue", "--dir", &publisher, "--group", group];
+            let key = text(&quorate.json(issue).await, "/key");
+            self.administrate(1, &words!["key", "install", &key, "--yes"]).await;
+        }
+        self.administrate(1, &words!["key", "activate", "--offline", &request]).await;
+        let exchange =
+            words!["publisher", "activate", "--dir", &publisher, "--request", &request, "--out", &answer];
+        quorate.json(exchange).await;
+        self.administrate(1, &words!["key", "activate", "--answer", &answer]).await;
+    }
+
+    /// A file or folder of the cluster's own.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Addresses that are the cluster's alone; nodes have those with their numbers.
+    pub fn loopback(&self) -> Loopback {
+        self.loopback
+    }
+
+    /// The nodes' numbers.
+    pub fn numbers(&self) -> Vec<u64> {
+        self.nodes.keys().copied().collect()
+    }
+
+    /// A node.
+    pub fn node(&self, number: u64) -> &Node {
+        self.nodes.get(&number).unwrap_or_else(|| panic!("there is no node {number}"))
+    }
+
+    fn node_mut(&mut self, number: u64) -> &mut Node {
+        self.nodes.get_mut(&number).unwrap_or_else(|| panic!("there is no node {number}"))
+    }
+
+    /// Where clients reach the nodes, in the order of their numbers.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.nodes.values().map(|node| node.clients).collect()
+    }
+
+    /// A product of the publisher.
+    pub fn product(&self, name: &str) -> Product {
+        Product::new(&self.path("publisher").join("trust.toml"), name)
+    }
+
+    /// Starts a node.
+    pub fn start(&mut self, number: u64) {
+        self.start_with(number, &[]);
+    }
+
+    fn start_with(&mut self, number: u64, more: &[&str]) {
+        let node = self.node(number);
+        let mut command = self.quorate.command(words!["host", "run", "--config", &node.config]);
+        command.args(more);
+        command.envs(self.variables.iter().cloned());
+        let process = Process::start(&mut command, &node.log);
+        self.node_mut(number).process = Some(process);
+    }
+
+    /// Runs `host run` where it must fail, to its end.
+    pub async fn run_host(&self, config: &Path, more: &[&str]) -> Finished {
+        let mut command = words!["host", "run", "--config", config];
+        command.extend(more.iter().map(OsString::from));
+        self.quorate.run(command).await
+    }
+
+    /// The process of a node that runs.
+    pub fn process(&self, number: u64) -> &Process {
+        self.node(number).process.as_ref().unwrap_or_else(|| panic!("node {number} does not run"))
+    }
+
+    /// `kill -9`.
+    pub async fn kill(&mut self, number: u64) {
+        let process = self.node_mut(number).process.take();
+        process.unwrap_or_else(|| panic!("node {number} does not run")).kill().await;
+    }
+
+    /// SIGTERM, and the exit code.
+    pub async fn stop(&mut self, number: u64) -> Option<i32> {
+        self.process(number).terminate();
+        self.ended(number).await
+    }
+
+    /// The exit code of a node that was told to stop.
+    pub async fn ended(&mut self, number: u64) -> Option<i32> {
+        let process = self.node_mut(number).process.take();
+        process.unwrap_or_else(|| panic!("node {number} does not run")).end().await.code()
+    }
+
+    /// Runs an administrator's command on a node.
+    pub async fn admin(&self, node: u64, words: &[OsString]) -> Finished {
+        let mut socket = OsString::from("unix:");
+        socket.push(self.node(node).data.join("admin.sock"));
+        let mut command = words.to_vec();
+        command.extend(["--json".into(), "--admin".into(), socket]);
+        self.quorate.run(command).await
+    }
+
+    /// Runs an administrator's command that must succeed, and gives its answer.
+    pub async fn administrate(&self, node: u64, words: &[OsString]) -> Value {
+        let finished = self.admin(node, words).await;
+        assert_eq!(finished.code, Some(0), "{words:?}: {}", finished.stderr);
+        finished.json()
+    }
+
+    /// What `cluster status` says on a node; nothing where nobody answers.
+    pub async fn standing(&self, via: u64) -> Option<Standing> {
+        let finished = self.admin(via, &words!["cluster", "status"]).await;
+        if finished.code != Some(0) {
+            return None;
+        }
+        let status = finished.json();
+        let members = status.get("nodes").and_then(Value::as_array)?.iter().map(|node| {
+            let flag = |name| node.get(name).and_then(Value::as_bool).expect("a node's status has this flag");
+            let index = node.get("state_hash_index").and_then(Value::as_u64).expect("a hash has an index");
+            // A node that did not answer has none.
+            let hash = node.get("state_hash").and_then(Value::as_str).unwrap_or_default();
+            let member =
+                Member { reachable: flag("reachable"), ready: flag("ready"), state: (index, hash.to_owned()) };
+            (node.get("id").and_then(Value::as_u64).expect("a node has a number"), member)
+        });
+        Some(Standing { leader: status.get("leader").and_then(Value::as_u64), members: members.collect() })
+    }
+
+    /// Waits until every node is ready and all have the same state at the same entry.
+    pub async fn settled(&self, via: u64) -> Standing {
+        eventually("all nodes are ready and in one state", async || {
+            let standing = self.standing(via).await?;
+            let mut members = standing.members.values();
+            let first = members.next()?;
+            let settled = first.ready && !first.state.1.is_empty() && members.all(|member| member == first);
+            (settled && standing.leader.is_some()).then_some(standing)
+        })
+        .await
+    }
+}
+
+fn text(value: &Value, pointer: &str) -> String {
+    let text = value.pointer(pointer).and_then(Value::as_str);
+    text.unwrap_or_else(|| panic!("{value} has no text at {pointer}")).to_owned()
+}

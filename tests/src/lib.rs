@@ -1,0 +1,30 @@
+//! Real processes for tests of the whole: the one binary, run as people run it.
+//!
+//! [`Quorate`] runs commands. A [`Cluster`] is made with them and with nothing else: a publisher, a configuration for
+//! each node, a process for each node, a key, certificates. A [`Product`] is what client machines ask for, [`wire`] is
+//! for those who ask without manners. All of it is on loopback, and each cluster on addresses of its own.
+//!
+//! Invariant: never waits without a deadline, never leaves a process behind, never asserts how long anything took.
+
+/// The words of a command: texts and paths as they come.
+#[macro_export]
+macro_rules! words {
+    ($($word:expr),* $(,)?) => { vec![$(::std::ffi::OsString::from($word)),*] };
+}
+
+mod cluster;
+mod command;
+mod files;
+mod loopback;
+mod process;
+mod product;
+mod wait;
+pub mod wire;
+
+pub use cluster::{Cluster, Member, Node, Plan, Standing};
+pub use command::{Finished, Quorate};
+pub use files::{contents, copy_folder};
+pub use loopback::{Loopback, free_port};
+pub use process::Process;
+pub use product::{Product, cmid};
+pub use wait::{PATIENCE, eventually};

@@ -1,0 +1,74 @@
+//! What client machines ask for, and how they ask.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use activation::{
+    id::{Cmid, ProductId},
+    message::Request,
+    trust::Trust,
+};
+use client::{ActivateError, Answered, Deadlines, Machine, Session};
+
+/// A product of the cluster's publisher.
+#[derive(Clone, Debug)]
+pub struct Product {
+    trust: Trust,
+    id: ProductId,
+}
+
+/// The CMID of the machine with this number.
+pub fn cmid(number: u64) -> Cmid {
+    Cmid(u128::from(number).to_be_bytes())
+}
+
+/// Long: a test does not measure how busy the machine is.
+const DEADLINES: Deadlines = Deadlines { connect: Duration::from_secs(10), exchange: Duration::from_secs(30) };
+
+impl Product {
+    /// The one that the catalog in the trust file calls `name`.
+    pub(crate) fn new(trust: &Path, name: &str) -> Self {
+        let text = std::fs::read_to_string(trust).expect("`publisher init` has written the trust file");
+        let trust = Trust::from_toml(&text).expect("the trust file is sound");
+        let id = ProductId::derive(trust.publisher, name);
+        Self { trust, id }
+    }
+
+    /// A fresh request of the machine with this CMID.
+    pub fn request(&self, cmid: Cmid) -> Request {
+        client::request(self.trust.publisher, self.id, cmid, &Machine::this()).expect("there is randomness")
+    }
+
+    /// Asks the host at `address` once.
+    pub async fn activate(&self, address: SocketAddr, cmid: Cmid) -> Result<Answered, ActivateError> {
+        client::activate(&address.into(), &self.request(cmid), &self.trust, DEADLINES).await
+    }
+
+    /// The count that the host at `address` answers the machine with this number.
+    ///
+    /// # Panics
+    /// When it answers anything else.
+    pub async fn count(&self, address: SocketAddr, machine: u64) -> u32 {
+        let answered = self.activate(address, cmid(machine)).await;
+        answered.unwrap_or_else(|error| panic!("machine {machine} at {address}: {error:?}")).answer.body.count
+    }
+
+    /// A connection to the host at `address`, for several requests.
+    pub async fn session(&self, address: SocketAddr) -> Result<Session, ActivateError> {
+        Session::connect(&address.into(), DEADLINES).await
+    }
+
+    /// Asks on an open connection.
+    pub async fn ask(&self, session: &mut Session, cmid: Cmid) -> Result<Answered, ActivateError> {
+        session.exchange(&self.request(cmid), &self.trust).await
+    }
+
+    /// What its clients trust.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Its id.
+    pub fn id(&self) -> ProductId {
+        self.id
+    }
+}
