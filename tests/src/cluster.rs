@@ -113,8 +113,22 @@ impl Cluster {
             let (number_text, members) = (number.to_string(), members.join(","));
             let (clients_text, peers_text) = (clients.to_string(), peers.to_string());
             let initialised = quorate.run(words![
-                "host", "init", "--config", &config, "--node", &number_text, "--data", &data, "--platform", PLATFORM,
-                "--clients-listen", &clients_text, "--peers-listen", &peers_text, "--peers-members", &members,
+                "host",
+                "init",
+                "--config",
+                &config,
+                "--node",
+                &number_text,
+                "--data",
+                &data,
+                "--platform",
+                PLATFORM,
+                "--clients-listen",
+                &clients_text,
+                "--peers-listen",
+                &peers_text,
+                "--peers-members",
+                &members,
             ]);
             let initialised = initialised.await;
             assert_eq!(initialised.code, Some(0), "{}", initialised.stderr);
@@ -142,8 +156,7 @@ impl Cluster {
             self.administrate(1, &words!["key", "install", &key, "--yes"]).await;
         }
         self.administrate(1, &words!["key", "activate", "--offline", &request]).await;
-        let exchange =
-            words!["publisher", "activate", "--dir", &publisher, "--request", &request, "--out", &answer];
+        let exchange = words!["publisher", "activate", "--dir", &publisher, "--request", &request, "--out", &answer];
         quorate.json(exchange).await;
         self.administrate(1, &words!["key", "activate", "--answer", &answer]).await;
     }
@@ -254,8 +267,7 @@ impl Cluster {
             let index = node.get("state_hash_index").and_then(Value::as_u64).expect("a hash has an index");
             // A node that did not answer has none.
             let hash = node.get("state_hash").and_then(Value::as_str).unwrap_or_default();
-            let member =
-                Member { reachable: flag("reachable"), ready: flag("ready"), state: (index, hash.to_owned()) };
+            let member = Member { reachable: flag("reachable"), ready: flag("ready"), state: (index, hash.to_owned()) };
             (node.get("id").and_then(Value::as_u64).expect("a node has a number"), member)
         });
         Some(Standing { leader: status.get("leader").and_then(Value::as_u64), members: members.collect() })
