@@ -1,5 +1,7 @@
 //! A publisher, nodes that it has activated, and machines that ask them.
 
+use std::sync::LazyLock;
+
 use activation::{
     SigningKey,
     catalog::{Catalog, SignedCatalog},
@@ -33,8 +35,11 @@ fn activation_keys() -> [SigningKey; 2] {
     [2, 3].map(|seed| SigningKey::from_bytes(&[seed; 32]))
 }
 
+/// Derived once: a key pair for every request would be most of what a load generator does.
+static PUBLISHER: LazyLock<PublisherId> = LazyLock::new(|| PublisherId::derive(&root().verifying_key()));
+
 pub(crate) fn publisher() -> PublisherId {
-    PublisherId::derive(&root().verifying_key())
+    *PUBLISHER
 }
 
 /// A host key that no other number gives.
