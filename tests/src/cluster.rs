@@ -211,7 +211,7 @@ impl Cluster {
 
     /// Runs `host run` where it must fail, to its end.
     pub async fn run_host(&self, config: &Path, more: &[&str]) -> Finished {
-        let mut command = words!["host", "run", "--config", config];
+        let mut command = words!["host", "run", "--config", config].to_vec();
         command.extend(more.iter().map(OsString::from));
         self.quorate.run(command).await
     }

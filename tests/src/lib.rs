@@ -9,11 +9,12 @@
 /// The words of a command: texts and paths as they come.
 #[macro_export]
 macro_rules! words {
-    ($($word:expr),* $(,)?) => { vec![$(::std::ffi::OsString::from($word)),*] };
+    ($($word:expr),* $(,)?) => { [$(::std::ffi::OsString::from($word)),*] };
 }
 
 mod cluster;
 mod command;
+pub mod document;
 mod files;
 mod loopback;
 mod process;

@@ -47,9 +47,10 @@ impl Product {
     ///
     /// # Panics
     /// When it answers anything else.
-    pub async fn count(&self, address: SocketAddr, machine: u64) -> u32 {
+    pub async fn count(&self, address: SocketAddr, machine: u64) -> u64 {
         let answered = self.activate(address, cmid(machine)).await;
-        answered.unwrap_or_else(|error| panic!("machine {machine} at {address}: {error:?}")).answer.body.count
+        let answered = answered.unwrap_or_else(|error| panic!("machine {machine} at {address}: {error:?}"));
+        answered.answer.body.count.into()
     }
 
     /// A connection to the host at `address`, for several requests.
@@ -60,15 +61,5 @@ impl Product {
     /// Asks on an open connection.
     pub async fn ask(&self, session: &mut Session, cmid: Cmid) -> Result<Answered, ActivateError> {
         session.exchange(&self.request(cmid), &self.trust).await
-    }
-
-    /// What its clients trust.
-    pub fn trust(&self) -> &Trust {
-        &self.trust
-    }
-
-    /// Its id.
-    pub fn id(&self) -> ProductId {
-        self.id
     }
 }

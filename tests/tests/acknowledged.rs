@@ -1,6 +1,8 @@
 //! What a client was told stays true: thirty times a node is killed under load, and every activation that was
 //! acknowledged is found afterwards in the log of every node, at the index and in the place that its answer named.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,

@@ -1,5 +1,7 @@
 //! The tour, as its readers and as machines see it.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 
 use quorate_tests::Quorate;

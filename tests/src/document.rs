@@ -1,0 +1,201 @@
+//! The commands of a document, run as its reader would.
+//!
+//! Fenced blocks say what they are: `sh` is typed into one terminal, block after block; `sh background` is typed into a
+//! terminal of its own, where it stays; `text` is what the commands before it print, where `…` stands for anything.
+
+use std::{
+    ffi::OsString,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+    time::timeout,
+};
+
+use crate::{PATIENCE, Quorate};
+
+/// A fenced block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// Commands for the one terminal.
+    Commands(String),
+    /// Commands for a terminal of their own.
+    Background(String),
+    /// What the commands before print.
+    Output(String),
+}
+
+/// The fenced blocks of a document in Markdown that say something to a reader with a terminal.
+pub fn blocks(markdown: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut lines = markdown.lines();
+    while let Some(line) = lines.next() {
+        let Some(kind) = line.trim_start().strip_prefix("```") else { continue };
+        let indent = line.len() - line.trim_start().len();
+        let inside = lines.by_ref().take_while(|line| line.trim() != "```");
+        let text: String = inside.map(|line| format!("{}\n", line.get(indent..).unwrap_or_default())).collect();
+        match kind.trim() {
+            "sh" => blocks.push(Block::Commands(text)),
+            "sh background" => blocks.push(Block::Background(text)),
+            "text" => blocks.push(Block::Output(text)),
+            _ => {}
+        }
+    }
+    blocks
+}
+
+/// The first line of `expected` that `printed` does not show after the one before; none where all are there.
+pub fn missing<'a>(expected: &'a str, printed: &str) -> Option<&'a str> {
+    let mut printed = printed.lines();
+    expected
+        .lines()
+        .filter(|line| !matches!(line.trim(), "" | "…"))
+        .find(|expected| !printed.any(|line| matches_line(expected, line)))
+}
+
+/// Whether the parts between `…` are in the line, in their order; how much space stands between words is a matter of
+/// the terminal's width.
+fn matches_line(expected: &str, line: &str) -> bool {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (expected, line) = (words(expected), words(line));
+    let parts: Vec<_> = expected.split('…').map(str::trim).collect();
+    let [first, between @ .., last] = parts.as_slice() else { return line == expected };
+    let Some(rest) = line.strip_prefix(first) else { return false };
+    let rest = between.iter().try_fold(rest, |rest, part| Some(rest.split_once(part)?.1));
+    rest.is_some_and(|rest| rest.ends_with(last))
+}
+
+/// A reader with a folder of their own, `quorate` on the path, and as many terminals as the document asks for.
+#[derive(Debug)]
+pub struct Reader {
+    shell: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+    background: Vec<Child>,
+    path: OsString,
+    folder: TempDir,
+}
+
+/// What no command prints by itself: it ends the output of a block.
+const END: &str = "-- end of block:";
+
+impl Reader {
+    /// A reader who has the binary and the repository's example catalogs.
+    pub async fn new(quorate: &Quorate) -> Self {
+        let folder = tempfile::Builder::new().prefix("quorate-").tempdir().expect("there is a temporary folder");
+        let programs = folder.path().join("bin");
+        let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+        std::fs::create_dir(&programs).expect("a new folder takes another one");
+        symlink(quorate.program(), programs.join("quorate")).expect("a new folder takes a link");
+        symlink(deploy, folder.path().join("deploy")).expect("a new folder takes a link");
+        let path = [programs.into_os_string(), std::env::var_os("PATH").unwrap_or_default()].join(&OsString::from(":"));
+        let mut shell = terminal(folder.path(), &path)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("there is a shell");
+        let input = shell.stdin.take().expect("its input is piped");
+        let output = shell.stdout.take().expect("its output is piped");
+        let output = BufReader::new(output).lines();
+        let mut reader = Self { shell, input, output, background: Vec::new(), path, folder };
+        reader.run("exec 2>&1").await;
+        reader
+    }
+
+    /// Runs commands in the one terminal, and gives what they print and the exit code of the last one.
+    pub async fn run(&mut self, commands: &str) -> (String, i32) {
+        // In the same shell: what one block sets the next one knows. Nobody types answers.
+        let script = format!("{{\n{commands}\n}} </dev/null\nprintf '\\n{END} %s\\n' \"$?\"\n");
+        self.input.write_all(script.as_bytes()).await.expect("the shell reads");
+        let mut printed = String::new();
+        let ended = timeout(PATIENCE, async {
+            while let Some(line) = self.output.next_line().await.expect("commands print UTF-8") {
+                match line.strip_prefix(END) {
+                    Some(code) => return code.trim().parse().ok(),
+                    None => printed += &format!("{line}\n"),
+                }
+            }
+            None
+        });
+        match ended.await {
+            Ok(Some(code)) => (printed, code),
+            Ok(None) => panic!("ended the shell:\n{commands}\nprinted:\n{printed}"),
+            Err(_) => panic!("does not end:\n{commands}\nprinted so far:\n{printed}"),
+        }
+    }
+
+    /// Starts commands in a terminal of their own.
+    pub fn start(&mut self, commands: &str) {
+        let log = std::fs::File::create(self.folder.path().join(format!("terminal{}.log", self.background.len())));
+        let log = log.expect("the reader's folder takes a file");
+        let mut command = terminal(self.folder.path(), &self.path);
+        command.args(["-c", commands]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
+        self.background.push(command.spawn().expect("there is a shell"));
+    }
+
+    /// What the terminals of the background show.
+    pub fn said(&self) -> String {
+        let log = |number: usize| -> PathBuf { self.folder.path().join(format!("terminal{number}.log")) };
+        (0..self.background.len())
+            .map(|number| std::fs::read_to_string(log(number)).unwrap_or_default())
+            .collect::<Vec<_>>()
+            .join("----\n")
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // Each terminal with all that was started in it; a group lives as long as its first process is not waited for.
+        for terminal in self.background.iter().chain([&self.shell]) {
+            if let Some(group) = terminal.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
+                let _gone = kill_process_group(group, Signal::KILL);
+            }
+        }
+    }
+}
+
+fn terminal(folder: &Path, path: &OsString) -> Command {
+    let mut shell = Command::new("sh");
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("QUORATE_") {
+            shell.env_remove(variable);
+        }
+    }
+    shell.current_dir(folder).env("PATH", path).env("NO_COLOR", "1").process_group(0).kill_on_drop(true);
+    shell
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_what_their_fences_say() {
+        let text = "a\n```sh\none\n```\n```sh background\ntwo &\n```\n```toml\nx = 1\n```\n- in a list\n  ```text\n  three\n  ```\n";
+        let [one, two, three] = ["one\n", "two &\n", "three\n"].map(str::to_owned);
+        assert_eq!(blocks(text), [Block::Commands(one), Block::Background(two), Block::Output(three)]);
+    }
+
+    #[test]
+    fn output_is_found_line_by_line_and_an_ellipsis_is_anything() {
+        let printed = "one\n  two   words\nthree of 25\n";
+        for (expected, missed) in [
+            ("one\nthree of 25", None),
+            ("two words\n…\nthree of …", None),
+            ("… of …", None),
+            ("three …5", None),
+            ("three of 2", Some("three of 2")),
+            ("three …4", Some("three …4")),
+            ("three of 25\none", Some("one")),
+            ("words", Some("words")),
+        ] {
+            assert_eq!(missing(expected, printed), missed, "{expected:?}");
+        }
+    }
+}

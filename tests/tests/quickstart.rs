@@ -1,0 +1,50 @@
+//! The documents' own commands do what the documents say.
+
+use std::path::Path;
+
+use quorate_tests::{
+    Quorate,
+    document::{Block, Reader, blocks, missing},
+};
+
+const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Commands for those who build Quorate: here it is built already.
+fn builds(commands: &str) -> bool {
+    commands.lines().all(|line| line.starts_with("cargo ") || line.starts_with('#') || line.trim().is_empty())
+}
+
+async fn follow(document: &str) {
+    let blocks = blocks(&read(document));
+    let mut reader = Reader::new(&Quorate::at(QUORATE)).await;
+    let mut printed = String::new();
+    let mut followed = 0;
+    for block in blocks {
+        match block {
+            Block::Commands(commands) if builds(&commands) => {}
+            Block::Commands(commands) => {
+                let (output, code) = reader.run(&commands).await;
+                let said = reader.said();
+                assert_eq!(code, 0, "{document}:\n{commands}\nprinted:\n{output}\nin the background:\n{said}");
+                printed = output;
+                followed += 1;
+            }
+            Block::Background(commands) => reader.start(&commands),
+            Block::Output(expected) => {
+                let missed = missing(&expected, &printed);
+                assert_eq!(missed, None, "{document}: expected\n{expected}\nprinted\n{printed}");
+            }
+        }
+    }
+    assert!(followed > 0, "{document} has no commands");
+}
+
+#[tokio::test]
+async fn the_quickstart_does_what_it_says() {
+    follow("docs/quickstart.md").await;
+}
