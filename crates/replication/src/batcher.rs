@@ -80,13 +80,15 @@ async fn gather(raft: Raft, machine: Machine, clock: Arc<LeaderClock>, mut queue
         if callers.is_empty() {
             continue;
         }
-        let (responder, _committed, applied) = ProgressResponder::new();
+        let (responder, committed, applied) = ProgressResponder::new();
         if let Err(stopped) = raft.client_write_ff(Command(batch.finish()), Some(responder)).await {
             tracing::debug!(%stopped, "the log takes no more entries");
             return;
         }
         drop(order);
         tokio::spawn(async move {
+            // Nobody waits for the commit alone, but openraft complains about a receiver that is gone.
+            let _committed = committed;
             // A write that failed, or whose outcome is unknown, drops the callers: they ask again.
             if let Ok(Ok(response)) = applied.await
                 && let Some(Applied::Batch { time_ms, outcomes }) = response.data

@@ -34,7 +34,7 @@ pub use log::{LogDamaged, read_commands};
 pub use machine::{Progress, StateDamaged};
 pub use peers::Connect;
 pub use replica::{
-    ClusterView, Health, Local, ProposeError, ReadPoint, Replica, StartError, Surroundings, Unavailable,
+    ClusterView, Health, Local, ProposeError, ReadPoint, Replica, StartError, Surroundings, Unavailable, WeakReplica,
 };
 pub use service::PeerService;
 pub use settings::{Pace, RaftSettings, SettingsError};

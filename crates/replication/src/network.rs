@@ -83,7 +83,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
 
     fn stream_append<'s, S>(
         &'s mut self,
-        requests: S,
+        mut requests: S,
         _option: RPCOption,
     ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RpcError>>, RpcError>>
     where
@@ -91,7 +91,12 @@ impl RaftNetworkV2<TypeConfig> for Link {
     {
         // No deadline of its own: heartbeats bring theirs, and the channel's keep-alive ends a stream to a dead peer.
         Box::pin(async move {
-            let messages = requests.map(|request| wire::append_out(&request));
+            // openraft pauses after an error inside this stream: a call that fails before it asks for the first request
+            // would be made again at once, some ten thousand times a second for as long as a peer is down.
+            let Some(first) = requests.next().await else {
+                return Ok(futures::stream::empty().boxed() as BoxStream<'s, _>);
+            };
+            let messages = futures::stream::iter([first]).chain(requests).map(|request| wire::append_out(&request));
             let replies = self.peer()?.append(messages).await.map_err(|status| unreachable(status.message()))?;
             let results = replies.into_inner().map(|reply| match reply {
                 Ok(reply) => wire::append_result_in(reply).map_err(malformed),
@@ -173,4 +178,51 @@ fn snapshot_chunks(vote: &Vote, snapshot: &Snapshot) -> Vec<proto::SnapshotChunk
         proto::SnapshotChunk { head: None, state: state.slice(start..end) }
     });
     std::iter::once(first).chain(rest).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::Pin,
+        sync::atomic::{AtomicBool, Ordering},
+        task::{Context, Poll},
+    };
+
+    use openraft::network::RPCOption;
+    use tonic::transport::Endpoint;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// A stream that notes whether anybody has asked for the next request, where openraft would pause.
+    struct Pausing(Arc<AtomicBool>, Option<AppendEntriesRequest<TypeConfig>>);
+
+    impl Stream for Pausing {
+        type Item = AppendEntriesRequest<TypeConfig>;
+
+        fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            self.0.store(true, Ordering::Relaxed);
+            Poll::Ready(self.1.take())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_is_down_is_not_called_again_before_openrafts_pause() {
+        // Port 9 of the loopback address: nobody is there.
+        let connect = Arc::new(|address: &str| Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_lazy()));
+        let peers = Peers::new(1, Uuid::from_u128(1), connect);
+        let member = Member { address: "127.0.0.1:9".into(), store: Uuid::from_u128(2) };
+        let mut link = Links(Arc::new(peers)).new_client(2, &member).await;
+        let request = AppendEntriesRequest {
+            vote: Vote::new_committed(1, 1),
+            prev_log_id: None,
+            entries: Vec::new(),
+            leader_commit: None,
+        };
+        let paused = Arc::new(AtomicBool::new(false));
+        let requests = Pausing(Arc::clone(&paused), Some(request));
+        let called = link.stream_append(requests, RPCOption::new(Duration::from_secs(1))).await;
+        assert!(called.is_err(), "nobody is there");
+        assert!(paused.load(Ordering::Relaxed), "the pause was passed by");
+    }
 }

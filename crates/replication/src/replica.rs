@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     path::Path,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -181,6 +181,17 @@ pub(crate) struct Inner {
 #[derive(Clone)]
 pub struct Replica(pub(crate) Arc<Inner>);
 
+/// A replica that does not keep itself running: for what the replica itself holds, as [`Local`] is.
+#[derive(Clone, Default)]
+pub struct WeakReplica(Weak<Inner>);
+
+impl WeakReplica {
+    /// The replica, as long as it is held elsewhere.
+    pub fn upgrade(&self) -> Option<Replica> {
+        self.0.upgrade().map(Replica)
+    }
+}
+
 impl Replica {
     /// Starts the replica that lives in `store`, with its snapshots in `folder`.
     pub async fn start(
@@ -231,6 +242,11 @@ impl Replica {
         PeerServer::new(PeerService(Arc::clone(&self.0)))
             .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX)
+    }
+
+    /// A handle that does not keep it running.
+    pub fn downgrade(&self) -> WeakReplica {
+        WeakReplica(Arc::downgrade(&self.0))
     }
 
     /// Whose replica this is.
