@@ -43,7 +43,7 @@ pub struct Config {
 }
 
 fn platform() -> String {
-    "server-standard".into()
+    "server-standard-and-enterprise".into()
 }
 
 /// What concerns client machines.

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use futures::{FutureExt, future::BoxFuture};
 use prost::Message;
-use replication::{Health, Local, Replica};
+use replication::{Health, Local, Replica, WeakReplica};
 use sha2::{Digest, Sha256};
 use storage::Identity;
 
@@ -26,8 +26,8 @@ pub(crate) struct Desk {
     credentials: Arc<Credentials>,
     platform: Name,
     identity: Identity,
-    /// Set once the replica runs; it needs the desk to start.
-    replica: OnceLock<Replica>,
+    /// Set once the replica runs, which needs the desk to start and holds it from then on.
+    replica: OnceLock<WeakReplica>,
 }
 
 impl Desk {
@@ -36,11 +36,11 @@ impl Desk {
     }
 
     pub(crate) fn set_replica(&self, replica: &Replica) {
-        self.replica.get_or_init(|| replica.clone());
+        self.replica.get_or_init(|| replica.downgrade());
     }
 
-    fn replica(&self) -> Result<&Replica, String> {
-        self.replica.get().ok_or_else(|| "this node is still starting".to_owned())
+    fn replica(&self) -> Result<Replica, String> {
+        self.replica.get().and_then(WeakReplica::upgrade).ok_or_else(|| "this node is starting or stopping".to_owned())
     }
 
     fn status(&self) -> Result<NodeStatus, String> {

@@ -41,7 +41,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "platform",
         Form::Text,
-        Some("\"server-standard\""),
+        Some("\"server-standard-and-enterprise\""),
         "Platform class of this machine, as the publisher's catalog names it: it decides which keys the machine may hold",
     ),
     setting(
