@@ -38,16 +38,24 @@ pub(crate) type Admin = AdminClient<Channel>;
 impl AdminArgs {
     /// Connects, and runs `work` with the connection.
     pub(crate) fn run<T>(&self, work: impl AsyncFnOnce(Admin) -> Result<T, Failure>) -> Result<T, Failure> {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
-        runtime.block_on(async {
-            let admin = connect(&self.admin.0).await?;
-            work(admin).await
-        })
+        block_on(async { work(self.connect().await?).await })?
+    }
+
+    /// Connects.
+    pub(crate) async fn connect(&self) -> anyhow::Result<Admin> {
+        connect(&self.admin.0).await
     }
 }
 
-async fn connect(path: &std::path::Path) -> anyhow::Result<Admin> {
+/// Runs a command's work on a runtime of its own.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
+    Ok(runtime.block_on(work))
+}
+
+/// Connects to the socket at `path`.
+pub(crate) async fn connect(path: &std::path::Path) -> anyhow::Result<Admin> {
     let owned = path.to_owned();
     let connector = tower::service_fn(move |_: Uri| {
         let path = owned.clone();

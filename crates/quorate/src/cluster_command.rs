@@ -1,22 +1,29 @@
 //! `quorate cluster ...`
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use api::admin::v1::{
     ClockRequest, ClusterStatusReply, ClusterStatusRequest, NodeStatus, TransferLeaderRequest, clock_request::Action,
 };
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 use crate::{
-    admin::{AdminArgs, refused},
-    output::{Outcome, Output, table},
+    admin::{AdminArgs, block_on, refused},
+    output::{Failure, Outcome, Output, table},
 };
+
+/// Pause between two looks at a cluster that is not there yet.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// The cluster and its nodes.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Every node: role, readiness, log, state hash, clock.
     Status {
+        /// Wait up to this many seconds for the node to answer and to know a leader.
+        #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
+        wait: u64,
         #[command(flatten)]
         admin: AdminArgs,
     },
@@ -52,10 +59,8 @@ impl Command {
     /// Runs it.
     pub(crate) fn run(self, output: &Output) -> Outcome {
         match self {
-            Self::Status { admin } => {
-                let reply = admin.run(async |mut admin| {
-                    Ok(admin.cluster_status(ClusterStatusRequest {}).await.map_err(refused)?.into_inner())
-                })?;
+            Self::Status { wait, admin } => {
+                let reply = status(&admin, Duration::from_secs(wait))?;
                 output.result(&status_json(&reply), status_text(&reply));
             }
             Self::Transfer { to, admin } => {
@@ -71,7 +76,27 @@ impl Command {
     }
 }
 
-fn set_clock(admin: &AdminArgs, action: Action, output: &Output) -> Result<(), crate::output::Failure> {
+/// The status, asked again until a leader is known or the time is over.
+fn status(admin: &AdminArgs, wait: Duration) -> Result<ClusterStatusReply, Failure> {
+    block_on(async {
+        let deadline = Instant::now() + wait;
+        loop {
+            let reply = status_once(admin).await;
+            let led = reply.as_ref().is_ok_and(|reply| reply.leader != 0);
+            if led || Instant::now() >= deadline {
+                return reply;
+            }
+            sleep(LOOK_PAUSE).await;
+        }
+    })?
+}
+
+async fn status_once(admin: &AdminArgs) -> Result<ClusterStatusReply, Failure> {
+    let mut admin = admin.connect().await?;
+    Ok(admin.cluster_status(ClusterStatusRequest {}).await.map_err(refused)?.into_inner())
+}
+
+fn set_clock(admin: &AdminArgs, action: Action, output: &Output) -> Result<(), Failure> {
     let request = ClockRequest { action: action.into() };
     let reply = admin.run(async |mut admin| Ok(admin.clock(request).await.map_err(refused)?.into_inner()))?;
     output.result(

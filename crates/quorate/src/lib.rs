@@ -10,6 +10,7 @@ mod catalog_command;
 mod client_command;
 mod cluster_command;
 mod count_command;
+mod demo;
 mod host_command;
 mod key_command;
 mod logging;
@@ -41,6 +42,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Three nodes, a publisher and client machines on loopback: the tour.
+    Demo(demo::Command),
     /// Run a node, or write its configuration.
     #[command(subcommand)]
     Host(host_command::Command),
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(&cli.global);
     let result = match cli.command {
+        Command::Demo(command) => command.run(&output),
         Command::Host(command) => command.run(&output),
         Command::Catalog(command) => command.run(&output),
         Command::Key(command) => command.run(&output),

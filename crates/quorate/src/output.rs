@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
     process::ExitCode,
 };
 
@@ -65,16 +65,6 @@ impl Output {
     /// As the command line asks.
     pub(crate) fn new(global: &Global) -> Self {
         Self { json: global.json }
-    }
-
-    /// Whether machines read.
-    pub(crate) fn is_json(&self) -> bool {
-        self.json
-    }
-
-    /// Whether a person watches standard error, where progress is drawn.
-    pub(crate) fn shows_progress(&self) -> bool {
-        !self.json && io::stderr().is_terminal()
     }
 
     /// The result of a command: `value` for machines, `text` for people.

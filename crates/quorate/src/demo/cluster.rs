@@ -1,0 +1,237 @@
+//! The demo's cluster: each node on a runtime of its own, so that one of them can be stopped hard.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use activation::{host_activation::ActivationRequests, trust::Trust};
+use anyhow::{Context, anyhow, bail};
+use api::admin::v1::{InstallActivationRequest, InstallCatalogRequest, InstallKeyRequest, RequestActivationRequest};
+use host::{Config, Node, Overrides, Start, StartError};
+use publisher::{KeyLimits, Publisher};
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::{Instant, sleep},
+};
+
+use crate::{admin, output::Output};
+
+/// The catalog that the demo's publisher signs: the one that ships as an example.
+const CATALOG: &str = include_str!("../../../../deploy/catalogs/example.toml");
+
+/// The group whose keys cover both of the tour's products.
+const KEY_GROUP: &str = "server-b";
+
+/// How long anything that the demo waits for may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Pause between two looks at a condition.
+const LOOK_PAUSE: Duration = Duration::from_millis(5);
+
+const NODES: [u64; 3] = [1, 2, 3];
+
+struct Running {
+    runtime: Runtime,
+    node: Node,
+}
+
+/// Three nodes, the publisher who activated them, and a runtime for the clients.
+pub(crate) struct Cluster {
+    configs: BTreeMap<u64, Config>,
+    running: BTreeMap<u64, Running>,
+    clients: Runtime,
+    publisher_folder: PathBuf,
+    trust: Trust,
+}
+
+impl Cluster {
+    /// Starts the nodes, forms the cluster, installs catalog and key, and activates the nodes.
+    pub(crate) fn start(folder: &Path, output: &Output) -> anyhow::Result<Self> {
+        let configs = configurations(folder)?;
+        let publisher_folder = folder.join("publisher");
+        let mut publisher = Publisher::init(&publisher_folder, None).context("the publisher did not start")?;
+        let signed = publisher.sign_catalog(CATALOG).context("the example catalog was not signed")?;
+        let clients = Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
+        let trust = publisher.trust().clone();
+        let mut cluster = Self { configs, running: BTreeMap::new(), clients, publisher_folder, trust };
+
+        output.say("Three nodes start, and form a cluster:");
+        for node in NODES.into_iter().rev() {
+            // The last one to start knows that the others are there.
+            cluster.start_node(node, Start { bootstrap: node == 1 })?;
+        }
+        for node in NODES {
+            let config = cluster.config(node)?;
+            output.say(format_args!(
+                "  node {node}   clients {}   peers {}",
+                cluster.clients_address(node)?,
+                config.peers.listen
+            ));
+        }
+        cluster.wait_for("a leader that all nodes know", |nodes| nodes.values().all(|node| leader(node).is_some()))?;
+        output.say(format_args!("  node {} leads.\n", cluster.leader()?));
+
+        output.say("A publisher signs a catalog and issues a host key; the nodes exchange it for certificates:");
+        cluster.clients.block_on(cluster.activate(&publisher, signed.bytes()))?;
+        output.say(format_args!("  all three are activated by {}.\n", cluster.trust.fingerprint()));
+        Ok(cluster)
+    }
+
+    /// What an administrator does, over the administration of node 1.
+    async fn activate(&self, publisher: &Publisher, signed_catalog: &[u8]) -> anyhow::Result<()> {
+        let refused = |status: tonic::Status| anyhow!("{}", status.message());
+        let mut admin = admin::connect(&self.config(1)?.admin_socket()).await?;
+        let catalog = InstallCatalogRequest {
+            signed_catalog: signed_catalog.to_vec().into(),
+            trust: self.trust.fingerprint().to_string(),
+        };
+        admin.install_catalog(catalog).await.map_err(refused)?;
+        let issued = publisher.issue_key(KEY_GROUP, KeyLimits::default()).await?;
+        admin.install_key(InstallKeyRequest { key: issued.key.to_string() }).await.map_err(refused)?;
+        let asked = admin.request_activation(RequestActivationRequest::default()).await.map_err(refused)?;
+        let answers = publisher.activate(&ActivationRequests::decode(&asked.into_inner().request)?).await?;
+        let answer = answers.encode().into();
+        admin.install_activation(InstallActivationRequest { answer }).await.map_err(refused)?;
+        Ok(())
+    }
+
+    /// Starts a node, also one that was stopped hard a moment ago and has not let go of its store yet.
+    pub(crate) fn start_node(&mut self, node: u64, start: Start) -> anyhow::Result<()> {
+        let config = self.config(node)?.clone();
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name(format!("node-{node}"))
+            .enable_all()
+            .build()
+            .context("cannot start a runtime")?;
+        let started = runtime.block_on(async {
+            let deadline = Instant::now() + PATIENCE;
+            loop {
+                match Node::start(&config, start).await {
+                    Err(StartError::Store(storage::OpenError::InUse { .. })) if Instant::now() < deadline => {
+                        sleep(LOOK_PAUSE).await;
+                    }
+                    started => return started,
+                }
+            }
+        });
+        let started = started.with_context(|| format!("node {node} did not start"))?;
+        self.running.insert(node, Running { runtime, node: started });
+        Ok(())
+    }
+
+    /// Stops a node in the middle of whatever it does: no word to anybody, as a power cut would.
+    pub(crate) fn stop_hard(&mut self, node: u64) -> anyhow::Result<()> {
+        let Running { runtime, node } = self.running.remove(&node).context("the node does not run")?;
+        runtime.shutdown_background();
+        drop(node);
+        Ok(())
+    }
+
+    /// Stops all nodes as SIGTERM does.
+    pub(crate) fn stop(self) {
+        for Running { runtime, node } in self.running.into_values() {
+            runtime.block_on(node.stop());
+        }
+    }
+
+    /// The node that leads, as the first running node knows it.
+    pub(crate) fn leader(&self) -> anyhow::Result<u64> {
+        self.running.values().find_map(|running| leader(&running.node)).context("no leader is known")
+    }
+
+    /// Waits until `met` holds of the running nodes.
+    pub(crate) fn wait_for(&self, what: &str, met: impl Fn(&BTreeMap<u64, &Node>) -> bool) -> anyhow::Result<()> {
+        let nodes = self.running.iter().map(|(&number, running)| (number, &running.node)).collect();
+        self.clients.block_on(async {
+            let deadline = Instant::now() + PATIENCE;
+            while !met(&nodes) {
+                if Instant::now() >= deadline {
+                    bail!("expected {what} within {} s", PATIENCE.as_secs());
+                }
+                sleep(LOOK_PAUSE).await;
+            }
+            Ok(())
+        })
+    }
+
+    /// The nodes' state hashes, once all have applied the same entries.
+    pub(crate) fn state_hashes(&self) -> anyhow::Result<BTreeMap<u64, [u8; 32]>> {
+        let hashes = |nodes: &BTreeMap<u64, &Node>| -> BTreeMap<u64, (u64, [u8; 32])> {
+            nodes.iter().map(|(&number, node)| (number, node.replica().state_hash())).collect()
+        };
+        let same_index = |hashes: &BTreeMap<u64, (u64, [u8; 32])>| {
+            let first = hashes.values().next().map(|(index, _)| *index);
+            hashes.len() == NODES.len() && hashes.values().all(|(index, _)| Some(*index) == first)
+        };
+        self.wait_for("all nodes to have applied the same entries", |nodes| same_index(&hashes(nodes)))?;
+        let nodes = self.running.iter().map(|(&number, running)| (number, &running.node)).collect();
+        Ok(hashes(&nodes).into_iter().map(|(number, (_, hash))| (number, hash)).collect())
+    }
+
+    /// Runs a client's work.
+    pub(crate) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.clients.block_on(work)
+    }
+
+    /// Where clients reach a node, also one that is stopped.
+    pub(crate) fn clients_address(&self, node: u64) -> anyhow::Result<SocketAddr> {
+        Ok(self.config(node)?.clients.listen)
+    }
+
+    /// What `--admin` takes.
+    pub(crate) fn admin(&self, node: u64) -> anyhow::Result<String> {
+        Ok(format!("unix:{}", self.config(node)?.admin_socket().display()))
+    }
+
+    /// The publisher's public keys, as its clients carry them.
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// The same as a file.
+    pub(crate) fn trust_file(&self) -> PathBuf {
+        self.publisher_folder.join(Publisher::TRUST_FILE)
+    }
+
+    /// The numbers of all nodes, running or not.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = u64> + Clone + use<> {
+        NODES.into_iter()
+    }
+
+    fn config(&self, node: u64) -> anyhow::Result<&Config> {
+        self.configs.get(&node).with_context(|| format!("there is no node {node}"))
+    }
+}
+
+fn leader(node: &Node) -> Option<u64> {
+    node.replica().cluster().leader
+}
+
+/// Configurations on free ports of the loopback address.
+fn configurations(folder: &Path) -> anyhow::Result<BTreeMap<u64, Config>> {
+    let clients = free_addresses()?;
+    let peers = free_addresses()?;
+    let members = NODES.iter().zip(&peers).map(|(node, address)| format!("\"{node}={address}\""));
+    let members = members.collect::<Vec<_>>().join(", ");
+    let configs = NODES.into_iter().zip(clients).zip(&peers).map(|((node, clients), peers)| {
+        let data = folder.join(format!("node{node}"));
+        let text = format!(
+            "node = {node}\ndata = {data:?}\n[clients]\nlisten = \"{clients}\"\n\
+             [peers]\nlisten = \"{peers}\"\nmembers = [{members}]\n"
+        );
+        Ok((node, Config::parse(&text, "the demo's configuration", &Overrides::default())?))
+    });
+    configs.collect()
+}
+
+/// Addresses that were free just now, all at once so that they differ.
+fn free_addresses() -> anyhow::Result<Vec<SocketAddr>> {
+    let listeners = NODES.iter().map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<Vec<_>, _>>();
+    let listeners = listeners.context("no free port on 127.0.0.1")?;
+    listeners.iter().map(|listener| Ok(listener.local_addr()?)).collect()
+}

@@ -1,0 +1,75 @@
+//! `quorate demo`: three real nodes, a publisher and clients, on loopback, in one process.
+
+mod cluster;
+mod report;
+mod tour;
+
+use std::{path::Path, process::ExitCode};
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::LevelFilter;
+
+use self::cluster::Cluster;
+use crate::{
+    logging::{self, Format},
+    output::{Outcome, Output},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  quorate demo                 the tour; the cluster stays up for your own commands, which are printed
+  quorate demo --exit          the tour, then stop
+  quorate demo --exit --json   the same as one JSON object
+
+Exit: 0 everything came out as it must; 1 something did not, and what was expected.";
+
+/// Three nodes, a publisher and client machines on loopback: the tour.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Command {
+    /// Stop when the tour is over.
+    #[arg(long)]
+    exit: bool,
+}
+
+impl Command {
+    /// Runs it.
+    pub(crate) fn run(self, output: &Output) -> Outcome {
+        logging::start(Format::Text, LevelFilter::ERROR);
+        let folder = tempfile::Builder::new().prefix("quorate-demo-").tempdir().context("cannot make a folder")?;
+        let mut cluster = Cluster::start(folder.path(), output)?;
+        let report = tour::run(&mut cluster, output)?;
+        output.result(&report, report.conclusion());
+        if !self.exit {
+            stay(&cluster, folder.path(), output)?;
+        }
+        cluster.stop();
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Leaves the cluster up until the user has seen enough.
+fn stay(cluster: &Cluster, folder: &Path, output: &Output) -> anyhow::Result<()> {
+    let program = std::env::current_exe().map_or_else(|_| "quorate".into(), |path| path.display().to_string());
+    let trust = cluster.trust_file().display().to_string();
+    output.remark(format_args!(
+        "\nThe cluster stays up, with its data in {}. From another terminal:\n\n\
+         # one more machine\n{program} client activate --host {} --trust {trust} --product {}\n\
+         # the count, and the cluster\n{program} count --admin {admin}\n{program} cluster status --admin {admin}\n\
+         {program} key list --admin {admin}\n{program} catalog show --admin {admin}\n\n\
+         Ctrl-C stops it and removes the data.",
+        folder.display(),
+        cluster.clients_address(1)?,
+        tour::CLIENT_PRODUCT,
+        admin = cluster.admin(1)?,
+    ));
+    cluster.wait(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = terminate.recv() => Ok(()),
+        }
+    })?;
+    Ok(())
+}

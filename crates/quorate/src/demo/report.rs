@@ -1,0 +1,49 @@
+//! What the tour found, for machines and for people.
+
+use serde::Serialize;
+
+/// One activation request and its verified answer.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Answered {
+    pub(crate) cmid: String,
+    pub(crate) product: String,
+    pub(crate) node: u64,
+    pub(crate) count: u32,
+    pub(crate) threshold: u32,
+    pub(crate) activated: bool,
+}
+
+/// The loss of the leader.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Failover {
+    pub(crate) stopped_node: u64,
+    pub(crate) answered_by: u64,
+    pub(crate) without_answer_ms: u64,
+    pub(crate) count: u32,
+}
+
+/// The whole tour, which came out as it must.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) ok: bool,
+    pub(crate) nodes: usize,
+    pub(crate) requests: Vec<Answered>,
+    pub(crate) failover: Failover,
+    pub(crate) state_hashes: Vec<String>,
+    pub(crate) request_pdu_bytes: usize,
+    pub(crate) response_pdu_bytes: usize,
+}
+
+impl Report {
+    /// The last lines of the tour.
+    pub(crate) fn conclusion(&self) -> String {
+        format!(
+            "{} requests, one count on {} nodes, the leader lost, no count lost. \
+             A request is {} bytes on the wire, an answer {}.",
+            self.requests.len() + 1,
+            self.nodes,
+            self.request_pdu_bytes,
+            self.response_pdu_bytes
+        )
+    }
+}

@@ -1,0 +1,198 @@
+//! The tour: each step says what it does and what must come out; anything else ends it with what was expected.
+
+use activation::{
+    id::{Cmid, MachineDigest, ProductId},
+    status::Status,
+};
+use anyhow::{Context, bail, ensure};
+use client::{Deadlines, HostAddress, Machine};
+use data_encoding::HEXLOWER;
+use host::Start;
+use tokio::time::Instant;
+
+use super::{
+    cluster::Cluster,
+    report::{Answered, Failover, Report},
+};
+use crate::output::Output;
+
+/// A client product (threshold 25) of the example catalog ...
+pub(crate) const CLIENT_PRODUCT: &str = "workstation-professional-2";
+/// ... and a server product (threshold 5) of the same application.
+const SERVER_PRODUCT: &str = "server-standard-2";
+
+/// A machine of the demo: its name has the 15 characters that the size of a PDU is measured with.
+struct Visitor {
+    cmid: Cmid,
+    machine: Machine,
+    product: &'static str,
+}
+
+impl Visitor {
+    fn new(number: u8, product: &'static str) -> anyhow::Result<Self> {
+        let kind = if product == SERVER_PRODUCT { "SERVER-ROOM" } else { "WORKSTATION" };
+        let name = format!("{kind}-{number:03}").parse().context("a machine name of the demo")?;
+        let machine = Machine { name, digest: MachineDigest([number; 8]), is_virtual: false };
+        Ok(Self { cmid: client::random_cmid()?, machine, product })
+    }
+}
+
+struct Tour<'a> {
+    cluster: &'a Cluster,
+    output: &'a Output,
+    requests: Vec<Answered>,
+    pdu_bytes: (usize, usize),
+}
+
+/// Runs the whole tour.
+pub(crate) fn run(cluster: &mut Cluster, output: &Output) -> anyhow::Result<Report> {
+    let mut tour = Tour { cluster, output, requests: Vec::new(), pdu_bytes: (0, 0) };
+    tour.twenty_four_machines()?;
+    let last = tour.the_twenty_fifth()?;
+    tour.a_server()?;
+    tour.a_renewal(&last)?;
+    tour.one_machine_asks_every_node(&last)?;
+    let Tour { requests, pdu_bytes: (request_pdu_bytes, response_pdu_bytes), .. } = tour;
+    let failover = the_leader_is_lost(cluster, output)?;
+    let state_hashes = the_lost_node_returns(cluster, failover.stopped_node, output)?;
+    let nodes = cluster.nodes().count();
+    Ok(Report { ok: true, nodes, requests, failover, state_hashes, request_pdu_bytes, response_pdu_bytes })
+}
+
+impl Tour<'_> {
+    fn twenty_four_machines(&mut self) -> anyhow::Result<()> {
+        self.output.say(format_args!("24 machines with {CLIENT_PRODUCT} (25 needed) ask the nodes in turn:"));
+        for (number, node) in (1..=24).zip([1, 2, 3].into_iter().cycle()) {
+            self.ask(&Visitor::new(number, CLIENT_PRODUCT)?, node, u32::from(number))?;
+        }
+        self.output.say("  counts 1 to 24, none activated.\n");
+        Ok(())
+    }
+
+    fn the_twenty_fifth(&mut self) -> anyhow::Result<Visitor> {
+        self.output.say("The 25th machine:");
+        let visitor = Visitor::new(25, CLIENT_PRODUCT)?;
+        self.ask(&visitor, 1, 25)?;
+        self.output.say("  count 25: activated for 180 days.\n");
+        Ok(visitor)
+    }
+
+    fn a_server(&mut self) -> anyhow::Result<()> {
+        self.output.say(format_args!(
+            "A machine with {SERVER_PRODUCT} (5 needed; all products of an application share one count):"
+        ));
+        self.ask(&Visitor::new(1, SERVER_PRODUCT)?, 2, 26)?;
+        self.output.say("  count 26: activated.\n");
+        Ok(())
+    }
+
+    fn a_renewal(&mut self, visitor: &Visitor) -> anyhow::Result<()> {
+        self.output.say("The 25th machine renews:");
+        self.ask(visitor, 3, 26)?;
+        self.output.say("  still 26: a machine counts once.\n");
+        Ok(())
+    }
+
+    fn one_machine_asks_every_node(&mut self, visitor: &Visitor) -> anyhow::Result<()> {
+        self.output.say("One machine asks every node:");
+        for node in self.cluster.nodes() {
+            self.ask(visitor, node, 26)?;
+        }
+        self.output.say("  the same count from each.\n");
+        Ok(())
+    }
+
+    fn ask(&mut self, visitor: &Visitor, node: u64, expected: u32) -> anyhow::Result<()> {
+        let (answered, pdu_bytes) = ask(self.cluster, visitor, node)?;
+        check(&answered, expected)?;
+        self.output.say(format_args!(
+            "  {}  node {node}  count {:>2} of {:>2}  {}",
+            visitor.machine.name,
+            answered.count,
+            answered.threshold,
+            if answered.activated { "activated" } else { "not yet" }
+        ));
+        self.pdu_bytes = (self.pdu_bytes.0.max(pdu_bytes.0), self.pdu_bytes.1.max(pdu_bytes.1));
+        self.requests.push(answered);
+        Ok(())
+    }
+}
+
+/// One request to one node, over TCP and DCE/RPC, its answer verified as the product's publisher would.
+fn ask(cluster: &Cluster, visitor: &Visitor, node: u64) -> anyhow::Result<(Answered, (usize, usize))> {
+    let trust = cluster.trust();
+    let product = ProductId::derive(trust.publisher, visitor.product);
+    let request = client::request(trust.publisher, product, visitor.cmid, &visitor.machine)?;
+    let host = HostAddress::from(cluster.clients_address(node)?);
+    let answered = cluster
+        .wait(client::activate(&host, &request, trust, Deadlines::default()))
+        .with_context(|| format!("expected an answer of node {node}"))?;
+    let body = &answered.answer.body;
+    let report = Answered {
+        cmid: visitor.cmid.to_string(),
+        product: visitor.product.to_owned(),
+        node,
+        count: body.count,
+        threshold: body.threshold,
+        activated: answered.status() == Status::OK,
+    };
+    Ok((report, (answered.request_pdu_bytes, answered.response_pdu_bytes)))
+}
+
+fn check(answered: &Answered, expected: u32) -> anyhow::Result<()> {
+    let Answered { node, count, threshold, activated, .. } = answered;
+    ensure!(*count == expected, "expected count {expected} from node {node}, got {count}");
+    ensure!(
+        *activated == (count >= threshold),
+        "expected node {node}'s answer to activate from {threshold} on, and count {count} did {}",
+        if *activated { "" } else { "not" }
+    );
+    Ok(())
+}
+
+fn the_leader_is_lost(cluster: &mut Cluster, output: &Output) -> anyhow::Result<Failover> {
+    let stopped_node = cluster.leader()?;
+    output.say(format_args!("Node {stopped_node}, the leader, is stopped hard. The next machine asks:"));
+    let visitor = Visitor::new(26, CLIENT_PRODUCT)?;
+    cluster.stop_hard(stopped_node)?;
+    let stopped_at = Instant::now();
+    // As a client does: a host that is silent or refuses is left for the next one.
+    let mut last_error = None;
+    let candidates = cluster.nodes().filter(move |node| *node != stopped_node).cycle().take(6);
+    for node in std::iter::once(stopped_node).chain(candidates.collect::<Vec<_>>()) {
+        match ask(cluster, &visitor, node) {
+            Ok((answered, _)) => {
+                let without_answer_ms = u64::try_from(stopped_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+                check(&answered, 27)?;
+                ensure!(node != stopped_node, "expected node {stopped_node} to be stopped, but it answered");
+                output.say(format_args!(
+                    "  {}  node {node}  count 27 of 25  activated, {without_answer_ms} ms after the stop.\n",
+                    visitor.machine.name
+                ));
+                return Ok(Failover { stopped_node, answered_by: node, without_answer_ms, count: answered.count });
+            }
+            Err(error) => {
+                output.say(format_args!("  node {node}: no answer, on to the next"));
+                last_error = Some(error);
+            }
+        }
+    }
+    match last_error {
+        Some(error) => Err(error.context("expected another node to answer 27")),
+        None => bail!("expected another node to be asked"),
+    }
+}
+
+fn the_lost_node_returns(cluster: &mut Cluster, node: u64, output: &Output) -> anyhow::Result<Vec<String>> {
+    output.say(format_args!("Node {node} returns and catches up; the three states are compared:"));
+    cluster.start_node(node, Start::default())?;
+    let hashes = cluster.state_hashes()?;
+    for (node, hash) in &hashes {
+        output.say(format_args!("  node {node}  {}", HEXLOWER.encode(hash)));
+    }
+    let mut all = hashes.values();
+    let first = all.next();
+    ensure!(all.all(|hash| Some(hash) == first), "expected three equal state hashes");
+    output.say("  equal, byte for byte.\n");
+    Ok(hashes.values().map(|hash| HEXLOWER.encode(hash)).collect())
+}
