@@ -81,7 +81,7 @@ impl Desk {
             .view(|state| {
                 let installed = state.keys().find(|installed| installed.id == key_id)?;
                 let own = installed.certificates.iter().find(|(_, node, _)| *node == self.identity.owner);
-                Some((installed.key.clone(), own.map(|(_, _, certificate)| certificate.id())))
+                Some((*installed.key, own.map(|(_, _, certificate)| certificate.id())))
             })
             .ok_or_else(|| format!("key {key_id} is not installed on this node yet"))?;
         let private = self.credentials.key_for(key_id).map_err(|error| format!("no private key: {error}"))?;
