@@ -1,7 +1,7 @@
 //! kill -9 in the middle of activations: what was answered is on record, and no more places than there are.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -23,7 +23,8 @@ fn activate_hosts_until_killed(folder: &OsStr) {
     let publisher = Publisher::open(Path::new(folder)).unwrap();
     for host in 1..=u8::MAX {
         let answers = run(publisher.activate(&ActivationRequests(vec![request(&key, host, 1)]))).unwrap();
-        println!("\nanswered {host} {}", HEXLOWER.encode(&answers.answers[0].certificate.encode()));
+        let certificate = HEXLOWER.encode(&answers.answers[0].certificate.encode());
+        writeln!(std::io::stdout(), "\nanswered {host} {certificate}").unwrap();
     }
 }
 
