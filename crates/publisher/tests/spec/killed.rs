@@ -24,7 +24,7 @@ fn activate_hosts_until_killed(folder: &OsStr) {
     for host in 1..=u8::MAX {
         let answers = run(publisher.activate(&ActivationRequests(vec![request(&key, host, 1)]))).unwrap();
         let certificate = HEXLOWER.encode(&answers.answers[0].certificate.encode());
-        writeln!(std::io::stdout(), "\nanswered {host} {certificate}").unwrap();
+        writeln!(std::io::stdout().lock(), "\nanswered {host} {certificate}").unwrap();
     }
 }
 
