@@ -3,14 +3,8 @@
 //! Fenced blocks say what they are: `sh` is typed into one terminal, block after block; `sh background` is typed into a
 //! terminal of its own, where it stays; `text` is what the commands before it print, where `…` stands for anything.
 
-use std::{
-    ffi::OsString,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+use std::{ffi::OsString, os::unix::fs::symlink, path::Path, process::Stdio};
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
@@ -71,47 +65,49 @@ fn matches_line(expected: &str, line: &str) -> bool {
     rest.is_some_and(|rest| rest.ends_with(last))
 }
 
-/// A reader with a folder of their own, `quorate` on the path, and as many terminals as the document asks for.
+/// A reader with a machine of their own, `quorate` on its path, and as many terminals as the document asks for.
+///
+/// Documents name ports and end processes by what they are called. So the machine is one: its processes and its network
+/// are in namespaces, which need root or user namespaces. Dropped, it ends with all that was started on it.
 #[derive(Debug)]
 pub struct Reader {
-    shell: Child,
+    /// Dropped first: the machine ends before its files.
+    _machine: Child,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
-    background: Vec<Child>,
-    path: OsString,
+    background: usize,
     folder: TempDir,
 }
 
 /// What no command prints by itself: it ends the output of a block.
 const END: &str = "-- end of block:";
 
+/// What documents take from the repository into the reader's folder.
+const CATALOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/catalogs/example.toml");
+
 impl Reader {
-    /// A reader who has the binary and the repository's example catalogs.
+    /// A reader who has the binary and the example catalog.
     pub async fn new(quorate: &Quorate) -> Self {
         let folder = tempfile::Builder::new().prefix("quorate-").tempdir().expect("there is a temporary folder");
         let programs = folder.path().join("bin");
-        let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
         std::fs::create_dir(&programs).expect("a new folder takes another one");
         symlink(quorate.program(), programs.join("quorate")).expect("a new folder takes a link");
-        symlink(deploy, folder.path().join("deploy")).expect("a new folder takes a link");
+        std::fs::copy(CATALOG, folder.path().join("example.toml")).expect("the repository has an example catalog");
         let path = [programs.into_os_string(), std::env::var_os("PATH").unwrap_or_default()].join(&OsString::from(":"));
-        let mut shell = terminal(folder.path(), &path)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("there is a shell");
-        let input = shell.stdin.take().expect("its input is piped");
-        let output = shell.stdout.take().expect("its output is piped");
+        let mut machine = machine(folder.path(), &path).spawn().expect("util-linux has unshare");
+        let input = machine.stdin.take().expect("its input is piped");
+        let output = machine.stdout.take().expect("its output is piped");
         let output = BufReader::new(output).lines();
-        let mut reader = Self { shell, input, output, background: Vec::new(), path, folder };
-        reader.run("exec 2>&1").await;
+        let mut reader = Self { _machine: machine, input, output, background: 0, folder };
+        let (printed, code) = reader.run("ip link set lo up").await;
+        assert_eq!(code, 0, "a machine of its own needs a loopback: {printed}");
         reader
     }
 
     /// Runs commands in the one terminal, and gives what they print and the exit code of the last one.
     pub async fn run(&mut self, commands: &str) -> (String, i32) {
         // In the same shell: what one block sets the next one knows. Nobody types answers.
-        let script = format!("{{\n{commands}\n}} </dev/null\nprintf '\\n{END} %s\\n' \"$?\"\n");
+        let script = format!("{{\n{commands}\n}} </dev/null 2>&1\nprintf '\\n{END} %s\\n' \"$?\"\n");
         self.input.write_all(script.as_bytes()).await.expect("the shell reads");
         let mut printed = String::new();
         let ended = timeout(PATIENCE, async {
@@ -131,44 +127,44 @@ impl Reader {
     }
 
     /// Starts commands in a terminal of their own.
-    pub fn start(&mut self, commands: &str) {
-        let log = std::fs::File::create(self.folder.path().join(format!("terminal{}.log", self.background.len())));
-        let log = log.expect("the reader's folder takes a file");
-        let mut command = terminal(self.folder.path(), &self.path);
-        command.args(["-c", commands]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
-        self.background.push(command.spawn().expect("there is a shell"));
+    pub async fn start(&mut self, commands: &str) {
+        let log = terminal(self.background);
+        let script = format!("(\n{commands}\n) </dev/null >{log} 2>&1 &\n");
+        self.input.write_all(script.as_bytes()).await.expect("the shell reads");
+        self.background += 1;
     }
 
     /// What the terminals of the background show.
     pub fn said(&self) -> String {
-        let log = |number: usize| -> PathBuf { self.folder.path().join(format!("terminal{number}.log")) };
-        (0..self.background.len())
-            .map(|number| std::fs::read_to_string(log(number)).unwrap_or_default())
-            .collect::<Vec<_>>()
-            .join("----\n")
+        let said = |number| std::fs::read_to_string(self.folder.path().join(terminal(number))).unwrap_or_default();
+        (0..self.background).map(said).collect::<Vec<_>>().join("----\n")
     }
 }
 
-impl Drop for Reader {
-    fn drop(&mut self) {
-        // Each terminal with all that was started in it; a group lives as long as its first process is not waited for.
-        for terminal in self.background.iter().chain([&self.shell]) {
-            if let Some(group) = terminal.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
-                let _gone = kill_process_group(group, Signal::KILL);
-            }
-        }
-    }
+fn terminal(number: usize) -> String {
+    format!("terminal{number}.log")
 }
 
-fn terminal(folder: &Path, path: &OsString) -> Command {
-    let mut shell = Command::new("sh");
+/// A shell that is the first process of a machine.
+fn machine(folder: &Path, path: &OsString) -> Command {
+    let mut machine = Command::new("unshare");
     for (variable, _) in std::env::vars_os() {
         if variable.to_string_lossy().starts_with("QUORATE_") {
-            shell.env_remove(variable);
+            machine.env_remove(variable);
         }
     }
-    shell.current_dir(folder).env("PATH", path).env("NO_COLOR", "1").process_group(0).kill_on_drop(true);
-    shell
+    if !rustix::process::geteuid().is_root() {
+        machine.arg("--map-root-user");
+    }
+    machine
+        .args(["--net", "--pid", "--fork", "--mount-proc", "--kill-child", "sh"])
+        .current_dir(folder)
+        .env("PATH", path)
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
+    machine
 }
 
 #[cfg(test)]
