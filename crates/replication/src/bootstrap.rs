@@ -14,6 +14,9 @@ use crate::{
     wire,
 };
 
+/// Numbers of voters that make sense.
+const VOTERS: [usize; 3] = [1, 3, 5];
+
 /// Why no cluster was formed.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
@@ -51,6 +54,12 @@ pub enum BootstrapError {
         /// This node.
         node: u64,
     },
+    /// An even number of voters tolerates no more losses than one less, and needs more of them to agree.
+    #[error("a cluster is formed of 1, 3 or 5 nodes, not of {nodes}: leave one out of the list")]
+    NotOdd {
+        /// How many are listed.
+        nodes: usize,
+    },
     /// openraft said no.
     #[error("forming the cluster failed: {0}")]
     Other(String),
@@ -64,6 +73,9 @@ pub(crate) async fn bootstrap(
     let node = inner.identity.owner;
     if !addresses.contains_key(&node) {
         return Err(BootstrapError::NotListed { node });
+    }
+    if !VOTERS.contains(&addresses.len()) {
+        return Err(BootstrapError::NotOdd { nodes: addresses.len() });
     }
     let initialised = inner.raft.is_initialized().await.map_err(|error| BootstrapError::Other(error.to_string()))?;
     if initialised {

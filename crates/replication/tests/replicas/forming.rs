@@ -28,8 +28,9 @@ async fn a_cluster_is_formed_once() {
 #[tokio::test]
 async fn a_member_of_another_cluster_is_not_taken() {
     let theirs = Cluster::activated(1).await;
-    let ours = Cluster::unformed(2, SETTINGS, pace()).await;
-    let addresses = BTreeMap::from([(2, ours.node(2).address()), (1, theirs.node(1).address())]);
+    let ours = Cluster::unformed(3, SETTINGS, pace()).await;
+    let mut addresses = ours.addresses();
+    addresses.insert(1, theirs.node(1).address());
     let refused = bootstrap(&ours, 2, addresses).await;
     assert!(matches!(refused, Err(BootstrapError::AlreadyInitialised { node: 1 })), "{refused:?}");
     assert!(!ours.node(2).on(async |replica| replica.is_initialised().await).await);
@@ -42,7 +43,8 @@ async fn a_list_that_is_wrong_is_refused_with_what_is_wrong() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let cases = [
         ("nodes swapped", BTreeMap::from([(1, address(1)), (2, address(3)), (3, address(2))]), "there is node 3"),
-        ("a silent node", BTreeMap::from([(1, address(1)), (2, silent)]), "did not answer"),
+        ("a silent node", BTreeMap::from([(1, address(1)), (2, silent), (3, address(3))]), "did not answer"),
+        ("an even number", BTreeMap::from([(1, address(1)), (2, address(2))]), "1, 3 or 5 nodes"),
         ("without this node", BTreeMap::from([(2, address(2)), (3, address(3))]), "does not hold"),
     ];
     for (case, addresses, words) in cases {
