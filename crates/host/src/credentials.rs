@@ -43,11 +43,15 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// Loads the private keys in `folder`.
+    /// Loads the private keys in `folder`, and changes nothing there.
     pub(crate) fn load(node: NodeId, folder: &Path) -> io::Result<Self> {
-        storage::durable::create_folder(folder)?;
         let mut keys = BTreeMap::new();
-        for entry in fs::read_dir(folder)? {
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => Some(entries),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        for entry in entries.into_iter().flatten() {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             // What is no key id is none of ours: a temporary file of a write that a crash cut off.
@@ -65,6 +69,7 @@ impl Credentials {
             return Ok(key.clone());
         }
         let key = SigningKey::from_bytes(&random()?);
+        storage::durable::create_folder(&self.folder)?;
         write_key(&self.folder.join(key_id.to_string()), &key)?;
         keys.insert(key_id, key.clone());
         Ok(key)

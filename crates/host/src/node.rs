@@ -106,10 +106,11 @@ impl Node {
         // Ports first: a second daemon by mistake stops here, before it touches the data.
         let clients = listen("clients.listen", config.clients.listen).await?;
         let peers = listen("peers.listen", config.peers.listen).await?;
-        let store = open_store(config)?;
         let keys = config.data.join("keys");
         let credentials =
             Credentials::load(config.node, &keys).map_err(|source| StartError::Keys { path: keys, source })?;
+        // Last of what may be refused: sled writes to what it opens.
+        let store = open_store(config)?;
         let credentials = Arc::new(credentials);
         let desk = Arc::new(Desk::new(Arc::clone(&credentials), platform, store.identity()));
         let surroundings = Surroundings {
