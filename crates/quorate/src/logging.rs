@@ -1,6 +1,6 @@
 //! What a daemon says while it runs: lines on standard error.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
@@ -22,7 +22,8 @@ pub(crate) fn start(format: Format, default: LevelFilter) {
         (None, Ok(library)) => filter.from_env_lossy().add_directive(library),
         _ => filter.from_env_lossy(),
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     // A second start (the demo's nodes share one process) changes nothing.
     let _already_started = match format {
         Format::Text => lines.try_init(),

@@ -50,6 +50,10 @@ const TOOLS: &[Tool] = &[
     Tool { name: "mkfs.ext4", probe: OnPath, origin: Debian("e2fsprogs") },
     Tool { name: "losetup", probe: OnPath, origin: Debian("mount") },
     Tool { name: "mount", probe: OnPath, origin: Debian("mount") },
+    // The documents' commands run with processes and ports of their own.
+    Tool { name: "unshare", probe: OnPath, origin: Debian("util-linux") },
+    Tool { name: "ip", probe: OnPath, origin: Debian("iproute2") },
+    Tool { name: "pkill", probe: OnPath, origin: Debian("procps") },
     // Other implementations of the protocol are written in Python.
     Tool { name: "python3 with venv", probe: Python("import venv, ensurepip"), origin: Debian("python3-venv") },
 ];
