@@ -56,8 +56,17 @@ impl Process {
 
     /// Asks it to stop.
     pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Takes the processor from it: its connections stand, and nothing comes out of them.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process has a number above 0");
-        kill_process(pid, Signal::TERM).expect("a process of one's own takes signals");
+        kill_process(pid, signal).expect("a process of one's own takes signals");
     }
 
     /// Waits for its end.

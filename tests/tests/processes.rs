@@ -62,6 +62,24 @@ async fn a_leader_that_is_killed_takes_no_count_with_it_and_catches_up_when_it_r
 }
 
 #[tokio::test]
+async fn a_request_that_was_forwarded_to_a_leader_that_froze_is_answered_by_the_next() {
+    let quick = [
+        ("QUORATE_RAFT_HEARTBEAT_MS", "50"),
+        ("QUORATE_RAFT_ELECTION_TIMEOUT_MIN_MS", "150"),
+        ("QUORATE_RAFT_ELECTION_TIMEOUT_MAX_MS", "300"),
+    ];
+    let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan { nodes: 3, variables: &quick }).await;
+    let product = cluster.product(WORKSTATION);
+    let leader = cluster.settled(1).await.leader.unwrap();
+    let follower = cluster.numbers().into_iter().find(|node| *node != leader).unwrap();
+    let through = cluster.node(follower).clients;
+    product.count(through, 1).await;
+    cluster.process(leader).freeze();
+    // One request, one answer: its stream to the frozen leader stands open, and it must not wait for that one.
+    assert_eq!(product.count(through, 2).await, 2);
+}
+
+#[tokio::test]
 async fn a_cluster_is_formed_once() {
     let (mut cluster, product) = cluster(3).await;
     product.count(cluster.node(1).clients, 1).await;

@@ -18,11 +18,14 @@ use activation::{
 use api::peer::v1::{self as proto, peer_server::PeerServer};
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use openraft::{ReadPolicy, async_runtime::WatchReceiver, impls::ProgressResponder, metrics::RaftServerMetrics};
+use openraft::{
+    ReadPolicy, alias::WatchReceiverOf, async_runtime::WatchReceiver, impls::ProgressResponder,
+    metrics::RaftServerMetrics,
+};
 use storage::{Identity, Store, Writer};
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use crate::{
@@ -388,7 +391,7 @@ impl Replica {
         }
         let member = self.0.member(node).ok_or_else(|| format!("node {node} is no member of this cluster"))?;
         let mut peer = self.0.peers.client(node, &member).map_err(|error| error.to_string())?;
-        let answer = tokio::time::timeout(PEER_CALL_TIMEOUT, peer.ask(proto::AskRequest { question }));
+        let answer = timeout(PEER_CALL_TIMEOUT, peer.ask(proto::AskRequest { question }));
         match answer.await {
             Ok(Ok(reply)) => Ok(reply.into_inner().answer),
             Ok(Err(status)) => Err(status.message().to_owned()),
@@ -431,13 +434,31 @@ impl Replica {
                     return Err(Unavailable::Diverged);
                 }
                 let mut leader = self.0.raft.server_metrics();
-                if let Some(answer) = attempt().await {
-                    return Ok(answer);
+                let asked = leader.borrow_watched().current_leader;
+                // A leader that froze holds its requests for as long as its connections stand: once another one leads,
+                // they are asked again there.
+                tokio::select! {
+                    answer = attempt() => match answer {
+                        Some(answer) => return Ok(answer),
+                        None => {
+                            let _changed_or_pause = timeout(RETRY_PAUSE, leader.changed()).await;
+                        }
+                    },
+                    () = succeeded(self.0.raft.server_metrics(), asked) => {}
                 }
-                let _changed_or_pause = tokio::time::timeout(RETRY_PAUSE, leader.changed()).await;
             }
         };
         timeout_at(Instant::now() + patience, attempts).await.unwrap_or(Err(Unavailable::NoLeader))
+    }
+}
+
+/// Returns when another node leads than the one that was `asked`.
+async fn succeeded(mut leader: WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>, asked: Option<u64>) {
+    while leader.borrow_watched().current_leader.is_none_or(|leader| Some(leader) == asked) {
+        if leader.changed().await.is_err() {
+            // The replica has stopped: the attempt will notice by itself.
+            return std::future::pending().await;
+        }
     }
 }
 
