@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     limits::{PEER_CALL_TIMEOUT, RETRY_PAUSE},
-    replica::Inner,
+    member::Inner,
     types::Member,
     wire,
 };

@@ -14,7 +14,7 @@ use tokio::{
 use crate::{
     limits::{CLOCK_SAMPLE_TIMEOUT, HANDOVER_DEADLINE},
     machine::Progress,
-    replica::{Inner, Unavailable},
+    member::{Inner, Unavailable},
 };
 
 /// Runs for as long as the replica does.

@@ -15,6 +15,7 @@ mod leading;
 pub mod limits;
 mod log;
 mod machine;
+mod member;
 mod network;
 mod peers;
 mod replica;
@@ -32,10 +33,9 @@ pub use bootstrap::BootstrapError;
 pub use leader_clock::Clock;
 pub use log::{LogDamaged, read_commands};
 pub use machine::{Progress, StateDamaged};
+pub use member::{Local, ReadPoint, Unavailable};
 pub use peers::Connect;
-pub use replica::{
-    ClusterView, Health, Local, ProposeError, ReadPoint, Replica, StartError, Surroundings, Unavailable, WeakReplica,
-};
+pub use replica::{ClusterView, Health, ProposeError, Replica, StartError, Surroundings, WeakReplica};
 pub use service::PeerService;
 pub use settings::{Pace, RaftSettings, SettingsError};
 pub use snapshot_file::SnapshotDamaged;

@@ -13,8 +13,8 @@ use crate::{
     batcher::Waiting,
     forward::recorded_out,
     limits::{FORWARD_REQUESTS_MAX, FORWARDS_IN_FLIGHT_MAX, SNAPSHOT_BYTES_MAX},
+    member::{Inner, Proposal, Proposed},
     peers,
-    replica::{Inner, Proposal, Proposed},
     types::{Runtime, Snapshot, SnapshotMeta, Vote},
     wire::{self, Malformed},
 };
