@@ -31,7 +31,10 @@ pub(crate) async fn run(inner: Arc<Inner>, clock_sample_interval: Duration) {
         }
         tokio::select! {
             changed = role.changed() => if changed.is_err() { return },
-            _ = next_sample.tick() => sample_clocks(&inner).await,
+            _ = next_sample.tick() => {
+                look_at_store(&inner);
+                sample_clocks(&inner).await;
+            }
             due = hash_due(&mut progress, hashed_index) => match due {
                 Some(index) => {
                     hashed_index = index;
@@ -40,6 +43,14 @@ pub(crate) async fn run(inner: Arc<Inner>, clock_sample_interval: Duration) {
                 None => return,
             },
         }
+    }
+}
+
+/// A file of its own for a page is one that sled never syncs: what is in it would not outlive a crash.
+fn look_at_store(inner: &Inner) {
+    let blobs = inner.store.blobs();
+    if blobs > 0 {
+        tracing::error!(blobs, "the store holds pages that were never made durable: back the node up and replace it");
     }
 }
 

@@ -136,6 +136,12 @@ impl Machine {
         };
         let hashed = replicated.state.newest_hash().map_or(0, |(index, _)| index);
         drop(replicated);
+        if diverged {
+            tracing::error!(
+                index = id.index,
+                "this node's state differs from the leader's: it answers no more; replace it"
+            );
+        }
         self.progress.send_modify(|progress| {
             progress.applied_index = id.index;
             if configured {

@@ -102,5 +102,7 @@ async fn values_of_the_largest_size_never_go_to_files_of_their_own() {
         writer.commit(put(&key(number), vec![7; storage::limits::VALUE_BYTES_MAX])).await.unwrap();
     }
     assert_eq!(store.blobs(), 0);
+    std::fs::write(store.folder().join("sled/blobs/7"), "a page too large for a segment").unwrap();
+    assert_eq!(store.blobs(), 1, "what sled keeps outside its log is seen");
     assert!(Batch::default().put("larger", vec![7; storage::limits::VALUE_BYTES_MAX + 1]).is_err());
 }
