@@ -3,8 +3,14 @@
 use std::error::Error;
 use std::path::Path;
 
-const FILES: [&str; 5] =
-    ["activation.proto", "catalog.proto", "command.proto", "host_activation.proto", "snapshot.proto"];
+const FILES: [&str; 6] = [
+    "activation.proto",
+    "catalog.proto",
+    "command.proto",
+    "direct_activation.proto",
+    "host_activation.proto",
+    "snapshot.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");

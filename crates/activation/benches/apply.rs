@@ -10,6 +10,7 @@ use std::time::Instant;
 use activation::catalog::{Catalog, SignedCatalog};
 use activation::certificate::NodeCertificate;
 use activation::clock::{SkewReference, Stamp};
+use activation::host_activation::{ActivationAnswer, ActivationAnswers};
 use activation::id::{Cmid, MachineDigest, ProductId, PublisherId};
 use activation::key::{KeyKind, TypedKey};
 use activation::message::{AnswerBody, LicenseStatus, Record, Request, ValidRequest, sign_answer, verify_answer};
@@ -30,13 +31,27 @@ fn main() {
     let certificate =
         NodeCertificate::issue(publisher, key.key_id(), 3, 4, 0, &node_key.verifying_key(), &activation_key);
 
+    let activation = ActivationAnswers {
+        publisher,
+        answered_ms: NOW_MS,
+        answers: vec![ActivationAnswer {
+            request_id: [0; 16],
+            node: 1,
+            certificate: certificate.clone(),
+            reactivations_left: 9,
+        }],
+        released: Vec::new(),
+        standings: Vec::new(),
+    };
+    let activation: bytes::Bytes = activation.sign(&activation_key).encode().into();
+
     for threshold in [25, 10_000] {
         let signed = SignedCatalog::sign(&catalog(threshold), activation_keys, &root);
         let mut state = State::new();
         let install = [
             Command::InstallCatalog { signed: signed.bytes().clone() },
-            Command::InstallKey { key },
-            Command::InstallCertificates { publisher, certificates: vec![(1, certificate.clone())] },
+            Command::InstallKey { publisher, key },
+            Command::InstallActivation { signed: activation.clone() },
         ];
         for (index, command) in (1..).zip(install) {
             assert_eq!(state.apply(index, &command.encode()), Applied::Done);

@@ -15,16 +15,19 @@ pub mod catalog;
 pub mod certificate;
 pub mod clock;
 pub mod count;
+pub mod direct;
 pub mod host_activation;
 pub mod id;
 pub mod key;
 pub mod limits;
 pub mod message;
+pub mod spoken;
 pub mod state;
 pub mod status;
 pub mod trust;
 
 mod signature;
+mod symbols;
 
 #[allow(clippy::all, unreachable_pub, reason = "generated code")]
 mod proto {

@@ -8,8 +8,8 @@ use std::{
 
 use activation::{
     catalog::SignedCatalog,
-    host_activation::{ActivationAnswers, ActivationRequests, HostActivationRequest},
-    id::{Fingerprint, KeyId, NodeId},
+    host_activation::{ActivationRequests, HostActivationRequest, SignedAnswers},
+    id::{Fingerprint, KeyId, NodeId, PublisherId},
     key::{KeyKind, TypedKey},
     state::Command,
 };
@@ -199,7 +199,8 @@ impl admin_server::Admin for Admin {
             return Err(invalid("this is no host key: setup keys and direct keys belong on client machines"));
         }
         let key_id = key.key_id().to_string();
-        self.propose(Command::InstallKey { key }).await?;
+        let publisher = self.replica.view(only_publisher)?;
+        self.propose(Command::InstallKey { publisher, key }).await?;
         Ok(Response::new(proto::InstallKeyReply { key_id }))
     }
 
@@ -224,7 +225,7 @@ impl admin_server::Admin for Admin {
         let missing: Vec<(NodeId, KeyId)> = self.replica.view(|state| {
             let keys = state.keys().filter(|key| wanted.is_none_or(|wanted| wanted == key.id));
             keys.flat_map(|key| {
-                let holds = |member| key.certificates.iter().any(|(_, node, _)| *node == member);
+                let holds = |member| key.activations.contains_key(&member);
                 members
                     .keys()
                     .copied()
@@ -242,7 +243,7 @@ impl admin_server::Admin for Admin {
         let asked = missing.into_iter().map(|(node, key_id)| self.ask_for_request(node, key_id));
         let requests = join_all(asked).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         let nodes = requests.iter().map(|request| request.asked().node).collect();
-        let request = ActivationRequests(requests).encode().into();
+        let request = ActivationRequests { requests, releases: Vec::new() }.encode().into();
         Ok(Response::new(proto::RequestActivationReply { request, nodes }))
     }
 
@@ -250,12 +251,10 @@ impl admin_server::Admin for Admin {
         &self,
         request: Request<proto::InstallActivationRequest>,
     ) -> Reply<proto::InstallActivationReply> {
-        let answers = ActivationAnswers::decode(&request.into_inner().answer).map_err(invalid)?;
-        let publisher = answers.publisher;
-        let certificates: Vec<_> =
-            answers.answers.into_iter().map(|answer| (answer.node, answer.certificate)).collect();
-        let nodes = certificates.iter().map(|(node, _)| *node).collect();
-        self.propose(Command::InstallCertificates { publisher, certificates }).await?;
+        let signed = request.into_inner().answer;
+        let answers = SignedAnswers::decode(&signed).map_err(invalid)?;
+        let nodes = answers.answers().answers.iter().map(|answer| answer.node).collect();
+        self.propose(Command::InstallActivation { signed }).await?;
         Ok(Response::new(proto::InstallActivationReply { nodes }))
     }
 }
@@ -275,10 +274,20 @@ impl Admin {
         match proto::NodeAnswer::decode(answer).map_err(|error| failed(error.to_string()))?.answer {
             Some(Answer::ActivationRequest(bytes)) => {
                 let requests = ActivationRequests::decode(&bytes).map_err(|error| failed(error.to_string()))?;
-                requests.0.into_iter().next().ok_or_else(|| failed("asks for nothing".into()))
+                requests.requests.into_iter().next().ok_or_else(|| failed("asks for nothing".into()))
             }
             _ => Err(failed("answered something else".into())),
         }
+    }
+}
+
+/// The publisher that a key is of where nobody says.
+fn only_publisher(state: &activation::state::State) -> Result<PublisherId, Status> {
+    let installed: Vec<_> = state.publishers().map(activation::state::PublisherState::id).collect();
+    match installed.as_slice() {
+        [publisher] => Ok(*publisher),
+        [] => Err(Status::failed_precondition("no catalog is installed: run `quorate catalog install` first")),
+        [..] => Err(Status::failed_precondition("catalogs of several publishers are installed: say whose key it is")),
     }
 }
 
@@ -286,13 +295,12 @@ fn installed_keys(state: &activation::state::State, members: &[NodeId]) -> Vec<p
     state
         .keys()
         .map(|key| {
-            let publisher = key.certificates.first().and_then(|(publisher, ..)| state.publisher(*publisher));
-            let group = key.certificates.first().and_then(|(_, _, certificate)| {
-                publisher.and_then(|publisher| publisher.catalog().group(certificate.group))
-            });
+            let publisher = state.publisher(key.publisher);
+            let certified = key.activations.values().next().map(|activation| activation.certificate.group);
+            let group = publisher
+                .and_then(|publisher| publisher.catalog().group(certified.unwrap_or_else(|| key.key.group_hint())));
             let activations = members.iter().map(|&node| {
-                let own = key.certificates.iter().find(|(_, holder, _)| *holder == node);
-                let certificate = own.map(|(_, _, certificate)| certificate);
+                let certificate = key.activations.get(&node).map(|activation| &activation.certificate);
                 let blocked = |certificate| publisher.is_some_and(|publisher| publisher.catalog().blocks(certificate));
                 proto::NodeActivation {
                     node,

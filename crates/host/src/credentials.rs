@@ -80,11 +80,13 @@ impl Credentials {
         let keys = self.keys();
         let mut usable = Usable::new();
         for publisher in state.publishers() {
-            for (&(key_id, node), certificate) in publisher.certificates() {
-                let own = keys.get(&key_id).filter(|_| node == self.node);
+            for installed in publisher.keys() {
+                let Some(activation) = installed.activations.get(&self.node) else { continue };
+                let certificate = &activation.certificate;
+                let own = keys.get(&installed.id);
                 if let Some(key) = own.filter(|key| key.verifying_key().to_bytes() == certificate.node_key) {
                     let credential = Credential { certificate: certificate.clone(), key: key.clone() };
-                    usable.insert((publisher.id(), key_id), Arc::new(credential));
+                    usable.insert((publisher.id(), installed.id), Arc::new(credential));
                 }
             }
         }

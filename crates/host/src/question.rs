@@ -80,8 +80,8 @@ impl Desk {
             .replica()?
             .view(|state| {
                 let installed = state.keys().find(|installed| installed.id == key_id)?;
-                let own = installed.certificates.iter().find(|(_, node, _)| *node == self.identity.owner);
-                Some((*installed.key, own.map(|(_, _, certificate)| certificate.id())))
+                let own = installed.activations.get(&self.identity.owner);
+                Some((*installed.key, own.map(|activation| activation.certificate.id())))
             })
             .ok_or_else(|| format!("key {key_id} is not installed on this node yet"))?;
         let private = self.credentials.key_for(key_id).map_err(|error| format!("no private key: {error}"))?;
@@ -92,7 +92,8 @@ impl Desk {
             platform: self.platform.clone(),
             machine: machine::digest(self.identity.store),
         };
-        Ok(ActivationRequests(vec![HostActivationRequest::sign(asked, &private)]).encode().into())
+        let requests = vec![HostActivationRequest::sign(asked, &private, None)];
+        Ok(ActivationRequests { requests, releases: Vec::new() }.encode().into())
     }
 }
 

@@ -3,13 +3,19 @@
 //! Every request of a file is decided, so that an error names each refused node; but a file with a refusal gives no
 //! certificate and spends nothing. The administrator mends it and asks again, and keeps one answer for one file.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use activation::{
     SigningKey,
     catalog::{Catalog, Group, Name, Platform},
     certificate::NodeCertificate,
-    host_activation::{ActivationAnswer, ActivationAnswers, ActivationRequests, HostActivation, HostActivationRequest},
+    host_activation::{
+        ActivationAnswer, ActivationAnswers, ActivationRequests, HostActivation, HostActivationRequest, KeyStanding,
+        SignedAnswers,
+    },
     id::{KeyId, NodeId, PublisherId},
     key::KeyKind,
     status::Status,
@@ -120,7 +126,7 @@ impl Reason {
 impl Publisher {
     /// Activates the nodes that ask, all or none of them. The records are durable before the answers are returned; a
     /// request that was answered before gets the same certificate and spends nothing.
-    pub async fn activate(&self, requests: &ActivationRequests) -> Result<ActivationAnswers, ActivateError> {
+    pub async fn activate(&self, requests: &ActivationRequests) -> Result<SignedAnswers, ActivateError> {
         let catalog = &self.trust.catalog.as_ref().ok_or(ActivateError::NoCatalog)?.catalog;
         let activation_key = credential::activation(&self.folder, &self.trust)?;
         let turn = self.records.turn().await?;
@@ -135,21 +141,27 @@ impl Publisher {
         };
         let mut answers = Vec::new();
         let mut refusals = Vec::new();
-        for request in &requests.0 {
+        for request in &requests.requests {
             let HostActivation { request_id, node, .. } = *request.asked();
             match exchange.decide(request)? {
-                Ok(certificate) => answers.push(ActivationAnswer { request_id, node, certificate }),
+                Ok(certificate) => {
+                    let reactivations_left = exchange.reactivations_left(&certificate)?;
+                    answers.push(ActivationAnswer { request_id, node, certificate, reactivations_left });
+                }
                 Err(reason) => refusals.push(Refusal { node, reason }),
             }
         }
         if !refusals.is_empty() {
             return Err(ActivateError::Refused(Refusals(refusals)));
         }
-        let Exchange { changed_keys, activations, .. } = exchange;
+        let standings = exchange.standings(&answers)?;
+        let Exchange { changed_keys, activations, activation_key, now_ms, .. } = exchange;
         if !activations.is_empty() {
             self.records.commit(turn, changed_keys.values(), &activations).await?;
         }
-        Ok(ActivationAnswers { publisher: self.trust.publisher, answers })
+        let publisher = self.trust.publisher;
+        let answers = ActivationAnswers { publisher, answered_ms: now_ms, answers, released: Vec::new(), standings };
+        Ok(answers.sign(&activation_key))
     }
 }
 
@@ -172,10 +184,7 @@ impl Exchange<'_> {
             return Ok(Err(Reason::WrongKind(asked.key.kind())));
         }
         let id = asked.key.key_id();
-        let on_record = match self.changed_keys.get(&id) {
-            Some(key) => Some(key.clone()),
-            None => self.records.key(id)?,
-        };
+        let on_record = self.key(id)?;
         // The id is a short hash: the key itself must be the one that was issued.
         let Some(mut key) = on_record.filter(|key| key.key == asked.key) else { return Ok(Err(Reason::UnknownKey)) };
         if self.catalog.blocked_keys().contains(&id) {
@@ -192,7 +201,7 @@ impl Exchange<'_> {
         let host = Host {
             machine: asked.machine,
             node: asked.node,
-            node_key: node_key.to_bytes(),
+            node_key: node_key.current.to_bytes(),
             reactivations: 0,
             activated_ms: self.now_ms,
         };
@@ -203,7 +212,7 @@ impl Exchange<'_> {
         let (group, platform) = (group.code, platform.code);
         let signer = &self.activation_key;
         let certificate =
-            NodeCertificate::issue(self.publisher, id, group, platform, issued_minutes, &node_key, signer);
+            NodeCertificate::issue(self.publisher, id, group, platform, issued_minutes, &node_key.current, signer);
         self.changed_keys.insert(id, key);
         self.activations.push(Activation {
             request_id: asked.request_id,
@@ -214,6 +223,36 @@ impl Exchange<'_> {
             certificate: certificate.clone(),
         });
         Ok(Ok(certificate))
+    }
+
+    /// As it stands after the requests before this one.
+    fn key(&self, id: KeyId) -> Result<Option<IssuedKey>, RecordsError> {
+        match self.changed_keys.get(&id) {
+            Some(key) => Ok(Some(key.clone())),
+            None => self.records.key(id),
+        }
+    }
+
+    fn reactivations_left(&self, certificate: &NodeCertificate) -> Result<u32, RecordsError> {
+        let key = self.key(certificate.key)?;
+        let left = key.and_then(|key| {
+            let host = key.hosts.iter().find(|host| host.node_key == certificate.node_key)?;
+            Some(key.limits.reactivations.saturating_sub(host.reactivations))
+        });
+        Ok(left.unwrap_or(0))
+    }
+
+    /// What is left of every key that is answered for, each once.
+    fn standings(&self, answers: &[ActivationAnswer]) -> Result<Vec<KeyStanding>, RecordsError> {
+        let ids: BTreeSet<_> = answers.iter().map(|answer| answer.certificate.key).collect();
+        let mut standings = Vec::new();
+        for id in ids {
+            if let Some(key) = self.key(id)? {
+                let hosts_used = u32::try_from(key.hosts.len()).unwrap_or(u32::MAX);
+                standings.push(KeyStanding { key: id, hosts_limit: key.limits.hosts, hosts_used });
+            }
+        }
+        Ok(standings)
     }
 
     /// What the same request id got before, on record or in this file.

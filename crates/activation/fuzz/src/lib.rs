@@ -4,8 +4,12 @@
 use activation::SigningKey;
 use activation::catalog::{Catalog, SignedCatalog};
 use activation::certificate::NodeCertificate;
+use activation::direct::{DirectCertificate, DirectRequest};
+use activation::host_activation::{ActivationRequests, ReleaseStatement, SignedAnswers};
 use activation::id::ProductId;
-use activation::message::{Record, ValidRequest, verify_answer};
+use activation::key::TypedKey;
+use activation::message::{Record, RefusalDetail, ValidRequest, verify_answer};
+use activation::spoken;
 use activation::state::{Command, Outcome, State};
 use activation::trust::Trust;
 
@@ -46,9 +50,8 @@ pub fn command(bytes: &[u8]) {
     }
 }
 
-/// Signed catalogs, catalog texts, trust files and certificates.
+/// Signed catalogs, catalog texts and trust files.
 pub fn catalog(bytes: &[u8]) {
-    let _ = NodeCertificate::decode(bytes);
     if let Ok(opened) = SignedCatalog::open(bytes) {
         assert_eq!(opened.product_ids().count(), opened.catalog.products().count());
     }
@@ -61,4 +64,41 @@ pub fn catalog(bytes: &[u8]) {
             assert_eq!(opened.expect("a sound catalog opens").catalog, catalog);
         }
     }
+}
+
+/// What people type: keys, and files that are read out. What is shown reads back.
+pub fn key(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(key) = text.parse::<TypedKey>() {
+        assert_eq!(key.to_string().parse(), Ok(key));
+    }
+    if let Ok((of, file)) = spoken::read(text) {
+        let again = spoken::write(of, &file).expect("what was read out can be read out");
+        assert_eq!(spoken::read(&again), Ok((of, file)));
+    }
+}
+
+/// Certificates, and what nodes and machines exchange for them.
+pub fn certificate(bytes: &[u8]) {
+    if let Ok(certificate) = NodeCertificate::decode(bytes) {
+        assert_eq!(NodeCertificate::decode(&certificate.encode()), Ok(certificate));
+    }
+    if let Ok(certificate) = DirectCertificate::decode(bytes) {
+        assert_eq!(DirectCertificate::decode(&certificate.encode()), Ok(certificate));
+    }
+    if let Ok(request) = DirectRequest::decode(bytes) {
+        assert_eq!(DirectRequest::decode(&request.encode()), Ok(request));
+    }
+    if let Ok(requests) = ActivationRequests::decode(bytes) {
+        let _ = requests.requests.iter().map(|request| request.verify().is_ok()).collect::<Vec<_>>();
+        let _ = requests.releases.iter().map(|release| release.verify().is_ok()).collect::<Vec<_>>();
+        assert_eq!(ActivationRequests::decode(&requests.encode()), Ok(requests));
+    }
+    if let Ok(answers) = SignedAnswers::decode(bytes) {
+        let key = SigningKey::from_bytes(&[1; 32]).verifying_key();
+        assert!(answers.verify(&[key, key]).is_err(), "signed by nobody");
+        assert_eq!(SignedAnswers::decode(&answers.encode()), Ok(answers));
+    }
+    let _ = ReleaseStatement::decode(bytes);
+    let _ = RefusalDetail::decode(bytes);
 }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Catalog, Group, Name, Platform, Product};
+use super::{Catalog, Edition, Group, Name, Platform, Product};
 use crate::id::{CertificateId, KeyId};
+use crate::key::{KeyKind, TypedKey};
 use crate::{limits, proto};
 
 /// Where in the source a defect is: `section[index].field`, as the keys of the TOML text are called.
@@ -209,6 +210,7 @@ fn products(
 ) -> Result<BTreeMap<Name, Product>, Defect> {
     at_most("product", draft.len(), limits::PRODUCTS_MAX)?;
     let mut products = BTreeMap::new();
+    let mut setup_keys = BTreeSet::new();
     for (index, draft) in draft.iter().enumerate() {
         let place = |field| Place::of("product", index, field);
         let name = name(&draft.name, place("name"))?;
@@ -226,8 +228,7 @@ fn products(
             let problem = format!("more than {} editions", limits::EDITIONS_MAX);
             return Err(Defect::new(place("editions"), problem, "make several products of it"));
         }
-        let editions =
-            draft.editions.iter().map(|edition| text(edition, place("editions"))).collect::<Result<_, _>>()?;
+        let editions = editions(&draft.editions, place("editions"), &mut setup_keys)?;
         let threshold = draft.threshold;
         let product = Product { name: name.clone(), title, application, group, generation, threshold, editions };
         if products.insert(name, product).is_some() {
@@ -235,6 +236,31 @@ fn products(
         }
     }
     Ok(products)
+}
+
+/// R35: each edition has a public setup key of its own.
+fn editions(
+    draft: &[proto::Edition],
+    place: Place,
+    setup_keys: &mut BTreeSet<TypedKey>,
+) -> Result<Vec<Edition>, Defect> {
+    let make_one = "make one with `quorate publisher catalog setup-key`";
+    let edition = |draft: &proto::Edition| {
+        let name = text(&draft.name, place)?;
+        let setup_key: TypedKey = draft
+            .setup_key
+            .parse()
+            .map_err(|error| Defect::new(place, format!("the setup key of edition {name:?}: {error}"), make_one))?;
+        if setup_key.kind() != KeyKind::Setup {
+            let problem = format!("the key of edition {name:?} is a {}, not a setup key", setup_key.kind());
+            return Err(Defect::new(place, problem, make_one));
+        }
+        if !setup_keys.insert(setup_key) {
+            return Err(Defect::new(place, format!("the setup key of edition {name:?} is used twice"), make_one));
+        }
+        Ok(Edition { name, setup_key })
+    };
+    draft.iter().map(edition).collect()
 }
 
 type Blocked = (BTreeSet<KeyId>, BTreeSet<CertificateId>);

@@ -18,7 +18,8 @@ use thiserror::Error;
 pub use self::signed::{OpenedCatalog, SignedCatalog};
 use crate::certificate::NodeCertificate;
 use crate::id::{CertificateId, InvalidId, KeyId};
-use crate::limits::NAME_BYTES_MAX;
+use crate::key::TypedKey;
+use crate::limits::{BLOCKED_MAX, CATALOG_BYTES_MAX, NAME_BYTES_MAX};
 
 /// A name in a catalog: 1 to 48 of `a-z`, `0-9` and `-`, beginning with a letter or a digit.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,8 +100,16 @@ pub struct Product {
     pub generation: u8,
     /// R9: a machine counts as activated from this count on.
     pub threshold: u32,
+    pub editions: Vec<Edition>,
+}
+
+/// R35: what a machine is set up with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edition {
     /// For people.
-    pub editions: Vec<String>,
+    pub name: String,
+    /// Public: installed on a client it selects volume activation of the product. No other edition has it.
+    pub setup_key: TypedKey,
 }
 
 /// A sound catalog.
@@ -177,6 +186,30 @@ impl Catalog {
         self.products.get(name)
     }
 
+    /// R35: what a setup key stands for.
+    #[must_use]
+    pub fn by_setup_key(&self, key: &TypedKey) -> Option<(&Product, &Edition)> {
+        let editions =
+            self.products().flat_map(|product| product.editions.iter().map(move |edition| (product, edition)));
+        editions.into_iter().find(|(_, edition)| edition.setup_key == *key)
+    }
+
+    /// The same catalog with more keys and certificates blocked, if it can hold them.
+    pub fn with_blocked(
+        mut self,
+        keys: impl IntoIterator<Item = KeyId>,
+        certificates: impl IntoIterator<Item = CertificateId>,
+    ) -> Result<Self, CatalogError> {
+        self.blocked_keys.extend(keys);
+        self.blocked_certificates.extend(certificates);
+        let blocked = self.blocked_keys.len() + self.blocked_certificates.len();
+        if blocked > BLOCKED_MAX || signed::encoded_bytes(&self) > CATALOG_BYTES_MAX {
+            let problem = format!("it does not hold {blocked} blocked keys and certificates");
+            return Err(CatalogError::Unsound { problem, fix: "issue keys for fewer hosts, and block less".into() });
+        }
+        Ok(self)
+    }
+
     #[must_use]
     pub fn blocked_keys(&self) -> &BTreeSet<KeyId> {
         &self.blocked_keys
@@ -244,7 +277,7 @@ pub enum CatalogError {
     Source { line: usize, column: usize, problem: String, fix: String },
     #[error("the signed catalog is malformed: {0}")]
     Malformed(&'static str),
-    #[error("the signed catalog is not sound: {problem}; {fix}")]
+    #[error("the catalog is not sound: {problem}; {fix}")]
     Unsound { problem: String, fix: String },
     #[error("the signature is not by the root key that the catalog names")]
     Signature,

@@ -8,7 +8,7 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use prost::Message;
 
 use super::check::check;
-use super::{Catalog, CatalogError, Product};
+use super::{Catalog, CatalogError, Edition, Product};
 use crate::id::{ProductId, PublisherId};
 use crate::signature::{public_key, sign, verifies};
 use crate::{limits, proto};
@@ -96,6 +96,10 @@ fn wrap(body: Vec<u8>, root: &[u8; 32], signature: &[u8; 64]) -> Vec<u8> {
     proto::SignedCatalog { body: body.into(), root, signature }.encode_to_vec()
 }
 
+fn edition(edition: &Edition) -> proto::Edition {
+    proto::Edition { name: edition.name.clone(), setup_key: edition.setup_key.to_string() }
+}
+
 fn body(catalog: &Catalog, first: &[u8; 32], second: &[u8; 32]) -> Vec<u8> {
     let names = |names: &std::collections::BTreeSet<super::Name>| names.iter().map(ToString::to_string).collect();
     let groups = catalog.groups.values().map(|group| proto::Group {
@@ -116,7 +120,7 @@ fn body(catalog: &Catalog, first: &[u8; 32], second: &[u8; 32]) -> Vec<u8> {
         group: catalog.group(product.group).map(|group| group.name.to_string()).unwrap_or_default(),
         generation: product.generation.into(),
         threshold: product.threshold,
-        editions: product.editions.clone(),
+        editions: product.editions.iter().map(edition).collect(),
     });
     proto::Catalog {
         publisher_name: catalog.publisher_name.clone(),

@@ -62,7 +62,14 @@ struct Product {
     generation: u32,
     threshold: u32,
     #[serde(default)]
-    editions: Vec<String>,
+    editions: Vec<Edition>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Edition {
+    name: String,
+    setup_key: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -133,7 +140,8 @@ impl From<Platform> for proto::Platform {
 impl From<Product> for proto::Product {
     fn from(product: Product) -> Self {
         let Product { name, title, application, group, generation, threshold, editions } = product;
-        Self { name, title, application, group, generation, threshold, editions }
+        let editions = editions.into_iter().map(|Edition { name, setup_key }| proto::Edition { name, setup_key });
+        Self { name, title, application, group, generation, threshold, editions: editions.collect() }
     }
 }
 

@@ -6,9 +6,11 @@
 mod answer;
 mod interface;
 mod record;
+mod refusal;
 mod request;
 
 pub use self::answer::{AnswerBody, AnswerError, VerifiedAnswer, sign_answer, verify_answer};
 pub use self::interface::{ACTIVATE_OPNUM, INTERFACE_OPERATIONS, INTERFACE_UUID, INTERFACE_VERSION};
 pub use self::record::{MalformedRecord, Record};
+pub use self::refusal::RefusalDetail;
 pub use self::request::{LicenseStatus, MalformedRequest, Request, ValidRequest};

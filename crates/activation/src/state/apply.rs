@@ -1,16 +1,13 @@
 //! Applying commands, one arm each.
 
-use super::certificates::admit;
+use super::activations::admit;
 use super::hashes::Hashes;
 use super::{
     Applied, Batch, Command, CommandRefusal, Counted, MalformedCommand, Outcome, PublisherState, Refusal, State,
 };
 use crate::catalog::{OpenedCatalog, SignedCatalog};
-use crate::certificate::NodeCertificate;
 use crate::clock::SkewReference;
 use crate::count::{Count, Seen};
-use crate::id::{NodeId, PublisherId};
-use crate::key::{KeyKind, TypedKey};
 use crate::limits;
 use crate::message::Record;
 
@@ -48,10 +45,9 @@ impl State {
                 return Applied::HashChecked { index, matches };
             }
             Command::InstallCatalog { signed } => self.install_catalog(&signed),
-            Command::InstallKey { key } => self.install_key(key),
-            Command::InstallCertificates { publisher, certificates } => {
-                self.install_certificates(publisher, certificates)
-            }
+            Command::InstallKey { publisher, key } => self.install_key(publisher, key),
+            Command::InstallActivation { signed } => self.install_activation(&signed),
+            Command::Release { statements } => self.release(&statements),
             Command::ResetClock { time_ms } => self.reset_clock(time_ms),
         };
         match changed {
@@ -117,42 +113,6 @@ impl State {
         Ok(())
     }
 
-    fn install_key(&mut self, key: TypedKey) -> Result<(), CommandRefusal> {
-        if key.kind() != KeyKind::Host {
-            return Err(CommandRefusal::NotAHostKey(key.kind()));
-        }
-        if self.keys.len() >= limits::KEYS_MAX && !self.keys.contains_key(&key.key_id()) {
-            return Err(CommandRefusal::TooMany { what: "keys", max: limits::KEYS_MAX });
-        }
-        self.keys.insert(key.key_id(), key);
-        Ok(())
-    }
-
-    fn install_certificates(
-        &mut self,
-        publisher: PublisherId,
-        certificates: Vec<(NodeId, NodeCertificate)>,
-    ) -> Result<(), CommandRefusal> {
-        let publisher = self.publishers.get_mut(&publisher).ok_or(CommandRefusal::UnknownPublisher)?;
-        let mut installed = publisher.certificates.clone();
-        for (node, certificate) in certificates {
-            if !self.keys.contains_key(&certificate.key) {
-                return Err(CommandRefusal::KeyNotInstalled { node, key: certificate.key });
-            }
-            publisher.check_certificate(node, &certificate)?;
-            let place = installed.entry((certificate.key, node)).or_insert_with(|| certificate.clone());
-            if certificate.issued_minutes >= place.issued_minutes {
-                *place = certificate;
-            }
-        }
-        if installed.len() > limits::CERTIFICATES_MAX {
-            return Err(CommandRefusal::TooMany { what: "certificates", max: limits::CERTIFICATES_MAX });
-        }
-        publisher.certificates = installed;
-        publisher.derive_rights();
-        Ok(())
-    }
-
     fn reset_clock(&mut self, time_ms: u64) -> Result<(), CommandRefusal> {
         if self.time_ms.is_none_or(|now_ms| time_ms > now_ms) {
             return Err(CommandRefusal::NotABackwardReset);
@@ -167,7 +127,8 @@ impl State {
 impl PublisherState {
     fn new(opened: OpenedCatalog) -> Self {
         let counts = opened.catalog.applications().map(|name| (name.clone(), Count::new())).collect();
-        Self { opened, certificates: Default::default(), rights: Default::default(), counts }
+        let (keys, releases, rights) = Default::default();
+        Self { opened, keys, releases, rights, counts }
     }
 
     /// A successor keeps every application that has products, so no count is lost that a machine could still ask for.
@@ -177,21 +138,5 @@ impl PublisherState {
         self.counts = opened.catalog.applications().map(kept).collect();
         self.opened = opened;
         self.derive_rights();
-    }
-
-    fn check_certificate(&self, node: NodeId, certificate: &NodeCertificate) -> Result<(), CommandRefusal> {
-        let wrong = |source| CommandRefusal::Certificate { node, source };
-        if certificate.publisher != self.id() {
-            return Err(wrong(crate::certificate::CertificateError::Signature));
-        }
-        certificate.verify(&self.opened.activation_keys).map_err(wrong)?;
-        let (group, platform) = (certificate.group, certificate.platform);
-        if self.catalog().group(group).is_none() {
-            return Err(CommandRefusal::UnknownGroup { node, group });
-        }
-        if !self.catalog().may_hold(platform, group) {
-            return Err(CommandRefusal::PlatformMayNotHold { node, platform, group });
-        }
-        Ok(())
     }
 }

@@ -5,8 +5,8 @@ use prost::Message;
 use thiserror::Error;
 
 use super::Batch;
-use crate::certificate::NodeCertificate;
-use crate::id::{NodeId, PublisherId, node_id};
+use crate::host_activation::{REQUESTS_MAX, ReleaseStatement};
+use crate::id::PublisherId;
 use crate::key::TypedKey;
 use crate::{limits, proto};
 
@@ -16,26 +16,17 @@ pub enum Command {
     /// Requests to be counted.
     Batch(Batch),
     /// A publisher's first catalog, with its root key, or a newer one.
-    InstallCatalog {
-        signed: Bytes,
-    },
-    InstallKey {
-        key: TypedKey,
-    },
-    /// Node activations, all or none.
-    InstallCertificates {
-        publisher: PublisherId,
-        certificates: Vec<(NodeId, NodeCertificate)>,
-    },
+    InstallCatalog { signed: Bytes },
+    /// A host key of a publisher whose catalog is installed.
+    InstallKey { publisher: PublisherId, key: TypedKey },
+    /// What a publisher answered, an encoded [`crate::host_activation::SignedAnswers`]: all of it or nothing.
+    InstallActivation { signed: Bytes },
+    /// Nodes give their places back: their certificates go, the statements wait for the publisher. All or none.
+    Release { statements: Vec<ReleaseStatement> },
     /// Cluster time went wrong: set it back, and requests recorded later with it.
-    ResetClock {
-        time_ms: u64,
-    },
+    ResetClock { time_ms: u64 },
     /// The leader's state hash after the entry at `index`.
-    StateHash {
-        index: u64,
-        hash: [u8; 32],
-    },
+    StateHash { index: u64, hash: [u8; 32] },
 }
 
 /// Bytes that are no command: the field that is wrong.
@@ -53,12 +44,16 @@ impl Command {
                 records: batch.records.iter().map(crate::message::Record::to_proto).collect(),
             }),
             Self::InstallCatalog { signed } => Kind::InstallCatalog(proto::InstallCatalog { signed: signed.clone() }),
-            Self::InstallKey { key } => Kind::InstallKey(proto::InstallKey { key: key.to_string() }),
-            Self::InstallCertificates { publisher, certificates } => {
-                Kind::InstallCertificates(proto::InstallCertificates {
-                    publisher: Bytes::copy_from_slice(&publisher.0),
-                    certificates: certificates.iter().map(encode_certificate).collect(),
-                })
+            Self::InstallKey { publisher, key } => Kind::InstallKey(proto::InstallKey {
+                key: key.to_string(),
+                publisher: Bytes::copy_from_slice(&publisher.0),
+            }),
+            Self::InstallActivation { signed } => {
+                Kind::InstallActivation(proto::InstallActivation { signed: signed.clone() })
+            }
+            Self::Release { statements } => {
+                let statements = statements.iter().map(ReleaseStatement::to_proto).collect();
+                Kind::Release(proto::Release { statements })
             }
             Self::ResetClock { time_ms } => Kind::ResetClock(proto::ResetClock { time_ms: *time_ms }),
             Self::StateHash { index, hash } => {
@@ -79,18 +74,20 @@ impl Command {
             Kind::Batch(batch) => batch.try_into().map(Self::Batch),
             Kind::InstallCatalog(install) => Ok(Self::InstallCatalog { signed: install.signed }),
             Kind::InstallKey(install) => {
-                install.key.parse().map(|key| Self::InstallKey { key }).map_err(|_| MalformedCommand("key"))
-            }
-            Kind::InstallCertificates(install) => {
-                if install.certificates.len() > limits::CERTIFICATES_MAX {
-                    return Err(MalformedCommand("too many certificates"));
-                }
                 let publisher = PublisherId::try_from(install.publisher.as_ref());
-                let certificates = install.certificates.iter().map(decode_certificate).collect::<Result<_, _>>()?;
-                Ok(Self::InstallCertificates {
+                Ok(Self::InstallKey {
                     publisher: publisher.map_err(|_| MalformedCommand("publisher"))?,
-                    certificates,
+                    key: install.key.parse().map_err(|_| MalformedCommand("key"))?,
                 })
+            }
+            Kind::InstallActivation(install) => Ok(Self::InstallActivation { signed: install.signed }),
+            Kind::Release(release) => {
+                if !(1..=REQUESTS_MAX).contains(&release.statements.len()) {
+                    return Err(MalformedCommand("1 to 64 statements"));
+                }
+                let statements = release.statements.iter().map(ReleaseStatement::from_proto);
+                let statements = statements.collect::<Result<_, _>>().map_err(|_| MalformedCommand("statement"))?;
+                Ok(Self::Release { statements })
             }
             Kind::ResetClock(reset) if reset.time_ms <= limits::TIME_MS_MAX => {
                 Ok(Self::ResetClock { time_ms: reset.time_ms })
@@ -102,18 +99,4 @@ impl Command {
             }
         }
     }
-}
-
-pub(super) fn encode_certificate((node, certificate): &(NodeId, NodeCertificate)) -> proto::NodeAndCertificate {
-    // As in a record: no parser lets a larger node id through.
-    let node = u32::try_from(*node).unwrap_or(u32::MAX);
-    proto::NodeAndCertificate { node, certificate: certificate.encode().into() }
-}
-
-pub(super) fn decode_certificate(
-    raw: &proto::NodeAndCertificate,
-) -> Result<(NodeId, NodeCertificate), MalformedCommand> {
-    let node = node_id(raw.node.into()).map_err(|_| MalformedCommand("node"))?;
-    let certificate = NodeCertificate::decode(&raw.certificate).map_err(|_| MalformedCommand("certificate"))?;
-    Ok((node, certificate))
 }

@@ -4,9 +4,9 @@
 //! Applying reads no clock, no randomness and no file, and never fails: what cannot be applied is refused, on every node
 //! alike.
 
+mod activations;
 mod apply;
 mod batch;
-mod certificates;
 mod command;
 mod hashes;
 mod outcome;
@@ -14,9 +14,10 @@ mod snapshot;
 
 use std::collections::BTreeMap;
 
+use self::activations::HeldKey;
+use self::activations::Rights;
+pub use self::activations::{Activation, InstalledKey, Standing};
 pub use self::batch::{Batch, BatchBuilder, BatchFull, PushError};
-pub use self::certificates::InstalledKey;
-use self::certificates::Rights;
 pub use self::command::{Command, MalformedCommand};
 use self::hashes::Hashes;
 pub use self::outcome::{Applied, CommandRefusal, Counted, MalformedOutcome, Outcome, Refusal};
@@ -24,15 +25,14 @@ pub use self::snapshot::{SNAPSHOT_FORMAT, SnapshotError};
 use crate::catalog::{Catalog, Name, OpenedCatalog};
 use crate::certificate::NodeCertificate;
 use crate::count::{Count, Seen};
+use crate::host_activation::ReleaseStatement;
 use crate::id::{Cmid, KeyId, NodeId, PublisherId};
-use crate::key::TypedKey;
 
 /// All that is replicated.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     /// Time of the last batch; absent before the first.
     time_ms: Option<u64>,
-    keys: BTreeMap<KeyId, TypedKey>,
     publishers: BTreeMap<PublisherId, PublisherState>,
     /// Not replicated and not part of the hash.
     hashes: Hashes,
@@ -42,8 +42,11 @@ pub struct State {
 #[derive(Clone, Debug)]
 pub struct PublisherState {
     opened: OpenedCatalog,
-    certificates: BTreeMap<(KeyId, NodeId), NodeCertificate>,
-    /// Derived from certificates and catalog.
+    /// Host keys that were installed, with what nodes got for them.
+    keys: BTreeMap<KeyId, HeldKey>,
+    /// Places given back that the publisher has not confirmed, by key and node key.
+    releases: BTreeMap<(KeyId, [u8; 32]), ReleaseStatement>,
+    /// Derived from activations and catalog.
     rights: BTreeMap<NodeId, Rights>,
     /// One per application of the catalog.
     counts: BTreeMap<Name, Count>,
@@ -77,10 +80,14 @@ impl PublisherState {
         &self.opened
     }
 
-    /// By key and node.
-    #[must_use]
-    pub fn certificates(&self) -> &BTreeMap<(KeyId, NodeId), NodeCertificate> {
-        &self.certificates
+    /// Installed keys, by id.
+    pub fn keys(&self) -> impl Iterator<Item = InstalledKey<'_>> {
+        self.keys.iter().map(|(id, held)| held.installed(*id, self.id()))
+    }
+
+    /// Places given back that the publisher has not confirmed yet.
+    pub fn pending_releases(&self) -> impl Iterator<Item = &ReleaseStatement> {
+        self.releases.values()
     }
 }
 
@@ -139,7 +146,8 @@ impl State {
     /// With which key and certificate a node answers for a publisher.
     #[must_use]
     pub fn certificate(&self, publisher: PublisherId, key: KeyId, node: NodeId) -> Option<&NodeCertificate> {
-        self.publishers.get(&publisher)?.certificates.get(&(key, node))
+        let key = self.publishers.get(&publisher)?.keys.get(&key)?;
+        key.activations.get(&node).map(|activation| &activation.certificate)
     }
 
     /// Every application's count at `now_ms`, by publisher and name. Changes nothing: what expired by then is left out.
@@ -185,10 +193,19 @@ impl State {
                 publisher.catalog().applications().collect::<Vec<_>>(),
                 "one count per application"
             );
-            assert_eq!(publisher.rights, Rights::derive(&publisher.opened, &publisher.certificates), "stale rights");
-            for ((key, _), certificate) in &publisher.certificates {
-                assert_eq!((*key, *id), (certificate.key, certificate.publisher), "a certificate under another's key");
-                assert!(self.keys.contains_key(key), "a certificate for a key that is not installed");
+            assert_eq!(publisher.rights, Rights::derive(&publisher.opened, &publisher.keys), "stale rights");
+            for (key, held) in &publisher.keys {
+                assert_eq!(*key, held.key.key_id(), "a key under another's id");
+                let others = self.publishers.values().filter(|other| other.keys.contains_key(key));
+                assert_eq!(others.count(), 1, "a key of two publishers");
+                for Activation { certificate, .. } in held.activations.values() {
+                    let of = (certificate.key, certificate.publisher);
+                    assert_eq!((*key, *id), of, "a certificate under another's key");
+                    assert!(
+                        !publisher.releases.contains_key(&(*key, certificate.node_key)),
+                        "released, and still held"
+                    );
+                }
             }
             for count in publisher.counts.values() {
                 count.check_invariants();

@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use crate::catalog::CatalogError;
 use crate::certificate::CertificateError;
+use crate::host_activation::{ActivationFileError, NotSignedByNode, NotSignedByPublisher};
 use crate::id::{KeyId, NodeId};
 use crate::key::KeyKind;
 use crate::status::Status;
@@ -34,6 +35,16 @@ pub enum CommandRefusal {
     TooMany { what: &'static str, max: usize },
     #[error("this is a {0}; a host takes a host key")]
     NotAHostKey(KeyKind),
+    #[error("the answer is malformed: {0}")]
+    Answers(#[from] ActivationFileError),
+    #[error(transparent)]
+    NotSignedByPublisher(#[from] NotSignedByPublisher),
+    #[error("release of node {node}: {NotSignedByNode}")]
+    NotSignedByNode { node: NodeId },
+    #[error("node {node} holds no such certificate for key {key}")]
+    NotHeld { node: NodeId, key: KeyId },
+    #[error("key {key} is installed for another publisher, and nodes are activated with it")]
+    KeyOfAnother { key: KeyId },
     #[error("no catalog of this publisher is installed: run `catalog install` first")]
     UnknownPublisher,
     #[error("a reset sets cluster time back; it is not later than this already")]

@@ -8,11 +8,13 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::command::{decode_certificate, encode_certificate};
-use super::{MalformedCommand, PublisherState, State};
-use crate::catalog::{CatalogError, Name, SignedCatalog};
+use super::activations::HeldKey;
+use super::{Activation, PublisherState, Standing, State};
+use crate::catalog::{CatalogError, Name, OpenedCatalog, SignedCatalog};
+use crate::certificate::NodeCertificate;
 use crate::count::{Count, Seen};
-use crate::id::{Cmid, MachineDigest, MachineName, ProductId, node_id};
+use crate::host_activation::{KeyStanding, ReleaseStatement};
+use crate::id::{Cmid, KeyId, MachineDigest, MachineName, ProductId, node_id};
 use crate::key::TypedKey;
 use crate::{limits, proto};
 
@@ -30,12 +32,6 @@ pub enum SnapshotError {
     Catalog(#[from] CatalogError),
 }
 
-impl From<MalformedCommand> for SnapshotError {
-    fn from(MalformedCommand(field): MalformedCommand) -> Self {
-        Self::Malformed(field)
-    }
-}
-
 impl State {
     /// SHA-256 of [`Self::encode_snapshot`].
     #[must_use]
@@ -48,7 +44,6 @@ impl State {
         proto::Snapshot {
             format: SNAPSHOT_FORMAT,
             time_ms: self.time_ms,
-            keys: self.keys.values().map(ToString::to_string).collect(),
             publishers: self.publishers.values().map(encode_publisher).collect(),
         }
         .encode_to_vec()
@@ -66,12 +61,11 @@ impl State {
             return Err(SnapshotError::Malformed("time"));
         }
         let mut state = Self { time_ms: raw.time_ms, ..Self::default() };
-        for key in raw.keys {
-            let key: TypedKey = key.parse().map_err(|_| SnapshotError::Malformed("key"))?;
-            state.keys.insert(key.key_id(), key);
-        }
         for publisher in raw.publishers {
             let publisher = state.decode_publisher(publisher)?;
+            if publisher.keys.keys().any(|key| state.keys().any(|known| known.id == *key)) {
+                return Err(SnapshotError::Malformed("a key of two publishers"));
+            }
             state.publishers.insert(publisher.id(), publisher);
         }
         Ok(state)
@@ -79,13 +73,19 @@ impl State {
 
     fn decode_publisher(&self, raw: proto::PublisherSnapshot) -> Result<PublisherState, SnapshotError> {
         let opened = SignedCatalog::open(&raw.catalog)?;
-        let mut certificates = BTreeMap::new();
-        for raw in &raw.certificates {
-            let (node, certificate) = decode_certificate(raw)?;
-            if certificate.publisher != opened.publisher || !self.keys.contains_key(&certificate.key) {
-                return Err(SnapshotError::Malformed("certificate"));
+        let keys: BTreeMap<KeyId, HeldKey> =
+            raw.keys.iter().map(|raw| decode_key(&opened, raw)).collect::<Result<_, _>>()?;
+        let held = |node_key| {
+            let mut activations = keys.values().flat_map(|held| held.activations.values());
+            activations.any(|activation| activation.certificate.node_key == node_key)
+        };
+        let mut releases = BTreeMap::new();
+        for raw in &raw.pending_releases {
+            let statement = ReleaseStatement::from_proto(raw).map_err(|_| SnapshotError::Malformed("release"))?;
+            if statement.publisher != opened.publisher || held(statement.node_key) {
+                return Err(SnapshotError::Malformed("release"));
             }
-            certificates.insert((certificate.key, node), certificate);
+            releases.insert((statement.key, statement.node_key), statement);
         }
         let mut counts = BTreeMap::new();
         for raw in raw.applications {
@@ -95,7 +95,7 @@ impl State {
         if !counts.keys().eq(opened.catalog.applications()) {
             return Err(SnapshotError::Malformed("applications"));
         }
-        let mut publisher = PublisherState { opened, certificates, rights: BTreeMap::new(), counts };
+        let mut publisher = PublisherState { opened, keys, releases, rights: BTreeMap::new(), counts };
         publisher.derive_rights();
         Ok(publisher)
     }
@@ -111,8 +111,6 @@ impl State {
 }
 
 fn encode_publisher(publisher: &PublisherState) -> proto::PublisherSnapshot {
-    let certificates = publisher.certificates.iter();
-    let certificates = certificates.map(|((_, node), certificate)| encode_certificate(&(*node, certificate.clone())));
     let applications = publisher.counts.iter().map(|(name, count)| proto::ApplicationSnapshot {
         name: name.to_string(),
         limit: count.limit(),
@@ -120,9 +118,50 @@ fn encode_publisher(publisher: &PublisherState) -> proto::PublisherSnapshot {
     });
     proto::PublisherSnapshot {
         catalog: publisher.opened.bytes.clone(),
-        certificates: certificates.collect(),
+        keys: publisher.keys.values().map(encode_key).collect(),
+        pending_releases: publisher.releases.values().map(ReleaseStatement::to_proto).collect(),
         applications: applications.collect(),
     }
+}
+
+fn encode_key(held: &HeldKey) -> proto::KeySnapshot {
+    let activations = held.activations.iter().map(|(node, activation)| proto::ActivationSnapshot {
+        // As in a record: no parser lets a larger node id through.
+        node: u32::try_from(*node).unwrap_or(u32::MAX),
+        certificate: activation.certificate.encode().into(),
+        reactivations_left: activation.reactivations_left,
+    });
+    let key = held.key.key_id();
+    let standing = held
+        .standing
+        .map(|Standing { hosts_limit, hosts_used, .. }| KeyStanding { key, hosts_limit, hosts_used }.to_proto());
+    proto::KeySnapshot {
+        key: held.key.to_string(),
+        standing,
+        told_ms: held.standing.map_or(0, |standing| standing.told_ms),
+        activations: activations.collect(),
+    }
+}
+
+fn decode_key(opened: &OpenedCatalog, raw: &proto::KeySnapshot) -> Result<(KeyId, HeldKey), SnapshotError> {
+    let malformed = SnapshotError::Malformed;
+    let key: TypedKey = raw.key.parse().map_err(|_| malformed("key"))?;
+    let mut activations = BTreeMap::new();
+    for raw in &raw.activations {
+        let node = node_id(raw.node.into()).map_err(|_| malformed("node"))?;
+        let certificate = NodeCertificate::decode(&raw.certificate).map_err(|_| malformed("certificate"))?;
+        if (certificate.publisher, certificate.key) != (opened.publisher, key.key_id()) {
+            return Err(malformed("certificate"));
+        }
+        activations.insert(node, Activation { certificate, reactivations_left: raw.reactivations_left });
+    }
+    let standing = raw.standing.as_ref().map(|standing| -> Result<_, SnapshotError> {
+        let KeyStanding { hosts_limit, hosts_used, .. } =
+            KeyStanding::from_proto(standing).map_err(|_| malformed("standing"))?;
+        Ok(Standing { hosts_limit, hosts_used, told_ms: raw.told_ms })
+    });
+    let standing = standing.transpose()?;
+    Ok((key.key_id(), HeldKey { key, standing, activations }))
 }
 
 fn encode_seen((cmid, time_ms, seen): (Cmid, u64, &Seen)) -> proto::SeenSnapshot {

@@ -7,8 +7,8 @@ use activation::state::{Applied, Command, CommandRefusal, Outcome, Refusal};
 use super::world::*;
 
 fn install(cluster: &mut Cluster, certificates: Vec<(u64, NodeCertificate)>) -> Applied {
-    let publisher = cluster.publisher.id();
-    cluster.apply(&Command::InstallCertificates { publisher, certificates })
+    let signed = cluster.publisher.answer(certificates).encode().into();
+    cluster.apply(&Command::InstallActivation { signed })
 }
 
 #[test]
@@ -52,8 +52,16 @@ fn only_host_keys_are_installed_on_hosts() {
     let mut cluster = Cluster::empty();
     for kind in [KeyKind::Setup, KeyKind::Direct] {
         let key = TypedKey::generate(kind, 1, [1; 16]);
-        assert_eq!(cluster.apply(&Command::InstallKey { key }), Applied::Refused(CommandRefusal::NotAHostKey(kind)));
+        let publisher = cluster.publisher.id();
+        assert_eq!(
+            cluster.apply(&Command::InstallKey { publisher, key }),
+            Applied::Refused(CommandRefusal::NotAHostKey(kind))
+        );
     }
+    let (publisher, key) = (cluster.publisher.id(), host_key(1));
+    let unknown = cluster.apply(&Command::InstallKey { publisher, key });
+    assert_eq!(unknown, Applied::Refused(CommandRefusal::UnknownPublisher));
+    cluster.install_catalog(&example());
     cluster.install_key(&host_key(1));
     cluster.install_key(&host_key(1));
     assert_eq!(cluster.state.keys().map(|key| key.id).collect::<Vec<_>>(), [host_key(1).key_id()]);
@@ -65,7 +73,7 @@ fn keys_are_listed_with_the_nodes_that_are_activated() {
     cluster.install_key(&host_key(2));
     let nodes = |cluster: &Cluster, key: &TypedKey| {
         let installed = cluster.state.keys().find(|installed| installed.id == key.key_id()).unwrap();
-        installed.certificates.iter().map(|(_, node, _)| *node).collect::<Vec<_>>()
+        installed.activations.keys().copied().collect::<Vec<_>>()
     };
     assert_eq!(nodes(&cluster, &host_key(1)), [1, 2, 3]);
     assert_eq!(nodes(&cluster, &host_key(2)), [0; 0]);
@@ -85,8 +93,6 @@ fn a_certificate_that_does_not_fit_is_refused_with_its_reason() {
     let node = 4;
     let signature = CommandRefusal::Certificate { node, source: CertificateError::Signature };
     assert_eq!(refused(&mut cluster, NodeCertificate { group: 4, ..certificate(3, 4) }), signature);
-    let foreign = Publisher::new(50).certify(4, &host_key(1), 3, 4);
-    assert_eq!(refused(&mut cluster, foreign), signature);
     let key = host_key(9).key_id();
     assert_eq!(
         refused(&mut cluster, publisher.certify(4, &host_key(9), 3, 4)),
@@ -98,7 +104,8 @@ fn a_certificate_that_does_not_fit_is_refused_with_its_reason() {
     assert_eq!(refused(&mut cluster, certificate(GROUP_B, 1)), expected);
     assert!(!cluster.state.is_activated(publisher.id(), 4));
     cluster.publisher = Publisher::new(50);
-    assert_eq!(install(&mut cluster, vec![]), Applied::Refused(CommandRefusal::UnknownPublisher));
+    let foreign = cluster.publisher.certify(4, &host_key(1), 3, 4);
+    assert_eq!(refused(&mut cluster, foreign), CommandRefusal::UnknownPublisher);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Commands: their encoding, the batch builder, and entries that are no commands.
 
 use activation::clock::{SkewReference, Stamp};
+use activation::host_activation::ReleaseStatement;
 use activation::limits::{BATCH_RECORDS_MAX, COMMAND_BYTES_MAX};
 use activation::message::Record;
 use activation::state::{
@@ -25,8 +26,9 @@ fn every_kind() -> Vec<Command> {
         batch(SkewReference::LeaveOut),
         Command::Batch(Batch { stamp: Stamp { time_ms: 0, ..STAMP }, records: vec![] }),
         Command::InstallCatalog { signed: cluster.publisher.sign(&example()).bytes().clone() },
-        Command::InstallKey { key: host_key(1) },
-        Command::InstallCertificates { publisher, certificates: vec![(2, certificate)] },
+        Command::InstallKey { publisher, key: host_key(1) },
+        Command::InstallActivation { signed: cluster.publisher.answer(vec![(2, certificate)]).encode().into() },
+        Command::Release { statements: vec![ReleaseStatement::sign(publisher, host_key(1).key_id(), 2, &node_key(2))] },
         Command::ResetClock { time_ms: START_MS },
         Command::StateHash { index: 1024, hash: [3; 32] },
     ]

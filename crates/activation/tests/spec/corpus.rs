@@ -7,7 +7,12 @@ use std::fs;
 use std::path::Path;
 
 use activation::clock::{SkewReference, Stamp};
+use activation::direct::{DirectCertificate, DirectRequest};
+use activation::host_activation::{ActivationRequests, HostActivation, HostActivationRequest, ReleaseStatement};
+use activation::id::{MachineDigest, ProductId};
+use activation::key::{KeyKind, TypedKey};
 use activation::message::{AnswerBody, ValidRequest, sign_answer};
+use activation::spoken::{self, Spoken};
 use activation::state::{Batch, Command};
 
 use super::world::*;
@@ -18,11 +23,13 @@ mod fuzzed;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 4] = [
+const TARGETS: [Target; 6] = [
     ("request", fuzzed::request),
     ("answer", fuzzed::answer),
     ("command", fuzzed::command),
     ("catalog", fuzzed::catalog),
+    ("key", fuzzed::key),
+    ("certificate", fuzzed::certificate),
 ];
 
 fn folder() -> &'static Path {
@@ -48,19 +55,46 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let batch = |skew| Command::Batch(Batch { stamp: Stamp { time_ms: START_MS, skew }, records: records.clone() });
     let catalog = cluster.publisher.sign(&example());
     let publisher = cluster.publisher.id();
-    let certificates = vec![(1, certificate)];
+    let signed: bytes::Bytes = cluster.publisher.answer(vec![(1, certificate.clone())]).encode().into();
+    let release = ReleaseStatement::sign(publisher, host_key(1).key_id(), 1, &node_key(1));
+    let asked = HostActivation {
+        request_id: [1; 16],
+        node: 1,
+        key: host_key(1),
+        platform: "server-datacenter".parse().unwrap(),
+        machine: MachineDigest([2; 8]),
+    };
+    let asked = HostActivationRequest::sign(asked, &node_key(1), Some(&node_key(2)));
+    let requests = ActivationRequests { requests: vec![asked], releases: vec![release.clone()] }.encode();
+    let direct = DirectRequest {
+        request_id: [1; 16],
+        key: TypedKey::generate(KeyKind::Direct, 1, [3; 16]),
+        product: ProductId::derive(publisher, CLIENT),
+        cmid: cmid(1),
+        machine: MachineDigest([2; 8]),
+    };
+    let direct_certificate = DirectCertificate::issue(publisher, &direct, 7, &cluster.publisher.activation[0]);
     vec![
         ("request/ordinary", request),
         ("answer/ordinary", answer),
         ("command/batch", batch(SkewReference::ClusterTime).encode().to_vec()),
         ("command/batch-other-reference", batch(SkewReference::Other(START_MS)).encode().to_vec()),
         ("command/install-catalog", Command::InstallCatalog { signed: catalog.bytes().clone() }.encode().to_vec()),
-        ("command/install-key", Command::InstallKey { key: host_key(1) }.encode().to_vec()),
-        ("command/install-certificates", Command::InstallCertificates { publisher, certificates }.encode().to_vec()),
+        ("command/install-key", Command::InstallKey { publisher, key: host_key(1) }.encode().to_vec()),
+        ("command/install-activation", Command::InstallActivation { signed: signed.clone() }.encode().to_vec()),
+        ("command/release", Command::Release { statements: vec![release.clone()] }.encode().to_vec()),
         ("command/reset-clock", Command::ResetClock { time_ms: START_MS }.encode().to_vec()),
         ("command/state-hash", Command::StateHash { index: 1024, hash: [3; 32] }.encode().to_vec()),
         ("catalog/signed", catalog.bytes().to_vec()),
         ("catalog/text", EXAMPLE.as_bytes().to_vec()),
+        ("key/typed", host_key(1).to_string().into_bytes()),
+        ("key/spoken", spoken::write(Spoken::Requests, &requests).unwrap().into_bytes()),
+        ("certificate/node", certificate.encode()),
+        ("certificate/requests", requests),
+        ("certificate/answers", signed.to_vec()),
+        ("certificate/release", release.encode()),
+        ("certificate/direct-request", direct.encode()),
+        ("certificate/direct", direct_certificate.encode()),
     ]
 }
 

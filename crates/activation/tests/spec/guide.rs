@@ -114,7 +114,8 @@ fn r11_another_publisher_has_counts_of_its_own() {
     assert_eq!(cluster.ask_all(CLIENT, [1, 2, 3]), [1, 2, 3]);
     cluster.publisher = Publisher::new(50);
     cluster.install_catalog(&example());
-    cluster.certify(1, &host_key(1), GROUP_B, PLATFORM_STANDARD);
+    cluster.install_key(&host_key(2));
+    cluster.certify(1, &host_key(2), GROUP_B, PLATFORM_STANDARD);
     assert_eq!(cluster.ask(CLIENT, 1).count, 1);
 }
 

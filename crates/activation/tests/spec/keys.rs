@@ -1,6 +1,6 @@
 //! Typed keys: what a person may get wrong is found out.
 
-use activation::key::{KeyError, KeyKind, TypedKey};
+use activation::key::{KeyError, KeyKind, SymbolError, TypedKey};
 use proptest::prelude::*;
 
 fn any_key() -> impl Strategy<Value = TypedKey> {
@@ -15,6 +15,14 @@ fn symbol_places() -> Vec<usize> {
     (0..29).filter(|place| place % 6 != 5).collect()
 }
 
+/// The groups that the refusal of a mistyped key names.
+fn doubtful(typed: &[char]) -> Vec<usize> {
+    match typed.iter().collect::<String>().parse::<TypedKey>() {
+        Err(KeyError::Symbols(SymbolError::Check { doubtful })) => doubtful.groups().collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
 proptest! {
     #[test]
     fn a_key_survives_showing_and_typing(kind_hint_entropy in any_key(), spaced in any::<bool>()) {
@@ -27,13 +35,23 @@ proptest! {
     }
 
     #[test]
-    fn every_single_wrong_symbol_is_refused(key in any_key(), at in 0..25usize, by in 0..29usize) {
+    fn every_single_wrong_symbol_is_refused_and_its_group_is_named(key in any_key(), at in 0..25usize, by in 0..29usize) {
         let mut text: Vec<char> = key.to_string().chars().collect();
         let place = symbol_places()[at];
         let wrong = ALPHABET.chars().nth(by).unwrap();
         prop_assume!(text[place] != wrong);
         text[place] = wrong;
-        prop_assert!(text.into_iter().collect::<String>().parse::<TypedKey>().is_err());
+        prop_assert_eq!(doubtful(&text), vec![at / 5 + 1]);
+    }
+
+    #[test]
+    fn every_swap_of_neighbours_is_refused_and_its_group_is_named(key in any_key(), first in 0..24usize) {
+        let mut text: Vec<char> = key.to_string().chars().collect();
+        let places = symbol_places();
+        prop_assume!(text[places[first]] != text[places[first + 1]]);
+        text.swap(places[first], places[first + 1]);
+        let groups = doubtful(&text);
+        prop_assert!(groups.contains(&(first / 5 + 1)) && groups.contains(&((first + 1) / 5 + 1)), "{groups:?}");
     }
 
     #[test]
@@ -76,17 +94,38 @@ fn a_refusal_names_the_doubtful_place() {
         text[place] = wrong;
         text.into_iter().collect::<String>()
     };
+    let refused = |text: &str| text.parse::<TypedKey>().unwrap_err().to_string();
+    let missing_in_group_4 = format!("{}{}", &key[..19], &key[20..]);
+    let swapped: String = {
+        let mut text: Vec<char> = key.chars().collect();
+        text.swap(13, 14);
+        text.into_iter().collect()
+    };
     let cases = [
-        (String::new(), KeyError::Length { symbols: 0 }),
-        (key[..28].to_owned(), KeyError::Length { symbols: 24 }),
-        (format!("{key}A"), KeyError::Length { symbols: 26 }),
-        (with(0, '0'), KeyError::Symbol { group: 1, place: 1 }),
-        (with(10, 'I'), KeyError::Symbol { group: 2, place: 5 }),
-        (with(28, 'ä'), KeyError::Symbol { group: 5, place: 5 }),
+        (String::new(), "25 characters in five groups are needed; this has 0; compare all groups"),
+        (key[..28].to_owned(), "25 characters in five groups are needed; this has 24; look at group 5 again"),
+        (missing_in_group_4, "25 characters in five groups are needed; this has 24; look at group 4 again"),
+        (key[..28].replace('-', ""), "25 characters in five groups are needed; this has 24; compare all groups"),
+        (format!("{key}A"), "25 characters in five groups are needed; this has 26; look at group 5 again"),
+        (with(0, '0'), "character 1 of group 1 does not occur: "),
+        (with(10, 'I'), "character 5 of group 2 does not occur: "),
+        (with(28, 'ä'), "character 5 of group 5 does not occur: "),
+        (
+            with(8, if key.as_bytes()[8] == b'7' { 'K' } else { '7' }),
+            "mistyped: the check characters do not fit; look at group 2 again",
+        ),
+        (swapped, "mistyped: the check characters do not fit; look at group"),
     ];
-    for (text, error) in cases {
-        assert_eq!(text.parse::<TypedKey>(), Err(error), "{text}");
+    for (text, words) in cases {
+        let refused = refused(&text);
+        assert!(refused.starts_with(&format!("the key is not valid: {words}")), "{text}: {refused}");
     }
+}
+
+#[test]
+fn what_is_no_kind_of_key_is_refused_also_where_its_check_symbols_fit() {
+    let line = activation::spoken::write(activation::spoken::Spoken::Answers, b"").unwrap();
+    assert_eq!(line.split(": ").nth(1).unwrap().parse::<TypedKey>(), Err(KeyError::Kind));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use activation::catalog::{Catalog, SignedCatalog};
 use activation::certificate::NodeCertificate;
 use activation::clock::{SkewReference, Stamp};
+use activation::host_activation::{ActivationAnswer, ActivationAnswers, SignedAnswers};
 use activation::id::{Cmid, MachineDigest, NodeId, ProductId, PublisherId};
 use activation::key::{KeyKind, TypedKey};
 use activation::message::{LicenseStatus, Record, Request};
@@ -73,6 +74,29 @@ impl Publisher {
     }
 }
 
+impl Publisher {
+    /// Certificates as they travel: each host may be activated nine more times.
+    pub(crate) fn answer(&self, certificates: Vec<(NodeId, NodeCertificate)>) -> SignedAnswers {
+        self.answers(certificates).sign(&self.activation[0])
+    }
+
+    pub(crate) fn answers(&self, certificates: Vec<(NodeId, NodeCertificate)>) -> ActivationAnswers {
+        let answers = certificates.into_iter().map(|(node, certificate)| ActivationAnswer {
+            request_id: [0; 16],
+            node,
+            certificate,
+            reactivations_left: 9,
+        });
+        ActivationAnswers {
+            publisher: self.id(),
+            answered_ms: START_MS,
+            answers: answers.collect(),
+            released: Vec::new(),
+            standings: Vec::new(),
+        }
+    }
+}
+
 pub(crate) fn example() -> Catalog {
     Catalog::from_toml(EXAMPLE).unwrap()
 }
@@ -138,13 +162,14 @@ impl Cluster {
     }
 
     pub(crate) fn install_key(&mut self, key: &TypedKey) {
-        self.must(&Command::InstallKey { key: *key });
+        let publisher = self.publisher.id();
+        self.must(&Command::InstallKey { publisher, key: *key });
     }
 
     pub(crate) fn certify(&mut self, node: NodeId, key: &TypedKey, group: u8, platform: u8) {
         let certificate = self.publisher.certify(node, key, group, platform);
-        let publisher = self.publisher.id();
-        self.must(&Command::InstallCertificates { publisher, certificates: vec![(node, certificate)] });
+        let signed = self.publisher.answer(vec![(node, certificate)]).encode().into();
+        self.must(&Command::InstallActivation { signed });
     }
 
     /// A record of machine number `machine`, whose clock is right, asking node 1.

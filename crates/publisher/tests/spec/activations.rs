@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use activation::host_activation::{ActivationAnswers, ActivationRequests, HostActivationRequest};
+use activation::host_activation::{ActivationRequests, HostActivationRequest};
 use activation::id::MachineDigest;
 use activation::key::{KeyKind, TypedKey};
 use activation::status::Status;
 use publisher::limits::HOSTS_MAX;
 use publisher::{ActivateError, KeyLimits, Reason};
 
-use crate::world::{STANDARD, World, asked, example_with, node_key, request};
+use crate::world::{STANDARD, World, asked, example_with, file, node_key, request};
 
 const R31: KeyLimits = KeyLimits { hosts: 6, reactivations: 9 };
 
@@ -22,15 +22,14 @@ fn r31_is_the_default() {
 fn r30_each_member_gets_one_certificate_of_the_keys_group_for_its_own_node_key() {
     let world = World::with_catalog();
     let key = world.key(R31);
-    let requests = ActivationRequests((1..=3).map(|host| request(&key, host, 1)).collect());
+    let requests = file((1..=3).map(|host| request(&key, host, 1)));
     // As files, which is how they travel.
     let requests = ActivationRequests::decode(&requests.encode()).unwrap();
-    let answers = world.activate(requests.0.clone()).unwrap();
-    let answers = ActivationAnswers::decode(&answers.encode()).unwrap();
+    let answers = world.activate(requests.requests.clone()).unwrap();
     let trust = world.publisher.trust();
     assert_eq!(answers.publisher, trust.publisher);
     assert_eq!(answers.answers.len(), 3);
-    for (request, answer) in requests.0.iter().zip(&answers.answers) {
+    for (request, answer) in requests.requests.iter().zip(&answers.answers) {
         let certificate = &answer.certificate;
         assert_eq!((answer.request_id, answer.node), (request.asked().request_id, request.asked().node));
         assert_eq!((certificate.publisher, certificate.key), (trust.publisher, key.key_id()));
@@ -74,7 +73,7 @@ fn a_host_is_the_same_with_a_new_node_key_or_on_new_hardware_but_not_with_both()
     let ask = |attempt, machine, node_key_number| {
         let mut asked = asked(&key, 1, attempt);
         asked.machine = MachineDigest([machine; 8]);
-        world.activate([HostActivationRequest::sign(asked, &node_key(node_key_number))]).unwrap();
+        world.activate([HostActivationRequest::sign(asked, &node_key(node_key_number), None)]).unwrap();
         world.hosts(&key).iter().map(|host| (host.machine.0[0], host.reactivations)).collect::<Vec<_>>()
     };
     assert_eq!(ask(1, 10, 1), [(10, 0)]);
@@ -90,7 +89,7 @@ fn the_same_request_gets_the_same_certificate_and_spends_nothing() {
     let first = world.activate([request(&key, 1, 1)]).unwrap();
     let world = world.reopened();
     for _ in 0..3 {
-        assert_eq!(world.activate([request(&key, 1, 1)]).unwrap(), first);
+        assert_eq!(world.activate([request(&key, 1, 1)]).unwrap().answers[0].certificate, first.answers[0].certificate);
     }
     assert_eq!(world.hosts(&key)[0].reactivations, 0);
     let in_one_file = world.activate([request(&key, 1, 1), request(&key, 1, 1)]).unwrap();
@@ -104,7 +103,7 @@ fn a_retry_is_answered_also_after_the_key_was_used_up_by_others() {
     let first = world.activate([request(&key, 1, 1)]).unwrap();
     world.activate([request(&key, 1, 2)]).unwrap();
     assert_eq!(world.refusals([request(&key, 1, 3)]).len(), 1);
-    assert_eq!(world.activate([request(&key, 1, 1)]).unwrap(), first);
+    assert_eq!(world.activate([request(&key, 1, 1)]).unwrap().answers[0].certificate, first.answers[0].certificate);
 }
 
 #[test]
@@ -114,7 +113,7 @@ fn a_request_id_belongs_to_one_request() {
     world.activate([request(&key, 1, 1)]).unwrap();
     let mut other = asked(&key, 2, 1);
     other.request_id = asked(&key, 1, 1).request_id;
-    let other = HostActivationRequest::sign(other, &node_key(2));
+    let other = HostActivationRequest::sign(other, &node_key(2), None);
     assert_eq!(world.refusals([other]), [(2, Reason::RequestIdReused)]);
 }
 
@@ -151,7 +150,7 @@ fn r34_a_key_is_activated_only_on_platforms_that_may_hold_its_group() {
     for (number, (name, refused)) in (1..).zip(cases) {
         let mut asked = asked(&key, number, 1);
         asked.platform = name.parse().unwrap();
-        let request = HostActivationRequest::sign(asked, &node_key(number));
+        let request = HostActivationRequest::sign(asked, &node_key(number), None);
         match refused {
             None => drop(world.activate([request]).unwrap()),
             Some(reason) => assert_eq!(world.refusals([request]), [(number.into(), reason)], "{name}"),
@@ -186,11 +185,11 @@ fn keys_that_give_nothing_are_refused_with_the_code_that_administrators_know() {
 fn a_request_that_its_node_did_not_sign_is_refused() {
     let world = World::with_catalog();
     let key = world.key(R31);
-    let bytes = ActivationRequests(vec![request(&key, 1, 1)]).encode();
+    let bytes = file([request(&key, 1, 1)]).encode();
     let mut forged = bytes.clone();
     *forged.last_mut().unwrap() ^= 1;
     let forged = ActivationRequests::decode(&forged).unwrap();
-    assert_eq!(world.refusals(forged.0), [(1, Reason::Signature)]);
+    assert_eq!(world.refusals(forged.requests), [(1, Reason::Signature)]);
     assert_eq!(world.hosts(&key), []);
 }
 
@@ -210,7 +209,7 @@ fn of_many_concurrent_activations_as_many_get_a_place_as_there_are_places() {
     let given = runtime.block_on(async {
         let ask = |host: u8| {
             let publisher = Arc::clone(&publisher);
-            let requests = ActivationRequests(vec![request(&key, host, 1)]);
+            let requests = file([request(&key, host, 1)]);
             tokio::spawn(async move { publisher.activate(&requests).await })
         };
         let asking: Vec<_> = (1..=40).map(ask).collect();
@@ -234,7 +233,7 @@ fn a_caller_that_goes_away_takes_no_place_from_the_records() {
     let key = world.key(KeyLimits { hosts: 40, reactivations: 0 });
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for host in 1..=40 {
-        let requests = ActivationRequests(vec![request(&key, host, 1)]);
+        let requests = file([request(&key, host, 1)]);
         // Polled until it first waits, which is for the disk, and then dropped.
         runtime.block_on(async {
             tokio::select! {
@@ -264,7 +263,7 @@ fn the_largest_key_fits_its_record() {
         asked.machine.0[..4].copy_from_slice(&number.to_be_bytes());
         let mut seed = [1; 32];
         seed[..4].copy_from_slice(&number.to_be_bytes());
-        HostActivationRequest::sign(asked, &activation::SigningKey::from_bytes(&seed))
+        HostActivationRequest::sign(asked, &activation::SigningKey::from_bytes(&seed), None)
     });
     world.activate(requests).unwrap();
     assert_eq!(world.hosts(&key).len(), 500);

@@ -6,12 +6,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use activation::certificate::NodeCertificate;
-use activation::host_activation::ActivationRequests;
 use activation::key::TypedKey;
 use data_encoding::HEXLOWER;
 use publisher::{KeyLimits, Publisher};
 
-use crate::world::{World, open_when_closed, request, run};
+use crate::world::{World, file, open_when_closed, request, run};
 
 const FOLDER: &str = "PUBLISHER_TEST_FOLDER";
 const KEY: &str = "PUBLISHER_TEST_KEY";
@@ -22,8 +21,8 @@ fn activate_hosts_until_killed(folder: &OsStr) {
     let key: TypedKey = std::env::var(KEY).unwrap().parse().unwrap();
     let publisher = Publisher::open(Path::new(folder)).unwrap();
     for host in 1..=u8::MAX {
-        let answers = run(publisher.activate(&ActivationRequests(vec![request(&key, host, 1)]))).unwrap();
-        let certificate = HEXLOWER.encode(&answers.answers[0].certificate.encode());
+        let answers = run(publisher.activate(&file([request(&key, host, 1)]))).unwrap();
+        let certificate = HEXLOWER.encode(&answers.answers().answers[0].certificate.encode());
         writeln!(std::io::stdout().lock(), "\nanswered {host} {certificate}").unwrap();
     }
 }
@@ -59,8 +58,8 @@ fn what_was_answered_before_a_kill_is_on_record_after_it() {
         let hosts = publisher.keys().unwrap()[0].hosts.clone();
         assert!((answered.len()..=answered.len() + 1).contains(&hosts.len()), "round {round}: {hosts:?}");
         for (host, certificate) in answered {
-            let again = run(publisher.activate(&ActivationRequests(vec![request(&key, host, 1)]))).unwrap();
-            assert_eq!(again.answers[0].certificate, certificate, "round {round}, host {host}");
+            let again = run(publisher.activate(&file([request(&key, host, 1)]))).unwrap();
+            assert_eq!(again.answers().answers[0].certificate, certificate, "round {round}, host {host}");
         }
         assert_eq!(publisher.keys().unwrap()[0].hosts, hosts, "round {round}: retries spent something");
     }

@@ -63,7 +63,9 @@ impl World {
         &self,
         requests: impl IntoIterator<Item = HostActivationRequest>,
     ) -> Result<ActivationAnswers, ActivateError> {
-        run(self.publisher.activate(&ActivationRequests(requests.into_iter().collect())))
+        let signed = run(self.publisher.activate(&file(requests)))?;
+        signed.verify(&self.publisher.trust().activation_keys).unwrap();
+        Ok(signed.answers().clone())
     }
 
     /// What the publisher says no to, in the order of the requests.
@@ -98,6 +100,10 @@ pub(crate) fn open_when_closed(folder: &Path) -> Publisher {
     panic!("{} stays in use", folder.display());
 }
 
+pub(crate) fn file(requests: impl IntoIterator<Item = HostActivationRequest>) -> ActivationRequests {
+    ActivationRequests { requests: requests.into_iter().collect(), releases: Vec::new() }
+}
+
 pub(crate) fn node_key(number: u8) -> SigningKey {
     SigningKey::from_bytes(&[number; 32])
 }
@@ -116,5 +122,5 @@ pub(crate) fn asked(key: &TypedKey, host: u8, attempt: u8) -> HostActivation {
 }
 
 pub(crate) fn request(key: &TypedKey, host: u8, attempt: u8) -> HostActivationRequest {
-    HostActivationRequest::sign(asked(key, host, attempt), &node_key(host))
+    HostActivationRequest::sign(asked(key, host, attempt), &node_key(host), None)
 }

@@ -42,7 +42,7 @@ impl Activate {
         replace_file(&self.out, &answers.encode()).with_context(|| format!("cannot write {}", self.out.display()))?;
         let mut text = table(["Node", "Key", "Certificate"]);
         let mut activated = Vec::new();
-        for answer in &answers.answers {
+        for answer in &answers.answers().answers {
             let (node, key, certificate) = (answer.node, answer.certificate.key, answer.certificate.id());
             text.add_row([node.to_string(), key.to_string(), certificate.to_string()]);
             activated.push(json!({
@@ -53,7 +53,7 @@ impl Activate {
         }
         output.result(
             &json!({
-                "publisher": answers.publisher.to_string(),
+                "publisher": answers.answers().publisher.to_string(),
                 "answer": self.out.display().to_string(),
                 "activated": activated,
             }),

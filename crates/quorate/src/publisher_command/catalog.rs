@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use activation::{
-    catalog::{Catalog, Name, SignedCatalog},
+    catalog::{Catalog, Edition, Name, SignedCatalog},
     id::Fingerprint,
     limits::CATALOG_TEXT_BYTES_MAX,
 };
@@ -127,12 +127,13 @@ fn show(file: &Path, output: &Output) -> Result<(), Failure> {
     output.result(
         &to_json(&catalog, signed),
         format_args!(
-            "{}, serial {}, {title}\n\n{}\n\n{}\n\n{}",
+            "{}, serial {}, {title}\n\n{}\n\n{}\n\n{}\n\n{}",
             catalog.publisher_name(),
             catalog.serial(),
             ladder(&catalog),
             platforms(&catalog),
             products(&catalog),
+            editions(&catalog),
         ),
     );
     Ok(())
@@ -195,7 +196,7 @@ fn to_json(catalog: &Catalog, signed: Option<Fingerprint>) -> Value {
         json!({
             "name": product.name.as_str(), "title": product.title, "application": product.application.as_str(),
             "group": group_name(catalog, product.group), "generation": product.generation,
-            "threshold": product.threshold, "editions": product.editions,
+            "threshold": product.threshold, "editions": product.editions.iter().map(edition_json).collect::<Vec<_>>(),
         })
     });
     json!({
@@ -208,6 +209,21 @@ fn to_json(catalog: &Catalog, signed: Option<Fingerprint>) -> Value {
         "blocked_keys": catalog.blocked_keys().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "blocked_certificates": catalog.blocked_certificates().iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
+}
+
+fn edition_json(edition: &Edition) -> Value {
+    json!({ "name": edition.name, "setup_key": edition.setup_key.to_string() })
+}
+
+/// What machines are set up with (R35); public.
+fn editions(catalog: &Catalog) -> comfy_table::Table {
+    let mut text = table(["Product", "Edition", "Setup key"]);
+    for product in catalog.products() {
+        for edition in &product.editions {
+            text.add_row([product.name.to_string(), edition.name.clone(), edition.setup_key.to_string()]);
+        }
+    }
+    text
 }
 
 fn group_name(catalog: &Catalog, code: u8) -> String {

@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use activation::state::Command;
 use futures::{StreamExt, stream};
 use replication::{Pace, StartError};
 
@@ -25,7 +24,7 @@ async fn append(node: &Node, entries: u64) {
                 let replica = replica.clone();
                 async move {
                     // One key, over and over: the number of keys is bounded.
-                    let command = Command::InstallKey { key: world::host_key(number % 7) };
+                    let command = world::install_key(world::host_key(number % 7));
                     replica.propose(&command).await.unwrap();
                 }
             })

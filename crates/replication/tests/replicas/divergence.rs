@@ -27,7 +27,7 @@ async fn append_until_a_hash_is_due(cluster: &Cluster) {
                 .for_each_concurrent(64, |number| {
                     let replica = replica.clone();
                     async move {
-                        let command = Command::InstallKey { key: world::host_key(number % 3) };
+                        let command = world::install_key(world::host_key(number % 3));
                         replica.propose(&command).await.unwrap();
                     }
                 })
@@ -97,7 +97,7 @@ async fn a_node_whose_state_was_altered_is_found_out_and_answers_no_more() {
 fn alter(path: &std::path::Path) {
     let mut file = proto::Snapshot::decode(fs::read(path).unwrap().as_slice()).unwrap();
     let mut state = State::decode_snapshot(&file.state).unwrap();
-    state.apply(1, &Command::InstallKey { key: world::host_key(99) }.encode());
+    state.apply(1, &world::install_key(world::host_key(99)).encode());
     file.state = state.encode_snapshot().into();
     file.digest = Sha256::digest(&file.state).to_vec().into();
     fs::write(path, file.encode_to_vec()).unwrap();

@@ -80,12 +80,10 @@ async fn a_wiped_node_under_its_old_number_is_refused_and_the_others_go_on() {
 #[tokio::test]
 async fn a_command_that_the_state_machine_refuses_is_refused_in_words_by_every_node() {
     let cluster = Cluster::activated(3).await;
-    let [_, _, mut certificates] = world::activation([1]);
-    if let activation::state::Command::InstallCertificates { publisher, .. } = &mut certificates {
-        *publisher = activation::id::PublisherId([0xee; 16]);
-    }
+    let key = activation::key::TypedKey::generate(activation::key::KeyKind::Setup, 1, [1; 16]);
+    let command = world::install_key(key);
     for node in 1..=3 {
-        let command = certificates.clone();
+        let command = command.clone();
         let refused = cluster.node(node).on(async move |replica| replica.propose(&command).await).await;
         assert!(matches!(&refused, Err(ProposeError::Refused(words)) if !words.is_empty()), "{refused:?}");
     }

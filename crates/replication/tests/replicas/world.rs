@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use activation::host_activation::{ActivationAnswer, ActivationAnswers};
 use activation::{
     SigningKey,
     catalog::{Catalog, SignedCatalog},
@@ -53,12 +54,29 @@ pub(crate) fn activation(nodes: impl IntoIterator<Item = NodeId>) -> [Command; 3
     let public = activation_keys().map(|key| key.verifying_key());
     let signed = SignedCatalog::sign(&catalog, public, &root());
     let key = host_key(0);
-    let certificates = nodes.into_iter().map(|node| (node, certificate(node, &key))).collect();
+    let answers = nodes.into_iter().map(|node| ActivationAnswer {
+        request_id: [0; 16],
+        node,
+        certificate: certificate(node, &key),
+        reactivations_left: 9,
+    });
+    let answers = ActivationAnswers {
+        publisher: publisher(),
+        answered_ms: 0,
+        answers: answers.collect(),
+        released: Vec::new(),
+        standings: Vec::new(),
+    };
+    let [signer, _] = activation_keys();
     [
         Command::InstallCatalog { signed: signed.bytes().clone() },
-        Command::InstallKey { key },
-        Command::InstallCertificates { publisher: publisher(), certificates },
+        install_key(key),
+        Command::InstallActivation { signed: answers.sign(&signer).encode().into() },
     ]
+}
+
+pub(crate) fn install_key(key: TypedKey) -> Command {
+    Command::InstallKey { publisher: publisher(), key }
 }
 
 fn certificate(node: NodeId, key: &TypedKey) -> NodeCertificate {

@@ -1,0 +1,43 @@
+//! What a host adds to a refusal: which group is needed, and which it holds. Advice for people, not signed.
+
+use prost::Message;
+
+use crate::catalog::Name;
+use crate::proto;
+
+/// Goes with 0xC004F042 (the host's key does not cover the product).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RefusalDetail {
+    /// The lowest group whose keys cover the product; none where the host's catalog does not list it.
+    pub needed: Option<Name>,
+    /// Groups of the host's keys, at most [`RefusalDetail::HELD_MAX`].
+    pub held: Vec<Name>,
+}
+
+impl RefusalDetail {
+    /// Groups that are named.
+    pub const HELD_MAX: usize = 3;
+    const BYTES_MAX: usize = 256;
+
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        proto::RefusalDetail {
+            needed: self.needed.as_ref().map(ToString::to_string).unwrap_or_default(),
+            held: self.held.iter().take(Self::HELD_MAX).map(ToString::to_string).collect(),
+        }
+        .encode_to_vec()
+    }
+
+    /// None where the bytes are not a detail: a refusal without one is still a refusal.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        if bytes.is_empty() || bytes.len() > Self::BYTES_MAX {
+            return None;
+        }
+        let raw = proto::RefusalDetail::decode(bytes).ok()?;
+        let needed = if raw.needed.is_empty() { None } else { Some(raw.needed.parse().ok()?) };
+        let held: Vec<Name> =
+            raw.held.iter().take(Self::HELD_MAX).map(|name| name.parse().ok()).collect::<Option<_>>()?;
+        Some(Self { needed, held })
+    }
+}

@@ -1,0 +1,255 @@
+//! Which node may answer for what: installed keys, what nodes got for them, and the rights that follow from that.
+
+use std::collections::BTreeMap;
+
+use super::{CommandRefusal, PublisherState, Refusal, State};
+use crate::catalog::{OpenedCatalog, Product};
+use crate::certificate::{CertificateError, NodeCertificate};
+use crate::host_activation::{ActivationAnswer, ActivationAnswers, KeyStanding, ReleaseStatement, SignedAnswers};
+use crate::id::{KeyId, NodeId, ProductId, PublisherId};
+use crate::key::{KeyKind, TypedKey};
+use crate::limits;
+
+/// What one node got for one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activation {
+    pub certificate: NodeCertificate,
+    /// R31: how often this host may be activated again, as its publisher said with the certificate.
+    pub reactivations_left: u32,
+}
+
+/// What a publisher said last about a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// R31: places.
+    pub hosts_limit: u32,
+    /// Places taken, in this cluster and in others.
+    pub hosts_used: u32,
+    /// When it said so, by its clock.
+    pub told_ms: u64,
+}
+
+/// An installed key and the nodes that are activated with it.
+#[derive(Clone, Copy, Debug)]
+pub struct InstalledKey<'a> {
+    pub id: KeyId,
+    pub publisher: PublisherId,
+    pub key: &'a TypedKey,
+    /// Absent before the first activation.
+    pub standing: Option<Standing>,
+    pub activations: &'a BTreeMap<NodeId, Activation>,
+}
+
+/// The same, owned by the state.
+#[derive(Clone, Debug)]
+pub(super) struct HeldKey {
+    pub(super) key: TypedKey,
+    pub(super) standing: Option<Standing>,
+    pub(super) activations: BTreeMap<NodeId, Activation>,
+}
+
+impl HeldKey {
+    pub(super) fn installed(&self, id: KeyId, publisher: PublisherId) -> InstalledKey<'_> {
+        let Self { key, standing, activations } = self;
+        InstalledKey { id, publisher, key, standing: *standing, activations }
+    }
+
+    fn stand(&mut self, told: &KeyStanding, told_ms: u64) {
+        if self.standing.is_none_or(|known| told_ms >= known.told_ms) {
+            let KeyStanding { hosts_limit, hosts_used, .. } = *told;
+            self.standing = Some(Standing { hosts_limit, hosts_used, told_ms });
+        }
+    }
+
+    fn activate(&mut self, answer: &ActivationAnswer) {
+        let ActivationAnswer { certificate, reactivations_left, .. } = answer;
+        let known = self.activations.get(&answer.node);
+        if known.is_none_or(|known| certificate.issued_minutes >= known.certificate.issued_minutes) {
+            let activation = Activation { certificate: certificate.clone(), reactivations_left: *reactivations_left };
+            self.activations.insert(answer.node, activation);
+        }
+    }
+}
+
+/// What one node may answer for, for one publisher. It exists as soon as the node holds a certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rights {
+    /// Key and group of each certificate that is not blocked, smallest key first.
+    held: Vec<(KeyId, u8)>,
+}
+
+impl Rights {
+    pub(super) fn derive(opened: &OpenedCatalog, keys: &BTreeMap<KeyId, HeldKey>) -> BTreeMap<NodeId, Self> {
+        let mut rights: BTreeMap<NodeId, Self> = BTreeMap::new();
+        for (key, held) in keys {
+            for (node, Activation { certificate, .. }) in &held.activations {
+                let of_node = rights.entry(*node).or_default();
+                if !opened.catalog.blocks(certificate) {
+                    of_node.held.push((*key, certificate.group));
+                }
+            }
+        }
+        rights
+    }
+}
+
+/// With which key a node answers for a product, or why it does not.
+pub(super) fn admit<'a>(
+    rights: &BTreeMap<NodeId, Rights>,
+    opened: &'a OpenedCatalog,
+    node: NodeId,
+    product: ProductId,
+) -> Result<(KeyId, &'a Product), Refusal> {
+    let rights = rights.get(&node).ok_or(Refusal::NotActivated)?;
+    if rights.held.is_empty() {
+        return Err(Refusal::KeyBlocked);
+    }
+    let product = opened.product(product).ok_or(Refusal::NotCovered)?;
+    let covering = rights.held.iter().find(|(_, group)| opened.catalog.covers(*group, product));
+    covering.map(|(key, _)| (*key, product)).ok_or(Refusal::NotCovered)
+}
+
+impl State {
+    /// Installed keys by publisher and id, each with the nodes that are activated with it.
+    pub fn keys(&self) -> impl Iterator<Item = InstalledKey<'_>> {
+        self.publishers.values().flat_map(PublisherState::keys)
+    }
+
+    /// Whether a node holds a certificate of this publisher that is not blocked.
+    #[must_use]
+    pub fn is_activated(&self, publisher: PublisherId, node: NodeId) -> bool {
+        let rights = self.publishers.get(&publisher).and_then(|publisher| publisher.rights.get(&node));
+        rights.is_some_and(|rights| !rights.held.is_empty())
+    }
+
+    /// Groups of the certificates that a node holds of this publisher and that are not blocked, by code.
+    #[must_use]
+    pub fn groups_held(&self, publisher: PublisherId, node: NodeId) -> Vec<u8> {
+        let rights = self.publishers.get(&publisher).and_then(|publisher| publisher.rights.get(&node));
+        let mut groups: Vec<_> = rights.into_iter().flat_map(|rights| &rights.held).map(|(_, group)| *group).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+
+    pub(super) fn install_key(&mut self, publisher: PublisherId, key: TypedKey) -> Result<(), CommandRefusal> {
+        if key.kind() != KeyKind::Host {
+            return Err(CommandRefusal::NotAHostKey(key.kind()));
+        }
+        let id = key.key_id();
+        let installed = self.publishers.values().map(|publisher| publisher.keys.len()).sum::<usize>();
+        let before =
+            self.keys().find(|installed| installed.id == id).map(|before| (before.publisher, before.activations));
+        match before {
+            Some((of, _)) if of == publisher => return Ok(()),
+            Some((_, activations)) if !activations.is_empty() => return Err(CommandRefusal::KeyOfAnother { key: id }),
+            None if installed >= limits::KEYS_MAX => {
+                return Err(CommandRefusal::TooMany { what: "keys", max: limits::KEYS_MAX });
+            }
+            _ => {}
+        }
+        if !self.publishers.contains_key(&publisher) {
+            return Err(CommandRefusal::UnknownPublisher);
+        }
+        // Installed for the wrong publisher at first: nobody was activated with it.
+        self.publishers.values_mut().for_each(|other| drop(other.keys.remove(&id)));
+        let held = HeldKey { key, standing: None, activations: BTreeMap::new() };
+        self.publishers.get_mut(&publisher).map(|publisher| publisher.keys.insert(id, held));
+        Ok(())
+    }
+
+    pub(super) fn install_activation(&mut self, signed: &[u8]) -> Result<(), CommandRefusal> {
+        let signed = SignedAnswers::decode(signed)?;
+        let publisher = self.publishers.get_mut(&signed.answers().publisher);
+        let publisher = publisher.ok_or(CommandRefusal::UnknownPublisher)?;
+        signed.verify(&publisher.opened.activation_keys)?;
+        publisher.install_answers(signed.answers())
+    }
+
+    pub(super) fn release(&mut self, statements: &[ReleaseStatement]) -> Result<(), CommandRefusal> {
+        for statement in statements {
+            let publisher = self.publishers.get(&statement.publisher).ok_or(CommandRefusal::UnknownPublisher)?;
+            publisher.check_release(statement)?;
+        }
+        for statement in statements {
+            if let Some(publisher) = self.publishers.get_mut(&statement.publisher) {
+                publisher.release(statement);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PublisherState {
+    pub(super) fn derive_rights(&mut self) {
+        self.rights = Rights::derive(&self.opened, &self.keys);
+    }
+
+    fn install_answers(&mut self, answers: &ActivationAnswers) -> Result<(), CommandRefusal> {
+        let mut keys = self.keys.clone();
+        for answer in &answers.answers {
+            let (node, key) = (answer.node, answer.certificate.key);
+            let held = keys.get_mut(&key).ok_or(CommandRefusal::KeyNotInstalled { node, key })?;
+            self.check_certificate(node, &answer.certificate)?;
+            // A place that was given back in the meantime is not taken again by an older answer.
+            if !self.releases.contains_key(&(key, answer.certificate.node_key)) {
+                held.activate(answer);
+            }
+        }
+        if keys.values().map(|held| held.activations.len()).sum::<usize>() > limits::CERTIFICATES_MAX {
+            return Err(CommandRefusal::TooMany { what: "certificates", max: limits::CERTIFICATES_MAX });
+        }
+        for standing in &answers.standings {
+            if let Some(held) = keys.get_mut(&standing.key) {
+                held.stand(standing, answers.answered_ms);
+            }
+        }
+        for released in &answers.released {
+            self.releases.remove(released);
+        }
+        self.keys = keys;
+        self.derive_rights();
+        Ok(())
+    }
+
+    fn check_certificate(&self, node: NodeId, certificate: &NodeCertificate) -> Result<(), CommandRefusal> {
+        let wrong = |source| CommandRefusal::Certificate { node, source };
+        if certificate.publisher != self.id() {
+            return Err(wrong(CertificateError::Signature));
+        }
+        certificate.verify(&self.opened.activation_keys).map_err(wrong)?;
+        let (group, platform) = (certificate.group, certificate.platform);
+        if self.catalog().group(group).is_none() {
+            return Err(CommandRefusal::UnknownGroup { node, group });
+        }
+        if !self.catalog().may_hold(platform, group) {
+            return Err(CommandRefusal::PlatformMayNotHold { node, platform, group });
+        }
+        Ok(())
+    }
+
+    /// It is signed by the node key that stands in the node's certificate, or it was taken before.
+    fn check_release(&self, statement: &ReleaseStatement) -> Result<(), CommandRefusal> {
+        let ReleaseStatement { key, node, .. } = *statement;
+        statement.verify().map_err(|_| CommandRefusal::NotSignedByNode { node })?;
+        if self.releases.contains_key(&(key, statement.node_key)) {
+            return Ok(());
+        }
+        let activation = self.keys.get(&key).and_then(|held| held.activations.get(&node));
+        if activation.is_none_or(|activation| activation.certificate.node_key != statement.node_key) {
+            return Err(CommandRefusal::NotHeld { node, key });
+        }
+        if self.releases.len() >= limits::CERTIFICATES_MAX {
+            return Err(CommandRefusal::TooMany { what: "places given back", max: limits::CERTIFICATES_MAX });
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, statement: &ReleaseStatement) {
+        if let Some(held) = self.keys.get_mut(&statement.key) {
+            held.activations.retain(|_, activation| activation.certificate.node_key != statement.node_key);
+        }
+        self.releases.insert((statement.key, statement.node_key), statement.clone());
+        self.derive_rights();
+    }
+}
