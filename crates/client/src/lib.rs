@@ -33,7 +33,6 @@ mod address;
 mod connect;
 mod error;
 pub mod limits;
-mod machine;
 mod request;
 mod session;
 

@@ -222,10 +222,21 @@ impl Config {
         }
     }
 
+    /// The root below which the machine's own description is read.
+    pub(crate) fn machine_root(&self) -> PathBuf {
+        machine_root()
+    }
+
     /// The administration socket.
     pub fn admin_socket(&self) -> PathBuf {
         self.data.join("admin.sock")
     }
+}
+
+/// Where the files lie that describe the machine: another folder only for tests, and in their binary only.
+fn machine_root() -> PathBuf {
+    let laid_out = std::env::var_os("QUORATE_TEST_MACHINE_ROOT").filter(|_| cfg!(feature = "fault-injection"));
+    laid_out.map_or_else(|| PathBuf::from("/"), PathBuf::from)
 }
 
 /// Whether every entry is kept for ever: for tests that look each acknowledged request up, and in their binary only.

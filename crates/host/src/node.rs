@@ -25,6 +25,7 @@ use crate::{
     clients,
     config::{Config, ConfigError},
     credentials::Credentials,
+    hardware::Hardware,
     limits::{BOOTSTRAP_PATIENCE, PEER_RESET_STREAMS_MAX},
     question::Desk,
     surroundings::{SystemClock, connect_over_tcp, random},
@@ -112,7 +113,12 @@ impl Node {
         // Last of what may be refused: sled writes to what it opens.
         let store = open_store(config)?;
         let credentials = Arc::new(credentials);
-        let desk = Arc::new(Desk::new(Arc::clone(&credentials), platform, store.identity()));
+        let desk = Arc::new(Desk::new(
+            Arc::clone(&credentials),
+            platform,
+            store.identity(),
+            Hardware::at(&config.machine_root()),
+        ));
         let surroundings = Surroundings {
             clock: Arc::new(SystemClock::default()),
             connect: connect_over_tcp(),

@@ -19,20 +19,21 @@ use replication::{Health, Local, Replica, WeakReplica};
 use sha2::{Digest, Sha256};
 use storage::Identity;
 
-use crate::{credentials::Credentials, machine};
+use crate::{credentials::Credentials, hardware::Hardware};
 
 /// Answers for this machine.
 pub(crate) struct Desk {
     credentials: Arc<Credentials>,
     platform: Name,
     identity: Identity,
+    hardware: Hardware,
     /// Set once the replica runs, which needs the desk to start and holds it from then on.
     replica: OnceLock<WeakReplica>,
 }
 
 impl Desk {
-    pub(crate) fn new(credentials: Arc<Credentials>, platform: Name, identity: Identity) -> Self {
-        Self { credentials, platform, identity, replica: OnceLock::new() }
+    pub(crate) fn new(credentials: Arc<Credentials>, platform: Name, identity: Identity, hardware: Hardware) -> Self {
+        Self { credentials, platform, identity, hardware, replica: OnceLock::new() }
     }
 
     pub(crate) fn set_replica(&self, replica: &Replica) {
@@ -90,7 +91,7 @@ impl Desk {
             node: self.identity.owner,
             key,
             platform: self.platform.clone(),
-            machine: machine::digest(self.identity.store),
+            machine: self.hardware.digest(self.identity.store),
         };
         let requests = vec![HostActivationRequest::sign(asked, &private, None)];
         Ok(ActivationRequests { requests, releases: Vec::new() }.encode().into())

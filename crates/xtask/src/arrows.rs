@@ -11,17 +11,32 @@ const HOUSE: &[(&str, &[&str])] = &[
     // L0: pure
     ("activation", &[]),
     ("dcerpc", &[]),
-    // L1: generated, stored
+    // L1: generated, stored, read off the machine
     ("api", &[]),
     ("storage", &[]),
+    ("machine", &["activation"]),
     // L2: what touches disk, network, time
     ("discovery", &[]),
     ("replication", &["activation", "api", "storage"]),
     // L3: what people run
-    ("client", &["activation", "dcerpc", "discovery"]),
-    ("host", &["activation", "api", "dcerpc", "discovery", "replication", "storage"]),
+    ("client", &["activation", "dcerpc", "discovery", "machine"]),
+    ("host", &["activation", "api", "dcerpc", "discovery", "machine", "replication", "storage"]),
     ("publisher", &["activation", "api", "storage"]),
-    ("quorate", &["activation", "dcerpc", "api", "storage", "discovery", "replication", "client", "host", "publisher"]),
+    (
+        "quorate",
+        &[
+            "activation",
+            "dcerpc",
+            "api",
+            "storage",
+            "machine",
+            "discovery",
+            "replication",
+            "client",
+            "host",
+            "publisher",
+        ],
+    ),
     // Beside the house
     ("xtask", &[]),
 ];
@@ -186,6 +201,7 @@ mod tests {
             ("activation", "replication", None, false),
             ("storage", "host", Some(Build), false),
             ("host", "client", None, false),
+            ("machine", "storage", None, false),
             ("discovery", "activation", None, false),
             ("host", "quorate-tests", None, false),
             ("quorate", "xtask", None, false),

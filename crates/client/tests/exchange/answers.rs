@@ -100,3 +100,11 @@ async fn a_host_that_hangs_up_or_asks_to_be_left_was_not_reached() {
         assert_eq!(error.status(), Status::NO_HOST_REACHED);
     }
 }
+
+#[test]
+fn a_random_cmid_is_a_version_4_uuid_and_never_the_same() {
+    let (first, second) = (client::random_cmid().unwrap(), client::random_cmid().unwrap());
+    assert_ne!(first, second);
+    assert_eq!(first.0[6] >> 4, 4);
+    assert_eq!(first.0[8] >> 6, 0b10);
+}

@@ -11,8 +11,6 @@ mod hostile;
 #[cfg(test)]
 mod hosts;
 #[cfg(test)]
-mod machines;
-#[cfg(test)]
 mod tcp;
 #[cfg(test)]
 mod world;

@@ -1,24 +1,13 @@
 //! What a machine says of itself, from the files of a machine that is laid out in a folder.
 
-use std::fs;
 use std::path::Path;
 
-use client::Machine;
-use tempfile::TempDir;
+use machine::Machine;
 
-/// A file system with these files.
-fn root(files: &[(&str, &str)]) -> TempDir {
-    let root = tempfile::tempdir().unwrap();
-    for (path, text) in files {
-        let path = root.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-    root
-}
+use crate::laid_out::root;
 
 fn machine(files: &[(&str, &str)]) -> Machine {
-    Machine::read(root(files).path())
+    Machine::read(root(files, &[]).path())
 }
 
 #[test]
@@ -70,12 +59,4 @@ fn a_virtual_machine_is_known_by_its_processor_or_its_firmware() {
 fn a_machine_of_which_nothing_can_be_read_still_has_a_name() {
     let machine = Machine::read(Path::new("/no/such/root"));
     assert_eq!((machine.name.as_str(), machine.is_virtual), ("unnamed", false));
-}
-
-#[test]
-fn a_random_cmid_is_a_version_4_uuid_and_never_the_same() {
-    let (first, second) = (client::random_cmid().unwrap(), client::random_cmid().unwrap());
-    assert_ne!(first, second);
-    assert_eq!(first.0[6] >> 4, 4);
-    assert_eq!(first.0[8] >> 6, 0b10);
 }

@@ -1,17 +1,16 @@
-//! What a machine says of itself, read from files that Linux offers; best effort, because nothing here decides a count.
+//! Name, identity and kind of a machine; best effort, because nothing here decides a count.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
-use activation::id::{MachineDigest, MachineName};
-use activation::limits::MACHINE_NAME_BYTES_MAX;
-use sha2::{Digest, Sha256};
+use activation::{
+    id::{MachineDigest, MachineName},
+    limits::MACHINE_NAME_BYTES_MAX,
+};
 
-use crate::limits::FACT_BYTES_MAX;
+use crate::{digest, fact::fact};
 
 /// Sets the digest apart from any other made of the same machine id, which itself must not leave the machine.
-const DIGEST_PURPOSE: &[u8] = b"quorate/machine/1\0";
+const DIGEST_PURPOSE: &str = "quorate/machine/1";
 const NAMELESS: &str = "unnamed";
 /// In the vendor or product name of the firmware of virtual machines.
 const HYPERVISORS: [&str; 8] =
@@ -41,18 +40,9 @@ impl Machine {
         let name = machine_name(&fact(root, "proc/sys/kernel/hostname"));
         let id = fact(root, "etc/machine-id");
         let identity = if id.is_empty() { name.as_str() } else { id.as_str() };
-        Self { digest: digest(identity), is_virtual: is_virtual(root), name }
+        let digest = MachineDigest(digest::short(DIGEST_PURPOSE, [identity]));
+        Self { digest, is_virtual: is_virtual(root), name }
     }
-}
-
-/// The start of a file, without white space around it; empty where it cannot be read.
-fn fact(root: &Path, path: &str) -> String {
-    let mut bytes = Vec::new();
-    let read = File::open(root.join(path)).and_then(|file| file.take(FACT_BYTES_MAX).read_to_end(&mut bytes));
-    if read.is_err() {
-        bytes.clear();
-    }
-    String::from_utf8_lossy(&bytes).trim().to_owned()
 }
 
 /// `-` stands for what a machine name may not have; what is too long is cut.
@@ -63,12 +53,6 @@ fn machine_name(hostname: &str) -> MachineName {
     name.parse().or_else(|_| NAMELESS.parse()).expect("a constant of allowed characters is a name")
 }
 
-fn digest(identity: &str) -> MachineDigest {
-    let hash: [u8; 32] = Sha256::new().chain_update(DIGEST_PURPOSE).chain_update(identity).finalize().into();
-    let [a, b, c, d, e, f, g, h, ..] = hash;
-    MachineDigest([a, b, c, d, e, f, g, h])
-}
-
 /// The processor says so on x86; elsewhere the firmware's names do.
 fn is_virtual(root: &Path) -> bool {
     let processor = fact(root, "proc/cpuinfo");
@@ -77,7 +61,7 @@ fn is_virtual(root: &Path) -> bool {
         return true;
     }
     ["sys_vendor", "product_name"].iter().any(|name| {
-        let firmware = fact(root, &format!("sys/class/dmi/id/{name}")).to_lowercase();
+        let firmware = fact(root, format!("sys/class/dmi/id/{name}")).to_lowercase();
         HYPERVISORS.iter().any(|hypervisor| firmware.contains(hypervisor))
     })
 }

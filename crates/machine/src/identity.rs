@@ -1,0 +1,130 @@
+//! What makes a machine this one and no other, by weight (R23): some of it may change, not too much at once.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::{digest::FactorDigest, factors};
+
+/// Something that identifies a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Factor {
+    /// The disk that `/` lives on: its own number.
+    SystemDisk,
+    /// The volume on it: the number of the partition, the logical volume or the file system.
+    SystemVolume,
+    /// `/etc/machine-id`: what the installation made for itself.
+    MachineId,
+    /// Vendor and model of the machine and of its board.
+    Board,
+    /// The burnt-in addresses of the network interfaces that are hardware.
+    Network,
+    /// Vendor and model of the processor.
+    Processor,
+}
+
+/// What a machine is beyond tolerance from.
+const TOLERANCE: u32 = 40;
+
+/// Every factor, what its change weighs, and why.
+///
+/// The sum decides, at [`TOLERANCE`]: the system disk alone, the machine id with anything else, or a new board with all
+/// that sits on it. A second network card, a memory upgrade, a move of a virtual machine to another processor do not.
+const WEIGHTS: [(Factor, u32); 6] = [
+    // R23: for volume activation mainly the system disk. A copy of the files on another disk is another machine.
+    (Factor::SystemDisk, TOLERANCE),
+    // Made anew when the disk is partitioned anew. Where the disk has no number of its own it stands in for it, and
+    // weighs as much: see `weight`.
+    (Factor::SystemVolume, 10),
+    // Nothing but a new installation changes it, but some administrators make it anew after cloning: heavy, not
+    // decisive by itself.
+    (Factor::MachineId, 30),
+    // A model, not a number: equal on all machines of one make. It tells a move to other hardware.
+    (Factor::Board, 20),
+    // Cards are exchanged, added and, in virtual machines, made up.
+    (Factor::Network, 10),
+    // Exchanged with the board, or by a move to another host of virtual machines.
+    (Factor::Processor, 10),
+];
+
+/// The factors of one machine that could be read, each as a digest.
+///
+/// Serialises as a map from a factor's name to 16 hexadecimal digits. Names that this version does not know, of a newer
+/// one, are passed over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Identity(BTreeMap<Factor, FactorDigest>);
+
+/// How much of a recorded identity is no longer so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Weight of the recorded factors that differ now, or cannot be read any more.
+    pub changed_weight: u32,
+    /// Weight of all recorded factors.
+    pub recorded_weight: u32,
+}
+
+impl Identity {
+    /// The machine whose file system is mounted at `root`; empty where nothing can be read.
+    #[must_use]
+    pub fn read(root: &Path) -> Self {
+        let read = WEIGHTS.iter().filter_map(|&(factor, _)| Some((factor, factors::read(factor, root)?)));
+        Self(read.collect())
+    }
+
+    /// The factors that could be read.
+    pub fn factors(&self) -> impl Iterator<Item = (Factor, FactorDigest)> {
+        self.0.iter().map(|(&factor, &digest)| (factor, digest))
+    }
+
+    /// How far the machine has moved away from this, its recorded identity. A factor that was not recorded is ignored;
+    /// one that was recorded and cannot be read now has changed.
+    #[must_use]
+    pub fn change_to(&self, now: &Self) -> Change {
+        let weigh = |factors: &mut dyn Iterator<Item = Factor>| factors.map(|factor| self.weight(factor)).sum();
+        let changed = self.0.iter().filter(|(factor, digest)| now.0.get(factor) != Some(digest));
+        Change {
+            changed_weight: weigh(&mut changed.map(|(&factor, _)| factor)),
+            recorded_weight: weigh(&mut self.0.keys().copied()),
+        }
+    }
+
+    /// What a change of this factor weighs in this identity.
+    fn weight(&self, factor: Factor) -> u32 {
+        let stands_in = factor == Factor::SystemVolume && !self.0.contains_key(&Factor::SystemDisk);
+        let factor = if stands_in { Factor::SystemDisk } else { factor };
+        WEIGHTS.iter().find(|(candidate, _)| *candidate == factor).map_or(0, |(_, weight)| *weight)
+    }
+}
+
+impl Change {
+    /// Whether it is still the same machine: less than the tolerance has changed, and, where little was recorded, not
+    /// more than half of it. An identity without any factor never changes.
+    #[must_use]
+    pub fn is_within_tolerance(self) -> bool {
+        self.changed_weight < TOLERANCE && 2 * self.changed_weight <= self.recorded_weight
+    }
+}
+
+impl<'de> Deserialize<'de> for Identity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let named = BTreeMap::<String, FactorDigest>::deserialize(deserializer)?;
+        let known = |name: &str| WEIGHTS.iter().map(|(factor, _)| *factor).find(|factor| factor.name() == name);
+        Ok(Self(named.into_iter().filter_map(|(name, digest)| Some((known(&name)?, digest))).collect()))
+    }
+}
+
+impl Factor {
+    /// As it stands in a serialised identity; what a digest begins with.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::SystemDisk => "system-disk",
+            Self::SystemVolume => "system-volume",
+            Self::MachineId => "machine-id",
+            Self::Board => "board",
+            Self::Network => "network",
+            Self::Processor => "processor",
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What a machine says of itself: [`Machine`] for requests and reports, [`Identity`] to tell whether it is still the same
+//! hardware (R23).
+//!
+//! Everything is read from files that Linux offers to an unprivileged reader, below a root that the caller names, so that
+//! a test lays out a machine in a folder and a container's host can be described from inside.
+//!
+//! Invariant: never gives away what identifies a machine: it leaves this crate as a short digest, and never fails: what
+//! cannot be read is not there.
+
+#![forbid(unsafe_code)]
+
+mod description;
+mod digest;
+mod fact;
+mod factors;
+mod identity;
+
+pub use description::Machine;
+pub use digest::FactorDigest;
+pub use identity::{Change, Factor, Identity};
