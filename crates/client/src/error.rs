@@ -1,9 +1,11 @@
 //! Why a host gave no answer that counts, sorted by who is to blame.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use activation::message::AnswerError;
+use activation::catalog::Name;
+use activation::message::{AnswerError, RefusalDetail};
 use activation::status::Status;
 use dcerpc::ndr::BadStub;
 use dcerpc::{ClientError, fault};
@@ -15,11 +17,14 @@ use crate::HostAddress;
 #[derive(Debug, Error)]
 pub enum ActivateError {
     /// The host understood and said no.
-    #[error("the host at {peer} refused: {} ({status})", status.words())]
+    #[error("the host at {peer} refused: {} ({status}){}", status.words(), Groups(detail.as_ref()))]
     Refused {
         peer: SocketAddr,
         /// Not 0, and perhaps one that this version has no words for.
         status: Status,
+        /// With 0xC004F042, from hosts that say so: which group is needed and which are held. Advice for people, as
+        /// unsigned as the refusal itself.
+        detail: Option<RefusalDetail>,
     },
     /// The host's RPC layer ended the call: it is busy, or did not accept the request as one.
     #[error("the host at {peer} ended the call with fault 0x{status:08x}")]
@@ -83,6 +88,23 @@ pub enum NotAHost {
     Rpc(#[from] ClientError),
     #[error("its answer is not marshalled as the interface says")]
     Stub(BadStub),
+}
+
+/// The groups of a refusal, as the end of a sentence.
+struct Groups<'a>(Option<&'a RefusalDetail>);
+
+impl fmt::Display for Groups<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(RefusalDetail { needed, held }) = self.0 else { return Ok(()) };
+        match needed {
+            Some(needed) => write!(f, ": this product needs a key of group {needed} or higher")?,
+            None => f.write_str(": the host's catalog does not list this product")?,
+        }
+        match held.as_slice() {
+            [] => Ok(()),
+            held => write!(f, "; the host holds {}", held.iter().map(Name::as_str).collect::<Vec<_>>().join(", ")),
+        }
+    }
 }
 
 impl ActivateError {

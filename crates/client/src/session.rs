@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use activation::message::{
-    ACTIVATE_OPNUM, INTERFACE_OPERATIONS, INTERFACE_UUID, INTERFACE_VERSION, Request, VerifiedAnswer, verify_answer,
+    ACTIVATE_OPNUM, INTERFACE_OPERATIONS, INTERFACE_UUID, INTERFACE_VERSION, RefusalDetail, Request, VerifiedAnswer,
+    verify_answer,
 };
 use activation::status::Status;
 use activation::trust::Trust;
@@ -178,7 +179,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 fn answer(peer: SocketAddr, stub: &[u8], order: ByteOrder) -> Result<&[u8], ActivateError> {
     match ndr::decode_answer(stub, order) {
         Ok((data, 0)) => Ok(data),
-        Ok((_, status)) => Err(ActivateError::Refused { peer, status: Status(status) }),
+        Ok((data, status)) => {
+            let status = Status(status);
+            let names_groups = status == Status::KEY_DOES_NOT_COVER_PRODUCT;
+            let detail = if names_groups { RefusalDetail::decode(data) } else { None };
+            Err(ActivateError::Refused { peer, status, detail })
+        }
         Err(bad) => Err(ActivateError::Protocol { peer, error: NotAHost::Stub(bad) }),
     }
 }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use activation::{
-    message::{AnswerBody, Record, ValidRequest, sign_answer},
-    state::{Counted, Outcome},
+    catalog::{Catalog, Name, Product},
+    id::NodeId,
+    message::{AnswerBody, Record, RefusalDetail, Request, ValidRequest, sign_answer},
+    state::{Counted, Outcome, Refusal, State},
     status::Status,
 };
 use dcerpc::{ByteOrder, fault, ndr};
@@ -47,13 +49,34 @@ impl Answerer {
                     None => (Vec::new(), Status::HOST_NOT_ACTIVATED),
                 }
             }
-            Ok(Recorded { outcome: Outcome::Refused(refusal), .. }) => (Vec::new(), refusal.status()),
+            Ok(Recorded { outcome: Outcome::Refused(refusal), .. }) => {
+                (self.explain(refusal, request.request()), refusal.status())
+            }
             Err(unavailable) => {
                 tracing::debug!(%unavailable, "a request was not recorded");
                 (Vec::new(), Status::HOST_UNAVAILABLE)
             }
         };
         Ok(ndr::encode_answer(&data, status.0))
+    }
+
+    /// What goes with a refusal, for the people on both sides. The count has decided; this only looks.
+    fn explain(&self, refusal: Refusal, request: &Request) -> Vec<u8> {
+        if refusal != Refusal::NotCovered {
+            tracing::debug!(machine = %request.machine_name, status = %refusal.status(), "a request was refused");
+            return Vec::new();
+        }
+        let node = self.replica.identity().owner;
+        let detail = self.replica.view(|state| groups_of(state, node, request));
+        let needed = detail.needed.as_ref().map_or("none that covers it", |needed| needed.as_str());
+        tracing::debug!(
+            machine = %request.machine_name,
+            status = %refusal.status(),
+            needed,
+            held = ?detail.held,
+            "no key of this node covers the product of a request"
+        );
+        detail.encode()
     }
 
     /// What signs under the key that the count chose. The leader may have applied a certificate that this node has not.
@@ -70,4 +93,22 @@ impl Answerer {
         }
         credential
     }
+}
+
+/// The group that a request's product needs, and those that the node holds.
+fn groups_of(state: &State, node: NodeId, request: &Request) -> RefusalDetail {
+    let Some(publisher) = state.publisher(request.publisher) else { return RefusalDetail::default() };
+    let catalog = publisher.catalog();
+    let product = publisher.opened().product(request.product);
+    let held = state.groups_held(publisher.id(), node);
+    RefusalDetail {
+        needed: product.and_then(|product| lowest_covering(catalog, product)),
+        held: held.into_iter().filter_map(|code| Some(catalog.group(code)?.name.clone())).collect(),
+    }
+}
+
+/// The product's own group, or, where that covers earlier generations only, the first that reaches it.
+fn lowest_covering(catalog: &Catalog, product: &Product) -> Option<Name> {
+    let own = catalog.group(product.group).filter(|own| catalog.covers(own.code, product));
+    own.or_else(|| catalog.groups_covering(product).next()).map(|group| group.name.clone())
 }

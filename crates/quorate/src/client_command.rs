@@ -127,6 +127,9 @@ struct Report {
     words: &'static str,
     advice: Option<&'static str>,
     error: Option<String>,
+    /// With 0xC004F042, as the host says: the lowest group that covers the product, and the groups of the host's keys.
+    group_needed: Option<String>,
+    groups_held: Option<Vec<String>>,
     cmid: String,
     host: String,
     #[serde(flatten)]
@@ -169,6 +172,8 @@ impl Report {
             words: status.words(),
             advice: (!body.is_activated()).then(|| status.advice()),
             error: None,
+            group_needed: None,
+            groups_held: None,
             cmid: request.cmid.to_string(),
             host: answered.peer.to_string(),
             answer,
@@ -176,12 +181,18 @@ impl Report {
     }
 
     fn failed(request: &Request, host: &HostAddress, error: &ActivateError) -> Self {
+        let detail = match error {
+            ActivateError::Refused { detail, .. } => detail.as_ref(),
+            _ => None,
+        };
         Self {
             activated: false,
             status: error.status().to_string(),
             words: error.status().words(),
             advice: Some(error.advice()),
             error: Some(with_causes(error)),
+            group_needed: detail.and_then(|detail| detail.needed.as_ref()).map(ToString::to_string),
+            groups_held: detail.map(|detail| detail.held.iter().map(ToString::to_string).collect()),
             cmid: request.cmid.to_string(),
             host: host.to_string(),
             answer: AnswerReport::default(),

@@ -1,6 +1,7 @@
 //! What an honest host says, and what the client makes of it.
 
 use activation::limits::PDU_BYTES_MAX;
+use activation::message::RefusalDetail;
 use activation::status::Status;
 use client::{ActivateError, NotReached};
 
@@ -67,12 +68,62 @@ async fn a_refusal_keeps_its_code_and_the_session_goes_on() {
             session_with(move |request| replies.pop().unwrap_or_else(|| Reply::Answer(node.answer(request, 7)))).await;
         let refused = session.exchange(&publisher.request(), &publisher.trust()).await.unwrap_err();
         assert!(
-            matches!(refused, ActivateError::Refused { status, peer: by } if status.0 == code && by == peer()),
+            matches!(refused, ActivateError::Refused { status, peer: by, detail: None } if status.0 == code && by == peer()),
             "{refused:?}"
         );
         assert_eq!((refused.status(), refused.advice()), (Status(code), Status(code).advice()));
         assert!(session.exchange(&publisher.request(), &publisher.trust()).await.is_ok());
     }
+}
+
+#[tokio::test]
+async fn a_refusal_for_the_group_names_the_group_needed_and_those_held_and_is_believed_no_further() {
+    let publisher = Publisher::new(1);
+    let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<_>>();
+    let encoded = |needed: Option<&str>, held: &[&str]| {
+        RefusalDetail { needed: needed.map(|name| name.parse().unwrap()), held: names(held) }.encode()
+    };
+    let not_covered = Status::KEY_DOES_NOT_COVER_PRODUCT;
+    for (status, data, says) in [
+        (
+            not_covered,
+            encoded(Some("server-c"), &["server-b"]),
+            Some("needs a key of group server-c or higher; the host holds server-b"),
+        ),
+        (
+            not_covered,
+            encoded(Some("server-c"), &["client", "suite"]),
+            Some("needs a key of group server-c or higher; the host holds client, suite"),
+        ),
+        (
+            not_covered,
+            encoded(None, &["server-b"]),
+            Some("the host's catalog does not list this product; the host holds server-b"),
+        ),
+        (not_covered, Vec::new(), None),
+        (not_covered, vec![0xff; 40], None),
+        (not_covered, b"\x0a\x09a\x1b[31mred".to_vec(), None),
+        (not_covered, vec![0; 4096], None),
+        (Status::HOST_NOT_ACTIVATED, encoded(Some("server-c"), &["server-b"]), None),
+    ] {
+        let data_sent = data.clone();
+        let mut session = session_with(move |_| Reply::RefuseWith(status.0, data_sent.clone())).await;
+        let refused = session.exchange(&publisher.request(), &publisher.trust()).await.unwrap_err();
+        let ActivateError::Refused { status: found, detail, .. } = &refused else { panic!("{refused:?}") };
+        assert_eq!(*found, status);
+        assert_eq!(detail.is_some(), says.is_some(), "{data:?}: {detail:?}");
+        let shown = refused.to_string();
+        assert!(says.is_none_or(|says| shown.ends_with(says)), "{shown}");
+        assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    }
+}
+
+#[test]
+fn r2_a_refusal_with_all_its_groups_fits_256_bytes_where_names_have_up_to_15_characters() {
+    let name: activation::catalog::Name = "fifteen-letters".parse().unwrap();
+    let held = vec![name.clone(); RefusalDetail::HELD_MAX + 9];
+    let stub = dcerpc::ndr::encode_answer(&RefusalDetail { needed: Some(name), held }.encode(), 1);
+    assert!(24 + stub.len() <= PDU_BYTES_MAX, "{} bytes", 24 + stub.len());
 }
 
 #[tokio::test]

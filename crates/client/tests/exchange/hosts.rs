@@ -22,6 +22,8 @@ pub(crate) enum Reply {
     Answer(Vec<u8>),
     /// An HRESULT, unsigned, without an answer.
     Refuse(u32),
+    /// The same with something beside it.
+    RefuseWith(u32, Vec<u8>),
     Fault(u32),
     /// An answer whose stub is these bytes.
     Stub(Vec<u8>),
@@ -59,6 +61,9 @@ where
                 Event::Call(call) => match reply(ndr::decode_request(&call.stub, call.order).unwrap()) {
                     Reply::Answer(data) => association.respond(call.handle, &ndr::encode_answer(&data, 0)),
                     Reply::Refuse(status) => association.respond(call.handle, &ndr::encode_answer(&[], status)),
+                    Reply::RefuseWith(status, data) => {
+                        association.respond(call.handle, &ndr::encode_answer(&data, status))
+                    }
                     Reply::Fault(status) => association.fault(call.handle, status),
                     Reply::Stub(stub) => association.respond(call.handle, &stub),
                     Reply::Raw(bytes) => bytes,
