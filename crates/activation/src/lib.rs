@@ -13,6 +13,7 @@
 
 pub mod catalog;
 pub mod certificate;
+pub mod channel;
 pub mod clock;
 pub mod count;
 pub mod direct;

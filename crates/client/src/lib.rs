@@ -35,6 +35,7 @@ mod error;
 pub mod limits;
 mod request;
 mod session;
+mod state;
 
 pub use address::{HostAddress, InvalidAddress};
 pub use error::{ActivateError, NotAHost, NotReached};
@@ -42,3 +43,4 @@ pub use limits::Deadlines;
 pub use machine::Machine;
 pub use request::{NoEntropy, random_cmid, request, time_ms};
 pub use session::{Answered, Session, activate};
+pub use state::{StateError, StateFolder};

@@ -16,6 +16,8 @@ pub const NAME_BYTES_MAX: usize = 253;
 pub const LABEL_BYTES_MAX: usize = 63;
 /// What is read from the socket at a time. An answer has at most 256 bytes.
 pub const READ_BYTES: usize = 1_024;
+/// The state file of a client machine.
+pub const STATE_BYTES_MAX: u64 = 16 * 1024;
 
 const _: () = assert!(CONNECT_MS <= EXCHANGE_MS);
 const _: () = assert!(READ_BYTES >= activation::limits::PDU_BYTES_MAX);

@@ -5,6 +5,7 @@
 
 mod catalogs;
 mod certificates;
+mod channels;
 mod clocks;
 mod commands;
 mod corpus;

@@ -11,6 +11,8 @@ mod hostile;
 #[cfg(test)]
 mod hosts;
 #[cfg(test)]
+mod state;
+#[cfg(test)]
 mod tcp;
 #[cfg(test)]
 mod world;

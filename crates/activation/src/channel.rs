@@ -1,0 +1,138 @@
+//! How a machine comes to be activated: by a host that counts it, or by its publisher directly (R24, R35).
+
+use thiserror::Error;
+
+use crate::catalog::{Catalog, Name};
+use crate::direct::DirectCertificate;
+use crate::id::{Cmid, MachineDigest, ProductId};
+use crate::key::{KeyKind, TypedKey};
+use crate::status::Status;
+use crate::trust::Trust;
+
+/// What the key that was installed last selects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// A setup key: the machine asks hosts.
+    Volume { product: Name, setup_key: TypedKey },
+    /// A direct key: the machine asks its publisher, once.
+    Direct {
+        product: Name,
+        key: TypedKey,
+        /// What the publisher gave; absent until it was asked.
+        certificate: Option<DirectCertificate>,
+    },
+}
+
+/// Why a key was not installed on a client.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum InstallKeyError {
+    #[error("a host key belongs on activation hosts, never on client machines: install a setup key or a direct key")]
+    HostKey,
+    #[error("no edition in the publisher's catalog has this setup key: check the key, or get a newer trust file")]
+    UnknownSetupKey,
+    #[error("a direct key does not say which product it is for: install the product's setup key first, or name it")]
+    NoProduct,
+    #[error("the publisher's catalog has no product `{0}`")]
+    UnknownProduct(Name),
+}
+
+impl InstallKeyError {
+    /// The code that administrators know.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status::KEY_INVALID
+    }
+}
+
+/// Why a certificate of a direct activation does not activate this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum DirectError {
+    #[error("this machine was not activated directly yet")]
+    NotYet,
+    #[error("the direct certificate is not signed by this publisher")]
+    Signature,
+    #[error("the direct certificate was given for another key, product or CMID")]
+    ForAnother,
+    #[error("the direct certificate was given for another machine")]
+    Machine,
+    #[error("the publisher blocked the direct key")]
+    Blocked,
+}
+
+impl DirectError {
+    /// The code that administrators know.
+    #[must_use]
+    pub fn status(self) -> Status {
+        match self {
+            Self::NotYet | Self::Signature | Self::ForAnother => Status::KEY_INVALID,
+            Self::Machine => Status::HARDWARE_OUT_OF_TOLERANCE,
+            Self::Blocked => Status::KEY_BLOCKED,
+        }
+    }
+}
+
+impl Channel {
+    #[must_use]
+    pub fn product(&self) -> &Name {
+        match self {
+            Self::Volume { product, .. } | Self::Direct { product, .. } => product,
+        }
+    }
+
+    /// What `key` makes of a machine on channel `before`. A direct key is for `product`, or for the one that is set up.
+    /// The same direct key again keeps what the publisher gave for it.
+    pub fn install_key(
+        before: Option<&Self>,
+        key: TypedKey,
+        product: Option<Name>,
+        catalog: &Catalog,
+    ) -> Result<Self, InstallKeyError> {
+        match key.kind() {
+            KeyKind::Host => Err(InstallKeyError::HostKey),
+            KeyKind::Setup => {
+                let (product, edition) = catalog.by_setup_key(&key).ok_or(InstallKeyError::UnknownSetupKey)?;
+                Ok(Self::Volume { product: product.name.clone(), setup_key: edition.setup_key })
+            }
+            KeyKind::Direct => {
+                let product = product.or_else(|| before.map(|before| before.product().clone()));
+                let product = product.ok_or(InstallKeyError::NoProduct)?;
+                if catalog.product(product.as_str()).is_none() {
+                    return Err(InstallKeyError::UnknownProduct(product));
+                }
+                let fresh = Self::Direct { product, key, certificate: None };
+                Ok(before.filter(|before| fresh.same_key(before)).cloned().unwrap_or(fresh))
+            }
+        }
+    }
+
+    fn same_key(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Direct { product, key, .. }, Self::Direct { product: of_other, key: other, .. }) => {
+                (product, key) == (of_other, other)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a directly activated machine is activated: everything is checked again each time, so that changing a
+    /// stored certificate gains nothing. A volume machine is not activated directly.
+    pub fn check_direct(&self, trust: &Trust, cmid: Cmid, machine: MachineDigest) -> Result<(), DirectError> {
+        let Self::Direct { product, key, certificate: Some(certificate) } = self else {
+            return Err(DirectError::NotYet);
+        };
+        certificate.verify(&trust.activation_keys).map_err(|_| DirectError::Signature)?;
+        let product = ProductId::derive(trust.publisher, product.as_str());
+        let given_for = (certificate.publisher, certificate.key, certificate.product, certificate.cmid);
+        if given_for != (trust.publisher, key.key_id(), product, cmid) {
+            return Err(DirectError::ForAnother);
+        }
+        if certificate.machine != machine {
+            return Err(DirectError::Machine);
+        }
+        let blocked = trust.catalog.as_ref().map(|opened| opened.catalog.blocked_keys());
+        if blocked.is_some_and(|blocked| blocked.contains(&certificate.key)) {
+            return Err(DirectError::Blocked);
+        }
+        Ok(())
+    }
+}
