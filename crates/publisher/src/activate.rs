@@ -22,7 +22,7 @@ use activation::{
 };
 
 use crate::{
-    CredentialError, Host, IssuedKey, Publisher, RecordsError, clock, credential,
+    CredentialError, Host, IssuedKey, Publisher, RecordsError, clock,
     records::{Activation, Records},
 };
 
@@ -127,11 +127,12 @@ impl Publisher {
     /// Activates the nodes that ask, all or none of them. The records are durable before the answers are returned; a
     /// request that was answered before gets the same certificate and spends nothing.
     pub async fn activate(&self, requests: &ActivationRequests) -> Result<SignedAnswers, ActivateError> {
-        let catalog = &self.trust.catalog.as_ref().ok_or(ActivateError::NoCatalog)?.catalog;
-        let activation_key = credential::activation(&self.folder, &self.trust)?;
+        let trust = self.trust();
+        let catalog = &trust.catalog.as_ref().ok_or(ActivateError::NoCatalog)?.catalog;
+        let activation_key = self.credentials.activation(&trust)?;
         let turn = self.records.turn().await?;
         let mut exchange = Exchange {
-            publisher: self.trust.publisher,
+            publisher: trust.publisher,
             catalog,
             activation_key,
             records: &self.records,
@@ -159,9 +160,9 @@ impl Publisher {
         if !activations.is_empty() {
             self.records.commit(turn, changed_keys.values(), &activations).await?;
         }
-        let publisher = self.trust.publisher;
+        let publisher = trust.publisher;
         let answers = ActivationAnswers { publisher, answered_ms: now_ms, answers, released: Vec::new(), standings };
-        Ok(answers.sign(&activation_key))
+        Ok(answers.sign(activation_key))
     }
 }
 
@@ -169,7 +170,7 @@ impl Publisher {
 struct Exchange<'a> {
     publisher: PublisherId,
     catalog: &'a Catalog,
-    activation_key: SigningKey,
+    activation_key: &'a SigningKey,
     records: &'a Records,
     now_ms: u64,
     changed_keys: BTreeMap<KeyId, IssuedKey>,
@@ -210,7 +211,7 @@ impl Exchange<'_> {
         }
         let issued_minutes = u32::try_from(self.now_ms / 60_000).unwrap_or(u32::MAX);
         let (group, platform) = (group.code, platform.code);
-        let signer = &self.activation_key;
+        let signer = self.activation_key;
         let certificate =
             NodeCertificate::issue(self.publisher, id, group, platform, issued_minutes, &node_key.current, signer);
         self.changed_keys.insert(id, key);

@@ -1,6 +1,10 @@
 //! Catalogs signed with the root key; the one signed last stands in the trust file.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, PoisonError},
+};
 
 use activation::{
     catalog::{Catalog, CatalogError, SignedCatalog},
@@ -8,7 +12,7 @@ use activation::{
 };
 use storage::durable::replace_file;
 
-use crate::{CredentialError, Publisher, credential};
+use crate::{CredentialError, Publisher};
 
 /// Why a catalog was not signed. The trust file is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -43,24 +47,26 @@ pub enum SignError {
 impl Publisher {
     /// Signs a catalog's source text and puts it into the trust file. It must be a successor of the one signed last;
     /// that one itself, unchanged, gives the same bytes again, so an interrupted caller may repeat.
-    pub fn sign_catalog(&mut self, source: &str) -> Result<SignedCatalog, SignError> {
+    pub fn sign_catalog(&self, source: &str) -> Result<SignedCatalog, SignError> {
         let catalog = Catalog::from_toml(source)?;
         if let Some(expected) = self.name.as_ref().filter(|name| *name != catalog.publisher_name()) {
             let found = catalog.publisher_name().to_owned();
             return Err(SignError::OtherPublisher { expected: expected.clone(), found });
         }
-        let root = credential::root(&self.folder, &self.trust)?;
-        let signed = SignedCatalog::sign(&catalog, self.trust.activation_keys, &root);
-        if let Some(last) = &self.trust.catalog {
+        let _one_after_the_other = self.signing.lock().unwrap_or_else(PoisonError::into_inner);
+        let trust = self.trust();
+        let root = self.credentials.root(&trust)?;
+        let signed = SignedCatalog::sign(&catalog, trust.activation_keys, &root);
+        if let Some(last) = &trust.catalog {
             if last.bytes == *signed.bytes() {
                 return Ok(signed);
             }
             catalog.check_successor(&last.catalog)?;
         }
-        let trust = Trust::issue(&root, self.trust.activation_keys, Some(&signed))?;
+        let trust = Trust::issue(&root, trust.activation_keys, Some(&signed))?;
         let path = self.folder.join(Self::TRUST_FILE);
         replace_file(&path, trust.to_toml().as_bytes()).map_err(|source| SignError::Io { path, source })?;
-        self.trust = trust;
+        *self.trust.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trust);
         Ok(signed)
     }
 }

@@ -1,21 +1,57 @@
-//! Private keys in files: one key each, readable by their owner alone from the moment they exist.
+//! Private keys in files: one key each, in PKCS#8 and PEM, readable by their owner alone from the moment they exist.
+//!
+//! With a passphrase a key is encrypted (PBES2: scrypt and AES-256-CBC), so that what reads it elsewhere also reads it
+//! here: `openssl pkey -in root.key`. All keys of a folder are made with the same passphrase.
 
 use std::{
+    fmt,
     fs::{File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use activation::{SigningKey, VerifyingKey, trust::Trust};
-use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
-use serde::Deserialize;
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
+use pkcs8::{
+    EncryptedPrivateKeyInfoOwned, LineEnding, PrivateKeyInfoRef, SecretDocument,
+    der::{asn1::OctetString, pem::PemLabel},
+    pkcs5::{pbes2, scrypt},
+};
 use zeroize::Zeroizing;
 
-use crate::{entropy::random, limits::SMALL_FILE_BYTES_MAX};
+use crate::{
+    entropy::random,
+    limits::{PASSPHRASE_BYTES_MAX, SCRYPT_LANES, SCRYPT_LOG_ROUNDS, SMALL_FILE_BYTES_MAX},
+};
 
 pub(crate) const ROOT: &str = "root.key";
 pub(crate) const ACTIVATION: [&str; 2] = ["activation-1.key", "activation-2.key"];
+
+/// Encrypts a publisher's private keys. Wiped from memory when dropped, and never shown.
+#[derive(Clone)]
+pub struct Passphrase(Zeroizing<String>);
+
+/// A text that is no passphrase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a passphrase is 1 to {PASSPHRASE_BYTES_MAX} bytes of text in one line")]
+pub struct NotAPassphrase;
+
+impl Passphrase {
+    /// A text of one line, as it is: blanks at its ends belong to it.
+    pub fn new(text: impl Into<Zeroizing<String>>) -> Result<Self, NotAPassphrase> {
+        let text = text.into();
+        let is_one = (1..=PASSPHRASE_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+        if is_one { Ok(Self(text)) } else { Err(NotAPassphrase) }
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase")
+    }
+}
 
 /// Why a private key is not there to sign with.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +70,18 @@ pub enum CredentialError {
         /// Its answer.
         source: io::Error,
     },
+    /// It is encrypted, and nobody said with what.
+    #[error("{} is protected by a passphrase, and none was given", path.display())]
+    NoPassphrase {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another passphrase was used when it was written.
+    #[error("the passphrase does not open {}: give the one that `publisher init` was given", path.display())]
+    WrongPassphrase {
+        /// The file.
+        path: PathBuf,
+    },
     /// Not as it was written.
     #[error("{} is not a private key as `publisher init` writes it: restore it from a backup", path.display())]
     Malformed {
@@ -48,54 +96,124 @@ pub enum CredentialError {
     },
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Source {
-    secret: Zeroizing<String>,
-}
-
-/// Makes a private key and writes it to a file that did not exist. `purpose` explains the file to people.
-pub(crate) fn create(path: &Path, purpose: &str) -> io::Result<SigningKey> {
+/// Makes a private key and writes it to a file that did not exist.
+pub(crate) fn create(path: &Path, passphrase: Option<&Passphrase>) -> io::Result<SigningKey> {
     let secret = Zeroizing::new(random::<32>().map_err(io::Error::other)?);
-    let hex = Zeroizing::new(HEXLOWER.encode(&*secret));
-    let text = Zeroizing::new(format!("# {purpose}\nsecret = \"{}\"\n", *hex));
+    let key = SigningKey::from_bytes(&secret);
+    let text = write_pem(&key, passphrase)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    Ok(SigningKey::from_bytes(&secret))
+    Ok(key)
 }
 
-/// The root key, which signs catalogs.
-pub(crate) fn root(folder: &Path, trust: &Trust) -> Result<SigningKey, CredentialError> {
-    read(&folder.join(ROOT), &trust.root)
+fn write_pem(key: &SigningKey, passphrase: Option<&Passphrase>) -> io::Result<Zeroizing<String>> {
+    // Without the public half, which older versions of openssl do not read in this place.
+    let plain = KeypairBytes { secret_key: key.to_bytes(), public_key: None };
+    let plain = plain.to_pkcs8_der().map_err(io::Error::other)?;
+    let Some(Passphrase(passphrase)) = passphrase else {
+        return plain.to_pem(PrivateKeyInfoRef::PEM_LABEL, LineEnding::LF).map_err(io::Error::other);
+    };
+    let [salt, iv] = [(); 2].map(|()| random::<16>());
+    let (salt, iv) = (salt.map_err(io::Error::other)?, iv.map_err(io::Error::other)?);
+    let cost = scrypt::Params::new(SCRYPT_LOG_ROUNDS, 8, SCRYPT_LANES).map_err(io::Error::other)?;
+    let parameters = pbes2::Parameters::generate_scrypt_aes256cbc(cost, &salt, iv).map_err(io::Error::other)?;
+    let encrypted = parameters.encrypt(passphrase.as_bytes(), plain.as_bytes()).map_err(io::Error::other)?;
+    let whole = EncryptedPrivateKeyInfoOwned {
+        encryption_algorithm: parameters.into(),
+        encrypted_data: OctetString::new(encrypted).map_err(io::Error::other)?,
+    };
+    let document = SecretDocument::try_from(whole).map_err(io::Error::other)?;
+    document.to_pem(EncryptedPrivateKeyInfoOwned::PEM_LABEL, LineEnding::LF).map_err(io::Error::other)
 }
 
-/// An activation key, whichever is here.
-pub(crate) fn activation(folder: &Path, trust: &Trust) -> Result<SigningKey, CredentialError> {
-    let [first, second] = ACTIVATION.map(|name| folder.join(name));
-    let [first_public, second_public] = &trust.activation_keys;
-    match read(&first, first_public) {
-        Err(missing @ CredentialError::Missing { .. }) => match read(&second, second_public) {
-            Err(CredentialError::Missing { .. }) => Err(missing),
+/// The private keys of a folder, each read when something is first to be signed with it.
+pub(crate) struct Credentials {
+    folder: PathBuf,
+    passphrase: Mutex<Option<Passphrase>>,
+    /// Kept, since a service signs with it all the time. The root key is not.
+    activation: OnceLock<SigningKey>,
+}
+
+impl Credentials {
+    pub(crate) fn new(folder: &Path, passphrase: Option<Passphrase>) -> Self {
+        Self { folder: folder.to_owned(), passphrase: Mutex::new(passphrase), activation: OnceLock::new() }
+    }
+
+    /// What encrypted keys are opened with from now on.
+    pub(crate) fn set_passphrase(&self, passphrase: Passphrase) {
+        *self.passphrase.lock().unwrap_or_else(PoisonError::into_inner) = Some(passphrase);
+    }
+
+    fn passphrase(&self) -> Option<Passphrase> {
+        self.passphrase.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The root key, which signs catalogs.
+    pub(crate) fn root(&self, trust: &Trust) -> Result<SigningKey, CredentialError> {
+        read(&self.folder.join(ROOT), &trust.root, self.passphrase().as_ref())
+    }
+
+    /// An activation key, whichever is here.
+    pub(crate) fn activation(&self, trust: &Trust) -> Result<&SigningKey, CredentialError> {
+        if let Some(key) = self.activation.get() {
+            return Ok(key);
+        }
+        let [first, second] = ACTIVATION.map(|name| self.folder.join(name));
+        let [first_public, second_public] = &trust.activation_keys;
+        let passphrase = self.passphrase();
+        let key = match read(&first, first_public, passphrase.as_ref()) {
+            Err(missing @ CredentialError::Missing { .. }) => match read(&second, second_public, passphrase.as_ref()) {
+                Err(CredentialError::Missing { .. }) => Err(missing),
+                other => other,
+            },
             other => other,
-        },
-        other => other,
+        }?;
+        Ok(self.activation.get_or_init(|| key))
     }
 }
 
-fn read(path: &Path, public: &VerifyingKey) -> Result<SigningKey, CredentialError> {
-    let file = File::open(path).map_err(|source| match source.kind() {
+/// Whether the first of these files that is there needs a passphrase.
+pub(crate) fn needs_passphrase(folder: &Path, names: &[&str]) -> Result<bool, CredentialError> {
+    for name in names {
+        match read_text(&folder.join(name)) {
+            Ok(text) => return Ok(is_encrypted(&text)),
+            Err(CredentialError::Missing { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
+fn is_encrypted(text: &str) -> bool {
+    text.lines().next().is_some_and(|line| line.contains(EncryptedPrivateKeyInfoOwned::PEM_LABEL))
+}
+
+fn read_text(path: &Path) -> Result<Zeroizing<String>, CredentialError> {
+    let io_error = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => CredentialError::Missing { path: path.to_owned() },
         _ => CredentialError::Io { path: path.to_owned(), source },
-    })?;
+    };
+    let file = File::open(path).map_err(io_error)?;
     let mut text = Zeroizing::new(String::new());
-    file.take(SMALL_FILE_BYTES_MAX)
-        .read_to_string(&mut text)
-        .map_err(|source| CredentialError::Io { path: path.to_owned(), source })?;
-    let malformed = || CredentialError::Malformed { path: path.to_owned() };
-    // The parser's error would quote the file.
-    let source: Source = toml::from_str(&text).map_err(|_| malformed())?;
-    let secret = HEXLOWER_PERMISSIVE.decode(source.secret.as_bytes()).map(Zeroizing::new).map_err(|_| malformed())?;
-    let key = SigningKey::from_bytes(secret.as_slice().try_into().map_err(|_| malformed())?);
-    if key.verifying_key() == *public { Ok(key) } else { Err(CredentialError::Foreign { path: path.to_owned() }) }
+    file.take(SMALL_FILE_BYTES_MAX).read_to_string(&mut text).map_err(io_error)?;
+    Ok(text)
+}
+
+fn read(path: &Path, public: &VerifyingKey, passphrase: Option<&Passphrase>) -> Result<SigningKey, CredentialError> {
+    let text = read_text(path)?;
+    let path = || path.to_owned();
+    let key = if is_encrypted(&text) {
+        let Passphrase(passphrase) = passphrase.ok_or_else(|| CredentialError::NoPassphrase { path: path() })?;
+        let (_, document) = SecretDocument::from_pem(&text).map_err(|_| CredentialError::Malformed { path: path() })?;
+        let encrypted = pkcs8::EncryptedPrivateKeyInfoRef::try_from(document.as_bytes());
+        let encrypted = encrypted.map_err(|_| CredentialError::Malformed { path: path() })?;
+        let plain = encrypted.decrypt(passphrase.as_bytes());
+        let plain = plain.map_err(|_| CredentialError::WrongPassphrase { path: path() })?;
+        // A wrong passphrase leaves sound padding once in a few hundred times, and then no key.
+        SigningKey::from_pkcs8_der(plain.as_bytes()).map_err(|_| CredentialError::WrongPassphrase { path: path() })?
+    } else {
+        SigningKey::from_pkcs8_pem(&text).map_err(|_| CredentialError::Malformed { path: path() })?
+    };
+    if key.verifying_key() == *public { Ok(key) } else { Err(CredentialError::Foreign { path: path() }) }
 }

@@ -16,10 +16,15 @@ use activation::{
 use serde::{Deserialize, Serialize};
 use storage::{durable, durable::replace_file};
 
-use crate::{Publisher, RecordsError, credential, limits::SMALL_FILE_BYTES_MAX, records::Records};
+use crate::{
+    Passphrase, Publisher, RecordsError,
+    credential::{self, Credentials},
+    limits::SMALL_FILE_BYTES_MAX,
+    records::Records,
+};
 
 const SETTINGS_FILE: &str = "publisher.toml";
-const RECORDS: &str = "records";
+pub(crate) const RECORDS: &str = "records";
 
 /// Why no publisher was made.
 #[derive(Debug, thiserror::Error)]
@@ -100,20 +105,19 @@ struct Settings {
     name: String,
 }
 
-pub(crate) fn init(folder: &Path, name: Option<&str>) -> Result<Publisher, InitError> {
+pub(crate) fn init(folder: &Path, name: Option<&str>, passphrase: Option<Passphrase>) -> Result<Publisher, InitError> {
     let is_name = |name: &str| (1..=TITLE_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control);
     if name.is_some_and(|name| !is_name(name)) {
         return Err(InitError::Name);
     }
     create_private(folder)?;
-    let create = |name: &str, purpose: &str| {
+    let create = |name: &str| {
         let path = folder.join(name);
-        credential::create(&path, purpose).map_err(|source| InitError::Io { path, source })
+        credential::create(&path, passphrase.as_ref()).map_err(|source| InitError::Io { path, source })
     };
-    let root = create(credential::ROOT, "Private root key: signs catalogs and activation keys. Keep it offline.")?;
+    let root = create(credential::ROOT)?;
     let [first, second] = credential::ACTIVATION;
-    let first = create(first, "Private activation key: signs node certificates. One of two; a service needs one.")?;
-    let second = create(second, "Private activation key: signs node certificates. The spare: keep it elsewhere.")?;
+    let (first, second) = (create(first)?, create(second)?);
     let records = Records::create(&folder.join(RECORDS))?;
     let write = |name: &str, text: String| {
         let path = folder.join(name);
@@ -126,7 +130,8 @@ pub(crate) fn init(folder: &Path, name: Option<&str>) -> Result<Publisher, InitE
     }
     let trust = Trust::issue(&root, [first.verifying_key(), second.verifying_key()], None)?;
     write(Publisher::TRUST_FILE, trust.to_toml())?;
-    Ok(Publisher { folder: folder.to_owned(), name: name.map(str::to_owned), trust, records })
+    let credentials = Credentials::new(folder, passphrase);
+    Ok(Publisher::new(folder, name.map(str::to_owned), trust, credentials, records))
 }
 
 /// A folder that only its owner can enter, made here or found empty.
@@ -145,18 +150,23 @@ fn create_private(folder: &Path) -> Result<(), InitError> {
     }
 }
 
-pub(crate) fn open(folder: &Path) -> Result<Publisher, OpenError> {
+/// The trust file of a folder, which need not have anything else.
+pub(crate) fn read_trust(folder: &Path) -> Result<Trust, OpenError> {
     let path = folder.join(Publisher::TRUST_FILE);
     let text = read(&path, TRUST_TEXT_BYTES_MAX as u64 + 1)?;
     let text = text.ok_or_else(|| OpenError::NoPublisher { folder: folder.to_owned() })?;
-    let trust = Trust::from_toml(&text).map_err(|source| OpenError::Trust { path, source })?;
+    Trust::from_toml(&text).map_err(|source| OpenError::Trust { path, source })
+}
+
+pub(crate) fn open(folder: &Path) -> Result<Publisher, OpenError> {
+    let trust = read_trust(folder)?;
     let name = read_name(&folder.join(SETTINGS_FILE))?;
     let records = folder.join(RECORDS);
     if !records.join("identity").is_file() {
         return Err(OpenError::NoRecords { folder: records });
     }
     let records = Records::open(&records)?;
-    Ok(Publisher { folder: folder.to_owned(), name, trust, records })
+    Ok(Publisher::new(folder, name, trust, Credentials::new(folder, None), records))
 }
 
 fn read_name(path: &Path) -> Result<Option<String>, OpenError> {

@@ -85,7 +85,8 @@ pub enum IssueError {
 impl Publisher {
     /// Issues a host key for a group of the catalog that was signed last. It is on record before it is returned.
     pub async fn issue_key(&self, group: &str, limits: KeyLimits) -> Result<IssuedKey, IssueError> {
-        let catalog = &self.trust.catalog.as_ref().ok_or(IssueError::NoCatalog)?.catalog;
+        let trust = self.trust();
+        let catalog = &trust.catalog.as_ref().ok_or(IssueError::NoCatalog)?.catalog;
         let group = catalog.group_named(group).ok_or_else(|| {
             let known: Vec<_> = catalog.groups().map(|group| group.name.as_str()).collect();
             IssueError::UnknownGroup { group: group.to_owned(), known: known.join(", ") }

@@ -10,7 +10,7 @@
 //! DIR/publisher.toml     the publisher's name, where it was given
 //! DIR/records/           which keys were issued, which hosts were activated with them
 //! ```
-//! A private key is read when something is to be signed with it, so a folder without `root.key` still issues and
+//! A private key is read when something is first to be signed with it, so a folder without `root.key` still issues and
 //! activates. Records are durable before an answer leaves: a place that was given is never given again.
 //!
 //! Invariant: never returns a key or a certificate that its records could forget.
@@ -32,13 +32,16 @@ mod proto {
     include!(concat!(env!("OUT_DIR"), "/quorate.publisher.v1.rs"));
 }
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
 
 use activation::trust::Trust;
 
 pub use crate::activate::{ActivateError, Reason, Refusal, Refusals};
 pub use crate::catalogs::SignError;
-pub use crate::credential::CredentialError;
+pub use crate::credential::{CredentialError, NotAPassphrase, Passphrase};
 pub use crate::folder::{InitError, OpenError};
 pub use crate::key::{Host, IssueError, IssuedKey, KeyLimits};
 pub use crate::records::RecordsError;
@@ -47,8 +50,20 @@ pub use crate::records::RecordsError;
 pub struct Publisher {
     folder: PathBuf,
     name: Option<String>,
-    trust: Trust,
+    trust: RwLock<Arc<Trust>>,
+    /// Held while a catalog is being signed: one succeeds the other.
+    signing: Mutex<()>,
+    credentials: credential::Credentials,
     records: records::Records,
+}
+
+/// What is to be signed, and so which private key is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signing {
+    /// A catalog, with the root key.
+    Catalog,
+    /// Certificates, with an activation key.
+    Certificates,
 }
 
 impl Publisher {
@@ -57,8 +72,9 @@ impl Publisher {
 
     /// Makes the keys, the trust file and empty records of a new publisher in `folder`, which is missing or empty and
     /// which nobody but its owner can enter afterwards. A `name` binds its catalogs: see [`Self::sign_catalog`].
-    pub fn init(folder: &Path, name: Option<&str>) -> Result<Self, InitError> {
-        folder::init(folder, name)
+    /// With a `passphrase` the private keys are encrypted.
+    pub fn init(folder: &Path, name: Option<&str>, passphrase: Option<Passphrase>) -> Result<Self, InitError> {
+        folder::init(folder, name, passphrase)
     }
 
     /// Opens the folder of [`Self::init`].
@@ -66,8 +82,37 @@ impl Publisher {
         folder::open(folder)
     }
 
+    fn new(
+        folder: &Path,
+        name: Option<String>,
+        trust: Trust,
+        credentials: credential::Credentials,
+        records: records::Records,
+    ) -> Self {
+        let (folder, trust) = (folder.to_owned(), RwLock::new(Arc::new(trust)));
+        Self { folder, name, trust, signing: Mutex::default(), credentials, records }
+    }
+
     /// Its public keys and the catalog that was signed last.
-    pub fn trust(&self) -> &Trust {
-        &self.trust
+    pub fn trust(&self) -> Arc<Trust> {
+        Arc::clone(&self.trust.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether the folder's key for `signing` is encrypted. Also of a folder that another process has open.
+    pub fn needs_passphrase(folder: &Path, signing: Signing) -> Result<bool, CredentialError> {
+        match signing {
+            Signing::Catalog => credential::needs_passphrase(folder, &[credential::ROOT]),
+            Signing::Certificates => credential::needs_passphrase(folder, &credential::ACTIVATION),
+        }
+    }
+
+    /// What encrypted keys are opened with from now on. Whether it is the right one shows when something is signed.
+    pub fn set_passphrase(&self, passphrase: Passphrase) {
+        self.credentials.set_passphrase(passphrase);
+    }
+
+    /// Reads an activation key into memory, so that a service finds out at its start whether it can sign.
+    pub fn unlock(&self) -> Result<(), CredentialError> {
+        self.credentials.activation(&self.trust()).map(drop)
     }
 }

@@ -3,6 +3,7 @@
 mod activate;
 mod catalog;
 mod key;
+mod passphrase;
 
 use std::{
     fs::File,
@@ -13,9 +14,10 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use publisher::{InitError, OpenError, Publisher};
+use publisher::{InitError, OpenError, Passphrase, Publisher, Signing};
 use serde_json::json;
 
+use self::passphrase::PassphraseArgs;
 use crate::output::{Failure, Outcome, Output};
 
 const EXAMPLES: &str = "\
@@ -44,6 +46,11 @@ pub(crate) enum Command {
         /// Sign only catalogs whose `publisher` is this name.
         #[arg(long)]
         name: Option<String>,
+        /// Encrypt the private keys, with a passphrase that is typed twice. Given by file or variable, it needs no flag.
+        #[arg(long)]
+        passphrase: bool,
+        #[command(flatten)]
+        given: PassphraseArgs,
     },
     /// Check, sign and show catalogs.
     #[command(subcommand)]
@@ -65,6 +72,15 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
+    /// Opened to sign something.
+    fn open_to_sign(&self, signing: Signing, passphrase: &PassphraseArgs) -> Result<Publisher, Failure> {
+        let publisher = self.open()?;
+        if let Some(passphrase) = passphrase.for_signing(&self.path, signing)? {
+            publisher.set_passphrase(passphrase);
+        }
+        Ok(publisher)
+    }
+
     fn open(&self) -> Result<Publisher, Failure> {
         Publisher::open(&self.path).map_err(|error| match error {
             OpenError::Io { .. } => error.into(),
@@ -78,7 +94,9 @@ impl Command {
     /// Runs it.
     pub(crate) fn run(self, output: &Output) -> Outcome {
         match self {
-            Self::Init { folder, name } => init(&folder.path, name.as_deref(), output)?,
+            Self::Init { folder, name, passphrase, given } => {
+                init(&folder.path, name.as_deref(), given.for_new_keys(passphrase)?, output)?;
+            }
             Self::Catalog(command) => command.run(output)?,
             Self::Key(command) => command.run(output)?,
             Self::Activate(activate) => activate.run(output)?,
@@ -87,8 +105,8 @@ impl Command {
     }
 }
 
-fn init(folder: &Path, name: Option<&str>, output: &Output) -> Result<(), Failure> {
-    let publisher = Publisher::init(folder, name).map_err(|error| match error {
+fn init(folder: &Path, name: Option<&str>, passphrase: Option<Passphrase>, output: &Output) -> Result<(), Failure> {
+    let publisher = Publisher::init(folder, name, passphrase).map_err(|error| match error {
         InitError::NotEmpty { .. } | InitError::Name => Failure::usage(error),
         _ => error.into(),
     })?;

@@ -161,7 +161,7 @@ fn r34_a_key_is_activated_only_on_platforms_that_may_hold_its_group() {
 
 #[test]
 fn keys_that_give_nothing_are_refused_with_the_code_that_administrators_know() {
-    let mut world = World::with_catalog();
+    let world = World::with_catalog();
     let [blocked, good] = [world.key(R31), world.key(R31)];
     let newer = example_with("serial = 1", "serial = 2");
     assert!(newer.contains("\nkeys = []"), "the example blocks something already");

@@ -15,7 +15,7 @@ fn embedded(world: &World) -> Option<bytes::Bytes> {
 
 #[test]
 fn a_signed_catalog_is_the_publishers_and_stands_in_the_trust_file() {
-    let mut world = World::new();
+    let world = World::new();
     assert_eq!(embedded(&world), None);
     let signed = world.publisher.sign_catalog(EXAMPLE).unwrap();
     let opened = SignedCatalog::open(signed.bytes()).unwrap();
@@ -29,7 +29,7 @@ fn a_signed_catalog_is_the_publishers_and_stands_in_the_trust_file() {
 fn the_catalog_signed_last_is_replaced_by_its_successor_and_by_nothing_else() {
     let newer = example_with("serial = 1", "serial = 2");
     let moved = newer.replacen("application = \"platform\"", "application = \"suite\"", 1);
-    let mut world = World::with_catalog().reopened();
+    let world = World::with_catalog().reopened();
     let first = embedded(&world);
 
     let again = world.publisher.sign_catalog(EXAMPLE).unwrap();
@@ -52,8 +52,8 @@ fn a_publisher_with_a_name_signs_catalogs_of_that_name_only() {
     for (name, signs) in [("Northlight Software", true), ("Somebody \"Else\"", false)] {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("publisher");
-        drop(Publisher::init(&folder, Some(name)).unwrap());
-        let mut publisher = crate::world::open_when_closed(&folder);
+        drop(Publisher::init(&folder, Some(name), None).unwrap());
+        let publisher = crate::world::open_when_closed(&folder);
         match publisher.sign_catalog(EXAMPLE) {
             Ok(_) => assert!(signs, "{name}"),
             Err(SignError::OtherPublisher { expected, found }) => {

@@ -35,13 +35,13 @@ impl World {
     pub(crate) fn new() -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let folder = temporary.path().join("publisher");
-        let publisher = Publisher::init(&folder, None).unwrap();
+        let publisher = Publisher::init(&folder, None, None).unwrap();
         Self { _temporary: temporary, folder, publisher }
     }
 
     /// A publisher that has signed the example catalog.
     pub(crate) fn with_catalog() -> Self {
-        let mut world = Self::new();
+        let world = Self::new();
         world.publisher.sign_catalog(EXAMPLE).unwrap();
         world
     }

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use activation::host_activation::{ActivationRequests, FILE_BYTES_MAX};
 use anyhow::Context;
-use publisher::ActivateError;
+use publisher::{ActivateError, Signing};
 use serde_json::json;
 use storage::durable::replace_file;
 
-use super::{Folder, read_bounded, wait_for};
+use super::{Folder, passphrase::PassphraseArgs, read_bounded, wait_for};
 use crate::output::{Failure, Output, table};
 
 pub(super) const EXAMPLES: &str = "\
@@ -29,6 +29,8 @@ pub(crate) struct Activate {
     /// Where the answer is written.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
 }
 
 impl Activate {
@@ -37,7 +39,7 @@ impl Activate {
         let requests = ActivationRequests::decode(&bytes)
             .with_context(|| self.request.display().to_string())
             .map_err(Failure::usage)?;
-        let publisher = self.folder.open()?;
+        let publisher = self.folder.open_to_sign(Signing::Certificates, &self.passphrase)?;
         let answers = wait_for(publisher.activate(&requests))?.map_err(explain)?;
         replace_file(&self.out, &answers.encode()).with_context(|| format!("cannot write {}", self.out.display()))?;
         let mut text = table(["Node", "Key", "Certificate"]);

@@ -8,10 +8,11 @@ use activation::{
     limits::CATALOG_TEXT_BYTES_MAX,
 };
 use anyhow::{Context, anyhow};
+use publisher::Signing;
 use serde_json::{Value, json};
 use storage::durable::replace_file;
 
-use super::{Folder, read_bounded};
+use super::{Folder, passphrase::PassphraseArgs, read_bounded};
 use crate::output::{Failure, Output, table};
 
 const SIGN_EXAMPLES: &str = "\
@@ -39,6 +40,8 @@ pub(crate) enum Command {
         /// Where the signed catalog is written.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+        #[command(flatten)]
+        passphrase: PassphraseArgs,
     },
     /// Show a catalog, signed or in TOML: the ladder of groups, the platforms, the products.
     Show {
@@ -68,7 +71,7 @@ impl Command {
                 );
                 Ok(())
             }
-            Self::Sign { folder, file, out } => sign(&folder, &file, &out, output),
+            Self::Sign { folder, file, out, passphrase } => sign(&folder, &file, &out, &passphrase, output),
             Self::Show { file } => show(&file, output),
         }
     }
@@ -84,9 +87,9 @@ fn parse(file: &Path) -> Result<Catalog, Failure> {
     Ok(Catalog::from_toml(&text).with_context(|| file.display().to_string())?)
 }
 
-fn sign(folder: &Folder, file: &Path, out: &Path, output: &Output) -> Result<(), Failure> {
+fn sign(folder: &Folder, file: &Path, out: &Path, passphrase: &PassphraseArgs, output: &Output) -> Result<(), Failure> {
     let text = read_text(file)?;
-    let mut publisher = folder.open()?;
+    let publisher = folder.open_to_sign(Signing::Catalog, passphrase)?;
     let signed = publisher.sign_catalog(&text).with_context(|| file.display().to_string())?;
     replace_file(out, signed.bytes()).with_context(|| format!("cannot write {}", out.display()))?;
     let opened = SignedCatalog::open(signed.bytes())?;
