@@ -23,7 +23,7 @@ use activation::{
 
 use crate::{
     CredentialError, Host, IssuedKey, Publisher, RecordsError, clock,
-    records::{Activation, Records},
+    records::{Activation, Change, Records},
 };
 
 /// Why no certificate was given. Nothing was spent, save where a record's outcome is unknown; a retry finds that out.
@@ -81,7 +81,7 @@ pub enum Reason {
     /// A setup or direct key.
     #[error("a host key is needed, and this is a {0}")]
     WrongKind(KeyKind),
-    /// In the catalog that was signed last.
+    /// On record, or in the catalog that was signed last.
     #[error("the key is blocked")]
     KeyBlocked,
     /// Not in the catalog.
@@ -158,7 +158,10 @@ impl Publisher {
         let standings = exchange.standings(&answers)?;
         let Exchange { changed_keys, activations, activation_key, now_ms, .. } = exchange;
         if !activations.is_empty() {
-            self.records.commit(turn, changed_keys.values(), &activations).await?;
+            let mut change = Change::default();
+            changed_keys.values().try_for_each(|key| change.key(key))?;
+            activations.iter().try_for_each(|activation| change.activation(activation))?;
+            self.records.commit(turn, change).await?;
         }
         let publisher = trust.publisher;
         let answers = ActivationAnswers { publisher, answered_ms: now_ms, answers, released: Vec::new(), standings };
@@ -188,7 +191,7 @@ impl Exchange<'_> {
         let on_record = self.key(id)?;
         // The id is a short hash: the key itself must be the one that was issued.
         let Some(mut key) = on_record.filter(|key| key.key == asked.key) else { return Ok(Err(Reason::UnknownKey)) };
-        if self.catalog.blocked_keys().contains(&id) {
+        if key.blocked || self.catalog.blocked_keys().contains(&id) {
             return Ok(Err(Reason::KeyBlocked));
         }
         if let Some(earlier) = self.earlier(asked.request_id)? {
@@ -206,7 +209,7 @@ impl Exchange<'_> {
             reactivations: 0,
             activated_ms: self.now_ms,
         };
-        if let Err(reason) = key.admit(host) {
+        if let Err(reason) = key.admit(host, None) {
             return Ok(Err(reason));
         }
         let issued_minutes = u32::try_from(self.now_ms / 60_000).unwrap_or(u32::MAX);

@@ -8,7 +8,7 @@
 //! DIR/activation-2.key
 //! DIR/trust.toml         public: what clients are given; embeds the catalog that was signed last
 //! DIR/publisher.toml     the publisher's name, where it was given
-//! DIR/records/           which keys were issued, which hosts were activated with them
+//! DIR/records/           which keys were issued, what was activated with them
 //! ```
 //! A private key is read when something is first to be signed with it, so a folder without `root.key` still issues and
 //! activates. Records are durable before an answer leaves: a place that was given is never given again.
@@ -18,9 +18,11 @@
 #![forbid(unsafe_code)]
 
 mod activate;
+mod backup;
 mod catalogs;
 mod clock;
 mod credential;
+mod direct_key;
 mod entropy;
 mod folder;
 mod key;
@@ -40,10 +42,12 @@ use std::{
 use activation::trust::Trust;
 
 pub use crate::activate::{ActivateError, Reason, Refusal, Refusals};
+pub use crate::backup::{BACKUP_FORMAT, Backup, RestoreError, Restored};
 pub use crate::catalogs::SignError;
 pub use crate::credential::{CredentialError, NotAPassphrase, Passphrase};
+pub use crate::direct_key::DirectKey;
 pub use crate::folder::{InitError, OpenError};
-pub use crate::key::{Host, IssueError, IssuedKey, KeyLimits};
+pub use crate::key::{ChangeError, Host, IssueError, IssuedKey, KeyLimits};
 pub use crate::records::RecordsError;
 
 /// An open publisher folder. Only one process has it open at a time.

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use activation::host_activation::{ActivationRequests, HostActivationRequest};
+use activation::host_activation::ActivationRequests;
 use activation::id::MachineDigest;
 use activation::key::{KeyKind, TypedKey};
 use activation::status::Status;
 use publisher::limits::HOSTS_MAX;
 use publisher::{ActivateError, KeyLimits, Reason};
 
-use crate::world::{STANDARD, World, asked, example_with, file, node_key, request};
+use crate::world::{STANDARD, World, asked, example_with, file, node_key, request, sign};
 
 const R31: KeyLimits = KeyLimits { hosts: 6, reactivations: 9 };
 
@@ -73,7 +73,7 @@ fn a_host_is_the_same_with_a_new_node_key_or_on_new_hardware_but_not_with_both()
     let ask = |attempt, machine, node_key_number| {
         let mut asked = asked(&key, 1, attempt);
         asked.machine = MachineDigest([machine; 8]);
-        world.activate([HostActivationRequest::sign(asked, &node_key(node_key_number), None)]).unwrap();
+        world.activate([sign(asked, &node_key(node_key_number))]).unwrap();
         world.hosts(&key).iter().map(|host| (host.machine.0[0], host.reactivations)).collect::<Vec<_>>()
     };
     assert_eq!(ask(1, 10, 1), [(10, 0)]);
@@ -113,7 +113,7 @@ fn a_request_id_belongs_to_one_request() {
     world.activate([request(&key, 1, 1)]).unwrap();
     let mut other = asked(&key, 2, 1);
     other.request_id = asked(&key, 1, 1).request_id;
-    let other = HostActivationRequest::sign(other, &node_key(2), None);
+    let other = sign(other, &node_key(2));
     assert_eq!(world.refusals([other]), [(2, Reason::RequestIdReused)]);
 }
 
@@ -150,7 +150,7 @@ fn r34_a_key_is_activated_only_on_platforms_that_may_hold_its_group() {
     for (number, (name, refused)) in (1..).zip(cases) {
         let mut asked = asked(&key, number, 1);
         asked.platform = name.parse().unwrap();
-        let request = HostActivationRequest::sign(asked, &node_key(number), None);
+        let request = sign(asked, &node_key(number));
         match refused {
             None => drop(world.activate([request]).unwrap()),
             Some(reason) => assert_eq!(world.refusals([request]), [(number.into(), reason)], "{name}"),
@@ -263,7 +263,7 @@ fn the_largest_key_fits_its_record() {
         asked.machine.0[..4].copy_from_slice(&number.to_be_bytes());
         let mut seed = [1; 32];
         seed[..4].copy_from_slice(&number.to_be_bytes());
-        HostActivationRequest::sign(asked, &activation::SigningKey::from_bytes(&seed), None)
+        sign(asked, &activation::SigningKey::from_bytes(&seed))
     });
     world.activate(requests).unwrap();
     assert_eq!(world.hosts(&key).len(), 500);

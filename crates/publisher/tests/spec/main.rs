@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a broken assumption should fail the test")]
 
 mod activations;
+mod backups;
 mod catalogs;
 mod folder;
+mod keys;
 mod killed;
 mod world;

@@ -121,6 +121,10 @@ pub(crate) fn asked(key: &TypedKey, host: u8, attempt: u8) -> HostActivation {
     }
 }
 
+pub(crate) fn sign(asked: HostActivation, node_key: &SigningKey) -> HostActivationRequest {
+    HostActivationRequest::sign(asked, node_key, None)
+}
+
 pub(crate) fn request(key: &TypedKey, host: u8, attempt: u8) -> HostActivationRequest {
-    HostActivationRequest::sign(asked(key, host, attempt), &node_key(host), None)
+    sign(asked(key, host, attempt), &node_key(host))
 }

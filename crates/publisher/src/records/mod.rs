@@ -1,25 +1,27 @@
-//! The records: issued keys with their hosts, and what each activation request got.
+//! The records: issued keys with their hosts, what each activation request got, direct keys and their activations.
 //!
 //! Whoever is to change them takes a [`Turn`], reads, decides and commits. The turn ends when the change is durable or
 //! has failed, also where the caller was dropped meanwhile: the next one never decides on records that are out of date.
 //! Once a write has failed nobody gets a turn any more, because what the store shows then may not be on the disk.
 
+mod encoding;
+
 use std::{path::Path, sync::Arc};
 
 use activation::{
     certificate::NodeCertificate,
-    id::{KeyId, MachineDigest, NodeId, node_id},
+    id::{KeyId, MachineDigest, NodeId},
 };
-use bytes::Bytes;
-use prost::Message;
 use storage::{Batch, Kind, Owner, Store, Writer};
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 use uuid::Uuid;
 
-use crate::{Host, IssuedKey, KeyLimits, entropy::random, proto};
+use self::encoding::{decode_activation, decode_direct_key, decode_key};
+use crate::{DirectKey, IssuedKey, entropy::random};
 
 const KEYS: &[u8] = b"key/";
 const ACTIVATIONS: &[u8] = b"activation/";
+const DIRECT_KEYS: &[u8] = b"direct-key/";
 
 /// The records cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -93,28 +95,41 @@ impl Records {
         self.writer.failure().cloned().map_or(Ok(turn), |failure| Err(failure.into()))
     }
 
-    /// Makes all of it durable, or none.
-    pub(crate) async fn commit<'a>(
-        &self,
-        turn: Turn,
-        keys: impl IntoIterator<Item = &'a IssuedKey>,
-        activations: impl IntoIterator<Item = &'a Activation>,
-    ) -> Result<(), RecordsError> {
-        let mut batch = Batch::default();
-        for key in keys {
-            batch.put(key_path(key.key.key_id()), encode_key(key))?;
-        }
-        for activation in activations {
-            batch.put(activation_path(activation.request_id), encode_activation(activation))?;
-        }
+    /// Makes all of `change` durable, or none.
+    pub(crate) async fn commit(&self, turn: Turn, change: Change) -> Result<(), RecordsError> {
         let (done, outcome) = oneshot::channel();
         let report = move |result| {
             drop(turn);
             // A caller that has gone finds what it asked for on record when it asks again.
             drop(done.send(result));
         };
-        self.writer.append(batch, report).await;
+        self.writer.append(change.0, report).await;
         Ok(outcome.await.map_err(|_| RecordsError::Stopped)??)
+    }
+
+    /// Everything, as it is stored, in the order of the keys.
+    pub(crate) fn all(&self) -> Result<Vec<Raw>, RecordsError> {
+        let prefixes = [ACTIVATIONS, DIRECT_KEYS, KEYS];
+        prefixes.into_iter().flat_map(|prefix| self.store.scan(prefix)).map(|item| Ok(item?)).collect()
+    }
+
+    /// Whether nothing was ever recorded.
+    pub(crate) fn is_empty(&self) -> Result<bool, RecordsError> {
+        for prefix in [ACTIVATIONS, DIRECT_KEYS, KEYS] {
+            if self.store.scan(prefix).next().transpose()?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Waits until the writing thread has ended and the files are closed.
+    pub(crate) async fn close(self) {
+        let Self { store, writer, turn } = self;
+        drop((writer, turn));
+        while Arc::strong_count(&store) > 1 {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(crate) fn key(&self, id: KeyId) -> Result<Option<IssuedKey>, RecordsError> {
@@ -126,10 +141,69 @@ impl Records {
         self.store.scan(KEYS).map(|item| decode_key(&item?.1)).collect()
     }
 
+    pub(crate) fn direct_key(&self, id: KeyId) -> Result<Option<DirectKey>, RecordsError> {
+        self.store.get(&direct_key_path(id))?.map(|value| decode_direct_key(&value)).transpose()
+    }
+
+    /// By id.
+    pub(crate) fn direct_keys(&self) -> Result<Vec<DirectKey>, RecordsError> {
+        self.store.scan(DIRECT_KEYS).map(|item| decode_direct_key(&item?.1)).collect()
+    }
+
     pub(crate) fn activation(&self, request_id: [u8; 16]) -> Result<Option<Activation>, RecordsError> {
         let value = self.store.get(&activation_path(request_id))?;
         value.map(|value| decode_activation(request_id, &value)).transpose()
     }
+}
+
+/// Where a record stands, and its bytes.
+pub(crate) type Raw = (Vec<u8>, Vec<u8>);
+
+/// What is to change, together.
+#[derive(Default)]
+pub(crate) struct Change(Batch);
+
+impl Change {
+    pub(crate) fn key(&mut self, key: &IssuedKey) -> Result<(), RecordsError> {
+        Ok(self.0.put(key_path(key.key.key_id()), encoding::encode_key(key))?)
+    }
+
+    pub(crate) fn activation(&mut self, activation: &Activation) -> Result<(), RecordsError> {
+        Ok(self.0.put(activation_path(activation.request_id), encoding::encode_activation(activation))?)
+    }
+
+    pub(crate) fn direct_key(&mut self, key: &DirectKey) -> Result<(), RecordsError> {
+        Ok(self.0.put(direct_key_path(key.key.key_id()), encoding::encode_direct_key(key))?)
+    }
+
+    /// A record as [`Records::all`] gave it; refused where it cannot be read.
+    pub(crate) fn raw(&mut self, path: Vec<u8>, value: Vec<u8>) -> Result<(), RecordsError> {
+        check(&path, &value)?;
+        Ok(self.0.put(path, value)?)
+    }
+}
+
+/// Whether a record could be read from where it stands.
+fn check(path: &[u8], value: &[u8]) -> Result<(), RecordsError> {
+    let place = if path.starts_with(KEYS) {
+        key_path(decode_key(value)?.key.key_id())
+    } else if path.starts_with(DIRECT_KEYS) {
+        direct_key_path(decode_direct_key(value)?.key.key_id())
+    } else if let Some(id) = path.strip_prefix(ACTIVATIONS) {
+        let id = id.try_into().map_err(|_| damaged("a request id"))?;
+        activation_path(decode_activation(id, value)?.request_id)
+    } else {
+        return Err(damaged("a record of an unknown kind"));
+    };
+    if place == path { Ok(()) } else { Err(damaged("the place of a record")) }
+}
+
+fn damaged(what: &'static str) -> RecordsError {
+    RecordsError::Damaged { what }
+}
+
+fn direct_key_path(id: KeyId) -> Vec<u8> {
+    [DIRECT_KEYS, &id.0].concat()
 }
 
 fn key_path(id: KeyId) -> Vec<u8> {
@@ -138,78 +212,4 @@ fn key_path(id: KeyId) -> Vec<u8> {
 
 fn activation_path(request_id: [u8; 16]) -> Vec<u8> {
     [ACTIVATIONS, &request_id].concat()
-}
-
-fn encode_key(key: &IssuedKey) -> Vec<u8> {
-    let hosts = key.hosts.iter().map(|host| proto::Host {
-        machine: Bytes::copy_from_slice(&host.machine.0),
-        node: node_number(host.node),
-        node_key: Bytes::copy_from_slice(&host.node_key),
-        reactivations: host.reactivations,
-        activated_ms: host.activated_ms,
-    });
-    proto::IssuedKey {
-        key: key.key.to_string(),
-        group: key.group.to_string(),
-        hosts_limit: key.limits.hosts,
-        reactivations_limit: key.limits.reactivations,
-        issued_ms: key.issued_ms,
-        hosts: hosts.collect(),
-    }
-    .encode_to_vec()
-}
-
-fn decode_key(value: &[u8]) -> Result<IssuedKey, RecordsError> {
-    let raw = proto::IssuedKey::decode(value).map_err(|_| damaged("a key"))?;
-    Ok(IssuedKey {
-        key: raw.key.parse().map_err(|_| damaged("the symbols of a key"))?,
-        group: raw.group.parse().map_err(|_| damaged("the group of a key"))?,
-        limits: KeyLimits { hosts: raw.hosts_limit, reactivations: raw.reactivations_limit },
-        issued_ms: raw.issued_ms,
-        hosts: raw.hosts.iter().map(decode_host).collect::<Result<_, _>>()?,
-    })
-}
-
-fn decode_host(raw: &proto::Host) -> Result<Host, RecordsError> {
-    Ok(Host {
-        machine: MachineDigest::try_from(raw.machine.as_ref()).map_err(|_| damaged("the machine of a host"))?,
-        node: node_id(raw.node.into()).map_err(|_| damaged("the node of a host"))?,
-        node_key: raw.node_key.as_ref().try_into().map_err(|_| damaged("the node key of a host"))?,
-        reactivations: raw.reactivations,
-        activated_ms: raw.activated_ms,
-    })
-}
-
-fn encode_activation(activation: &Activation) -> Vec<u8> {
-    proto::Activation {
-        request_digest: Bytes::copy_from_slice(&activation.request_digest),
-        key: Bytes::copy_from_slice(&activation.certificate.key.0),
-        node: node_number(activation.node),
-        machine: Bytes::copy_from_slice(&activation.machine.0),
-        activated_ms: activation.activated_ms,
-        certificate: activation.certificate.encode().into(),
-    }
-    .encode_to_vec()
-}
-
-fn decode_activation(request_id: [u8; 16], value: &[u8]) -> Result<Activation, RecordsError> {
-    let raw = proto::Activation::decode(value).map_err(|_| damaged("an activation"))?;
-    let machine = MachineDigest::try_from(raw.machine.as_ref());
-    Ok(Activation {
-        request_id,
-        request_digest: raw.request_digest.as_ref().try_into().map_err(|_| damaged("the digest of a request"))?,
-        node: node_id(raw.node.into()).map_err(|_| damaged("the node of an activation"))?,
-        machine: machine.map_err(|_| damaged("the machine of an activation"))?,
-        activated_ms: raw.activated_ms,
-        certificate: NodeCertificate::decode(&raw.certificate).map_err(|_| damaged("a certificate"))?,
-    })
-}
-
-fn node_number(node: NodeId) -> u32 {
-    // No parser lets a larger node id through.
-    u32::try_from(node).unwrap_or(u32::MAX)
-}
-
-fn damaged(what: &'static str) -> RecordsError {
-    RecordsError::Damaged { what }
 }
