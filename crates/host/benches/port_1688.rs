@@ -300,7 +300,7 @@ async fn node(folder: &Path) {
 
 async fn activate(socket: &Path, folder: &Path) -> PublisherId {
     let publisher = Publisher::init(folder, None, None).unwrap();
-    let signed_catalog = publisher.sign_catalog(CATALOG).unwrap().bytes().clone();
+    let signed_catalog = publisher.sign_catalog(CATALOG, None).unwrap().bytes().clone();
     let socket = socket.to_owned();
     let connector = tower::service_fn(move |_: tonic::transport::Uri| {
         let socket = socket.clone();

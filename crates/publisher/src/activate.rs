@@ -1,12 +1,10 @@
 //! Host keys exchanged for node certificates, within the limits of each key (R31) and on fit platforms (R34).
 //!
-//! Every request of a file is decided, so that an error names each refused node; but a file with a refusal gives no
+//! Places that nodes give back are free before the requests of the same file are decided: a place changes hands in one
+//! step. Every entry of a file is decided, so that an error names each refused node; but a file with a refusal gives no
 //! certificate and spends nothing. The administrator mends it and asks again, and keeps one answer for one file.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::{collections::BTreeMap, fmt};
 
 use activation::{
     SigningKey,
@@ -14,7 +12,7 @@ use activation::{
     certificate::NodeCertificate,
     host_activation::{
         ActivationAnswer, ActivationAnswers, ActivationRequests, HostActivation, HostActivationRequest, KeyStanding,
-        SignedAnswers,
+        NodeKeys, ReleaseStatement, SignedAnswers,
     },
     id::{KeyId, NodeId, PublisherId},
     key::KeyKind,
@@ -72,6 +70,12 @@ pub enum Reason {
     /// Somebody else asked in its name, or the file was changed.
     #[error("the request is not signed by the node key in it")]
     Signature,
+    /// Somebody else gives the place back in its name, or the file was changed.
+    #[error("the release is not signed by the node key in it")]
+    ReleaseSignature,
+    /// The place is not one of this publisher's.
+    #[error("the release is meant for another publisher")]
+    OtherPublisher,
     /// The id was answered before, for something else.
     #[error("its request id was used for another request: ask with a new request")]
     RequestIdReused,
@@ -113,7 +117,9 @@ impl Reason {
     /// The code that administrators know.
     pub fn status(&self) -> Status {
         match self {
-            Self::Signature | Self::RequestIdReused => Status::ACCESS_DENIED,
+            Self::Signature | Self::ReleaseSignature | Self::OtherPublisher | Self::RequestIdReused => {
+                Status::ACCESS_DENIED
+            }
             Self::UnknownKey | Self::WrongKind(_) | Self::UnknownPlatform(_) | Self::Platform { .. } => {
                 Status::KEY_INVALID
             }
@@ -124,8 +130,9 @@ impl Reason {
 }
 
 impl Publisher {
-    /// Activates the nodes that ask, all or none of them. The records are durable before the answers are returned; a
-    /// request that was answered before gets the same certificate and spends nothing.
+    /// Takes the places back that nodes give back, and then activates the nodes that ask: all of it, or nothing. The
+    /// records are durable before the answers are returned; a request that was answered before gets the same
+    /// certificate and spends nothing, and a place that was given back before is free still.
     pub async fn activate(&self, requests: &ActivationRequests) -> Result<SignedAnswers, ActivateError> {
         let trust = self.trust();
         let catalog = &trust.catalog.as_ref().ok_or(ActivateError::NoCatalog)?.catalog;
@@ -137,126 +144,132 @@ impl Publisher {
             activation_key,
             records: &self.records,
             now_ms: clock::now_ms(),
-            changed_keys: BTreeMap::new(),
+            keys: BTreeMap::new(),
             activations: Vec::new(),
         };
-        let mut answers = Vec::new();
-        let mut refusals = Vec::new();
+        let (mut answers, mut released, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
+        for statement in &requests.releases {
+            match exchange.release(statement)? {
+                Ok(()) => released.push((statement.key, statement.node_key)),
+                Err(reason) => refusals.push(Refusal { node: statement.node, reason }),
+            }
+        }
         for request in &requests.requests {
-            let HostActivation { request_id, node, .. } = *request.asked();
             match exchange.decide(request)? {
-                Ok(certificate) => {
-                    let reactivations_left = exchange.reactivations_left(&certificate)?;
-                    answers.push(ActivationAnswer { request_id, node, certificate, reactivations_left });
-                }
-                Err(reason) => refusals.push(Refusal { node, reason }),
+                Ok(answer) => answers.push(answer),
+                Err(reason) => refusals.push(Refusal { node: request.asked().node, reason }),
             }
         }
         if !refusals.is_empty() {
             return Err(ActivateError::Refused(Refusals(refusals)));
         }
-        let standings = exchange.standings(&answers)?;
-        let Exchange { changed_keys, activations, activation_key, now_ms, .. } = exchange;
-        if !activations.is_empty() {
-            let mut change = Change::default();
-            changed_keys.values().try_for_each(|key| change.key(key))?;
-            activations.iter().try_for_each(|activation| change.activation(activation))?;
+        let Exchange { keys, activations, now_ms, .. } = exchange;
+        let standings = keys.values().map(|(key, _)| standing(key)).collect();
+        let mut change = Change::default();
+        keys.values().filter(|(_, changed)| *changed).try_for_each(|(key, _)| change.key(key))?;
+        activations.iter().try_for_each(|activation| change.activation(activation))?;
+        if !change.is_empty() {
             self.records.commit(turn, change).await?;
         }
         let publisher = trust.publisher;
-        let answers = ActivationAnswers { publisher, answered_ms: now_ms, answers, released: Vec::new(), standings };
+        let answers = ActivationAnswers { publisher, answered_ms: now_ms, answers, released, standings };
         Ok(answers.sign(activation_key))
     }
 }
 
-/// The requests of one file, decided one after the other: each sees what those before it took.
+fn standing(key: &IssuedKey) -> KeyStanding {
+    let hosts_used = u32::try_from(key.hosts.len()).unwrap_or(u32::MAX);
+    KeyStanding { key: key.key.key_id(), hosts_limit: key.limits.hosts, hosts_used }
+}
+
+/// One file, decided entry after entry: each sees what those before it took and gave back.
 struct Exchange<'a> {
     publisher: PublisherId,
     catalog: &'a Catalog,
     activation_key: &'a SigningKey,
     records: &'a Records,
     now_ms: u64,
-    changed_keys: BTreeMap<KeyId, IssuedKey>,
+    /// Every key that was named so far, as it stands now, and whether it is other than on record.
+    keys: BTreeMap<KeyId, (IssuedKey, bool)>,
     activations: Vec<Activation>,
 }
 
 impl Exchange<'_> {
-    fn decide(&mut self, request: &HostActivationRequest) -> Result<Result<NodeCertificate, Reason>, RecordsError> {
+    /// Frees the place of the node that says so itself.
+    fn release(&mut self, statement: &ReleaseStatement) -> Result<Result<(), Reason>, RecordsError> {
+        if statement.verify().is_err() {
+            return Ok(Err(Reason::ReleaseSignature));
+        }
+        if statement.publisher != self.publisher {
+            return Ok(Err(Reason::OtherPublisher));
+        }
+        let Some(mut key) = self.key(statement.key)? else { return Ok(Err(Reason::UnknownKey)) };
+        // One that has no place gave it back before, or the publisher freed it.
+        if let Some(place) = key.hosts.iter().position(|host| host.node_key == statement.node_key) {
+            key.vacate(place);
+            self.keys.insert(statement.key, (key, true));
+        }
+        Ok(Ok(()))
+    }
+
+    fn decide(&mut self, request: &HostActivationRequest) -> Result<Result<ActivationAnswer, Reason>, RecordsError> {
         let asked = request.asked();
-        let Ok(node_key) = request.verify() else { return Ok(Err(Reason::Signature)) };
+        let HostActivation { request_id, node, machine, .. } = *asked;
+        let Ok(NodeKeys { current, previous }) = request.verify() else { return Ok(Err(Reason::Signature)) };
         if asked.key.kind() != KeyKind::Host {
             return Ok(Err(Reason::WrongKind(asked.key.kind())));
         }
         let id = asked.key.key_id();
-        let on_record = self.key(id)?;
         // The id is a short hash: the key itself must be the one that was issued.
-        let Some(mut key) = on_record.filter(|key| key.key == asked.key) else { return Ok(Err(Reason::UnknownKey)) };
+        let Some(mut key) = self.key(id)?.filter(|key| key.key == asked.key) else {
+            return Ok(Err(Reason::UnknownKey));
+        };
         if key.blocked || self.catalog.blocked_keys().contains(&id) {
             return Ok(Err(Reason::KeyBlocked));
         }
-        if let Some(earlier) = self.earlier(asked.request_id)? {
-            let same = earlier.request_digest == request.digest();
-            return Ok(if same { Ok(earlier.certificate) } else { Err(Reason::RequestIdReused) });
+        if let Some(earlier) = self.earlier(request_id)? {
+            if earlier.request_digest != request.digest() {
+                return Ok(Err(Reason::RequestIdReused));
+            }
+            let holder = key.hosts.iter().find(|host| host.node_key == earlier.certificate.node_key);
+            let reactivations_left = holder.map_or(0, |host| key.reactivations_left(host));
+            let certificate = earlier.certificate;
+            return Ok(Ok(ActivationAnswer { request_id, node, certificate, reactivations_left }));
         }
         let (group, platform) = match self.fit(&key, &asked.platform) {
-            Ok(fit) => fit,
+            Ok((group, platform)) => (group.code, platform.code),
             Err(reason) => return Ok(Err(reason)),
         };
-        let host = Host {
-            machine: asked.machine,
-            node: asked.node,
-            node_key: node_key.current.to_bytes(),
-            reactivations: 0,
-            activated_ms: self.now_ms,
+        let host = Host { machine, node, node_key: current.to_bytes(), reactivations: 0, activated_ms: self.now_ms };
+        let reactivations_left = match key.admit(host, previous.map(|key| key.to_bytes())) {
+            Ok(left) => left,
+            Err(reason) => return Ok(Err(reason)),
         };
-        if let Err(reason) = key.admit(host, None) {
-            return Ok(Err(reason));
-        }
         let issued_minutes = u32::try_from(self.now_ms / 60_000).unwrap_or(u32::MAX);
-        let (group, platform) = (group.code, platform.code);
-        let signer = self.activation_key;
-        let certificate =
-            NodeCertificate::issue(self.publisher, id, group, platform, issued_minutes, &node_key.current, signer);
-        self.changed_keys.insert(id, key);
+        let (publisher, signer) = (self.publisher, self.activation_key);
+        let certificate = NodeCertificate::issue(publisher, id, group, platform, issued_minutes, &current, signer);
+        self.keys.insert(id, (key, true));
         self.activations.push(Activation {
-            request_id: asked.request_id,
+            request_id,
             request_digest: request.digest(),
-            node: asked.node,
-            machine: asked.machine,
+            node,
+            machine,
             activated_ms: self.now_ms,
             certificate: certificate.clone(),
         });
-        Ok(Ok(certificate))
+        Ok(Ok(ActivationAnswer { request_id, node, certificate, reactivations_left }))
     }
 
-    /// As it stands after the requests before this one.
-    fn key(&self, id: KeyId) -> Result<Option<IssuedKey>, RecordsError> {
-        match self.changed_keys.get(&id) {
-            Some(key) => Ok(Some(key.clone())),
-            None => self.records.key(id),
+    /// As it stands after the entries before this one.
+    fn key(&mut self, id: KeyId) -> Result<Option<IssuedKey>, RecordsError> {
+        if let Some((key, _)) = self.keys.get(&id) {
+            return Ok(Some(key.clone()));
         }
-    }
-
-    fn reactivations_left(&self, certificate: &NodeCertificate) -> Result<u32, RecordsError> {
-        let key = self.key(certificate.key)?;
-        let left = key.and_then(|key| {
-            let host = key.hosts.iter().find(|host| host.node_key == certificate.node_key)?;
-            Some(key.limits.reactivations.saturating_sub(host.reactivations))
-        });
-        Ok(left.unwrap_or(0))
-    }
-
-    /// What is left of every key that is answered for, each once.
-    fn standings(&self, answers: &[ActivationAnswer]) -> Result<Vec<KeyStanding>, RecordsError> {
-        let ids: BTreeSet<_> = answers.iter().map(|answer| answer.certificate.key).collect();
-        let mut standings = Vec::new();
-        for id in ids {
-            if let Some(key) = self.key(id)? {
-                let hosts_used = u32::try_from(key.hosts.len()).unwrap_or(u32::MAX);
-                standings.push(KeyStanding { key: id, hosts_limit: key.limits.hosts, hosts_used });
-            }
+        let key = self.records.key(id)?;
+        if let Some(key) = &key {
+            self.keys.insert(id, (key.clone(), false));
         }
-        Ok(standings)
+        Ok(key)
     }
 
     /// What the same request id got before, on record or in this file.

@@ -12,7 +12,7 @@ use activation::{
 };
 use storage::durable::replace_file;
 
-use crate::{CredentialError, Publisher};
+use crate::{CredentialError, Passphrase, Publisher, RecordsError};
 
 /// Why a catalog was not signed. The trust file is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,9 @@ pub enum SignError {
         /// The name in the catalog.
         found: String,
     },
+    /// Which keys are blocked could not be read.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
     /// No root key to sign with.
     #[error(transparent)]
     Credential(#[from] CredentialError),
@@ -45,17 +48,22 @@ pub enum SignError {
 }
 
 impl Publisher {
-    /// Signs a catalog's source text and puts it into the trust file. It must be a successor of the one signed last;
-    /// that one itself, unchanged, gives the same bytes again, so an interrupted caller may repeat.
-    pub fn sign_catalog(&self, source: &str) -> Result<SignedCatalog, SignError> {
+    /// Signs a catalog's source text and puts it into the trust file. Keys that are blocked on record are blocked by it
+    /// as well. It must be a successor of the one signed last; that one itself, unchanged, gives the same bytes again, so
+    /// an interrupted caller may repeat. An encrypted root key is opened with `passphrase`, or else with the one that was
+    /// set.
+    pub fn sign_catalog(&self, source: &str, passphrase: Option<&Passphrase>) -> Result<SignedCatalog, SignError> {
         let catalog = Catalog::from_toml(source)?;
         if let Some(expected) = self.name.as_ref().filter(|name| *name != catalog.publisher_name()) {
             let found = catalog.publisher_name().to_owned();
             return Err(SignError::OtherPublisher { expected: expected.clone(), found });
         }
+        let host_keys = self.keys()?.into_iter().filter(|key| key.blocked).map(|key| key.key.key_id());
+        let direct_keys = self.direct_keys()?.into_iter().filter(|key| key.blocked).map(|key| key.key.key_id());
+        let catalog = catalog.with_blocked(host_keys.chain(direct_keys), [])?;
         let _one_after_the_other = self.signing.lock().unwrap_or_else(PoisonError::into_inner);
         let trust = self.trust();
-        let root = self.credentials.root(&trust)?;
+        let root = self.credentials.root(&trust, passphrase)?;
         let signed = SignedCatalog::sign(&catalog, trust.activation_keys, &root);
         if let Some(last) = &trust.catalog {
             if last.bytes == *signed.bytes() {

@@ -145,13 +145,19 @@ impl Credentials {
         *self.passphrase.lock().unwrap_or_else(PoisonError::into_inner) = Some(passphrase);
     }
 
+    /// Forgets it: what is needed from now on was read.
+    pub(crate) fn forget_passphrase(&self) {
+        *self.passphrase.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     fn passphrase(&self) -> Option<Passphrase> {
         self.passphrase.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The root key, which signs catalogs.
-    pub(crate) fn root(&self, trust: &Trust) -> Result<SigningKey, CredentialError> {
-        read(&self.folder.join(ROOT), &trust.root, self.passphrase().as_ref())
+    pub(crate) fn root(&self, trust: &Trust, given: Option<&Passphrase>) -> Result<SigningKey, CredentialError> {
+        let set = self.passphrase();
+        read(&self.folder.join(ROOT), &trust.root, given.or(set.as_ref()))
     }
 
     /// An activation key, whichever is here.

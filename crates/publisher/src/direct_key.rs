@@ -2,13 +2,15 @@
 
 use activation::{
     catalog::Name,
-    id::KeyId,
+    direct::{DirectCertificate, DirectRequest},
+    id::{KeyId, ProductId},
     key::{KeyKind, TypedKey},
+    status::Status,
 };
 
 use crate::{
-    ChangeError, IssueError, Publisher, RecordsError, clock, entropy::random, limits::DIRECT_ACTIVATIONS_MAX,
-    records::Change,
+    ChangeError, CredentialError, IssueError, Publisher, RecordsError, clock, entropy::random,
+    limits::DIRECT_ACTIVATIONS_MAX, records::Change,
 };
 
 /// A direct key on record.
@@ -28,7 +30,93 @@ pub struct DirectKey {
     pub blocked: bool,
 }
 
+/// Why a machine was not activated. Nothing was spent, save where a record's outcome is unknown; a retry finds that out.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectError {
+    /// By the rules.
+    #[error("the machine was not activated: {status} {0}", status = .0.status())]
+    Refused(DirectReason),
+    /// No activation key to sign with.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    /// The records could not be read or written.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+}
+
+/// Why a machine gets no direct certificate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DirectReason {
+    /// A host or setup key.
+    #[error("a direct key is needed, and this is a {0}")]
+    WrongKind(KeyKind),
+    /// Never issued here.
+    #[error("this publisher issued no such key")]
+    UnknownKey,
+    /// On record, or in the catalog that was signed last.
+    #[error("the key is blocked")]
+    KeyBlocked,
+    /// Issued for something else.
+    #[error("the key is for product `{0}`")]
+    OtherProduct(Name),
+    /// R24: every activation of the key is used.
+    #[error("the key is good for {limit} machines, and all are activated")]
+    UsedUp {
+        /// Machines that the key activates.
+        limit: u32,
+    },
+}
+
+impl DirectReason {
+    /// The code that administrators know.
+    pub fn status(&self) -> Status {
+        match self {
+            Self::WrongKind(_) | Self::UnknownKey => Status::KEY_INVALID,
+            Self::KeyBlocked => Status::KEY_BLOCKED,
+            Self::OtherProduct(_) => Status::KEY_DOES_NOT_COVER_PRODUCT,
+            Self::UsedUp { .. } => Status::KEY_LIMIT_REACHED,
+        }
+    }
+}
+
 impl Publisher {
+    /// Activates one machine with a direct key (R24). The record is durable before the certificate is returned; the
+    /// same machine and CMID get the same certificate again, and spend nothing.
+    pub async fn activate_directly(&self, request: &DirectRequest) -> Result<DirectCertificate, DirectError> {
+        let trust = self.trust();
+        let activation_key = self.credentials.activation(&trust)?;
+        let refused = |reason| Err(DirectError::Refused(reason));
+        if request.key.kind() != KeyKind::Direct {
+            return refused(DirectReason::WrongKind(request.key.kind()));
+        }
+        let turn = self.records.turn().await?;
+        let id = request.key.key_id();
+        let Some(mut key) = self.records.direct_key(id)?.filter(|key| key.key == request.key) else {
+            return refused(DirectReason::UnknownKey);
+        };
+        let catalog = trust.catalog.as_ref();
+        if key.blocked || catalog.is_some_and(|catalog| catalog.catalog.blocked_keys().contains(&id)) {
+            return refused(DirectReason::KeyBlocked);
+        }
+        if request.product != ProductId::derive(trust.publisher, key.product.as_str()) {
+            return refused(DirectReason::OtherProduct(key.product));
+        }
+        if let Some(earlier) = self.records.direct_activation(id, request.machine, request.cmid)? {
+            return Ok(earlier);
+        }
+        if key.used >= key.activations {
+            return refused(DirectReason::UsedUp { limit: key.activations });
+        }
+        key.used += 1;
+        let issued_minutes = u32::try_from(clock::now_ms() / 60_000).unwrap_or(u32::MAX);
+        let certificate = DirectCertificate::issue(trust.publisher, request, issued_minutes, activation_key);
+        let mut change = Change::default();
+        change.direct_key(&key)?;
+        change.direct_activation(&certificate)?;
+        self.records.commit(turn, change).await?;
+        Ok(certificate)
+    }
+
     /// Issues a direct key for a product of the catalog that was signed last. It is on record before it is returned.
     pub async fn issue_direct_key(&self, product: &str, activations: u32) -> Result<DirectKey, IssueError> {
         let trust = self.trust();

@@ -45,7 +45,7 @@ pub use crate::activate::{ActivateError, Reason, Refusal, Refusals};
 pub use crate::backup::{BACKUP_FORMAT, Backup, RestoreError, Restored};
 pub use crate::catalogs::SignError;
 pub use crate::credential::{CredentialError, NotAPassphrase, Passphrase};
-pub use crate::direct_key::DirectKey;
+pub use crate::direct_key::{DirectError, DirectKey, DirectReason};
 pub use crate::folder::{InitError, OpenError};
 pub use crate::key::{ChangeError, Host, IssueError, IssuedKey, KeyLimits};
 pub use crate::records::RecordsError;
@@ -115,8 +115,11 @@ impl Publisher {
         self.credentials.set_passphrase(passphrase);
     }
 
-    /// Reads an activation key into memory, so that a service finds out at its start whether it can sign.
+    /// Reads an activation key into memory, so that a service finds out at its start whether it can sign, and forgets
+    /// the passphrase: it opens the root key as well.
     pub fn unlock(&self) -> Result<(), CredentialError> {
-        self.credentials.activation(&self.trust()).map(drop)
+        self.credentials.activation(&self.trust())?;
+        self.credentials.forget_passphrase();
+        Ok(())
     }
 }

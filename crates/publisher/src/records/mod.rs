@@ -10,7 +10,8 @@ use std::{path::Path, sync::Arc};
 
 use activation::{
     certificate::NodeCertificate,
-    id::{KeyId, MachineDigest, NodeId},
+    direct::DirectCertificate,
+    id::{Cmid, KeyId, MachineDigest, NodeId},
 };
 use storage::{Batch, Kind, Owner, Store, Writer};
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
@@ -22,6 +23,9 @@ use crate::{DirectKey, IssuedKey, entropy::random};
 const KEYS: &[u8] = b"key/";
 const ACTIVATIONS: &[u8] = b"activation/";
 const DIRECT_KEYS: &[u8] = b"direct-key/";
+const DIRECT_ACTIVATIONS: &[u8] = b"direct-activation/";
+/// Where every record is.
+const PREFIXES: [&[u8]; 4] = [ACTIVATIONS, DIRECT_ACTIVATIONS, DIRECT_KEYS, KEYS];
 
 /// The records cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -109,13 +113,12 @@ impl Records {
 
     /// Everything, as it is stored, in the order of the keys.
     pub(crate) fn all(&self) -> Result<Vec<Raw>, RecordsError> {
-        let prefixes = [ACTIVATIONS, DIRECT_KEYS, KEYS];
-        prefixes.into_iter().flat_map(|prefix| self.store.scan(prefix)).map(|item| Ok(item?)).collect()
+        PREFIXES.into_iter().flat_map(|prefix| self.store.scan(prefix)).map(|item| Ok(item?)).collect()
     }
 
     /// Whether nothing was ever recorded.
     pub(crate) fn is_empty(&self) -> Result<bool, RecordsError> {
-        for prefix in [ACTIVATIONS, DIRECT_KEYS, KEYS] {
+        for prefix in PREFIXES {
             if self.store.scan(prefix).next().transpose()?.is_some() {
                 return Ok(false);
             }
@@ -150,6 +153,17 @@ impl Records {
         self.store.scan(DIRECT_KEYS).map(|item| decode_direct_key(&item?.1)).collect()
     }
 
+    /// What a machine got for a direct key.
+    pub(crate) fn direct_activation(
+        &self,
+        key: KeyId,
+        machine: MachineDigest,
+        cmid: Cmid,
+    ) -> Result<Option<DirectCertificate>, RecordsError> {
+        let value = self.store.get(&direct_activation_place(key, machine, cmid))?;
+        value.map(|value| decode_direct_activation(&value)).transpose()
+    }
+
     pub(crate) fn activation(&self, request_id: [u8; 16]) -> Result<Option<Activation>, RecordsError> {
         let value = self.store.get(&activation_path(request_id))?;
         value.map(|value| decode_activation(request_id, &value)).transpose()
@@ -164,6 +178,10 @@ pub(crate) type Raw = (Vec<u8>, Vec<u8>);
 pub(crate) struct Change(Batch);
 
 impl Change {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn key(&mut self, key: &IssuedKey) -> Result<(), RecordsError> {
         Ok(self.0.put(key_path(key.key.key_id()), encoding::encode_key(key))?)
     }
@@ -174,6 +192,10 @@ impl Change {
 
     pub(crate) fn direct_key(&mut self, key: &DirectKey) -> Result<(), RecordsError> {
         Ok(self.0.put(direct_key_path(key.key.key_id()), encoding::encode_direct_key(key))?)
+    }
+
+    pub(crate) fn direct_activation(&mut self, certificate: &DirectCertificate) -> Result<(), RecordsError> {
+        Ok(self.0.put(direct_activation_path(certificate), certificate.encode())?)
     }
 
     /// A record as [`Records::all`] gave it; refused where it cannot be read.
@@ -189,6 +211,8 @@ fn check(path: &[u8], value: &[u8]) -> Result<(), RecordsError> {
         key_path(decode_key(value)?.key.key_id())
     } else if path.starts_with(DIRECT_KEYS) {
         direct_key_path(decode_direct_key(value)?.key.key_id())
+    } else if path.starts_with(DIRECT_ACTIVATIONS) {
+        direct_activation_path(&decode_direct_activation(value)?)
     } else if let Some(id) = path.strip_prefix(ACTIVATIONS) {
         let id = id.try_into().map_err(|_| damaged("a request id"))?;
         activation_path(decode_activation(id, value)?.request_id)
@@ -204,6 +228,18 @@ fn damaged(what: &'static str) -> RecordsError {
 
 fn direct_key_path(id: KeyId) -> Vec<u8> {
     [DIRECT_KEYS, &id.0].concat()
+}
+
+fn direct_activation_path(certificate: &DirectCertificate) -> Vec<u8> {
+    direct_activation_place(certificate.key, certificate.machine, certificate.cmid)
+}
+
+fn direct_activation_place(key: KeyId, machine: MachineDigest, cmid: Cmid) -> Vec<u8> {
+    [DIRECT_ACTIVATIONS, &key.0, &machine.0, &cmid.0].concat()
+}
+
+fn decode_direct_activation(value: &[u8]) -> Result<DirectCertificate, RecordsError> {
+    DirectCertificate::decode(value).map_err(|_| damaged("a direct certificate"))
 }
 
 fn key_path(id: KeyId) -> Vec<u8> {

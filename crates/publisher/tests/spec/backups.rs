@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use activation::direct::DirectRequest;
+use activation::id::{Cmid, MachineDigest, ProductId};
 use publisher::{Backup, KeyLimits, Publisher, RestoreError, Restored};
 use sha2::{Digest, Sha256};
 
@@ -15,7 +17,11 @@ fn used() -> World {
     world.activate((1..=60).map(|host| request(&key, host, 1))).unwrap();
     world.activate((1..=60).map(|host| request(&key, host, 2))).unwrap();
     world.key(KeyLimits::default());
-    run(world.publisher.issue_direct_key("suite-standard-1", 7)).unwrap();
+    let direct = run(world.publisher.issue_direct_key("suite-standard-1", 7)).unwrap().key;
+    let product = ProductId::derive(world.publisher.trust().publisher, "suite-standard-1");
+    let (cmid, machine) = (Cmid([1; 16]), MachineDigest([1; 8]));
+    let request = DirectRequest { request_id: [1; 16], key: direct, product, cmid, machine };
+    run(world.publisher.activate_directly(&request)).unwrap();
     world
 }
 
@@ -47,7 +53,7 @@ fn restore(folder: &Path, bytes: &[u8]) -> Result<Restored, RestoreError> {
 fn what_was_backed_up_comes_back_where_the_records_are_missing() {
     let world = used();
     let saved = backup(&world);
-    assert_eq!(saved.records, 2 + 1 + 120);
+    assert_eq!(saved.records, 2 + 1 + 1 + 120);
     let (keys, direct) = (world.publisher.keys().unwrap(), world.publisher.direct_keys().unwrap());
     let (_temporary, folder) = closed(world);
     fs::remove_dir_all(folder.join("records")).unwrap();

@@ -108,7 +108,7 @@ fn without_the_root_key_hosts_are_activated_and_no_catalog_is_signed() {
     world = world.reopened();
     let key = world.key(KeyLimits::default());
     world.activate([request(&key, 1, 1)]).unwrap();
-    let signed = world.publisher.sign_catalog(EXAMPLE);
+    let signed = world.publisher.sign_catalog(EXAMPLE, None);
     assert!(matches!(signed, Err(SignError::Credential(CredentialError::Missing { .. }))));
 }
 
@@ -166,7 +166,7 @@ fn with_a_passphrase_every_private_key_is_encrypted_and_nothing_is_signed_withou
     let folder = parent.path().join("publisher");
     let made = Publisher::init(&folder, None, Some(passphrase("correct horse"))).unwrap();
     let trust = made.trust();
-    made.sign_catalog(EXAMPLE).expect("whoever makes a publisher has its passphrase");
+    made.sign_catalog(EXAMPLE, None).expect("whoever makes a publisher has its passphrase");
     drop(made);
     for (name, public) in [
         ("root.key", trust.root),
@@ -185,7 +185,7 @@ fn with_a_passphrase_every_private_key_is_encrypted_and_nothing_is_signed_withou
     }
     let publisher = crate::world::open_when_closed(&folder);
     let newer = crate::world::example_with("serial = 1", "serial = 2");
-    let refusal = |publisher: &Publisher| match (publisher.unlock(), publisher.sign_catalog(&newer)) {
+    let refusal = |publisher: &Publisher| match (publisher.unlock(), publisher.sign_catalog(&newer, None)) {
         (Err(activation), Err(SignError::Credential(root))) => [activation, root].map(|error| error.to_string()),
         other => panic!("{other:?}"),
     };
@@ -198,7 +198,10 @@ fn with_a_passphrase_every_private_key_is_encrypted_and_nothing_is_signed_withou
     }
     publisher.set_passphrase(passphrase("correct horse"));
     publisher.unlock().unwrap();
-    publisher.sign_catalog(&newer).unwrap();
+    let forgotten = publisher.sign_catalog(&newer, None);
+    assert!(matches!(forgotten, Err(SignError::Credential(CredentialError::NoPassphrase { .. }))));
+    publisher.sign_catalog(&newer, Some(&passphrase("correct horse"))).unwrap();
+    publisher.unlock().expect("an activation key that was read stays");
 }
 
 #[test]
@@ -214,12 +217,12 @@ fn a_private_key_that_is_not_this_publishers_or_is_damaged_signs_nothing() {
     let (world, other) = (World::new(), World::new());
     let root = world.folder.join("root.key");
     fs::copy(other.folder.join("root.key"), &root).unwrap();
-    let foreign = world.publisher.sign_catalog(EXAMPLE);
+    let foreign = world.publisher.sign_catalog(EXAMPLE, None);
     assert!(matches!(foreign, Err(SignError::Credential(CredentialError::Foreign { .. }))));
     for damage in ["", "secret", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", &"#".repeat(10_000)]
     {
         fs::write(&root, damage).unwrap();
-        let malformed = world.publisher.sign_catalog(EXAMPLE);
+        let malformed = world.publisher.sign_catalog(EXAMPLE, None);
         assert!(matches!(malformed, Err(SignError::Credential(CredentialError::Malformed { .. }))), "{damage:.20}");
     }
     assert!(world.publisher.trust().catalog.is_none());

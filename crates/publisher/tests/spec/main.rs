@@ -6,6 +6,7 @@
 mod activations;
 mod backups;
 mod catalogs;
+mod direct;
 mod folder;
 mod keys;
 mod killed;

@@ -42,7 +42,7 @@ impl World {
     /// A publisher that has signed the example catalog.
     pub(crate) fn with_catalog() -> Self {
         let world = Self::new();
-        world.publisher.sign_catalog(EXAMPLE).unwrap();
+        world.publisher.sign_catalog(EXAMPLE, None).unwrap();
         world
     }
 

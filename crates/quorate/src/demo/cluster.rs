@@ -54,7 +54,7 @@ impl Cluster {
         let configs = configurations(folder)?;
         let publisher_folder = folder.join("publisher");
         let publisher = Publisher::init(&publisher_folder, None, None).context("the publisher did not start")?;
-        let signed = publisher.sign_catalog(CATALOG).context("the example catalog was not signed")?;
+        let signed = publisher.sign_catalog(CATALOG, None).context("the example catalog was not signed")?;
         let clients = Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
         let trust = std::sync::Arc::unwrap_or_clone(publisher.trust());
         let mut cluster = Self { configs, running: BTreeMap::new(), clients, publisher_folder, trust };

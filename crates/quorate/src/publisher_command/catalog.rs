@@ -90,7 +90,7 @@ fn parse(file: &Path) -> Result<Catalog, Failure> {
 fn sign(folder: &Folder, file: &Path, out: &Path, passphrase: &PassphraseArgs, output: &Output) -> Result<(), Failure> {
     let text = read_text(file)?;
     let publisher = folder.open_to_sign(Signing::Catalog, passphrase)?;
-    let signed = publisher.sign_catalog(&text).with_context(|| file.display().to_string())?;
+    let signed = publisher.sign_catalog(&text, None).with_context(|| file.display().to_string())?;
     replace_file(out, signed.bytes()).with_context(|| format!("cannot write {}", out.display()))?;
     let opened = SignedCatalog::open(signed.bytes())?;
     let fingerprint = Fingerprint(opened.publisher);
