@@ -1,5 +1,5 @@
-//! Code generated from `proto/`: what nodes say to each other, what administrators say to a node, and the form of the
-//! log on disk.
+//! Code generated from `proto/`: what nodes say to each other, what administrators say to a node, what is asked of a
+//! publisher's service, and the form of the log on disk.
 //!
 //! Invariant: never a line of logic.
 
@@ -28,5 +28,11 @@ pub mod peer {
 pub mod admin {
     pub mod v1 {
         tonic::include_proto!("quorate.admin.v1");
+    }
+}
+
+pub mod publishing {
+    pub mod v1 {
+        tonic::include_proto!("quorate.publishing.v1");
     }
 }

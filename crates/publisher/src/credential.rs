@@ -47,6 +47,12 @@ impl Passphrase {
     }
 }
 
+impl Passphrase {
+    pub(crate) fn text(&self) -> &Zeroizing<String> {
+        &self.0
+    }
+}
+
 impl fmt::Debug for Passphrase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Passphrase")
@@ -162,14 +168,22 @@ impl Credentials {
 
     /// An activation key, whichever is here.
     pub(crate) fn activation(&self, trust: &Trust) -> Result<&SigningKey, CredentialError> {
+        self.activation_with(trust, self.passphrase().as_ref())
+    }
+
+    /// The same with another passphrase than the one that was set.
+    pub(crate) fn activation_with(
+        &self,
+        trust: &Trust,
+        passphrase: Option<&Passphrase>,
+    ) -> Result<&SigningKey, CredentialError> {
         if let Some(key) = self.activation.get() {
             return Ok(key);
         }
         let [first, second] = ACTIVATION.map(|name| self.folder.join(name));
         let [first_public, second_public] = &trust.activation_keys;
-        let passphrase = self.passphrase();
-        let key = match read(&first, first_public, passphrase.as_ref()) {
-            Err(missing @ CredentialError::Missing { .. }) => match read(&second, second_public, passphrase.as_ref()) {
+        let key = match read(&first, first_public, passphrase) {
+            Err(missing @ CredentialError::Missing { .. }) => match read(&second, second_public, passphrase) {
                 Err(CredentialError::Missing { .. }) => Err(missing),
                 other => other,
             },

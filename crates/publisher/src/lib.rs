@@ -8,6 +8,7 @@
 //! DIR/activation-2.key
 //! DIR/trust.toml         public: what clients are given; embeds the catalog that was signed last
 //! DIR/publisher.toml     the publisher's name, where it was given
+//! DIR/publisher.sock     where a running service takes the commands of the folder's owner
 //! DIR/records/           which keys were issued, what was activated with them
 //! ```
 //! A private key is read when something is first to be signed with it, so a folder without `root.key` still issues and
@@ -27,7 +28,9 @@ mod entropy;
 mod folder;
 mod key;
 pub mod limits;
+mod operation;
 mod records;
+mod service;
 
 #[allow(clippy::all, unreachable_pub, reason = "generated code")]
 mod proto {
@@ -48,7 +51,12 @@ pub use crate::credential::{CredentialError, NotAPassphrase, Passphrase};
 pub use crate::direct_key::{DirectError, DirectKey, DirectReason};
 pub use crate::folder::{InitError, OpenError};
 pub use crate::key::{ChangeError, Host, IssueError, IssuedKey, KeyLimits};
+pub use crate::operation::{
+    ActivatedNode, ActivatedReport, BackupReport, CatalogReport, DirectKeyReport, HostReport, KeyReport, Operation,
+    OperationError, OperationErrorKind, ReleasedNode, Report, perform,
+};
 pub use crate::records::RecordsError;
+pub use crate::service::{AskError, OrdinaryCertificate, ServeError, Service, ask};
 
 /// An open publisher folder. Only one process has it open at a time.
 pub struct Publisher {
@@ -73,6 +81,9 @@ pub enum Signing {
 impl Publisher {
     /// The public file in the folder that clients are given.
     pub const TRUST_FILE: &str = "trust.toml";
+
+    /// The socket in the folder where a running service takes commands.
+    pub const SOCKET: &str = "publisher.sock";
 
     /// Makes the keys, the trust file and empty records of a new publisher in `folder`, which is missing or empty and
     /// which nobody but its owner can enter afterwards. A `name` binds its catalogs: see [`Self::sign_catalog`].
@@ -121,5 +132,10 @@ impl Publisher {
         self.credentials.activation(&self.trust())?;
         self.credentials.forget_passphrase();
         Ok(())
+    }
+
+    /// Reads an activation key into memory with this passphrase, which is not kept.
+    fn unlock_with(&self, passphrase: &Passphrase) -> Result<(), CredentialError> {
+        self.credentials.activation_with(&self.trust(), Some(passphrase)).map(drop)
     }
 }

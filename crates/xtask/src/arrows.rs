@@ -19,7 +19,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("discovery", &[]),
     ("replication", &["activation", "api", "storage"]),
     // L3: what people run
-    ("client", &["activation", "dcerpc", "discovery", "machine"]),
+    ("client", &["activation", "api", "dcerpc", "discovery", "machine"]),
     ("host", &["activation", "api", "dcerpc", "discovery", "machine", "replication", "storage"]),
     ("publisher", &["activation", "api", "storage"]),
     (
@@ -75,7 +75,7 @@ const IMPURE: &[&str] = &[
 const CONFINED: &[(&str, &[&str])] = &[
     ("openraft", &["replication"]),
     ("sled", &["storage"]),
-    ("tonic", &["api", "host", "publisher", "quorate", "replication"]),
+    ("tonic", &["api", "client", "host", "publisher", "quorate", "replication"]),
 ];
 
 pub(crate) fn check(workspace: &Workspace) -> Vec<Finding> {
@@ -221,7 +221,8 @@ mod tests {
             ("host", "openraft", None, false),
             ("replication", "sled", None, false),
             ("storage", "sled", None, true),
-            ("client", "tonic-prost", None, false),
+            ("client", "tonic-prost", None, true),
+            ("storage", "tonic", None, false),
             ("host", "tonic", None, true),
         ];
         for (name, dependency, kind, allowed) in table {

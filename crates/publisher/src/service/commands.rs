@@ -1,0 +1,156 @@
+//! Commands of the folder's owner, over a Unix socket: one operation on a connection, in JSON, and its outcome.
+//!
+//! File rights decide who may: the socket and its folder are their owner's alone.
+
+use std::{
+    fs, io,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    path::Path,
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{UnixListener, UnixSocket, UnixStream},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use zeroize::Zeroizing;
+
+use super::{ServeError, stopped};
+use crate::{
+    Operation, OperationError, Passphrase, Publisher, Report,
+    limits::{ACCEPT_PAUSE, OPERATION_BYTES_MAX, OPERATION_DEADLINE, OPERATIONS_MAX, SOCKET_PATH_BYTES_MAX},
+    perform,
+};
+
+#[derive(Serialize, Deserialize)]
+struct Question {
+    operation: Operation,
+    passphrase: Option<Zeroizing<String>>,
+}
+
+type Outcome = Result<Report, OperationError>;
+
+/// Why a service did not answer a command.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Nobody listens.
+    #[error("no service answers at {path}: {source}")]
+    NotReached {
+        /// The socket.
+        path: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// It went away. Whether the operation was done is unknown.
+    #[error("the service ended before it answered: look whether it was done, and ask again ({0})")]
+    Broken(io::Error),
+    /// Another version serves.
+    #[error("the service does not understand this command, or is not understood: run the same version of both ({0})")]
+    Version(serde_json::Error),
+}
+
+/// Has the service of the publisher's `folder` do it.
+pub async fn ask(
+    folder: &Path,
+    operation: Operation,
+    passphrase: Option<&Passphrase>,
+) -> Result<Result<Report, OperationError>, AskError> {
+    let path = folder.join(Publisher::SOCKET);
+    let not_reached = |source| AskError::NotReached { path: path.display().to_string(), source };
+    let mut stream = UnixStream::connect(&path).await.map_err(not_reached)?;
+    let passphrase = passphrase.map(|passphrase| passphrase.text().clone());
+    let question = Question { operation, passphrase };
+    let question = Zeroizing::new(serde_json::to_vec(&question).map_err(AskError::Version)?);
+    stream.write_all(&question).await.map_err(AskError::Broken)?;
+    stream.shutdown().await.map_err(AskError::Broken)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.map_err(AskError::Broken)?;
+    if answer.is_empty() {
+        return Err(AskError::Broken(io::ErrorKind::UnexpectedEof.into()));
+    }
+    serde_json::from_slice(&answer).map_err(AskError::Version)
+}
+
+/// Makes the socket, and returns what serves it until the service is told to stop.
+pub(super) fn serve(
+    path: &Path,
+    publisher: Arc<Publisher>,
+    stopping: watch::Receiver<bool>,
+) -> Result<impl Future<Output = ()> + use<>, ServeError> {
+    if path.as_os_str().as_bytes().len() > SOCKET_PATH_BYTES_MAX {
+        return Err(ServeError::PathTooLong { path: path.to_owned() });
+    }
+    let listener = listen(path);
+    let listener = listener.map_err(|source| ServeError::Listen { address: path.display().to_string(), source })?;
+    Ok(async move {
+        let places = Arc::new(Semaphore::new(OPERATIONS_MAX));
+        let mut open = JoinSet::new();
+        let stopped = stopped(stopping);
+        tokio::pin!(stopped);
+        loop {
+            let accepted = tokio::select! {
+                accepted = accept(&listener, &places) => accepted,
+                () = &mut stopped => break,
+                Some(_) = open.join_next() => continue,
+            };
+            let Some((stream, permit)) = accepted else { continue };
+            let publisher = Arc::clone(&publisher);
+            open.spawn(async move {
+                if let Ok(Err(error)) = timeout(OPERATION_DEADLINE, answer(stream, &publisher)).await {
+                    tracing::debug!(%error, "a command went away");
+                }
+                drop(permit);
+            });
+        }
+        while open.join_next().await.is_some() {}
+    })
+}
+
+/// Its rights are set before anybody can connect.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    // The lock of the records says that no other service has this folder: what is here was left by a crash.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    socket.listen(64)
+}
+
+async fn accept(
+    listener: &UnixListener,
+    places: &Arc<Semaphore>,
+) -> Option<(UnixStream, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = Arc::clone(places).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, permit)),
+        Err(error) => {
+            tracing::warn!(%error, "a command could not be accepted");
+            sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+async fn answer(mut stream: UnixStream, publisher: &Publisher) -> io::Result<()> {
+    let mut question = Zeroizing::new(Vec::new());
+    (&mut stream).take(OPERATION_BYTES_MAX as u64).read_to_end(&mut question).await?;
+    let outcome = perform_question(&question, publisher).await;
+    stream.write_all(&serde_json::to_vec(&outcome).map_err(io::Error::other)?).await?;
+    stream.shutdown().await
+}
+
+async fn perform_question(question: &[u8], publisher: &Publisher) -> Outcome {
+    let understood = serde_json::from_slice::<Question>(question);
+    let Question { operation, passphrase } = understood.map_err(|error| {
+        OperationError::refused(format_args!("the service is of another version than this command ({error})"))
+    })?;
+    let passphrase = passphrase.map(Passphrase::new).transpose().map_err(OperationError::usage)?;
+    perform(publisher, operation, passphrase).await
+}

@@ -1,0 +1,89 @@
+//! Connections in: bounded in number, in all and for each source, each with a deadline for its handshake.
+
+use std::{io, sync::Arc};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, mpsc, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    connection::{Connection, Places},
+    sources::Sources,
+    stopped,
+};
+use crate::limits::{ACCEPT_PAUSE, CONNECTIONS_MAX, HANDSHAKE_DEADLINE};
+
+/// Handshakes that are done and not yet taken up.
+const WAITING_MAX: usize = 16;
+
+/// What accepts connections until the service is told to stop, and where they come out.
+pub(super) fn accept(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    sources: Sources,
+    stopping: watch::Receiver<bool>,
+) -> (impl Future<Output = ()>, mpsc::Receiver<io::Result<Connection>>) {
+    let (ready, connections) = mpsc::channel(WAITING_MAX);
+    let accepting = async move {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut handshakes = JoinSet::new();
+        let stopped = stopped(stopping);
+        tokio::pin!(stopped);
+        loop {
+            // A place first: without one, connections wait in the system's queue instead of in our memory.
+            let accepted = tokio::select! {
+                accepted = take(&listener, &places, &sources) => accepted,
+                () = &mut stopped => break,
+                // Finished tasks give their memory back.
+                Some(_) = handshakes.join_next() => continue,
+            };
+            let Some((stream, places)) = accepted else { continue };
+            let (acceptor, ready) = (acceptor.clone(), ready.clone());
+            handshakes.spawn(async move {
+                if let Some(connection) = handshake(stream, acceptor, places).await {
+                    // A service that stops takes no more.
+                    let _stopping = ready.send(Ok(connection)).await;
+                }
+            });
+        }
+    };
+    (accepting, connections)
+}
+
+async fn take(listener: &TcpListener, places: &Arc<Semaphore>, sources: &Sources) -> Option<(TcpStream, Places)> {
+    let permit = Arc::clone(places).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, address)) => {
+            let Some(place) = sources.admit(address.ip()) else {
+                tracing::debug!(source = %address.ip(), "a source has all its connections");
+                return None;
+            };
+            Some((stream, (place, permit)))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted");
+            sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+async fn handshake(stream: TcpStream, acceptor: TlsAcceptor, places: Places) -> Option<Connection> {
+    let address = stream.peer_addr().ok()?.ip();
+    stream.set_nodelay(true).ok()?;
+    match timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => Some(Connection::new(stream, address, places)),
+        Ok(Err(error)) => {
+            tracing::debug!(source = %address, %error, "no TLS");
+            None
+        }
+        Err(_) => {
+            tracing::debug!(source = %address, "no TLS in time");
+            None
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What each address has open: one source must not take everything.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+
+use crate::limits::{CONNECTIONS_PER_SOURCE_MAX, REQUESTS_PER_SOURCE_MAX};
+
+/// Sources with open connections.
+#[derive(Clone, Default)]
+pub(super) struct Sources(Arc<Mutex<BTreeMap<IpAddr, Source>>>);
+
+struct Source {
+    connections: usize,
+    requests: Arc<Semaphore>,
+}
+
+/// One connection of a source; given back when dropped.
+pub(super) struct Place {
+    sources: Sources,
+    address: IpAddr,
+}
+
+impl Sources {
+    /// A place for one more connection from `address`, if it may have one.
+    pub(super) fn admit(&self, address: IpAddr) -> Option<Place> {
+        let address = address.to_canonical();
+        let mut sources = self.lock();
+        let new = || Source { connections: 0, requests: Arc::new(Semaphore::new(REQUESTS_PER_SOURCE_MAX)) };
+        let source = sources.entry(address).or_insert_with(new);
+        if source.connections >= CONNECTIONS_PER_SOURCE_MAX {
+            return None;
+        }
+        source.connections += 1;
+        Some(Place { sources: self.clone(), address })
+    }
+
+    /// Waits until one more request from `address` may be decided.
+    pub(super) async fn request(&self, address: IpAddr) -> Result<Option<OwnedSemaphorePermit>, AcquireError> {
+        let requests = self.lock().get(&address.to_canonical()).map(|source| Arc::clone(&source.requests));
+        match requests {
+            Some(requests) => requests.acquire_owned().await.map(Some),
+            // Its connection is gone, and nobody waits for the answer.
+            None => Ok(None),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<IpAddr, Source>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut sources = self.sources.lock();
+        if let Some(source) = sources.get_mut(&self.address) {
+            source.connections -= 1;
+            if source.connections == 0 {
+                sources.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_has_its_places_and_no_more_and_gets_them_back() {
+        let sources = Sources::default();
+        let [one, other] = [[192, 0, 2, 1], [192, 0, 2, 2]].map(IpAddr::from);
+        let mut places: Vec<_> = (0..CONNECTIONS_PER_SOURCE_MAX).map(|_| sources.admit(one).unwrap()).collect();
+        assert!(sources.admit(one).is_none());
+        assert!(sources.admit("::ffff:192.0.2.1".parse().unwrap()).is_none(), "the same address in its other form");
+        assert!(sources.admit(other).is_some(), "another source is not held up");
+        places.pop();
+        assert!(sources.admit(one).is_some());
+        places.clear();
+        assert!(sources.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn requests_beyond_those_at_once_wait_for_one_to_end() {
+        let sources = Sources::default();
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let _place = sources.admit(address).unwrap();
+        let mut under_way = Vec::new();
+        for _ in 0..REQUESTS_PER_SOURCE_MAX {
+            under_way.push(sources.request(address).await.unwrap());
+        }
+        let next = sources.request(address);
+        tokio::pin!(next);
+        let early = std::future::poll_fn(|context| std::task::Poll::Ready(next.as_mut().poll(context))).await;
+        assert!(early.is_pending());
+        under_way.pop();
+        assert!(next.await.unwrap().is_some());
+    }
+}
