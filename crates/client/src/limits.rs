@@ -8,6 +8,8 @@ pub const PORT_DEFAULT: u16 = 1688;
 pub const CONNECT_MS: u64 = 2_000;
 /// From the bind to the last byte of the answer.
 pub const EXCHANGE_MS: u64 = 5_000;
+/// One request to a publisher's service: it may wait for its turn there, and every answer is on a disk first.
+pub const PUBLISHING_MS: u64 = 40_000;
 /// Addresses of one name that are tried: whoever answers for the name must not keep a client busy.
 pub const ADDRESSES_MAX: usize = 8;
 /// A host's name (RFC 1035 section 2.3.4, without the root's empty label).
