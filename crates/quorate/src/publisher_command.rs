@@ -1,20 +1,23 @@
 //! `quorate publisher ...`: what a publisher does in its own folder, away from any cluster.
 
 mod activate;
+mod backup;
 mod catalog;
+mod desk;
+mod direct_key;
 mod key;
 mod passphrase;
+mod serve;
 
 use std::{
     fs::File,
-    future::Future,
     io::Read,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::{Context, anyhow};
-use publisher::{InitError, OpenError, Passphrase, Publisher, Signing};
+use publisher::{InitError, OpenError, Passphrase, Publisher};
 use serde_json::json;
 
 use self::passphrase::PassphraseArgs;
@@ -25,7 +28,12 @@ Examples:
   quorate publisher init --dir P --name \"Northlight Software\"
   quorate publisher catalog sign --dir P catalog.toml --out catalog.signed
   quorate publisher key issue --dir P --group server-b
-  quorate publisher activate --dir P --request request.bin --out answer.bin";
+  quorate publisher serve --dir P --listen 0.0.0.0:1691
+  quorate publisher activate --dir P --request request.bin --out answer.bin
+  quorate publisher backup --dir P --out records.backup
+
+Private keys may be protected by a passphrase (`init --passphrase`). Commands that sign take it from --passphrase-file, from
+the variable QUORATE_PUBLISHER_PASSPHRASE, or from the terminal.";
 
 const INIT_EXAMPLES: &str = "\
 Example:
@@ -55,12 +63,24 @@ pub(crate) enum Command {
     /// Check, sign and show catalogs.
     #[command(subcommand)]
     Catalog(catalog::Command),
-    /// Issue and list host keys.
+    /// Issue host keys, and see and change what they give.
     #[command(subcommand)]
     Key(key::Command),
+    /// Issue and see direct keys: each activates single machines, without a host.
+    #[command(subcommand)]
+    DirectKey(direct_key::Command),
     /// Exchange a host key for certificates: one file of requests for one file of answers.
     #[command(after_help = activate::EXAMPLES)]
     Activate(activate::Activate),
+    /// Activate hosts and machines online, until SIGTERM.
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(serve::Serve),
+    /// Write all records into one file.
+    #[command(after_help = backup::EXAMPLES)]
+    Backup(backup::Backup),
+    /// Put the records of a backup where none are.
+    #[command(after_help = backup::RESTORE_EXAMPLES)]
+    Restore(backup::Restore),
 }
 
 /// Where the publisher is.
@@ -71,22 +91,11 @@ pub(crate) struct Folder {
     path: PathBuf,
 }
 
-impl Folder {
-    /// Opened to sign something.
-    fn open_to_sign(&self, signing: Signing, passphrase: &PassphraseArgs) -> Result<Publisher, Failure> {
-        let publisher = self.open()?;
-        if let Some(passphrase) = passphrase.for_signing(&self.path, signing)? {
-            publisher.set_passphrase(passphrase);
-        }
-        Ok(publisher)
-    }
-
-    fn open(&self) -> Result<Publisher, Failure> {
-        Publisher::open(&self.path).map_err(|error| match error {
-            OpenError::Io { .. } => error.into(),
-            // The wrong folder, one that is in use, or one that has to be mended first.
-            _ => Failure::usage(error),
-        })
+/// The wrong folder, one that is in use, or one that has to be mended first.
+fn open_failure(error: OpenError) -> Failure {
+    match error {
+        OpenError::Io { .. } => error.into(),
+        _ => Failure::usage(error),
     }
 }
 
@@ -99,7 +108,11 @@ impl Command {
             }
             Self::Catalog(command) => command.run(output)?,
             Self::Key(command) => command.run(output)?,
+            Self::DirectKey(command) => command.run(output)?,
             Self::Activate(activate) => activate.run(output)?,
+            Self::Serve(serve) => serve.run(output)?,
+            Self::Backup(backup) => backup.run(output)?,
+            Self::Restore(restore) => restore.run(output)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -129,12 +142,6 @@ fn init(folder: &Path, name: Option<&str>, passphrase: Option<Passphrase>, outpu
         ),
     );
     Ok(())
-}
-
-/// Waits for one call of the library.
-fn wait_for<T>(call: impl Future<Output = T>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().context("cannot start")?;
-    Ok(runtime.block_on(call))
 }
 
 /// A file that was named on the command line, whole, or an error where it is longer than it can rightly be.

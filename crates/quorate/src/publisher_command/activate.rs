@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use activation::host_activation::{ActivationRequests, FILE_BYTES_MAX};
 use anyhow::Context;
-use publisher::{ActivateError, Signing};
+use publisher::{Operation, Report, Signing};
 use serde_json::json;
 use storage::durable::replace_file;
 
-use super::{Folder, passphrase::PassphraseArgs, read_bounded, wait_for};
+use super::{Folder, desk::unexpected, passphrase::PassphraseArgs, read_bounded};
 use crate::output::{Failure, Output, table};
 
 pub(super) const EXAMPLES: &str = "\
@@ -35,44 +35,32 @@ pub(crate) struct Activate {
 
 impl Activate {
     pub(super) fn run(&self, output: &Output) -> Result<(), Failure> {
-        let bytes = read_bounded(&self.request, FILE_BYTES_MAX)?;
-        let requests = ActivationRequests::decode(&bytes)
-            .with_context(|| self.request.display().to_string())
-            .map_err(Failure::usage)?;
-        let publisher = self.folder.open_to_sign(Signing::Certificates, &self.passphrase)?;
-        let answers = wait_for(publisher.activate(&requests))?.map_err(explain)?;
-        replace_file(&self.out, &answers.encode()).with_context(|| format!("cannot write {}", self.out.display()))?;
-        let mut text = table(["Node", "Key", "Certificate"]);
-        let mut activated = Vec::new();
-        for answer in &answers.answers().answers {
-            let (node, key, certificate) = (answer.node, answer.certificate.key, answer.certificate.id());
-            text.add_row([node.to_string(), key.to_string(), certificate.to_string()]);
-            activated.push(json!({
-                "node": node,
-                "key_id": key.to_string(),
-                "certificate": certificate.to_string(),
-            }));
+        let requests = read_bounded(&self.request, FILE_BYTES_MAX)?;
+        let decoded = ActivationRequests::decode(&requests);
+        decoded.with_context(|| self.request.display().to_string()).map_err(Failure::usage)?;
+        let operation = Operation::Activate { requests };
+        let report = match self.folder.sign(operation, Signing::Certificates, &self.passphrase)? {
+            Report::Activated(report) => report,
+            other => return Err(unexpected(&other)),
+        };
+        replace_file(&self.out, &report.answers).with_context(|| format!("cannot write {}", self.out.display()))?;
+        let mut text = table(["Node", "Key", "Certificate", "Re-activations left"]);
+        for node in &report.activated {
+            let left = node.reactivations_left.to_string();
+            text.add_row([node.node.to_string(), node.key_id.clone(), node.certificate.clone(), left]);
+        }
+        for node in &report.released {
+            text.add_row([node.node.to_string(), node.key_id.clone(), "gave its place back".into(), String::new()]);
         }
         output.result(
             &json!({
-                "publisher": answers.answers().publisher.to_string(),
+                "publisher": report.publisher,
                 "answer": self.out.display().to_string(),
-                "activated": activated,
+                "activated": report.activated,
+                "released": report.released,
             }),
             format_args!("{text}\nThe answer is in {}.", self.out.display()),
         );
         Ok(())
-    }
-}
-
-/// Adds the next step to a refusal.
-fn explain(error: ActivateError) -> Failure {
-    let advice = match &error {
-        ActivateError::Refused(refusals) => refusals.0.first().map(|refusal| refusal.reason.status().advice()),
-        _ => None,
-    };
-    match advice {
-        Some(advice) => anyhow::anyhow!("{error}\n{advice}").into(),
-        None => error.into(),
     }
 }

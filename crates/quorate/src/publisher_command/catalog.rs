@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use activation::{
     catalog::{Catalog, Edition, Name, SignedCatalog},
     id::Fingerprint,
+    key::{KeyKind, TypedKey},
     limits::CATALOG_TEXT_BYTES_MAX,
 };
 use anyhow::{Context, anyhow};
-use publisher::Signing;
+use publisher::{CatalogReport, Operation, Report, Signing};
 use serde_json::{Value, json};
 use storage::durable::replace_file;
 
-use super::{Folder, passphrase::PassphraseArgs, read_bounded};
+use super::{Folder, desk::unexpected, passphrase::PassphraseArgs, read_bounded};
 use crate::output::{Failure, Output, table};
 
 const SIGN_EXAMPLES: &str = "\
@@ -21,6 +22,13 @@ Example:
   quorate catalog install catalog.signed --trust FINGERPRINT            on the cluster
 
 Needs P/root.key. The signed catalog also goes into P/trust.toml, from which clients know what covers their products.";
+
+const SETUP_KEY_EXAMPLES: &str = "\
+Examples:
+  quorate publisher catalog setup-key
+  quorate publisher catalog setup-key --count 12
+
+A setup key is public: it is built into installations of its edition and selects volume activation there.";
 
 /// Catalogs.
 #[derive(Debug, clap::Subcommand)]
@@ -42,6 +50,13 @@ pub(crate) enum Command {
         out: PathBuf,
         #[command(flatten)]
         passphrase: PassphraseArgs,
+    },
+    /// Make new setup keys, to be written into a catalog: one for each edition of a product.
+    #[command(after_help = SETUP_KEY_EXAMPLES)]
+    SetupKey {
+        /// How many.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        count: u16,
     },
     /// Show a catalog, signed or in TOML: the ladder of groups, the platforms, the products.
     Show {
@@ -72,6 +87,7 @@ impl Command {
                 Ok(())
             }
             Self::Sign { folder, file, out, passphrase } => sign(&folder, &file, &out, &passphrase, output),
+            Self::SetupKey { count } => setup_keys(count, output),
             Self::Show { file } => show(&file, output),
         }
     }
@@ -89,27 +105,42 @@ fn parse(file: &Path) -> Result<Catalog, Failure> {
 
 fn sign(folder: &Folder, file: &Path, out: &Path, passphrase: &PassphraseArgs, output: &Output) -> Result<(), Failure> {
     let text = read_text(file)?;
-    let publisher = folder.open_to_sign(Signing::Catalog, passphrase)?;
-    let signed = publisher.sign_catalog(&text, None).with_context(|| file.display().to_string())?;
-    replace_file(out, signed.bytes()).with_context(|| format!("cannot write {}", out.display()))?;
-    let opened = SignedCatalog::open(signed.bytes())?;
-    let fingerprint = Fingerprint(opened.publisher);
+    // Its mistakes are shown with the file's name, before anything is signed.
+    Catalog::from_toml(&text).with_context(|| file.display().to_string())?;
+    let operation = Operation::SignCatalog { source: text };
+    let report = match folder.sign(operation, Signing::Catalog, passphrase)? {
+        Report::Catalog(report) => report,
+        other => return Err(unexpected(&other)),
+    };
+    replace_file(out, &report.signed).with_context(|| format!("cannot write {}", out.display()))?;
+    let CatalogReport { publisher, fingerprint, serial, signed } = report;
     output.result(
         &json!({
-            "publisher": opened.publisher.to_string(),
-            "fingerprint": fingerprint.to_string(),
-            "serial": opened.catalog.serial(),
+            "publisher": publisher,
+            "fingerprint": fingerprint,
+            "serial": serial,
             "catalog": out.display().to_string(),
-            "bytes": signed.bytes().len(),
+            "bytes": signed.len(),
         }),
         format_args!(
-            "{} holds the signed catalog, serial {}.\n\
+            "{} holds the signed catalog, serial {serial}.\n\
              Next, on a cluster: quorate catalog install {} --trust {fingerprint}",
             out.display(),
-            opened.catalog.serial(),
             out.display(),
         ),
     );
+    Ok(())
+}
+
+/// New keys for the editions of a catalog: public, and worth nothing but to name an edition (R35).
+fn setup_keys(count: u16, output: &Output) -> Result<(), Failure> {
+    let keys = (0..count).map(|_| {
+        let mut entropy = [0; 16];
+        getrandom::fill(&mut entropy).context("no random numbers")?;
+        Ok(TypedKey::generate(KeyKind::Setup, 0, entropy).to_string())
+    });
+    let keys: Vec<_> = keys.collect::<anyhow::Result<_>>()?;
+    output.result(&json!({ "setup_keys": keys }), keys.join("\n"));
     Ok(())
 }
 

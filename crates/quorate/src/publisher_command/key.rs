@@ -1,18 +1,35 @@
-//! `quorate publisher key ...`: host keys issued, and how far they are used.
+//! `quorate publisher key ...`: host keys issued, how far they are used, and the exceptions (R31).
 
 use publisher::{
-    IssueError, IssuedKey, KeyLimits,
+    HostReport, KeyReport, Operation, Report,
     limits::{HOSTS_DEFAULT, REACTIVATIONS_DEFAULT},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Folder, date, wait_for};
+use super::{Folder, date, desk::unexpected};
 use crate::output::{Failure, Output, table};
 
 const ISSUE_EXAMPLES: &str = "\
 Examples:
   quorate publisher key issue --dir P --group server-b                 6 hosts, each of them 9 more times
   quorate publisher key issue --dir P --group client --hosts 12 --json";
+
+const BLOCK_EXAMPLES: &str = "\
+Example:
+  quorate publisher key block --dir P 0123456789abcdef
+
+The key activates nothing from now on. Hosts that it activated go on until a catalog that blocks it is installed on their
+cluster; every catalog that is signed from now on does (`quorate publisher catalog sign`, with a higher serial).";
+
+const EXTEND_EXAMPLES: &str = "\
+Examples:
+  quorate publisher key extend --dir P 0123456789abcdef --hosts 8            good for 8 hosts in all
+  quorate publisher key extend --dir P 0123456789abcdef --reactivations 12   each of them 12 more times in all";
+
+const FREE_EXAMPLES: &str = "\
+Example, for a host that was lost and cannot give its place back itself (`quorate key release` does that):
+  quorate publisher key show --dir P 0123456789abcdef                        lists the machines
+  quorate publisher key free --dir P 0123456789abcdef --machine 89abcdef01234567";
 
 /// Host keys.
 #[derive(Debug, clap::Subcommand)]
@@ -33,87 +50,129 @@ pub(crate) enum Command {
         reactivations: u32,
     },
     /// The issued keys, and how many of their places are taken.
+    #[command(after_help = "Example:\n  quorate publisher key list --dir P --json")]
     List {
         #[command(flatten)]
         folder: Folder,
     },
+    /// One key, and the hosts that it activated.
+    #[command(after_help = "Example:\n  quorate publisher key show --dir P 0123456789abcdef")]
+    Show(One),
+    /// Let a key activate nothing any more.
+    #[command(after_help = BLOCK_EXAMPLES)]
+    Block(One),
+    /// Let a key be good for more than it was issued for. Nothing is taken away.
+    #[command(after_help = EXTEND_EXAMPLES)]
+    Extend {
+        #[command(flatten)]
+        key: One,
+        /// Hosts that it activates, in all.
+        #[arg(long, required_unless_present = "reactivations")]
+        hosts: Option<u32>,
+        /// More activations of each host, in all.
+        #[arg(long)]
+        reactivations: Option<u32>,
+    },
+    /// Free the place of a host that is gone.
+    #[command(after_help = FREE_EXAMPLES)]
+    Free {
+        #[command(flatten)]
+        key: One,
+        /// Digest of the machine, as `key show` lists it.
+        #[arg(long, value_name = "DIGEST")]
+        machine: String,
+    },
+}
+
+/// One key of a folder.
+#[derive(Debug, clap::Args)]
+pub(crate) struct One {
+    #[command(flatten)]
+    pub(super) folder: Folder,
+    /// The key's id: 16 hexadecimal digits.
+    #[arg(value_name = "KEY_ID")]
+    pub(super) id: String,
 }
 
 impl Command {
     pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
-        match self {
+        let report = match self {
             Self::Issue { folder, group, hosts, reactivations } => {
-                issue(&folder, &group, KeyLimits { hosts, reactivations }, output)
+                folder.perform(Operation::IssueKey { group, hosts, reactivations })
             }
-            Self::List { folder } => list(&folder, output),
+            Self::List { folder } => folder.perform(Operation::ListKeys),
+            Self::Show(One { folder, id }) => folder.perform(Operation::ShowKey { id }),
+            Self::Block(One { folder, id }) => folder.perform(Operation::BlockKey { id }),
+            Self::Extend { key: One { folder, id }, hosts, reactivations } => {
+                folder.perform(Operation::ExtendKey { id, hosts, reactivations })
+            }
+            Self::Free { key: One { folder, id }, machine } => folder.perform(Operation::FreePlace { id, machine }),
+        }?;
+        match report {
+            Report::KeyIssued(key) => issued(&key, output),
+            Report::Keys(keys) => output.result(&json!({ "keys": keys }), list(&keys)),
+            Report::Key(key) => output.result(&key, show(&key)),
+            other => return Err(unexpected(&other)),
         }
+        Ok(())
     }
 }
 
-fn issue(folder: &Folder, group: &str, limits: KeyLimits, output: &Output) -> Result<(), Failure> {
-    let publisher = folder.open()?;
-    let issued = wait_for(publisher.issue_key(group, limits))?.map_err(|error| match error {
-        IssueError::UnknownGroup { .. } | IssueError::Limits => Failure::usage(error),
-        _ => error.into(),
-    })?;
-    let KeyLimits { hosts, reactivations } = issued.limits;
-    let key_id = issued.key.key_id();
+fn issued(key: &KeyReport, output: &Output) {
     output.result(
         &json!({
-            "key": issued.key.to_string(),
-            "key_id": key_id.to_string(),
-            "group": issued.group.as_str(),
-            "hosts": hosts,
-            "reactivations": reactivations,
+            "key": key.key,
+            "key_id": key.key_id,
+            "group": key.group,
+            "hosts": key.hosts,
+            "reactivations": key.reactivations,
         }),
         format_args!(
-            "{}\nkey id {key_id}, group {}, for {hosts} hosts and {reactivations} re-activations of each",
-            issued.key, issued.group,
+            "{}\nkey id {}, group {}, for {} hosts and {} re-activations of each",
+            key.key, key.key_id, key.group, key.hosts, key.reactivations,
         ),
     );
-    Ok(())
 }
 
-fn list(folder: &Folder, output: &Output) -> Result<(), Failure> {
-    let mut keys = folder.open()?.keys()?;
-    keys.sort_by_key(|key| (key.issued_ms, key.key.key_id()));
-    let mut text = table(["Key id", "Key", "Group", "Hosts", "Re-activations left", "Issued"]);
-    for key in &keys {
-        let left = key.hosts.iter().map(|host| left(key, host).to_string());
+fn list(keys: &[KeyReport]) -> comfy_table::Table {
+    let mut text = table(["Key id", "Key", "Group", "Hosts", "Re-activations left", "Issued", ""]);
+    for key in keys {
+        let left: Vec<_> = key.activations.iter().map(|host| host.reactivations_left.to_string()).collect();
         text.add_row([
-            key.key.key_id().to_string(),
-            key.key.masked(),
-            key.group.to_string(),
-            format!("{} of {}", key.hosts.len(), key.limits.hosts),
-            left.collect::<Vec<_>>().join(", "),
+            key.key_id.clone(),
+            key.key.clone(),
+            key.group.clone(),
+            format!("{} of {}", key.hosts_used, key.hosts),
+            left.join(", "),
             date(key.issued_ms),
+            if key.blocked { "blocked".to_owned() } else { String::new() },
         ]);
     }
-    output.result(&json!({ "keys": keys.iter().map(to_json).collect::<Vec<_>>() }), text);
-    Ok(())
+    text
 }
 
-fn left(key: &IssuedKey, host: &publisher::Host) -> u32 {
-    key.limits.reactivations.saturating_sub(host.reactivations)
-}
-
-fn to_json(key: &IssuedKey) -> Value {
-    let host = |host: &publisher::Host| {
-        json!({
-            "node": host.node,
-            "machine": host.machine.to_string(),
-            "reactivations_left": left(key, host),
-            "activated_ms": host.activated_ms,
-        })
+fn show(key: &KeyReport) -> String {
+    let mut hosts = table(["Node", "Machine", "Re-activations left", "Latest activation", ""]);
+    let mut add = |host: &HostReport, state: &str| {
+        hosts.add_row([
+            host.node.to_string(),
+            host.machine.clone(),
+            host.reactivations_left.to_string(),
+            date(host.activated_ms),
+            state.to_owned(),
+        ]);
     };
-    json!({
-        "key_id": key.key.key_id().to_string(),
-        "key": key.key.masked(),
-        "group": key.group.as_str(),
-        "hosts": key.limits.hosts,
-        "reactivations": key.limits.reactivations,
-        "hosts_used": key.hosts.len(),
-        "issued_ms": key.issued_ms,
-        "activations": key.hosts.iter().map(host).collect::<Vec<_>>(),
-    })
+    key.activations.iter().for_each(|host| add(host, "has a place"));
+    key.former.iter().for_each(|host| add(host, "gave it back"));
+    format!(
+        "Key {} ({}), group {}, issued {}{}\n{} of {} hosts, {} re-activations of each\n{hosts}",
+        key.key_id,
+        key.key,
+        key.group,
+        date(key.issued_ms),
+        if key.blocked { ", BLOCKED" } else { "" },
+        key.hosts_used,
+        key.hosts,
+        key.reactivations,
+    )
 }

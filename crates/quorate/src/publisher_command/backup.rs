@@ -1,0 +1,88 @@
+//! `quorate publisher backup` and `restore`: the records as one file.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+use data_encoding::BASE64;
+use publisher::{Operation, Publisher, RecordsError, Report, RestoreError};
+use serde_json::json;
+
+use super::{
+    Folder, date,
+    desk::{unexpected, write_private},
+    open_failure,
+};
+use crate::{
+    admin::block_on,
+    output::{Failure, Output},
+};
+
+pub(super) const EXAMPLES: &str = "\
+Example:
+  quorate publisher backup --dir P --out records.backup        also while `publisher serve` runs
+
+The file holds every issued key in full: keep it as you keep the keys. Private keys are not in it; copy P/*.key and
+P/trust.toml once, elsewhere.";
+
+pub(super) const RESTORE_EXAMPLES: &str = "\
+Example, in a folder with P/trust.toml and P/*.key, whose records are missing or empty:
+  quorate publisher restore --dir P records.backup
+
+A backup is a moment. Keys and places that were given after it are forgotten by it: the publisher would refuse those keys
+and give those places once more. Restore the newest one.";
+
+/// Arguments of `publisher backup`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Backup {
+    #[command(flatten)]
+    folder: Folder,
+    /// Where the backup is written.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// Arguments of `publisher restore`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Restore {
+    #[command(flatten)]
+    folder: Folder,
+    /// The backup.
+    file: PathBuf,
+}
+
+impl Backup {
+    pub(super) fn run(&self, output: &Output) -> Result<(), Failure> {
+        let backup = match self.folder.perform(Operation::Backup)? {
+            Report::Backup(backup) => backup,
+            other => return Err(unexpected(&other)),
+        };
+        let bytes = BASE64.decode(backup.file.as_bytes()).map_err(|_| anyhow!("the backup came damaged: try again"))?;
+        write_private(&self.out, &bytes)?;
+        output.result(
+            &json!({ "backup": self.out.display().to_string(), "records": backup.records, "made_ms": backup.made_ms }),
+            format_args!("{} holds {} records.", self.out.display(), backup.records),
+        );
+        Ok(())
+    }
+}
+
+impl Restore {
+    pub(super) fn run(&self, output: &Output) -> Result<(), Failure> {
+        let bytes = std::fs::read(&self.file);
+        let bytes = bytes.with_context(|| format!("cannot read {}", self.file.display())).map_err(Failure::usage)?;
+        let restored = block_on(Publisher::restore(&self.folder.path, &bytes))?.map_err(|error| match error {
+            RestoreError::Open(error) => open_failure(error),
+            RestoreError::Records(error @ RecordsError::Open(_)) => open_failure(error.into()),
+            error => error.into(),
+        })?;
+        output.result(
+            &json!({ "records": restored.records, "made_ms": restored.made_ms }),
+            format_args!(
+                "{} records of {} are restored. What was given after that day is not known here any more.",
+                restored.records,
+                date(restored.made_ms),
+            ),
+        );
+        Ok(())
+    }
+}

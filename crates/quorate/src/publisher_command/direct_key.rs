@@ -1,0 +1,89 @@
+//! `quorate publisher direct-key ...`: keys that activate single machines, without any host (R24).
+
+use publisher::{DirectKeyReport, Operation, Report};
+use serde_json::json;
+
+use super::{Folder, date, desk::unexpected, key::One};
+use crate::output::{Failure, Output, table};
+
+const ISSUE_EXAMPLES: &str = "\
+Example:
+  quorate publisher direct-key issue --dir P --product suite-standard-1 --activations 50
+
+Machines that reach no host are activated with it, one activation each, by the publisher's service
+(`quorate publisher serve`).";
+
+/// Direct keys.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Issue a direct key for a product of the catalog. It is shown in full here and nowhere else.
+    #[command(after_help = ISSUE_EXAMPLES)]
+    Issue {
+        #[command(flatten)]
+        folder: Folder,
+        /// The product that it activates.
+        #[arg(long)]
+        product: String,
+        /// Machines that it activates.
+        #[arg(long)]
+        activations: u32,
+    },
+    /// The direct keys, and how far they are used.
+    #[command(after_help = "Example:\n  quorate publisher direct-key list --dir P --json")]
+    List {
+        #[command(flatten)]
+        folder: Folder,
+    },
+    /// One direct key.
+    #[command(after_help = "Example:\n  quorate publisher direct-key show --dir P 0123456789abcdef")]
+    Show(One),
+    /// Let a direct key activate nothing any more. Machines that it activated stay so.
+    #[command(after_help = "Example:\n  quorate publisher direct-key block --dir P 0123456789abcdef")]
+    Block(One),
+}
+
+impl Command {
+    pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
+        let report = match self {
+            Self::Issue { folder, product, activations } => {
+                folder.perform(Operation::IssueDirectKey { product, activations })
+            }
+            Self::List { folder } => folder.perform(Operation::ListDirectKeys),
+            Self::Show(One { folder, id }) => folder.perform(Operation::ShowDirectKey { id }),
+            Self::Block(One { folder, id }) => folder.perform(Operation::BlockDirectKey { id }),
+        }?;
+        match report {
+            Report::DirectKeyIssued(key) => output.result(
+                &json!({
+                    "key": key.key,
+                    "key_id": key.key_id,
+                    "product": key.product,
+                    "activations": key.activations,
+                }),
+                format_args!(
+                    "{}\nkey id {}, for {} machines with {}",
+                    key.key, key.key_id, key.activations, key.product
+                ),
+            ),
+            Report::DirectKeys(keys) => output.result(&json!({ "keys": keys }), list(&keys)),
+            Report::DirectKey(key) => output.result(&key, list(std::slice::from_ref(&key))),
+            other => return Err(unexpected(&other)),
+        }
+        Ok(())
+    }
+}
+
+fn list(keys: &[DirectKeyReport]) -> comfy_table::Table {
+    let mut text = table(["Key id", "Key", "Product", "Activations", "Issued", ""]);
+    for key in keys {
+        text.add_row([
+            key.key_id.clone(),
+            key.key.clone(),
+            key.product.clone(),
+            format!("{} of {}", key.used, key.activations),
+            date(key.issued_ms),
+            if key.blocked { "blocked".to_owned() } else { String::new() },
+        ]);
+    }
+    text
+}
