@@ -1,0 +1,97 @@
+//! kill -9 while two hundred nodes ask for a hundred and twenty places.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use activation::{key::TypedKey, status::Status, trust::Trust};
+use client::PublishingError;
+use quorate_tests::{PATIENCE, words};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
+
+use crate::house::{House, certificate, is_unknown, request};
+
+const NODES: u16 = 200;
+const PLACES: u32 = 120;
+/// Connections, each with its share of the nodes asking at the same time.
+const CONNECTIONS: u16 = 20;
+/// Answers after which the service is killed, and once more after the next number.
+const KILLS: [usize; 3] = [10, 50, 90];
+
+/// What each node was told: the bytes of its certificate, or no. A channel, so that a kill comes in the very moment.
+type Told = Arc<watch::Sender<BTreeMap<u16, Option<Vec<u8>>>>>;
+
+/// The nodes of one connection, each asking the same until it is told something.
+async fn ask(house: Arc<House>, key: TypedKey, trust: Arc<Trust>, mut nodes: BTreeSet<u16>, told: Told) {
+    while !nodes.is_empty() {
+        let Ok(publishing) = house.connect().await else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let mut asking = JoinSet::new();
+        for &node in &nodes {
+            let publishing = publishing.clone();
+            asking.spawn(async move { (node, publishing.activate(request(&key, node)).await) });
+        }
+        while let Some(asked) = asking.join_next().await {
+            let outcome = match asked.unwrap() {
+                (node, Ok(answer)) => (node, Some(certificate(&answer, &trust).encode())),
+                (node, Err(error @ PublishingError::Refused(_))) => {
+                    assert_eq!(error.status(), Status::KEY_LIMIT_REACHED, "{error}");
+                    (node, None)
+                }
+                // What became of it is unknown: it is asked again.
+                (_, Err(error)) if is_unknown(&error) => continue,
+                (node, Err(error)) => panic!("node {node}: {error:?}"),
+            };
+            nodes.remove(&outcome.0);
+            told.send_modify(|told| drop(told.insert(outcome.0, outcome.1)));
+        }
+    }
+}
+
+/// Has every node ask, all at once.
+fn ask_all(house: &Arc<House>, key: TypedKey, told: &Told) -> JoinSet<()> {
+    let trust = Arc::new(house.trust());
+    let mut asking = JoinSet::new();
+    for connection in 0..CONNECTIONS {
+        let nodes = (1..=NODES).filter(|node| node % CONNECTIONS == connection).collect();
+        asking.spawn(ask(Arc::clone(house), key, Arc::clone(&trust), nodes, Arc::clone(told)));
+    }
+    asking
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_take_no_place_and_give_none_twice() {
+    let mut serving = House::new().await;
+    let key = serving.key(PLACES).await;
+    serving.serve(&[]).await;
+    // The nodes need to know where and whom to ask; the process stays with those who kill it.
+    let (house, mut process) = serving.shared();
+    let told: Told = Arc::new(watch::Sender::default());
+    let asking = ask_all(&house, key, &told);
+    for answers in KILLS {
+        let mut noticing = told.subscribe();
+        let enough = timeout(PATIENCE, noticing.wait_for(|told| told.len() >= answers)).await;
+        drop(enough.expect("nodes are told something").unwrap());
+        process.kill().await;
+        let open = usize::from(NODES) - told.borrow().len();
+        assert!(open > 0, "the service was killed when all was done");
+        process.serve(&house);
+    }
+    asking.join_all().await;
+    let first = told.send_replace(BTreeMap::new());
+    let given = first.values().flatten().collect::<BTreeSet<_>>().len();
+    assert_eq!((first.len(), given), (NODES.into(), PLACES as usize), "every place is given, and none twice");
+
+    process.kill().await;
+    process.serve(&house);
+    ask_all(&house, key, &told).join_all().await;
+    assert_eq!(*told.borrow(), first, "asked again, every node is told the same, byte for byte");
+    let keys = house.json(&words!["key", "list"]).await;
+    assert_eq!(keys["keys"][0]["hosts_used"], PLACES);
+    assert_eq!(keys["keys"][0]["activations"].as_array().unwrap().len(), PLACES as usize);
+    let panicked = process.said().contains("panicked");
+    assert!(!panicked, "{}", process.said());
+}
