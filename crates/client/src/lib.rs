@@ -31,6 +31,7 @@
 
 mod address;
 mod connect;
+mod direct;
 mod error;
 pub mod limits;
 mod publishing;
@@ -39,6 +40,7 @@ mod session;
 mod state;
 
 pub use address::{HostAddress, InvalidAddress};
+pub use direct::{DirectActivationError, activate_directly};
 pub use error::{ActivateError, NotAHost, NotReached};
 pub use limits::Deadlines;
 pub use machine::Machine;

@@ -52,7 +52,7 @@ pub fn time_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(TIME_MS_MAX).min(TIME_MS_MAX)
 }
 
-fn random() -> Result<[u8; 16], NoEntropy> {
+pub(crate) fn random() -> Result<[u8; 16], NoEntropy> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;
     Ok(bytes)

@@ -1,127 +1,15 @@
-//! `quorate client ...`: what a client machine does, by hand.
+//! What `quorate client activate` prints about one exchange with a host.
 
 use std::fmt::{self, Write};
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
-use activation::catalog::OpenedCatalog;
-use activation::id::{Cmid, ProductId};
-use activation::limits::TRUST_TEXT_BYTES_MAX;
 use activation::message::Request;
-use activation::trust::Trust;
-use anyhow::{Context, anyhow, bail};
-use client::{ActivateError, Answered, Deadlines, HostAddress, Machine};
+use client::{ActivateError, Answered, HostAddress};
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 
-use crate::output::{Failure, Outcome, Output};
-
-/// What `client activate` adds to the common exit codes.
-const EXIT_NO_HOST_REACHED: u8 = 3;
-/// Product names in the message that names what there is.
-const NAMES_SHOWN: usize = 12;
-
-/// What a client machine does.
-#[derive(Debug, clap::Subcommand)]
-pub(crate) enum Command {
-    /// Ask one host once to activate this machine, and check its answer.
-    ///
-    /// Exit code 0: activated. 1: below the threshold (0xC004F038), refused, or answered by a host that cannot be
-    /// trusted. 2: a mistake in the address, the trust file or the product. 3: no host reached.
-    Activate(Activate),
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct Activate {
-    /// The host: a name or an IP address, IPv6 in brackets; without a port it is 1688.
-    #[arg(long, value_name = "HOST[:PORT]")]
-    host: HostAddress,
-    /// The publisher's public keys and catalog, as `quorate publisher init` writes them.
-    #[arg(long, value_name = "FILE")]
-    trust: PathBuf,
-    /// The product to activate, by its name in the catalog.
-    #[arg(long, value_name = "NAME")]
-    product: String,
-    /// The machine's id. Without it a random one is taken, which counts as one more machine each time; this version
-    /// keeps no state file, so note the CMID that is printed and give it again to renew.
-    #[arg(long, value_name = "UUID")]
-    cmid: Option<Cmid>,
-}
-
-impl Command {
-    /// Runs it.
-    pub(crate) fn run(self, output: &Output) -> Outcome {
-        match self {
-            Self::Activate(command) => command.run(output),
-        }
-    }
-}
-
-impl Activate {
-    fn run(self, output: &Output) -> Outcome {
-        let trust = read_trust(&self.trust).map_err(Failure::usage)?;
-        let product = product(&trust, &self.product)
-            .with_context(|| format!("trust file {}", self.trust.display()))
-            .map_err(Failure::usage)?;
-        let cmid = self.cmid.map_or_else(client::random_cmid, Ok)?;
-        let request = client::request(trust.publisher, product, cmid, &Machine::this())?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let result = runtime.block_on(client::activate(&self.host, &request, &trust, Deadlines::default()));
-        // A name lookup may still hang in a thread of its own: what is known is known.
-        runtime.shutdown_background();
-        let report = match &result {
-            Ok(answered) => Report::answered(&request, answered),
-            Err(error) => Report::failed(&request, &self.host, error),
-        };
-        output.result(&report, Text { report: &report, product: &self.product });
-        Ok(exit_code(&result))
-    }
-}
-
-fn exit_code(result: &Result<Answered, ActivateError>) -> ExitCode {
-    match result {
-        Ok(answered) if answered.answer.body.is_activated() => ExitCode::SUCCESS,
-        Err(ActivateError::NotReached { .. } | ActivateError::Protocol { .. }) => ExitCode::from(EXIT_NO_HOST_REACHED),
-        Ok(_) | Err(_) => ExitCode::FAILURE,
-    }
-}
-
-fn read_trust(path: &Path) -> anyhow::Result<Trust> {
-    let name = || format!("trust file {}", path.display());
-    let mut text = String::new();
-    // One byte beyond the limit shows that there is more.
-    let limit = TRUST_TEXT_BYTES_MAX as u64 + 1;
-    let file = File::open(path).with_context(|| format!("{}: cannot be opened", name()))?;
-    file.take(limit).read_to_string(&mut text).with_context(|| format!("{}: cannot be read", name()))?;
-    Trust::from_toml(&text).with_context(name)
-}
-
-/// The id of the product that the publisher's catalog calls `name`.
-fn product(trust: &Trust, name: &str) -> anyhow::Result<ProductId> {
-    let Some(opened) = &trust.catalog else {
-        bail!("it has no catalog, so nothing can be activated: get one with the catalog from the publisher");
-    };
-    opened
-        .catalog
-        .product(name)
-        .map(|product| ProductId::derive(trust.publisher, product.name.as_str()))
-        .ok_or_else(|| anyhow!("its catalog has no product of that name; it has {}", names(opened)))
-}
-
-fn names(opened: &OpenedCatalog) -> String {
-    let mut products = opened.catalog.products().map(|product| product.name.as_str());
-    let mut names: Vec<&str> = products.by_ref().take(NAMES_SHOWN).collect();
-    if products.next().is_some() {
-        names.push("...");
-    }
-    names.join(", ")
-}
-
 /// The outcome for machines. Every key is always there; what only a verified answer says is null without one.
 #[derive(Debug, Serialize)]
-struct Report {
+pub(super) struct Report {
     activated: bool,
     status: String,
     words: &'static str,
@@ -152,7 +40,7 @@ struct AnswerReport {
 }
 
 impl Report {
-    fn answered(request: &Request, answered: &Answered) -> Self {
+    pub(super) fn answered(request: &Request, answered: &Answered) -> Self {
         let (status, body) = (answered.status(), &answered.answer.body);
         let answer = AnswerReport {
             count: Some(body.count),
@@ -180,7 +68,7 @@ impl Report {
         }
     }
 
-    fn failed(request: &Request, host: &HostAddress, error: &ActivateError) -> Self {
+    pub(super) fn failed(request: &Request, host: &HostAddress, error: &ActivateError) -> Self {
         let detail = match error {
             ActivateError::Refused { detail, .. } => detail.as_ref(),
             _ => None,
@@ -200,7 +88,7 @@ impl Report {
     }
 }
 
-fn with_causes(error: &ActivateError) -> String {
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(next) = cause {
@@ -212,9 +100,9 @@ fn with_causes(error: &ActivateError) -> String {
 }
 
 /// The outcome for people.
-struct Text<'a> {
-    report: &'a Report,
-    product: &'a str,
+pub(super) struct Text<'a> {
+    pub(super) report: &'a Report,
+    pub(super) product: &'a str,
 }
 
 impl fmt::Display for Text<'_> {

@@ -1,0 +1,69 @@
+//! Direct activation (R24): once, with the publisher, by a direct key.
+
+use activation::certificate::CertificateError;
+use activation::channel::{Channel, DirectError};
+use activation::direct::{DirectCertificate, DirectRequest};
+use activation::id::ProductId;
+use activation::status::Status;
+use activation::trust::Trust;
+use machine::Machine;
+use thiserror::Error;
+
+use crate::request::random;
+use crate::{NoEntropy, Publishing, PublishingError, StateError, StateFolder};
+
+/// Why a machine is not activated directly. Its state is as it was.
+#[derive(Debug, Error)]
+pub enum DirectActivationError {
+    #[error("no direct key is installed")]
+    NoDirectKey,
+    #[error(transparent)]
+    Publishing(#[from] PublishingError),
+    #[error("the publisher's service answered no certificate: {0}")]
+    Certificate(#[from] CertificateError),
+    /// The service gave a certificate that does not activate this machine.
+    #[error(transparent)]
+    NotForThis(#[from] DirectError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    NoEntropy(#[from] NoEntropy),
+}
+
+impl DirectActivationError {
+    /// The code that administrators know.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Publishing(error) => error.status(),
+            Self::NotForThis(error) => error.status(),
+            Self::NoDirectKey | Self::Certificate(_) | Self::State(_) | Self::NoEntropy(_) => Status::KEY_INVALID,
+        }
+    }
+}
+
+/// Exchanges the installed direct key for a certificate of this machine, and keeps it once it was verified. The same
+/// machine with the same key and CMID spends nothing a second time.
+pub async fn activate_directly(
+    state: &mut StateFolder,
+    trust: &Trust,
+    machine: &Machine,
+    service: &Publishing,
+) -> Result<DirectCertificate, DirectActivationError> {
+    let Some(Channel::Direct { product, key, .. }) = state.channel().cloned() else {
+        return Err(DirectActivationError::NoDirectKey);
+    };
+    let request = DirectRequest {
+        request_id: random()?,
+        key,
+        product: ProductId::derive(trust.publisher, product.as_str()),
+        cmid: state.cmid(),
+        machine: machine.digest,
+    };
+    let answer = service.activate_directly(request.encode()).await?;
+    let certificate = DirectCertificate::decode(&answer)?;
+    let channel = Channel::Direct { product, key, certificate: Some(certificate.clone()) };
+    channel.check_direct(trust, state.cmid(), machine.digest)?;
+    state.set_channel(channel)?;
+    Ok(certificate)
+}

@@ -1,0 +1,112 @@
+//! `quorate client activate`: one attempt, with a host or with the publisher.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use activation::channel::Channel;
+use activation::id::Cmid;
+use activation::trust::Trust;
+use anyhow::{Context, anyhow};
+use client::{ActivateError, Answered, Deadlines, HostAddress, Machine, StateFolder};
+
+use super::direct::{self, Service};
+use super::report::{Report, Text};
+use super::trust::TrustFile;
+use crate::output::{Failure, Outcome, Output};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  quorate client activate --host host.example.test --trust trust.toml --product server-standard-2
+  quorate client activate --state DIR --trust trust.toml --host host.example.test
+  quorate client activate --state DIR --trust trust.toml --publisher activate.example.test:1691
+
+With --state the product is that of the installed key (`quorate client install-key`), and the CMID stays the same.";
+
+/// What `client activate` adds to the common exit codes.
+pub(super) const EXIT_NOT_REACHED: u8 = 3;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Activate {
+    /// The host: a name or an IP address, IPv6 in brackets; without a port it is 1688.
+    #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "publisher")]
+    host: Option<HostAddress>,
+    /// The publisher's activation service, where a direct key is installed.
+    #[arg(long, value_name = "HOST:PORT", requires = "state")]
+    publisher: Option<String>,
+    /// Certificates in PEM of the authority that vouches for the publisher's service, where its own keys do not.
+    #[arg(long, value_name = "FILE", requires = "publisher")]
+    publisher_ca: Option<PathBuf>,
+    #[command(flatten)]
+    trust: TrustFile,
+    /// Where the machine keeps its CMID and its key; made at first use.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["product", "cmid"])]
+    state: Option<PathBuf>,
+    /// The product to activate, by its name in the catalog.
+    #[arg(long, value_name = "NAME", required_unless_present = "state")]
+    product: Option<String>,
+    /// The machine's id, where there is no --state. Without it a random one is taken, which counts as one more machine
+    /// each time.
+    #[arg(long, value_name = "UUID")]
+    cmid: Option<Cmid>,
+}
+
+impl Activate {
+    pub(super) fn run(self, output: &Output) -> Outcome {
+        let trust = self.trust.read().map_err(Failure::usage)?;
+        let Some(folder) = &self.state else {
+            let cmid = self.cmid.map_or_else(client::random_cmid, Ok)?;
+            return self.ask_host(&trust, self.product.as_deref().unwrap_or_default(), cmid, output);
+        };
+        let state = StateFolder::open(folder)?;
+        match state.channel().cloned() {
+            None => Err(Failure::usage(anyhow!(
+                "no key is installed in {}: quorate client install-key KEY --state DIR --trust FILE",
+                folder.display()
+            ))),
+            Some(Channel::Volume { product, .. }) => self.ask_host(&trust, product.as_str(), state.cmid(), output),
+            Some(channel @ Channel::Direct { .. }) => {
+                if self.host.is_some() {
+                    return Err(Failure::usage(anyhow!(
+                        "a direct key is installed, and hosts know nothing of it: give --publisher HOST:PORT, or \
+                         install the product's setup key"
+                    )));
+                }
+                let service = self.service()?;
+                direct::activate(state, channel, &trust, service.as_ref(), output)
+            }
+        }
+    }
+
+    fn service(&self) -> Result<Option<Service>, Failure> {
+        let Some(address) = self.publisher.clone() else { return Ok(None) };
+        let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+        let authorities = self.publisher_ca.as_ref().map(read).transpose().map_err(Failure::usage)?;
+        Ok(Some(Service { address, authorities }))
+    }
+
+    fn ask_host(&self, trust: &Trust, product_name: &str, cmid: Cmid, output: &Output) -> Outcome {
+        let Some(host) = &self.host else {
+            return Err(Failure::usage(anyhow!("name the host to ask: --host HOST[:PORT]")));
+        };
+        let product = self.trust.product(trust, product_name).map_err(Failure::usage)?;
+        let request = client::request(trust.publisher, product, cmid, &Machine::this())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let result = runtime.block_on(client::activate(host, &request, trust, Deadlines::default()));
+        // A name lookup may still hang in a thread of its own: what is known is known.
+        runtime.shutdown_background();
+        let report = match &result {
+            Ok(answered) => Report::answered(&request, answered),
+            Err(error) => Report::failed(&request, host, error),
+        };
+        output.result(&report, Text { report: &report, product: product_name });
+        Ok(exit_code(&result))
+    }
+}
+
+fn exit_code(result: &Result<Answered, ActivateError>) -> ExitCode {
+    match result {
+        Ok(answered) if answered.answer.body.is_activated() => ExitCode::SUCCESS,
+        Err(ActivateError::NotReached { .. } | ActivateError::Protocol { .. }) => ExitCode::from(EXIT_NOT_REACHED),
+        Ok(_) | Err(_) => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,33 @@
+//! `quorate client ...`: what a client machine does, by hand.
+
+mod activate;
+mod direct;
+mod install_key;
+mod report;
+mod trust;
+
+use crate::output::{Outcome, Output};
+
+/// What a client machine does.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Activate this machine: ask one host once, or the publisher where a direct key is installed.
+    ///
+    /// Exit code 0: activated. 1: below the threshold (0xC004F038), refused, or answered by one that cannot be trusted.
+    /// 2: a mistake in the command line, an address, the trust file or the product. 3: nobody reached.
+    #[command(after_help = activate::EXAMPLES)]
+    Activate(activate::Activate),
+    /// Install a setup key (volume activation of its product) or a direct key (activation by the publisher).
+    #[command(after_help = install_key::EXAMPLES)]
+    InstallKey(install_key::InstallKey),
+}
+
+impl Command {
+    /// Runs it.
+    pub(crate) fn run(self, output: &Output) -> Outcome {
+        match self {
+            Self::Activate(command) => command.run(output),
+            Self::InstallKey(command) => command.run(output),
+        }
+    }
+}
