@@ -91,6 +91,12 @@ impl Machine {
         look(&self.lock().state)
     }
 
+    /// Looks at the state together with the entry after which it is so; 0 before the first.
+    pub(crate) fn view_at<T>(&self, look: impl FnOnce(u64, &State) -> T) -> T {
+        let replicated = self.lock();
+        look(replicated.last.map_or(0, |id| id.index), &replicated.state)
+    }
+
     /// The state's hash, and the entry after which it was taken.
     pub(crate) fn hash(&self) -> (u64, [u8; 32]) {
         let replicated = self.lock();

@@ -256,6 +256,11 @@ impl Replica {
         self.0.machine.view(look)
     }
 
+    /// The same, together with the index of the last entry applied.
+    pub fn view_at<T>(&self, look: impl FnOnce(u64, &State) -> T) -> T {
+        self.0.machine.view_at(look)
+    }
+
     /// Follows what is applied here.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.0.machine.progress()
