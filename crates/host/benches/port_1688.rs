@@ -312,7 +312,7 @@ async fn activate(socket: &Path, folder: &Path) -> PublisherId {
     let trust = publisher.trust().fingerprint().to_string();
     admin.install_catalog(InstallCatalogRequest { signed_catalog, trust }).await.unwrap();
     let key = publisher.issue_key("server-b", KeyLimits::default()).await.unwrap().key.to_string();
-    admin.install_key(InstallKeyRequest { key }).await.unwrap();
+    admin.install_key(InstallKeyRequest { key, ..InstallKeyRequest::default() }).await.unwrap();
     let asked = admin.request_activation(RequestActivationRequest::default()).await.unwrap().into_inner().request;
     let answers = publisher.activate(&ActivationRequests::decode(&asked).unwrap()).await.unwrap();
     admin.install_activation(InstallActivationRequest { answer: answers.encode().into() }).await.unwrap();

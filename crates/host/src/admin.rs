@@ -1,26 +1,22 @@
 //! Administration on a Unix socket in the data folder: whoever may open the socket is an administrator.
 
+mod keys;
+mod listing;
+
 use std::{
     fs, io,
     os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use activation::{
-    catalog::SignedCatalog,
-    host_activation::{ActivationRequests, HostActivationRequest, SignedAnswers},
-    id::{Fingerprint, KeyId, NodeId, PublisherId},
-    key::{KeyKind, TypedKey},
-    state::Command,
-};
-use api::admin::v1::{self as proto, admin_server, node_answer::Answer, node_question::Question};
-use futures::future::join_all;
-use prost::Message;
+use activation::{catalog::SignedCatalog, id::Fingerprint, state::Command};
+use api::admin::v1::{self as proto, admin_server};
 use replication::{ProposeError, Replica, Unavailable};
 use tokio::net::UnixSocket;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 
+use self::keys::Keys;
 use crate::{
     cluster_status,
     limits::{ADMIN_MESSAGE_BYTES_MAX, SOCKET_PATH_BYTES_MAX},
@@ -182,7 +178,7 @@ impl admin_server::Admin for Admin {
             publisher_id: opened.publisher.to_string(),
             serial: opened.catalog.serial(),
         };
-        self.propose(Command::InstallCatalog { signed: opened.bytes }).await?;
+        propose(&self.replica, Command::InstallCatalog { signed: opened.bytes }).await?;
         Ok(Response::new(reply))
     }
 
@@ -194,132 +190,37 @@ impl admin_server::Admin for Admin {
     }
 
     async fn install_key(&self, request: Request<proto::InstallKeyRequest>) -> Reply<proto::InstallKeyReply> {
-        let key: TypedKey = request.into_inner().key.parse().map_err(invalid)?;
-        if key.kind() != KeyKind::Host {
-            return Err(invalid("this is no host key: setup keys and direct keys belong on client machines"));
-        }
-        let key_id = key.key_id().to_string();
-        let publisher = self.replica.view(only_publisher)?;
-        self.propose(Command::InstallKey { publisher, key }).await?;
-        Ok(Response::new(proto::InstallKeyReply { key_id }))
+        Keys(&self.replica).install(request.into_inner()).await.map(Response::new)
     }
 
     async fn list_keys(&self, _: Request<proto::ListKeysRequest>) -> Reply<proto::ListKeysReply> {
-        self.replica.read_point().await.map_err(unavailable)?;
-        let members: Vec<NodeId> = self.replica.cluster().members.into_keys().collect();
-        let keys = self.replica.view(|state| installed_keys(state, &members));
-        Ok(Response::new(proto::ListKeysReply { keys }))
+        Keys(&self.replica).list().await.map(Response::new)
     }
 
     async fn request_activation(
         &self,
         request: Request<proto::RequestActivationRequest>,
     ) -> Reply<proto::RequestActivationReply> {
-        let proto::RequestActivationRequest { key_id, node } = request.into_inner();
-        let wanted: Option<KeyId> = if key_id.is_empty() { None } else { Some(key_id.parse().map_err(invalid)?) };
-        self.replica.read_point().await.map_err(unavailable)?;
-        let members = self.replica.cluster().members;
-        if node != 0 && !members.contains_key(&node) {
-            return Err(invalid(format!("node {node} is no member of this cluster")));
-        }
-        let missing: Vec<(NodeId, KeyId)> = self.replica.view(|state| {
-            let keys = state.keys().filter(|key| wanted.is_none_or(|wanted| wanted == key.id));
-            keys.flat_map(|key| {
-                let holds = |member| key.activations.contains_key(&member);
-                members
-                    .keys()
-                    .copied()
-                    .filter(|member| if node == 0 { !holds(*member) } else { *member == node })
-                    .map(|member| (member, key.id))
-                    .collect::<Vec<_>>()
-            })
-            .collect()
-        });
-        if missing.is_empty() {
-            return Err(Status::failed_precondition(
-                "nothing to activate: install a key first (`quorate key install`), or name a node to activate again",
-            ));
-        }
-        let asked = missing.into_iter().map(|(node, key_id)| self.ask_for_request(node, key_id));
-        let requests = join_all(asked).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-        let nodes = requests.iter().map(|request| request.asked().node).collect();
-        let request = ActivationRequests { requests, releases: Vec::new() }.encode().into();
-        Ok(Response::new(proto::RequestActivationReply { request, nodes }))
+        Keys(&self.replica).request(request.into_inner()).await.map(Response::new)
     }
 
     async fn install_activation(
         &self,
         request: Request<proto::InstallActivationRequest>,
     ) -> Reply<proto::InstallActivationReply> {
-        let signed = request.into_inner().answer;
-        let answers = SignedAnswers::decode(&signed).map_err(invalid)?;
-        let nodes = answers.answers().answers.iter().map(|answer| answer.node).collect();
-        self.propose(Command::InstallActivation { signed }).await?;
-        Ok(Response::new(proto::InstallActivationReply { nodes }))
+        Keys(&self.replica).install_answer(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn release_activation(
+        &self,
+        request: Request<proto::ReleaseActivationRequest>,
+    ) -> Reply<proto::ReleaseActivationReply> {
+        Keys(&self.replica).release(request.into_inner()).await.map(Response::new)
     }
 }
 
-impl Admin {
-    async fn propose(&self, command: Command) -> Result<(), Status> {
-        let index = self.replica.propose(&command).await.map_err(propose_error)?;
-        // An administrator who asks this node next must find what was just done.
-        self.replica.wait_applied(index).await.map_err(unavailable)
-    }
-
-    async fn ask_for_request(&self, node: NodeId, key_id: KeyId) -> Result<HostActivationRequest, Status> {
-        let failed = |why: String| Status::unavailable(format!("node {node}: {why}"));
-        let question = Question::Activation(proto::ActivationQuestion { key_id: key_id.as_ref().to_vec().into() });
-        let question = proto::NodeQuestion { question: Some(question) }.encode_to_vec().into();
-        let answer = self.replica.ask(node, question).await.map_err(failed)?;
-        match proto::NodeAnswer::decode(answer).map_err(|error| failed(error.to_string()))?.answer {
-            Some(Answer::ActivationRequest(bytes)) => {
-                let requests = ActivationRequests::decode(&bytes).map_err(|error| failed(error.to_string()))?;
-                requests.requests.into_iter().next().ok_or_else(|| failed("asks for nothing".into()))
-            }
-            _ => Err(failed("answered something else".into())),
-        }
-    }
-}
-
-/// The publisher that a key is of where nobody says.
-fn only_publisher(state: &activation::state::State) -> Result<PublisherId, Status> {
-    let installed: Vec<_> = state.publishers().map(activation::state::PublisherState::id).collect();
-    match installed.as_slice() {
-        [publisher] => Ok(*publisher),
-        [] => Err(Status::failed_precondition("no catalog is installed: run `quorate catalog install` first")),
-        [..] => Err(Status::failed_precondition("catalogs of several publishers are installed: say whose key it is")),
-    }
-}
-
-fn installed_keys(state: &activation::state::State, members: &[NodeId]) -> Vec<proto::InstalledKey> {
-    state
-        .keys()
-        .map(|key| {
-            let publisher = state.publisher(key.publisher);
-            let certified = key.activations.values().next().map(|activation| activation.certificate.group);
-            let group = publisher
-                .and_then(|publisher| publisher.catalog().group(certified.unwrap_or_else(|| key.key.group_hint())));
-            let activations = members.iter().map(|&node| {
-                let certificate = key.activations.get(&node).map(|activation| &activation.certificate);
-                let blocked = |certificate| publisher.is_some_and(|publisher| publisher.catalog().blocks(certificate));
-                proto::NodeActivation {
-                    node,
-                    state: match certificate {
-                        None => "unactivated",
-                        Some(certificate) if blocked(certificate) => "blocked",
-                        Some(_) => "activated",
-                    }
-                    .into(),
-                    issued_ms: certificate.map_or(0, |certificate| u64::from(certificate.issued_minutes) * 60_000),
-                }
-            });
-            proto::InstalledKey {
-                key_id: key.id.to_string(),
-                masked: key.key.masked(),
-                publisher: publisher.map_or(String::new(), |publisher| publisher.name().to_owned()),
-                group: group.map_or(String::new(), |group| group.name.to_string()),
-                activations: activations.collect(),
-            }
-        })
-        .collect()
+/// Carries a command out, so that an administrator who asks this node next finds what was just done.
+async fn propose(replica: &Replica, command: Command) -> Result<(), Status> {
+    let index = replica.propose(&command).await.map_err(propose_error)?;
+    replica.wait_applied(index).await.map_err(unavailable)
 }

@@ -12,7 +12,10 @@ use activation::{
 use dcerpc::{ByteOrder, fault, ndr};
 use replication::{Recorded, Replica};
 
-use crate::credentials::{Credential, Credentials};
+use crate::{
+    credentials::{Credential, Credentials, Unusable},
+    node::take_note,
+};
 
 /// Answers requests with the cluster's count, signed by this node.
 #[derive(Clone)]
@@ -32,6 +35,10 @@ impl Answerer {
             tracing::debug!(%malformed, "a request was malformed");
             Fault(fault::BAD_STUB_DATA)
         })?;
+        if let Some(why) = self.barred(request.request()).await {
+            tracing::debug!(machine = %request.request().machine_name, why = why.words(), "a request was not taken");
+            return Ok(ndr::encode_answer(&[], Status::HOST_NOT_ACTIVATED.0));
+        }
         let record = Record::new(self.replica.identity().owner, &request);
         let (data, status) = match self.replica.submit(&record).await {
             Ok(Recorded { outcome: Outcome::Counted(counted), cluster_time_ms, log_index, offset }) => {
@@ -60,6 +67,19 @@ impl Answerer {
         Ok(ndr::encode_answer(&data, status.0))
     }
 
+    /// Why this node could not sign what the count would answer: known before anything is counted.
+    async fn barred(&self, request: &Request) -> Option<Unusable> {
+        match self.credentials.barred(request.publisher)? {
+            Unusable::MachineChanged => Some(Unusable::MachineChanged),
+            // Perhaps the state here is only old.
+            Unusable::KeyLost => {
+                self.replica.read_point().await.ok()?;
+                take_note(&self.replica, &self.credentials);
+                self.credentials.barred(request.publisher)
+            }
+        }
+    }
+
     /// What goes with a refusal, for the people on both sides. The count has decided; this only looks.
     fn explain(&self, refusal: Refusal, request: &Request) -> Vec<u8> {
         if refusal != Refusal::NotCovered {
@@ -86,7 +106,7 @@ impl Answerer {
             return Some(credential);
         }
         self.replica.wait_applied(log_index).await.ok()?;
-        self.replica.view(|state| self.credentials.refresh(state));
+        take_note(&self.replica, &self.credentials);
         let credential = self.credentials.get(publisher, counted.key);
         if credential.is_none() {
             tracing::error!(key = %counted.key, "the private key of this node's certificate is missing: activate the node again");

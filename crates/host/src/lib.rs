@@ -3,7 +3,8 @@
 //! [`Config`] says what it is told, [`Node`] is what runs: port 1688 for clients, the peer service, the administration
 //! socket. Clocks, randomness and sockets enter here and are handed down.
 //!
-//! Invariant: never decides a count or a refusal: it asks the replica, signs what comes back, and bounds what comes in.
+//! Invariant: never decides a count, nor a refusal but that of its own changed machine: it asks the replica, signs what
+//! comes back, and bounds what comes in.
 
 mod admin;
 mod answer;

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use activation::{catalog::Name, state::State};
+use activation::catalog::Name;
 use replication::{BootstrapError, Replica, StartError as ReplicaError, Surroundings};
 use storage::{Kind, OpenError, Owner, Store};
 use tokio::{
@@ -24,7 +24,7 @@ use crate::{
     answer::Answerer,
     clients,
     config::{Config, ConfigError},
-    credentials::Credentials,
+    credentials::{Credentials, Held},
     hardware::Hardware,
     limits::{BOOTSTRAP_PATIENCE, PEER_RESET_STREAMS_MAX},
     question::Desk,
@@ -108,17 +108,13 @@ impl Node {
         let clients = listen("clients.listen", config.clients.listen).await?;
         let peers = listen("peers.listen", config.peers.listen).await?;
         let keys = config.data.join("keys");
-        let credentials =
-            Credentials::load(config.node, &keys).map_err(|source| StartError::Keys { path: keys, source })?;
+        let hardware = Hardware::at(&config.machine_root());
+        let credentials = Credentials::load(config.node, &keys, hardware.clone());
+        let credentials = credentials.map_err(|source| StartError::Keys { path: keys, source })?;
         // Last of what may be refused: sled writes to what it opens.
         let store = open_store(config)?;
         let credentials = Arc::new(credentials);
-        let desk = Arc::new(Desk::new(
-            Arc::clone(&credentials),
-            platform,
-            store.identity(),
-            Hardware::at(&config.machine_root()),
-        ));
+        let desk = Arc::new(Desk::new(Arc::clone(&credentials), platform, store.identity(), hardware));
         let surroundings = Surroundings {
             clock: Arc::new(SystemClock::default()),
             connect: connect_over_tcp(),
@@ -128,11 +124,11 @@ impl Node {
         let snapshots = config.data.join("snapshots");
         let replica = Replica::start(store, &snapshots, &config.raft_settings(), surroundings).await?;
         desk.set_replica(&replica);
-        replica.view(|state| credentials.refresh(state));
+        take_note(&replica, &credentials);
 
         let mut background = JoinSet::new();
         background.spawn(serve_peers(peers, replica.clone()));
-        background.spawn(refresh_credentials(replica.clone(), Arc::clone(&credentials)));
+        background.spawn(follow_certificates(replica.clone(), Arc::clone(&credentials)));
         let (stopping, stop) = watch::channel(false);
         let address = clients.local_addr().unwrap_or(config.clients.listen);
         let answerer = Answerer { replica: replica.clone(), credentials };
@@ -214,7 +210,7 @@ async fn serve_peers(listener: TcpListener, replica: Replica) {
 }
 
 /// Follows the replicated certificates, so that the request path only looks them up.
-async fn refresh_credentials(replica: Replica, credentials: Arc<Credentials>) {
+async fn follow_certificates(replica: Replica, credentials: Arc<Credentials>) {
     let mut progress = replica.progress();
     let mut seen = 0;
     loop {
@@ -222,6 +218,19 @@ async fn refresh_credentials(replica: Replica, credentials: Arc<Credentials>) {
             Ok(progress) => seen = progress.configuration_index,
             Err(_) => return,
         }
-        replica.view(|state: &State| credentials.refresh(state));
+        let (replica, credentials) = (replica.clone(), Arc::clone(&credentials));
+        // It may have to wait for the disk.
+        if tokio::task::spawn_blocking(move || take_note(&replica, &credentials)).await.is_err() {
+            tracing::error!("the task that follows the node's certificates broke off");
+        }
+    }
+}
+
+/// A failure is of the folder, not of what can be signed; the next change of the state tries again.
+pub(crate) fn take_note(replica: &Replica, credentials: &Credentials) {
+    let node = credentials.node();
+    let held = replica.view_at(|index, state| Held::of(state, node, index));
+    if let Err(error) = credentials.take_note(held) {
+        tracing::error!(%error, "the folder of the private keys could not be brought in line with the state");
     }
 }

@@ -1,9 +1,11 @@
-//! What another node's daemon may ask this one: how it is, and what it asks of the publisher.
+//! What another node's daemon may ask this one: how it is, what it asks of the publisher, and that it gives its place back.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, OnceLock},
+};
 
 use activation::{
-    SigningKey,
     catalog::Name,
     host_activation::{ActivationRequests, HostActivation, HostActivationRequest},
     id::{CertificateId, KeyId},
@@ -19,7 +21,11 @@ use replication::{Health, Local, Replica, WeakReplica};
 use sha2::{Digest, Sha256};
 use storage::Identity;
 
-use crate::{credentials::Credentials, hardware::Hardware};
+use crate::{
+    credentials::{Credentials, Signers, Unusable},
+    hardware::Hardware,
+    node::take_note,
+};
 
 /// Answers for this machine.
 pub(crate) struct Desk {
@@ -50,11 +56,13 @@ impl Desk {
         let (state_hash_index, state_hash) = replica.state_hash();
         let activated = replica
             .view(|state| state.publishers().any(|publisher| state.is_activated(publisher.id(), self.identity.owner)));
+        let unusable = self.credentials.unusable();
         let not_ready_because = match (replica.health(), cluster.leader) {
             (Health::Failed(why), _) => why,
             (Health::Diverged(index), _) => format!("its state differs from the leader's since entry {index}"),
             (Health::Running, None) => "no leader is known".into(),
             (Health::Running, Some(_)) if !activated => "not activated by any publisher".into(),
+            (Health::Running, Some(_)) if !unusable.is_empty() => unready_because(&unusable),
             (Health::Running, Some(_)) => String::new(),
         };
         Ok(NodeStatus {
@@ -70,40 +78,79 @@ impl Desk {
             store_bytes: replica.store_bytes(),
             store: self.identity.store.to_string(),
             wall_ms: replica.wall_ms(),
+            unusable_keys: unusable.into_iter().map(unusable_key).collect(),
             // What the membership says, and the comparison of clocks, is for the node that asks to fill in.
             ..NodeStatus::default()
         })
     }
 
-    fn activation_request(&self, key_id: &[u8]) -> Result<Bytes, String> {
-        let key_id = KeyId::try_from(key_id).map_err(|error| error.to_string())?;
-        let (key, current) = self
-            .replica()?
+    fn activation_request(&self, asked: &proto::ActivationQuestion) -> Result<Bytes, String> {
+        let key_id = KeyId::try_from(asked.key_id.as_ref()).map_err(|error| error.to_string())?;
+        let replica = self.replica()?;
+        let (key, current) = replica
             .view(|state| {
                 let installed = state.keys().find(|installed| installed.id == key_id)?;
                 let own = installed.activations.get(&self.identity.owner);
                 Some((*installed.key, own.map(|activation| activation.certificate.id())))
             })
             .ok_or_else(|| format!("key {key_id} is not installed on this node yet"))?;
-        let private = self.credentials.key_for(key_id).map_err(|error| format!("no private key: {error}"))?;
-        let asked = HostActivation {
-            request_id: request_id(&private, current),
+        take_note(&replica, &self.credentials);
+        if asked.only_if_needed && !self.credentials.is_in_need(key_id) {
+            return Ok(Bytes::new());
+        }
+        let signers = self.credentials.signers(key_id).map_err(|error| format!("no private key: {error}"))?;
+        let mut asked = HostActivation {
+            request_id: [0; 16],
             node: self.identity.owner,
             key,
             platform: self.platform.clone(),
             machine: self.hardware.digest(self.identity.store),
         };
-        let requests = vec![HostActivationRequest::sign(asked, &private, None)];
+        asked.request_id = request_id(&asked, &signers, current);
+        let requests = vec![HostActivationRequest::sign(asked, &signers.key, signers.previous.as_ref())];
         Ok(ActivationRequests { requests, releases: Vec::new() }.encode().into())
+    }
+
+    fn release(&self, asked: &proto::ReleaseQuestion) -> Result<Bytes, String> {
+        let key_id = KeyId::try_from(asked.key_id.as_ref()).map_err(|error| error.to_string())?;
+        let replica = self.replica()?;
+        take_note(&replica, &self.credentials);
+        let installed = replica.view(|state| {
+            let installed = state.keys().find(|installed| installed.id == key_id)?;
+            Some(installed.publisher)
+        });
+        let publisher = installed.ok_or_else(|| format!("key {key_id} is not installed on this node yet"))?;
+        let statement = self.credentials.release(publisher, key_id).map_err(|error| error.to_string())?;
+        Ok(statement.encode().into())
     }
 }
 
+fn unready_because(unusable: &BTreeMap<KeyId, Unusable>) -> String {
+    let why: BTreeSet<_> = unusable.values().map(|why| why.words()).collect();
+    let keys: Vec<_> = unusable.keys().map(ToString::to_string).collect();
+    let why = why.into_iter().collect::<Vec<_>>().join(", and ");
+    format!("{why}: activate again (`quorate key activate`), key {}", keys.join(", "))
+}
+
+fn unusable_key((key_id, why): (KeyId, Unusable)) -> proto::UnusableKey {
+    let state = match why {
+        Unusable::MachineChanged => "changed",
+        Unusable::KeyLost => "lost",
+    };
+    proto::UnusableKey { key_id: key_id.to_string(), state: state.into() }
+}
+
 /// The same until the answer is installed: a request that is made again, because the answer was lost on its way, spends
-/// nothing twice.
-fn request_id(private: &SigningKey, current: Option<CertificateId>) -> [u8; 16] {
+/// nothing twice. Whatever the node asks differently is another request.
+fn request_id(asked: &HostActivation, signers: &Signers, current: Option<CertificateId>) -> [u8; 16] {
     let mut digest = Sha256::new();
-    digest.update(b"quorate/request/1");
-    digest.update(private.verifying_key().as_bytes());
+    digest.update(b"quorate/request/2");
+    digest.update(signers.key.verifying_key().as_bytes());
+    digest.update(signers.previous.as_ref().map_or([0; 32], |key| key.verifying_key().to_bytes()));
+    digest.update(asked.machine);
+    digest.update(asked.node.to_be_bytes());
+    digest.update(asked.platform.as_str());
+    digest.update([0]);
     digest.update(current.as_ref().map_or(&[][..], AsRef::as_ref));
     let mut id = [0; 16];
     id.iter_mut().zip(digest.finalize()).for_each(|(to, from)| *to = from);
@@ -116,7 +163,8 @@ impl Local for Desk {
             let question = NodeQuestion::decode(question).map_err(|error| error.to_string())?;
             let answer = match question.question.ok_or("the question is empty, or a newer one than this node knows")? {
                 Question::Status(proto::StatusQuestion {}) => Answer::Status(self.status()?),
-                Question::Activation(asked) => Answer::ActivationRequest(self.activation_request(&asked.key_id)?),
+                Question::Activation(asked) => Answer::ActivationRequest(self.activation_request(&asked)?),
+                Question::Release(asked) => Answer::Release(self.release(&asked)?),
             };
             Ok(NodeAnswer { answer: Some(answer) }.encode_to_vec().into())
         };

@@ -92,7 +92,7 @@ fn install(key: &str, yes: bool, admin: &AdminArgs, output: &Output) -> Result<(
             "A host key belongs on activation hosts only, never on client machines. Install it on this cluster? [y/N] ",
         )?;
     }
-    let request = InstallKeyRequest { key: key.to_string() };
+    let request = InstallKeyRequest { key: key.to_string(), ..InstallKeyRequest::default() };
     let reply = admin.run(async |mut admin| Ok(admin.install_key(request).await.map_err(refused)?.into_inner()))?;
     output.result(
         &json!({ "key_id": reply.key_id }),
@@ -127,7 +127,11 @@ impl Activate {
     }
 
     fn request(&self, file: &Path, output: &Output) -> Result<(), Failure> {
-        let request = RequestActivationRequest { key_id: self.key.clone(), node: self.node };
+        let request = RequestActivationRequest {
+            key_id: self.key.clone(),
+            node: self.node,
+            ..RequestActivationRequest::default()
+        };
         let reply = self
             .admin
             .run(async |mut admin| Ok(admin.request_activation(request).await.map_err(refused)?.into_inner()))?;

@@ -91,7 +91,10 @@ impl Cluster {
         };
         admin.install_catalog(catalog).await.map_err(refused)?;
         let issued = publisher.issue_key(KEY_GROUP, KeyLimits::default()).await?;
-        admin.install_key(InstallKeyRequest { key: issued.key.to_string() }).await.map_err(refused)?;
+        admin
+            .install_key(InstallKeyRequest { key: issued.key.to_string(), ..InstallKeyRequest::default() })
+            .await
+            .map_err(refused)?;
         let asked = admin.request_activation(RequestActivationRequest::default()).await.map_err(refused)?;
         let answers = publisher.activate(&ActivationRequests::decode(&asked.into_inner().request)?).await?;
         let answer = answers.encode().into();

@@ -1,0 +1,197 @@
+//! The node's private keys as files.
+//!
+//! ```text
+//! DATA/keys/<key id>        made for one host key; the node's certificate is for it, or will be
+//! DATA/keys/<key id>.next   made because the machine had changed; takes the other's place once it is certified
+//! ```
+//! Each is readable by the daemon alone, whole or not at all, and says on which machine it was made.
+//!
+//! Invariant: never leaves a key behind that was given back or replaced.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use activation::{SigningKey, id::KeyId};
+use data_encoding::HEXLOWER_PERMISSIVE;
+use machine::Identity;
+use serde::{Deserialize, Serialize};
+
+/// What this version writes, and the newest that it reads.
+const FORMAT: u32 = 1;
+const NEXT: &str = ".next";
+const TEMPORARY: &str = ".new";
+
+/// A private key, and what is kept with it.
+#[derive(Clone, Debug)]
+pub(crate) struct PrivateKey {
+    pub(crate) key: SigningKey,
+    /// The machine on which it was made, and on which alone it signs.
+    pub(crate) machine: Identity,
+    /// The entry up to which the log was applied when the node signed that it gives its place back.
+    pub(crate) release_signed_at: Option<u64>,
+}
+
+/// The keys for one host key.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Keys {
+    pub(crate) current: Option<PrivateKey>,
+    pub(crate) next: Option<PrivateKey>,
+}
+
+/// Which of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Current,
+    Next,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    format: u32,
+    private_key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    release_signed_at: Option<u64>,
+    machine: Identity,
+}
+
+/// The folder of the private keys.
+#[derive(Debug)]
+pub(crate) struct KeyFolder(PathBuf);
+
+impl KeyFolder {
+    pub(crate) fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// All keys in it; changes nothing there.
+    pub(crate) fn load(&self) -> io::Result<BTreeMap<KeyId, Keys>> {
+        let mut keys: BTreeMap<KeyId, Keys> = BTreeMap::new();
+        let entries = match fs::read_dir(&self.0) {
+            Ok(entries) => Some(entries),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        for entry in entries.into_iter().flatten() {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let (id, place) = match name.strip_suffix(NEXT) {
+                Some(id) => (id, Place::Next),
+                None => (name, Place::Current),
+            };
+            // What is no key id is none of ours: a temporary file of a write that a crash cut off.
+            if let Ok(id) = id.parse() {
+                *keys.entry(id).or_default().place(place) = Some(read(&path)?);
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Private from the first byte, durable when this returns.
+    pub(crate) fn write(&self, id: KeyId, place: Place, key: &PrivateKey) -> io::Result<()> {
+        storage::durable::create_folder(&self.0)?;
+        let path = self.path(id, place);
+        let mut temporary = path.clone().into_os_string();
+        temporary.push(TEMPORARY);
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let written = Written {
+            format: FORMAT,
+            private_key: HEXLOWER_PERMISSIVE.encode(&key.key.to_bytes()),
+            release_signed_at: key.release_signed_at,
+            machine: key.machine.clone(),
+        };
+        let text = toml::to_string(&written).map_err(io::Error::other)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&temporary, &path)?;
+        storage::durable::sync_folder(&self.0)
+    }
+
+    /// The next key takes the current one's place; that one is destroyed.
+    pub(crate) fn promote(&self, id: KeyId) -> io::Result<()> {
+        let (current, next) = (self.path(id, Place::Current), self.path(id, Place::Next));
+        let replaced = OpenOptions::new().write(true).open(&current);
+        fs::rename(next, current)?;
+        storage::durable::sync_folder(&self.0)?;
+        match replaced {
+            Ok(replaced) => blank(replaced),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Destroys one of the keys, if it is there.
+    pub(crate) fn destroy(&self, id: KeyId, place: Place) -> io::Result<()> {
+        let path = self.path(id, place);
+        let file = match OpenOptions::new().write(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            file => file?,
+        };
+        fs::remove_file(&path)?;
+        storage::durable::sync_folder(&self.0)?;
+        blank(file)
+    }
+
+    fn path(&self, id: KeyId, place: Place) -> PathBuf {
+        self.0.join(match place {
+            Place::Current => id.to_string(),
+            Place::Next => format!("{id}{NEXT}"),
+        })
+    }
+}
+
+impl Keys {
+    pub(crate) fn place(&mut self, place: Place) -> &mut Option<PrivateKey> {
+        match place {
+            Place::Current => &mut self.current,
+            Place::Next => &mut self.next,
+        }
+    }
+}
+
+/// Overwrites what no name leads to any more. Where the disk or the file system keeps old blocks it is the most one can do.
+fn blank(mut file: File) -> io::Result<()> {
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or_default();
+    file.write_all(&vec![0; length])?;
+    file.sync_all()
+}
+
+fn read(path: &Path) -> io::Result<PrivateKey> {
+    let damaged = |why: String| {
+        let what = format!("{} is no private key ({why}): restore it, or delete it and activate again", path.display());
+        io::Error::new(io::ErrorKind::InvalidData, what)
+    };
+    let text = fs::read_to_string(path).map_err(|error| damaged(error.to_string()))?;
+    let text = text.trim_ascii_end();
+    // Before machines were recorded a file held the key and nothing else: such a key stays where it is.
+    let first_form = || Written {
+        format: FORMAT,
+        private_key: text.to_owned(),
+        release_signed_at: None,
+        machine: Identity::default(),
+    };
+    let is_first_form = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    // The parser's own message would show the line, and with it the key.
+    let parsed = || toml::from_str(text).map_err(|error: toml::de::Error| damaged(error.message().to_owned()));
+    let written = if is_first_form { first_form() } else { parsed()? };
+    if written.format > FORMAT {
+        return Err(damaged(format!("format {}, of a newer version", written.format)));
+    }
+    let bytes = HEXLOWER_PERMISSIVE.decode(written.private_key.as_bytes()).ok();
+    let bytes = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    let bytes = bytes.ok_or_else(|| damaged("64 hexadecimal digits are expected".into()))?;
+    Ok(PrivateKey {
+        key: SigningKey::from_bytes(&bytes),
+        machine: written.machine,
+        release_signed_at: written.release_signed_at,
+    })
+}
