@@ -16,6 +16,7 @@ mod key_command;
 mod logging;
 mod output;
 mod publisher_command;
+mod spoken;
 
 use std::process::ExitCode;
 

@@ -8,6 +8,7 @@ use std::{
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// Options that every command has.
 #[derive(Debug, clap::Args)]
@@ -43,18 +44,28 @@ impl From<Exit> for ExitCode {
 pub(crate) struct Failure {
     error: anyhow::Error,
     exit: Exit,
+    /// For machines: what stands beside `error`.
+    details: Map<String, Value>,
 }
 
 impl Failure {
     /// A mistake in the command line or in the configuration.
     pub(crate) fn usage(error: impl Into<anyhow::Error>) -> Self {
-        Self { error: error.into(), exit: Exit::Usage }
+        Self { error: error.into(), exit: Exit::Usage, details: Map::new() }
+    }
+
+    /// With fields for machines beside the error.
+    pub(crate) fn with_details(mut self, details: Value) -> Self {
+        if let Value::Object(details) = details {
+            self.details.extend(details);
+        }
+        self
     }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { error: error.into(), exit: Exit::Refused }
+        Self { error: error.into(), exit: Exit::Refused, details: Map::new() }
     }
 }
 
@@ -94,7 +105,9 @@ impl Output {
     /// The error with its causes, and its exit code.
     pub(crate) fn failure(&self, failure: &Failure) -> ExitCode {
         if self.json {
-            self.line(serde_json::json!({ "error": format!("{:#}", failure.error) }));
+            let mut fields = failure.details.clone();
+            fields.insert("error".into(), format!("{:#}", failure.error).into());
+            self.line(Value::Object(fields));
         }
         self.remark(format_args!("quorate: {:#}", failure.error));
         failure.exit.into()
