@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::{Finished, Loopback, Process, Product, Quorate, eventually, free_port};
 
 /// The catalog of the tests' publisher.
-const CATALOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/catalogs/example.toml");
+pub const CATALOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/catalogs/example.toml");
 /// The class in that catalog that may hold all keys below.
 const PLATFORM: &str = "server-standard-and-enterprise";
 /// Groups whose keys the cluster gets: the client products with the servers, and the suite beside them.
@@ -45,6 +45,8 @@ pub struct Node {
     /// Where clients reach it.
     pub clients: SocketAddr,
     log: PathBuf,
+    /// Of this node's process, besides those of all.
+    variables: Vec<(String, OsString)>,
     process: Option<Process>,
 }
 
@@ -83,16 +85,21 @@ impl Cluster {
     /// A cluster that answers clients, on every node.
     pub async fn activated(quorate: &Quorate, plan: Plan<'_>) -> Self {
         let mut cluster = Self::configured(quorate, plan).await;
-        let numbers = cluster.numbers();
+        cluster.form().await;
+        cluster.activate().await;
+        cluster.settled(1).await;
+        cluster
+    }
+
+    /// Starts all nodes, and waits until they are one cluster with a leader. It holds no key yet.
+    pub async fn form(&mut self) {
+        let numbers = self.numbers();
         let (first, others) = numbers.split_first().expect("a cluster has a node");
         for &node in others {
-            cluster.start(node);
+            self.start(node);
         }
-        cluster.start_with(*first, &["--bootstrap"]);
-        eventually("a leader is elected", async || cluster.standing(*first).await?.leader).await;
-        cluster.activate().await;
-        cluster.settled(*first).await;
-        cluster
+        self.start_with(*first, &["--bootstrap"]);
+        eventually("a leader is elected", async || self.standing(*first).await?.leader).await;
     }
 
     /// A publisher with a signed catalog, and nodes that have a configuration and no more.
@@ -133,7 +140,7 @@ impl Cluster {
             let initialised = initialised.await;
             assert_eq!(initialised.code, Some(0), "{}", initialised.stderr);
             let log = path(format!("node{number}.log"));
-            nodes.insert(number, Node { config, data, clients, log, process: None });
+            nodes.insert(number, Node { config, data, clients, log, variables: Vec::new(), process: None });
         }
         let variables = plan.variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let cluster = Self { quorate: quorate.clone(), loopback, variables, nodes, folder };
@@ -192,7 +199,17 @@ impl Cluster {
 
     /// A product of the publisher.
     pub fn product(&self, name: &str) -> Product {
-        Product::new(&self.path("publisher").join("trust.toml"), name)
+        self.product_of("publisher", name)
+    }
+
+    /// A product of the publisher in this folder of the cluster's own.
+    pub fn product_of(&self, publisher: &str, name: &str) -> Product {
+        Product::new(&self.path(publisher).join("trust.toml"), name)
+    }
+
+    /// Sets a variable of one node's process, from its next start on.
+    pub fn set_variable(&mut self, number: u64, name: &str, value: impl Into<OsString>) {
+        self.node_mut(number).variables.push((name.to_owned(), value.into()));
     }
 
     /// Starts a node.
@@ -205,6 +222,7 @@ impl Cluster {
         let mut command = self.quorate.command(words!["host", "run", "--config", &node.config]);
         command.args(more);
         command.envs(self.variables.iter().cloned());
+        command.envs(node.variables.iter().cloned());
         let process = Process::start(&mut command, &node.log);
         self.node_mut(number).process = Some(process);
     }

@@ -19,10 +19,11 @@ mod files;
 mod loopback;
 mod process;
 mod product;
+pub mod terminal_code;
 mod wait;
 pub mod wire;
 
-pub use cluster::{Cluster, Member, Node, Plan, Standing};
+pub use cluster::{CATALOG, Cluster, Member, Node, Plan, Standing};
 pub use command::{Finished, Quorate};
 pub use files::{contents, copy_folder};
 pub use loopback::{Loopback, free_port};

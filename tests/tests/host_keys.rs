@@ -1,0 +1,444 @@
+//! Host keys on clusters of real processes: typed, exchanged by every way there is, bound to the machine, given back.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::{
+    ffi::OsString,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use activation::{
+    spoken::{self, Spoken},
+    status::Status,
+};
+use client::ActivateError;
+use quorate_tests::{
+    CATALOG, Cluster, Finished, Plan, Process, Quorate, cmid, eventually, free_port, terminal_code, words,
+};
+use serde_json::Value;
+use tokio::net::TcpStream;
+
+const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
+const WORKSTATION: &str = "workstation-professional-2";
+const DATACENTER: &str = "server-datacenter-2";
+
+/// A publisher in a folder of the cluster's own.
+struct Publisher<'a> {
+    cluster: &'a Cluster,
+    folder: &'static str,
+}
+
+impl<'a> Publisher<'a> {
+    /// The one that every cluster has, with its catalog on the cluster.
+    async fn of(cluster: &'a Cluster) -> Self {
+        let publisher = Self { cluster, folder: "publisher" };
+        publisher.install_catalog(CATALOG.as_ref()).await;
+        publisher
+    }
+
+    /// Another one, with a name of its own.
+    async fn another(cluster: &'a Cluster, folder: &'static str, name: &str) -> Self {
+        let publisher = Self { cluster, folder };
+        quorate().json(words!["publisher", "init", "--dir", publisher.path()]).await;
+        let text = fs::read_to_string(CATALOG).unwrap();
+        let line = text.lines().find(|line| line.starts_with("publisher = ")).unwrap().to_owned();
+        let source = cluster.path("another.toml");
+        fs::write(&source, text.replacen(&line, &format!("publisher = {name:?}"), 1)).unwrap();
+        publisher.install_catalog(&source).await;
+        publisher
+    }
+
+    async fn install_catalog(&self, source: &Path) {
+        let signed = self.path().with_extension("signed");
+        let sign = words!["publisher", "catalog", "sign", "--dir", self.path(), source, "--out", &signed];
+        let fingerprint = text(&quorate().json(sign).await, "/fingerprint");
+        self.cluster.administrate(1, &words!["catalog", "install", &signed, "--trust", &fingerprint]).await;
+    }
+
+    fn path(&self) -> PathBuf {
+        self.cluster.path(self.folder)
+    }
+
+    async fn issue(&self, more: &[&str]) -> String {
+        let mut issue = words!["publisher", "key", "issue", "--dir", self.path(), "--group", "server-b"].to_vec();
+        issue.extend(more.iter().map(OsString::from));
+        text(&quorate().json(issue).await, "/key")
+    }
+
+    /// A new key, on the cluster; its id.
+    async fn install_key(&self, more: &[&str]) -> String {
+        let key = self.issue(more).await;
+        let trust = fs::read_to_string(self.path().join("trust.toml")).unwrap();
+        let id = activation::trust::Trust::from_toml(&trust).unwrap().publisher.to_string();
+        let install = words!["key", "install", &key, "--publisher", &id, "--yes"];
+        text(&self.cluster.administrate(1, &install).await, "/key_id")
+    }
+
+    /// The publisher's part of the offline way.
+    async fn answer(&self, request: &Path, answer: &Path) -> Finished {
+        let dir = self.path();
+        quorate().run(words!["publisher", "activate", "--dir", &dir, "--request", request, "--out", answer]).await
+    }
+
+    /// The offline way from end to end; what the cluster took over.
+    async fn activate(&self, more: &[&str]) -> Value {
+        let [request, answer] = ["request.bin", "answer.bin"].map(|name| self.cluster.path(name));
+        let mut ask = words!["key", "activate", "--offline", &request].to_vec();
+        ask.extend(more.iter().map(OsString::from));
+        self.cluster.administrate(1, &ask).await;
+        let answered = self.answer(&request, &answer).await;
+        assert_eq!(answered.code, Some(0), "{}", answered.stderr);
+        self.cluster.administrate(1, &words!["key", "activate", "--answer", &answer]).await
+    }
+}
+
+fn quorate() -> Quorate {
+    Quorate::at(QUORATE)
+}
+
+fn text(value: &Value, pointer: &str) -> String {
+    let text = value.pointer(pointer).and_then(Value::as_str);
+    text.unwrap_or_else(|| panic!("{value} has no text at {pointer}")).to_owned()
+}
+
+async fn formed(nodes: u8) -> Cluster {
+    let mut cluster = Cluster::configured(&quorate(), Plan::of(nodes)).await;
+    cluster.form().await;
+    cluster
+}
+
+/// State and re-activations left of every node, for the key with this id.
+async fn listed(cluster: &Cluster, key: &str) -> Vec<(u64, String, Option<u64>)> {
+    let list = cluster.administrate(1, &words!["key", "list"]).await;
+    let keys = list["keys"].as_array().unwrap();
+    let key = keys.iter().find(|listed| listed["key_id"] == key).unwrap_or_else(|| panic!("{key} is not in {list}"));
+    let places = key["activations"].as_array().unwrap().iter();
+    places
+        .map(|place| (place["node"].as_u64().unwrap(), text(place, "/state"), place["reactivations_left"].as_u64()))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_mistyped_key_is_refused_before_anything_is_sent_with_the_doubtful_group() {
+    let cluster = Cluster::configured(&quorate(), Plan::of(1)).await;
+    let sign =
+        words!["publisher", "catalog", "sign", "--dir", cluster.path("publisher"), CATALOG, "--out", cluster.path("c")];
+    quorate().json(sign).await;
+    let key = Publisher { cluster: &cluster, folder: "publisher" }.issue(&[]).await;
+    let at = 12 + key[12..].find(|c: char| c != '2' && c != '-').unwrap();
+    let mut typed = key.clone();
+    typed.replace_range(at..=at, "2");
+    // No node is there: it never gets that far.
+    let finished = cluster.admin(1, &words!["key", "install", &typed, "--yes"]).await;
+    assert_eq!(finished.code, Some(2), "{}", finished.stderr);
+    let group = at / 6 + 1;
+    for part in ["0xC004F050", &format!("group {group}")] {
+        assert!(finished.stderr.contains(part), "{part} is not in {}", finished.stderr);
+    }
+    let said = finished.json();
+    assert_eq!((&said["status"], &said["doubtful_groups"][0]), (&"0xC004F050".into(), &group.into()), "{said}");
+}
+
+#[tokio::test]
+async fn a_key_needs_the_catalog_of_its_publisher_and_of_several_the_one_that_is_meant() {
+    let cluster = formed(1).await;
+    let sign =
+        words!["publisher", "catalog", "sign", "--dir", cluster.path("publisher"), CATALOG, "--out", cluster.path("c")];
+    quorate().json(sign).await;
+    let key = Publisher { cluster: &cluster, folder: "publisher" }.issue(&[]).await;
+    let early = cluster.admin(1, &words!["key", "install", &key, "--yes"]).await;
+    assert_eq!(early.code, Some(1), "{}", early.stderr);
+    assert!(early.stderr.contains("quorate catalog install"), "{}", early.stderr);
+
+    let source = cluster.path("successor.toml");
+    let successor = fs::read_to_string(CATALOG).unwrap().replacen("serial = 1", "serial = 2", 1);
+    fs::write(&source, successor).unwrap();
+    let first = Publisher { cluster: &cluster, folder: "publisher" };
+    first.install_catalog(&source).await;
+    let second = Publisher::another(&cluster, "second", "Southwind Tools").await;
+    let unnamed = cluster.admin(1, &words!["key", "install", &key, "--yes"]).await;
+    assert_eq!(unnamed.code, Some(1), "{}", unnamed.stderr);
+    assert!(unnamed.stderr.contains("Southwind Tools ("), "{}", unnamed.stderr);
+    let unknown = cluster.admin(1, &words!["key", "install", &key, "--publisher", "Nobody", "--yes"]).await;
+    assert!(
+        unknown.stderr.contains("\"Nobody\"") && unknown.stderr.contains("Southwind Tools ("),
+        "{}",
+        unknown.stderr
+    );
+
+    // Side by side: each publisher's machines are counted by themselves, on one node.
+    first.install_key(&[]).await;
+    let by_name = words!["key", "install", second.issue(&[]).await, "--publisher", "southwind tools", "--yes"];
+    let installed = cluster.administrate(1, &by_name).await;
+    assert_eq!((&installed["publisher"], &installed["group"]), (&"Southwind Tools".into(), &"server-b".into()));
+    let of_both = cluster.admin(1, &words!["key", "activate", "--offline", cluster.path("r")]).await;
+    assert_eq!(of_both.code, Some(1), "{}", of_both.stderr);
+    assert!(of_both.stderr.contains("several publishers"), "{}", of_both.stderr);
+    first.activate(&["--publisher-name", "Northlight Software"]).await;
+    second.activate(&[]).await;
+    let address = cluster.node(1).clients;
+    let [one, other] = ["publisher", "second"].map(|folder| cluster.product_of(folder, WORKSTATION));
+    for machine in 1..=3 {
+        assert_eq!(one.count(address, machine).await, machine);
+    }
+    assert_eq!(other.count(address, 1).await, 1, "the same machine, for the other publisher");
+    assert_eq!(one.count(address, 4).await, 4);
+}
+
+#[tokio::test]
+async fn a_product_above_the_key_is_refused_with_the_group_needed_and_the_group_held() {
+    let cluster = formed(1).await;
+    let publisher = Publisher::of(&cluster).await;
+    publisher.install_key(&[]).await;
+    publisher.activate(&[]).await;
+    let trust = publisher.path().join("trust.toml");
+    let host = cluster.node(1).clients.to_string();
+    let ask = words!["client", "activate", "--host", &host, "--trust", &trust, "--product", DATACENTER, "--json"];
+    let refused = quorate().run(ask).await;
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    let said = refused.json();
+    assert_eq!(said["status"], "0xC004F042");
+    assert_eq!((&said["group_needed"], &said["groups_held"][0]), (&"server-c".into(), &"server-b".into()), "{said}");
+    let words = text(&said, "/error");
+    assert!(words.contains("this product needs a key of group server-c or higher; the host holds server-b"), "{words}");
+}
+
+/// The service of the publisher in this folder, and where it listens.
+async fn serve(publisher: &Publisher<'_>, number: u8) -> (Process, SocketAddr) {
+    let address = free_port(publisher.cluster.loopback().address(number));
+    let listen = address.to_string();
+    let mut command = quorate().command(words!["publisher", "serve", "--dir", publisher.path(), "--listen", &listen]);
+    let service = Process::start(&mut command, &publisher.path().with_extension("log"));
+    eventually("the publisher listens", async || TcpStream::connect(address).await.ok()).await;
+    (service, address)
+}
+
+#[tokio::test]
+async fn r30_nodes_are_activated_online_by_their_publisher_and_by_no_other() {
+    let cluster = formed(3).await;
+    let publisher = Publisher::of(&cluster).await;
+    let other = Publisher::another(&cluster, "other", "Southwind Tools").await;
+    let key = publisher.install_key(&["--hosts", "2"]).await;
+    let ((_service, address), (_other, wrong)) = (serve(&publisher, 12).await, serve(&other, 13).await);
+    let activate = |address: SocketAddr, more: &[&str]| {
+        let mut words = words!["key", "activate", "--publisher", address.to_string()].to_vec();
+        words.extend(more.iter().map(OsString::from));
+        words
+    };
+    let by_another = cluster.admin(1, &activate(wrong, &["--node", "1"])).await;
+    assert_eq!(by_another.code, Some(1), "{}", by_another.stderr);
+    assert!(by_another.stderr.contains("is not this publisher"), "{}", by_another.stderr);
+    let nobody = cluster.admin(1, &activate(free_port(cluster.loopback().address(14)), &[])).await;
+    assert_eq!(nobody.code, Some(1), "{}", nobody.stderr);
+    assert!(nobody.stderr.contains("no publisher was reached"), "{}", nobody.stderr);
+
+    let too_many = cluster.admin(2, &activate(address, &[])).await;
+    assert_eq!(too_many.code, Some(1), "{}", too_many.stderr);
+    let said = too_many.json();
+    assert_eq!(said["refused"].as_array().unwrap().len(), 1, "{said}");
+    assert_eq!(
+        (&said["refused"][0]["status"], &said["status"]),
+        (&"0xC004C008".into(), &"0xC004C008".into()),
+        "{said}"
+    );
+    assert!(text(&said, "/refused/0/reason").contains("2 hosts"), "{said}");
+    assert!(listed(&cluster, &key).await.iter().all(|(_, state, _)| state == "unactivated"), "all or none");
+
+    for node in ["1", "3"] {
+        let activated = cluster.administrate(2, &activate(address, &["--node", node])).await;
+        let expected =
+            serde_json::json!([{ "node": node.parse::<u64>().unwrap(), "key_id": key, "reactivations_left": 9 }]);
+        assert_eq!(activated["activated"], expected, "{activated}");
+        assert_eq!(
+            (&activated["released"], &activated["publisher"]),
+            (&serde_json::json!([]), &"Northlight Software".into())
+        );
+    }
+    let again = cluster.administrate(2, &activate(address, &["--node", "3"])).await;
+    assert_eq!(again["activated"][0]["reactivations_left"], 8, "{again}");
+    let release = words!["key", "release", "--node", "1", "--publisher", address.to_string(), "--yes"];
+    let released = cluster.administrate(2, &release).await;
+    assert_eq!(released["released"], serde_json::json!([{ "node": 1, "key_id": key }]), "{released}");
+    cluster.administrate(1, &activate(address, &["--node", "2"])).await;
+    let expected =
+        [(1, "unactivated".into(), None), (2, "activated".into(), Some(9)), (3, "activated".into(), Some(8))];
+    assert_eq!(listed(&cluster, &key).await, expected);
+    let product = cluster.product(WORKSTATION);
+    for (machine, node) in [(1, 2), (2, 3)] {
+        assert_eq!(product.count(cluster.node(node).clients, machine).await, machine);
+    }
+}
+
+/// The description of a machine with this disk.
+fn describe(root: &Path, disk: &str) {
+    for (file, text) in [
+        ("proc/self/mountinfo", "28 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n"),
+        ("sys/dev/block/8:1/serial", disk),
+        ("etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
+        ("proc/cpuinfo", "model name : Example 9000\n"),
+    ] {
+        fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+        fs::write(root.join(file), text).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn r31_a_node_on_a_changed_machine_is_not_activated_until_it_is_activated_again() {
+    let mut cluster = Cluster::configured(&quorate(), Plan::of(1)).await;
+    let root = cluster.path("machine");
+    describe(&root, "disk 1");
+    cluster.set_variable(1, "QUORATE_TEST_MACHINE_ROOT", &root);
+    cluster.form().await;
+    let publisher = Publisher::of(&cluster).await;
+    let key = publisher.install_key(&[]).await;
+    publisher.activate(&[]).await;
+    let product = cluster.product(WORKSTATION);
+    assert_eq!(product.count(cluster.node(1).clients, 1).await, 1);
+    assert_eq!(listed(&cluster, &key).await, [(1, "activated".into(), Some(9))]);
+
+    assert_eq!(cluster.stop(1).await, Some(0));
+    describe(&root, "disk 2");
+    cluster.start(1);
+    let address = cluster.node(1).clients;
+    let refused = eventually("the node answers", async || match product.activate(address, cmid(2)).await {
+        Err(ActivateError::Refused { status, .. }) if status != Status::HOST_UNAVAILABLE => Some(status),
+        _ => None,
+    });
+    assert_eq!(refused.await, Status::HOST_NOT_ACTIVATED);
+    eventually("the node says why it is not ready", async || {
+        let status = cluster.administrate(1, &words!["cluster", "status"]).await;
+        text(&status, "/nodes/0/not_ready_because").contains("the machine changed: activate again").then_some(())
+    })
+    .await;
+    assert_eq!(listed(&cluster, &key).await, [(1, "changed".into(), Some(9))]);
+    assert!(cluster.process(1).said().contains("quorate key activate"), "{}", cluster.process(1).said());
+
+    let publisher = Publisher { cluster: &cluster, folder: "publisher" };
+    publisher.activate(&[]).await;
+    assert_eq!(listed(&cluster, &key).await, [(1, "activated".into(), Some(8))]);
+    assert_eq!(product.count(address, 2).await, 2, "what was refused was not counted, and nothing is lost");
+    let nothing = cluster.admin(1, &words!["key", "activate", "--offline", cluster.path("r")]).await;
+    assert!(nothing.stderr.contains("nothing to activate"), "{}", nothing.stderr);
+}
+
+#[tokio::test]
+async fn r31_a_place_that_was_given_back_is_taken_by_another_node() {
+    let cluster = formed(3).await;
+    let publisher = Publisher::of(&cluster).await;
+    let key = publisher.install_key(&["--hosts", "2"]).await;
+    publisher.activate(&["--node", "1"]).await;
+    publisher.activate(&["--node", "2"]).await;
+    let [request, answer] = ["full.bin", "full-answer.bin"].map(|name| cluster.path(name));
+    cluster.administrate(2, &words!["key", "activate", "--offline", &request]).await;
+    let full = publisher.answer(&request, &answer).await;
+    assert_eq!(full.code, Some(1), "{}", full.stderr);
+    assert!(full.stderr.contains("0xC004C008"), "{}", full.stderr);
+
+    let file = cluster.node(1).data.join("keys").join(&key);
+    assert!(file.exists());
+    let [release, confirmed] = ["release.bin", "released.bin"].map(|name| cluster.path(name));
+    let unconfirmed = cluster.admin(2, &words!["key", "release", "--node", "1", "--offline", &release]).await;
+    assert_eq!(unconfirmed.code, Some(2), "nobody is there to ask: {}", unconfirmed.stderr);
+    let told = cluster.administrate(2, &words!["key", "release", "--node", "1", "--offline", &release, "--yes"]).await;
+    assert_eq!((&told["released"][0]["node"], &told["nodes"]), (&1.into(), &serde_json::json!([])));
+    eventually("the node has destroyed its key", async || (!file.exists()).then_some(())).await;
+    let refused = cluster.product(WORKSTATION).activate(cluster.node(1).clients, cmid(1)).await;
+    assert!(matches!(refused, Err(ActivateError::Refused { status: Status::HOST_NOT_ACTIVATED, .. })), "{refused:?}");
+    let pending = cluster.administrate(3, &words!["key", "list"]).await;
+    assert_eq!(pending["pending_releases"][0]["node"], 1, "{pending}");
+    // Lost on the way to the publisher, the command is given again.
+    cluster.administrate(3, &words!["key", "release", "--node", "1", "--offline", &release, "--yes"]).await;
+    assert_eq!(publisher.answer(&release, &confirmed).await.code, Some(0));
+    let installed = cluster.administrate(1, &words!["key", "activate", "--answer", &confirmed]).await;
+    assert_eq!(installed["released"][0]["node"], 1, "{installed}");
+    let settled = cluster.administrate(3, &words!["key", "list"]).await;
+    assert_eq!(settled["pending_releases"], serde_json::json!([]));
+    assert_eq!((&settled["keys"][0]["hosts_used"], &settled["keys"][0]["hosts_limit"]), (&1.into(), &2.into()));
+
+    publisher.activate(&["--node", "3"]).await;
+    assert_eq!(cluster.product(WORKSTATION).count(cluster.node(3).clients, 1).await, 1);
+}
+
+#[tokio::test]
+async fn r30_an_answer_that_is_installed_again_later_takes_nothing_back() {
+    let cluster = formed(1).await;
+    let publisher = Publisher::of(&cluster).await;
+    let key = publisher.install_key(&[]).await;
+    publisher.activate(&[]).await;
+    let (early, release) = (cluster.path("early.bin"), cluster.path("release.bin"));
+    fs::rename(cluster.path("answer.bin"), &early).unwrap();
+    cluster.administrate(1, &words!["key", "release", "--node", "1", "--offline", &release, "--yes"]).await;
+    let late = cluster.administrate(1, &words!["key", "activate", "--answer", &early]).await;
+    assert_eq!((&late["activated"], &late["passed_over"][0]["node"]), (&serde_json::json!([]), &1.into()), "{late}");
+    assert_eq!(listed(&cluster, &key).await, [(1, "unactivated".into(), None)]);
+}
+
+#[tokio::test]
+async fn a_blocked_key_is_refused_from_the_next_catalog_on_and_an_older_catalog_is_not_taken() {
+    let cluster = formed(1).await;
+    let publisher = Publisher::of(&cluster).await;
+    let key = publisher.install_key(&[]).await;
+    publisher.activate(&[]).await;
+    let (product, address) = (cluster.product(WORKSTATION), cluster.node(1).clients);
+    assert_eq!(product.count(address, 1).await, 1);
+    let before = cluster.path("before.signed");
+    fs::copy(publisher.path().with_extension("signed"), &before).unwrap();
+    quorate().json(words!["publisher", "key", "block", "--dir", publisher.path(), &key]).await;
+    let source = cluster.path("successor.toml");
+    fs::write(&source, fs::read_to_string(CATALOG).unwrap().replacen("serial = 1", "serial = 2", 1)).unwrap();
+    publisher.install_catalog(&source).await;
+    let refused = product.activate(address, cmid(2)).await;
+    assert!(matches!(refused, Err(ActivateError::Refused { status: Status::KEY_BLOCKED, .. })), "{refused:?}");
+    assert_eq!(listed(&cluster, &key).await, [(1, "blocked".into(), Some(9))]);
+    let trust = fs::read_to_string(publisher.path().join("trust.toml")).unwrap();
+    let fingerprint = activation::trust::Trust::from_toml(&trust).unwrap().fingerprint().to_string();
+    let older = cluster.admin(1, &words!["catalog", "install", &before, "--trust", &fingerprint]).await;
+    assert_eq!(older.code, Some(1), "{}", older.stderr);
+    assert!(older.stderr.contains("not newer"), "{}", older.stderr);
+}
+
+#[tokio::test]
+async fn r30_requests_and_answers_go_by_file_by_text_and_by_code() {
+    let cluster = formed(1).await;
+    let publisher = Publisher::of(&cluster).await;
+    let (request, answer) = (cluster.path("request.bin"), cluster.path("answer.bin"));
+    let ask = words!["key", "activate", "--offline", "-"];
+    for (round, way) in ["--text", "--qr"].into_iter().enumerate() {
+        let key = publisher.install_key(&[]).await;
+        let socket = format!("unix:{}", cluster.node(1).data.join("admin.sock").display());
+        let mut shown = ask.to_vec();
+        shown.extend(words![way, "--admin", &socket]);
+        let printed = quorate().run(shown).await;
+        assert_eq!(printed.code, Some(0), "{}", printed.stderr);
+        let lines = match way {
+            "--text" => printed
+                .stdout
+                .lines()
+                .filter(|line| line.contains(": ") && line.len() < 40)
+                .collect::<Vec<_>>()
+                .join("\n"),
+            _ => terminal_code::read_all(&printed.stdout).join("\n"),
+        };
+        let (of, bytes) = spoken::read(&lines).unwrap();
+        assert_eq!(of, Spoken::Requests);
+        fs::write(&request, &bytes).unwrap();
+        let by_file = cluster.path("by-file.bin");
+        cluster.administrate(1, &words!["key", "activate", "--offline", &by_file]).await;
+        assert_eq!(fs::read(by_file).unwrap(), bytes, "asked again it is the same, by whatever way");
+
+        assert_eq!(publisher.answer(&request, &answer).await.code, Some(0));
+        let typed = cluster.path("answer.txt");
+        let lines = spoken::write(Spoken::Answers, &fs::read(&answer).unwrap()).unwrap();
+        let mistyped = lines.replacen(": ", ": 2", 1);
+        fs::write(&typed, mistyped).unwrap();
+        let refused = cluster.admin(1, &words!["key", "activate", "--answer", &typed]).await;
+        assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+        assert!(refused.stderr.contains("line 1"), "{}", refused.stderr);
+        fs::write(&typed, lines).unwrap();
+        let installed = cluster.administrate(1, &words!["key", "activate", "--answer", &typed]).await;
+        assert_eq!(installed["activated"][0]["key_id"], key, "{installed}");
+        assert_eq!(listed(&cluster, &key).await, [(1, "activated".into(), Some(9))], "round {round}");
+    }
+}
