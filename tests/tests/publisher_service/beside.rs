@@ -1,5 +1,7 @@
 //! Commands beside a running service: the same commands, the same answers, the same exit codes.
 
+use std::collections::BTreeSet;
+
 use activation::{key::TypedKey, status::Status};
 use client::PublishingError;
 use quorate_tests::{eventually, words};
@@ -127,6 +129,15 @@ async fn a_folder_is_served_once_and_commands_work_again_after_a_kill() {
     house.key(1).await;
     house.serve(&[]).await;
     house.key(1).await;
+}
+
+#[tokio::test]
+async fn commands_at_the_same_time_wait_for_each_other() {
+    let house = House::new().await;
+    let (one, two, three, four) = tokio::join!(house.key(1), house.key(1), house.key(1), house.key(1));
+    let ids: BTreeSet<_> = [one, two, three, four].iter().map(TypedKey::key_id).collect();
+    assert_eq!(ids.len(), 4);
+    assert_eq!(house.json(&words!["key", "list"]).await["keys"].as_array().unwrap().len(), 4);
 }
 
 #[tokio::test]

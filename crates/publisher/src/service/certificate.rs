@@ -161,3 +161,27 @@ fn named(common_name: String) -> DistinguishedName {
     name.push(DnType::CommonName, common_name);
     name
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renewed_certificate_takes_the_place_of_the_one_before_it() {
+        let (publisher, key) = (PublisherId([1; 16]), SigningKey::from_bytes(&[2; 32]));
+        let shown = Shown::signed(publisher, &key).unwrap();
+        let now = || shown.now.read().unwrap().cert.clone();
+        let before = now();
+        shown.renew(publisher, &key).unwrap();
+        assert_ne!(now(), before, "a key pair of its own");
+    }
+
+    #[test]
+    fn what_an_activation_key_signs_for_tls_cannot_be_anything_else_of_ours() {
+        let certified = issue(PublisherId([1; 16]), &SigningKey::from_bytes(&[2; 32])).unwrap();
+        // Certificate ::= SEQUENCE { tbsCertificate, ... }, with a length of two bytes each (RFC 5280, section 4.1).
+        let signed = certified.cert[0].as_ref().get(4..).unwrap();
+        assert!(signed.starts_with(&[0x30, 0x82]), "what is signed begins as a sequence");
+        assert!(!signed.starts_with(b"quorate/"));
+    }
+}

@@ -22,11 +22,11 @@ use tonic::transport::server::Connected;
 use super::sources::Place;
 use crate::limits::IDLE_TIMEOUT;
 
-pub(super) struct Connection {
-    stream: TlsStream<TcpStream>,
+pub(super) struct Connection<S = TlsStream<TcpStream>, P = Places> {
+    stream: S,
     caller: Caller,
     idle: Pin<Box<Sleep>>,
-    _places: Places,
+    _places: P,
 }
 
 /// Given back when the connection is closed.
@@ -67,8 +67,8 @@ impl Drop for Open {
     }
 }
 
-impl Connection {
-    pub(super) fn new(stream: TlsStream<TcpStream>, address: IpAddr, places: Places) -> Self {
+impl<S, P> Connection<S, P> {
+    pub(super) fn new(stream: S, address: IpAddr, places: P) -> Self {
         let last = Instant::now();
         let caller = Caller { address, activity: Arc::new(Mutex::new(Activity { open: 0, last })) };
         Self { stream, caller, idle: Box::pin(sleep_until(last + IDLE_TIMEOUT)), _places: places }
@@ -89,7 +89,7 @@ impl Connection {
     }
 }
 
-impl Connected for Connection {
+impl<S, P> Connected for Connection<S, P> {
     type ConnectInfo = Caller;
 
     fn connect_info(&self) -> Caller {
@@ -97,7 +97,7 @@ impl Connected for Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: AsyncRead + Unpin, P: Unpin> AsyncRead for Connection<S, P> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -110,7 +110,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: AsyncWrite + Unpin, P: Unpin> AsyncWrite for Connection<S, P> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
@@ -121,5 +121,70 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+        time::advance,
+    };
+
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(10);
+
+    fn connection() -> (Connection<DuplexStream, ()>, DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(64);
+        (Connection::new(ours, IpAddr::from([192, 0, 2, 1]), ()), theirs)
+    }
+
+    /// Whether reading goes on waiting.
+    async fn waits(connection: &mut Connection<DuplexStream, ()>) -> bool {
+        let mut byte = [0];
+        tokio::select! {
+            biased;
+            read = connection.read(&mut byte) => {
+                assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
+                false
+            }
+            () = std::future::ready(()) => true,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_on_which_nothing_is_asked_is_closed() {
+        let (mut connection, _theirs) = connection();
+        assert!(waits(&mut connection).await);
+        advance(IDLE_TIMEOUT - MOMENT).await;
+        assert!(waits(&mut connection).await);
+        advance(2 * MOMENT).await;
+        assert!(!waits(&mut connection).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_without_a_request_do_not_keep_it_open() {
+        let (mut connection, mut theirs) = connection();
+        advance(IDLE_TIMEOUT - MOMENT).await;
+        theirs.write_all(b"x").await.unwrap();
+        assert_eq!(connection.read_u8().await.unwrap(), b'x');
+        advance(2 * MOMENT).await;
+        assert!(!waits(&mut connection).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_open_request_keeps_it_and_time_counts_from_the_end_of_the_last() {
+        let (mut connection, _theirs) = connection();
+        let open = connection.connect_info().open();
+        advance(3 * IDLE_TIMEOUT).await;
+        assert!(waits(&mut connection).await);
+        drop(open);
+        advance(IDLE_TIMEOUT - MOMENT).await;
+        assert!(waits(&mut connection).await);
+        advance(IDLE_TIMEOUT).await;
+        assert!(!waits(&mut connection).await);
     }
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use activation::certificate::NodeCertificate;
 use activation::key::TypedKey;
 use data_encoding::HEXLOWER;
-use publisher::{KeyLimits, Publisher};
+use publisher::KeyLimits;
 
 use crate::world::{World, file, open_when_closed, request, run};
 
@@ -19,7 +19,7 @@ const THIS: &str = "killed::what_was_answered_before_a_kill_is_on_record_after_i
 /// The process that is killed: this program once more, told by its environment to activate hosts until it ends.
 fn activate_hosts_until_killed(folder: &OsStr) {
     let key: TypedKey = std::env::var(KEY).unwrap().parse().unwrap();
-    let publisher = Publisher::open(Path::new(folder)).unwrap();
+    let publisher = open_when_closed(Path::new(folder));
     for host in 1..=u8::MAX {
         let answers = run(publisher.activate(&file([request(&key, host, 1)]))).unwrap();
         let certificate = HEXLOWER.encode(&answers.answers().answers[0].certificate.encode());
