@@ -1,4 +1,5 @@
-//! The publisher's side: catalogs signed, host keys issued, hosts activated within their limits (R30, R31, R34).
+//! The publisher's side: catalogs signed, keys issued, hosts and machines activated within their limits (R24, R30, R31,
+//! R34).
 //!
 //! A publisher is a folder that belongs to one person or service account:
 //!
@@ -11,8 +12,11 @@
 //! DIR/publisher.sock     where a running service takes the commands of the folder's owner
 //! DIR/records/           which keys were issued, what was activated with them
 //! ```
-//! A private key is read when something is first to be signed with it, so a folder without `root.key` still issues and
-//! activates. Records are durable before an answer leaves: a place that was given is never given again.
+//! With a passphrase the private keys are encrypted; `openssl` reads them either way. One is read when something is first
+//! to be signed with it, so a folder without `root.key` still issues and activates. Records are durable before an answer
+//! leaves: a place that was given is never given again.
+//!
+//! A [`Service`] activates hosts and machines online. What commands ask is an [`Operation`], whoever has the folder open.
 //!
 //! Invariant: never returns a key or a certificate that its records could forget.
 

@@ -99,6 +99,11 @@ impl Records {
         self.writer.failure().cloned().map_or(Ok(turn), |failure| Err(failure.into()))
     }
 
+    /// Whether a write has failed: nobody gets a turn any more.
+    pub(crate) fn have_failed(&self) -> bool {
+        self.writer.failure().is_some()
+    }
+
     /// Makes all of `change` durable, or none.
     pub(crate) async fn commit(&self, turn: Turn, change: Change) -> Result<(), RecordsError> {
         let (done, outcome) = oneshot::channel();

@@ -19,7 +19,7 @@ use tokio::{
 };
 use zeroize::Zeroizing;
 
-use super::{ServeError, stopped};
+use super::{Desk, ServeError, stopped};
 use crate::{
     Operation, OperationError, Passphrase, Publisher, Report,
     limits::{ACCEPT_PAUSE, OPERATION_BYTES_MAX, OPERATION_DEADLINE, OPERATIONS_MAX, SOCKET_PATH_BYTES_MAX},
@@ -78,7 +78,7 @@ pub async fn ask(
 /// Makes the socket, and returns what serves it until the service is told to stop.
 pub(super) fn serve(
     path: &Path,
-    publisher: Arc<Publisher>,
+    desk: Desk,
     stopping: watch::Receiver<bool>,
 ) -> Result<impl Future<Output = ()> + use<>, ServeError> {
     if path.as_os_str().as_bytes().len() > SOCKET_PATH_BYTES_MAX {
@@ -98,9 +98,9 @@ pub(super) fn serve(
                 Some(_) = open.join_next() => continue,
             };
             let Some((stream, permit)) = accepted else { continue };
-            let publisher = Arc::clone(&publisher);
+            let desk = desk.clone();
             open.spawn(async move {
-                if let Ok(Err(error)) = timeout(OPERATION_DEADLINE, answer(stream, &publisher)).await {
+                if let Ok(Err(error)) = timeout(OPERATION_DEADLINE, answer(stream, &desk)).await {
                     tracing::debug!(%error, "a command went away");
                 }
                 drop(permit);
@@ -138,10 +138,11 @@ async fn accept(
     }
 }
 
-async fn answer(mut stream: UnixStream, publisher: &Publisher) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
     let mut question = Zeroizing::new(Vec::new());
     (&mut stream).take(OPERATION_BYTES_MAX as u64).read_to_end(&mut question).await?;
-    let outcome = perform_question(&question, publisher).await;
+    let outcome = perform_question(&question, &desk.publisher).await;
+    desk.notice();
     stream.write_all(&serde_json::to_vec(&outcome).map_err(io::Error::other)?).await?;
     stream.shutdown().await
 }

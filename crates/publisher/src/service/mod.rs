@@ -23,7 +23,7 @@ use std::{
 use api::publishing::v1::publishing_server::PublishingServer;
 use tokio::{
     net::TcpListener,
-    sync::watch,
+    sync::{Notify, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -75,7 +75,24 @@ pub struct Service {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    broken: Arc<Notify>,
     socket: PathBuf,
+}
+
+/// The publisher as the service's parts share it.
+#[derive(Clone)]
+struct Desk {
+    publisher: Arc<Publisher>,
+    broken: Arc<Notify>,
+}
+
+impl Desk {
+    /// To be called after every operation: a service whose disk refused a write has nothing to give any more.
+    fn notice(&self) {
+        if self.publisher.records.have_failed() {
+            self.broken.notify_one();
+        }
+    }
 }
 
 impl Service {
@@ -115,12 +132,14 @@ impl Service {
         let listener = listener.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let socket = publisher.folder.join(Publisher::SOCKET);
-        tasks.spawn(commands::serve(&socket, Arc::clone(&publisher), stopping.clone())?);
+        let desk = Desk { publisher, broken: Arc::default() };
+        tasks.spawn(commands::serve(&socket, desk.clone(), stopping.clone())?);
 
         let sources = Sources::default();
         let (accepted, connections) = listener::accept(listener, acceptor, sources.clone(), stopping.clone());
         tasks.spawn(accepted);
-        let answers = PublishingServer::new(Answers { publisher, sources })
+        let broken = Arc::clone(&desk.broken);
+        let answers = PublishingServer::new(Answers { desk, sources })
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let server = Server::builder()
@@ -136,7 +155,7 @@ impl Service {
                 tracing::error!(%error, "the service ended");
             }
         });
-        Ok(Self { address, stop, tasks, socket })
+        Ok(Self { address, stop, tasks, broken, socket })
     }
 
     /// Where it listens: the port is the real one, also where none was asked for.
@@ -147,6 +166,15 @@ impl Service {
     /// The socket for commands of the same folder.
     pub fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// Waits until it cannot go on, and says why: the records cannot be written, or a part of it ended. What was answered
+    /// is on record; the next start finds it.
+    pub async fn failed(&mut self) -> &'static str {
+        tokio::select! {
+            () = self.broken.notified() => "the records cannot be written",
+            _ = self.tasks.join_next() => "a part of the service ended",
+        }
     }
 
     /// Takes no more requests, and finishes those that are open, up to a deadline.

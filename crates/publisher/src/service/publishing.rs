@@ -1,16 +1,14 @@
 //! The two calls of `proto/publishing.proto`.
 
-use std::sync::Arc;
-
 use activation::{direct::DirectRequest, host_activation::ActivationRequests, id::NodeId};
 use api::publishing::v1::{self as proto, activate_reply, direct_activate_reply, publishing_server::Publishing};
 use tonic::{Request, Response, Status};
 
-use super::{connection::Caller, sources::Sources};
-use crate::{ActivateError, DirectError, Publisher};
+use super::{Desk, connection::Caller, sources::Sources};
+use crate::{ActivateError, DirectError};
 
 pub(super) struct Answers {
-    pub(super) publisher: Arc<Publisher>,
+    pub(super) desk: Desk,
     pub(super) sources: Sources,
 }
 
@@ -21,7 +19,9 @@ impl Publishing for Answers {
     async fn activate(&self, request: Request<proto::ActivateRequest>) -> Reply<proto::ActivateReply> {
         let (caller, _open, _turn) = self.begin(&request).await?;
         let requests = ActivationRequests::decode(&request.get_ref().requests).map_err(malformed)?;
-        let outcome = match self.publisher.activate(&requests).await {
+        let activated = self.desk.publisher.activate(&requests).await;
+        self.desk.notice();
+        let outcome = match activated {
             Ok(answers) => {
                 let answered = answers.answers();
                 let (activated, released) = (answered.answers.len(), answered.released.len());
@@ -45,7 +45,9 @@ impl Publishing for Answers {
     ) -> Reply<proto::DirectActivateReply> {
         let (caller, _open, _turn) = self.begin(&request).await?;
         let asked = DirectRequest::decode(&request.get_ref().request).map_err(malformed)?;
-        let outcome = match self.publisher.activate_directly(&asked).await {
+        let activated = self.desk.publisher.activate_directly(&asked).await;
+        self.desk.notice();
+        let outcome = match activated {
             Ok(certificate) => {
                 tracing::info!(source = %caller.address, key = %certificate.key, "a machine was activated");
                 direct_activate_reply::Outcome::Certificate(certificate.encode().into())

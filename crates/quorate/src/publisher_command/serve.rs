@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use activation::id::Fingerprint;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use publisher::{OrdinaryCertificate, Publisher, ServeError, Service, Signing};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,7 +22,8 @@ Examples:
 
 Clients recognise the service by the publisher's activation keys, which they have: no other certificate is needed. With
 --tls-certificate and --tls-private-key it shows an ordinary one, for networks that insist. P/root.key is not needed and
-belongs elsewhere. Other commands with the same --dir go on working while it runs.
+belongs elsewhere. Other commands with the same --dir go on working while it runs; a trust.toml that was replaced by hand
+is read at the next start.
 
 Exit: 0 stopped as told; 1 failed; 2 folder, passphrase, certificate or address.";
 
@@ -82,7 +83,7 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let id = publisher.trust().publisher;
     let fingerprint = Fingerprint(id);
-    let service = Service::start(publisher, listen, certificate).await.map_err(|error| match error {
+    let mut service = Service::start(publisher, listen, certificate).await.map_err(|error| match error {
         ServeError::NoCatalog => Failure::from(error),
         error => Failure::usage(error),
     })?;
@@ -93,6 +94,7 @@ async fn serve(
         format_args!("Publisher {fingerprint} serves at {address}."),
     );
     tokio::select! {
+        why = service.failed() => return Err(anyhow!("the service stopped: {why}; its log says more").into()),
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
