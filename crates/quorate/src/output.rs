@@ -96,6 +96,13 @@ impl Output {
         }
     }
 
+    /// A remark on standard error for people; nothing for machines.
+    pub(crate) fn aside(&self, text: impl fmt::Display) {
+        if !self.json {
+            self.remark(text);
+        }
+    }
+
     /// A remark on standard error, for both.
     pub(crate) fn remark(&self, text: impl fmt::Display) {
         // Where standard error is gone there is nobody to tell.

@@ -16,7 +16,7 @@ use anyhow::{Context, anyhow};
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 use serde_json::{Map, Value, json};
 
-use crate::output::Failure;
+use crate::output::{Failure, Output};
 
 /// Stands for standard input, or for no file.
 pub(crate) const DASH: &str = "-";
@@ -62,6 +62,19 @@ impl Shown {
             fields.insert("codes".into(), json!(codes));
         }
         Ok((text.trim_start_matches('\n').to_owned(), fields))
+    }
+}
+
+impl Shown {
+    /// The result of a command that shows a file: only the lines go to standard output, so that it can be redirected
+    /// into a file of lines; the `remark` for people goes beside them.
+    pub(crate) fn print(self, output: &Output, fields: &Map<String, Value>, text: &str, remark: &str) {
+        if self.is_any() {
+            output.result(fields, text);
+            output.aside(remark);
+        } else {
+            output.result(fields, remark);
+        }
     }
 }
 

@@ -85,8 +85,7 @@ pub(super) async fn write_request(
         asked_words(&asked),
         asked.publisher
     );
-    let gap = if text.is_empty() { "" } else { "\n\n" };
-    output.result(&fields, format_args!("{text}{gap}{remark}"));
+    shown.print(output, &fields, &text, &remark);
     Ok(())
 }
 

@@ -2,19 +2,25 @@
 
 use std::path::PathBuf;
 
-use activation::host_activation::{ActivationRequests, FILE_BYTES_MAX};
-use anyhow::Context;
+use activation::{host_activation::ActivationRequests, spoken::Spoken};
+use anyhow::{Context, anyhow};
 use publisher::{Operation, Report, Signing};
 use serde_json::json;
 use storage::durable::replace_file;
 
-use super::{Folder, desk::unexpected, passphrase::PassphraseArgs, read_bounded};
-use crate::output::{Failure, Output, table};
+use super::{Folder, desk::unexpected, passphrase::PassphraseArgs};
+use crate::{
+    output::{Failure, Output, table},
+    spoken::{self, DASH, Shown},
+};
 
 pub(super) const EXAMPLES: &str = "\
 Example, with a file that `quorate key activate --offline request.bin` wrote on the cluster:
   quorate publisher activate --dir P --request request.bin --out answer.bin
   quorate key activate --answer answer.bin          on the cluster again
+
+By telephone, with lines that are read out (ends with Ctrl-D) and typed on the other side:
+  quorate publisher activate --dir P --request - --out - --text
 
 A file with a refused node gives no answer and spends nothing. The same file again gives the same answer, free of charge.";
 
@@ -23,19 +29,25 @@ A file with a refused node gives no answer and spends nothing. The same file aga
 pub(crate) struct Activate {
     #[command(flatten)]
     folder: Folder,
-    /// What the cluster asks.
+    /// What the cluster asks: its file, or the lines of it; `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     request: PathBuf,
-    /// Where the answer is written.
+    /// Where the answer is written; `-` for no file, with --text or --qr.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    shown: Shown,
     #[command(flatten)]
     passphrase: PassphraseArgs,
 }
 
 impl Activate {
     pub(super) fn run(&self, output: &Output) -> Result<(), Failure> {
-        let requests = read_bounded(&self.request, FILE_BYTES_MAX)?;
+        let is_file = self.out.as_os_str() != DASH;
+        if !is_file && !self.shown.is_any() {
+            return Err(Failure::usage(anyhow!("without a file, say how to show the answer: --text or --qr")));
+        }
+        let requests = spoken::read(&self.request, Spoken::Requests)?;
         let decoded = ActivationRequests::decode(&requests);
         decoded.with_context(|| self.request.display().to_string()).map_err(Failure::usage)?;
         let operation = Operation::Activate { requests };
@@ -43,7 +55,10 @@ impl Activate {
             Report::Activated(report) => report,
             other => return Err(unexpected(&other)),
         };
-        replace_file(&self.out, &report.answers).with_context(|| format!("cannot write {}", self.out.display()))?;
+        if is_file {
+            replace_file(&self.out, &report.answers).with_context(|| format!("cannot write {}", self.out.display()))?;
+        }
+        let (lines, mut fields) = self.shown.show(Spoken::Answers, &report.answers)?;
         let mut text = table(["Node", "Key", "Certificate", "Re-activations left"]);
         for node in &report.activated {
             let left = node.reactivations_left.to_string();
@@ -52,15 +67,14 @@ impl Activate {
         for node in &report.released {
             text.add_row([node.node.to_string(), node.key_id.clone(), "gave its place back".into(), String::new()]);
         }
-        output.result(
-            &json!({
-                "publisher": report.publisher,
-                "answer": self.out.display().to_string(),
-                "activated": report.activated,
-                "released": report.released,
-            }),
-            format_args!("{text}\nThe answer is in {}.", self.out.display()),
-        );
+        fields.extend([
+            ("publisher".into(), json!(report.publisher)),
+            ("answer".into(), json!(is_file.then(|| self.out.display().to_string()))),
+            ("activated".into(), json!(report.activated)),
+            ("released".into(), json!(report.released)),
+        ]);
+        let where_to = if is_file { format!("\nThe answer is in {}.", self.out.display()) } else { String::new() };
+        self.shown.print(output, &fields, &lines, &format!("{text}{where_to}"));
         Ok(())
     }
 }
