@@ -392,6 +392,11 @@ async fn a_blocked_key_is_refused_from_the_next_catalog_on_and_an_older_catalog_
     let refused = product.activate(address, cmid(2)).await;
     assert!(matches!(refused, Err(ActivateError::Refused { status: Status::KEY_BLOCKED, .. })), "{refused:?}");
     assert_eq!(listed(&cluster, &key).await, [(1, "blocked".into(), Some(9))]);
+    let shown = cluster.administrate(1, &words!["catalog", "show"]).await;
+    assert_eq!(
+        (&shown["catalogs"][0]["serial"], &shown["catalogs"][0]["blocked_keys"]),
+        (&2.into(), &serde_json::json!([key]))
+    );
     let trust = fs::read_to_string(publisher.path().join("trust.toml")).unwrap();
     let fingerprint = activation::trust::Trust::from_toml(&trust).unwrap().fingerprint().to_string();
     let older = cluster.admin(1, &words!["catalog", "install", &before, "--trust", &fingerprint]).await;

@@ -72,8 +72,15 @@ fn show(admin: &AdminArgs, output: &Output) -> Result<(), Failure> {
         let catalog = &opened.catalog;
         let group = |code| catalog.group(code).map_or_else(|| format!("#{code}"), |group| group.name.to_string());
         let mut rows = table(["product", "title", "application", "group", "generation", "threshold"]);
+        let mut setup_keys = table(["product", "edition", "setup key"]);
         let mut products = Vec::new();
         for product in catalog.products() {
+            for edition in &product.editions {
+                setup_keys.add_row([product.name.to_string(), edition.name.clone(), edition.setup_key.to_string()]);
+            }
+            let editions = product.editions.iter();
+            let editions =
+                editions.map(|edition| json!({ "name": edition.name, "setup_key": edition.setup_key.to_string() }));
             rows.add_row([
                 product.name.to_string(),
                 product.title.clone(),
@@ -89,15 +96,26 @@ fn show(admin: &AdminArgs, output: &Output) -> Result<(), Failure> {
                 "group": group(product.group),
                 "generation": product.generation,
                 "threshold": product.threshold,
+                "editions": editions.collect::<Vec<_>>(),
             }));
         }
         let fingerprint = Fingerprint(opened.publisher).to_string();
-        text += &format!("{} ({fingerprint}), serial {}\n{rows}\n", catalog.publisher_name(), catalog.serial());
+        text += &format!(
+            "{} ({fingerprint}), serial {}\n{rows}\n{setup_keys}\n",
+            catalog.publisher_name(),
+            catalog.serial()
+        );
+        let blocked = catalog.blocked_keys().len() + catalog.blocked_certificates().len();
+        if blocked > 0 {
+            text += &format!("{blocked} keys and certificates are blocked.\n");
+        }
         catalogs.push(json!({
             "publisher": catalog.publisher_name(),
             "fingerprint": fingerprint,
             "serial": catalog.serial(),
             "products": products,
+            "blocked_keys": catalog.blocked_keys().iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "blocked_certificates": catalog.blocked_certificates().iter().map(ToString::to_string).collect::<Vec<_>>(),
         }));
     }
     if catalogs.is_empty() {
