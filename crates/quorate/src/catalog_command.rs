@@ -9,7 +9,8 @@ use serde_json::json;
 
 use crate::{
     admin::{AdminArgs, refused},
-    output::{Failure, Outcome, Output, table},
+    catalog_shown,
+    output::{Failure, Outcome, Output},
 };
 
 const INSTALL_EXAMPLES: &str = "\
@@ -66,61 +67,17 @@ fn show(admin: &AdminArgs, output: &Output) -> Result<(), Failure> {
     let reply = admin
         .run(async |mut admin| Ok(admin.show_catalogs(ShowCatalogsRequest {}).await.map_err(refused)?.into_inner()))?;
     let mut catalogs = Vec::new();
-    let mut text = String::new();
+    let mut texts = Vec::new();
     for signed in &reply.signed_catalogs {
         let opened = SignedCatalog::open(signed).context("the node sent a catalog that does not verify")?;
-        let catalog = &opened.catalog;
-        let group = |code| catalog.group(code).map_or_else(|| format!("#{code}"), |group| group.name.to_string());
-        let mut rows = table(["product", "title", "application", "group", "generation", "threshold"]);
-        let mut setup_keys = table(["product", "edition", "setup key"]);
-        let mut products = Vec::new();
-        for product in catalog.products() {
-            for edition in &product.editions {
-                setup_keys.add_row([product.name.to_string(), edition.name.clone(), edition.setup_key.to_string()]);
-            }
-            let editions = product.editions.iter();
-            let editions =
-                editions.map(|edition| json!({ "name": edition.name, "setup_key": edition.setup_key.to_string() }));
-            rows.add_row([
-                product.name.to_string(),
-                product.title.clone(),
-                product.application.to_string(),
-                group(product.group),
-                product.generation.to_string(),
-                product.threshold.to_string(),
-            ]);
-            products.push(json!({
-                "product": product.name.to_string(),
-                "title": product.title,
-                "application": product.application.to_string(),
-                "group": group(product.group),
-                "generation": product.generation,
-                "threshold": product.threshold,
-                "editions": editions.collect::<Vec<_>>(),
-            }));
-        }
-        let fingerprint = Fingerprint(opened.publisher).to_string();
-        text += &format!(
-            "{} ({fingerprint}), serial {}\n{rows}\n{setup_keys}\n",
-            catalog.publisher_name(),
-            catalog.serial()
-        );
-        let blocked = catalog.blocked_keys().len() + catalog.blocked_certificates().len();
-        if blocked > 0 {
-            text += &format!("{blocked} keys and certificates are blocked.\n");
-        }
-        catalogs.push(json!({
-            "publisher": catalog.publisher_name(),
-            "fingerprint": fingerprint,
-            "serial": catalog.serial(),
-            "products": products,
-            "blocked_keys": catalog.blocked_keys().iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "blocked_certificates": catalog.blocked_certificates().iter().map(ToString::to_string).collect::<Vec<_>>(),
-        }));
+        let (catalog, fingerprint) = (&opened.catalog, Fingerprint(opened.publisher));
+        catalogs.push(catalog_shown::json(catalog, Some(fingerprint)));
+        let (name, serial) = (catalog.publisher_name(), catalog.serial());
+        texts.push(format!("{name} ({fingerprint}), serial {serial}\n\n{}", catalog_shown::text(catalog)));
     }
-    if catalogs.is_empty() {
-        text = "No catalog is installed: quorate catalog install FILE --trust FINGERPRINT".into();
+    if texts.is_empty() {
+        texts.push("No catalog is installed: quorate catalog install FILE --trust FINGERPRINT".into());
     }
-    output.result(&json!({ "catalogs": catalogs }), text.trim_end());
+    output.result(&json!({ "catalogs": catalogs }), texts.join("\n\n"));
     Ok(())
 }

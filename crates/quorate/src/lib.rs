@@ -7,6 +7,7 @@
 
 mod admin;
 mod catalog_command;
+mod catalog_shown;
 mod client_command;
 mod cluster_command;
 mod count_command;
