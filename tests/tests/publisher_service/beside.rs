@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use activation::{key::TypedKey, status::Status};
+use activation::{
+    key::TypedKey,
+    spoken::{self, Spoken},
+    status::Status,
+};
 use client::PublishingError;
 use quorate_tests::{eventually, words};
 
@@ -129,6 +133,29 @@ async fn a_folder_is_served_once_and_commands_work_again_after_a_kill() {
     house.key(1).await;
     house.serve(&[]).await;
     house.key(1).await;
+}
+
+#[tokio::test]
+async fn an_offline_request_is_typed_and_its_answer_read_out() {
+    let house = House::new().await;
+    let key = house.key(1).await;
+    let [typed, answer] = ["request.txt", "answer.bin"].map(|name| house.path(name));
+    std::fs::write(&typed, spoken::write(Spoken::Requests, &request(&key, 1)).unwrap()).unwrap();
+    let told = house.json(&words!["activate", "--request", &typed, "--out", "-", "--text"]).await;
+    assert_eq!((&told["activated"][0]["node"], &told["answer"]), (&1.into(), &serde_json::Value::Null));
+    let lines: Vec<_> = told["lines"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    let (of, read_out) = spoken::read(&lines.join("\n")).unwrap();
+    house.json(&words!["activate", "--request", &typed, "--out", &answer]).await;
+    let trust = house.trust();
+    let written = certificate(&std::fs::read(&answer).unwrap(), &trust);
+    assert_eq!((of, certificate(&read_out, &trust)), (Spoken::Answers, written));
+
+    let nowhere = house.run(&words!["activate", "--request", &typed, "--out", "-"]).await;
+    assert_eq!(nowhere.code, Some(2), "{}", nowhere.stderr);
+    let mistyped = std::fs::read_to_string(&typed).unwrap().replacen("1: ", "1: Z", 1);
+    std::fs::write(&typed, mistyped).unwrap();
+    let refused = house.run(&words!["activate", "--request", &typed, "--out", &answer]).await;
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
 }
 
 #[tokio::test]
