@@ -22,8 +22,13 @@ pub(crate) fn start(format: Format, default: LevelFilter) {
         (None, Ok(library)) => filter.from_env_lossy().add_directive(library),
         _ => filter.from_env_lossy(),
     };
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        // A line that cannot be written would be complained of on the same standard error, with a panic in whatever
+        // thread had something to say: a log on a full disk must not take the store's threads with it.
+        .log_internal_errors(false);
     // A second start (the demo's nodes share one process) changes nothing.
     let _already_started = match format {
         Format::Text => lines.try_init(),
