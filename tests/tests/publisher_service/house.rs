@@ -17,6 +17,7 @@ use activation::{
 };
 use client::{Publishing, PublishingError};
 use quorate_tests::{Finished, Process, Quorate, eventually, free_port, words};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -103,6 +104,29 @@ impl House {
     pub(crate) async fn serve(&mut self, more: &[OsString]) {
         self.process = Some(self.start(more));
         eventually("the service listens", async || tokio::net::TcpStream::connect(self.address).await.ok()).await;
+    }
+
+    /// Starts a service whose disk can be taken away: see [`Self::refuse_writes`].
+    pub(crate) async fn serve_on_a_disk_that_may_fail(&mut self) {
+        let address = self.address.to_string();
+        let serve = words!["publisher", "serve", "--dir", self.publisher(), "--listen", address];
+        // What is ignored here stays ignored in the program: a write beyond the limit is an error then, and no signal.
+        let mut command = tokio::process::Command::new("sh");
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(self.quorate.program()).args(serve);
+        self.process = Some(Process::start(&mut command, &self.path("serve.log")));
+        eventually("the service listens", async || tokio::net::TcpStream::connect(self.address).await.ok()).await;
+    }
+
+    /// From now on no file of the service's can be written beyond its first byte.
+    pub(crate) fn refuse_writes(&self) {
+        let pid = i32::try_from(self.process().pid()).ok().and_then(Pid::from_raw).unwrap();
+        let limit = Rlimit { current: Some(1), maximum: Some(1) };
+        prlimit(Some(pid), Resource::Fsize, limit).unwrap();
+    }
+
+    /// The exit code of a service that ends by itself.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
+        self.process.take().unwrap().end().await.code()
     }
 
     /// The house for those who ask, and its process for those who kill it.

@@ -95,3 +95,25 @@ async fn kills_take_no_place_and_give_none_twice() {
     let panicked = process.said().contains("panicked");
     assert!(!panicked, "{}", process.said());
 }
+
+#[tokio::test]
+async fn a_service_whose_disk_refuses_a_write_gives_nothing_more_and_stops() {
+    let mut house = House::new().await;
+    let key = house.key(5).await;
+    house.serve_on_a_disk_that_may_fail().await;
+    let publishing = house.connect().await.unwrap();
+    let given = publishing.activate(request(&key, 1)).await.unwrap();
+    house.refuse_writes();
+    let refused = publishing.activate(request(&key, 2)).await.unwrap_err();
+    assert!(is_unknown(&refused), "{refused:?}");
+    assert_eq!(house.ended().await, Some(1));
+
+    house.serve(&[]).await;
+    let publishing = house.connect().await.unwrap();
+    let trust = house.trust();
+    let again = publishing.activate(request(&key, 1)).await.unwrap();
+    assert_eq!(certificate(&again, &trust), certificate(&given, &trust));
+    publishing.activate(request(&key, 2)).await.unwrap();
+    let keys = house.json(&words!["key", "list"]).await;
+    assert_eq!(keys["keys"][0]["hosts_used"], 2);
+}

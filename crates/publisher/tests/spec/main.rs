@@ -8,6 +8,7 @@ mod backups;
 mod catalogs;
 mod direct;
 mod folder;
+mod hand_over;
 mod keys;
 mod killed;
 mod world;

@@ -3,6 +3,8 @@
 //!
 //! A report carries what people are shown. A whole typed key is in the report of its issue, and in no other.
 
+mod report;
+
 use activation::{
     catalog::SignedCatalog,
     host_activation::ActivationRequests,
@@ -10,10 +12,11 @@ use activation::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    ActivateError, ChangeError, CredentialError, DirectKey, IssueError, IssuedKey, KeyLimits, Passphrase, Publisher,
-    SignError,
+pub use self::report::{
+    ActivatedNode, ActivatedReport, BackupReport, CatalogReport, DirectKeyReport, HostReport, KeyReport, ReleasedNode,
+    Report,
 };
+use crate::{ActivateError, ChangeError, CredentialError, IssueError, KeyLimits, Passphrase, Publisher, SignError};
 
 /// What is asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -87,146 +90,6 @@ pub enum Operation {
     },
     /// See [`Publisher::backup`].
     Backup,
-}
-
-/// What became of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Report {
-    /// The only report with the whole key.
-    KeyIssued(KeyReport),
-    /// In the order of their issue.
-    Keys(Vec<KeyReport>),
-    /// As it stands now.
-    Key(KeyReport),
-    /// The only report with the whole key.
-    DirectKeyIssued(DirectKeyReport),
-    /// In the order of their issue.
-    DirectKeys(Vec<DirectKeyReport>),
-    /// As it stands now.
-    DirectKey(DirectKeyReport),
-    /// A signed catalog.
-    Catalog(CatalogReport),
-    /// Nodes were activated, or gave their places back.
-    Activated(ActivatedReport),
-    /// All records.
-    Backup(BackupReport),
-}
-
-/// A host key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyReport {
-    /// All of it where it was just issued, else its last group.
-    pub key: String,
-    /// In hexadecimal.
-    pub key_id: String,
-    /// Name of the group.
-    pub group: String,
-    /// Places.
-    pub hosts: u32,
-    /// Re-activations of each host.
-    pub reactivations: u32,
-    /// Places taken.
-    pub hosts_used: usize,
-    /// Gives nothing any more.
-    pub blocked: bool,
-    /// Milliseconds since the Unix epoch.
-    pub issued_ms: u64,
-    /// Places taken, in the order of their first activation.
-    pub activations: Vec<HostReport>,
-    /// Hosts that have no place any more.
-    pub former: Vec<HostReport>,
-}
-
-/// A host of a key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HostReport {
-    /// Its number in its cluster.
-    pub node: u64,
-    /// Digest of the machine, in hexadecimal.
-    pub machine: String,
-    /// How often it may be activated again.
-    pub reactivations_left: u32,
-    /// The latest activation, in milliseconds since the Unix epoch.
-    pub activated_ms: u64,
-}
-
-/// A direct key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DirectKeyReport {
-    /// All of it where it was just issued, else its last group.
-    pub key: String,
-    /// In hexadecimal.
-    pub key_id: String,
-    /// Name of the product.
-    pub product: String,
-    /// Machines that it activates.
-    pub activations: u32,
-    /// Machines that it has activated.
-    pub used: u32,
-    /// Gives nothing any more.
-    pub blocked: bool,
-    /// Milliseconds since the Unix epoch.
-    pub issued_ms: u64,
-}
-
-/// A signed catalog.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CatalogReport {
-    /// In hexadecimal.
-    pub publisher: String,
-    /// The same as people read it out.
-    pub fingerprint: String,
-    /// Of the catalog.
-    pub serial: u64,
-    /// The signed catalog.
-    pub signed: Vec<u8>,
-}
-
-/// What the nodes of a file got.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ActivatedReport {
-    /// In hexadecimal.
-    pub publisher: String,
-    /// In the order of the requests.
-    pub activated: Vec<ActivatedNode>,
-    /// Places that are free again.
-    pub released: Vec<ReleasedNode>,
-    /// The file of answers.
-    pub answers: Vec<u8>,
-}
-
-/// A node that was activated.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ActivatedNode {
-    /// Its number in its cluster.
-    pub node: u64,
-    /// In hexadecimal.
-    pub key_id: String,
-    /// The certificate's id, in hexadecimal.
-    pub certificate: String,
-    /// How often it may be activated again.
-    pub reactivations_left: u32,
-}
-
-/// A node that gave its place back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReleasedNode {
-    /// Its number in its cluster.
-    pub node: u64,
-    /// In hexadecimal.
-    pub key_id: String,
-}
-
-/// All records.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BackupReport {
-    /// How many there are.
-    pub records: usize,
-    /// Milliseconds since the Unix epoch.
-    pub made_ms: u64,
-    /// The backup, in base64: it may be large.
-    pub file: String,
 }
 
 /// Why there is no report.
@@ -349,43 +212,6 @@ async fn activate(
         released: released.collect(),
         answers: signed.encode(),
     }))
-}
-
-impl KeyReport {
-    fn of(key: &IssuedKey) -> Self {
-        let host = |host: &crate::Host| HostReport {
-            node: host.node,
-            machine: host.machine.to_string(),
-            reactivations_left: key.reactivations_left(host),
-            activated_ms: host.activated_ms,
-        };
-        Self {
-            key: key.key.masked(),
-            key_id: key.key.key_id().to_string(),
-            group: key.group.to_string(),
-            hosts: key.limits.hosts,
-            reactivations: key.limits.reactivations,
-            hosts_used: key.hosts.len(),
-            blocked: key.blocked,
-            issued_ms: key.issued_ms,
-            activations: key.hosts.iter().map(host).collect(),
-            former: key.former_hosts.iter().map(host).collect(),
-        }
-    }
-}
-
-impl DirectKeyReport {
-    fn of(key: &DirectKey) -> Self {
-        Self {
-            key: key.key.masked(),
-            key_id: key.key.key_id().to_string(),
-            product: key.product.to_string(),
-            activations: key.activations,
-            used: key.used,
-            blocked: key.blocked,
-            issued_ms: key.issued_ms,
-        }
-    }
 }
 
 impl OperationError {
