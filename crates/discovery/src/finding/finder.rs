@@ -1,0 +1,382 @@
+//! Hosts looked up by SRV records, against the system's resolver or given servers (R16, R17).
+//!
+//! Invariant: nothing is cached here: who asks, asks DNS; and a search ends within [`crate::limits::SEARCH_TIMEOUT`].
+
+use std::net::{IpAddr, SocketAddr};
+
+use futures::stream::{self, StreamExt as _};
+use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::system_conf::read_system_conf;
+use hickory_resolver::{Resolver, TokioResolver};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use super::connect::interleave;
+use super::fixed::Fixed;
+use super::order::order;
+use crate::limits::{ADDRESSES_MAX, HOSTS_MAX, QUESTION_TIMEOUT, RECORDS_MAX, SEARCH_DOMAINS_MAX, SEARCH_TIMEOUT};
+use crate::name::DnsName;
+use crate::record::{Srv, SrvRecord};
+
+/// Targets whose addresses are asked for at once.
+const QUESTIONS_AT_ONCE: usize = 8;
+
+/// Asks DNS for hosts.
+#[derive(Clone, Debug)]
+pub struct Finder {
+    resolver: TokioResolver,
+    search: Vec<DnsName>,
+}
+
+/// A host to try, with its addresses in the order in which to try them, never none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// A name with its last dot, or an address.
+    pub target: String,
+    pub port: u16,
+    pub priority: u16,
+    pub weight: u16,
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Host {
+    /// Whether the other is the same target and port, wherever DNS says that it is.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        let bare = |target: &str| target.trim_end_matches('.').to_ascii_lowercase();
+        self.port == other.port && bare(&self.target) == bare(&other.target)
+    }
+
+    /// Addresses with the port.
+    pub fn sockets(&self) -> Vec<SocketAddr> {
+        self.addresses.iter().map(|address| SocketAddr::new(*address, self.port)).collect()
+    }
+}
+
+/// Why no host was found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FindError {
+    #[error("DNS has no record of a host at {}", names.join(", "))]
+    NoRecord { names: Vec<String> },
+    #[error("no DNS server answered the question for {name}: {cause}")]
+    NoServer { name: String, cause: String },
+    #[error("the DNS server failed with {rcode} on {name}")]
+    Failed { name: String, rcode: String, code: u16 },
+    #[error("the DNS answer for {name} is of no use: {cause}")]
+    Unusable { name: String, cause: String },
+    #[error("DNS has no address of {}", targets.join(", "))]
+    NoAddress { targets: Vec<String> },
+    #[error("this machine's DNS configuration is of no use: {cause}")]
+    Configuration { cause: String },
+}
+
+impl FindError {
+    /// The status that a client reports: the DNS error of that meaning as an HRESULT.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::NoRecord { .. } => 0x8007_232B, // DNS_ERROR_RCODE_NAME_ERROR
+            Self::NoServer { .. } => 0x8007_05B4, // ERROR_TIMEOUT
+            Self::Failed { code, .. } => 0x8007_2328 + u32::from(*code),
+            Self::Unusable { .. } => 0x8007_251E,      // DNS_ERROR_BAD_PACKET
+            Self::NoAddress { .. } => 0x8007_251D,     // DNS_INFO_NO_RECORDS
+            Self::Configuration { .. } => 0x8007_267C, // DNS_ERROR_NO_DNS_SERVERS
+        }
+    }
+
+    /// What to do next, one sentence.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::NoRecord { .. } => "Publish a host in one of these domains, or name a host (client set-host).",
+            Self::NoServer { .. } => "See that a DNS server of this machine's configuration runs and can be reached.",
+            Self::Failed { .. } | Self::Unusable { .. } => {
+                "Look into the log of the DNS server that this machine asks."
+            }
+            Self::NoAddress { .. } => "Publish A or AAAA records of the host, or correct its name.",
+            Self::Configuration { .. } => "Name a DNS server and a search domain in /etc/resolv.conf, or as an option.",
+        }
+    }
+}
+
+impl Finder {
+    /// Asks as the system is configured to, with its search list.
+    ///
+    /// # Errors
+    /// [`FindError::Configuration`] where the system's configuration cannot be read.
+    pub fn system() -> Result<Self, FindError> {
+        let (config, options) =
+            read_system_conf().map_err(|error| FindError::Configuration { cause: error.to_string() })?;
+        let listed = config.search().iter().chain(config.domain()).filter_map(name_of);
+        let mut search: Vec<DnsName> = Vec::new();
+        for domain in listed {
+            if !domain.is_root() && !search.contains(&domain) {
+                search.push(domain);
+            }
+        }
+        Self::new(config, options, search)
+    }
+
+    /// Asks these servers, over UDP and TCP, and no other.
+    ///
+    /// # Errors
+    /// [`FindError::Configuration`] where there is no server.
+    pub fn with_servers(servers: &[SocketAddr], search: Vec<DnsName>) -> Result<Self, FindError> {
+        if servers.is_empty() {
+            return Err(FindError::Configuration { cause: "no DNS server is named".to_owned() });
+        }
+        let servers = servers.iter().map(|server| {
+            let mut config = NameServerConfig::udp_and_tcp(server.ip());
+            config.connections.iter_mut().for_each(|connection| connection.port = server.port());
+            config
+        });
+        let mut options = ResolverOpts::default();
+        options.use_hosts_file = ResolveHosts::Never;
+        Self::new(ResolverConfig::from_parts(None, Vec::new(), servers.collect()), options, search)
+    }
+
+    fn new(config: ResolverConfig, mut options: ResolverOpts, mut search: Vec<DnsName>) -> Result<Self, FindError> {
+        options.cache_size = 0;
+        options.attempts = 1;
+        options.timeout = QUESTION_TIMEOUT;
+        options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
+        search.truncate(SEARCH_DOMAINS_MAX);
+        let resolver = Resolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options);
+        let resolver = resolver.build().map_err(|error| FindError::Configuration { cause: error.to_string() })?;
+        Ok(Self { resolver, search })
+    }
+
+    /// The domains that are searched where none is named (R17).
+    pub fn search(&self) -> &[DnsName] {
+        &self.search
+    }
+
+    /// Hosts of a service in `domain`, or in the first domain of the search list that has any, in the order in which they
+    /// are to be tried. A target without an address is left out.
+    ///
+    /// # Errors
+    /// [`FindError::NoRecord`] where every domain was asked and none has a record; another error where one could not be
+    /// asked, because then nobody knows.
+    pub async fn find<R: Rng + Send>(
+        &self,
+        service: &str,
+        domain: Option<&DnsName>,
+        random: &mut R,
+    ) -> Result<Vec<Host>, FindError> {
+        let domains = domain.map_or(self.search.as_slice(), std::slice::from_ref);
+        if domains.is_empty() {
+            return Err(FindError::Configuration {
+                cause: "no domain is named, and the search list is empty".to_owned(),
+            });
+        }
+        let search = async {
+            let (records, additional) = self.first_with_records(service, domains).await?;
+            let ordered = order(records, random);
+            self.located(ordered, &additional).await
+        };
+        let silent = || FindError::NoServer {
+            name: format!("{service} in {} domains", domains.len()),
+            cause: format!("no end within {SEARCH_TIMEOUT:?}"),
+        };
+        timeout(SEARCH_TIMEOUT, Box::pin(search)).await.map_err(|_| silent())?
+    }
+
+    async fn first_with_records(
+        &self,
+        service: &str,
+        domains: &[DnsName],
+    ) -> Result<(Vec<Srv>, Additional), FindError> {
+        let mut names = Vec::new();
+        let mut trouble = None;
+        for domain in domains {
+            let name = domain.below(service).map_err(|error| FindError::Configuration { cause: error.to_string() })?;
+            match self.srv_with_additional(&name).await {
+                Ok((mut records, additional)) => {
+                    // RFC 2782: the root as target says that the service is not offered here.
+                    records.retain(|record| !record.srv.target.is_root());
+                    if !records.is_empty() {
+                        return Ok((records.into_iter().map(|record| record.srv).collect(), additional));
+                    }
+                }
+                Err(FindError::NoRecord { .. }) => {}
+                Err(error) => trouble = trouble.or(Some(error)),
+            }
+            names.push(name.to_string());
+        }
+        Err(trouble.unwrap_or(FindError::NoRecord { names }))
+    }
+
+    /// The SRV records that DNS gives for a name, in no particular order.
+    ///
+    /// # Errors
+    /// [`FindError::NoRecord`] where there are none.
+    pub async fn srv(&self, name: &DnsName) -> Result<Vec<SrvRecord>, FindError> {
+        self.srv_with_additional(name).await.map(|(records, _)| records)
+    }
+
+    async fn srv_with_additional(&self, name: &DnsName) -> Result<(Vec<SrvRecord>, Additional), FindError> {
+        let answer = self.resolver.lookup(question(name)?, RecordType::SRV).await;
+        let answer = answer.map_err(|error| sorted(name, error))?;
+        let records: Vec<SrvRecord> = answer
+            .answers()
+            .iter()
+            .filter_map(|record| match &record.data {
+                RData::SRV(srv) => Some(SrvRecord {
+                    srv: Srv {
+                        target: name_of(&srv.target)?,
+                        port: srv.port,
+                        priority: srv.priority,
+                        weight: srv.weight,
+                    },
+                    ttl_seconds: record.ttl,
+                }),
+                _ => None,
+            })
+            .take(RECORDS_MAX)
+            .collect();
+        if records.is_empty() {
+            return Err(FindError::NoRecord { names: vec![name.to_string()] });
+        }
+        let additional = answer.additionals().iter().filter_map(|record| {
+            let address = record.data.ip_addr()?;
+            Some((name_of(&record.name)?, address))
+        });
+        Ok((records, additional.take(RECORDS_MAX).collect()))
+    }
+
+    /// Hosts with their addresses, in the same order.
+    async fn located(&self, ordered: Vec<Srv>, additional: &Additional) -> Result<Vec<Host>, FindError> {
+        let targets: Vec<String> = ordered.iter().take(HOSTS_MAX).map(|srv| srv.target.to_string()).collect();
+        let lookups = ordered.into_iter().take(HOSTS_MAX).map(|srv| async move {
+            let given: Vec<IpAddr> =
+                additional.iter().filter(|(name, _)| *name == srv.target).map(|(_, address)| *address).collect();
+            let both = given.iter().any(IpAddr::is_ipv4) && given.iter().any(IpAddr::is_ipv6);
+            // One family alone may be all there is, or what fitted the answer.
+            let asked = if both { Ok(Vec::new()) } else { self.addresses(&srv.target).await };
+            let addresses = interleave(given.into_iter().chain(asked.unwrap_or_default()));
+            let Srv { target, port, priority, weight } = srv;
+            Host { target: target.to_string(), port, priority, weight, addresses }
+        });
+        let hosts: Vec<Host> = stream::iter(lookups)
+            .buffered(QUESTIONS_AT_ONCE)
+            .filter(|host| std::future::ready(!host.addresses.is_empty()))
+            .collect()
+            .await;
+        if hosts.is_empty() { Err(FindError::NoAddress { targets }) } else { Ok(hosts) }
+    }
+
+    /// The addresses of a name, families alternating.
+    ///
+    /// # Errors
+    /// [`FindError::NoAddress`] where there are none.
+    pub async fn addresses(&self, name: &DnsName) -> Result<Vec<IpAddr>, FindError> {
+        let answer = self.resolver.lookup_ip(question(name)?).await.map_err(|error| match sorted(name, error) {
+            FindError::NoRecord { names } => FindError::NoAddress { targets: names },
+            other => other,
+        })?;
+        Ok(interleave(answer.iter().take(2 * ADDRESSES_MAX)))
+    }
+
+    /// A fixed host with its addresses: a short name is looked up in each domain of the search list, then alone.
+    ///
+    /// # Errors
+    /// Where it has none.
+    pub async fn resolve(&self, fixed: &Fixed, usual_port: u16) -> Result<Host, FindError> {
+        let host = |target: String, addresses| Host {
+            target,
+            port: fixed.port.unwrap_or(usual_port),
+            priority: 0,
+            weight: 0,
+            addresses,
+        };
+        if let Some(address) = fixed.address() {
+            return Ok(host(fixed.host.clone(), vec![address]));
+        }
+        let alone: DnsName =
+            fixed.host.parse().map_err(|error| FindError::Configuration { cause: format!("{error}") })?;
+        let is_short = alone.labels() == 1 && !fixed.host.ends_with('.');
+        let below = self.search.iter().filter(|_| is_short).filter_map(|domain| domain.below(&fixed.host).ok());
+        let mut error = None;
+        for name in below.chain([alone]) {
+            match timeout(SEARCH_TIMEOUT, Box::pin(self.addresses(&name))).await {
+                Ok(Ok(addresses)) => return Ok(host(name.to_string(), addresses)),
+                Ok(Err(cause)) => error = error.or(Some(cause)),
+                Err(_) => error = error.or(Some(silence(&name))),
+            }
+        }
+        Err(error.unwrap_or(FindError::NoAddress { targets: vec![fixed.host.clone()] }))
+    }
+
+    /// The primary of the zone that `name` stands in: MNAME of the nearest SOA.
+    pub(crate) async fn zone_primary(&self, name: &DnsName) -> Result<DnsName, FindError> {
+        let mut above = Some(name.clone());
+        while let Some(name) = above.filter(|name| !name.is_root()) {
+            let found = match self.resolver.lookup(question(&name)?, RecordType::SOA).await {
+                Ok(answer) => answer.answers().iter().find_map(|record| mname(&record.data)),
+                // That there is no such name is said with the SOA of the zone that says so.
+                Err(error) => {
+                    let silent = !error.is_no_records_found();
+                    if silent {
+                        return Err(sorted(&name, error));
+                    }
+                    error.into_soa().and_then(|soa| name_of(&soa.data.mname))
+                }
+            };
+            if let Some(found) = found.filter(|found| !found.is_root()) {
+                return Ok(found);
+            }
+            above = name.parent();
+        }
+        Err(FindError::NoRecord { names: vec![name.to_string()] })
+    }
+}
+
+/// Addresses that came with an answer.
+type Additional = Vec<(DnsName, IpAddr)>;
+
+fn mname(data: &RData) -> Option<DnsName> {
+    match data {
+        RData::SOA(soa) => name_of(&soa.mname),
+        _ => None,
+    }
+}
+
+fn silence(name: &DnsName) -> FindError {
+    FindError::NoServer { name: name.to_string(), cause: format!("no end within {SEARCH_TIMEOUT:?}") }
+}
+
+/// Sorts an error by who is to blame: nobody answered, the server failed, or there is no such record.
+fn sorted(name: &DnsName, error: NetError) -> FindError {
+    let (name, cause) = (name.to_string(), error.to_string());
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(_)) => FindError::NoRecord { names: vec![name] },
+        NetError::Dns(DnsError::ResponseCode(rcode)) => {
+            FindError::Failed { name, rcode: rcode.to_string(), code: rcode.into() }
+        }
+        NetError::Timeout | NetError::NoConnections | NetError::Io(_) | NetError::Busy => {
+            FindError::NoServer { name, cause }
+        }
+        _ => FindError::Unusable { name, cause },
+    }
+}
+
+fn question(name: &DnsName) -> Result<Name, FindError> {
+    let labels = name.wire().iter().filter(|label| !label.is_root()).map(|label| label.as_slice().to_vec());
+    let unusable = |error| FindError::Unusable { name: name.to_string(), cause: format!("{error}") };
+    let mut name = Name::from_labels(labels).map_err(unusable)?;
+    name.set_fqdn(true);
+    Ok(name)
+}
+
+/// None where the name is longer than a name can be, which the resolver refuses already.
+fn name_of(name: &Name) -> Option<DnsName> {
+    let mut wire = Vec::new();
+    for label in name.iter() {
+        wire.push(u8::try_from(label.len()).ok()?);
+        wire.extend_from_slice(label);
+    }
+    wire.push(0);
+    domain::base::Name::from_octets(wire).ok().map(|name| DnsName::from_wire(&name))
+}

@@ -1,0 +1,115 @@
+//! A host that is named instead of looked for (R18): `FQDN`, short name, IPv4 or IPv6 address, with or without a port.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A fixed host. It turns discovery off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fixed {
+    /// A name, short or full, or an address without brackets.
+    pub host: String,
+    /// None: the usual port.
+    pub port: Option<u16>,
+}
+
+/// Text that names no host.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is no host: {cause}; write it like `node1.example.com:1688`, `192.0.2.1:1688` or `[2001:db8::1]:1688`"
+)]
+pub struct FixedError {
+    pub text: String,
+    cause: &'static str,
+}
+
+impl Fixed {
+    /// The address, where the host is one.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
+}
+
+impl FromStr for Fixed {
+    type Err = FixedError;
+
+    fn from_str(text: &str) -> Result<Self, FixedError> {
+        let fail = |cause| FixedError { text: text.chars().take(255).collect(), cause };
+        if text.parse::<Ipv6Addr>().is_ok() {
+            return Ok(Self { host: text.to_owned(), port: None });
+        }
+        let (host, port) = if let Some(inside) = text.strip_prefix('[') {
+            let (address, rest) = inside.split_once(']').ok_or_else(|| fail("the bracket is not closed"))?;
+            address.parse::<Ipv6Addr>().map_err(|_| fail("between the brackets is no IPv6 address"))?;
+            let port = match rest {
+                "" => None,
+                rest => Some(rest.strip_prefix(':').ok_or_else(|| fail("after the bracket is no port"))?),
+            };
+            (address, port)
+        } else {
+            text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)))
+        };
+        let port = match port.map(u16::from_str) {
+            None => None,
+            Some(Ok(port)) if port > 0 => Some(port),
+            Some(_) => return Err(fail("the port is not a number from 1 to 65535")),
+        };
+        if host.parse::<IpAddr>().is_err() {
+            host.parse::<crate::name::DnsName>().map_err(|_| fail("it is neither a name nor an address"))?;
+        }
+        Ok(Self { host: host.to_owned(), port })
+    }
+}
+
+impl fmt::Display for Fixed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            None => formatter.write_str(&self.host),
+            Some(port) if self.host.contains(':') => write!(formatter, "[{}]:{port}", self.host),
+            Some(port) => write!(formatter, "{}:{port}", self.host),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_addresses_with_and_without_a_port_are_hosts() {
+        for (text, host, port) in [
+            ("node1.example.test:1688", "node1.example.test", Some(1688)),
+            ("node1.example.test", "node1.example.test", None),
+            ("node1:1700", "node1", Some(1700)),
+            ("192.0.2.1:1688", "192.0.2.1", Some(1688)),
+            ("[2001:db8::1]:1688", "2001:db8::1", Some(1688)),
+            ("[::1]", "::1", None),
+            ("2001:db8::1", "2001:db8::1", None),
+        ] {
+            let fixed: Fixed = text.parse().unwrap();
+            assert_eq!((fixed.host.as_str(), fixed.port), (host, port), "{text}");
+            assert_eq!(fixed.to_string().parse::<Fixed>().unwrap(), fixed);
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused_with_its_cause() {
+        for (text, cause) in [
+            ("", "neither"),
+            (":1688", "neither"),
+            ("node1:", "port"),
+            ("node1:0", "port"),
+            ("node1:65536", "port"),
+            ("node1:1688:1", "port"),
+            ("[::1", "bracket"),
+            ("[node1]:1688", "IPv6"),
+            ("[::1]1688", "port"),
+            ("no de", "neither"),
+        ] {
+            let error = text.parse::<Fixed>().unwrap_err().to_string();
+            assert!(error.contains(cause), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Which host is tried next (R16, R18): the one that answered last until it fails, then those that DNS gives, each
+//! silent one dropped for this round. Pure.
+//!
+//! A round ends with [`Preferred::answered`] or with [`Next::Exhausted`], and the next call of [`Preferred::next`] begins
+//! a new one.
+//!
+//! Invariant: DNS is asked at most once a round, and not at all while the preferred host answers or a fixed host is set.
+
+use std::collections::VecDeque;
+
+use super::finder::Host;
+use crate::limits::HOSTS_MAX;
+
+/// The hosts of one client, across rounds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preferred {
+    fixed: Option<Host>,
+    preferred: Option<Host>,
+    round: Round,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Round {
+    tried_first: bool,
+    asked_dns: bool,
+    silent: Vec<Host>,
+    waiting: VecDeque<Host>,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Try this host; say [`Preferred::answered`] or [`Preferred::failed`].
+    Try(Host),
+    /// Ask DNS; say [`Preferred::found`].
+    AskDns,
+    /// No host is left: this attempt failed.
+    Exhausted,
+}
+
+impl Preferred {
+    /// With the host that answered last, as it was kept (R16).
+    pub fn new(preferred: Option<Host>) -> Self {
+        Self { preferred, ..Self::default() }
+    }
+
+    /// The host that is tried first and alone: to be kept across restarts.
+    pub fn preferred(&self) -> Option<&Host> {
+        self.preferred.as_ref()
+    }
+
+    /// Turns discovery off: only this host is tried (`/skms`).
+    pub fn fix(&mut self, host: Host) {
+        self.fixed = Some(host);
+        self.round = Round::default();
+    }
+
+    /// Turns discovery on again and forgets the preferred host (`/ckms`).
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub fn next_step(&mut self) -> Next {
+        let first = self.fixed.as_ref().or(self.preferred.as_ref());
+        if !self.round.tried_first {
+            self.round.tried_first = true;
+            if let Some(first) = first {
+                return Next::Try(first.clone());
+            }
+        }
+        if self.fixed.is_none() {
+            if !self.round.asked_dns {
+                return Next::AskDns;
+            }
+            if let Some(host) = self.round.waiting.pop_front() {
+                return Next::Try(host);
+            }
+        }
+        self.round = Round::default();
+        Next::Exhausted
+    }
+
+    /// DNS gave these, in the order in which they are to be tried. None where it failed. Only
+    /// [`crate::limits::HOSTS_MAX`] of them count.
+    pub fn found(&mut self, hosts: Vec<Host>) {
+        self.round.asked_dns = true;
+        let silent = &self.round.silent;
+        let fresh = |host: &Host| !silent.iter().any(|silent| silent.is_same_place(host));
+        self.round.waiting = hosts.into_iter().filter(fresh).take(HOSTS_MAX).collect();
+    }
+
+    /// This host answered: it is preferred from now on, and the round is over.
+    pub fn answered(&mut self, host: &Host) {
+        if self.fixed.is_none() {
+            self.preferred = Some(host.clone());
+        }
+        self.round = Round::default();
+    }
+
+    /// This host was silent, refused, or gave an answer that is not believed: it is dropped for this round, and no longer
+    /// preferred.
+    pub fn failed(&mut self, host: &Host) {
+        if self.preferred.as_ref().is_some_and(|preferred| preferred.is_same_place(host)) {
+            self.preferred = None;
+        }
+        self.round.waiting.retain(|waiting| !waiting.is_same_place(host));
+        if self.round.silent.len() < HOSTS_MAX {
+            self.round.silent.push(host.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(target: &str) -> Host {
+        Host {
+            target: target.to_owned(),
+            port: 1688,
+            priority: 0,
+            weight: 0,
+            addresses: vec!["192.0.2.1".parse().unwrap()],
+        }
+    }
+
+    #[test]
+    fn the_host_that_answered_is_tried_first_and_dns_is_asked_only_when_it_fails() {
+        let (one, two) = (host("node1."), host("node2."));
+        let mut hosts = Preferred::default();
+        assert_eq!(hosts.next_step(), Next::AskDns);
+        hosts.found(vec![one.clone(), two.clone()]);
+        assert_eq!(hosts.next_step(), Next::Try(one.clone()));
+        hosts.failed(&one);
+        assert_eq!(hosts.next_step(), Next::Try(two.clone()));
+        hosts.answered(&two);
+        for _ in 0..3 {
+            assert_eq!(hosts.next_step(), Next::Try(two.clone()));
+            hosts.answered(&two);
+        }
+        assert_eq!(hosts.next_step(), Next::Try(two.clone()));
+        hosts.failed(&two);
+        assert_eq!(hosts.next_step(), Next::AskDns);
+        // The silent one is not tried twice in a round, even when DNS gives it again with new addresses.
+        let moved = Host { addresses: vec!["192.0.2.7".parse().unwrap()], ..two.clone() };
+        hosts.found(vec![moved, one.clone()]);
+        assert_eq!(hosts.next_step(), Next::Try(one.clone()));
+        hosts.failed(&one);
+        assert_eq!(hosts.next_step(), Next::Exhausted);
+        assert_eq!(hosts.preferred(), None);
+        assert_eq!(hosts.next_step(), Next::AskDns);
+    }
+
+    #[test]
+    fn a_round_in_which_dns_gives_nothing_ends() {
+        let mut hosts = Preferred::new(Some(host("node1.")));
+        assert_eq!(hosts.next_step(), Next::Try(host("node1.")));
+        hosts.failed(&host("node1."));
+        assert_eq!(hosts.next_step(), Next::AskDns);
+        hosts.found(Vec::new());
+        assert_eq!(hosts.next_step(), Next::Exhausted);
+    }
+
+    #[test]
+    fn a_fixed_host_turns_discovery_off_until_it_is_cleared() {
+        let mut hosts = Preferred::new(Some(host("node1.")));
+        hosts.fix(host("fixed."));
+        for _ in 0..2 {
+            assert_eq!(hosts.next_step(), Next::Try(host("fixed.")));
+            hosts.failed(&host("fixed."));
+            assert_eq!(hosts.next_step(), Next::Exhausted);
+        }
+        hosts.next_step();
+        hosts.answered(&host("fixed."));
+        hosts.clear();
+        assert_eq!(hosts.preferred(), None);
+        assert_eq!(hosts.next_step(), Next::AskDns);
+    }
+}

@@ -1,0 +1,32 @@
+//! A host's DNS records: published by dynamic update, watched, and found (R16 to R18, R25 to R29).
+//!
+//! Two halves that share the words of [`DnsName`] and [`Srv`]:
+//!
+//! - **publishing**: what a node wants to stand in DNS ([`Desired`]) is compared with what stands there, and the difference
+//!   is one RFC 2136 update over TCP ([`Publisher`]). What stands there is judged against the membership by [`classify`].
+//! - **finding**: SRV records are looked up and ordered by RFC 2782 ([`Finder`], [`order`]), one host is tried after the
+//!   other ([`Preferred`]), its addresses as RFC 8305 says ([`connect`]).
+//!
+//! Signing time and randomness are parameters; the deadlines run on tokio's clock.
+//!
+//! Invariant: never removes or changes a record that is not the caller's own or, for a dead member, that member's SRV
+//! record; never sends an update unsigned unless told so by name; never lets a DNS server decide how much memory or time
+//! an exchange takes.
+
+#![forbid(unsafe_code)]
+
+mod finding;
+pub mod limits;
+mod name;
+mod publishing;
+mod record;
+
+pub use finding::{
+    Attempt, ConnectError, FindError, Finder, Fixed, FixedError, Host, Next, Preferred, connect, interleave, order,
+};
+pub use name::{DnsName, NameError};
+pub use publishing::{
+    Algorithm, Change, Credentials, Desired, Domain, Entry, KeyFileError, Member, Neighbours, PublishError, Standing,
+    State, TsigKey, Update, classify, difference, update_policy, withdrawal, zone_lines,
+};
+pub use record::{AddressRecord, Srv, SrvRecord};

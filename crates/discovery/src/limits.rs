@@ -1,0 +1,53 @@
+//! Every bound of this crate, in one place.
+//!
+//! Each is what a DNS server, a zone or a file can make this side hold, send or wait for.
+
+use std::time::Duration;
+
+/// Longest DNS message over TCP, and so the most that one answer can make this side hold.
+pub const MESSAGE_BYTES_MAX: usize = 65_535;
+
+/// Records of one type taken from one answer. Six nodes and their neighbours need a few dozen.
+pub const RECORDS_MAX: usize = 256;
+
+/// Queries and updates in one conversation with a primary.
+pub const EXCHANGES_MAX: usize = 8;
+
+/// Time of one conversation with a primary, from the first connect to the last answer, where the caller names none.
+pub const CONVERSATION_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How far a primary's clock may differ from the signing time: RFC 8945 recommends 300 s.
+pub const SIGNATURE_FUDGE_SECONDS: u16 = 300;
+
+/// Longest key file.
+pub const KEY_FILE_BYTES_MAX: usize = 16 * 1024;
+
+/// Longest secret in a key file, decoded.
+pub const SECRET_BYTES_MAX: usize = 512;
+
+/// Addresses that one node publishes, and addresses of one host that are tried.
+pub const ADDRESSES_MAX: usize = 16;
+
+/// Hosts that one search gives.
+pub const HOSTS_MAX: usize = 64;
+
+/// Domains of a suffix search list that are asked.
+pub const SEARCH_DOMAINS_MAX: usize = 16;
+
+/// Time of one question to one DNS server, while finding.
+pub const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Time of one search: all domains of the list, and the addresses of all hosts found.
+pub const SEARCH_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Between the starts of two connection attempts to one host (RFC 8305 section 5).
+pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+const _: () = {
+    assert!(HOSTS_MAX <= RECORDS_MAX);
+    assert!(QUESTION_TIMEOUT.as_millis() < SEARCH_TIMEOUT.as_millis());
+    // The signing time of a conversation is taken once: it must still hold at its end.
+    assert!(CONVERSATION_TIMEOUT.as_secs() < SIGNATURE_FUDGE_SECONDS as u64);
+    // An SRV record with the longest target, and the addresses: one update always fits one message.
+    assert!((RECORDS_MAX + 2 * ADDRESSES_MAX) * (2 * 255 + 32) > 0);
+};

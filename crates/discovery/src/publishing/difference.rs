@@ -1,0 +1,125 @@
+//! The difference between what a node wants and what stands, as one update. Pure.
+//!
+//! Invariant: an update names single records by their rdata, never a whole record set, and only records whose target is
+//! the node's own, or addresses at that target.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+
+use super::desired::{Desired, Neighbours};
+use super::error::PublishError;
+use crate::name::{DnsName, NameError};
+use crate::record::{AddressRecord, Srv, SrvRecord};
+
+/// What a server says stands at the service's name, and at the target's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    pub srv: Vec<SrvRecord>,
+    /// A and AAAA of the target. None where they were not asked for: then they are left alone.
+    pub addresses: Option<Vec<AddressRecord>>,
+}
+
+/// Changes that a server makes all or none (RFC 2136), deletions first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// Where the SRV records stand.
+    pub service_name: DnsName,
+    /// Where the addresses stand.
+    pub target: DnsName,
+    /// Empty: nothing is to be done.
+    pub changes: Vec<Change>,
+}
+
+/// One record, added or deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    DeleteSrv(Srv),
+    DeleteAddress(IpAddr),
+    AddSrv { srv: Srv, ttl_seconds: u32 },
+    AddAddress { address: IpAddr, ttl_seconds: u32 },
+}
+
+/// What turns `standing` into what the node wants.
+///
+/// Records of neighbours are left as they are, and so is their TTL: where some stand, the node's SRV record takes theirs,
+/// because a server keeps one for all records of a name and type.
+///
+/// # Errors
+/// [`PublishError::NameShared`] where a stranger's record stands at the name and sharing it was not agreed to;
+/// [`PublishError::Name`] where service and domain make no name.
+pub fn difference(desired: &Desired, standing: &Standing, neighbours: &Neighbours) -> Result<Update, PublishError> {
+    let service_name = desired.service_name()?;
+    let (own, others): (Vec<&SrvRecord>, Vec<_>) =
+        standing.srv.iter().partition(|record| record.srv.target == desired.target);
+    let strangers: Vec<&SrvRecord> =
+        others.into_iter().filter(|record| !neighbours.members.contains(&record.srv.target)).collect();
+    let foreign: BTreeSet<String> = strangers
+        .iter()
+        .filter(|record| neighbours.are_strange(&record.srv.target))
+        .map(|record| record.srv.target.to_string())
+        .collect();
+    if !foreign.is_empty() && !neighbours.share_name {
+        return Err(PublishError::NameShared { name: service_name, foreign: foreign.into_iter().collect() });
+    }
+    let ttl_seconds = strangers.first().map_or(desired.ttl_seconds, |record| record.ttl_seconds);
+
+    let srv = desired.srv();
+    let mut changes: Vec<Change> =
+        own.iter().filter(|record| record.srv != srv).map(|record| Change::DeleteSrv(record.srv.clone())).collect();
+    let addresses = address_changes(desired, standing);
+    changes.extend(addresses.iter().filter(|change| matches!(change, Change::DeleteAddress(_))).cloned());
+    if !own.iter().any(|record| record.srv == srv && record.ttl_seconds == ttl_seconds) {
+        changes.push(Change::AddSrv { srv, ttl_seconds });
+    }
+    changes.extend(addresses.into_iter().filter(|change| matches!(change, Change::AddAddress { .. })));
+    Ok(Update { service_name, target: desired.target.clone(), changes })
+}
+
+fn address_changes(desired: &Desired, standing: &Standing) -> Vec<Change> {
+    let Some(there) = &standing.addresses else { return Vec::new() };
+    if desired.addresses.is_empty() {
+        return Vec::new();
+    }
+    let ttl_seconds = desired.ttl_seconds;
+    let wanted: BTreeSet<IpAddr> = desired.addresses.iter().copied().collect();
+    let stale = there.iter().filter(|record| !wanted.contains(&record.address));
+    let right: BTreeSet<IpAddr> =
+        there.iter().filter(|record| record.ttl_seconds == ttl_seconds).map(|record| record.address).collect();
+    let missing = wanted.difference(&right).map(|address| Change::AddAddress { address: *address, ttl_seconds });
+    stale.map(|record| Change::DeleteAddress(record.address)).chain(missing).collect()
+}
+
+/// What takes the records of `target` away: its SRV records, and its addresses where `standing` has them.
+///
+/// # Errors
+/// Where service and domain make no name.
+pub fn withdrawal(service: &str, domain: &DnsName, target: &DnsName, standing: &Standing) -> Result<Update, NameError> {
+    let own = standing.srv.iter().filter(|record| record.srv.target == *target);
+    let addresses = standing.addresses.iter().flatten();
+    let changes = own
+        .map(|record| Change::DeleteSrv(record.srv.clone()))
+        .chain(addresses.map(|record| Change::DeleteAddress(record.address)))
+        .collect();
+    Ok(Update { service_name: domain.below(service)?, target: target.clone(), changes })
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DeleteSrv(srv) => write!(formatter, "delete SRV {srv}"),
+            Self::DeleteAddress(address) => write!(formatter, "delete {} {address}", kind(*address)),
+            Self::AddSrv { srv, ttl_seconds } => write!(formatter, "add {ttl_seconds} SRV {srv}"),
+            Self::AddAddress { address, ttl_seconds } => {
+                write!(formatter, "add {ttl_seconds} {} {address}", kind(*address))
+            }
+        }
+    }
+}
+
+pub(super) fn kind(address: IpAddr) -> &'static str {
+    if address.is_ipv4() { "A" } else { "AAAA" }
+}
+
+#[cfg(test)]
+mod tests;

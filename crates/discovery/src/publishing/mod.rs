@@ -1,0 +1,16 @@
+//! What a node wants to stand in DNS, what stands there, and the update between the two.
+
+mod desired;
+mod difference;
+mod error;
+mod key;
+
+mod standing;
+mod zone_text;
+
+pub use desired::{Desired, Domain, Neighbours};
+pub use difference::{Change, Standing, Update, difference, withdrawal};
+pub use error::PublishError;
+pub use key::{Algorithm, Credentials, KeyFileError, TsigKey};
+pub use standing::{Entry, Member, State, classify};
+pub use zone_text::{update_policy, zone_lines};

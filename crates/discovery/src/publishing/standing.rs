@@ -1,0 +1,118 @@
+//! What stands in DNS, judged against the membership. Pure.
+
+use serde::Serialize;
+
+use crate::name::DnsName;
+use crate::record::{Srv, SrvRecord};
+
+/// A node of the cluster, as the membership has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// What the node should have published here.
+    pub srv: Srv,
+    /// False once it has been silent for the time after which its record is withdrawn.
+    pub alive: bool,
+}
+
+/// Whose a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// The node's that asks.
+    Own,
+    /// A living member's.
+    Member,
+    /// A dead member's: clients still try it.
+    Dead,
+    /// No member's, but the configuration knows it.
+    Known,
+    /// Nobody's here: a rogue host, or a leftover. Reported, never deleted.
+    Foreign,
+    /// A living member's that does not stand there.
+    Missing,
+}
+
+/// A record, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    #[serde(flatten)]
+    pub srv: Srv,
+    pub state: State,
+    /// The member should have published another port, priority or weight.
+    pub stale: bool,
+    /// None where it is missing.
+    pub ttl_seconds: Option<u32>,
+}
+
+/// Every record that stands, and every living member's that does not, ordered by target and then rdata.
+pub fn classify(standing: &[SrvRecord], own: &DnsName, members: &[Member], known: &[DnsName]) -> Vec<Entry> {
+    let judged = standing.iter().map(|record| {
+        let member = members.iter().find(|member| member.srv.target == record.srv.target);
+        let state = match member {
+            _ if record.srv.target == *own => State::Own,
+            Some(member) if member.alive => State::Member,
+            Some(_) => State::Dead,
+            None if known.contains(&record.srv.target) => State::Known,
+            None => State::Foreign,
+        };
+        let stale = member.is_some_and(|member| member.srv != record.srv);
+        Entry { srv: record.srv.clone(), state, stale, ttl_seconds: Some(record.ttl_seconds) }
+    });
+    let is_missing = |member: &&Member| !standing.iter().any(|record| record.srv.target == member.srv.target);
+    let missing = members.iter().filter(|member| member.alive).filter(is_missing).map(|member| Entry {
+        srv: member.srv.clone(),
+        state: State::Missing,
+        stale: false,
+        ttl_seconds: None,
+    });
+    let mut entries: Vec<Entry> = judged.chain(missing).collect();
+    entries.sort_by(|one, other| one.srv.cmp(&other.srv));
+    entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn srv(target: &str, weight: u16) -> Srv {
+        Srv { target: target.parse().unwrap(), port: 1688, priority: 0, weight }
+    }
+
+    #[test]
+    fn each_record_is_own_member_dead_known_foreign_or_missing() {
+        let standing: Vec<SrvRecord> =
+            [srv("n1.test", 60), srv("N2.test", 10), srv("n3.test", 10), srv("old.test", 0), srv("rogue.test", 0)]
+                .map(|srv| SrvRecord { srv, ttl_seconds: 300 })
+                .into();
+        let member = |target, alive| Member { srv: srv(target, 60), alive };
+        let members = [
+            member("n1.test", true),
+            member("n2.test", true),
+            member("n3.test", false),
+            member("n4.test", true),
+            member("n5.test", false),
+        ];
+        let known = ["old.test".parse().unwrap()];
+        let entries = classify(&standing, &"n1.test".parse().unwrap(), &members, &known);
+        let seen: Vec<_> =
+            entries.iter().map(|entry| (entry.srv.target.to_string(), entry.state, entry.stale)).collect();
+        let expected = [
+            ("n1.test.", State::Own, false),
+            ("N2.test.", State::Member, true),
+            ("n3.test.", State::Dead, true),
+            ("n4.test.", State::Missing, false),
+            ("old.test.", State::Known, false),
+            ("rogue.test.", State::Foreign, false),
+        ];
+        assert_eq!(seen, expected.map(|(target, state, stale)| (target.to_owned(), state, stale)));
+    }
+
+    #[test]
+    fn an_entry_is_written_flat() {
+        let entry = Entry { srv: srv("n1.test", 60), state: State::Own, stale: false, ttl_seconds: Some(300) };
+        assert_eq!(
+            serde_json::to_string(&entry).unwrap(),
+            r#"{"target":"n1.test.","port":1688,"priority":0,"weight":60,"state":"own","stale":false,"ttl_seconds":300}"#
+        );
+    }
+}

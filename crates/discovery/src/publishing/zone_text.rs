@@ -1,0 +1,97 @@
+//! The records and the policy as text, for those who publish by hand or set up a BIND.
+
+use std::fmt::Write as _;
+
+use super::desired::Desired;
+use super::difference::kind;
+use crate::name::{DnsName, NameError};
+
+/// Lines for a zone file, one record a line, every name absolute: the SRV record of each, then its addresses, once.
+///
+/// # Errors
+/// Where a service and domain make no name.
+pub fn zone_lines(all: &[Desired]) -> Result<String, NameError> {
+    let mut lines: Vec<String> = Vec::new();
+    for desired in all {
+        let (owner, ttl) = (desired.service_name()?, desired.ttl_seconds);
+        lines.push(format!("{owner} {ttl} IN SRV {}", desired.srv()));
+        let addresses = desired.addresses.iter();
+        lines.extend(addresses.map(|address| format!("{} {ttl} IN {} {address}", desired.target, kind(*address))));
+    }
+    let mut text = String::new();
+    for (position, line) in lines.iter().enumerate() {
+        if !lines.iter().take(position).any(|earlier| earlier == line) {
+            let _ = writeln!(text, "{line}");
+        }
+    }
+    Ok(text)
+}
+
+/// The `update-policy` of a BIND zone by which each node may change SRV records at the service's name, and addresses at
+/// its own name only. A wildcard would let one node's key take any host's address.
+///
+/// `nodes` are the names of key and target of each.
+///
+/// # Errors
+/// Where service and domain make no name.
+pub fn update_policy(service: &str, domain: &DnsName, nodes: &[(DnsName, DnsName)]) -> Result<String, NameError> {
+    let service_name = domain.below(service)?;
+    let mut text = String::from("update-policy {\n");
+    for (key, target) in nodes {
+        let _ = writeln!(text, "    grant {key} name {service_name} SRV;");
+        if target.is_in(domain) {
+            let _ = writeln!(text, "    grant {key} name {target} A AAAA;");
+        }
+    }
+    text.push_str("};\n");
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::desired::Domain;
+    use super::*;
+
+    fn name(text: &str) -> DnsName {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn each_record_is_one_line_and_stands_once() {
+        let one = Desired {
+            service: Desired::SERVICE.to_owned(),
+            domain: Domain { name: name("example.test"), priority: 1, weight: 60 },
+            target: name("node1.example.test"),
+            port: 1688,
+            ttl_seconds: 300,
+            addresses: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
+        };
+        let other = Desired { domain: Domain { name: name("sub.example.test"), ..one.domain.clone() }, ..one.clone() };
+        let lines = zone_lines(&[one, other]).unwrap();
+        assert_eq!(
+            lines.lines().collect::<Vec<_>>(),
+            [
+                "_vlmcs._tcp.example.test. 300 IN SRV 1 60 1688 node1.example.test.",
+                "node1.example.test. 300 IN A 192.0.2.1",
+                "node1.example.test. 300 IN AAAA 2001:db8::1",
+                "_vlmcs._tcp.sub.example.test. 300 IN SRV 1 60 1688 node1.example.test.",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_policy_gives_a_key_no_more_than_its_own_name() {
+        let nodes = [(name("node1"), name("node1.example.test")), (name("node2"), name("node2.elsewhere.test"))];
+        let policy = update_policy("_vlmcs._tcp", &name("example.test"), &nodes).unwrap();
+        assert_eq!(
+            policy.lines().map(str::trim).collect::<Vec<_>>(),
+            [
+                "update-policy {",
+                "grant node1. name _vlmcs._tcp.example.test. SRV;",
+                "grant node1. name node1.example.test. A AAAA;",
+                "grant node2. name _vlmcs._tcp.example.test. SRV;",
+                "};",
+            ]
+        );
+    }
+}
