@@ -26,7 +26,8 @@ pub use finding::{
 };
 pub use name::{DnsName, NameError};
 pub use publishing::{
-    Algorithm, Change, Credentials, Desired, Domain, Entry, KeyFileError, Member, Neighbours, PublishError, Standing,
-    State, TsigKey, Update, classify, difference, update_policy, withdrawal, zone_lines,
+    Addresses, Algorithm, Change, Credentials, Desired, Domain, Entry, KeyFileError, Member, Neighbours, Outcome,
+    Primary, PrimaryError, PublishError, Publisher, Standing, State, TsigKey, Update, classify, difference,
+    update_policy, withdrawal, zone_lines,
 };
 pub use record::{AddressRecord, Srv, SrvRecord};

@@ -1,10 +1,13 @@
 //! What a node wants to stand in DNS, what stands there, and the update between the two.
 
+mod conversation;
 mod desired;
 mod difference;
 mod error;
 mod key;
-
+mod message;
+mod primary;
+mod publisher;
 mod standing;
 mod zone_text;
 
@@ -12,5 +15,7 @@ pub use desired::{Desired, Domain, Neighbours};
 pub use difference::{Change, Standing, Update, difference, withdrawal};
 pub use error::PublishError;
 pub use key::{Algorithm, Credentials, KeyFileError, TsigKey};
+pub use primary::{Primary, PrimaryError};
+pub use publisher::{Addresses, Outcome, Publisher};
 pub use standing::{Entry, Member, State, classify};
 pub use zone_text::{update_policy, zone_lines};

@@ -1,0 +1,167 @@
+//! Queries and updates as bytes, and answers read from bytes that anybody may have sent.
+//!
+//! Invariant: reading takes at most [`crate::limits::RECORDS_MAX`] records of an answer, and follows no alias.
+
+use std::net::IpAddr;
+
+use domain::base::iana::{Class, Opcode, Rcode};
+use domain::base::message_builder::{AdditionalBuilder, PushError, StreamTarget};
+use domain::base::name::ParsedName;
+use domain::base::{Message, MessageBuilder, RecordData, Rtype, Ttl};
+use domain::rdata::tsig::Time48;
+use domain::rdata::{A, Aaaa, AllRecordData, Srv as SrvData};
+
+use super::difference::{Change, Update};
+use crate::limits::RECORDS_MAX;
+use crate::name::DnsName;
+use crate::record::{AddressRecord, Srv, SrvRecord};
+
+/// A message to be signed and sent, with the two bytes of its length before it.
+pub(super) type Outgoing = AdditionalBuilder<StreamTarget<Vec<u8>>>;
+
+/// A message as it came.
+pub(super) type Incoming = Message<Vec<u8>>;
+
+/// What can be wrong in an answer's bytes.
+pub(super) type Malformed = &'static str;
+
+pub(super) fn query(name: &DnsName, rtype: Rtype) -> Result<Outgoing, PushError> {
+    let mut builder = builder()?;
+    builder.header_mut().set_random_id();
+    let mut question = builder.question();
+    question.push((name.wire(), rtype, Class::IN))?;
+    Ok(question.additional())
+}
+
+/// RFC 2136: the zone, no prerequisites, the changes in their order.
+pub(super) fn update(zone: &DnsName, update: &Update) -> Result<Outgoing, PushError> {
+    let mut builder = builder()?;
+    builder.header_mut().set_random_id();
+    builder.header_mut().set_opcode(Opcode::UPDATE);
+    let mut zone_section = builder.question();
+    zone_section.push((zone.wire(), Rtype::SOA, Class::IN))?;
+    let mut updates = zone_section.authority();
+    let (service, target) = (update.service_name.wire(), update.target.wire());
+    // RFC 2136 section 2.5.4: class NONE and TTL 0 delete the one record with this rdata.
+    let gone = Ttl::from_secs(0);
+    for change in &update.changes {
+        match change {
+            Change::DeleteSrv(srv) => updates.push((service, Class::NONE, gone, rdata(srv)))?,
+            Change::AddSrv { srv, ttl_seconds } => {
+                updates.push((service, Class::IN, Ttl::from_secs(*ttl_seconds), rdata(srv)))?;
+            }
+            Change::DeleteAddress(IpAddr::V4(address)) => {
+                updates.push((target, Class::NONE, gone, A::new(*address)))?;
+            }
+            Change::DeleteAddress(IpAddr::V6(address)) => {
+                updates.push((target, Class::NONE, gone, Aaaa::new(*address)))?;
+            }
+            Change::AddAddress { address: IpAddr::V4(address), ttl_seconds } => {
+                updates.push((target, Class::IN, Ttl::from_secs(*ttl_seconds), A::new(*address)))?;
+            }
+            Change::AddAddress { address: IpAddr::V6(address), ttl_seconds } => {
+                updates.push((target, Class::IN, Ttl::from_secs(*ttl_seconds), Aaaa::new(*address)))?;
+            }
+        }
+    }
+    Ok(updates.additional())
+}
+
+/// Names are not compressed: RFC 2782 forbids it in SRV records, and messages are small.
+fn builder() -> Result<MessageBuilder<StreamTarget<Vec<u8>>>, PushError> {
+    MessageBuilder::from_target(StreamTarget::new(Vec::new()).map_err(|_| PushError::ShortBuf)?)
+        .map_err(|_| PushError::ShortBuf)
+}
+
+fn rdata(srv: &Srv) -> SrvData<&domain::base::Name<Vec<u8>>> {
+    SrvData::new(srv.priority, srv.weight, srv.port, srv.target.wire())
+}
+
+/// Whether this answers that message: same id, same operation, whole.
+pub(super) fn check_header(answer: &Incoming, id: u16, opcode: Opcode) -> Result<(), Malformed> {
+    let header = answer.header();
+    if !header.qr() {
+        Err("it is no answer")
+    } else if header.id() != id {
+        Err("it has the id of another question")
+    } else if header.opcode() != opcode {
+        Err("it answers another operation")
+    } else if header.tc() {
+        Err("it is truncated, over TCP")
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether this answers that question.
+pub(super) fn check_question(answer: &Incoming, name: &DnsName, rtype: Rtype) -> Result<(), Malformed> {
+    let question = answer.sole_question().map_err(|_| "it does not repeat the question")?;
+    let same = DnsName::from_wire(question.qname()) == *name && question.qtype() == rtype;
+    if same { Ok(()) } else { Err("it answers another question") }
+}
+
+/// What the TSIG record at the end says, not yet verified: the error, and the server's time where it gives one.
+pub(super) fn signature_error(answer: &Incoming) -> Option<(u16, Option<u64>)> {
+    let record = answer.additional().ok()?.take(RECORDS_MAX).last()?.ok()?;
+    match record.into_any_record::<AllRecordData<_, ParsedName<_>>>().ok()?.data() {
+        AllRecordData::Tsig(tsig) => {
+            Some((tsig.error().to_int(), tsig.other_time().map(|time: Time48| u64::from(time))))
+        }
+        _ => None,
+    }
+}
+
+/// What the answer section has at exactly this name.
+#[derive(Debug, Default)]
+pub(super) struct Answered {
+    pub(super) srv: Vec<SrvRecord>,
+    pub(super) addresses: Vec<AddressRecord>,
+    pub(super) is_alias: bool,
+    /// The owner of an SOA, in the answer or, where there is no answer, in the authority section.
+    pub(super) zone: Option<DnsName>,
+}
+
+/// Reads the records at `name`. Types that are of no interest are passed over.
+pub(super) fn read(answer: &Incoming, name: &DnsName) -> Result<Answered, Malformed> {
+    const UNREADABLE: &str = "a record cannot be read";
+    let mut read = Answered::default();
+    let (_, answers, authority, _) = answer.sections().map_err(|_| UNREADABLE)?;
+    for (position, record) in answers.chain(authority).enumerate() {
+        if position >= RECORDS_MAX {
+            return Err("it has more records than is sensible");
+        }
+        let record = record.map_err(|_| UNREADABLE)?;
+        let (owner, ttl_seconds) = (DnsName::from_wire(&record.owner()), record.ttl().as_secs());
+        if record.class() != Class::IN {
+            continue;
+        }
+        let record = record.into_any_record::<AllRecordData<_, ParsedName<_>>>().map_err(|_| UNREADABLE)?;
+        match record.data() {
+            AllRecordData::Soa(_) if name.is_in(&owner) => read.zone = Some(owner),
+            _ if owner != *name => {}
+            AllRecordData::Cname(_) => read.is_alias = true,
+            AllRecordData::Srv(srv) => read.srv.push(SrvRecord {
+                srv: Srv {
+                    target: DnsName::from_wire(srv.target()),
+                    port: srv.port(),
+                    priority: srv.priority(),
+                    weight: srv.weight(),
+                },
+                ttl_seconds,
+            }),
+            AllRecordData::A(a) => {
+                read.addresses.push(AddressRecord { address: a.addr().into(), ttl_seconds });
+            }
+            AllRecordData::Aaaa(aaaa) => {
+                read.addresses.push(AddressRecord { address: aaaa.addr().into(), ttl_seconds });
+            }
+            other => debug_assert!(!matches!(other.rtype(), Rtype::SRV | Rtype::A | Rtype::AAAA), "{}", other.rtype()),
+        }
+    }
+    Ok(read)
+}
+
+/// Whether the server says that the name or the record is not there, which is an answer.
+pub(super) fn is_plain(rcode: Rcode) -> bool {
+    matches!(rcode, Rcode::NOERROR | Rcode::NXDOMAIN)
+}

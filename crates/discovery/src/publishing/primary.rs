@@ -1,0 +1,93 @@
+//! Where updates go.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use super::error::PublishError;
+use crate::finding::{Finder, Fixed};
+use crate::name::DnsName;
+
+/// The server that takes updates for a zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Primary {
+    /// By address and port.
+    Address(SocketAddr),
+    /// By name, looked up when it is needed, and port.
+    Name(DnsName, u16),
+    /// The one that the SOA of the zone names (MNAME), on this port.
+    FromSoa { port: u16 },
+}
+
+/// Text that names no primary.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no DNS server; write it like `ns1.example.com`, `192.0.2.53:53` or `[2001:db8::53]:53`")]
+pub struct PrimaryError {
+    pub text: String,
+}
+
+impl Primary {
+    /// The port of DNS.
+    pub const PORT: u16 = 53;
+
+    /// Addresses of the server, in the order in which to try them.
+    pub(super) async fn addresses(&self, name: &DnsName, finder: &Finder) -> Result<Vec<SocketAddr>, PublishError> {
+        let not_found = |cause| PublishError::NoPrimary { name: name.clone(), cause };
+        let (server, port) = match self {
+            Self::Address(address) => return Ok(vec![*address]),
+            Self::Name(server, port) => (server.clone(), *port),
+            Self::FromSoa { port } => (finder.zone_primary(name).await.map_err(not_found)?, *port),
+        };
+        let addresses = finder.addresses(&server).await.map_err(not_found)?;
+        Ok(addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect())
+    }
+}
+
+impl Default for Primary {
+    fn default() -> Self {
+        Self::FromSoa { port: Self::PORT }
+    }
+}
+
+impl FromStr for Primary {
+    type Err = PrimaryError;
+
+    /// A name or an address, with or without a port.
+    fn from_str(text: &str) -> Result<Self, PrimaryError> {
+        let fail = || PrimaryError { text: text.chars().take(255).collect() };
+        let Fixed { host, port } = text.parse().map_err(|_| fail())?;
+        let port = port.unwrap_or(Self::PORT);
+        match host.parse::<IpAddr>() {
+            Ok(address) => Ok(Self::Address(SocketAddr::new(address, port))),
+            Err(_) => host.parse().map(|name| Self::Name(name, port)).map_err(|_| fail()),
+        }
+    }
+}
+
+impl fmt::Display for Primary {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(formatter, "{address}"),
+            Self::Name(name, port) => write!(formatter, "{name}:{port}"),
+            Self::FromSoa { .. } => formatter.write_str("named by the zone's SOA"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_primary_is_a_name_or_an_address_on_port_53_where_no_other_is_named() {
+        for (text, shown) in [
+            ("ns1.example.test", "ns1.example.test.:53"),
+            ("192.0.2.53", "192.0.2.53:53"),
+            ("[2001:db8::53]:5353", "[2001:db8::53]:5353"),
+            ("::1", "[::1]:53"),
+        ] {
+            assert_eq!(text.parse::<Primary>().unwrap().to_string(), shown);
+        }
+        assert!("ns1:x".parse::<Primary>().unwrap_err().to_string().contains("ns1:x"));
+    }
+}

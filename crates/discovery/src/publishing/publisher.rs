@@ -1,0 +1,206 @@
+//! Records published, withdrawn and read, each in one conversation with the zone's primary.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use domain::base::Rtype;
+use serde::Serialize;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::conversation::Conversation;
+use super::desired::{Desired, Neighbours};
+use super::difference::{Change, Standing, Update, difference, withdrawal};
+use super::error::PublishError;
+use super::key::Credentials;
+use super::primary::Primary;
+use crate::finding::{Finder, connect};
+use crate::limits::{ADDRESSES_MAX, CONVERSATION_TIMEOUT};
+use crate::name::DnsName;
+use crate::record::SrvRecord;
+
+/// One node's way to the primaries of its domains.
+///
+/// Every call is one conversation: a connection, the questions for what stands, and at most one update. The caller says
+/// when (in seconds since 1970) the messages are signed; nothing is tried twice here.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    pub primary: Primary,
+    pub credentials: Credentials,
+    pub neighbours: Neighbours,
+    /// For a whole conversation, the search for the primary included. At most half of it goes to connecting.
+    pub timeout: Duration,
+    finder: Finder,
+}
+
+/// What a conversation changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub zone: DnsName,
+    pub primary: SocketAddr,
+    /// Empty where everything stood already.
+    pub changes: Vec<Change>,
+    pub addresses: Addresses,
+}
+
+/// What became of the A and AAAA records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Addresses {
+    /// They are as wanted.
+    Settled,
+    /// None were wanted: they were left alone.
+    NotAsked,
+    /// The target's name does not stand in the zone of this domain, so they have to be published there.
+    OutsideZone,
+}
+
+/// A connection with the zone found, and how the target stands to it.
+struct Opened<'a> {
+    conversation: Conversation<'a>,
+    zone: DnsName,
+    primary: SocketAddr,
+    addresses: Addresses,
+}
+
+impl Publisher {
+    /// `finder` looks up the primary where it is not an address.
+    pub fn new(primary: Primary, credentials: Credentials, neighbours: Neighbours, finder: Finder) -> Self {
+        Self { primary, credentials, neighbours, timeout: CONVERSATION_TIMEOUT, finder }
+    }
+
+    /// Makes the desired records stand: what is stale is replaced in the update that adds the new (R25).
+    ///
+    /// # Errors
+    /// [`PublishError`], each with its code and advice; the records are then as before, save where that is unknown.
+    pub async fn publish(&self, desired: &Desired, signed_at_unix_seconds: u64) -> Result<Outcome, PublishError> {
+        if desired.addresses.len() > ADDRESSES_MAX {
+            return Err(PublishError::TooMany { what: "addresses of one node" });
+        }
+        let name = desired.service_name()?;
+        let with_addresses = !desired.addresses.is_empty();
+        self.within_deadline(async {
+            let mut opened = self.open(&name, &desired.target, with_addresses, signed_at_unix_seconds).await?;
+            let standing = opened.standing(&name, &desired.target).await?;
+            let update = difference(desired, &standing, &self.neighbours)?;
+            opened.make(update).await
+        })
+        .await
+    }
+
+    /// Takes the SRV records of `target` away, and its addresses only where asked for: others may use the name.
+    ///
+    /// # Errors
+    /// As for [`Publisher::publish`].
+    pub async fn withdraw(
+        &self,
+        service: &str,
+        domain: &DnsName,
+        target: &DnsName,
+        with_addresses: bool,
+        signed_at_unix_seconds: u64,
+    ) -> Result<Outcome, PublishError> {
+        let name = domain.below(service)?;
+        self.within_deadline(async {
+            let mut opened = self.open(&name, target, with_addresses, signed_at_unix_seconds).await?;
+            let standing = opened.standing(&name, target).await?;
+            let update = withdrawal(service, domain, target, &standing)?;
+            opened.make(update).await
+        })
+        .await
+    }
+
+    /// Takes the SRV records of a dead member away on its behalf, never its addresses.
+    ///
+    /// # Errors
+    /// As for [`Publisher::publish`].
+    pub async fn withdraw_dead(
+        &self,
+        service: &str,
+        domain: &DnsName,
+        target: &DnsName,
+        signed_at_unix_seconds: u64,
+    ) -> Result<Outcome, PublishError> {
+        self.withdraw(service, domain, target, false, signed_at_unix_seconds).await
+    }
+
+    /// The SRV records that stand at the primary now: what [`crate::classify`] judges.
+    ///
+    /// # Errors
+    /// As for [`Publisher::publish`].
+    pub async fn standing(
+        &self,
+        service: &str,
+        domain: &DnsName,
+        signed_at_unix_seconds: u64,
+    ) -> Result<Vec<SrvRecord>, PublishError> {
+        let name = domain.below(service)?;
+        self.within_deadline(async {
+            let mut opened = self.open(&name, domain, false, signed_at_unix_seconds).await?;
+            Ok(opened.standing(&name, domain).await?.srv)
+        })
+        .await
+    }
+
+    async fn within_deadline<T>(
+        &self,
+        conversation: impl Future<Output = Result<T, PublishError>>,
+    ) -> Result<T, PublishError> {
+        let silent = |_| PublishError::Timeout { primary: self.primary.to_string(), after: self.timeout };
+        timeout(self.timeout, Box::pin(conversation)).await.map_err(silent)?
+    }
+
+    async fn open(
+        &self,
+        name: &DnsName,
+        target: &DnsName,
+        with_addresses: bool,
+        signed_at_unix_seconds: u64,
+    ) -> Result<Opened<'_>, PublishError> {
+        // Half of the time, so that what follows the connection has some.
+        let connected_by = Instant::now() + self.timeout / 2;
+        let silent = |_| PublishError::Timeout { primary: self.primary.to_string(), after: self.timeout / 2 };
+        let addresses = self.primary.addresses(name, &self.finder);
+        let addresses = timeout_at(connected_by, Box::pin(addresses)).await.map_err(silent)??;
+        let unreachable = |cause| PublishError::Unreachable { primary: self.primary.to_string(), cause };
+        let left = connected_by.saturating_duration_since(Instant::now());
+        let stream = connect(&addresses, left).await.map_err(|error| unreachable(std::io::Error::other(error)))?;
+        let primary = stream.peer_addr().map_err(unreachable)?;
+        let mut conversation = Conversation::new(stream, primary, &self.credentials, signed_at_unix_seconds);
+        let zone = conversation.zone(name).await?;
+        let addresses = match with_addresses {
+            false => Addresses::NotAsked,
+            true if target.is_in(&zone) => Addresses::Settled,
+            true => Addresses::OutsideZone,
+        };
+        Ok(Opened { conversation, zone, primary, addresses })
+    }
+}
+
+impl Opened<'_> {
+    async fn standing(&mut self, name: &DnsName, target: &DnsName) -> Result<Standing, PublishError> {
+        let (at_name, _) = self.conversation.ask(name, Rtype::SRV).await?;
+        if at_name.is_alias {
+            return Err(PublishError::Alias { name: name.clone() });
+        }
+        if self.addresses != Addresses::Settled {
+            return Ok(Standing { srv: at_name.srv, addresses: None });
+        }
+        let mut addresses = Vec::new();
+        for rtype in [Rtype::A, Rtype::AAAA] {
+            let (at_target, _) = self.conversation.ask(target, rtype).await?;
+            if at_target.is_alias {
+                return Err(PublishError::Alias { name: target.clone() });
+            }
+            addresses.extend(at_target.addresses);
+        }
+        Ok(Standing { srv: at_name.srv, addresses: Some(addresses) })
+    }
+
+    async fn make(mut self, update: Update) -> Result<Outcome, PublishError> {
+        if !update.changes.is_empty() {
+            self.conversation.update(&self.zone, &update).await?;
+        }
+        let Self { zone, primary, addresses, .. } = self;
+        Ok(Outcome { zone, primary, changes: update.changes, addresses })
+    }
+}

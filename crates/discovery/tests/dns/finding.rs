@@ -1,0 +1,125 @@
+//! Hosts found by the records of a real server.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use discovery::{Desired, FindError, Finder, Host, Next, Preferred, connect};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::time::Instant;
+
+use crate::named::{Named, ZONE, name};
+
+const RECORDS: &str = "_vlmcs._tcp SRV 0 60 1688 node1\n_vlmcs._tcp SRV 0 30 1689 node2\n\
+    _vlmcs._tcp SRV 9 0 1690 node3\n_vlmcs._tcp SRV 0 0 1691 nowhere\n_vlmcs._tcp.off SRV 0 0 0 .\n\
+    node1 A 192.0.2.1\nnode1 A 192.0.2.11\nnode1 AAAA 2001:db8::1\nnode2 A 192.0.2.2\nnode3 AAAA 2001:db8::3\n";
+
+fn targets(hosts: &[Host]) -> Vec<&str> {
+    hosts.iter().map(|host| host.target.as_str()).collect()
+}
+
+#[tokio::test]
+async fn r16_hosts_are_found_in_order_with_their_addresses_interleaved() {
+    let named = Named::start(RECORDS).await;
+    let mut random = StdRng::seed_from_u64(1);
+    let hosts = named.finder().find(Desired::SERVICE, Some(&name(ZONE)), &mut random).await.unwrap();
+    // What has no address is left out, and the higher priority is last.
+    assert_eq!(hosts.len(), 3);
+    assert_eq!(targets(&hosts)[2], "node3.example.test.");
+    let one = hosts.iter().find(|host| host.target == "node1.example.test.").unwrap();
+    assert_eq!((one.port, one.priority, one.weight, one.addresses.len()), (1688, 0, 60, 3));
+    let families: Vec<bool> = one.addresses.iter().map(IpAddr::is_ipv6).collect();
+    assert_eq!(families, [true, false, false]);
+    assert_eq!(hosts[2].addresses, ["2001:db8::3".parse::<IpAddr>().unwrap()]);
+}
+
+#[tokio::test]
+async fn r17_the_search_list_is_asked_domain_by_domain() {
+    let named = Named::start(RECORDS).await;
+    let mut random = StdRng::seed_from_u64(1);
+    let listed = Finder::with_servers(&[named.address], vec![name("off.example.test"), name(ZONE)]).unwrap();
+    assert_eq!(listed.find(Desired::SERVICE, None, &mut random).await.unwrap().len(), 3);
+    let nameless = Finder::with_servers(&[named.address], Vec::new()).unwrap();
+    let error = nameless.find(Desired::SERVICE, None, &mut random).await.unwrap_err();
+    assert!(matches!(error, FindError::Configuration { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn r19_no_record_no_answer_and_a_refusal_are_told_apart() {
+    let named = Named::start(RECORDS).await;
+    let mut random = StdRng::seed_from_u64(1);
+    // Bound and silent, on UDP and TCP.
+    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let silent = Finder::with_servers(&[udp.local_addr().unwrap()], Vec::new()).unwrap();
+    let table = [
+        (named.finder(), "empty.example.test", 0x8007_232B),
+        (named.finder(), "off.example.test", 0x8007_232B),
+        (named.finder(), "elsewhere.test", 0x8007_232D),
+        (silent, ZONE, 0x8007_05B4),
+    ];
+    for (finder, domain, code) in table {
+        let error = finder.find(Desired::SERVICE, Some(&name(domain)), &mut random).await.unwrap_err();
+        assert_eq!(error.code(), code, "{domain}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn r18_a_fixed_host_is_an_address_a_full_name_or_a_short_one() {
+    let named = Named::start(RECORDS).await;
+    let finder = named.finder();
+    for (text, target, port, addresses) in [
+        ("192.0.2.9:7", "192.0.2.9", 7, 1),
+        ("2001:db8::9", "2001:db8::9", 1688, 1),
+        ("node1.example.test", "node1.example.test.", 1688, 3),
+    ] {
+        let host = finder.resolve(&text.parse().unwrap(), 1688).await.unwrap();
+        assert_eq!((host.target.as_str(), host.port, host.addresses.len()), (target, port, addresses), "{text}");
+    }
+    let short = Finder::with_servers(&[named.address], vec![name(ZONE)]).unwrap();
+    assert_eq!(short.resolve(&"node2".parse().unwrap(), 1688).await.unwrap().target, "node2.example.test.");
+    let error = finder.resolve(&"missing.example.test".parse().unwrap(), 1688).await.unwrap_err();
+    assert!(matches!(error, FindError::NoAddress { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_cached_host_is_killed_and_another_is_reached_within_the_deadlines() {
+    let (one, two) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
+    let records = format!(
+        "_vlmcs._tcp SRV 0 0 {} a\n_vlmcs._tcp SRV 1 0 {} b\na A 127.0.0.1\nb A 127.0.0.1\n",
+        port(&one),
+        port(&two)
+    );
+    let named = Named::start(&records).await;
+    let finder = named.finder();
+    let mut hosts = Preferred::default();
+    let mut one = Some(one);
+    let mut questions = Vec::new();
+    for round in 0..4 {
+        if round == 2 {
+            one.take();
+        }
+        let begun = Instant::now();
+        let mut asked = 0;
+        loop {
+            match hosts.next_step() {
+                Next::Try(host) => match connect(&host.sockets(), Duration::from_secs(2)).await {
+                    Ok(_) => break hosts.answered(&host),
+                    Err(_) => hosts.failed(&host),
+                },
+                Next::AskDns => {
+                    asked += 1;
+                    let mut random = StdRng::seed_from_u64(round);
+                    let found = finder.find(Desired::SERVICE, Some(&name(ZONE)), &mut random).await.unwrap();
+                    hosts.found(found);
+                }
+                Next::Exhausted => panic!("no host in round {round}"),
+            }
+        }
+        questions.push(asked);
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+    assert_eq!(questions, [1, 0, 1, 0]);
+    assert_eq!(hosts.preferred().unwrap().target, "b.example.test.");
+}

@@ -1,0 +1,9 @@
+//! Publishing and finding against a real `named`, and against servers that mean harm.
+
+#![cfg(test)]
+
+mod finding;
+mod hostile;
+mod named;
+mod publishing;
+mod refused;
