@@ -73,6 +73,8 @@ const IMPURE: &[&str] = &[
 
 /// Families that only the named crates may use, so that the rest of the house does not know of them.
 const CONFINED: &[(&str, &[&str])] = &[
+    ("domain", &["discovery"]),
+    ("hickory", &["discovery"]),
     ("openraft", &["replication"]),
     ("sled", &["storage"]),
     ("tonic", &["api", "client", "host", "publisher", "quorate", "replication"]),
@@ -219,6 +221,9 @@ mod tests {
             // confined families
             ("replication", "openraft", None, true),
             ("host", "openraft", None, false),
+            ("discovery", "hickory-resolver", None, true),
+            ("client", "hickory-resolver", None, false),
+            ("host", "domain", None, false),
             ("replication", "sled", None, false),
             ("storage", "sled", None, true),
             ("client", "tonic-prost", None, true),

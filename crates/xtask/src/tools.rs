@@ -54,6 +54,10 @@ const TOOLS: &[Tool] = &[
     Tool { name: "unshare", probe: OnPath, origin: Debian("util-linux") },
     Tool { name: "ip", probe: OnPath, origin: Debian("iproute2") },
     Tool { name: "pkill", probe: OnPath, origin: Debian("procps") },
+    // A real primary for dynamic updates, and another's eyes on what it answers.
+    Tool { name: "named", probe: OnPath, origin: Debian("bind9") },
+    Tool { name: "named-checkzone", probe: OnPath, origin: Debian("bind9-utils") },
+    Tool { name: "dig", probe: OnPath, origin: Debian("bind9-dnsutils") },
     // Other implementations of the protocol are written in Python.
     Tool { name: "python3 with venv", probe: Python("import venv, ensurepip"), origin: Debian("python3-venv") },
 ];
