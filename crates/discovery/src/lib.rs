@@ -1,11 +1,13 @@
 //! A host's DNS records: published by dynamic update, watched, and found (R16 to R18, R25 to R29).
 //!
-//! Two halves that share the words of [`DnsName`] and [`Srv`]:
+//! Two halves share the words of [`DnsName`] and [`Srv`]:
 //!
 //! - **publishing**: what a node wants to stand in DNS ([`Desired`]) is compared with what stands there, and the difference
 //!   is one RFC 2136 update over TCP ([`Publisher`]). What stands there is judged against the membership by [`classify`].
 //! - **finding**: SRV records are looked up and ordered by RFC 2782 ([`Finder`], [`order`]), one host is tried after the
 //!   other ([`Preferred`]), its addresses as RFC 8305 says ([`connect`]).
+//!
+//! And a third, small one, **serving**: the cluster answers for a zone of its own ([`serve`]).
 //!
 //! Signing time and randomness are parameters; the deadlines run on tokio's clock.
 //!
@@ -20,6 +22,7 @@ pub mod limits;
 mod name;
 mod publishing;
 mod record;
+mod serving;
 
 pub use finding::{
     Attempt, ConnectError, FindError, Finder, Fixed, FixedError, Host, Next, Preferred, connect, interleave, order,
@@ -31,3 +34,4 @@ pub use publishing::{
     update_policy, withdrawal, zone_lines,
 };
 pub use record::{AddressRecord, Srv, SrvRecord};
+pub use serving::{Delegated, DelegatedError, Snapshot, serve};

@@ -43,7 +43,26 @@ pub const SEARCH_TIMEOUT: Duration = Duration::from_secs(20);
 /// Between the starts of two connection attempts to one host (RFC 8305 section 5).
 pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
+/// Largest answer over UDP: what passes every usual path in one piece.
+pub const UDP_BYTES_MAX: usize = 1232;
+
+/// Largest answer over UDP to those who do not say what they take (RFC 1035).
+pub const UDP_BYTES_MIN: usize = 512;
+
+/// Longest question to the cluster's own zone.
+pub const QUESTION_BYTES_MAX: usize = 1232;
+
+/// Connections to the cluster's own zone at once.
+pub const CONNECTIONS_MAX: usize = 64;
+
+/// Questions on one connection.
+pub const QUESTIONS_A_CONNECTION_MAX: usize = 32;
+
+/// Time of one connection, all its questions included.
+pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+
 const _: () = {
+    assert!(UDP_BYTES_MIN <= UDP_BYTES_MAX && UDP_BYTES_MAX <= MESSAGE_BYTES_MAX);
     assert!(HOSTS_MAX <= RECORDS_MAX);
     assert!(QUESTION_TIMEOUT.as_millis() < SEARCH_TIMEOUT.as_millis());
     // The signing time of a conversation is taken once: it must still hold at its end.

@@ -7,3 +7,4 @@ mod hostile;
 mod named;
 mod publishing;
 mod refused;
+mod serving;

@@ -1,0 +1,183 @@
+//! One question to the cluster's own zone, answered. Pure: bytes in, bytes out.
+//!
+//! Invariant: never answers for a name outside the zone, never asks anybody, and never gives more bytes than the asker
+//! takes.
+
+use std::net::IpAddr;
+
+use domain::base::iana::{Class, Opcode, OptRcode, Rcode};
+use domain::base::message_builder::{AdditionalBuilder, AnswerBuilder, PushError};
+use domain::base::{Message, MessageBuilder, Rtype, Serial, Ttl};
+use domain::rdata::{A, Aaaa, Ns, Soa, Srv as SrvData};
+
+use super::zone::{Delegated, Snapshot};
+use crate::limits::{HOSTS_MAX, MESSAGE_BYTES_MAX, UDP_BYTES_MAX, UDP_BYTES_MIN};
+use crate::name::DnsName;
+
+/// The OPT record of an answer without options (RFC 6891).
+const OPT_BYTES: usize = 11;
+
+/// Times of the SOA that only secondaries would heed; there are none.
+const SECONDARIES: Ttl = Ttl::from_secs(3600);
+
+type Builder = AdditionalBuilder<Vec<u8>>;
+
+/// The answer to a message; none where it deserves none, because it is an answer itself or not even a header.
+///
+/// `over_tcp` allows answers of any length; over UDP what does not fit is truncated, so that it is asked again over TCP.
+pub(super) fn answer(delegated: &Delegated, snapshot: &Snapshot, message: &[u8], over_tcp: bool) -> Option<Vec<u8>> {
+    let message = Message::from_octets(message).ok().filter(|message| !message.header().qr())?;
+    let reply = Reply::to(&message, over_tcp);
+    match reply.answered(delegated, snapshot, &message) {
+        Ok(bytes) => Some(bytes),
+        // RFC 2181 section 9: a truncated answer says that there is more, and holds nothing that could mislead.
+        Err(_) => reply.bare(&message, Rcode::NOERROR, true).ok(),
+    }
+}
+
+/// How the asker wants to be answered.
+struct Reply {
+    bytes_max: usize,
+    has_opt: bool,
+    is_bad_version: bool,
+}
+
+impl Reply {
+    fn to(message: &Message<&[u8]>, over_tcp: bool) -> Self {
+        let opt = message.opt();
+        let offered = opt.as_ref().map_or(UDP_BYTES_MIN, |opt| usize::from(opt.udp_payload_size()));
+        Self {
+            bytes_max: if over_tcp { MESSAGE_BYTES_MAX } else { offered.clamp(UDP_BYTES_MIN, UDP_BYTES_MAX) },
+            has_opt: opt.is_some(),
+            is_bad_version: opt.is_some_and(|opt| opt.version() != 0),
+        }
+    }
+
+    fn builder(&self) -> Result<MessageBuilder<Vec<u8>>, PushError> {
+        let mut builder = MessageBuilder::from_target(Vec::new()).map_err(|_| PushError::ShortBuf)?;
+        builder.set_push_limit(self.bytes_max - if self.has_opt { OPT_BYTES } else { 0 });
+        Ok(builder)
+    }
+
+    fn answered(
+        &self,
+        delegated: &Delegated,
+        snapshot: &Snapshot,
+        message: &Message<&[u8]>,
+    ) -> Result<Vec<u8>, PushError> {
+        if message.header().opcode() != Opcode::QUERY {
+            return self.bare(message, Rcode::NOTIMP, false);
+        }
+        let Ok(question) = message.sole_question() else { return self.bare(message, Rcode::FORMERR, false) };
+        let (name, rtype) = (DnsName::from_wire(question.qname()), question.qtype());
+        let is_ours = question.qclass() == Class::IN && name.is_in(&delegated.zone);
+        if !is_ours || matches!(rtype, Rtype::AXFR | Rtype::IXFR | Rtype::ANY) || self.is_bad_version {
+            return self.bare(message, Rcode::REFUSED, false);
+        }
+        let exists = delegated.exists(snapshot, &name);
+        let mut answer =
+            self.builder()?.start_answer(message, if exists { Rcode::NOERROR } else { Rcode::NXDOMAIN })?;
+        answer.header_mut().set_aa(true);
+        let zone = Contents { delegated, snapshot, ttl: Ttl::from_secs(delegated.ttl_seconds) };
+        zone.push_answers(&mut answer, &name, rtype)?;
+        let is_empty = answer.counts().ancount() == 0;
+        let mut authority = answer.authority();
+        if is_empty {
+            authority.push((delegated.zone.wire(), Class::IN, zone.ttl, zone.soa()))?;
+        }
+        let mut additional = authority.additional();
+        if rtype == Rtype::SRV && !is_empty {
+            zone.push_additional(&mut additional);
+        }
+        self.finished(additional)
+    }
+
+    /// An answer without records.
+    fn bare(&self, message: &Message<&[u8]>, rcode: Rcode, truncated: bool) -> Result<Vec<u8>, PushError> {
+        let mut answer = self.builder()?.start_error(message, rcode);
+        answer.header_mut().set_tc(truncated);
+        answer.header_mut().set_aa(truncated);
+        self.finished(answer.additional())
+    }
+
+    fn finished(&self, mut additional: Builder) -> Result<Vec<u8>, PushError> {
+        if self.has_opt {
+            additional.as_builder_mut().set_push_limit(self.bytes_max);
+            let size = u16::try_from(UDP_BYTES_MAX).unwrap_or(u16::MAX);
+            additional.opt(|opt| {
+                opt.set_udp_payload_size(size);
+                if self.is_bad_version {
+                    opt.set_rcode(OptRcode::BADVERS);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(additional.finish())
+    }
+}
+
+/// The zone at one moment.
+struct Contents<'a> {
+    delegated: &'a Delegated,
+    snapshot: &'a Snapshot,
+    ttl: Ttl,
+}
+
+impl Contents<'_> {
+    fn push_answers(&self, answer: &mut AnswerBuilder<Vec<u8>>, name: &DnsName, rtype: Rtype) -> Result<(), PushError> {
+        let (owner, ttl) = (name.wire(), self.ttl);
+        match rtype {
+            Rtype::SRV if *name == self.delegated.service_name => {
+                for srv in self.snapshot.ready.iter().take(HOSTS_MAX) {
+                    let data = SrvData::new(srv.priority, srv.weight, srv.port, srv.target.wire());
+                    answer.push((owner, Class::IN, ttl, data))?;
+                }
+            }
+            Rtype::SOA if *name == self.delegated.zone => answer.push((owner, Class::IN, ttl, self.soa()))?,
+            Rtype::NS if *name == self.delegated.zone => {
+                for server in &self.delegated.name_servers {
+                    answer.push((owner, Class::IN, ttl, Ns::new(server.wire())))?;
+                }
+            }
+            Rtype::A | Rtype::AAAA => {
+                for address in self.delegated.addresses(self.snapshot, name) {
+                    match address {
+                        IpAddr::V4(v4) if rtype == Rtype::A => answer.push((owner, Class::IN, ttl, A::new(*v4)))?,
+                        IpAddr::V6(v6) if rtype == Rtype::AAAA => {
+                            answer.push((owner, Class::IN, ttl, Aaaa::new(*v6)))?
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Addresses of the hosts, as far as there is room: they may be asked for (RFC 2181 section 9).
+    fn push_additional(&self, additional: &mut Builder) {
+        for srv in self.snapshot.ready.iter().take(HOSTS_MAX) {
+            let owner = srv.target.wire();
+            for address in self.delegated.addresses(self.snapshot, &srv.target) {
+                let pushed = match address {
+                    IpAddr::V4(v4) => additional.push((owner, Class::IN, self.ttl, A::new(*v4))),
+                    IpAddr::V6(v6) => additional.push((owner, Class::IN, self.ttl, Aaaa::new(*v6))),
+                };
+                if pushed.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The minimum is how long it is believed that a name is not there (RFC 2308).
+    fn soa(&self) -> Soa<&domain::base::Name<Vec<u8>>> {
+        let zone = self.delegated.zone.wire();
+        let primary = self.delegated.name_servers.first().map_or(zone, DnsName::wire);
+        Soa::new(primary, zone, Serial(self.snapshot.serial), SECONDARIES, SECONDARIES, SECONDARIES, self.ttl)
+    }
+}
+
+#[cfg(test)]
+mod tests;

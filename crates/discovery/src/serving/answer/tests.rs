@@ -1,0 +1,145 @@
+use domain::base::iana::Opcode;
+use proptest::prelude::*;
+
+use super::*;
+use crate::record::Srv;
+
+fn name(text: &str) -> DnsName {
+    text.parse().unwrap()
+}
+
+fn delegated() -> Delegated {
+    let zone = name("hosts.example.test");
+    Delegated::new(zone.clone(), "_vlmcs._tcp", &zone, vec![name("node1.hosts.example.test")], 5).unwrap()
+}
+
+fn snapshot(hosts: u16) -> Snapshot {
+    let target = |node| name(&format!("node{node}.hosts.example.test"));
+    let srv = |node| Srv { target: target(node), port: 1688, priority: 0, weight: node };
+    Snapshot {
+        ready: (1..=hosts).map(srv).collect(),
+        addresses: (1..=hosts).map(|node| (target(node), vec![[192, 0, 2, 1].into()])).collect(),
+        serial: 7,
+    }
+}
+
+fn question(owner: &str, rtype: Rtype, udp_bytes: Option<u16>) -> Vec<u8> {
+    let mut builder = MessageBuilder::new_vec();
+    builder.header_mut().set_id(77);
+    let mut question = builder.question();
+    question.push((name(owner).wire(), rtype, Class::IN)).unwrap();
+    let mut additional = question.additional();
+    if let Some(bytes) = udp_bytes {
+        additional
+            .opt(|opt| {
+                opt.set_udp_payload_size(bytes);
+                Ok(())
+            })
+            .unwrap();
+    }
+    additional.finish()
+}
+
+fn answered(message: &[u8], hosts: u16, over_tcp: bool) -> Message<Vec<u8>> {
+    Message::from_octets(answer(&delegated(), &snapshot(hosts), message, over_tcp).unwrap()).unwrap()
+}
+
+#[test]
+fn what_is_in_the_zone_is_answered_with_authority_and_everything_else_refused() {
+    let service = "_VLMCS._tcp.Hosts.example.test";
+    let table = [
+        (service, Rtype::SRV, Rcode::NOERROR, 3),
+        (service, Rtype::A, Rcode::NOERROR, 0),
+        ("_tcp.hosts.example.test", Rtype::SRV, Rcode::NOERROR, 0),
+        ("hosts.example.test", Rtype::SOA, Rcode::NOERROR, 1),
+        ("hosts.example.test", Rtype::NS, Rcode::NOERROR, 1),
+        ("node2.hosts.example.test", Rtype::A, Rcode::NOERROR, 1),
+        ("node2.hosts.example.test", Rtype::AAAA, Rcode::NOERROR, 0),
+        ("node9.hosts.example.test", Rtype::A, Rcode::NXDOMAIN, 0),
+        ("_vlmcs._tcp.example.test", Rtype::SRV, Rcode::REFUSED, 0),
+        ("test", Rtype::SOA, Rcode::REFUSED, 0),
+        (service, Rtype::ANY, Rcode::REFUSED, 0),
+        ("hosts.example.test", Rtype::AXFR, Rcode::REFUSED, 0),
+    ];
+    for (owner, rtype, rcode, answers) in table {
+        let answer = answered(&question(owner, rtype, None), 3, false);
+        let (header, counts) = (answer.header(), answer.header_counts());
+        assert_eq!((header.id(), header.qr(), header.ra()), (77, true, false));
+        assert_eq!((header.rcode(), counts.ancount()), (rcode, answers), "{owner} {rtype}");
+        assert_eq!(header.aa(), rcode != Rcode::REFUSED, "{owner} {rtype}");
+        // What is not there is said with the SOA, so that it is believed for no longer than the TTL.
+        assert_eq!(counts.nscount() == 1, rcode != Rcode::REFUSED && answers == 0, "{owner} {rtype}");
+    }
+}
+
+#[test]
+fn no_ready_host_is_an_answer_without_records_and_not_a_missing_name() {
+    let answer = answered(&question("_vlmcs._tcp.hosts.example.test", Rtype::SRV, None), 0, false);
+    assert_eq!((answer.header().rcode(), answer.header_counts().ancount()), (Rcode::NOERROR, 0));
+}
+
+#[test]
+fn what_does_not_fit_is_truncated_over_udp_and_whole_over_tcp() {
+    let service = "_vlmcs._tcp.hosts.example.test";
+    let plain = question(service, Rtype::SRV, None);
+    for (message, hosts, over_tcp, truncated, answers) in [
+        (&plain, 30, false, true, 0),
+        (&plain, 30, true, false, 30),
+        (&question(service, Rtype::SRV, Some(65_535)), 30, false, true, 0),
+        (&question(service, Rtype::SRV, Some(1)), 3, false, false, 3),
+        (&question(service, Rtype::SRV, Some(1232)), 12, false, false, 12),
+    ] {
+        let answer = answered(message, hosts, over_tcp);
+        assert_eq!((answer.header().tc(), answer.header_counts().ancount()), (truncated, answers), "{hosts}");
+        assert!(over_tcp || answer.as_slice().len() <= UDP_BYTES_MAX);
+    }
+}
+
+#[test]
+fn another_operation_version_or_number_of_questions_is_refused_and_an_answer_is_not_answered() {
+    let plain = question("hosts.example.test", Rtype::SOA, None);
+    let with = |place: usize, byte: u8| {
+        let mut message = plain.clone();
+        message[place] = byte;
+        message
+    };
+    assert_eq!(answered(&with(2, Opcode::UPDATE.to_int() << 3), 1, true).header().rcode(), Rcode::NOTIMP);
+    assert_eq!(answered(&with(5, 0), 1, true).header().rcode(), Rcode::FORMERR);
+    assert_eq!(answered(&with(5, 2), 1, true).header().rcode(), Rcode::FORMERR);
+    assert_eq!(answer(&delegated(), &snapshot(1), &with(2, 0x80), true), None);
+    assert_eq!(answer(&delegated(), &snapshot(1), &plain[..11], true), None);
+
+    let mut later = question("hosts.example.test", Rtype::SOA, Some(1232));
+    let version = later.len() - 5;
+    later[version] = 1;
+    assert_eq!(answered(&later, 1, true).opt_rcode(), OptRcode::BADVERS);
+}
+
+#[test]
+fn a_zone_needs_the_service_in_it_and_a_name_server() {
+    let (zone, server) = (name("hosts.example.test"), vec![name("node1.example.test")]);
+    assert!(Delegated::new(zone.clone(), "_vlmcs._tcp", &name("example.test"), server.clone(), 5).is_err());
+    assert!(Delegated::new(zone.clone(), "_vlmcs._tcp", &zone, Vec::new(), 5).is_err());
+    // Only the service's own name delegated: the targets stand elsewhere.
+    let narrow = name("_vlmcs._tcp.example.test");
+    assert!(Delegated::new(narrow, "_vlmcs._tcp", &name("example.test"), server, 5).is_ok());
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_server_panic_or_answer_at_length(
+        bytes in proptest::collection::vec(any::<u8>(), 0..600),
+        flips in proptest::collection::vec((0usize..60, any::<u8>()), 0..6),
+    ) {
+        let mut damaged = question("_vlmcs._tcp.hosts.example.test", Rtype::SRV, Some(1232));
+        for (place, byte) in flips {
+            if let Some(there) = damaged.get_mut(place) {
+                *there = byte;
+            }
+        }
+        for message in [bytes, damaged] {
+            let answer = answer(&delegated(), &snapshot(60), &message, false);
+            prop_assert!(answer.is_none_or(|answer| answer.len() <= UDP_BYTES_MAX));
+        }
+    }
+}

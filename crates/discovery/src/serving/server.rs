@@ -1,0 +1,92 @@
+//! The sockets of the cluster's own zone: UDP and TCP.
+//!
+//! Invariant: work and memory per asker are bounded: one answer a datagram, connections limited in number, time and
+//! questions; what is beyond is dropped, and asked again by whoever wants it.
+
+use std::sync::Arc;
+use std::{io, time::Duration};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::answer::answer;
+use super::zone::{Delegated, Snapshot};
+use crate::limits::{CONNECTION_TIMEOUT, CONNECTIONS_MAX, QUESTION_BYTES_MAX, QUESTIONS_A_CONNECTION_MAX};
+
+/// After an error of a whole socket (no descriptors left, a host that is unreachable), before it is used again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Answers until it is dropped, always from the snapshot of that moment.
+pub async fn serve(
+    delegated: Delegated,
+    snapshots: watch::Receiver<Snapshot>,
+    datagrams: UdpSocket,
+    connections: TcpListener,
+) {
+    let delegated = Arc::new(delegated);
+    tokio::join!(
+        serve_datagrams(&delegated, &snapshots, datagrams),
+        serve_connections(&delegated, &snapshots, connections)
+    );
+}
+
+async fn serve_datagrams(delegated: &Delegated, snapshots: &watch::Receiver<Snapshot>, socket: UdpSocket) {
+    let mut question = [0; QUESTION_BYTES_MAX];
+    loop {
+        // Errors belong to one asker (its port is closed), save those that a pause may cure.
+        let Ok((bytes, from)) = socket.recv_from(&mut question).await else {
+            sleep(PAUSE).await;
+            continue;
+        };
+        let message = question.get(..bytes).unwrap_or_default();
+        let answered = answer(delegated, &snapshots.borrow(), message, false);
+        if let Some(bytes) = answered {
+            // Whoever does not get it asks again.
+            let _ = socket.send_to(&bytes, from).await;
+        }
+    }
+}
+
+async fn serve_connections(delegated: &Arc<Delegated>, snapshots: &watch::Receiver<Snapshot>, listener: TcpListener) {
+    // Dropped with this future, and every connection with it.
+    let mut open = JoinSet::new();
+    loop {
+        while open.len() >= CONNECTIONS_MAX {
+            open.join_next().await;
+        }
+        while open.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (delegated, snapshots) = (Arc::clone(delegated), snapshots.clone());
+                open.spawn(async move {
+                    // Who is slow or breaks off is not waited for.
+                    let _ = timeout(CONNECTION_TIMEOUT, converse(&delegated, &snapshots, stream)).await;
+                });
+            }
+            Err(_) => sleep(PAUSE).await,
+        }
+    }
+}
+
+async fn converse(
+    delegated: &Delegated,
+    snapshots: &watch::Receiver<Snapshot>,
+    mut stream: TcpStream,
+) -> io::Result<()> {
+    for _ in 0..QUESTIONS_A_CONNECTION_MAX {
+        let length = usize::from(stream.read_u16().await?);
+        if length > QUESTION_BYTES_MAX {
+            return Ok(());
+        }
+        let mut question = vec![0; length];
+        stream.read_exact(&mut question).await?;
+        let answered = answer(delegated, &snapshots.borrow(), &question, true);
+        let Some(bytes) = answered else { return Ok(()) };
+        let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;
+        stream.write_all(&[&length.to_be_bytes(), bytes.as_slice()].concat()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! What a delegated zone has: fixed names, and the hosts of the moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::limits::{ADDRESSES_MAX, HOSTS_MAX};
+use crate::name::{DnsName, NameError};
+use crate::record::Srv;
+
+/// The names of a zone that was delegated to the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delegated {
+    pub(super) zone: DnsName,
+    pub(super) service_name: DnsName,
+    pub(super) name_servers: Vec<DnsName>,
+    pub(super) ttl_seconds: u32,
+}
+
+/// A zone that cannot be served.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DelegatedError {
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(
+        "the service name {service_name} does not stand in the delegated zone {zone}; delegate it or a name above it"
+    )]
+    Outside { zone: DnsName, service_name: DnsName },
+    #[error("a zone needs from 1 to {HOSTS_MAX} name servers: the nodes that the parent zone names")]
+    NameServers,
+}
+
+/// What the zone holds at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The hosts that are ready, at most [`crate::limits::HOSTS_MAX`].
+    pub ready: Vec<Srv>,
+    /// Addresses of targets and name servers, ready or not: a resolver needs those of the name servers to ask at all.
+    pub addresses: BTreeMap<DnsName, Vec<IpAddr>>,
+    /// Grows with every change: the serial of the SOA.
+    pub serial: u32,
+}
+
+impl Delegated {
+    /// A TTL after which clients no longer see a node that is gone, in seconds.
+    pub const TTL_SECONDS: u32 = 5;
+
+    /// `zone` is what the parent delegates; the records of `service` stand below `domain`, which may be the zone itself, or
+    /// above it where only the service's own name was delegated.
+    ///
+    /// # Errors
+    /// Where the service's name does not stand in the zone, or there is no name server.
+    pub fn new(
+        zone: DnsName,
+        service: &str,
+        domain: &DnsName,
+        name_servers: Vec<DnsName>,
+        ttl_seconds: u32,
+    ) -> Result<Self, DelegatedError> {
+        let service_name = domain.below(service)?;
+        if !service_name.is_in(&zone) {
+            return Err(DelegatedError::Outside { zone, service_name });
+        }
+        if name_servers.is_empty() || name_servers.len() > HOSTS_MAX {
+            return Err(DelegatedError::NameServers);
+        }
+        Ok(Self { zone, service_name, name_servers, ttl_seconds })
+    }
+
+    pub(super) fn addresses<'s>(&self, snapshot: &'s Snapshot, name: &DnsName) -> &'s [IpAddr] {
+        let all = snapshot.addresses.get(name).filter(|_| name.is_in(&self.zone)).map_or(&[][..], Vec::as_slice);
+        all.get(..ADDRESSES_MAX).unwrap_or(all)
+    }
+
+    /// Whether the name, or one below it, has records. The service's name always is there, with or without hosts.
+    pub(super) fn exists(&self, snapshot: &Snapshot, name: &DnsName) -> bool {
+        let fixed = BTreeSet::from([&self.zone, &self.service_name]);
+        fixed.into_iter().chain(snapshot.addresses.keys()).any(|there| there.is_in(name))
+    }
+}

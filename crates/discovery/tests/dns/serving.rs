@@ -1,0 +1,104 @@
+//! The cluster as the DNS server of its own zone, seen by `dig` and by the clients' own search.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use discovery::{Delegated, Desired, DnsName, FindError, Finder, Snapshot, Srv, serve};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::process::Command;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::named::name;
+
+const DOMAIN: &str = "hosts.example.test";
+
+fn target(node: u16) -> DnsName {
+    name(&format!("node{node}.{DOMAIN}"))
+}
+
+fn ready(nodes: &[u16]) -> Snapshot {
+    let srv = |node: &u16| Srv { target: target(*node), port: 1688, priority: 0, weight: 10 * node };
+    let addresses: BTreeMap<_, _> = (1..=3).map(|node| (target(node), vec!["192.0.2.1".parse().unwrap()])).collect();
+    Snapshot { ready: nodes.iter().map(srv).collect(), addresses, serial: 1 }
+}
+
+async fn start(snapshot: Snapshot) -> (SocketAddr, watch::Sender<Snapshot>, JoinSet<()>) {
+    let connections = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = connections.local_addr().unwrap();
+    let datagrams = UdpSocket::bind(address).await.unwrap();
+    let (sender, receiver) = watch::channel(snapshot);
+    let zone = name(DOMAIN);
+    let delegated = Delegated::new(zone.clone(), Desired::SERVICE, &zone, vec![target(1)], 5).unwrap();
+    let mut running = JoinSet::new();
+    running.spawn(serve(delegated, receiver, datagrams, connections));
+    (address, sender, running)
+}
+
+async fn dig(address: SocketAddr, arguments: &[&str]) -> Vec<String> {
+    let port = address.port().to_string();
+    let output = Command::new("dig")
+        .args(["@127.0.0.1", "-p", &port, "+short", "+tries=2", "+time=5"])
+        .args(arguments)
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let mut lines: Vec<String> = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[tokio::test]
+async fn dig_sees_the_ready_hosts_over_udp_and_tcp() {
+    let (address, _sender, _running) = start(ready(&[1, 2])).await;
+    let service = format!("_vlmcs._tcp.{DOMAIN}");
+    for transport in ["+notcp", "+tcp"] {
+        assert_eq!(
+            dig(address, &[transport, &service, "SRV"]).await,
+            ["0 10 1688 node1.hosts.example.test.", "0 20 1688 node2.hosts.example.test."]
+        );
+        assert_eq!(dig(address, &[transport, &target(3).to_string(), "A"]).await, ["192.0.2.1"]);
+        assert_eq!(dig(address, &[transport, DOMAIN, "NS"]).await, ["node1.hosts.example.test."]);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_is_no_longer_ready_is_gone_from_the_next_answer() {
+    let (address, sender, _running) = start(ready(&[1, 2, 3])).await;
+    let finder = Finder::with_servers(&[address], vec![name(DOMAIN)]).unwrap();
+    let mut random = StdRng::seed_from_u64(1);
+    assert_eq!(finder.find(Desired::SERVICE, None, &mut random).await.unwrap().len(), 3);
+    sender.send(ready(&[2])).unwrap();
+    let hosts = finder.find(Desired::SERVICE, None, &mut random).await.unwrap();
+    assert_eq!(hosts.iter().map(|host| host.target.as_str()).collect::<Vec<_>>(), ["node2.hosts.example.test."]);
+    sender.send(ready(&[])).unwrap();
+    let error = finder.find(Desired::SERVICE, None, &mut random).await.unwrap_err();
+    assert!(matches!(error, FindError::NoRecord { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn rubbish_and_idle_connections_keep_nobody_from_being_answered() {
+    let (address, _sender, _running) = start(ready(&[1])).await;
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    for rubbish in [&[][..], &[0; 11], &[0xFF; 1232], &[0x80; 12]] {
+        socket.send_to(rubbish, address).await.unwrap();
+    }
+    let mut idle = Vec::new();
+    for _ in 0..20 {
+        idle.push(TcpStream::connect(address).await.unwrap());
+    }
+    let mut greedy = TcpStream::connect(address).await.unwrap();
+    greedy.write_all(&[0xFF, 0xFF]).await.unwrap();
+    // Closed at once, not read to the end.
+    let read = timeout(Duration::from_secs(5), greedy.read(&mut [0; 1])).await.unwrap();
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    for transport in ["+notcp", "+tcp"] {
+        assert_eq!(dig(address, &[transport, &target(1).to_string(), "A"]).await, ["192.0.2.1"]);
+    }
+}
