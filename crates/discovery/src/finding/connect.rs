@@ -150,4 +150,37 @@ mod tests {
         let nowhere = connect(&[], Duration::from_secs(5)).await.unwrap_err();
         assert!(nowhere.to_string().contains("no address"), "{nowhere}");
     }
+
+    /// An address that never answers: its queue of connections is full, so that the system drops what comes.
+    async fn silent() -> (SocketAddr, Vec<tokio::task::JoinHandle<()>>, TcpListener) {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut held = Vec::new();
+        // Full as soon as one is not taken at once.
+        loop {
+            match tokio::time::timeout(ATTEMPT_DELAY, TcpStream::connect(address)).await {
+                Ok(stream) => held.push(tokio::spawn(async move {
+                    let _held = stream.unwrap();
+                    std::future::pending::<()>().await;
+                })),
+                Err(_) => return (address, held, listener),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_silent_address_delays_the_next_by_no_more_than_the_stagger() {
+        let (silent, _held, _full) = silent().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = listener.local_addr().unwrap();
+        let begun = Instant::now();
+        let stream = connect(&[silent, open], Duration::from_secs(30)).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), open);
+        assert!(begun.elapsed() >= ATTEMPT_DELAY && begun.elapsed() < Duration::from_secs(10));
+
+        let error = connect(&[silent], ATTEMPT_DELAY).await.unwrap_err();
+        assert!(error.timed_out() && error.to_string().contains("1 silent"), "{error}");
+    }
 }

@@ -7,7 +7,6 @@ use std::net::{IpAddr, SocketAddr};
 use futures::stream::{self, StreamExt as _};
 use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use hickory_resolver::{Resolver, TokioResolver};
@@ -16,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::connect::interleave;
+use super::error::{FindError, sorted};
 use super::fixed::Fixed;
 use super::order::order;
 use crate::limits::{ADDRESSES_MAX, HOSTS_MAX, QUESTION_TIMEOUT, RECORDS_MAX, SEARCH_DOMAINS_MAX, SEARCH_TIMEOUT};
@@ -28,7 +28,7 @@ const QUESTIONS_AT_ONCE: usize = 8;
 /// Asks DNS for hosts.
 #[derive(Clone, Debug)]
 pub struct Finder {
-    resolver: TokioResolver,
+    pub(super) resolver: TokioResolver,
     search: Vec<DnsName>,
 }
 
@@ -53,51 +53,6 @@ impl Host {
     /// Addresses with the port.
     pub fn sockets(&self) -> Vec<SocketAddr> {
         self.addresses.iter().map(|address| SocketAddr::new(*address, self.port)).collect()
-    }
-}
-
-/// Why no host was found.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum FindError {
-    #[error("DNS has no record of a host at {}", names.join(", "))]
-    NoRecord { names: Vec<String> },
-    #[error("no DNS server answered the question for {name}: {cause}")]
-    NoServer { name: String, cause: String },
-    #[error("the DNS server failed with {rcode} on {name}")]
-    Failed { name: String, rcode: String, code: u16 },
-    #[error("the DNS answer for {name} is of no use: {cause}")]
-    Unusable { name: String, cause: String },
-    #[error("DNS has no address of {}", targets.join(", "))]
-    NoAddress { targets: Vec<String> },
-    #[error("this machine's DNS configuration is of no use: {cause}")]
-    Configuration { cause: String },
-}
-
-impl FindError {
-    /// The status that a client reports: the DNS error of that meaning as an HRESULT.
-    pub fn code(&self) -> u32 {
-        match self {
-            Self::NoRecord { .. } => 0x8007_232B, // DNS_ERROR_RCODE_NAME_ERROR
-            Self::NoServer { .. } => 0x8007_05B4, // ERROR_TIMEOUT
-            Self::Failed { code, .. } => 0x8007_2328 + u32::from(*code),
-            Self::Unusable { .. } => 0x8007_251E,      // DNS_ERROR_BAD_PACKET
-            Self::NoAddress { .. } => 0x8007_251D,     // DNS_INFO_NO_RECORDS
-            Self::Configuration { .. } => 0x8007_267C, // DNS_ERROR_NO_DNS_SERVERS
-        }
-    }
-
-    /// What to do next, one sentence.
-    pub fn advice(&self) -> &'static str {
-        match self {
-            Self::NoRecord { .. } => "Publish a host in one of these domains, or name a host (client set-host).",
-            Self::NoServer { .. } => "See that a DNS server of this machine's configuration runs and can be reached.",
-            Self::Failed { .. } | Self::Unusable { .. } => {
-                "Look into the log of the DNS server that this machine asks."
-            }
-            Self::NoAddress { .. } => "Publish A or AAAA records of the host, or correct its name.",
-            Self::Configuration { .. } => "Name a DNS server and a search domain in /etc/resolv.conf, or as an option.",
-        }
     }
 }
 
@@ -308,61 +263,16 @@ impl Finder {
         }
         Err(error.unwrap_or(FindError::NoAddress { targets: vec![fixed.host.clone()] }))
     }
-
-    /// The primary of the zone that `name` stands in: MNAME of the nearest SOA.
-    pub(crate) async fn zone_primary(&self, name: &DnsName) -> Result<DnsName, FindError> {
-        let mut above = Some(name.clone());
-        while let Some(name) = above.filter(|name| !name.is_root()) {
-            let found = match self.resolver.lookup(question(&name)?, RecordType::SOA).await {
-                Ok(answer) => answer.answers().iter().find_map(|record| mname(&record.data)),
-                // That there is no such name is said with the SOA of the zone that says so.
-                Err(error) => {
-                    let silent = !error.is_no_records_found();
-                    if silent {
-                        return Err(sorted(&name, error));
-                    }
-                    error.into_soa().and_then(|soa| name_of(&soa.data.mname))
-                }
-            };
-            if let Some(found) = found.filter(|found| !found.is_root()) {
-                return Ok(found);
-            }
-            above = name.parent();
-        }
-        Err(FindError::NoRecord { names: vec![name.to_string()] })
-    }
 }
 
 /// Addresses that came with an answer.
 type Additional = Vec<(DnsName, IpAddr)>;
 
-fn mname(data: &RData) -> Option<DnsName> {
-    match data {
-        RData::SOA(soa) => name_of(&soa.mname),
-        _ => None,
-    }
-}
-
 fn silence(name: &DnsName) -> FindError {
     FindError::NoServer { name: name.to_string(), cause: format!("no end within {SEARCH_TIMEOUT:?}") }
 }
 
-/// Sorts an error by who is to blame: nobody answered, the server failed, or there is no such record.
-fn sorted(name: &DnsName, error: NetError) -> FindError {
-    let (name, cause) = (name.to_string(), error.to_string());
-    match error {
-        NetError::Dns(DnsError::NoRecordsFound(_)) => FindError::NoRecord { names: vec![name] },
-        NetError::Dns(DnsError::ResponseCode(rcode)) => {
-            FindError::Failed { name, rcode: rcode.to_string(), code: rcode.into() }
-        }
-        NetError::Timeout | NetError::NoConnections | NetError::Io(_) | NetError::Busy => {
-            FindError::NoServer { name, cause }
-        }
-        _ => FindError::Unusable { name, cause },
-    }
-}
-
-fn question(name: &DnsName) -> Result<Name, FindError> {
+pub(super) fn question(name: &DnsName) -> Result<Name, FindError> {
     let labels = name.wire().iter().filter(|label| !label.is_root()).map(|label| label.as_slice().to_vec());
     let unusable = |error| FindError::Unusable { name: name.to_string(), cause: format!("{error}") };
     let mut name = Name::from_labels(labels).map_err(unusable)?;
@@ -371,7 +281,7 @@ fn question(name: &DnsName) -> Result<Name, FindError> {
 }
 
 /// None where the name is longer than a name can be, which the resolver refuses already.
-fn name_of(name: &Name) -> Option<DnsName> {
+pub(super) fn name_of(name: &Name) -> Option<DnsName> {
     let mut wire = Vec::new();
     for label in name.iter() {
         wire.push(u8::try_from(label.len()).ok()?);

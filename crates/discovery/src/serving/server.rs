@@ -20,6 +20,9 @@ use crate::limits::{CONNECTION_TIMEOUT, CONNECTIONS_MAX, QUESTION_BYTES_MAX, QUE
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers until it is dropped, always from the snapshot of that moment.
+///
+/// The sockets should be bound to one address each, not to all: an answer to a datagram leaves from the address that the
+/// system chooses, and an asker takes it only from the one it asked.
 pub async fn serve(
     delegated: Delegated,
     snapshots: watch::Receiver<Snapshot>,

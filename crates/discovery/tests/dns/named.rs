@@ -65,9 +65,14 @@ pub(crate) struct Named {
 impl Named {
     /// A primary of `example.test` that takes updates by the documented policy. `records` stand in the zone already.
     pub(crate) async fn start(records: &str) -> Self {
+        Self::start_for(ZONE, records).await
+    }
+
+    /// The same for another zone.
+    pub(crate) async fn start_for(zone: &str, records: &str) -> Self {
         let mut said = String::new();
         for _ in 0..PORTS_TRIED {
-            match Self::try_start(records).await {
+            match Self::try_start(zone, records).await {
                 Ok(named) => return named,
                 Err(log) => said = log,
             }
@@ -75,11 +80,12 @@ impl Named {
         panic!("named does not start:\n{said}");
     }
 
-    async fn try_start(records: &str) -> Result<Self, String> {
+    async fn try_start(zone: &str, records: &str) -> Result<Self, String> {
         let folder = tempfile::tempdir().unwrap();
         let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let configuration = folder.path().join("named.conf");
-        std::fs::write(&configuration, configuration_text(folder.path().to_str().unwrap(), address.port())).unwrap();
+        std::fs::write(&configuration, configuration_text(zone, folder.path().to_str().unwrap(), address.port()))
+            .unwrap();
         std::fs::write(folder.path().join("zone"), zone_text(records)).unwrap();
         let mut process = Command::new("named")
             .args(["-g", "-n", "1", "-c"])
@@ -155,9 +161,9 @@ pub(crate) fn desired(node: usize, weight: u16) -> Desired {
     }
 }
 
-fn configuration_text(folder: &str, port: u16) -> String {
+fn configuration_text(zone: &str, folder: &str, port: u16) -> String {
     let nodes: Vec<_> = (1..=3).map(|node| (key_name(node), target(node))).collect();
-    let policy = update_policy(Desired::SERVICE, &name(ZONE), &nodes).unwrap();
+    let policy = update_policy(Desired::SERVICE, &name(zone), &nodes).unwrap();
     let keys: String = (1..=3).map(key_statement).collect();
     format!(
         r#"
@@ -173,7 +179,7 @@ options {{
 }};
 controls {{ }};
 {keys}
-zone "{ZONE}" {{
+zone "{zone}" {{
     type primary;
     file "{folder}/zone";
     {policy}

@@ -48,6 +48,30 @@ async fn the_primary_is_found_by_name_and_by_the_soa() {
 }
 
 #[tokio::test]
+async fn a_domain_without_a_zone_of_its_own_has_no_primary_and_gets_no_update() {
+    let root = Named::start_for(".", "").await;
+    for domain in ["absent.test", "lan"] {
+        let mut publisher = root.publisher(1);
+        publisher.primary = Primary::FromSoa { port: root.address.port() };
+        let domain = Domain { name: name(domain), priority: 0, weight: 0 };
+        let wanted = Desired { domain, ..desired(1, 60) };
+        let error = publisher.publish(&wanted, now()).await.unwrap_err();
+        assert!(matches!(error, PublishError::NoPrimary { .. }), "{error}");
+        assert_eq!(error.code(), 0x8007_2581);
+    }
+}
+
+#[tokio::test]
+async fn a_domain_of_one_label_may_be_a_zone() {
+    let named = Named::start_for("lan", "").await;
+    let mut publisher = named.publisher(1);
+    publisher.primary = Primary::FromSoa { port: named.address.port() };
+    let wanted = Desired { domain: Domain { name: name("lan"), priority: 0, weight: 0 }, ..desired(1, 60) };
+    let outcome = publisher.publish(&wanted, now()).await.unwrap();
+    assert_eq!((outcome.zone, outcome.addresses), (name("lan"), Addresses::OutsideZone));
+}
+
+#[tokio::test]
 async fn stale_records_of_its_own_are_replaced_and_a_target_of_another_zone_keeps_its_addresses() {
     let stale = "_vlmcs._tcp 300 SRV 0 5 1688 node1\n_vlmcs._tcp 300 SRV 7 5 1700 NODE1\n\
                  _vlmcs._tcp 300 SRV 0 5 1688 node2\nnode1 A 192.0.2.77\n";

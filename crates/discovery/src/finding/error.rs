@@ -1,0 +1,69 @@
+//! Why DNS gave no host, sorted by who is to blame.
+
+use hickory_resolver::net::{DnsError, NetError};
+
+use crate::name::DnsName;
+
+/// Why no host was found.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FindError {
+    #[error("DNS has no record of a host at {}", names.join(", "))]
+    NoRecord { names: Vec<String> },
+    #[error("no DNS server answered the question for {name}: {cause}")]
+    NoServer { name: String, cause: String },
+    #[error("the DNS server failed with {rcode} on {name}")]
+    Failed { name: String, rcode: String, code: u16 },
+    #[error("the DNS answer for {name} is of no use: {cause}")]
+    Unusable { name: String, cause: String },
+    #[error("DNS has no address of {}", targets.join(", "))]
+    NoAddress { targets: Vec<String> },
+    #[error("DNS knows no zone that {name} would stand in")]
+    NoZone { name: String },
+    #[error("this machine's DNS configuration is of no use: {cause}")]
+    Configuration { cause: String },
+}
+
+impl FindError {
+    /// The status that a client reports: the DNS error of that meaning as an HRESULT.
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::NoRecord { .. } => 0x8007_232B, // DNS_ERROR_RCODE_NAME_ERROR
+            Self::NoServer { .. } => 0x8007_05B4, // ERROR_TIMEOUT
+            Self::Failed { code, .. } => 0x8007_2328 + u32::from(*code),
+            Self::Unusable { .. } => 0x8007_251E,      // DNS_ERROR_BAD_PACKET
+            Self::NoAddress { .. } => 0x8007_251D,     // DNS_INFO_NO_RECORDS
+            Self::NoZone { .. } => 0x8007_2581,        // DNS_ERROR_ZONE_DOES_NOT_EXIST
+            Self::Configuration { .. } => 0x8007_267C, // DNS_ERROR_NO_DNS_SERVERS
+        }
+    }
+
+    /// What to do next, one sentence.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::NoRecord { .. } => "Publish a host in one of these domains, or name a host (client set-host).",
+            Self::NoServer { .. } => "See that a DNS server of this machine's configuration runs and can be reached.",
+            Self::Failed { .. } | Self::Unusable { .. } => {
+                "Look into the log of the DNS server that this machine asks."
+            }
+            Self::NoAddress { .. } => "Publish A or AAAA records of the host, or correct its name.",
+            Self::NoZone { .. } => "Correct the domain, or name the primary in the configuration (dns.primary).",
+            Self::Configuration { .. } => "Name a DNS server and a search domain in /etc/resolv.conf, or as an option.",
+        }
+    }
+}
+
+/// Sorts an error by who is to blame: nobody answered, the server failed, or there is no such record.
+pub(super) fn sorted(name: &DnsName, error: NetError) -> FindError {
+    let (name, cause) = (name.to_string(), error.to_string());
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(_)) => FindError::NoRecord { names: vec![name] },
+        NetError::Dns(DnsError::ResponseCode(rcode)) => {
+            FindError::Failed { name, rcode: rcode.to_string(), code: rcode.into() }
+        }
+        NetError::Timeout | NetError::NoConnections | NetError::Io(_) | NetError::Busy => {
+            FindError::NoServer { name, cause }
+        }
+        _ => FindError::Unusable { name, cause },
+    }
+}

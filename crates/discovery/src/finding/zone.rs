@@ -1,0 +1,58 @@
+//! The primary of a zone, found by the zone's SOA.
+
+use hickory_resolver::net::NetError;
+use hickory_resolver::proto::rr::rdata::SOA;
+use hickory_resolver::proto::rr::{RData, RecordType};
+
+use super::error::{FindError, sorted};
+use super::finder::{Finder, name_of, question};
+use crate::name::DnsName;
+
+/// Owner and MNAME of an SOA record.
+type Start = (DnsName, DnsName);
+
+impl Finder {
+    /// The primary of the zone that `name` stands in: MNAME of the nearest SOA, upwards.
+    ///
+    /// The SOA of the root or of a public suffix says that there is no such zone: nobody's updates go there.
+    pub(crate) async fn zone_primary(&self, name: &DnsName) -> Result<DnsName, FindError> {
+        let no_zone = || FindError::NoZone { name: name.to_string() };
+        let mut above = Some(name.clone());
+        while let Some(asked) = above.filter(|asked| !asked.is_root()) {
+            let found = match self.resolver.lookup(question(&asked)?, RecordType::SOA).await {
+                Ok(answer) => answer.answers().iter().find_map(|record| match &record.data {
+                    RData::SOA(soa) => start(&record.name, soa),
+                    _ => None,
+                }),
+                Err(error) => said_with_absence(&asked, error)?,
+            };
+            if let Some((zone, primary)) = found {
+                let is_own = zone.labels() >= 2 || domain_of(name).is_some_and(|domain| zone.is_in(&domain));
+                return if is_own && !primary.is_root() { Ok(primary) } else { Err(no_zone()) };
+            }
+            above = asked.parent();
+        }
+        Err(no_zone())
+    }
+}
+
+/// That there is no such record is said with the SOA of the zone that says so.
+fn said_with_absence(asked: &DnsName, error: NetError) -> Result<Option<Start>, FindError> {
+    if !error.is_no_records_found() {
+        return Err(sorted(asked, error));
+    }
+    Ok(error.into_soa().and_then(|record| start(&record.name, &record.data)))
+}
+
+fn start(owner: &hickory_resolver::proto::rr::Name, soa: &SOA) -> Option<Start> {
+    Some((name_of(owner)?, name_of(&soa.mname)?))
+}
+
+/// The name without the labels of service and protocol.
+fn domain_of(name: &DnsName) -> Option<DnsName> {
+    let mut domain = Some(name.clone());
+    while let Some(below) = domain.as_ref().filter(|domain| domain.to_string().starts_with('_')) {
+        domain = below.parent();
+    }
+    domain.filter(|domain| !domain.is_root())
+}
