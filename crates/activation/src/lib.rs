@@ -22,6 +22,7 @@ pub mod id;
 pub mod key;
 pub mod limits;
 pub mod message;
+pub mod settings;
 pub mod spoken;
 pub mod state;
 pub mod status;

@@ -72,6 +72,9 @@ pub const PUBLISHERS_MAX: usize = 16;
 pub const KEYS_MAX: usize = 256;
 pub const CERTIFICATES_MAX: usize = 1024;
 
+/// Entries of the publish list (R26).
+pub const DOMAINS_MAX: usize = 16;
+
 /// The leader logs its state hash at every index that is a multiple of this.
 pub const STATE_HASH_INTERVAL_ENTRIES: u64 = 1024;
 /// Own hashes kept for comparison.

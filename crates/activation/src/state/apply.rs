@@ -10,6 +10,7 @@ use crate::clock::SkewReference;
 use crate::count::{Count, Seen};
 use crate::limits;
 use crate::message::Record;
+use crate::settings::Setting;
 
 impl State {
     /// Applies the log entry at `index`. Never fails and never panics, whatever the bytes: what is not a command is
@@ -48,6 +49,7 @@ impl State {
             Command::InstallKey { publisher, key } => self.install_key(publisher, key),
             Command::InstallActivation { signed } => self.install_activation(&signed),
             Command::Release { statements } => self.release(&statements),
+            Command::ChangeSettings { changes } => self.change_settings(&changes),
             Command::ResetClock { time_ms } => self.reset_clock(time_ms),
         };
         match changed {
@@ -90,8 +92,8 @@ impl State {
         Outcome::Counted(Counted {
             count: count.record(threshold, cmid, seen, time_ms),
             threshold,
-            activation_interval_minutes: limits::ACTIVATION_INTERVAL_MINUTES_DEFAULT,
-            renewal_interval_minutes: limits::RENEWAL_INTERVAL_MINUTES_DEFAULT,
+            activation_interval_minutes: self.settings.activation_interval_minutes,
+            renewal_interval_minutes: self.settings.renewal_interval_minutes,
             key,
         })
     }
@@ -110,6 +112,15 @@ impl State {
         }
         opened.catalog.check_successor(&installed.opened.catalog)?;
         installed.replace_catalog(opened);
+        Ok(())
+    }
+
+    fn change_settings(&mut self, changes: &[(Setting, String)]) -> Result<(), CommandRefusal> {
+        let mut changed = self.settings.clone();
+        for (setting, value) in changes {
+            changed.set(*setting, value)?;
+        }
+        self.settings = changed;
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use super::Batch;
 use crate::host_activation::{REQUESTS_MAX, ReleaseStatement};
 use crate::id::PublisherId;
 use crate::key::TypedKey;
+use crate::settings::Setting;
 use crate::{limits, proto};
 
 /// A change of the replicated state.
@@ -23,6 +24,8 @@ pub enum Command {
     InstallActivation { signed: Bytes },
     /// Nodes give their places back: their certificates go, the statements wait for the publisher. All or none.
     Release { statements: Vec<ReleaseStatement> },
+    /// Settings that every node follows, all or none.
+    ChangeSettings { changes: Vec<(Setting, String)> },
     /// Cluster time went wrong: set it back, and requests recorded later with it.
     ResetClock { time_ms: u64 },
     /// The leader's state hash after the entry at `index`.
@@ -54,6 +57,13 @@ impl Command {
             Self::Release { statements } => {
                 let statements = statements.iter().map(ReleaseStatement::to_proto).collect();
                 Kind::Release(proto::Release { statements })
+            }
+            Self::ChangeSettings { changes } => {
+                let changes = changes.iter().map(|(setting, value)| proto::SettingValue {
+                    name: setting.name().to_owned(),
+                    value: value.clone(),
+                });
+                Kind::ChangeSettings(proto::ChangeSettings { changes: changes.collect() })
             }
             Self::ResetClock { time_ms } => Kind::ResetClock(proto::ResetClock { time_ms: *time_ms }),
             Self::StateHash { index, hash } => {
@@ -88,6 +98,16 @@ impl Command {
                 let statements = release.statements.iter().map(ReleaseStatement::from_proto);
                 let statements = statements.collect::<Result<_, _>>().map_err(|_| MalformedCommand("statement"))?;
                 Ok(Self::Release { statements })
+            }
+            Kind::ChangeSettings(change) => {
+                if change.changes.len() > Setting::ALL.len() {
+                    return Err(MalformedCommand("too many settings"));
+                }
+                let changes = change.changes.into_iter().map(|change| {
+                    let setting = change.name.parse().map_err(|_| MalformedCommand("setting"))?;
+                    Ok((setting, change.value))
+                });
+                Ok(Self::ChangeSettings { changes: changes.collect::<Result<_, _>>()? })
             }
             Kind::ResetClock(reset) if reset.time_ms <= limits::TIME_MS_MAX => {
                 Ok(Self::ResetClock { time_ms: reset.time_ms })

@@ -27,12 +27,14 @@ use crate::certificate::NodeCertificate;
 use crate::count::{Count, Seen};
 use crate::host_activation::ReleaseStatement;
 use crate::id::{Cmid, KeyId, NodeId, PublisherId};
+use crate::settings::Settings;
 
 /// All that is replicated.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     /// Time of the last batch; absent before the first.
     time_ms: Option<u64>,
+    settings: Settings,
     publishers: BTreeMap<PublisherId, PublisherState>,
     /// Not replicated and not part of the hash.
     hashes: Hashes,
@@ -131,6 +133,12 @@ impl State {
     #[must_use]
     pub fn time_ms(&self) -> Option<u64> {
         self.time_ms
+    }
+
+    /// What every node follows.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// By id.

@@ -8,6 +8,7 @@ use crate::certificate::CertificateError;
 use crate::host_activation::{ActivationFileError, NotSignedByNode, NotSignedByPublisher};
 use crate::id::{KeyId, NodeId};
 use crate::key::KeyKind;
+use crate::settings::SettingError;
 use crate::status::Status;
 use crate::{limits, proto};
 
@@ -47,6 +48,8 @@ pub enum CommandRefusal {
     KeyOfAnother { key: KeyId },
     #[error("no catalog of this publisher is installed: run `catalog install` first")]
     UnknownPublisher,
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     #[error("a reset sets cluster time back; it is not later than this already")]
     NotABackwardReset,
     #[error("certificate for node {node}: {source}")]

@@ -16,6 +16,7 @@ use crate::count::{Count, Seen};
 use crate::host_activation::{KeyStanding, ReleaseStatement};
 use crate::id::{Cmid, KeyId, MachineDigest, MachineName, ProductId, node_id};
 use crate::key::TypedKey;
+use crate::settings::{Setting, Settings};
 use crate::{limits, proto};
 
 /// The format that this version writes, and the newest that it reads.
@@ -45,6 +46,7 @@ impl State {
             format: SNAPSHOT_FORMAT,
             time_ms: self.time_ms,
             publishers: self.publishers.values().map(encode_publisher).collect(),
+            settings: encode_settings(&self.settings),
         }
         .encode_to_vec()
     }
@@ -61,6 +63,10 @@ impl State {
             return Err(SnapshotError::Malformed("time"));
         }
         let mut state = Self { time_ms: raw.time_ms, ..Self::default() };
+        for raw in raw.settings {
+            let setting = raw.name.parse().map_err(|_| SnapshotError::Malformed("setting"))?;
+            state.settings.set(setting, &raw.value).map_err(|_| SnapshotError::Malformed("value of a setting"))?;
+        }
         for publisher in raw.publishers {
             let publisher = state.decode_publisher(publisher)?;
             if publisher.keys.keys().any(|key| state.keys().any(|known| known.id == *key)) {
@@ -108,6 +114,14 @@ impl State {
             seen.iter().map(decode_seen).collect::<Option<_>>().ok_or(SnapshotError::Malformed("CMID"))?;
         Count::restore(limit, seen).ok_or(SnapshotError::Malformed("count"))
     }
+}
+
+fn encode_settings(settings: &Settings) -> Vec<proto::SettingValue> {
+    let defaults = Settings::default();
+    let changed = Setting::ALL.into_iter().filter(|setting| settings.get(*setting) != defaults.get(*setting));
+    changed
+        .map(|setting| proto::SettingValue { name: setting.name().to_owned(), value: settings.get(setting) })
+        .collect()
 }
 
 fn encode_publisher(publisher: &PublisherState) -> proto::PublisherSnapshot {

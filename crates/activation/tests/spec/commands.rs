@@ -4,6 +4,7 @@ use activation::clock::{SkewReference, Stamp};
 use activation::host_activation::ReleaseStatement;
 use activation::limits::{BATCH_RECORDS_MAX, COMMAND_BYTES_MAX};
 use activation::message::Record;
+use activation::settings::Setting;
 use activation::state::{
     Applied, Batch, BatchBuilder, BatchFull, Command, CommandRefusal, Counted, MalformedOutcome, Outcome, PushError,
     Refusal, State,
@@ -29,6 +30,7 @@ fn every_kind() -> Vec<Command> {
         Command::InstallKey { publisher, key: host_key(1) },
         Command::InstallActivation { signed: cluster.publisher.answer(vec![(2, certificate)]).encode().into() },
         Command::Release { statements: vec![ReleaseStatement::sign(publisher, host_key(1).key_id(), 2, &node_key(2))] },
+        Command::ChangeSettings { changes: vec![(Setting::DnsPublish, "false".into())] },
         Command::ResetClock { time_ms: START_MS },
         Command::StateHash { index: 1024, hash: [3; 32] },
     ]

@@ -12,6 +12,7 @@ use activation::host_activation::{ActivationRequests, HostActivation, HostActiva
 use activation::id::{MachineDigest, ProductId};
 use activation::key::{KeyKind, TypedKey};
 use activation::message::{AnswerBody, ValidRequest, sign_answer};
+use activation::settings::Setting;
 use activation::spoken::{self, Spoken};
 use activation::state::{Batch, Command};
 
@@ -83,6 +84,12 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("command/install-key", Command::InstallKey { publisher, key: host_key(1) }.encode().to_vec()),
         ("command/install-activation", Command::InstallActivation { signed: signed.clone() }.encode().to_vec()),
         ("command/release", Command::Release { statements: vec![release.clone()] }.encode().to_vec()),
+        (
+            "command/change-settings",
+            Command::ChangeSettings { changes: vec![(Setting::DnsDomains, "a.test:1:2,b.test".into())] }
+                .encode()
+                .to_vec(),
+        ),
         ("command/reset-clock", Command::ResetClock { time_ms: START_MS }.encode().to_vec()),
         ("command/state-hash", Command::StateHash { index: 1024, hash: [3; 32] }.encode().to_vec()),
         ("catalog/signed", catalog.bytes().to_vec()),

@@ -18,6 +18,7 @@ mod messages;
 mod model;
 mod refusals;
 mod releases;
+mod settings;
 mod sizes;
 mod snapshots;
 mod spoken;

@@ -1,0 +1,245 @@
+//! Settings that the cluster shares: set once, every node follows (R14, R26, R28, R36).
+//!
+//! A setting has a name and a value that is text for people; the one table below says what each means, and what it may
+//! be. What is of one node alone stands in that node's configuration, not here.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::id::InvalidId;
+use crate::limits::{
+    ACTIVATION_INTERVAL_MINUTES_DEFAULT, DOMAINS_MAX, INTERVAL_MINUTES_MAX, INTERVAL_MINUTES_MIN,
+    RENEWAL_INTERVAL_MINUTES_DEFAULT,
+};
+
+/// All of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// R14: after how many minutes a client that is not activated asks again.
+    pub activation_interval_minutes: u32,
+    /// R14: after how many minutes an activated client renews.
+    pub renewal_interval_minutes: u32,
+    /// R28: whether nodes publish themselves in DNS.
+    pub dns_publish: bool,
+    /// R26: where they do. Empty: each in the domain of its own name.
+    pub dns_domains: Vec<PublishDomain>,
+    /// Seconds that resolvers may keep a record: one for the cluster, because a record with another changes the whole
+    /// RRset's.
+    pub dns_ttl_s: u32,
+    /// Seconds until the record of a member that is dead is withdrawn on its behalf; 0: never.
+    pub dns_withdraw_dead_s: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            activation_interval_minutes: ACTIVATION_INTERVAL_MINUTES_DEFAULT,
+            renewal_interval_minutes: RENEWAL_INTERVAL_MINUTES_DEFAULT,
+            dns_publish: true,
+            dns_domains: Vec::new(),
+            dns_ttl_s: 300,
+            dns_withdraw_dead_s: 600,
+        }
+    }
+}
+
+/// An entry of the publish list (R26). Text: `DOMAIN` or `DOMAIN:PRIORITY:WEIGHT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishDomain {
+    pub domain: DomainName,
+    /// Priority and weight in this domain; absent: each node's own.
+    pub rank: Option<Rank>,
+}
+
+/// RFC 2782.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rank {
+    /// Lower ones are asked first.
+    pub priority: u16,
+    /// The share among those of one priority.
+    pub weight: u16,
+}
+
+/// A domain in lower case, without the root's dot.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DomainName(Box<str>);
+
+impl DomainName {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for DomainName {
+    type Err = InvalidId;
+
+    /// Labels of 1 to 63 letters, digits, `-` and `_`, 253 bytes in all (RFC 1035 section 2.3.4); a dot at the end is
+    /// taken off.
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let is_label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(allowed);
+        if text.len() <= 253 && text.split('.').all(is_label) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidId { expected: "a domain name, as in example.test" })
+        }
+    }
+}
+
+impl fmt::Display for DomainName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for PublishDomain {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let expected = InvalidId { expected: "DOMAIN or DOMAIN:PRIORITY:WEIGHT, with numbers of 0 to 65535" };
+        let mut parts = text.trim().split(':');
+        let domain = parts.next().unwrap_or_default().parse()?;
+        let mut number = || parts.next().map(|part| part.parse::<u16>().map_err(|_| expected)).transpose();
+        let rank = match (number()?, number()?, parts.next()) {
+            (None, None, None) => None,
+            (Some(priority), Some(weight), None) => Some(Rank { priority, weight }),
+            _ => return Err(expected),
+        };
+        Ok(Self { domain, rank })
+    }
+}
+
+impl fmt::Display for PublishDomain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.domain)?;
+        self.rank.map_or(Ok(()), |rank| write!(f, ":{}:{}", rank.priority, rank.weight))
+    }
+}
+
+/// The name of a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Setting {
+    ActivationInterval,
+    RenewalInterval,
+    DnsPublish,
+    DnsDomains,
+    DnsTtl,
+    DnsWithdrawDead,
+}
+
+/// There is no such setting, or it cannot have this value.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SettingError {
+    #[error("there is no such setting; there are {}", names())]
+    Unknown,
+    #[error("`{}` takes {expected}", setting.name())]
+    Value { setting: Setting, expected: &'static str },
+}
+
+fn names() -> String {
+    Setting::ALL.map(Setting::name).join(", ")
+}
+
+impl Setting {
+    pub const ALL: [Self; 6] = [
+        Self::ActivationInterval,
+        Self::RenewalInterval,
+        Self::DnsPublish,
+        Self::DnsDomains,
+        Self::DnsTtl,
+        Self::DnsWithdrawDead,
+    ];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ActivationInterval => "activation.interval_minutes",
+            Self::RenewalInterval => "renewal.interval_minutes",
+            Self::DnsPublish => "dns.publish",
+            Self::DnsDomains => "dns.domains",
+            Self::DnsTtl => "dns.ttl_s",
+            Self::DnsWithdrawDead => "dns.withdraw_dead_s",
+        }
+    }
+
+    /// What it does, for people.
+    #[must_use]
+    pub fn help(self) -> &'static str {
+        match self {
+            Self::ActivationInterval => "minutes until a client that is not activated asks again",
+            Self::RenewalInterval => "minutes until an activated client renews",
+            Self::DnsPublish => "whether nodes publish themselves in DNS",
+            Self::DnsDomains => "where nodes publish themselves; empty: each in the domain of its own name",
+            Self::DnsTtl => "seconds that resolvers may keep a record",
+            Self::DnsWithdrawDead => "seconds until a dead member's record is withdrawn for it; 0: never",
+        }
+    }
+
+    fn expected(self) -> &'static str {
+        match self {
+            Self::ActivationInterval | Self::RenewalInterval => "a number of 15 to 43200",
+            Self::DnsPublish => "true or false",
+            Self::DnsDomains => "up to 16 different entries DOMAIN or DOMAIN:PRIORITY:WEIGHT, separated by commas",
+            Self::DnsTtl => "a number of 1 to 86400",
+            Self::DnsWithdrawDead => "0, or a number of 60 to 86400",
+        }
+    }
+}
+
+impl FromStr for Setting {
+    type Err = SettingError;
+
+    fn from_str(name: &str) -> Result<Self, SettingError> {
+        Self::ALL.into_iter().find(|setting| setting.name() == name).ok_or(SettingError::Unknown)
+    }
+}
+
+impl Settings {
+    /// The value as text, which [`Self::set`] takes.
+    #[must_use]
+    pub fn get(&self, setting: Setting) -> String {
+        match setting {
+            Setting::ActivationInterval => self.activation_interval_minutes.to_string(),
+            Setting::RenewalInterval => self.renewal_interval_minutes.to_string(),
+            Setting::DnsPublish => self.dns_publish.to_string(),
+            Setting::DnsDomains => self.dns_domains.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+            Setting::DnsTtl => self.dns_ttl_s.to_string(),
+            Setting::DnsWithdrawDead => self.dns_withdraw_dead_s.to_string(),
+        }
+    }
+
+    /// Changes one, if the text is a value that it may have.
+    pub fn set(&mut self, setting: Setting, text: &str) -> Result<(), SettingError> {
+        let text = text.trim();
+        let number = |valid: &dyn Fn(u32) -> bool| text.parse().ok().filter(|number| valid(*number));
+        let interval = || number(&|minutes| (INTERVAL_MINUTES_MIN..=INTERVAL_MINUTES_MAX).contains(&minutes));
+        let put = |to: &mut u32, from: Option<u32>| from.map(|from| *to = from);
+        let set = match setting {
+            Setting::ActivationInterval => put(&mut self.activation_interval_minutes, interval()),
+            Setting::RenewalInterval => put(&mut self.renewal_interval_minutes, interval()),
+            Setting::DnsPublish => text.parse().ok().map(|publish| self.dns_publish = publish),
+            Setting::DnsDomains => domains(text).map(|domains| self.dns_domains = domains),
+            Setting::DnsTtl => put(&mut self.dns_ttl_s, number(&|ttl| (1..=86_400).contains(&ttl))),
+            Setting::DnsWithdrawDead => {
+                put(&mut self.dns_withdraw_dead_s, number(&|after| after == 0 || (60..=86_400).contains(&after)))
+            }
+        };
+        set.ok_or(SettingError::Value { setting, expected: setting.expected() })
+    }
+}
+
+fn domains(text: &str) -> Option<Vec<PublishDomain>> {
+    if text.is_empty() {
+        return Some(Vec::new());
+    }
+    let domains: Vec<PublishDomain> =
+        text.split(',').take(DOMAINS_MAX + 1).map(|entry| entry.parse().ok()).collect::<Option<_>>()?;
+    let mut names: Vec<_> = domains.iter().map(|entry| &entry.domain).collect();
+    names.sort();
+    names.dedup();
+    (names.len() == domains.len() && domains.len() <= DOMAINS_MAX).then_some(domains)
+}

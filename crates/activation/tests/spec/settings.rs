@@ -1,0 +1,80 @@
+//! Settings that the cluster shares.
+
+use activation::settings::{DomainName, PublishDomain, Rank, Setting, SettingError, Settings};
+use activation::state::{Applied, Command, CommandRefusal};
+
+use super::world::*;
+
+fn change(cluster: &mut Cluster, changes: &[(Setting, &str)]) -> Applied {
+    let changes = changes.iter().map(|(setting, value)| (*setting, (*value).to_owned())).collect();
+    cluster.apply(&Command::ChangeSettings { changes })
+}
+
+#[test]
+fn r14_the_intervals_that_are_set_go_out_with_the_next_answer() {
+    let mut cluster = Cluster::activated();
+    let intervals = |cluster: &mut Cluster| {
+        let counted = cluster.ask(CLIENT, 1);
+        (counted.activation_interval_minutes, counted.renewal_interval_minutes)
+    };
+    assert_eq!(intervals(&mut cluster), (120, 10_080));
+    let changes = [(Setting::ActivationInterval, "15"), (Setting::RenewalInterval, "43200")];
+    assert_eq!(change(&mut cluster, &changes), Applied::Done);
+    assert_eq!(intervals(&mut cluster), (15, 43_200));
+}
+
+#[test]
+fn r36_a_value_out_of_range_is_refused_with_what_is_expected_and_nothing_changes() {
+    let mut cluster = Cluster::activated();
+    let before = cluster.state.hash();
+    let many = (0..17).map(|number| format!("d{number}.test")).collect::<Vec<_>>().join(",");
+    let cases = [
+        (Setting::ActivationInterval, "14"),
+        (Setting::RenewalInterval, "43201"),
+        (Setting::RenewalInterval, "a week"),
+        (Setting::DnsPublish, "yes"),
+        (Setting::DnsDomains, "example..test"),
+        (Setting::DnsDomains, "example.test:1"),
+        (Setting::DnsDomains, "example.test:1:70000"),
+        (Setting::DnsDomains, "a.test,A.test."),
+        (Setting::DnsDomains, many.as_str()),
+        (Setting::DnsTtl, "0"),
+        (Setting::DnsWithdrawDead, "59"),
+    ];
+    for (setting, value) in cases {
+        let refused = change(&mut cluster, &[(Setting::DnsPublish, "false"), (setting, value)]);
+        let Applied::Refused(CommandRefusal::Setting(error)) = refused else {
+            panic!("{setting:?} {value}: {refused:?}")
+        };
+        assert!(error.to_string().starts_with(&format!("`{}` takes ", setting.name())), "{error}");
+    }
+    assert_eq!(cluster.state.hash(), before, "all or none");
+}
+
+#[test]
+fn every_setting_reads_back_what_it_shows() {
+    let mut settings = Settings::default();
+    for setting in Setting::ALL {
+        assert_eq!(setting.name().parse(), Ok(setting));
+        let shown = settings.get(setting);
+        settings.set(setting, &shown).unwrap();
+    }
+    assert_eq!(settings, Settings::default());
+    assert_eq!("dns.publishing".parse::<Setting>(), Err(SettingError::Unknown));
+    assert!(SettingError::Unknown.to_string().contains("dns.domains"));
+}
+
+#[test]
+fn r26_the_publish_list_has_a_rank_for_each_domain_or_none() {
+    let mut settings = Settings::default();
+    settings.set(Setting::DnsDomains, " Example.test.:10:60 , other.test").unwrap();
+    let domain = |name: &str| name.parse::<DomainName>().unwrap();
+    let expected = [
+        PublishDomain { domain: domain("example.test"), rank: Some(Rank { priority: 10, weight: 60 }) },
+        PublishDomain { domain: domain("other.test"), rank: None },
+    ];
+    assert_eq!(settings.dns_domains, expected);
+    assert_eq!(settings.get(Setting::DnsDomains), "example.test:10:60,other.test");
+    settings.set(Setting::DnsDomains, "").unwrap();
+    assert_eq!(settings.dns_domains, []);
+}
