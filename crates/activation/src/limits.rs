@@ -72,6 +72,10 @@ pub const PUBLISHERS_MAX: usize = 16;
 pub const KEYS_MAX: usize = 256;
 pub const CERTIFICATES_MAX: usize = 1024;
 
+/// Nodes that say where they are found.
+pub const ANNOUNCEMENTS_MAX: usize = 64;
+/// Addresses that a node announces.
+pub const ADDRESSES_MAX: usize = 16;
 /// Entries of the publish list (R26).
 pub const DOMAINS_MAX: usize = 16;
 

@@ -4,6 +4,7 @@
 //! be. What is of one node alone stands in that node's configuration, not here.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -118,6 +119,19 @@ impl fmt::Display for PublishDomain {
         write!(f, "{}", self.domain)?;
         self.rank.map_or(Ok(()), |rank| write!(f, ":{}:{}", rank.priority, rank.weight))
     }
+}
+
+/// Where a node is found in DNS, as it announced it (R25): known to every node, also when it is dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// The name that SRV records point at.
+    pub target: DomainName,
+    /// R1: where clients reach it.
+    pub port: u16,
+    /// Its own rank, where a domain of the publish list gives none.
+    pub rank: Rank,
+    /// At most [`crate::limits::ADDRESSES_MAX`].
+    pub addresses: Vec<IpAddr>,
 }
 
 /// The name of a setting.

@@ -8,9 +8,10 @@ use super::{
 use crate::catalog::{OpenedCatalog, SignedCatalog};
 use crate::clock::SkewReference;
 use crate::count::{Count, Seen};
+use crate::id::NodeId;
 use crate::limits;
 use crate::message::Record;
-use crate::settings::Setting;
+use crate::settings::{Announcement, Setting};
 
 impl State {
     /// Applies the log entry at `index`. Never fails and never panics, whatever the bytes: what is not a command is
@@ -50,6 +51,7 @@ impl State {
             Command::InstallActivation { signed } => self.install_activation(&signed),
             Command::Release { statements } => self.release(&statements),
             Command::ChangeSettings { changes } => self.change_settings(&changes),
+            Command::Announce { node, announcement } => self.announce(node, announcement),
             Command::ResetClock { time_ms } => self.reset_clock(time_ms),
         };
         match changed {
@@ -121,6 +123,21 @@ impl State {
             changed.set(*setting, value)?;
         }
         self.settings = changed;
+        Ok(())
+    }
+
+    fn announce(&mut self, node: NodeId, announcement: Announcement) -> Result<(), CommandRefusal> {
+        let max = limits::ANNOUNCEMENTS_MAX;
+        if self.announcements.len() >= max && !self.announcements.contains_key(&node) {
+            return Err(CommandRefusal::TooMany { what: "announcements", max });
+        }
+        let same_target = |(other, known): (&NodeId, &Announcement)| {
+            (*other != node && known.target == announcement.target).then_some(*other)
+        };
+        if let Some(other) = self.announcements.iter().find_map(same_target) {
+            return Err(CommandRefusal::TargetOfAnother { node, other });
+        }
+        self.announcements.insert(node, announcement);
         Ok(())
     }
 

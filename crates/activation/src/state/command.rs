@@ -1,14 +1,16 @@
 //! Commands: the content of log entries.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use prost::Message;
 use thiserror::Error;
 
 use super::Batch;
 use crate::host_activation::{REQUESTS_MAX, ReleaseStatement};
-use crate::id::PublisherId;
+use crate::id::{NodeId, PublisherId, node_id};
 use crate::key::TypedKey;
-use crate::settings::Setting;
+use crate::settings::{Announcement, Rank, Setting};
 use crate::{limits, proto};
 
 /// A change of the replicated state.
@@ -26,6 +28,8 @@ pub enum Command {
     Release { statements: Vec<ReleaseStatement> },
     /// Settings that every node follows, all or none.
     ChangeSettings { changes: Vec<(Setting, String)> },
+    /// A node tells where it is found in DNS.
+    Announce { node: NodeId, announcement: Announcement },
     /// Cluster time went wrong: set it back, and requests recorded later with it.
     ResetClock { time_ms: u64 },
     /// The leader's state hash after the entry at `index`.
@@ -65,6 +69,7 @@ impl Command {
                 });
                 Kind::ChangeSettings(proto::ChangeSettings { changes: changes.collect() })
             }
+            Self::Announce { node, announcement } => Kind::Announce(encode_announcement(*node, announcement)),
             Self::ResetClock { time_ms } => Kind::ResetClock(proto::ResetClock { time_ms: *time_ms }),
             Self::StateHash { index, hash } => {
                 Kind::StateHash(proto::StateHash { index: *index, hash: Bytes::copy_from_slice(hash) })
@@ -109,6 +114,10 @@ impl Command {
                 });
                 Ok(Self::ChangeSettings { changes: changes.collect::<Result<_, _>>()? })
             }
+            Kind::Announce(raw) => {
+                let (node, announcement) = decode_announcement(&raw)?;
+                Ok(Self::Announce { node, announcement })
+            }
             Kind::ResetClock(reset) if reset.time_ms <= limits::TIME_MS_MAX => {
                 Ok(Self::ResetClock { time_ms: reset.time_ms })
             }
@@ -119,4 +128,41 @@ impl Command {
             }
         }
     }
+}
+
+pub(super) fn encode_announcement(node: NodeId, announcement: &Announcement) -> proto::Announcement {
+    let octets = |address: &IpAddr| match address {
+        IpAddr::V4(address) => Bytes::copy_from_slice(&address.octets()),
+        IpAddr::V6(address) => Bytes::copy_from_slice(&address.octets()),
+    };
+    proto::Announcement {
+        // As in a record: no parser lets a larger node id through.
+        node: u32::try_from(node).unwrap_or(u32::MAX),
+        target: announcement.target.to_string(),
+        port: announcement.port.into(),
+        priority: announcement.rank.priority.into(),
+        weight: announcement.rank.weight.into(),
+        addresses: announcement.addresses.iter().map(octets).collect(),
+    }
+}
+
+pub(super) fn decode_announcement(raw: &proto::Announcement) -> Result<(NodeId, Announcement), MalformedCommand> {
+    let small = |number: u32, what| u16::try_from(number).map_err(|_| MalformedCommand(what));
+    let address = |octets: &Bytes| {
+        let v4 = <[u8; 4]>::try_from(octets.as_ref()).map(IpAddr::from);
+        v4.or_else(|_| <[u8; 16]>::try_from(octets.as_ref()).map(IpAddr::from))
+    };
+    if raw.addresses.len() > limits::ADDRESSES_MAX {
+        return Err(MalformedCommand("too many addresses"));
+    }
+    let node = node_id(raw.node.into()).map_err(|_| MalformedCommand("node"))?;
+    let addresses = raw.addresses.iter().map(address).collect::<Result<_, _>>();
+    let announcement = Announcement {
+        target: raw.target.parse().map_err(|_| MalformedCommand("target"))?,
+        port: small(raw.port, "port")
+            .and_then(|port| if port == 0 { Err(MalformedCommand("port")) } else { Ok(port) })?,
+        rank: Rank { priority: small(raw.priority, "priority")?, weight: small(raw.weight, "weight")? },
+        addresses: addresses.map_err(|_| MalformedCommand("address"))?,
+    };
+    Ok((node, announcement))
 }

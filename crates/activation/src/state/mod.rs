@@ -27,7 +27,7 @@ use crate::certificate::NodeCertificate;
 use crate::count::{Count, Seen};
 use crate::host_activation::ReleaseStatement;
 use crate::id::{Cmid, KeyId, NodeId, PublisherId};
-use crate::settings::Settings;
+use crate::settings::{Announcement, Settings};
 
 /// All that is replicated.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +35,7 @@ pub struct State {
     /// Time of the last batch; absent before the first.
     time_ms: Option<u64>,
     settings: Settings,
+    announcements: BTreeMap<NodeId, Announcement>,
     publishers: BTreeMap<PublisherId, PublisherState>,
     /// Not replicated and not part of the hash.
     hashes: Hashes,
@@ -139,6 +140,12 @@ impl State {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Where nodes are found in DNS, by node.
+    #[must_use]
+    pub fn announcements(&self) -> &BTreeMap<NodeId, Announcement> {
+        &self.announcements
     }
 
     /// By id.

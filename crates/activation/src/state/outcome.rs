@@ -50,6 +50,8 @@ pub enum CommandRefusal {
     UnknownPublisher,
     #[error(transparent)]
     Setting(#[from] SettingError),
+    #[error("node {node} announces the DNS name of node {other}: give each node a name of its own")]
+    TargetOfAnother { node: NodeId, other: NodeId },
     #[error("a reset sets cluster time back; it is not later than this already")]
     NotABackwardReset,
     #[error("certificate for node {node}: {source}")]

@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::activations::HeldKey;
-use super::{Activation, PublisherState, Standing, State};
+use super::command::{decode_announcement, encode_announcement};
+use super::{Activation, MalformedCommand, PublisherState, Standing, State};
 use crate::catalog::{CatalogError, Name, OpenedCatalog, SignedCatalog};
 use crate::certificate::NodeCertificate;
 use crate::count::{Count, Seen};
@@ -47,6 +48,7 @@ impl State {
             time_ms: self.time_ms,
             publishers: self.publishers.values().map(encode_publisher).collect(),
             settings: encode_settings(&self.settings),
+            announcements: self.announcements.iter().map(|(node, it)| encode_announcement(*node, it)).collect(),
         }
         .encode_to_vec()
     }
@@ -63,6 +65,11 @@ impl State {
             return Err(SnapshotError::Malformed("time"));
         }
         let mut state = Self { time_ms: raw.time_ms, ..Self::default() };
+        for raw in &raw.announcements {
+            let decoded =
+                decode_announcement(raw).map_err(|MalformedCommand(field)| SnapshotError::Malformed(field))?;
+            state.announcements.extend([decoded]);
+        }
         for raw in raw.settings {
             let setting = raw.name.parse().map_err(|_| SnapshotError::Malformed("setting"))?;
             state.settings.set(setting, &raw.value).map_err(|_| SnapshotError::Malformed("value of a setting"))?;

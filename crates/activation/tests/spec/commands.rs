@@ -31,6 +31,7 @@ fn every_kind() -> Vec<Command> {
         Command::InstallActivation { signed: cluster.publisher.answer(vec![(2, certificate)]).encode().into() },
         Command::Release { statements: vec![ReleaseStatement::sign(publisher, host_key(1).key_id(), 2, &node_key(2))] },
         Command::ChangeSettings { changes: vec![(Setting::DnsPublish, "false".into())] },
+        Command::Announce { node: 2, announcement: announcement("node2.example.test") },
         Command::ResetClock { time_ms: START_MS },
         Command::StateHash { index: 1024, hash: [3; 32] },
     ]

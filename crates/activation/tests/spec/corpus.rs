@@ -90,6 +90,10 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
                 .encode()
                 .to_vec(),
         ),
+        (
+            "command/announce",
+            Command::Announce { node: 1, announcement: announcement("node1.example.test") }.encode().to_vec(),
+        ),
         ("command/reset-clock", Command::ResetClock { time_ms: START_MS }.encode().to_vec()),
         ("command/state-hash", Command::StateHash { index: 1024, hash: [3; 32] }.encode().to_vec()),
         ("catalog/signed", catalog.bytes().to_vec()),

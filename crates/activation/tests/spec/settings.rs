@@ -78,3 +78,16 @@ fn r26_the_publish_list_has_a_rank_for_each_domain_or_none() {
     settings.set(Setting::DnsDomains, "").unwrap();
     assert_eq!(settings.dns_domains, []);
 }
+
+#[test]
+fn r25_every_node_knows_where_each_is_found_and_no_two_have_one_name() {
+    let mut cluster = Cluster::activated();
+    let announce = |node, name| Command::Announce { node, announcement: announcement(name) };
+    assert_eq!(cluster.apply(&announce(1, "node1.example.test")), Applied::Done);
+    assert_eq!(cluster.apply(&announce(2, "node2.example.test")), Applied::Done);
+    let refused = cluster.apply(&announce(2, "NODE1.example.test."));
+    assert_eq!(refused, Applied::Refused(CommandRefusal::TargetOfAnother { node: 2, other: 1 }));
+    assert_eq!(cluster.apply(&announce(1, "renamed.example.test")), Applied::Done);
+    let targets: Vec<_> = cluster.state.announcements().values().map(|known| known.target.as_str()).collect();
+    assert_eq!(targets, ["renamed.example.test", "node2.example.test"]);
+}

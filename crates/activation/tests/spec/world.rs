@@ -7,6 +7,7 @@ use activation::host_activation::{ActivationAnswer, ActivationAnswers, SignedAns
 use activation::id::{Cmid, MachineDigest, NodeId, ProductId, PublisherId};
 use activation::key::{KeyKind, TypedKey};
 use activation::message::{LicenseStatus, Record, Request};
+use activation::settings::{Announcement, Rank};
 use activation::state::{Applied, Batch, Command, Counted, Outcome, State};
 use activation::trust::Trust;
 use activation::{SigningKey, VerifyingKey};
@@ -238,5 +239,15 @@ pub(crate) fn request(publisher: PublisherId, product: &str) -> Request {
         license_status: LicenseStatus::OutOfBoxGrace,
         minutes_to_expiry: 43_200,
         client_time_ms: START_MS,
+    }
+}
+
+/// What a node of this name says of itself.
+pub(crate) fn announcement(target: &str) -> Announcement {
+    Announcement {
+        target: target.parse().unwrap(),
+        port: 1688,
+        rank: Rank { priority: 1, weight: 60 },
+        addresses: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
     }
 }
