@@ -30,7 +30,7 @@ pub use finding::{
 pub use name::{DnsName, NameError};
 pub use publishing::{
     Addresses, Algorithm, Change, Credentials, Desired, Domain, Entry, KeyFileError, Member, Neighbours, Outcome,
-    Primary, PrimaryError, PublishError, Publisher, Standing, State, TsigKey, Update, classify, difference,
+    Primary, PrimaryError, PublishError, Publisher, Schedule, Standing, State, TsigKey, Update, classify, difference,
     update_policy, withdrawal, zone_lines,
 };
 pub use record::{AddressRecord, Srv, SrvRecord};

@@ -16,6 +16,12 @@ pub const EXCHANGES_MAX: usize = 8;
 /// Time of one conversation with a primary, from the first connect to the last answer, where the caller names none.
 pub const CONVERSATION_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Before the first repetition of a conversation that failed.
+pub const RETRY_AFTER_MIN: Duration = Duration::from_secs(5);
+
+/// Before any later one: a primary that comes back waits for its records no longer than this.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(15 * 60);
+
 /// How far a primary's clock may differ from the signing time: RFC 8945 recommends 300 s.
 pub const SIGNATURE_FUDGE_SECONDS: u16 = 300;
 
@@ -65,6 +71,7 @@ const _: () = {
     assert!(UDP_BYTES_MIN <= UDP_BYTES_MAX && UDP_BYTES_MAX <= MESSAGE_BYTES_MAX);
     assert!(HOSTS_MAX <= RECORDS_MAX);
     assert!(QUESTION_TIMEOUT.as_millis() < SEARCH_TIMEOUT.as_millis());
+    assert!(RETRY_AFTER_MIN.as_secs() < RETRY_AFTER_MAX.as_secs());
     // The signing time of a conversation is taken once: it must still hold at its end.
     assert!(CONVERSATION_TIMEOUT.as_secs() < SIGNATURE_FUDGE_SECONDS as u64);
 };

@@ -8,6 +8,7 @@ mod key;
 mod message;
 mod primary;
 mod publisher;
+mod schedule;
 mod standing;
 mod zone_text;
 
@@ -17,5 +18,6 @@ pub use error::PublishError;
 pub use key::{Algorithm, Credentials, KeyFileError, TsigKey};
 pub use primary::{Primary, PrimaryError};
 pub use publisher::{Addresses, Outcome, Publisher};
+pub use schedule::Schedule;
 pub use standing::{Entry, Member, State, classify};
 pub use zone_text::{update_policy, zone_lines};
