@@ -7,10 +7,20 @@ use std::{
     fs, io,
     os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use activation::{catalog::SignedCatalog, id::Fingerprint, state::Command};
-use api::admin::v1::{self as proto, admin_server};
+use activation::{
+    catalog::SignedCatalog,
+    id::Fingerprint,
+    settings::{Setting, SettingError, Settings},
+    state::Command,
+};
+use api::admin::v1::{
+    self as proto, NodeAnswer, NodeQuestion, admin_server, node_answer::Answer, node_question::Question,
+};
+use futures::future::join_all;
+use prost::Message;
 use replication::{ProposeError, Replica, Unavailable};
 use tokio::net::UnixSocket;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -19,6 +29,7 @@ use tonic::{Request, Response, Status, transport::Server};
 use self::keys::Keys;
 use crate::{
     cluster_status,
+    dns::{self, Dns},
     limits::{ADMIN_MESSAGE_BYTES_MAX, SOCKET_PATH_BYTES_MAX},
 };
 
@@ -42,12 +53,16 @@ pub enum AdminError {
 }
 
 /// Makes the socket and returns what serves it.
-pub(crate) fn serve(path: &Path, replica: Replica) -> Result<impl Future<Output = ()> + use<>, AdminError> {
+pub(crate) fn serve(
+    path: &Path,
+    replica: Replica,
+    dns: Option<Arc<Dns>>,
+) -> Result<impl Future<Output = ()> + use<>, AdminError> {
     if path.as_os_str().as_bytes().len() > SOCKET_PATH_BYTES_MAX {
         return Err(AdminError::PathTooLong { path: path.to_owned() });
     }
     let listener = listen(path).map_err(|source| AdminError::Io { path: path.to_owned(), source })?;
-    let service = admin_server::AdminServer::new(Admin { replica })
+    let service = admin_server::AdminServer::new(Admin { replica, dns })
         .max_decoding_message_size(ADMIN_MESSAGE_BYTES_MAX)
         .max_encoding_message_size(ADMIN_MESSAGE_BYTES_MAX);
     Ok(async move {
@@ -73,6 +88,7 @@ fn listen(path: &Path) -> io::Result<tokio::net::UnixListener> {
 
 struct Admin {
     replica: Replica,
+    dns: Option<Arc<Dns>>,
 }
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -211,11 +227,70 @@ impl admin_server::Admin for Admin {
         Keys(&self.replica).install_answer(request.into_inner()).await.map(Response::new)
     }
 
+    async fn get_settings(&self, _: Request<proto::GetSettingsRequest>) -> Reply<proto::GetSettingsReply> {
+        self.replica.read_point().await.map_err(unavailable)?;
+        let settings = self.replica.view(|state| {
+            let value = |setting: Setting| proto::SettingValue {
+                name: setting.name().into(),
+                value: state.settings().get(setting),
+            };
+            Setting::ALL.map(value).into()
+        });
+        Ok(Response::new(proto::GetSettingsReply { settings }))
+    }
+
+    async fn change_settings(
+        &self,
+        request: Request<proto::ChangeSettingsRequest>,
+    ) -> Reply<proto::ChangeSettingsReply> {
+        let changes = request.into_inner().changes.into_iter();
+        let changes = changes.map(|change| Ok((change.name.parse()?, change.value)));
+        let changes: Vec<(Setting, String)> = changes.collect::<Result<_, SettingError>>().map_err(invalid)?;
+        // Refused here in words of its own, before it is proposed.
+        let mut tried = Settings::default();
+        changes.iter().try_for_each(|(setting, value)| tried.set(*setting, value)).map_err(invalid)?;
+        propose(&self.replica, Command::ChangeSettings { changes }).await?;
+        Ok(Response::new(proto::ChangeSettingsReply {}))
+    }
+
+    async fn dns_status(&self, _: Request<proto::DnsStatusRequest>) -> Reply<proto::DnsStatusReply> {
+        Ok(Response::new(dns::status(self.dns()?).await))
+    }
+
+    async fn dns_settle(&self, _: Request<proto::DnsSettleRequest>) -> Reply<proto::DnsSettleReply> {
+        let members = self.replica.cluster().members;
+        let asked = members.keys().map(|&node| async move {
+            let question = NodeQuestion { question: Some(Question::DnsSettle(proto::DnsSettleQuestion {})) };
+            let answer = self.replica.ask(node, question.encode_to_vec().into()).await;
+            let answer = answer.and_then(|answer| NodeAnswer::decode(answer).map_err(|error| error.to_string()));
+            let passed_over = match answer.map(|answer| answer.answer) {
+                Ok(Some(Answer::DnsSettled(settled))) => return settled,
+                Ok(_) => "it answered something else".to_owned(),
+                Err(why) => why,
+            };
+            proto::DnsSettled { node, passed_over, domains: Vec::new() }
+        });
+        Ok(Response::new(proto::DnsSettleReply { nodes: join_all(asked).await }))
+    }
+
+    async fn dns_zone(&self, _: Request<proto::DnsZoneRequest>) -> Reply<proto::DnsZoneReply> {
+        self.replica.read_point().await.map_err(unavailable)?;
+        dns::zone(self.dns()?).map(Response::new).map_err(|error| Status::internal(error.to_string()))
+    }
+
     async fn release_activation(
         &self,
         request: Request<proto::ReleaseActivationRequest>,
     ) -> Reply<proto::ReleaseActivationReply> {
         Keys(&self.replica).release(request.into_inner()).await.map(Response::new)
+    }
+}
+
+impl Admin {
+    fn dns(&self) -> Result<&Dns, Status> {
+        self.dns.as_deref().ok_or_else(|| {
+            Status::failed_precondition("this node has no name in DNS: set dns.target in its configuration")
+        })
     }
 }
 

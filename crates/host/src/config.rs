@@ -4,7 +4,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -40,6 +40,9 @@ pub struct Config {
     /// Elections.
     #[serde(default)]
     pub raft: Raft,
+    /// Its records in DNS.
+    #[serde(default)]
+    pub dns: Dns,
 }
 
 fn platform() -> String {
@@ -108,6 +111,58 @@ impl Default for Raft {
     }
 }
 
+/// How a node publishes itself (R25 to R29). As text: the node reads it when it starts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dns {
+    /// Its own name; absent: it does not publish itself.
+    pub target: Option<String>,
+    /// Whether it publishes itself at all.
+    pub publish: bool,
+    /// The TSIG key.
+    pub key_file: Option<PathBuf>,
+    /// Updates without a signature.
+    pub unsigned: bool,
+    /// Where updates go; absent: as the SOA says.
+    pub primary: Option<String>,
+    /// Servers that are asked for the SOA.
+    pub resolvers: Vec<SocketAddr>,
+    /// Service and protocol.
+    pub service: String,
+    /// RFC 2782.
+    pub priority: u16,
+    /// RFC 2782.
+    pub weight: u16,
+    /// Of the target.
+    pub addresses: Vec<IpAddr>,
+    /// Beside records of others.
+    pub share_name: bool,
+    /// Targets of others that are never reported.
+    pub known: Vec<String>,
+    /// Hours.
+    pub republish_h: u64,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self {
+            target: None,
+            publish: true,
+            key_file: None,
+            unsigned: false,
+            primary: None,
+            resolvers: Vec::new(),
+            service: discovery::Desired::SERVICE.into(),
+            priority: 0,
+            weight: 0,
+            addresses: Vec::new(),
+            share_name: false,
+            known: Vec::new(),
+            republish_h: 24,
+        }
+    }
+}
+
 /// A configuration that was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -171,6 +226,7 @@ impl Config {
             ("clients.idle_timeout_s", self.clients.idle_timeout_s),
             ("clients.pdu_timeout_s", self.clients.pdu_timeout_s),
             ("raft.heartbeat_ms", self.raft.heartbeat_ms),
+            ("dns.republish_h", self.dns.republish_h),
         ] {
             if value == 0 {
                 return refuse(key, "it is 0".into(), "give at least 1");
@@ -306,6 +362,7 @@ impl Args for Overrides {
                 Form::Text => "TEXT",
                 Form::Number => "N",
                 Form::List => "A,B,...",
+                Form::Flag => "true|false",
             };
             command.arg(
                 Arg::new(setting.key)
@@ -337,6 +394,7 @@ impl Provider for &Overrides {
                 Form::Text => Value::from(text.as_str()),
                 Form::Number => text.parse::<u64>().map_or_else(|_| Value::from(text.as_str()), Value::from),
                 Form::List => Value::from(text.split(',').map(str::trim).collect::<Vec<_>>()),
+                Form::Flag => text.parse::<bool>().map_or_else(|_| Value::from(text.as_str()), Value::from),
             };
             match setting.key.split_once('.') {
                 None => {

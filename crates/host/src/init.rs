@@ -38,7 +38,7 @@ pub fn configuration(given: &Overrides) -> String {
 
 fn toml(form: Form, text: &str) -> String {
     match form {
-        Form::Number => text.to_owned(),
+        Form::Number | Form::Flag => text.to_owned(),
         Form::Text => toml::Value::from(text).to_string(),
         Form::List => toml::Value::from(text.split(',').map(str::trim).collect::<Vec<_>>()).to_string(),
     }

@@ -13,6 +13,7 @@ mod cluster_status;
 pub mod config;
 mod connection;
 mod credentials;
+mod dns;
 mod hardware;
 pub mod init;
 pub mod limits;

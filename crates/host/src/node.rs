@@ -25,6 +25,7 @@ use crate::{
     clients,
     config::{Config, ConfigError},
     credentials::{Credentials, Held},
+    dns,
     hardware::Hardware,
     limits::{BOOTSTRAP_PATIENCE, PEER_RESET_STREAMS_MAX},
     question::Desk,
@@ -111,6 +112,8 @@ impl Node {
         let hardware = Hardware::at(&config.machine_root());
         let credentials = Credentials::load(config.node, &keys, hardware.clone());
         let credentials = credentials.map_err(|source| StartError::Keys { path: keys, source })?;
+        let own = dns::Own::read(config, clients.local_addr().unwrap_or(config.clients.listen))?;
+        let seed = u64::from_le_bytes(random().map_err(StartError::Randomness)?);
         // Last of what may be refused: sled writes to what it opens.
         let store = open_store(config)?;
         let credentials = Arc::new(credentials);
@@ -118,7 +121,7 @@ impl Node {
         let surroundings = Surroundings {
             clock: Arc::new(SystemClock::default()),
             connect: connect_over_tcp(),
-            seed: u64::from_le_bytes(random().map_err(StartError::Randomness)?),
+            seed,
             local: Arc::clone(&desk) as _,
         };
         let snapshots = config.data.join("snapshots");
@@ -138,8 +141,13 @@ impl Node {
                 tracing::error!(%error, "clients are no longer served");
             }
         });
+        let dns = own.map(|own| {
+            let dns = dns::start(own, replica.clone(), Arc::clone(&desk), seed, &mut background);
+            desk.set_dns(&dns);
+            dns
+        });
         let admin_socket = config.admin_socket();
-        background.spawn(admin::serve(&admin_socket, replica.clone())?);
+        background.spawn(admin::serve(&admin_socket, replica.clone(), dns)?);
         let node = Self { replica, clients: address, admin_socket, stopping, serving, background };
         if start.bootstrap
             && let Err(error) = node.replica.bootstrap(&members, BOOTSTRAP_PATIENCE).await

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, Weak},
 };
 
 use activation::{
@@ -11,7 +11,7 @@ use activation::{
     id::{CertificateId, KeyId},
 };
 use api::admin::v1::{
-    self as proto, NodeAnswer, NodeQuestion, NodeStatus, node_answer::Answer, node_question::Question,
+    self as proto, DnsSettled, NodeAnswer, NodeQuestion, NodeStatus, node_answer::Answer, node_question::Question,
 };
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
@@ -23,6 +23,7 @@ use storage::Identity;
 
 use crate::{
     credentials::{Credentials, Signers, Unusable},
+    dns::Dns,
     hardware::Hardware,
     node::take_note,
 };
@@ -35,11 +36,12 @@ pub(crate) struct Desk {
     hardware: Hardware,
     /// Set once the replica runs, which needs the desk to start and holds it from then on.
     replica: OnceLock<WeakReplica>,
+    dns: OnceLock<Weak<Dns>>,
 }
 
 impl Desk {
     pub(crate) fn new(credentials: Arc<Credentials>, platform: Name, identity: Identity, hardware: Hardware) -> Self {
-        Self { credentials, platform, identity, hardware, replica: OnceLock::new() }
+        Self { credentials, platform, identity, hardware, replica: OnceLock::new(), dns: OnceLock::new() }
     }
 
     pub(crate) fn set_replica(&self, replica: &Replica) {
@@ -48,6 +50,27 @@ impl Desk {
 
     fn replica(&self) -> Result<Replica, String> {
         self.replica.get().and_then(WeakReplica::upgrade).ok_or_else(|| "this node is starting or stopping".to_owned())
+    }
+
+    /// Set once the node knows its records.
+    pub(crate) fn set_dns(&self, dns: &Arc<Dns>) {
+        self.dns.get_or_init(|| Arc::downgrade(dns));
+    }
+
+    /// Whether this node may answer clients.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.status().is_ok_and(|status| status.ready)
+    }
+
+    async fn settle_dns(&self) -> DnsSettled {
+        match self.dns.get().and_then(Weak::upgrade) {
+            Some(dns) => dns.settle_now().await,
+            None => DnsSettled {
+                node: self.identity.owner,
+                passed_over: "it has no name in DNS: set dns.target in its configuration".into(),
+                domains: Vec::new(),
+            },
+        }
     }
 
     fn status(&self) -> Result<NodeStatus, String> {
@@ -159,15 +182,16 @@ fn request_id(asked: &HostActivation, signers: &Signers, current: Option<Certifi
 
 impl Local for Desk {
     fn answer(&self, question: Bytes) -> BoxFuture<'_, Result<Bytes, String>> {
-        let answer = || {
+        let answer = async move {
             let question = NodeQuestion::decode(question).map_err(|error| error.to_string())?;
             let answer = match question.question.ok_or("the question is empty, or a newer one than this node knows")? {
                 Question::Status(proto::StatusQuestion {}) => Answer::Status(self.status()?),
                 Question::Activation(asked) => Answer::ActivationRequest(self.activation_request(&asked)?),
                 Question::Release(asked) => Answer::Release(self.release(&asked)?),
+                Question::DnsSettle(proto::DnsSettleQuestion {}) => Answer::DnsSettled(self.settle_dns().await),
             };
             Ok(NodeAnswer { answer: Some(answer) }.encode_to_vec().into())
         };
-        std::future::ready(answer()).boxed()
+        answer.boxed()
     }
 }

@@ -10,6 +10,8 @@ pub enum Form {
     Number,
     /// Parts separated by commas.
     List,
+    /// `true` or `false`.
+    Flag,
 }
 
 /// One setting.
@@ -94,6 +96,49 @@ pub const SETTINGS: &[Setting] = &[
         "A follower that hears no leader for a random time from here ...",
     ),
     setting("raft.election_timeout_max_ms", Form::Number, Some("600"), "... to here stands for election"),
+    setting(
+        "dns.target",
+        Form::Text,
+        None,
+        "This node's own name, fully qualified, that SRV records point at; without it the node does not publish itself",
+    ),
+    setting("dns.publish", Form::Flag, Some("true"), "Whether this node publishes itself, where the cluster does"),
+    setting(
+        "dns.key_file",
+        Form::Text,
+        None,
+        "File with the TSIG key that signs updates, as tsig-keygen writes it: one key for each node",
+    ),
+    setting(
+        "dns.unsigned",
+        Form::Flag,
+        Some("false"),
+        "Send updates without a signature: only where DNS asks for none",
+    ),
+    setting(
+        "dns.primary",
+        Form::Text,
+        None,
+        "DNS server that takes updates (HOST[:PORT]); without it the one of the SOA",
+    ),
+    setting(
+        "dns.resolvers",
+        Form::List,
+        Some("[]"),
+        "DNS servers (ADDRESS:PORT) that are asked for the SOA; without any, as the system is configured",
+    ),
+    setting("dns.service", Form::Text, Some("\"_vlmcs._tcp\""), "Service and protocol of the SRV record"),
+    setting("dns.priority", Form::Number, Some("0"), "Priority of this node: lower ones are asked first"),
+    setting("dns.weight", Form::Number, Some("0"), "Weight of this node: its share among those of one priority"),
+    setting(
+        "dns.addresses",
+        Form::List,
+        Some("[]"),
+        "Addresses of dns.target; without any, that of clients.listen, or those with which this machine reaches others",
+    ),
+    setting("dns.share_name", Form::Flag, Some("false"), "Publish although records of others stand under the name"),
+    setting("dns.known", Form::List, Some("[]"), "Targets of other hosts under the name that are never reported"),
+    setting("dns.republish_h", Form::Number, Some("24"), "Hours after which all is published anew"),
 ];
 
 /// `--clients-listen` for `clients.listen`.

@@ -12,11 +12,13 @@ mod client_command;
 mod cluster_command;
 mod count_command;
 mod demo;
+mod dns_command;
 mod host_command;
 mod key_command;
 mod logging;
 mod output;
 mod publisher_command;
+mod settings_command;
 mod spoken;
 
 use std::process::ExitCode;
@@ -60,6 +62,12 @@ enum Command {
     /// The cluster and its nodes.
     #[command(subcommand)]
     Cluster(cluster_command::Command),
+    /// The cluster's records in DNS.
+    #[command(subcommand)]
+    Dns(dns_command::Command),
+    /// Settings that every node of the cluster follows.
+    #[command(subcommand)]
+    Settings(settings_command::Command),
     /// What a client machine does: activate by hand.
     #[command(subcommand)]
     Client(client_command::Command),
@@ -79,6 +87,8 @@ pub fn main() -> ExitCode {
         Command::Key(command) => command.run(&output),
         Command::Count(command) => command.run(&output),
         Command::Cluster(command) => command.run(&output),
+        Command::Dns(command) => command.run(&output),
+        Command::Settings(command) => command.run(&output),
         Command::Client(command) => command.run(&output),
         Command::Publisher(command) => command.run(&output),
     };

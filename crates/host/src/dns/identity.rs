@@ -1,0 +1,140 @@
+//! What a node is told about itself and DNS, checked when it starts.
+
+use std::{
+    fs::File,
+    io::Read,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    path::Path,
+    time::Duration,
+};
+
+use activation::settings::{Announcement, DomainName, Rank};
+use discovery::{Credentials, DnsName, Finder, Neighbours, Primary, Publisher, TsigKey};
+
+use crate::config::{Config, ConfigError, Dns};
+
+/// A key file has a few lines.
+const KEY_FILE_BYTES_MAX: u64 = 16 * 1024;
+/// Addresses of documentation (RFC 5737, RFC 3849): nothing is sent there, the system only says from where it would be.
+const ELSEWHERE: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 53),
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), 53),
+];
+
+/// One node's side of its records.
+#[derive(Debug)]
+pub(crate) struct Own {
+    pub(super) target: DnsName,
+    announced: DomainName,
+    port: u16,
+    rank: Rank,
+    addresses: Vec<IpAddr>,
+    listens_on: IpAddr,
+    pub(super) service: String,
+    pub(super) publish: bool,
+    pub(super) share_name: bool,
+    pub(super) known: Vec<DnsName>,
+    pub(super) republish: Duration,
+    /// Of the node's own TSIG key, where it has one.
+    pub(super) key_name: Option<DnsName>,
+    pub(super) publisher: Publisher,
+}
+
+impl Own {
+    /// None where the node has no name in DNS.
+    pub(crate) fn read(config: &Config, clients: SocketAddr) -> Result<Option<Self>, ConfigError> {
+        let Dns { target, .. } = &config.dns;
+        let Some(target) = target else { return Ok(None) };
+        let dns = &config.dns;
+        let wrong = |key, what: String, fix| ConfigError::Value { origin: "configuration".into(), key, what, fix };
+        let not_full = "give the node's full name, as in node1.example.com";
+        let announced: DomainName =
+            target.parse().map_err(|error| wrong("dns.target", format!("{error}"), not_full))?;
+        let name: DnsName = target.parse().map_err(|error| wrong("dns.target", format!("{error}"), not_full))?;
+        if !announced.as_str().contains('.') {
+            return Err(wrong("dns.target", format!("{target:?} is a short name"), not_full));
+        }
+        let (credentials, key_name) = credentials(dns)?;
+        let primary = dns.primary.as_deref().map_or_else(|| Ok(Primary::default()), str::parse);
+        let primary = primary.map_err(|error: discovery::PrimaryError| {
+            wrong("dns.primary", error.to_string(), "give HOST or HOST:PORT")
+        })?;
+        let finder =
+            if dns.resolvers.is_empty() { Finder::system() } else { Finder::with_servers(&dns.resolvers, Vec::new()) };
+        let finder =
+            finder.map_err(|error| wrong("dns.resolvers", error.to_string(), "name servers as ADDRESS:PORT"))?;
+        let known = dns.known.iter().map(|name| name.parse()).collect::<Result<_, _>>();
+        let known = known
+            .map_err(|error: discovery::NameError| wrong("dns.known", error.to_string(), "give names of hosts"))?;
+        Ok(Some(Self {
+            target: name,
+            announced,
+            port: clients.port(),
+            rank: Rank { priority: dns.priority, weight: dns.weight },
+            addresses: dns.addresses.clone(),
+            listens_on: clients.ip(),
+            service: dns.service.clone(),
+            publish: dns.publish,
+            share_name: dns.share_name,
+            known,
+            republish: Duration::from_secs(dns.republish_h.saturating_mul(3600)),
+            key_name,
+            publisher: Publisher::new(primary, credentials, Neighbours::default(), finder),
+        }))
+    }
+
+    /// What the cluster is told.
+    pub(super) fn announcement(&self) -> Announcement {
+        let mut addresses = self.addresses.clone();
+        if addresses.is_empty() && !self.listens_on.is_unspecified() {
+            addresses.push(self.listens_on);
+        }
+        if addresses.is_empty() {
+            addresses.extend(ELSEWHERE.into_iter().filter_map(address_towards));
+        }
+        addresses.truncate(activation::limits::ADDRESSES_MAX);
+        Announcement { target: self.announced.clone(), port: self.port, rank: self.rank, addresses }
+    }
+}
+
+/// With which address this machine would speak to `remote`; none without a route.
+fn address_towards(remote: SocketAddr) -> Option<IpAddr> {
+    let unspecified: IpAddr =
+        if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((unspecified, 0)).ok()?;
+    socket.connect(remote).ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_unspecified() && !address.is_loopback()).then_some(address)
+}
+
+fn credentials(dns: &Dns) -> Result<(Credentials, Option<DnsName>), ConfigError> {
+    let wrong = |key, what: String, fix| ConfigError::Value { origin: "configuration".into(), key, what, fix };
+    match (&dns.key_file, dns.unsigned) {
+        (Some(_), true) => Err(wrong(
+            "dns.unsigned",
+            "a key file is given as well".into(),
+            "take one of the two out: updates are signed, or they are not",
+        )),
+        (None, true) => Ok((Credentials::Unsigned, None)),
+        (None, false) if dns.publish => Err(wrong(
+            "dns.key_file",
+            "dns.target is given, and no key to sign updates with".into(),
+            "make one with `tsig-keygen`, or say dns.unsigned = true, or dns.publish = false",
+        )),
+        (None, false) => Ok((Credentials::Unsigned, None)),
+        (Some(path), false) => {
+            let key = read_key(path).map_err(|what| {
+                wrong("dns.key_file", what, "give a file as `tsig-keygen` writes it, readable by the daemon")
+            })?;
+            let name = key.name().clone();
+            Ok((Credentials::Tsig(key), Some(name)))
+        }
+    }
+}
+
+fn read_key(path: &Path) -> Result<TsigKey, String> {
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text));
+    read.map_err(|error| format!("{}: {error}", path.display()))?;
+    TsigKey::from_bind(&text).map_err(|error| format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,192 @@
+//! `quorate dns ...`: the cluster's records in DNS.
+
+use std::process::ExitCode;
+
+use activation::settings::{PublishDomain, Setting};
+use anyhow::anyhow;
+use api::admin::v1::{
+    ChangeSettingsRequest, DnsSettleReply, DnsSettleRequest, DnsStatusReply, DnsStatusRequest, DnsZoneRequest,
+    SettingValue,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    admin::{AdminArgs, refused},
+    output::{Outcome, Output, table},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  quorate dns status                              whose each record is, in every domain
+  quorate dns publish                             in the domain of each node's own name
+  quorate dns publish --domain example.com --domain branch.example.com:10:50
+  quorate dns withdraw
+  quorate dns zone                                lines for a zone file, and the policy of a BIND
+
+A node publishes itself if its configuration has dns.target and a key, and only while it may answer clients.";
+
+/// The cluster's records in DNS.
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub(crate) enum Command {
+    /// Whose each record is that stands under the service's name: own, member, dead, known, foreign, or missing.
+    Status {
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Turn publishing on, for the whole cluster, and bring all records in line now.
+    Publish {
+        /// DOMAIN or DOMAIN:PRIORITY:WEIGHT; several times for several. Without any the list stays as it is.
+        #[arg(long, value_name = "DOMAIN")]
+        domain: Vec<PublishDomain>,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Turn publishing off, for the whole cluster, and withdraw its records now.
+    Withdraw {
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// The records as lines of a zone file, and the update policy of a BIND that takes them from the nodes instead.
+    Zone {
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+}
+
+impl Command {
+    /// Runs it.
+    pub(crate) fn run(self, output: &Output) -> Outcome {
+        match self {
+            Self::Status { admin } => {
+                let reply = admin.run(async |mut admin| {
+                    Ok(admin.dns_status(DnsStatusRequest {}).await.map_err(refused)?.into_inner())
+                })?;
+                output.result(&status_json(&reply), status_text(&reply));
+            }
+            Self::Publish { domain, admin } => {
+                let mut changes = vec![change(Setting::DnsPublish, "true".into())];
+                if !domain.is_empty() {
+                    let list: Vec<_> = domain.iter().map(ToString::to_string).collect();
+                    changes.push(change(Setting::DnsDomains, list.join(",")));
+                }
+                return settle(changes, &admin, output);
+            }
+            Self::Withdraw { admin } => {
+                return settle(vec![change(Setting::DnsPublish, "false".into())], &admin, output);
+            }
+            Self::Zone { admin } => {
+                let reply = admin.run(async |mut admin| {
+                    Ok(admin.dns_zone(DnsZoneRequest {}).await.map_err(refused)?.into_inner())
+                })?;
+                let policy: String = reply.update_policy.lines().map(|line| format!("; {line}\n")).collect();
+                output.result(
+                    &json!({ "lines": reply.lines.lines().collect::<Vec<_>>(), "update_policy": reply.update_policy }),
+                    // A zone file as a whole: what is no record is a comment.
+                    format_args!(
+                        "{}; In place of these lines, a BIND takes updates from the nodes (keys named after them):\n{}",
+                        reply.lines,
+                        policy.trim_end()
+                    ),
+                );
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn change(setting: Setting, value: String) -> SettingValue {
+    SettingValue { name: setting.name().into(), value }
+}
+
+/// Changes the settings, and has every member follow them now. Exit 1 where a record could not be settled.
+fn settle(changes: Vec<SettingValue>, admin: &AdminArgs, output: &Output) -> Outcome {
+    let reply = admin.run(async |mut admin| {
+        admin.change_settings(ChangeSettingsRequest { changes }).await.map_err(refused)?;
+        Ok(admin.dns_settle(DnsSettleRequest {}).await.map_err(refused)?.into_inner())
+    })?;
+    let failed = reply.nodes.iter().any(|node| node.domains.iter().any(|domain| domain.status != 0));
+    let nobody = reply.nodes.iter().all(|node| !node.passed_over.is_empty());
+    output.result(&settled_json(&reply), settled_text(&reply));
+    if nobody {
+        return Err(anyhow!("no node brought its records in line: see why above, or `quorate cluster status`").into());
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn settled_json(reply: &DnsSettleReply) -> Value {
+    let node = |node: &api::admin::v1::DnsSettled| {
+        let domains = node.domains.iter().map(|domain| {
+            json!({
+                "domain": domain.domain,
+                "changes": domain.changes,
+                "error": (!domain.error.is_empty()).then_some(&domain.error),
+                "status": format!("0x{:08X}", domain.status),
+            })
+        });
+        json!({
+            "node": node.node,
+            "passed_over": (!node.passed_over.is_empty()).then_some(&node.passed_over),
+            "domains": domains.collect::<Vec<_>>(),
+        })
+    };
+    json!({ "nodes": reply.nodes.iter().map(node).collect::<Vec<_>>() })
+}
+
+fn settled_text(reply: &DnsSettleReply) -> comfy_table::Table {
+    let mut rows = table(["node", "domain", "what became of it"]);
+    for node in &reply.nodes {
+        if !node.passed_over.is_empty() {
+            rows.add_row([node.node.to_string(), String::new(), node.passed_over.clone()]);
+        }
+        for domain in &node.domains {
+            let what = match (domain.error.as_str(), domain.changes.as_slice()) {
+                ("", []) => "as wanted already".to_owned(),
+                ("", changes) => changes.join("\n"),
+                (error, _) => format!("{error} (0x{:08X})", domain.status),
+            };
+            rows.add_row([node.node.to_string(), domain.domain.clone(), what]);
+        }
+    }
+    rows
+}
+
+fn status_json(reply: &DnsStatusReply) -> Value {
+    let domains = reply.domains.iter().map(|domain| {
+        let records = domain.records.iter().map(|record| {
+            json!({
+                "target": record.target, "port": record.port, "priority": record.priority, "weight": record.weight,
+                "state": record.state, "stale": record.stale,
+            })
+        });
+        json!({
+            "domain": domain.domain,
+            "records": records.collect::<Vec<_>>(),
+            "last_error": (!domain.last_error.is_empty()).then_some(&domain.last_error),
+            "published_ms": (domain.published_ms != 0).then_some(domain.published_ms),
+        })
+    });
+    json!({ "domains": domains.collect::<Vec<_>>() })
+}
+
+fn status_text(reply: &DnsStatusReply) -> String {
+    let mut rows = table(["domain", "target", "port", "priority", "weight", "whose"]);
+    let mut errors = String::new();
+    for domain in &reply.domains {
+        for record in &domain.records {
+            let whose = if record.stale { format!("{}, stale", record.state) } else { record.state.clone() };
+            rows.add_row([
+                domain.domain.clone(),
+                record.target.clone(),
+                record.port.to_string(),
+                record.priority.to_string(),
+                record.weight.to_string(),
+                whose,
+            ]);
+        }
+        if !domain.last_error.is_empty() {
+            errors += &format!("\n{}: {}", domain.domain, domain.last_error);
+        }
+    }
+    format!("{rows}{errors}")
+}
