@@ -150,7 +150,7 @@ impl Cluster {
     }
 
     /// Installs catalog and keys, and carries the nodes' requests to the publisher and its answers back.
-    async fn activate(&self) {
+    pub async fn activate(&self) {
         let [publisher, signed] = ["publisher", "catalog.signed"].map(|name| self.path(name));
         let [request, answer] = ["request.bin", "answer.bin"].map(|name| self.path(name));
         let quorate = &self.quorate;

@@ -1,0 +1,100 @@
+//! A real `named` of the test's own: one zone, a key for each node, and the policy that the documents give.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::Stdio,
+};
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::{Process, eventually, free_port};
+
+/// The zone.
+pub const ZONE: &str = "example.test";
+
+/// A running name server.
+#[derive(Debug)]
+pub struct Named {
+    /// Where it answers, over UDP and TCP.
+    pub address: SocketAddr,
+    _process: Process,
+    // Last: the process goes before its files.
+    folder: TempDir,
+}
+
+impl Named {
+    /// A primary of [`ZONE`] in which `nodes` nodes may publish themselves, and in which `records` stand already.
+    pub async fn start(nodes: u8, records: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("quorate-").tempdir().expect("there is a temporary folder");
+        // It listens on addresses of interfaces only, and of the loopback there is one.
+        let address = free_port(Ipv4Addr::LOCALHOST);
+        let path = |name: &str| folder.path().join(name);
+        let zone = format!(
+            "$TTL 300\n@ IN SOA ns1 hostmaster 1 3600 600 86400 300\n@ IN NS ns1\nns1 IN A {}\n{records}\n",
+            address.ip()
+        );
+        let keys: Vec<_> = (1..=nodes).map(|node| key(node, "a secret of the test's own, node by node")).collect();
+        for (node, key) in (1..=nodes).zip(&keys) {
+            std::fs::write(path(&format!("node{node}.key")), key).expect("a new folder takes a file");
+        }
+        std::fs::write(path("zone"), zone).expect("a new folder takes a file");
+        std::fs::write(path("named.conf"), configuration(&folder, address, &keys)).expect("a new folder takes a file");
+        let mut command = Command::new("named");
+        command.args(["-g", "-n", "1", "-c"]).arg(path("named.conf")).stdin(Stdio::null()).kill_on_drop(true);
+        let process = Process::start(&mut command, &path("named.log"));
+        let named = Self { address, _process: process, folder };
+        eventually("named answers (Debian: bind9)", async || (!named.dig("SOA", ZONE).await.is_empty()).then_some(()))
+            .await;
+        named
+    }
+
+    /// The file with the TSIG key of a node.
+    pub fn key_file(&self, node: u8) -> PathBuf {
+        self.folder.path().join(format!("node{node}.key"))
+    }
+
+    /// A key of this node's name with another secret.
+    pub fn wrong_key_file(&self, node: u8) -> PathBuf {
+        let path = self.folder.path().join(format!("wrong{node}.key"));
+        std::fs::write(&path, key(node, "a secret that the name server does not know")).expect("it takes a file");
+        path
+    }
+
+    /// The lines of `dig +short`, sorted: what an implementation of its own finds.
+    pub async fn dig(&self, kind: &str, name: &str) -> Vec<String> {
+        let (ip, port) = (format!("@{}", self.address.ip()), self.address.port().to_string());
+        let words = [ip.as_str(), "-p", &port, "+short", "+tcp", "+tries=1", "+time=5", name, kind];
+        let output = Command::new("dig").args(words).output().await.expect("there is dig (Debian: dnsutils)");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let mut lines: Vec<_> = text.lines().filter(|line| !line.starts_with(';')).map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
+    /// The SRV records of hosts in the zone.
+    pub async fn hosts(&self) -> Vec<String> {
+        self.dig("SRV", &format!("_vlmcs._tcp.{ZONE}")).await
+    }
+}
+
+fn key(node: u8, secret: &str) -> String {
+    let secret = data_encoding::BASE64.encode(secret.as_bytes());
+    format!("key \"node{node}.{ZONE}\" {{\n\talgorithm hmac-sha256;\n\tsecret \"{secret}\";\n}};\n")
+}
+
+fn configuration(folder: &TempDir, address: SocketAddr, keys: &[String]) -> String {
+    let (folder, ip, port) = (folder.path().display(), address.ip(), address.port());
+    let grants = (1..=keys.len()).map(|node| {
+        let host = format!("node{node}.{ZONE}");
+        format!("grant {host} name _vlmcs._tcp.{ZONE} SRV; grant {host} name {host} A AAAA;\n")
+    });
+    let (grants, keys) = (grants.collect::<String>(), keys.concat());
+    format!(
+        "options {{ directory \"{folder}\"; pid-file none; session-keyfile \"{folder}/session.key\";\n\
+         listen-on port {port} {{ {ip}; }}; listen-on-v6 {{ none; }}; recursion no; dnssec-validation no; notify no; }};\n\
+         controls {{ }};\n{keys}\
+         zone \"{ZONE}\" {{ type primary; file \"{folder}/zone\"; update-policy {{ {grants} }}; }};\n"
+    )
+}
