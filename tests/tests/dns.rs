@@ -200,3 +200,70 @@ async fn settings_are_the_same_on_every_node_and_a_wrong_one_is_refused_with_wha
     assert_eq!(without_name.code, Some(1));
     assert!(without_name.stderr.contains("dns.target"), "{}", without_name.stderr);
 }
+
+/// A command of a client machine that asks the test's name server.
+async fn client(world: &World, words: &[std::ffi::OsString]) -> quorate_tests::Finished {
+    let mut command = words!["client"].to_vec();
+    command.extend(words.iter().cloned());
+    command.extend(words!["--domain", ZONE, "--server", world.named.address.to_string(), "--json"]);
+    Quorate::at(QUORATE).run(command).await
+}
+
+async fn discovered(world: &World) -> (Option<i32>, Vec<(String, bool)>) {
+    let found = client(world, &words!["discover"]).await;
+    let hosts = found.json()["hosts"].as_array().unwrap().clone();
+    let host = |host: &Value| (host["target"].as_str().unwrap().to_owned(), host["reachable"].as_bool().unwrap());
+    let mut hosts: Vec<_> = hosts.iter().map(host).collect();
+    hosts.sort();
+    (found.code, hosts)
+}
+
+#[tokio::test]
+async fn r16_a_client_finds_the_nodes_by_dns_and_goes_on_to_the_next_when_one_is_dead() {
+    // A stranger that is asked first: something listens there, and it is no activation host.
+    let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = mute.local_addr().unwrap().port();
+    let answering = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = mute.accept().await {
+            let _gone = tokio::io::AsyncWriteExt::write_all(&mut stream, b"220 this is mail\r\n").await;
+        }
+    });
+    let stranger = format!("_vlmcs._tcp IN SRV 0 0 {port} stranger\nstranger IN A 127.0.0.1");
+    let first = [("QUORATE_DNS_SHARE_NAME", "true"), ("QUORATE_DNS_PRIORITY", "1")];
+    let mut world = World::new(&stranger, &first, own_key).await;
+    eventually("all stand", async || (world.named.hosts().await.len() == 4).then_some(())).await;
+    let node = |node: u8, reachable| (format!("node{node}.{ZONE}."), reachable);
+    let stranger = (format!("stranger.{ZONE}."), true);
+    let all = vec![node(1, true), node(2, true), node(3, true), stranger.clone()];
+    assert_eq!(discovered(&world).await, (Some(0), all));
+
+    let trust = world.cluster.path("publisher").join("trust.toml");
+    let ask = |cmid: u64| {
+        let cmid = quorate_tests::cmid(cmid).to_string();
+        words!["activate", "--trust", &trust, "--product", "server-standard-2", "--cmid", cmid]
+    };
+    for machine in 1..=4 {
+        let asked = client(&world, &ask(machine)).await;
+        let found = (asked.code, asked.json()["count"].as_u64());
+        assert_eq!(found, (Some(1), Some(machine)), "{}{}", asked.stdout, asked.stderr);
+    }
+    world.cluster.kill(1).await;
+    let after = vec![node(1, false), node(2, true), node(3, true), stranger];
+    eventually("the others go on", async || (discovered(&world).await == (Some(0), after.clone())).then_some(())).await;
+    eventually("another node leads", async || world.cluster.standing(2).await?.leader.filter(|leader| *leader != 1))
+        .await;
+    let asked = client(&world, &ask(5)).await;
+    let found = (asked.code, asked.json()["count"].as_u64());
+    assert_eq!(found, (Some(0), Some(5)), "{}{}", asked.stdout, asked.stderr);
+    answering.abort();
+}
+
+#[tokio::test]
+async fn r19_without_a_record_a_client_says_so_with_the_code_that_administrators_know() {
+    let named = Named::start(1, "").await;
+    let quorate = Quorate::at(QUORATE);
+    let server = named.address.to_string();
+    let found = quorate.run(words!["client", "discover", "--domain", ZONE, "--server", server, "--json"]).await;
+    assert_eq!((found.code, &found.json()["status"]), (Some(3), &json!("0x8007232B")), "{}", found.stdout);
+    assert_eq!(found.json()["hosts"], json!([]));
+}

@@ -32,6 +32,7 @@
 mod address;
 mod connect;
 mod direct;
+mod discovered;
 mod error;
 pub mod limits;
 mod publishing;
@@ -41,6 +42,8 @@ mod state;
 
 pub use address::{HostAddress, InvalidAddress};
 pub use direct::{DirectActivationError, activate_directly};
+pub use discovered::{DiscoverError, activate_in_turn, hosts};
+pub use discovery::{FindError, Finder, Host as FoundHost};
 pub use error::{ActivateError, NotAHost, NotReached};
 pub use limits::Deadlines;
 pub use machine::Machine;

@@ -4,20 +4,23 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use activation::channel::Channel;
-use activation::id::Cmid;
+use activation::id::{Cmid, ProductId};
 use activation::trust::Trust;
 use anyhow::{Context, anyhow};
-use client::{ActivateError, Answered, Deadlines, HostAddress, Machine, StateFolder};
+use client::{ActivateError, Answered, Deadlines, DiscoverError, HostAddress, Machine, StateFolder};
 
 use super::direct::{self, Service};
+use super::discover::Where;
 use super::report::{Report, Text};
 use super::trust::TrustFile;
+use crate::admin::block_on;
 use crate::output::{Failure, Outcome, Output};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   quorate client activate --host host.example.test --trust trust.toml --product server-standard-2
-  quorate client activate --state DIR --trust trust.toml --host host.example.test
+  quorate client activate --domain example.test --trust trust.toml --product server-standard-2
+  quorate client activate --state DIR --trust trust.toml
   quorate client activate --state DIR --trust trust.toml --publisher activate.example.test:1691
 
 With --state the product is that of the installed key (`quorate client install-key`), and the CMID stays the same.";
@@ -27,9 +30,11 @@ pub(super) const EXIT_NOT_REACHED: u8 = 3;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Activate {
-    /// The host: a name or an IP address, IPv6 in brackets; without a port it is 1688.
+    /// The host: a name or an IP address, IPv6 in brackets; without a port it is 1688. Without it DNS names the hosts.
     #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "publisher")]
     host: Option<HostAddress>,
+    #[command(flatten)]
+    place: Where,
     /// The publisher's activation service, where a direct key is installed.
     #[arg(long, value_name = "HOST:PORT", requires = "state")]
     publisher: Option<String>,
@@ -65,7 +70,7 @@ impl Activate {
             ))),
             Some(Channel::Volume { product, .. }) => self.ask_host(&trust, product.as_str(), state.cmid(), output),
             Some(channel @ Channel::Direct { .. }) => {
-                if self.host.is_some() {
+                if self.host.is_some() || self.place.is_given() {
                     return Err(Failure::usage(anyhow!(
                         "a direct key is installed, and hosts know nothing of it: give --publisher HOST:PORT, or \
                          install the product's setup key"
@@ -85,10 +90,15 @@ impl Activate {
     }
 
     fn ask_host(&self, trust: &Trust, product_name: &str, cmid: Cmid, output: &Output) -> Outcome {
-        let Some(host) = &self.host else {
-            return Err(Failure::usage(anyhow!("name the host to ask: --host HOST[:PORT]")));
-        };
+        if self.publisher.is_some() {
+            return Err(Failure::usage(anyhow!(
+                "a setup key is installed: this machine asks hosts, not its publisher"
+            )));
+        }
         let product = self.trust.product(trust, product_name).map_err(Failure::usage)?;
+        let Some(host) = &self.host else {
+            return self.ask_found(trust, product_name, product, cmid, output);
+        };
         let request = client::request(trust.publisher, product, cmid, &Machine::this())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let result = runtime.block_on(client::activate(host, &request, trust, Deadlines::default()));
@@ -101,6 +111,37 @@ impl Activate {
         output.result(&report, Text { report: &report, product: product_name });
         Ok(exit_code(&result))
     }
+}
+
+impl Activate {
+    /// R16: the hosts that DNS names, in turn.
+    fn ask_found(&self, trust: &Trust, name: &str, product: ProductId, cmid: Cmid, output: &Output) -> Outcome {
+        let machine = Machine::this();
+        let request = || client::request(trust.publisher, product, cmid, &machine);
+        let shown = request()?;
+        let found = block_on(async {
+            let hosts = self.place.look().await?;
+            client::activate_in_turn(hosts, request, trust, Deadlines::default()).await
+        })?;
+        match found {
+            Ok((answered, _)) => {
+                let report = Report::answered(&shown, &answered);
+                output.result(&report, Text { report: &report, product: name });
+                Ok(exit_code(&Ok(answered)))
+            }
+            Err(error) => {
+                let report = Report::not_found(&shown, &error);
+                output.result(&report, Text { report: &report, product: name });
+                let refused = matches!(&error, DiscoverError::Refused(_))
+                    || matches!(&error, DiscoverError::NoneAnswered(tried) if tried.iter().any(|(_, error)| is_reached(error)));
+                Ok(if refused { ExitCode::FAILURE } else { ExitCode::from(EXIT_NOT_REACHED) })
+            }
+        }
+    }
+}
+
+fn is_reached(error: &ActivateError) -> bool {
+    !matches!(error, ActivateError::NotReached { .. } | ActivateError::Protocol { .. })
 }
 
 fn exit_code(result: &Result<Answered, ActivateError>) -> ExitCode {

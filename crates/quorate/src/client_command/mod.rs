@@ -2,6 +2,7 @@
 
 mod activate;
 mod direct;
+mod discover;
 mod install_key;
 mod report;
 mod trust;
@@ -17,6 +18,9 @@ pub(crate) enum Command {
     /// 2: a mistake in the command line, an address, the trust file or the product. 3: nobody reached.
     #[command(after_help = activate::EXAMPLES)]
     Activate(activate::Activate),
+    /// The hosts that DNS names, in the order in which a client tries them, and whether each can be reached.
+    #[command(after_help = discover::EXAMPLES)]
+    Discover(discover::Discover),
     /// Install a setup key (volume activation of its product) or a direct key (activation by the publisher).
     #[command(after_help = install_key::EXAMPLES)]
     InstallKey(install_key::InstallKey),
@@ -27,6 +31,7 @@ impl Command {
     pub(crate) fn run(self, output: &Output) -> Outcome {
         match self {
             Self::Activate(command) => command.run(output),
+            Self::Discover(command) => command.run(output),
             Self::InstallKey(command) => command.run(output),
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use activation::message::Request;
-use client::{ActivateError, Answered, HostAddress};
+use client::{ActivateError, Answered, DiscoverError, HostAddress};
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 
@@ -65,6 +65,37 @@ impl Report {
             cmid: request.cmid.to_string(),
             host: answered.peer.to_string(),
             answer,
+        }
+    }
+
+    /// None of the hosts that DNS names, if it names any.
+    pub(super) fn not_found(request: &Request, error: &DiscoverError) -> Self {
+        let status = error.status();
+        let each = match error {
+            DiscoverError::NoneAnswered(tried) => {
+                tried.iter().map(|(host, error)| format!("{}: {}", host.target, with_causes(error))).collect()
+            }
+            error => vec![with_causes(error)],
+        };
+        let advice = match error {
+            DiscoverError::Find(error) => error.advice(),
+            DiscoverError::NoneAnswered(tried) if tried.len() == 1 => {
+                tried.first().map_or(status.advice(), |(_, error)| error.advice())
+            }
+            DiscoverError::Refused(error) => error.advice(),
+            _ => status.advice(),
+        };
+        Self {
+            activated: false,
+            status: status.to_string(),
+            words: status.words(),
+            advice: Some(advice),
+            error: Some(each.join("; ")),
+            cmid: request.cmid.to_string(),
+            host: String::new(),
+            answer: AnswerReport::default(),
+            group_needed: None,
+            groups_held: None,
         }
     }
 

@@ -1,0 +1,116 @@
+//! `quorate client discover`: the hosts that DNS names, as a client would try them (R16, R17).
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use client::{Deadlines, DiscoverError, FindError, Finder, FoundHost};
+use discovery::{Desired, DnsName, connect};
+use futures::future::join_all;
+use serde_json::json;
+
+use super::activate::EXIT_NOT_REACHED;
+use crate::admin::block_on;
+use crate::output::{Failure, Outcome, Output, table};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  quorate client discover
+  quorate client discover --domain example.com --server 192.0.2.53:53
+
+Exit code 0: a host can be reached. 1: none can. 3: DNS names none (0x8007232B), or does not answer.";
+
+/// Where hosts are looked for.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Where {
+    /// Look in this domain; several times for several, in this order. Without any: the system's search list.
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Vec<DnsName>,
+    /// Ask this DNS server, in place of the system's.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    server: Vec<SocketAddr>,
+    /// Service and protocol of the SRV records.
+    #[arg(long, value_name = "NAME", default_value = Desired::SERVICE)]
+    service: String,
+}
+
+impl Where {
+    /// The hosts in the order in which to try them.
+    pub(super) async fn look(&self) -> Result<Vec<FoundHost>, DiscoverError> {
+        let finder = match self.server.as_slice() {
+            [] => Finder::system()?,
+            servers => Finder::with_servers(servers, Vec::new())?,
+        };
+        client::hosts(&finder, &self.service, &self.domain).await
+    }
+
+    pub(super) fn is_given(&self) -> bool {
+        !self.domain.is_empty() || !self.server.is_empty()
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Discover {
+    #[command(flatten)]
+    place: Where,
+}
+
+impl Discover {
+    pub(super) fn run(&self, output: &Output) -> Outcome {
+        let deadline = Deadlines::default().connect;
+        let looked = block_on(async {
+            let hosts = self.place.look().await?;
+            let probes = hosts.into_iter().map(|host| async move {
+                let reached = connect(&host.sockets(), deadline).await.ok().and_then(|stream| stream.peer_addr().ok());
+                (host, reached)
+            });
+            Ok::<_, DiscoverError>(join_all(probes).await)
+        })?;
+        let hosts = match looked {
+            Ok(hosts) => hosts,
+            Err(error) => return not_found(&error, output),
+        };
+        let mut rows = table(["target", "address", "port", "priority", "weight", "reachable"]);
+        let mut shown = Vec::new();
+        for (host, reached) in &hosts {
+            let address = reached.map(|peer| peer.ip()).or_else(|| host.addresses.first().copied());
+            let address = address.map(|address| address.to_string()).unwrap_or_default();
+            let target = host.target.trim_end_matches('.').to_owned() + ".";
+            rows.add_row([
+                target.clone(),
+                address.clone(),
+                host.port.to_string(),
+                host.priority.to_string(),
+                host.weight.to_string(),
+                if reached.is_some() { "yes" } else { "no" }.into(),
+            ]);
+            shown.push(json!({
+                "target": target, "address": address, "port": host.port, "priority": host.priority,
+                "weight": host.weight, "reachable": reached.is_some(),
+            }));
+        }
+        output.result(&json!({ "hosts": shown }), rows);
+        let any = hosts.iter().any(|(_, reached)| reached.is_some());
+        Ok(if any { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// DNS names no host.
+fn not_found(error: &DiscoverError, output: &Output) -> Outcome {
+    let advice = match error {
+        DiscoverError::Find(error @ FindError::Configuration { .. }) => {
+            return Err(Failure::usage(anyhow!("{error}: give --domain or --server")));
+        }
+        DiscoverError::Find(error) => error.advice(),
+        _ => error.status().advice(),
+    };
+    let status = error.status();
+    output.result(
+        &json!({
+            "hosts": [], "status": status.to_string(), "words": status.words(), "advice": advice,
+            "error": error.to_string(),
+        }),
+        format_args!("No host was found: {error} ({status})\n  {advice}"),
+    );
+    Ok(ExitCode::from(EXIT_NOT_REACHED))
+}
