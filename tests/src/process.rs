@@ -64,6 +64,11 @@ impl Process {
         self.signal(Signal::STOP);
     }
 
+    /// Gives it back.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process has a number above 0");
         kill_process(pid, signal).expect("a process of one's own takes signals");

@@ -131,6 +131,17 @@ async fn a_dead_members_record_is_withdrawn_for_it_and_a_strangers_is_left_alone
 }
 
 #[tokio::test]
+async fn a_member_that_was_only_cut_off_stands_again_without_a_restart() {
+    let times = [("QUORATE_TEST_DNS_WATCH_MS", "300"), ("QUORATE_TEST_DNS_PATIENCE_MS", "600")];
+    let world = World::new("", &times, own_key).await;
+    world.stands("three records stand", world.lines(&[1, 2, 3])).await;
+    world.cluster.process(3).freeze();
+    world.stands("the silent node's record is gone", world.lines(&[1, 2])).await;
+    world.cluster.process(3).thaw();
+    world.stands("it answers again, and stands again", world.lines(&[1, 2, 3])).await;
+}
+
+#[tokio::test]
 async fn r28_a_node_whose_key_is_wrong_says_so_and_goes_on_serving() {
     let wrong = |named: &Named, node: u8| if node == 1 { named.wrong_key_file(1) } else { named.key_file(node) };
     let world = World::new("", &[], wrong).await;

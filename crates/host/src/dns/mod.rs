@@ -34,6 +34,8 @@ use crate::{cluster_status, question::Desk};
 
 /// How long the node waits before it looks again whether it is ready.
 const READINESS_PAUSE: Duration = Duration::from_secs(1);
+/// How long at most it does not look whether its addresses changed: nobody tells it.
+const LOOK_PAUSE: Duration = Duration::from_secs(60);
 /// Requests to settle at once.
 const ORDERS_MAX: usize = 8;
 
@@ -79,7 +81,7 @@ async fn follow(dns: Arc<Dns>, mut orders: mpsc::Receiver<oneshot::Sender<DnsSet
     let mut wait = READINESS_PAUSE;
     loop {
         let order = tokio::select! {
-            () = tokio::time::sleep(wait) => None,
+            () = tokio::time::sleep(wait.min(LOOK_PAUSE)) => None,
             changed = progress.changed() => if changed.is_ok() { None } else { return },
             order = orders.recv() => order,
         };
@@ -113,8 +115,12 @@ fn answer(order: Option<oneshot::Sender<DnsSettled>>, settled: DnsSettled) {
 }
 
 impl Dns {
-    /// Settles now, and says what came of it.
+    /// Settles now, and says what came of it. First it catches up: settings that were changed on another node are to be
+    /// followed, not those of before.
     pub(crate) async fn settle_now(&self) -> DnsSettled {
+        if let Err(error) = self.replica.read_point().await {
+            return self.passed_over(&error.to_string());
+        }
         let (answer, answered) = oneshot::channel();
         if self.orders.try_send(answer).is_err() {
             return self.passed_over("the node is busy with its records already: ask again");

@@ -1,4 +1,5 @@
-//! The leader's look at the records of all: a member that is dead is withdrawn on its behalf, a stranger is reported.
+//! The leader's look at the records of all: a member that is dead is withdrawn on its behalf, one that is back is told to
+//! publish itself again, a stranger is reported.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,10 +7,12 @@ use std::{
     time::Duration,
 };
 
+use api::admin::v1::{DnsSettleQuestion, NodeQuestion, node_question::Question};
 use discovery::{DnsName, State};
+use prost::Message;
 use tokio::time::Instant;
 
-use super::{Dns, settle::shown};
+use super::{Dns, name, settle::shown};
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(60);
@@ -69,10 +72,23 @@ async fn look(dns: &Dns, seen: &mut Seen) {
                          left alone (list it in dns.known if it belongs there)"
                     );
                 }
+                State::Missing => remind(dns, &entry.srv.target).await,
                 _ => {}
             }
         }
     }
+}
+
+/// A member that was cut off and withdrawn knows nothing of it: without this it would stay away until it publishes anew.
+async fn remind(dns: &Dns, target: &DnsName) {
+    let node = dns.replica.view(|state| {
+        let mut announced = state.announcements().iter();
+        announced.find(|(_, of)| name(of.target.as_str()).as_ref() == Some(target)).map(|(node, _)| *node)
+    });
+    let Some(node) = node else { return };
+    let question = NodeQuestion { question: Some(Question::DnsSettle(DnsSettleQuestion {})) };
+    // What comes of it shows at the next look.
+    let _answered = dns.replica.ask(node, question.encode_to_vec().into()).await;
 }
 
 async fn withdraw(dns: &Dns, domain: &DnsName, target: &DnsName) {
