@@ -23,21 +23,13 @@ impl Dns {
         DnsSettled { node: self.node(), passed_over: String::new(), domains }
     }
 
-    /// Domains in which the record may stand and is no longer wanted. What a node before this one (the same, before its
-    /// restart) published is found where the cluster would have it by default.
+    /// Domains in which this node published itself since it started, and is no longer wanted. What it published before a
+    /// restart is not withdrawn: it could not be told from a record that somebody made by hand (R29).
     fn left(&self, wanted: &[Desired]) -> Vec<DnsName> {
-        let known: Vec<DnsName> = {
-            let standing = self.standing();
-            let may_stand = standing.iter().filter(|(_, standing)| standing.may_stand);
-            may_stand.filter_map(|(domain, _)| domain.parse().ok()).collect()
-        };
-        let by_default = || -> Vec<DnsName> {
-            let announcement = self.own.announcement();
-            let domains = self.replica.view(|state| super::domains(state.settings(), &announcement));
-            domains.into_iter().map(|domain| domain.name).collect()
-        };
-        let all = if wanted.is_empty() && known.is_empty() && self.own.publish { by_default() } else { known };
-        all.into_iter().filter(|domain| !wanted.iter().any(|desired| desired.domain.name == *domain)).collect()
+        let standing = self.standing();
+        let may_stand = standing.iter().filter(|(_, standing)| standing.may_stand);
+        let known = may_stand.filter_map(|(domain, _)| domain.parse::<DnsName>().ok());
+        known.filter(|domain| !wanted.iter().any(|desired| desired.domain.name == *domain)).collect()
     }
 
     /// Remembers and reports an outcome; events 12294 and 12293 where it is another than before (R28).
