@@ -30,8 +30,8 @@ pub use finding::{
 pub use name::{DnsName, NameError};
 pub use publishing::{
     Addresses, Algorithm, Change, Credentials, Desired, Domain, Entry, KeyFileError, Member, Neighbours, Outcome,
-    Primary, PrimaryError, PublishError, Publisher, Schedule, Standing, State, TsigKey, Update, classify, difference,
-    update_policy, withdrawal, zone_lines,
+    Primary, PrimaryError, PublishError, Publisher, Schedule, Standing, State, TsigKey, Update, classify,
+    delegation_lines, difference, update_policy, withdrawal, zone_lines,
 };
 pub use record::{AddressRecord, Srv, SrvRecord};
 pub use serving::{Delegated, DelegatedError, Snapshot, serve};

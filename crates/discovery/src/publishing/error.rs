@@ -95,6 +95,24 @@ impl PublishError {
         }
     }
 
+    /// Whether an update may have been made all the same.
+    pub fn is_outcome_unknown(&self) -> bool {
+        !matches!(
+            self,
+            Self::Name(_)
+                | Self::NameShared { .. }
+                | Self::Alias { .. }
+                | Self::NoPrimary { .. }
+                | Self::Unreachable { .. }
+                | Self::WrongKey { .. }
+                | Self::UnknownKey { .. }
+                | Self::Clock { .. }
+                | Self::Refused { .. }
+                | Self::NotAuthoritative { .. }
+                | Self::TooMany { .. }
+        )
+    }
+
     /// What to do next, one sentence.
     pub fn advice(&self) -> &'static str {
         match self {

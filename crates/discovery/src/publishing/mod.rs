@@ -20,4 +20,4 @@ pub use primary::{Primary, PrimaryError};
 pub use publisher::{Addresses, Outcome, Publisher};
 pub use schedule::Schedule;
 pub use standing::{Entry, Member, State, classify};
-pub use zone_text::{update_policy, zone_lines};
+pub use zone_text::{delegation_lines, update_policy, zone_lines};

@@ -1,6 +1,7 @@
 //! The records and the policy as text, for those who publish by hand or set up a BIND.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use super::desired::Desired;
 use super::difference::kind;
@@ -25,6 +26,19 @@ pub fn zone_lines(all: &[Desired]) -> Result<String, NameError> {
         }
     }
     Ok(text)
+}
+
+/// Lines of the parent zone that delegate `zone` to its servers: an NS record each, and the addresses of those whose name
+/// stands in the zone itself (RFC 1034 section 4.2.1).
+pub fn delegation_lines(zone: &DnsName, ttl_seconds: u32, servers: &[(DnsName, Vec<IpAddr>)]) -> String {
+    let mut text = String::new();
+    for (server, addresses) in servers {
+        let _ = writeln!(text, "{zone} {ttl_seconds} IN NS {server}");
+        for address in addresses.iter().filter(|_| server.is_in(zone)) {
+            let _ = writeln!(text, "{server} {ttl_seconds} IN {} {address}", kind(*address));
+        }
+    }
+    text
 }
 
 /// The `update-policy` of a BIND zone by which each node may change SRV records at the service's name, and addresses at
@@ -75,6 +89,20 @@ mod tests {
                 "node1.example.test. 300 IN A 192.0.2.1",
                 "node1.example.test. 300 IN AAAA 2001:db8::1",
                 "_vlmcs._tcp.sub.example.test. 300 IN SRV 1 60 1688 node1.example.test.",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_delegation_names_every_server_and_gives_addresses_where_nobody_else_can() {
+        let address = vec!["192.0.2.1".parse().unwrap()];
+        let servers = [(name("node1.hosts.test"), address.clone()), (name("node2.example.test"), address)];
+        assert_eq!(
+            delegation_lines(&name("hosts.test"), 300, &servers).lines().collect::<Vec<_>>(),
+            [
+                "hosts.test. 300 IN NS node1.hosts.test.",
+                "node1.hosts.test. 300 IN A 192.0.2.1",
+                "hosts.test. 300 IN NS node2.example.test.",
             ]
         );
     }

@@ -25,7 +25,15 @@ type Builder = AdditionalBuilder<Vec<u8>>;
 /// The answer to a message; none where it deserves none, because it is an answer itself or not even a header.
 ///
 /// `over_tcp` allows answers of any length; over UDP what does not fit is truncated, so that it is asked again over TCP.
-pub(super) fn answer(delegated: &Delegated, snapshot: &Snapshot, message: &[u8], over_tcp: bool) -> Option<Vec<u8>> {
+///
+/// Without a snapshot this server knows nothing of the zone now: it says SERVFAIL, so that another one is asked, never
+/// that there are no hosts.
+pub(super) fn answer(
+    delegated: &Delegated,
+    snapshot: Option<&Snapshot>,
+    message: &[u8],
+    over_tcp: bool,
+) -> Option<Vec<u8>> {
     let message = Message::from_octets(message).ok().filter(|message| !message.header().qr())?;
     let reply = Reply::to(&message, over_tcp);
     match reply.answered(delegated, snapshot, &message) {
@@ -62,7 +70,7 @@ impl Reply {
     fn answered(
         &self,
         delegated: &Delegated,
-        snapshot: &Snapshot,
+        snapshot: Option<&Snapshot>,
         message: &Message<&[u8]>,
     ) -> Result<Vec<u8>, PushError> {
         if message.header().opcode() != Opcode::QUERY {
@@ -74,6 +82,7 @@ impl Reply {
         if !is_ours || matches!(rtype, Rtype::AXFR | Rtype::IXFR | Rtype::ANY) || self.is_bad_version {
             return self.bare(message, Rcode::REFUSED, false);
         }
+        let Some(snapshot) = snapshot else { return self.bare(message, Rcode::SERVFAIL, false) };
         let exists = delegated.exists(snapshot, &name);
         let mut answer =
             self.builder()?.start_answer(message, if exists { Rcode::NOERROR } else { Rcode::NXDOMAIN })?;
@@ -135,7 +144,7 @@ impl Contents<'_> {
             }
             Rtype::SOA if *name == self.delegated.zone => answer.push((owner, Class::IN, ttl, self.soa()))?,
             Rtype::NS if *name == self.delegated.zone => {
-                for server in &self.delegated.name_servers {
+                for server in self.snapshot.name_servers.iter().take(HOSTS_MAX) {
                     answer.push((owner, Class::IN, ttl, Ns::new(server.wire())))?;
                 }
             }
@@ -174,7 +183,7 @@ impl Contents<'_> {
     /// The minimum is how long it is believed that a name is not there (RFC 2308).
     fn soa(&self) -> Soa<&domain::base::Name<Vec<u8>>> {
         let zone = self.delegated.zone.wire();
-        let primary = self.delegated.name_servers.first().map_or(zone, DnsName::wire);
+        let primary = self.snapshot.name_servers.first().map_or(zone, DnsName::wire);
         Soa::new(primary, zone, Serial(self.snapshot.serial), SECONDARIES, SECONDARIES, SECONDARIES, self.ttl)
     }
 }

@@ -19,13 +19,14 @@ use crate::limits::{CONNECTION_TIMEOUT, CONNECTIONS_MAX, QUESTION_BYTES_MAX, QUE
 /// After an error of a whole socket (no descriptors left, a host that is unreachable), before it is used again.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Answers until it is dropped, always from the snapshot of that moment.
+/// Answers until it is dropped, always from the snapshot of that moment; with SERVFAIL while there is none, so that a
+/// resolver asks another server.
 ///
 /// The sockets should be bound to one address each, not to all: an answer to a datagram leaves from the address that the
 /// system chooses, and an asker takes it only from the one it asked.
 pub async fn serve(
     delegated: Delegated,
-    snapshots: watch::Receiver<Snapshot>,
+    snapshots: watch::Receiver<Option<Snapshot>>,
     datagrams: UdpSocket,
     connections: TcpListener,
 ) {
@@ -36,7 +37,7 @@ pub async fn serve(
     );
 }
 
-async fn serve_datagrams(delegated: &Delegated, snapshots: &watch::Receiver<Snapshot>, socket: UdpSocket) {
+async fn serve_datagrams(delegated: &Delegated, snapshots: &watch::Receiver<Option<Snapshot>>, socket: UdpSocket) {
     let mut question = [0; QUESTION_BYTES_MAX];
     loop {
         // Errors belong to one asker (its port is closed), save those that a pause may cure.
@@ -45,7 +46,7 @@ async fn serve_datagrams(delegated: &Delegated, snapshots: &watch::Receiver<Snap
             continue;
         };
         let message = question.get(..bytes).unwrap_or_default();
-        let answered = answer(delegated, &snapshots.borrow(), message, false);
+        let answered = answer(delegated, snapshots.borrow().as_ref(), message, false);
         if let Some(bytes) = answered {
             // Whoever does not get it asks again.
             let _ = socket.send_to(&bytes, from).await;
@@ -53,7 +54,11 @@ async fn serve_datagrams(delegated: &Delegated, snapshots: &watch::Receiver<Snap
     }
 }
 
-async fn serve_connections(delegated: &Arc<Delegated>, snapshots: &watch::Receiver<Snapshot>, listener: TcpListener) {
+async fn serve_connections(
+    delegated: &Arc<Delegated>,
+    snapshots: &watch::Receiver<Option<Snapshot>>,
+    listener: TcpListener,
+) {
     // Dropped with this future, and every connection with it.
     let mut open = JoinSet::new();
     loop {
@@ -76,7 +81,7 @@ async fn serve_connections(delegated: &Arc<Delegated>, snapshots: &watch::Receiv
 
 async fn converse(
     delegated: &Delegated,
-    snapshots: &watch::Receiver<Snapshot>,
+    snapshots: &watch::Receiver<Option<Snapshot>>,
     mut stream: TcpStream,
 ) -> io::Result<()> {
     for _ in 0..QUESTIONS_A_CONNECTION_MAX {
@@ -86,7 +91,7 @@ async fn converse(
         }
         let mut question = vec![0; length];
         stream.read_exact(&mut question).await?;
-        let answered = answer(delegated, &snapshots.borrow(), &question, true);
+        let answered = answer(delegated, snapshots.borrow().as_ref(), &question, true);
         let Some(bytes) = answered else { return Ok(()) };
         let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;
         stream.write_all(&[&length.to_be_bytes(), bytes.as_slice()].concat()).await?;

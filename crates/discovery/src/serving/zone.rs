@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::limits::{ADDRESSES_MAX, HOSTS_MAX};
+use crate::limits::ADDRESSES_MAX;
 use crate::name::{DnsName, NameError};
 use crate::record::Srv;
 
@@ -12,7 +12,6 @@ use crate::record::Srv;
 pub struct Delegated {
     pub(super) zone: DnsName,
     pub(super) service_name: DnsName,
-    pub(super) name_servers: Vec<DnsName>,
     pub(super) ttl_seconds: u32,
 }
 
@@ -25,13 +24,13 @@ pub enum DelegatedError {
         "the service name {service_name} does not stand in the delegated zone {zone}; delegate it or a name above it"
     )]
     Outside { zone: DnsName, service_name: DnsName },
-    #[error("a zone needs from 1 to {HOSTS_MAX} name servers: the nodes that the parent zone names")]
-    NameServers,
 }
 
-/// What the zone holds at one moment.
+/// What the zone holds at one moment, as far as this server knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
+    /// The nodes that serve the zone, at most [`crate::limits::HOSTS_MAX`]: the parent zone should name the same.
+    pub name_servers: Vec<DnsName>,
     /// The hosts that are ready, at most [`crate::limits::HOSTS_MAX`].
     pub ready: Vec<Srv>,
     /// Addresses of targets and name servers, ready or not: a resolver needs those of the name servers to ask at all.
@@ -48,22 +47,13 @@ impl Delegated {
     /// above it where only the service's own name was delegated.
     ///
     /// # Errors
-    /// Where the service's name does not stand in the zone, or there is no name server.
-    pub fn new(
-        zone: DnsName,
-        service: &str,
-        domain: &DnsName,
-        name_servers: Vec<DnsName>,
-        ttl_seconds: u32,
-    ) -> Result<Self, DelegatedError> {
+    /// Where the service's name does not stand in the zone.
+    pub fn new(zone: DnsName, service: &str, domain: &DnsName, ttl_seconds: u32) -> Result<Self, DelegatedError> {
         let service_name = domain.below(service)?;
         if !service_name.is_in(&zone) {
             return Err(DelegatedError::Outside { zone, service_name });
         }
-        if name_servers.is_empty() || name_servers.len() > HOSTS_MAX {
-            return Err(DelegatedError::NameServers);
-        }
-        Ok(Self { zone, service_name, name_servers, ttl_seconds })
+        Ok(Self { zone, service_name, ttl_seconds })
     }
 
     pub(super) fn addresses<'s>(&self, snapshot: &'s Snapshot, name: &DnsName) -> &'s [IpAddr] {

@@ -25,16 +25,16 @@ fn target(node: u16) -> DnsName {
 fn ready(nodes: &[u16]) -> Snapshot {
     let srv = |node: &u16| Srv { target: target(*node), port: 1688, priority: 0, weight: 10 * node };
     let addresses: BTreeMap<_, _> = (1..=3).map(|node| (target(node), vec!["192.0.2.1".parse().unwrap()])).collect();
-    Snapshot { ready: nodes.iter().map(srv).collect(), addresses, serial: 1 }
+    Snapshot { name_servers: vec![target(1)], ready: nodes.iter().map(srv).collect(), addresses, serial: 1 }
 }
 
-async fn start(snapshot: Snapshot) -> (SocketAddr, watch::Sender<Snapshot>, JoinSet<()>) {
+async fn start(snapshot: Snapshot) -> (SocketAddr, watch::Sender<Option<Snapshot>>, JoinSet<()>) {
     let connections = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = connections.local_addr().unwrap();
     let datagrams = UdpSocket::bind(address).await.unwrap();
-    let (sender, receiver) = watch::channel(snapshot);
+    let (sender, receiver) = watch::channel(Some(snapshot));
     let zone = name(DOMAIN);
-    let delegated = Delegated::new(zone.clone(), Desired::SERVICE, &zone, vec![target(1)], 5).unwrap();
+    let delegated = Delegated::new(zone.clone(), Desired::SERVICE, &zone, 5).unwrap();
     let mut running = JoinSet::new();
     running.spawn(serve(delegated, receiver, datagrams, connections));
     (address, sender, running)
@@ -74,12 +74,16 @@ async fn a_node_that_is_no_longer_ready_is_gone_from_the_next_answer() {
     let finder = Finder::with_servers(&[address], vec![name(DOMAIN)]).unwrap();
     let mut random = StdRng::seed_from_u64(1);
     assert_eq!(finder.find(Desired::SERVICE, None, &mut random).await.unwrap().len(), 3);
-    sender.send(ready(&[2])).unwrap();
+    sender.send(Some(ready(&[2]))).unwrap();
     let hosts = finder.find(Desired::SERVICE, None, &mut random).await.unwrap();
     assert_eq!(hosts.iter().map(|host| host.target.as_str()).collect::<Vec<_>>(), ["node2.hosts.example.test."]);
-    sender.send(ready(&[])).unwrap();
+    sender.send(Some(ready(&[]))).unwrap();
     let error = finder.find(Desired::SERVICE, None, &mut random).await.unwrap_err();
     assert!(matches!(error, FindError::NoRecord { .. }), "{error}");
+    // A server that knows nothing now does not say that there is nothing.
+    sender.send(None).unwrap();
+    let error = finder.find(Desired::SERVICE, None, &mut random).await.unwrap_err();
+    assert!(!matches!(error, FindError::NoRecord { .. }), "{error}");
 }
 
 #[tokio::test]

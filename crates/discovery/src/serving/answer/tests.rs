@@ -10,13 +10,14 @@ fn name(text: &str) -> DnsName {
 
 fn delegated() -> Delegated {
     let zone = name("hosts.example.test");
-    Delegated::new(zone.clone(), "_vlmcs._tcp", &zone, vec![name("node1.hosts.example.test")], 5).unwrap()
+    Delegated::new(zone.clone(), "_vlmcs._tcp", &zone, 5).unwrap()
 }
 
 fn snapshot(hosts: u16) -> Snapshot {
     let target = |node| name(&format!("node{node}.hosts.example.test"));
     let srv = |node| Srv { target: target(node), port: 1688, priority: 0, weight: node };
     Snapshot {
+        name_servers: vec![target(1)],
         ready: (1..=hosts).map(srv).collect(),
         addresses: (1..=hosts).map(|node| (target(node), vec![[192, 0, 2, 1].into()])).collect(),
         serial: 7,
@@ -41,7 +42,7 @@ fn question(owner: &str, rtype: Rtype, udp_bytes: Option<u16>) -> Vec<u8> {
 }
 
 fn answered(message: &[u8], hosts: u16, over_tcp: bool) -> Message<Vec<u8>> {
-    Message::from_octets(answer(&delegated(), &snapshot(hosts), message, over_tcp).unwrap()).unwrap()
+    Message::from_octets(answer(&delegated(), Some(&snapshot(hosts)), message, over_tcp).unwrap()).unwrap()
 }
 
 #[test]
@@ -106,8 +107,8 @@ fn another_operation_version_or_number_of_questions_is_refused_and_an_answer_is_
     assert_eq!(answered(&with(2, Opcode::UPDATE.to_int() << 3), 1, true).header().rcode(), Rcode::NOTIMP);
     assert_eq!(answered(&with(5, 0), 1, true).header().rcode(), Rcode::FORMERR);
     assert_eq!(answered(&with(5, 2), 1, true).header().rcode(), Rcode::FORMERR);
-    assert_eq!(answer(&delegated(), &snapshot(1), &with(2, 0x80), true), None);
-    assert_eq!(answer(&delegated(), &snapshot(1), &plain[..11], true), None);
+    assert_eq!(answer(&delegated(), Some(&snapshot(1)), &with(2, 0x80), true), None);
+    assert_eq!(answer(&delegated(), Some(&snapshot(1)), &plain[..11], true), None);
 
     let mut later = question("hosts.example.test", Rtype::SOA, Some(1232));
     let version = later.len() - 5;
@@ -116,13 +117,12 @@ fn another_operation_version_or_number_of_questions_is_refused_and_an_answer_is_
 }
 
 #[test]
-fn a_zone_needs_the_service_in_it_and_a_name_server() {
-    let (zone, server) = (name("hosts.example.test"), vec![name("node1.example.test")]);
-    assert!(Delegated::new(zone.clone(), "_vlmcs._tcp", &name("example.test"), server.clone(), 5).is_err());
-    assert!(Delegated::new(zone.clone(), "_vlmcs._tcp", &zone, Vec::new(), 5).is_err());
+fn a_zone_needs_the_service_in_it() {
+    let zone = name("hosts.example.test");
+    assert!(Delegated::new(zone, "_vlmcs._tcp", &name("example.test"), 5).is_err());
     // Only the service's own name delegated: the targets stand elsewhere.
     let narrow = name("_vlmcs._tcp.example.test");
-    assert!(Delegated::new(narrow, "_vlmcs._tcp", &name("example.test"), server, 5).is_ok());
+    assert!(Delegated::new(narrow, "_vlmcs._tcp", &name("example.test"), 5).is_ok());
 }
 
 proptest! {
@@ -138,7 +138,7 @@ proptest! {
             }
         }
         for message in [bytes, damaged] {
-            let answer = answer(&delegated(), &snapshot(60), &message, false);
+            let answer = answer(&delegated(), Some(&snapshot(60)), &message, false);
             prop_assert!(answer.is_none_or(|answer| answer.len() <= UDP_BYTES_MAX));
         }
     }
