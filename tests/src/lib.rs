@@ -28,7 +28,7 @@ pub use cluster::{CATALOG, Cluster, Member, Node, Plan, Standing};
 pub use command::{Finished, Quorate};
 pub use files::{contents, copy_folder};
 pub use loopback::{Loopback, free_port};
-pub use named::{Named, ZONE};
+pub use named::{Named, ZONE, dig};
 pub use process::Process;
 pub use product::{Product, cmid};
 pub use wait::{PATIENCE, eventually};

@@ -14,12 +14,12 @@ use crate::{Process, eventually, free_port};
 /// The zone.
 pub const ZONE: &str = "example.test";
 
-/// A running name server.
+/// A name server.
 #[derive(Debug)]
 pub struct Named {
     /// Where it answers, over UDP and TCP.
     pub address: SocketAddr,
-    _process: Process,
+    process: Option<Process>,
     // Last: the process goes before its files.
     folder: TempDir,
 }
@@ -27,6 +27,11 @@ pub struct Named {
 impl Named {
     /// A primary of [`ZONE`] in which `nodes` nodes may publish themselves, and in which `records` stand already.
     pub async fn start(nodes: u8, records: &str) -> Self {
+        Self::configured(nodes, records).running().await
+    }
+
+    /// The same with its files and its address, and nothing that answers there yet.
+    pub fn configured(nodes: u8, records: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("quorate-").tempdir().expect("there is a temporary folder");
         // It listens on addresses of interfaces only, and of the loopback there is one.
         let address = free_port(Ipv4Addr::LOCALHOST);
@@ -41,13 +46,18 @@ impl Named {
         }
         std::fs::write(path("zone"), zone).expect("a new folder takes a file");
         std::fs::write(path("named.conf"), configuration(&folder, address, &keys)).expect("a new folder takes a file");
+        Self { address, process: None, folder }
+    }
+
+    /// Starts it, and waits until it answers.
+    pub async fn running(mut self) -> Self {
+        let path = |name: &str| self.folder.path().join(name);
         let mut command = Command::new("named");
         command.args(["-g", "-n", "1", "-c"]).arg(path("named.conf")).stdin(Stdio::null()).kill_on_drop(true);
-        let process = Process::start(&mut command, &path("named.log"));
-        let named = Self { address, _process: process, folder };
-        eventually("named answers (Debian: bind9)", async || (!named.dig("SOA", ZONE).await.is_empty()).then_some(()))
+        self.process = Some(Process::start(&mut command, &path("named.log")));
+        eventually("named answers (Debian: bind9)", async || (!self.dig("SOA", ZONE).await.is_empty()).then_some(()))
             .await;
-        named
+        self
     }
 
     /// The file with the TSIG key of a node.
@@ -62,21 +72,33 @@ impl Named {
         path
     }
 
+    /// A key with a name that the name server does not know.
+    pub fn unknown_key_file(&self) -> PathBuf {
+        let path = self.folder.path().join("unknown.key");
+        std::fs::write(&path, key(99, "a secret of the test's own, node by node")).expect("it takes a file");
+        path
+    }
+
     /// The lines of `dig +short`, sorted: what an implementation of its own finds.
     pub async fn dig(&self, kind: &str, name: &str) -> Vec<String> {
-        let (ip, port) = (format!("@{}", self.address.ip()), self.address.port().to_string());
-        let words = [ip.as_str(), "-p", &port, "+short", "+tcp", "+tries=1", "+time=5", name, kind];
-        let output = Command::new("dig").args(words).output().await.expect("there is dig (Debian: dnsutils)");
-        let text = String::from_utf8_lossy(&output.stdout);
-        let mut lines: Vec<_> = text.lines().filter(|line| !line.starts_with(';')).map(str::to_owned).collect();
-        lines.sort();
-        lines
+        dig(self.address, kind, name).await
     }
 
     /// The SRV records of hosts in the zone.
     pub async fn hosts(&self) -> Vec<String> {
         self.dig("SRV", &format!("_vlmcs._tcp.{ZONE}")).await
     }
+}
+
+/// The lines of `dig +short`, asked of any server, sorted.
+pub async fn dig(server: SocketAddr, kind: &str, name: &str) -> Vec<String> {
+    let (ip, port) = (format!("@{}", server.ip()), server.port().to_string());
+    let words = [ip.as_str(), "-p", &port, "+short", "+tcp", "+tries=1", "+time=5", name, kind];
+    let output = Command::new("dig").args(words).output().await.expect("there is dig (Debian: bind9-dnsutils)");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut lines: Vec<_> = text.lines().filter(|line| !line.starts_with(';')).map(str::to_owned).collect();
+    lines.sort();
+    lines
 }
 
 fn key(node: u8, secret: &str) -> String {

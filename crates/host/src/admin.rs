@@ -16,11 +16,8 @@ use activation::{
     settings::{Setting, SettingError, Settings},
     state::Command,
 };
-use api::admin::v1::{
-    self as proto, NodeAnswer, NodeQuestion, admin_server, node_answer::Answer, node_question::Question,
-};
+use api::admin::v1::{self as proto, admin_server, node_answer::Answer, node_question::Question};
 use futures::future::join_all;
-use prost::Message;
 use replication::{ProposeError, Replica, Unavailable};
 use tokio::net::UnixSocket;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -30,7 +27,8 @@ use self::keys::Keys;
 use crate::{
     cluster_status,
     dns::{self, Dns},
-    limits::{ADMIN_MESSAGE_BYTES_MAX, SOCKET_PATH_BYTES_MAX},
+    limits::{ADMIN_MESSAGE_BYTES_MAX, SETTLE_TIMEOUT, SOCKET_PATH_BYTES_MAX},
+    question,
 };
 
 /// Why there is no administration socket.
@@ -260,11 +258,9 @@ impl admin_server::Admin for Admin {
     async fn dns_settle(&self, _: Request<proto::DnsSettleRequest>) -> Reply<proto::DnsSettleReply> {
         let members = self.replica.cluster().members;
         let asked = members.keys().map(|&node| async move {
-            let question = NodeQuestion { question: Some(Question::DnsSettle(proto::DnsSettleQuestion {})) };
-            let answer = self.replica.ask(node, question.encode_to_vec().into()).await;
-            let answer = answer.and_then(|answer| NodeAnswer::decode(answer).map_err(|error| error.to_string()));
-            let passed_over = match answer.map(|answer| answer.answer) {
-                Ok(Some(Answer::DnsSettled(settled))) => return settled,
+            let question = Question::DnsSettle(proto::DnsSettleQuestion {});
+            let passed_over = match question::ask(&self.replica, node, question, SETTLE_TIMEOUT).await {
+                Ok(Answer::DnsSettled(settled)) => return settled,
                 Ok(_) => "it answered something else".to_owned(),
                 Err(why) => why,
             };

@@ -1,12 +1,10 @@
 //! The state of the cluster: what the membership says, and what every member says of itself.
 
-use api::admin::v1::{
-    ClusterStatusReply, NodeAnswer, NodeQuestion, NodeStatus, StatusQuestion, node_answer::Answer,
-    node_question::Question,
-};
+use api::admin::v1::{ClusterStatusReply, NodeStatus, StatusQuestion, node_answer::Answer, node_question::Question};
 use futures::future::join_all;
-use prost::Message;
 use replication::{ClusterView, Member, Replica};
+
+use crate::{limits::LOOK_TIMEOUT, question};
 
 /// Asks every member. One that does not answer is listed as not reachable, so this never fails.
 pub(crate) async fn gather(replica: &Replica) -> ClusterStatusReply {
@@ -35,14 +33,12 @@ pub(crate) async fn gather(replica: &Replica) -> ClusterStatusReply {
 }
 
 async fn ask(replica: &Replica, cluster: &ClusterView, node: u64, member: &Member) -> NodeStatus {
-    let question = NodeQuestion { question: Some(Question::Status(StatusQuestion {})) };
     let asked_ms = replica.wall_ms();
-    let answer = replica.ask(node, question.encode_to_vec().into()).await;
-    let status =
-        answer.and_then(|answer| match NodeAnswer::decode(answer).map_err(|error| error.to_string())?.answer {
-            Some(Answer::Status(status)) => Ok(status),
-            _ => Err("the node answered something else".to_owned()),
-        });
+    let answer = question::ask(replica, node, Question::Status(StatusQuestion {}), LOOK_TIMEOUT).await;
+    let status = answer.and_then(|answer| match answer {
+        Answer::Status(status) => Ok(status),
+        _ => Err("the node answered something else".to_owned()),
+    });
     // The question took as long as the answer, as far as one can tell.
     let middle_ms = asked_ms.midpoint(replica.wall_ms());
     let role = match cluster.leader {

@@ -141,6 +141,10 @@ pub struct Dns {
     pub known: Vec<String>,
     /// Hours.
     pub republish_h: u64,
+    /// Where the node answers for `zone` itself; none: it does not.
+    pub serve: Vec<SocketAddr>,
+    /// What was delegated to the nodes.
+    pub zone: Option<String>,
 }
 
 impl Default for Dns {
@@ -159,6 +163,8 @@ impl Default for Dns {
             share_name: false,
             known: Vec::new(),
             republish_h: 24,
+            serve: Vec::new(),
+            zone: None,
         }
     }
 }

@@ -17,6 +17,13 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection to a peer may take to be made.
 pub const PEER_CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
 
+/// How long another node may take to say how it is,
+pub const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+/// or to look into its keys and sign,
+pub const WORK_TIMEOUT: Duration = Duration::from_secs(5);
+/// or to bring its records in line: every domain's primary has the time that `discovery` gives it.
+pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// A peer that answers no ping for this long is gone: what waits on its channel fails.
 pub const PEER_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
 /// See [`PEER_KEEP_ALIVE_INTERVAL`].
@@ -32,5 +39,6 @@ pub const ADMIN_MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Longest path of a Unix socket, in bytes (`sun_path`, less the final zero).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
+const _: () = assert!(SETTLE_TIMEOUT.as_secs() > 2 * discovery::limits::CONVERSATION_TIMEOUT.as_secs());
 const _: () = assert!(READ_BYTES > dcerpc::limits::FRAGMENT_BYTES_MAX as usize);
 const _: () = assert!(ADMIN_MESSAGE_BYTES_MAX > activation::limits::CATALOG_BYTES_MAX);

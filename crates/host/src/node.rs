@@ -11,7 +11,7 @@ use activation::catalog::Name;
 use replication::{BootstrapError, Replica, StartError as ReplicaError, Surroundings};
 use storage::{Kind, OpenError, Owner, Store};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, UdpSocket},
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
@@ -68,6 +68,14 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The list of its DNS records.
+    #[error("cannot read the list of this node's DNS records in {}: {source}; restore dns-records.toml there", path.display())]
+    Records {
+        /// The data folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The operating system.
     #[error("the operating system gave no randomness: {0}")]
     Randomness(io::Error),
@@ -113,6 +121,12 @@ impl Node {
         let credentials = Credentials::load(config.node, &keys, hardware.clone());
         let credentials = credentials.map_err(|source| StartError::Keys { path: keys, source })?;
         let own = dns::Own::read(config, clients.local_addr().unwrap_or(config.clients.listen))?;
+        let ledger = dns::Ledger::load(&config.data);
+        let ledger = ledger.map_err(|source| StartError::Records { path: config.data.clone(), source })?;
+        let mut answering = Vec::new();
+        for &address in &config.dns.serve {
+            answering.push(listen_for_dns("dns.serve", address).await?);
+        }
         let seed = u64::from_le_bytes(random().map_err(StartError::Randomness)?);
         // Last of what may be refused: sled writes to what it opens.
         let store = open_store(config)?;
@@ -142,7 +156,7 @@ impl Node {
             }
         });
         let dns = own.map(|own| {
-            let dns = dns::start(own, replica.clone(), Arc::clone(&desk), seed, &mut background);
+            let dns = dns::start((own, ledger, answering), replica.clone(), Arc::clone(&desk), seed, &mut background);
             desk.set_dns(&dns);
             dns
         });
@@ -196,6 +210,14 @@ impl Node {
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| StartError::Listen { key, address, source })
+}
+
+/// Over UDP and TCP.
+async fn listen_for_dns(key: &'static str, address: SocketAddr) -> Result<dns::Sockets, StartError> {
+    let connections = listen(key, address).await?;
+    let address = connections.local_addr().unwrap_or(address);
+    let datagrams = UdpSocket::bind(address).await.map_err(|source| StartError::Listen { key, address, source })?;
+    Ok((datagrams, connections))
 }
 
 fn open_store(config: &Config) -> Result<Arc<Store>, StartError> {

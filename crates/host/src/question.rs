@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, OnceLock, Weak},
+    time::Duration,
 };
 
 use activation::{
@@ -11,13 +12,14 @@ use activation::{
     id::{CertificateId, KeyId},
 };
 use api::admin::v1::{
-    self as proto, DnsSettled, NodeAnswer, NodeQuestion, NodeStatus, node_answer::Answer, node_question::Question,
+    self as proto, DnsSettled, DnsStanding, NodeAnswer, NodeQuestion, NodeStatus, Readiness, node_answer::Answer,
+    node_question::Question,
 };
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use futures::{FutureExt, future::BoxFuture};
 use prost::Message;
-use replication::{Health, Local, Replica, WeakReplica};
+use replication::{ClusterView, Health, Local, Replica, WeakReplica};
 use sha2::{Digest, Sha256};
 use storage::Identity;
 
@@ -27,6 +29,18 @@ use crate::{
     hardware::Hardware,
     node::take_note,
 };
+
+/// Asks the daemon of a member; this one's own is asked without the network.
+pub(crate) async fn ask(
+    replica: &Replica,
+    node: u64,
+    question: Question,
+    patience: Duration,
+) -> Result<Answer, String> {
+    let question = NodeQuestion { question: Some(question) }.encode_to_vec().into();
+    let answer = NodeAnswer::decode(replica.ask(node, question, patience).await?).map_err(|error| error.to_string())?;
+    answer.answer.ok_or_else(|| "it answered nothing, or something newer".to_owned())
+}
 
 /// Answers for this machine.
 pub(crate) struct Desk {
@@ -57,9 +71,34 @@ impl Desk {
         self.dns.get_or_init(|| Arc::downgrade(dns));
     }
 
-    /// Whether this node may answer clients.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.status().is_ok_and(|status| status.ready)
+    /// Why this node may not answer clients; none where it may.
+    pub(crate) fn unready_because(&self) -> Option<String> {
+        match self.replica() {
+            Ok(replica) => self.unready(&replica, &replica.cluster()),
+            Err(why) => Some(why),
+        }
+    }
+
+    fn unready(&self, replica: &Replica, cluster: &ClusterView) -> Option<String> {
+        let owner = self.identity.owner;
+        let activated =
+            || replica.view(|state| state.publishers().any(|publisher| state.is_activated(publisher.id(), owner)));
+        match (replica.health(), cluster.leader) {
+            (Health::Failed(why), _) => Some(why),
+            (Health::Diverged(index), _) => Some(format!("its state differs from the leader's since entry {index}")),
+            (Health::Running, None) => Some("no leader is known".into()),
+            (Health::Running, Some(_)) if !activated() => Some("not activated by any publisher".into()),
+            (Health::Running, Some(_)) => {
+                let unusable = self.credentials.unusable();
+                (!unusable.is_empty()).then(|| unready_because(&unusable))
+            }
+        }
+    }
+
+    fn readiness(&self) -> Readiness {
+        let dns = self.dns.get().and_then(Weak::upgrade);
+        let serves_zone = dns.and_then(|dns| dns.served_zone()).unwrap_or_default();
+        Readiness { ready: self.unready_because().is_none(), serves_zone }
     }
 
     async fn settle_dns(&self) -> DnsSettled {
@@ -77,17 +116,8 @@ impl Desk {
         let replica = self.replica()?;
         let cluster = replica.cluster();
         let (state_hash_index, state_hash) = replica.state_hash();
-        let activated = replica
-            .view(|state| state.publishers().any(|publisher| state.is_activated(publisher.id(), self.identity.owner)));
         let unusable = self.credentials.unusable();
-        let not_ready_because = match (replica.health(), cluster.leader) {
-            (Health::Failed(why), _) => why,
-            (Health::Diverged(index), _) => format!("its state differs from the leader's since entry {index}"),
-            (Health::Running, None) => "no leader is known".into(),
-            (Health::Running, Some(_)) if !activated => "not activated by any publisher".into(),
-            (Health::Running, Some(_)) if !unusable.is_empty() => unready_because(&unusable),
-            (Health::Running, Some(_)) => String::new(),
-        };
+        let not_ready_because = self.unready(&replica, &cluster).unwrap_or_default();
         Ok(NodeStatus {
             node: self.identity.owner,
             reachable: true,
@@ -189,6 +219,11 @@ impl Local for Desk {
                 Question::Activation(asked) => Answer::ActivationRequest(self.activation_request(&asked)?),
                 Question::Release(asked) => Answer::Release(self.release(&asked)?),
                 Question::DnsSettle(proto::DnsSettleQuestion {}) => Answer::DnsSettled(self.settle_dns().await),
+                Question::DnsStanding(proto::DnsStandingQuestion {}) => {
+                    let dns = self.dns.get().and_then(Weak::upgrade);
+                    Answer::DnsStanding(dns.map_or_else(DnsStanding::default, |dns| dns.own_standing()))
+                }
+                Question::Readiness(proto::ReadinessQuestion {}) => Answer::Readiness(self.readiness()),
             };
             Ok(NodeAnswer { answer: Some(answer) }.encode_to_vec().into())
         };

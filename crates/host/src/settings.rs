@@ -139,6 +139,18 @@ pub const SETTINGS: &[Setting] = &[
     setting("dns.share_name", Form::Flag, Some("false"), "Publish although records of others stand under the name"),
     setting("dns.known", Form::List, Some("[]"), "Targets of other hosts under the name that are never reported"),
     setting("dns.republish_h", Form::Number, Some("24"), "Hours after which all is published anew"),
+    setting(
+        "dns.serve",
+        Form::List,
+        Some("[]"),
+        "Addresses of this machine (ADDRESS:PORT) on which the node itself answers DNS for dns.zone, over UDP and TCP",
+    ),
+    setting(
+        "dns.zone",
+        Form::Text,
+        None,
+        "The name that was delegated to the nodes: a domain, or the service's own name in one (_vlmcs._tcp.example.com)",
+    ),
 ];
 
 /// `--clients-listen` for `clients.listen`.

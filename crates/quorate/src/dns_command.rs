@@ -156,32 +156,34 @@ fn status_json(reply: &DnsStatusReply) -> Value {
         let records = domain.records.iter().map(|record| {
             json!({
                 "target": record.target, "port": record.port, "priority": record.priority, "weight": record.weight,
-                "state": record.state, "stale": record.stale,
+                "state": record.state, "stale": record.stale, "age_s": record.age_s,
             })
         });
         json!({
             "domain": domain.domain,
             "records": records.collect::<Vec<_>>(),
             "last_error": (!domain.last_error.is_empty()).then_some(&domain.last_error),
-            "published_ms": (domain.published_ms != 0).then_some(domain.published_ms),
+            "served": domain.served,
         })
     });
     json!({ "domains": domains.collect::<Vec<_>>() })
 }
 
 fn status_text(reply: &DnsStatusReply) -> String {
-    let mut rows = table(["domain", "target", "port", "priority", "weight", "whose"]);
+    let mut rows = table(["domain", "target", "port", "priority", "weight", "whose", "seen to"]);
     let mut errors = String::new();
     for domain in &reply.domains {
         for record in &domain.records {
             let whose = if record.stale { format!("{}, stale", record.state) } else { record.state.clone() };
+            let domain = if domain.served { format!("{} (served)", domain.domain) } else { domain.domain.clone() };
             rows.add_row([
-                domain.domain.clone(),
+                domain,
                 record.target.clone(),
                 record.port.to_string(),
                 record.priority.to_string(),
                 record.weight.to_string(),
                 whose,
+                record.age_s.map_or_else(String::new, ago),
             ]);
         }
         if !domain.last_error.is_empty() {
@@ -189,4 +191,13 @@ fn status_text(reply: &DnsStatusReply) -> String {
         }
     }
     format!("{rows}{errors}")
+}
+
+/// How long ago its node last saw that a record stands.
+fn ago(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s ago"),
+        120..7200 => format!("{} min ago", seconds / 60),
+        _ => format!("{} h ago", seconds / 3600),
+    }
 }

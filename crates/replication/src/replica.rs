@@ -26,7 +26,7 @@ use crate::{
     forward::Forwarder,
     leader_clock::{Clock, LeaderClock},
     leading,
-    limits::{PEER_CALL_TIMEOUT, PEER_MESSAGE_BYTES_MAX, PROPOSE_DEADLINE, RETRY_PAUSE, SUBMIT_DEADLINE},
+    limits::{PEER_MESSAGE_BYTES_MAX, PROPOSE_DEADLINE, RETRY_PAUSE, SUBMIT_DEADLINE},
     log::{Log, LogDamaged},
     machine::{Machine, Progress, StateDamaged},
     member::{Inner, Local, Proposal, Proposed, ReadPoint, Unavailable},
@@ -279,14 +279,21 @@ impl Replica {
         }
     }
 
-    /// What this node knows of the cluster.
+    /// What this node knows of the cluster. A leader that no majority has answered for two elections' time does not call
+    /// itself one: another may lead already.
     pub fn cluster(&self) -> ClusterView {
         let metrics = self.0.raft.metrics();
         let metrics = metrics.borrow_watched();
         let membership = metrics.membership_config.membership();
+        let node = self.0.identity.owner;
+        let patience = Duration::from_millis(self.0.raft.config().election_timeout_max.saturating_mul(2));
+        let is_alone = membership.voter_ids().count() <= 1;
+        let leads = || {
+            is_alone || metrics.last_quorum_acked.is_some_and(|acked| openraft::Instant::elapsed(&*acked) < patience)
+        };
         ClusterView {
-            node: self.0.identity.owner,
-            leader: metrics.current_leader,
+            node,
+            leader: metrics.current_leader.filter(|leader| *leader != node || leads()),
             term: metrics.current_term,
             voters: membership.voter_ids().collect(),
             members: membership.nodes().map(|(&node, member)| (node, member.clone())).collect(),
@@ -328,14 +335,15 @@ impl Replica {
         }
     }
 
-    /// Asks `node` something that only its own machine can answer.
-    pub async fn ask(&self, node: u64, question: Bytes) -> Result<Bytes, String> {
+    /// Asks `node` something that only its own machine can answer. It has `patience` to do so: a node that is asked to
+    /// work takes longer than one that only looks.
+    pub async fn ask(&self, node: u64, question: Bytes, patience: Duration) -> Result<Bytes, String> {
         if node == self.0.identity.owner {
             return self.0.local.answer(question).await;
         }
         let member = self.0.member(node).ok_or_else(|| format!("node {node} is no member of this cluster"))?;
         let mut peer = self.0.peers.client(node, &member).map_err(|error| error.to_string())?;
-        let answer = timeout(PEER_CALL_TIMEOUT, peer.ask(proto::AskRequest { question }));
+        let answer = timeout(patience, peer.ask(proto::AskRequest { question }));
         match answer.await {
             Ok(Ok(reply)) => Ok(reply.into_inner().answer),
             Ok(Err(status)) => Err(status.message().to_owned()),

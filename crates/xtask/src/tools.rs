@@ -58,6 +58,8 @@ const TOOLS: &[Tool] = &[
     Tool { name: "named", probe: OnPath, origin: Debian("bind9") },
     Tool { name: "named-checkzone", probe: OnPath, origin: Debian("bind9-utils") },
     Tool { name: "dig", probe: OnPath, origin: Debian("bind9-dnsutils") },
+    // Clocks that are wrong.
+    Tool { name: "faketime", probe: OnPath, origin: Debian("faketime") },
     // Other implementations of the protocol are written in Python.
     Tool { name: "python3 with venv", probe: Python("import venv, ensurepip"), origin: Debian("python3-venv") },
 ];

@@ -1,82 +1,10 @@
-//! Nodes publish themselves on a real BIND, and the leader looks after the dead (R25 to R29).
-
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
-use std::path::PathBuf;
+//! Nodes publish themselves on a real BIND, and look after the dead (R25 to R29).
 
 use quorate_tests::{Cluster, Named, Plan, Quorate, ZONE, eventually, words};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
-/// Of nodes 1, 2 and 3.
-const WEIGHTS: [u16; 3] = [60, 30, 10];
-
-struct World {
-    cluster: Cluster,
-    named: Named,
-}
-
-impl World {
-    /// Three activated nodes with names in DNS; `key_file` says which key a node signs with.
-    async fn new(records: &str, more: &[(&str, &str)], key_file: impl Fn(&Named, u8) -> PathBuf) -> Self {
-        let quorate = Quorate::at(QUORATE);
-        let mut cluster = Cluster::configured(&quorate, Plan::of(3)).await;
-        let named = Named::start(3, records).await;
-        for (node, weight) in (1_u8..).zip(WEIGHTS) {
-            let number = u64::from(node);
-            cluster.set_variable(number, "QUORATE_DNS_TARGET", format!("node{node}.{ZONE}"));
-            cluster.set_variable(number, "QUORATE_DNS_KEY_FILE", key_file(&named, node));
-            cluster.set_variable(number, "QUORATE_DNS_PRIMARY", named.address.to_string());
-            cluster.set_variable(number, "QUORATE_DNS_RESOLVERS", named.address.to_string());
-            cluster.set_variable(number, "QUORATE_DNS_WEIGHT", weight.to_string());
-            for (name, value) in more {
-                cluster.set_variable(number, name, *value);
-            }
-        }
-        cluster.form().await;
-        cluster.activate().await;
-        Self { cluster, named }
-    }
-
-    /// What `dig` prints of this node's record.
-    fn line(&self, node: u8, weight: u16) -> String {
-        format!("0 {weight} {} node{node}.{ZONE}.", self.cluster.node(node.into()).clients.port())
-    }
-
-    fn lines(&self, nodes: &[u8]) -> Vec<String> {
-        let mut lines: Vec<_> = nodes.iter().map(|node| self.line(*node, WEIGHTS[usize::from(*node) - 1])).collect();
-        lines.sort();
-        lines
-    }
-
-    async fn stands(&self, what: &str, lines: Vec<String>) {
-        eventually(what, async || (self.named.hosts().await == lines).then_some(())).await;
-    }
-
-    async fn dns(&self, words: &[&str]) -> Value {
-        let mut command = words!["dns"].to_vec();
-        command.extend(words.iter().map(Into::into));
-        self.cluster.administrate(1, &command).await
-    }
-
-    /// Target and state of every record.
-    async fn states(&self) -> Vec<(String, String)> {
-        let status = self.dns(&["status"]).await;
-        assert_eq!(status["domains"][0]["domain"], ZONE, "{status}");
-        let records = status["domains"][0]["records"].as_array().unwrap();
-        let text = |record: &Value, field: &str| record[field].as_str().unwrap().to_owned();
-        records.iter().map(|record| (text(record, "target"), text(record, "state"))).collect()
-    }
-}
-
-fn own_key(named: &Named, node: u8) -> PathBuf {
-    named.key_file(node)
-}
-
-fn state(node: u8, state: &str) -> (String, String) {
-    (format!("node{node}.{ZONE}."), state.to_owned())
-}
+use super::{QUORATE, World, own_key, state};
 
 #[tokio::test]
 async fn r25_three_nodes_publish_themselves_with_their_weights_and_addresses_and_are_withdrawn_and_back() {
@@ -91,6 +19,7 @@ async fn r25_three_nodes_publish_themselves_with_their_weights_and_addresses_and
     let (first, port) = (&status["domains"][0]["records"][0], world.cluster.node(1).clients.port());
     assert_eq!((&first["port"], &first["weight"], &first["priority"]), (&json!(port), &json!(60), &json!(0)));
     assert_eq!(status["domains"][0]["last_error"], Value::Null);
+    assert!(first["age_s"].is_u64(), "{status}");
 
     // R28: off and on, for the whole cluster.
     world.dns(&["withdraw"]).await;
@@ -150,8 +79,13 @@ async fn r28_a_node_whose_key_is_wrong_says_so_and_goes_on_serving() {
     assert_eq!(settled.code, Some(1), "{}", settled.stdout);
     let error = settled.json()["nodes"][0]["domains"][0]["error"].as_str().unwrap().to_owned();
     assert!(error.contains("BADSIG"), "{error}");
-    let status = world.dns(&["status"]).await;
-    assert!(status["domains"][0]["last_error"].as_str().unwrap().contains("BADSIG"), "{status}");
+    // The error does not hide what stands; another node tells it, too.
+    assert_eq!(world.states().await, [state(1, "missing"), state(2, "member"), state(3, "member")]);
+    for node in [1, 2] {
+        let status = world.cluster.administrate(node, &words!["dns", "status"]).await;
+        let error = status["domains"][0]["last_error"].as_str().unwrap();
+        assert!(error.contains("BADSIG") && error.starts_with("node 1: ") == (node != 1), "{status}");
+    }
     assert!(world.cluster.process(1).said().contains("12293"), "{}", world.cluster.process(1).said());
     let product = world.cluster.product("server-standard-2");
     assert_eq!(product.count(world.cluster.node(1).clients, 1).await, 1, "clients are served all the same");
@@ -277,4 +211,36 @@ async fn r19_without_a_record_a_client_says_so_with_the_code_that_administrators
     let found = quorate.run(words!["client", "discover", "--domain", ZONE, "--server", server, "--json"]).await;
     assert_eq!((found.code, &found.json()["status"]), (Some(3), &json!("0x8007232B")), "{}", found.stdout);
     assert_eq!(found.json()["hosts"], json!([]));
+}
+
+#[tokio::test]
+async fn a_domain_that_left_the_list_while_a_node_was_down_loses_that_nodes_record_when_it_is_back() {
+    let mut world = World::new("", &[], own_key).await;
+    world.stands("three records stand", world.lines(&[1, 2, 3])).await;
+    assert_eq!(world.cluster.stop(3).await, Some(0));
+    let settled = world.cluster.admin(1, &words!["dns", "withdraw"]).await;
+    assert!(settled.json()["nodes"][2]["passed_over"].is_string(), "{}", settled.stdout);
+    assert_eq!(world.named.hosts().await, world.lines(&[3]), "a stopped node keeps its record");
+    world.cluster.start(3);
+    world.stands("it follows what was set while it was down", Vec::new()).await;
+}
+
+#[tokio::test]
+async fn a_node_that_may_not_answer_clients_any_more_withdraws_itself() {
+    let world = World::new("", &[("QUORATE_TEST_DNS_PATIENCE_MS", "600")], own_key).await;
+    world.stands("three records stand", world.lines(&[1, 2, 3])).await;
+    let file = world.cluster.path("release.bin");
+    world.cluster.administrate(1, &words!["key", "release", "--node", "3", "--yes", "--offline", file]).await;
+    world.stands("the node that gave its place back is gone", world.lines(&[1, 2])).await;
+}
+
+#[tokio::test]
+async fn of_two_nodes_with_one_name_only_one_publishes_it() {
+    let same = format!("node1.{ZONE}");
+    let world = World::new("", &[("QUORATE_DNS_TARGET", &same)], |named, _| named.key_file(1)).await;
+    eventually("one record stands", async || (world.named.hosts().await.len() == 1).then_some(())).await;
+    let settled = world.cluster.admin(1, &words!["dns", "publish"]).await.json();
+    let said = |node: &Value| node["passed_over"].as_str().is_some_and(|why| why.contains("took no note"));
+    let passed_over = settled["nodes"].as_array().unwrap().iter().filter(|node| said(node)).count();
+    assert_eq!((passed_over, world.named.hosts().await.len()), (2, 1), "{settled}");
 }

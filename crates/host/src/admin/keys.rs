@@ -13,13 +13,12 @@ use activation::{
     state::{Command, State},
 };
 use api::admin::v1::{self as proto, node_answer::Answer, node_question::Question};
-use bytes::Bytes;
 use futures::future::join_all;
-use prost::Message;
 use replication::Replica;
 use tonic::Status;
 
 use super::{invalid, listing, propose, unavailable};
+use crate::{limits::WORK_TIMEOUT, question::ask};
 
 /// The keys of one cluster.
 pub(super) struct Keys<'a>(pub(super) &'a Replica);
@@ -250,9 +249,7 @@ impl Keys<'_> {
     }
 
     async fn ask(&self, node: NodeId, question: Question) -> Result<Answer, String> {
-        let question: Bytes = proto::NodeQuestion { question: Some(question) }.encode_to_vec().into();
-        let answer = proto::NodeAnswer::decode(self.0.ask(node, question).await?).map_err(|error| error.to_string())?;
-        answer.answer.ok_or_else(|| "it answered nothing, or something newer".to_owned())
+        ask(self.0, node, question, WORK_TIMEOUT).await
     }
 }
 

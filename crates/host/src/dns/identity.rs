@@ -9,7 +9,7 @@ use std::{
 };
 
 use activation::settings::{Announcement, DomainName, Rank};
-use discovery::{Credentials, DnsName, Finder, Neighbours, Primary, Publisher, TsigKey};
+use discovery::{Credentials, Delegated, DnsName, Finder, Neighbours, Primary, Publisher, TsigKey};
 
 use crate::config::{Config, ConfigError, Dns};
 
@@ -38,21 +38,45 @@ pub(crate) struct Own {
     /// Of the node's own TSIG key, where it has one.
     pub(super) key_name: Option<DnsName>,
     pub(super) publisher: Publisher,
+    /// The zone that it answers for itself.
+    pub(super) served: Option<Served>,
+}
+
+/// A zone that was delegated to the nodes.
+#[derive(Clone, Debug)]
+pub(super) struct Served {
+    pub(super) zone: DnsName,
+    /// The domain whose clients find the nodes there.
+    pub(super) domain: DnsName,
+    pub(super) delegated: Delegated,
 }
 
 impl Own {
     /// None where the node has no name in DNS.
     pub(crate) fn read(config: &Config, clients: SocketAddr) -> Result<Option<Self>, ConfigError> {
         let Dns { target, .. } = &config.dns;
-        let Some(target) = target else { return Ok(None) };
         let dns = &config.dns;
         let wrong = |key, what: String, fix| ConfigError::Value { origin: "configuration".into(), key, what, fix };
+        let Some(target) = target else {
+            let meant = meant_without_name(dns).map(|key| {
+                wrong(key, "it is given, and dns.target is not".into(), "give the node's full name as dns.target")
+            });
+            return meant.map_or(Ok(None), Err);
+        };
         let not_full = "give the node's full name, as in node1.example.com";
         let announced: DomainName =
             target.parse().map_err(|error| wrong("dns.target", format!("{error}"), not_full))?;
         let name: DnsName = target.parse().map_err(|error| wrong("dns.target", format!("{error}"), not_full))?;
         if !announced.as_str().contains('.') {
             return Err(wrong("dns.target", format!("{target:?} is a short name"), not_full));
+        }
+        let is_service = |label: &str| label.len() > 1 && label.starts_with('_');
+        let labels: Vec<_> = dns.service.split('.').collect();
+        let [service, protocol] = labels.as_slice() else {
+            return Err(wrong("dns.service", format!("{:?}", dns.service), "two labels, as in _vlmcs._tcp"));
+        };
+        if !is_service(service) || !is_service(protocol) || dns.service.parse::<DnsName>().is_err() {
+            return Err(wrong("dns.service", format!("{:?}", dns.service), "two labels, as in _vlmcs._tcp"));
         }
         let (credentials, key_name) = credentials(dns)?;
         let primary = dns.primary.as_deref().map_or_else(|| Ok(Primary::default()), str::parse);
@@ -79,6 +103,7 @@ impl Own {
             known,
             republish: Duration::from_secs(dns.republish_h.saturating_mul(3600)),
             key_name,
+            served: served(dns)?,
             publisher: Publisher::new(primary, credentials, Neighbours::default(), finder),
         }))
     }
@@ -95,6 +120,46 @@ impl Own {
         addresses.truncate(activation::limits::ADDRESSES_MAX);
         Announcement { target: self.announced.clone(), port: self.port, rank: self.rank, addresses }
     }
+}
+
+/// A setting that says nothing to a node without a name, where one was given.
+fn meant_without_name(dns: &Dns) -> Option<&'static str> {
+    let given = [
+        ("dns.key_file", dns.key_file.is_some()),
+        ("dns.unsigned", dns.unsigned),
+        ("dns.primary", dns.primary.is_some()),
+        ("dns.addresses", !dns.addresses.is_empty()),
+        ("dns.serve", !dns.serve.is_empty()),
+        ("dns.zone", dns.zone.is_some()),
+    ];
+    given.into_iter().find_map(|(key, given)| given.then_some(key))
+}
+
+fn served(dns: &Dns) -> Result<Option<Served>, ConfigError> {
+    let wrong = |key, what: String, fix| ConfigError::Value { origin: "configuration".into(), key, what, fix };
+    let zone = match (&dns.zone, dns.serve.as_slice()) {
+        (None, []) => return Ok(None),
+        (Some(_), []) => {
+            return Err(wrong("dns.zone", "dns.serve is empty".into(), "say on which addresses it is answered for"));
+        }
+        (None, _) => {
+            return Err(wrong("dns.serve", "dns.zone is missing".into(), "name the zone that was delegated"));
+        }
+        (Some(zone), _) => zone,
+    };
+    if let Some(all) = dns.serve.iter().find(|address| address.ip().is_unspecified()) {
+        let what = format!("{all} is every address of the machine, and answers must leave from the one that was asked");
+        return Err(wrong("dns.serve", what, "list the addresses one by one"));
+    }
+    let not_a_zone = |error: String| wrong("dns.zone", error, "give the name that the parent zone delegates");
+    let zone: DnsName = zone.parse().map_err(|error: discovery::NameError| not_a_zone(error.to_string()))?;
+    let service = format!("{}.", dns.service.to_ascii_lowercase());
+    let text = zone.to_string().to_ascii_lowercase();
+    let domain = text.strip_prefix(&service).map_or_else(|| Ok(zone.clone()), str::parse);
+    let domain = domain.map_err(|error| not_a_zone(error.to_string()))?;
+    let delegated = Delegated::new(zone.clone(), &dns.service, &domain, Delegated::TTL_SECONDS);
+    let delegated = delegated.map_err(|error| not_a_zone(error.to_string()))?;
+    Ok(Some(Served { zone, domain, delegated }))
 }
 
 /// With which address this machine would speak to `remote`; none without a route.

@@ -1,13 +1,18 @@
 //! A node's records in DNS (R25 to R29): published while it may answer clients, brought in line when the settings change,
-//! and again now and then; and, on the leader, those of members that are dead.
+//! and again now and then; on one node, the leader where it can, those of members that are dead; and, where a zone was
+//! delegated to the nodes, the zone itself.
 //!
 //! What is wanted comes from the node's own configuration (its name, rank, key) and from the cluster's settings (where,
-//! whether, for how long). A restart withdraws nothing: it takes seconds, and DNS forgets slowly.
+//! whether, for how long). A restart withdraws nothing: it takes seconds, and DNS forgets slowly. A node that may not
+//! answer clients for as long as a dead one is borne withdraws itself.
 //!
 //! Invariant: never publishes a node that is not ready, and never touches a record that is not this node's or a dead
 //! member's.
 
+mod follow;
 mod identity;
+mod ledger;
+mod serve;
 mod settle;
 mod status;
 mod watch;
@@ -18,100 +23,87 @@ use std::{
     time::Duration,
 };
 
-use activation::{
-    settings::{Announcement, Settings},
-    state::Command,
+use activation::settings::{Announcement, PublishDomain, Settings};
+use api::admin::v1::{
+    DnsDomainStanding, DnsSettled, DnsStanding, Readiness, ReadinessQuestion, node_answer::Answer,
+    node_question::Question,
 };
-use api::admin::v1::DnsSettled;
-use discovery::{Desired, DnsName, Domain, Neighbours, Publisher, Schedule};
-use rand::{SeedableRng, rngs::StdRng};
+use discovery::{Desired, DnsName, Domain, Neighbours, Publisher, Snapshot};
+use futures::future::join_all;
 use replication::Replica;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    net::{TcpListener, UdpSocket},
+    sync::{mpsc, oneshot, watch as channel},
+    time::Instant,
+};
 
-pub(crate) use self::identity::Own;
-pub(crate) use self::status::{status, zone};
-use crate::{cluster_status, question::Desk};
+pub(crate) use self::{
+    identity::Own,
+    ledger::Ledger,
+    status::{status, zone},
+};
+use self::{identity::Served, settle::shown};
+use crate::{
+    limits::LOOK_TIMEOUT,
+    question::{self, Desk},
+};
 
-/// How long the node waits before it looks again whether it is ready.
-const READINESS_PAUSE: Duration = Duration::from_secs(1);
-/// How long at most it does not look whether its addresses changed: nobody tells it.
-const LOOK_PAUSE: Duration = Duration::from_secs(60);
 /// Requests to settle at once.
 const ORDERS_MAX: usize = 8;
 
 /// What became of a domain since the node started.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Standing {
-    /// By this node's clock.
-    published_ms: Option<u64>,
+struct Standing {
+    /// When the node last saw that its record stands.
+    settled: Option<Instant>,
     last_error: Option<String>,
-    /// Whether the node's record may stand there.
-    may_stand: bool,
 }
+
+/// Someone who waits for what comes of settling.
+type Order = oneshot::Sender<DnsSettled>;
 
 /// The part of a node that knows its records.
 pub(crate) struct Dns {
     own: Own,
     replica: Replica,
     desk: Arc<Desk>,
+    ledger: Ledger,
+    /// Its addresses are looked up now and then.
+    announcement: Mutex<Announcement>,
     standing: Mutex<BTreeMap<String, Standing>>,
-    orders: mpsc::Sender<oneshot::Sender<DnsSettled>>,
+    orders: mpsc::Sender<Order>,
+    /// What the zone that this node serves holds; nothing where it serves none, or knows nothing now.
+    zone: channel::Sender<Option<Snapshot>>,
 }
+
+/// One address on which the node answers DNS.
+pub(crate) type Sockets = (UdpSocket, TcpListener);
 
 /// Starts the tasks, and gives what commands ask.
 pub(crate) fn start(
-    own: Own,
+    (own, ledger, sockets): (Own, Ledger, Vec<Sockets>),
     replica: Replica,
     desk: Arc<Desk>,
     seed: u64,
     tasks: &mut tokio::task::JoinSet<()>,
 ) -> Arc<Dns> {
     let (orders, received) = mpsc::channel(ORDERS_MAX);
-    let dns = Arc::new(Dns { own, replica, desk, standing: Mutex::default(), orders });
-    tasks.spawn(follow(Arc::clone(&dns), received, StdRng::seed_from_u64(seed)));
+    let dns = Arc::new(Dns {
+        announcement: Mutex::new(own.announcement()),
+        own,
+        replica,
+        desk,
+        ledger,
+        standing: Mutex::default(),
+        orders,
+        zone: channel::Sender::new(None),
+    });
+    tasks.spawn(follow::run(Arc::clone(&dns), received, seed));
     tasks.spawn(watch::run(Arc::clone(&dns)));
+    if let Some(served) = dns.own.served.clone() {
+        tasks.spawn(serve::run(Arc::clone(&dns), served, sockets));
+    }
     dns
-}
-
-/// Settles whenever something calls for it.
-async fn follow(dns: Arc<Dns>, mut orders: mpsc::Receiver<oneshot::Sender<DnsSettled>>, mut random: StdRng) {
-    let mut schedule = Schedule::new(dns.own.republish);
-    let mut progress = dns.replica.progress();
-    let mut settled_for = None;
-    let mut wait = READINESS_PAUSE;
-    loop {
-        let order = tokio::select! {
-            () = tokio::time::sleep(wait.min(LOOK_PAUSE)) => None,
-            changed = progress.changed() => if changed.is_ok() { None } else { return },
-            order = orders.recv() => order,
-        };
-        let wanted = dns.wanted();
-        if order.is_none() && settled_for.as_ref().is_some_and(|(before, due)| *before == wanted && !due_now(*due)) {
-            continue;
-        }
-        if !dns.desk.is_ready() {
-            answer(order, dns.passed_over("the node is not ready"));
-            (settled_for, wait) = (None, READINESS_PAUSE);
-            continue;
-        }
-        dns.announce().await;
-        let settled = dns.settle().await;
-        let failed = settled.domains.iter().any(|domain| domain.status != 0);
-        wait = if failed { schedule.failed(&mut random) } else { schedule.succeeded(&mut random) };
-        settled_for = Some((wanted, tokio::time::Instant::now() + wait));
-        answer(order, settled);
-    }
-}
-
-fn due_now(due: tokio::time::Instant) -> bool {
-    tokio::time::Instant::now() >= due
-}
-
-fn answer(order: Option<oneshot::Sender<DnsSettled>>, settled: DnsSettled) {
-    if let Some(order) = order {
-        // Whoever asked may be gone.
-        let _gone = order.send(settled);
-    }
 }
 
 impl Dns {
@@ -128,6 +120,22 @@ impl Dns {
         answered.await.unwrap_or_else(|_| self.passed_over("the node is stopping"))
     }
 
+    /// What became of this node's own records.
+    pub(crate) fn own_standing(&self) -> DnsStanding {
+        let all = self.standing();
+        let domains = all.iter().map(|(domain, standing)| DnsDomainStanding {
+            domain: domain.clone(),
+            settled_ago_s: standing.settled.map(|at| at.elapsed().as_secs()),
+            last_error: standing.last_error.clone().unwrap_or_default(),
+        });
+        DnsStanding { domains: domains.collect() }
+    }
+
+    /// The zone that this node answers for.
+    pub(crate) fn served_zone(&self) -> Option<String> {
+        self.own.served.as_ref().map(|served| shown(&served.zone))
+    }
+
     fn passed_over(&self, why: &str) -> DnsSettled {
         DnsSettled { node: self.node(), passed_over: why.into(), domains: Vec::new() }
     }
@@ -140,18 +148,20 @@ impl Dns {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn announcement(&self) -> Announcement {
+        self.announcement.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The records that should stand, one set a domain; none where publishing is off.
     fn wanted(&self) -> Vec<Desired> {
-        let publishes = self.own.publish && self.replica.view(|state| state.settings().dns_publish);
-        if !publishes {
-            return Vec::new();
-        }
-        let announcement = self.own.announcement();
+        let announcement = self.announcement();
         self.replica.view(|state| {
-            domains(state.settings(), &announcement)
-                .into_iter()
-                .map(|domain| self.desired(state.settings(), &announcement, domain))
-                .collect()
+            let settings = state.settings();
+            if !self.own.publish || !settings.dns_publish {
+                return Vec::new();
+            }
+            let domains = self.domains(settings, &announcement).into_iter();
+            domains.map(|domain| self.desired(settings, &announcement, domain)).collect()
         })
     }
 
@@ -164,6 +174,14 @@ impl Dns {
             ttl_seconds: settings.dns_ttl_s,
             addresses: of.addresses.clone(),
         }
+    }
+
+    /// Where a node publishes itself: the cluster's list, or the domain of its own name (R26); never where the nodes
+    /// answer themselves.
+    fn domains(&self, settings: &Settings, of: &Announcement) -> Vec<Domain> {
+        let mut domains = listed(settings, of);
+        domains.retain(|domain| self.own.served.as_ref().is_none_or(|served| domain.name != served.domain));
+        domains
     }
 
     /// The way to the primaries, with the neighbours as they are now.
@@ -184,44 +202,51 @@ impl Dns {
         }
     }
 
-    /// Tells the cluster where this node is found, if it does not know.
-    async fn announce(&self) {
-        let (node, announcement) = (self.node(), self.own.announcement());
-        let known = self.replica.view(|state| state.announcements().get(&node) == Some(&announcement));
-        if known {
-            return;
-        }
-        if let Err(error) = self.replica.propose(&Command::Announce { node, announcement }).await {
-            tracing::warn!(%error, "the cluster did not take note of this node's DNS name");
-        }
-    }
-
     fn now_s(&self) -> u64 {
         self.replica.wall_ms() / 1000
     }
 
-    /// Which members answer, by number.
-    async fn reachable(&self) -> BTreeMap<u64, bool> {
-        let status = cluster_status::gather(&self.replica).await;
-        status.nodes.iter().map(|node| (node.node, node.reachable)).collect()
+    /// How every member is that answers.
+    async fn look(&self) -> BTreeMap<u64, Readiness> {
+        let members = self.replica.cluster().members;
+        let asked = members.keys().map(|&node| async move {
+            let question = Question::Readiness(ReadinessQuestion {});
+            match question::ask(&self.replica, node, question, LOOK_TIMEOUT).await {
+                Ok(Answer::Readiness(readiness)) => Some((node, readiness)),
+                _ => None,
+            }
+        });
+        join_all(asked).await.into_iter().flatten().collect()
     }
+
+    /// How long a member may be silent, or this node not ready; none where nobody is withdrawn.
+    fn patience(&self) -> Option<Duration> {
+        let seconds = self.replica.view(|state| state.settings().dns_withdraw_dead_s);
+        let patience = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
+        patience.map(|patience| for_tests("QUORATE_TEST_DNS_PATIENCE_MS").unwrap_or(patience))
+    }
+}
+
+/// Shorter times for tests, and in their binary only.
+fn for_tests(variable: &str) -> Option<Duration> {
+    let text = std::env::var(variable).ok().filter(|_| cfg!(feature = "fault-injection"))?;
+    text.parse().ok().map(Duration::from_millis)
 }
 
 fn name(text: &str) -> Option<DnsName> {
     text.parse().ok()
 }
 
-/// Where a node publishes itself: the cluster's list, or the domain of its own name (R26).
-fn domains(settings: &Settings, of: &Announcement) -> Vec<Domain> {
-    let own = activation::settings::PublishDomain {
-        domain: match of.target.as_str().split_once('.').and_then(|(_, parent)| parent.parse().ok()) {
-            Some(parent) => parent,
-            None => return Vec::new(),
-        },
-        rank: None,
+fn listed(settings: &Settings, of: &Announcement) -> Vec<Domain> {
+    let own = || {
+        let (_, parent) = of.target.as_str().split_once('.')?;
+        Some(PublishDomain { domain: parent.parse().ok()?, rank: None })
     };
-    let list = if settings.dns_domains.is_empty() { vec![own] } else { settings.dns_domains.clone() };
-    let domain = |entry: &activation::settings::PublishDomain| {
+    let list = match settings.dns_domains.as_slice() {
+        [] => own().into_iter().collect(),
+        list => list.to_vec(),
+    };
+    let domain = |entry: &PublishDomain| {
         let rank = entry.rank.unwrap_or(of.rank);
         Some(Domain { name: name(entry.domain.as_str())?, priority: rank.priority, weight: rank.weight })
     };

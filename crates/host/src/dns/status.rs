@@ -2,48 +2,65 @@
 
 use std::collections::BTreeMap;
 
-use api::admin::v1::{DnsDomain, DnsRecord, DnsStatusReply, DnsZoneReply};
-use discovery::{Desired, DnsName, Entry, Member, Srv, State, classify, update_policy, zone_lines};
+use activation::settings::Announcement;
+use api::admin::v1::{
+    DnsDomain, DnsDomainStanding, DnsRecord, DnsStanding, DnsStandingQuestion, DnsStatusReply, DnsZoneReply,
+    node_answer::Answer, node_question::Question,
+};
+use discovery::{
+    Credentials, Desired, DnsName, Entry, Member, PublishError, Srv, SrvRecord, State, classify, delegation_lines,
+    update_policy, zone_lines,
+};
+use futures::future::join_all;
 
-use super::{Dns, domains, name, settle::shown};
+use super::{Dns, Served, name, settle::shown};
+use crate::{limits::LOOK_TIMEOUT, question};
 
-/// Every domain of the publish list, as its primary has it now.
+/// What the members say of their own records, by domain and node.
+type Standings = BTreeMap<(String, u64), DnsDomainStanding>;
+
+/// Every domain of the publish list, as its primary has it now; and the one that the nodes answer for.
 pub(crate) async fn status(dns: &Dns) -> DnsStatusReply {
-    let reachable = dns.reachable().await;
+    let answering = dns.look().await;
+    let standings = dns.standings().await;
     let mut reply = DnsStatusReply::default();
     for domain in dns.all_domains() {
-        let text = shown(&domain);
-        let standing = dns.standing().get(&text).cloned().unwrap_or_default();
-        let (entries, asked) = match dns.entries(&domain, |node| reachable.get(&node) == Some(&true)).await {
+        let (entries, asked) = match dns.entries(&domain, |node| answering.contains_key(&node)).await {
             Ok(entries) => (entries, None),
             Err(error) => (Vec::new(), Some(format!("{error}: {}", error.advice()))),
         };
+        let domain = shown(&domain);
         reply.domains.push(DnsDomain {
-            domain: text,
-            records: entries.iter().map(record).collect(),
-            last_error: standing.last_error.or(asked).unwrap_or_default(),
-            published_ms: standing.published_ms.unwrap_or(0),
+            records: entries.iter().map(|entry| dns.record(entry, &domain, &standings)).collect(),
+            last_error: dns.last_error(&domain, &standings).or(asked).unwrap_or_default(),
+            domain,
+            served: false,
         });
     }
+    reply.domains.extend(dns.own.served.as_ref().map(|served| dns.served_status(served)));
     reply
 }
 
-fn record(entry: &Entry) -> DnsRecord {
-    let state = match entry.state {
+fn state_name(state: State) -> &'static str {
+    match state {
         State::Own => "own",
         State::Member => "member",
         State::Dead => "dead",
         State::Known => "known",
         State::Foreign => "foreign",
         State::Missing => "missing",
-    };
+    }
+}
+
+fn record(srv: &Srv, state: State) -> DnsRecord {
     DnsRecord {
-        target: entry.srv.target.to_string(),
-        port: entry.srv.port.into(),
-        priority: entry.srv.priority.into(),
-        weight: entry.srv.weight.into(),
-        state: state.into(),
-        stale: entry.stale,
+        target: srv.target.to_string(),
+        port: srv.port.into(),
+        priority: srv.priority.into(),
+        weight: srv.weight.into(),
+        state: state_name(state).into(),
+        stale: false,
+        age_s: None,
     }
 }
 
@@ -64,7 +81,12 @@ pub(crate) fn zone(dns: &Dns) -> Result<DnsZoneReply, discovery::NameError> {
         let text = update_policy(&dns.own.service, &domain.parse()?, nodes)?;
         policy += &format!("// zone {domain}\n{text}");
     }
-    Ok(DnsZoneReply { lines: zone_lines(&all)?, update_policy: policy })
+    let mut lines = zone_lines(&all)?;
+    if let Some(served) = &dns.own.served {
+        let ttl = dns.replica.view(|state| state.settings().dns_ttl_s);
+        lines += &delegation_lines(&served.zone, ttl, &dns.name_servers());
+    }
+    Ok(DnsZoneReply { lines, update_policy: policy })
 }
 
 impl Dns {
@@ -78,11 +100,11 @@ impl Dns {
 
     /// The records of every member, whether they stand or not.
     fn all_desired(&self) -> Vec<Desired> {
-        let own = self.own.announcement();
+        let own = self.announcement();
         self.replica.view(|state| {
             let mut members = state.announcements().clone();
             members.entry(self.node()).or_insert(own);
-            let of_member = |of| domains(state.settings(), of).into_iter().map(move |domain| (of, domain));
+            let of_member = |of| self.domains(state.settings(), of).into_iter().map(move |domain| (of, domain));
             let all = members.values().flat_map(of_member);
             all.map(|(of, domain)| self.desired(state.settings(), of, domain)).collect()
         })
@@ -93,12 +115,12 @@ impl Dns {
         &self,
         domain: &DnsName,
         is_alive: impl Fn(u64) -> bool,
-    ) -> Result<Vec<Entry>, discovery::PublishError> {
-        let standing = self.publisher().standing(&self.own.service, domain, self.now_s()).await?;
+    ) -> Result<Vec<Entry>, PublishError> {
+        let standing = self.read(domain).await?;
         let publishes = self.replica.view(|state| state.settings().dns_publish);
         let members: Vec<Member> = self.replica.view(|state| {
-            let member = |(node, of): (&u64, &activation::settings::Announcement)| {
-                let there = domains(state.settings(), of).into_iter().find(|there| there.name == *domain)?;
+            let member = |(node, of): (&u64, &Announcement)| {
+                let there = self.domains(state.settings(), of).into_iter().find(|there| there.name == *domain)?;
                 let (priority, weight) = (there.priority, there.weight);
                 let srv = Srv { target: name(of.target.as_str())?, port: of.port, priority, weight };
                 // Nobody's record is missing where none is to stand.
@@ -108,5 +130,78 @@ impl Dns {
             state.announcements().iter().filter_map(member).collect()
         });
         Ok(classify(&standing, &self.own.target, &members, &self.own.known))
+    }
+
+    /// Everybody may ask, so a wrong key is not in the way; where only those with a key may, it is used.
+    async fn read(&self, domain: &DnsName) -> Result<Vec<SrvRecord>, PublishError> {
+        let mut publisher = self.publisher();
+        let signed = std::mem::replace(&mut publisher.credentials, Credentials::Unsigned);
+        match publisher.standing(&self.own.service, domain, self.now_s()).await {
+            Err(PublishError::Refused { .. } | PublishError::NotAuthoritative { .. })
+                if !matches!(signed, Credentials::Unsigned) =>
+            {
+                publisher.credentials = signed;
+                publisher.standing(&self.own.service, domain, self.now_s()).await
+            }
+            read => read,
+        }
+    }
+
+    fn record(&self, entry: &Entry, domain: &str, standings: &Standings) -> DnsRecord {
+        let node = self.replica.view(|state| {
+            let is_target = |of: &Announcement| name(of.target.as_str()).as_ref() == Some(&entry.srv.target);
+            state.announcements().iter().find_map(|(node, of)| is_target(of).then_some(*node))
+        });
+        let standing = node.and_then(|node| standings.get(&(domain.to_owned(), node)));
+        let age_s = standing.and_then(|standing| standing.settled_ago_s);
+        DnsRecord { stale: entry.stale, age_s, ..record(&entry.srv, entry.state) }
+    }
+
+    /// This node's own before that of another.
+    fn last_error(&self, domain: &str, standings: &Standings) -> Option<String> {
+        let failed = |node: u64| {
+            let standing = standings.get(&(domain.to_owned(), node))?;
+            (!standing.last_error.is_empty()).then(|| standing.last_error.clone())
+        };
+        failed(self.node()).or_else(|| {
+            let of_others = standings.keys().filter(|(of, _)| of == domain);
+            of_others.into_iter().find_map(|(_, node)| Some(format!("node {node}: {}", failed(*node)?)))
+        })
+    }
+
+    async fn standings(&self) -> Standings {
+        let members = self.replica.cluster().members;
+        let asked = members.keys().map(|&node| async move {
+            let question = Question::DnsStanding(DnsStandingQuestion {});
+            let domains = match question::ask(&self.replica, node, question, LOOK_TIMEOUT).await {
+                Ok(Answer::DnsStanding(DnsStanding { domains })) => domains,
+                _ => Vec::new(),
+            };
+            domains.into_iter().map(move |standing| ((standing.domain.clone(), node), standing))
+        });
+        join_all(asked).await.into_iter().flatten().collect()
+    }
+
+    /// The records that this node answers with, and those of members that are not ready.
+    fn served_status(&self, served: &Served) -> DnsDomain {
+        let zone = self.zone.borrow();
+        let ready = zone.as_ref().map_or(&[][..], |zone| zone.ready.as_slice());
+        let members = self.replica.view(|state| {
+            let own = |of: &Announcement| {
+                let (priority, weight) = (of.rank.priority, of.rank.weight);
+                Some(Srv { target: name(of.target.as_str())?, port: of.port, priority, weight })
+            };
+            state.announcements().values().filter_map(own).collect::<Vec<_>>()
+        });
+        let missing = members.iter().filter(|member| ready.iter().all(|srv| srv.target != member.target));
+        let standing =
+            ready.iter().map(|srv| record(srv, if srv.target == self.own.target { State::Own } else { State::Member }));
+        let last_error = zone.is_none().then_some("this node knows no leader, so it does not say who is ready");
+        DnsDomain {
+            domain: shown(&served.domain),
+            records: standing.chain(missing.map(|srv| record(srv, State::Missing))).collect(),
+            last_error: last_error.unwrap_or_default().into(),
+            served: true,
+        }
     }
 }

@@ -1,5 +1,7 @@
-//! The leader's look at the records of all: a member that is dead is withdrawn on its behalf, one that is back is told to
-//! publish itself again, a stranger is reported.
+//! A look at the records of all: a member that is dead is withdrawn on its behalf, one that is back is told to publish
+//! itself again, a stranger is reported.
+//!
+//! One node looks: the leader, or where that has no name in DNS, the first one that has and answers.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,76 +9,106 @@ use std::{
     time::Duration,
 };
 
-use api::admin::v1::{DnsSettleQuestion, NodeQuestion, node_question::Question};
+use api::admin::v1::{DnsSettleQuestion, Readiness, node_question::Question};
 use discovery::{DnsName, State};
-use prost::Message;
 use tokio::time::Instant;
 
-use super::{Dns, name, settle::shown};
+use super::{Dns, for_tests, name, settle::shown};
+use crate::{limits::LOOK_TIMEOUT, question};
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// What one leader has seen.
+/// What the node that looks has seen.
 #[derive(Default)]
 struct Seen {
     /// Members that do not answer, and since when.
     silent_since: BTreeMap<u64, Instant>,
-    /// Targets of strangers that were reported.
-    reported: BTreeSet<(String, String)>,
+    /// Domain and target of the strangers that stand.
+    strangers: BTreeSet<(String, String)>,
+    /// What went wrong in a domain, or with a target in it, the last time.
+    failures: BTreeMap<(String, String), String>,
 }
 
 pub(super) async fn run(dns: Arc<Dns>) {
     let mut seen = Seen::default();
     loop {
-        tokio::time::sleep(interval()).await;
-        let cluster = dns.replica.cluster();
-        if cluster.leader != Some(cluster.node) || !dns.own.publish {
-            seen = Seen::default();
-            continue;
-        }
-        look(&dns, &mut seen).await;
+        tokio::time::sleep(for_tests("QUORATE_TEST_DNS_WATCH_MS").unwrap_or(EVERY)).await;
+        let members = dns.look().await;
+        if dns.is_on_duty(&members) { look(&dns, &members, &mut seen).await } else { seen = Seen::default() }
     }
 }
 
-async fn look(dns: &Dns, seen: &mut Seen) {
-    let reachable = dns.reachable().await;
-    seen.silent_since.retain(|node, _| reachable.get(node) == Some(&false));
+impl Dns {
+    fn is_on_duty(&self, answering: &BTreeMap<u64, Readiness>) -> bool {
+        let leader = self.replica.cluster().leader;
+        // Without a leader, or cut off from it, this node knows too little.
+        let Some(leader) = leader.filter(|leader| answering.contains_key(leader)) else { return false };
+        let announced: BTreeSet<u64> = self.replica.view(|state| state.announcements().keys().copied().collect());
+        let on_duty = if announced.contains(&leader) {
+            Some(leader)
+        } else {
+            announced.into_iter().find(|node| answering.contains_key(node))
+        };
+        on_duty == Some(self.node())
+    }
+}
+
+impl Seen {
+    /// Says what went wrong once, until it is something else.
+    fn failed(&mut self, domain: &DnsName, target: String, error: &discovery::PublishError) {
+        let said = self.failures.insert((shown(domain), target.clone()), error.to_string());
+        if said.as_deref() != Some(error.to_string().as_str()) {
+            tracing::warn!(domain = shown(domain), target, %error, "the records of members could not be looked after");
+        }
+    }
+}
+
+async fn look(dns: &Dns, answering: &BTreeMap<u64, Readiness>, seen: &mut Seen) {
+    let members = dns.replica.cluster().members;
+    seen.silent_since.retain(|node, _| members.contains_key(node) && !answering.contains_key(node));
     let now = Instant::now();
-    for (node, _) in reachable.iter().filter(|(_, reachable)| !**reachable) {
+    for node in members.keys().filter(|node| !answering.contains_key(node)) {
         seen.silent_since.entry(*node).or_insert(now);
     }
-    let patience = patience(dns);
-    let is_alive = |node: u64| match (seen.silent_since.get(&node), patience) {
+    let patience = dns.patience();
+    let silent_since = seen.silent_since.clone();
+    let is_alive = |node: u64| match (silent_since.get(&node), patience) {
         (Some(since), Some(patience)) => now.duration_since(*since) < patience,
         // Without patience nobody is withdrawn, so nobody counts as dead. Who is no member any more is.
         (Some(_), None) => true,
-        (None, _) => reachable.contains_key(&node),
+        (None, _) => members.contains_key(&node),
     };
+    let mut strangers = BTreeSet::new();
     for domain in dns.all_domains() {
         let entries = match dns.entries(&domain, is_alive).await {
             Ok(entries) => entries,
             Err(error) => {
-                tracing::debug!(domain = shown(&domain), %error, "the records of the members could not be read");
+                seen.failed(&domain, String::new(), &error);
                 continue;
             }
         };
+        seen.failures.remove(&(shown(&domain), String::new()));
         for entry in entries {
             match entry.state {
-                State::Dead => withdraw(dns, &domain, &entry.srv.target).await,
-                State::Foreign if seen.reported.insert((shown(&domain), entry.srv.target.to_string())) => {
-                    tracing::warn!(
-                        domain = shown(&domain),
-                        target = %entry.srv.target,
-                        "a record under the cluster's name belongs to no member: a rogue host, or a leftover; it is \
-                         left alone (list it in dns.known if it belongs there)"
-                    );
+                State::Dead => withdraw(dns, &domain, &entry.srv.target, seen).await,
+                State::Foreign => {
+                    strangers.insert((shown(&domain), entry.srv.target.to_string()));
                 }
                 State::Missing => remind(dns, &entry.srv.target).await,
                 _ => {}
             }
         }
     }
+    for (domain, target) in strangers.difference(&seen.strangers) {
+        tracing::warn!(
+            domain,
+            target,
+            "a record under the cluster's name belongs to no member: a rogue host, or a leftover; it is left alone (list \
+             it in dns.known if it belongs there)"
+        );
+    }
+    seen.strangers = strangers;
 }
 
 /// A member that was cut off and withdrawn knows nothing of it: without this it would stay away until it publishes anew.
@@ -86,37 +118,20 @@ async fn remind(dns: &Dns, target: &DnsName) {
         announced.find(|(_, of)| name(of.target.as_str()).as_ref() == Some(target)).map(|(node, _)| *node)
     });
     let Some(node) = node else { return };
-    let question = NodeQuestion { question: Some(Question::DnsSettle(DnsSettleQuestion {})) };
     // What comes of it shows at the next look.
-    let _answered = dns.replica.ask(node, question.encode_to_vec().into()).await;
+    let question = Question::DnsSettle(DnsSettleQuestion {});
+    let _answered = question::ask(&dns.replica, node, question, LOOK_TIMEOUT).await;
 }
 
-async fn withdraw(dns: &Dns, domain: &DnsName, target: &DnsName) {
+async fn withdraw(dns: &Dns, domain: &DnsName, target: &DnsName, seen: &mut Seen) {
     let result = dns.publisher().withdraw_dead(&dns.own.service, domain, target, dns.now_s()).await;
     match result {
-        Ok(outcome) if outcome.changes.is_empty() => {}
-        Ok(_) => {
-            tracing::warn!(domain = shown(domain), %target, "the SRV record of a dead member was withdrawn for it");
+        Ok(outcome) => {
+            seen.failures.remove(&(shown(domain), target.to_string()));
+            if !outcome.changes.is_empty() {
+                tracing::warn!(domain = shown(domain), %target, "the SRV record of a dead member was withdrawn for it");
+            }
         }
-        Err(error) => {
-            tracing::warn!(domain = shown(domain), %target, %error, "the record of a dead member stays");
-        }
+        Err(error) => seen.failed(domain, target.to_string(), &error),
     }
-}
-
-/// How long a member may be silent; none where nobody is withdrawn.
-fn patience(dns: &Dns) -> Option<Duration> {
-    let seconds = dns.replica.view(|state| state.settings().dns_withdraw_dead_s);
-    let patience = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
-    patience.map(|patience| for_tests("QUORATE_TEST_DNS_PATIENCE_MS").unwrap_or(patience))
-}
-
-fn interval() -> Duration {
-    for_tests("QUORATE_TEST_DNS_WATCH_MS").unwrap_or(EVERY)
-}
-
-/// Shorter times for tests, and in their binary only.
-fn for_tests(variable: &str) -> Option<Duration> {
-    let text = std::env::var(variable).ok().filter(|_| cfg!(feature = "fault-injection"))?;
-    text.parse().ok().map(Duration::from_millis)
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use replication::{BootstrapError, ProposeError};
 
 use crate::{
-    cluster::{Cluster, SETTINGS, eventually, pace},
+    cluster::{Cluster, PATIENCE, SETTINGS, eventually, pace},
     world,
 };
 
@@ -65,7 +65,7 @@ async fn a_wiped_node_under_its_old_number_is_refused_and_the_others_go_on() {
     cluster.node_mut(wiped).wipe();
     cluster.node_mut(wiped).start().await;
     let leader = cluster.running().map(|node| node.number()).find(|&node| node != wiped).unwrap();
-    let refused = cluster.node(leader).on(async move |replica| replica.ask(wiped, "disk".into()).await).await;
+    let refused = cluster.node(leader).on(async move |replica| replica.ask(wiped, "disk".into(), PATIENCE).await).await;
     let refused = refused.unwrap_err();
     assert!(refused.contains("lost its data") && refused.contains("new number"), "{refused}");
     for machine in 5..=20 {

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use replication::Unavailable;
 
 use crate::{
-    cluster::{Cluster, count, eventually},
+    cluster::{Cluster, PATIENCE, count, eventually},
     world,
 };
 
@@ -178,7 +178,7 @@ async fn a_leader_that_is_stopped_in_order_hands_over_first() {
 async fn a_node_answers_questions_that_others_ask_about_its_machine() {
     let cluster = Cluster::activated(3).await;
     let ask = |node: u64, question: &'static [u8]| {
-        cluster.node(1).on(async move |replica| replica.ask(node, question.into()).await)
+        cluster.node(1).on(async move |replica| replica.ask(node, question.into(), PATIENCE).await)
     };
     assert_eq!(ask(1, b"disk").await.unwrap(), "1: disk");
     assert_eq!(ask(3, b"disk").await.unwrap(), "3: disk");

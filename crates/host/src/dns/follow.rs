@@ -1,0 +1,132 @@
+//! When this node's records are brought in line: on a change of what is wanted, when somebody asks, and again now and
+//! then.
+
+use std::{sync::Arc, time::Duration};
+
+use activation::state::Command;
+use api::admin::v1::DnsSettled;
+use discovery::{Desired, Schedule};
+use rand::{SeedableRng, rngs::StdRng};
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{Dns, Order};
+
+/// How long the node waits before it looks again whether it is ready.
+const READINESS_PAUSE: Duration = Duration::from_secs(1);
+/// How long at most it does not look whether it is ready still, and whether its addresses changed: nobody tells it.
+const LOOK_PAUSE: Duration = Duration::from_secs(60);
+
+struct Follower {
+    dns: Arc<Dns>,
+    schedule: Schedule,
+    random: StdRng,
+    /// What was settled, and when it is to be settled again.
+    settled: Option<(Vec<Desired>, Instant)>,
+    unready_since: Option<Instant>,
+    /// Until something happens.
+    wait: Duration,
+}
+
+pub(super) async fn run(dns: Arc<Dns>, mut orders: mpsc::Receiver<Order>, seed: u64) {
+    let mut progress = dns.replica.progress();
+    let mut seen = 0;
+    let mut follower = Follower {
+        schedule: Schedule::new(dns.own.republish),
+        dns,
+        random: StdRng::seed_from_u64(seed),
+        settled: None,
+        unready_since: None,
+        wait: READINESS_PAUSE,
+    };
+    loop {
+        let order = tokio::select! {
+            () = tokio::time::sleep(follower.pause()) => None,
+            // Entries that only count machines change nothing here.
+            changed = progress.wait_for(|progress| progress.configuration_index > seen) => match changed {
+                Ok(progress) => {
+                    seen = progress.configuration_index;
+                    None
+                }
+                Err(_) => return,
+            },
+            order = orders.recv() => order,
+        };
+        follower.step(order).await;
+    }
+}
+
+impl Follower {
+    fn pause(&self) -> Duration {
+        let patience = self.dns.patience().unwrap_or(LOOK_PAUSE);
+        self.wait.min(LOOK_PAUSE).min(patience.max(READINESS_PAUSE))
+    }
+
+    async fn step(&mut self, order: Option<Order>) {
+        if let Some(why) = self.dns.desk.unready_because() {
+            return self.unready(order, &why).await;
+        }
+        self.unready_since = None;
+        self.look_at_addresses();
+        let wanted = self.dns.wanted();
+        let is_settled = |(before, due): &(Vec<Desired>, Instant)| *before == wanted && Instant::now() < *due;
+        if order.is_none() && self.settled.as_ref().is_some_and(is_settled) {
+            return;
+        }
+        let settled = match self.dns.announce().await {
+            Ok(()) => self.dns.settle(&wanted).await,
+            // Others would take this node's record for a stranger's.
+            Err(why) => self.dns.passed_over(&format!("the cluster took no note of this node's DNS name: {why}")),
+        };
+        let succeeded = settled.passed_over.is_empty() && settled.domains.iter().all(|domain| domain.status == 0);
+        self.wait = self.next(succeeded);
+        self.settled = Some((wanted, Instant::now() + self.wait));
+        answer(order, settled);
+    }
+
+    /// A node that may not answer clients publishes nothing; after a while it withdraws itself.
+    async fn unready(&mut self, order: Option<Order>, why: &str) {
+        let since = *self.unready_since.get_or_insert_with(Instant::now);
+        (self.settled, self.wait) = (None, READINESS_PAUSE);
+        let is_over = self.dns.patience().is_some_and(|patience| since.elapsed() >= patience);
+        if is_over && !self.dns.left(&[]).is_empty() {
+            tracing::warn!(why, "this node may not answer clients for so long that it withdraws itself from DNS");
+            let settled = self.dns.settle(&[]).await;
+            let succeeded = settled.domains.iter().all(|domain| domain.status == 0);
+            self.wait = if succeeded { READINESS_PAUSE } else { self.next(false) };
+            return answer(order, settled);
+        }
+        answer(order, self.dns.passed_over(&format!("the node is not ready: {why}")));
+    }
+
+    fn next(&mut self, succeeded: bool) -> Duration {
+        if succeeded { self.schedule.succeeded(&mut self.random) } else { self.schedule.failed(&mut self.random) }
+    }
+
+    fn look_at_addresses(&self) {
+        let announcement = self.dns.own.announcement();
+        *self.dns.announcement.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = announcement;
+    }
+}
+
+fn answer(order: Option<Order>, settled: DnsSettled) {
+    if let Some(order) = order {
+        // Whoever asked may be gone.
+        let _gone = order.send(settled);
+    }
+}
+
+impl Dns {
+    /// Tells the cluster where this node is found, if it does not know.
+    async fn announce(&self) -> Result<(), String> {
+        let (node, announcement) = (self.node(), self.announcement());
+        let known = self.replica.view(|state| state.announcements().get(&node) == Some(&announcement));
+        if known {
+            return Ok(());
+        }
+        let announced = self.replica.propose(&Command::Announce { node, announcement }).await;
+        announced.map(|_| ()).map_err(|error| {
+            tracing::warn!(%error, "the cluster took no note of this node's DNS name");
+            error.to_string()
+        })
+    }
+}

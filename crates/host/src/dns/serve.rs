@@ -1,0 +1,105 @@
+//! The zone that was delegated to the nodes: every second a look at who may answer clients, and DNS answered from that.
+//!
+//! A node that knows no leader may be the one that is cut off: it says that it does not know, so that resolvers ask
+//! another node.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use activation::settings::Announcement;
+use discovery::{DnsName, Snapshot, Srv};
+use tokio::{task::JoinSet, time::sleep};
+
+use super::{Dns, Served, Sockets, listed, name, settle::shown};
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(1);
+
+pub(super) async fn run(dns: Arc<Dns>, served: Served, sockets: Vec<Sockets>) {
+    // Ends with this task.
+    let mut serving = JoinSet::new();
+    for (datagrams, connections) in sockets {
+        serving.spawn(discovery::serve(served.delegated.clone(), dns.zone.subscribe(), datagrams, connections));
+    }
+    // Those that are silent now are name servers still.
+    let mut servers = BTreeSet::from([dns.node()]);
+    loop {
+        let now = dns.zone_now(&served, &mut servers).await;
+        dns.zone.send_if_modified(|standing| take(standing, now, dns.now_s()));
+        sleep(EVERY).await;
+    }
+}
+
+/// Whether there is anything new; if so the serial grows.
+fn take(standing: &mut Option<Snapshot>, now: Option<Snapshot>, now_s: u64) -> bool {
+    let Some(mut now) = now else { return standing.take().is_some() };
+    let before = standing.as_ref().map_or(0, |standing| standing.serial);
+    now.serial = before;
+    if standing.as_ref() == Some(&now) {
+        return false;
+    }
+    let seconds = u32::try_from(now_s & u64::from(u32::MAX)).unwrap_or_default();
+    now.serial = seconds.max(before.wrapping_add(1));
+    *standing = Some(now);
+    true
+}
+
+impl Dns {
+    /// None where this node cannot know.
+    async fn zone_now(&self, served: &Served, servers: &mut BTreeSet<u64>) -> Option<Snapshot> {
+        let seen = self.look().await;
+        self.replica.cluster().leader?;
+        let zone = shown(&served.zone);
+        servers.extend(seen.iter().filter(|(_, readiness)| readiness.serves_zone == zone).map(|(node, _)| *node));
+        let mut snapshot = Snapshot::default();
+        self.replica.view(|state| {
+            for (node, of) in state.announcements() {
+                let Some(target) = name(of.target.as_str()) else { continue };
+                if servers.contains(node) {
+                    snapshot.name_servers.push(target.clone());
+                }
+                snapshot.addresses.insert(target.clone(), of.addresses.clone());
+                if seen.get(node).is_some_and(|readiness| readiness.ready) {
+                    let listed = listed(state.settings(), of).into_iter().find(|domain| domain.name == served.domain);
+                    let (priority, weight) = listed.map_or_else(|| own_rank(of), |at| (at.priority, at.weight));
+                    snapshot.ready.push(Srv { target, port: of.port, priority, weight });
+                }
+            }
+        });
+        Some(snapshot)
+    }
+
+    /// Which names serve the zone, with the addresses that the parent zone needs.
+    pub(super) fn name_servers(&self) -> Vec<(DnsName, Vec<std::net::IpAddr>)> {
+        let zone = self.zone.borrow();
+        let Some(zone) = zone.as_ref() else { return Vec::new() };
+        let addresses = |server: &DnsName| zone.addresses.get(server).cloned().unwrap_or_default();
+        zone.name_servers.iter().map(|server| (server.clone(), addresses(server))).collect()
+    }
+}
+
+fn own_rank(of: &Announcement) -> (u16, u16) {
+    (of.rank.priority, of.rank.weight)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_serial_grows_with_every_change_and_stands_still_without_one() {
+        let target: DnsName = "node1.example.test".parse().unwrap_or_else(|_| unreachable!("a name"));
+        let ready = |weight| {
+            let srv = Srv { target: target.clone(), port: 1688, priority: 0, weight };
+            Some(Snapshot { ready: vec![srv], ..Snapshot::default() })
+        };
+        let mut standing = None;
+        assert!(take(&mut standing, ready(1), 1000));
+        assert!(!take(&mut standing, ready(1), 1001), "nothing changed");
+        assert!(take(&mut standing, ready(2), 900), "the clock went back");
+        assert_eq!(standing.as_ref().map(|zone| zone.serial), Some(1001));
+        assert!(take(&mut standing, ready(3), 2000));
+        assert_eq!(standing.as_ref().map(|zone| zone.serial), Some(2000));
+        assert!(take(&mut standing, None, 2001) && standing.is_none());
+        assert!(!take(&mut standing, None, 2002));
+    }
+}
