@@ -37,6 +37,9 @@ pub const ADDRESSES_MAX: usize = 16;
 /// Hosts that one search gives.
 pub const HOSTS_MAX: usize = 64;
 
+/// Servers that are asked one after the other where one has failed.
+pub const SERVERS_MAX: usize = 4;
+
 /// Domains of a suffix search list that are asked.
 pub const SEARCH_DOMAINS_MAX: usize = 16;
 

@@ -4,9 +4,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{self, StreamExt as _};
 use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 use hickory_resolver::{Resolver, TokioResolver};
@@ -18,7 +21,9 @@ use super::connect::interleave;
 use super::error::{FindError, sorted};
 use super::fixed::Fixed;
 use super::order::order;
-use crate::limits::{ADDRESSES_MAX, HOSTS_MAX, QUESTION_TIMEOUT, RECORDS_MAX, SEARCH_DOMAINS_MAX, SEARCH_TIMEOUT};
+use crate::limits::{
+    ADDRESSES_MAX, HOSTS_MAX, QUESTION_TIMEOUT, RECORDS_MAX, SEARCH_DOMAINS_MAX, SEARCH_TIMEOUT, SERVERS_MAX,
+};
 use crate::name::DnsName;
 use crate::record::{Srv, SrvRecord};
 
@@ -28,7 +33,10 @@ const QUESTIONS_AT_ONCE: usize = 8;
 /// Asks DNS for hosts.
 #[derive(Clone, Debug)]
 pub struct Finder {
-    pub(super) resolver: TokioResolver,
+    resolver: TokioResolver,
+    /// One for each server, where there are several: the resolver passes over a server that is silent, and takes the word
+    /// of one that has failed.
+    each: Vec<TokioResolver>,
     search: Vec<DnsName>,
 }
 
@@ -98,9 +106,31 @@ impl Finder {
         options.timeout = QUESTION_TIMEOUT;
         options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
         search.truncate(SEARCH_DOMAINS_MAX);
-        let resolver = Resolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options);
-        let resolver = resolver.build().map_err(|error| FindError::Configuration { cause: error.to_string() })?;
-        Ok(Self { resolver, search })
+        let resolver = |config| {
+            let builder = Resolver::builder_with_config(config, TokioRuntimeProvider::default());
+            let built = builder.with_options(options.clone()).build();
+            built.map_err(|error| FindError::Configuration { cause: error.to_string() })
+        };
+        let alone = |server: &NameServerConfig| ResolverConfig::from_parts(None, Vec::new(), vec![server.clone()]);
+        let servers = config.name_servers();
+        let each = servers.iter().take(SERVERS_MAX).filter(|_| servers.len() > 1).map(alone).map(resolver);
+        let each = each.collect::<Result<_, _>>()?;
+        Ok(Self { resolver: resolver(config)?, each, search })
+    }
+
+    /// Asks the servers as the resolver does; where one has failed, each of them until one has not.
+    pub(super) async fn ask<T>(
+        &self,
+        question: impl Fn(TokioResolver) -> BoxFuture<'static, Result<T, NetError>>,
+    ) -> Result<T, NetError> {
+        let mut answer = question(self.resolver.clone()).await;
+        for server in &self.each {
+            if !answer.as_ref().is_err_and(is_servers_failure) {
+                break;
+            }
+            answer = question(server.clone()).await;
+        }
+        answer
     }
 
     /// The domains that are searched where none is named (R17).
@@ -172,8 +202,12 @@ impl Finder {
     }
 
     async fn srv_with_additional(&self, name: &DnsName) -> Result<(Vec<SrvRecord>, Additional), FindError> {
-        let answer = self.resolver.lookup(question(name)?, RecordType::SRV).await;
-        let answer = answer.map_err(|error| sorted(name, error))?;
+        let asked = question(name)?;
+        let answer = self.ask(|resolver| {
+            let asked = asked.clone();
+            async move { resolver.lookup(asked, RecordType::SRV).await }.boxed()
+        });
+        let answer = answer.await.map_err(|error| sorted(name, error))?;
         let records: Vec<SrvRecord> = answer
             .answers()
             .iter()
@@ -227,7 +261,12 @@ impl Finder {
     /// # Errors
     /// [`FindError::NoAddress`] where there are none.
     pub async fn addresses(&self, name: &DnsName) -> Result<Vec<IpAddr>, FindError> {
-        let answer = self.resolver.lookup_ip(question(name)?).await.map_err(|error| match sorted(name, error) {
+        let asked = question(name)?;
+        let answer = self.ask(|resolver| {
+            let asked = asked.clone();
+            async move { resolver.lookup_ip(asked).await }.boxed()
+        });
+        let answer = answer.await.map_err(|error| match sorted(name, error) {
             FindError::NoRecord { names } => FindError::NoAddress { targets: names },
             other => other,
         })?;
@@ -263,6 +302,12 @@ impl Finder {
         }
         Err(error.unwrap_or(FindError::NoAddress { targets: vec![fixed.host.clone()] }))
     }
+}
+
+/// What one server says of itself, and another need not.
+fn is_servers_failure(error: &NetError) -> bool {
+    use ResponseCode::{NotImp, Refused, ServFail};
+    matches!(error, NetError::Dns(DnsError::ResponseCode(ServFail | Refused | NotImp)))
 }
 
 /// Addresses that came with an answer.

@@ -1,5 +1,6 @@
 //! The primary of a zone, found by the zone's SOA.
 
+use futures::future::FutureExt as _;
 use hickory_resolver::net::NetError;
 use hickory_resolver::proto::rr::rdata::SOA;
 use hickory_resolver::proto::rr::{RData, RecordType};
@@ -19,7 +20,12 @@ impl Finder {
         let no_zone = || FindError::NoZone { name: name.to_string() };
         let mut above = Some(name.clone());
         while let Some(asked) = above.filter(|asked| !asked.is_root()) {
-            let found = match self.resolver.lookup(question(&asked)?, RecordType::SOA).await {
+            let name_asked = question(&asked)?;
+            let answer = self.ask(|resolver| {
+                let name = name_asked.clone();
+                async move { resolver.lookup(name, RecordType::SOA).await }.boxed()
+            });
+            let found = match answer.await {
                 Ok(answer) => answer.answers().iter().find_map(|record| match &record.data {
                     RData::SOA(soa) => start(&record.name, soa),
                     _ => None,

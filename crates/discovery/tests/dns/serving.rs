@@ -106,3 +106,17 @@ async fn rubbish_and_idle_connections_keep_nobody_from_being_answered() {
         assert_eq!(dig(address, &[transport, &target(1).to_string(), "A"]).await, ["192.0.2.1"]);
     }
 }
+
+#[tokio::test]
+async fn where_one_server_has_failed_another_is_asked() {
+    let (failing, sender, _one) = start(ready(&[])).await;
+    sender.send(None).unwrap();
+    let (knowing, _sender, _other) = start(ready(&[1, 2])).await;
+    let mut random = StdRng::seed_from_u64(1);
+    for servers in [[failing, knowing], [knowing, failing]] {
+        let finder = Finder::with_servers(&servers, vec![name(DOMAIN)]).unwrap();
+        for _ in 0..4 {
+            assert_eq!(finder.find(Desired::SERVICE, None, &mut random).await.unwrap().len(), 2);
+        }
+    }
+}
