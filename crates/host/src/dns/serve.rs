@@ -11,8 +11,10 @@ use tokio::{task::JoinSet, time::sleep};
 
 use super::{Dns, Served, Sockets, listed, name, settle::shown};
 
-/// Between two looks.
+/// Between two looks,
 const EVERY: Duration = Duration::from_secs(1);
+/// and as long as this node knows nothing.
+const EVERY_AT_FIRST: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(dns: Arc<Dns>, served: Served, sockets: Vec<Sockets>) {
     // Ends with this task.
@@ -24,8 +26,9 @@ pub(super) async fn run(dns: Arc<Dns>, served: Served, sockets: Vec<Sockets>) {
     let mut servers = BTreeSet::from([dns.node()]);
     loop {
         let now = dns.zone_now(&served, &mut servers).await;
+        let pause = if now.is_some() { EVERY } else { EVERY_AT_FIRST };
         dns.zone.send_if_modified(|standing| take(standing, now, dns.now_s()));
-        sleep(EVERY).await;
+        sleep(pause).await;
     }
 }
 

@@ -11,6 +11,8 @@ use std::{
 use activation::{host_activation::ActivationRequests, trust::Trust};
 use anyhow::{Context, anyhow, bail};
 use api::admin::v1::{InstallActivationRequest, InstallCatalogRequest, InstallKeyRequest, RequestActivationRequest};
+use client::{DiscoverError, FoundHost};
+use discovery::{Desired, DnsName, Finder};
 use host::{Config, Node, Overrides, Start, StartError};
 use publisher::{KeyLimits, Publisher};
 use tokio::{
@@ -34,6 +36,9 @@ const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
 const NODES: [u64; 3] = [1, 2, 3];
 
+/// Where the demo's clients live. The nodes answer DNS for it themselves.
+pub(crate) const DOMAIN: &str = "quorate.test";
+
 struct Running {
     runtime: Runtime,
     node: Node,
@@ -44,6 +49,8 @@ pub(crate) struct Cluster {
     configs: BTreeMap<u64, Config>,
     running: BTreeMap<u64, Running>,
     clients: Runtime,
+    finder: Finder,
+    domain: DnsName,
     publisher_folder: PathBuf,
     trust: Trust,
 }
@@ -57,7 +64,10 @@ impl Cluster {
         let signed = publisher.sign_catalog(CATALOG, None).context("the example catalog was not signed")?;
         let clients = Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
         let trust = std::sync::Arc::unwrap_or_clone(publisher.trust());
-        let mut cluster = Self { configs, running: BTreeMap::new(), clients, publisher_folder, trust };
+        let servers: Vec<_> = configs.values().flat_map(|config| config.dns.serve.iter().copied()).collect();
+        let finder = Finder::with_servers(&servers, Vec::new()).context("the clients' resolver did not start")?;
+        let domain = DOMAIN.parse()?;
+        let mut cluster = Self { configs, running: BTreeMap::new(), clients, finder, domain, publisher_folder, trust };
 
         output.say("Three nodes start, and form a cluster:");
         for node in NODES.into_iter().rev() {
@@ -67,9 +77,10 @@ impl Cluster {
         for node in NODES {
             let config = cluster.config(node)?;
             output.say(format_args!(
-                "  node {node}   clients {}   peers {}",
+                "  node {node}   clients {}   peers {}   DNS {}",
                 cluster.clients_address(node)?,
-                config.peers.listen
+                config.peers.listen,
+                cluster.dns_server(node)?
             ));
         }
         cluster.wait_for("a leader that all nodes know", |nodes| nodes.values().all(|node| leader(node).is_some()))?;
@@ -78,7 +89,54 @@ impl Cluster {
         output.say("A publisher signs a catalog and issues a host key; the nodes exchange it for certificates:");
         cluster.clients.block_on(cluster.activate(&publisher, signed.bytes()))?;
         output.say(format_args!("  all three are activated by {}.\n", cluster.trust.fingerprint()));
+        cluster.wait_for_dns(output)?;
         Ok(cluster)
+    }
+
+    fn wait_for_dns(&self, output: &Output) -> anyhow::Result<()> {
+        output.say(format_args!("Each node answers DNS for {DOMAIN}, with the nodes that are ready at that moment:"));
+        let found = self.wait_until_dns("names every node", |hosts| hosts.len() == NODES.len())?;
+        for host in found {
+            output.say(format_args!("  _vlmcs._tcp.{DOMAIN}  SRV {} {} {}", host.weight, host.port, host.target));
+        }
+        output.say("  clients know the domain, and no address.\n");
+        Ok(())
+    }
+
+    /// Waits until every running node says in DNS what is wanted, and gives the hosts in the order of their names.
+    pub(crate) fn wait_until_dns(
+        &self,
+        what: &str,
+        met: impl Fn(&[FoundHost]) -> bool,
+    ) -> anyhow::Result<Vec<FoundHost>> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut found = Vec::new();
+        for &node in self.running.keys() {
+            let finder = Finder::with_servers(&[self.dns_server(node)?], Vec::new())?;
+            found = self.clients.block_on(async {
+                loop {
+                    let mut found = self.find_with(&finder).await.unwrap_or_default();
+                    found.sort_by(|one, other| one.target.cmp(&other.target));
+                    if met(&found) {
+                        return Ok(found);
+                    }
+                    if Instant::now() >= deadline {
+                        bail!("expected that node {node}'s DNS {what} within {} s", PATIENCE.as_secs());
+                    }
+                    sleep(LOOK_PAUSE).await;
+                }
+            })?;
+        }
+        Ok(found)
+    }
+
+    /// The hosts as a client finds them, in the order in which it would try them.
+    pub(crate) async fn find(&self) -> Result<Vec<FoundHost>, DiscoverError> {
+        self.find_with(&self.finder).await
+    }
+
+    async fn find_with(&self, finder: &Finder) -> Result<Vec<FoundHost>, DiscoverError> {
+        client::hosts(finder, Desired::SERVICE, std::slice::from_ref(&self.domain)).await
     }
 
     /// What an administrator does, over the administration of node 1.
@@ -186,6 +244,17 @@ impl Cluster {
         Ok(self.config(node)?.clients.listen)
     }
 
+    /// Where a node answers DNS.
+    pub(crate) fn dns_server(&self, node: u64) -> anyhow::Result<SocketAddr> {
+        self.config(node)?.dns.serve.first().copied().context("the demo's nodes answer DNS")
+    }
+
+    /// The node that DNS calls so.
+    pub(crate) fn node_of(&self, host: &FoundHost) -> anyhow::Result<u64> {
+        let node = NODES.into_iter().find(|node| host.target.starts_with(&target(*node)));
+        node.with_context(|| format!("expected one of the nodes, and DNS says {}", host.target))
+    }
+
     /// What `--admin` takes.
     pub(crate) fn admin(&self, node: u64) -> anyhow::Result<String> {
         Ok(format!("unix:{}", self.config(node)?.admin_socket().display()))
@@ -215,17 +284,25 @@ fn leader(node: &Node) -> Option<u64> {
     node.replica().cluster().leader
 }
 
+fn target(node: u64) -> String {
+    format!("node{node}.{DOMAIN}")
+}
+
 /// Configurations on free ports of the loopback address.
 fn configurations(folder: &Path) -> anyhow::Result<BTreeMap<u64, Config>> {
     let clients = free_addresses()?;
     let peers = free_addresses()?;
+    let servers = free_addresses()?;
     let members = NODES.iter().zip(&peers).map(|(node, address)| format!("\"{node}={address}\""));
     let members = members.collect::<Vec<_>>().join(", ");
-    let configs = NODES.into_iter().zip(clients).zip(&peers).map(|((node, clients), peers)| {
+    let addresses = clients.iter().zip(&peers).zip(&servers);
+    let configs = NODES.into_iter().zip(addresses).map(|(node, ((clients, peers), server))| {
         let data = folder.join(format!("node{node}"));
         let text = format!(
             "node = {node}\ndata = {data:?}\n[clients]\nlisten = \"{clients}\"\n\
-             [peers]\nlisten = \"{peers}\"\nmembers = [{members}]\n"
+             [peers]\nlisten = \"{peers}\"\nmembers = [{members}]\n\
+             [dns]\ntarget = \"{}\"\npublish = false\nserve = [\"{server}\"]\nzone = \"{DOMAIN}\"\n",
+            target(node)
         );
         Ok((node, Config::parse(&text, "the demo's configuration", &Overrides::default())?))
     });

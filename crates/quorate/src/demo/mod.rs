@@ -10,7 +10,7 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
-use self::cluster::Cluster;
+use self::cluster::{Cluster, DOMAIN};
 use crate::{
     logging::{self, Format},
     output::{Outcome, Output},
@@ -55,13 +55,15 @@ fn stay(cluster: &Cluster, folder: &Path, output: &Output) -> anyhow::Result<()>
     let trust = cluster.trust_file().display().to_string();
     output.remark(format_args!(
         "\nThe cluster stays up, with its data in {}. From another terminal:\n\n\
-         # one more machine\n{program} client activate --host {} --trust {trust} --product {}\n\
+         # what a client sees in DNS, and one more machine\n\
+         {program} client discover --domain {DOMAIN} --server {server}\n\
+         {program} client activate --domain {DOMAIN} --server {server} --trust {trust} --product {}\n\
          # the count, and the cluster\n{program} count --admin {admin}\n{program} cluster status --admin {admin}\n\
-         {program} key list --admin {admin}\n{program} catalog show --admin {admin}\n\n\
+         {program} dns status --admin {admin}\n{program} key list --admin {admin}\n{program} catalog show --admin {admin}\n\n\
          Ctrl-C stops it and removes the data.",
         folder.display(),
-        cluster.clients_address(1)?,
         tour::CLIENT_PRODUCT,
+        server = cluster.dns_server(1)?,
         admin = cluster.admin(1)?,
     ));
     cluster.wait(async {
