@@ -271,7 +271,7 @@ impl admin_server::Admin for Admin {
 
     async fn dns_zone(&self, _: Request<proto::DnsZoneRequest>) -> Reply<proto::DnsZoneReply> {
         self.replica.read_point().await.map_err(unavailable)?;
-        dns::zone(self.dns()?).map(Response::new).map_err(|error| Status::internal(error.to_string()))
+        dns::zone(self.dns()?).await.map(Response::new).map_err(|error| Status::internal(error.to_string()))
     }
 
     async fn release_activation(

@@ -3,7 +3,7 @@
 //! A node that knows no leader may be the one that is cut off: it says that it does not know, so that resolvers ask
 //! another node.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use activation::settings::Announcement;
 use discovery::{DnsName, Snapshot, Srv};
@@ -24,11 +24,20 @@ pub(super) async fn run(dns: Arc<Dns>, served: Served, sockets: Vec<Sockets>) {
     }
     // Those that are silent now are name servers still.
     let mut servers = BTreeSet::from([dns.node()]);
+    let mut progress = dns.replica.progress();
+    let mut seen = 0;
     loop {
         let now = dns.zone_now(&served, &mut servers).await;
         let pause = if now.is_some() { EVERY } else { EVERY_AT_FIRST };
         dns.zone.send_if_modified(|standing| take(standing, now, dns.now_s()));
-        sleep(pause).await;
+        // A member that was activated, or announced itself, need not wait.
+        tokio::select! {
+            () = sleep(pause) => {}
+            changed = progress.wait_for(|progress| progress.configuration_index > seen) => match changed {
+                Ok(progress) => seen = progress.configuration_index,
+                Err(_) => return,
+            },
+        }
     }
 }
 
@@ -71,12 +80,15 @@ impl Dns {
         Some(snapshot)
     }
 
-    /// Which names serve the zone, with the addresses that the parent zone needs.
-    pub(super) fn name_servers(&self) -> Vec<(DnsName, Vec<std::net::IpAddr>)> {
-        let zone = self.zone.borrow();
-        let Some(zone) = zone.as_ref() else { return Vec::new() };
-        let addresses = |server: &DnsName| zone.addresses.get(server).cloned().unwrap_or_default();
-        zone.name_servers.iter().map(|server| (server.clone(), addresses(server))).collect()
+    /// Which names serve the zone, with the addresses that the parent zone needs: this node, and every member that says so
+    /// or is silent.
+    pub(super) async fn name_servers(&self, served: &Served) -> Vec<(DnsName, Vec<IpAddr>)> {
+        let (seen, zone) = (self.look().await, shown(&served.zone));
+        let serves = |node: &u64| seen.get(node).is_none_or(|readiness| readiness.serves_zone == zone);
+        let mut announced = self.replica.view(|state| state.announcements().clone());
+        announced.insert(self.node(), self.announcement());
+        let members = announced.into_iter().filter(|(node, _)| serves(node));
+        members.filter_map(|(_, of)| Some((name(of.target.as_str())?, of.addresses))).collect()
     }
 }
 

@@ -65,7 +65,7 @@ fn record(srv: &Srv, state: State) -> DnsRecord {
 }
 
 /// Lines for those who publish by hand, and the policy for those who let nodes do it.
-pub(crate) fn zone(dns: &Dns) -> Result<DnsZoneReply, discovery::NameError> {
+pub(crate) async fn zone(dns: &Dns) -> Result<DnsZoneReply, discovery::NameError> {
     let all = dns.all_desired();
     let mut by_domain: BTreeMap<String, Vec<(DnsName, DnsName)>> = BTreeMap::new();
     for desired in &all {
@@ -84,7 +84,7 @@ pub(crate) fn zone(dns: &Dns) -> Result<DnsZoneReply, discovery::NameError> {
     let mut lines = zone_lines(&all)?;
     if let Some(served) = &dns.own.served {
         let ttl = dns.replica.view(|state| state.settings().dns_ttl_s);
-        lines += &delegation_lines(&served.zone, ttl, &dns.name_servers());
+        lines += &delegation_lines(&served.zone, ttl, &dns.name_servers(served).await);
     }
     Ok(DnsZoneReply { lines, update_policy: policy })
 }
