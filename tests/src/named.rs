@@ -84,6 +84,14 @@ impl Named {
         dig(self.address, kind, name).await
     }
 
+    /// How often a client's resolver asked for hosts: over UDP, which nodes and `dig` here do not use.
+    pub fn questions_for_hosts(&self) -> usize {
+        let said = self.process.as_ref().map_or_else(String::new, Process::said);
+        let question = format!("query: _vlmcs._tcp.{ZONE} IN SRV ");
+        let flags = said.lines().filter_map(|line| line.split_once(&question)).map(|(_, flags)| flags);
+        flags.filter(|flags| !flags.split(' ').next().unwrap_or_default().contains('T')).count()
+    }
+
     /// The SRV records of hosts in the zone.
     pub async fn hosts(&self) -> Vec<String> {
         self.dig("SRV", &format!("_vlmcs._tcp.{ZONE}")).await
@@ -115,7 +123,7 @@ fn configuration(folder: &TempDir, address: SocketAddr, keys: &[String]) -> Stri
     let (grants, keys) = (grants.collect::<String>(), keys.concat());
     format!(
         "options {{ directory \"{folder}\"; pid-file none; session-keyfile \"{folder}/session.key\";\n\
-         listen-on port {port} {{ {ip}; }}; listen-on-v6 {{ none; }}; recursion no; dnssec-validation no; notify no; }};\n\
+         listen-on port {port} {{ {ip}; }}; listen-on-v6 {{ none; }}; recursion no; dnssec-validation no; notify no; querylog yes; }};\n\
          controls {{ }};\n{keys}\
          zone \"{ZONE}\" {{ type primary; file \"{folder}/zone\"; update-policy {{ {grants} }}; }};\n"
     )

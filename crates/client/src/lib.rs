@@ -32,8 +32,8 @@
 mod address;
 mod connect;
 mod direct;
-mod discovered;
 mod error;
+mod hosts;
 pub mod limits;
 mod publishing;
 mod request;
@@ -42,9 +42,9 @@ mod state;
 
 pub use address::{HostAddress, InvalidAddress};
 pub use direct::{DirectActivationError, activate_directly};
-pub use discovered::{DiscoverError, activate_in_turn, hosts};
-pub use discovery::{FindError, Finder, Host as FoundHost};
+pub use discovery::{FindError, Fixed as FixedHost, Host as FoundHost};
 pub use error::{ActivateError, NotAHost, NotReached};
+pub use hosts::{AskError, Exchange, FoundBy, Hosts, Lookup, LookupError, Tried};
 pub use limits::Deadlines;
 pub use machine::Machine;
 pub use publishing::{Publishing, PublishingError, Refusal};

@@ -17,11 +17,13 @@ use activation::direct::DirectCertificate;
 use activation::id::Cmid;
 use activation::key::{KeyKind, TypedKey};
 use data_encoding::HEXLOWER_PERMISSIVE;
+use discovery::limits::ADDRESSES_MAX;
+use discovery::{Fixed, Host};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::limits::STATE_BYTES_MAX;
-use crate::{NoEntropy, random_cmid};
+use crate::{Hosts, NoEntropy, random_cmid};
 
 const FILE: &str = "client.toml";
 const LOCK: &str = "lock";
@@ -49,8 +51,16 @@ pub struct StateFolder {
     folder: PathBuf,
     /// Held, and released by being closed.
     _lock: File,
+    kept: Kept,
+}
+
+/// What stands in the file.
+#[derive(Clone, Debug)]
+struct Kept {
     cmid: Cmid,
     channel: Option<Channel>,
+    fixed_host: Option<Fixed>,
+    cached_host: Option<Host>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -61,6 +71,9 @@ struct Stored {
     product: Option<String>,
     key: Option<String>,
     direct_certificate: Option<String>,
+    fixed_host: Option<String>,
+    // A table, so it stands last.
+    cached_host: Option<Host>,
 }
 
 #[derive(Deserialize)]
@@ -85,13 +98,11 @@ impl StateFolder {
         })?;
         let path = folder.join(FILE);
         let state = match read(&path).map_err(io_error(&path))? {
-            Some(text) => {
-                let (cmid, channel) = parse(&path, &text)?;
-                Self { folder: folder.to_owned(), _lock: lock, cmid, channel }
-            }
+            Some(text) => Self { folder: folder.to_owned(), _lock: lock, kept: parse(&path, &text)? },
             None => {
-                let new = Self { folder: folder.to_owned(), _lock: lock, cmid: random_cmid()?, channel: None };
-                new.write()?;
+                let kept = Kept { cmid: random_cmid()?, channel: None, fixed_host: None, cached_host: None };
+                let new = Self { folder: folder.to_owned(), _lock: lock, kept };
+                new.write(&new.kept)?;
                 new
             }
         };
@@ -100,34 +111,79 @@ impl StateFolder {
 
     #[must_use]
     pub fn cmid(&self) -> Cmid {
-        self.cmid
+        self.kept.cmid
     }
 
     /// Absent until a key was installed.
     #[must_use]
     pub fn channel(&self) -> Option<&Channel> {
-        self.channel.as_ref()
+        self.kept.channel.as_ref()
     }
 
     /// Keeps a channel; it is on the disk when this returns.
     pub fn set_channel(&mut self, channel: Channel) -> Result<(), StateError> {
-        let before = self.channel.replace(channel);
-        self.write().inspect_err(|_| self.channel = before)
+        self.change(|kept| kept.channel = Some(channel))
     }
 
-    fn write(&self) -> Result<(), StateError> {
+    /// The hosts to ask, as they were kept (R16, R18).
+    #[must_use]
+    pub fn hosts(&self) -> Hosts {
+        Hosts::new(self.kept.fixed_host.clone(), self.kept.cached_host.clone())
+    }
+
+    /// The host that was set (R18).
+    #[must_use]
+    pub fn fixed_host(&self) -> Option<&Fixed> {
+        self.kept.fixed_host.as_ref()
+    }
+
+    /// The host that answered last (R16).
+    #[must_use]
+    pub fn cached_host(&self) -> Option<&Host> {
+        self.kept.cached_host.as_ref()
+    }
+
+    /// Turns discovery off: only this host is asked (R18).
+    pub fn set_host(&mut self, host: Fixed) -> Result<(), StateError> {
+        self.change(|kept| kept.fixed_host = Some(host))
+    }
+
+    /// Turns discovery on again, and forgets the host that answered last (R18).
+    pub fn clear_host(&mut self) -> Result<(), StateError> {
+        self.change(|kept| (kept.fixed_host, kept.cached_host) = (None, None))
+    }
+
+    /// Keeps the host that answered last. Nothing is written where it is the same.
+    pub fn keep_hosts(&mut self, hosts: &Hosts) -> Result<(), StateError> {
+        if hosts.cached() == self.kept.cached_host.as_ref() {
+            return Ok(());
+        }
+        self.change(|kept| kept.cached_host = hosts.cached().cloned())
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Kept)) -> Result<(), StateError> {
+        let mut kept = self.kept.clone();
+        change(&mut kept);
+        self.write(&kept)?;
+        self.kept = kept;
+        Ok(())
+    }
+
+    fn write(&self, kept: &Kept) -> Result<(), StateError> {
         let path = self.folder.join(FILE);
-        let (key, certificate) = match &self.channel {
+        let (key, certificate) = match &kept.channel {
             None => (None, None),
             Some(Channel::Volume { setup_key, .. }) => (Some(setup_key), None),
             Some(Channel::Direct { key, certificate, .. }) => (Some(key), certificate.as_ref()),
         };
         let stored = Stored {
             format: STATE_FORMAT,
-            cmid: self.cmid.to_string(),
-            product: self.channel.as_ref().map(|channel| channel.product().to_string()),
+            cmid: kept.cmid.to_string(),
+            product: kept.channel.as_ref().map(|channel| channel.product().to_string()),
             key: key.map(ToString::to_string),
             direct_certificate: certificate.map(|certificate| HEXLOWER_PERMISSIVE.encode(&certificate.encode())),
+            fixed_host: kept.fixed_host.as_ref().map(ToString::to_string),
+            cached_host: kept.cached_host.clone(),
         };
         let written = toml::to_string(&stored).map_err(io::Error::other).and_then(|text| {
             // Its owner's alone from the first byte.
@@ -155,7 +211,7 @@ fn read(path: &Path) -> io::Result<Option<String>> {
     }
 }
 
-fn parse(path: &Path, text: &str) -> Result<(Cmid, Option<Channel>), StateError> {
+fn parse(path: &Path, text: &str) -> Result<Kept, StateError> {
     let damaged = |problem: &str| StateError::Damaged { path: path.to_owned(), problem: problem.to_owned() };
     let format = toml::from_str::<StoredFormat>(text).map_err(|error| damaged(error.message()))?.format;
     if format > STATE_FORMAT {
@@ -163,8 +219,11 @@ fn parse(path: &Path, text: &str) -> Result<(Cmid, Option<Channel>), StateError>
     }
     let stored: Stored = toml::from_str(text).map_err(|error| damaged(error.message()))?;
     let cmid = stored.cmid.parse().map_err(|_| damaged("cmid"))?;
+    let fixed_host = stored.fixed_host.map(|text| text.parse().map_err(|_| damaged("fixed_host"))).transpose()?;
+    let cached_host = stored.cached_host.filter(is_host_to_ask);
+    let kept = |channel| Kept { cmid, channel, fixed_host, cached_host };
     let (product, key) = match (stored.product, stored.key) {
-        (None, None) => return Ok((cmid, None)),
+        (None, None) => return Ok(kept(None)),
         (Some(product), Some(key)) => (product, key),
         _ => return Err(damaged("product and key")),
     };
@@ -182,5 +241,10 @@ fn parse(path: &Path, text: &str) -> Result<(Cmid, Option<Channel>), StateError>
         }
         _ => return Err(damaged("kind of key")),
     };
-    Ok((cmid, Some(channel)))
+    Ok(kept(Some(channel)))
+}
+
+/// Anything else is forgotten: DNS will say where hosts are.
+fn is_host_to_ask(host: &Host) -> bool {
+    host.target.parse::<Fixed>().is_ok() && host.port > 0 && (1..=ADDRESSES_MAX).contains(&host.addresses.len())
 }

@@ -9,7 +9,7 @@ use activation::channel::Channel;
 use activation::direct::{DirectCertificate, DirectRequest};
 use activation::id::{MachineDigest, ProductId, PublisherId};
 use activation::key::{KeyKind, TypedKey};
-use client::{StateError, StateFolder};
+use client::{FoundHost, Hosts, StateError, StateFolder};
 
 fn key(kind: KeyKind) -> TypedKey {
     TypedKey::generate(kind, 1, [7; 16])
@@ -106,4 +106,47 @@ fn a_state_that_cannot_be_written_is_as_it_was() {
     let direct = direct(&state);
     assert!(matches!(state.set_channel(direct), Err(StateError::Io { .. })));
     assert_eq!(state.channel(), Some(&volume()));
+}
+
+#[test]
+fn r18_hosts_are_kept_and_forgotten_as_they_were_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || StateFolder::open(folder.path()).unwrap();
+    open().set_host("[2001:db8::1]:1700".parse().unwrap()).unwrap();
+    assert_eq!(open().fixed_host().map(ToString::to_string).as_deref(), Some("[2001:db8::1]:1700"));
+    let cached = FoundHost {
+        target: "node1.example.test.".to_owned(),
+        port: 1688,
+        priority: 0,
+        weight: 60,
+        addresses: vec!["192.0.2.1".parse().unwrap()],
+    };
+    open().keep_hosts(&Hosts::new(None, Some(cached.clone()))).unwrap();
+    assert_eq!(open().cached_host(), Some(&cached));
+    open().set_channel(volume()).unwrap();
+    let state = open();
+    assert!(state.fixed_host().is_some() && state.cached_host().is_some(), "a key changes neither");
+    drop(state);
+    open().clear_host().unwrap();
+    let state = open();
+    assert_eq!((state.fixed_host(), state.cached_host()), (None, None));
+}
+
+#[test]
+fn a_cached_host_that_nobody_could_ask_is_forgotten_and_a_fixed_one_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("client.toml");
+    drop(StateFolder::open(folder.path()).unwrap());
+    let text = fs::read_to_string(&path).unwrap();
+    let host = "priority = 0\nweight = 0\n";
+    for cached in [
+        "target = \"node1.\"\nport = 1688\naddresses = []",
+        "target = \"node1.\"\nport = 0\naddresses = [\"192.0.2.1\"]",
+        "target = \"a b\"\nport = 1688\naddresses = [\"192.0.2.1\"]",
+    ] {
+        fs::write(&path, format!("{text}\n[cached_host]\n{host}{cached}\n")).unwrap();
+        assert_eq!(StateFolder::open(folder.path()).unwrap().cached_host(), None, "{cached}");
+    }
+    fs::write(&path, format!("{text}\nfixed_host = \"a b\"\n")).unwrap();
+    assert!(matches!(StateFolder::open(folder.path()), Err(StateError::Damaged { .. })));
 }

@@ -7,7 +7,7 @@ use activation::channel::Channel;
 use activation::id::{Cmid, ProductId};
 use activation::trust::Trust;
 use anyhow::{Context, anyhow};
-use client::{ActivateError, Answered, Deadlines, DiscoverError, HostAddress, Machine, StateFolder};
+use client::{ActivateError, Answered, Deadlines, Exchange, FoundBy, HostAddress, Hosts, Machine, StateFolder};
 
 use super::direct::{self, Service};
 use super::discover::Where;
@@ -30,7 +30,8 @@ pub(super) const EXIT_NOT_REACHED: u8 = 3;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Activate {
-    /// The host: a name or an IP address, IPv6 in brackets; without a port it is 1688. Without it DNS names the hosts.
+    /// The host: a name or an IP address, IPv6 in brackets; without a port it is 1688. Without it: the host that was set
+    /// (`client set-host`), else the one that answered last, else those that DNS names.
     #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "publisher")]
     host: Option<HostAddress>,
     #[command(flatten)]
@@ -60,15 +61,18 @@ impl Activate {
         let trust = self.trust.read().map_err(Failure::usage)?;
         let Some(folder) = &self.state else {
             let cmid = self.cmid.map_or_else(client::random_cmid, Ok)?;
-            return self.ask_host(&trust, self.product.as_deref().unwrap_or_default(), cmid, output);
+            return self.ask_host(&trust, (self.product.as_deref().unwrap_or_default(), cmid), None, output);
         };
-        let state = StateFolder::open(folder)?;
+        let mut state = StateFolder::open(folder)?;
         match state.channel().cloned() {
             None => Err(Failure::usage(anyhow!(
                 "no key is installed in {}: quorate client install-key KEY --state DIR --trust FILE",
                 folder.display()
             ))),
-            Some(Channel::Volume { product, .. }) => self.ask_host(&trust, product.as_str(), state.cmid(), output),
+            Some(Channel::Volume { product, .. }) => {
+                let cmid = state.cmid();
+                self.ask_host(&trust, (product.as_str(), cmid), Some(&mut state), output)
+            }
             Some(channel @ Channel::Direct { .. }) => {
                 if self.host.is_some() || self.place.is_given() {
                     return Err(Failure::usage(anyhow!(
@@ -89,7 +93,13 @@ impl Activate {
         Ok(Some(Service { address, authorities }))
     }
 
-    fn ask_host(&self, trust: &Trust, product_name: &str, cmid: Cmid, output: &Output) -> Outcome {
+    fn ask_host(
+        &self,
+        trust: &Trust,
+        (product_name, cmid): (&str, Cmid),
+        state: Option<&mut StateFolder>,
+        output: &Output,
+    ) -> Outcome {
         if self.publisher.is_some() {
             return Err(Failure::usage(anyhow!(
                 "a setup key is installed: this machine asks hosts, not its publisher"
@@ -97,7 +107,7 @@ impl Activate {
         }
         let product = self.trust.product(trust, product_name).map_err(Failure::usage)?;
         let Some(host) = &self.host else {
-            return self.ask_found(trust, product_name, product, cmid, output);
+            return self.ask_found(trust, (product_name, product, cmid), state, output);
         };
         let request = client::request(trust.publisher, product, cmid, &Machine::this())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -105,35 +115,38 @@ impl Activate {
         // A name lookup may still hang in a thread of its own: what is known is known.
         runtime.shutdown_background();
         let report = match &result {
-            Ok(answered) => Report::answered(&request, answered),
+            Ok(answered) => Report::answered(&request, answered, FoundBy::Fixed),
             Err(error) => Report::failed(&request, host, error),
         };
         output.result(&report, Text { report: &report, product: product_name });
         Ok(exit_code(&result))
     }
-}
 
-impl Activate {
-    /// R16: the hosts that DNS names, in turn.
-    fn ask_found(&self, trust: &Trust, name: &str, product: ProductId, cmid: Cmid, output: &Output) -> Outcome {
-        let machine = Machine::this();
+    /// R16, R18: the host that was set, the one that answered last, or those that DNS names, in turn.
+    fn ask_found(
+        &self,
+        trust: &Trust,
+        (name, product, cmid): (&str, ProductId, Cmid),
+        state: Option<&mut StateFolder>,
+        output: &Output,
+    ) -> Outcome {
+        let (machine, lookup) = (Machine::this(), self.place.lookup());
+        let mut hosts = state.as_ref().map_or_else(Hosts::default, |state| state.hosts());
         let request = || client::request(trust.publisher, product, cmid, &machine);
-        let shown = request()?;
-        let found = block_on(async {
-            let hosts = self.place.look().await?;
-            client::activate_in_turn(hosts, request, trust, Deadlines::default()).await
-        })?;
-        match found {
-            Ok((answered, _)) => {
-                let report = Report::answered(&shown, &answered);
+        let asked = block_on(hosts.ask(&lookup, request, trust, Deadlines::default()))?;
+        if let Some(state) = state {
+            state.keep_hosts(&hosts)?;
+        }
+        match asked {
+            Ok(Exchange { answered, request, found_by, .. }) => {
+                let report = Report::answered(&request, &answered, found_by);
                 output.result(&report, Text { report: &report, product: name });
                 Ok(exit_code(&Ok(answered)))
             }
             Err(error) => {
-                let report = Report::not_found(&shown, &error);
+                let report = Report::not_found(cmid, &error);
                 output.result(&report, Text { report: &report, product: name });
-                let refused = matches!(&error, DiscoverError::Refused(_))
-                    || matches!(&error, DiscoverError::NoneAnswered(tried) if tried.iter().any(|(_, error)| is_reached(error)));
+                let refused = error.tried().iter().any(|tried| is_reached(&tried.error));
                 Ok(if refused { ExitCode::FAILURE } else { ExitCode::from(EXIT_NOT_REACHED) })
             }
         }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
-use client::{Deadlines, DiscoverError, FindError, Finder, FoundHost};
+use client::{Deadlines, FindError, Lookup, LookupError};
 use discovery::{Desired, DnsName, connect};
 use futures::future::join_all;
 use serde_json::json;
@@ -35,13 +35,8 @@ pub(super) struct Where {
 }
 
 impl Where {
-    /// The hosts in the order in which to try them.
-    pub(super) async fn look(&self) -> Result<Vec<FoundHost>, DiscoverError> {
-        let finder = match self.server.as_slice() {
-            [] => Finder::system()?,
-            servers => Finder::with_servers(servers, Vec::new())?,
-        };
-        client::hosts(&finder, &self.service, &self.domain).await
+    pub(super) fn lookup(&self) -> Lookup {
+        Lookup { servers: self.server.clone(), domains: self.domain.clone(), service: self.service.clone() }
     }
 
     pub(super) fn is_given(&self) -> bool {
@@ -59,12 +54,12 @@ impl Discover {
     pub(super) fn run(&self, output: &Output) -> Outcome {
         let deadline = Deadlines::default().connect;
         let looked = block_on(async {
-            let hosts = self.place.look().await?;
+            let hosts = self.place.lookup().hosts().await?;
             let probes = hosts.into_iter().map(|host| async move {
                 let reached = connect(&host.sockets(), deadline).await.ok().and_then(|stream| stream.peer_addr().ok());
                 (host, reached)
             });
-            Ok::<_, DiscoverError>(join_all(probes).await)
+            Ok::<_, LookupError>(join_all(probes).await)
         })?;
         let hosts = match looked {
             Ok(hosts) => hosts,
@@ -96,15 +91,11 @@ impl Discover {
 }
 
 /// DNS names no host.
-fn not_found(error: &DiscoverError, output: &Output) -> Outcome {
-    let advice = match error {
-        DiscoverError::Find(error @ FindError::Configuration { .. }) => {
-            return Err(Failure::usage(anyhow!("{error}: give --domain or --server")));
-        }
-        DiscoverError::Find(error) => error.advice(),
-        _ => error.status().advice(),
-    };
-    let status = error.status();
+fn not_found(error: &LookupError, output: &Output) -> Outcome {
+    if let LookupError::Find(error @ FindError::Configuration { .. }) = error {
+        return Err(Failure::usage(anyhow!("{error}: give --domain or --server")));
+    }
+    let (status, advice) = (error.status(), error.advice());
     output.result(
         &json!({
             "hosts": [], "status": status.to_string(), "words": status.words(), "advice": advice,

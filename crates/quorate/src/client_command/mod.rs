@@ -3,6 +3,7 @@
 mod activate;
 mod direct;
 mod discover;
+mod fixed_host;
 mod install_key;
 mod report;
 mod trust;
@@ -24,6 +25,12 @@ pub(crate) enum Command {
     /// Install a setup key (volume activation of its product) or a direct key (activation by the publisher).
     #[command(after_help = install_key::EXAMPLES)]
     InstallKey(install_key::InstallKey),
+    /// Ask one host only, and leave DNS alone.
+    #[command(after_help = fixed_host::EXAMPLES)]
+    SetHost(fixed_host::SetHost),
+    /// Look for hosts in DNS again, and forget the one that answered last.
+    #[command(after_help = fixed_host::EXAMPLES)]
+    ClearHost(fixed_host::ClearHost),
 }
 
 impl Command {
@@ -33,6 +40,8 @@ impl Command {
             Self::Activate(command) => command.run(output),
             Self::Discover(command) => command.run(output),
             Self::InstallKey(command) => command.run(output),
+            Self::SetHost(command) => command.run(output),
+            Self::ClearHost(command) => command.run(output),
         }
     }
 }

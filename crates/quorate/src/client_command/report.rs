@@ -2,8 +2,9 @@
 
 use std::fmt::{self, Write};
 
+use activation::id::Cmid;
 use activation::message::Request;
-use client::{ActivateError, Answered, DiscoverError, HostAddress};
+use client::{ActivateError, Answered, AskError, FoundBy, HostAddress};
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 
@@ -20,6 +21,8 @@ pub(super) struct Report {
     groups_held: Option<Vec<String>>,
     cmid: String,
     host: String,
+    /// fixed, cache or srv; of the host that answered.
+    found_by: Option<&'static str>,
     #[serde(flatten)]
     answer: AnswerReport,
 }
@@ -40,7 +43,7 @@ struct AnswerReport {
 }
 
 impl Report {
-    pub(super) fn answered(request: &Request, answered: &Answered) -> Self {
+    pub(super) fn answered(request: &Request, answered: &Answered, found_by: FoundBy) -> Self {
         let (status, body) = (answered.status(), &answered.answer.body);
         let answer = AnswerReport {
             count: Some(body.count),
@@ -64,35 +67,35 @@ impl Report {
             groups_held: None,
             cmid: request.cmid.to_string(),
             host: answered.peer.to_string(),
+            found_by: Some(found_by.name()),
             answer,
         }
     }
 
-    /// None of the hosts that DNS names, if it names any.
-    pub(super) fn not_found(request: &Request, error: &DiscoverError) -> Self {
+    /// None of the hosts that are known, if any is.
+    pub(super) fn not_found(cmid: Cmid, error: &AskError) -> Self {
         let status = error.status();
-        let each = match error {
-            DiscoverError::NoneAnswered(tried) => {
-                tried.iter().map(|(host, error)| format!("{}: {}", host.target, with_causes(error))).collect()
-            }
-            error => vec![with_causes(error)],
-        };
-        let advice = match error {
-            DiscoverError::Find(error) => error.advice(),
-            DiscoverError::NoneAnswered(tried) if tried.len() == 1 => {
-                tried.first().map_or(status.advice(), |(_, error)| error.advice())
-            }
-            DiscoverError::Refused(error) => error.advice(),
-            _ => status.advice(),
+        let mut said: Vec<_> = error
+            .tried()
+            .iter()
+            .map(|tried| format!("{} ({}): {}", tried.host.target, tried.found_by.name(), with_causes(&tried.error)))
+            .collect();
+        if let AskError::Lookup { error, .. } = error {
+            said.push(with_causes(error));
+        }
+        let host = match error.tried() {
+            [tried] => tried.host.target.clone(),
+            _ => String::new(),
         };
         Self {
             activated: false,
             status: status.to_string(),
             words: status.words(),
-            advice: Some(advice),
-            error: Some(each.join("; ")),
-            cmid: request.cmid.to_string(),
-            host: String::new(),
+            advice: Some(error.advice()),
+            error: Some(said.join("; ")),
+            cmid: cmid.to_string(),
+            host,
+            found_by: None,
             answer: AnswerReport::default(),
             group_needed: None,
             groups_held: None,
@@ -114,6 +117,7 @@ impl Report {
             groups_held: detail.map(|detail| detail.held.iter().map(ToString::to_string).collect()),
             cmid: request.cmid.to_string(),
             host: host.to_string(),
+            found_by: None,
             answer: AnswerReport::default(),
         }
     }
@@ -149,7 +153,8 @@ impl fmt::Display for Text<'_> {
         }
         row(f, "count", report.answer.count)?;
         row(f, "threshold", report.answer.threshold)?;
-        row(f, "host", Some(&report.host))?;
+        row(f, "host", Some(&report.host).filter(|host| !host.is_empty()))?;
+        row(f, "found by", report.found_by)?;
         row(f, "node key", report.answer.node_key.as_ref())?;
         row(f, "CMID", Some(&report.cmid))?;
         row(f, "asks again in", report.answer.activation_interval_minutes.map(Minutes))?;

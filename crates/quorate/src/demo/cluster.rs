@@ -11,8 +11,7 @@ use std::{
 use activation::{host_activation::ActivationRequests, trust::Trust};
 use anyhow::{Context, anyhow, bail};
 use api::admin::v1::{InstallActivationRequest, InstallCatalogRequest, InstallKeyRequest, RequestActivationRequest};
-use client::{DiscoverError, FoundHost};
-use discovery::{Desired, DnsName, Finder};
+use client::{FoundHost, Lookup};
 use host::{Config, Node, Overrides, Start, StartError};
 use publisher::{KeyLimits, Publisher};
 use tokio::{
@@ -49,8 +48,7 @@ pub(crate) struct Cluster {
     configs: BTreeMap<u64, Config>,
     running: BTreeMap<u64, Running>,
     clients: Runtime,
-    finder: Finder,
-    domain: DnsName,
+    lookup: Lookup,
     publisher_folder: PathBuf,
     trust: Trust,
 }
@@ -65,9 +63,8 @@ impl Cluster {
         let clients = Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
         let trust = std::sync::Arc::unwrap_or_clone(publisher.trust());
         let servers: Vec<_> = configs.values().flat_map(|config| config.dns.serve.iter().copied()).collect();
-        let finder = Finder::with_servers(&servers, Vec::new()).context("the clients' resolver did not start")?;
-        let domain = DOMAIN.parse()?;
-        let mut cluster = Self { configs, running: BTreeMap::new(), clients, finder, domain, publisher_folder, trust };
+        let lookup = Lookup { servers, domains: vec![DOMAIN.parse()?], ..Lookup::default() };
+        let mut cluster = Self { configs, running: BTreeMap::new(), clients, lookup, publisher_folder, trust };
 
         output.say("Three nodes start, and form a cluster:");
         for node in NODES.into_iter().rev() {
@@ -112,10 +109,10 @@ impl Cluster {
         let deadline = Instant::now() + PATIENCE;
         let mut found = Vec::new();
         for &node in self.running.keys() {
-            let finder = Finder::with_servers(&[self.dns_server(node)?], Vec::new())?;
+            let lookup = Lookup { servers: vec![self.dns_server(node)?], ..self.lookup.clone() };
             found = self.clients.block_on(async {
                 loop {
-                    let mut found = self.find_with(&finder).await.unwrap_or_default();
+                    let mut found = lookup.hosts().await.unwrap_or_default();
                     found.sort_by(|one, other| one.target.cmp(&other.target));
                     if met(&found) {
                         return Ok(found);
@@ -130,13 +127,9 @@ impl Cluster {
         Ok(found)
     }
 
-    /// The hosts as a client finds them, in the order in which it would try them.
-    pub(crate) async fn find(&self) -> Result<Vec<FoundHost>, DiscoverError> {
-        self.find_with(&self.finder).await
-    }
-
-    async fn find_with(&self, finder: &Finder) -> Result<Vec<FoundHost>, DiscoverError> {
-        client::hosts(finder, Desired::SERVICE, std::slice::from_ref(&self.domain)).await
+    /// How the demo's clients find hosts.
+    pub(crate) fn lookup(&self) -> &Lookup {
+        &self.lookup
     }
 
     /// What an administrator does, over the administration of node 1.
@@ -249,10 +242,10 @@ impl Cluster {
         self.config(node)?.dns.serve.first().copied().context("the demo's nodes answer DNS")
     }
 
-    /// The node that DNS calls so.
-    pub(crate) fn node_of(&self, host: &FoundHost) -> anyhow::Result<u64> {
-        let node = NODES.into_iter().find(|node| host.target.starts_with(&target(*node)));
-        node.with_context(|| format!("expected one of the nodes, and DNS says {}", host.target))
+    /// The node that clients reach there.
+    pub(crate) fn node_at(&self, address: SocketAddr) -> anyhow::Result<u64> {
+        let node = self.configs.iter().find(|(_, config)| config.clients.listen == address);
+        node.map(|(node, _)| *node).with_context(|| format!("expected one of the nodes, and {address} is none"))
     }
 
     /// What `--admin` takes.

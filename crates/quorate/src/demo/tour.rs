@@ -5,7 +5,7 @@ use activation::{
     status::Status,
 };
 use anyhow::{Context, bail, ensure};
-use client::{Deadlines, FoundHost, Machine};
+use client::{Deadlines, Exchange, FoundHost, Hosts, Machine};
 use data_encoding::HEXLOWER;
 use host::Start;
 use tokio::time::Instant;
@@ -125,23 +125,27 @@ impl Tour<'_> {
     }
 }
 
-/// What a client does: the hosts from DNS, and the first that answers, over TCP and DCE/RPC, its answer verified as the
+/// What a client does: the hosts from DNS (or the one it was told), and the first that answers, over TCP and DCE/RPC, its answer verified as the
 /// product's publisher would.
 fn ask(cluster: &Cluster, visitor: &Visitor, node: Option<u64>) -> anyhow::Result<(Answered, (usize, usize))> {
     let trust = cluster.trust();
     let product = ProductId::derive(trust.publisher, visitor.product);
     let request = || client::request(trust.publisher, product, visitor.cmid, &visitor.machine);
-    let (answered, host) = cluster.wait(async {
-        let mut hosts = cluster.find().await.context("expected hosts in DNS")?;
-        hosts.retain(|host| node.is_none_or(|node| cluster.node_of(host).is_ok_and(|of| of == node)));
-        let asked = client::activate_in_turn(hosts, request, trust, Deadlines::default()).await;
+    let asked = cluster.wait(async {
+        let fixed = match node {
+            None => None,
+            Some(node) => Some(cluster.clients_address(node)?.to_string().parse()?),
+        };
+        let mut hosts = Hosts::new(fixed, None);
+        let asked = hosts.ask(cluster.lookup(), request, trust, Deadlines::default()).await;
         asked.context("expected an answer of a node")
-    })?;
+    });
+    let Exchange { answered, .. } = asked?;
     let body = &answered.answer.body;
     let report = Answered {
         cmid: visitor.cmid.to_string(),
         product: visitor.product.to_owned(),
-        node: cluster.node_of(&host)?,
+        node: cluster.node_at(answered.peer)?,
         count: body.count,
         threshold: body.threshold,
         activated: answered.status() == Status::OK,

@@ -1,0 +1,286 @@
+//! Which host a client asks (R16, R18): the one that it was told, else the one that answered last, else those that DNS
+//! names, one after the other.
+//!
+//! Invariant: DNS is not asked for hosts while a fixed host is set, or as long as the host that answered last answers.
+
+use std::net::SocketAddr;
+
+use activation::message::Request;
+use activation::status::Status;
+use activation::trust::Trust;
+use discovery::{Desired, DnsName, FindError, Finder, Fixed, Host, Next, Preferred, connect};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use thiserror::Error;
+
+use crate::limits::PORT_DEFAULT;
+use crate::{ActivateError, Answered, Deadlines, HostAddress, NoEntropy, NotReached, Session};
+
+/// Where hosts are looked for in DNS (R17).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// Asked in this order; none: as the system is configured.
+    pub servers: Vec<SocketAddr>,
+    /// Looked through in this order; none: the system's search list.
+    pub domains: Vec<DnsName>,
+    /// Service and protocol, `_vlmcs._tcp`.
+    pub service: String,
+}
+
+impl Default for Lookup {
+    fn default() -> Self {
+        Self { servers: Vec::new(), domains: Vec::new(), service: Desired::SERVICE.to_owned() }
+    }
+}
+
+impl Lookup {
+    /// The hosts in the first domain that has any, in the order in which they are to be tried: by priority, by chance and
+    /// weight within one (RFC 2782).
+    pub async fn hosts(&self) -> Result<Vec<Host>, LookupError> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(NoEntropy::from)?;
+        let (finder, mut random) = (self.finder()?, StdRng::from_seed(seed));
+        if self.domains.is_empty() {
+            return Ok(finder.find(&self.service, None, &mut random).await?);
+        }
+        let mut missing = None;
+        for domain in &self.domains {
+            match finder.find(&self.service, Some(domain), &mut random).await {
+                Ok(hosts) => return Ok(hosts),
+                Err(error) => missing = missing.or(Some(error)),
+            }
+        }
+        Err(missing.unwrap_or_else(|| FindError::NoRecord { names: Vec::new() }).into())
+    }
+
+    async fn fixed(&self, fixed: &Fixed) -> Result<Host, LookupError> {
+        if let Some(address) = fixed.address() {
+            let port = fixed.port.unwrap_or(PORT_DEFAULT);
+            return Ok(Host { target: fixed.host.clone(), port, priority: 0, weight: 0, addresses: vec![address] });
+        }
+        Ok(self.finder()?.resolve(fixed, PORT_DEFAULT).await?)
+    }
+
+    /// Made when it is needed: a machine whose fixed host is an address needs no DNS at all.
+    fn finder(&self) -> Result<Finder, FindError> {
+        if self.servers.is_empty() { Finder::system() } else { Finder::with_servers(&self.servers, Vec::new()) }
+    }
+}
+
+/// DNS gave no host.
+#[derive(Debug, Error)]
+pub enum LookupError {
+    #[error(transparent)]
+    Find(#[from] FindError),
+    #[error(transparent)]
+    NoEntropy(#[from] NoEntropy),
+}
+
+impl LookupError {
+    /// The code that administrators know.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Find(error) => Status(error.code()),
+            Self::NoEntropy(_) => Status::NO_HOST_REACHED,
+        }
+    }
+
+    /// What to do next, as a sentence.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Find(error) => error.advice(),
+            Self::NoEntropy(_) => Status::NO_HOST_REACHED.advice(),
+        }
+    }
+}
+
+/// How a host came to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FoundBy {
+    /// It was set.
+    Fixed,
+    /// It answered the last time.
+    Cache,
+    /// DNS named it.
+    Srv,
+}
+
+impl FoundBy {
+    /// As commands print it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Cache => "cache",
+            Self::Srv => "srv",
+        }
+    }
+}
+
+/// An answer that counts, below the threshold or not, and to what.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    pub answered: Answered,
+    /// The request that was answered.
+    pub request: Request,
+    pub host: Host,
+    pub found_by: FoundBy,
+}
+
+/// A host that was asked in vain.
+#[derive(Debug)]
+pub struct Tried {
+    pub host: Host,
+    pub found_by: FoundBy,
+    pub error: ActivateError,
+}
+
+/// No host gave an answer that counts.
+#[derive(Debug, Error)]
+pub enum AskError {
+    /// No host was found; those that were known already had failed before.
+    #[error("{error}")]
+    Lookup {
+        #[source]
+        error: LookupError,
+        tried: Vec<Tried>,
+    },
+    /// Every host that was tried, with its reason; at least one.
+    #[error("none of {} hosts gave an answer that counts", .0.len())]
+    NoneAnswered(Vec<Tried>),
+}
+
+impl AskError {
+    /// The code that administrators know.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Lookup { error, .. } => error.status(),
+            Self::NoneAnswered(tried) => {
+                // What all say is said; otherwise it is only known that nobody answered.
+                let mut all = tried.iter().map(|tried| tried.error.status());
+                let first = all.next().unwrap_or(Status::NO_HOST_REACHED);
+                if all.all(|status| status == first) { first } else { Status::NO_HOST_REACHED }
+            }
+        }
+    }
+
+    /// What to do next, as a sentence.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Lookup { error, .. } => error.advice(),
+            Self::NoneAnswered(tried) => match tried.as_slice() {
+                [tried] => tried.error.advice(),
+                _ => self.status().advice(),
+            },
+        }
+    }
+
+    /// Every host that was tried.
+    #[must_use]
+    pub fn tried(&self) -> &[Tried] {
+        match self {
+            Self::Lookup { tried, .. } | Self::NoneAnswered(tried) => tried,
+        }
+    }
+}
+
+/// The hosts of one client, across attempts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hosts {
+    fixed: Option<Fixed>,
+    preferred: Preferred,
+}
+
+impl Hosts {
+    /// With what was kept: the host that was set, and the one that answered last.
+    #[must_use]
+    pub fn new(fixed: Option<Fixed>, cached: Option<Host>) -> Self {
+        Self { fixed, preferred: Preferred::new(cached) }
+    }
+
+    /// The host that answered last: to be kept across restarts.
+    #[must_use]
+    pub fn cached(&self) -> Option<&Host> {
+        self.preferred.preferred()
+    }
+
+    /// One attempt: asks the hosts in turn until one gives an answer that counts. One that is silent, does not speak the
+    /// interface, refuses, or answers for another publisher is left behind: none of that is signed, so anybody on the way
+    /// may have said it. Each gets a request of its own.
+    pub async fn ask(
+        &mut self,
+        lookup: &Lookup,
+        mut request: impl FnMut() -> Result<Request, NoEntropy>,
+        trust: &Trust,
+        deadlines: Deadlines,
+    ) -> Result<Exchange, AskError> {
+        let mut tried = Vec::new();
+        let first = if self.fixed.is_some() { FoundBy::Fixed } else { FoundBy::Cache };
+        if let Some(fixed) = &self.fixed {
+            match lookup.fixed(fixed).await {
+                Ok(host) => self.preferred.fix(host),
+                Err(error) => return Err(AskError::Lookup { error, tried }),
+            }
+        }
+        let mut found_by = first;
+        loop {
+            let host = match self.preferred.next_step() {
+                Next::Try(host) => host,
+                Next::AskDns => {
+                    found_by = FoundBy::Srv;
+                    let found = lookup.hosts().await;
+                    self.preferred.found(found.as_ref().map_or_else(|_| Vec::new(), Clone::clone));
+                    match found {
+                        Ok(_) => continue,
+                        Err(error) => {
+                            // Ends the round.
+                            let _exhausted = self.preferred.next_step();
+                            return Err(AskError::Lookup { error, tried });
+                        }
+                    }
+                }
+                Next::Exhausted => return Err(AskError::NoneAnswered(tried)),
+            };
+            let request = match request() {
+                Ok(request) => request,
+                Err(error) => return Err(AskError::Lookup { error: error.into(), tried }),
+            };
+            match exchange(&host, &request, trust, deadlines).await {
+                Ok(answered) => {
+                    self.preferred.answered(&host);
+                    return Ok(Exchange { answered, request, host, found_by });
+                }
+                Err(error) => {
+                    self.preferred.failed(&host);
+                    tried.push(Tried { host, found_by, error });
+                }
+            }
+        }
+    }
+}
+
+async fn exchange(
+    host: &Host,
+    request: &Request,
+    trust: &Trust,
+    deadlines: Deadlines,
+) -> Result<Answered, ActivateError> {
+    let connected = connect(&host.sockets(), deadlines.connect).await.map_err(std::io::Error::other);
+    let peer = connected.and_then(|stream| Ok((stream.peer_addr()?, stream)));
+    let (peer, stream) = peer.map_err(|error| {
+        let first = host.sockets().first().copied();
+        let address = first.unwrap_or_else(|| ([0, 0, 0, 0], host.port).into());
+        let named = address_of(host).unwrap_or_else(|| address.into());
+        ActivateError::NotReached { host: named, reason: NotReached::Connect { address, error } }
+    })?;
+    let mut session = Session::over(stream, peer, deadlines).await?;
+    session.exchange(request, trust).await
+}
+
+fn address_of(host: &Host) -> Option<HostAddress> {
+    format!("{}:{}", host.target.trim_end_matches('.'), host.port).parse().ok()
+}

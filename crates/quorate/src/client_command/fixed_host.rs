@@ -1,0 +1,51 @@
+//! `quorate client set-host|clear-host`: a host that is named instead of looked for (R18).
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use client::{FixedHost, StateFolder};
+use serde_json::json;
+
+use crate::output::{Outcome, Output};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  quorate client set-host node1.example.com --state DIR
+  quorate client set-host 192.0.2.1:1700 --state DIR
+  quorate client set-host [2001:db8::1] --state DIR
+  quorate client clear-host --state DIR            hosts are looked for in DNS again";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SetHost {
+    /// A full name, a short name (looked up in the system's search list), or an IP address; without a port it is 1688.
+    #[arg(value_name = "HOST[:PORT]")]
+    host: FixedHost,
+    /// Where the machine keeps its state; made at first use.
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ClearHost {
+    /// Where the machine keeps its state.
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+}
+
+impl SetHost {
+    pub(super) fn run(self, output: &Output) -> Outcome {
+        let host = self.host.to_string();
+        StateFolder::open(&self.state)?.set_host(self.host)?;
+        output.result(&json!({ "host": host, "found_by": "fixed" }), format_args!("Only {host} is asked from now on."));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl ClearHost {
+    pub(super) fn run(&self, output: &Output) -> Outcome {
+        StateFolder::open(&self.state)?.clear_host()?;
+        let text = "Hosts are looked for in DNS again; the one that answered last is forgotten.";
+        output.result(&json!({ "host": null, "found_by": null }), text);
+        Ok(ExitCode::SUCCESS)
+    }
+}
