@@ -3,12 +3,13 @@
 use std::error::Error;
 use std::path::Path;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "activation.proto",
     "catalog.proto",
     "command.proto",
     "direct_activation.proto",
     "host_activation.proto",
+    "lifecycle.proto",
     "settings.proto",
     "snapshot.proto",
 ];

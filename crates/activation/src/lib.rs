@@ -20,6 +20,7 @@ pub mod direct;
 pub mod host_activation;
 pub mod id;
 pub mod key;
+pub mod lifecycle;
 pub mod limits;
 pub mod message;
 pub mod settings;

@@ -14,6 +14,8 @@ mod guide;
 mod host_activation;
 mod ids;
 mod keys;
+mod lifecycle;
+mod lifecycle_model;
 mod messages;
 mod model;
 mod refusals;

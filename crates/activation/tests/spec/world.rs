@@ -251,3 +251,8 @@ pub(crate) fn announcement(target: &str) -> Announcement {
         addresses: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
     }
 }
+
+/// The id of a product of this publisher.
+pub(crate) fn product(publisher: &Publisher, name: &str) -> ProductId {
+    ProductId::derive(publisher.id(), name)
+}

@@ -1,0 +1,97 @@
+//! What a client reports of an exchange: events 12288 and 12289, their fields in the documented order.
+
+use std::fmt;
+
+use crate::id::{Cmid, ProductId};
+use crate::message::{AnswerBody, Request};
+use crate::status::Status;
+
+/// Event 12288: a request was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestSent {
+    /// How sending ended.
+    pub status: Status,
+    /// Always 0: kept for those who read events by position.
+    pub flags: u32,
+    /// `HOST:PORT`, as it was found or set.
+    pub host: String,
+    pub cmid: Cmid,
+    pub client_time_ms: u64,
+    pub virtual_machine: bool,
+    /// 0 to 6.
+    pub license_status: u8,
+    pub minutes_to_expiry: u32,
+    pub product: ProductId,
+    /// The threshold, where the catalog in the trust file says it.
+    pub required_count: u32,
+}
+
+impl RequestSent {
+    pub const ID: u32 = 12288;
+
+    #[must_use]
+    pub fn new(status: Status, host: String, request: &Request, required_count: u32) -> Self {
+        Self {
+            status,
+            flags: 0,
+            host,
+            cmid: request.cmid,
+            client_time_ms: request.client_time_ms,
+            virtual_machine: request.virtual_machine,
+            license_status: request.license_status as u8,
+            minutes_to_expiry: request.minutes_to_expiry,
+            product: request.product,
+            required_count,
+        }
+    }
+}
+
+impl fmt::Display for RequestSent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, flags, host, cmid, client_time_ms, license_status, minutes_to_expiry, product, .. } = self;
+        let (virtual_machine, required) = (u8::from(self.virtual_machine), self.required_count);
+        write!(f, "{status},{flags},{host},{cmid},{client_time_ms},{virtual_machine},{license_status},")?;
+        write!(f, "{minutes_to_expiry},{product},{required}")
+    }
+}
+
+/// Event 12289: an answer was processed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerProcessed {
+    pub status: Status,
+    /// Always 0.
+    pub flags: u32,
+    /// Whether the machine is licensed by it.
+    pub is_bound: bool,
+    pub count: u32,
+    pub activation_interval_minutes: u32,
+    pub renewal_interval_minutes: u32,
+    pub client_time_ms: u64,
+}
+
+impl AnswerProcessed {
+    pub const ID: u32 = 12289;
+
+    #[must_use]
+    pub fn new(body: &AnswerBody, client_time_ms: u64) -> Self {
+        let is_bound = body.is_activated();
+        Self {
+            status: if is_bound { Status::OK } else { Status::BELOW_THRESHOLD },
+            flags: 0,
+            is_bound,
+            count: body.count,
+            activation_interval_minutes: body.activation_interval_minutes,
+            renewal_interval_minutes: body.renewal_interval_minutes,
+            client_time_ms,
+        }
+    }
+}
+
+impl fmt::Display for AnswerProcessed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { status, flags, count, client_time_ms, .. } = self;
+        let (bound, intervals) =
+            (u8::from(self.is_bound), (self.activation_interval_minutes, self.renewal_interval_minutes));
+        write!(f, "{status},{flags},{bound},{count},{},{},{client_time_ms}", intervals.0, intervals.1)
+    }
+}
