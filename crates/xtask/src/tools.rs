@@ -25,6 +25,8 @@ struct Tool {
 enum Probe {
     /// A program of the tool's name is on the path.
     OnPath,
+    /// A file at this path, in which one `*` may stand for a folder: an architecture, a version.
+    File(&'static str),
     /// A Python in which these modules can be imported.
     Python(&'static str),
     /// A subcommand of cargo.
@@ -37,7 +39,7 @@ enum Origin {
 }
 
 use Origin::{Debian, Rustup};
-use Probe::{Cargo, OnPath, Python};
+use Probe::{Cargo, File, OnPath, Python};
 
 const TOOLS: &[Tool] = &[
     Tool { name: "cargo fmt", probe: Cargo("fmt"), origin: Rustup("rustfmt") },
@@ -60,6 +62,29 @@ const TOOLS: &[Tool] = &[
     Tool { name: "dig", probe: OnPath, origin: Debian("bind9-dnsutils") },
     // Clocks that are wrong.
     Tool { name: "faketime", probe: OnPath, origin: Debian("faketime") },
+    // The system's Kerberos library and what reads its headers, for the feature gss-tsig.
+    Tool { name: "gssapi_ext.h", probe: File("/usr/include/gssapi/gssapi_ext.h"), origin: Debian("libkrb5-dev") },
+    Tool { name: "libclang.so", probe: File("/usr/lib/*/lib/libclang.so"), origin: Debian("libclang-dev") },
+    // A KDC, and a domain controller with its own DNS.
+    Tool { name: "krb5kdc", probe: OnPath, origin: Debian("krb5-kdc") },
+    Tool { name: "kadmin.local", probe: OnPath, origin: Debian("krb5-admin-server") },
+    Tool { name: "samba", probe: OnPath, origin: Debian("samba") },
+    Tool { name: "samba-tool", probe: OnPath, origin: Debian("samba-common-bin") },
+    Tool {
+        name: "Samba's provisioning",
+        probe: File("/usr/share/samba/setup/provision.ldif"),
+        origin: Debian("samba-ad-provision"),
+    },
+    Tool {
+        name: "Samba's directory",
+        probe: File("/usr/lib/*/samba/ldb/samba_dsdb.so"),
+        origin: Debian("samba-dsdb-modules"),
+    },
+    Tool {
+        name: "Samba's file system modules",
+        probe: File("/usr/lib/*/samba/vfs/acl_xattr.so"),
+        origin: Debian("samba-vfs-modules"),
+    },
     // Other implementations of the protocol are written in Python.
     Tool { name: "python3 with venv", probe: Python("import venv, ensurepip"), origin: Debian("python3-venv") },
 ];
@@ -125,6 +150,7 @@ pub(crate) fn provide(workspace: &Workspace) -> Result<Surroundings> {
 fn missing(workspace: &Workspace, path: &OsString) -> Vec<&'static Tool> {
     let is_there = |tool: &Tool| match tool.probe {
         OnPath => on_path(tool.name, path),
+        File(pattern) => is_file(pattern),
         Python(import) => python(import, path).is_some(),
         Cargo(command) => succeeds(&mut workspace.cargo(&[command, "--version"])),
     };
@@ -245,6 +271,12 @@ fn on_path(program: &str, path: &OsString) -> bool {
     env::split_paths(path).any(|folder| folder.join(program).is_file())
 }
 
+fn is_file(pattern: &str) -> bool {
+    let Some((above, below)) = pattern.split_once("/*/") else { return Path::new(pattern).is_file() };
+    let folders = fs::read_dir(above).into_iter().flatten().flatten();
+    folders.into_iter().any(|folder| folder.path().join(below).is_file())
+}
+
 fn succeeds(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -319,5 +351,14 @@ mod tests {
         assert!(!on_path("sh", &"/nowhere".into()));
         assert!(on_path("/bin/sh", &"/nowhere".into()));
         assert!(search_path().unwrap().to_string_lossy().contains("/usr/sbin"));
+    }
+
+    #[test]
+    fn a_file_is_found_below_any_folder_in_its_place() {
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().display().to_string();
+        assert!(is_file(manifest) && !is_file("/nowhere"));
+        assert!(is_file(&format!("{crates}/*/src/main.rs")) && !is_file(&format!("{crates}/*/src/nothing.rs")));
+        assert!(!is_file("/nowhere/*/Cargo.toml"));
     }
 }
