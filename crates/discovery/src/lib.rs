@@ -29,9 +29,11 @@ pub use finding::{
 };
 pub use name::{DnsName, NameError};
 pub use publishing::{
-    Addresses, Algorithm, Change, Credentials, Desired, Domain, Entry, KeyFileError, Member, Neighbours, Outcome,
-    Primary, PrimaryError, PublishError, Publisher, Schedule, Standing, State, TsigKey, Update, classify,
-    delegation_lines, difference, update_policy, withdrawal, zone_lines,
+    Addresses, Algorithm, AnswerSignatures, Change, Credentials, Desired, Domain, Entry, KeyFileError, Member,
+    Neighbours, Outcome, Primary, PrimaryError, PublishError, Publisher, Schedule, Standing, State, TsigKey, Update,
+    classify, delegation_lines, difference, update_policy, withdrawal, zone_lines,
 };
+#[cfg(feature = "gss-tsig")]
+pub use publishing::{GssKey, KerberosError};
 pub use record::{AddressRecord, Srv, SrvRecord};
 pub use serving::{Delegated, DelegatedError, Snapshot, serve};

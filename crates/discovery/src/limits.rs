@@ -25,6 +25,13 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(15 * 60);
 /// How far a primary's clock may differ from the signing time: RFC 8945 recommends 300 s.
 pub const SIGNATURE_FUDGE_SECONDS: u16 = 300;
 
+/// Time of one call of the Kerberos library, which asks one KDC after the other. Of a conversation's time, half goes to
+/// connecting: this has to fit into the rest.
+pub const TICKET_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a server is asked to keep a context: longer than any conversation.
+pub const CONTEXT_LIFE: Duration = Duration::from_secs(60 * 60);
+
 /// Longest key file.
 pub const KEY_FILE_BYTES_MAX: usize = 16 * 1024;
 
@@ -75,6 +82,7 @@ const _: () = {
     assert!(HOSTS_MAX <= RECORDS_MAX);
     assert!(QUESTION_TIMEOUT.as_millis() < SEARCH_TIMEOUT.as_millis());
     assert!(RETRY_AFTER_MIN.as_secs() < RETRY_AFTER_MAX.as_secs());
+    assert!(TICKET_TIMEOUT.as_millis() < CONVERSATION_TIMEOUT.as_millis() / 2);
     // The signing time of a conversation is taken once: it must still hold at its end.
     assert!(CONVERSATION_TIMEOUT.as_secs() < SIGNATURE_FUDGE_SECONDS as u64);
 };

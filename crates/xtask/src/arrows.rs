@@ -15,8 +15,9 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("storage", &[]),
     ("machine", &["activation"]),
+    ("kerberos", &[]),
     // L2: what touches disk, network, time
-    ("discovery", &[]),
+    ("discovery", &["kerberos"]),
     ("replication", &["activation", "api", "storage"]),
     // L3: what people run
     ("client", &["activation", "api", "dcerpc", "discovery", "machine"]),
@@ -75,6 +76,7 @@ const IMPURE: &[&str] = &[
 const CONFINED: &[(&str, &[&str])] = &[
     ("domain", &["discovery"]),
     ("hickory", &["discovery"]),
+    ("libgssapi", &["kerberos"]),
     ("openraft", &["replication"]),
     ("sled", &["storage"]),
     ("tonic", &["api", "client", "host", "publisher", "quorate", "replication"]),
@@ -224,6 +226,7 @@ mod tests {
             ("discovery", "hickory-resolver", None, true),
             ("client", "hickory-resolver", None, false),
             ("host", "domain", None, false),
+            ("discovery", "libgssapi-sys", None, false),
             ("replication", "sled", None, false),
             ("storage", "sled", None, true),
             ("client", "tonic-prost", None, true),

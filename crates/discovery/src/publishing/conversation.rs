@@ -5,12 +5,9 @@
 //! is used.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use domain::base::Rtype;
 use domain::base::iana::{Opcode, Rcode};
-use domain::rdata::tsig::Time48;
-use domain::tsig::{ClientTransaction, Key, ValidationError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -18,31 +15,38 @@ use super::difference::Update;
 use super::error::PublishError;
 use super::key::Credentials;
 use super::message::{self, Answered, Incoming, Outgoing};
-use crate::limits::{EXCHANGES_MAX, SIGNATURE_FUDGE_SECONDS};
+use super::signer::{AnswerSignatures, Signer};
+use crate::limits::EXCHANGES_MAX;
 use crate::name::DnsName;
-
-/// TSIG errors in a server's words (RFC 8945 section 3).
-const BADSIG: u16 = 16;
-const BADKEY: u16 = 17;
-const BADTIME: u16 = 18;
-const BADTRUNC: u16 = 22;
 
 pub(super) struct Conversation<'a> {
     stream: TcpStream,
     primary: SocketAddr,
-    credentials: &'a Credentials,
+    signer: Signer<'a>,
     signed_at_unix_seconds: u64,
     exchanges: usize,
 }
 
 impl<'a> Conversation<'a> {
-    pub(super) fn new(
+    /// A conversation that is ready for questions and updates about `name`. `server` is the primary's own name, where it
+    /// is known without asking it.
+    pub(super) async fn begin(
         stream: TcpStream,
         primary: SocketAddr,
         credentials: &'a Credentials,
         signed_at_unix_seconds: u64,
-    ) -> Self {
-        Self { stream, primary, credentials, signed_at_unix_seconds, exchanges: 0 }
+        server: Option<DnsName>,
+        name: &DnsName,
+    ) -> Result<Self, PublishError> {
+        let signer = Signer::at_once(credentials);
+        let mut conversation = Self { stream, primary, signer, signed_at_unix_seconds, exchanges: 0 };
+        #[cfg(feature = "gss-tsig")]
+        if let Credentials::Gss(key) = credentials {
+            conversation.signer = Signer::Gss(Box::new(conversation.agree(key, server, name).await?));
+        }
+        #[cfg(not(feature = "gss-tsig"))]
+        let _ = (server, name);
+        Ok(conversation)
     }
 
     /// The zone that `name` stands in, of which this server must be an authority.
@@ -96,31 +100,33 @@ impl<'a> Conversation<'a> {
         name: &DnsName,
         what: String,
     ) -> Result<Incoming, PublishError> {
-        self.exchanges += 1;
-        if self.exchanges > EXCHANGES_MAX {
-            return Err(PublishError::TooMany { what: "exchanges in one conversation" });
-        }
-        let id = message.header().id();
-        let signature = match self.credentials {
-            Credentials::Unsigned => None,
-            Credentials::Tsig(key) => {
-                let now = Time48::from_u64(self.signed_at_unix_seconds);
-                let signed =
-                    ClientTransaction::request_with_fudge(key.signing(), &mut message, now, SIGNATURE_FUDGE_SECONDS);
-                Some((key.name(), signed.map_err(|_| PublishError::TooMany { what: "bytes of a message" })?))
-            }
-        };
+        self.count()?;
+        let (id, ours) = (message.header().id(), self.signed_at_unix_seconds);
+        let signed = self.signer.sign(&mut message, ours)?;
         let mut answer = self.send_and_receive(message).await?;
         let malformed = |cause| PublishError::Malformed { primary: self.primary, cause };
         // Signed or not, an answer to something else is none.
         message::check_header(&answer, id, opcode).map_err(malformed)?;
-        if let Some((key, signature)) = signature {
-            self.verify(&mut answer, key, &signature)?;
-        }
+        self.signer.verify(&mut answer, &signed, self.primary, ours)?;
         match answer.header().rcode() {
             rcode if message::is_plain(rcode) => Ok(answer),
-            rcode => Err(self.refusal(rcode, name, what)),
+            rcode => Err(self.refusal(rcode, opcode, name, what)),
         }
+    }
+
+    /// An exchange before there is a signer, whose answer the caller judges.
+    #[cfg(feature = "gss-tsig")]
+    pub(super) async fn exchange_unsigned(&mut self, message: Outgoing) -> Result<Incoming, PublishError> {
+        self.count()?;
+        self.send_and_receive(message).await
+    }
+
+    fn count(&mut self) -> Result<(), PublishError> {
+        self.exchanges += 1;
+        if self.exchanges > EXCHANGES_MAX {
+            return Err(PublishError::TooMany { what: "exchanges in one conversation" });
+        }
+        Ok(())
     }
 
     async fn send_and_receive(&mut self, message: Outgoing) -> Result<Incoming, PublishError> {
@@ -134,40 +140,30 @@ impl<'a> Conversation<'a> {
             .map_err(|_| PublishError::Malformed { primary: self.primary, cause: "it is shorter than a header" })
     }
 
-    /// A refusal of the signature is believed unsigned: no server can sign with a key that it does not have.
-    fn verify(
-        &self,
-        answer: &mut Incoming,
-        key: &DnsName,
-        signature: &ClientTransaction<Arc<Key>>,
-    ) -> Result<(), PublishError> {
-        let (primary, key) = (self.primary, key.clone());
-        let rcode = answer.header().rcode();
-        let ours = self.signed_at_unix_seconds;
-        if rcode == Rcode::NOTAUTH {
-            match message::signature_error(answer) {
-                Some((BADSIG | BADTRUNC, _)) => return Err(PublishError::WrongKey { primary, key }),
-                Some((BADKEY, _)) => return Err(PublishError::UnknownKey { primary, key }),
-                Some((BADTIME, theirs)) => return Err(PublishError::Clock { primary, ours, theirs }),
-                _ => {}
-            }
-        }
-        match signature.answer(answer, Time48::from_u64(ours)) {
-            Ok(()) => Ok(()),
-            Err(ValidationError::BadTime) => Err(PublishError::Clock { primary, ours, theirs: None }),
-            // A server that does not understand signatures says so without one.
-            Err(ValidationError::ServerUnsigned) if !message::is_plain(rcode) => Ok(()),
-            Err(ValidationError::ServerUnsigned) => Err(PublishError::Unsigned { primary }),
-            Err(error) => Err(PublishError::Forged { primary, cause: error.to_string() }),
-        }
+    #[cfg(feature = "gss-tsig")]
+    pub(super) fn primary(&self) -> SocketAddr {
+        self.primary
     }
 
-    fn refusal(&self, rcode: Rcode, name: &DnsName, what: String) -> PublishError {
+    #[cfg(feature = "gss-tsig")]
+    pub(super) fn signed_at_unix_seconds(&self) -> u64 {
+        self.signed_at_unix_seconds
+    }
+
+    pub(super) fn answer_signatures(&self) -> AnswerSignatures {
+        self.signer.answer_signatures()
+    }
+
+    fn refusal(&self, rcode: Rcode, opcode: Opcode, name: &DnsName, what: String) -> PublishError {
         let primary = self.primary;
-        match rcode {
-            Rcode::REFUSED => PublishError::Refused { primary, what },
-            Rcode::NOTAUTH => PublishError::NotAuthoritative { primary, name: name.clone() },
-            rcode => PublishError::Server { primary, rcode: rcode.to_string(), code: rcode.to_int(), what },
+        match (rcode, self.signer.account()) {
+            // How directories say that a record belongs to somebody else: Microsoft's DNS, BIND, and Samba's.
+            (Rcode::REFUSED | Rcode::SERVFAIL, Some(account)) if opcode == Opcode::UPDATE => {
+                PublishError::AccountRefused { primary, account, rcode: rcode.to_string(), what }
+            }
+            (Rcode::REFUSED, _) => PublishError::Refused { primary, what },
+            (Rcode::NOTAUTH, _) => PublishError::NotAuthoritative { primary, name: name.clone() },
+            (rcode, _) => PublishError::Server { primary, rcode: rcode.to_string(), code: rcode.to_int(), what },
         }
     }
 }

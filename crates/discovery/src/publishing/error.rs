@@ -60,6 +60,16 @@ pub enum PublishError {
     #[error("more than is sensible: {what}")]
     TooMany { what: &'static str },
 
+    #[cfg(feature = "gss-tsig")]
+    #[error(transparent)]
+    Kerberos(#[from] kerberos::KerberosError),
+
+    #[error("the primary {primary} does not agree on a context with a ticket for {service}: {cause}")]
+    ContextRefused { primary: SocketAddr, service: String, cause: String },
+
+    #[error("the primary {primary} refuses ({rcode}) {what} by the account {account}")]
+    AccountRefused { primary: SocketAddr, account: String, rcode: String, what: String },
+
     #[error("the primary {primary} failed with {rcode} on {what}")]
     Server { primary: SocketAddr, rcode: String, code: u8, what: String },
 }
@@ -91,6 +101,10 @@ impl PublishError {
             Self::NotAuthoritative { .. } => of_response_code(9),
             Self::Unsigned { .. } | Self::Forged { .. } => 0x8007_2521, // DNS_ERROR_UNSECURE_PACKET
             Self::Malformed { .. } | Self::TooMany { .. } => 0x8007_251E, // DNS_ERROR_BAD_PACKET
+            #[cfg(feature = "gss-tsig")]
+            Self::Kerberos(error) => of_kerberos(error),
+            Self::ContextRefused { .. } => 0x8009_0308, // SEC_E_INVALID_TOKEN
+            Self::AccountRefused { .. } => 0x8007_0005, // ERROR_ACCESS_DENIED
             Self::Server { code, .. } => of_response_code(u32::from(*code)),
         }
     }
@@ -140,11 +154,62 @@ impl PublishError {
             Self::Malformed { .. } | Self::TooMany { .. } => {
                 "See what answers at the primary's address: it does not answer as a DNS server should."
             }
-            Self::Server { code: 2, .. } => {
-                "Look into the primary's log; in Active Directory, another account may own the record."
+            #[cfg(feature = "gss-tsig")]
+            Self::Kerberos(error) => advice_on_kerberos(error),
+            Self::ContextRefused { .. } => {
+                "See that the primary's host name (dns.primary, or the zone's SOA where that is an address) is the one that \
+                 its own keytab or account has, and that it takes GSS-TSIG."
             }
+            Self::AccountRefused { .. } => {
+                "In Active Directory the account that made a name first owns it: let all nodes use one shared service \
+                 account, or give this account the right to write the names."
+            }
+            Self::Server { code: 2, .. } => "Look into the primary's log; it may not be allowed to write the zone.",
             Self::Server { .. } => "Look into the primary's log, and see that it takes dynamic updates.",
         }
+    }
+}
+
+/// The security error of that meaning.
+#[cfg(feature = "gss-tsig")]
+fn of_kerberos(error: &kerberos::KerberosError) -> u32 {
+    use kerberos::KerberosError;
+    match error {
+        KerberosError::Keytab { .. } => 0x8007_0002,         // ERROR_FILE_NOT_FOUND
+        KerberosError::NotInKeytab { .. } => 0x8009_030E,    // SEC_E_NO_CREDENTIALS
+        KerberosError::Kdc { .. } => 0x8009_0311,            // SEC_E_NO_AUTHENTICATING_AUTHORITY
+        KerberosError::Clock { .. } => 0x8009_0324,          // SEC_E_TIME_SKEW
+        KerberosError::WrongKey { .. } => 0x8009_030C,       // SEC_E_LOGON_DENIED
+        KerberosError::UnknownAccount { .. } => 0x8007_0525, // ERROR_NO_SUCH_USER
+        KerberosError::Disabled { .. } => 0x8007_0533,       // ERROR_ACCOUNT_DISABLED
+        KerberosError::UnknownService { .. } => 0x8009_0303, // SEC_E_TARGET_UNKNOWN
+        _ => 0x8009_0304,                                    // SEC_E_INTERNAL_ERROR
+    }
+}
+
+#[cfg(feature = "gss-tsig")]
+fn advice_on_kerberos(error: &kerberos::KerberosError) -> &'static str {
+    use kerberos::KerberosError;
+    match error {
+        KerberosError::Keytab { .. } => "Give a keytab that the daemon may read (dns.keytab).",
+        KerberosError::NotInKeytab { .. } => {
+            "Compare dns.principal with what `klist -k` shows of the keytab, or leave it out for the first one there."
+        }
+        KerberosError::Kdc { .. } => {
+            "See that a domain controller runs and that port 88 is open to it, and what krb5.conf says of the realm; it is \
+             tried again by itself."
+        }
+        KerberosError::Clock { .. } => "Synchronise the clocks of this node and of the domain controllers.",
+        KerberosError::WrongKey { .. } => {
+            "Make the keytab anew: the account's password was changed since, or the keytab is another account's."
+        }
+        KerberosError::UnknownAccount { .. } => "Correct dns.principal or make the account, and make the keytab anew.",
+        KerberosError::Disabled { .. } => "Enable the account, and let its password not expire.",
+        KerberosError::UnknownService { .. } => {
+            "Name the primary as the directory knows it, by its full host name (dns.primary); where that is an address, the \
+             name is the one in the zone's SOA."
+        }
+        _ => "Look into krb5.conf and the domain controller's log.",
     }
 }
 
@@ -167,6 +232,16 @@ mod tests {
             (PublishError::Timeout { primary: String::new(), after: Duration::ZERO }, 0x8007_05B4),
             (PublishError::Malformed { primary, cause: "" }, 0x8007_251E),
             (PublishError::Server { primary, rcode: String::new(), code: 2, what: String::new() }, 0x8007_232A),
+            (PublishError::ContextRefused { primary, service: String::new(), cause: String::new() }, 0x8009_0308),
+            (
+                PublishError::AccountRefused {
+                    primary,
+                    account: String::new(),
+                    rcode: String::new(),
+                    what: String::new(),
+                },
+                0x8007_0005,
+            ),
         ];
         let codes: std::collections::BTreeSet<u32> = table.iter().map(|(error, _)| error.code()).collect();
         assert_eq!(codes.len(), table.len());

@@ -18,6 +18,9 @@ use crate::name::DnsName;
 pub enum Credentials {
     /// Every message of a conversation is signed, and every answer must be.
     Tsig(TsigKey),
+    /// The same, in a Kerberos context that each conversation begins with.
+    #[cfg(feature = "gss-tsig")]
+    Gss(super::gss::GssKey),
     /// Nothing is signed: for servers that take updates by address. Only ever when asked for by name.
     Unsigned,
 }

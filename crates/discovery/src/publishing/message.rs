@@ -26,10 +26,14 @@ pub(super) type Incoming = Message<Vec<u8>>;
 pub(super) type Malformed = &'static str;
 
 pub(super) fn query(name: &DnsName, rtype: Rtype) -> Result<Outgoing, PushError> {
+    query_of_class(name, rtype, Class::IN)
+}
+
+pub(super) fn query_of_class(name: &DnsName, rtype: Rtype, class: Class) -> Result<Outgoing, PushError> {
     let mut builder = builder()?;
     builder.header_mut().set_random_id();
     let mut question = builder.question();
-    question.push((name.wire(), rtype, Class::IN))?;
+    question.push((name.wire(), rtype, class))?;
     Ok(question.additional())
 }
 
@@ -119,6 +123,8 @@ pub(super) struct Answered {
     pub(super) is_alias: bool,
     /// The owner of an SOA, in the answer or, where there is no answer, in the authority section.
     pub(super) zone: Option<DnsName>,
+    /// MNAME of that SOA: the primary, by its own name.
+    pub(super) zone_primary: Option<DnsName>,
 }
 
 /// Reads the records at `name`. Types that are of no interest are passed over.
@@ -137,7 +143,10 @@ pub(super) fn read(answer: &Incoming, name: &DnsName) -> Result<Answered, Malfor
         }
         let record = record.into_any_record::<AllRecordData<_, ParsedName<_>>>().map_err(|_| UNREADABLE)?;
         match record.data() {
-            AllRecordData::Soa(_) if name.is_in(&owner) => read.zone = Some(owner),
+            AllRecordData::Soa(soa) if name.is_in(&owner) => {
+                read.zone_primary = Some(DnsName::from_wire(soa.mname()));
+                read.zone = Some(owner);
+            }
             _ if owner != *name => {}
             AllRecordData::Cname(_) => read.is_alias = true,
             AllRecordData::Srv(srv) => read.srv.push(SrvRecord {

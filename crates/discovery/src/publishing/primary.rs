@@ -30,16 +30,20 @@ impl Primary {
     /// The port of DNS.
     pub const PORT: u16 = 53;
 
-    /// Addresses of the server, in the order in which to try them.
-    pub(super) async fn addresses(&self, name: &DnsName, finder: &Finder) -> Result<Vec<SocketAddr>, PublishError> {
+    /// Addresses of the server, in the order in which to try them, and its name. An address says nothing of the name.
+    pub(super) async fn addresses(
+        &self,
+        name: &DnsName,
+        finder: &Finder,
+    ) -> Result<(Vec<SocketAddr>, Option<DnsName>), PublishError> {
         let not_found = |cause| PublishError::NoPrimary { name: name.clone(), cause };
         let (server, port) = match self {
-            Self::Address(address) => return Ok(vec![*address]),
+            Self::Address(address) => return Ok((vec![*address], None)),
             Self::Name(server, port) => (server.clone(), *port),
             Self::FromSoa { port } => (finder.zone_primary(name).await.map_err(not_found)?, *port),
         };
         let addresses = finder.addresses(&server).await.map_err(not_found)?;
-        Ok(addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect())
+        Ok((addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect(), Some(server)))
     }
 }
 

@@ -13,6 +13,7 @@ use super::difference::{Change, Standing, Update, difference, withdrawal};
 use super::error::PublishError;
 use super::key::Credentials;
 use super::primary::Primary;
+use super::signer::AnswerSignatures;
 use crate::finding::{Finder, connect};
 use crate::limits::{ADDRESSES_MAX, CONVERSATION_TIMEOUT};
 use crate::name::DnsName;
@@ -40,6 +41,8 @@ pub struct Outcome {
     /// Empty where everything stood already.
     pub changes: Vec<Change>,
     pub addresses: Addresses,
+    /// How the primary signed its answers.
+    pub answer_signatures: AnswerSignatures,
 }
 
 /// What became of the A and AAAA records.
@@ -160,12 +163,13 @@ impl Publisher {
         let connected_by = Instant::now() + self.timeout / 2;
         let silent = |_| PublishError::Timeout { primary: self.primary.to_string(), after: self.timeout / 2 };
         let addresses = self.primary.addresses(name, &self.finder);
-        let addresses = timeout_at(connected_by, Box::pin(addresses)).await.map_err(silent)??;
+        let (addresses, server) = timeout_at(connected_by, Box::pin(addresses)).await.map_err(silent)??;
         let unreachable = |cause| PublishError::Unreachable { primary: self.primary.to_string(), cause };
         let left = connected_by.saturating_duration_since(Instant::now());
         let stream = connect(&addresses, left).await.map_err(|error| unreachable(std::io::Error::other(error)))?;
         let primary = stream.peer_addr().map_err(unreachable)?;
-        let mut conversation = Conversation::new(stream, primary, &self.credentials, signed_at_unix_seconds);
+        let begun = Conversation::begin(stream, primary, &self.credentials, signed_at_unix_seconds, server, name);
+        let mut conversation = Box::pin(begun).await?;
         let zone = conversation.zone(name).await?;
         let addresses = match with_addresses {
             false => Addresses::NotAsked,
@@ -200,7 +204,8 @@ impl Opened<'_> {
         if !update.changes.is_empty() {
             self.conversation.update(&self.zone, &update).await?;
         }
-        let Self { zone, primary, addresses, .. } = self;
-        Ok(Outcome { zone, primary, changes: update.changes, addresses })
+        let Self { conversation, zone, primary, addresses } = self;
+        let answer_signatures = conversation.answer_signatures();
+        Ok(Outcome { zone, primary, changes: update.changes, addresses, answer_signatures })
     }
 }

@@ -1,0 +1,97 @@
+//! A security context with one service (RFC 2743), and signatures in it.
+
+use libgssapi::context::{ClientCtx, CtxFlags, SecurityContext as _};
+use libgssapi::error::Error;
+use libgssapi::name::Name;
+use libgssapi::oid::{GSS_MECH_KRB5, GSS_MECH_SPNEGO, GSS_NT_HOSTBASED_SERVICE, Oid};
+
+use crate::account::Account;
+use crate::credential;
+use crate::error::{KerberosError, sorted};
+
+/// A context that is being made, or stands.
+#[derive(Debug)]
+pub struct Context {
+    context: ClientCtx,
+    account: Account,
+    service: String,
+}
+
+/// Where the making of a context is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// These bytes go to the service, and its answer to [`Context::step`].
+    Send(Vec<u8>),
+    /// It stands: both sides have proven who they are. The bytes still go to the service, where there are some.
+    Stands(Option<Vec<u8>>),
+}
+
+impl Context {
+    /// Begins a context of `account` with `service` (`SERVICE@HOST`), negotiated by SPNEGO. Tickets are asked of the KDC
+    /// where the account has none that hold.
+    ///
+    /// # Errors
+    /// [`KerberosError`] by cause.
+    pub fn begin(account: &Account, service: &str) -> Result<(Self, Vec<u8>), KerberosError> {
+        let fail = |error: Error| sorted(&error, account, service);
+        let keytab = account.keytab().to_string_lossy();
+        let credential = credential::acquire(&keytab, account.principal(), &account.cache()?).map_err(fail)?;
+        let context = |mechanism: Oid<'static>| {
+            let target = Name::new(service.as_bytes(), Some(GSS_NT_HOSTBASED_SERVICE)).map_err(fail)?;
+            let flags = CtxFlags::GSS_C_MUTUAL_FLAG | CtxFlags::GSS_C_REPLAY_FLAG | CtxFlags::GSS_C_INTEG_FLAG;
+            Ok(ClientCtx::new(Some(credential.clone()), target, flags, Some(mechanism)))
+        };
+        // Negotiation hides why there is no ticket. So the ticket is got by a context without negotiation, which is not
+        // used; the next one finds it in the cache.
+        context(GSS_MECH_KRB5)?.step(None, None).map_err(fail)?;
+        let mut context =
+            Self { context: context(GSS_MECH_SPNEGO)?, account: account.clone(), service: service.to_owned() };
+        match context.advance(None)? {
+            Stage::Send(token) => Ok((context, token)),
+            Stage::Stands(_) => Err(KerberosError::Other { cause: "the service need not prove who it is".to_owned() }),
+        }
+    }
+
+    /// Takes the service's answer.
+    ///
+    /// # Errors
+    /// [`KerberosError`] where it does not prove that it is the service, or the context would not protect messages.
+    pub fn step(&mut self, answer: &[u8]) -> Result<Stage, KerberosError> {
+        self.advance(Some(answer))
+    }
+
+    fn advance(&mut self, answer: Option<&[u8]>) -> Result<Stage, KerberosError> {
+        let fail = |error: Error| sorted(&error, &self.account, &self.service);
+        let token = self.context.step(answer, None).map_err(fail)?.map(|token| token.to_vec());
+        if !self.context.is_complete() {
+            let nothing = || KerberosError::Other { cause: "the library waits, and has nothing to send".to_owned() };
+            return token.filter(|token| !token.is_empty()).map(Stage::Send).ok_or_else(nothing);
+        }
+        let needed = CtxFlags::GSS_C_MUTUAL_FLAG | CtxFlags::GSS_C_INTEG_FLAG;
+        if !self.context.flags().map_err(fail)?.contains(needed) {
+            let cause = "the service takes contexts only without proof or without signatures".to_owned();
+            return Err(KerberosError::Other { cause });
+        }
+        Ok(Stage::Stands(token.filter(|token| !token.is_empty())))
+    }
+
+    /// A signature over `message` (GSS_GetMIC).
+    ///
+    /// # Errors
+    /// Where the context does not stand, or has expired.
+    pub fn sign(&mut self, message: &[u8]) -> Result<Vec<u8>, KerberosError> {
+        let signed = self.context.get_mic(message).map(|signature| signature.to_vec());
+        signed.map_err(|error| sorted(&error, &self.account, &self.service))
+    }
+
+    /// Whether the service made `signature` over `message`, and it is seen for the first time (GSS_VerifyMIC).
+    pub fn verify(&mut self, message: &[u8], signature: &[u8]) -> bool {
+        self.context.verify_mic(message, signature).is_ok()
+    }
+
+    /// The account's name, as the ticket has it.
+    pub fn account(&self) -> String {
+        let name = self.context.source_name().and_then(|name| name.display_name().map(|name| name.to_vec()));
+        name.map_or_else(|_| self.account.described(), |name| String::from_utf8_lossy(&name).into_owned())
+    }
+}
