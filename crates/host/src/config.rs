@@ -121,6 +121,10 @@ pub struct Dns {
     pub publish: bool,
     /// The TSIG key.
     pub key_file: Option<PathBuf>,
+    /// Of a service account, instead of the key.
+    pub keytab: Option<PathBuf>,
+    /// The account in the keytab; absent: its first.
+    pub principal: Option<String>,
     /// Updates without a signature.
     pub unsigned: bool,
     /// Where updates go; absent: as the SOA says.
@@ -153,6 +157,8 @@ impl Default for Dns {
             target: None,
             publish: true,
             key_file: None,
+            keytab: None,
+            principal: None,
             unsigned: false,
             primary: None,
             resolvers: Vec::new(),

@@ -110,6 +110,13 @@ pub const SETTINGS: &[Setting] = &[
         "File with the TSIG key that signs updates, as tsig-keygen writes it: one key for each node",
     ),
     setting(
+        "dns.keytab",
+        Form::Text,
+        None,
+        "Instead of a TSIG key: keytab of the service account that signs updates, for Active Directory (GSS-TSIG)",
+    ),
+    setting("dns.principal", Form::Text, None, "Account in the keytab (NAME@REALM); without it the first one there"),
+    setting(
         "dns.unsigned",
         Form::Flag,
         Some("false"),

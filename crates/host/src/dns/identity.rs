@@ -56,7 +56,6 @@ impl Own {
     pub(crate) fn read(config: &Config, clients: SocketAddr) -> Result<Option<Self>, ConfigError> {
         let Dns { target, .. } = &config.dns;
         let dns = &config.dns;
-        let wrong = |key, what: String, fix| ConfigError::Value { origin: "configuration".into(), key, what, fix };
         let Some(target) = target else {
             let meant = meant_without_name(dns).map(|key| {
                 wrong(key, "it is given, and dns.target is not".into(), "give the node's full name as dns.target")
@@ -126,6 +125,8 @@ impl Own {
 fn meant_without_name(dns: &Dns) -> Option<&'static str> {
     let given = [
         ("dns.key_file", dns.key_file.is_some()),
+        ("dns.keytab", dns.keytab.is_some()),
+        ("dns.principal", dns.principal.is_some()),
         ("dns.unsigned", dns.unsigned),
         ("dns.primary", dns.primary.is_some()),
         ("dns.addresses", !dns.addresses.is_empty()),
@@ -136,7 +137,6 @@ fn meant_without_name(dns: &Dns) -> Option<&'static str> {
 }
 
 fn served(dns: &Dns) -> Result<Option<Served>, ConfigError> {
-    let wrong = |key, what: String, fix| ConfigError::Value { origin: "configuration".into(), key, what, fix };
     let zone = match (&dns.zone, dns.serve.as_slice()) {
         (None, []) => return Ok(None),
         (Some(_), []) => {
@@ -173,28 +173,57 @@ fn address_towards(remote: SocketAddr) -> Option<IpAddr> {
 }
 
 fn credentials(dns: &Dns) -> Result<(Credentials, Option<DnsName>), ConfigError> {
-    let wrong = |key, what: String, fix| ConfigError::Value { origin: "configuration".into(), key, what, fix };
-    match (&dns.key_file, dns.unsigned) {
-        (Some(_), true) => Err(wrong(
+    if dns.principal.is_some() && dns.keytab.is_none() {
+        return Err(wrong("dns.principal", "no keytab is given".into(), "name the account's keytab in dns.keytab"));
+    }
+    match (&dns.key_file, &dns.keytab, dns.unsigned) {
+        (Some(_), Some(_), _) => Err(wrong(
+            "dns.keytab",
+            "a TSIG key is given as well (dns.key_file)".into(),
+            "take one of the two out: a zone takes one kind of signature",
+        )),
+        (Some(_), _, true) | (_, Some(_), true) => Err(wrong(
             "dns.unsigned",
-            "a key file is given as well".into(),
+            "a key to sign with is given as well".into(),
             "take one of the two out: updates are signed, or they are not",
         )),
-        (None, true) => Ok((Credentials::Unsigned, None)),
-        (None, false) if dns.publish => Err(wrong(
+        (None, None, false) if dns.publish => Err(wrong(
             "dns.key_file",
             "dns.target is given, and no key to sign updates with".into(),
-            "make one with `tsig-keygen`, or say dns.unsigned = true, or dns.publish = false",
+            "make one with `tsig-keygen`, or give a keytab in dns.keytab, or say dns.unsigned = true, or dns.publish = false",
         )),
-        (None, false) => Ok((Credentials::Unsigned, None)),
-        (Some(path), false) => {
+        (None, None, _) => Ok((Credentials::Unsigned, None)),
+        (Some(path), None, false) => {
             let key = read_key(path).map_err(|what| {
                 wrong("dns.key_file", what, "give a file as `tsig-keygen` writes it, readable by the daemon")
             })?;
             let name = key.name().clone();
             Ok((Credentials::Tsig(key), Some(name)))
         }
+        (None, Some(path), false) => Ok((account(path, dns.principal.clone())?, None)),
     }
+}
+
+#[cfg(feature = "gss-tsig")]
+fn account(keytab: &Path, principal: Option<String>) -> Result<Credentials, ConfigError> {
+    let key = discovery::GssKey::from_keytab(keytab.to_owned(), principal);
+    let unfit = |error: discovery::KerberosError| {
+        wrong("dns.keytab", error.to_string(), "give the service account's keytab, readable by the daemon")
+    };
+    Ok(Credentials::Gss(key.map_err(unfit)?))
+}
+
+#[cfg(not(feature = "gss-tsig"))]
+fn account(keytab: &Path, _: Option<String>) -> Result<Credentials, ConfigError> {
+    Err(wrong(
+        "dns.keytab",
+        format!("this program was built without the feature gss-tsig, so {} is of no use to it", keytab.display()),
+        "take one that was built with `--features gss-tsig`, or give a TSIG key in dns.key_file",
+    ))
+}
+
+fn wrong(key: &'static str, what: String, fix: &'static str) -> ConfigError {
+    ConfigError::Value { origin: "configuration".into(), key, what, fix }
 }
 
 fn read_key(path: &Path) -> Result<TsigKey, String> {
