@@ -39,14 +39,27 @@ impl<'a> Conversation<'a> {
         name: &DnsName,
     ) -> Result<Self, PublishError> {
         let signer = Signer::at_once(credentials);
-        let mut conversation = Self { stream, primary, signer, signed_at_unix_seconds, exchanges: 0 };
+        let conversation = Self { stream, primary, signer, signed_at_unix_seconds, exchanges: 0 };
         #[cfg(feature = "gss-tsig")]
-        if let Credentials::Gss(key) = credentials {
-            conversation.signer = Signer::Gss(Box::new(conversation.agree(key, server, name).await?));
-        }
+        let conversation = match credentials {
+            Credentials::Gss(key) => conversation.agreed(key, server, name).await?,
+            _ => conversation,
+        };
         #[cfg(not(feature = "gss-tsig"))]
         let _ = (server, name);
         Ok(conversation)
+    }
+
+    /// The same, signing in a context from now on.
+    #[cfg(feature = "gss-tsig")]
+    async fn agreed(
+        mut self,
+        key: &super::gss::GssKey,
+        server: Option<DnsName>,
+        name: &DnsName,
+    ) -> Result<Self, PublishError> {
+        self.signer = Signer::Gss(Box::new(self.agree(key, server, name).await?));
+        Ok(self)
     }
 
     /// The zone that `name` stands in, of which this server must be an authority.
