@@ -118,9 +118,10 @@ async fn a_direct_certificate_that_was_copied_or_changed_activates_nothing() {
     let read = |machine: &str| std::fs::read_to_string(world.cluster.path(machine).join("client.toml")).unwrap();
     // The certificate of one machine in the state of another, which has another CMID.
     world.install("copy", &key).await;
-    let cmid = |text: &str| text.lines().find(|line| line.starts_with("cmid")).unwrap().to_owned();
     let (original, copy) = (read("machine"), read("copy"));
-    let stolen = original.replace(&cmid(&original), &cmid(&copy));
+    let certificate = original.lines().find(|line| line.starts_with("direct_certificate")).unwrap();
+    let key_line = copy.lines().find(|line| line.starts_with("key")).unwrap();
+    let stolen = copy.replace(key_line, &format!("{key_line}\n{certificate}"));
     std::fs::write(world.cluster.path("copy").join("client.toml"), stolen).unwrap();
     let asked = world.client("copy", &words!["activate"]).await;
     assert_eq!(asked.code, Some(1), "{}", asked.stdout);

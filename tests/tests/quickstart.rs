@@ -63,6 +63,11 @@ async fn the_guide_to_dns_does_what_it_says() {
 }
 
 #[tokio::test]
+async fn the_guide_to_client_machines_does_what_it_says() {
+    assert!(follow("docs/client.md").await > 0, "a guide has commands");
+}
+
+#[tokio::test]
 async fn the_readme_promises_nothing_that_fails() {
     follow("README.md").await;
 }

@@ -30,9 +30,11 @@
 //! Invariant: never takes a host's word for anything that the publisher's keys do not vouch for.
 
 mod address;
+mod client;
 mod connect;
 mod direct;
 mod error;
+mod event;
 mod hosts;
 pub mod limits;
 mod publishing;
@@ -41,9 +43,11 @@ mod session;
 mod state;
 
 pub use address::{HostAddress, InvalidAddress};
+pub use client::{Attempt, Client, ClientError, ClientStatus, Options};
 pub use direct::{DirectActivationError, activate_directly};
 pub use discovery::{FindError, Fixed as FixedHost, Host as FoundHost};
 pub use error::{ActivateError, NotAHost, NotReached};
+pub use event::Event;
 pub use hosts::{AskError, Exchange, FoundBy, Hosts, Lookup, LookupError, Tried};
 pub use limits::Deadlines;
 pub use machine::Machine;

@@ -1,8 +1,10 @@
 //! A request made on this machine: the edge where randomness and the clock come in.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use activation::id::{Cmid, ProductId, PublisherId};
+use activation::lifecycle::Moment;
 use activation::limits::TIME_MS_MAX;
 use activation::message::{LicenseStatus, Request};
 use thiserror::Error;
@@ -50,6 +52,28 @@ pub fn time_ms() -> u64 {
     let now = SystemTime::now();
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(TIME_MS_MAX).min(TIME_MS_MAX)
+}
+
+/// What this machine's clocks say. Where the system does not say which start this is, there is the wall clock alone.
+pub(crate) fn moment(root: &Path) -> Moment {
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_default();
+    let boot = read("proc/sys/kernel/random/boot_id");
+    let uptime = read("proc/uptime");
+    // Seconds and hundredths, sleep included.
+    let seconds = uptime.split_whitespace().next().and_then(|seconds| seconds.parse::<f64>().ok());
+    let uptime = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let boot = boot.trim().parse::<uuid::Uuid>().ok().filter(|_| uptime.is_some());
+    Moment {
+        wall_ms: time_ms(),
+        boot: boot.map(uuid::Uuid::into_bytes),
+        uptime_ms: u64::try_from(uptime.unwrap_or_default().as_millis()).unwrap_or(TIME_MS_MAX),
+    }
+}
+
+/// For intervals that chance shortens.
+pub(crate) fn chance() -> Result<u64, NoEntropy> {
+    let [a, b, c, d, e, f, g, h, ..] = random()?;
+    Ok(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
 }
 
 pub(crate) fn random() -> Result<[u8; 16], NoEntropy> {

@@ -31,6 +31,8 @@ const ACTIVATION: Interface = Interface {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
     pub answer: VerifiedAnswer,
+    /// The answer's bytes as the node signed them: with those of the request they prove it to whoever asks later.
+    pub signed: Vec<u8>,
     /// Who answered.
     pub peer: SocketAddr,
     /// The request on the wire: its whole PDU.
@@ -140,7 +142,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 let data = answer(peer, &stub, order)?;
                 let answer = verify_answer(data, &message, trust, request.product)
                     .map_err(|error| ActivateError::NotTrusted { peer, error })?;
-                Ok(Answered { answer, peer, request_pdu_bytes: pdu.len(), response_pdu_bytes })
+                let signed = data.to_vec();
+                Ok(Answered { answer, signed, peer, request_pdu_bytes: pdu.len(), response_pdu_bytes })
             }
             (ClientEvent::Fault { status, .. }, _) => Err(ActivateError::Fault { peer, status }),
             (ClientEvent::Shutdown | ClientEvent::Bound, _) => Err(not_reached(peer, NotReached::Closed)),

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! DIR/client.toml   replaced as a whole; readable by its owner alone, because a direct key stands in it
+//! DIR/trust.toml    the publisher's keys and catalog, as they were given with the key
 //! DIR/lock          held while the folder is open, so that two clients do not share a state
 //! ```
 //! Signed answers are stored as they came and verified again whenever they are used: editing the file gains nothing.
@@ -10,23 +11,33 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use activation::catalog::Name;
 use activation::channel::Channel;
 use activation::direct::DirectCertificate;
 use activation::id::Cmid;
 use activation::key::{KeyKind, TypedKey};
+use activation::lifecycle::Lifecycle;
+use activation::status::Status;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use discovery::limits::ADDRESSES_MAX;
 use discovery::{Fixed, Host};
+use machine::Identity;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::limits::STATE_BYTES_MAX;
+use crate::request::{chance, moment};
 use crate::{Hosts, NoEntropy, random_cmid};
 
 const FILE: &str = "client.toml";
+const TRUST: &str = "trust.toml";
 const LOCK: &str = "lock";
+/// How often it is looked whether another process still has the folder open, and the pause between two looks: a second.
+const LOCK_LOOKS: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// The format that this version writes, and the newest that it reads.
 const STATE_FORMAT: u32 = 1;
 
@@ -39,10 +50,23 @@ pub enum StateError {
     Newer { path: PathBuf, found: u32 },
     #[error("{} is not as it was written ({problem}): restore it, or delete it and set the machine up again", path.display())]
     Damaged { path: PathBuf, problem: String },
-    #[error("{}: {source}", path.display())]
+    /// R19: file rights decide who may change the state.
+    #[error(
+        "{} may not be used by this account ({}): run the command with the rights of its owner, or of an administrator",
+        path.display(), Status::ACCESS_DENIED
+    )]
+    Denied { path: PathBuf },
+    #[error("{} cannot be used", path.display())]
     Io { path: PathBuf, source: io::Error },
     #[error(transparent)]
     NoEntropy(#[from] NoEntropy),
+}
+
+impl StateError {
+    fn of(path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        if source.kind() == io::ErrorKind::PermissionDenied { Self::Denied { path } } else { Self::Io { path, source } }
+    }
 }
 
 /// An open state folder.
@@ -61,6 +85,18 @@ struct Kept {
     channel: Option<Channel>,
     fixed_host: Option<Fixed>,
     cached_host: Option<Host>,
+    life: Life,
+}
+
+/// The machine's times, what proves its licence, and which machine it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Life {
+    /// As [`activation::lifecycle::Lifecycle`] encodes itself.
+    pub(crate) times: Vec<u8>,
+    /// A request and the signed answer to it that licensed the machine.
+    pub(crate) exchange: Option<(Vec<u8>, Vec<u8>)>,
+    /// Absent before the first look, and in an image for others.
+    pub(crate) identity: Option<Identity>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,8 +108,14 @@ struct Stored {
     key: Option<String>,
     direct_certificate: Option<String>,
     fixed_host: Option<String>,
-    // A table, so it stands last.
+    times: String,
+    /// Over the times and the CMID: shows that nothing was damaged, not that nobody meddled.
+    times_checksum: String,
+    licence_request: Option<String>,
+    licence_answer: Option<String>,
+    // Tables, so they stand last.
     cached_host: Option<Host>,
+    identity: Option<Identity>,
 }
 
 #[derive(Deserialize)]
@@ -86,21 +128,23 @@ impl StateFolder {
     pub fn open(folder: &Path) -> Result<Self, StateError> {
         let io_error = |path: &Path| {
             let path = path.to_owned();
-            move |source| StateError::Io { path, source }
+            move |source| StateError::of(&path, source)
         };
         DirBuilder::new().mode(0o700).recursive(true).create(folder).map_err(io_error(folder))?;
         let lock_path = folder.join(LOCK);
         let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock_path);
         let lock = lock.map_err(io_error(&lock_path))?;
-        lock.try_lock().map_err(|error| match error {
+        take(&lock).map_err(|error| match error {
             TryLockError::WouldBlock => StateError::InUse { folder: folder.to_owned() },
-            TryLockError::Error(source) => StateError::Io { path: lock_path, source },
+            TryLockError::Error(source) => StateError::of(&lock_path, source),
         })?;
         let path = folder.join(FILE);
         let state = match read(&path).map_err(io_error(&path))? {
             Some(text) => Self { folder: folder.to_owned(), _lock: lock, kept: parse(&path, &text)? },
             None => {
-                let kept = Kept { cmid: random_cmid()?, channel: None, fixed_host: None, cached_host: None };
+                let times = Lifecycle::begin(moment(Path::new("/")), chance()?).encode();
+                let life = Life { times, ..Life::default() };
+                let kept = Kept { cmid: random_cmid()?, channel: None, fixed_host: None, cached_host: None, life };
                 let new = Self { folder: folder.to_owned(), _lock: lock, kept };
                 new.write(&new.kept)?;
                 new
@@ -123,12 +167,6 @@ impl StateFolder {
     /// Keeps a channel; it is on the disk when this returns.
     pub fn set_channel(&mut self, channel: Channel) -> Result<(), StateError> {
         self.change(|kept| kept.channel = Some(channel))
-    }
-
-    /// The hosts to ask, as they were kept (R16, R18).
-    #[must_use]
-    pub fn hosts(&self) -> Hosts {
-        Hosts::new(self.kept.fixed_host.clone(), self.kept.cached_host.clone())
     }
 
     /// The host that was set (R18).
@@ -161,6 +199,14 @@ impl StateFolder {
         self.change(|kept| kept.cached_host = hosts.cached().cloned())
     }
 
+    pub(crate) fn life(&self) -> &Life {
+        &self.kept.life
+    }
+
+    pub(crate) fn keep_life(&mut self, cmid: Cmid, life: Life) -> Result<(), StateError> {
+        self.change(|kept| (kept.cmid, kept.life) = (cmid, life))
+    }
+
     fn change(&mut self, change: impl FnOnce(&mut Kept)) -> Result<(), StateError> {
         let mut kept = self.kept.clone();
         change(&mut kept);
@@ -183,21 +229,49 @@ impl StateFolder {
             key: key.map(ToString::to_string),
             direct_certificate: certificate.map(|certificate| HEXLOWER_PERMISSIVE.encode(&certificate.encode())),
             fixed_host: kept.fixed_host.as_ref().map(ToString::to_string),
+            times: HEXLOWER_PERMISSIVE.encode(&kept.life.times),
+            times_checksum: checksum(kept.cmid, &kept.life.times),
+            licence_request: kept.life.exchange.as_ref().map(|(request, _)| HEXLOWER_PERMISSIVE.encode(request)),
+            licence_answer: kept.life.exchange.as_ref().map(|(_, answer)| HEXLOWER_PERMISSIVE.encode(answer)),
             cached_host: kept.cached_host.clone(),
+            identity: kept.life.identity.clone(),
         };
-        let written = toml::to_string(&stored).map_err(io::Error::other).and_then(|text| {
-            // Its owner's alone from the first byte.
-            let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
-            file.write_all(
-                b"# The state of a client machine. Changing it gains nothing: answers are verified again.\n",
-            )?;
-            file.write_all(text.as_bytes())?;
-            file.as_file().sync_all()?;
-            file.persist(&path)?;
-            File::open(&self.folder)?.sync_all()
-        });
-        written.map_err(|source| StateError::Io { path, source })
+        let text = toml::to_string(&stored).map_err(io::Error::other);
+        let head = "# The state of a client machine. Changing it gains nothing: answers are verified again.\n";
+        let written = text.and_then(|text| replace(&self.folder, FILE, &[head, &text].concat()));
+        written.map_err(|source| StateError::of(&path, source))
     }
+
+    /// Where the publisher's trust file is kept.
+    #[must_use]
+    pub fn trust_file(folder: &Path) -> PathBuf {
+        folder.join(TRUST)
+    }
+
+    /// Keeps the publisher's trust file beside the state, for commands that are given none.
+    pub fn keep_trust(&self, text: &str) -> Result<(), StateError> {
+        replace(&self.folder, TRUST, text).map_err(|source| StateError::of(&self.folder.join(TRUST), source))
+    }
+}
+
+/// Whole or not at all, and its owner's alone from the first byte.
+fn replace(folder: &Path, name: &str, text: &str) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(folder.join(name))?;
+    File::open(folder)?.sync_all()
+}
+
+/// Takes the lock; others hold it for a moment only, so it is waited for, a little.
+fn take(lock: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOCK_LOOKS {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::park_timeout(LOCK_PAUSE),
+            taken => return taken,
+        }
+    }
+    lock.try_lock()
 }
 
 fn read(path: &Path) -> io::Result<Option<String>> {
@@ -219,9 +293,16 @@ fn parse(path: &Path, text: &str) -> Result<Kept, StateError> {
     }
     let stored: Stored = toml::from_str(text).map_err(|error| damaged(error.message()))?;
     let cmid = stored.cmid.parse().map_err(|_| damaged("cmid"))?;
+    let bytes = |text: &str| HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok();
+    let times = bytes(&stored.times).filter(|times| checksum(cmid, times) == stored.times_checksum);
+    let exchange = match (&stored.licence_request, &stored.licence_answer) {
+        (Some(request), Some(answer)) => bytes(request).zip(bytes(answer)),
+        _ => None,
+    };
+    let life = Life { times: times.ok_or_else(|| damaged("times"))?, exchange, identity: stored.identity };
     let fixed_host = stored.fixed_host.map(|text| text.parse().map_err(|_| damaged("fixed_host"))).transpose()?;
     let cached_host = stored.cached_host.filter(is_host_to_ask);
-    let kept = |channel| Kept { cmid, channel, fixed_host, cached_host };
+    let kept = |channel| Kept { cmid, channel, fixed_host, cached_host, life };
     let (product, key) = match (stored.product, stored.key) {
         (None, None) => return Ok(kept(None)),
         (Some(product), Some(key)) => (product, key),
@@ -242,6 +323,11 @@ fn parse(path: &Path, text: &str) -> Result<Kept, StateError> {
         _ => return Err(damaged("kind of key")),
     };
     Ok(kept(Some(channel)))
+}
+
+fn checksum(cmid: Cmid, times: &[u8]) -> String {
+    let digest = Sha256::new_with_prefix("quorate/times/1").chain_update(cmid.0).chain_update(times).finalize();
+    HEXLOWER_PERMISSIVE.encode(&digest)
 }
 
 /// Anything else is forgotten: DNS will say where hosts are.

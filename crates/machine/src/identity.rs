@@ -2,9 +2,15 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use activation::id::MachineDigest;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{digest::FactorDigest, factors};
+use crate::{
+    digest::{self, FactorDigest},
+    factors,
+};
+
+const DIGEST_PURPOSE: &str = "quorate/identity/1";
 
 /// Something that identifies a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -76,6 +82,13 @@ impl Identity {
     /// The factors that could be read.
     pub fn factors(&self) -> impl Iterator<Item = (Factor, FactorDigest)> {
         self.0.iter().map(|(&factor, &digest)| (factor, digest))
+    }
+
+    /// Every factor in one digest: what a client's requests say of its machine.
+    #[must_use]
+    pub fn digest(&self) -> MachineDigest {
+        let factors: Vec<_> = self.0.iter().map(|(factor, digest)| format!("{}={digest}", factor.name())).collect();
+        MachineDigest(digest::short(DIGEST_PURPOSE, factors.iter().map(String::as_str)))
     }
 
     /// How far the machine has moved away from this, its recorded identity. A factor that was not recorded is ignored;

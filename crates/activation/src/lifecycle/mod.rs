@@ -34,7 +34,7 @@ pub const GRACE_MS: u64 = 30 * DAY_MS;
 /// R21: how often the timers may be set anew.
 pub const REARMS: u8 = 3;
 /// Machines that start together first ask within this time, each at a moment of its own.
-pub const FIRST_ATTEMPT_SPREAD_MS: u64 = 15 * MINUTE_MS;
+pub const FIRST_ATTEMPT_SPREAD_MS: u64 = MINUTE_MS;
 /// Where only the wall clock says that a term is over, a host is asked first, and for at most this long.
 pub const ASK_FIRST_MS: u64 = ACTIVATION_INTERVAL_MINUTES_DEFAULT as u64 * MINUTE_MS;
 /// Of an interval, the share that chance may take away: the guide's times still hold.

@@ -1,18 +1,18 @@
 //! `quorate client activate`: one attempt, with a host or with the publisher.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use activation::channel::Channel;
-use activation::id::{Cmid, ProductId};
+use activation::id::Cmid;
 use activation::trust::Trust;
 use anyhow::{Context, anyhow};
-use client::{ActivateError, Answered, Deadlines, Exchange, FoundBy, HostAddress, Hosts, Machine, StateFolder};
+use client::{ActivateError, AskError, Client, Deadlines, Exchange, HostAddress, Hosts, Machine, Options, StateFolder};
 
 use super::direct::{self, Service};
 use super::discover::Where;
 use super::report::{Report, Text};
-use super::trust::TrustFile;
+use super::trust::{TrustArg, TrustFile};
 use crate::admin::block_on;
 use crate::output::{Failure, Outcome, Output};
 
@@ -43,7 +43,7 @@ pub(crate) struct Activate {
     #[arg(long, value_name = "FILE", requires = "publisher")]
     publisher_ca: Option<PathBuf>,
     #[command(flatten)]
-    trust: TrustFile,
+    trust: TrustArg,
     /// Where the machine keeps its CMID and its key; made at first use.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["product", "cmid"])]
     state: Option<PathBuf>,
@@ -58,20 +58,22 @@ pub(crate) struct Activate {
 
 impl Activate {
     pub(super) fn run(self, output: &Output) -> Outcome {
-        let trust = self.trust.read().map_err(Failure::usage)?;
+        let file = self.trust.file(self.state.as_deref()).map_err(Failure::usage)?;
+        let trust = file.read().map_err(Failure::usage)?;
         let Some(folder) = &self.state else {
             let cmid = self.cmid.map_or_else(client::random_cmid, Ok)?;
-            return self.ask_host(&trust, (self.product.as_deref().unwrap_or_default(), cmid), None, output);
+            return self.ask_host(&file, &trust, cmid, output);
         };
-        let mut state = StateFolder::open(folder)?;
+        let state = StateFolder::open(folder)?;
         match state.channel().cloned() {
             None => Err(Failure::usage(anyhow!(
                 "no key is installed in {}: quorate client install-key KEY --state DIR --trust FILE",
                 folder.display()
             ))),
             Some(Channel::Volume { product, .. }) => {
-                let cmid = state.cmid();
-                self.ask_host(&trust, (product.as_str(), cmid), Some(&mut state), output)
+                drop(state);
+                file.product(&trust, product.as_str()).map_err(Failure::usage)?;
+                self.ask_as_set_up(folder, product.as_str(), trust, output)
             }
             Some(channel @ Channel::Direct { .. }) => {
                 if self.host.is_some() || self.place.is_given() {
@@ -93,74 +95,48 @@ impl Activate {
         Ok(Some(Service { address, authorities }))
     }
 
-    fn ask_host(
-        &self,
-        trust: &Trust,
-        (product_name, cmid): (&str, Cmid),
-        state: Option<&mut StateFolder>,
-        output: &Output,
-    ) -> Outcome {
+    /// R20: one attempt of the machine whose state is kept: the host that was set, the one that answered last, or those
+    /// that DNS names, in turn.
+    fn ask_as_set_up(&self, folder: &Path, product: &str, trust: Trust, output: &Output) -> Outcome {
         if self.publisher.is_some() {
             return Err(Failure::usage(anyhow!(
                 "a setup key is installed: this machine asks hosts, not its publisher"
             )));
         }
-        let product = self.trust.product(trust, product_name).map_err(Failure::usage)?;
-        let Some(host) = &self.host else {
-            return self.ask_found(trust, (product_name, product, cmid), state, output);
-        };
-        let request = client::request(trust.publisher, product, cmid, &Machine::this())?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let result = runtime.block_on(client::activate(host, &request, trust, Deadlines::default()));
-        // A name lookup may still hang in a thread of its own: what is known is known.
-        runtime.shutdown_background();
-        let report = match &result {
-            Ok(answered) => Report::answered(&request, answered, FoundBy::Fixed),
-            Err(error) => Report::failed(&request, host, error),
-        };
-        output.result(&report, Text { report: &report, product: product_name });
-        Ok(exit_code(&result))
+        let host = self.host.as_ref().map(|host| host.to_string().parse()).transpose().map_err(Failure::usage)?;
+        let mut client =
+            Client::open(folder, trust, Options { lookup: self.place.lookup(), host, ..Options::default() })?;
+        let attempt = block_on(client.activate())??;
+        Ok(show(&attempt.result, attempt.status.cmid, product, output))
     }
 
-    /// R16, R18: the host that was set, the one that answered last, or those that DNS names, in turn.
-    fn ask_found(
-        &self,
-        trust: &Trust,
-        (name, product, cmid): (&str, ProductId, Cmid),
-        state: Option<&mut StateFolder>,
-        output: &Output,
-    ) -> Outcome {
+    /// The same of a machine without a state.
+    fn ask_host(&self, file: &TrustFile, trust: &Trust, cmid: Cmid, output: &Output) -> Outcome {
+        let name = self.product.as_deref().unwrap_or_default();
+        let product = file.product(trust, name).map_err(Failure::usage)?;
         let (machine, lookup) = (Machine::this(), self.place.lookup());
-        let mut hosts = state.as_ref().map_or_else(Hosts::default, |state| state.hosts());
+        let fixed = self.host.as_ref().map(|host| host.to_string().parse()).transpose().map_err(Failure::usage)?;
         let request = || client::request(trust.publisher, product, cmid, &machine);
+        let mut hosts = Hosts::new(fixed, None);
         let asked = block_on(hosts.ask(&lookup, request, trust, Deadlines::default()))?;
-        if let Some(state) = state {
-            state.keep_hosts(&hosts)?;
-        }
-        match asked {
-            Ok(Exchange { answered, request, found_by, .. }) => {
-                let report = Report::answered(&request, &answered, found_by);
-                output.result(&report, Text { report: &report, product: name });
-                Ok(exit_code(&Ok(answered)))
-            }
-            Err(error) => {
-                let report = Report::not_found(cmid, &error);
-                output.result(&report, Text { report: &report, product: name });
-                let refused = error.tried().iter().any(|tried| is_reached(&tried.error));
-                Ok(if refused { ExitCode::FAILURE } else { ExitCode::from(EXIT_NOT_REACHED) })
-            }
-        }
+        Ok(show(&asked, cmid, name, output))
+    }
+}
+
+fn show(asked: &Result<Exchange, AskError>, cmid: Cmid, product: &str, output: &Output) -> ExitCode {
+    let report = match asked {
+        Ok(exchange) => Report::answered(exchange),
+        Err(error) => Report::not_found(cmid, error),
+    };
+    output.result(&report, Text { report: &report, product });
+    match asked {
+        Ok(exchange) if exchange.answered.answer.body.is_activated() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) if error.tried().iter().any(|tried| is_reached(&tried.error)) => ExitCode::FAILURE,
+        Err(_) => ExitCode::from(EXIT_NOT_REACHED),
     }
 }
 
 fn is_reached(error: &ActivateError) -> bool {
     !matches!(error, ActivateError::NotReached { .. } | ActivateError::Protocol { .. })
-}
-
-fn exit_code(result: &Result<Answered, ActivateError>) -> ExitCode {
-    match result {
-        Ok(answered) if answered.answer.body.is_activated() => ExitCode::SUCCESS,
-        Err(ActivateError::NotReached { .. } | ActivateError::Protocol { .. }) => ExitCode::from(EXIT_NOT_REACHED),
-        Ok(_) | Err(_) => ExitCode::FAILURE,
-    }
 }

@@ -8,10 +8,10 @@ use activation::channel::Channel;
 use activation::key::TypedKey;
 use activation::status::Status;
 use anyhow::anyhow;
-use client::StateFolder;
+use client::{Client, ClientError, Options, StateFolder};
 use serde_json::json;
 
-use super::trust::TrustFile;
+use super::trust::TrustArg;
 use crate::output::{Failure, Outcome, Output};
 
 pub(super) const EXAMPLES: &str = "\
@@ -30,7 +30,7 @@ pub(crate) struct InstallKey {
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
     #[command(flatten)]
-    trust: TrustFile,
+    trust: TrustArg,
     /// The product that a direct key is for; without it the one that is set up.
     #[arg(long, value_name = "NAME")]
     product: Option<Name>,
@@ -40,17 +40,20 @@ impl InstallKey {
     pub(super) fn run(self, output: &Output) -> Outcome {
         let invalid = |error: &dyn std::fmt::Display| Failure::usage(anyhow!("{error} ({})", Status::KEY_INVALID));
         let key: TypedKey = self.key.parse().map_err(|error| invalid(&error))?;
-        let trust = self.trust.read().map_err(Failure::usage)?;
-        let catalog = self.trust.catalog(&trust).map_err(Failure::usage)?;
-        let mut state = StateFolder::open(&self.state)?;
-        let channel = Channel::install_key(state.channel(), key, self.product, catalog);
-        let channel = channel.map_err(|error| invalid(&error))?;
-        state.set_channel(channel.clone())?;
+        let file = self.trust.file(Some(&self.state)).map_err(Failure::usage)?;
+        let trust = file.read().map_err(Failure::usage)?;
+        file.catalog(&trust).map_err(Failure::usage)?;
+        let text = file.text()?;
+        let mut client = Client::open(&self.state, trust, Options::default())?;
+        let channel = client.install_key(key, self.product).map_err(|error| match error {
+            ClientError::Key(error) => invalid(&error),
+            error => error.into(),
+        })?;
+        let state = StateFolder::open(&self.state)?;
+        state.keep_trust(&text)?;
         let (name, next) = match &channel {
-            Channel::Volume { .. } => ("volume", "quorate client activate --state DIR --trust FILE --host HOST"),
-            Channel::Direct { .. } => {
-                ("direct", "quorate client activate --state DIR --trust FILE --publisher ADDRESS")
-            }
+            Channel::Volume { .. } => ("volume", "quorate client activate --state DIR"),
+            Channel::Direct { .. } => ("direct", "quorate client activate --state DIR --publisher ADDRESS"),
         };
         let product = channel.product().as_str();
         output.result(

@@ -5,7 +5,10 @@ mod direct;
 mod discover;
 mod fixed_host;
 mod install_key;
+mod life;
 mod report;
+mod run;
+mod status;
 mod trust;
 
 use crate::output::{Outcome, Output};
@@ -25,6 +28,18 @@ pub(crate) enum Command {
     /// Install a setup key (volume activation of its product) or a direct key (activation by the publisher).
     #[command(after_help = install_key::EXAMPLES)]
     InstallKey(install_key::InstallKey),
+    /// How this machine stands: licensed or not, for how long, when it asks next, and whom.
+    #[command(after_help = status::EXAMPLES)]
+    Status(status::Status),
+    /// Keep this machine activated: a service that asks when it is time, until SIGTERM.
+    #[command(after_help = run::EXAMPLES)]
+    Run(run::Run),
+    /// Set the timers anew: 30 more days of grace, at most three times.
+    #[command(after_help = life::EXAMPLES)]
+    Rearm(life::Rearm),
+    /// Make this machine an image for others: a new CMID, no identity, no licence; the key stays.
+    #[command(after_help = life::EXAMPLES)]
+    Generalize(life::Generalize),
     /// Ask one host only, and leave DNS alone.
     #[command(after_help = fixed_host::EXAMPLES)]
     SetHost(fixed_host::SetHost),
@@ -40,6 +55,10 @@ impl Command {
             Self::Activate(command) => command.run(output),
             Self::Discover(command) => command.run(output),
             Self::InstallKey(command) => command.run(output),
+            Self::Status(command) => command.run(output),
+            Self::Run(command) => command.run(),
+            Self::Rearm(command) => command.run(output),
+            Self::Generalize(command) => command.run(output),
             Self::SetHost(command) => command.run(output),
             Self::ClearHost(command) => command.run(output),
         }

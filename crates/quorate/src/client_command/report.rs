@@ -3,8 +3,7 @@
 use std::fmt::{self, Write};
 
 use activation::id::Cmid;
-use activation::message::Request;
-use client::{ActivateError, Answered, AskError, FoundBy, HostAddress};
+use client::{ActivateError, AskError, Exchange};
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 
@@ -43,7 +42,7 @@ struct AnswerReport {
 }
 
 impl Report {
-    pub(super) fn answered(request: &Request, answered: &Answered, found_by: FoundBy) -> Self {
+    pub(super) fn answered(Exchange { answered, request, found_by, .. }: &Exchange) -> Self {
         let (status, body) = (answered.status(), &answered.answer.body);
         let answer = AnswerReport {
             count: Some(body.count),
@@ -84,9 +83,13 @@ impl Report {
             said.push(with_causes(error));
         }
         let host = match error.tried() {
-            [tried] => tried.host.target.clone(),
+            [tried] => format!("{}:{}", tried.host.target.trim_end_matches('.'), tried.host.port),
             _ => String::new(),
         };
+        let detail = error.tried().iter().find_map(|tried| match &tried.error {
+            ActivateError::Refused { detail, .. } => detail.as_ref(),
+            _ => None,
+        });
         Self {
             activated: false,
             status: status.to_string(),
@@ -97,28 +100,8 @@ impl Report {
             host,
             found_by: None,
             answer: AnswerReport::default(),
-            group_needed: None,
-            groups_held: None,
-        }
-    }
-
-    pub(super) fn failed(request: &Request, host: &HostAddress, error: &ActivateError) -> Self {
-        let detail = match error {
-            ActivateError::Refused { detail, .. } => detail.as_ref(),
-            _ => None,
-        };
-        Self {
-            activated: false,
-            status: error.status().to_string(),
-            words: error.status().words(),
-            advice: Some(error.advice()),
-            error: Some(with_causes(error)),
             group_needed: detail.and_then(|detail| detail.needed.as_ref()).map(ToString::to_string),
             groups_held: detail.map(|detail| detail.held.iter().map(ToString::to_string).collect()),
-            cmid: request.cmid.to_string(),
-            host: host.to_string(),
-            found_by: None,
-            answer: AnswerReport::default(),
         }
     }
 }

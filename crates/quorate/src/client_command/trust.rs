@@ -2,37 +2,63 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use activation::catalog::{Catalog, OpenedCatalog};
 use activation::id::ProductId;
 use activation::limits::TRUST_TEXT_BYTES_MAX;
 use activation::trust::Trust;
 use anyhow::{Context, anyhow, bail};
+use client::StateFolder;
 
 /// Product names in the message that names what there is.
 const NAMES_SHOWN: usize = 12;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct TrustFile {
-    /// The publisher's public keys and catalog, as `quorate publisher init` writes them.
+pub(super) struct TrustArg {
+    /// The publisher's public keys and catalog, as `quorate publisher init` writes them. Without it the one that was given
+    /// with the installed key.
     #[arg(long, value_name = "FILE")]
-    trust: PathBuf,
+    trust: Option<PathBuf>,
+}
+
+impl TrustArg {
+    /// The file that is meant, which may be the one in the state folder.
+    pub(super) fn file(&self, state: Option<&Path>) -> anyhow::Result<TrustFile> {
+        match (&self.trust, state.map(StateFolder::trust_file)) {
+            (Some(path), _) => Ok(TrustFile { path: path.clone() }),
+            (None, Some(path)) if path.exists() => Ok(TrustFile { path }),
+            (None, Some(_)) => bail!("no publisher is known in this state folder yet: give --trust FILE"),
+            (None, None) => bail!("give --trust FILE: the publisher's public keys and catalog"),
+        }
+    }
+}
+
+/// A trust file that was found.
+#[derive(Debug)]
+pub(super) struct TrustFile {
+    path: PathBuf,
 }
 
 impl TrustFile {
-    pub(super) fn read(&self) -> anyhow::Result<Trust> {
+    /// The text, for those who keep it.
+    pub(super) fn text(&self) -> anyhow::Result<String> {
         let name = || self.name();
         let mut text = String::new();
         // One byte beyond the limit shows that there is more.
         let limit = TRUST_TEXT_BYTES_MAX as u64 + 1;
-        let file = File::open(&self.trust).with_context(|| format!("{}: cannot be opened", name()))?;
+        let file = File::open(&self.path).with_context(|| format!("{}: cannot be opened", name()))?;
         file.take(limit).read_to_string(&mut text).with_context(|| format!("{}: cannot be read", name()))?;
+        Ok(text)
+    }
+
+    pub(super) fn read(&self) -> anyhow::Result<Trust> {
+        let (text, name) = (self.text()?, || self.name());
         Trust::from_toml(&text).with_context(name)
     }
 
     fn name(&self) -> String {
-        format!("trust file {}", self.trust.display())
+        format!("trust file {}", self.path.display())
     }
 
     pub(super) fn catalog<'a>(&self, trust: &'a Trust) -> anyhow::Result<&'a Catalog> {

@@ -1,0 +1,441 @@
+//! A machine that is to be licensed, as a publisher's software or a service drives it (R13 to R24).
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::path::Path;
+//! use activation::trust::Trust;
+//! use client::{Client, Options};
+//!
+//! let trust = Trust::from_toml(&std::fs::read_to_string("publisher.toml")?)?;
+//! let mut client = Client::open(Path::new("/var/lib/editor/license"), trust, Options::default())?;
+//! client.install_key("P2G7F-PE64X-4W6Y2-EA7W3-NR56K".parse()?, None)?;
+//! loop {
+//!     println!("{}", client.next().await);
+//!     println!("{}", client.status()?.standing.state.name());
+//! }
+//! # }
+//! ```
+//!
+//! The folder is shared with other processes on the machine: each look and each change takes its lock for a moment, and
+//! nothing is held while a host is asked. Times are kept by [`Lifecycle`]; what is kept as a licence is the exchange, and
+//! it is verified anew at each look.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use activation::catalog::Name;
+use activation::channel::{Channel, InstallKeyError};
+use activation::id::{Cmid, MachineDigest, ProductId};
+use activation::key::TypedKey;
+use activation::lifecycle::{
+    AnswerProcessed, Evidence, EvidenceError, Installed, LicenseState, Lifecycle, LifecycleError, Moment, Next,
+    NoRearmsLeft, RequestSent, Standing,
+};
+use activation::message::Request;
+use activation::status::Status;
+use activation::trust::Trust;
+use machine::{Identity, Machine};
+use thiserror::Error;
+use tokio::time::Instant;
+
+use crate::hosts::{AskError, Exchange, FoundBy, Hosts, Lookup};
+use crate::request::{chance, moment};
+use crate::state::Life;
+use crate::{Deadlines, Event, FixedHost, NoEntropy, StateError, StateFolder, random_cmid, request};
+
+/// How long at most a client that waits does not look whether its state was changed by another process, or its clock.
+const LOOK_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long the passing of time alone is not kept.
+const KEEP_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// What is not in the state folder.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where hosts are looked for.
+    pub lookup: Lookup,
+    pub deadlines: Deadlines,
+    /// Where the machine's own description is: `/`, or where a container has its host's.
+    pub root: PathBuf,
+    /// Asks this host for once, whatever is set.
+    pub host: Option<FixedHost>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { lookup: Lookup::default(), deadlines: Deadlines::default(), root: PathBuf::from("/"), host: None }
+    }
+}
+
+/// Why something could not be done. The state is as it was.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("{}: {error}; restore client.toml there, or delete it and set the machine up again", folder.display())]
+    Times { folder: PathBuf, error: LifecycleError },
+    #[error(transparent)]
+    Key(#[from] InstallKeyError),
+    #[error(
+        "the trust file has no catalog, so keys and products are unknown: get one with the catalog from the publisher"
+    )]
+    NoCatalog,
+    #[error("no setup key is installed, so no host is asked")]
+    NotForHosts,
+    #[error(transparent)]
+    NoRearmsLeft(#[from] NoRearmsLeft),
+    #[error(transparent)]
+    NoEntropy(#[from] NoEntropy),
+}
+
+impl ClientError {
+    /// The code that administrators know.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self {
+            Self::State(StateError::Denied { .. }) => Status::ACCESS_DENIED,
+            _ => Status::KEY_INVALID,
+        }
+    }
+}
+
+/// How a machine stands, for people and programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientStatus {
+    /// None until a key was installed.
+    pub product: Option<Name>,
+    pub standing: Standing,
+    pub cmid: Cmid,
+    /// The host that is asked first, as `HOST:PORT`; none where DNS is asked.
+    pub host: Option<String>,
+    /// How the host is, or will be, found.
+    pub found_by: FoundBy,
+}
+
+/// What one attempt came to.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The answer, or why there is none.
+    pub result: Result<Exchange, AskError>,
+    /// Afterwards.
+    pub status: ClientStatus,
+}
+
+/// One machine, one product.
+#[derive(Debug)]
+pub struct Client {
+    folder: PathBuf,
+    trust: Trust,
+    options: Options,
+    /// Not yet given to the caller.
+    events: VecDeque<Event>,
+    woken: bool,
+    /// When this client last kept the times.
+    kept_at: Instant,
+}
+
+/// The state, looked at: locked, verified, at this moment.
+struct Opened {
+    state: StateFolder,
+    life: Lifecycle,
+    kept: Life,
+    cmid: Cmid,
+    installed: Installed,
+    /// When it was looked at, and what the times were then.
+    now: Moment,
+    before: Lifecycle,
+}
+
+impl Client {
+    /// Opens the machine's folder; at first use it is made, with a CMID of its own, and out-of-box grace begins.
+    pub fn open(folder: &Path, trust: Trust, options: Options) -> Result<Self, ClientError> {
+        let (folder, events, kept_at) = (folder.to_owned(), VecDeque::new(), Instant::now());
+        let mut client = Self { folder, trust, options, events, woken: false, kept_at };
+        client.change(|_, _| Ok(()))?;
+        Ok(client)
+    }
+
+    /// The publisher whose keys are trusted.
+    #[must_use]
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// How the machine stands now.
+    pub fn status(&mut self) -> Result<ClientStatus, ClientError> {
+        self.change(|client, opened| Ok(client.status_of(opened)))
+    }
+
+    /// Which way the machine is activated (R24, R35): a setup key asks hosts, a direct key the publisher. A direct key is
+    /// for `product`, or for the one that is set up.
+    pub fn install_key(&mut self, key: TypedKey, product: Option<Name>) -> Result<Channel, ClientError> {
+        self.change(|client, opened| {
+            let catalog = &client.trust.catalog.as_ref().ok_or(ClientError::NoCatalog)?.catalog;
+            let channel = Channel::install_key(opened.state.channel(), key, product, catalog)?;
+            opened.state.set_channel(channel.clone())?;
+            Ok(channel)
+        })
+    }
+
+    /// Asks only this host from now on (R18).
+    pub fn set_host(&mut self, host: FixedHost) -> Result<(), ClientError> {
+        self.change(|_, opened| Ok(opened.state.set_host(host)?))
+    }
+
+    /// Looks for hosts in DNS again, and forgets the one that answered last (R18).
+    pub fn clear_host(&mut self) -> Result<(), ClientError> {
+        self.change(|_, opened| Ok(opened.state.clear_host()?))
+    }
+
+    /// Sets the timers anew (R21).
+    pub fn rearm(&mut self) -> Result<(), ClientError> {
+        let chance = chance()?;
+        self.change(|_, opened| {
+            opened.life.rearm(opened.now, chance)?;
+            opened.kept.exchange = None;
+            Ok(())
+        })
+    }
+
+    /// Makes the machine an image for others (R22): a new CMID, no identity, no licence, and the timers anew where a rearm
+    /// is left. Without one it is done all the same, and said as an error.
+    pub fn generalize(&mut self) -> Result<(), ClientError> {
+        let (chance, cmid) = (chance()?, random_cmid()?);
+        let rearmed = self.change(|_, opened| {
+            let rearmed = opened.life.generalize(opened.now, chance);
+            (opened.kept.exchange, opened.kept.identity, opened.cmid) = (None, None, cmid);
+            Ok(rearmed)
+        })?;
+        Ok(rearmed?)
+    }
+
+    /// Asks now (R20): one round of hosts, and what it came to.
+    pub async fn activate(&mut self) -> Result<Attempt, ClientError> {
+        let (product, cmid, mut hosts, asked) = self.change(|client, opened| client.question(opened))?;
+        let Options { lookup, deadlines, .. } = self.options.clone();
+        let fresh = || {
+            let mut fresh = asked.clone();
+            let new = request(asked.publisher, asked.product, asked.cmid, &Machine::this())?;
+            (fresh.nonce, fresh.client_time_ms) = (new.nonce, new.client_time_ms);
+            Ok(fresh)
+        };
+        let result = hosts.ask(&lookup, fresh, &self.trust, deadlines).await;
+        let chance = chance()?;
+        let status = self.change(|client, opened| {
+            // Another process may have installed another key meanwhile, or made an image: the answer is not for that.
+            let is_same = opened.cmid == cmid && client.product_id(&opened.state) == Some(product);
+            client.take(opened, (&result, &asked), is_same, chance);
+            if is_same {
+                opened.state.keep_hosts(&hosts)?;
+            }
+            Ok(client.status_of(opened))
+        })?;
+        Ok(Attempt { result, status })
+    }
+
+    /// The next thing that happens: waits for the time of an attempt, makes it, and says what came of it. To be called
+    /// again and again; dropped at any time, it loses nothing but the attempt that was under way.
+    pub async fn next(&mut self) -> Event {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return event;
+            }
+            let wake = !std::mem::replace(&mut self.woken, true);
+            let next = self.change(|_, opened| {
+                let now = opened.now;
+                if wake {
+                    opened.life.wake(now, chance()?);
+                }
+                Ok(opened.life.next(now, opened.installed))
+            });
+            let pause = match next {
+                Ok(Next::Attempt) => match self.activate().await {
+                    Ok(_) => continue,
+                    Err(error) => {
+                        self.events.push_back(Event::Trouble(error));
+                        LOOK_PAUSE
+                    }
+                },
+                Ok(Next::Wait(wait)) => wait.min(LOOK_PAUSE),
+                Ok(Next::Nothing) => LOOK_PAUSE,
+                // Somebody else is at it.
+                Err(ClientError::State(StateError::InUse { .. })) => LOOK_PAUSE,
+                Err(error) => {
+                    self.events.push_back(Event::Trouble(error));
+                    LOOK_PAUSE
+                }
+            };
+            if self.events.is_empty() {
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+
+    /// Takes the lock, looks at the machine, lets `act` change the state, and keeps it.
+    fn change<T>(
+        &mut self,
+        act: impl FnOnce(&mut Self, &mut Opened) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let mut opened = self.look()?;
+        let acted = act(self, &mut opened);
+        let Opened { mut state, life, mut kept, cmid, before, .. } = opened;
+        // That time passes is kept now and then only: the disk is not to be busy with it.
+        if life != before || self.kept_at.elapsed() > KEEP_PAUSE {
+            kept.times = life.encode();
+        }
+        if acted.is_ok() && (cmid, &kept) != (state.cmid(), state.life()) {
+            state.keep_life(cmid, kept)?;
+            self.kept_at = Instant::now();
+        }
+        acted
+    }
+
+    fn look(&mut self) -> Result<Opened, ClientError> {
+        let state = StateFolder::open(&self.folder)?;
+        let (now, chance) = (moment(&self.options.root), chance()?);
+        let (cmid, mut kept) = (state.cmid(), state.life().clone());
+        let evidence = self.evidence(&state, &kept);
+        let life = Lifecycle::decode(&kept.times, evidence.as_ref().and_then(|found| found.as_ref().ok()), now);
+        let times = |error| ClientError::Times { folder: self.folder.clone(), error };
+        let mut life = life.map_err(times)?;
+        let before = life.clone();
+        if !life.claims_licence() {
+            kept.exchange = None;
+        }
+        if let Some(Err(error)) = evidence {
+            kept.exchange = None;
+            life.lost_evidence(now, chance);
+            self.events.push_back(Event::EvidenceLost(error));
+        }
+        let identity = Identity::read(&self.options.root);
+        let changed =
+            kept.identity.as_ref().is_some_and(|recorded| !recorded.change_to(&identity).is_within_tolerance());
+        if changed {
+            kept.exchange = None;
+            let was_licensed = life.hardware_changed(now, chance);
+            self.events.push_back(Event::HardwareChanged { was_licensed });
+        }
+        if changed || kept.identity.is_none() {
+            kept.identity = Some(identity);
+        }
+        let installed = match state.channel() {
+            None => Installed::Nothing,
+            Some(Channel::Volume { .. }) => Installed::Setup,
+            Some(channel @ Channel::Direct { .. }) => {
+                let machine = Machine::read(&self.options.root).digest;
+                Installed::Direct { certified: channel.check_direct(&self.trust, cmid, machine).is_ok() }
+            }
+        };
+        Ok(Opened { state, life, kept, cmid, installed, now, before })
+    }
+
+    /// The proof of the licence that is kept, verified; none where none is.
+    fn evidence(&self, state: &StateFolder, kept: &Life) -> Option<Result<Evidence, EvidenceError>> {
+        let (request, answer) = kept.exchange.as_ref()?;
+        // R24: a direct key ends what hosts gave.
+        let product = self.product_id(state).filter(|_| matches!(state.channel(), Some(Channel::Volume { .. })))?;
+        let machine = digest_of(kept.identity.as_ref());
+        Some(Evidence::verify(request, answer, &self.trust, (product, state.cmid(), machine)))
+    }
+
+    fn product_id(&self, state: &StateFolder) -> Option<ProductId> {
+        state.channel().map(|channel| ProductId::derive(self.trust.publisher, channel.product().as_str()))
+    }
+
+    /// What the next request says.
+    fn question(&self, opened: &Opened) -> Result<(ProductId, Cmid, Hosts, Request), ClientError> {
+        let product = self.product_id(&opened.state).filter(|_| opened.installed == Installed::Setup);
+        let product = product.ok_or(ClientError::NotForHosts)?;
+        let standing = opened.life.standing(opened.now, opened.installed);
+        let machine = Machine { digest: digest_of(opened.kept.identity.as_ref()), ..Machine::read(&self.options.root) };
+        let mut asked = request(self.trust.publisher, product, opened.cmid, &machine)?;
+        asked.license_status = standing.state.status();
+        asked.minutes_to_expiry = u32::try_from(standing.minutes_left.unwrap_or(0)).unwrap_or(u32::MAX);
+        let fixed = self.options.host.as_ref().or(opened.state.fixed_host()).cloned();
+        Ok((product, opened.cmid, Hosts::new(fixed, opened.state.cached_host().cloned()), asked))
+    }
+
+    /// What an attempt came to moves the state.
+    fn take(
+        &mut self,
+        opened: &mut Opened,
+        (result, asked): (&Result<Exchange, AskError>, &Request),
+        is_same: bool,
+        chance: u64,
+    ) {
+        let now = opened.now;
+        let required = self.required_count(asked.product);
+        let before = opened.life.standing(now, opened.installed).state;
+        match result {
+            Ok(exchange) => {
+                let host = format!("{}:{}", exchange.host.target.trim_end_matches('.'), exchange.host.port);
+                let body = &exchange.answered.answer.body;
+                self.events.push_back(Event::Sent(RequestSent::new(Status::OK, host, &exchange.request, required)));
+                self.events.push_back(Event::Answered(AnswerProcessed::new(body, exchange.request.client_time_ms)));
+                let bytes = (exchange.request.encode(), exchange.answered.signed.clone());
+                let of = (asked.product, asked.cmid, asked.machine);
+                match Evidence::verify(&bytes.0, &bytes.1, &self.trust, of) {
+                    Ok(evidence) if is_same => {
+                        opened.life.answered(now, &evidence, chance);
+                        if body.is_activated() {
+                            opened.kept.exchange = Some(bytes);
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(error) => self.events.push_back(Event::EvidenceLost(error)),
+                }
+            }
+            Err(error) => {
+                for tried in error.tried() {
+                    let host = format!("{}:{}", tried.host.target.trim_end_matches('.'), tried.host.port);
+                    self.events.push_back(Event::Sent(RequestSent::new(tried.error.status(), host, asked, required)));
+                }
+                self.events.push_back(Event::Failed { status: error.status(), error: error.to_string() });
+                if is_same {
+                    opened.life.failed(now, error.status(), chance);
+                }
+            }
+        }
+        let after = opened.life.standing(now, opened.installed).state;
+        if after != before {
+            self.events.push_back(Event::StateChanged { before, after });
+        }
+    }
+
+    fn required_count(&self, product: ProductId) -> u32 {
+        let opened = self.trust.catalog.as_ref();
+        opened.and_then(|opened| opened.product(product)).map_or(0, |product| product.threshold)
+    }
+
+    fn status_of(&self, opened: &Opened) -> ClientStatus {
+        let (fixed, cached) = (opened.state.fixed_host(), opened.state.cached_host());
+        let (host, found_by) = match (fixed, cached) {
+            (Some(fixed), _) => (Some(fixed.to_string()), FoundBy::Fixed),
+            (None, Some(cached)) => {
+                (Some(format!("{}:{}", cached.target.trim_end_matches('.'), cached.port)), FoundBy::Cache)
+            }
+            (None, None) => (None, FoundBy::Srv),
+        };
+        ClientStatus {
+            product: opened.state.channel().map(|channel| channel.product().clone()),
+            standing: opened.life.standing(opened.now, opened.installed),
+            cmid: opened.cmid,
+            host,
+            found_by,
+        }
+    }
+}
+
+/// A machine of which nothing is known yet is like no other.
+fn digest_of(identity: Option<&Identity>) -> MachineDigest {
+    identity.map_or(MachineDigest([0; 8]), Identity::digest)
+}
+
+impl ClientStatus {
+    /// Whether the software may run without a word.
+    #[must_use]
+    pub fn is_licensed(&self) -> bool {
+        self.standing.state == LicenseState::Licensed
+    }
+}

@@ -1,0 +1,66 @@
+//! What happens in a machine's life, as [`crate::Client::next`] tells it.
+
+use std::fmt;
+
+use activation::lifecycle::{AnswerProcessed, EvidenceError, LicenseState, RequestSent};
+use activation::status::Status;
+
+use crate::ClientError;
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event {
+    /// 12288: a host was asked.
+    Sent(RequestSent),
+    /// 12289: its answer was processed.
+    Answered(AnswerProcessed),
+    /// No host gave an answer that counts.
+    Failed {
+        status: Status,
+        error: String,
+    },
+    StateChanged {
+        before: LicenseState,
+        after: LicenseState,
+    },
+    /// The machine is not the one that was recorded: its hardware changed, or the folder was copied from another machine.
+    HardwareChanged {
+        was_licensed: bool,
+    },
+    /// What was kept as the proof of a licence proves nothing.
+    EvidenceLost(EvidenceError),
+    /// The state could not be read or kept; it is tried again.
+    Trouble(ClientError),
+}
+
+impl Event {
+    /// The number that administrators know, where it has one.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        match self {
+            Self::Sent(_) => Some(RequestSent::ID),
+            Self::Answered(_) => Some(AnswerProcessed::ID),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sent(sent) => write!(f, "a request was sent: {sent}"),
+            Self::Answered(answered) => write!(f, "an answer was processed: {answered}"),
+            Self::Failed { status, error } => write!(f, "no host gave an answer that counts ({status}): {error}"),
+            Self::StateChanged { before, after } => write!(f, "{} became {}", before.name(), after.name()),
+            Self::HardwareChanged { was_licensed: true } => f.write_str(
+                "this is not the machine that was licensed: its hardware changed, or it is a copy (then: client \
+                 generalize); it is to be activated within 30 days",
+            ),
+            Self::HardwareChanged { was_licensed: false } => {
+                f.write_str("the hardware changed, or this is a copy of another machine (then: client generalize)")
+            }
+            Self::EvidenceLost(error) => write!(f, "what was kept of a licence proves nothing: {error}"),
+            Self::Trouble(error) => error.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! `quorate client run`: the service that keeps a machine activated (R13, R14).
+
+use std::process::ExitCode;
+
+use activation::lifecycle::{AnswerProcessed, RequestSent};
+use anyhow::Context;
+use client::{Client, ClientError, Event, Options};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::LevelFilter;
+
+use super::discover::Where;
+use super::life::Machine;
+use crate::logging::{self, Format};
+use crate::output::Outcome;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  quorate client run --state /var/lib/quorate-client
+  quorate client run --state DIR --log json
+
+It asks when it is time: every two hours until the machine is licensed, then every seven days. What other commands change
+in the state folder counts at once.";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    machine: Machine,
+    #[command(flatten)]
+    place: Where,
+    /// Ask a host at once. Otherwise machines that are started together wait up to a minute, each as long as chance says.
+    #[arg(long)]
+    now: bool,
+    /// The form of log lines on standard error.
+    #[arg(long, value_enum, value_name = "FORM", default_value = "text")]
+    log: Format,
+}
+
+impl Run {
+    pub(super) fn run(&self) -> Outcome {
+        logging::start(self.log, LevelFilter::INFO);
+        let mut client = self.machine.open(Options { lookup: self.place.lookup(), ..Options::default() })?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let ended = runtime.block_on(until_told(&mut client, self.now));
+        // A name lookup may still hang in a thread of its own.
+        runtime.shutdown_background();
+        ended?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn until_told(client: &mut Client, at_once: bool) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    if at_once {
+        match client.activate().await {
+            // What it came to is among the events.
+            Ok(_) | Err(ClientError::NotForHosts) => {}
+            Err(error) => tracing::warn!(%error, "no attempt was made"),
+        }
+    }
+    let mut is_first = true;
+    loop {
+        tell_supervisor(client, std::mem::take(&mut is_first));
+        let event = tokio::select! {
+            event = client.next() => event,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        };
+        say(&event);
+    }
+    tracing::info!("told to stop");
+    let _no_supervisor = sd_notify::notify(&[NotifyState::Stopping]);
+    Ok(())
+}
+
+/// What systemd shows; nothing where no supervisor listens.
+fn tell_supervisor(client: &mut Client, is_first: bool) {
+    let Ok(status) = client.status() else { return };
+    let left = status.standing.minutes_left.map_or_else(String::new, |minutes| format!(", {} d left", minutes / 1440));
+    let status = NotifyState::Status(&format!("{}{left}", status.standing.state.name())).to_string();
+    let _no_supervisor = sd_notify::notify(&[NotifyState::Custom(&status)]);
+    if is_first {
+        let _no_supervisor = sd_notify::notify(&[NotifyState::Ready]);
+    }
+}
+
+fn say(event: &Event) {
+    match event {
+        Event::Sent(sent) => say_sent(sent),
+        Event::Answered(answered) => say_answered(answered),
+        Event::Failed { status, error } => tracing::warn!(%status, error, "no host gave an answer that counts"),
+        Event::StateChanged { before, after } => {
+            tracing::info!(before = before.name(), after = after.name(), "the state changed");
+        }
+        Event::HardwareChanged { .. } | Event::EvidenceLost(_) | Event::Trouble(_) => tracing::warn!("{event}"),
+    }
+}
+
+/// The fields in the documented order.
+fn say_sent(sent: &RequestSent) {
+    tracing::info!(
+        event = RequestSent::ID,
+        status = %sent.status,
+        flags = sent.flags,
+        host = sent.host,
+        cmid = %sent.cmid,
+        client_time_ms = sent.client_time_ms,
+        virtual_machine = sent.virtual_machine,
+        license_status = sent.license_status,
+        minutes_to_expiry = sent.minutes_to_expiry,
+        product = %sent.product,
+        required_count = sent.required_count,
+        "a request was sent"
+    );
+}
+
+fn say_answered(answered: &AnswerProcessed) {
+    tracing::info!(
+        event = AnswerProcessed::ID,
+        status = %answered.status,
+        flags = answered.flags,
+        bound = answered.is_bound,
+        count = answered.count,
+        activation_interval_minutes = answered.activation_interval_minutes,
+        renewal_interval_minutes = answered.renewal_interval_minutes,
+        client_time_ms = answered.client_time_ms,
+        "an answer was processed"
+    );
+}
