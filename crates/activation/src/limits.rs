@@ -51,6 +51,8 @@ pub const RENEWAL_INTERVAL_MINUTES_DEFAULT: u32 = 10_080;
 
 /// R10: a CMID is forgotten this long after its last request.
 pub const CMID_LIFETIME_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+/// A client's lifecycle as it is kept.
+pub const LIFECYCLE_BYTES_MAX: usize = 512;
 /// 0xC004F06C: a client's clock may differ by this much and no more.
 pub const CLOCK_SKEW_MS_MAX: u64 = 4 * 60 * 60 * 1000;
 /// A clock sample older than this says nothing.

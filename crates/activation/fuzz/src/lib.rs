@@ -8,6 +8,7 @@ use activation::direct::{DirectCertificate, DirectRequest};
 use activation::host_activation::{ActivationRequests, ReleaseStatement, SignedAnswers};
 use activation::id::ProductId;
 use activation::key::TypedKey;
+use activation::lifecycle::{GRACE_MS, Installed, LicenseState, Lifecycle, Moment, REARMS};
 use activation::message::{Record, RefusalDetail, ValidRequest, verify_answer};
 use activation::spoken;
 use activation::state::{Command, Outcome, State};
@@ -76,6 +77,17 @@ pub fn key(bytes: &[u8]) {
         let again = spoken::write(of, &file).expect("what was read out can be read out");
         assert_eq!(spoken::read(&again), Ok((of, file)));
     }
+}
+
+/// What a client machine keeps of its times: never a licence without evidence, never more grace than a new machine has.
+pub fn lifecycle(bytes: &[u8]) {
+    let now = Moment { wall_ms: 1_767_225_600_000, boot: Some([1; 16]), uptime_ms: 0 };
+    let Ok(read) = Lifecycle::decode(bytes, None, now) else { return };
+    let standing = read.standing(now, Installed::Setup);
+    assert_ne!(standing.state, LicenseState::Licensed);
+    assert!(standing.rearms_left <= REARMS && standing.minutes_left.unwrap_or(0) <= GRACE_MS / 60_000);
+    let again = Lifecycle::decode(&read.encode(), None, now).expect("what was read can be kept");
+    assert_eq!(again.standing(now, Installed::Setup), standing);
 }
 
 /// Certificates, and what nodes and machines exchange for them.

@@ -4,12 +4,19 @@
 //! only: a licence is proved each time by [`Evidence`], which is verified anew from the bytes of the exchange, so editing
 //! what is kept never makes one.
 //!
-//! Invariants: licensed only with evidence of a count at or above the threshold, for 180 days of reckoned time; time that
-//! is reckoned never goes back but to a cluster's signed time; at most [`REARMS`] rearms.
+//! Clocks may jump by months either way. One that is set back lengthens nothing. Where one that was set forward says that
+//! a term is over, a host is asked first; and when it comes back, or a signed answer says how late it is, the term is again
+//! what it was.
+//!
+//! What is not signed can be edited by whoever owns the file, so it can say no more than a new installation has.
+//!
+//! Invariants: licensed only with evidence of a count at or above the threshold, for 180 days of reckoned time and the time
+//! it takes to ask once more; at most [`REARMS`] rearms.
 
 mod encoding;
 mod events;
 mod evidence;
+mod standing;
 mod time;
 
 use std::time::Duration;
@@ -19,10 +26,10 @@ use thiserror::Error;
 pub use self::encoding::LifecycleError;
 pub use self::events::{AnswerProcessed, RequestSent};
 pub use self::evidence::{Evidence, EvidenceError};
+pub use self::standing::{Installed, LicenseState, Next, Standing};
 pub use self::time::Moment;
-use self::time::Timeline;
+use self::time::{Due, Timeline};
 use crate::limits::{ACTIVATION_INTERVAL_MINUTES_DEFAULT, RENEWAL_INTERVAL_MINUTES_DEFAULT};
-use crate::message::LicenseStatus;
 use crate::status::Status;
 
 const MINUTE_MS: u64 = 60 * 1000;
@@ -35,81 +42,11 @@ pub const GRACE_MS: u64 = 30 * DAY_MS;
 pub const REARMS: u8 = 3;
 /// Machines that start together first ask within this time, each at a moment of its own.
 pub const FIRST_ATTEMPT_SPREAD_MS: u64 = MINUTE_MS;
-/// Where only the wall clock says that a term is over, a host is asked first, and for at most this long.
+/// Where only the wall clock says that a term is over, a host is asked first: the term goes on until that failed, and at
+/// most while the machine runs for so long.
 pub const ASK_FIRST_MS: u64 = ACTIVATION_INTERVAL_MINUTES_DEFAULT as u64 * MINUTE_MS;
 /// Of an interval, the share that chance may take away: the guide's times still hold.
 const JITTER_SHARE: u64 = 10;
-
-/// What a machine may run as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LicenseState {
-    OutOfBoxGrace,
-    Licensed,
-    OutOfToleranceGrace,
-    Notification,
-    Unlicensed,
-}
-
-impl LicenseState {
-    /// As commands print it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::OutOfBoxGrace => "oob_grace",
-            Self::Licensed => "licensed",
-            Self::OutOfToleranceGrace => "oot_grace",
-            Self::Notification => "notification",
-            Self::Unlicensed => "unlicensed",
-        }
-    }
-
-    /// As requests and events carry it.
-    #[must_use]
-    pub fn status(self) -> LicenseStatus {
-        match self {
-            Self::OutOfBoxGrace => LicenseStatus::OutOfBoxGrace,
-            Self::Licensed => LicenseStatus::Licensed,
-            Self::OutOfToleranceGrace => LicenseStatus::OutOfToleranceGrace,
-            Self::Notification => LicenseStatus::Notification,
-            Self::Unlicensed => LicenseStatus::Unlicensed,
-        }
-    }
-}
-
-/// Which way the machine is to be activated (R24), as its key says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Installed {
-    /// No key.
-    Nothing,
-    /// A setup key: hosts are asked.
-    Setup,
-    /// A direct key; whether the publisher's certificate holds for this machine.
-    Direct { certified: bool },
-}
-
-/// How a machine stands at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    pub state: LicenseState,
-    /// Until the state ends; none where it does not end by itself.
-    pub minutes_left: Option<u64>,
-    /// Until a host is asked; none where none is.
-    pub next_attempt: Option<Duration>,
-    pub rearms_left: u8,
-    /// Of the last attempt.
-    pub last_status: Option<Status>,
-}
-
-/// What to do now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// Ask a host, and say [`Lifecycle::answered`] or [`Lifecycle::failed`].
-    Attempt,
-    /// Look again then, or when something happens.
-    Wait(Duration),
-    /// No host is asked: no key is installed, or a direct one.
-    Nothing,
-}
 
 /// Nothing is left to set the timers anew with (R21, R22).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -125,15 +62,25 @@ enum Term {
     Over,
 }
 
+impl Term {
+    fn longest_ms(self) -> u64 {
+        match self {
+            Self::OutOfBoxGrace | Self::OutOfToleranceGrace => GRACE_MS,
+            Self::Licence => LICENCE_MS,
+            Self::Over => 0,
+        }
+    }
+}
+
 /// The life of one machine with one product.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lifecycle {
     timeline: Timeline,
     term: Term,
-    ends_ms: u64,
-    /// Only the wall clock says that the term is over: until then it goes on, so that a host is asked first.
-    ask_first_until_ms: Option<u64>,
-    next_attempt_ms: u64,
+    ends: Due,
+    /// Only the wall clock says that the term is over: it goes on while the machine runs for so long.
+    ask_first_ms: Option<u64>,
+    next_attempt: Due,
     activation_interval_minutes: u32,
     renewal_interval_minutes: u32,
     rearms_left: u8,
@@ -148,9 +95,9 @@ impl Lifecycle {
         let mut new = Self {
             timeline,
             term: Term::OutOfBoxGrace,
-            ends_ms: timeline.reckoned_ms.saturating_add(GRACE_MS),
-            ask_first_until_ms: None,
-            next_attempt_ms: 0,
+            ends: Due::after(&timeline, GRACE_MS),
+            ask_first_ms: None,
+            next_attempt: Due::after(&timeline, 0),
             activation_interval_minutes: ACTIVATION_INTERVAL_MINUTES_DEFAULT,
             renewal_interval_minutes: RENEWAL_INTERVAL_MINUTES_DEFAULT,
             rearms_left: REARMS,
@@ -163,19 +110,28 @@ impl Lifecycle {
     /// The program starts: an attempt that is overdue is made soon, but not by all machines of a building at once.
     pub fn wake(&mut self, now: Moment, chance: u64) {
         self.advance(now);
-        if self.next_attempt_ms <= self.timeline.reckoned_ms {
+        if self.next_attempt.left_ms(&self.timeline) == 0 {
             self.ask_soon(chance);
         }
     }
 
     /// Takes note of the time; nothing else.
     pub fn advance(&mut self, now: Moment) {
-        let was_over = self.timeline.reckoned_ms >= self.ends_ms;
-        let unvouched_ms = self.timeline.advance(now);
-        let is_over = self.timeline.reckoned_ms >= self.ends_ms;
-        let vouched_ms = self.timeline.reckoned_ms.saturating_sub(unvouched_ms);
-        if is_over && !was_over && vouched_ms < self.ends_ms {
-            self.ask_first_until_ms = Some(self.timeline.reckoned_ms.saturating_add(ASK_FIRST_MS));
+        self.advance_unnoticed(now, 0);
+    }
+
+    /// Of the time that the machine ran since it took note, at most `unnoticed_ms` are counted as time to ask in.
+    fn advance_unnoticed(&mut self, now: Moment, unnoticed_ms: u64) {
+        let left_ms = self.ends.left_ms(&self.timeline);
+        let vouched_ms = self.timeline.advance(now);
+        if self.ends.left_ms(&self.timeline) > 0 {
+            self.ask_first_ms = None;
+        } else if left_ms > vouched_ms {
+            let used_ms = vouched_ms.min(self.ends.over_ms(&self.timeline)).min(unnoticed_ms);
+            self.ask_first_ms = Some(ASK_FIRST_MS.saturating_sub(used_ms));
+            self.next_attempt = self.next_attempt.within(&self.timeline, 0);
+        } else {
+            self.ask_first_ms = self.ask_first_ms.map(|ms| ms.saturating_sub(vouched_ms));
         }
     }
 
@@ -183,7 +139,7 @@ impl Lifecycle {
     #[must_use]
     pub fn standing(&self, now: Moment, installed: Installed) -> Standing {
         let then = self.at(now);
-        let (reckoned_ms, is_over) = (then.timeline.reckoned_ms, then.is_over());
+        let is_over = then.is_over();
         let state = match (installed, then.term) {
             (Installed::Nothing, _) => LicenseState::Unlicensed,
             (Installed::Direct { certified: true }, _) => LicenseState::Licensed,
@@ -197,10 +153,10 @@ impl Lifecycle {
         };
         let lasts = matches!(state, LicenseState::Notification | LicenseState::Unlicensed);
         let ends = !lasts && installed != Installed::Direct { certified: true };
-        let wait_ms = then.next_attempt_ms.saturating_sub(reckoned_ms);
+        let wait_ms = then.next_attempt.left_ms(&then.timeline);
         Standing {
             state,
-            minutes_left: ends.then(|| then.ends_ms.saturating_sub(reckoned_ms) / MINUTE_MS),
+            minutes_left: ends.then(|| then.ends.left_ms(&then.timeline) / MINUTE_MS),
             next_attempt: (installed == Installed::Setup).then(|| Duration::from_millis(wait_ms)),
             rearms_left: then.rearms_left,
             last_status: then.last_status,
@@ -223,15 +179,13 @@ impl Lifecycle {
         self.advance(now);
         let body = evidence.body();
         self.timeline.correct(body.cluster_time_ms);
-        if self.term != Term::Licence {
-            // A grace that began by a clock that was ahead has no more days than one that begins now.
-            self.ends_ms = self.ends_ms.min(self.timeline.reckoned_ms.saturating_add(GRACE_MS));
-        }
+        // What began by a clock that was ahead has no more days than what begins now.
+        self.ends = self.ends.within(&self.timeline, self.term.longest_ms());
         self.activation_interval_minutes = body.activation_interval_minutes;
         self.renewal_interval_minutes = body.renewal_interval_minutes;
         match evidence.licensed_until_ms() {
             Some(until_ms) => {
-                (self.term, self.ends_ms, self.ask_first_until_ms) = (Term::Licence, until_ms, None);
+                (self.term, self.ends, self.ask_first_ms) = (Term::Licence, Due::on(until_ms), None);
                 self.last_status = Some(Status::OK);
                 self.ask_after(self.renewal_interval_minutes, chance);
             }
@@ -257,7 +211,7 @@ impl Lifecycle {
         self.take_away_licence();
         if was_licensed {
             self.term = Term::OutOfToleranceGrace;
-            self.ends_ms = self.timeline.reckoned_ms.saturating_add(GRACE_MS);
+            self.ends = Due::after(&self.timeline, GRACE_MS);
             self.last_status = Some(Status::HARDWARE_OUT_OF_TOLERANCE);
         }
         self.ask_soon(chance);
@@ -275,8 +229,8 @@ impl Lifecycle {
     pub fn rearm(&mut self, now: Moment, chance: u64) -> Result<(), NoRearmsLeft> {
         self.advance(now);
         self.rearms_left = self.rearms_left.checked_sub(1).ok_or(NoRearmsLeft)?;
-        (self.term, self.ask_first_until_ms, self.last_status) = (Term::OutOfBoxGrace, None, None);
-        self.ends_ms = self.timeline.reckoned_ms.saturating_add(GRACE_MS);
+        (self.term, self.ask_first_ms, self.last_status) = (Term::OutOfBoxGrace, None, None);
+        self.ends = Due::after(&self.timeline, GRACE_MS);
         self.ask_soon(chance);
         Ok(())
     }
@@ -299,45 +253,41 @@ impl Lifecycle {
 
     fn at(&self, now: Moment) -> Self {
         let mut then = self.clone();
-        then.advance(now);
+        // Where nobody takes note, the time to ask runs out all the same.
+        then.advance_unnoticed(now, u64::MAX);
         then
     }
 
     fn is_over(&self) -> bool {
-        let reckoned_ms = self.timeline.reckoned_ms;
-        let has_ended = reckoned_ms >= self.ends_ms || self.term == Term::Over;
-        has_ended && self.ask_first_until_ms.is_none_or(|until_ms| reckoned_ms >= until_ms)
+        let has_ended = self.ends.left_ms(&self.timeline) == 0;
+        self.term == Term::Over || has_ended && self.ask_first_ms.is_none_or(|ms| ms == 0)
     }
 
     fn take_away_licence(&mut self) {
         if self.term == Term::Licence {
-            (self.term, self.ends_ms, self.ask_first_until_ms) = (Term::Over, 0, None);
+            (self.term, self.ends, self.ask_first_ms) = (Term::Over, Due::on(0), None);
         }
     }
 
     /// An attempt was made in vain: what only waited for it is over.
     fn asked(&mut self, chance: u64) {
-        if self.timeline.reckoned_ms >= self.ends_ms {
-            self.ask_first_until_ms = None;
-        }
+        self.ask_first_ms = None;
         self.ask_after(self.activation_interval_minutes, chance);
     }
 
     fn ask_soon(&mut self, chance: u64) {
-        let at_ms = self.timeline.reckoned_ms.saturating_add(chance % FIRST_ATTEMPT_SPREAD_MS);
-        self.ask_at(at_ms);
+        self.next_attempt = Due::after(&self.timeline, chance % FIRST_ATTEMPT_SPREAD_MS);
     }
 
-    /// R14, less what chance takes away.
+    /// R14, less what chance takes away. The last attempt of a term is made shortly before its end, by machines whose terms
+    /// end together at moments of their own.
     fn ask_after(&mut self, minutes: u32, chance: u64) {
         let interval_ms = u64::from(minutes).saturating_mul(MINUTE_MS);
-        let earlier_ms = chance % (interval_ms / JITTER_SHARE).max(1);
-        self.ask_at(self.timeline.reckoned_ms.saturating_add(interval_ms - earlier_ms));
-    }
-
-    /// Never later than the end of the term.
-    fn ask_at(&mut self, at_ms: u64) {
-        let is_ahead = self.ends_ms > self.timeline.reckoned_ms;
-        self.next_attempt_ms = if is_ahead { at_ms.min(self.ends_ms) } else { at_ms };
+        let mut after_ms = interval_ms - chance % (interval_ms / JITTER_SHARE).max(1);
+        let left_ms = self.ends.left_ms(&self.timeline);
+        if left_ms > FIRST_ATTEMPT_SPREAD_MS {
+            after_ms = after_ms.min(left_ms - chance % FIRST_ATTEMPT_SPREAD_MS);
+        }
+        self.next_attempt = Due::after(&self.timeline, after_ms);
     }
 }

@@ -11,10 +11,12 @@ use activation::direct::{DirectCertificate, DirectRequest};
 use activation::host_activation::{ActivationRequests, HostActivation, HostActivationRequest, ReleaseStatement};
 use activation::id::{MachineDigest, ProductId};
 use activation::key::{KeyKind, TypedKey};
+use activation::lifecycle::{Lifecycle, Moment};
 use activation::message::{AnswerBody, ValidRequest, sign_answer};
 use activation::settings::Setting;
 use activation::spoken::{self, Spoken};
 use activation::state::{Batch, Command};
+use activation::status::Status;
 
 use super::world::*;
 
@@ -24,13 +26,14 @@ mod fuzzed;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 6] = [
+const TARGETS: [Target; 7] = [
     ("request", fuzzed::request),
     ("answer", fuzzed::answer),
     ("command", fuzzed::command),
     ("catalog", fuzzed::catalog),
     ("key", fuzzed::key),
     ("certificate", fuzzed::certificate),
+    ("lifecycle", fuzzed::lifecycle),
 ];
 
 fn folder() -> &'static Path {
@@ -75,6 +78,10 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         machine: MachineDigest([2; 8]),
     };
     let direct_certificate = DirectCertificate::issue(publisher, &direct, 7, &cluster.publisher.activation[0]);
+    let moment = |ms| Moment { wall_ms: START_MS + ms, boot: Some([1; 16]), uptime_ms: HOUR_MS };
+    let mut waiting = Lifecycle::begin(moment(0), 0);
+    waiting.failed(moment(0), Status::NO_HOST_REACHED, 7);
+    waiting.advance(moment(31 * DAY_MS));
     vec![
         ("request/ordinary", request),
         ("answer/ordinary", answer),
@@ -106,6 +113,8 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("certificate/release", release.encode()),
         ("certificate/direct-request", direct.encode()),
         ("certificate/direct", direct_certificate.encode()),
+        ("lifecycle/new", Lifecycle::begin(moment(0), 0).encode()),
+        ("lifecycle/waiting-for-hosts", waiting.encode()),
     ]
 }
 
@@ -130,5 +139,17 @@ fn every_corpus_file_passes_the_fuzzed_functions() {
         for file in files {
             target(&fs::read(file).unwrap());
         }
+    }
+}
+
+#[test]
+fn a_kept_lifecycle_with_any_bit_flipped_passes_the_fuzzed_function() {
+    for (path, bytes) in seeds().into_iter().filter(|(path, _)| path.starts_with("lifecycle/")) {
+        for bit in 0..8 * bytes.len() {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            fuzzed::lifecycle(&flipped);
+        }
+        assert!(!bytes.is_empty(), "{path}");
     }
 }

@@ -15,6 +15,7 @@ mod host_activation;
 mod ids;
 mod keys;
 mod lifecycle;
+mod lifecycle_clocks;
 mod lifecycle_model;
 mod messages;
 mod model;
