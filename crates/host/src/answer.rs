@@ -10,6 +10,7 @@ use activation::{
     status::Status,
 };
 use dcerpc::{ByteOrder, fault, ndr};
+use futures::future::BoxFuture;
 use replication::{Recorded, Replica};
 
 use crate::{
@@ -22,6 +23,24 @@ use crate::{
 pub(crate) struct Answerer {
     pub(crate) replica: Replica,
     pub(crate) credentials: Arc<Credentials>,
+}
+
+/// A node's answers for clients in its own process: what port 1688 gives, without connections and PDUs.
+#[derive(Clone)]
+pub struct Answers(pub(crate) Answerer);
+
+impl Answers {
+    /// The answer to an encoded request, and its status; what comes with a refusal is advice for people. A malformed
+    /// request is a DCE/RPC fault, whose status is the error.
+    pub fn to<'a>(&'a self, request: &[u8]) -> BoxFuture<'a, Result<(Vec<u8>, Status), u32>> {
+        let stub = ndr::encode_request(request);
+        // Boxed, so that whoever spawns it need not know what the replica is made of.
+        Box::pin(async move {
+            let answer = self.0.answer(&stub, ByteOrder::Little).await.map_err(|Fault(status)| status)?;
+            let (data, status) = ndr::decode_answer(&answer, ByteOrder::Little).map_err(|bad| bad.fault_status())?;
+            Ok((data.to_vec(), Status(status)))
+        })
+    }
 }
 
 /// A DCE/RPC fault status.

@@ -24,6 +24,7 @@ mod sources;
 mod surroundings;
 
 pub use admin::AdminError;
+pub use answer::Answers;
 pub use config::{Config, ConfigError, Overrides};
-pub use node::{Node, Start, StartError};
+pub use node::{Node, Start, StartError, Timing};
 pub use surroundings::{SystemClock, connect_over_tcp};

@@ -8,7 +8,7 @@ use std::{
 };
 
 use activation::catalog::Name;
-use replication::{BootstrapError, Replica, StartError as ReplicaError, Surroundings};
+use replication::{BootstrapError, Clock, Pace, Replica, StartError as ReplicaError, Surroundings};
 use storage::{Kind, OpenError, Owner, Store};
 use tokio::{
     net::{TcpListener, UdpSocket},
@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     admin::{self, AdminError},
-    answer::Answerer,
+    answer::{Answerer, Answers},
     clients,
     config::{Config, ConfigError},
     credentials::{Credentials, Held},
@@ -88,9 +88,25 @@ pub struct Start {
     pub bootstrap: bool,
 }
 
+/// By what time a node lives. A daemon has the defaults: no configuration changes them.
+#[derive(Clone)]
+pub struct Timing {
+    /// Its clocks.
+    pub clock: Arc<dyn Clock>,
+    /// How often its replica does what nobody asks for.
+    pub pace: Pace,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock::default()), pace: Pace::default() }
+    }
+}
+
 /// A running node.
 pub struct Node {
     replica: Replica,
+    answerer: Answerer,
     clients: SocketAddr,
     admin_socket: PathBuf,
     stopping: watch::Sender<bool>,
@@ -101,6 +117,11 @@ pub struct Node {
 impl Node {
     /// Opens the store, listens, joins the cluster that it belongs to, or forms it.
     pub async fn start(config: &Config, start: Start) -> Result<Self, StartError> {
+        Self::start_by(config, start, Timing::default()).await
+    }
+
+    /// The same with other clocks than the system's: for what drives a cluster through a time of its own.
+    pub async fn start_by(config: &Config, start: Start, timing: Timing) -> Result<Self, StartError> {
         let platform: Name = config.platform.parse().map_err(|_| ConfigError::Value {
             origin: "configuration".into(),
             key: "platform",
@@ -132,14 +153,11 @@ impl Node {
         let store = open_store(config)?;
         let credentials = Arc::new(credentials);
         let desk = Arc::new(Desk::new(Arc::clone(&credentials), platform, store.identity(), hardware));
-        let surroundings = Surroundings {
-            clock: Arc::new(SystemClock::default()),
-            connect: connect_over_tcp(),
-            seed,
-            local: Arc::clone(&desk) as _,
-        };
+        let surroundings =
+            Surroundings { clock: timing.clock, connect: connect_over_tcp(), seed, local: Arc::clone(&desk) as _ };
         let snapshots = config.data.join("snapshots");
-        let replica = Replica::start(store, &snapshots, &config.raft_settings(), surroundings).await?;
+        let replica =
+            Replica::start_at_pace(store, &snapshots, &config.raft_settings(), surroundings, timing.pace).await?;
         desk.set_replica(&replica);
         take_note(&replica, &credentials);
 
@@ -150,8 +168,9 @@ impl Node {
         let address = clients.local_addr().unwrap_or(config.clients.listen);
         let answerer = Answerer { replica: replica.clone(), credentials };
         let settings = config.clients.clone();
+        let serving_answerer = answerer.clone();
         let serving = tokio::spawn(async move {
-            if let Err(error) = clients::serve(clients, &settings, answerer, stop).await {
+            if let Err(error) = clients::serve(clients, &settings, serving_answerer, stop).await {
                 tracing::error!(%error, "clients are no longer served");
             }
         });
@@ -162,7 +181,7 @@ impl Node {
         });
         let admin_socket = config.admin_socket();
         background.spawn(admin::serve(&admin_socket, replica.clone(), dns)?);
-        let node = Self { replica, clients: address, admin_socket, stopping, serving, background };
+        let node = Self { replica, answerer, clients: address, admin_socket, stopping, serving, background };
         if start.bootstrap
             && let Err(error) = node.replica.bootstrap(&members, BOOTSTRAP_PATIENCE).await
         {
@@ -178,6 +197,11 @@ impl Node {
     /// The replica, for those who look into it.
     pub fn replica(&self) -> &Replica {
         &self.replica
+    }
+
+    /// The way that a request takes after the wire, for clients in the same process.
+    pub fn answers(&self) -> Answers {
+        Answers(self.answerer.clone())
     }
 
     /// Where clients reach it.
