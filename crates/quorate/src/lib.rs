@@ -6,6 +6,7 @@
 //! Invariant: never holds a rule of activation, replication or the wire of its own: it asks and prints.
 
 mod admin;
+mod bench_command;
 mod catalog_command;
 mod catalog_shown;
 mod client_command;
@@ -48,6 +49,9 @@ struct Cli {
 enum Command {
     /// Three nodes, a publisher and client machines on loopback: the tour.
     Demo(demo::Command),
+    /// Measure, on a cluster made for the occasion.
+    #[command(subcommand)]
+    Bench(bench_command::Command),
     /// Run a node, or write its configuration.
     #[command(subcommand)]
     Host(host_command::Command),
@@ -82,6 +86,7 @@ pub fn main() -> ExitCode {
     let output = Output::new(&cli.global);
     let result = match cli.command {
         Command::Demo(command) => command.run(&output),
+        Command::Bench(command) => command.run(&output),
         Command::Host(command) => command.run(&output),
         Command::Catalog(command) => command.run(&output),
         Command::Key(command) => command.run(&output),

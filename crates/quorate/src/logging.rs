@@ -16,7 +16,7 @@ pub(crate) enum Format {
 /// Starts logging. `QUORATE_LOG` chooses what is said, as in `debug` or `info,host=debug`.
 pub(crate) fn start(format: Format, default: LevelFilter) {
     // openraft narrates its own work at the level of our news, and warns of every heartbeat that a dead peer misses.
-    let library = "openraft=error".parse();
+    let library = format!("openraft={}", default.min(LevelFilter::ERROR)).parse();
     let filter = EnvFilter::builder().with_default_directive(default.into()).with_env_var("QUORATE_LOG");
     let filter = match (std::env::var_os("QUORATE_LOG"), library) {
         (None, Ok(library)) => filter.from_env_lossy().add_directive(library),

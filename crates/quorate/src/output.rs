@@ -89,6 +89,11 @@ impl Output {
         }
     }
 
+    /// Whether nobody watches: no progress is to be shown.
+    pub(crate) fn is_for_machines(&self) -> bool {
+        self.json
+    }
+
     /// A line for people; nothing for machines.
     pub(crate) fn say(&self, text: impl fmt::Display) {
         if !self.json {

@@ -3,16 +3,16 @@
 use std::{
     collections::BTreeMap,
     future::Future,
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use activation::{host_activation::ActivationRequests, trust::Trust};
+use activation::{catalog::SignedCatalog, host_activation::ActivationRequests, trust::Trust};
 use anyhow::{Context, anyhow, bail};
 use api::admin::v1::{InstallActivationRequest, InstallCatalogRequest, InstallKeyRequest, RequestActivationRequest};
 use client::{FoundHost, Lookup};
-use host::{Config, Node, Overrides, Start, StartError};
+use host::{Answers, Config, Node, Overrides, Start, StartError, Timing};
 use publisher::{KeyLimits, Publisher};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -46,6 +46,7 @@ struct Running {
 /// Three nodes, the publisher who activated them, and a runtime for the clients.
 pub(crate) struct Cluster {
     configs: BTreeMap<u64, Config>,
+    timing: Timing,
     running: BTreeMap<u64, Running>,
     clients: Runtime,
     lookup: Lookup,
@@ -54,9 +55,9 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the nodes, forms the cluster, installs catalog and key, and activates the nodes.
-    pub(crate) fn start(folder: &Path, output: &Output) -> anyhow::Result<Self> {
-        let configs = configurations(folder)?;
+    /// A publisher with a signed catalog, and nodes that do not run yet.
+    fn prepare(folder: &Path, address: Ipv4Addr, timing: Timing) -> anyhow::Result<(Self, Publisher, SignedCatalog)> {
+        let configs = configurations(folder, address)?;
         let publisher_folder = folder.join("publisher");
         let publisher = Publisher::init(&publisher_folder, None, None).context("the publisher did not start")?;
         let signed = publisher.sign_catalog(CATALOG, None).context("the example catalog was not signed")?;
@@ -64,13 +65,32 @@ impl Cluster {
         let trust = std::sync::Arc::unwrap_or_clone(publisher.trust());
         let servers: Vec<_> = configs.values().flat_map(|config| config.dns.serve.iter().copied()).collect();
         let lookup = Lookup { servers, domains: vec![DOMAIN.parse()?], ..Lookup::default() };
-        let mut cluster = Self { configs, running: BTreeMap::new(), clients, lookup, publisher_folder, trust };
+        let running = BTreeMap::new();
+        Ok((Self { configs, timing, running, clients, lookup, publisher_folder, trust }, publisher, signed))
+    }
 
-        output.say("Three nodes start, and form a cluster:");
+    /// The same cluster without a word and without a look into DNS, by another time than the system's.
+    pub(crate) fn start_by(folder: &Path, timing: Timing) -> anyhow::Result<Self> {
+        let (mut cluster, publisher, signed) = Self::prepare(folder, own_loopback(), timing)?;
+        cluster.form()?;
+        cluster.clients.block_on(cluster.activate(&publisher, signed.bytes()))?;
+        Ok(cluster)
+    }
+
+    /// Starts the nodes and forms the cluster.
+    fn form(&mut self) -> anyhow::Result<()> {
         for node in NODES.into_iter().rev() {
             // The last one to start knows that the others are there.
-            cluster.start_node(node, Start { bootstrap: node == 1 })?;
+            self.start_node(node, Start { bootstrap: node == 1 })?;
         }
+        self.wait_for("a leader that all nodes know", |nodes| nodes.values().all(|node| leader(node).is_some()))
+    }
+
+    /// Starts the nodes, forms the cluster, installs catalog and key, and activates the nodes.
+    pub(crate) fn start(folder: &Path, output: &Output) -> anyhow::Result<Self> {
+        let (mut cluster, publisher, signed) = Self::prepare(folder, Ipv4Addr::LOCALHOST, Timing::default())?;
+        output.say("Three nodes start, and form a cluster:");
+        cluster.form()?;
         for node in NODES {
             let config = cluster.config(node)?;
             output.say(format_args!(
@@ -80,7 +100,6 @@ impl Cluster {
                 cluster.dns_server(node)?
             ));
         }
-        cluster.wait_for("a leader that all nodes know", |nodes| nodes.values().all(|node| leader(node).is_some()))?;
         output.say(format_args!("  node {} leads.\n", cluster.leader()?));
 
         output.say("A publisher signs a catalog and issues a host key; the nodes exchange it for certificates:");
@@ -155,7 +174,7 @@ impl Cluster {
 
     /// Starts a node, also one that was stopped hard a moment ago and has not let go of its store yet.
     pub(crate) fn start_node(&mut self, node: u64, start: Start) -> anyhow::Result<()> {
-        let config = self.config(node)?.clone();
+        let (config, timing) = (self.config(node)?.clone(), self.timing.clone());
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name(format!("node-{node}"))
@@ -165,7 +184,7 @@ impl Cluster {
         let started = runtime.block_on(async {
             let deadline = Instant::now() + PATIENCE;
             loop {
-                match Node::start(&config, start).await {
+                match Node::start_by(&config, start, timing.clone()).await {
                     Err(StartError::Store(storage::OpenError::InUse { .. })) if Instant::now() < deadline => {
                         sleep(LOOK_PAUSE).await;
                     }
@@ -232,6 +251,11 @@ impl Cluster {
         self.clients.block_on(work)
     }
 
+    /// What the running nodes answer to clients in this process.
+    pub(crate) fn answers(&self) -> Vec<Answers> {
+        self.running.values().map(|running| running.node.answers()).collect()
+    }
+
     /// Where clients reach a node, also one that is stopped.
     pub(crate) fn clients_address(&self, node: u64) -> anyhow::Result<SocketAddr> {
         Ok(self.config(node)?.clients.listen)
@@ -281,11 +305,11 @@ fn target(node: u64) -> String {
     format!("node{node}.{DOMAIN}")
 }
 
-/// Configurations on free ports of the loopback address.
-fn configurations(folder: &Path) -> anyhow::Result<BTreeMap<u64, Config>> {
-    let clients = free_addresses()?;
-    let peers = free_addresses()?;
-    let servers = free_addresses()?;
+/// Configurations on free ports of a loopback address.
+fn configurations(folder: &Path, address: Ipv4Addr) -> anyhow::Result<BTreeMap<u64, Config>> {
+    let clients = free_addresses(address)?;
+    let peers = free_addresses(address)?;
+    let servers = free_addresses(address)?;
     let members = NODES.iter().zip(&peers).map(|(node, address)| format!("\"{node}={address}\""));
     let members = members.collect::<Vec<_>>().join(", ");
     let addresses = clients.iter().zip(&peers).zip(&servers);
@@ -302,9 +326,16 @@ fn configurations(folder: &Path) -> anyhow::Result<BTreeMap<u64, Config>> {
     configs.collect()
 }
 
+/// An address that no other process takes a port of before the nodes listen: connections begin at 127.0.0.1.
+fn own_loopback() -> Ipv4Addr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    // 127.0.x.y is left to those who say localhost; the number of a process has 22 bits.
+    Ipv4Addr::new(127, high | 0x80, middle, low)
+}
+
 /// Addresses that were free just now, all at once so that they differ.
-fn free_addresses() -> anyhow::Result<Vec<SocketAddr>> {
-    let listeners = NODES.iter().map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<Vec<_>, _>>();
-    let listeners = listeners.context("no free port on 127.0.0.1")?;
+fn free_addresses(address: Ipv4Addr) -> anyhow::Result<Vec<SocketAddr>> {
+    let listeners = NODES.iter().map(|_| TcpListener::bind((address, 0))).collect::<Result<Vec<_>, _>>();
+    let listeners = listeners.with_context(|| format!("no free port on {address}"))?;
     listeners.iter().map(|listener| Ok(listener.local_addr()?)).collect()
 }

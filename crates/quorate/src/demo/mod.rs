@@ -1,8 +1,8 @@
 //! `quorate demo`: three real nodes, a publisher and clients, on loopback, in one process.
 
-mod cluster;
+pub(crate) mod cluster;
 mod report;
-mod tour;
+pub(crate) mod tour;
 
 use std::{path::Path, process::ExitCode};
 

@@ -1,0 +1,81 @@
+//! `quorate bench fleet`: the lives of many client machines, against three real nodes, all in this process and all by one
+//! virtual clock.
+//!
+//! The nodes are those of `quorate host run`: their logs are replicated and durable, and every answer takes the path that
+//! it takes behind port 1688, with a signature that the machine verifies. What is left out is the wire. The clock goes on
+//! to the next moment at which a machine asks, so that idle time costs nothing.
+
+mod clock;
+mod machine;
+mod report;
+mod run;
+
+use std::{collections::BTreeSet, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::{Context, anyhow};
+use host::Timing;
+use indicatif::{ProgressBar, ProgressStyle};
+use replication::Pace;
+use tracing_subscriber::filter::LevelFilter;
+
+use self::{clock::VirtualClock, run::Fleet};
+use crate::{
+    demo::cluster::Cluster,
+    logging::{self, Format},
+    output::{Outcome, Output},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  quorate bench fleet --machines 1000 --days 200
+  quorate bench fleet --machines 30 --days 1 --json     thirty machines on a cluster that counts from zero
+
+All machines are installed at the same moment, each with the setup key of a product that needs 25. Renewals that are due
+within four hours are made together, a little early, and counted in the hour in which they were due. JSON: the share of
+licensed machines (the lowest at the end of any day, and day by day), requests in all, in the busiest hour, day by day.";
+
+/// Client machines over months, against three nodes, in a time of their own.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Command {
+    /// Client machines.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    machines: u32,
+    /// Days of the virtual clock.
+    #[arg(long, value_name = "D", value_parser = clap::value_parser!(u32).range(1..=3650))]
+    days: u32,
+}
+
+impl Command {
+    /// Runs it.
+    pub(crate) fn run(self, output: &Output) -> Outcome {
+        // What goes wrong shows in the report; nodes that stop one after the other complain of each other.
+        logging::start(Format::Text, LevelFilter::OFF);
+        let folder = tempfile::Builder::new().prefix("quorate-bench-").tempdir().context("cannot make a folder")?;
+        let clock = Arc::new(VirtualClock::default());
+        // The leader takes the nodes' clocks once, at the beginning of its term: they are one clock, and a sample that was
+        // under way while it goes on by an hour would be an hour late.
+        let pace = Pace { clock_sample_interval: Duration::from_secs(24 * 60 * 60), ..Pace::default() };
+        let timing = Timing { clock: Arc::clone(&clock) as _, pace };
+        let cluster = Cluster::start_by(folder.path(), timing)?;
+        let progress = progress(self.days, output)?;
+        let report = Fleet::new(self.machines, &cluster, clock)?.run(self.days, &progress)?;
+        progress.finish_and_clear();
+        let states: BTreeSet<_> = cluster.state_hashes()?.into_values().collect();
+        if states.len() != 1 {
+            return Err(anyhow!("the nodes came to different states: this is a defect, report it").into());
+        }
+        output.result(&report, &report);
+        cluster.stop();
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// On standard error, where that is a terminal; nothing for machines.
+fn progress(days: u32, output: &Output) -> anyhow::Result<ProgressBar> {
+    if output.is_for_machines() {
+        return Ok(ProgressBar::hidden());
+    }
+    let style = ProgressStyle::with_template("{bar:40} day {pos} of {len}, {msg}").context("the progress bar")?;
+    Ok(ProgressBar::new(days.into()).with_style(style))
+}

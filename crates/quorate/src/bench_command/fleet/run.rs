@@ -1,0 +1,127 @@
+//! The run: whoever is due asks, and the clock goes on to the next.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use activation::{id::ProductId, lifecycle::Evidence, message::Request, status::Status, trust::Trust};
+use anyhow::Context;
+use futures::{StreamExt, stream};
+use host::Answers;
+use indicatif::ProgressBar;
+use tokio::runtime::Runtime;
+
+use super::{clock::VirtualClock, machine::Machine, report::Tally};
+use crate::{
+    bench_command::fleet::report::Report,
+    demo::{cluster::Cluster, tour::CLIENT_PRODUCT},
+};
+
+const SECOND_MS: u64 = 1000;
+const HOUR_MS: u64 = 60 * 60 * SECOND_MS;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// Who is due within so long of the next asks together with it, a little early: one batch for many. As long as a machine
+/// waits for its licence ...
+const STEP_MS: u64 = 5 * SECOND_MS;
+/// ... and when all have one, which they renew every seven days.
+const STEP_LICENSED_MS: u64 = 4 * HOUR_MS;
+
+/// Requests under way at once.
+const REQUESTS_AT_ONCE: usize = 2048;
+
+pub(super) struct Fleet {
+    machines: Vec<Machine>,
+    /// When who asks.
+    due: BTreeMap<u64, Vec<usize>>,
+    nodes: Vec<Answers>,
+    trust: Arc<Trust>,
+    clock: Arc<VirtualClock>,
+    runtime: Runtime,
+    tally: Tally,
+}
+
+impl Fleet {
+    /// Machines that are all installed at the beginning of the clock.
+    pub(super) fn new(count: u32, cluster: &Cluster, clock: Arc<VirtualClock>) -> anyhow::Result<Self> {
+        let trust = Arc::new(cluster.trust().clone());
+        let product = ProductId::derive(trust.publisher, CLIENT_PRODUCT);
+        let now = VirtualClock::moment(0);
+        let install = |number| Machine::install(number, trust.publisher, product, now);
+        let machines = (0..count).map(install).collect::<Result<Vec<_>, _>>()?;
+        let mut due = BTreeMap::<u64, Vec<usize>>::new();
+        for (index, machine) in machines.iter().enumerate() {
+            due.entry(machine.asks_in_ms(now)?).or_default().push(index);
+        }
+        let runtime = Runtime::new().context("cannot start a runtime")?;
+        let tally = Tally::new(count);
+        Ok(Self { machines, due, nodes: cluster.answers(), trust, clock, runtime, tally })
+    }
+
+    /// Lets so many days pass.
+    pub(super) fn run(mut self, days: u32, progress: &ProgressBar) -> anyhow::Result<Report> {
+        let end_ms = u64::from(days) * DAY_MS;
+        let mut next_look_ms = DAY_MS;
+        while let Some((&now_ms, _)) = self.due.first_key_value() {
+            while next_look_ms <= now_ms.min(end_ms) {
+                self.look(next_look_ms, progress);
+                next_look_ms += DAY_MS;
+            }
+            if now_ms >= end_ms {
+                break;
+            }
+            self.step(now_ms)?;
+        }
+        Ok(self.tally.report())
+    }
+
+    /// How the machines stand at the end of a day.
+    fn look(&mut self, at_ms: u64, progress: &ProgressBar) {
+        let at = VirtualClock::moment(at_ms);
+        let licensed = self.machines.iter().filter(|machine| machine.is_licensed(at)).count();
+        self.tally.look(licensed);
+        progress.inc(1);
+        progress.set_message(format!("{} requests, {licensed} licensed", self.tally.requests()));
+    }
+
+    /// Whoever is due asks, all at once.
+    fn step(&mut self, now_ms: u64) -> anyhow::Result<()> {
+        self.clock.set(now_ms);
+        let now = VirtualClock::moment(now_ms);
+        let step_ms = if self.tally.all_are_licensed() { STEP_LICENSED_MS } else { STEP_MS };
+        let later = self.due.split_off(&(now_ms + step_ms));
+        let asking = std::mem::replace(&mut self.due, later);
+        let mut asked = Vec::new();
+        for (due_ms, index) in
+            asking.into_iter().flat_map(|(due_ms, of_due)| of_due.into_iter().map(move |index| (due_ms, index)))
+        {
+            self.tally.request(due_ms);
+            let machine = self.machines.get_mut(index).context("a machine of the fleet")?;
+            // Each has a host that it found once and keeps to (R16).
+            let node = self.nodes.get(index % self.nodes.len()).context("a node of the cluster")?;
+            asked.push((index, machine.request(now), node.clone(), Arc::clone(&self.trust)));
+        }
+        let exchanges = stream::iter(asked).map(|(index, request, node, trust)| async move {
+            tokio::spawn(async move { (index, exchange(&node, &request, &trust).await) }).await
+        });
+        let heard: Vec<_> = self.runtime.block_on(exchanges.buffer_unordered(REQUESTS_AT_ONCE).collect());
+        for heard in heard {
+            let (index, heard) = heard.context("a machine of the fleet broke off")?;
+            let machine = self.machines.get_mut(index).context("a machine of the fleet")?;
+            let was_licensed = machine.is_licensed(now);
+            machine.hear(now, &heard);
+            self.tally.heard(now_ms, heard.is_ok(), (was_licensed, machine.is_licensed(now)));
+            self.due.entry(now_ms + machine.asks_in_ms(now)?.max(1)).or_default().push(index);
+        }
+        Ok(())
+    }
+}
+
+/// What the client does with a host, without the wire: the answer is verified like any other.
+async fn exchange(node: &Answers, request: &Request, trust: &Trust) -> Result<Evidence, Status> {
+    let bytes = request.encode();
+    let (answer, status) = node.to(&bytes).await.map_err(|_fault| Status::HOST_UNAVAILABLE)?;
+    if status != Status::OK {
+        return Err(status);
+    }
+    let holder = (request.product, request.cmid, request.machine);
+    Evidence::verify(&bytes, &answer, trust, holder).map_err(|_unproven| Status::HOST_UNAVAILABLE)
+}
