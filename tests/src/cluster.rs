@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
+    io::Write,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -48,6 +49,30 @@ pub struct Node {
     /// Of this node's process, besides those of all.
     variables: Vec<(String, OsString)>,
     process: Option<Process>,
+}
+
+/// Lines of a node's log that a failing test shows.
+const LINES: usize = 30;
+
+/// A test that fails shows what its nodes said last.
+impl Drop for Node {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let state = match self.process.as_mut().map(Process::is_running) {
+            Some(true) => "runs",
+            Some(false) => "has ended by itself",
+            None => "was ended or not started",
+        };
+        let said = std::fs::read(&self.log).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let lines: Vec<_> = said.lines().collect();
+        let (_, last) = lines.split_at(lines.len().saturating_sub(LINES));
+        let report = format!("\nthe node of {} {state}; it said last:\n{}\n", self.config.display(), last.join("\n"));
+        // Not print: a panic is under way.
+        let _a_closed_terminal = std::io::stderr().write_all(report.as_bytes());
+    }
 }
 
 /// A publisher and the nodes that it activates, in a folder of their own.

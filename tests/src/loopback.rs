@@ -1,8 +1,9 @@
 //! Addresses that no other test uses: on Linux all of 127.0.0.0/8 is this machine.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener},
-    sync::atomic::{AtomicU8, Ordering},
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    ops::Range,
+    sync::atomic::{AtomicU8, AtomicU16, Ordering},
 };
 
 /// A block of loopback addresses that belongs to one cluster of one test process.
@@ -34,8 +35,22 @@ impl Loopback {
     }
 }
 
-/// A port that is free now on `address`.
+/// Ports that the system gives no connection or lookup by itself, so that none of a node's own can be in the way.
+const PORTS: Range<u16> = 10_000..32_000;
+
+/// A port that is free now on `address`, for TCP and UDP, and that this process has given nobody else.
+///
+/// # Panics
+/// When there is none.
 pub fn free_port(address: Ipv4Addr) -> SocketAddr {
-    let listener = TcpListener::bind((address, 0)).expect("a loopback address has free ports");
-    listener.local_addr().expect("a bound socket has an address")
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    // On 127.0.0.1 test processes meet: each begins elsewhere.
+    let first = std::process::id().wrapping_mul(61);
+    let mut free = PORTS.map(|_| {
+        let step = u32::from(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port = u32::from(PORTS.start) + first.wrapping_add(step) % u32::from(PORTS.end - PORTS.start);
+        SocketAddr::from((address, u16::try_from(port).expect("the range has 16 bits")))
+    });
+    let is_free = |address: &SocketAddr| TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok();
+    free.find(is_free).unwrap_or_else(|| panic!("{address} has no free port"))
 }
