@@ -12,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{PATIENCE, Quorate};
+use crate::{CLibrary, PATIENCE, Quorate, c_library};
 
 /// A fenced block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,16 +83,24 @@ pub struct Reader {
 const END: &str = "-- end of block:";
 
 /// What documents take from the repository into the reader's folder.
-const CATALOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/catalogs/example.toml");
+const FILES: [(&str, &str); 3] = [
+    ("example.toml", concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/catalogs/example.toml")),
+    ("editor.c", concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/client-c/examples/editor.c")),
+    ("quorate_client.h", concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/client-c/include/quorate_client.h")),
+];
 
 impl Reader {
-    /// A reader who has the binary and the example catalog.
+    /// A reader who has the binary, the library for C, and the repository's examples.
     pub async fn new(quorate: &Quorate) -> Self {
         let folder = tempfile::Builder::new().prefix("quorate-").tempdir().expect("there is a temporary folder");
         let programs = folder.path().join("bin");
         std::fs::create_dir(&programs).expect("a new folder takes another one");
         symlink(quorate.program(), programs.join("quorate")).expect("a new folder takes a link");
-        std::fs::copy(CATALOG, folder.path().join("example.toml")).expect("the repository has an example catalog");
+        let library = c_library(CLibrary::Shared);
+        symlink(&library, folder.path().join("libquorate_client.so")).expect("a new folder takes a link");
+        for (name, path) in FILES {
+            std::fs::copy(path, folder.path().join(name)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        }
         let path = [programs.into_os_string(), std::env::var_os("PATH").unwrap_or_default()].join(&OsString::from(":"));
         let mut machine = machine(folder.path(), &path).spawn().expect("util-linux has unshare");
         let input = machine.stdin.take().expect("its input is piped");

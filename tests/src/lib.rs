@@ -12,6 +12,7 @@ macro_rules! words {
     ($($word:expr),* $(,)?) => { [$(::std::ffi::OsString::from($word)),*] };
 }
 
+mod c_library;
 mod cluster;
 mod command;
 pub mod document;
@@ -24,6 +25,7 @@ pub mod terminal_code;
 mod wait;
 pub mod wire;
 
+pub use c_library::{CLibrary, c_library};
 pub use cluster::{CATALOG, Cluster, Member, Node, Plan, Standing};
 pub use command::{Finished, Quorate};
 pub use files::{contents, copy_folder};

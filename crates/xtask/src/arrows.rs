@@ -21,6 +21,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("replication", &["activation", "api", "storage"]),
     // L3: what people run
     ("client", &["activation", "api", "dcerpc", "discovery", "machine"]),
+    ("quorate-client-c", &["activation", "client"]),
     ("host", &["activation", "api", "dcerpc", "discovery", "machine", "replication", "storage"]),
     ("publisher", &["activation", "api", "storage"]),
     (

@@ -1,0 +1,209 @@
+//! The functions of the library.
+//!
+//! Pointers that C may leave out are `Option`s of references, so that only texts have to be read by hand. What C hands
+//! over to be filled is `MaybeUninit`: it need not be initialised.
+
+#![expect(unsafe_code, reason = "names that C links to, and texts as C has them")]
+
+use std::ffi::c_char;
+use std::mem::MaybeUninit;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+
+use activation::trust::Trust;
+use client::{Client, Options};
+
+use crate::failure::{Failure, QuorateError, QuorateResult, chain};
+use crate::standing::QuorateStatus;
+use crate::text::{given, path, required, utf8};
+
+/// One machine with one product: what quorate_client_open gives.
+///
+/// Any thread may use it; calls on one handle wait for each other. A program that shows how the machine stands while a
+/// host is asked opens the folder twice.
+pub struct QuorateClient {
+    client: Mutex<Client>,
+}
+
+const _: () = {
+    const fn any_thread_may_use<T: Send + Sync>() {}
+    any_thread_may_use::<QuorateClient>();
+};
+
+/// Opens the machine's folder. At first use it is made, with an id of its own, and 30 days of grace begin.
+///
+/// `folder` is a path; programs may share it, with `quorate client` too. `trust` is the text of the publisher's trust file,
+/// not its path: build it into the program, so that nobody puts another publisher in its place. `error` may be NULL, here
+/// and below.
+///
+/// NULL where it fails. The handle is given back with quorate_client_free.
+///
+/// # Safety
+///
+/// `folder` and `trust` are NULL or zero-terminated; `error` is NULL or points to a QuorateError, which need not be
+/// initialised.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_client_open(
+    folder: *const c_char,
+    trust: *const c_char,
+    error: Option<&mut MaybeUninit<QuorateError>>,
+) -> Option<Box<QuorateClient>> {
+    // SAFETY: the caller's promise.
+    let (folder, trust) = unsafe { (given(folder), given(trust)) };
+    let opened = guarded(error, || {
+        let (folder, trust) = (required("folder", folder)?, utf8("trust", required("trust", trust)?)?);
+        let trust =
+            Trust::from_toml(trust).map_err(|error| Failure::argument(format!("`trust`: {}", chain(&error))))?;
+        let client = Client::open(path(folder), trust, Options::default())?;
+        Ok(Box::new(QuorateClient { client: Mutex::new(client) }))
+    });
+    opened.ok()
+}
+
+/// Installs the product's setup key: the machine asks hosts from now on. The same key again changes nothing.
+///
+/// `product` may be NULL: a setup key says which product it is for. Only a direct key needs it, by its name in the
+/// publisher's catalog, where no setup key was installed before.
+///
+/// # Safety
+///
+/// `client` is NULL or a handle that was not freed; `key` and `product` are NULL or zero-terminated; `error` is NULL or
+/// points to a QuorateError.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_client_install_key(
+    client: Option<&QuorateClient>,
+    key: *const c_char,
+    product: *const c_char,
+    error: Option<&mut MaybeUninit<QuorateError>>,
+) -> QuorateResult {
+    // SAFETY: the caller's promise.
+    let (key, product) = unsafe { (given(key), given(product)) };
+    result(guarded(error, || {
+        let key = utf8("key", required("key", key)?)?.parse().map_err(|error| Failure::key(&error))?;
+        let product = product.map(|product| utf8("product", product)).transpose()?;
+        let product = product.map(str::parse).transpose();
+        let product = product.map_err(|error| Failure::argument(format!("`product`: {}", chain(&error))))?;
+        with(client, |client| Ok(client.install_key(key, product)?))?;
+        Ok(())
+    }))
+}
+
+/// Asks only this host from now on, `HOST[:PORT]`: a name or an address, IPv6 in brackets. NULL: hosts are looked for in
+/// DNS again, as without this call. It is kept in the folder.
+///
+/// # Safety
+///
+/// `client` is NULL or a handle that was not freed; `host` is NULL or zero-terminated; `error` is NULL or points to a
+/// QuorateError.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn quorate_client_set_host(
+    client: Option<&QuorateClient>,
+    host: *const c_char,
+    error: Option<&mut MaybeUninit<QuorateError>>,
+) -> QuorateResult {
+    // SAFETY: the caller's promise.
+    let host = unsafe { given(host) };
+    result(guarded(error, || {
+        let host = host.map(|host| utf8("host", host)).transpose()?.map(str::parse).transpose();
+        let host = host.map_err(|error| Failure::argument(format!("`host`: {}", chain(&error))))?;
+        with(client, |client| {
+            match host {
+                Some(host) => client.set_host(host)?,
+                None => client.clear_host()?,
+            }
+            Ok(())
+        })
+    }))
+}
+
+/// Asks now: the hosts in turn, until one gives an answer that counts. It waits for them, some seconds for each that is
+/// silent, so a program with windows calls it in a thread of its own.
+///
+/// QUORATE_RESULT_DONE: the machine is licensed for 180 days from now. QUORATE_RESULT_NOT_ACTIVATED: `error` says why; a
+/// licence that was there before stays.
+///
+/// # Safety
+///
+/// `client` is NULL or a handle that was not freed; `error` is NULL or points to a QuorateError.
+#[unsafe(no_mangle)]
+pub extern "C" fn quorate_client_activate(
+    client: Option<&QuorateClient>,
+    error: Option<&mut MaybeUninit<QuorateError>>,
+) -> QuorateResult {
+    result(guarded(error, || with(client, ask)))
+}
+
+/// How the machine stands now. It asks nobody.
+///
+/// # Safety
+///
+/// `client` is NULL or a handle that was not freed; `status` points to a QuorateStatus and `error` to a QuorateError, or
+/// they are NULL. Neither need be initialised. Where the call fails, `status` is as it was.
+#[unsafe(no_mangle)]
+pub extern "C" fn quorate_client_status(
+    client: Option<&QuorateClient>,
+    status: Option<&mut MaybeUninit<QuorateStatus>>,
+    error: Option<&mut MaybeUninit<QuorateError>>,
+) -> QuorateResult {
+    result(guarded(error, || {
+        let place = status.ok_or_else(|| Failure::argument("`status` is NULL".to_owned()))?;
+        let status = with(client, |client| Ok(client.status()?))?;
+        place.write(QuorateStatus::from(&status));
+        Ok(())
+    }))
+}
+
+/// Gives the handle back. What it stands for stays in its folder. NULL is nothing to give back.
+///
+/// # Safety
+///
+/// `client` is NULL or a handle that was not freed, and no other call is under way with it.
+#[unsafe(no_mangle)]
+pub extern "C" fn quorate_client_free(client: Option<Box<QuorateClient>>) {
+    let _no_panic_to_tell = catch_unwind(AssertUnwindSafe(|| drop(client)));
+}
+
+/// One attempt, on a runtime that lasts as long.
+fn ask(client: &mut Client) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::internal(format!("no sockets can be waited for: {error}")))?;
+    let attempt = runtime.block_on(client.activate());
+    // A name lookup may still hang in a thread of its own.
+    runtime.shutdown_background();
+    let attempt = attempt.map_err(Failure::from)?;
+    let body = attempt.result?.answered.answer.body;
+    if !body.is_activated() {
+        return Err(Failure::below_threshold(body.count, body.threshold));
+    }
+    if !attempt.status.is_licensed() {
+        return Err(Failure::not_activated(
+            "the key or the machine's id was changed while a host was asked: ask again".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Waits for the handle.
+fn with<T>(client: Option<&QuorateClient>, act: impl FnOnce(&mut Client) -> Result<T, Failure>) -> Result<T, Failure> {
+    let client = client.ok_or_else(|| Failure::argument("`client` is NULL".to_owned()))?;
+    let poisoned =
+        |_| Failure::internal("an earlier call with this handle ended in a mistake of the library".to_owned());
+    act(&mut *client.client.lock().map_err(poisoned)?)
+}
+
+/// Runs what a call does, and tells the caller how it ended. A panic ends here.
+fn guarded<T>(
+    error: Option<&mut MaybeUninit<QuorateError>>,
+    act: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, QuorateResult> {
+    let acted = catch_unwind(AssertUnwindSafe(act));
+    let acted = acted.unwrap_or_else(|_| Err(Failure::internal("a mistake of the library".to_owned())));
+    if let Some(place) = error {
+        place.write(QuorateError::of(acted.as_ref().err()));
+    }
+    acted.map_err(|failure| failure.result)
+}
+
+fn result(acted: Result<(), QuorateResult>) -> QuorateResult {
+    acted.err().unwrap_or(QuorateResult::Done)
+}

@@ -1,0 +1,169 @@
+//! Why a call did not do what it was to do, sorted by who can do something about it.
+
+use std::error::Error;
+use std::ffi::c_char;
+
+use activation::status::Status;
+use client::{AskError, ClientError, StateError};
+
+use crate::text::buffer;
+
+/// Of QuorateError's message.
+pub const QUORATE_MESSAGE_BYTES: usize = 1024;
+/// Of QuorateError's advice.
+pub const QUORATE_ADVICE_BYTES: usize = 256;
+
+/// What a call came to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuorateResult {
+    /// It did what it is for.
+    Done = 0,
+    /// No host gave the answer that activates: none was reached, all refused, or the count is below the threshold. A
+    /// licence that was there before stays.
+    NotActivated = 1,
+    /// An argument is missing or not what it has to be: a mistake of the program.
+    Argument = 2,
+    /// The key is mistyped, or for something else.
+    KeyRefused = 3,
+    /// This account may not use the folder.
+    Denied = 4,
+    /// Another process uses the folder at this moment: call again.
+    Busy = 5,
+    /// What the folder holds cannot be read, or not be kept: damaged, of a newer version, a full disk.
+    Folder = 6,
+    /// A mistake of this library, or a system without randomness or sockets. The handle is only to be freed.
+    Internal = 7,
+}
+
+/// Why a call did not do what it was to do. Where a call succeeds it is emptied.
+#[repr(C)]
+pub struct QuorateError {
+    /// What the call returned; of quorate_client_open, what it would return.
+    pub result: QuorateResult,
+    /// The code that administrators know (an HRESULT, such as 0xC004F074); 0 where there is none.
+    pub status: u32,
+    /// What happened, for people: UTF-8, zero-terminated.
+    pub message: [c_char; QUORATE_MESSAGE_BYTES],
+    /// The next step, as a sentence; empty where the message says it.
+    pub advice: [c_char; QUORATE_ADVICE_BYTES],
+}
+
+/// The same, on its way out.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) result: QuorateResult,
+    status: Status,
+    message: String,
+    advice: &'static str,
+}
+
+impl Failure {
+    pub(crate) fn argument(message: String) -> Self {
+        Self::new(QuorateResult::Argument, message)
+    }
+
+    pub(crate) fn internal(message: String) -> Self {
+        Self::new(QuorateResult::Internal, message)
+    }
+
+    fn new(result: QuorateResult, message: String) -> Self {
+        Self { result, status: Status::OK, message, advice: "" }
+    }
+
+    /// A key that was not taken.
+    pub(crate) fn key(error: &dyn Error) -> Self {
+        let advice = Status::KEY_INVALID.advice();
+        Self { result: QuorateResult::KeyRefused, status: Status::KEY_INVALID, message: chain(error), advice }
+    }
+
+    /// A host answered, and more machines are needed.
+    pub(crate) fn below_threshold(count: u32, threshold: u32) -> Self {
+        let status = Status::BELOW_THRESHOLD;
+        let message = format!("{} It is {count}, and {threshold} are needed.", status.words());
+        Self { result: QuorateResult::NotActivated, status, message, advice: status.advice() }
+    }
+
+    pub(crate) fn not_activated(message: String) -> Self {
+        Self::new(QuorateResult::NotActivated, message)
+    }
+}
+
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        let hosts = error.tried().iter().map(|tried| format!("; {}", chain(&tried.error)));
+        let message = [chain(&error)].into_iter().chain(hosts).collect();
+        Self { result: QuorateResult::NotActivated, status: error.status(), message, advice: error.advice() }
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let message = chain(&error);
+        match error {
+            ClientError::State(StateError::InUse { .. }) => Self::new(QuorateResult::Busy, message),
+            ClientError::State(StateError::Denied { .. }) => {
+                Self { status: Status::ACCESS_DENIED, ..Self::new(QuorateResult::Denied, message) }
+            }
+            ClientError::State(StateError::NoEntropy(_)) | ClientError::NoEntropy(_) | ClientError::NoRearmsLeft(_) => {
+                Self::internal(message)
+            }
+            ClientError::State(_) | ClientError::Times { .. } => Self::new(QuorateResult::Folder, message),
+            ClientError::Key(error) => Self::key(&error),
+            ClientError::NoCatalog => Self::argument(message),
+            ClientError::NotForHosts => Self::not_activated(message),
+        }
+    }
+}
+
+impl QuorateError {
+    pub(crate) fn of(failure: Option<&Failure>) -> Self {
+        match failure {
+            None => Self { result: QuorateResult::Done, status: 0, message: buffer(""), advice: buffer("") },
+            Some(Failure { result, status, message, advice }) => {
+                Self { result: *result, status: status.0, message: buffer(message), advice: buffer(advice) }
+            }
+        }
+    }
+}
+
+/// An error with its causes, each said once.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let said = next.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = next.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_advice_has_room() {
+        for status in Status::ALL {
+            assert!(status.advice().len() < QUORATE_ADVICE_BYTES, "{status}");
+        }
+    }
+
+    #[test]
+    fn each_error_is_for_the_one_who_can_do_something_about_it() {
+        let folder = || "folder".into();
+        for (error, result, status) in [
+            (StateError::InUse { folder: folder() }, QuorateResult::Busy, Status::OK),
+            (StateError::Denied { path: folder() }, QuorateResult::Denied, Status::ACCESS_DENIED),
+            (StateError::Newer { path: folder(), found: 9 }, QuorateResult::Folder, Status::OK),
+        ] {
+            let failure = Failure::from(ClientError::State(error));
+            assert_eq!((failure.result, failure.status), (result, status), "{failure:?}");
+        }
+        let failure = Failure::from(ClientError::NotForHosts);
+        assert_eq!(failure.result, QuorateResult::NotActivated);
+    }
+}

@@ -1,0 +1,117 @@
+//! How a machine stands, as C sees it.
+
+use std::ffi::c_char;
+
+use activation::lifecycle::LicenseState;
+use client::{ClientStatus, FoundBy};
+
+use crate::text::buffer;
+
+/// Of a product's name.
+pub const QUORATE_PRODUCT_BYTES: usize = 64;
+/// Of a CMID.
+pub const QUORATE_CMID_BYTES: usize = 37;
+/// Of a host with its port.
+pub const QUORATE_HOST_BYTES: usize = 264;
+/// Of a status in words.
+pub const QUORATE_WORDS_BYTES: usize = 128;
+
+/// What the machine may run as.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuorateState {
+    /// No key is installed.
+    Unlicensed = 0,
+    /// The first 30 days.
+    OutOfBoxGrace = 1,
+    /// Up to 180 days from the last answer.
+    Licensed = 2,
+    /// 30 days to be activated again: the hardware changed.
+    OutOfToleranceGrace = 3,
+    /// The grace or the licence is over: tell the user, and go on asking.
+    Notification = 4,
+}
+
+/// How the host that is asked first is found.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuorateFoundBy {
+    /// It was set.
+    Fixed = 0,
+    /// It answered the last time.
+    Cache = 1,
+    /// DNS names it.
+    Srv = 2,
+}
+
+/// How the machine stands. Texts are UTF-8 and zero-terminated.
+#[repr(C)]
+pub struct QuorateStatus {
+    pub state: QuorateState,
+    /// Of the host that is asked first.
+    pub found_by: QuorateFoundBy,
+    /// Until the state ends by itself; -1 where it does not.
+    pub minutes_left: i64,
+    /// Until quorate_client_activate is to be called; 0: now; -1: hosts are not asked.
+    pub seconds_to_next_attempt: i64,
+    /// What the last attempt came to, an HRESULT; -1 before the first one.
+    pub last_status: i64,
+    /// How often the timers may still be set anew.
+    pub rearms_left: u32,
+    /// last_status in words; empty before the first attempt.
+    pub last_words: [c_char; QUORATE_WORDS_BYTES],
+    /// The product of the installed key, by its name in the catalog; empty where there is none.
+    pub product: [c_char; QUORATE_PRODUCT_BYTES],
+    /// The machine's id at the hosts.
+    pub cmid: [c_char; QUORATE_CMID_BYTES],
+    /// The host that is asked first, HOST:PORT; empty where DNS is asked.
+    pub host: [c_char; QUORATE_HOST_BYTES],
+}
+
+impl From<&ClientStatus> for QuorateStatus {
+    fn from(status: &ClientStatus) -> Self {
+        let standing = status.standing;
+        let number = |value: Option<u64>| value.map_or(-1, |value| i64::try_from(value).unwrap_or(i64::MAX));
+        // An attempt is not to be made too early by the part of a second that is left out.
+        let seconds = standing.next_attempt.map(|wait| wait.as_millis().div_ceil(1000));
+        Self {
+            state: match standing.state {
+                LicenseState::Unlicensed => QuorateState::Unlicensed,
+                LicenseState::OutOfBoxGrace => QuorateState::OutOfBoxGrace,
+                LicenseState::Licensed => QuorateState::Licensed,
+                LicenseState::OutOfToleranceGrace => QuorateState::OutOfToleranceGrace,
+                LicenseState::Notification => QuorateState::Notification,
+            },
+            found_by: match status.found_by {
+                FoundBy::Fixed => QuorateFoundBy::Fixed,
+                FoundBy::Cache => QuorateFoundBy::Cache,
+                FoundBy::Srv => QuorateFoundBy::Srv,
+            },
+            minutes_left: number(standing.minutes_left),
+            seconds_to_next_attempt: number(seconds.map(|seconds| u64::try_from(seconds).unwrap_or(u64::MAX))),
+            last_status: number(standing.last_status.map(|status| status.0.into())),
+            rearms_left: standing.rearms_left.into(),
+            last_words: buffer(standing.last_status.map_or("", |status| status.words())),
+            product: buffer(status.product.as_ref().map_or("", |product| product.as_str())),
+            cmid: buffer(&status.cmid.to_string()),
+            host: buffer(status.host.as_deref().unwrap_or_default()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use activation::limits::NAME_BYTES_MAX;
+    use activation::status::Status;
+
+    use super::*;
+
+    #[test]
+    fn every_text_has_room() {
+        const { assert!(NAME_BYTES_MAX < QUORATE_PRODUCT_BYTES) };
+        const { assert!(client::limits::NAME_BYTES_MAX + ":65535".len() < QUORATE_HOST_BYTES) };
+        for status in Status::ALL {
+            assert!(status.words().len() < QUORATE_WORDS_BYTES, "{status}");
+        }
+    }
+}
