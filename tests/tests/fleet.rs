@@ -14,10 +14,14 @@ const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const PATIENCE: Duration = Duration::from_secs(200);
 
 async fn fleet(machines: u64, days: u64) -> Value {
+    fleet_within(PATIENCE, machines, days).await
+}
+
+async fn fleet_within(patience: Duration, machines: u64, days: u64) -> Value {
     let (machines, days) = (machines.to_string(), days.to_string());
     let words = ["bench", "fleet", "--machines", &machines, "--days", &days, "--json"];
     let output =
-        timeout(PATIENCE, Quorate::at(QUORATE).command(words).output()).await.expect("the fleet ends").unwrap();
+        timeout(patience, Quorate::at(QUORATE).command(words).output()).await.expect("the fleet ends").unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{stdout}{stderr}");
     assert_eq!(stderr, "", "nothing is said beside the report");
@@ -86,4 +90,19 @@ async fn machine_r13_fifty_machines_are_licensed_through_four_hundred_days() {
     let requests = number(&report, "requests");
     assert!((50 * 57..50 * 66).contains(&requests), "every 6.3 to 7 days, and some a little earlier: {requests}");
     assert_eq!(report["licensed_share_by_day"].as_array().unwrap().len(), 400);
+}
+
+#[tokio::test]
+async fn soak_r13_ten_thousand_machines_are_licensed_through_four_hundred_days() {
+    let report = fleet_within(Duration::from_secs(60 * 60), 10_000, 400).await;
+    assert_all_went_well(&report);
+    let requests = number(&report, "requests");
+    assert!(
+        (10_000 * 57..10_000 * 66).contains(&requests),
+        "every 6.3 to 7 days, and some a little earlier: {requests}"
+    );
+    let by_day: Vec<_> =
+        report["requests_by_day"].as_array().unwrap().iter().map(|day| day.as_u64().unwrap()).collect();
+    let busiest = by_day[100..].iter().max().unwrap();
+    assert!(*busiest < 2 * 10_000 / 6, "chance has spread those that started together: {busiest}");
 }

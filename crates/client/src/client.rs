@@ -3,7 +3,7 @@
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::path::Path;
-//! use activation::trust::Trust;
+//! use client::activation::trust::Trust;
 //! use client::{Client, Options};
 //!
 //! let trust = Trust::from_toml(&std::fs::read_to_string("publisher.toml")?)?;
@@ -15,6 +15,8 @@
 //! }
 //! # }
 //! ```
+//!
+//! `examples/editor.rs` is a whole program.
 //!
 //! The folder is shared with other processes on the machine: each look and each change takes its lock for a moment, and
 //! nothing is held while a host is asked. Times are kept by [`Lifecycle`]; what is kept as a licence is the exchange, and

@@ -42,6 +42,8 @@ mod request;
 mod session;
 mod state;
 
+/// The types of keys, answers and states, for those who depend on this crate alone.
+pub use activation;
 pub use address::{HostAddress, InvalidAddress};
 pub use client::{Attempt, Client, ClientError, ClientStatus, Options};
 pub use direct::{DirectActivationError, activate_directly};

@@ -1,4 +1,4 @@
-//! The workspace's own command: `cargo xtask verify | fix | test`.
+//! The workspace's own command: `cargo xtask verify | fix | test | soak`.
 //!
 //! The architecture is only as good as its last check, so what the documents say of the code is checked here: the
 //! arrows between crates, the paths that documents name, licences, banned words. `verify` runs every check and reports
@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::cargo::Workspace;
+use crate::{cargo::Workspace, suite::Suite};
 
 /// Checks and tests of the workspace.
 #[derive(Parser)]
@@ -36,7 +36,8 @@ use crate::cargo::Workspace;
         cargo xtask verify arrows docs     these two only\n  \
         cargo xtask fix                    format, and apply what clippy can repair by itself\n  \
         cargo xtask test                   what the tests need, every check, every test\n  \
-        cargo xtask test r10_ r12_         the tests whose names contain one of these"
+        cargo xtask test r10_ r12_         the tests whose names contain one of these\n  \
+        cargo xtask soak                   the long tests, which `test` leaves out"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -55,6 +56,12 @@ enum Command {
     Fix,
     /// Install what the tests need where it is missing, verify, then run all tests
     Test {
+        /// Only tests whose names contain one of these
+        #[arg(value_name = "FILTER")]
+        filters: Vec<String>,
+    },
+    /// Install what the tests need where it is missing, then run the long tests: minutes each
+    Soak {
         /// Only tests whose names contain one of these
         #[arg(value_name = "FILTER")]
         filters: Vec<String>,
@@ -82,8 +89,9 @@ fn run(command: Command) -> Result<ExitCode> {
                 say("test: no test was run, because verify failed (`cargo xtask fix` repairs format and some lints)");
                 return Ok(ExitCode::FAILURE);
             }
-            suite::run(&workspace, &surroundings, &filters)
+            suite::run(&workspace, &surroundings, Suite::Tests, &filters)
         }
+        Command::Soak { filters } => suite::run(&workspace, &tools::provide(&workspace)?, Suite::Soaks, &filters),
     }
 }
 

@@ -11,13 +11,35 @@ use crate::tools::Surroundings;
 /// Tests whose names contain this need the machine for themselves. nextest knows it from its own configuration.
 const ALONE: &str = "machine_";
 
+/// Tests whose names contain this are long, and run only where they are asked for.
+const SOAK: &str = "soak_";
+
+/// Which tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suite {
+    /// All but the soaks.
+    Tests,
+    Soaks,
+}
+
+const TESTS: [&str; 2] = ["test", "--tests"];
+
 const EVERYTHING: [&str; 3] = ["--workspace", "--all-features", "--no-fail-fast"];
 
 /// Runs the tests; the exit code is the runner's, or failure when only something before it failed.
-pub(crate) fn run(workspace: &Workspace, surroundings: &Surroundings, filters: &[String]) -> Result<ExitCode> {
+pub(crate) fn run(
+    workspace: &Workspace,
+    surroundings: &Surroundings,
+    suite: Suite,
+    filters: &[String],
+) -> Result<ExitCode> {
     let nextest = has_nextest(workspace);
     let mut code = 0;
-    for arguments in runs(nextest, filters) {
+    let runs = match suite {
+        Suite::Tests => runs(nextest, filters),
+        Suite::Soaks => vec![soaks(nextest, filters)],
+    };
+    for arguments in runs {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         say(format_args!("test: cargo {} ...", arguments.join(" ")));
         let status = in_surroundings(&mut workspace.cargo(&arguments), surroundings)
@@ -37,17 +59,31 @@ fn runs(nextest: bool, filters: &[String]) -> Vec<Vec<String>> {
     let list = |parts: &[&[&str]]| -> Vec<String> {
         parts.concat().into_iter().map(str::to_owned).chain(filters.iter().cloned()).collect()
     };
-    let test = ["test", "--tests"];
     let mut runs = vec![list(&[&["test", "--doc"], &EVERYTHING, &["--"]])];
     if nextest {
         runs.push(list(&[&["nextest", "run"], &EVERYTHING]));
     } else if filters.is_empty() {
-        runs.push(list(&[&test, &EVERYTHING, &["--", "--test-threads=1", ALONE]]));
-        runs.push(list(&[&test, &EVERYTHING, &["--", "--skip", ALONE]]));
+        runs.push(list(&[&TESTS, &EVERYTHING, &["--", "--test-threads=1", "--skip", SOAK, ALONE]]));
+        runs.push(list(&[&TESTS, &EVERYTHING, &["--", "--skip", SOAK, "--skip", ALONE]]));
     } else {
-        runs.push(list(&[&test, &EVERYTHING, &["--", "--test-threads=1"]]));
+        runs.push(list(&[&TESTS, &EVERYTHING, &["--", "--test-threads=1", "--skip", SOAK]]));
     }
     runs
+}
+
+/// cargo's arguments for the soaks, of which the filters choose some.
+fn soaks(nextest: bool, filters: &[String]) -> Vec<String> {
+    let runner: &[&str] = if nextest { &["nextest", "run", "--profile", "soak"] } else { &TESTS };
+    let mut words: Vec<_> = [runner, &EVERYTHING].concat().into_iter().map(str::to_owned).collect();
+    if !nextest {
+        words.extend(["--".to_owned(), "--test-threads=1".to_owned()]);
+    }
+    if nextest || !filters.is_empty() {
+        words.extend(filters.iter().cloned());
+    } else {
+        words.push(SOAK.to_owned());
+    }
+    words
 }
 
 fn in_surroundings<'a>(command: &'a mut Command, surroundings: &Surroundings) -> &'a mut Command {
@@ -88,10 +124,22 @@ mod tests {
     #[test]
     fn without_nextest_tests_that_need_the_machine_run_one_at_a_time() {
         let runs = lines(false, &[]);
-        assert!(runs[1].ends_with("-- --test-threads=1 machine_"));
-        assert!(runs[2].ends_with("-- --skip machine_"));
+        assert!(runs[1].ends_with("-- --test-threads=1 --skip soak_ machine_"));
+        assert!(runs[2].ends_with("-- --skip soak_ --skip machine_"));
         let filtered = lines(false, &["r10_"]);
-        assert!(filtered.len() == 2 && filtered[1].ends_with("-- --test-threads=1 r10_"));
+        assert!(filtered.len() == 2 && filtered[1].ends_with("-- --test-threads=1 --skip soak_ r10_"));
+    }
+
+    #[test]
+    fn soaks_are_a_run_of_their_own() {
+        let line = |nextest, filters: &[&str]| {
+            soaks(nextest, &filters.iter().map(|filter| (*filter).to_owned()).collect::<Vec<_>>()).join(" ")
+        };
+        let all = "--workspace --all-features --no-fail-fast";
+        assert_eq!(line(true, &[]), format!("nextest run --profile soak {all}"));
+        assert_eq!(line(true, &["soak_fleet"]), format!("nextest run --profile soak {all} soak_fleet"));
+        assert_eq!(line(false, &[]), format!("test --tests {all} -- --test-threads=1 soak_"));
+        assert_eq!(line(false, &["soak_fleet"]), format!("test --tests {all} -- --test-threads=1 soak_fleet"));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! A program in C that has the client in it: compiled and linked as its publisher would, and run with a real host.
+//! Programs that have the client in them, in Rust and in C: compiled and linked as their publisher would, and run with a
+//! real host.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -13,6 +14,7 @@ use serde_json::json;
 use tokio::{process::Command, time::timeout};
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
+const RUST_EXAMPLE: &str = env!("CARGO_BIN_EXE_editor-under-test");
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/client-c/examples/editor.c");
 const HEADERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/client-c/include");
 const PRODUCT: &str = "server-standard-2";
@@ -83,6 +85,25 @@ async fn run(command: &mut Command) -> Finished {
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     Finished { code: output.status.code(), stdout, stderr }
+}
+
+#[tokio::test]
+async fn a_program_activates_its_machine_and_stays_activated_without_a_host() {
+    let mut world = World::with(3).await;
+    let editor = Path::new(RUST_EXAMPLE);
+    let below = world.run(editor).await;
+    assert_eq!(
+        (below.code, below.stdout.as_str()),
+        (Some(1), "server-standard-2: oob_grace, 30 days left\n"),
+        "{below:?}"
+    );
+    world.cluster.product(PRODUCT).count(world.cluster.node(1).clients, 9).await;
+    let licensed = world.run(editor).await;
+    let expected = (Some(0), "server-standard-2: licensed, 180 days left\n", "");
+    assert_eq!((licensed.code, licensed.stdout.as_str(), licensed.stderr.as_str()), expected);
+    world.cluster.kill(1).await;
+    let alone = world.run(editor).await;
+    assert_eq!((alone.code, alone.stdout.as_str(), alone.stderr.as_str()), expected);
 }
 
 #[tokio::test]
