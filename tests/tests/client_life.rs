@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use activation::{lifecycle::LicenseState, trust::Trust};
+use activation::{lifecycle::LicenseState, status::Status, trust::Trust};
 use client::{Client, Event, Options};
 use quorate_tests::{Cluster, Finished, Plan, Process, Quorate, eventually, words};
 use serde_json::{Value, json};
@@ -290,4 +290,25 @@ async fn machine_a_full_disk_costs_no_state_that_was_kept() {
     assert!(unmount.success() && said.contains("client.toml"), "the file is named: {said:?}");
     assert_eq!((kept.cmid, kept.standing.state), (before.cmid, LicenseState::OutOfBoxGrace), "what was kept is whole");
     assert_eq!(again.unwrap(), LicenseState::Licensed);
+}
+
+#[tokio::test]
+async fn r20_a_refusal_is_an_answer_that_was_processed_and_moves_no_state() {
+    let world = World::new().await;
+    let mut client = world.client(&world.state("machine"), Path::new("/")).unwrap();
+    // Of group C, for which the host has no key.
+    client.install_key("P2QP9-AKQJQ-C65E8-KJ37J-AFEYM".parse().unwrap(), None).unwrap();
+    client.set_host(world.cluster.node(1).clients.to_string().parse().unwrap()).unwrap();
+    let refused = client.activate().await.unwrap();
+    assert_eq!(refused.status.standing.state, LicenseState::OutOfBoxGrace);
+    let status = refused.result.unwrap_err().status();
+    let mut events = Vec::new();
+    while !events.iter().any(|event| matches!(event, Event::Failed { .. })) {
+        events.push(client.next().await);
+    }
+    let [Event::Sent(sent), Event::Answered(answered), Event::Failed { status: failed, .. }] = events.as_slice() else {
+        panic!("{events:?}");
+    };
+    assert_eq!((sent.status, answered.status, *failed), (Status::OK, status, status));
+    assert_eq!((answered.is_bound, answered.count), (false, 0));
 }

@@ -44,7 +44,7 @@ use tokio::time::Instant;
 use crate::hosts::{AskError, Exchange, FoundBy, Hosts, Lookup};
 use crate::request::{chance, moment};
 use crate::state::Life;
-use crate::{Deadlines, Event, FixedHost, NoEntropy, StateError, StateFolder, random_cmid, request};
+use crate::{ActivateError, Deadlines, Event, FixedHost, NoEntropy, StateError, StateFolder, random_cmid, request};
 
 /// How long at most a client that waits does not look whether its state was changed by another process, or its clock.
 const LOOK_PAUSE: Duration = Duration::from_secs(10);
@@ -391,7 +391,14 @@ impl Client {
             Err(error) => {
                 for tried in error.tried() {
                     let host = format!("{}:{}", tried.host.target.trim_end_matches('.'), tried.host.port);
-                    self.events.push_back(Event::Sent(RequestSent::new(tried.error.status(), host, asked, required)));
+                    let refused = matches!(tried.error, ActivateError::Refused { .. });
+                    let status = tried.error.status();
+                    let sent = if refused { Status::OK } else { status };
+                    self.events.push_back(Event::Sent(RequestSent::new(sent, host, asked, required)));
+                    if refused {
+                        let refusal = AnswerProcessed::refused(status, asked.client_time_ms);
+                        self.events.push_back(Event::Answered(refusal));
+                    }
                 }
                 self.events.push_back(Event::Failed { status: error.status(), error: error.to_string() });
                 if is_same {

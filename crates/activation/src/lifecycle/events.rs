@@ -72,6 +72,21 @@ pub struct AnswerProcessed {
 impl AnswerProcessed {
     pub const ID: u32 = 12289;
 
+    /// A host said why it does not activate. That is unsigned, and moves no state.
+    #[must_use]
+    pub fn refused(status: Status, client_time_ms: u64) -> Self {
+        let (activation_interval_minutes, renewal_interval_minutes) = (0, 0);
+        Self {
+            status,
+            flags: 0,
+            is_bound: false,
+            count: 0,
+            activation_interval_minutes,
+            renewal_interval_minutes,
+            client_time_ms,
+        }
+    }
+
     #[must_use]
     pub fn new(body: &AnswerBody, client_time_ms: u64) -> Self {
         let is_bound = body.is_activated();

@@ -357,4 +357,6 @@ fn events_have_their_fields_in_the_documented_order() {
         (AnswerProcessed::ID, processed.to_string()),
         (12289, format!("0xC004F038,0,0,24,120,10080,{START_MS}"))
     );
+    let refused = AnswerProcessed::refused(Status::KEY_INVALID, START_MS);
+    assert_eq!(refused.to_string(), format!("0xC004F050,0,0,0,0,0,{START_MS}"));
 }
