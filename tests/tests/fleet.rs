@@ -103,6 +103,7 @@ async fn soak_r13_ten_thousand_machines_are_licensed_through_four_hundred_days()
     );
     let by_day: Vec<_> =
         report["requests_by_day"].as_array().unwrap().iter().map(|day| day.as_u64().unwrap()).collect();
-    let busiest = by_day[100..].iter().max().unwrap();
-    assert!(*busiest < 2 * 10_000 / 6, "chance has spread those that started together: {busiest}");
+    // Forty-five renewals, each by up to 16.8 hours early, have spread them by 33 hours (one standard deviation).
+    let busiest = by_day[300..].iter().max().unwrap();
+    assert!(*busiest < 3_500, "chance has spread those that started together: {busiest}");
 }
