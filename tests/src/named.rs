@@ -60,6 +60,13 @@ impl Named {
         self
     }
 
+    /// `kill -9`.
+    pub async fn stop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.kill().await;
+        }
+    }
+
     /// The file with the TSIG key of a node.
     pub fn key_file(&self, node: u8) -> PathBuf {
         self.folder.path().join(format!("node{node}.key"))

@@ -27,6 +27,7 @@ use self::keys::Keys;
 use crate::{
     cluster_status,
     dns::{self, Dns},
+    drain::Drain,
     limits::{ADMIN_MESSAGE_BYTES_MAX, SETTLE_TIMEOUT, SOCKET_PATH_BYTES_MAX},
     question,
 };
@@ -55,12 +56,13 @@ pub(crate) fn serve(
     path: &Path,
     replica: Replica,
     dns: Option<Arc<Dns>>,
+    drain: Drain,
 ) -> Result<impl Future<Output = ()> + use<>, AdminError> {
     if path.as_os_str().as_bytes().len() > SOCKET_PATH_BYTES_MAX {
         return Err(AdminError::PathTooLong { path: path.to_owned() });
     }
     let listener = listen(path).map_err(|source| AdminError::Io { path: path.to_owned(), source })?;
-    let service = admin_server::AdminServer::new(Admin { replica, dns })
+    let service = admin_server::AdminServer::new(Admin { replica, dns, drain })
         .max_decoding_message_size(ADMIN_MESSAGE_BYTES_MAX)
         .max_encoding_message_size(ADMIN_MESSAGE_BYTES_MAX);
     Ok(async move {
@@ -87,6 +89,7 @@ fn listen(path: &Path) -> io::Result<tokio::net::UnixListener> {
 struct Admin {
     replica: Replica,
     dns: Option<Arc<Dns>>,
+    drain: Drain,
 }
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -279,6 +282,10 @@ impl admin_server::Admin for Admin {
         request: Request<proto::ReleaseActivationRequest>,
     ) -> Reply<proto::ReleaseActivationReply> {
         Keys(&self.replica).release(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn drain(&self, request: Request<proto::DrainRequest>) -> Reply<proto::DrainReply> {
+        self.drain.begin(request.into_inner()).await.map(Response::new)
     }
 }
 

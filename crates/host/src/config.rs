@@ -43,6 +43,9 @@ pub struct Config {
     /// Its records in DNS.
     #[serde(default)]
     pub dns: Dns,
+    /// Going out of service.
+    #[serde(default)]
+    pub drain: Drain,
 }
 
 fn platform() -> String {
@@ -172,6 +175,20 @@ impl Default for Dns {
             serve: Vec::new(),
             zone: None,
         }
+    }
+}
+
+/// How a node goes out of service.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Drain {
+    /// Seconds.
+    pub wait_s: u64,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { wait_s: 60 }
     }
 }
 

@@ -14,6 +14,7 @@ pub mod config;
 mod connection;
 mod credentials;
 mod dns;
+mod drain;
 mod hardware;
 pub mod init;
 pub mod limits;

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use activation::catalog::Name;
@@ -26,6 +27,7 @@ use crate::{
     config::{Config, ConfigError},
     credentials::{Credentials, Held},
     dns,
+    drain::Drain,
     hardware::Hardware,
     limits::{BOOTSTRAP_PATIENCE, PEER_RESET_STREAMS_MAX},
     question::Desk,
@@ -106,6 +108,7 @@ impl Default for Timing {
 /// A running node.
 pub struct Node {
     replica: Replica,
+    desk: Arc<Desk>,
     answerer: Answerer,
     clients: SocketAddr,
     admin_socket: PathBuf,
@@ -180,8 +183,10 @@ impl Node {
             dns
         });
         let admin_socket = config.admin_socket();
-        background.spawn(admin::serve(&admin_socket, replica.clone(), dns)?);
-        let node = Self { replica, answerer, clients: address, admin_socket, stopping, serving, background };
+        let wait = Duration::from_secs(config.drain.wait_s);
+        let drain = Drain::new(replica.clone(), Arc::clone(&desk), dns.clone(), wait);
+        background.spawn(admin::serve(&admin_socket, replica.clone(), dns, drain)?);
+        let node = Self { replica, desk, answerer, clients: address, admin_socket, stopping, serving, background };
         if start.bootstrap
             && let Err(error) = node.replica.bootstrap(&members, BOOTSTRAP_PATIENCE).await
         {
@@ -217,6 +222,11 @@ impl Node {
     /// Waits until the node has failed for good (its disk refused a write, say), and says why.
     pub async fn failed(&self) -> String {
         self.replica.failed().await
+    }
+
+    /// Waits until an administrator has drained the node: it is to be stopped now.
+    pub async fn drained(&self) {
+        self.desk.draining().over().await;
     }
 
     /// Takes no more connections, finishes open requests, hands leadership over, and stops.

@@ -26,6 +26,7 @@ use storage::Identity;
 use crate::{
     credentials::{Credentials, Signers, Unusable},
     dns::Dns,
+    drain::Draining,
     hardware::Hardware,
     node::take_note,
 };
@@ -51,11 +52,13 @@ pub(crate) struct Desk {
     /// Set once the replica runs, which needs the desk to start and holds it from then on.
     replica: OnceLock<WeakReplica>,
     dns: OnceLock<Weak<Dns>>,
+    draining: Draining,
 }
 
 impl Desk {
     pub(crate) fn new(credentials: Arc<Credentials>, platform: Name, identity: Identity, hardware: Hardware) -> Self {
-        Self { credentials, platform, identity, hardware, replica: OnceLock::new(), dns: OnceLock::new() }
+        let (replica, dns) = (OnceLock::new(), OnceLock::new());
+        Self { credentials, platform, identity, hardware, replica, dns, draining: Draining::default() }
     }
 
     pub(crate) fn set_replica(&self, replica: &Replica) {
@@ -79,6 +82,11 @@ impl Desk {
         }
     }
 
+    /// Whether this node is on its way out.
+    pub(crate) fn draining(&self) -> &Draining {
+        &self.draining
+    }
+
     fn unready(&self, replica: &Replica, cluster: &ClusterView) -> Option<String> {
         let owner = self.identity.owner;
         let activated =
@@ -86,6 +94,7 @@ impl Desk {
         match (replica.health(), cluster.leader) {
             (Health::Failed(why), _) => Some(why),
             (Health::Diverged(index), _) => Some(format!("its state differs from the leader's since entry {index}")),
+            (Health::Running, _) if self.draining.is_on() => Some("it is drained".into()),
             (Health::Running, None) => Some("no leader is known".into()),
             (Health::Running, Some(_)) if !activated() => Some("not activated by any publisher".into()),
             (Health::Running, Some(_)) => {
@@ -131,6 +140,7 @@ impl Desk {
             store_bytes: replica.store_bytes(),
             store: self.identity.store.to_string(),
             wall_ms: replica.wall_ms(),
+            draining: self.draining.is_on(),
             unusable_keys: unusable.into_iter().map(unusable_key).collect(),
             // What the membership says, and the comparison of clocks, is for the node that asks to fill in.
             ..NodeStatus::default()

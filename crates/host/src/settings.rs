@@ -158,6 +158,12 @@ pub const SETTINGS: &[Setting] = &[
         None,
         "The name that was delegated to the nodes: a domain, or the service's own name in one (_vlmcs._tcp.example.com)",
     ),
+    setting(
+        "drain.wait_s",
+        Form::Number,
+        Some("60"),
+        "Longest time in seconds that `host drain` waits for resolvers to forget this node; less where dns.ttl_s is less",
+    ),
 ];
 
 /// `--clients-listen` for `clients.listen`.

@@ -1,14 +1,17 @@
 //! Talking to a node's administration.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use anyhow::{Context, anyhow};
 use api::admin::v1::admin_client::AdminClient;
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
+use tokio::{net::UnixStream, time::sleep};
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::output::Failure;
+
+/// Pause between two looks at a node that is to go away.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// Which node to talk to.
 #[derive(Debug, clap::Args)]
@@ -39,6 +42,13 @@ impl AdminArgs {
     /// Connects, and runs `work` with the connection.
     pub(crate) fn run<T>(&self, work: impl AsyncFnOnce(Admin) -> Result<T, Failure>) -> Result<T, Failure> {
         block_on(async { work(self.connect().await?).await })?
+    }
+
+    /// Waits until nobody answers there any more.
+    pub(crate) async fn gone(&self) {
+        while UnixStream::connect(&self.admin.0).await.is_ok() {
+            sleep(LOOK_PAUSE).await;
+        }
     }
 
     /// Connects.

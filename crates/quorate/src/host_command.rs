@@ -1,13 +1,18 @@
 //! `quorate host ...`: a node's configuration, and the node itself.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, anyhow};
+use api::admin::v1::DrainRequest;
 use host::{Config, Node, Overrides, Start, StartError};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
+    admin::{AdminArgs, refused},
     logging::{self, Format},
     output::{Failure, Outcome, Output},
 };
@@ -25,6 +30,16 @@ Examples:
 
 Exit: 0 stopped as told; 1 failed while running, or no cluster was formed; 2 configuration, port or data folder.";
 
+const DRAIN_EXAMPLES: &str = "\
+Examples:
+  quorate host drain                 before an upgrade, or before the machine is switched off
+  quorate host drain --wait 0        do not wait for resolvers: clients that still find it go to the next node
+
+The node leaves DNS and answers on until resolvers have forgotten it; then it hands leadership over, finishes open
+requests and stops. Started again, it is in service again. Refused where the cluster cannot do without it.
+
+Exit: 0 it has stopped; 1 refused, and it stays in service.";
+
 /// What a node's machine does.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -34,6 +49,9 @@ pub(crate) enum Command {
     /// Run one node until SIGTERM.
     #[command(after_help = RUN_EXAMPLES)]
     Run(Run),
+    /// Take the node out of service, and stop it, without a client noticing.
+    #[command(after_help = DRAIN_EXAMPLES)]
+    Drain(Drain),
 }
 
 /// Arguments of `host init`.
@@ -62,12 +80,26 @@ pub(crate) struct Run {
     overrides: Overrides,
 }
 
+/// Arguments of `host drain`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Drain {
+    /// How long resolvers have to forget the node, instead of the cluster's dns.ttl_s or the node's drain.wait_s.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(..=86_400))]
+    wait: Option<u32>,
+    /// Also where the other nodes are no majority, or DNS keeps the record.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
 impl Command {
     /// Runs it.
     pub(crate) fn run(self, output: &Output) -> Outcome {
         match self {
             Self::Init(init) => init.run(output),
             Self::Run(run) => run.run(),
+            Self::Drain(drain) => drain.run(output),
         }
     }
 }
@@ -106,6 +138,35 @@ impl Run {
     }
 }
 
+/// How long a node may take to hand over and stop, once it has begun to.
+const STOP_PATIENCE: Duration = Duration::from_secs(120);
+
+impl Drain {
+    fn run(self, output: &Output) -> Outcome {
+        let request = DrainRequest { force: self.force, wait_s: self.wait };
+        let reply = self.admin.run(async |mut admin| {
+            let reply = admin.drain(request).await.map_err(refused)?.into_inner();
+            drop(admin);
+            let progress = output.spinner(&format!(
+                "node {} has left DNS; it stops in {} s, when resolvers have forgotten it",
+                reply.node, reply.wait_s
+            ));
+            let patience = Duration::from_secs(reply.wait_s.into()) + STOP_PATIENCE;
+            let gone = timeout(patience, self.admin.gone()).await;
+            progress.finish_and_clear();
+            gone.map_err(|_| anyhow!("node {} has left DNS and does not stop: look into its log", reply.node))?;
+            Ok(reply)
+        })?;
+        let withdrawn: Vec<_> = reply.domains.iter().map(|outcome| outcome.domain.as_str()).collect();
+        let from = if withdrawn.is_empty() { String::new() } else { format!(" It left {}.", withdrawn.join(", ")) };
+        output.result(
+            &serde_json::json!({ "node": reply.node, "withdrawn": withdrawn, "waited_s": reply.wait_s, "stopped": true }),
+            format_args!("Node {} is out of service, and has stopped.{from}", reply.node),
+        );
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
 async fn run(config: &Config, start: Start) -> Outcome {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
@@ -125,6 +186,7 @@ async fn run(config: &Config, start: Start) -> Outcome {
         why = node.failed() => return Err(anyhow!("node {} stopped: {why}", config.node).into()),
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = node.drained() => {}
     }
     tracing::info!(node = config.node, "stopping: open requests are finished, leadership is handed over");
     node.stop().await;

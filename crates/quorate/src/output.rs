@@ -4,9 +4,11 @@ use std::{
     fmt,
     io::{self, Write},
     process::ExitCode,
+    time::Duration,
 };
 
 use comfy_table::{ContentArrangement, Table, presets};
+use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -87,6 +89,16 @@ impl Output {
         } else {
             self.line(text);
         }
+    }
+
+    /// Shows on standard error that something is waited for, where that is a terminal; nothing for machines.
+    pub(crate) fn spinner(&self, what: &str) -> ProgressBar {
+        if self.json {
+            return ProgressBar::hidden();
+        }
+        let spinner = ProgressBar::new_spinner().with_message(what.to_owned());
+        spinner.enable_steady_tick(Duration::from_millis(100));
+        spinner
     }
 
     /// Whether nobody watches: no progress is to be shown.

@@ -8,13 +8,13 @@ use tokio::process::Command;
 
 use super::{QUORATE, WEIGHTS, state};
 
-struct Served {
-    cluster: Cluster,
+pub(crate) struct Served {
+    pub(crate) cluster: Cluster,
     servers: Vec<SocketAddr>,
 }
 
 impl Served {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(3)).await;
         let mut servers = Vec::new();
         for (node, weight) in (1_u8..).zip(WEIGHTS) {
@@ -36,7 +36,7 @@ impl Served {
     }
 
     /// Waits until these nodes answer with exactly these hosts.
-    async fn all_say(&self, asked: &[usize], hosts: &[u8]) {
+    pub(crate) async fn all_say(&self, asked: &[usize], hosts: &[u8]) {
         let line = |node: &u8| {
             let (weight, port) = (WEIGHTS[usize::from(*node) - 1], self.cluster.node((*node).into()).clients.port());
             format!("0 {weight} {port} node{node}.{ZONE}.")

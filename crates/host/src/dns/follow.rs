@@ -62,6 +62,9 @@ impl Follower {
     }
 
     async fn step(&mut self, order: Option<Order>) {
+        if self.dns.desk.draining().is_on() {
+            return self.leave(order).await;
+        }
         if let Some(why) = self.dns.desk.unready_because() {
             return self.unready(order, &why).await;
         }
@@ -96,6 +99,19 @@ impl Follower {
             return answer(order, settled);
         }
         answer(order, self.dns.passed_over(&format!("the node is not ready: {why}")));
+    }
+
+    /// A node on its way out withdraws itself at once.
+    async fn leave(&mut self, order: Option<Order>) {
+        (self.settled, self.unready_since, self.wait) = (None, None, READINESS_PAUSE);
+        if order.is_none() && self.dns.left(&[]).is_empty() {
+            return;
+        }
+        let settled = self.dns.settle(&[]).await;
+        if settled.domains.iter().any(|domain| domain.status != 0) {
+            self.wait = self.next(false);
+        }
+        answer(order, settled);
     }
 
     fn next(&mut self, succeeded: bool) -> Duration {

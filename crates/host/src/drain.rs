@@ -1,0 +1,190 @@
+//! Taking a node out of service: first nobody finds it any more, then it hands its leadership over and stops (R38).
+//!
+//! While resolvers forget it, it goes on answering. Nothing of this is kept: a node that is started again is in service.
+
+use std::{sync::Arc, time::Duration};
+
+use api::admin::v1::{DnsOutcome, DrainReply, DrainRequest};
+use discovery::Delegated;
+use replication::Replica;
+use tokio::{
+    sync::{Mutex, watch},
+    time::{Instant, sleep_until},
+};
+use tonic::Status;
+
+use crate::{cluster_status, dns::Dns, question::Desk};
+
+/// How far a node has got on its way out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    InService,
+    Withdrawing,
+    /// It stops then, whatever happens.
+    Until(Instant),
+}
+
+/// Whether a node is on its way out: what its parts follow.
+#[derive(Debug, Default)]
+pub(crate) struct Draining(watch::Sender<Phase>);
+
+impl Draining {
+    pub(crate) fn is_on(&self) -> bool {
+        self.phase() != Phase::InService
+    }
+
+    /// Waits until the node is to stop.
+    pub(crate) async fn over(&self) {
+        let mut phase = self.0.subscribe();
+        let ends = phase.wait_for(|phase| matches!(phase, Phase::Until(_))).await.map(|phase| *phase);
+        match ends {
+            Ok(Phase::Until(end)) => sleep_until(end).await,
+            _ => std::future::pending().await,
+        }
+    }
+
+    fn phase(&self) -> Phase {
+        *self.0.borrow()
+    }
+}
+
+/// The beginning of a drain. Dropped before its end is set, the node is in service again.
+struct Begun<'a>(&'a Draining);
+
+impl<'a> Begun<'a> {
+    fn new(draining: &'a Draining) -> Self {
+        draining.0.send_replace(Phase::Withdrawing);
+        Self(draining)
+    }
+
+    fn ends(self, end: Instant) {
+        self.0.0.send_replace(Phase::Until(end));
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        self.0.0.send_if_modified(|phase| {
+            let is_undone = *phase == Phase::Withdrawing;
+            if is_undone {
+                *phase = Phase::InService;
+            }
+            is_undone
+        });
+    }
+}
+
+/// What carries a drain out.
+pub(crate) struct Drain {
+    replica: Replica,
+    desk: Arc<Desk>,
+    dns: Option<Arc<Dns>>,
+    /// At most, for resolvers.
+    wait: Duration,
+    turn: Mutex<()>,
+}
+
+impl Drain {
+    pub(crate) fn new(replica: Replica, desk: Arc<Desk>, dns: Option<Arc<Dns>>, wait: Duration) -> Self {
+        Self { replica, desk, dns, wait, turn: Mutex::default() }
+    }
+
+    /// Leaves DNS, and sets the time at which the node stops. Refused without a consequence where the others would be no
+    /// majority, or where DNS keeps the record.
+    pub(crate) async fn begin(&self, request: DrainRequest) -> Result<DrainReply, Status> {
+        let _turn = self.turn.lock().await;
+        let node = self.replica.identity().owner;
+        let draining = self.desk.draining();
+        if let Phase::Until(end) = draining.phase() {
+            let wait = end.saturating_duration_since(Instant::now());
+            return Ok(DrainReply { node, domains: Vec::new(), wait_s: seconds(wait) });
+        }
+        // Set before the others are looked at: of two that drain at once, one at least sees the other.
+        let begun = Begun::new(draining);
+        if !request.force {
+            self.others_suffice().await?;
+        }
+        let (domains, forgotten_after) = self.withdraw(request.force).await?;
+        let wait = request.wait_s.map_or(forgotten_after.min(self.wait), |seconds| Duration::from_secs(seconds.into()));
+        begun.ends(Instant::now() + wait);
+        tracing::info!(
+            node,
+            wait_s = wait.as_secs(),
+            "draining: the node has left DNS, and stops when resolvers forgot it"
+        );
+        Ok(DrainReply { node, domains, wait_s: seconds(wait) })
+    }
+
+    /// Whether the cluster goes on without this node.
+    async fn others_suffice(&self) -> Result<(), Status> {
+        let own = self.replica.identity().owner;
+        let voters = self.replica.cluster().voters;
+        if !voters.contains(&own) {
+            return Ok(());
+        }
+        let nodes = cluster_status::gather(&self.replica).await.nodes;
+        let stays = |node: u64| nodes.iter().any(|status| status.node == node && status.reachable && !status.draining);
+        let left = voters.iter().filter(|voter| **voter != own && stays(**voter)).count();
+        let majority = voters.len() / 2 + 1;
+        if left >= majority {
+            return Ok(());
+        }
+        Err(Status::failed_precondition(format!(
+            "without this node {left} of {} voters are left, and {majority} are needed: no client would be answered. \
+             Bring the others back (`quorate cluster status` names them), or stop it all the same with --force",
+            voters.len()
+        )))
+    }
+
+    /// What was withdrawn, and after which time resolvers have forgotten it.
+    async fn withdraw(&self, force: bool) -> Result<(Vec<DnsOutcome>, Duration), Status> {
+        let Some(dns) = &self.dns else { return Ok((Vec::new(), Duration::ZERO)) };
+        let settled = dns.settle_now().await;
+        let failed = settled.domains.iter().find(|domain| domain.status != 0);
+        let failed = failed.map(|domain| format!("{}: {}", domain.domain, domain.error));
+        let failed = failed.or_else(|| (!settled.passed_over.is_empty()).then(|| settled.passed_over.clone()));
+        match failed {
+            Some(why) if force => {
+                tracing::warn!(why, "DNS keeps this node's record: clients go on finding it for a while")
+            }
+            Some(why) => {
+                return Err(Status::failed_precondition(format!(
+                    "DNS keeps this node's record: {why}. The node stays in service; mend that, or stop it all the same \
+                     with --force"
+                )));
+            }
+            None => {}
+        }
+        let ttl_s = match (settled.domains.is_empty(), dns.served_zone()) {
+            (false, _) => self.replica.view(|state| state.settings().dns_ttl_s),
+            // The other nodes look every second.
+            (true, Some(_)) => Delegated::TTL_SECONDS + 1,
+            (true, None) => 0,
+        };
+        Ok((settled.domains, Duration::from_secs(ttl_s.into())))
+    }
+}
+
+/// Rounded up.
+fn seconds(wait: Duration) -> u32 {
+    u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_that_is_given_up_leaves_the_node_in_service_and_one_that_stands_ends() {
+        let draining = Draining::default();
+        drop(Begun::new(&draining));
+        assert!(!draining.is_on());
+        let begun = Begun::new(&draining);
+        assert!(draining.is_on());
+        let end = Instant::now() + Duration::from_secs(30);
+        begun.ends(end);
+        draining.over().await;
+        assert!(draining.is_on() && Instant::now() >= end);
+    }
+}
