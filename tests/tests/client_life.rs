@@ -79,7 +79,8 @@ impl World {
 #[tokio::test]
 async fn r13_to_r22_a_machine_goes_from_grace_to_a_licence_and_its_commands_say_so() {
     let world = World::with_four().await;
-    let unknown = world.run("machine", &words!["status"]).await;
+    assert_eq!(world.status("machine").await["state"], "unlicensed", "nothing is installed yet");
+    let unknown = world.run("machine", &words!["activate"]).await;
     assert_eq!(unknown.code, Some(2), "nobody said whom to trust: {}", unknown.stdout);
     world.set_up("machine").await;
     let status = world.status("machine").await;
@@ -137,6 +138,21 @@ async fn the_service_keeps_its_machine_activated_and_reports_its_exchanges() {
     world.succeeds("machine", &words!["rearm"]).await;
     service.terminate();
     assert_eq!(service.end().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_machine_without_a_key_is_unlicensed_and_keeps_its_cmid() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("machine");
+    let quorate = Quorate::at(QUORATE);
+    let status = quorate.json(words!["client", "status", "--state", &state]).await;
+    assert_eq!((&status["product"], &status["state"]), (&Value::Null, &json!("unlicensed")), "{status}");
+    assert_eq!((&status["rearms_left"], &status["found_by"]), (&json!(3), &json!("srv")), "{status}");
+    let later = quorate.json(words!["client", "status", "--state", &state]).await;
+    assert_eq!(later, status, "its id was made at the first look");
+    // What needs the publisher says so.
+    let rearm = quorate.run(words!["client", "rearm", "--state", &state]).await;
+    assert!(rearm.code == Some(2) && rearm.stderr.contains("--trust FILE"), "{rearm:?}");
 }
 
 /// A machine that is licensed, and its file.

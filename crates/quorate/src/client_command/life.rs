@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use client::{Client, ClientError, Options};
+use activation::lifecycle::{LicenseState, REARMS, Standing};
+use client::{Client, ClientError, ClientStatus, FoundBy, Options, StateFolder};
 
 use super::status::{Shown, Text};
 use super::trust::TrustArg;
@@ -43,6 +44,28 @@ impl Machine {
         let file = self.trust.file(Some(&self.state)).map_err(Failure::usage)?;
         let trust = file.read().map_err(Failure::usage)?;
         Ok(Client::open(&self.state, trust, options)?)
+    }
+
+    /// How a machine stands on which no key was ever installed: there is no publisher to verify anything with, and
+    /// nothing to verify. None for any other.
+    pub(super) fn without_publisher(&self) -> Result<Option<ClientStatus>, Failure> {
+        if !self.trust.is_unknown(&self.state) {
+            return Ok(None);
+        }
+        let folder = StateFolder::open(&self.state).map_err(ClientError::from)?;
+        if folder.channel().is_some() {
+            return Ok(None);
+        }
+        let standing = Standing {
+            state: LicenseState::Unlicensed,
+            minutes_left: None,
+            next_attempt: None,
+            rearms_left: REARMS,
+            last_status: None,
+        };
+        let host = folder.fixed_host().map(ToString::to_string);
+        let found_by = if host.is_some() { FoundBy::Fixed } else { FoundBy::Srv };
+        Ok(Some(ClientStatus { product: None, standing, cmid: folder.cmid(), host, found_by }))
     }
 
     fn change(&self, change: impl FnOnce(&mut Client) -> Result<(), ClientError>, output: &Output) -> Outcome {

@@ -28,7 +28,10 @@ pub(crate) struct Status {
 
 impl Status {
     pub(super) fn run(&self, output: &Output) -> Outcome {
-        let status = self.machine.open(Options::default())?.status()?;
+        let status = match self.machine.without_publisher()? {
+            Some(status) => status,
+            None => self.machine.open(Options::default())?.status()?,
+        };
         output.result(&Shown::of(&status), Text(&status));
         Ok(ExitCode::SUCCESS)
     }

@@ -23,6 +23,11 @@ pub(super) struct TrustArg {
 }
 
 impl TrustArg {
+    /// Whether no publisher is known: none was given, and none was kept with a key.
+    pub(super) fn is_unknown(&self, state: &Path) -> bool {
+        self.trust.is_none() && !StateFolder::trust_file(state).exists()
+    }
+
     /// The file that is meant, which may be the one in the state folder.
     pub(super) fn file(&self, state: Option<&Path>) -> anyhow::Result<TrustFile> {
         match (&self.trust, state.map(StateFolder::trust_file)) {
