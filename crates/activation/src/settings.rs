@@ -31,6 +31,8 @@ pub struct Settings {
     pub dns_ttl_s: u32,
     /// Seconds until the record of a member that is dead is withdrawn on its behalf; 0: never.
     pub dns_withdraw_dead_s: u32,
+    /// R4: connections at once from one address; absent: as each node's configuration says.
+    pub connections_per_source_max: Option<u32>,
 }
 
 impl Default for Settings {
@@ -42,8 +44,18 @@ impl Default for Settings {
             dns_domains: Vec::new(),
             dns_ttl_s: 300,
             dns_withdraw_dead_s: 600,
+            connections_per_source_max: None,
         }
     }
+}
+
+/// Settings of one node that are changed while it runs, and outlive its restart (R36).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeSettings {
+    /// R1: where clients reach the node; absent: as its configuration says.
+    pub clients_port: Option<u16>,
+    /// R7: the processor is left to others.
+    pub low_priority: bool,
 }
 
 /// An entry of the publish list (R26). Text: `DOMAIN` or `DOMAIN:PRIORITY:WEIGHT`.
@@ -143,6 +155,11 @@ pub enum Setting {
     DnsDomains,
     DnsTtl,
     DnsWithdrawDead,
+    ConnectionsPerSource,
+    /// Of one node.
+    ClientsPort,
+    /// Of one node.
+    LowPriority,
 }
 
 /// There is no such setting, or it cannot have this value.
@@ -152,6 +169,10 @@ pub enum SettingError {
     Unknown,
     #[error("`{}` takes {expected}", setting.name())]
     Value { setting: Setting, expected: &'static str },
+    #[error("`{}` is of one node: say which", .0.name())]
+    OfNode(Setting),
+    #[error("`{}` is of the whole cluster, not of one node", .0.name())]
+    OfCluster(Setting),
 }
 
 fn names() -> String {
@@ -159,14 +180,23 @@ fn names() -> String {
 }
 
 impl Setting {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::ActivationInterval,
         Self::RenewalInterval,
         Self::DnsPublish,
         Self::DnsDomains,
         Self::DnsTtl,
         Self::DnsWithdrawDead,
+        Self::ConnectionsPerSource,
+        Self::ClientsPort,
+        Self::LowPriority,
     ];
+
+    /// Whether each node has its own.
+    #[must_use]
+    pub fn is_of_node(self) -> bool {
+        matches!(self, Self::ClientsPort | Self::LowPriority)
+    }
 
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -177,6 +207,9 @@ impl Setting {
             Self::DnsDomains => "dns.domains",
             Self::DnsTtl => "dns.ttl_s",
             Self::DnsWithdrawDead => "dns.withdraw_dead_s",
+            Self::ConnectionsPerSource => "clients.connections_per_source_max",
+            Self::ClientsPort => "clients.port",
+            Self::LowPriority => "process.low_priority",
         }
     }
 
@@ -190,6 +223,9 @@ impl Setting {
             Self::DnsDomains => "where nodes publish themselves; empty: each in the domain of its own name",
             Self::DnsTtl => "seconds that resolvers may keep a record",
             Self::DnsWithdrawDead => "seconds until a dead member's record is withdrawn for it; 0: never",
+            Self::ConnectionsPerSource => "connections at once from one address; 0: as each node's configuration says",
+            Self::ClientsPort => "port of one node for client machines; 0: as its configuration says",
+            Self::LowPriority => "whether one node leaves the processor to others",
         }
     }
 
@@ -200,6 +236,9 @@ impl Setting {
             Self::DnsDomains => "up to 16 different entries DOMAIN or DOMAIN:PRIORITY:WEIGHT, separated by commas",
             Self::DnsTtl => "a number of 1 to 86400",
             Self::DnsWithdrawDead => "0, or a number of 60 to 86400",
+            Self::ConnectionsPerSource => "a number of 0 to 65535",
+            Self::ClientsPort => "a number of 0 to 65535",
+            Self::LowPriority => "true or false",
         }
     }
 }
@@ -213,17 +252,19 @@ impl FromStr for Setting {
 }
 
 impl Settings {
-    /// The value as text, which [`Self::set`] takes.
+    /// The value as text, which [`Self::set`] takes; none of a setting that each node has.
     #[must_use]
-    pub fn get(&self, setting: Setting) -> String {
-        match setting {
+    pub fn get(&self, setting: Setting) -> Option<String> {
+        Some(match setting {
             Setting::ActivationInterval => self.activation_interval_minutes.to_string(),
             Setting::RenewalInterval => self.renewal_interval_minutes.to_string(),
             Setting::DnsPublish => self.dns_publish.to_string(),
             Setting::DnsDomains => self.dns_domains.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
             Setting::DnsTtl => self.dns_ttl_s.to_string(),
             Setting::DnsWithdrawDead => self.dns_withdraw_dead_s.to_string(),
-        }
+            Setting::ConnectionsPerSource => self.connections_per_source_max.unwrap_or(0).to_string(),
+            Setting::ClientsPort | Setting::LowPriority => return None,
+        })
     }
 
     /// Changes one, if the text is a value that it may have.
@@ -241,6 +282,34 @@ impl Settings {
             Setting::DnsWithdrawDead => {
                 put(&mut self.dns_withdraw_dead_s, number(&|after| after == 0 || (60..=86_400).contains(&after)))
             }
+            Setting::ConnectionsPerSource => {
+                let number = number(&|number| number <= u32::from(u16::MAX));
+                number.map(|number| self.connections_per_source_max = (number > 0).then_some(number))
+            }
+            Setting::ClientsPort | Setting::LowPriority => return Err(SettingError::OfNode(setting)),
+        };
+        set.ok_or(SettingError::Value { setting, expected: setting.expected() })
+    }
+}
+
+impl NodeSettings {
+    /// The value as text, which [`Self::set`] takes; none of a setting of the cluster.
+    #[must_use]
+    pub fn get(&self, setting: Setting) -> Option<String> {
+        match setting {
+            Setting::ClientsPort => Some(self.clients_port.unwrap_or(0).to_string()),
+            Setting::LowPriority => Some(self.low_priority.to_string()),
+            _ => None,
+        }
+    }
+
+    /// Changes one, if the text is a value that it may have.
+    pub fn set(&mut self, setting: Setting, text: &str) -> Result<(), SettingError> {
+        let text = text.trim();
+        let set = match setting {
+            Setting::ClientsPort => text.parse().ok().map(|port: u16| self.clients_port = (port > 0).then_some(port)),
+            Setting::LowPriority => text.parse().ok().map(|is_low| self.low_priority = is_low),
+            _ => return Err(SettingError::OfCluster(setting)),
         };
         set.ok_or(SettingError::Value { setting, expected: setting.expected() })
     }

@@ -13,7 +13,7 @@ use std::{
 use activation::{
     catalog::SignedCatalog,
     id::Fingerprint,
-    settings::{Setting, SettingError, Settings},
+    settings::{NodeSettings, Setting, SettingError, Settings},
     state::Command,
 };
 use api::admin::v1::{self as proto, admin_server, node_answer::Answer, node_question::Question};
@@ -28,7 +28,7 @@ use crate::{
     cluster_status,
     dns::{self, Dns},
     drain::Drain,
-    limits::{ADMIN_MESSAGE_BYTES_MAX, SETTLE_TIMEOUT, SOCKET_PATH_BYTES_MAX},
+    limits::{ADMIN_MESSAGE_BYTES_MAX, SETTLE_TIMEOUT, SOCKET_PATH_BYTES_MAX, WORK_TIMEOUT},
     question,
 };
 
@@ -228,14 +228,17 @@ impl admin_server::Admin for Admin {
         Keys(&self.replica).install_answer(request.into_inner()).await.map(Response::new)
     }
 
-    async fn get_settings(&self, _: Request<proto::GetSettingsRequest>) -> Reply<proto::GetSettingsReply> {
+    async fn get_settings(&self, request: Request<proto::GetSettingsRequest>) -> Reply<proto::GetSettingsReply> {
+        let node = self.of_node(request.into_inner().node)?;
         self.replica.read_point().await.map_err(unavailable)?;
         let settings = self.replica.view(|state| {
-            let value = |setting: Setting| proto::SettingValue {
-                name: setting.name().into(),
-                value: state.settings().get(setting),
+            let value = |setting: Setting| match node {
+                None => state.settings().get(setting),
+                Some(node) => state.node_settings(node).get(setting),
             };
-            Setting::ALL.map(value).into()
+            let all = Setting::ALL.into_iter();
+            all.filter_map(|setting| Some(proto::SettingValue { name: setting.name().into(), value: value(setting)? }))
+                .collect()
         });
         Ok(Response::new(proto::GetSettingsReply { settings }))
     }
@@ -244,14 +247,24 @@ impl admin_server::Admin for Admin {
         &self,
         request: Request<proto::ChangeSettingsRequest>,
     ) -> Reply<proto::ChangeSettingsReply> {
-        let changes = request.into_inner().changes.into_iter();
-        let changes = changes.map(|change| Ok((change.name.parse()?, change.value)));
+        let request = request.into_inner();
+        let node = self.of_node(request.node)?;
+        let changes = request.changes.into_iter().map(|change| Ok((change.name.parse()?, change.value)));
         let changes: Vec<(Setting, String)> = changes.collect::<Result<_, SettingError>>().map_err(invalid)?;
         // Refused here in words of its own, before it is proposed.
-        let mut tried = Settings::default();
-        changes.iter().try_for_each(|(setting, value)| tried.set(*setting, value)).map_err(invalid)?;
-        propose(&self.replica, Command::ChangeSettings { changes }).await?;
-        Ok(Response::new(proto::ChangeSettingsReply {}))
+        let (mut tried, mut tried_of_node) = (Settings::default(), NodeSettings::default());
+        let mut changed = changes.iter();
+        match node {
+            None => changed.try_for_each(|(setting, value)| tried.set(*setting, value)),
+            Some(_) => changed.try_for_each(|(setting, value)| tried_of_node.set(*setting, value)),
+        }
+        .map_err(invalid)?;
+        let index = propose(&self.replica, Command::ChangeSettings { node, changes }).await?;
+        let problem = match node {
+            None => String::new(),
+            Some(node) => self.problem_of(node, index).await,
+        };
+        Ok(Response::new(proto::ChangeSettingsReply { problem }))
     }
 
     async fn dns_status(&self, _: Request<proto::DnsStatusRequest>) -> Reply<proto::DnsStatusReply> {
@@ -290,6 +303,26 @@ impl admin_server::Admin for Admin {
 }
 
 impl Admin {
+    /// The member that is meant; none: the cluster.
+    fn of_node(&self, node: u64) -> Result<Option<u64>, Status> {
+        if node > 0 && !self.replica.cluster().members.contains_key(&node) {
+            return Err(Status::not_found(format!(
+                "node {node} is no member of this cluster: `quorate cluster status` lists them"
+            )));
+        }
+        Ok((node > 0).then_some(node))
+    }
+
+    /// Why a node does not follow its settings up to this entry; empty where it does.
+    async fn problem_of(&self, node: u64, log_index: u64) -> String {
+        let question = Question::Follow(proto::FollowQuestion { log_index });
+        match question::ask(&self.replica, node, question, WORK_TIMEOUT).await {
+            Ok(Answer::Followed(followed)) => followed.problem,
+            Ok(_) => "it answered something else".to_owned(),
+            Err(why) => format!("it does not answer now ({why}): it follows when it is back"),
+        }
+    }
+
     fn dns(&self) -> Result<&Dns, Status> {
         self.dns.as_deref().ok_or_else(|| {
             Status::failed_precondition("this node has no name in DNS: set dns.target in its configuration")
@@ -298,7 +331,8 @@ impl Admin {
 }
 
 /// Carries a command out, so that an administrator who asks this node next finds what was just done.
-async fn propose(replica: &Replica, command: Command) -> Result<(), Status> {
+async fn propose(replica: &Replica, command: Command) -> Result<u64, Status> {
     let index = replica.propose(&command).await.map_err(propose_error)?;
-    replica.wait_applied(index).await.map_err(unavailable)
+    replica.wait_applied(index).await.map_err(unavailable)?;
+    Ok(index)
 }

@@ -17,7 +17,7 @@ use crate::{
     config::Clients,
     connection::{self, Patience},
     limits::{ACCEPT_PAUSE, STOP_DEADLINE},
-    sources::Sources,
+    live::Live,
 };
 
 /// `Activation`, as clients bind to it.
@@ -28,17 +28,19 @@ const INTERFACE: Interface = Interface {
     operations: 1,
 };
 
-/// Serves `listener` until `stopping`; then lets open requests finish, up to a deadline.
+/// Serves where `live` says until `stopping`; then lets open requests finish, up to a deadline.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    live: &Live,
     settings: &Clients,
     answerer: Answerer,
     mut stopping: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let port = listener.local_addr()?.port();
+    let mut listeners = live.listener();
+    let mut listener = Arc::clone(&listeners.borrow_and_update());
+    let mut port = listener.local_addr()?.port();
     let groups = AssociationGroups::new();
     let places = Arc::new(Semaphore::new(settings.connections_max));
-    let sources = Sources::new(settings.connections_per_source_max);
+    let sources = live.sources();
     let patience = Patience {
         idle: Duration::from_secs(settings.idle_timeout_s),
         pdu: Duration::from_secs(settings.pdu_timeout_s),
@@ -49,6 +51,11 @@ pub(crate) async fn serve(
         let accepted = tokio::select! {
             accepted = accept(&listener, &places) => accepted,
             () = stopped(&mut stopping) => break,
+            Ok(()) = listeners.changed() => {
+                listener = Arc::clone(&listeners.borrow_and_update());
+                port = listener.local_addr()?.port();
+                continue;
+            }
             // Finished tasks give their memory back.
             Some(_) = connections.join_next() => continue,
         };

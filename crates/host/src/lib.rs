@@ -18,6 +18,7 @@ mod drain;
 mod hardware;
 pub mod init;
 pub mod limits;
+mod live;
 mod node;
 mod question;
 pub mod settings;

@@ -30,6 +30,7 @@ use crate::{
     drain::Drain,
     hardware::Hardware,
     limits::{BOOTSTRAP_PATIENCE, PEER_RESET_STREAMS_MAX},
+    live::{self, Live},
     question::Desk,
     surroundings::{SystemClock, connect_over_tcp, random},
 };
@@ -110,7 +111,7 @@ pub struct Node {
     replica: Replica,
     desk: Arc<Desk>,
     answerer: Answerer,
-    clients: SocketAddr,
+    live: Arc<Live>,
     admin_socket: PathBuf,
     stopping: watch::Sender<bool>,
     serving: JoinHandle<()>,
@@ -138,13 +139,13 @@ impl Node {
             fix: "write each as \"NODE=HOST:PORT\"",
         })?;
         // Ports first: a second daemon by mistake stops here, before it touches the data.
-        let clients = listen("clients.listen", config.clients.listen).await?;
+        let clients = listen("clients.listen", config.clients.listen).await;
         let peers = listen("peers.listen", config.peers.listen).await?;
         let keys = config.data.join("keys");
         let hardware = Hardware::at(&config.machine_root());
         let credentials = Credentials::load(config.node, &keys, hardware.clone());
         let credentials = credentials.map_err(|source| StartError::Keys { path: keys, source })?;
-        let own = dns::Own::read(config, clients.local_addr().unwrap_or(config.clients.listen))?;
+        let own = dns::Own::read(config)?;
         let ledger = dns::Ledger::load(&config.data);
         let ledger = ledger.map_err(|source| StartError::Records { path: config.data.clone(), source })?;
         let mut answering = Vec::new();
@@ -163,22 +164,27 @@ impl Node {
             Replica::start_at_pace(store, &snapshots, &config.raft_settings(), surroundings, timing.pace).await?;
         desk.set_replica(&replica);
         take_note(&replica, &credentials);
+        let clients = listen_as_set(config, &replica, clients).await?;
 
         let mut background = JoinSet::new();
         background.spawn(serve_peers(peers, replica.clone()));
         background.spawn(follow_certificates(replica.clone(), Arc::clone(&credentials)));
         let (stopping, stop) = watch::channel(false);
-        let address = clients.local_addr().unwrap_or(config.clients.listen);
+        let live = Arc::new(Live::new(config.node, &config.clients, clients));
+        desk.set_live(&live);
+        background.spawn(live::follow(Arc::clone(&live), replica.clone()));
         let answerer = Answerer { replica: replica.clone(), credentials };
         let settings = config.clients.clone();
-        let serving_answerer = answerer.clone();
+        let (serving_answerer, serving_live) = (answerer.clone(), Arc::clone(&live));
         let serving = tokio::spawn(async move {
-            if let Err(error) = clients::serve(clients, &settings, serving_answerer, stop).await {
+            if let Err(error) = clients::serve(&serving_live, &settings, serving_answerer, stop).await {
                 tracing::error!(%error, "clients are no longer served");
             }
         });
         let dns = own.map(|own| {
-            let dns = dns::start((own, ledger, answering), replica.clone(), Arc::clone(&desk), seed, &mut background);
+            let listener = live.listener();
+            let parts = (own, ledger, answering, listener);
+            let dns = dns::start(parts, replica.clone(), Arc::clone(&desk), seed, &mut background);
             desk.set_dns(&dns);
             dns
         });
@@ -186,7 +192,7 @@ impl Node {
         let wait = Duration::from_secs(config.drain.wait_s);
         let drain = Drain::new(replica.clone(), Arc::clone(&desk), dns.clone(), wait);
         background.spawn(admin::serve(&admin_socket, replica.clone(), dns, drain)?);
-        let node = Self { replica, desk, answerer, clients: address, admin_socket, stopping, serving, background };
+        let node = Self { replica, desk, answerer, live, admin_socket, stopping, serving, background };
         if start.bootstrap
             && let Err(error) = node.replica.bootstrap(&members, BOOTSTRAP_PATIENCE).await
         {
@@ -209,9 +215,9 @@ impl Node {
         Answers(self.answerer.clone())
     }
 
-    /// Where clients reach it.
+    /// Where clients reach it now.
     pub fn clients_address(&self) -> SocketAddr {
-        self.clients
+        self.live.address()
     }
 
     /// Where administrators reach it.
@@ -244,6 +250,22 @@ impl Node {
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| StartError::Listen { key, address, source })
+}
+
+/// Where the cluster's settings say, if that can be; otherwise as configured, and it is tried again later.
+async fn listen_as_set(
+    config: &Config,
+    replica: &Replica,
+    configured: Result<TcpListener, StartError>,
+) -> Result<TcpListener, StartError> {
+    let wanted = live::address(config.clients.listen, &replica.view(|state| state.node_settings(config.node)));
+    if wanted == config.clients.listen {
+        return configured;
+    }
+    match listen("clients.port", wanted).await {
+        Ok(listener) => Ok(listener),
+        Err(error) => configured.map_err(|_| error),
+    }
 }
 
 /// Over UDP and TCP.

@@ -28,6 +28,8 @@ use crate::{
     dns::Dns,
     drain::Draining,
     hardware::Hardware,
+    limits::LOOK_TIMEOUT,
+    live::Live,
     node::take_note,
 };
 
@@ -53,12 +55,21 @@ pub(crate) struct Desk {
     replica: OnceLock<WeakReplica>,
     dns: OnceLock<Weak<Dns>>,
     draining: Draining,
+    live: OnceLock<Weak<Live>>,
 }
 
 impl Desk {
     pub(crate) fn new(credentials: Arc<Credentials>, platform: Name, identity: Identity, hardware: Hardware) -> Self {
-        let (replica, dns) = (OnceLock::new(), OnceLock::new());
-        Self { credentials, platform, identity, hardware, replica, dns, draining: Draining::default() }
+        Self {
+            credentials,
+            platform,
+            identity,
+            hardware,
+            replica: OnceLock::new(),
+            dns: OnceLock::new(),
+            draining: Draining::default(),
+            live: OnceLock::new(),
+        }
     }
 
     pub(crate) fn set_replica(&self, replica: &Replica) {
@@ -72,6 +83,18 @@ impl Desk {
     /// Set once the node knows its records.
     pub(crate) fn set_dns(&self, dns: &Arc<Dns>) {
         self.dns.get_or_init(|| Arc::downgrade(dns));
+    }
+
+    /// Set once the node serves clients.
+    pub(crate) fn set_live(&self, live: &Arc<Live>) {
+        self.live.get_or_init(|| Arc::downgrade(live));
+    }
+
+    async fn followed(&self, index: u64) -> String {
+        match self.live.get().and_then(Weak::upgrade) {
+            Some(live) => live.followed(index, LOOK_TIMEOUT).await.err().unwrap_or_default(),
+            None => "this node is starting or stopping".into(),
+        }
     }
 
     /// Why this node may not answer clients; none where it may.
@@ -232,6 +255,9 @@ impl Local for Desk {
                 Question::DnsStanding(proto::DnsStandingQuestion {}) => {
                     let dns = self.dns.get().and_then(Weak::upgrade);
                     Answer::DnsStanding(dns.map_or_else(DnsStanding::default, |dns| dns.own_standing()))
+                }
+                Question::Follow(asked) => {
+                    Answer::Followed(proto::Followed { problem: self.followed(asked.log_index).await })
                 }
                 Question::Readiness(proto::ReadinessQuestion {}) => Answer::Readiness(self.readiness()),
             };

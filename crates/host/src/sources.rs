@@ -3,14 +3,17 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 /// Open connections by address.
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
     open: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
-    connections_max: usize,
+    connections_max: Arc<AtomicUsize>,
 }
 
 /// One connection of a source; given back when dropped.
@@ -22,7 +25,12 @@ pub(crate) struct Place {
 
 impl Sources {
     pub(crate) fn new(connections_max: usize) -> Self {
-        Self { open: Arc::default(), connections_max }
+        Self { open: Arc::default(), connections_max: Arc::new(AtomicUsize::new(connections_max)) }
+    }
+
+    /// From the next connection on.
+    pub(crate) fn set_max(&self, connections_max: usize) {
+        self.connections_max.store(connections_max, Ordering::Relaxed);
     }
 
     /// A place for one more connection from `address`, if it may have one.
@@ -30,7 +38,7 @@ impl Sources {
         let address = address.to_canonical();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(address).or_default();
-        if *count >= self.connections_max {
+        if *count >= self.connections_max.load(Ordering::Relaxed) {
             return None;
         }
         *count += 1;

@@ -102,7 +102,7 @@ fn change(setting: Setting, value: String) -> SettingValue {
 /// Changes the settings, and has every member follow them now. Exit 1 where a record could not be settled.
 fn settle(changes: Vec<SettingValue>, admin: &AdminArgs, output: &Output) -> Outcome {
     let reply = admin.run(async |mut admin| {
-        admin.change_settings(ChangeSettingsRequest { changes }).await.map_err(refused)?;
+        admin.change_settings(ChangeSettingsRequest { changes, node: 0 }).await.map_err(refused)?;
         Ok(admin.dns_settle(DnsSettleRequest {}).await.map_err(refused)?.into_inner())
     })?;
     let failed = reply.nodes.iter().any(|node| node.domains.iter().any(|domain| domain.status != 0));

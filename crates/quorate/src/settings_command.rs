@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use activation::settings::{Setting, Settings};
+use activation::settings::{NodeSettings, Setting, Settings};
 use anyhow::anyhow;
 use api::admin::v1::{ChangeSettingsRequest, GetSettingsRequest, SettingValue};
 use serde_json::{Map, Value};
@@ -18,8 +18,12 @@ Examples:
   quorate settings get renewal.interval_minutes
   quorate settings set renewal.interval_minutes 1440
   quorate settings set dns.domains example.com,branch.example.com:10:50
+  quorate settings set clients.port 1700 --node 2
+  quorate settings get --node 2
 
-Changes take effect at once, on every node.";
+Changes take effect at once: on every node, or on the one that --node names.
+
+Exit: 0 done; 1 refused, or the node cannot follow what was set; 2 no such setting or value.";
 
 /// Settings of the cluster.
 #[derive(Debug, clap::Subcommand)]
@@ -29,6 +33,9 @@ pub(crate) enum Command {
     Get {
         /// Its name.
         name: Option<String>,
+        /// Those of this node alone.
+        #[arg(long, value_name = "NODE")]
+        node: Option<u64>,
         #[command(flatten)]
         admin: AdminArgs,
     },
@@ -39,6 +46,9 @@ pub(crate) enum Command {
         /// Its value.
         #[arg(allow_hyphen_values = true)]
         value: String,
+        /// The node that is to follow it, for the settings that each node has.
+        #[arg(long, value_name = "NODE")]
+        node: Option<u64>,
         #[command(flatten)]
         admin: AdminArgs,
     },
@@ -48,18 +58,26 @@ impl Command {
     /// Runs it.
     pub(crate) fn run(self, output: &Output) -> Outcome {
         match self {
-            Self::Get { name, admin } => get(name.as_deref(), &admin, output)?,
-            Self::Set { name, value, admin } => {
+            Self::Get { name, node, admin } => get(name.as_deref(), node, &admin, output)?,
+            Self::Set { name, value, node, admin } => {
                 // A wrong name or value is found here, before anything is sent.
                 let setting: Setting = name.parse().map_err(Failure::usage)?;
-                Settings::default().set(setting, &value).map_err(Failure::usage)?;
+                match node {
+                    None => Settings::default().set(setting, &value),
+                    Some(_) => NodeSettings::default().set(setting, &value),
+                }
+                .map_err(Failure::usage)?;
                 let changes = vec![SettingValue { name: name.clone(), value: value.clone() }];
-                admin.run(async |mut admin| {
-                    Ok(admin.change_settings(ChangeSettingsRequest { changes }).await.map_err(refused)?.into_inner())
-                })?;
+                let request = ChangeSettingsRequest { changes, node: node.unwrap_or(0) };
+                let reply = admin
+                    .run(async |mut admin| Ok(admin.change_settings(request).await.map_err(refused)?.into_inner()))?;
+                let of = node.map_or_else(|| "every node".to_owned(), |node| format!("node {node}"));
+                if !reply.problem.is_empty() {
+                    return Err(anyhow!("{name} is set, and {of} does not follow: {}", reply.problem).into());
+                }
                 output.result(
                     &serde_json::json!({ "settings": { name.as_str(): value.as_str() } }),
-                    format_args!("{name} is {value:?} on every node."),
+                    format_args!("{name} is {value:?} on {of}."),
                 );
             }
         }
@@ -67,10 +85,19 @@ impl Command {
     }
 }
 
-fn get(name: Option<&str>, admin: &AdminArgs, output: &Output) -> Result<(), Failure> {
+fn get(name: Option<&str>, node: Option<u64>, admin: &AdminArgs, output: &Output) -> Result<(), Failure> {
     let wanted = name.map(str::parse::<Setting>).transpose().map_err(Failure::usage)?;
-    let reply = admin
-        .run(async |mut admin| Ok(admin.get_settings(GetSettingsRequest {}).await.map_err(refused)?.into_inner()))?;
+    match wanted {
+        Some(setting) if setting.is_of_node() && node.is_none() => {
+            return Err(Failure::usage(anyhow!("`{}` is of one node: name it with --node", setting.name())));
+        }
+        Some(setting) if !setting.is_of_node() && node.is_some() => {
+            return Err(Failure::usage(anyhow!("`{}` is of the whole cluster: leave --node out", setting.name())));
+        }
+        _ => {}
+    }
+    let request = GetSettingsRequest { node: node.unwrap_or(0) };
+    let reply = admin.run(async |mut admin| Ok(admin.get_settings(request).await.map_err(refused)?.into_inner()))?;
     let is_wanted = |setting: &SettingValue| wanted.is_none_or(|wanted| wanted.name() == setting.name);
     let shown: Vec<_> = reply.settings.into_iter().filter(is_wanted).collect();
     if shown.is_empty() {

@@ -37,6 +37,19 @@ async fn r25_three_nodes_publish_themselves_with_their_weights_and_addresses_and
 }
 
 #[tokio::test]
+async fn r36_a_port_that_is_changed_stands_in_dns_at_once_and_the_old_one_no_more() {
+    let world = World::new("", &[], own_key).await;
+    world.stands("three records stand", world.lines(&[1, 2, 3])).await;
+    let port = quorate_tests::free_port(world.cluster.loopback().address(1)).port();
+    let set = words!["settings", "set", "clients.port", port.to_string(), "--node", "1"];
+    world.cluster.administrate(2, &set).await;
+    let mut expected = world.lines(&[2, 3]);
+    expected.push(format!("0 60 {port} node1.{ZONE}."));
+    expected.sort();
+    world.stands("the new port stands, and the old one does not", expected).await;
+}
+
+#[tokio::test]
 async fn a_dead_members_record_is_withdrawn_for_it_and_a_strangers_is_left_alone() {
     let times = [("QUORATE_TEST_DNS_WATCH_MS", "300"), ("QUORATE_TEST_DNS_PATIENCE_MS", "600")];
     let stranger = "_vlmcs._tcp IN SRV 9 0 1688 stranger\nstranger IN A 127.0.0.9";

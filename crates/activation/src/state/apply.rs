@@ -11,7 +11,7 @@ use crate::count::{Count, Seen};
 use crate::id::NodeId;
 use crate::limits;
 use crate::message::Record;
-use crate::settings::{Announcement, Setting};
+use crate::settings::{Announcement, NodeSettings, Setting};
 
 impl State {
     /// Applies the log entry at `index`. Never fails and never panics, whatever the bytes: what is not a command is
@@ -50,7 +50,8 @@ impl State {
             Command::InstallKey { publisher, key } => self.install_key(publisher, key),
             Command::InstallActivation { signed } => self.install_activation(&signed),
             Command::Release { statements } => self.release(&statements),
-            Command::ChangeSettings { changes } => self.change_settings(&changes),
+            Command::ChangeSettings { node: None, changes } => self.change_settings(&changes),
+            Command::ChangeSettings { node: Some(node), changes } => self.change_node_settings(node, &changes),
             Command::Announce { node, announcement } => self.announce(node, announcement),
             Command::ResetClock { time_ms } => self.reset_clock(time_ms),
         };
@@ -123,6 +124,22 @@ impl State {
             changed.set(*setting, value)?;
         }
         self.settings = changed;
+        Ok(())
+    }
+
+    fn change_node_settings(&mut self, node: NodeId, changes: &[(Setting, String)]) -> Result<(), CommandRefusal> {
+        let mut changed = self.node_settings(node);
+        for (setting, value) in changes {
+            changed.set(*setting, value)?;
+        }
+        let max = limits::ANNOUNCEMENTS_MAX;
+        if changed == NodeSettings::default() {
+            self.node_settings.remove(&node);
+        } else if self.node_settings.len() >= max && !self.node_settings.contains_key(&node) {
+            return Err(CommandRefusal::TooMany { what: "nodes with settings of their own", max });
+        } else {
+            self.node_settings.insert(node, changed);
+        }
         Ok(())
     }
 

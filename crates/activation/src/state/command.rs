@@ -26,8 +26,8 @@ pub enum Command {
     InstallActivation { signed: Bytes },
     /// Nodes give their places back: their certificates go, the statements wait for the publisher. All or none.
     Release { statements: Vec<ReleaseStatement> },
-    /// Settings that every node follows, all or none.
-    ChangeSettings { changes: Vec<(Setting, String)> },
+    /// Settings that every node follows, or those of one node; all or none.
+    ChangeSettings { node: Option<NodeId>, changes: Vec<(Setting, String)> },
     /// A node tells where it is found in DNS.
     Announce { node: NodeId, announcement: Announcement },
     /// Cluster time went wrong: set it back, and requests recorded later with it.
@@ -62,12 +62,14 @@ impl Command {
                 let statements = statements.iter().map(ReleaseStatement::to_proto).collect();
                 Kind::Release(proto::Release { statements })
             }
-            Self::ChangeSettings { changes } => {
+            Self::ChangeSettings { node, changes } => {
                 let changes = changes.iter().map(|(setting, value)| proto::SettingValue {
                     name: setting.name().to_owned(),
                     value: value.clone(),
                 });
-                Kind::ChangeSettings(proto::ChangeSettings { changes: changes.collect() })
+                // As in an announcement.
+                let node = node.map_or(0, |node| u32::try_from(node).unwrap_or(u32::MAX));
+                Kind::ChangeSettings(proto::ChangeSettings { changes: changes.collect(), node })
             }
             Self::Announce { node, announcement } => Kind::Announce(encode_announcement(*node, announcement)),
             Self::ResetClock { time_ms } => Kind::ResetClock(proto::ResetClock { time_ms: *time_ms }),
@@ -112,7 +114,9 @@ impl Command {
                     let setting = change.name.parse().map_err(|_| MalformedCommand("setting"))?;
                     Ok((setting, change.value))
                 });
-                Ok(Self::ChangeSettings { changes: changes.collect::<Result<_, _>>()? })
+                let node = (change.node > 0).then(|| node_id(change.node.into())).transpose();
+                let node = node.map_err(|_| MalformedCommand("node"))?;
+                Ok(Self::ChangeSettings { node, changes: changes.collect::<Result<_, _>>()? })
             }
             Kind::Announce(raw) => {
                 let (node, announcement) = decode_announcement(&raw)?;

@@ -27,7 +27,7 @@ use crate::certificate::NodeCertificate;
 use crate::count::{Count, Seen};
 use crate::host_activation::ReleaseStatement;
 use crate::id::{Cmid, KeyId, NodeId, PublisherId};
-use crate::settings::{Announcement, Settings};
+use crate::settings::{Announcement, NodeSettings, Settings};
 
 /// All that is replicated.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +36,8 @@ pub struct State {
     time_ms: Option<u64>,
     settings: Settings,
     announcements: BTreeMap<NodeId, Announcement>,
+    /// Those that differ from the defaults.
+    node_settings: BTreeMap<NodeId, NodeSettings>,
     publishers: BTreeMap<PublisherId, PublisherState>,
     /// Not replicated and not part of the hash.
     hashes: Hashes,
@@ -140,6 +142,12 @@ impl State {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// What this node alone follows.
+    #[must_use]
+    pub fn node_settings(&self, node: NodeId) -> NodeSettings {
+        self.node_settings.get(&node).cloned().unwrap_or_default()
     }
 
     /// Where nodes are found in DNS, by node.

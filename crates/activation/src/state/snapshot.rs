@@ -15,9 +15,9 @@ use crate::catalog::{CatalogError, Name, OpenedCatalog, SignedCatalog};
 use crate::certificate::NodeCertificate;
 use crate::count::{Count, Seen};
 use crate::host_activation::{KeyStanding, ReleaseStatement};
-use crate::id::{Cmid, KeyId, MachineDigest, MachineName, ProductId, node_id};
+use crate::id::{Cmid, KeyId, MachineDigest, MachineName, NodeId, ProductId, node_id};
 use crate::key::TypedKey;
-use crate::settings::{Setting, Settings};
+use crate::settings::{NodeSettings, Setting, Settings};
 use crate::{limits, proto};
 
 /// The format that this version writes, and the newest that it reads.
@@ -49,6 +49,7 @@ impl State {
             publishers: self.publishers.values().map(encode_publisher).collect(),
             settings: encode_settings(&self.settings),
             announcements: self.announcements.iter().map(|(node, it)| encode_announcement(*node, it)).collect(),
+            node_settings: self.node_settings.iter().map(encode_node_settings).collect(),
         }
         .encode_to_vec()
     }
@@ -69,6 +70,18 @@ impl State {
             let decoded =
                 decode_announcement(raw).map_err(|MalformedCommand(field)| SnapshotError::Malformed(field))?;
             state.announcements.extend([decoded]);
+        }
+        for raw in raw.node_settings {
+            let node = node_id(raw.node.into()).map_err(|_| SnapshotError::Malformed("node"))?;
+            let mut settings = NodeSettings::default();
+            for raw in raw.settings {
+                let setting = raw.name.parse().map_err(|_| SnapshotError::Malformed("setting"))?;
+                settings.set(setting, &raw.value).map_err(|_| SnapshotError::Malformed("value of a setting"))?;
+            }
+            if settings == NodeSettings::default() {
+                return Err(SnapshotError::Malformed("settings of a node"));
+            }
+            state.node_settings.insert(node, settings);
         }
         for raw in raw.settings {
             let setting = raw.name.parse().map_err(|_| SnapshotError::Malformed("setting"))?;
@@ -125,9 +138,24 @@ impl State {
 
 fn encode_settings(settings: &Settings) -> Vec<proto::SettingValue> {
     let defaults = Settings::default();
-    let changed = Setting::ALL.into_iter().filter(|setting| settings.get(*setting) != defaults.get(*setting));
-    changed
-        .map(|setting| proto::SettingValue { name: setting.name().to_owned(), value: settings.get(setting) })
+    changed(|setting| settings.get(setting), |setting| defaults.get(setting))
+}
+
+fn encode_node_settings((node, settings): (&NodeId, &NodeSettings)) -> proto::NodeSettings {
+    let defaults = NodeSettings::default();
+    // As in an announcement.
+    let node = u32::try_from(*node).unwrap_or(u32::MAX);
+    proto::NodeSettings { node, settings: changed(|setting| settings.get(setting), |setting| defaults.get(setting)) }
+}
+
+/// Those that are not as by default.
+fn changed(
+    value: impl Fn(Setting) -> Option<String>,
+    default: impl Fn(Setting) -> Option<String>,
+) -> Vec<proto::SettingValue> {
+    let changed = |setting: Setting| value(setting).filter(|value| Some(value) != default(setting).as_ref());
+    let all = Setting::ALL.into_iter();
+    all.filter_map(|setting| Some(proto::SettingValue { name: setting.name().to_owned(), value: changed(setting)? }))
         .collect()
 }
 

@@ -93,7 +93,7 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("command/release", Command::Release { statements: vec![release.clone()] }.encode().to_vec()),
         (
             "command/change-settings",
-            Command::ChangeSettings { changes: vec![(Setting::DnsDomains, "a.test:1:2,b.test".into())] }
+            Command::ChangeSettings { node: None, changes: vec![(Setting::DnsDomains, "a.test:1:2,b.test".into())] }
                 .encode()
                 .to_vec(),
         ),

@@ -1,13 +1,42 @@
 //! Settings that the cluster shares.
 
-use activation::settings::{DomainName, PublishDomain, Rank, Setting, SettingError, Settings};
-use activation::state::{Applied, Command, CommandRefusal};
+use activation::settings::{DomainName, NodeSettings, PublishDomain, Rank, Setting, SettingError, Settings};
+use activation::state::{Applied, Command, CommandRefusal, State};
 
 use super::world::*;
 
 fn change(cluster: &mut Cluster, changes: &[(Setting, &str)]) -> Applied {
     let changes = changes.iter().map(|(setting, value)| (*setting, (*value).to_owned())).collect();
-    cluster.apply(&Command::ChangeSettings { changes })
+    cluster.apply(&Command::ChangeSettings { node: None, changes })
+}
+
+#[test]
+fn r36_a_node_has_settings_of_its_own_which_a_snapshot_keeps() {
+    let mut cluster = Cluster::activated();
+    let before = cluster.state.hash();
+    let mut change = |node, setting, value: &str| {
+        cluster.apply(&Command::ChangeSettings { node, changes: vec![(setting, value.to_owned())] })
+    };
+    assert_eq!(change(Some(2), Setting::ClientsPort, "1700"), Applied::Done);
+    assert_eq!(change(Some(2), Setting::LowPriority, "true"), Applied::Done);
+    for (node, setting, value) in [
+        (Some(2), Setting::ClientsPort, "65536"),
+        (Some(2), Setting::LowPriority, "very"),
+        (Some(2), Setting::DnsTtl, "60"),
+        (None, Setting::ClientsPort, "1700"),
+    ] {
+        let refused = change(node, setting, value);
+        assert!(matches!(refused, Applied::Refused(CommandRefusal::Setting(_))), "{setting:?}: {refused:?}");
+    }
+    let own = cluster.state.node_settings(2);
+    assert_eq!(own, NodeSettings { clients_port: Some(1700), low_priority: true });
+    assert_eq!(cluster.state.node_settings(1), NodeSettings::default());
+    let restored = State::decode_snapshot(&cluster.state.encode_snapshot()).unwrap();
+    assert_eq!((restored.node_settings(2), restored.hash()), (own, cluster.state.hash()));
+
+    let changes = vec![(Setting::ClientsPort, "0".to_owned()), (Setting::LowPriority, "false".to_owned())];
+    assert_eq!(cluster.apply(&Command::ChangeSettings { node: Some(2), changes }), Applied::Done);
+    assert_eq!(cluster.state.hash(), before, "what is as by default leaves no trace");
 }
 
 #[test]
@@ -40,6 +69,7 @@ fn r36_a_value_out_of_range_is_refused_with_what_is_expected_and_nothing_changes
         (Setting::DnsDomains, many.as_str()),
         (Setting::DnsTtl, "0"),
         (Setting::DnsWithdrawDead, "59"),
+        (Setting::ConnectionsPerSource, "65536"),
     ];
     for (setting, value) in cases {
         let refused = change(&mut cluster, &[(Setting::DnsPublish, "false"), (setting, value)]);
@@ -53,13 +83,17 @@ fn r36_a_value_out_of_range_is_refused_with_what_is_expected_and_nothing_changes
 
 #[test]
 fn every_setting_reads_back_what_it_shows() {
-    let mut settings = Settings::default();
+    let (mut settings, mut of_node) = (Settings::default(), NodeSettings::default());
     for setting in Setting::ALL {
         assert_eq!(setting.name().parse(), Ok(setting));
-        let shown = settings.get(setting);
-        settings.set(setting, &shown).unwrap();
+        match (settings.get(setting), of_node.get(setting)) {
+            (Some(shown), None) => settings.set(setting, &shown).unwrap(),
+            (None, Some(shown)) => of_node.set(setting, &shown).unwrap(),
+            both => panic!("{setting:?} is of the cluster or of a node: {both:?}"),
+        }
+        assert_eq!(setting.is_of_node(), settings.get(setting).is_none());
     }
-    assert_eq!(settings, Settings::default());
+    assert_eq!((settings, of_node), (Settings::default(), NodeSettings::default()));
     assert_eq!("dns.publishing".parse::<Setting>(), Err(SettingError::Unknown));
     assert!(SettingError::Unknown.to_string().contains("dns.domains"));
 }
@@ -74,7 +108,7 @@ fn r26_the_publish_list_has_a_rank_for_each_domain_or_none() {
         PublishDomain { domain: domain("other.test"), rank: None },
     ];
     assert_eq!(settings.dns_domains, expected);
-    assert_eq!(settings.get(Setting::DnsDomains), "example.test:10:60,other.test");
+    assert_eq!(settings.get(Setting::DnsDomains).as_deref(), Some("example.test:10:60,other.test"));
     settings.set(Setting::DnsDomains, "").unwrap();
     assert_eq!(settings.dns_domains, []);
 }

@@ -26,7 +26,6 @@ const ELSEWHERE: [SocketAddr; 2] = [
 pub(crate) struct Own {
     pub(super) target: DnsName,
     announced: DomainName,
-    port: u16,
     rank: Rank,
     addresses: Vec<IpAddr>,
     listens_on: IpAddr,
@@ -53,7 +52,7 @@ pub(super) struct Served {
 
 impl Own {
     /// None where the node has no name in DNS.
-    pub(crate) fn read(config: &Config, clients: SocketAddr) -> Result<Option<Self>, ConfigError> {
+    pub(crate) fn read(config: &Config) -> Result<Option<Self>, ConfigError> {
         let Dns { target, .. } = &config.dns;
         let dns = &config.dns;
         let Some(target) = target else {
@@ -92,10 +91,9 @@ impl Own {
         Ok(Some(Self {
             target: name,
             announced,
-            port: clients.port(),
             rank: Rank { priority: dns.priority, weight: dns.weight },
             addresses: dns.addresses.clone(),
-            listens_on: clients.ip(),
+            listens_on: config.clients.listen.ip(),
             service: dns.service.clone(),
             publish: dns.publish,
             share_name: dns.share_name,
@@ -107,8 +105,8 @@ impl Own {
         }))
     }
 
-    /// What the cluster is told.
-    pub(super) fn announcement(&self) -> Announcement {
+    /// What the cluster is told; `port` is where clients are served now.
+    pub(super) fn announcement(&self, port: u16) -> Announcement {
         let mut addresses = self.addresses.clone();
         if addresses.is_empty() && !self.listens_on.is_unspecified() {
             addresses.push(self.listens_on);
@@ -117,7 +115,7 @@ impl Own {
             addresses.extend(ELSEWHERE.into_iter().filter_map(address_towards));
         }
         addresses.truncate(activation::limits::ADDRESSES_MAX);
-        Announcement { target: self.announced.clone(), port: self.port, rank: self.rank, addresses }
+        Announcement { target: self.announced.clone(), port, rank: self.rank, addresses }
     }
 }
 

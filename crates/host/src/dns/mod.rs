@@ -72,6 +72,8 @@ pub(crate) struct Dns {
     announcement: Mutex<Announcement>,
     standing: Mutex<BTreeMap<String, Standing>>,
     orders: mpsc::Sender<Order>,
+    /// Where clients are served now.
+    listener: channel::Receiver<Arc<TcpListener>>,
     /// What the zone that this node serves holds; nothing where it serves none, or knows nothing now.
     zone: channel::Sender<Option<Snapshot>>,
 }
@@ -81,7 +83,7 @@ pub(crate) type Sockets = (UdpSocket, TcpListener);
 
 /// Starts the tasks, and gives what commands ask.
 pub(crate) fn start(
-    (own, ledger, sockets): (Own, Ledger, Vec<Sockets>),
+    (own, ledger, sockets, listener): (Own, Ledger, Vec<Sockets>, channel::Receiver<Arc<TcpListener>>),
     replica: Replica,
     desk: Arc<Desk>,
     seed: u64,
@@ -89,7 +91,8 @@ pub(crate) fn start(
 ) -> Arc<Dns> {
     let (orders, received) = mpsc::channel(ORDERS_MAX);
     let dns = Arc::new(Dns {
-        announcement: Mutex::new(own.announcement()),
+        announcement: Mutex::new(own.announcement(port(&listener))),
+        listener,
         own,
         replica,
         desk,
@@ -231,6 +234,11 @@ impl Dns {
 fn for_tests(variable: &str) -> Option<Duration> {
     let text = std::env::var(variable).ok().filter(|_| cfg!(feature = "fault-injection"))?;
     text.parse().ok().map(Duration::from_millis)
+}
+
+/// 0 where the system does not say.
+fn port(listener: &channel::Receiver<Arc<TcpListener>>) -> u16 {
+    listener.borrow().local_addr().map_or(0, |address| address.port())
 }
 
 fn name(text: &str) -> Option<DnsName> {

@@ -1,0 +1,143 @@
+//! Settings that take effect while the node runs: its port for clients, connections per source, its priority (R36, R38).
+//!
+//! What cannot be followed is said, tried again, and costs nothing that works: clients are served where they were.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use activation::settings::NodeSettings;
+use replication::Replica;
+use rustix::process::{Pid, getpriority_process, setpriority_process};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+use crate::{config::Clients, sources::Sources};
+
+/// Until what failed is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
+/// As `nice` does by default.
+const LOW_NICENESS: i32 = 10;
+
+/// How far the node follows.
+#[derive(Clone, Debug, Default)]
+struct Followed {
+    /// Entries up to here are followed,
+    index: u64,
+    /// but for this.
+    problem: Option<String>,
+}
+
+/// The parts of a node that follow settings.
+pub(crate) struct Live {
+    node: u64,
+    listen: SocketAddr,
+    connections_per_source_max: usize,
+    niceness: i32,
+    listener: watch::Sender<Arc<TcpListener>>,
+    sources: Sources,
+    followed: watch::Sender<Followed>,
+}
+
+impl Live {
+    /// `listener` is where clients are served at first.
+    pub(crate) fn new(node: u64, config: &Clients, listener: TcpListener) -> Self {
+        Self {
+            node,
+            listen: config.listen,
+            connections_per_source_max: config.connections_per_source_max,
+            niceness: getpriority_process(None).unwrap_or(0),
+            listener: watch::Sender::new(Arc::new(listener)),
+            sources: Sources::new(config.connections_per_source_max),
+            followed: watch::Sender::default(),
+        }
+    }
+
+    /// Where clients are served now, and later.
+    pub(crate) fn listener(&self) -> watch::Receiver<Arc<TcpListener>> {
+        self.listener.subscribe()
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listener.borrow().local_addr().unwrap_or(self.listen)
+    }
+
+    pub(crate) fn sources(&self) -> Sources {
+        self.sources.clone()
+    }
+
+    /// Waits until the entry at `index` is followed, and says what cannot be.
+    pub(crate) async fn followed(&self, index: u64, patience: Duration) -> Result<(), String> {
+        let mut followed = self.followed.subscribe();
+        let reached = timeout(patience, followed.wait_for(|followed| followed.index >= index)).await;
+        match reached {
+            Ok(Ok(followed)) => followed.problem.clone().map_or(Ok(()), Err),
+            _ => Err("the node is behind: it follows when it has caught up".to_owned()),
+        }
+    }
+
+    async fn apply(&self, own: &NodeSettings, per_source_max: Option<u32>) -> Result<(), String> {
+        let per_source_max = per_source_max.and_then(|max| usize::try_from(max).ok());
+        self.sources.set_max(per_source_max.unwrap_or(self.connections_per_source_max));
+        let niceness = if own.low_priority { self.niceness.max(LOW_NICENESS) } else { self.niceness };
+        let priority = set_niceness(niceness)
+            .map_err(|error| format!("its priority cannot be set ({error}): give it CAP_SYS_NICE, or start it again"));
+        let listening = self.listen_on(address(self.listen, own)).await;
+        priority.and(listening)
+    }
+
+    /// The new port is taken before the old one is left. Connections that stand, stand.
+    async fn listen_on(&self, wanted: SocketAddr) -> Result<(), String> {
+        if wanted.port() == 0 || self.address().port() == wanted.port() {
+            return Ok(());
+        }
+        let listener = TcpListener::bind(wanted).await.map_err(|error| {
+            format!(
+                "it cannot listen on {wanted} ({error}): clients are served where they were; set another clients.port"
+            )
+        })?;
+        tracing::info!(address = %wanted, "clients are served on another port from now on");
+        self.listener.send_replace(Arc::new(listener));
+        Ok(())
+    }
+}
+
+/// Where clients are to be served.
+pub(crate) fn address(configured: SocketAddr, own: &NodeSettings) -> SocketAddr {
+    SocketAddr::new(configured.ip(), own.clients_port.unwrap_or(configured.port()))
+}
+
+/// Follows the settings of the cluster, and of this node.
+pub(crate) async fn follow(live: Arc<Live>, replica: Replica) {
+    let mut progress = replica.progress();
+    loop {
+        let seen = progress.borrow_and_update().configuration_index;
+        let (own, per_source_max) =
+            replica.view(|state| (state.node_settings(live.node), state.settings().connections_per_source_max));
+        let problem = live.apply(&own, per_source_max).await.err();
+        if let Some(problem) = &problem {
+            tracing::error!(problem, "a setting cannot be followed");
+        }
+        let is_failed = problem.is_some();
+        live.followed.send_replace(Followed { index: seen, problem });
+        let changed = progress.wait_for(|progress| progress.configuration_index > seen);
+        tokio::select! {
+            changed = changed => if changed.is_err() { return },
+            () = sleep(RETRY_PAUSE), if is_failed => {}
+        }
+    }
+}
+
+/// Of all threads: on Linux each has its own, which those that it starts inherit.
+fn set_niceness(niceness: i32) -> io::Result<()> {
+    for thread in std::fs::read_dir("/proc/self/task")? {
+        let thread = thread?.file_name().into_string().ok().and_then(|number| number.parse().ok());
+        let Some(thread) = thread.and_then(Pid::from_raw) else { continue };
+        // One that has just ended has no priority.
+        if getpriority_process(Some(thread)).is_ok_and(|current| current != niceness) {
+            setpriority_process(Some(thread), niceness)?;
+        }
+    }
+    Ok(())
+}
