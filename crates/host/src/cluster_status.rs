@@ -29,6 +29,7 @@ pub(crate) async fn gather(replica: &Replica) -> ClusterStatusReply {
         cluster_time_ms: point.map_or(0, |point| point.cluster_time_ms),
         clock_alarm: alarm,
         nodes,
+        answered_by: replica.identity().owner,
     }
 }
 

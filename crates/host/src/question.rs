@@ -164,6 +164,7 @@ impl Desk {
             store: self.identity.store.to_string(),
             wall_ms: replica.wall_ms(),
             draining: self.draining.is_on(),
+            clients_port: self.live.get().and_then(Weak::upgrade).map_or(0, |live| live.address().port().into()),
             unusable_keys: unusable.into_iter().map(unusable_key).collect(),
             // What the membership says, and the comparison of clocks, is for the node that asks to fill in.
             ..NodeStatus::default()

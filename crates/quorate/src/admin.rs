@@ -39,6 +39,11 @@ impl FromStr for Address {
 pub(crate) type Admin = AdminClient<Channel>;
 
 impl AdminArgs {
+    /// The administration that the text names.
+    pub(crate) fn at(text: &str) -> Result<Self, String> {
+        Ok(Self { admin: text.parse()? })
+    }
+
     /// Connects, and runs `work` with the connection.
     pub(crate) fn run<T>(&self, work: impl AsyncFnOnce(Admin) -> Result<T, Failure>) -> Result<T, Failure> {
         block_on(async { work(self.connect().await?).await })?

@@ -20,6 +20,7 @@ mod logging;
 mod output;
 mod publisher_command;
 mod settings_command;
+mod slmgr_command;
 mod spoken;
 
 use std::process::ExitCode;
@@ -72,6 +73,8 @@ enum Command {
     /// Settings that every node of the cluster follows.
     #[command(subcommand)]
     Settings(settings_command::Command),
+    /// The verbs that administrators know, for hosts and client machines.
+    Slmgr(slmgr_command::Command),
     /// What a client machine does: activate by hand.
     #[command(subcommand)]
     Client(client_command::Command),
@@ -80,22 +83,28 @@ enum Command {
     Publisher(publisher_command::Command),
 }
 
+impl Command {
+    fn run(self, output: &Output) -> output::Outcome {
+        match self {
+            Self::Demo(command) => command.run(output),
+            Self::Bench(command) => command.run(output),
+            Self::Host(command) => command.run(output),
+            Self::Catalog(command) => command.run(output),
+            Self::Key(command) => command.run(output),
+            Self::Count(command) => command.run(output),
+            Self::Cluster(command) => command.run(output),
+            Self::Dns(command) => command.run(output),
+            Self::Settings(command) => command.run(output),
+            Self::Slmgr(command) => command.run(output),
+            Self::Client(command) => command.run(output),
+            Self::Publisher(command) => command.run(output),
+        }
+    }
+}
+
 /// Parses the command line and runs it.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(&cli.global);
-    let result = match cli.command {
-        Command::Demo(command) => command.run(&output),
-        Command::Bench(command) => command.run(&output),
-        Command::Host(command) => command.run(&output),
-        Command::Catalog(command) => command.run(&output),
-        Command::Key(command) => command.run(&output),
-        Command::Count(command) => command.run(&output),
-        Command::Cluster(command) => command.run(&output),
-        Command::Dns(command) => command.run(&output),
-        Command::Settings(command) => command.run(&output),
-        Command::Client(command) => command.run(&output),
-        Command::Publisher(command) => command.run(&output),
-    };
-    result.unwrap_or_else(|failure| output.failure(&failure))
+    cli.command.run(&output).unwrap_or_else(|failure| output.failure(&failure))
 }
