@@ -6,7 +6,7 @@ use activation::message::{INTERFACE_UUID, INTERFACE_VERSION};
 use dcerpc::{Association, AssociationGroups, Interface};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::{Semaphore, mpsc, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -17,7 +17,7 @@ use crate::{
     config::Clients,
     connection::{self, Patience},
     limits::{ACCEPT_PAUSE, STOP_DEADLINE},
-    live::Live,
+    sources::Sources,
 };
 
 /// `Activation`, as clients bind to it.
@@ -28,19 +28,16 @@ const INTERFACE: Interface = Interface {
     operations: 1,
 };
 
-/// Serves where `live` says until `stopping`; then lets open requests finish, up to a deadline.
+/// Serves `listener`, or the newest that came instead, until `stopping`; then lets open requests finish, up to a deadline.
 pub(crate) async fn serve(
-    live: &Live,
-    settings: &Clients,
+    (mut listener, mut others): (TcpListener, mpsc::Receiver<TcpListener>),
+    (settings, sources): (&Clients, Sources),
     answerer: Answerer,
     mut stopping: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let mut listeners = live.listener();
-    let mut listener = Arc::clone(&listeners.borrow_and_update());
     let mut port = listener.local_addr()?.port();
     let groups = AssociationGroups::new();
     let places = Arc::new(Semaphore::new(settings.connections_max));
-    let sources = live.sources();
     let patience = Patience {
         idle: Duration::from_secs(settings.idle_timeout_s),
         pdu: Duration::from_secs(settings.pdu_timeout_s),
@@ -51,8 +48,8 @@ pub(crate) async fn serve(
         let accepted = tokio::select! {
             accepted = accept(&listener, &places) => accepted,
             () = stopped(&mut stopping) => break,
-            Ok(()) = listeners.changed() => {
-                listener = Arc::clone(&listeners.borrow_and_update());
+            Some(other) = others.recv() => {
+                listener = other;
                 port = listener.local_addr()?.port();
                 continue;
             }

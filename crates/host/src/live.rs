@@ -2,18 +2,24 @@
 //!
 //! What cannot be followed is said, tried again, and costs nothing that works: clients are served where they were.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use activation::settings::NodeSettings;
 use replication::Replica;
 use rustix::process::{Pid, getpriority_process, setpriority_process};
 use tokio::{
     net::TcpListener,
-    sync::watch,
+    sync::{mpsc, watch},
     time::{sleep, timeout},
 };
 
-use crate::{config::Clients, sources::Sources};
+use crate::{config::Config, sources::Sources};
 
 /// Until what failed is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
@@ -33,34 +39,42 @@ struct Followed {
 pub(crate) struct Live {
     node: u64,
     listen: SocketAddr,
+    /// Remembers the port, for the next start.
+    port_file: PathBuf,
     connections_per_source_max: usize,
     niceness: i32,
-    listener: watch::Sender<Arc<TcpListener>>,
+    address: watch::Sender<SocketAddr>,
+    /// To those who serve clients.
+    listeners: mpsc::Sender<TcpListener>,
     sources: Sources,
     followed: watch::Sender<Followed>,
 }
 
 impl Live {
-    /// `listener` is where clients are served at first.
-    pub(crate) fn new(node: u64, config: &Clients, listener: TcpListener) -> Self {
-        Self {
-            node,
-            listen: config.listen,
-            connections_per_source_max: config.connections_per_source_max,
+    /// `address` is where clients are served at first. With it, where they are to be served instead from time to time.
+    pub(crate) fn new(config: &Config, address: SocketAddr) -> (Self, mpsc::Receiver<TcpListener>) {
+        let (listeners, received) = mpsc::channel(1);
+        let live = Self {
+            node: config.node,
+            listen: config.clients.listen,
+            port_file: port_file(&config.data),
+            connections_per_source_max: config.clients.connections_per_source_max,
             niceness: getpriority_process(None).unwrap_or(0),
-            listener: watch::Sender::new(Arc::new(listener)),
-            sources: Sources::new(config.connections_per_source_max),
+            address: watch::Sender::new(address),
+            listeners,
+            sources: Sources::new(config.clients.connections_per_source_max),
             followed: watch::Sender::default(),
-        }
+        };
+        (live, received)
     }
 
     /// Where clients are served now, and later.
-    pub(crate) fn listener(&self) -> watch::Receiver<Arc<TcpListener>> {
-        self.listener.subscribe()
+    pub(crate) fn addresses(&self) -> watch::Receiver<SocketAddr> {
+        self.address.subscribe()
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.listener.borrow().local_addr().unwrap_or(self.listen)
+        *self.address.borrow()
     }
 
     pub(crate) fn sources(&self) -> Sources {
@@ -83,7 +97,8 @@ impl Live {
         let niceness = if own.low_priority { self.niceness.max(LOW_NICENESS) } else { self.niceness };
         let priority = set_niceness(niceness)
             .map_err(|error| format!("its priority cannot be set ({error}): give it CAP_SYS_NICE, or start it again"));
-        let listening = self.listen_on(address(self.listen, own)).await;
+        let listening =
+            self.listen_on(SocketAddr::new(self.listen.ip(), own.clients_port.unwrap_or(self.listen.port()))).await;
         priority.and(listening)
     }
 
@@ -98,14 +113,35 @@ impl Live {
             )
         })?;
         tracing::info!(address = %wanted, "clients are served on another port from now on");
-        self.listener.send_replace(Arc::new(listener));
-        Ok(())
+        if self.listeners.send(listener).await.is_err() {
+            return Err("the node is stopping".into());
+        }
+        self.address.send_replace(wanted);
+        self.remember(wanted.port()).map_err(|error| {
+            format!("it cannot keep its port in {} ({error}): it starts on another one", self.port_file.display())
+        })
+    }
+
+    fn remember(&self, port: u16) -> io::Result<()> {
+        if port != self.listen.port() {
+            return fs::write(&self.port_file, format!("{port}\n"));
+        }
+        match fs::remove_file(&self.port_file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 
-/// Where clients are to be served.
-pub(crate) fn address(configured: SocketAddr, own: &NodeSettings) -> SocketAddr {
-    SocketAddr::new(configured.ip(), own.clients_port.unwrap_or(configured.port()))
+/// Where clients were served last, where that is not as configured. A hint, which needs no store to be opened: what is
+/// replicated decides as soon as it is known.
+pub(crate) fn last_address(config: &Config) -> Option<SocketAddr> {
+    let port = fs::read_to_string(port_file(&config.data)).ok()?.trim().parse().ok()?;
+    Some(SocketAddr::new(config.clients.listen.ip(), port))
+}
+
+fn port_file(data: &Path) -> PathBuf {
+    data.join("clients-port")
 }
 
 /// Follows the settings of the cluster, and of this node.
@@ -131,7 +167,7 @@ pub(crate) async fn follow(live: Arc<Live>, replica: Replica) {
 
 /// Of all threads: on Linux each has its own, which those that it starts inherit.
 fn set_niceness(niceness: i32) -> io::Result<()> {
-    for thread in std::fs::read_dir("/proc/self/task")? {
+    for thread in fs::read_dir("/proc/self/task")? {
         let thread = thread?.file_name().into_string().ok().and_then(|number| number.parse().ok());
         let Some(thread) = thread.and_then(Pid::from_raw) else { continue };
         // One that has just ended has no priority.

@@ -139,7 +139,7 @@ impl Node {
             fix: "write each as \"NODE=HOST:PORT\"",
         })?;
         // Ports first: a second daemon by mistake stops here, before it touches the data.
-        let clients = listen("clients.listen", config.clients.listen).await;
+        let clients = listen_as_last(config).await?;
         let peers = listen("peers.listen", config.peers.listen).await?;
         let keys = config.data.join("keys");
         let hardware = Hardware::at(&config.machine_root());
@@ -164,26 +164,25 @@ impl Node {
             Replica::start_at_pace(store, &snapshots, &config.raft_settings(), surroundings, timing.pace).await?;
         desk.set_replica(&replica);
         take_note(&replica, &credentials);
-        let clients = listen_as_set(config, &replica, clients).await?;
 
         let mut background = JoinSet::new();
         background.spawn(serve_peers(peers, replica.clone()));
         background.spawn(follow_certificates(replica.clone(), Arc::clone(&credentials)));
         let (stopping, stop) = watch::channel(false);
-        let live = Arc::new(Live::new(config.node, &config.clients, clients));
+        let (live, others) = Live::new(config, clients.local_addr().unwrap_or(config.clients.listen));
+        let live = Arc::new(live);
         desk.set_live(&live);
         background.spawn(live::follow(Arc::clone(&live), replica.clone()));
         let answerer = Answerer { replica: replica.clone(), credentials };
         let settings = config.clients.clone();
-        let (serving_answerer, serving_live) = (answerer.clone(), Arc::clone(&live));
+        let (serving_answerer, sources) = (answerer.clone(), live.sources());
         let serving = tokio::spawn(async move {
-            if let Err(error) = clients::serve(&serving_live, &settings, serving_answerer, stop).await {
+            if let Err(error) = clients::serve((clients, others), (&settings, sources), serving_answerer, stop).await {
                 tracing::error!(%error, "clients are no longer served");
             }
         });
         let dns = own.map(|own| {
-            let listener = live.listener();
-            let parts = (own, ledger, answering, listener);
+            let parts = (own, ledger, answering, live.addresses());
             let dns = dns::start(parts, replica.clone(), Arc::clone(&desk), seed, &mut background);
             desk.set_dns(&dns);
             dns
@@ -252,20 +251,14 @@ async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, S
     TcpListener::bind(address).await.map_err(|source| StartError::Listen { key, address, source })
 }
 
-/// Where the cluster's settings say, if that can be; otherwise as configured, and it is tried again later.
-async fn listen_as_set(
-    config: &Config,
-    replica: &Replica,
-    configured: Result<TcpListener, StartError>,
-) -> Result<TcpListener, StartError> {
-    let wanted = live::address(config.clients.listen, &replica.view(|state| state.node_settings(config.node)));
-    if wanted == config.clients.listen {
-        return configured;
+/// Where clients were served last, if that can be; otherwise as configured.
+async fn listen_as_last(config: &Config) -> Result<TcpListener, StartError> {
+    if let Some(last) = live::last_address(config)
+        && let Ok(listener) = TcpListener::bind(last).await
+    {
+        return Ok(listener);
     }
-    match listen("clients.port", wanted).await {
-        Ok(listener) => Ok(listener),
-        Err(error) => configured.map_err(|_| error),
-    }
+    listen("clients.listen", config.clients.listen).await
 }
 
 /// Over UDP and TCP.

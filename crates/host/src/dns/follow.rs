@@ -30,7 +30,7 @@ struct Follower {
 pub(super) async fn run(dns: Arc<Dns>, mut orders: mpsc::Receiver<Order>, seed: u64) {
     let mut progress = dns.replica.progress();
     let mut seen = 0;
-    let mut listener = dns.listener.clone();
+    let mut clients = dns.clients.clone();
     let mut follower = Follower {
         schedule: Schedule::new(dns.own.republish),
         dns,
@@ -51,7 +51,7 @@ pub(super) async fn run(dns: Arc<Dns>, mut orders: mpsc::Receiver<Order>, seed: 
                 Err(_) => return,
             },
             // Clients are served on another port.
-            Ok(()) = listener.changed() => None,
+            Ok(()) = clients.changed() => None,
             order = orders.recv() => order,
         };
         follower.step(order).await;
@@ -122,7 +122,7 @@ impl Follower {
     }
 
     fn look_at_addresses(&self) {
-        let announcement = self.dns.own.announcement(super::port(&self.dns.listener));
+        let announcement = self.dns.own.announcement(self.dns.clients.borrow().port());
         *self.dns.announcement.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = announcement;
     }
 }

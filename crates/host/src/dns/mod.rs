@@ -19,6 +19,7 @@ mod watch;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -73,7 +74,7 @@ pub(crate) struct Dns {
     standing: Mutex<BTreeMap<String, Standing>>,
     orders: mpsc::Sender<Order>,
     /// Where clients are served now.
-    listener: channel::Receiver<Arc<TcpListener>>,
+    clients: channel::Receiver<SocketAddr>,
     /// What the zone that this node serves holds; nothing where it serves none, or knows nothing now.
     zone: channel::Sender<Option<Snapshot>>,
 }
@@ -83,16 +84,17 @@ pub(crate) type Sockets = (UdpSocket, TcpListener);
 
 /// Starts the tasks, and gives what commands ask.
 pub(crate) fn start(
-    (own, ledger, sockets, listener): (Own, Ledger, Vec<Sockets>, channel::Receiver<Arc<TcpListener>>),
+    (own, ledger, sockets, clients): (Own, Ledger, Vec<Sockets>, channel::Receiver<SocketAddr>),
     replica: Replica,
     desk: Arc<Desk>,
     seed: u64,
     tasks: &mut tokio::task::JoinSet<()>,
 ) -> Arc<Dns> {
     let (orders, received) = mpsc::channel(ORDERS_MAX);
+    let port = clients.borrow().port();
     let dns = Arc::new(Dns {
-        announcement: Mutex::new(own.announcement(port(&listener))),
-        listener,
+        announcement: Mutex::new(own.announcement(port)),
+        clients,
         own,
         replica,
         desk,
@@ -234,11 +236,6 @@ impl Dns {
 fn for_tests(variable: &str) -> Option<Duration> {
     let text = std::env::var(variable).ok().filter(|_| cfg!(feature = "fault-injection"))?;
     text.parse().ok().map(Duration::from_millis)
-}
-
-/// 0 where the system does not say.
-fn port(listener: &channel::Receiver<Arc<TcpListener>>) -> u16 {
-    listener.borrow().local_addr().map_or(0, |address| address.port())
 }
 
 fn name(text: &str) -> Option<DnsName> {
