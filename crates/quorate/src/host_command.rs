@@ -5,6 +5,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::{Context, anyhow};
 use api::admin::v1::DrainRequest;
 use host::{Config, Node, Overrides, Start, StartError};
+use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::timeout,
@@ -182,12 +183,15 @@ async fn run(config: &Config, start: Start) -> Outcome {
         version = env!("CARGO_PKG_VERSION"),
         "the node runs"
     );
+    let serves = format!("serves clients on {}", node.clients_address());
+    let _no_supervisor = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&serves)]);
     tokio::select! {
         why = node.failed() => return Err(anyhow!("node {} stopped: {why}", config.node).into()),
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         () = node.drained() => {}
     }
+    let _no_supervisor = sd_notify::notify(&[NotifyState::Stopping]);
     tracing::info!(node = config.node, "stopping: open requests are finished, leadership is handed over");
     node.stop().await;
     Ok(ExitCode::SUCCESS)

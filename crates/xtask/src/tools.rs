@@ -62,6 +62,8 @@ const TOOLS: &[Tool] = &[
     Tool { name: "dig", probe: OnPath, origin: Debian("bind9-dnsutils") },
     // The header of the client's C interface is for programs in C++ as well; cargo itself needs a compiler of C.
     Tool { name: "c++", probe: OnPath, origin: Debian("g++") },
+    // Units, and what stands beside them.
+    Tool { name: "systemd-analyze", probe: OnPath, origin: Debian("systemd") },
     // Clocks that are wrong.
     Tool { name: "faketime", probe: OnPath, origin: Debian("faketime") },
     // The system's Kerberos library and what reads its headers, for the feature gss-tsig.

@@ -1,0 +1,99 @@
+//! Units that systemd takes, with little left to attack, and a node that tells its supervisor how it is.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Output,
+};
+
+use quorate_tests::{Cluster, PATIENCE, Plan, Quorate};
+use tempfile::TempDir;
+use tokio::{net::UnixDatagram, process::Command, time::timeout};
+
+const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
+const UNITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/systemd");
+
+/// The units in a folder, with the binary under test in them.
+fn units() -> (TempDir, Vec<PathBuf>) {
+    let folder = tempfile::tempdir().unwrap();
+    let units = ["quorate.service", "quorate-client.service"].map(|name| {
+        let text = fs::read_to_string(Path::new(UNITS).join(name)).unwrap();
+        assert!(text.contains("ExecStart=/usr/bin/quorate "), "{name}");
+        let path = folder.path().join(name);
+        fs::write(&path, text.replace("/usr/bin/quorate", QUORATE)).unwrap();
+        path
+    });
+    (folder, units.into())
+}
+
+async fn run(program: &str, arguments: &[&str]) -> Output {
+    let output = Command::new(program).args(arguments).output().await;
+    output.unwrap_or_else(|error| panic!("{program} (Debian: systemd): {error}"))
+}
+
+fn said(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes)).concat()
+}
+
+#[tokio::test]
+async fn systemd_takes_the_units_without_a_word() {
+    let (_folder, units) = units();
+    for unit in units {
+        let name = unit.file_name().unwrap().to_str().unwrap();
+        let verified = run("systemd-analyze", &["verify", "--man=no", unit.to_str().unwrap()]).await;
+        // It may have something to say about this machine's own units.
+        let said = said(&verified);
+        let ours: Vec<_> = said.lines().filter(|line| line.contains(name)).collect();
+        assert_eq!(ours, Vec::<&str>::new());
+    }
+}
+
+#[tokio::test]
+async fn the_units_leave_little_to_attack() {
+    let (_folder, units) = units();
+    for (unit, most) in units.iter().zip(["25", "40"]) {
+        let unit = unit.to_str().unwrap();
+        let security = ["security", "--offline=true", "--no-pager", "--threshold", most, unit];
+        let judged = run("systemd-analyze", &security).await;
+        assert!(judged.status.success(), "more than {most} of 100:\n{}", said(&judged));
+    }
+}
+
+#[tokio::test]
+async fn the_account_and_the_folder_are_made() {
+    let root = tempfile::tempdir().unwrap();
+    let at = format!("--root={}", root.path().display());
+    fs::create_dir(root.path().join("etc")).unwrap();
+    let conf = |name: &str| format!("{UNITS}/{name}");
+    let users = run("systemd-sysusers", &[&at, &conf("sysusers.conf")]).await;
+    assert!(users.status.success(), "{}", said(&users));
+    let accounts = fs::read_to_string(root.path().join("etc/passwd")).unwrap();
+    assert!(accounts.lines().any(|line| line.starts_with("quorate:")), "{accounts}");
+    let made = run("systemd-tmpfiles", &[&at, "--create", &conf("tmpfiles.conf")]).await;
+    assert!(made.status.success(), "{}", said(&made));
+    assert!(root.path().join("etc/quorate").is_dir());
+}
+
+#[tokio::test]
+async fn a_node_tells_its_supervisor_that_it_runs_and_that_it_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let supervisor = UnixDatagram::bind(&path).unwrap();
+    let told = async || {
+        let mut buffer = [0; 1024];
+        let told = timeout(PATIENCE, supervisor.recv(&mut buffer)).await.expect("the node tells something").unwrap();
+        String::from_utf8_lossy(&buffer[..told]).into_owned()
+    };
+    let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(1)).await;
+    cluster.set_variable(1, "NOTIFY_SOCKET", path);
+    cluster.form().await;
+    let ready = told().await;
+    let clients = cluster.node(1).clients.to_string();
+    assert!(ready.contains("READY=1") && ready.contains(&clients), "{ready}");
+    cluster.process(1).terminate();
+    let stopping = told().await;
+    assert!(stopping.contains("STOPPING=1"), "{stopping}");
+    assert_eq!(cluster.ended(1).await, Some(0));
+}
