@@ -233,6 +233,12 @@ async fn r23_a_state_that_was_copied_to_another_machine_is_noticed_and_licenses_
     let event = copied.next().await;
     assert!(matches!(event, Event::HardwareChanged { was_licensed: true }), "{event}");
 
+    // Asking, it takes the original's place in the count, and the host says so.
+    let cmid = copied.activate().await.unwrap().status.cmid.to_string();
+    let warned =
+        |said: &str| said.lines().any(|line| line.contains("two machines use one CMID") && line.contains(&cmid));
+    assert!(warned(&world.cluster.process(1).said()), "the host did not notice the copy");
+
     // With the other machine's identity written into it, the exchange is not of this machine.
     let identity = |path: &Path| {
         let text = fs::read_to_string(path.join("client.toml")).unwrap();

@@ -44,16 +44,17 @@ impl Count {
         Self::default()
     }
 
-    /// Records a request for a product with this threshold and answers the count, this machine included. `now_ms` never
-    /// decreases from call to call, save through [`Self::reset_clock`].
-    pub fn record(&mut self, threshold: u32, cmid: Cmid, seen: Seen, now_ms: u64) -> u32 {
+    /// Records a request for a product with this threshold. Answers the count, this machine included, and what was
+    /// remembered of the CMID's request before. `now_ms` never decreases from call to call, save through
+    /// [`Self::reset_clock`].
+    pub fn record(&mut self, threshold: u32, cmid: Cmid, seen: Seen, now_ms: u64) -> (u32, Option<Seen>) {
         self.expire(now_ms);
         self.limit = self.limit.max(CACHE_FACTOR.saturating_mul(threshold));
-        self.push(cmid, seen, now_ms);
+        let before = self.push(cmid, seen, now_ms);
         while self.entries.len() > self.limit as usize {
             self.drop_oldest();
         }
-        self.len()
+        (self.len(), before)
     }
 
     /// How many CMIDs are younger than 30 days at `now_ms`.
@@ -120,13 +121,15 @@ impl Count {
         u32::try_from(self.entries.len()).unwrap_or(u32::MAX)
     }
 
-    fn push(&mut self, cmid: Cmid, seen: Seen, time_ms: u64) {
+    fn push(&mut self, cmid: Cmid, seen: Seen, time_ms: u64) -> Option<Seen> {
         let order = self.next_order;
         self.next_order += 1;
-        if let Some(before) = self.entries.insert(cmid, Entry { order, time_ms, seen }) {
+        let before = self.entries.insert(cmid, Entry { order, time_ms, seen });
+        if let Some(before) = &before {
             self.by_order.remove(&before.order);
         }
         self.by_order.insert(order, cmid);
+        before.map(|before| before.seen)
     }
 
     fn expire(&mut self, now_ms: u64) {

@@ -218,7 +218,7 @@ impl Client {
         let Options { lookup, deadlines, .. } = self.options.clone();
         let fresh = || {
             let mut fresh = asked.clone();
-            let new = request(asked.publisher, asked.product, asked.cmid, &Machine::this())?;
+            let new = request(asked.publisher, asked.product, asked.cmid, &Machine::read(&self.options.root))?;
             (fresh.nonce, fresh.client_time_ms) = (new.nonce, new.client_time_ms);
             Ok(fresh)
         };

@@ -14,6 +14,7 @@ use futures::future::BoxFuture;
 use replication::{Recorded, Replica};
 
 use crate::{
+    copies::Copies,
     credentials::{Credential, Credentials, Unusable},
     node::take_note,
 };
@@ -23,6 +24,7 @@ use crate::{
 pub(crate) struct Answerer {
     pub(crate) replica: Replica,
     pub(crate) credentials: Arc<Credentials>,
+    pub(crate) copies: Arc<Copies>,
 }
 
 /// A node's answers for clients in its own process: what port 1688 gives, without connections and PDUs.
@@ -61,6 +63,9 @@ impl Answerer {
         let record = Record::new(self.replica.identity().owner, &request);
         let (data, status) = match self.replica.submit(&record).await {
             Ok(Recorded { outcome: Outcome::Counted(counted), cluster_time_ms, log_index, offset }) => {
+                if counted.other_machine {
+                    self.copies.note(request.request().cmid, &request.request().machine_name);
+                }
                 let body = AnswerBody {
                     count: counted.count,
                     threshold: counted.threshold,

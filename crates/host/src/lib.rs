@@ -12,6 +12,7 @@ mod clients;
 mod cluster_status;
 pub mod config;
 mod connection;
+mod copies;
 mod credentials;
 mod dns;
 mod drain;

@@ -14,6 +14,11 @@ pub const BOOTSTRAP_PATIENCE: Duration = Duration::from_secs(60);
 /// Pause after the system refused to accept a connection (out of descriptors, say).
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// CMIDs of several machines that are remembered, so as to be named once an hour each.
+pub const COPIES_NAMED_MAX: usize = 1024;
+/// How long such a CMID is not named again.
+pub const COPIES_NAMED_INTERVAL: Duration = Duration::from_secs(3600);
+
 /// How long a connection to a peer may take to be made.
 pub const PEER_CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
 

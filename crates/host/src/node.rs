@@ -173,7 +173,7 @@ impl Node {
         let live = Arc::new(live);
         desk.set_live(&live);
         background.spawn(live::follow(Arc::clone(&live), replica.clone()));
-        let answerer = Answerer { replica: replica.clone(), credentials };
+        let answerer = Answerer { replica: replica.clone(), credentials, copies: Arc::default() };
         let settings = config.clients.clone();
         let (serving_answerer, sources) = (answerer.clone(), live.sources());
         let serving = tokio::spawn(async move {

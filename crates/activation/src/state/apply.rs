@@ -92,12 +92,14 @@ impl State {
         };
         let Record { node, product, cmid, machine, machine_name, virtual_machine, .. } = record;
         let seen = Seen { node, product, machine, machine_name, virtual_machine };
+        let (count, before) = count.record(threshold, cmid, seen, time_ms);
         Outcome::Counted(Counted {
-            count: count.record(threshold, cmid, seen, time_ms),
+            count,
             threshold,
             activation_interval_minutes: self.settings.activation_interval_minutes,
             renewal_interval_minutes: self.settings.renewal_interval_minutes,
             key,
+            other_machine: before.is_some_and(|before| before.machine != machine),
         })
     }
 

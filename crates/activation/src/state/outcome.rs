@@ -79,6 +79,8 @@ pub struct Counted {
     pub renewal_interval_minutes: u32,
     /// The node signs with the certificate for this key.
     pub key: KeyId,
+    /// The CMID was remembered from a machine with another digest: one of them is a copy, or its hardware changed (R23).
+    pub other_machine: bool,
 }
 
 /// Why a request was not counted. A refusal touches neither cache nor limit.
@@ -117,6 +119,7 @@ impl Outcome {
                 activation_interval_minutes: counted.activation_interval_minutes,
                 renewal_interval_minutes: counted.renewal_interval_minutes,
                 key: u64::from_be_bytes(counted.key.0),
+                other_machine: counted.other_machine,
             }),
             Self::Refused(refusal) => proto::outcome::Kind::Refusal(match refusal {
                 Refusal::NotActivated => proto::Refusal::NotActivated,
@@ -140,6 +143,7 @@ impl Outcome {
                 activation_interval_minutes: counted.activation_interval_minutes,
                 renewal_interval_minutes: counted.renewal_interval_minutes,
                 key: KeyId(counted.key.to_be_bytes()),
+                other_machine: counted.other_machine,
             })),
             proto::outcome::Kind::Refusal(refusal) => {
                 match proto::Refusal::try_from(refusal).map_err(|_| MalformedOutcome)? {

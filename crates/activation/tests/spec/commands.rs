@@ -110,8 +110,14 @@ fn what_is_not_a_command_is_refused_and_changes_nothing() {
 #[test]
 fn an_outcome_survives_the_way_between_nodes() {
     let key = host_key(1).key_id();
-    let counted =
-        Counted { count: 26, threshold: 25, activation_interval_minutes: 120, renewal_interval_minutes: 10_080, key };
+    let counted = Counted {
+        count: 26,
+        threshold: 25,
+        activation_interval_minutes: 120,
+        renewal_interval_minutes: 10_080,
+        key,
+        other_machine: true,
+    };
     let refusals = [Refusal::NotActivated, Refusal::KeyBlocked, Refusal::NotCovered, Refusal::ClockSkew];
     for outcome in refusals.map(Outcome::Refused).into_iter().chain([Outcome::Counted(counted)]) {
         assert_eq!(Outcome::decode(&outcome.encode()), Ok(outcome));

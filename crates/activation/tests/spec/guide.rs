@@ -1,6 +1,7 @@
 //! The guide's own behaviour, by R number.
 
-use activation::message::AnswerBody;
+use activation::id::MachineDigest;
+use activation::message::{AnswerBody, Record};
 use activation::state::Outcome;
 
 use super::world::*;
@@ -10,7 +11,7 @@ fn r1_virtual_machines_count_like_physical_ones() {
     let mut cluster = Cluster::activated();
     let mut counts = Vec::new();
     for (machine, virtual_machine) in [(1, false), (2, true), (3, false), (4, true)] {
-        let record = activation::message::Record { virtual_machine, ..cluster.record(CLIENT, machine) };
+        let record = Record { virtual_machine, ..cluster.record(CLIENT, machine) };
         let Outcome::Counted(counted) = cluster.outcome(record) else { panic!("refused") };
         counts.push(counted.count);
     }
@@ -28,7 +29,7 @@ fn r3_every_request_is_answered_with_the_count_also_below_the_threshold() {
 fn r4_any_node_answers_with_the_one_shared_count() {
     let mut cluster = Cluster::activated();
     for (node, count) in [(1, 1), (2, 2), (3, 3), (2, 4), (1, 5)] {
-        let record = activation::message::Record { node, ..cluster.record(CLIENT, count) };
+        let record = Record { node, ..cluster.record(CLIENT, count) };
         let Outcome::Counted(counted) = cluster.outcome(record) else { panic!("refused by node {node}") };
         assert_eq!(counted.count, count);
     }
@@ -164,6 +165,23 @@ fn r14_an_answer_carries_both_intervals() {
 }
 
 /// Rows: the group held; columns: whether it covers client, A, B and C products of either generation.
+#[test]
+fn r23_a_cmid_that_two_machines_share_counts_once_and_is_noticed() {
+    let mut cluster = Cluster::activated();
+    let mut asks = |node, machine| {
+        let record = Record { node, machine: MachineDigest([machine; 8]), ..cluster.record(CLIENT, 1) };
+        let Outcome::Counted(counted) = cluster.outcome(record) else { panic!("refused") };
+        (counted.count, counted.other_machine)
+    };
+    let seen = [asks(1, 1), asks(2, 1), asks(3, 2), asks(1, 2), asks(1, 1)];
+    assert_eq!(seen, [(1, false), (1, false), (1, true), (1, false), (1, true)]);
+
+    cluster.now_ms += 30 * DAY_MS;
+    let record = Record { machine: MachineDigest([2; 8]), ..cluster.record(CLIENT, 1) };
+    let Outcome::Counted(counted) = cluster.outcome(record) else { panic!("refused") };
+    assert!(!counted.other_machine, "what is forgotten was nobody's");
+}
+
 #[test]
 fn r32_a_key_covers_its_group_all_lower_groups_and_earlier_generations() {
     let catalog = example();
