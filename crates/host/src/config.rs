@@ -88,11 +88,13 @@ pub struct Peers {
     pub listen: SocketAddr,
     /// NODE=HOST:PORT each.
     pub members: Vec<String>,
+    /// Seconds after which a voter that is gone gives its vote to a learner.
+    pub promote_after_s: u64,
 }
 
 impl Default for Peers {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 1689)), members: Vec::new() }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 1689)), members: Vec::new(), promote_after_s: 60 }
     }
 }
 
@@ -254,6 +256,7 @@ impl Config {
             ("clients.connections_per_source_max", self.clients.connections_per_source_max as u64),
             ("clients.idle_timeout_s", self.clients.idle_timeout_s),
             ("clients.pdu_timeout_s", self.clients.pdu_timeout_s),
+            ("peers.promote_after_s", self.peers.promote_after_s),
             ("raft.heartbeat_ms", self.raft.heartbeat_ms),
             ("dns.republish_h", self.dns.republish_h),
         ] {
@@ -303,6 +306,7 @@ impl Config {
             heartbeat_interval: Duration::from_millis(self.raft.heartbeat_ms),
             election_timeout_min: Duration::from_millis(self.raft.election_timeout_min_ms),
             election_timeout_max: Duration::from_millis(self.raft.election_timeout_max_ms),
+            promote_after: Duration::from_secs(self.peers.promote_after_s),
             keep_log: keep_log(),
         }
     }

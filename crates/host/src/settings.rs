@@ -88,6 +88,12 @@ pub const SETTINGS: &[Setting] = &[
         None,
         "The nodes that form the cluster at first, this one among them: NODE=HOST:PORT of the peer address",
     ),
+    setting(
+        "peers.promote_after_s",
+        Form::Number,
+        Some("60"),
+        "Seconds after which a voter that is gone gives its vote to a learner, where there is one; not while it is drained",
+    ),
     setting("raft.heartbeat_ms", Form::Number, Some("100"), "Milliseconds between the leader's heartbeats"),
     setting(
         "raft.election_timeout_min_ms",

@@ -1,6 +1,10 @@
 //! What a leader does beside answering: it asks for the voters' clocks, logs its state's hash, and hands over.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use activation::state::{Command as Domain, State};
 use api::peer::v1 as proto;
@@ -8,21 +12,26 @@ use futures::future::join_all;
 use openraft::async_runtime::WatchReceiver;
 use tokio::{
     sync::watch,
+    task::JoinHandle,
     time::{Instant, MissedTickBehavior, interval, timeout, timeout_at},
 };
 
 use crate::{
-    limits::{CLOCK_SAMPLE_TIMEOUT, HANDOVER_DEADLINE},
+    limits::{CLOCK_OFFSET_MS_MAX, CLOCK_SAMPLE_TIMEOUT, FAREWELL_TIMEOUT, HANDOVER_DEADLINE},
     machine::Progress,
     member::{Inner, Unavailable},
+    membership,
+    settings::Pace,
 };
 
 /// Runs for as long as the replica does.
-pub(crate) async fn run(inner: Arc<Inner>, clock_sample_interval: Duration) {
+pub(crate) async fn run(inner: Arc<Inner>, pace: Pace) {
     let mut role = inner.raft.server_metrics();
     let mut progress = inner.machine.progress();
-    let mut next_sample = interval(clock_sample_interval);
+    let mut next_sample = interval(pace.clock_sample_interval);
     next_sample.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let members = tokio::spawn(look_at_members(Arc::clone(&inner), pace.look_interval));
+    let _stopped_with_this = AbortOnDrop(members);
     let mut hashed_index = progress.borrow().hash_due_index;
     loop {
         let began = take_role(&inner);
@@ -43,6 +52,24 @@ pub(crate) async fn run(inner: Arc<Inner>, clock_sample_interval: Duration) {
                 None => return,
             },
         }
+    }
+}
+
+/// Beside the rest: a change of the membership takes its time.
+async fn look_at_members(inner: Arc<Inner>, every: Duration) {
+    let mut next = interval(every);
+    next.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        next.tick().await;
+        membership::look(&inner).await;
+    }
+}
+
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -70,18 +97,32 @@ async fn sample_clocks(inner: &Inner) {
     let membership = metrics.membership_config.membership();
     let samples = membership.voter_ids().map(|node| async move {
         if node == inner.identity.owner {
-            inner.clock.sample(node, inner.clock.wall_ms());
-            return;
+            let wall_ms = inner.clock.wall_ms();
+            inner.clock.sample(node, wall_ms);
+            return Some((node, wall_ms));
         }
-        let Some(member) = membership.get_node(&node) else { return };
-        let Ok(mut peer) = inner.peers.client(node, member) else { return };
-        if let Ok(Ok(reply)) = timeout(CLOCK_SAMPLE_TIMEOUT, peer.clock(proto::ClockRequest {})).await {
-            inner.clock.sample(node, reply.into_inner().wall_ms);
-        }
+        let mut peer = inner.peers.client(node, membership.get_node(&node)?).ok()?;
+        let reply = timeout(CLOCK_SAMPLE_TIMEOUT, peer.clock(proto::ClockRequest {})).await.ok()?.ok()?.into_inner();
+        inner.clock.sample(node, reply.wall_ms);
+        Some((node, reply.wall_ms))
     });
-    join_all(samples).await;
+    let samples: BTreeMap<_, _> = join_all(samples).await.into_iter().flatten().collect();
     // A stamp is where a jump is noticed: without requests it would go unseen.
     inner.clock.stamp(inner.machine.view(State::time_ms));
+    step_aside(inner, &samples).await;
+}
+
+/// A node whose clock is hours off the others' does not lead where another can: what it says of time helps nobody.
+async fn step_aside(inner: &Inner, samples: &BTreeMap<u64, u64>) {
+    let Some(median_ms) = inner.clock.median() else { return };
+    let is_off = |wall_ms: &u64| wall_ms.abs_diff(median_ms) > CLOCK_OFFSET_MS_MAX;
+    if !samples.get(&inner.identity.owner).is_some_and(is_off) {
+        return;
+    }
+    if let Some((&successor, _)) = samples.iter().find(|(_, wall_ms)| !is_off(wall_ms)) {
+        tracing::error!(successor, "this node's clock is more than four hours off the others': another one is to lead");
+        let _elected_again_it_tries_again = transfer(inner, successor).await;
+    }
 }
 
 async fn hash_due(progress: &mut watch::Receiver<Progress>, hashed_index: u64) -> Option<u64> {
@@ -127,4 +168,16 @@ pub(crate) async fn hand_over(inner: &Inner) {
     {
         tracing::warn!(successor, "leadership was not taken over in time; the others will elect");
     }
+}
+
+/// Tells the others that this node stops and comes back. One that does not hear it takes the node for dead after a while.
+pub(crate) async fn say_farewell(inner: &Inner) {
+    inner.leaving.store(true, Ordering::Relaxed);
+    let metrics = inner.server_metrics();
+    let members = metrics.membership_config.membership().nodes();
+    let told = members.filter(|(node, _)| **node != inner.identity.owner).map(|(&node, member)| async move {
+        let Ok(mut peer) = inner.peers.client(node, member) else { return };
+        let _not_heard = timeout(FAREWELL_TIMEOUT, peer.leaving(proto::LeavingRequest {})).await;
+    });
+    join_all(told).await;
 }

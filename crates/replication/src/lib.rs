@@ -16,6 +16,7 @@ pub mod limits;
 mod log;
 mod machine;
 mod member;
+mod membership;
 mod network;
 mod peers;
 mod replica;
@@ -23,6 +24,7 @@ mod service;
 mod settings;
 mod snapshot_file;
 mod types;
+mod voters;
 mod wire;
 
 #[cfg(test)]

@@ -44,8 +44,28 @@ pub const SNAPSHOT_EVERY_ENTRIES: u64 = 5000;
 /// How often the leader asks for the voters' clocks. Three rounds may be lost before a sample is too old.
 pub const CLOCK_SAMPLE_INTERVAL: Duration = Duration::from_secs(15);
 
+/// Most nodes of a cluster: a publisher's key serves as many hosts.
+pub const NODES_MAX: usize = 6;
+
+/// How often the leader looks whether the other nodes are there.
+pub const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A learner that did not answer for this long is promoted by nobody, nor
+pub const PRESENT_WITHIN: Duration = Duration::from_secs(3);
+/// one that is more entries behind.
+pub const LAG_ENTRIES_MAX: u64 = 1000;
+
+/// How long an administrator's change of the membership may take: a new node catches up within it.
+pub const MEMBERSHIP_DEADLINE: Duration = Duration::from_secs(120);
+
+/// How long a node that stops waits for the others to take note.
+pub const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// A clock sample that takes longer says nothing.
 pub const CLOCK_SAMPLE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// A node whose clock is further off the median does not lead: clients that go by it would be refused.
+pub const CLOCK_OFFSET_MS_MAX: u64 = activation::limits::CLOCK_SKEW_MS_MAX;
 
 /// A call to one peer during bootstrap, or one that asks it something.
 pub const PEER_CALL_TIMEOUT: Duration = Duration::from_secs(2);

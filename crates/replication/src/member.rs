@@ -2,9 +2,12 @@
 //!
 //! One attempt each; [`Replica`](crate::Replica) makes them until there is an answer or the patience is over.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use activation::{
@@ -24,6 +27,7 @@ use crate::{
     leader_clock::LeaderClock,
     log::Log,
     machine::Machine,
+    membership::{self, Change, Presence},
     peers::Peers,
     types::{Command, Member, Raft, TypeConfig},
 };
@@ -61,6 +65,7 @@ pub(crate) enum Proposal {
     Command(Bytes),
     AcceptClock,
     ResetClock,
+    Change(Change),
 }
 
 /// What became of it.
@@ -83,6 +88,21 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<Store>,
     pub(crate) forwarder: Forwarder,
     pub(crate) seeds: AtomicU64,
+    pub(crate) presence: Presence,
+    pub(crate) promote_after: Duration,
+    /// Whether this node is about to stop, and comes back.
+    pub(crate) leaving: AtomicBool,
+}
+
+fn change_out(change: Change) -> proto::propose_request::Proposal {
+    use proto::propose_request::Proposal as Asked;
+    match change {
+        Change::Add { node, address } => Asked::AddNode(proto::AddNode { node, address }),
+        Change::Remove { node } => Asked::RemoveNode(proto::RemoveNode { node }),
+        Change::Promote { node, instead_of } => {
+            Asked::PromoteNode(proto::PromoteNode { node, instead_of: instead_of.unwrap_or(0) })
+        }
+    }
 }
 
 impl Inner {
@@ -129,6 +149,7 @@ impl Inner {
             Proposal::Command(command) => proto::propose_request::Proposal::Command(command),
             Proposal::AcceptClock => proto::propose_request::Proposal::AcceptClock(proto::AcceptClock {}),
             Proposal::ResetClock => proto::propose_request::Proposal::ResetClock(proto::ResetClock {}),
+            Proposal::Change(change) => change_out(change),
         };
         let Ok(mut peer) = self.peers.client(leader, &member) else { return Proposed::Retry };
         match peer.propose(proto::ProposeRequest { proposal: Some(proposal) }).await {
@@ -149,6 +170,7 @@ impl Inner {
             Proposal::Command(command) => self.write(command).await,
             Proposal::AcceptClock => self.accept_clock_here().await,
             Proposal::ResetClock => self.reset_clock_here().await,
+            Proposal::Change(change) => membership::change(self, change).await,
         }
     }
 

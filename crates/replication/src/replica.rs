@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Arc, Weak, atomic::AtomicU64},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::Duration,
 };
 
@@ -26,10 +29,11 @@ use crate::{
     forward::Forwarder,
     leader_clock::{Clock, LeaderClock},
     leading,
-    limits::{PEER_MESSAGE_BYTES_MAX, PROPOSE_DEADLINE, RETRY_PAUSE, SUBMIT_DEADLINE},
+    limits::{MEMBERSHIP_DEADLINE, PEER_MESSAGE_BYTES_MAX, PROPOSE_DEADLINE, RETRY_PAUSE, SUBMIT_DEADLINE},
     log::{Log, LogDamaged},
     machine::{Machine, Progress, StateDamaged},
     member::{Inner, Local, Proposal, Proposed, ReadPoint, Unavailable},
+    membership::{Change, Presence},
     network::Links,
     peers::{Connect, Peers},
     service::PeerService,
@@ -173,9 +177,23 @@ impl Replica {
         let batcher = batcher::start(raft.clone(), machine.clone(), Arc::clone(&clock));
         let forwarder = Forwarder::new(Arc::clone(&peers));
         let seeds = AtomicU64::new(seed);
-        let inner =
-            Arc::new(Inner { identity, raft, machine, clock, batcher, peers, local, log, store, forwarder, seeds });
-        tokio::spawn(leading::run(Arc::clone(&inner), pace.clock_sample_interval));
+        let inner = Arc::new(Inner {
+            identity,
+            raft,
+            machine,
+            clock,
+            batcher,
+            peers,
+            local,
+            log,
+            store,
+            forwarder,
+            seeds,
+            presence: Presence::default(),
+            promote_after: settings.promote_after,
+            leaving: AtomicBool::new(false),
+        });
+        tokio::spawn(leading::run(Arc::clone(&inner), pace));
         Ok(Self(inner))
     }
 
@@ -232,6 +250,31 @@ impl Replica {
     /// Sets cluster time to the median of the voters' clocks, also backwards.
     pub async fn reset_clock(&self) -> Result<u64, ProposeError> {
         self.propose_to_leader(|| Proposal::ResetClock).await
+    }
+
+    /// Makes the node that runs at `address` a member: a learner that catches up, and a voter where one more is useful.
+    /// Returns when it has caught up.
+    pub async fn add(&self, node: u64, address: &str) -> Result<u64, ProposeError> {
+        self.change(Change::Add { node, address: address.into() }).await
+    }
+
+    /// Takes a node out of the cluster, this one too. Whoever takes its vote has it before it goes.
+    pub async fn remove(&self, node: u64) -> Result<u64, ProposeError> {
+        self.change(Change::Remove { node }).await
+    }
+
+    /// Gives a learner a vote: that of another one, of one that is gone, or one that was missing.
+    pub async fn promote(&self, node: u64, instead_of: Option<u64>) -> Result<u64, ProposeError> {
+        self.change(Change::Promote { node, instead_of }).await
+    }
+
+    async fn change(&self, change: Change) -> Result<u64, ProposeError> {
+        self.propose_within(MEMBERSHIP_DEADLINE, || Proposal::Change(change.clone())).await
+    }
+
+    /// Tells the others that this node stops soon and comes back: its vote is kept for it.
+    pub async fn say_farewell(&self) {
+        leading::say_farewell(&self.0).await;
     }
 
     /// Waits until all that was committed before this call is applied here (ReadIndex), and says where that is.
@@ -365,7 +408,11 @@ impl Replica {
     }
 
     async fn propose_to_leader(&self, proposal: impl Fn() -> Proposal) -> Result<u64, ProposeError> {
-        let proposed = self.retrying(PROPOSE_DEADLINE, || async {
+        self.propose_within(PROPOSE_DEADLINE, proposal).await
+    }
+
+    async fn propose_within(&self, patience: Duration, proposal: impl Fn() -> Proposal) -> Result<u64, ProposeError> {
+        let proposed = self.retrying(patience, || async {
             match self.0.propose_once(proposal()).await {
                 Proposed::Committed { log_index } => Some(Ok(log_index)),
                 Proposed::Refused(why) => Some(Err(ProposeError::Refused(why))),

@@ -1,6 +1,9 @@
 //! The peer service: what other nodes ask of this one.
 
-use std::{pin::Pin, sync::Arc};
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+};
 
 use api::peer::v1::{self as proto, peer_server};
 use bytes::{Bytes, BytesMut};
@@ -14,6 +17,7 @@ use crate::{
     forward::recorded_out,
     limits::{FORWARD_REQUESTS_MAX, FORWARDS_IN_FLIGHT_MAX, SNAPSHOT_BYTES_MAX},
     member::{Inner, Proposal, Proposed},
+    membership::Change,
     peers,
     types::{Runtime, Snapshot, SnapshotMeta, Vote},
     wire::{self, Malformed},
@@ -111,7 +115,12 @@ impl peer_server::Peer for PeerService {
             Some(Asked::Command(command)) => Proposal::Command(command),
             Some(Asked::AcceptClock(_)) => Proposal::AcceptClock,
             Some(Asked::ResetClock(_)) => Proposal::ResetClock,
-            None => return Err(Status::invalid_argument("a proposal is empty")),
+            Some(Asked::AddNode(proto::AddNode { node, address })) => Proposal::Change(Change::Add { node, address }),
+            Some(Asked::RemoveNode(proto::RemoveNode { node })) => Proposal::Change(Change::Remove { node }),
+            Some(Asked::PromoteNode(proto::PromoteNode { node, instead_of })) => {
+                Proposal::Change(Change::Promote { node, instead_of: (instead_of > 0).then_some(instead_of) })
+            }
+            None => return Err(Status::invalid_argument("a proposal is empty, or a newer one than this node knows")),
         };
         let result = match self.0.propose_here(proposal).await {
             Proposed::Committed { log_index } => Outcome::Committed(proto::Committed { log_index }),
@@ -141,7 +150,14 @@ impl peer_server::Peer for PeerService {
 
     async fn clock(&self, request: Request<proto::ClockRequest>) -> Reply<proto::ClockReply> {
         self.admit(request.metadata())?;
-        Ok(Response::new(proto::ClockReply { wall_ms: self.0.clock.wall_ms() }))
+        let leaving = self.0.leaving.load(Ordering::Relaxed);
+        Ok(Response::new(proto::ClockReply { wall_ms: self.0.clock.wall_ms(), leaving }))
+    }
+
+    async fn leaving(&self, request: Request<proto::LeavingRequest>) -> Reply<proto::LeavingReply> {
+        let node = self.admit(request.metadata())?;
+        self.0.presence.is_leaving(node);
+        Ok(Response::new(proto::LeavingReply {}))
     }
 
     async fn ask(&self, request: Request<proto::AskRequest>) -> Reply<proto::AskReply> {

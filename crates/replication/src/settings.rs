@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
 
-use crate::limits::{APPEND_ENTRIES_MAX, CLOCK_SAMPLE_INTERVAL, SNAPSHOT_EVERY_ENTRIES};
+use crate::limits::{APPEND_ENTRIES_MAX, CLOCK_SAMPLE_INTERVAL, LOOK_INTERVAL, SNAPSHOT_EVERY_ENTRIES};
 
 /// What an administrator may choose about elections, and what tests may choose about the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct RaftSettings {
     pub election_timeout_min: Duration,
     /// ... to here stands for election.
     pub election_timeout_max: Duration,
+    /// After this a voter that is gone gives its vote to a learner.
+    pub promote_after: Duration,
     /// Whether entries are kept for ever: for tests that look every acknowledged request up.
     pub keep_log: bool,
 }
@@ -25,6 +27,7 @@ impl Default for RaftSettings {
             heartbeat_interval: Duration::from_millis(100),
             election_timeout_min: Duration::from_millis(300),
             election_timeout_max: Duration::from_millis(600),
+            promote_after: Duration::from_secs(60),
             keep_log: false,
         }
     }
@@ -38,11 +41,17 @@ pub struct Pace {
     pub snapshot_every_entries: u64,
     /// How often the leader asks for the voters' clocks.
     pub clock_sample_interval: Duration,
+    /// How often the leader looks whether the other nodes are there.
+    pub look_interval: Duration,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { snapshot_every_entries: SNAPSHOT_EVERY_ENTRIES, clock_sample_interval: CLOCK_SAMPLE_INTERVAL }
+        Self {
+            snapshot_every_entries: SNAPSHOT_EVERY_ENTRIES,
+            clock_sample_interval: CLOCK_SAMPLE_INTERVAL,
+            look_interval: LOOK_INTERVAL,
+        }
     }
 }
 

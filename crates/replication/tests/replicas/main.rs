@@ -7,5 +7,6 @@ mod clock;
 mod cluster;
 mod divergence;
 mod forming;
+mod growing;
 mod one_count;
 mod world;

@@ -55,7 +55,8 @@ impl Command {
         let clock = Arc::new(VirtualClock::default());
         // The leader takes the nodes' clocks once, at the beginning of its term: they are one clock, and a sample that was
         // under way while it goes on by an hour would be an hour late.
-        let pace = Pace { clock_sample_interval: Duration::from_secs(24 * 60 * 60), ..Pace::default() };
+        let day = Duration::from_secs(24 * 60 * 60);
+        let pace = Pace { clock_sample_interval: day, look_interval: day, ..Pace::default() };
         let timing = Timing { clock: Arc::clone(&clock) as _, pace };
         let cluster = Cluster::start_by(folder.path(), timing)?;
         let progress = progress(self.days, output)?;

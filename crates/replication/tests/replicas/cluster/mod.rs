@@ -18,12 +18,14 @@ pub(crate) const SETTINGS: RaftSettings = RaftSettings {
     heartbeat_interval: Duration::from_millis(50),
     election_timeout_min: Duration::from_millis(250),
     election_timeout_max: Duration::from_millis(500),
+    promote_after: Duration::from_millis(1500),
     keep_log: false,
 };
 
-/// Clock samples are taken often, snapshots as seldom as in production.
+/// Clocks and members are looked at often, snapshots made as seldom as in production.
 pub(crate) fn pace() -> Pace {
-    Pace { clock_sample_interval: Duration::from_millis(50), ..Pace::default() }
+    let often = Duration::from_millis(50);
+    Pace { clock_sample_interval: often, look_interval: often, ..Pace::default() }
 }
 
 /// How long a test waits for something that must happen.

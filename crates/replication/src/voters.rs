@@ -1,0 +1,117 @@
+//! Which members vote: one, three or five of them, those that can be relied on.
+//!
+//! With an even number of members one is a learner: it holds everything and takes a voter's place when that is gone. An
+//! even number of voters would need one more of them to agree, and bear no more losses.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A member, as the leader sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seat {
+    /// It votes now.
+    pub(crate) votes: bool,
+    /// It leads now.
+    pub(crate) leads: bool,
+    /// A voter that is there, or away for a while only; a learner that is there and has everything.
+    pub(crate) is_fit: bool,
+}
+
+/// How many of so many members vote.
+pub(crate) fn votes(members: usize) -> usize {
+    members.saturating_sub(1) | 1
+}
+
+/// Who is to vote. Nobody is promoted who is not fit, and whoever votes keeps the vote unless another one is needed in
+/// its place.
+pub(crate) fn elect(seats: &BTreeMap<u64, Seat>) -> BTreeSet<u64> {
+    let mut eligible: Vec<_> = seats.iter().filter(|(_, seat)| seat.votes || seat.is_fit).collect();
+    eligible.sort_by_key(|(node, seat)| (!seat.leads, !seat.is_fit, !seat.votes, **node));
+    let most = eligible.len().min(votes(seats.len()));
+    // One less where that makes the number odd.
+    eligible.truncate(votes(most).min(most));
+    eligible.into_iter().map(|(node, _)| *node).collect()
+}
+
+/// Whether those who are fit among `voters` are a majority of them.
+pub(crate) fn can_agree(voters: &BTreeSet<u64>, seats: &BTreeMap<u64, Seat>) -> bool {
+    let fit = voters.iter().filter(|voter| seats.get(voter).is_some_and(|seat| seat.is_fit)).count();
+    fit > voters.len() / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `L` leads, `V` votes, `v` votes and is gone, `l` learns, `x` learns and is gone or behind; numbered from 1.
+    fn seats(text: &str) -> BTreeMap<u64, Seat> {
+        let seat = |letter| match letter {
+            'L' => Seat { votes: true, leads: true, is_fit: true },
+            'V' => Seat { votes: true, leads: false, is_fit: true },
+            'v' => Seat { votes: true, leads: false, is_fit: false },
+            'l' => Seat { votes: false, leads: false, is_fit: true },
+            'x' => Seat::default(),
+            '-' => unreachable!("left out below"),
+            other => panic!("{other}?"),
+        };
+        let numbered = (1..).zip(text.chars()).filter(|(_, letter)| *letter != '-');
+        numbered.map(|(node, letter)| (node, seat(letter))).collect()
+    }
+
+    #[test]
+    fn one_three_or_five_vote_and_the_even_one_learns() {
+        assert_eq!([1, 2, 3, 4, 5, 6].map(votes), [1, 1, 3, 3, 5, 5]);
+        let cases: [(&str, &[u64]); 19] = [
+            ("L", &[1]),
+            // Growth: the second, fourth and sixth wait for the third and fifth.
+            ("Ll", &[1]),
+            ("Lll", &[1, 2, 3]),
+            ("LVVl", &[1, 2, 3]),
+            ("LVVll", &[1, 2, 3, 4, 5]),
+            ("LVVVVl", &[1, 2, 3, 4, 5]),
+            // Who does not keep up is not promoted, and no even number votes.
+            ("Llx", &[1]),
+            ("LVVlx", &[1, 2, 3]),
+            // A voter that is gone gives its place to the learner, and without one keeps it.
+            ("LVvl", &[1, 2, 4]),
+            ("LVv", &[1, 2, 3]),
+            ("LVvx", &[1, 2, 3]),
+            ("LvVvVl", &[1, 3, 5, 6, 2]),
+            // Shrinking: whoever was taken out is made up for, or one more gives its vote up.
+            ("LVVV-", &[1, 2, 3]),
+            ("LVV-l", &[1, 2, 3]),
+            ("LV-l", &[1, 2, 4]),
+            ("LV-x", &[1]),
+            ("LV", &[1]),
+            ("VL", &[2]),
+            ("-l", &[2]),
+        ];
+        for (text, voters) in cases {
+            assert_eq!(elect(&seats(text)), voters.iter().copied().collect(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_election_is_odd_settles_and_takes_nobody_who_is_unfit_in() {
+        // Every cluster of up to six members.
+        for members in 1..=6_u32 {
+            for code in 0..5_usize.pow(members) {
+                let letters = (0..members).map(|place| b"LVvlx"[code / 5_usize.pow(place) % 5] as char);
+                let text: String = letters.collect();
+                if text.matches('L').count() != 1 {
+                    continue;
+                }
+                let before = seats(&text);
+                let voters = elect(&before);
+                assert!(voters.len() % 2 == 1 && voters.len() <= votes(before.len()), "{text}: {voters:?}");
+                assert!(voters.iter().all(|voter| before[voter].votes || before[voter].is_fit), "{text}: {voters:?}");
+                let mut after = before.clone();
+                after.iter_mut().for_each(|(node, seat)| seat.votes = voters.contains(node));
+                assert_eq!(elect(&after), voters, "{text}: the next look elects others");
+                let was: BTreeSet<_> = before.iter().filter(|(_, seat)| seat.votes).map(|(node, _)| *node).collect();
+                if can_agree(&was, &before) {
+                    assert!(can_agree(&voters, &before), "{text}: {voters:?} cannot agree, {was:?} could");
+                }
+            }
+        }
+    }
+}
