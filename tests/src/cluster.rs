@@ -25,6 +25,8 @@ const GROUPS: [&str; 2] = ["server-b", "suite"];
 pub struct Plan<'a> {
     /// How many nodes.
     pub nodes: u8,
+    /// How many of them form the cluster; the others may be added later.
+    pub forming: u8,
     /// Variables of every node's process.
     pub variables: &'a [(&'a str, &'a str)],
 }
@@ -32,7 +34,12 @@ pub struct Plan<'a> {
 impl Plan<'static> {
     /// So many nodes, and nothing special about them.
     pub fn of(nodes: u8) -> Self {
-        Self { nodes, variables: &[] }
+        Self { nodes, forming: nodes, variables: &[] }
+    }
+
+    /// So many nodes, of which the first alone forms the cluster.
+    pub fn first_of(nodes: u8) -> Self {
+        Self { forming: 1, ..Self::of(nodes) }
     }
 }
 
@@ -45,6 +52,8 @@ pub struct Node {
     pub data: PathBuf,
     /// Where clients reach it.
     pub clients: SocketAddr,
+    /// Where other nodes reach it.
+    pub peers: SocketAddr,
     log: PathBuf,
     /// Of this node's process, besides those of all.
     variables: Vec<(String, OsString)>,
@@ -82,6 +91,7 @@ pub struct Cluster {
     loopback: Loopback,
     variables: Vec<(String, String)>,
     nodes: BTreeMap<u64, Node>,
+    forming: u64,
     // Last: the processes go before their files.
     folder: TempDir,
 }
@@ -118,7 +128,7 @@ impl Cluster {
 
     /// Starts all nodes, and waits until they are one cluster with a leader. It holds no key yet.
     pub async fn form(&mut self) {
-        let numbers = self.numbers();
+        let numbers: Vec<_> = self.numbers().into_iter().filter(|number| *number <= self.forming).collect();
         let (first, others) = numbers.split_first().expect("a cluster has a node");
         for &node in others {
             self.start(node);
@@ -138,11 +148,15 @@ impl Cluster {
                 (u64::from(number), free_port(address), free_port(address))
             })
             .collect();
-        let members: Vec<_> = addresses.iter().map(|(number, _, peers)| format!("{number}={peers}")).collect();
+        let forming = addresses.iter().take(usize::from(plan.forming));
+        let members: Vec<_> = forming.map(|(number, _, peers)| format!("{number}={peers}")).collect();
         let mut nodes = BTreeMap::new();
         for (number, clients, peers) in addresses {
             let (config, data) = (path(format!("node{number}.toml")), path(format!("node{number}")));
-            let (number_text, members) = (number.to_string(), members.join(","));
+            let number_text = number.to_string();
+            // A node that joins later is told nothing of the others: they come to it.
+            let members =
+                if number <= u64::from(plan.forming) { members.join(",") } else { format!("{number}={peers}") };
             let (clients_text, peers_text) = (clients.to_string(), peers.to_string());
             let initialised = quorate.run(words![
                 "host",
@@ -165,10 +179,12 @@ impl Cluster {
             let initialised = initialised.await;
             assert_eq!(initialised.code, Some(0), "{}", initialised.stderr);
             let log = path(format!("node{number}.log"));
-            nodes.insert(number, Node { config, data, clients, log, variables: Vec::new(), process: None });
+            let node = Node { config, data, clients, peers, log, variables: Vec::new(), process: None };
+            nodes.insert(number, node);
         }
         let variables = plan.variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let cluster = Self { quorate: quorate.clone(), loopback, variables, nodes, folder };
+        let cluster =
+            Self { quorate: quorate.clone(), loopback, variables, nodes, forming: plan.forming.into(), folder };
         let publisher = cluster.path("publisher");
         quorate.json(words!["publisher", "init", "--dir", &publisher]).await;
         cluster
@@ -177,7 +193,6 @@ impl Cluster {
     /// Installs catalog and keys, and carries the nodes' requests to the publisher and its answers back.
     pub async fn activate(&self) {
         let [publisher, signed] = ["publisher", "catalog.signed"].map(|name| self.path(name));
-        let [request, answer] = ["request.bin", "answer.bin"].map(|name| self.path(name));
         let quorate = &self.quorate;
         let sign = words!["publisher", "catalog", "sign", "--dir", &publisher, CATALOG, "--out", &signed];
         let fingerprint = text(&quorate.json(sign).await, "/fingerprint");
@@ -187,10 +202,7 @@ impl Cluster {
             let key = text(&quorate.json(issue).await, "/key");
             self.administrate(1, &words!["key", "install", &key, "--yes"]).await;
         }
-        self.administrate(1, &words!["key", "activate", "--offline", &request]).await;
-        let exchange = words!["publisher", "activate", "--dir", &publisher, "--request", &request, "--out", &answer];
-        quorate.json(exchange).await;
-        self.administrate(1, &words!["key", "activate", "--answer", &answer]).await;
+        self.activate_members(1).await;
     }
 
     /// A file or folder of the cluster's own.
@@ -206,6 +218,11 @@ impl Cluster {
     /// The nodes' numbers.
     pub fn numbers(&self) -> Vec<u64> {
         self.nodes.keys().copied().collect()
+    }
+
+    /// The numbers of those whose process was started and not ended.
+    pub fn running(&self) -> Vec<u64> {
+        self.nodes.iter().filter(|(_, node)| node.process.is_some()).map(|(number, _)| *number).collect()
     }
 
     /// A node.
@@ -250,6 +267,22 @@ impl Cluster {
         command.envs(node.variables.iter().cloned());
         let process = Process::start(&mut command, &node.log);
         self.node_mut(number).process = Some(process);
+    }
+
+    /// Makes a node that runs a member, by asking another one.
+    pub async fn add(&self, via: u64, number: u64) -> Value {
+        let place = format!("{number}={}", self.node(number).peers);
+        self.administrate(via, &words!["cluster", "add", &place]).await
+    }
+
+    /// Carries the requests of all members that are not activated yet to the publisher, and its answers back.
+    pub async fn activate_members(&self, via: u64) {
+        let publisher = self.path("publisher");
+        let [request, answer] = ["request.bin", "answer.bin"].map(|name| self.path(name));
+        self.administrate(via, &words!["key", "activate", "--offline", &request]).await;
+        let exchange = words!["publisher", "activate", "--dir", &publisher, "--request", &request, "--out", &answer];
+        self.quorate.json(exchange).await;
+        self.administrate(via, &words!["key", "activate", "--answer", &answer]).await;
     }
 
     /// Runs `host run` where it must fail, to its end.

@@ -135,15 +135,16 @@ impl Load {
 }
 
 impl Answered {
-    /// Stops the nodes, which kept their whole log (`QUORATE_TEST_KEEP_LOG`), and looks for every answer in each.
+    /// Stops the nodes that run, which kept their whole log (`QUORATE_TEST_KEEP_LOG`), and looks for every answer in each.
     ///
     /// # Panics
     /// Where one is not there, in the place that it named.
     pub async fn is_kept_by(&self, cluster: &mut Cluster) {
-        for node in cluster.numbers() {
+        let running = cluster.running();
+        for &node in &running {
             assert_eq!(cluster.stop(node).await, Some(0), "node {node}");
         }
-        for node in cluster.numbers() {
+        for node in running {
             let recorded = recorded(&cluster.node(node).data, node);
             let is_lost = |(machine, place): &(&Cmid, &Place)| recorded.get(place) != Some(machine);
             let lost: Vec<_> = self.acknowledged.iter().filter(is_lost).collect();

@@ -11,7 +11,7 @@ const ANSWERS: usize = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn machine_every_acknowledged_activation_outlives_thirty_kills_under_load() {
-    let plan = Plan { nodes: 3, variables: &[("QUORATE_TEST_KEEP_LOG", "1")] };
+    let plan = Plan { variables: &[("QUORATE_TEST_KEEP_LOG", "1")], ..Plan::of(3) };
     let mut cluster = Cluster::activated(&Quorate::at(QUORATE), plan).await;
     let load = Load::start(&cluster, &cluster.product("workstation-professional-2"), CLIENTS);
     for round in 0..ROUNDS {

@@ -44,7 +44,7 @@ struct Attacked {
 
 impl Attacked {
     async fn new() -> Self {
-        let plan = Plan { nodes: 1, variables: &[("QUORATE_LOG", "debug")] };
+        let plan = Plan { variables: &[("QUORATE_LOG", "debug")], ..Plan::of(1) };
         let cluster = Cluster::activated(&Quorate::at(QUORATE), plan).await;
         let [honest, imitated] = ["workstation-professional-2", "suite-standard-1"].map(|name| cluster.product(name));
         let node = cluster.node(1).clients;

@@ -68,7 +68,7 @@ async fn a_request_that_was_forwarded_to_a_leader_that_froze_is_answered_by_the_
         ("QUORATE_RAFT_ELECTION_TIMEOUT_MIN_MS", "150"),
         ("QUORATE_RAFT_ELECTION_TIMEOUT_MAX_MS", "300"),
     ];
-    let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan { nodes: 3, variables: &quick }).await;
+    let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan { variables: &quick, ..Plan::of(3) }).await;
     let product = cluster.product(WORKSTATION);
     let leader = cluster.settled(1).await.leader.unwrap();
     let follower = cluster.numbers().into_iter().find(|node| *node != leader).unwrap();

@@ -2,6 +2,7 @@
 
 mod keys;
 mod listing;
+mod members;
 
 use std::{
     fs, io,
@@ -23,7 +24,8 @@ use tokio::net::UnixSocket;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 
-use self::keys::Keys;
+pub(crate) use self::keys::Keys;
+use self::members::Members;
 use crate::{
     cluster_status,
     dns::{self, Dns},
@@ -56,7 +58,7 @@ pub(crate) fn serve(
     path: &Path,
     replica: Replica,
     dns: Option<Arc<Dns>>,
-    drain: Drain,
+    drain: Arc<Drain>,
 ) -> Result<impl Future<Output = ()> + use<>, AdminError> {
     if path.as_os_str().as_bytes().len() > SOCKET_PATH_BYTES_MAX {
         return Err(AdminError::PathTooLong { path: path.to_owned() });
@@ -89,7 +91,7 @@ fn listen(path: &Path) -> io::Result<tokio::net::UnixListener> {
 struct Admin {
     replica: Replica,
     dns: Option<Arc<Dns>>,
-    drain: Drain,
+    drain: Arc<Drain>,
 }
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -149,20 +151,7 @@ impl admin_server::Admin for Admin {
         &self,
         request: Request<proto::TransferLeaderRequest>,
     ) -> Reply<proto::TransferLeaderReply> {
-        let to = request.into_inner().to;
-        let cluster = self.replica.cluster();
-        if !cluster.voters.contains(&to) {
-            return Err(invalid(format!("node {to} is no voter of this cluster; voters are {:?}", cluster.voters)));
-        }
-        match cluster.leader {
-            Some(leader) if leader == to => {}
-            Some(leader) if leader == cluster.node => self.replica.transfer_leader(to).await.map_err(unavailable)?,
-            Some(leader) => {
-                return Err(Status::failed_precondition(format!("node {leader} leads: ask it to hand over")));
-            }
-            None => return Err(unavailable(Unavailable::NoLeader)),
-        }
-        Ok(Response::new(proto::TransferLeaderReply { leader: to }))
+        Members(&self.replica).transfer_leader(request.into_inner()).await.map(Response::new)
     }
 
     async fn clock(&self, request: Request<proto::ClockRequest>) -> Reply<proto::ClockReply> {
@@ -298,7 +287,24 @@ impl admin_server::Admin for Admin {
     }
 
     async fn drain(&self, request: Request<proto::DrainRequest>) -> Reply<proto::DrainReply> {
-        self.drain.begin(request.into_inner()).await.map(Response::new)
+        let request = request.into_inner();
+        let node = self.of_node(request.node)?.filter(|node| *node != self.replica.identity().owner);
+        match node {
+            None => self.drain.begin(request).await.map(Response::new),
+            Some(node) => Members(&self.replica).drain(node, request).await.map(Response::new),
+        }
+    }
+
+    async fn add_node(&self, request: Request<proto::AddNodeRequest>) -> Reply<proto::MembersReply> {
+        Members(&self.replica).add(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn remove_node(&self, request: Request<proto::RemoveNodeRequest>) -> Reply<proto::MembersReply> {
+        Members(&self.replica).remove(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn promote_node(&self, request: Request<proto::PromoteNodeRequest>) -> Reply<proto::MembersReply> {
+        Members(&self.replica).promote(request.into_inner()).await.map(Response::new)
     }
 }
 

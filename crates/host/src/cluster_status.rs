@@ -10,7 +10,8 @@ use crate::{limits::LOOK_TIMEOUT, question};
 pub(crate) async fn gather(replica: &Replica) -> ClusterStatusReply {
     let cluster = replica.cluster();
     let asked = cluster.members.iter().map(|(&node, member)| ask(replica, &cluster, node, member));
-    let nodes = join_all(asked).await;
+    let mut nodes = join_all(asked).await;
+    against_median(&mut nodes, &cluster.voters);
     let point = replica.read_point().await.ok();
     let alarm = point.and_then(|point| point.clock_alarm).map_or(String::new(), |alarm| {
         format!(
@@ -30,6 +31,21 @@ pub(crate) async fn gather(replica: &Replica) -> ClusterStatusReply {
         clock_alarm: alarm,
         nodes,
         answered_by: replica.identity().owner,
+    }
+}
+
+/// The clocks were compared with this node's, which may be the wrong one: the voters' median is what cluster time follows.
+fn against_median(nodes: &mut [NodeStatus], voters: &[u64]) {
+    let known = nodes.iter().filter(|node| node.reachable && voters.contains(&node.node));
+    let mut offsets: Vec<_> = known.map(|node| node.clock_offset_ms).collect();
+    if offsets.len() <= voters.len() / 2 {
+        return;
+    }
+    offsets.sort_unstable();
+    // The lower one of an even number, as for cluster time.
+    let median = offsets.get((offsets.len() - 1) / 2).copied().unwrap_or(0);
+    for node in nodes.iter_mut().filter(|node| node.reachable) {
+        node.clock_offset_ms = node.clock_offset_ms.saturating_sub(median);
     }
 }
 

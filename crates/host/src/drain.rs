@@ -21,8 +21,11 @@ enum Phase {
     #[default]
     InService,
     Withdrawing,
-    /// It stops then, whatever happens.
-    Until(Instant),
+    /// It stops then, whatever happens; where it leaves, it is no member any more by then.
+    Until {
+        end: Instant,
+        leaves: bool,
+    },
 }
 
 /// Whether a node is on its way out: what its parts follow.
@@ -34,12 +37,15 @@ impl Draining {
         self.phase() != Phase::InService
     }
 
-    /// Waits until the node is to stop.
-    pub(crate) async fn over(&self) {
+    /// Waits until the node is to stop; says whether it leaves the cluster.
+    pub(crate) async fn over(&self) -> bool {
         let mut phase = self.0.subscribe();
-        let ends = phase.wait_for(|phase| matches!(phase, Phase::Until(_))).await.map(|phase| *phase);
+        let ends = phase.wait_for(|phase| matches!(phase, Phase::Until { .. })).await.map(|phase| *phase);
         match ends {
-            Ok(Phase::Until(end)) => sleep_until(end).await,
+            Ok(Phase::Until { end, leaves }) => {
+                sleep_until(end).await;
+                leaves
+            }
             _ => std::future::pending().await,
         }
     }
@@ -58,8 +64,8 @@ impl<'a> Begun<'a> {
         Self(draining)
     }
 
-    fn ends(self, end: Instant) {
-        self.0.0.send_replace(Phase::Until(end));
+    fn ends(self, end: Instant, leaves: bool) {
+        self.0.0.send_replace(Phase::Until { end, leaves });
     }
 }
 
@@ -96,18 +102,18 @@ impl Drain {
         let _turn = self.turn.lock().await;
         let node = self.replica.identity().owner;
         let draining = self.desk.draining();
-        if let Phase::Until(end) = draining.phase() {
+        if let Phase::Until { end, .. } = draining.phase() {
             let wait = end.saturating_duration_since(Instant::now());
             return Ok(DrainReply { node, domains: Vec::new(), wait_s: seconds(wait) });
         }
         // Set before the others are looked at: of two that drain at once, one at least sees the other.
         let begun = Begun::new(draining);
         if !request.force {
-            self.others_suffice().await?;
+            self.others_suffice(request.leave).await?;
         }
         let (domains, forgotten_after) = self.withdraw(request.force).await?;
         let wait = request.wait_s.map_or(forgotten_after.min(self.wait), |seconds| Duration::from_secs(seconds.into()));
-        begun.ends(Instant::now() + wait);
+        begun.ends(Instant::now() + wait, request.leave);
         tracing::info!(
             node,
             wait_s = wait.as_secs(),
@@ -117,14 +123,24 @@ impl Drain {
     }
 
     /// Whether the cluster goes on without this node.
-    async fn others_suffice(&self) -> Result<(), Status> {
+    async fn others_suffice(&self, leaves: bool) -> Result<(), Status> {
         let own = self.replica.identity().owner;
-        let voters = self.replica.cluster().voters;
+        let cluster = self.replica.cluster();
+        let voters = cluster.voters;
+        if leaves && cluster.members.len() <= 1 {
+            return Err(Status::failed_precondition(format!(
+                "node {own} is the last one: stop it, and delete its data folder"
+            )));
+        }
         if !voters.contains(&own) {
             return Ok(());
         }
         let nodes = cluster_status::gather(&self.replica).await.nodes;
         let stays = |node: u64| nodes.iter().any(|status| status.node == node && status.reachable && !status.draining);
+        // Where it leaves, another one has its vote before it goes.
+        if leaves && voters.len() <= 1 && cluster.members.keys().any(|node| *node != own && stays(*node)) {
+            return Ok(());
+        }
         let left = voters.iter().filter(|voter| **voter != own && stays(**voter)).count();
         let majority = voters.len() / 2 + 1;
         if left >= majority {
@@ -183,8 +199,8 @@ mod tests {
         let begun = Begun::new(&draining);
         assert!(draining.is_on());
         let end = Instant::now() + Duration::from_secs(30);
-        begun.ends(end);
-        draining.over().await;
+        begun.ends(end, true);
+        assert!(draining.over().await, "it leaves");
         assert!(draining.is_on() && Instant::now() >= end);
     }
 }

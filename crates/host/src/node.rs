@@ -29,6 +29,7 @@ use crate::{
     dns,
     drain::Drain,
     hardware::Hardware,
+    leave::{self, HasLeft, LeaveError},
     limits::{BOOTSTRAP_PATIENCE, PEER_RESET_STREAMS_MAX},
     live::{self, Live},
     question::Desk,
@@ -41,6 +42,9 @@ pub enum StartError {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// It left its cluster.
+    #[error(transparent)]
+    Left(#[from] HasLeft),
     /// The store.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -113,6 +117,7 @@ pub struct Node {
     answerer: Answerer,
     live: Arc<Live>,
     admin_socket: PathBuf,
+    data: PathBuf,
     stopping: watch::Sender<bool>,
     serving: JoinHandle<()>,
     background: JoinSet<()>,
@@ -138,6 +143,7 @@ impl Node {
             what,
             fix: "write each as \"NODE=HOST:PORT\"",
         })?;
+        leave::check(&config.data)?;
         // Ports first: a second daemon by mistake stops here, before it touches the data.
         let clients = listen_as_last(config).await?;
         let peers = listen("peers.listen", config.peers.listen).await?;
@@ -189,9 +195,11 @@ impl Node {
         });
         let admin_socket = config.admin_socket();
         let wait = Duration::from_secs(config.drain.wait_s);
-        let drain = Drain::new(replica.clone(), Arc::clone(&desk), dns.clone(), wait);
+        let drain = Arc::new(Drain::new(replica.clone(), Arc::clone(&desk), dns.clone(), wait));
+        desk.set_drain(&drain);
         background.spawn(admin::serve(&admin_socket, replica.clone(), dns, drain)?);
-        let node = Self { replica, desk, answerer, live, admin_socket, stopping, serving, background };
+        let data = config.data.clone();
+        let node = Self { replica, desk, answerer, live, admin_socket, data, stopping, serving, background };
         if start.bootstrap
             && let Err(error) = node.replica.bootstrap(&members, BOOTSTRAP_PATIENCE).await
         {
@@ -229,9 +237,14 @@ impl Node {
         self.replica.failed().await
     }
 
-    /// Waits until an administrator has drained the node: it is to be stopped now.
-    pub async fn drained(&self) {
-        self.desk.draining().over().await;
+    /// Waits until an administrator has drained the node: it is to be stopped now. Where it was to leave the cluster, it
+    /// has left; the error says why it could not.
+    pub async fn drained(&self) -> Result<(), LeaveError> {
+        if self.desk.draining().over().await {
+            return leave::leave(&self.replica, &self.data).await;
+        }
+        self.replica.say_farewell().await;
+        Ok(())
     }
 
     /// Takes no more connections, finishes open requests, hands leadership over, and stops.

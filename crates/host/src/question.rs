@@ -26,7 +26,7 @@ use storage::Identity;
 use crate::{
     credentials::{Credentials, Signers, Unusable},
     dns::Dns,
-    drain::Draining,
+    drain::{Drain, Draining},
     hardware::Hardware,
     limits::LOOK_TIMEOUT,
     live::Live,
@@ -56,6 +56,7 @@ pub(crate) struct Desk {
     dns: OnceLock<Weak<Dns>>,
     draining: Draining,
     live: OnceLock<Weak<Live>>,
+    drain: OnceLock<Weak<Drain>>,
 }
 
 impl Desk {
@@ -69,6 +70,7 @@ impl Desk {
             dns: OnceLock::new(),
             draining: Draining::default(),
             live: OnceLock::new(),
+            drain: OnceLock::new(),
         }
     }
 
@@ -88,6 +90,21 @@ impl Desk {
     /// Set once the node serves clients.
     pub(crate) fn set_live(&self, live: &Arc<Live>) {
         self.live.get_or_init(|| Arc::downgrade(live));
+    }
+
+    /// Set once the node can be drained.
+    pub(crate) fn set_drain(&self, drain: &Arc<Drain>) {
+        self.drain.get_or_init(|| Arc::downgrade(drain));
+    }
+
+    async fn drained(&self, asked: proto::DrainRequest) -> Result<proto::DrainReply, String> {
+        let drain = self.drain.get().and_then(Weak::upgrade).ok_or("this node is starting or stopping")?;
+        drain.begin(asked).await.map_err(|status| status.message().to_owned())
+    }
+
+    async fn hand_over(&self, to: u64) -> Result<proto::TransferLeaderReply, String> {
+        self.replica()?.transfer_leader(to).await.map_err(|error| error.to_string())?;
+        Ok(proto::TransferLeaderReply { leader: to })
     }
 
     async fn followed(&self, index: u64) -> String {
@@ -171,6 +188,11 @@ impl Desk {
         })
     }
 
+    /// What was just installed through another node is to be known here, too.
+    async fn catch_up(&self) -> Result<(), String> {
+        self.replica()?.read_point().await.map(drop).map_err(|error| error.to_string())
+    }
+
     fn activation_request(&self, asked: &proto::ActivationQuestion) -> Result<Bytes, String> {
         let key_id = KeyId::try_from(asked.key_id.as_ref()).map_err(|error| error.to_string())?;
         let replica = self.replica()?;
@@ -250,8 +272,14 @@ impl Local for Desk {
             let question = NodeQuestion::decode(question).map_err(|error| error.to_string())?;
             let answer = match question.question.ok_or("the question is empty, or a newer one than this node knows")? {
                 Question::Status(proto::StatusQuestion {}) => Answer::Status(self.status()?),
-                Question::Activation(asked) => Answer::ActivationRequest(self.activation_request(&asked)?),
-                Question::Release(asked) => Answer::Release(self.release(&asked)?),
+                Question::Activation(asked) => {
+                    self.catch_up().await?;
+                    Answer::ActivationRequest(self.activation_request(&asked)?)
+                }
+                Question::Release(asked) => {
+                    self.catch_up().await?;
+                    Answer::Release(self.release(&asked)?)
+                }
                 Question::DnsSettle(proto::DnsSettleQuestion {}) => Answer::DnsSettled(self.settle_dns().await),
                 Question::DnsStanding(proto::DnsStandingQuestion {}) => {
                     let dns = self.dns.get().and_then(Weak::upgrade);
@@ -261,6 +289,8 @@ impl Local for Desk {
                     Answer::Followed(proto::Followed { problem: self.followed(asked.log_index).await })
                 }
                 Question::Readiness(proto::ReadinessQuestion {}) => Answer::Readiness(self.readiness()),
+                Question::Drain(asked) => Answer::Drained(self.drained(asked).await?),
+                Question::TransferLeader(asked) => Answer::Transferred(self.hand_over(asked.to).await?),
             };
             Ok(NodeAnswer { answer: Some(answer) }.encode_to_vec().into())
         };

@@ -1,5 +1,7 @@
 //! `quorate cluster ...`
 
+mod members;
+
 use std::{process::ExitCode, time::Duration};
 
 use api::admin::v1::{
@@ -27,7 +29,16 @@ pub(crate) enum Command {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Make another voter the leader; asked of the node that leads.
+    /// Make a node that runs and belongs to no cluster a member: NODE=HOST:PORT of its peer address.
+    #[command(after_help = members::ADD_EXAMPLES)]
+    Add(members::Add),
+    /// Take a node out of the cluster: drained first where it is there.
+    #[command(after_help = members::REMOVE_EXAMPLES)]
+    Remove(members::Remove),
+    /// Give a learner a vote.
+    #[command(after_help = members::PROMOTE_EXAMPLES)]
+    Promote(members::Promote),
+    /// Make another voter the leader.
     Transfer {
         /// Number of the node that is to lead.
         #[arg(long, value_name = "NODE")]
@@ -63,6 +74,9 @@ impl Command {
                 let reply = status(&admin, Duration::from_secs(wait))?;
                 output.result(&status_json(&reply), status_text(&reply));
             }
+            Self::Add(add) => add.run(output)?,
+            Self::Remove(remove) => remove.run(output)?,
+            Self::Promote(promote) => promote.run(output)?,
             Self::Transfer { to, admin } => {
                 let reply = admin.run(async |mut admin| {
                     Ok(admin.transfer_leader(TransferLeaderRequest { to }).await.map_err(refused)?.into_inner())

@@ -144,7 +144,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(120);
 
 impl Drain {
     fn run(self, output: &Output) -> Outcome {
-        let request = DrainRequest { force: self.force, wait_s: self.wait };
+        let request = DrainRequest { force: self.force, wait_s: self.wait, ..DrainRequest::default() };
         let reply = self.admin.run(async |mut admin| {
             let reply = admin.drain(request).await.map_err(refused)?.into_inner();
             drop(admin);
@@ -189,7 +189,9 @@ async fn run(config: &Config, start: Start) -> Outcome {
         why = node.failed() => return Err(anyhow!("node {} stopped: {why}", config.node).into()),
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        () = node.drained() => {}
+        drained = node.drained() => if let Err(error) = drained {
+            tracing::error!(%error, "the node stops, and has not left its cluster as it was told to");
+        },
     }
     let _no_supervisor = sd_notify::notify(&[NotifyState::Stopping]);
     tracing::info!(node = config.node, "stopping: open requests are finished, leadership is handed over");

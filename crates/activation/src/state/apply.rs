@@ -53,6 +53,11 @@ impl State {
             Command::ChangeSettings { node: None, changes } => self.change_settings(&changes),
             Command::ChangeSettings { node: Some(node), changes } => self.change_node_settings(node, &changes),
             Command::Announce { node, announcement } => self.announce(node, announcement),
+            Command::Forget { node } => {
+                self.announcements.remove(&node);
+                self.node_settings.remove(&node);
+                Ok(())
+            }
             Command::ResetClock { time_ms } => self.reset_clock(time_ms),
         };
         match changed {

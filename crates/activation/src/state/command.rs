@@ -30,6 +30,8 @@ pub enum Command {
     ChangeSettings { node: Option<NodeId>, changes: Vec<(Setting, String)> },
     /// A node tells where it is found in DNS.
     Announce { node: NodeId, announcement: Announcement },
+    /// A node is no member any more: its announcement and its settings go.
+    Forget { node: NodeId },
     /// Cluster time went wrong: set it back, and requests recorded later with it.
     ResetClock { time_ms: u64 },
     /// The leader's state hash after the entry at `index`.
@@ -72,6 +74,8 @@ impl Command {
                 Kind::ChangeSettings(proto::ChangeSettings { changes: changes.collect(), node })
             }
             Self::Announce { node, announcement } => Kind::Announce(encode_announcement(*node, announcement)),
+            // As in an announcement.
+            Self::Forget { node } => Kind::Forget(proto::Forget { node: u32::try_from(*node).unwrap_or(u32::MAX) }),
             Self::ResetClock { time_ms } => Kind::ResetClock(proto::ResetClock { time_ms: *time_ms }),
             Self::StateHash { index, hash } => {
                 Kind::StateHash(proto::StateHash { index: *index, hash: Bytes::copy_from_slice(hash) })
@@ -121,6 +125,10 @@ impl Command {
             Kind::Announce(raw) => {
                 let (node, announcement) = decode_announcement(&raw)?;
                 Ok(Self::Announce { node, announcement })
+            }
+            Kind::Forget(raw) => {
+                let node = node_id(raw.node.into()).map_err(|_| MalformedCommand("node"))?;
+                Ok(Self::Forget { node })
             }
             Kind::ResetClock(reset) if reset.time_ms <= limits::TIME_MS_MAX => {
                 Ok(Self::ResetClock { time_ms: reset.time_ms })

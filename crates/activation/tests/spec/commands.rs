@@ -33,6 +33,7 @@ fn every_kind() -> Vec<Command> {
         Command::ChangeSettings { node: None, changes: vec![(Setting::DnsPublish, "false".into())] },
         Command::ChangeSettings { node: Some(3), changes: vec![(Setting::ClientsPort, "1700".into())] },
         Command::Announce { node: 2, announcement: announcement("node2.example.test") },
+        Command::Forget { node: 2 },
         Command::ResetClock { time_ms: START_MS },
         Command::StateHash { index: 1024, hash: [3; 32] },
     ]

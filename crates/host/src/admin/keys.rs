@@ -21,7 +21,7 @@ use super::{invalid, listing, propose, unavailable};
 use crate::{limits::WORK_TIMEOUT, question::ask};
 
 /// The keys of one cluster.
-pub(super) struct Keys<'a>(pub(super) &'a Replica);
+pub(crate) struct Keys<'a>(pub(crate) &'a Replica);
 
 /// One certificate that could be asked for.
 #[derive(Clone, Copy, Debug)]
@@ -164,7 +164,7 @@ impl Keys<'_> {
         })
     }
 
-    pub(super) async fn release(
+    pub(crate) async fn release(
         &self,
         asked: proto::ReleaseActivationRequest,
     ) -> Result<proto::ReleaseActivationReply, Status> {

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use activation::state::Command;
 use api::admin::v1::{DnsSettleQuestion, Readiness, node_question::Question};
 use discovery::{DnsName, State};
 use tokio::time::Instant;
@@ -80,18 +81,26 @@ async fn look(dns: &Dns, answering: &BTreeMap<u64, Readiness>, seen: &mut Seen) 
         (None, _) => members.contains_key(&node),
     };
     let mut strangers = BTreeSet::new();
+    // Of nodes that are members no more: what is gone from every domain may be forgotten.
+    let announced = dns.replica.view(|state| state.announcements().keys().copied().collect::<Vec<_>>());
+    let gone: Vec<_> = announced.into_iter().filter(|node| !members.contains_key(node)).collect();
+    let mut is_clean = true;
     for domain in dns.all_domains() {
         let entries = match dns.entries(&domain, is_alive).await {
             Ok(entries) => entries,
             Err(error) => {
                 seen.failed(&domain, String::new(), &error);
+                is_clean = false;
                 continue;
             }
         };
         seen.failures.remove(&(shown(&domain), String::new()));
         for entry in entries {
             match entry.state {
-                State::Dead => withdraw(dns, &domain, &entry.srv.target, seen).await,
+                State::Dead => {
+                    is_clean = false;
+                    withdraw(dns, &domain, &entry.srv.target, seen).await;
+                }
                 State::Foreign => {
                     strangers.insert((shown(&domain), entry.srv.target.to_string()));
                 }
@@ -109,6 +118,11 @@ async fn look(dns: &Dns, answering: &BTreeMap<u64, Readiness>, seen: &mut Seen) 
         );
     }
     seen.strangers = strangers;
+    for node in gone.into_iter().filter(|_| is_clean) {
+        if let Err(error) = dns.replica.propose(&Command::Forget { node }).await {
+            tracing::warn!(node, %error, "what a former member announced could not be forgotten yet");
+        }
+    }
 }
 
 /// A member that was cut off and withdrawn knows nothing of it: without this it would stay away until it publishes anew.
