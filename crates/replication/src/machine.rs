@@ -103,6 +103,11 @@ impl Machine {
         (replicated.last.map_or(0, |id| id.index), replicated.state.hash())
     }
 
+    /// The membership as it is applied.
+    pub(crate) fn membership(&self) -> StoredMembership {
+        self.lock().membership.clone()
+    }
+
     pub(crate) fn last(&self) -> Option<LogId> {
         self.lock().last
     }

@@ -325,9 +325,12 @@ impl Replica {
     /// What this node knows of the cluster. A leader that no majority has answered for two elections' time does not call
     /// itself one: another may lead already.
     pub fn cluster(&self) -> ClusterView {
+        let applied = self.0.machine.membership();
         let metrics = self.0.raft.metrics();
         let metrics = metrics.borrow_watched();
-        let membership = metrics.membership_config.membership();
+        // The metrics follow a moment later: who waited for an entry to be applied is to see what it did.
+        let is_newer = applied.log_id() > metrics.membership_config.log_id();
+        let membership = if is_newer { applied.membership() } else { metrics.membership_config.membership() };
         let node = self.0.identity.owner;
         let patience = Duration::from_millis(self.0.raft.config().election_timeout_max.saturating_mul(2));
         let is_alone = membership.voter_ids().count() <= 1;
