@@ -7,6 +7,7 @@
 //!
 //! Invariant: never interprets a command, and never answers before a majority has it on stable storage.
 
+mod backup;
 mod batcher;
 mod bootstrap;
 mod forward;
@@ -30,6 +31,7 @@ mod wire;
 #[cfg(test)]
 mod suite;
 
+pub use backup::{Backup, BackupError, BeginError, Begun, recover};
 pub use batcher::Recorded;
 pub use bootstrap::BootstrapError;
 pub use leader_clock::Clock;

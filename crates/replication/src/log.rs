@@ -3,6 +3,7 @@
 //! ```text
 //! e<index, 8 bytes big-endian>   an entry
 //! v   the vote      p   the last purged position      c   the last position known to be committed
+//! r   how often a cluster of this node alone was begun from what it had
 //! ```
 //! One database, so that one batch changes entries, vote and marks together. Entries that are not purged are also kept
 //! in memory: openraft reads them from there, the disk is read once, at start.
@@ -24,7 +25,9 @@ use openraft::{
     storage::{IOFlushed, RaftLogStorage},
 };
 use prost::Message;
-use storage::{Batch, ReadError, Store, ValueTooLarge, Writer};
+use sha2::{Digest, Sha256};
+use storage::{Batch, Identity, ReadError, Store, ValueTooLarge, Writer};
+use uuid::Uuid;
 
 use crate::{
     types::{Entry, EntryPayload, LogId, TypeConfig, Vote},
@@ -34,6 +37,7 @@ use crate::{
 const VOTE: &[u8] = b"v";
 const PURGED: &[u8] = b"p";
 const COMMITTED: &[u8] = b"c";
+const RECOVERIES: &[u8] = b"r";
 const ENTRY: u8 = b'e';
 
 fn entry_key(index: u64) -> [u8; 9] {
@@ -58,8 +62,9 @@ pub enum LogDamaged {
     },
 }
 
+/// What is on the disk, read into memory.
 #[derive(Default)]
-struct Held {
+pub(crate) struct Held {
     entries: BTreeMap<u64, Entry>,
     vote: Option<Vote>,
     purged: Option<LogId>,
@@ -84,8 +89,60 @@ pub fn read_commands(store: &Store) -> Result<BTreeMap<u64, Bytes>, LogDamaged> 
     Ok(entries.into_iter().filter_map(command).collect())
 }
 
+/// How often a cluster was begun from what this store had.
+pub(crate) fn recoveries(store: &Store) -> Result<u64, LogDamaged> {
+    let Some(value) = store.get(RECOVERIES)? else { return Ok(0) };
+    let damaged = || LogDamaged::Content { place: "mark r".into(), what: "it is not 8 bytes".into() };
+    Ok(u64::from_be_bytes(value.try_into().map_err(|_| damaged())?))
+}
+
+/// Who a node is to the others. After a recovery it is another one: those that were lost must not find in it the member
+/// that they knew, should they come back.
+pub(crate) fn peer_identity(own: Identity, recoveries: u64) -> Identity {
+    if recoveries == 0 {
+        return own;
+    }
+    let mut digest = Sha256::new();
+    digest.update(b"quorate/recovered/1");
+    digest.update(own.store.as_bytes());
+    digest.update(recoveries.to_be_bytes());
+    let mut store = [0; 16];
+    store.iter_mut().zip(digest.finalize()).for_each(|(to, from)| *to = from);
+    Identity { store: Uuid::from_bytes(store), ..own }
+}
+
+/// Empties a log whose state is in a snapshot up to `last`, for a cluster of `owner` alone.
+pub(crate) fn emptied(held: Option<&Held>, last: LogId, term: u64, owner: u64, recoveries: u64) -> io::Result<Batch> {
+    let mut batch = Batch::default();
+    for index in held.iter().flat_map(|held| held.entries.keys()) {
+        batch.remove(entry_key(*index));
+    }
+    batch.remove(COMMITTED);
+    batch.put(PURGED, wire::log_id_out(&last).encode_to_vec()).map_err(too_large)?;
+    batch.put(VOTE, wire::vote_out(&Vote::new(term, owner)).encode_to_vec()).map_err(too_large)?;
+    batch.put(RECOVERIES, recoveries.to_be_bytes()).map_err(too_large)?;
+    Ok(batch)
+}
+
 impl Held {
-    fn load(store: &Store) -> Result<Self, LogDamaged> {
+    /// The term of the last vote; 0 before the first.
+    pub(crate) fn term(&self) -> u64 {
+        self.vote.map_or(0, |vote| vote.leader_id.term)
+    }
+
+    /// The entries behind `last`, and their commands.
+    pub(crate) fn entries_after(&self, last: Option<LogId>) -> impl Iterator<Item = (LogId, Option<Bytes>)> {
+        let first = last.map_or(0, |id| id.index + 1);
+        self.entries.range(first..).map(|(_, entry)| {
+            let command = match &entry.payload {
+                EntryPayload::Normal(command) => Some(command.0.clone()),
+                EntryPayload::Blank | EntryPayload::Membership(_) => None,
+            };
+            (entry.log_id, command)
+        })
+    }
+
+    pub(crate) fn load(store: &Store) -> Result<Self, LogDamaged> {
         let mut held = Self {
             vote: mark(store, VOTE, |vote: proto::Vote| wire::vote_in(Some(vote)))?,
             purged: mark(store, PURGED, |id| Ok(wire::log_id_in(id)))?,

@@ -86,6 +86,18 @@ impl Machine {
         })
     }
 
+    /// The state alone.
+    pub(crate) fn into_state(self) -> State {
+        std::mem::take(&mut self.lock().state)
+    }
+
+    /// All that a snapshot of now would hold.
+    pub(crate) fn snapshot(&self) -> (SnapshotMeta, Bytes) {
+        let replicated = self.lock();
+        let meta = SnapshotMeta { last_log_id: replicated.last, last_membership: replicated.membership.clone() };
+        (meta, Bytes::from(replicated.state.encode_snapshot()))
+    }
+
     /// Looks at the state as it is applied now.
     pub(crate) fn view<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.lock().state)
@@ -231,11 +243,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Machine {
     type SnapshotData = Bytes;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
-        let (meta, state) = {
-            let replicated = self.lock();
-            let meta = SnapshotMeta { last_log_id: replicated.last, last_membership: replicated.membership.clone() };
-            (meta, Bytes::from(replicated.state.encode_snapshot()))
-        };
+        let (meta, state) = self.snapshot();
         write(self.file.clone(), meta.clone(), state.clone()).await?;
         let snapshot = Snapshot { meta, snapshot: state };
         self.lock().snapshot = Some(snapshot.clone());

@@ -24,13 +24,14 @@ use tokio::{
 };
 
 use crate::{
+    backup,
     batcher::{self, Recorded},
     bootstrap::{self, BootstrapError},
     forward::Forwarder,
     leader_clock::{Clock, LeaderClock},
     leading,
     limits::{MEMBERSHIP_DEADLINE, PEER_MESSAGE_BYTES_MAX, PROPOSE_DEADLINE, RETRY_PAUSE, SUBMIT_DEADLINE},
-    log::{Log, LogDamaged},
+    log::{self, Log, LogDamaged},
     machine::{Machine, Progress, StateDamaged},
     member::{Inner, Local, Proposal, Proposed, ReadPoint, Unavailable},
     membership::{Change, Presence},
@@ -158,7 +159,7 @@ impl Replica {
         pace: Pace,
     ) -> Result<Self, StartError> {
         let Surroundings { clock, connect, seed, local } = surroundings;
-        let identity = store.identity();
+        let identity = log::peer_identity(store.identity(), log::recoveries(&store)?);
         let writer = Writer::start(Arc::clone(&store)).map_err(|error| StartError::Other(error.to_string()))?;
         let log = Log::load(&store, writer)?;
         storage::durable::create_folder(folder).map_err(|error| StartError::Other(error.to_string()))?;
@@ -250,6 +251,13 @@ impl Replica {
     /// Sets cluster time to the median of the voters' clocks, also backwards.
     pub async fn reset_clock(&self) -> Result<u64, ProposeError> {
         self.propose_to_leader(|| Proposal::ResetClock).await
+    }
+
+    /// The whole state as it is now, as a file's content that [`crate::Backup`] reads. Any node gives it, while it serves.
+    pub async fn backup(&self) -> Result<Bytes, Unavailable> {
+        self.read_point().await?;
+        let (meta, state) = self.0.machine.snapshot();
+        Ok(backup::encode(&meta, &state))
     }
 
     /// Makes the node that runs at `address` a member: a learner that catches up, and a voter where one more is useful.

@@ -68,14 +68,7 @@ impl SnapshotFile {
 
     /// Replaces the file, durably. Blocks for as long as the disk takes.
     pub(crate) fn write(&self, meta: &SnapshotMeta, state: &Bytes) -> io::Result<()> {
-        let file = proto::Snapshot {
-            format: FORMAT,
-            last: meta.last_log_id.as_ref().map(wire::log_id_out),
-            membership: Some(wire::stored_membership_out(&meta.last_membership)),
-            state: state.clone(),
-            digest: Sha256::digest(state).to_vec().into(),
-        };
-        storage::durable::replace_file(&self.path, &file.encode_to_vec())
+        storage::durable::replace_file(&self.path, &message(meta, state).encode_to_vec())
     }
 
     /// The snapshot, where there is one.
@@ -98,5 +91,16 @@ impl SnapshotFile {
             wire::stored_membership_in(file.membership).map_err(|Malformed(what)| damaged(what.into()))?;
         let meta = SnapshotMeta { last_log_id: file.last.map(wire::log_id_in), last_membership };
         Ok(Some(Snapshot { meta, snapshot: file.state }))
+    }
+}
+
+/// A snapshot as it is written.
+pub(crate) fn message(meta: &SnapshotMeta, state: &Bytes) -> proto::Snapshot {
+    proto::Snapshot {
+        format: FORMAT,
+        last: meta.last_log_id.as_ref().map(wire::log_id_out),
+        membership: Some(wire::stored_membership_out(&meta.last_membership)),
+        state: state.clone(),
+        digest: Sha256::digest(state).to_vec().into(),
     }
 }

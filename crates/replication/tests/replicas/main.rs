@@ -9,4 +9,5 @@ mod divergence;
 mod forming;
 mod growing;
 mod one_count;
+mod recovering;
 mod world;

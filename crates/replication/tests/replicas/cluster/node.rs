@@ -118,7 +118,7 @@ impl Node {
     }
 
     /// Opens the store; a node that was stopped hard lets go of it a moment later.
-    async fn open_store(&self) -> Arc<Store> {
+    pub(crate) async fn open_store(&self) -> Arc<Store> {
         let mut opened = None;
         eventually("the store is free", || {
             let uuid = Uuid::from_bytes(random());

@@ -1,0 +1,174 @@
+//! The whole replicated state in one file, and a cluster of one node begun from it.
+//!
+//! ```text
+//! quorate-backup 1\n        the form of the file
+//! a Snapshot                what the state is, after which entry, of which members
+//! 32 bytes                  SHA-256 of all before
+//! ```
+//! Nothing is taken from a file that is not what was written.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use activation::state::{SnapshotError, State};
+use api::log::v1 as proto;
+use bytes::Bytes;
+use prost::Message;
+use sha2::{Digest, Sha256};
+use storage::{ReadError, Store, Writer};
+
+use crate::{
+    log::{self, LogDamaged},
+    machine::StateDamaged,
+    snapshot_file::{self, SnapshotFile},
+    types::{LogId, Member, Membership, Snapshot, SnapshotMeta, StoredMembership},
+    wire::{self, Malformed},
+};
+
+const HEAD: &[u8] = b"quorate-backup 1\n";
+const DIGEST_BYTES: usize = 32;
+
+/// Why a file is not taken for a backup.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// Something else, or the form of a later version.
+    #[error(
+        "it is no backup that this version reads: `quorate cluster backup` of this or an earlier version writes one"
+    )]
+    Unknown,
+    /// Its end is missing, or a byte is another one.
+    #[error("it is torn or altered: its content does not match its digest; take another copy")]
+    Damaged,
+    /// The parts do not fit together.
+    #[error("it is damaged: {0}")]
+    Malformed(&'static str),
+    /// The state.
+    #[error(transparent)]
+    State(#[from] SnapshotError),
+}
+
+/// A backup that was read and checked.
+#[derive(Debug)]
+pub struct Backup {
+    snapshot: Snapshot,
+    last: LogId,
+    state: State,
+}
+
+/// Why no cluster was begun.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginError {
+    /// The store.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The log in it.
+    #[error(transparent)]
+    Log(#[from] LogDamaged),
+    /// The snapshot beside it.
+    #[error(transparent)]
+    State(#[from] StateDamaged),
+    /// It belongs to no cluster.
+    #[error("this node has belonged to no cluster: there is nothing to recover in it")]
+    Empty,
+    /// The disk.
+    #[error("cannot write: {0}; nothing was begun, repeat it when the disk takes writes")]
+    Write(std::io::Error),
+}
+
+/// What a cluster was begun from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// The last entry that is in it.
+    pub log_index: u64,
+    /// Its term.
+    pub term: u64,
+}
+
+/// The file's content for this state.
+pub(crate) fn encode(meta: &SnapshotMeta, state: &Bytes) -> Bytes {
+    let mut file = HEAD.to_vec();
+    snapshot_file::message(meta, state).encode(&mut file).expect("a vector grows as needed");
+    let digest = Sha256::digest(&file);
+    file.extend_from_slice(&digest);
+    file.into()
+}
+
+impl Backup {
+    /// Reads a file's content.
+    pub fn read(file: &[u8]) -> Result<Self, BackupError> {
+        let body = file.strip_prefix(HEAD).ok_or(BackupError::Unknown)?;
+        let split = file.len().checked_sub(DIGEST_BYTES).filter(|split| *split >= HEAD.len());
+        let (covered, digest) = file.split_at(split.ok_or(BackupError::Damaged)?);
+        if Sha256::digest(covered).as_slice() != digest {
+            return Err(BackupError::Damaged);
+        }
+        let message = body.get(..body.len() - DIGEST_BYTES).unwrap_or_default();
+        let raw = proto::Snapshot::decode(message).map_err(|_| BackupError::Malformed("encoding"))?;
+        let membership = wire::stored_membership_in(raw.membership);
+        let last_membership = membership.map_err(|Malformed(what)| BackupError::Malformed(what))?;
+        let last = raw.last.map(wire::log_id_in).ok_or(BackupError::Malformed("it ends nowhere"))?;
+        let state = State::decode_snapshot(&raw.state)?;
+        let meta = SnapshotMeta { last_log_id: Some(last), last_membership };
+        Ok(Self { snapshot: Snapshot { meta, snapshot: raw.state }, last, state })
+    }
+
+    /// The last entry in it.
+    #[must_use]
+    pub fn log_index(&self) -> u64 {
+        self.last.index
+    }
+
+    /// The state in it.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Begins a cluster of the node whose new store this is, at `address`, from this state.
+    pub async fn restore(self, store: Arc<Store>, snapshots: &Path, address: &str) -> Result<Begun, BeginError> {
+        begin(store, snapshots, address, self.last, &self.snapshot.snapshot, None).await
+    }
+}
+
+/// Begins a cluster of this node alone, from all that its store holds. For a majority that is lost for good: what only the
+/// others acknowledged is lost, and they must never run again with what they have.
+///
+/// Entries that no majority confirmed are in it, too: they count machines that asked.
+pub async fn recover(store: Arc<Store>, snapshots: &Path, address: &str) -> Result<Begun, BeginError> {
+    let held = log::Held::load(&store)?;
+    let machine = crate::machine::Machine::load(SnapshotFile::new(snapshots))?;
+    let mut last = machine.last();
+    let mut state = machine.into_state();
+    for (id, command) in held.entries_after(last) {
+        if let Some(command) = command {
+            state.apply(id.index, &command);
+        }
+        last = Some(id);
+    }
+    let last = last.ok_or(BeginError::Empty)?;
+    begin(store, snapshots, address, last, &state.encode_snapshot().into(), Some(&held)).await
+}
+
+/// The snapshot first: until the log follows, it only says what the log says.
+async fn begin(
+    store: Arc<Store>,
+    snapshots: &Path,
+    address: &str,
+    last: LogId,
+    state: &Bytes,
+    replaced: Option<&log::Held>,
+) -> Result<Begun, BeginError> {
+    let owner = store.identity().owner;
+    let recoveries = log::recoveries(&store)? + 1;
+    let identity = log::peer_identity(store.identity(), recoveries);
+    let member = Member { address: address.to_owned(), store: identity.store };
+    let membership = Membership::new(vec![[owner].into()], BTreeMap::from([(owner, member)]));
+    let membership = membership.expect("the only voter is the only member");
+    let meta = SnapshotMeta { last_log_id: Some(last), last_membership: StoredMembership::new(Some(last), membership) };
+    storage::durable::create_folder(snapshots).map_err(BeginError::Write)?;
+    SnapshotFile::new(snapshots).write(&meta, state).map_err(BeginError::Write)?;
+    let term = replaced.map_or(0, log::Held::term).max(last.leader_id.term);
+    let batch = log::emptied(replaced, last, term, owner, recoveries).map_err(BeginError::Write)?;
+    let writer = Writer::start(store).map_err(BeginError::Write)?;
+    writer.commit(batch).await.map_err(|failure| BeginError::Write(failure.to_io()))?;
+    Ok(Begun { log_index: last.index, term })
+}

@@ -1,0 +1,116 @@
+//! A cluster anew: from a backup, and from what one node has when the others are lost.
+
+use std::collections::BTreeMap;
+
+use replication::{Backup, BackupError, BeginError};
+use tokio::time::Instant;
+
+use crate::cluster::{Cluster, PATIENCE, SETTINGS, count, pace};
+
+async fn backup(cluster: &Cluster, node: u64) -> Vec<u8> {
+    cluster.node(node).on(async |replica| replica.backup().await).await.unwrap().to_vec()
+}
+
+async fn submit(cluster: &Cluster, node: u64, machine: u64) -> u32 {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match cluster.node(node).submit(machine).await {
+            Ok(recorded) => return count(&recorded),
+            Err(why) => assert!(Instant::now() < deadline, "node {node} does not answer: {why}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_backup_that_was_taken_while_serving_begins_another_cluster_with_the_same_count() {
+    let old = Cluster::activated(3).await;
+    for machine in 1..=20 {
+        old.node(1 + machine % 3).submit(machine).await.unwrap();
+    }
+    let follower = old.follower().await;
+    let file = backup(&old, follower).await;
+    old.node(1).submit(21).await.unwrap();
+
+    let mut new = Cluster::unformed(3, SETTINGS, pace()).await;
+    new.node_mut(1).stop_hard().await;
+    new.node_mut(1).wipe();
+    let read = Backup::read(&file).unwrap();
+    let (store, folder, address) =
+        (new.node(1).open_store().await, new.node(1).folder().to_owned(), new.node(1).address());
+    let begun = read.restore(store, &folder, &address).await.unwrap();
+    assert!(begun.log_index > 20, "{begun:?}");
+    new.node_mut(1).start().await;
+    assert_eq!(submit(&new, 1, 22).await, 21, "20 machines, without the one after the backup, and this one");
+    for node in [2, 3] {
+        let address = new.node(node).address();
+        new.node(1).on(async move |replica| replica.add(node, &address).await).await.unwrap();
+    }
+    assert_eq!(submit(&new, 3, 23).await, 22);
+    new.assert_equal_states().await;
+    assert_eq!(submit(&old, 2, 22).await, 22, "the old cluster goes on with its own");
+}
+
+#[tokio::test]
+async fn what_is_no_whole_backup_is_refused() {
+    let cluster = Cluster::activated(1).await;
+    for machine in 1..=5 {
+        cluster.node(1).submit(machine).await.unwrap();
+    }
+    let file = backup(&cluster, 1).await;
+    Backup::read(&file).unwrap();
+    for length in 0..file.len() {
+        let torn = Backup::read(&file[..length]).unwrap_err();
+        assert!(matches!(torn, BackupError::Unknown | BackupError::Damaged), "cut at {length}: {torn}");
+    }
+    for place in 0..file.len() {
+        let mut altered = file.clone();
+        altered[place] ^= 1 << (place % 8);
+        let altered = Backup::read(&altered).unwrap_err();
+        assert!(matches!(altered, BackupError::Unknown | BackupError::Damaged), "changed at {place}: {altered}");
+    }
+    let newer = [b"quorate-backup 2\n", file.get(17..).unwrap()].concat();
+    assert!(matches!(Backup::read(&newer), Err(BackupError::Unknown)));
+}
+
+#[tokio::test]
+async fn the_last_of_three_nodes_goes_on_alone_and_the_lost_ones_cannot_come_back() {
+    let mut cluster = Cluster::activated(3).await;
+    for machine in 1..=30 {
+        cluster.node(1 + machine % 3).submit(machine).await.unwrap();
+    }
+    cluster.settled_hashes().await;
+    for node in 1..=3 {
+        cluster.node_mut(node).stop_hard().await;
+    }
+    let (store, folder, address) =
+        (cluster.node(3).open_store().await, cluster.node(3).folder().to_owned(), cluster.node(3).address());
+    let before = cluster.node(3).folder().join("snapshot").exists();
+    assert!(!before, "all is in the log");
+    replication::recover(store, &folder, &address).await.unwrap();
+    cluster.node_mut(3).start().await;
+    assert_eq!(submit(&cluster, 3, 31).await, 31, "30 machines, and this one");
+    let view = cluster.node(3).replica().cluster();
+    assert_eq!((view.voters.clone(), view.members.len()), (vec![3], 1));
+
+    // They are a majority of what was: they go on without it, and it without them.
+    cluster.node_mut(1).start().await;
+    cluster.node_mut(2).start().await;
+    assert_eq!(submit(&cluster, 1, 40).await, 31, "the lost ones count on their own");
+    assert_eq!(submit(&cluster, 3, 41).await, 32, "and are not heard");
+    assert_eq!(cluster.node(3).replica().cluster().leader, Some(3));
+    let again = cluster.node(1).address();
+    let refused = cluster.node(3).on(async move |replica| replica.add(1, &again).await).await.unwrap_err();
+    assert!(refused.to_string().contains("belongs to a cluster already"), "{refused}");
+}
+
+#[tokio::test]
+async fn there_is_nothing_to_recover_in_a_node_that_belonged_to_no_cluster() {
+    let mut cluster = Cluster::unformed(1, SETTINGS, pace()).await;
+    cluster.node_mut(1).stop_hard().await;
+    let (store, folder) = (cluster.node(1).open_store().await, cluster.node(1).folder().to_owned());
+    let refused = replication::recover(store, &folder, "127.0.0.1:1").await;
+    assert!(matches!(refused, Err(BeginError::Empty)), "{refused:?}");
+    cluster.node_mut(1).start().await;
+    let alone = BTreeMap::from([(1, cluster.node(1).address())]);
+    cluster.node(1).on(async move |replica| replica.bootstrap(&alone, PATIENCE).await).await.unwrap();
+}
