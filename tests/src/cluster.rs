@@ -292,6 +292,13 @@ impl Cluster {
         self.quorate.run(command).await
     }
 
+    /// Runs a `host` command on a node's configuration, to its end.
+    pub async fn run_host_command(&self, number: u64, command: &str, more: &[&str]) -> Finished {
+        let mut words = words!["host", command, "--config", &self.node(number).config].to_vec();
+        words.extend(more.iter().map(OsString::from));
+        self.quorate.run(words).await
+    }
+
     /// The process of a node that runs.
     pub fn process(&self, number: u64) -> &Process {
         self.node(number).process.as_ref().unwrap_or_else(|| panic!("node {number} does not run"))

@@ -18,7 +18,11 @@ use activation::{
     state::Command,
 };
 use api::admin::v1::{self as proto, admin_server, node_answer::Answer, node_question::Question};
-use futures::future::join_all;
+use futures::{
+    StreamExt,
+    future::join_all,
+    stream::{self, BoxStream},
+};
 use replication::{ProposeError, Replica, Unavailable};
 use tokio::net::UnixSocket;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -30,7 +34,7 @@ use crate::{
     cluster_status,
     dns::{self, Dns},
     drain::Drain,
-    limits::{ADMIN_MESSAGE_BYTES_MAX, SETTLE_TIMEOUT, SOCKET_PATH_BYTES_MAX, WORK_TIMEOUT},
+    limits::{ADMIN_MESSAGE_BYTES_MAX, BACKUP_PART_BYTES, SETTLE_TIMEOUT, SOCKET_PATH_BYTES_MAX, WORK_TIMEOUT},
     question,
 };
 
@@ -113,6 +117,17 @@ fn invalid(error: impl std::fmt::Display) -> Status {
 
 #[tonic::async_trait]
 impl admin_server::Admin for Admin {
+    type BackupStream = BoxStream<'static, Result<proto::BackupPart, Status>>;
+
+    async fn backup(&self, _: Request<proto::BackupRequest>) -> Reply<Self::BackupStream> {
+        let mut file = self.replica.backup().await.map_err(unavailable)?;
+        let parts = std::iter::from_fn(move || {
+            let part = file.split_to(file.len().min(BACKUP_PART_BYTES));
+            (!part.is_empty()).then_some(Ok(proto::BackupPart { part }))
+        });
+        Ok(Response::new(stream::iter(parts).boxed()))
+    }
+
     async fn count(&self, request: Request<proto::CountRequest>) -> Reply<proto::CountReply> {
         let wanted = request.into_inner().application;
         let point = self.replica.read_point().await.map_err(unavailable)?;

@@ -23,6 +23,7 @@ pub mod limits;
 mod live;
 mod node;
 mod question;
+pub mod rescue;
 pub mod settings;
 mod sources;
 mod surroundings;

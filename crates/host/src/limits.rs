@@ -41,6 +41,9 @@ pub const PEER_RESET_STREAMS_MAX: usize = 1000;
 /// Largest message of an administrator, in bytes: a signed catalog with room.
 pub const ADMIN_MESSAGE_BYTES_MAX: usize = 1 << 20;
 
+/// Part of a backup in one message to an administrator, in bytes.
+pub const BACKUP_PART_BYTES: usize = 256 << 10;
+
 /// Longest path of a Unix socket, in bytes (`sun_path`, less the final zero).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 

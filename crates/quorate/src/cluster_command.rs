@@ -1,5 +1,6 @@
 //! `quorate cluster ...`
 
+mod backup;
 mod members;
 
 use std::{process::ExitCode, time::Duration};
@@ -46,6 +47,12 @@ pub(crate) enum Command {
         #[command(flatten)]
         admin: AdminArgs,
     },
+    /// Write the whole state into a file, while the cluster serves.
+    #[command(after_help = backup::EXAMPLES)]
+    Backup(backup::Backup),
+    /// Begin a cluster of one node from a backup.
+    #[command(after_help = backup::RESTORE_EXAMPLES)]
+    Restore(backup::Restore),
     /// Cluster time, when the nodes' clocks jumped or ran ahead.
     #[command(subcommand)]
     Clock(Clock),
@@ -77,6 +84,8 @@ impl Command {
             Self::Add(add) => add.run(output)?,
             Self::Remove(remove) => remove.run(output)?,
             Self::Promote(promote) => promote.run(output)?,
+            Self::Backup(backup) => backup.run(output)?,
+            Self::Restore(restore) => restore.run(output)?,
             Self::Transfer { to, admin } => {
                 let reply = admin.run(async |mut admin| {
                     Ok(admin.transfer_leader(TransferLeaderRequest { to }).await.map_err(refused)?.into_inner())

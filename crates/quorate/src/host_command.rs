@@ -13,7 +13,7 @@ use tokio::{
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
-    admin::{AdminArgs, refused},
+    admin::{AdminArgs, block_on, refused},
     logging::{self, Format},
     output::{Failure, Outcome, Output},
 };
@@ -41,6 +41,17 @@ requests and stops. Started again, it is in service again. Refused where the clu
 
 Exit: 0 it has stopped; 1 refused, and it stays in service.";
 
+const RECOVER_EXAMPLES: &str = "\
+Example, on the node that is left with the most, while it does not run:
+  quorate host recover --config node1.toml --accept-loss
+  quorate host run --config node1.toml
+  quorate cluster add 2=10.0.0.2:1689      with nodes whose data folders are empty
+
+Only where a majority of the voters will never come back: otherwise start them, and nothing is lost. What only the lost nodes
+acknowledged is lost. Should they run again, they are another cluster: clients would be counted in two.
+
+Exit: 0 the node can be started; 1 refused, and all is as it was; 2 configuration.";
+
 /// What a node's machine does.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -50,6 +61,9 @@ pub(crate) enum Command {
     /// Run one node until SIGTERM.
     #[command(after_help = RUN_EXAMPLES)]
     Run(Run),
+    /// Go on alone with what this node holds, because a majority of its cluster is lost for good.
+    #[command(after_help = RECOVER_EXAMPLES)]
+    Recover(Recover),
     /// Take the node out of service, and stop it, without a client noticing.
     #[command(after_help = DRAIN_EXAMPLES)]
     Drain(Drain),
@@ -94,6 +108,44 @@ pub(crate) struct Drain {
     admin: AdminArgs,
 }
 
+/// Arguments of `host recover`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Recover {
+    /// The node's configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// What only the lost nodes acknowledged may be lost.
+    #[arg(long)]
+    accept_loss: bool,
+}
+
+impl Recover {
+    fn run(self, output: &Output) -> Outcome {
+        let config = Config::load(&self.config, &Overrides::default()).map_err(Failure::usage)?;
+        if !self.accept_loss {
+            return Err(anyhow!(
+                "node {} would leave its cluster and go on alone: what only the other nodes acknowledged would be lost, and \
+                 they must never run again with the data they have. Start them instead, where that is possible; else give \
+                 --accept-loss",
+                config.node
+            )
+            .into());
+        }
+        let begun = block_on(host::rescue::recover(&config))??;
+        output.result(
+            &serde_json::json!({ "node": config.node, "log_index": begun.log_index, "term": begun.term }),
+            format_args!(
+                "Node {} is a cluster of its own, with all up to entry {}. Run it with\n  quorate host run --config {}\n\
+                 and never start the other nodes again before their data folders are emptied.",
+                config.node,
+                begun.log_index,
+                self.config.display()
+            ),
+        );
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
 impl Command {
     /// Runs it.
     pub(crate) fn run(self, output: &Output) -> Outcome {
@@ -101,6 +153,7 @@ impl Command {
             Self::Init(init) => init.run(output),
             Self::Run(run) => run.run(),
             Self::Drain(drain) => drain.run(output),
+            Self::Recover(recover) => recover.run(output),
         }
     }
 }
