@@ -32,6 +32,9 @@ use crate::{
     question,
 };
 
+/// With this begins what is said to those who may not ask.
+pub(crate) const ACCESS_DENIED: &str = "0x80070005: access denied";
+
 /// Why there is no administration socket.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {

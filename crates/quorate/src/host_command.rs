@@ -4,13 +4,14 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, anyhow};
 use api::admin::v1::DrainRequest;
-use host::{Config, Node, Overrides, Start, StartError};
+use host::{Config, Node, Overrides, Start, StartError, identity};
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::timeout,
 };
 use tracing_subscriber::filter::LevelFilter;
+use transport::Folder;
 
 use crate::{
     admin::{AdminArgs, refused},
@@ -19,10 +20,15 @@ use crate::{
 };
 
 const INIT_EXAMPLES: &str = "\
-Example:
+Examples:
   quorate host init --config node1.toml --node 1 --data /var/lib/quorate \\
       --peers-listen 10.0.0.1:1689 \\
-      --peers-members 1=10.0.0.1:1689,2=10.0.0.2:1689,3=10.0.0.3:1689";
+      --peers-members 1=10.0.0.1:1689,2=10.0.0.2:1689,3=10.0.0.3:1689
+  quorate host init --config node2.toml --node 2 ... --authority /media/tls     the first node's tls folder, or a copy
+  quorate host init --config node1.toml --renew-identity                        a data folder from before certificates
+
+The first node makes the cluster's authority. The others take it from the first node's tls folder (--authority).
+With tls.authority, tls.certificate and tls.key an organisation's own certificates are used, and none is made.";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -61,6 +67,12 @@ pub(crate) struct Init {
     /// The file to write; one that is there is left alone.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Take the cluster's authority from the tls folder of another node, or a copy of it, instead of making one.
+    #[arg(long, value_name = "FOLDER")]
+    authority: Option<PathBuf>,
+    /// The configuration is there already: only make the certificate that it lacks.
+    #[arg(long)]
+    renew_identity: bool,
     #[command(flatten)]
     given: Overrides,
 }
@@ -107,23 +119,62 @@ impl Command {
 
 impl Init {
     fn run(self, output: &Output) -> Outcome {
-        let text = host::init::configuration(&self.given);
         let file = self.config.display().to_string();
-        let config = Config::parse(&text, &file, &Overrides::default()).map_err(Failure::usage)?;
-        if config.peers.members.is_empty() {
+        let (config, text) = if self.renew_identity {
+            (Config::load(&self.config, &self.given).map_err(Failure::usage)?, None)
+        } else {
+            let text = host::init::configuration(&self.given);
+            (Config::parse(&text, &file, &Overrides::default()).map_err(Failure::usage)?, Some(text))
+        };
+        if config.peers.members.is_empty() && text.is_some() {
             return Err(Failure::usage(anyhow!(
                 "peers.members: missing; give --peers-members NODE=HOST:PORT,... with every node of the first cluster"
             )));
         }
-        host::init::write_new(&self.config, &text).with_context(|| format!("cannot write {file}"))?;
+        if let Some(text) = &text {
+            if self.config.exists() {
+                return Err(anyhow!("cannot write {file}: it is there already").into());
+            }
+            // A folder that is there from before keeps what it has.
+            if !identity::is_made(&config) {
+                self.certify(&config)?;
+            }
+            host::init::write_new(&self.config, text).with_context(|| format!("cannot write {file}"))?;
+        } else {
+            self.certify(&config)?;
+        }
         output.result(
             &serde_json::json!({ "config": file, "node": config.node, "admin": format!("unix:{}", config.admin_socket().display()) }),
             format_args!(
-                "{file} written. Run the node with\n  quorate host run --config {file}\n\
-                 and, on one node only and only once, with --bootstrap added."
+                "{file} {}. Run the node with\n  quorate host run --config {file}\n\
+                 and, on one node only and only once, with --bootstrap added.{}",
+                if text.is_some() { "written" } else { "has its certificate" },
+                self.next_steps(&config)
             ),
         );
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn certify(&self, config: &Config) -> Result<(), Failure> {
+        if config.tls.authority.is_some() {
+            return Ok(());
+        }
+        let made = match &self.authority {
+            Some(folder) => identity::adopt(config, &Folder::at(folder)),
+            None => identity::create(config),
+        };
+        made.context("no certificate was made").map_err(Failure::from)
+    }
+
+    fn next_steps(&self, config: &Config) -> String {
+        if self.authority.is_some() || config.tls.authority.is_some() || config.peers.members.len() == 1 {
+            return String::new();
+        }
+        format!(
+            "\nThe authority of the cluster is in {}: give it to the other nodes, and to nobody else,\n\
+             with  quorate host init --authority FOLDER ...",
+            config.data.join("tls").display()
+        )
     }
 }
 
