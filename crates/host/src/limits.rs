@@ -43,6 +43,11 @@ pub const CERTIFICATE_LOOK_INTERVAL: Duration = Duration::from_secs(3600);
 /// or whether an organisation's files have changed.
 pub const ORGANISATION_LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Longest time that a join token may have, in seconds.
+pub const TOKEN_VALID_S_MAX: u64 = 7 * 86_400;
+
+/// How often somebody who administrates from afar is asked whether they are still there.
+pub const ADMIN_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// Calls at once on one connection from afar.
 pub const ADMIN_STREAMS_MAX: u32 = 32;
 

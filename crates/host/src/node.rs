@@ -147,6 +147,10 @@ impl Node {
         // Ports first: a second daemon by mistake stops here, before it touches the data.
         let clients = listen_as_last(config).await?;
         let peers_listener = listen("peers.listen", config.peers.listen).await?;
+        let afar = match config.admin.address().unwrap_or_default() {
+            Some(address) => Some((listen("admin.listen", address).await?, Arc::clone(&shown))),
+            None => None,
+        };
         let keys = config.data.join("keys");
         let hardware = Hardware::at(&config.machine_root());
         let credentials = Credentials::load(config.node, &keys, hardware.clone());
@@ -201,7 +205,8 @@ impl Node {
         let admin_socket = config.admin_socket();
         let wait = Duration::from_secs(config.drain.wait_s);
         let drain = Drain::new(replica.clone(), Arc::clone(&desk), dns.clone(), wait);
-        background.spawn(admin::serve(&admin_socket, replica.clone(), dns, drain)?);
+        let parts = admin::Parts { replica: replica.clone(), dns, drain, source };
+        background.spawn(admin::serve(&admin_socket, afar, parts)?);
         let node = Self { replica, desk, answerer, live, admin_socket, stopping, serving, background };
         if start.bootstrap
             && let Err(error) = node.replica.bootstrap(&members, BOOTSTRAP_PATIENCE).await

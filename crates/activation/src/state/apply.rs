@@ -53,6 +53,8 @@ impl State {
             Command::ChangeSettings { node: None, changes } => self.change_settings(&changes),
             Command::ChangeSettings { node: Some(node), changes } => self.change_node_settings(node, &changes),
             Command::Announce { node, announcement } => self.announce(node, announcement),
+            Command::AddToken { digest, token } => self.add_token(digest, token),
+            Command::UseToken { digest, time_ms, node } => self.use_token(digest, time_ms, node),
             Command::ResetClock { time_ms } => self.reset_clock(time_ms),
         };
         match changed {
