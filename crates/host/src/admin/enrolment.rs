@@ -77,6 +77,9 @@ impl Enrolment {
         }
         let spend = |node| Command::UseToken { digest, time_ms: now_ms, node };
         let role = match open.grant {
+            Grant::Node if !asked.request.is_empty() => {
+                return Err(invalid("the token is for a node: use it with `quorate host init --join`"));
+            }
             Grant::Node => {
                 let node = number(replica, asked.node)?;
                 propose(replica, spend(Some(node))).await?;
@@ -87,6 +90,9 @@ impl Enrolment {
             Grant::Operator => Role::Operator,
             Grant::Reader => Role::Reader,
         };
+        if asked.request.is_empty() {
+            return Err(invalid(format!("the token is for the role {role}: use it with `quorate cluster login`")));
+        }
         let request = SigningRequest::from_der(&asked.request).map_err(invalid)?;
         let subject = Subject::person(&asked.name, role).map_err(invalid)?;
         propose(replica, spend(None)).await?;
