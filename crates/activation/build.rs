@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "activation.proto",
     "catalog.proto",
     "command.proto",
@@ -12,6 +12,7 @@ const FILES: [&str; 8] = [
     "lifecycle.proto",
     "settings.proto",
     "snapshot.proto",
+    "tokens.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -54,6 +54,8 @@ pub struct Node {
     pub clients: SocketAddr,
     /// Where other nodes reach it.
     pub peers: SocketAddr,
+    /// Where administrators reach it from afar.
+    pub admin: SocketAddr,
     log: PathBuf,
     /// Of this node's process, besides those of all.
     variables: Vec<(String, OsString)>,
@@ -145,20 +147,20 @@ impl Cluster {
         let addresses: Vec<_> = (1..=plan.nodes)
             .map(|number| {
                 let address = loopback.address(number);
-                (u64::from(number), free_port(address), free_port(address))
+                (u64::from(number), free_port(address), free_port(address), free_port(address))
             })
             .collect();
         let forming = addresses.iter().take(usize::from(plan.forming));
-        let members: Vec<_> = forming.map(|(number, _, peers)| format!("{number}={peers}")).collect();
+        let members: Vec<_> = forming.map(|(number, _, peers, _)| format!("{number}={peers}")).collect();
         let mut nodes = BTreeMap::new();
-        for (number, clients, peers) in addresses {
+        for (number, clients, peers, admin) in addresses {
             let (config, data) = (path(format!("node{number}.toml")), path(format!("node{number}")));
             let number_text = number.to_string();
             // A node that joins later is told nothing of the others: they come to it.
             let members =
                 if number <= u64::from(plan.forming) { members.join(",") } else { format!("{number}={peers}") };
-            let (clients_text, peers_text) = (clients.to_string(), peers.to_string());
-            let initialised = quorate.run(words![
+            let (clients_text, peers_text, admin_text) = (clients.to_string(), peers.to_string(), admin.to_string());
+            let mut init = words![
                 "host",
                 "init",
                 "--config",
@@ -175,11 +177,17 @@ impl Cluster {
                 &peers_text,
                 "--peers-members",
                 &members,
-            ]);
-            let initialised = initialised.await;
+                "--admin-listen",
+                &admin_text,
+            ]
+            .to_vec();
+            if number > 1 {
+                init.extend(words!["--authority", path("node1".into()).join("tls")]);
+            }
+            let initialised = quorate.run(init).await;
             assert_eq!(initialised.code, Some(0), "{}", initialised.stderr);
             let log = path(format!("node{number}.log"));
-            let node = Node { config, data, clients, peers, log, variables: Vec::new(), process: None };
+            let node = Node { config, data, clients, peers, admin, log, variables: Vec::new(), process: None };
             nodes.insert(number, node);
         }
         let variables = plan.variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();

@@ -76,6 +76,8 @@ pub const CERTIFICATES_MAX: usize = 1024;
 
 /// Nodes that say where they are found.
 pub const ANNOUNCEMENTS_MAX: usize = 64;
+/// Join tokens that wait for their bearers.
+pub const TOKENS_MAX: usize = 64;
 /// Addresses that a node announces.
 pub const ADDRESSES_MAX: usize = 16;
 /// Entries of the publish list (R26).

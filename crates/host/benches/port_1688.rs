@@ -289,9 +289,10 @@ async fn node(folder: &Path) {
     let peer = free_address();
     let text = format!(
         "node = 1\ndata = {data:?}\n[clients]\nlisten = \"127.0.0.1:0\"\nconnections_per_source_max = 4096\n\
-         [peers]\nlisten = \"{peer}\"\nmembers = [\"1={peer}\"]\n"
+         [peers]\nlisten = \"{peer}\"\nmembers = [\"1={peer}\"]\n[admin]\nlisten = \"off\"\n"
     );
     let config = Config::parse(&text, "benchmark", &Overrides::default()).unwrap();
+    host::identity::create(&config).unwrap();
     let node = Node::start(&config, Start { bootstrap: true }).await.unwrap();
     let publisher = activate(&config.admin_socket(), &folder.join("publisher")).await;
     say(&format!("{} {publisher}", node.clients_address()));

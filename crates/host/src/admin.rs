@@ -1,8 +1,12 @@
-//! Administration on a Unix socket in the data folder: whoever may open the socket is an administrator.
+//! Administration: on a Unix socket in the data folder, where whoever may open the socket is an administrator, and from
+//! afar over TLS, where certificates say what each may do ([`rights`]).
 
+mod caller;
+mod enrolment;
 mod keys;
 mod listing;
 mod members;
+mod rights;
 
 use std::{
     fs, io,
@@ -19,24 +23,32 @@ use activation::{
 };
 use api::admin::v1::{self as proto, admin_server, node_answer::Answer, node_question::Question};
 use futures::{
-    StreamExt,
-    future::join_all,
+    FutureExt, StreamExt,
+    future::{OptionFuture, join, join_all},
     stream::{self, BoxStream},
 };
 use replication::{ProposeError, Replica, Unavailable};
-use tokio::net::UnixSocket;
+use tokio::net::{TcpListener, UnixSocket};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
+use transport::{Audience, Own};
 
 pub(crate) use self::keys::Keys;
-use self::members::Members;
+use self::{enrolment::Enrolment, members::Members, rights::Guarded};
 use crate::{
     cluster_status,
     dns::{self, Dns},
     drain::Drain,
-    limits::{ADMIN_MESSAGE_BYTES_MAX, BACKUP_PART_BYTES, SETTLE_TIMEOUT, SOCKET_PATH_BYTES_MAX, WORK_TIMEOUT},
+    identity::Source,
+    limits::{
+        ADMIN_KEEP_ALIVE_INTERVAL, ADMIN_MESSAGE_BYTES_MAX, ADMIN_STREAMS_MAX, BACKUP_PART_BYTES,
+        PEER_KEEP_ALIVE_TIMEOUT, SETTLE_TIMEOUT, SOCKET_PATH_BYTES_MAX, WORK_TIMEOUT,
+    },
     question,
 };
+
+/// With this begins what is said to those who may not ask.
+pub(crate) const ACCESS_DENIED: &str = "0x80070005: access denied";
 
 /// Why there is no administration socket.
 #[derive(Debug, thiserror::Error)]
@@ -57,26 +69,55 @@ pub enum AdminError {
     },
 }
 
-/// Makes the socket and returns what serves it.
+/// What the administration works on.
+pub(crate) struct Parts {
+    pub(crate) replica: Replica,
+    pub(crate) dns: Option<Arc<Dns>>,
+    pub(crate) drain: Arc<Drain>,
+    /// Where this node's certificate comes from, and those of others.
+    pub(crate) source: Source,
+}
+
+/// Makes the socket and returns what serves it, and the administration from afar where there is a listener for it.
 pub(crate) fn serve(
     path: &Path,
-    replica: Replica,
-    dns: Option<Arc<Dns>>,
-    drain: Arc<Drain>,
+    afar: Option<(TcpListener, Arc<Own>)>,
+    parts: Parts,
 ) -> Result<impl Future<Output = ()> + use<>, AdminError> {
     if path.as_os_str().as_bytes().len() > SOCKET_PATH_BYTES_MAX {
         return Err(AdminError::PathTooLong { path: path.to_owned() });
     }
     let listener = listen(path).map_err(|source| AdminError::Io { path: path.to_owned(), source })?;
-    let service = admin_server::AdminServer::new(Admin { replica, dns, drain })
+    let Parts { replica, dns, drain, source } = parts;
+    let service = admin_server::AdminServer::new(Admin { replica, dns, drain, enrolment: Enrolment::new(source) })
         .max_decoding_message_size(ADMIN_MESSAGE_BYTES_MAX)
         .max_encoding_message_size(ADMIN_MESSAGE_BYTES_MAX);
+    let service = Guarded(service);
     Ok(async move {
+        let from_afar = afar.map(|(listener, own)| serve_afar(listener, own, service.clone()));
         let incoming = UnixListenerStream::new(listener);
-        if let Err(error) = Server::builder().add_service(service).serve_with_incoming(incoming).await {
+        let here = Server::builder().add_service(service).serve_with_incoming(incoming);
+        let (served, ()) = join(here, OptionFuture::from(from_afar).map(Option::unwrap_or_default)).await;
+        if let Err(error) = served {
             tracing::error!(%error, "administration is no longer served");
         }
     })
+}
+
+async fn serve_afar(listener: TcpListener, own: Arc<Own>, service: Guarded<admin_server::AdminServer<Admin>>) {
+    let (accepting, connections) = transport::listen(listener, own, Audience::Anybody);
+    let server = Server::builder()
+        .max_concurrent_streams(ADMIN_STREAMS_MAX)
+        .http2_keepalive_interval(Some(ADMIN_KEEP_ALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(PEER_KEEP_ALIVE_TIMEOUT))
+        .add_service(service)
+        .serve_with_incoming(connections);
+    tokio::select! {
+        () = accepting => {}
+        served = server => if let Err(error) = served {
+            tracing::error!(%error, "administration from afar is no longer served");
+        }
+    }
 }
 
 /// Its rights are set before anybody can connect.
@@ -96,6 +137,7 @@ struct Admin {
     replica: Replica,
     dns: Option<Arc<Dns>>,
     drain: Arc<Drain>,
+    enrolment: Enrolment,
 }
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -302,6 +344,10 @@ impl admin_server::Admin for Admin {
     }
 
     async fn drain(&self, request: Request<proto::DrainRequest>) -> Reply<proto::DrainReply> {
+        // To go out of service is an operator's; to leave the cluster is an administrator's.
+        if request.get_ref().leave {
+            rights::admit("RemoveNode", &caller::of(&request)).map_err(Status::permission_denied)?;
+        }
         let request = request.into_inner();
         let node = self.of_node(request.node)?.filter(|node| *node != self.replica.identity().owner);
         match node {
@@ -320,6 +366,14 @@ impl admin_server::Admin for Admin {
 
     async fn promote_node(&self, request: Request<proto::PromoteNodeRequest>) -> Reply<proto::MembersReply> {
         Members(&self.replica).promote(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn create_token(&self, request: Request<proto::CreateTokenRequest>) -> Reply<proto::CreateTokenReply> {
+        self.enrolment.create(&self.replica, request.get_ref()).await.map(Response::new)
+    }
+
+    async fn enroll(&self, request: Request<proto::EnrollRequest>) -> Reply<proto::EnrollReply> {
+        self.enrolment.enroll(&self.replica, request.get_ref()).await.map(Response::new)
     }
 }
 

@@ -46,6 +46,12 @@ pub struct Config {
     /// Going out of service.
     #[serde(default)]
     pub drain: Drain,
+    /// Administration from afar.
+    #[serde(default)]
+    pub admin: Admin,
+    /// An organisation's own authority.
+    #[serde(default)]
+    pub tls: Tls,
 }
 
 fn platform() -> String {
@@ -194,6 +200,42 @@ impl Default for Drain {
     }
 }
 
+/// Administration from afar.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// Address and port; empty or `off`: only the socket in the data folder.
+    pub listen: String,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: "[::]:1690".into() }
+    }
+}
+
+impl Admin {
+    /// Where to listen, if anywhere.
+    pub fn address(&self) -> Result<Option<SocketAddr>, std::net::AddrParseError> {
+        match self.listen.as_str() {
+            "" | "off" => Ok(None),
+            address => address.parse().map(Some),
+        }
+    }
+}
+
+/// Files of an organisation's own authority: all three, or none where the cluster has an authority of its own.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// Certificates that are believed.
+    pub authority: Option<PathBuf>,
+    /// This node's, with what lies between it and the authority.
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+}
+
 /// A configuration that was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -271,6 +313,15 @@ impl Config {
                 format!("{heartbeat_ms}, {election_timeout_min_ms}, {election_timeout_max_ms} do not rise"),
                 "the heartbeat must be below the shortest timeout, that below the longest",
             );
+        }
+        if let Err(error) = self.admin.address() {
+            let what = format!("{:?}: {error}", self.admin.listen);
+            return refuse("admin.listen", what, "give ADDRESS:PORT, or off");
+        }
+        let Tls { authority, certificate, key } = &self.tls;
+        if ![certificate.is_some(), key.is_some()].iter().all(|given| *given == authority.is_some()) {
+            let fix = "give tls.authority, tls.certificate and tls.key, or none of them";
+            return refuse("tls.authority", "an authority of one's own is three files".into(), fix);
         }
         let members = match self.members() {
             Ok(members) => members,
@@ -363,6 +414,11 @@ const OVERRIDES: &str = "flags and QUORATE_ variables";
 pub struct Overrides(BTreeMap<&'static str, String>);
 
 impl Overrides {
+    /// Gives one more, over what was given.
+    pub fn set(&mut self, key: &'static str, text: String) {
+        self.0.insert(key, text);
+    }
+
     /// What was given, as text.
     pub fn given(&self) -> impl Iterator<Item = (&'static Setting, &str)> {
         SETTINGS.iter().filter_map(|setting| Some((setting, self.0.get(setting.key)?.as_str())))

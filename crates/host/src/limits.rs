@@ -38,6 +38,19 @@ pub const PEER_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// hundred while a node is silent, and must find it again afterwards.
 pub const PEER_RESET_STREAMS_MAX: usize = 1000;
 
+/// How often a node looks whether its certificate ends soon,
+pub const CERTIFICATE_LOOK_INTERVAL: Duration = Duration::from_secs(3600);
+/// or whether an organisation's files have changed.
+pub const ORGANISATION_LOOK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Longest time that a join token may have, in seconds.
+pub const TOKEN_VALID_S_MAX: u64 = 7 * 86_400;
+
+/// How often somebody who administrates from afar is asked whether they are still there.
+pub const ADMIN_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// Calls at once on one connection from afar.
+pub const ADMIN_STREAMS_MAX: u32 = 32;
+
 /// Largest message of an administrator, in bytes: a signed catalog with room.
 pub const ADMIN_MESSAGE_BYTES_MAX: usize = 1 << 20;
 

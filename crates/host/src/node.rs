@@ -16,8 +16,7 @@ use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
+use transport::Own;
 use uuid::Uuid;
 
 use crate::{
@@ -29,11 +28,13 @@ use crate::{
     dns,
     drain::Drain,
     hardware::Hardware,
+    identity::{IdentityError, Source},
     leave::{self, HasLeft, LeaveError},
-    limits::{BOOTSTRAP_PATIENCE, PEER_RESET_STREAMS_MAX},
+    limits::BOOTSTRAP_PATIENCE,
     live::{self, Live},
+    peers,
     question::Desk,
-    surroundings::{SystemClock, connect_over_tcp, random},
+    surroundings::{SystemClock, connect_over_tls, random},
 };
 
 /// Why a node did not start. What its data folder held is unchanged.
@@ -67,6 +68,9 @@ pub enum StartError {
         /// The system's answer.
         source: io::Error,
     },
+    /// What it shows to the other nodes.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The node's private keys.
     #[error("cannot use the keys in {}: {source}", path.display())]
     Keys {
@@ -144,9 +148,15 @@ impl Node {
             fix: "write each as \"NODE=HOST:PORT\"",
         })?;
         leave::check(&config.data)?;
+        let source = Source::of(config);
+        let shown = Arc::new(Own::new(source.load()?));
         // Ports first: a second daemon by mistake stops here, before it touches the data.
         let clients = listen_as_last(config).await?;
-        let peers = listen("peers.listen", config.peers.listen).await?;
+        let peers_listener = listen("peers.listen", config.peers.listen).await?;
+        let afar = match config.admin.address().unwrap_or_default() {
+            Some(address) => Some((listen("admin.listen", address).await?, Arc::clone(&shown))),
+            None => None,
+        };
         let keys = config.data.join("keys");
         let hardware = Hardware::at(&config.machine_root());
         let credentials = Credentials::load(config.node, &keys, hardware.clone());
@@ -163,8 +173,12 @@ impl Node {
         let store = open_store(config)?;
         let credentials = Arc::new(credentials);
         let desk = Arc::new(Desk::new(Arc::clone(&credentials), platform, store.identity(), hardware));
-        let surroundings =
-            Surroundings { clock: timing.clock, connect: connect_over_tcp(), seed, local: Arc::clone(&desk) as _ };
+        let surroundings = Surroundings {
+            clock: timing.clock,
+            connect: connect_over_tls(Arc::clone(&shown)),
+            seed,
+            local: Arc::clone(&desk) as _,
+        };
         let snapshots = config.data.join("snapshots");
         let replica =
             Replica::start_at_pace(store, &snapshots, &config.raft_settings(), surroundings, timing.pace).await?;
@@ -172,7 +186,8 @@ impl Node {
         take_note(&replica, &credentials);
 
         let mut background = JoinSet::new();
-        background.spawn(serve_peers(peers, replica.clone()));
+        background.spawn(peers::serve(peers_listener, Arc::clone(&shown), replica.clone()));
+        background.spawn(source.clone().follow(Arc::clone(&shown)));
         background.spawn(follow_certificates(replica.clone(), Arc::clone(&credentials)));
         let (stopping, stop) = watch::channel(false);
         let (live, others) = Live::new(config, clients.local_addr().unwrap_or(config.clients.listen));
@@ -197,7 +212,8 @@ impl Node {
         let wait = Duration::from_secs(config.drain.wait_s);
         let drain = Arc::new(Drain::new(replica.clone(), Arc::clone(&desk), dns.clone(), wait));
         desk.set_drain(&drain);
-        background.spawn(admin::serve(&admin_socket, replica.clone(), dns, drain)?);
+        let parts = admin::Parts { replica: replica.clone(), dns, drain, source };
+        background.spawn(admin::serve(&admin_socket, afar, parts)?);
         let data = config.data.clone();
         let node = Self { replica, desk, answerer, live, admin_socket, data, stopping, serving, background };
         if start.bootstrap
@@ -286,19 +302,6 @@ fn open_store(config: &Config) -> Result<Arc<Store>, StartError> {
     let store_if_new = Uuid::from_bytes(random().map_err(StartError::Randomness)?);
     let owner = Owner { kind: Kind::Node, number: config.node, store_if_new };
     Ok(Arc::new(Store::open(&config.data.join("store"), owner)?))
-}
-
-async fn serve_peers(listener: TcpListener, replica: Replica) {
-    let incoming = TcpListenerStream::new(listener);
-    let server = Server::builder()
-        .tcp_nodelay(true)
-        .http2_max_pending_accept_reset_streams(Some(PEER_RESET_STREAMS_MAX))
-        .http2_max_local_error_reset_streams(Some(PEER_RESET_STREAMS_MAX))
-        .add_service(replica.peer_service())
-        .serve_with_incoming(incoming);
-    if let Err(error) = server.await {
-        tracing::error!(%error, "other nodes are no longer served");
-    }
 }
 
 /// Follows the replicated certificates, so that the request path only looks them up.

@@ -94,6 +94,25 @@ pub const SETTINGS: &[Setting] = &[
         Some("60"),
         "Seconds after which a voter that is gone gives its vote to a learner, where there is one; not while it is drained",
     ),
+    setting(
+        "admin.listen",
+        Form::Text,
+        Some("\"[::]:1690\""),
+        "Where administrators reach this node from afar (ADDRESS:PORT), with certificates; off: only through its socket",
+    ),
+    setting(
+        "tls.authority",
+        Form::Text,
+        None,
+        "File with the certificates of your organisation's own authority (PEM), instead of the one that the cluster makes",
+    ),
+    setting(
+        "tls.certificate",
+        Form::Text,
+        None,
+        "With it: file with this node's certificate (O=quorate, OU=node, CN=its number) and those up to the authority",
+    ),
+    setting("tls.key", Form::Text, None, "With it: file with the private key of that certificate"),
     setting("raft.heartbeat_ms", Form::Number, Some("100"), "Milliseconds between the leader's heartbeats"),
     setting(
         "raft.election_timeout_min_ms",

@@ -7,6 +7,7 @@ use std::{
 
 use replication::{Clock, Connect};
 use tonic::transport::Endpoint;
+use transport::{Own, connector};
 
 use crate::limits::{PEER_CONNECT_TIMEOUT, PEER_KEEP_ALIVE_INTERVAL, PEER_KEEP_ALIVE_TIMEOUT};
 
@@ -43,15 +44,14 @@ pub(crate) fn random<const N: usize>() -> std::io::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// Opens channels to other nodes over TCP.
-pub fn connect_over_tcp() -> Connect {
-    Arc::new(|address| {
+/// Opens channels to other nodes: TLS over TCP, with what this node shows at the moment of each connection.
+pub(crate) fn connect_over_tls(own: Arc<Own>) -> Connect {
+    let connector = connector(own, PEER_CONNECT_TIMEOUT);
+    Arc::new(move |address| {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?
-            .tcp_nodelay(true)
-            .connect_timeout(PEER_CONNECT_TIMEOUT)
             .http2_keep_alive_interval(PEER_KEEP_ALIVE_INTERVAL)
             .keep_alive_timeout(PEER_KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true);
-        Ok(endpoint.connect_lazy())
+        Ok(endpoint.connect_with_connector_lazy(connector.clone()))
     })
 }

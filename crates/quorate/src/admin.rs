@@ -1,36 +1,55 @@
-//! Talking to a node's administration.
+//! Talking to a node's administration: over its socket, or from afar with a saved certificate.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{error::Error, iter::successors, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context as _, anyhow};
 use api::admin::v1::admin_client::AdminClient;
 use hyper_util::rt::TokioIo;
 use tokio::{net::UnixStream, time::sleep};
 use tonic::transport::{Channel, Endpoint, Uri};
+use transport::Own;
 
-use crate::output::Failure;
+use crate::{
+    contexts::{self, Context},
+    output::Failure,
+};
 
 /// Pause between two looks at a node that is to go away.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a connection from afar may take to be made.
+pub(crate) const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Which node to talk to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AdminArgs {
-    /// The node's administration: unix:PATH of the socket in its data folder.
-    #[arg(long, env = "QUORATE_ADMIN", value_name = "unix:PATH", default_value = "unix:/var/lib/quorate/admin.sock")]
+    /// The node's administration: unix:PATH of the socket in its data folder, a saved context's name, or HOST:PORT.
+    #[arg(long, env = "QUORATE_ADMIN", value_name = "PLACE", default_value = "unix:/var/lib/quorate/admin.sock")]
     admin: Address,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Address(PathBuf);
+enum Address {
+    Socket(PathBuf),
+    Context(String),
+    Afar(String),
+}
 
 impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        let is_address = || {
+            let (host, port) = text.rsplit_once(':')?;
+            (!host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)).then_some(())
+        };
         match text.strip_prefix("unix:") {
-            Some(path) if !path.is_empty() => Ok(Self(path.into())),
-            _ => Err("give unix:PATH, as in unix:/var/lib/quorate/admin.sock".into()),
+            Some(path) if !path.is_empty() => Ok(Self::Socket(path.into())),
+            None if is_address().is_some() => Ok(Self::Afar(text.into())),
+            None if contexts::is_name(text) => Ok(Self::Context(text.into())),
+            _ => Err("give unix:PATH, as in unix:/var/lib/quorate/admin.sock, HOST:PORT, or the name of a context \
+                      that `quorate cluster login` saved"
+                .into()),
         }
     }
 }
@@ -51,14 +70,21 @@ impl AdminArgs {
 
     /// Waits until nobody answers there any more.
     pub(crate) async fn gone(&self) {
-        while UnixStream::connect(&self.admin.0).await.is_ok() {
+        while self.connect().await.is_ok() {
             sleep(LOOK_PAUSE).await;
         }
     }
 
     /// Connects.
     pub(crate) async fn connect(&self) -> anyhow::Result<Admin> {
-        connect(&self.admin.0).await
+        match &self.admin {
+            Address::Socket(path) => connect(path).await,
+            Address::Context(name) => {
+                let context = Context::named(name)?;
+                connect_afar(context.address(), &context).await
+            }
+            Address::Afar(address) => connect_afar(address, &Context::for_address(address)?).await,
+        }
     }
 }
 
@@ -78,8 +104,7 @@ pub(crate) async fn connect(path: &std::path::Path) -> anyhow::Result<Admin> {
     });
     // The address is not used: the connector knows the socket.
     let channel = Endpoint::from_static("http://node").connect_with_connector(connector).await.map_err(|error| {
-        let cause = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source()).last();
-        let cause = cause.map_or_else(|| error.to_string(), ToString::to_string);
+        let cause = cause(&error);
         anyhow!(
             "no node answers at unix:{} ({cause}); is it running, and may this user open the socket? \
              Another one is named by --admin unix:PATH",
@@ -89,7 +114,69 @@ pub(crate) async fn connect(path: &std::path::Path) -> anyhow::Result<Admin> {
     Ok(AdminClient::new(channel))
 }
 
+async fn connect_afar(address: &str, context: &Context) -> anyhow::Result<Admin> {
+    let own = Arc::new(Own::new(context.identity()?));
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).with_context(|| format!("{address:?}"))?;
+    let channel = endpoint.connect_with_connector(transport::connector(own, CONNECT_PATIENCE)).await;
+    Ok(AdminClient::new(channel.map_err(|error| unreached(address, &error))?))
+}
+
+/// Nobody answers there, or not whom we mean.
+pub(crate) fn unreached(address: &str, error: &(dyn Error + 'static)) -> anyhow::Error {
+    let cause = cause(error);
+    match certificates(&cause) {
+        Some(why) => anyhow!("{address}: {why} ({cause})"),
+        None => {
+            anyhow!("no node answers at {address} ({cause}); is it running, and does it listen there (admin.listen)?")
+        }
+    }
+}
+
+fn cause(error: &(dyn Error + 'static)) -> String {
+    let sources = successors(Some(error), |&error| error.source());
+    sources.last().map_or_else(String::new, ToString::to_string)
+}
+
+/// What TLS says, for people.
+fn certificates(cause: &str) -> Option<&'static str> {
+    const KNOWN: [(&str, &str); 5] = [
+        ("received fatal alert: CertificateExpired", "the node says that our certificate has expired: log in again"),
+        ("received fatal alert", "the node does not take our certificate: it is another cluster's"),
+        ("invalid peer certificate: Expired", "the certificate of the node has expired"),
+        ("invalid peer certificate: certificate expired", "the certificate of the node has expired"),
+        ("invalid peer certificate", "what answers there is no node of the cluster that we know"),
+    ];
+    KNOWN.iter().find(|(said, _)| cause.contains(said)).map(|(_, why)| *why)
+}
+
 /// A refusal or a failure, in the node's own words.
 pub(crate) fn refused(status: tonic::Status) -> Failure {
-    anyhow!("{}", status.message()).into()
+    // A certificate that the other side refuses is known with the first answer only.
+    let cause = cause(&status);
+    match certificates(&cause) {
+        Some(why) => anyhow!("{why} ({cause})").into(),
+        None => anyhow!("{}", status.message()).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_admin_names() {
+        let cases = [
+            ("unix:/run/a.sock", Some(Address::Socket("/run/a.sock".into()))),
+            ("site-2", Some(Address::Context("site-2".into()))),
+            ("host.example.test:1690", Some(Address::Afar("host.example.test:1690".into()))),
+            ("[::1]:1690", Some(Address::Afar("[::1]:1690".into()))),
+            ("unix:", None),
+            ("a/b", None),
+            ("host:0", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(text.parse().ok(), expected, "{text:?}");
+        }
+    }
 }

@@ -6,13 +6,15 @@ mod members;
 use std::{process::ExitCode, time::Duration};
 
 use api::admin::v1::{
-    ClockRequest, ClusterStatusReply, ClusterStatusRequest, NodeStatus, TransferLeaderRequest, clock_request::Action,
+    ClockRequest, ClusterStatusReply, ClusterStatusRequest, CreateTokenRequest, NodeStatus, TransferLeaderRequest,
+    clock_request::Action,
 };
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     admin::{AdminArgs, block_on, refused},
+    enrolment::Login,
     output::{Failure, Outcome, Output, table},
 };
 
@@ -53,9 +55,45 @@ pub(crate) enum Command {
     /// Begin a cluster of one node from a backup.
     #[command(after_help = backup::RESTORE_EXAMPLES)]
     Restore(backup::Restore),
+    /// A token with which a node joins, or a person logs in: once, and for a while.
+    #[command(after_help = TOKEN_EXAMPLES)]
+    Token {
+        /// What its bearer becomes.
+        #[arg(long, value_name = "ROLE", value_parser = ["node", "administrator", "operator", "reader"], default_value = "node")]
+        role: String,
+        /// How long it may be used: a number with s, m, h or d.
+        #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "1h")]
+        valid: u64,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Get a certificate with a token, and save it as a context for --admin.
+    Login(Login),
     /// Cluster time, when the nodes' clocks jumped or ran ahead.
     #[command(subcommand)]
     Clock(Clock),
+}
+
+const TOKEN_EXAMPLES: &str = "\
+Examples:
+  quorate cluster token                                    for a node: quorate host init --join HOST:1690 --token T ...
+  quorate cluster token --role reader --valid 10m          for a person: quorate cluster login HOST:1690 --token T
+
+The token holds a secret: whoever has it first becomes what it says. It names the cluster's authority, so that its
+bearer knows whom to believe.";
+
+/// `90s`, `10m`, `1h`, `7d`.
+fn seconds(text: &str) -> Result<u64, String> {
+    let factor = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3600,
+        Some('d') => 86_400,
+        _ => 0,
+    };
+    let number = text.get(..text.len().saturating_sub(1)).and_then(|number| number.parse::<u64>().ok());
+    let seconds = number.and_then(|number| number.checked_mul(factor)).filter(|seconds| *seconds > 0);
+    seconds.ok_or_else(|| "give a number with s, m, h or d, as in 90s, 10m, 1h or 7d".into())
 }
 
 /// What an administrator decides about cluster time.
@@ -92,6 +130,13 @@ impl Command {
                 })?;
                 output.result(&json!({ "leader": reply.leader }), format_args!("Node {} leads.", reply.leader));
             }
+            Self::Token { role, valid, admin } => {
+                let asked = CreateTokenRequest { role, valid_s: valid };
+                let reply =
+                    admin.run(async |mut admin| Ok(admin.create_token(asked).await.map_err(refused)?.into_inner()))?;
+                output.result(&json!({ "token": reply.token, "expires_ms": reply.expires_ms }), &reply.token);
+            }
+            Self::Login(login) => login.run(output)?,
             Self::Clock(Clock::Accept { admin }) => set_clock(&admin, Action::Accept, output)?,
             Self::Clock(Clock::Reset { admin }) => set_clock(&admin, Action::Reset, output)?,
         }

@@ -38,7 +38,7 @@ pub use leader_clock::Clock;
 pub use log::{LogDamaged, read_commands};
 pub use machine::{Progress, StateDamaged};
 pub use member::{Local, ReadPoint, Unavailable};
-pub use peers::Connect;
+pub use peers::{Connect, FROM};
 pub use replica::{ClusterView, Health, ProposeError, Replica, StartError, Surroundings, WeakReplica};
 pub use service::PeerService;
 pub use settings::{Pace, RaftSettings, SettingsError};

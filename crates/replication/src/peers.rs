@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use crate::{limits::PEER_MESSAGE_BYTES_MAX, types::Member};
 
-/// Who calls: the node's number.
-const FROM: &str = "quorate-from";
+/// Key of the metadata that says who calls: the node's number.
+pub const FROM: &str = "quorate-from";
 /// Who calls: the UUID of its store.
 const FROM_STORE: &str = "quorate-from-store";
 /// Whom the caller means: the UUID of the store it knows under this number.

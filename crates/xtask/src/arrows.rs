@@ -19,10 +19,11 @@ const HOUSE: &[(&str, &[&str])] = &[
     // L2: what touches disk, network, time
     ("discovery", &["kerberos"]),
     ("replication", &["activation", "api", "storage"]),
+    ("transport", &["storage"]),
     // L3: what people run
     ("client", &["activation", "api", "dcerpc", "discovery", "machine"]),
     ("quorate-client-c", &["activation", "client"]),
-    ("host", &["activation", "api", "dcerpc", "discovery", "machine", "replication", "storage"]),
+    ("host", &["activation", "api", "dcerpc", "discovery", "machine", "replication", "storage", "transport"]),
     ("publisher", &["activation", "api", "storage"]),
     (
         "quorate",
@@ -34,6 +35,7 @@ const HOUSE: &[(&str, &[&str])] = &[
             "machine",
             "discovery",
             "replication",
+            "transport",
             "client",
             "host",
             "publisher",
@@ -80,7 +82,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("libgssapi", &["kerberos"]),
     ("openraft", &["replication"]),
     ("sled", &["storage"]),
-    ("tonic", &["api", "client", "host", "publisher", "quorate", "replication"]),
+    ("tonic", &["api", "client", "host", "publisher", "quorate", "replication", "transport"]),
 ];
 
 pub(crate) fn check(workspace: &Workspace) -> Vec<Finding> {

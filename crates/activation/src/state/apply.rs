@@ -58,6 +58,8 @@ impl State {
                 self.node_settings.remove(&node);
                 Ok(())
             }
+            Command::AddToken { digest, token } => self.add_token(digest, token),
+            Command::UseToken { digest, time_ms, node } => self.use_token(digest, time_ms, node),
             Command::ResetClock { time_ms } => self.reset_clock(time_ms),
         };
         match changed {

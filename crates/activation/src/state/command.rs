@@ -6,7 +6,8 @@ use bytes::Bytes;
 use prost::Message;
 use thiserror::Error;
 
-use super::Batch;
+use super::tokens::{decode_digest, decode_token, encode_token};
+use super::{Batch, OpenToken};
 use crate::host_activation::{REQUESTS_MAX, ReleaseStatement};
 use crate::id::{NodeId, PublisherId, node_id};
 use crate::key::TypedKey;
@@ -32,6 +33,10 @@ pub enum Command {
     Announce { node: NodeId, announcement: Announcement },
     /// A node is no member any more: its announcement and its settings go.
     Forget { node: NodeId },
+    /// Somebody may get a certificate who has none: with the secret that has this SHA-256.
+    AddToken { digest: [u8; 32], token: OpenToken },
+    /// The secret was shown, at this moment of cluster time; its bearer gets a certificate, and a node this number.
+    UseToken { digest: [u8; 32], time_ms: u64, node: Option<NodeId> },
     /// Cluster time went wrong: set it back, and requests recorded later with it.
     ResetClock { time_ms: u64 },
     /// The leader's state hash after the entry at `index`.
@@ -76,6 +81,15 @@ impl Command {
             Self::Announce { node, announcement } => Kind::Announce(encode_announcement(*node, announcement)),
             // As in an announcement.
             Self::Forget { node } => Kind::Forget(proto::Forget { node: u32::try_from(*node).unwrap_or(u32::MAX) }),
+            Self::AddToken { digest, token } => {
+                Kind::AddToken(proto::AddToken { token: Some(encode_token(digest, token)) })
+            }
+            Self::UseToken { digest, time_ms, node } => Kind::UseToken(proto::UseToken {
+                digest: Bytes::copy_from_slice(digest),
+                time_ms: *time_ms,
+                // As in an announcement.
+                node: node.map_or(0, |node| u32::try_from(node).unwrap_or(u32::MAX)),
+            }),
             Self::ResetClock { time_ms } => Kind::ResetClock(proto::ResetClock { time_ms: *time_ms }),
             Self::StateHash { index, hash } => {
                 Kind::StateHash(proto::StateHash { index: *index, hash: Bytes::copy_from_slice(hash) })
@@ -130,6 +144,16 @@ impl Command {
                 let node = node_id(raw.node.into()).map_err(|_| MalformedCommand("node"))?;
                 Ok(Self::Forget { node })
             }
+            Kind::AddToken(add) => {
+                let (digest, token) = decode_token(&add.token.ok_or(MalformedCommand("token"))?)?;
+                Ok(Self::AddToken { digest, token })
+            }
+            Kind::UseToken(using) if using.time_ms <= limits::TIME_MS_MAX => {
+                let node = (using.node > 0).then(|| node_id(using.node.into())).transpose();
+                let node = node.map_err(|_| MalformedCommand("node"))?;
+                Ok(Self::UseToken { digest: decode_digest(&using.digest)?, time_ms: using.time_ms, node })
+            }
+            Kind::UseToken(_) => Err(MalformedCommand("time")),
             Kind::ResetClock(reset) if reset.time_ms <= limits::TIME_MS_MAX => {
                 Ok(Self::ResetClock { time_ms: reset.time_ms })
             }

@@ -11,6 +11,7 @@ mod command;
 mod hashes;
 mod outcome;
 mod snapshot;
+mod tokens;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,8 @@ pub use self::command::{Command, MalformedCommand};
 use self::hashes::Hashes;
 pub use self::outcome::{Applied, CommandRefusal, Counted, MalformedOutcome, Outcome, Refusal};
 pub use self::snapshot::{SNAPSHOT_FORMAT, SnapshotError};
+use self::tokens::Tokens;
+pub use self::tokens::{Grant, OpenToken};
 use crate::catalog::{Catalog, Name, OpenedCatalog};
 use crate::certificate::NodeCertificate;
 use crate::count::{Count, Seen};
@@ -39,6 +42,7 @@ pub struct State {
     /// Those that differ from the defaults.
     node_settings: BTreeMap<NodeId, NodeSettings>,
     publishers: BTreeMap<PublisherId, PublisherState>,
+    tokens: Tokens,
     /// Not replicated and not part of the hash.
     hashes: Hashes,
 }

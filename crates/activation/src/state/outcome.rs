@@ -52,6 +52,10 @@ pub enum CommandRefusal {
     Setting(#[from] SettingError),
     #[error("node {node} announces the DNS name of node {other}: give each node a name of its own")]
     TargetOfAnother { node: NodeId, other: NodeId },
+    #[error("the cluster knows no such token: it was used already, or is not this cluster's")]
+    UnknownToken,
+    #[error("the token's time is over: ask for another one")]
+    ExpiredToken,
     #[error("a reset sets cluster time back; it is not later than this already")]
     NotABackwardReset,
     #[error("certificate for node {node}: {source}")]

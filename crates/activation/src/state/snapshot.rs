@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::activations::HeldKey;
 use super::command::{decode_announcement, encode_announcement};
+use super::tokens::Tokens;
 use super::{Activation, MalformedCommand, PublisherState, Standing, State};
 use crate::catalog::{CatalogError, Name, OpenedCatalog, SignedCatalog};
 use crate::certificate::NodeCertificate;
@@ -43,6 +44,7 @@ impl State {
 
     #[must_use]
     pub fn encode_snapshot(&self) -> Vec<u8> {
+        let (tokens, highest_enrolled) = self.tokens.encode();
         proto::Snapshot {
             format: SNAPSHOT_FORMAT,
             time_ms: self.time_ms,
@@ -50,6 +52,8 @@ impl State {
             settings: encode_settings(&self.settings),
             announcements: self.announcements.iter().map(|(node, it)| encode_announcement(*node, it)).collect(),
             node_settings: self.node_settings.iter().map(encode_node_settings).collect(),
+            tokens,
+            highest_enrolled,
         }
         .encode_to_vec()
     }
@@ -71,6 +75,8 @@ impl State {
                 decode_announcement(raw).map_err(|MalformedCommand(field)| SnapshotError::Malformed(field))?;
             state.announcements.extend([decoded]);
         }
+        let tokens = Tokens::decode(&raw.tokens, raw.highest_enrolled);
+        state.tokens = tokens.map_err(|MalformedCommand(field)| SnapshotError::Malformed(field))?;
         for raw in raw.node_settings {
             let node = node_id(raw.node.into()).map_err(|_| SnapshotError::Malformed("node"))?;
             let mut settings = NodeSettings::default();

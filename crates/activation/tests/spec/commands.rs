@@ -6,8 +6,8 @@ use activation::limits::{BATCH_RECORDS_MAX, COMMAND_BYTES_MAX};
 use activation::message::Record;
 use activation::settings::Setting;
 use activation::state::{
-    Applied, Batch, BatchBuilder, BatchFull, Command, CommandRefusal, Counted, MalformedOutcome, Outcome, PushError,
-    Refusal, State,
+    Applied, Batch, BatchBuilder, BatchFull, Command, CommandRefusal, Counted, Grant, MalformedOutcome, OpenToken,
+    Outcome, PushError, Refusal, State,
 };
 use proptest::prelude::*;
 
@@ -34,6 +34,9 @@ fn every_kind() -> Vec<Command> {
         Command::ChangeSettings { node: Some(3), changes: vec![(Setting::ClientsPort, "1700".into())] },
         Command::Announce { node: 2, announcement: announcement("node2.example.test") },
         Command::Forget { node: 2 },
+        Command::AddToken { digest: [4; 32], token: OpenToken { grant: Grant::Reader, expires_ms: START_MS } },
+        Command::UseToken { digest: [4; 32], time_ms: START_MS, node: None },
+        Command::UseToken { digest: [5; 32], time_ms: START_MS, node: Some(4) },
         Command::ResetClock { time_ms: START_MS },
         Command::StateHash { index: 1024, hash: [3; 32] },
     ]

@@ -15,7 +15,7 @@ use activation::lifecycle::{Lifecycle, Moment};
 use activation::message::{AnswerBody, ValidRequest, sign_answer};
 use activation::settings::Setting;
 use activation::spoken::{self, Spoken};
-use activation::state::{Batch, Command};
+use activation::state::{Batch, Command, Grant, OpenToken};
 use activation::status::Status;
 
 use super::world::*;
@@ -100,6 +100,16 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         (
             "command/announce",
             Command::Announce { node: 1, announcement: announcement("node1.example.test") }.encode().to_vec(),
+        ),
+        (
+            "command/add-token",
+            Command::AddToken { digest: [4; 32], token: OpenToken { grant: Grant::Node, expires_ms: START_MS } }
+                .encode()
+                .to_vec(),
+        ),
+        (
+            "command/use-token",
+            Command::UseToken { digest: [4; 32], time_ms: START_MS, node: Some(4) }.encode().to_vec(),
         ),
         ("command/reset-clock", Command::ResetClock { time_ms: START_MS }.encode().to_vec()),
         ("command/state-hash", Command::StateHash { index: 1024, hash: [3; 32] }.encode().to_vec()),

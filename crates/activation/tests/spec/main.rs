@@ -26,4 +26,5 @@ mod sizes;
 mod snapshots;
 mod spoken;
 mod tables;
+mod tokens;
 mod world;

@@ -18,6 +18,7 @@ use tokio::{
     runtime::{Builder, Runtime},
     time::{Instant, sleep},
 };
+use transport::Folder;
 
 use crate::{admin, output::Output};
 
@@ -58,6 +59,7 @@ impl Cluster {
     /// A publisher with a signed catalog, and nodes that do not run yet.
     fn prepare(folder: &Path, address: Ipv4Addr, timing: Timing) -> anyhow::Result<(Self, Publisher, SignedCatalog)> {
         let configs = configurations(folder, address)?;
+        certify(&configs)?;
         let publisher_folder = folder.join("publisher");
         let publisher = Publisher::init(&publisher_folder, None, None).context("the publisher did not start")?;
         let signed = publisher.sign_catalog(CATALOG, None).context("the example catalog was not signed")?;
@@ -318,12 +320,25 @@ fn configurations(folder: &Path, address: Ipv4Addr) -> anyhow::Result<BTreeMap<u
         let text = format!(
             "node = {node}\ndata = {data:?}\n[clients]\nlisten = \"{clients}\"\n\
              [peers]\nlisten = \"{peers}\"\nmembers = [{members}]\n\
-             [dns]\ntarget = \"{}\"\npublish = false\nserve = [\"{server}\"]\nzone = \"{DOMAIN}\"\n",
+             [dns]\ntarget = \"{}\"\npublish = false\nserve = [\"{server}\"]\nzone = \"{DOMAIN}\"\n[admin]\nlisten = \"off\"\n",
             target(node)
         );
         Ok((node, Config::parse(&text, "the demo's configuration", &Overrides::default())?))
     });
     configs.collect()
+}
+
+/// An authority made for the occasion: the first node makes it, the others take it from there.
+fn certify(configs: &BTreeMap<u64, Config>) -> anyhow::Result<()> {
+    let mut first: Option<&Config> = None;
+    for config in configs.values() {
+        match first {
+            None => host::identity::create(config)?,
+            Some(first) => host::identity::adopt(config, &Folder::at(&first.data.join("tls")))?,
+        }
+        first = first.or(Some(config));
+    }
+    Ok(())
 }
 
 /// An address that no other process takes a port of before the nodes listen: connections begin at 127.0.0.1.

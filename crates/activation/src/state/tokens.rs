@@ -1,0 +1,134 @@
+//! Join tokens: who brings one gets a certificate, once, and not after its time.
+//!
+//! Only the digest of a token's secret is here: who reads the state cannot use a token.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::{CommandRefusal, MalformedCommand, State};
+use crate::id::{NodeId, node_id};
+use crate::{limits, proto};
+
+/// What the bearer of a token becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    Node,
+    Administrator,
+    Operator,
+    Reader,
+}
+
+/// A token that was not used yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenToken {
+    pub grant: Grant,
+    /// Its last moment, by cluster time.
+    pub expires_ms: u64,
+}
+
+/// The tokens that were not used, and what used ones gave.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tokens {
+    /// By SHA-256 of the secret.
+    open: BTreeMap<[u8; 32], OpenToken>,
+    highest_enrolled: NodeId,
+}
+
+impl Tokens {
+    /// Expired ones make room: there is no other reason to look at them again.
+    fn add(&mut self, digest: [u8; 32], token: OpenToken, now_ms: Option<u64>) -> Result<(), CommandRefusal> {
+        self.open.retain(|_, open| now_ms.is_none_or(|now_ms| open.expires_ms >= now_ms));
+        let max = limits::TOKENS_MAX;
+        if self.open.len() >= max && !self.open.contains_key(&digest) {
+            return Err(CommandRefusal::TooMany { what: "open tokens", max });
+        }
+        self.open.insert(digest, token);
+        Ok(())
+    }
+
+    fn spend(&mut self, digest: [u8; 32], now_ms: u64, node: Option<NodeId>) -> Result<(), CommandRefusal> {
+        let token = self.open.get(&digest).ok_or(CommandRefusal::UnknownToken)?;
+        if token.expires_ms < now_ms {
+            return Err(CommandRefusal::ExpiredToken);
+        }
+        if node.is_some() != (token.grant == Grant::Node) {
+            return Err(CommandRefusal::Malformed("node"));
+        }
+        self.open.remove(&digest);
+        self.highest_enrolled = self.highest_enrolled.max(node.unwrap_or(0));
+        Ok(())
+    }
+
+    pub(super) fn encode(&self) -> (Vec<proto::OpenToken>, u32) {
+        // As in a record: no parser lets a larger node id through.
+        let highest = u32::try_from(self.highest_enrolled).unwrap_or(u32::MAX);
+        (self.open.iter().map(|(digest, token)| encode_token(digest, token)).collect(), highest)
+    }
+
+    pub(super) fn decode(raw: &[proto::OpenToken], highest_enrolled: u32) -> Result<Self, MalformedCommand> {
+        let open = raw.iter().map(decode_token).collect::<Result<BTreeMap<_, _>, _>>()?;
+        if open.len() != raw.len() || open.len() > limits::TOKENS_MAX {
+            return Err(MalformedCommand("tokens"));
+        }
+        if highest_enrolled > 0 {
+            node_id(highest_enrolled.into()).map_err(|_| MalformedCommand("node"))?;
+        }
+        Ok(Self { open, highest_enrolled: highest_enrolled.into() })
+    }
+}
+
+impl State {
+    /// What the token with this digest would give, and until when.
+    #[must_use]
+    pub fn open_token(&self, digest: &[u8; 32]) -> Option<OpenToken> {
+        self.tokens.open.get(digest).copied()
+    }
+
+    /// The highest number that a token gave to a node; 0 where none did.
+    #[must_use]
+    pub fn highest_enrolled(&self) -> NodeId {
+        self.tokens.highest_enrolled
+    }
+
+    pub(super) fn add_token(&mut self, digest: [u8; 32], token: OpenToken) -> Result<(), CommandRefusal> {
+        self.tokens.add(digest, token, self.time_ms)
+    }
+
+    pub(super) fn use_token(
+        &mut self,
+        digest: [u8; 32],
+        time_ms: u64,
+        node: Option<NodeId>,
+    ) -> Result<(), CommandRefusal> {
+        self.tokens.spend(digest, time_ms, node)
+    }
+}
+
+pub(super) fn encode_token(digest: &[u8; 32], token: &OpenToken) -> proto::OpenToken {
+    let grant = match token.grant {
+        Grant::Node => proto::Grant::Node,
+        Grant::Administrator => proto::Grant::Administrator,
+        Grant::Operator => proto::Grant::Operator,
+        Grant::Reader => proto::Grant::Reader,
+    };
+    proto::OpenToken { digest: Bytes::copy_from_slice(digest), grant: grant.into(), expires_ms: token.expires_ms }
+}
+
+pub(super) fn decode_token(raw: &proto::OpenToken) -> Result<([u8; 32], OpenToken), MalformedCommand> {
+    let grant = match raw.grant() {
+        proto::Grant::Node => Grant::Node,
+        proto::Grant::Administrator => Grant::Administrator,
+        proto::Grant::Operator => Grant::Operator,
+        proto::Grant::Reader => Grant::Reader,
+        proto::Grant::Unspecified => return Err(MalformedCommand("grant")),
+    };
+    if raw.expires_ms > limits::TIME_MS_MAX {
+        return Err(MalformedCommand("time"));
+    }
+    Ok((decode_digest(&raw.digest)?, OpenToken { grant, expires_ms: raw.expires_ms }))
+}
+
+pub(super) fn decode_digest(raw: &[u8]) -> Result<[u8; 32], MalformedCommand> {
+    raw.try_into().map_err(|_| MalformedCommand("digest"))
+}

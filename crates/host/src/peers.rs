@@ -1,0 +1,74 @@
+//! The peer service as others reach it: over TLS, and only for nodes of the cluster.
+
+use std::sync::Arc;
+
+use replication::Replica;
+use tokio::net::TcpListener;
+use tonic::{Request, Status, service::interceptor::InterceptedService, transport::Server};
+use transport::{Audience, Caller, Own, Subject, listen};
+
+use crate::{admin::ACCESS_DENIED, limits::PEER_RESET_STREAMS_MAX};
+
+/// Serves the replica to other nodes, for ever.
+pub(crate) async fn serve(listener: TcpListener, own: Arc<Own>, replica: Replica) {
+    let (accepting, connections) = listen(listener, own, Audience::Certified);
+    let server = Server::builder()
+        .http2_max_pending_accept_reset_streams(Some(PEER_RESET_STREAMS_MAX))
+        .http2_max_local_error_reset_streams(Some(PEER_RESET_STREAMS_MAX))
+        .add_service(InterceptedService::new(replica.peer_service(), admit))
+        .serve_with_incoming(connections);
+    tokio::select! {
+        () = accepting => {}
+        served = server => if let Err(error) = served {
+            tracing::error!(%error, "other nodes are no longer served");
+        }
+    }
+}
+
+/// Only nodes pass, and each as itself alone. What it says of its store is looked at further in.
+#[expect(clippy::result_large_err, reason = "as tonic has it")]
+fn admit(request: Request<()>) -> Result<Request<()>, Status> {
+    let subject = request.extensions().get::<Caller>().and_then(|caller| caller.subject.as_ref());
+    let Some(Subject::Node(node)) = subject else {
+        return Err(Status::permission_denied(format!("{ACCESS_DENIED}: only nodes of the cluster may ask this")));
+    };
+    // Identify is asked before the two know each other.
+    match request.metadata().get(replication::FROM) {
+        Some(from) if from.to_str().ok().and_then(|from| from.parse().ok()) != Some(*node) => {
+            Err(Status::permission_denied(format!("{ACCESS_DENIED}: node {node} says that it is another one")))
+        }
+        _ => Ok(request),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use transport::Role;
+
+    use super::*;
+
+    #[test]
+    fn only_a_node_passes_and_only_as_itself() {
+        let reader = Subject::Person { name: "Ada".into(), role: Role::Administrator };
+        let cases = [
+            (None, None, false, "nobody"),
+            (Some(reader), None, false, "an administrator"),
+            (Some(Subject::Node(2)), None, true, "a node that says nothing of itself"),
+            (Some(Subject::Node(2)), Some("2"), true, "a node as itself"),
+            (Some(Subject::Node(2)), Some("3"), false, "a node as another"),
+            (Some(Subject::Node(2)), Some("two"), false, "nonsense"),
+        ];
+        for (subject, from, passes, case) in cases {
+            let mut request = Request::new(());
+            let address = SocketAddr::from(([127, 0, 0, 1], 1));
+            request.extensions_mut().insert(Caller { subject, ends_ms: u64::MAX, address });
+            if let Some(from) = from {
+                request.metadata_mut().insert(replication::FROM, from.parse().unwrap());
+            }
+            assert_eq!(admit(request).is_ok(), passes, "{case}");
+        }
+        assert!(admit(Request::new(())).is_err(), "a connection that knows nobody");
+    }
+}

@@ -1,0 +1,71 @@
+//! A private key under a password (PKCS #8, PBES2 with scrypt and AES-256).
+
+use std::io::{self, IsTerminal};
+
+use anyhow::{Context, anyhow};
+use pkcs8::{
+    EncryptedPrivateKeyInfoOwned, EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument,
+    der::{asn1::OctetString, pem::PemLabel},
+    pkcs5::{pbes2, scrypt},
+};
+use zeroize::Zeroizing;
+
+/// Where the password is taken from before anybody is asked.
+const VARIABLE: &str = "QUORATE_CONTEXT_PASSWORD";
+
+/// For a new key: from the variable, or typed twice.
+pub(crate) fn new_password() -> anyhow::Result<Zeroizing<String>> {
+    if let Some(given) = given() {
+        return Ok(given);
+    }
+    let first = typed("Password for the private key: ")?;
+    if first.is_empty() || typed("Once more: ")? != first {
+        return Err(anyhow!("the two passwords differ, or are empty: nothing was done"));
+    }
+    Ok(first)
+}
+
+/// The same key in PEM, under a password.
+pub(crate) fn encrypt(plain_pem: &str, password: &str) -> anyhow::Result<Zeroizing<String>> {
+    let failed = |error: pkcs8::Error| anyhow!("the key cannot be encrypted: {error}");
+    let (_, plain) = SecretDocument::from_pem(plain_pem).map_err(|error| failed(error.into()))?;
+    let mut random = [[0; 16]; 2];
+    random.iter_mut().try_for_each(|bytes| getrandom::fill(bytes)).context("no randomness")?;
+    let [salt, iv] = random;
+    let cost = scrypt::Params::new(15, 8, 1).context("scrypt has such parameters")?;
+    let parameters =
+        pbes2::Parameters::generate_scrypt_aes256cbc(cost, &salt, iv).context("the key is not encrypted")?;
+    let encrypted = parameters.encrypt(password.as_bytes(), plain.as_bytes()).context("the key is not encrypted")?;
+    let whole = EncryptedPrivateKeyInfoOwned {
+        encryption_algorithm: parameters.into(),
+        encrypted_data: OctetString::new(encrypted).context("the key is not encrypted")?,
+    };
+    let document = SecretDocument::try_from(whole).context("the key is not encrypted")?;
+    document.to_pem(EncryptedPrivateKeyInfoOwned::PEM_LABEL, LineEnding::LF).context("the key is not encrypted")
+}
+
+/// The key in plain PEM, with the password from the variable or from the terminal.
+pub(crate) fn decrypt(pem: &[u8], whose: &str) -> anyhow::Result<Zeroizing<String>> {
+    let text = std::str::from_utf8(pem).context("the key is no PEM")?;
+    let (_, document) = SecretDocument::from_pem(text).map_err(|error| anyhow!("the key is no PEM: {error}"))?;
+    let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes());
+    let encrypted = encrypted.map_err(|error| anyhow!("the key is malformed: {error}"))?;
+    let password = match given() {
+        Some(given) => given,
+        None => typed(&format!("Password of {whose}: "))?,
+    };
+    let plain = encrypted.decrypt(password.as_bytes());
+    let plain = plain.map_err(|_| anyhow!("the password of {whose} is another one"))?;
+    plain.to_pem(PrivateKeyInfoRef::PEM_LABEL, LineEnding::LF).context("the key is malformed")
+}
+
+fn given() -> Option<Zeroizing<String>> {
+    std::env::var(VARIABLE).ok().filter(|given| !given.is_empty()).map(Zeroizing::new)
+}
+
+fn typed(question: &str) -> anyhow::Result<Zeroizing<String>> {
+    if !io::stdin().is_terminal() {
+        return Err(anyhow!("the key has a password and nobody is there to type it: set {VARIABLE}"));
+    }
+    rpassword::prompt_password(question).map(Zeroizing::new).context("cannot ask for the password")
+}

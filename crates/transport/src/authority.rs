@@ -1,0 +1,174 @@
+//! The cluster's own certification authority.
+
+use std::time::Duration;
+
+use data_encoding::HEXLOWER;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber,
+};
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateSigningRequestDer, pem::PemObject};
+use zeroize::Zeroizing;
+
+use crate::{
+    TransportError,
+    limits::{AUTHORITY_LIFETIME, CLOCK_SKEW},
+    subject::Subject,
+};
+
+/// What every node's certificate names, whatever its address is.
+pub(crate) const NODE_NAME: &str = "node.quorate";
+
+/// Vouches for nodes and persons of one cluster.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    certificate_pem: String,
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority").field("fingerprint", &HEXLOWER.encode(&self.fingerprint())).finish_non_exhaustive()
+    }
+}
+
+impl Authority {
+    /// A new one, with a new key.
+    pub fn create(now_ms: u64) -> Result<Self, TransportError> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::default();
+        let mut subject = DistinguishedName::new();
+        subject.push(DnType::OrganizationName, "quorate");
+        // Different for every cluster, for those who look at certificates.
+        subject.push(DnType::CommonName, format!("Quorate cluster {}", HEXLOWER.encode(&random::<8>()?)));
+        params.distinguished_name = subject;
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        (params.not_before, params.not_after) = period(now_ms, AUTHORITY_LIFETIME)?;
+        params.serial_number = Some(serial_number()?);
+        let certificate = params.self_signed(&key)?;
+        Self::from_pem(&certificate.pem(), &key.serialize_pem())
+    }
+
+    /// The same again, from its certificate and its key.
+    pub fn from_pem(certificate: &str, key: &str) -> Result<Self, TransportError> {
+        let not_pem = |expected| TransportError::NotPem { what: "the authority".into(), expected };
+        let der = CertificateDer::from_pem_slice(certificate.as_bytes()).map_err(|_| not_pem("certificate"))?;
+        let key = KeyPair::from_pem(key).map_err(|_| not_pem("private key"))?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(&der).map_err(|_| not_pem("certificate"))?;
+        if parsed.public_key().subject_public_key.data.as_ref() != key.der_bytes() {
+            return Err(TransportError::Certificate("the authority's key does not belong to its certificate".into()));
+        }
+        let issuer = Issuer::from_ca_cert_der(&der, key)?;
+        Ok(Self { issuer, certificate: der, certificate_pem: certificate.to_owned() })
+    }
+
+    /// Its certificate, which everybody may know.
+    pub fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// Its key, which only nodes may know.
+    pub fn key_pem(&self) -> Zeroizing<String> {
+        Zeroizing::new(self.issuer.key().serialize_pem())
+    }
+
+    /// SHA-256 of its certificate.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        fingerprint(&self.certificate)
+    }
+
+    /// A certificate for `subject` with the key that signed the request. Of what the request says, only the key counts.
+    pub fn issue(
+        &self,
+        request: &SigningRequest,
+        subject: &Subject,
+        now_ms: u64,
+        lifetime: Duration,
+    ) -> Result<String, TransportError> {
+        self.sign(&request.0.public_key, subject, now_ms, lifetime)
+    }
+
+    /// A certificate for `subject` with a new key: both in PEM.
+    pub fn issue_with_key(
+        &self,
+        subject: &Subject,
+        now_ms: u64,
+        lifetime: Duration,
+    ) -> Result<(String, Zeroizing<String>), TransportError> {
+        let key = KeyPair::generate()?;
+        let certificate = self.sign(&key, subject, now_ms, lifetime)?;
+        Ok((certificate, Zeroizing::new(key.serialize_pem())))
+    }
+
+    fn sign(
+        &self,
+        key: &impl PublicKeyData,
+        subject: &Subject,
+        now_ms: u64,
+        lifetime: Duration,
+    ) -> Result<String, TransportError> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = subject.distinguished_name();
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if let Subject::Node(_) = subject {
+            let name = NODE_NAME.try_into()?;
+            params.subject_alt_names = vec![rcgen::SanType::DnsName(name)];
+            params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+        }
+        params.use_authority_key_identifier_extension = true;
+        params.serial_number = Some(serial_number()?);
+        (params.not_before, params.not_after) = period(now_ms, lifetime)?;
+        Ok(params.signed_by(key, &self.issuer)?.pem())
+    }
+}
+
+/// A request for a certificate: a public key, and the proof that whoever asks has the private one.
+pub struct SigningRequest(CertificateSigningRequestParams);
+
+impl SigningRequest {
+    /// Makes a key and a request for it: the request in DER, the key in PEM.
+    pub fn create() -> Result<(Vec<u8>, Zeroizing<String>), TransportError> {
+        let key = KeyPair::generate()?;
+        let request = CertificateParams::default().serialize_request(&key)?;
+        Ok((request.der().to_vec(), Zeroizing::new(key.serialize_pem())))
+    }
+
+    /// Reads one from DER, and verifies its signature.
+    pub fn from_der(der: &[u8]) -> Result<Self, TransportError> {
+        let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(der));
+        request.map(Self).map_err(|_| TransportError::Request)
+    }
+}
+
+pub(crate) fn fingerprint(certificate: &CertificateDer<'_>) -> [u8; 32] {
+    Sha256::digest(certificate).into()
+}
+
+/// From a while before now: an authority or a certificate that is short-lived for a test lives that long from now.
+fn period(now_ms: u64, lifetime: Duration) -> Result<(OffsetDateTime, OffsetDateTime), TransportError> {
+    let now = i64::try_from(now_ms / 1000).ok().and_then(|now| OffsetDateTime::from_unix_timestamp(now).ok());
+    let now = now.ok_or_else(|| TransportError::Certificate("the clock shows no date".into()))?;
+    let skew = time::Duration::try_from(CLOCK_SKEW).unwrap_or_default();
+    let lifetime = time::Duration::try_from(lifetime).unwrap_or_default();
+    Ok((now.saturating_sub(skew), now.saturating_add(lifetime)))
+}
+
+/// Positive, and never given twice (RFC 5280, section 4.1.2.2).
+fn serial_number() -> Result<SerialNumber, TransportError> {
+    let mut bytes = random::<16>()?;
+    if let Some(first) = bytes.first_mut() {
+        *first = *first & 0x7F | 0x40;
+    }
+    Ok(SerialNumber::from_slice(&bytes))
+}
+
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], TransportError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| TransportError::Certificate(format!("no randomness: {error}")))?;
+    Ok(bytes)
+}

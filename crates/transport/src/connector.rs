@@ -1,0 +1,84 @@
+//! Connections out, for a channel of tonic's.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::{
+    TlsConnector,
+    client::TlsStream,
+    rustls::{ClientConfig, pki_types::ServerName},
+};
+use tonic::transport::Uri;
+use tower::Service;
+
+use crate::{
+    TransportError,
+    identity::Own,
+    limits::HANDSHAKE_DEADLINE,
+    trust::{Nodes, client_config},
+};
+
+/// Opens connections to nodes: for `Endpoint::connect_with_connector` and its lazy form, with `http://HOST:PORT`.
+#[derive(Clone)]
+pub struct Connector {
+    shown: Shown,
+    patience: Duration,
+}
+
+#[derive(Clone)]
+enum Shown {
+    Own(Arc<Own>),
+    Nothing(Arc<ClientConfig>),
+}
+
+/// Shows what `own` holds at the moment of each connection; believes a node of its authorities. `patience` is for TCP.
+pub fn connector(own: Arc<Own>, patience: Duration) -> Connector {
+    Connector { shown: Shown::Own(own), patience }
+}
+
+/// Shows nothing; believes a node of the authority whose certificate has this SHA-256.
+pub fn pinned(authority: [u8; 32], patience: Duration) -> Result<Connector, TransportError> {
+    let config = client_config(Arc::new(Nodes::Pinned(authority)), None)?;
+    Ok(Connector { shown: Shown::Nothing(Arc::new(config)), patience })
+}
+
+/// A connection that is being made.
+pub type Connecting = Pin<Box<dyn Future<Output = io::Result<TokioIo<TlsStream<TcpStream>>>> + Send>>;
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Error = io::Error;
+    type Future = Connecting;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Connecting {
+        let config = match &self.shown {
+            Shown::Own(own) => own.now().client(),
+            Shown::Nothing(config) => Arc::clone(config),
+        };
+        let patience = self.patience;
+        Box::pin(async move { connect(&uri, config, patience).await.map(TokioIo::new) })
+    }
+}
+
+async fn connect(uri: &Uri, config: Arc<ClientConfig>, patience: Duration) -> io::Result<TlsStream<TcpStream>> {
+    let invalid = || io::Error::new(io::ErrorKind::InvalidInput, format!("{uri} is no HOST:PORT"));
+    let (host, port) = (uri.host().ok_or_else(invalid)?, uri.port_u16().ok_or_else(invalid)?);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let late = |what: &str| io::Error::new(io::ErrorKind::TimedOut, format!("no {what} in time"));
+    let stream = timeout(patience, TcpStream::connect((host, port))).await.map_err(|_| late("connection"))??;
+    stream.set_nodelay(true)?;
+    let name = ServerName::try_from(host.trim_end_matches('.').to_owned()).map_err(|_| invalid())?;
+    let handshake = TlsConnector::from(config).connect(name, stream);
+    timeout(HANDSHAKE_DEADLINE, handshake).await.map_err(|_| late("TLS"))?
+}

@@ -1,0 +1,109 @@
+//! What a node or a person shows, and whom they believe.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio_rustls::rustls::{
+    ClientConfig, ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    sign::CertifiedKey,
+};
+use x509_parser::parse_x509_certificate;
+
+use crate::{
+    TransportError,
+    listener::Audience,
+    subject::Subject,
+    trust::{Nodes, client_config, provider, roots, server_config},
+};
+
+/// A certificate with its chain and key, and the authorities whose certificates are believed. Ready for handshakes.
+#[derive(Debug)]
+pub struct Identity {
+    subject: Subject,
+    valid_ms: (u64, u64),
+    certified: Arc<ServerConfig>,
+    anybody: Arc<ServerConfig>,
+    client: Arc<ClientConfig>,
+}
+
+impl Identity {
+    /// From PEM: the own certificate first, then those between it and the authority; the key; the authorities.
+    pub fn from_pem(chain: &[u8], key: &[u8], authorities: &[u8]) -> Result<Self, TransportError> {
+        let mut chain = certificates("the certificate", chain)?;
+        let authorities = certificates("the authority", authorities)?;
+        // Sent along, so that somebody who knows only its fingerprint can verify the rest.
+        chain.extend(authorities.iter().filter(|authority| !chain.contains(authority)).cloned().collect::<Vec<_>>());
+        let key = PrivateKeyDer::from_pem_slice(key)
+            .map_err(|_| TransportError::NotPem { what: "the key".into(), expected: "private key" })?;
+        let own =
+            chain.first().ok_or(TransportError::NotPem { what: "the certificate".into(), expected: "certificate" })?;
+        let subject = Subject::of(own)?;
+        let valid_ms = validity_ms(own)?;
+        let shown = Arc::new(CertifiedKey::from_der(chain, key, &provider())?);
+        let roots = roots(&authorities)?;
+        let server = |audience| server_config(Arc::clone(&roots), Arc::clone(&shown), audience).map(Arc::new);
+        let (certified, anybody) = (server(Audience::Certified)?, server(Audience::Anybody)?);
+        let client = Arc::new(client_config(Arc::new(Nodes::of(roots)?), Some(shown))?);
+        Ok(Self { subject, valid_ms, certified, anybody, client })
+    }
+
+    /// Whom it is for.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// When it ends, in milliseconds since 1970.
+    pub fn ends_ms(&self) -> u64 {
+        self.valid_ms.1
+    }
+
+    /// Whether it is good at that time.
+    pub fn is_valid_at(&self, now_ms: u64) -> bool {
+        (self.valid_ms.0..=self.valid_ms.1).contains(&now_ms)
+    }
+
+    pub(crate) fn server(&self, audience: Audience) -> Arc<ServerConfig> {
+        Arc::clone(match audience {
+            Audience::Certified => &self.certified,
+            Audience::Anybody => &self.anybody,
+        })
+    }
+
+    pub(crate) fn client(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.client)
+    }
+}
+
+fn certificates(what: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TransportError> {
+    let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.ok().filter(|certificates| !certificates.is_empty());
+    certificates.ok_or_else(|| TransportError::NotPem { what: what.into(), expected: "certificate" })
+}
+
+pub(crate) fn validity_ms(certificate: &CertificateDer<'_>) -> Result<(u64, u64), TransportError> {
+    let (_, parsed) = parse_x509_certificate(certificate)
+        .map_err(|_| TransportError::Certificate("a certificate is malformed".into()))?;
+    let ms = |time: x509_parser::time::ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0).saturating_mul(1000);
+    Ok((ms(parsed.validity().not_before), ms(parsed.validity().not_after)))
+}
+
+/// The identity that counts now; the next handshake uses the one that was put here last.
+#[derive(Debug)]
+pub struct Own(RwLock<Arc<Identity>>);
+
+impl Own {
+    /// Holds the first one.
+    pub fn new(identity: Identity) -> Self {
+        Self(RwLock::new(Arc::new(identity)))
+    }
+
+    /// A renewed one takes the place of that before it. Open connections stand.
+    pub fn replace(&self, identity: Identity) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
+    }
+
+    /// The one of this moment.
+    pub fn now(&self) -> Arc<Identity> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}

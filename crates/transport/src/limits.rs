@@ -1,0 +1,42 @@
+//! Every bound of this crate, with its unit last in the name.
+
+use std::time::Duration;
+
+/// How long a handshake may take, on both sides.
+pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Handshakes at once of one listener; further connections wait in the system's queue.
+pub const HANDSHAKES_MAX: usize = 64;
+
+/// Connections at once of one listener; further ones wait in the system's queue.
+pub const CONNECTIONS_MAX: usize = 512;
+
+/// Of those, connections of callers that showed no certificate; further ones are closed.
+pub const STRANGERS_MAX: usize = 32;
+
+/// How long a caller without a certificate may stay: enough to get one.
+pub const STRANGER_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Pause after the system refused to accept a connection (out of descriptors, say).
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long an authority vouches.
+pub const AUTHORITY_LIFETIME: Duration = Duration::from_secs(20 * 365 * 86_400);
+
+/// How long a node's certificate lasts. It is renewed when a third of it is left.
+pub const NODE_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
+
+/// How long a person's certificate lasts.
+pub const PERSON_LIFETIME: Duration = Duration::from_secs(365 * 86_400);
+
+/// Certificates begin this long before they are made: the clocks of those who see them may be behind.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(86_400);
+
+/// Longest name of a person, in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// Longest file with certificates or a key, in bytes.
+pub const PEM_BYTES_MAX: u64 = 256 << 10;
+
+const _: () = assert!(CLOCK_SKEW.as_secs() < NODE_LIFETIME.as_secs() / 3);
+const _: () = assert!(STRANGERS_MAX < CONNECTIONS_MAX);

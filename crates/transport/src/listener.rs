@@ -1,0 +1,118 @@
+//! Connections in: bounded in number, each with a deadline for its handshake.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::{
+    connection::{Caller, Connection},
+    identity::{Own, validity_ms},
+    limits::{ACCEPT_PAUSE, CONNECTIONS_MAX, HANDSHAKE_DEADLINE, HANDSHAKES_MAX, STRANGER_DEADLINE, STRANGERS_MAX},
+    subject::Subject,
+};
+
+/// Who may connect at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Who shows a certificate of one of our authorities.
+    Certified,
+    /// Also who shows none, for a short while: somebody who comes for one. A bad certificate is refused here too.
+    Anybody,
+}
+
+/// What accepts connections for ever, and where they come out.
+pub fn listen(
+    listener: TcpListener,
+    own: Arc<Own>,
+    audience: Audience,
+) -> (impl Future<Output = ()>, ReceiverStream<io::Result<Connection>>) {
+    let (ready, connections) = mpsc::channel(1);
+    let accepting = async move {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let turns = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+        let mut handshakes = JoinSet::new();
+        loop {
+            // A place first: without one, connections wait in the system's queue instead of in our memory.
+            let accepted = tokio::select! {
+                accepted = take(&listener, &places, &turns) => accepted,
+                // Finished tasks give their memory back.
+                Some(_) = handshakes.join_next() => continue,
+                () = ready.closed() => break,
+            };
+            let Some((stream, address, place, turn)) = accepted else { continue };
+            let acceptor = TlsAcceptor::from(own.now().server(audience));
+            let (strangers, ready) = (Arc::clone(&strangers), ready.clone());
+            handshakes.spawn(async move {
+                if let Some(connection) = handshake(stream, address, acceptor, place, &strangers).await {
+                    drop(turn);
+                    // A server that stops takes no more.
+                    let _stopping = ready.send(Ok(connection)).await;
+                }
+            });
+        }
+    };
+    (accepting, ReceiverStream::new(connections))
+}
+
+type Taken = (TcpStream, SocketAddr, OwnedSemaphorePermit, OwnedSemaphorePermit);
+
+async fn take(listener: &TcpListener, places: &Arc<Semaphore>, turns: &Arc<Semaphore>) -> Option<Taken> {
+    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    let turn = Arc::clone(turns).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, address)) => Some((stream, address, place, turn)),
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted");
+            sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+async fn handshake(
+    stream: TcpStream,
+    address: SocketAddr,
+    acceptor: TlsAcceptor,
+    place: OwnedSemaphorePermit,
+    strangers: &Arc<Semaphore>,
+) -> Option<Connection> {
+    stream.set_nodelay(true).ok()?;
+    let stream = match timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            tracing::debug!(source = %address, %error, "no TLS");
+            return None;
+        }
+        Err(_) => {
+            tracing::debug!(source = %address, "no TLS in time");
+            return None;
+        }
+    };
+    let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let (subject, ends_ms, mut places, until) = match shown {
+        None => {
+            let Ok(place) = Arc::clone(strangers).try_acquire_owned() else {
+                tracing::debug!(source = %address, "too many callers without a certificate");
+                return None;
+            };
+            (None, 0, vec![place], Some(Box::pin(sleep(STRANGER_DEADLINE))))
+        }
+        Some(certificate) => match (Subject::of(certificate), validity_ms(certificate)) {
+            (Ok(subject), Ok((_, ends_ms))) => (Some(subject), ends_ms, Vec::new(), None),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::warn!(source = %address, %error, "a caller was refused");
+                return None;
+            }
+        },
+    };
+    places.push(place);
+    Some(Connection { stream, caller: Caller { subject, ends_ms, address }, until, _places: places })
+}

@@ -1,0 +1,124 @@
+//! Who a certificate is for.
+
+use std::{fmt, str::FromStr};
+
+use rcgen::{DistinguishedName, DnType};
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use x509_parser::{parse_x509_certificate, x509::AttributeTypeAndValue};
+
+use crate::{TransportError, limits::NAME_BYTES_MAX};
+
+/// The organisation in every subject of ours.
+const ORGANISATION: &str = "quorate";
+/// The unit of nodes.
+const NODE: &str = "node";
+
+/// What a person may do. A later one may do all that an earlier one may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Look.
+    Reader,
+    /// Keep the cluster running: drain, hand over, back up.
+    Operator,
+    /// Everything.
+    Administrator,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Reader, Self::Operator, Self::Administrator];
+
+    /// As it stands in certificates and commands.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reader => "reader",
+            Self::Operator => "operator",
+            Self::Administrator => "administrator",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let role = Self::ALL.into_iter().find(|role| role.name() == text);
+        role.ok_or_else(|| format!("{text:?} is no role: give reader, operator or administrator"))
+    }
+}
+
+/// Who a certificate is for: O=quorate, OU=node|administrator|operator|reader, CN=number or name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A node of the cluster.
+    Node(u64),
+    /// A person, or a program that works for one.
+    Person {
+        /// For people and the audit.
+        name: String,
+        /// What they may do.
+        role: Role,
+    },
+}
+
+impl Subject {
+    /// A person, if the name is one that a certificate can carry and a log can show.
+    pub fn person(name: &str, role: Role) -> Result<Self, String> {
+        let fits = (1..=NAME_BYTES_MAX).contains(&name.len())
+            && name.trim() == name
+            && !name.contains(|c: char| c.is_control() || c == '"');
+        if !fits {
+            return Err(format!("{name:?} is no name: give 1 to {NAME_BYTES_MAX} bytes without control characters"));
+        }
+        Ok(Self::Person { name: name.to_owned(), role })
+    }
+
+    pub(crate) fn distinguished_name(&self) -> DistinguishedName {
+        let (unit, name) = match self {
+            Self::Node(node) => (NODE, node.to_string()),
+            Self::Person { name, role } => (role.name(), name.clone()),
+        };
+        let mut subject = DistinguishedName::new();
+        subject.push(DnType::OrganizationName, ORGANISATION);
+        subject.push(DnType::OrganizationalUnitName, unit);
+        subject.push(DnType::CommonName, name);
+        subject
+    }
+
+    pub(crate) fn of(certificate: &CertificateDer<'_>) -> Result<Self, TransportError> {
+        let (_, parsed) = parse_x509_certificate(certificate)
+            .map_err(|_| TransportError::Certificate("a certificate is malformed".into()))?;
+        let subject = parsed.subject();
+        // Exactly one of each: a certificate with two names is for nobody.
+        let organisation = only(subject.iter_organization());
+        let (unit, name) = (only(subject.iter_organizational_unit()), only(subject.iter_common_name()));
+        let known = match (organisation, unit, name) {
+            (Some(ORGANISATION), Some(NODE), Some(number)) => number.parse().ok().map(Self::Node),
+            (Some(ORGANISATION), Some(role), Some(name)) => {
+                role.parse().ok().and_then(|role| Self::person(name, role).ok())
+            }
+            _ => None,
+        };
+        known.ok_or_else(|| TransportError::Subject { found: subject.to_string() })
+    }
+}
+
+fn only<'a>(mut attributes: impl Iterator<Item = &'a AttributeTypeAndValue<'a>>) -> Option<&'a str> {
+    let first = attributes.next()?.as_str().ok()?;
+    attributes.next().is_none().then_some(first)
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node(node) => write!(f, "node {node}"),
+            Self::Person { name, role } => write!(f, "{name}, {role}"),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Two ends of a channel, and who is let through.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+use tokio_stream::StreamExt;
+use tonic::transport::Uri;
+use tower::Service;
+
+use crate::*;
+
+const DAY: Duration = Duration::from_secs(86_400);
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[expect(clippy::disallowed_methods, reason = "certificates are verified by the clock of this machine")]
+fn now_ms() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    u64::try_from(now.as_millis()).unwrap()
+}
+
+fn authority() -> Authority {
+    Authority::create(now_ms()).unwrap()
+}
+
+fn person(role: Role) -> Subject {
+    Subject::person("Ada", role).unwrap()
+}
+
+fn identity_until(authority: &Authority, subject: &Subject, now_ms: u64, lifetime: Duration) -> Identity {
+    let (certificate, key) = authority.issue_with_key(subject, now_ms, lifetime).unwrap();
+    Identity::from_pem(certificate.as_bytes(), key.as_bytes(), authority.certificate_pem().as_bytes()).unwrap()
+}
+
+fn own(authority: &Authority, subject: &Subject) -> Arc<Own> {
+    Arc::new(Own::new(identity_until(authority, subject, now_ms(), DAY)))
+}
+
+/// Certified three days ago for one.
+fn expired(authority: &Authority, subject: &Subject) -> Arc<Own> {
+    let then = now_ms() - 3 * u64::try_from(DAY.as_millis()).unwrap();
+    Arc::new(Own::new(identity_until(authority, subject, then, DAY)))
+}
+
+/// A node that says to everybody whom it takes them for.
+async fn greeter(own: Arc<Own>, audience: Audience) -> Uri {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (accepting, mut connections) = listen(listener, own, audience);
+    tokio::spawn(accepting);
+    tokio::spawn(async move {
+        while let Some(Ok(mut connection)) = connections.next().await {
+            tokio::spawn(async move {
+                let subject = connection.caller().subject.clone();
+                let greeting = subject.map_or_else(|| "a stranger".to_owned(), |subject| subject.to_string());
+                let _gone = connection.write_all(greeting.as_bytes()).await;
+                let _gone = connection.shutdown().await;
+            });
+        }
+    });
+    format!("http://{address}").parse().unwrap()
+}
+
+/// What the node at `uri` says; none where there is no connection, or a broken one.
+async fn greeting(mut connector: Connector, uri: &Uri) -> Option<String> {
+    let connection = connector.call(uri.clone()).await.ok()?;
+    let mut connection = connection.into_inner();
+    let mut said = String::new();
+    connection.read_to_string(&mut said).await.ok()?;
+    Some(said)
+}
+
+#[tokio::test]
+async fn who_is_let_through_to_a_node_and_whom_it_takes_them_for() {
+    let (cluster, other) = (authority(), authority());
+    let node = own(&cluster, &Subject::Node(1));
+    let peers = greeter(Arc::clone(&node), Audience::Certified).await;
+    let admin = greeter(node, Audience::Anybody).await;
+    let second = Subject::Node(2);
+    // Who knows the fingerprint shows nothing; the others show what they have.
+    let with = |own| connector(own, PATIENCE);
+    let nothing = pinned(cluster.fingerprint(), PATIENCE).unwrap();
+    let cases = [
+        ("a node", with(own(&cluster, &second)), Some("node 2"), Some("node 2")),
+        ("a reader", with(own(&cluster, &person(Role::Reader))), Some("Ada, reader"), Some("Ada, reader")),
+        ("no certificate", nothing, None, Some("a stranger")),
+        ("expired", with(expired(&cluster, &second)), None, None),
+        ("another cluster's", with(stray(&cluster, &other)), None, None),
+    ];
+    for (case, connector, at_peers, at_admin) in cases {
+        assert_eq!(greeting(connector.clone(), &peers).await.as_deref(), at_peers, "{case}, for peers");
+        assert_eq!(greeting(connector, &admin).await.as_deref(), at_admin, "{case}, for administration");
+    }
+}
+
+/// Of another cluster, and would believe this one.
+fn stray(cluster: &Authority, other: &Authority) -> Arc<Own> {
+    let (certificate, key) = other.issue_with_key(&Subject::Node(2), now_ms(), DAY).unwrap();
+    let both = format!("{}{}", other.certificate_pem(), cluster.certificate_pem());
+    Arc::new(Own::new(Identity::from_pem(certificate.as_bytes(), key.as_bytes(), both.as_bytes()).unwrap()))
+}
+
+#[tokio::test]
+async fn whom_a_caller_believes_to_be_a_node() {
+    let (cluster, other) = (authority(), authority());
+    let caller = connector(own(&cluster, &Subject::Node(2)), PATIENCE);
+    let cases = [
+        ("a node", own(&cluster, &Subject::Node(1)), true),
+        ("another cluster's node", own(&other, &Subject::Node(1)), false),
+        ("an expired node", expired(&cluster, &Subject::Node(1)), false),
+        ("a person who listens", own(&cluster, &person(Role::Administrator)), false),
+    ];
+    for (case, shown, believed) in cases {
+        let uri = greeter(shown, Audience::Anybody).await;
+        assert_eq!(greeting(caller.clone(), &uri).await.is_some(), believed, "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_pins_the_authority_and_nothing_else_does() {
+    let (cluster, other) = (authority(), authority());
+    let uri = greeter(own(&cluster, &Subject::Node(1)), Audience::Anybody).await;
+    for (fingerprint, passes) in [(cluster.fingerprint(), true), (other.fingerprint(), false), ([0; 32], false)] {
+        let said = greeting(pinned(fingerprint, PATIENCE).unwrap(), &uri).await;
+        assert_eq!(said.is_some(), passes);
+    }
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_used_by_the_next_handshake_on_both_sides() {
+    let cluster = authority();
+    let node = expired(&cluster, &Subject::Node(1));
+    let caller = expired(&cluster, &Subject::Node(2));
+    let uri = greeter(Arc::clone(&node), Audience::Certified).await;
+    let connector = connector(Arc::clone(&caller), PATIENCE);
+    assert_eq!(greeting(connector.clone(), &uri).await, None, "both have expired");
+    node.replace(identity_until(&cluster, &Subject::Node(1), now_ms(), DAY));
+    assert_eq!(greeting(connector.clone(), &uri).await, None, "one has expired");
+    caller.replace(identity_until(&cluster, &Subject::Node(2), now_ms(), DAY));
+    assert_eq!(greeting(connector, &uri).await.as_deref(), Some("node 2"));
+}
+
+#[test]
+fn a_certificate_says_what_was_granted_and_not_what_was_asked() {
+    let cluster = authority();
+    let (request, key) = SigningRequest::create().unwrap();
+    let request = SigningRequest::from_der(&request).unwrap();
+    for subject in [Subject::Node(7), person(Role::Reader), person(Role::Operator), person(Role::Administrator)] {
+        let certificate = cluster.issue(&request, &subject, now_ms(), DAY).unwrap();
+        let authority = cluster.certificate_pem().as_bytes();
+        let identity = Identity::from_pem(certificate.as_bytes(), key.as_bytes(), authority).unwrap();
+        assert_eq!(identity.subject(), &subject);
+        assert!(identity.is_valid_at(now_ms()));
+        assert!(!identity.is_valid_at(identity.ends_ms() + 1));
+    }
+}
+
+#[test]
+fn a_request_that_its_key_did_not_sign_is_refused() {
+    let (mut request, _) = SigningRequest::create().unwrap();
+    *request.last_mut().unwrap() ^= 1;
+    assert!(SigningRequest::from_der(&request).is_err());
+    assert!(SigningRequest::from_der(b"nothing").is_err());
+}
+
+#[test]
+fn a_key_of_another_certificate_is_refused() {
+    let cluster = authority();
+    let issue = || cluster.issue_with_key(&Subject::Node(1), now_ms(), DAY).unwrap();
+    let ((certificate, _), (_, key)) = (issue(), issue());
+    let authority = cluster.certificate_pem();
+    assert!(Identity::from_pem(certificate.as_bytes(), key.as_bytes(), authority.as_bytes()).is_err());
+    let other = self::authority();
+    assert!(Authority::from_pem(authority, &other.key_pem()).is_err());
+}
+
+#[test]
+fn names_that_no_certificate_carries() {
+    for name in ["", " Ada", "Ada\n", "a\"b", &"x".repeat(65)] {
+        assert!(Subject::person(name, Role::Reader).is_err(), "{name:?}");
+    }
+    assert!(Subject::person("Ada Lovelace <ada@example.test>", Role::Reader).is_ok());
+}
+
+#[test]
+fn a_token_is_read_as_it_was_written_and_shows_its_secret_to_nobody_else() {
+    let token = Token::create([7; 32]).unwrap();
+    let text = token.text();
+    assert_eq!(text.parse::<Token>().as_ref(), Ok(&token));
+    assert_eq!(format!("{token:?}"), "Token");
+    assert_eq!(token.digest(), Token::digest_of(token.secret()));
+    for damaged in ["", "quorate-join-2.AA.AA", &text[1..], &text[..text.len() - 1], &format!("{}.x", *text)] {
+        assert_eq!(damaged.parse::<Token>(), Err(MalformedToken), "{damaged}");
+    }
+}
+
+#[test]
+fn a_folder_holds_a_pair_also_after_a_crash_in_the_middle_of_a_renewal() {
+    let folder = tempfile::tempdir().unwrap();
+    let tls = Folder::at(&folder.path().join("tls"));
+    let cluster = authority();
+    let issue = || cluster.issue_with_key(&Subject::Node(1), now_ms(), DAY).unwrap();
+    assert!(!tls.is_made());
+    tls.write_authority(cluster.certificate_pem(), &cluster.key_pem()).unwrap();
+    let (certificate, key) = issue();
+    tls.write_node(&certificate, &key).unwrap();
+    assert!(tls.is_made());
+    assert_eq!(tls.identity().unwrap().subject(), &Subject::Node(1));
+    assert_eq!(tls.authority().unwrap().fingerprint(), cluster.fingerprint());
+    for name in ["authority.key", "node.key"] {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(tls.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    let (renewed, next) = issue();
+    std::fs::write(tls.path().join("node.key.next"), next.as_bytes()).unwrap();
+    tls.identity().expect("the old pair, while the new certificate is not written");
+    std::fs::write(tls.path().join("node.pem"), &renewed).unwrap();
+    tls.identity().expect("the new pair");
+}

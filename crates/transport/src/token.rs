@@ -1,0 +1,81 @@
+//! Join tokens: what somebody without a certificate brings.
+
+use std::{fmt, str::FromStr};
+
+use data_encoding::BASE64URL_NOPAD;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use crate::{TransportError, authority::random};
+
+const PREFIX: &str = "quorate-join-1";
+
+/// Good once, for a while: a secret that the cluster knows by its digest, and the fingerprint by which its bearer knows
+/// the cluster. Written `quorate-join-1.SECRET.FINGERPRINT`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    secret: Zeroizing<[u8; 16]>,
+    authority: [u8; 32],
+}
+
+/// Not a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is no join token: give what `quorate cluster token` printed, quorate-join-1.…")]
+pub struct MalformedToken;
+
+impl Token {
+    /// A new one for the cluster whose authority has this fingerprint.
+    pub fn create(authority: [u8; 32]) -> Result<Self, TransportError> {
+        Ok(Self { secret: Zeroizing::new(random()?), authority })
+    }
+
+    /// What the bearer shows.
+    pub fn secret(&self) -> &[u8; 16] {
+        &self.secret
+    }
+
+    /// What the cluster keeps.
+    pub fn digest(&self) -> [u8; 32] {
+        Self::digest_of(self.secret())
+    }
+
+    /// The digest of a secret that was shown.
+    pub fn digest_of(secret: &[u8]) -> [u8; 32] {
+        Sha256::digest(secret).into()
+    }
+
+    /// SHA-256 of the certificate of the cluster's authority.
+    pub fn authority(&self) -> [u8; 32] {
+        self.authority
+    }
+
+    /// As it is handed to its bearer.
+    pub fn text(&self) -> Zeroizing<String> {
+        let (secret, authority) = (BASE64URL_NOPAD.encode(self.secret()), BASE64URL_NOPAD.encode(&self.authority));
+        Zeroizing::new(format!("{PREFIX}.{secret}.{authority}"))
+    }
+}
+
+impl FromStr for Token {
+    type Err = MalformedToken;
+
+    fn from_str(text: &str) -> Result<Self, MalformedToken> {
+        let mut parts = text.trim().split('.');
+        let (Some(PREFIX), Some(secret), Some(authority), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(MalformedToken);
+        };
+        let bytes = |text: &str| BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| MalformedToken);
+        let secret = bytes(secret)?.try_into().map_err(|_| MalformedToken)?;
+        let authority = bytes(authority)?.try_into().map_err(|_| MalformedToken)?;
+        Ok(Self { secret: Zeroizing::new(secret), authority })
+    }
+}
+
+/// Never the secret.
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token")
+    }
+}

@@ -1,0 +1,151 @@
+//! Whom the other side is verified against, and by which name.
+
+use std::sync::Arc;
+
+use tokio_rustls::rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme,
+    client::{
+        Resumption, WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, ring, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+    server::{NoServerSessionStorage, WebPkiClientVerifier},
+    sign::{CertifiedKey, SingleCertAndKey},
+    version::TLS13,
+};
+
+use crate::{
+    TransportError,
+    authority::{NODE_NAME, fingerprint},
+    listener::Audience,
+    subject::Subject,
+};
+
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+pub(crate) fn roots(authorities: &[CertificateDer<'static>]) -> Result<Arc<RootCertStore>, TransportError> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority.clone())?;
+    }
+    Ok(Arc::new(roots))
+}
+
+/// TLS 1.3 and HTTP/2; every handshake whole, so that a certificate is looked at each time.
+pub(crate) fn server_config(
+    roots: Arc<RootCertStore>,
+    shown: Arc<CertifiedKey>,
+    audience: Audience,
+) -> Result<ServerConfig, TransportError> {
+    let callers = WebPkiClientVerifier::builder_with_provider(roots, provider());
+    let callers = match audience {
+        Audience::Certified => callers.build(),
+        Audience::Anybody => callers.allow_unauthenticated().build(),
+    };
+    let callers = callers.map_err(|error| TransportError::Certificate(error.to_string()))?;
+    let config = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13])?;
+    let mut config =
+        config.with_client_cert_verifier(callers).with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
+/// The same from the other side; without `shown`, nothing is shown.
+pub(crate) fn client_config(
+    nodes: Arc<Nodes>,
+    shown: Option<Arc<CertifiedKey>>,
+) -> Result<ClientConfig, TransportError> {
+    let config = ClientConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13])?;
+    let config = config.dangerous().with_custom_certificate_verifier(nodes);
+    let mut config = match shown {
+        Some(shown) => config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown))),
+        None => config.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.resumption = Resumption::disabled();
+    Ok(config)
+}
+
+/// Lets only a node of the cluster be a server.
+#[derive(Debug)]
+pub(crate) enum Nodes {
+    /// These authorities vouch for it.
+    Of(Arc<WebPkiServerVerifier>),
+    /// The authority with this fingerprint does; the node sends its certificate along.
+    Pinned([u8; 32]),
+}
+
+impl Nodes {
+    pub(crate) fn of(roots: Arc<RootCertStore>) -> Result<Self, TransportError> {
+        Ok(Self::Of(verifier(roots).map_err(|error| TransportError::Certificate(error.to_string()))?))
+    }
+}
+
+fn verifier(roots: Arc<RootCertStore>) -> Result<Arc<WebPkiServerVerifier>, Error> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
+    verifier.map_err(|error| Error::General(error.to_string()))
+}
+
+impl ServerCertVerifier for Nodes {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        address: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verifier = match self {
+            Self::Of(verifier) => Arc::clone(verifier),
+            Self::Pinned(expected) => {
+                let authority = intermediates.iter().find(|certificate| fingerprint(certificate) == *expected);
+                let authority = authority.ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
+                let mut roots = RootCertStore::empty();
+                roots.add(authority.clone().into_owned())?;
+                verifier(Arc::new(roots))?
+            }
+        };
+        let verify =
+            |name: &ServerName<'_>| verifier.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
+        let node = ServerName::try_from(NODE_NAME).map_err(|error| Error::General(error.to_string()))?;
+        let verified = match verify(&node) {
+            // An organisation's authority names machines as it always does: then the address must be that name.
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => verify(address)?,
+            verified => verified?,
+        };
+        // Such an authority vouches for many machines, and only nodes are nodes.
+        match Subject::of(end_entity) {
+            Ok(Subject::Node(_)) => Ok(verified),
+            _ => Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::General("only TLS 1.3 is spoken".into()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &provider().signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}
