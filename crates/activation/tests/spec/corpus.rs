@@ -15,7 +15,7 @@ use activation::lifecycle::{Lifecycle, Moment};
 use activation::message::{AnswerBody, ValidRequest, sign_answer};
 use activation::settings::Setting;
 use activation::spoken::{self, Spoken};
-use activation::state::{Batch, Command};
+use activation::state::{Batch, Command, Grant, OpenToken};
 use activation::status::Status;
 
 use super::world::*;
