@@ -170,7 +170,12 @@ const OBSTACLES: &[Obstacle] = &[
             edit(config, "\nnode = 1", "\nnode = 2");
             edit(config, "\"1=", "\"2=");
         },
-        names: &["data/store", "belongs to node 1, not to node 2", "its own data folder"],
+        names: &["data/tls", "belongs to node 1, not to node 2", "its own data folder"],
+    },
+    Obstacle {
+        name: "a data folder from before there were certificates",
+        put: |_, data| std::fs::remove_dir_all(data.join("tls")).unwrap(),
+        names: &["data/tls", "no certificate", "--renew-identity"],
     },
     Obstacle {
         name: "a store of a newer version",
@@ -230,7 +235,8 @@ async fn a_second_process_on_the_data_of_one_that_runs_is_refused() {
     let (cluster, product) = cluster(1).await;
     let config = cluster.path("second.toml");
     std::fs::copy(&cluster.node(1).config, &config).unwrap();
-    let finished = cluster.run_host(&config, &["--clients-listen=127.0.0.1:0", "--peers-listen=127.0.0.1:0"]).await;
+    let elsewhere = ["--clients-listen=127.0.0.1:0", "--peers-listen=127.0.0.1:0", "--admin-listen=off"];
+    let finished = cluster.run_host(&config, &elsewhere).await;
     assert_eq!(finished.code, Some(2), "{}", finished.stderr);
     assert!(finished.stderr.contains("another process has it open"), "{}", finished.stderr);
     assert_eq!(product.count(cluster.node(1).clients, 1).await, 1, "the first one is not disturbed");

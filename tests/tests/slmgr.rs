@@ -119,7 +119,7 @@ async fn r36_what_cannot_be_meant_is_refused_with_the_reason() {
         (&[world.admin.as_str(), "bob", "/dli"], "USER and PASSWORD"),
         (&[world.admin.as_str()], "a verb is missing"),
         (&[world.admin.as_str(), "/ato"], "--publisher"),
-        (&["192.0.2.1:1690", "/dli"], "unix:PATH"),
+        (&["no/place", "/dli"], "unix:PATH"),
         (&["/dti", "request.bin"], "this machine is none"),
     ] {
         let refused = world.slmgr(words).await;

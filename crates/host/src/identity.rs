@@ -41,8 +41,10 @@ pub enum IdentityError {
     #[error(transparent)]
     Transport(#[from] TransportError),
     /// Somebody else's.
-    #[error("the certificate is for {found}, and this is node {node}")]
+    #[error("the certificate in {} belongs to {found}, not to node {node}: give each node its own data folder", place.display())]
     OfAnother {
+        /// Its folder, or the file.
+        place: PathBuf,
         /// Whom the certificate names.
         found: Subject,
         /// This node.
@@ -106,9 +108,12 @@ impl Source {
                 Identity::from_files(certificate, key, authority)?
             }
         };
-        let (Self::Cluster { node, .. } | Self::Organisation { node, .. }) = self;
-        if identity.subject() != &Subject::Node(*node) {
-            return Err(IdentityError::OfAnother { found: identity.subject().clone(), node: *node });
+        let (node, place) = match self {
+            Self::Cluster { node, folder } => (*node, folder.path()),
+            Self::Organisation { node, certificate, .. } => (*node, certificate.as_path()),
+        };
+        if identity.subject() != &Subject::Node(node) {
+            return Err(IdentityError::OfAnother { place: place.to_owned(), found: identity.subject().clone(), node });
         }
         if let Self::Organisation { certificate, .. } = self
             && !identity.is_valid_at(now_ms())

@@ -1,0 +1,375 @@
+//! Who reaches what over the network: every call of the administration and of the peer service, by everybody who might
+//! try. And how a stranger becomes somebody: with a token, once, and not after its time.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::{
+    error::Error,
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use api::peer::v1::{IdentifyReply, IdentifyRequest, peer_client::PeerClient};
+use quorate_tests::{Cluster, Finished, PATIENCE, Plan, Process, Quorate, eventually, free_port, words};
+use tokio::time::{Instant, timeout};
+use tonic::{
+    Code, Request, Status,
+    client::Grpc,
+    codegen::http::uri::PathAndQuery,
+    transport::{Channel, Endpoint},
+};
+use tonic_prost::ProstCodec;
+use transport::{Authority, Connector, Folder, Identity, Own, Role, Subject, connector, pinned};
+
+const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
+const DENIED: &str = "0x80070005: access denied";
+const NO_CONNECTION: &str = "no connection";
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What a reader may ask, and what an operator may besides; all else is an administrator's.
+const READER: [&str; 7] = ["Count", "ClusterStatus", "ShowCatalogs", "ListKeys", "GetSettings", "DnsStatus", "DnsZone"];
+const OPERATOR: [&str; 2] = ["TransferLeader", "Drain"];
+
+#[expect(clippy::disallowed_methods, reason = "certificates are verified by the clock of this machine")]
+fn now_ms() -> u64 {
+    u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+/// Every call of a service, as the files say that clients are made from.
+fn calls(file: &str) -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto");
+    let descriptors = protox::compile([file], [folder]).unwrap();
+    let file = descriptors.file.iter().find(|known| known.name() == file).unwrap();
+    let service = &file.service[0];
+    let path = |call: &str| format!("/{}.{}/{call}", file.package(), service.name());
+    let calls: Vec<_> = service.method.iter().map(|method| path(method.name())).collect();
+    assert!(calls.len() > 5);
+    calls
+}
+
+/// An authority, and those who have certificates of it.
+struct World {
+    cluster: Cluster,
+    authority: Authority,
+    other: Authority,
+}
+
+impl World {
+    async fn of(nodes: u8) -> Self {
+        let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(nodes)).await;
+        cluster.form().await;
+        let authority = Folder::at(&cluster.node(1).data.join("tls")).authority().unwrap();
+        Self { cluster, authority, other: Authority::create(now_ms()).unwrap() }
+    }
+
+    /// Somebody of `authority`, certified at that time for a day, who would believe this cluster.
+    fn shows(&self, authority: &Authority, subject: &Subject, now_ms: u64) -> Connector {
+        let (certificate, key) = authority.issue_with_key(subject, now_ms, DAY).unwrap();
+        let believed = format!("{}{}", authority.certificate_pem(), self.authority.certificate_pem());
+        let identity = Identity::from_pem(certificate.as_bytes(), key.as_bytes(), believed.as_bytes()).unwrap();
+        connector(Arc::new(Own::new(identity)), PATIENCE)
+    }
+
+    fn person(&self, role: Role) -> Connector {
+        self.shows(&self.authority, &Subject::person("Ada", role).unwrap(), now_ms())
+    }
+
+    fn node(&self, number: u64) -> Connector {
+        self.shows(&self.authority, &Subject::Node(number), now_ms())
+    }
+
+    /// Those whom no call may serve: not even an administrator of another cluster, or one of yesterday.
+    fn strangers(&self) -> [(&'static str, Connector); 5] {
+        let boss = Subject::person("Eve", Role::Administrator).unwrap();
+        let long_ago = now_ms() - 3 * u64::try_from(DAY.as_millis()).unwrap();
+        [
+            ("no certificate", pinned(self.authority.fingerprint(), PATIENCE).unwrap()),
+            ("an expired administrator", self.shows(&self.authority, &boss, long_ago)),
+            ("an expired node", self.shows(&self.authority, &Subject::Node(1), long_ago)),
+            ("another cluster's administrator", self.shows(&self.other, &boss, now_ms())),
+            ("another cluster's node", self.shows(&self.other, &Subject::Node(1), now_ms())),
+        ]
+    }
+
+    fn peers(&self, node: u64) -> SocketAddr {
+        let config = std::fs::read_to_string(&self.cluster.node(node).config).unwrap();
+        let section = config.split_once("[peers]").unwrap().1;
+        let line = section.lines().find_map(|line| line.strip_prefix("listen = ")).unwrap();
+        line.trim_matches('"').parse().unwrap()
+    }
+
+    async fn command(&self, words: &[std::ffi::OsString]) -> Finished {
+        let quorate = Quorate::at(QUORATE);
+        let mut command = quorate.command(words);
+        command.env("XDG_CONFIG_HOME", self.cluster.path("config"));
+        let output = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Finished { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    async fn token(&self, role: &str, valid: &str) -> String {
+        let made = self.cluster.administrate(1, &words!["cluster", "token", "--role", role, "--valid", valid]).await;
+        made["token"].as_str().unwrap().to_owned()
+    }
+
+    async fn login(&self, token: &str, context: &str) -> Finished {
+        let address = self.cluster.node(1).admin.to_string();
+        self.command(&words!["cluster", "login", address, "--token", token, "--as", "Ada", "--context", context]).await
+    }
+}
+
+/// Connects, and makes the call with an empty message.
+async fn call(connector: &Connector, address: SocketAddr, path: &str, from: Option<&str>) -> Result<(), Status> {
+    let work = async {
+        let channel = channel(connector, address).await?;
+        let mut grpc = Grpc::new(channel);
+        grpc.ready().await.map_err(|_| Status::unknown(NO_CONNECTION))?;
+        let mut request = Request::new(());
+        if let Some(from) = from {
+            request.metadata_mut().insert(replication::FROM, from.parse().unwrap());
+        }
+        let path: PathAndQuery = path.parse().unwrap();
+        grpc.unary(request, path, ProstCodec::<(), ()>::default()).await.map(drop)
+    };
+    timeout(PATIENCE, work).await.unwrap()
+}
+
+/// A connection that is refused is no call at all.
+async fn channel(connector: &Connector, address: SocketAddr) -> Result<Channel, Status> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    let channel = endpoint.connect_with_connector(connector.clone()).await;
+    channel.map_err(|_| Status::unknown(NO_CONNECTION))
+}
+
+fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap()
+}
+
+/// Refused by TLS, before a request could be sent; or by the service, in these words and no others.
+fn is_shut_out(outcome: &Result<(), Status>) -> bool {
+    match outcome {
+        Ok(()) => false,
+        Err(status) if status.code() == Code::PermissionDenied => status.message().starts_with(DENIED),
+        // What a service says has no source: this was found out on our side, when the connection broke.
+        Err(status) => status.source().is_some() || status.message() == NO_CONNECTION,
+    }
+}
+
+#[tokio::test]
+async fn r37_a_stranger_reaches_no_call_of_the_administration_and_others_those_of_their_role() {
+    let world = World::of(1).await;
+    let admin = world.cluster.node(1).admin;
+    let calls = calls("admin.proto");
+    for (who, connector) in world.strangers() {
+        for path in &calls {
+            let outcome = call(&connector, admin, path, None).await;
+            assert!(is_shut_out(&outcome), "{who}, {path}: {outcome:?}");
+        }
+    }
+    let node = world.node(2);
+    for path in &calls {
+        let outcome = call(&node, admin, path, None).await;
+        assert_eq!(outcome.as_ref().unwrap_err().code(), Code::PermissionDenied, "a node, {path}: {outcome:?}");
+    }
+    for role in Role::ALL {
+        let connector = world.person(role);
+        // A node that is drained is gone: that one is left to the next test.
+        for path in calls.iter().filter(|path| !matches!(name(path), "Drain" | "Enroll")) {
+            let least = match name(path) {
+                call if READER.contains(&call) => Role::Reader,
+                call if OPERATOR.contains(&call) => Role::Operator,
+                _ => Role::Administrator,
+            };
+            let denied = call(&connector, admin, path, None).await.err().filter(|s| s.code() == Code::PermissionDenied);
+            // Empty trust is refused in the same way, by the call itself.
+            let denied = denied.filter(|status| status.message().starts_with(DENIED));
+            assert_eq!(denied.is_none(), role >= least, "{role}, {path}: {denied:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn r37_a_stranger_reaches_no_call_between_nodes_and_a_node_only_as_itself() {
+    let world = World::of(1).await;
+    let (peers, calls) = (world.peers(1), calls("peer.proto"));
+    let people = Role::ALL.map(|role| (role.name(), world.person(role)));
+    for (who, connector) in world.strangers().into_iter().chain(people) {
+        for path in &calls {
+            let outcome = call(&connector, peers, path, Some("1")).await;
+            assert!(is_shut_out(&outcome), "{who}, {path}: {outcome:?}");
+        }
+    }
+    let node = world.node(2);
+    for path in &calls {
+        let disguised = call(&node, peers, path, Some("1")).await;
+        assert!(is_shut_out(&disguised), "node 2 as node 1, {path}: {disguised:?}");
+        // It got in, and still says nothing of its store: but for Identify that is asked next.
+        let itself = call(&node, peers, path, Some("2")).await;
+        let expected = (name(path) != "Identify").then_some(Code::Unauthenticated);
+        assert_eq!(itself.err().map(|status| status.code()), expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn r37_whoever_may_not_is_told_which_role_it_takes() {
+    let world = World::of(1).await;
+    let token = world.token("reader", "1h").await;
+    let login = world.login(&token, "lab").await;
+    assert_eq!(login.code, Some(0), "{}", login.stderr);
+    let address = world.cluster.node(1).admin.to_string();
+    for place in ["lab", &address] {
+        let looked = world.command(&words!["cluster", "status", "--admin", place]).await;
+        assert_eq!(looked.code, Some(0), "{}", looked.stderr);
+        for (command, role) in [("drain", "operator"), ("token", "administrator")] {
+            let area = if command == "drain" { "host" } else { "cluster" };
+            let refused = world.command(&words![area, command, "--admin", place]).await;
+            let expected = format!("{DENIED}: this needs the role {role}, and the certificate of Ada is a reader's");
+            assert_eq!(refused.code, Some(1));
+            assert!(refused.stderr.contains(&expected), "{}", refused.stderr);
+        }
+    }
+    for name in ["lab.key", "lab.pem", "lab.toml", "lab.authority.pem"] {
+        use std::os::unix::fs::PermissionsExt;
+        let file = world.cluster.path("config").join("quorate/contexts").join(name);
+        assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    let nowhere = world.command(&words!["cluster", "status", "--admin", "another"]).await;
+    assert_eq!(nowhere.code, Some(1));
+    assert!(nowhere.stderr.contains("there is no context \"another\""), "{}", nowhere.stderr);
+}
+
+#[tokio::test]
+async fn a_token_makes_one_somebody_once_and_not_after_its_time() {
+    let world = World::of(3).await;
+    let token = world.token("operator", "1h").await;
+    assert_eq!(world.login(&token, "first").await.code, Some(0));
+    let short = world.token("operator", "1s").await;
+    let began = Instant::now();
+    eventually("its time is over", async || (began.elapsed() > Duration::from_secs(2)).then_some(())).await;
+    let of_another = transport::Token::create(world.other.fingerprint()).unwrap();
+    let unknown = transport::Token::create(world.authority.fingerprint()).unwrap();
+    let for_a_node = world.token("node", "1h").await;
+    for (token, why) in [
+        (token.as_str(), "it was used already"),
+        (&short, "the token's time is over"),
+        (&unknown.text(), "the cluster knows no such token"),
+        (&of_another.text(), "what answers there is no node of the cluster that we know"),
+        (&for_a_node, "quorate host init --join"),
+    ] {
+        let refused = world.login(token, "second").await;
+        assert_eq!(refused.code, Some(1), "{why}");
+        assert!(refused.stderr.contains(why), "{why}: {}", refused.stderr);
+    }
+    let nonsense = world.login("quorate-join-1.x", "second").await;
+    assert_eq!(nonsense.code, Some(2), "{}", nonsense.stderr);
+}
+
+#[tokio::test]
+async fn a_password_keeps_the_key_of_a_context() {
+    let world = World::of(1).await;
+    let token = world.token("reader", "1h").await;
+    let quorate = Quorate::at(QUORATE);
+    let run = async |words: &[std::ffi::OsString], password: &str| {
+        let mut command = quorate.command(words);
+        command.env("XDG_CONFIG_HOME", world.cluster.path("config")).env("QUORATE_CONTEXT_PASSWORD", password);
+        timeout(PATIENCE, command.output()).await.unwrap().unwrap()
+    };
+    let address = world.cluster.node(1).admin.to_string();
+    let login = words!["cluster", "login", address, "--token", token, "--as", "Ada", "--password"];
+    assert!(run(&login, "correct horse").await.status.success());
+    let key = std::fs::read_to_string(world.cluster.path("config").join("quorate/contexts/default.key")).unwrap();
+    assert!(key.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
+    let status = words!["cluster", "status", "--admin", "default"];
+    assert!(run(&status, "correct horse").await.status.success());
+    for wrong in ["battery staple", ""] {
+        let refused = run(&status, wrong).await;
+        assert_eq!(refused.status.code(), Some(1), "{}", String::from_utf8_lossy(&refused.stderr));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("password"));
+    }
+}
+
+async fn identify(connector: &Connector, address: SocketAddr) -> Option<IdentifyReply> {
+    let mut peer = PeerClient::new(channel(connector, address).await.ok()?);
+    Some(peer.identify(IdentifyRequest {}).await.ok()?.into_inner())
+}
+
+#[tokio::test]
+async fn a_node_that_joins_with_a_token_gets_a_number_and_a_certificate_and_starts() {
+    let world = World::of(1).await;
+    let first = world.cluster.node(1).admin.to_string();
+    let loopback = world.cluster.loopback();
+    // The second number was given, though nobody used it yet.
+    for (name, expected) in [("two", 2), ("three", 3)] {
+        let token = world.token("node", "1h").await;
+        let (config, data) = (world.cluster.path(&format!("{name}.toml")), world.cluster.path(name));
+        let [clients, peers, admin] = [(); 3].map(|()| free_port(loopback.address(expected)));
+        let init = words![
+            "host",
+            "init",
+            "--json",
+            "--config",
+            &config,
+            "--data",
+            &data,
+            "--join",
+            &first,
+            "--token",
+            &token,
+            "--clients-listen",
+            clients.to_string(),
+            "--peers-listen",
+            peers.to_string(),
+            "--admin-listen",
+            admin.to_string(),
+        ];
+        let joined = world.command(&init).await;
+        assert_eq!(joined.code, Some(0), "{}", joined.stderr);
+        assert_eq!(joined.json()["node"], expected);
+        let mut command = Quorate::at(QUORATE).command(words!["host", "run", "--config", &config]);
+        let mut process = Process::start(&mut command, &world.cluster.path(&format!("{name}.log")));
+        let node = world.node(1);
+        let reply = eventually("the node answers its peers", async || identify(&node, peers).await).await;
+        assert_eq!((reply.node, reply.initialised), (u64::from(expected), false));
+        process.terminate();
+        assert!(process.end().await.success());
+    }
+    let token = world.token("node", "1h").await;
+    let taken = words![
+        "host",
+        "init",
+        "--config",
+        world.cluster.path("taken.toml"),
+        "--data",
+        world.cluster.path("taken"),
+        "--node",
+        "1",
+        "--join",
+        &first,
+        "--token",
+        token,
+    ];
+    let refused = world.command(&taken).await;
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("node 1 is a member already"), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn a_node_renews_its_certificate_by_itself_before_it_ends() {
+    const LIFETIME: Duration = Duration::from_secs(6);
+    let mut world = World::of(1).await;
+    assert_eq!(world.cluster.stop(1).await, Some(0));
+    let tls = Folder::at(&world.cluster.node(1).data.join("tls"));
+    let (certificate, key) = world.authority.issue_with_key(&Subject::Node(1), now_ms(), LIFETIME).unwrap();
+    let ends_ms = now_ms() + u64::try_from(LIFETIME.as_millis()).unwrap();
+    tls.write_node(&certificate, &key).unwrap();
+    world.cluster.set_variable(1, "QUORATE_TEST_CERTIFICATE_LIFETIME_S", LIFETIME.as_secs().to_string());
+    world.cluster.start(1);
+    let peers = world.peers(1);
+    let node = world.node(2);
+    eventually("the node answers", async || identify(&node, peers).await).await;
+    eventually("the first certificate is over", async || (now_ms() > ends_ms).then_some(())).await;
+    assert!(identify(&node, peers).await.is_some(), "a new connection, after the end of the first certificate");
+    assert!(tls.identity().unwrap().ends_ms() > ends_ms);
+}
