@@ -26,7 +26,6 @@ pub(crate) async fn serve(listener: TcpListener, own: Arc<Own>, replica: Replica
 }
 
 /// Only nodes pass, and each as itself alone. What it says of its store is looked at further in.
-#[expect(clippy::result_large_err, reason = "as tonic has it")]
 fn admit(request: Request<()>) -> Result<Request<()>, Status> {
     let subject = request.extensions().get::<Caller>().and_then(|caller| caller.subject.as_ref());
     let Some(Subject::Node(node)) = subject else {

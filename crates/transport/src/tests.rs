@@ -220,3 +220,45 @@ fn a_folder_holds_a_pair_also_after_a_crash_in_the_middle_of_a_renewal() {
     std::fs::write(tls.path().join("node.pem"), &renewed).unwrap();
     tls.identity().expect("the new pair");
 }
+
+/// An organisation's authority signs what its own programs made: the name of the machine, and a subject of ours or not.
+fn of_organisation(issuer: &rcgen::Issuer<'_, rcgen::KeyPair>, authority: &str, unit: &str, name: &str) -> Arc<Own> {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::OrganizationName, "quorate");
+    params.distinguished_name.push(rcgen::DnType::OrganizationalUnitName, unit);
+    params.distinguished_name.push(rcgen::DnType::CommonName, "1");
+    let certificate = params.signed_by(&key, issuer).unwrap().pem();
+    let identity = Identity::from_pem(certificate.as_bytes(), key.serialize_pem().as_bytes(), authority.as_bytes());
+    Arc::new(Own::new(identity.unwrap()))
+}
+
+#[tokio::test]
+async fn with_an_organisations_authority_a_node_is_believed_at_its_own_address_only() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.distinguished_name.push(rcgen::DnType::CommonName, "An organisation");
+    let authority = params.self_signed(&key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(params, key);
+    let caller = connector(of_organisation(&issuer, &authority, "node", "127.0.0.1"), PATIENCE);
+    let cases = [
+        ("a node at its address", "node", "127.0.0.1", true),
+        ("a node at another's", "node", "127.0.0.2", false),
+        ("a node by the name of all nodes", "node", "node.quorate", true),
+        ("an operator's machine", "operator", "127.0.0.1", false),
+    ];
+    for (case, unit, name, believed) in cases {
+        let uri = greeter(of_organisation(&issuer, &authority, unit, name), Audience::Certified).await;
+        assert_eq!(greeting(caller.clone(), &uri).await.is_some(), believed, "{case}");
+    }
+}
+
+#[test]
+fn a_certificate_that_names_neither_node_nor_person_is_no_identity() {
+    let cluster = authority();
+    let (_, key) = cluster.issue_with_key(&Subject::Node(1), now_ms(), DAY).unwrap();
+    let pem = cluster.certificate_pem().as_bytes();
+    assert!(matches!(Identity::from_pem(pem, key.as_bytes(), pem), Err(TransportError::Subject { .. })));
+}
