@@ -76,6 +76,9 @@ pub const CERTIFICATES_MAX: usize = 1024;
 
 /// Nodes that say where they are found.
 pub const ANNOUNCEMENTS_MAX: usize = 64;
+/// Entries of the audit that are kept, and bytes of each of their texts.
+pub const AUDIT_ENTRIES_KEPT: usize = 1000;
+pub const AUDIT_TEXT_BYTES_MAX: usize = 200;
 /// Join tokens that wait for their bearers.
 pub const TOKENS_MAX: usize = 64;
 /// Addresses that a node announces.

@@ -133,16 +133,21 @@ impl Machine {
         self.replicated.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn apply_entry(&self, id: LogId, payload: Payload) -> Option<Applied> {
+    fn apply_entry(&self, id: LogId, payload: Payload) -> io::Result<Option<Applied>> {
         let mut configured = true;
         let mut diverged = false;
         let mut replicated = self.lock();
-        replicated.last = Some(id);
         let applied = match payload {
             EntryPayload::Blank => None,
             EntryPayload::Normal(command) => {
                 let applied = replicated.state.apply(id.index, &command.0);
                 match &applied {
+                    Applied::Newer => {
+                        return Err(io::Error::new(
+                            io::ErrorKind::Unsupported,
+                            format!("entry {} was written by a newer version: run that on this node", id.index),
+                        ));
+                    }
                     Applied::Batch { .. } => configured = false,
                     Applied::HashChecked { matches, .. } => {
                         configured = false;
@@ -157,6 +162,7 @@ impl Machine {
                 None
             }
         };
+        replicated.last = Some(id);
         let hashed = replicated.state.newest_hash().map_or(0, |(index, _)| index);
         drop(replicated);
         if diverged {
@@ -175,7 +181,7 @@ impl Machine {
                 progress.diverged_at.get_or_insert(id.index);
             }
         });
-        applied
+        Ok(applied)
     }
 }
 
@@ -205,7 +211,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
     {
         while let Some((entry, responder)) = entries.try_next().await? {
-            let applied = self.apply_entry(entry.log_id, entry.payload);
+            let applied = self.apply_entry(entry.log_id, entry.payload)?;
             if let Some(responder) = responder {
                 responder.send(applied);
             }

@@ -201,6 +201,10 @@ impl Inner {
 
     /// Appends one command and waits until it is applied.
     pub(crate) async fn write(&self, command: Bytes) -> Proposed {
+        // What this node could not apply is not for the log: a newer node proposed it to an older one.
+        if let Err(malformed) = Domain::decode(&command) {
+            return Proposed::Refused(malformed.to_string());
+        }
         let (responder, _committed, applied) = ProgressResponder::new();
         if self.raft.client_write_ff(Command(command), Some(responder)).await.is_err() {
             return Proposed::Retry;

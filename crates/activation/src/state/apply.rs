@@ -1,10 +1,13 @@
 //! Applying commands, one arm each.
 
+use std::fmt::Display;
+
 use super::activations::admit;
 use super::hashes::Hashes;
 use super::{
-    Applied, Batch, Command, CommandRefusal, Counted, MalformedCommand, Outcome, PublisherState, Refusal, State,
+    Act, Applied, Batch, Command, CommandRefusal, Counted, MalformedCommand, Outcome, PublisherState, Refusal, State,
 };
+use crate::audit::Origin;
 use crate::catalog::{OpenedCatalog, SignedCatalog};
 use crate::clock::SkewReference;
 use crate::count::{Count, Seen};
@@ -23,6 +26,7 @@ impl State {
         }
         let applied = match Command::decode(command) {
             Ok(command) => self.execute(command),
+            Err(MalformedCommand::NEWER) => return Applied::Newer,
             Err(MalformedCommand(field)) => Applied::Refused(CommandRefusal::Malformed(field)),
         };
         self.hashes.applied(index);
@@ -60,11 +64,32 @@ impl State {
             }
             Command::AddToken { digest, token } => self.add_token(digest, token),
             Command::UseToken { digest, time_ms, node } => self.use_token(digest, time_ms, node),
+            Command::SetFormat { format } => self.set_format(format),
+            Command::Audited { origin, act } => self.audited(origin, act),
             Command::ResetClock { time_ms } => self.reset_clock(time_ms),
         };
         match changed {
             Ok(()) => Applied::Done,
             Err(refusal) => Applied::Refused(refusal),
+        }
+    }
+
+    /// Carries the act out, and records it with what became of it.
+    fn audited(&mut self, origin: Origin, act: Act) -> Result<(), CommandRefusal> {
+        let (words, done) = match act {
+            Act::Note(words) => (words, Ok(())),
+            Act::Command(command) => (command.to_string(), self.execute_act(*command)),
+        };
+        if self.format.holds_audit() {
+            self.audit.push(origin, &words, done.as_ref().err().map(|why| why as &dyn Display));
+        }
+        done
+    }
+
+    fn execute_act(&mut self, command: Command) -> Result<(), CommandRefusal> {
+        match self.execute(command) {
+            Applied::Refused(refusal) => Err(refusal),
+            _ => Ok(()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Commands: the content of log entries.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use bytes::Bytes;
@@ -7,7 +8,9 @@ use prost::Message;
 use thiserror::Error;
 
 use super::tokens::{decode_digest, decode_token, encode_token};
-use super::{Batch, OpenToken};
+use super::{Batch, Format, OpenToken};
+use crate::audit::{Origin, shortened};
+use crate::catalog::SignedCatalog;
 use crate::host_activation::{REQUESTS_MAX, ReleaseStatement};
 use crate::id::{NodeId, PublisherId, node_id};
 use crate::key::TypedKey;
@@ -37,16 +40,34 @@ pub enum Command {
     AddToken { digest: [u8; 32], token: OpenToken },
     /// The secret was shown, at this moment of cluster time; its bearer gets a certificate, and a node this number.
     UseToken { digest: [u8; 32], time_ms: u64, node: Option<NodeId> },
+    /// What is written from here on is of this format.
+    SetFormat { format: Format },
+    /// An administrator's act, for the audit.
+    Audited { origin: Origin, act: Act },
     /// Cluster time went wrong: set it back, and requests recorded later with it.
     ResetClock { time_ms: u64 },
     /// The leader's state hash after the entry at `index`.
     StateHash { index: u64, hash: [u8; 32] },
 }
 
+/// What an administrator did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// A command: neither a batch, nor a hash, nor itself such an act.
+    Command(Box<Command>),
+    /// Something else, in words.
+    Note(String),
+}
+
 /// Bytes that are no command: the field that is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("malformed command: {0}")]
 pub struct MalformedCommand(pub &'static str);
+
+impl MalformedCommand {
+    /// Not malformed, but of a kind that only a newer version knows: what cannot be applied must not be passed over.
+    pub(crate) const NEWER: Self = Self("of a kind that only a newer version knows");
+}
 
 impl Command {
     #[must_use]
@@ -90,6 +111,14 @@ impl Command {
                 // As in an announcement.
                 node: node.map_or(0, |node| u32::try_from(node).unwrap_or(u32::MAX)),
             }),
+            Self::SetFormat { format } => Kind::SetFormat(proto::SetFormat { format: format.number() }),
+            Self::Audited { origin: Origin { who, from, time_ms }, act } => {
+                let (command, note) = match act {
+                    Act::Command(command) => (command.encode(), String::new()),
+                    Act::Note(note) => (Bytes::new(), note.clone()),
+                };
+                Kind::Audited(proto::Audited { who: who.clone(), from: from.clone(), time_ms: *time_ms, command, note })
+            }
             Self::ResetClock { time_ms } => Kind::ResetClock(proto::ResetClock { time_ms: *time_ms }),
             Self::StateHash { index, hash } => {
                 Kind::StateHash(proto::StateHash { index: *index, hash: Bytes::copy_from_slice(hash) })
@@ -105,7 +134,14 @@ impl Command {
         }
         // One copy, so that the fields of all records share it.
         let raw = proto::Command::decode(Bytes::copy_from_slice(bytes)).map_err(|_| MalformedCommand("encoding"))?;
-        match raw.kind.ok_or(MalformedCommand("unknown kind"))? {
+        let kind = match raw.kind {
+            // Where this stands for the version before: it knows neither.
+            Some(Kind::SetFormat(_) | Kind::Audited(_)) if Format::newest() < Format::AUDITED => None,
+            kind => kind,
+        };
+        // Without a kind and not empty it holds one that is not known here.
+        let unknown = if bytes.is_empty() { MalformedCommand("unknown kind") } else { MalformedCommand::NEWER };
+        match kind.ok_or(unknown)? {
             Kind::Batch(batch) => batch.try_into().map(Self::Batch),
             Kind::InstallCatalog(install) => Ok(Self::InstallCatalog { signed: install.signed }),
             Kind::InstallKey(install) => {
@@ -154,6 +190,11 @@ impl Command {
                 Ok(Self::UseToken { digest: decode_digest(&using.digest)?, time_ms: using.time_ms, node })
             }
             Kind::UseToken(_) => Err(MalformedCommand("time")),
+            Kind::SetFormat(set) => {
+                let format = Format::new(set.format).map_err(|_| MalformedCommand::NEWER)?;
+                Ok(Self::SetFormat { format })
+            }
+            Kind::Audited(raw) => decode_audited(raw),
             Kind::ResetClock(reset) if reset.time_ms <= limits::TIME_MS_MAX => {
                 Ok(Self::ResetClock { time_ms: reset.time_ms })
             }
@@ -162,6 +203,60 @@ impl Command {
                 let hash = state.hash.as_ref().try_into().map_err(|_| MalformedCommand("hash"))?;
                 Ok(Self::StateHash { index: state.index, hash })
             }
+        }
+    }
+}
+
+fn decode_audited(raw: proto::Audited) -> Result<Command, MalformedCommand> {
+    let origin = Origin { who: raw.who, from: raw.from, time_ms: raw.time_ms };
+    if !origin.is_valid() || origin.time_ms > limits::TIME_MS_MAX {
+        return Err(MalformedCommand("origin"));
+    }
+    let act = match (raw.command.is_empty(), raw.note.is_empty()) {
+        (false, true) => match Command::decode(&raw.command)? {
+            Command::Audited { .. } | Command::Batch(_) | Command::StateHash { .. } => {
+                return Err(MalformedCommand("act"));
+            }
+            command => Act::Command(Box::new(command)),
+        },
+        (true, false) if shortened(&raw.note) == raw.note => Act::Note(raw.note),
+        _ => return Err(MalformedCommand("act")),
+    };
+    Ok(Command::Audited { origin, act })
+}
+
+/// What a command does, in words, for the audit.
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Batch(batch) => write!(f, "count {} requests", batch.records.len()),
+            Self::InstallCatalog { signed } => match SignedCatalog::open(signed) {
+                Ok(opened) => {
+                    write!(f, "install catalog {} of {:?}", opened.catalog.serial(), opened.catalog.publisher_name())
+                }
+                Err(_) => f.write_str("install a catalog"),
+            },
+            Self::InstallKey { key, .. } => write!(f, "install key {}", key.key_id()),
+            Self::InstallActivation { .. } => f.write_str("install what the publisher answered"),
+            Self::Release { statements } => {
+                f.write_str("release")?;
+                statements.iter().try_for_each(|place| write!(f, " key {} of node {}", place.key, place.node))
+            }
+            Self::ChangeSettings { node, changes } => {
+                f.write_str("set")?;
+                changes.iter().try_for_each(|(setting, value)| write!(f, " {}={value}", setting.name()))?;
+                node.map_or(Ok(()), |node| write!(f, " of node {node}"))
+            }
+            Self::Announce { node, announcement } => write!(f, "announce node {node} as {}", announcement.target),
+            Self::Forget { node } => write!(f, "forget node {node}"),
+            Self::AddToken { token, .. } => write!(f, "give out a token: {:?}", token.grant),
+            Self::UseToken { node: Some(node), .. } => write!(f, "enrol node {node}"),
+            Self::UseToken { node: None, .. } => f.write_str("enrol a person"),
+            Self::SetFormat { format } => write!(f, "set format {format}"),
+            Self::Audited { act: Act::Command(command), .. } => command.fmt(f),
+            Self::Audited { act: Act::Note(note), .. } => f.write_str(note),
+            Self::ResetClock { time_ms } => write!(f, "set cluster time to {time_ms} ms"),
+            Self::StateHash { index, .. } => write!(f, "compare the state at entry {index}"),
         }
     }
 }

@@ -8,6 +8,7 @@ mod activations;
 mod apply;
 mod batch;
 mod command;
+mod format;
 mod hashes;
 mod outcome;
 mod snapshot;
@@ -19,12 +20,14 @@ use self::activations::HeldKey;
 use self::activations::Rights;
 pub use self::activations::{Activation, InstalledKey, Standing};
 pub use self::batch::{Batch, BatchBuilder, BatchFull, PushError};
-pub use self::command::{Command, MalformedCommand};
+pub use self::command::{Act, Command, MalformedCommand};
+pub use self::format::Format;
 use self::hashes::Hashes;
 pub use self::outcome::{Applied, CommandRefusal, Counted, MalformedOutcome, Outcome, Refusal};
-pub use self::snapshot::{SNAPSHOT_FORMAT, SnapshotError};
+pub use self::snapshot::SnapshotError;
 use self::tokens::Tokens;
 pub use self::tokens::{Grant, OpenToken};
+use crate::audit::Audit;
 use crate::catalog::{Catalog, Name, OpenedCatalog};
 use crate::certificate::NodeCertificate;
 use crate::count::{Count, Seen};
@@ -43,6 +46,10 @@ pub struct State {
     node_settings: BTreeMap<NodeId, NodeSettings>,
     publishers: BTreeMap<PublisherId, PublisherState>,
     tokens: Tokens,
+    /// The format of what is written; 1 until an administrator says otherwise.
+    format: Format,
+    /// Empty below format 2.
+    audit: Audit,
     /// Not replicated and not part of the hash.
     hashes: Hashes,
 }
@@ -134,6 +141,18 @@ impl State {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The format that the cluster writes.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// What administrators did, as far as it is kept.
+    #[must_use]
+    pub fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// Cluster time as of the last batch; `None` before the first.

@@ -21,6 +21,8 @@ pub enum Applied {
     Done,
     /// Nothing changed.
     Refused(CommandRefusal),
+    /// Nothing changed, and something should have: a newer version wrote the entry. Whoever cannot apply it must stop.
+    Newer,
     /// Another node's hash at `index` was compared with the own one; `None` if that is no longer, or not yet, known.
     HashChecked { index: u64, matches: Option<bool> },
 }

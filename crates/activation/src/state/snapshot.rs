@@ -10,8 +10,10 @@ use thiserror::Error;
 
 use super::activations::HeldKey;
 use super::command::{decode_announcement, encode_announcement};
+use super::format::{Format, UnknownFormat};
 use super::tokens::Tokens;
 use super::{Activation, MalformedCommand, PublisherState, Standing, State};
+use crate::audit::{Audit, AuditEntry, Origin};
 use crate::catalog::{CatalogError, Name, OpenedCatalog, SignedCatalog};
 use crate::certificate::NodeCertificate;
 use crate::count::{Count, Seen};
@@ -21,13 +23,10 @@ use crate::key::TypedKey;
 use crate::settings::{NodeSettings, Setting, Settings};
 use crate::{limits, proto};
 
-/// The format that this version writes, and the newest that it reads.
-pub const SNAPSHOT_FORMAT: u32 = 1;
-
 /// Why a blob is not taken as the state.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SnapshotError {
-    #[error("the snapshot has format {found}; this version reads up to {SNAPSHOT_FORMAT}: run a newer version")]
+    #[error("the snapshot has format {found}; this version reads up to {}: run a newer version", Format::newest())]
     Newer { found: u32 },
     #[error("the snapshot is damaged: {0}")]
     Malformed(&'static str),
@@ -46,7 +45,7 @@ impl State {
     pub fn encode_snapshot(&self) -> Vec<u8> {
         let (tokens, highest_enrolled) = self.tokens.encode();
         proto::Snapshot {
-            format: SNAPSHOT_FORMAT,
+            format: self.format.number(),
             time_ms: self.time_ms,
             publishers: self.publishers.values().map(encode_publisher).collect(),
             settings: encode_settings(&self.settings),
@@ -54,22 +53,25 @@ impl State {
             node_settings: self.node_settings.iter().map(encode_node_settings).collect(),
             tokens,
             highest_enrolled,
+            audit: encode_audit(&self.audit),
         }
         .encode_to_vec()
     }
 
     pub fn decode_snapshot(bytes: &[u8]) -> Result<Self, SnapshotError> {
         let format = proto::SnapshotFormat::decode(bytes).map_err(|_| SnapshotError::Malformed("encoding"))?.format;
-        match format {
-            0 => return Err(SnapshotError::Malformed("format")),
-            1..=SNAPSHOT_FORMAT => {}
-            found => return Err(SnapshotError::Newer { found }),
-        }
+        let format = match Format::new(format) {
+            Ok(format) => format,
+            Err(UnknownFormat { found: 0 }) => return Err(SnapshotError::Malformed("format")),
+            Err(UnknownFormat { found }) => return Err(SnapshotError::Newer { found }),
+        };
         let raw = proto::Snapshot::decode(bytes).map_err(|_| SnapshotError::Malformed("encoding"))?;
         if raw.time_ms.is_some_and(|time_ms| time_ms > limits::TIME_MS_MAX) {
             return Err(SnapshotError::Malformed("time"));
         }
-        let mut state = Self { time_ms: raw.time_ms, ..Self::default() };
+        let audit = decode_audit(raw.audit.as_ref()).filter(|audit| format.holds_audit() || *audit == Audit::default());
+        let audit = audit.ok_or(SnapshotError::Malformed("audit"))?;
+        let mut state = Self { time_ms: raw.time_ms, format, audit, ..Self::default() };
         for raw in &raw.announcements {
             let decoded =
                 decode_announcement(raw).map_err(|MalformedCommand(field)| SnapshotError::Malformed(field))?;
@@ -140,6 +142,38 @@ impl State {
             seen.iter().map(decode_seen).collect::<Option<_>>().ok_or(SnapshotError::Malformed("CMID"))?;
         Count::restore(limit, seen).ok_or(SnapshotError::Malformed("count"))
     }
+}
+
+/// Nothing before the first entry: an older format has no such field.
+fn encode_audit(audit: &Audit) -> Option<proto::AuditSnapshot> {
+    if *audit == Audit::default() {
+        return None;
+    }
+    let entries = audit.entries().map(|entry| proto::AuditEntry {
+        number: entry.number,
+        who: entry.origin.who.clone(),
+        from: entry.origin.from.clone(),
+        time_ms: entry.origin.time_ms,
+        act: entry.act.clone(),
+        refused: entry.refused.clone(),
+        hash: Bytes::copy_from_slice(&entry.hash),
+    });
+    Some(proto::AuditSnapshot { before: Bytes::copy_from_slice(&audit.before()), entries: entries.collect() })
+}
+
+fn decode_audit(raw: Option<&proto::AuditSnapshot>) -> Option<Audit> {
+    let Some(raw) = raw else { return Some(Audit::default()) };
+    let entry = |raw: &proto::AuditEntry| {
+        Some(AuditEntry {
+            number: raw.number,
+            origin: Origin { who: raw.who.clone(), from: raw.from.clone(), time_ms: raw.time_ms },
+            act: raw.act.clone(),
+            refused: raw.refused.clone(),
+            hash: raw.hash.as_ref().try_into().ok()?,
+        })
+    };
+    let entries = raw.entries.iter().map(entry).collect::<Option<Vec<_>>>()?;
+    Audit::restore(raw.before.as_ref().try_into().ok()?, entries)
 }
 
 fn encode_settings(settings: &Settings) -> Vec<proto::SettingValue> {

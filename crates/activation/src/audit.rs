@@ -1,0 +1,201 @@
+//! The record of what administrators did: each entry holds the hash of the one before, so that none can be changed or
+//! left out without every later hash saying so.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use crate::limits::{AUDIT_ENTRIES_KEPT, AUDIT_TEXT_BYTES_MAX};
+
+/// Who did something, from where, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Name and role, as the certificate says; `uid:N` on a node's own socket.
+    pub who: String,
+    /// An address, or `socket`.
+    pub from: String,
+    /// Cluster time, in milliseconds since 1970, as the node that was asked knew it.
+    pub time_ms: u64,
+}
+
+impl Origin {
+    /// What is longer than [`AUDIT_TEXT_BYTES_MAX`] is cut, and control characters are replaced.
+    #[must_use]
+    pub fn new(who: &str, from: &str, time_ms: u64) -> Self {
+        Self { who: shortened(who), from: shortened(from), time_ms }
+    }
+
+    pub(crate) fn is_valid(&self) -> bool {
+        shortened(&self.who) == self.who && shortened(&self.from) == self.from
+    }
+}
+
+/// Text as the record takes it: printable, and not longer than [`AUDIT_TEXT_BYTES_MAX`].
+#[must_use]
+pub fn shortened(text: &str) -> String {
+    let mut kept = String::new();
+    for character in text.chars() {
+        let character = if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
+        if kept.len() + character.len_utf8() > AUDIT_TEXT_BYTES_MAX {
+            break;
+        }
+        kept.push(character);
+    }
+    kept
+}
+
+/// One act.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// From 1 on, without a gap.
+    pub number: u64,
+    pub origin: Origin,
+    /// What was done, in words.
+    pub act: String,
+    /// Why it was refused; empty where it was done.
+    pub refused: String,
+    /// SHA-256 over the hash of the entry before and this one.
+    pub hash: [u8; 32],
+}
+
+impl AuditEntry {
+    /// What its hash must be after an entry with the hash `before`.
+    #[must_use]
+    pub fn hash_after(&self, before: &[u8; 32]) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        digest.update(b"quorate/audit/1");
+        digest.update(before);
+        digest.update(self.number.to_be_bytes());
+        digest.update(self.origin.time_ms.to_be_bytes());
+        for text in [&self.origin.who, &self.origin.from, &self.act, &self.refused] {
+            digest.update((text.len() as u64).to_be_bytes());
+            digest.update(text.as_bytes());
+        }
+        digest.finalize().into()
+    }
+}
+
+/// An entry whose hash is not what the entries say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("entry {number} of the record does not follow from the one before: it was changed, or one was left out")]
+pub struct BrokenChain {
+    pub number: u64,
+}
+
+/// Checks entries that follow the one with the hash `before`; gives the last hash.
+pub fn verify<'a>(
+    before: [u8; 32],
+    entries: impl IntoIterator<Item = &'a AuditEntry>,
+) -> Result<[u8; 32], BrokenChain> {
+    let (mut hash, mut last) = (before, None);
+    for entry in entries {
+        let number = entry.number;
+        let follows = last.is_none_or(|last: u64| last.checked_add(1) == Some(number));
+        if !follows || entry.hash != entry.hash_after(&hash) {
+            return Err(BrokenChain { number });
+        }
+        (hash, last) = (entry.hash, Some(number));
+    }
+    Ok(hash)
+}
+
+/// The record: the last [`AUDIT_ENTRIES_KEPT`] entries, and the hash of the one before them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audit {
+    before: [u8; 32],
+    entries: VecDeque<AuditEntry>,
+}
+
+impl Audit {
+    /// The hash of the entry before the first one that is kept; zeroes where none was dropped.
+    #[must_use]
+    pub fn before(&self) -> [u8; 32] {
+        self.before
+    }
+
+    /// The oldest first.
+    pub fn entries(&self) -> impl Iterator<Item = &AuditEntry> {
+        self.entries.iter()
+    }
+
+    pub(crate) fn push(&mut self, origin: Origin, act: &str, refused: Option<&dyn fmt::Display>) {
+        let (number, before) = self.entries.back().map_or((1, self.before), |last| (last.number + 1, last.hash));
+        let refused = refused.map_or_else(String::new, |why| shortened(&why.to_string()));
+        let mut entry = AuditEntry { number, origin, act: shortened(act), refused, hash: [0; 32] };
+        entry.hash = entry.hash_after(&before);
+        self.entries.push_back(entry);
+        if self.entries.len() > AUDIT_ENTRIES_KEPT
+            && let Some(dropped) = self.entries.pop_front()
+        {
+            self.before = dropped.hash;
+        }
+    }
+
+    /// A record as a snapshot holds it. `None` where it is not whole.
+    pub(crate) fn restore(before: [u8; 32], entries: Vec<AuditEntry>) -> Option<Self> {
+        let is_valid = |entry: &AuditEntry| {
+            entry.origin.is_valid() && [&entry.act, &entry.refused].iter().all(|text| shortened(text) == **text)
+        };
+        let whole = entries.len() <= AUDIT_ENTRIES_KEPT
+            && entries.iter().all(is_valid)
+            && entries.first().is_none_or(|first| (first.number == 1) == (before == [0; 32]) && first.number > 0)
+            && verify(before, &entries).is_ok();
+        whole.then(|| Self { before, entries: entries.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(acts: usize) -> Audit {
+        let mut audit = Audit::default();
+        for number in 0..acts {
+            let origin = Origin::new("ada", "192.0.2.1", 1000 + number as u64);
+            audit.push(origin, &format!("act {number}"), (number % 3 == 0).then_some(&"no" as &dyn fmt::Display));
+        }
+        audit
+    }
+
+    #[test]
+    fn a_whole_record_is_verified_and_every_change_breaks_it() {
+        let audit = record(20);
+        let entries: Vec<_> = audit.entries().cloned().collect();
+        assert_eq!(verify(audit.before(), &entries), Ok(entries[19].hash));
+        let changes: [fn(&mut Vec<AuditEntry>); 6] = [
+            |entries| entries[7].act.push('!'),
+            |entries| entries[7].origin.time_ms += 1,
+            |entries| entries[7].refused.clear(),
+            |entries| entries[7].origin.who = "eve".into(),
+            |entries| drop(entries.remove(7)),
+            |entries| entries.swap(7, 8),
+        ];
+        for (number, change) in changes.iter().enumerate() {
+            let mut changed = entries.clone();
+            changed[6].refused = "no".into();
+            changed[6].hash = changed[6].hash_after(&entries[5].hash);
+            let mut only = entries.clone();
+            only[7].refused = "no".into();
+            change(&mut only);
+            assert!(verify(audit.before(), &only).is_err(), "change {number}");
+            assert!(verify(audit.before(), &changed).is_err(), "an entry with a new hash breaks the next one");
+        }
+    }
+
+    #[test]
+    fn only_so_many_are_kept_and_they_still_follow() {
+        let audit = record(AUDIT_ENTRIES_KEPT + 5);
+        let entries: Vec<_> = audit.entries().cloned().collect();
+        assert_eq!((entries.len(), entries[0].number), (AUDIT_ENTRIES_KEPT, 6));
+        assert!(verify(audit.before(), &entries).is_ok());
+        assert_eq!(Audit::restore(audit.before(), entries), Some(audit));
+    }
+
+    #[test]
+    fn text_is_bounded_and_printable() {
+        let text = shortened(&format!("a\n\u{7}{}", "ä".repeat(1000)));
+        assert!(text.len() <= AUDIT_TEXT_BYTES_MAX && text.starts_with("a\u{fffd}\u{fffd}ä"), "{text}");
+    }
+}
