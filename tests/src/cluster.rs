@@ -300,6 +300,20 @@ impl Cluster {
         self.quorate.run(command).await
     }
 
+    /// Takes everything from a node that does not run, but its certificate.
+    pub fn wipe(&self, number: u64) {
+        let data = &self.node(number).data;
+        for entry in std::fs::read_dir(data).expect("a node has a folder") {
+            let path = entry.expect("its entries can be read").path();
+            let removed = match path.file_name().and_then(|name| name.to_str()) {
+                Some("tls") => Ok(()),
+                _ if path.is_dir() => std::fs::remove_dir_all(&path),
+                _ => std::fs::remove_file(&path),
+            };
+            removed.expect("a test's own files can be removed");
+        }
+    }
+
     /// Runs a `host` command on a node's configuration, to its end.
     pub async fn run_host_command(&self, number: u64, command: &str, more: &[&str]) -> Finished {
         let mut words = words!["host", command, "--config", &self.node(number).config].to_vec();

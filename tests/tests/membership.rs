@@ -97,7 +97,7 @@ async fn r38_a_dead_node_is_taken_out_and_another_one_takes_its_place() {
     let again = again.await;
     assert!(again.stderr.contains("belongs to a cluster already"), "{}", again.stderr);
     cluster.kill(3).await;
-    std::fs::remove_dir_all(&cluster.node(3).data).unwrap();
+    cluster.wipe(3);
     cluster.start(3);
     eventually("it comes in with nothing", async || {
         let place = format!("3={}", cluster.node(3).peers);

@@ -99,7 +99,7 @@ async fn the_node_that_is_left_goes_on_alone_when_an_administrator_accepts_the_l
     assert_eq!(answered.await.answer.body.count, 31, "with the certificate that it has");
 
     // A lost one comes in again with nothing.
-    fs::remove_dir_all(&cluster.node(1).data).unwrap();
+    cluster.wipe(1);
     cluster.start(1);
     eventually("it comes in", async || {
         let place = format!("1={}", cluster.node(1).peers);

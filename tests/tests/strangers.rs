@@ -30,7 +30,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// What a reader may ask, and what an operator may besides; all else is an administrator's.
 const READER: [&str; 7] = ["Count", "ClusterStatus", "ShowCatalogs", "ListKeys", "GetSettings", "DnsStatus", "DnsZone"];
-const OPERATOR: [&str; 2] = ["TransferLeader", "Drain"];
+const OPERATOR: [&str; 3] = ["TransferLeader", "Drain", "Backup"];
 
 #[expect(clippy::disallowed_methods, reason = "certificates are verified by the clock of this machine")]
 fn now_ms() -> u64 {
