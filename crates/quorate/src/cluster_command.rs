@@ -189,6 +189,7 @@ fn status_json(reply: &ClusterStatusReply) -> serde_json::Value {
             "state_hash": optional(&node.state_hash),
             "state_hash_index": node.state_hash_index,
             "clock_offset_ms": node.clock_offset_ms,
+            "clock_is_off": is_off(node),
             "store_bytes": node.store_bytes,
             "store": node.store,
             "version": optional(&node.version),
@@ -206,6 +207,21 @@ fn status_json(reply: &ClusterStatusReply) -> serde_json::Value {
 
 fn optional(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
+}
+
+/// A clock that is further from the voters' median than any of theirs should be, in milliseconds.
+const CLOCK_OFF_MS: u64 = 60_000;
+
+fn is_off(node: &NodeStatus) -> bool {
+    node.reachable && node.clock_offset_ms.unsigned_abs() > CLOCK_OFF_MS
+}
+
+fn clock(node: &NodeStatus) -> String {
+    match (node.reachable, is_off(node)) {
+        (false, _) => String::new(),
+        (true, false) => format!("{:+} ms", node.clock_offset_ms),
+        (true, true) => format!("{:+} s: set it", node.clock_offset_ms / 1000),
+    }
 }
 
 /// Entries that the node has yet to apply, behind the node that is furthest.
@@ -227,11 +243,26 @@ fn status_text(reply: &ClusterStatusReply) -> String {
             node.applied_index.to_string(),
             lag(reply, node).to_string(),
             node.state_hash.get(..12).unwrap_or_default().to_owned(),
-            if node.reachable { format!("{:+} ms", node.clock_offset_ms) } else { String::new() },
+            clock(node),
             node.peer_address.clone(),
         ]);
     }
     let leader = if reply.leader == 0 { "no leader is known".into() } else { format!("node {} leads", reply.leader) };
     let alarm = optional(&reply.clock_alarm).map_or(String::new(), |alarm| format!("\nClock alarm: {alarm}"));
     format!("{rows}\nTerm {}: {leader}; {} more may fail.{alarm}", reply.term, reply.failure_tolerance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_more_than_a_minute_off_is_marked() {
+        let node = |clock_offset_ms, reachable| NodeStatus { clock_offset_ms, reachable, ..NodeStatus::default() };
+        assert_eq!(clock(&node(-60_000, true)), "-60000 ms");
+        assert_eq!(clock(&node(-60_001, true)), "-60 s: set it");
+        assert_eq!(clock(&node(3_600_000, true)), "+3600 s: set it");
+        assert_eq!(clock(&node(0, false)), "");
+        assert!(!is_off(&node(90_000, false)), "nothing is known of it");
+    }
 }

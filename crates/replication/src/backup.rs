@@ -7,21 +7,21 @@
 //! ```
 //! Nothing is taken from a file that is not what was written.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, io, path::Path, sync::Arc};
 
 use activation::state::{SnapshotError, State};
 use api::log::v1 as proto;
 use bytes::Bytes;
 use prost::Message;
 use sha2::{Digest, Sha256};
-use storage::{ReadError, Store, Writer};
+use storage::{Batch, ReadError, Store, Writer};
 
 use crate::{
     log::{self, LogDamaged},
     machine::StateDamaged,
     snapshot_file::{self, SnapshotFile},
-    types::{LogId, Member, Membership, Snapshot, SnapshotMeta, StoredMembership},
-    wire::{self, Malformed},
+    types::{LogId, Member, Membership, SnapshotMeta, StoredMembership},
+    wire,
 };
 
 const HEAD: &[u8] = b"quorate-backup 1\n";
@@ -49,9 +49,8 @@ pub enum BackupError {
 /// A backup that was read and checked.
 #[derive(Debug)]
 pub struct Backup {
-    snapshot: Snapshot,
     last: LogId,
-    state: State,
+    state: Bytes,
 }
 
 /// Why no cluster was begun.
@@ -70,8 +69,8 @@ pub enum BeginError {
     #[error("this node has belonged to no cluster: there is nothing to recover in it")]
     Empty,
     /// The disk.
-    #[error("cannot write: {0}; nothing was begun, repeat it when the disk takes writes")]
-    Write(std::io::Error),
+    #[error("cannot write: {0}; repeat it when the disk takes writes, and do not start the node before")]
+    Write(io::Error),
 }
 
 /// What a cluster was begun from.
@@ -103,12 +102,10 @@ impl Backup {
         }
         let message = body.get(..body.len() - DIGEST_BYTES).unwrap_or_default();
         let raw = proto::Snapshot::decode(message).map_err(|_| BackupError::Malformed("encoding"))?;
-        let membership = wire::stored_membership_in(raw.membership);
-        let last_membership = membership.map_err(|Malformed(what)| BackupError::Malformed(what))?;
         let last = raw.last.map(wire::log_id_in).ok_or(BackupError::Malformed("it ends nowhere"))?;
-        let state = State::decode_snapshot(&raw.state)?;
-        let meta = SnapshotMeta { last_log_id: Some(last), last_membership };
-        Ok(Self { snapshot: Snapshot { meta, snapshot: raw.state }, last, state })
+        // Checked here, so that a file that cannot be read is refused before anything is written.
+        State::decode_snapshot(&raw.state)?;
+        Ok(Self { last, state: raw.state })
     }
 
     /// The last entry in it.
@@ -117,15 +114,9 @@ impl Backup {
         self.last.index
     }
 
-    /// The state in it.
-    #[must_use]
-    pub fn state(&self) -> &State {
-        &self.state
-    }
-
     /// Begins a cluster of the node whose new store this is, at `address`, from this state.
     pub async fn restore(self, store: Arc<Store>, snapshots: &Path, address: &str) -> Result<Begun, BeginError> {
-        begin(store, snapshots, address, self.last, &self.snapshot.snapshot, None).await
+        begin(store, snapshots, address, self.last, &self.state, None).await
     }
 }
 
@@ -148,7 +139,8 @@ pub async fn recover(store: Arc<Store>, snapshots: &Path, address: &str) -> Resu
     begin(store, snapshots, address, last, &state.encode_snapshot().into(), Some(&held)).await
 }
 
-/// The snapshot first: until the log follows, it only says what the log says.
+/// The new identity first: wherever this breaks off, the node is nobody that the others know, and it can be repeated. Then the
+/// snapshot, and only then what it replaces goes.
 async fn begin(
     store: Arc<Store>,
     snapshots: &Path,
@@ -164,11 +156,15 @@ async fn begin(
     let membership = Membership::new(vec![[owner].into()], BTreeMap::from([(owner, member)]));
     let membership = membership.expect("the only voter is the only member");
     let meta = SnapshotMeta { last_log_id: Some(last), last_membership: StoredMembership::new(Some(last), membership) };
+    let term = replaced.map_or(0, log::Held::term).max(last.leader_id.term);
+    let writer = Writer::start(store).map_err(BeginError::Write)?;
+    let commit = async |batch: io::Result<Batch>| {
+        let batch = batch.map_err(BeginError::Write)?;
+        writer.commit(batch).await.map_err(|failure| BeginError::Write(failure.to_io()))
+    };
+    commit(log::renamed(term, owner, recoveries)).await?;
     storage::durable::create_folder(snapshots).map_err(BeginError::Write)?;
     SnapshotFile::new(snapshots).write(&meta, state).map_err(BeginError::Write)?;
-    let term = replaced.map_or(0, log::Held::term).max(last.leader_id.term);
-    let batch = log::emptied(replaced, last, term, owner, recoveries).map_err(BeginError::Write)?;
-    let writer = Writer::start(store).map_err(BeginError::Write)?;
-    writer.commit(batch).await.map_err(|failure| BeginError::Write(failure.to_io()))?;
+    commit(log::emptied(replaced, last)).await?;
     Ok(Begun { log_index: last.index, term })
 }

@@ -111,16 +111,22 @@ pub(crate) fn peer_identity(own: Identity, recoveries: u64) -> Identity {
     Identity { store: Uuid::from_bytes(store), ..own }
 }
 
-/// Empties a log whose state is in a snapshot up to `last`, for a cluster of `owner` alone.
-pub(crate) fn emptied(held: Option<&Held>, last: LogId, term: u64, owner: u64, recoveries: u64) -> io::Result<Batch> {
+/// Gives the store's owner a new identity towards the others, and a vote that none of before can outdo.
+pub(crate) fn renamed(term: u64, owner: u64, recoveries: u64) -> io::Result<Batch> {
+    let mut batch = Batch::default();
+    batch.put(VOTE, wire::vote_out(&Vote::new(term, owner)).encode_to_vec()).map_err(too_large)?;
+    batch.put(RECOVERIES, recoveries.to_be_bytes()).map_err(too_large)?;
+    Ok(batch)
+}
+
+/// Empties a log whose state is in a snapshot up to `last`.
+pub(crate) fn emptied(held: Option<&Held>, last: LogId) -> io::Result<Batch> {
     let mut batch = Batch::default();
     for index in held.iter().flat_map(|held| held.entries.keys()) {
         batch.remove(entry_key(*index));
     }
     batch.remove(COMMITTED);
     batch.put(PURGED, wire::log_id_out(&last).encode_to_vec()).map_err(too_large)?;
-    batch.put(VOTE, wire::vote_out(&Vote::new(term, owner)).encode_to_vec()).map_err(too_large)?;
-    batch.put(RECOVERIES, recoveries.to_be_bytes()).map_err(too_large)?;
     Ok(batch)
 }
 

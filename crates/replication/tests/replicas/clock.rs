@@ -40,6 +40,18 @@ async fn one_wrong_clock_in_three_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_node_whose_clock_is_hours_off_does_not_lead_where_another_can() {
+    let cluster = Cluster::activated(3).await;
+    for error_ms in [5, -5].map(|hours| hours * 60 * 60 * 1000_i64) {
+        let wrong = cluster.leader().await;
+        cluster.node(wrong).clock().set_error_ms(error_ms);
+        eventually("another node leads", || async { cluster.leader().await != wrong }).await;
+        cluster.node(cluster.leader().await).submit(1).await.unwrap();
+        cluster.node(wrong).clock().set_error_ms(0);
+    }
+}
+
+#[tokio::test]
 async fn a_jump_of_a_single_node_raises_the_alarm_and_nothing_expires_until_it_is_accepted() {
     let cluster = Cluster::activated(1).await;
     let node = cluster.node(1);

@@ -104,6 +104,32 @@ async fn the_last_of_three_nodes_goes_on_alone_and_the_lost_ones_cannot_come_bac
 }
 
 #[tokio::test]
+async fn a_recovery_that_breaks_off_lets_nobody_of_before_in_and_is_completed_when_repeated() {
+    let mut cluster = Cluster::activated(3).await;
+    for machine in 1..=10 {
+        cluster.node(1).submit(machine).await.unwrap();
+    }
+    cluster.settled_hashes().await;
+    cluster.node_mut(3).stop_hard().await;
+    let (folder, address) = (cluster.node(3).folder().to_owned(), cluster.node(3).address());
+    // Where the snapshot is written first.
+    let obstacle = folder.join("snapshot.new");
+    std::fs::create_dir(&obstacle).unwrap();
+    let broken = replication::recover(cluster.node(3).open_store().await, &folder, &address).await;
+    assert!(matches!(broken, Err(BeginError::Write(_))), "{broken:?}");
+    cluster.node_mut(3).start().await;
+    let refused = cluster.node(1).on(async |replica| replica.ask(3, "who".into(), PATIENCE).await).await.unwrap_err();
+    assert!(refused.contains("lost its data"), "it is another one already: {refused}");
+    assert!(cluster.node(3).submit(11).await.is_err(), "and no cluster yet");
+
+    cluster.node_mut(3).stop_hard().await;
+    std::fs::remove_dir(&obstacle).unwrap();
+    replication::recover(cluster.node(3).open_store().await, &folder, &address).await.unwrap();
+    cluster.node_mut(3).start().await;
+    assert_eq!(submit(&cluster, 3, 11).await, 11, "10 machines, and this one");
+}
+
+#[tokio::test]
 async fn there_is_nothing_to_recover_in_a_node_that_belonged_to_no_cluster() {
     let mut cluster = Cluster::unformed(1, SETTINGS, pace()).await;
     cluster.node_mut(1).stop_hard().await;
