@@ -2,7 +2,6 @@
 //! left out without every later hash saying so.
 
 use std::collections::VecDeque;
-use std::fmt;
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -120,10 +119,10 @@ impl Audit {
         self.entries.iter()
     }
 
-    pub(crate) fn push(&mut self, origin: Origin, act: &str, refused: Option<&dyn fmt::Display>) {
+    pub(crate) fn push(&mut self, origin: Origin, act: &str, refused: &str) {
         let (number, before) = self.entries.back().map_or((1, self.before), |last| (last.number + 1, last.hash));
-        let refused = refused.map_or_else(String::new, |why| shortened(&why.to_string()));
-        let mut entry = AuditEntry { number, origin, act: shortened(act), refused, hash: [0; 32] };
+        let (act, refused) = (shortened(act), shortened(refused));
+        let mut entry = AuditEntry { number, origin, act, refused, hash: [0; 32] };
         entry.hash = entry.hash_after(&before);
         self.entries.push_back(entry);
         if self.entries.len() > AUDIT_ENTRIES_KEPT
@@ -154,7 +153,7 @@ mod tests {
         let mut audit = Audit::default();
         for number in 0..acts {
             let origin = Origin::new("ada", "192.0.2.1", 1000 + number as u64);
-            audit.push(origin, &format!("act {number}"), (number % 3 == 0).then_some(&"no" as &dyn fmt::Display));
+            audit.push(origin, &format!("act {number}"), if number % 3 == 0 { "no" } else { "" });
         }
         audit
     }
@@ -164,23 +163,23 @@ mod tests {
         let audit = record(20);
         let entries: Vec<_> = audit.entries().cloned().collect();
         assert_eq!(verify(audit.before(), &entries), Ok(entries[19].hash));
-        let changes: [fn(&mut Vec<AuditEntry>); 6] = [
-            |entries| entries[7].act.push('!'),
-            |entries| entries[7].origin.time_ms += 1,
-            |entries| entries[7].refused.clear(),
-            |entries| entries[7].origin.who = "eve".into(),
-            |entries| drop(entries.remove(7)),
-            |entries| entries.swap(7, 8),
+        let changes: [fn(&mut Vec<AuditEntry>); 7] = [
+            |entries| entries[6].act.push('!'),
+            |entries| entries[6].origin.time_ms += 1,
+            |entries| entries[6].refused.clear(),
+            |entries| entries[6].origin.who = "eve".into(),
+            |entries| drop(entries.remove(6)),
+            |entries| entries.swap(6, 7),
+            // With a hash that fits: the next one does not follow then.
+            |entries| {
+                entries[6].act.push('!');
+                entries[6].hash = entries[6].hash_after(&entries[5].hash);
+            },
         ];
         for (number, change) in changes.iter().enumerate() {
             let mut changed = entries.clone();
-            changed[6].refused = "no".into();
-            changed[6].hash = changed[6].hash_after(&entries[5].hash);
-            let mut only = entries.clone();
-            only[7].refused = "no".into();
-            change(&mut only);
-            assert!(verify(audit.before(), &only).is_err(), "change {number}");
-            assert!(verify(audit.before(), &changed).is_err(), "an entry with a new hash breaks the next one");
+            change(&mut changed);
+            assert!(verify(audit.before(), &changed).is_err(), "change {number}");
         }
     }
 

@@ -9,7 +9,7 @@
 
 use std::{collections::BTreeMap, io, path::Path, sync::Arc};
 
-use activation::state::{SnapshotError, State};
+use activation::state::{Applied, SnapshotError, State};
 use api::log::v1 as proto;
 use bytes::Bytes;
 use prost::Message;
@@ -68,6 +68,12 @@ pub enum BeginError {
     /// It belongs to no cluster.
     #[error("this node has belonged to no cluster: there is nothing to recover in it")]
     Empty,
+    /// The log goes on in a later version's words.
+    #[error("entry {index} of its log was written by a newer version: recover the node with that")]
+    Newer {
+        /// The entry.
+        index: u64,
+    },
     /// The disk.
     #[error("cannot write: {0}; repeat it when the disk takes writes, and do not start the node before")]
     Write(io::Error),
@@ -130,8 +136,10 @@ pub async fn recover(store: Arc<Store>, snapshots: &Path, address: &str) -> Resu
     let mut last = machine.last();
     let mut state = machine.into_state();
     for (id, command) in held.entries_after(last) {
-        if let Some(command) = command {
-            state.apply(id.index, &command);
+        if let Some(command) = command
+            && state.apply(id.index, &command) == Applied::Newer
+        {
+            return Err(BeginError::Newer { index: id.index });
         }
         last = Some(id);
     }

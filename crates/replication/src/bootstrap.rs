@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use activation::state::Format;
 use api::peer::v1 as proto;
 use openraft::errors::{InitializeError, RaftError};
 use tokio::time::{Instant, timeout, timeout_at};
-use uuid::Uuid;
 
 use crate::{
+    format,
     limits::{PEER_CALL_TIMEOUT, RETRY_PAUSE},
     member::Inner,
     types::Member,
@@ -65,11 +66,12 @@ pub enum BootstrapError {
     Other(String),
 }
 
+/// Forms the cluster, and gives the newest format that all its nodes read.
 pub(crate) async fn bootstrap(
     inner: &Inner,
     addresses: &BTreeMap<u64, String>,
     patience: Duration,
-) -> Result<(), BootstrapError> {
+) -> Result<Format, BootstrapError> {
     let node = inner.identity.owner;
     if !addresses.contains_key(&node) {
         return Err(BootstrapError::NotListed { node });
@@ -83,20 +85,30 @@ pub(crate) async fn bootstrap(
     }
     let deadline = Instant::now() + patience;
     let mut members = BTreeMap::new();
+    let mut format = Format::newest();
     for (&number, address) in addresses {
-        let store =
-            if number == node { inner.identity.store } else { identify(inner, number, address, deadline).await? };
+        let mut store = inner.identity.store;
+        if number != node {
+            let found = identify(inner, number, address, deadline).await?;
+            store = wire::store_in(&found.store).map_err(|error| BootstrapError::Other(error.to_string()))?;
+            format = format.min(format::read_by(&found));
+        }
         members.insert(number, Member { address: address.clone(), store });
     }
     match inner.raft.initialize(members).await {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(format),
         Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(BootstrapError::AlreadyInitialised { node }),
         Err(error) => Err(BootstrapError::Other(error.to_string())),
     }
 }
 
-/// The store of the node at `address`, which must be `expected` and belong to no cluster.
-async fn identify(inner: &Inner, expected: u64, address: &str, deadline: Instant) -> Result<Uuid, BootstrapError> {
+/// Who is at `address`: it must be `expected` and belong to no cluster.
+async fn identify(
+    inner: &Inner,
+    expected: u64,
+    address: &str,
+    deadline: Instant,
+) -> Result<proto::IdentifyReply, BootstrapError> {
     let mut why = String::from("not asked yet");
     let answered = timeout_at(deadline, async {
         loop {
@@ -116,7 +128,7 @@ async fn identify(inner: &Inner, expected: u64, address: &str, deadline: Instant
     if reply.initialised {
         return Err(BootstrapError::AlreadyInitialised { node: expected });
     }
-    wire::store_in(&reply.store).map_err(|error| BootstrapError::Other(error.to_string()))
+    Ok(reply)
 }
 
 async fn identify_once(inner: &Inner, address: &str) -> Result<proto::IdentifyReply, String> {

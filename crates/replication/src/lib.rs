@@ -5,11 +5,13 @@
 //! applies the entry on every node. Clocks, randomness and the network come in as parameters ([`Surroundings`]), so that
 //! a simulation can drive a cluster.
 //!
-//! Invariant: never interprets a command, and never answers before a majority has it on stable storage.
+//! Invariant: never interprets a command beyond the format that it needs, and never answers before a majority has it on
+//! stable storage.
 
 mod backup;
 mod batcher;
 mod bootstrap;
+mod format;
 mod forward;
 mod leader_clock;
 mod leading;

@@ -18,6 +18,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use activation::state::{Command as Domain, Format};
 use api::log::v1 as proto;
 use bytes::Bytes;
 use openraft::{
@@ -191,6 +192,26 @@ impl Log {
     /// Where the entries in memory begin: everything up to here has been purged.
     pub(crate) fn purged(&self) -> Option<LogId> {
         self.held().purged
+    }
+
+    /// The last entry that is of a newer format than this.
+    pub(crate) fn last_newer_than(&self, format: Format) -> Option<u64> {
+        let held = self.held();
+        let is_newer = |entry: &Entry| match &entry.payload {
+            EntryPayload::Normal(command) => Domain::decode(&command.0).is_ok_and(|command| command.format() > format),
+            EntryPayload::Blank | EntryPayload::Membership(_) => false,
+        };
+        held.entries.values().rev().find(|entry| is_newer(entry)).map(|entry| entry.log_id.index)
+    }
+
+    /// What was purged does not come back after a crash.
+    pub(crate) async fn settle_purge(&self) -> io::Result<()> {
+        let purged = self.purged();
+        let mut batch = Batch::default();
+        if let Some(purged) = purged {
+            batch.put(PURGED, wire::log_id_out(&purged).encode_to_vec()).map_err(too_large)?;
+        }
+        self.commit(batch).await
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

@@ -3,6 +3,7 @@
 //! Invariant: what is applied depends on the entries alone.
 
 use std::{
+    cmp::Ordering,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -30,6 +31,8 @@ pub struct Progress {
     pub configuration_index: u64,
     /// The last entry after which the leader is to log its hash.
     pub(crate) hash_due_index: u64,
+    /// The log up to here holds what versions cannot read that read what the cluster writes; 0 where it holds nothing such.
+    pub(crate) purge_due_index: u64,
     /// The entry at which this node's state was seen to differ from the leader's.
     pub diverged_at: Option<u64>,
 }
@@ -86,6 +89,11 @@ impl Machine {
         })
     }
 
+    /// What was found in the log when it was read: up to there it holds what is newer than the state's format.
+    pub(crate) fn holds_newer_up_to(&self, index: u64) {
+        self.progress.send_modify(|progress| progress.purge_due_index = index);
+    }
+
     /// The state alone.
     pub(crate) fn into_state(self) -> State {
         std::mem::take(&mut self.lock().state)
@@ -137,6 +145,7 @@ impl Machine {
         let mut configured = true;
         let mut diverged = false;
         let mut replicated = self.lock();
+        let format = replicated.state.format();
         let applied = match payload {
             EntryPayload::Blank => None,
             EntryPayload::Normal(command) => {
@@ -164,6 +173,7 @@ impl Machine {
         };
         replicated.last = Some(id);
         let hashed = replicated.state.newest_hash().map_or(0, |(index, _)| index);
+        let formats = (format, replicated.state.format());
         drop(replicated);
         if diverged {
             tracing::error!(
@@ -177,6 +187,11 @@ impl Machine {
                 progress.configuration_index = id.index;
             }
             progress.hash_due_index = hashed;
+            match formats.1.cmp(&formats.0) {
+                Ordering::Less => progress.purge_due_index = id.index,
+                Ordering::Greater => progress.purge_due_index = 0,
+                Ordering::Equal => {}
+            }
             if diverged {
                 progress.diverged_at.get_or_insert(id.index);
             }

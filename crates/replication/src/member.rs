@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     batcher::{Recorded, Waiting},
+    format,
     forward::Forwarder,
     leader_clock::LeaderClock,
     log::Log,
@@ -89,6 +90,10 @@ pub(crate) struct Inner {
     pub(crate) forwarder: Forwarder,
     pub(crate) seeds: AtomicU64,
     pub(crate) presence: Presence,
+    /// Held to read while a command is on its way that depends on the format.
+    pub(crate) format: tokio::sync::RwLock<()>,
+    /// What the log held of newer formats up to here is gone for good.
+    pub(crate) clean_index: AtomicU64,
     pub(crate) promote_after: Duration,
     /// Whether this node is about to stop, and comes back.
     pub(crate) leaving: AtomicBool,
@@ -167,7 +172,7 @@ impl Inner {
     /// Proposes on this node, which must lead.
     pub(crate) async fn propose_here(&self, proposal: Proposal) -> Proposed {
         match proposal {
-            Proposal::Command(command) => self.write(command).await,
+            Proposal::Command(command) => format::propose(self, command).await,
             Proposal::AcceptClock => self.accept_clock_here().await,
             Proposal::ResetClock => self.reset_clock_here().await,
             Proposal::Change(change) => membership::change(self, change).await,
@@ -201,10 +206,6 @@ impl Inner {
 
     /// Appends one command and waits until it is applied.
     pub(crate) async fn write(&self, command: Bytes) -> Proposed {
-        // What this node could not apply is not for the log: a newer node proposed it to an older one.
-        if let Err(malformed) = Domain::decode(&command) {
-            return Proposed::Refused(malformed.to_string());
-        }
         let (responder, _committed, applied) = ProgressResponder::new();
         if self.raft.client_write_ff(Command(command), Some(responder)).await.is_err() {
             return Proposed::Retry;

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use activation::state::{Format, State};
 use api::peer::v1 as proto;
 use futures::future::join_all;
 use openraft::{
@@ -22,6 +23,7 @@ use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use crate::{
+    format,
     limits::{LAG_ENTRIES_MAX, NODES_MAX, PEER_CALL_TIMEOUT, PRESENT_WITHIN},
     member::{Inner, Proposed},
     types::{Member, TypeConfig},
@@ -42,7 +44,7 @@ pub(crate) enum Change {
 pub(crate) struct Presence {
     seen: Mutex<Seen>,
     /// One change at a time.
-    turn: tokio::sync::Mutex<()>,
+    pub(crate) turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -141,6 +143,14 @@ async fn add(inner: &Inner, node: u64, address: String) -> Proposed {
         Ok(found) => found,
         Err(why) => return Proposed::Refused(why),
     };
+    let written_format = inner.machine.view(State::format);
+    if found.format < written_format {
+        return Proposed::Refused(format!(
+            "the version of node {node} reads formats up to {}, and the cluster writes {written_format}: run a newer \
+             version there",
+            found.format
+        ));
+    }
     match inner.member(node) {
         Some(known) if known.store != found.store => {
             return Proposed::Refused(format!(
@@ -268,7 +278,7 @@ async fn settle(inner: &Inner, seats: &BTreeMap<u64, Seat>) -> Proposed {
     }
 }
 
-fn committed(inner: &Inner) -> Proposed {
+pub(crate) fn committed(inner: &Inner) -> Proposed {
     Proposed::Committed { log_index: inner.machine.last().map_or(0, |id| id.index) }
 }
 
@@ -318,13 +328,14 @@ fn seats_with(inner: &Inner, added: u64) -> Option<BTreeMap<u64, Seat>> {
     Some(seats)
 }
 
-struct Found {
-    store: Uuid,
+pub(crate) struct Found {
+    pub(crate) store: Uuid,
+    pub(crate) format: Format,
     initialised: bool,
 }
 
 /// Who is at `address`: it must be `node`.
-async fn identify(inner: &Inner, node: u64, address: &str) -> Result<Found, String> {
+pub(crate) async fn identify(inner: &Inner, node: u64, address: &str) -> Result<Found, String> {
     let fix = format!("start node {node} (`quorate host run`), and see that its peer address can be reached from here");
     let mut peer = inner.peers.stranger(address).map_err(|error| format!("{address}: {error}"))?;
     let reply = match timeout(PEER_CALL_TIMEOUT, peer.identify(proto::IdentifyRequest {})).await {
@@ -336,5 +347,5 @@ async fn identify(inner: &Inner, node: u64, address: &str) -> Result<Found, Stri
         return Err(format!("at {address} there is node {}, not node {node}", reply.node));
     }
     let store = wire::store_in(&reply.store).map_err(|error| error.to_string())?;
-    Ok(Found { store, initialised: reply.initialised })
+    Ok(Found { store, format: format::read_by(&reply), initialised: reply.initialised })
 }

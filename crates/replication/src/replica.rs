@@ -12,7 +12,7 @@ use std::{
 
 use activation::{
     message::Record,
-    state::{Command as Domain, State},
+    state::{Command as Domain, Format, State},
 };
 use api::peer::v1::{self as proto, peer_server::PeerServer};
 use bytes::Bytes;
@@ -27,6 +27,7 @@ use crate::{
     backup,
     batcher::{self, Recorded},
     bootstrap::{self, BootstrapError},
+    format,
     forward::Forwarder,
     leader_clock::{Clock, LeaderClock},
     leading,
@@ -166,6 +167,9 @@ impl Replica {
         let file = SnapshotFile::new(folder);
         let machine = Machine::load(file.clone())?;
         let (purged, snapshot) = (log.purged().map_or(0, |id| id.index), machine.last().map_or(0, |id| id.index));
+        if let Some(index) = log.last_newer_than(machine.view(State::format)) {
+            machine.holds_newer_up_to(index);
+        }
         if purged > snapshot {
             return Err(StartError::Gap { purged, snapshot, path: file.path().display().to_string() });
         }
@@ -191,10 +195,13 @@ impl Replica {
             forwarder,
             seeds,
             presence: Presence::default(),
+            format: tokio::sync::RwLock::default(),
+            clean_index: AtomicU64::new(0),
             promote_after: settings.promote_after,
             leaving: AtomicBool::new(false),
         });
         tokio::spawn(leading::run(Arc::clone(&inner), pace));
+        tokio::spawn(format::follow(Arc::downgrade(&inner)));
         Ok(Self(inner))
     }
 
@@ -217,9 +224,22 @@ impl Replica {
 
     /// Forms a cluster of `addresses` (node number to HOST:PORT of its peer service), this node among them.
     ///
-    /// Waits until all of them answer, up to `patience`; refused where one of them belongs to a cluster already.
+    /// Waits until all of them answer, up to `patience`; refused where one of them belongs to a cluster already. The cluster
+    /// writes the newest format that all of them read.
     pub async fn bootstrap(&self, addresses: &BTreeMap<u64, String>, patience: Duration) -> Result<(), BootstrapError> {
-        bootstrap::bootstrap(&self.0, addresses, patience).await
+        let format = bootstrap::bootstrap(&self.0, addresses, patience).await?;
+        if format > Format::OLDEST
+            && let Err(error) = self.propose(&Domain::SetFormat { format }).await
+        {
+            // It is formed, and counts.
+            tracing::warn!(%error, "the cluster writes format {}: `quorate cluster format set {format}`", Format::OLDEST);
+        }
+        Ok(())
+    }
+
+    /// The oldest format that a version must read to start from what this node has on its disk.
+    pub fn stored_format(&self) -> Format {
+        format::stored(&self.0)
     }
 
     /// Whether this node belongs to a cluster.

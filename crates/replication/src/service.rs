@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use activation::state::Format;
 use api::peer::v1::{self as proto, peer_server};
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
@@ -56,7 +57,8 @@ impl peer_server::Peer for PeerService {
         let identity = self.0.identity;
         let initialised = self.0.raft.is_initialized().await.map_err(stopped)?;
         let store = Bytes::copy_from_slice(identity.store.as_bytes());
-        Ok(Response::new(proto::IdentifyReply { node: identity.owner, store, initialised }))
+        let newest_format = Format::newest().number();
+        Ok(Response::new(proto::IdentifyReply { node: identity.owner, store, initialised, newest_format }))
     }
 
     async fn append(&self, request: Request<Streaming<proto::AppendRequest>>) -> Reply<Self::AppendStream> {

@@ -1,7 +1,5 @@
 //! Applying commands, one arm each.
 
-use std::fmt::Display;
-
 use super::activations::admit;
 use super::hashes::Hashes;
 use super::{
@@ -76,21 +74,21 @@ impl State {
 
     /// Carries the act out, and records it with what became of it.
     fn audited(&mut self, origin: Origin, act: Act) -> Result<(), CommandRefusal> {
-        let (words, done) = match act {
-            Act::Note(words) => (words, Ok(())),
-            Act::Command(command) => (command.to_string(), self.execute_act(*command)),
+        let (words, refused, done) = match act {
+            Act::Note { act, refused } => (act, refused, Ok(())),
+            Act::Command(command) => {
+                let words = command.to_string();
+                let done = match self.execute(*command) {
+                    Applied::Refused(refusal) => Err(refusal),
+                    _ => Ok(()),
+                };
+                (words, done.as_ref().err().map_or_else(String::new, ToString::to_string), done)
+            }
         };
         if self.format.holds_audit() {
-            self.audit.push(origin, &words, done.as_ref().err().map(|why| why as &dyn Display));
+            self.audit.push(origin, &words, &refused);
         }
         done
-    }
-
-    fn execute_act(&mut self, command: Command) -> Result<(), CommandRefusal> {
-        match self.execute(command) {
-            Applied::Refused(refusal) => Err(refusal),
-            _ => Ok(()),
-        }
     }
 
     fn count_batch(&mut self, batch: Batch) -> Applied {

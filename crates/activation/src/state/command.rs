@@ -55,8 +55,8 @@ pub enum Command {
 pub enum Act {
     /// A command: neither a batch, nor a hash, nor itself such an act.
     Command(Box<Command>),
-    /// Something else, in words.
-    Note(String),
+    /// Something else, in words; `refused` says why it was not done, and is empty where it is.
+    Note { act: String, refused: String },
 }
 
 /// Bytes that are no command: the field that is wrong.
@@ -66,10 +66,29 @@ pub struct MalformedCommand(pub &'static str);
 
 impl MalformedCommand {
     /// Not malformed, but of a kind that only a newer version knows: what cannot be applied must not be passed over.
-    pub(crate) const NEWER: Self = Self("of a kind that only a newer version knows");
+    pub const NEWER: Self = Self("of a kind that only a newer version knows");
 }
 
 impl Command {
+    /// The format that this sets, if it is such a command, or an administrator's.
+    #[must_use]
+    pub fn sets_format(&self) -> Option<Format> {
+        match self {
+            Self::SetFormat { format } => Some(*format),
+            Self::Audited { act: Act::Command(command), .. } => command.sets_format(),
+            _ => None,
+        }
+    }
+
+    /// The oldest format that holds this.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        match self {
+            Self::SetFormat { .. } | Self::Audited { .. } => Format::AUDITED,
+            _ => Format::OLDEST,
+        }
+    }
+
     #[must_use]
     pub fn encode(&self) -> Bytes {
         use proto::command::Kind;
@@ -113,11 +132,12 @@ impl Command {
             }),
             Self::SetFormat { format } => Kind::SetFormat(proto::SetFormat { format: format.number() }),
             Self::Audited { origin: Origin { who, from, time_ms }, act } => {
-                let (command, note) = match act {
-                    Act::Command(command) => (command.encode(), String::new()),
-                    Act::Note(note) => (Bytes::new(), note.clone()),
-                };
-                Kind::Audited(proto::Audited { who: who.clone(), from: from.clone(), time_ms: *time_ms, command, note })
+                let (who, from) = (who.clone(), from.clone());
+                let raw = proto::Audited { who, from, time_ms: *time_ms, ..proto::Audited::default() };
+                Kind::Audited(match act {
+                    Act::Command(command) => proto::Audited { command: command.encode(), ..raw },
+                    Act::Note { act, refused } => proto::Audited { note: act.clone(), refused: refused.clone(), ..raw },
+                })
             }
             Self::ResetClock { time_ms } => Kind::ResetClock(proto::ResetClock { time_ms: *time_ms }),
             Self::StateHash { index, hash } => {
@@ -219,7 +239,9 @@ fn decode_audited(raw: proto::Audited) -> Result<Command, MalformedCommand> {
             }
             command => Act::Command(Box::new(command)),
         },
-        (true, false) if shortened(&raw.note) == raw.note => Act::Note(raw.note),
+        (true, false) if [&raw.note, &raw.refused].iter().all(|text| shortened(text) == **text) => {
+            Act::Note { act: raw.note, refused: raw.refused }
+        }
         _ => return Err(MalformedCommand("act")),
     };
     Ok(Command::Audited { origin, act })
@@ -254,7 +276,7 @@ impl fmt::Display for Command {
             Self::UseToken { node: None, .. } => f.write_str("enrol a person"),
             Self::SetFormat { format } => write!(f, "set format {format}"),
             Self::Audited { act: Act::Command(command), .. } => command.fmt(f),
-            Self::Audited { act: Act::Note(note), .. } => f.write_str(note),
+            Self::Audited { act: Act::Note { act, .. }, .. } => f.write_str(act),
             Self::ResetClock { time_ms } => write!(f, "set cluster time to {time_ms} ms"),
             Self::StateHash { index, .. } => write!(f, "compare the state at entry {index}"),
         }

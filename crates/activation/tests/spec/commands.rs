@@ -1,19 +1,24 @@
 //! Commands: their encoding, the batch builder, and entries that are no commands.
 
+use activation::audit::Origin;
 use activation::clock::{SkewReference, Stamp};
 use activation::host_activation::ReleaseStatement;
 use activation::limits::{BATCH_RECORDS_MAX, COMMAND_BYTES_MAX};
 use activation::message::Record;
 use activation::settings::Setting;
 use activation::state::{
-    Applied, Batch, BatchBuilder, BatchFull, Command, CommandRefusal, Counted, Grant, MalformedOutcome, OpenToken,
-    Outcome, PushError, Refusal, State,
+    Act, Applied, Batch, BatchBuilder, BatchFull, Command, CommandRefusal, Counted, Format, Grant, MalformedOutcome,
+    OpenToken, Outcome, PushError, Refusal, State,
 };
 use proptest::prelude::*;
 
 use super::world::*;
 
 const STAMP: Stamp = Stamp { time_ms: START_MS, skew: SkewReference::ClusterTime };
+
+fn audited(act: Act) -> Command {
+    Command::Audited { origin: Origin::new("Ada", "192.0.2.7", START_MS), act }
+}
 
 fn every_kind() -> Vec<Command> {
     let cluster = Cluster::activated();
@@ -38,6 +43,10 @@ fn every_kind() -> Vec<Command> {
         Command::UseToken { digest: [4; 32], time_ms: START_MS, node: None },
         Command::UseToken { digest: [5; 32], time_ms: START_MS, node: Some(4) },
         Command::ResetClock { time_ms: START_MS },
+        Command::SetFormat { format: Format::newest() },
+        audited(Act::Command(Box::new(Command::Forget { node: 2 }))),
+        audited(Act::Note { act: "back the state up".into(), refused: String::new() }),
+        audited(Act::Note { act: "add node 4".into(), refused: "nobody answers".into() }),
         Command::StateHash { index: 1024, hash: [3; 32] },
     ]
 }

@@ -6,6 +6,7 @@
 use std::fs;
 use std::path::Path;
 
+use activation::audit::Origin;
 use activation::clock::{SkewReference, Stamp};
 use activation::direct::{DirectCertificate, DirectRequest};
 use activation::host_activation::{ActivationRequests, HostActivation, HostActivationRequest, ReleaseStatement};
@@ -15,7 +16,7 @@ use activation::lifecycle::{Lifecycle, Moment};
 use activation::message::{AnswerBody, ValidRequest, sign_answer};
 use activation::settings::Setting;
 use activation::spoken::{self, Spoken};
-use activation::state::{Batch, Command, Grant, OpenToken};
+use activation::state::{Act, Batch, Command, Format, Grant, OpenToken};
 use activation::status::Status;
 
 use super::world::*;
@@ -38,6 +39,10 @@ const TARGETS: [Target; 7] = [
 
 fn folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus"))
+}
+
+fn audited(act: Act) -> Command {
+    Command::Audited { origin: Origin::new("Ada", "192.0.2.7", START_MS), act }
 }
 
 /// Path under the corpus, content.
@@ -110,6 +115,12 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         (
             "command/use-token",
             Command::UseToken { digest: [4; 32], time_ms: START_MS, node: Some(4) }.encode().to_vec(),
+        ),
+        ("command/set-format", Command::SetFormat { format: Format::newest() }.encode().to_vec()),
+        ("command/audited-act", audited(Act::Command(Box::new(Command::Forget { node: 2 }))).encode().to_vec()),
+        (
+            "command/audited-note",
+            audited(Act::Note { act: "add node 4".into(), refused: "nobody answers".into() }).encode().to_vec(),
         ),
         ("command/reset-clock", Command::ResetClock { time_ms: START_MS }.encode().to_vec()),
         ("command/state-hash", Command::StateHash { index: 1024, hash: [3; 32] }.encode().to_vec()),

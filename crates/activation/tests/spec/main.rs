@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a broken assumption should fail the test")]
 
+mod audited;
 mod catalogs;
 mod certificates;
 mod channels;

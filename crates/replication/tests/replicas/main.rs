@@ -6,6 +6,7 @@ mod catching_up;
 mod clock;
 mod cluster;
 mod divergence;
+mod formats;
 mod forming;
 mod growing;
 mod one_count;

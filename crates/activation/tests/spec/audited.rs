@@ -1,0 +1,104 @@
+//! What administrators do is recorded, from the format on that holds it.
+
+use activation::audit::{Origin, shortened, verify};
+use activation::limits::AUDIT_TEXT_BYTES_MAX;
+use activation::settings::Setting;
+use activation::state::{Act, Applied, Command, CommandRefusal, Format, SnapshotError, State};
+
+use super::world::*;
+
+fn by(who: &str, act: Act) -> Command {
+    Command::Audited { origin: Origin::new(who, "192.0.2.7", START_MS), act }
+}
+
+fn set(setting: Setting, value: &str) -> Act {
+    let changes = vec![(setting, value.to_owned())];
+    Act::Command(Box::new(Command::ChangeSettings { node: None, changes }))
+}
+
+fn recorded() -> Cluster {
+    let mut cluster = Cluster::activated();
+    assert_eq!(cluster.apply(&Command::SetFormat { format: Format::newest() }), Applied::Done);
+    cluster
+}
+
+fn entries(state: &State) -> Vec<(u64, &str, &str, &str)> {
+    let entries = state.audit().entries();
+    entries.map(|entry| (entry.number, entry.origin.who.as_str(), entry.act.as_str(), entry.refused.as_str())).collect()
+}
+
+#[test]
+fn an_act_is_carried_out_and_recorded_with_what_became_of_it() {
+    let mut cluster = recorded();
+    assert_eq!(cluster.apply(&by("Ada", set(Setting::RenewalInterval, "1440"))), Applied::Done);
+    assert_eq!(cluster.state.settings().get(Setting::RenewalInterval).as_deref(), Some("1440"));
+    let refused = cluster.apply(&by("Bob", set(Setting::RenewalInterval, "3")));
+    assert!(matches!(refused, Applied::Refused(CommandRefusal::Setting(_))), "{refused:?}");
+    let note = Act::Note { act: "add node 4".into(), refused: "nobody answers".into() };
+    assert_eq!(cluster.apply(&by("Ada", note)), Applied::Done);
+    let Applied::Refused(why) = refused else { unreachable!("asserted above") };
+    let expected = [
+        (1, "Ada", "set renewal.interval_minutes=1440", String::new()),
+        (2, "Bob", "set renewal.interval_minutes=3", shortened(&why.to_string())),
+        (3, "Ada", "add node 4", "nobody answers".to_owned()),
+    ];
+    let expected: Vec<_> = expected.iter().map(|(number, who, act, why)| (*number, *who, *act, why.as_str())).collect();
+    assert_eq!(entries(&cluster.state), expected);
+    verify(cluster.state.audit().before(), cluster.state.audit().entries()).unwrap();
+}
+
+#[test]
+fn the_record_is_part_of_snapshot_and_hash_and_a_changed_one_is_not_taken() {
+    let mut cluster = recorded();
+    cluster.apply(&by("Ada", set(Setting::DnsPublish, "false")));
+    let snapshot = cluster.state.encode_snapshot();
+    let restored = State::decode_snapshot(&snapshot).unwrap();
+    assert_eq!((restored.hash(), entries(&restored)), (cluster.state.hash(), entries(&cluster.state)));
+    let before = cluster.state.hash();
+    cluster.apply(&by("Ada", Act::Note { act: "back the state up".into(), refused: String::new() }));
+    assert_ne!(cluster.state.hash(), before);
+    let place = snapshot.windows(3).position(|window| window == b"Ada").unwrap();
+    let mut forged = snapshot;
+    forged[place] = b'E';
+    assert_eq!(State::decode_snapshot(&forged).unwrap_err(), SnapshotError::Malformed("audit"));
+}
+
+#[test]
+fn an_older_format_holds_no_record_and_carries_acts_out_all_the_same() {
+    let mut cluster = Cluster::activated();
+    assert_eq!(cluster.apply(&by("Ada", set(Setting::DnsPublish, "false"))), Applied::Done);
+    assert!(entries(&cluster.state).is_empty() && cluster.state.format() == Format::OLDEST);
+    let plain = cluster.state.encode_snapshot();
+    for format in [Format::newest(), Format::OLDEST] {
+        assert_eq!(cluster.apply(&by("Ada", Act::Command(Box::new(Command::SetFormat { format })))), Applied::Done);
+        assert_eq!(entries(&cluster.state).len(), usize::from(format.holds_audit()));
+    }
+    assert_eq!(cluster.state.encode_snapshot(), plain, "back to what it was, byte for byte");
+}
+
+#[test]
+fn what_a_newer_version_wrote_is_neither_passed_over_nor_refused() {
+    let mut state = State::new();
+    // Field 99, a message: a kind that nobody knows yet.
+    assert_eq!(state.apply(1, &[0x9a, 0x06, 0x00]), Applied::Newer);
+    let unread = Format::newest().number() + 1;
+    // Field 13, a message with field 1.
+    assert_eq!(state.apply(2, &[0x6a, 0x02, 0x08, u8::try_from(unread).unwrap()]), Applied::Newer);
+    assert_eq!(state.hash(), State::new().hash());
+}
+
+#[test]
+fn an_act_is_no_batch_and_no_act_of_another() {
+    let mut cluster = recorded();
+    let inner = by("Eve", Act::Note { act: "something".into(), refused: String::new() });
+    let hash = Command::StateHash { index: 1024, hash: [3; 32] };
+    for command in [inner, hash] {
+        let applied = cluster.apply(&by("Eve", Act::Command(Box::new(command))));
+        assert_eq!(applied, Applied::Refused(CommandRefusal::Malformed("act")));
+    }
+    let long = Origin { who: "x".repeat(AUDIT_TEXT_BYTES_MAX + 1), from: String::new(), time_ms: START_MS };
+    let act = Act::Note { act: "something".into(), refused: String::new() };
+    let applied = cluster.apply(&Command::Audited { origin: long, act });
+    assert_eq!(applied, Applied::Refused(CommandRefusal::Malformed("origin")));
+    assert!(entries(&cluster.state).is_empty());
+}

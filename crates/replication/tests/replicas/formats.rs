@@ -1,0 +1,82 @@
+//! The format of what is written, up and down.
+
+use activation::{
+    audit::Origin,
+    state::{Act, Command, Format},
+};
+
+use crate::{
+    cluster::{Cluster, count, eventually},
+    world,
+};
+
+fn audited(act: Act) -> Command {
+    Command::Audited { origin: Origin::new("Ada", "192.0.2.7", world::START_MS), act }
+}
+
+fn set(format: Format) -> Command {
+    audited(Act::Command(Box::new(Command::SetFormat { format })))
+}
+
+async fn propose(cluster: &Cluster, via: u64, command: Command) -> Result<u64, String> {
+    let proposed = cluster.node(via).on(async move |replica| replica.propose(&command).await).await;
+    proposed.map_err(|error| error.to_string())
+}
+
+fn acts(cluster: &Cluster, node: u64) -> Vec<String> {
+    cluster.node(node).replica().view(|state| state.audit().entries().map(|entry| entry.act.clone()).collect())
+}
+
+#[tokio::test]
+async fn a_lowered_format_leaves_nothing_newer_on_any_disk_and_can_be_raised_again() {
+    let mut cluster = Cluster::activated(3).await;
+    let newest = Format::newest();
+    cluster.assert_equal_states().await;
+    for node in 1..=3 {
+        assert_eq!(cluster.node(node).replica().view(|state| state.format()), newest, "it began with the newest");
+    }
+    let (lead, follower) = (cluster.leader().await, cluster.follower().await);
+    let forget = audited(Act::Command(Box::new(Command::Forget { node: 9 })));
+    propose(&cluster, follower, forget.clone()).await.unwrap();
+    cluster.assert_equal_states().await;
+    assert_eq!(acts(&cluster, 1), ["forget node 9"]);
+
+    let lowered = propose(&cluster, follower, set(Format::OLDEST)).await.unwrap();
+    eventually("nothing newer is left", || async {
+        (1..=3).all(|node| {
+            let replica = cluster.node(node).replica();
+            replica.stored_format() == Format::OLDEST && (1..=lowered).all(|index| replica.command_at(index).is_none())
+        })
+    })
+    .await;
+    assert_eq!(count(&cluster.node(follower).submit(1).await.unwrap()), 1);
+    // An administrator's act is written in the words of that format.
+    let index = propose(&cluster, follower, forget).await.unwrap();
+    let held = cluster.node(lead).replica().command_at(index).unwrap();
+    assert_eq!(Command::decode(&held), Ok(Command::Forget { node: 9 }));
+    let noted = audited(Act::Note { act: "something".into(), refused: String::new() });
+    propose(&cluster, follower, noted).await.unwrap();
+    cluster.assert_equal_states().await;
+    assert!(acts(&cluster, 1).is_empty());
+
+    cluster.node_mut(follower).stop().await;
+    cluster.node_mut(follower).start().await;
+    assert_eq!(cluster.node(follower).replica().stored_format(), Format::OLDEST);
+    propose(&cluster, follower, set(newest)).await.unwrap();
+    assert_eq!(count(&cluster.node(follower).submit(2).await.unwrap()), 2);
+    cluster.assert_equal_states().await;
+    assert_eq!(acts(&cluster, follower), ["set format 2"]);
+    assert_eq!(cluster.node(follower).replica().stored_format(), newest);
+}
+
+#[tokio::test]
+async fn a_format_is_set_only_while_every_member_says_that_it_reads_it() {
+    let mut cluster = Cluster::activated(3).await;
+    let follower = cluster.follower().await;
+    let leader = cluster.leader().await;
+    cluster.node_mut(follower).stop_hard().await;
+    let refused = propose(&cluster, leader, set(Format::OLDEST)).await.unwrap_err();
+    assert!(refused.contains("every member must read format 1: nobody answers at"), "{refused}");
+    assert_eq!(cluster.node(leader).replica().view(|state| state.format()), Format::newest());
+    assert_eq!(acts(&cluster, leader), [String::new(); 0]);
+}
