@@ -262,6 +262,11 @@ impl Cluster {
         self.node_mut(number).variables.push((name.to_owned(), value.into()));
     }
 
+    /// Takes a variable of one node's process back, from its next start on.
+    pub fn unset_variable(&mut self, number: u64, name: &str) {
+        self.node_mut(number).variables.retain(|(set, _)| set != name);
+    }
+
     /// Starts a node.
     pub fn start(&mut self, number: u64) {
         self.start_with(number, &[]);
@@ -324,6 +329,11 @@ impl Cluster {
     /// The process of a node that runs.
     pub fn process(&self, number: u64) -> &Process {
         self.node(number).process.as_ref().unwrap_or_else(|| panic!("node {number} does not run"))
+    }
+
+    /// All that a node has logged.
+    pub fn said(&self, number: u64) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.node(number).log).unwrap_or_default()).into_owned()
     }
 
     /// `kill -9`.

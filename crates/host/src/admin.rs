@@ -1,6 +1,8 @@
 //! Administration: on a Unix socket in the data folder, where whoever may open the socket is an administrator, and from
 //! afar over TLS, where certificates say what each may do ([`rights`]).
 
+mod acting;
+mod audit;
 mod caller;
 mod enrolment;
 mod keys;
@@ -33,7 +35,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 use transport::{Audience, Own};
 
-pub(crate) use self::keys::Keys;
+pub(crate) use self::{acting::Acting, keys::Keys};
 use self::{enrolment::Enrolment, members::Members, rights::Guarded};
 use crate::{
     cluster_status,
@@ -161,8 +163,9 @@ fn invalid(error: impl std::fmt::Display) -> Status {
 impl admin_server::Admin for Admin {
     type BackupStream = BoxStream<'static, Result<proto::BackupPart, Status>>;
 
-    async fn backup(&self, _: Request<proto::BackupRequest>) -> Reply<Self::BackupStream> {
-        let mut file = self.replica.backup().await.map_err(unavailable)?;
+    async fn backup(&self, request: Request<proto::BackupRequest>) -> Reply<Self::BackupStream> {
+        let backup = async { self.replica.backup().await.map_err(unavailable) };
+        let mut file = self.acting(&request).noted("back the state up".into(), backup).await?;
         let parts = std::iter::from_fn(move || {
             let part = file.split_to(file.len().min(BACKUP_PART_BYTES));
             (!part.is_empty()).then_some(Ok(proto::BackupPart { part }))
@@ -208,17 +211,26 @@ impl admin_server::Admin for Admin {
         &self,
         request: Request<proto::TransferLeaderRequest>,
     ) -> Reply<proto::TransferLeaderReply> {
-        Members(&self.replica).transfer_leader(request.into_inner()).await.map(Response::new)
+        let acting = self.acting(&request);
+        Members(&acting).transfer_leader(request.into_inner()).await.map(Response::new)
     }
 
     async fn clock(&self, request: Request<proto::ClockRequest>) -> Reply<proto::ClockReply> {
         use proto::clock_request::Action;
-        match request.into_inner().action() {
-            Action::Accept => self.replica.accept_clock().await,
-            Action::Reset => self.replica.reset_clock().await,
+        let action = request.get_ref().action();
+        let act = match action {
+            Action::Accept => "accept the jump of the clocks",
+            Action::Reset => "set cluster time to the clocks' median",
             Action::Unspecified => return Err(invalid("say whether to accept the clocks or to reset to them")),
-        }
-        .map_err(propose_error)?;
+        };
+        let work = async {
+            let set = match action {
+                Action::Accept => self.replica.accept_clock().await,
+                _ => self.replica.reset_clock().await,
+            };
+            set.map_err(propose_error)
+        };
+        self.acting(&request).noted(act.into(), work).await?;
         let point = self.replica.read_point().await.map_err(unavailable)?;
         Ok(Response::new(proto::ClockReply { cluster_time_ms: point.cluster_time_ms }))
     }
@@ -227,6 +239,7 @@ impl admin_server::Admin for Admin {
         &self,
         request: Request<proto::InstallCatalogRequest>,
     ) -> Reply<proto::InstallCatalogReply> {
+        let acting = self.acting(&request);
         let proto::InstallCatalogRequest { signed_catalog, trust } = request.into_inner();
         let opened = SignedCatalog::open(&signed_catalog).map_err(invalid)?;
         let trusted: Fingerprint = trust.parse().map_err(invalid)?;
@@ -241,7 +254,7 @@ impl admin_server::Admin for Admin {
             publisher_id: opened.publisher.to_string(),
             serial: opened.catalog.serial(),
         };
-        propose(&self.replica, Command::InstallCatalog { signed: opened.bytes }).await?;
+        acting.propose(Command::InstallCatalog { signed: opened.bytes }).await?;
         Ok(Response::new(reply))
     }
 
@@ -253,25 +266,29 @@ impl admin_server::Admin for Admin {
     }
 
     async fn install_key(&self, request: Request<proto::InstallKeyRequest>) -> Reply<proto::InstallKeyReply> {
-        Keys(&self.replica).install(request.into_inner()).await.map(Response::new)
+        let acting = self.acting(&request);
+        Keys(&acting).install(request.into_inner()).await.map(Response::new)
     }
 
-    async fn list_keys(&self, _: Request<proto::ListKeysRequest>) -> Reply<proto::ListKeysReply> {
-        Keys(&self.replica).list().await.map(Response::new)
+    async fn list_keys(&self, request: Request<proto::ListKeysRequest>) -> Reply<proto::ListKeysReply> {
+        let acting = self.acting(&request);
+        Keys(&acting).list().await.map(Response::new)
     }
 
     async fn request_activation(
         &self,
         request: Request<proto::RequestActivationRequest>,
     ) -> Reply<proto::RequestActivationReply> {
-        Keys(&self.replica).request(request.into_inner()).await.map(Response::new)
+        let acting = self.acting(&request);
+        Keys(&acting).request(request.into_inner()).await.map(Response::new)
     }
 
     async fn install_activation(
         &self,
         request: Request<proto::InstallActivationRequest>,
     ) -> Reply<proto::InstallActivationReply> {
-        Keys(&self.replica).install_answer(request.into_inner()).await.map(Response::new)
+        let acting = self.acting(&request);
+        Keys(&acting).install_answer(request.into_inner()).await.map(Response::new)
     }
 
     async fn get_settings(&self, request: Request<proto::GetSettingsRequest>) -> Reply<proto::GetSettingsReply> {
@@ -293,6 +310,7 @@ impl admin_server::Admin for Admin {
         &self,
         request: Request<proto::ChangeSettingsRequest>,
     ) -> Reply<proto::ChangeSettingsReply> {
+        let acting = self.acting(&request);
         let request = request.into_inner();
         let node = self.of_node(request.node)?;
         let changes = request.changes.into_iter().map(|change| Ok((change.name.parse()?, change.value)));
@@ -305,7 +323,7 @@ impl admin_server::Admin for Admin {
             Some(_) => changed.try_for_each(|(setting, value)| tried_of_node.set(*setting, value)),
         }
         .map_err(invalid)?;
-        let index = propose(&self.replica, Command::ChangeSettings { node, changes }).await?;
+        let index = acting.propose(Command::ChangeSettings { node, changes }).await?;
         let problem = match node {
             None => String::new(),
             Some(node) => self.problem_of(node, index).await,
@@ -317,7 +335,8 @@ impl admin_server::Admin for Admin {
         Ok(Response::new(dns::status(self.dns()?).await))
     }
 
-    async fn dns_settle(&self, _: Request<proto::DnsSettleRequest>) -> Reply<proto::DnsSettleReply> {
+    async fn dns_settle(&self, request: Request<proto::DnsSettleRequest>) -> Reply<proto::DnsSettleReply> {
+        self.acting(&request).noted("bring the records in DNS in line".into(), async { Ok(()) }).await?;
         let members = self.replica.cluster().members;
         let asked = members.keys().map(|&node| async move {
             let question = Question::DnsSettle(proto::DnsSettleQuestion {});
@@ -340,7 +359,8 @@ impl admin_server::Admin for Admin {
         &self,
         request: Request<proto::ReleaseActivationRequest>,
     ) -> Reply<proto::ReleaseActivationReply> {
-        Keys(&self.replica).release(request.into_inner()).await.map(Response::new)
+        let acting = self.acting(&request);
+        Keys(&acting).release(request.into_inner()).await.map(Response::new)
     }
 
     async fn drain(&self, request: Request<proto::DrainRequest>) -> Reply<proto::DrainReply> {
@@ -348,36 +368,59 @@ impl admin_server::Admin for Admin {
         if request.get_ref().leave {
             rights::admit("RemoveNode", &caller::of(&request)).map_err(Status::permission_denied)?;
         }
+        let acting = self.acting(&request);
         let request = request.into_inner();
-        let node = self.of_node(request.node)?.filter(|node| *node != self.replica.identity().owner);
-        match node {
-            None => self.drain.begin(request).await.map(Response::new),
-            Some(node) => Members(&self.replica).drain(node, request).await.map(Response::new),
-        }
+        let own = self.replica.identity().owner;
+        let node = self.of_node(request.node)?.unwrap_or(own);
+        let (force, leave) = (request.force, request.leave);
+        let work = async {
+            if node == own { self.drain.begin(request).await } else { Members(&acting).drain(node, request).await }
+        };
+        let act = match leave {
+            true => format!("drain node {node}, which leaves"),
+            false => format!("drain node {node}"),
+        };
+        let drained = if force { acting.noted_if_possible(act, work).await } else { acting.noted(act, work).await };
+        drained.map(Response::new)
     }
 
     async fn add_node(&self, request: Request<proto::AddNodeRequest>) -> Reply<proto::MembersReply> {
-        Members(&self.replica).add(request.into_inner()).await.map(Response::new)
+        let acting = self.acting(&request);
+        Members(&acting).add(request.into_inner()).await.map(Response::new)
     }
 
     async fn remove_node(&self, request: Request<proto::RemoveNodeRequest>) -> Reply<proto::MembersReply> {
-        Members(&self.replica).remove(request.into_inner()).await.map(Response::new)
+        let acting = self.acting(&request);
+        Members(&acting).remove(request.into_inner()).await.map(Response::new)
     }
 
     async fn promote_node(&self, request: Request<proto::PromoteNodeRequest>) -> Reply<proto::MembersReply> {
-        Members(&self.replica).promote(request.into_inner()).await.map(Response::new)
+        let acting = self.acting(&request);
+        Members(&acting).promote(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn audit(&self, request: Request<proto::AuditRequest>) -> Reply<proto::AuditReply> {
+        audit::read(&self.acting(&request)).await.map(Response::new)
+    }
+
+    async fn set_format(&self, request: Request<proto::SetFormatRequest>) -> Reply<proto::SetFormatReply> {
+        audit::set_format(&self.acting(&request), request.get_ref()).await.map(Response::new)
     }
 
     async fn create_token(&self, request: Request<proto::CreateTokenRequest>) -> Reply<proto::CreateTokenReply> {
-        self.enrolment.create(&self.replica, request.get_ref()).await.map(Response::new)
+        self.enrolment.create(&self.acting(&request), request.get_ref()).await.map(Response::new)
     }
 
     async fn enroll(&self, request: Request<proto::EnrollRequest>) -> Reply<proto::EnrollReply> {
-        self.enrolment.enroll(&self.replica, request.get_ref()).await.map(Response::new)
+        self.enrolment.enroll(&self.acting(&request), request.get_ref()).await.map(Response::new)
     }
 }
 
 impl Admin {
+    fn acting<T>(&self, request: &Request<T>) -> Acting<'_> {
+        Acting::of(&self.replica, request)
+    }
+
     /// The member that is meant; none: the cluster.
     fn of_node(&self, node: u64) -> Result<Option<u64>, Status> {
         if node > 0 && !self.replica.cluster().members.contains_key(&node) {
@@ -403,11 +446,4 @@ impl Admin {
             Status::failed_precondition("this node has no name in DNS: set dns.target in its configuration")
         })
     }
-}
-
-/// Carries a command out, so that an administrator who asks this node next finds what was just done.
-async fn propose(replica: &Replica, command: Command) -> Result<u64, Status> {
-    let index = replica.propose(&command).await.map_err(propose_error)?;
-    replica.wait_applied(index).await.map_err(unavailable)?;
-    Ok(index)
 }

@@ -31,6 +31,7 @@ pub(crate) async fn gather(replica: &Replica) -> ClusterStatusReply {
         clock_alarm: alarm,
         nodes,
         answered_by: replica.identity().owner,
+        format: replica.view(|state| state.format().number()),
     }
 }
 

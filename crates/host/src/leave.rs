@@ -8,7 +8,7 @@ use activation::state::Command;
 use api::admin::v1::ReleaseActivationRequest;
 use replication::{ProposeError, Replica};
 
-use crate::admin::Keys;
+use crate::admin::{Acting, Keys};
 
 /// Stands in the data folder of a node that left.
 const MARK: &str = "left";
@@ -47,7 +47,7 @@ pub(crate) fn check(data: &Path) -> Result<(), HasLeft> {
 /// Gives the node's places back, and takes it out of the membership.
 pub(crate) async fn leave(replica: &Replica, data: &Path) -> Result<(), LeaveError> {
     let node = replica.identity().owner;
-    let released = Keys(replica).release(ReleaseActivationRequest { node, key_id: String::new() }).await;
+    let released = Keys(&Acting::node(replica)).release(ReleaseActivationRequest { node, key_id: String::new() }).await;
     match released {
         Ok(reply) => tracing::info!(places = reply.released.len(), "the node gave its activations back"),
         // It held none, or its key is gone: then the publisher frees the place.

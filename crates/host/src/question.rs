@@ -10,6 +10,7 @@ use activation::{
     catalog::Name,
     host_activation::{ActivationRequests, HostActivation, HostActivationRequest},
     id::{CertificateId, KeyId},
+    state::Format,
 };
 use api::admin::v1::{
     self as proto, DnsSettled, DnsStanding, NodeAnswer, NodeQuestion, NodeStatus, Readiness, node_answer::Answer,
@@ -181,6 +182,8 @@ impl Desk {
             store: self.identity.store.to_string(),
             wall_ms: replica.wall_ms(),
             draining: self.draining.is_on(),
+            newest_format: Format::newest().number(),
+            stored_format: replica.stored_format().number(),
             clients_port: self.live.get().and_then(Weak::upgrade).map_or(0, |live| live.address().port().into()),
             unusable_keys: unusable.into_iter().map(unusable_key).collect(),
             // What the membership says, and the comparison of clocks, is for the node that asks to fill in.

@@ -1,6 +1,8 @@
 //! `quorate cluster ...`
 
+mod audit;
 mod backup;
+mod format;
 mod members;
 
 use std::{process::ExitCode, time::Duration};
@@ -69,6 +71,12 @@ pub(crate) enum Command {
     },
     /// Get a certificate with a token, and save it as a context for --admin.
     Login(Login),
+    /// What administrators did: who, what, from where, when.
+    #[command(after_help = audit::EXAMPLES)]
+    Audit(audit::Audit),
+    /// Which format the nodes write; set after an upgrade, and back before a downgrade.
+    #[command(after_help = format::EXAMPLES)]
+    Format(format::Format),
     /// Cluster time, when the nodes' clocks jumped or ran ahead.
     #[command(subcommand)]
     Clock(Clock),
@@ -137,6 +145,8 @@ impl Command {
                 output.result(&json!({ "token": reply.token, "expires_ms": reply.expires_ms }), &reply.token);
             }
             Self::Login(login) => login.run(output)?,
+            Self::Audit(audit) => audit.run(output)?,
+            Self::Format(format) => format.run(output)?,
             Self::Clock(Clock::Accept { admin }) => set_clock(&admin, Action::Accept, output)?,
             Self::Clock(Clock::Reset { admin }) => set_clock(&admin, Action::Reset, output)?,
         }
@@ -193,6 +203,8 @@ fn status_json(reply: &ClusterStatusReply) -> serde_json::Value {
             "store_bytes": node.store_bytes,
             "store": node.store,
             "version": optional(&node.version),
+            "reads_format": node.newest_format,
+            "stored_format": node.stored_format,
         })
     });
     json!({
@@ -201,6 +213,7 @@ fn status_json(reply: &ClusterStatusReply) -> serde_json::Value {
         "failure_tolerance": reply.failure_tolerance,
         "cluster_time_ms": reply.cluster_time_ms,
         "clock_alarm": optional(&reply.clock_alarm),
+        "format": reply.format,
         "nodes": nodes.collect::<Vec<_>>(),
     })
 }
@@ -249,7 +262,8 @@ fn status_text(reply: &ClusterStatusReply) -> String {
     }
     let leader = if reply.leader == 0 { "no leader is known".into() } else { format!("node {} leads", reply.leader) };
     let alarm = optional(&reply.clock_alarm).map_or(String::new(), |alarm| format!("\nClock alarm: {alarm}"));
-    format!("{rows}\nTerm {}: {leader}; {} more may fail.{alarm}", reply.term, reply.failure_tolerance)
+    let (term, tolerance, format) = (reply.term, reply.failure_tolerance, reply.format);
+    format!("{rows}\nTerm {term}: {leader}; {tolerance} more may fail. Format {format}.{alarm}")
 }
 
 #[cfg(test)]

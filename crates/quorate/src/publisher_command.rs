@@ -156,38 +156,3 @@ fn read_bounded(path: &Path, bytes_max: usize) -> Result<Vec<u8>, Failure> {
     }
     Ok(bytes)
 }
-
-/// Milliseconds since the Unix epoch as a UTC date, for people.
-fn date(time_ms: u64) -> String {
-    // Days since 0000-03-01 in eras of 400 years, so that the leap day comes last in its year.
-    let days = time_ms / 86_400_000 + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::date;
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        let cases = [
-            (0, "1970-01-01"),
-            (951_782_399_999, "2000-02-28"),
-            (951_782_400_000, "2000-02-29"),
-            (951_868_800_000, "2000-03-01"),
-            (1_767_225_599_999, "2025-12-31"),
-            (1_767_225_600_000, "2026-01-01"),
-            (4_107_542_400_000, "2100-03-01"),
-        ];
-        for (time_ms, expected) in cases {
-            assert_eq!(date(time_ms), expected, "{time_ms}");
-        }
-    }
-}

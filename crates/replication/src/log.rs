@@ -18,7 +18,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use activation::state::{Command as Domain, Format};
+use activation::state::{Command as Domain, Format, MalformedCommand};
 use api::log::v1 as proto;
 use bytes::Bytes;
 use openraft::{
@@ -197,11 +197,16 @@ impl Log {
     /// The last entry that is of a newer format than this.
     pub(crate) fn last_newer_than(&self, format: Format) -> Option<u64> {
         let held = self.held();
-        let is_newer = |entry: &Entry| match &entry.payload {
-            EntryPayload::Normal(command) => Domain::decode(&command.0).is_ok_and(|command| command.format() > format),
-            EntryPayload::Blank | EntryPayload::Membership(_) => false,
-        };
+        let is_newer = |entry: &Entry| matches!(decoded(entry), Some(Ok(command)) if command.format() > format);
         held.entries.values().rev().find(|entry| is_newer(entry)).map(|entry| entry.log_id.index)
+    }
+
+    /// The first entry behind `last` that only a newer version can apply.
+    pub(crate) fn first_unknown_after(&self, last: Option<LogId>) -> Option<u64> {
+        let held = self.held();
+        let is_unknown = |entry: &Entry| decoded(entry) == Some(Err(MalformedCommand::NEWER));
+        let mut behind = held.entries.range(last.map_or(0, |id| id.index + 1)..);
+        behind.find(|(_, entry)| is_unknown(entry)).map(|(index, _)| *index)
     }
 
     /// What was purged does not come back after a crash.
@@ -221,6 +226,13 @@ impl Log {
 
     async fn commit(&self, batch: Batch) -> io::Result<()> {
         self.writer.commit(batch).await.map_err(|failure| failure.to_io())
+    }
+}
+
+fn decoded(entry: &Entry) -> Option<Result<Domain, MalformedCommand>> {
+    match &entry.payload {
+        EntryPayload::Normal(command) => Some(Domain::decode(&command.0)),
+        EntryPayload::Blank | EntryPayload::Membership(_) => None,
     }
 }
 

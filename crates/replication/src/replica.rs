@@ -81,6 +81,15 @@ pub enum StartError {
         /// The snapshot.
         path: String,
     },
+    /// The log goes on in a later version's words.
+    #[error(
+        "entry {index} of the log was written by a newer version: run that on this node, or have the cluster go back \
+         first (`quorate cluster format --help`)"
+    )]
+    Newer {
+        /// The entry.
+        index: u64,
+    },
     /// The operating system or openraft said no.
     #[error("the replica did not start: {0}")]
     Other(String),
@@ -167,6 +176,9 @@ impl Replica {
         let file = SnapshotFile::new(folder);
         let machine = Machine::load(file.clone())?;
         let (purged, snapshot) = (log.purged().map_or(0, |id| id.index), machine.last().map_or(0, |id| id.index));
+        if let Some(index) = log.first_unknown_after(machine.last()) {
+            return Err(StartError::Newer { index });
+        }
         if let Some(index) = log.last_newer_than(machine.view(State::format)) {
             machine.holds_newer_up_to(index);
         }

@@ -10,7 +10,7 @@ use tokio::sync::Mutex;
 use tonic::Status;
 use transport::{Authority, Role, SigningRequest, Subject, Token, limits::PERSON_LIFETIME};
 
-use super::{ACCESS_DENIED, invalid, propose, unavailable};
+use super::{ACCESS_DENIED, Acting, invalid, unavailable};
 use crate::{identity::Source, limits::TOKEN_VALID_S_MAX, surroundings::SystemClock};
 
 /// Gives tokens out, and takes them.
@@ -36,7 +36,7 @@ impl Enrolment {
 
     pub(super) async fn create(
         &self,
-        replica: &Replica,
+        acting: &Acting<'_>,
         asked: &proto::CreateTokenRequest,
     ) -> Result<proto::CreateTokenReply, Status> {
         let grant = match asked.role.as_str() {
@@ -51,24 +51,24 @@ impl Enrolment {
             return Err(invalid(format!("a token is valid for 1 to {TOKEN_VALID_S_MAX} seconds")));
         }
         let authority = self.authority()?;
-        let now_ms = replica.read_point().await.map_err(unavailable)?.cluster_time_ms;
+        let now_ms = acting.replica.read_point().await.map_err(unavailable)?.cluster_time_ms;
         let expires_ms = now_ms.saturating_add(asked.valid_s.saturating_mul(1000));
         let token = Token::create(authority.fingerprint()).map_err(|error| Status::internal(error.to_string()))?;
         let open = OpenToken { grant, expires_ms };
-        propose(replica, Command::AddToken { digest: token.digest(), token: open }).await?;
+        acting.propose(Command::AddToken { digest: token.digest(), token: open }).await?;
         Ok(proto::CreateTokenReply { token: token.text().to_string(), expires_ms })
     }
 
     pub(super) async fn enroll(
         &self,
-        replica: &Replica,
+        acting: &Acting<'_>,
         asked: &proto::EnrollRequest,
     ) -> Result<proto::EnrollReply, Status> {
         let _turn = self.turn.lock().await;
         let authority = self.authority()?;
         let digest = Token::digest_of(&asked.secret);
-        let now_ms = replica.read_point().await.map_err(unavailable)?.cluster_time_ms;
-        let open = replica.view(|state| state.open_token(&digest));
+        let now_ms = acting.replica.read_point().await.map_err(unavailable)?.cluster_time_ms;
+        let open = acting.replica.view(|state| state.open_token(&digest));
         // Before anything is proposed: who has no token makes no entry.
         let open =
             open.ok_or_else(|| refused("the cluster knows no such token: it was used already, or is another's"))?;
@@ -81,10 +81,10 @@ impl Enrolment {
                 return Err(invalid("the token is for a node: use it with `quorate host init --join`"));
             }
             Grant::Node => {
-                let node = number(replica, asked.node)?;
-                propose(replica, spend(Some(node))).await?;
+                let node = number(acting.replica, asked.node)?;
+                acting.propose(spend(Some(node))).await?;
                 tracing::info!(node, peer_address = asked.peer_address, "a node got the authority's key with a token");
-                return Ok(node_reply(replica, &authority, node));
+                return Ok(node_reply(acting.replica, &authority, node));
             }
             Grant::Administrator => Role::Administrator,
             Grant::Operator => Role::Operator,
@@ -95,7 +95,7 @@ impl Enrolment {
         }
         let request = SigningRequest::from_der(&asked.request).map_err(invalid)?;
         let subject = Subject::person(&asked.name, role).map_err(invalid)?;
-        propose(replica, spend(None)).await?;
+        acting.propose(spend(None)).await?;
         let wall_ms = SystemClock::default().wall_ms();
         let certificate = authority.issue(&request, &subject, wall_ms, PERSON_LIFETIME);
         tracing::info!(%subject, "somebody got a certificate with a token");

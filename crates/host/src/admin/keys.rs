@@ -14,14 +14,13 @@ use activation::{
 };
 use api::admin::v1::{self as proto, node_answer::Answer, node_question::Question};
 use futures::future::join_all;
-use replication::Replica;
 use tonic::Status;
 
-use super::{invalid, listing, propose, unavailable};
+use super::{Acting, invalid, listing, unavailable};
 use crate::{limits::WORK_TIMEOUT, question::ask};
 
 /// The keys of one cluster.
-pub(crate) struct Keys<'a>(pub(crate) &'a Replica);
+pub(crate) struct Keys<'a>(pub(crate) &'a Acting<'a>);
 
 /// One certificate that could be asked for.
 #[derive(Clone, Copy, Debug)]
@@ -42,11 +41,11 @@ impl Keys<'_> {
                 key.kind()
             )));
         }
-        self.0.read_point().await.map_err(unavailable)?;
-        let publisher = self.0.view(|state| find_publisher(state, &asked.publisher))?;
-        propose(self.0, Command::InstallKey { publisher, key }).await?;
+        self.0.replica.read_point().await.map_err(unavailable)?;
+        let publisher = self.0.replica.view(|state| find_publisher(state, &asked.publisher))?;
+        self.0.propose(Command::InstallKey { publisher, key }).await?;
         let id = key.key_id();
-        Ok(self.0.view(|state| proto::InstallKeyReply {
+        Ok(self.0.replica.view(|state| proto::InstallKeyReply {
             key_id: id.to_string(),
             group: listing::group(state, publisher, id).unwrap_or_default(),
             publisher: publisher_name(state, publisher),
@@ -55,7 +54,7 @@ impl Keys<'_> {
     }
 
     pub(super) async fn list(&self) -> Result<proto::ListKeysReply, Status> {
-        self.0.read_point().await.map_err(unavailable)?;
+        self.0.replica.read_point().await.map_err(unavailable)?;
         let members = self.members();
         let asked = members.iter().map(|&node| async move {
             let status = self.ask(node, Question::Status(proto::StatusQuestion {})).await;
@@ -64,7 +63,7 @@ impl Keys<'_> {
             (node, status.unusable_keys.into_iter().map(|key| (key.key_id, key.state)).collect())
         });
         let unusable = join_all(asked).await.into_iter().collect();
-        Ok(self.0.view(|state| listing::keys(state, &unusable)))
+        Ok(self.0.replica.view(|state| listing::keys(state, &unusable)))
     }
 
     pub(super) async fn request(
@@ -73,8 +72,8 @@ impl Keys<'_> {
     ) -> Result<proto::RequestActivationReply, Status> {
         let proto::RequestActivationRequest { key_id, node, publisher, releases_only } = asked;
         let key: Option<KeyId> = if key_id.is_empty() { None } else { Some(key_id.parse().map_err(invalid)?) };
-        self.0.read_point().await.map_err(unavailable)?;
-        let of = self.0.view(|state| publisher_meant(state, key, &publisher))?;
+        self.0.replica.read_point().await.map_err(unavailable)?;
+        let of = self.0.replica.view(|state| publisher_meant(state, key, &publisher))?;
         let candidates = if releases_only { Vec::new() } else { self.candidates(key, node, of)? };
         let requests = join_all(candidates.iter().map(|candidate| self.request_of(candidate, node != 0))).await;
         let mut by_publisher: BTreeMap<PublisherId, ActivationRequests> = BTreeMap::new();
@@ -87,7 +86,7 @@ impl Keys<'_> {
             by_publisher.entry(statement.publisher).or_default().releases.push(statement);
         }
         let publishers: Vec<_> = by_publisher.keys().copied().collect();
-        let names = || self.0.view(|state| list_publishers(state, &publishers));
+        let names = || self.0.replica.view(|state| list_publishers(state, &publishers));
         let mut concerned = by_publisher.into_iter();
         match (concerned.next(), concerned.next()) {
             (Some((publisher, requests)), None) => self.request_reply(publisher, &requests),
@@ -117,7 +116,7 @@ impl Keys<'_> {
         Ok(proto::RequestActivationReply {
             request: asked.encode().into(),
             nodes: nodes.into_iter().collect(),
-            publisher: self.0.view(|state| publisher_name(state, publisher)),
+            publisher: self.0.replica.view(|state| publisher_name(state, publisher)),
             publisher_id: publisher.to_string(),
             requested,
             released: releases.iter().map(|release| node_and_key(release.node, release.key)).collect(),
@@ -130,17 +129,17 @@ impl Keys<'_> {
     ) -> Result<proto::InstallActivationReply, Status> {
         let signed = SignedAnswers::decode(&asked.answer).map_err(invalid)?;
         let answers = signed.answers();
-        self.0.read_point().await.map_err(unavailable)?;
+        self.0.replica.read_point().await.map_err(unavailable)?;
         // Who gave them back is known only until the answer is installed.
         let pending: BTreeMap<_, _> = self
             .pending_releases(Some(answers.publisher))
             .into_iter()
             .map(|statement| ((statement.key, statement.node_key), statement.node))
             .collect();
-        propose(self.0, Command::InstallActivation { signed: asked.answer }).await?;
+        self.0.propose(Command::InstallActivation { signed: asked.answer }).await?;
         let is_taken_over = |answer: &&ActivationAnswer| {
             let of = (answers.publisher, answer.certificate.key, answer.node);
-            self.0.view(|state| state.certificate(of.0, of.1, of.2) == Some(&answer.certificate))
+            self.0.replica.view(|state| state.certificate(of.0, of.1, of.2) == Some(&answer.certificate))
         };
         let (taken_over, passed_over): (Vec<_>, Vec<_>) = answers.answers.iter().partition(is_taken_over);
         let activated: Vec<_> = taken_over
@@ -156,7 +155,7 @@ impl Keys<'_> {
         let released = released.filter_map(|place| Some(node_and_key(*pending.get(place)?, place.0)));
         Ok(proto::InstallActivationReply {
             nodes: nodes.into_iter().collect(),
-            publisher: self.0.view(|state| publisher_name(state, answers.publisher)),
+            publisher: self.0.replica.view(|state| publisher_name(state, answers.publisher)),
             publisher_id: answers.publisher.to_string(),
             activated,
             released: released.collect(),
@@ -170,8 +169,8 @@ impl Keys<'_> {
     ) -> Result<proto::ReleaseActivationReply, Status> {
         let proto::ReleaseActivationRequest { node, key_id } = asked;
         let key: Option<KeyId> = if key_id.is_empty() { None } else { Some(key_id.parse().map_err(invalid)?) };
-        self.0.read_point().await.map_err(unavailable)?;
-        let held: Vec<KeyId> = self.0.view(|state| {
+        self.0.replica.read_point().await.map_err(unavailable)?;
+        let held: Vec<KeyId> = self.0.replica.view(|state| {
             let keys = state.keys().filter(|installed| key.is_none_or(|key| key == installed.id));
             keys.filter(|installed| installed.activations.contains_key(&node)).map(|installed| installed.id).collect()
         });
@@ -188,17 +187,18 @@ impl Keys<'_> {
             };
             statements.push(ReleaseStatement::decode(&bytes).map_err(|why| not_signed(node, &why.to_string()))?);
         }
-        propose(self.0, Command::Release { statements: statements.clone() }).await?;
-        let released = self.0.view(|state| statements.iter().map(|place| listing::released(state, place)).collect());
+        self.0.propose(Command::Release { statements: statements.clone() }).await?;
+        let released =
+            self.0.replica.view(|state| statements.iter().map(|place| listing::released(state, place)).collect());
         Ok(proto::ReleaseActivationReply { released })
     }
 
     fn members(&self) -> Vec<NodeId> {
-        self.0.cluster().members.into_keys().collect()
+        self.0.replica.cluster().members.into_keys().collect()
     }
 
     fn pending_releases(&self, of: Option<PublisherId>) -> Vec<ReleaseStatement> {
-        self.0.view(|state| {
+        self.0.replica.view(|state| {
             let publishers = state.publishers().filter(|publisher| of.is_none_or(|of| of == publisher.id()));
             publishers.flat_map(|publisher| publisher.pending_releases().cloned()).collect()
         })
@@ -209,7 +209,7 @@ impl Keys<'_> {
         if node != 0 && !members.contains(&node) {
             return Err(invalid(format!("node {node} is no member of this cluster")));
         }
-        Ok(self.0.view(|state| {
+        Ok(self.0.replica.view(|state| {
             let keys = state.keys().filter(|installed| key.is_none_or(|key| key == installed.id));
             let keys = keys.filter(|installed| of.is_none_or(|of| of == installed.publisher));
             keys.flat_map(|installed| {
@@ -249,7 +249,7 @@ impl Keys<'_> {
     }
 
     async fn ask(&self, node: NodeId, question: Question) -> Result<Answer, String> {
-        ask(self.0, node, question, WORK_TIMEOUT).await
+        ask(self.0.replica, node, question, WORK_TIMEOUT).await
     }
 }
 

@@ -2,17 +2,17 @@
 
 use activation::{id, state::Command};
 use api::admin::v1::{self as proto, node_answer::Answer, node_question::Question};
-use replication::{Replica, Unavailable};
+use replication::Unavailable;
 use tonic::Status;
 
-use super::{invalid, propose, propose_error, unavailable};
+use super::{Acting, invalid, propose_error, unavailable};
 use crate::{
     limits::{SETTLE_TIMEOUT, WORK_TIMEOUT},
     question,
 };
 
-/// The members, through a node's replica.
-pub(super) struct Members<'a>(pub(super) &'a Replica);
+/// The members, and who changes them.
+pub(super) struct Members<'a>(pub(super) &'a Acting<'a>);
 
 impl Members<'_> {
     pub(super) async fn add(&self, asked: proto::AddNodeRequest) -> Result<proto::MembersReply, Status> {
@@ -24,37 +24,44 @@ impl Members<'_> {
         if !is_address(&asked.address) {
             return Err(invalid(format!("{:?} is no HOST:PORT of a node's peer address", asked.address)));
         }
-        let index = self.0.add(node, &asked.address).await.map_err(propose_error)?;
+        let add = async { self.0.replica.add(node, &asked.address).await.map_err(propose_error) };
+        let index = self.0.noted(format!("add node {node} at {}", asked.address), add).await?;
         self.seen_at(index).await
     }
 
     pub(super) async fn remove(&self, asked: proto::RemoveNodeRequest) -> Result<proto::MembersReply, Status> {
-        let cluster = self.0.cluster();
+        let cluster = self.0.replica.cluster();
         if !cluster.members.contains_key(&asked.node) {
             return Err(Status::not_found(format!(
                 "node {} is no member of this cluster: `quorate cluster status` lists them",
                 asked.node
             )));
         }
-        let index = self.0.remove(asked.node).await.map_err(propose_error)?;
-        self.0.wait_applied(index).await.map_err(unavailable)?;
+        let remove = async { self.0.replica.remove(asked.node).await.map_err(propose_error) };
+        let index = self.0.noted(format!("remove node {}", asked.node), remove).await?;
+        self.0.replica.wait_applied(index).await.map_err(unavailable)?;
         // What it announced is kept until its record is gone from DNS: whoever looks after the records forgets it then.
-        if self.0.view(|state| !state.announcements().contains_key(&asked.node)) {
-            propose(self.0, Command::Forget { node: asked.node }).await?;
+        if self.0.replica.view(|state| !state.announcements().contains_key(&asked.node)) {
+            self.0.propose(Command::Forget { node: asked.node }).await?;
         }
         self.seen_at(index).await
     }
 
     pub(super) async fn promote(&self, asked: proto::PromoteNodeRequest) -> Result<proto::MembersReply, Status> {
         let instead_of = (asked.instead_of > 0).then_some(asked.instead_of);
-        let index = self.0.promote(asked.node, instead_of).await.map_err(propose_error)?;
+        let act = match instead_of {
+            Some(other) => format!("promote node {} instead of node {other}", asked.node),
+            None => format!("promote node {}", asked.node),
+        };
+        let promote = async { self.0.replica.promote(asked.node, instead_of).await.map_err(propose_error) };
+        let index = self.0.noted(act, promote).await?;
         self.seen_at(index).await
     }
 
     /// Asks another member to go out of service.
     pub(super) async fn drain(&self, node: u64, asked: proto::DrainRequest) -> Result<proto::DrainReply, Status> {
         let question = Question::Drain(proto::DrainRequest { node: 0, ..asked });
-        match question::ask(self.0, node, question, SETTLE_TIMEOUT).await {
+        match question::ask(self.0.replica, node, question, SETTLE_TIMEOUT).await {
             Ok(Answer::Drained(reply)) => Ok(reply),
             Ok(_) => Err(Status::internal(format!("node {node} answered something else"))),
             Err(why) => Err(Status::failed_precondition(format!("node {node}: {why}"))),
@@ -67,7 +74,7 @@ impl Members<'_> {
         asked: proto::TransferLeaderRequest,
     ) -> Result<proto::TransferLeaderReply, Status> {
         let to = asked.to;
-        let cluster = self.0.cluster();
+        let cluster = self.0.replica.cluster();
         if !cluster.voters.contains(&to) {
             return Err(invalid(format!("node {to} is no voter of this cluster; voters are {:?}", cluster.voters)));
         }
@@ -75,16 +82,20 @@ impl Members<'_> {
         if leader == to {
             return Ok(proto::TransferLeaderReply { leader });
         }
-        match question::ask(self.0, leader, Question::TransferLeader(asked), WORK_TIMEOUT).await {
-            Ok(Answer::Transferred(reply)) => Ok(reply),
-            Ok(_) => Err(Status::internal(format!("node {leader} answered something else"))),
-            Err(why) => Err(Status::unavailable(format!("node {leader} did not hand over: {why}"))),
-        }
+        let transfer = async {
+            let question = Question::TransferLeader(asked);
+            match question::ask(self.0.replica, leader, question, WORK_TIMEOUT).await {
+                Ok(Answer::Transferred(reply)) => Ok(reply),
+                Ok(_) => Err(Status::internal(format!("node {leader} answered something else"))),
+                Err(why) => Err(Status::unavailable(format!("node {leader} did not hand over: {why}"))),
+            }
+        };
+        self.0.noted(format!("have node {to} lead"), transfer).await
     }
 
     async fn seen_at(&self, index: u64) -> Result<proto::MembersReply, Status> {
-        self.0.wait_applied(index).await.map_err(unavailable)?;
-        let cluster = self.0.cluster();
+        self.0.replica.wait_applied(index).await.map_err(unavailable)?;
+        let cluster = self.0.replica.cluster();
         let learners = cluster.members.keys().copied().filter(|node| !cluster.voters.contains(node)).collect();
         Ok(proto::MembersReply { voters: cluster.voters, learners })
     }

@@ -28,6 +28,7 @@ pub(super) const RIGHTS: &[(&str, Option<Role>)] = &[
     ("GetSettings", Some(Role::Reader)),
     ("DnsStatus", Some(Role::Reader)),
     ("DnsZone", Some(Role::Reader)),
+    ("Audit", Some(Role::Reader)),
     ("TransferLeader", Some(Role::Operator)),
     ("Drain", Some(Role::Operator)),
     ("Backup", Some(Role::Operator)),
@@ -42,6 +43,7 @@ pub(super) const RIGHTS: &[(&str, Option<Role>)] = &[
     ("ReleaseActivation", Some(Role::Administrator)),
     ("ChangeSettings", Some(Role::Administrator)),
     ("DnsSettle", Some(Role::Administrator)),
+    ("SetFormat", Some(Role::Administrator)),
     ("CreateToken", Some(Role::Administrator)),
     ("Enroll", None),
 ];

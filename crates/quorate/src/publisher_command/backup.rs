@@ -8,12 +8,13 @@ use publisher::{Operation, Publisher, RecordsError, Report, RestoreError};
 use serde_json::json;
 
 use super::{
-    Folder, date,
+    Folder,
     desk::{unexpected, write_private},
     open_failure,
 };
 use crate::{
     admin::block_on,
+    moment,
     output::{Failure, Output},
 };
 
@@ -80,7 +81,7 @@ impl Restore {
             format_args!(
                 "{} records of {} are restored. What was given after that day is not known here any more.",
                 restored.records,
-                date(restored.made_ms),
+                moment::date(restored.made_ms),
             ),
         );
         Ok(())

@@ -3,8 +3,11 @@
 use publisher::{DirectKeyReport, Operation, Report};
 use serde_json::json;
 
-use super::{Folder, date, desk::unexpected, key::One};
-use crate::output::{Failure, Output, table};
+use super::{Folder, desk::unexpected, key::One};
+use crate::{
+    moment,
+    output::{Failure, Output, table},
+};
 
 const ISSUE_EXAMPLES: &str = "\
 Example:
@@ -81,7 +84,7 @@ fn list(keys: &[DirectKeyReport]) -> comfy_table::Table {
             key.key.clone(),
             key.product.clone(),
             format!("{} of {}", key.used, key.activations),
-            date(key.issued_ms),
+            moment::date(key.issued_ms),
             if key.blocked { "blocked".to_owned() } else { String::new() },
         ]);
     }

@@ -6,8 +6,11 @@ use publisher::{
 };
 use serde_json::json;
 
-use super::{Folder, date, desk::unexpected};
-use crate::output::{Failure, Output, table};
+use super::{Folder, desk::unexpected};
+use crate::{
+    moment,
+    output::{Failure, Output, table},
+};
 
 const ISSUE_EXAMPLES: &str = "\
 Examples:
@@ -144,7 +147,7 @@ fn list(keys: &[KeyReport]) -> comfy_table::Table {
             key.group.clone(),
             format!("{} of {}", key.hosts_used, key.hosts),
             left.join(", "),
-            date(key.issued_ms),
+            moment::date(key.issued_ms),
             if key.blocked { "blocked".to_owned() } else { String::new() },
         ]);
     }
@@ -158,7 +161,7 @@ fn show(key: &KeyReport) -> String {
             host.node.to_string(),
             host.machine.clone(),
             host.reactivations_left.to_string(),
-            date(host.activated_ms),
+            moment::date(host.activated_ms),
             state.to_owned(),
         ]);
     };
@@ -169,7 +172,7 @@ fn show(key: &KeyReport) -> String {
         key.key_id,
         key.key,
         key.group,
-        date(key.issued_ms),
+        moment::date(key.issued_ms),
         if key.blocked { ", BLOCKED" } else { "" },
         key.hosts_used,
         key.hosts,

@@ -1,0 +1,148 @@
+//! An upgrade, the format that follows it, and the way back; and what the newer format holds: the audit.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use quorate_tests::{Cluster, Finished, Plan, Quorate, cmid, eventually, words};
+use serde_json::{Value, json};
+
+const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
+
+/// A process with this stands for the version before, which knows one format less.
+const PREVIOUS: &str = "QUORATE_TEST_PREVIOUS_FORMAT";
+
+async fn set(cluster: &Cluster, via: u64, format: &str) -> Finished {
+    cluster.admin(via, &words!["cluster", "format", "set", format]).await
+}
+
+/// Stops a node as an administrator does, and starts it as this version, or as the one before.
+async fn replace(cluster: &mut Cluster, node: u64, previous: bool) {
+    assert_eq!(cluster.stop(node).await, Some(0), "node {node}");
+    if previous {
+        cluster.set_variable(node, PREVIOUS, "1");
+    } else {
+        cluster.unset_variable(node, PREVIOUS);
+    }
+    cluster.start(node);
+    eventually("it answers again", async || cluster.standing(node).await?.members.get(&node)?.ready.then_some(()))
+        .await;
+}
+
+/// A machine is counted by every node.
+async fn is_counted(cluster: &Cluster, machine: u64) {
+    let product = cluster.product("workstation-professional-2");
+    for node in cluster.running() {
+        let answered = product.activate(cluster.node(node).clients, cmid(machine)).await;
+        assert!(answered.is_ok(), "node {node}: {answered:?}");
+    }
+}
+
+async fn written(cluster: &Cluster, via: u64) -> Value {
+    cluster.administrate(via, &words!["cluster", "status"]).await["format"].clone()
+}
+
+#[tokio::test]
+async fn a_cluster_is_upgraded_node_by_node_and_goes_back_once_its_format_did() {
+    let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(3)).await;
+    for node in 1..=3 {
+        cluster.set_variable(node, PREVIOUS, "1");
+    }
+    cluster.form().await;
+    cluster.activate().await;
+    cluster.settled(1).await;
+    assert_eq!(written(&cluster, 1).await, 1);
+    is_counted(&cluster, 1).await;
+
+    for node in [1, 2] {
+        replace(&mut cluster, node, false).await;
+        assert_eq!(written(&cluster, node).await, 1, "never by itself");
+        is_counted(&cluster, node).await;
+    }
+    let refused = set(&cluster, 1, "2").await;
+    assert_eq!(refused.code, Some(1));
+    let why = "every member must read format 2: the version of node 3 reads formats up to 1: upgrade it first";
+    // Or it leads, and does not know what it is asked.
+    let leads = "node 3 leads, and its version does not know what was asked: upgrade it";
+    assert!([why, leads].iter().any(|why| refused.stderr.contains(why)), "{}", refused.stderr);
+    let audit = cluster.admin(1, &words!["cluster", "audit"]).await;
+    assert_eq!(audit.code, Some(1));
+    assert!(audit.stderr.contains("format 1, which holds no record"), "{}", audit.stderr);
+
+    replace(&mut cluster, 3, false).await;
+    let done = set(&cluster, 3, "2").await;
+    assert_eq!((done.code, &done.json()["format"]), (Some(0), &json!(2)), "{}", done.stderr);
+    cluster.administrate(2, &words!["settings", "set", "renewal.interval_minutes", "1440"]).await;
+    is_counted(&cluster, 3).await;
+    assert_eq!(set(&cluster, 1, "3").await.code, Some(1), "nobody knows it");
+
+    // An older version does not start on it, and says why.
+    assert_eq!(cluster.stop(3).await, Some(0));
+    cluster.set_variable(3, PREVIOUS, "1");
+    cluster.start(3);
+    assert_eq!(cluster.ended(3).await, Some(2));
+    let said = cluster.said(3);
+    assert!(said.contains("of the log was written by a newer version: run that on this node"), "{said}");
+    assert_eq!(set(&cluster, 1, "1").await.code, Some(1), "node 3 cannot say what it reads");
+    cluster.unset_variable(3, PREVIOUS);
+    cluster.start(3);
+    cluster.settled(1).await;
+
+    let done = set(&cluster, 2, "1").await;
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    for node in done.json()["nodes"].as_array().unwrap() {
+        assert_eq!((&node["reads_format"], &node["stored_format"]), (&json!(2), &json!(1)), "{node}");
+    }
+    for node in 1..=3 {
+        replace(&mut cluster, node, true).await;
+        is_counted(&cluster, 4 + node).await;
+    }
+    let settled = cluster.settled(2).await;
+    assert_eq!(settled.members.len(), 3);
+    let settings = cluster.administrate(1, &words!["settings", "get", "renewal.interval_minutes"]).await;
+    assert_eq!(settings["settings"]["renewal.interval_minutes"], "1440", "only the record is gone");
+}
+
+#[tokio::test]
+async fn what_administrators_do_is_recorded_and_a_noted_entry_is_found_again() {
+    let mut cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(3)).await;
+    let audit = async |cluster: &Cluster, node, more: &[&str]| {
+        let mut words = words!["cluster", "audit", "--verify"].to_vec();
+        words.extend(more.iter().map(Into::into));
+        cluster.admin(node, &words).await
+    };
+    let entry = |entry: &Value| -> Vec<String> {
+        ["act", "refused"].iter().map(|name| entry[name].as_str().unwrap_or_default().to_owned()).collect()
+    };
+    let before = audit(&cluster, 1, &[]).await.json();
+    let acts: Vec<_> = before["entries"].as_array().unwrap().iter().map(|entry| entry["act"].to_string()).collect();
+    assert!(acts[0].starts_with("\"install catalog 1 of ") && acts[1].starts_with("\"install key "), "{acts:?}");
+    let noted = before["last"].as_str().unwrap().to_owned();
+
+    cluster.administrate(2, &words!["settings", "set", "dns.ttl_s", "60"]).await;
+    let added = cluster.admin(3, &words!["cluster", "add", "4=127.0.0.1:1"]).await;
+    assert_eq!(added.code, Some(1));
+    let file = cluster.path("backup");
+    cluster.administrate(1, &words!["cluster", "backup", &file]).await;
+    let after = audit(&cluster, 3, &["--contains", &noted]).await;
+    assert_eq!(after.code, Some(0), "{}", after.stderr);
+    let after = after.json();
+    let entries = after["entries"].as_array().unwrap();
+    let new: Vec<_> = entries.iter().skip(acts.len()).map(entry).collect();
+    assert_eq!(new[0], ["set dns.ttl_s=60", ""]);
+    assert_eq!(new[1], ["add node 4 at 127.0.0.1:1", ""]);
+    assert!(new[2][0] == new[1][0] && new[2][1].starts_with("nobody answers at 127.0.0.1:1"), "{new:?}");
+    assert_eq!(new[3], ["back the state up", ""]);
+    for entry in entries {
+        assert!(entry["who"].as_str().unwrap().starts_with("uid:"), "{entry}");
+        assert_eq!(entry["from"], "socket");
+    }
+    let other = noted.replace(|letter: char| letter.is_ascii_lowercase(), "0");
+    let refused = audit(&cluster, 1, &["--contains", &other]).await;
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("is another one than was noted"), "{}", refused.stderr);
+
+    // All nodes hold the same, and a node that starts again, too.
+    cluster.kill(2).await;
+    cluster.start(2);
+    cluster.settled(2).await;
+    assert_eq!(audit(&cluster, 2, &[]).await.json(), audit(&cluster, 1, &[]).await.json());
+}
