@@ -56,15 +56,7 @@ impl Quorate {
     /// # Panics
     /// When it does not end.
     pub async fn run(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finished {
-        let mut command = self.command(arguments);
-        let output = timeout(PATIENCE, command.output()).await;
-        let output = output.unwrap_or_else(|_| panic!("{command:?} does not end"));
-        let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Finished {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).expect("commands print UTF-8"),
-            stderr: String::from_utf8(output.stderr).expect("commands print UTF-8"),
-        }
+        finished(&mut self.command(arguments)).await
     }
 
     /// Runs a command that must succeed, with `--json`, and gives its one object.
@@ -77,6 +69,21 @@ impl Quorate {
         let finished = self.run(&words).await;
         assert_eq!(finished.code, Some(0), "{words:?}: {}", finished.stderr);
         finished.json()
+    }
+}
+
+/// Runs a command to its end.
+///
+/// # Panics
+/// When it does not end.
+pub async fn finished(command: &mut Command) -> Finished {
+    let output = timeout(PATIENCE, command.output()).await;
+    let output = output.unwrap_or_else(|_| panic!("{command:?} does not end"));
+    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    Finished {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("commands print UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("commands print UTF-8"),
     }
 }
 

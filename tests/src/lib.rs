@@ -28,7 +28,7 @@ pub mod wire;
 
 pub use c_library::{CLibrary, c_library};
 pub use cluster::{CATALOG, Cluster, Member, Node, Plan, Standing};
-pub use command::{Finished, Quorate};
+pub use command::{Finished, Quorate, finished};
 pub use files::{contents, copy_folder};
 pub use load::{Answered, Load};
 pub use loopback::{Loopback, free_port};

@@ -102,9 +102,67 @@ async fn r36_the_verbs_of_a_client_machine_do_what_they_say() {
     world.client(&["/ato"]).await;
     let licensed = world.client(&["/xpr"]).await;
     assert_eq!((&licensed["state"], &licensed["found_by"]), (&json!("licensed"), &json!("fixed")));
+    world.client(&["/cpky"]).await;
     world.client(&["/ckms"]).await;
     assert_eq!(world.client(&["/dlv"]).await["found_by"], "srv");
     assert_eq!(world.client(&["/rearm"]).await["rearms_left"], json!(2));
+    assert_eq!(world.client(&["/upk"]).await["state"], "unlicensed");
+    assert_eq!(world.client(&["/dli"]).await["product"], Value::Null);
+}
+
+/// R37: as whom, and what they may do there.
+#[tokio::test]
+async fn r37_from_afar_a_certificate_is_shown_and_decides() {
+    let world = World::new().await;
+    let home = world.cluster.path("home");
+    let address = world.cluster.node(1).admin.to_string();
+    let run = async |words: &[&str], password: Option<&str>| {
+        let mut command = Quorate::at(QUORATE).command(words.iter().map(OsString::from));
+        command.env("XDG_CONFIG_HOME", &home).env_remove("QUORATE_CONTEXT_PASSWORD");
+        command.envs(password.map(|password| ("QUORATE_CONTEXT_PASSWORD", password)));
+        quorate_tests::finished(&mut command).await
+    };
+    for (role, password) in [("administrator", Some("open sesame")), ("reader", None)] {
+        let token = world.cluster.administrate(1, &words!["cluster", "token", "--role", role]).await;
+        let token = token["token"].as_str().unwrap().to_owned();
+        let mut words = vec!["cluster", "login", &address, "--token", &token, "--as", role, "--context", role];
+        words.extend(password.map(|_| "--password"));
+        let saved = run(&words, password).await;
+        assert_eq!(saved.code, Some(0), "{}", saved.stderr);
+    }
+    let slmgr = async |words: &[&str]| run(&[&["slmgr"], words].concat(), None).await;
+
+    let done = slmgr(&[&address, "administrator", "open sesame", "/sri", "20160"]).await;
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let shown = slmgr(&[&address, "reader", "/dli"]).await;
+    assert_eq!(shown.code, Some(0), "{}", shown.stderr);
+    assert!(shown.stdout.contains("Renewal interval       20160 minutes"), "{}", shown.stdout);
+    // A saved context is a target of its own.
+    assert_eq!(slmgr(&["reader", "/dli"]).await.code, Some(0));
+
+    for words in [&["reader", "/sri", "15"][..], &[&address, "reader", "/cpri"], &[&address, "reader", "/cdns"]] {
+        let refused = slmgr(words).await;
+        assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{words:?}");
+        assert!(refused.stderr.contains("0x80070005: access denied"), "{words:?}: {}", refused.stderr);
+    }
+    for (words, reason) in [
+        (&[&address, "administrator", "wrong", "/dli"][..], "the password of context administrator is another one"),
+        (&[&address, "administrator", "/dli"], "set QUORATE_CONTEXT_PASSWORD"),
+        (&[&address, "bob", "/dli"], "there is no saved context \"bob\""),
+        (&[&address, "../bob", "/dli"], "there is no saved context"),
+        // No context, so a host, and nobody is there.
+        (&["host.invalid", "reader", "/dli"], "no node answers at host.invalid:1690"),
+    ] {
+        let refused = slmgr(words).await;
+        assert_eq!(refused.code, Some(1), "{words:?}: {}", refused.stdout);
+        assert!(refused.stderr.contains(reason), "{words:?}: {}", refused.stderr);
+    }
+    let audit = world.cluster.administrate(1, &words!["cluster", "audit"]).await;
+    let last = audit["entries"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (&last["who"], &last["act"]),
+        (&json!("administrator (administrator)"), &json!("set renewal.interval_minutes=20160"))
+    );
 }
 
 #[tokio::test]
@@ -116,7 +174,9 @@ async fn r36_what_cannot_be_meant_is_refused_with_the_reason() {
         (&[world.admin.as_str(), "/sri"], "takes MINUTES"),
         (&[world.admin.as_str(), "/dli", "more"], "nothing more belongs"),
         (&[world.admin.as_str(), "/format"], "no such verb"),
-        (&[world.admin.as_str(), "bob", "/dli"], "USER and PASSWORD"),
+        (&[world.admin.as_str(), "bob", "/dli"], "a user is of no use there"),
+        (&[world.admin.as_str(), "/cpky"], "run on it"),
+        (&["host1", "ada", "secret", "more", "/dli"], "more than TARGET, USER and PASSWORD"),
         (&[world.admin.as_str()], "a verb is missing"),
         (&[world.admin.as_str(), "/ato"], "--publisher"),
         (&["no/place", "/dli"], "unix:PATH"),

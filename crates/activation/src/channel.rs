@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::catalog::{Catalog, Name};
 use crate::direct::DirectCertificate;
-use crate::id::{Cmid, MachineDigest, ProductId};
+use crate::id::{Cmid, KeyId, MachineDigest, ProductId};
 use crate::key::{KeyKind, TypedKey};
 use crate::status::Status;
 use crate::trust::Trust;
@@ -17,11 +17,34 @@ pub enum Channel {
     /// A direct key: the machine asks its publisher, once.
     Direct {
         product: Name,
-        key: TypedKey,
+        key: DirectKey,
         /// What the publisher gave; absent until it was asked.
         certificate: Option<DirectCertificate>,
     },
 }
+
+/// A direct key as a machine keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DirectKey {
+    Typed(TypedKey),
+    /// What is left of one that was cleared after it had done its work: it activates nothing any more.
+    Cleared(KeyId),
+}
+
+impl DirectKey {
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        match self {
+            Self::Typed(key) => key.key_id(),
+            Self::Cleared(id) => *id,
+        }
+    }
+}
+
+/// Why a key was not cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the machine is not activated with its direct key yet, and needs it for that: activate it first")]
+pub struct KeyStillNeeded;
 
 /// Why a key was not installed on a client.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -99,18 +122,33 @@ impl Channel {
                 if catalog.product(product.as_str()).is_none() {
                     return Err(InstallKeyError::UnknownProduct(product));
                 }
-                let fresh = Self::Direct { product, key, certificate: None };
-                Ok(before.filter(|before| fresh.same_key(before)).cloned().unwrap_or(fresh))
+                let kept = before.and_then(|before| before.certificate_of(&product, key));
+                Ok(Self::Direct { product, key: DirectKey::Typed(key), certificate: kept.cloned() })
             }
         }
     }
 
-    fn same_key(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Direct { product, key, .. }, Self::Direct { product: of_other, key: other, .. }) => {
-                (product, key) == (of_other, other)
+    /// What the publisher gave for this very key and product.
+    fn certificate_of(&self, product: &Name, key: TypedKey) -> Option<&DirectCertificate> {
+        match self {
+            Self::Direct { product: held, key: held_key, certificate }
+                if held == product && held_key.id() == key.key_id() =>
+            {
+                certificate.as_ref()
             }
-            _ => false,
+            _ => None,
+        }
+    }
+
+    /// Keeps no more of a direct key than what its certificate is checked by. A setup key is public: it stays.
+    pub fn clear_key(&self) -> Result<Self, KeyStillNeeded> {
+        match self {
+            Self::Volume { .. } => Ok(self.clone()),
+            Self::Direct { certificate: None, .. } => Err(KeyStillNeeded),
+            Self::Direct { product, key, certificate } => {
+                let (product, certificate) = (product.clone(), certificate.clone());
+                Ok(Self::Direct { product, key: DirectKey::Cleared(key.id()), certificate })
+            }
         }
     }
 
@@ -123,7 +161,7 @@ impl Channel {
         certificate.verify(&trust.activation_keys).map_err(|_| DirectError::Signature)?;
         let product = ProductId::derive(trust.publisher, product.as_str());
         let given_for = (certificate.publisher, certificate.key, certificate.product, certificate.cmid);
-        if given_for != (trust.publisher, key.key_id(), product, cmid) {
+        if given_for != (trust.publisher, key.id(), product, cmid) {
             return Err(DirectError::ForAnother);
         }
         if certificate.machine != machine {

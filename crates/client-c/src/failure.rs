@@ -111,7 +111,7 @@ impl From<ClientError> for Failure {
             ClientError::State(_) | ClientError::Times { .. } => Self::new(QuorateResult::Folder, message),
             ClientError::Key(error) => Self::key(&error),
             ClientError::NoCatalog => Self::argument(message),
-            ClientError::NotForHosts => Self::not_activated(message),
+            ClientError::NotForHosts | ClientError::KeyStillNeeded(_) => Self::not_activated(message),
         }
     }
 }

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use activation::catalog::Name;
-use activation::channel::{Channel, InstallKeyError};
+use activation::channel::{Channel, InstallKeyError, KeyStillNeeded};
 use activation::id::{Cmid, MachineDigest, ProductId};
 use activation::key::TypedKey;
 use activation::lifecycle::{
@@ -85,6 +85,8 @@ pub enum ClientError {
     NoCatalog,
     #[error("no setup key is installed, so no host is asked")]
     NotForHosts,
+    #[error(transparent)]
+    KeyStillNeeded(#[from] KeyStillNeeded),
     #[error(transparent)]
     NoRearmsLeft(#[from] NoRearmsLeft),
     #[error(transparent)]
@@ -177,6 +179,29 @@ impl Client {
             let channel = Channel::install_key(opened.state.channel(), key, product, catalog)?;
             opened.state.set_channel(channel.clone())?;
             Ok(channel)
+        })
+    }
+
+    /// Takes the key away, and with it the licence and what the publisher gave for the key. The times stay: a key that is
+    /// installed again begins no new grace.
+    pub fn remove_key(&mut self) -> Result<(), ClientError> {
+        let chance = chance()?;
+        self.change(|_, opened| {
+            if opened.life.claims_licence() {
+                opened.life.lost_evidence(opened.now, chance);
+            }
+            opened.kept.exchange = None;
+            opened.installed = Installed::Nothing;
+            Ok(opened.state.clear_channel()?)
+        })
+    }
+
+    /// Keeps no more of the direct key than its id, once it has activated the machine. A setup key is public, and stays.
+    pub fn clear_key(&mut self) -> Result<(), ClientError> {
+        self.change(|_, opened| {
+            let Some(channel) = opened.state.channel() else { return Ok(()) };
+            let cleared = channel.clear_key()?;
+            Ok(opened.state.set_channel(cleared)?)
         })
     }
 

@@ -1,7 +1,7 @@
 //! Direct activation (R24): once, with the publisher, by a direct key.
 
 use activation::certificate::CertificateError;
-use activation::channel::{Channel, DirectError};
+use activation::channel::{Channel, DirectError, DirectKey};
 use activation::direct::{DirectCertificate, DirectRequest};
 use activation::id::ProductId;
 use activation::status::Status;
@@ -17,6 +17,8 @@ use crate::{NoEntropy, Publishing, PublishingError, StateError, StateFolder};
 pub enum DirectActivationError {
     #[error("no direct key is installed")]
     NoDirectKey,
+    #[error("the direct key was cleared after it had activated this machine: install it again")]
+    KeyCleared,
     #[error(transparent)]
     Publishing(#[from] PublishingError),
     #[error("the publisher's service answered no certificate: {0}")]
@@ -37,7 +39,9 @@ impl DirectActivationError {
         match self {
             Self::Publishing(error) => error.status(),
             Self::NotForThis(error) => error.status(),
-            Self::NoDirectKey | Self::Certificate(_) | Self::State(_) | Self::NoEntropy(_) => Status::KEY_INVALID,
+            Self::NoDirectKey | Self::KeyCleared | Self::Certificate(_) | Self::State(_) | Self::NoEntropy(_) => {
+                Status::KEY_INVALID
+            }
         }
     }
 }
@@ -53,9 +57,10 @@ pub async fn activate_directly(
     let Some(Channel::Direct { product, key, .. }) = state.channel().cloned() else {
         return Err(DirectActivationError::NoDirectKey);
     };
+    let DirectKey::Typed(typed) = key else { return Err(DirectActivationError::KeyCleared) };
     let request = DirectRequest {
         request_id: random()?,
-        key,
+        key: typed,
         product: ProductId::derive(trust.publisher, product.as_str()),
         cmid: state.cmid(),
         machine: machine.digest,

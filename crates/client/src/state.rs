@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use activation::catalog::Name;
-use activation::channel::Channel;
+use activation::channel::{Channel, DirectKey};
 use activation::direct::DirectCertificate;
-use activation::id::Cmid;
+use activation::id::{Cmid, KeyId};
 use activation::key::{KeyKind, TypedKey};
 use activation::lifecycle::Lifecycle;
 use activation::status::Status;
@@ -38,8 +38,8 @@ const LOCK: &str = "lock";
 /// How often it is looked whether another process still has the folder open, and the pause between two looks: a second.
 const LOCK_LOOKS: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
-/// The format that this version writes, and the newest that it reads.
-const STATE_FORMAT: u32 = 1;
+/// The newest format that this version reads: 2 where a direct key was cleared, else 1 is written.
+const STATE_FORMAT: u32 = 2;
 
 /// Why a state folder was not opened or not written. What it held is as it was.
 #[derive(Debug, Error)]
@@ -106,6 +106,8 @@ struct Stored {
     cmid: String,
     product: Option<String>,
     key: Option<String>,
+    /// Since format 2: instead of a key that was cleared.
+    cleared_key: Option<String>,
     direct_certificate: Option<String>,
     fixed_host: Option<String>,
     times: String,
@@ -169,6 +171,11 @@ impl StateFolder {
         self.change(|kept| kept.channel = Some(channel))
     }
 
+    /// Forgets the channel.
+    pub fn clear_channel(&mut self) -> Result<(), StateError> {
+        self.change(|kept| kept.channel = None)
+    }
+
     /// The host that was set (R18).
     #[must_use]
     pub fn fixed_host(&self) -> Option<&Fixed> {
@@ -217,16 +224,22 @@ impl StateFolder {
 
     fn write(&self, kept: &Kept) -> Result<(), StateError> {
         let path = self.folder.join(FILE);
-        let (key, certificate) = match &kept.channel {
-            None => (None, None),
-            Some(Channel::Volume { setup_key, .. }) => (Some(setup_key), None),
-            Some(Channel::Direct { key, certificate, .. }) => (Some(key), certificate.as_ref()),
+        let (key, cleared_key, certificate) = match &kept.channel {
+            None => (None, None, None),
+            Some(Channel::Volume { setup_key, .. }) => (Some(setup_key), None, None),
+            Some(Channel::Direct { key: DirectKey::Typed(key), certificate, .. }) => {
+                (Some(key), None, certificate.as_ref())
+            }
+            Some(Channel::Direct { key: DirectKey::Cleared(id), certificate, .. }) => {
+                (None, Some(id), certificate.as_ref())
+            }
         };
         let stored = Stored {
-            format: STATE_FORMAT,
+            format: if cleared_key.is_some() { STATE_FORMAT } else { 1 },
             cmid: kept.cmid.to_string(),
             product: kept.channel.as_ref().map(|channel| channel.product().to_string()),
             key: key.map(ToString::to_string),
+            cleared_key: cleared_key.map(ToString::to_string),
             direct_certificate: certificate.map(|certificate| HEXLOWER_PERMISSIVE.encode(&certificate.encode())),
             fixed_host: kept.fixed_host.as_ref().map(ToString::to_string),
             times: HEXLOWER_PERMISSIVE.encode(&kept.life.times),
@@ -303,22 +316,27 @@ fn parse(path: &Path, text: &str) -> Result<Kept, StateError> {
     let fixed_host = stored.fixed_host.map(|text| text.parse().map_err(|_| damaged("fixed_host"))).transpose()?;
     let cached_host = stored.cached_host.filter(is_host_to_ask);
     let kept = |channel| Kept { cmid, channel, fixed_host, cached_host, life };
-    let (product, key) = match (stored.product, stored.key) {
-        (None, None) => return Ok(kept(None)),
-        (Some(product), Some(key)) => (product, key),
+    let certificate = stored.direct_certificate.map(|text| {
+        let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok();
+        let decoded = bytes.and_then(|bytes| DirectCertificate::decode(&bytes).ok());
+        decoded.ok_or_else(|| damaged("direct_certificate"))
+    });
+    let certificate = certificate.transpose()?;
+    let (product, key, cleared) = match (stored.product, stored.key, stored.cleared_key) {
+        (None, None, None) => return Ok(kept(None)),
+        (Some(product), key, cleared) => (product, key, cleared),
         _ => return Err(damaged("product and key")),
     };
     let product: Name = product.parse().map_err(|_| damaged("product"))?;
-    let key: TypedKey = key.parse().map_err(|_| damaged("key"))?;
-    let channel = match (key.kind(), stored.direct_certificate) {
-        (KeyKind::Setup, None) => Channel::Volume { product, setup_key: key },
-        (KeyKind::Direct, certificate) => {
-            let decode = |text: String| {
-                let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?;
-                DirectCertificate::decode(&bytes).ok()
-            };
-            let certificate = certificate.map(|text| decode(text).ok_or_else(|| damaged("direct_certificate")));
-            Channel::Direct { product, key, certificate: certificate.transpose()? }
+    let key = key.map(|key| key.parse::<TypedKey>().map_err(|_| damaged("key"))).transpose()?;
+    let cleared = cleared.map(|id| id.parse::<KeyId>().map_err(|_| damaged("cleared_key"))).transpose()?;
+    let channel = match (key, cleared, certificate) {
+        (Some(key), None, None) if key.kind() == KeyKind::Setup => Channel::Volume { product, setup_key: key },
+        (Some(key), None, certificate) if key.kind() == KeyKind::Direct => {
+            Channel::Direct { product, key: DirectKey::Typed(key), certificate }
+        }
+        (None, Some(id), certificate @ Some(_)) => {
+            Channel::Direct { product, key: DirectKey::Cleared(id), certificate }
         }
         _ => return Err(damaged("kind of key")),
     };

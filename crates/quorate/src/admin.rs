@@ -23,10 +23,16 @@ pub(crate) const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// Which node to talk to.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AdminArgs {
-    /// The node's administration: unix:PATH of the socket in its data folder, a saved context's name, or HOST:PORT.
+    /// The node's administration: unix:PATH of the socket in its data folder, a saved context's name, or HOST[:PORT].
     #[arg(long, env = "QUORATE_ADMIN", value_name = "PLACE", default_value = "unix:/var/lib/quorate/admin.sock")]
     admin: Address,
+    /// From afar, show the certificate of this saved context, instead of the one for the place.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
 }
+
+/// Where nodes are administrated from afar, unless a port is named.
+const PORT: u16 = 1690;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Address {
@@ -47,7 +53,7 @@ impl FromStr for Address {
             Some(path) if !path.is_empty() => Ok(Self::Socket(path.into())),
             None if is_address().is_some() => Ok(Self::Afar(text.into())),
             None if contexts::is_name(text) => Ok(Self::Context(text.into())),
-            _ => Err("give unix:PATH, as in unix:/var/lib/quorate/admin.sock, HOST:PORT, or the name of a context \
+            _ => Err("give unix:PATH, as in unix:/var/lib/quorate/admin.sock, HOST[:PORT], or the name of a context \
                       that `quorate cluster login` saved"
                 .into()),
         }
@@ -60,7 +66,17 @@ pub(crate) type Admin = AdminClient<Channel>;
 impl AdminArgs {
     /// The administration that the text names.
     pub(crate) fn at(text: &str) -> Result<Self, String> {
-        Ok(Self { admin: text.parse()? })
+        Ok(Self { admin: text.parse()?, context: None })
+    }
+
+    /// The same with the certificate of this saved context.
+    pub(crate) fn with_context(self, name: &str) -> Result<Self, String> {
+        match self.admin {
+            Address::Socket(_) => {
+                Err("whoever may open a node's own socket is an administrator: a user is of no use there".into())
+            }
+            _ => Ok(Self { context: Some(name.into()), ..self }),
+        }
     }
 
     /// Connects, and runs `work` with the connection.
@@ -77,14 +93,21 @@ impl AdminArgs {
 
     /// Connects.
     pub(crate) async fn connect(&self) -> anyhow::Result<Admin> {
-        match &self.admin {
-            Address::Socket(path) => connect(path).await,
-            Address::Context(name) => {
-                let context = Context::named(name)?;
-                connect_afar(context.address(), &context).await
-            }
-            Address::Afar(address) => connect_afar(address, &Context::for_address(address)?).await,
-        }
+        let shown = self.context.as_deref().map(Context::named).transpose()?;
+        let (address, saved) = match &self.admin {
+            Address::Socket(path) => return connect(path).await,
+            Address::Context(name) => match Context::saved(name)? {
+                Some(context) => (context.address().to_owned(), Some(context)),
+                // A host, then.
+                None => (format!("{name}:{PORT}"), None),
+            },
+            Address::Afar(address) => (address.clone(), None),
+        };
+        let context = match shown.or(saved) {
+            Some(context) => context,
+            None => Context::for_address(&address)?,
+        };
+        connect_afar(&address, &context).await
     }
 }
 

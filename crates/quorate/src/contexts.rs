@@ -9,7 +9,7 @@
 //! CONFIG is `$XDG_CONFIG_HOME`, or `~/.config`.
 
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
@@ -61,13 +61,20 @@ pub(crate) fn is_name(text: &str) -> bool {
 impl Context {
     /// The one with this name.
     pub(crate) fn named(name: &str) -> anyhow::Result<Self> {
+        let known = if is_name(name) { Self::saved(name)? } else { None };
+        known.ok_or_else(|| anyhow!("there is no saved context {name:?}: `quorate cluster login` makes one"))
+    }
+
+    /// The one with this name, where there is one.
+    pub(crate) fn saved(name: &str) -> anyhow::Result<Option<Self>> {
         let folder = folder()?;
         let path = folder.join(format!("{name}.toml"));
-        let text = fs::read_to_string(&path).map_err(|error| {
-            anyhow!("there is no context {name:?} ({}: {error}): `quorate cluster login` makes one", path.display())
-        })?;
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text.with_context(|| path.display().to_string())?,
+        };
         let written = toml::from_str(&text).with_context(|| path.display().to_string())?;
-        Ok(Self { name: name.to_owned(), folder, written })
+        Ok(Some(Self { name: name.to_owned(), folder, written }))
     }
 
     /// The one for this address: the one whose address it is, or the only one, or the default one.

@@ -1,6 +1,9 @@
 //! A private key under a password (PKCS #8, PBES2 with scrypt and AES-256).
 
-use std::io::{self, IsTerminal};
+use std::{
+    io::{self, IsTerminal},
+    sync::OnceLock,
+};
 
 use anyhow::{Context, anyhow};
 use pkcs8::{
@@ -59,7 +62,18 @@ pub(crate) fn decrypt(pem: &[u8], whose: &str) -> anyhow::Result<Zeroizing<Strin
     plain.to_pem(PrivateKeyInfoRef::PEM_LABEL, LineEnding::LF).context("the key is malformed")
 }
 
+/// One that came on the command line, before the variable and before anybody is asked.
+static ON_COMMAND_LINE: OnceLock<Zeroizing<String>> = OnceLock::new();
+
+/// Takes the password that came on the command line.
+pub(crate) fn take(password: &str) {
+    ON_COMMAND_LINE.get_or_init(|| Zeroizing::new(password.to_owned()));
+}
+
 fn given() -> Option<Zeroizing<String>> {
+    if let Some(given) = ON_COMMAND_LINE.get() {
+        return Some(given.clone());
+    }
     std::env::var(VARIABLE).ok().filter(|given| !given.is_empty()).map(Zeroizing::new)
 }
 

@@ -1,6 +1,6 @@
 //! Conversion between volume and direct activation (R24, R35).
 
-use activation::channel::{Channel, DirectError, InstallKeyError};
+use activation::channel::{Channel, DirectError, DirectKey, InstallKeyError, KeyStillNeeded};
 use activation::direct::{DirectCertificate, DirectRequest};
 use activation::id::{MachineDigest, ProductId};
 use activation::key::{KeyKind, TypedKey};
@@ -35,7 +35,11 @@ fn activated() -> Channel {
         machine: MACHINE,
     };
     let certificate = DirectCertificate::issue(Publisher::new(1).id(), &request, 7, &Publisher::new(1).activation[1]);
-    Channel::Direct { product: CLIENT.parse().unwrap(), key: direct_key(1), certificate: Some(certificate) }
+    Channel::Direct {
+        product: CLIENT.parse().unwrap(),
+        key: DirectKey::Typed(direct_key(1)),
+        certificate: Some(certificate),
+    }
 }
 
 #[test]
@@ -49,7 +53,8 @@ fn r35_a_setup_key_selects_volume_activation_of_its_product() {
 #[test]
 fn r24_a_direct_key_turns_a_volume_client_into_a_directly_activated_one_and_the_setup_key_turns_it_back() {
     let direct = install(Some(&volume()), direct_key(1)).unwrap();
-    let expected = Channel::Direct { product: CLIENT.parse().unwrap(), key: direct_key(1), certificate: None };
+    let expected =
+        Channel::Direct { product: CLIENT.parse().unwrap(), key: DirectKey::Typed(direct_key(1)), certificate: None };
     assert_eq!(direct, expected);
     assert_eq!(install(Some(&activated()), setup_key(CLIENT)).unwrap(), volume());
 }
@@ -60,6 +65,22 @@ fn the_same_direct_key_again_keeps_what_the_publisher_gave_and_another_does_not(
     assert!(matches!(install(Some(&activated()), direct_key(2)), Ok(Channel::Direct { certificate: None, .. })));
     let other = Channel::install_key(Some(&activated()), direct_key(1), Some(SERVER.parse().unwrap()), &example());
     assert!(matches!(other, Ok(Channel::Direct { certificate: None, .. })), "another product, another certificate");
+}
+
+#[test]
+fn a_direct_key_is_cleared_once_it_has_done_its_work_and_the_machine_stays_activated() {
+    let fresh = install(Some(&volume()), direct_key(1)).unwrap();
+    assert_eq!(fresh.clear_key(), Err(KeyStillNeeded));
+    assert_eq!(volume().clear_key().unwrap(), volume(), "a setup key is public");
+    let cleared = activated().clear_key().unwrap();
+    assert!(matches!(&cleared, Channel::Direct { key: DirectKey::Cleared(id), .. } if *id == direct_key(1).key_id()));
+    assert_eq!(cleared.check_direct(&Publisher::new(1).trust(None), cmid(1), MACHINE), Ok(()));
+    assert_eq!(cleared.clear_key().unwrap(), cleared);
+    assert_eq!(
+        install(Some(&cleared), direct_key(1)).unwrap(),
+        activated(),
+        "typed again, as if it had never been cleared"
+    );
 }
 
 #[test]
@@ -80,7 +101,7 @@ fn r24_a_direct_certificate_activates_the_machine_that_it_was_given_for_and_no_o
     let Channel::Direct { product, key, certificate: Some(certificate) } = activated() else { unreachable!() };
     let with = |key, certificate| Channel::Direct { product: product.clone(), key, certificate: Some(certificate) };
     let changed = DirectCertificate { cmid: cmid(2), ..certificate.clone() };
-    let text = edited("\nkeys = []", &format!("\nkeys = [\"{}\"]", key.key_id()));
+    let text = edited("\nkeys = []", &format!("\nkeys = [\"{}\"]", key.id()));
     let blocking = Publisher::new(1).trust(Some(&activation::catalog::Catalog::from_toml(&text).unwrap()));
     let other = Publisher::new(50).trust(None);
     let cases = [
@@ -88,7 +109,10 @@ fn r24_a_direct_certificate_activates_the_machine_that_it_was_given_for_and_no_o
         (with(key, changed).check_direct(&trust, cmid(2), MACHINE), DirectError::Signature),
         (activated().check_direct(&other, cmid(1), MACHINE), DirectError::Signature),
         (activated().check_direct(&trust, cmid(2), MACHINE), DirectError::ForAnother),
-        (with(direct_key(2), certificate).check_direct(&trust, cmid(1), MACHINE), DirectError::ForAnother),
+        (
+            with(DirectKey::Typed(direct_key(2)), certificate).check_direct(&trust, cmid(1), MACHINE),
+            DirectError::ForAnother,
+        ),
         (activated().check_direct(&trust, cmid(1), MachineDigest([6; 8])), DirectError::Machine),
         (activated().check_direct(&blocking, cmid(1), MACHINE), DirectError::Blocked),
     ];

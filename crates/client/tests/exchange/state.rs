@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use activation::SigningKey;
-use activation::channel::Channel;
+use activation::channel::{Channel, DirectKey};
 use activation::direct::{DirectCertificate, DirectRequest};
 use activation::id::{MachineDigest, ProductId, PublisherId};
 use activation::key::{KeyKind, TypedKey};
@@ -26,11 +26,34 @@ fn direct(state: &StateFolder) -> Channel {
         DirectRequest { request_id: [1; 16], key: key(KeyKind::Direct), product, cmid, machine: MachineDigest([2; 8]) };
     let certificate =
         DirectCertificate::issue(PublisherId([3; 16]), &request, 29_000_000, &SigningKey::from_bytes(&[1; 32]));
-    Channel::Direct { product: "server-standard-2".parse().unwrap(), key: request.key, certificate: Some(certificate) }
+    Channel::Direct {
+        product: "server-standard-2".parse().unwrap(),
+        key: DirectKey::Typed(request.key),
+        certificate: Some(certificate),
+    }
 }
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn a_cleared_key_is_nowhere_in_the_folder_and_older_versions_are_told_to_make_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut state = StateFolder::open(folder.path()).unwrap();
+    let channel = direct(&state);
+    state.set_channel(channel.clone()).unwrap();
+    let text = |name| fs::read_to_string(folder.path().join(name)).unwrap();
+    assert!(
+        text("client.toml").contains("format = 1") && text("client.toml").contains(&key(KeyKind::Direct).to_string())
+    );
+    let cleared = channel.clear_key().unwrap();
+    state.set_channel(cleared.clone()).unwrap();
+    drop(state);
+    assert!(
+        text("client.toml").contains("format = 2") && !text("client.toml").contains(&key(KeyKind::Direct).to_string())
+    );
+    assert_eq!(StateFolder::open(folder.path()).unwrap().channel(), Some(&cleared));
 }
 
 #[test]
@@ -76,7 +99,7 @@ fn a_damaged_or_newer_file_is_refused_and_left_as_it_is() {
     let path = folder.path().join("client.toml");
     let text = fs::read_to_string(&path).unwrap();
     let cases = [
-        (text.replace("format = 1", "format = 2"), "has format 2"),
+        (text.replace("format = 1", "format = 3"), "has format 3"),
         (text.replace("format = 1", ""), "missing field `format`"),
         (text.replace("cmid = \"", "cmid = \"x"), "(cmid)"),
         (text.replace("product = ", "produkt = "), "unknown field"),

@@ -68,7 +68,11 @@ impl Machine {
         Ok(Some(ClientStatus { product: None, standing, cmid: folder.cmid(), host, found_by }))
     }
 
-    fn change(&self, change: impl FnOnce(&mut Client) -> Result<(), ClientError>, output: &Output) -> Outcome {
+    pub(super) fn change(
+        &self,
+        change: impl FnOnce(&mut Client) -> Result<(), ClientError>,
+        output: &Output,
+    ) -> Outcome {
         let mut client = self.open(Options::default())?;
         change(&mut client)?;
         let status = client.status()?;

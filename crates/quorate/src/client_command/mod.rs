@@ -6,6 +6,7 @@ mod discover;
 mod fixed_host;
 mod install_key;
 mod life;
+mod remove_key;
 mod report;
 mod run;
 mod status;
@@ -28,6 +29,12 @@ pub(crate) enum Command {
     /// Install a setup key (volume activation of its product) or a direct key (activation by the publisher).
     #[command(after_help = install_key::EXAMPLES)]
     InstallKey(install_key::InstallKey),
+    /// Take the key away, and the licence with it.
+    #[command(after_help = remove_key::EXAMPLES)]
+    RemoveKey(remove_key::RemoveKey),
+    /// Keep no direct key that somebody could read, once it has activated this machine.
+    #[command(after_help = remove_key::EXAMPLES)]
+    ClearKey(remove_key::ClearKey),
     /// How this machine stands: licensed or not, for how long, when it asks next, and whom.
     #[command(after_help = status::EXAMPLES)]
     Status(status::Status),
@@ -55,6 +62,8 @@ impl Command {
             Self::Activate(command) => command.run(output),
             Self::Discover(command) => command.run(output),
             Self::InstallKey(command) => command.run(output),
+            Self::RemoveKey(command) => command.run(output),
+            Self::ClearKey(command) => command.run(output),
             Self::Status(command) => command.run(output),
             Self::Run(command) => command.run(),
             Self::Rearm(command) => command.run(output),

@@ -18,6 +18,7 @@ use self::verb::{Argument, Help, Side, Verb};
 use crate::{
     Cli,
     admin::AdminArgs,
+    key_password,
     output::{Failure, Outcome, Output},
 };
 
@@ -28,8 +29,8 @@ const ADMIN: &str = "/var/lib/quorate/admin.sock";
 #[derive(Debug, clap::Args)]
 #[command(after_help = Help.to_string(), arg_required_else_help = true)]
 pub(crate) struct Command {
-    /// The host (unix:PATH of its administration), then the verb and what belongs to it.
-    #[arg(value_name = "[TARGET] /VERB", required = true)]
+    /// The host, and as whom; then the verb and what belongs to it.
+    #[arg(value_name = "[TARGET [USER [PASSWORD]]] /VERB", required = true)]
     words: Vec<String>,
     /// Where this machine keeps its state as a client.
     #[arg(long, env = "QUORATE_STATE", value_name = "DIR", default_value = "/var/lib/quorate-client")]
@@ -53,7 +54,10 @@ enum Place {
 impl Command {
     /// Runs it.
     pub(crate) fn run(self, output: &Output) -> Outcome {
-        let (target, verb, argument) = parse(&self.words).map_err(Failure::usage)?;
+        let Parsed { target, user, password, verb, argument } = parse(&self.words).map_err(Failure::usage)?;
+        if let Some(password) = password {
+            key_password::take(password);
+        }
         let place = place(target, verb).map_err(Failure::usage)?;
         let command = match &place {
             Place::Host(_) => verb.on_host,
@@ -63,13 +67,23 @@ impl Command {
             return Err(Failure::usage(anyhow!("/{} is for hosts, and this machine is none: name one", verb.name)));
         }
         match place {
-            Place::Host(admin) => self.on_host(verb, command, argument, &admin, output),
+            Place::Host(admin) => self.on_host(verb, (command, argument), (&admin, user), output),
             Place::Client => self.on_client(verb, command, argument, output),
         }
     }
 
-    fn on_host(&self, verb: &Verb, command: &str, argument: &str, admin: &str, output: &Output) -> Outcome {
-        let asked = AdminArgs::at(admin).map_err(|why| Failure::usage(anyhow!("{admin}: {why}")))?;
+    fn on_host(
+        &self,
+        verb: &Verb,
+        (command, argument): (&str, &str),
+        (admin, user): (&str, Option<&str>),
+        output: &Output,
+    ) -> Outcome {
+        let asked = AdminArgs::at(admin).and_then(|asked| match user {
+            Some(user) => asked.with_context(user),
+            None => Ok(asked),
+        });
+        let asked = asked.map_err(|why| Failure::usage(anyhow!("{admin}: {why}")))?;
         if [verb::OVERVIEW, verb::DETAILS].contains(&command) {
             return overview::run(&asked, command == verb::DETAILS, output);
         }
@@ -85,6 +99,9 @@ impl Command {
             words.extend(["--publisher".into(), publisher.into()]);
         }
         words.extend(["--admin".into(), admin.into()]);
+        if let Some(user) = user {
+            words.extend(["--context".into(), user.into()]);
+        }
         run(words, output)
     }
 
@@ -98,27 +115,38 @@ impl Command {
     }
 }
 
-/// TARGET, verb, and the verb's argument.
-fn parse(words: &[String]) -> anyhow::Result<(Option<&str>, &'static Verb, &str)> {
-    let (target, rest) = match words {
-        [first, rest @ ..] if !first.starts_with('/') => (Some(first.as_str()), rest),
-        _ => (None, words),
+/// What the words say.
+struct Parsed<'a> {
+    target: Option<&'a str>,
+    user: Option<&'a str>,
+    password: Option<&'a str>,
+    verb: &'static Verb,
+    argument: &'a str,
+}
+
+fn parse(words: &[String]) -> anyhow::Result<Parsed<'_>> {
+    let is_verb = |word: &String| word.starts_with('/');
+    let before = words.iter().position(is_verb);
+    let before = before.ok_or_else(|| anyhow!("a verb is missing: `quorate slmgr --help` lists them"))?;
+    let (place, rest) = words.split_at(before);
+    let place: Vec<_> = place.iter().map(String::as_str).collect();
+    let (target, user, password) = match place.as_slice() {
+        [] => (None, None, None),
+        [target] => (Some(*target), None, None),
+        [target, user] => (Some(*target), Some(*user), None),
+        [target, user, password] => (Some(*target), Some(*user), Some(*password)),
+        _ => return Err(anyhow!("more than TARGET, USER and PASSWORD stands before the verb")),
     };
-    let [name, arguments @ ..] = rest else {
-        return Err(anyhow!("a verb is missing: `quorate slmgr --help` lists them"));
+    let [name, arguments @ ..] = rest else { return Err(anyhow!("a verb is missing")) };
+    let verb = Verb::named(name)
+        .ok_or_else(|| anyhow!("{name}: there is no such verb; `quorate slmgr --help` lists the verbs"))?;
+    let argument = match (verb.argument, arguments) {
+        (Argument::None, []) => "",
+        (Argument::Needed(_), [argument]) => argument.as_str(),
+        (Argument::Needed(argument), []) => return Err(anyhow!("/{} takes {argument}", verb.name)),
+        (_, [.., more]) => return Err(anyhow!("{more}: nothing more belongs to /{}", verb.name)),
     };
-    let verb = Verb::named(name).ok_or_else(|| {
-        let is_user = target.is_some() && !name.starts_with('/');
-        let why =
-            if is_user { "USER and PASSWORD are of no use on a host's own socket" } else { "there is no such verb" };
-        anyhow!("{name}: {why}; `quorate slmgr --help` lists the verbs")
-    })?;
-    match (verb.argument, arguments) {
-        (Argument::None, []) => Ok((target, verb, "")),
-        (Argument::Needed(_), [argument]) => Ok((target, verb, argument)),
-        (Argument::Needed(argument), []) => Err(anyhow!("/{} takes {argument}", verb.name)),
-        (_, [.., more]) => Err(anyhow!("{more}: nothing more belongs to /{}", verb.name)),
-    }
+    Ok(Parsed { target, user, password, verb, argument })
 }
 
 fn place(target: Option<&str>, verb: &Verb) -> anyhow::Result<Place> {

@@ -59,7 +59,12 @@ pub(super) const VERBS: &[Verb] = &[
     either("xpr", Alone, ("key list", "client status"), "until when it is activated"),
     either("dti", Needed("FILE"), ("key activate --offline {}", ""), "what is to be brought to the publisher"),
     either("atp", Needed("FILE"), ("key activate --answer {}", ""), "what the publisher answered"),
-    either("upk", Alone, ("key release --yes --node {node}", ""), "give the place of the key back"),
+    either(
+        "upk",
+        Alone,
+        ("key release --yes --node {node}", "client remove-key"),
+        "give the place of the key back; on a client machine, take the key away",
+    ),
     host("sprt", Needed("PORT"), "settings set clients.port {} --node {node}", "port for client machines"),
     host("sdns", Alone, "dns publish", "publish the hosts in DNS"),
     host("cdns", Alone, "dns withdraw", "withdraw the hosts from DNS"),
@@ -74,6 +79,7 @@ pub(super) const VERBS: &[Verb] = &[
     host("sri", Needed("MINUTES"), "settings set renewal.interval_minutes {}", "until activated machines renew"),
     client("skms", Needed("HOST[:PORT]"), "client set-host {}", "ask this host only"),
     client("ckms", Alone, "client clear-host", "look for hosts in DNS again"),
+    client("cpky", Alone, "client clear-key", "keep no direct key that somebody could read"),
     client("rearm", Alone, "client rearm", "set the timers anew"),
 ];
 
@@ -118,11 +124,15 @@ impl fmt::Display for Help {
         }
         f.write_str(
             "\nWithout TARGET: on the host where this machine is one (its administration socket is there),\n\
-             else on the client machine; /skms, /ckms and /rearm always on the client machine.\n\n\
+             else on the client machine; /skms, /ckms, /cpky and /rearm always on the client machine.\n\
+             TARGET is HOST[:PORT] of its administration (1690), unix:PATH, or a saved context. USER is the saved context\n\
+             whose certificate is shown there; PASSWORD decrypts its key on this machine, and is asked for where it is left\n\
+             out. What the certificate may do is decided there: who may not is refused with 0x80070005.\n\n\
              Examples:\n  \
              quorate slmgr /dli\n  \
              quorate slmgr /sri 20160\n  \
              quorate slmgr unix:/var/lib/quorate/admin.sock /dlv\n  \
+             quorate slmgr host1.example.com ada /sri 20160\n  \
              quorate slmgr --publisher activate.example.test:1691 /ato\n  \
              quorate slmgr /skms node1.example.com:1688",
         )

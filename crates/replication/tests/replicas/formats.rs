@@ -78,5 +78,5 @@ async fn a_format_is_set_only_while_every_member_says_that_it_reads_it() {
     let refused = propose(&cluster, leader, set(Format::OLDEST)).await.unwrap_err();
     assert!(refused.contains("every member must read format 1: nobody answers at"), "{refused}");
     assert_eq!(cluster.node(leader).replica().view(|state| state.format()), Format::newest());
-    assert_eq!(acts(&cluster, leader), [String::new(); 0]);
+    assert!(acts(&cluster, leader).is_empty());
 }

@@ -1,0 +1,38 @@
+//! `quorate client remove-key|clear-key`: a key taken away, or made unreadable.
+
+use client::Client;
+
+use super::life::Machine;
+use crate::output::{Outcome, Output};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  quorate client clear-key --state DIR       the machine stays activated; to activate it anew, install the key again
+  quorate client remove-key --state DIR      the machine is activated by nobody from now on
+
+A setup key is public, and nothing of it needs to be cleared. A direct key is for a machine or a few: whoever reads it may use
+what is left of it. To remove it gives no place back: its publisher does that.";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RemoveKey {
+    #[command(flatten)]
+    machine: Machine,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ClearKey {
+    #[command(flatten)]
+    machine: Machine,
+}
+
+impl RemoveKey {
+    pub(super) fn run(&self, output: &Output) -> Outcome {
+        self.machine.change(Client::remove_key, output)
+    }
+}
+
+impl ClearKey {
+    pub(super) fn run(&self, output: &Output) -> Outcome {
+        self.machine.change(Client::clear_key, output)
+    }
+}
