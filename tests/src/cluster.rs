@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Finished, Loopback, Process, Product, Quorate, eventually, free_port};
+use crate::{Finished, Loopback, Network, Process, Product, Quorate, eventually, free_port};
 
 /// The catalog of the tests' publisher.
 pub const CATALOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/catalogs/example.toml");
@@ -29,12 +29,14 @@ pub struct Plan<'a> {
     pub forming: u8,
     /// Variables of every node's process.
     pub variables: &'a [(&'a str, &'a str)],
+    /// Where each node has a place of its own; none: on loopback.
+    pub network: Option<&'a Network>,
 }
 
 impl Plan<'static> {
     /// So many nodes, and nothing special about them.
     pub fn of(nodes: u8) -> Self {
-        Self { nodes, forming: nodes, variables: &[] }
+        Self { nodes, forming: nodes, variables: &[], network: None }
     }
 
     /// So many nodes, of which the first alone forms the cluster.
@@ -57,6 +59,8 @@ pub struct Node {
     /// Where administrators reach it from afar.
     pub admin: SocketAddr,
     log: PathBuf,
+    /// Words before its command.
+    place: Vec<String>,
     /// Of this node's process, besides those of all.
     variables: Vec<(String, OsString)>,
     process: Option<Process>,
@@ -145,9 +149,15 @@ impl Cluster {
         let loopback = Loopback::claim();
         let path = |name: String| folder.path().join(name);
         let addresses: Vec<_> = (1..=plan.nodes)
-            .map(|number| {
-                let address = loopback.address(number);
-                (u64::from(number), free_port(address), free_port(address), free_port(address))
+            .map(|number| match plan.network {
+                Some(network) => {
+                    let at = |port| SocketAddr::from((network.address(number), port));
+                    (u64::from(number), at(1688), at(1689), at(1690))
+                }
+                None => {
+                    let address = loopback.address(number);
+                    (u64::from(number), free_port(address), free_port(address), free_port(address))
+                }
             })
             .collect();
         let forming = addresses.iter().take(usize::from(plan.forming));
@@ -187,7 +197,12 @@ impl Cluster {
             let initialised = quorate.run(init).await;
             assert_eq!(initialised.code, Some(0), "{}", initialised.stderr);
             let log = path(format!("node{number}.log"));
-            let node = Node { config, data, clients, peers, admin, log, variables: Vec::new(), process: None };
+            let mut place = Vec::new();
+            if let Some(network) = plan.network {
+                network.add(u8::try_from(number).expect("a plan has few nodes")).await;
+                place.extend(network.place(number));
+            }
+            let node = Node { config, data, clients, peers, admin, log, place, variables: Vec::new(), process: None };
             nodes.insert(number, node);
         }
         let variables = plan.variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -274,7 +289,7 @@ impl Cluster {
 
     fn start_with(&mut self, number: u64, more: &[&str]) {
         let node = self.node(number);
-        let mut command = self.quorate.command(words!["host", "run", "--config", &node.config]);
+        let mut command = self.quorate.command_in(&node.place, words!["host", "run", "--config", &node.config]);
         command.args(more);
         command.envs(self.variables.iter().cloned());
         command.envs(node.variables.iter().cloned());
@@ -334,6 +349,11 @@ impl Cluster {
     /// All that a node has logged.
     pub fn said(&self, number: u64) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.node(number).log).unwrap_or_default()).into_owned()
+    }
+
+    /// Runs a command of this program, to its end.
+    pub async fn run(&self, words: &[OsString]) -> Finished {
+        self.quorate.run(words).await
     }
 
     /// `kill -9`.

@@ -41,7 +41,18 @@ impl Quorate {
 
     /// A command that knows nothing of the settings of whoever runs the tests, and ends when it is dropped.
     pub fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
-        let mut command = Command::new(&self.program);
+        self.command_in(&[], arguments)
+    }
+
+    /// The same behind other words, which say where it runs.
+    pub(crate) fn command_in(
+        &self,
+        place: &[String],
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Command {
+        let mut words = place.iter().map(OsStr::new).chain([self.program.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words);
         for (variable, _) in std::env::vars_os() {
             if variable.to_string_lossy().starts_with("QUORATE_") {
                 command.env_remove(variable);

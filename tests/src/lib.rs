@@ -2,7 +2,8 @@
 //!
 //! [`Quorate`] runs commands. A [`Cluster`] is made with them and with nothing else: a publisher, a configuration for
 //! each node, a process for each node, a key, certificates. A [`Product`] is what client machines ask for, [`wire`] is
-//! for those who ask without manners. All of it is on loopback, and each cluster on addresses of its own.
+//! for those who ask without manners. All of it is on loopback, and each cluster on addresses of its own; or in
+//! the namespaces of a [`Network`], which can be cut.
 //!
 //! Invariant: never waits without a deadline, never leaves a process behind, never asserts how long anything took.
 
@@ -20,6 +21,7 @@ mod files;
 mod load;
 mod loopback;
 mod named;
+mod network;
 mod process;
 mod product;
 pub mod terminal_code;
@@ -30,9 +32,11 @@ pub use c_library::{CLibrary, c_library};
 pub use cluster::{CATALOG, Cluster, Member, Node, Plan, Standing};
 pub use command::{Finished, Quorate, finished};
 pub use files::{contents, copy_folder};
-pub use load::{Answered, Load};
+pub use load::{Answered, Load, Pause};
 pub use loopback::{Loopback, free_port};
 pub use named::{Named, ZONE, dig};
+pub use network::Network;
+
 pub use process::Process;
 pub use product::{Product, cmid};
 pub use wait::{PATIENCE, eventually};

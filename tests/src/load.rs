@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    net::SocketAddr,
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -12,8 +13,12 @@ use std::{
 };
 
 use activation::{id::Cmid, state::Command};
+use client::{ActivateError, Deadlines};
 use storage::{Kind, Owner, Store};
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, Interval, MissedTickBehavior, interval},
+};
 use uuid::Uuid;
 
 use crate::{Cluster, Product, cmid, eventually};
@@ -25,9 +30,19 @@ type Place = (u64, u32);
 #[derive(Debug)]
 struct Told {
     acknowledged: BTreeMap<Cmid, Place>,
-    failed: u64,
+    refused: u64,
+    unanswered: u64,
     last_answer: Instant,
-    longest_pause: Duration,
+    pauses: Vec<Pause>,
+}
+
+/// The longest time without an answer to anybody, while this went on.
+#[derive(Clone, Debug)]
+pub struct Pause {
+    /// What went on.
+    pub during: String,
+    /// How long nobody was answered.
+    pub longest: Duration,
 }
 
 #[derive(Debug)]
@@ -35,6 +50,7 @@ struct Shared {
     told: Mutex<Told>,
     machines: AtomicU64,
     stop: AtomicBool,
+    began: Instant,
 }
 
 /// Clients under way, each with a machine of its own a request.
@@ -48,14 +64,24 @@ pub struct Load {
 #[derive(Debug)]
 pub struct Answered {
     acknowledged: BTreeMap<Cmid, Place>,
-    failed: u64,
-    longest_pause: Duration,
+    /// Requests that a host answered with a refusal.
+    pub refused: u64,
+    /// Requests that were answered by nobody in time, or whose connection broke.
+    pub unanswered: u64,
+    /// From the first to the last request.
+    pub lasted: Duration,
+    /// One for each part of the load, the longest time without an answer in it.
+    pub pauses: Vec<Pause>,
 }
 
 impl fmt::Display for Answered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (answered, pause) = (self.acknowledged.len(), self.longest_pause.as_millis());
-        write!(f, "{answered} answered, {} not, longest time without an answer {pause} ms", self.failed)
+        let (answered, pause) = (self.answered(), self.longest_pause().as_millis());
+        let Self { refused, unanswered, .. } = self;
+        write!(
+            f,
+            "{answered} answered, {refused} refused, {unanswered} without an answer, longest time without one {pause} ms"
+        )
     }
 }
 
@@ -66,7 +92,10 @@ impl Shared {
 
     fn answered(&self, machine: Cmid, place: Place) {
         let mut told = self.told();
-        told.longest_pause = told.longest_pause.max(told.last_answer.elapsed());
+        let pause = told.last_answer.elapsed();
+        if let Some(now) = told.pauses.last_mut() {
+            now.longest = now.longest.max(pause);
+        }
         told.last_answer = Instant::now();
         told.acknowledged.insert(machine, place);
     }
@@ -76,43 +105,50 @@ impl Shared {
     }
 }
 
+/// How long a client of a load waits: as client machines do.
+const DEADLINES: Deadlines = Deadlines { connect: Duration::from_secs(2), exchange: Duration::from_secs(5) };
+
 impl Load {
-    /// So many clients of all nodes: each keeps a connection while it is answered, and goes on to the next node when it is
-    /// not. What became of a request without an answer is unknown, and nobody's claim.
+    /// So many clients of all nodes, each as fast as it is answered. A client keeps its connection while it is answered, and
+    /// goes on to the next node when it is not. What became of a request without an answer is unknown, and nobody's claim.
     pub fn start(cluster: &Cluster, product: &Product, clients: usize) -> Self {
+        Self::begin(&cluster.addresses(), product, clients, None)
+    }
+
+    /// The same of the hosts at these addresses, with so many requests a second from all clients together, and no more.
+    pub fn paced(hosts: &[SocketAddr], product: &Product, clients: usize, per_second: u32) -> Self {
+        let each = Duration::from_secs(1) * u32::try_from(clients).expect("a load has few clients") / per_second;
+        Self::begin(hosts, product, clients, Some(each))
+    }
+
+    fn begin(hosts: &[SocketAddr], product: &Product, clients: usize, pace: Option<Duration>) -> Self {
         let told = Told {
             acknowledged: BTreeMap::new(),
-            failed: 0,
+            refused: 0,
+            unanswered: 0,
             last_answer: Instant::now(),
-            longest_pause: Duration::ZERO,
+            pauses: vec![Pause { during: String::new(), longest: Duration::ZERO }],
         };
         let (machines, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-        let shared = Arc::new(Shared { told: Mutex::new(told), machines, stop });
+        let shared = Arc::new(Shared { told: Mutex::new(told), machines, stop, began: Instant::now() });
         let mut tasks = JoinSet::new();
         for client in 0..clients {
-            let (shared, product) = (Arc::clone(&shared), product.clone());
-            let nodes = cluster.addresses().into_iter().cycle().skip(client);
-            tasks.spawn(async move {
-                for node in nodes {
-                    if let Ok(mut session) = product.session(node).await {
-                        while !shared.is_over() {
-                            let machine = cmid(shared.machines.fetch_add(1, Ordering::Relaxed));
-                            let Ok(answered) = product.ask(&mut session, machine).await else {
-                                shared.told().failed += 1;
-                                break;
-                            };
-                            let body = answered.answer.body;
-                            shared.answered(machine, (body.log_index, body.offset));
-                        }
-                    }
-                    if shared.is_over() {
-                        return;
-                    }
-                    tokio::task::yield_now().await;
-                }
-            });
+            let nodes = hosts.to_vec().into_iter().cycle().skip(client);
+            let mut pace = pace.map(interval);
+            if let Some(pace) = &mut pace {
+                // Who was kept waiting does not ask more often for it.
+                pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            }
+            tasks.spawn(ask(Arc::clone(&shared), product.clone(), nodes, pace));
         }
         Self { shared, clients: tasks }
+    }
+
+    /// From here on something else goes on: pauses are told apart.
+    pub fn enters(&self, during: impl Into<String>) {
+        let mut told = self.shared.told();
+        told.last_answer = Instant::now();
+        told.pauses.push(Pause { during: during.into(), longest: Duration::ZERO });
     }
 
     /// Waits for so many more answers.
@@ -129,39 +165,105 @@ impl Load {
             client.expect("a client of a load does not panic");
         }
         let mut told = self.shared.told();
-        let acknowledged = std::mem::take(&mut told.acknowledged);
-        Answered { acknowledged, failed: told.failed, longest_pause: told.longest_pause }
+        Answered {
+            acknowledged: std::mem::take(&mut told.acknowledged),
+            refused: told.refused,
+            unanswered: told.unanswered,
+            lasted: self.shared.began.elapsed(),
+            pauses: std::mem::take(&mut told.pauses),
+        }
+    }
+}
+
+/// One client.
+async fn ask(
+    shared: Arc<Shared>,
+    product: Product,
+    nodes: impl Iterator<Item = SocketAddr>,
+    mut pace: Option<Interval>,
+) {
+    for node in nodes {
+        if let Ok(mut session) = product.session_within(node, DEADLINES).await {
+            while !shared.is_over() {
+                if let Some(pace) = &mut pace {
+                    pace.tick().await;
+                }
+                let machine = cmid(shared.machines.fetch_add(1, Ordering::Relaxed));
+                match product.ask(&mut session, machine).await {
+                    Ok(answered) => {
+                        let body = answered.answer.body;
+                        shared.answered(machine, (body.log_index, body.offset));
+                    }
+                    Err(ActivateError::Refused { .. }) => {
+                        shared.told().refused += 1;
+                        break;
+                    }
+                    Err(_) => {
+                        shared.told().unanswered += 1;
+                        break;
+                    }
+                }
+            }
+        }
+        if shared.is_over() {
+            return;
+        }
+        tokio::task::yield_now().await;
     }
 }
 
 impl Answered {
+    /// How many requests were answered.
+    pub fn answered(&self) -> usize {
+        self.acknowledged.len()
+    }
+
+    /// The longest time without an answer.
+    pub fn longest_pause(&self) -> Duration {
+        self.pauses.iter().map(|pause| pause.longest).max().unwrap_or_default()
+    }
+
     /// Stops the nodes that run, which kept their whole log (`QUORATE_TEST_KEEP_LOG`), and looks for every answer in each.
     ///
     /// # Panics
     /// Where one is not there, in the place that it named.
     pub async fn is_kept_by(&self, cluster: &mut Cluster) {
+        assert_eq!(self.is_held_by(cluster).await, 0, "every log is whole");
+    }
+
+    /// The same for logs whose beginnings may be gone, because a node came later or a snapshot took their place. Gives the
+    /// number of answers that stand before the beginning of every log.
+    ///
+    /// # Panics
+    /// Where an answer is not in a log that holds its entry.
+    pub async fn is_held_by(&self, cluster: &mut Cluster) -> usize {
         let running = cluster.running();
         for &node in &running {
             assert_eq!(cluster.stop(node).await, Some(0), "node {node}");
         }
+        let mut begins = u64::MAX;
         for node in running {
-            let recorded = recorded(&cluster.node(node).data, node);
-            let is_lost = |(machine, place): &(&Cmid, &Place)| recorded.get(place) != Some(machine);
+            let (first, recorded) = recorded(&cluster.node(node).data, node);
+            begins = begins.min(first);
+            let is_lost = |(machine, place): &(&Cmid, &Place)| place.0 >= first && recorded.get(place) != Some(machine);
             let lost: Vec<_> = self.acknowledged.iter().filter(is_lost).collect();
             assert!(lost.is_empty(), "node {node} lost {} of {}: {lost:?}", lost.len(), self.acknowledged.len());
         }
+        self.acknowledged.values().filter(|place| place.0 < begins).count()
     }
 }
 
-/// The CMIDs in a node's log.
-fn recorded(data: &Path, node: u64) -> BTreeMap<Place, Cmid> {
+/// Where a node's log begins, and the CMIDs in it.
+fn recorded(data: &Path, node: u64) -> (u64, BTreeMap<Place, Cmid>) {
     let owner = Owner { kind: Kind::Node, number: node, store_if_new: Uuid::nil() };
     let store = Store::open(&data.join("store"), owner).expect("a node that has stopped leaves its store");
     let mut recorded = BTreeMap::new();
-    for (index, command) in replication::read_commands(&store).expect("a log can be read") {
+    let commands = replication::read_commands(&store).expect("a log can be read");
+    let first = commands.keys().next().copied().unwrap_or(u64::MAX);
+    for (index, command) in commands {
         if let Command::Batch(batch) = Command::decode(&command).expect("a log holds commands") {
             recorded.extend((0..).zip(batch.records).map(|(offset, record)| ((index, offset), record.cmid)));
         }
     }
-    recorded
+    (first, recorded)
 }

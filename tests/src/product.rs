@@ -55,7 +55,16 @@ impl Product {
 
     /// A connection to the host at `address`, for several requests.
     pub async fn session(&self, address: SocketAddr) -> Result<Session, ActivateError> {
-        Session::connect(&address.into(), DEADLINES).await
+        self.session_within(address, DEADLINES).await
+    }
+
+    /// The same with other deadlines than a patient test's.
+    pub(crate) async fn session_within(
+        &self,
+        address: SocketAddr,
+        deadlines: Deadlines,
+    ) -> Result<Session, ActivateError> {
+        Session::connect(&address.into(), deadlines).await
     }
 
     /// Asks on an open connection.

@@ -2,7 +2,7 @@
 
 use activation::{
     audit::Origin,
-    state::{Act, Command},
+    state::{Act, Command, Format},
 };
 use replication::{ProposeError, Replica};
 use tonic::Status;
@@ -47,7 +47,9 @@ impl<'a> Acting<'a> {
 
     /// Carries a command out, so that an administrator who asks this node next finds what was just done.
     pub(super) async fn propose(&self, command: Command) -> Result<u64, Status> {
-        let command = if self.is_recorded() {
+        // The first act that can be recorded is the one after which others are.
+        let begins = command.sets_format().is_some_and(Format::holds_audit);
+        let command = if begins || self.is_recorded() {
             Command::Audited { origin: self.origin().await?, act: Act::Command(Box::new(command)) }
         } else {
             command

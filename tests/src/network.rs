@@ -1,0 +1,157 @@
+//! Nodes with addresses of their own: network namespaces on one bridge, inside namespaces that the test alone has. What
+//! is cut there, mounted there or left running there ends with the test.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    net::Ipv4Addr,
+    path::Path,
+    process::{Output, Stdio},
+};
+
+use tokio::{io::AsyncWriteExt, process::Command};
+
+/// Set where a test runs in namespaces of its own.
+const INSIDE: &str = "QUORATE_TEST_INSIDE";
+
+/// The bridge, and what hangs on it. Clients are the test itself, on the bridge.
+#[derive(Debug)]
+pub struct Network(());
+
+/// The clients' address; nodes have those with their numbers.
+const HUB: u8 = 254;
+
+impl Network {
+    /// Runs this test (by its full name) once more in namespaces of its own, and gives the network there. Here it gives
+    /// nothing: the test is over, and passed there.
+    ///
+    /// # Panics
+    /// When it failed there.
+    pub async fn of(test: &str) -> Option<Self> {
+        if std::env::var_os(INSIDE).is_some() {
+            let network = Self(());
+            // Namespaces have their names in files below: none of this machine's.
+            network.run("mount", &["-t", "tmpfs", "tmpfs", "/run"]).await;
+            network
+                .links(&format!(
+                    "link set lo up\nlink add hub type bridge\naddr add {}/24 dev hub\nlink set hub up\n",
+                    address(HUB)
+                ))
+                .await;
+            return Some(network);
+        }
+        let mut namespaces = Command::new("unshare");
+        if !rustix::process::geteuid().is_root() {
+            namespaces.arg("--map-root-user");
+        }
+        namespaces
+            .args(["--net", "--pid", "--fork", "--mount-proc", "--kill-child"])
+            .arg(std::env::current_exe().expect("a test has a program"))
+            .args(["--exact", test, "--nocapture"])
+            .env(INSIDE, "1")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let ran = namespaces.output().await.expect("there is unshare (Debian: util-linux)");
+        let said = text(&ran);
+        assert!(ran.status.success() && said.contains("1 passed"), "{test} in its namespaces:\n{said}");
+        None
+    }
+
+    /// The same network, for another scenario on it.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self(())
+    }
+
+    /// Where the node with this number is.
+    pub fn address(&self, node: u8) -> Ipv4Addr {
+        address(node)
+    }
+
+    /// A place for one more node.
+    pub async fn add(&self, node: u8) {
+        let inside = format!("node{node}");
+        self.links(&format!(
+            "netns add {inside}\nlink add port{node} type veth peer name eth0 netns {inside}\nlink set port{node} master hub \
+             up\n"
+        ))
+        .await;
+        self.run("ip", &["-n", &inside, "addr", "add", &format!("{}/24", address(node)), "dev", "eth0"]).await;
+        for link in ["eth0", "lo"] {
+            self.run("ip", &["-n", &inside, "link", "set", link, "up"]).await;
+        }
+    }
+
+    /// Nothing passes between these nodes and those, in both directions. Clients reach all of them.
+    pub async fn part(&self, these: &[u64], those: &[u64]) {
+        for &node in these {
+            self.deafen(node, those).await;
+        }
+        for &node in those {
+            self.deafen(node, these).await;
+        }
+    }
+
+    /// What these nodes send does not arrive at `node`; what it sends arrives.
+    pub async fn deafen(&self, node: u64, these: &[u64]) {
+        let from: BTreeSet<_> = these.iter().map(|node| address(small(*node)).to_string()).collect();
+        let from = from.into_iter().collect::<Vec<_>>().join(", ");
+        let rules = format!(
+            "table inet cut {{\n chain arriving {{\n type filter hook input priority 0;\n ip saddr {{ {from} }} drop\n }}\n}}\n"
+        );
+        self.input("ip", &["netns", "exec", &format!("node{node}"), "nft", "-f", "-"], &rules).await;
+    }
+
+    /// Everything arrives at these nodes again.
+    pub async fn heal(&self, nodes: &[u64]) {
+        for node in nodes {
+            self.input("ip", &["netns", "exec", &format!("node{node}"), "nft", "-f", "-"], "flush ruleset\n").await;
+        }
+    }
+
+    /// Puts what is in `folder` on a disk of its own, with so much room.
+    pub async fn small_disk(&self, folder: &Path, mebibytes: u32) {
+        let (folder, copy) = (folder.display().to_string(), format!("{}.copy", folder.display()));
+        self.run("cp", &["--archive", &folder, &copy]).await;
+        self.run("mount", &["-t", "tmpfs", "-o", &format!("size={mebibytes}m,mode=700"), "tmpfs", &folder]).await;
+        self.run("cp", &["--archive", &format!("{copy}/."), &folder]).await;
+    }
+
+    /// The words before a command that is to run where this node is.
+    pub(crate) fn place(&self, node: u64) -> [String; 4] {
+        ["ip".into(), "netns".into(), "exec".into(), format!("node{node}")]
+    }
+
+    async fn links(&self, batch: &str) {
+        self.input("ip", &["-batch", "-"], batch).await;
+    }
+
+    async fn run(&self, program: &str, words: &[&str]) {
+        self.input(program, words, "").await;
+    }
+
+    async fn input(&self, program: &str, words: &[&str], input: &str) {
+        let mut command = Command::new(program);
+        command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"));
+        let mut pipe = child.stdin.take().expect("its input is piped");
+        pipe.write_all(input.as_bytes()).await.expect("it reads its input");
+        drop(pipe);
+        let done = child.wait_with_output().await.expect("a child can be waited for");
+        assert!(done.status.success(), "{program} {words:?}: {}", text(&done));
+    }
+}
+
+fn address(number: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 88, 0, number)
+}
+
+fn small(node: u64) -> u8 {
+    u8::try_from(node).expect("a node of a test has a small number")
+}
+
+fn text(output: &Output) -> String {
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let _into_a_string = write!(text, "{}", String::from_utf8_lossy(&output.stderr));
+    text
+}

@@ -1,0 +1,157 @@
+//! A cluster under load, and what is written down of it.
+
+use std::{env, fs, path::Path, time::Duration};
+
+use quorate_tests::{Answered, Cluster, Load, Network, Plan, Quorate, eventually, words};
+use serde_json::{Value, json};
+
+const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
+const PRODUCT: &str = "workstation-professional-2";
+
+/// Client machines that ask at once, and what they ask in a second, all together.
+const CLIENTS: usize = 16;
+pub(crate) const RATE: u32 = 320;
+
+/// Elections of 150 to 300 ms; every log is kept whole.
+pub(crate) const VARIABLES: [(&str, &str); 4] = [
+    ("QUORATE_RAFT_HEARTBEAT_MS", "50"),
+    ("QUORATE_RAFT_ELECTION_TIMEOUT_MIN_MS", "150"),
+    ("QUORATE_RAFT_ELECTION_TIMEOUT_MAX_MS", "300"),
+    ("QUORATE_TEST_KEEP_LOG", "1"),
+];
+
+/// A scenario under way.
+pub(crate) struct Scene {
+    name: String,
+    pub(crate) network: Network,
+    pub(crate) cluster: Cluster,
+    pub(crate) load: Load,
+}
+
+/// A plan for nodes with places of their own.
+pub(crate) fn plan(network: &Network, nodes: u8, forming: u8) -> Plan<'_> {
+    Plan { nodes, forming, variables: &VARIABLES, network: Some(network) }
+}
+
+/// Nodes with configurations, none of which runs.
+pub(crate) async fn configured(network: &Network, nodes: u8, forming: u8) -> Cluster {
+    Cluster::configured(&Quorate::at(QUORATE), plan(network, nodes, forming)).await
+}
+
+impl Scene {
+    /// A cluster of so many nodes that answers a load; nothing where the scenario (by its test's name) has already run, in
+    /// namespaces of its own.
+    pub(crate) async fn of(test: &str, nodes: u8) -> Option<Self> {
+        let network = Network::of(test).await?;
+        let cluster = configured(&network, nodes, nodes).await;
+        Some(Self::formed(test, network, cluster).await)
+    }
+
+    /// The same of nodes that are configured.
+    pub(crate) async fn formed(test: &str, network: Network, mut cluster: Cluster) -> Self {
+        cluster.form().await;
+        cluster.activate().await;
+        cluster.settled(1).await;
+        Self::running(test, network, cluster).await
+    }
+
+    /// The same of a cluster that runs.
+    pub(crate) async fn running(test: &str, network: Network, cluster: Cluster) -> Self {
+        let addresses = cluster.numbers().into_iter().map(|node| cluster.node(node).clients).collect();
+        Self::asked_at(test, network, cluster, addresses).await
+    }
+
+    /// The same, where only these addresses are asked.
+    pub(crate) async fn asked_at(
+        test: &str,
+        network: Network,
+        cluster: Cluster,
+        addresses: Vec<std::net::SocketAddr>,
+    ) -> Self {
+        let load = Load::paced(&addresses, &cluster.product(PRODUCT), CLIENTS, RATE);
+        let name = test.rsplit("scenario_").next().unwrap().to_owned();
+        let scene = Self { name, network, cluster, load };
+        scene.seconds(1).await;
+        scene
+    }
+
+    /// Waits for the answers of so many quiet seconds.
+    pub(crate) async fn seconds(&self, seconds: u32) {
+        self.load.more((RATE * seconds).try_into().unwrap()).await;
+    }
+
+    /// Who leads, as a node knows it.
+    pub(crate) async fn leader(&self, via: u64) -> u64 {
+        eventually("a leader is known", async || self.cluster.standing(via).await?.leader).await
+    }
+
+    /// All nodes but this one.
+    pub(crate) fn others(&self, than: u64) -> Vec<u64> {
+        self.cluster.running().into_iter().filter(|node| *node != than).collect()
+    }
+
+    /// Waits until a node is in service again.
+    pub(crate) async fn is_ready(&self, via: u64, node: u64) {
+        eventually(&format!("node {node} is ready"), async || {
+            let standing = self.cluster.standing(via).await?;
+            (standing.leader.is_some() && standing.members.get(&node)?.ready).then_some(())
+        })
+        .await;
+    }
+
+    /// Takes a node out of service; it has stopped when this returns.
+    pub(crate) async fn drain(&mut self, node: u64) {
+        let drained = self.cluster.admin(node, &words!["host", "drain", "--wait", "0"]).await;
+        assert_eq!(drained.code, Some(0), "{}", drained.stderr);
+        assert_eq!(self.cluster.ended(node).await, Some(0), "node {node}");
+    }
+
+    /// All is well again: every node has the same state and the same counts, and every answer stands in the logs.
+    pub(crate) async fn ends(self) -> Cluster {
+        let (cluster, before) = self.ends_with_logs_cut().await;
+        assert_eq!(before, 0, "every log is whole");
+        cluster
+    }
+
+    /// The same where snapshots took the place of the logs' beginnings. The nodes are stopped then.
+    pub(crate) async fn ends_with_logs_cut(self) -> (Cluster, usize) {
+        self.load.enters("in the end");
+        self.seconds(1).await;
+        let Self { name, mut cluster, load, network: _network } = self;
+        let answered = load.end().await;
+        let running = cluster.running();
+        cluster.settled(running[0]).await;
+        let mut counts = Vec::new();
+        for &node in &running {
+            counts.push(cluster.administrate(node, &words!["count"]).await["applications"].clone());
+        }
+        assert!(counts.iter().all(|count| count == &counts[0]), "the counts differ: {counts:?}");
+        let before = answered.is_held_by(&mut cluster).await;
+        write_down(&name, &answered, before);
+        (cluster, before)
+    }
+}
+
+/// For the table, where one is made.
+fn write_down(name: &str, answered: &Answered, before_logs: usize) {
+    println!("{name}: {answered}");
+    let Some(folder) = env::var_os("QUORATE_TEST_FIGURES") else { return };
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap();
+    let pauses: Vec<Value> = answered
+        .pauses
+        .iter()
+        .filter(|pause| !pause.during.is_empty())
+        .map(|pause| json!({ "during": pause.during, "longest_ms": ms(pause.longest) }))
+        .collect();
+    let figures = json!({
+        "scenario": name.replace('_', " "),
+        "answered": answered.answered(),
+        "refused": answered.refused,
+        "unanswered": answered.unanswered,
+        "before_logs": before_logs,
+        "lasted_ms": ms(answered.lasted),
+        "longest_ms": ms(answered.longest_pause()),
+        "pauses": pauses,
+    });
+    fs::write(Path::new(&folder).join(format!("{name}.json")), figures.to_string()).unwrap();
+}
