@@ -133,7 +133,8 @@ impl Load {
         let shared = Arc::new(Shared { told: Mutex::new(told), machines, stop, began: Instant::now() });
         let mut tasks = JoinSet::new();
         for client in 0..clients {
-            let nodes = hosts.to_vec().into_iter().cycle().skip(client);
+            let turn: Vec<_> = hosts.iter().copied().cycle().skip(client).take(hosts.len()).collect();
+            let nodes = turn.into_iter().cycle();
             let mut pace = pace.map(interval);
             if let Some(pace) = &mut pace {
                 // Who was kept waiting does not ask more often for it.

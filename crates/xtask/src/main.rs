@@ -8,6 +8,7 @@
 
 mod arrows;
 mod cargo;
+mod figures;
 mod finding;
 mod licences;
 mod paths;
@@ -37,6 +38,8 @@ use crate::{cargo::Workspace, suite::Suite};
         cargo xtask fix                    format, and apply what clippy can repair by itself\n  \
         cargo xtask test                   what the tests need, every check, every test\n  \
         cargo xtask test r10_ r12_         the tests whose names contain one of these\n  \
+        cargo xtask test cluster           what befalls a cluster under load, with a table of figures\n  \
+        cargo xtask test cluster isolated  those scenarios whose names contain this\n  \
         cargo xtask soak                   the long tests, which `test` leaves out"
 )]
 struct Arguments {
@@ -56,7 +59,7 @@ enum Command {
     Fix,
     /// Install what the tests need where it is missing, verify, then run all tests
     Test {
-        /// Only tests whose names contain one of these
+        /// Only tests whose names contain one of these; `cluster` first: the scenarios, which are left out otherwise
         #[arg(value_name = "FILTER")]
         filters: Vec<String>,
     },
@@ -83,6 +86,10 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Verify { only } => Ok(exit_code(verify::run(&workspace, &only)?)),
         Command::Fix => Ok(exit_code(verify::fix(&workspace)?)),
+        Command::Test { filters } if filters.first().is_some_and(|first| first == "cluster") => {
+            let chosen = filters.get(1..).unwrap_or_default();
+            suite::run(&workspace, &tools::provide(&workspace)?, Suite::Scenarios, chosen)
+        }
         Command::Test { filters } => {
             let surroundings = tools::provide(&workspace)?;
             if !verify::run(&workspace, &[])? {

@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use anyhow::{Context, Result};
 
 use crate::cargo::Workspace;
+use crate::figures;
 use crate::say;
 use crate::tools::Surroundings;
 
@@ -14,15 +15,22 @@ const ALONE: &str = "machine_";
 /// Tests whose names contain this are long, and run only where they are asked for.
 const SOAK: &str = "soak_";
 
+/// Tests whose names contain this are what befalls a cluster under load: alone, and where they are asked for.
+const SCENARIO: &str = "scenario_";
+
 /// Which tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Suite {
-    /// All but the soaks.
+    /// All but the soaks and the scenarios.
     Tests,
     Soaks,
+    Scenarios,
 }
 
 const TESTS: [&str; 2] = ["test", "--tests"];
+
+/// What the usual run leaves out.
+const LONG: [&str; 4] = ["--skip", SOAK, "--skip", SCENARIO];
 
 const EVERYTHING: [&str; 3] = ["--workspace", "--all-features", "--no-fail-fast"];
 
@@ -37,15 +45,20 @@ pub(crate) fn run(
     let mut code = 0;
     let runs = match suite {
         Suite::Tests => runs(nextest, filters),
-        Suite::Soaks => vec![soaks(nextest, filters)],
+        Suite::Soaks => vec![named(nextest, "soak", SOAK, filters)],
+        Suite::Scenarios => vec![named(nextest, "cluster", SCENARIO, filters)],
     };
+    let figures = figures::Folder::emptied(workspace)?;
     for arguments in runs {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         say(format_args!("test: cargo {} ...", arguments.join(" ")));
-        let status = in_surroundings(&mut workspace.cargo(&arguments), surroundings)
-            .status()
-            .context("cargo could not be started")?;
+        let mut command = workspace.cargo(&arguments);
+        command.env(figures::VARIABLE, figures.path());
+        let status = in_surroundings(&mut command, surroundings).status().context("cargo could not be started")?;
         code = combined(code, exit_code(status));
+    }
+    if let Some(table) = figures.table()? {
+        say(table);
     }
     Ok(ExitCode::from(code))
 }
@@ -63,17 +76,17 @@ fn runs(nextest: bool, filters: &[String]) -> Vec<Vec<String>> {
     if nextest {
         runs.push(list(&[&["nextest", "run"], &EVERYTHING]));
     } else if filters.is_empty() {
-        runs.push(list(&[&TESTS, &EVERYTHING, &["--", "--test-threads=1", "--skip", SOAK, ALONE]]));
-        runs.push(list(&[&TESTS, &EVERYTHING, &["--", "--skip", SOAK, "--skip", ALONE]]));
+        runs.push(list(&[&TESTS, &EVERYTHING, &["--", "--test-threads=1"], &LONG, &[ALONE]]));
+        runs.push(list(&[&TESTS, &EVERYTHING, &["--"], &LONG, &["--skip", ALONE]]));
     } else {
-        runs.push(list(&[&TESTS, &EVERYTHING, &["--", "--test-threads=1", "--skip", SOAK]]));
+        runs.push(list(&[&TESTS, &EVERYTHING, &["--", "--test-threads=1"], &LONG]));
     }
     runs
 }
 
-/// cargo's arguments for the soaks, of which the filters choose some.
-fn soaks(nextest: bool, filters: &[String]) -> Vec<String> {
-    let runner: &[&str] = if nextest { &["nextest", "run", "--profile", "soak"] } else { &TESTS };
+/// cargo's arguments for the tests with such names, which have a profile of their own; the filters choose some.
+fn named(nextest: bool, profile: &str, name: &str, filters: &[String]) -> Vec<String> {
+    let runner: &[&str] = if nextest { &["nextest", "run", "--profile", profile] } else { &TESTS };
     let mut words: Vec<_> = [runner, &EVERYTHING].concat().into_iter().map(str::to_owned).collect();
     if !nextest {
         words.extend(["--".to_owned(), "--test-threads=1".to_owned()]);
@@ -81,7 +94,7 @@ fn soaks(nextest: bool, filters: &[String]) -> Vec<String> {
     if nextest || !filters.is_empty() {
         words.extend(filters.iter().cloned());
     } else {
-        words.push(SOAK.to_owned());
+        words.push(name.to_owned());
     }
     words
 }
@@ -124,21 +137,24 @@ mod tests {
     #[test]
     fn without_nextest_tests_that_need_the_machine_run_one_at_a_time() {
         let runs = lines(false, &[]);
-        assert!(runs[1].ends_with("-- --test-threads=1 --skip soak_ machine_"));
-        assert!(runs[2].ends_with("-- --skip soak_ --skip machine_"));
+        assert!(runs[1].ends_with("-- --test-threads=1 --skip soak_ --skip scenario_ machine_"));
+        assert!(runs[2].ends_with("-- --skip soak_ --skip scenario_ --skip machine_"));
         let filtered = lines(false, &["r10_"]);
-        assert!(filtered.len() == 2 && filtered[1].ends_with("-- --test-threads=1 --skip soak_ r10_"));
+        assert!(filtered.len() == 2 && filtered[1].ends_with("-- --test-threads=1 --skip soak_ --skip scenario_ r10_"));
     }
 
     #[test]
-    fn soaks_are_a_run_of_their_own() {
+    fn soaks_and_scenarios_are_runs_of_their_own() {
         let line = |nextest, filters: &[&str]| {
-            soaks(nextest, &filters.iter().map(|filter| (*filter).to_owned()).collect::<Vec<_>>()).join(" ")
+            let filters: Vec<_> = filters.iter().map(|filter| (*filter).to_owned()).collect();
+            named(nextest, "soak", SOAK, &filters).join(" ")
         };
         let all = "--workspace --all-features --no-fail-fast";
         assert_eq!(line(true, &[]), format!("nextest run --profile soak {all}"));
         assert_eq!(line(true, &["soak_fleet"]), format!("nextest run --profile soak {all} soak_fleet"));
         assert_eq!(line(false, &[]), format!("test --tests {all} -- --test-threads=1 soak_"));
+        let scenarios = named(true, "cluster", SCENARIO, &["isolated".to_owned()]).join(" ");
+        assert_eq!(scenarios, format!("nextest run --profile cluster {all} isolated"));
         assert_eq!(line(false, &["soak_fleet"]), format!("test --tests {all} -- --test-threads=1 soak_fleet"));
     }
 

@@ -55,6 +55,8 @@ const TOOLS: &[Tool] = &[
     // The documents' commands run with processes and ports of their own.
     Tool { name: "unshare", probe: OnPath, origin: Debian("util-linux") },
     Tool { name: "ip", probe: OnPath, origin: Debian("iproute2") },
+    // Clusters that are cut in two.
+    Tool { name: "nft", probe: OnPath, origin: Debian("nftables") },
     Tool { name: "pkill", probe: OnPath, origin: Debian("procps") },
     // A real primary for dynamic updates, and another's eyes on what it answers.
     Tool { name: "named", probe: OnPath, origin: Debian("bind9") },

@@ -134,7 +134,6 @@ impl Scene {
 
 /// For the table, where one is made.
 fn write_down(name: &str, answered: &Answered, before_logs: usize) {
-    println!("{name}: {answered}");
     let Some(folder) = env::var_os("QUORATE_TEST_FIGURES") else { return };
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap();
     let pauses: Vec<Value> = answered
