@@ -182,6 +182,9 @@ impl Desk {
             store: self.identity.store.to_string(),
             wall_ms: replica.wall_ms(),
             draining: self.draining.is_on(),
+            term: cluster.term,
+            groups: groups(&replica),
+            dns: self.dns_standing(&replica),
             newest_format: Format::newest().number(),
             stored_format: replica.stored_format().number(),
             clients_port: self.live.get().and_then(Weak::upgrade).map_or(0, |live| live.address().port().into()),
@@ -189,6 +192,19 @@ impl Desk {
             // What the membership says, and the comparison of clocks, is for the node that asks to fill in.
             ..NodeStatus::default()
         })
+    }
+
+    /// What became of the node's records, in a word; or the last error.
+    fn dns_standing(&self, replica: &Replica) -> String {
+        let Some(dns) = self.dns.get().and_then(Weak::upgrade) else { return "none".into() };
+        let standing = dns.own_standing();
+        let failed = standing.domains.iter().find(|domain| !domain.last_error.is_empty());
+        match failed {
+            Some(domain) => format!("{}: {}", domain.domain, domain.last_error),
+            None if standing.domains.is_empty() && dns.served_zone().is_none() => "none".into(),
+            None if self.draining.is_on() || !replica.view(|state| state.settings().dns_publish) => "withdrawn".into(),
+            None => "published".into(),
+        }
     }
 
     /// What was just installed through another node is to be known here, too.
@@ -235,6 +251,18 @@ impl Desk {
         let statement = self.credentials.release(publisher, key_id).map_err(|error| error.to_string())?;
         Ok(statement.encode().into())
     }
+}
+
+/// The product groups for which this node is activated.
+fn groups(replica: &Replica) -> Vec<String> {
+    let node = replica.identity().owner;
+    replica.view(|state| {
+        let certified = state.keys().filter_map(|key| {
+            let certificate = &key.activations.get(&node)?.certificate;
+            Some(state.publisher(key.publisher)?.catalog().group(certificate.group)?.name.to_string())
+        });
+        certified.collect()
+    })
 }
 
 fn unready_because(unusable: &BTreeMap<KeyId, Unusable>) -> String {

@@ -26,7 +26,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// The cluster and its nodes.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Every node: role, readiness, log, state hash, clock.
+    /// Every node: role, readiness, log, activation, DNS, clock; with --json also term, state hash and format.
     Status {
         /// Wait up to this many seconds for the node to answer and to know a leader.
         #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
@@ -203,6 +203,9 @@ fn status_json(reply: &ClusterStatusReply) -> serde_json::Value {
             "store_bytes": node.store_bytes,
             "store": node.store,
             "version": optional(&node.version),
+            "term": node.reachable.then_some(node.term),
+            "activation": node.reachable.then_some(&node.groups),
+            "dns": optional(&node.dns),
             "reads_format": node.newest_format,
             "stored_format": node.stored_format,
         })
@@ -247,7 +250,19 @@ fn status_text(reply: &ClusterStatusReply) -> String {
     if reply.nodes.is_empty() {
         return "This node belongs to no cluster yet: start one node of it with `quorate host run --bootstrap`.".into();
     }
-    let mut rows = table(["node", "role", "ready", "applied", "lag", "state hash", "clock", "peer address"]);
+    let mut rows = table([
+        "node",
+        "role",
+        "ready",
+        "applied",
+        "lag",
+        "activated for",
+        "DNS",
+        "clock",
+        "version",
+        "store",
+        "peer address",
+    ]);
     for node in &reply.nodes {
         rows.add_row([
             node.node.to_string(),
@@ -255,8 +270,11 @@ fn status_text(reply: &ClusterStatusReply) -> String {
             if node.ready { "yes".into() } else { format!("no: {}", node.not_ready_because) },
             node.applied_index.to_string(),
             lag(reply, node).to_string(),
-            node.state_hash.get(..12).unwrap_or_default().to_owned(),
+            node.groups.join(", "),
+            node.dns.clone(),
             clock(node),
+            node.version.clone(),
+            if node.reachable { format!("{} KiB", node.store_bytes / 1024) } else { String::new() },
             node.peer_address.clone(),
         ]);
     }

@@ -73,21 +73,16 @@ fn rendered(all: &[Figures]) -> String {
     table.set_header(["scenario", "answered", "a second", "refused", "no answer", "longest pause", "while"]);
     for figures in all {
         let a_second = figures.answered * 1000 / figures.lasted_ms.max(1);
-        table.add_row([
-            figures.scenario.clone(),
-            figures.answered.to_string(),
-            a_second.to_string(),
-            figures.refused.to_string(),
-            figures.unanswered.to_string(),
-            format!("{} ms", figures.longest_ms),
-            String::new(),
-        ]);
+        // The longest of all, then that of each part.
+        let (mut longest, mut during) = (format!("{} ms", figures.longest_ms), "in all".to_owned());
         for pause in &figures.pauses {
-            let mut row: [String; 7] = std::array::from_fn(|_| String::new());
-            row[5] = format!("{} ms", pause.longest_ms);
-            row[6].clone_from(&pause.during);
-            table.add_row(row);
+            longest.push_str(&format!("\n{} ms", pause.longest_ms));
+            during.push_str(&format!("\n{}", pause.during));
         }
+        let numbers =
+            [figures.answered, a_second, figures.refused, figures.unanswered].map(|number| number.to_string());
+        let [answered, a_second, refused, unanswered] = numbers;
+        table.add_row([figures.scenario.clone(), answered, a_second, refused, unanswered, longest, during]);
     }
     let in_snapshots: u64 = all.iter().map(|figures| figures.before_logs).sum();
     let looked_up: u64 = all.iter().map(|figures| figures.answered).sum::<u64>() - in_snapshots;

@@ -88,18 +88,22 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Fix => Ok(exit_code(verify::fix(&workspace)?)),
         Command::Test { filters } if filters.first().is_some_and(|first| first == "cluster") => {
             let chosen = filters.get(1..).unwrap_or_default();
-            suite::run(&workspace, &tools::provide(&workspace)?, Suite::Scenarios, chosen)
+            run_suite(&workspace, Suite::Scenarios, chosen)
         }
         Command::Test { filters } => {
-            let surroundings = tools::provide(&workspace)?;
+            let surroundings = tools::provide(&workspace, Suite::Tests)?;
             if !verify::run(&workspace, &[])? {
                 say("test: no test was run, because verify failed (`cargo xtask fix` repairs format and some lints)");
                 return Ok(ExitCode::FAILURE);
             }
             suite::run(&workspace, &surroundings, Suite::Tests, &filters)
         }
-        Command::Soak { filters } => suite::run(&workspace, &tools::provide(&workspace)?, Suite::Soaks, &filters),
+        Command::Soak { filters } => run_suite(&workspace, Suite::Soaks, &filters),
     }
+}
+
+fn run_suite(workspace: &Workspace, suite: Suite, filters: &[String]) -> Result<ExitCode> {
+    suite::run(workspace, &tools::provide(workspace, suite)?, suite, filters)
 }
 
 fn exit_code(passed: bool) -> ExitCode {

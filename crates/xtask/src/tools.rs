@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cargo::Workspace;
 use crate::say;
+use crate::suite::Suite;
 
 /// Something that tests call.
 struct Tool {
@@ -36,9 +37,11 @@ enum Probe {
 enum Origin {
     Debian(&'static str),
     Rustup(&'static str),
+    /// A program that cargo builds.
+    Crate(&'static str),
 }
 
-use Origin::{Debian, Rustup};
+use Origin::{Crate, Debian, Rustup};
 use Probe::{Cargo, File, OnPath, Python};
 
 const TOOLS: &[Tool] = &[
@@ -95,6 +98,13 @@ const TOOLS: &[Tool] = &[
     Tool { name: "python3 with venv", probe: Python("import venv, ensurepip"), origin: Debian("python3-venv") },
 ];
 
+/// What only soaks call, besides.
+const SOAK_TOOLS: &[Tool] = &[
+    // The package that administrators install.
+    Tool { name: "cargo deb", probe: Cargo("deb"), origin: Crate("cargo-deb") },
+    Tool { name: "dpkg-deb", probe: OnPath, origin: Debian("dpkg") },
+];
+
 /// Every package in the tests' Python environment, with its version: the same everywhere.
 const REQUIREMENTS: &str = include_str!("../python-requirements.txt");
 
@@ -133,9 +143,9 @@ enum Plan {
 }
 
 /// Sees to it that everything is there.
-pub(crate) fn provide(workspace: &Workspace) -> Result<Surroundings> {
+pub(crate) fn provide(workspace: &Workspace, suite: Suite) -> Result<Surroundings> {
     let path = search_path()?;
-    let missing = missing(workspace, &path);
+    let missing = missing(workspace, suite, &path);
     match plan(&missing, Machine::this(&path)) {
         Plan::Nothing => say("tools: all there"),
         Plan::Refuse(message) => bail!(message),
@@ -143,7 +153,7 @@ pub(crate) fn provide(workspace: &Workspace) -> Result<Surroundings> {
             for command in &commands {
                 install(command)?;
             }
-            let still: Vec<_> = self::missing(workspace, &path).iter().map(|tool| tool.name).collect();
+            let still: Vec<_> = self::missing(workspace, suite, &path).iter().map(|tool| tool.name).collect();
             if !still.is_empty() {
                 bail!("still missing after the installation: {}", still.join(", "));
             }
@@ -153,22 +163,24 @@ pub(crate) fn provide(workspace: &Workspace) -> Result<Surroundings> {
     Ok(Surroundings { python, path })
 }
 
-fn missing(workspace: &Workspace, path: &OsString) -> Vec<&'static Tool> {
+fn missing(workspace: &Workspace, suite: Suite, path: &OsString) -> Vec<&'static Tool> {
     let is_there = |tool: &Tool| match tool.probe {
         OnPath => on_path(tool.name, path),
         File(pattern) => is_file(pattern),
         Python(import) => python(import, path).is_some(),
         Cargo(command) => succeeds(&mut workspace.cargo(&[command, "--version"])),
     };
-    TOOLS.iter().filter(|tool| !is_there(tool)).collect()
+    let more = if suite == Suite::Soaks { SOAK_TOOLS } else { &[] };
+    TOOLS.iter().chain(more).filter(|tool| !is_there(tool)).collect()
 }
 
 fn plan(missing: &[&Tool], machine: Machine) -> Plan {
-    let (mut packages, mut components) = (Vec::new(), Vec::new());
+    let (mut packages, mut components, mut crates) = (Vec::new(), Vec::new(), Vec::new());
     for tool in missing {
         match tool.origin {
             Debian(package) if !packages.contains(&package) => packages.push(package),
             Rustup(component) => components.push(component),
+            Crate(name) => crates.push(name),
             Debian(_) => {}
         }
     }
@@ -180,6 +192,9 @@ fn plan(missing: &[&Tool], machine: Machine) -> Plan {
         commands.push(vec!["apt-get", "update", "--quiet"]);
         let install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends"];
         commands.push([install.as_slice(), packages.as_slice()].concat());
+    }
+    if !crates.is_empty() {
+        commands.push([&["cargo", "install", "--locked"], crates.as_slice()].concat());
     }
     if commands.is_empty() {
         Plan::Nothing

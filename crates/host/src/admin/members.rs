@@ -1,13 +1,13 @@
 //! Who belongs to the cluster, and who leads it.
 
 use activation::{id, state::Command};
-use api::admin::v1::{self as proto, node_answer::Answer, node_question::Question};
+use api::admin::v1::{self as proto, StatusQuestion, node_answer::Answer, node_question::Question};
 use replication::Unavailable;
 use tonic::Status;
 
 use super::{Acting, invalid, propose_error, unavailable};
 use crate::{
-    limits::{SETTLE_TIMEOUT, WORK_TIMEOUT},
+    limits::{LOOK_TIMEOUT, SETTLE_TIMEOUT, WORK_TIMEOUT},
     question,
 };
 
@@ -34,6 +34,14 @@ impl Members<'_> {
         if !cluster.members.contains_key(&asked.node) {
             return Err(Status::not_found(format!(
                 "node {} is no member of this cluster: `quorate cluster status` lists them",
+                asked.node
+            )));
+        }
+        let looked = question::ask(self.0.replica, asked.node, Question::Status(StatusQuestion {}), LOOK_TIMEOUT).await;
+        if looked.is_ok() {
+            return Err(Status::failed_precondition(format!(
+                "node {} answers: `quorate cluster remove {0}` drains it, and has it give its activations back. One that \
+                 is to go without is stopped first",
                 asked.node
             )));
         }
