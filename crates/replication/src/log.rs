@@ -4,6 +4,7 @@
 //! e<index, 8 bytes big-endian>   an entry
 //! v   the vote      p   the last purged position      c   the last position known to be committed
 //! r   how often a cluster of this node alone was begun from what it had
+//! k<index>   an entry that was purged, for tests that look every acknowledged request up; nodes never read it
 //! ```
 //! One database, so that one batch changes entries, vote and marks together. Entries that are not purged are also kept
 //! in memory: openraft reads them from there, the disk is read once, at start.
@@ -40,9 +41,14 @@ const PURGED: &[u8] = b"p";
 const COMMITTED: &[u8] = b"c";
 const RECOVERIES: &[u8] = b"r";
 const ENTRY: u8 = b'e';
+const KEPT: u8 = b'k';
 
 fn entry_key(index: u64) -> [u8; 9] {
-    let mut key = [ENTRY; 9];
+    key_of(ENTRY, index)
+}
+
+fn key_of(kind: u8, index: u64) -> [u8; 9] {
+    let mut key = [kind; 9];
     key[1..].copy_from_slice(&index.to_be_bytes());
     key
 }
@@ -77,12 +83,20 @@ pub(crate) struct Held {
 pub(crate) struct Log {
     held: Arc<Mutex<Held>>,
     writer: Writer,
+    /// Purged entries stay on the disk, elsewhere.
+    keeps: bool,
 }
 
 /// The commands in the log of `store`, by index, for those who look up what was acknowledged. Entries that are purged are
-/// not there; the last ones may not be committed.
+/// there only where the settings keep them; the last ones may not be committed.
 pub fn read_commands(store: &Store) -> Result<BTreeMap<u64, Bytes>, LogDamaged> {
-    let entries = Held::load(store)?.entries;
+    let mut entries = Held::load(store)?.entries;
+    for item in store.scan(&[KEPT]) {
+        let (key, value) = item?;
+        let entry = read_entry(&key, &value)?;
+        // A purge that a crash undid in part left it in both places.
+        entries.entry(entry.log_id.index).or_insert(entry);
+    }
     let command = |(index, entry): (u64, Entry)| match entry.payload {
         EntryPayload::Normal(command) => Some((index, command.0)),
         EntryPayload::Blank | EntryPayload::Membership(_) => None,
@@ -159,17 +173,11 @@ impl Held {
         let mut next = held.purged.map_or(0, |id| id.index + 1);
         for item in store.scan(&[ENTRY]) {
             let (key, value) = item?;
-            let place = || format!("record {key:02x?}");
-            let entry = proto::Entry::decode(value.as_slice())
-                .map_err(|error| LogDamaged::Content { place: place(), what: error.to_string() })
-                .and_then(|entry| {
-                    wire::entry_in(entry)
-                        .map_err(|Malformed(what)| LogDamaged::Content { place: place(), what: what.into() })
-                })?;
+            let entry = read_entry(&key, &value)?;
             let index = entry.log_id.index;
             if key != entry_key(index) || next != index {
                 let what = format!("entry {index} stands where entry {next} belongs");
-                return Err(LogDamaged::Content { place: place(), what });
+                return Err(LogDamaged::Content { place: record(&key), what });
             }
             next = index + 1;
             held.entries.insert(index, entry);
@@ -179,9 +187,9 @@ impl Held {
 }
 
 impl Log {
-    /// Reads the log of `store` into memory.
-    pub(crate) fn load(store: &Store, writer: Writer) -> Result<Self, LogDamaged> {
-        Ok(Self { held: Arc::new(Mutex::new(Held::load(store)?)), writer })
+    /// Reads the log of `store` into memory. What is purged from it stays on the disk where it `keeps` that.
+    pub(crate) fn load(store: &Store, writer: Writer, keeps: bool) -> Result<Self, LogDamaged> {
+        Ok(Self { held: Arc::new(Mutex::new(Held::load(store)?)), writer, keeps })
     }
 
     /// Entries of the given positions, for tests and for the one who explains.
@@ -227,6 +235,16 @@ impl Log {
     async fn commit(&self, batch: Batch) -> io::Result<()> {
         self.writer.commit(batch).await.map_err(|failure| failure.to_io())
     }
+}
+
+fn read_entry(key: &[u8], value: &[u8]) -> Result<Entry, LogDamaged> {
+    let damaged = |what: String| LogDamaged::Content { place: record(key), what };
+    let entry = proto::Entry::decode(value).map_err(|error| damaged(error.to_string()))?;
+    wire::entry_in(entry).map_err(|Malformed(what)| damaged(what.into()))
+}
+
+fn record(key: &[u8]) -> String {
+    format!("record {key:02x?}")
 }
 
 fn decoded(entry: &Entry) -> Option<Result<Domain, MalformedCommand>> {
@@ -335,8 +353,11 @@ impl RaftLogStorage<TypeConfig> for Log {
         {
             let mut held = self.held();
             let kept = held.entries.split_off(&(upto.index + 1));
-            for index in std::mem::replace(&mut held.entries, kept).into_keys() {
+            for (index, entry) in std::mem::replace(&mut held.entries, kept) {
                 batch.remove(entry_key(index));
+                if self.keeps {
+                    batch.put(key_of(KEPT, index), wire::entry_out(&entry).encode_to_vec()).map_err(too_large)?;
+                }
             }
             held.purged = Some(upto);
         }

@@ -171,7 +171,7 @@ impl Replica {
         let Surroundings { clock, connect, seed, local } = surroundings;
         let identity = log::peer_identity(store.identity(), log::recoveries(&store)?);
         let writer = Writer::start(Arc::clone(&store)).map_err(|error| StartError::Other(error.to_string()))?;
-        let log = Log::load(&store, writer)?;
+        let log = Log::load(&store, writer, settings.keep_log)?;
         storage::durable::create_folder(folder).map_err(|error| StartError::Other(error.to_string()))?;
         let file = SnapshotFile::new(folder);
         let machine = Machine::load(file.clone())?;

@@ -5,8 +5,10 @@ use activation::{
     state::{Act, Command, Format},
 };
 
+use replication::{Pace, RaftSettings};
+
 use crate::{
-    cluster::{Cluster, count, eventually},
+    cluster::{Cluster, SETTINGS, count, eventually},
     world,
 };
 
@@ -79,4 +81,24 @@ async fn a_format_is_set_only_while_every_member_says_that_it_reads_it() {
     assert!(refused.contains("every member must read format 1: nobody answers at"), "{refused}");
     assert_eq!(cluster.node(leader).replica().view(|state| state.format()), Format::newest());
     assert!(acts(&cluster, leader).is_empty());
+}
+
+#[tokio::test]
+async fn a_log_that_tests_keep_can_be_read_when_a_lowered_format_has_emptied_it() {
+    let settings = RaftSettings { keep_log: true, ..SETTINGS };
+    let mut cluster = Cluster::activated_at(1, settings, Pace::default()).await;
+    assert_eq!(count(&cluster.node(1).submit(1).await.unwrap()), 1);
+    let lowered = propose(&cluster, 1, set(Format::OLDEST)).await.unwrap();
+    eventually("nothing newer is left", || async { cluster.node(1).replica().stored_format() == Format::OLDEST }).await;
+    assert!((1..=lowered).all(|index| cluster.node(1).replica().command_at(index).is_none()));
+    assert_eq!(count(&cluster.node(1).submit(2).await.unwrap()), 2);
+
+    cluster.node_mut(1).stop().await;
+    let commands = replication::read_commands(&*cluster.node(1).open_store().await).unwrap();
+    let batches = commands.values().filter_map(|command| match Command::decode(command) {
+        Ok(Command::Batch(batch)) => Some(batch.records.len()),
+        _ => None,
+    });
+    assert_eq!(batches.sum::<usize>(), 2);
+    assert!(commands.contains_key(&lowered));
 }
