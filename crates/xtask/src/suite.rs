@@ -18,6 +18,9 @@ const SOAK: &str = "soak_";
 /// Tests whose names contain this are what befalls a cluster under load: alone, and where they are asked for.
 const SCENARIO: &str = "scenario_";
 
+/// The only binary that has such tests: no other one need be built, and filters choose from it.
+const SCENARIOS: [&str; 2] = ["--test", "scenarios"];
+
 /// Which tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Suite {
@@ -45,8 +48,8 @@ pub(crate) fn run(
     let mut code = 0;
     let runs = match suite {
         Suite::Tests => runs(nextest, filters),
-        Suite::Soaks => vec![named(nextest, "soak", SOAK, filters)],
-        Suite::Scenarios => vec![named(nextest, "cluster", SCENARIO, filters)],
+        Suite::Soaks => vec![named(nextest, "soak", &[], SOAK, filters)],
+        Suite::Scenarios => vec![named(nextest, "cluster", &SCENARIOS, SCENARIO, filters)],
     };
     let figures = figures::Folder::emptied(workspace)?;
     for arguments in runs {
@@ -84,10 +87,15 @@ fn runs(nextest: bool, filters: &[String]) -> Vec<Vec<String>> {
     runs
 }
 
-/// cargo's arguments for the tests with such names, which have a profile of their own; the filters choose some.
-fn named(nextest: bool, profile: &str, name: &str, filters: &[String]) -> Vec<String> {
-    let runner: &[&str] = if nextest { &["nextest", "run", "--profile", profile] } else { &TESTS };
-    let mut words: Vec<_> = [runner, &EVERYTHING].concat().into_iter().map(str::to_owned).collect();
+/// cargo's arguments for the tests with such names, which have a profile of their own; the filters choose some. All test
+/// binaries are looked through where none is named.
+fn named(nextest: bool, profile: &str, binary: &[&str], name: &str, filters: &[String]) -> Vec<String> {
+    let runner: &[&str] = match (nextest, binary) {
+        (true, _) => &["nextest", "run", "--profile", profile],
+        (false, []) => &TESTS,
+        (false, _) => &["test"],
+    };
+    let mut words: Vec<_> = [runner, &EVERYTHING, binary].concat().into_iter().map(str::to_owned).collect();
     if !nextest {
         words.extend(["--".to_owned(), "--test-threads=1".to_owned()]);
     }
@@ -144,18 +152,29 @@ mod tests {
     }
 
     #[test]
-    fn soaks_and_scenarios_are_runs_of_their_own() {
+    fn soaks_are_a_run_of_their_own() {
         let line = |nextest, filters: &[&str]| {
             let filters: Vec<_> = filters.iter().map(|filter| (*filter).to_owned()).collect();
-            named(nextest, "soak", SOAK, &filters).join(" ")
+            named(nextest, "soak", &[], SOAK, &filters).join(" ")
         };
         let all = "--workspace --all-features --no-fail-fast";
         assert_eq!(line(true, &[]), format!("nextest run --profile soak {all}"));
         assert_eq!(line(true, &["soak_fleet"]), format!("nextest run --profile soak {all} soak_fleet"));
         assert_eq!(line(false, &[]), format!("test --tests {all} -- --test-threads=1 soak_"));
-        let scenarios = named(true, "cluster", SCENARIO, &["isolated".to_owned()]).join(" ");
-        assert_eq!(scenarios, format!("nextest run --profile cluster {all} isolated"));
         assert_eq!(line(false, &["soak_fleet"]), format!("test --tests {all} -- --test-threads=1 soak_fleet"));
+    }
+
+    #[test]
+    fn scenarios_are_a_run_of_one_binary() {
+        let line = |nextest, filters: &[&str]| {
+            let filters: Vec<_> = filters.iter().map(|filter| (*filter).to_owned()).collect();
+            named(nextest, "cluster", &SCENARIOS, SCENARIO, &filters).join(" ")
+        };
+        let one = "--workspace --all-features --no-fail-fast --test scenarios";
+        assert_eq!(line(true, &[]), format!("nextest run --profile cluster {one}"));
+        assert_eq!(line(true, &["isolated"]), format!("nextest run --profile cluster {one} isolated"));
+        assert_eq!(line(false, &[]), format!("test {one} -- --test-threads=1 scenario_"));
+        assert_eq!(line(false, &["isolated"]), format!("test {one} -- --test-threads=1 isolated"));
     }
 
     #[test]
