@@ -1,7 +1,7 @@
-//! Client machines that ask as fast as they are answered, and what they were told.
+//! Client machines that ask, as fast as they are answered or at a pace, and what they were told.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::SocketAddr,
     path::Path,
@@ -34,6 +34,8 @@ struct Told {
     unanswered: u64,
     last_answer: Instant,
     pauses: Vec<Pause>,
+    /// Hosts that answered since somebody wanted to know.
+    hosts: BTreeSet<SocketAddr>,
 }
 
 /// The longest time without an answer to anybody, while this went on.
@@ -85,18 +87,29 @@ impl fmt::Display for Answered {
     }
 }
 
+impl Told {
+    /// The time since the last answer, which may be the longest without one.
+    fn paused(&mut self) {
+        let pause = self.last_answer.elapsed();
+        if let Some(now) = self.pauses.last_mut() {
+            now.longest = now.longest.max(pause);
+        }
+        self.last_answer = Instant::now();
+    }
+}
+
 impl Shared {
     fn told(&self) -> MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answered(&self, machine: Cmid, place: Place) {
+    fn answered(&self, host: SocketAddr, machine: Cmid, place: Place) {
         let mut told = self.told();
-        let pause = told.last_answer.elapsed();
-        if let Some(now) = told.pauses.last_mut() {
-            now.longest = now.longest.max(pause);
+        // When all have been told to end, nobody is kept waiting.
+        if !self.is_over() {
+            told.paused();
         }
-        told.last_answer = Instant::now();
+        told.hosts.insert(host);
         told.acknowledged.insert(machine, place);
     }
 
@@ -108,6 +121,17 @@ impl Shared {
 /// How long a client of a load waits: as client machines do.
 const DEADLINES: Deadlines = Deadlines { connect: Duration::from_secs(2), exchange: Duration::from_secs(5) };
 
+/// Answers after which a client with a pace goes on to the next host: machines come and go, and a host that is back has
+/// clients again.
+const TURN: usize = 64;
+
+/// How a client goes about it, where it does not ask as fast as it can.
+struct Pace {
+    request: Interval,
+    /// Until it goes on to the next host for the first time. Not all at once.
+    first_turn: usize,
+}
+
 impl Load {
     /// So many clients of all nodes, each as fast as it is answered. A client keeps its connection while it is answered, and
     /// goes on to the next node when it is not. What became of a request without an answer is unknown, and nobody's claim.
@@ -115,7 +139,8 @@ impl Load {
         Self::begin(&cluster.addresses(), product, clients, None)
     }
 
-    /// The same of the hosts at these addresses, with so many requests a second from all clients together, and no more.
+    /// The same of the hosts at these addresses, with so many requests a second from all clients together, and no more. All
+    /// hosts are asked in turn.
     pub fn paced(hosts: &[SocketAddr], product: &Product, clients: usize, per_second: u32) -> Self {
         let each = Duration::from_secs(1) * u32::try_from(clients).expect("a load has few clients") / per_second;
         Self::begin(hosts, product, clients, Some(each))
@@ -128,6 +153,7 @@ impl Load {
             unanswered: 0,
             last_answer: Instant::now(),
             pauses: vec![Pause { during: String::new(), longest: Duration::ZERO }],
+            hosts: BTreeSet::new(),
         };
         let (machines, stop) = (AtomicU64::new(0), AtomicBool::new(false));
         let shared = Arc::new(Shared { told: Mutex::new(told), machines, stop, began: Instant::now() });
@@ -135,11 +161,12 @@ impl Load {
         for client in 0..clients {
             let turn: Vec<_> = hosts.iter().copied().cycle().skip(client).take(hosts.len()).collect();
             let nodes = turn.into_iter().cycle();
-            let mut pace = pace.map(interval);
-            if let Some(pace) = &mut pace {
+            let pace = pace.map(|each| {
+                let mut request = interval(each);
                 // Who was kept waiting does not ask more often for it.
-                pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            }
+                request.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                Pace { request, first_turn: TURN * (client + 1) / clients }
+            });
             tasks.spawn(ask(Arc::clone(&shared), product.clone(), nodes, pace));
         }
         Self { shared, clients: tasks }
@@ -148,7 +175,7 @@ impl Load {
     /// From here on something else goes on: pauses are told apart.
     pub fn enters(&self, during: impl Into<String>) {
         let mut told = self.shared.told();
-        told.last_answer = Instant::now();
+        told.paused();
         told.pauses.push(Pause { during: during.into(), longest: Duration::ZERO });
     }
 
@@ -159,8 +186,19 @@ impl Load {
         eventually("clients are answered", async || (answered() >= enough).then_some(())).await;
     }
 
+    /// Waits until each of these hosts has answered from now on.
+    pub async fn is_answered_by(&self, hosts: &[SocketAddr]) {
+        self.shared.told().hosts.clear();
+        eventually("every host answers clients", async || {
+            let told = self.shared.told();
+            hosts.iter().all(|host| told.hosts.contains(host)).then_some(())
+        })
+        .await;
+    }
+
     /// Ends the clients.
     pub async fn end(mut self) -> Answered {
+        self.shared.told().paused();
         self.shared.stop.store(true, Ordering::Relaxed);
         while let Some(client) = self.clients.join_next().await {
             client.expect("a client of a load does not panic");
@@ -177,23 +215,20 @@ impl Load {
 }
 
 /// One client.
-async fn ask(
-    shared: Arc<Shared>,
-    product: Product,
-    nodes: impl Iterator<Item = SocketAddr>,
-    mut pace: Option<Interval>,
-) {
+async fn ask(shared: Arc<Shared>, product: Product, nodes: impl Iterator<Item = SocketAddr>, mut pace: Option<Pace>) {
+    let mut turn = pace.as_ref().map_or(usize::MAX, |pace| pace.first_turn);
     for node in nodes {
         if let Ok(mut session) = product.session_within(node, DEADLINES).await {
-            while !shared.is_over() {
+            while turn > 0 && !shared.is_over() {
                 if let Some(pace) = &mut pace {
-                    pace.tick().await;
+                    pace.request.tick().await;
                 }
                 let machine = cmid(shared.machines.fetch_add(1, Ordering::Relaxed));
                 match product.ask(&mut session, machine).await {
                     Ok(answered) => {
                         let body = answered.answer.body;
-                        shared.answered(machine, (body.log_index, body.offset));
+                        shared.answered(node, machine, (body.log_index, body.offset));
+                        turn -= 1;
                     }
                     Err(ActivateError::Refused { .. }) => {
                         shared.told().refused += 1;
@@ -208,6 +243,9 @@ async fn ask(
         }
         if shared.is_over() {
             return;
+        }
+        if turn == 0 {
+            turn = TURN;
         }
         tokio::task::yield_now().await;
     }
@@ -229,42 +267,55 @@ impl Answered {
     /// # Panics
     /// Where one is not there, in the place that it named.
     pub async fn is_kept_by(&self, cluster: &mut Cluster) {
-        assert_eq!(self.is_held_by(cluster).await, 0, "every log is whole");
-    }
-
-    /// The same for logs whose beginnings may be gone, because a node came later or a snapshot took their place. Gives the
-    /// number of answers that stand before the beginning of every log.
-    ///
-    /// # Panics
-    /// Where an answer is not in a log that holds its entry.
-    pub async fn is_held_by(&self, cluster: &mut Cluster) -> usize {
-        let running = cluster.running();
-        for &node in &running {
-            assert_eq!(cluster.stop(node).await, Some(0), "node {node}");
-        }
-        let mut begins = u64::MAX;
-        for node in running {
-            let (first, recorded) = recorded(&cluster.node(node).data, node);
-            begins = begins.min(first);
-            let is_lost = |(machine, place): &(&Cmid, &Place)| place.0 >= first && recorded.get(place) != Some(machine);
-            let lost: Vec<_> = self.acknowledged.iter().filter(is_lost).collect();
+        for (node, log) in logs(cluster).await {
+            let lost: Vec<_> = self.acknowledged.iter().filter(|(machine, place)| !log.has(machine, place)).collect();
             assert!(lost.is_empty(), "node {node} lost {} of {}: {lost:?}", lost.len(), self.acknowledged.len());
         }
-        self.acknowledged.values().filter(|place| place.0 < begins).count()
+    }
+
+    /// The same where a snapshot may stand for entries that a node had not received yet: every answer is in a log, and in
+    /// none its place is another's.
+    ///
+    /// # Panics
+    /// Where one is in no log, or another one is in its place.
+    pub async fn is_held_by(&self, cluster: &mut Cluster) {
+        let logs = logs(cluster).await;
+        for (machine, place) in &self.acknowledged {
+            let (having, lacking): (Vec<_>, Vec<_>) = logs.iter().partition(|(_, log)| log.has(machine, place));
+            assert!(!having.is_empty(), "no log has {machine:?} at {place:?}");
+            let others: Vec<_> =
+                lacking.into_iter().filter(|(_, log)| log.0.contains_key(&place.0)).map(|(node, _)| node).collect();
+            assert!(others.is_empty(), "nodes {others:?} have something else than {machine:?} at {place:?}");
+        }
     }
 }
 
-/// Where a node's log begins, and the CMIDs in it.
-fn recorded(data: &Path, node: u64) -> (u64, BTreeMap<Place, Cmid>) {
+/// The CMIDs in each entry of a node's log that holds a command.
+struct Log(BTreeMap<u64, Vec<Cmid>>);
+
+impl Log {
+    fn has(&self, machine: &Cmid, (index, offset): &Place) -> bool {
+        let recorded = self.0.get(index).and_then(|entry| entry.get(usize::try_from(*offset).ok()?));
+        recorded == Some(machine)
+    }
+}
+
+/// Stops the nodes that run, and reads their logs.
+async fn logs(cluster: &mut Cluster) -> BTreeMap<u64, Log> {
+    let running = cluster.running();
+    for &node in &running {
+        assert_eq!(cluster.stop(node).await, Some(0), "node {node}");
+    }
+    running.into_iter().map(|node| (node, read(&cluster.node(node).data, node))).collect()
+}
+
+fn read(data: &Path, node: u64) -> Log {
     let owner = Owner { kind: Kind::Node, number: node, store_if_new: Uuid::nil() };
     let store = Store::open(&data.join("store"), owner).expect("a node that has stopped leaves its store");
-    let mut recorded = BTreeMap::new();
     let commands = replication::read_commands(&store).expect("a log can be read");
-    let first = commands.keys().next().copied().unwrap_or(u64::MAX);
-    for (index, command) in commands {
-        if let Command::Batch(batch) = Command::decode(&command).expect("a log holds commands") {
-            recorded.extend((0..).zip(batch.records).map(|(offset, record)| ((index, offset), record.cmid)));
-        }
-    }
-    (first, recorded)
+    let recorded = |command: &[u8]| match Command::decode(command).expect("a log holds commands") {
+        Command::Batch(batch) => batch.records.iter().map(|record| record.cmid).collect(),
+        _ => Vec::new(),
+    };
+    Log(commands.into_iter().map(|(index, command)| (index, recorded(&command))).collect())
 }

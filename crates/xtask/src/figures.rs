@@ -16,15 +16,19 @@ pub(crate) const VARIABLE: &str = "QUORATE_TEST_FIGURES";
 /// Where figures are collected.
 pub(crate) struct Folder(PathBuf);
 
-/// Of one scenario.
+/// One that has begun.
+#[derive(Deserialize)]
+struct Scenario {
+    scenario: String,
+    /// Where it came to its end.
+    figures: Option<Figures>,
+}
+
 #[derive(Deserialize)]
 struct Figures {
-    scenario: String,
     answered: u64,
     refused: u64,
     unanswered: u64,
-    /// Answers that are in snapshots only, and were not looked up.
-    before_logs: u64,
     lasted_ms: u64,
     longest_ms: u64,
     pauses: Vec<Pause>,
@@ -60,51 +64,70 @@ impl Folder {
         for entry in fs::read_dir(&self.0)? {
             let path = entry?.path();
             let text = fs::read_to_string(&path)?;
-            all.push(serde_json::from_str::<Figures>(&text).with_context(|| path.display().to_string())?);
+            all.push(serde_json::from_str::<Scenario>(&text).with_context(|| path.display().to_string())?);
         }
         all.sort_by(|one, other| one.scenario.cmp(&other.scenario));
         Ok((!all.is_empty()).then(|| rendered(&all)))
     }
 }
 
-fn rendered(all: &[Figures]) -> String {
+fn rendered(all: &[Scenario]) -> String {
     let mut table = Table::new();
     table.load_preset(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["scenario", "answered", "a second", "refused", "no answer", "longest pause", "while"]);
-    for figures in all {
-        let a_second = figures.answered * 1000 / figures.lasted_ms.max(1);
+    for Scenario { scenario, figures } in all {
+        match figures {
+            Some(figures) => table.add_row(figures.row(scenario)),
+            None => table.add_row([scenario, "failed"]),
+        };
+    }
+    let measured = all.iter().filter_map(|scenario| scenario.figures.as_ref());
+    let looked_up: u64 = measured.map(|figures| figures.answered).sum();
+    format!(
+        "{table}\nrefused: a host said that it cannot answer now; no answer: its connection ended, or its time. Both go on to \
+         the next host.\n{looked_up} answers were looked up, and found by their log index."
+    )
+}
+
+impl Figures {
+    fn row(&self, scenario: &str) -> [String; 7] {
+        let a_second = self.answered * 1000 / self.lasted_ms.max(1);
         // The longest of all, then that of each part.
-        let (mut longest, mut during) = (format!("{} ms", figures.longest_ms), "in all".to_owned());
-        for pause in &figures.pauses {
+        let (mut longest, mut during) = (format!("{} ms", self.longest_ms), "in all".to_owned());
+        for pause in &self.pauses {
             longest.push_str(&format!("\n{} ms", pause.longest_ms));
             during.push_str(&format!("\n{}", pause.during));
         }
-        let numbers =
-            [figures.answered, a_second, figures.refused, figures.unanswered].map(|number| number.to_string());
+        let numbers = [self.answered, a_second, self.refused, self.unanswered].map(|number| number.to_string());
         let [answered, a_second, refused, unanswered] = numbers;
-        table.add_row([figures.scenario.clone(), answered, a_second, refused, unanswered, longest, during]);
+        [scenario.to_owned(), answered, a_second, refused, unanswered, longest, during]
     }
-    let in_snapshots: u64 = all.iter().map(|figures| figures.before_logs).sum();
-    let looked_up: u64 = all.iter().map(|figures| figures.answered).sum::<u64>() - in_snapshots;
-    format!(
-        "{table}\nrefused: a host said that it cannot answer now; no answer: its connection ended, or its time. Both go on to \
-         the next host.\nOf all answers {looked_up} were found by their log index; {in_snapshots} are in snapshots only, since \
-         logs were cut."
-    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn table(scenarios: &[&str]) -> String {
+        rendered(&scenarios.iter().map(|text| serde_json::from_str(text).unwrap()).collect::<Vec<_>>())
+    }
+
+    const ISOLATED: &str = r#"{"scenario":"leader isolated","figures":{"answered":900,"refused":6,"unanswered":1,
+        "lasted_ms":3000,"longest_ms":598,
+        "pauses":[{"during":"the leader is cut off","longest_ms":598}]}}"#;
+
     #[test]
     fn a_table_holds_every_scenario_and_every_part_of_it() {
-        let text = r#"{"scenario":"leader isolated","answered":900,"refused":6,"unanswered":1,"before_logs":100,
-            "lasted_ms":3000,"longest_ms":598,"pauses":[{"during":"the leader is cut off","longest_ms":598}]}"#;
-        let table = rendered(&[serde_json::from_str(text).unwrap()]);
-        for part in ["leader isolated", "900", "300", "598 ms", "the leader is cut off", "800 were found", "100 are in"]
-        {
+        let table = table(&[ISOLATED]);
+        for part in ["leader isolated", "900", "300", "598 ms", "the leader is cut off", "900 answers were"] {
             assert!(table.contains(part), "{part}\n{table}");
         }
+    }
+
+    #[test]
+    fn a_scenario_that_did_not_come_to_its_end_is_shown_as_failed() {
+        let table = table(&[ISOLATED, r#"{"scenario":"disk full"}"#]);
+        let failed = table.lines().find(|line| line.contains("disk full"));
+        assert!(failed.is_some_and(|line| line.contains("failed")) && table.contains("900 answers were"), "{table}");
     }
 }

@@ -31,7 +31,7 @@ async fn scenario_leader_isolated() {
     is_silent(&scene, leader).await;
     scene.load.enters("it is back");
     scene.network.heal(&[1, 2, 3]).await;
-    scene.is_ready(leader, leader).await;
+    scene.serves(leader, leader).await;
     scene.seconds(1).await;
     scene.ends().await;
 }
@@ -45,7 +45,7 @@ async fn scenario_one_way_partition() {
     succeeded(&scene, scene.others(leader)[0], leader).await;
     scene.seconds(3).await;
     scene.network.heal(&[leader]).await;
-    scene.is_ready(leader, leader).await;
+    scene.serves(leader, leader).await;
 
     let leader = scene.leader(leader).await;
     let others = scene.others(leader);
@@ -56,7 +56,7 @@ async fn scenario_one_way_partition() {
     succeeded(&scene, others[0], leader).await;
     scene.seconds(3).await;
     scene.network.heal(&others).await;
-    scene.is_ready(leader, leader).await;
+    scene.serves(leader, leader).await;
     scene.ends().await;
 }
 
@@ -76,7 +76,7 @@ async fn scenario_two_of_five_cut_off() {
     scene.load.enters("they are back");
     scene.network.heal(&[1, 2, 3, 4, 5]).await;
     for node in [leader, *with_it] {
-        scene.is_ready(rest[0], node).await;
+        scene.serves(rest[0], node).await;
     }
     scene.seconds(1).await;
     scene.ends().await;
@@ -93,7 +93,7 @@ async fn scenario_each_node_killed() {
         scene.seconds(2).await;
         scene.load.enters(format!("node {node} is back"));
         scene.cluster.start(node);
-        scene.is_ready(other, node).await;
+        scene.serves(other, node).await;
         scene.seconds(1).await;
     }
     // And the one that leads now, whichever it is.
@@ -103,6 +103,6 @@ async fn scenario_each_node_killed() {
     scene.cluster.kill(leader).await;
     scene.seconds(2).await;
     scene.cluster.start(leader);
-    scene.is_ready(other, leader).await;
+    scene.serves(other, leader).await;
     scene.ends().await;
 }

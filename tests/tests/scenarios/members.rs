@@ -1,8 +1,8 @@
 //! Members that come, go, and lead in turn.
 
-use quorate_tests::{Network, eventually, words};
+use quorate_tests::{eventually, words};
 
-use super::scene::{Scene, configured};
+use super::scene::{Scene, configured, network};
 
 /// Starts a node that belongs to no cluster, and makes it a member that answers clients.
 async fn join(scene: &mut Scene, via: u64, node: u64) {
@@ -14,7 +14,7 @@ async fn join(scene: &mut Scene, via: u64, node: u64) {
     .await;
     scene.cluster.add(via, node).await;
     scene.cluster.activate_members(via).await;
-    scene.is_ready(via, node).await;
+    scene.serves(via, node).await;
 }
 
 /// Drains a member for good.
@@ -26,7 +26,7 @@ async fn leave(scene: &mut Scene, via: u64, node: u64) {
 
 #[tokio::test]
 async fn scenario_node_replaced() {
-    let Some(network) = Network::of("members::scenario_node_replaced").await else { return };
+    let Some(network) = network("members::scenario_node_replaced").await else { return };
     let cluster = configured(&network, 4, 3).await;
     let mut scene = Scene::formed("scenario_node_replaced", network, cluster).await;
     let old = scene.leader(1).await;
@@ -42,7 +42,7 @@ async fn scenario_node_replaced() {
 
 #[tokio::test]
 async fn scenario_growth_to_six_and_back() {
-    let Some(network) = Network::of("members::scenario_growth_to_six_and_back").await else { return };
+    let Some(network) = network("members::scenario_growth_to_six_and_back").await else { return };
     let cluster = configured(&network, 6, 1).await;
     let mut scene = Scene::formed("scenario_growth_to_six_and_back", network, cluster).await;
     for node in 2..=6 {

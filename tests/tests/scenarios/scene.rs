@@ -38,11 +38,31 @@ pub(crate) async fn configured(network: &Network, nodes: u8, forming: u8) -> Clu
     Cluster::configured(&Quorate::at(QUORATE), plan(network, nodes, forming)).await
 }
 
+/// The network of a scenario (by its test's name), in namespaces of its own; nothing where it has already run there.
+pub(crate) async fn network(test: &str) -> Option<Network> {
+    begins(test);
+    Network::of(test).await
+}
+
+/// A scenario without figures has failed.
+pub(crate) fn begins(test: &str) {
+    let name = name_of(test);
+    write_down(&name, &json!({ "scenario": title(&name) }));
+}
+
+fn name_of(test: &str) -> String {
+    test.rsplit("scenario_").next().unwrap().to_owned()
+}
+
+fn title(name: &str) -> String {
+    name.replace('_', " ")
+}
+
 impl Scene {
     /// A cluster of so many nodes that answers a load; nothing where the scenario (by its test's name) has already run, in
     /// namespaces of its own.
     pub(crate) async fn of(test: &str, nodes: u8) -> Option<Self> {
-        let network = Network::of(test).await?;
+        let network = network(test).await?;
         let cluster = configured(&network, nodes, nodes).await;
         Some(Self::formed(test, network, cluster).await)
     }
@@ -69,8 +89,7 @@ impl Scene {
         addresses: Vec<std::net::SocketAddr>,
     ) -> Self {
         let load = Load::paced(&addresses, &cluster.product(PRODUCT), CLIENTS, RATE);
-        let name = test.rsplit("scenario_").next().unwrap().to_owned();
-        let scene = Self { name, network, cluster, load };
+        let scene = Self { name: name_of(test), network, cluster, load };
         scene.seconds(1).await;
         scene
     }
@@ -99,6 +118,12 @@ impl Scene {
         .await;
     }
 
+    /// Waits until a node is in service again, and clients of the load are answered by it.
+    pub(crate) async fn serves(&self, via: u64, node: u64) {
+        self.is_ready(via, node).await;
+        self.load.is_answered_by(&[self.cluster.node(node).clients]).await;
+    }
+
     /// Takes a node out of service; it has stopped when this returns.
     pub(crate) async fn drain(&mut self, node: u64) {
         let drained = self.cluster.admin(node, &words!["host", "drain", "--wait", "0"]).await;
@@ -106,18 +131,27 @@ impl Scene {
         assert_eq!(self.cluster.ended(node).await, Some(0), "node {node}");
     }
 
-    /// All is well again: every node has the same state and the same counts, and every answer stands in the logs.
+    /// All is well again: clients are answered by every node, every node has the same state and the same counts, and every
+    /// answer stands in every log. The nodes are stopped then.
     pub(crate) async fn ends(self) -> Cluster {
-        let (cluster, before) = self.ends_with_logs_cut().await;
-        assert_eq!(before, 0, "every log is whole");
+        let (name, mut cluster, answered) = self.agrees().await;
+        answered.is_kept_by(&mut cluster).await;
+        measured(&name, &answered);
         cluster
     }
 
-    /// The same where snapshots took the place of the logs' beginnings. The nodes are stopped then.
-    pub(crate) async fn ends_with_logs_cut(self) -> (Cluster, usize) {
+    /// The same where logs were cut meanwhile: every answer stands in one of them at least.
+    pub(crate) async fn ends_with_logs_cut(self) {
+        let (name, mut cluster, answered) = self.agrees().await;
+        answered.is_held_by(&mut cluster).await;
+        measured(&name, &answered);
+    }
+
+    async fn agrees(self) -> (String, Cluster, Answered) {
         self.load.enters("in the end");
-        self.seconds(1).await;
-        let Self { name, mut cluster, load, network: _network } = self;
+        let hosts: Vec<_> = self.cluster.running().iter().map(|node| self.cluster.node(*node).clients).collect();
+        self.load.is_answered_by(&hosts).await;
+        let Self { name, cluster, load, network: _network } = self;
         let answered = load.end().await;
         let running = cluster.running();
         cluster.settled(running[0]).await;
@@ -126,15 +160,11 @@ impl Scene {
             counts.push(cluster.administrate(node, &words!["count"]).await["applications"].clone());
         }
         assert!(counts.iter().all(|count| count == &counts[0]), "the counts differ: {counts:?}");
-        let before = answered.is_held_by(&mut cluster).await;
-        write_down(&name, &answered, before);
-        (cluster, before)
+        (name, cluster, answered)
     }
 }
 
-/// For the table, where one is made.
-fn write_down(name: &str, answered: &Answered, before_logs: usize) {
-    let Some(folder) = env::var_os("QUORATE_TEST_FIGURES") else { return };
+fn measured(name: &str, answered: &Answered) {
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap();
     let pauses: Vec<Value> = answered
         .pauses
@@ -143,14 +173,18 @@ fn write_down(name: &str, answered: &Answered, before_logs: usize) {
         .map(|pause| json!({ "during": pause.during, "longest_ms": ms(pause.longest) }))
         .collect();
     let figures = json!({
-        "scenario": name.replace('_', " "),
         "answered": answered.answered(),
         "refused": answered.refused,
         "unanswered": answered.unanswered,
-        "before_logs": before_logs,
         "lasted_ms": ms(answered.lasted),
         "longest_ms": ms(answered.longest_pause()),
         "pauses": pauses,
     });
-    fs::write(Path::new(&folder).join(format!("{name}.json")), figures.to_string()).unwrap();
+    write_down(name, &json!({ "scenario": title(name), "figures": figures }));
+}
+
+/// For the table, where one is made.
+fn write_down(name: &str, scenario: &Value) {
+    let Some(folder) = env::var_os("QUORATE_TEST_FIGURES") else { return };
+    fs::write(Path::new(&folder).join(format!("{name}.json")), scenario.to_string()).unwrap();
 }

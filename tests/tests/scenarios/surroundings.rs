@@ -3,17 +3,21 @@
 use std::{
     fs::{self, File},
     io::{ErrorKind, Write},
-    path::Path,
+    path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use quorate_tests::{Network, cmid, eventually, words};
+use quorate_tests::{cmid, eventually, words};
 use serde_json::Value;
 
-use super::scene::{Scene, configured};
+use super::scene::{Scene, configured, network};
 
-/// The C library's clock, replaced.
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+/// The library that replaces the C library's clock, in the folder of this machine's architecture.
+fn faketime() -> PathBuf {
+    let architectures = fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
+    let mut candidates = architectures.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
+    candidates.find(|library| library.exists()).expect("there is libfaketime (Debian: libfaketime)")
+}
 
 #[expect(clippy::disallowed_methods, reason = "cluster time is compared with the time of this machine")]
 fn now_ms() -> u64 {
@@ -23,15 +27,14 @@ fn now_ms() -> u64 {
 #[tokio::test]
 async fn scenario_wrong_clocks() {
     let Some(mut scene) = Scene::of("surroundings::scenario_wrong_clocks", 5).await else { return };
-    assert!(Path::new(FAKETIME).exists(), "there is no {FAKETIME} (Debian: libfaketime)");
     for (node, time) in [(4, "+40d"), (5, "-4h")] {
-        for (name, value) in [("LD_PRELOAD", FAKETIME), ("FAKETIME", time), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")] {
-            scene.cluster.set_variable(node, name, value);
-        }
+        scene.cluster.set_variable(node, "LD_PRELOAD", faketime());
+        scene.cluster.set_variable(node, "FAKETIME", time);
+        scene.cluster.set_variable(node, "FAKETIME_DONT_FAKE_MONOTONIC", "1");
         scene.load.enters(format!("node {node} wakes with its clock {time}"));
         assert_eq!(scene.cluster.stop(node).await, Some(0));
         scene.cluster.start(node);
-        scene.is_ready(1, node).await;
+        scene.serves(1, node).await;
         scene.seconds(2).await;
     }
     // One after the other may lead: the clock in days from now does not for long.
@@ -67,7 +70,7 @@ fn fill(path: &Path) {
 
 #[tokio::test]
 async fn scenario_disk_full() {
-    let Some(network) = Network::of("surroundings::scenario_disk_full").await else { return };
+    let Some(network) = network("surroundings::scenario_disk_full").await else { return };
     let cluster = configured(&network, 3, 3).await;
     for node in 1..=3 {
         network.small_disk(&cluster.node(node).data, 192).await;
@@ -84,14 +87,14 @@ async fn scenario_disk_full() {
     scene.load.enters("it has room again");
     fs::remove_file(data.join("ballast")).unwrap();
     scene.cluster.start(node);
-    scene.is_ready(other, node).await;
+    scene.serves(other, node).await;
     scene.seconds(1).await;
     scene.ends().await;
 }
 
 #[tokio::test]
 async fn scenario_backup_restored_elsewhere() {
-    let Some(network) = Network::of("surroundings::scenario_backup_restored_elsewhere").await else { return };
+    let Some(network) = network("surroundings::scenario_backup_restored_elsewhere").await else { return };
     let cluster = configured(&network, 4, 3).await;
     let addresses = (1..=3).map(|node| cluster.node(node).clients).collect();
     let mut cluster = cluster;

@@ -2,7 +2,7 @@
 
 use quorate_tests::{Cluster, Network, eventually, words};
 
-use super::scene::{Scene, configured};
+use super::scene::{Scene, begins, configured, network};
 
 /// A process with this stands for the version before, which knows one format less.
 const PREVIOUS: &str = "QUORATE_TEST_PREVIOUS_FORMAT";
@@ -27,7 +27,7 @@ async fn roll(scene: &mut Scene, previous: bool) {
         }
         scene.load.enters(format!("node {node} is back"));
         scene.cluster.start(node);
-        scene.is_ready(other, node).await;
+        scene.serves(other, node).await;
     }
 }
 
@@ -55,7 +55,8 @@ async fn of_the_version_before(network: &Network, nodes: u8) -> Cluster {
 }
 
 async fn up_and_down(test: &str, down: &str, nodes: u8) {
-    let Some(network) = Network::of(test).await else { return };
+    begins(down);
+    let Some(network) = network(test).await else { return };
     let cluster = of_the_version_before(&network, nodes).await;
     let mut scene = Scene::running(test, network, cluster).await;
     roll(&mut scene, false).await;
@@ -78,8 +79,7 @@ async fn up_and_down(test: &str, down: &str, nodes: u8) {
     set(&scene, "1").await;
     scene.seconds(1).await;
     roll(&mut scene, true).await;
-    let (_cluster, before) = scene.ends_with_logs_cut().await;
-    assert!(before > 0, "what was there when the format was lowered is in snapshots only");
+    scene.ends_with_logs_cut().await;
 }
 
 #[tokio::test]
