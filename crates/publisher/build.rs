@@ -6,9 +6,10 @@ use std::path::Path;
 const FILE: &str = "publisher.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    // A build script runs in its package's folder, wherever that was when the script was compiled.
+    let folder = Path::new("../../proto");
     println!("cargo::rerun-if-changed={}", folder.join(FILE).display());
-    let descriptors = protox::compile([FILE], [&folder])?;
+    let descriptors = protox::compile([FILE], [folder])?;
     prost_build::Config::new().bytes(["."]).compile_fds(descriptors)?;
     Ok(())
 }

@@ -17,11 +17,11 @@ quorate --version
 test "$(stat -c %U:%G:%a /etc/quorate)" = root:quorate:770
 test "$(stat -c %U:%G:%a /var/lib/quorate)" = quorate:quorate:700
 dpkg --verify quorate
-as_quorate() { setpriv --reuid quorate --regid quorate --init-groups "$@"; }
-as_quorate quorate host init --config /etc/quorate/node.toml --node 1 --data /var/lib/quorate \
+as_quorate="setpriv --reuid quorate --regid quorate --init-groups"
+$as_quorate quorate host init --config /etc/quorate/node.toml --node 1 --data /var/lib/quorate \
     --peers-listen 127.0.0.1:1689 --peers-members 1=127.0.0.1:1689
 run=$(sed -n 's/^ExecStart=//p' /usr/lib/systemd/system/quorate.service)
-as_quorate $run --bootstrap & node=$!
+$as_quorate $run --bootstrap & node=$!
 quorate cluster status --wait 60 --json | grep '"leader":1'
 kill $node
 wait $node

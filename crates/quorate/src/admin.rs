@@ -94,20 +94,25 @@ impl AdminArgs {
     /// Connects.
     pub(crate) async fn connect(&self) -> anyhow::Result<Admin> {
         let shown = self.context.as_deref().map(Context::named).transpose()?;
-        let (address, saved) = match &self.admin {
-            Address::Socket(path) => return connect(path).await,
+        let at = async |address: &str, saved: Option<Context>| {
+            let context = match shown.or(saved) {
+                Some(context) => context,
+                None => Context::for_address(address)?,
+            };
+            connect_afar(address, &context).await
+        };
+        match &self.admin {
+            Address::Socket(path) => connect(path).await,
+            Address::Afar(address) => at(address, None).await,
             Address::Context(name) => match Context::saved(name)? {
-                Some(context) => (context.address().to_owned(), Some(context)),
+                Some(context) => at(&context.address().to_owned(), Some(context)).await,
                 // A host, then.
-                None => (format!("{name}:{PORT}"), None),
+                None => {
+                    let reached = at(&format!("{name}:{PORT}"), None).await;
+                    reached.map_err(|why| anyhow!("there is no context {name:?}, and as a host: {why}"))
+                }
             },
-            Address::Afar(address) => (address.clone(), None),
-        };
-        let context = match shown.or(saved) {
-            Some(context) => context,
-            None => Context::for_address(&address)?,
-        };
-        connect_afar(&address, &context).await
+        }
     }
 }
 
