@@ -58,6 +58,8 @@ pub struct Node {
     pub peers: SocketAddr,
     /// Where administrators reach it from afar.
     pub admin: SocketAddr,
+    /// Where metrics and health are.
+    pub metrics: SocketAddr,
     log: PathBuf,
     /// Words before its command.
     place: Vec<String>,
@@ -152,24 +154,25 @@ impl Cluster {
             .map(|number| match plan.network {
                 Some(network) => {
                     let at = |port| SocketAddr::from((network.address(number), port));
-                    (u64::from(number), at(1688), at(1689), at(1690))
+                    (u64::from(number), [at(1688), at(1689), at(1690), at(9688)])
                 }
                 None => {
                     let address = loopback.address(number);
-                    (u64::from(number), free_port(address), free_port(address), free_port(address))
+                    (u64::from(number), [(); 4].map(|()| free_port(address)))
                 }
             })
             .collect();
         let forming = addresses.iter().take(usize::from(plan.forming));
-        let members: Vec<_> = forming.map(|(number, _, peers, _)| format!("{number}={peers}")).collect();
+        let members: Vec<_> = forming.map(|(number, [_, peers, ..])| format!("{number}={peers}")).collect();
         let mut nodes = BTreeMap::new();
-        for (number, clients, peers, admin) in addresses {
+        for (number, [clients, peers, admin, metrics]) in addresses {
             let (config, data) = (path(format!("node{number}.toml")), path(format!("node{number}")));
             let number_text = number.to_string();
             // A node that joins later is told nothing of the others: they come to it.
             let members =
                 if number <= u64::from(plan.forming) { members.join(",") } else { format!("{number}={peers}") };
-            let (clients_text, peers_text, admin_text) = (clients.to_string(), peers.to_string(), admin.to_string());
+            let [clients_text, peers_text, admin_text, metrics_text] =
+                [clients, peers, admin, metrics].map(|address| address.to_string());
             let mut init = words![
                 "host",
                 "init",
@@ -189,6 +192,8 @@ impl Cluster {
                 &members,
                 "--admin-listen",
                 &admin_text,
+                "--metrics-listen",
+                &metrics_text,
             ]
             .to_vec();
             if number > 1 {
@@ -202,7 +207,8 @@ impl Cluster {
                 network.add(u8::try_from(number).expect("a plan has few nodes")).await;
                 place.extend(network.place(number));
             }
-            let node = Node { config, data, clients, peers, admin, log, place, variables: Vec::new(), process: None };
+            let node =
+                Node { config, data, clients, peers, admin, metrics, log, place, variables: Vec::new(), process: None };
             nodes.insert(number, node);
         }
         let variables = plan.variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();

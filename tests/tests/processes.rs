@@ -235,7 +235,8 @@ async fn a_second_process_on_the_data_of_one_that_runs_is_refused() {
     let (cluster, product) = cluster(1).await;
     let config = cluster.path("second.toml");
     std::fs::copy(&cluster.node(1).config, &config).unwrap();
-    let elsewhere = ["--clients-listen=127.0.0.1:0", "--peers-listen=127.0.0.1:0", "--admin-listen=off"];
+    let elsewhere =
+        ["--clients-listen=127.0.0.1:0", "--peers-listen=127.0.0.1:0", "--admin-listen=off", "--metrics-listen=off"];
     let finished = cluster.run_host(&config, &elsewhere).await;
     assert_eq!(finished.code, Some(2), "{}", finished.stderr);
     assert!(finished.stderr.contains("another process has it open"), "{}", finished.stderr);

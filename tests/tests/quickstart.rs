@@ -73,6 +73,11 @@ async fn the_guide_to_operations_does_what_it_says() {
 }
 
 #[tokio::test]
+async fn the_guide_to_observability_does_what_it_says() {
+    assert!(follow("docs/observability.md").await > 0, "a guide has commands");
+}
+
+#[tokio::test]
 async fn the_readme_promises_nothing_that_fails() {
     follow("README.md").await;
 }

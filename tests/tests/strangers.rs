@@ -324,6 +324,8 @@ async fn a_node_that_joins_with_a_token_gets_a_number_and_a_certificate_and_star
             peers.to_string(),
             "--admin-listen",
             admin.to_string(),
+            "--metrics-listen",
+            "off",
         ];
         let joined = world.command(&init).await;
         assert_eq!(joined.code, Some(0), "{}", joined.stderr);

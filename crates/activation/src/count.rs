@@ -29,6 +29,18 @@ struct Entry {
     seen: Seen,
 }
 
+/// When a count falls below a threshold, in milliseconds of cluster time. None where it is below already.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forecast {
+    /// If no machine asked from now on: exact.
+    pub without_requests_ms: Option<u64>,
+    /// If the machines that asked within the last 7 days went on to, and no others did. None also where it stays above.
+    pub with_trend_ms: Option<u64>,
+}
+
+/// A machine that renews asks every 7 days (R14).
+const TREND_MS: u64 = 7 * 86_400_000;
+
 /// The remembered CMIDs of one application.
 #[derive(Clone, Debug, Default)]
 pub struct Count {
@@ -62,6 +74,40 @@ impl Count {
     pub fn live(&self, now_ms: u64) -> u32 {
         let expired = self.in_order().take_while(|(_, time_ms, _)| is_expired(*time_ms, now_ms)).count();
         self.len() - u32::try_from(expired).unwrap_or(u32::MAX)
+    }
+
+    /// When the count falls below `threshold`.
+    #[must_use]
+    pub fn forecast(&self, threshold: u32, now_ms: u64) -> Forecast {
+        let live: Vec<_> = self.times(now_ms).collect();
+        let falls_below_at = |times: &[u64], staying: usize| {
+            // That many have to go until one is missing.
+            let last = (times.len() + staying + 1).checked_sub(threshold as usize).filter(|_| threshold > 0)?;
+            Some(times.get(last.checked_sub(1)?)? + CMID_LIFETIME_MS)
+        };
+        let stale = live.partition_point(|time_ms| now_ms.saturating_sub(*time_ms) > TREND_MS);
+        let (old, recent) = live.split_at(stale);
+        Forecast { without_requests_ms: falls_below_at(&live, 0), with_trend_ms: falls_below_at(old, recent.len()) }
+    }
+
+    /// How many of the CMIDs that count at `now_ms` do not count any more so much later, if they do not ask again.
+    #[must_use]
+    pub fn expiring_within(&self, within_ms: u64, now_ms: u64) -> u32 {
+        let then_ms = now_ms.saturating_add(within_ms);
+        let expiring = self.times(now_ms).take_while(|time_ms| is_expired(*time_ms, then_ms)).count();
+        u32::try_from(expiring).unwrap_or(u32::MAX)
+    }
+
+    /// The oldest last request that counts at `now_ms`.
+    #[must_use]
+    pub fn oldest_live_ms(&self, now_ms: u64) -> Option<u64> {
+        self.times(now_ms).next()
+    }
+
+    /// Of the last requests that count at `now_ms`, the oldest first.
+    fn times(&self, now_ms: u64) -> impl Iterator<Item = u64> {
+        let times = self.in_order().map(|(_, time_ms, _)| time_ms);
+        times.skip_while(move |time_ms| is_expired(*time_ms, now_ms))
     }
 
     /// R12: the most CMIDs that are kept; 0 before the first request.

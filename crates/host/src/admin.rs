@@ -185,6 +185,8 @@ impl admin_server::Admin for Admin {
                 application: application.application.to_string(),
                 count: application.count,
                 cache_limit: application.cache_limit,
+                oldest_ms: application.oldest_ms,
+                expiring: application.expiring.into(),
                 products: application
                     .products
                     .into_iter()
@@ -193,6 +195,8 @@ impl admin_server::Admin for Admin {
                         group: product.group.to_string(),
                         threshold: product.threshold,
                         met: application.count >= product.threshold,
+                        falls_below_at_ms: product.forecast.without_requests_ms,
+                        falls_below_by_trend_ms: product.forecast.with_trend_ms,
                     })
                     .collect(),
             })

@@ -12,10 +12,12 @@ use activation::{
 use dcerpc::{ByteOrder, fault, ndr};
 use futures::future::BoxFuture;
 use replication::{Recorded, Replica};
+use tokio::time::Instant;
 
 use crate::{
     copies::Copies,
     credentials::{Credential, Credentials, Unusable},
+    metrics::{Answered, ClientFault, Metrics},
     node::take_note,
 };
 
@@ -25,6 +27,7 @@ pub(crate) struct Answerer {
     pub(crate) replica: Replica,
     pub(crate) credentials: Arc<Credentials>,
     pub(crate) copies: Arc<Copies>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// A node's answers for clients in its own process: what port 1688 gives, without connections and PDUs.
@@ -51,19 +54,25 @@ pub(crate) struct Fault(pub(crate) u32);
 impl Answerer {
     /// The answer's stub. What is malformed is a fault and never reaches the log; every refusal is a status.
     pub(crate) async fn answer(&self, stub: &[u8], order: ByteOrder) -> Result<Vec<u8>, Fault> {
+        let began = Instant::now();
         let bytes = ndr::decode_request(stub, order).map_err(|bad| Fault(bad.fault_status()))?;
         let request = ValidRequest::decode(bytes).map_err(|malformed| {
+            self.metrics.client_fault(ClientFault::Request);
             tracing::debug!(%malformed, "a request was malformed");
             Fault(fault::BAD_STUB_DATA)
         })?;
         if let Some(why) = self.barred(request.request()).await {
             tracing::debug!(machine = %request.request().machine_name, why = why.words(), "a request was not taken");
+            self.note(request.request(), (Status::HOST_NOT_ACTIVATED, false), None, began);
             return Ok(ndr::encode_answer(&[], Status::HOST_NOT_ACTIVATED.0));
         }
         let record = Record::new(self.replica.identity().owner, &request);
+        let (mut is_met, mut recorded_ms) = (false, None);
         let (data, status) = match self.replica.submit(&record).await {
             Ok(Recorded { outcome: Outcome::Counted(counted), cluster_time_ms, log_index, offset }) => {
+                (is_met, recorded_ms) = (counted.count >= counted.threshold, Some(cluster_time_ms));
                 if counted.other_machine {
+                    self.metrics.other_machine.increment(1);
                     self.copies.note(request.request().cmid, &request.request().machine_name);
                 }
                 let body = AnswerBody {
@@ -80,7 +89,8 @@ impl Answerer {
                     None => (Vec::new(), Status::HOST_NOT_ACTIVATED),
                 }
             }
-            Ok(Recorded { outcome: Outcome::Refused(refusal), .. }) => {
+            Ok(Recorded { outcome: Outcome::Refused(refusal), cluster_time_ms, .. }) => {
+                recorded_ms = Some(cluster_time_ms);
                 (self.explain(refusal, request.request()), refusal.status())
             }
             Err(unavailable) => {
@@ -88,7 +98,13 @@ impl Answerer {
                 (Vec::new(), Status::HOST_UNAVAILABLE)
             }
         };
+        self.note(request.request(), (status, is_met), recorded_ms, began);
         Ok(ndr::encode_answer(&data, status.0))
+    }
+
+    fn note(&self, request: &Request, (status, is_met): (Status, bool), recorded_ms: Option<u64>, began: Instant) {
+        let answered = Answered { request, status, is_met, cluster_time_ms: recorded_ms, took: began.elapsed() };
+        self.metrics.answered(&self.replica, &answered);
     }
 
     /// Why this node could not sign what the count would answer: known before anything is counted.

@@ -57,7 +57,9 @@ pub(crate) async fn serve(
             Some(_) = connections.join_next() => continue,
         };
         let Some((stream, address, permit)) = accepted else { continue };
+        answerer.metrics.connections.increment(1);
         let Some(place) = sources.admit(address.ip()) else {
+            answerer.metrics.refused_for_source.increment(1);
             tracing::debug!(source = %address.ip(), "a source has all its connections");
             continue;
         };
@@ -67,8 +69,11 @@ pub(crate) async fn serve(
         let association = Association::new(INTERFACE, groups.clone(), port);
         let serving =
             connection::serve(stream, address.ip(), association, answerer.clone(), patience, stopping.clone());
+        let open = answerer.metrics.connections_open.clone();
+        open.increment(1.0);
         connections.spawn(async move {
             serving.await;
+            open.decrement(1.0);
             drop((place, permit));
         });
     }

@@ -49,6 +49,9 @@ pub struct Config {
     /// Administration from afar.
     #[serde(default)]
     pub admin: Admin,
+    /// Metrics and health.
+    #[serde(default)]
+    pub metrics: Metrics,
     /// An organisation's own authority.
     #[serde(default)]
     pub tls: Tls,
@@ -217,10 +220,35 @@ impl Default for Admin {
 impl Admin {
     /// Where to listen, if anywhere.
     pub fn address(&self) -> Result<Option<SocketAddr>, std::net::AddrParseError> {
-        match self.listen.as_str() {
-            "" | "off" => Ok(None),
-            address => address.parse().map(Some),
-        }
+        address(&self.listen)
+    }
+}
+
+/// Metrics and health.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Address and port; empty or `off`: nowhere.
+    pub listen: String,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { listen: "[::]:9688".into() }
+    }
+}
+
+impl Metrics {
+    /// Where to listen, if anywhere.
+    pub fn address(&self) -> Result<Option<SocketAddr>, std::net::AddrParseError> {
+        address(&self.listen)
+    }
+}
+
+fn address(text: &str) -> Result<Option<SocketAddr>, std::net::AddrParseError> {
+    match text {
+        "" | "off" => Ok(None),
+        address => address.parse().map(Some),
     }
 }
 
@@ -314,9 +342,10 @@ impl Config {
                 "the heartbeat must be below the shortest timeout, that below the longest",
             );
         }
-        if let Err(error) = self.admin.address() {
-            let what = format!("{:?}: {error}", self.admin.listen);
-            return refuse("admin.listen", what, "give ADDRESS:PORT, or off");
+        for (key, listen) in [("admin.listen", &self.admin.listen), ("metrics.listen", &self.metrics.listen)] {
+            if let Err(error) = address(listen) {
+                return refuse(key, format!("{listen:?}: {error}"), "give ADDRESS:PORT, or off");
+            }
         }
         let Tls { authority, certificate, key } = &self.tls;
         if ![certificate.is_some(), key.is_some()].iter().all(|given| *given == authority.is_some()) {

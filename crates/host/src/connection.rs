@@ -14,6 +14,7 @@ use crate::{
     answer::{Answerer, Fault},
     clients::stopped,
     limits::READ_BYTES,
+    metrics::ClientFault,
 };
 
 /// What a connection is allowed.
@@ -50,7 +51,12 @@ pub(crate) async fn serve(
         match readable {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return,
-            Err(_) => return tracing::debug!(%source, mid_pdu = association.is_mid_pdu(), "a client took too long"),
+            Err(_) => {
+                if association.is_mid_pdu() {
+                    answerer.metrics.client_fault(ClientFault::Slow);
+                }
+                return tracing::debug!(%source, mid_pdu = association.is_mid_pdu(), "a client took too long");
+            }
         }
         let received = match read(&stream) {
             Ok(received) if received.is_empty() => return,
@@ -68,12 +74,18 @@ pub(crate) async fn serve(
                     Ok(stub) => association.respond(call.handle, &stub),
                     Err(Fault(status)) => association.fault(call.handle, status),
                 },
-                Event::Close(violation) => return tracing::debug!(%source, %violation, "a client broke the protocol"),
+                Event::Close(violation) => {
+                    answerer.metrics.client_fault(ClientFault::Protocol);
+                    return tracing::debug!(%source, %violation, "a client broke the protocol");
+                }
             };
             match timeout(patience.pdu, stream.write_all(&pdu)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return,
-                Err(_) => return tracing::debug!(%source, "a client did not take its answer"),
+                Err(_) => {
+                    answerer.metrics.client_fault(ClientFault::Slow);
+                    return tracing::debug!(%source, "a client did not take its answer");
+                }
             }
         }
         pdu_deadline = match (association.is_mid_pdu(), pdu_deadline) {

@@ -57,6 +57,16 @@ pub const ADMIN_MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Part of a backup in one message to an administrator, in bytes.
 pub const BACKUP_PART_BYTES: usize = 256 << 10;
 
+/// Entries that a node may have yet to apply and still call itself caught up: what a busy second brings.
+pub const LAG_ENTRIES_MAX: u64 = 1000;
+
+/// Connections at once of those who look at metrics and health,
+pub const SEEN_CONNECTIONS_MAX: usize = 64;
+/// how long one of them may take to ask, and to ask again,
+pub const SEEN_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// and how long it may stay.
+pub const SEEN_CONNECTION_TIMEOUT: Duration = Duration::from_secs(600);
+
 /// Longest path of a Unix socket, in bytes (`sun_path`, less the final zero).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 

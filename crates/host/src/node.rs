@@ -9,6 +9,7 @@ use std::{
 };
 
 use activation::catalog::Name;
+use futures::StreamExt;
 use replication::{BootstrapError, Clock, Pace, Replica, StartError as ReplicaError, Surroundings};
 use storage::{Kind, OpenError, Owner, Store};
 use tokio::{
@@ -32,8 +33,10 @@ use crate::{
     leave::{self, HasLeft, LeaveError},
     limits::BOOTSTRAP_PATIENCE,
     live::{self, Live},
+    metrics::{Metrics, Watched},
     peers,
     question::Desk,
+    seen,
     surroundings::{SystemClock, connect_over_tls, random},
 };
 
@@ -121,6 +124,7 @@ pub struct Node {
     answerer: Answerer,
     live: Arc<Live>,
     admin_socket: PathBuf,
+    seen_address: Option<SocketAddr>,
     data: PathBuf,
     stopping: watch::Sender<bool>,
     serving: JoinHandle<()>,
@@ -161,6 +165,10 @@ impl Node {
         let hardware = Hardware::at(&config.machine_root());
         let credentials = Credentials::load(config.node, &keys, hardware.clone());
         let credentials = credentials.map_err(|source| StartError::Keys { path: keys, source })?;
+        let seen = match config.metrics.address().unwrap_or_default() {
+            Some(address) => Some(listen("metrics.listen", address).await?),
+            None => None,
+        };
         let own = dns::Own::read(config)?;
         let ledger = dns::Ledger::load(&config.data);
         let ledger = ledger.map_err(|source| StartError::Records { path: config.data.clone(), source })?;
@@ -173,11 +181,13 @@ impl Node {
         let store = open_store(config)?;
         let credentials = Arc::new(credentials);
         let desk = Arc::new(Desk::new(Arc::clone(&credentials), platform, store.identity(), hardware));
+        let metrics = Arc::new(Metrics::default());
         let surroundings = Surroundings {
             clock: timing.clock,
             connect: connect_over_tls(Arc::clone(&shown)),
             seed,
             local: Arc::clone(&desk) as _,
+            observer: Arc::clone(&metrics) as _,
         };
         let snapshots = config.data.join("snapshots");
         let replica =
@@ -194,7 +204,8 @@ impl Node {
         let live = Arc::new(live);
         desk.set_live(&live);
         background.spawn(live::follow(Arc::clone(&live), replica.clone()));
-        let answerer = Answerer { replica: replica.clone(), credentials, copies: Arc::default() };
+        let answerer =
+            Answerer { replica: replica.clone(), credentials, copies: Arc::default(), metrics: Arc::clone(&metrics) };
         let settings = config.clients.clone();
         let (serving_answerer, sources) = (answerer.clone(), live.sources());
         let serving = tokio::spawn(async move {
@@ -208,6 +219,13 @@ impl Node {
             desk.set_dns(&dns);
             dns
         });
+        background.spawn(follow_leaders(replica.clone(), Arc::clone(&metrics)));
+        let seen_address = seen.as_ref().and_then(|listener| listener.local_addr().ok());
+        if let Some(listener) = seen {
+            let (data, snapshot) = (config.data.clone(), snapshots.join(replication::SNAPSHOT_FILE));
+            let (replica, desk, dns, shown) = (replica.clone(), Arc::clone(&desk), dns.clone(), Arc::clone(&shown));
+            background.spawn(seen::serve(listener, Watched { metrics, replica, desk, dns, shown, data, snapshot }));
+        }
         let admin_socket = config.admin_socket();
         let wait = Duration::from_secs(config.drain.wait_s);
         let drain = Arc::new(Drain::new(replica.clone(), Arc::clone(&desk), dns.clone(), wait));
@@ -215,7 +233,8 @@ impl Node {
         let parts = admin::Parts { replica: replica.clone(), dns, drain, source };
         background.spawn(admin::serve(&admin_socket, afar, parts)?);
         let data = config.data.clone();
-        let node = Self { replica, desk, answerer, live, admin_socket, data, stopping, serving, background };
+        let node =
+            Self { replica, desk, answerer, live, admin_socket, seen_address, data, stopping, serving, background };
         if start.bootstrap
             && let Err(error) = node.replica.bootstrap(&members, BOOTSTRAP_PATIENCE).await
         {
@@ -241,6 +260,11 @@ impl Node {
     /// Where clients reach it now.
     pub fn clients_address(&self) -> SocketAddr {
         self.live.address()
+    }
+
+    /// Where metrics and health are found, if anywhere.
+    pub fn seen_address(&self) -> Option<SocketAddr> {
+        self.seen_address
     }
 
     /// Where administrators reach it.
@@ -317,6 +341,17 @@ async fn follow_certificates(replica: Replica, credentials: Arc<Credentials>) {
         // It may have to wait for the disk.
         if tokio::task::spawn_blocking(move || take_note(&replica, &credentials)).await.is_err() {
             tracing::error!("the task that follows the node's certificates broke off");
+        }
+    }
+}
+
+/// Counts each time that another node leads than before.
+async fn follow_leaders(replica: Replica, metrics: Arc<Metrics>) {
+    let mut before = None;
+    let mut leaders = replica.leaders();
+    while let Some(leader) = leaders.next().await {
+        if before.replace(leader).is_some_and(|before| before != leader) {
+            metrics.leader_changed();
         }
     }
 }

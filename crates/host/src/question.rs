@@ -29,7 +29,7 @@ use crate::{
     dns::Dns,
     drain::{Drain, Draining},
     hardware::Hardware,
-    limits::LOOK_TIMEOUT,
+    limits::{LAG_ENTRIES_MAX, LOOK_TIMEOUT},
     live::Live,
     node::take_note,
 };
@@ -128,21 +128,38 @@ impl Desk {
         &self.draining
     }
 
+    /// Each condition of being ready, and why it is not met; nothing where it is.
+    pub(crate) fn checks(&self) -> Vec<(&'static str, Option<String>)> {
+        match self.replica() {
+            Ok(replica) => self.conditions(&replica, &replica.cluster()).into(),
+            Err(why) => vec![("state", Some(why))],
+        }
+    }
+
     fn unready(&self, replica: &Replica, cluster: &ClusterView) -> Option<String> {
+        self.conditions(replica, cluster).into_iter().find_map(|(_, why)| why)
+    }
+
+    fn conditions(&self, replica: &Replica, cluster: &ClusterView) -> [(&'static str, Option<String>); 6] {
         let owner = self.identity.owner;
         let activated =
-            || replica.view(|state| state.publishers().any(|publisher| state.is_activated(publisher.id(), owner)));
-        match (replica.health(), cluster.leader) {
-            (Health::Failed(why), _) => Some(why),
-            (Health::Diverged(index), _) => Some(format!("its state differs from the leader's since entry {index}")),
-            (Health::Running, _) if self.draining.is_on() => Some("it is drained".into()),
-            (Health::Running, None) => Some("no leader is known".into()),
-            (Health::Running, Some(_)) if !activated() => Some("not activated by any publisher".into()),
-            (Health::Running, Some(_)) => {
-                let unusable = self.credentials.unusable();
-                (!unusable.is_empty()).then(|| unready_because(&unusable))
-            }
-        }
+            replica.view(|state| state.publishers().any(|publisher| state.is_activated(publisher.id(), owner)));
+        let unusable = self.credentials.unusable();
+        let behind = cluster.last_index.saturating_sub(replica.progress().borrow().applied_index);
+        let state = match replica.health() {
+            Health::Failed(why) => Some(why),
+            Health::Diverged(index) => Some(format!("its state differs from the leader's since entry {index}")),
+            Health::Running => None,
+        };
+        let unless = |is_so: bool, why: &str| (!is_so).then(|| why.to_owned());
+        [
+            ("state", state),
+            ("in_service", unless(!self.draining.is_on(), "it is drained")),
+            ("leader", unless(cluster.leader.is_some(), "no leader is known")),
+            ("caught_up", (behind > LAG_ENTRIES_MAX).then(|| format!("it has yet to apply {behind} entries"))),
+            ("activated", unless(activated, "not activated by any publisher")),
+            ("keys", (!unusable.is_empty()).then(|| unready_because(&unusable))),
+        ]
     }
 
     fn readiness(&self) -> Readiness {

@@ -101,6 +101,12 @@ pub const SETTINGS: &[Setting] = &[
         "Where administrators reach this node from afar (ADDRESS:PORT), with certificates; off: only through its socket",
     ),
     setting(
+        "metrics.listen",
+        Form::Text,
+        Some("\"[::]:9688\""),
+        "Where Prometheus finds /metrics, and others /livez and /readyz (ADDRESS:PORT), without certificates; off: nowhere",
+    ),
+    setting(
         "tls.authority",
         Form::Text,
         None,

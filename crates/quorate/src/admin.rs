@@ -105,7 +105,10 @@ impl AdminArgs {
             Address::Socket(path) => connect(path).await,
             Address::Afar(address) => at(address, None).await,
             Address::Context(name) => match Context::saved(name)? {
-                Some(context) => at(&context.address().to_owned(), Some(context)).await,
+                Some(context) => {
+                    let address = context.address().to_owned();
+                    at(&address, Some(context)).await
+                }
                 // A host, then.
                 None => {
                     let reached = at(&format!("{name}:{PORT}"), None).await;

@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use api::admin::v1::{CountReply, CountRequest};
+use api::admin::v1::{CountReply, CountRequest, ProductCount};
 use serde_json::json;
 
 use crate::{
     admin::{AdminArgs, refused},
+    moment,
     output::{Outcome, Output, table},
 };
 
@@ -38,6 +39,8 @@ fn json(reply: &CountReply) -> serde_json::Value {
                 "group": product.group,
                 "threshold": product.threshold,
                 "met": product.met,
+                "falls_below_at": product.falls_below_at_ms.map(moment::rfc3339),
+                "falls_below_by_trend_at": product.falls_below_by_trend_ms.map(moment::rfc3339),
             })
         });
         json!({
@@ -45,6 +48,8 @@ fn json(reply: &CountReply) -> serde_json::Value {
             "application": application.application,
             "count": application.count,
             "cache_limit": application.cache_limit,
+            "oldest_at": application.oldest_ms.map(moment::rfc3339),
+            "expiring_within_days": { "1": application.expiring.first(), "3": application.expiring.get(1), "7": application.expiring.get(2) },
             "products": products.collect::<Vec<_>>(),
         })
     });
@@ -55,7 +60,16 @@ fn text(reply: &CountReply) -> String {
     if reply.applications.is_empty() {
         return "No catalog is installed: quorate catalog install FILE --trust FINGERPRINT".into();
     }
-    let mut rows = table(["application", "count", "remembered at most", "product", "group", "threshold", "met"]);
+    let mut rows = table([
+        "application",
+        "count",
+        "remembered at most",
+        "product",
+        "group",
+        "threshold",
+        "met",
+        "falls below (UTC)",
+    ]);
     for application in &reply.applications {
         for (index, product) in application.products.iter().enumerate() {
             let first = |text: String| if index == 0 { text } else { String::new() };
@@ -67,8 +81,20 @@ fn text(reply: &CountReply) -> String {
                 product.group.clone(),
                 product.threshold.to_string(),
                 if product.met { "yes" } else { "no" }.into(),
+                falls_below(product),
             ]);
         }
     }
     rows.to_string()
+}
+
+/// For people: without new requests, and as the last days went.
+fn falls_below(product: &ProductCount) -> String {
+    match (product.falls_below_at_ms, product.falls_below_by_trend_ms) {
+        (None, _) => String::new(),
+        (Some(at), None) => format!("{}, if nobody asks", moment::second(at)),
+        (Some(at), Some(trend)) => {
+            format!("{}, if nobody asks; {} as it goes", moment::second(at), moment::second(trend))
+        }
+    }
 }

@@ -20,6 +20,11 @@ pub(crate) fn second(time_ms: u64) -> String {
     format!("{date} {:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())
 }
 
+/// `2026-01-31T13:05:00Z`, of milliseconds since 1970: for machines.
+pub(crate) fn rfc3339(time_ms: u64) -> String {
+    format!("{}Z", second(time_ms).replace(' ', "T"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,12 +8,16 @@ use std::{collections::VecDeque, sync::Arc};
 use activation::state::{Applied, BatchBuilder, Outcome, PushError};
 use bytes::Bytes;
 use openraft::impls::ProgressResponder;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    time::Instant,
+};
 
 use crate::{
     leader_clock::LeaderClock,
     limits::{BATCH_QUEUE_REQUESTS_MAX, BATCHES_IN_FLIGHT_MAX},
     machine::Machine,
+    observer::Observer,
     types::{Command, Raft},
 };
 
@@ -37,13 +41,24 @@ pub(crate) struct Waiting {
 }
 
 /// Starts the batcher of a node. It answers only while the node leads; it ends when the last sender is dropped.
-pub(crate) fn start(raft: Raft, machine: Machine, clock: Arc<LeaderClock>) -> mpsc::Sender<Waiting> {
+pub(crate) fn start(
+    raft: Raft,
+    machine: Machine,
+    clock: Arc<LeaderClock>,
+    observer: Arc<dyn Observer>,
+) -> mpsc::Sender<Waiting> {
     let (sender, queue) = mpsc::channel(BATCH_QUEUE_REQUESTS_MAX);
-    tokio::spawn(gather(raft, machine, clock, queue));
+    tokio::spawn(gather(raft, machine, clock, observer, queue));
     sender
 }
 
-async fn gather(raft: Raft, machine: Machine, clock: Arc<LeaderClock>, mut queue: mpsc::Receiver<Waiting>) {
+async fn gather(
+    raft: Raft,
+    machine: Machine,
+    clock: Arc<LeaderClock>,
+    observer: Arc<dyn Observer>,
+    mut queue: mpsc::Receiver<Waiting>,
+) {
     let slots = Arc::new(Semaphore::new(BATCHES_IN_FLIGHT_MAX));
     let mut waiting = VecDeque::new();
     loop {
@@ -81,6 +96,7 @@ async fn gather(raft: Raft, machine: Machine, clock: Arc<LeaderClock>, mut queue
             continue;
         }
         let (responder, committed, applied) = ProgressResponder::new();
+        let (proposed_at, observer) = (Instant::now(), Arc::clone(&observer));
         if let Err(stopped) = raft.client_write_ff(Command(batch.finish()), Some(responder)).await {
             tracing::debug!(%stopped, "the log takes no more entries");
             return;
@@ -93,6 +109,7 @@ async fn gather(raft: Raft, machine: Machine, clock: Arc<LeaderClock>, mut queue
             if let Ok(Ok(response)) = applied.await
                 && let Some(Applied::Batch { time_ms, outcomes }) = response.data
             {
+                observer.committed(callers.len(), proposed_at.elapsed());
                 answer(callers, outcomes, time_ms, response.log_id.index);
             }
             drop(slot);

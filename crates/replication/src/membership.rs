@@ -26,6 +26,7 @@ use crate::{
     format,
     limits::{LAG_ENTRIES_MAX, NODES_MAX, PEER_CALL_TIMEOUT, PRESENT_WITHIN},
     member::{Inner, Proposed},
+    replica::Follower,
     types::{Member, TypeConfig},
     voters::{self, Seat},
     wire,
@@ -292,6 +293,28 @@ fn written<T>(result: Result<T, RaftError<TypeConfig, ClientWriteError<TypeConfi
         }
         Err(_) => Err(Proposed::Retry),
     }
+}
+
+/// Every other member; nothing where this node does not lead.
+pub(crate) fn followers(inner: &Inner) -> BTreeMap<u64, Follower> {
+    let metrics = inner.raft.metrics();
+    let metrics = metrics.borrow_watched();
+    if !metrics.state.is_leader() {
+        return BTreeMap::new();
+    }
+    let membership = metrics.membership_config.membership();
+    let voters: BTreeSet<u64> = membership.voter_ids().collect();
+    let last = metrics.last_log_index.unwrap_or(0);
+    let follower = |node: u64| {
+        let matched = metrics.replication.as_ref().and_then(|matched| matched.get(&node).copied().flatten());
+        Follower {
+            lag: last - matched.map_or(0, |id| id.index).min(last),
+            answers: inner.presence.has_answered(node) && inner.presence.silent_for(node) < PRESENT_WITHIN,
+            votes: voters.contains(&node),
+        }
+    };
+    let others = membership.nodes().map(|(&node, _)| node).filter(|node| *node != inner.identity.owner);
+    others.map(|node| (node, follower(node))).collect()
 }
 
 /// Every member; nothing where this node does not lead.

@@ -16,6 +16,7 @@ use activation::{
 };
 use api::peer::v1::{self as proto, peer_server::PeerServer};
 use bytes::Bytes;
+use futures::{Stream, stream};
 use openraft::{alias::WatchReceiverOf, async_runtime::WatchReceiver, metrics::RaftServerMetrics};
 use storage::{Identity, Store, Writer};
 use tokio::{
@@ -35,8 +36,9 @@ use crate::{
     log::{self, Log, LogDamaged},
     machine::{Machine, Progress, StateDamaged},
     member::{Inner, Local, Proposal, Proposed, ReadPoint, Unavailable},
-    membership::{Change, Presence},
+    membership::{self, Change, Presence},
     network::Links,
+    observer::Observer,
     peers::{Connect, Peers},
     service::PeerService,
     settings::{Pace, RaftSettings, SettingsError},
@@ -54,6 +56,8 @@ pub struct Surroundings {
     pub seed: u64,
     /// Answers other nodes' questions to this one.
     pub local: Arc<dyn Local>,
+    /// Measures it.
+    pub observer: Arc<dyn Observer>,
 }
 
 /// Why a replica did not start.
@@ -134,6 +138,17 @@ pub struct ClusterView {
     pub last_index: u64,
 }
 
+/// Another member, as the leader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Follower {
+    /// Entries that it does not have yet.
+    pub lag: u64,
+    /// It was heard of within the last seconds.
+    pub answers: bool,
+    /// It votes.
+    pub votes: bool,
+}
+
 /// A running replica. Cheap to clone; the last one dropped does not stop it: [`shutdown`](Self::shutdown) does.
 #[derive(Clone)]
 pub struct Replica(pub(crate) Arc<Inner>);
@@ -168,9 +183,11 @@ impl Replica {
         surroundings: Surroundings,
         pace: Pace,
     ) -> Result<Self, StartError> {
-        let Surroundings { clock, connect, seed, local } = surroundings;
+        let Surroundings { clock, connect, seed, local, observer } = surroundings;
         let identity = log::peer_identity(store.identity(), log::recoveries(&store)?);
-        let writer = Writer::start(Arc::clone(&store)).map_err(|error| StartError::Other(error.to_string()))?;
+        let synced = Arc::clone(&observer);
+        let writer = Writer::start_timed(Arc::clone(&store), move |took| synced.synced(took));
+        let writer = writer.map_err(|error| StartError::Other(error.to_string()))?;
         let log = Log::load(&store, writer, settings.keep_log)?;
         storage::durable::create_folder(folder).map_err(|error| StartError::Other(error.to_string()))?;
         let file = SnapshotFile::new(folder);
@@ -191,7 +208,7 @@ impl Replica {
         let start = Raft::new(identity.owner, config, links, log.clone(), machine.clone());
         let raft = Runtime::scope(seed, start).await.map_err(|error| StartError::Other(error.to_string()))?;
         let clock = Arc::new(LeaderClock::new(clock));
-        let batcher = batcher::start(raft.clone(), machine.clone(), Arc::clone(&clock));
+        let batcher = batcher::start(raft.clone(), machine.clone(), Arc::clone(&clock), observer);
         let forwarder = Forwarder::new(Arc::clone(&peers));
         let seeds = AtomicU64::new(seed);
         let inner = Arc::new(Inner {
@@ -385,6 +402,35 @@ impl Replica {
             members: membership.nodes().map(|(&node, member)| (node, member.clone())).collect(),
             last_index: metrics.last_log_index.unwrap_or(0),
         }
+    }
+
+    /// The other members; nothing where this node does not lead.
+    pub fn followers(&self) -> BTreeMap<u64, Follower> {
+        membership::followers(&self.0)
+    }
+
+    /// Whoever leads, from now on: each that this node hears of.
+    pub fn leaders(&self) -> impl Stream<Item = u64> + Send + Unpin + use<> {
+        let metrics = self.0.raft.server_metrics();
+        Box::pin(stream::unfold((metrics, None), async |(mut metrics, before)| {
+            loop {
+                let now = metrics.borrow_watched().current_leader;
+                if now.is_some() && now != before {
+                    return now.map(|leader| (leader, (metrics, now)));
+                }
+                metrics.changed().await.ok()?;
+            }
+        }))
+    }
+
+    /// Pages of the store that were never made durable: none, or the node is to be replaced.
+    pub fn unsynced_pages(&self) -> usize {
+        self.0.store.blobs()
+    }
+
+    /// The last entry in the newest snapshot; 0 before the first.
+    pub fn snapshot_index(&self) -> u64 {
+        self.0.raft.metrics().borrow_watched().snapshot.map_or(0, |id| id.index)
     }
 
     /// This node's wall clock.

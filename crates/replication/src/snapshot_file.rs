@@ -20,7 +20,8 @@ use crate::{
 
 /// The form of the file around the state; the state has a format of its own.
 const FORMAT: u32 = 1;
-const NAME: &str = "snapshot";
+/// The newest snapshot, in the folder for them.
+pub const SNAPSHOT_FILE: &str = "snapshot";
 
 /// Why a snapshot on disk was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +60,7 @@ pub(crate) struct SnapshotFile {
 
 impl SnapshotFile {
     pub(crate) fn new(folder: &Path) -> Self {
-        Self { path: folder.join(NAME) }
+        Self { path: folder.join(SNAPSHOT_FILE) }
     }
 
     pub(crate) fn path(&self) -> &Path {

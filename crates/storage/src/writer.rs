@@ -8,9 +8,13 @@ use std::{
     io,
     sync::{Arc, OnceLock},
     thread,
+    time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use crate::{
     batch::{Batch, Changes},
@@ -54,10 +58,16 @@ pub struct Writer {
 impl Writer {
     /// Starts the writing thread of `store`.
     pub fn start(store: Arc<Store>) -> io::Result<Self> {
+        Self::start_timed(store, |_| {})
+    }
+
+    /// The same; `synced` is told, on the writing thread, how long each barrier took with what it covers.
+    pub fn start_timed(store: Arc<Store>, synced: impl Fn(Duration) + Send + 'static) -> io::Result<Self> {
         let (queue, waiting) = mpsc::channel(QUEUED_WRITES_MAX);
         let failed = Arc::new(OnceLock::new());
         let cause = Arc::clone(&failed);
-        thread::Builder::new().name("store-writer".into()).spawn(move || write_all(&store, waiting, &cause))?;
+        let writer = thread::Builder::new().name("store-writer".into());
+        writer.spawn(move || write_all(&store, waiting, &cause, &synced))?;
         Ok(Self { queue, failed })
     }
 
@@ -97,7 +107,12 @@ impl Writer {
     }
 }
 
-fn write_all(store: &Store, mut waiting: mpsc::Receiver<Write>, failed: &OnceLock<WriteFailed>) {
+fn write_all(
+    store: &Store,
+    mut waiting: mpsc::Receiver<Write>,
+    failed: &OnceLock<WriteFailed>,
+    synced: &dyn Fn(Duration),
+) {
     let mut writes = Vec::with_capacity(WRITES_PER_BARRIER_MAX);
     while waiting.blocking_recv_many(&mut writes, WRITES_PER_BARRIER_MAX) > 0 {
         let mut changes = Changes::new();
@@ -106,13 +121,18 @@ fn write_all(store: &Store, mut waiting: mpsc::Receiver<Write>, failed: &OnceLoc
             batch.add_to(&mut changes);
             callbacks.extend(done);
         }
+        let began = Instant::now();
+        let has_barrier = !callbacks.is_empty();
         let result = match failed.get() {
             Some(failure) => Err(failure.clone()),
-            None => store.write(changes, !callbacks.is_empty()).map_err(|cause| {
+            None => store.write(changes, has_barrier).map_err(|cause| {
                 tracing::error!(%cause, store = %store.folder().display(), "the disk refused a write: nothing more is acknowledged");
                 failed.get_or_init(|| WriteFailed::new(cause)).clone()
             }),
         };
+        if has_barrier && result.is_ok() {
+            synced(began.elapsed());
+        }
         for done in callbacks {
             done(result.clone());
         }

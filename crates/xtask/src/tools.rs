@@ -71,6 +71,11 @@ const TOOLS: &[Tool] = &[
     Tool { name: "systemd-analyze", probe: OnPath, origin: Debian("systemd") },
     // Clocks that are wrong.
     Tool { name: "faketime", probe: OnPath, origin: Debian("faketime") },
+    // What the guides ask nodes with.
+    Tool { name: "curl", probe: OnPath, origin: Debian("curl") },
+    // What scrapes the nodes, and judges alerts.
+    Tool { name: "prometheus", probe: OnPath, origin: Debian("prometheus") },
+    Tool { name: "promtool", probe: OnPath, origin: Debian("prometheus") },
     // The system's Kerberos library and what reads its headers, for the feature gss-tsig.
     Tool { name: "gssapi_ext.h", probe: File("/usr/include/gssapi/gssapi_ext.h"), origin: Debian("libkrb5-dev") },
     Tool { name: "libclang.so", probe: File("/usr/lib/*/lib/libclang.so"), origin: Debian("libclang-dev") },

@@ -30,7 +30,7 @@ pub use self::tokens::{Grant, OpenToken};
 use crate::audit::Audit;
 use crate::catalog::{Catalog, Name, OpenedCatalog};
 use crate::certificate::NodeCertificate;
-use crate::count::{Count, Seen};
+use crate::count::{Count, Forecast, Seen};
 use crate::host_activation::ReleaseStatement;
 use crate::id::{Cmid, KeyId, NodeId, PublisherId};
 use crate::settings::{Announcement, NodeSettings, Settings};
@@ -116,9 +116,16 @@ pub struct ApplicationCount {
     pub count: u32,
     /// R12: the most CMIDs that are kept; 0 before the first request.
     pub cache_limit: u32,
+    /// The last request of the machine that counts and asked longest ago.
+    pub oldest_ms: Option<u64>,
+    /// How many machines are forgotten within 1, 3 and 7 days if they do not ask again.
+    pub expiring: [u32; 3],
     /// By name.
     pub products: Vec<ProductThreshold>,
 }
+
+/// Days of [`ApplicationCount::expiring`].
+pub const EXPIRING_DAYS: [u64; 3] = [1, 3, 7];
 
 /// A product of an application.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +133,7 @@ pub struct ProductThreshold {
     pub name: Name,
     pub group: Name,
     pub threshold: u32,
+    pub forecast: Forecast,
 }
 
 /// The last request of a CMID in one application.
@@ -208,7 +216,9 @@ impl State {
                 application: application.clone(),
                 count: count.live(now_ms),
                 cache_limit: count.limit(),
-                products: publisher.thresholds(application),
+                oldest_ms: count.oldest_live_ms(now_ms),
+                expiring: EXPIRING_DAYS.map(|days| count.expiring_within(days * 86_400_000, now_ms)),
+                products: publisher.thresholds(application, count, now_ms),
             })
             .collect()
     }
@@ -263,11 +273,13 @@ impl State {
 }
 
 impl PublisherState {
-    fn thresholds(&self, application: &Name) -> Vec<ProductThreshold> {
+    fn thresholds(&self, application: &Name, count: &Count, now_ms: u64) -> Vec<ProductThreshold> {
         let products = self.catalog().products().filter(|product| product.application == *application);
         let threshold = |product: &crate::catalog::Product| {
             let group = self.catalog().group(product.group)?.name.clone();
-            Some(ProductThreshold { name: product.name.clone(), group, threshold: product.threshold })
+            let threshold = product.threshold;
+            let forecast = count.forecast(threshold, now_ms);
+            Some(ProductThreshold { name: product.name.clone(), group, threshold, forecast })
         };
         products.filter_map(threshold).collect()
     }

@@ -11,6 +11,7 @@ mod clocks;
 mod commands;
 mod corpus;
 mod direct;
+mod forecasts;
 mod guide;
 mod host_activation;
 mod ids;

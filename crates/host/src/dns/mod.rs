@@ -72,6 +72,8 @@ pub(crate) struct Dns {
     /// Its addresses are looked up now and then.
     announcement: Mutex<Announcement>,
     standing: Mutex<BTreeMap<String, Standing>>,
+    /// Records of others under the cluster's name by domain, as this node saw them where it looks.
+    strangers: Mutex<BTreeMap<String, u32>>,
     orders: mpsc::Sender<Order>,
     /// Where clients are served now.
     clients: channel::Receiver<SocketAddr>,
@@ -100,6 +102,7 @@ pub(crate) fn start(
         desk,
         ledger,
         standing: Mutex::default(),
+        strangers: Mutex::default(),
         orders,
         zone: channel::Sender::new(None),
     });
@@ -134,6 +137,18 @@ impl Dns {
             last_error: standing.last_error.clone().unwrap_or_default(),
         });
         DnsStanding { domains: domains.collect() }
+    }
+
+    fn set_strangers<'a>(&self, domains: impl Iterator<Item = &'a String>) {
+        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        // A domain that had one stays listed, with none.
+        strangers.values_mut().for_each(|count| *count = 0);
+        domains.for_each(|domain| *strangers.entry(domain.clone()).or_default() += 1);
+    }
+
+    /// Records of others under the cluster's name, by domain; nothing on a node that does not look.
+    pub(crate) fn strangers(&self) -> BTreeMap<String, u32> {
+        self.strangers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The zone that this node answers for.

@@ -36,7 +36,12 @@ pub(super) async fn run(dns: Arc<Dns>) {
     loop {
         tokio::time::sleep(for_tests("QUORATE_TEST_DNS_WATCH_MS").unwrap_or(EVERY)).await;
         let members = dns.look().await;
-        if dns.is_on_duty(&members) { look(&dns, &members, &mut seen).await } else { seen = Seen::default() }
+        if dns.is_on_duty(&members) {
+            look(&dns, &members, &mut seen).await;
+        } else {
+            seen = Seen::default();
+        }
+        dns.set_strangers(seen.strangers.iter().map(|(domain, _)| domain));
     }
 }
 

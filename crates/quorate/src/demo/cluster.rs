@@ -96,10 +96,11 @@ impl Cluster {
         for node in NODES {
             let config = cluster.config(node)?;
             output.say(format_args!(
-                "  node {node}   clients {}   peers {}   DNS {}",
+                "  node {node}   clients {}   peers {}   DNS {}   metrics {}/metrics",
                 cluster.clients_address(node)?,
                 config.peers.listen,
-                cluster.dns_server(node)?
+                cluster.dns_server(node)?,
+                config.metrics.listen
             ));
         }
         output.say(format_args!("  node {} leads.\n", cluster.leader()?));
@@ -274,6 +275,11 @@ impl Cluster {
         node.map(|(node, _)| *node).with_context(|| format!("expected one of the nodes, and {address} is none"))
     }
 
+    /// Where its metrics are.
+    pub(crate) fn metrics(&self, node: u64) -> anyhow::Result<String> {
+        Ok(self.config(node)?.metrics.listen.clone())
+    }
+
     /// What `--admin` takes.
     pub(crate) fn admin(&self, node: u64) -> anyhow::Result<String> {
         Ok(format!("unix:{}", self.config(node)?.admin_socket().display()))
@@ -312,15 +318,17 @@ fn configurations(folder: &Path, address: Ipv4Addr) -> anyhow::Result<BTreeMap<u
     let clients = free_addresses(address)?;
     let peers = free_addresses(address)?;
     let servers = free_addresses(address)?;
+    let metrics = free_addresses(address)?;
     let members = NODES.iter().zip(&peers).map(|(node, address)| format!("\"{node}={address}\""));
     let members = members.collect::<Vec<_>>().join(", ");
-    let addresses = clients.iter().zip(&peers).zip(&servers);
-    let configs = NODES.into_iter().zip(addresses).map(|(node, ((clients, peers), server))| {
+    let addresses = clients.iter().zip(&peers).zip(servers.iter().zip(&metrics));
+    let configs = NODES.into_iter().zip(addresses).map(|(node, ((clients, peers), (server, metrics)))| {
         let data = folder.join(format!("node{node}"));
         let text = format!(
             "node = {node}\ndata = {data:?}\n[clients]\nlisten = \"{clients}\"\n\
              [peers]\nlisten = \"{peers}\"\nmembers = [{members}]\n\
-             [dns]\ntarget = \"{}\"\npublish = false\nserve = [\"{server}\"]\nzone = \"{DOMAIN}\"\n[admin]\nlisten = \"off\"\n",
+             [dns]\ntarget = \"{}\"\npublish = false\nserve = [\"{server}\"]\nzone = \"{DOMAIN}\"\n[admin]\nlisten = \"off\"\n\
+             [metrics]\nlisten = \"{metrics}\"\n",
             target(node)
         );
         Ok((node, Config::parse(&text, "the demo's configuration", &Overrides::default())?))

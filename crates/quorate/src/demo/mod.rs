@@ -59,12 +59,14 @@ fn stay(cluster: &Cluster, folder: &Path, output: &Output) -> anyhow::Result<()>
          {program} client discover --domain {DOMAIN} --server {server}\n\
          {program} client activate --domain {DOMAIN} --server {server} --trust {trust} --product {}\n\
          # the count, and the cluster\n{program} count --admin {admin}\n{program} cluster status --admin {admin}\n\
+         # what Prometheus sees, and whether the node is ready\ncurl -s {metrics}/metrics\ncurl -s {metrics}/readyz\n\
          {program} dns status --admin {admin}\n{program} key list --admin {admin}\n{program} catalog show --admin {admin}\n\n\
          Ctrl-C stops it and removes the data.",
         folder.display(),
         tour::CLIENT_PRODUCT,
         server = cluster.dns_server(1)?,
         admin = cluster.admin(1)?,
+        metrics = cluster.metrics(1)?,
     ));
     cluster.wait(async {
         let mut terminate = signal(SignalKind::terminate())?;

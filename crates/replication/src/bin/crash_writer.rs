@@ -84,6 +84,7 @@ async fn open(folder: &Path) -> Result<Replica> {
         connect: Arc::new(|address| Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_lazy())),
         seed: NODE,
         local: Arc::new(NobodyAsks),
+        observer: Arc::new(()),
     };
     let settings = RaftSettings { keep_log: true, ..RaftSettings::default() };
     Ok(Replica::start(store, folder, &settings, surroundings).await?)

@@ -99,6 +99,7 @@ impl Node {
             connect: connect(),
             seed: self.number,
             local: Arc::new(Echo(self.number)),
+            observer: Arc::new(()),
         };
         let started = runtime.spawn(async move {
             let replica = Replica::start_at_pace(store, &folder, &settings, surroundings, pace).await?;

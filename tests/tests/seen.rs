@@ -1,0 +1,243 @@
+//! What Prometheus and health checks see: a real Prometheus scrapes real nodes.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::{fs, net::SocketAddr, path::Path, process::Stdio};
+
+use quorate_tests::{Cluster, Plan, Process, Quorate, eventually, free_port, words};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    process::Command,
+};
+
+const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
+const PRODUCT: &str = "workstation-professional-2";
+const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/prometheus");
+
+/// Status and body of a page.
+async fn page(at: SocketAddr, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(at).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let body =
+        if head.to_lowercase().contains("transfer-encoding: chunked") { unchunked(body) } else { body.to_owned() };
+    Some((head.split(' ').nth(1)?.parse().ok()?, body))
+}
+
+fn unchunked(mut body: &str) -> String {
+    let mut whole = String::new();
+    while let Some((length, rest)) = body.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).unwrap();
+        whole.push_str(&rest[..length]);
+        body = rest[length..].trim_start_matches("\r\n");
+    }
+    whole
+}
+
+async fn metrics(cluster: &Cluster, node: u64) -> String {
+    let (status, text) = page(cluster.node(node).metrics, "/metrics").await.unwrap();
+    assert_eq!(status, 200);
+    text
+}
+
+/// The value of a series, whose labels are written as on the page.
+fn value(text: &str, series: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
+}
+
+async fn promtool(words: &[&str], input: Option<&str>) -> (bool, String) {
+    let mut command = Command::new("promtool");
+    command.args(words).current_dir(DEPLOY).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("there is promtool (Debian: prometheus)");
+    child.stdin.take().unwrap().write_all(input.unwrap_or_default().as_bytes()).await.unwrap();
+    let done = child.wait_with_output().await.unwrap();
+    let said = [&done.stdout, &done.stderr].map(|bytes| String::from_utf8_lossy(bytes)).concat();
+    (done.status.success(), said)
+}
+
+#[tokio::test]
+async fn r8_the_page_says_what_was_counted_and_promtool_has_nothing_to_say() {
+    let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(3)).await;
+    let product = cluster.product(PRODUCT);
+    for machine in 1..=26 {
+        product.count(cluster.node(machine % 3 + 1).clients, machine).await;
+    }
+    // One that is no request.
+    let mut rude = TcpStream::connect(cluster.node(2).clients).await.unwrap();
+    rude.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    eventually("the node has closed on it", async || rude.read(&mut [0; 64]).await.ok().filter(|read| *read == 0))
+        .await;
+
+    let counted = r#"quorate_counted_machines{publisher="Northlight Software",application="platform"}"#;
+    let answered =
+        |result: &str| format!(r#"quorate_requests_total{{group="client",result="{result}",status="0x00000000"}}"#);
+    let (mut below, mut activated) = (0.0, 0.0);
+    for node in 1..=3 {
+        let text = metrics(&cluster, node).await;
+        assert_eq!(value(&text, counted), Some(26.0), "{text}");
+        assert_eq!(value(&text, "quorate_ready"), Some(1.0));
+        assert!(value(&text, "quorate_store_fsync_seconds_count").unwrap() > 0.0);
+        below += value(&text, &answered("below_threshold")).unwrap_or(0.0);
+        activated += value(&text, &answered("activated")).unwrap_or(0.0);
+        let (clean, said) = promtool(&["check", "metrics"], Some(&text)).await;
+        assert!(clean && said.is_empty(), "{said}");
+    }
+    assert_eq!((below, activated), (24.0, 2.0));
+    let rude = metrics(&cluster, 2).await;
+    assert_eq!(value(&rude, r#"quorate_client_faults_total{kind="protocol"}"#), Some(1.0), "{rude}");
+    let leader = cluster.settled(1).await.leader.unwrap();
+    let text = metrics(&cluster, leader).await;
+    assert_eq!(value(&text, "quorate_raft_voters_answering"), Some(3.0), "{text}");
+    let batches = value(&text, "quorate_raft_batch_requests_sum").unwrap();
+    assert_eq!(batches, 26.0, "every request was in one batch");
+}
+
+#[tokio::test]
+async fn a_node_says_which_condition_of_being_ready_is_not_met() {
+    let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(3)).await;
+    cluster.form().await;
+    let unmet = async |cluster: &Cluster, node| -> Option<(u16, Vec<String>)> {
+        let (status, text) = page(cluster.node(node).metrics, "/readyz").await?;
+        let said: Value = serde_json::from_str(&text).unwrap();
+        let checks = said["checks"].as_array().unwrap().iter().filter(|check| check["ok"] == false);
+        Some((status, checks.map(|check| check["name"].as_str().unwrap().to_owned()).collect()))
+    };
+    assert_eq!(unmet(&cluster, 1).await, Some((503, vec!["activated".to_owned()])));
+    cluster.activate().await;
+    cluster.settled(1).await;
+    assert_eq!(unmet(&cluster, 1).await, Some((200, Vec::new())));
+    for node in [2, 3] {
+        cluster.kill(node).await;
+    }
+    eventually("it knows no leader any more", async || {
+        unmet(&cluster, 1).await.filter(|unmet| *unmet == (503, vec!["leader".to_owned()]))
+    })
+    .await;
+    assert_eq!(page(cluster.node(1).metrics, "/livez").await, Some((200, "ok\n".to_owned())), "it lives");
+    assert_eq!(page(cluster.node(1).metrics, "/nothing").await.unwrap().0, 404);
+}
+
+/// A Prometheus of the test's own.
+struct Prometheus {
+    address: SocketAddr,
+    _process: Process,
+}
+
+impl Prometheus {
+    /// With the project's own files, but for the addresses and the pauses.
+    async fn of(cluster: &Cluster) -> Self {
+        let folder = cluster.path("prometheus");
+        fs::create_dir_all(&folder).unwrap();
+        let read = |name: &str| fs::read_to_string(Path::new(DEPLOY).join(name)).unwrap();
+        let targets = cluster.numbers().into_iter().map(|node| format!("\"{}\"", cluster.node(node).metrics));
+        let targets = targets.collect::<Vec<_>>().join(", ");
+        let own = r#""node1.example.com:9688", "node2.example.com:9688", "node3.example.com:9688""#;
+        let configuration = read("prometheus.yml").replace(own, &targets).replace("15s", "200ms");
+        assert!(configuration.contains(&targets) && configuration.contains("200ms"));
+        fs::write(folder.join("prometheus.yml"), configuration).unwrap();
+        let alerts = read("alerts.yml").replace("for: 1m\n", "for: 1s\n").replace("for: 30s\n", "for: 1s\n");
+        fs::write(folder.join("alerts.yml"), alerts).unwrap();
+        let address = free_port(cluster.loopback().address(15));
+        let mut command = Command::new("prometheus");
+        command
+            .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
+            .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
+            .arg(format!("--web.listen-address={address}"));
+        let process = Process::start(&mut command, &folder.join("log"));
+        let prometheus = Self { address, _process: process };
+        eventually("Prometheus is ready", async || {
+            page(address, "/-/ready").await.filter(|(status, _)| *status == 200)
+        })
+        .await;
+        prometheus
+    }
+
+    /// What an expression gives: a value for each set of labels, none where it gives nothing.
+    async fn ask(&self, expression: &str) -> Vec<Value> {
+        let encoded: String = expression.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let (_, text) = page(self.address, &format!("/api/v1/query?query={encoded}")).await.unwrap();
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        answer["data"]["result"].as_array().unwrap_or_else(|| panic!("{expression}: {answer}")).clone()
+    }
+
+    /// Waits until an alert fires, or does not any more.
+    async fn alert(&self, name: &str, fires: bool) {
+        let expression = format!("ALERTS{{alertname=\"{name}\",alertstate=\"firing\"}}");
+        eventually(&format!("{name} fires: {fires}"), async || {
+            (self.ask(&expression).await.is_empty() != fires).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn prometheus_scrapes_the_nodes_and_alerts_fire_and_resolve() {
+    let mut cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(3)).await;
+    cluster.product(PRODUCT).count(cluster.node(1).clients, 1).await;
+    let prometheus = Prometheus::of(&cluster).await;
+    let up = async || (prometheus.ask("sum(up) == 3").await.len() == 1).then_some(());
+    eventually("all nodes are scraped", up).await;
+    let count = prometheus.ask(r#"max by (application) (quorate_counted_machines{application="platform"})"#).await;
+    assert_eq!(count[0]["value"][1], "1");
+
+    let leader = cluster.settled(1).await.leader.unwrap();
+    let other = leader % 3 + 1;
+    cluster.kill(other).await;
+    for alert in ["QuorateNodeDown", "QuorateOneFailureFromOutage"] {
+        prometheus.alert(alert, true).await;
+    }
+    cluster.start(other);
+    for alert in ["QuorateNodeDown", "QuorateOneFailureFromOutage"] {
+        prometheus.alert(alert, false).await;
+    }
+    let rest: Vec<_> = (1..=3).filter(|node| *node != leader).collect();
+    for &node in &rest {
+        cluster.kill(node).await;
+    }
+    prometheus.alert("QuorateNoLeader", true).await;
+    for &node in &rest {
+        cluster.start(node);
+    }
+    prometheus.alert("QuorateNoLeader", false).await;
+}
+
+#[tokio::test]
+async fn every_alert_fires_under_its_condition_and_not_before() {
+    let (fine, said) = promtool(&["test", "rules", "alerts_test.yml"], None).await;
+    assert!(fine, "{said}");
+    let (fine, said) = promtool(&["check", "config", "prometheus.yml"], None).await;
+    assert!(fine, "{said}");
+    let text = |name: &str| fs::read_to_string(Path::new(DEPLOY).join(name)).unwrap();
+    let (alerts, tests) = (text("alerts.yml"), text("alerts_test.yml"));
+    let names: Vec<_> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(names.len() > 15);
+    for name in names {
+        assert!(tests.contains(&format!("alertname=\"{name}\"")), "{name} has no test");
+    }
+}
+
+#[tokio::test]
+async fn a_count_says_when_it_falls_below_each_threshold() {
+    let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(1)).await;
+    let product = cluster.product("server-standard-2");
+    for machine in 1..=6 {
+        product.count(cluster.node(1).clients, machine).await;
+    }
+    let reply = cluster.administrate(1, &words!["count", "--application", "platform"]).await;
+    let application = &reply["applications"][0];
+    let of = |name: &str| {
+        let mut products = application["products"].as_array().unwrap().iter();
+        products.find(|product| product["product"] == name).unwrap().clone()
+    };
+    let met = of("server-standard-2");
+    assert_eq!((&met["met"], &met["falls_below_by_trend_at"]), (&Value::Bool(true), &Value::Null), "{met}");
+    let at = met["falls_below_at"].as_str().unwrap();
+    assert!(at.ends_with('Z') && at.len() == "2026-01-31T13:05:00Z".len(), "{at}");
+    assert_eq!(of(PRODUCT)["falls_below_at"], Value::Null, "it is below");
+    assert_eq!(application["expiring_within_days"]["7"], 0);
+}
