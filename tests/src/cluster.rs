@@ -143,6 +143,8 @@ impl Cluster {
         }
         self.start_with(*first, &["--bootstrap"]);
         eventually("a leader is elected", async || self.standing(*first).await?.leader).await;
+        // Until it has said in which format the cluster writes, it still forms it.
+        eventually("the cluster is formed", async || self.said(*first).contains("the node runs").then_some(())).await;
     }
 
     /// A publisher with a signed catalog, and nodes that have a configuration and no more.

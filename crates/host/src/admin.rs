@@ -403,6 +403,20 @@ impl admin_server::Admin for Admin {
         Members(&acting).promote(request.into_inner()).await.map(Response::new)
     }
 
+    async fn examine(&self, _: Request<proto::ExamineRequest>) -> Reply<proto::ExamineReply> {
+        let members = self.replica.cluster().members;
+        let asked = members.keys().map(|&node| async move {
+            let question = Question::Examine(proto::ExamineRequest {});
+            let passed_over = match question::ask(&self.replica, node, question, WORK_TIMEOUT).await {
+                Ok(Answer::Examined(examined)) => return examined,
+                Ok(_) => "it answered something else".to_owned(),
+                Err(why) => why,
+            };
+            proto::NodeExamined { node, passed_over, ..proto::NodeExamined::default() }
+        });
+        Ok(Response::new(proto::ExamineReply { nodes: join_all(asked).await }))
+    }
+
     async fn audit(&self, request: Request<proto::AuditRequest>) -> Reply<proto::AuditReply> {
         audit::read(&self.acting(&request)).await.map(Response::new)
     }

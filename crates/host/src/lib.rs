@@ -16,6 +16,7 @@ mod copies;
 mod credentials;
 mod dns;
 mod drain;
+mod examine;
 mod hardware;
 pub mod identity;
 pub mod init;

@@ -28,6 +28,7 @@ use crate::{
     credentials::{Credentials, Held},
     dns,
     drain::Drain,
+    examine::Machine,
     hardware::Hardware,
     identity::{IdentityError, Source},
     leave::{self, HasLeft, LeaveError},
@@ -193,6 +194,7 @@ impl Node {
         let replica =
             Replica::start_at_pace(store, &snapshots, &config.raft_settings(), surroundings, timing.pace).await?;
         desk.set_replica(&replica);
+        desk.set_machine(Machine { data: config.data.clone(), shown: Arc::clone(&shown) });
         take_note(&replica, &credentials);
 
         let mut background = JoinSet::new();

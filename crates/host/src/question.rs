@@ -28,6 +28,7 @@ use crate::{
     credentials::{Credentials, Signers, Unusable},
     dns::Dns,
     drain::{Drain, Draining},
+    examine::Machine,
     hardware::Hardware,
     limits::{LAG_ENTRIES_MAX, LOOK_TIMEOUT},
     live::Live,
@@ -58,6 +59,7 @@ pub(crate) struct Desk {
     draining: Draining,
     live: OnceLock<Weak<Live>>,
     drain: OnceLock<Weak<Drain>>,
+    machine: OnceLock<Machine>,
 }
 
 impl Desk {
@@ -72,6 +74,7 @@ impl Desk {
             draining: Draining::default(),
             live: OnceLock::new(),
             drain: OnceLock::new(),
+            machine: OnceLock::new(),
         }
     }
 
@@ -96,6 +99,16 @@ impl Desk {
     /// Set once the node can be drained.
     pub(crate) fn set_drain(&self, drain: &Arc<Drain>) {
         self.drain.get_or_init(|| Arc::downgrade(drain));
+    }
+
+    /// Set once the node has its certificate.
+    pub(crate) fn set_machine(&self, machine: Machine) {
+        self.machine.get_or_init(|| machine);
+    }
+
+    async fn examine(&self) -> Result<proto::NodeExamined, String> {
+        let machine = self.machine.get().ok_or("this node is starting")?;
+        Ok(machine.examine(&self.replica()?).await)
     }
 
     async fn drained(&self, asked: proto::DrainRequest) -> Result<proto::DrainReply, String> {
@@ -339,6 +352,7 @@ impl Local for Desk {
                 Question::Readiness(proto::ReadinessQuestion {}) => Answer::Readiness(self.readiness()),
                 Question::Drain(asked) => Answer::Drained(self.drained(asked).await?),
                 Question::TransferLeader(asked) => Answer::Transferred(self.hand_over(asked.to).await?),
+                Question::Examine(proto::ExamineRequest {}) => Answer::Examined(self.examine().await?),
             };
             Ok(NodeAnswer { answer: Some(answer) }.encode_to_vec().into())
         };

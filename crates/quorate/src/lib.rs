@@ -15,6 +15,7 @@ mod contexts;
 mod count_command;
 mod demo;
 mod dns_command;
+mod doctor_command;
 mod enrolment;
 mod host_command;
 mod key_command;
@@ -74,6 +75,8 @@ enum Command {
     /// The cluster's records in DNS.
     #[command(subcommand)]
     Dns(dns_command::Command),
+    /// What is wrong with the cluster, and what mends it.
+    Doctor(doctor_command::Command),
     /// Settings that every node of the cluster follows.
     #[command(subcommand)]
     Settings(settings_command::Command),
@@ -98,6 +101,7 @@ impl Command {
             Self::Count(command) => command.run(output),
             Self::Cluster(command) => command.run(output),
             Self::Dns(command) => command.run(output),
+            Self::Doctor(command) => command.run(output),
             Self::Settings(command) => command.run(output),
             Self::Slmgr(command) => command.run(output),
             Self::Client(command) => command.run(output),

@@ -1,0 +1,75 @@
+//! What a node finds on its own machine, for those who ask how it is: room, and how long a disk takes to be sure.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use api::admin::v1::NodeExamined;
+use replication::Replica;
+use tokio::time::Instant;
+use transport::Own;
+
+/// Small writes that are made durable, one after the other.
+const WRITES: usize = 5;
+const WRITE_BYTES: usize = 4096;
+
+/// What of its machine a node may look into.
+#[derive(Clone)]
+pub(crate) struct Machine {
+    pub(crate) data: PathBuf,
+    /// What it shows to the others.
+    pub(crate) shown: Arc<Own>,
+}
+
+impl Machine {
+    /// Looks; a failing disk is found, not failed at.
+    pub(crate) async fn examine(&self, replica: &Replica) -> NodeExamined {
+        let data = self.data.clone();
+        let synced = tokio::task::spawn_blocking(move || sync_us(&data)).await;
+        let synced = synced.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let disk = rustix::fs::statvfs(&self.data).ok();
+        let bytes = |blocks: u64, size: u64| blocks.saturating_mul(size);
+        NodeExamined {
+            node: replica.identity().owner,
+            passed_over: String::new(),
+            data_size_bytes: disk.as_ref().map_or(0, |disk| bytes(disk.f_blocks, disk.f_frsize)),
+            data_free_bytes: disk.as_ref().map_or(0, |disk| bytes(disk.f_bavail, disk.f_frsize)),
+            sync_us: synced.as_ref().copied().unwrap_or(0),
+            write_error: synced.err().map_or_else(String::new, |error| error.to_string()),
+            certificate_ends_ms: self.shown.now().ends_ms(),
+            store_bytes: replica.store_bytes(),
+        }
+    }
+}
+
+/// The median.
+fn sync_us(folder: &Path) -> io::Result<u64> {
+    // Removed when it is closed.
+    let mut file: File = tempfile::tempfile_in(folder)?;
+    let mut times = Vec::with_capacity(WRITES);
+    for _ in 0..WRITES {
+        let began = Instant::now();
+        file.write_all(&[0x5A; WRITE_BYTES])?;
+        file.sync_data()?;
+        times.push(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
+    }
+    times.sort_unstable();
+    Ok(times.get(WRITES / 2).copied().unwrap_or(0).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_takes_no_writes_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(sync_us(folder.path()).unwrap() > 0);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left there");
+        let gone = folder.path().join("gone");
+        assert_eq!(sync_us(&gone).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,113 @@
+//! `quorate doctor`: what is wrong with the cluster, and the command that mends it.
+
+mod checks;
+
+use std::{collections::BTreeSet, fmt, process::ExitCode, time::Duration};
+
+use api::admin::v1::{
+    ClusterStatusRequest, CountRequest, DnsStatusRequest, ExamineRequest, GetSettingsRequest, ListKeysRequest,
+};
+use futures::future::join_all;
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, time::timeout};
+
+use self::checks::{Check, Found, State};
+use crate::{
+    admin::{AdminArgs, refused},
+    output::{Failure, Outcome, Output, table},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  quorate doctor                        on a node
+  quorate doctor --admin lab --json     from afar; a reader may
+
+Asks every node, and from here tries every port and every name in DNS.
+
+Exit: 0 all is well; 1 something fails, or will not bear the next failure; 4 there are warnings only.";
+
+/// How long a port may take to answer.
+const PORT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is wrong with the cluster, and what mends it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Command {
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+impl Command {
+    /// Runs it.
+    pub(crate) fn run(self, output: &Output) -> Outcome {
+        let progress = output.spinner("every node is asked");
+        let found = self.admin.run(async |mut admin| {
+            let cluster = admin.cluster_status(ClusterStatusRequest {}).await.map_err(refused)?.into_inner();
+            let examined = admin.examine(ExamineRequest {}).await.map_err(refused)?.into_inner().nodes;
+            // Without a leader nothing of this can be known, and the cluster's own state says so.
+            let keys = admin.list_keys(ListKeysRequest {}).await.map(tonic::Response::into_inner).ok();
+            let counts = admin.count(CountRequest::default()).await.map(tonic::Response::into_inner).ok();
+            let settings = admin.get_settings(GetSettingsRequest { node: 0 }).await.ok();
+            let dns = admin.dns_status(DnsStatusRequest {}).await.map(tonic::Response::into_inner).ok();
+            let hosts = hosts(&cluster, dns.as_ref());
+            let silent = unreachable(hosts).await;
+            let settings = settings.map(|settings| settings.into_inner().settings).unwrap_or_default();
+            Ok::<_, Failure>(Found { cluster, examined, keys, counts, settings, dns, silent })
+        });
+        progress.finish_and_clear();
+        let checks = checks::all(&found?);
+        output.result(&json!({ "checks": checks.iter().map(check_json).collect::<Vec<_>>() }), Text(&checks));
+        let worst = checks.iter().map(|check| check.state).max().unwrap_or(State::Ok);
+        Ok(match worst {
+            State::Ok => ExitCode::SUCCESS,
+            State::Warning => ExitCode::from(4),
+            State::Failure => ExitCode::from(1),
+        })
+    }
+}
+
+/// Where clients should be answered: each node's own port, and whatever DNS names of ours.
+fn hosts(
+    cluster: &api::admin::v1::ClusterStatusReply,
+    dns: Option<&api::admin::v1::DnsStatusReply>,
+) -> BTreeSet<(String, u16)> {
+    let port = |port: u32| u16::try_from(port).ok().filter(|port| *port > 0);
+    let own = cluster.nodes.iter().filter(|node| node.reachable).filter_map(|node| {
+        let (host, _) = node.peer_address.rsplit_once(':')?;
+        Some((host.trim_matches(['[', ']']).to_owned(), port(node.clients_port)?))
+    });
+    let records = dns.into_iter().flat_map(|dns| &dns.domains).flat_map(|domain| &domain.records);
+    let ours = records.filter(|record| matches!(record.state.as_str(), "own" | "member"));
+    let named = ours.filter_map(|record| Some((record.target.trim_end_matches('.').to_owned(), port(record.port)?)));
+    own.chain(named).collect()
+}
+
+/// Those that take no connection from here, and why.
+async fn unreachable(hosts: BTreeSet<(String, u16)>) -> Vec<(String, String)> {
+    let tried = hosts.into_iter().map(|(host, port)| async move {
+        let why = match timeout(PORT_PATIENCE, TcpStream::connect((host.as_str(), port))).await {
+            Ok(Ok(_)) => return None,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer".to_owned(),
+        };
+        Some((format!("{host}:{port}"), why))
+    });
+    join_all(tried).await.into_iter().flatten().collect()
+}
+
+fn check_json(check: &Check) -> Value {
+    let fix = (!check.fix.is_empty()).then_some(&check.fix);
+    json!({ "name": check.name, "state": check.state.name(), "finding": check.finding, "fix": fix })
+}
+
+struct Text<'a>(&'a [Check]);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows = table(["", "check", "finding", "what to do"]);
+        for Check { name, state, finding, fix } in self.0 {
+            rows.add_row([state.name(), name, finding, fix]);
+        }
+        rows.fmt(f)
+    }
+}
