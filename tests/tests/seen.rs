@@ -91,8 +91,12 @@ async fn r8_the_page_says_what_was_counted_and_promtool_has_nothing_to_say() {
     let rude = metrics(&cluster, 2).await;
     assert_eq!(value(&rude, r#"quorate_client_faults_total{kind="protocol"}"#), Some(1.0), "{rude}");
     let leader = cluster.settled(1).await.leader.unwrap();
-    let text = metrics(&cluster, leader).await;
-    assert_eq!(value(&text, "quorate_raft_voters_answering"), Some(3.0), "{text}");
+    // It looks at the others every second.
+    let text = eventually("all voters answer the leader", async || {
+        let text = metrics(&cluster, leader).await;
+        (value(&text, "quorate_raft_voters_answering") == Some(3.0)).then_some(text)
+    })
+    .await;
     let batches = value(&text, "quorate_raft_batch_requests_sum").unwrap();
     assert_eq!(batches, 26.0, "every request was in one batch");
 }

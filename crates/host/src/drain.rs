@@ -2,7 +2,7 @@
 //!
 //! While resolvers forget it, it goes on answering. Nothing of this is kept: a node that is started again is in service.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use api::admin::v1::{DnsOutcome, DrainReply, DrainRequest};
 use discovery::Delegated;
@@ -106,12 +106,14 @@ impl Drain {
             let wait = end.saturating_duration_since(Instant::now());
             return Ok(DrainReply { node, domains: Vec::new(), wait_s: seconds(wait) });
         }
+        // Another task settles, too, when the node is drained: what stood before is known here alone.
+        let published = self.dns.as_ref().map(|dns| dns.published()).unwrap_or_default();
         // Set before the others are looked at: of two that drain at once, one at least sees the other.
         let begun = Begun::new(draining);
         if !request.force {
             self.others_suffice(request.leave).await?;
         }
-        let (domains, forgotten_after) = self.withdraw(request.force).await?;
+        let (domains, forgotten_after) = self.withdraw(request.force, published).await?;
         let wait = request.wait_s.map_or(forgotten_after.min(self.wait), |seconds| Duration::from_secs(seconds.into()));
         begun.ends(Instant::now() + wait, request.leave);
         tracing::info!(
@@ -154,9 +156,12 @@ impl Drain {
     }
 
     /// What was withdrawn, and after which time resolvers have forgotten it.
-    async fn withdraw(&self, force: bool) -> Result<(Vec<DnsOutcome>, Duration), Status> {
+    async fn withdraw(&self, force: bool, published: BTreeSet<String>) -> Result<(Vec<DnsOutcome>, Duration), Status> {
         let Some(dns) = &self.dns else { return Ok((Vec::new(), Duration::ZERO)) };
-        let settled = dns.settle_now().await;
+        let mut settled = dns.settle_now().await;
+        let unsaid = published.into_iter().filter(|domain| settled.domains.iter().all(|said| said.domain != *domain));
+        let unsaid: Vec<_> = unsaid.map(|domain| DnsOutcome { domain, ..DnsOutcome::default() }).collect();
+        settled.domains.extend(unsaid);
         let failed = settled.domains.iter().find(|domain| domain.status != 0);
         let failed = failed.map(|domain| format!("{}: {}", domain.domain, domain.error));
         let failed = failed.or_else(|| (!settled.passed_over.is_empty()).then(|| settled.passed_over.clone()));

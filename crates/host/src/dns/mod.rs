@@ -151,6 +151,11 @@ impl Dns {
         self.strangers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Domains with records of this node's making.
+    pub(crate) fn published(&self) -> BTreeSet<String> {
+        self.ledger.places().iter().map(|place| shown(&place.domain)).collect()
+    }
+
     /// The zone that this node answers for.
     pub(crate) fn served_zone(&self) -> Option<String> {
         self.own.served.as_ref().map(|served| shown(&served.zone))
