@@ -60,6 +60,15 @@ pub const BACKUP_PART_BYTES: usize = 256 << 10;
 /// Entries that a node may have yet to apply and still call itself caught up: what a busy second brings.
 pub const LAG_ENTRIES_MAX: u64 = 1000;
 
+/// Events that wait to be written into the activation log,
+pub const ACTIVATIONS_QUEUED_MAX: usize = 4096;
+/// bytes of one of its files,
+pub const ACTIVATIONS_FILE_BYTES_MAX: u64 = 8 << 20;
+/// how many of them are kept,
+pub const ACTIVATIONS_FILES_MAX: usize = 16;
+/// and events of one node in an answer.
+pub const ACTIVATIONS_SHOWN_MAX: usize = 10_000;
+
 /// Connections at once of those who look at metrics and health,
 pub const SEEN_CONNECTIONS_MAX: usize = 64;
 /// how long one of them may take to ask, and to ask again,

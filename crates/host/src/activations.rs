@@ -1,0 +1,241 @@
+//! The activation log of a node (event 12290): what machines asked here and were answered, bounded, in files that follow each
+//! other.
+//!
+//! ```text
+//! DATA/activations/<number of its first event, 16 hex digits>.log
+//!   "quorate activations 1\n", then for each event: length (4, big-endian), CRC-32 of what follows (4), ActivationEvent
+//! ```
+//! It is no part of the count and nobody waits for it: a full queue or a full disk costs events, never an activation, and
+//! how many is counted. What a crash tore at the end of a file is cut off at the next start.
+
+use std::{
+    collections::VecDeque,
+    fs::{self, File, OpenOptions},
+    io::{self, BufReader, BufWriter, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use api::admin::v1::{ActivationEvent, EventsFilter};
+use metrics::Counter;
+use prost::Message;
+use tokio::sync::{mpsc, watch};
+
+use crate::limits::{ACTIVATIONS_FILE_BYTES_MAX, ACTIVATIONS_FILES_MAX, ACTIVATIONS_QUEUED_MAX, ACTIVATIONS_SHOWN_MAX};
+
+const HEAD: &[u8] = b"quorate activations 1\n";
+/// No event is longer.
+const EVENT_BYTES_MAX: usize = 1024;
+
+/// A handle to the log; what is noted is written by a thread of its own.
+pub(crate) struct Activations {
+    folder: PathBuf,
+    queue: mpsc::Sender<ActivationEvent>,
+    lost: Counter,
+    /// Number of the last event that was written.
+    written: watch::Receiver<u64>,
+}
+
+impl Activations {
+    /// Opens the log in the data folder, behind what is there.
+    pub(crate) fn open(data: &Path, lost: Counter) -> io::Result<Self> {
+        let folder = data.join("activations");
+        fs::create_dir_all(&folder)?;
+        let last = mend(&folder)?;
+        let (queue, waiting) = mpsc::channel(ACTIVATIONS_QUEUED_MAX);
+        let (written, follow) = watch::channel(last);
+        let writer = Writer { folder: folder.clone(), file: None, last, written, lost: lost.clone() };
+        thread::Builder::new().name("activations".into()).spawn(move || writer.run(waiting))?;
+        Ok(Self { folder, queue, lost, written: follow })
+    }
+
+    /// Takes an event; its number is given when it is written.
+    pub(crate) fn note(&self, event: ActivationEvent) {
+        if self.queue.try_send(event).is_err() {
+            self.lost.increment(1);
+        }
+    }
+
+    /// Says when there are more.
+    pub(crate) fn written(&self) -> watch::Receiver<u64> {
+        self.written.clone()
+    }
+
+    /// The last events that the filter lets pass, the oldest first. Reads the disk.
+    pub(crate) fn read(&self, filter: &EventsFilter) -> io::Result<Vec<ActivationEvent>> {
+        let wanted = match usize::try_from(filter.last).unwrap_or(usize::MAX) {
+            0 => ACTIVATIONS_SHOWN_MAX,
+            last => last.min(ACTIVATIONS_SHOWN_MAX),
+        };
+        let mut found = VecDeque::new();
+        for (_, path) in files(&self.folder)? {
+            // One that is rotated away meanwhile is not missed.
+            let Ok(file) = File::open(path) else { continue };
+            let mut events = Events::of(file)?;
+            while let Some(event) = events.next()? {
+                if passes(filter, &event) {
+                    found.push_back(event);
+                    if found.len() > wanted {
+                        found.pop_front();
+                    }
+                }
+            }
+        }
+        Ok(found.into())
+    }
+}
+
+fn passes(filter: &EventsFilter, event: &ActivationEvent) -> bool {
+    event.number > filter.after_number
+        && event.time_ms >= filter.since_ms
+        && (filter.cmid.is_empty() || filter.cmid == event.cmid)
+        && (filter.machine.is_empty() || filter.machine.eq_ignore_ascii_case(&event.machine_name))
+}
+
+/// The files by the number of their first event.
+fn files(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).filter(|_| path.extension().is_some_and(|e| e == "log"));
+        if let Some(first) = stem.and_then(|stem| u64::from_str_radix(stem, 16).ok()) {
+            files.push((first, path));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Cuts off what is torn at the end of the newest file, and gives the number of the last event.
+fn mend(folder: &Path) -> io::Result<u64> {
+    let Some((first, path)) = files(folder)?.pop() else { return Ok(0) };
+    let mut events = Events::of(File::open(&path)?)?;
+    let mut last = first.saturating_sub(1);
+    while let Some(event) = events.next()? {
+        last = event.number;
+    }
+    OpenOptions::new().write(true).open(&path)?.set_len(events.whole_bytes)?;
+    Ok(last)
+}
+
+/// The events of one file, up to its end or to what is torn.
+struct Events {
+    file: BufReader<File>,
+    whole_bytes: u64,
+}
+
+impl Events {
+    fn of(file: File) -> io::Result<Self> {
+        let mut file = BufReader::new(file);
+        let mut head = [0; HEAD.len()];
+        let whole_bytes = match file.read_exact(&mut head) {
+            Ok(()) if head == HEAD => HEAD.len() as u64,
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
+            _ => 0,
+        };
+        Ok(Self { file, whole_bytes })
+    }
+
+    fn next(&mut self) -> io::Result<Option<ActivationEvent>> {
+        if self.whole_bytes == 0 {
+            return Ok(None);
+        }
+        let mut head = [0; 8];
+        if !filled(&mut self.file, &mut head)? {
+            return Ok(None);
+        }
+        let [length, crc] = [0, 4].map(|at| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
+        let length = length as usize;
+        let mut bytes = vec![0; length.min(EVENT_BYTES_MAX)];
+        if length > EVENT_BYTES_MAX || !filled(&mut self.file, &mut bytes)? || crc32fast::hash(&bytes) != crc {
+            return Ok(None);
+        }
+        let Ok(event) = ActivationEvent::decode(bytes.as_slice()) else { return Ok(None) };
+        self.whole_bytes += (head.len() + length) as u64;
+        Ok(Some(event))
+    }
+}
+
+fn filled(file: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
+    match file.read_exact(bytes) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The thread that writes.
+struct Writer {
+    folder: PathBuf,
+    file: Option<(BufWriter<File>, u64)>,
+    last: u64,
+    written: watch::Sender<u64>,
+    lost: Counter,
+}
+
+impl Writer {
+    fn run(mut self, mut waiting: mpsc::Receiver<ActivationEvent>) {
+        let mut events = Vec::new();
+        while waiting.blocking_recv_many(&mut events, ACTIVATIONS_QUEUED_MAX) > 0 {
+            let count = events.len() as u64;
+            let before = self.last;
+            if let Err(error) = self.write(events.drain(..)) {
+                // As often as it happens, but not for every event.
+                tracing::warn!(%error, folder = %self.folder.display(), "activations could not be noted; they were answered all the same");
+                self.lost.increment(count - (self.last - before).min(count));
+                self.file = None;
+            }
+            self.written.send_replace(self.last);
+        }
+    }
+
+    fn write(&mut self, events: impl Iterator<Item = ActivationEvent>) -> io::Result<()> {
+        for mut event in events {
+            event.number = self.last + 1;
+            let bytes = event.encode_to_vec();
+            let Ok(length) = u32::try_from(bytes.len()) else { continue };
+            let (file, size) = self.file()?;
+            file.write_all(&length.to_be_bytes())?;
+            file.write_all(&crc32fast::hash(&bytes).to_be_bytes())?;
+            file.write_all(&bytes)?;
+            *size += 8 + u64::from(length);
+            self.last += 1;
+        }
+        if let Some((file, _)) = &mut self.file {
+            file.flush()?;
+        }
+        Ok(())
+    }
+
+    /// The newest file, or a new one where that is full.
+    fn file(&mut self) -> io::Result<&mut (BufWriter<File>, u64)> {
+        if self.file.as_ref().is_none_or(|(_, size)| *size >= ACTIVATIONS_FILE_BYTES_MAX) {
+            if let Some((mut full, _)) = self.file.take() {
+                full.flush()?;
+            }
+            let newest = files(&self.folder)?.pop();
+            let appended = newest.and_then(|(_, path)| {
+                let size = fs::metadata(&path).ok()?.len();
+                (size > 0 && size < ACTIVATIONS_FILE_BYTES_MAX).then_some((path, size))
+            });
+            self.file = Some(match appended {
+                Some((path, size)) => (BufWriter::new(OpenOptions::new().append(true).open(path)?), size),
+                None => self.begin()?,
+            });
+        }
+        self.file.as_mut().ok_or_else(|| io::Error::other("there is a file"))
+    }
+
+    fn begin(&self) -> io::Result<(BufWriter<File>, u64)> {
+        let path = self.folder.join(format!("{:016x}.log", self.last + 1));
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        let mut file = BufWriter::new(file);
+        file.write_all(HEAD)?;
+        let mut kept = files(&self.folder)?;
+        while kept.len() > ACTIVATIONS_FILES_MAX {
+            fs::remove_file(kept.remove(0).1)?;
+        }
+        Ok((file, HEAD.len() as u64))
+    }
+}
