@@ -29,8 +29,18 @@ const NO_CONNECTION: &str = "no connection";
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// What a reader may ask, and what an operator may besides; all else is an administrator's.
-const READER: [&str; 9] =
-    ["Count", "ClusterStatus", "ShowCatalogs", "ListKeys", "GetSettings", "DnsStatus", "DnsZone", "Audit", "Examine"];
+const READER: [&str; 10] = [
+    "Count",
+    "ClusterStatus",
+    "ShowCatalogs",
+    "ListKeys",
+    "GetSettings",
+    "DnsStatus",
+    "DnsZone",
+    "Audit",
+    "Examine",
+    "Events",
+];
 const OPERATOR: [&str; 3] = ["TransferLeader", "Drain", "Backup"];
 
 #[expect(clippy::disallowed_methods, reason = "certificates are verified by the clock of this machine")]

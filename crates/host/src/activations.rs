@@ -20,7 +20,7 @@ use std::{
 use api::admin::v1::{ActivationEvent, EventsFilter};
 use metrics::Counter;
 use prost::Message;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::limits::{ACTIVATIONS_FILE_BYTES_MAX, ACTIVATIONS_FILES_MAX, ACTIVATIONS_QUEUED_MAX, ACTIVATIONS_SHOWN_MAX};
 
@@ -33,8 +33,6 @@ pub(crate) struct Activations {
     folder: PathBuf,
     queue: mpsc::Sender<ActivationEvent>,
     lost: Counter,
-    /// Number of the last event that was written.
-    written: watch::Receiver<u64>,
 }
 
 impl Activations {
@@ -44,10 +42,15 @@ impl Activations {
         fs::create_dir_all(&folder)?;
         let last = mend(&folder)?;
         let (queue, waiting) = mpsc::channel(ACTIVATIONS_QUEUED_MAX);
-        let (written, follow) = watch::channel(last);
-        let writer = Writer { folder: folder.clone(), file: None, last, written, lost: lost.clone() };
+        let writer = Writer {
+            folder: folder.clone(),
+            file: None,
+            last,
+            lost: lost.clone(),
+            file_bytes_max: ACTIVATIONS_FILE_BYTES_MAX,
+        };
         thread::Builder::new().name("activations".into()).spawn(move || writer.run(waiting))?;
-        Ok(Self { folder, queue, lost, written: follow })
+        Ok(Self { folder, queue, lost })
     }
 
     /// Takes an event; its number is given when it is written.
@@ -55,11 +58,6 @@ impl Activations {
         if self.queue.try_send(event).is_err() {
             self.lost.increment(1);
         }
-    }
-
-    /// Says when there are more.
-    pub(crate) fn written(&self) -> watch::Receiver<u64> {
-        self.written.clone()
     }
 
     /// The last events that the filter lets pass, the oldest first. Reads the disk.
@@ -98,7 +96,8 @@ fn files(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let stem = path.file_stem().and_then(|stem| stem.to_str()).filter(|_| path.extension().is_some_and(|e| e == "log"));
+        let stem =
+            path.file_stem().and_then(|stem| stem.to_str()).filter(|_| path.extension().is_some_and(|e| e == "log"));
         if let Some(first) = stem.and_then(|stem| u64::from_str_radix(stem, 16).ok()) {
             files.push((first, path));
         }
@@ -170,8 +169,8 @@ struct Writer {
     folder: PathBuf,
     file: Option<(BufWriter<File>, u64)>,
     last: u64,
-    written: watch::Sender<u64>,
     lost: Counter,
+    file_bytes_max: u64,
 }
 
 impl Writer {
@@ -186,7 +185,6 @@ impl Writer {
                 self.lost.increment(count - (self.last - before).min(count));
                 self.file = None;
             }
-            self.written.send_replace(self.last);
         }
     }
 
@@ -210,14 +208,14 @@ impl Writer {
 
     /// The newest file, or a new one where that is full.
     fn file(&mut self) -> io::Result<&mut (BufWriter<File>, u64)> {
-        if self.file.as_ref().is_none_or(|(_, size)| *size >= ACTIVATIONS_FILE_BYTES_MAX) {
+        if self.file.as_ref().is_none_or(|(_, size)| *size >= self.file_bytes_max) {
             if let Some((mut full, _)) = self.file.take() {
                 full.flush()?;
             }
             let newest = files(&self.folder)?.pop();
             let appended = newest.and_then(|(_, path)| {
                 let size = fs::metadata(&path).ok()?.len();
-                (size > 0 && size < ACTIVATIONS_FILE_BYTES_MAX).then_some((path, size))
+                (size > 0 && size < self.file_bytes_max).then_some((path, size))
             });
             self.file = Some(match appended {
                 Some((path, size)) => (BufWriter::new(OpenOptions::new().append(true).open(path)?), size),
@@ -237,5 +235,74 @@ impl Writer {
             fs::remove_file(kept.remove(0).1)?;
         }
         Ok((file, HEAD.len() as u64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(machine: u64) -> ActivationEvent {
+        ActivationEvent {
+            time_ms: 1000 + machine,
+            machine_name: format!("pc-{machine}"),
+            cmid: machine.to_be_bytes().repeat(2).into(),
+            ..ActivationEvent::default()
+        }
+    }
+
+    fn writer(folder: &Path, file_bytes_max: u64) -> Writer {
+        fs::create_dir_all(folder).unwrap();
+        let last = mend(folder).unwrap();
+        Writer { folder: folder.to_owned(), file: None, last, lost: Counter::noop(), file_bytes_max }
+    }
+
+    fn log(folder: &Path) -> Activations {
+        Activations { folder: folder.to_owned(), queue: mpsc::channel(1).0, lost: Counter::noop() }
+    }
+
+    fn numbers(folder: &Path, filter: &EventsFilter) -> Vec<u64> {
+        log(folder).read(filter).unwrap().iter().map(|event| event.number).collect()
+    }
+
+    #[test]
+    fn events_are_numbered_and_found_by_what_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        writer(folder.path(), 1 << 20).write((1..=5).map(event)).unwrap();
+        writer(folder.path(), 1 << 20).write((6..=8).map(event)).unwrap();
+        let all = EventsFilter::default();
+        let cases = [
+            (all.clone(), vec![1, 2, 3, 4, 5, 6, 7, 8]),
+            (EventsFilter { last: 2, ..all.clone() }, vec![7, 8]),
+            (EventsFilter { after_number: 6, ..all.clone() }, vec![7, 8]),
+            (EventsFilter { since_ms: 1007, ..all.clone() }, vec![7, 8]),
+            (EventsFilter { machine: "PC-3".into(), ..all.clone() }, vec![3]),
+            (EventsFilter { cmid: event(4).cmid, ..all }, vec![4]),
+        ];
+        for (filter, expected) in cases {
+            assert_eq!(numbers(folder.path(), &filter), expected, "{filter:?}");
+        }
+    }
+
+    #[test]
+    fn old_files_make_room_and_what_is_torn_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut small = writer(folder.path(), 200);
+        for machine in 1..=500 {
+            small.write([event(machine)].into_iter()).unwrap();
+        }
+        let kept = files(folder.path()).unwrap();
+        assert_eq!(kept.len(), ACTIVATIONS_FILES_MAX);
+        let found = numbers(folder.path(), &EventsFilter::default());
+        assert_eq!((found.first(), found.last()), (Some(&kept[0].0), Some(&500)));
+        assert_eq!(found.len() as u64, 501 - kept[0].0, "without a gap");
+
+        let (_, newest) = kept.last().unwrap();
+        let whole = fs::metadata(newest).unwrap().len();
+        OpenOptions::new().append(true).open(newest).unwrap().write_all(&[0, 0, 0, 30, 1, 2, 3]).unwrap();
+        let mut again = writer(folder.path(), 200);
+        assert_eq!((again.last, fs::metadata(newest).unwrap().len()), (500, whole));
+        again.write([event(501)].into_iter()).unwrap();
+        assert_eq!(numbers(folder.path(), &EventsFilter { after_number: 499, ..EventsFilter::default() }), [500, 501]);
     }
 }

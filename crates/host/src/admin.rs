@@ -5,6 +5,7 @@ mod acting;
 mod audit;
 mod caller;
 mod enrolment;
+mod events;
 mod keys;
 mod listing;
 mod members;
@@ -161,6 +162,7 @@ fn invalid(error: impl std::fmt::Display) -> Status {
 
 #[tonic::async_trait]
 impl admin_server::Admin for Admin {
+    type EventsStream = events::Stream;
     type BackupStream = BoxStream<'static, Result<proto::BackupPart, Status>>;
 
     async fn backup(&self, request: Request<proto::BackupRequest>) -> Reply<Self::BackupStream> {
@@ -401,6 +403,10 @@ impl admin_server::Admin for Admin {
     async fn promote_node(&self, request: Request<proto::PromoteNodeRequest>) -> Reply<proto::MembersReply> {
         let acting = self.acting(&request);
         Members(&acting).promote(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn events(&self, request: Request<proto::EventsRequest>) -> Reply<Self::EventsStream> {
+        Ok(Response::new(events::stream(self.replica.clone(), request.into_inner())))
     }
 
     async fn examine(&self, _: Request<proto::ExamineRequest>) -> Reply<proto::ExamineReply> {

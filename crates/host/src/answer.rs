@@ -9,12 +9,15 @@ use activation::{
     state::{Counted, Outcome, Refusal, State},
     status::Status,
 };
+use api::admin::v1::ActivationEvent;
+use bytes::Bytes;
 use dcerpc::{ByteOrder, fault, ndr};
 use futures::future::BoxFuture;
 use replication::{Recorded, Replica};
 use tokio::time::Instant;
 
 use crate::{
+    activations::Activations,
     copies::Copies,
     credentials::{Credential, Credentials, Unusable},
     metrics::{Answered, ClientFault, Metrics},
@@ -28,6 +31,7 @@ pub(crate) struct Answerer {
     pub(crate) credentials: Arc<Credentials>,
     pub(crate) copies: Arc<Copies>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) activations: Arc<Activations>,
 }
 
 /// A node's answers for clients in its own process: what port 1688 gives, without connections and PDUs.
@@ -48,6 +52,15 @@ impl Answers {
     }
 }
 
+/// Where a request was recorded, and what was counted.
+#[derive(Clone, Copy)]
+struct Noted {
+    counted: Option<Counted>,
+    cluster_time_ms: u64,
+    log_index: u64,
+    offset: u32,
+}
+
 /// A DCE/RPC fault status.
 pub(crate) struct Fault(pub(crate) u32);
 
@@ -63,14 +76,14 @@ impl Answerer {
         })?;
         if let Some(why) = self.barred(request.request()).await {
             tracing::debug!(machine = %request.request().machine_name, why = why.words(), "a request was not taken");
-            self.note(request.request(), (Status::HOST_NOT_ACTIVATED, false), None, began);
+            self.note(request.request(), Status::HOST_NOT_ACTIVATED, None, began);
             return Ok(ndr::encode_answer(&[], Status::HOST_NOT_ACTIVATED.0));
         }
         let record = Record::new(self.replica.identity().owner, &request);
-        let (mut is_met, mut recorded_ms) = (false, None);
+        let mut recorded = None;
         let (data, status) = match self.replica.submit(&record).await {
             Ok(Recorded { outcome: Outcome::Counted(counted), cluster_time_ms, log_index, offset }) => {
-                (is_met, recorded_ms) = (counted.count >= counted.threshold, Some(cluster_time_ms));
+                recorded = Some(Noted { counted: Some(counted), cluster_time_ms, log_index, offset });
                 if counted.other_machine {
                     self.metrics.other_machine.increment(1);
                     self.copies.note(request.request().cmid, &request.request().machine_name);
@@ -89,8 +102,8 @@ impl Answerer {
                     None => (Vec::new(), Status::HOST_NOT_ACTIVATED),
                 }
             }
-            Ok(Recorded { outcome: Outcome::Refused(refusal), cluster_time_ms, .. }) => {
-                recorded_ms = Some(cluster_time_ms);
+            Ok(Recorded { outcome: Outcome::Refused(refusal), cluster_time_ms, log_index, offset }) => {
+                recorded = Some(Noted { counted: None, cluster_time_ms, log_index, offset });
                 (self.explain(refusal, request.request()), refusal.status())
             }
             Err(unavailable) => {
@@ -98,13 +111,39 @@ impl Answerer {
                 (Vec::new(), Status::HOST_UNAVAILABLE)
             }
         };
-        self.note(request.request(), (status, is_met), recorded_ms, began);
+        self.note(request.request(), status, recorded, began);
         Ok(ndr::encode_answer(&data, status.0))
     }
 
-    fn note(&self, request: &Request, (status, is_met): (Status, bool), recorded_ms: Option<u64>, began: Instant) {
-        let answered = Answered { request, status, is_met, cluster_time_ms: recorded_ms, took: began.elapsed() };
+    /// Measured, and kept as event 12290.
+    fn note(&self, request: &Request, status: Status, noted: Option<Noted>, began: Instant) {
+        let is_met = |counted: Counted| counted.count >= counted.threshold;
+        let counted = noted.and_then(|noted| noted.counted);
+        let cluster_time_ms = noted.map(|noted| noted.cluster_time_ms);
+        let answered =
+            Answered { request, status, is_met: counted.is_some_and(is_met), cluster_time_ms, took: began.elapsed() };
         self.metrics.answered(&self.replica, &answered);
+        self.activations.note(ActivationEvent {
+            node: self.replica.identity().owner,
+            number: 0,
+            time_ms: self.replica.wall_ms(),
+            status: status.0,
+            required_count: counted.map_or(0, |counted| counted.threshold),
+            machine_name: request.machine_name.to_string(),
+            cmid: Bytes::copy_from_slice(&request.cmid.0),
+            client_time_ms: request.client_time_ms,
+            virtual_machine: request.virtual_machine,
+            license_status: u32::from(request.license_status as u8),
+            minutes_to_expiry: request.minutes_to_expiry,
+            publisher: Bytes::copy_from_slice(&request.publisher.0),
+            product: Bytes::copy_from_slice(&request.product.0),
+            product_name: String::new(),
+            count: counted.map_or(0, |counted| counted.count),
+            log_index: noted.map_or(0, |noted| noted.log_index),
+            offset: noted.map_or(0, |noted| noted.offset),
+            other_machine: counted.is_some_and(|counted| counted.other_machine),
+            machine: Bytes::copy_from_slice(&request.machine.0),
+        });
     }
 
     /// Why this node could not sign what the count would answer: known before anything is counted.

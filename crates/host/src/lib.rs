@@ -6,6 +6,7 @@
 //! Invariant: never decides a count, nor a refusal but that of its own changed machine: it asks the replica, signs what
 //! comes back, and bounds what comes in.
 
+mod activations;
 mod admin;
 mod answer;
 mod clients;

@@ -67,7 +67,9 @@ pub const ACTIVATIONS_FILE_BYTES_MAX: u64 = 8 << 20;
 /// how many of them are kept,
 pub const ACTIVATIONS_FILES_MAX: usize = 16;
 /// and events of one node in an answer.
-pub const ACTIVATIONS_SHOWN_MAX: usize = 10_000;
+pub const ACTIVATIONS_SHOWN_MAX: usize = 2000;
+/// How often whoever follows events asks the nodes for more.
+pub const ACTIVATIONS_FOLLOW_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Connections at once of those who look at metrics and health,
 pub const SEEN_CONNECTIONS_MAX: usize = 64;

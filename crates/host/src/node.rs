@@ -21,6 +21,7 @@ use transport::Own;
 use uuid::Uuid;
 
 use crate::{
+    activations::Activations,
     admin::{self, AdminError},
     answer::{Answerer, Answers},
     clients,
@@ -78,6 +79,14 @@ pub enum StartError {
     /// The node's private keys.
     #[error("cannot use the keys in {}: {source}", path.display())]
     Keys {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What it notes of machines that ask.
+    #[error("cannot use the activation log in {}: {source}; make it readable for the daemon, or move it away", path.display())]
+    Activations {
         /// The folder.
         path: PathBuf,
         /// Why.
@@ -206,8 +215,18 @@ impl Node {
         let live = Arc::new(live);
         desk.set_live(&live);
         background.spawn(live::follow(Arc::clone(&live), replica.clone()));
-        let answerer =
-            Answerer { replica: replica.clone(), credentials, copies: Arc::default(), metrics: Arc::clone(&metrics) };
+        let activations = Activations::open(&config.data, metrics.activations_lost.clone());
+        let activations = Arc::new(
+            activations.map_err(|source| StartError::Activations { path: config.data.join("activations"), source })?,
+        );
+        desk.set_activations(&activations);
+        let answerer = Answerer {
+            replica: replica.clone(),
+            credentials,
+            activations,
+            copies: Arc::default(),
+            metrics: Arc::clone(&metrics),
+        };
         let settings = config.clients.clone();
         let (serving_answerer, sources) = (answerer.clone(), live.sources());
         let serving = tokio::spawn(async move {

@@ -25,6 +25,7 @@ use sha2::{Digest, Sha256};
 use storage::Identity;
 
 use crate::{
+    activations::Activations,
     credentials::{Credentials, Signers, Unusable},
     dns::Dns,
     drain::{Drain, Draining},
@@ -60,6 +61,7 @@ pub(crate) struct Desk {
     live: OnceLock<Weak<Live>>,
     drain: OnceLock<Weak<Drain>>,
     machine: OnceLock<Machine>,
+    activations: OnceLock<Arc<Activations>>,
 }
 
 impl Desk {
@@ -75,6 +77,7 @@ impl Desk {
             live: OnceLock::new(),
             drain: OnceLock::new(),
             machine: OnceLock::new(),
+            activations: OnceLock::new(),
         }
     }
 
@@ -104,6 +107,19 @@ impl Desk {
     /// Set once the node has its certificate.
     pub(crate) fn set_machine(&self, machine: Machine) {
         self.machine.get_or_init(|| machine);
+    }
+
+    /// Set once the node notes what it answers.
+    pub(crate) fn set_activations(&self, activations: &Arc<Activations>) {
+        self.activations.get_or_init(|| Arc::clone(activations));
+    }
+
+    async fn events(&self, filter: proto::EventsFilter) -> Result<proto::EventsPart, String> {
+        let activations = self.activations.get().map(Arc::clone).ok_or("this node is starting")?;
+        // It may have to wait for the disk.
+        let read = tokio::task::spawn_blocking(move || activations.read(&filter)).await;
+        let events = read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        Ok(proto::EventsPart { events, passed_over: Vec::new() })
     }
 
     async fn examine(&self) -> Result<proto::NodeExamined, String> {
@@ -352,6 +368,7 @@ impl Local for Desk {
                 Question::Readiness(proto::ReadinessQuestion {}) => Answer::Readiness(self.readiness()),
                 Question::Drain(asked) => Answer::Drained(self.drained(asked).await?),
                 Question::TransferLeader(asked) => Answer::Transferred(self.hand_over(asked.to).await?),
+                Question::Events(filter) => Answer::Events(self.events(filter).await?),
                 Question::Examine(proto::ExamineRequest {}) => Answer::Examined(self.examine().await?),
             };
             Ok(NodeAnswer { answer: Some(answer) }.encode_to_vec().into())

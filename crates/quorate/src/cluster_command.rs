@@ -18,6 +18,7 @@ use crate::{
     admin::{AdminArgs, block_on, refused},
     enrolment::Login,
     output::{Failure, Outcome, Output, table},
+    since,
 };
 
 /// Pause between two looks at a cluster that is not there yet.
@@ -64,7 +65,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "ROLE", value_parser = ["node", "administrator", "operator", "reader"], default_value = "node")]
         role: String,
         /// How long it may be used: a number with s, m, h or d.
-        #[arg(long, value_name = "TIME", value_parser = seconds, default_value = "1h")]
+        #[arg(long, value_name = "TIME", value_parser = since::seconds, default_value = "1h")]
         valid: u64,
         #[command(flatten)]
         admin: AdminArgs,
@@ -89,20 +90,6 @@ Examples:
 
 The token holds a secret: whoever has it first becomes what it says. It names the cluster's authority, so that its
 bearer knows whom to believe.";
-
-/// `90s`, `10m`, `1h`, `7d`.
-fn seconds(text: &str) -> Result<u64, String> {
-    let factor = match text.chars().last() {
-        Some('s') => 1,
-        Some('m') => 60,
-        Some('h') => 3600,
-        Some('d') => 86_400,
-        _ => 0,
-    };
-    let number = text.get(..text.len().saturating_sub(1)).and_then(|number| number.parse::<u64>().ok());
-    let seconds = number.and_then(|number| number.checked_mul(factor)).filter(|seconds| *seconds > 0);
-    seconds.ok_or_else(|| "give a number with s, m, h or d, as in 90s, 10m, 1h or 7d".into())
-}
 
 /// What an administrator decides about cluster time.
 #[derive(Debug, clap::Subcommand)]

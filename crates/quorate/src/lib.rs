@@ -17,6 +17,8 @@ mod demo;
 mod dns_command;
 mod doctor_command;
 mod enrolment;
+mod events_command;
+mod explain_command;
 mod host_command;
 mod key_command;
 mod key_password;
@@ -25,6 +27,7 @@ mod moment;
 mod output;
 mod publisher_command;
 mod settings_command;
+mod since;
 mod slmgr_command;
 mod spoken;
 
@@ -75,6 +78,10 @@ enum Command {
     /// The cluster's records in DNS.
     #[command(subcommand)]
     Dns(dns_command::Command),
+    /// What machines asked and were answered, by all nodes.
+    Events(events_command::Command),
+    /// What became of one machine's requests, and why.
+    Explain(explain_command::Command),
     /// What is wrong with the cluster, and what mends it.
     Doctor(doctor_command::Command),
     /// Settings that every node of the cluster follows.
@@ -102,6 +109,8 @@ impl Command {
             Self::Cluster(command) => command.run(output),
             Self::Dns(command) => command.run(output),
             Self::Doctor(command) => command.run(output),
+            Self::Events(command) => command.run(output),
+            Self::Explain(command) => command.run(output),
             Self::Settings(command) => command.run(output),
             Self::Slmgr(command) => command.run(output),
             Self::Client(command) => command.run(output),

@@ -106,6 +106,11 @@ impl Output {
         self.json
     }
 
+    /// Lines for both, as they are.
+    pub(crate) fn plain(&self, text: impl fmt::Display) {
+        self.line(text);
+    }
+
     /// A line for people; nothing for machines.
     pub(crate) fn say(&self, text: impl fmt::Display) {
         if !self.json {

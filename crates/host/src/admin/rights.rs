@@ -29,6 +29,7 @@ pub(super) const RIGHTS: &[(&str, Option<Role>)] = &[
     ("DnsStatus", Some(Role::Reader)),
     ("DnsZone", Some(Role::Reader)),
     ("Audit", Some(Role::Reader)),
+    ("Events", Some(Role::Reader)),
     ("Examine", Some(Role::Reader)),
     ("TransferLeader", Some(Role::Operator)),
     ("Drain", Some(Role::Operator)),

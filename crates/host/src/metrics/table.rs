@@ -112,6 +112,11 @@ pub(crate) const CLIENT_FAULTS: Metric = counter(
     "Clients that broke the protocol, took too long, or sent what is no request",
 );
 
+pub(crate) const ACTIVATIONS_LOST: Metric = counter(
+    "quorate_activation_log_lost_total",
+    &[],
+    "Answered requests that the activation log could not take: the disk is full or too slow",
+);
 pub(crate) const LEADER_KNOWN: Metric = gauge("quorate_raft_leader_known", &[], "1 where the node knows a leader");
 pub(crate) const IS_LEADER: Metric = gauge("quorate_raft_is_leader", &[], "1 where the node leads");
 pub(crate) const TERM: Metric = gauge("quorate_raft_term", &[], "The term; it rises with every election");
@@ -197,6 +202,7 @@ pub const METRICS: &[Metric] = &[
     CONNECTIONS_OPEN,
     CONNECTIONS_REFUSED,
     CLIENT_FAULTS,
+    ACTIVATIONS_LOST,
     LEADER_KNOWN,
     IS_LEADER,
     TERM,
