@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use api::admin::v1::{CountReply, CountRequest, ProductCount};
 use serde_json::json;
 
+use host::moment;
+
 use crate::{
     admin::{AdminArgs, refused},
-    moment,
     output::{Outcome, Output, table},
 };
 

@@ -7,9 +7,10 @@ use api::admin::v1::{ActivationEvent, EventsFilter, EventsRequest};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use host::moment;
+
 use crate::{
     admin::{Admin, AdminArgs, block_on, refused},
-    moment,
     output::{Failure, Outcome, Output, table},
     since,
 };

@@ -8,10 +8,11 @@ use api::admin::v1::{ActivationEvent, EventsFilter, EventsRequest};
 use bytes::Bytes;
 use serde_json::json;
 
+use host::moment;
+
 use crate::{
     admin::{AdminArgs, refused},
     events_command::{cmid, event_json},
-    moment,
     output::{Outcome, Output},
 };
 

@@ -23,7 +23,6 @@ mod host_command;
 mod key_command;
 mod key_password;
 mod logging;
-mod moment;
 mod output;
 mod publisher_command;
 mod settings_command;

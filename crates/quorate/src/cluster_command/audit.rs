@@ -8,9 +8,10 @@ use api::admin::v1::{AuditReply, AuditRequest};
 use data_encoding::HEXLOWER_PERMISSIVE;
 use serde_json::{Value, json};
 
+use host::moment;
+
 use crate::{
     admin::{AdminArgs, refused},
-    moment,
     output::{Failure, Output, table},
 };
 

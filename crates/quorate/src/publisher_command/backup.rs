@@ -12,9 +12,10 @@ use super::{
     desk::{unexpected, write_private},
     open_failure,
 };
+use host::moment;
+
 use crate::{
     admin::block_on,
-    moment,
     output::{Failure, Output},
 };
 

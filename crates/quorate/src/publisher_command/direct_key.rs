@@ -4,8 +4,9 @@ use publisher::{DirectKeyReport, Operation, Report};
 use serde_json::json;
 
 use super::{Folder, desk::unexpected, key::One};
+use host::moment;
+
 use crate::{
-    moment,
     output::{Failure, Output, table},
 };
 

@@ -7,8 +7,9 @@ use publisher::{
 use serde_json::json;
 
 use super::{Folder, desk::unexpected};
+use host::moment;
+
 use crate::{
-    moment,
     output::{Failure, Output, table},
 };
 

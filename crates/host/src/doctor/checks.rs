@@ -6,47 +6,8 @@ use api::admin::v1::{
     ClusterStatusReply, CountReply, DnsStatusReply, ListKeysReply, NodeExamined, NodeStatus, SettingValue,
 };
 
+use super::{Check, Found, State};
 use crate::moment;
-
-/// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum State {
-    Ok,
-    Warning,
-    Failure,
-}
-
-impl State {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warning => "warning",
-            Self::Failure => "failure",
-        }
-    }
-}
-
-/// One finding.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Check {
-    pub(super) name: &'static str,
-    pub(super) state: State,
-    pub(super) finding: String,
-    /// What to do; empty where there is nothing.
-    pub(super) fix: String,
-}
-
-/// What was asked of the cluster, and tried from here.
-pub(super) struct Found {
-    pub(super) cluster: ClusterStatusReply,
-    pub(super) examined: Vec<NodeExamined>,
-    pub(super) keys: Option<ListKeysReply>,
-    pub(super) counts: Option<CountReply>,
-    pub(super) settings: Vec<SettingValue>,
-    pub(super) dns: Option<DnsStatusReply>,
-    /// Hosts that take no connection from here, and why.
-    pub(super) silent: Vec<(String, String)>,
-}
 
 /// Entries that a node may be behind in passing.
 const LAG_ENTRIES_MAX: u64 = 1000;
@@ -59,7 +20,7 @@ const SYNC_SLOW_US: u64 = 50_000;
 const DAY_MS: u64 = 86_400_000;
 
 /// Every check: one that passes says so in one line, one that does not in a line for each thing that is wrong.
-pub(super) fn all(found: &Found) -> Vec<Check> {
+pub fn all(found: &Found) -> Vec<Check> {
     let checks: [(&'static str, &str, Vec<Finding>); 13] = [
         ("leader", "a leader is known", leader(&found.cluster)),
         ("nodes", "every node answers", nodes(&found.cluster)),

@@ -1,17 +1,13 @@
 //! `quorate doctor`: what is wrong with the cluster, and the command that mends it.
 
-mod checks;
-
-use std::{collections::BTreeSet, fmt, process::ExitCode, time::Duration};
+use std::{fmt, process::ExitCode};
 
 use api::admin::v1::{
     ClusterStatusRequest, CountRequest, DnsStatusRequest, ExamineRequest, GetSettingsRequest, ListKeysRequest,
 };
-use futures::future::join_all;
+use host::doctor::{self, Check, Found, State};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::timeout};
 
-use self::checks::{Check, Found, State};
 use crate::{
     admin::{AdminArgs, refused},
     output::{Failure, Outcome, Output, table},
@@ -25,9 +21,6 @@ Examples:
 Asks every node, and from here tries every port and every name in DNS.
 
 Exit: 0 all is well; 1 something fails, or will not bear the next failure; 4 there are warnings only.";
-
-/// How long a port may take to answer.
-const PORT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is wrong with the cluster, and what mends it.
 #[derive(Debug, clap::Args)]
@@ -49,13 +42,13 @@ impl Command {
             let counts = admin.count(CountRequest::default()).await.map(tonic::Response::into_inner).ok();
             let settings = admin.get_settings(GetSettingsRequest { node: 0 }).await.ok();
             let dns = admin.dns_status(DnsStatusRequest {}).await.map(tonic::Response::into_inner).ok();
-            let hosts = hosts(&cluster, dns.as_ref());
-            let silent = unreachable(hosts).await;
+            let hosts = doctor::hosts(&cluster, dns.as_ref());
+            let silent = doctor::unreachable(hosts).await;
             let settings = settings.map(|settings| settings.into_inner().settings).unwrap_or_default();
             Ok::<_, Failure>(Found { cluster, examined, keys, counts, settings, dns, silent })
         });
         progress.finish_and_clear();
-        let checks = checks::all(&found?);
+        let checks = doctor::all(&found?);
         output.result(&json!({ "checks": checks.iter().map(check_json).collect::<Vec<_>>() }), Text(&checks));
         let worst = checks.iter().map(|check| check.state).max().unwrap_or(State::Ok);
         Ok(match worst {
@@ -64,35 +57,6 @@ impl Command {
             State::Failure => ExitCode::from(1),
         })
     }
-}
-
-/// Where clients should be answered: each node's own port, and whatever DNS names of ours.
-fn hosts(
-    cluster: &api::admin::v1::ClusterStatusReply,
-    dns: Option<&api::admin::v1::DnsStatusReply>,
-) -> BTreeSet<(String, u16)> {
-    let port = |port: u32| u16::try_from(port).ok().filter(|port| *port > 0);
-    let own = cluster.nodes.iter().filter(|node| node.reachable).filter_map(|node| {
-        let (host, _) = node.peer_address.rsplit_once(':')?;
-        Some((host.trim_matches(['[', ']']).to_owned(), port(node.clients_port)?))
-    });
-    let records = dns.into_iter().flat_map(|dns| &dns.domains).flat_map(|domain| &domain.records);
-    let ours = records.filter(|record| matches!(record.state.as_str(), "own" | "member"));
-    let named = ours.filter_map(|record| Some((record.target.trim_end_matches('.').to_owned(), port(record.port)?)));
-    own.chain(named).collect()
-}
-
-/// Those that take no connection from here, and why.
-async fn unreachable(hosts: BTreeSet<(String, u16)>) -> Vec<(String, String)> {
-    let tried = hosts.into_iter().map(|(host, port)| async move {
-        let why = match timeout(PORT_PATIENCE, TcpStream::connect((host.as_str(), port))).await {
-            Ok(Ok(_)) => return None,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer".to_owned(),
-        };
-        Some((format!("{host}:{port}"), why))
-    });
-    join_all(tried).await.into_iter().flatten().collect()
 }
 
 fn check_json(check: &Check) -> Value {

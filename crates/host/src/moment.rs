@@ -10,18 +10,18 @@ fn utc(time_ms: u64) -> (Date, Time) {
 }
 
 /// `2026-01-31`, of milliseconds since 1970.
-pub(crate) fn date(time_ms: u64) -> String {
+pub fn date(time_ms: u64) -> String {
     utc(time_ms).0.to_string()
 }
 
 /// `2026-01-31 13:05:00`, of milliseconds since 1970.
-pub(crate) fn second(time_ms: u64) -> String {
+pub fn second(time_ms: u64) -> String {
     let (date, time) = utc(time_ms);
     format!("{date} {:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())
 }
 
 /// `2026-01-31T13:05:00Z`, of milliseconds since 1970: for machines.
-pub(crate) fn rfc3339(time_ms: u64) -> String {
+pub fn rfc3339(time_ms: u64) -> String {
     format!("{}Z", second(time_ms).replace(' ', "T"))
 }
 
