@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use api::admin::v1::{
-    ClusterStatusReply, CountReply, DnsStatusReply, ListKeysReply, NodeExamined, NodeStatus, SettingValue,
-};
+use api::admin::v1::{ClusterStatusReply, CountReply, DnsStatusReply, ListKeysReply, NodeExamined, NodeStatus};
 
 use super::{Check, Found, State};
 use crate::moment;

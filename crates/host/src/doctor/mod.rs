@@ -5,9 +5,7 @@ mod checks;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use api::admin::v1::{
-    ClusterStatusReply, CountReply, DnsStatusReply, ListKeysReply, NodeExamined, SettingValue,
-};
+use api::admin::v1::{ClusterStatusReply, CountReply, DnsStatusReply, ListKeysReply, NodeExamined, SettingValue};
 use futures::future::join_all;
 use tokio::{net::TcpStream, time::timeout};
 
@@ -72,10 +70,7 @@ pub struct Found {
 
 /// Where clients should be answered: each node's own port, and whatever DNS names of ours.
 #[must_use]
-pub fn hosts(
-    cluster: &ClusterStatusReply,
-    dns: Option<&DnsStatusReply>,
-) -> BTreeSet<(String, u16)> {
+pub fn hosts(cluster: &ClusterStatusReply, dns: Option<&DnsStatusReply>) -> BTreeSet<(String, u16)> {
     let port = |port: u32| u16::try_from(port).ok().filter(|port| *port > 0);
     let own = cluster.nodes.iter().filter(|node| node.reachable).filter_map(|node| {
         let (host, _) = node.peer_address.rsplit_once(':')?;

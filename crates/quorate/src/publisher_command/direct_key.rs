@@ -6,9 +6,7 @@ use serde_json::json;
 use super::{Folder, desk::unexpected, key::One};
 use host::moment;
 
-use crate::{
-    output::{Failure, Output, table},
-};
+use crate::output::{Failure, Output, table};
 
 const ISSUE_EXAMPLES: &str = "\
 Example:
