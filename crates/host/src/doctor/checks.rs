@@ -338,7 +338,7 @@ fn settings(found: &Found) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use api::admin::v1::{
-        ApplicationCount, DnsDomain, DnsRecord, InstalledKey, KeyStanding, NodeActivation, ProductCount,
+        ApplicationCount, DnsDomain, DnsRecord, InstalledKey, KeyStanding, NodeActivation, ProductCount, SettingValue,
     };
 
     use super::*;
