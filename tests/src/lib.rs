@@ -24,6 +24,7 @@ mod named;
 mod network;
 mod process;
 mod product;
+mod seen;
 pub mod terminal_code;
 mod wait;
 pub mod wire;
@@ -39,4 +40,5 @@ pub use network::Network;
 
 pub use process::Process;
 pub use product::{Product, cmid};
+pub use seen::{page, value};
 pub use wait::{PATIENCE, eventually};

@@ -4,7 +4,7 @@
 
 use std::{fs, net::SocketAddr, path::Path, process::Stdio};
 
-use quorate_tests::{Cluster, Plan, Process, Quorate, eventually, free_port, words};
+use quorate_tests::{Cluster, Plan, Process, Quorate, eventually, free_port, page, value, words};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -16,38 +16,10 @@ const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const PRODUCT: &str = "workstation-professional-2";
 const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/prometheus");
 
-/// Status and body of a page.
-async fn page(at: SocketAddr, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(at).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let body =
-        if head.to_lowercase().contains("transfer-encoding: chunked") { unchunked(body) } else { body.to_owned() };
-    Some((head.split(' ').nth(1)?.parse().ok()?, body))
-}
-
-fn unchunked(mut body: &str) -> String {
-    let mut whole = String::new();
-    while let Some((length, rest)) = body.split_once("\r\n") {
-        let length = usize::from_str_radix(length, 16).unwrap();
-        whole.push_str(&rest[..length]);
-        body = rest[length..].trim_start_matches("\r\n");
-    }
-    whole
-}
-
 async fn metrics(cluster: &Cluster, node: u64) -> String {
     let (status, text) = page(cluster.node(node).metrics, "/metrics").await.unwrap();
     assert_eq!(status, 200);
     text
-}
-
-/// The value of a series, whose labels are written as on the page.
-fn value(text: &str, series: &str) -> Option<f64> {
-    text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
 }
 
 async fn promtool(words: &[&str], input: Option<&str>) -> (bool, String) {
