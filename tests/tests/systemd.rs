@@ -133,21 +133,20 @@ async fn under_systemd_events_are_entries_of_the_journal_with_their_fields() {
         }
         entry
     });
-    let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(1)).await;
-    let log = &cluster.node(1).log;
-    fs::write(log, "").unwrap();
-    let file = fs::metadata(log).unwrap();
-    let stream = format!("{}:{}", file.dev(), file.ino());
-    cluster.set_variable(1, "JOURNAL_STREAM", stream);
-    cluster.form().await;
-    cluster.activate().await;
+    let mut cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(1)).await;
+    assert_eq!(cluster.stop(1).await, Some(0));
+    let before = cluster.said(1);
+    let log = fs::metadata(&cluster.node(1).log).unwrap();
+    cluster.set_variable(1, "JOURNAL_STREAM", format!("{}:{}", log.dev(), log.ino()));
+    cluster.start(1);
+    cluster.settled(1).await;
     cluster.product("server-standard-2").count(cluster.node(1).clients, 1).await;
     let entry = timeout(PATIENCE, entry).await.expect("the node tells the journal").unwrap();
     for (name, value) in [("F_STATUS", "0x00000000"), ("F_REQUIRED_COUNT", "5"), ("MESSAGE", "a request was processed")]
     {
         assert!(has(&entry, &field(name, value)), "{name}: {}", String::from_utf8_lossy(&entry));
     }
-    assert_eq!(cluster.said(1), "", "and nothing twice");
+    assert_eq!(cluster.said(1), before, "and nothing twice");
 }
 
 /// A field as the journal's protocol has it, whatever is in it: name, length in eight bytes, value.
