@@ -17,7 +17,7 @@ use transport::{Folder, Token};
 use crate::{
     admin::{AdminArgs, block_on, refused},
     enrolment,
-    logging::{self, Format},
+    logging::{self, Format, Reader},
     output::{Failure, Outcome, Output},
 };
 
@@ -270,9 +270,9 @@ impl Init {
 impl Run {
     fn run(self) -> Outcome {
         let config = Config::load(&self.config, &self.overrides).map_err(Failure::usage)?;
-        logging::start(self.log, LevelFilter::INFO);
+        let reader = logging::start(self.log, LevelFilter::INFO);
         let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-        let outcome = runtime.block_on(run(&config, Start { bootstrap: self.bootstrap }));
+        let outcome = runtime.block_on(run(&config, Start { bootstrap: self.bootstrap }, reader));
         // What still waits for a disk that failed must not keep the process.
         runtime.shutdown_background();
         outcome
@@ -308,7 +308,7 @@ impl Drain {
     }
 }
 
-async fn run(config: &Config, start: Start) -> Outcome {
+async fn run(config: &Config, start: Start, reader: Reader) -> Outcome {
     #[cfg(feature = "fault-injection")]
     if std::env::var_os("QUORATE_TEST_PREVIOUS_FORMAT").is_some() {
         activation::state::Format::forget_newest();
@@ -317,7 +317,10 @@ async fn run(config: &Config, start: Start) -> Outcome {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let node = tokio::select! {
         started = Node::start(config, start) => started.map_err(|error| {
-            tracing::error!(event = 12291, status = %Status::FAILED, %error, "the node could not be initialised");
+            // People are told by the command's own last line.
+            if reader == Reader::Machine {
+                tracing::error!(event = 12291, status = %Status::FAILED, %error, "the node could not be initialised");
+            }
             start_failure(error)
         })?,
         _ = terminate.recv() => return Ok(ExitCode::SUCCESS),

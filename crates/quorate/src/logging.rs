@@ -14,8 +14,17 @@ pub(crate) enum Format {
     Json,
 }
 
+/// Who reads the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// Somebody who reads standard error.
+    Person,
+    /// What takes lines apart, or keeps their fields.
+    Machine,
+}
+
 /// Starts logging. `QUORATE_LOG` chooses what is said, as in `debug` or `info,host=debug`.
-pub(crate) fn start(format: Format, default: LevelFilter) {
+pub(crate) fn start(format: Format, default: LevelFilter) -> Reader {
     // openraft narrates its own work at the level of our news, and warns of every heartbeat that a dead peer misses.
     let library = format!("openraft={}", default.min(LevelFilter::ERROR)).parse();
     let filter = EnvFilter::builder().with_default_directive(default.into()).with_env_var("QUORATE_LOG");
@@ -32,14 +41,15 @@ pub(crate) fn start(format: Format, default: LevelFilter) {
             // thread had something to say: a log on a full disk must not take the store's threads with it.
             .log_internal_errors(false)
     };
-    let log = match (journal, format) {
-        (Some(journal), _) => journal.boxed(),
-        (None, Format::Text) => lines().boxed(),
-        (None, Format::Json) => lines().json().boxed(),
+    let (log, reader) = match (journal, format) {
+        (Some(journal), _) => (journal.boxed(), Reader::Machine),
+        (None, Format::Text) => (lines().boxed(), Reader::Person),
+        (None, Format::Json) => (lines().json().boxed(), Reader::Machine),
     };
     let log = tracing_subscriber::registry().with(log.with_filter(LogLimit::default())).with(filter);
     // A second start (the demo's nodes share one process) changes nothing.
     let _already_started = log.try_init();
+    reader
 }
 
 /// Whether standard error is the journal's (systemd.exec(5), `JOURNAL_STREAM`): then lines go there with their fields.

@@ -38,7 +38,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(super) fn run(&self) -> Outcome {
-        logging::start(self.log, LevelFilter::INFO);
+        let _reader = logging::start(self.log, LevelFilter::INFO);
         let mut client = self.machine.open(Options { lookup: self.place.lookup(), ..Options::default() })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let ended = runtime.block_on(until_told(&mut client, self.now));

@@ -36,7 +36,7 @@ pub(crate) struct Command {
 impl Command {
     /// Runs it.
     pub(crate) fn run(self, output: &Output) -> Outcome {
-        logging::start(Format::Text, LevelFilter::ERROR);
+        let _reader = logging::start(Format::Text, LevelFilter::ERROR);
         let folder = tempfile::Builder::new().prefix("quorate-demo-").tempdir().context("cannot make a folder")?;
         let mut cluster = Cluster::start(folder.path(), output)?;
         let report = tour::run(&mut cluster, output)?;

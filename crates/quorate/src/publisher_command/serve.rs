@@ -64,7 +64,7 @@ impl Serve {
         if let Some(passphrase) = self.passphrase.for_signing(&self.folder.path, Signing::Certificates)? {
             publisher.set_passphrase(passphrase);
         }
-        logging::start(self.log, LevelFilter::INFO);
+        let _reader = logging::start(self.log, LevelFilter::INFO);
         let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
         let outcome = runtime.block_on(serve(Arc::new(publisher), self.listen, certificate, output));
         // What still waits for a disk that failed must not keep the process.

@@ -50,7 +50,7 @@ impl Command {
     /// Runs it.
     pub(crate) fn run(self, output: &Output) -> Outcome {
         // What goes wrong shows in the report; nodes that stop one after the other complain of each other.
-        logging::start(Format::Text, LevelFilter::OFF);
+        let _reader = logging::start(Format::Text, LevelFilter::OFF);
         let folder = tempfile::Builder::new().prefix("quorate-bench-").tempdir().context("cannot make a folder")?;
         let clock = Arc::new(VirtualClock::default());
         // The leader takes the nodes' clocks once, at the beginning of its term: they are one clock, and a sample that was
