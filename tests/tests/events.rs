@@ -150,6 +150,12 @@ async fn a_cmid_of_two_machines_is_named_with_both_and_counts_once() {
     assert_eq!(duplicates().await, Value::Array(Vec::new()));
     // Each asks another node: none of them has seen both.
     assert_eq!(asks(2, "desk-2", 2).await, 1, "never counted twice");
+    eventually("all nodes together know of one machine", async || {
+        let text = page(cluster.node(3).metrics, "/metrics").await?.1;
+        let days = |days: u32| value(&text, &format!("quorate_distinct_machines{{days=\"{days}\"}}"));
+        (days(1) == Some(1.0) && days(180) == Some(1.0)).then_some(())
+    })
+    .await;
     let named = duplicates().await;
     let machines = named[0]["machines"].as_array().unwrap();
     let machines: Vec<_> = machines.iter().map(|machine| (&machine["name"], &machine["node"])).collect();

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::{
     activations::Activations,
     credentials::{Credential, Credentials, Unusable},
+    distinct::Distinct,
     duplicates::Duplicates,
     metrics::{Answered, ClientFault, Metrics},
     node::take_note,
@@ -30,6 +31,7 @@ pub(crate) struct Answerer {
     pub(crate) replica: Replica,
     pub(crate) credentials: Arc<Credentials>,
     pub(crate) duplicates: Arc<Duplicates>,
+    pub(crate) distinct: Arc<Distinct>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) activations: Arc<Activations>,
 }
@@ -87,7 +89,9 @@ impl Answerer {
                 if counted.other_machine {
                     self.metrics.other_machine.increment(1);
                 }
-                self.duplicates.note(request.request(), self.replica.wall_ms(), counted.other_machine);
+                let now_ms = self.replica.wall_ms();
+                self.duplicates.note(request.request(), now_ms, counted.other_machine);
+                self.distinct.note(request.request().cmid, now_ms);
                 let body = AnswerBody {
                     count: counted.count,
                     threshold: counted.threshold,

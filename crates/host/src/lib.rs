@@ -14,6 +14,7 @@ mod cluster_status;
 pub mod config;
 mod connection;
 mod credentials;
+mod distinct;
 mod dns;
 pub mod doctor;
 mod drain;

@@ -75,6 +75,9 @@ pub const ACTIVATIONS_SHOWN_MAX: usize = 2000;
 /// How often whoever follows events asks the nodes for more.
 pub const ACTIVATIONS_FOLLOW_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How often nodes tell each other how many machines ask.
+pub const DISTINCT_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Lines of one kind that a log takes
 pub const LOG_LINES_MAX: u32 = 100;
 /// in so long a time.

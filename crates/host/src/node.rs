@@ -27,6 +27,7 @@ use crate::{
     clients,
     config::{Config, ConfigError},
     credentials::{Credentials, Held},
+    distinct::{self, Distinct},
     dns,
     drain::Drain,
     examine::Machine,
@@ -221,11 +222,15 @@ impl Node {
             activations.map_err(|source| StartError::Activations { path: config.data.join("activations"), source })?,
         );
         desk.set_activations(&activations);
+        let distinct = Arc::new(Distinct::open(&config.data));
+        desk.set_distinct(&distinct);
+        background.spawn(distinct::follow(Arc::clone(&distinct), replica.clone()));
         let answerer = Answerer {
             replica: replica.clone(),
             credentials,
             activations,
             duplicates: Arc::clone(&desk.duplicates),
+            distinct: Arc::clone(&distinct),
             metrics: Arc::clone(&metrics),
         };
         let settings = config.clients.clone();
@@ -247,7 +252,8 @@ impl Node {
         if let Some(listener) = seen {
             let (data, snapshot) = (config.data.clone(), snapshots.join(replication::SNAPSHOT_FILE));
             let (replica, desk, dns, shown) = (replica.clone(), Arc::clone(&desk), dns.clone(), Arc::clone(&shown));
-            background.spawn(seen::serve(listener, Watched { metrics, replica, desk, dns, shown, data, snapshot }));
+            background
+                .spawn(seen::serve(listener, Watched { metrics, replica, desk, dns, distinct, shown, data, snapshot }));
         }
         let admin_socket = config.admin_socket();
         let wait = Duration::from_secs(config.drain.wait_s);

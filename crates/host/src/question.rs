@@ -27,6 +27,7 @@ use storage::Identity;
 use crate::{
     activations::Activations,
     credentials::{Credentials, Signers, Unusable},
+    distinct::Distinct,
     dns::Dns,
     drain::{Drain, Draining},
     duplicates::Duplicates,
@@ -64,6 +65,7 @@ pub(crate) struct Desk {
     machine: OnceLock<Machine>,
     activations: OnceLock<Arc<Activations>>,
     pub(crate) duplicates: Arc<Duplicates>,
+    distinct: OnceLock<Arc<Distinct>>,
 }
 
 impl Desk {
@@ -81,6 +83,7 @@ impl Desk {
             machine: OnceLock::new(),
             activations: OnceLock::new(),
             duplicates: Arc::default(),
+            distinct: OnceLock::new(),
         }
     }
 
@@ -115,6 +118,16 @@ impl Desk {
     /// Set once the node notes what it answers.
     pub(crate) fn set_activations(&self, activations: &Arc<Activations>) {
         self.activations.get_or_init(|| Arc::clone(activations));
+    }
+
+    /// Set once the node notes which machines ask.
+    pub(crate) fn set_distinct(&self, distinct: &Arc<Distinct>) {
+        self.distinct.get_or_init(|| Arc::clone(distinct));
+    }
+
+    fn distinct(&self) -> Result<proto::DistinctAnswer, String> {
+        let distinct = self.distinct.get().ok_or("this node is starting")?;
+        Ok(distinct.windows(self.replica()?.wall_ms()))
     }
 
     async fn events(&self, filter: proto::EventsFilter) -> Result<proto::EventsPart, String> {
@@ -380,6 +393,7 @@ impl Local for Desk {
                 Question::Drain(asked) => Answer::Drained(self.drained(asked).await?),
                 Question::TransferLeader(asked) => Answer::Transferred(self.hand_over(asked.to).await?),
                 Question::Events(filter) => Answer::Events(self.events(filter).await?),
+                Question::Distinct(proto::DistinctQuestion {}) => Answer::Distinct(self.distinct()?),
                 Question::Duplicates(asked) => Answer::Duplicates(self.duplicates(&asked)?),
                 Question::Examine(proto::ExamineRequest {}) => Answer::Examined(self.examine().await?),
             };

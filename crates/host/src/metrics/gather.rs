@@ -13,7 +13,12 @@ use serde_json::{Value, json};
 use transport::Own;
 
 use super::{Metrics, difference_s, seconds, table};
-use crate::{dns::Dns, log_limit::lines_left_out, question::Desk};
+use crate::{
+    distinct::{DISTINCT_DAYS, Distinct},
+    dns::Dns,
+    log_limit::lines_left_out,
+    question::Desk,
+};
 
 /// A node, for those who look at it.
 #[derive(Clone)]
@@ -22,6 +27,7 @@ pub(crate) struct Watched {
     pub(crate) replica: Replica,
     pub(crate) desk: Arc<Desk>,
     pub(crate) dns: Option<Arc<Dns>>,
+    pub(crate) distinct: Arc<Distinct>,
     /// What it shows to the other nodes.
     pub(crate) shown: Arc<Own>,
     /// Its data folder, and the newest snapshot in it.
@@ -71,6 +77,9 @@ impl Watched {
         if let Ok(disk) = rustix::fs::statvfs(&self.data) {
             metrics.set(&table::DATA_SIZE, &[], number(disk.f_blocks.saturating_mul(disk.f_frsize)));
             metrics.set(&table::DATA_FREE, &[], number(disk.f_bavail.saturating_mul(disk.f_frsize)));
+        }
+        for (days, machines) in DISTINCT_DAYS.iter().zip(self.distinct.estimates()) {
+            metrics.set(&table::DISTINCT, &[&days.to_string()], machines);
         }
         metrics.log_left_out.absolute(lines_left_out());
         metrics.set(&table::DUPLICATES, &[], number(self.desk.duplicates.suspects() as u64));

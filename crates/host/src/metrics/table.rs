@@ -98,6 +98,11 @@ pub(crate) const OTHER_MACHINE: Metric = counter(
     "Requests with a CMID with which another machine asked before: copied machines, or changed hardware",
 );
 
+pub(crate) const DISTINCT: Metric = gauge(
+    "quorate_distinct_machines",
+    &["days"],
+    "Machines that asked any node within so many days, and up to six hours more: an estimate, good to 2 % or so",
+);
 pub(crate) const DUPLICATES: Metric = gauge(
     "quorate_duplicate_cmids",
     &[],
@@ -209,6 +214,7 @@ pub const METRICS: &[Metric] = &[
     REQUEST_SECONDS,
     SKEW,
     OTHER_MACHINE,
+    DISTINCT,
     DUPLICATES,
     CONNECTIONS,
     CONNECTIONS_OPEN,
