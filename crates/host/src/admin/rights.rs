@@ -31,6 +31,7 @@ pub(super) const RIGHTS: &[(&str, Option<Role>)] = &[
     ("Audit", Some(Role::Reader)),
     ("Events", Some(Role::Reader)),
     ("Examine", Some(Role::Reader)),
+    ("ConsoleTicket", Some(Role::Reader)),
     ("TransferLeader", Some(Role::Operator)),
     ("Drain", Some(Role::Operator)),
     ("Backup", Some(Role::Operator)),
