@@ -66,18 +66,26 @@ impl Activations {
             0 => ACTIVATIONS_SHOWN_MAX,
             last => last.min(ACTIVATIONS_SHOWN_MAX),
         };
+        // The newest file first: what is shown is mostly in it alone.
         let mut found = VecDeque::new();
-        for (_, path) in files(&self.folder)? {
+        for (_, path) in files(&self.folder)?.into_iter().rev() {
             // One that is rotated away meanwhile is not missed.
             let Ok(file) = File::open(path) else { continue };
             let mut events = Events::of(file)?;
+            let (mut of_file, mut behind) = (VecDeque::new(), true);
             while let Some(event) = events.next()? {
+                behind &= event.number > filter.after_number;
                 if passes(filter, &event) {
-                    found.push_back(event);
-                    if found.len() > wanted {
-                        found.pop_front();
+                    of_file.push_back(event);
+                    if found.len() + of_file.len() > wanted {
+                        of_file.pop_front();
                     }
                 }
+            }
+            of_file.append(&mut found);
+            found = of_file;
+            if found.len() == wanted || !behind {
+                break;
             }
         }
         Ok(found.into())

@@ -34,7 +34,10 @@ pub(super) async fn note(console: &Console) {
         let counts = watched.replica.view(|state| {
             let all = state.publishers().flat_map(|publisher| {
                 let names = publisher.catalog().applications();
-                names.filter_map(|name| Some(((publisher.id(), name.clone()), publisher.count(name)?.live(now_ms))))
+                names.filter_map(|name| {
+                    let count = state.count(publisher.id(), name.as_str())?;
+                    Some(((publisher.id(), name.clone()), count.live(now_ms)))
+                })
             });
             all.collect::<Vec<_>>()
         });
