@@ -1,11 +1,11 @@
 //! A real browser, driven over WebDriver: Chromium without a window.
 
-use std::{fs, net::Ipv4Addr, path::Path, time::Duration};
+use std::{fs, net::Ipv4Addr, path::Path};
 
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
     process::Command,
     time::timeout,
@@ -129,11 +129,21 @@ impl Browser {
         );
         stream.write_all(head.as_bytes()).await.ok()?;
         stream.write_all(body.as_bytes()).await.ok()?;
-        let mut answer = Vec::new();
-        timeout(PATIENCE + Duration::from_secs(5), stream.read_to_end(&mut answer)).await.ok()?.ok()?;
-        let answer = String::from_utf8(answer).ok()?;
-        let (_, content) = answer.split_once("\r\n\r\n")?;
-        let mut content: Value = serde_json::from_str(content).ok()?;
+        // It keeps the connection open, whatever it is asked.
+        let mut answer = BufReader::new(stream);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            answer.read_line(&mut line).await.ok().filter(|read| *read > 0)?;
+            match line.to_ascii_lowercase().split_once(':') {
+                Some(("content-length", value)) => length = value.trim().parse().ok()?,
+                None if line.trim_end().is_empty() => break,
+                _ => {}
+            }
+        }
+        let mut content = vec![0; length];
+        answer.read_exact(&mut content).await.ok()?;
+        let mut content: Value = serde_json::from_slice(&content).ok()?;
         Some(content["value"].take())
     }
 }

@@ -38,7 +38,8 @@ async fn shown(cluster: &Cluster, node: u64) -> Browser {
 }
 
 async fn is_whole(browser: &Browser) {
-    let whole = "return typeof known === 'object' && known.pulse && known.events && known.checks && known.checks.examined_ms
+    let whole =
+        "return typeof known === 'object' && known.pulse && known.events && known.checks && known.checks.examined_ms
         && known.dns !== undefined && !isLost;";
     browser.until("the page is whole", whole).await;
 }
@@ -295,7 +296,11 @@ async fn with_console_auth_only_a_ticket_lets_in_and_only_once() {
     let browser = Browser::start(&cluster.path("")).await;
     browser.open(url).await;
     is_whole(&browser).await;
-    assert_eq!(browser.script("return location.href").await, console(&cluster, 1), "the ticket is gone from the address");
+    assert_eq!(
+        browser.script("return location.href").await,
+        console(&cluster, 1),
+        "the ticket is gone from the address"
+    );
     assert_eq!(browser.script("return document.cookie").await, "", "no script reads the cookie");
     let again = url.split_once(&at.to_string()).unwrap().1;
     assert!(again.starts_with("/console/enter?ticket=") && again.len() >= 64, "{again}");
@@ -312,6 +317,31 @@ async fn with_console_auth_only_a_ticket_lets_in_and_only_once() {
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
     let cookie = cookie.split(';').next().unwrap();
     assert_eq!(status(&ask(at, "/", &[("Host", "a.example.com"), ("Cookie", cookie)]).await.0), 200);
+}
+
+/// The status of a stream, and the connection, on which it goes on.
+async fn stream(at: SocketAddr) -> (u16, TcpStream) {
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    stream.write_all(format!("GET /console/stream HTTP/1.1\r\nHost: {at}\r\n\r\n").as_bytes()).await.unwrap();
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).await.unwrap();
+    (String::from_utf8_lossy(&head)[9..].parse().unwrap(), stream)
+}
+
+#[tokio::test]
+async fn so_many_may_look_and_metrics_are_there_all_the_same() {
+    let cluster = activated(1).await;
+    let at = cluster.node(1).metrics;
+    let mut viewers = Vec::new();
+    for _ in 0..16 {
+        let (status, viewer) = stream(at).await;
+        assert_eq!(status, 200);
+        viewers.push(viewer);
+    }
+    assert_eq!(stream(at).await.0, 503);
+    assert_eq!(status(&ask(at, "/metrics", &[("Host", "a.example.com")]).await.0), 200);
+    viewers.pop();
+    eventually("a place is free again", async || (stream(at).await.0 == 200).then_some(())).await;
 }
 
 async fn phone(browser: &Browser) {

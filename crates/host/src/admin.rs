@@ -96,9 +96,10 @@ pub(crate) fn serve(
     }
     let listener = listen(path).map_err(|source| AdminError::Io { path: path.to_owned(), source })?;
     let Parts { replica, dns, drain, console, source } = parts;
-    let service = admin_server::AdminServer::new(Admin { replica, dns, drain, console, enrolment: Enrolment::new(source) })
-        .max_decoding_message_size(ADMIN_MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(ADMIN_MESSAGE_BYTES_MAX);
+    let service =
+        admin_server::AdminServer::new(Admin { replica, dns, drain, console, enrolment: Enrolment::new(source) })
+            .max_decoding_message_size(ADMIN_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(ADMIN_MESSAGE_BYTES_MAX);
     let service = Guarded(service);
     Ok(async move {
         let from_afar = afar.map(|(listener, own)| serve_afar(listener, own, service.clone()));
@@ -387,10 +388,7 @@ impl admin_server::Admin for Admin {
         Ok(Response::new(proto::ExamineReply { nodes: inquiry::examined(&self.replica).await }))
     }
 
-    async fn console_ticket(
-        &self,
-        request: Request<proto::ConsoleTicketRequest>,
-    ) -> Reply<proto::ConsoleTicketReply> {
+    async fn console_ticket(&self, request: Request<proto::ConsoleTicketRequest>) -> Reply<proto::ConsoleTicketReply> {
         let console = self.console.as_ref().ok_or_else(|| {
             Status::failed_precondition("this node shows nothing: set metrics.listen in its configuration")
         })?;

@@ -128,7 +128,7 @@ pub(super) fn events<'a>(events: impl Iterator<Item = &'a ActivationEvent>, pass
         let status = Status(event.status);
         let (answer, is_well) = match status {
             Status::OK if event.count >= event.required_count => ("activated".to_owned(), true),
-            Status::OK | Status::BELOW_THRESHOLD => ("counted, below the threshold".to_owned(), true),
+            Status::OK | Status::BELOW_THRESHOLD => ("counted, not yet".to_owned(), true),
             refused => (format!("refused, {refused}: {}", refused.words()), false),
         };
         json!({
@@ -149,7 +149,8 @@ pub(super) fn events<'a>(events: impl Iterator<Item = &'a ActivationEvent>, pass
 
 /// Without what is no text: control characters, and those that turn the direction of others.
 fn printable(text: &str) -> String {
-    let turns = |character| matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns =
+        |character| matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let shown = |character: char| match character.is_control() || turns(character) {
         true => char::REPLACEMENT_CHARACTER,
         false => character,

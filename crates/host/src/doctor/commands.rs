@@ -2,8 +2,27 @@
 
 /// Words that a command of ours may consist of, after `quorate`.
 const VERBS: &[&str] = &[
-    "accept", "activate", "add", "catalog", "client", "clock", "cluster", "discover", "dns", "format", "generalize", "host",
-    "init", "install", "key", "publish", "release", "remove", "run", "set", "settings",
+    "accept",
+    "activate",
+    "add",
+    "catalog",
+    "client",
+    "clock",
+    "cluster",
+    "discover",
+    "dns",
+    "format",
+    "generalize",
+    "host",
+    "init",
+    "install",
+    "key",
+    "publish",
+    "release",
+    "remove",
+    "run",
+    "set",
+    "settings",
 ];
 
 /// In their order, each once. `install it (quorate catalog install), then quorate key install KEY on it` gives
@@ -64,7 +83,10 @@ mod tests {
                 "quorate catalog install, then quorate key install KEY",
                 &["quorate catalog install", "quorate key install KEY"],
             ),
-            ("quorate settings set activation.interval_minutes 120", &["quorate settings set activation.interval_minutes 120"]),
+            (
+                "quorate settings set activation.interval_minutes 120",
+                &["quorate settings set activation.interval_minutes 120"],
+            ),
             ("set it (timedatectl), and keep it by NTP", &[]),
             ("quorate", &[]),
         ] {

@@ -34,8 +34,9 @@ function table(caption, names, rows) {
     make("th", { scope: "col", role: "columnheader", class: rows[0]?.cells[at]?.number ? "number" : null }, name));
   const body = rows.map((row) => make("tr", { role: "row", "data-state": row.state, "data-id": row.id }, row.cells.map((cell, at) =>
     cell.head
-      ? make("th", { scope: "row", role: "rowheader" }, cell.content)
-      : make("td", { role: "cell", "data-name": names[at], class: cell.class || (cell.number ? "number" : null) }, cell.content))));
+      ? make("th", { scope: "row", role: "rowheader", "data-name": names[at] }, cell.content)
+      : make("td", { role: "cell", "data-name": names[at], class: cell.class || (cell.number ? "number" : null) },
+        make("div", {}, cell.content)))));
   return make("table", { class: "rows", role: "table" },
     make("caption", { class: "unseen" }, caption),
     make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, head)),
@@ -90,7 +91,7 @@ function drawAges(ages) {
   const soon = ages.slice(-7).reduce((sum, number) => sum + number, 0);
   const recent = ages.slice(0, 7).reduce((sum, number) => sum + number, 0);
   const total = ages.reduce((sum, number) => sum + number, 0);
-  const said = `Of ${many(total, "machine", "machines")} ${recent} asked within 7 days; ${soon} will be forgotten within 7 days unless they ask again.`;
+  const said = total === 0 ? "No machine counts." : `Of ${many(total, "machine", "machines")} ${recent} asked within 7 days; ${soon} will be forgotten within 7 days unless they ask again.`;
   const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": said });
   ages.forEach((number, days) => {
     const tall = number / highest * (height - bottom - 18);

@@ -98,7 +98,7 @@ function showCount(application, history, nowMs) {
       make("figure", {}, drawLine(points, thresholds, application.count, nowMs), make("figcaption", {}, "The count over the last day; dashed: the thresholds")),
       make("figure", {}, svg, make("figcaption", {}, said))),
     make("div", { class: "thresholds" },
-      table(`Thresholds of ${application.application}`, ["Threshold", "State", "Falls below if nobody asks", "As it goes", "Products"], rows)));
+      table(`Thresholds of ${application.application}`, ["Threshold", "State", "Until, if nobody asks", "As it goes", "Products"], rows)));
 }
 
 function showEvents({ events, passed_over: passedOver }) {
@@ -110,7 +110,7 @@ function showEvents({ events, passed_over: passedOver }) {
     { content: event.count === null ? "–" : `${event.count} of ${event.required}`, number: true },
     { content: event.node, number: true },
   ] }));
-  put(place("events"), make("div", { class: "card" },
+  put(place("events"), make("div", { class: "card compact" },
     rows.length ? table("What machines asked last", ["Time", "Machine", "Product", "Answer", "Count", "Node"], rows)
       : make("p", { class: "quiet" }, "No machine has asked yet."),
     passedOver.map((why) => make("p", { class: "quiet small" }, `Not asked: ${why}`))));
@@ -167,21 +167,36 @@ function commandLine(command) {
   return make("div", { class: "command" }, make("code", {}, command), button);
 }
 
+/** What is wrong, the worst first: what one thing mends is one thing. */
+function things(checks) {
+  const found = new Map();
+  for (const check of checks.filter((one) => one.state !== "ok")) {
+    const key = [check.state, check.name, check.fix].join("\n");
+    if (found.has(key)) found.get(key).findings.push(check.finding);
+    else found.set(key, { ...check, findings: [check.finding] });
+  }
+  const all = [...found.values()];
+  return all.filter((one) => one.state === "failure").concat(all.filter((one) => one.state !== "failure"));
+}
+
+function showThing(thing) {
+  const [state, text] = CHECK_WORDS[thing.state];
+  return make("li", { class: "finding", "data-state": thing.state, "data-check": thing.name },
+    thing.findings.map((finding, at) => make("p", { class: "what" }, at === 0 ? [word(state, text), " "] : null, finding)),
+    make("p", { class: "quiet" }, `What to do: ${thing.fix}`),
+    thing.commands.length ? make("div", { class: "commands" }, thing.commands.map(commandLine)) : null);
+}
+
 function showChecks({ checks, examined_ms: examinedMs }) {
-  const wrong = checks.filter((check) => check.state !== "ok");
-  wrong.sort((one, other) => (other.state === "failure") - (one.state === "failure"));
+  const wrong = things(checks);
   const verdict = document.getElementById("verdict-text");
-  const worst = wrong.length ? wrong[0].state : examinedMs === null ? "waiting" : "ok";
-  verdict.setAttribute("data-state", worst);
+  verdict.setAttribute("data-state", wrong.length ? wrong[0].state : examinedMs === null ? "waiting" : "ok");
   say(verdict, wrong.length ? `${many(wrong.length, "thing needs", "things need")} you` : examinedMs === null ? "Looking …" : "All well");
-  put(document.getElementById("findings"), wrong.map((check) => make("li", { class: "finding", "data-state": check.state, "data-check": check.name },
-    make("p", { class: "what" }, word(CHECK_WORDS[check.state][0], `${CHECK_WORDS[check.state][1]}:`), " ", check.finding),
-    make("p", { class: "quiet" }, `What to do: ${check.fix}`),
-    check.commands.length ? make("div", { class: "commands" }, check.commands.map(commandLine)) : null)));
+  put(document.getElementById("findings"), wrong.map(showThing));
   const rows = checks.map((check) => ({ cells: [
     { head: true, content: check.name }, { content: word(...CHECK_WORDS[check.state]) }, { content: check.finding },
   ] }));
-  put(place("checks"), make("div", { class: "card" },
+  put(place("checks"), make("div", { class: "card compact" },
     make("p", { class: "quiet small" }, examinedMs === null ? "Disks, ports and DNS are being looked at." : `Disks, ports and DNS were looked at ${clock(examinedMs)}; all else is of this second.`),
     table("What the doctor looks at", ["Check", "State", "Finding"], rows)));
   showSummary();
@@ -193,7 +208,7 @@ function showSummary() {
   if (!nodes) return;
   const answering = nodes.nodes.filter((node) => node.reachable).length;
   const bears = nodes.leader === null ? "nobody is activated now"
-    : nodes.failure_tolerance === 0 ? "none may fail" : `${many(nodes.failure_tolerance, "more may fail", "more may fail")}`;
+    : nodes.failure_tolerance === 0 ? "none may fail" : `${nodes.failure_tolerance === 1 ? "one" : nodes.failure_tolerance} more may fail`;
   const machines = (counts || []).map((application) => `${application.application} ${application.count}`).join(", ");
   say(document.getElementById("verdict-more"), `${answering} of ${many(nodes.nodes.length, "node", "nodes")} ${nodes.nodes.length === 1 ? "answers" : "answer"}, ${bears}${machines ? `. Counted: ${machines}` : ""}.`);
 }
