@@ -152,7 +152,8 @@ impl Events {
         if !filled(&mut self.file, &mut head)? {
             return Ok(None);
         }
-        let [length, crc] = [0, 4].map(|at| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
+        let [a, b, c, d, e, f, g, h] = head;
+        let (length, crc) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
         let length = length as usize;
         let mut bytes = vec![0; length.min(EVENT_BYTES_MAX)];
         if length > EVENT_BYTES_MAX || !filled(&mut self.file, &mut bytes)? || crc32fast::hash(&bytes) != crc {
@@ -304,6 +305,9 @@ mod tests {
         let found = numbers(folder.path(), &EventsFilter::default());
         assert_eq!((found.first(), found.last()), (Some(&kept[0].0), Some(&500)));
         assert_eq!(found.len() as u64, 501 - kept[0].0, "without a gap");
+
+        let last = EventsFilter { last: 7, ..EventsFilter::default() };
+        assert_eq!(numbers(folder.path(), &last), (494..=500).collect::<Vec<_>>(), "of as many files as it takes");
 
         let (_, newest) = kept.last().unwrap();
         let whole = fs::metadata(newest).unwrap().len();

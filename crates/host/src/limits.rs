@@ -116,4 +116,4 @@ const _: () = assert!(SETTLE_TIMEOUT.as_secs() > 2 * discovery::limits::CONVERSA
 const _: () = assert!(READ_BYTES > dcerpc::limits::FRAGMENT_BYTES_MAX as usize);
 const _: () = assert!(ADMIN_MESSAGE_BYTES_MAX > activation::limits::CATALOG_BYTES_MAX);
 const _: () = assert!(SEEN_CONNECTIONS_MAX > 2 * CONSOLE_VIEWERS_MAX);
-const _: () = assert!(CONSOLE_SAMPLE_INTERVAL.as_secs() as usize * CONSOLE_SAMPLES_MAX == 86_400);
+const _: () = assert!(CONSOLE_SAMPLE_INTERVAL.as_secs() * CONSOLE_SAMPLES_MAX as u64 == 86_400);
