@@ -54,7 +54,10 @@ impl Browser {
         let driver = Process::start(&mut command, &own.join("log"));
         let mut browser = Self { port, session: String::new(), _driver: driver };
         eventually("chromedriver is ready (Debian: chromium-driver)", async || {
-            browser.try_call("GET", "/status", &Value::Null).await.filter(|status| status["ready"] == true)
+            browser
+                .try_call("GET", "/status", &Value::Null)
+                .await
+                .filter(|status| status.get("ready") == Some(&true.into()))
         })
         .await;
         let profile = format!("--user-data-dir={}", own.join("profile").display());
@@ -62,7 +65,7 @@ impl Browser {
         arguments.push(&profile);
         let wanted = json!({ "alwaysMatch": { "browserName": "chrome", "goog:chromeOptions": { "args": arguments } } });
         let session = browser.call("/session", &json!({ "capabilities": wanted })).await;
-        let id = session["sessionId"].as_str();
+        let id = session.get("sessionId").and_then(Value::as_str);
         browser.session = id.unwrap_or_else(|| panic!("Chromium does not start: {session}")).to_owned();
         browser
     }
@@ -102,7 +105,8 @@ impl Browser {
     pub async fn picture(&self) -> Vec<u8> {
         let picture = json!({ "format": "png", "captureBeyondViewport": true });
         let picture = self.develop("Page.captureScreenshot", picture).await;
-        BASE64.decode(picture["data"].as_str().unwrap_or_default().as_bytes()).expect("a picture is in base64")
+        let picture = picture.get("data").and_then(Value::as_str).unwrap_or_default();
+        BASE64.decode(picture.as_bytes()).expect("a picture is in base64")
     }
 
     async fn command(&self, command: &str, body: &Value) -> Value {
@@ -113,7 +117,7 @@ impl Browser {
         let answer = timeout(PATIENCE, self.try_call("POST", path, body)).await;
         let answer = answer.unwrap_or_else(|_| panic!("the browser does not answer {path} {body}"));
         let answer = answer.unwrap_or_else(|| panic!("the browser is gone at {path} {body}"));
-        assert!(answer["error"].is_null(), "{path} {body}: {answer}");
+        assert!(answer.get("error").is_none(), "{path} {body}: {answer}");
         answer
     }
 
@@ -144,6 +148,6 @@ impl Browser {
         let mut content = vec![0; length];
         answer.read_exact(&mut content).await.ok()?;
         let mut content: Value = serde_json::from_slice(&content).ok()?;
-        Some(content["value"].take())
+        content.get_mut("value").map(Value::take)
     }
 }
