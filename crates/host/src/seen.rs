@@ -118,3 +118,44 @@ async fn readyz(State(watched): State<Watched>) -> impl IntoResponse {
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(header::CONTENT_TYPE, "application/json")], format!("{said}\n"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use axum::{
+        Extension,
+        body::{Body, Bytes},
+    };
+    use futures::stream;
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_for_what_has_no_end_and_does_not_read_it_is_let_go() {
+        static SENT: AtomicUsize = AtomicUsize::new(0);
+        let endless = async |Extension(connection): Extension<Connection>| {
+            let parts = stream::repeat_with(move || {
+                SENT.fetch_add(1, Ordering::Relaxed);
+                connection.is_read();
+                Ok::<_, Infallible>(Bytes::from_static(&[0; 1 << 16]))
+            });
+            Body::from_stream(parts)
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut asker = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        asker.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let began = Instant::now();
+        answer(stream, peer, Router::new().route("/", get(endless))).await;
+        let took = began.elapsed();
+        assert!(
+            SENT.load(Ordering::Relaxed) > 0 && took >= CONSOLE_STALL_TIMEOUT && took < SEEN_CONNECTION_TIMEOUT,
+            "{took:?}"
+        );
+    }
+}
