@@ -101,10 +101,11 @@ impl Browser {
         self.command("goog/cdp/execute", &json!({ "cmd": command, "params": parameters })).await
     }
 
-    /// The whole page as it is wide now, as PNG.
-    pub async fn picture(&self) -> Vec<u8> {
-        let picture = json!({ "format": "png", "captureBeyondViewport": true });
-        let picture = self.develop("Page.captureScreenshot", picture).await;
+    /// The page from its top, so many pixels wide and high, as PNG.
+    pub async fn picture(&self, width: u64, height: u64) -> Vec<u8> {
+        let screen = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.develop("Emulation.setDeviceMetricsOverride", screen).await;
+        let picture = self.develop("Page.captureScreenshot", json!({ "format": "png" })).await;
         let picture = picture.get("data").and_then(Value::as_str).unwrap_or_default();
         BASE64.decode(picture.as_bytes()).expect("a picture is in base64")
     }
