@@ -105,6 +105,7 @@ impl Browser {
     pub async fn picture(&self, width: u64, height: u64) -> Vec<u8> {
         let screen = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.develop("Emulation.setDeviceMetricsOverride", screen).await;
+        self.develop("Emulation.setScrollbarsHidden", json!({ "hidden": true })).await;
         let picture = self.develop("Page.captureScreenshot", json!({ "format": "png" })).await;
         let picture = picture.get("data").and_then(Value::as_str).unwrap_or_default();
         BASE64.decode(picture.as_bytes()).expect("a picture is in base64")

@@ -54,7 +54,7 @@ function drawLine(points, thresholds, count, nowMs) {
   const [width, height, left, right, top, bottom] = [640, 190, 34, 8, 10, 22];
   const now = nowMs / 1000;
   const all = points.filter(([at]) => at <= now).concat([[now, count]]);
-  const begin = Math.min(all[0][0], now - 60);
+  const begin = Math.min(all[0][0], now - 10);
   const highest = Math.max(4, count, ...all.map(([, value]) => value), ...thresholds.map(({ threshold }) => threshold)) * 1.12;
   const x = (at) => left + (at - begin) / (now - begin) * (width - left - right);
   const y = (value) => height - bottom - value / highest * (height - top - bottom);
