@@ -14,7 +14,7 @@ use tokio::{
 use crate::{PATIENCE, Process, eventually, free_port};
 
 /// For a browser that nobody sees, that asks nobody else anything, and that may be root's.
-const ARGUMENTS: [&str; 9] = [
+const ARGUMENTS: [&str; 10] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -23,6 +23,7 @@ const ARGUMENTS: [&str; 9] = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--hide-scrollbars",
     "--window-size=1280,1000",
 ];
 
@@ -105,7 +106,6 @@ impl Browser {
     pub async fn picture(&self, width: u64, height: u64) -> Vec<u8> {
         let screen = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.develop("Emulation.setDeviceMetricsOverride", screen).await;
-        self.develop("Emulation.setScrollbarsHidden", json!({ "hidden": true })).await;
         let picture = self.develop("Page.captureScreenshot", json!({ "format": "png" })).await;
         let picture = picture.get("data").and_then(Value::as_str).unwrap_or_default();
         BASE64.decode(picture.as_bytes()).expect("a picture is in base64")

@@ -118,7 +118,7 @@ async fn write_screenshot(cluster: &Cluster, browser: &Browser) {
     browser.until("all are counted", "return document.querySelector('.figure').textContent === '33'").await;
     // Down to the nodes: what comes below are names of the machine that draws it.
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/console.png");
-    fs::write(path, browser.picture(1280, 1225).await).unwrap();
+    fs::write(path, browser.picture(1280, 1245).await).unwrap();
 }
 
 /// What the page says of a node: its state, which is its colour, and the word for it.
