@@ -13,6 +13,7 @@ macro_rules! words {
     ($($word:expr),* $(,)?) => { [$(::std::ffi::OsString::from($word)),*] };
 }
 
+mod browser;
 mod c_library;
 mod cluster;
 mod command;
@@ -29,6 +30,7 @@ pub mod terminal_code;
 mod wait;
 pub mod wire;
 
+pub use browser::Browser;
 pub use c_library::{CLibrary, c_library};
 pub use cluster::{CATALOG, Cluster, Member, Node, Plan, Standing};
 pub use command::{Finished, Quorate, finished};

@@ -41,6 +41,7 @@ const READER: [&str; 11] = [
     "Examine",
     "Duplicates",
     "Events",
+    "ConsoleTicket",
 ];
 const OPERATOR: [&str; 3] = ["TransferLeader", "Drain", "Backup"];
 

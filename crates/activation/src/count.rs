@@ -39,7 +39,13 @@ pub struct Forecast {
 }
 
 /// A machine that renews asks every 7 days (R14).
-const TREND_MS: u64 = 7 * 86_400_000;
+const TREND_MS: u64 = 7 * DAY_MS;
+
+const DAY_MS: u64 = 86_400_000;
+
+/// Days that a CMID counts after its last request: what [`Count::ages`] tells apart.
+pub const CMID_LIFETIME_DAYS: usize = 30;
+const _: () = assert!(CMID_LIFETIME_MS == CMID_LIFETIME_DAYS as u64 * DAY_MS);
 
 /// The remembered CMIDs of one application.
 #[derive(Clone, Debug, Default)]
@@ -102,6 +108,20 @@ impl Count {
     #[must_use]
     pub fn oldest_live_ms(&self, now_ms: u64) -> Option<u64> {
         self.times(now_ms).next()
+    }
+
+    /// How many of the CMIDs that count at `now_ms` asked last so many whole days ago: 0 to 29.
+    #[must_use]
+    pub fn ages(&self, now_ms: u64) -> [u32; CMID_LIFETIME_DAYS] {
+        let mut ages = [0_u32; CMID_LIFETIME_DAYS];
+        for time_ms in self.times(now_ms) {
+            let days = usize::try_from(now_ms.saturating_sub(time_ms) / DAY_MS).unwrap_or(usize::MAX);
+            // What counts is younger than the last day's end.
+            if let Some(age) = ages.get_mut(days) {
+                *age += 1;
+            }
+        }
+        ages
     }
 
     /// Of the last requests that count at `now_ms`, the oldest first.

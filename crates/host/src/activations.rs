@@ -66,18 +66,26 @@ impl Activations {
             0 => ACTIVATIONS_SHOWN_MAX,
             last => last.min(ACTIVATIONS_SHOWN_MAX),
         };
+        // The newest file first: what is shown is mostly in it alone.
         let mut found = VecDeque::new();
-        for (_, path) in files(&self.folder)? {
+        for (_, path) in files(&self.folder)?.into_iter().rev() {
             // One that is rotated away meanwhile is not missed.
             let Ok(file) = File::open(path) else { continue };
             let mut events = Events::of(file)?;
+            let (mut of_file, mut behind) = (VecDeque::new(), true);
             while let Some(event) = events.next()? {
+                behind &= event.number > filter.after_number;
                 if passes(filter, &event) {
-                    found.push_back(event);
-                    if found.len() > wanted {
-                        found.pop_front();
+                    of_file.push_back(event);
+                    if found.len() + of_file.len() > wanted {
+                        of_file.pop_front();
                     }
                 }
+            }
+            of_file.append(&mut found);
+            found = of_file;
+            if found.len() == wanted || !behind {
+                break;
             }
         }
         Ok(found.into())
@@ -295,6 +303,9 @@ mod tests {
         let found = numbers(folder.path(), &EventsFilter::default());
         assert_eq!((found.first(), found.last()), (Some(&kept[0].0), Some(&500)));
         assert_eq!(found.len() as u64, 501 - kept[0].0, "without a gap");
+
+        let last = EventsFilter { last: 7, ..EventsFilter::default() };
+        assert_eq!(numbers(folder.path(), &last), (494..=500).collect::<Vec<_>>(), "of as many files as it takes");
 
         let (_, newest) = kept.last().unwrap();
         let whole = fs::metadata(newest).unwrap().len();

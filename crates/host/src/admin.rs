@@ -37,13 +37,15 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 use transport::{Audience, Own};
 
-pub(crate) use self::{acting::Acting, keys::Keys};
+pub(crate) use self::{acting::Acting, events::gather as gather_events, keys::Keys, listing::keys as list_keys};
 use self::{enrolment::Enrolment, members::Members, rights::Guarded};
 use crate::{
     cluster_status,
+    console::Console,
     dns::{self, Dns},
     drain::Drain,
     identity::Source,
+    inquiry,
     limits::{
         ADMIN_KEEP_ALIVE_INTERVAL, ADMIN_MESSAGE_BYTES_MAX, ADMIN_STREAMS_MAX, BACKUP_PART_BYTES,
         PEER_KEEP_ALIVE_TIMEOUT, SETTLE_TIMEOUT, SOCKET_PATH_BYTES_MAX, WORK_TIMEOUT,
@@ -78,6 +80,8 @@ pub(crate) struct Parts {
     pub(crate) replica: Replica,
     pub(crate) dns: Option<Arc<Dns>>,
     pub(crate) drain: Arc<Drain>,
+    /// None where there is no port for it.
+    pub(crate) console: Option<Arc<Console>>,
     /// Where this node's certificate comes from, and those of others.
     pub(crate) source: Source,
 }
@@ -92,10 +96,11 @@ pub(crate) fn serve(
         return Err(AdminError::PathTooLong { path: path.to_owned() });
     }
     let listener = listen(path).map_err(|source| AdminError::Io { path: path.to_owned(), source })?;
-    let Parts { replica, dns, drain, source } = parts;
-    let service = admin_server::AdminServer::new(Admin { replica, dns, drain, enrolment: Enrolment::new(source) })
-        .max_decoding_message_size(ADMIN_MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(ADMIN_MESSAGE_BYTES_MAX);
+    let Parts { replica, dns, drain, console, source } = parts;
+    let service =
+        admin_server::AdminServer::new(Admin { replica, dns, drain, console, enrolment: Enrolment::new(source) })
+            .max_decoding_message_size(ADMIN_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(ADMIN_MESSAGE_BYTES_MAX);
     let service = Guarded(service);
     Ok(async move {
         let from_afar = afar.map(|(listener, own)| serve_afar(listener, own, service.clone()));
@@ -141,6 +146,7 @@ struct Admin {
     replica: Replica,
     dns: Option<Arc<Dns>>,
     drain: Arc<Drain>,
+    console: Option<Arc<Console>>,
     enrolment: Enrolment,
 }
 
@@ -179,35 +185,12 @@ impl admin_server::Admin for Admin {
     async fn count(&self, request: Request<proto::CountRequest>) -> Reply<proto::CountReply> {
         let wanted = request.into_inner().application;
         let point = self.replica.read_point().await.map_err(unavailable)?;
-        let counts = self.replica.view(|state| state.counts(point.cluster_time_ms));
-        let applications: Vec<_> = counts
-            .into_iter()
-            .filter(|application| wanted.is_empty() || application.application.as_str() == wanted)
-            .map(|application| proto::ApplicationCount {
-                publisher: application.publisher_name,
-                application: application.application.to_string(),
-                count: application.count,
-                cache_limit: application.cache_limit,
-                oldest_ms: application.oldest_ms,
-                expiring: application.expiring.into(),
-                products: application
-                    .products
-                    .into_iter()
-                    .map(|product| proto::ProductCount {
-                        product: product.name.to_string(),
-                        group: product.group.to_string(),
-                        threshold: product.threshold,
-                        met: application.count >= product.threshold,
-                        falls_below_at_ms: product.forecast.without_requests_ms,
-                        falls_below_by_trend_ms: product.forecast.with_trend_ms,
-                    })
-                    .collect(),
-            })
-            .collect();
-        if applications.is_empty() && !wanted.is_empty() {
+        let mut reply = self.replica.view(|state| inquiry::counts(state, point.cluster_time_ms));
+        reply.applications.retain(|application| wanted.is_empty() || application.application == wanted);
+        if reply.applications.is_empty() && !wanted.is_empty() {
             return Err(Status::not_found(format!("no installed catalog has an application {wanted:?}")));
         }
-        Ok(Response::new(proto::CountReply { applications, cluster_time_ms: point.cluster_time_ms }))
+        Ok(Response::new(reply))
     }
 
     async fn cluster_status(&self, _: Request<proto::ClusterStatusRequest>) -> Reply<proto::ClusterStatusReply> {
@@ -301,15 +284,7 @@ impl admin_server::Admin for Admin {
     async fn get_settings(&self, request: Request<proto::GetSettingsRequest>) -> Reply<proto::GetSettingsReply> {
         let node = self.of_node(request.into_inner().node)?;
         self.replica.read_point().await.map_err(unavailable)?;
-        let settings = self.replica.view(|state| {
-            let value = |setting: Setting| match node {
-                None => state.settings().get(setting),
-                Some(node) => state.node_settings(node).get(setting),
-            };
-            let all = Setting::ALL.into_iter();
-            all.filter_map(|setting| Some(proto::SettingValue { name: setting.name().into(), value: value(setting)? }))
-                .collect()
-        });
+        let settings = self.replica.view(|state| inquiry::settings(state, node));
         Ok(Response::new(proto::GetSettingsReply { settings }))
     }
 
@@ -415,17 +390,18 @@ impl admin_server::Admin for Admin {
     }
 
     async fn examine(&self, _: Request<proto::ExamineRequest>) -> Reply<proto::ExamineReply> {
-        let members = self.replica.cluster().members;
-        let asked = members.keys().map(|&node| async move {
-            let question = Question::Examine(proto::ExamineRequest {});
-            let passed_over = match question::ask(&self.replica, node, question, WORK_TIMEOUT).await {
-                Ok(Answer::Examined(examined)) => return examined,
-                Ok(_) => "it answered something else".to_owned(),
-                Err(why) => why,
-            };
-            proto::NodeExamined { node, passed_over, ..proto::NodeExamined::default() }
-        });
-        Ok(Response::new(proto::ExamineReply { nodes: join_all(asked).await }))
+        Ok(Response::new(proto::ExamineReply { nodes: inquiry::examined(&self.replica).await }))
+    }
+
+    async fn console_ticket(&self, request: Request<proto::ConsoleTicketRequest>) -> Reply<proto::ConsoleTicketReply> {
+        let console = self.console.as_ref().ok_or_else(|| {
+            Status::failed_precondition("this node shows nothing: set metrics.listen in its configuration")
+        })?;
+        let reply = console.ticket().map_err(Status::failed_precondition)?;
+        if reply.valid_s > 0 {
+            tracing::info!(caller = %caller::of(&request), "a ticket for the console was given");
+        }
+        Ok(Response::new(reply))
     }
 
     async fn audit(&self, request: Request<proto::AuditRequest>) -> Reply<proto::AuditReply> {

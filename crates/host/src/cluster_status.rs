@@ -1,18 +1,39 @@
 //! The state of the cluster: what the membership says, and what every member says of itself.
 
 use api::admin::v1::{ClusterStatusReply, NodeStatus, StatusQuestion, node_answer::Answer, node_question::Question};
-use futures::future::join_all;
-use replication::{ClusterView, Member, Replica};
+use futures::future::{join, join_all};
+use replication::{ClusterView, Member, ReadPoint, Replica};
+use tokio::time::timeout;
 
 use crate::{limits::LOOK_TIMEOUT, question};
 
 /// Asks every member. One that does not answer is listed as not reachable, so this never fails.
 pub(crate) async fn gather(replica: &Replica) -> ClusterStatusReply {
+    let (cluster, nodes) = ask_all(replica).await;
+    let point = replica.read_point().await.ok();
+    reply(replica, &cluster, nodes, point)
+}
+
+/// The same for those who look every second: where no leader answers it takes no longer than to ask the members.
+pub(crate) async fn glance(replica: &Replica) -> ClusterStatusReply {
+    let ((cluster, nodes), point) = join(ask_all(replica), timeout(LOOK_TIMEOUT, replica.read_point())).await;
+    reply(replica, &cluster, nodes, point.ok().and_then(Result::ok))
+}
+
+async fn ask_all(replica: &Replica) -> (ClusterView, Vec<NodeStatus>) {
     let cluster = replica.cluster();
     let asked = cluster.members.iter().map(|(&node, member)| ask(replica, &cluster, node, member));
     let mut nodes = join_all(asked).await;
     against_median(&mut nodes, &cluster.voters);
-    let point = replica.read_point().await.ok();
+    (cluster, nodes)
+}
+
+fn reply(
+    replica: &Replica,
+    cluster: &ClusterView,
+    nodes: Vec<NodeStatus>,
+    point: Option<ReadPoint>,
+) -> ClusterStatusReply {
     let alarm = point.and_then(|point| point.clock_alarm).map_or(String::new(), |alarm| {
         format!(
             "the nodes' clocks jumped by {} minutes and {} of them say so; cluster time stands still: \

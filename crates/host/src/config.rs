@@ -52,6 +52,9 @@ pub struct Config {
     /// Metrics and health.
     #[serde(default)]
     pub metrics: Metrics,
+    /// The page for administrators.
+    #[serde(default)]
+    pub console: Console,
     /// An organisation's own authority.
     #[serde(default)]
     pub tls: Tls,
@@ -243,6 +246,14 @@ impl Metrics {
     pub fn address(&self) -> Result<Option<SocketAddr>, std::net::AddrParseError> {
         address(&self.listen)
     }
+}
+
+/// The page for administrators, on the port of the metrics.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Console {
+    /// Whether it asks for a ticket, and answers from anywhere; otherwise it answers on this machine only.
+    pub auth: bool,
 }
 
 fn address(text: &str) -> Result<Option<SocketAddr>, std::net::AddrParseError> {

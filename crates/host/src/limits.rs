@@ -90,9 +90,42 @@ pub const SEEN_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// and how long it may stay.
 pub const SEEN_CONNECTION_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// Those who look at the console at once; each has a connection for as long as they look.
+pub const CONSOLE_VIEWERS_MAX: usize = 16;
+/// How long one of them may take to read what it was sent.
+pub const CONSOLE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often the nodes are asked while somebody looks,
+pub const CONSOLE_INTERVAL: Duration = Duration::from_secs(1);
+/// for new events,
+pub const CONSOLE_EVENTS_INTERVAL: Duration = Duration::from_secs(2);
+/// and, which costs every node a few writes and DNS some questions, for all that the doctor wants to know.
+pub const CONSOLE_EXAMINE_INTERVAL: Duration = Duration::from_secs(30);
+/// Events that it shows.
+pub const CONSOLE_EVENTS_MAX: usize = 20;
+
+/// How often a node notes its counts for the console,
+pub const CONSOLE_SAMPLE_INTERVAL: Duration = Duration::from_secs(30);
+/// how many of them it keeps: a day's,
+pub const CONSOLE_SAMPLES_MAX: usize = 2880;
+/// how many points are drawn of them,
+pub const CONSOLE_POINTS_MAX: usize = 480;
+/// and of how many applications.
+pub const CONSOLE_APPLICATIONS_MAX: usize = 64;
+
+/// Tickets for the console that nobody has used yet,
+pub const CONSOLE_TICKETS_MAX: usize = 64;
+/// and how long one is good.
+pub const CONSOLE_TICKET_LIFETIME: Duration = Duration::from_secs(60);
+/// Those who came in with one,
+pub const CONSOLE_SESSIONS_MAX: usize = 256;
+/// and how long they may stay.
+pub const CONSOLE_SESSION_LIFETIME: Duration = Duration::from_secs(12 * 3600);
+
 /// Longest path of a Unix socket, in bytes (`sun_path`, less the final zero).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 const _: () = assert!(SETTLE_TIMEOUT.as_secs() > 2 * discovery::limits::CONVERSATION_TIMEOUT.as_secs());
 const _: () = assert!(READ_BYTES > dcerpc::limits::FRAGMENT_BYTES_MAX as usize);
 const _: () = assert!(ADMIN_MESSAGE_BYTES_MAX > activation::limits::CATALOG_BYTES_MAX);
+const _: () = assert!(SEEN_CONNECTIONS_MAX > 2 * CONSOLE_VIEWERS_MAX);
+const _: () = assert!(CONSOLE_SAMPLE_INTERVAL.as_secs() * CONSOLE_SAMPLES_MAX as u64 == 86_400);

@@ -26,6 +26,7 @@ use crate::{
     answer::{Answerer, Answers},
     clients,
     config::{Config, ConfigError},
+    console::Console,
     credentials::{Credentials, Held},
     distinct::{self, Distinct},
     dns,
@@ -249,17 +250,21 @@ impl Node {
         background.spawn(log_limit::report());
         background.spawn(follow_leaders(replica.clone(), Arc::clone(&metrics)));
         let seen_address = seen.as_ref().and_then(|listener| listener.local_addr().ok());
-        if let Some(listener) = seen {
+        let console = seen.map(|listener| {
             let (data, snapshot) = (config.data.clone(), snapshots.join(replication::SNAPSHOT_FILE));
             let (replica, desk, dns, shown) = (replica.clone(), Arc::clone(&desk), dns.clone(), Arc::clone(&shown));
-            background
-                .spawn(seen::serve(listener, Watched { metrics, replica, desk, dns, distinct, shown, data, snapshot }));
-        }
+            let watched = Watched { metrics, replica, desk, dns, distinct, shown, data, snapshot };
+            let listen = listener.local_addr().unwrap_or(config.clients.listen);
+            let console = Arc::new(Console::new(watched.clone(), listen, config.console.auth));
+            background.spawn(Arc::clone(&console).work());
+            background.spawn(seen::serve(listener, watched, Arc::clone(&console)));
+            console
+        });
         let admin_socket = config.admin_socket();
         let wait = Duration::from_secs(config.drain.wait_s);
         let drain = Arc::new(Drain::new(replica.clone(), Arc::clone(&desk), dns.clone(), wait));
         desk.set_drain(&drain);
-        let parts = admin::Parts { replica: replica.clone(), dns, drain, source };
+        let parts = admin::Parts { replica: replica.clone(), dns, drain, console, source };
         background.spawn(admin::serve(&admin_socket, afar, parts)?);
         let data = config.data.clone();
         let node =

@@ -107,6 +107,12 @@ pub const SETTINGS: &[Setting] = &[
         "Where Prometheus finds /metrics, and others /livez and /readyz (ADDRESS:PORT), without certificates; off: nowhere",
     ),
     setting(
+        "console.auth",
+        Form::Flag,
+        Some("false"),
+        "The console, on the same port: true: for whoever has a reader's rights (`quorate console`), from anywhere; false: for whoever is on this machine",
+    ),
+    setting(
         "tls.authority",
         Form::Text,
         None,

@@ -11,6 +11,7 @@ mod catalog_command;
 mod catalog_shown;
 mod client_command;
 mod cluster_command;
+mod console_command;
 mod contexts;
 mod count_command;
 mod demo;
@@ -86,6 +87,8 @@ enum Command {
     Explain(explain_command::Command),
     /// What is wrong with the cluster, and what mends it.
     Doctor(doctor_command::Command),
+    /// Where a node's page for administrators is.
+    Console(console_command::Command),
     /// Settings that every node of the cluster follows.
     #[command(subcommand)]
     Settings(settings_command::Command),
@@ -111,6 +114,7 @@ impl Command {
             Self::Cluster(command) => command.run(output),
             Self::Dns(command) => command.run(output),
             Self::Doctor(command) => command.run(output),
+            Self::Console(command) => command.run(output),
             Self::Events(command) => command.run(output),
             Self::Duplicates(command) => command.run(output),
             Self::Explain(command) => command.run(output),

@@ -76,6 +76,9 @@ const TOOLS: &[Tool] = &[
     // What scrapes the nodes, and judges alerts.
     Tool { name: "prometheus", probe: OnPath, origin: Debian("prometheus") },
     Tool { name: "promtool", probe: OnPath, origin: Debian("prometheus") },
+    // The console, as a browser shows it.
+    Tool { name: "chromium", probe: OnPath, origin: Debian("chromium") },
+    Tool { name: "chromedriver", probe: OnPath, origin: Debian("chromium-driver") },
     // The system's Kerberos library and what reads its headers, for the feature gss-tsig.
     Tool { name: "gssapi_ext.h", probe: File("/usr/include/gssapi/gssapi_ext.h"), origin: Debian("libkrb5-dev") },
     Tool { name: "libclang.so", probe: File("/usr/lib/*/lib/libclang.so"), origin: Debian("libclang-dev") },

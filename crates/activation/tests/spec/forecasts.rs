@@ -76,5 +76,11 @@ proptest! {
             let gone = count.live(NOW_MS) - count.live(NOW_MS + days * DAY_MS);
             prop_assert_eq!(count.expiring_within(days * DAY_MS, NOW_MS), gone);
         }
+        let ages = count.ages(NOW_MS);
+        prop_assert_eq!(ages.iter().sum::<u32>(), count.live(NOW_MS), "every machine that counts has an age, and no other");
+        for (days, asked) in (0_u64..).zip(ages) {
+            let so_old = |(_, time_ms, _): &(_, u64, _)| (NOW_MS - time_ms) / DAY_MS == days;
+            prop_assert_eq!(count.in_order().filter(so_old).count(), asked as usize, "{} days ago", days);
+        }
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn stream(replica: Replica, asked: proto::EventsRequest) -> Stream {
 }
 
 /// What every member has behind its `last` event, in the order of time.
-async fn gather(replica: &Replica, filter: &EventsFilter, last: &mut BTreeMap<u64, u64>) -> EventsPart {
+pub(crate) async fn gather(replica: &Replica, filter: &EventsFilter, last: &mut BTreeMap<u64, u64>) -> EventsPart {
     let members = replica.cluster().members;
     let asked = members.keys().map(|&node| {
         let after_number = last.get(&node).copied().unwrap_or(filter.after_number);

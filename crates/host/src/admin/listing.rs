@@ -12,10 +12,10 @@ use api::admin::v1 as proto;
 use super::keys::publisher_name;
 
 /// By member of the cluster, what it says of keys that it cannot sign with.
-pub(super) type Unusable = BTreeMap<NodeId, BTreeMap<String, String>>;
+pub(crate) type Unusable = BTreeMap<NodeId, BTreeMap<String, String>>;
 
 /// Every installed key with every member, and nodes that are activated and no members any more.
-pub(super) fn keys(state: &State, unusable: &Unusable) -> proto::ListKeysReply {
+pub(crate) fn keys(state: &State, unusable: &Unusable) -> proto::ListKeysReply {
     let releases = state.publishers().flat_map(activation::state::PublisherState::pending_releases);
     proto::ListKeysReply {
         keys: state.keys().map(|key| installed(state, &key, unusable)).collect(),

@@ -32,6 +32,7 @@ pub(super) const RIGHTS: &[(&str, Option<Role>)] = &[
     ("Events", Some(Role::Reader)),
     ("Duplicates", Some(Role::Reader)),
     ("Examine", Some(Role::Reader)),
+    ("ConsoleTicket", Some(Role::Reader)),
     ("TransferLeader", Some(Role::Operator)),
     ("Drain", Some(Role::Operator)),
     ("Backup", Some(Role::Operator)),

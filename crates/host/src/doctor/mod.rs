@@ -2,6 +2,7 @@
 //! here, looked at by checks that are pure.
 
 mod checks;
+mod commands;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -11,7 +12,7 @@ use api::admin::v1::{
 use futures::future::join_all;
 use tokio::{net::TcpStream, time::timeout};
 
-pub use self::checks::all;
+pub use self::{checks::all, commands::commands};
 
 /// How long a port may take to answer.
 const PORT_PATIENCE: Duration = Duration::from_secs(2);

@@ -56,7 +56,7 @@ impl Watched {
     }
 
     /// What clients would be answered by: the last that was stamped, or this node's clock where nothing was.
-    fn cluster_time_ms(&self) -> u64 {
+    pub(crate) fn cluster_time_ms(&self) -> u64 {
         let stamped = self.replica.view(State::time_ms).unwrap_or(0);
         // Without requests no time is stamped: what expired meanwhile is not to be shown as counted.
         stamped.max(self.replica.wall_ms().min(stamped.saturating_add(LULL_MS_MAX)))

@@ -96,10 +96,11 @@ impl Cluster {
         for node in NODES {
             let config = cluster.config(node)?;
             output.say(format_args!(
-                "  node {node}   clients {}   peers {}   DNS {}   metrics {}/metrics",
+                "  node {node}   clients {}   peers {}   DNS {}   metrics {}/metrics   console http://{}/",
                 cluster.clients_address(node)?,
                 config.peers.listen,
                 cluster.dns_server(node)?,
+                config.metrics.listen,
                 config.metrics.listen
             ));
         }

@@ -1,0 +1,115 @@
+//! Counts over the last day, in memory: noted every 30 s, whether somebody looks or not.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use activation::{catalog::Name, id::PublisherId};
+use serde_json::{Value, json};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Console;
+use crate::limits::{CONSOLE_APPLICATIONS_MAX, CONSOLE_POINTS_MAX, CONSOLE_SAMPLE_INTERVAL, CONSOLE_SAMPLES_MAX};
+
+/// An application.
+pub(super) type Of = (PublisherId, Name);
+
+/// When, in milliseconds since 1970, and how many.
+type Sample = (u64, u32);
+
+/// What was counted.
+#[derive(Default)]
+pub(super) struct History(Mutex<BTreeMap<Of, VecDeque<Sample>>>);
+
+/// Until it is dropped.
+pub(super) async fn note(console: &Console) {
+    let mut ticks = interval(every());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let watched = &console.watched;
+        let now_ms = watched.cluster_time_ms();
+        let counts = watched.replica.view(|state| {
+            let all = state.publishers().flat_map(|publisher| {
+                let names = publisher.catalog().applications();
+                names.filter_map(|name| {
+                    let count = state.count(publisher.id(), name.as_str())?;
+                    Some(((publisher.id(), name.clone()), count.live(now_ms)))
+                })
+            });
+            all.collect::<Vec<_>>()
+        });
+        console.history.add(watched.replica.wall_ms(), counts);
+    }
+}
+
+/// More often only for tests, and in their binary only.
+fn every() -> Duration {
+    let told = std::env::var("QUORATE_TEST_CONSOLE_SAMPLE_MS").ok().filter(|_| cfg!(feature = "fault-injection"));
+    told.and_then(|told| told.parse().ok()).map_or(CONSOLE_SAMPLE_INTERVAL, Duration::from_millis)
+}
+
+impl History {
+    /// Applications that are no more are forgotten.
+    fn add(&self, time_ms: u64, counts: Vec<(Of, u32)>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|of, _| counts.iter().any(|(counted, _)| counted == of));
+        for (of, count) in counts {
+            if kept.len() >= CONSOLE_APPLICATIONS_MAX && !kept.contains_key(&of) {
+                continue;
+            }
+            let samples = kept.entry(of).or_default();
+            if samples.len() >= CONSOLE_SAMPLES_MAX {
+                samples.pop_front();
+            }
+            samples.push_back((time_ms, count));
+        }
+    }
+
+    /// For each application its name on the page, and points in the order of time: seconds since 1970, and the count. Where
+    /// there are more samples than points, a point is the lowest of several: no dip is lost.
+    pub(super) fn shown(&self) -> Value {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = kept.iter().map(|(of, samples)| {
+            let together = samples.len().div_ceil(CONSOLE_POINTS_MAX).max(1);
+            let samples: Vec<_> = samples.iter().copied().collect();
+            let points = samples.chunks(together).filter_map(|chunk| {
+                let (time_ms, _) = chunk.last()?;
+                Some(json!([time_ms / 1000, chunk.iter().map(|(_, count)| count).min()]))
+            });
+            json!({ "id": id(of), "points": points.collect::<Vec<_>>() })
+        });
+        all.collect()
+    }
+}
+
+/// How the page tells applications apart.
+pub(super) fn id((publisher, application): &Of) -> String {
+    format!("{publisher}/{application}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_kept_and_no_dip_is_lost() {
+        let history = History::default();
+        let of = |name: &str| (PublisherId([7; 16]), name.parse::<Name>().unwrap());
+        history.add(0, vec![(of("gone"), 1), (of("platform"), 1)]);
+        for sample in 1..=3000_u64 {
+            let count = if sample == 1500 { 3 } else { 30 };
+            history.add(sample * 30_000, vec![(of("platform"), count)]);
+        }
+        let shown = history.shown();
+        let all = shown.as_array().unwrap();
+        assert_eq!(all.len(), 1, "what is no more is forgotten");
+        let points = all[0]["points"].as_array().unwrap();
+        assert!(points.len() <= CONSOLE_POINTS_MAX && points.len() > CONSOLE_POINTS_MAX / 2);
+        assert!(points.iter().any(|point| point[1] == 3), "the dip is there");
+        assert_eq!(points.last().unwrap()[0], 90_000);
+        assert!(points[0][0].as_u64().unwrap() >= 90_000 - 86_400);
+    }
+}
