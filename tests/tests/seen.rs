@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::{fs, net::SocketAddr, path::Path, process::Stdio};
+use std::{fs, path::Path, process::Stdio};
 
-use quorate_tests::{Cluster, Plan, Process, Quorate, eventually, free_port, words};
+use quorate_tests::{Cluster, PROMETHEUS_FILES, Plan, Prometheus, Quorate, eventually, page, words};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -14,30 +14,6 @@ use tokio::{
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const PRODUCT: &str = "workstation-professional-2";
-const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/prometheus");
-
-/// Status and body of a page.
-async fn page(at: SocketAddr, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(at).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let body =
-        if head.to_lowercase().contains("transfer-encoding: chunked") { unchunked(body) } else { body.to_owned() };
-    Some((head.split(' ').nth(1)?.parse().ok()?, body))
-}
-
-fn unchunked(mut body: &str) -> String {
-    let mut whole = String::new();
-    while let Some((length, rest)) = body.split_once("\r\n") {
-        let length = usize::from_str_radix(length, 16).unwrap();
-        whole.push_str(&rest[..length]);
-        body = rest[length..].trim_start_matches("\r\n");
-    }
-    whole
-}
 
 async fn metrics(cluster: &Cluster, node: u64) -> String {
     let (status, text) = page(cluster.node(node).metrics, "/metrics").await.unwrap();
@@ -52,7 +28,7 @@ fn value(text: &str, series: &str) -> Option<f64> {
 
 async fn promtool(words: &[&str], input: Option<&str>) -> (bool, String) {
     let mut command = Command::new("promtool");
-    command.args(words).current_dir(DEPLOY).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(words).current_dir(PROMETHEUS_FILES).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("there is promtool (Debian: prometheus)");
     child.stdin.take().unwrap().write_all(input.unwrap_or_default().as_bytes()).await.unwrap();
     let done = child.wait_with_output().await.unwrap();
@@ -126,59 +102,6 @@ async fn a_node_says_which_condition_of_being_ready_is_not_met() {
     assert_eq!(page(cluster.node(1).metrics, "/nothing").await.unwrap().0, 404);
 }
 
-/// A Prometheus of the test's own.
-struct Prometheus {
-    address: SocketAddr,
-    _process: Process,
-}
-
-impl Prometheus {
-    /// With the project's own files, but for the addresses and the pauses.
-    async fn of(cluster: &Cluster) -> Self {
-        let folder = cluster.path("prometheus");
-        fs::create_dir_all(&folder).unwrap();
-        let read = |name: &str| fs::read_to_string(Path::new(DEPLOY).join(name)).unwrap();
-        let targets = cluster.numbers().into_iter().map(|node| format!("\"{}\"", cluster.node(node).metrics));
-        let targets = targets.collect::<Vec<_>>().join(", ");
-        let own = r#""node1.example.com:9688", "node2.example.com:9688", "node3.example.com:9688""#;
-        let configuration = read("prometheus.yml").replace(own, &targets).replace("15s", "200ms");
-        assert!(configuration.contains(&targets) && configuration.contains("200ms"));
-        fs::write(folder.join("prometheus.yml"), configuration).unwrap();
-        let alerts = read("alerts.yml").replace("for: 1m\n", "for: 1s\n").replace("for: 30s\n", "for: 1s\n");
-        fs::write(folder.join("alerts.yml"), alerts).unwrap();
-        let address = free_port(cluster.loopback().address(15));
-        let mut command = Command::new("prometheus");
-        command
-            .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
-            .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
-            .arg(format!("--web.listen-address={address}"));
-        let process = Process::start(&mut command, &folder.join("log"));
-        let prometheus = Self { address, _process: process };
-        eventually("Prometheus is ready", async || {
-            page(address, "/-/ready").await.filter(|(status, _)| *status == 200)
-        })
-        .await;
-        prometheus
-    }
-
-    /// What an expression gives: a value for each set of labels, none where it gives nothing.
-    async fn ask(&self, expression: &str) -> Vec<Value> {
-        let encoded: String = expression.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let (_, text) = page(self.address, &format!("/api/v1/query?query={encoded}")).await.unwrap();
-        let answer: Value = serde_json::from_str(&text).unwrap();
-        answer["data"]["result"].as_array().unwrap_or_else(|| panic!("{expression}: {answer}")).clone()
-    }
-
-    /// Waits until an alert fires, or does not any more.
-    async fn alert(&self, name: &str, fires: bool) {
-        let expression = format!("ALERTS{{alertname=\"{name}\",alertstate=\"firing\"}}");
-        eventually(&format!("{name} fires: {fires}"), async || {
-            (self.ask(&expression).await.is_empty() != fires).then_some(())
-        })
-        .await;
-    }
-}
-
 #[tokio::test]
 async fn prometheus_scrapes_the_nodes_and_alerts_fire_and_resolve() {
     let mut cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(3)).await;
@@ -216,7 +139,7 @@ async fn every_alert_fires_under_its_condition_and_not_before() {
     assert!(fine, "{said}");
     let (fine, said) = promtool(&["check", "config", "prometheus.yml"], None).await;
     assert!(fine, "{said}");
-    let text = |name: &str| fs::read_to_string(Path::new(DEPLOY).join(name)).unwrap();
+    let text = |name: &str| fs::read_to_string(Path::new(PROMETHEUS_FILES).join(name)).unwrap();
     let (alerts, tests) = (text("alerts.yml"), text("alerts_test.yml"));
     let names: Vec<_> = alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert!(names.len() > 15);
