@@ -127,6 +127,9 @@ async fn every_expression_of_the_dashboard_gives_numbers_while_machines_ask() {
     let named = Named::start(3, "").await;
     let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(3)).await;
     named.publishes(&mut cluster);
+    for node in 1..=3 {
+        cluster.set_variable(node, "QUORATE_TEST_DNS_WATCH_MS", "300");
+    }
     cluster.set_variable(1, "QUORATE_TEST_DNS_WATCH_MS", "300");
     cluster.form().await;
     cluster.activate().await;
