@@ -11,7 +11,7 @@ use crate::{Cluster, Process, eventually, free_port, page};
 pub const PROMETHEUS_FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/prometheus");
 
 /// How long a condition must hold before its alert fires; here a second.
-const PAUSES: [&str; 6] = ["30s", "1m", "2m", "5m", "10m", "15m"];
+const PAUSES: [&str; 7] = ["30s", "1m", "2m", "5m", "10m", "15m", "1h"];
 
 /// A Prometheus that scrapes the nodes of a cluster.
 #[derive(Debug)]

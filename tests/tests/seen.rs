@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path, process::Stdio};
 
-use quorate_tests::{Cluster, PROMETHEUS_FILES, Plan, Prometheus, Quorate, eventually, page, words};
+use quorate_tests::{Cluster, PROMETHEUS_FILES, Plan, Prometheus, Quorate, cmid, eventually, page, words};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -131,6 +131,85 @@ async fn prometheus_scrapes_the_nodes_and_alerts_fire_and_resolve() {
         cluster.start(node);
     }
     prometheus.alert("QuorateNoLeader", false).await;
+}
+
+/// Windows of an hour are of seconds here, and a node lags that lacks some entries.
+const SHORTENED: [(&str, &str); 2] = [("[1h]", "[15s]"), ("_lag_entries) > 10000", "_lag_entries) > 5")];
+
+#[tokio::test]
+async fn alerts_on_counts_clocks_leaders_and_keys_fire_and_resolve() {
+    let mut cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(3)).await;
+    let product = cluster.product("server-standard-2");
+    for machine in 1..=4 {
+        product.count(cluster.node(1).clients, machine).await;
+    }
+    let prometheus = Prometheus::with(&cluster, &SHORTENED).await;
+    eventually("all nodes are scraped", async || {
+        (prometheus.ask("sum(up) == 3").await.len() == 1).then_some(())
+    })
+    .await;
+
+    // Its threshold is 5.
+    product.count(cluster.node(1).clients, 5).await;
+    prometheus.alert("QuorateCountNearThreshold", true).await;
+    product.count(cluster.node(1).clients, 6).await;
+    prometheus.alert("QuorateCountNearThreshold", false).await;
+
+    let mut late = product.request(cmid(7));
+    late.client_time_ms -= 5 * 3_600_000;
+    assert!(product.send(cluster.node(2).clients, &late).await.is_err());
+    let mut copied = product.request(cmid(1));
+    copied.machine.0[0] ^= 1;
+    product.send(cluster.node(1).clients, &copied).await.unwrap();
+    for fires in [true, false] {
+        for alert in ["QuorateClientClocks", "QuorateDuplicateCmids"] {
+            prometheus.alert(alert, fires).await;
+        }
+    }
+
+    let mut leader = cluster.settled(1).await.leader.unwrap();
+    for _ in 0..5 {
+        leader = leader % 3 + 1;
+        cluster.administrate(1, &words!["cluster", "transfer", "--to", leader.to_string()]).await;
+        eventually("it leads", async || cluster.standing(1).await?.leader.filter(|leads| *leads == leader)).await;
+    }
+    for fires in [true, false] {
+        prometheus.alert("QuorateLeaderChanges", fires).await;
+    }
+
+    // A place given back, and taken again.
+    let file = cluster.path("release.bin");
+    cluster.administrate(1, &words!["key", "release", "--node", "3", "--offline", file, "--yes"]).await;
+    prometheus.alert("QuorateNotReady", true).await;
+    cluster.activate_members(1).await;
+    prometheus.alert("QuorateNotReady", false).await;
+
+    let publisher = cluster.path("publisher");
+    let quorate = Quorate::at(QUORATE);
+    let issue = words!["publisher", "key", "issue", "--dir", &publisher, "--group", "client", "--hosts", "4"];
+    let key = quorate.json(issue).await;
+    let key = |name: &str| key[name].as_str().unwrap().to_owned();
+    cluster.administrate(1, &words!["key", "install", key("key"), "--yes"]).await;
+    cluster.activate_members(1).await;
+    prometheus.alert("QuorateKeyNearlyUsed", true).await;
+    quorate.json(words!["publisher", "key", "extend", "--dir", &publisher, key("key_id"), "--hosts", "9"]).await;
+    let [request, answer] = ["request.bin", "answer.bin"].map(|name| cluster.path(name));
+    let ask = words!["key", "activate", "--node", "1", "--key", key("key_id"), "--offline", &request];
+    cluster.administrate(1, &ask).await;
+    quorate
+        .json(words!["publisher", "activate", "--dir", &publisher, "--request", &request, "--out", &answer])
+        .await;
+    cluster.administrate(1, &words!["key", "activate", "--answer", &answer]).await;
+    prometheus.alert("QuorateKeyNearlyUsed", false).await;
+
+    let silent = leader % 3 + 1;
+    cluster.kill(silent).await;
+    for machine in 10..20 {
+        product.count(cluster.node(leader).clients, machine).await;
+    }
+    prometheus.alert("QuorateNodeLags", true).await;
+    cluster.start(silent);
+    prometheus.alert("QuorateNodeLags", false).await;
 }
 
 #[tokio::test]
