@@ -8,7 +8,7 @@ use quorate_tests::{
     CATALOG, Cluster, Named, Network, Plan, Prometheus, Quorate, ZONE, certify, certify_all, eventually, words,
 };
 use serde_json::Value;
-use transport::Authority;
+use transport::{Authority, Folder, Subject};
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 /// The C library's clock, replaced.
@@ -153,8 +153,20 @@ async fn faults_in_dns_and_closed_ports_are_found_and_raise_alerts_and_the_advic
     network.open_ports().await;
     is_well(&cluster, 1, "ports").await;
 
-    let renewed = cluster.run_host_command(1, "init", &["--renew-identity"]).await;
-    assert_eq!(renewed.code, Some(0), "{}", renewed.stderr);
+    // A certificate of the cluster's own that was not renewed.
+    assert_eq!(cluster.stop(3).await, Some(0));
+    let folder = Folder::at(&cluster.node(3).data.join("tls"));
+    let issued = folder.authority().unwrap().issue_with_key(&Subject::Node(3), quorate_tests::now_ms(), 10 * DAY);
+    let (certificate, key) = issued.unwrap();
+    folder.write_node(&certificate, &key).unwrap();
+    let lifetime = "QUORATE_TEST_CERTIFICATE_LIFETIME_S";
+    cluster.set_variable(3, lifetime, (10 * DAY).as_secs().to_string());
+    cluster.start(3);
+    let fix = found(&cluster, "certificates", "warning", "the certificate of node 3 ends").await;
+    assert!(fix.starts_with("start it again"), "{fix}");
+    assert_eq!(cluster.stop(3).await, Some(0));
+    cluster.unset_variable(3, lifetime);
+    cluster.start(3);
     is_well(&cluster, 1, "certificates").await;
 }
 
@@ -252,7 +264,7 @@ async fn a_full_disk_an_ending_certificate_and_a_blocked_key_are_found_and_the_a
     let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(3)).await;
     let organisation = Authority::create(quorate_tests::now_ms()).unwrap();
     certify_all(&organisation, &mut cluster, 60 * DAY);
-    network.small_disk(&cluster.node(3).data, 192).await;
+    network.small_disk(&cluster.node(3).data, 256).await;
     cluster.form().await;
     cluster.activate().await;
     cluster.settled(1).await;
@@ -261,6 +273,7 @@ async fn a_full_disk_an_ending_certificate_and_a_blocked_key_are_found_and_the_a
         is_well(&cluster, 1, name).await;
     }
 
+    no_disk_is_full(&cluster).await;
     let ballast = cluster.node(3).data.join("ballast");
     let free = |cluster: &Cluster| {
         let disk = rustix::fs::statvfs(&cluster.node(3).data).unwrap();
@@ -272,17 +285,12 @@ async fn a_full_disk_an_ending_certificate_and_a_blocked_key_are_found_and_the_a
     assert!(fix.starts_with("make room"), "{fix}");
     prometheus.alert("QuorateDiskNearlyFull", true).await;
     fs::remove_file(&ballast).unwrap();
-    eventually("the disk has room", async || {
-        let (_, told) = doctor(&cluster, 1, "disk").await;
-        // A disk that is memory is told of, too, and stays.
-        told.iter().all(|check| !check.1.contains("MiB left")).then_some(())
-    })
-    .await;
+    no_disk_is_full(&cluster).await;
     prometheus.alert("QuorateDiskNearlyFull", false).await;
 
     certify(&organisation, &cluster, 2, 10 * DAY);
     let fix = found(&cluster, "certificates", "warning", "the certificate of node 2 ends").await;
-    assert!(fix.ends_with("another one in the file tls.certificate"), "{fix}");
+    assert!(fix.ends_with("put another into the file tls.certificate"), "{fix}");
     prometheus.alert("QuorateCertificateEnds", true).await;
     certify(&organisation, &cluster, 2, 60 * DAY);
     is_well(&cluster, 1, "certificates").await;
@@ -303,6 +311,15 @@ async fn a_full_disk_an_ending_certificate_and_a_blocked_key_are_found_and_the_a
     }
     is_well(&cluster, 1, "keys").await;
     is_well(&cluster, 1, "activation").await;
+}
+
+async fn no_disk_is_full(cluster: &Cluster) {
+    eventually("no disk is full", async || {
+        let (_, told) = doctor(cluster, 1, "disk").await;
+        // A disk that is memory is told of, too, and stays.
+        told.iter().all(|check| !check.1.contains("MiB left")).then_some(())
+    })
+    .await;
 }
 
 /// The publisher of a cluster, who is asked by file.

@@ -281,8 +281,8 @@ fn certificates(found: &Found) -> Vec<Finding> {
         .map(|node| {
             let ends =
                 format!("the certificate of node {} ends {}", node.node, moment::second(node.certificate_ends_ms));
-            let fix = "quorate host init --renew-identity --config FILE on it; or, where it has one of your organisation's, \
-                       another one in the file tls.certificate";
+            let fix = "start it again: it renews the cluster's own then, and its log says why it did not before; one of your \
+                       organisation's: put another into the file tls.certificate";
             if node.certificate_ends_ms < now_ms { failure(ends, fix) } else { warning(ends, fix) }
         })
         .collect()
@@ -508,13 +508,13 @@ mod tests {
                 "certificates",
                 State::Warning,
                 |found| found.examined[0].certificate_ends_ms = NOW + DAY_MS,
-                "renew-identity",
+                "start it again",
             ),
             (
                 "certificates",
                 State::Failure,
                 |found| found.examined[0].certificate_ends_ms = NOW - DAY_MS,
-                "renew-identity",
+                "start it again",
             ),
             (
                 "count",
