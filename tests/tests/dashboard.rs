@@ -104,7 +104,10 @@ fn every_panel_says_what_it_shows_and_leads_to_its_alerts() {
         let title = text(panel, "/title");
         assert!(titles.insert(title), "two panels are called {title}");
         assert!(text(panel, "/description").ends_with('.'), "{title} has no description");
-        assert!(!list(panel, "/targets").is_empty() && panel.pointer("/fieldConfig/defaults/unit").is_some(), "{title}");
+        assert!(
+            !list(panel, "/targets").is_empty() && panel.pointer("/fieldConfig/defaults/unit").is_some(),
+            "{title}"
+        );
         for link in list(panel, "/links") {
             let named = text(link, "/title");
             assert_eq!(text(link, "/url"), format!("/alerting/list?search={named}"));
@@ -147,7 +150,8 @@ async fn every_expression_of_the_dashboard_gives_numbers_while_machines_ask() {
             late.client_time_ms -= 5 * 3_600_000;
             assert!(product.send(cluster.node(2).clients, &late).await.is_err());
             let answers = prometheus.ask(&expression).await;
-            let is_number = |answer: &&Value| text(answer, "/value/1").parse::<f64>().is_ok_and(|value| !value.is_nan());
+            let is_number =
+                |answer: &&Value| text(answer, "/value/1").parse::<f64>().is_ok_and(|value| !value.is_nan());
             answers.iter().find(is_number).map(|_| ())
         })
         .await;

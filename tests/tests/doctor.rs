@@ -103,7 +103,8 @@ async fn faults_in_dns_and_closed_ports_are_found_and_raise_alerts_and_the_advic
         cluster.set_variable(node, name, value);
     }
     // The doctor looks names up as everybody does.
-    let places: Vec<_> = (1..=3_u8).map(|node| (format!("node{node}.{ZONE}"), cluster.loopback().address(node))).collect();
+    let places: Vec<_> =
+        (1..=3_u8).map(|node| (format!("node{node}.{ZONE}"), cluster.loopback().address(node))).collect();
     let names: Vec<_> = places.iter().map(|(name, address)| (name.as_str(), *address)).collect();
     network.name(&names, &cluster.path("hosts")).await;
     cluster.form().await;
@@ -301,7 +302,8 @@ async fn a_full_disk_an_ending_certificate_and_a_blocked_key_are_found_and_the_a
 
     let publisher = Publisher { cluster: &cluster };
     let listed = cluster.administrate(1, &words!["key", "list"]).await;
-    let key = listed["keys"].as_array().unwrap().iter().find(|key| key["group"] == "server-b").unwrap()["key_id"].clone();
+    let key =
+        listed["keys"].as_array().unwrap().iter().find(|key| key["group"] == "server-b").unwrap()["key_id"].clone();
     publisher.blocks(key.as_str().unwrap()).await;
     let fix = found(&cluster, "keys", "failure", &format!("key {} is blocked", key.as_str().unwrap())).await;
     // Word for word: another key, its activation, and the blocked one given back on each node that it names.

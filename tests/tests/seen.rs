@@ -28,7 +28,12 @@ fn value(text: &str, series: &str) -> Option<f64> {
 
 async fn promtool(words: &[&str], input: Option<&str>) -> (bool, String) {
     let mut command = Command::new("promtool");
-    command.args(words).current_dir(PROMETHEUS_FILES).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(words)
+        .current_dir(PROMETHEUS_FILES)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().expect("there is promtool (Debian: prometheus)");
     child.stdin.take().unwrap().write_all(input.unwrap_or_default().as_bytes()).await.unwrap();
     let done = child.wait_with_output().await.unwrap();
@@ -144,10 +149,7 @@ async fn alerts_on_counts_clocks_leaders_and_keys_fire_and_resolve() {
         product.count(cluster.node(1).clients, machine).await;
     }
     let prometheus = Prometheus::with(&cluster, &SHORTENED).await;
-    eventually("all nodes are scraped", async || {
-        (prometheus.ask("sum(up) == 3").await.len() == 1).then_some(())
-    })
-    .await;
+    eventually("all nodes are scraped", async || (prometheus.ask("sum(up) == 3").await.len() == 1).then_some(())).await;
 
     // Its threshold is 5.
     product.count(cluster.node(1).clients, 5).await;
@@ -196,9 +198,7 @@ async fn alerts_on_counts_clocks_leaders_and_keys_fire_and_resolve() {
     let [request, answer] = ["request.bin", "answer.bin"].map(|name| cluster.path(name));
     let ask = words!["key", "activate", "--node", "1", "--key", key("key_id"), "--offline", &request];
     cluster.administrate(1, &ask).await;
-    quorate
-        .json(words!["publisher", "activate", "--dir", &publisher, "--request", &request, "--out", &answer])
-        .await;
+    quorate.json(words!["publisher", "activate", "--dir", &publisher, "--request", &request, "--out", &answer]).await;
     cluster.administrate(1, &words!["key", "activate", "--answer", &answer]).await;
     prometheus.alert("QuorateKeyNearlyUsed", false).await;
 

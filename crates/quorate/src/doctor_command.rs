@@ -2,10 +2,10 @@
 
 use std::{fmt, process::ExitCode};
 
+use anyhow::anyhow;
 use api::admin::v1::{
     ClusterStatusRequest, CountRequest, DnsStatusRequest, ExamineRequest, GetSettingsRequest, ListKeysRequest,
 };
-use anyhow::anyhow;
 use host::doctor::{self, Check, Found, State};
 use serde_json::{Value, json};
 

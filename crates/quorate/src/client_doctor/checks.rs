@@ -118,7 +118,10 @@ fn clock(status: &ClientStatus, now_ms: u64) -> Vec<Finding> {
         return vec![Finding(state, finding, fix.to_owned())];
     }
     if status.standing.last_status == Some(Status::CLOCK_SKEW) {
-        return vec![failure("a host refused, because the clock is more than 4 hours off its own".into(), fix.to_owned())];
+        return vec![failure(
+            "a host refused, because the clock is more than 4 hours off its own".into(),
+            fix.to_owned(),
+        )];
     }
     Vec::new()
 }
@@ -132,7 +135,10 @@ fn licence(status: &ClientStatus, activate: &str) -> Vec<Finding> {
         }
         LicenseState::Licensed => Vec::new(),
         LicenseState::OutOfBoxGrace => {
-            vec![warning(format!("it is not activated yet; {} days of grace are left", days(left)), activate.to_owned())]
+            vec![warning(
+                format!("it is not activated yet; {} days of grace are left", days(left)),
+                activate.to_owned(),
+            )]
         }
         LicenseState::OutOfToleranceGrace => {
             let finding = format!("its hardware changed; {} days of grace are left", days(left));
@@ -168,7 +174,8 @@ mod tests {
     const NOW: u64 = 1_800_000_000_000;
 
     fn well() -> Found {
-        let host = |node: u8| Tried { target: format!("node{node}.example.com."), port: 1688, outcome: Outcome::Answers };
+        let host =
+            |node: u8| Tried { target: format!("node{node}.example.com."), port: 1688, outcome: Outcome::Answers };
         let standing = License {
             state: LicenseState::Licensed,
             minutes_left: Some(180 * 24 * 60),
@@ -226,7 +233,8 @@ mod tests {
                 State::Failure,
                 |found| {
                     found.hosts.clear();
-                    found.records = Some(Err(Unnamed { why: "late".into(), is_absent: false, advice: "see the server" }));
+                    found.records =
+                        Some(Err(Unnamed { why: "late".into(), is_absent: false, advice: "see the server" }));
                 },
                 "see the server",
             ),
@@ -238,11 +246,21 @@ mod tests {
                 |found| found.hosts.iter_mut().for_each(|host| host.outcome = Outcome::Silent("late".into())),
                 "start the node",
             ),
-            ("hosts", State::Warning, |found| found.hosts[1].outcome = Outcome::Other("mail".into(), "correct it"), "correct it"),
+            (
+                "hosts",
+                State::Warning,
+                |found| found.hosts[1].outcome = Outcome::Other("mail".into(), "correct it"),
+                "correct it",
+            ),
             ("clock", State::Warning, |found| status(found).licensed_ms = Some(NOW + 90_000), "NTP"),
             ("clock", State::Failure, |found| status(found).licensed_ms = Some(NOW + 90_000_000), "NTP"),
             ("clock", State::Failure, |found| status(found).standing.last_status = Some(Status::CLOCK_SKEW), "NTP"),
-            ("licence", State::Warning, |found| status(found).standing.minutes_left = Some(60), "client activate --state machine"),
+            (
+                "licence",
+                State::Warning,
+                |found| status(found).standing.minutes_left = Some(60),
+                "client activate --state machine",
+            ),
             (
                 "licence",
                 State::Failure,
@@ -255,7 +273,12 @@ mod tests {
                 |found| status(found).standing.state = LicenseState::Unlicensed,
                 "quorate client install-key KEY --trust FILE --state machine",
             ),
-            ("licence", State::Failure, |found| found.machine = Standing::Absent(PathBuf::from("m")), "install-key KEY --state m"),
+            (
+                "licence",
+                State::Failure,
+                |found| found.machine = Standing::Absent(PathBuf::from("m")),
+                "install-key KEY --state m",
+            ),
             (
                 "attempt",
                 State::Warning,
