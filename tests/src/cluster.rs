@@ -60,7 +60,8 @@ pub struct Node {
     pub admin: SocketAddr,
     /// Where metrics and health are.
     pub metrics: SocketAddr,
-    log: PathBuf,
+    /// What its processes say.
+    pub log: PathBuf,
     /// Words before its command.
     place: Vec<String>,
     /// Of this node's process, besides those of all.

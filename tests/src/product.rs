@@ -33,6 +33,11 @@ impl Product {
         Self { trust, id }
     }
 
+    /// What its machines trust.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// A fresh request of the machine with this CMID.
     pub fn request(&self, cmid: Cmid) -> Request {
         client::request(self.trust.publisher, self.id, cmid, &Machine::this()).expect("there is randomness")

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use quorate_tests::{Cluster, Plan, Quorate, cmid, eventually, words};
+use activation::id::MachineDigest;
+use quorate_tests::{Cluster, Plan, Quorate, cmid, eventually, page, value, words};
 use serde_json::Value;
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
@@ -78,4 +79,86 @@ async fn a_machines_story_says_what_it_was_answered_and_what_to_do() {
     });
     let refused = refused.await.json();
     assert!(refused["meaning"].as_str().unwrap().starts_with("No key of node 1 covers"), "{refused}");
+}
+
+#[tokio::test]
+async fn r8_the_log_has_each_request_with_its_fields_in_the_documented_order() {
+    let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(1)).await;
+    let product = cluster.product(PRODUCT);
+    product.count(cluster.node(1).clients, 1).await;
+    let line = eventually("it is in the log", async || {
+        let said = cluster.said(1);
+        said.lines().find(|line| line.contains("event=12290")).map(str::to_owned)
+    })
+    .await;
+    let documented = [
+        "status=0x00000000",
+        "required_count=5",
+        "machine=",
+        &format!("cmid={}", cmid(1)),
+        "client_time_ms=",
+        "virtual_machine=",
+        "license_status=",
+        "minutes_to_expiry=",
+        "product=",
+    ];
+    let places = documented.iter().map(|field| line.find(field).unwrap_or_else(|| panic!("{field}: {line}")));
+    assert!(places.is_sorted(), "{line}");
+}
+
+#[tokio::test]
+async fn a_flood_of_refusals_is_cut_in_the_log_and_what_is_left_out_is_counted() {
+    const REFUSED: u32 = 2000;
+    let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(1)).await;
+    let unknown = cluster.product("no-such-thing");
+    let mut session = unknown.session(cluster.node(1).clients).await.unwrap();
+    for machine in 0..u64::from(REFUSED) {
+        assert!(unknown.ask(&mut session, cmid(machine)).await.is_err());
+    }
+    cluster.product(PRODUCT).count(cluster.node(1).clients, 1).await;
+    let said = eventually("an honest machine's line is there", async || {
+        Some(cluster.said(1)).filter(|said| said.contains("a request was processed"))
+    })
+    .await;
+    let lines = said.lines().filter(|line| line.contains("a request was refused")).count();
+    let lines = u32::try_from(lines).unwrap();
+    let metrics = page(cluster.node(1).metrics, "/metrics").await.unwrap().1;
+    let left_out = value(&metrics, "quorate_log_lines_left_out_total").unwrap();
+    assert!(left_out > 0.0 && lines < REFUSED, "{lines} lines, {left_out} left out");
+    assert_eq!(f64::from(lines) + left_out, f64::from(REFUSED));
+    let all = eventually("all are in the activation log", async || {
+        let all = events(&cluster, 1, &["--last", "2000"]).await;
+        all.iter().any(|event| event["cmid"] == cmid(1).to_string()).then_some(all)
+    })
+    .await;
+    assert_eq!(all.len(), 2000, "the last ones");
+}
+
+#[tokio::test]
+async fn a_cmid_of_two_machines_is_named_with_both_and_counts_once() {
+    let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(3)).await;
+    let product = cluster.product(PRODUCT);
+    let asks = async |node: u64, name: &str, digest: u8| {
+        let mut request = product.request(cmid(7));
+        (request.machine, request.machine_name) = (MachineDigest([digest; 8]), name.parse().unwrap());
+        let mut session = product.session(cluster.node(node).clients).await.unwrap();
+        let answered = session.exchange(&request, product.trust()).await.unwrap();
+        answered.answer.body.count
+    };
+    let duplicates = async || cluster.administrate(2, &words!["duplicates"]).await["duplicates"].clone();
+    assert_eq!(asks(1, "desk-1", 1).await, 1);
+    assert_eq!(duplicates().await, Value::Array(Vec::new()));
+    // Each asks another node: none of them has seen both.
+    assert_eq!(asks(2, "desk-2", 2).await, 1, "never counted twice");
+    let named = duplicates().await;
+    let machines = named[0]["machines"].as_array().unwrap();
+    let machines: Vec<_> = machines.iter().map(|machine| (&machine["name"], &machine["node"])).collect();
+    assert_eq!(machines, [(&"desk-1".into(), &1.into()), (&"desk-2".into(), &2.into())]);
+    assert_eq!(named[0]["cmid"], cmid(7).to_string());
+    assert!(named[0]["fix"].as_str().unwrap().contains("quorate client generalize"), "{named}");
+    assert!(cluster.said(2).contains("two machines use one CMID"));
+    let doctor = cluster.admin(1, &words!["doctor"]).await.json();
+    let check = doctor["checks"].as_array().unwrap().iter().find(|check| check["name"] == "duplicates").unwrap();
+    assert_eq!(check["state"], "warning", "{check}");
+    assert!(check["fix"].as_str().unwrap().contains("quorate duplicates"));
 }

@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path, process::Stdio};
 
-use quorate_tests::{Cluster, PROMETHEUS_FILES, Plan, Prometheus, Quorate, cmid, eventually, page, words};
+use quorate_tests::{Cluster, PROMETHEUS_FILES, Plan, Prometheus, Quorate, cmid, eventually, page, value, words};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -19,11 +19,6 @@ async fn metrics(cluster: &Cluster, node: u64) -> String {
     let (status, text) = page(cluster.node(node).metrics, "/metrics").await.unwrap();
     assert_eq!(status, 200);
     text
-}
-
-/// The value of a series, whose labels are written as on the page.
-fn value(text: &str, series: &str) -> Option<f64> {
-    text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
 }
 
 async fn promtool(words: &[&str], input: Option<&str>) -> (bool, String) {

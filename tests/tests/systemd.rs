@@ -4,11 +4,12 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Output,
 };
 
-use quorate_tests::{Cluster, PATIENCE, Plan, Quorate};
+use quorate_tests::{Cluster, Network, PATIENCE, Plan, Quorate};
 use tempfile::TempDir;
 use tokio::{net::UnixDatagram, process::Command, time::timeout};
 
@@ -96,4 +97,63 @@ async fn a_node_tells_its_supervisor_that_it_runs_and_that_it_stops() {
     let stopping = told().await;
     assert!(stopping.contains("STOPPING=1"), "{stopping}");
     assert_eq!(cluster.ended(1).await, Some(0));
+}
+
+#[tokio::test]
+async fn a_node_feeds_its_watchdog() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let supervisor = UnixDatagram::bind(&path).unwrap();
+    let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(1)).await;
+    cluster.set_variable(1, "NOTIFY_SOCKET", path);
+    cluster.set_variable(1, "WATCHDOG_USEC", "400000");
+    cluster.form().await;
+    let mut fed = 0;
+    while fed < 3 {
+        let mut buffer = [0; 1024];
+        let told = timeout(PATIENCE, supervisor.recv(&mut buffer)).await.expect("the node goes on telling").unwrap();
+        fed += usize::from(buffer[..told].starts_with(b"WATCHDOG=1"));
+    }
+}
+
+#[tokio::test]
+async fn under_systemd_events_are_entries_of_the_journal_with_their_fields() {
+    let test = "under_systemd_events_are_entries_of_the_journal_with_their_fields";
+    // Where the journal listens is the same on every machine; in here it is ours.
+    let Some(_network) = Network::of(test).await else { return };
+    fs::create_dir_all("/run/systemd/journal").unwrap();
+    let journal = UnixDatagram::bind("/run/systemd/journal/socket").unwrap();
+    // Read all the time: the journal that does not is one that its writers wait for.
+    let entry = tokio::spawn(async move {
+        let mut entry = Vec::new();
+        while !has(&entry, &field("F_EVENT", "12290")) {
+            entry.resize(8192, 0);
+            let told = journal.recv(&mut entry).await.unwrap();
+            entry.truncate(told);
+        }
+        entry
+    });
+    let mut cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(1)).await;
+    assert_eq!(cluster.stop(1).await, Some(0));
+    let before = cluster.said(1);
+    let log = fs::metadata(&cluster.node(1).log).unwrap();
+    cluster.set_variable(1, "JOURNAL_STREAM", format!("{}:{}", log.dev(), log.ino()));
+    cluster.start(1);
+    cluster.settled(1).await;
+    cluster.product("server-standard-2").count(cluster.node(1).clients, 1).await;
+    let entry = timeout(PATIENCE, entry).await.expect("the node tells the journal").unwrap();
+    for (name, value) in [("F_STATUS", "0x00000000"), ("F_REQUIRED_COUNT", "5"), ("MESSAGE", "a request was processed")]
+    {
+        assert!(has(&entry, &field(name, value)), "{name}: {}", String::from_utf8_lossy(&entry));
+    }
+    assert_eq!(cluster.said(1), before, "and nothing twice");
+}
+
+/// A field as the journal's protocol has it, whatever is in it: name, length in eight bytes, value.
+fn field(name: &str, value: &str) -> Vec<u8> {
+    [name.as_bytes(), b"\n", &(value.len() as u64).to_le_bytes(), value.as_bytes(), b"\n"].concat()
+}
+
+fn has(entry: &[u8], field: &[u8]) -> bool {
+    entry.windows(field.len()).any(|part| part == field)
 }

@@ -75,6 +75,9 @@ statuses! {
     NO_SRV_RECORD = 0x8007_232B,
         "No SRV record of a host was found.",
         "Publish the host's SRV record in the client's domain, or set the host on the client.";
+    FAILED = 0x8000_4005,
+        "The operation failed.",
+        "See what the same line of the log says beside it.";
     ACCESS_DENIED = 0x8007_0005,
         "The caller lacks the rights for this.",
         "Run the command with the rights of an administrator.";

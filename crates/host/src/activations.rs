@@ -140,18 +140,17 @@ impl Events {
         if self.whole_bytes == 0 {
             return Ok(None);
         }
-        let mut head = [0; 8];
-        if !filled(&mut self.file, &mut head)? {
+        let (mut length, mut crc) = ([0; 4], [0; 4]);
+        if !filled(&mut self.file, &mut length)? || !filled(&mut self.file, &mut crc)? {
             return Ok(None);
         }
-        let [length, crc] = [0, 4].map(|at| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
-        let length = length as usize;
+        let (length, crc) = (u32::from_be_bytes(length) as usize, u32::from_be_bytes(crc));
         let mut bytes = vec![0; length.min(EVENT_BYTES_MAX)];
         if length > EVENT_BYTES_MAX || !filled(&mut self.file, &mut bytes)? || crc32fast::hash(&bytes) != crc {
             return Ok(None);
         }
         let Ok(event) = ActivationEvent::decode(bytes.as_slice()) else { return Ok(None) };
-        self.whole_bytes += (head.len() + length) as u64;
+        self.whole_bytes += 8 + length as u64;
         Ok(Some(event))
     }
 }

@@ -4,6 +4,7 @@
 mod acting;
 mod audit;
 mod caller;
+mod duplicates;
 mod enrolment;
 mod events;
 mod keys;
@@ -407,6 +408,10 @@ impl admin_server::Admin for Admin {
 
     async fn events(&self, request: Request<proto::EventsRequest>) -> Reply<Self::EventsStream> {
         Ok(Response::new(events::stream(self.replica.clone(), request.into_inner())))
+    }
+
+    async fn duplicates(&self, _: Request<proto::DuplicatesRequest>) -> Reply<proto::DuplicatesReply> {
+        Ok(Response::new(duplicates::gather(&self.replica).await))
     }
 
     async fn examine(&self, _: Request<proto::ExamineRequest>) -> Reply<proto::ExamineReply> {

@@ -18,8 +18,8 @@ use tokio::time::Instant;
 
 use crate::{
     activations::Activations,
-    copies::Copies,
     credentials::{Credential, Credentials, Unusable},
+    duplicates::Duplicates,
     metrics::{Answered, ClientFault, Metrics},
     node::take_note,
 };
@@ -29,7 +29,7 @@ use crate::{
 pub(crate) struct Answerer {
     pub(crate) replica: Replica,
     pub(crate) credentials: Arc<Credentials>,
-    pub(crate) copies: Arc<Copies>,
+    pub(crate) duplicates: Arc<Duplicates>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) activations: Arc<Activations>,
 }
@@ -86,8 +86,8 @@ impl Answerer {
                 recorded = Some(Noted { counted: Some(counted), cluster_time_ms, log_index, offset });
                 if counted.other_machine {
                     self.metrics.other_machine.increment(1);
-                    self.copies.note(request.request().cmid, &request.request().machine_name);
                 }
+                self.duplicates.note(request.request(), self.replica.wall_ms(), counted.other_machine);
                 let body = AnswerBody {
                     count: counted.count,
                     threshold: counted.threshold,
@@ -123,6 +123,7 @@ impl Answerer {
         let answered =
             Answered { request, status, is_met: counted.is_some_and(is_met), cluster_time_ms, took: began.elapsed() };
         self.metrics.answered(&self.replica, &answered);
+        say(request, status, counted);
         self.activations.note(ActivationEvent {
             node: self.replica.identity().owner,
             number: 0,
@@ -191,6 +192,33 @@ impl Answerer {
             tracing::error!(key = %counted.key, "the private key of this node's certificate is missing: activate the node again");
         }
         credential
+    }
+}
+
+/// Event 12290 in the log, its fields in the documented order. What a flood of refusals leaves out is no other answer.
+fn say(request: &Request, status: Status, counted: Option<Counted>) {
+    let required_count = counted.map_or(0, |counted| counted.threshold);
+    macro_rules! say {
+        ($words:literal) => {
+            tracing::info!(
+                event = 12290,
+                %status,
+                required_count,
+                machine = %request.machine_name,
+                cmid = %request.cmid,
+                client_time_ms = request.client_time_ms,
+                virtual_machine = request.virtual_machine,
+                license_status = request.license_status as u8,
+                minutes_to_expiry = request.minutes_to_expiry,
+                product = %request.product,
+                count = counted.map(|counted| counted.count),
+                $words
+            )
+        };
+    }
+    match counted {
+        Some(_) => say!("a request was processed"),
+        None => say!("a request was refused"),
     }
 }
 

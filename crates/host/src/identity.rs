@@ -7,6 +7,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use activation::status::Status;
 use replication::Clock;
 use sha2::{Digest, Sha256};
 use tokio::time::sleep;
@@ -149,7 +150,12 @@ impl Source {
                 }
                 Ok(Err(error)) => {
                     seen = None;
-                    tracing::error!(%error, "this node's certificate was not renewed: the one before it stands");
+                    tracing::error!(
+                        event = 12292,
+                        status = %Status::FAILED,
+                        %error,
+                        "this node's certificate was not renewed: the one before it stands"
+                    );
                 }
                 Err(_) => return,
             }

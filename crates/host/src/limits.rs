@@ -1,6 +1,6 @@
 //! Every bound of this crate that is no setting, with its unit last in the name.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 /// How much is read from a client's connection at once, in bytes: more than one fragment.
 pub const READ_BYTES: usize = 8 << 10;
@@ -14,10 +14,14 @@ pub const BOOTSTRAP_PATIENCE: Duration = Duration::from_secs(60);
 /// Pause after the system refused to accept a connection (out of descriptors, say).
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// CMIDs of several machines that are remembered, so as to be named once an hour each.
-pub const COPIES_NAMED_MAX: usize = 1024;
-/// How long such a CMID is not named again.
-pub const COPIES_NAMED_INTERVAL: Duration = Duration::from_secs(3600);
+/// CMIDs whose machines a node remembers, so as to find those that several share,
+pub const DUPLICATES_KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
+/// machines of each,
+pub const DUPLICATES_MACHINES_MAX: usize = 8;
+/// CMIDs in an answer about them,
+pub const DUPLICATES_SHOWN_MAX: usize = 1000;
+/// and how long such a CMID is not named in the log again.
+pub const DUPLICATES_NAMED_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// How long a connection to a peer may take to be made.
 pub const PEER_CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
@@ -70,6 +74,11 @@ pub const ACTIVATIONS_FILES_MAX: usize = 16;
 pub const ACTIVATIONS_SHOWN_MAX: usize = 2000;
 /// How often whoever follows events asks the nodes for more.
 pub const ACTIVATIONS_FOLLOW_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Lines of one kind that a log takes
+pub const LOG_LINES_MAX: u32 = 100;
+/// in so long a time.
+pub const LOG_WINDOW: Duration = Duration::from_secs(1);
 
 /// Connections at once of those who look at metrics and health,
 pub const SEEN_CONNECTIONS_MAX: usize = 64;

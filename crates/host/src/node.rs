@@ -35,6 +35,7 @@ use crate::{
     leave::{self, HasLeft, LeaveError},
     limits::BOOTSTRAP_PATIENCE,
     live::{self, Live},
+    log_limit,
     metrics::{Metrics, Watched},
     peers,
     question::Desk,
@@ -224,7 +225,7 @@ impl Node {
             replica: replica.clone(),
             credentials,
             activations,
-            copies: Arc::default(),
+            duplicates: Arc::clone(&desk.duplicates),
             metrics: Arc::clone(&metrics),
         };
         let settings = config.clients.clone();
@@ -240,6 +241,7 @@ impl Node {
             desk.set_dns(&dns);
             dns
         });
+        background.spawn(log_limit::report());
         background.spawn(follow_leaders(replica.clone(), Arc::clone(&metrics)));
         let seen_address = seen.as_ref().and_then(|listener| listener.local_addr().ok());
         if let Some(listener) = seen {
@@ -296,6 +298,11 @@ impl Node {
     /// Waits until the node has failed for good (its disk refused a write, say), and says why.
     pub async fn failed(&self) -> String {
         self.replica.failed().await
+    }
+
+    /// Returns once its consensus has answered: never where that is stuck. For a supervisor's watchdog.
+    pub async fn lives(&self) {
+        let _whatever_it_is = self.replica.is_initialised().await;
     }
 
     /// Waits until an administrator has drained the node: it is to be stopped now. Where it was to leave the cluster, it

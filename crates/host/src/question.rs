@@ -9,7 +9,7 @@ use std::{
 use activation::{
     catalog::Name,
     host_activation::{ActivationRequests, HostActivation, HostActivationRequest},
-    id::{CertificateId, KeyId},
+    id::{CertificateId, Cmid, KeyId},
     state::Format,
 };
 use api::admin::v1::{
@@ -29,6 +29,7 @@ use crate::{
     credentials::{Credentials, Signers, Unusable},
     dns::Dns,
     drain::{Drain, Draining},
+    duplicates::Duplicates,
     examine::Machine,
     hardware::Hardware,
     limits::{LAG_ENTRIES_MAX, LOOK_TIMEOUT},
@@ -62,6 +63,7 @@ pub(crate) struct Desk {
     drain: OnceLock<Weak<Drain>>,
     machine: OnceLock<Machine>,
     activations: OnceLock<Arc<Activations>>,
+    pub(crate) duplicates: Arc<Duplicates>,
 }
 
 impl Desk {
@@ -78,6 +80,7 @@ impl Desk {
             drain: OnceLock::new(),
             machine: OnceLock::new(),
             activations: OnceLock::new(),
+            duplicates: Arc::default(),
         }
     }
 
@@ -120,6 +123,14 @@ impl Desk {
         let read = tokio::task::spawn_blocking(move || activations.read(&filter)).await;
         let events = read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         Ok(proto::EventsPart { events, passed_over: Vec::new() })
+    }
+
+    fn duplicates(&self, asked: &proto::DuplicatesQuestion) -> Result<proto::DuplicatesReply, String> {
+        let cmids: Result<Vec<_>, _> = asked.cmids.iter().map(|cmid| cmid.as_ref().try_into().map(Cmid)).collect();
+        let mut duplicates = self.duplicates.shown(&cmids.map_err(|_| "a CMID has 16 bytes")?);
+        let node = self.replica()?.identity().owner;
+        duplicates.iter_mut().flat_map(|known| &mut known.machines).for_each(|machine| machine.node = node);
+        Ok(proto::DuplicatesReply { duplicates, passed_over: Vec::new() })
     }
 
     async fn examine(&self) -> Result<proto::NodeExamined, String> {
@@ -369,6 +380,7 @@ impl Local for Desk {
                 Question::Drain(asked) => Answer::Drained(self.drained(asked).await?),
                 Question::TransferLeader(asked) => Answer::Transferred(self.hand_over(asked.to).await?),
                 Question::Events(filter) => Answer::Events(self.events(filter).await?),
+                Question::Duplicates(asked) => Answer::Duplicates(self.duplicates(&asked)?),
                 Question::Examine(proto::ExamineRequest {}) => Answer::Examined(self.examine().await?),
             };
             Ok(NodeAnswer { answer: Some(answer) }.encode_to_vec().into())

@@ -4,7 +4,8 @@ use std::{fmt, process::ExitCode};
 
 use anyhow::anyhow;
 use api::admin::v1::{
-    ClusterStatusRequest, CountRequest, DnsStatusRequest, ExamineRequest, GetSettingsRequest, ListKeysRequest,
+    ClusterStatusRequest, CountRequest, DnsStatusRequest, DuplicatesRequest, ExamineRequest, GetSettingsRequest,
+    ListKeysRequest,
 };
 use host::doctor::{self, Check, Found, State};
 use serde_json::{Value, json};
@@ -58,10 +59,11 @@ impl Command {
             let counts = admin.count(CountRequest::default()).await.map(tonic::Response::into_inner).ok();
             let settings = admin.get_settings(GetSettingsRequest { node: 0 }).await.ok();
             let dns = admin.dns_status(DnsStatusRequest {}).await.map(tonic::Response::into_inner).ok();
+            let duplicates = admin.duplicates(DuplicatesRequest {}).await.map(tonic::Response::into_inner).ok();
             let hosts = doctor::hosts(&cluster, dns.as_ref());
             let silent = doctor::unreachable(hosts).await;
             let settings = settings.map(|settings| settings.into_inner().settings).unwrap_or_default();
-            Ok::<_, Failure>(Found { cluster, examined, keys, counts, settings, dns, silent })
+            Ok::<_, Failure>(Found { cluster, examined, keys, counts, settings, duplicates, dns, silent })
         });
         progress.finish_and_clear();
         tell(&doctor::all(&found?), output)

@@ -128,11 +128,16 @@ fn status(event: &ActivationEvent) -> Status {
 }
 
 pub(crate) fn cmid(event: &ActivationEvent) -> String {
-    <[u8; 16]>::try_from(event.cmid.as_ref()).map_or_else(|_| String::new(), |bytes| Cmid(bytes).to_string())
+    cmid_of(&event.cmid)
+}
+
+/// As people write it; nothing where it is none.
+pub(crate) fn cmid_of(bytes: &[u8]) -> String {
+    <[u8; 16]>::try_from(bytes).map_or_else(|_| String::new(), |bytes| Cmid(bytes).to_string())
 }
 
 /// Whatever was kept, it does not reach a terminal, a page or a table as anything but text.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character }).collect()
 }
 

@@ -1,14 +1,15 @@
 //! `quorate host ...`: a node's configuration, and the node itself.
 
-use std::{fmt::Write as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{fmt::Write as _, future::pending, path::PathBuf, process::ExitCode, time::Duration};
 
+use activation::status::Status;
 use anyhow::{Context, anyhow};
 use api::admin::v1::DrainRequest;
 use host::{Config, Node, Overrides, Start, StartError, identity};
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tracing_subscriber::filter::LevelFilter;
 use transport::{Folder, Token};
@@ -315,7 +316,10 @@ async fn run(config: &Config, start: Start) -> Outcome {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let node = tokio::select! {
-        started = Node::start(config, start) => started.map_err(start_failure)?,
+        started = Node::start(config, start) => started.map_err(|error| {
+            tracing::error!(event = 12291, status = %Status::FAILED, %error, "the node could not be initialised");
+            start_failure(error)
+        })?,
         _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
         _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
     };
@@ -329,6 +333,7 @@ async fn run(config: &Config, start: Start) -> Outcome {
     let serves = format!("serves clients on {}", node.clients_address());
     let _no_supervisor = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&serves)]);
     tokio::select! {
+        () = keep_supervisor_calm(&node) => {}
         why = node.failed() => return Err(anyhow!("node {} stopped: {why}", config.node).into()),
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -340,6 +345,17 @@ async fn run(config: &Config, start: Start) -> Outcome {
     tracing::info!(node = config.node, "stopping: open requests are finished, leadership is handed over");
     node.stop().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// As often as systemd wants to hear it (sd_watchdog_enabled(3)): that the node lives. One that is stuck says nothing.
+async fn keep_supervisor_calm(node: &Node) {
+    let Some(within) = sd_notify::watchdog_enabled() else { return pending().await };
+    loop {
+        if timeout(within / 4, node.lives()).await.is_ok() {
+            let _no_supervisor = sd_notify::notify(&[NotifyState::Watchdog]);
+        }
+        sleep(within / 4).await;
+    }
 }
 
 fn start_failure(error: StartError) -> Failure {

@@ -17,6 +17,7 @@ mod count_command;
 mod demo;
 mod dns_command;
 mod doctor_command;
+mod duplicates_command;
 mod enrolment;
 mod events_command;
 mod explain_command;
@@ -80,6 +81,8 @@ enum Command {
     Dns(dns_command::Command),
     /// What machines asked and were answered, by all nodes.
     Events(events_command::Command),
+    /// CMIDs that several machines share, and which machines.
+    Duplicates(duplicates_command::Command),
     /// What became of one machine's requests, and why.
     Explain(explain_command::Command),
     /// What is wrong with the cluster, and what mends it.
@@ -110,6 +113,7 @@ impl Command {
             Self::Dns(command) => command.run(output),
             Self::Doctor(command) => command.run(output),
             Self::Events(command) => command.run(output),
+            Self::Duplicates(command) => command.run(output),
             Self::Explain(command) => command.run(output),
             Self::Settings(command) => command.run(output),
             Self::Slmgr(command) => command.run(output),

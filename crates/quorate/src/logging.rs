@@ -1,8 +1,9 @@
-//! What a daemon says while it runs: lines on standard error.
+//! What a daemon says while it runs: lines on standard error, or entries of the journal where that is what reads them.
 
 use std::io::{self, IsTerminal};
 
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use host::LogLimit;
+use tracing_subscriber::{EnvFilter, Layer, filter::LevelFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// The form of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -22,16 +23,27 @@ pub(crate) fn start(format: Format, default: LevelFilter) {
         (None, Ok(library)) => filter.from_env_lossy().add_directive(library),
         _ => filter.from_env_lossy(),
     };
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        // A line that cannot be written would be complained of on the same standard error, with a panic in whatever
-        // thread had something to say: a log on a full disk must not take the store's threads with it.
-        .log_internal_errors(false);
-    // A second start (the demo's nodes share one process) changes nothing.
-    let _already_started = match format {
-        Format::Text => lines.try_init(),
-        Format::Json => lines.json().try_init(),
+    let journal = (format == Format::Text && is_journal()).then(tracing_journald::layer).and_then(Result::ok);
+    let lines = || {
+        tracing_subscriber::fmt::layer()
+            .with_writer(io::stderr)
+            .with_ansi(io::stderr().is_terminal())
+            // A line that cannot be written would be complained of on the same standard error, with a panic in whatever
+            // thread had something to say: a log on a full disk must not take the store's threads with it.
+            .log_internal_errors(false)
     };
+    let log = match (journal, format) {
+        (Some(journal), _) => journal.boxed(),
+        (None, Format::Text) => lines().boxed(),
+        (None, Format::Json) => lines().json().boxed(),
+    };
+    let log = tracing_subscriber::registry().with(log.with_filter(LogLimit::default())).with(filter);
+    // A second start (the demo's nodes share one process) changes nothing.
+    let _already_started = log.try_init();
+}
+
+/// Whether standard error is the journal's (systemd.exec(5), `JOURNAL_STREAM`): then lines go there with their fields.
+fn is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    rustix::fs::fstat(io::stderr()).is_ok_and(|file| stream == format!("{}:{}", file.st_dev, file.st_ino))
 }

@@ -214,6 +214,10 @@ async fn remove(inner: &Inner, node: u64) -> Proposed {
         if let Err(proposed) = written(inner.raft.change_membership(voters, true).await) {
             return proposed;
         }
+        if removed.leads {
+            // Whoever leads now takes it out: a leader that takes itself out may never hear that it is out.
+            return Proposed::Retry;
+        }
     }
     let out = ChangeMembers::RemoveNodes(BTreeSet::from([node]));
     match written(inner.raft.change_membership(out, true).await) {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use api::admin::v1::{ClusterStatusReply, CountReply, DnsStatusReply, ListKeysReply, NodeExamined, NodeStatus};
+use api::admin::v1::{
+    ClusterStatusReply, CountReply, DnsStatusReply, DuplicatesReply, ListKeysReply, NodeExamined, NodeStatus,
+};
 
 use super::{Check, Found, State};
 use crate::moment;
@@ -19,7 +21,7 @@ const DAY_MS: u64 = 86_400_000;
 
 /// Every check: one that passes says so in one line, one that does not in a line for each thing that is wrong.
 pub fn all(found: &Found) -> Vec<Check> {
-    let checks: [(&'static str, &str, Vec<Finding>); 13] = [
+    let checks: [(&'static str, &str, Vec<Finding>); 14] = [
         ("leader", "a leader is known", leader(&found.cluster)),
         ("nodes", "every node answers", nodes(&found.cluster)),
         ("quorum", "one more node may fail", quorum(&found.cluster)),
@@ -32,6 +34,7 @@ pub fn all(found: &Found) -> Vec<Check> {
         ("disk", "every disk has room, and is sure in good time", disks(&found.examined)),
         ("certificates", "no certificate ends soon", certificates(found)),
         ("count", "no count is about to fall below a threshold", counts(found.counts.as_ref())),
+        ("duplicates", "no two machines share a CMID", duplicates(found.duplicates.as_ref())),
         ("settings", "settings and versions fit each other", settings(found)),
     ];
     let told = checks.into_iter().flat_map(|(name, well, findings)| {
@@ -347,6 +350,17 @@ fn settings(found: &Found) -> Vec<Finding> {
     findings
 }
 
+fn duplicates(known: Option<&DuplicatesReply>) -> Vec<Finding> {
+    let shared = known.map_or(0, |known| known.duplicates.len());
+    match shared {
+        0 => Vec::new(),
+        _ => vec![warning(
+            format!("CMIDs that several machines share, and that count once: {shared}"),
+            "quorate duplicates: it names the machines, and says what to do on each",
+        )],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use api::admin::v1::{
@@ -414,6 +428,7 @@ mod tests {
             ]
             .map(|(name, value)| SettingValue { name: name.into(), value: value.into() })
             .into(),
+            duplicates: None,
             dns: Some(DnsStatusReply {
                 domains: vec![DnsDomain {
                     domain: "example.com".into(),

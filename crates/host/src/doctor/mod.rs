@@ -5,7 +5,9 @@ mod checks;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use api::admin::v1::{ClusterStatusReply, CountReply, DnsStatusReply, ListKeysReply, NodeExamined, SettingValue};
+use api::admin::v1::{
+    ClusterStatusReply, CountReply, DnsStatusReply, DuplicatesReply, ListKeysReply, NodeExamined, SettingValue,
+};
 use futures::future::join_all;
 use tokio::{net::TcpStream, time::timeout};
 
@@ -62,6 +64,8 @@ pub struct Found {
     pub counts: Option<CountReply>,
     /// Its settings.
     pub settings: Vec<SettingValue>,
+    /// CMIDs that several machines share.
+    pub duplicates: Option<DuplicatesReply>,
     /// Its records.
     pub dns: Option<DnsStatusReply>,
     /// Hosts that take no connection from here, and why.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use transport::Own;
 
 use super::{Metrics, difference_s, seconds, table};
-use crate::{dns::Dns, question::Desk};
+use crate::{dns::Dns, log_limit::lines_left_out, question::Desk};
 
 /// A node, for those who look at it.
 #[derive(Clone)]
@@ -72,6 +72,8 @@ impl Watched {
             metrics.set(&table::DATA_SIZE, &[], number(disk.f_blocks.saturating_mul(disk.f_frsize)));
             metrics.set(&table::DATA_FREE, &[], number(disk.f_bavail.saturating_mul(disk.f_frsize)));
         }
+        metrics.log_left_out.absolute(lines_left_out());
+        metrics.set(&table::DUPLICATES, &[], number(self.desk.duplicates.suspects() as u64));
         let Some(dns) = &self.dns else { return };
         for (domain, strangers) in dns.strangers() {
             metrics.set(&table::DNS_FOREIGN, &[&domain], strangers.into());

@@ -98,6 +98,12 @@ pub(crate) const OTHER_MACHINE: Metric = counter(
     "Requests with a CMID with which another machine asked before: copied machines, or changed hardware",
 );
 
+pub(crate) const DUPLICATES: Metric = gauge(
+    "quorate_duplicate_cmids",
+    &[],
+    "CMIDs, among those that this node remembers, with which several machines ask: `quorate duplicates` names them",
+);
+
 pub(crate) const CONNECTIONS: Metric = counter("quorate_connections_total", &[], "Connections of clients");
 pub(crate) const CONNECTIONS_OPEN: Metric =
     gauge("quorate_connections_open", &[], "Connections of clients at the moment");
@@ -116,6 +122,11 @@ pub(crate) const ACTIVATIONS_LOST: Metric = counter(
     "quorate_activation_log_lost_total",
     &[],
     "Answered requests that the activation log could not take: the disk is full or too slow",
+);
+pub(crate) const LOG_LEFT_OUT: Metric = counter(
+    "quorate_log_lines_left_out_total",
+    &[],
+    "Lines that were left out of the log since the process began: too many of a kind in a second",
 );
 pub(crate) const LEADER_KNOWN: Metric = gauge("quorate_raft_leader_known", &[], "1 where the node knows a leader");
 pub(crate) const IS_LEADER: Metric = gauge("quorate_raft_is_leader", &[], "1 where the node leads");
@@ -198,11 +209,13 @@ pub const METRICS: &[Metric] = &[
     REQUEST_SECONDS,
     SKEW,
     OTHER_MACHINE,
+    DUPLICATES,
     CONNECTIONS,
     CONNECTIONS_OPEN,
     CONNECTIONS_REFUSED,
     CLIENT_FAULTS,
     ACTIVATIONS_LOST,
+    LOG_LEFT_OUT,
     LEADER_KNOWN,
     IS_LEADER,
     TERM,

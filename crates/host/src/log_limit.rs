@@ -1,0 +1,129 @@
+//! So many lines of a kind in a second, and no more: whoever makes a node say something cannot fill its disk with it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Filter};
+
+use crate::limits::{LOG_LINES_MAX, LOG_WINDOW};
+
+/// A process has one log, whatever number of nodes.
+static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
+
+/// Lines that were left out since the process began.
+#[must_use]
+pub fn lines_left_out() -> u64 {
+    LEFT_OUT.load(Ordering::Relaxed)
+}
+
+/// Lets at most [`LOG_LINES_MAX`] lines of a kind pass in [`LOG_WINDOW`]; two lines are of a kind where the same place in
+/// the code says them. For whoever sets the log up, in front of what writes it.
+#[derive(Debug, Default)]
+pub struct LogLimit {
+    /// By file and line. There are no more than places in the code.
+    said: Mutex<BTreeMap<(&'static str, u32), Window>>,
+}
+
+#[derive(Debug)]
+struct Window {
+    began: Instant,
+    lines: u32,
+}
+
+impl LogLimit {
+    fn admits(&self, place: (&'static str, u32), now: Instant) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let window = said.entry(place).or_insert(Window { began: now, lines: 0 });
+        if now.duration_since(window.began) >= LOG_WINDOW {
+            *window = Window { began: now, lines: 0 };
+        }
+        window.lines = window.lines.saturating_add(1);
+        window.lines <= LOG_LINES_MAX
+    }
+}
+
+impl<S: Subscriber> Filter<S> for LogLimit {
+    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        true
+    }
+
+    fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
+        let metadata = event.metadata();
+        let place = (metadata.file().unwrap_or(metadata.target()), metadata.line().unwrap_or(0));
+        let admits = self.admits(place, Instant::now());
+        if !admits {
+            LEFT_OUT.fetch_add(1, Ordering::Relaxed);
+        }
+        admits
+    }
+}
+
+/// Says how many lines were left out, where some were.
+pub(crate) async fn report() {
+    let mut told = lines_left_out();
+    loop {
+        sleep(REPORT_INTERVAL).await;
+        let left_out = lines_left_out();
+        if left_out > told {
+            tracing::warn!(lines = left_out - told, "lines were left out of this log: too many of a kind in a second");
+            told = left_out;
+        }
+    }
+}
+
+/// How often it is looked whether lines were left out.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, atomic::AtomicU32};
+
+    use tracing_subscriber::{Layer, Registry, layer::SubscriberExt};
+
+    use super::*;
+
+    #[test]
+    fn a_flood_of_one_kind_is_cut_and_other_kinds_are_not() {
+        let limit = LogLimit::default();
+        let start = Instant::now();
+        let passed = |place, at| (0..10 * LOG_LINES_MAX).filter(|_| limit.admits(place, at)).count();
+        let most = LOG_LINES_MAX as usize;
+        assert_eq!(passed(("a.rs", 1), start), most);
+        assert_eq!(passed(("a.rs", 1), start + LOG_WINDOW / 2), 0);
+        assert_eq!(passed(("a.rs", 2), start + LOG_WINDOW / 2), most);
+        assert_eq!(passed(("a.rs", 1), start + LOG_WINDOW), most);
+    }
+
+    #[derive(Clone, Default)]
+    struct Counting(Arc<AtomicU32>);
+
+    impl<S: Subscriber> Layer<S> for Counting {
+        fn on_event(&self, _: &Event<'_>, _: Context<'_, S>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_of_a_log_is_counted() {
+        let counting = Counting::default();
+        let log = Registry::default().with(counting.clone().with_filter(LogLimit::default()));
+        let before = lines_left_out();
+        tracing::subscriber::with_default(log, || {
+            for number in 0..3 * LOG_LINES_MAX {
+                tracing::info!(number, "a flood");
+            }
+        });
+        let passed = counting.0.load(Ordering::Relaxed);
+        // A second may have ended meanwhile.
+        assert!((LOG_LINES_MAX..3 * LOG_LINES_MAX).contains(&passed), "{passed}");
+        assert!(lines_left_out() - before >= u64::from(3 * LOG_LINES_MAX - passed));
+    }
+}
