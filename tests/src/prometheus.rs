@@ -34,8 +34,9 @@ impl Prometheus {
         let targets = cluster.numbers().into_iter().map(|node| format!("\"{}\"", cluster.node(node).metrics));
         let targets = targets.collect::<Vec<_>>().join(", ");
         let own = r#""node1.example.com:9688", "node2.example.com:9688", "node3.example.com:9688""#;
-        let configuration = read("prometheus.yml").replace(own, &targets).replace("15s", "200ms");
-        assert!(configuration.contains(&targets) && configuration.contains("200ms"));
+        // A scrape may take as long as the pause between two: a busy node needs some time.
+        let configuration = read("prometheus.yml").replace(own, &targets).replace("15s", "1s");
+        assert!(configuration.contains(&targets) && configuration.contains("scrape_interval: 1s"));
         fs::write(folder.join("prometheus.yml"), configuration).expect("a folder takes a file");
         let mut alerts = read("alerts.yml");
         for pause in PAUSES {
@@ -73,12 +74,13 @@ impl Prometheus {
         result.unwrap_or_else(|| panic!("{expression}: {answer}")).clone()
     }
 
+    /// Whether an alert fires now.
+    pub async fn fires(&self, name: &str) -> bool {
+        !self.ask(&format!("ALERTS{{alertname=\"{name}\",alertstate=\"firing\"}}")).await.is_empty()
+    }
+
     /// Waits until an alert fires, or does not any more.
     pub async fn alert(&self, name: &str, fires: bool) {
-        let expression = format!("ALERTS{{alertname=\"{name}\",alertstate=\"firing\"}}");
-        eventually(&format!("{name} fires: {fires}"), async || {
-            (self.ask(&expression).await.is_empty() != fires).then_some(())
-        })
-        .await;
+        eventually(&format!("{name} fires: {fires}"), async || (self.fires(name).await == fires).then_some(())).await;
     }
 }
