@@ -9,7 +9,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::{Process, eventually, free_port};
+use crate::{Cluster, Process, eventually, free_port};
 
 /// The zone.
 pub const ZONE: &str = "example.test";
@@ -65,6 +65,32 @@ impl Named {
         if let Some(process) = self.process.take() {
             process.kill().await;
         }
+    }
+
+    /// Gives each node of a cluster its name and its key here.
+    pub fn publishes(&self, cluster: &mut Cluster) {
+        for number in cluster.numbers() {
+            let node = u8::try_from(number).expect("a test's nodes have small numbers");
+            cluster.set_variable(number, "QUORATE_DNS_TARGET", format!("node{node}.{ZONE}"));
+            cluster.set_variable(number, "QUORATE_DNS_KEY_FILE", self.key_file(node));
+            cluster.set_variable(number, "QUORATE_DNS_PRIMARY", self.address.to_string());
+            cluster.set_variable(number, "QUORATE_DNS_RESOLVERS", self.address.to_string());
+        }
+    }
+
+    /// Changes the zone as somebody with the key of a node does: a command of `nsupdate`, like `add` or `delete`.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn update(&self, node: u8, change: &str) {
+        let path = self.folder.path().join("update");
+        let (ip, port) = (self.address.ip(), self.address.port());
+        let commands = format!("server {ip} {port}\nzone {ZONE}\nupdate {change}\nsend\n");
+        std::fs::write(&path, commands).expect("it takes a file");
+        let mut command = Command::new("nsupdate");
+        command.arg("-k").arg(self.key_file(node)).arg(&path);
+        let done = command.output().await.expect("there is nsupdate (Debian: bind9-dnsutils)");
+        assert!(done.status.success(), "{change}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
     /// The file with the TSIG key of a node.

@@ -117,6 +117,26 @@ impl Network {
         self.run("cp", &["--archive", &format!("{copy}/."), &folder]).await;
     }
 
+    /// What is sent to this port arrives nowhere, for all that are on loopback.
+    pub async fn close_port(&self, port: u16) {
+        let rules = format!(
+            "table inet closed {{\n chain arriving {{\n type filter hook input priority 0;\n tcp dport {port} drop\n }}\n}}\n"
+        );
+        self.input("nft", &["-f", "-"], &rules).await;
+    }
+
+    /// All ports on loopback are open again.
+    pub async fn open_ports(&self) {
+        self.input("nft", &["-f", "-"], "flush ruleset\n").await;
+    }
+
+    /// Gives addresses names, for all programs of the test.
+    pub async fn name(&self, names: &[(&str, Ipv4Addr)], file: &Path) {
+        let lines: String = names.iter().map(|(name, address)| format!("{address} {name}\n")).collect();
+        std::fs::write(file, lines).expect("a test's own file can be written");
+        self.run("mount", &["--bind", &file.display().to_string(), "/etc/hosts"]).await;
+    }
+
     /// The words before a command that is to run where this node is.
     pub(crate) fn place(&self, node: u64) -> [String; 4] {
         ["ip".into(), "netns".into(), "exec".into(), format!("node{node}")]

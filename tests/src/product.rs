@@ -45,7 +45,12 @@ impl Product {
 
     /// Asks the host at `address` once.
     pub async fn activate(&self, address: SocketAddr, cmid: Cmid) -> Result<Answered, ActivateError> {
-        client::activate(&address.into(), &self.request(cmid), &self.trust, DEADLINES).await
+        self.send(address, &self.request(cmid)).await
+    }
+
+    /// Asks the host at `address` once, with this request.
+    pub async fn send(&self, address: SocketAddr, request: &Request) -> Result<Answered, ActivateError> {
+        client::activate(&address.into(), request, &self.trust, DEADLINES).await
     }
 
     /// The count that the host at `address` answers the machine with this number.

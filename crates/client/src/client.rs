@@ -115,6 +115,8 @@ pub struct ClientStatus {
     pub host: Option<String>,
     /// How the host is, or will be, found.
     pub found_by: FoundBy,
+    /// When a host gave the licence, by its cluster's time; none without one.
+    pub licensed_ms: Option<u64>,
 }
 
 /// What one attempt came to.
@@ -451,12 +453,14 @@ impl Client {
             }
             (None, None) => (None, FoundBy::Srv),
         };
+        let licence = self.evidence(&opened.state, &opened.kept).and_then(Result::ok);
         ClientStatus {
             product: opened.state.channel().map(|channel| channel.product().clone()),
             standing: opened.life.standing(opened.now, opened.installed),
             cmid: opened.cmid,
             host,
             found_by,
+            licensed_ms: licence.map(|licence| licence.body().cluster_time_ms),
         }
     }
 }

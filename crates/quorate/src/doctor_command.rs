@@ -1,7 +1,8 @@
-//! `quorate doctor`: what is wrong with the cluster, and the command that mends it.
+//! `quorate doctor`: what is wrong with the cluster, or with a client machine's way to it, and the command that mends it.
 
 use std::{fmt, process::ExitCode};
 
+use anyhow::anyhow;
 use api::admin::v1::{
     ClusterStatusRequest, CountRequest, DnsStatusRequest, DuplicatesRequest, ExamineRequest, GetSettingsRequest,
     ListKeysRequest,
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     admin::{AdminArgs, refused},
+    client_doctor,
     output::{Failure, Outcome, Output, table},
 };
 
@@ -18,8 +20,11 @@ const EXAMPLES: &str = "\
 Examples:
   quorate doctor                        on a node
   quorate doctor --admin lab --json     from afar; a reader may
+  quorate doctor --client               on a client machine, which may ask no node what it knows
+  quorate doctor --client --domain example.com --state DIR
 
-Asks every node, and from here tries every port and every name in DNS.
+Asks every node, and from here tries every port and every name in DNS. With --client: whether DNS names hosts, whether they
+answer from here, and how the machine in DIR stands. It is not counted for that.
 
 Exit: 0 all is well; 1 something fails, or will not bear the next failure; 4 there are warnings only.";
 
@@ -29,11 +34,22 @@ Exit: 0 all is well; 1 something fails, or will not bear the next failure; 4 the
 pub(crate) struct Command {
     #[command(flatten)]
     admin: AdminArgs,
+    /// Look from a client machine, with a client's rights.
+    #[arg(long)]
+    client: bool,
+    #[command(flatten)]
+    machine: client_doctor::Args,
 }
 
 impl Command {
     /// Runs it.
     pub(crate) fn run(self, output: &Output) -> Outcome {
+        if self.client {
+            return tell(&client_doctor::all(&self.machine.look()?), output);
+        }
+        if self.machine.is_given() {
+            return Err(Failure::usage(anyhow!("this is of a client machine: give --client, too")));
+        }
         let progress = output.spinner("every node is asked");
         let found = self.admin.run(async |mut admin| {
             let cluster = admin.cluster_status(ClusterStatusRequest {}).await.map_err(refused)?.into_inner();
@@ -50,15 +66,18 @@ impl Command {
             Ok::<_, Failure>(Found { cluster, examined, keys, counts, settings, duplicates, dns, silent })
         });
         progress.finish_and_clear();
-        let checks = doctor::all(&found?);
-        output.result(&json!({ "checks": checks.iter().map(check_json).collect::<Vec<_>>() }), Text(&checks));
-        let worst = checks.iter().map(|check| check.state).max().unwrap_or(State::Ok);
-        Ok(match worst {
-            State::Ok => ExitCode::SUCCESS,
-            State::Warning => ExitCode::from(4),
-            State::Failure => ExitCode::from(1),
-        })
+        tell(&doctor::all(&found?), output)
     }
+}
+
+fn tell(checks: &[Check], output: &Output) -> Outcome {
+    output.result(&json!({ "checks": checks.iter().map(check_json).collect::<Vec<_>>() }), Text(checks));
+    let worst = checks.iter().map(|check| check.state).max().unwrap_or(State::Ok);
+    Ok(match worst {
+        State::Ok => ExitCode::SUCCESS,
+        State::Warning => ExitCode::from(4),
+        State::Failure => ExitCode::from(1),
+    })
 }
 
 fn check_json(check: &Check) -> Value {

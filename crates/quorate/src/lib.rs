@@ -10,6 +10,7 @@ mod bench_command;
 mod catalog_command;
 mod catalog_shown;
 mod client_command;
+mod client_doctor;
 mod cluster_command;
 mod console_command;
 mod contexts;

@@ -56,6 +56,11 @@ impl Failure {
         Self { error: error.into(), exit: Exit::Usage, details: Map::new() }
     }
 
+    /// The error with its causes, in one line.
+    pub(crate) fn reason(&self) -> String {
+        format!("{:#}", self.error)
+    }
+
     /// With fields for machines beside the error.
     pub(crate) fn with_details(mut self, details: Value) -> Self {
         if let Value::Object(details) = details {

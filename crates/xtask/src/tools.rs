@@ -65,6 +65,7 @@ const TOOLS: &[Tool] = &[
     Tool { name: "named", probe: OnPath, origin: Debian("bind9") },
     Tool { name: "named-checkzone", probe: OnPath, origin: Debian("bind9-utils") },
     Tool { name: "dig", probe: OnPath, origin: Debian("bind9-dnsutils") },
+    Tool { name: "nsupdate", probe: OnPath, origin: Debian("bind9-dnsutils") },
     // The header of the client's C interface is for programs in C++ as well; cargo itself needs a compiler of C.
     Tool { name: "c++", probe: OnPath, origin: Debian("g++") },
     // Units, and what stands beside them.

@@ -141,12 +141,15 @@ impl Dns {
 
     fn set_strangers<'a>(&self, domains: impl Iterator<Item = &'a String>) {
         let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        // A domain that had one stays listed, with none.
+        // A domain without any is listed with none, so that nobody takes silence for order.
         strangers.values_mut().for_each(|count| *count = 0);
+        for domain in self.all_domains() {
+            strangers.entry(shown(&domain)).or_default();
+        }
         domains.for_each(|domain| *strangers.entry(domain.clone()).or_default() += 1);
     }
 
-    /// Records of others under the cluster's name, by domain; nothing on a node that does not look.
+    /// Records of others under the cluster's name, by domain; none on a node that does not look.
     pub(crate) fn strangers(&self) -> BTreeMap<String, u32> {
         self.strangers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

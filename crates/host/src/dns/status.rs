@@ -33,6 +33,7 @@ pub(crate) async fn status(dns: &Dns) -> DnsStatusReply {
         reply.domains.push(DnsDomain {
             records: entries.iter().map(|entry| dns.record(entry, &domain, &standings)).collect(),
             last_error: dns.last_error(&domain, &standings).or(asked).unwrap_or_default(),
+            name: dns.name_in(&domain),
             domain,
             served: false,
         });
@@ -90,6 +91,11 @@ pub(crate) async fn zone(dns: &Dns) -> Result<DnsZoneReply, discovery::NameError
 }
 
 impl Dns {
+    /// Where the SRV records of a domain stand.
+    fn name_in(&self, domain: &str) -> String {
+        format!("{}.{}.", self.own.service, domain.trim_end_matches('.'))
+    }
+
     /// Domains in which any member publishes itself.
     pub(super) fn all_domains(&self) -> Vec<DnsName> {
         let mut names: Vec<DnsName> = self.all_desired().into_iter().map(|desired| desired.domain.name).collect();
@@ -198,6 +204,7 @@ impl Dns {
             ready.iter().map(|srv| record(srv, if srv.target == self.own.target { State::Own } else { State::Member }));
         let last_error = zone.is_none().then_some("this node knows no leader, so it does not say who is ready");
         DnsDomain {
+            name: self.name_in(&shown(&served.domain)),
             domain: shown(&served.domain),
             records: standing.chain(missing.map(|srv| record(srv, State::Missing))).collect(),
             last_error: last_error.unwrap_or_default().into(),

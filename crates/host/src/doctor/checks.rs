@@ -148,10 +148,17 @@ fn activation(found: &Found) -> Vec<Finding> {
 fn keys(keys: Option<&ListKeysReply>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for key in keys.into_iter().flat_map(|keys| &keys.keys) {
-        if key.activations.iter().any(|activation| activation.state == "blocked") {
+        let blocked = key.activations.iter().filter(|activation| activation.state == "blocked");
+        let nodes: Vec<_> = blocked.map(|activation| activation.node.to_string()).collect();
+        if !nodes.is_empty() {
             findings.push(failure(
                 format!("key {} is blocked by {}", key.key_id, key.publisher),
-                "ask the publisher for another key: quorate key install KEY",
+                &format!(
+                    "ask the publisher for another key: quorate key install KEY and quorate key activate, then quorate key \
+                     release --key {} --node NODE for nodes {}",
+                    key.key_id,
+                    nodes.join(", ")
+                ),
             ));
         }
         if let Some(standing) = &key.standing
@@ -215,7 +222,11 @@ fn dns(dns: Option<&DnsStatusReply>) -> Vec<Finding> {
             match record.state.as_str() {
                 "foreign" => findings.push(warning(
                     format!("{what} belongs to no member"),
-                    "a rogue host or a leftover: delete the record, or list its target in dns.known",
+                    &format!(
+                        "a rogue host or a leftover: delete it there (nsupdate: update delete {} SRV {} {} {} {}), or list \
+                         its target in dns.known of every node",
+                        domain.name, record.priority, record.weight, record.port, record.target
+                    ),
                 )),
                 "dead" => findings.push(warning(
                     format!("{what} is a member's that does not answer"),
@@ -273,7 +284,8 @@ fn certificates(found: &Found) -> Vec<Finding> {
         .map(|node| {
             let ends =
                 format!("the certificate of node {} ends {}", node.node, moment::second(node.certificate_ends_ms));
-            let fix = "quorate host init --renew-identity on it; or a new tls.certificate of your organisation";
+            let fix = "start it again: it renews the cluster's own then, and its log says why it did not before; one of your \
+                       organisation's: put another into the file tls.certificate";
             if node.certificate_ends_ms < now_ms { failure(ends, fix) } else { warning(ends, fix) }
         })
         .collect()
@@ -511,13 +523,13 @@ mod tests {
                 "certificates",
                 State::Warning,
                 |found| found.examined[0].certificate_ends_ms = NOW + DAY_MS,
-                "renew-identity",
+                "start it again",
             ),
             (
                 "certificates",
                 State::Failure,
                 |found| found.examined[0].certificate_ends_ms = NOW - DAY_MS,
-                "renew-identity",
+                "start it again",
             ),
             (
                 "count",

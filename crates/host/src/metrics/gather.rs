@@ -125,6 +125,9 @@ impl Watched {
 
     fn look_at_keys(&self, state: &State) {
         let node = self.replica.identity().owner;
+        for group in state.publishers().flat_map(|publisher| publisher.catalog().groups()) {
+            self.metrics.expect_group(group.name.as_str());
+        }
         for key in state.keys() {
             let Some(publisher) = state.publisher(key.publisher) else { continue };
             if let Some(activation) = key.activations.get(&node)

@@ -194,6 +194,11 @@ impl Metrics {
         Arc::clone(groups.of_products.entry(product).or_insert_with(|| answers(&self.recorder, &name)))
     }
 
+    /// Shows the counters of a group before its first request: who scrapes sees no step in what was not there before.
+    fn expect_group(&self, name: &str) {
+        answers(&self.recorder, name);
+    }
+
     pub(crate) fn client_fault(&self, fault: ClientFault) {
         let [protocol, slow, request] = &self.faults;
         match fault {

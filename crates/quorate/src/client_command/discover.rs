@@ -22,7 +22,7 @@ Exit code 0: a host can be reached. 1: none can. 3: DNS names none (0x8007232B),
 
 /// Where hosts are looked for.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct Where {
+pub(crate) struct Where {
     /// Look in this domain; several times for several, in this order. Without any: the system's search list.
     #[arg(long, value_name = "DOMAIN")]
     domain: Vec<DnsName>,
@@ -35,11 +35,11 @@ pub(super) struct Where {
 }
 
 impl Where {
-    pub(super) fn lookup(&self) -> Lookup {
+    pub(crate) fn lookup(&self) -> Lookup {
         Lookup { servers: self.server.clone(), domains: self.domain.clone(), service: self.service.clone() }
     }
 
-    pub(super) fn is_given(&self) -> bool {
+    pub(crate) fn is_given(&self) -> bool {
         !self.domain.is_empty() || !self.server.is_empty()
     }
 }

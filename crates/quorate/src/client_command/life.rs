@@ -31,16 +31,16 @@ pub(crate) struct Generalize {
 
 /// Whose state is meant.
 #[derive(Debug, clap::Args)]
-pub(super) struct Machine {
+pub(crate) struct Machine {
     /// Where the machine keeps its state.
     #[arg(long, value_name = "DIR")]
-    pub(super) state: PathBuf,
+    pub(crate) state: PathBuf,
     #[command(flatten)]
-    pub(super) trust: TrustArg,
+    pub(crate) trust: TrustArg,
 }
 
 impl Machine {
-    pub(super) fn open(&self, options: Options) -> Result<Client, Failure> {
+    pub(crate) fn open(&self, options: Options) -> Result<Client, Failure> {
         let file = self.trust.file(Some(&self.state)).map_err(Failure::usage)?;
         let trust = file.read().map_err(Failure::usage)?;
         Ok(Client::open(&self.state, trust, options)?)
@@ -48,7 +48,7 @@ impl Machine {
 
     /// How a machine stands on which no key was ever installed: there is no publisher to verify anything with, and
     /// nothing to verify. None for any other.
-    pub(super) fn without_publisher(&self) -> Result<Option<ClientStatus>, Failure> {
+    pub(crate) fn without_publisher(&self) -> Result<Option<ClientStatus>, Failure> {
         if !self.trust.is_unknown(&self.state) {
             return Ok(None);
         }
@@ -65,7 +65,7 @@ impl Machine {
         };
         let host = folder.fixed_host().map(ToString::to_string);
         let found_by = if host.is_some() { FoundBy::Fixed } else { FoundBy::Srv };
-        Ok(Some(ClientStatus { product: None, standing, cmid: folder.cmid(), host, found_by }))
+        Ok(Some(ClientStatus { product: None, standing, cmid: folder.cmid(), host, found_by, licensed_ms: None }))
     }
 
     pub(super) fn change(

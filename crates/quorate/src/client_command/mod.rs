@@ -12,6 +12,7 @@ mod run;
 mod status;
 mod trust;
 
+pub(crate) use self::{discover::Where, life::Machine, report::with_causes, trust::TrustArg};
 use crate::output::{Outcome, Output};
 
 /// What a client machine does.

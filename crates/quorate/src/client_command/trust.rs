@@ -15,7 +15,7 @@ use client::StateFolder;
 const NAMES_SHOWN: usize = 12;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct TrustArg {
+pub(crate) struct TrustArg {
     /// The publisher's public keys and catalog, as `quorate publisher init` writes them. Without it the one that was given
     /// with the installed key.
     #[arg(long, value_name = "FILE")]

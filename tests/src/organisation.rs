@@ -1,0 +1,41 @@
+//! What an organisation's own programs would do for nodes whose certificates it signs itself.
+
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use transport::{Authority, Subject};
+
+use crate::Cluster;
+
+/// The clock of this machine, by which certificates are verified.
+#[expect(clippy::disallowed_methods, reason = "certificates are verified by the clock of this machine")]
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
+    u64::try_from(since.as_millis()).expect("milliseconds fit for long")
+}
+
+/// Writes authority, certificate and key of a node, in the place of those that are there.
+pub fn certify(organisation: &Authority, cluster: &Cluster, node: u64, lifetime: Duration) -> [PathBuf; 3] {
+    let [authority, certificate, key] =
+        ["authority", "certificate", "key"].map(|kind| cluster.path(&format!("{node}-{kind}.pem")));
+    let issued = organisation.issue_with_key(&Subject::Node(node), now_ms(), lifetime);
+    let (certificate_pem, key_pem) = issued.expect("an authority issues certificates");
+    fs::write(&key, key_pem.as_bytes()).expect("a test's own folder takes a file");
+    fs::write(&certificate, certificate_pem).expect("a test's own folder takes a file");
+    fs::write(&authority, organisation.certificate_pem()).expect("a test's own folder takes a file");
+    [authority, certificate, key]
+}
+
+/// Takes the cluster's own authority from all nodes of a cluster that does not run yet, and gives them certificates.
+pub fn certify_all(organisation: &Authority, cluster: &mut Cluster, lifetime: Duration) {
+    for node in cluster.numbers() {
+        fs::remove_dir_all(cluster.node(node).data.join("tls")).expect("host init has made it");
+        let files = certify(organisation, cluster, node, lifetime);
+        for (kind, file) in ["AUTHORITY", "CERTIFICATE", "KEY"].into_iter().zip(files) {
+            cluster.set_variable(node, &format!("QUORATE_TLS_{kind}"), file);
+        }
+    }
+}
