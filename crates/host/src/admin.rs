@@ -37,7 +37,10 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 use transport::{Audience, Own};
 
-pub(crate) use self::{acting::Acting, events::gather as gather_events, keys::Keys, listing::keys as list_keys};
+pub(crate) use self::{
+    acting::Acting, duplicates::gather as gather_duplicates, events::gather as gather_events, keys::Keys,
+    listing::keys as list_keys,
+};
 use self::{enrolment::Enrolment, members::Members, rights::Guarded};
 use crate::{
     cluster_status,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// First which CMIDs any node suspects, then what all know of these: each machine may have asked another node.
-pub(super) async fn gather(replica: &Replica) -> DuplicatesReply {
+pub(crate) async fn gather(replica: &Replica) -> DuplicatesReply {
     let suspected = ask(replica, DuplicatesQuestion::default()).await;
     let cmids: BTreeSet<Bytes> = suspected.duplicates.iter().map(|suspect| suspect.cmid.clone()).collect();
     if cmids.is_empty() {

@@ -5,7 +5,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use api::admin::v1::{ActivationEvent, ClusterStatusReply, DnsStatusReply, EventsFilter, NodeExamined};
+use api::admin::v1::{
+    ActivationEvent, ClusterStatusReply, DnsStatusReply, DuplicatesReply, EventsFilter, NodeExamined,
+};
 use futures::future::OptionFuture;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -23,6 +25,7 @@ struct Examined {
     wall_ms: u64,
     nodes: Vec<NodeExamined>,
     dns: Option<DnsStatusReply>,
+    duplicates: DuplicatesReply,
     silent: Vec<(String, String)>,
 }
 
@@ -94,6 +97,7 @@ async fn look(console: &Console, known: &Known) {
             keys: Some(keys),
             counts: Some(counts),
             settings,
+            duplicates: examined.as_ref().map(|examined| examined.duplicates.clone()),
             dns: examined.as_ref().and_then(|examined| examined.dns.clone()),
             silent: examined.as_ref().map_or_else(Vec::new, |examined| examined.silent.clone()),
         };
@@ -118,7 +122,8 @@ async fn examine(console: &Console, known: &Known) {
         }
         let at = Instant::now();
         let status = OptionFuture::from(watched.dns.as_deref().map(dns::status));
-        let (nodes, dns) = tokio::join!(inquiry::examined(&watched.replica), status);
+        let (nodes, dns, duplicates) =
+            tokio::join!(inquiry::examined(&watched.replica), status, admin::gather_duplicates(&watched.replica));
         let cluster = known.cluster.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let cluster = match cluster {
             Some(cluster) => cluster,
@@ -126,7 +131,7 @@ async fn examine(console: &Console, known: &Known) {
         };
         let silent = doctor::unreachable(doctor::hosts(&cluster, dns.as_ref())).await;
         let wall_ms = watched.replica.wall_ms();
-        let examined = Examined { at, wall_ms, nodes, dns, silent };
+        let examined = Examined { at, wall_ms, nodes, dns, duplicates, silent };
         *known.examined.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(examined));
     }
 }
