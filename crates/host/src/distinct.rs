@@ -88,10 +88,11 @@ impl Distinct {
         *self.estimates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Saves what is new, and forgets what is older than the last of [`DISTINCT_DAYS`].
+    /// Saves what is new, and forgets what is older than the longest of [`DISTINCT_DAYS`].
     fn save(&self, now_ms: u64) -> io::Result<()> {
         let now = now_ms / QUARTER_MS;
-        let oldest = now.saturating_sub(DISTINCT_DAYS[DISTINCT_DAYS.len() - 1] * QUARTERS_A_DAY);
+        let days = DISTINCT_DAYS.into_iter().max().unwrap_or(0);
+        let oldest = now.saturating_sub(days * QUARTERS_A_DAY);
         let (changed, forgotten) = {
             let known = &mut *self.known();
             let unsaved = std::mem::take(&mut known.unsaved);

@@ -4,12 +4,13 @@ use std::{
     collections::BTreeMap,
     future::Future,
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    ops::Range,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use activation::{catalog::SignedCatalog, host_activation::ActivationRequests, trust::Trust};
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use api::admin::v1::{InstallActivationRequest, InstallCatalogRequest, InstallKeyRequest, RequestActivationRequest};
 use client::{FoundHost, Lookup};
 use host::{Answers, Config, Node, Overrides, Start, StartError, Timing};
@@ -316,13 +317,13 @@ fn target(node: u64) -> String {
 
 /// Configurations on free ports of a loopback address.
 fn configurations(folder: &Path, address: Ipv4Addr) -> anyhow::Result<BTreeMap<u64, Config>> {
-    let clients = free_addresses(address)?;
-    let peers = free_addresses(address)?;
-    let servers = free_addresses(address)?;
-    let metrics = free_addresses(address)?;
-    let members = NODES.iter().zip(&peers).map(|(node, address)| format!("\"{node}={address}\""));
+    let free = free_addresses(address, 4 * NODES.len())?;
+    let mut free = free.chunks(NODES.len());
+    let mut addresses = || free.next().unwrap_or_default();
+    let (clients, peers, servers, metrics) = (addresses(), addresses(), addresses(), addresses());
+    let members = NODES.iter().zip(peers).map(|(node, address)| format!("\"{node}={address}\""));
     let members = members.collect::<Vec<_>>().join(", ");
-    let addresses = clients.iter().zip(&peers).zip(servers.iter().zip(&metrics));
+    let addresses = clients.iter().zip(peers).zip(servers.iter().zip(metrics));
     let configs = NODES.into_iter().zip(addresses).map(|(node, ((clients, peers), (server, metrics)))| {
         let data = folder.join(format!("node{node}"));
         let text = format!(
@@ -357,9 +358,16 @@ fn own_loopback() -> Ipv4Addr {
     Ipv4Addr::new(127, high | 0x80, middle, low)
 }
 
-/// Addresses that were free just now, all at once so that they differ.
-fn free_addresses(address: Ipv4Addr) -> anyhow::Result<Vec<SocketAddr>> {
-    let listeners = NODES.iter().map(|_| TcpListener::bind((address, 0))).collect::<Result<Vec<_>, _>>();
-    let listeners = listeners.with_context(|| format!("no free port on {address}"))?;
-    listeners.iter().map(|listener| Ok(listener.local_addr()?)).collect()
+/// Ports that connections do not begin at by themselves, and that few services have.
+const PORTS: Range<u16> = 20_000..32_000;
+
+/// So many addresses that nobody listens on. They are free until the nodes listen, unless somebody takes one on purpose.
+fn free_addresses(address: Ipv4Addr, wanted: usize) -> anyhow::Result<Vec<SocketAddr>> {
+    // Two demos that start at the same time begin at different places.
+    let begin = usize::try_from(std::process::id())?.wrapping_mul(61) % PORTS.len();
+    let ports = PORTS.cycle().skip(begin).take(PORTS.len());
+    let free = ports.map(|port| SocketAddr::from((address, port))).filter(|address| TcpListener::bind(address).is_ok());
+    let free: Vec<_> = free.take(wanted).collect();
+    ensure!(free.len() == wanted, "of the ports {PORTS:?} of {address} too few are free");
+    Ok(free)
 }
