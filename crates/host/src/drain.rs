@@ -13,7 +13,7 @@ use tokio::{
 };
 use tonic::Status;
 
-use crate::{cluster_status, dns::Dns, question::Desk};
+use crate::{cluster_status, desk::Desk, dns::Dns};
 
 /// How far a node has got on its way out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

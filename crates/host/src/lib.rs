@@ -15,6 +15,7 @@ pub mod config;
 mod connection;
 mod console;
 mod credentials;
+mod desk;
 mod distinct;
 mod dns;
 pub mod doctor;

@@ -28,6 +28,7 @@ use crate::{
     config::{Config, ConfigError},
     console::Console,
     credentials::{Credentials, Held},
+    desk::Desk,
     distinct::{self, Distinct},
     dns,
     drain::Drain,
@@ -39,9 +40,7 @@ use crate::{
     live::{self, Live},
     log_limit,
     metrics::{Metrics, Watched},
-    peers,
-    question::Desk,
-    seen,
+    peers, seen,
     surroundings::{SystemClock, connect_over_tls, random},
 };
 

@@ -44,10 +44,7 @@ pub(crate) use self::{
     status::{status, zone},
 };
 use self::{identity::Served, settle::shown};
-use crate::{
-    limits::LOOK_TIMEOUT,
-    question::{self, Desk},
-};
+use crate::{desk::Desk, limits::LOOK_TIMEOUT, question};
 
 /// Requests to settle at once.
 const ORDERS_MAX: usize = 8;

@@ -14,10 +14,10 @@ use transport::Own;
 
 use super::{Metrics, difference_s, seconds, table};
 use crate::{
+    desk::Desk,
     distinct::{DISTINCT_DAYS, Distinct},
     dns::Dns,
     log_limit::lines_left_out,
-    question::Desk,
 };
 
 /// A node, for those who look at it.
