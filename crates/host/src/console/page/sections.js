@@ -93,7 +93,7 @@ function showCount(application, history, nowMs) {
       make("h3", {}, named(application.application)),
       make("p", { class: "quiet small" }, named(application.publisher)),
       make("p", { class: "figure" }, application.count),
-      make("p", { class: "quiet small" }, application.count === 1 ? "machine counts" : "machines count", make("br"), `of ${application.cache_limit} at most`)),
+      make("p", { class: "quiet small" }, application.count === 1 ? "machine counts" : "machines count", make("br"), application.cache_limit > 0 ? `at most ${application.cache_limit} do` : "nobody asked yet")),
     make("div", { class: "charts" },
       make("figure", {}, drawLine(points, thresholds, application.count, nowMs), make("figcaption", {}, "The count over the last day; dashed: the thresholds")),
       make("figure", {}, svg, make("figcaption", {}, said))),
