@@ -17,21 +17,69 @@ use std::{
     thread,
 };
 
+use activation::{message::Request, state::Counted, status::Status};
 use api::admin::v1::{ActivationEvent, EventsFilter};
+use bytes::Bytes;
 use metrics::Counter;
 use prost::Message;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::limits::{ACTIVATIONS_FILE_BYTES_MAX, ACTIVATIONS_FILES_MAX, ACTIVATIONS_QUEUED_MAX, ACTIVATIONS_SHOWN_MAX};
+use crate::limits::{
+    ACTIVATIONS_FILE_BYTES_MAX, ACTIVATIONS_FILES_MAX, ACTIVATIONS_PAUSE, ACTIVATIONS_QUEUED_MAX, ACTIVATIONS_SHOWN_MAX,
+};
 
 const HEAD: &[u8] = b"quorate activations 1\n";
 /// No event is longer.
 const EVENT_BYTES_MAX: usize = 1024;
 
+/// A request that this node answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Answered {
+    pub(crate) node: u64,
+    pub(crate) time_ms: u64,
+    pub(crate) status: Status,
+    pub(crate) request: Request,
+    pub(crate) counted: Option<Counted>,
+    /// Entry and place in it; zeroes where it was not recorded.
+    pub(crate) place: (u64, u32),
+}
+
+impl From<Answered> for ActivationEvent {
+    fn from(Answered { node, time_ms, status, request, counted, place: (log_index, offset) }: Answered) -> Self {
+        Self {
+            node,
+            number: 0,
+            time_ms,
+            status: status.0,
+            required_count: counted.map_or(0, |counted| counted.threshold),
+            machine_name: request.machine_name.to_string(),
+            cmid: Bytes::copy_from_slice(&request.cmid.0),
+            client_time_ms: request.client_time_ms,
+            virtual_machine: request.virtual_machine,
+            license_status: u32::from(request.license_status as u8),
+            minutes_to_expiry: request.minutes_to_expiry,
+            publisher: Bytes::copy_from_slice(&request.publisher.0),
+            product: Bytes::copy_from_slice(&request.product.0),
+            product_name: String::new(),
+            count: counted.map_or(0, |counted| counted.count),
+            log_index,
+            offset,
+            other_machine: counted.is_some_and(|counted| counted.other_machine),
+            machine: Bytes::copy_from_slice(&request.machine.0),
+        }
+    }
+}
+
+enum Note {
+    Answered(Answered),
+    /// Tells that all before it is written.
+    Flush(oneshot::Sender<()>),
+}
+
 /// A handle to the log; what is noted is written by a thread of its own.
 pub(crate) struct Activations {
     folder: PathBuf,
-    queue: mpsc::Sender<ActivationEvent>,
+    queue: mpsc::Sender<Note>,
     lost: Counter,
 }
 
@@ -53,10 +101,18 @@ impl Activations {
         Ok(Self { folder, queue, lost })
     }
 
-    /// Takes an event; its number is given when it is written.
-    pub(crate) fn note(&self, event: ActivationEvent) {
-        if self.queue.try_send(event).is_err() {
+    /// Takes an answered request; its number is given when it is written.
+    pub(crate) fn note(&self, answered: Answered) {
+        if self.queue.try_send(Note::Answered(answered)).is_err() {
             self.lost.increment(1);
+        }
+    }
+
+    /// Waits until all that was noted is written, or could not be.
+    pub(crate) async fn flush(&self) {
+        let (written, all) = oneshot::channel();
+        if self.queue.send(Note::Flush(written)).await.is_ok() {
+            let _written_or_gone = all.await;
         }
     }
 
@@ -181,17 +237,29 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, mut waiting: mpsc::Receiver<ActivationEvent>) {
-        let mut events = Vec::new();
-        while waiting.blocking_recv_many(&mut events, ACTIVATIONS_QUEUED_MAX) > 0 {
+    fn run(mut self, mut waiting: mpsc::Receiver<Note>) {
+        let (mut notes, mut flushes) = (Vec::new(), Vec::new());
+        while waiting.blocking_recv_many(&mut notes, ACTIVATIONS_QUEUED_MAX) > 0 {
+            let mut events = Vec::with_capacity(notes.len());
+            for note in notes.drain(..) {
+                match note {
+                    Note::Answered(answered) => events.push(answered.into()),
+                    Note::Flush(written) => flushes.push(written),
+                }
+            }
             let count = events.len() as u64;
             let before = self.last;
-            if let Err(error) = self.write(events.drain(..)) {
+            if let Err(error) = self.write(events.into_iter()) {
                 // As often as it happens, but not for every event.
                 tracing::warn!(%error, folder = %self.folder.display(), "activations could not be noted; they were answered all the same");
                 self.lost.increment(count - (self.last - before).min(count));
                 self.file = None;
             }
+            for written in flushes.drain(..) {
+                let _gone = written.send(());
+            }
+            // What comes meanwhile is written at once, and wakes nobody.
+            thread::park_timeout(ACTIVATIONS_PAUSE);
         }
     }
 

@@ -9,15 +9,13 @@ use activation::{
     state::{Counted, Outcome, Refusal, State},
     status::Status,
 };
-use api::admin::v1::ActivationEvent;
-use bytes::Bytes;
 use dcerpc::{ByteOrder, fault, ndr};
 use futures::future::BoxFuture;
 use replication::{Recorded, Replica};
 use tokio::time::Instant;
 
 use crate::{
-    activations::Activations,
+    activations::{self, Activations},
     credentials::{Credential, Credentials, Unusable},
     distinct::Distinct,
     duplicates::Duplicates,
@@ -128,26 +126,13 @@ impl Answerer {
             Answered { request, status, is_met: counted.is_some_and(is_met), cluster_time_ms, took: began.elapsed() };
         self.metrics.answered(&self.replica, &answered);
         say(request, status, counted);
-        self.activations.note(ActivationEvent {
+        self.activations.note(activations::Answered {
             node: self.replica.identity().owner,
-            number: 0,
             time_ms: self.replica.wall_ms(),
-            status: status.0,
-            required_count: counted.map_or(0, |counted| counted.threshold),
-            machine_name: request.machine_name.to_string(),
-            cmid: Bytes::copy_from_slice(&request.cmid.0),
-            client_time_ms: request.client_time_ms,
-            virtual_machine: request.virtual_machine,
-            license_status: u32::from(request.license_status as u8),
-            minutes_to_expiry: request.minutes_to_expiry,
-            publisher: Bytes::copy_from_slice(&request.publisher.0),
-            product: Bytes::copy_from_slice(&request.product.0),
-            product_name: String::new(),
-            count: counted.map_or(0, |counted| counted.count),
-            log_index: noted.map_or(0, |noted| noted.log_index),
-            offset: noted.map_or(0, |noted| noted.offset),
-            other_machine: counted.is_some_and(|counted| counted.other_machine),
-            machine: Bytes::copy_from_slice(&request.machine.0),
+            status,
+            request: request.clone(),
+            counted,
+            place: noted.map_or((0, 0), |noted| (noted.log_index, noted.offset)),
         });
     }
 

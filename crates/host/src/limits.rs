@@ -65,7 +65,9 @@ pub const BACKUP_PART_BYTES: usize = 256 << 10;
 pub const LAG_ENTRIES_MAX: u64 = 1000;
 
 /// Events that wait to be written into the activation log,
-pub const ACTIVATIONS_QUEUED_MAX: usize = 4096;
+pub const ACTIVATIONS_QUEUED_MAX: usize = 8192;
+/// how long they may,
+pub const ACTIVATIONS_PAUSE: Duration = Duration::from_millis(20);
 /// bytes of one of its files,
 pub const ACTIVATIONS_FILE_BYTES_MAX: u64 = 8 << 20;
 /// how many of them are kept,

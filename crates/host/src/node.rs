@@ -331,6 +331,7 @@ impl Node {
         if self.serving.await.is_err() {
             tracing::error!("the task that serves clients broke off");
         }
+        self.answerer.activations.flush().await;
         self.replica.shutdown().await;
         self.background.shutdown().await;
         // Left behind by a crash it is replaced at the next start.
