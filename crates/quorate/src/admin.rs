@@ -51,6 +51,7 @@ impl FromStr for Address {
         };
         match text.strip_prefix("unix:") {
             Some(path) if !path.is_empty() => Ok(Self::Socket(path.into())),
+            None if text.starts_with('/') => Ok(Self::Socket(text.into())),
             None if is_address().is_some() => Ok(Self::Afar(text.into())),
             None if contexts::is_name(text) => Ok(Self::Context(text.into())),
             _ => Err("give unix:PATH, as in unix:/var/lib/quorate/admin.sock, HOST[:PORT], or the name of a context \
@@ -198,6 +199,7 @@ mod tests {
     fn what_admin_names() {
         let cases = [
             ("unix:/run/a.sock", Some(Address::Socket("/run/a.sock".into()))),
+            ("/run/a.sock", Some(Address::Socket("/run/a.sock".into()))),
             ("site-2", Some(Address::Context("site-2".into()))),
             ("host.example.test:1690", Some(Address::Afar("host.example.test:1690".into()))),
             ("[::1]:1690", Some(Address::Afar("[::1]:1690".into()))),

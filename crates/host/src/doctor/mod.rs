@@ -73,7 +73,8 @@ pub struct Found {
     pub silent: Vec<(String, String)>,
 }
 
-/// Where clients should be answered: each node's own port, and whatever DNS names of ours.
+/// Where clients should be answered: each node's own port, and whatever DNS names of ours. Names that the nodes answer
+/// themselves lead to those ports; whether resolvers ask the nodes for them is seen from a client machine.
 #[must_use]
 pub fn hosts(cluster: &ClusterStatusReply, dns: Option<&DnsStatusReply>) -> BTreeSet<(String, u16)> {
     let port = |port: u32| u16::try_from(port).ok().filter(|port| *port > 0);
@@ -81,7 +82,8 @@ pub fn hosts(cluster: &ClusterStatusReply, dns: Option<&DnsStatusReply>) -> BTre
         let (host, _) = node.peer_address.rsplit_once(':')?;
         Some((host.trim_matches(['[', ']']).to_owned(), port(node.clients_port)?))
     });
-    let records = dns.into_iter().flat_map(|dns| &dns.domains).flat_map(|domain| &domain.records);
+    let published = dns.into_iter().flat_map(|dns| &dns.domains).filter(|domain| !domain.served);
+    let records = published.flat_map(|domain| &domain.records);
     let ours = records.filter(|record| matches!(record.state.as_str(), "own" | "member"));
     let named = ours.filter_map(|record| Some((record.target.trim_end_matches('.').to_owned(), port(record.port)?)));
     own.chain(named).collect()
@@ -98,4 +100,38 @@ pub async fn unreachable(hosts: BTreeSet<(String, u16)>) -> Vec<(String, String)
         Some((format!("{host}:{port}"), why))
     });
     join_all(tried).await.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use api::admin::v1::{DnsDomain, DnsRecord, NodeStatus};
+
+    use super::*;
+
+    #[test]
+    fn ports_are_tried_of_nodes_and_of_what_others_dns_names() {
+        let record = |target: &str, state: &str| DnsRecord {
+            target: target.into(),
+            port: 1688,
+            state: state.into(),
+            ..DnsRecord::default()
+        };
+        let domain = |served, records| DnsDomain { served, records, ..DnsDomain::default() };
+        let node = NodeStatus {
+            reachable: true,
+            peer_address: "[2001:db8::1]:1689".into(),
+            clients_port: 1680,
+            ..NodeStatus::default()
+        };
+        let cluster = ClusterStatusReply {
+            nodes: vec![node.clone(), NodeStatus { reachable: false, ..node }],
+            ..ClusterStatusReply::default()
+        };
+        let published = vec![record("n1.example.com.", "own"), record("stranger.example.com.", "foreign")];
+        let dns = DnsStatusReply {
+            domains: vec![domain(false, published), domain(true, vec![record("n1.quorate.example.com.", "own")])],
+        };
+        let expected = [("2001:db8::1", 1680), ("n1.example.com", 1688)].map(|(host, port)| (host.to_owned(), port));
+        assert_eq!(hosts(&cluster, Some(&dns)), BTreeSet::from(expected));
+    }
 }

@@ -60,7 +60,9 @@ fn stay(cluster: &Cluster, folder: &Path, output: &Output) -> anyhow::Result<()>
          {program} client activate --domain {DOMAIN} --server {server} --trust {trust} --product {}\n\
          # the count, and the cluster\n{program} count --admin {admin}\n{program} cluster status --admin {admin}\n\
          # what Prometheus sees, and whether the node is ready\ncurl -s {metrics}/metrics\ncurl -s {metrics}/readyz\n\
-         # the same for people, live: in a browser\nhttp://{metrics}/\n\n\
+         # the same for people, live: in a browser\nhttp://{metrics}/\n\
+         # what is wrong, what became of a machine, and the rest\n\
+         {program} doctor --admin {admin}\n{program} explain WORKSTATION-025 --admin {admin}\n\
          {program} dns status --admin {admin}\n{program} key list --admin {admin}\n{program} catalog show --admin {admin}\n\n\
          Ctrl-C stops it and removes the data.",
         folder.display(),
