@@ -70,6 +70,10 @@ impl From<Answered> for ActivationEvent {
     }
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every note is an answered request, and none is worth an allocation"
+)]
 enum Note {
     Answered(Answered),
     /// Tells that all before it is written.
