@@ -98,6 +98,7 @@ impl Activations {
             folder: folder.clone(),
             file: None,
             last,
+            kept: (0, last),
             lost: lost.clone(),
             file_bytes_max: ACTIVATIONS_FILE_BYTES_MAX,
         };
@@ -234,8 +235,11 @@ fn filled(file: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
 /// The thread that writes.
 struct Writer {
     folder: PathBuf,
+    /// The newest, and its size with what is written next.
     file: Option<(BufWriter<File>, u64)>,
     last: u64,
+    /// The size of the newest and the last event in it, as far as they were handed to the system.
+    kept: (u64, u64),
     lost: Counter,
     file_bytes_max: u64,
 }
@@ -251,13 +255,12 @@ impl Writer {
                     Note::Flush(written) => flushes.push(written),
                 }
             }
-            let count = events.len() as u64;
-            let before = self.last;
+            let wanted = self.last + events.len() as u64;
             if let Err(error) = self.write(events.into_iter()) {
                 // As often as it happens, but not for every event.
                 tracing::warn!(%error, folder = %self.folder.display(), "activations could not be noted; they were answered all the same");
-                self.lost.increment(count - (self.last - before).min(count));
-                self.file = None;
+                self.cut_off();
+                self.lost.increment(wanted.saturating_sub(self.last));
             }
             for written in flushes.drain(..) {
                 let _gone = written.send(());
@@ -279,27 +282,43 @@ impl Writer {
             *size += 8 + u64::from(length);
             self.last += 1;
         }
-        if let Some((file, _)) = &mut self.file {
+        self.keep()
+    }
+
+    fn keep(&mut self) -> io::Result<()> {
+        if let Some((file, size)) = &mut self.file {
             file.flush()?;
+            self.kept = (*size, self.last);
         }
         Ok(())
+    }
+
+    /// After a failure: nothing behind a torn event would be found again.
+    fn cut_off(&mut self) {
+        let (size, last) = self.kept;
+        self.last = last;
+        if let Some((file, _)) = self.file.take() {
+            let (file, _unwritten) = file.into_parts();
+            if let Err(error) = file.set_len(size) {
+                tracing::warn!(%error, folder = %self.folder.display(), "the activation log may be torn: what follows there is found after the next start at the latest");
+            }
+        }
     }
 
     /// The newest file, or a new one where that is full.
     fn file(&mut self) -> io::Result<&mut (BufWriter<File>, u64)> {
         if self.file.as_ref().is_none_or(|(_, size)| *size >= self.file_bytes_max) {
-            if let Some((mut full, _)) = self.file.take() {
-                full.flush()?;
-            }
+            self.keep()?;
             let newest = files(&self.folder)?.pop();
             let appended = newest.and_then(|(_, path)| {
                 let size = fs::metadata(&path).ok()?.len();
-                (size > 0 && size < self.file_bytes_max).then_some((path, size))
+                (HEAD.len() as u64..self.file_bytes_max).contains(&size).then_some((path, size))
             });
             self.file = Some(match appended {
                 Some((path, size)) => (BufWriter::new(OpenOptions::new().append(true).open(path)?), size),
                 None => self.begin()?,
             });
+            self.kept.0 = self.file.as_ref().map_or(0, |(_, size)| *size);
         }
         self.file.as_mut().ok_or_else(|| io::Error::other("there is a file"))
     }
@@ -333,7 +352,7 @@ mod tests {
     fn writer(folder: &Path, file_bytes_max: u64) -> Writer {
         fs::create_dir_all(folder).unwrap();
         let last = mend(folder).unwrap();
-        Writer { folder: folder.to_owned(), file: None, last, lost: Counter::noop(), file_bytes_max }
+        Writer { folder: folder.to_owned(), file: None, last, kept: (0, last), lost: Counter::noop(), file_bytes_max }
     }
 
     fn log(folder: &Path) -> Activations {
@@ -361,6 +380,27 @@ mod tests {
         for (filter, expected) in cases {
             assert_eq!(numbers(folder.path(), &filter), expected, "{filter:?}");
         }
+    }
+
+    #[test]
+    fn what_a_failure_tore_hides_nothing_that_comes_behind_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = writer(folder.path(), 1 << 20);
+        writer.write([event(1)].into_iter()).unwrap();
+        let (file, _) = writer.file.as_mut().unwrap();
+        file.get_mut().write_all(&[0, 0, 0, 30, 1, 2, 3]).unwrap();
+        writer.cut_off();
+        writer.write([event(2)].into_iter()).unwrap();
+        assert_eq!(numbers(folder.path(), &EventsFilter::default()), [1, 2]);
+
+        // A disk that is full takes nothing; the numbers go on without a gap.
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        writer.file = Some((BufWriter::new(full), 100));
+        writer.write([event(3)].into_iter()).unwrap_err();
+        writer.cut_off();
+        assert_eq!(writer.last, 2);
+        writer.write([event(4)].into_iter()).unwrap();
+        assert_eq!(numbers(folder.path(), &EventsFilter::default()), [1, 2, 3]);
     }
 
     #[test]

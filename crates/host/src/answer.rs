@@ -152,7 +152,6 @@ impl Answerer {
     /// What goes with a refusal, for the people on both sides. The count has decided; this only looks.
     fn explain(&self, refusal: Refusal, request: &Request) -> Vec<u8> {
         if refusal != Refusal::NotCovered {
-            tracing::debug!(machine = %request.machine_name, status = %refusal.status(), "a request was refused");
             return Vec::new();
         }
         let node = self.replica.identity().owner;

@@ -11,7 +11,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use activation::id::Cmid;
@@ -124,9 +124,9 @@ impl Distinct {
 }
 
 /// Saves, and asks all nodes, again and again.
-pub(crate) async fn follow(distinct: std::sync::Arc<Distinct>, replica: Replica) {
+pub(crate) async fn follow(distinct: Arc<Distinct>, replica: Replica) {
     loop {
-        let (saved, now_ms) = (std::sync::Arc::clone(&distinct), replica.wall_ms());
+        let (saved, now_ms) = (Arc::clone(&distinct), replica.wall_ms());
         match tokio::task::spawn_blocking(move || saved.save(now_ms)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "the sketches of the machines that asked were not saved"),

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use api::admin::v1::{CmidMachine, DuplicateCmid, DuplicatesRequest};
-use host::moment;
+use host::{moment, printable};
 use serde_json::{Value, json};
 
 use crate::{
     admin::{AdminArgs, refused},
-    events_command::{cmid_of, printable},
+    events_command::cmid_of,
     output::{Outcome, Output, table},
 };
 

@@ -7,7 +7,7 @@ use api::admin::v1::{ActivationEvent, EventsFilter, EventsRequest};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use host::moment;
+use host::{moment, printable};
 
 use crate::{
     admin::{Admin, AdminArgs, block_on, refused},
@@ -134,11 +134,6 @@ pub(crate) fn cmid(event: &ActivationEvent) -> String {
 /// As people write it; nothing where it is none.
 pub(crate) fn cmid_of(bytes: &[u8]) -> String {
     <[u8; 16]>::try_from(bytes).map_or_else(|_| String::new(), |bytes| Cmid(bytes).to_string())
-}
-
-/// Whatever was kept, it does not reach a terminal, a page or a table as anything but text.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { char::REPLACEMENT_CHARACTER } else { character }).collect()
 }
 
 /// In the order that administrators know (12290), with what else is known behind it.

@@ -8,7 +8,7 @@ use api::admin::v1::{ActivationEvent, EventsFilter, EventsRequest};
 use bytes::Bytes;
 use serde_json::json;
 
-use host::moment;
+use host::{moment, printable};
 
 use crate::{
     admin::{AdminArgs, refused},
@@ -98,7 +98,8 @@ fn told(event: &ActivationEvent) -> String {
     };
     format!(
         "{time}  node {}: {}{virtual_machine} asked for {product}: {answer} ({place})",
-        event.node, event.machine_name
+        event.node,
+        printable(&event.machine_name)
     )
 }
 
@@ -150,7 +151,7 @@ fn shared(events: &[ActivationEvent]) -> Vec<String> {
     if !events.iter().any(|event| event.other_machine) {
         return Vec::new();
     }
-    let mut names: Vec<_> = events.iter().map(|event| event.machine_name.clone()).collect();
+    let mut names: Vec<_> = events.iter().map(|event| printable(&event.machine_name)).collect();
     names.sort();
     names.dedup();
     names

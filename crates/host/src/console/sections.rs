@@ -6,7 +6,10 @@ use activation::{count::CMID_LIFETIME_DAYS, status::Status};
 use api::admin::v1::{ActivationEvent, ClusterStatusReply, CountReply, DnsStatusReply, ListKeysReply};
 use serde_json::{Value, json};
 
-use crate::doctor::{Check, commands};
+use crate::{
+    doctor::{Check, commands},
+    printable,
+};
 
 /// By name, each as JSON on one line.
 pub(super) type Sections = BTreeMap<&'static str, Arc<str>>;
@@ -145,17 +148,6 @@ pub(super) fn events<'a>(events: impl Iterator<Item = &'a ActivationEvent>, pass
     });
     let passed_over = passed_over.iter().map(|why| printable(why));
     json!({ "events": events.collect::<Vec<_>>(), "passed_over": passed_over.collect::<Vec<_>>() })
-}
-
-/// Without what is no text: control characters, and those that turn the direction of others.
-fn printable(text: &str) -> String {
-    let turns =
-        |character| matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let shown = |character: char| match character.is_control() || turns(character) {
-        true => char::REPLACEMENT_CHARACTER,
-        false => character,
-    };
-    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]
