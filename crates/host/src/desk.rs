@@ -17,11 +17,12 @@ use api::admin::v1::{
 };
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
-use futures::{FutureExt, future::BoxFuture};
+use futures::{FutureExt, TryFutureExt, future::BoxFuture};
 use prost::Message;
-use replication::{ClusterView, Health, Local, Replica, WeakReplica};
+use replication::{ClusterView, Health, LegacyQuestions, Replica, WeakReplica};
 use sha2::{Digest, Sha256};
 use storage::Identity;
+use tonic::Status;
 
 use crate::{
     activations::Activations,
@@ -354,8 +355,8 @@ fn request_id(asked: &HostActivation, signers: &Signers, current: Option<Certifi
     id
 }
 
-impl Local for Desk {
-    fn answer(&self, question: Bytes) -> BoxFuture<'_, Result<Bytes, String>> {
+impl LegacyQuestions for Desk {
+    fn answer(&self, question: Bytes) -> BoxFuture<'_, Result<Bytes, Status>> {
         let answer = async move {
             let question = NodeQuestion::decode(question).map_err(|error| error.to_string())?;
             let answer = match question.question.ok_or("the question is empty, or a newer one than this node knows")? {
@@ -386,6 +387,6 @@ impl Local for Desk {
             };
             Ok(NodeAnswer { answer: Some(answer) }.encode_to_vec().into())
         };
-        answer.boxed()
+        answer.map_err(|why: String| Status::failed_precondition(why)).boxed()
     }
 }

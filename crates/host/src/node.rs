@@ -198,7 +198,7 @@ impl Node {
             clock: timing.clock,
             connect: connect_over_tls(Arc::clone(&shown)),
             seed,
-            local: Arc::clone(&desk) as _,
+            legacy_questions: Arc::clone(&desk) as _,
             observer: Arc::clone(&metrics) as _,
         };
         let snapshots = config.data.join("snapshots");

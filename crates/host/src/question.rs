@@ -14,6 +14,7 @@ pub(crate) async fn ask(
     patience: Duration,
 ) -> Result<Answer, String> {
     let question = NodeQuestion { question: Some(question) }.encode_to_vec().into();
-    let answer = NodeAnswer::decode(replica.ask(node, question, patience).await?).map_err(|error| error.to_string())?;
+    let answer = replica.legacy_ask(node, question, patience).await.map_err(|status| status.message().to_owned())?;
+    let answer = NodeAnswer::decode(answer).map_err(|error| error.to_string())?;
     answer.answer.ok_or_else(|| "it answered nothing, or something newer".to_owned())
 }

@@ -16,28 +16,23 @@ use activation::{
 };
 use api::peer::v1 as proto;
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use openraft::{ReadPolicy, async_runtime::WatchReceiver, impls::ProgressResponder, metrics::RaftServerMetrics};
 use storage::{Identity, Store};
 use tokio::sync::{mpsc, oneshot};
+use tonic::{Status, metadata::MetadataMap};
 
 use crate::{
     batcher::{Recorded, Waiting},
     format,
     forward::Forwarder,
     leader_clock::LeaderClock,
+    legacy::LegacyQuestions,
     log::Log,
     machine::Machine,
     membership::{self, Change, Presence},
-    peers::Peers,
+    peers::{self, NoChannel, Peer, PeerChannel, Peers},
     types::{Command, Member, Raft, TypeConfig},
 };
-
-/// Answers what another node asks of this very machine; the question and the answer are the daemon's own affair.
-pub trait Local: Send + Sync + 'static {
-    /// The answer, or why there is none, in words.
-    fn answer(&self, question: Bytes) -> BoxFuture<'_, Result<Bytes, String>>;
-}
 
 /// No answer could be had in time. Whether a request was recorded is unknown; recording it again does no harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,7 +79,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<LeaderClock>,
     pub(crate) batcher: mpsc::Sender<Waiting>,
     pub(crate) peers: Arc<Peers>,
-    pub(crate) local: Arc<dyn Local>,
+    pub(crate) legacy_questions: Arc<dyn LegacyQuestions>,
     pub(crate) log: Log,
     pub(crate) store: Arc<Store>,
     pub(crate) forwarder: Forwarder,
@@ -122,6 +117,26 @@ impl Inner {
 
     pub(crate) fn member(&self, node: u64) -> Option<Member> {
         self.raft.metrics().borrow_watched().membership_config.membership().get_node(&node).cloned()
+    }
+
+    /// Checks a caller on the peer port, and returns its node number.
+    pub(crate) fn admit(&self, metadata: &MetadataMap) -> Result<u64, Status> {
+        let known = |node| self.member(node).map(|member| member.store);
+        peers::admit(metadata, self.identity.store, known).inspect_err(|status| {
+            tracing::warn!(reason = status.message(), "a peer's call was refused");
+        })
+    }
+
+    /// The channel to the member `node`.
+    pub(crate) fn channel(&self, node: u64) -> Result<PeerChannel, NoChannel> {
+        let member = self.member(node).ok_or(NoChannel::NotMember { node })?;
+        self.peers.channel(node, &member)
+    }
+
+    /// The client of the member `node`.
+    pub(crate) fn peer(&self, node: u64) -> Result<Peer, NoChannel> {
+        let member = self.member(node).ok_or(NoChannel::NotMember { node })?;
+        self.peers.client(node, &member)
     }
 
     /// The leader as this node knows it, and where it is.

@@ -29,12 +29,45 @@ const TO_STORE: &str = "quorate-to-store";
 /// A parameter, so that a simulation can bring its own network.
 pub type Connect = Arc<dyn Fn(&str) -> Result<Channel, tonic::transport::Error> + Send + Sync>;
 
-/// A client of one peer that introduces itself with every call.
-pub(crate) type Peer = PeerClient<InterceptedService<Channel, Introduction>>;
+/// A channel to a member that adds this node's [`Introduction`] to every call.
+pub type PeerChannel = InterceptedService<Channel, Introduction>;
 
-/// The node that calls, and the one it means.
+/// A client of the peer service of one member.
+pub(crate) type Peer = PeerClient<PeerChannel>;
+
+/// Why there is no channel to a node.
+#[derive(Debug, thiserror::Error)]
+pub enum NoChannel {
+    /// The membership does not hold the node.
+    #[error("node {node} is no member of this cluster")]
+    NotMember {
+        /// The node.
+        node: u64,
+    },
+    /// The address in the membership is none that can be connected to.
+    #[error("node {node} has the address {address:?}, which cannot be used: {source}")]
+    Address {
+        /// The node.
+        node: u64,
+        /// Its address, HOST:PORT.
+        address: String,
+        /// What is wrong with it.
+        source: tonic::transport::Error,
+    },
+}
+
+impl From<NoChannel> for Status {
+    fn from(error: NoChannel) -> Self {
+        match error {
+            NoChannel::NotMember { .. } => Self::not_found(error.to_string()),
+            NoChannel::Address { .. } => Self::unavailable(error.to_string()),
+        }
+    }
+}
+
+/// Metadata that says which node calls, and which store it means to reach.
 #[derive(Clone, Debug)]
-pub(crate) struct Introduction {
+pub struct Introduction {
     from: MetadataValue<Ascii>,
     from_store: MetadataValue<Ascii>,
     to_store: MetadataValue<Ascii>,
@@ -64,7 +97,7 @@ pub(crate) struct Peers {
     node: u64,
     store: Uuid,
     connect: Connect,
-    open: Mutex<BTreeMap<u64, (Member, Peer)>>,
+    open: Mutex<BTreeMap<u64, (Member, PeerChannel)>>,
 }
 
 impl fmt::Debug for Peers {
@@ -78,20 +111,31 @@ impl Peers {
         Self { node, store, connect, open: Mutex::default() }
     }
 
-    /// The client of `node`, over a channel that is opened once and kept for as long as its address and store stay.
-    pub(crate) fn client(&self, node: u64, member: &Member) -> Result<Peer, tonic::transport::Error> {
+    /// The channel to `node`, opened once and kept for as long as the node's address and store stay.
+    pub(crate) fn channel(&self, node: u64, member: &Member) -> Result<PeerChannel, NoChannel> {
+        // A cache of channels, changed by single insertions: it is whole after a panic.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, client)) = open.get(&node)
+        if let Some((known, channel)) = open.get(&node)
             && known == member
         {
-            return Ok(client.clone());
+            return Ok(channel.clone());
         }
-        let channel = (self.connect)(&member.address)?;
-        let client = PeerClient::with_interceptor(channel, Introduction::new(self.node, self.store, member.store))
-            .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
-        open.insert(node, (member.clone(), client.clone()));
-        Ok(client)
+        let address = || member.address.clone();
+        let channel = (self.connect)(&member.address).map_err(|source| NoChannel::Address {
+            node,
+            address: address(),
+            source,
+        })?;
+        let introduction = Introduction::new(self.node, self.store, member.store);
+        let channel = InterceptedService::new(channel, introduction);
+        open.insert(node, (member.clone(), channel.clone()));
+        Ok(channel)
+    }
+
+    /// The client of `node`, over its [channel](Self::channel).
+    pub(crate) fn client(&self, node: u64, member: &Member) -> Result<Peer, NoChannel> {
+        let client = PeerClient::new(self.channel(node, member)?);
+        Ok(client.max_decoding_message_size(PEER_MESSAGE_BYTES_MAX).max_encoding_message_size(PEER_MESSAGE_BYTES_MAX))
     }
 
     /// A client of whoever is at `address`, for the one call that needs no introduction.

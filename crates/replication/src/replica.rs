@@ -14,7 +14,7 @@ use activation::{
     message::Record,
     state::{Command as Domain, Format, State},
 };
-use api::peer::v1::{self as proto, peer_server::PeerServer};
+use api::peer::v1::peer_server::PeerServer;
 use bytes::Bytes;
 use futures::{Stream, stream};
 use openraft::{alias::WatchReceiverOf, async_runtime::WatchReceiver, metrics::RaftServerMetrics};
@@ -32,10 +32,11 @@ use crate::{
     forward::Forwarder,
     leader_clock::{Clock, LeaderClock},
     leading,
+    legacy::LegacyQuestions,
     limits::{MEMBERSHIP_DEADLINE, PEER_MESSAGE_BYTES_MAX, PROPOSE_DEADLINE, RETRY_PAUSE, SUBMIT_DEADLINE},
     log::{self, Log, LogDamaged},
     machine::{Machine, Progress, StateDamaged},
-    member::{Inner, Local, Proposal, Proposed, ReadPoint, Unavailable},
+    member::{Inner, Proposal, Proposed, ReadPoint, Unavailable},
     membership::{self, Change, Presence},
     network::Links,
     observer::Observer,
@@ -54,8 +55,8 @@ pub struct Surroundings {
     pub connect: Connect,
     /// Where randomness begins: election timeouts follow from it.
     pub seed: u64,
-    /// Answers other nodes' questions to this one.
-    pub local: Arc<dyn Local>,
+    /// Answers what nodes of the version before ask this one.
+    pub legacy_questions: Arc<dyn LegacyQuestions>,
     /// Measures it.
     pub observer: Arc<dyn Observer>,
 }
@@ -153,7 +154,7 @@ pub struct Follower {
 #[derive(Clone)]
 pub struct Replica(pub(crate) Arc<Inner>);
 
-/// A replica that does not keep itself running: for what the replica itself holds, as [`Local`] is.
+/// A replica that does not keep itself running: for what the replica itself holds, as [`LegacyQuestions`] is.
 #[derive(Clone, Default)]
 pub struct WeakReplica(Weak<Inner>);
 
@@ -183,7 +184,7 @@ impl Replica {
         surroundings: Surroundings,
         pace: Pace,
     ) -> Result<Self, StartError> {
-        let Surroundings { clock, connect, seed, local, observer } = surroundings;
+        let Surroundings { clock, connect, seed, legacy_questions, observer } = surroundings;
         let identity = log::peer_identity(store.identity(), log::recoveries(&store)?);
         let synced = Arc::clone(&observer);
         let writer = Writer::start_timed(Arc::clone(&store), move |took| synced.synced(took));
@@ -218,7 +219,7 @@ impl Replica {
             clock,
             batcher,
             peers,
-            local,
+            legacy_questions,
             log,
             store,
             forwarder,
@@ -464,22 +465,6 @@ impl Replica {
             if metrics.changed().await.is_err() {
                 return "the replica has stopped".into();
             }
-        }
-    }
-
-    /// Asks `node` something that only its own machine can answer. It has `patience` to do so: a node that is asked to
-    /// work takes longer than one that only looks.
-    pub async fn ask(&self, node: u64, question: Bytes, patience: Duration) -> Result<Bytes, String> {
-        if node == self.0.identity.owner {
-            return self.0.local.answer(question).await;
-        }
-        let member = self.0.member(node).ok_or_else(|| format!("node {node} is no member of this cluster"))?;
-        let mut peer = self.0.peers.client(node, &member).map_err(|error| error.to_string())?;
-        let answer = timeout(patience, peer.ask(proto::AskRequest { question }));
-        match answer.await {
-            Ok(Ok(reply)) => Ok(reply.into_inner().answer),
-            Ok(Err(status)) => Err(status.message().to_owned()),
-            Err(_) => Err(format!("node {node} did not answer")),
         }
     }
 

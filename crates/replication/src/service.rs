@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     batcher::Waiting,
@@ -19,7 +19,6 @@ use crate::{
     limits::{FORWARD_REQUESTS_MAX, FORWARDS_IN_FLIGHT_MAX, SNAPSHOT_BYTES_MAX},
     member::{Inner, Proposal, Proposed},
     membership::Change,
-    peers,
     types::{Runtime, Snapshot, SnapshotMeta, Vote},
     wire::{self, Malformed},
 };
@@ -39,15 +38,6 @@ fn stopped(error: impl std::fmt::Display) -> Status {
     Status::unavailable(error.to_string())
 }
 
-impl PeerService {
-    fn admit(&self, metadata: &MetadataMap) -> Result<u64, Status> {
-        let known = |node| self.0.member(node).map(|member| member.store);
-        peers::admit(metadata, self.0.identity.store, known).inspect_err(|status| {
-            tracing::warn!(reason = status.message(), "a peer's call was refused");
-        })
-    }
-}
-
 #[tonic::async_trait]
 impl peer_server::Peer for PeerService {
     type AppendStream = Replies<proto::AppendReply>;
@@ -62,7 +52,7 @@ impl peer_server::Peer for PeerService {
     }
 
     async fn append(&self, request: Request<Streaming<proto::AppendRequest>>) -> Reply<Self::AppendStream> {
-        self.admit(request.metadata())?;
+        self.0.admit(request.metadata())?;
         // A message that cannot be read ends the stream; the leader begins a new one.
         let requests =
             tokio_stream::StreamExt::map_while(request.into_inner(), |message| wire::append_in(message.ok()?).ok());
@@ -73,21 +63,21 @@ impl peer_server::Peer for PeerService {
     }
 
     async fn vote(&self, request: Request<proto::VoteRequest>) -> Reply<proto::VoteReply> {
-        self.admit(request.metadata())?;
+        self.0.admit(request.metadata())?;
         let request = wire::vote_request_in(request.into_inner()).map_err(malformed)?;
         let response = self.0.raft.vote(request).await.map_err(stopped)?;
         Ok(Response::new(wire::vote_reply_out(&response)))
     }
 
     async fn pre_vote(&self, request: Request<proto::VoteRequest>) -> Reply<proto::VoteReply> {
-        self.admit(request.metadata())?;
+        self.0.admit(request.metadata())?;
         let request = wire::vote_request_in(request.into_inner()).map_err(malformed)?;
         let response = self.0.raft.pre_vote(request).await.map_err(stopped)?;
         Ok(Response::new(wire::vote_reply_out(&response)))
     }
 
     async fn install_snapshot(&self, request: Request<Streaming<proto::SnapshotChunk>>) -> Reply<proto::SnapshotReply> {
-        self.admit(request.metadata())?;
+        self.0.admit(request.metadata())?;
         let (vote, snapshot) = receive_snapshot(request.into_inner()).await?;
         let response = self.0.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
         Ok(Response::new(proto::SnapshotReply { vote: Some(wire::vote_out(&response.vote)) }))
@@ -97,14 +87,14 @@ impl peer_server::Peer for PeerService {
         &self,
         request: Request<proto::TransferLeaderRequest>,
     ) -> Reply<proto::TransferLeaderReply> {
-        self.admit(request.metadata())?;
+        self.0.admit(request.metadata())?;
         let request = wire::transfer_in(request.into_inner()).map_err(malformed)?;
         let response = self.0.raft.handle_transfer_leader(request).await.map_err(stopped)?;
         Ok(Response::new(wire::transfer_reply_out(&response)))
     }
 
     async fn submit(&self, request: Request<Streaming<proto::SubmitRequest>>) -> Reply<Self::SubmitStream> {
-        self.admit(request.metadata())?;
+        self.0.admit(request.metadata())?;
         let (replies, outgoing) = mpsc::channel(FORWARDS_IN_FLIGHT_MAX);
         tokio::spawn(take_submissions(self.0.batcher.clone(), request.into_inner(), replies));
         Ok(Response::new(ReceiverStream::new(outgoing).boxed()))
@@ -112,7 +102,7 @@ impl peer_server::Peer for PeerService {
 
     async fn propose(&self, request: Request<proto::ProposeRequest>) -> Reply<proto::ProposeReply> {
         use proto::{propose_reply::Result as Outcome, propose_request::Proposal as Asked};
-        self.admit(request.metadata())?;
+        self.0.admit(request.metadata())?;
         let proposal = match request.into_inner().proposal {
             Some(Asked::Command(command)) => Proposal::Command(command),
             Some(Asked::AcceptClock(_)) => Proposal::AcceptClock,
@@ -134,7 +124,7 @@ impl peer_server::Peer for PeerService {
 
     async fn read_index(&self, request: Request<proto::ReadIndexRequest>) -> Reply<proto::ReadIndexReply> {
         use proto::read_index_reply::Result as Outcome;
-        self.admit(request.metadata())?;
+        self.0.admit(request.metadata())?;
         let result = match self.0.read_point_here().await {
             Some(point) => Outcome::Point(proto::ReadPoint {
                 log_index: point.log_index,
@@ -151,21 +141,21 @@ impl peer_server::Peer for PeerService {
     }
 
     async fn clock(&self, request: Request<proto::ClockRequest>) -> Reply<proto::ClockReply> {
-        self.admit(request.metadata())?;
+        self.0.admit(request.metadata())?;
         let leaving = self.0.leaving.load(Ordering::Relaxed);
         Ok(Response::new(proto::ClockReply { wall_ms: self.0.clock.wall_ms(), leaving }))
     }
 
     async fn leaving(&self, request: Request<proto::LeavingRequest>) -> Reply<proto::LeavingReply> {
-        let node = self.admit(request.metadata())?;
+        let node = self.0.admit(request.metadata())?;
         self.0.presence.is_leaving(node);
         Ok(Response::new(proto::LeavingReply {}))
     }
 
     async fn ask(&self, request: Request<proto::AskRequest>) -> Reply<proto::AskReply> {
-        self.admit(request.metadata())?;
-        let answer = self.0.local.answer(request.into_inner().question).await;
-        Ok(Response::new(proto::AskReply { answer: answer.map_err(Status::failed_precondition)? }))
+        self.0.admit(request.metadata())?;
+        let answer = self.0.legacy_questions.answer(request.into_inner().question).await?;
+        Ok(Response::new(proto::AskReply { answer }))
     }
 }
 

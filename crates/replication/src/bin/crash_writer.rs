@@ -28,10 +28,10 @@ use activation::{
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use futures::future::{BoxFuture, try_join_all};
-use replication::{Clock, Local, RaftSettings, Recorded, Replica, Surroundings};
+use replication::{Clock, LegacyQuestions, RaftSettings, Recorded, Replica, Surroundings};
 use storage::{Kind, Owner, Store};
 use tokio::time::{Instant, timeout};
-use tonic::transport::Endpoint;
+use tonic::{Status, transport::Endpoint};
 use uuid::Uuid;
 
 const NODE: u64 = 1;
@@ -59,9 +59,9 @@ impl Clock for SteadyClock {
 
 struct NobodyAsks;
 
-impl Local for NobodyAsks {
-    fn answer(&self, _: Bytes) -> BoxFuture<'_, Result<Bytes, String>> {
-        Box::pin(async { Err("a writer answers no questions".into()) })
+impl LegacyQuestions for NobodyAsks {
+    fn answer(&self, _: Bytes) -> BoxFuture<'_, Result<Bytes, Status>> {
+        Box::pin(async { Err(Status::failed_precondition("a writer answers no questions")) })
     }
 }
 
@@ -83,7 +83,7 @@ async fn open(folder: &Path) -> Result<Replica> {
         clock: Arc::new(SteadyClock(Instant::now())),
         connect: Arc::new(|address| Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_lazy())),
         seed: NODE,
-        local: Arc::new(NobodyAsks),
+        legacy_questions: Arc::new(NobodyAsks),
         observer: Arc::new(()),
     };
     let settings = RaftSettings { keep_log: true, ..RaftSettings::default() };

@@ -65,8 +65,10 @@ async fn a_wiped_node_under_its_old_number_is_refused_and_the_others_go_on() {
     cluster.node_mut(wiped).wipe();
     cluster.node_mut(wiped).start().await;
     let leader = cluster.running().map(|node| node.number()).find(|&node| node != wiped).unwrap();
-    let refused = cluster.node(leader).on(async move |replica| replica.ask(wiped, "disk".into(), PATIENCE).await).await;
+    let refused =
+        cluster.node(leader).on(async move |replica| replica.legacy_ask(wiped, "disk".into(), PATIENCE).await).await;
     let refused = refused.unwrap_err();
+    let refused = refused.message();
     assert!(refused.contains("lost its data") && refused.contains("new number"), "{refused}");
     for machine in 5..=20 {
         cluster.node(leader).submit(machine).await.unwrap();

@@ -175,13 +175,14 @@ async fn a_leader_that_is_stopped_in_order_hands_over_first() {
 }
 
 #[tokio::test]
-async fn a_node_answers_questions_that_others_ask_about_its_machine() {
+async fn a_node_answers_the_questions_of_nodes_of_the_version_before() {
     let cluster = Cluster::activated(3).await;
     let ask = |node: u64, question: &'static [u8]| {
-        cluster.node(1).on(async move |replica| replica.ask(node, question.into(), PATIENCE).await)
+        cluster.node(1).on(async move |replica| replica.legacy_ask(node, question.into(), PATIENCE).await)
     };
+    let refused = async |node, question| ask(node, question).await.unwrap_err().message().to_owned();
     assert_eq!(ask(1, b"disk").await.unwrap(), "1: disk");
     assert_eq!(ask(3, b"disk").await.unwrap(), "3: disk");
-    assert_eq!(ask(2, b"\xff").await.unwrap_err(), "no text");
-    assert!(ask(4, b"disk").await.unwrap_err().contains("no member"));
+    assert_eq!(refused(2, b"\xff").await, "no text");
+    assert!(refused(4, b"disk").await.contains("no member"));
 }

@@ -118,8 +118,9 @@ async fn a_recovery_that_breaks_off_lets_nobody_of_before_in_and_is_completed_wh
     let broken = replication::recover(cluster.node(3).open_store().await, &folder, &address).await;
     assert!(matches!(broken, Err(BeginError::Write(_))), "{broken:?}");
     cluster.node_mut(3).start().await;
-    let refused = cluster.node(1).on(async |replica| replica.ask(3, "who".into(), PATIENCE).await).await.unwrap_err();
-    assert!(refused.contains("lost its data"), "it is another one already: {refused}");
+    let refused =
+        cluster.node(1).on(async |replica| replica.legacy_ask(3, "who".into(), PATIENCE).await).await.unwrap_err();
+    assert!(refused.message().contains("lost its data"), "it is another one already: {refused}");
     assert!(cluster.node(3).submit(11).await.is_err(), "and no cluster yet");
 
     cluster.node_mut(3).stop_hard().await;

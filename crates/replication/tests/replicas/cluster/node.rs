@@ -10,14 +10,19 @@ use std::{
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use replication::{Connect, Local, Pace, RaftSettings, Recorded, Replica, StartError, Surroundings, Unavailable};
+use replication::{
+    Connect, LegacyQuestions, Pace, RaftSettings, Recorded, Replica, StartError, Surroundings, Unavailable,
+};
 use storage::{Kind, OpenError, Owner, Store};
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Handle, Runtime},
     time::timeout,
 };
-use tonic::transport::{Endpoint, Server, server::TcpIncoming};
+use tonic::{
+    Status,
+    transport::{Endpoint, Server, server::TcpIncoming},
+};
 use uuid::Uuid;
 
 use super::{TestClock, eventually};
@@ -26,10 +31,10 @@ use crate::world;
 /// Answers a question with the question and its own number.
 struct Echo(u64);
 
-impl Local for Echo {
-    fn answer(&self, question: Bytes) -> BoxFuture<'_, Result<Bytes, String>> {
+impl LegacyQuestions for Echo {
+    fn answer(&self, question: Bytes) -> BoxFuture<'_, Result<Bytes, Status>> {
         Box::pin(async move {
-            let text = String::from_utf8(question.to_vec()).map_err(|_| "no text".to_owned())?;
+            let text = String::from_utf8(question.to_vec()).map_err(|_| Status::failed_precondition("no text"))?;
             Ok(format!("{}: {text}", self.0).into())
         })
     }
@@ -98,7 +103,7 @@ impl Node {
             clock: self.clock.clone(),
             connect: connect(),
             seed: self.number,
-            local: Arc::new(Echo(self.number)),
+            legacy_questions: Arc::new(Echo(self.number)),
             observer: Arc::new(()),
         };
         let started = runtime.spawn(async move {
