@@ -4,7 +4,7 @@ use std::{error::Error, path::Path};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = Path::new("../../proto");
-    let files = ["log.proto", "peer.proto", "admin.proto", "publishing.proto"];
+    let files = ["log.proto", "peer.proto", "admin.proto", "node.proto", "publishing.proto"];
     for file in files {
         println!("cargo::rerun-if-changed={}", folder.join(file).display());
     }

@@ -1,5 +1,5 @@
-//! Code generated from `proto/`: what nodes say to each other, what administrators say to a node, what is asked of a
-//! publisher's service, and the form of the log on disk.
+//! Code generated from `proto/`: calls between nodes, calls of administrators, calls to a publisher's service,
+//! and the encoding of the log on disk.
 //!
 //! Invariant: never a line of logic.
 
@@ -28,6 +28,12 @@ pub mod peer {
 pub mod admin {
     pub mod v1 {
         tonic::include_proto!("quorate.admin.v1");
+    }
+}
+
+pub mod node {
+    pub mod v1 {
+        tonic::include_proto!("quorate.node.v1");
     }
 }
 

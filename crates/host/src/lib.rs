@@ -1,52 +1,53 @@
 //! The daemon of one node.
 //!
-//! [`Config`] says what it is told, [`Node`] is what runs: port 1688 for clients, the peer service, the administration
-//! socket. Clocks, randomness and sockets enter here and are handed down.
+//! [`Config`] is its configuration, [`Node`] is what runs: port 1688 for clients, the services for other nodes, the
+//! administration socket. Clocks, randomness and sockets enter here and are handed down.
 //!
-//! Invariant: never decides a count, nor a refusal but that of its own changed machine: it asks the replica, signs what
-//! comes back, and bounds what comes in.
+//! | folder | subject |
+//! |---|---|
+//! | `config` | the configuration: file, variables, flags |
+//! | `node` | one running node: how its parts are opened, started and stopped |
+//! | `client_port` | port 1688: connections, requests, signed answers |
+//! | `peers` | what nodes say to each other: the peer service's port and questions between daemons |
+//! | `lifecycle` | readiness, drain, leaving, settings followed while running, rescue of a data folder |
+//! | `credentials` | private keys for answers, the node's certificate, the machine's identity |
+//! | `records` | what a node keeps beside the count: activation log, shared CMIDs, distinct machines |
+//! | `dns` | the node's DNS records and its own zone |
+//! | `admin_service` | the administration service and its rights |
+//! | `observation` | what all nodes report, gathered by one of them |
+//! | `diagnosis` | checks of the cluster |
+//! | `http` | port 9688: metrics, health, console |
+//!
+//! Invariant: never decides a count, nor a refusal except that of its own changed machine: it asks the replica, signs
+//! the outcome, and bounds what comes in.
 
-mod activations;
-mod admin;
-mod answer;
-mod clients;
-mod cluster_status;
+mod admin_service;
+mod client_port;
 pub mod config;
-mod connection;
-mod console;
 mod credentials;
-mod desk;
-mod distinct;
+mod diagnosis;
 mod dns;
-pub mod doctor;
-mod drain;
-mod duplicates;
-mod examine;
-mod hardware;
-pub mod identity;
-pub mod init;
-mod inquiry;
-mod leave;
+mod environment;
+mod http;
+mod lifecycle;
 pub mod limits;
-mod live;
-mod log_limit;
-pub mod metrics;
-pub mod moment;
 mod node;
+mod observation;
 mod peers;
 mod printable;
-mod question;
-pub mod rescue;
-mod seen;
-pub mod settings;
-mod sources;
-mod surroundings;
+mod records;
 
-pub use admin::AdminError;
-pub use answer::Answers;
-pub use config::{Config, ConfigError, Overrides};
-pub use leave::{HasLeft, LeaveError};
-pub use log_limit::{LogLimit, lines_left_out};
+pub use admin_service::AdminError;
+pub use client_port::answer::Answers;
+pub use config::{Config, ConfigError, Overrides, init, settings};
+pub use credentials::identity;
+pub use diagnosis::{doctor, moment};
+pub use environment::SystemClock;
+pub use http::metrics;
+pub use lifecycle::{
+    leave::{HasLeft, LeaveError},
+    rescue,
+};
 pub use node::{Node, Start, StartError, Timing};
 pub use printable::printable;
-pub use surroundings::SystemClock;
+pub use records::log_limit::{LogLimit, lines_left_out};

@@ -33,6 +33,12 @@ pub const WORK_TIMEOUT: Duration = Duration::from_secs(5);
 /// or to bring its records in line: every domain's primary has the time that `discovery` gives it.
 pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Largest reply of the node service, in bytes.
+pub const NODE_MESSAGE_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes in flight on the channel from a node to its own node service, in each direction.
+pub const IN_PROCESS_BYTES: usize = 64 << 10;
+
 /// A peer that answers no ping for this long is gone: what waits on its channel fails.
 pub const PEER_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
 /// See [`PEER_KEEP_ALIVE_INTERVAL`].

@@ -1,8 +1,8 @@
 //! Questions between nodes as the version before this one asks them: bytes inside the peer service's `Ask` call, whose
 //! content is known to the daemon only.
 //!
-//! Served so that nodes of both versions work together during a rolling upgrade. Remove this module, the `Ask` call and
-//! `Environment::legacy_questions` one version after the node service was introduced.
+//! Served so that nodes of both versions work together during a rolling upgrade. Remove this module and the
+//! `Ask` call one version after the node service was introduced.
 
 use std::time::Duration;
 
@@ -22,14 +22,10 @@ pub trait LegacyQuestions: Send + Sync + 'static {
 }
 
 impl Replica {
-    /// Asks `node` with the `Ask` call, for a node whose node service answers `UNIMPLEMENTED`. This node's own adapter is
-    /// called without the network.
+    /// Asks another member with the `Ask` call: for a node whose node service answers `UNIMPLEMENTED`.
     ///
     /// Errors: `NOT_FOUND` if `node` is no member, `DEADLINE_EXCEEDED` after `deadline`, else what the other node says.
     pub async fn legacy_ask(&self, node: u64, question: Bytes, deadline: Duration) -> Result<Bytes, Status> {
-        if node == self.identity().owner {
-            return self.0.legacy_questions.answer(question).await;
-        }
         let mut peer = self.0.peer(node)?;
         match timeout(deadline, peer.ask(proto::AskRequest { question })).await {
             Ok(answered) => Ok(answered?.into_inner().answer),

@@ -55,8 +55,6 @@ pub struct Surroundings {
     pub connect: Connect,
     /// Where randomness begins: election timeouts follow from it.
     pub seed: u64,
-    /// Answers what nodes of the version before ask this one.
-    pub legacy_questions: Arc<dyn LegacyQuestions>,
     /// Measures it.
     pub observer: Arc<dyn Observer>,
 }
@@ -154,7 +152,7 @@ pub struct Follower {
 #[derive(Clone)]
 pub struct Replica(pub(crate) Arc<Inner>);
 
-/// A replica that does not keep itself running: for what the replica itself holds, as [`LegacyQuestions`] is.
+/// A replica that does not keep itself running: for tasks that end when the node stops.
 #[derive(Clone, Default)]
 pub struct WeakReplica(Weak<Inner>);
 
@@ -184,7 +182,7 @@ impl Replica {
         surroundings: Surroundings,
         pace: Pace,
     ) -> Result<Self, StartError> {
-        let Surroundings { clock, connect, seed, legacy_questions, observer } = surroundings;
+        let Surroundings { clock, connect, seed, observer } = surroundings;
         let identity = log::peer_identity(store.identity(), log::recoveries(&store)?);
         let synced = Arc::clone(&observer);
         let writer = Writer::start_timed(Arc::clone(&store), move |took| synced.synced(took));
@@ -219,7 +217,6 @@ impl Replica {
             clock,
             batcher,
             peers,
-            legacy_questions,
             log,
             store,
             forwarder,
@@ -235,9 +232,10 @@ impl Replica {
         Ok(Self(inner))
     }
 
-    /// The service that other nodes call; to be served on this node's peer address.
-    pub fn peer_service(&self) -> PeerServer<PeerService> {
-        PeerServer::new(PeerService(Arc::clone(&self.0)))
+    /// The service that other nodes call; to be served on this node's peer address. `legacy` answers the `Ask` call of
+    /// nodes that run the version before.
+    pub fn peer_service(&self, legacy: Arc<dyn LegacyQuestions>) -> PeerServer<PeerService> {
+        PeerServer::new(PeerService { member: Arc::clone(&self.0), legacy })
             .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX)
     }

@@ -14,7 +14,7 @@ use activation::{
 use tempfile::TempDir;
 
 use super::{Credentials, Held, Unusable};
-use crate::hardware::Hardware;
+use crate::credentials::hardware::Hardware;
 
 const CATALOG: &str = include_str!("../../../../deploy/catalogs/example.toml");
 const NODE: u64 = 3;

@@ -65,10 +65,10 @@ impl Follower {
     }
 
     async fn step(&mut self, order: Option<Order>) {
-        if self.dns.desk.draining().is_on() {
+        if self.dns.readiness.draining().is_on() {
             return self.leave(order).await;
         }
-        if let Some(why) = self.dns.desk.unready_because() {
+        if let Some(why) = self.dns.readiness.unready_because() {
             return self.unready(order, &why).await;
         }
         self.unready_since = None;

@@ -25,9 +25,9 @@ use std::{
 };
 
 use activation::settings::{Announcement, PublishDomain, Settings};
-use api::admin::v1::{
-    DnsDomainStanding, DnsSettled, DnsStanding, Readiness, ReadinessQuestion, node_answer::Answer,
-    node_question::Question,
+use api::{
+    admin::v1::DnsSettled,
+    node::v1::{DnsPublication, DnsPublicationsReply, ReadinessReply, ReadinessRequest},
 };
 use discovery::{Desired, DnsName, Domain, Neighbours, Publisher, Snapshot};
 use futures::future::join_all;
@@ -44,7 +44,7 @@ pub(crate) use self::{
     status::{status, zone},
 };
 use self::{identity::Served, settle::shown};
-use crate::{desk::Desk, limits::LOOK_TIMEOUT, question};
+use crate::{lifecycle::readiness::Readiness, limits::LOOK_TIMEOUT, peers::node_client::NodeClient};
 
 /// Requests to settle at once.
 const ORDERS_MAX: usize = 8;
@@ -64,7 +64,8 @@ type Order = oneshot::Sender<DnsSettled>;
 pub(crate) struct Dns {
     own: Own,
     replica: Replica,
-    desk: Arc<Desk>,
+    nodes: NodeClient,
+    readiness: Arc<Readiness>,
     ledger: Ledger,
     /// Its addresses are looked up now and then.
     announcement: Mutex<Announcement>,
@@ -84,8 +85,8 @@ pub(crate) type Sockets = (UdpSocket, TcpListener);
 /// Starts the tasks, and gives what commands ask.
 pub(crate) fn start(
     (own, ledger, sockets, clients): (Own, Ledger, Vec<Sockets>, channel::Receiver<SocketAddr>),
-    replica: Replica,
-    desk: Arc<Desk>,
+    nodes: NodeClient,
+    readiness: Arc<Readiness>,
     seed: u64,
     tasks: &mut tokio::task::JoinSet<()>,
 ) -> Arc<Dns> {
@@ -95,8 +96,9 @@ pub(crate) fn start(
         announcement: Mutex::new(own.announcement(port)),
         clients,
         own,
-        replica,
-        desk,
+        replica: nodes.replica().clone(),
+        nodes,
+        readiness,
         ledger,
         standing: Mutex::default(),
         strangers: Mutex::default(),
@@ -126,14 +128,14 @@ impl Dns {
     }
 
     /// What became of this node's own records.
-    pub(crate) fn own_standing(&self) -> DnsStanding {
+    pub(crate) fn own_publications(&self) -> DnsPublicationsReply {
         let all = self.standing();
-        let domains = all.iter().map(|(domain, standing)| DnsDomainStanding {
+        let domains = all.iter().map(|(domain, standing)| DnsPublication {
             domain: domain.clone(),
             settled_ago_s: standing.settled.map(|at| at.elapsed().as_secs()),
             last_error: standing.last_error.clone().unwrap_or_default(),
         });
-        DnsStanding { domains: domains.collect() }
+        DnsPublicationsReply { domains: domains.collect() }
     }
 
     fn set_strangers<'a>(&self, domains: impl Iterator<Item = &'a String>) {
@@ -232,14 +234,11 @@ impl Dns {
     }
 
     /// How every member is that answers.
-    async fn look(&self) -> BTreeMap<u64, Readiness> {
+    async fn look(&self) -> BTreeMap<u64, ReadinessReply> {
         let members = self.replica.cluster().members;
         let asked = members.keys().map(|&node| async move {
-            let question = Question::Readiness(ReadinessQuestion {});
-            match question::ask(&self.replica, node, question, LOOK_TIMEOUT).await {
-                Ok(Answer::Readiness(readiness)) => Some((node, readiness)),
-                _ => None,
-            }
+            let readiness = self.nodes.ask(node, ReadinessRequest {}, LOOK_TIMEOUT).await;
+            Some((node, readiness.ok()?))
         });
         join_all(asked).await.into_iter().flatten().collect()
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use activation::settings::Announcement;
-use api::admin::v1::{
-    DnsDomain, DnsDomainStanding, DnsRecord, DnsStanding, DnsStandingQuestion, DnsStatusReply, DnsZoneReply,
-    node_answer::Answer, node_question::Question,
+use api::{
+    admin::v1::{DnsDomain, DnsRecord, DnsStatusReply, DnsZoneReply},
+    node::v1::{DnsPublication, DnsPublicationsRequest},
 };
 use discovery::{
     Credentials, Desired, DnsName, Entry, Member, PublishError, Srv, SrvRecord, State, classify, delegation_lines,
@@ -14,10 +14,10 @@ use discovery::{
 use futures::future::join_all;
 
 use super::{Dns, Served, name, settle::shown};
-use crate::{limits::LOOK_TIMEOUT, question};
+use crate::limits::LOOK_TIMEOUT;
 
 /// What the members say of their own records, by domain and node.
-type Standings = BTreeMap<(String, u64), DnsDomainStanding>;
+type Standings = BTreeMap<(String, u64), DnsPublication>;
 
 /// Every domain of the publish list, as its primary has it now; and the one that the nodes answer for.
 pub(crate) async fn status(dns: &Dns) -> DnsStatusReply {
@@ -178,11 +178,8 @@ impl Dns {
     async fn standings(&self) -> Standings {
         let members = self.replica.cluster().members;
         let asked = members.keys().map(|&node| async move {
-            let question = Question::DnsStanding(DnsStandingQuestion {});
-            let domains = match question::ask(&self.replica, node, question, LOOK_TIMEOUT).await {
-                Ok(Answer::DnsStanding(DnsStanding { domains })) => domains,
-                _ => Vec::new(),
-            };
+            let publications = self.nodes.ask(node, DnsPublicationsRequest {}, LOOK_TIMEOUT).await;
+            let domains = publications.map(|reply| reply.domains).unwrap_or_default();
             domains.into_iter().map(move |standing| ((standing.domain.clone(), node), standing))
         });
         join_all(asked).await.into_iter().flatten().collect()

@@ -10,12 +10,12 @@ use std::{
 };
 
 use activation::state::Command;
-use api::admin::v1::{DnsSettleQuestion, Readiness, node_question::Question};
+use api::node::v1::{ReadinessReply, SettleDnsRequest};
 use discovery::{DnsName, State};
 use tokio::time::Instant;
 
 use super::{Dns, for_tests, name, settle::shown};
-use crate::{limits::LOOK_TIMEOUT, question};
+use crate::limits::LOOK_TIMEOUT;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(60);
@@ -46,7 +46,7 @@ pub(super) async fn run(dns: Arc<Dns>) {
 }
 
 impl Dns {
-    fn is_on_duty(&self, answering: &BTreeMap<u64, Readiness>) -> bool {
+    fn is_on_duty(&self, answering: &BTreeMap<u64, ReadinessReply>) -> bool {
         let leader = self.replica.cluster().leader;
         // Without a leader, or cut off from it, this node knows too little.
         let Some(leader) = leader.filter(|leader| answering.contains_key(leader)) else { return false };
@@ -70,7 +70,7 @@ impl Seen {
     }
 }
 
-async fn look(dns: &Dns, answering: &BTreeMap<u64, Readiness>, seen: &mut Seen) {
+async fn look(dns: &Dns, answering: &BTreeMap<u64, ReadinessReply>, seen: &mut Seen) {
     let members = dns.replica.cluster().members;
     seen.silent_since.retain(|node, _| members.contains_key(node) && !answering.contains_key(node));
     let now = Instant::now();
@@ -138,8 +138,7 @@ async fn remind(dns: &Dns, target: &DnsName) {
     });
     let Some(node) = node else { return };
     // What comes of it shows at the next look.
-    let question = Question::DnsSettle(DnsSettleQuestion {});
-    let _answered = question::ask(&dns.replica, node, question, LOOK_TIMEOUT).await;
+    let _answered = dns.nodes.ask(node, SettleDnsRequest {}, LOOK_TIMEOUT).await;
 }
 
 async fn withdraw(dns: &Dns, domain: &DnsName, target: &DnsName, seen: &mut Seen) {

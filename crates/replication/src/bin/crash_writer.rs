@@ -26,12 +26,11 @@ use activation::{
     state::{Batch, Command, Outcome},
 };
 use anyhow::{Context, Result, bail, ensure};
-use bytes::Bytes;
-use futures::future::{BoxFuture, try_join_all};
-use replication::{Clock, LegacyQuestions, RaftSettings, Recorded, Replica, Surroundings};
+use futures::future::try_join_all;
+use replication::{Clock, RaftSettings, Recorded, Replica, Surroundings};
 use storage::{Kind, Owner, Store};
 use tokio::time::{Instant, timeout};
-use tonic::{Status, transport::Endpoint};
+use tonic::transport::Endpoint;
 use uuid::Uuid;
 
 const NODE: u64 = 1;
@@ -57,14 +56,6 @@ impl Clock for SteadyClock {
     }
 }
 
-struct NobodyAsks;
-
-impl LegacyQuestions for NobodyAsks {
-    fn answer(&self, _: Bytes) -> BoxFuture<'_, Result<Bytes, Status>> {
-        Box::pin(async { Err(Status::failed_precondition("a writer answers no questions")) })
-    }
-}
-
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -83,7 +74,6 @@ async fn open(folder: &Path) -> Result<Replica> {
         clock: Arc::new(SteadyClock(Instant::now())),
         connect: Arc::new(|address| Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_lazy())),
         seed: NODE,
-        legacy_questions: Arc::new(NobodyAsks),
         observer: Arc::new(()),
     };
     let settings = RaftSettings { keep_log: true, ..RaftSettings::default() };

@@ -103,7 +103,6 @@ impl Node {
             clock: self.clock.clone(),
             connect: connect(),
             seed: self.number,
-            legacy_questions: Arc::new(Echo(self.number)),
             observer: Arc::new(()),
         };
         let started = runtime.spawn(async move {
@@ -220,7 +219,7 @@ async fn serve(replica: &Replica, address: SocketAddr) {
     let server = Server::builder()
         .http2_max_pending_accept_reset_streams(Some(1000))
         .http2_max_local_error_reset_streams(Some(1000))
-        .add_service(replica.peer_service());
+        .add_service(replica.peer_service(Arc::new(Echo(replica.identity().owner))));
     tokio::spawn(server.serve_with_incoming(incoming));
 }
 

@@ -1,0 +1,110 @@
+//! An administrator's hand on the cluster: what it does is recorded with a name (see [`activation::audit`]).
+
+use activation::{
+    audit::Origin,
+    state::{Act, Command, Format},
+};
+use replication::{ProposeError, Replica};
+use tonic::Status;
+
+use super::{
+    caller::{self, Caller},
+    status::{propose_error, unavailable},
+};
+use crate::peers::node_client::NodeClient;
+
+/// A caller that acts through this node.
+pub(crate) struct Acting<'a> {
+    pub(super) nodes: &'a NodeClient,
+    pub(super) replica: &'a Replica,
+    who: String,
+    from: String,
+}
+
+impl<'a> Acting<'a> {
+    /// Whoever makes this call.
+    pub(super) fn of<T>(nodes: &'a NodeClient, request: &tonic::Request<T>) -> Self {
+        let Caller { name, role, from } = caller::of(request);
+        let who = match (name.as_str(), role) {
+            ("", _) => "the bearer of a token".to_owned(),
+            (_, Some(role)) => format!("{name} ({role})"),
+            (_, None) => name,
+        };
+        Self { nodes, replica: nodes.replica(), who, from }
+    }
+
+    /// The node itself.
+    pub(crate) fn node(nodes: &'a NodeClient) -> Self {
+        let replica = nodes.replica();
+        Self { nodes, replica, who: format!("node {}", replica.identity().owner), from: "itself".into() }
+    }
+
+    async fn origin(&self) -> Result<Origin, Status> {
+        let point = self.replica.read_point().await.map_err(unavailable)?;
+        Ok(Origin::new(&self.who, &self.from, point.cluster_time_ms))
+    }
+
+    fn is_recorded(&self) -> bool {
+        self.replica.view(|state| state.format().holds_audit())
+    }
+
+    /// Carries a command out, so that an administrator who asks this node next finds what was just done.
+    pub(super) async fn propose(&self, command: Command) -> Result<u64, Status> {
+        // The first act that can be recorded is the one after which others are.
+        let begins = command.sets_format().is_some_and(Format::holds_audit);
+        let command = if begins || self.is_recorded() {
+            Command::Audited { origin: self.origin().await?, act: Act::Command(Box::new(command)) }
+        } else {
+            command
+        };
+        let index = self.replica.propose(&command).await.map_err(propose_error)?;
+        self.replica.wait_applied(index).await.map_err(unavailable)?;
+        Ok(index)
+    }
+
+    /// Does what is no command: recorded before it is begun, so that nothing is done without a trace, and once more where
+    /// it was refused.
+    pub(super) async fn noted<T>(
+        &self,
+        act: String,
+        work: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Status> {
+        self.note(&act, "").await?;
+        self.refusal_noted(act, work).await
+    }
+
+    /// The same for what must be possible in a cluster that can record nothing.
+    pub(super) async fn noted_if_possible<T>(
+        &self,
+        act: String,
+        work: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Status> {
+        if let Err(why) = self.note(&act, "").await {
+            tracing::error!(who = self.who, from = self.from, act, why = why.message(), "not recorded");
+        }
+        self.refusal_noted(act, work).await
+    }
+
+    async fn refusal_noted<T>(&self, act: String, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+        let done = work.await;
+        if let Err(refusal) = &done
+            && let Err(why) = self.note(&act, refusal.message()).await
+        {
+            tracing::error!(who = self.who, from = self.from, act, why = why.message(), "its refusal was not recorded");
+        }
+        done
+    }
+
+    async fn note(&self, act: &str, refused: &str) -> Result<(), Status> {
+        if !self.is_recorded() {
+            return Ok(());
+        }
+        let act = Act::Note { act: activation::audit::shortened(act), refused: activation::audit::shortened(refused) };
+        let command = Command::Audited { origin: self.origin().await?, act };
+        match self.replica.propose(&command).await {
+            Ok(_) => Ok(()),
+            Err(ProposeError::Refused(why)) => Err(Status::internal(why)),
+            Err(ProposeError::Unavailable(error)) => Err(unavailable(error)),
+        }
+    }
+}

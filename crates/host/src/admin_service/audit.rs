@@ -1,0 +1,46 @@
+//! The record of what administrators did, and the format that holds it.
+
+use activation::state::{Command, Format};
+use api::admin::v1 as proto;
+use bytes::Bytes;
+use tonic::Status;
+
+use super::{
+    acting::Acting,
+    status::{invalid, unavailable},
+};
+
+/// All that is kept, the oldest first.
+pub(super) async fn read(acting: &Acting<'_>) -> Result<proto::AuditReply, Status> {
+    acting.replica.read_point().await.map_err(unavailable)?;
+    acting.replica.view(|state| {
+        if !state.format().holds_audit() {
+            return Err(Status::failed_precondition(format!(
+                "the cluster writes format {}, which holds no record: `quorate cluster format set {}`, when every node \
+                 runs a version that reads it",
+                state.format(),
+                Format::newest()
+            )));
+        }
+        let audit = state.audit();
+        let entries = audit.entries().map(|entry| proto::AuditEntry {
+            number: entry.number,
+            time_ms: entry.origin.time_ms,
+            who: entry.origin.who.clone(),
+            from: entry.origin.from.clone(),
+            act: entry.act.clone(),
+            refused: entry.refused.clone(),
+            hash: Bytes::copy_from_slice(&entry.hash),
+        });
+        Ok(proto::AuditReply { before: Bytes::copy_from_slice(&audit.before()), entries: entries.collect() })
+    })
+}
+
+pub(super) async fn set_format(
+    acting: &Acting<'_>,
+    asked: &proto::SetFormatRequest,
+) -> Result<proto::SetFormatReply, Status> {
+    let format = Format::new(asked.format).map_err(invalid)?;
+    acting.propose(Command::SetFormat { format }).await?;
+    Ok(proto::SetFormatReply {})
+}

@@ -1,0 +1,146 @@
+//! Tokens, and the certificates that their bearers get.
+
+use activation::{
+    limits::NODE_ID_MAX,
+    state::{Command, Grant, OpenToken},
+};
+use api::admin::v1 as proto;
+use replication::{Clock, Replica};
+use tokio::sync::Mutex;
+use tonic::Status;
+use transport::{Authority, Role, SigningRequest, Subject, Token, limits::PERSON_LIFETIME};
+
+use super::{
+    acting::Acting,
+    status::{ACCESS_DENIED, invalid, unavailable},
+};
+use crate::{credentials::identity::Source, environment::SystemClock, limits::TOKEN_VALID_S_MAX};
+
+/// Gives tokens out, and takes them.
+pub(super) struct Enrolment {
+    source: Source,
+    /// One at a time: two who ask for any number get different ones, and strangers cannot make much work.
+    turn: Mutex<()>,
+}
+
+impl Enrolment {
+    pub(super) fn new(source: Source) -> Self {
+        Self { source, turn: Mutex::default() }
+    }
+
+    fn authority(&self) -> Result<Authority, Status> {
+        let authority = self.source.authority().map_err(|error| Status::internal(error.to_string()))?;
+        authority.ok_or_else(|| {
+            Status::failed_precondition(
+                "this cluster uses an organisation's own authority (tls.authority): certificates come from there",
+            )
+        })
+    }
+
+    pub(super) async fn create(
+        &self,
+        acting: &Acting<'_>,
+        asked: &proto::CreateTokenRequest,
+    ) -> Result<proto::CreateTokenReply, Status> {
+        let grant = match asked.role.as_str() {
+            "node" => Grant::Node,
+            role => match role.parse().map_err(invalid)? {
+                Role::Administrator => Grant::Administrator,
+                Role::Operator => Grant::Operator,
+                Role::Reader => Grant::Reader,
+            },
+        };
+        if !(1..=TOKEN_VALID_S_MAX).contains(&asked.valid_s) {
+            return Err(invalid(format!("a token is valid for 1 to {TOKEN_VALID_S_MAX} seconds")));
+        }
+        let authority = self.authority()?;
+        let now_ms = acting.replica.read_point().await.map_err(unavailable)?.cluster_time_ms;
+        let expires_ms = now_ms.saturating_add(asked.valid_s.saturating_mul(1000));
+        let token = Token::create(authority.fingerprint()).map_err(|error| Status::internal(error.to_string()))?;
+        let open = OpenToken { grant, expires_ms };
+        acting.propose(Command::AddToken { digest: token.digest(), token: open }).await?;
+        Ok(proto::CreateTokenReply { token: token.text().to_string(), expires_ms })
+    }
+
+    pub(super) async fn enroll(
+        &self,
+        acting: &Acting<'_>,
+        asked: &proto::EnrollRequest,
+    ) -> Result<proto::EnrollReply, Status> {
+        let _turn = self.turn.lock().await;
+        let authority = self.authority()?;
+        let digest = Token::digest_of(&asked.secret);
+        let now_ms = acting.replica.read_point().await.map_err(unavailable)?.cluster_time_ms;
+        let open = acting.replica.view(|state| state.open_token(&digest));
+        // Before anything is proposed: who has no token makes no entry.
+        let open =
+            open.ok_or_else(|| refused("the cluster knows no such token: it was used already, or is another's"))?;
+        if open.expires_ms < now_ms {
+            return Err(refused("the token's time is over: ask for another one"));
+        }
+        let spend = |node| Command::UseToken { digest, time_ms: now_ms, node };
+        let role = match open.grant {
+            Grant::Node if !asked.request.is_empty() => {
+                return Err(invalid("the token is for a node: use it with `quorate host init --join`"));
+            }
+            Grant::Node => {
+                let node = number(acting.replica, asked.node)?;
+                acting.propose(spend(Some(node))).await?;
+                tracing::info!(node, peer_address = asked.peer_address, "a node got the authority's key with a token");
+                return Ok(node_reply(acting.replica, &authority, node));
+            }
+            Grant::Administrator => Role::Administrator,
+            Grant::Operator => Role::Operator,
+            Grant::Reader => Role::Reader,
+        };
+        if asked.request.is_empty() {
+            return Err(invalid(format!("the token is for the role {role}: use it with `quorate cluster login`")));
+        }
+        let request = SigningRequest::from_der(&asked.request).map_err(invalid)?;
+        let subject = Subject::person(&asked.name, role).map_err(invalid)?;
+        acting.propose(spend(None)).await?;
+        let wall_ms = SystemClock::default().wall_ms();
+        let certificate = authority.issue(&request, &subject, wall_ms, PERSON_LIFETIME);
+        tracing::info!(%subject, "somebody got a certificate with a token");
+        Ok(proto::EnrollReply {
+            certificate: certificate.map_err(|error| Status::internal(error.to_string()))?,
+            authority: authority.certificate_pem().into(),
+            role: role.name().into(),
+            ..proto::EnrollReply::default()
+        })
+    }
+}
+
+fn refused(why: &str) -> Status {
+    Status::permission_denied(format!("{ACCESS_DENIED}: {why}"))
+}
+
+/// The number that is wanted, or the lowest free one above all that were given.
+fn number(replica: &Replica, wanted: u64) -> Result<u64, Status> {
+    let members = replica.cluster().members;
+    if wanted > 0 {
+        activation::id::node_id(wanted).map_err(invalid)?;
+        if members.contains_key(&wanted) {
+            return Err(Status::already_exists(format!("node {wanted} is a member already: ask for another number")));
+        }
+        return Ok(wanted);
+    }
+    let highest = members.keys().next_back().copied().unwrap_or(0);
+    let next = highest.max(replica.view(|state| state.highest_enrolled())) + 1;
+    if next > NODE_ID_MAX {
+        return Err(invalid("the highest number is given: ask for one that is free"));
+    }
+    Ok(next)
+}
+
+fn node_reply(replica: &Replica, authority: &Authority, node: u64) -> proto::EnrollReply {
+    let members = replica.cluster().members.into_iter();
+    proto::EnrollReply {
+        authority: authority.certificate_pem().into(),
+        authority_key: authority.key_pem().to_string(),
+        role: "node".into(),
+        node,
+        members: members.map(|(node, member)| proto::PeerAddress { node, address: member.address }).collect(),
+        ..proto::EnrollReply::default()
+    }
+}

@@ -1,0 +1,313 @@
+//! Host keys over the cluster: installed, listed, exchanged for certificates, given back.
+//!
+//! Any node serves this. It asks each node for what only that node can sign, and proposes what comes of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use activation::{
+    host_activation::{
+        ActivationAnswer, ActivationRequests, HostActivationRequest, REQUESTS_MAX, ReleaseStatement, SignedAnswers,
+    },
+    id::{Fingerprint, KeyId, NodeId, PublisherId},
+    key::{KeyKind, TypedKey},
+    state::{Command, State},
+};
+use api::{
+    admin::v1 as proto,
+    node::v1::{SignActivationRequest, SignReleaseRequest, StatusRequest},
+};
+use futures::future::join_all;
+use tonic::Status;
+
+use super::{
+    acting::Acting,
+    status::{invalid, unavailable},
+};
+use crate::{
+    limits::WORK_TIMEOUT,
+    observation::keys::{self, publisher_name},
+    peers::{node_client::NodeError, request::NodeRequest},
+};
+
+/// The keys of one cluster.
+pub(crate) struct Keys<'a>(pub(crate) &'a Acting<'a>);
+
+/// One certificate that could be asked for.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    publisher: PublisherId,
+    key: KeyId,
+    node: NodeId,
+    /// It may turn out not to be needed.
+    is_activated: bool,
+}
+
+impl Keys<'_> {
+    pub(super) async fn install(&self, asked: proto::InstallKeyRequest) -> Result<proto::InstallKeyReply, Status> {
+        let key: TypedKey = asked.key.parse().map_err(invalid)?;
+        if key.kind() != KeyKind::Host {
+            return Err(invalid(format!(
+                "this is a {}, no host key: setup keys and direct keys belong on client machines",
+                key.kind()
+            )));
+        }
+        self.0.replica.read_point().await.map_err(unavailable)?;
+        let publisher = self.0.replica.view(|state| find_publisher(state, &asked.publisher))?;
+        self.0.propose(Command::InstallKey { publisher, key }).await?;
+        let id = key.key_id();
+        Ok(self.0.replica.view(|state| proto::InstallKeyReply {
+            key_id: id.to_string(),
+            group: keys::group(state, publisher, id).unwrap_or_default(),
+            publisher: publisher_name(state, publisher),
+            publisher_id: publisher.to_string(),
+        }))
+    }
+
+    pub(super) async fn list(&self) -> Result<proto::ListKeysReply, Status> {
+        self.0.replica.read_point().await.map_err(unavailable)?;
+        let members = self.members();
+        let asked = members.iter().map(|&node| async move {
+            let status = self.ask(node, StatusRequest {}).await;
+            // Who does not answer says nothing about its machine; what is replicated is known all the same.
+            let Ok(status) = status else { return (node, BTreeMap::new()) };
+            (node, status.unusable_keys.into_iter().map(|key| (key.key_id, key.state)).collect())
+        });
+        let unusable = join_all(asked).await.into_iter().collect();
+        Ok(self.0.replica.view(|state| keys::keys(state, &unusable)))
+    }
+
+    pub(super) async fn request(
+        &self,
+        asked: proto::RequestActivationRequest,
+    ) -> Result<proto::RequestActivationReply, Status> {
+        let proto::RequestActivationRequest { key_id, node, publisher, releases_only } = asked;
+        let key: Option<KeyId> = if key_id.is_empty() { None } else { Some(key_id.parse().map_err(invalid)?) };
+        self.0.replica.read_point().await.map_err(unavailable)?;
+        let of = self.0.replica.view(|state| publisher_meant(state, key, &publisher))?;
+        let candidates = if releases_only { Vec::new() } else { self.candidates(key, node, of)? };
+        let requests = join_all(candidates.iter().map(|candidate| self.request_of(candidate, node != 0))).await;
+        let mut by_publisher: BTreeMap<PublisherId, ActivationRequests> = BTreeMap::new();
+        for (candidate, request) in candidates.iter().zip(requests) {
+            if let Some(request) = request? {
+                by_publisher.entry(candidate.publisher).or_default().requests.push(request);
+            }
+        }
+        for statement in self.pending_releases(of) {
+            by_publisher.entry(statement.publisher).or_default().releases.push(statement);
+        }
+        let publishers: Vec<_> = by_publisher.keys().copied().collect();
+        let names = || self.0.replica.view(|state| list_publishers(state, &publishers));
+        let mut concerned = by_publisher.into_iter();
+        match (concerned.next(), concerned.next()) {
+            (Some((publisher, requests)), None) => self.request_reply(publisher, &requests),
+            (Some(_), Some(_)) => Err(Status::failed_precondition(format!(
+                "nodes are to be activated by several publishers, and each is asked by itself: name one of {}, or a key",
+                names()
+            ))),
+            (None, _) => Err(Status::failed_precondition(
+                "nothing to activate, and nothing to tell the publisher: install a key first (`quorate key install`), \
+                 or name a node to activate it again",
+            )),
+        }
+    }
+
+    fn request_reply(
+        &self,
+        publisher: PublisherId,
+        asked: &ActivationRequests,
+    ) -> Result<proto::RequestActivationReply, Status> {
+        let ActivationRequests { requests, releases } = asked;
+        if requests.len() + releases.len() > REQUESTS_MAX {
+            return Err(invalid(format!("one file holds {REQUESTS_MAX} requests and releases: name a key or a node")));
+        }
+        let requested = requests.iter().map(HostActivationRequest::asked);
+        let requested: Vec<_> = requested.map(|asked| node_and_key(asked.node, asked.key.key_id())).collect();
+        let nodes: BTreeSet<_> = requested.iter().map(|requested| requested.node).collect();
+        Ok(proto::RequestActivationReply {
+            request: asked.encode().into(),
+            nodes: nodes.into_iter().collect(),
+            publisher: self.0.replica.view(|state| publisher_name(state, publisher)),
+            publisher_id: publisher.to_string(),
+            requested,
+            released: releases.iter().map(|release| node_and_key(release.node, release.key)).collect(),
+        })
+    }
+
+    pub(super) async fn install_answer(
+        &self,
+        asked: proto::InstallActivationRequest,
+    ) -> Result<proto::InstallActivationReply, Status> {
+        let signed = SignedAnswers::decode(&asked.answer).map_err(invalid)?;
+        let answers = signed.answers();
+        self.0.replica.read_point().await.map_err(unavailable)?;
+        // Who gave them back is known only until the answer is installed.
+        let pending: BTreeMap<_, _> = self
+            .pending_releases(Some(answers.publisher))
+            .into_iter()
+            .map(|statement| ((statement.key, statement.node_key), statement.node))
+            .collect();
+        self.0.propose(Command::InstallActivation { signed: asked.answer }).await?;
+        let is_taken_over = |answer: &&ActivationAnswer| {
+            let of = (answers.publisher, answer.certificate.key, answer.node);
+            self.0.replica.view(|state| state.certificate(of.0, of.1, of.2) == Some(&answer.certificate))
+        };
+        let (taken_over, passed_over): (Vec<_>, Vec<_>) = answers.answers.iter().partition(is_taken_over);
+        let activated: Vec<_> = taken_over
+            .iter()
+            .map(|answer| proto::NodeActivated {
+                node: answer.node,
+                key_id: answer.certificate.key.to_string(),
+                reactivations_left: answer.reactivations_left,
+            })
+            .collect();
+        let nodes: BTreeSet<_> = activated.iter().map(|activated| activated.node).collect();
+        let released = answers.released.iter();
+        let released = released.filter_map(|place| Some(node_and_key(*pending.get(place)?, place.0)));
+        Ok(proto::InstallActivationReply {
+            nodes: nodes.into_iter().collect(),
+            publisher: self.0.replica.view(|state| publisher_name(state, answers.publisher)),
+            publisher_id: answers.publisher.to_string(),
+            activated,
+            released: released.collect(),
+            passed_over: passed_over.iter().map(|answer| node_and_key(answer.node, answer.certificate.key)).collect(),
+        })
+    }
+
+    pub(crate) async fn release(
+        &self,
+        asked: proto::ReleaseActivationRequest,
+    ) -> Result<proto::ReleaseActivationReply, Status> {
+        let proto::ReleaseActivationRequest { node, key_id } = asked;
+        let key: Option<KeyId> = if key_id.is_empty() { None } else { Some(key_id.parse().map_err(invalid)?) };
+        self.0.replica.read_point().await.map_err(unavailable)?;
+        let held: Vec<KeyId> = self.0.replica.view(|state| {
+            let keys = state.keys().filter(|installed| key.is_none_or(|key| key == installed.id));
+            keys.filter(|installed| installed.activations.contains_key(&node)).map(|installed| installed.id).collect()
+        });
+        if held.is_empty() {
+            return Err(Status::failed_precondition(format!(
+                "node {node} is activated with no such key: `quorate key list` shows who is"
+            )));
+        }
+        let mut statements = Vec::new();
+        for key in held {
+            let request = SignReleaseRequest { key_id: key.as_ref().to_vec().into() };
+            let signed = self.ask(node, request).await.map_err(|why| not_signed(node, &why))?;
+            statements.push(ReleaseStatement::decode(&signed.statement).map_err(|why| not_signed(node, &why))?);
+        }
+        self.0.propose(Command::Release { statements: statements.clone() }).await?;
+        let released =
+            self.0.replica.view(|state| statements.iter().map(|place| keys::released(state, place)).collect());
+        Ok(proto::ReleaseActivationReply { released })
+    }
+
+    fn members(&self) -> Vec<NodeId> {
+        self.0.replica.cluster().members.into_keys().collect()
+    }
+
+    fn pending_releases(&self, of: Option<PublisherId>) -> Vec<ReleaseStatement> {
+        self.0.replica.view(|state| {
+            let publishers = state.publishers().filter(|publisher| of.is_none_or(|of| of == publisher.id()));
+            publishers.flat_map(|publisher| publisher.pending_releases().cloned()).collect()
+        })
+    }
+
+    fn candidates(&self, key: Option<KeyId>, node: u64, of: Option<PublisherId>) -> Result<Vec<Candidate>, Status> {
+        let members = self.members();
+        if node != 0 && !members.contains(&node) {
+            return Err(invalid(format!("node {node} is no member of this cluster")));
+        }
+        Ok(self.0.replica.view(|state| {
+            let keys = state.keys().filter(|installed| key.is_none_or(|key| key == installed.id));
+            let keys = keys.filter(|installed| of.is_none_or(|of| of == installed.publisher));
+            keys.flat_map(|installed| {
+                let members = members.iter().filter(move |member| node == 0 || **member == node);
+                members.map(move |&member| Candidate {
+                    publisher: installed.publisher,
+                    key: installed.id,
+                    node: member,
+                    is_activated: installed.activations.contains_key(&member),
+                })
+            })
+            .collect()
+        }))
+    }
+
+    /// The request of one node; none where it needs no certificate, or is activated and does not answer.
+    async fn request_of(
+        &self,
+        candidate: &Candidate,
+        was_named: bool,
+    ) -> Result<Option<HostActivationRequest>, Status> {
+        let Candidate { key, node, is_activated, .. } = *candidate;
+        let failed = |why: &str| Status::unavailable(format!("node {node}: {why}"));
+        let only_if_needed = is_activated && !was_named;
+        let request = SignActivationRequest { key_id: key.as_ref().to_vec().into(), only_if_needed };
+        let bytes = match self.ask(node, request).await {
+            Ok(signed) => signed.request,
+            Err(_) if only_if_needed => return Ok(None),
+            Err(why) => return Err(failed(&why.to_string())),
+        };
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let asked = ActivationRequests::decode(&bytes).map_err(|error| failed(&error.to_string()))?;
+        asked.requests.into_iter().next().map(Some).ok_or_else(|| failed("it asks for nothing"))
+    }
+
+    async fn ask<Q: NodeRequest>(&self, node: NodeId, request: Q) -> Result<Q::Reply, NodeError> {
+        self.0.nodes.ask(node, request, WORK_TIMEOUT).await
+    }
+}
+
+fn not_signed(node: NodeId, why: &dyn std::fmt::Display) -> Status {
+    Status::failed_precondition(format!(
+        "node {node} did not sign that it gives its place back: {why}; the place of a node that is dead or has lost its \
+         key is freed by the publisher"
+    ))
+}
+
+fn node_and_key(node: NodeId, key: KeyId) -> proto::NodeAndKey {
+    proto::NodeAndKey { node, key_id: key.to_string() }
+}
+
+/// Names with fingerprints: two publishers may have one name.
+fn list_publishers(state: &State, publishers: &[PublisherId]) -> String {
+    let named = publishers.iter().map(|&id| format!("{} ({})", publisher_name(state, id), Fingerprint(id)));
+    named.collect::<Vec<_>>().join(", ")
+}
+
+/// The publisher that somebody calls by its name, fingerprint or id; without a word the only one.
+fn find_publisher(state: &State, wanted: &str) -> Result<PublisherId, Status> {
+    let by_id = wanted.parse::<Fingerprint>().ok().map(|Fingerprint(id)| id);
+    let is_meant = |name: &str, id| wanted.is_empty() || by_id == Some(id) || name.eq_ignore_ascii_case(wanted);
+    let installed: Vec<_> = state.publishers().map(activation::state::PublisherState::id).collect();
+    let meant = installed.iter().copied().filter(|&id| is_meant(&publisher_name(state, id), id));
+    let meant: Vec<_> = meant.collect();
+    match (meant.as_slice(), installed.as_slice()) {
+        ([publisher], _) => Ok(*publisher),
+        (_, []) => Err(Status::failed_precondition(
+            "no catalog is installed: install that of the key's publisher first (`quorate catalog install`)",
+        )),
+        ([], _) => Err(Status::failed_precondition(format!(
+            "no catalog of a publisher {wanted:?} is installed; there are {}",
+            list_publishers(state, &installed)
+        ))),
+        ([..], _) => Err(Status::failed_precondition(format!(
+            "it could be of several publishers: say which, by name or fingerprint: {}",
+            list_publishers(state, &meant)
+        ))),
+    }
+}
+
+/// Whose certificates are asked for: that of the key, or who was named; none where neither was said.
+fn publisher_meant(state: &State, key: Option<KeyId>, named: &str) -> Result<Option<PublisherId>, Status> {
+    let named = if named.is_empty() { None } else { Some(find_publisher(state, named)?) };
+    let Some(key) = key else { return Ok(named) };
+    let of_key = state.keys().find(|installed| installed.id == key).map(|installed| installed.publisher);
+    let of_key = of_key.ok_or_else(|| Status::failed_precondition(format!("key {key} is not installed")))?;
+    if named.is_some_and(|named| named != of_key) {
+        return Err(invalid(format!("key {key} is of {}", publisher_name(state, of_key))));
+    }
+    Ok(Some(of_key))
+}

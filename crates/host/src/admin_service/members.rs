@@ -1,0 +1,102 @@
+//! Who belongs to the cluster, and who leads it.
+
+use activation::{id, state::Command};
+use api::{admin::v1 as proto, node::v1::StatusRequest};
+use replication::Unavailable;
+use tonic::Status;
+
+use super::{
+    acting::Acting,
+    status::{invalid, propose_error, unavailable},
+};
+use crate::limits::{LOOK_TIMEOUT, SETTLE_TIMEOUT, WORK_TIMEOUT};
+
+/// The members, and who changes them.
+pub(super) struct Members<'a>(pub(super) &'a Acting<'a>);
+
+impl Members<'_> {
+    pub(super) async fn add(&self, asked: proto::AddNodeRequest) -> Result<proto::MembersReply, Status> {
+        let node = id::node_id(asked.node).map_err(invalid)?;
+        let is_address = |address: &str| {
+            let parts = address.rsplit_once(':');
+            parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
+        };
+        if !is_address(&asked.address) {
+            return Err(invalid(format!("{:?} is no HOST:PORT of a node's peer address", asked.address)));
+        }
+        let add = async { self.0.replica.add(node, &asked.address).await.map_err(propose_error) };
+        let index = self.0.noted(format!("add node {node} at {}", asked.address), add).await?;
+        self.seen_at(index).await
+    }
+
+    pub(super) async fn remove(&self, asked: proto::RemoveNodeRequest) -> Result<proto::MembersReply, Status> {
+        let cluster = self.0.replica.cluster();
+        if !cluster.members.contains_key(&asked.node) {
+            return Err(Status::not_found(format!(
+                "node {} is no member of this cluster: `quorate cluster status` lists them",
+                asked.node
+            )));
+        }
+        let looked = self.0.nodes.ask(asked.node, StatusRequest {}, LOOK_TIMEOUT).await;
+        if looked.is_ok() {
+            return Err(Status::failed_precondition(format!(
+                "node {} answers: `quorate cluster remove {0}` drains it, and has it give its activations back. One that \
+                 is to go without is stopped first",
+                asked.node
+            )));
+        }
+        let remove = async { self.0.replica.remove(asked.node).await.map_err(propose_error) };
+        let index = self.0.noted(format!("remove node {}", asked.node), remove).await?;
+        self.0.replica.wait_applied(index).await.map_err(unavailable)?;
+        // What it announced is kept until its record is gone from DNS: whoever looks after the records forgets it then.
+        if self.0.replica.view(|state| !state.announcements().contains_key(&asked.node)) {
+            self.0.propose(Command::Forget { node: asked.node }).await?;
+        }
+        self.seen_at(index).await
+    }
+
+    pub(super) async fn promote(&self, asked: proto::PromoteNodeRequest) -> Result<proto::MembersReply, Status> {
+        let instead_of = (asked.instead_of > 0).then_some(asked.instead_of);
+        let act = match instead_of {
+            Some(other) => format!("promote node {} instead of node {other}", asked.node),
+            None => format!("promote node {}", asked.node),
+        };
+        let promote = async { self.0.replica.promote(asked.node, instead_of).await.map_err(propose_error) };
+        let index = self.0.noted(act, promote).await?;
+        self.seen_at(index).await
+    }
+
+    /// Asks another member to go out of service.
+    pub(super) async fn drain(&self, node: u64, asked: proto::DrainRequest) -> Result<proto::DrainReply, Status> {
+        let drained = self.0.nodes.ask(node, proto::DrainRequest { node: 0, ..asked }, SETTLE_TIMEOUT).await;
+        drained.map_err(|why| Status::failed_precondition(format!("node {node}: {why}")))
+    }
+
+    /// Has the leader hand over.
+    pub(super) async fn transfer_leader(
+        &self,
+        asked: proto::TransferLeaderRequest,
+    ) -> Result<proto::TransferLeaderReply, Status> {
+        let to = asked.to;
+        let cluster = self.0.replica.cluster();
+        if !cluster.voters.contains(&to) {
+            return Err(invalid(format!("node {to} is no voter of this cluster; voters are {:?}", cluster.voters)));
+        }
+        let leader = cluster.leader.ok_or_else(|| unavailable(Unavailable::NoLeader))?;
+        if leader == to {
+            return Ok(proto::TransferLeaderReply { leader });
+        }
+        let transfer = async {
+            let transferred = self.0.nodes.ask(leader, asked, WORK_TIMEOUT).await;
+            transferred.map_err(|why| Status::unavailable(format!("node {leader} did not hand over: {why}")))
+        };
+        self.0.noted(format!("have node {to} lead"), transfer).await
+    }
+
+    async fn seen_at(&self, index: u64) -> Result<proto::MembersReply, Status> {
+        self.0.replica.wait_applied(index).await.map_err(unavailable)?;
+        let cluster = self.0.replica.cluster();
+        let learners = cluster.members.keys().copied().filter(|node| !cluster.voters.contains(node)).collect();
+        Ok(proto::MembersReply { voters: cluster.voters, learners })
+    }
+}

@@ -1,0 +1,446 @@
+//! Administration: on a Unix socket in the data folder, where whoever may open the socket is an administrator, and from
+//! afar over TLS, where certificates say what each may do ([`rights`]).
+
+mod acting;
+mod audit;
+mod caller;
+mod enrolment;
+mod events;
+mod keys;
+mod members;
+mod rights;
+mod status;
+
+use std::{
+    fs, io,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use activation::{
+    catalog::SignedCatalog,
+    id::Fingerprint,
+    settings::{NodeSettings, Setting, SettingError, Settings},
+    state::Command,
+};
+use api::{
+    admin::v1::{self as proto, admin_server},
+    node::v1::{FollowSettingsRequest, SettleDnsRequest},
+};
+use futures::{
+    FutureExt, StreamExt,
+    future::{OptionFuture, join, join_all},
+    stream::{self, BoxStream},
+};
+use replication::Replica;
+use tokio::net::{TcpListener, UnixSocket};
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::{Request, Response, Status, transport::Server};
+use transport::{Audience, Own};
+
+pub(crate) use self::{acting::Acting, keys::Keys, status::ACCESS_DENIED};
+use self::{
+    enrolment::Enrolment,
+    members::Members,
+    rights::Guarded,
+    status::{invalid, propose_error, unavailable},
+};
+use crate::{
+    credentials::identity::Source,
+    dns::{self, Dns},
+    http::console::Console,
+    lifecycle::drain::Drain,
+    limits::{
+        ADMIN_KEEP_ALIVE_INTERVAL, ADMIN_MESSAGE_BYTES_MAX, ADMIN_STREAMS_MAX, BACKUP_PART_BYTES,
+        PEER_KEEP_ALIVE_TIMEOUT, SETTLE_TIMEOUT, SOCKET_PATH_BYTES_MAX, WORK_TIMEOUT,
+    },
+    observation::{self, cluster_status, counts},
+    peers::node_client::NodeClient,
+};
+
+/// Why there is no administration socket.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The system's limit.
+    #[error("the path of the administration socket, {}, is longer than {SOCKET_PATH_BYTES_MAX} bytes: choose a shorter `data`", path.display())]
+    PathTooLong {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The system's refusal.
+    #[error("cannot make the administration socket {}: {source}", path.display())]
+    Io {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What the administration works on.
+pub(crate) struct Parts {
+    pub(crate) nodes: NodeClient,
+    pub(crate) dns: Option<Arc<Dns>>,
+    pub(crate) drain: Arc<Drain>,
+    /// None where there is no port for it.
+    pub(crate) console: Option<Arc<Console>>,
+    /// Where this node's certificate comes from, and those of others.
+    pub(crate) source: Source,
+}
+
+/// Makes the socket and returns what serves it, and the administration from afar where there is a listener for it.
+pub(crate) fn serve(
+    path: &Path,
+    afar: Option<(TcpListener, Arc<Own>)>,
+    parts: Parts,
+) -> Result<impl Future<Output = ()> + use<>, AdminError> {
+    if path.as_os_str().as_bytes().len() > SOCKET_PATH_BYTES_MAX {
+        return Err(AdminError::PathTooLong { path: path.to_owned() });
+    }
+    let listener = listen(path).map_err(|source| AdminError::Io { path: path.to_owned(), source })?;
+    let Parts { nodes, dns, drain, console, source } = parts;
+    let service = admin_server::AdminServer::new(Admin {
+        replica: nodes.replica().clone(),
+        nodes,
+        dns,
+        drain,
+        console,
+        enrolment: Enrolment::new(source),
+    })
+    .max_decoding_message_size(ADMIN_MESSAGE_BYTES_MAX)
+    .max_encoding_message_size(ADMIN_MESSAGE_BYTES_MAX);
+    let service = Guarded(service);
+    Ok(async move {
+        let from_afar = afar.map(|(listener, own)| serve_afar(listener, own, service.clone()));
+        let incoming = UnixListenerStream::new(listener);
+        let here = Server::builder().add_service(service).serve_with_incoming(incoming);
+        let (served, ()) = join(here, OptionFuture::from(from_afar).map(Option::unwrap_or_default)).await;
+        if let Err(error) = served {
+            tracing::error!(%error, "administration is no longer served");
+        }
+    })
+}
+
+async fn serve_afar(listener: TcpListener, own: Arc<Own>, service: Guarded<admin_server::AdminServer<Admin>>) {
+    let (accepting, connections) = transport::listen(listener, own, Audience::Anybody);
+    let server = Server::builder()
+        .max_concurrent_streams(ADMIN_STREAMS_MAX)
+        .http2_keepalive_interval(Some(ADMIN_KEEP_ALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(PEER_KEEP_ALIVE_TIMEOUT))
+        .add_service(service)
+        .serve_with_incoming(connections);
+    tokio::select! {
+        () = accepting => {}
+        served = server => if let Err(error) = served {
+            tracing::error!(%error, "administration from afar is no longer served");
+        }
+    }
+}
+
+/// Its rights are set before anybody can connect.
+fn listen(path: &Path) -> io::Result<tokio::net::UnixListener> {
+    // The store's lock says that no other node lives in this folder: what is here was left by a crash.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    socket.listen(64)
+}
+
+struct Admin {
+    nodes: NodeClient,
+    replica: Replica,
+    dns: Option<Arc<Dns>>,
+    drain: Arc<Drain>,
+    console: Option<Arc<Console>>,
+    enrolment: Enrolment,
+}
+
+type Reply<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl admin_server::Admin for Admin {
+    type EventsStream = events::Stream;
+    type BackupStream = BoxStream<'static, Result<proto::BackupPart, Status>>;
+
+    async fn backup(&self, request: Request<proto::BackupRequest>) -> Reply<Self::BackupStream> {
+        let backup = async { self.replica.backup().await.map_err(unavailable) };
+        let mut file = self.acting(&request).noted("back the state up".into(), backup).await?;
+        let parts = std::iter::from_fn(move || {
+            let part = file.split_to(file.len().min(BACKUP_PART_BYTES));
+            (!part.is_empty()).then_some(Ok(proto::BackupPart { part }))
+        });
+        Ok(Response::new(stream::iter(parts).boxed()))
+    }
+
+    async fn count(&self, request: Request<proto::CountRequest>) -> Reply<proto::CountReply> {
+        let wanted = request.into_inner().application;
+        let point = self.replica.read_point().await.map_err(unavailable)?;
+        let mut reply = self.replica.view(|state| counts::counts(state, point.cluster_time_ms));
+        reply.applications.retain(|application| wanted.is_empty() || application.application == wanted);
+        if reply.applications.is_empty() && !wanted.is_empty() {
+            return Err(Status::not_found(format!("no installed catalog has an application {wanted:?}")));
+        }
+        Ok(Response::new(reply))
+    }
+
+    async fn cluster_status(&self, _: Request<proto::ClusterStatusRequest>) -> Reply<proto::ClusterStatusReply> {
+        Ok(Response::new(cluster_status::gather(&self.nodes).await))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<proto::TransferLeaderRequest>,
+    ) -> Reply<proto::TransferLeaderReply> {
+        let acting = self.acting(&request);
+        Members(&acting).transfer_leader(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn clock(&self, request: Request<proto::ClockRequest>) -> Reply<proto::ClockReply> {
+        use proto::clock_request::Action;
+        let action = request.get_ref().action();
+        let act = match action {
+            Action::Accept => "accept the jump of the clocks",
+            Action::Reset => "set cluster time to the clocks' median",
+            Action::Unspecified => return Err(invalid("say whether to accept the clocks or to reset to them")),
+        };
+        let work = async {
+            let set = match action {
+                Action::Accept => self.replica.accept_clock().await,
+                _ => self.replica.reset_clock().await,
+            };
+            set.map_err(propose_error)
+        };
+        self.acting(&request).noted(act.into(), work).await?;
+        let point = self.replica.read_point().await.map_err(unavailable)?;
+        Ok(Response::new(proto::ClockReply { cluster_time_ms: point.cluster_time_ms }))
+    }
+
+    async fn install_catalog(
+        &self,
+        request: Request<proto::InstallCatalogRequest>,
+    ) -> Reply<proto::InstallCatalogReply> {
+        let acting = self.acting(&request);
+        let proto::InstallCatalogRequest { signed_catalog, trust } = request.into_inner();
+        let opened = SignedCatalog::open(&signed_catalog).map_err(invalid)?;
+        let trusted: Fingerprint = trust.parse().map_err(invalid)?;
+        if trusted.0 != opened.publisher {
+            return Err(Status::permission_denied(format!(
+                "the catalog is signed by {}, not by {trusted}: ask the publisher for its fingerprint",
+                Fingerprint(opened.publisher)
+            )));
+        }
+        let reply = proto::InstallCatalogReply {
+            publisher: opened.catalog.publisher_name().to_owned(),
+            publisher_id: opened.publisher.to_string(),
+            serial: opened.catalog.serial(),
+        };
+        acting.propose(Command::InstallCatalog { signed: opened.bytes }).await?;
+        Ok(Response::new(reply))
+    }
+
+    async fn show_catalogs(&self, _: Request<proto::ShowCatalogsRequest>) -> Reply<proto::ShowCatalogsReply> {
+        self.replica.read_point().await.map_err(unavailable)?;
+        let signed_catalogs =
+            self.replica.view(|state| state.publishers().map(|publisher| publisher.opened().bytes.clone()).collect());
+        Ok(Response::new(proto::ShowCatalogsReply { signed_catalogs }))
+    }
+
+    async fn install_key(&self, request: Request<proto::InstallKeyRequest>) -> Reply<proto::InstallKeyReply> {
+        let acting = self.acting(&request);
+        Keys(&acting).install(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn list_keys(&self, request: Request<proto::ListKeysRequest>) -> Reply<proto::ListKeysReply> {
+        let acting = self.acting(&request);
+        Keys(&acting).list().await.map(Response::new)
+    }
+
+    async fn request_activation(
+        &self,
+        request: Request<proto::RequestActivationRequest>,
+    ) -> Reply<proto::RequestActivationReply> {
+        let acting = self.acting(&request);
+        Keys(&acting).request(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn install_activation(
+        &self,
+        request: Request<proto::InstallActivationRequest>,
+    ) -> Reply<proto::InstallActivationReply> {
+        let acting = self.acting(&request);
+        Keys(&acting).install_answer(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_settings(&self, request: Request<proto::GetSettingsRequest>) -> Reply<proto::GetSettingsReply> {
+        let node = self.of_node(request.into_inner().node)?;
+        self.replica.read_point().await.map_err(unavailable)?;
+        let settings = self.replica.view(|state| counts::settings(state, node));
+        Ok(Response::new(proto::GetSettingsReply { settings }))
+    }
+
+    async fn change_settings(
+        &self,
+        request: Request<proto::ChangeSettingsRequest>,
+    ) -> Reply<proto::ChangeSettingsReply> {
+        let acting = self.acting(&request);
+        let request = request.into_inner();
+        let node = self.of_node(request.node)?;
+        let changes = request.changes.into_iter().map(|change| Ok((change.name.parse()?, change.value)));
+        let changes: Vec<(Setting, String)> = changes.collect::<Result<_, SettingError>>().map_err(invalid)?;
+        // Refused here in words of its own, before it is proposed.
+        let (mut tried, mut tried_of_node) = (Settings::default(), NodeSettings::default());
+        let mut changed = changes.iter();
+        match node {
+            None => changed.try_for_each(|(setting, value)| tried.set(*setting, value)),
+            Some(_) => changed.try_for_each(|(setting, value)| tried_of_node.set(*setting, value)),
+        }
+        .map_err(invalid)?;
+        let index = acting.propose(Command::ChangeSettings { node, changes }).await?;
+        let problem = match node {
+            None => String::new(),
+            Some(node) => self.problem_of(node, index).await,
+        };
+        Ok(Response::new(proto::ChangeSettingsReply { problem }))
+    }
+
+    async fn dns_status(&self, _: Request<proto::DnsStatusRequest>) -> Reply<proto::DnsStatusReply> {
+        Ok(Response::new(dns::status(self.dns()?).await))
+    }
+
+    async fn dns_settle(&self, request: Request<proto::DnsSettleRequest>) -> Reply<proto::DnsSettleReply> {
+        self.acting(&request).noted("bring the records in DNS in line".into(), async { Ok(()) }).await?;
+        let members = self.replica.cluster().members;
+        let asked = members.keys().map(|&node| async move {
+            let settled = self.nodes.ask(node, SettleDnsRequest {}, SETTLE_TIMEOUT).await;
+            settled.unwrap_or_else(|error| proto::DnsSettled {
+                node,
+                passed_over: error.to_string(),
+                domains: Vec::new(),
+            })
+        });
+        Ok(Response::new(proto::DnsSettleReply { nodes: join_all(asked).await }))
+    }
+
+    async fn dns_zone(&self, _: Request<proto::DnsZoneRequest>) -> Reply<proto::DnsZoneReply> {
+        self.replica.read_point().await.map_err(unavailable)?;
+        dns::zone(self.dns()?).await.map(Response::new).map_err(|error| Status::internal(error.to_string()))
+    }
+
+    async fn release_activation(
+        &self,
+        request: Request<proto::ReleaseActivationRequest>,
+    ) -> Reply<proto::ReleaseActivationReply> {
+        let acting = self.acting(&request);
+        Keys(&acting).release(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn drain(&self, request: Request<proto::DrainRequest>) -> Reply<proto::DrainReply> {
+        // To go out of service is an operator's; to leave the cluster is an administrator's.
+        if request.get_ref().leave {
+            rights::admit("RemoveNode", &caller::of(&request)).map_err(Status::permission_denied)?;
+        }
+        let acting = self.acting(&request);
+        let request = request.into_inner();
+        let own = self.replica.identity().owner;
+        let node = self.of_node(request.node)?.unwrap_or(own);
+        let (force, leave) = (request.force, request.leave);
+        let work = async {
+            if node == own { self.drain.begin(request).await } else { Members(&acting).drain(node, request).await }
+        };
+        let act = match leave {
+            true => format!("drain node {node}, which leaves"),
+            false => format!("drain node {node}"),
+        };
+        let drained = if force { acting.noted_if_possible(act, work).await } else { acting.noted(act, work).await };
+        drained.map(Response::new)
+    }
+
+    async fn add_node(&self, request: Request<proto::AddNodeRequest>) -> Reply<proto::MembersReply> {
+        let acting = self.acting(&request);
+        Members(&acting).add(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn remove_node(&self, request: Request<proto::RemoveNodeRequest>) -> Reply<proto::MembersReply> {
+        let acting = self.acting(&request);
+        Members(&acting).remove(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn promote_node(&self, request: Request<proto::PromoteNodeRequest>) -> Reply<proto::MembersReply> {
+        let acting = self.acting(&request);
+        Members(&acting).promote(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn events(&self, request: Request<proto::EventsRequest>) -> Reply<Self::EventsStream> {
+        Ok(Response::new(events::stream(self.nodes.clone(), request.into_inner())))
+    }
+
+    async fn duplicates(&self, _: Request<proto::DuplicatesRequest>) -> Reply<proto::DuplicatesReply> {
+        Ok(Response::new(observation::duplicates::gather(&self.nodes).await))
+    }
+
+    async fn examine(&self, _: Request<proto::ExamineRequest>) -> Reply<proto::ExamineReply> {
+        Ok(Response::new(proto::ExamineReply { nodes: counts::examined(&self.nodes).await }))
+    }
+
+    async fn console_ticket(&self, request: Request<proto::ConsoleTicketRequest>) -> Reply<proto::ConsoleTicketReply> {
+        let console = self.console.as_ref().ok_or_else(|| {
+            Status::failed_precondition("this node shows nothing: set metrics.listen in its configuration")
+        })?;
+        let reply = console.ticket().map_err(Status::failed_precondition)?;
+        if reply.valid_s > 0 {
+            tracing::info!(caller = %caller::of(&request), "a ticket for the console was given");
+        }
+        Ok(Response::new(reply))
+    }
+
+    async fn audit(&self, request: Request<proto::AuditRequest>) -> Reply<proto::AuditReply> {
+        audit::read(&self.acting(&request)).await.map(Response::new)
+    }
+
+    async fn set_format(&self, request: Request<proto::SetFormatRequest>) -> Reply<proto::SetFormatReply> {
+        audit::set_format(&self.acting(&request), request.get_ref()).await.map(Response::new)
+    }
+
+    async fn create_token(&self, request: Request<proto::CreateTokenRequest>) -> Reply<proto::CreateTokenReply> {
+        self.enrolment.create(&self.acting(&request), request.get_ref()).await.map(Response::new)
+    }
+
+    async fn enroll(&self, request: Request<proto::EnrollRequest>) -> Reply<proto::EnrollReply> {
+        self.enrolment.enroll(&self.acting(&request), request.get_ref()).await.map(Response::new)
+    }
+}
+
+impl Admin {
+    fn acting<T>(&self, request: &Request<T>) -> Acting<'_> {
+        Acting::of(&self.nodes, request)
+    }
+
+    /// The member that is meant; none: the cluster.
+    fn of_node(&self, node: u64) -> Result<Option<u64>, Status> {
+        if node > 0 && !self.replica.cluster().members.contains_key(&node) {
+            return Err(Status::not_found(format!(
+                "node {node} is no member of this cluster: `quorate cluster status` lists them"
+            )));
+        }
+        Ok((node > 0).then_some(node))
+    }
+
+    /// Why a node does not follow its settings up to this entry; empty where it does.
+    async fn problem_of(&self, node: u64, log_index: u64) -> String {
+        match self.nodes.ask(node, FollowSettingsRequest { log_index }, WORK_TIMEOUT).await {
+            Ok(followed) => followed.problem,
+            Err(why) => format!("it does not answer now ({why}): it follows when it is back"),
+        }
+    }
+
+    fn dns(&self) -> Result<&Dns, Status> {
+        self.dns.as_deref().ok_or_else(|| {
+            Status::failed_precondition("this node has no name in DNS: set dns.target in its configuration")
+        })
+    }
+}

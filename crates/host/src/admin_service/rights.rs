@@ -1,0 +1,167 @@
+//! Who may ask what: one table, and what enforces it before a request is even read.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    task::{Context, Poll},
+};
+
+use futures::future::Either;
+use replication::Clock;
+use tonic::{
+    Status,
+    body::Body,
+    codegen::{Service, http},
+    server::NamedService,
+};
+use transport::Role;
+
+use super::{caller::Caller, status::ACCESS_DENIED};
+use crate::environment::SystemClock;
+
+/// Least role for each call; none: no certificate is needed.
+pub(super) const RIGHTS: &[(&str, Option<Role>)] = &[
+    ("Count", Some(Role::Reader)),
+    ("ClusterStatus", Some(Role::Reader)),
+    ("ShowCatalogs", Some(Role::Reader)),
+    ("ListKeys", Some(Role::Reader)),
+    ("GetSettings", Some(Role::Reader)),
+    ("DnsStatus", Some(Role::Reader)),
+    ("DnsZone", Some(Role::Reader)),
+    ("Audit", Some(Role::Reader)),
+    ("Events", Some(Role::Reader)),
+    ("Duplicates", Some(Role::Reader)),
+    ("Examine", Some(Role::Reader)),
+    ("ConsoleTicket", Some(Role::Reader)),
+    ("TransferLeader", Some(Role::Operator)),
+    ("Drain", Some(Role::Operator)),
+    ("Backup", Some(Role::Operator)),
+    ("AddNode", Some(Role::Administrator)),
+    ("RemoveNode", Some(Role::Administrator)),
+    ("PromoteNode", Some(Role::Administrator)),
+    ("Clock", Some(Role::Administrator)),
+    ("InstallCatalog", Some(Role::Administrator)),
+    ("InstallKey", Some(Role::Administrator)),
+    ("RequestActivation", Some(Role::Administrator)),
+    ("InstallActivation", Some(Role::Administrator)),
+    ("ReleaseActivation", Some(Role::Administrator)),
+    ("ChangeSettings", Some(Role::Administrator)),
+    ("DnsSettle", Some(Role::Administrator)),
+    ("SetFormat", Some(Role::Administrator)),
+    ("CreateToken", Some(Role::Administrator)),
+    ("Enroll", None),
+];
+
+/// The service, behind the table.
+#[derive(Clone)]
+pub(super) struct Guarded<S>(pub(super) S);
+
+impl<S: NamedService> NamedService for Guarded<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S> Service<http::Request<Body>> for Guarded<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Either<S::Future, Ready<Result<http::Response<Body>, Infallible>>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
+        let caller = Caller::of(request.extensions(), SystemClock::default().wall_ms());
+        let call = request.uri().path().rsplit('/').next().unwrap_or_default();
+        match admit(call, &caller) {
+            Ok(()) => {
+                request.extensions_mut().insert(caller);
+                Either::Left(self.0.call(request))
+            }
+            Err(why) => {
+                tracing::warn!(%caller, call, "an administrator's call was refused");
+                Either::Right(ready(Ok(Status::permission_denied(why).into_http())))
+            }
+        }
+    }
+}
+
+/// What the table does not hold is nobody's.
+pub(super) fn admit(call: &str, caller: &Caller) -> Result<(), String> {
+    let least = match RIGHTS.iter().find(|(name, _)| *name == call) {
+        Some((_, None)) => return Ok(()),
+        Some((_, Some(least))) => *least,
+        None => Role::Administrator,
+    };
+    let needs = format!("{ACCESS_DENIED}: this needs the role {least}, and");
+    match caller.role {
+        Some(role) if role >= least => Ok(()),
+        Some(role) => Err(format!("{needs} the certificate of {} is {} {role}'s", caller.name, article(role))),
+        None if caller.name.is_empty() => {
+            Err(format!("{needs} no certificate of this cluster was shown that is valid"))
+        }
+        None => Err(format!("{needs} the certificate of {} is a node's", caller.name)),
+    }
+}
+
+fn article(role: Role) -> &'static str {
+    match role {
+        Role::Reader => "a",
+        Role::Operator | Role::Administrator => "an",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const PROTO: &str = include_str!("../../../../proto/admin.proto");
+
+    fn calls() -> BTreeSet<&'static str> {
+        let lines = PROTO.lines().filter_map(|line| line.trim().strip_prefix("rpc "));
+        lines.filter_map(|line| line.split('(').next()).collect()
+    }
+
+    #[test]
+    fn the_table_holds_every_call_once_and_no_other() {
+        let listed: BTreeSet<_> = RIGHTS.iter().map(|(call, _)| *call).collect();
+        assert_eq!(listed, calls());
+        assert_eq!(listed.len(), RIGHTS.len());
+    }
+
+    fn caller(name: &str, role: Option<Role>) -> Caller {
+        Caller { name: name.into(), role, from: "192.0.2.1".into() }
+    }
+
+    #[test]
+    fn every_call_passes_from_its_role_on_and_for_nobody_else() {
+        for call in calls() {
+            let least = RIGHTS.iter().find(|(name, _)| *name == call).unwrap().1;
+            for role in Role::ALL {
+                let passes = least.is_none_or(|least| role >= least);
+                assert_eq!(admit(call, &caller("Ada", Some(role))).is_ok(), passes, "{call} for {role}");
+            }
+            for stranger in [caller("", None), caller("node 2", None)] {
+                assert_eq!(admit(call, &stranger).is_ok(), call == "Enroll", "{call} for {stranger}");
+            }
+        }
+        assert!(admit("NotThere", &caller("Ada", Some(Role::Operator))).is_err());
+    }
+
+    #[test]
+    fn a_refusal_says_what_is_needed_and_who_asked() {
+        let cases = [
+            (caller("Ada", Some(Role::Reader)), "the certificate of Ada is a reader's"),
+            (caller("node 2", None), "the certificate of node 2 is a node's"),
+            (caller("", None), "no certificate of this cluster was shown that is valid"),
+        ];
+        for (caller, why) in cases {
+            let expected = format!("0x80070005: access denied: this needs the role operator, and {why}");
+            assert_eq!(admit("Drain", &caller), Err(expected));
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! One client's connection: bytes in, PDUs out, until it closes, breaks a rule or takes too long.
+
+use std::{io, net::IpAddr, time::Duration};
+
+use dcerpc::{Association, Event};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    sync::watch,
+    time::{Instant, timeout, timeout_at},
+};
+
+use crate::{
+    client_port::answer::{Answerer, Fault},
+    http::metrics::ClientFault,
+    limits::READ_BYTES,
+};
+
+/// Deadlines of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    /// Longest time without a byte between two PDUs.
+    pub(crate) idle: Duration,
+    /// Longest time for one whole PDU, in either direction.
+    pub(crate) pdu: Duration,
+}
+
+/// Serves `stream` until it ends. A request that is under way when the node stops is still answered.
+pub(crate) async fn serve(
+    mut stream: TcpStream,
+    source: IpAddr,
+    mut association: Association,
+    answerer: Answerer,
+    timeouts: Timeouts,
+    mut stopping: watch::Receiver<bool>,
+) {
+    // Set when the first byte of a PDU arrives and kept until its last: dripping bytes gains nothing.
+    let mut pdu_deadline = None;
+    loop {
+        let deadline = pdu_deadline.unwrap_or_else(|| Instant::now() + timeouts.idle);
+        let readable = tokio::select! {
+            readable = timeout_at(deadline, stream.readable()) => readable,
+            () = stopped(&mut stopping), if !association.is_mid_pdu() => {
+                if let Some(pdu) = association.shutdown() {
+                    let _gone = timeout(timeouts.pdu, stream.write_all(&pdu)).await;
+                }
+                return;
+            }
+        };
+        match readable {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return,
+            Err(_) => {
+                if association.is_mid_pdu() {
+                    answerer.metrics.client_fault(ClientFault::Slow);
+                }
+                return tracing::debug!(%source, mid_pdu = association.is_mid_pdu(), "a client took too long");
+            }
+        }
+        let received = match read(&stream) {
+            Ok(received) if received.is_empty() => return,
+            Ok(received) => received,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(_) => return,
+        };
+        let mut input = received.as_slice();
+        while let Some(event) = association.receive(&mut input) {
+            // A PDU is whole; what follows it has its own time.
+            pdu_deadline = None;
+            let pdu = match event {
+                Event::Send(pdu) => pdu,
+                Event::Call(call) => match answerer.answer(&call.stub, call.order).await {
+                    Ok(stub) => association.respond(call.handle, &stub),
+                    Err(Fault(status)) => association.fault(call.handle, status),
+                },
+                Event::Close(violation) => {
+                    answerer.metrics.client_fault(ClientFault::Protocol);
+                    return tracing::debug!(%source, %violation, "a client broke the protocol");
+                }
+            };
+            match timeout(timeouts.pdu, stream.write_all(&pdu)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return,
+                Err(_) => {
+                    answerer.metrics.client_fault(ClientFault::Slow);
+                    return tracing::debug!(%source, "a client did not take its answer");
+                }
+            }
+        }
+        pdu_deadline = match (association.is_mid_pdu(), pdu_deadline) {
+            (false, _) => None,
+            (true, Some(deadline)) => Some(deadline),
+            (true, None) => Some(Instant::now() + timeouts.pdu),
+        };
+    }
+}
+
+/// What is there to read. The buffer lives on the stack only: an idle connection holds none.
+fn read(stream: &TcpStream) -> io::Result<Vec<u8>> {
+    let mut buffer = [0; READ_BYTES];
+    let length = stream.try_read(&mut buffer)?;
+    Ok(buffer.get(..length).unwrap_or_default().to_vec())
+}
+
+/// Returns when the node is told to stop.
+pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // A sender that is gone is a node that is gone.
+    let _stopped_or_gone = stopping.wait_for(|stopping| *stopping).await;
+}

@@ -1,0 +1,6 @@
+//! Port 1688: connections of client machines, bounded in all and per source, and the signed answers to their requests.
+
+pub(crate) mod answer;
+mod connection;
+pub(crate) mod server;
+pub(crate) mod sources;

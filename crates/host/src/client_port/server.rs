@@ -1,0 +1,101 @@
+//! Port 1688: connections in, bounded in number, in all and for each source.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use activation::message::{INTERFACE_UUID, INTERFACE_VERSION};
+use dcerpc::{Association, AssociationGroups, Interface};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, mpsc, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use uuid::Uuid;
+
+use crate::{
+    client_port::answer::Answerer,
+    client_port::connection::{self, Timeouts, stopped},
+    client_port::sources::Sources,
+    config::Clients,
+    limits::{ACCEPT_PAUSE, STOP_DEADLINE},
+};
+
+/// `Activation`, as clients bind to it.
+const INTERFACE: Interface = Interface {
+    uuid: Uuid::from_u128(INTERFACE_UUID),
+    major: INTERFACE_VERSION.0,
+    minor: INTERFACE_VERSION.1,
+    operations: 1,
+};
+
+/// Serves `listener`, or the newest that came instead, until `stopping`; then lets open requests finish, up to a deadline.
+pub(crate) async fn serve(
+    (mut listener, mut others): (TcpListener, mpsc::Receiver<TcpListener>),
+    (settings, sources): (&Clients, Sources),
+    answerer: Answerer,
+    mut stopping: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let mut port = listener.local_addr()?.port();
+    let groups = AssociationGroups::new();
+    let places = Arc::new(Semaphore::new(settings.connections_max));
+    let timeouts = Timeouts {
+        idle: Duration::from_secs(settings.idle_timeout_s),
+        pdu: Duration::from_secs(settings.pdu_timeout_s),
+    };
+    let mut connections = JoinSet::new();
+    loop {
+        // A place first: without one, connections wait in the system's queue instead of in our memory.
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &places) => accepted,
+            () = stopped(&mut stopping) => break,
+            Some(other) = others.recv() => {
+                listener = other;
+                port = listener.local_addr()?.port();
+                continue;
+            }
+            // Finished tasks give their memory back.
+            Some(_) = connections.join_next() => continue,
+        };
+        let Some((stream, address, permit)) = accepted else { continue };
+        answerer.metrics.connections.increment(1);
+        let Some(place) = sources.admit(address.ip()) else {
+            answerer.metrics.refused_for_source.increment(1);
+            tracing::debug!(source = %address.ip(), "a source has all its connections");
+            continue;
+        };
+        if stream.set_nodelay(true).is_err() {
+            continue;
+        }
+        let association = Association::new(INTERFACE, groups.clone(), port);
+        let serving =
+            connection::serve(stream, address.ip(), association, answerer.clone(), timeouts, stopping.clone());
+        let open = answerer.metrics.connections_open.clone();
+        open.increment(1.0);
+        connections.spawn(async move {
+            serving.await;
+            open.decrement(1.0);
+            drop((place, permit));
+        });
+    }
+    drop(listener);
+    let finished = async { while connections.join_next().await.is_some() {} };
+    if timeout(STOP_DEADLINE, finished).await.is_err() {
+        tracing::warn!("some requests were still open at the deadline");
+    }
+    Ok(())
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = Arc::clone(places).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, address)) => Some((stream, address, permit)),
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted");
+            sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What a node shows to the others: made when the node is, renewed by itself.
+//!
+//! Usually the cluster has an authority of its own, whose key every node holds (`DATA/tls/`, see [`transport::Folder`]):
+//! the first node makes it, the others get it when they join, and each renews its own certificate. An organisation's own
+//! authority may stand in its place (`tls.authority`, `tls.certificate`, `tls.key`): then the files are somebody else's
+//! work, and are read again when they change.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use activation::status::Status;
+use replication::Clock;
+use sha2::{Digest, Sha256};
+use tokio::time::sleep;
+use transport::{Authority, Folder, Identity, Own, Subject, TransportError, limits::NODE_LIFETIME, read_private};
+
+use crate::{
+    config::Config,
+    environment::SystemClock,
+    limits::{CERTIFICATE_LOOK_INTERVAL, ORGANISATION_LOOK_INTERVAL},
+};
+
+/// Why a node has nothing to show.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// It was never made, or belongs to a data folder from before there were certificates.
+    #[error(
+        "this node has no certificate in {}: make one with `quorate host init --renew-identity --config FILE`, which \
+         begins an authority, and with `--authority` or `--join` added where the cluster has one already",
+        folder.display()
+    )]
+    Missing {
+        /// Where it should be.
+        folder: PathBuf,
+    },
+    /// It is there already.
+    #[error("there is a certificate in {} already, and it is left alone", folder.display())]
+    Made {
+        /// Where.
+        folder: PathBuf,
+    },
+    /// The files.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// Somebody else's.
+    #[error("the certificate in {} belongs to {found}, not to node {node}: give each node its own data folder", place.display())]
+    OfAnother {
+        /// Its folder, or the file.
+        place: PathBuf,
+        /// Whom the certificate names.
+        found: Subject,
+        /// This node.
+        node: u64,
+    },
+    /// An organisation's certificate that nobody renewed.
+    #[error("the certificate in {} has expired, or is not valid yet: renew it, or set this machine's clock", file.display())]
+    Expired {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// Where a node's certificate comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// The cluster's own authority: the node signs for itself.
+    Cluster { folder: Folder, node: u64 },
+    /// An organisation's.
+    Organisation { authority: PathBuf, certificate: PathBuf, key: PathBuf, node: u64 },
+}
+
+impl Source {
+    pub(crate) fn of(config: &Config) -> Self {
+        let node = config.node;
+        match (&config.tls.authority, &config.tls.certificate, &config.tls.key) {
+            (Some(authority), Some(certificate), Some(key)) => Self::Organisation {
+                authority: authority.clone(),
+                certificate: certificate.clone(),
+                key: key.clone(),
+                node,
+            },
+            _ => Self::Cluster { folder: folder(config), node },
+        }
+    }
+
+    /// The cluster's authority with its key; none where it is an organisation's.
+    pub(crate) fn authority(&self) -> Result<Option<Authority>, TransportError> {
+        match self {
+            Self::Cluster { folder, .. } => folder.authority().map(Some),
+            Self::Organisation { .. } => Ok(None),
+        }
+    }
+
+    /// What to show from now on. An own certificate that ends soon is renewed first.
+    pub(crate) fn load(&self) -> Result<Identity, IdentityError> {
+        let identity = match self {
+            Self::Cluster { folder, .. } if !folder.is_made() => {
+                return Err(IdentityError::Missing { folder: folder.path().to_owned() });
+            }
+            Self::Cluster { folder, node } => {
+                let identity = folder.identity()?;
+                if identity.subject() == &Subject::Node(*node) && ends_soon(&identity, now_ms()) {
+                    certify(folder, &folder.authority()?, *node)?;
+                    folder.identity()?
+                } else {
+                    identity
+                }
+            }
+            Self::Organisation { authority, certificate, key, .. } => {
+                Identity::from_files(certificate, key, authority)?
+            }
+        };
+        let (node, place) = match self {
+            Self::Cluster { node, folder } => (*node, folder.path()),
+            Self::Organisation { node, certificate, .. } => (*node, certificate.as_path()),
+        };
+        if identity.subject() != &Subject::Node(node) {
+            return Err(IdentityError::OfAnother { place: place.to_owned(), found: identity.subject().clone(), node });
+        }
+        if let Self::Organisation { certificate, .. } = self
+            && !identity.is_valid_at(now_ms())
+        {
+            return Err(IdentityError::Expired { file: certificate.clone() });
+        }
+        Ok(identity)
+    }
+
+    /// Keeps what is shown fresh, for ever.
+    pub(crate) async fn follow(self, own: Arc<Own>) {
+        let mut seen = self.digest();
+        loop {
+            let is_due = match &self {
+                Self::Cluster { .. } => {
+                    sleep(CERTIFICATE_LOOK_INTERVAL.min(lifetime() / 12)).await;
+                    ends_soon(&own.now(), now_ms())
+                }
+                Self::Organisation { .. } => {
+                    sleep(ORGANISATION_LOOK_INTERVAL).await;
+                    let now = self.digest();
+                    std::mem::replace(&mut seen, now) != now
+                }
+            };
+            if !is_due {
+                continue;
+            }
+            let source = self.clone();
+            match tokio::task::spawn_blocking(move || source.load()).await {
+                Ok(Ok(identity)) => {
+                    own.replace(identity);
+                    tracing::info!("this node's certificate was renewed");
+                }
+                Ok(Err(error)) => {
+                    seen = None;
+                    tracing::error!(
+                        event = 12292,
+                        status = %Status::FAILED,
+                        %error,
+                        "this node's certificate was not renewed: the one before it stands"
+                    );
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Of an organisation's three files; none where one cannot be read.
+    fn digest(&self) -> Option<[u8; 32]> {
+        let Self::Organisation { authority, certificate, key, .. } = self else { return None };
+        let mut digest = Sha256::new();
+        for path in [authority, certificate, key] {
+            digest.update(read_private(path).ok()?.as_slice());
+        }
+        Some(digest.finalize().into())
+    }
+}
+
+fn folder(config: &Config) -> Folder {
+    Folder::at(&config.data.join("tls"))
+}
+
+/// A third of its life, or less, is left.
+fn ends_soon(identity: &Identity, now_ms: u64) -> bool {
+    let left = Duration::from_millis(identity.ends_ms().saturating_sub(now_ms));
+    left <= lifetime() / 3
+}
+
+/// How long a node's certificate lasts: another time only for tests, and in their binary only.
+fn lifetime() -> Duration {
+    let asked = std::env::var("QUORATE_TEST_CERTIFICATE_LIFETIME_S").ok().filter(|_| cfg!(feature = "fault-injection"));
+    asked.and_then(|seconds| seconds.parse().ok()).map_or(NODE_LIFETIME, Duration::from_secs)
+}
+
+fn now_ms() -> u64 {
+    SystemClock::default().wall_ms()
+}
+
+fn certify(folder: &Folder, authority: &Authority, node: u64) -> Result<(), TransportError> {
+    let (certificate, key) = authority.issue_with_key(&Subject::Node(node), now_ms(), lifetime())?;
+    folder.write_node(&certificate, &key)
+}
+
+/// Whether a node with this configuration has a certificate, or an organisation's stands for it.
+pub fn is_made(config: &Config) -> bool {
+    config.tls.authority.is_some() || folder(config).is_made()
+}
+
+/// The first node of a cluster: makes its authority, and its own certificate.
+pub fn create(config: &Config) -> Result<(), IdentityError> {
+    let authority = Authority::create(now_ms())?;
+    take_in(config, authority.certificate_pem(), &authority.key_pem())
+}
+
+/// A node of a cluster whose authority is at hand: in the `tls` folder of another node, or a copy of it.
+pub fn adopt(config: &Config, other: &Folder) -> Result<(), IdentityError> {
+    let authority = other.authority()?;
+    take_in(config, authority.certificate_pem(), &authority.key_pem())
+}
+
+/// A node that a cluster let join: takes the authority in that it was given, and makes its own certificate.
+pub fn take_in(config: &Config, authority_pem: &str, authority_key_pem: &str) -> Result<(), IdentityError> {
+    let folder = folder(config);
+    if folder.is_made() {
+        return Err(IdentityError::Made { folder: folder.path().to_owned() });
+    }
+    let authority = Authority::from_pem(authority_pem, authority_key_pem)?;
+    folder.write_authority(authority.certificate_pem(), &authority.key_pem())?;
+    Ok(certify(&folder, &authority, config.node)?)
+}

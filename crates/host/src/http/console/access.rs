@@ -1,0 +1,282 @@
+//! Who may look at the console: whoever is on this machine; or, with `console.auth`, whoever came in with a ticket.
+//!
+//! A web page of somebody else's may send a browser here, too. So on loopback the name that was asked for has to be one
+//! of loopback (a name that a stranger's DNS points here is not), and what other sites ask for is refused.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, header, uri::Authority},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+
+use super::{Console, strict};
+use crate::{
+    environment::random,
+    http::connection::Connection,
+    limits::{CONSOLE_SESSION_LIFETIME, CONSOLE_SESSIONS_MAX, CONSOLE_TICKET_LIFETIME, CONSOLE_TICKETS_MAX},
+};
+
+/// Where a ticket is taken.
+pub(super) const ENTER: &str = "/console/enter";
+
+/// How long somebody may look; none: for ever.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Until(pub(super) Option<Instant>);
+
+/// Tickets and sessions, in memory only.
+pub(super) struct Access {
+    asks: bool,
+    /// Of this node alone: a browser tells nodes on one machine apart by nothing else.
+    cookie: String,
+    tickets: Mutex<Secrets>,
+    sessions: Mutex<Secrets>,
+}
+
+impl Access {
+    pub(super) fn new(asks: bool, node: u64) -> Self {
+        Self {
+            asks,
+            cookie: format!("quorate_console_{node}"),
+            tickets: Mutex::new(Secrets::new(CONSOLE_TICKETS_MAX, CONSOLE_TICKET_LIFETIME)),
+            sessions: Mutex::new(Secrets::new(CONSOLE_SESSIONS_MAX, CONSOLE_SESSION_LIFETIME)),
+        }
+    }
+
+    /// Whether it asks for tickets.
+    pub(super) fn asks(&self) -> bool {
+        self.asks
+    }
+
+    /// A new one.
+    pub(super) fn ticket(&self) -> io::Result<String> {
+        made(&self.tickets)
+    }
+
+    /// A session for a ticket, as a cookie; none where the ticket is unknown, used or too old.
+    fn enter(&self, ticket: &str) -> io::Result<Option<String>> {
+        if !self.tickets.lock().unwrap_or_else(PoisonError::into_inner).take(ticket, Instant::now()) {
+            return Ok(None);
+        }
+        let session = made(&self.sessions)?;
+        let valid_s = CONSOLE_SESSION_LIFETIME.as_secs();
+        Ok(Some(format!("{}={session}; HttpOnly; SameSite=Strict; Path=/; Max-Age={valid_s}", self.cookie)))
+    }
+
+    /// Until when the bearer of these cookies may look.
+    fn session(&self, headers: &HeaderMap) -> Option<Instant> {
+        let lines = headers.get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
+        let mut cookies = lines.flat_map(|line| line.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        cookies.find_map(|(name, value)| sessions.until(value, Instant::now()).filter(|_| name == self.cookie))
+    }
+}
+
+fn made(secrets: &Mutex<Secrets>) -> io::Result<String> {
+    let secret = HEXLOWER.encode(&random::<32>()?);
+    secrets.lock().unwrap_or_else(PoisonError::into_inner).put(&secret, Instant::now());
+    Ok(secret)
+}
+
+/// Secrets that were given out. Only their digests are kept, and only they are compared: how long that takes says nothing of
+/// a secret.
+struct Secrets {
+    max: usize,
+    lifetime: Duration,
+    ends: BTreeMap<[u8; 32], Instant>,
+}
+
+impl Secrets {
+    fn new(max: usize, lifetime: Duration) -> Self {
+        Self { max, lifetime, ends: BTreeMap::new() }
+    }
+
+    /// Where there are too many, the one that would end first goes.
+    fn put(&mut self, secret: &str, now: Instant) {
+        self.ends.retain(|_, ends| *ends > now);
+        while self.ends.len() >= self.max {
+            let Some(first) = self.ends.iter().min_by_key(|(_, ends)| **ends).map(|(digest, _)| *digest) else { break };
+            self.ends.remove(&first);
+        }
+        self.ends.insert(digest(secret), now + self.lifetime);
+    }
+
+    fn take(&mut self, secret: &str, now: Instant) -> bool {
+        self.ends.remove(&digest(secret)).is_some_and(|ends| ends > now)
+    }
+
+    fn until(&self, secret: &str, now: Instant) -> Option<Instant> {
+        self.ends.get(&digest(secret)).copied().filter(|ends| *ends > now)
+    }
+}
+
+fn digest(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret).into()
+}
+
+/// Stands before every page of the console.
+pub(super) async fn guard(State(console): State<Arc<Console>>, mut request: Request, next: Next) -> Response {
+    let access = &console.access;
+    let peer = request.extensions().get::<Connection>().map(Connection::peer);
+    let path = request.uri().path();
+    let until = if !access.asks {
+        is_here(peer, request.headers()).then_some(None).ok_or(Refusal::NotHere)
+    } else if path == ENTER {
+        Ok(None)
+    } else {
+        access.session(request.headers()).map(Some).ok_or(Refusal::NoSession)
+    };
+    // A link may lead to a page; what belongs to the page is asked for by the page alone.
+    let is_page = path == "/" || path == ENTER;
+    let response = match until {
+        Ok(_) if !is_page && is_of_another_site(request.headers()) => Refusal::OtherSite.into_response(),
+        Ok(until) => {
+            request.extensions_mut().insert(Until(until));
+            next.run(request).await
+        }
+        Err(refusal) => refusal.into_response(),
+    };
+    (strict(), response).into_response()
+}
+
+/// Takes a ticket, once.
+pub(super) async fn enter(State(console): State<Arc<Console>>, request: Request) -> Response {
+    if !console.access.asks {
+        return (StatusCode::SEE_OTHER, [(header::LOCATION, "/")]).into_response();
+    }
+    let query = request.uri().query().unwrap_or_default();
+    let ticket = query.split('&').find_map(|pair| pair.strip_prefix("ticket=")).unwrap_or_default();
+    match console.access.enter(ticket) {
+        Ok(Some(cookie)) => {
+            (StatusCode::SEE_OTHER, [(header::LOCATION, "/".to_owned()), (header::SET_COOKIE, cookie)]).into_response()
+        }
+        Ok(None) => Refusal::NoTicket.into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+/// Whether somebody on this machine asks, by a name of this machine.
+fn is_here(peer: Option<SocketAddr>, headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) && host.is_some_and(names_loopback)
+}
+
+fn names_loopback(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let host = authority.host().trim_matches(['[', ']']);
+    let is_address = host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
+    is_address || host.eq_ignore_ascii_case("localhost")
+}
+
+/// Browsers say so; other programs, which nobody lures anywhere, do not.
+fn is_of_another_site(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none")
+}
+
+enum Refusal {
+    NotHere,
+    NoSession,
+    NoTicket,
+    OtherSite,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, title, text) = match self {
+            Self::NotHere => (
+                StatusCode::FORBIDDEN,
+                "This console answers on its own machine only",
+                "Open it there, as http://localhost with its port, or through an SSH tunnel; or set \
+                 <code>console.auth = true</code> in the node's configuration: then whoever has a reader's rights gets in \
+                 with <code>quorate console</code>.",
+            ),
+            Self::NoSession => (
+                StatusCode::UNAUTHORIZED,
+                "This console asks who you are",
+                "Run <code>quorate console</code> with a reader's rights, on the node or with <code>--admin</code> from \
+                 afar, and open the address that it prints.",
+            ),
+            Self::NoTicket => (
+                StatusCode::UNAUTHORIZED,
+                "This ticket is not good",
+                "A ticket is good once, and for one minute. Run <code>quorate console</code> again, and open the address \
+                 that it prints.",
+            ),
+            Self::OtherSite => (
+                StatusCode::FORBIDDEN,
+                "This is for the console's own page",
+                "Open the console itself, at the address that <code>quorate console</code> prints.",
+            ),
+        };
+        let page = format!(
+            "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"color-scheme\" content=\"light dark\">\
+             <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title><h1>{title}</h1><p>{text}</p></html>\n"
+        );
+        (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_loopback_are_taken_for_this_machine() {
+        for (host, is_ours) in [
+            ("localhost", true),
+            ("LOCALHOST:9688", true),
+            ("127.0.0.1:9688", true),
+            ("127.8.9.10", true),
+            ("[::1]:9688", true),
+            ("[::ffff:127.0.0.1]:9688", true),
+            ("console.example.com", false),
+            ("localhost.example.com:9688", false),
+            ("127.0.0.1.example.com", false),
+            ("192.0.2.1:9688", false),
+            ("[2001:db8::1]:9688", false),
+            ("", false),
+            ("a b", false),
+        ] {
+            assert_eq!(names_loopback(host), is_ours, "{host:?}");
+        }
+    }
+
+    #[test]
+    fn a_peer_elsewhere_is_not_here_whatever_it_says() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, "localhost:9688".parse().unwrap());
+        for (peer, is_ours) in
+            [("127.0.0.1:5", true), ("[::1]:5", true), ("[::ffff:127.0.0.1]:5", true), ("192.0.2.7:5", false)]
+        {
+            assert_eq!(is_here(Some(peer.parse().unwrap()), &headers), is_ours, "{peer}");
+        }
+        assert!(!is_here(None, &headers) && !is_here(Some("127.0.0.1:5".parse().unwrap()), &HeaderMap::new()));
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_good_once_or_for_its_time_and_there_are_so_many() {
+        let now = Instant::now();
+        let mut secrets = Secrets::new(2, Duration::from_secs(60));
+        secrets.put("a", now);
+        assert!(secrets.until("a", now).is_some() && secrets.until("b", now).is_none());
+        assert!(secrets.take("a", now) && !secrets.take("a", now), "once");
+        secrets.put("a", now);
+        assert!(!secrets.take("a", now + Duration::from_secs(60)), "its time is over");
+        for (secret, later_s) in [("a", 0), ("b", 1), ("c", 2)] {
+            secrets.put(secret, now + Duration::from_secs(later_s));
+        }
+        let later = now + Duration::from_secs(3);
+        assert_eq!(["a", "b", "c"].map(|secret| secrets.until(secret, later).is_some()), [false, true, true]);
+    }
+}

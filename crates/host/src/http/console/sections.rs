@@ -1,0 +1,167 @@
+//! What the page is told, section by section: pure, from what was asked to JSON. Times are milliseconds since 1970.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use activation::{count::CMID_LIFETIME_DAYS, status::Status};
+use api::admin::v1::{ActivationEvent, ClusterStatusReply, CountReply, DnsStatusReply, ListKeysReply};
+use serde_json::{Value, json};
+
+use crate::{
+    diagnosis::doctor::{Check, commands},
+    printable,
+};
+
+/// By name, each as JSON on one line.
+pub(super) type Sections = BTreeMap<&'static str, Arc<str>>;
+
+/// Machines by the days since they asked, for an application.
+pub(super) type Ages = (String, [u32; CMID_LIFETIME_DAYS]);
+
+/// That the node lives, and what its clock says.
+pub(super) fn pulse(node: u64, wall_ms: u64) -> Value {
+    json!({ "node": node, "time_ms": wall_ms })
+}
+
+pub(super) fn nodes(cluster: &ClusterStatusReply) -> Value {
+    let last = cluster.nodes.iter().map(|node| node.last_index).max().unwrap_or(0);
+    let nodes = cluster.nodes.iter().map(|node| {
+        json!({
+            "id": node.node,
+            "role": node.role,
+            "address": printable(&node.peer_address),
+            "reachable": node.reachable,
+            "ready": node.ready,
+            "why": printable(&node.not_ready_because),
+            "draining": node.draining,
+            "lag": node.reachable.then(|| last.saturating_sub(node.applied_index)),
+            "version": printable(&node.version),
+            "clock_offset_ms": node.reachable.then_some(node.clock_offset_ms),
+        })
+    });
+    json!({
+        "leader": (cluster.leader > 0).then_some(cluster.leader),
+        "term": cluster.term,
+        "failure_tolerance": cluster.failure_tolerance,
+        "nodes": nodes.collect::<Vec<_>>(),
+    })
+}
+
+pub(super) fn counts(counts: &CountReply, ages: &[Ages]) -> Value {
+    // Both are in the order of the state.
+    let applications = counts.applications.iter().zip(ages).map(|(application, (id, ages))| {
+        let products = application.products.iter().map(|product| {
+            json!({
+                "product": product.product,
+                "group": product.group,
+                "threshold": product.threshold,
+                "met": product.met,
+                "falls_below_ms": product.falls_below_at_ms,
+                "falls_below_by_trend_ms": product.falls_below_by_trend_ms,
+            })
+        });
+        json!({
+            "id": id,
+            "publisher": application.publisher,
+            "application": application.application,
+            "count": application.count,
+            "cache_limit": application.cache_limit,
+            "expiring": application.expiring,
+            "ages": ages.as_slice(),
+            "products": products.collect::<Vec<_>>(),
+        })
+    });
+    applications.collect()
+}
+
+pub(super) fn keys(keys: &ListKeysReply) -> Value {
+    let keys = keys.keys.iter().map(|key| {
+        let nodes = key.activations.iter().map(|node| json!({ "node": node.node, "state": node.state }));
+        json!({
+            "key": key.masked,
+            "publisher": key.publisher,
+            "group": key.group,
+            "hosts_used": key.standing.as_ref().map(|standing| standing.hosts_used),
+            "hosts_limit": key.standing.as_ref().map(|standing| standing.hosts_limit),
+            "nodes": nodes.collect::<Vec<_>>(),
+        })
+    });
+    keys.collect()
+}
+
+/// None: this node has no name in DNS.
+pub(super) fn dns(dns: Option<&DnsStatusReply>) -> Value {
+    let domain = |domain: &api::admin::v1::DnsDomain| {
+        let records = domain.records.iter().map(|record| {
+            json!({
+                "target": printable(&record.target),
+                "port": record.port,
+                "priority": record.priority,
+                "weight": record.weight,
+                "state": record.state,
+                "stale": record.stale,
+            })
+        });
+        json!({
+            "domain": printable(&domain.domain),
+            "served": domain.served,
+            "error": printable(&domain.last_error),
+            "records": records.collect::<Vec<_>>(),
+        })
+    };
+    dns.map_or(Value::Null, |dns| dns.domains.iter().map(domain).collect())
+}
+
+/// `examined_ms`: when it was last looked at what is looked at seldom; none: not yet.
+pub(super) fn checks(checks: &[Check], examined_ms: Option<u64>) -> Value {
+    let checks = checks.iter().map(|check| {
+        json!({
+            "name": check.name,
+            "state": check.state.name(),
+            "finding": printable(&check.finding),
+            "fix": printable(&check.fix),
+            "commands": commands(&check.fix),
+        })
+    });
+    json!({ "checks": checks.collect::<Vec<_>>(), "examined_ms": examined_ms })
+}
+
+/// The newest first.
+pub(super) fn events<'a>(events: impl Iterator<Item = &'a ActivationEvent>, passed_over: &[String]) -> Value {
+    let events = events.map(|event| {
+        let status = Status(event.status);
+        let (answer, is_well) = match status {
+            Status::OK if event.count >= event.required_count => ("activated".to_owned(), true),
+            Status::OK | Status::BELOW_THRESHOLD => ("counted, not yet".to_owned(), true),
+            refused => (format!("refused, {refused}: {}", refused.words()), false),
+        };
+        json!({
+            "time_ms": event.time_ms,
+            "machine": printable(&event.machine_name),
+            "product": printable(&event.product_name),
+            "answer": answer,
+            "well": is_well,
+            "count": (event.required_count > 0).then_some(event.count),
+            "required": event.required_count,
+            "node": event.node,
+            "other_machine": event.other_machine,
+        })
+    });
+    let passed_over = passed_over.iter().map(|why| printable(why));
+    json!({ "events": events.collect::<Vec<_>>(), "passed_over": passed_over.collect::<Vec<_>>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_is_one_line_whatever_a_machine_is_called() {
+        let hostile = "a\nevent: nodes\r\n\u{1b}[31m\u{202e}<script>";
+        let event = ActivationEvent { machine_name: hostile.into(), status: 0xC004_F041, ..ActivationEvent::default() };
+        let shown = events([&event].into_iter(), &[hostile.into()]);
+        assert!(!shown.to_string().contains(['\n', '\r', '\u{1b}', '\u{202e}']), "{shown}");
+        assert!(shown["events"][0]["machine"].as_str().unwrap().contains("<script>"), "it is text: {shown}");
+        assert_eq!(shown["events"][0]["answer"], "refused, 0xC004F041: The host is not activated.");
+        assert_eq!(shown["events"][0]["count"], Value::Null);
+    }
+}

@@ -1,0 +1,198 @@
+//! What is looked at when somebody asks: the state, the replica, the node's own affairs.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use activation::state::{ApplicationCount, EXPIRING_DAYS, State};
+use replication::{Health, Replica};
+use serde_json::{Value, json};
+use transport::Own;
+
+use super::{Metrics, difference_s, seconds, table};
+use crate::{
+    dns::Dns,
+    lifecycle::readiness::Readiness,
+    peers::node_client::NodeClient,
+    records::distinct::{DISTINCT_DAYS, Distinct},
+    records::duplicates::Duplicates,
+    records::log_limit::lines_left_out,
+};
+
+/// A node, for those who look at it.
+#[derive(Clone)]
+pub(crate) struct Watched {
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) replica: Replica,
+    pub(crate) nodes: NodeClient,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) duplicates: Arc<Duplicates>,
+    pub(crate) dns: Option<Arc<Dns>>,
+    pub(crate) distinct: Arc<Distinct>,
+    /// What it shows to the other nodes.
+    pub(crate) shown: Arc<Own>,
+    /// Its data folder, and the newest snapshot in it.
+    pub(crate) data: PathBuf,
+    pub(crate) snapshot: PathBuf,
+}
+
+impl Watched {
+    /// The page that Prometheus scrapes.
+    pub(crate) fn page(&self) -> String {
+        let metrics = &self.metrics;
+        metrics.set(&table::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
+        self.look_at_node();
+        self.look_at_raft();
+        let now_ms = self.cluster_time_ms();
+        self.replica.view(|state| {
+            metrics.set(&table::FORMAT, &[], state.format().number().into());
+            for application in state.counts(now_ms) {
+                metrics.look_at_count(&application, now_ms);
+            }
+            self.look_at_keys(state);
+        });
+        let handle = metrics.recorder.handle();
+        handle.run_upkeep();
+        handle.render()
+    }
+
+    /// What clients would be answered by: the last that was stamped, or this node's clock where nothing was.
+    pub(crate) fn cluster_time_ms(&self) -> u64 {
+        let stamped = self.replica.view(State::time_ms).unwrap_or(0);
+        // Without requests no time is stamped: what expired meanwhile is not to be shown as counted.
+        stamped.max(self.replica.wall_ms().min(stamped.saturating_add(LULL_MS_MAX)))
+    }
+
+    fn look_at_node(&self) {
+        let metrics = &self.metrics;
+        metrics.set(&table::READY, &[], flag(self.readiness.unready_because().is_none()));
+        metrics.set(&table::DRAINING, &[], flag(self.readiness.draining().is_on()));
+        metrics.set(&table::CERTIFICATE_ENDS, &[], seconds(self.shown.now().ends_ms()));
+        let made = fs::metadata(&self.snapshot).and_then(|snapshot| snapshot.modified()).ok();
+        let made_ms = made.and_then(|made| made.duration_since(UNIX_EPOCH).ok()).map(whole_ms);
+        let age = made_ms.map_or(0.0, |made_ms| difference_s(self.replica.wall_ms(), made_ms).max(0.0));
+        metrics.set(&table::SNAPSHOT_AGE, &[], age);
+        metrics.set(&table::SNAPSHOT_INDEX, &[], number(self.replica.snapshot_index()));
+        metrics.set(&table::STORE_BYTES, &[], number(self.replica.store_bytes()));
+        metrics.set(&table::STORE_BLOBS, &[], number(self.replica.unsynced_pages() as u64));
+        if let Ok(disk) = rustix::fs::statvfs(&self.data) {
+            metrics.set(&table::DATA_SIZE, &[], number(disk.f_blocks.saturating_mul(disk.f_frsize)));
+            metrics.set(&table::DATA_FREE, &[], number(disk.f_bavail.saturating_mul(disk.f_frsize)));
+        }
+        for (days, machines) in DISTINCT_DAYS.iter().zip(self.distinct.estimates()) {
+            metrics.set(&table::DISTINCT, &[&days.to_string()], machines);
+        }
+        metrics.log_left_out.absolute(lines_left_out());
+        metrics.set(&table::DUPLICATES, &[], number(self.duplicates.suspects() as u64));
+        let Some(dns) = &self.dns else { return };
+        for (domain, strangers) in dns.strangers() {
+            metrics.set(&table::DNS_FOREIGN, &[&domain], strangers.into());
+        }
+        for domain in dns.own_publications().domains {
+            let labels = [domain.domain.as_str()];
+            metrics.set(&table::DNS_FAILED, &labels, flag(!domain.last_error.is_empty()));
+            if let Some(ago_s) = domain.settled_ago_s {
+                metrics.set(&table::DNS_AGE, &labels, number(ago_s));
+            }
+        }
+    }
+
+    fn look_at_raft(&self) {
+        let metrics = &self.metrics;
+        let cluster = self.replica.cluster();
+        let leads = cluster.leader == Some(cluster.node);
+        let applied = self.replica.progress().borrow().applied_index;
+        for (metric, value) in [
+            (&table::LEADER_KNOWN, flag(cluster.leader.is_some())),
+            (&table::IS_LEADER, flag(leads)),
+            (&table::TERM, number(cluster.term)),
+            (&table::VOTERS, number(cluster.voters.len() as u64)),
+            (&table::MEMBERS, number(cluster.members.len() as u64)),
+            (&table::LAST_INDEX, number(cluster.last_index)),
+            (&table::APPLIED_INDEX, number(applied)),
+            (&table::DIVERGED, flag(matches!(self.replica.health(), Health::Diverged(_)))),
+        ] {
+            metrics.set(metric, &[], value);
+        }
+        let followers = self.replica.followers();
+        let answering = followers.values().filter(|follower| follower.votes && follower.answers).count();
+        // What only a leader knows is zero on the others, so that nobody sees what was true once.
+        metrics.set(&table::VOTERS_ANSWERING, &[], if leads { number(answering as u64 + 1) } else { 0.0 });
+        for node in cluster.members.keys().filter(|node| **node != cluster.node) {
+            let lag = followers.get(node).map_or(0, |follower| follower.lag);
+            metrics.set(&table::LAG, &[&node.to_string()], number(lag));
+        }
+    }
+
+    fn look_at_keys(&self, state: &State) {
+        let node = self.replica.identity().owner;
+        for group in state.publishers().flat_map(|publisher| publisher.catalog().groups()) {
+            self.metrics.expect_group(group.name.as_str());
+        }
+        for key in state.keys() {
+            let Some(publisher) = state.publisher(key.publisher) else { continue };
+            if let Some(activation) = key.activations.get(&node)
+                && let Some(group) = publisher.catalog().group(activation.certificate.group)
+            {
+                self.metrics.set(&table::ACTIVATED, &[publisher.name(), group.name.as_str()], 1.0);
+            }
+            if let Some(standing) = &key.standing {
+                let labels = [publisher.name(), &key.id.to_string()];
+                self.metrics.set(&table::KEY_USED, &labels, standing.hosts_used.into());
+                self.metrics.set(&table::KEY_LIMIT, &labels, standing.hosts_limit.into());
+            }
+        }
+    }
+
+    /// Whether the node may answer clients, and each condition of it.
+    pub(crate) fn readiness_report(&self) -> (bool, Value) {
+        let checks = self.readiness.checks();
+        let ready = checks.iter().all(|(_, why)| why.is_none());
+        let checks = checks.iter().map(|(name, why)| json!({ "name": name, "ok": why.is_none(), "reason": why }));
+        let node = self.replica.identity().owner;
+        (ready, json!({ "ready": ready, "node": node, "checks": checks.collect::<Vec<_>>() }))
+    }
+}
+
+/// Without requests cluster time is taken from the node's own clock, but no further than this.
+const LULL_MS_MAX: u64 = 86_400_000;
+
+impl Metrics {
+    fn look_at_count(&self, application: &ApplicationCount, now_ms: u64) {
+        let name = application.application.as_str();
+        let of = [application.publisher_name.as_str(), name];
+        self.set(&table::COUNT, &of, application.count.into());
+        self.set(&table::CACHE_LIMIT, &of, application.cache_limit.into());
+        let oldest = application.oldest_ms.map_or(0.0, |oldest_ms| difference_s(now_ms, oldest_ms));
+        self.set(&table::CACHE_OLDEST, &of, oldest);
+        for (days, expiring) in EXPIRING_DAYS.iter().zip(application.expiring) {
+            self.set(&table::CACHE_EXPIRING, &[of[0], of[1], &days.to_string()], expiring.into());
+        }
+        for product in &application.products {
+            let labels = [of[0], of[1], product.name.as_str(), product.group.as_str()];
+            let is_met = application.count >= product.threshold;
+            self.set(&table::THRESHOLD, &labels, product.threshold.into());
+            let falls = product.forecast.without_requests_ms.map_or(0.0, seconds);
+            self.set(&table::FALLS_BELOW, &labels, falls);
+            let stays = if is_met { f64::INFINITY } else { 0.0 };
+            let falls = product.forecast.with_trend_ms.map_or(stays, seconds);
+            self.set(&table::FALLS_BELOW_BY_TREND, &labels, falls);
+        }
+    }
+}
+
+fn flag(is_so: bool) -> f64 {
+    f64::from(u8::from(is_so))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "indices and sizes have less than 53 bits")]
+fn number(value: u64) -> f64 {
+    value as f64
+}
+
+fn whole_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,142 @@
+//! Port 9688: metrics for Prometheus, whether the node lives and is ready, and the console.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
+};
+use tonic::codegen::{Service, http::Request};
+
+use crate::{
+    http::connection::Connection,
+    http::console::{self, Console},
+    http::metrics::Watched,
+    limits::{ACCEPT_PAUSE, SEEN_CONNECTION_TIMEOUT, SEEN_CONNECTIONS_MAX, SEEN_REQUEST_TIMEOUT},
+};
+
+/// What Prometheus takes for its text format.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Serves until it is dropped. Connections are bounded in number and in time: whoever asks comes again.
+pub(crate) async fn serve(listener: TcpListener, watched: Watched, console: Arc<Console>) {
+    let pages = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .with_state(watched)
+        .merge(console::pages(console));
+    let places = Arc::new(Semaphore::new(SEEN_CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection for metrics could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            },
+            // Finished tasks give their memory back.
+            Some(_) = connections.join_next() => continue,
+        };
+        let answered = answer(stream, peer, pages.clone());
+        connections.spawn(async move {
+            answered.await;
+            drop(place);
+        });
+    }
+}
+
+/// Until the other side is gone, or its time is over.
+async fn answer(stream: TcpStream, peer: SocketAddr, pages: Router) {
+    let (ends, mut end) = watch::channel(Instant::now() + SEEN_CONNECTION_TIMEOUT);
+    let connection = Connection::new(peer, ends);
+    let pages = service_fn(move |mut request: Request<_>| {
+        request.extensions_mut().insert(connection.clone());
+        // A router is always ready.
+        pages.clone().call(request)
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(SEEN_REQUEST_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), pages);
+    let over = async move {
+        loop {
+            let at = *end.borrow_and_update();
+            tokio::select! {
+                () = sleep_until(at) => return,
+                moved = end.changed() => if moved.is_err() { return },
+            }
+        }
+    };
+    tokio::select! {
+        _gone_or_too_slow = serving => {}
+        () = over => {}
+    }
+}
+
+async fn metrics(State(watched): State<Watched>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, PROMETHEUS)], watched.page())
+}
+
+async fn readyz(State(watched): State<Watched>) -> impl IntoResponse {
+    let (ready, said) = watched.readiness_report();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, [(header::CONTENT_TYPE, "application/json")], format!("{said}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use axum::{
+        Extension,
+        body::{Body, Bytes},
+    };
+    use futures::stream;
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::limits::CONSOLE_STALL_TIMEOUT;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_for_what_has_no_end_and_does_not_read_it_is_let_go() {
+        static SENT: AtomicUsize = AtomicUsize::new(0);
+        let endless = async |Extension(connection): Extension<Connection>| {
+            let parts = stream::repeat_with(move || {
+                SENT.fetch_add(1, Ordering::Relaxed);
+                connection.is_read();
+                Ok::<_, Infallible>(Bytes::from_static(&[0; 1 << 16]))
+            });
+            Body::from_stream(parts)
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut asker = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        asker.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let began = Instant::now();
+        answer(stream, peer, Router::new().route("/", get(endless))).await;
+        let took = began.elapsed();
+        assert!(
+            SENT.load(Ordering::Relaxed) > 0 && took >= CONSOLE_STALL_TIMEOUT && took < SEEN_CONNECTION_TIMEOUT,
+            "{took:?}"
+        );
+    }
+}

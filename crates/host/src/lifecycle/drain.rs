@@ -1,0 +1,124 @@
+//! Taking a node out of service: first nobody finds it any more, then it hands its leadership over and stops (R38).
+//!
+//! While resolvers forget it, it goes on answering. Nothing of this is kept: a node that is started again is in service.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use api::admin::v1::{DnsOutcome, DrainReply, DrainRequest};
+use discovery::Delegated;
+use tokio::{sync::Mutex, time::Instant};
+use tonic::Status;
+
+use super::draining::{Begun, Draining, Phase};
+use crate::{dns::Dns, observation::cluster_status, peers::node_client::NodeClient};
+
+/// What carries a drain out.
+pub(crate) struct Drain {
+    nodes: NodeClient,
+    draining: Arc<Draining>,
+    dns: Option<Arc<Dns>>,
+    /// At most, for resolvers.
+    wait: Duration,
+    turn: Mutex<()>,
+}
+
+impl Drain {
+    pub(crate) fn new(nodes: NodeClient, draining: Arc<Draining>, dns: Option<Arc<Dns>>, wait: Duration) -> Self {
+        Self { nodes, draining, dns, wait, turn: Mutex::default() }
+    }
+
+    /// Leaves DNS, and sets the time at which the node stops. Refused without a consequence where the others would be no
+    /// majority, or where DNS keeps the record.
+    pub(crate) async fn begin(&self, request: DrainRequest) -> Result<DrainReply, Status> {
+        let _turn = self.turn.lock().await;
+        let node = self.nodes.replica().identity().owner;
+        let draining = &*self.draining;
+        if let Phase::Until { end, .. } = draining.phase() {
+            let wait = end.saturating_duration_since(Instant::now());
+            return Ok(DrainReply { node, domains: Vec::new(), wait_s: seconds(wait) });
+        }
+        // Another task settles, too, when the node is drained: what stood before is known here alone.
+        let published = self.dns.as_ref().map(|dns| dns.published()).unwrap_or_default();
+        // Set before the others are looked at: of two that drain at once, one at least sees the other.
+        let begun = Begun::new(draining);
+        if !request.force {
+            self.others_suffice(request.leave).await?;
+        }
+        let (domains, forgotten_after) = self.withdraw(request.force, published).await?;
+        let wait = request.wait_s.map_or(forgotten_after.min(self.wait), |seconds| Duration::from_secs(seconds.into()));
+        begun.ends(Instant::now() + wait, request.leave);
+        tracing::info!(
+            node,
+            wait_s = wait.as_secs(),
+            "draining: the node has left DNS, and stops when resolvers forgot it"
+        );
+        Ok(DrainReply { node, domains, wait_s: seconds(wait) })
+    }
+
+    /// Whether the cluster goes on without this node.
+    async fn others_suffice(&self, leaves: bool) -> Result<(), Status> {
+        let own = self.nodes.replica().identity().owner;
+        let cluster = self.nodes.replica().cluster();
+        let voters = cluster.voters;
+        if leaves && cluster.members.len() <= 1 {
+            return Err(Status::failed_precondition(format!(
+                "node {own} is the last one: stop it, and delete its data folder"
+            )));
+        }
+        if !voters.contains(&own) {
+            return Ok(());
+        }
+        let nodes = cluster_status::gather(&self.nodes).await.nodes;
+        let stays = |node: u64| nodes.iter().any(|status| status.node == node && status.reachable && !status.draining);
+        // Where it leaves, another one has its vote before it goes.
+        if leaves && voters.len() <= 1 && cluster.members.keys().any(|node| *node != own && stays(*node)) {
+            return Ok(());
+        }
+        let left = voters.iter().filter(|voter| **voter != own && stays(**voter)).count();
+        let majority = voters.len() / 2 + 1;
+        if left >= majority {
+            return Ok(());
+        }
+        Err(Status::failed_precondition(format!(
+            "without this node {left} of {} voters are left, and {majority} are needed: no client would be answered. \
+             Bring the others back (`quorate cluster status` names them), or stop it all the same with --force",
+            voters.len()
+        )))
+    }
+
+    /// What was withdrawn, and after which time resolvers have forgotten it.
+    async fn withdraw(&self, force: bool, published: BTreeSet<String>) -> Result<(Vec<DnsOutcome>, Duration), Status> {
+        let Some(dns) = &self.dns else { return Ok((Vec::new(), Duration::ZERO)) };
+        let mut settled = dns.settle_now().await;
+        let unsaid = published.into_iter().filter(|domain| settled.domains.iter().all(|said| said.domain != *domain));
+        let unsaid: Vec<_> = unsaid.map(|domain| DnsOutcome { domain, ..DnsOutcome::default() }).collect();
+        settled.domains.extend(unsaid);
+        let failed = settled.domains.iter().find(|domain| domain.status != 0);
+        let failed = failed.map(|domain| format!("{}: {}", domain.domain, domain.error));
+        let failed = failed.or_else(|| (!settled.passed_over.is_empty()).then(|| settled.passed_over.clone()));
+        match failed {
+            Some(why) if force => {
+                tracing::warn!(why, "DNS keeps this node's record: clients go on finding it for a while")
+            }
+            Some(why) => {
+                return Err(Status::failed_precondition(format!(
+                    "DNS keeps this node's record: {why}. The node stays in service; mend that, or stop it all the same \
+                     with --force"
+                )));
+            }
+            None => {}
+        }
+        let ttl_s = match (settled.domains.is_empty(), dns.served_zone()) {
+            (false, _) => self.nodes.replica().view(|state| state.settings().dns_ttl_s),
+            // The other nodes look every second.
+            (true, Some(_)) => Delegated::TTL_SECONDS + 1,
+            (true, None) => 0,
+        };
+        Ok((settled.domains, Duration::from_secs(ttl_s.into())))
+    }
+}
+
+/// Rounded up.
+fn seconds(wait: Duration) -> u32 {
+    u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,92 @@
+//! Whether this node is being drained, and when it stops.
+
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+/// How far a node has got on its way out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    #[default]
+    InService,
+    Withdrawing,
+    /// It stops then, whatever happens; where it leaves, it is no member any more by then.
+    Until {
+        end: Instant,
+        leaves: bool,
+    },
+}
+
+/// Whether a node is on its way out: what its parts follow.
+#[derive(Debug, Default)]
+pub(crate) struct Draining(watch::Sender<Phase>);
+
+impl Draining {
+    pub(crate) fn is_on(&self) -> bool {
+        self.phase() != Phase::InService
+    }
+
+    /// Waits until the node is to stop; says whether it leaves the cluster.
+    pub(crate) async fn over(&self) -> bool {
+        let mut phase = self.0.subscribe();
+        let ends = phase.wait_for(|phase| matches!(phase, Phase::Until { .. })).await.map(|phase| *phase);
+        match ends {
+            Ok(Phase::Until { end, leaves }) => {
+                sleep_until(end).await;
+                leaves
+            }
+            _ => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        *self.0.borrow()
+    }
+}
+
+/// The beginning of a drain. Dropped before its end is set, the node is in service again.
+pub(super) struct Begun<'a>(&'a Draining);
+
+impl<'a> Begun<'a> {
+    pub(super) fn new(draining: &'a Draining) -> Self {
+        draining.0.send_replace(Phase::Withdrawing);
+        Self(draining)
+    }
+
+    pub(super) fn ends(self, end: Instant, leaves: bool) {
+        self.0.0.send_replace(Phase::Until { end, leaves });
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        self.0.0.send_if_modified(|phase| {
+            let is_undone = *phase == Phase::Withdrawing;
+            if is_undone {
+                *phase = Phase::InService;
+            }
+            is_undone
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_that_is_given_up_leaves_the_node_in_service_and_one_that_stands_ends() {
+        let draining = Draining::default();
+        drop(Begun::new(&draining));
+        assert!(!draining.is_on());
+        let begun = Begun::new(&draining);
+        assert!(draining.is_on());
+        let end = Instant::now() + Duration::from_secs(30);
+        begun.ends(end, true);
+        assert!(draining.over().await, "it leaves");
+        assert!(draining.is_on() && Instant::now() >= end);
+    }
+}

@@ -1,0 +1,80 @@
+//! Whether this node may answer clients, and each condition of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use activation::id::KeyId;
+use replication::{ClusterView, Health, Replica};
+
+use super::draining::Draining;
+use crate::{
+    credentials::{Credentials, Unusable},
+    limits::LAG_ENTRIES_MAX,
+};
+
+/// One condition of readiness: its name, and why it is not met; `None` where it is.
+pub(crate) type Condition = (&'static str, Option<String>);
+
+/// Everything that readiness depends on.
+pub(crate) struct Readiness {
+    replica: Replica,
+    credentials: Arc<Credentials>,
+    draining: Arc<Draining>,
+}
+
+impl Readiness {
+    pub(crate) fn new(replica: Replica, credentials: Arc<Credentials>, draining: Arc<Draining>) -> Self {
+        Self { replica, credentials, draining }
+    }
+
+    /// Whether this node is being drained.
+    pub(crate) fn draining(&self) -> &Draining {
+        &self.draining
+    }
+
+    /// Why this node may not answer clients; `None` where it may.
+    pub(crate) fn unready_because(&self) -> Option<String> {
+        self.unready_in(&self.replica.cluster())
+    }
+
+    /// The same, judged by a view of the cluster that the caller has taken already.
+    pub(crate) fn unready_in(&self, cluster: &ClusterView) -> Option<String> {
+        self.conditions(cluster).into_iter().find_map(|(_, why)| why)
+    }
+
+    /// Every condition, met or not.
+    pub(crate) fn checks(&self) -> [Condition; 6] {
+        self.conditions(&self.replica.cluster())
+    }
+
+    fn conditions(&self, cluster: &ClusterView) -> [Condition; 6] {
+        let owner = self.replica.identity().owner;
+        let activated =
+            self.replica.view(|state| state.publishers().any(|publisher| state.is_activated(publisher.id(), owner)));
+        let unusable = self.credentials.unusable();
+        let lag = cluster.last_index.saturating_sub(self.replica.progress().borrow().applied_index);
+        let state = match self.replica.health() {
+            Health::Failed(why) => Some(why),
+            Health::Diverged(index) => Some(format!("its state differs from the leader's since entry {index}")),
+            Health::Running => None,
+        };
+        let unless = |is_met: bool, why: &str| (!is_met).then(|| why.to_owned());
+        [
+            ("state", state),
+            ("in_service", unless(!self.draining.is_on(), "it is drained")),
+            ("leader", unless(cluster.leader.is_some(), "no leader is known")),
+            ("caught_up", (lag > LAG_ENTRIES_MAX).then(|| format!("it has yet to apply {lag} entries"))),
+            ("activated", unless(activated, "not activated by any publisher")),
+            ("keys", (!unusable.is_empty()).then(|| unusable_reason(&unusable))),
+        ]
+    }
+}
+
+fn unusable_reason(unusable: &BTreeMap<KeyId, Unusable>) -> String {
+    let why: BTreeSet<_> = unusable.values().map(|why| why.words()).collect();
+    let keys: Vec<_> = unusable.keys().map(ToString::to_string).collect();
+    let why = why.into_iter().collect::<Vec<_>>().join(", and ");
+    format!("{why}: activate again (`quorate key activate`), key {}", keys.join(", "))
+}

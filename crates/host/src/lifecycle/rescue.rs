@@ -1,0 +1,109 @@
+//! A cluster of one node begun anew, on a node that does not run: from a backup, or from what the node itself holds.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use replication::{Backup, BackupError, BeginError, Begun};
+use storage::{Kind, OpenError, Owner, Store};
+use uuid::Uuid;
+
+use crate::{
+    config::Config,
+    environment::random,
+    lifecycle::leave::{self, HasLeft},
+};
+
+/// Why no cluster was begun. What the data folder held is unchanged.
+#[derive(Debug, thiserror::Error)]
+pub enum RescueError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is no backup.
+    #[error("{}: {source}", path.display())]
+    Backup {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: BackupError,
+    },
+    /// A node lives there.
+    #[error("{} holds a node's store already: restore into an empty data folder", path.display())]
+    Occupied {
+        /// The store.
+        path: PathBuf,
+    },
+    /// Nobody lives there.
+    #[error("{} holds no store: there is nothing to recover; `quorate cluster restore` begins a cluster from a backup", path.display())]
+    Nothing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// It left its cluster.
+    #[error(transparent)]
+    Left(#[from] HasLeft),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The cluster.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
+    /// The configuration.
+    #[error("peers.members: {0}")]
+    Members(String),
+    /// The operating system.
+    #[error("the operating system gave no randomness: {0}")]
+    Randomness(io::Error),
+}
+
+/// Begins a cluster of this node from a backup, in a data folder without a store.
+pub async fn restore(config: &Config, file: &Path) -> Result<Begun, RescueError> {
+    let content = std::fs::read(file).map_err(|source| RescueError::Read { path: file.to_owned(), source })?;
+    let backup = Backup::read(&content).map_err(|source| RescueError::Backup { path: file.to_owned(), source })?;
+    leave::check(&config.data)?;
+    let path = store_of(config);
+    if path.exists() {
+        return Err(RescueError::Occupied { path });
+    }
+    let address = peer_address(config)?;
+    Ok(backup.restore(open(config)?, &snapshots_of(config), &address).await?)
+}
+
+/// Begins a cluster of this node alone from all that it holds, because a majority of its cluster is lost for good.
+pub async fn recover(config: &Config) -> Result<Begun, RescueError> {
+    leave::check(&config.data)?;
+    let path = store_of(config);
+    if !path.exists() {
+        return Err(RescueError::Nothing { path });
+    }
+    let address = peer_address(config)?;
+    Ok(replication::recover(open(config)?, &snapshots_of(config), &address).await?)
+}
+
+fn store_of(config: &Config) -> PathBuf {
+    config.data.join("store")
+}
+
+fn snapshots_of(config: &Config) -> PathBuf {
+    config.data.join("snapshots")
+}
+
+fn open(config: &Config) -> Result<Arc<Store>, RescueError> {
+    let store_if_new = Uuid::from_bytes(random().map_err(RescueError::Randomness)?);
+    let owner = Owner { kind: Kind::Node, number: config.node, store_if_new };
+    Ok(Arc::new(Store::open(&store_of(config), owner)?))
+}
+
+/// Where others will reach it.
+fn peer_address(config: &Config) -> Result<String, RescueError> {
+    let members = config.members().map_err(RescueError::Members)?;
+    Ok(members.get(&config.node).cloned().unwrap_or_else(|| config.peers.listen.to_string()))
+}

@@ -1,0 +1,73 @@
+//! What a node finds in its configuration and its data folder when it starts.
+
+use std::{path::PathBuf, sync::Arc};
+
+use activation::catalog::Name;
+use storage::{Kind, Owner, Store};
+use transport::Own;
+use uuid::Uuid;
+
+use super::error::StartError;
+use crate::{
+    config::{Config, ConfigError},
+    credentials::{Credentials, hardware::Hardware, identity::Source},
+    dns,
+    environment::random,
+    lifecycle::leave,
+};
+
+/// The platform class and the certificate of the node: what can be refused before a socket is opened.
+pub(super) struct Identity {
+    pub(super) platform: Name,
+    /// Where the node's certificate comes from.
+    pub(super) source: Source,
+    /// The certificate that the node presents.
+    pub(super) shown: Arc<Own>,
+}
+
+impl Identity {
+    pub(super) fn load(config: &Config) -> Result<Self, StartError> {
+        let platform = config.platform.parse().map_err(|_| ConfigError::Value {
+            origin: "configuration".into(),
+            key: "platform",
+            what: format!("{:?} is no name of a platform class", config.platform),
+            fix: "use the name that the publisher's catalog gives it",
+        })?;
+        leave::check(&config.data)?;
+        let source = Source::of(config);
+        let shown = Arc::new(Own::new(source.load()?));
+        Ok(Self { platform, source, shown })
+    }
+}
+
+/// The content of the data folder.
+pub(super) struct Data {
+    pub(super) hardware: Hardware,
+    pub(super) credentials: Arc<Credentials>,
+    /// How the node publishes itself; `None` where it has no name in DNS.
+    pub(super) dns: Option<dns::Own>,
+    pub(super) dns_ledger: dns::Ledger,
+    /// Randomness for elections and pauses.
+    pub(super) seed: u64,
+    pub(super) store: Arc<Store>,
+    pub(super) snapshots: PathBuf,
+}
+
+impl Data {
+    /// The store last: opening it writes to it.
+    pub(super) fn open(config: &Config) -> Result<Self, StartError> {
+        let keys = config.data.join("keys");
+        let hardware = Hardware::at(&config.machine_root());
+        let credentials = Credentials::load(config.node, &keys, hardware.clone());
+        let credentials = Arc::new(credentials.map_err(|source| StartError::Keys { path: keys, source })?);
+        let dns = dns::Own::read(config)?;
+        let dns_ledger = dns::Ledger::load(&config.data);
+        let dns_ledger = dns_ledger.map_err(|source| StartError::Records { path: config.data.clone(), source })?;
+        let seed = u64::from_le_bytes(random().map_err(StartError::Randomness)?);
+        let store_if_new = Uuid::from_bytes(random().map_err(StartError::Randomness)?);
+        let owner = Owner { kind: Kind::Node, number: config.node, store_if_new };
+        let store = Arc::new(Store::open(&config.data.join("store"), owner)?);
+        let snapshots = config.data.join("snapshots");
+        Ok(Self { hardware, credentials, dns, dns_ledger, seed, store, snapshots })
+    }
+}

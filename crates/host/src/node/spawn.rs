@@ -1,0 +1,191 @@
+//! Starts the parts of a node, each after those that it needs.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use futures::StreamExt;
+use replication::{Replica, Surroundings};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
+
+use super::{
+    Timing,
+    error::StartError,
+    listen::Listeners,
+    open::{Data, Identity},
+};
+use crate::{
+    admin_service,
+    client_port::{answer::Answerer, server as client_server},
+    config::Config,
+    credentials::follow::{follow_certificates, take_note},
+    diagnosis::examine::Machine,
+    dns,
+    environment::connect_over_tls,
+    http::{
+        console::Console,
+        metrics::{Metrics, Watched},
+        server as http_server,
+    },
+    lifecycle::{
+        drain::Drain,
+        draining::Draining,
+        live_settings::{self, Live},
+        readiness::Readiness,
+    },
+    peers::{
+        in_process,
+        node_client::NodeClient,
+        node_service::{self, NodeService},
+        server as peer_server,
+        signing::Signer,
+    },
+    records::{
+        activations::Activations,
+        distinct::{self, Distinct},
+        duplicates::Duplicates,
+        log_limit,
+    },
+};
+
+/// A node's parts that its handle keeps.
+pub(super) struct Started {
+    pub(super) nodes: NodeClient,
+    pub(super) draining: Arc<Draining>,
+    pub(super) answerer: Answerer,
+    pub(super) live: Arc<Live>,
+    pub(super) http_address: Option<SocketAddr>,
+    pub(super) stopping: watch::Sender<bool>,
+    pub(super) serving: JoinHandle<()>,
+    pub(super) background: JoinSet<()>,
+}
+
+/// Starts everything.
+pub(super) async fn start(
+    config: &Config,
+    identity: Identity,
+    listeners: Listeners,
+    data: Data,
+    timing: Timing,
+) -> Result<Started, StartError> {
+    let mut background = JoinSet::new();
+    let Listeners { clients, peers, admin, http, dns: dns_sockets } = listeners;
+    let Identity { platform, source, shown } = identity;
+    let Data { hardware, credentials, dns, dns_ledger, seed, store, snapshots } = data;
+    let metrics = Arc::new(Metrics::default());
+    let surroundings = Surroundings {
+        clock: timing.clock,
+        connect: connect_over_tls(Arc::clone(&shown)),
+        seed,
+        observer: Arc::clone(&metrics) as _,
+    };
+    let replica = Replica::start_at_pace(store, &snapshots, &config.raft_settings(), surroundings, timing.pace).await?;
+    take_note(&replica, &credentials);
+    let (own, in_process) = in_process::pair();
+    let nodes = NodeClient::new(replica.clone(), own);
+    let draining = Arc::new(Draining::default());
+    let readiness = Arc::new(Readiness::new(replica.clone(), Arc::clone(&credentials), Arc::clone(&draining)));
+    let (live, listeners) = Live::new(config, clients.local_addr().unwrap_or(config.clients.listen));
+    let live = Arc::new(live);
+    let answerer = answerer(config, &replica, &credentials, &metrics)?;
+    let (stopping, stop) = watch::channel(false);
+    let serving = serve_clients(config, (clients, listeners), &live, answerer.clone(), stop);
+    let dns = dns.map(|own| {
+        let parts = (own, dns_ledger, dns_sockets, live.addresses());
+        dns::start(parts, nodes.clone(), Arc::clone(&readiness), seed, &mut background)
+    });
+    let wait = Duration::from_secs(config.drain.wait_s);
+    let drain = Arc::new(Drain::new(nodes.clone(), Arc::clone(&draining), dns.clone(), wait));
+    let service = NodeService::new(node_service::Parts {
+        replica: replica.clone(),
+        readiness: Arc::clone(&readiness),
+        signer: Signer { replica: replica.clone(), credentials: Arc::clone(&credentials), platform, hardware },
+        live: Arc::clone(&live),
+        dns: dns.clone(),
+        drain: Arc::clone(&drain),
+        machine: Machine { data: config.data.clone(), shown: Arc::clone(&shown) },
+        activations: Arc::clone(&answerer.activations),
+        duplicates: Arc::clone(&answerer.duplicates),
+        distinct: Arc::clone(&answerer.distinct),
+    });
+    background.spawn(peer_server::serve((peers, Arc::clone(&shown)), in_process, replica.clone(), service));
+    let watched = Watched {
+        metrics: Arc::clone(&metrics),
+        replica: replica.clone(),
+        nodes: nodes.clone(),
+        readiness,
+        duplicates: Arc::clone(&answerer.duplicates),
+        dns: dns.clone(),
+        distinct: Arc::clone(&answerer.distinct),
+        shown: Arc::clone(&shown),
+        data: config.data.clone(),
+        snapshot: snapshots.join(replication::SNAPSHOT_FILE),
+    };
+    let http_address = http.as_ref().and_then(|listener| listener.local_addr().ok());
+    let console = http.map(|listener| serve_http(config, listener, watched, &mut background));
+    background.spawn(source.clone().follow(Arc::clone(&shown)));
+    background.spawn(follow_certificates(replica.clone(), credentials));
+    background.spawn(live_settings::follow(Arc::clone(&live), replica.clone()));
+    background.spawn(distinct::follow(Arc::clone(&answerer.distinct), nodes.clone()));
+    background.spawn(log_limit::report());
+    background.spawn(count_leader_changes(replica, metrics));
+    let parts = admin_service::Parts { nodes: nodes.clone(), dns, drain, console, source };
+    let remote = admin.map(|listener| (listener, shown));
+    background.spawn(admin_service::serve(&config.admin_socket(), remote, parts)?);
+    Ok(Started { nodes, draining, answerer, live, http_address, stopping, serving, background })
+}
+
+fn answerer(
+    config: &Config,
+    replica: &Replica,
+    credentials: &Arc<crate::credentials::Credentials>,
+    metrics: &Arc<Metrics>,
+) -> Result<Answerer, StartError> {
+    let activations = Activations::open(&config.data, metrics.activations_lost.clone());
+    let activations =
+        activations.map_err(|source| StartError::Activations { path: config.data.join("activations"), source })?;
+    Ok(Answerer {
+        replica: replica.clone(),
+        credentials: Arc::clone(credentials),
+        activations: Arc::new(activations),
+        duplicates: Arc::new(Duplicates::default()),
+        distinct: Arc::new(Distinct::open(&config.data)),
+        metrics: Arc::clone(metrics),
+    })
+}
+
+fn serve_clients(
+    config: &Config,
+    listeners: (TcpListener, tokio::sync::mpsc::Receiver<TcpListener>),
+    live: &Live,
+    answerer: Answerer,
+    stop: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    let (settings, sources) = (config.clients.clone(), live.sources());
+    tokio::spawn(async move {
+        if let Err(error) = client_server::serve(listeners, (&settings, sources), answerer, stop).await {
+            tracing::error!(%error, "clients are no longer served");
+        }
+    })
+}
+
+fn serve_http(config: &Config, listener: TcpListener, watched: Watched, background: &mut JoinSet<()>) -> Arc<Console> {
+    let address = listener.local_addr().unwrap_or(config.clients.listen);
+    let console = Arc::new(Console::new(watched.clone(), address, config.console.auth));
+    background.spawn(Arc::clone(&console).work());
+    background.spawn(http_server::serve(listener, watched, Arc::clone(&console)));
+    console
+}
+
+/// Counts each time that another node leads than before.
+async fn count_leader_changes(replica: Replica, metrics: Arc<Metrics>) {
+    let mut before = None;
+    let mut leaders = replica.leaders();
+    while let Some(leader) = leaders.next().await {
+        if before.replace(leader).is_some_and(|before| before != leader) {
+            metrics.leader_changed();
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The state of the cluster: what the membership says, and what every member says of itself.
+
+use api::{
+    admin::v1::{ClusterStatusReply, NodeStatus},
+    node::v1::StatusRequest,
+};
+use futures::future::{join, join_all};
+use replication::{ClusterView, Member, ReadPoint, Replica};
+use tokio::time::timeout;
+
+use crate::{limits::LOOK_TIMEOUT, peers::node_client::NodeClient};
+
+/// Asks every member. One that does not answer is listed as not reachable, so this never fails.
+pub(crate) async fn gather(nodes: &NodeClient) -> ClusterStatusReply {
+    let replica = nodes.replica();
+    let (cluster, nodes) = ask_all(nodes).await;
+    let point = replica.read_point().await.ok();
+    reply(replica, &cluster, nodes, point)
+}
+
+/// The same for those who look every second: where no leader answers it takes no longer than to ask the members.
+pub(crate) async fn glance(nodes: &NodeClient) -> ClusterStatusReply {
+    let replica = nodes.replica();
+    let ((cluster, nodes), point) = join(ask_all(nodes), timeout(LOOK_TIMEOUT, replica.read_point())).await;
+    reply(replica, &cluster, nodes, point.ok().and_then(Result::ok))
+}
+
+async fn ask_all(nodes: &NodeClient) -> (ClusterView, Vec<NodeStatus>) {
+    let cluster = nodes.replica().cluster();
+    let asked = cluster.members.iter().map(|(&node, member)| ask(nodes, &cluster, node, member));
+    let mut nodes = join_all(asked).await;
+    against_median(&mut nodes, &cluster.voters);
+    (cluster, nodes)
+}
+
+fn reply(
+    replica: &Replica,
+    cluster: &ClusterView,
+    nodes: Vec<NodeStatus>,
+    point: Option<ReadPoint>,
+) -> ClusterStatusReply {
+    let alarm = point.and_then(|point| point.clock_alarm).map_or(String::new(), |alarm| {
+        format!(
+            "the nodes' clocks jumped by {} minutes and {} of them say so; cluster time stands still: \
+             `quorate cluster clock accept` takes the jump",
+            alarm.target_ms.abs_diff(alarm.previous_ms) / 60_000,
+            alarm.samples
+        )
+    });
+    let voters_up = nodes.iter().filter(|node| node.reachable && cluster.voters.contains(&node.node)).count();
+    let majority = cluster.voters.len() / 2 + 1;
+    ClusterStatusReply {
+        leader: cluster.leader.unwrap_or(0),
+        term: cluster.term,
+        failure_tolerance: u32::try_from(voters_up.saturating_sub(majority)).unwrap_or(0),
+        cluster_time_ms: point.map_or(0, |point| point.cluster_time_ms),
+        clock_alarm: alarm,
+        nodes,
+        answered_by: replica.identity().owner,
+        format: replica.view(|state| state.format().number()),
+    }
+}
+
+/// The clocks were compared with this node's, which may be the wrong one: the voters' median is what cluster time follows.
+fn against_median(nodes: &mut [NodeStatus], voters: &[u64]) {
+    let known = nodes.iter().filter(|node| node.reachable && voters.contains(&node.node));
+    let mut offsets: Vec<_> = known.map(|node| node.clock_offset_ms).collect();
+    if offsets.len() <= voters.len() / 2 {
+        return;
+    }
+    offsets.sort_unstable();
+    // The lower one of an even number, as for cluster time.
+    let median = offsets.get((offsets.len() - 1) / 2).copied().unwrap_or(0);
+    for node in nodes.iter_mut().filter(|node| node.reachable) {
+        node.clock_offset_ms = node.clock_offset_ms.saturating_sub(median);
+    }
+}
+
+async fn ask(nodes: &NodeClient, cluster: &ClusterView, node: u64, member: &Member) -> NodeStatus {
+    let replica = nodes.replica();
+    let asked_ms = replica.wall_ms();
+    let status = nodes.ask(node, StatusRequest {}, LOOK_TIMEOUT).await;
+    // The question took as long as the answer, as far as one can tell.
+    let middle_ms = asked_ms.midpoint(replica.wall_ms());
+    let role = match cluster.leader {
+        Some(leader) if leader == node => "leader",
+        _ if cluster.voters.contains(&node) => "voter",
+        _ => "learner",
+    };
+    let known = NodeStatus { node, role: role.into(), peer_address: member.address.clone(), ..NodeStatus::default() };
+    match status {
+        Ok(status) => NodeStatus {
+            node: known.node,
+            role: known.role,
+            peer_address: known.peer_address,
+            clock_offset_ms: i64::try_from(i128::from(status.wall_ms) - i128::from(middle_ms)).unwrap_or(i64::MAX),
+            ..status
+        },
+        Err(error) => NodeStatus { not_ready_because: error.to_string(), store: member.store.to_string(), ..known },
+    }
+}

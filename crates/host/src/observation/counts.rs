@@ -1,0 +1,60 @@
+//! What administrators and the console ask alike: the counts, the settings, what each member finds on its own machine.
+
+use activation::{
+    settings::Setting,
+    state::{ApplicationCount, State},
+};
+use api::admin::v1::{self as proto, CountReply, ExamineRequest, NodeExamined, SettingValue};
+use futures::future::join_all;
+
+use crate::{limits::WORK_TIMEOUT, peers::node_client::NodeClient};
+
+/// Every application's count at that cluster time.
+pub(crate) fn counts(state: &State, cluster_time_ms: u64) -> CountReply {
+    let applications = state.counts(cluster_time_ms).into_iter().map(application).collect();
+    CountReply { applications, cluster_time_ms }
+}
+
+fn application(of: ApplicationCount) -> proto::ApplicationCount {
+    let products = of.products.into_iter().map(|product| proto::ProductCount {
+        product: product.name.to_string(),
+        group: product.group.to_string(),
+        threshold: product.threshold,
+        met: of.count >= product.threshold,
+        falls_below_at_ms: product.forecast.without_requests_ms,
+        falls_below_by_trend_ms: product.forecast.with_trend_ms,
+    });
+    proto::ApplicationCount {
+        publisher: of.publisher_name,
+        application: of.application.to_string(),
+        count: of.count,
+        cache_limit: of.cache_limit,
+        oldest_ms: of.oldest_ms,
+        expiring: of.expiring.into(),
+        products: products.collect(),
+    }
+}
+
+/// The settings of a node, or of the cluster where none is named.
+pub(crate) fn settings(state: &State, node: Option<u64>) -> Vec<SettingValue> {
+    let value = |setting: Setting| match node {
+        None => state.settings().get(setting),
+        Some(node) => state.node_settings(node).get(setting),
+    };
+    let all = Setting::ALL.into_iter();
+    all.filter_map(|setting| Some(SettingValue { name: setting.name().into(), value: value(setting)? })).collect()
+}
+
+/// What each member finds on its own machine. Each writes a little there.
+pub(crate) async fn examined(nodes: &NodeClient) -> Vec<NodeExamined> {
+    let members = nodes.replica().cluster().members;
+    let asked = members.keys().map(|&node| async move {
+        let examined = nodes.ask(node, ExamineRequest {}, WORK_TIMEOUT).await;
+        examined.unwrap_or_else(|error| NodeExamined {
+            node,
+            passed_over: error.to_string(),
+            ..NodeExamined::default()
+        })
+    });
+    join_all(asked).await
+}

@@ -1,0 +1,44 @@
+//! Activation events of all nodes: every node's own log, merged.
+
+use std::collections::BTreeMap;
+
+use activation::id::{ProductId, PublisherId};
+use api::admin::v1::{ActivationEvent, EventsFilter, EventsPart};
+use futures::future::join_all;
+
+use crate::{limits::WORK_TIMEOUT, peers::node_client::NodeClient};
+
+/// What every member has behind its `last` event, in the order of time.
+pub(crate) async fn gather(nodes: &NodeClient, filter: &EventsFilter, last: &mut BTreeMap<u64, u64>) -> EventsPart {
+    let members = nodes.replica().cluster().members;
+    let asked = members.keys().map(|&node| {
+        let after_number = last.get(&node).copied().unwrap_or(filter.after_number);
+        let filter = EventsFilter { after_number, ..filter.clone() };
+        async move { (node, nodes.ask(node, filter, WORK_TIMEOUT).await) }
+    });
+    let mut whole = EventsPart::default();
+    for (node, answer) in join_all(asked).await {
+        match answer {
+            Ok(part) => {
+                if let Some(newest) = part.events.last() {
+                    last.insert(node, newest.number);
+                }
+                whole.events.extend(part.events);
+            }
+            Err(why) => whole.passed_over.push(format!("node {node}: {why}")),
+        }
+    }
+    whole.events.sort_by_key(|event| (event.time_ms, event.node, event.number));
+    nodes.replica().view(|state| {
+        for event in &mut whole.events {
+            event.product_name = product_name(state, event).unwrap_or_default();
+        }
+    });
+    whole
+}
+
+fn product_name(state: &activation::state::State, event: &ActivationEvent) -> Option<String> {
+    let publisher = PublisherId(event.publisher.as_ref().try_into().ok()?);
+    let product = ProductId(event.product.as_ref().try_into().ok()?);
+    Some(state.publisher(publisher)?.opened().product(product)?.name.to_string())
+}

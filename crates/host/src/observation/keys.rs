@@ -1,0 +1,81 @@
+//! Installed keys as administrators see them.
+
+use std::collections::BTreeMap;
+
+use activation::{
+    host_activation::ReleaseStatement,
+    id::{KeyId, NodeId, PublisherId},
+    state::{Activation, InstalledKey, State},
+};
+use api::admin::v1 as proto;
+
+/// By member of the cluster, what it says of keys that it cannot sign with.
+pub(crate) type Unusable = BTreeMap<NodeId, BTreeMap<String, String>>;
+
+/// Every installed key with every member, and nodes that are activated and no members any more.
+pub(crate) fn keys(state: &State, unusable: &Unusable) -> proto::ListKeysReply {
+    let releases = state.publishers().flat_map(activation::state::PublisherState::pending_releases);
+    proto::ListKeysReply {
+        keys: state.keys().map(|key| installed(state, &key, unusable)).collect(),
+        pending_releases: releases.map(|place| released(state, place)).collect(),
+    }
+}
+
+fn installed(state: &State, key: &InstalledKey<'_>, unusable: &Unusable) -> proto::InstalledKey {
+    let mut nodes: Vec<_> = unusable.keys().chain(key.activations.keys()).copied().collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    let activations = nodes.into_iter().map(|node| {
+        let says = unusable.get(&node).and_then(|keys| keys.get(&key.id.to_string()));
+        node_activation(state, key, node, says.map(String::as_str))
+    });
+    proto::InstalledKey {
+        key_id: key.id.to_string(),
+        masked: key.key.masked(),
+        publisher: publisher_name(state, key.publisher),
+        group: group(state, key.publisher, key.id).unwrap_or_default(),
+        activations: activations.collect(),
+        publisher_id: key.publisher.to_string(),
+        standing: key.standing.map(|standing| proto::KeyStanding {
+            hosts_limit: standing.hosts_limit,
+            hosts_used: standing.hosts_used,
+            told_ms: standing.told_ms,
+        }),
+    }
+}
+
+fn node_activation(state: &State, key: &InstalledKey<'_>, node: NodeId, says: Option<&str>) -> proto::NodeActivation {
+    let Some(Activation { certificate, reactivations_left }) = key.activations.get(&node) else {
+        return proto::NodeActivation { node, state: "unactivated".into(), ..proto::NodeActivation::default() };
+    };
+    let blocked = state.publisher(key.publisher).is_some_and(|publisher| publisher.catalog().blocks(certificate));
+    proto::NodeActivation {
+        node,
+        state: if blocked { "blocked" } else { says.unwrap_or("activated") }.into(),
+        issued_ms: u64::from(certificate.issued_minutes) * 60_000,
+        reactivations_left: Some(*reactivations_left),
+    }
+}
+
+/// A key's group: as a certificate says it, or else as the key itself hints.
+pub(crate) fn group(state: &State, publisher: PublisherId, key: KeyId) -> Option<String> {
+    let publisher = state.publisher(publisher)?;
+    let key = publisher.keys().find(|installed| installed.id == key)?;
+    let certified = key.activations.values().next().map(|activation| activation.certificate.group);
+    let group = publisher.catalog().group(certified.unwrap_or_else(|| key.key.group_hint()))?;
+    Some(group.name.to_string())
+}
+
+pub(crate) fn released(state: &State, place: &ReleaseStatement) -> proto::PlaceReleased {
+    proto::PlaceReleased {
+        node: place.node,
+        key_id: place.key.to_string(),
+        publisher: publisher_name(state, place.publisher),
+        publisher_id: place.publisher.to_string(),
+    }
+}
+
+/// The name in the publisher's catalog; empty where none is installed.
+pub(crate) fn publisher_name(state: &State, publisher: PublisherId) -> String {
+    state.publisher(publisher).map(|publisher| publisher.name().to_owned()).unwrap_or_default()
+}

@@ -1,0 +1,213 @@
+//! The node service: what the daemon of another member, or this one, may ask this node.
+
+use std::sync::Arc;
+
+use activation::{
+    id::{Cmid, KeyId},
+    state::Format,
+};
+use api::{
+    admin::v1::{
+        DnsSettled, DrainReply, DrainRequest, DuplicatesReply, EventsFilter, EventsPart, ExamineRequest, NodeExamined,
+        NodeStatus, TransferLeaderReply, TransferLeaderRequest, UnusableKey,
+    },
+    node::v1::{
+        DistinctMachinesReply, DistinctMachinesRequest, DnsPublicationsReply, DnsPublicationsRequest,
+        DuplicatesRequest, FollowSettingsReply, FollowSettingsRequest, ReadinessReply, ReadinessRequest,
+        SettleDnsRequest, SignActivationReply, SignActivationRequest, SignReleaseReply, SignReleaseRequest,
+        StatusRequest, node_server::Node,
+    },
+};
+use data_encoding::HEXLOWER;
+use replication::Replica;
+use tonic::{Request, Response, Status};
+
+use super::signing::Signer;
+use crate::{
+    credentials::Unusable,
+    diagnosis::examine::Machine,
+    dns::Dns,
+    lifecycle::{drain::Drain, live_settings::Live, readiness::Readiness},
+    limits::LOOK_TIMEOUT,
+    records::{activations::Activations, distinct::Distinct, duplicates::Duplicates},
+};
+
+/// The parts of a node that answer.
+pub(crate) struct Parts {
+    pub(crate) replica: Replica,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) signer: Signer,
+    pub(crate) live: Arc<Live>,
+    /// `None` where the node has no name in DNS.
+    pub(crate) dns: Option<Arc<Dns>>,
+    pub(crate) drain: Arc<Drain>,
+    pub(crate) machine: Machine,
+    pub(crate) activations: Arc<Activations>,
+    pub(crate) duplicates: Arc<Duplicates>,
+    pub(crate) distinct: Arc<Distinct>,
+}
+
+/// Answers for this node.
+#[derive(Clone)]
+pub(crate) struct NodeService(Arc<Parts>);
+
+type Reply<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl Node for NodeService {
+    async fn status(&self, _: Request<StatusRequest>) -> Reply<NodeStatus> {
+        Ok(Response::new(self.node_status()))
+    }
+
+    async fn readiness(&self, _: Request<ReadinessRequest>) -> Reply<ReadinessReply> {
+        let serves_zone = self.0.dns.as_ref().and_then(|dns| dns.served_zone()).unwrap_or_default();
+        Ok(Response::new(ReadinessReply { ready: self.0.readiness.unready_because().is_none(), serves_zone }))
+    }
+
+    async fn sign_activation(&self, request: Request<SignActivationRequest>) -> Reply<SignActivationReply> {
+        let request = self.0.signer.activation(request.get_ref()).await?;
+        Ok(Response::new(SignActivationReply { request }))
+    }
+
+    async fn sign_release(&self, request: Request<SignReleaseRequest>) -> Reply<SignReleaseReply> {
+        let statement = self.0.signer.release(request.get_ref()).await?;
+        Ok(Response::new(SignReleaseReply { statement }))
+    }
+
+    async fn settle_dns(&self, _: Request<SettleDnsRequest>) -> Reply<DnsSettled> {
+        Ok(Response::new(match &self.0.dns {
+            Some(dns) => dns.settle_now().await,
+            None => DnsSettled {
+                node: self.node(),
+                passed_over: "it has no name in DNS: set dns.target in its configuration".into(),
+                domains: Vec::new(),
+            },
+        }))
+    }
+
+    async fn dns_publications(&self, _: Request<DnsPublicationsRequest>) -> Reply<DnsPublicationsReply> {
+        let dns = self.0.dns.as_ref();
+        Ok(Response::new(dns.map_or_else(DnsPublicationsReply::default, |dns| dns.own_publications())))
+    }
+
+    async fn follow_settings(&self, request: Request<FollowSettingsRequest>) -> Reply<FollowSettingsReply> {
+        let followed = self.0.live.followed(request.get_ref().log_index, LOOK_TIMEOUT).await;
+        let problem = followed.err().map(|problem| problem.to_string()).unwrap_or_default();
+        Ok(Response::new(FollowSettingsReply { problem }))
+    }
+
+    async fn drain(&self, request: Request<DrainRequest>) -> Reply<DrainReply> {
+        self.0.drain.begin(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn transfer_leader(&self, request: Request<TransferLeaderRequest>) -> Reply<TransferLeaderReply> {
+        let to = request.get_ref().to;
+        self.0.replica.transfer_leader(to).await.map_err(|error| Status::failed_precondition(error.to_string()))?;
+        Ok(Response::new(TransferLeaderReply { leader: to }))
+    }
+
+    async fn examine(&self, _: Request<ExamineRequest>) -> Reply<NodeExamined> {
+        Ok(Response::new(self.0.machine.examine(&self.0.replica).await))
+    }
+
+    async fn events(&self, request: Request<EventsFilter>) -> Reply<EventsPart> {
+        let (activations, filter) = (Arc::clone(&self.0.activations), request.into_inner());
+        // It may have to wait for the disk.
+        let read = tokio::task::spawn_blocking(move || activations.read(&filter)).await;
+        let events = read
+            .map_err(|error| Status::internal(error.to_string()))?
+            .map_err(|error| Status::unavailable(error.to_string()))?;
+        Ok(Response::new(EventsPart { events, passed_over: Vec::new() }))
+    }
+
+    async fn duplicates(&self, request: Request<DuplicatesRequest>) -> Reply<DuplicatesReply> {
+        let cmids: Result<Vec<_>, _> =
+            request.get_ref().cmids.iter().map(|cmid| cmid.as_ref().try_into().map(Cmid)).collect();
+        let cmids = cmids.map_err(|_| Status::invalid_argument("a CMID has 16 bytes"))?;
+        let mut duplicates = self.0.duplicates.shown(&cmids);
+        let node = self.node();
+        duplicates.iter_mut().flat_map(|known| &mut known.machines).for_each(|machine| machine.node = node);
+        Ok(Response::new(DuplicatesReply { duplicates, passed_over: Vec::new() }))
+    }
+
+    async fn distinct_machines(&self, _: Request<DistinctMachinesRequest>) -> Reply<DistinctMachinesReply> {
+        Ok(Response::new(self.0.distinct.windows(self.0.replica.wall_ms())))
+    }
+}
+
+impl NodeService {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    fn node(&self) -> u64 {
+        self.0.replica.identity().owner
+    }
+
+    fn node_status(&self) -> NodeStatus {
+        let Parts { replica, readiness, signer, live, .. } = &*self.0;
+        let identity = replica.identity();
+        let cluster = replica.cluster();
+        let (state_hash_index, state_hash) = replica.state_hash();
+        let not_ready_because = readiness.unready_in(&cluster).unwrap_or_default();
+        NodeStatus {
+            node: identity.owner,
+            reachable: true,
+            ready: not_ready_because.is_empty(),
+            not_ready_because,
+            applied_index: state_hash_index,
+            last_index: cluster.last_index,
+            state_hash: HEXLOWER.encode(&state_hash),
+            state_hash_index,
+            version: env!("CARGO_PKG_VERSION").into(),
+            store_bytes: replica.store_bytes(),
+            store: identity.store.to_string(),
+            wall_ms: replica.wall_ms(),
+            draining: readiness.draining().is_on(),
+            term: cluster.term,
+            groups: groups(replica),
+            dns: self.dns_state(),
+            newest_format: Format::newest().number(),
+            stored_format: replica.stored_format().number(),
+            clients_port: live.address().port().into(),
+            unusable_keys: signer.credentials.unusable().into_iter().map(unusable_key).collect(),
+            // Role, address and the comparison of clocks are for the caller to fill in.
+            ..NodeStatus::default()
+        }
+    }
+
+    /// The state of the node's records in a word, or the last error.
+    fn dns_state(&self) -> String {
+        let Some(dns) = &self.0.dns else { return "none".into() };
+        let publications = dns.own_publications();
+        let failed = publications.domains.iter().find(|domain| !domain.last_error.is_empty());
+        let is_withdrawn =
+            || self.0.readiness.draining().is_on() || !self.0.replica.view(|state| state.settings().dns_publish);
+        match failed {
+            Some(domain) => format!("{}: {}", domain.domain, domain.last_error),
+            None if publications.domains.is_empty() && dns.served_zone().is_none() => "none".into(),
+            None if is_withdrawn() => "withdrawn".into(),
+            None => "published".into(),
+        }
+    }
+}
+
+/// The product groups for which this node is activated.
+fn groups(replica: &Replica) -> Vec<String> {
+    let node = replica.identity().owner;
+    replica.view(|state| {
+        let certified = state.keys().filter_map(|key| {
+            let certificate = &key.activations.get(&node)?.certificate;
+            Some(state.publisher(key.publisher)?.catalog().group(certificate.group)?.name.to_string())
+        });
+        certified.collect()
+    })
+}
+
+fn unusable_key((key_id, why): (KeyId, Unusable)) -> UnusableKey {
+    let state = match why {
+        Unusable::MachineChanged => "changed",
+        Unusable::KeyLost => "lost",
+    };
+    UnusableKey { key_id: key_id.to_string(), state: state.into() }
+}

@@ -1,0 +1,89 @@
+//! Every call of the node service as a type: its request, its reply, and both as nodes of the version before encode them
+//! inside the peer service's `Ask` call.
+
+use api::{
+    admin::v1::{
+        DnsSettled, DrainReply, DrainRequest, DuplicatesReply, EventsFilter, EventsPart, ExamineRequest, NodeExamined,
+        NodeStatus, TransferLeaderReply, TransferLeaderRequest,
+    },
+    node::v1::{
+        DistinctMachinesReply, DistinctMachinesRequest, DnsPublicationsReply, DnsPublicationsRequest,
+        DuplicatesRequest, FollowSettingsReply, FollowSettingsRequest, ReadinessReply, ReadinessRequest,
+        SettleDnsRequest, SignActivationReply, SignActivationRequest, SignReleaseReply, SignReleaseRequest,
+        StatusRequest, legacy_answer::Answer, legacy_question::Question, node_client::NodeClient,
+    },
+};
+use bytes::Bytes;
+use futures::{FutureExt, future::BoxFuture};
+use tonic::{Response, Status, body::Body, codegen::http, transport};
+use tower::util::BoxCloneSyncService;
+
+/// A channel to one node: over the network, or within the process.
+pub(crate) type NodeChannel = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, transport::Error>;
+
+/// A request of the node service.
+pub(crate) trait NodeRequest: Clone + Send + 'static {
+    /// Its reply.
+    type Reply: Send;
+
+    /// Calls the service.
+    fn call(self, client: NodeClient<NodeChannel>) -> BoxFuture<'static, Result<Response<Self::Reply>, Status>>;
+
+    /// The same request inside an `Ask` call.
+    fn legacy(self) -> Question;
+
+    /// The reply inside the answer to an `Ask` call; `None` where that holds another reply.
+    fn from_legacy(answer: Answer) -> Option<Self::Reply>;
+}
+
+/// One line for each call: request -> reply, method, names in the `Ask` call, and how a reply is made of the latter.
+macro_rules! node_requests {
+    ($($request:ty => $reply:ty, $method:ident, $question:ident, $answer:ident, $reply_of:expr;)*) => {$(
+        impl NodeRequest for $request {
+            type Reply = $reply;
+
+            fn call(self, mut client: NodeClient<NodeChannel>) -> BoxFuture<'static, Result<Response<$reply>, Status>> {
+                async move { client.$method(self).await }.boxed()
+            }
+
+            fn legacy(self) -> Question {
+                Question::$question(self)
+            }
+
+            fn from_legacy(answer: Answer) -> Option<$reply> {
+                match answer {
+                    Answer::$answer(reply) => Some($reply_of(reply)),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+
+node_requests! {
+    StatusRequest => NodeStatus, status, Status, Status, same;
+    ReadinessRequest => ReadinessReply, readiness, Readiness, Readiness, same;
+    SignActivationRequest => SignActivationReply, sign_activation, Activation, ActivationRequest, signed_activation;
+    SignReleaseRequest => SignReleaseReply, sign_release, Release, Release, signed_release;
+    SettleDnsRequest => DnsSettled, settle_dns, DnsSettle, DnsSettled, same;
+    DnsPublicationsRequest => DnsPublicationsReply, dns_publications, DnsPublications, DnsPublications, same;
+    FollowSettingsRequest => FollowSettingsReply, follow_settings, Follow, Followed, same;
+    DrainRequest => DrainReply, drain, Drain, Drained, same;
+    TransferLeaderRequest => TransferLeaderReply, transfer_leader, TransferLeader, Transferred, same;
+    ExamineRequest => NodeExamined, examine, Examine, Examined, same;
+    EventsFilter => EventsPart, events, Events, Events, same;
+    DuplicatesRequest => DuplicatesReply, duplicates, Duplicates, Duplicates, same;
+    DistinctMachinesRequest => DistinctMachinesReply, distinct_machines, Distinct, Distinct, same;
+}
+
+fn same<T>(reply: T) -> T {
+    reply
+}
+
+fn signed_activation(request: Bytes) -> SignActivationReply {
+    SignActivationReply { request }
+}
+
+fn signed_release(statement: Bytes) -> SignReleaseReply {
+    SignReleaseReply { statement }
+}

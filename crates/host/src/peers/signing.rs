@@ -1,0 +1,114 @@
+//! What only this node can sign: requests to the publisher for a certificate, and statements that give a slot back.
+
+use std::sync::Arc;
+
+use activation::{
+    catalog::Name,
+    host_activation::{ActivationRequests, HostActivation, HostActivationRequest},
+    id::{CertificateId, InvalidId, KeyId},
+};
+use api::node::v1::{SignActivationRequest, SignReleaseRequest};
+use bytes::Bytes;
+use replication::{Replica, Unavailable};
+use sha2::{Digest, Sha256};
+use tonic::Status;
+
+use crate::credentials::{Credentials, Signers, follow::take_note, hardware::Hardware};
+
+/// Why nothing was signed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SigningError {
+    /// The id of the key is none.
+    #[error(transparent)]
+    Key(#[from] InvalidId),
+    /// No leader confirmed what this node knows.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The key is not in this node's state.
+    #[error("key {0} is not installed on this node yet")]
+    NotInstalled(KeyId),
+    /// There is no private key to sign with, and none could be made.
+    #[error("no private key: {0}")]
+    NoPrivateKey(std::io::Error),
+    /// The credentials refuse to sign a release.
+    #[error("{0}")]
+    Release(std::io::Error),
+}
+
+impl From<SigningError> for Status {
+    fn from(error: SigningError) -> Self {
+        Self::failed_precondition(error.to_string())
+    }
+}
+
+/// Signs with this node's keys.
+pub(crate) struct Signer {
+    pub(crate) replica: Replica,
+    pub(crate) credentials: Arc<Credentials>,
+    pub(crate) platform: Name,
+    pub(crate) hardware: Hardware,
+}
+
+impl Signer {
+    /// The encoded request for a certificate; empty where none is needed and the caller asked only for a needed one.
+    pub(crate) async fn activation(&self, asked: &SignActivationRequest) -> Result<Bytes, SigningError> {
+        // What was just installed through another node is to be known here, too.
+        self.replica.read_point().await?;
+        let key_id = KeyId::try_from(asked.key_id.as_ref())?;
+        let identity = self.replica.identity();
+        let (key, current) = self
+            .replica
+            .view(|state| {
+                let installed = state.keys().find(|installed| installed.id == key_id)?;
+                let own = installed.activations.get(&identity.owner);
+                Some((*installed.key, own.map(|activation| activation.certificate.id())))
+            })
+            .ok_or(SigningError::NotInstalled(key_id))?;
+        take_note(&self.replica, &self.credentials);
+        if asked.only_if_needed && !self.credentials.is_in_need(key_id) {
+            return Ok(Bytes::new());
+        }
+        let signers = self.credentials.signers(key_id).map_err(SigningError::NoPrivateKey)?;
+        let mut request = HostActivation {
+            request_id: [0; 16],
+            node: identity.owner,
+            key,
+            platform: self.platform.clone(),
+            machine: self.hardware.digest(identity.store),
+        };
+        request.request_id = request_id(&request, &signers, current);
+        let requests = vec![HostActivationRequest::sign(request, &signers.key, signers.previous.as_ref())];
+        Ok(ActivationRequests { requests, releases: Vec::new() }.encode().into())
+    }
+
+    /// The encoded statement that this node gives its slot of a key back.
+    pub(crate) async fn release(&self, asked: &SignReleaseRequest) -> Result<Bytes, SigningError> {
+        self.replica.read_point().await?;
+        let key_id = KeyId::try_from(asked.key_id.as_ref())?;
+        take_note(&self.replica, &self.credentials);
+        let publisher = self.replica.view(|state| {
+            let installed = state.keys().find(|installed| installed.id == key_id)?;
+            Some(installed.publisher)
+        });
+        let publisher = publisher.ok_or(SigningError::NotInstalled(key_id))?;
+        let statement = self.credentials.release(publisher, key_id).map_err(SigningError::Release)?;
+        Ok(statement.encode().into())
+    }
+}
+
+/// The same id until the publisher's answer is installed: a request that is made again because its answer was lost spends
+/// nothing twice. A request that differs in anything has another id.
+fn request_id(asked: &HostActivation, signers: &Signers, current: Option<CertificateId>) -> [u8; 16] {
+    let mut digest = Sha256::new();
+    digest.update(b"quorate/request/2");
+    digest.update(signers.key.verifying_key().as_bytes());
+    digest.update(signers.previous.as_ref().map_or([0; 32], |key| key.verifying_key().to_bytes()));
+    digest.update(asked.machine);
+    digest.update(asked.node.to_be_bytes());
+    digest.update(asked.platform.as_str());
+    digest.update([0]);
+    digest.update(current.as_ref().map_or(&[][..], AsRef::as_ref));
+    let mut id = [0; 16];
+    id.iter_mut().zip(digest.finalize()).for_each(|(to, from)| *to = from);
+    id
+}

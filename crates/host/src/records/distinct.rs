@@ -1,0 +1,264 @@
+//! How many machines ask: an estimate (HyperLogLog) of the distinct CMIDs of the last days, by all nodes together.
+//!
+//! The count knows no more machines than twice a threshold; this is for those who want to know how many there are. Each
+//! node keeps a sketch of every quarter of a day, and sketches merge: a machine that asked two nodes is one.
+//!
+//! ```text
+//! DATA/distinct/<quarter since 1970, 16 hex digits>.hll      the sketch's registers, a byte each
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use activation::id::Cmid;
+use api::node::v1::{DistinctMachinesReply, DistinctMachinesRequest};
+use bytes::Bytes;
+use futures::future::join_all;
+use hyperloglog::HyperLogLog;
+use tokio::time::sleep;
+
+use crate::{
+    limits::{DISTINCT_INTERVAL, WORK_TIMEOUT},
+    peers::node_client::NodeClient,
+};
+
+/// Over which the machines are estimated.
+pub(crate) const DISTINCT_DAYS: [u64; 4] = [1, 7, 30, 180];
+
+const QUARTER_MS: u64 = 6 * 3_600_000;
+const QUARTERS_A_DAY: u64 = 4;
+/// The crate's own measure: it gives sketches of [`REGISTERS`], whose standard error is 1.6 %.
+const ERROR_RATE: f64 = 0.004_08;
+const REGISTERS: usize = 1 << 12;
+/// 52 bits of a hash choose a register's value: the place of the first that is set, or one more.
+const REGISTER_MAX: u8 = 53;
+
+/// What a node knows of the machines that asked it.
+pub(crate) struct Distinct {
+    folder: PathBuf,
+    known: Mutex<Known>,
+    /// Of all nodes, by [`DISTINCT_DAYS`], as they were asked last.
+    estimates: Mutex<[f64; DISTINCT_DAYS.len()]>,
+}
+
+#[derive(Default)]
+struct Known {
+    quarters: BTreeMap<u64, HyperLogLog>,
+    unsaved: BTreeSet<u64>,
+}
+
+impl Distinct {
+    /// With what was saved in the data folder. What cannot be read there is left out: it is an estimate.
+    pub(crate) fn open(data: &Path) -> Self {
+        let folder = data.join("distinct");
+        let quarters = read(&folder).unwrap_or_default();
+        let known = Mutex::new(Known { quarters, unsaved: BTreeSet::new() });
+        Self { folder, known, estimates: Mutex::default() }
+    }
+
+    /// A machine asked.
+    pub(crate) fn note(&self, cmid: Cmid, now_ms: u64) {
+        let quarter = now_ms / QUARTER_MS;
+        let known = &mut *self.known();
+        known.quarters.entry(quarter).or_insert_with(sketch).insert(&cmid.0);
+        known.unsaved.insert(quarter);
+    }
+
+    /// The sketches of the last days, by [`DISTINCT_DAYS`].
+    pub(crate) fn windows(&self, now_ms: u64) -> DistinctMachinesReply {
+        let now = now_ms / QUARTER_MS;
+        let windows = DISTINCT_DAYS.map(|days| {
+            let mut whole = sketch();
+            // The quarter that is not over, and as many before it as make the days.
+            for (_, quarter) in self.known().quarters.range(now.saturating_sub(days * QUARTERS_A_DAY)..=now) {
+                whole.merge(quarter);
+            }
+            Bytes::from(registers(&whole))
+        });
+        DistinctMachinesReply { windows: windows.into() }
+    }
+
+    /// What all nodes know, as they were asked last.
+    pub(crate) fn estimates(&self) -> [f64; DISTINCT_DAYS.len()] {
+        *self.estimates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Saves what is new, and forgets what is older than the longest of [`DISTINCT_DAYS`].
+    fn save(&self, now_ms: u64) -> io::Result<()> {
+        let now = now_ms / QUARTER_MS;
+        let days = DISTINCT_DAYS.into_iter().max().unwrap_or(0);
+        let oldest = now.saturating_sub(days * QUARTERS_A_DAY);
+        let (changed, forgotten) = {
+            let known = &mut *self.known();
+            let unsaved = std::mem::take(&mut known.unsaved);
+            let changed: Vec<_> = unsaved
+                .into_iter()
+                .filter_map(|quarter| Some((quarter, registers(known.quarters.get(&quarter)?))))
+                .collect();
+            let kept = |quarter: &u64| (oldest..=now).contains(quarter);
+            let forgotten: Vec<_> = known.quarters.keys().copied().filter(|quarter| !kept(quarter)).collect();
+            known.quarters.retain(|quarter, _| kept(quarter));
+            (changed, forgotten)
+        };
+        fs::create_dir_all(&self.folder)?;
+        for (quarter, registers) in changed {
+            storage::durable::replace_file(&path(&self.folder, quarter), &registers)?;
+        }
+        for quarter in forgotten {
+            match fs::remove_file(path(&self.folder, quarter)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Saves, and asks all nodes, again and again.
+pub(crate) async fn follow(distinct: Arc<Distinct>, nodes: NodeClient) {
+    loop {
+        let (saved, now_ms) = (Arc::clone(&distinct), nodes.replica().wall_ms());
+        match tokio::task::spawn_blocking(move || saved.save(now_ms)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the sketches of the machines that asked were not saved"),
+            Err(_) => return,
+        }
+        let members = nodes.replica().cluster().members;
+        let asked = members.keys().map(|&node| nodes.ask(node, DistinctMachinesRequest {}, WORK_TIMEOUT));
+        let answers = join_all(asked).await.into_iter().flatten();
+        let estimates = merged(answers);
+        *distinct.estimates.lock().unwrap_or_else(PoisonError::into_inner) = estimates;
+        sleep(DISTINCT_INTERVAL).await;
+    }
+}
+
+/// How many machines, over [`DISTINCT_DAYS`], several nodes know together. What is no sketch of this kind is left out.
+fn merged(answers: impl Iterator<Item = DistinctMachinesReply>) -> [f64; DISTINCT_DAYS.len()] {
+    let mut wholes = DISTINCT_DAYS.map(|_| sketch());
+    for answer in answers {
+        for (whole, window) in wholes.iter_mut().zip(&answer.windows) {
+            if let Some(window) = of_registers(window) {
+                whole.merge(&window);
+            }
+        }
+    }
+    wholes.map(|whole| whole.len().round())
+}
+
+/// An empty one. All nodes hash alike, or their sketches would not merge.
+fn sketch() -> HyperLogLog {
+    HyperLogLog::new_deterministic(ERROR_RATE, 0)
+}
+
+/// The field of a sketch's registers, as the crate names it.
+const FIELD: &str = "M";
+
+fn registers(sketch: &HyperLogLog) -> Vec<u8> {
+    let registers =
+        serde_json::to_value(sketch).ok().and_then(|mut fields| fields.get_mut(FIELD).map(|all| all.take()));
+    registers.and_then(|registers| serde_json::from_value(registers).ok()).unwrap_or_default()
+}
+
+/// Nothing where these are no registers of ours.
+fn of_registers(registers: &[u8]) -> Option<HyperLogLog> {
+    if registers.len() != REGISTERS || registers.iter().any(|register| *register > REGISTER_MAX) {
+        return None;
+    }
+    let mut fields = serde_json::to_value(sketch()).ok()?;
+    *fields.get_mut(FIELD)? = serde_json::to_value(registers).ok()?;
+    serde_json::from_value(fields).ok()
+}
+
+fn path(folder: &Path, quarter: u64) -> PathBuf {
+    folder.join(format!("{quarter:016x}.hll"))
+}
+
+fn read(folder: &Path) -> io::Result<BTreeMap<u64, HyperLogLog>> {
+    let mut quarters = BTreeMap::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let stem =
+            path.file_stem().and_then(|stem| stem.to_str()).filter(|_| path.extension().is_some_and(|e| e == "hll"));
+        let quarter = stem.and_then(|stem| u64::from_str_radix(stem, 16).ok());
+        if let Some(quarter) = quarter
+            && fs::metadata(&path)?.len() == REGISTERS as u64
+            && let Some(sketch) = of_registers(&fs::read(&path)?)
+        {
+            quarters.insert(quarter, sketch);
+        }
+    }
+    Ok(quarters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_MS: u64 = 86_400_000;
+    const NOW: u64 = 20_000 * DAY_MS;
+
+    fn cmid(number: u64) -> Cmid {
+        Cmid((u128::from(number) << 64 | 7).to_be_bytes())
+    }
+
+    fn of_one(distinct: &Distinct, now_ms: u64) -> [f64; 4] {
+        merged([distinct.windows(now_ms)].into_iter())
+    }
+
+    fn is_about(estimate: f64, machines: f64) -> bool {
+        (estimate - machines).abs() <= machines * 0.05
+    }
+
+    #[test]
+    fn machines_are_estimated_over_each_window_and_counted_once_however_often_they_ask() {
+        let folder = tempfile::tempdir().unwrap();
+        let distinct = Distinct::open(folder.path());
+        assert_eq!(of_one(&distinct, NOW), [0.0; 4]);
+        for _ in 0..3 {
+            (0..2000).for_each(|machine| distinct.note(cmid(machine), NOW));
+        }
+        (2000..6000).for_each(|machine| distinct.note(cmid(machine), NOW - 5 * DAY_MS));
+        (0..3000).for_each(|machine| distinct.note(cmid(machine), NOW - 20 * DAY_MS));
+        (10_000..14_000).for_each(|machine| distinct.note(cmid(machine), NOW - 100 * DAY_MS));
+        (20_000..30_000).for_each(|machine| distinct.note(cmid(machine), NOW - 300 * DAY_MS));
+        let estimates = of_one(&distinct, NOW);
+        for (estimate, machines) in estimates.into_iter().zip([2000.0, 6000.0, 6000.0, 10_000.0]) {
+            assert!(is_about(estimate, machines), "{estimates:?}");
+        }
+    }
+
+    #[test]
+    fn nodes_together_know_each_machine_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let nodes = [1, 2].map(|node| Distinct::open(&folder.path().join(node.to_string())));
+        (0..3000).for_each(|machine| nodes[0].note(cmid(machine), NOW));
+        (2000..5000).for_each(|machine| nodes[1].note(cmid(machine), NOW));
+        let [today, ..] = merged(nodes.iter().map(|node| node.windows(NOW)));
+        assert!(is_about(today, 5000.0), "{today}");
+        let strange = [vec![], vec![1; 10], vec![0xff; REGISTERS]].map(Bytes::from);
+        assert_eq!(merged([DistinctMachinesReply { windows: strange.into() }].into_iter()), [0.0; 4]);
+    }
+
+    #[test]
+    fn what_is_saved_is_known_after_a_start_and_what_is_old_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let distinct = Distinct::open(folder.path());
+        (0..500).for_each(|machine| distinct.note(cmid(machine), NOW));
+        (0..500).for_each(|machine| distinct.note(cmid(machine), NOW - 200 * DAY_MS));
+        distinct.save(NOW).unwrap();
+        fs::write(folder.path().join("distinct/0000000000000001.hll"), "torn").unwrap();
+        let again = Distinct::open(folder.path());
+        assert_eq!(of_one(&again, NOW), of_one(&distinct, NOW));
+        assert_eq!(again.known().quarters.len(), 1);
+        again.save(NOW + 400 * DAY_MS).unwrap();
+        assert!(!path(&folder.path().join("distinct"), NOW / QUARTER_MS).exists());
+    }
+}

@@ -1,0 +1,7 @@
+//! What a node keeps beside the count, and what the count never reads: the activation log, CMIDs that several machines
+//! share, estimates of distinct machines, and the limits of log lines.
+
+pub(crate) mod activations;
+pub(crate) mod distinct;
+pub(crate) mod duplicates;
+pub(crate) mod log_limit;
