@@ -36,7 +36,7 @@ pub(crate) async fn serve(listener: TcpListener, watched: Watched, console: Arc<
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .with_state(watched)
-        .merge(console::pages(console));
+        .merge(console::pages(&console));
     let places = Arc::new(Semaphore::new(SEEN_CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {

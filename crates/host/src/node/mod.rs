@@ -4,6 +4,7 @@ mod error;
 mod listen;
 mod open;
 mod spawn;
+mod timing;
 
 use std::{
     net::SocketAddr,
@@ -11,13 +12,13 @@ use std::{
     sync::Arc,
 };
 
-use replication::{Clock, Pace, Replica};
+use replication::Replica;
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
 
-pub use self::error::StartError;
+pub use self::{error::StartError, timing::Timing};
 use self::{
     listen::Listeners,
     open::{Data, Identity},
@@ -25,7 +26,6 @@ use self::{
 use crate::{
     client_port::answer::{Answerer, Answers},
     config::{Config, ConfigError},
-    environment::SystemClock,
     lifecycle::{
         draining::Draining,
         leave::{self, LeaveError},
@@ -40,21 +40,6 @@ use crate::{
 pub struct Start {
     /// Form the cluster of `peers.members`, once.
     pub bootstrap: bool,
-}
-
-/// By what time a node lives. A daemon has the defaults: no configuration changes them.
-#[derive(Clone)]
-pub struct Timing {
-    /// Its clocks.
-    pub clock: Arc<dyn Clock>,
-    /// How often its replica does what nobody asks for.
-    pub pace: Pace,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Self { clock: Arc::new(SystemClock::default()), pace: Pace::default() }
-    }
 }
 
 /// A running node.

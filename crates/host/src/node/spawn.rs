@@ -11,10 +11,10 @@ use tokio::{
 };
 
 use super::{
-    Timing,
     error::StartError,
     listen::Listeners,
     open::{Data, Identity},
+    timing::Timing,
 };
 use crate::{
     admin_service,

@@ -21,7 +21,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::{Console, strict};
+use super::headers::strict;
 use crate::{
     environment::random,
     http::connection::Connection,
@@ -126,8 +126,7 @@ fn digest(secret: &str) -> [u8; 32] {
 }
 
 /// Stands before every page of the console.
-pub(super) async fn guard(State(console): State<Arc<Console>>, mut request: Request, next: Next) -> Response {
-    let access = &console.access;
+pub(super) async fn guard(State(access): State<Arc<Access>>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Connection>().map(Connection::peer);
     let path = request.uri().path();
     let until = if !access.asks {
@@ -151,13 +150,13 @@ pub(super) async fn guard(State(console): State<Arc<Console>>, mut request: Requ
 }
 
 /// Takes a ticket, once.
-pub(super) async fn enter(State(console): State<Arc<Console>>, request: Request) -> Response {
-    if !console.access.asks {
+pub(super) async fn enter(State(access): State<Arc<Access>>, request: Request) -> Response {
+    if !access.asks {
         return (StatusCode::SEE_OTHER, [(header::LOCATION, "/")]).into_response();
     }
     let query = request.uri().query().unwrap_or_default();
     let ticket = query.split('&').find_map(|pair| pair.strip_prefix("ticket=")).unwrap_or_default();
-    match console.access.enter(ticket) {
+    match access.enter(ticket) {
         Ok(Some(cookie)) => {
             (StatusCode::SEE_OTHER, [(header::LOCATION, "/".to_owned()), (header::SET_COOKIE, cookie)]).into_response()
         }

@@ -11,7 +11,7 @@ use api::admin::v1::{
 use futures::future::OptionFuture;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::{Console, history, sections};
+use super::{feed::Feed, history, sections};
 use crate::{
     diagnosis::doctor::{self, Found},
     dns,
@@ -37,31 +37,31 @@ struct Known {
 }
 
 /// Asks while there is a viewer. Who comes back within a moment is told what was examined for the last one.
-pub(super) async fn for_viewers(console: &Console) {
+pub(super) async fn for_viewers(feed: &Feed) {
     let known = Known::default();
     loop {
-        console.wanted.notified().await;
+        feed.wanted.notified().await;
         tokio::select! {
-            () = look(console, &known) => {}
-            () = examine(console, &known) => {}
-            () = follow_events(console) => {}
-            () = console.told.closed() => {}
+            () = look(feed, &known) => {}
+            () = examine(feed, &known) => {}
+            () = follow_events(feed) => {}
+            () = feed.told.closed() => {}
         }
         // The next viewer is told nothing that is old.
-        console.told.send_replace(sections::Sections::default());
+        feed.told.send_replace(sections::Sections::default());
     }
 }
 
-fn tell(console: &Console, name: &'static str, section: &serde_json::Value) {
+fn tell(feed: &Feed, name: &'static str, section: &serde_json::Value) {
     let section: Arc<str> = section.to_string().into();
-    console.told.send_modify(|told| {
+    feed.told.send_modify(|told| {
         told.insert(name, section);
     });
 }
 
 /// How the nodes are, the counts, the keys; and what follows from all that is known.
-async fn look(console: &Console, known: &Known) {
-    let watched = &console.watched;
+async fn look(feed: &Feed, known: &Known) {
+    let watched = &feed.watched;
     let replica = &watched.replica;
     let mut ticks = interval(CONSOLE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -87,10 +87,10 @@ async fn look(console: &Console, known: &Known) {
             (counts::counts(state, now_ms), ages, observation::keys::keys(state, &unusable), settings)
         });
         let examined = known.examined.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        tell(console, "nodes", &sections::nodes(&cluster));
-        tell(console, "counts", &sections::counts(&counts, &ages));
-        tell(console, "keys", &sections::keys(&keys));
-        tell(console, "history", &console.history.shown());
+        tell(feed, "nodes", &sections::nodes(&cluster));
+        tell(feed, "counts", &sections::counts(&counts, &ages));
+        tell(feed, "keys", &sections::keys(&keys));
+        tell(feed, "history", &feed.history.shown());
         let found = Found {
             cluster: cluster.clone(),
             examined: examined.as_ref().map_or_else(Vec::new, |examined| examined.nodes.clone()),
@@ -102,19 +102,19 @@ async fn look(console: &Console, known: &Known) {
             silent: examined.as_ref().map_or_else(Vec::new, |examined| examined.silent.clone()),
         };
         let examined_ms = examined.as_ref().map(|examined| examined.wall_ms);
-        tell(console, "checks", &sections::checks(&doctor::all(&found), examined_ms));
+        tell(feed, "checks", &sections::checks(&doctor::all(&found), examined_ms));
         if let Some(examined) = &examined {
-            tell(console, "dns", &sections::dns(examined.dns.as_ref()));
+            tell(feed, "dns", &sections::dns(examined.dns.as_ref()));
         }
         *known.cluster.lock().unwrap_or_else(PoisonError::into_inner) = Some(cluster);
         // Last: with it the page is whole.
-        tell(console, "pulse", &sections::pulse(replica.identity().owner, replica.wall_ms()));
+        tell(feed, "pulse", &sections::pulse(replica.identity().owner, replica.wall_ms()));
     }
 }
 
 /// What the doctor asks besides: each node writes a little, DNS is asked, ports are tried.
-async fn examine(console: &Console, known: &Known) {
-    let watched = &console.watched;
+async fn examine(feed: &Feed, known: &Known) {
+    let watched = &feed.watched;
     loop {
         let before = known.examined.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|before| before.at);
         if let Some(before) = before {
@@ -137,7 +137,7 @@ async fn examine(console: &Console, known: &Known) {
 }
 
 /// The last events of all nodes.
-async fn follow_events(console: &Console) {
+async fn follow_events(feed: &Feed) {
     let last = u32::try_from(CONSOLE_EVENTS_MAX).unwrap_or(u32::MAX);
     let filter = EventsFilter { last, ..EventsFilter::default() };
     let mut behind = BTreeMap::new();
@@ -146,13 +146,13 @@ async fn follow_events(console: &Console) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let part = observation::events::gather(&console.watched.nodes, &filter, &mut behind).await;
+        let part = observation::events::gather(&feed.watched.nodes, &filter, &mut behind).await;
         shown.extend(part.events);
         // One that was silent may bring older ones.
         shown.make_contiguous().sort_by_key(|event| (event.time_ms, event.node, event.number));
         while shown.len() > CONSOLE_EVENTS_MAX {
             shown.pop_front();
         }
-        tell(console, "events", &sections::events(shown.iter().rev(), &part.passed_over));
+        tell(feed, "events", &sections::events(shown.iter().rev(), &part.passed_over));
     }
 }

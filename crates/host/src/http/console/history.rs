@@ -10,7 +10,7 @@ use activation::{catalog::Name, id::PublisherId};
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Console;
+use crate::http::metrics::Watched;
 use crate::limits::{CONSOLE_APPLICATIONS_MAX, CONSOLE_POINTS_MAX, CONSOLE_SAMPLE_INTERVAL, CONSOLE_SAMPLES_MAX};
 
 /// An application.
@@ -24,12 +24,11 @@ type Sample = (u64, u32);
 pub(super) struct History(Mutex<BTreeMap<Of, VecDeque<Sample>>>);
 
 /// Until it is dropped.
-pub(super) async fn note(console: &Console) {
+pub(super) async fn note(watched: &Watched, history: &History) {
     let mut ticks = interval(every());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let watched = &console.watched;
         let now_ms = watched.cluster_time_ms();
         let counts = watched.replica.view(|state| {
             let all = state.publishers().flat_map(|publisher| {
@@ -41,7 +40,7 @@ pub(super) async fn note(console: &Console) {
             });
             all.collect::<Vec<_>>()
         });
-        console.history.add(watched.replica.wall_ms(), counts);
+        history.add(watched.replica.wall_ms(), counts);
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::{
     time::sleep_until,
 };
 
-use super::{Console, access::Until, sections::Sections};
+use super::{access::Until, feed::Feed, sections::Sections};
 use crate::http::connection::Connection;
 
 /// How soon a browser comes back, in milliseconds.
@@ -33,15 +33,15 @@ struct Viewer {
 
 /// For as long as somebody reads it, and may.
 pub(super) async fn stream(
-    State(console): State<Arc<Console>>,
+    State(feed): State<Arc<Feed>>,
     Extension(until): Extension<Until>,
     Extension(connection): Extension<Connection>,
 ) -> Response {
-    let Ok(place) = Arc::clone(&console.places).try_acquire_owned() else {
+    let Ok(place) = Arc::clone(&feed.viewers).try_acquire_owned() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "as many look already as this node has places for\n").into_response();
     };
-    let told = console.told.subscribe();
-    console.wanted.notify_one();
+    let told = feed.told.subscribe();
+    feed.wanted.notify_one();
     let viewer = Viewer { told, sent: Sections::default(), until, connection, _place: place };
     let begin = stream::iter([Ok(Bytes::from(format!("retry: {COME_BACK_MS}\n\n")))]);
     let events = stream::StreamExt::chain(begin, stream::unfold(viewer, next));
