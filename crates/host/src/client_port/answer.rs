@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::{
     credentials::{Credential, Credentials, Unusable, follow::take_note},
-    http::metrics::{Answered, ClientFault, Metrics},
+    http::metrics::{ClientFault, Metrics, RequestMeasurement},
     records::activations::{self, Activations},
     records::distinct::Distinct,
     records::duplicates::Duplicates,
@@ -121,17 +121,22 @@ impl Answerer {
         let is_met = |counted: Counted| counted.count >= counted.threshold;
         let counted = noted.and_then(|noted| noted.counted);
         let cluster_time_ms = noted.map(|noted| noted.cluster_time_ms);
-        let answered =
-            Answered { request, status, is_met: counted.is_some_and(is_met), cluster_time_ms, took: began.elapsed() };
+        let answered = RequestMeasurement {
+            request,
+            status,
+            is_met: counted.is_some_and(is_met),
+            cluster_time_ms,
+            took: began.elapsed(),
+        };
         self.metrics.answered(&self.replica, &answered);
         say(request, status, counted);
-        self.activations.note(activations::Answered {
+        self.activations.note(activations::AnsweredRequest {
             node: self.replica.identity().owner,
             time_ms: self.replica.wall_ms(),
             status,
             request: request.clone(),
             counted,
-            place: noted.map_or((0, 0), |noted| (noted.log_index, noted.offset)),
+            log_position: noted.map_or((0, 0), |noted| (noted.log_index, noted.offset)),
         });
     }
 

@@ -18,7 +18,7 @@ pub(crate) struct Sources {
 
 /// One connection of a source; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectionSlot {
     sources: Sources,
     address: IpAddr,
 }
@@ -34,7 +34,7 @@ impl Sources {
     }
 
     /// A place for one more connection from `address`, if it may have one.
-    pub(crate) fn admit(&self, address: IpAddr) -> Option<Place> {
+    pub(crate) fn admit(&self, address: IpAddr) -> Option<ConnectionSlot> {
         let address = address.to_canonical();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(address).or_default();
@@ -42,11 +42,11 @@ impl Sources {
             return None;
         }
         *count += 1;
-        Some(Place { sources: self.clone(), address })
+        Some(ConnectionSlot { sources: self.clone(), address })
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut open = self.sources.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = open.get_mut(&self.address) {

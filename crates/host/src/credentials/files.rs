@@ -45,7 +45,7 @@ pub(crate) struct Keys {
 
 /// Which of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum KeyFile {
     Current,
     Next,
 }
@@ -80,22 +80,22 @@ impl KeyFolder {
         for entry in entries.into_iter().flatten() {
             let path = entry?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let (id, place) = match name.strip_suffix(NEXT) {
-                Some(id) => (id, Place::Next),
-                None => (name, Place::Current),
+            let (id, file) = match name.strip_suffix(NEXT) {
+                Some(id) => (id, KeyFile::Next),
+                None => (name, KeyFile::Current),
             };
             // What is no key id is none of ours: a temporary file of a write that a crash cut off.
             if let Ok(id) = id.parse() {
-                *keys.entry(id).or_default().place(place) = Some(read(&path)?);
+                *keys.entry(id).or_default().slot(file) = Some(read(&path)?);
             }
         }
         Ok(keys)
     }
 
     /// Private from the first byte, durable when this returns.
-    pub(crate) fn write(&self, id: KeyId, place: Place, key: &PrivateKey) -> io::Result<()> {
+    pub(crate) fn write(&self, id: KeyId, file: KeyFile, key: &PrivateKey) -> io::Result<()> {
         storage::durable::create_folder(&self.0)?;
-        let path = self.path(id, place);
+        let path = self.path(id, file);
         let mut temporary = path.clone().into_os_string();
         temporary.push(TEMPORARY);
         match fs::remove_file(&temporary) {
@@ -118,7 +118,7 @@ impl KeyFolder {
 
     /// The next key takes the current one's place; that one is destroyed.
     pub(crate) fn promote(&self, id: KeyId) -> io::Result<()> {
-        let (current, next) = (self.path(id, Place::Current), self.path(id, Place::Next));
+        let (current, next) = (self.path(id, KeyFile::Current), self.path(id, KeyFile::Next));
         let replaced = OpenOptions::new().write(true).open(&current);
         fs::rename(next, current)?;
         storage::durable::sync_folder(&self.0)?;
@@ -130,8 +130,8 @@ impl KeyFolder {
     }
 
     /// Destroys one of the keys, if it is there.
-    pub(crate) fn destroy(&self, id: KeyId, place: Place) -> io::Result<()> {
-        let path = self.path(id, place);
+    pub(crate) fn destroy(&self, id: KeyId, file: KeyFile) -> io::Result<()> {
+        let path = self.path(id, file);
         let file = match OpenOptions::new().write(true).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             file => file?,
@@ -141,19 +141,19 @@ impl KeyFolder {
         blank(file)
     }
 
-    fn path(&self, id: KeyId, place: Place) -> PathBuf {
-        self.0.join(match place {
-            Place::Current => id.to_string(),
-            Place::Next => format!("{id}{NEXT}"),
+    fn path(&self, id: KeyId, file: KeyFile) -> PathBuf {
+        self.0.join(match file {
+            KeyFile::Current => id.to_string(),
+            KeyFile::Next => format!("{id}{NEXT}"),
         })
     }
 }
 
 impl Keys {
-    pub(crate) fn place(&mut self, place: Place) -> &mut Option<PrivateKey> {
-        match place {
-            Place::Current => &mut self.current,
-            Place::Next => &mut self.next,
+    pub(crate) fn slot(&mut self, file: KeyFile) -> &mut Option<PrivateKey> {
+        match file {
+            KeyFile::Current => &mut self.current,
+            KeyFile::Next => &mut self.next,
         }
     }
 }

@@ -30,7 +30,7 @@ use activation::{
 };
 use machine::Identity;
 
-use self::files::{KeyFolder, Keys, Place, PrivateKey};
+use self::files::{KeyFile, KeyFolder, Keys, PrivateKey};
 use crate::{credentials::hardware::Hardware, environment::random};
 
 /// A certificate and the private key that it certifies.
@@ -51,7 +51,7 @@ pub(crate) enum Unusable {
 
 /// What the node can sign, and what it cannot although it is certified.
 #[derive(Debug, Default)]
-pub(crate) struct Standing {
+pub(crate) struct SigningKeys {
     usable: BTreeMap<(PublisherId, KeyId), Arc<Credential>>,
     unusable: BTreeMap<(PublisherId, KeyId), Unusable>,
 }
@@ -76,7 +76,7 @@ pub(crate) struct Signers {
 }
 
 #[derive(Debug)]
-struct Inner {
+struct KeyRing {
     keys: BTreeMap<KeyId, Keys>,
     machine: Identity,
     held: Held,
@@ -88,8 +88,8 @@ pub(crate) struct Credentials {
     node: NodeId,
     folder: KeyFolder,
     hardware: Hardware,
-    inner: Mutex<Inner>,
-    standing: RwLock<Arc<Standing>>,
+    inner: Mutex<KeyRing>,
+    signing_keys: RwLock<Arc<SigningKeys>>,
 }
 
 impl Held {
@@ -118,8 +118,8 @@ impl Credentials {
     /// Loads the private keys in `folder`, and changes nothing there.
     pub(crate) fn load(node: NodeId, folder: &Path, hardware: Hardware) -> io::Result<Self> {
         let folder = KeyFolder::at(folder);
-        let inner = Inner { keys: folder.load()?, machine: hardware.identity(), held: Held::default() };
-        Ok(Self { node, folder, hardware, inner: Mutex::new(inner), standing: RwLock::default() })
+        let inner = KeyRing { keys: folder.load()?, machine: hardware.identity(), held: Held::default() };
+        Ok(Self { node, folder, hardware, inner: Mutex::new(inner), signing_keys: RwLock::default() })
     }
 
     pub(crate) fn node(&self) -> NodeId {
@@ -152,21 +152,21 @@ impl Credentials {
     pub(crate) fn signers(&self, id: KeyId) -> io::Result<Signers> {
         self.look_at_machine();
         let mut inner = self.inner();
-        let Inner { keys, machine, .. } = &mut *inner;
+        let KeyRing { keys, machine, .. } = &mut *inner;
         let keys = keys.entry(id).or_default();
-        let (place, previous) = match &keys.current {
+        let (file, previous) = match &keys.current {
             Some(current) if is_at_home(current, machine) => return Ok(alone(current)),
-            Some(current) => (Place::Next, Some(current.key.clone())),
-            None => (Place::Current, None),
+            Some(current) => (KeyFile::Next, Some(current.key.clone())),
+            None => (KeyFile::Current, None),
         };
-        if let Some(next) = keys.next.as_ref().filter(|next| place == Place::Next && is_at_home(next, machine)) {
+        if let Some(next) = keys.next.as_ref().filter(|next| file == KeyFile::Next && is_at_home(next, machine)) {
             return Ok(Signers { key: next.key.clone(), previous });
         }
         let key = SigningKey::from_bytes(&random()?);
         let made = PrivateKey { key, machine: machine.clone(), release_signed_at: None };
-        self.folder.write(id, place, &made)?;
+        self.folder.write(id, file, &made)?;
         let key = made.key.clone();
-        *keys.place(place) = Some(made);
+        *keys.slot(file) = Some(made);
         Ok(Signers { key, previous })
     }
 
@@ -174,7 +174,7 @@ impl Credentials {
     /// says that the place is given back.
     pub(crate) fn release(&self, publisher: PublisherId, id: KeyId) -> io::Result<ReleaseStatement> {
         let mut inner = self.inner();
-        let Inner { keys, held, .. } = &mut *inner;
+        let KeyRing { keys, held, .. } = &mut *inner;
         let certificate = held.certificates.get(&(publisher, id));
         let certificate = certificate.ok_or_else(|| io::Error::other("it holds no certificate for this key"))?;
         let current = keys.get_mut(&id).and_then(|keys| keys.current.as_mut());
@@ -183,7 +183,7 @@ impl Credentials {
         })?;
         if current.release_signed_at.is_none() {
             let signed = PrivateKey { release_signed_at: Some(held.applied_index), ..current.clone() };
-            self.folder.write(id, Place::Current, &signed)?;
+            self.folder.write(id, KeyFile::Current, &signed)?;
             *current = signed;
         }
         Ok(ReleaseStatement::sign(publisher, id, self.node, &current.key))
@@ -191,25 +191,25 @@ impl Credentials {
 
     /// What signs answers under this host key, where the node has it.
     pub(crate) fn get(&self, publisher: PublisherId, id: KeyId) -> Option<Arc<Credential>> {
-        self.standing().usable.get(&(publisher, id)).cloned()
+        self.signing_keys().usable.get(&(publisher, id)).cloned()
     }
 
     /// Why the node cannot sign with one of its certificates of this publisher, whatever the count says.
     pub(crate) fn barred(&self, publisher: PublisherId) -> Option<Unusable> {
-        let standing = self.standing();
-        standing.unusable.iter().filter(|((of, _), _)| *of == publisher).map(|(_, why)| *why).min()
+        let signing_keys = self.signing_keys();
+        signing_keys.unusable.iter().filter(|((of, _), _)| *of == publisher).map(|(_, why)| *why).min()
     }
 
     /// The keys that the node is certified for and cannot sign with.
     pub(crate) fn unusable(&self) -> BTreeMap<KeyId, Unusable> {
-        self.standing().unusable.iter().map(|((_, id), why)| (*id, *why)).collect()
+        self.signing_keys().unusable.iter().map(|((_, id), why)| (*id, *why)).collect()
     }
 
-    fn standing(&self) -> Arc<Standing> {
-        Arc::clone(&self.standing.read().unwrap_or_else(PoisonError::into_inner))
+    fn signing_keys(&self) -> Arc<SigningKeys> {
+        Arc::clone(&self.signing_keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, KeyRing> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -223,8 +223,8 @@ impl Credentials {
     }
 
     /// Brings the folder in line with the state. Every step can be repeated, and a crash between two loses nothing.
-    fn settle(&self, inner: &mut Inner) -> io::Result<()> {
-        let Inner { keys, held, .. } = inner;
+    fn settle(&self, inner: &mut KeyRing) -> io::Result<()> {
+        let KeyRing { keys, held, .. } = inner;
         for (&id, keys) in keys.iter_mut() {
             let certified = held.certified(id);
             let is_next = |next: &PrivateKey| certified.is_some_and(|certified| is_of(next, certified));
@@ -235,9 +235,9 @@ impl Credentials {
             }
             if keys.current.as_ref().is_some_and(|current| is_given_back(current, id, held)) {
                 // The current key last: as long as it is there the folder still says that both have to go.
-                self.folder.destroy(id, Place::Next)?;
+                self.folder.destroy(id, KeyFile::Next)?;
                 keys.next = None;
-                self.folder.destroy(id, Place::Current)?;
+                self.folder.destroy(id, KeyFile::Current)?;
                 keys.current = None;
                 tracing::info!(key = %id, "the node's place was given back: its private key is destroyed");
             }
@@ -245,21 +245,21 @@ impl Credentials {
         Ok(())
     }
 
-    fn work_out(&self, inner: &Inner) {
-        let mut standing = Standing::default();
+    fn work_out(&self, inner: &KeyRing) {
+        let mut signing_keys = SigningKeys::default();
         for (&(publisher, id), certificate) in &inner.held.certificates {
             let current = inner.keys.get(&id).and_then(|keys| keys.current.as_ref());
             match current.filter(|current| is_of(current, certificate.node_key)) {
                 Some(current) if is_at_home(current, &inner.machine) => {
                     let credential = Credential { certificate: certificate.clone(), key: current.key.clone() };
-                    standing.usable.insert((publisher, id), Arc::new(credential));
+                    signing_keys.usable.insert((publisher, id), Arc::new(credential));
                 }
-                Some(_) => drop(standing.unusable.insert((publisher, id), Unusable::MachineChanged)),
-                None => drop(standing.unusable.insert((publisher, id), Unusable::KeyLost)),
+                Some(_) => drop(signing_keys.unusable.insert((publisher, id), Unusable::MachineChanged)),
+                None => drop(signing_keys.unusable.insert((publisher, id), Unusable::KeyLost)),
             }
         }
-        let mut known = self.standing.write().unwrap_or_else(PoisonError::into_inner);
-        for (key, why) in &standing.unusable {
+        let mut known = self.signing_keys.write().unwrap_or_else(PoisonError::into_inner);
+        for (key, why) in &signing_keys.unusable {
             match why {
                 _ if known.unusable.get(key) == Some(why) => {}
                 Unusable::MachineChanged => tracing::error!(
@@ -273,7 +273,7 @@ impl Credentials {
                 ),
             }
         }
-        *known = Arc::new(standing);
+        *known = Arc::new(signing_keys);
     }
 }
 

@@ -34,18 +34,20 @@ const EVENT_BYTES_MAX: usize = 1024;
 
 /// A request that this node answered.
 #[derive(Clone, Debug)]
-pub(crate) struct Answered {
+pub(crate) struct AnsweredRequest {
     pub(crate) node: u64,
     pub(crate) time_ms: u64,
     pub(crate) status: Status,
     pub(crate) request: Request,
     pub(crate) counted: Option<Counted>,
     /// Entry and place in it; zeroes where it was not recorded.
-    pub(crate) place: (u64, u32),
+    pub(crate) log_position: (u64, u32),
 }
 
-impl From<Answered> for ActivationEvent {
-    fn from(Answered { node, time_ms, status, request, counted, place: (log_index, offset) }: Answered) -> Self {
+impl From<AnsweredRequest> for ActivationEvent {
+    fn from(
+        AnsweredRequest { node, time_ms, status, request, counted, log_position: (log_index, offset) }: AnsweredRequest,
+    ) -> Self {
         Self {
             node,
             number: 0,
@@ -75,7 +77,7 @@ impl From<Answered> for ActivationEvent {
     reason = "nearly every note is an answered request, and none is worth an allocation"
 )]
 enum Note {
-    Answered(Answered),
+    Request(AnsweredRequest),
     /// Tells that all before it is written.
     Flush(oneshot::Sender<()>),
 }
@@ -107,8 +109,8 @@ impl Activations {
     }
 
     /// Takes an answered request; its number is given when it is written.
-    pub(crate) fn note(&self, answered: Answered) {
-        if self.queue.try_send(Note::Answered(answered)).is_err() {
+    pub(crate) fn note(&self, answered: AnsweredRequest) {
+        if self.queue.try_send(Note::Request(answered)).is_err() {
             self.lost.increment(1);
         }
     }
@@ -251,7 +253,7 @@ impl Writer {
             let mut events = Vec::with_capacity(notes.len());
             for note in notes.drain(..) {
                 match note {
-                    Note::Answered(answered) => events.push(answered.into()),
+                    Note::Request(answered) => events.push(answered.into()),
                     Note::Flush(written) => flushes.push(written),
                 }
             }

@@ -18,9 +18,9 @@ use activation::id::Cmid;
 use api::node::v1::{DistinctMachinesReply, DistinctMachinesRequest};
 use bytes::Bytes;
 use futures::future::join_all;
-use hyperloglog::HyperLogLog;
 use tokio::time::sleep;
 
+use super::sketch::{REGISTERS, Sketch};
 use crate::{
     limits::{DISTINCT_INTERVAL, WORK_TIMEOUT},
     peers::node_client::NodeClient,
@@ -31,11 +31,6 @@ pub(crate) const DISTINCT_DAYS: [u64; 4] = [1, 7, 30, 180];
 
 const QUARTER_MS: u64 = 6 * 3_600_000;
 const QUARTERS_A_DAY: u64 = 4;
-/// The crate's own measure: it gives sketches of [`REGISTERS`], whose standard error is 1.6 %.
-const ERROR_RATE: f64 = 0.004_08;
-const REGISTERS: usize = 1 << 12;
-/// 52 bits of a hash choose a register's value: the place of the first that is set, or one more.
-const REGISTER_MAX: u8 = 53;
 
 /// What a node knows of the machines that asked it.
 pub(crate) struct Distinct {
@@ -47,7 +42,7 @@ pub(crate) struct Distinct {
 
 #[derive(Default)]
 struct Known {
-    quarters: BTreeMap<u64, HyperLogLog>,
+    quarters: BTreeMap<u64, Sketch>,
     unsaved: BTreeSet<u64>,
 }
 
@@ -64,7 +59,7 @@ impl Distinct {
     pub(crate) fn note(&self, cmid: Cmid, now_ms: u64) {
         let quarter = now_ms / QUARTER_MS;
         let known = &mut *self.known();
-        known.quarters.entry(quarter).or_insert_with(sketch).insert(&cmid.0);
+        known.quarters.entry(quarter).or_default().insert(cmid);
         known.unsaved.insert(quarter);
     }
 
@@ -72,12 +67,12 @@ impl Distinct {
     pub(crate) fn windows(&self, now_ms: u64) -> DistinctMachinesReply {
         let now = now_ms / QUARTER_MS;
         let windows = DISTINCT_DAYS.map(|days| {
-            let mut whole = sketch();
+            let mut whole = Sketch::default();
             // The quarter that is not over, and as many before it as make the days.
             for (_, quarter) in self.known().quarters.range(now.saturating_sub(days * QUARTERS_A_DAY)..=now) {
                 whole.merge(quarter);
             }
-            Bytes::from(registers(&whole))
+            Bytes::copy_from_slice(whole.registers())
         });
         DistinctMachinesReply { windows: windows.into() }
     }
@@ -97,7 +92,7 @@ impl Distinct {
             let unsaved = std::mem::take(&mut known.unsaved);
             let changed: Vec<_> = unsaved
                 .into_iter()
-                .filter_map(|quarter| Some((quarter, registers(known.quarters.get(&quarter)?))))
+                .filter_map(|quarter| Some((quarter, known.quarters.get(&quarter)?.clone())))
                 .collect();
             let kept = |quarter: &u64| (oldest..=now).contains(quarter);
             let forgotten: Vec<_> = known.quarters.keys().copied().filter(|quarter| !kept(quarter)).collect();
@@ -105,8 +100,8 @@ impl Distinct {
             (changed, forgotten)
         };
         fs::create_dir_all(&self.folder)?;
-        for (quarter, registers) in changed {
-            storage::durable::replace_file(&path(&self.folder, quarter), &registers)?;
+        for (quarter, sketch) in changed {
+            storage::durable::replace_file(&path(&self.folder, quarter), sketch.registers())?;
         }
         for quarter in forgotten {
             match fs::remove_file(path(&self.folder, quarter)) {
@@ -142,46 +137,22 @@ pub(crate) async fn follow(distinct: Arc<Distinct>, nodes: NodeClient) {
 
 /// How many machines, over [`DISTINCT_DAYS`], several nodes know together. What is no sketch of this kind is left out.
 fn merged(answers: impl Iterator<Item = DistinctMachinesReply>) -> [f64; DISTINCT_DAYS.len()] {
-    let mut wholes = DISTINCT_DAYS.map(|_| sketch());
+    let mut wholes = DISTINCT_DAYS.map(|_| Sketch::default());
     for answer in answers {
         for (whole, window) in wholes.iter_mut().zip(&answer.windows) {
-            if let Some(window) = of_registers(window) {
+            if let Ok(window) = Sketch::try_from(window.as_ref()) {
                 whole.merge(&window);
             }
         }
     }
-    wholes.map(|whole| whole.len().round())
-}
-
-/// An empty one. All nodes hash alike, or their sketches would not merge.
-fn sketch() -> HyperLogLog {
-    HyperLogLog::new_deterministic(ERROR_RATE, 0)
-}
-
-/// The field of a sketch's registers, as the crate names it.
-const FIELD: &str = "M";
-
-fn registers(sketch: &HyperLogLog) -> Vec<u8> {
-    let registers =
-        serde_json::to_value(sketch).ok().and_then(|mut fields| fields.get_mut(FIELD).map(|all| all.take()));
-    registers.and_then(|registers| serde_json::from_value(registers).ok()).unwrap_or_default()
-}
-
-/// Nothing where these are no registers of ours.
-fn of_registers(registers: &[u8]) -> Option<HyperLogLog> {
-    if registers.len() != REGISTERS || registers.iter().any(|register| *register > REGISTER_MAX) {
-        return None;
-    }
-    let mut fields = serde_json::to_value(sketch()).ok()?;
-    *fields.get_mut(FIELD)? = serde_json::to_value(registers).ok()?;
-    serde_json::from_value(fields).ok()
+    wholes.map(|whole| whole.estimate())
 }
 
 fn path(folder: &Path, quarter: u64) -> PathBuf {
     folder.join(format!("{quarter:016x}.hll"))
 }
 
-fn read(folder: &Path) -> io::Result<BTreeMap<u64, HyperLogLog>> {
+fn read(folder: &Path) -> io::Result<BTreeMap<u64, Sketch>> {
     let mut quarters = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -190,7 +161,7 @@ fn read(folder: &Path) -> io::Result<BTreeMap<u64, HyperLogLog>> {
         let quarter = stem.and_then(|stem| u64::from_str_radix(stem, 16).ok());
         if let Some(quarter) = quarter
             && fs::metadata(&path)?.len() == REGISTERS as u64
-            && let Some(sketch) = of_registers(&fs::read(&path)?)
+            && let Ok(sketch) = Sketch::try_from(fs::read(&path)?.as_slice())
         {
             quarters.insert(quarter, sketch);
         }

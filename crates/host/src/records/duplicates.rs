@@ -24,7 +24,7 @@ pub(crate) struct Duplicates {
 #[derive(Default)]
 struct Known {
     /// The one that asked last comes last.
-    machines: Vec<Machine>,
+    machines: Vec<SeenMachine>,
     /// Times that another machine asked than before.
     changes: u32,
     /// The count says that another machine asked before, here or elsewhere.
@@ -32,7 +32,7 @@ struct Known {
     named: Option<Instant>,
 }
 
-struct Machine {
+struct SeenMachine {
     digest: MachineDigest,
     name: MachineName,
     asked_ms: u64,
@@ -102,7 +102,7 @@ impl Known {
         if self.machines.len() == DUPLICATES_MACHINES_MAX {
             self.machines.remove(0);
         }
-        self.machines.push(Machine { digest, name: name.clone(), asked_ms: now_ms });
+        self.machines.push(SeenMachine { digest, name: name.clone(), asked_ms: now_ms });
     }
 
     fn is_shared(&self) -> bool {

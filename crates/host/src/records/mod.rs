@@ -5,3 +5,4 @@ pub(crate) mod activations;
 pub(crate) mod distinct;
 pub(crate) mod duplicates;
 pub(crate) mod log_limit;
+mod sketch;

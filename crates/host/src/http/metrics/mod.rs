@@ -142,7 +142,7 @@ fn answers(recorder: &PrometheusRecorder, group: &str) -> Answers {
 }
 
 /// One answered request.
-pub(crate) struct Answered<'a> {
+pub(crate) struct RequestMeasurement<'a> {
     pub(crate) request: &'a Request,
     pub(crate) status: Status,
     /// Whether the count reached the threshold; of no meaning with a refusal.
@@ -153,8 +153,8 @@ pub(crate) struct Answered<'a> {
 }
 
 impl Metrics {
-    pub(crate) fn answered(&self, replica: &Replica, answered: &Answered<'_>) {
-        let Answered { request, status, is_met, cluster_time_ms, took } = *answered;
+    pub(crate) fn answered(&self, replica: &Replica, answered: &RequestMeasurement<'_>) {
+        let RequestMeasurement { request, status, is_met, cluster_time_ms, took } = *answered;
         let result = match (status, is_met) {
             (Status::OK, true) => "activated",
             (Status::OK, false) => "below_threshold",
