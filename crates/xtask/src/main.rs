@@ -1,8 +1,8 @@
 //! The workspace's own command: `cargo xtask verify | fix | test | soak`.
 //!
 //! The architecture is only as good as its last check, so what the documents say of the code is checked here: the
-//! arrows between crates, the paths that documents name, licences, banned words. `verify` runs every check and reports
-//! every finding before it fails.
+//! arrows between crates and between modules, the paths that documents name, licences, banned words. `verify` runs every
+//! check and reports every finding before it fails.
 //!
 //! Invariant: `verify` never writes to the repository; it may only fill the build folder.
 
@@ -11,6 +11,8 @@ mod cargo;
 mod figures;
 mod finding;
 mod licences;
+mod modules;
+mod output;
 mod paths;
 mod sources;
 mod suite;
@@ -18,14 +20,12 @@ mod tools;
 mod tree;
 mod verify;
 
-use std::fmt::Display;
-use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{cargo::Workspace, suite::Suite};
+use crate::{cargo::Workspace, output::say, suite::Suite};
 
 /// Checks and tests of the workspace.
 #[derive(Parser)]
@@ -91,7 +91,7 @@ fn run(command: Command) -> Result<ExitCode> {
             run_suite(&workspace, Suite::Scenarios, chosen)
         }
         Command::Test { filters } => {
-            let surroundings = tools::provide(&workspace, Suite::Tests)?;
+            let surroundings = tools::provide(&workspace, false)?;
             if !verify::run(&workspace, &[])? {
                 say("test: no test was run, because verify failed (`cargo xtask fix` repairs format and some lints)");
                 return Ok(ExitCode::FAILURE);
@@ -103,15 +103,9 @@ fn run(command: Command) -> Result<ExitCode> {
 }
 
 fn run_suite(workspace: &Workspace, suite: Suite, filters: &[String]) -> Result<ExitCode> {
-    suite::run(workspace, &tools::provide(workspace, suite)?, suite, filters)
+    suite::run(workspace, &tools::provide(workspace, suite == Suite::Soaks)?, suite, filters)
 }
 
 fn exit_code(passed: bool) -> ExitCode {
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Prints one line. A reader that went away (`cargo xtask verify | head`) is no reason to stop.
-fn say(line: impl Display) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }

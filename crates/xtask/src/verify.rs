@@ -5,28 +5,47 @@ use clap::builder::PossibleValuesParser;
 
 use crate::cargo::Workspace;
 use crate::finding::Finding;
+use crate::output::say;
 use crate::tree::Tree;
-use crate::{arrows, licences, paths, say, sources};
+use crate::{arrows, licences, modules, paths, sources};
 
 struct Check {
     name: &'static str,
     what: &'static str,
-    run: fn(&Workspace) -> Result<Vec<Finding>>,
+    run: fn(&Workspace) -> Result<Outcome>,
 }
 
-/// The quick checks first.
+/// What a check found, and its part of the closing line.
+#[derive(Default)]
+struct Outcome {
+    findings: Vec<Finding>,
+    figure: Option<String>,
+}
+
+impl From<Vec<Finding>> for Outcome {
+    fn from(findings: Vec<Finding>) -> Self {
+        Self { findings, figure: None }
+    }
+}
+
+/// Those that take the least time first.
 const CHECKS: &[Check] = &[
-    Check { name: "arrows", what: "arrows between crates run as designed", run: |at| Ok(arrows::check(at)) },
+    Check { name: "arrows", what: "arrows between crates run as designed", run: check_arrows },
+    Check { name: "modules", what: "no modules of a crate need each other", run: check_modules },
     Check {
         name: "top",
         what: "the top level has the names of the design",
-        run: |at| Ok(paths::check_top(&tree(at)?)),
+        run: |at| Ok(paths::check_top(&tree(at)?).into()),
     },
-    Check { name: "docs", what: "documents name what exists", run: |at| Ok(paths::check_documents(&tree(at)?)) },
-    Check { name: "sources", what: "no banned word in the sources", run: |at| Ok(sources::check(&tree(at)?)) },
-    Check { name: "licences", what: "licences, bans and sources of dependencies", run: licences::check },
-    Check { name: "format", what: "formatted", run: |at| cargo(at, FORMAT) },
-    Check { name: "clippy", what: "no lint", run: |at| cargo(at, CLIPPY) },
+    Check { name: "docs", what: "documents name what exists", run: |at| Ok(paths::check_documents(&tree(at)?).into()) },
+    Check { name: "sources", what: "no banned word in the sources", run: |at| Ok(sources::check(&tree(at)?).into()) },
+    Check { name: "format", what: "formatted", run: |at| Ok(cargo(at, FORMAT)?.into()) },
+    Check {
+        name: "licences",
+        what: "licences, bans and sources of dependencies",
+        run: |at| Ok(licences::check(at)?.into()),
+    },
+    Check { name: "clippy", what: "no lint", run: |at| Ok(cargo(at, CLIPPY)?.into()) },
 ];
 
 const FORMAT: &[&str] = &["fmt", "--all", "--check"];
@@ -56,18 +75,22 @@ pub(crate) fn names() -> PossibleValuesParser {
 
 /// Runs the named checks, or all; true when nothing was found.
 pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<bool> {
-    let mut failed = Vec::new();
+    let (mut failed, mut figures) = (Vec::new(), Vec::new());
     for check in CHECKS.iter().filter(|check| only.is_empty() || only.iter().any(|name| name == check.name)) {
         say(format_args!("verify {}: {} ...", check.name, check.what));
         // A check that cannot run has not passed, and does not keep the others from running.
-        let findings = (check.run)(workspace)
-            .unwrap_or_else(|error| vec![Finding::new(check.name, format!("{error:#}"), "let the check run")]);
-        for finding in &findings {
+        let outcome = (check.run)(workspace)
+            .unwrap_or_else(|error| vec![Finding::new(check.name, format!("{error:#}"), "let the check run")].into());
+        for finding in &outcome.findings {
             say(format_args!("  {finding}"));
         }
-        if !findings.is_empty() {
-            failed.push(format!("{} ({})", check.name, findings.len()));
+        if !outcome.findings.is_empty() {
+            failed.push(format!("{} ({})", check.name, outcome.findings.len()));
         }
+        figures.extend(outcome.figure);
+    }
+    if !figures.is_empty() {
+        say(figures.join(", "));
     }
     match failed.is_empty() {
         true => say("verify: passed"),
@@ -83,6 +106,17 @@ pub(crate) fn fix(workspace: &Workspace) -> Result<bool> {
         done &= cargo(workspace, arguments)?.is_empty();
     }
     Ok(done)
+}
+
+fn check_arrows(workspace: &Workspace) -> Result<Outcome> {
+    let figure = Some(format!("crates {}", workspace.members.len()));
+    Ok(Outcome { findings: arrows::check(workspace), figure })
+}
+
+fn check_modules(workspace: &Workspace) -> Result<Outcome> {
+    let found = modules::check(workspace, &tree(workspace)?);
+    let figure = Some(format!("module cycles {}", found.cycles));
+    Ok(Outcome { findings: found.findings, figure })
 }
 
 fn tree(workspace: &Workspace) -> Result<Tree> {
