@@ -1,8 +1,9 @@
 //! The workspace's own command: `cargo xtask verify | fix | test | soak`.
 //!
 //! The architecture is only as good as its last check, so what the documents say of the code is checked here: the
-//! arrows between crates and between modules, the paths that documents name, licences, banned words. `verify` runs every
-//! check and reports every finding before it fails.
+//! arrows between crates and between modules, the paths that documents name, the tests of each requirement, licences,
+//! banned words. `verify` runs every check and reports
+//! every finding before it fails.
 //!
 //! Invariant: `verify` never writes to the repository; it may only fill the build folder.
 
@@ -14,6 +15,7 @@ mod licences;
 mod modules;
 mod output;
 mod paths;
+mod requirements;
 mod sources;
 mod suite;
 mod tools;
@@ -35,6 +37,7 @@ use crate::{cargo::Workspace, output::say, suite::Suite};
     after_help = "Examples:\n  \
         cargo xtask verify                 every check; nothing is written\n  \
         cargo xtask verify arrows docs     these two only\n  \
+        cargo xtask verify requirements    which tests prove each requirement, event and status code\n  \
         cargo xtask fix                    format, and apply what clippy can repair by itself\n  \
         cargo xtask test                   what the tests need, every check, every test\n  \
         cargo xtask test r10_ r12_         the tests whose names contain one of these\n  \

@@ -7,7 +7,7 @@ use crate::cargo::Workspace;
 use crate::finding::Finding;
 use crate::output::say;
 use crate::tree::Tree;
-use crate::{arrows, licences, modules, paths, sources};
+use crate::{arrows, licences, modules, paths, requirements, sources};
 
 struct Check {
     name: &'static str,
@@ -19,12 +19,14 @@ struct Check {
 #[derive(Default)]
 struct Outcome {
     findings: Vec<Finding>,
+    /// Printed before the findings.
+    tables: Vec<String>,
     figure: Option<String>,
 }
 
 impl From<Vec<Finding>> for Outcome {
     fn from(findings: Vec<Finding>) -> Self {
-        Self { findings, figure: None }
+        Self { findings, ..Self::default() }
     }
 }
 
@@ -39,6 +41,7 @@ const CHECKS: &[Check] = &[
     },
     Check { name: "docs", what: "documents name what exists", run: |at| Ok(paths::check_documents(&tree(at)?).into()) },
     Check { name: "sources", what: "no banned word in the sources", run: |at| Ok(sources::check(&tree(at)?).into()) },
+    Check { name: "requirements", what: "each requirement has a test that names it", run: check_requirements },
     Check { name: "format", what: "formatted", run: |at| Ok(cargo(at, FORMAT)?.into()) },
     Check {
         name: "licences",
@@ -81,6 +84,9 @@ pub(crate) fn run(workspace: &Workspace, only: &[String]) -> Result<bool> {
         // A check that cannot run has not passed, and does not keep the others from running.
         let outcome = (check.run)(workspace)
             .unwrap_or_else(|error| vec![Finding::new(check.name, format!("{error:#}"), "let the check run")].into());
+        for table in &outcome.tables {
+            say(table);
+        }
         for finding in &outcome.findings {
             say(format_args!("  {finding}"));
         }
@@ -110,13 +116,18 @@ pub(crate) fn fix(workspace: &Workspace) -> Result<bool> {
 
 fn check_arrows(workspace: &Workspace) -> Result<Outcome> {
     let figure = Some(format!("crates {}", workspace.members.len()));
-    Ok(Outcome { findings: arrows::check(workspace), figure })
+    Ok(Outcome { findings: arrows::check(workspace), figure, ..Outcome::default() })
 }
 
 fn check_modules(workspace: &Workspace) -> Result<Outcome> {
     let found = modules::check(workspace, &tree(workspace)?);
     let figure = Some(format!("module cycles {}", found.cycles));
-    Ok(Outcome { findings: found.findings, figure })
+    Ok(Outcome { findings: found.findings, figure, ..Outcome::default() })
+}
+
+fn check_requirements(workspace: &Workspace) -> Result<Outcome> {
+    let proof = requirements::check(&tree(workspace)?)?;
+    Ok(Outcome { findings: proof.findings, tables: vec![proof.table, proof.gateway], figure: Some(proof.figure) })
 }
 
 fn tree(workspace: &Workspace) -> Result<Tree> {
