@@ -46,6 +46,8 @@ use Probe::{Cargo, File, OnPath, Python};
 const TOOLS: &[Tool] = &[
     Tool { name: "cargo fmt", probe: Cargo("fmt"), origin: Rustup("rustfmt") },
     Tool { name: "cargo clippy", probe: Cargo("clippy"), origin: Rustup("clippy") },
+    // Commits that the hook lets through or refuses.
+    Tool { name: "git", probe: OnPath, origin: Debian("git") },
     // An independent dissector of DCE/RPC.
     Tool { name: "tshark", probe: OnPath, origin: Debian("tshark") },
     // The order of system calls: acknowledged only after fdatasync; and failing disks.
