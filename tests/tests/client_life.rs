@@ -76,8 +76,9 @@ impl World {
     }
 }
 
+/// R15: 30 days of grace; R18: a fixed host; R20: activated by hand; R13: for 180 days; R21: rearmed; R22: an image.
 #[tokio::test]
-async fn r13_to_r22_a_machine_goes_from_grace_to_a_licence_and_its_commands_say_so() {
+async fn a_machine_goes_from_grace_to_a_licence_and_its_commands_say_so() {
     let world = World::with_four().await;
     assert_eq!(world.status("machine").await["state"], "unlicensed", "nothing is installed yet");
     let unknown = world.run("machine", &words!["activate"]).await;
@@ -254,7 +255,7 @@ async fn r23_a_state_that_was_copied_to_another_machine_is_noticed_and_licenses_
 }
 
 #[tokio::test]
-async fn r19_who_may_not_write_the_state_is_told_so() {
+async fn a_caller_who_may_not_write_the_state_is_told_so() {
     let world = World::new().await;
     world.set_up("machine").await;
     let folder = world.state("machine");

@@ -148,6 +148,7 @@ async fn faults_in_dns_and_closed_ports_are_found_and_raise_alerts_and_the_advic
     let machine = Machine { cluster: &cluster, server: named.address.to_string() };
     machine.looks_at_its_way_to_the_hosts(&network, port).await;
 
+    // R39: the one port for clients, closed on the way.
     network.close_port(port).await;
     let fix = found(&cluster, "ports", "failure", &format!(":{port} from here: no answer")).await;
     assert!(fix.starts_with("open the port in the firewalls"), "{fix}");

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::{sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 use quorate_tests::{Cluster, PATIENCE, Plan, Quorate, certify, certify_all, eventually, now_ms, words};
 use tonic::transport::Endpoint;
@@ -34,6 +34,16 @@ async fn an_organisations_authority_takes_the_place_of_the_clusters_own() {
         endpoint.connect_with_connector(connector.clone()).await.ok()
     })
     .await;
+
+    // What cannot be read is an event, and the certificate from before is shown still.
+    let [_, broken, _] = certify(&successor, &cluster, 1, DAY);
+    fs::write(broken, "no certificate").unwrap();
+    let line = eventually("event 12292 is in the log", async || {
+        cluster.said(1).lines().find(|line| line.contains("event=12292")).map(str::to_owned)
+    })
+    .await;
+    assert!(line.contains("status=0x") && line.contains("was not renewed"), "{line}");
+    endpoint.connect_with_connector(connector).await.unwrap();
 }
 
 #[tokio::test]

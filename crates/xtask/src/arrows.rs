@@ -179,6 +179,7 @@ mod tests {
                 .iter()
                 .map(|(name, kind)| Dependency { name: (*name).to_owned(), kind: *kind })
                 .collect(),
+            targets: Vec::new(),
         }
     }
 

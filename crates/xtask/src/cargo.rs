@@ -33,6 +33,14 @@ pub(crate) struct Package {
     pub(crate) source: Option<String>,
     pub(crate) manifest_path: PathBuf,
     pub(crate) dependencies: Vec<Dependency>,
+    pub(crate) targets: Vec<Target>,
+}
+
+/// What cargo builds of a package: a library, a program, a test, a bench, an example, a build script.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Target {
+    /// The root file.
+    pub(crate) src_path: PathBuf,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -176,6 +176,7 @@ mod tests {
             source: source.map(str::to_owned),
             manifest_path: "Cargo.toml".into(),
             dependencies: Vec::new(),
+            targets: Vec::new(),
         }
     }
 

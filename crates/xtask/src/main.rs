@@ -1,7 +1,8 @@
-//! The workspace's own command: `cargo xtask verify | fix | test | soak`.
+//! The workspace's own command: `cargo xtask verify | fix | test | soak | hooks`.
 //!
 //! The architecture is only as good as its last check, so what the documents say of the code is checked here: the
-//! arrows between crates, the paths that documents name, licences, banned words. `verify` runs every check and reports
+//! arrows between crates and between modules, the paths that documents name, the tests of each requirement, licences,
+//! banned words. `verify` runs every check and reports
 //! every finding before it fails.
 //!
 //! Invariant: `verify` never writes to the repository; it may only fill the build folder.
@@ -10,22 +11,25 @@ mod arrows;
 mod cargo;
 mod figures;
 mod finding;
+mod hooks;
+mod libraries;
 mod licences;
+mod modules;
+mod output;
 mod paths;
+mod requirements;
 mod sources;
 mod suite;
 mod tools;
 mod tree;
 mod verify;
 
-use std::fmt::Display;
-use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{cargo::Workspace, suite::Suite};
+use crate::{cargo::Workspace, output::say, suite::Suite};
 
 /// Checks and tests of the workspace.
 #[derive(Parser)]
@@ -35,6 +39,9 @@ use crate::{cargo::Workspace, suite::Suite};
     after_help = "Examples:\n  \
         cargo xtask verify                 every check; nothing is written\n  \
         cargo xtask verify arrows docs     these two only\n  \
+        cargo xtask verify requirements    which tests prove each requirement, event and status code\n  \
+        cargo xtask verify --quick         what a commit must pass: seconds, and no library of the system\n  \
+        cargo xtask hooks                  let git run that before each commit\n  \
         cargo xtask fix                    format, and apply what clippy can repair by itself\n  \
         cargo xtask test                   what the tests need, every check, every test\n  \
         cargo xtask test r10_ r12_         the tests whose names contain one of these\n  \
@@ -54,7 +61,16 @@ enum Command {
         /// Only these checks
         #[arg(value_name = "CHECK", value_parser = verify::names())]
         only: Vec<String>,
+        /// The checks that take seconds: without clippy and licences, but everything has to compile
+        #[arg(long, conflicts_with = "only")]
+        quick: bool,
     },
+    /// Let git run `verify --quick` before each commit in this repository
+    #[command(after_help = "Examples:\n  \
+        cargo xtask hooks                       sets core.hooksPath to .config/hooks, for every working tree\n  \
+        git commit --no-verify                  one commit without the hook\n  \
+        git config --unset core.hooksPath       no hook from now on")]
+    Hooks,
     /// Format the workspace and apply the repairs that clippy offers
     Fix,
     /// Install what the tests need where it is missing, verify, then run all tests
@@ -84,15 +100,19 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     match command {
-        Command::Verify { only } => Ok(exit_code(verify::run(&workspace, &only)?)),
+        Command::Verify { only, quick } => Ok(exit_code(verify::run(&workspace, &only, quick)?)),
+        Command::Hooks => {
+            say(hooks::install(&workspace)?);
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Fix => Ok(exit_code(verify::fix(&workspace)?)),
         Command::Test { filters } if filters.first().is_some_and(|first| first == "cluster") => {
             let chosen = filters.get(1..).unwrap_or_default();
             run_suite(&workspace, Suite::Scenarios, chosen)
         }
         Command::Test { filters } => {
-            let surroundings = tools::provide(&workspace, Suite::Tests)?;
-            if !verify::run(&workspace, &[])? {
+            let surroundings = tools::provide(&workspace, false)?;
+            if !verify::run(&workspace, &[], false)? {
                 say("test: no test was run, because verify failed (`cargo xtask fix` repairs format and some lints)");
                 return Ok(ExitCode::FAILURE);
             }
@@ -103,15 +123,9 @@ fn run(command: Command) -> Result<ExitCode> {
 }
 
 fn run_suite(workspace: &Workspace, suite: Suite, filters: &[String]) -> Result<ExitCode> {
-    suite::run(workspace, &tools::provide(workspace, suite)?, suite, filters)
+    suite::run(workspace, &tools::provide(workspace, suite == Suite::Soaks)?, suite, filters)
 }
 
 fn exit_code(passed: bool) -> ExitCode {
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Prints one line. A reader that went away (`cargo xtask verify | head`) is no reason to stop.
-fn say(line: impl Display) {
-    let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }

@@ -47,7 +47,7 @@ const BANS: &[Ban] = &[
         within: &["crates/activation/src/", "crates/dcerpc/src/", "crates/replication/src/"],
         endings: RUST,
         comments_may: false,
-        cure: "take clock, chance and transport as parameters: the simulation drives this crate",
+        cure: "take clock, randomness and network as parameters, so that tests can drive a cluster",
     },
     Ban {
         words: &["/work/", "/root/", "/Users/", "/home/"],

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::cargo::Workspace;
 use crate::figures;
-use crate::say;
+use crate::output::say;
 use crate::tools::Surroundings;
 
 /// Tests whose names contain this need the machine for themselves. nextest knows it from its own configuration.

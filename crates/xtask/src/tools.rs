@@ -12,8 +12,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::Workspace;
-use crate::say;
-use crate::suite::Suite;
+use crate::output::say;
 
 /// Something that tests call.
 struct Tool {
@@ -47,6 +46,8 @@ use Probe::{Cargo, File, OnPath, Python};
 const TOOLS: &[Tool] = &[
     Tool { name: "cargo fmt", probe: Cargo("fmt"), origin: Rustup("rustfmt") },
     Tool { name: "cargo clippy", probe: Cargo("clippy"), origin: Rustup("clippy") },
+    // Commits that the hook lets through or refuses.
+    Tool { name: "git", probe: OnPath, origin: Debian("git") },
     // An independent dissector of DCE/RPC.
     Tool { name: "tshark", probe: OnPath, origin: Debian("tshark") },
     // The order of system calls: acknowledged only after fdatasync; and failing disks.
@@ -151,10 +152,10 @@ enum Plan {
     Refuse(String),
 }
 
-/// Sees to it that everything is there.
-pub(crate) fn provide(workspace: &Workspace, suite: Suite) -> Result<Surroundings> {
+/// Installs what is missing; `soaks`: also what only the soaks call.
+pub(crate) fn provide(workspace: &Workspace, soaks: bool) -> Result<Surroundings> {
     let path = search_path()?;
-    let missing = missing(workspace, suite, &path);
+    let missing = missing(workspace, soaks, &path);
     match plan(&missing, Machine::this(&path)) {
         Plan::Nothing => say("tools: all there"),
         Plan::Refuse(message) => bail!(message),
@@ -162,7 +163,7 @@ pub(crate) fn provide(workspace: &Workspace, suite: Suite) -> Result<Surrounding
             for command in &commands {
                 install(command)?;
             }
-            let still: Vec<_> = self::missing(workspace, suite, &path).iter().map(|tool| tool.name).collect();
+            let still: Vec<_> = self::missing(workspace, soaks, &path).iter().map(|tool| tool.name).collect();
             if !still.is_empty() {
                 bail!("still missing after the installation: {}", still.join(", "));
             }
@@ -172,14 +173,14 @@ pub(crate) fn provide(workspace: &Workspace, suite: Suite) -> Result<Surrounding
     Ok(Surroundings { python, path })
 }
 
-fn missing(workspace: &Workspace, suite: Suite, path: &OsString) -> Vec<&'static Tool> {
+fn missing(workspace: &Workspace, soaks: bool, path: &OsString) -> Vec<&'static Tool> {
     let is_there = |tool: &Tool| match tool.probe {
         OnPath => on_path(tool.name, path),
         File(pattern) => is_file(pattern),
         Python(import) => python(import, path).is_some(),
         Cargo(command) => succeeds(&mut workspace.cargo(&[command, "--version"])),
     };
-    let more = if suite == Suite::Soaks { SOAK_TOOLS } else { &[] };
+    let more = if soaks { SOAK_TOOLS } else { &[] };
     TOOLS.iter().chain(more).filter(|tool| !is_there(tool)).collect()
 }
 

@@ -60,4 +60,12 @@ async fn r28_a_primary_that_is_dead_is_reported_and_tried_again_until_it_lives()
     world.named = world.named.running().await;
     // Nobody tells the nodes: they try again.
     world.stands("all three are published", world.lines(&[1, 2, 3])).await;
+    for node in 1..=3 {
+        eventually("the success follows the failure in the log, as event 12294", async || {
+            let said = world.cluster.process(node).said();
+            let line = |event: &str| said.lines().position(|line| line.contains(event) && line.contains(ZONE));
+            (line("event=12293")? < line("event=12294")?).then_some(())
+        })
+        .await;
+    }
 }

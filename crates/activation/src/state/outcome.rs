@@ -85,7 +85,7 @@ pub struct Counted {
     pub renewal_interval_minutes: u32,
     /// The node signs with the certificate for this key.
     pub key: KeyId,
-    /// The CMID was remembered from a machine with another digest: one of them is a copy, or its hardware changed (R23).
+    /// The CMID was remembered from a machine with another digest: one of them is a copy, or its hardware changed.
     pub other_machine: bool,
 }
 

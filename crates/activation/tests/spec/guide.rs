@@ -36,6 +36,15 @@ fn r4_any_node_answers_with_the_one_shared_count() {
 }
 
 #[test]
+fn r6_an_activated_host_answers_for_years_without_its_publisher() {
+    let mut cluster = Cluster::activated();
+    for year in 1..=20 {
+        assert_eq!(cluster.ask_all(SERVER, 1..=5), [1, 2, 3, 4, 5], "in year {year}");
+        cluster.now_ms += 365 * DAY_MS;
+    }
+}
+
+#[test]
 fn r9_servers_need_5_and_clients_25_and_reaching_the_threshold_suffices() {
     let mut cluster = Cluster::activated();
     for (product, threshold) in [(CLIENT, 25), (SERVER, 5)] {
@@ -166,7 +175,7 @@ fn r14_an_answer_carries_both_intervals() {
 
 /// Rows: the group held; columns: whether it covers client, A, B and C products of either generation.
 #[test]
-fn r23_a_cmid_that_two_machines_share_counts_once_and_is_noticed() {
+fn a_cmid_that_two_machines_share_counts_once_and_is_noticed() {
     let mut cluster = Cluster::activated();
     let mut asks = |node, machine| {
         let record = Record { node, machine: MachineDigest([machine; 8]), ..cluster.record(CLIENT, 1) };

@@ -42,6 +42,33 @@ fn a_host_without_a_key_refuses_everything_as_not_activated() {
     assert!(matches!(cluster.outcome(record), Outcome::Counted(_)));
 }
 
+/// The key decides which products, the platform which keys.
+#[test]
+fn r5_what_a_host_activates_depends_on_its_key_and_on_its_platform() {
+    const WORKSTATION: u8 = 1;
+    let mut cluster = Cluster::empty();
+    cluster.install_catalog(&example());
+    cluster.install_key(&host_key(1));
+    assert_eq!(example().platform_named("workstation").unwrap().code, WORKSTATION);
+    let certificate = cluster.publisher.certify(1, &host_key(1), GROUP_B, WORKSTATION);
+    let signed = cluster.publisher.answer(vec![(1, certificate)]).encode().into();
+    let on_a_workstation = cluster.apply(&Command::InstallActivation { signed });
+    assert_ne!(on_a_workstation, Applied::Done, "a workstation holds no key for servers");
+    let record = cluster.record(SERVER, 1);
+    assert_eq!(refused(cluster.outcome(record)), Refusal::NotActivated);
+
+    cluster.certify(1, &host_key(1), GROUP_CLIENT, WORKSTATION);
+    assert_eq!(cluster.ask(CLIENT, 1).count, 1);
+    let record = cluster.record(SERVER, 2);
+    assert_eq!(refused(cluster.outcome(record)), Refusal::NotCovered, "a key for clients");
+
+    cluster.install_key(&host_key(2));
+    cluster.certify(1, &host_key(2), GROUP_B, PLATFORM_STANDARD);
+    assert_eq!(cluster.ask(SERVER, 2).count, 2);
+    let record = cluster.record("server-datacenter-2", 3);
+    assert_eq!(refused(cluster.outcome(record)), Refusal::NotCovered, "a key for a lower group");
+}
+
 #[test]
 fn reasons_are_found_in_order_activated_covered_clock() {
     let mut cluster = Cluster::activated();

@@ -44,7 +44,7 @@ const fn histogram(name: &'static str, bounds: &'static [f64], help: &'static st
 /// From a tenth of a millisecond to ten seconds.
 const LATENCIES: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
-/// Four hours are the most that is accepted (R13).
+/// Four hours are the most that is accepted (0xC004F06C).
 const SKEWS: &[f64] =
     &[-14_400.0, -3_600.0, -600.0, -60.0, -10.0, -1.0, 0.0, 1.0, 10.0, 60.0, 600.0, 3_600.0, 14_400.0];
 
