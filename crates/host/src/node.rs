@@ -181,7 +181,7 @@ impl Node {
             Some(address) => Some(listen("metrics.listen", address).await?),
             None => None,
         };
-        let own = dns::Own::read(config)?;
+        let own = dns::DnsConfig::read(config)?;
         let ledger = dns::Ledger::load(&config.data);
         let ledger = ledger.map_err(|source| StartError::Records { path: config.data.clone(), source })?;
         let mut answering = Vec::new();

@@ -9,8 +9,8 @@
 //! Invariant: never publishes a node that is not ready, and never touches a record that is not this node's or a dead
 //! member's.
 
+mod config;
 mod follow;
-mod identity;
 mod ledger;
 mod serve;
 mod settle;
@@ -24,12 +24,12 @@ use std::{
     time::Duration,
 };
 
-use activation::settings::{Announcement, PublishDomain, Settings};
+use activation::settings::{Announcement, PublishDomain, Rank, Settings};
 use api::admin::v1::{
     DnsDomainStanding, DnsSettled, DnsStanding, Readiness, ReadinessQuestion, node_answer::Answer,
     node_question::Question,
 };
-use discovery::{Desired, DnsName, Domain, Neighbours, Publisher, Snapshot};
+use discovery::{Desired, DnsName, Domain, Neighbours, RecordPublisher, Snapshot};
 use futures::future::join_all;
 use replication::Replica;
 use tokio::{
@@ -39,39 +39,39 @@ use tokio::{
 };
 
 pub(crate) use self::{
-    identity::Own,
+    config::DnsConfig,
     ledger::Ledger,
     status::{status, zone},
 };
-use self::{identity::Served, settle::shown};
+use self::{config::Served, settle::shown};
 use crate::{desk::Desk, limits::LOOK_TIMEOUT, question};
 
 /// Requests to settle at once.
 const ORDERS_MAX: usize = 8;
 
-/// What became of a domain since the node started.
+/// How publishing in one domain went since the node started.
 #[derive(Clone, Debug, Default)]
-struct Standing {
+struct PublishState {
     /// When the node last saw that its record stands.
     settled: Option<Instant>,
     last_error: Option<String>,
 }
 
-/// Someone who waits for what comes of settling.
-type Order = oneshot::Sender<DnsSettled>;
+/// A request to settle now; the outcome is sent back.
+type SettleRequest = oneshot::Sender<DnsSettled>;
 
 /// The part of a node that knows its records.
 pub(crate) struct Dns {
-    own: Own,
+    own: DnsConfig,
     replica: Replica,
     desk: Arc<Desk>,
     ledger: Ledger,
     /// Its addresses are looked up now and then.
     announcement: Mutex<Announcement>,
-    standing: Mutex<BTreeMap<String, Standing>>,
+    standing: Mutex<BTreeMap<String, PublishState>>,
     /// Records of others under the cluster's name by domain, as this node saw them where it looks.
     strangers: Mutex<BTreeMap<String, u32>>,
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<SettleRequest>,
     /// Where clients are served now.
     clients: channel::Receiver<SocketAddr>,
     /// What the zone that this node serves holds; nothing where it serves none, or knows nothing now.
@@ -83,7 +83,7 @@ pub(crate) type Sockets = (UdpSocket, TcpListener);
 
 /// Starts the tasks, and gives what commands ask.
 pub(crate) fn start(
-    (own, ledger, sockets, clients): (Own, Ledger, Vec<Sockets>, channel::Receiver<SocketAddr>),
+    (own, ledger, sockets, clients): (DnsConfig, Ledger, Vec<Sockets>, channel::Receiver<SocketAddr>),
     replica: Replica,
     desk: Arc<Desk>,
     seed: u64,
@@ -153,7 +153,7 @@ impl Dns {
 
     /// Domains with records of this node's making.
     pub(crate) fn published(&self) -> BTreeSet<String> {
-        self.ledger.places().iter().map(|place| shown(&place.domain)).collect()
+        self.ledger.records().iter().map(|record| shown(&record.domain)).collect()
     }
 
     /// The zone that this node answers for.
@@ -169,7 +169,7 @@ impl Dns {
         self.replica.identity().owner
     }
 
-    fn standing(&self) -> MutexGuard<'_, BTreeMap<String, Standing>> {
+    fn standing(&self) -> MutexGuard<'_, BTreeMap<String, PublishState>> {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -194,7 +194,7 @@ impl Dns {
         Desired {
             service: self.own.service.clone(),
             domain,
-            target: name(of.target.as_str()).unwrap_or_else(|| self.own.target.clone()),
+            target: DnsName::from(&of.target),
             port: of.port,
             ttl_seconds: settings.dns_ttl_s,
             addresses: of.addresses.clone(),
@@ -210,16 +210,16 @@ impl Dns {
     }
 
     /// The way to the primaries, with the neighbours as they are now.
-    fn publisher(&self) -> Publisher {
+    fn publisher(&self) -> RecordPublisher {
         let mut publisher = self.own.publisher.clone();
         publisher.neighbours = self.neighbours();
         publisher
     }
 
     fn neighbours(&self) -> Neighbours {
-        let targets = self.replica.view(|state| {
-            state.announcements().values().filter_map(|of| name(of.target.as_str())).collect::<BTreeSet<_>>()
-        });
+        let targets = self
+            .replica
+            .view(|state| state.announcements().values().map(|of| DnsName::from(&of.target)).collect::<BTreeSet<_>>());
         Neighbours {
             share_name: self.own.share_name,
             members: targets.into_iter().collect(),
@@ -245,10 +245,10 @@ impl Dns {
     }
 
     /// How long a member may be silent, or this node not ready; none where nobody is withdrawn.
-    fn patience(&self) -> Option<Duration> {
+    fn silence_max(&self) -> Option<Duration> {
         let seconds = self.replica.view(|state| state.settings().dns_withdraw_dead_s);
-        let patience = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
-        patience.map(|patience| for_tests("QUORATE_TEST_DNS_PATIENCE_MS").unwrap_or(patience))
+        let silence_max = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
+        silence_max.map(|silence_max| for_tests("QUORATE_TEST_DNS_PATIENCE_MS").unwrap_or(silence_max))
     }
 }
 
@@ -258,22 +258,17 @@ fn for_tests(variable: &str) -> Option<Duration> {
     text.parse().ok().map(Duration::from_millis)
 }
 
-fn name(text: &str) -> Option<DnsName> {
-    text.parse().ok()
-}
-
+/// The domains in which a node publishes itself, with its rank in each: the cluster's list, or the domain of its own name.
 fn listed(settings: &Settings, of: &Announcement) -> Vec<Domain> {
-    let own = || {
-        let (_, parent) = of.target.as_str().split_once('.')?;
-        Some(PublishDomain { domain: parent.parse().ok()?, rank: None })
-    };
-    let list = match settings.dns_domains.as_slice() {
-        [] => own().into_iter().collect(),
-        list => list.to_vec(),
-    };
-    let domain = |entry: &PublishDomain| {
-        let rank = entry.rank.unwrap_or(of.rank);
-        Some(Domain { name: name(entry.domain.as_str())?, priority: rank.priority, weight: rank.weight })
-    };
-    list.iter().filter_map(domain).collect()
+    let domain = |name, Rank { priority, weight }| Domain { name, priority, weight };
+    match settings.dns_domains.as_slice() {
+        [] => {
+            let parent = DnsName::from(&of.target).parent().filter(|parent| !parent.is_root());
+            parent.map(|parent| domain(parent, of.rank)).into_iter().collect()
+        }
+        list => {
+            let listed = |entry: &PublishDomain| domain(DnsName::from(&entry.domain), entry.rank.unwrap_or(of.rank));
+            list.iter().map(listed).collect()
+        }
+    }
 }
