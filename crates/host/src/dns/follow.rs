@@ -10,7 +10,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use replication::ProposeError;
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{Dns, SettleRequest};
+use super::records::{Dns, SettleRequest};
 
 /// How long the node waits before it looks again whether it is ready.
 const READINESS_PAUSE: Duration = Duration::from_secs(1);

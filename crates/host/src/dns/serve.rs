@@ -7,14 +7,24 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use activation::settings::Announcement;
 use discovery::{DnsName, Snapshot, Srv};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    net::{TcpListener, UdpSocket},
+    task::JoinSet,
+    time::sleep,
+};
 
-use super::{Dns, Served, Sockets, listed, settle::shown};
+use super::{
+    config::Served,
+    records::{Dns, listed, shown},
+};
 
 /// Between two looks,
 const EVERY: Duration = Duration::from_secs(1);
 /// and as long as this node knows nothing.
 const EVERY_AT_FIRST: Duration = Duration::from_millis(100);
+
+/// One address on which the node answers DNS.
+pub(crate) type Sockets = (UdpSocket, TcpListener);
 
 pub(super) async fn run(dns: Arc<Dns>, served: Served, sockets: Vec<Sockets>) {
     // Ends with this task.

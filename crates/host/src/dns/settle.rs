@@ -5,7 +5,10 @@ use api::admin::v1::{DnsOutcome, DnsSettled};
 use discovery::{ChangeReport, Desired, DnsName, PublishError};
 use tokio::time::Instant;
 
-use super::{Dns, ledger::PublishedRecord};
+use super::{
+    ledger::PublishedRecord,
+    records::{Dns, shown},
+};
 
 /// `HRESULT_FROM_WIN32(ERROR_WRITE_FAULT)`.
 const WRITE_FAULT: u32 = 0x8007_001D;
@@ -121,9 +124,4 @@ fn record_of(desired: &Desired) -> PublishedRecord {
         domain: desired.domain.name.clone(),
         target: desired.target.clone(),
     }
-}
-
-/// As people write it, without the root's dot.
-pub(super) fn shown(domain: &DnsName) -> String {
-    domain.to_string().trim_end_matches('.').to_owned()
 }

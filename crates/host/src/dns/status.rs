@@ -8,12 +8,15 @@ use api::admin::v1::{
     node_answer::Answer, node_question::Question,
 };
 use discovery::{
-    Credentials, Desired, DnsName, JudgedRecord, MemberRecord, PublishError, RecordState, Srv, SrvRecord, classify,
+    Credentials, DnsName, JudgedRecord, MemberRecord, PublishError, RecordState, Srv, SrvRecord, classify,
     delegation_lines, update_policy, zone_lines,
 };
 use futures::future::join_all;
 
-use super::{Dns, Served, settle::shown};
+use super::{
+    config::Served,
+    records::{Dns, shown},
+};
 use crate::{limits::LOOK_TIMEOUT, question};
 
 /// What the members say of their own records, by domain and node.
@@ -97,26 +100,6 @@ impl Dns {
     /// Where the SRV records of a domain stand.
     fn name_in(&self, domain: &str) -> String {
         format!("{}.{}.", self.own.service, domain.trim_end_matches('.'))
-    }
-
-    /// Domains in which any member publishes itself.
-    pub(super) fn all_domains(&self) -> Vec<DnsName> {
-        let mut names: Vec<DnsName> = self.all_desired().into_iter().map(|desired| desired.domain.name).collect();
-        names.sort();
-        names.dedup();
-        names
-    }
-
-    /// The records of every member, whether they stand or not.
-    fn all_desired(&self) -> Vec<Desired> {
-        let own = self.announcement();
-        self.replica.view(|state| {
-            let mut members = state.announcements().clone();
-            members.entry(self.node()).or_insert(own);
-            let of_member = |of| self.domains(state.settings(), of).into_iter().map(move |domain| (of, domain));
-            let all = members.values().flat_map(of_member);
-            all.map(|(of, domain)| self.desired(state.settings(), of, domain)).collect()
-        })
     }
 
     /// What stands in a domain now, and whose it is.

@@ -14,7 +14,7 @@ use api::admin::v1::{DnsSettleQuestion, Readiness, node_question::Question};
 use discovery::{DnsName, RecordState};
 use tokio::time::Instant;
 
-use super::{Dns, for_tests, settle::shown};
+use super::records::{Dns, for_tests, shown};
 use crate::{limits::LOOK_TIMEOUT, question};
 
 /// Between two looks.
