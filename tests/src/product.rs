@@ -7,7 +7,7 @@ use activation::{
     message::Request,
     trust::Trust,
 };
-use client::{ActivateError, Answered, Deadlines, Machine, Session};
+use client::{ActivateError, Deadlines, Machine, ReceivedAnswer, Session};
 
 /// A product of the cluster's publisher.
 #[derive(Clone, Debug)]
@@ -44,12 +44,12 @@ impl Product {
     }
 
     /// Asks the host at `address` once.
-    pub async fn activate(&self, address: SocketAddr, cmid: Cmid) -> Result<Answered, ActivateError> {
+    pub async fn activate(&self, address: SocketAddr, cmid: Cmid) -> Result<ReceivedAnswer, ActivateError> {
         self.send(address, &self.request(cmid)).await
     }
 
     /// Asks the host at `address` once, with this request.
-    pub async fn send(&self, address: SocketAddr, request: &Request) -> Result<Answered, ActivateError> {
+    pub async fn send(&self, address: SocketAddr, request: &Request) -> Result<ReceivedAnswer, ActivateError> {
         client::activate(&address.into(), request, &self.trust, DEADLINES).await
     }
 
@@ -78,7 +78,7 @@ impl Product {
     }
 
     /// Asks on an open connection.
-    pub async fn ask(&self, session: &mut Session, cmid: Cmid) -> Result<Answered, ActivateError> {
+    pub async fn ask(&self, session: &mut Session, cmid: Cmid) -> Result<ReceivedAnswer, ActivateError> {
         session.exchange(&self.request(cmid), &self.trust).await
     }
 }

@@ -86,8 +86,18 @@ async fn a_machine_goes_from_grace_to_a_licence_and_its_commands_say_so() {
     world.set_up("machine").await;
     let status = world.status("machine").await;
     let keys: Vec<_> = status.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected =
-        ["cmid", "found_by", "host", "last_status", "minutes_left", "next_attempt", "product", "rearms_left", "state"];
+    let expected = [
+        "cmid",
+        "found_by",
+        "host",
+        "last_status",
+        "minutes_left",
+        "next_attempt",
+        "product",
+        "rearms_left",
+        "reason",
+        "state",
+    ];
     assert_eq!(keys, expected);
     assert_eq!((&status["state"], &status["product"]), (&json!("oob_grace"), &json!("server-standard-2")));
     assert_eq!((&status["found_by"], &status["rearms_left"]), (&json!("fixed"), &json!(3)));
@@ -230,7 +240,9 @@ async fn r23_a_state_that_was_copied_to_another_machine_is_noticed_and_licenses_
     fs::create_dir(&copy).unwrap();
     fs::copy(folder.join("client.toml"), copy.join("client.toml")).unwrap();
     let mut copied = world.client(&copy, &there).unwrap();
-    assert_eq!(copied.status().unwrap().standing.state, LicenseState::OutOfToleranceGrace);
+    let status = copied.status().unwrap();
+    assert_eq!(status.standing.state, LicenseState::OutOfToleranceGrace);
+    assert_eq!(status.reason, Some(Status::HARDWARE_OUT_OF_TOLERANCE));
     let event = copied.next().await;
     assert!(matches!(event, Event::HardwareChanged { was_licensed: true }), "{event}");
 

@@ -13,9 +13,9 @@ use std::sync::Mutex;
 use activation::trust::Trust;
 use client::{Client, Options};
 
+use crate::argument::{given, path, required, utf8};
 use crate::failure::{Failure, QuorateError, QuorateResult, chain};
-use crate::standing::QuorateStatus;
-use crate::text::{given, path, required, utf8};
+use crate::status::QuorateStatus;
 
 /// One machine with one product: what quorate_client_open gives.
 ///

@@ -99,20 +99,19 @@ impl From<AskError> for Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        let message = chain(&error);
-        match error {
-            ClientError::State(StateError::InUse { .. }) => Self::new(QuorateResult::Busy, message),
-            ClientError::State(StateError::Denied { .. }) => {
-                Self { status: Status::ACCESS_DENIED, ..Self::new(QuorateResult::Denied, message) }
-            }
+        let result = match &error {
+            ClientError::State(StateError::InUse { .. }) => QuorateResult::Busy,
+            ClientError::State(StateError::Denied { .. }) => QuorateResult::Denied,
             ClientError::State(StateError::NoEntropy(_)) | ClientError::NoEntropy(_) | ClientError::NoRearmsLeft(_) => {
-                Self::internal(message)
+                QuorateResult::Internal
             }
-            ClientError::State(_) | ClientError::Times { .. } => Self::new(QuorateResult::Folder, message),
-            ClientError::Key(error) => Self::key(&error),
-            ClientError::NoCatalog => Self::argument(message),
-            ClientError::NotForHosts | ClientError::KeyStillNeeded(_) => Self::not_activated(message),
-        }
+            ClientError::State(StateError::Newer { .. } | StateError::Damaged { .. } | StateError::Io { .. })
+            | ClientError::Times { .. } => QuorateResult::Folder,
+            ClientError::Key(error) => return Self::key(error),
+            ClientError::NoCatalog => QuorateResult::Argument,
+            ClientError::NotForHosts | ClientError::KeyStillNeeded(_) => QuorateResult::NotActivated,
+        };
+        Self { status: error.status(), ..Self::new(result, chain(&error)) }
     }
 }
 
@@ -143,6 +142,8 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use activation::channel::InstallKeyError;
+
     use super::*;
 
     #[test]
@@ -153,17 +154,22 @@ mod tests {
     }
 
     #[test]
-    fn each_error_is_for_the_one_who_can_do_something_about_it() {
+    fn each_error_is_for_the_one_who_can_do_something_about_it_with_the_status_of_its_reason() {
         let folder = || "folder".into();
-        for (error, result, status) in [
-            (StateError::InUse { folder: folder() }, QuorateResult::Busy, Status::OK),
-            (StateError::Denied { path: folder() }, QuorateResult::Denied, Status::ACCESS_DENIED),
-            (StateError::Newer { path: folder(), found: 9 }, QuorateResult::Folder, Status::OK),
-        ] {
-            let failure = Failure::from(ClientError::State(error));
-            assert_eq!((failure.result, failure.status), (result, status), "{failure:?}");
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let table: [(ClientError, QuorateResult, u32); 7] = [
+            (StateError::InUse { folder: folder() }.into(), QuorateResult::Busy, 0x8007_0020),
+            (StateError::Denied { path: folder() }.into(), QuorateResult::Denied, 0x8007_0005),
+            (StateError::Newer { path: folder(), found: 9 }.into(), QuorateResult::Folder, 0x8007_051A),
+            (StateError::Io { path: folder(), source: full() }.into(), QuorateResult::Folder, 0x8007_0070),
+            (InstallKeyError::HostKey.into(), QuorateResult::KeyRefused, 0xC004_F050),
+            (ClientError::NoCatalog, QuorateResult::Argument, 0x8007_0490),
+            (ClientError::NotForHosts, QuorateResult::NotActivated, 0x8007_0490),
+        ];
+        for (error, result, status) in table {
+            assert_eq!(error.status(), Status(status), "{error}");
+            let failure = Failure::from(error);
+            assert_eq!((failure.result, failure.status), (result, Status(status)), "{failure:?}");
         }
-        let failure = Failure::from(ClientError::NotForHosts);
-        assert_eq!(failure.result, QuorateResult::NotActivated);
     }
 }

@@ -7,9 +7,10 @@
 //!
 //! Invariant: never lets a panic reach its caller, and never keeps a pointer that it was handed for a call.
 
+mod argument;
 mod calls;
 mod failure;
-mod standing;
+mod status;
 mod text;
 
 pub use calls::{
@@ -17,7 +18,7 @@ pub use calls::{
     quorate_client_set_host, quorate_client_status,
 };
 pub use failure::{QUORATE_ADVICE_BYTES, QUORATE_MESSAGE_BYTES, QuorateError, QuorateResult};
-pub use standing::{
+pub use status::{
     QUORATE_CMID_BYTES, QUORATE_HOST_BYTES, QUORATE_PRODUCT_BYTES, QUORATE_WORDS_BYTES, QuorateFoundBy, QuorateState,
     QuorateStatus,
 };

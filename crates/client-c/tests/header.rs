@@ -5,7 +5,7 @@
 use std::path::Path;
 
 /// What C sees, by file: no cargo is needed to find it.
-const SOURCES: [&str; 3] = ["failure.rs", "standing.rs", "calls.rs"];
+const SOURCES: [&str; 3] = ["failure.rs", "status.rs", "calls.rs"];
 
 #[test]
 fn the_header_is_what_cbindgen_makes_of_the_source() {

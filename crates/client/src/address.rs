@@ -14,12 +14,12 @@ use crate::limits::{LABEL_BYTES_MAX, NAME_BYTES_MAX, PORT_DEFAULT};
 /// [`PORT_DEFAULT`]. Safe to print: a name has nothing but letters, digits, `-`, `_` and `.`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostAddress {
-    place: Place,
+    part: HostPart,
     port: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Place {
+pub(crate) enum HostPart {
     Name(String),
     Address(IpAddr),
 }
@@ -41,9 +41,9 @@ impl HostAddress {
     /// The name, or the IP address without brackets.
     #[must_use]
     pub fn host(&self) -> String {
-        match &self.place {
-            Place::Name(name) => name.clone(),
-            Place::Address(address) => address.to_string(),
+        match &self.part {
+            HostPart::Name(name) => name.clone(),
+            HostPart::Address(address) => address.to_string(),
         }
     }
 
@@ -52,8 +52,8 @@ impl HostAddress {
         self.port
     }
 
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
+    pub(crate) fn part(&self) -> &HostPart {
+        &self.part
     }
 }
 
@@ -68,15 +68,15 @@ impl FromStr for HostAddress {
                 "" => PORT_DEFAULT,
                 _ => port(rest.strip_prefix(':').ok_or(InvalidAddress::Port)?)?,
             };
-            return Ok(Self { place: Place::Address(address.into()), port });
+            return Ok(Self { part: HostPart::Address(address.into()), port });
         }
         match text.split_once(':') {
-            None => Ok(Self { place: place(text)?, port: PORT_DEFAULT }),
+            None => Ok(Self { part: part(text)?, port: PORT_DEFAULT }),
             Some((_, rest)) if rest.contains(':') => {
                 let address: Ipv6Addr = text.parse().map_err(|_| InvalidAddress::Ipv6)?;
-                Ok(Self { place: Place::Address(address.into()), port: PORT_DEFAULT })
+                Ok(Self { part: HostPart::Address(address.into()), port: PORT_DEFAULT })
             }
-            Some((host, digits)) => Ok(Self { place: place(host)?, port: port(digits)? }),
+            Some((host, digits)) => Ok(Self { part: part(host)?, port: port(digits)? }),
         }
     }
 }
@@ -87,9 +87,9 @@ fn port(digits: &str) -> Result<u16, InvalidAddress> {
     port.filter(|port| *port != 0).ok_or(InvalidAddress::Port)
 }
 
-fn place(text: &str) -> Result<Place, InvalidAddress> {
+fn part(text: &str) -> Result<HostPart, InvalidAddress> {
     if let Ok(address) = text.parse::<Ipv4Addr>() {
-        return Ok(Place::Address(address.into()));
+        return Ok(HostPart::Address(address.into()));
     }
     let name = text.strip_suffix('.').unwrap_or(text);
     let label = |label: &str| {
@@ -104,7 +104,7 @@ fn place(text: &str) -> Result<Place, InvalidAddress> {
     if is_number(last) {
         return Err(InvalidAddress::Ipv4);
     }
-    Ok(Place::Name(text.to_owned()))
+    Ok(HostPart::Name(text.to_owned()))
 }
 
 fn is_number(label: &str) -> bool {
@@ -116,15 +116,15 @@ fn is_number(label: &str) -> bool {
 
 impl From<SocketAddr> for HostAddress {
     fn from(address: SocketAddr) -> Self {
-        Self { place: Place::Address(address.ip()), port: address.port() }
+        Self { part: HostPart::Address(address.ip()), port: address.port() }
     }
 }
 
 impl fmt::Display for HostAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::Name(name) => write!(f, "{name}:{}", self.port),
-            Place::Address(address) => SocketAddr::new(*address, self.port).fmt(f),
+        match &self.part {
+            HostPart::Name(name) => write!(f, "{name}:{}", self.port),
+            HostPart::Address(address) => SocketAddr::new(*address, self.port).fmt(f),
         }
     }
 }

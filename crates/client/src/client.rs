@@ -27,24 +27,26 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use activation::catalog::Name;
-use activation::channel::{Channel, InstallKeyError, KeyStillNeeded};
+use activation::channel::Channel;
 use activation::id::{Cmid, MachineDigest, ProductId};
 use activation::key::TypedKey;
 use activation::lifecycle::{
-    AnswerProcessed, Evidence, EvidenceError, Installed, LicenseState, Lifecycle, LifecycleError, Moment, Next,
-    NoRearmsLeft, RequestSent, Standing,
+    AnswerProcessed, Evidence, EvidenceError, Installed, LicenseState, Lifecycle, Moment, Next, RequestSent, Standing,
 };
 use activation::message::Request;
 use activation::status::Status;
 use activation::trust::Trust;
+use discovery::FixedHost;
 use machine::{Identity, Machine};
-use thiserror::Error;
 use tokio::time::Instant;
 
+use crate::client_error::ClientError;
+use crate::error::ActivateError;
+use crate::event::Event;
 use crate::hosts::{AskError, Exchange, FoundBy, Hosts, Lookup};
-use crate::request::{chance, moment};
-use crate::state::Life;
-use crate::{ActivateError, Deadlines, Event, FixedHost, NoEntropy, StateError, StateFolder, random_cmid, request};
+use crate::limits::Deadlines;
+use crate::request::{chance, moment, random_cmid, request};
+use crate::state::{Life, StateError, StateFolder};
 
 /// How long at most a client that waits does not look whether its state was changed by another process, or its clock.
 const LOOK_PAUSE: Duration = Duration::from_secs(10);
@@ -70,46 +72,15 @@ impl Default for Options {
     }
 }
 
-/// Why something could not be done. The state is as it was.
-#[derive(Debug, Error)]
-pub enum ClientError {
-    #[error(transparent)]
-    State(#[from] StateError),
-    #[error("{}: {error}; restore client.toml there, or delete it and set the machine up again", folder.display())]
-    Times { folder: PathBuf, error: LifecycleError },
-    #[error(transparent)]
-    Key(#[from] InstallKeyError),
-    #[error(
-        "the trust file has no catalog, so keys and products are unknown: get one with the catalog from the publisher"
-    )]
-    NoCatalog,
-    #[error("no setup key is installed, so no host is asked")]
-    NotForHosts,
-    #[error(transparent)]
-    KeyStillNeeded(#[from] KeyStillNeeded),
-    #[error(transparent)]
-    NoRearmsLeft(#[from] NoRearmsLeft),
-    #[error(transparent)]
-    NoEntropy(#[from] NoEntropy),
-}
-
-impl ClientError {
-    /// The code that administrators know.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        match self {
-            Self::State(StateError::Denied { .. }) => Status::ACCESS_DENIED,
-            _ => Status::KEY_INVALID,
-        }
-    }
-}
-
 /// How a machine stands, for people and programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientStatus {
     /// None until a key was installed.
     pub product: Option<Name>,
     pub standing: Standing,
+    /// Why the machine is in out-of-tolerance grace (0xC004F00F, R23), or in notification after a grace period
+    /// (0xC004F009, R15); none in every other state.
+    pub reason: Option<Status>,
     pub cmid: Cmid,
     /// The host that is asked first, as `HOST:PORT`; none where DNS is asked.
     pub host: Option<String>,
@@ -137,6 +108,8 @@ pub struct Client {
     /// Not yet given to the caller.
     events: VecDeque<Event>,
     woken: bool,
+    /// As events last told it; none before the first look.
+    told_state: Option<LicenseState>,
     /// When this client last kept the times.
     kept_at: Instant,
 }
@@ -157,7 +130,7 @@ impl Client {
     /// Opens the machine's folder; at first use it is made, with a CMID of its own, and out-of-box grace begins.
     pub fn open(folder: &Path, trust: Trust, options: Options) -> Result<Self, ClientError> {
         let (folder, events, kept_at) = (folder.to_owned(), VecDeque::new(), Instant::now());
-        let mut client = Self { folder, trust, options, events, woken: false, kept_at };
+        let mut client = Self { folder, trust, options, events, woken: false, told_state: None, kept_at };
         client.change(|_, _| Ok(()))?;
         Ok(client)
     }
@@ -271,11 +244,12 @@ impl Client {
                 return event;
             }
             let wake = !std::mem::replace(&mut self.woken, true);
-            let next = self.change(|_, opened| {
+            let next = self.change(|client, opened| {
                 let now = opened.now;
                 if wake {
                     opened.life.wake(now, chance()?);
                 }
+                client.tell_state(opened);
                 Ok(opened.life.next(now, opened.installed))
             });
             let pause = match next {
@@ -395,7 +369,7 @@ impl Client {
     ) {
         let now = opened.now;
         let required = self.required_count(asked.product);
-        let before = opened.life.standing(now, opened.installed).state;
+        self.tell_state(opened);
         match result {
             Ok(exchange) => {
                 let host = format!("{}:{}", exchange.host.target.trim_end_matches('.'), exchange.host.port);
@@ -433,9 +407,17 @@ impl Client {
                 }
             }
         }
-        let after = opened.life.standing(now, opened.installed).state;
-        if after != before {
-            self.events.push_back(Event::StateChanged { before, after });
+        self.tell_state(opened);
+    }
+
+    /// An event where the state is another than events told before, whether time, the hardware or an answer changed it.
+    fn tell_state(&mut self, opened: &Opened) {
+        let after = opened.life.standing(opened.now, opened.installed).state;
+        if let Some(before) = self.told_state.replace(after)
+            && before != after
+        {
+            let reason = opened.life.reason(opened.now, opened.installed);
+            self.events.push_back(Event::StateChanged { before, after, reason });
         }
     }
 
@@ -457,6 +439,7 @@ impl Client {
         ClientStatus {
             product: opened.state.channel().map(|channel| channel.product().clone()),
             standing: opened.life.standing(opened.now, opened.installed),
+            reason: opened.life.reason(opened.now, opened.installed),
             cmid: opened.cmid,
             host,
             found_by,

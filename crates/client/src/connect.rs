@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-use crate::address::Place;
+use crate::address::{HostAddress, HostPart};
+use crate::error::NotReached;
 use crate::limits::ADDRESSES_MAX;
-use crate::{HostAddress, NotReached};
 
 /// The first address that takes the connection, in the order that the system's resolver gives (RFC 6724).
 pub(crate) async fn connect(host: &HostAddress, deadline: Duration) -> Result<(TcpStream, SocketAddr), NotReached> {
@@ -28,9 +28,9 @@ async fn first_open(addresses: Vec<SocketAddr>, deadline: Duration) -> Result<(T
 }
 
 async fn addresses(host: &HostAddress, deadline: Duration) -> Result<Vec<SocketAddr>, NotReached> {
-    let name = match host.place() {
-        Place::Address(address) => return Ok(vec![SocketAddr::new(*address, host.port())]),
-        Place::Name(name) => name.as_str(),
+    let name = match host.part() {
+        HostPart::Address(address) => return Ok(vec![SocketAddr::new(*address, host.port())]),
+        HostPart::Name(name) => name.as_str(),
     };
     let found = timeout(deadline, lookup_host((name, host.port()))).await;
     let found = found.unwrap_or_else(|_| Err(late())).map_err(NotReached::Lookup)?;

@@ -9,8 +9,10 @@ use activation::trust::Trust;
 use machine::Machine;
 use thiserror::Error;
 
-use crate::request::random;
-use crate::{NoEntropy, Publishing, PublishingError, StateError, StateFolder};
+use crate::hresult;
+use crate::publishing::{Publishing, PublishingError};
+use crate::request::{NoEntropy, random};
+use crate::state::{StateError, StateFolder};
 
 /// Why a machine is not activated directly. Its state is as it was.
 #[derive(Debug, Error)]
@@ -39,9 +41,10 @@ impl DirectActivationError {
         match self {
             Self::Publishing(error) => error.status(),
             Self::NotForThis(error) => error.status(),
-            Self::NoDirectKey | Self::KeyCleared | Self::Certificate(_) | Self::State(_) | Self::NoEntropy(_) => {
-                Status::KEY_INVALID
-            }
+            Self::State(error) => error.status(),
+            Self::NoDirectKey | Self::KeyCleared => hresult::NOT_INSTALLED,
+            Self::Certificate(_) => hresult::INVALID_DATA,
+            Self::NoEntropy(_) => hresult::NO_ENTROPY,
         }
     }
 }
@@ -71,4 +74,29 @@ pub async fn activate_directly(
     channel.check_direct(trust, state.cmid(), machine.digest)?;
     state.set_channel(channel)?;
     Ok(certificate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_direct_activation_that_fails_on_this_machine_has_the_status_of_its_reason() {
+        let no_entropy = || NoEntropy::from(getrandom::Error::UNSUPPORTED);
+        let table: [(DirectActivationError, u32); 10] = [
+            (DirectActivationError::NoDirectKey, 0x8007_0490),
+            (DirectActivationError::KeyCleared, 0x8007_0490),
+            (PublishingError::Certificates("not PEM").into(), 0x8007_000D),
+            (DirectActivationError::Certificate(CertificateError::Signature), 0x8007_000D),
+            (DirectError::NotYet.into(), 0xC004_F050),
+            (DirectError::Machine.into(), 0xC004_F00F),
+            (DirectError::Blocked.into(), 0xC004_F051),
+            (StateError::Denied { path: "client.toml".into() }.into(), 0x8007_0005),
+            (StateError::InUse { folder: "machine".into() }.into(), 0x8007_0020),
+            (no_entropy().into(), 0x8009_0020),
+        ];
+        for (error, status) in table {
+            assert_eq!(error.status(), Status(status), "{error}");
+        }
+    }
 }

@@ -8,10 +8,10 @@ use activation::catalog::Name;
 use activation::message::{AnswerError, RefusalDetail};
 use activation::status::Status;
 use dcerpc::ndr::BadStub;
-use dcerpc::{ClientError, fault};
+use dcerpc::{AssociationError, fault};
 use thiserror::Error;
 
-use crate::HostAddress;
+use crate::address::HostAddress;
 
 /// No verified answer. None of these says anything that is signed: the next host may well answer.
 #[derive(Debug, Error)]
@@ -85,7 +85,7 @@ pub enum NotReached {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NotAHost {
     #[error(transparent)]
-    Rpc(#[from] ClientError),
+    Rpc(#[from] AssociationError),
     #[error("its answer is not marshalled as the interface says")]
     Stub(BadStub),
 }

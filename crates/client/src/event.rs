@@ -5,7 +5,7 @@ use std::fmt;
 use activation::lifecycle::{AnswerProcessed, EvidenceError, LicenseState, RequestSent};
 use activation::status::Status;
 
-use crate::ClientError;
+use crate::client_error::ClientError;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -15,18 +15,15 @@ pub enum Event {
     /// 12289: its answer was processed.
     Answered(AnswerProcessed),
     /// No host gave an answer that counts.
-    Failed {
-        status: Status,
-        error: String,
-    },
+    Failed { status: Status, error: String },
     StateChanged {
         before: LicenseState,
         after: LicenseState,
+        /// 0xC004F00F where the hardware is out of tolerance (R23), 0xC004F009 where a grace period expired (R15).
+        reason: Option<Status>,
     },
     /// The machine is not the one that was recorded: its hardware changed, or the folder was copied from another machine.
-    HardwareChanged {
-        was_licensed: bool,
-    },
+    HardwareChanged { was_licensed: bool },
     /// What was kept as the proof of a licence proves nothing.
     EvidenceLost(EvidenceError),
     /// The state could not be read or kept; it is tried again.
@@ -43,6 +40,20 @@ impl Event {
             _ => None,
         }
     }
+
+    /// The status that goes with it, where it has one.
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
+        match self {
+            Self::Sent(sent) => Some(sent.status),
+            Self::Answered(answered) => Some(answered.status),
+            Self::Failed { status, .. } => Some(*status),
+            Self::StateChanged { reason, .. } => *reason,
+            Self::HardwareChanged { .. } => Some(Status::HARDWARE_OUT_OF_TOLERANCE),
+            Self::Trouble(error) => Some(error.status()),
+            Self::EvidenceLost(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Event {
@@ -51,7 +62,10 @@ impl fmt::Display for Event {
             Self::Sent(sent) => write!(f, "a request was sent: {sent}"),
             Self::Answered(answered) => write!(f, "an answer was processed: {answered}"),
             Self::Failed { status, error } => write!(f, "no host gave an answer that counts ({status}): {error}"),
-            Self::StateChanged { before, after } => write!(f, "{} became {}", before.name(), after.name()),
+            Self::StateChanged { before, after, reason } => {
+                write!(f, "{} became {}", before.name(), after.name())?;
+                reason.map_or(Ok(()), |reason| write!(f, ": {} ({reason})", reason.words()))
+            }
             Self::HardwareChanged { was_licensed: true } => f.write_str(
                 "this is not the machine that was licensed: its hardware changed, or it is a copy (then: client \
                  generalize); it is to be activated within 30 days",

@@ -8,13 +8,17 @@ use std::net::SocketAddr;
 use activation::message::Request;
 use activation::status::Status;
 use activation::trust::Trust;
-use discovery::{Desired, DnsName, FindError, Finder, Fixed, Host, Next, Preferred, connect};
+use discovery::{Desired, DnsName, FindError, Finder, FixedHost, FoundHost, NextStep, Preferred, connect};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use thiserror::Error;
 
-use crate::limits::PORT_DEFAULT;
-use crate::{ActivateError, Answered, Deadlines, HostAddress, NoEntropy, NotReached, Session};
+use crate::address::HostAddress;
+use crate::error::{ActivateError, NotReached};
+use crate::hresult;
+use crate::limits::{Deadlines, PORT_DEFAULT};
+use crate::request::NoEntropy;
+use crate::session::{ReceivedAnswer, Session};
 
 /// Where hosts are looked for in DNS (R17).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +40,7 @@ impl Default for Lookup {
 impl Lookup {
     /// The hosts in the first domain that has any, in the order in which they are to be tried: by priority, by chance and
     /// weight within one (RFC 2782).
-    pub async fn hosts(&self) -> Result<Vec<Host>, LookupError> {
+    pub async fn hosts(&self) -> Result<Vec<FoundHost>, LookupError> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(NoEntropy::from)?;
         let (finder, mut random) = (self.finder()?, StdRng::from_seed(seed));
@@ -53,10 +57,16 @@ impl Lookup {
         Err(missing.unwrap_or_else(|| FindError::NoRecord { names: Vec::new() }).into())
     }
 
-    async fn fixed(&self, fixed: &Fixed) -> Result<Host, LookupError> {
+    async fn fixed(&self, fixed: &FixedHost) -> Result<FoundHost, LookupError> {
         if let Some(address) = fixed.address() {
             let port = fixed.port.unwrap_or(PORT_DEFAULT);
-            return Ok(Host { target: fixed.host.clone(), port, priority: 0, weight: 0, addresses: vec![address] });
+            return Ok(FoundHost {
+                target: fixed.host.clone(),
+                port,
+                priority: 0,
+                weight: 0,
+                addresses: vec![address],
+            });
         }
         Ok(self.finder()?.resolve(fixed, PORT_DEFAULT).await?)
     }
@@ -82,7 +92,7 @@ impl LookupError {
     pub fn status(&self) -> Status {
         match self {
             Self::Find(error) => Status(error.code()),
-            Self::NoEntropy(_) => Status::NO_HOST_REACHED,
+            Self::NoEntropy(_) => hresult::NO_ENTROPY,
         }
     }
 
@@ -91,7 +101,7 @@ impl LookupError {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Find(error) => error.advice(),
-            Self::NoEntropy(_) => Status::NO_HOST_REACHED.advice(),
+            Self::NoEntropy(_) => "Try again; if it stays so, look at the kernel's log of this machine.",
         }
     }
 }
@@ -122,17 +132,17 @@ impl FoundBy {
 /// An answer that counts, below the threshold or not, and to what.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    pub answered: Answered,
+    pub answered: ReceivedAnswer,
     /// The request that was answered.
     pub request: Request,
-    pub host: Host,
+    pub host: FoundHost,
     pub found_by: FoundBy,
 }
 
 /// A host that was asked in vain.
 #[derive(Debug)]
 pub struct Tried {
-    pub host: Host,
+    pub host: FoundHost,
     pub found_by: FoundBy,
     pub error: ActivateError,
 }
@@ -191,20 +201,20 @@ impl AskError {
 /// The hosts of one client, across attempts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hosts {
-    fixed: Option<Fixed>,
+    fixed: Option<FixedHost>,
     preferred: Preferred,
 }
 
 impl Hosts {
     /// With what was kept: the host that was set, and the one that answered last.
     #[must_use]
-    pub fn new(fixed: Option<Fixed>, cached: Option<Host>) -> Self {
+    pub fn new(fixed: Option<FixedHost>, cached: Option<FoundHost>) -> Self {
         Self { fixed, preferred: Preferred::new(cached) }
     }
 
     /// The host that answered last: to be kept across restarts.
     #[must_use]
-    pub fn cached(&self) -> Option<&Host> {
+    pub fn cached(&self) -> Option<&FoundHost> {
         self.preferred.preferred()
     }
 
@@ -229,8 +239,8 @@ impl Hosts {
         let mut found_by = first;
         loop {
             let host = match self.preferred.next_step() {
-                Next::Try(host) => host,
-                Next::AskDns => {
+                NextStep::Try(host) => host,
+                NextStep::AskDns => {
                     found_by = FoundBy::Srv;
                     let found = lookup.hosts().await;
                     self.preferred.found(found.as_ref().map_or_else(|_| Vec::new(), Clone::clone));
@@ -243,7 +253,7 @@ impl Hosts {
                         }
                     }
                 }
-                Next::Exhausted => return Err(AskError::NoneAnswered(tried)),
+                NextStep::Exhausted => return Err(AskError::NoneAnswered(tried)),
             };
             let request = match request() {
                 Ok(request) => request,
@@ -264,11 +274,11 @@ impl Hosts {
 }
 
 async fn exchange(
-    host: &Host,
+    host: &FoundHost,
     request: &Request,
     trust: &Trust,
     deadlines: Deadlines,
-) -> Result<Answered, ActivateError> {
+) -> Result<ReceivedAnswer, ActivateError> {
     let connected = connect(&host.sockets(), deadlines.connect).await.map_err(std::io::Error::other);
     let peer = connected.and_then(|stream| Ok((stream.peer_addr()?, stream)));
     let (peer, stream) = peer.map_err(|error| {
@@ -281,6 +291,6 @@ async fn exchange(
     session.exchange(request, trust).await
 }
 
-fn address_of(host: &Host) -> Option<HostAddress> {
+fn address_of(host: &FoundHost) -> Option<HostAddress> {
     format!("{}:{}", host.target.trim_end_matches('.'), host.port).parse().ok()
 }

@@ -1,7 +1,7 @@
 //! The client of a host: one request, one verified answer.
 //!
 //! A publisher embeds this crate to let its software activate itself in volume. [`activate`] asks one host once, on a
-//! connection of its own; a [`Session`] carries several requests on one connection. Either gives an [`Answered`] only
+//! connection of its own; a [`Session`] carries several requests on one connection. Either gives a [`ReceivedAnswer`] only
 //! after every signature held: the publisher's over the host's certificate, and the host's over this very request.
 //! All else is an [`ActivateError`], sorted by who is to blame.
 //!
@@ -31,11 +31,13 @@
 
 mod address;
 mod client;
+mod client_error;
 mod connect;
 mod direct;
 mod error;
 mod event;
 mod hosts;
+mod hresult;
 pub mod limits;
 mod publishing;
 mod request;
@@ -45,9 +47,10 @@ mod state;
 /// The types of keys, answers and states, for those who depend on this crate alone.
 pub use activation;
 pub use address::{HostAddress, InvalidAddress};
-pub use client::{Attempt, Client, ClientError, ClientStatus, Options};
+pub use client::{Attempt, Client, ClientStatus, Options};
+pub use client_error::ClientError;
 pub use direct::{DirectActivationError, activate_directly};
-pub use discovery::{FindError, Fixed as FixedHost, Host as FoundHost};
+pub use discovery::{FindError, FixedHost, FoundHost};
 pub use error::{ActivateError, NotAHost, NotReached};
 pub use event::Event;
 pub use hosts::{AskError, Exchange, FoundBy, Hosts, Lookup, LookupError, Tried};
@@ -55,5 +58,5 @@ pub use limits::Deadlines;
 pub use machine::Machine;
 pub use publishing::{Publishing, PublishingError, Refusal};
 pub use request::{NoEntropy, random_cmid, request, time_ms};
-pub use session::{Answered, Session, activate};
+pub use session::{ReceivedAnswer, Session, activate};
 pub use state::{StateError, StateFolder};

@@ -5,6 +5,7 @@
 //! the first attempt, it is answered the same and spends nothing twice.
 
 mod anchors;
+mod error;
 
 use std::fmt;
 use std::io;
@@ -13,12 +14,11 @@ use std::time::Duration;
 
 use activation::VerifyingKey;
 use activation::host_activation::FILE_BYTES_MAX;
-use activation::id::{NodeId, PublisherId};
+use activation::id::PublisherId;
 use activation::status::Status;
 use api::publishing::v1::publishing_client::PublishingClient;
 use api::publishing::v1::{self as proto, activate_reply, direct_activate_reply};
 use hyper_util::rt::TokioIo;
-use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -27,80 +27,17 @@ use tokio_rustls::rustls;
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint, Uri};
 
+pub use self::error::{PublishingError, Refusal};
+use crate::address::HostAddress;
 use crate::connect::connect;
+use crate::error::NotReached;
 use crate::limits::{CONNECT_MS, EXCHANGE_MS, PUBLISHING_MS};
-use crate::{HostAddress, InvalidAddress, NotReached};
 
 /// A connection to a publisher's service.
 #[derive(Clone, Debug)]
 pub struct Publishing {
     address: HostAddress,
     client: PublishingClient<Channel>,
-}
-
-/// No answer of the publisher that is meant.
-#[derive(Debug, Error)]
-pub enum PublishingError {
-    #[error("not the address of a publisher's service: {0}")]
-    Address(#[from] InvalidAddress),
-    #[error("the file of authorities does not do: {0}")]
-    Certificates(&'static str),
-    /// Nothing came back. Whether the request was answered is unknown: asked again, it is answered the same.
-    #[error("no publisher was reached at {address}")]
-    NotReached {
-        address: HostAddress,
-        #[source]
-        reason: NotReached,
-    },
-    /// The other side has no certificate that this publisher signed.
-    #[error("what answers at {address} is not this publisher")]
-    NotThisPublisher {
-        address: HostAddress,
-        #[source]
-        error: rustls::Error,
-    },
-    /// By the publisher's rules: nothing was given, and nothing was spent.
-    #[error("the publisher refused: {}", Listed(.0))]
-    Refused(Vec<Refusal>),
-    /// It is this publisher, and it cannot answer now.
-    #[error("the publisher at {address} does not answer now: {message}")]
-    Unavailable { address: HostAddress, message: String },
-    /// Something else than a publisher's service, or another version of it.
-    #[error("what listens at {address} does not speak as a publisher's service: {message}")]
-    Protocol { address: HostAddress, message: String },
-}
-
-/// What the publisher says no to, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{}{status} {reason}", Asking(*.node))]
-pub struct Refusal {
-    /// The node that asked; none where a machine asked for itself.
-    pub node: Option<NodeId>,
-    pub status: Status,
-    /// For people, in the publisher's words.
-    pub reason: String,
-}
-
-/// A publisher's words are shown up to this length.
-const REASON_CHARS_MAX: usize = 300;
-
-struct Listed<'a>(&'a [Refusal]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, refusal) in self.0.iter().enumerate() {
-            write!(f, "{}{refusal}", if index > 0 { "; " } else { "" })?;
-        }
-        Ok(())
-    }
-}
-
-struct Asking(Option<NodeId>);
-
-impl fmt::Display for Asking {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |node| write!(f, "node {node}: "))
-    }
 }
 
 impl Publishing {
@@ -220,44 +157,10 @@ fn protocol(address: &HostAddress, message: &dyn fmt::Display) -> PublishingErro
     PublishingError::Protocol { address: address.clone(), message: plain(&message.to_string()) }
 }
 
-/// Somebody else's words, fit for a terminal and a log.
+/// A publisher's words are shown up to this length.
+const REASON_CHARS_MAX: usize = 300;
+
+/// Text from the other side, fit for a terminal and a log.
 fn plain(text: &str) -> String {
     text.chars().take(REASON_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-impl PublishingError {
-    /// The code that administrators know for this. Where the publisher did not speak it is the client's own.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        match self {
-            Self::Refused(refusals) => refusals.first().map_or(Status::ACCESS_DENIED, |refusal| refusal.status),
-            Self::NotThisPublisher { .. } => Status::ACCESS_DENIED,
-            _ => Status::HOST_UNAVAILABLE,
-        }
-    }
-
-    /// What to do next, as a sentence.
-    #[must_use]
-    pub fn advice(&self) -> &'static str {
-        match self {
-            Self::Refused(_) => self.status().advice(),
-            Self::Address(_) => "Give HOST:PORT, as the publisher says it.",
-            Self::Certificates(_) => "Give the certificates of the publisher's certification authority in PEM.",
-            Self::NotReached { reason, .. } => match reason {
-                NotReached::Lookup(_) | NotReached::NoAddress => {
-                    "Check the name of the publisher's service and the DNS servers of this machine."
-                }
-                NotReached::Connect { .. } => {
-                    "Check address and port of the publisher's service, and the firewalls on the way."
-                }
-                _ => "Ask again: the same request is answered the same, and spends nothing twice.",
-            },
-            Self::NotThisPublisher { .. } => {
-                "Check the address; a publisher with an ordinary certificate needs the file of its authority. \
-                 Someone on the way may be in between."
-            }
-            Self::Unavailable { .. } => "Ask again in a while: the same request spends nothing twice.",
-            Self::Protocol { .. } => "Check address and port, and compare the versions of both sides.",
-        }
-    }
 }

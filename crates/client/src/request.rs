@@ -7,9 +7,8 @@ use activation::id::{Cmid, ProductId, PublisherId};
 use activation::lifecycle::Moment;
 use activation::limits::TIME_MS_MAX;
 use activation::message::{LicenseStatus, Request};
+use machine::Machine;
 use thiserror::Error;
-
-use crate::Machine;
 
 /// Without randomness a request cannot be told from its replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

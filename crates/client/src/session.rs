@@ -16,9 +16,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::address::HostAddress;
 use crate::connect::connect;
-use crate::limits::READ_BYTES;
-use crate::{ActivateError, Deadlines, HostAddress, NotAHost, NotReached};
+use crate::error::{ActivateError, NotAHost, NotReached};
+use crate::limits::{Deadlines, READ_BYTES};
 
 const ACTIVATION: Interface = Interface {
     uuid: Uuid::from_u128(INTERFACE_UUID),
@@ -29,7 +30,7 @@ const ACTIVATION: Interface = Interface {
 
 /// An answer that every check of [`verify_answer`] let through, and how it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answered {
+pub struct ReceivedAnswer {
     pub answer: VerifiedAnswer,
     /// The answer's bytes as the node signed them: with those of the request they prove it to whoever asks later.
     pub signed: Vec<u8>,
@@ -41,7 +42,7 @@ pub struct Answered {
     pub response_pdu_bytes: usize,
 }
 
-impl Answered {
+impl ReceivedAnswer {
     /// [`Status::OK`], or [`Status::BELOW_THRESHOLD`]: the host counts, the client decides (R3).
     #[must_use]
     pub fn status(&self) -> Status {
@@ -55,7 +56,7 @@ pub async fn activate(
     request: &Request,
     trust: &Trust,
     deadlines: Deadlines,
-) -> Result<Answered, ActivateError> {
+) -> Result<ReceivedAnswer, ActivateError> {
     let mut session = Session::open(host, deadlines).await?;
     let peer = session.peer;
     within(deadlines.exchange, peer, async {
@@ -104,7 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Asks, and verifies the answer against `trust`.
-    pub async fn exchange(&mut self, request: &Request, trust: &Trust) -> Result<Answered, ActivateError> {
+    pub async fn exchange(&mut self, request: &Request, trust: &Trust) -> Result<ReceivedAnswer, ActivateError> {
         within(self.deadlines.exchange, self.peer, self.ask(request, trust)).await
     }
 
@@ -131,7 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    async fn ask(&mut self, request: &Request, trust: &Trust) -> Result<Answered, ActivateError> {
+    async fn ask(&mut self, request: &Request, trust: &Trust) -> Result<ReceivedAnswer, ActivateError> {
         let message = request.encode();
         let call = self.association.request(ACTIVATE_OPNUM, &ndr::encode_request(&message));
         let pdu = call.map_err(|_| not_reached(self.peer, NotReached::SessionOver))?;
@@ -143,7 +144,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 let answer = verify_answer(data, &message, trust, request.product)
                     .map_err(|error| ActivateError::NotTrusted { peer, error })?;
                 let signed = data.to_vec();
-                Ok(Answered { answer, signed, peer, request_pdu_bytes: pdu.len(), response_pdu_bytes })
+                Ok(ReceivedAnswer { answer, signed, peer, request_pdu_bytes: pdu.len(), response_pdu_bytes })
             }
             (ClientEvent::Fault { status, .. }, _) => Err(ActivateError::Fault { peer, status }),
             (ClientEvent::Shutdown | ClientEvent::Bound, _) => Err(not_reached(peer, NotReached::Closed)),

@@ -22,15 +22,16 @@ use activation::lifecycle::Lifecycle;
 use activation::status::Status;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use discovery::limits::ADDRESSES_MAX;
-use discovery::{Fixed, Host};
+use discovery::{FixedHost, FoundHost};
 use machine::Identity;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::hosts::Hosts;
+use crate::hresult;
 use crate::limits::STATE_BYTES_MAX;
-use crate::request::{chance, moment};
-use crate::{Hosts, NoEntropy, random_cmid};
+use crate::request::{NoEntropy, chance, moment, random_cmid};
 
 const FILE: &str = "client.toml";
 const TRUST: &str = "trust.toml";
@@ -63,6 +64,19 @@ pub enum StateError {
 }
 
 impl StateError {
+    /// The HRESULT for events and programs.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self {
+            Self::InUse { .. } => hresult::IN_USE,
+            Self::Newer { .. } => hresult::NEWER_FORMAT,
+            Self::Damaged { .. } => hresult::INVALID_DATA,
+            Self::Denied { .. } => Status::ACCESS_DENIED,
+            Self::Io { source, .. } => hresult::of_io(source),
+            Self::NoEntropy(_) => hresult::NO_ENTROPY,
+        }
+    }
+
     fn of(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         if source.kind() == io::ErrorKind::PermissionDenied { Self::Denied { path } } else { Self::Io { path, source } }
@@ -83,8 +97,8 @@ pub struct StateFolder {
 struct Kept {
     cmid: Cmid,
     channel: Option<Channel>,
-    fixed_host: Option<Fixed>,
-    cached_host: Option<Host>,
+    fixed_host: Option<FixedHost>,
+    cached_host: Option<FoundHost>,
     life: Life,
 }
 
@@ -116,7 +130,7 @@ struct Stored {
     licence_request: Option<String>,
     licence_answer: Option<String>,
     // Tables, so they stand last.
-    cached_host: Option<Host>,
+    cached_host: Option<FoundHost>,
     identity: Option<Identity>,
 }
 
@@ -178,18 +192,18 @@ impl StateFolder {
 
     /// The host that was set (R18).
     #[must_use]
-    pub fn fixed_host(&self) -> Option<&Fixed> {
+    pub fn fixed_host(&self) -> Option<&FixedHost> {
         self.kept.fixed_host.as_ref()
     }
 
     /// The host that answered last (R16).
     #[must_use]
-    pub fn cached_host(&self) -> Option<&Host> {
+    pub fn cached_host(&self) -> Option<&FoundHost> {
         self.kept.cached_host.as_ref()
     }
 
     /// Turns discovery off: only this host is asked (R18).
-    pub fn set_host(&mut self, host: Fixed) -> Result<(), StateError> {
+    pub fn set_host(&mut self, host: FixedHost) -> Result<(), StateError> {
         self.change(|kept| kept.fixed_host = Some(host))
     }
 
@@ -349,6 +363,6 @@ fn checksum(cmid: Cmid, times: &[u8]) -> String {
 }
 
 /// Anything else is forgotten: DNS will say where hosts are.
-fn is_host_to_ask(host: &Host) -> bool {
-    host.target.parse::<Fixed>().is_ok() && host.port > 0 && (1..=ADDRESSES_MAX).contains(&host.addresses.len())
+fn is_host_to_ask(host: &FoundHost) -> bool {
+    host.target.parse::<FixedHost>().is_ok() && host.port > 0 && (1..=ADDRESSES_MAX).contains(&host.addresses.len())
 }

@@ -30,37 +30,15 @@ use uuid::Uuid;
 use crate::fault;
 use crate::framing::{Framed, Framing};
 use crate::groups::{AssociationGroups, Membership, NoGroup};
+use crate::interface::Interface;
 use crate::limits::{FRAGMENT_BYTES_MAX, FRAGMENT_BYTES_MIN};
 use crate::negotiation;
-use crate::pdu::bind::{self, Settled, SyntaxId};
+use crate::pdu::bind::{self, Settled};
 use crate::pdu::call::{self, CallFields, Fragment};
 use crate::pdu::octets::{ByteOrder, Truncated};
 use crate::pdu::{DID_NOT_EXECUTE, HEADER_BYTES, Header, Kind, VERSION, VERSION_MINOR, WHOLE};
 use crate::reassembly::{Misfit, Reassembly, WholeCall};
 use crate::violation::Violation;
-
-/// The interface that a server offers, or that a client asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interface {
-    /// Interface identifier.
-    pub uuid: Uuid,
-    /// Must be equal on both sides.
-    pub major: u16,
-    /// A server accepts its own and lower ones.
-    pub minor: u16,
-    /// Number of operations; a request for this number or above is a fault. Without meaning on a client.
-    pub operations: u16,
-}
-
-impl Interface {
-    pub(crate) fn syntax(&self) -> SyntaxId {
-        SyntaxId { uuid: self.uuid, major: self.major, minor: self.minor }
-    }
-
-    pub(crate) fn serves(&self, asked: SyntaxId) -> bool {
-        asked.uuid == self.uuid && asked.major == self.major && asked.minor <= self.minor
-    }
-}
 
 /// What the caller has to do next.
 #[derive(Debug)]
@@ -101,7 +79,7 @@ pub struct CallHandle {
 #[derive(Debug)]
 pub struct Association {
     framing: Framing,
-    session: Session,
+    session: ServerSession,
     ending: Ending,
 }
 
@@ -116,7 +94,7 @@ enum Ending {
 impl Association {
     /// An association for one new connection. `port` goes into bind_ack as the secondary address.
     pub fn new(interface: Interface, groups: AssociationGroups, port: u16) -> Self {
-        let session = Session { interface, groups, port, bound: None, reassembly: Reassembly::default() };
+        let session = ServerSession { interface, groups, port, bound: None, reassembly: Reassembly::default() };
         Self { framing: Framing::default(), session, ending: Ending::Open }
     }
 
@@ -201,7 +179,7 @@ impl Association {
 
 /// The association without its byte stream: whole PDUs in.
 #[derive(Debug)]
-struct Session {
+struct ServerSession {
     interface: Interface,
     groups: AssociationGroups,
     port: u16,
@@ -218,9 +196,10 @@ struct Bound {
     _group: Membership,
 }
 
-type Outcome = Result<Option<Event>, Violation>;
+/// The event that one PDU leads to, if any.
+type ServerStep = Result<Option<Event>, Violation>;
 
-impl Session {
+impl ServerSession {
     fn transmit_bytes(&self) -> u16 {
         self.bound.as_ref().map_or(FRAGMENT_BYTES_MIN, |bound| bound.settled.transmit_bytes)
     }
@@ -240,7 +219,7 @@ impl Session {
         Violation::check_length(header, self.bound.as_ref().map_or(FRAGMENT_BYTES_MAX, |b| b.settled.receive_bytes))
     }
 
-    fn take(&mut self, header: Header, pdu: &[u8]) -> Outcome {
+    fn take(&mut self, header: Header, pdu: &[u8]) -> ServerStep {
         let body = pdu.get(HEADER_BYTES..).unwrap_or_default();
         match header.kind {
             Kind::Bind => self.bind(header, body),
@@ -255,7 +234,7 @@ impl Session {
         }
     }
 
-    fn bind(&mut self, header: Header, body: &[u8]) -> Outcome {
+    fn bind(&mut self, header: Header, body: &[u8]) -> ServerStep {
         let proposal = negotiation::decode(header, body)?;
         let mut contexts = Vec::new();
         let results = negotiation::answer(&self.interface, &proposal, header.kind, &mut contexts)?;
@@ -273,14 +252,14 @@ impl Session {
         Ok(Some(Event::Send(bind::encode_ack(header.call_id, settled, Some(self.port), &results))))
     }
 
-    fn alter_context(&mut self, header: Header, body: &[u8]) -> Outcome {
+    fn alter_context(&mut self, header: Header, body: &[u8]) -> ServerStep {
         let bound = self.bound.as_mut().ok_or(Violation::AlterBeforeBind)?;
         let proposal = negotiation::decode(header, body)?;
         let results = negotiation::answer(&self.interface, &proposal, header.kind, &mut bound.contexts)?;
         Ok(Some(Event::Send(bind::encode_ack(header.call_id, bound.settled, None, &results))))
     }
 
-    fn request(&mut self, header: Header, body: &[u8]) -> Outcome {
+    fn request(&mut self, header: Header, body: &[u8]) -> ServerStep {
         let fragment = Fragment::decode_request(header, body).map_err(|Truncated| Violation::MalformedRequest)?;
         if header.auth_bytes != 0 {
             self.reassembly.abandon(header.call_id);

@@ -4,8 +4,8 @@
 //! [`ClientEvent::Bound`], then write requests. A server is trusted no more than a client is: what it can make this
 //! side hold is one fragment and one answer (`limits`).
 
-use crate::association::Interface;
 use crate::framing::{Framed, Framing};
+use crate::interface::Interface;
 use crate::limits::{CALL_STUB_BYTES_MAX, FRAGMENT_BYTES_MAX, PEER_FRAGMENT_BYTES_MIN};
 use crate::pdu::bind::{self, Ack, NDR};
 use crate::pdu::call::{self, CallFields, Fragment};
@@ -43,7 +43,7 @@ pub enum ClientEvent {
 
 /// The server refused, or broke the protocol: this association is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ClientError {
+pub enum AssociationError {
     /// bind_nak, with its reason (C706 section 12.6.3.1).
     #[error("server refused the bind (reason {reason})")]
     BindRefused {
@@ -127,19 +127,19 @@ pub enum RequestError {
 #[derive(Debug)]
 pub struct ClientAssociation {
     framing: Framing,
-    session: Session,
+    session: ClientSession,
 }
 
 #[derive(Debug)]
-struct Session {
+struct ClientSession {
     interface: Interface,
-    state: State,
+    state: ClientState,
     last_call_id: u32,
     reassembly: Reassembly,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ClientState {
     New,
     Binding,
     Bound { transmit_bytes: u16, open_call: Option<u32> },
@@ -149,22 +149,26 @@ enum State {
 impl ClientAssociation {
     /// An association for a new connection, asking for `interface`.
     pub fn new(interface: Interface) -> Self {
-        let session =
-            Session { interface, state: State::New, last_call_id: BIND_CALL_ID, reassembly: Reassembly::default() };
+        let session = ClientSession {
+            interface,
+            state: ClientState::New,
+            last_call_id: BIND_CALL_ID,
+            reassembly: Reassembly::default(),
+        };
         Self { framing: Framing::default(), session }
     }
 
     /// The bind to be written first, once.
     pub fn bind(&mut self) -> Vec<u8> {
-        if self.session.state == State::New {
-            self.session.state = State::Binding;
+        if self.session.state == ClientState::New {
+            self.session.state = ClientState::Binding;
         }
         bind::encode_bind(BIND_CALL_ID, FRAGMENT_BYTES_MAX, self.session.interface.syntax())
     }
 
     /// A request, as all its fragments, ready to be written. Its number is the one the next answer carries.
     pub fn request(&mut self, opnum: u16, stub: &[u8]) -> Result<Vec<u8>, RequestError> {
-        let State::Bound { transmit_bytes, open_call } = self.session.state else {
+        let ClientState::Bound { transmit_bytes, open_call } = self.session.state else {
             return Err(RequestError::NotBound);
         };
         if let Some(call_id) = open_call {
@@ -175,7 +179,7 @@ impl ClientAssociation {
         }
         let call_id = self.session.last_call_id.wrapping_add(1);
         self.session.last_call_id = call_id;
-        self.session.state = State::Bound { transmit_bytes, open_call: Some(call_id) };
+        self.session.state = ClientState::Bound { transmit_bytes, open_call: Some(call_id) };
         let fields = CallFields { call_id, context: 0, opnum };
         Ok(call::encode_call(Kind::Request, fields, transmit_bytes, stub))
     }
@@ -183,9 +187,9 @@ impl ClientAssociation {
     /// Takes bytes off the front of `input` up to the next event; `None` when all of it is taken.
     ///
     /// Any split of the stream gives the same events. After an error input is dropped.
-    pub fn receive(&mut self, input: &mut &[u8]) -> Option<Result<ClientEvent, ClientError>> {
+    pub fn receive(&mut self, input: &mut &[u8]) -> Option<Result<ClientEvent, AssociationError>> {
         loop {
-            if self.session.state == State::Over {
+            if self.session.state == ClientState::Over {
                 *input = &[];
                 return None;
             }
@@ -197,7 +201,7 @@ impl ClientAssociation {
                 Ok(None) => {}
                 Ok(Some(event)) => return Some(Ok(event)),
                 Err(error) => {
-                    self.session.state = State::Over;
+                    self.session.state = ClientState::Over;
                     self.session.reassembly = Reassembly::default();
                     return Some(Err(error));
                 }
@@ -212,9 +216,10 @@ impl ClientAssociation {
     }
 }
 
-type Outcome = Result<Option<ClientEvent>, ClientError>;
+/// The event that one PDU leads to, if any.
+type ClientStep = Result<Option<ClientEvent>, AssociationError>;
 
-impl Session {
+impl ClientSession {
     fn admit(&self, header: &Header) -> Result<(), ProtocolError> {
         if (header.version, header.version_minor) != (VERSION, VERSION_MINOR) {
             return Err(ProtocolError::Version { major: header.version, minor: header.version_minor });
@@ -225,8 +230,8 @@ impl Session {
         }
         let expected_call = match (self.state, header.kind) {
             (_, Kind::Shutdown) => return Ok(()),
-            (State::Binding, Kind::BindAck | Kind::BindNak) => Some(BIND_CALL_ID),
-            (State::Bound { open_call, .. }, Kind::Response | Kind::Fault) => open_call,
+            (ClientState::Binding, Kind::BindAck | Kind::BindNak) => Some(BIND_CALL_ID),
+            (ClientState::Bound { open_call, .. }, Kind::Response | Kind::Fault) => open_call,
             _ => return Err(ProtocolError::PduType(header.kind.code())),
         };
         if expected_call != Some(header.call_id) {
@@ -238,14 +243,14 @@ impl Session {
         Ok(())
     }
 
-    fn take(&mut self, header: Header, pdu: &[u8]) -> Outcome {
+    fn take(&mut self, header: Header, pdu: &[u8]) -> ClientStep {
         let body = pdu.get(HEADER_BYTES..).unwrap_or_default();
         let truncated = |Truncated| ProtocolError::Truncated(header.kind.code());
         match header.kind {
             Kind::BindAck => self.acknowledged(&Ack::decode(body, header.order).map_err(truncated)?),
             Kind::BindNak => {
                 let reason = bind::decode_nak(body, header.order).map_err(truncated)?;
-                Err(ClientError::BindRefused { reason })
+                Err(AssociationError::BindRefused { reason })
             }
             Kind::Response => self.response(&Fragment::decode_response(header, body).map_err(truncated)?),
             Kind::Fault => {
@@ -255,18 +260,18 @@ impl Session {
                 Ok(Some(ClientEvent::Fault { call_id: header.call_id, status }))
             }
             _ => {
-                self.state = State::Over;
+                self.state = ClientState::Over;
                 Ok(Some(ClientEvent::Shutdown))
             }
         }
     }
 
-    fn acknowledged(&mut self, ack: &Ack) -> Outcome {
+    fn acknowledged(&mut self, ack: &Ack) -> ClientStep {
         if ack.result_count != 1 {
             return Err(ProtocolError::Ack.into());
         }
         if ack.result != 0 {
-            return Err(ClientError::InterfaceRefused { result: ack.result, reason: ack.reason });
+            return Err(AssociationError::InterfaceRefused { result: ack.result, reason: ack.reason });
         }
         if ack.syntax != NDR {
             return Err(ProtocolError::Ack.into());
@@ -275,11 +280,11 @@ impl Session {
             return Err(ProtocolError::ReceiveSize(ack.receive_bytes).into());
         }
         let transmit_bytes = ack.receive_bytes.min(FRAGMENT_BYTES_MAX);
-        self.state = State::Bound { transmit_bytes, open_call: None };
+        self.state = ClientState::Bound { transmit_bytes, open_call: None };
         Ok(Some(ClientEvent::Bound))
     }
 
-    fn response(&mut self, fragment: &Fragment<'_>) -> Outcome {
+    fn response(&mut self, fragment: &Fragment<'_>) -> ClientStep {
         let whole = self.reassembly.add(fragment).map_err(|misfit| match misfit {
             Misfit::Sequence => ProtocolError::FragmentSequence,
             Misfit::TooLong => ProtocolError::AnswerTooLong,
@@ -290,7 +295,7 @@ impl Session {
     }
 
     fn close_call(&mut self) {
-        if let State::Bound { open_call, .. } = &mut self.state {
+        if let ClientState::Bound { open_call, .. } = &mut self.state {
             *open_call = None;
         }
     }

@@ -1,6 +1,6 @@
 //! What a server makes of a bind or an alter_context: which presentation contexts it accepts.
 
-use crate::association::Interface;
+use crate::interface::Interface;
 use crate::limits::PRESENTATION_CONTEXTS_MAX;
 use crate::pdu::bind::{ContextResult, Proposal, ProposedContext};
 use crate::pdu::octets::Truncated;

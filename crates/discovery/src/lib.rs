@@ -3,7 +3,7 @@
 //! Two halves share the words of [`DnsName`] and [`Srv`]:
 //!
 //! - **publishing**: what a node wants to stand in DNS ([`Desired`]) is compared with what stands there, and the difference
-//!   is one RFC 2136 update over TCP ([`Publisher`]). What stands there is judged against the membership by [`classify`].
+//!   is one RFC 2136 update over TCP ([`RecordPublisher`]). What stands there is judged against the membership by [`classify`].
 //! - **finding**: SRV records are looked up and ordered by RFC 2782 ([`Finder`], [`order`]), one host is tried after the
 //!   other ([`Preferred`]), its addresses as RFC 8305 says ([`connect`]).
 //!
@@ -25,13 +25,15 @@ mod record;
 mod serving;
 
 pub use finding::{
-    Attempt, ConnectError, FindError, Finder, Fixed, FixedError, Host, Next, Preferred, connect, interleave, order,
+    ConnectAttempt, ConnectError, FindError, Finder, FixedHost, FixedHostError, FoundHost, NextStep, Preferred,
+    connect, interleave, order,
 };
 pub use name::{DnsName, NameError};
 pub use publishing::{
-    Addresses, Algorithm, AnswerSignatures, Change, Credentials, Desired, Domain, Entry, KeyFileError, Member,
-    Neighbours, Outcome, Primary, PrimaryError, PublishError, Publisher, Schedule, Standing, State, TsigKey, Update,
-    classify, delegation_lines, difference, update_policy, withdrawal, zone_lines,
+    Addresses, Algorithm, AnswerSignatures, ChangeReport, Credentials, Desired, Domain, JudgedRecord, KeyFileError,
+    MemberRecord, Neighbours, PresentRecords, Primary, PrimaryError, PublishError, RecordChange, RecordPublisher,
+    RecordState, Schedule, TsigKey, Update, classify, delegation_lines, difference, update_policy, withdrawal,
+    zone_lines,
 };
 #[cfg(feature = "gss-tsig")]
 pub use publishing::{GssKey, KerberosError};

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use activation::settings::DomainName;
 use domain::base::{Name, ToName};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -78,6 +79,14 @@ impl FromStr for DnsName {
     }
 }
 
+/// The name that the cluster's settings and announcements hold, in the form that DNS needs. Every [`DomainName`] is one.
+impl From<&DomainName> for DnsName {
+    fn from(domain: &DomainName) -> Self {
+        let name = Name::vec_from_str(domain.as_str());
+        Self(name.expect("labels of 1 to 63 letters, digits, `-` and `_`, 253 bytes in all, are a name of at most 255"))
+    }
+}
+
 impl fmt::Display for DnsName {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_root() { formatter.write_str(".") } else { write!(formatter, "{}", self.0.fmt_with_dot()) }
@@ -104,7 +113,29 @@ impl<'de> Deserialize<'de> for DnsName {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn every_domain_name_of_the_settings_is_a_dns_name(text in r"([A-Za-z0-9_-]{1,63}\.){0,6}[A-Za-z0-9_-]{1,63}\.?") {
+            if let Ok(domain) = text.parse::<DomainName>() {
+                let name = DnsName::from(&domain);
+                prop_assert_eq!(&name, &text.parse::<DnsName>().unwrap());
+                prop_assert_eq!(name.to_string(), format!("{domain}."));
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_domain_name_of_the_settings_is_a_dns_name() {
+        let longest =
+            [&"a".repeat(63), &"b".repeat(63), &"c".repeat(63), &"d".repeat(61)].map(String::as_str).join(".");
+        assert_eq!(longest.len(), 253);
+        assert_eq!(DnsName::from(&longest.parse().unwrap()).labels(), 4);
+        assert!(format!("{longest}e").parse::<DomainName>().is_err());
+    }
 
     fn name(text: &str) -> DnsName {
         text.parse().unwrap()

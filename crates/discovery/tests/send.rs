@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use discovery::{Credentials, Desired, DnsName, Domain, Finder, Neighbours, Primary, Publisher, connect};
+use discovery::{Credentials, Desired, DnsName, Domain, Finder, Neighbours, Primary, RecordPublisher, connect};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
@@ -16,7 +16,8 @@ async fn every_future_of_the_crate_can_be_spawned() {
     let server: SocketAddr = "127.0.0.1:9".parse().unwrap();
     let name: DnsName = "example.test".parse().unwrap();
     let finder = Finder::with_servers(&[server], vec![name.clone()]).unwrap();
-    let publisher = Publisher::new(Primary::default(), Credentials::Unsigned, Neighbours::default(), finder.clone());
+    let publisher =
+        RecordPublisher::new(Primary::default(), Credentials::Unsigned, Neighbours::default(), finder.clone());
     let desired = Desired {
         service: Desired::SERVICE.to_owned(),
         domain: Domain { name: name.clone(), priority: 0, weight: 0 },

@@ -7,7 +7,8 @@ use libgssapi::oid::{GSS_MECH_KRB5, GSS_MECH_SPNEGO, GSS_NT_HOSTBASED_SERVICE, O
 
 use crate::account::Account;
 use crate::credential;
-use crate::error::{KerberosError, sorted};
+use crate::diagnosis::sorted;
+use crate::error::KerberosError;
 
 /// A context that is being made, or stands.
 #[derive(Debug)]

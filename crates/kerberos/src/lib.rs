@@ -14,6 +14,7 @@
 mod account;
 mod context;
 mod credential;
+mod diagnosis;
 mod error;
 
 pub use account::Account;

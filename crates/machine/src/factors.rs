@@ -5,10 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::Serialize;
+
 use crate::{
     digest::{self, FactorDigest},
     fact::fact,
-    identity::Factor,
 };
 
 const PURPOSE: &str = "quorate/factor/1";
@@ -16,6 +17,38 @@ const PURPOSE: &str = "quorate/factor/1";
 const LAYERS_MAX: usize = 8;
 /// Serial numbers and addresses that stand for none.
 const BLANKS: [&str; 5] = ["", "none", "unknown", "uninitialized", "00:00:00:00:00:00"];
+
+/// Something that identifies a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Factor {
+    /// The disk that `/` lives on: its own number.
+    SystemDisk,
+    /// The volume on it: the number of the partition, the logical volume or the file system.
+    SystemVolume,
+    /// `/etc/machine-id`: what the installation made for itself.
+    MachineId,
+    /// Vendor and model of the machine and of its board.
+    Board,
+    /// The burnt-in addresses of the network interfaces that are hardware.
+    Network,
+    /// Vendor and model of the processor.
+    Processor,
+}
+
+impl Factor {
+    /// As it stands in a serialised identity; what a digest begins with.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::SystemDisk => "system-disk",
+            Self::SystemVolume => "system-volume",
+            Self::MachineId => "machine-id",
+            Self::Board => "board",
+            Self::Network => "network",
+            Self::Processor => "processor",
+        }
+    }
+}
 
 /// The digest of a factor; none where the machine does not say.
 pub(crate) fn read(factor: Factor, root: &Path) -> Option<FactorDigest> {

@@ -7,28 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     digest::{self, FactorDigest},
-    factors,
+    factors::{self, Factor},
 };
 
 const DIGEST_PURPOSE: &str = "quorate/identity/1";
-
-/// Something that identifies a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Factor {
-    /// The disk that `/` lives on: its own number.
-    SystemDisk,
-    /// The volume on it: the number of the partition, the logical volume or the file system.
-    SystemVolume,
-    /// `/etc/machine-id`: what the installation made for itself.
-    MachineId,
-    /// Vendor and model of the machine and of its board.
-    Board,
-    /// The burnt-in addresses of the network interfaces that are hardware.
-    Network,
-    /// Vendor and model of the processor.
-    Processor,
-}
 
 /// What a machine is beyond tolerance from.
 const TOLERANCE: u32 = 40;
@@ -64,7 +46,7 @@ pub struct Identity(BTreeMap<Factor, FactorDigest>);
 
 /// How much of a recorded identity is no longer so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct IdentityChange {
     /// Weight of the recorded factors that differ now, or cannot be read any more.
     pub changed_weight: u32,
     /// Weight of all recorded factors.
@@ -94,10 +76,10 @@ impl Identity {
     /// How far the machine has moved away from this, its recorded identity. A factor that was not recorded is ignored;
     /// one that was recorded and cannot be read now has changed.
     #[must_use]
-    pub fn change_to(&self, now: &Self) -> Change {
+    pub fn change_to(&self, now: &Self) -> IdentityChange {
         let weigh = |factors: &mut dyn Iterator<Item = Factor>| factors.map(|factor| self.weight(factor)).sum();
         let changed = self.0.iter().filter(|(factor, digest)| now.0.get(factor) != Some(digest));
-        Change {
+        IdentityChange {
             changed_weight: weigh(&mut changed.map(|(&factor, _)| factor)),
             recorded_weight: weigh(&mut self.0.keys().copied()),
         }
@@ -111,7 +93,7 @@ impl Identity {
     }
 }
 
-impl Change {
+impl IdentityChange {
     /// Whether it is still the same machine: less than the tolerance has changed, and, where little was recorded, not
     /// more than half of it. An identity without any factor never changes.
     #[must_use]
@@ -125,19 +107,5 @@ impl<'de> Deserialize<'de> for Identity {
         let named = BTreeMap::<String, FactorDigest>::deserialize(deserializer)?;
         let known = |name: &str| WEIGHTS.iter().map(|(factor, _)| *factor).find(|factor| factor.name() == name);
         Ok(Self(named.into_iter().filter_map(|(name, digest)| Some((known(&name)?, digest))).collect()))
-    }
-}
-
-impl Factor {
-    /// As it stands in a serialised identity; what a digest begins with.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::SystemDisk => "system-disk",
-            Self::SystemVolume => "system-volume",
-            Self::MachineId => "machine-id",
-            Self::Board => "board",
-            Self::Network => "network",
-            Self::Processor => "processor",
-        }
     }
 }

@@ -17,4 +17,5 @@ mod identity;
 
 pub use description::Machine;
 pub use digest::FactorDigest;
-pub use identity::{Change, Factor, Identity};
+pub use factors::Factor;
+pub use identity::{Identity, IdentityChange};

@@ -4,7 +4,7 @@
 //! step. Every entry of a file is decided, so that an error names each refused node; but a file with a refusal gives no
 //! certificate and spends nothing. The administrator mends it and asks again, and keeps one answer for one file.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use activation::{
     SigningKey,
@@ -14,14 +14,17 @@ use activation::{
         ActivationAnswer, ActivationAnswers, ActivationRequests, HostActivation, HostActivationRequest, KeyStanding,
         NodeKeys, ReleaseStatement, SignedAnswers,
     },
-    id::{KeyId, NodeId, PublisherId},
+    id::{KeyId, PublisherId},
     key::KeyKind,
-    status::Status,
 };
 
 use crate::{
-    CredentialError, Host, IssuedKey, Publisher, RecordsError, clock,
-    records::{Activation, Change, Records},
+    clock,
+    credential::CredentialError,
+    issued::{Host, IssuedKey},
+    publisher::Publisher,
+    records::{Activation, Change, Records, RecordsError},
+    refusal::{Reason, Refusal, Refusals},
 };
 
 /// Why no certificate was given. Nothing was spent, save where a record's outcome is unknown; a retry finds that out.
@@ -39,94 +42,6 @@ pub enum ActivateError {
     /// The records could not be read or written.
     #[error(transparent)]
     Records(#[from] RecordsError),
-}
-
-/// The refused requests of a file, at least one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusals(pub Vec<Refusal>);
-
-impl fmt::Display for Refusals {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, refusal) in self.0.iter().enumerate() {
-            write!(f, "{}{refusal}", if index > 0 { "; " } else { "" })?;
-        }
-        Ok(())
-    }
-}
-
-/// A refused request.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("node {node}: {} {reason}", reason.status())]
-pub struct Refusal {
-    /// The node that asked.
-    pub node: NodeId,
-    /// Why it gets nothing.
-    pub reason: Reason,
-}
-
-/// Why a node gets no certificate.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Reason {
-    /// Somebody else asked in its name, or the file was changed.
-    #[error("the request is not signed by the node key in it")]
-    Signature,
-    /// Somebody else gives the place back in its name, or the file was changed.
-    #[error("the release is not signed by the node key in it")]
-    ReleaseSignature,
-    /// The place is not one of this publisher's.
-    #[error("the release is meant for another publisher")]
-    OtherPublisher,
-    /// The id was answered before, for something else.
-    #[error("its request id was used for another request: ask with a new request")]
-    RequestIdReused,
-    /// Never issued here.
-    #[error("this publisher issued no such key")]
-    UnknownKey,
-    /// A setup or direct key.
-    #[error("a host key is needed, and this is a {0}")]
-    WrongKind(KeyKind),
-    /// On record, or in the catalog that was signed last.
-    #[error("the key is blocked")]
-    KeyBlocked,
-    /// Not in the catalog.
-    #[error("the catalog has no platform class `{0}`")]
-    UnknownPlatform(Name),
-    /// R34.
-    #[error("platform class `{platform}` may not hold keys of group `{group}`")]
-    Platform {
-        /// What the node runs on.
-        platform: Name,
-        /// The group of the key.
-        group: Name,
-    },
-    /// R31: all places are taken.
-    #[error("the key is good for {limit} hosts, and all are activated")]
-    HostsUsedUp {
-        /// Places of the key.
-        limit: u32,
-    },
-    /// R31: this host was activated again too often.
-    #[error("the key is good for {limit} re-activations of a host, and this host has used them")]
-    ReactivationsUsedUp {
-        /// Re-activations of each host.
-        limit: u32,
-    },
-}
-
-impl Reason {
-    /// The code that administrators know.
-    pub fn status(&self) -> Status {
-        match self {
-            Self::Signature | Self::ReleaseSignature | Self::OtherPublisher | Self::RequestIdReused => {
-                Status::ACCESS_DENIED
-            }
-            Self::UnknownKey | Self::WrongKind(_) | Self::UnknownPlatform(_) | Self::Platform { .. } => {
-                Status::KEY_INVALID
-            }
-            Self::KeyBlocked => Status::KEY_BLOCKED,
-            Self::HostsUsedUp { .. } | Self::ReactivationsUsedUp { .. } => Status::KEY_LIMIT_REACHED,
-        }
-    }
 }
 
 impl Publisher {

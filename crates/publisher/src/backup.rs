@@ -19,10 +19,11 @@ use sha2::{Digest, Sha256};
 use storage::durable::sync_folder;
 
 use crate::{
-    OpenError, Publisher, RecordsError, clock,
-    folder::{self, RECORDS},
+    clock,
+    folder::{self, OpenError, RECORDS},
     proto,
-    records::{Change, Records},
+    publisher::Publisher,
+    records::{Change, Records, RecordsError},
 };
 
 /// The format that this version writes, and the newest that it reads.

@@ -12,7 +12,11 @@ use activation::{
 };
 use storage::durable::replace_file;
 
-use crate::{CredentialError, Passphrase, Publisher, RecordsError};
+use crate::{
+    credential::{CredentialError, Passphrase},
+    publisher::Publisher,
+    records::RecordsError,
+};
 
 /// Why a catalog was not signed. The trust file is as it was.
 #[derive(Debug, thiserror::Error)]

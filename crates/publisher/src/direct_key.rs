@@ -9,26 +9,15 @@ use activation::{
 };
 
 use crate::{
-    ChangeError, CredentialError, IssueError, Publisher, RecordsError, clock, entropy::random,
-    limits::DIRECT_ACTIVATIONS_MAX, records::Change,
+    clock,
+    credential::CredentialError,
+    entropy::random,
+    issued::DirectKey,
+    key::{ChangeError, IssueError},
+    limits::DIRECT_ACTIVATIONS_MAX,
+    publisher::Publisher,
+    records::{Change, RecordsError},
 };
-
-/// A direct key on record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DirectKey {
-    /// Its id is [`TypedKey::key_id`].
-    pub key: TypedKey,
-    /// The product that it activates.
-    pub product: Name,
-    /// Machines that it activates: 1 to [`DIRECT_ACTIVATIONS_MAX`].
-    pub activations: u32,
-    /// Machines that it has activated.
-    pub used: u32,
-    /// Milliseconds since the Unix epoch.
-    pub issued_ms: u64,
-    /// Gives nothing any more.
-    pub blocked: bool,
-}
 
 /// Why a machine was not activated. Nothing was spent, save where a record's outcome is unknown; a retry finds that out.
 #[derive(Debug, thiserror::Error)]

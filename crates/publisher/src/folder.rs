@@ -17,10 +17,10 @@ use serde::{Deserialize, Serialize};
 use storage::{durable, durable::replace_file};
 
 use crate::{
-    Passphrase, Publisher, RecordsError,
-    credential::{self, Credentials},
+    credential::{self, Credentials, Passphrase},
     limits::SMALL_FILE_BYTES_MAX,
-    records::Records,
+    publisher::Publisher,
+    records::{Records, RecordsError},
 };
 
 const SETTINGS_FILE: &str = "publisher.toml";
@@ -105,7 +105,21 @@ struct Settings {
     name: String,
 }
 
-pub(crate) fn init(folder: &Path, name: Option<&str>, passphrase: Option<Passphrase>) -> Result<Publisher, InitError> {
+impl Publisher {
+    /// Makes the keys, the trust file and empty records of a new publisher in `folder`, which is missing or empty and
+    /// which nobody but its owner can enter afterwards. A `name` binds its catalogs: see [`Self::sign_catalog`].
+    /// With a `passphrase` the private keys are encrypted.
+    pub fn init(folder: &Path, name: Option<&str>, passphrase: Option<Passphrase>) -> Result<Self, InitError> {
+        init(folder, name, passphrase)
+    }
+
+    /// Opens the folder of [`Self::init`].
+    pub fn open(folder: &Path) -> Result<Self, OpenError> {
+        open(folder)
+    }
+}
+
+fn init(folder: &Path, name: Option<&str>, passphrase: Option<Passphrase>) -> Result<Publisher, InitError> {
     let is_name = |name: &str| (1..=TITLE_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control);
     if name.is_some_and(|name| !is_name(name)) {
         return Err(InitError::Name);
@@ -158,7 +172,7 @@ pub(crate) fn read_trust(folder: &Path) -> Result<Trust, OpenError> {
     Trust::from_toml(&text).map_err(|source| OpenError::Trust { path, source })
 }
 
-pub(crate) fn open(folder: &Path) -> Result<Publisher, OpenError> {
+fn open(folder: &Path) -> Result<Publisher, OpenError> {
     let trust = read_trust(folder)?;
     let name = read_name(&folder.join(SETTINGS_FILE))?;
     let records = folder.join(RECORDS);

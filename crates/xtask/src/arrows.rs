@@ -17,7 +17,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("machine", &["activation"]),
     ("kerberos", &[]),
     // L2: what touches disk, network, time
-    ("discovery", &["kerberos"]),
+    ("discovery", &["activation", "kerberos"]),
     ("replication", &["activation", "api", "storage"]),
     ("transport", &["storage"]),
     // L3: what people run
@@ -210,7 +210,8 @@ mod tests {
             ("storage", "host", Some(Build), false),
             ("host", "client", None, false),
             ("machine", "storage", None, false),
-            ("discovery", "activation", None, false),
+            ("discovery", "activation", None, true),
+            ("discovery", "storage", None, false),
             ("host", "quorate-tests", None, false),
             ("quorate", "xtask", None, false),
             // an arrow that only tests follow

@@ -116,7 +116,7 @@ async fn r28_each_thing_that_can_be_wrong_is_an_error_of_its_own() {
     let ns1 = || primary("ns1.example.test");
     let keytab = world.keytab("quorate").await;
     let mut errors: Vec<(&str, u32, PublishError)> = Vec::new();
-    let attempt = async |publisher: discovery::Publisher, at: u64| publisher.publish(&desired(1, 0), at).await;
+    let attempt = async |publisher: discovery::RecordPublisher, at: u64| publisher.publish(&desired(1, 0), at).await;
     let wrong = async |publisher| attempt(publisher, now()).await.unwrap_err();
 
     let absent = publisher(ns1(), &keytab, Some("nobody@EXAMPLE.TEST"));

@@ -9,7 +9,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use discovery::{Credentials, Desired, DnsName, Domain, Finder, GssKey, Neighbours, Primary, Publisher};
+use discovery::{Credentials, Desired, DnsName, Domain, Finder, GssKey, Neighbours, Primary, RecordPublisher};
 use tempfile::TempDir;
 use tokio::{process::Command, time::timeout};
 
@@ -116,12 +116,12 @@ fn configuration(folder: &TempDir) -> String {
 }
 
 /// A publisher that signs with the account of a keytab.
-pub(crate) fn publisher(primary: Primary, keytab: &Path, principal: Option<&str>) -> Publisher {
+pub(crate) fn publisher(primary: Primary, keytab: &Path, principal: Option<&str>) -> RecordPublisher {
     let key = GssKey::from_keytab(keytab.to_owned(), principal.map(str::to_owned)).unwrap();
     let finder = Finder::with_servers(&[DNS], Vec::new()).unwrap();
     let members = (1..=3).map(target).collect();
     let neighbours = Neighbours { members, ..Neighbours::default() };
-    Publisher::new(primary, Credentials::Gss(key), neighbours, finder)
+    RecordPublisher::new(primary, Credentials::Gss(key), neighbours, finder)
 }
 
 pub(crate) fn primary(host: &str) -> Primary {

@@ -163,6 +163,20 @@ impl Lifecycle {
         }
     }
 
+    /// Why the machine lost what it had, as the code that administrators know: its hardware is out of tolerance (R23), or
+    /// a grace period expired (R15). None in every other state, and where a licence ran out: then the last attempt's
+    /// status says why it was not renewed.
+    #[must_use]
+    pub fn reason(&self, now: Moment, installed: Installed) -> Option<Status> {
+        match (self.standing(now, installed).state, self.at(now).term) {
+            (LicenseState::OutOfToleranceGrace, _) => Some(Status::HARDWARE_OUT_OF_TOLERANCE),
+            (LicenseState::Notification, Term::OutOfBoxGrace | Term::OutOfToleranceGrace) => {
+                Some(Status::GRACE_EXPIRED)
+            }
+            _ => None,
+        }
+    }
+
     /// What to do now.
     #[must_use]
     pub fn next(&self, now: Moment, installed: Installed) -> Next {

@@ -173,7 +173,6 @@ fn r14_an_answer_carries_both_intervals() {
     assert_eq!((counted.activation_interval_minutes, counted.renewal_interval_minutes), (120, 10_080));
 }
 
-/// Rows: the group held; columns: whether it covers client, A, B and C products of either generation.
 #[test]
 fn a_cmid_that_two_machines_share_counts_once_and_is_noticed() {
     let mut cluster = Cluster::activated();
@@ -191,6 +190,7 @@ fn a_cmid_that_two_machines_share_counts_once_and_is_noticed() {
     assert!(!counted.other_machine, "what is forgotten was nobody's");
 }
 
+/// Rows: the group held; columns: whether it covers client, A, B and C products of either generation.
 #[test]
 fn r32_a_key_covers_its_group_all_lower_groups_and_earlier_generations() {
     let catalog = example();

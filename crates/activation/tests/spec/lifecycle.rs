@@ -177,6 +177,8 @@ fn r15_grace_lasts_30_days_and_ends_in_notification() {
     assert_eq!(setup(&life, at(0)).minutes_left, Some(30 * 24 * 60));
     assert_eq!((state(&life, 30 * DAY_MS - 1), state(&life, 30 * DAY_MS)), (OutOfBoxGrace, Notification));
     assert_eq!(setup(&life, at(31 * DAY_MS)).minutes_left, None);
+    let reason = |ms| life.reason(at(ms), Installed::Setup);
+    assert_eq!((reason(30 * DAY_MS - 1), reason(30 * DAY_MS)), (None, Some(Status::GRACE_EXPIRED)));
     assert_eq!(life.standing(at(0), Installed::Nothing).state, Unlicensed);
     assert_eq!(life.next(at(DAY_MS), Installed::Nothing), Next::Nothing);
 }
@@ -192,8 +194,11 @@ fn r15_r23_changed_hardware_turns_a_licence_into_30_days_of_grace_once() {
     );
     assert!(!life.hardware_changed(at(20 * DAY_MS), LATEST), "another change lengthens nothing");
     assert_eq!((state(&life, 31 * DAY_MS - 1), state(&life, 31 * DAY_MS)), (OutOfToleranceGrace, Notification));
+    let reason = |ms| life.reason(at(ms), Installed::Setup);
+    let reasons = (Some(Status::HARDWARE_OUT_OF_TOLERANCE), Some(Status::GRACE_EXPIRED));
+    assert_eq!((reason(31 * DAY_MS - 1), reason(31 * DAY_MS)), reasons);
     life.answered(at(40 * DAY_MS), &hosts.say(40 * DAY_MS, 25), LATEST);
-    assert_eq!(state(&life, 40 * DAY_MS), Licensed);
+    assert_eq!((state(&life, 40 * DAY_MS), life.reason(at(40 * DAY_MS), Installed::Setup)), (Licensed, None));
 
     let mut graced = new();
     assert!(!graced.hardware_changed(at(DAY_MS), LATEST), "grace out of the box stays what it is");

@@ -15,8 +15,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, Der, ServerName, TrustAnch
 use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::PublishingError;
-use crate::HostAddress;
+use super::error::PublishingError;
+use crate::address::HostAddress;
 
 /// TLS 1.3 and HTTP/2, to this publisher and nobody else; with the name that its certificate must carry.
 pub(super) fn of_publisher(

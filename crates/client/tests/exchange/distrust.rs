@@ -3,7 +3,7 @@
 use activation::message::AnswerError;
 use activation::status::Status;
 use activation::trust::Trust;
-use client::{ActivateError, Answered, Session};
+use client::{ActivateError, ReceivedAnswer, Session};
 use tokio::io::DuplexStream;
 
 use crate::hosts::{Reply, session_with};
@@ -11,7 +11,7 @@ use crate::world::{GROUP_CLIENT, Publisher};
 
 const GROUP_SUITE: u8 = 10;
 
-fn distrusted(result: Result<Answered, ActivateError>) -> AnswerError {
+fn distrusted(result: Result<ReceivedAnswer, ActivateError>) -> AnswerError {
     match result {
         Err(ActivateError::NotTrusted { error, .. }) => error,
         other => panic!("should not be trusted: {other:?}"),

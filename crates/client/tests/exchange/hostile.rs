@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use client::{ActivateError, Deadlines, NotAHost, NotReached, Session};
-use dcerpc::{ClientError, Interface, ProtocolError};
+use dcerpc::{AssociationError, Interface, ProtocolError};
 use tokio::io::{AsyncWriteExt, duplex};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -91,7 +91,7 @@ async fn bytes_that_are_no_answer_to_a_bind_are_named_and_never_repeated() {
         ("an empty bind_ack", vec![5, 0, 12, 3, 0x10, 0, 0, 0, 16, 0, 0, 0, 1, 0, 0, 0], ProtocolError::Truncated(12)),
     ] {
         let error = bind_answered_with(bytes).await;
-        let ActivateError::Protocol { error: NotAHost::Rpc(ClientError::Protocol(found)), .. } = &error else {
+        let ActivateError::Protocol { error: NotAHost::Rpc(AssociationError::Protocol(found)), .. } = &error else {
             panic!("{what}: {error:?}");
         };
         assert_eq!(*found, expected, "{what}");
@@ -110,7 +110,7 @@ async fn a_server_of_another_interface_or_version_is_not_a_host() {
             matches!(
                 error,
                 ActivateError::Protocol {
-                    error: NotAHost::Rpc(ClientError::InterfaceRefused { result: 2, reason: 1 }),
+                    error: NotAHost::Rpc(AssociationError::InterfaceRefused { result: 2, reason: 1 }),
                     ..
                 }
             ),

@@ -11,6 +11,8 @@ mod hostile;
 #[cfg(test)]
 mod hosts;
 #[cfg(test)]
+mod life;
+#[cfg(test)]
 mod state;
 #[cfg(test)]
 mod tcp;

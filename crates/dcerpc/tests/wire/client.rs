@@ -1,21 +1,21 @@
 //! The client's behaviour, case by case: what a server's octets mean to a client that has sent bind and request.
 
 use dcerpc::limits::CALL_STUB_BYTES_MAX;
-use dcerpc::{ByteOrder, ClientAssociation, ClientError, ClientEvent, ProtocolError, RequestError, ndr};
+use dcerpc::{AssociationError, ByteOrder, ClientAssociation, ClientEvent, ProtocolError, RequestError, ndr};
 
 use crate::echo::{ECHO, Echo};
 use crate::pdus::*;
 
-type Seen = Result<ClientEvent, ClientError>;
+type Received = Result<ClientEvent, AssociationError>;
 
-const BOUND: Seen = Ok(ClientEvent::Bound);
+const BOUND: Received = Ok(ClientEvent::Bound);
 
-fn drain(client: &mut ClientAssociation, mut input: &[u8]) -> Vec<Seen> {
+fn drain(client: &mut ClientAssociation, mut input: &[u8]) -> Vec<Received> {
     std::iter::from_fn(|| client.receive(&mut input)).collect()
 }
 
 /// Binds on the first answer, sends call 2, and gives all that the answers mean.
-fn converse(answers: &[&str]) -> Vec<Seen> {
+fn converse(answers: &[&str]) -> Vec<Received> {
     let mut client = ClientAssociation::new(ECHO);
     client.bind();
     let mut seen = Vec::new();
@@ -30,8 +30,8 @@ fn converse(answers: &[&str]) -> Vec<Seen> {
     seen
 }
 
-fn broken(error: ProtocolError) -> Seen {
-    Err(ClientError::Protocol(error))
+fn broken(error: ProtocolError) -> Received {
+    Err(AssociationError::Protocol(error))
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_server_s_octets_mean_what_the_protocol_says() {
         | 00000004 00020000 00000004 00010203 00000000";
     let (first, last) = (edited(FRAGMENT_FIRST, 2, "02"), edited(FRAGMENT_LAST, 2, "02"));
     let (first, last) = (edited(&first, 12, "02000000"), edited(&last, 12, "02000000"));
-    let cases: Vec<(&str, Vec<&str>, Vec<Seen>)> = vec![
+    let cases: Vec<(&str, Vec<&str>, Vec<Received>)> = vec![
         ("an answer", vec![BIND_ACK, &response], vec![BOUND, answered(stub, ByteOrder::Little)]),
         (
             "a big-endian answer",
@@ -65,7 +65,7 @@ fn a_server_s_octets_mean_what_the_protocol_says() {
             vec![BOUND, answered("04000000 04000000 0203", ByteOrder::Little)],
         ),
         ("shutdown", vec![BIND_ACK, SHUTDOWN, &response], vec![BOUND, Ok(ClientEvent::Shutdown)]),
-        ("bind_nak", vec![BIND_NAK_LOCAL_LIMIT, BIND_ACK], vec![Err(ClientError::BindRefused { reason: 2 })]),
+        ("bind_nak", vec![BIND_NAK_LOCAL_LIMIT, BIND_ACK], vec![Err(AssociationError::BindRefused { reason: 2 })]),
     ];
     for (name, answers, expected) in cases {
         assert_eq!(converse(&answers), expected, "{name}");
@@ -73,7 +73,7 @@ fn a_server_s_octets_mean_what_the_protocol_says() {
     let fault = edited(FAULT_ACCESS, 12, "02000000");
     assert_eq!(converse(&[BIND_ACK, &fault]), [BOUND, Ok(ClientEvent::Fault { call_id: 2, status: 5 })]);
     let refused = edited(BIND_ACK, 36, "0200 0100 00000000000000000000000000000000 00000000");
-    assert_eq!(converse(&[&refused]), [Err(ClientError::InterfaceRefused { result: 2, reason: 1 })]);
+    assert_eq!(converse(&[&refused]), [Err(AssociationError::InterfaceRefused { result: 2, reason: 1 })]);
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn requests_wait_for_the_bind_and_for_the_answer_before_them() {
 fn client_and_server_understand_each_other_at_every_size() {
     let mut echo = Echo::new(&dcerpc::AssociationGroups::new());
     let mut client = ClientAssociation::new(ECHO);
-    let mut exchange = |client: &mut ClientAssociation, pdus: &[u8]| -> Vec<Seen> {
+    let mut exchange = |client: &mut ClientAssociation, pdus: &[u8]| -> Vec<Received> {
         let answers = echo.feed(pdus).into_iter().filter_map(|happening| match happening {
             crate::echo::Happening::Sent(pdu) => Some(pdu),
             _ => None,

@@ -33,13 +33,13 @@ fn require_impacket(python: &Path) {
 
 /// What the server saw of its clients.
 #[derive(Default)]
-struct Seen {
+struct DecodedCall {
     calls: usize,
     longest_stub_bytes: usize,
     objects: BTreeSet<Uuid>,
 }
 
-impl Seen {
+impl DecodedCall {
     fn note(&mut self, happening: &Happening) {
         if let Happening::Called { object, stub, .. } = happening {
             self.calls += 1;
@@ -50,7 +50,7 @@ impl Seen {
 }
 
 /// Serves one connection until either side closes it.
-fn serve(mut connection: TcpStream, mut echo: Echo, seen: &Mutex<Seen>) {
+fn serve(mut connection: TcpStream, mut echo: Echo, seen: &Mutex<DecodedCall>) {
     let mut buffer = [0; 4096];
     while let Ok(bytes @ 1..) = connection.read(&mut buffer) {
         for happening in echo.feed(&buffer[..bytes]) {
@@ -68,10 +68,11 @@ fn serve(mut connection: TcpStream, mut echo: Echo, seen: &Mutex<Seen>) {
 }
 
 /// Runs `client` against an echo server on a port of its own.
-fn with_server<T>(client: impl FnOnce(SocketAddr) -> T) -> (T, Seen) {
+fn with_server<T>(client: impl FnOnce(SocketAddr) -> T) -> (T, DecodedCall) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
-    let (groups, seen, stopping) = (AssociationGroups::new(), Mutex::new(Seen::default()), AtomicBool::new(false));
+    let (groups, seen, stopping) =
+        (AssociationGroups::new(), Mutex::new(DecodedCall::default()), AtomicBool::new(false));
     let result = std::thread::scope(|scope| {
         scope.spawn(|| {
             for connection in listener.incoming() {

@@ -1,7 +1,7 @@
 //! What holds for any bytes at all, on both sides: the function behind the fuzz target, the corpus and the properties.
 
 use dcerpc::limits::{CALL_STUB_BYTES_MAX, FRAGMENT_BYTES_MAX};
-use dcerpc::{AssociationGroups, ClientAssociation, ClientError, ClientEvent};
+use dcerpc::{AssociationError, AssociationGroups, ClientAssociation, ClientEvent};
 
 use crate::echo::{ECHO, Echo, Happening};
 
@@ -35,7 +35,7 @@ pub(crate) fn serve(pieces: &[&[u8]]) -> Vec<Happening> {
 }
 
 /// The events of a client that binds, then sends one request after each event, and is answered in these pieces.
-pub(crate) fn ask(pieces: &[&[u8]]) -> Vec<Result<ClientEvent, ClientError>> {
+pub(crate) fn ask(pieces: &[&[u8]]) -> Vec<Result<ClientEvent, AssociationError>> {
     let mut client = ClientAssociation::new(ECHO);
     client.bind();
     let mut seen = Vec::new();

@@ -12,7 +12,7 @@ use crate::limits::{ADDRESSES_MAX, ATTEMPT_DELAY};
 
 /// An attempt that failed.
 #[derive(Debug)]
-pub struct Attempt {
+pub struct ConnectAttempt {
     pub address: SocketAddr,
     pub cause: io::Error,
 }
@@ -23,7 +23,7 @@ pub struct Attempt {
 pub struct ConnectError {
     pub after: Duration,
     /// Those that failed, in the order in which they did.
-    pub failed: Vec<Attempt>,
+    pub failed: Vec<ConnectAttempt>,
     /// Attempts without any answer, or not begun, at the deadline.
     pub unanswered: usize,
 }
@@ -35,7 +35,7 @@ impl ConnectError {
     }
 }
 
-fn causes(failed: &[Attempt], unanswered: usize) -> String {
+fn causes(failed: &[ConnectAttempt], unanswered: usize) -> String {
     let mut causes: Vec<String> =
         failed.iter().map(|attempt| format!("{}: {}", attempt.address, attempt.cause)).collect();
     if unanswered > 0 {
@@ -93,7 +93,7 @@ pub async fn connect(addresses: &[SocketAddr], deadline: Duration) -> Result<Tcp
                 Some((address, outcome)) = under_way.next() => match outcome {
                     Ok(stream) => return Some(stream),
                     Err(cause) => {
-                        failed.push(Attempt { address, cause });
+                        failed.push(ConnectAttempt { address, cause });
                         next_start = Instant::now();
                     }
                 },

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use super::connect::interleave;
 use super::error::{FindError, sorted};
-use super::fixed::Fixed;
+use super::fixed::FixedHost;
 use super::order::order;
 use crate::limits::{
     ADDRESSES_MAX, HOSTS_MAX, QUESTION_TIMEOUT, RECORDS_MAX, SEARCH_DOMAINS_MAX, SEARCH_TIMEOUT, SERVERS_MAX,
@@ -42,7 +42,7 @@ pub struct Finder {
 
 /// A host to try, with its addresses in the order in which to try them, never none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Host {
+pub struct FoundHost {
     /// A name with its last dot, or an address.
     pub target: String,
     pub port: u16,
@@ -51,7 +51,7 @@ pub struct Host {
     pub addresses: Vec<IpAddr>,
 }
 
-impl Host {
+impl FoundHost {
     /// Whether the other is the same target and port, wherever DNS says that it is.
     pub fn is_same_place(&self, other: &Self) -> bool {
         let bare = |target: &str| target.trim_end_matches('.').to_ascii_lowercase();
@@ -149,7 +149,7 @@ impl Finder {
         service: &str,
         domain: Option<&DnsName>,
         random: &mut R,
-    ) -> Result<Vec<Host>, FindError> {
+    ) -> Result<Vec<FoundHost>, FindError> {
         let domains = domain.map_or(self.search.as_slice(), std::slice::from_ref);
         if domains.is_empty() {
             return Err(FindError::Configuration {
@@ -236,7 +236,7 @@ impl Finder {
     }
 
     /// Hosts with their addresses, in the same order.
-    async fn located(&self, ordered: Vec<Srv>, additional: &Additional) -> Result<Vec<Host>, FindError> {
+    async fn located(&self, ordered: Vec<Srv>, additional: &Additional) -> Result<Vec<FoundHost>, FindError> {
         let targets: Vec<String> = ordered.iter().take(HOSTS_MAX).map(|srv| srv.target.to_string()).collect();
         let lookups = ordered.into_iter().take(HOSTS_MAX).map(|srv| async move {
             let given: Vec<IpAddr> =
@@ -246,9 +246,9 @@ impl Finder {
             let asked = if both { Ok(Vec::new()) } else { self.addresses(&srv.target).await };
             let addresses = interleave(given.into_iter().chain(asked.unwrap_or_default()));
             let Srv { target, port, priority, weight } = srv;
-            Host { target: target.to_string(), port, priority, weight, addresses }
+            FoundHost { target: target.to_string(), port, priority, weight, addresses }
         });
-        let hosts: Vec<Host> = stream::iter(lookups)
+        let hosts: Vec<FoundHost> = stream::iter(lookups)
             .buffered(QUESTIONS_AT_ONCE)
             .filter(|host| std::future::ready(!host.addresses.is_empty()))
             .collect()
@@ -277,8 +277,8 @@ impl Finder {
     ///
     /// # Errors
     /// Where it has none.
-    pub async fn resolve(&self, fixed: &Fixed, usual_port: u16) -> Result<Host, FindError> {
-        let host = |target: String, addresses| Host {
+    pub async fn resolve(&self, fixed: &FixedHost, usual_port: u16) -> Result<FoundHost, FindError> {
+        let host = |target: String, addresses| FoundHost {
             target,
             port: fixed.port.unwrap_or(usual_port),
             priority: 0,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A fixed host. It turns discovery off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fixed {
+pub struct FixedHost {
     /// A name, short or full, or an address without brackets.
     pub host: String,
     /// None: the usual port.
@@ -20,23 +20,23 @@ pub struct Fixed {
 #[error(
     "`{text}` is no host: {cause}; write it like `node1.example.com:1688`, `192.0.2.1:1688` or `[2001:db8::1]:1688`"
 )]
-pub struct FixedError {
+pub struct FixedHostError {
     pub text: String,
     cause: &'static str,
 }
 
-impl Fixed {
+impl FixedHost {
     /// The address, where the host is one.
     pub fn address(&self) -> Option<IpAddr> {
         self.host.parse().ok()
     }
 }
 
-impl FromStr for Fixed {
-    type Err = FixedError;
+impl FromStr for FixedHost {
+    type Err = FixedHostError;
 
-    fn from_str(text: &str) -> Result<Self, FixedError> {
-        let fail = |cause| FixedError { text: text.chars().take(255).collect(), cause };
+    fn from_str(text: &str) -> Result<Self, FixedHostError> {
+        let fail = |cause| FixedHostError { text: text.chars().take(255).collect(), cause };
         if text.parse::<Ipv6Addr>().is_ok() {
             return Ok(Self { host: text.to_owned(), port: None });
         }
@@ -63,7 +63,7 @@ impl FromStr for Fixed {
     }
 }
 
-impl fmt::Display for Fixed {
+impl fmt::Display for FixedHost {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.port {
             None => formatter.write_str(&self.host),
@@ -88,9 +88,9 @@ mod tests {
             ("[::1]", "::1", None),
             ("2001:db8::1", "2001:db8::1", None),
         ] {
-            let fixed: Fixed = text.parse().unwrap();
+            let fixed: FixedHost = text.parse().unwrap();
             assert_eq!((fixed.host.as_str(), fixed.port), (host, port), "{text}");
-            assert_eq!(fixed.to_string().parse::<Fixed>().unwrap(), fixed);
+            assert_eq!(fixed.to_string().parse::<FixedHost>().unwrap(), fixed);
         }
     }
 
@@ -108,7 +108,7 @@ mod tests {
             ("[::1]1688", "port"),
             ("no de", "neither"),
         ] {
-            let error = text.parse::<Fixed>().unwrap_err().to_string();
+            let error = text.parse::<FixedHost>().unwrap_err().to_string();
             assert!(error.contains(cause), "{text}: {error}");
         }
     }

@@ -8,9 +8,9 @@ mod order;
 mod preferred;
 mod zone;
 
-pub use connect::{Attempt, ConnectError, connect, interleave};
+pub use connect::{ConnectAttempt, ConnectError, connect, interleave};
 pub use error::FindError;
-pub use finder::{Finder, Host};
-pub use fixed::{Fixed, FixedError};
+pub use finder::{Finder, FoundHost};
+pub use fixed::{FixedHost, FixedHostError};
 pub use order::order;
-pub use preferred::{Next, Preferred};
+pub use preferred::{NextStep, Preferred};

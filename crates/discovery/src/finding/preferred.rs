@@ -1,21 +1,21 @@
 //! Which host is tried next (R16, R18): the one that answered last until it fails, then those that DNS gives, each
 //! silent one dropped for this round. Pure.
 //!
-//! A round ends with [`Preferred::answered`] or with [`Next::Exhausted`], and the next call of [`Preferred::next`] begins
+//! A round ends with [`Preferred::answered`] or with [`NextStep::Exhausted`], and the next call of [`Preferred::next`] begins
 //! a new one.
 //!
 //! Invariant: DNS is asked at most once a round, and not at all while the preferred host answers or a fixed host is set.
 
 use std::collections::VecDeque;
 
-use super::finder::Host;
+use super::finder::FoundHost;
 use crate::limits::HOSTS_MAX;
 
 /// The hosts of one client, across rounds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preferred {
-    fixed: Option<Host>,
-    preferred: Option<Host>,
+    fixed: Option<FoundHost>,
+    preferred: Option<FoundHost>,
     round: Round,
 }
 
@@ -23,15 +23,15 @@ pub struct Preferred {
 struct Round {
     tried_first: bool,
     asked_dns: bool,
-    silent: Vec<Host>,
-    waiting: VecDeque<Host>,
+    silent: Vec<FoundHost>,
+    waiting: VecDeque<FoundHost>,
 }
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum NextStep {
     /// Try this host; say [`Preferred::answered`] or [`Preferred::failed`].
-    Try(Host),
+    Try(FoundHost),
     /// Ask DNS; say [`Preferred::found`].
     AskDns,
     /// No host is left: this attempt failed.
@@ -40,17 +40,17 @@ pub enum Next {
 
 impl Preferred {
     /// With the host that answered last, as it was kept (R16).
-    pub fn new(preferred: Option<Host>) -> Self {
+    pub fn new(preferred: Option<FoundHost>) -> Self {
         Self { preferred, ..Self::default() }
     }
 
     /// The host that is tried first and alone: to be kept across restarts.
-    pub fn preferred(&self) -> Option<&Host> {
+    pub fn preferred(&self) -> Option<&FoundHost> {
         self.preferred.as_ref()
     }
 
     /// Turns discovery off: only this host is tried (`/skms`).
-    pub fn fix(&mut self, host: Host) {
+    pub fn fix(&mut self, host: FoundHost) {
         self.fixed = Some(host);
         self.round = Round::default();
     }
@@ -60,37 +60,37 @@ impl Preferred {
         *self = Self::default();
     }
 
-    pub fn next_step(&mut self) -> Next {
+    pub fn next_step(&mut self) -> NextStep {
         let first = self.fixed.as_ref().or(self.preferred.as_ref());
         if !self.round.tried_first {
             self.round.tried_first = true;
             if let Some(first) = first {
-                return Next::Try(first.clone());
+                return NextStep::Try(first.clone());
             }
         }
         if self.fixed.is_none() {
             if !self.round.asked_dns {
-                return Next::AskDns;
+                return NextStep::AskDns;
             }
             if let Some(host) = self.round.waiting.pop_front() {
-                return Next::Try(host);
+                return NextStep::Try(host);
             }
         }
         self.round = Round::default();
-        Next::Exhausted
+        NextStep::Exhausted
     }
 
     /// DNS gave these, in the order in which they are to be tried. None where it failed. Only
     /// [`crate::limits::HOSTS_MAX`] of them count.
-    pub fn found(&mut self, hosts: Vec<Host>) {
+    pub fn found(&mut self, hosts: Vec<FoundHost>) {
         self.round.asked_dns = true;
         let silent = &self.round.silent;
-        let fresh = |host: &Host| !silent.iter().any(|silent| silent.is_same_place(host));
+        let fresh = |host: &FoundHost| !silent.iter().any(|silent| silent.is_same_place(host));
         self.round.waiting = hosts.into_iter().filter(fresh).take(HOSTS_MAX).collect();
     }
 
     /// This host answered: it is preferred from now on, and the round is over.
-    pub fn answered(&mut self, host: &Host) {
+    pub fn answered(&mut self, host: &FoundHost) {
         if self.fixed.is_none() {
             self.preferred = Some(host.clone());
         }
@@ -99,7 +99,7 @@ impl Preferred {
 
     /// This host was silent, refused, or gave an answer that is not believed: it is dropped for this round, and no longer
     /// preferred.
-    pub fn failed(&mut self, host: &Host) {
+    pub fn failed(&mut self, host: &FoundHost) {
         if self.preferred.as_ref().is_some_and(|preferred| preferred.is_same_place(host)) {
             self.preferred = None;
         }
@@ -114,8 +114,8 @@ impl Preferred {
 mod tests {
     use super::*;
 
-    fn host(target: &str) -> Host {
-        Host {
+    fn host(target: &str) -> FoundHost {
+        FoundHost {
             target: target.to_owned(),
             port: 1688,
             priority: 0,
@@ -128,37 +128,37 @@ mod tests {
     fn the_host_that_answered_is_tried_first_and_dns_is_asked_only_when_it_fails() {
         let (one, two) = (host("node1."), host("node2."));
         let mut hosts = Preferred::default();
-        assert_eq!(hosts.next_step(), Next::AskDns);
+        assert_eq!(hosts.next_step(), NextStep::AskDns);
         hosts.found(vec![one.clone(), two.clone()]);
-        assert_eq!(hosts.next_step(), Next::Try(one.clone()));
+        assert_eq!(hosts.next_step(), NextStep::Try(one.clone()));
         hosts.failed(&one);
-        assert_eq!(hosts.next_step(), Next::Try(two.clone()));
+        assert_eq!(hosts.next_step(), NextStep::Try(two.clone()));
         hosts.answered(&two);
         for _ in 0..3 {
-            assert_eq!(hosts.next_step(), Next::Try(two.clone()));
+            assert_eq!(hosts.next_step(), NextStep::Try(two.clone()));
             hosts.answered(&two);
         }
-        assert_eq!(hosts.next_step(), Next::Try(two.clone()));
+        assert_eq!(hosts.next_step(), NextStep::Try(two.clone()));
         hosts.failed(&two);
-        assert_eq!(hosts.next_step(), Next::AskDns);
+        assert_eq!(hosts.next_step(), NextStep::AskDns);
         // The silent one is not tried twice in a round, even when DNS gives it again with new addresses.
-        let moved = Host { addresses: vec!["192.0.2.7".parse().unwrap()], ..two.clone() };
+        let moved = FoundHost { addresses: vec!["192.0.2.7".parse().unwrap()], ..two.clone() };
         hosts.found(vec![moved, one.clone()]);
-        assert_eq!(hosts.next_step(), Next::Try(one.clone()));
+        assert_eq!(hosts.next_step(), NextStep::Try(one.clone()));
         hosts.failed(&one);
-        assert_eq!(hosts.next_step(), Next::Exhausted);
+        assert_eq!(hosts.next_step(), NextStep::Exhausted);
         assert_eq!(hosts.preferred(), None);
-        assert_eq!(hosts.next_step(), Next::AskDns);
+        assert_eq!(hosts.next_step(), NextStep::AskDns);
     }
 
     #[test]
     fn a_round_in_which_dns_gives_nothing_ends() {
         let mut hosts = Preferred::new(Some(host("node1.")));
-        assert_eq!(hosts.next_step(), Next::Try(host("node1.")));
+        assert_eq!(hosts.next_step(), NextStep::Try(host("node1.")));
         hosts.failed(&host("node1."));
-        assert_eq!(hosts.next_step(), Next::AskDns);
+        assert_eq!(hosts.next_step(), NextStep::AskDns);
         hosts.found(Vec::new());
-        assert_eq!(hosts.next_step(), Next::Exhausted);
+        assert_eq!(hosts.next_step(), NextStep::Exhausted);
     }
 
     #[test]
@@ -166,14 +166,14 @@ mod tests {
         let mut hosts = Preferred::new(Some(host("node1.")));
         hosts.fix(host("fixed."));
         for _ in 0..2 {
-            assert_eq!(hosts.next_step(), Next::Try(host("fixed.")));
+            assert_eq!(hosts.next_step(), NextStep::Try(host("fixed.")));
             hosts.failed(&host("fixed."));
-            assert_eq!(hosts.next_step(), Next::Exhausted);
+            assert_eq!(hosts.next_step(), NextStep::Exhausted);
         }
         hosts.next_step();
         hosts.answered(&host("fixed."));
         hosts.clear();
         assert_eq!(hosts.preferred(), None);
-        assert_eq!(hosts.next_step(), Next::AskDns);
+        assert_eq!(hosts.next_step(), NextStep::AskDns);
     }
 }

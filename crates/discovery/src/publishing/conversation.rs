@@ -14,8 +14,9 @@ use tokio::net::TcpStream;
 use super::difference::Update;
 use super::error::PublishError;
 use super::key::Credentials;
-use super::message::{self, Answered, Incoming, Outgoing};
-use super::signer::{AnswerSignatures, Signer};
+use super::message::{self, Incoming, Outgoing, RecordsAtName};
+use super::signature::AnswerSignatures;
+use super::signer::Signer;
 use crate::limits::EXCHANGES_MAX;
 use crate::name::DnsName;
 
@@ -28,38 +29,20 @@ pub(super) struct Conversation<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    /// A conversation that is ready for questions and updates about `name`. `server` is the primary's own name, where it
-    /// is known without asking it.
-    pub(super) async fn begin(
+    /// A conversation on `stream`, signed with a TSIG key or not at all: a GSS key signs once a context was agreed.
+    pub(super) fn new(
         stream: TcpStream,
         primary: SocketAddr,
         credentials: &'a Credentials,
         signed_at_unix_seconds: u64,
-        server: Option<DnsName>,
-        name: &DnsName,
-    ) -> Result<Self, PublishError> {
-        let signer = Signer::at_once(credentials);
-        let conversation = Self { stream, primary, signer, signed_at_unix_seconds, exchanges: 0 };
-        #[cfg(feature = "gss-tsig")]
-        let conversation = match credentials {
-            Credentials::Gss(key) => conversation.agreed(key, server, name).await?,
-            _ => conversation,
-        };
-        #[cfg(not(feature = "gss-tsig"))]
-        let _ = (server, name);
-        Ok(conversation)
+    ) -> Self {
+        Self { stream, primary, signer: Signer::at_once(credentials), signed_at_unix_seconds, exchanges: 0 }
     }
 
-    /// The same, signing in a context from now on.
+    /// Signs with `signer` from now on.
     #[cfg(feature = "gss-tsig")]
-    async fn agreed(
-        mut self,
-        key: &super::gss::GssKey,
-        server: Option<DnsName>,
-        name: &DnsName,
-    ) -> Result<Self, PublishError> {
-        self.signer = Signer::Gss(Box::new(self.agree(key, server, name).await?));
-        Ok(self)
+    pub(super) fn sign_with(&mut self, signer: Signer<'a>) {
+        self.signer = signer;
     }
 
     /// The zone that `name` stands in, of which this server must be an authority.
@@ -83,7 +66,7 @@ impl<'a> Conversation<'a> {
     }
 
     /// The records of a type at a name, and whether the server is an authority for it.
-    pub(super) async fn ask(&mut self, name: &DnsName, rtype: Rtype) -> Result<(Answered, bool), PublishError> {
+    pub(super) async fn ask(&mut self, name: &DnsName, rtype: Rtype) -> Result<(RecordsAtName, bool), PublishError> {
         let what = format!("the question for {name} {rtype}");
         let question =
             message::query(name, rtype).map_err(|_| PublishError::TooMany { what: "bytes of a question" })?;

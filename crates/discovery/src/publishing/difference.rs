@@ -14,7 +14,7 @@ use crate::record::{AddressRecord, Srv, SrvRecord};
 
 /// What a server says stands at the service's name, and at the target's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct PresentRecords {
     pub srv: Vec<SrvRecord>,
     /// A and AAAA of the target. None where they were not asked for: then they are left alone.
     pub addresses: Option<Vec<AddressRecord>>,
@@ -28,12 +28,12 @@ pub struct Update {
     /// Where the addresses stand.
     pub target: DnsName,
     /// Empty: nothing is to be done.
-    pub changes: Vec<Change>,
+    pub changes: Vec<RecordChange>,
 }
 
 /// One record, added or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum RecordChange {
     DeleteSrv(Srv),
     DeleteAddress(IpAddr),
     AddSrv { srv: Srv, ttl_seconds: u32 },
@@ -48,7 +48,11 @@ pub enum Change {
 /// # Errors
 /// [`PublishError::NameShared`] where a stranger's record stands at the name and sharing it was not agreed to;
 /// [`PublishError::Name`] where service and domain make no name.
-pub fn difference(desired: &Desired, standing: &Standing, neighbours: &Neighbours) -> Result<Update, PublishError> {
+pub fn difference(
+    desired: &Desired,
+    standing: &PresentRecords,
+    neighbours: &Neighbours,
+) -> Result<Update, PublishError> {
     let service_name = desired.service_name()?;
     let (own, others): (Vec<&SrvRecord>, Vec<_>) =
         standing.srv.iter().partition(|record| record.srv.target == desired.target);
@@ -65,18 +69,21 @@ pub fn difference(desired: &Desired, standing: &Standing, neighbours: &Neighbour
     let ttl_seconds = strangers.first().map_or(desired.ttl_seconds, |record| record.ttl_seconds);
 
     let srv = desired.srv();
-    let mut changes: Vec<Change> =
-        own.iter().filter(|record| record.srv != srv).map(|record| Change::DeleteSrv(record.srv.clone())).collect();
+    let mut changes: Vec<RecordChange> = own
+        .iter()
+        .filter(|record| record.srv != srv)
+        .map(|record| RecordChange::DeleteSrv(record.srv.clone()))
+        .collect();
     let addresses = address_changes(desired, standing);
-    changes.extend(addresses.iter().filter(|change| matches!(change, Change::DeleteAddress(_))).cloned());
+    changes.extend(addresses.iter().filter(|change| matches!(change, RecordChange::DeleteAddress(_))).cloned());
     if !own.iter().any(|record| record.srv == srv && record.ttl_seconds == ttl_seconds) {
-        changes.push(Change::AddSrv { srv, ttl_seconds });
+        changes.push(RecordChange::AddSrv { srv, ttl_seconds });
     }
-    changes.extend(addresses.into_iter().filter(|change| matches!(change, Change::AddAddress { .. })));
+    changes.extend(addresses.into_iter().filter(|change| matches!(change, RecordChange::AddAddress { .. })));
     Ok(Update { service_name, target: desired.target.clone(), changes })
 }
 
-fn address_changes(desired: &Desired, standing: &Standing) -> Vec<Change> {
+fn address_changes(desired: &Desired, standing: &PresentRecords) -> Vec<RecordChange> {
     let Some(there) = &standing.addresses else { return Vec::new() };
     if desired.addresses.is_empty() {
         return Vec::new();
@@ -86,25 +93,30 @@ fn address_changes(desired: &Desired, standing: &Standing) -> Vec<Change> {
     let stale = there.iter().filter(|record| !wanted.contains(&record.address));
     let right: BTreeSet<IpAddr> =
         there.iter().filter(|record| record.ttl_seconds == ttl_seconds).map(|record| record.address).collect();
-    let missing = wanted.difference(&right).map(|address| Change::AddAddress { address: *address, ttl_seconds });
-    stale.map(|record| Change::DeleteAddress(record.address)).chain(missing).collect()
+    let missing = wanted.difference(&right).map(|address| RecordChange::AddAddress { address: *address, ttl_seconds });
+    stale.map(|record| RecordChange::DeleteAddress(record.address)).chain(missing).collect()
 }
 
 /// What takes the records of `target` away: its SRV records, and its addresses where `standing` has them.
 ///
 /// # Errors
 /// Where service and domain make no name.
-pub fn withdrawal(service: &str, domain: &DnsName, target: &DnsName, standing: &Standing) -> Result<Update, NameError> {
+pub fn withdrawal(
+    service: &str,
+    domain: &DnsName,
+    target: &DnsName,
+    standing: &PresentRecords,
+) -> Result<Update, NameError> {
     let own = standing.srv.iter().filter(|record| record.srv.target == *target);
     let addresses = standing.addresses.iter().flatten();
     let changes = own
-        .map(|record| Change::DeleteSrv(record.srv.clone()))
-        .chain(addresses.map(|record| Change::DeleteAddress(record.address)))
+        .map(|record| RecordChange::DeleteSrv(record.srv.clone()))
+        .chain(addresses.map(|record| RecordChange::DeleteAddress(record.address)))
         .collect();
     Ok(Update { service_name: domain.below(service)?, target: target.clone(), changes })
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for RecordChange {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DeleteSrv(srv) => write!(formatter, "delete SRV {srv}"),

@@ -11,7 +11,7 @@ use domain::base::{Message, MessageBuilder, RecordData, Rtype, Ttl};
 use domain::rdata::tsig::Time48;
 use domain::rdata::{A, Aaaa, AllRecordData, Srv as SrvData};
 
-use super::difference::{Change, Update};
+use super::difference::{RecordChange, Update};
 use crate::limits::RECORDS_MAX;
 use crate::name::DnsName;
 use crate::record::{AddressRecord, Srv, SrvRecord};
@@ -50,20 +50,20 @@ pub(super) fn update(zone: &DnsName, update: &Update) -> Result<Outgoing, PushEr
     let gone = Ttl::from_secs(0);
     for change in &update.changes {
         match change {
-            Change::DeleteSrv(srv) => updates.push((service, Class::NONE, gone, rdata(srv)))?,
-            Change::AddSrv { srv, ttl_seconds } => {
+            RecordChange::DeleteSrv(srv) => updates.push((service, Class::NONE, gone, rdata(srv)))?,
+            RecordChange::AddSrv { srv, ttl_seconds } => {
                 updates.push((service, Class::IN, Ttl::from_secs(*ttl_seconds), rdata(srv)))?;
             }
-            Change::DeleteAddress(IpAddr::V4(address)) => {
+            RecordChange::DeleteAddress(IpAddr::V4(address)) => {
                 updates.push((target, Class::NONE, gone, A::new(*address)))?;
             }
-            Change::DeleteAddress(IpAddr::V6(address)) => {
+            RecordChange::DeleteAddress(IpAddr::V6(address)) => {
                 updates.push((target, Class::NONE, gone, Aaaa::new(*address)))?;
             }
-            Change::AddAddress { address: IpAddr::V4(address), ttl_seconds } => {
+            RecordChange::AddAddress { address: IpAddr::V4(address), ttl_seconds } => {
                 updates.push((target, Class::IN, Ttl::from_secs(*ttl_seconds), A::new(*address)))?;
             }
-            Change::AddAddress { address: IpAddr::V6(address), ttl_seconds } => {
+            RecordChange::AddAddress { address: IpAddr::V6(address), ttl_seconds } => {
                 updates.push((target, Class::IN, Ttl::from_secs(*ttl_seconds), Aaaa::new(*address)))?;
             }
         }
@@ -117,7 +117,7 @@ pub(super) fn signature_error(answer: &Incoming) -> Option<(u16, Option<u64>)> {
 
 /// What the answer section has at exactly this name.
 #[derive(Debug, Default)]
-pub(super) struct Answered {
+pub(super) struct RecordsAtName {
     pub(super) srv: Vec<SrvRecord>,
     pub(super) addresses: Vec<AddressRecord>,
     pub(super) is_alias: bool,
@@ -128,9 +128,9 @@ pub(super) struct Answered {
 }
 
 /// Reads the records at `name`. Types that are of no interest are passed over.
-pub(super) fn read(answer: &Incoming, name: &DnsName) -> Result<Answered, Malformed> {
+pub(super) fn read(answer: &Incoming, name: &DnsName) -> Result<RecordsAtName, Malformed> {
     const UNREADABLE: &str = "a record cannot be read";
-    let mut read = Answered::default();
+    let mut read = RecordsAtName::default();
     let (_, answers, authority, _) = answer.sections().map_err(|_| UNREADABLE)?;
     for (position, record) in answers.chain(authority).enumerate() {
         if position >= RECORDS_MAX {

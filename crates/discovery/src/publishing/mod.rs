@@ -1,5 +1,6 @@
 //! What a node wants to stand in DNS, what stands there, and the update between the two.
 
+mod classification;
 mod conversation;
 mod desired;
 mod difference;
@@ -11,12 +12,13 @@ mod message;
 mod primary;
 mod publisher;
 mod schedule;
+mod signature;
 mod signer;
-mod standing;
 mod zone_text;
 
+pub use classification::{JudgedRecord, MemberRecord, RecordState, classify};
 pub use desired::{Desired, Domain, Neighbours};
-pub use difference::{Change, Standing, Update, difference, withdrawal};
+pub use difference::{PresentRecords, RecordChange, Update, difference, withdrawal};
 pub use error::PublishError;
 #[cfg(feature = "gss-tsig")]
 pub use gss::GssKey;
@@ -24,8 +26,7 @@ pub use gss::GssKey;
 pub use kerberos::KerberosError;
 pub use key::{Algorithm, Credentials, KeyFileError, TsigKey};
 pub use primary::{Primary, PrimaryError};
-pub use publisher::{Addresses, Outcome, Publisher};
+pub use publisher::{Addresses, ChangeReport, RecordPublisher};
 pub use schedule::Schedule;
-pub use signer::AnswerSignatures;
-pub use standing::{Entry, Member, State, classify};
+pub use signature::AnswerSignatures;
 pub use zone_text::{delegation_lines, update_policy, zone_lines};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use super::error::PublishError;
-use crate::finding::{Finder, Fixed};
+use crate::finding::{Finder, FixedHost};
 use crate::name::DnsName;
 
 /// The server that takes updates for a zone.
@@ -59,7 +59,7 @@ impl FromStr for Primary {
     /// A name or an address, with or without a port.
     fn from_str(text: &str) -> Result<Self, PrimaryError> {
         let fail = || PrimaryError { text: text.chars().take(255).collect() };
-        let Fixed { host, port } = text.parse().map_err(|_| fail())?;
+        let FixedHost { host, port } = text.parse().map_err(|_| fail())?;
         let port = port.unwrap_or(Self::PORT);
         match host.parse::<IpAddr>() {
             Ok(address) => Ok(Self::Address(SocketAddr::new(address, port))),

@@ -9,11 +9,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::conversation::Conversation;
 use super::desired::{Desired, Neighbours};
-use super::difference::{Change, Standing, Update, difference, withdrawal};
+use super::difference::{PresentRecords, RecordChange, Update, difference, withdrawal};
 use super::error::PublishError;
 use super::key::Credentials;
 use super::primary::Primary;
-use super::signer::AnswerSignatures;
+use super::signature::AnswerSignatures;
 use crate::finding::{Finder, connect};
 use crate::limits::{ADDRESSES_MAX, CONVERSATION_TIMEOUT};
 use crate::name::DnsName;
@@ -24,7 +24,7 @@ use crate::record::SrvRecord;
 /// Every call is one conversation: a connection, the questions for what stands, and at most one update. The caller says
 /// when (in seconds since 1970) the messages are signed; nothing is tried twice here.
 #[derive(Clone, Debug)]
-pub struct Publisher {
+pub struct RecordPublisher {
     pub primary: Primary,
     pub credentials: Credentials,
     pub neighbours: Neighbours,
@@ -35,11 +35,11 @@ pub struct Publisher {
 
 /// What a conversation changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct ChangeReport {
     pub zone: DnsName,
     pub primary: SocketAddr,
     /// Empty where everything stood already.
-    pub changes: Vec<Change>,
+    pub changes: Vec<RecordChange>,
     pub addresses: Addresses,
     /// How the primary signed its answers.
     pub answer_signatures: AnswerSignatures,
@@ -65,7 +65,7 @@ struct Opened<'a> {
     addresses: Addresses,
 }
 
-impl Publisher {
+impl RecordPublisher {
     /// `finder` looks up the primary where it is not an address.
     pub fn new(primary: Primary, credentials: Credentials, neighbours: Neighbours, finder: Finder) -> Self {
         Self { primary, credentials, neighbours, timeout: CONVERSATION_TIMEOUT, finder }
@@ -75,7 +75,7 @@ impl Publisher {
     ///
     /// # Errors
     /// [`PublishError`], each with its code and advice; the records are then as before, save where that is unknown.
-    pub async fn publish(&self, desired: &Desired, signed_at_unix_seconds: u64) -> Result<Outcome, PublishError> {
+    pub async fn publish(&self, desired: &Desired, signed_at_unix_seconds: u64) -> Result<ChangeReport, PublishError> {
         if desired.addresses.len() > ADDRESSES_MAX {
             return Err(PublishError::TooMany { what: "addresses of one node" });
         }
@@ -93,7 +93,7 @@ impl Publisher {
     /// Takes the SRV records of `target` away, and its addresses only where asked for: others may use the name.
     ///
     /// # Errors
-    /// As for [`Publisher::publish`].
+    /// As for [`RecordPublisher::publish`].
     pub async fn withdraw(
         &self,
         service: &str,
@@ -101,7 +101,7 @@ impl Publisher {
         target: &DnsName,
         with_addresses: bool,
         signed_at_unix_seconds: u64,
-    ) -> Result<Outcome, PublishError> {
+    ) -> Result<ChangeReport, PublishError> {
         let name = domain.below(service)?;
         self.within_deadline(async {
             let mut opened = self.open(&name, target, with_addresses, signed_at_unix_seconds).await?;
@@ -115,21 +115,21 @@ impl Publisher {
     /// Takes the SRV records of a dead member away on its behalf, never its addresses.
     ///
     /// # Errors
-    /// As for [`Publisher::publish`].
+    /// As for [`RecordPublisher::publish`].
     pub async fn withdraw_dead(
         &self,
         service: &str,
         domain: &DnsName,
         target: &DnsName,
         signed_at_unix_seconds: u64,
-    ) -> Result<Outcome, PublishError> {
+    ) -> Result<ChangeReport, PublishError> {
         self.withdraw(service, domain, target, false, signed_at_unix_seconds).await
     }
 
     /// The SRV records that stand at the primary now: what [`crate::classify`] judges.
     ///
     /// # Errors
-    /// As for [`Publisher::publish`].
+    /// As for [`RecordPublisher::publish`].
     pub async fn standing(
         &self,
         service: &str,
@@ -168,8 +168,13 @@ impl Publisher {
         let left = connected_by.saturating_duration_since(Instant::now());
         let stream = connect(&addresses, left).await.map_err(|error| unreachable(std::io::Error::other(error)))?;
         let primary = stream.peer_addr().map_err(unreachable)?;
-        let begun = Conversation::begin(stream, primary, &self.credentials, signed_at_unix_seconds, server, name);
-        let mut conversation = Box::pin(begun).await?;
+        let mut conversation = Conversation::new(stream, primary, &self.credentials, signed_at_unix_seconds);
+        #[cfg(feature = "gss-tsig")]
+        if let Credentials::Gss(key) = &self.credentials {
+            Box::pin(key.agree(&mut conversation, server, name)).await?;
+        }
+        #[cfg(not(feature = "gss-tsig"))]
+        let _ = server;
         let zone = conversation.zone(name).await?;
         let addresses = match with_addresses {
             false => Addresses::NotAsked,
@@ -181,13 +186,13 @@ impl Publisher {
 }
 
 impl Opened<'_> {
-    async fn standing(&mut self, name: &DnsName, target: &DnsName) -> Result<Standing, PublishError> {
+    async fn standing(&mut self, name: &DnsName, target: &DnsName) -> Result<PresentRecords, PublishError> {
         let (at_name, _) = self.conversation.ask(name, Rtype::SRV).await?;
         if at_name.is_alias {
             return Err(PublishError::Alias { name: name.clone() });
         }
         if self.addresses != Addresses::Settled {
-            return Ok(Standing { srv: at_name.srv, addresses: None });
+            return Ok(PresentRecords { srv: at_name.srv, addresses: None });
         }
         let mut addresses = Vec::new();
         for rtype in [Rtype::A, Rtype::AAAA] {
@@ -197,15 +202,15 @@ impl Opened<'_> {
             }
             addresses.extend(at_target.addresses);
         }
-        Ok(Standing { srv: at_name.srv, addresses: Some(addresses) })
+        Ok(PresentRecords { srv: at_name.srv, addresses: Some(addresses) })
     }
 
-    async fn make(mut self, update: Update) -> Result<Outcome, PublishError> {
+    async fn make(mut self, update: Update) -> Result<ChangeReport, PublishError> {
         if !update.changes.is_empty() {
             self.conversation.update(&self.zone, &update).await?;
         }
         let Self { conversation, zone, primary, addresses } = self;
         let answer_signatures = conversation.answer_signatures();
-        Ok(Outcome { zone, primary, changes: update.changes, addresses, answer_signatures })
+        Ok(ChangeReport { zone, primary, changes: update.changes, addresses, answer_signatures })
     }
 }

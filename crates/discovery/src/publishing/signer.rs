@@ -17,21 +17,16 @@ use super::error::PublishError;
 use super::gss::Session;
 use super::key::{Credentials, TsigKey};
 use super::message::{self, Incoming, Outgoing};
+use super::signature::{AnswerSignatures, BADKEY, BADSIG, BADTIME, BADTRUNC};
 use crate::limits::SIGNATURE_FUDGE_SECONDS;
 use crate::name::DnsName;
-
-/// TSIG errors in a server's words (RFC 8945 section 3).
-pub(super) const BADSIG: u16 = 16;
-pub(super) const BADKEY: u16 = 17;
-pub(super) const BADTIME: u16 = 18;
-const BADTRUNC: u16 = 22;
 
 /// Who signs.
 pub(super) enum Signer<'a> {
     Nobody,
     Tsig(&'a TsigKey),
     #[cfg(feature = "gss-tsig")]
-    Gss(Box<Session>),
+    Gss(Box<GssSession>),
 }
 
 /// What the answer's signature is checked against.
@@ -40,18 +35,6 @@ pub(super) enum Signed<'a> {
     Tsig(&'a DnsName, Box<ClientTransaction<Arc<Key>>>),
     #[cfg(feature = "gss-tsig")]
     Gss(Vec<u8>),
-}
-
-/// How the primary signs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AnswerSignatures {
-    /// As the RFCs say, or not at all where nothing was to be signed.
-    #[default]
-    Standard,
-    /// Over the question's signature without its length before it, as Samba's DNS does. They prove the same: that who
-    /// answers holds the context's key, and answers this very question.
-    WithoutLength,
 }
 
 impl<'a> Signer<'a> {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use discovery::{Desired, FindError, Finder, Host, Next, Preferred, connect};
+use discovery::{Desired, FindError, Finder, FoundHost, NextStep, Preferred, connect};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::net::{TcpListener, UdpSocket};
@@ -15,7 +15,7 @@ const RECORDS: &str = "_vlmcs._tcp SRV 0 60 1688 node1\n_vlmcs._tcp SRV 0 30 168
     _vlmcs._tcp SRV 9 0 1690 node3\n_vlmcs._tcp SRV 0 0 1691 nowhere\n_vlmcs._tcp.off SRV 0 0 0 .\n\
     node1 A 192.0.2.1\nnode1 A 192.0.2.11\nnode1 AAAA 2001:db8::1\nnode2 A 192.0.2.2\nnode3 AAAA 2001:db8::3\n";
 
-fn targets(hosts: &[Host]) -> Vec<&str> {
+fn targets(hosts: &[FoundHost]) -> Vec<&str> {
     hosts.iter().map(|host| host.target.as_str()).collect()
 }
 
@@ -104,17 +104,17 @@ async fn the_cached_host_is_killed_and_another_is_reached_within_the_deadlines()
         let mut asked = 0;
         loop {
             match hosts.next_step() {
-                Next::Try(host) => match connect(&host.sockets(), Duration::from_secs(2)).await {
+                NextStep::Try(host) => match connect(&host.sockets(), Duration::from_secs(2)).await {
                     Ok(_) => break hosts.answered(&host),
                     Err(_) => hosts.failed(&host),
                 },
-                Next::AskDns => {
+                NextStep::AskDns => {
                     asked += 1;
                     let mut random = StdRng::seed_from_u64(round);
                     let found = finder.find(Desired::SERVICE, Some(&name(ZONE)), &mut random).await.unwrap();
                     hosts.found(found);
                 }
-                Next::Exhausted => panic!("no host in round {round}"),
+                NextStep::Exhausted => panic!("no host in round {round}"),
             }
         }
         questions.push(asked);

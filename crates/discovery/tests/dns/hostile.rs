@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use discovery::{Credentials, Desired, Finder, Neighbours, Primary, PublishError, Publisher};
+use discovery::{Credentials, Desired, Finder, Neighbours, Primary, PublishError, RecordPublisher};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -81,9 +81,9 @@ async fn server(answer: Answer) -> SocketAddr {
     address
 }
 
-fn publisher(primary: SocketAddr, credentials: Credentials) -> Publisher {
+fn publisher(primary: SocketAddr, credentials: Credentials) -> RecordPublisher {
     let finder = Finder::with_servers(&[primary], Vec::new()).unwrap();
-    let mut publisher = Publisher::new(Primary::Address(primary), credentials, Neighbours::default(), finder);
+    let mut publisher = RecordPublisher::new(Primary::Address(primary), credentials, Neighbours::default(), finder);
     publisher.timeout = Duration::from_secs(2);
     publisher
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::BASE64;
 use discovery::{
-    Algorithm, Credentials, Desired, DnsName, Domain, Finder, Neighbours, Primary, Publisher, SrvRecord, TsigKey,
+    Algorithm, Credentials, Desired, DnsName, Domain, Finder, Neighbours, Primary, RecordPublisher, SrvRecord, TsigKey,
     update_policy,
 };
 use tempfile::TempDir;
@@ -62,6 +62,11 @@ pub(crate) struct Named {
     _folder: TempDir,
 }
 
+/// The server ended, or its port was taken.
+struct NotRunning {
+    log: String,
+}
+
 impl Named {
     /// A primary of `example.test` that takes updates by the documented policy. `records` stand in the zone already.
     pub(crate) async fn start(records: &str) -> Self {
@@ -74,13 +79,13 @@ impl Named {
         for _ in 0..PORTS_TRIED {
             match Self::try_start(zone, records).await {
                 Ok(named) => return named,
-                Err(log) => said = log,
+                Err(NotRunning { log }) => said = log,
             }
         }
         panic!("named does not start:\n{said}");
     }
 
-    async fn try_start(zone: &str, records: &str) -> Result<Self, String> {
+    async fn try_start(zone: &str, records: &str) -> Result<Self, NotRunning> {
         let folder = tempfile::tempdir().unwrap();
         let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let configuration = folder.path().join("named.conf");
@@ -110,20 +115,20 @@ impl Named {
         });
         // A port that was taken is told in the log, and named runs on without it.
         if !running.await.unwrap_or(false) || said.contains("address in use") {
-            return Err(said);
+            return Err(NotRunning { log: said });
         }
         // A pipe that nobody reads would stop the server.
         tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
         Ok(Self { address, _process: process, _folder: folder })
     }
 
-    pub(crate) fn publisher(&self, node: usize) -> Publisher {
+    pub(crate) fn publisher(&self, node: usize) -> RecordPublisher {
         self.publisher_with(Credentials::Tsig(key(node)))
     }
 
-    pub(crate) fn publisher_with(&self, credentials: Credentials) -> Publisher {
+    pub(crate) fn publisher_with(&self, credentials: Credentials) -> RecordPublisher {
         let neighbours = Neighbours { members: (1..=3).map(target).collect(), ..Neighbours::default() };
-        Publisher::new(Primary::Address(self.address), credentials, neighbours, self.finder())
+        RecordPublisher::new(Primary::Address(self.address), credentials, neighbours, self.finder())
     }
 
     pub(crate) fn finder(&self) -> Finder {

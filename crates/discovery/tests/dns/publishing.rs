@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use discovery::{
-    Addresses, Credentials, Desired, Domain, Neighbours, Primary, PublishError, State, classify, zone_lines,
+    Addresses, Credentials, Desired, Domain, Neighbours, Primary, PublishError, RecordState, classify, zone_lines,
 };
 
 use crate::named::{Named, ZONE, desired, name, now, target, zone_text};
@@ -101,7 +101,7 @@ async fn r29_a_strangers_record_stops_publishing_until_sharing_is_agreed_and_is_
     assert!(standing.len() == 2 && standing.iter().all(|record| record.ttl_seconds == 3600), "{standing:?}");
     let entries = classify(&standing, &target(1), &[], &[]);
     let states: Vec<_> = entries.iter().map(|entry| entry.state).collect();
-    assert_eq!(states, [State::Own, State::Foreign]);
+    assert_eq!(states, [RecordState::Own, RecordState::Foreign]);
 
     publisher.withdraw(Desired::SERVICE, &name(ZONE), &target(1), true, now()).await.unwrap();
     assert_eq!(named.dig(SERVICE_NAME, "SRV").await, ["0 0 1688 rogue.example.test."]);

@@ -7,9 +7,10 @@ use activation::state::Command;
 use api::admin::v1::DnsSettled;
 use discovery::{Desired, Schedule};
 use rand::{SeedableRng, rngs::StdRng};
+use replication::ProposeError;
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{Dns, Order};
+use super::records::{Dns, SettleRequest};
 
 /// How long the node waits before it looks again whether it is ready.
 const READINESS_PAUSE: Duration = Duration::from_secs(1);
@@ -27,7 +28,7 @@ struct Follower {
     wait: Duration,
 }
 
-pub(super) async fn run(dns: Arc<Dns>, mut orders: mpsc::Receiver<Order>, seed: u64) {
+pub(super) async fn run(dns: Arc<Dns>, mut orders: mpsc::Receiver<SettleRequest>, seed: u64) {
     let mut progress = dns.replica.progress();
     let mut seen = 0;
     let mut clients = dns.clients.clone();
@@ -60,11 +61,11 @@ pub(super) async fn run(dns: Arc<Dns>, mut orders: mpsc::Receiver<Order>, seed: 
 
 impl Follower {
     fn pause(&self) -> Duration {
-        let patience = self.dns.patience().unwrap_or(LOOK_PAUSE);
-        self.wait.min(LOOK_PAUSE).min(patience.max(READINESS_PAUSE))
+        let silence_max = self.dns.silence_max().unwrap_or(LOOK_PAUSE);
+        self.wait.min(LOOK_PAUSE).min(silence_max.max(READINESS_PAUSE))
     }
 
-    async fn step(&mut self, order: Option<Order>) {
+    async fn step(&mut self, order: Option<SettleRequest>) {
         if self.dns.readiness.draining().is_on() {
             return self.leave(order).await;
         }
@@ -90,10 +91,10 @@ impl Follower {
     }
 
     /// A node that may not answer clients publishes nothing; after a while it withdraws itself.
-    async fn unready(&mut self, order: Option<Order>, why: &str) {
+    async fn unready(&mut self, order: Option<SettleRequest>, why: &str) {
         let since = *self.unready_since.get_or_insert_with(Instant::now);
         (self.settled, self.wait) = (None, READINESS_PAUSE);
-        let is_over = self.dns.patience().is_some_and(|patience| since.elapsed() >= patience);
+        let is_over = self.dns.silence_max().is_some_and(|silence_max| since.elapsed() >= silence_max);
         if is_over && !self.dns.left(&[]).is_empty() {
             tracing::warn!(why, "this node may not answer clients for so long that it withdraws itself from DNS");
             let settled = self.dns.settle(&[]).await;
@@ -105,7 +106,7 @@ impl Follower {
     }
 
     /// A node on its way out withdraws itself at once.
-    async fn leave(&mut self, order: Option<Order>) {
+    async fn leave(&mut self, order: Option<SettleRequest>) {
         (self.settled, self.unready_since, self.wait) = (None, None, READINESS_PAUSE);
         if order.is_none() && self.dns.left(&[]).is_empty() {
             return;
@@ -127,7 +128,7 @@ impl Follower {
     }
 }
 
-fn answer(order: Option<Order>, settled: DnsSettled) {
+fn answer(order: Option<SettleRequest>, settled: DnsSettled) {
     if let Some(order) = order {
         // Whoever asked may be gone.
         let _gone = order.send(settled);
@@ -136,16 +137,15 @@ fn answer(order: Option<Order>, settled: DnsSettled) {
 
 impl Dns {
     /// Tells the cluster where this node is found, if it does not know.
-    async fn announce(&self) -> Result<(), String> {
+    async fn announce(&self) -> Result<(), ProposeError> {
         let (node, announcement) = (self.node(), self.announcement());
         let known = self.replica.view(|state| state.announcements().get(&node) == Some(&announcement));
         if known {
             return Ok(());
         }
         let announced = self.replica.propose(&Command::Announce { node, announcement }).await;
-        announced.map(|_| ()).map_err(|error| {
+        announced.map(drop).inspect_err(|error| {
             tracing::warn!(%error, "the cluster took no note of this node's DNS name");
-            error.to_string()
         })
     }
 }

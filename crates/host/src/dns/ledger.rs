@@ -1,7 +1,7 @@
 //! Where this node's records stand because it published them: kept across restarts, so that what is no longer wanted is
 //! withdrawn also when the wish changed while the node was down, and what somebody made by hand never is (R29).
 //!
-//! Invariant: a place is on the disk before the update that makes the record is sent.
+//! Invariant: a record is listed on the disk before the update that creates it is sent.
 
 use std::{
     collections::BTreeSet,
@@ -16,23 +16,23 @@ use serde::{Deserialize, Serialize};
 /// A record of this node: an SRV record at the service's name in the domain, which names the target.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Place {
+pub(super) struct PublishedRecord {
     pub(super) service: String,
     pub(super) domain: DnsName,
     pub(super) target: DnsName,
 }
 
-/// All places.
+/// The SRV records that this node published, on the disk.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     path: PathBuf,
-    places: Mutex<BTreeSet<Place>>,
+    records: Mutex<BTreeSet<PublishedRecord>>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
-    record: BTreeSet<Place>,
+    record: BTreeSet<PublishedRecord>,
 }
 
 impl Ledger {
@@ -43,38 +43,38 @@ impl Ledger {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Stored::default(),
             text => toml::from_str(&text?).map_err(io::Error::other)?,
         };
-        Ok(Self { path, places: Mutex::new(stored.record) })
+        Ok(Self { path, records: Mutex::new(stored.record) })
     }
 
-    /// All places where a record may stand.
-    pub(super) fn places(&self) -> BTreeSet<Place> {
+    /// Every record that this node may have published.
+    pub(super) fn records(&self) -> BTreeSet<PublishedRecord> {
         self.lock().clone()
     }
 
-    /// Notes that a record may stand there from now on. Gives whether that is new.
-    pub(super) fn add(&self, place: &Place) -> io::Result<bool> {
-        self.change(|places| places.insert(place.clone()))
+    /// Notes that this record may stand in DNS from now on. Returns whether that is new.
+    pub(super) fn add(&self, record: &PublishedRecord) -> io::Result<bool> {
+        self.change(|records| records.insert(record.clone()))
     }
 
-    /// Notes that no record of this node's making stands there.
-    pub(super) fn remove(&self, place: &Place) -> io::Result<bool> {
-        self.change(|places| places.remove(place))
+    /// Notes that this record does not stand in DNS any more. Returns whether it was listed.
+    pub(super) fn remove(&self, record: &PublishedRecord) -> io::Result<bool> {
+        self.change(|records| records.remove(record))
     }
 
-    fn change(&self, change: impl FnOnce(&mut BTreeSet<Place>) -> bool) -> io::Result<bool> {
-        let mut places = self.lock();
-        let mut changed = places.clone();
+    fn change(&self, change: impl FnOnce(&mut BTreeSet<PublishedRecord>) -> bool) -> io::Result<bool> {
+        let mut records = self.lock();
+        let mut changed = records.clone();
         if !change(&mut changed) {
             return Ok(false);
         }
         let text = toml::to_string(&Stored { record: changed.clone() }).map_err(io::Error::other)?;
         storage::durable::replace_file(&self.path, text.as_bytes())?;
-        *places = changed;
+        *records = changed;
         Ok(true)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<Place>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<PublishedRecord>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -88,20 +88,20 @@ mod tests {
     fn what_was_published_is_known_after_a_restart_and_forgotten_once_withdrawn() {
         let folder = tempfile::tempdir().unwrap();
         let name = |text: &str| text.parse::<DnsName>().unwrap();
-        let place = |domain: &str| Place {
+        let record = |domain: &str| PublishedRecord {
             service: "_vlmcs._tcp".into(),
             domain: name(domain),
             target: name("node1.example.test"),
         };
         let ledger = Ledger::load(folder.path()).unwrap();
-        assert_eq!(ledger.places(), BTreeSet::new());
-        assert!(ledger.add(&place("example.test")).unwrap());
-        assert!(!ledger.add(&place("example.test")).unwrap());
-        assert!(ledger.add(&place("branch.example.test")).unwrap());
+        assert_eq!(ledger.records(), BTreeSet::new());
+        assert!(ledger.add(&record("example.test")).unwrap());
+        assert!(!ledger.add(&record("example.test")).unwrap());
+        assert!(ledger.add(&record("branch.example.test")).unwrap());
         let again = Ledger::load(folder.path()).unwrap();
-        assert_eq!(again.places(), [place("branch.example.test"), place("example.test")].into());
-        assert!(again.remove(&place("example.test")).unwrap());
-        assert_eq!(Ledger::load(folder.path()).unwrap().places(), [place("branch.example.test")].into());
+        assert_eq!(again.records(), [record("branch.example.test"), record("example.test")].into());
+        assert!(again.remove(&record("example.test")).unwrap());
+        assert_eq!(Ledger::load(folder.path()).unwrap().records(), [record("branch.example.test")].into());
         std::fs::write(folder.path().join("dns-records.toml"), "record = 7").unwrap();
         assert!(Ledger::load(folder.path()).is_err(), "a damaged file is not taken for an empty one");
     }

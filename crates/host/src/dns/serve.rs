@@ -7,14 +7,24 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
 use activation::settings::Announcement;
 use discovery::{DnsName, Snapshot, Srv};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    net::{TcpListener, UdpSocket},
+    task::JoinSet,
+    time::sleep,
+};
 
-use super::{Dns, Served, Sockets, listed, name, settle::shown};
+use super::{
+    config::Served,
+    records::{Dns, listed, shown},
+};
 
 /// Between two looks,
 const EVERY: Duration = Duration::from_secs(1);
 /// and as long as this node knows nothing.
 const EVERY_AT_FIRST: Duration = Duration::from_millis(100);
+
+/// One address on which the node answers DNS.
+pub(crate) type Sockets = (UdpSocket, TcpListener);
 
 pub(super) async fn run(dns: Arc<Dns>, served: Served, sockets: Vec<Sockets>) {
     // Ends with this task.
@@ -65,7 +75,7 @@ impl Dns {
         let mut snapshot = Snapshot::default();
         self.replica.view(|state| {
             for (node, of) in state.announcements() {
-                let Some(target) = name(of.target.as_str()) else { continue };
+                let target = DnsName::from(&of.target);
                 if servers.contains(node) {
                     snapshot.name_servers.push(target.clone());
                 }
@@ -88,7 +98,7 @@ impl Dns {
         let mut announced = self.replica.view(|state| state.announcements().clone());
         announced.insert(self.node(), self.announcement());
         let members = announced.into_iter().filter(|(node, _)| serves(node));
-        members.filter_map(|(_, of)| Some((name(of.target.as_str())?, of.addresses))).collect()
+        members.map(|(_, of)| (DnsName::from(&of.target), of.addresses)).collect()
     }
 }
 

@@ -2,18 +2,21 @@
 
 use activation::status::Status;
 use api::admin::v1::{DnsOutcome, DnsSettled};
-use discovery::{Desired, DnsName, Outcome, PublishError};
+use discovery::{ChangeReport, Desired, DnsName, PublishError};
 use tokio::time::Instant;
 
-use super::{Dns, ledger::Place};
+use super::{
+    ledger::PublishedRecord,
+    records::{Dns, shown},
+};
 
 /// `HRESULT_FROM_WIN32(ERROR_WRITE_FAULT)`.
 const WRITE_FAULT: u32 = 0x8007_001D;
 
-/// What became of one place.
-struct Attempt {
-    result: Result<Outcome, PublishError>,
-    /// Whether the record is to stand there.
+/// One attempt to publish or withdraw a record.
+struct PublishAttempt {
+    result: Result<ChangeReport, PublishError>,
+    /// False where the record is withdrawn.
     publishes: bool,
 }
 
@@ -24,17 +27,17 @@ impl Dns {
         for desired in wanted {
             domains.push(self.publish(desired).await);
         }
-        for place in self.left(wanted) {
-            domains.push(self.withdraw(&place).await);
+        for record in self.left(wanted) {
+            domains.push(self.withdraw(&record).await);
         }
         DnsSettled { node: self.node(), passed_over: String::new(), domains }
     }
 
     async fn publish(&self, desired: &Desired) -> DnsOutcome {
-        let place = place(desired);
-        let is_new = match self.ledger.add(&place) {
+        let record = record_of(desired);
+        let is_new = match self.ledger.add(&record) {
             Ok(is_new) => is_new,
-            Err(error) => return self.not_kept(&place.domain, &error),
+            Err(error) => return self.not_kept(&record.domain, &error),
         };
         let result = self.publisher().publish(desired, self.now_s()).await;
         // A record that stood already is not of this node's making; one that was refused does not stand.
@@ -44,28 +47,28 @@ impl Dns {
         };
         if is_new
             && is_not_ours
-            && let Err(error) = self.ledger.remove(&place)
+            && let Err(error) = self.ledger.remove(&record)
         {
             tracing::warn!(%error, "the list of this node's records was not written");
         }
-        self.note(&place.domain, Attempt { result, publishes: true })
+        self.note(&record.domain, PublishAttempt { result, publishes: true })
     }
 
-    async fn withdraw(&self, place: &Place) -> DnsOutcome {
-        let Place { service, domain, target } = place;
+    async fn withdraw(&self, record: &PublishedRecord) -> DnsOutcome {
+        let PublishedRecord { service, domain, target } = record;
         let result = self.publisher().withdraw(service, domain, target, false, self.now_s()).await;
         if result.is_ok()
-            && let Err(error) = self.ledger.remove(place)
+            && let Err(error) = self.ledger.remove(record)
         {
             return self.not_kept(domain, &error);
         }
-        self.note(domain, Attempt { result, publishes: false })
+        self.note(domain, PublishAttempt { result, publishes: false })
     }
 
-    /// Places of records that this node made, and that are no longer wanted.
-    pub(super) fn left(&self, wanted: &[Desired]) -> Vec<Place> {
-        let wanted: Vec<_> = wanted.iter().map(place).collect();
-        self.ledger.places().into_iter().filter(|place| !wanted.contains(place)).collect()
+    /// Records that this node published, and that are no longer wanted.
+    pub(super) fn left(&self, wanted: &[Desired]) -> Vec<PublishedRecord> {
+        let wanted: Vec<_> = wanted.iter().map(record_of).collect();
+        self.ledger.records().into_iter().filter(|record| !wanted.contains(record)).collect()
     }
 
     fn not_kept(&self, domain: &DnsName, error: &std::io::Error) -> DnsOutcome {
@@ -76,7 +79,7 @@ impl Dns {
     }
 
     /// Remembers and reports an outcome; events 12294 and 12293 where it is another than before (R28).
-    fn note(&self, domain: &DnsName, attempt: Attempt) -> DnsOutcome {
+    fn note(&self, domain: &DnsName, attempt: PublishAttempt) -> DnsOutcome {
         let shown = shown(domain);
         let mut all = self.standing();
         let standing = all.entry(shown.clone()).or_default();
@@ -115,11 +118,10 @@ impl Dns {
     }
 }
 
-fn place(desired: &Desired) -> Place {
-    Place { service: desired.service.clone(), domain: desired.domain.name.clone(), target: desired.target.clone() }
-}
-
-/// As people write it, without the root's dot.
-pub(super) fn shown(domain: &DnsName) -> String {
-    domain.to_string().trim_end_matches('.').to_owned()
+fn record_of(desired: &Desired) -> PublishedRecord {
+    PublishedRecord {
+        service: desired.service.clone(),
+        domain: desired.domain.name.clone(),
+        target: desired.target.clone(),
+    }
 }

@@ -8,12 +8,15 @@ use api::{
     node::v1::{DnsPublication, DnsPublicationsRequest},
 };
 use discovery::{
-    Credentials, Desired, DnsName, Entry, Member, PublishError, Srv, SrvRecord, State, classify, delegation_lines,
-    update_policy, zone_lines,
+    Credentials, DnsName, JudgedRecord, MemberRecord, PublishError, RecordState, Srv, SrvRecord, classify,
+    delegation_lines, update_policy, zone_lines,
 };
 use futures::future::join_all;
 
-use super::{Dns, Served, name, settle::shown};
+use super::{
+    config::Served,
+    records::{Dns, shown},
+};
 use crate::limits::LOOK_TIMEOUT;
 
 /// What the members say of their own records, by domain and node.
@@ -42,18 +45,18 @@ pub(crate) async fn status(dns: &Dns) -> DnsStatusReply {
     reply
 }
 
-fn state_name(state: State) -> &'static str {
+fn state_name(state: RecordState) -> &'static str {
     match state {
-        State::Own => "own",
-        State::Member => "member",
-        State::Dead => "dead",
-        State::Known => "known",
-        State::Foreign => "foreign",
-        State::Missing => "missing",
+        RecordState::Own => "own",
+        RecordState::Member => "member",
+        RecordState::Dead => "dead",
+        RecordState::Known => "known",
+        RecordState::Foreign => "foreign",
+        RecordState::Missing => "missing",
     }
 }
 
-fn record(srv: &Srv, state: State) -> DnsRecord {
+fn record(srv: &Srv, state: RecordState) -> DnsRecord {
     DnsRecord {
         target: srv.target.to_string(),
         port: srv.port.into(),
@@ -68,19 +71,22 @@ fn record(srv: &Srv, state: State) -> DnsRecord {
 /// Lines for those who publish by hand, and the policy for those who let nodes do it.
 pub(crate) async fn zone(dns: &Dns) -> Result<DnsZoneReply, discovery::NameError> {
     let all = dns.all_desired();
-    let mut by_domain: BTreeMap<String, Vec<(DnsName, DnsName)>> = BTreeMap::new();
+    // In the order of the domains' texts.
+    let mut by_domain: BTreeMap<String, (DnsName, Vec<(DnsName, DnsName)>)> = BTreeMap::new();
     for desired in &all {
         let key = match &dns.own.key_name {
             Some(own) if desired.target == dns.own.target => own.clone(),
             // By convention a node's key has its name.
             _ => desired.target.clone(),
         };
-        by_domain.entry(shown(&desired.domain.name)).or_default().push((key, desired.target.clone()));
+        let domain = &desired.domain.name;
+        let (_, nodes) = by_domain.entry(shown(domain)).or_insert_with(|| (domain.clone(), Vec::new()));
+        nodes.push((key, desired.target.clone()));
     }
     let mut policy = String::new();
-    for (domain, nodes) in &by_domain {
-        let text = update_policy(&dns.own.service, &domain.parse()?, nodes)?;
-        policy += &format!("// zone {domain}\n{text}");
+    for (shown, (domain, nodes)) in &by_domain {
+        let text = update_policy(&dns.own.service, domain, nodes)?;
+        policy += &format!("// zone {shown}\n{text}");
     }
     let mut lines = zone_lines(&all)?;
     if let Some(served) = &dns.own.served {
@@ -96,42 +102,22 @@ impl Dns {
         format!("{}.{}.", self.own.service, domain.trim_end_matches('.'))
     }
 
-    /// Domains in which any member publishes itself.
-    pub(super) fn all_domains(&self) -> Vec<DnsName> {
-        let mut names: Vec<DnsName> = self.all_desired().into_iter().map(|desired| desired.domain.name).collect();
-        names.sort();
-        names.dedup();
-        names
-    }
-
-    /// The records of every member, whether they stand or not.
-    fn all_desired(&self) -> Vec<Desired> {
-        let own = self.announcement();
-        self.replica.view(|state| {
-            let mut members = state.announcements().clone();
-            members.entry(self.node()).or_insert(own);
-            let of_member = |of| self.domains(state.settings(), of).into_iter().map(move |domain| (of, domain));
-            let all = members.values().flat_map(of_member);
-            all.map(|(of, domain)| self.desired(state.settings(), of, domain)).collect()
-        })
-    }
-
     /// What stands in a domain now, and whose it is.
     pub(super) async fn entries(
         &self,
         domain: &DnsName,
         is_alive: impl Fn(u64) -> bool,
-    ) -> Result<Vec<Entry>, PublishError> {
+    ) -> Result<Vec<JudgedRecord>, PublishError> {
         let standing = self.read(domain).await?;
         let publishes = self.replica.view(|state| state.settings().dns_publish);
-        let members: Vec<Member> = self.replica.view(|state| {
+        let members: Vec<MemberRecord> = self.replica.view(|state| {
             let member = |(node, of): (&u64, &Announcement)| {
                 let there = self.domains(state.settings(), of).into_iter().find(|there| there.name == *domain)?;
                 let (priority, weight) = (there.priority, there.weight);
-                let srv = Srv { target: name(of.target.as_str())?, port: of.port, priority, weight };
+                let srv = Srv { target: DnsName::from(&of.target), port: of.port, priority, weight };
                 // Nobody's record is missing where none is to stand.
                 let stands = standing.iter().any(|record| record.srv.target == srv.target);
-                (publishes || stands).then_some(Member { srv, alive: is_alive(*node) })
+                (publishes || stands).then_some(MemberRecord { srv, alive: is_alive(*node) })
             };
             state.announcements().iter().filter_map(member).collect()
         });
@@ -153,9 +139,9 @@ impl Dns {
         }
     }
 
-    fn record(&self, entry: &Entry, domain: &str, standings: &Standings) -> DnsRecord {
+    fn record(&self, entry: &JudgedRecord, domain: &str, standings: &Standings) -> DnsRecord {
         let node = self.replica.view(|state| {
-            let is_target = |of: &Announcement| name(of.target.as_str()).as_ref() == Some(&entry.srv.target);
+            let is_target = |of: &Announcement| DnsName::from(&of.target) == entry.srv.target;
             state.announcements().iter().find_map(|(node, of)| is_target(of).then_some(*node))
         });
         let standing = node.and_then(|node| standings.get(&(domain.to_owned(), node)));
@@ -192,18 +178,19 @@ impl Dns {
         let members = self.replica.view(|state| {
             let own = |of: &Announcement| {
                 let (priority, weight) = (of.rank.priority, of.rank.weight);
-                Some(Srv { target: name(of.target.as_str())?, port: of.port, priority, weight })
+                Srv { target: DnsName::from(&of.target), port: of.port, priority, weight }
             };
-            state.announcements().values().filter_map(own).collect::<Vec<_>>()
+            state.announcements().values().map(own).collect::<Vec<_>>()
         });
         let missing = members.iter().filter(|member| ready.iter().all(|srv| srv.target != member.target));
-        let standing =
-            ready.iter().map(|srv| record(srv, if srv.target == self.own.target { State::Own } else { State::Member }));
+        let standing = ready
+            .iter()
+            .map(|srv| record(srv, if srv.target == self.own.target { RecordState::Own } else { RecordState::Member }));
         let last_error = zone.is_none().then_some("this node knows no leader, so it does not say who is ready");
         DnsDomain {
             name: self.name_in(&shown(&served.domain)),
             domain: shown(&served.domain),
-            records: standing.chain(missing.map(|srv| record(srv, State::Missing))).collect(),
+            records: standing.chain(missing.map(|srv| record(srv, RecordState::Missing))).collect(),
             last_error: last_error.unwrap_or_default().into(),
             served: true,
         }

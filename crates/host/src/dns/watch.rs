@@ -11,10 +11,10 @@ use std::{
 
 use activation::state::Command;
 use api::node::v1::{ReadinessReply, SettleDnsRequest};
-use discovery::{DnsName, State};
+use discovery::{DnsName, RecordState};
 use tokio::time::Instant;
 
-use super::{Dns, for_tests, name, settle::shown};
+use super::records::{Dns, for_tests, shown};
 use crate::limits::LOOK_TIMEOUT;
 
 /// Between two looks.
@@ -22,7 +22,7 @@ const EVERY: Duration = Duration::from_secs(60);
 
 /// What the node that looks has seen.
 #[derive(Default)]
-struct Seen {
+struct WatchState {
     /// Members that do not answer, and since when.
     silent_since: BTreeMap<u64, Instant>,
     /// Domain and target of the strangers that stand.
@@ -32,14 +32,14 @@ struct Seen {
 }
 
 pub(super) async fn run(dns: Arc<Dns>) {
-    let mut seen = Seen::default();
+    let mut seen = WatchState::default();
     loop {
         tokio::time::sleep(for_tests("QUORATE_TEST_DNS_WATCH_MS").unwrap_or(EVERY)).await;
         let members = dns.look().await;
         if dns.is_on_duty(&members) {
             look(&dns, &members, &mut seen).await;
         } else {
-            seen = Seen::default();
+            seen = WatchState::default();
         }
         dns.set_strangers(seen.strangers.iter().map(|(domain, _)| domain));
     }
@@ -60,7 +60,7 @@ impl Dns {
     }
 }
 
-impl Seen {
+impl WatchState {
     /// Says what went wrong once, until it is something else.
     fn failed(&mut self, domain: &DnsName, target: String, error: &discovery::PublishError) {
         let said = self.failures.insert((shown(domain), target.clone()), error.to_string());
@@ -70,18 +70,18 @@ impl Seen {
     }
 }
 
-async fn look(dns: &Dns, answering: &BTreeMap<u64, ReadinessReply>, seen: &mut Seen) {
+async fn look(dns: &Dns, answering: &BTreeMap<u64, ReadinessReply>, seen: &mut WatchState) {
     let members = dns.replica.cluster().members;
     seen.silent_since.retain(|node, _| members.contains_key(node) && !answering.contains_key(node));
     let now = Instant::now();
     for node in members.keys().filter(|node| !answering.contains_key(node)) {
         seen.silent_since.entry(*node).or_insert(now);
     }
-    let patience = dns.patience();
+    let silence_max = dns.silence_max();
     let silent_since = seen.silent_since.clone();
-    let is_alive = |node: u64| match (silent_since.get(&node), patience) {
-        (Some(since), Some(patience)) => now.duration_since(*since) < patience,
-        // Without patience nobody is withdrawn, so nobody counts as dead. Who is no member any more is.
+    let is_alive = |node: u64| match (silent_since.get(&node), silence_max) {
+        (Some(since), Some(silence_max)) => now.duration_since(*since) < silence_max,
+        // Where silent members are not withdrawn, none counts as dead. A node that is no longer a member does.
         (Some(_), None) => true,
         (None, _) => members.contains_key(&node),
     };
@@ -102,14 +102,14 @@ async fn look(dns: &Dns, answering: &BTreeMap<u64, ReadinessReply>, seen: &mut S
         seen.failures.remove(&(shown(&domain), String::new()));
         for entry in entries {
             match entry.state {
-                State::Dead => {
+                RecordState::Dead => {
                     is_clean = false;
                     withdraw(dns, &domain, &entry.srv.target, seen).await;
                 }
-                State::Foreign => {
+                RecordState::Foreign => {
                     strangers.insert((shown(&domain), entry.srv.target.to_string()));
                 }
-                State::Missing => remind(dns, &entry.srv.target).await,
+                RecordState::Missing => remind(dns, &entry.srv.target).await,
                 _ => {}
             }
         }
@@ -134,14 +134,14 @@ async fn look(dns: &Dns, answering: &BTreeMap<u64, ReadinessReply>, seen: &mut S
 async fn remind(dns: &Dns, target: &DnsName) {
     let node = dns.replica.view(|state| {
         let mut announced = state.announcements().iter();
-        announced.find(|(_, of)| name(of.target.as_str()).as_ref() == Some(target)).map(|(node, _)| *node)
+        announced.find(|(_, of)| DnsName::from(&of.target) == *target).map(|(node, _)| *node)
     });
     let Some(node) = node else { return };
     // What comes of it shows at the next look.
     let _answered = dns.nodes.ask(node, SettleDnsRequest {}, LOOK_TIMEOUT).await;
 }
 
-async fn withdraw(dns: &Dns, domain: &DnsName, target: &DnsName, seen: &mut Seen) {
+async fn withdraw(dns: &Dns, domain: &DnsName, target: &DnsName, seen: &mut WatchState) {
     let result = dns.publisher().withdraw_dead(&dns.own.service, domain, target, dns.now_s()).await;
     match result {
         Ok(outcome) => {

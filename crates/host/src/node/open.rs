@@ -45,7 +45,7 @@ pub(super) struct Data {
     pub(super) hardware: Hardware,
     pub(super) credentials: Arc<Credentials>,
     /// How the node publishes itself; `None` where it has no name in DNS.
-    pub(super) dns: Option<dns::Own>,
+    pub(super) dns: Option<dns::DnsConfig>,
     pub(super) dns_ledger: dns::Ledger,
     /// Randomness for elections and pauses.
     pub(super) seed: u64,
@@ -60,7 +60,7 @@ impl Data {
         let hardware = Hardware::at(&config.machine_root());
         let credentials = Credentials::load(config.node, &keys, hardware.clone());
         let credentials = Arc::new(credentials.map_err(|source| StartError::Keys { path: keys, source })?);
-        let dns = dns::Own::read(config)?;
+        let dns = dns::DnsConfig::read(config)?;
         let dns_ledger = dns::Ledger::load(&config.data);
         let dns_ledger = dns_ledger.map_err(|source| StartError::Records { path: config.data.clone(), source })?;
         let seed = u64::from_le_bytes(random().map_err(StartError::Randomness)?);

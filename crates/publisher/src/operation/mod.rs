@@ -16,7 +16,14 @@ pub use self::report::{
     ActivatedNode, ActivatedReport, BackupReport, CatalogReport, DirectKeyReport, HostReport, KeyReport, ReleasedNode,
     Report,
 };
-use crate::{ActivateError, ChangeError, CredentialError, IssueError, KeyLimits, Passphrase, Publisher, SignError};
+use crate::{
+    activate::ActivateError,
+    catalogs::SignError,
+    credential::{CredentialError, Passphrase},
+    issued::KeyLimits,
+    key::{ChangeError, IssueError},
+    publisher::Publisher,
+};
 
 /// What is asked.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DirectKey, IssuedKey};
+use crate::issued::{DirectKey, Host, IssuedKey};
 
 /// What became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,7 +146,7 @@ pub struct BackupReport {
 
 impl KeyReport {
     pub(super) fn of(key: &IssuedKey) -> Self {
-        let host = |host: &crate::Host| HostReport {
+        let host = |host: &Host| HostReport {
             node: host.node,
             machine: host.machine.to_string(),
             reactivations_left: key.reactivations_left(host),

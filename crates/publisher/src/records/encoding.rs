@@ -7,8 +7,14 @@ use activation::{
 use bytes::Bytes;
 use prost::Message;
 
-use super::{Activation, RecordsError, damaged};
-use crate::{DirectKey, Host, IssuedKey, KeyLimits, proto};
+use super::{
+    activation::Activation,
+    error::{RecordsError, damaged},
+};
+use crate::{
+    issued::{DirectKey, Host, IssuedKey, KeyLimits},
+    proto,
+};
 
 pub(super) fn encode_key(key: &IssuedKey) -> Vec<u8> {
     proto::IssuedKey {

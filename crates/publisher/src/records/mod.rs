@@ -4,21 +4,30 @@
 //! has failed, also where the caller was dropped meanwhile: the next one never decides on records that are out of date.
 //! Once a write has failed nobody gets a turn any more, because what the store shows then may not be on the disk.
 
+mod activation;
 mod encoding;
+mod error;
 
 use std::{path::Path, sync::Arc};
 
-use activation::{
-    certificate::NodeCertificate,
+use ::activation::{
     direct::DirectCertificate,
-    id::{Cmid, KeyId, MachineDigest, NodeId},
+    id::{Cmid, KeyId, MachineDigest},
 };
 use storage::{Batch, Kind, Owner, Store, Writer};
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 use uuid::Uuid;
 
-use self::encoding::{decode_activation, decode_direct_key, decode_key};
-use crate::{DirectKey, IssuedKey, entropy::random};
+pub(crate) use self::activation::Activation;
+pub use self::error::RecordsError;
+use self::{
+    encoding::{decode_activation, decode_direct_key, decode_key},
+    error::damaged,
+};
+use crate::{
+    entropy::random,
+    issued::{DirectKey, IssuedKey},
+};
 
 const KEYS: &[u8] = b"key/";
 const ACTIVATIONS: &[u8] = b"activation/";
@@ -26,47 +35,6 @@ const DIRECT_KEYS: &[u8] = b"direct-key/";
 const DIRECT_ACTIVATIONS: &[u8] = b"direct-activation/";
 /// Where every record is.
 const PREFIXES: [&[u8]; 4] = [ACTIVATIONS, DIRECT_ACTIVATIONS, DIRECT_KEYS, KEYS];
-
-/// The records cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordsError {
-    /// Another process has them open, or they are damaged.
-    #[error(transparent)]
-    Open(#[from] storage::OpenError),
-    /// The writing thread did not start, or there were no random numbers for the store's identity.
-    #[error("cannot open the records: {0}")]
-    Start(std::io::Error),
-    /// The disk refused a read.
-    #[error(transparent)]
-    Read(#[from] storage::ReadError),
-    /// The disk refused a write. Whether it is there after a restart is unknown.
-    #[error(transparent)]
-    Write(#[from] storage::WriteFailed),
-    /// A record became too large.
-    #[error(transparent)]
-    TooLarge(#[from] storage::ValueTooLarge),
-    /// The writing thread ended before it reported.
-    #[error("the records stopped being written: start again")]
-    Stopped,
-    /// A record is not as it was written.
-    #[error("the records are damaged ({what}): restore them from a backup")]
-    Damaged {
-        /// The record, and what of it.
-        what: &'static str,
-    },
-}
-
-/// What an activation request got.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Activation {
-    pub(crate) request_id: [u8; 16],
-    /// Of everything the node signed: the same id with another content is another request.
-    pub(crate) request_digest: [u8; 32],
-    pub(crate) node: NodeId,
-    pub(crate) machine: MachineDigest,
-    pub(crate) activated_ms: u64,
-    pub(crate) certificate: NodeCertificate,
-}
 
 pub(crate) struct Records {
     store: Arc<Store>,
@@ -225,10 +193,6 @@ fn check(path: &[u8], value: &[u8]) -> Result<(), RecordsError> {
         return Err(damaged("a record of an unknown kind"));
     };
     if place == path { Ok(()) } else { Err(damaged("the place of a record")) }
-}
-
-fn damaged(what: &'static str) -> RecordsError {
-    RecordsError::Damaged { what }
 }
 
 fn direct_key_path(id: KeyId) -> Vec<u8> {

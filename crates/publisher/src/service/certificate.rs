@@ -31,7 +31,7 @@ use tokio_rustls::rustls::{
     version::TLS13,
 };
 
-use super::ServeError;
+use super::error::ServeError;
 use crate::{
     clock,
     limits::{CERTIFICATE_CLOCK_SKEW, CERTIFICATE_LIFETIME},

@@ -15,24 +15,29 @@ use tokio::{
     net::{UnixListener, UnixSocket, UnixStream},
     sync::{Semaphore, watch},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::timeout,
 };
 use zeroize::Zeroizing;
 
-use super::{Desk, ServeError, stopped};
+use super::{
+    accepting::accept_within,
+    error::ServeError,
+    shared::{SharedPublisher, stopped},
+};
 use crate::{
-    Operation, OperationError, Passphrase, Publisher, Report,
-    limits::{ACCEPT_PAUSE, OPERATION_BYTES_MAX, OPERATION_DEADLINE, OPERATIONS_MAX, SOCKET_PATH_BYTES_MAX},
-    perform,
+    credential::Passphrase,
+    limits::{OPERATION_BYTES_MAX, OPERATION_DEADLINE, OPERATIONS_MAX, SOCKET_PATH_BYTES_MAX},
+    operation::{Operation, OperationError, Report, perform},
+    publisher::Publisher,
 };
 
 #[derive(Serialize, Deserialize)]
-struct Question {
+struct CommandRequest {
     operation: Operation,
     passphrase: Option<Zeroizing<String>>,
 }
 
-type Outcome = Result<Report, OperationError>;
+type OperationResult = Result<Report, OperationError>;
 
 /// Why a service did not answer a command.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +68,7 @@ pub async fn ask(
     let not_reached = |source| AskError::NotReached { path: path.display().to_string(), source };
     let mut stream = UnixStream::connect(&path).await.map_err(not_reached)?;
     let passphrase = passphrase.map(|passphrase| passphrase.text().clone());
-    let question = Question { operation, passphrase };
+    let question = CommandRequest { operation, passphrase };
     let question = Zeroizing::new(serde_json::to_vec(&question).map_err(AskError::Version)?);
     stream.write_all(&question).await.map_err(AskError::Broken)?;
     stream.shutdown().await.map_err(AskError::Broken)?;
@@ -78,7 +83,7 @@ pub async fn ask(
 /// Makes the socket, and returns what serves it until the service is told to stop.
 pub(super) fn serve(
     path: &Path,
-    desk: Desk,
+    shared: SharedPublisher,
     stopping: watch::Receiver<bool>,
 ) -> Result<impl Future<Output = ()> + use<>, ServeError> {
     if path.as_os_str().as_bytes().len() > SOCKET_PATH_BYTES_MAX {
@@ -87,20 +92,20 @@ pub(super) fn serve(
     let listener = listen(path);
     let listener = listener.map_err(|source| ServeError::Listen { address: path.display().to_string(), source })?;
     Ok(async move {
-        let places = Arc::new(Semaphore::new(OPERATIONS_MAX));
+        let slots = Arc::new(Semaphore::new(OPERATIONS_MAX));
         let mut open = JoinSet::new();
         let stopped = stopped(stopping);
         tokio::pin!(stopped);
         loop {
             let accepted = tokio::select! {
-                accepted = accept(&listener, &places) => accepted,
+                accepted = accept_within(&slots, || listener.accept()) => accepted,
                 () = &mut stopped => break,
                 Some(_) = open.join_next() => continue,
             };
-            let Some((stream, permit)) = accepted else { continue };
-            let desk = desk.clone();
+            let Some(((stream, _), permit)) = accepted else { continue };
+            let shared = shared.clone();
             open.spawn(async move {
-                if let Ok(Err(error)) = timeout(OPERATION_DEADLINE, answer(stream, &desk)).await {
+                if let Ok(Err(error)) = timeout(OPERATION_DEADLINE, answer(stream, &shared)).await {
                     tracing::debug!(%error, "a command went away");
                 }
                 drop(permit);
@@ -123,33 +128,18 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     socket.listen(64)
 }
 
-async fn accept(
-    listener: &UnixListener,
-    places: &Arc<Semaphore>,
-) -> Option<(UnixStream, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = Arc::clone(places).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, _)) => Some((stream, permit)),
-        Err(error) => {
-            tracing::warn!(%error, "a command could not be accepted");
-            sleep(ACCEPT_PAUSE).await;
-            None
-        }
-    }
-}
-
-async fn answer(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, shared: &SharedPublisher) -> io::Result<()> {
     let mut question = Zeroizing::new(Vec::new());
     (&mut stream).take(OPERATION_BYTES_MAX as u64).read_to_end(&mut question).await?;
-    let outcome = perform_question(&question, &desk.publisher).await;
-    desk.notice();
+    let outcome = perform_question(&question, &shared.publisher).await;
+    shared.notice();
     stream.write_all(&serde_json::to_vec(&outcome).map_err(io::Error::other)?).await?;
     stream.shutdown().await
 }
 
-async fn perform_question(question: &[u8], publisher: &Publisher) -> Outcome {
-    let understood = serde_json::from_slice::<Question>(question);
-    let Question { operation, passphrase } = understood.map_err(|error| {
+async fn perform_question(question: &[u8], publisher: &Publisher) -> OperationResult {
+    let understood = serde_json::from_slice::<CommandRequest>(question);
+    let CommandRequest { operation, passphrase } = understood.map_err(|error| {
         OperationError::refused(format_args!("the service is of another version than this command ({error})"))
     })?;
     let passphrase = passphrase.map(Passphrase::new).transpose().map_err(OperationError::usage)?;

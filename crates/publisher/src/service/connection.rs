@@ -1,4 +1,4 @@
-//! One connection: TLS over TCP, with its places, closed when nothing was asked on it for a while.
+//! One connection: TLS over TCP, with its slots, closed when nothing was asked on it for a while.
 //!
 //! Keep-alive finds peers that are gone; it says nothing of one that stays and asks nothing. So requests are noted here
 //! ([`Activity`]), and reading ends where the last one is too long ago.
@@ -19,18 +19,18 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-use super::sources::Place;
+use super::sources::SourceSlot;
 use crate::limits::IDLE_TIMEOUT;
 
-pub(super) struct Connection<S = TlsStream<TcpStream>, P = Places> {
+pub(super) struct Connection<S = TlsStream<TcpStream>, P = ConnectionSlots> {
     stream: S,
     caller: Caller,
     idle: Pin<Box<Sleep>>,
-    _places: P,
+    _slots: P,
 }
 
 /// Given back when the connection is closed.
-pub(super) type Places = (Place, tokio::sync::OwnedSemaphorePermit);
+pub(super) type ConnectionSlots = (SourceSlot, tokio::sync::OwnedSemaphorePermit);
 
 /// Who asks, on which connection.
 #[derive(Clone)]
@@ -68,10 +68,10 @@ impl Drop for Open {
 }
 
 impl<S, P> Connection<S, P> {
-    pub(super) fn new(stream: S, address: IpAddr, places: P) -> Self {
+    pub(super) fn new(stream: S, address: IpAddr, slots: P) -> Self {
         let last = Instant::now();
         let caller = Caller { address, activity: Arc::new(Mutex::new(Activity { open: 0, last })) };
-        Self { stream, caller, idle: Box::pin(sleep_until(last + IDLE_TIMEOUT)), _places: places }
+        Self { stream, caller, idle: Box::pin(sleep_until(last + IDLE_TIMEOUT)), _slots: slots }
     }
 
     fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<()> {

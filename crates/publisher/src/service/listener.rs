@@ -6,16 +6,17 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, mpsc, watch},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    connection::{Connection, Places},
+    accepting::accept_within,
+    connection::{Connection, ConnectionSlots},
+    shared::stopped,
     sources::Sources,
-    stopped,
 };
-use crate::limits::{ACCEPT_PAUSE, CONNECTIONS_MAX, HANDSHAKE_DEADLINE};
+use crate::limits::{CONNECTIONS_MAX, HANDSHAKE_DEADLINE};
 
 /// Handshakes that are done and not yet taken up.
 const WAITING_MAX: usize = 16;
@@ -29,22 +30,21 @@ pub(super) fn accept(
 ) -> (impl Future<Output = ()>, mpsc::Receiver<io::Result<Connection>>) {
     let (ready, connections) = mpsc::channel(WAITING_MAX);
     let accepting = async move {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut handshakes = JoinSet::new();
         let stopped = stopped(stopping);
         tokio::pin!(stopped);
         loop {
-            // A place first: without one, connections wait in the system's queue instead of in our memory.
             let accepted = tokio::select! {
-                accepted = take(&listener, &places, &sources) => accepted,
+                accepted = take(&listener, &slots, &sources) => accepted,
                 () = &mut stopped => break,
                 // Finished tasks give their memory back.
                 Some(_) = handshakes.join_next() => continue,
             };
-            let Some((stream, places)) = accepted else { continue };
+            let Some((stream, slots)) = accepted else { continue };
             let (acceptor, ready) = (acceptor.clone(), ready.clone());
             handshakes.spawn(async move {
-                if let Some(connection) = handshake(stream, acceptor, places).await {
+                if let Some(connection) = handshake(stream, acceptor, slots).await {
                     // A service that stops takes no more.
                     let _stopping = ready.send(Ok(connection)).await;
                 }
@@ -54,29 +54,24 @@ pub(super) fn accept(
     (accepting, connections)
 }
 
-async fn take(listener: &TcpListener, places: &Arc<Semaphore>, sources: &Sources) -> Option<(TcpStream, Places)> {
-    let permit = Arc::clone(places).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, address)) => {
-            let Some(place) = sources.admit(address.ip()) else {
-                tracing::debug!(source = %address.ip(), "a source has all its connections");
-                return None;
-            };
-            Some((stream, (place, permit)))
-        }
-        Err(error) => {
-            tracing::warn!(%error, "a connection could not be accepted");
-            sleep(ACCEPT_PAUSE).await;
-            None
-        }
-    }
+async fn take(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+    sources: &Sources,
+) -> Option<(TcpStream, ConnectionSlots)> {
+    let ((stream, address), permit) = accept_within(slots, || listener.accept()).await?;
+    let Some(slot) = sources.admit(address.ip()) else {
+        tracing::debug!(source = %address.ip(), "a source has all its connections");
+        return None;
+    };
+    Some((stream, (slot, permit)))
 }
 
-async fn handshake(stream: TcpStream, acceptor: TlsAcceptor, places: Places) -> Option<Connection> {
+async fn handshake(stream: TcpStream, acceptor: TlsAcceptor, slots: ConnectionSlots) -> Option<Connection> {
     let address = stream.peer_addr().ok()?.ip();
     stream.set_nodelay(true).ok()?;
     match timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => Some(Connection::new(stream, address, places)),
+        Ok(Ok(stream)) => Some(Connection::new(stream, address, slots)),
         Ok(Err(error)) => {
             tracing::debug!(source = %address, %error, "no TLS");
             None

@@ -6,15 +6,17 @@
 //! Everything a stranger can cause is bounded: connections in all and for each source, the handshake, messages,
 //! requests at once, the time that each may take, and how long a connection may stand without one.
 
+mod accepting;
 mod certificate;
 mod commands;
 mod connection;
+mod error;
 mod listener;
 mod publishing;
+mod shared;
 mod sources;
 
 use std::{
-    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -33,42 +35,20 @@ use tonic::transport::Server;
 
 pub use self::certificate::OrdinaryCertificate;
 pub use self::commands::{AskError, ask};
-use self::{certificate::Shown, publishing::Answers, sources::Sources};
+pub use self::error::ServeError;
+use self::{
+    certificate::Shown,
+    publishing::Answers,
+    shared::{SharedPublisher, stopped},
+    sources::Sources,
+};
 use crate::{
-    CredentialError, Publisher,
     limits::{
         CERTIFICATE_RENEWAL, HEADERS_BYTES_MAX, KEEP_ALIVE_INTERVAL, KEEP_ALIVE_TIMEOUT, MESSAGE_BYTES_MAX,
-        REQUEST_DEADLINE, SOCKET_PATH_BYTES_MAX, STOP_DEADLINE, STREAMS_PER_CONNECTION_MAX,
+        REQUEST_DEADLINE, STOP_DEADLINE, STREAMS_PER_CONNECTION_MAX,
     },
+    publisher::Publisher,
 };
-
-/// Why there is no service.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// Nothing could be signed.
-    #[error(transparent)]
-    Credential(#[from] CredentialError),
-    /// There is nothing to go by.
-    #[error("no catalog was signed yet: sign one first, it names groups and platforms")]
-    NoCatalog,
-    /// It could not be made, or is not what it should be.
-    #[error("the certificate of the service: {0}")]
-    Certificate(String),
-    /// The system's limit.
-    #[error("the path of the socket for commands, {}, is longer than {SOCKET_PATH_BYTES_MAX} bytes", path.display())]
-    PathTooLong {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The system's refusal.
-    #[error("cannot listen at {address}: {source}")]
-    Listen {
-        /// Where.
-        address: String,
-        /// Why.
-        source: io::Error,
-    },
-}
 
 /// A service that runs. Stopped by [`Self::stop`]; dropped, it ends at once.
 pub struct Service {
@@ -77,22 +57,6 @@ pub struct Service {
     tasks: JoinSet<()>,
     broken: Arc<Notify>,
     socket: PathBuf,
-}
-
-/// The publisher as the service's parts share it.
-#[derive(Clone)]
-struct Desk {
-    publisher: Arc<Publisher>,
-    broken: Arc<Notify>,
-}
-
-impl Desk {
-    /// To be called after every operation: a service whose disk refused a write has nothing to give any more.
-    fn notice(&self) {
-        if self.publisher.records.have_failed() {
-            self.broken.notify_one();
-        }
-    }
 }
 
 impl Service {
@@ -132,14 +96,14 @@ impl Service {
         let listener = listener.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
         let socket = publisher.folder.join(Publisher::SOCKET);
-        let desk = Desk { publisher, broken: Arc::default() };
-        tasks.spawn(commands::serve(&socket, desk.clone(), stopping.clone())?);
+        let shared = SharedPublisher { publisher, broken: Arc::default() };
+        tasks.spawn(commands::serve(&socket, shared.clone(), stopping.clone())?);
 
         let sources = Sources::default();
         let (accepted, connections) = listener::accept(listener, acceptor, sources.clone(), stopping.clone());
         tasks.spawn(accepted);
-        let broken = Arc::clone(&desk.broken);
-        let answers = PublishingServer::new(Answers { desk, sources })
+        let broken = Arc::clone(&shared.broken);
+        let answers = PublishingServer::new(Answers { shared, sources })
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let server = Server::builder()
@@ -204,10 +168,4 @@ async fn renew(publisher: Arc<Publisher>, shown: Arc<Shown>) {
             Err(error) => tracing::error!(%error, "the certificate of the service was not renewed"),
         }
     }
-}
-
-/// Returns when the service is told to stop.
-async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // A sender that is gone is a service that is gone.
-    let _stopped_or_gone = stopping.wait_for(|stopping| *stopping).await;
 }

@@ -4,11 +4,15 @@ use activation::{direct::DirectRequest, host_activation::ActivationRequests, id:
 use api::publishing::v1::{self as proto, activate_reply, direct_activate_reply, publishing_server::Publishing};
 use tonic::{Request, Response, Status};
 
-use super::{Desk, connection::Caller, sources::Sources};
-use crate::{ActivateError, DirectError};
+use super::{
+    connection::{Caller, Open},
+    shared::SharedPublisher,
+    sources::Sources,
+};
+use crate::{activate::ActivateError, direct_key::DirectError};
 
 pub(super) struct Answers {
-    pub(super) desk: Desk,
+    pub(super) shared: SharedPublisher,
     pub(super) sources: Sources,
 }
 
@@ -19,8 +23,8 @@ impl Publishing for Answers {
     async fn activate(&self, request: Request<proto::ActivateRequest>) -> Reply<proto::ActivateReply> {
         let (caller, _open, _turn) = self.begin(&request).await?;
         let requests = ActivationRequests::decode(&request.get_ref().requests).map_err(malformed)?;
-        let activated = self.desk.publisher.activate(&requests).await;
-        self.desk.notice();
+        let activated = self.shared.publisher.activate(&requests).await;
+        self.shared.notice();
         let outcome = match activated {
             Ok(answers) => {
                 let answered = answers.answers();
@@ -45,8 +49,8 @@ impl Publishing for Answers {
     ) -> Reply<proto::DirectActivateReply> {
         let (caller, _open, _turn) = self.begin(&request).await?;
         let asked = DirectRequest::decode(&request.get_ref().request).map_err(malformed)?;
-        let activated = self.desk.publisher.activate_directly(&asked).await;
-        self.desk.notice();
+        let activated = self.shared.publisher.activate_directly(&asked).await;
+        self.shared.notice();
         let outcome = match activated {
             Ok(certificate) => {
                 tracing::info!(source = %caller.address, key = %certificate.key, "a machine was activated");
@@ -68,7 +72,7 @@ impl Answers {
     async fn begin<T>(
         &self,
         request: &Request<T>,
-    ) -> Result<(Caller, super::connection::Open, Option<tokio::sync::OwnedSemaphorePermit>), Status> {
+    ) -> Result<(Caller, Open, Option<tokio::sync::OwnedSemaphorePermit>), Status> {
         let caller = request.extensions().get::<Caller>();
         let caller = caller.ok_or_else(|| Status::internal("a request without a connection"))?.clone();
         let open = caller.open();

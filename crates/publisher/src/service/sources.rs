@@ -20,14 +20,14 @@ struct Source {
 }
 
 /// One connection of a source; given back when dropped.
-pub(super) struct Place {
+pub(super) struct SourceSlot {
     sources: Sources,
     address: IpAddr,
 }
 
 impl Sources {
     /// A place for one more connection from `address`, if it may have one.
-    pub(super) fn admit(&self, address: IpAddr) -> Option<Place> {
+    pub(super) fn admit(&self, address: IpAddr) -> Option<SourceSlot> {
         let address = address.to_canonical();
         let mut sources = self.lock();
         let new = || Source { connections: 0, requests: Arc::new(Semaphore::new(REQUESTS_PER_SOURCE_MAX)) };
@@ -36,7 +36,7 @@ impl Sources {
             return None;
         }
         source.connections += 1;
-        Some(Place { sources: self.clone(), address })
+        Some(SourceSlot { sources: self.clone(), address })
     }
 
     /// Waits until one more request from `address` may be decided.
@@ -54,7 +54,7 @@ impl Sources {
     }
 }
 
-impl Drop for Place {
+impl Drop for SourceSlot {
     fn drop(&mut self) {
         let mut sources = self.sources.lock();
         if let Some(source) = sources.get_mut(&self.address) {
@@ -71,16 +71,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_has_its_places_and_no_more_and_gets_them_back() {
+    fn a_source_has_its_slots_and_no_more_and_gets_them_back() {
         let sources = Sources::default();
         let [one, other] = [[192, 0, 2, 1], [192, 0, 2, 2]].map(IpAddr::from);
-        let mut places: Vec<_> = (0..CONNECTIONS_PER_SOURCE_MAX).map(|_| sources.admit(one).unwrap()).collect();
+        let mut slots: Vec<_> = (0..CONNECTIONS_PER_SOURCE_MAX).map(|_| sources.admit(one).unwrap()).collect();
         assert!(sources.admit(one).is_none());
         assert!(sources.admit("::ffff:192.0.2.1".parse().unwrap()).is_none(), "the same address in its other form");
         assert!(sources.admit(other).is_some(), "another source is not held up");
-        places.pop();
+        slots.pop();
         assert!(sources.admit(one).is_some());
-        places.clear();
+        slots.clear();
         assert!(sources.lock().is_empty());
     }
 

@@ -133,8 +133,13 @@ fn either_activation_key_is_enough_and_one_is_needed() {
     assert_eq!(world.hosts(&key).len(), 2);
 }
 
+/// `openssl` refused a key, with what it wrote to standard error.
+#[derive(Debug)]
+#[expect(dead_code, reason = "shown where a test fails")]
+struct OpensslRefused(String);
+
 /// What `openssl pkey` says of the public half of a private key, in hexadecimal; nothing where it is not installed.
-fn read_by_openssl(key: &Path, passphrase: Option<&str>) -> Option<Result<String, String>> {
+fn read_by_openssl(key: &Path, passphrase: Option<&str>) -> Option<Result<String, OpensslRefused>> {
     let mut command = Command::new("openssl");
     command.args(["pkey", "-noout", "-text_pub", "-in"]).arg(key).stdin(Stdio::null());
     if let Some(passphrase) = passphrase {
@@ -143,7 +148,8 @@ fn read_by_openssl(key: &Path, passphrase: Option<&str>) -> Option<Result<String
     let output = command.output().ok()?;
     let said = String::from_utf8(output.stdout).unwrap();
     let hex = said.chars().skip_while(|c| *c != '\n').skip_while(|c| *c != ' ').filter(char::is_ascii_hexdigit);
-    Some(if output.status.success() { Ok(hex.collect()) } else { Err(String::from_utf8(output.stderr).unwrap()) })
+    let refused = || OpensslRefused(String::from_utf8_lossy(&output.stderr).into_owned());
+    Some(if output.status.success() { Ok(hex.collect()) } else { Err(refused()) })
 }
 
 #[test]

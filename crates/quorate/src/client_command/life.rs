@@ -65,7 +65,15 @@ impl Machine {
         };
         let host = folder.fixed_host().map(ToString::to_string);
         let found_by = if host.is_some() { FoundBy::Fixed } else { FoundBy::Srv };
-        Ok(Some(ClientStatus { product: None, standing, cmid: folder.cmid(), host, found_by, licensed_ms: None }))
+        Ok(Some(ClientStatus {
+            product: None,
+            standing,
+            reason: None,
+            cmid: folder.cmid(),
+            host,
+            found_by,
+            licensed_ms: None,
+        }))
     }
 
     pub(super) fn change(

@@ -90,10 +90,13 @@ fn say(event: &Event) {
         Event::Sent(sent) => say_sent(sent),
         Event::Answered(answered) => say_answered(answered),
         Event::Failed { status, error } => tracing::warn!(%status, error, "no host gave an answer that counts"),
-        Event::StateChanged { before, after } => {
-            tracing::info!(before = before.name(), after = after.name(), "the state changed");
+        Event::StateChanged { before, after, reason } => {
+            let status = reason.map(|reason| reason.to_string());
+            tracing::info!(before = before.name(), after = after.name(), status, "the state changed");
         }
-        Event::HardwareChanged { .. } | Event::EvidenceLost(_) | Event::Trouble(_) => tracing::warn!("{event}"),
+        Event::HardwareChanged { .. } | Event::EvidenceLost(_) | Event::Trouble(_) => {
+            tracing::warn!(status = event.status().map(|status| status.to_string()), "{event}");
+        }
     }
 }
 

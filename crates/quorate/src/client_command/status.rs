@@ -51,6 +51,8 @@ pub(super) struct Shown {
     cmid: String,
     rearms_left: u8,
     last_status: Option<String>,
+    /// 0xC004F00F in out-of-tolerance grace, 0xC004F009 in notification after a grace period, else null.
+    reason: Option<String>,
 }
 
 impl Shown {
@@ -66,6 +68,7 @@ impl Shown {
             cmid: status.cmid.to_string(),
             rearms_left: standing.rearms_left,
             last_status: standing.last_status.map(|status| status.to_string()),
+            reason: status.reason.map(|reason| reason.to_string()),
         }
     }
 }
@@ -99,6 +102,7 @@ impl fmt::Display for Text<'_> {
             None => Ok(()),
         };
         row("time left", standing.minutes_left.map(|minutes| format!("{} d {} h", minutes / 1440, minutes / 60 % 24)))?;
+        row("reason", status.reason.map(|reason| format!("{} ({reason})", reason.words())))?;
         row("next attempt", standing.next_attempt.and_then(from_now))?;
         let found = status.found_by.name();
         row(

@@ -186,6 +186,7 @@ mod tests {
         let status = ClientStatus {
             product: None,
             standing,
+            reason: None,
             cmid: Cmid([1; 16]),
             host: None,
             found_by: FoundBy::Srv,

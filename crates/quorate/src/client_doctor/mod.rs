@@ -11,7 +11,7 @@ use std::{
 use client::{
     ActivateError, ClientStatus, Deadlines, FindError, FoundBy, Lookup, Options, Session, limits::PORT_DEFAULT, time_ms,
 };
-use discovery::{Finder, Fixed, Srv};
+use discovery::{Finder, FixedHost, Srv};
 use futures::future::join_all;
 
 pub(crate) use self::checks::all;
@@ -29,7 +29,7 @@ pub(crate) struct Args {
     place: Where,
     /// Look at this host only, and leave DNS alone.
     #[arg(long, value_name = "HOST[:PORT]")]
-    host: Option<Fixed>,
+    host: Option<FixedHost>,
     /// Where the machine keeps its state.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
@@ -181,7 +181,7 @@ async fn listed(lookup: &Lookup) -> Result<Vec<Tried>, FindError> {
 }
 
 /// The host that was named or set.
-async fn named(lookup: &Lookup, fixed: &Fixed) -> Tried {
+async fn named(lookup: &Lookup, fixed: &FixedHost) -> Tried {
     let port = fixed.port.unwrap_or(PORT_DEFAULT);
     // An address needs no DNS.
     let found = match fixed.address() {

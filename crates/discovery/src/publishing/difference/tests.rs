@@ -56,7 +56,7 @@ fn only_what_differs_is_changed() {
         ),
     ];
     for (case, srv, expected) in table {
-        let standing = Standing { srv: srv.clone(), addresses: None };
+        let standing = PresentRecords { srv: srv.clone(), addresses: None };
         let update = difference(&desired(60, &["192.0.2.1"]), &standing, &members()).unwrap();
         assert_eq!(shown(&update), *expected, "{case}");
     }
@@ -65,7 +65,7 @@ fn only_what_differs_is_changed() {
 #[test]
 fn stale_addresses_are_replaced_in_the_same_update_deletions_first() {
     let address = |text: &str, ttl_seconds| AddressRecord { address: text.parse().unwrap(), ttl_seconds };
-    let standing = Standing {
+    let standing = PresentRecords {
         srv: vec![record("node1.example.test", 1688, 0, 10, 300)],
         addresses: Some(vec![address("192.0.2.9", 300), address("2001:db8::1", 300), address("192.0.2.1", 60)]),
     };
@@ -83,7 +83,7 @@ fn stale_addresses_are_replaced_in_the_same_update_deletions_first() {
 
 #[test]
 fn a_strangers_record_is_named_and_shared_with_only_when_agreed() {
-    let standing = Standing { srv: vec![record("rogue.example.test", 1688, 0, 0, 300)], addresses: None };
+    let standing = PresentRecords { srv: vec![record("rogue.example.test", 1688, 0, 0, 300)], addresses: None };
     let refused = difference(&desired(60, &[]), &standing, &members()).unwrap_err();
     assert!(refused.to_string().contains("rogue.example.test."), "{refused}");
     let agreed = Neighbours { share_name: true, ..members() };
@@ -92,7 +92,7 @@ fn a_strangers_record_is_named_and_shared_with_only_when_agreed() {
 
 #[test]
 fn withdrawing_names_each_record_of_the_target() {
-    let standing = Standing {
+    let standing = PresentRecords {
         srv: vec![record("node1.example.test", 1688, 0, 10, 300), record("node2.example.test", 1688, 0, 10, 300)],
         addresses: None,
     };
@@ -105,20 +105,20 @@ fn withdrawing_names_each_record_of_the_target() {
 }
 
 /// A zone as a server keeps it: sets of rdata, one TTL a set (RFC 2136 section 3.4.2).
-fn applied(standing: &Standing, update: &Update) -> Standing {
+fn applied(standing: &PresentRecords, update: &Update) -> PresentRecords {
     let mut after = standing.clone();
     for change in &update.changes {
         match change {
-            Change::DeleteSrv(srv) => after.srv.retain(|record| record.srv != *srv),
-            Change::DeleteAddress(address) => {
+            RecordChange::DeleteSrv(srv) => after.srv.retain(|record| record.srv != *srv),
+            RecordChange::DeleteAddress(address) => {
                 after.addresses.iter_mut().for_each(|all| all.retain(|record| record.address != *address));
             }
-            Change::AddSrv { srv, ttl_seconds } => {
+            RecordChange::AddSrv { srv, ttl_seconds } => {
                 after.srv.retain(|record| record.srv != *srv);
                 after.srv.push(SrvRecord { srv: srv.clone(), ttl_seconds: *ttl_seconds });
                 after.srv.iter_mut().for_each(|record| record.ttl_seconds = *ttl_seconds);
             }
-            Change::AddAddress { address, ttl_seconds } => {
+            RecordChange::AddAddress { address, ttl_seconds } => {
                 if let Some(all) = &mut after.addresses {
                     all.retain(|record| record.address != *address);
                     all.push(AddressRecord { address: *address, ttl_seconds: *ttl_seconds });
@@ -163,7 +163,7 @@ proptest! {
         let there = there.map(|all| {
             all.into_iter().map(|address| AddressRecord { address, ttl_seconds: 60 }).collect::<Vec<_>>()
         });
-        let standing = Standing { srv, addresses: there };
+        let standing = PresentRecords { srv, addresses: there };
         let desired = Desired { addresses: wanted.clone(), ..desired(weight, &[]) };
         let sharing = Neighbours { share_name: true, ..Neighbours::default() };
         let after = applied(&standing, &difference(&desired, &standing, &sharing).unwrap());
@@ -171,7 +171,7 @@ proptest! {
         let is_own = |record: &&SrvRecord| record.srv.target == desired.target;
         let own: Vec<Srv> = after.srv.iter().filter(is_own).map(|record| record.srv.clone()).collect();
         prop_assert_eq!(own, vec![desired.srv()]);
-        let others = |standing: &Standing| -> Vec<SrvRecord> {
+        let others = |standing: &PresentRecords| -> Vec<SrvRecord> {
             standing.srv.iter().filter(|record| !is_own(record)).cloned().collect()
         };
         prop_assert_eq!(others(&after), others(&standing));
@@ -185,7 +185,7 @@ proptest! {
 
     #[test]
     fn a_withdrawal_takes_the_targets_records_and_no_other(srv in any_srv_set()) {
-        let standing = Standing { srv, addresses: None };
+        let standing = PresentRecords { srv, addresses: None };
         let target = name("node1.example.test");
         let update = withdrawal("_vlmcs._tcp", &name("example.test"), &target, &standing).unwrap();
         let expected: Vec<_> = standing.srv.iter().filter(|record| record.srv.target != target).cloned().collect();

@@ -10,67 +10,62 @@ use kerberos::Stage;
 use super::super::conversation::Conversation;
 use super::super::error::PublishError;
 use super::super::message;
+use super::super::signer::Signer;
 use super::wire::{read_tkey, tkey_query};
-use super::{GssKey, Session, service};
+use super::{GssKey, GssSession, service};
 use crate::name::DnsName;
 
-impl Conversation<'_> {
-    /// A context with the primary, whose name is the SOA's where none is given.
+impl GssKey {
+    /// Agrees on a context with the primary, whose name is the SOA's where `server` is not given. Messages of the
+    /// conversation are signed in that context afterwards.
     pub(in super::super) async fn agree(
-        &mut self,
-        key: &GssKey,
+        &self,
+        conversation: &mut Conversation<'_>,
         server: Option<DnsName>,
         name: &DnsName,
-    ) -> Result<Session, PublishError> {
+    ) -> Result<(), PublishError> {
         let server = match server {
             Some(server) => server,
-            None => self.own_name(name).await?,
+            None => own_name(conversation, name).await?,
         };
         let context_name = context_name(&server);
-        let (mut context, mut token) = key.begin(&server).await?;
+        let (mut context, mut token) = self.begin(&server).await?;
         loop {
-            let answer = self.hand_over(key, &context_name, &server, &token).await?;
-            let (stepped, stage) = key.step(context, answer).await?;
+            let answer = self.hand_over(conversation, &context_name, &server, &token).await?;
+            let (stepped, stage) = self.step(context, answer).await?;
             context = stepped;
             match stage {
                 Stage::Send(next) => token = next,
                 Stage::Stands(last) => {
                     if let Some(last) = last {
-                        self.hand_over(key, &context_name, &server, &last).await?;
+                        self.hand_over(conversation, &context_name, &server, &last).await?;
                     }
-                    return Ok(Session::new(context, context_name, service(&server)));
+                    let session = GssSession::new(context, context_name, service(&server));
+                    conversation.sign_with(Signer::Gss(Box::new(session)));
+                    return Ok(());
                 }
             }
         }
     }
 
-    /// The primary by its own name, as it says itself: where the configuration has only an address.
-    async fn own_name(&mut self, name: &DnsName) -> Result<DnsName, PublishError> {
-        let elsewhere = PublishError::NotAuthoritative { primary: self.primary(), name: name.clone() };
-        match self.ask(name, Rtype::SOA).await {
-            Err(PublishError::Refused { .. }) => Err(elsewhere),
-            asked => asked?.0.zone_primary.filter(|primary| !primary.is_root()).ok_or(elsewhere),
-        }
-    }
-
     /// One token to the server, and its token back.
     async fn hand_over(
-        &mut self,
-        key: &GssKey,
+        &self,
+        conversation: &mut Conversation<'_>,
         context_name: &DnsName,
         server: &DnsName,
         token: &[u8],
     ) -> Result<Vec<u8>, PublishError> {
-        let primary = self.primary();
-        let question = tkey_query(context_name, token, self.signed_at_unix_seconds());
+        let primary = conversation.primary();
+        let question = tkey_query(context_name, token, conversation.signed_at_unix_seconds());
         let question = question.map_err(|_| PublishError::TooMany { what: "bytes of a ticket" })?;
         let id = question.header().id();
-        let answer = self.exchange_unsigned(question).await?;
+        let answer = conversation.exchange_unsigned(question).await?;
         let malformed = |cause| PublishError::Malformed { primary, cause };
         message::check_header(&answer, id, Opcode::QUERY).map_err(malformed)?;
         let refused = |cause: String| {
             // The ticket may be of a key that the service no longer has.
-            key.forget();
+            self.forget();
             PublishError::ContextRefused { primary, service: service(server), cause }
         };
         let tkey = read_tkey(&answer, context_name).map_err(malformed)?;
@@ -80,6 +75,15 @@ impl Conversation<'_> {
             (Rcode::NOERROR, _) => Err(malformed("it has no TKEY record")),
             (rcode, _) => Err(refused(rcode.to_string())),
         }
+    }
+}
+
+/// The primary's own name (MNAME of the SOA): where the configuration has only an address.
+async fn own_name(conversation: &mut Conversation<'_>, name: &DnsName) -> Result<DnsName, PublishError> {
+    let elsewhere = PublishError::NotAuthoritative { primary: conversation.primary(), name: name.clone() };
+    match conversation.ask(name, Rtype::SOA).await {
+        Err(PublishError::Refused { .. }) => Err(elsewhere),
+        asked => asked?.0.zone_primary.filter(|primary| !primary.is_root()).ok_or(elsewhere),
     }
 }
 

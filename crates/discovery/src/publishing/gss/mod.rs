@@ -22,7 +22,7 @@ use super::error::PublishError;
 use crate::limits::TICKET_TIMEOUT;
 use crate::name::DnsName;
 
-pub(super) use session::Session;
+pub(super) use session::GssSession;
 
 /// The keytab of a service account, with which updates are signed.
 #[derive(Clone, Debug)]

@@ -9,20 +9,20 @@ use kerberos::Context;
 
 use super::super::error::PublishError;
 use super::super::message::{self, Incoming, Outgoing};
-use super::super::signer::{AnswerSignatures, BADTIME};
+use super::super::signature::{AnswerSignatures, BADTIME};
 use super::wire::{Trailer, Variables, algorithm, trailer};
 use crate::limits::SIGNATURE_FUDGE_SECONDS;
 use crate::name::DnsName;
 
 /// The context of one conversation, under the name that both sides know it by.
-pub(in super::super) struct Session {
+pub(in super::super) struct GssSession {
     context: Context,
     key: DnsName,
     service: String,
     answer_signatures: AnswerSignatures,
 }
 
-impl Session {
+impl GssSession {
     /// `key` is the name of the TKEY record.
     pub(in super::super) fn new(context: Context, key: DnsName, service: String) -> Self {
         Self { context, key, service, answer_signatures: AnswerSignatures::Standard }

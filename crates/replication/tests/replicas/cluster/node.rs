@@ -99,12 +99,8 @@ impl Node {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let store = self.open_store().await;
         let (folder, settings, pace, address) = (self.folder.clone(), self.settings, self.pace, self.address);
-        let surroundings = Surroundings {
-            clock: self.clock.clone(),
-            connect: connect(),
-            seed: self.number,
-            observer: Arc::new(()),
-        };
+        let surroundings =
+            Surroundings { clock: self.clock.clone(), connect: connect(), seed: self.number, observer: Arc::new(()) };
         let started = runtime.spawn(async move {
             let replica = Replica::start_at_pace(store, &folder, &settings, surroundings, pace).await?;
             serve(&replica, address).await;

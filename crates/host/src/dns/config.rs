@@ -2,14 +2,14 @@
 
 use std::{
     fs::File,
-    io::Read,
+    io::{self, Read},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use activation::settings::{Announcement, DomainName, Rank};
-use discovery::{Credentials, Delegated, DnsName, Finder, Neighbours, Primary, Publisher, TsigKey};
+use discovery::{Credentials, Delegated, DnsName, Finder, KeyFileError, Neighbours, Primary, RecordPublisher, TsigKey};
 
 use crate::config::{Config, ConfigError, Dns};
 
@@ -23,7 +23,7 @@ const ELSEWHERE: [SocketAddr; 2] = [
 
 /// One node's side of its records.
 #[derive(Debug)]
-pub(crate) struct Own {
+pub(crate) struct DnsConfig {
     pub(super) target: DnsName,
     announced: DomainName,
     rank: Rank,
@@ -36,7 +36,7 @@ pub(crate) struct Own {
     pub(super) republish: Duration,
     /// Of the node's own TSIG key, where it has one.
     pub(super) key_name: Option<DnsName>,
-    pub(super) publisher: Publisher,
+    pub(super) publisher: RecordPublisher,
     /// The zone that it answers for itself.
     pub(super) served: Option<Served>,
 }
@@ -50,7 +50,7 @@ pub(super) struct Served {
     pub(super) delegated: Delegated,
 }
 
-impl Own {
+impl DnsConfig {
     /// None where the node has no name in DNS.
     pub(crate) fn read(config: &Config) -> Result<Option<Self>, ConfigError> {
         let Dns { target, .. } = &config.dns;
@@ -64,7 +64,6 @@ impl Own {
         let not_full = "give the node's full name, as in node1.example.com";
         let announced: DomainName =
             target.parse().map_err(|error| wrong("dns.target", format!("{error}"), not_full))?;
-        let name: DnsName = target.parse().map_err(|error| wrong("dns.target", format!("{error}"), not_full))?;
         if !announced.as_str().contains('.') {
             return Err(wrong("dns.target", format!("{target:?} is a short name"), not_full));
         }
@@ -89,7 +88,7 @@ impl Own {
         let known = known
             .map_err(|error: discovery::NameError| wrong("dns.known", error.to_string(), "give names of hosts"))?;
         Ok(Some(Self {
-            target: name,
+            target: DnsName::from(&announced),
             announced,
             rank: Rank { priority: dns.priority, weight: dns.weight },
             addresses: dns.addresses.clone(),
@@ -101,7 +100,7 @@ impl Own {
             republish: Duration::from_secs(dns.republish_h.saturating_mul(3600)),
             key_name,
             served: served(dns)?,
-            publisher: Publisher::new(primary, credentials, Neighbours::default(), finder),
+            publisher: RecordPublisher::new(primary, credentials, Neighbours::default(), finder),
         }))
     }
 
@@ -192,8 +191,12 @@ fn credentials(dns: &Dns) -> Result<(Credentials, Option<DnsName>), ConfigError>
         )),
         (None, None, _) => Ok((Credentials::Unsigned, None)),
         (Some(path), None, false) => {
-            let key = read_key(path).map_err(|what| {
-                wrong("dns.key_file", what, "give a file as `tsig-keygen` writes it, readable by the daemon")
+            let key = read_key(path).map_err(|error| {
+                wrong(
+                    "dns.key_file",
+                    error.to_string(),
+                    "give a file as `tsig-keygen` writes it, readable by the daemon",
+                )
             })?;
             let name = key.name().clone();
             Ok((Credentials::Tsig(key), Some(name)))
@@ -224,9 +227,18 @@ fn wrong(key: &'static str, what: String, fix: &'static str) -> ConfigError {
     ConfigError::Value { origin: "configuration".into(), key, what, fix }
 }
 
-fn read_key(path: &Path) -> Result<TsigKey, String> {
+/// A TSIG key file that is of no use.
+#[derive(Debug, thiserror::Error)]
+enum UnusableKey {
+    #[error("{}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{}: {source}", path.display())]
+    Malformed { path: PathBuf, source: KeyFileError },
+}
+
+fn read_key(path: &Path) -> Result<TsigKey, UnusableKey> {
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text));
-    read.map_err(|error| format!("{}: {error}", path.display()))?;
-    TsigKey::from_bind(&text).map_err(|error| format!("{}: {error}", path.display()))
+    read.map_err(|source| UnusableKey::Unreadable { path: path.to_owned(), source })?;
+    TsigKey::from_bind(&text).map_err(|source| UnusableKey::Malformed { path: path.to_owned(), source })
 }

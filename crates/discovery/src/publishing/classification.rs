@@ -7,7 +7,7 @@ use crate::record::{Srv, SrvRecord};
 
 /// A node of the cluster, as the membership has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct MemberRecord {
     /// What the node should have published here.
     pub srv: Srv,
     /// False once it has been silent for the time after which its record is withdrawn.
@@ -17,7 +17,7 @@ pub struct Member {
 /// Whose a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum RecordState {
     /// The node's that asks.
     Own,
     /// A living member's.
@@ -34,10 +34,10 @@ pub enum State {
 
 /// A record, and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Entry {
+pub struct JudgedRecord {
     #[serde(flatten)]
     pub srv: Srv,
-    pub state: State,
+    pub state: RecordState,
     /// The member should have published another port, priority or weight.
     pub stale: bool,
     /// None where it is missing.
@@ -45,27 +45,32 @@ pub struct Entry {
 }
 
 /// Every record that stands, and every living member's that does not, ordered by target and then rdata.
-pub fn classify(standing: &[SrvRecord], own: &DnsName, members: &[Member], known: &[DnsName]) -> Vec<Entry> {
+pub fn classify(
+    standing: &[SrvRecord],
+    own: &DnsName,
+    members: &[MemberRecord],
+    known: &[DnsName],
+) -> Vec<JudgedRecord> {
     let judged = standing.iter().map(|record| {
         let member = members.iter().find(|member| member.srv.target == record.srv.target);
         let state = match member {
-            _ if record.srv.target == *own => State::Own,
-            Some(member) if member.alive => State::Member,
-            Some(_) => State::Dead,
-            None if known.contains(&record.srv.target) => State::Known,
-            None => State::Foreign,
+            _ if record.srv.target == *own => RecordState::Own,
+            Some(member) if member.alive => RecordState::Member,
+            Some(_) => RecordState::Dead,
+            None if known.contains(&record.srv.target) => RecordState::Known,
+            None => RecordState::Foreign,
         };
         let stale = member.is_some_and(|member| member.srv != record.srv);
-        Entry { srv: record.srv.clone(), state, stale, ttl_seconds: Some(record.ttl_seconds) }
+        JudgedRecord { srv: record.srv.clone(), state, stale, ttl_seconds: Some(record.ttl_seconds) }
     });
-    let is_missing = |member: &&Member| !standing.iter().any(|record| record.srv.target == member.srv.target);
-    let missing = members.iter().filter(|member| member.alive).filter(is_missing).map(|member| Entry {
+    let is_missing = |member: &&MemberRecord| !standing.iter().any(|record| record.srv.target == member.srv.target);
+    let missing = members.iter().filter(|member| member.alive).filter(is_missing).map(|member| JudgedRecord {
         srv: member.srv.clone(),
-        state: State::Missing,
+        state: RecordState::Missing,
         stale: false,
         ttl_seconds: None,
     });
-    let mut entries: Vec<Entry> = judged.chain(missing).collect();
+    let mut entries: Vec<JudgedRecord> = judged.chain(missing).collect();
     entries.sort_by(|one, other| one.srv.cmp(&other.srv));
     entries
 }
@@ -84,7 +89,7 @@ mod tests {
             [srv("n1.test", 60), srv("N2.test", 10), srv("n3.test", 10), srv("old.test", 0), srv("rogue.test", 0)]
                 .map(|srv| SrvRecord { srv, ttl_seconds: 300 })
                 .into();
-        let member = |target, alive| Member { srv: srv(target, 60), alive };
+        let member = |target, alive| MemberRecord { srv: srv(target, 60), alive };
         let members = [
             member("n1.test", true),
             member("n2.test", true),
@@ -97,19 +102,20 @@ mod tests {
         let seen: Vec<_> =
             entries.iter().map(|entry| (entry.srv.target.to_string(), entry.state, entry.stale)).collect();
         let expected = [
-            ("n1.test.", State::Own, false),
-            ("N2.test.", State::Member, true),
-            ("n3.test.", State::Dead, true),
-            ("n4.test.", State::Missing, false),
-            ("old.test.", State::Known, false),
-            ("rogue.test.", State::Foreign, false),
+            ("n1.test.", RecordState::Own, false),
+            ("N2.test.", RecordState::Member, true),
+            ("n3.test.", RecordState::Dead, true),
+            ("n4.test.", RecordState::Missing, false),
+            ("old.test.", RecordState::Known, false),
+            ("rogue.test.", RecordState::Foreign, false),
         ];
         assert_eq!(seen, expected.map(|(target, state, stale)| (target.to_owned(), state, stale)));
     }
 
     #[test]
     fn an_entry_is_written_flat() {
-        let entry = Entry { srv: srv("n1.test", 60), state: State::Own, stale: false, ttl_seconds: Some(300) };
+        let entry =
+            JudgedRecord { srv: srv("n1.test", 60), state: RecordState::Own, stale: false, ttl_seconds: Some(300) };
         assert_eq!(
             serde_json::to_string(&entry).unwrap(),
             r#"{"target":"n1.test.","port":1688,"priority":0,"weight":60,"state":"own","stale":false,"ttl_seconds":300}"#

@@ -1,0 +1,28 @@
+//! Which interface an association is for: its identifier and version.
+
+use uuid::Uuid;
+
+use crate::pdu::bind::SyntaxId;
+
+/// The interface that a server offers, or that a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Interface identifier.
+    pub uuid: Uuid,
+    /// Must be equal on both sides.
+    pub major: u16,
+    /// A server accepts its own and lower ones.
+    pub minor: u16,
+    /// Number of operations; a request for this number or above is a fault. Without meaning on a client.
+    pub operations: u16,
+}
+
+impl Interface {
+    pub(crate) fn syntax(&self) -> SyntaxId {
+        SyntaxId { uuid: self.uuid, major: self.major, minor: self.minor }
+    }
+
+    pub(crate) fn serves(&self, asked: SyntaxId) -> bool {
+        asked.uuid == self.uuid && asked.major == self.major && asked.minor <= self.minor
+    }
+}

@@ -1,0 +1,3 @@
+//! The records' messages, generated from this crate's `.proto` file.
+
+include!(concat!(env!("OUT_DIR"), "/quorate.publisher.v1.rs"));

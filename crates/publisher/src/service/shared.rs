@@ -1,0 +1,29 @@
+//! What the tasks of the service share: the publisher, and the signal to stop.
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, watch};
+
+use crate::publisher::Publisher;
+
+/// The open publisher, and how a task reports that its records can no longer be written.
+#[derive(Clone)]
+pub(super) struct SharedPublisher {
+    pub(super) publisher: Arc<Publisher>,
+    pub(super) broken: Arc<Notify>,
+}
+
+impl SharedPublisher {
+    /// To be called after every operation: a service whose disk refused a write has nothing to give any more.
+    pub(super) fn notice(&self) {
+        if self.publisher.records.have_failed() {
+            self.broken.notify_one();
+        }
+    }
+}
+
+/// Returns when the service is told to stop.
+pub(super) async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // A sender that is gone is a service that is gone.
+    let _stopped_or_gone = stopping.wait_for(|stopping| *stopping).await;
+}
