@@ -41,6 +41,7 @@ mod seen;
 pub mod settings;
 mod sources;
 mod surroundings;
+mod test_hooks;
 
 pub use admin::AdminError;
 pub use answer::Answers;

@@ -151,6 +151,7 @@ impl Node {
 
     /// The same with other clocks than the system's: for what drives a cluster through a time of its own.
     pub async fn start_by(config: &Config, start: Start, timing: Timing) -> Result<Self, StartError> {
+        test_hooks::choose_version();
         let platform: Name = config.platform.parse().map_err(|_| ConfigError::Value {
             origin: "configuration".into(),
             key: "platform",

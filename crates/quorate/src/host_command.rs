@@ -309,10 +309,6 @@ impl Drain {
 }
 
 async fn run(config: &Config, start: Start, reader: Reader) -> Outcome {
-    #[cfg(feature = "fault-injection")]
-    if std::env::var_os("QUORATE_TEST_PREVIOUS_FORMAT").is_some() {
-        activation::state::Format::forget_newest();
-    }
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let node = tokio::select! {

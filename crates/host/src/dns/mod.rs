@@ -44,7 +44,7 @@ pub(crate) use self::{
     status::{status, zone},
 };
 use self::{identity::Served, settle::shown};
-use crate::{desk::Desk, limits::LOOK_TIMEOUT, question};
+use crate::{desk::Desk, limits::LOOK_TIMEOUT, question, test_hooks};
 
 /// Requests to settle at once.
 const ORDERS_MAX: usize = 8;
@@ -248,14 +248,8 @@ impl Dns {
     fn patience(&self) -> Option<Duration> {
         let seconds = self.replica.view(|state| state.settings().dns_withdraw_dead_s);
         let patience = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
-        patience.map(|patience| for_tests("QUORATE_TEST_DNS_PATIENCE_MS").unwrap_or(patience))
+        patience.map(|patience| test_hooks::dns_timeout().unwrap_or(patience))
     }
-}
-
-/// Shorter times for tests, and in their binary only.
-fn for_tests(variable: &str) -> Option<Duration> {
-    let text = std::env::var(variable).ok().filter(|_| cfg!(feature = "fault-injection"))?;
-    text.parse().ok().map(Duration::from_millis)
 }
 
 fn name(text: &str) -> Option<DnsName> {

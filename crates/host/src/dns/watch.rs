@@ -14,8 +14,8 @@ use api::admin::v1::{DnsSettleQuestion, Readiness, node_question::Question};
 use discovery::{DnsName, State};
 use tokio::time::Instant;
 
-use super::{Dns, for_tests, name, settle::shown};
-use crate::{limits::LOOK_TIMEOUT, question};
+use super::{Dns, name, settle::shown};
+use crate::{limits::LOOK_TIMEOUT, question, test_hooks};
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(60);
@@ -34,7 +34,7 @@ struct Seen {
 pub(super) async fn run(dns: Arc<Dns>) {
     let mut seen = Seen::default();
     loop {
-        tokio::time::sleep(for_tests("QUORATE_TEST_DNS_WATCH_MS").unwrap_or(EVERY)).await;
+        tokio::time::sleep(test_hooks::dns_check_interval().unwrap_or(EVERY)).await;
         let members = dns.look().await;
         if dns.is_on_duty(&members) {
             look(&dns, &members, &mut seen).await;

@@ -86,7 +86,7 @@ async fn open(folder: &Path) -> Result<Replica> {
         local: Arc::new(NobodyAsks),
         observer: Arc::new(()),
     };
-    let settings = RaftSettings { keep_log: true, ..RaftSettings::default() };
+    let settings = RaftSettings { keep_purged: true, ..RaftSettings::default() };
     Ok(Replica::start(store, folder, &settings, surroundings).await?)
 }
 
