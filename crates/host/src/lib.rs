@@ -26,6 +26,7 @@ mod hardware;
 pub mod identity;
 pub mod init;
 mod inquiry;
+mod invariants;
 mod leave;
 pub mod limits;
 mod live;

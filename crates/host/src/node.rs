@@ -35,6 +35,7 @@ use crate::{
     examine::Machine,
     hardware::Hardware,
     identity::{IdentityError, Source},
+    invariants::InvariantChecks,
     leave::{self, HasLeft, LeaveError},
     limits::BOOTSTRAP_PATIENCE,
     live::{self, Live},
@@ -42,6 +43,7 @@ use crate::{
     metrics::{Metrics, Watched},
     peers, seen,
     surroundings::{SystemClock, connect_over_tls, random},
+    test_hooks,
 };
 
 /// Why a node did not start. What its data folder held is unchanged.
@@ -112,6 +114,8 @@ pub enum StartError {
 pub struct Start {
     /// Form the cluster of `peers.members`, once.
     pub bootstrap: bool,
+    /// Check the invariants of the replicated state after every entry, and stop where one is broken.
+    pub check_invariants: bool,
 }
 
 /// By what time a node lives. A daemon has the defaults: no configuration changes them.
@@ -200,7 +204,11 @@ impl Node {
             connect: connect_over_tls(Arc::clone(&shown)),
             seed,
             local: Arc::clone(&desk) as _,
-            observer: Arc::clone(&metrics) as _,
+            observer: if start.check_invariants || test_hooks::check_invariants() {
+                Arc::new(InvariantChecks(Arc::clone(&metrics)))
+            } else {
+                Arc::clone(&metrics) as _
+            },
         };
         let snapshots = config.data.join("snapshots");
         let replica =

@@ -46,6 +46,11 @@ pub(crate) fn raft_settings(settings: RaftSettings) -> RaftSettings {
     settings
 }
 
+/// Whether the invariants of the replicated state are checked after every entry.
+pub(crate) fn check_invariants() -> bool {
+    variable("QUORATE_TEST_CHECK_INVARIANTS").is_some()
+}
+
 /// Makes this process one of the previous version, which reads one format less, where a test asks for it.
 pub(crate) fn choose_version() {
     #[cfg(feature = "fault-injection")]

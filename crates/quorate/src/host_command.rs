@@ -272,7 +272,7 @@ impl Run {
         let config = Config::load(&self.config, &self.overrides).map_err(Failure::usage)?;
         let reader = logging::start(self.log, LevelFilter::INFO);
         let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-        let outcome = runtime.block_on(run(&config, Start { bootstrap: self.bootstrap }, reader));
+        let outcome = runtime.block_on(run(&config, Start { bootstrap: self.bootstrap, ..Start::default() }, reader));
         // What still waits for a disk that failed must not keep the process.
         runtime.shutdown_background();
         outcome

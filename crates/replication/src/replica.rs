@@ -200,7 +200,7 @@ impl Replica {
             log
         };
         let file = SnapshotFile::new(folder);
-        let machine = Machine::load(file.clone())?;
+        let machine = Machine::load(file.clone())?.observed_by(Arc::clone(&observer));
         let (purged, snapshot) = (log.purged().map_or(0, |id| id.index), machine.last().map_or(0, |id| id.index));
         if let Some(index) = log.first_unknown_after(machine.last()) {
             return Err(StartError::Newer { index });

@@ -37,6 +37,9 @@ const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
 const NODES: [u64; 3] = [1, 2, 3];
 
+/// How the demo's nodes start.
+pub(crate) const START: Start = Start { bootstrap: false, check_invariants: true };
+
 /// Where the demo's clients live. The nodes answer DNS for it themselves.
 pub(crate) const DOMAIN: &str = "quorate.test";
 
@@ -84,7 +87,7 @@ impl Cluster {
     fn form(&mut self) -> anyhow::Result<()> {
         for node in NODES.into_iter().rev() {
             // The last one to start knows that the others are there.
-            self.start_node(node, Start { bootstrap: node == 1 })?;
+            self.start_node(node, Start { bootstrap: node == 1, ..START })?;
         }
         self.wait_for("a leader that all nodes know", |nodes| nodes.values().all(|node| leader(node).is_some()))
     }

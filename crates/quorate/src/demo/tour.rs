@@ -7,11 +7,10 @@ use activation::{
 use anyhow::{Context, bail, ensure};
 use client::{Deadlines, Exchange, FoundHost, Hosts, Machine};
 use data_encoding::HEXLOWER;
-use host::Start;
 use tokio::time::Instant;
 
 use super::{
-    cluster::Cluster,
+    cluster::{Cluster, START},
     report::{Answered, Failover, Report},
 };
 use crate::output::Output;
@@ -205,7 +204,7 @@ fn the_leader_is_lost(cluster: &mut Cluster, output: &Output) -> anyhow::Result<
 
 fn the_lost_node_returns(cluster: &mut Cluster, node: u64, output: &Output) -> anyhow::Result<Vec<String>> {
     output.say(format_args!("Node {node} returns and catches up; the three states are compared:"));
-    cluster.start_node(node, Start::default())?;
+    cluster.start_node(node, START)?;
     let hashes = cluster.state_hashes()?;
     for (node, hash) in &hashes {
         output.say(format_args!("  node {node}  {}", HEXLOWER.encode(hash)));
