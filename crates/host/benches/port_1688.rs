@@ -293,7 +293,7 @@ async fn node(folder: &Path) {
     );
     let config = Config::parse(&text, "benchmark", &Overrides::default()).unwrap();
     host::identity::create(&config).unwrap();
-    let node = Node::start(&config, Start { bootstrap: true }).await.unwrap();
+    let node = Node::start(&config, Start { bootstrap: true, ..Start::default() }).await.unwrap();
     let publisher = activate(&config.admin_socket(), &folder.join("publisher")).await;
     say(&format!("{} {publisher}", node.clients_address()));
     std::future::pending::<()>().await;

@@ -36,6 +36,7 @@ mod observation;
 mod peers;
 mod printable;
 mod records;
+mod test_hooks;
 
 pub use admin_service::AdminError;
 pub use client_port::answer::Answers;

@@ -3,35 +3,35 @@
 //! Each subcommand is a module with its arguments and a `run`; what it prints goes through [`output`], for people or as
 //! JSON. Exit codes: 0 done, 1 refused or failed, 2 usage or configuration, and what a command adds to them.
 //!
+//! ```text
+//! quorate demo                                                   demo/
+//! quorate bench fleet                                            bench_command/fleet/
+//! quorate host init|run|drain|recover                            host_command/, one file each
+//! quorate cluster|catalog|key|settings|dns|count|console ...     cluster_commands/, one file or folder each
+//! quorate doctor|events|explain|duplicates                       diagnosis/, one file each
+//! quorate doctor --client                                        diagnosis/client_doctor/
+//! quorate client ...                                             client_command/
+//! quorate publisher ...                                          publisher_command/
+//! quorate slmgr ...                                              slmgr_command/: verb.rs is the table of the verbs
+//!
+//! connections to a node, saved contexts, enrolment               administration/
+//! printing, logging, codes read out on the telephone             output/
+//! arguments that several commands take                           arguments.rs
+//! ```
+//!
 //! Invariant: never holds a rule of activation, replication or the wire of its own: it asks and prints.
 
-mod admin;
+mod administration;
+mod arguments;
 mod bench_command;
-mod catalog_command;
-mod catalog_shown;
 mod client_command;
-mod client_doctor;
-mod cluster_command;
-mod console_command;
-mod contexts;
-mod count_command;
+mod cluster_commands;
 mod demo;
-mod dns_command;
-mod doctor_command;
-mod duplicates_command;
-mod enrolment;
-mod events_command;
-mod explain_command;
+mod diagnosis;
 mod host_command;
-mod key_command;
-mod key_password;
-mod logging;
 mod output;
 mod publisher_command;
-mod settings_command;
-mod since;
 mod slmgr_command;
-mod spoken;
 
 use std::process::ExitCode;
 
@@ -68,31 +68,31 @@ enum Command {
     Host(host_command::Command),
     /// Install and show publishers' catalogs on the cluster.
     #[command(subcommand)]
-    Catalog(catalog_command::Command),
+    Catalog(cluster_commands::catalog::Command),
     /// Install host keys on the cluster and activate its nodes.
     #[command(subcommand)]
-    Key(key_command::Command),
+    Key(cluster_commands::key::Command),
     /// How far each application is: its count, against the thresholds of its products.
-    Count(count_command::Command),
+    Count(cluster_commands::count::Command),
     /// The cluster and its nodes.
     #[command(subcommand)]
-    Cluster(cluster_command::Command),
+    Cluster(cluster_commands::cluster::Command),
     /// The cluster's records in DNS.
     #[command(subcommand)]
-    Dns(dns_command::Command),
+    Dns(cluster_commands::dns::Command),
     /// What machines asked and were answered, by all nodes.
-    Events(events_command::Command),
+    Events(diagnosis::events::Command),
     /// CMIDs that several machines share, and which machines.
-    Duplicates(duplicates_command::Command),
+    Duplicates(diagnosis::duplicates::Command),
     /// What became of one machine's requests, and why.
-    Explain(explain_command::Command),
+    Explain(diagnosis::explain::Command),
     /// What is wrong with the cluster, and what mends it.
-    Doctor(doctor_command::Command),
+    Doctor(diagnosis::doctor::Command),
     /// Where a node's page for administrators is.
-    Console(console_command::Command),
+    Console(cluster_commands::console::Command),
     /// Settings that every node of the cluster follows.
     #[command(subcommand)]
-    Settings(settings_command::Command),
+    Settings(cluster_commands::settings::Command),
     /// The verbs that administrators know, for hosts and client machines.
     Slmgr(slmgr_command::Command),
     /// What a client machine does: activate by hand.
@@ -104,7 +104,7 @@ enum Command {
 }
 
 impl Command {
-    fn run(self, output: &Output) -> output::Outcome {
+    fn run(self, output: &Output) -> output::CommandResult {
         match self {
             Self::Demo(command) => command.run(output),
             Self::Bench(command) => command.run(output),

@@ -13,6 +13,8 @@ mod batcher;
 mod bootstrap;
 mod format;
 mod forward;
+#[cfg(feature = "fault-injection")]
+mod kept_entries;
 mod leader_clock;
 mod leading;
 mod legacy;
@@ -41,7 +43,9 @@ pub use batcher::Recorded;
 pub use bootstrap::BootstrapError;
 pub use leader_clock::Clock;
 pub use legacy::LegacyQuestions;
-pub use log::{LogDamaged, read_commands};
+pub use log::LogDamaged;
+#[cfg(feature = "fault-injection")]
+pub use log::read_commands;
 pub use machine::{Progress, StateDamaged};
 pub use member::{ReadPoint, Unavailable};
 pub use observer::Observer;

@@ -4,7 +4,6 @@
 //! e<index, 8 bytes big-endian>   an entry
 //! v   the vote      p   the last purged position      c   the last position known to be committed
 //! r   how often a cluster of this node alone was begun from what it had
-//! k<index>   an entry that was purged, for tests that look every acknowledged request up; nodes never read it
 //! ```
 //! One database, so that one batch changes entries, vote and marks together. Entries that are not purged are also kept
 //! in memory: openraft reads them from there, the disk is read once, at start.
@@ -31,6 +30,8 @@ use sha2::{Digest, Sha256};
 use storage::{Batch, Identity, ReadError, Store, ValueTooLarge, Writer};
 use uuid::Uuid;
 
+#[cfg(feature = "fault-injection")]
+use crate::kept_entries::{self, KeptEntries};
 use crate::{
     types::{Entry, EntryPayload, LogId, TypeConfig, Vote},
     wire::{self, Malformed},
@@ -41,14 +42,9 @@ const PURGED: &[u8] = b"p";
 const COMMITTED: &[u8] = b"c";
 const RECOVERIES: &[u8] = b"r";
 const ENTRY: u8 = b'e';
-const KEPT: u8 = b'k';
 
 fn entry_key(index: u64) -> [u8; 9] {
-    key_of(ENTRY, index)
-}
-
-fn key_of(kind: u8, index: u64) -> [u8; 9] {
-    let mut key = [kind; 9];
+    let mut key = [ENTRY; 9];
     key[1..].copy_from_slice(&index.to_be_bytes());
     key
 }
@@ -83,25 +79,23 @@ pub(crate) struct Held {
 pub(crate) struct Log {
     held: Arc<Mutex<Held>>,
     writer: Writer,
-    /// Purged entries stay on the disk, elsewhere.
-    keeps: bool,
+    /// Where purged entries go; nowhere by default.
+    #[cfg(feature = "fault-injection")]
+    kept: Option<Arc<KeptEntries>>,
 }
 
-/// The commands in the log of `store`, by index, for those who look up what was acknowledged. Entries that are purged are
-/// there only where the settings keep them; the last ones may not be committed.
-pub fn read_commands(store: &Store) -> Result<BTreeMap<u64, Bytes>, LogDamaged> {
-    let mut entries = Held::load(store)?.entries;
-    for item in store.scan(&[KEPT]) {
-        let (key, value) = item?;
-        let entry = read_entry(&key, &value)?;
-        // A purge that a crash undid in part left it in both places.
-        entries.entry(entry.log_id.index).or_insert(entry);
-    }
-    let command = |(index, entry): (u64, Entry)| match entry.payload {
-        EntryPayload::Normal(command) => Some((index, command.0)),
+/// The commands, by index, in the log of `store` and among the purged entries that were kept in `folder`. The last ones may
+/// not be committed.
+#[cfg(feature = "fault-injection")]
+pub fn read_commands(store: &Store, folder: &std::path::Path) -> Result<BTreeMap<u64, Bytes>, LogDamaged> {
+    let damaged = |error: io::Error| LogDamaged::Content { place: "purged entries".into(), what: error.to_string() };
+    let purged = kept_entries::read(folder).map_err(damaged)?;
+    let entries = purged.into_iter().chain(Held::load(store)?.entries.into_values());
+    let command = |entry: Entry| match entry.payload {
+        EntryPayload::Normal(command) => Some((entry.log_id.index, command.0)),
         EntryPayload::Blank | EntryPayload::Membership(_) => None,
     };
-    Ok(entries.into_iter().filter_map(command).collect())
+    Ok(entries.filter_map(command).collect())
 }
 
 /// How often a cluster was begun from what this store had.
@@ -187,9 +181,20 @@ impl Held {
 }
 
 impl Log {
-    /// Reads the log of `store` into memory. What is purged from it stays on the disk where it `keeps` that.
-    pub(crate) fn load(store: &Store, writer: Writer, keeps: bool) -> Result<Self, LogDamaged> {
-        Ok(Self { held: Arc::new(Mutex::new(Held::load(store)?)), writer, keeps })
+    /// Reads the log of `store` into memory.
+    pub(crate) fn load(store: &Store, writer: Writer) -> Result<Self, LogDamaged> {
+        Ok(Self {
+            held: Arc::new(Mutex::new(Held::load(store)?)),
+            writer,
+            #[cfg(feature = "fault-injection")]
+            kept: None,
+        })
+    }
+
+    /// Adds every entry that is purged from here on to `kept`.
+    #[cfg(feature = "fault-injection")]
+    pub(crate) fn keeping_purged(self, kept: KeptEntries) -> Self {
+        Self { kept: Some(Arc::new(kept)), ..self }
     }
 
     /// Entries of the given positions, for tests and for the one who explains.
@@ -352,12 +357,14 @@ impl RaftLogStorage<TypeConfig> for Log {
         batch.put(PURGED, wire::log_id_out(&upto).encode_to_vec()).map_err(too_large)?;
         {
             let mut held = self.held();
-            let kept = held.entries.split_off(&(upto.index + 1));
-            for (index, entry) in std::mem::replace(&mut held.entries, kept) {
+            let later = held.entries.split_off(&(upto.index + 1));
+            let purged = std::mem::replace(&mut held.entries, later);
+            #[cfg(feature = "fault-injection")]
+            if let Some(kept) = &self.kept {
+                kept.add(purged.values())?;
+            }
+            for index in purged.into_keys() {
                 batch.remove(entry_key(index));
-                if self.keeps {
-                    batch.put(key_of(KEPT, index), wire::entry_out(&entry).encode_to_vec()).map_err(too_large)?;
-                }
             }
             held.purged = Some(upto);
         }

@@ -18,6 +18,7 @@ use openraft::{
 use tokio::sync::watch;
 
 use crate::{
+    observer::Observer,
     snapshot_file::{SnapshotDamaged, SnapshotFile},
     types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
 };
@@ -50,6 +51,7 @@ pub(crate) struct Machine {
     replicated: Arc<Mutex<Replicated>>,
     progress: Arc<watch::Sender<Progress>>,
     file: SnapshotFile,
+    observer: Arc<dyn Observer>,
 }
 
 /// Why a machine did not start from what is on disk.
@@ -86,7 +88,13 @@ impl Machine {
             replicated: Arc::new(Mutex::new(replicated)),
             progress: Arc::new(watch::Sender::new(progress)),
             file,
+            observer: Arc::new(()),
         })
+    }
+
+    /// The same, with an observer that is shown the state after each entry.
+    pub(crate) fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer, ..self }
     }
 
     /// What was found in the log when it was read: up to there it holds what is newer than the state's format.
@@ -172,6 +180,7 @@ impl Machine {
             }
         };
         replicated.last = Some(id);
+        self.observer.applied(&replicated.state);
         let hashed = replicated.state.newest_hash().map_or(0, |(index, _)| index);
         let formats = (format, replicated.state.format());
         drop(replicated);

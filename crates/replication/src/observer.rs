@@ -1,6 +1,8 @@
-//! What a replica does, for those who measure it.
+//! What a replica does, for what measures or checks it.
 
 use std::time::Duration;
+
+use activation::state::State;
 
 /// Is told how long things take. Called where they happen: it must not wait.
 pub trait Observer: Send + Sync + 'static {
@@ -12,6 +14,11 @@ pub trait Observer: Send + Sync + 'static {
     /// What was written is on the disk, with one barrier.
     fn synced(&self, took: Duration) {
         let _ = took;
+    }
+
+    /// An entry is applied, and this is the state after it. Called while the state is locked.
+    fn applied(&self, state: &State) {
+        let _ = state;
     }
 }
 

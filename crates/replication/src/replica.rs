@@ -24,6 +24,8 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
+#[cfg(feature = "fault-injection")]
+use crate::kept_entries::KeptEntries;
 use crate::{
     backup,
     batcher::{self, Recorded},
@@ -187,10 +189,17 @@ impl Replica {
         let synced = Arc::clone(&observer);
         let writer = Writer::start_timed(Arc::clone(&store), move |took| synced.synced(took));
         let writer = writer.map_err(|error| StartError::Other(error.to_string()))?;
-        let log = Log::load(&store, writer, settings.keep_log)?;
+        let log = Log::load(&store, writer)?;
         storage::durable::create_folder(folder).map_err(|error| StartError::Other(error.to_string()))?;
+        #[cfg(feature = "fault-injection")]
+        let log = if settings.keep_purged {
+            let kept = KeptEntries::open(folder).map_err(|error| StartError::Other(error.to_string()))?;
+            log.keeping_purged(kept)
+        } else {
+            log
+        };
         let file = SnapshotFile::new(folder);
-        let machine = Machine::load(file.clone())?;
+        let machine = Machine::load(file.clone())?.observed_by(Arc::clone(&observer));
         let (purged, snapshot) = (log.purged().map_or(0, |id| id.index), machine.last().map_or(0, |id| id.index));
         if let Some(index) = log.first_unknown_after(machine.last()) {
             return Err(StartError::Newer { index });

@@ -6,7 +6,7 @@ use openraft::{Config, SnapshotPolicy};
 
 use crate::limits::{APPEND_ENTRIES_MAX, CLOCK_SAMPLE_INTERVAL, LOOK_INTERVAL, SNAPSHOT_EVERY_ENTRIES};
 
-/// What an administrator may choose about elections, and what tests may choose about the log.
+/// What an administrator may choose about elections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RaftSettings {
     /// How often a leader is heard.
@@ -17,8 +17,9 @@ pub struct RaftSettings {
     pub election_timeout_max: Duration,
     /// After this a voter that is gone gives its vote to a learner.
     pub promote_after: Duration,
-    /// Whether entries are kept for ever: for tests that look every acknowledged request up.
-    pub keep_log: bool,
+    /// Keep every entry: no snapshot is made by itself, and what is purged goes to a file beside the snapshots.
+    #[cfg(feature = "fault-injection")]
+    pub keep_purged: bool,
 }
 
 impl Default for RaftSettings {
@@ -28,7 +29,8 @@ impl Default for RaftSettings {
             election_timeout_min: Duration::from_millis(300),
             election_timeout_max: Duration::from_millis(600),
             promote_after: Duration::from_secs(60),
-            keep_log: false,
+            #[cfg(feature = "fault-injection")]
+            keep_purged: false,
         }
     }
 }
@@ -63,6 +65,9 @@ pub struct SettingsError(String);
 impl RaftSettings {
     pub(crate) fn to_openraft(self, pace: Pace) -> Result<Config, SettingsError> {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let snapshot_policy = SnapshotPolicy::LogsSinceLast(pace.snapshot_every_entries);
+        #[cfg(feature = "fault-injection")]
+        let snapshot_policy = if self.keep_purged { SnapshotPolicy::Never } else { snapshot_policy };
         let config = Config {
             cluster_name: "quorate".into(),
             heartbeat_interval: ms(self.heartbeat_interval),
@@ -72,11 +77,7 @@ impl RaftSettings {
             // The default bounds the whole transfer, not a chunk: 200 ms would never do.
             install_snapshot_timeout: 30_000,
             replication_lag_threshold: 1000,
-            snapshot_policy: if self.keep_log {
-                SnapshotPolicy::Never
-            } else {
-                SnapshotPolicy::LogsSinceLast(pace.snapshot_every_entries)
-            },
+            snapshot_policy,
             max_in_snapshot_log_to_keep: pace.snapshot_every_entries,
             // A node that returns must not unseat a leader that is well.
             enable_pre_vote: Some(true),

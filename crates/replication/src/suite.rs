@@ -24,7 +24,7 @@ impl StoreBuilder<TypeConfig, Log, Machine, TempDir> for InFolder {
         let folder = tempfile::tempdir().unwrap();
         let owner = Owner { kind: Kind::Node, number: 1, store_if_new: Uuid::from_u128(1) };
         let store = Arc::new(Store::open(&folder.path().join("store"), owner).unwrap());
-        let log = Log::load(&store, Writer::start(Arc::clone(&store)).unwrap(), false).unwrap();
+        let log = Log::load(&store, Writer::start(Arc::clone(&store)).unwrap()).unwrap();
         let machine = Machine::load(SnapshotFile::new(folder.path())).unwrap();
         Ok((folder, log, machine))
     }

@@ -51,7 +51,7 @@ async fn r36_a_port_that_is_changed_stands_in_dns_at_once_and_the_old_one_no_mor
 
 #[tokio::test]
 async fn a_dead_members_record_is_withdrawn_for_it_and_a_strangers_is_left_alone() {
-    let times = [("QUORATE_TEST_DNS_WATCH_MS", "300"), ("QUORATE_TEST_DNS_PATIENCE_MS", "600")];
+    let times = [("QUORATE_TEST_DNS_WATCH_MS", "300"), ("QUORATE_TEST_DNS_TIMEOUT_MS", "600")];
     let stranger = "_vlmcs._tcp IN SRV 9 0 1688 stranger\nstranger IN A 127.0.0.9";
     let shared = [times[0], times[1], ("QUORATE_DNS_SHARE_NAME", "true")];
     let mut world = World::new(stranger, &shared, own_key).await;
@@ -74,7 +74,7 @@ async fn a_dead_members_record_is_withdrawn_for_it_and_a_strangers_is_left_alone
 
 #[tokio::test]
 async fn a_member_that_was_only_cut_off_stands_again_without_a_restart() {
-    let times = [("QUORATE_TEST_DNS_WATCH_MS", "300"), ("QUORATE_TEST_DNS_PATIENCE_MS", "600")];
+    let times = [("QUORATE_TEST_DNS_WATCH_MS", "300"), ("QUORATE_TEST_DNS_TIMEOUT_MS", "600")];
     let world = World::new("", &times, own_key).await;
     world.stands("three records stand", world.lines(&[1, 2, 3])).await;
     world.cluster.process(3).freeze();
@@ -173,7 +173,7 @@ async fn a_domain_that_left_the_list_while_a_node_was_down_loses_that_nodes_reco
 
 #[tokio::test]
 async fn a_node_that_may_not_answer_clients_any_more_withdraws_itself() {
-    let world = World::new("", &[("QUORATE_TEST_DNS_PATIENCE_MS", "600")], own_key).await;
+    let world = World::new("", &[("QUORATE_TEST_DNS_TIMEOUT_MS", "600")], own_key).await;
     world.stands("three records stand", world.lines(&[1, 2, 3])).await;
     let file = world.cluster.path("release.bin");
     world.cluster.administrate(1, &words!["key", "release", "--node", "3", "--yes", "--offline", file]).await;

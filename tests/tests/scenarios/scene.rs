@@ -12,12 +12,13 @@ const PRODUCT: &str = "workstation-professional-2";
 const CLIENTS: usize = 16;
 pub(crate) const RATE: u32 = 320;
 
-/// Elections of 150 to 300 ms; every log is kept whole.
-pub(crate) const VARIABLES: [(&str, &str); 4] = [
+/// Elections of 150 to 300 ms; every log is kept whole, and the state is checked after each entry.
+pub(crate) const VARIABLES: [(&str, &str); 5] = [
     ("QUORATE_RAFT_HEARTBEAT_MS", "50"),
     ("QUORATE_RAFT_ELECTION_TIMEOUT_MIN_MS", "150"),
     ("QUORATE_RAFT_ELECTION_TIMEOUT_MAX_MS", "300"),
     ("QUORATE_TEST_KEEP_LOG", "1"),
+    ("QUORATE_TEST_CHECK_INVARIANTS", "1"),
 ];
 
 /// A scenario under way.

@@ -7,7 +7,7 @@
 //! ```
 
 use std::fmt;
-#[cfg(feature = "previous-format")]
+#[cfg(feature = "fault-injection")]
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use thiserror::Error;
@@ -15,7 +15,7 @@ use thiserror::Error;
 use super::{CommandRefusal, State};
 use crate::audit::Audit;
 
-#[cfg(feature = "previous-format")]
+#[cfg(feature = "fault-injection")]
 static NEWEST: AtomicU32 = AtomicU32::new(2);
 
 /// A format that this version reads.
@@ -37,14 +37,14 @@ impl Format {
     /// The newest that this version reads.
     #[must_use]
     pub fn newest() -> Self {
-        #[cfg(feature = "previous-format")]
+        #[cfg(feature = "fault-injection")]
         return Self(NEWEST.load(Ordering::Relaxed));
-        #[cfg(not(feature = "previous-format"))]
+        #[cfg(not(feature = "fault-injection"))]
         Self(2)
     }
 
     /// From here on this process is one of the version before, which knows one format less.
-    #[cfg(feature = "previous-format")]
+    #[cfg(feature = "fault-injection")]
     pub fn forget_newest() {
         NEWEST.store(1, Ordering::Relaxed);
     }

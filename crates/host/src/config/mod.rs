@@ -21,7 +21,10 @@ use figment::{
 use replication::RaftSettings;
 use serde::Deserialize;
 
-use crate::config::settings::{Form, SETTINGS, Setting, flag, variable};
+use crate::{
+    config::settings::{Form, SETTINGS, Setting, flag, variable},
+    test_hooks,
+};
 
 /// What a node is told.
 #[derive(Clone, Debug, Deserialize)]
@@ -395,36 +398,26 @@ impl Config {
     }
 
     /// The settings of the replica.
+    #[allow(clippy::needless_update, reason = "the tests' build has one more field")]
     pub fn raft_settings(&self) -> RaftSettings {
-        RaftSettings {
+        test_hooks::raft_settings(RaftSettings {
             heartbeat_interval: Duration::from_millis(self.raft.heartbeat_ms),
             election_timeout_min: Duration::from_millis(self.raft.election_timeout_min_ms),
             election_timeout_max: Duration::from_millis(self.raft.election_timeout_max_ms),
             promote_after: Duration::from_secs(self.peers.promote_after_s),
-            keep_log: keep_log(),
-        }
+            ..RaftSettings::default()
+        })
     }
 
     /// The root below which the machine's own description is read.
     pub(crate) fn machine_root(&self) -> PathBuf {
-        machine_root()
+        test_hooks::machine_root().unwrap_or_else(|| PathBuf::from("/"))
     }
 
     /// The administration socket.
     pub fn admin_socket(&self) -> PathBuf {
         self.data.join("admin.sock")
     }
-}
-
-/// Where the files lie that describe the machine: another folder only for tests, and in their binary only.
-fn machine_root() -> PathBuf {
-    let laid_out = std::env::var_os("QUORATE_TEST_MACHINE_ROOT").filter(|_| cfg!(feature = "fault-injection"));
-    laid_out.map_or_else(|| PathBuf::from("/"), PathBuf::from)
-}
-
-/// Whether every entry is kept for ever: for tests that look each acknowledged request up, and in their binary only.
-fn keep_log() -> bool {
-    cfg!(feature = "fault-injection") && std::env::var_os("QUORATE_TEST_KEEP_LOG").is_some()
 }
 
 fn key_error(origin: &str, error: &figment::Error) -> ConfigError {

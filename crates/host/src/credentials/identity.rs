@@ -17,6 +17,7 @@ use crate::{
     config::Config,
     environment::SystemClock,
     limits::{CERTIFICATE_LOOK_INTERVAL, ORGANISATION_LOOK_INTERVAL},
+    test_hooks,
 };
 
 /// Why a node has nothing to show.
@@ -183,10 +184,9 @@ fn ends_soon(identity: &Identity, now_ms: u64) -> bool {
     left <= lifetime() / 3
 }
 
-/// How long a node's certificate lasts: another time only for tests, and in their binary only.
+/// How long a node's certificate is valid.
 fn lifetime() -> Duration {
-    let asked = std::env::var("QUORATE_TEST_CERTIFICATE_LIFETIME_S").ok().filter(|_| cfg!(feature = "fault-injection"));
-    asked.and_then(|seconds| seconds.parse().ok()).map_or(NODE_LIFETIME, Duration::from_secs)
+    test_hooks::certificate_lifetime().unwrap_or(NODE_LIFETIME)
 }
 
 fn now_ms() -> u64 {

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{config::DnsConfig, ledger::Ledger};
-use crate::{lifecycle::readiness::Readiness, limits::LOOK_TIMEOUT, peers::node_client::NodeClient};
+use crate::{lifecycle::readiness::Readiness, limits::LOOK_TIMEOUT, peers::node_client::NodeClient, test_hooks};
 
 /// How publishing in one domain went since the node started.
 #[derive(Clone, Debug, Default)]
@@ -207,14 +207,8 @@ impl Dns {
     pub(super) fn silence_max(&self) -> Option<Duration> {
         let seconds = self.replica.view(|state| state.settings().dns_withdraw_dead_s);
         let silence_max = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
-        silence_max.map(|silence_max| for_tests("QUORATE_TEST_DNS_PATIENCE_MS").unwrap_or(silence_max))
+        silence_max.map(|silence_max| test_hooks::dns_timeout().unwrap_or(silence_max))
     }
-}
-
-/// Shorter times for tests, and in their binary only.
-pub(super) fn for_tests(variable: &str) -> Option<Duration> {
-    let text = std::env::var(variable).ok().filter(|_| cfg!(feature = "fault-injection"))?;
-    text.parse().ok().map(Duration::from_millis)
 }
 
 /// The domains in which a node publishes itself, with its rank in each: the cluster's list, or the domain of its own name.

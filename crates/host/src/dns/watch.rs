@@ -14,8 +14,8 @@ use api::node::v1::{ReadinessReply, SettleDnsRequest};
 use discovery::{DnsName, RecordState};
 use tokio::time::Instant;
 
-use super::records::{Dns, for_tests, shown};
-use crate::limits::LOOK_TIMEOUT;
+use super::records::{Dns, shown};
+use crate::{limits::LOOK_TIMEOUT, test_hooks};
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(60);
@@ -34,7 +34,7 @@ struct WatchState {
 pub(super) async fn run(dns: Arc<Dns>) {
     let mut seen = WatchState::default();
     loop {
-        tokio::time::sleep(for_tests("QUORATE_TEST_DNS_WATCH_MS").unwrap_or(EVERY)).await;
+        tokio::time::sleep(test_hooks::dns_check_interval().unwrap_or(EVERY)).await;
         let members = dns.look().await;
         if dns.is_on_duty(&members) {
             look(&dns, &members, &mut seen).await;

@@ -1,6 +1,7 @@
 //! One node: everything that `quorate host run` starts, and how it stops.
 
 mod error;
+mod invariants;
 mod listen;
 mod open;
 mod spawn;
@@ -33,6 +34,7 @@ use crate::{
     },
     limits::BOOTSTRAP_PATIENCE,
     peers::node_client::NodeClient,
+    test_hooks,
 };
 
 /// How a node starts.
@@ -40,6 +42,8 @@ use crate::{
 pub struct Start {
     /// Form the cluster of `peers.members`, once.
     pub bootstrap: bool,
+    /// Check the invariants of the replicated state after every entry, and stop where one is broken.
+    pub check_invariants: bool,
 }
 
 /// A running node.
@@ -64,6 +68,7 @@ impl Node {
 
     /// The same with other clocks than the system's: for a test or a benchmark that drives a cluster through time.
     pub async fn start_by(config: &Config, start: Start, timing: Timing) -> Result<Self, StartError> {
+        test_hooks::choose_version();
         let members = config.members().map_err(|what| ConfigError::Value {
             origin: "configuration".into(),
             key: "peers.members",
@@ -73,7 +78,7 @@ impl Node {
         let identity = Identity::load(config)?;
         let listeners = Listeners::bind(config).await?;
         let data = Data::open(config)?;
-        let started = spawn::start(config, identity, listeners, data, timing).await?;
+        let started = spawn::start((config, start.check_invariants), identity, listeners, data, timing).await?;
         let spawn::Started { nodes, draining, answerer, live, http_address, stopping, serving, background } = started;
         let (admin_socket, data) = (config.admin_socket(), config.data.clone());
         let node =

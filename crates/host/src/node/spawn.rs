@@ -12,6 +12,7 @@ use tokio::{
 
 use super::{
     error::StartError,
+    invariants::InvariantChecks,
     listen::Listeners,
     open::{Data, Identity},
     timing::Timing,
@@ -48,6 +49,7 @@ use crate::{
         duplicates::Duplicates,
         log_limit,
     },
+    test_hooks,
 };
 
 /// A node's parts that its handle keeps.
@@ -64,7 +66,7 @@ pub(super) struct Started {
 
 /// Starts everything.
 pub(super) async fn start(
-    config: &Config,
+    (config, check_invariants): (&Config, bool),
     identity: Identity,
     listeners: Listeners,
     data: Data,
@@ -79,7 +81,11 @@ pub(super) async fn start(
         clock: timing.clock,
         connect: connect_over_tls(Arc::clone(&shown)),
         seed,
-        observer: Arc::clone(&metrics) as _,
+        observer: if check_invariants || test_hooks::check_invariants() {
+            Arc::new(InvariantChecks(Arc::clone(&metrics)))
+        } else {
+            Arc::clone(&metrics) as _
+        },
     };
     let replica = Replica::start_at_pace(store, &snapshots, &config.raft_settings(), surroundings, timing.pace).await?;
     take_note(&replica, &credentials);

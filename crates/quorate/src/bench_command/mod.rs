@@ -4,7 +4,7 @@ mod fleet;
 
 use clap::Subcommand;
 
-use crate::output::{Outcome, Output};
+use crate::output::{CommandResult, Output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -14,7 +14,7 @@ pub(crate) enum Command {
 
 impl Command {
     /// Runs it.
-    pub(crate) fn run(self, output: &Output) -> Outcome {
+    pub(crate) fn run(self, output: &Output) -> CommandResult {
         match self {
             Self::Fleet(command) => command.run(output),
         }

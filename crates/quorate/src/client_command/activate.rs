@@ -10,11 +10,11 @@ use anyhow::{Context, anyhow};
 use client::{ActivateError, AskError, Client, Deadlines, Exchange, HostAddress, Hosts, Machine, Options, StateFolder};
 
 use super::direct::{self, Service};
-use super::discover::Where;
-use super::report::{Report, Text};
+use super::discover::DiscoveryArgs;
+use super::report::{ActivateReport, ActivateText, EXIT_NOT_REACHED};
 use super::trust::{TrustArg, TrustFile};
-use crate::admin::block_on;
-use crate::output::{Failure, Outcome, Output};
+use crate::administration::block_on;
+use crate::output::{CommandResult, Failure, Output};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -25,17 +25,14 @@ Examples:
 
 With --state the product is that of the installed key (`quorate client install-key`), and the CMID stays the same.";
 
-/// What `client activate` adds to the common exit codes.
-pub(super) const EXIT_NOT_REACHED: u8 = 3;
-
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Activate {
     /// The host: a name or an IP address, IPv6 in brackets; without a port it is 1688. Without it: the host that was set
     /// (`client set-host`), else the one that answered last, else those that DNS names.
     #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "publisher")]
     host: Option<HostAddress>,
     #[command(flatten)]
-    place: Where,
+    discovery: DiscoveryArgs,
     /// The publisher's activation service, where a direct key is installed.
     #[arg(long, value_name = "HOST:PORT", requires = "state")]
     publisher: Option<String>,
@@ -44,7 +41,7 @@ pub(crate) struct Activate {
     publisher_ca: Option<PathBuf>,
     #[command(flatten)]
     trust: TrustArg,
-    /// Where the machine keeps its CMID and its key; made at first use.
+    /// DiscoveryArgs the machine keeps its CMID and its key; made at first use.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["product", "cmid"])]
     state: Option<PathBuf>,
     /// The product to activate, by its name in the catalog.
@@ -57,7 +54,12 @@ pub(crate) struct Activate {
 }
 
 impl Activate {
-    pub(super) fn run(self, output: &Output) -> Outcome {
+    /// What `--state DIR` asks for.
+    pub(crate) fn as_set_up(state: PathBuf) -> Self {
+        Self { state: Some(state), ..Self::default() }
+    }
+
+    pub(crate) fn run(self, output: &Output) -> CommandResult {
         let file = self.trust.file(self.state.as_deref()).map_err(Failure::usage)?;
         let trust = file.read().map_err(Failure::usage)?;
         let Some(folder) = &self.state else {
@@ -76,7 +78,7 @@ impl Activate {
                 self.ask_as_set_up(folder, product.as_str(), trust, output)
             }
             Some(channel @ Channel::Direct { .. }) => {
-                if self.host.is_some() || self.place.is_given() {
+                if self.host.is_some() || self.discovery.is_given() {
                     return Err(Failure::usage(anyhow!(
                         "a direct key is installed, and hosts know nothing of it: give --publisher HOST:PORT, or \
                          install the product's setup key"
@@ -97,7 +99,7 @@ impl Activate {
 
     /// R20: one attempt of the machine whose state is kept: the host that was set, the one that answered last, or those
     /// that DNS names, in turn.
-    fn ask_as_set_up(&self, folder: &Path, product: &str, trust: Trust, output: &Output) -> Outcome {
+    fn ask_as_set_up(&self, folder: &Path, product: &str, trust: Trust, output: &Output) -> CommandResult {
         if self.publisher.is_some() {
             return Err(Failure::usage(anyhow!(
                 "a setup key is installed: this machine asks hosts, not its publisher"
@@ -105,16 +107,16 @@ impl Activate {
         }
         let host = self.host.as_ref().map(|host| host.to_string().parse()).transpose().map_err(Failure::usage)?;
         let mut client =
-            Client::open(folder, trust, Options { lookup: self.place.lookup(), host, ..Options::default() })?;
+            Client::open(folder, trust, Options { lookup: self.discovery.lookup(), host, ..Options::default() })?;
         let attempt = block_on(client.activate())??;
         Ok(show(&attempt.result, attempt.status.cmid, product, output))
     }
 
     /// The same of a machine without a state.
-    fn ask_host(&self, file: &TrustFile, trust: &Trust, cmid: Cmid, output: &Output) -> Outcome {
+    fn ask_host(&self, file: &TrustFile, trust: &Trust, cmid: Cmid, output: &Output) -> CommandResult {
         let name = self.product.as_deref().unwrap_or_default();
         let product = file.product(trust, name).map_err(Failure::usage)?;
-        let (machine, lookup) = (Machine::this(), self.place.lookup());
+        let (machine, lookup) = (Machine::this(), self.discovery.lookup());
         let fixed = self.host.as_ref().map(|host| host.to_string().parse()).transpose().map_err(Failure::usage)?;
         let request = || client::request(trust.publisher, product, cmid, &machine);
         let mut hosts = Hosts::new(fixed, None);
@@ -125,10 +127,10 @@ impl Activate {
 
 fn show(asked: &Result<Exchange, AskError>, cmid: Cmid, product: &str, output: &Output) -> ExitCode {
     let report = match asked {
-        Ok(exchange) => Report::answered(exchange),
-        Err(error) => Report::not_found(cmid, error),
+        Ok(exchange) => ActivateReport::answered(exchange),
+        Err(error) => ActivateReport::not_found(cmid, error),
     };
-    output.result(&report, Text { report: &report, product });
+    output.result(&report, ActivateText { report: &report, product });
     match asked {
         Ok(exchange) if exchange.answered.answer.body.is_activated() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,

@@ -8,10 +8,9 @@ use anyhow::anyhow;
 use client::{DirectActivationError, Machine, Publishing, PublishingError, StateFolder, activate_directly};
 use serde_json::json;
 
-use super::activate::EXIT_NOT_REACHED;
-use super::report::with_causes;
-use crate::admin::block_on;
-use crate::output::{Failure, Outcome, Output};
+use super::report::{EXIT_NOT_REACHED, with_causes};
+use crate::administration::block_on;
+use crate::output::{CommandResult, Failure, Output};
 
 /// Where the publisher is, and what vouches for it beside its own keys.
 pub(super) struct Service {
@@ -26,7 +25,7 @@ pub(super) fn activate(
     trust: &Trust,
     publisher: Option<&Service>,
     output: &Output,
-) -> Outcome {
+) -> CommandResult {
     let machine = Machine::this();
     let check = channel.check_direct(trust, state.cmid(), machine.digest);
     let service = match (check, publisher) {

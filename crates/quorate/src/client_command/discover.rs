@@ -9,9 +9,9 @@ use discovery::{Desired, DnsName, connect};
 use futures::future::join_all;
 use serde_json::json;
 
-use super::activate::EXIT_NOT_REACHED;
-use crate::admin::block_on;
-use crate::output::{Failure, Outcome, Output, table};
+use super::report::EXIT_NOT_REACHED;
+use crate::administration::block_on;
+use crate::output::{CommandResult, Failure, Output, table};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -20,9 +20,9 @@ Examples:
 
 Exit code 0: a host can be reached. 1: none can. 3: DNS names none (0x8007232B), or does not answer.";
 
-/// Where hosts are looked for.
+/// DiscoveryArgs hosts are looked for.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Where {
+pub(crate) struct DiscoveryArgs {
     /// Look in this domain; several times for several, in this order. Without any: the system's search list.
     #[arg(long, value_name = "DOMAIN")]
     domain: Vec<DnsName>,
@@ -34,7 +34,14 @@ pub(crate) struct Where {
     service: String,
 }
 
-impl Where {
+impl Default for DiscoveryArgs {
+    /// The system's search list and servers.
+    fn default() -> Self {
+        Self { domain: Vec::new(), server: Vec::new(), service: Desired::SERVICE.to_owned() }
+    }
+}
+
+impl DiscoveryArgs {
     pub(crate) fn lookup(&self) -> Lookup {
         Lookup { servers: self.server.clone(), domains: self.domain.clone(), service: self.service.clone() }
     }
@@ -47,14 +54,14 @@ impl Where {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Discover {
     #[command(flatten)]
-    place: Where,
+    discovery: DiscoveryArgs,
 }
 
 impl Discover {
-    pub(super) fn run(&self, output: &Output) -> Outcome {
+    pub(super) fn run(&self, output: &Output) -> CommandResult {
         let deadline = Deadlines::default().connect;
         let looked = block_on(async {
-            let hosts = self.place.lookup().hosts().await?;
+            let hosts = self.discovery.lookup().hosts().await?;
             let probes = hosts.into_iter().map(|host| async move {
                 let reached = connect(&host.sockets(), deadline).await.ok().and_then(|stream| stream.peer_addr().ok());
                 (host, reached)
@@ -91,7 +98,7 @@ impl Discover {
 }
 
 /// DNS names no host.
-fn not_found(error: &LookupError, output: &Output) -> Outcome {
+fn not_found(error: &LookupError, output: &Output) -> CommandResult {
     if let LookupError::Find(error @ FindError::Configuration { .. }) = error {
         return Err(Failure::usage(anyhow!("{error}: give --domain or --server")));
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use client::{FixedHost, StateFolder};
 use serde_json::json;
 
-use crate::output::{Outcome, Output};
+use crate::output::{CommandResult, Output};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -33,7 +33,11 @@ pub(crate) struct ClearHost {
 }
 
 impl SetHost {
-    pub(super) fn run(self, output: &Output) -> Outcome {
+    pub(crate) fn new(host: FixedHost, state: PathBuf) -> Self {
+        Self { host, state }
+    }
+
+    pub(crate) fn run(self, output: &Output) -> CommandResult {
         let host = self.host.to_string();
         StateFolder::open(&self.state)?.set_host(self.host)?;
         output.result(&json!({ "host": host, "found_by": "fixed" }), format_args!("Only {host} is asked from now on."));
@@ -42,7 +46,11 @@ impl SetHost {
 }
 
 impl ClearHost {
-    pub(super) fn run(&self, output: &Output) -> Outcome {
+    pub(crate) fn new(state: PathBuf) -> Self {
+        Self { state }
+    }
+
+    pub(crate) fn run(&self, output: &Output) -> CommandResult {
         StateFolder::open(&self.state)?.clear_host()?;
         let text = "Hosts are looked for in DNS again; the one that answered last is forgotten.";
         output.result(&json!({ "host": null, "found_by": null }), text);

@@ -12,7 +12,7 @@ use client::{Client, ClientError, Options, StateFolder};
 use serde_json::json;
 
 use super::trust::TrustArg;
-use crate::output::{Failure, Outcome, Output};
+use crate::output::{CommandResult, Failure, Output};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -37,7 +37,11 @@ pub(crate) struct InstallKey {
 }
 
 impl InstallKey {
-    pub(super) fn run(self, output: &Output) -> Outcome {
+    pub(crate) fn new(key: String, state: PathBuf, trust: TrustArg) -> Self {
+        Self { key, state, trust, product: None }
+    }
+
+    pub(crate) fn run(self, output: &Output) -> CommandResult {
         let invalid = |error: &dyn std::fmt::Display| Failure::usage(anyhow!("{error} ({})", Status::KEY_INVALID));
         let key: TypedKey = self.key.parse().map_err(|error| invalid(&error))?;
         let file = self.trust.file(Some(&self.state)).map_err(Failure::usage)?;

@@ -1,19 +1,20 @@
 //! `quorate client ...`: what a client machine does, by hand.
 
-mod activate;
+pub(crate) mod activate;
 mod direct;
-mod discover;
-mod fixed_host;
-mod install_key;
-mod life;
-mod remove_key;
-mod report;
+pub(crate) mod discover;
+pub(crate) mod fixed_host;
+pub(crate) mod install_key;
+pub(crate) mod life;
+pub(crate) mod remove_key;
+pub(crate) mod report;
 mod run;
-mod status;
-mod trust;
+pub(crate) mod state;
+pub(crate) mod status;
+mod status_report;
+pub(crate) mod trust;
 
-pub(crate) use self::{discover::Where, life::Machine, report::with_causes, trust::TrustArg};
-use crate::output::{Outcome, Output};
+use crate::output::{CommandResult, Output};
 
 /// What a client machine does.
 #[derive(Debug, clap::Subcommand)]
@@ -38,7 +39,7 @@ pub(crate) enum Command {
     ClearKey(remove_key::ClearKey),
     /// How this machine stands: licensed or not, for how long, when it asks next, and whom.
     #[command(after_help = status::EXAMPLES)]
-    Status(status::Status),
+    Status(status::StatusArgs),
     /// Keep this machine activated: a service that asks when it is time, until SIGTERM.
     #[command(after_help = run::EXAMPLES)]
     Run(run::Run),
@@ -58,7 +59,7 @@ pub(crate) enum Command {
 
 impl Command {
     /// Runs it.
-    pub(crate) fn run(self, output: &Output) -> Outcome {
+    pub(crate) fn run(self, output: &Output) -> CommandResult {
         match self {
             Self::Activate(command) => command.run(output),
             Self::Discover(command) => command.run(output),

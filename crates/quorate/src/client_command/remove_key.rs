@@ -2,8 +2,8 @@
 
 use client::Client;
 
-use super::life::Machine;
-use crate::output::{Outcome, Output};
+use super::{state::ClientStateArgs, status_report::change};
+use crate::output::{CommandResult, Output};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -16,23 +16,31 @@ what is left of it. To remove it gives no place back: its publisher does that.";
 #[derive(Debug, clap::Args)]
 pub(crate) struct RemoveKey {
     #[command(flatten)]
-    machine: Machine,
+    machine: ClientStateArgs,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ClearKey {
     #[command(flatten)]
-    machine: Machine,
+    machine: ClientStateArgs,
 }
 
 impl RemoveKey {
-    pub(super) fn run(&self, output: &Output) -> Outcome {
-        self.machine.change(Client::remove_key, output)
+    pub(crate) fn of(machine: ClientStateArgs) -> Self {
+        Self { machine }
+    }
+
+    pub(crate) fn run(&self, output: &Output) -> CommandResult {
+        change(&self.machine, Client::remove_key, output)
     }
 }
 
 impl ClearKey {
-    pub(super) fn run(&self, output: &Output) -> Outcome {
-        self.machine.change(Client::clear_key, output)
+    pub(crate) fn of(machine: ClientStateArgs) -> Self {
+        Self { machine }
+    }
+
+    pub(crate) fn run(&self, output: &Output) -> CommandResult {
+        change(&self.machine, Client::clear_key, output)
     }
 }

@@ -7,9 +7,12 @@ use client::{ActivateError, AskError, Exchange};
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 
+/// What `client activate` adds to the common exit codes: nobody was reached.
+pub(super) const EXIT_NOT_REACHED: u8 = 3;
+
 /// The outcome for machines. Every key is always there; what only a verified answer says is null without one.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct ActivateReport {
     activated: bool,
     status: String,
     words: &'static str,
@@ -41,7 +44,7 @@ struct AnswerReport {
     response_pdu_bytes: Option<usize>,
 }
 
-impl Report {
+impl ActivateReport {
     pub(super) fn answered(Exchange { answered, request, found_by, .. }: &Exchange) -> Self {
         let (status, body) = (answered.status(), &answered.answer.body);
         let answer = AnswerReport {
@@ -118,12 +121,12 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 /// The outcome for people.
-pub(super) struct Text<'a> {
-    pub(super) report: &'a Report,
+pub(super) struct ActivateText<'a> {
+    pub(super) report: &'a ActivateReport,
     pub(super) product: &'a str,
 }
 
-impl fmt::Display for Text<'_> {
+impl fmt::Display for ActivateText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = self.report;
         let (product, verdict) = (self.product, if report.activated { "activated" } else { "not activated" });

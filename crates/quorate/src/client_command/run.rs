@@ -9,10 +9,11 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
-use super::discover::Where;
-use super::life::Machine;
-use crate::logging::{self, Format};
-use crate::output::Outcome;
+use super::{discover::DiscoveryArgs, state::ClientStateArgs};
+use crate::output::{
+    CommandResult,
+    logging::{self, LogFormat},
+};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -25,21 +26,21 @@ in the state folder counts at once.";
 #[derive(Debug, clap::Args)]
 pub(crate) struct Run {
     #[command(flatten)]
-    machine: Machine,
+    machine: ClientStateArgs,
     #[command(flatten)]
-    place: Where,
+    discovery: DiscoveryArgs,
     /// Ask a host at once. Otherwise machines that are started together wait up to a minute, each as long as chance says.
     #[arg(long)]
     now: bool,
     /// The form of log lines on standard error.
     #[arg(long, value_enum, value_name = "FORM", default_value = "text")]
-    log: Format,
+    log: LogFormat,
 }
 
 impl Run {
-    pub(super) fn run(&self) -> Outcome {
+    pub(super) fn run(&self) -> CommandResult {
         let _reader = logging::start(self.log, LevelFilter::INFO);
-        let mut client = self.machine.open(Options { lookup: self.place.lookup(), ..Options::default() })?;
+        let mut client = self.machine.open(Options { lookup: self.discovery.lookup(), ..Options::default() })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let ended = runtime.block_on(until_told(&mut client, self.now));
         // A name lookup may still hang in a thread of its own.

@@ -14,7 +14,7 @@ use client::StateFolder;
 /// Product names in the message that names what there is.
 const NAMES_SHOWN: usize = 12;
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct TrustArg {
     /// The publisher's public keys and catalog, as `quorate publisher init` writes them. Without it the one that was given
     /// with the installed key.
@@ -23,6 +23,11 @@ pub(crate) struct TrustArg {
 }
 
 impl TrustArg {
+    /// `--trust FILE`, where a file is given.
+    pub(crate) fn given(file: Option<PathBuf>) -> Self {
+        Self { trust: file }
+    }
+
     /// Whether no publisher is known: none was given, and none was kept with a key.
     pub(super) fn is_unknown(&self, state: &Path) -> bool {
         self.trust.is_none() && !StateFolder::trust_file(state).exists()

@@ -21,7 +21,7 @@ use tokio::{
 };
 use transport::Folder;
 
-use crate::{admin, output::Output};
+use crate::{administration, output::Output};
 
 /// The catalog that the demo's publisher signs: the one that ships as an example.
 const CATALOG: &str = include_str!("../../../../deploy/catalogs/example.toml");
@@ -30,12 +30,15 @@ const CATALOG: &str = include_str!("../../../../deploy/catalogs/example.toml");
 const KEY_GROUP: &str = "server-b";
 
 /// How long anything that the demo waits for may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Pause between two looks at a condition.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
 const NODES: [u64; 3] = [1, 2, 3];
+
+/// How the demo's nodes start.
+pub(crate) const START: Start = Start { bootstrap: false, check_invariants: true };
 
 /// Where the demo's clients live. The nodes answer DNS for it themselves.
 pub(crate) const DOMAIN: &str = "quorate.test";
@@ -84,7 +87,7 @@ impl Cluster {
     fn form(&mut self) -> anyhow::Result<()> {
         for node in NODES.into_iter().rev() {
             // The last one to start knows that the others are there.
-            self.start_node(node, Start { bootstrap: node == 1 })?;
+            self.start_node(node, Start { bootstrap: node == 1, ..START })?;
         }
         self.wait_for("a leader that all nodes know", |nodes| nodes.values().all(|node| leader(node).is_some()))
     }
@@ -130,7 +133,7 @@ impl Cluster {
         what: &str,
         met: impl Fn(&[FoundHost]) -> bool,
     ) -> anyhow::Result<Vec<FoundHost>> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut found = Vec::new();
         for &node in self.running.keys() {
             let lookup = Lookup { servers: vec![self.dns_server(node)?], ..self.lookup.clone() };
@@ -142,7 +145,7 @@ impl Cluster {
                         return Ok(found);
                     }
                     if Instant::now() >= deadline {
-                        bail!("expected that node {node}'s DNS {what} within {} s", PATIENCE.as_secs());
+                        bail!("expected that node {node}'s DNS {what} within {} s", TIMEOUT.as_secs());
                     }
                     sleep(LOOK_PAUSE).await;
                 }
@@ -159,7 +162,7 @@ impl Cluster {
     /// What an administrator does, over the administration of node 1.
     async fn activate(&self, publisher: &Publisher, signed_catalog: &[u8]) -> anyhow::Result<()> {
         let refused = |status: tonic::Status| anyhow!("{}", status.message());
-        let mut admin = admin::connect(&self.config(1)?.admin_socket()).await?;
+        let mut admin = administration::connect(&self.config(1)?.admin_socket()).await?;
         let catalog = InstallCatalogRequest {
             signed_catalog: signed_catalog.to_vec().into(),
             trust: self.trust.fingerprint().to_string(),
@@ -187,7 +190,7 @@ impl Cluster {
             .build()
             .context("cannot start a runtime")?;
         let started = runtime.block_on(async {
-            let deadline = Instant::now() + PATIENCE;
+            let deadline = Instant::now() + TIMEOUT;
             loop {
                 match Node::start_by(&config, start, timing.clone()).await {
                     Err(StartError::Store(storage::OpenError::InUse { .. })) if Instant::now() < deadline => {
@@ -226,10 +229,10 @@ impl Cluster {
     pub(crate) fn wait_for(&self, what: &str, met: impl Fn(&BTreeMap<u64, &Node>) -> bool) -> anyhow::Result<()> {
         let nodes = self.running.iter().map(|(&number, running)| (number, &running.node)).collect();
         self.clients.block_on(async {
-            let deadline = Instant::now() + PATIENCE;
+            let deadline = Instant::now() + TIMEOUT;
             while !met(&nodes) {
                 if Instant::now() >= deadline {
-                    bail!("expected {what} within {} s", PATIENCE.as_secs());
+                    bail!("expected {what} within {} s", TIMEOUT.as_secs());
                 }
                 sleep(LOOK_PAUSE).await;
             }

@@ -11,9 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
 use self::cluster::{Cluster, DOMAIN};
-use crate::{
-    logging::{self, Format},
-    output::{Outcome, Output},
+use crate::output::{
+    CommandResult, Output,
+    logging::{self, LogFormat},
 };
 
 const EXAMPLES: &str = "\
@@ -35,8 +35,8 @@ pub(crate) struct Command {
 
 impl Command {
     /// Runs it.
-    pub(crate) fn run(self, output: &Output) -> Outcome {
-        let _reader = logging::start(Format::Text, LevelFilter::ERROR);
+    pub(crate) fn run(self, output: &Output) -> CommandResult {
+        let _reader = logging::start(LogFormat::Text, LevelFilter::ERROR);
         let folder = tempfile::Builder::new().prefix("quorate-demo-").tempdir().context("cannot make a folder")?;
         let mut cluster = Cluster::start(folder.path(), output)?;
         let report = tour::run(&mut cluster, output)?;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// One activation request and its verified answer.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Answered {
+pub(crate) struct AnsweredRequest {
     pub(crate) cmid: String,
     pub(crate) product: String,
     pub(crate) node: u64,
@@ -24,17 +24,17 @@ pub(crate) struct Failover {
 
 /// The whole tour, which came out as it must.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct TourReport {
     pub(crate) ok: bool,
     pub(crate) nodes: usize,
-    pub(crate) requests: Vec<Answered>,
+    pub(crate) requests: Vec<AnsweredRequest>,
     pub(crate) failover: Failover,
     pub(crate) state_hashes: Vec<String>,
     pub(crate) request_pdu_bytes: usize,
     pub(crate) response_pdu_bytes: usize,
 }
 
-impl Report {
+impl TourReport {
     /// The last lines of the tour.
     pub(crate) fn conclusion(&self) -> String {
         format!(

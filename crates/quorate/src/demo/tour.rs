@@ -7,12 +7,11 @@ use activation::{
 use anyhow::{Context, bail, ensure};
 use client::{Deadlines, Exchange, FoundHost, Hosts, Machine};
 use data_encoding::HEXLOWER;
-use host::Start;
 use tokio::time::Instant;
 
 use super::{
-    cluster::Cluster,
-    report::{Answered, Failover, Report},
+    cluster::{Cluster, START},
+    report::{AnsweredRequest, Failover, TourReport},
 };
 use crate::output::Output;
 
@@ -43,12 +42,12 @@ impl Visitor {
 struct Tour<'a> {
     cluster: &'a Cluster,
     output: &'a Output,
-    requests: Vec<Answered>,
+    requests: Vec<AnsweredRequest>,
     pdu_bytes: (usize, usize),
 }
 
 /// Runs the whole tour.
-pub(crate) fn run(cluster: &mut Cluster, output: &Output) -> anyhow::Result<Report> {
+pub(crate) fn run(cluster: &mut Cluster, output: &Output) -> anyhow::Result<TourReport> {
     let mut tour = Tour { cluster, output, requests: Vec::new(), pdu_bytes: (0, 0) };
     tour.twenty_four_machines()?;
     let last = tour.the_twenty_fifth()?;
@@ -59,7 +58,7 @@ pub(crate) fn run(cluster: &mut Cluster, output: &Output) -> anyhow::Result<Repo
     let failover = the_leader_is_lost(cluster, output)?;
     let state_hashes = the_lost_node_returns(cluster, failover.stopped_node, output)?;
     let nodes = cluster.nodes().count();
-    Ok(Report { ok: true, nodes, requests, failover, state_hashes, request_pdu_bytes, response_pdu_bytes })
+    Ok(TourReport { ok: true, nodes, requests, failover, state_hashes, request_pdu_bytes, response_pdu_bytes })
 }
 
 impl Tour<'_> {
@@ -127,7 +126,7 @@ impl Tour<'_> {
 
 /// What a client does: the hosts from DNS (or the one it was told), and the first that answers, over TCP and DCE/RPC, its answer verified as the
 /// product's publisher would.
-fn ask(cluster: &Cluster, visitor: &Visitor, node: Option<u64>) -> anyhow::Result<(Answered, (usize, usize))> {
+fn ask(cluster: &Cluster, visitor: &Visitor, node: Option<u64>) -> anyhow::Result<(AnsweredRequest, (usize, usize))> {
     let trust = cluster.trust();
     let product = ProductId::derive(trust.publisher, visitor.product);
     let request = || client::request(trust.publisher, product, visitor.cmid, &visitor.machine);
@@ -142,7 +141,7 @@ fn ask(cluster: &Cluster, visitor: &Visitor, node: Option<u64>) -> anyhow::Resul
     });
     let Exchange { answered, .. } = asked?;
     let body = &answered.answer.body;
-    let report = Answered {
+    let report = AnsweredRequest {
         cmid: visitor.cmid.to_string(),
         product: visitor.product.to_owned(),
         node: cluster.node_at(answered.peer)?,
@@ -153,8 +152,8 @@ fn ask(cluster: &Cluster, visitor: &Visitor, node: Option<u64>) -> anyhow::Resul
     Ok((report, (answered.request_pdu_bytes, answered.response_pdu_bytes)))
 }
 
-fn check(answered: &Answered, expected: u32) -> anyhow::Result<()> {
-    let Answered { node, count, threshold, activated, .. } = answered;
+fn check(answered: &AnsweredRequest, expected: u32) -> anyhow::Result<()> {
+    let AnsweredRequest { node, count, threshold, activated, .. } = answered;
     ensure!(*count == expected, "expected count {expected} from node {node}, got {count}");
     ensure!(
         *activated == (count >= threshold),
@@ -205,7 +204,7 @@ fn the_leader_is_lost(cluster: &mut Cluster, output: &Output) -> anyhow::Result<
 
 fn the_lost_node_returns(cluster: &mut Cluster, node: u64, output: &Output) -> anyhow::Result<Vec<String>> {
     output.say(format_args!("Node {node} returns and catches up; the three states are compared:"));
-    cluster.start_node(node, Start::default())?;
+    cluster.start_node(node, START)?;
     let hashes = cluster.state_hashes()?;
     for (node, hash) in &hashes {
         output.say(format_args!("  node {node}  {}", HEXLOWER.encode(hash)));

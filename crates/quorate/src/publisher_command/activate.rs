@@ -8,10 +8,11 @@ use publisher::{Operation, Report, Signing};
 use serde_json::json;
 use storage::durable::replace_file;
 
-use super::{Folder, desk::unexpected, passphrase::PassphraseArgs};
-use crate::{
-    output::{Failure, Output, table},
-    spoken::{self, DASH, Shown},
+use super::{folder::Folder, operations::unexpected, passphrase::PassphraseArgs};
+use crate::output::{
+    Failure, Output,
+    phone_text::{self, DASH, PhoneTextArgs},
+    table,
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -36,7 +37,7 @@ pub(crate) struct Activate {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
-    shown: Shown,
+    shown: PhoneTextArgs,
     #[command(flatten)]
     passphrase: PassphraseArgs,
 }
@@ -47,7 +48,7 @@ impl Activate {
         if !is_file && !self.shown.is_any() {
             return Err(Failure::usage(anyhow!("without a file, say how to show the answer: --text or --qr")));
         }
-        let requests = spoken::read(&self.request, Spoken::Requests)?;
+        let requests = phone_text::read(&self.request, Spoken::Requests)?;
         let decoded = ActivationRequests::decode(&requests);
         decoded.with_context(|| self.request.display().to_string()).map_err(Failure::usage)?;
         let operation = Operation::Activate { requests };

@@ -4,18 +4,16 @@ use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use data_encoding::BASE64;
+use host::moment;
 use publisher::{Operation, Publisher, RecordsError, Report, RestoreError};
 use serde_json::json;
 
 use super::{
-    Folder,
-    desk::{unexpected, write_private},
-    open_failure,
+    folder::{Folder, open_failure},
+    operations::{unexpected, write_private},
 };
-use host::moment;
-
 use crate::{
-    admin::block_on,
+    administration::block_on,
     output::{Failure, Output},
 };
 

@@ -13,11 +13,12 @@ use publisher::{CatalogReport, Operation, Report, Signing};
 use serde_json::json;
 use storage::durable::replace_file;
 
-use super::{Folder, desk::unexpected, passphrase::PassphraseArgs, read_bounded};
-use crate::{
-    catalog_shown,
-    output::{Failure, Output},
+use super::{
+    folder::{Folder, read_bounded},
+    operations::unexpected,
+    passphrase::PassphraseArgs,
 };
+use crate::output::{Failure, Output, catalog_text};
 
 const SIGN_EXAMPLES: &str = "\
 Example:
@@ -162,12 +163,12 @@ fn show(file: &Path, output: &Output) -> Result<(), Failure> {
         None => "not signed".to_owned(),
     };
     output.result(
-        &catalog_shown::json(&catalog, signed),
+        &catalog_text::json(&catalog, signed),
         format_args!(
             "{}, serial {}, {title}\n\n{}",
             catalog.publisher_name(),
             catalog.serial(),
-            catalog_shown::text(&catalog)
+            catalog_text::text(&catalog)
         ),
     );
     Ok(())

@@ -3,9 +3,12 @@
 use publisher::{DirectKeyReport, Operation, Report};
 use serde_json::json;
 
-use super::{Folder, desk::unexpected, key::One};
 use host::moment;
 
+use super::{
+    folder::{Folder, KeyArgs, blocked_cell},
+    operations::unexpected,
+};
 use crate::output::{Failure, Output, table};
 
 const ISSUE_EXAMPLES: &str = "\
@@ -38,10 +41,10 @@ pub(crate) enum Command {
     },
     /// One direct key.
     #[command(after_help = "Example:\n  quorate publisher direct-key show --dir P 0123456789abcdef")]
-    Show(One),
+    Show(KeyArgs),
     /// Let a direct key activate nothing any more. Machines that it activated stay so.
     #[command(after_help = "Example:\n  quorate publisher direct-key block --dir P 0123456789abcdef")]
-    Block(One),
+    Block(KeyArgs),
 }
 
 impl Command {
@@ -51,8 +54,8 @@ impl Command {
                 folder.perform(Operation::IssueDirectKey { product, activations })
             }
             Self::List { folder } => folder.perform(Operation::ListDirectKeys),
-            Self::Show(One { folder, id }) => folder.perform(Operation::ShowDirectKey { id }),
-            Self::Block(One { folder, id }) => folder.perform(Operation::BlockDirectKey { id }),
+            Self::Show(KeyArgs { folder, id }) => folder.perform(Operation::ShowDirectKey { id }),
+            Self::Block(KeyArgs { folder, id }) => folder.perform(Operation::BlockDirectKey { id }),
         }?;
         match report {
             Report::DirectKeyIssued(key) => output.result(
@@ -84,7 +87,7 @@ fn list(keys: &[DirectKeyReport]) -> comfy_table::Table {
             key.product.clone(),
             format!("{} of {}", key.used, key.activations),
             moment::date(key.issued_ms),
-            if key.blocked { "blocked".to_owned() } else { String::new() },
+            blocked_cell(key.blocked),
         ]);
     }
     text

@@ -6,9 +6,12 @@ use publisher::{
 };
 use serde_json::json;
 
-use super::{Folder, desk::unexpected};
 use host::moment;
 
+use super::{
+    folder::{Folder, KeyArgs, blocked_cell},
+    operations::unexpected,
+};
 use crate::output::{Failure, Output, table};
 
 const ISSUE_EXAMPLES: &str = "\
@@ -59,15 +62,15 @@ pub(crate) enum Command {
     },
     /// One key, and the hosts that it activated.
     #[command(after_help = "Example:\n  quorate publisher key show --dir P 0123456789abcdef")]
-    Show(One),
+    Show(KeyArgs),
     /// Let a key activate nothing any more.
     #[command(after_help = BLOCK_EXAMPLES)]
-    Block(One),
+    Block(KeyArgs),
     /// Let a key be good for more than it was issued for. Nothing is taken away.
     #[command(after_help = EXTEND_EXAMPLES)]
     Extend {
         #[command(flatten)]
-        key: One,
+        key: KeyArgs,
         /// Hosts that it activates, in all.
         #[arg(long, required_unless_present = "reactivations")]
         hosts: Option<u32>,
@@ -79,21 +82,11 @@ pub(crate) enum Command {
     #[command(after_help = FREE_EXAMPLES)]
     Free {
         #[command(flatten)]
-        key: One,
+        key: KeyArgs,
         /// Digest of the machine, as `key show` lists it.
         #[arg(long, value_name = "DIGEST")]
         machine: String,
     },
-}
-
-/// One key of a folder.
-#[derive(Debug, clap::Args)]
-pub(crate) struct One {
-    #[command(flatten)]
-    pub(super) folder: Folder,
-    /// The key's id: 16 hexadecimal digits.
-    #[arg(value_name = "KEY_ID")]
-    pub(super) id: String,
 }
 
 impl Command {
@@ -103,12 +96,12 @@ impl Command {
                 folder.perform(Operation::IssueKey { group, hosts, reactivations })
             }
             Self::List { folder } => folder.perform(Operation::ListKeys),
-            Self::Show(One { folder, id }) => folder.perform(Operation::ShowKey { id }),
-            Self::Block(One { folder, id }) => folder.perform(Operation::BlockKey { id }),
-            Self::Extend { key: One { folder, id }, hosts, reactivations } => {
+            Self::Show(KeyArgs { folder, id }) => folder.perform(Operation::ShowKey { id }),
+            Self::Block(KeyArgs { folder, id }) => folder.perform(Operation::BlockKey { id }),
+            Self::Extend { key: KeyArgs { folder, id }, hosts, reactivations } => {
                 folder.perform(Operation::ExtendKey { id, hosts, reactivations })
             }
-            Self::Free { key: One { folder, id }, machine } => folder.perform(Operation::FreePlace { id, machine }),
+            Self::Free { key: KeyArgs { folder, id }, machine } => folder.perform(Operation::FreePlace { id, machine }),
         }?;
         match report {
             Report::KeyIssued(key) => issued(&key, output),
@@ -147,7 +140,7 @@ fn list(keys: &[KeyReport]) -> comfy_table::Table {
             format!("{} of {}", key.hosts_used, key.hosts),
             left.join(", "),
             moment::date(key.issued_ms),
-            if key.blocked { "blocked".to_owned() } else { String::new() },
+            blocked_cell(key.blocked),
         ]);
     }
     text

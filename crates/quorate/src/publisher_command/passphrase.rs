@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 use publisher::{Passphrase, Publisher, Signing, limits::PASSPHRASE_BYTES_MAX};
 use zeroize::Zeroizing;
 
-use super::read_bounded;
+use super::folder::read_bounded;
 use crate::output::Failure;
 
 const VARIABLE: &str = "QUORATE_PUBLISHER_PASSPHRASE";

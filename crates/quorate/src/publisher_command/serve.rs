@@ -9,10 +9,13 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
-use super::{Folder, open_failure, passphrase::PassphraseArgs, read_bounded};
-use crate::{
-    logging::{self, Format},
-    output::{Failure, Output},
+use super::{
+    folder::{Folder, open_failure, read_bounded},
+    passphrase::PassphraseArgs,
+};
+use crate::output::{
+    Failure, Output,
+    logging::{self, LogFormat},
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -48,7 +51,7 @@ pub(crate) struct Serve {
     passphrase: PassphraseArgs,
     /// Form of the log lines on standard error.
     #[arg(long, value_enum, default_value = "text")]
-    log: Format,
+    log: LogFormat,
 }
 
 impl Serve {

@@ -1,25 +1,25 @@
 //! `quorate slmgr`: the verbs that administrators know, each a command of its own here (R36).
 //!
-//! A verb is looked up in a table, and the command that stands there is run. Only the overview has no command.
+//! A verb is looked up in a table ([`verb::VERBS`]), and the function that stands there calls the command's own. Only the
+//! overview has no command.
 
+mod on_client;
+mod on_host;
 mod overview;
 mod verb;
 
-use std::{
-    ffi::OsString,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use clap::Parser;
 
-use self::verb::{Argument, Help, Side, Verb};
+use self::{
+    on_client::OnClient,
+    on_host::OnHost,
+    verb::{Argument, Help, Verb},
+};
 use crate::{
-    Cli,
-    admin::AdminArgs,
-    key_password,
-    output::{Failure, Outcome, Output},
+    administration::{AdminArgs, key_password},
+    output::{CommandResult, Failure, Output},
 };
 
 /// Where a host's administration is, unless it is said.
@@ -44,8 +44,8 @@ pub(crate) struct Command {
 }
 
 /// The machine that a verb is for.
-enum Place {
-    /// A host: its administration, and whether it was named.
+enum Target {
+    /// A host, by its administration.
     Host(String),
     /// This machine as a client.
     Client,
@@ -53,65 +53,28 @@ enum Place {
 
 impl Command {
     /// Runs it.
-    pub(crate) fn run(self, output: &Output) -> Outcome {
+    pub(crate) fn run(self, output: &Output) -> CommandResult {
         let Parsed { target, user, password, verb, argument } = parse(&self.words).map_err(Failure::usage)?;
         if let Some(password) = password {
             key_password::take(password);
         }
-        let place = place(target, verb).map_err(Failure::usage)?;
-        let command = match &place {
-            Place::Host(_) => verb.on_host,
-            Place::Client => verb.on_client,
-        };
-        if command.is_empty() {
-            return Err(Failure::usage(anyhow!("/{} is for hosts, and this machine is none: name one", verb.name)));
+        let nobody = || Failure::usage(anyhow!("/{} is for hosts, and this machine is none: name one", verb.name));
+        match target_of(target, verb).map_err(Failure::usage)? {
+            Target::Host(address) => {
+                let on_host = verb.on_host.ok_or_else(nobody)?;
+                let admin = AdminArgs::at(&address).and_then(|admin| match user {
+                    Some(user) => admin.with_context(user),
+                    None => Ok(admin),
+                });
+                let admin = admin.map_err(|why| Failure::usage(anyhow!("{address}: {why}")))?;
+                let publisher = self.publisher.as_deref();
+                (on_host.run)(OnHost { verb: verb.name, admin, argument, publisher, output })
+            }
+            Target::Client => {
+                let on_client = verb.on_client.ok_or_else(nobody)?;
+                (on_client.run)(OnClient { argument, state: self.state.clone(), trust: self.trust.clone(), output })
+            }
         }
-        match place {
-            Place::Host(admin) => self.on_host(verb, (command, argument), (&admin, user), output),
-            Place::Client => self.on_client(verb, command, argument, output),
-        }
-    }
-
-    fn on_host(
-        &self,
-        verb: &Verb,
-        (command, argument): (&str, &str),
-        (admin, user): (&str, Option<&str>),
-        output: &Output,
-    ) -> Outcome {
-        let asked = AdminArgs::at(admin).and_then(|asked| match user {
-            Some(user) => asked.with_context(user),
-            None => Ok(asked),
-        });
-        let asked = asked.map_err(|why| Failure::usage(anyhow!("{admin}: {why}")))?;
-        if [verb::OVERVIEW, verb::DETAILS].contains(&command) {
-            return overview::run(&asked, command == verb::DETAILS, output);
-        }
-        let node = if command.contains("{node}") { overview::node(&asked)?.to_string() } else { String::new() };
-        let mut words = words(command, argument, &node);
-        if ["ato", "upk"].contains(&verb.name) {
-            let publisher = self.publisher.as_deref().ok_or_else(|| {
-                Failure::usage(anyhow!(
-                    "/{} asks the publisher: give --publisher HOST:PORT, or use /dti and /atp",
-                    verb.name
-                ))
-            })?;
-            words.extend(["--publisher".into(), publisher.into()]);
-        }
-        words.extend(["--admin".into(), admin.into()]);
-        if let Some(user) = user {
-            words.extend(["--context".into(), user.into()]);
-        }
-        run(words, output)
-    }
-
-    fn on_client(&self, verb: &Verb, command: &str, argument: &str, output: &Output) -> Outcome {
-        let mut words = words(command, argument, "");
-        words.extend(["--state".into(), self.state.clone().into()]);
-        if let Some(trust) = self.trust.as_ref().filter(|_| verb.name == "ipk") {
-            words.extend(["--trust".into(), trust.into()]);
-        }
-        run(words, output)
     }
 }
 
@@ -149,16 +112,16 @@ fn parse(words: &[String]) -> anyhow::Result<Parsed<'_>> {
     Ok(Parsed { target, user, password, verb, argument })
 }
 
-fn place(target: Option<&str>, verb: &Verb) -> anyhow::Result<Place> {
-    match (target, verb.side) {
-        (Some(target), Side::Host | Side::Either) => Ok(Place::Host(target.to_owned())),
-        (Some(_), Side::Client) => Err(anyhow!(
+fn target_of(target: Option<&str>, verb: &Verb) -> anyhow::Result<Target> {
+    match (target, verb.on_host) {
+        (Some(target), Some(_)) => Ok(Target::Host(target.to_owned())),
+        (Some(_), None) => Err(anyhow!(
             "/{} is for a client machine, and is run on it: a host does not reach into the machines that it activates",
             verb.name
         )),
-        (None, Side::Client) => Ok(Place::Client),
-        (None, Side::Host) => Ok(Place::Host(local_admin().unwrap_or_else(|| format!("unix:{ADMIN}")))),
-        (None, Side::Either) => Ok(local_admin().map_or(Place::Client, Place::Host)),
+        (None, None) => Ok(Target::Client),
+        (None, Some(_)) if verb.is_for_either => Ok(local_admin().map_or(Target::Client, Target::Host)),
+        (None, Some(_)) => Ok(Target::Host(local_admin().unwrap_or_else(|| format!("unix:{ADMIN}")))),
     }
 }
 
@@ -166,26 +129,4 @@ fn place(target: Option<&str>, verb: &Verb) -> anyhow::Result<Place> {
 fn local_admin() -> Option<String> {
     let named = std::env::var("QUORATE_ADMIN").ok().filter(|named| !named.is_empty());
     named.or_else(|| Path::new(ADMIN).exists().then(|| format!("unix:{ADMIN}")))
-}
-
-fn words(command: &str, argument: &str, node: &str) -> Vec<OsString> {
-    let word = |word: &str| match word {
-        "{}" => argument.into(),
-        "{node}" => node.into(),
-        word => word.into(),
-    };
-    command.split(' ').map(word).collect()
-}
-
-/// Runs one of this program's own commands.
-fn run(words: Vec<OsString>, output: &Output) -> Outcome {
-    let words = std::iter::once(OsString::from("quorate")).chain(words);
-    match Cli::try_parse_from(words) {
-        Ok(cli) => cli.command.run(output),
-        Err(error) => {
-            // As clap says it of any command.
-            let _a_closed_terminal = error.print();
-            Ok(ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)))
-        }
-    }
 }

@@ -9,8 +9,8 @@ use api::admin::v1::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    admin::{AdminArgs, refused},
-    output::{Failure, Outcome, Output},
+    administration::{AdminArgs, refused},
+    output::{CommandResult, Failure, Output},
 };
 
 /// What a host says of itself and its cluster.
@@ -25,13 +25,11 @@ struct Overview {
 
 /// The number of the node that answers there.
 pub(super) fn node(admin: &AdminArgs) -> Result<u64, Failure> {
-    let reply = admin.run(async |mut admin| {
-        Ok(admin.cluster_status(ClusterStatusRequest {}).await.map_err(refused)?.into_inner())
-    })?;
+    let reply = admin.ask(async |admin| admin.cluster_status(ClusterStatusRequest {}).await)?;
     Ok(reply.answered_by)
 }
 
-pub(super) fn run(admin: &AdminArgs, is_long: bool, output: &Output) -> Outcome {
+pub(super) fn run(admin: &AdminArgs, is_long: bool, output: &Output) -> CommandResult {
     let overview = admin.run(async |mut admin| {
         let cluster = admin.cluster_status(ClusterStatusRequest {}).await.map_err(refused)?.into_inner();
         let keys = admin.list_keys(ListKeysRequest {}).await.map_err(refused)?.into_inner();

@@ -1,92 +1,152 @@
-//! The verbs, and what each is called here.
+//! The verbs, what each is called as a command of its own, and the function that carries it out.
 
 use std::fmt;
 
-/// Who carries a verb out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    Host,
-    Client,
-    /// The host where there is one, else the client.
-    Either,
-}
+use super::{
+    on_client::{self, OnClient},
+    on_host::{self, OnHost},
+};
+use crate::output::CommandResult;
 
-/// What stands behind a verb.
+/// What a verb takes behind its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Argument {
     None,
     Needed(&'static str),
 }
 
-/// One verb. In the commands `{}` is its argument, `{node}` the node that was asked.
+/// A verb on a host.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HostVerb {
+    /// The same as a command of its own, for `--help`: `{}` is the argument, `{node}` the node that is asked.
+    shown: &'static str,
+    pub(super) run: fn(OnHost<'_>) -> CommandResult,
+}
+
+/// A verb on a client machine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ClientVerb {
+    /// The same as a command of its own, for `--help`: `{}` is the argument.
+    shown: &'static str,
+    pub(super) run: fn(OnClient<'_>) -> CommandResult,
+}
+
+/// One verb.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Verb {
     pub(super) name: &'static str,
     pub(super) argument: Argument,
-    pub(super) side: Side,
-    /// On a host; empty where it is none of a host's.
-    pub(super) on_host: &'static str,
-    /// On a client machine; empty where it is none of its.
-    pub(super) on_client: &'static str,
-    pub(super) help: &'static str,
+    /// On a host; nothing where it is for client machines only.
+    pub(super) on_host: Option<HostVerb>,
+    /// On a client machine; nothing where it is for hosts only.
+    pub(super) on_client: Option<ClientVerb>,
+    /// Without a target it is for the host where this machine is one, else for the client machine.
+    pub(super) is_for_either: bool,
+    help: &'static str,
 }
 
-const fn host(name: &'static str, argument: Argument, on_host: &'static str, help: &'static str) -> Verb {
-    Verb { name, argument, side: Side::Host, on_host, on_client: "", help }
-}
-
-const fn client(name: &'static str, argument: Argument, on_client: &'static str, help: &'static str) -> Verb {
-    Verb { name, argument, side: Side::Client, on_host: "", on_client, help }
-}
-
-const fn either(
+const fn host(
     name: &'static str,
     argument: Argument,
-    (on_host, on_client): (&'static str, &'static str),
+    (shown, run): (&'static str, fn(OnHost<'_>) -> CommandResult),
     help: &'static str,
 ) -> Verb {
-    Verb { name, argument, side: Side::Either, on_host, on_client, help }
+    Verb { name, argument, on_host: Some(HostVerb { shown, run }), on_client: None, is_for_either: false, help }
+}
+
+const fn client(
+    name: &'static str,
+    argument: Argument,
+    (shown, run): (&'static str, fn(OnClient<'_>) -> CommandResult),
+    help: &'static str,
+) -> Verb {
+    Verb { name, argument, on_host: None, on_client: Some(ClientVerb { shown, run }), is_for_either: false, help }
+}
+
+impl Verb {
+    /// For the host where this machine is one, else refused.
+    const fn or_client(self) -> Self {
+        Self { is_for_either: true, ..self }
+    }
+
+    /// The same verb on a client machine.
+    const fn and_on_client(self, shown: &'static str, run: fn(OnClient<'_>) -> CommandResult) -> Self {
+        Self { on_client: Some(ClientVerb { shown, run }), is_for_either: true, ..self }
+    }
 }
 
 use Argument::{Needed, None as Alone};
 
 /// All of them (R36).
 pub(super) const VERBS: &[Verb] = &[
-    either("ipk", Needed("KEY"), ("key install {} --yes", "client install-key {}"), "install a key"),
-    either("ato", Alone, ("key activate", "client activate"), "activate now"),
-    either("dli", Alone, (OVERVIEW, "client status"), "how it stands"),
-    either("dlv", Alone, (DETAILS, "client status"), "how it stands, with all there is to say"),
-    either("xpr", Alone, ("key list", "client status"), "until when it is activated"),
-    either("dti", Needed("FILE"), ("key activate --offline {}", ""), "what is to be brought to the publisher"),
-    either("atp", Needed("FILE"), ("key activate --answer {}", ""), "what the publisher answered"),
-    either(
+    host("ipk", Needed("KEY"), ("key install {} --yes", on_host::install_key), "install a key")
+        .and_on_client("client install-key {}", on_client::install_key),
+    host("ato", Alone, ("key activate", on_host::activate), "activate now")
+        .and_on_client("client activate", on_client::activate),
+    host("dli", Alone, ("count, key list, settings get, in short", on_host::overview), "how it stands")
+        .and_on_client("client status", on_client::status),
+    host(
+        "dlv",
+        Alone,
+        ("count, key list, settings get, cluster status", on_host::details),
+        "how it stands, with all there is to say",
+    )
+    .and_on_client("client status", on_client::status),
+    host("xpr", Alone, ("key list", on_host::list_keys), "until when it is activated")
+        .and_on_client("client status", on_client::status),
+    host(
+        "dti",
+        Needed("FILE"),
+        ("key activate --offline {}", on_host::write_request),
+        "what is to be brought to the publisher",
+    )
+    .or_client(),
+    host("atp", Needed("FILE"), ("key activate --answer {}", on_host::install_answer), "what the publisher answered")
+        .or_client(),
+    host(
         "upk",
         Alone,
-        ("key release --yes --node {node}", "client remove-key"),
+        ("key release --yes --node {node}", on_host::release_key),
         "give the place of the key back; on a client machine, take the key away",
+    )
+    .and_on_client("client remove-key", on_client::remove_key),
+    host(
+        "sprt",
+        Needed("PORT"),
+        ("settings set clients.port {} --node {node}", on_host::set_port),
+        "port for client machines",
     ),
-    host("sprt", Needed("PORT"), "settings set clients.port {} --node {node}", "port for client machines"),
-    host("sdns", Alone, "dns publish", "publish the hosts in DNS"),
-    host("cdns", Alone, "dns withdraw", "withdraw the hosts from DNS"),
-    host("spri", Alone, "settings set process.low_priority false --node {node}", "normal priority"),
-    host("cpri", Alone, "settings set process.low_priority true --node {node}", "leave the processor to others"),
+    host("sdns", Alone, ("dns publish", on_host::publish_dns), "publish the hosts in DNS"),
+    host("cdns", Alone, ("dns withdraw", on_host::withdraw_dns), "withdraw the hosts from DNS"),
+    host(
+        "spri",
+        Alone,
+        ("settings set process.low_priority false --node {node}", on_host::set_normal_priority),
+        "normal priority",
+    ),
+    host(
+        "cpri",
+        Alone,
+        ("settings set process.low_priority true --node {node}", on_host::set_low_priority),
+        "leave the processor to others",
+    ),
     host(
         "sai",
         Needed("MINUTES"),
-        "settings set activation.interval_minutes {}",
+        ("settings set activation.interval_minutes {}", on_host::set_activation_interval),
         "until machines that are not activated ask again",
     ),
-    host("sri", Needed("MINUTES"), "settings set renewal.interval_minutes {}", "until activated machines renew"),
-    client("skms", Needed("HOST[:PORT]"), "client set-host {}", "ask this host only"),
-    client("ckms", Alone, "client clear-host", "look for hosts in DNS again"),
-    client("cpky", Alone, "client clear-key", "keep no direct key that somebody could read"),
-    client("rearm", Alone, "client rearm", "set the timers anew"),
+    host(
+        "sri",
+        Needed("MINUTES"),
+        ("settings set renewal.interval_minutes {}", on_host::set_renewal_interval),
+        "until activated machines renew",
+    ),
+    client("skms", Needed("HOST[:PORT]"), ("client set-host {}", on_client::set_host), "ask this host only"),
+    client("ckms", Alone, ("client clear-host", on_client::clear_host), "look for hosts in DNS again"),
+    client("cpky", Alone, ("client clear-key", on_client::clear_key), "keep no direct key that somebody could read"),
+    client("rearm", Alone, ("client rearm", on_client::rearm), "set the timers anew"),
 ];
-
-/// What no single command shows.
-pub(super) const OVERVIEW: &str = "count, key list, settings get, in short";
-/// The same at length.
-pub(super) const DETAILS: &str = "count, key list, settings get, cluster status";
 
 impl Verb {
     /// The one that is written so, with its slash, in any case.
@@ -104,12 +164,9 @@ impl Verb {
 
     fn native(&self) -> String {
         let argument = if let Needed(argument) = self.argument { argument } else { "" };
-        let shown = |command: &str| command.replace("{}", argument).replace("{node}", "NODE");
-        match (self.on_host, self.on_client) {
-            (on_host, "") => shown(on_host),
-            ("", on_client) => shown(on_client),
-            (on_host, on_client) => format!("{}; {}", shown(on_host), shown(on_client)),
-        }
+        let commands = [self.on_host.map(|verb| verb.shown), self.on_client.map(|verb| verb.shown)];
+        let shown = commands.into_iter().flatten();
+        shown.map(|command| command.replace("{}", argument).replace("{node}", "NODE")).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -149,7 +206,8 @@ mod tests {
         assert!(Verb::named("sri").is_none() && Verb::named("/nothing").is_none());
         for verb in VERBS {
             assert_eq!(Verb::named(&format!("/{}", verb.name)).map(|found| found.name), Some(verb.name));
-            let takes = [verb.on_host, verb.on_client].iter().any(|command| command.contains("{}"));
+            let commands = [verb.on_host.map(|verb| verb.shown), verb.on_client.map(|verb| verb.shown)];
+            let takes = commands.into_iter().flatten().any(|command| command.contains("{}"));
             assert_eq!(takes, verb.argument != Alone, "{}", verb.name);
         }
     }

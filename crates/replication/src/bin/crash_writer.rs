@@ -76,7 +76,7 @@ async fn open(folder: &Path) -> Result<Replica> {
         seed: NODE,
         observer: Arc::new(()),
     };
-    let settings = RaftSettings { keep_log: true, ..RaftSettings::default() };
+    let settings = RaftSettings { keep_purged: true, ..RaftSettings::default() };
     Ok(Replica::start(store, folder, &settings, surroundings).await?)
 }
 

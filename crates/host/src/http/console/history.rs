@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Mutex, PoisonError},
-    time::Duration,
 };
 
 use activation::{catalog::Name, id::PublisherId};
@@ -12,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::http::metrics::Watched;
 use crate::limits::{CONSOLE_APPLICATIONS_MAX, CONSOLE_POINTS_MAX, CONSOLE_SAMPLE_INTERVAL, CONSOLE_SAMPLES_MAX};
+use crate::test_hooks;
 
 /// An application.
 pub(super) type Of = (PublisherId, Name);
@@ -25,7 +25,7 @@ pub(super) struct History(Mutex<BTreeMap<Of, VecDeque<Sample>>>);
 
 /// Until it is dropped.
 pub(super) async fn note(watched: &Watched, history: &History) {
-    let mut ticks = interval(every());
+    let mut ticks = interval(test_hooks::console_sample_interval().unwrap_or(CONSOLE_SAMPLE_INTERVAL));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
@@ -42,12 +42,6 @@ pub(super) async fn note(watched: &Watched, history: &History) {
         });
         history.add(watched.replica.wall_ms(), counts);
     }
-}
-
-/// More often only for tests, and in their binary only.
-fn every() -> Duration {
-    let told = std::env::var("QUORATE_TEST_CONSOLE_SAMPLE_MS").ok().filter(|_| cfg!(feature = "fault-injection"));
-    told.and_then(|told| told.parse().ok()).map_or(CONSOLE_SAMPLE_INTERVAL, Duration::from_millis)
 }
 
 impl History {

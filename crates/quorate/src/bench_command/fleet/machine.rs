@@ -24,14 +24,14 @@ impl Chance {
     }
 }
 
-pub(super) struct Machine {
+pub(super) struct FleetMachine {
     life: Lifecycle,
     chance: Chance,
     /// What every request of it says.
     said: Request,
 }
 
-impl Machine {
+impl FleetMachine {
     /// Installed now, with the product's setup key.
     pub(super) fn install(
         number: u32,

@@ -21,8 +21,10 @@ use tracing_subscriber::filter::LevelFilter;
 use self::{clock::VirtualClock, run::Fleet};
 use crate::{
     demo::cluster::Cluster,
-    logging::{self, Format},
-    output::{Outcome, Output},
+    output::{
+        CommandResult, Output,
+        logging::{self, LogFormat},
+    },
 };
 
 const EXAMPLES: &str = "\
@@ -48,9 +50,9 @@ pub(crate) struct Command {
 
 impl Command {
     /// Runs it.
-    pub(crate) fn run(self, output: &Output) -> Outcome {
+    pub(crate) fn run(self, output: &Output) -> CommandResult {
         // What goes wrong shows in the report; nodes that stop one after the other complain of each other.
-        let _reader = logging::start(Format::Text, LevelFilter::OFF);
+        let _reader = logging::start(LogFormat::Text, LevelFilter::OFF);
         let folder = tempfile::Builder::new().prefix("quorate-bench-").tempdir().context("cannot make a folder")?;
         let clock = Arc::new(VirtualClock::default());
         // The leader takes the nodes' clocks once, at the beginning of its term: they are one clock, and a sample that was

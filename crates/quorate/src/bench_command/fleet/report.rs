@@ -20,7 +20,7 @@ pub(super) struct Tally {
 
 /// For machines and people.
 #[derive(Serialize)]
-pub(super) struct Report {
+pub(super) struct FleetReport {
     machines: u32,
     days: usize,
     /// At the ends of all days.
@@ -86,13 +86,13 @@ impl Tally {
         self.licensed_by_day.push(self.licensed);
     }
 
-    pub(super) fn report(&self) -> Report {
+    pub(super) fn report(&self) -> FleetReport {
         let share = |licensed: &u32| f64::from(*licensed) / f64::from(self.machines);
         let days = self.licensed_by_day.len();
         let mut requests_by_day: Vec<u64> = self.by_hour.chunks(HOURS_OF_DAY).map(|day| day.iter().sum()).collect();
         requests_by_day.truncate(days);
         requests_by_day.resize(days, 0);
-        Report {
+        FleetReport {
             machines: self.machines,
             days,
             licensed_share_min_after_day_1: self.licensed_by_day.iter().map(share).fold(1.0, f64::min),
@@ -106,7 +106,7 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for FleetReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { machines, days, requests, answered, peak_per_hour, .. } = self;
         writeln!(f, "{machines} machines over {days} days, against three nodes:")?;

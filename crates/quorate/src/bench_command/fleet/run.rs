@@ -9,9 +9,9 @@ use host::Answers;
 use indicatif::ProgressBar;
 use tokio::runtime::Runtime;
 
-use super::{clock::VirtualClock, machine::Machine, report::Tally};
+use super::{clock::VirtualClock, machine::FleetMachine, report::Tally};
 use crate::{
-    bench_command::fleet::report::Report,
+    bench_command::fleet::report::FleetReport,
     demo::{cluster::Cluster, tour::CLIENT_PRODUCT},
 };
 
@@ -29,7 +29,7 @@ const STEP_LICENSED_MS: u64 = 4 * HOUR_MS;
 const REQUESTS_AT_ONCE: usize = 2048;
 
 pub(super) struct Fleet {
-    machines: Vec<Machine>,
+    machines: Vec<FleetMachine>,
     /// When who asks.
     due: BTreeMap<u64, Vec<usize>>,
     nodes: Vec<Answers>,
@@ -45,7 +45,7 @@ impl Fleet {
         let trust = Arc::new(cluster.trust().clone());
         let product = ProductId::derive(trust.publisher, CLIENT_PRODUCT);
         let now = VirtualClock::moment(0);
-        let install = |number| Machine::install(number, trust.publisher, product, now);
+        let install = |number| FleetMachine::install(number, trust.publisher, product, now);
         let machines = (0..count).map(install).collect::<Result<Vec<_>, _>>()?;
         let mut due = BTreeMap::<u64, Vec<usize>>::new();
         for (index, machine) in machines.iter().enumerate() {
@@ -57,7 +57,7 @@ impl Fleet {
     }
 
     /// Lets so many days pass.
-    pub(super) fn run(mut self, days: u32, progress: &ProgressBar) -> anyhow::Result<Report> {
+    pub(super) fn run(mut self, days: u32, progress: &ProgressBar) -> anyhow::Result<FleetReport> {
         let end_ms = u64::from(days) * DAY_MS;
         let mut next_look_ms = DAY_MS;
         while let Some((&now_ms, _)) = self.due.first_key_value() {

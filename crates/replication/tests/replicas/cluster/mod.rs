@@ -19,7 +19,8 @@ pub(crate) const SETTINGS: RaftSettings = RaftSettings {
     election_timeout_min: Duration::from_millis(250),
     election_timeout_max: Duration::from_millis(500),
     promote_after: Duration::from_millis(1500),
-    keep_log: false,
+    #[cfg(feature = "fault-injection")]
+    keep_purged: false,
 };
 
 /// Clocks and members are looked at often, snapshots made as seldom as in production.

@@ -1,0 +1,60 @@
+//! Switches that the tests' build of the binary (feature `fault-injection`) reads from environment variables. In every
+//! other build each function returns a constant.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use replication::RaftSettings;
+
+/// The value of a test's variable; `None` in a build without the feature.
+fn variable(name: &str) -> Option<OsString> {
+    if cfg!(feature = "fault-injection") { std::env::var_os(name) } else { None }
+}
+
+fn number(name: &str) -> Option<u64> {
+    variable(name)?.to_str()?.parse().ok()
+}
+
+/// How long a node's certificate is valid, in place of the default.
+pub(crate) fn certificate_lifetime() -> Option<Duration> {
+    number("QUORATE_TEST_CERTIFICATE_LIFETIME_S").map(Duration::from_secs)
+}
+
+/// How long a member may be silent before its DNS record is withdrawn, in place of the setting.
+pub(crate) fn dns_timeout() -> Option<Duration> {
+    number("QUORATE_TEST_DNS_TIMEOUT_MS").map(Duration::from_millis)
+}
+
+/// How often the records of all members are checked, in place of the default.
+pub(crate) fn dns_check_interval() -> Option<Duration> {
+    number("QUORATE_TEST_DNS_WATCH_MS").map(Duration::from_millis)
+}
+
+/// How often the console takes a sample of the counts, in place of the default.
+pub(crate) fn console_sample_interval() -> Option<Duration> {
+    number("QUORATE_TEST_CONSOLE_SAMPLE_MS").map(Duration::from_millis)
+}
+
+/// The folder in place of `/` below which the description of the machine is read.
+pub(crate) fn machine_root() -> Option<PathBuf> {
+    variable("QUORATE_TEST_MACHINE_ROOT").map(PathBuf::from)
+}
+
+/// The settings of the replica, with the entries that are purged from the log kept where a test asks for it.
+pub(crate) fn raft_settings(settings: RaftSettings) -> RaftSettings {
+    #[cfg(feature = "fault-injection")]
+    let settings = RaftSettings { keep_purged: variable("QUORATE_TEST_KEEP_LOG").is_some(), ..settings };
+    settings
+}
+
+/// Whether the invariants of the replicated state are checked after every entry.
+pub(crate) fn check_invariants() -> bool {
+    variable("QUORATE_TEST_CHECK_INVARIANTS").is_some()
+}
+
+/// Makes this process one of the previous version, which reads one format less, where a test asks for it.
+pub(crate) fn choose_version() {
+    #[cfg(feature = "fault-injection")]
+    if variable("QUORATE_TEST_PREVIOUS_FORMAT").is_some() {
+        activation::state::Format::forget_newest();
+    }
+}

@@ -1,0 +1,179 @@
+//! Saved contexts: where a cluster is administrated, and as whom.
+//!
+//! ```text
+//! CONFIG/quorate/contexts/NAME.toml            where, and as whom
+//! CONFIG/quorate/contexts/NAME.pem             the certificate
+//! CONFIG/quorate/contexts/NAME.key             its key, perhaps under a password
+//! CONFIG/quorate/contexts/NAME.authority.pem   the cluster's authority
+//! ```
+//! CONFIG is `$XDG_CONFIG_HOME`, or `~/.config`.
+
+use std::{
+    fs, io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, anyhow};
+use host::SystemClock;
+use replication::Clock;
+use serde::{Deserialize, Serialize};
+use transport::{Identity, Subject, is_private_key_encrypted, read_private};
+
+use super::key_password;
+
+/// The one that counts where none is named.
+pub(crate) const DEFAULT: &str = "default";
+
+/// A saved context.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    name: String,
+    folder: PathBuf,
+    written: Written,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    address: String,
+    name: String,
+    role: String,
+}
+
+/// What is saved as a context.
+pub(crate) struct NewContext<'a> {
+    pub(crate) address: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) role: &'a str,
+    pub(crate) certificate: &'a str,
+    pub(crate) key: &'a str,
+    pub(crate) authority: &'a str,
+}
+
+/// Letters, digits and `-_.`, not beginning with a dot: it becomes the name of files.
+pub(crate) fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with('.')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+}
+
+impl Context {
+    /// The one with this name.
+    pub(crate) fn named(name: &str) -> anyhow::Result<Self> {
+        let known = if is_name(name) { Self::saved(name)? } else { None };
+        known.ok_or_else(|| anyhow!("there is no saved context {name:?}: `quorate cluster login` makes one"))
+    }
+
+    /// The one with this name, where there is one.
+    pub(crate) fn saved(name: &str) -> anyhow::Result<Option<Self>> {
+        let folder = folder()?;
+        let path = folder.join(format!("{name}.toml"));
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text.with_context(|| path.display().to_string())?,
+        };
+        let written = toml::from_str(&text).with_context(|| path.display().to_string())?;
+        Ok(Some(Self { name: name.to_owned(), folder, written }))
+    }
+
+    /// The one for this address: the one whose address it is, or the only one, or the default one.
+    pub(crate) fn for_address(address: &str) -> anyhow::Result<Self> {
+        let mut all = Self::all()?;
+        if let Some(same) = all.iter().position(|context| context.written.address == address) {
+            return Ok(all.swap_remove(same));
+        }
+        match all.iter().position(|context| context.name == DEFAULT) {
+            Some(default) => Ok(all.swap_remove(default)),
+            None if all.len() == 1 => Ok(all.swap_remove(0)),
+            None if all.is_empty() => Err(anyhow!(
+                "no context is saved, so there is no certificate to show at {address}: \
+                 `quorate cluster login {address} --token T` makes one"
+            )),
+            None => Err(anyhow!("none of the saved contexts is for {address}, and none is the default: name one")),
+        }
+    }
+
+    fn all() -> anyhow::Result<Vec<Self>> {
+        let Ok(entries) = fs::read_dir(folder()?) else { return Ok(Vec::new()) };
+        let mut names: Vec<_> = entries
+            .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(".toml")?.to_owned()))
+            .collect();
+        names.sort();
+        names.iter().map(|name| Self::named(name)).collect()
+    }
+
+    /// Saves a new one; one of the same name is replaced.
+    pub(crate) fn save(name: &str, new: &NewContext<'_>) -> anyhow::Result<PathBuf> {
+        let folder = folder()?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        let written = Written { address: new.address.into(), name: new.name.into(), role: new.role.into() };
+        let path = folder.join(format!("{name}.toml"));
+        let text = toml::to_string(&written)?;
+        for (path, text) in [
+            (file(&folder, name, "authority.pem"), new.authority),
+            (file(&folder, name, "key"), new.key),
+            (file(&folder, name, "pem"), new.certificate),
+            (path.clone(), text.as_str()),
+        ] {
+            storage::durable::replace_private_file(&path, text.as_bytes())
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(path)
+    }
+
+    /// Where its cluster is administrated.
+    pub(crate) fn address(&self) -> &str {
+        &self.written.address
+    }
+
+    /// What to show there.
+    pub(crate) fn identity(&self) -> anyhow::Result<Identity> {
+        let key = read_private(&file(&self.folder, &self.name, "key"))?;
+        let whose = format!("context {}", self.name);
+        let plain = if is_private_key_encrypted(&key) { Some(key_password::decrypt(&key, &whose)?) } else { None };
+        let key = plain.as_ref().map_or(key.as_slice(), |plain| plain.as_bytes());
+        let [certificate, authority] =
+            ["pem", "authority.pem"].map(|kind| read_private(&file(&self.folder, &self.name, kind)));
+        let identity = Identity::from_pem(&certificate?, key, &authority?).context(whose)?;
+        let Subject::Person { .. } = identity.subject() else {
+            return Err(anyhow!(
+                "the certificate of context {} is {}'s: log in as a person",
+                self.name,
+                identity.subject()
+            ));
+        };
+        if !identity.is_valid_at(SystemClock::default().wall_ms()) {
+            return Err(anyhow!(
+                "the certificate of context {} has expired, or this machine's clock is wrong: log in again with \
+                 `quorate cluster login {} --context {} --token T`",
+                self.name,
+                self.written.address,
+                self.name
+            ));
+        }
+        Ok(identity)
+    }
+}
+
+fn file(folder: &Path, name: &str, kind: &str) -> PathBuf {
+    folder.join(format!("{name}.{kind}"))
+}
+
+fn folder() -> anyhow::Result<PathBuf> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let config = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")));
+    Ok(config.context("neither XDG_CONFIG_HOME nor HOME says where contexts are saved")?.join("quorate/contexts"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_contexts_are_names_of_files() {
+        for (name, fits) in [("default", true), ("site-2.east", true), ("", false), ("../x", false), (".x", false)] {
+            assert_eq!(is_name(name), fits, "{name:?}");
+        }
+    }
+}

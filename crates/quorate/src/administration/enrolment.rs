@@ -1,0 +1,98 @@
+//! A join token for a certificate: how a person logs in, and how a node joins.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use api::admin::v1::{EnrollReply, EnrollRequest, admin_client::AdminClient};
+use serde_json::json;
+use tonic::transport::Endpoint;
+use transport::{Authority, Identity, SigningRequest, Token};
+
+use super::{
+    CONNECT_TIMEOUT, block_on,
+    contexts::{self, Context, NewContext},
+    key_password, refused, unreached,
+};
+use crate::output::{Failure, Output};
+
+/// How long the cluster may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Arguments of `cluster login`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Login {
+    /// Where a node is administrated: its admin.listen, port 1690.
+    #[arg(value_name = "HOST:PORT")]
+    address: String,
+    /// What `quorate cluster token` printed.
+    #[arg(long, env = "QUORATE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Token,
+    /// Whose certificate it will be, for people and the audit.
+    #[arg(long = "as", env = "USER", value_name = "NAME")]
+    name: String,
+    /// Under which name it is saved.
+    #[arg(long, value_name = "NAME", default_value = contexts::DEFAULT)]
+    context: String,
+    /// Keep the private key under a password: asked for, or taken from QUORATE_CONTEXT_PASSWORD.
+    #[arg(long)]
+    password: bool,
+}
+
+impl Login {
+    pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
+        if !contexts::is_name(&self.context) {
+            let what = anyhow!("--context {:?}: give letters, digits and -_.", self.context);
+            return Err(Failure::usage(what));
+        }
+        // Before the token is spent.
+        let password = if self.password { Some(key_password::new_password()?) } else { None };
+        let (request, key) = SigningRequest::create().map_err(anyhow::Error::from)?;
+        let asked = EnrollRequest { request: request.into(), name: self.name.clone(), ..EnrollRequest::default() };
+        let reply = enroll(&self.address, &self.token, asked)?;
+        Identity::from_pem(reply.certificate.as_bytes(), key.as_bytes(), reply.authority.as_bytes())
+            .context("what the cluster answered is no certificate for this key")?;
+        let key = match &password {
+            Some(password) => key_password::encrypt(&key, password)?,
+            None => key,
+        };
+        let new = NewContext {
+            address: &self.address,
+            name: &self.name,
+            role: &reply.role,
+            certificate: &reply.certificate,
+            key: &key,
+            authority: &reply.authority,
+        };
+        let file = Context::save(&self.context, &new)?;
+        output.result(
+            &json!({ "context": self.context, "name": self.name, "role": reply.role, "file": file }),
+            format_args!(
+                "{} is {} of the cluster at {}. Use it with\n  --admin {}",
+                self.name, reply.role, self.address, self.context
+            ),
+        );
+        Ok(())
+    }
+}
+
+/// What a node gets with a token, and makes its identity of.
+pub(crate) fn join(address: &str, token: &Token, node: u64, peer_address: String) -> Result<EnrollReply, Failure> {
+    let reply = enroll(address, token, EnrollRequest { node, peer_address, ..EnrollRequest::default() })?;
+    let authority = Authority::from_pem(&reply.authority, &reply.authority_key).map_err(anyhow::Error::from)?;
+    if authority.fingerprint() != token.authority() {
+        return Err(anyhow!("the authority that {address} sent is another one than the token names").into());
+    }
+    Ok(reply)
+}
+
+fn enroll(address: &str, token: &Token, mut asked: EnrollRequest) -> Result<EnrollReply, Failure> {
+    asked.secret = token.secret().to_vec().into();
+    block_on(async {
+        let connector = transport::pinned(token.authority(), CONNECT_TIMEOUT).map_err(anyhow::Error::from)?;
+        let endpoint = Endpoint::from_shared(format!("http://{address}"));
+        let endpoint = endpoint.map_err(|_| Failure::usage(anyhow!("{address:?} is no HOST:PORT")))?;
+        let channel = endpoint.timeout(TIMEOUT).connect_with_connector(connector).await;
+        let channel = channel.map_err(|error| unreached(address, &error))?;
+        Ok(AdminClient::new(channel).enroll(asked).await.map_err(refused)?.into_inner())
+    })?
+}

@@ -1,0 +1,226 @@
+//! Talking to a node's administration: over its socket, or from afar with a saved certificate.
+
+pub(crate) mod contexts;
+pub(crate) mod enrolment;
+pub(crate) mod key_password;
+
+use std::{error::Error, iter::successors, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+use api::admin::v1::admin_client::AdminClient;
+use hyper_util::rt::TokioIo;
+use tokio::{net::UnixStream, time::sleep};
+use tonic::transport::{Channel, Endpoint, Uri};
+use transport::Own;
+
+use self::contexts::Context;
+use crate::output::Failure;
+
+/// Pause between two looks at a node that is to go away.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a connection from afar may take to be made.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Which node to talk to.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AdminArgs {
+    /// The node's administration: unix:PATH of the socket in its data folder, a saved context's name, or HOST[:PORT].
+    #[arg(long, env = "QUORATE_ADMIN", value_name = "PLACE", default_value = "unix:/var/lib/quorate/admin.sock")]
+    admin: Address,
+    /// From afar, show the certificate of this saved context, instead of the one for the place.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+}
+
+/// Where nodes are administrated from afar, unless a port is named.
+const PORT: u16 = 1690;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Address {
+    Socket(PathBuf),
+    Context(String),
+    Afar(String),
+}
+
+impl FromStr for Address {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let is_address = || {
+            let (host, port) = text.rsplit_once(':')?;
+            (!host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)).then_some(())
+        };
+        match text.strip_prefix("unix:") {
+            Some(path) if !path.is_empty() => Ok(Self::Socket(path.into())),
+            None if text.starts_with('/') => Ok(Self::Socket(text.into())),
+            None if is_address().is_some() => Ok(Self::Afar(text.into())),
+            None if contexts::is_name(text) => Ok(Self::Context(text.into())),
+            _ => Err(anyhow!(
+                "give unix:PATH, as in unix:/var/lib/quorate/admin.sock, HOST[:PORT], or the name of a context that \
+                 `quorate cluster login` saved"
+            )),
+        }
+    }
+}
+
+/// An open administration.
+pub(crate) type Admin = AdminClient<Channel>;
+
+impl AdminArgs {
+    /// The administration that the text names.
+    pub(crate) fn at(text: &str) -> anyhow::Result<Self> {
+        Ok(Self { admin: text.parse()?, context: None })
+    }
+
+    /// The same with the certificate of this saved context.
+    pub(crate) fn with_context(self, name: &str) -> anyhow::Result<Self> {
+        match self.admin {
+            Address::Socket(_) => {
+                Err(anyhow!("whoever may open a node's own socket is an administrator: a user is of no use there"))
+            }
+            _ => Ok(Self { context: Some(name.into()), ..self }),
+        }
+    }
+
+    /// Connects, and runs `work` with the connection.
+    pub(crate) fn run<T>(&self, work: impl AsyncFnOnce(Admin) -> Result<T, Failure>) -> Result<T, Failure> {
+        block_on(async { work(self.connect().await?).await })?
+    }
+
+    /// Connects, and makes one call.
+    pub(crate) fn ask<Reply>(
+        &self,
+        call: impl AsyncFnOnce(&mut Admin) -> Result<tonic::Response<Reply>, tonic::Status>,
+    ) -> Result<Reply, Failure> {
+        self.run(async |mut admin| Ok(call(&mut admin).await.map_err(refused)?.into_inner()))
+    }
+
+    /// Waits until nobody answers there any more.
+    pub(crate) async fn gone(&self) {
+        while self.connect().await.is_ok() {
+            sleep(LOOK_PAUSE).await;
+        }
+    }
+
+    /// Connects.
+    pub(crate) async fn connect(&self) -> anyhow::Result<Admin> {
+        let shown = self.context.as_deref().map(Context::named).transpose()?;
+        let at = async |address: &str, saved: Option<Context>| {
+            let context = match shown.or(saved) {
+                Some(context) => context,
+                None => Context::for_address(address)?,
+            };
+            connect_afar(address, &context).await
+        };
+        match &self.admin {
+            Address::Socket(path) => connect(path).await,
+            Address::Afar(address) => at(address, None).await,
+            Address::Context(name) => match Context::saved(name)? {
+                Some(context) => {
+                    let address = context.address().to_owned();
+                    at(&address, Some(context)).await
+                }
+                // A host, then.
+                None => {
+                    let reached = at(&format!("{name}:{PORT}"), None).await;
+                    reached.map_err(|why| anyhow!("there is no context {name:?}, and as a host: {why}"))
+                }
+            },
+        }
+    }
+}
+
+/// Runs a command's work on a runtime of its own.
+pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
+    Ok(runtime.block_on(work))
+}
+
+/// Connects to the socket at `path`.
+pub(crate) async fn connect(path: &std::path::Path) -> anyhow::Result<Admin> {
+    let owned = path.to_owned();
+    let connector = tower::service_fn(move |_: Uri| {
+        let path = owned.clone();
+        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+    });
+    // The address is not used: the connector knows the socket.
+    let channel = Endpoint::from_static("http://node").connect_with_connector(connector).await.map_err(|error| {
+        let cause = cause(&error);
+        anyhow!(
+            "no node answers at unix:{} ({cause}); is it running, and may this user open the socket? \
+             Another one is named by --admin unix:PATH",
+            path.display()
+        )
+    })?;
+    Ok(AdminClient::new(channel))
+}
+
+async fn connect_afar(address: &str, context: &Context) -> anyhow::Result<Admin> {
+    let own = Arc::new(Own::new(context.identity()?));
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).with_context(|| format!("{address:?}"))?;
+    let channel = endpoint.connect_with_connector(transport::connector(own, CONNECT_TIMEOUT)).await;
+    Ok(AdminClient::new(channel.map_err(|error| unreached(address, &error))?))
+}
+
+/// Nobody answers there, or not whom we mean.
+pub(crate) fn unreached(address: &str, error: &(dyn Error + 'static)) -> anyhow::Error {
+    let cause = cause(error);
+    match certificates(&cause) {
+        Some(why) => anyhow!("{address}: {why} ({cause})"),
+        None => {
+            anyhow!("no node answers at {address} ({cause}); is it running, and does it listen there (admin.listen)?")
+        }
+    }
+}
+
+fn cause(error: &(dyn Error + 'static)) -> String {
+    let sources = successors(Some(error), |&error| error.source());
+    sources.last().map_or_else(String::new, ToString::to_string)
+}
+
+/// What TLS says, for people.
+fn certificates(cause: &str) -> Option<&'static str> {
+    const KNOWN: [(&str, &str); 5] = [
+        ("received fatal alert: CertificateExpired", "the node says that our certificate has expired: log in again"),
+        ("received fatal alert", "the node does not take our certificate: it is another cluster's"),
+        ("invalid peer certificate: Expired", "the certificate of the node has expired"),
+        ("invalid peer certificate: certificate expired", "the certificate of the node has expired"),
+        ("invalid peer certificate", "what answers there is no node of the cluster that we know"),
+    ];
+    KNOWN.iter().find(|(said, _)| cause.contains(said)).map(|(_, why)| *why)
+}
+
+/// A refusal or a failure, in the node's own words.
+pub(crate) fn refused(status: tonic::Status) -> Failure {
+    // A certificate that the other side refuses is known with the first answer only.
+    let cause = cause(&status);
+    match certificates(&cause) {
+        Some(why) => anyhow!("{why} ({cause})").into(),
+        None => anyhow!("{}", status.message()).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_admin_names() {
+        let cases = [
+            ("unix:/run/a.sock", Some(Address::Socket("/run/a.sock".into()))),
+            ("/run/a.sock", Some(Address::Socket("/run/a.sock".into()))),
+            ("site-2", Some(Address::Context("site-2".into()))),
+            ("host.example.test:1690", Some(Address::Afar("host.example.test:1690".into()))),
+            ("[::1]:1690", Some(Address::Afar("[::1]:1690".into()))),
+            ("unix:", None),
+            ("a/b", None),
+            ("host:0", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(text.parse().ok(), expected, "{text:?}");
+        }
+    }
+}

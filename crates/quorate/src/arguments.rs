@@ -1,0 +1,32 @@
+//! Arguments that several commands take.
+
+use anyhow::Context as _;
+use host::SystemClock;
+use replication::Clock;
+
+/// A length of time in seconds: `90s`, `10m`, `1h`, `7d`.
+pub(crate) fn seconds(text: &str) -> anyhow::Result<u64> {
+    let factor = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3600,
+        Some('d') => 86_400,
+        _ => 0,
+    };
+    let number = text.get(..text.len().saturating_sub(1)).and_then(|number| number.parse::<u64>().ok());
+    let seconds = number.and_then(|number| number.checked_mul(factor)).filter(|seconds| *seconds > 0);
+    seconds.context("give a number with s, m, h or d, as in 90s, 10m, 1h or 7d")
+}
+
+/// The time so many seconds ago, in milliseconds since 1970.
+pub(crate) fn ago_ms(seconds: u64) -> u64 {
+    SystemClock::default().wall_ms().saturating_sub(seconds.saturating_mul(1000))
+}
+
+/// How long a node that is drained waits, after it withdrew its DNS records.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct DrainWait {
+    /// How long resolvers have to forget the node, instead of the cluster's dns.ttl_s or the node's drain.wait_s.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(..=86_400))]
+    pub(crate) wait: Option<u32>,
+}

@@ -1,0 +1,106 @@
+//! `quorate cluster backup` and `restore`.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, anyhow};
+use api::admin::v1::BackupRequest;
+use host::{Config, Overrides, rescue::RescueError};
+use serde_json::json;
+use tempfile::NamedTempFile;
+
+use crate::{
+    administration::{AdminArgs, block_on, refused},
+    output::{Failure, Output},
+};
+
+pub(super) const EXAMPLES: &str = "\
+Example:
+  quorate cluster backup monday.backup
+
+Of any node, while all of them serve: the state after one entry, with counts, keys, certificates, catalogs and settings. No
+private key is in it; host keys are. Only its owner may read the file.";
+
+pub(super) const RESTORE_EXAMPLES: &str = "\
+Example, on a machine whose data folder holds no store:
+  quorate cluster restore monday.backup --config node1.toml
+  quorate host run --config node1.toml
+  quorate key activate --node 1            the new machine is activated anew; then `cluster add` the other nodes
+
+A backup is a moment: what was counted after it is counted when machines ask again. Exit: 0 the node can be started;
+1 refused, and the data folder is as it was; 2 configuration.";
+
+/// Arguments of `cluster backup`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Backup {
+    /// The file to write; one that is there is left alone.
+    file: PathBuf,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// Arguments of `cluster restore`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Restore {
+    /// The backup.
+    file: PathBuf,
+    /// The configuration of the node that begins the cluster.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+impl Backup {
+    pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
+        let progress = output.spinner("the backup is on its way");
+        let content = self.admin.run(async |mut admin| {
+            let mut parts = admin.backup(BackupRequest {}).await.map_err(refused)?.into_inner();
+            let mut content = Vec::new();
+            while let Some(part) = parts.message().await.map_err(refused)? {
+                content.extend_from_slice(&part.part);
+            }
+            Ok(content)
+        });
+        progress.finish_and_clear();
+        let content = content?;
+        let backup = replication::Backup::read(&content).map_err(|error| anyhow!("what came is no backup: {error}"))?;
+        write_new(&self.file, &content).with_context(|| format!("cannot write {}", self.file.display()))?;
+        let (index, bytes) = (backup.log_index(), content.len());
+        output.result(
+            &json!({ "backup": self.file.display().to_string(), "log_index": index, "bytes": bytes }),
+            format_args!("{} holds the state after entry {index}, in {bytes} bytes.", self.file.display()),
+        );
+        Ok(())
+    }
+}
+
+/// Whole or not at all, and never over another file. For its owner alone.
+fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = NamedTempFile::new_in(folder)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path).map_err(|error| error.error)?;
+    storage::durable::sync_folder(folder)
+}
+
+impl Restore {
+    pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
+        let config = Config::load(&self.config, &Overrides::default()).map_err(Failure::usage)?;
+        let begun = block_on(host::rescue::restore(&config, &self.file))?.map_err(|error| match error {
+            error @ RescueError::Members(_) => Failure::usage(error),
+            error => error.into(),
+        })?;
+        let file = self.config.display();
+        output.result(
+            &json!({ "node": config.node, "log_index": begun.log_index }),
+            format_args!(
+                "Node {} holds the state after entry {}, as a cluster of its own. Run it with\n  quorate host run --config \
+                 {file}\nThen activate it (`quorate key activate --node {}`), and add the other nodes (`quorate cluster add`).",
+                config.node, begun.log_index, config.node
+            ),
+        );
+        Ok(())
+    }
+}

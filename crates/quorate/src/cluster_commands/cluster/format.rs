@@ -1,0 +1,122 @@
+//! `quorate cluster format`.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use api::admin::v1::{ClusterStatusReply, SetFormatRequest};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::status::{PAUSE, status};
+use crate::{
+    administration::{Admin, AdminArgs, refused},
+    output::{Failure, Output, table},
+};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  quorate cluster format             what is written, and what each node reads
+  quorate cluster format set 2       after the last node was upgraded
+  quorate cluster format set 1       before the first node is downgraded: answered when every disk is ready for it
+
+A version reads two formats, and goes on writing the one that the cluster is set to: an upgrade can be undone node by node
+until the format is set. It never changes by itself. Going back drops what the older format does not hold.
+
+Exit: 0 done; 1 refused: a member does not answer, or its version does not read the format.";
+
+/// How long nodes have to make their disks ready for an older version.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Arguments of `cluster format`.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Format {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// What to do about it.
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Write this format from now on.
+    Set {
+        /// Its number.
+        #[arg(value_name = "FORMAT")]
+        format: u32,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+}
+
+impl Format {
+    pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
+        let Some(Action::Set { format, admin }) = self.action else {
+            let status = self.admin.run(async |mut admin| status(&mut admin).await)?;
+            output.result(&shown_json(&status), shown_text(&status));
+            return Ok(());
+        };
+        let status = admin.run(async |mut admin| {
+            admin.set_format(SetFormatRequest { format }).await.map_err(refused)?;
+            let progress = output.spinner("every node makes its disk ready for it");
+            let ready = ready(&mut admin, format).await;
+            progress.finish_and_clear();
+            ready
+        })?;
+        output.result(&shown_json(&status), format_args!("The cluster writes format {format}."));
+        Ok(())
+    }
+}
+
+/// Waits until what is on every disk can be read by a version that reads this format and none after it.
+async fn ready(admin: &mut Admin, format: u32) -> Result<ClusterStatusReply, Failure> {
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        let now = status(admin).await?;
+        let late: Vec<_> = now
+            .nodes
+            .iter()
+            .filter(|node| !node.reachable || node.stored_format > format)
+            .map(|node| node.node)
+            .collect();
+        if late.is_empty() {
+            return Ok(now);
+        }
+        if Instant::now() >= deadline {
+            return Err(anyhow!(
+                "format {format} is set, and the disks of nodes {late:?} hold newer things still: start no older version \
+                 there before `quorate cluster format` says that they do not"
+            )
+            .into());
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+fn shown_json(status: &ClusterStatusReply) -> serde_json::Value {
+    let nodes = status.nodes.iter().map(|node| {
+        json!({
+            "id": node.node,
+            "reachable": node.reachable,
+            "version": node.version,
+            "reads_format": node.newest_format,
+            "stored_format": node.stored_format,
+        })
+    });
+    json!({ "format": status.format, "nodes": nodes.collect::<Vec<_>>() })
+}
+
+fn shown_text(status: &ClusterStatusReply) -> String {
+    let mut rows = table(["node", "version", "reads up to", "its disk needs"]);
+    for node in &status.nodes {
+        let known = |number: u32| if node.reachable { number.to_string() } else { "unknown".into() };
+        rows.add_row([
+            node.node.to_string(),
+            node.version.clone(),
+            known(node.newest_format),
+            known(node.stored_format),
+        ]);
+    }
+    format!("{rows}\nThe cluster writes format {}.", status.format)
+}

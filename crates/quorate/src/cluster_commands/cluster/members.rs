@@ -1,0 +1,185 @@
+//! `quorate cluster add`, `remove` and `promote`.
+
+use std::{str::FromStr, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+use api::admin::v1::{AddNodeRequest, DrainRequest, MembersReply, PromoteNodeRequest, RemoveNodeRequest};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use super::status::{PAUSE, status};
+use crate::{
+    administration::{Admin, AdminArgs, refused},
+    arguments::DrainWait,
+    output::{Failure, Output},
+};
+
+pub(super) const ADD_EXAMPLES: &str = "\
+Example:
+  quorate cluster add 4=10.0.0.4:1689     when `quorate host run` runs there, and belongs to no cluster
+
+The new node learns first; answered when it has caught up. One, three or five nodes vote: with an even number the last one
+is a learner, which takes the place of a voter that is gone.";
+
+pub(super) const REMOVE_EXAMPLES: &str = "\
+Examples:
+  quorate cluster remove 2                drained, its activations given back, out of the cluster, stopped
+  quorate cluster remove 2 --dead         it is gone for good; the publisher frees its places
+
+Exit: 0 it is no member any more; 1 refused.";
+
+pub(super) const PROMOTE_EXAMPLES: &str = "\
+Examples:
+  quorate cluster promote 4                    in place of a voter that is gone
+  quorate cluster promote 4 --instead-of 2     node 2 is a learner from then on";
+
+/// How long a node that leaves may take, once resolvers have forgotten it.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// `NODE=HOST:PORT`: a node's number, and the address of its peer service.
+#[derive(Clone, Debug)]
+struct PeerAddress {
+    node: u64,
+    address: String,
+}
+
+impl FromStr for PeerAddress {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let parsed = text.split_once('=').and_then(|(node, address)| {
+            Some(Self { node: node.trim().parse().ok()?, address: address.trim().to_owned() })
+        });
+        parsed.context("give NODE=HOST:PORT, as in 4=10.0.0.4:1689")
+    }
+}
+
+/// Arguments of `cluster add`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Add {
+    /// Its number, and where the other nodes reach it.
+    #[arg(value_name = "NODE=HOST:PORT")]
+    peer: PeerAddress,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// Arguments of `cluster remove`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Remove {
+    /// Its number.
+    #[arg(value_name = "NODE")]
+    node: u64,
+    /// It does not answer and never will: nothing is asked of it.
+    #[arg(long, conflicts_with = "wait")]
+    dead: bool,
+    #[command(flatten)]
+    wait: DrainWait,
+    /// Also where DNS keeps its record.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// Arguments of `cluster promote`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Promote {
+    /// The learner.
+    #[arg(value_name = "NODE")]
+    node: u64,
+    /// The voter that learns from then on.
+    #[arg(long, value_name = "NODE")]
+    instead_of: Option<u64>,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+impl Add {
+    pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
+        let PeerAddress { node, address } = self.peer;
+        let progress = output.spinner(&format!("node {node} catches up"));
+        let reply =
+            self.admin.ask(async |admin| admin.add_node(AddNodeRequest { node, address: address.clone() }).await);
+        progress.finish_and_clear();
+        members(output, &format!("Node {node} is a member."), &reply?);
+        Ok(())
+    }
+}
+
+impl Promote {
+    pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
+        let request = PromoteNodeRequest { node: self.node, instead_of: self.instead_of.unwrap_or(0) };
+        let reply = self.admin.ask(async |admin| admin.promote_node(request).await)?;
+        members(output, &format!("Node {} votes.", self.node), &reply);
+        Ok(())
+    }
+}
+
+impl Remove {
+    pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
+        let reply = self.admin.run(async |mut admin| {
+            if self.dead {
+                let request = RemoveNodeRequest { node: self.node };
+                return Ok(admin.remove_node(request).await.map_err(refused)?.into_inner());
+            }
+            self.retire(&mut admin, output).await
+        })?;
+        members(output, &format!("Node {} is no member any more.", self.node), &reply);
+        Ok(())
+    }
+
+    /// Drains it for good, and waits until the others say that it is gone.
+    async fn retire(&self, admin: &mut Admin, output: &Output) -> Result<MembersReply, Failure> {
+        let node = self.node;
+        let before = status(admin).await?;
+        if before.answered_by == node {
+            return Err(anyhow!(
+                "this is node {node}: ask another one to take it out (--admin), and it stops by itself"
+            )
+            .into());
+        }
+        let found = before.nodes.iter().find(|member| member.node == node);
+        let found = found
+            .ok_or_else(|| anyhow!("node {node} is no member of this cluster: `quorate cluster status` lists them"))?;
+        if !found.reachable {
+            return Err(anyhow!(
+                "node {node} does not answer ({}): bring it back to have it give its activations back, or take it out \
+                 with --dead where it is gone for good",
+                found.not_ready_because
+            )
+            .into());
+        }
+        let request = DrainRequest { force: self.force, wait_s: self.wait.wait, node, leave: true };
+        let drained = admin.drain(request).await.map_err(refused)?.into_inner();
+        let progress = output.spinner(&format!(
+            "node {node} has left DNS; it leaves the cluster in {} s, when resolvers have forgotten it",
+            drained.wait_s
+        ));
+        let deadline = Instant::now() + Duration::from_secs(drained.wait_s.into()) + LEAVE_TIMEOUT;
+        let left = loop {
+            let now = status(admin).await?;
+            if !now.nodes.is_empty() && now.nodes.iter().all(|member| member.node != node) {
+                break Ok(now);
+            }
+            if Instant::now() >= deadline {
+                break Err(anyhow!("node {node} has left DNS and does not leave the cluster: look into its log"));
+            }
+            sleep(PAUSE).await;
+        };
+        progress.finish_and_clear();
+        let (learners, voters): (Vec<_>, Vec<_>) = left?.nodes.into_iter().partition(|member| member.role == "learner");
+        let numbers = |nodes: Vec<api::admin::v1::NodeStatus>| nodes.into_iter().map(|member| member.node).collect();
+        Ok(MembersReply { voters: numbers(voters), learners: numbers(learners) })
+    }
+}
+
+fn members(output: &Output, what: &str, reply: &MembersReply) {
+    let list = |nodes: &[u64]| nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let learners =
+        if reply.learners.is_empty() { String::new() } else { format!("; learning: {}", list(&reply.learners)) };
+    output.result(
+        &json!({ "voters": reply.voters, "learners": reply.learners }),
+        format_args!("{what} Voting: {}{learners}.", list(&reply.voters)),
+    );
+}

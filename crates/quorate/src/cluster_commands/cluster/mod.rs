@@ -1,0 +1,133 @@
+//! `quorate cluster ...`
+
+mod audit;
+mod backup;
+mod format;
+mod members;
+mod status;
+
+use std::process::ExitCode;
+
+use api::admin::v1::{ClockRequest, CreateTokenRequest, TransferLeaderRequest, clock_request::Action};
+use serde_json::json;
+
+use crate::{
+    administration::{AdminArgs, enrolment::Login},
+    arguments,
+    output::{CommandResult, Failure, Output},
+};
+
+/// The cluster and its nodes.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Every node: role, readiness, log, activation, DNS, clock; with --json also term, state hash and format.
+    Status(status::StatusArgs),
+    /// Make a node that runs and belongs to no cluster a member: NODE=HOST:PORT of its peer address.
+    #[command(after_help = members::ADD_EXAMPLES)]
+    Add(members::Add),
+    /// Take a node out of the cluster: drained first where it is there.
+    #[command(after_help = members::REMOVE_EXAMPLES)]
+    Remove(members::Remove),
+    /// Give a learner a vote.
+    #[command(after_help = members::PROMOTE_EXAMPLES)]
+    Promote(members::Promote),
+    /// Make another voter the leader.
+    Transfer {
+        /// Number of the node that is to lead.
+        #[arg(long, value_name = "NODE")]
+        to: u64,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Write the whole state into a file, while the cluster serves.
+    #[command(after_help = backup::EXAMPLES)]
+    Backup(backup::Backup),
+    /// Begin a cluster of one node from a backup.
+    #[command(after_help = backup::RESTORE_EXAMPLES)]
+    Restore(backup::Restore),
+    /// A token with which a node joins, or a person logs in: once, and for a while.
+    #[command(after_help = TOKEN_EXAMPLES)]
+    Token {
+        /// What its bearer becomes.
+        #[arg(long, value_name = "ROLE", value_parser = ["node", "administrator", "operator", "reader"], default_value = "node")]
+        role: String,
+        /// How long it may be used: a number with s, m, h or d.
+        #[arg(long, value_name = "TIME", value_parser = arguments::seconds, default_value = "1h")]
+        valid: u64,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Get a certificate with a token, and save it as a context for --admin.
+    Login(Login),
+    /// What administrators did: who, what, from where, when.
+    #[command(after_help = audit::EXAMPLES)]
+    Audit(audit::Audit),
+    /// Which format the nodes write; set after an upgrade, and back before a downgrade.
+    #[command(after_help = format::EXAMPLES)]
+    Format(format::Format),
+    /// Cluster time, when the nodes' clocks jumped or ran ahead.
+    #[command(subcommand)]
+    Clock(Clock),
+}
+
+const TOKEN_EXAMPLES: &str = "\
+Examples:
+  quorate cluster token                                    for a node: quorate host init --join HOST:1690 --token T ...
+  quorate cluster token --role reader --valid 10m          for a person: quorate cluster login HOST:1690 --token T
+
+The token holds a secret: whoever has it first becomes what it says. It names the cluster's authority, so that its
+bearer knows whom to believe.";
+
+/// What an administrator decides about cluster time.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Clock {
+    /// Take the jump that raised the alarm: what is due by the new time expires.
+    Accept {
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Set cluster time to the median of the nodes' clocks, also backwards.
+    Reset {
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+}
+
+impl Command {
+    /// Runs it.
+    pub(crate) fn run(self, output: &Output) -> CommandResult {
+        match self {
+            Self::Status(status) => status.run(output)?,
+            Self::Add(add) => add.run(output)?,
+            Self::Remove(remove) => remove.run(output)?,
+            Self::Promote(promote) => promote.run(output)?,
+            Self::Backup(backup) => backup.run(output)?,
+            Self::Restore(restore) => restore.run(output)?,
+            Self::Transfer { to, admin } => {
+                let reply = admin.ask(async |admin| admin.transfer_leader(TransferLeaderRequest { to }).await)?;
+                output.result(&json!({ "leader": reply.leader }), format_args!("Node {} leads.", reply.leader));
+            }
+            Self::Token { role, valid, admin } => {
+                let asked = CreateTokenRequest { role, valid_s: valid };
+                let reply = admin.ask(async |admin| admin.create_token(asked).await)?;
+                output.result(&json!({ "token": reply.token, "expires_ms": reply.expires_ms }), &reply.token);
+            }
+            Self::Login(login) => login.run(output)?,
+            Self::Audit(audit) => audit.run(output)?,
+            Self::Format(format) => format.run(output)?,
+            Self::Clock(Clock::Accept { admin }) => set_clock(&admin, Action::Accept, output)?,
+            Self::Clock(Clock::Reset { admin }) => set_clock(&admin, Action::Reset, output)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn set_clock(admin: &AdminArgs, action: Action, output: &Output) -> Result<(), Failure> {
+    let request = ClockRequest { action: action.into() };
+    let reply = admin.ask(async |admin| admin.clock(request).await)?;
+    output.result(
+        &json!({ "cluster_time_ms": reply.cluster_time_ms }),
+        format_args!("Cluster time is now {} ms after 1970.", reply.cluster_time_ms),
+    );
+    Ok(())
+}

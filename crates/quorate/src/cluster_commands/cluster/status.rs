@@ -1,0 +1,171 @@
+//! `quorate cluster status`, and the status as other commands of this folder wait for it.
+
+use std::time::Duration;
+
+use api::admin::v1::{ClusterStatusReply, ClusterStatusRequest, NodeStatus};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    administration::{Admin, AdminArgs, block_on, refused},
+    output::{Failure, Output, table},
+};
+
+/// Pause between two requests for the status.
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
+
+/// Arguments of `cluster status`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    /// Wait up to this many seconds for the node to answer and to know a leader.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
+    wait: u64,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+impl StatusArgs {
+    pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
+        let reply = wait_for_leader(&self.admin, Duration::from_secs(self.wait))?;
+        output.result(&json(&reply), text(&reply));
+        Ok(())
+    }
+}
+
+/// The status, asked again until a leader is known or the time is over.
+fn wait_for_leader(admin: &AdminArgs, wait: Duration) -> Result<ClusterStatusReply, Failure> {
+    block_on(async {
+        let deadline = Instant::now() + wait;
+        loop {
+            let reply = match admin.connect().await {
+                Ok(mut admin) => status(&mut admin).await,
+                Err(error) => Err(error.into()),
+            };
+            let led = reply.as_ref().is_ok_and(|reply| reply.leader != 0);
+            if led || Instant::now() >= deadline {
+                return reply;
+            }
+            sleep(PAUSE).await;
+        }
+    })?
+}
+
+/// The status of the cluster, as the node that is asked knows it.
+pub(super) async fn status(admin: &mut Admin) -> Result<ClusterStatusReply, Failure> {
+    Ok(admin.cluster_status(ClusterStatusRequest {}).await.map_err(refused)?.into_inner())
+}
+
+fn json(reply: &ClusterStatusReply) -> serde_json::Value {
+    let nodes = reply.nodes.iter().map(|node| {
+        json!({
+            "id": node.node,
+            "role": node.role,
+            "peer_address": node.peer_address,
+            "reachable": node.reachable,
+            "ready": node.ready,
+            "not_ready_because": optional(&node.not_ready_because),
+            "applied_index": node.applied_index,
+            "last_index": node.last_index,
+            "lag": lag(reply, node),
+            "state_hash": optional(&node.state_hash),
+            "state_hash_index": node.state_hash_index,
+            "clock_offset_ms": node.clock_offset_ms,
+            "clock_is_off": is_off(node),
+            "store_bytes": node.store_bytes,
+            "store": node.store,
+            "version": optional(&node.version),
+            "term": node.reachable.then_some(node.term),
+            "activation": node.reachable.then_some(&node.groups),
+            "dns": optional(&node.dns),
+            "reads_format": node.newest_format,
+            "stored_format": node.stored_format,
+        })
+    });
+    json!({
+        "leader": (reply.leader != 0).then_some(reply.leader),
+        "term": reply.term,
+        "failure_tolerance": reply.failure_tolerance,
+        "cluster_time_ms": reply.cluster_time_ms,
+        "clock_alarm": optional(&reply.clock_alarm),
+        "format": reply.format,
+        "nodes": nodes.collect::<Vec<_>>(),
+    })
+}
+
+fn optional(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// A clock that is further from the voters' median than any of theirs should be, in milliseconds.
+const CLOCK_OFF_MS: u64 = 60_000;
+
+fn is_off(node: &NodeStatus) -> bool {
+    node.reachable && node.clock_offset_ms.unsigned_abs() > CLOCK_OFF_MS
+}
+
+fn clock(node: &NodeStatus) -> String {
+    match (node.reachable, is_off(node)) {
+        (false, _) => String::new(),
+        (true, false) => format!("{:+} ms", node.clock_offset_ms),
+        (true, true) => format!("{:+} s: set it", node.clock_offset_ms / 1000),
+    }
+}
+
+/// Entries that the node has yet to apply, behind the node that is furthest.
+fn lag(reply: &ClusterStatusReply, node: &NodeStatus) -> u64 {
+    let furthest = reply.nodes.iter().map(|node| node.applied_index).max().unwrap_or(0);
+    furthest - node.applied_index
+}
+
+fn text(reply: &ClusterStatusReply) -> String {
+    if reply.nodes.is_empty() {
+        return "This node belongs to no cluster yet: start one node of it with `quorate host run --bootstrap`.".into();
+    }
+    let mut rows = table([
+        "node",
+        "role",
+        "ready",
+        "applied",
+        "lag",
+        "activated for",
+        "DNS",
+        "clock",
+        "version",
+        "store",
+        "peer address",
+    ]);
+    for node in &reply.nodes {
+        rows.add_row([
+            node.node.to_string(),
+            node.role.clone(),
+            if node.ready { "yes".into() } else { format!("no: {}", node.not_ready_because) },
+            node.applied_index.to_string(),
+            lag(reply, node).to_string(),
+            node.groups.join(", "),
+            node.dns.clone(),
+            clock(node),
+            node.version.clone(),
+            if node.reachable { format!("{} KiB", node.store_bytes / 1024) } else { String::new() },
+            node.peer_address.clone(),
+        ]);
+    }
+    let leader = if reply.leader == 0 { "no leader is known".into() } else { format!("node {} leads", reply.leader) };
+    let alarm = optional(&reply.clock_alarm).map_or(String::new(), |alarm| format!("\nClock alarm: {alarm}"));
+    let (term, tolerance, format) = (reply.term, reply.failure_tolerance, reply.format);
+    format!("{rows}\nTerm {term}: {leader}; {tolerance} more may fail. Format {format}.{alarm}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_more_than_a_minute_off_is_marked() {
+        let node = |clock_offset_ms, reachable| NodeStatus { clock_offset_ms, reachable, ..NodeStatus::default() };
+        assert_eq!(clock(&node(-60_000, true)), "-60000 ms");
+        assert_eq!(clock(&node(-60_001, true)), "-60 s: set it");
+        assert_eq!(clock(&node(3_600_000, true)), "+3600 s: set it");
+        assert_eq!(clock(&node(0, false)), "");
+        assert!(!is_off(&node(90_000, false)), "nothing is known of it");
+    }
+}

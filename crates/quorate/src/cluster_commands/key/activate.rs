@@ -1,0 +1,108 @@
+//! `quorate key activate`: installed keys exchanged for certificates, online or by files.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use activation::spoken::Spoken;
+use anyhow::anyhow;
+use api::admin::v1::{InstallActivationRequest, RequestActivationRequest};
+
+use super::exchange::{self, PublisherArgs};
+use crate::{
+    administration::{AdminArgs, refused},
+    output::{
+        CommandResult, Failure, Output,
+        phone_text::{self, PhoneTextArgs},
+    },
+};
+
+pub(super) const EXAMPLES: &str = "\
+Examples, online:
+  quorate key activate --publisher activation.example.test:1691
+  quorate key activate --publisher activation.example.test:1691 --node 2
+
+By file, for every node that is not activated, or whose machine changed:
+  quorate key activate --offline request.bin
+  quorate publisher activate --dir P --request request.bin --out answer.bin
+  quorate key activate --answer answer.bin
+
+To read out or to scan, and to type in or to paste (ends with Ctrl-D):
+  quorate key activate --offline - --text
+  quorate key activate --offline - --qr
+  quorate key activate --answer -";
+
+/// Arguments of `key activate`.
+#[derive(Debug, clap::Args)]
+#[group(id = "way", required = true, multiple = false, args = ["address", "offline", "answer"])]
+pub(crate) struct Activate {
+    #[command(flatten)]
+    publisher: PublisherArgs,
+    /// Write what the nodes ask of the publisher into this file; `-` for none, with --text or --qr.
+    #[arg(long, value_name = "FILE")]
+    offline: Option<PathBuf>,
+    /// Install what the publisher answered: its file, or the lines of it; `-` reads standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "node", "name", "text", "qr"])]
+    answer: Option<PathBuf>,
+    #[command(flatten)]
+    shown: PhoneTextArgs,
+    /// Only this key (its id).
+    #[arg(long, value_name = "KEY_ID", default_value = "", hide_default_value = true)]
+    key: String,
+    /// Only this node, also when it is activated already: that spends a re-activation.
+    #[arg(long, value_name = "NODE", default_value_t = 0, hide_default_value = true)]
+    node: u64,
+    /// Only keys of this publisher (name or fingerprint), where several have keys here.
+    #[arg(long = "publisher-name", value_name = "NAME", default_value = "", hide_default_value = true)]
+    name: String,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+impl Activate {
+    /// What `--publisher ADDRESS` asks for.
+    pub(crate) fn online(address: String, admin: AdminArgs) -> Self {
+        Self { publisher: PublisherArgs::at(address), ..Self::every_node(admin) }
+    }
+
+    /// What `--offline FILE` asks for.
+    pub(crate) fn offline(file: PathBuf, admin: AdminArgs) -> Self {
+        Self { offline: Some(file), ..Self::every_node(admin) }
+    }
+
+    /// What `--answer FILE` asks for.
+    pub(crate) fn answer(file: PathBuf, admin: AdminArgs) -> Self {
+        Self { answer: Some(file), ..Self::every_node(admin) }
+    }
+
+    fn every_node(admin: AdminArgs) -> Self {
+        Self {
+            publisher: PublisherArgs::default(),
+            offline: None,
+            answer: None,
+            shown: PhoneTextArgs::default(),
+            key: String::new(),
+            node: 0,
+            name: String::new(),
+            admin,
+        }
+    }
+
+    pub(crate) fn run(self, output: &Output) -> CommandResult {
+        let Self { publisher, offline, answer, shown, key, node, name, admin } = self;
+        if shown.is_any() && offline.is_none() {
+            return Err(Failure::usage(anyhow!("--text and --qr go with --offline")));
+        }
+        let wanted = RequestActivationRequest { key_id: key, node, publisher: name, releases_only: false };
+        admin.run(async |mut admin| match (&publisher.address, &offline, &answer) {
+            (Some(address), ..) => exchange::online(&mut admin, &publisher, address, wanted, output).await,
+            (None, Some(file), _) => exchange::write_request(&mut admin, file, shown, wanted, output).await,
+            (None, None, Some(file)) => {
+                let request = InstallActivationRequest { answer: phone_text::read(file, Spoken::Answers)?.into() };
+                let installed = admin.install_activation(request).await.map_err(refused)?.into_inner();
+                output.result(&exchange::installed_json(&installed), exchange::installed_text(&installed));
+                Ok(())
+            }
+            (None, None, None) => Err(Failure::usage(anyhow!("give --publisher, --offline or --answer"))),
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,190 @@
+//! The way to the publisher and back: a file that somebody carries, or one call.
+
+use std::path::{Path, PathBuf};
+
+use activation::{catalog::SignedCatalog, spoken::Spoken};
+use anyhow::Context;
+use api::admin::v1::{
+    InstallActivationReply, InstallActivationRequest, NodeAndKey, RequestActivationReply, RequestActivationRequest,
+    ShowCatalogsRequest,
+};
+use client::{Publishing, PublishingError};
+use serde_json::{Value, json};
+
+use crate::{
+    administration::{Admin, refused},
+    output::{
+        Failure, Output,
+        phone_text::{DASH, PhoneTextArgs},
+        table,
+    },
+};
+
+/// Where the publisher is reached.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct PublisherArgs {
+    /// The publisher's activation service, asked by this command itself: the nodes need no way out.
+    #[arg(long = "publisher", value_name = "HOST:PORT")]
+    pub(super) address: Option<String>,
+    /// Certification authorities in PEM, for a service with an ordinary certificate (`publisher serve
+    /// --tls-certificate`).
+    #[arg(long = "publisher-ca", value_name = "FILE", requires = "address")]
+    authorities: Option<PathBuf>,
+}
+
+impl PublisherArgs {
+    /// The service at this address, with the certificate that the publisher's own keys made.
+    pub(super) fn at(address: String) -> Self {
+        Self { address: Some(address), authorities: None }
+    }
+}
+
+/// Carries what the cluster asks to the publisher and its answer back, and says what came of it. Cut off anywhere it is
+/// done again: the same nodes ask the same.
+pub(super) async fn online(
+    admin: &mut Admin,
+    publisher: &PublisherArgs,
+    address: &str,
+    wanted: RequestActivationRequest,
+    output: &Output,
+) -> Result<(), Failure> {
+    let asked = admin.request_activation(wanted).await.map_err(refused)?.into_inner();
+    let authorities = publisher.authorities.as_deref().map(read_authorities).transpose()?;
+    let catalogs = admin.show_catalogs(ShowCatalogsRequest {}).await.map_err(refused)?.into_inner();
+    let opened = catalogs.signed_catalogs.iter().map(|signed| SignedCatalog::open(signed));
+    let opened = opened.collect::<Result<Vec<_>, _>>().context("the node sent a catalog that does not verify")?;
+    let catalog = opened.into_iter().find(|opened| opened.publisher.to_string() == asked.publisher_id);
+    let catalog = catalog.with_context(|| format!("the catalog of {} is not on the node", asked.publisher))?;
+    let service = Publishing::connect(address, catalog.publisher, catalog.activation_keys, authorities.as_deref())
+        .await
+        .map_err(|error| not_answered(&asked, &error))?;
+    let answer = service.activate(asked.request.to_vec()).await.map_err(|error| not_answered(&asked, &error))?;
+    let request = InstallActivationRequest { answer: answer.into() };
+    let installed = admin.install_activation(request).await.map_err(refused)?.into_inner();
+    output.result(&installed_json(&installed), installed_text(&installed));
+    Ok(())
+}
+
+/// Writes what the cluster asks into a file, for somebody to carry.
+pub(super) async fn write_request(
+    admin: &mut Admin,
+    file: &Path,
+    shown: PhoneTextArgs,
+    wanted: RequestActivationRequest,
+    output: &Output,
+) -> Result<(), Failure> {
+    let is_file = file.as_os_str() != DASH;
+    if !is_file && !shown.is_any() {
+        return Err(Failure::usage(anyhow::anyhow!("without a file, say how to show the request: --text or --qr")));
+    }
+    let asked = admin.request_activation(wanted).await.map_err(refused)?.into_inner();
+    let (text, mut fields) = shown.show(Spoken::Requests, &asked.request)?;
+    if is_file {
+        std::fs::write(file, &asked.request).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    fields.extend([
+        ("request".into(), json!(is_file.then(|| file.display().to_string()))),
+        ("nodes".into(), json!(asked.nodes)),
+        ("publisher".into(), json!(asked.publisher)),
+        ("publisher_id".into(), json!(asked.publisher_id)),
+        ("released".into(), json!(asked.released.iter().map(place_json).collect::<Vec<_>>())),
+    ]);
+    let what = if is_file { format!("{} holds", file.display()) } else { "This is".to_owned() };
+    let remark = format!(
+        "{what} {}. Give it to {}, then install the answer with\n  quorate key activate --answer FILE",
+        asked_words(&asked),
+        asked.publisher
+    );
+    shown.print(output, &fields, &text, &remark);
+    Ok(())
+}
+
+fn asked_words(asked: &RequestActivationReply) -> String {
+    let nodes = |places: &[NodeAndKey]| {
+        let mut nodes: Vec<_> = places.iter().map(|place| place.node).collect();
+        nodes.dedup();
+        let numbers = nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        format!("node{} {numbers}", if nodes.len() == 1 { "" } else { "s" })
+    };
+    match (asked.requested.as_slice(), asked.released.as_slice()) {
+        (requested, []) => format!("the request of {}", nodes(requested)),
+        ([], released) => format!("the places that were given back by {}", nodes(released)),
+        (requested, released) => {
+            format!("the request of {}, and the places that were given back by {}", nodes(requested), nodes(released))
+        }
+    }
+}
+
+fn read_authorities(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display())).map_err(Failure::usage)
+}
+
+/// Why the publisher gave nothing; nothing was spent, or a retry finds out what was given.
+fn not_answered(asked: &RequestActivationReply, error: &PublishingError) -> Failure {
+    let (refusals, text) = match error {
+        PublishingError::Refused(refusals) => {
+            let lines = refusals.iter().map(|refusal| format!("\n  {refusal}"));
+            (refusals.as_slice(), format!("{} refused:{}", asked.publisher, lines.collect::<String>()))
+        }
+        error => (&[][..], with_causes(error)),
+    };
+    let refused = refusals
+        .iter()
+        .map(|refusal| json!({ "node": refusal.node, "status": refusal.status.to_string(), "reason": refusal.reason }));
+    let details = json!({
+        "status": error.status().to_string(),
+        "publisher": asked.publisher,
+        "publisher_id": asked.publisher_id,
+        "refused": refused.collect::<Vec<_>>(),
+    });
+    let error_text = anyhow::anyhow!("{text}\n{}", error.advice());
+    let failure = match error {
+        PublishingError::Address(_) | PublishingError::Certificates(_) => Failure::usage(error_text),
+        _ => error_text.into(),
+    };
+    failure.with_details(details)
+}
+
+fn with_causes(error: &PublishingError) -> String {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// What the cluster has taken over from an answer.
+pub(super) fn installed_json(installed: &InstallActivationReply) -> Value {
+    let activated = installed.activated.iter().map(|activated| {
+        json!({
+            "node": activated.node,
+            "key_id": activated.key_id,
+            "reactivations_left": activated.reactivations_left,
+        })
+    });
+    json!({
+        "publisher": installed.publisher,
+        "publisher_id": installed.publisher_id,
+        "nodes": installed.nodes,
+        "activated": activated.collect::<Vec<_>>(),
+        "released": installed.released.iter().map(place_json).collect::<Vec<_>>(),
+        "passed_over": installed.passed_over.iter().map(place_json).collect::<Vec<_>>(),
+    })
+}
+
+fn place_json(place: &NodeAndKey) -> Value {
+    json!({ "node": place.node, "key_id": place.key_id })
+}
+
+/// The same for people.
+pub(super) fn installed_text(installed: &InstallActivationReply) -> String {
+    let mut rows = table(["node", "key id", "", "re-activations left"]);
+    for activated in &installed.activated {
+        let (node, left) = (activated.node.to_string(), activated.reactivations_left.to_string());
+        rows.add_row([node, activated.key_id.clone(), "activated".into(), left]);
+    }
+    let places = [(&installed.released, "place given back"), (&installed.passed_over, "older than what is known")];
+    for (places, what) in places {
+        for place in places {
+            rows.add_row([place.node.to_string(), place.key_id.clone(), what.into(), String::new()]);
+        }
+    }
+    format!("{rows}\n{} has answered.", installed.publisher)
+}

@@ -1,0 +1,47 @@
+//! `quorate key ...`: host keys on the cluster, and the publisher's certificates for them.
+
+pub(crate) mod activate;
+mod confirm;
+mod exchange;
+pub(crate) mod install;
+pub(crate) mod list;
+pub(crate) mod release;
+
+use std::process::ExitCode;
+
+use crate::{
+    administration::AdminArgs,
+    output::{CommandResult, Output},
+};
+
+/// Host keys.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Install a host key on the cluster. Host keys belong on hosts only.
+    #[command(after_help = install::EXAMPLES)]
+    Install(install::Install),
+    /// Exchange the installed keys for certificates of the publisher, one for each node.
+    #[command(after_help = activate::EXAMPLES)]
+    Activate(activate::Activate),
+    /// Give a node's place back, so that another host can take it.
+    #[command(after_help = release::EXAMPLES)]
+    Release(release::Release),
+    /// The installed keys, which node is activated by which, and what is left of them.
+    List {
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+}
+
+impl Command {
+    /// Runs it.
+    pub(crate) fn run(self, output: &Output) -> CommandResult {
+        match self {
+            Self::Install(install) => install.run(output)?,
+            Self::Activate(activate) => return activate.run(output),
+            Self::Release(release) => return release.run(output),
+            Self::List { admin } => list::run(&admin, output)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,122 @@
+//! `quorate key release`: a node's place is given back, and the publisher told.
+
+use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
+
+use anyhow::anyhow;
+use api::admin::v1::{ListKeysRequest, ReleaseActivationRequest, RequestActivationRequest};
+
+use super::{
+    confirm::confirm,
+    exchange::{self, PublisherArgs},
+};
+use crate::{
+    administration::{Admin, AdminArgs, refused},
+    output::{CommandResult, Failure, Output, phone_text::PhoneTextArgs},
+};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  quorate key release --node 3 --publisher activation.example.test:1691
+  quorate key release --node 3 --offline release.bin          for `quorate publisher activate`, as a request is
+
+The node signs that it gives its place back and destroys its private key. Where the publisher was not reached the same
+command again tells it.";
+
+/// Arguments of `key release`.
+#[derive(Debug, clap::Args)]
+#[group(id = "release-way", required = true, multiple = false, args = ["address", "offline"])]
+pub(crate) struct Release {
+    /// The node.
+    #[arg(long, value_name = "NODE")]
+    node: u64,
+    /// Only its place of this key (its id).
+    #[arg(long, value_name = "KEY_ID", default_value = "", hide_default_value = true)]
+    key: String,
+    #[command(flatten)]
+    publisher: PublisherArgs,
+    /// Write what the publisher is to be told into this file; `-` for none, with --text or --qr.
+    #[arg(long, value_name = "FILE")]
+    offline: Option<PathBuf>,
+    #[command(flatten)]
+    shown: PhoneTextArgs,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// The activation slots before the release.
+struct Slots {
+    /// The node is activated with the key, or one of its keys.
+    are_held: bool,
+    /// The publishers of places that are held, or given back and not told.
+    publishers: BTreeSet<String>,
+}
+
+impl Release {
+    /// What `--node NODE --publisher ADDRESS --yes` asks for.
+    pub(crate) fn online(node: u64, address: String, admin: AdminArgs) -> Self {
+        Self {
+            node,
+            key: String::new(),
+            publisher: PublisherArgs::at(address),
+            offline: None,
+            shown: PhoneTextArgs::default(),
+            yes: true,
+            admin,
+        }
+    }
+
+    pub(crate) fn run(self, output: &Output) -> CommandResult {
+        if self.shown.is_any() && self.offline.is_none() {
+            return Err(Failure::usage(anyhow!("--text and --qr go with --offline")));
+        }
+        if !self.yes {
+            confirm(&format!(
+                "Node {} will answer no more requests with this key until it is activated again. Give its place back? [y/N] ",
+                self.node
+            ))?;
+        }
+        self.admin.run(async |mut admin| self.release(&mut admin, output).await)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn release(&self, admin: &mut Admin, output: &Output) -> Result<(), Failure> {
+        let places = self.places(admin).await?;
+        let publisher = match places.publishers.iter().collect::<Vec<_>>().as_slice() {
+            [] => {
+                return Err(anyhow!("node {} holds no such place: `quorate key list` shows who does", self.node).into());
+            }
+            [publisher] => (*publisher).clone(),
+            [..] => return Err(anyhow!("node {} is activated by several publishers: name one key", self.node).into()),
+        };
+        if places.are_held {
+            let request = ReleaseActivationRequest { node: self.node, key_id: self.key.clone() };
+            admin.release_activation(request).await.map_err(refused)?;
+        }
+        let wanted = RequestActivationRequest { publisher, releases_only: true, ..RequestActivationRequest::default() };
+        match (&self.publisher.address, &self.offline) {
+            (Some(address), _) => exchange::online(admin, &self.publisher, address, wanted, output).await,
+            (None, Some(file)) => exchange::write_request(admin, file, self.shown, wanted, output).await,
+            (None, None) => Err(Failure::usage(anyhow!("give --publisher or --offline"))),
+        }
+    }
+
+    async fn places(&self, admin: &mut Admin) -> Result<Slots, Failure> {
+        let reply = admin.list_keys(ListKeysRequest {}).await.map_err(refused)?.into_inner();
+        let is_meant = |key: &str| self.key.is_empty() || self.key.eq_ignore_ascii_case(key);
+        let keys = reply.keys.into_iter().filter(|key| is_meant(&key.key_id));
+        let held = keys.filter(|key| {
+            key.activations.iter().any(|place| place.node == self.node && place.reactivations_left.is_some())
+        });
+        let mut publishers: BTreeSet<_> = held.map(|key| key.publisher_id).collect();
+        let are_held = !publishers.is_empty();
+        if !are_held {
+            let pending = reply.pending_releases.into_iter();
+            let pending = pending.filter(|place| place.node == self.node && is_meant(&place.key_id));
+            publishers.extend(pending.map(|place| place.publisher_id));
+        }
+        Ok(Slots { are_held, publishers })
+    }
+}

@@ -1,0 +1,10 @@
+//! Commands that administrate a cluster over a node's administration: `quorate cluster`, `catalog`, `key`, `settings`,
+//! `dns`, `count` and `console`. One file or folder a command.
+
+pub(crate) mod catalog;
+pub(crate) mod cluster;
+pub(crate) mod console;
+pub(crate) mod count;
+pub(crate) mod dns;
+pub(crate) mod key;
+pub(crate) mod settings;

@@ -1,0 +1,64 @@
+//! `quorate host drain`: a node taken out of service, and stopped.
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::anyhow;
+use api::admin::v1::DrainRequest;
+use tokio::time::timeout;
+
+use crate::{
+    administration::{AdminArgs, refused},
+    arguments::DrainWait,
+    output::{CommandResult, Output},
+};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  quorate host drain                 before an upgrade, or before the machine is switched off
+  quorate host drain --wait 0        do not wait for resolvers: clients that still find it go to the next node
+
+The node leaves DNS and answers on until resolvers have forgotten it; then it hands leadership over, finishes open
+requests and stops. Started again, it is in service again. Refused where the cluster cannot do without it.
+
+Exit: 0 it has stopped; 1 refused, and it stays in service.";
+
+/// Arguments of `host drain`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Drain {
+    #[command(flatten)]
+    wait: DrainWait,
+    /// Also where the other nodes are no majority, or DNS keeps the record.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// How long a node may take to hand over and stop, once it has begun to.
+const STOP_TIMEOUT: Duration = Duration::from_secs(120);
+
+impl Drain {
+    pub(super) fn run(self, output: &Output) -> CommandResult {
+        let request = DrainRequest { force: self.force, wait_s: self.wait.wait, ..DrainRequest::default() };
+        let reply = self.admin.run(async |mut admin| {
+            let reply = admin.drain(request).await.map_err(refused)?.into_inner();
+            drop(admin);
+            let progress = output.spinner(&format!(
+                "node {} has left DNS; it stops in {} s, when resolvers have forgotten it",
+                reply.node, reply.wait_s
+            ));
+            let longest = Duration::from_secs(reply.wait_s.into()) + STOP_TIMEOUT;
+            let gone = timeout(longest, self.admin.gone()).await;
+            progress.finish_and_clear();
+            gone.map_err(|_| anyhow!("node {} has left DNS and does not stop: look into its log", reply.node))?;
+            Ok(reply)
+        })?;
+        let withdrawn: Vec<_> = reply.domains.iter().map(|outcome| outcome.domain.as_str()).collect();
+        let from = if withdrawn.is_empty() { String::new() } else { format!(" It left {}.", withdrawn.join(", ")) };
+        output.result(
+            &serde_json::json!({ "node": reply.node, "withdrawn": withdrawn, "waited_s": reply.wait_s, "stopped": true }),
+            format_args!("Node {} is out of service, and has stopped.{from}", reply.node),
+        );
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,134 @@
+//! `quorate host init`: a configuration, and a certificate for the node.
+
+use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, anyhow};
+use host::{Config, Overrides, identity};
+use transport::{Folder, Token};
+
+use crate::{
+    administration::enrolment,
+    output::{CommandResult, Failure, Output},
+};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  quorate host init --config node1.toml --node 1 --data /var/lib/quorate \\
+      --peers-listen 10.0.0.1:1689 \\
+      --peers-members 1=10.0.0.1:1689,2=10.0.0.2:1689,3=10.0.0.3:1689
+  quorate host init --config node2.toml --node 2 ... --authority /media/tls     the first node's tls folder, or a copy
+  quorate host init --config node4.toml --data /var/lib/quorate --peers-listen 10.0.0.4:1689 \\
+      --join 10.0.0.1:1690 --token T                     into a cluster that runs; it gives the number
+  quorate host init --config node1.toml --renew-identity                        a data folder from before certificates
+
+The first node makes the cluster's authority. The others take it from the first node's tls folder (--authority).
+With tls.authority, tls.certificate and tls.key an organisation's own certificates are used, and none is made.";
+
+/// Arguments of `host init`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Init {
+    /// The file to write; one that is there is left alone.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Take the cluster's authority from the tls folder of another node, or a copy of it, instead of making one.
+    #[arg(long, value_name = "FOLDER")]
+    authority: Option<PathBuf>,
+    /// Join a cluster that runs: where one of its nodes is administrated (admin.listen, port 1690).
+    #[arg(long, value_name = "HOST:PORT", requires = "token", conflicts_with = "authority")]
+    join: Option<String>,
+    /// What `quorate cluster token` printed there.
+    #[arg(long, env = "QUORATE_TOKEN", hide_env_values = true, value_name = "TOKEN", requires = "join")]
+    token: Option<Token>,
+    /// The configuration is there already: only make the certificate that it lacks.
+    #[arg(long)]
+    renew_identity: bool,
+    #[command(flatten)]
+    given: Overrides,
+}
+
+impl Init {
+    pub(super) fn run(mut self, output: &Output) -> CommandResult {
+        let file = self.config.display().to_string();
+        if !self.renew_identity && self.config.exists() {
+            return Err(anyhow!("cannot write {file}: it is there already").into());
+        }
+        let mut config = self.configuration(&file)?;
+        if config.peers.members.is_empty() && !self.renew_identity && self.join.is_none() {
+            return Err(Failure::usage(anyhow!(
+                "peers.members: missing; give --peers-members NODE=HOST:PORT,... with every node of the first cluster, \
+                 or --join with a cluster that runs"
+            )));
+        }
+        if let (Some(address), Some(token)) = (&self.join, &self.token) {
+            let wanted = self.given.given().any(|(setting, _)| setting.key == "node") || self.renew_identity;
+            if identity::is_made(&config) {
+                return Err(anyhow!("{} has a certificate already, and it is left alone", config.data.display()).into());
+            }
+            let peers = config.peers.listen.to_string();
+            let reply = enrolment::join(address, token, if wanted { config.node } else { 0 }, peers)?;
+            self.given.set("node", reply.node.to_string());
+            config = self.configuration(&file)?;
+            let taken = identity::take_in(&config, &reply.authority, &reply.authority_key);
+            taken.context("no certificate was made, and the token is used up")?;
+        } else if self.renew_identity || !identity::is_made(&config) {
+            // A folder that is there from before keeps what it has.
+            self.certify(&config)?;
+        }
+        if !self.renew_identity {
+            let text = host::init::configuration(&self.given);
+            host::init::write_new(&self.config, &text).with_context(|| format!("cannot write {file}"))?;
+        }
+        output.result(
+            &serde_json::json!({ "config": file, "node": config.node, "admin": format!("unix:{}", config.admin_socket().display()) }),
+            format_args!(
+                "{file} {}. Run the node with\n  quorate host run --config {file}\n{}",
+                if self.renew_identity { "stands, and node has its certificate" } else { "written" },
+                self.next_steps(&config)
+            ),
+        );
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// As it is, or as it will be written; with a number in the place of one that the cluster is still to give.
+    fn configuration(&self, file: &str) -> Result<Config, Failure> {
+        if self.renew_identity {
+            return Config::load(&self.config, &self.given).map_err(Failure::usage);
+        }
+        let mut given = self.given.clone();
+        if self.join.is_some() && !given.given().any(|(setting, _)| setting.key == "node") {
+            given.set("node", "1".into());
+        }
+        let text = host::init::configuration(&given);
+        Config::parse(&text, file, &Overrides::default()).map_err(Failure::usage)
+    }
+
+    fn certify(&self, config: &Config) -> Result<(), Failure> {
+        if config.tls.authority.is_some() {
+            return Ok(());
+        }
+        let made = match &self.authority {
+            Some(folder) => identity::adopt(config, &Folder::at(folder)),
+            None => identity::create(config),
+        };
+        made.context("no certificate was made").map_err(Failure::from)
+    }
+
+    fn next_steps(&self, config: &Config) -> String {
+        if self.join.is_some() {
+            return format!(
+                "and let it in, on a node of the cluster, with\n  quorate cluster add {}=HOST:PORT",
+                config.node
+            );
+        }
+        let mut steps = String::from("and, on one node only and only once, with --bootstrap added.");
+        if self.authority.is_none() && config.tls.authority.is_none() && config.peers.members.len() > 1 {
+            let _ = write!(
+                steps,
+                "\nThe authority of the cluster is in {}: give it to the other nodes listed, and to nobody else,\n\
+                 with  quorate host init --authority FOLDER ...   Later ones join with  quorate cluster token",
+                config.data.join("tls").display()
+            );
+        }
+        steps
+    }
+}

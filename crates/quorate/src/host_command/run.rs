@@ -1,0 +1,109 @@
+//! `quorate host run`: the daemon, until SIGTERM.
+
+use std::{future::pending, path::PathBuf, process::ExitCode};
+
+use activation::status::Status;
+use anyhow::{Context, anyhow};
+use host::{Config, Node, Overrides, Start, StartError};
+use sd_notify::NotifyState;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::{sleep, timeout},
+};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::output::{
+    CommandResult, Failure,
+    logging::{self, LogFormat, LogReader},
+};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  quorate host run --config node1.toml --bootstrap     once, on one node, when all nodes are started
+  quorate host run --config node1.toml                 from then on, and on all other nodes
+
+Exit: 0 stopped as told; 1 failed while running, or no cluster was formed; 2 configuration, port or data folder.";
+
+/// Arguments of `host run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// The node's configuration.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Form the cluster of `peers.members`, then run. Once, by one node; refused where one of them has a cluster.
+    #[arg(long)]
+    bootstrap: bool,
+    /// Form of the log lines on standard error.
+    #[arg(long, value_enum, default_value = "text")]
+    log: LogFormat,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+impl Run {
+    pub(super) fn run(self) -> CommandResult {
+        let config = Config::load(&self.config, &self.overrides).map_err(Failure::usage)?;
+        let reader = logging::start(self.log, LevelFilter::INFO);
+        let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
+        let outcome = runtime.block_on(run(&config, Start { bootstrap: self.bootstrap, ..Start::default() }, reader));
+        // What still waits for a disk that failed must not keep the process.
+        runtime.shutdown_background();
+        outcome
+    }
+}
+
+async fn run(config: &Config, start: Start, reader: LogReader) -> CommandResult {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let node = tokio::select! {
+        started = Node::start(config, start) => started.map_err(|error| {
+            // People are told by the command's own last line.
+            if reader == LogReader::Machine {
+                tracing::error!(event = 12291, status = %Status::FAILED, %error, "the node could not be initialised");
+            }
+            start_failure(error)
+        })?,
+        _ = terminate.recv() => return Ok(ExitCode::SUCCESS),
+        _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+    };
+    tracing::info!(
+        node = config.node,
+        clients = %node.clients_address(),
+        admin = %node.admin_socket().display(),
+        version = env!("CARGO_PKG_VERSION"),
+        "the node runs"
+    );
+    let serves = format!("serves clients on {}", node.clients_address());
+    let _no_supervisor = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&serves)]);
+    tokio::select! {
+        () = keep_supervisor_calm(&node) => {}
+        why = node.failed() => return Err(anyhow!("node {} stopped: {why}", config.node).into()),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        drained = node.drained() => if let Err(error) = drained {
+            tracing::error!(%error, "the node stops, and has not left its cluster as it was told to");
+        },
+    }
+    let _no_supervisor = sd_notify::notify(&[NotifyState::Stopping]);
+    tracing::info!(node = config.node, "stopping: open requests are finished, leadership is handed over");
+    node.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// As often as systemd wants to hear it (sd_watchdog_enabled(3)): that the node lives. One that is stuck says nothing.
+async fn keep_supervisor_calm(node: &Node) {
+    let Some(within) = sd_notify::watchdog_enabled() else { return pending().await };
+    loop {
+        if timeout(within / 4, node.lives()).await.is_ok() {
+            let _no_supervisor = sd_notify::notify(&[NotifyState::Watchdog]);
+        }
+        sleep(within / 4).await;
+    }
+}
+
+fn start_failure(error: StartError) -> Failure {
+    match error {
+        StartError::Bootstrap(error) => error.into(),
+        error => Failure::usage(error),
+    }
+}
