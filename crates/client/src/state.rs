@@ -51,7 +51,7 @@ pub enum StateError {
     Newer { path: PathBuf, found: u32 },
     #[error("{} is not as it was written ({problem}): restore it, or delete it and set the machine up again", path.display())]
     Damaged { path: PathBuf, problem: String },
-    /// R19: file rights decide who may change the state.
+    /// The rights of the files decide which accounts may change the state.
     #[error(
         "{} may not be used by this account ({}): run the command with the rights of its owner, or of an administrator",
         path.display(), Status::ACCESS_DENIED
