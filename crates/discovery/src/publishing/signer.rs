@@ -14,7 +14,7 @@ use domain::tsig::{ClientTransaction, Key, ValidationError};
 
 use super::error::PublishError;
 #[cfg(feature = "gss-tsig")]
-use super::gss::Session;
+use super::gss::GssSession;
 use super::key::{Credentials, TsigKey};
 use super::message::{self, Incoming, Outgoing};
 use super::signature::{AnswerSignatures, BADKEY, BADSIG, BADTIME, BADTRUNC};
