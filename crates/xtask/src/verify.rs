@@ -129,12 +129,12 @@ pub(crate) fn run(workspace: &Workspace, only: &[String], quick: bool) -> Result
         }
         figures.extend(outcome.figure);
     }
-    if !figures.is_empty() {
-        say(figures.join(", "));
-    }
     match failed.is_empty() {
         true => say("verify: passed"),
         false => say(format_args!("verify: failed: {}", failed.join(", "))),
+    }
+    if !figures.is_empty() {
+        say(figures.join(", "));
     }
     Ok(failed.is_empty())
 }
