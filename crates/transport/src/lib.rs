@@ -14,6 +14,7 @@
 mod authority;
 mod connection;
 mod connector;
+mod error;
 mod files;
 mod identity;
 pub mod limits;
@@ -28,56 +29,10 @@ mod tests;
 pub use authority::{Authority, SigningRequest};
 pub use connection::{Caller, Connection};
 pub use connector::{Connecting, Connector, connector, pinned};
+pub use error::TransportError;
 pub use files::{Folder, is_private_key_encrypted, read_private};
 pub use identity::{Identity, Own};
-pub use listener::{Audience, listen};
-pub use subject::{Role, Subject};
+pub use listener::listen;
+pub use subject::{MalformedName, Role, Subject, UnknownRole};
 pub use token::{MalformedToken, Token};
-
-/// Why there is no certificate, or none of use.
-#[derive(Debug, thiserror::Error)]
-pub enum TransportError {
-    /// PEM that holds something else.
-    #[error("{what} holds no {expected} in PEM")]
-    NotPem {
-        /// The file.
-        what: String,
-        /// A certificate, or a private key.
-        expected: &'static str,
-    },
-    /// It cannot be read or written.
-    #[error("cannot use {what}: {source}")]
-    Io {
-        /// The file.
-        what: String,
-        /// The system's answer.
-        source: std::io::Error,
-    },
-    /// A certificate that says neither which node nor which person it is for.
-    #[error(
-        "a certificate whose subject is {found:?} names no node and no person: it needs O=quorate, \
-         OU=node|administrator|operator|reader and CN=number or name"
-    )]
-    Subject {
-        /// What it says.
-        found: String,
-    },
-    /// A request for a certificate.
-    #[error("the request for a certificate is malformed, or is not signed by its key")]
-    Request,
-    /// Certificates and keys that do not belong together, or cannot be made.
-    #[error("{0}")]
-    Certificate(String),
-}
-
-impl From<rcgen::Error> for TransportError {
-    fn from(error: rcgen::Error) -> Self {
-        Self::Certificate(error.to_string())
-    }
-}
-
-impl From<tokio_rustls::rustls::Error> for TransportError {
-    fn from(error: tokio_rustls::rustls::Error) -> Self {
-        Self::Certificate(error.to_string())
-    }
-}
+pub use trust::Audience;
