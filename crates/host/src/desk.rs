@@ -188,7 +188,7 @@ impl Desk {
         let unusable = self.credentials.unusable();
         let behind = cluster.last_index.saturating_sub(replica.progress().borrow().applied_index);
         let state = match replica.health() {
-            Health::Failed(why) => Some(why),
+            Health::Failed(why) => Some(why.to_string()),
             Health::Diverged(index) => Some(format!("its state differs from the leader's since entry {index}")),
             Health::Running => None,
         };

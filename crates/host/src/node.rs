@@ -10,7 +10,7 @@ use std::{
 
 use activation::catalog::Name;
 use futures::StreamExt;
-use replication::{BootstrapError, Clock, Pace, Replica, StartError as ReplicaError, Surroundings};
+use replication::{BootstrapError, Clock, Environment, Pace, Replica, StartError as ReplicaError};
 use storage::{Kind, OpenError, Owner, Store};
 use tokio::{
     net::{TcpListener, UdpSocket},
@@ -194,7 +194,7 @@ impl Node {
         let credentials = Arc::new(credentials);
         let desk = Arc::new(Desk::new(Arc::clone(&credentials), platform, store.identity(), hardware));
         let metrics = Arc::new(Metrics::default());
-        let surroundings = Surroundings {
+        let environment = Environment {
             clock: timing.clock,
             connect: connect_over_tls(Arc::clone(&shown)),
             seed,
@@ -203,7 +203,7 @@ impl Node {
         };
         let snapshots = config.data.join("snapshots");
         let replica =
-            Replica::start_at_pace(store, &snapshots, &config.raft_settings(), surroundings, timing.pace).await?;
+            Replica::start_at_pace(store, &snapshots, &config.raft_settings(), environment, timing.pace).await?;
         desk.set_replica(&replica);
         desk.set_machine(Machine { data: config.data.clone(), shown: Arc::clone(&shown) });
         take_note(&replica, &credentials);
@@ -307,7 +307,7 @@ impl Node {
 
     /// Waits until the node has failed for good (its disk refused a write, say), and says why.
     pub async fn failed(&self) -> String {
-        self.replica.failed().await
+        self.replica.failed().await.to_string()
     }
 
     /// Returns once its consensus has answered: never where that is stuck. For a supervisor's watchdog.

@@ -1,19 +1,19 @@
-//! What a replica does, for those who measure it.
+//! How long commits and disk syncs take, reported to the metrics.
 
 use std::time::Duration;
 
-/// Is told how long things take. Called where they happen: it must not wait.
+/// Receives measurements where they are made: implementations must not block.
 pub trait Observer: Send + Sync + 'static {
-    /// On the leader: a batch of so many requests is applied, so long after it was proposed.
+    /// On the leader: a batch of `requests` requests is applied, `took` after it was proposed.
     fn committed(&self, requests: usize, took: Duration) {
         let _ = (requests, took);
     }
 
-    /// What was written is on the disk, with one barrier.
+    /// One disk sync made everything written before it durable.
     fn synced(&self, took: Duration) {
         let _ = took;
     }
 }
 
-/// Nobody looks.
+/// Observes nothing.
 impl Observer for () {}

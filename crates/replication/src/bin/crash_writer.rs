@@ -28,7 +28,7 @@ use activation::{
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use futures::future::{BoxFuture, try_join_all};
-use replication::{Clock, LegacyQuestions, RaftSettings, Recorded, Replica, Surroundings};
+use replication::{Clock, Environment, LegacyQuestions, RaftSettings, Recorded, Replica};
 use storage::{Kind, Owner, Store};
 use tokio::time::{Instant, timeout};
 use tonic::{Status, transport::Endpoint};
@@ -79,7 +79,7 @@ async fn main() -> Result<()> {
 async fn open(folder: &Path) -> Result<Replica> {
     let owner = Owner { kind: Kind::Node, number: NODE, store_if_new: Uuid::from_u128(1) };
     let store = Arc::new(Store::open(&folder.join("store"), owner)?);
-    let surroundings = Surroundings {
+    let environment = Environment {
         clock: Arc::new(SteadyClock(Instant::now())),
         connect: Arc::new(|address| Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_lazy())),
         seed: NODE,
@@ -87,7 +87,7 @@ async fn open(folder: &Path) -> Result<Replica> {
         observer: Arc::new(()),
     };
     let settings = RaftSettings { keep_log: true, ..RaftSettings::default() };
-    Ok(Replica::start(store, folder, &settings, surroundings).await?)
+    Ok(Replica::start(store, folder, &settings, environment).await?)
 }
 
 async fn write(folder: &Path, count: u64) -> Result<()> {

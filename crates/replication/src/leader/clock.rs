@@ -3,20 +3,11 @@
 //! The rules are [`ClusterClock`]'s; here they meet this node's clocks and leadership. A node that does not lead has no
 //! clock to stamp with, so what waits for a stamp is asked again elsewhere.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use activation::clock::{ClockAlarm, ClusterClock, Stamp};
 
-/// This node's own clocks. A parameter, so that a simulation can bring its own.
-pub trait Clock: Send + Sync + 'static {
-    /// Wall-clock time in milliseconds since the Unix epoch. May jump.
-    fn wall_ms(&self) -> u64;
-    /// Time since an origin that stays the same while the process lives. Never jumps.
-    fn monotonic(&self) -> Duration;
-}
+use crate::environment::Clock;
 
 struct Leading {
     term: u64,

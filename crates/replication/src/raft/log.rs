@@ -31,7 +31,7 @@ use sha2::{Digest, Sha256};
 use storage::{Batch, Identity, ReadError, Store, ValueTooLarge, Writer};
 use uuid::Uuid;
 
-use crate::{
+use crate::raft::{
     types::{Entry, EntryPayload, LogId, TypeConfig, Vote},
     wire::{self, Malformed},
 };

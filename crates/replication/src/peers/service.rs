@@ -14,13 +14,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    batcher::Waiting,
-    forward::recorded_out,
+    leader::{batcher::Waiting, propose},
     limits::{FORWARD_REQUESTS_MAX, FORWARDS_IN_FLIGHT_MAX, SNAPSHOT_BYTES_MAX},
-    member::{Inner, Proposal, Proposed},
-    membership::Change,
-    types::{Runtime, Snapshot, SnapshotMeta, Vote},
-    wire::{self, Malformed},
+    peers::forward::recorded_out,
+    raft::{
+        types::{Runtime, Snapshot, SnapshotMeta, Vote},
+        wire::{self, Malformed},
+    },
+    replica::running::RunningReplica,
 };
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -28,7 +29,7 @@ type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// The service of one replica; see [`Replica::peer_service`](crate::Replica::peer_service).
 #[derive(Clone)]
-pub struct PeerService(pub(crate) Arc<Inner>);
+pub struct PeerService(pub(crate) Arc<RunningReplica>);
 
 fn malformed(Malformed(what): Malformed) -> Status {
     Status::invalid_argument(what)
@@ -101,41 +102,19 @@ impl peer_server::Peer for PeerService {
     }
 
     async fn propose(&self, request: Request<proto::ProposeRequest>) -> Reply<proto::ProposeReply> {
-        use proto::{propose_reply::Result as Outcome, propose_request::Proposal as Asked};
         self.0.admit(request.metadata())?;
-        let proposal = match request.into_inner().proposal {
-            Some(Asked::Command(command)) => Proposal::Command(command),
-            Some(Asked::AcceptClock(_)) => Proposal::AcceptClock,
-            Some(Asked::ResetClock(_)) => Proposal::ResetClock,
-            Some(Asked::AddNode(proto::AddNode { node, address })) => Proposal::Change(Change::Add { node, address }),
-            Some(Asked::RemoveNode(proto::RemoveNode { node })) => Proposal::Change(Change::Remove { node }),
-            Some(Asked::PromoteNode(proto::PromoteNode { node, instead_of })) => {
-                Proposal::Change(Change::Promote { node, instead_of: (instead_of > 0).then_some(instead_of) })
-            }
-            None => return Err(Status::invalid_argument("a proposal is empty, or a newer one than this node knows")),
-        };
-        let result = match self.0.propose_here(proposal).await {
-            Proposed::Committed { log_index } => Outcome::Committed(proto::Committed { log_index }),
-            Proposed::Refused(why) => Outcome::Refused(why),
-            Proposed::Retry => Outcome::Retry(proto::Retry {}),
-        };
-        Ok(Response::new(proto::ProposeReply { result: Some(result) }))
+        let proposal = request.into_inner().proposal;
+        let proposal = proposal
+            .ok_or_else(|| Status::invalid_argument("a proposal is empty, or a newer one than this node knows"))?;
+        Ok(Response::new(propose::here(&self.0, proposal.into()).await.into()))
     }
 
     async fn read_index(&self, request: Request<proto::ReadIndexRequest>) -> Reply<proto::ReadIndexReply> {
-        use proto::read_index_reply::Result as Outcome;
+        use proto::read_index_reply::Result;
         self.0.admit(request.metadata())?;
         let result = match self.0.read_point_here().await {
-            Some(point) => Outcome::Point(proto::ReadPoint {
-                log_index: point.log_index,
-                cluster_time_ms: point.cluster_time_ms,
-                clock_alarm: point.clock_alarm.map(|alarm| proto::ClockAlarm {
-                    previous_ms: alarm.previous_ms,
-                    target_ms: alarm.target_ms,
-                    samples: u32::try_from(alarm.samples).unwrap_or(u32::MAX),
-                }),
-            }),
-            None => Outcome::Retry(proto::Retry {}),
+            Some(point) => Result::Point(point.into()),
+            None => Result::Retry(proto::Retry {}),
         };
         Ok(Response::new(proto::ReadIndexReply { result: Some(result) }))
     }

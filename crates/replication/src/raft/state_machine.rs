@@ -17,10 +17,13 @@ use openraft::{
 };
 use tokio::sync::watch;
 
-use crate::{
+use crate::raft::{
     snapshot_file::{SnapshotDamaged, SnapshotFile},
     types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
 };
+
+/// openraft with this state machine.
+pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
 
 /// What the rest of a node may know as soon as it is applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,13 +49,13 @@ struct Replicated {
 
 /// A handle to the replicated state.
 #[derive(Clone)]
-pub(crate) struct Machine {
+pub(crate) struct StateMachine {
     replicated: Arc<Mutex<Replicated>>,
     progress: Arc<watch::Sender<Progress>>,
     file: SnapshotFile,
 }
 
-/// Why a machine did not start from what is on disk.
+/// Why a state machine did not start from what is on disk.
 #[derive(Debug, thiserror::Error)]
 pub enum StateDamaged {
     /// The file around the state.
@@ -68,7 +71,7 @@ pub enum StateDamaged {
     },
 }
 
-impl Machine {
+impl StateMachine {
     /// Starts from the snapshot on disk, or from nothing.
     pub(crate) fn load(file: SnapshotFile) -> Result<Self, StateDamaged> {
         let mut replicated =
@@ -212,7 +215,7 @@ async fn write(file: SnapshotFile, meta: SnapshotMeta, state: Bytes) -> io::Resu
     tokio::task::spawn_blocking(move || file.write(&meta, &state)).await.map_err(io::Error::other)?
 }
 
-impl RaftStateMachine<TypeConfig> for Machine {
+impl RaftStateMachine<TypeConfig> for StateMachine {
     type SnapshotData = Bytes;
     type SnapshotBuilder = Self;
 
@@ -260,7 +263,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 }
 
-impl RaftSnapshotBuilder<TypeConfig> for Machine {
+impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
     type SnapshotData = Bytes;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {

@@ -10,23 +10,23 @@ use storage::{Kind, Owner, Store, Writer};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::{
+use crate::raft::{
     log::Log,
-    machine::Machine,
     snapshot_file::SnapshotFile,
+    state_machine::StateMachine,
     types::{Runtime, TypeConfig},
 };
 
 struct InFolder;
 
-impl StoreBuilder<TypeConfig, Log, Machine, TempDir> for InFolder {
-    async fn build(&self) -> Result<(TempDir, Log, Machine), StorageError<TypeConfig>> {
+impl StoreBuilder<TypeConfig, Log, StateMachine, TempDir> for InFolder {
+    async fn build(&self) -> Result<(TempDir, Log, StateMachine), StorageError<TypeConfig>> {
         let folder = tempfile::tempdir().unwrap();
         let owner = Owner { kind: Kind::Node, number: 1, store_if_new: Uuid::from_u128(1) };
         let store = Arc::new(Store::open(&folder.path().join("store"), owner).unwrap());
         let log = Log::load(&store, Writer::start(Arc::clone(&store)).unwrap(), false).unwrap();
-        let machine = Machine::load(SnapshotFile::new(folder.path())).unwrap();
-        Ok((folder, log, machine))
+        let state_machine = StateMachine::load(SnapshotFile::new(folder.path())).unwrap();
+        Ok((folder, log, state_machine))
     }
 }
 

@@ -1,0 +1,44 @@
+//! What another service on the peer port needs of the replica: whom it may answer, and channels to the other members.
+
+use std::time::Duration;
+
+use api::peer::v1 as proto;
+use bytes::Bytes;
+use tokio::time::timeout;
+use tonic::{Status, metadata::MetadataMap};
+
+use crate::{
+    peers::channels::{NoChannel, PeerChannel},
+    replica::Replica,
+};
+
+impl Replica {
+    /// Checks the caller of another service on the peer port by the rules of the peer service, and returns its node number.
+    ///
+    /// The caller must mean this node's store, and must not use the number of a member that has another store. `metadata` is
+    /// that of the call, as a [`PeerChannel`] writes it.
+    pub fn admit(&self, metadata: &MetadataMap) -> Result<u64, Status> {
+        self.0.admit(metadata)
+    }
+
+    /// A channel to the member `node` that introduces this node with each call. It is the one that the replica itself uses;
+    /// it connects when it is first used, and again after a failure.
+    pub fn channel(&self, node: u64) -> Result<PeerChannel, NoChannel> {
+        self.0.channel(node)
+    }
+
+    /// Asks `node` with the `Ask` call, for a node whose node service answers `UNIMPLEMENTED`. This node's own adapter is
+    /// called without the network.
+    ///
+    /// Errors: `NOT_FOUND` if `node` is no member, `DEADLINE_EXCEEDED` after `deadline`, else what the other node says.
+    pub async fn legacy_ask(&self, node: u64, question: Bytes, deadline: Duration) -> Result<Bytes, Status> {
+        if node == self.identity().owner {
+            return self.0.legacy_questions.answer(question).await;
+        }
+        let mut peer = self.0.peer(node)?;
+        match timeout(deadline, peer.ask(proto::AskRequest { question })).await {
+            Ok(answered) => Ok(answered?.into_inner().answer),
+            Err(_) => Err(Status::deadline_exceeded(format!("node {node} did not answer"))),
+        }
+    }
+}
