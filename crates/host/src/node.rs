@@ -17,7 +17,7 @@ use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
-use transport::Own;
+use transport::PresentedIdentity;
 use uuid::Uuid;
 
 use crate::{
@@ -165,7 +165,7 @@ impl Node {
         })?;
         leave::check(&config.data)?;
         let source = Source::of(config);
-        let shown = Arc::new(Own::new(source.load()?));
+        let shown = Arc::new(PresentedIdentity::new(source.load()?));
         // Ports first: a second daemon by mistake stops here, before it touches the data.
         let clients = listen_as_last(config).await?;
         let peers_listener = listen("peers.listen", config.peers.listen).await?;

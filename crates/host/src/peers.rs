@@ -5,12 +5,12 @@ use std::sync::Arc;
 use replication::Replica;
 use tokio::net::TcpListener;
 use tonic::{Request, Status, service::interceptor::InterceptedService, transport::Server};
-use transport::{Audience, Caller, Own, Subject, listen};
+use transport::{Audience, Caller, PresentedIdentity, Subject, listen};
 
 use crate::{admin::ACCESS_DENIED, limits::PEER_RESET_STREAMS_MAX};
 
 /// Serves the replica to other nodes, for ever.
-pub(crate) async fn serve(listener: TcpListener, own: Arc<Own>, replica: Replica) {
+pub(crate) async fn serve(listener: TcpListener, own: Arc<PresentedIdentity>, replica: Replica) {
     let (accepting, connections) = listen(listener, own, Audience::Certified);
     let server = Server::builder()
         .http2_max_pending_accept_reset_streams(Some(PEER_RESET_STREAMS_MAX))

@@ -20,7 +20,7 @@ use tower::Service;
 
 use crate::{
     error::TransportError,
-    identity::Own,
+    identity::PresentedIdentity,
     limits::HANDSHAKE_DEADLINE,
     trust::{Nodes, client_config},
 };
@@ -34,13 +34,13 @@ pub struct Connector {
 
 #[derive(Clone)]
 enum Shown {
-    Identity(Arc<Own>),
+    Identity(Arc<PresentedIdentity>),
     Nothing(Arc<ClientConfig>),
 }
 
 /// Presents the certificate that `identity` holds when a connection is opened, and accepts nodes certified by its authorities.
 /// `connect_timeout` bounds the TCP connection; the handshake has [`HANDSHAKE_DEADLINE`].
-pub fn connector(identity: Arc<Own>, connect_timeout: Duration) -> Connector {
+pub fn connector(identity: Arc<PresentedIdentity>, connect_timeout: Duration) -> Connector {
     Connector { shown: Shown::Identity(identity), connect_timeout }
 }
 

@@ -88,9 +88,9 @@ pub(crate) fn validity_ms(certificate: &CertificateDer<'_>) -> Result<(u64, u64)
 
 /// The identity presented in TLS handshakes. Renewing a certificate replaces it; the next handshake uses the new one.
 #[derive(Debug)]
-pub struct Own(RwLock<Arc<Identity>>);
+pub struct PresentedIdentity(RwLock<Arc<Identity>>);
 
-impl Own {
+impl PresentedIdentity {
     /// Presents `identity` until it is replaced.
     pub fn new(identity: Identity) -> Self {
         Self(RwLock::new(Arc::new(identity)))

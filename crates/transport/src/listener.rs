@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
     connection::{Caller, Connection},
-    identity::{Own, validity_ms},
+    identity::{PresentedIdentity, validity_ms},
     limits::{ACCEPT_PAUSE, CONNECTIONS_MAX, HANDSHAKE_DEADLINE, HANDSHAKES_MAX, STRANGER_DEADLINE, STRANGERS_MAX},
     subject::Subject,
     trust::Audience,
@@ -22,7 +22,7 @@ use crate::{
 /// What accepts connections for ever, and where they come out.
 pub fn listen(
     listener: TcpListener,
-    identity: Arc<Own>,
+    identity: Arc<PresentedIdentity>,
     audience: Audience,
 ) -> (impl Future<Output = ()>, ReceiverStream<io::Result<Connection>>) {
     let (ready, connections) = mpsc::channel(1);
