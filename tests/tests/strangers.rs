@@ -21,7 +21,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use tonic_prost::ProstCodec;
-use transport::{Authority, Connector, Folder, Identity, Own, Role, Subject, connector, pinned};
+use transport::{Authority, Connector, Folder, Identity, PresentedIdentity, Role, Subject, connector, pinned};
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const DENIED: &str = "0x80070005: access denied";
@@ -82,7 +82,7 @@ impl World {
         let (certificate, key) = authority.issue_with_key(subject, now_ms, DAY).unwrap();
         let believed = format!("{}{}", authority.certificate_pem(), self.authority.certificate_pem());
         let identity = Identity::from_pem(certificate.as_bytes(), key.as_bytes(), believed.as_bytes()).unwrap();
-        connector(Arc::new(Own::new(identity)), PATIENCE)
+        connector(Arc::new(PresentedIdentity::new(identity)), PATIENCE)
     }
 
     fn person(&self, role: Role) -> Connector {

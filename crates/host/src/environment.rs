@@ -7,7 +7,7 @@ use std::{
 
 use replication::{Clock, Connect};
 use tonic::transport::Endpoint;
-use transport::{Own, connector};
+use transport::{PresentedIdentity, connector};
 
 use crate::limits::{PEER_CONNECT_TIMEOUT, PEER_KEEP_ALIVE_INTERVAL, PEER_KEEP_ALIVE_TIMEOUT};
 
@@ -45,7 +45,7 @@ pub(crate) fn random<const N: usize>() -> std::io::Result<[u8; N]> {
 }
 
 /// Opens channels to other nodes: TLS over TCP, with what this node shows at the moment of each connection.
-pub(crate) fn connect_over_tls(own: Arc<Own>) -> Connect {
+pub(crate) fn connect_over_tls(own: Arc<PresentedIdentity>) -> Connect {
     let connector = connector(own, PEER_CONNECT_TIMEOUT);
     Arc::new(move |address| {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))?

@@ -16,10 +16,10 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 use storage::{Batch, ReadError, Store, Writer};
 
-use crate::{
+use crate::raft::{
     log::{self, LogDamaged},
-    machine::StateDamaged,
     snapshot_file::{self, SnapshotFile},
+    state_machine::{StateDamaged, StateMachine},
     types::{LogId, Member, Membership, SnapshotMeta, StoredMembership},
     wire,
 };
@@ -132,9 +132,9 @@ impl Backup {
 /// Entries that no majority confirmed are in it, too: they count machines that asked.
 pub async fn recover(store: Arc<Store>, snapshots: &Path, address: &str) -> Result<Begun, BeginError> {
     let held = log::Held::load(&store)?;
-    let machine = crate::machine::Machine::load(SnapshotFile::new(snapshots))?;
-    let mut last = machine.last();
-    let mut state = machine.into_state();
+    let state_machine = StateMachine::load(SnapshotFile::new(snapshots))?;
+    let mut last = state_machine.last();
+    let mut state = state_machine.into_state();
     for (id, command) in held.entries_after(last) {
         if let Some(command) = command
             && state.apply(id.index, &command) == Applied::Newer

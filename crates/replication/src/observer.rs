@@ -1,17 +1,17 @@
-//! What a replica does, for what measures or checks it.
+//! What a replica reports to whatever measures or checks it.
 
 use std::time::Duration;
 
 use activation::state::State;
 
-/// Is told how long things take. Called where they happen: it must not wait.
+/// Called where the work is done: implementations must not block.
 pub trait Observer: Send + Sync + 'static {
-    /// On the leader: a batch of so many requests is applied, so long after it was proposed.
+    /// On the leader: a batch of `requests` requests is applied, `took` after it was proposed.
     fn committed(&self, requests: usize, took: Duration) {
         let _ = (requests, took);
     }
 
-    /// What was written is on the disk, with one barrier.
+    /// One disk sync made everything written before it durable.
     fn synced(&self, took: Duration) {
         let _ = took;
     }
@@ -22,5 +22,5 @@ pub trait Observer: Send + Sync + 'static {
     }
 }
 
-/// Nobody looks.
+/// Observes nothing.
 impl Observer for () {}

@@ -35,8 +35,7 @@ impl Default for RaftSettings {
     }
 }
 
-/// How often a replica does what nobody asks for. The defaults are the limits of this crate; a test or a simulation, which
-/// has less time than a cluster, may choose others.
+/// Intervals of a replica's periodic work. The defaults are the limits of this crate; tests choose shorter ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
     /// Entries after which a snapshot is made, and entries kept behind it for followers that lag.

@@ -11,11 +11,33 @@ use std::{
 };
 
 use crate::{
+    database::{IDENTITY_KEY, open_sled},
+    error::{OpenError, damaged, io_error},
     identity::Identity,
     mark,
-    store::{IDENTITY_KEY, OpenError, damaged, io_error, open_sled},
     tally::{self, Tally},
 };
+
+/// What is wrong with the content of a database.
+#[derive(Debug, thiserror::Error)]
+enum Damage {
+    #[error("the database is that of another store")]
+    OtherStore,
+    #[error("the database is empty or lost its beginning")]
+    NoIdentity,
+    #[error("the database lost its tally")]
+    NoTally,
+    #[error("the database's tally is not what was written")]
+    Tally,
+    #[error("records are missing or are not the ones that were written last")]
+    Records,
+    #[error("it ends after write {writes}, but write {acknowledged} was acknowledged")]
+    Shortened { writes: u64, acknowledged: u64 },
+    #[error("a record cannot be read")]
+    Unreadable,
+    #[error(transparent)]
+    Read(#[from] sled::Error),
+}
 
 /// Refuses a store that is not whole, before anything in it is changed.
 pub(crate) fn check(folder: &Path, sled_folder: &Path, identity: &Identity) -> Result<(), OpenError> {
@@ -51,7 +73,7 @@ pub(crate) fn is_unused(folder: &Path, sled_folder: &Path) -> Result<bool, OpenE
 fn on_copy<T>(
     folder: &Path,
     sled_folder: &Path,
-    look: impl FnOnce(&sled::Db) -> Result<T, String>,
+    look: impl FnOnce(&sled::Db) -> Result<T, Damage>,
 ) -> Result<T, OpenError> {
     let copy = folder.join("check");
     let looked = copy_folder(sled_folder, &copy)
@@ -60,7 +82,7 @@ fn on_copy<T>(
         .and_then(|db| {
             // sled answers some damage with a panic instead of an error.
             let looked = panic::catch_unwind(AssertUnwindSafe(|| look(&db)));
-            looked.unwrap_or_else(|_| Err("a record cannot be read".into())).map_err(|what| damaged(folder, what))
+            looked.unwrap_or(Err(Damage::Unreadable)).map_err(|what| damaged(folder, what))
         });
     remove(&copy).map_err(io_error("remove", &copy))?;
     looked
@@ -89,28 +111,26 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn check_content(db: &sled::Db, identity: &Identity, acknowledged: u64) -> Result<(), String> {
-    let read = |error: sled::Error| error.to_string();
-    match db.get(IDENTITY_KEY).map_err(read)? {
+fn check_content(db: &sled::Db, identity: &Identity, acknowledged: u64) -> Result<(), Damage> {
+    match db.get(IDENTITY_KEY)? {
         Some(store) if store.as_ref() == identity.store.as_bytes() => {}
-        Some(_) => return Err("the database is that of another store".into()),
-        None => return Err("the database is empty or lost its beginning".into()),
+        Some(_) => return Err(Damage::OtherStore),
+        None => return Err(Damage::NoIdentity),
     }
-    let tally = db.get(tally::KEY).map_err(read)?.ok_or("the database lost its tally")?;
-    let tally = Tally::from_bytes(&tally).ok_or("the database's tally is not what was written")?;
+    let tally = db.get(tally::KEY)?.ok_or(Damage::NoTally)?;
+    let tally = Tally::from_bytes(&tally).ok_or(Damage::Tally)?;
     let mut found = Tally::of_nothing(tally.writes);
     for record in db.iter() {
-        let (key, value) = record.map_err(read)?;
+        let (key, value) = record?;
         if key != tally::KEY && key != IDENTITY_KEY {
             found.add(&key, &value);
         }
     }
     if found != tally {
-        return Err("records are missing or are not the ones that were written last".into());
+        return Err(Damage::Records);
     }
     if tally.writes < acknowledged {
-        let writes = tally.writes;
-        return Err(format!("it ends after write {writes}, but write {acknowledged} was acknowledged"));
+        return Err(Damage::Shortened { writes: tally.writes, acknowledged });
     }
     Ok(())
 }

@@ -17,7 +17,9 @@
 
 mod batch;
 mod check;
+mod database;
 pub mod durable;
+mod error;
 mod identity;
 pub mod limits;
 mod mark;
@@ -26,6 +28,7 @@ mod tally;
 mod writer;
 
 pub use batch::{Batch, ValueTooLarge};
+pub use error::{OpenError, ReadError};
 pub use identity::{Identity, Kind};
-pub use store::{OpenError, Owner, ReadError, Store};
+pub use store::{Owner, Store};
 pub use writer::{WriteFailed, Writer};

@@ -12,9 +12,8 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -22,82 +21,15 @@ use uuid::Uuid;
 
 use crate::{
     batch::Changes,
-    check, durable,
+    check,
+    database::{IDENTITY_KEY, into_io, open_sled},
+    durable,
+    error::{OpenError, ReadError, damaged, io_error},
     identity::{Identity, Kind},
-    limits::{CACHE_BYTES, FORMAT, SEGMENT_BYTES},
+    limits::FORMAT,
     mark::Mark,
     tally::{self, Tally},
 };
-
-/// The key under which the database repeats its store's UUID: an emptied database is noticed.
-pub(crate) const IDENTITY_KEY: &[u8] = b"\0identity";
-
-/// Why a store was not opened. Nothing in the folder has been changed.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process, or another part of this one, has it open.
-    #[error("the store {} is in use: another process has it open; stop that one first", folder.display())]
-    InUse {
-        /// The store's folder.
-        folder: PathBuf,
-    },
-    /// It belongs to somebody else.
-    #[error(
-        "the store {} belongs to {} {}, not to {expected_kind} {expected}: give each its own data folder",
-        folder.display(), found.kind, found.owner
-    )]
-    OtherOwner {
-        /// The store's folder.
-        folder: PathBuf,
-        /// What the folder says it is.
-        found: Identity,
-        /// What was asked for.
-        expected_kind: Kind,
-        /// The number of the node that asked.
-        expected: u64,
-    },
-    /// A newer binary wrote it.
-    #[error(
-        "the store {} has format {found}, this binary reads up to {FORMAT}: run the newer version that wrote it",
-        folder.display()
-    )]
-    NewerFormat {
-        /// The store's folder.
-        folder: PathBuf,
-        /// Its format.
-        found: u32,
-    },
-    /// Its content is not what was written.
-    #[error(
-        "the store {} is damaged: {what}; the files are left as they are: restore them from a backup, \
-         or move the folder away and let the node join again under a new number",
-        folder.display()
-    )]
-    Damaged {
-        /// The store's folder.
-        folder: PathBuf,
-        /// What was found.
-        what: String,
-    },
-    /// The operating system said no.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Its answer.
-        source: io::Error,
-    },
-}
-
-/// A read that failed.
-#[derive(Debug, thiserror::Error)]
-#[error("reading the store {} failed: {source}", folder.display())]
-pub struct ReadError {
-    folder: PathBuf,
-    source: sled::Error,
-}
 
 /// Who opens a store.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +64,7 @@ impl Store {
             Ok(text) => Self::open_existing(folder, check_identity(folder, &text, owner)?, lock),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(folder, owner, lock),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                Err(damaged(folder, "its identity file is no text".into()))
+                Err(damaged(folder, "its identity file is no text"))
             }
             Err(error) => Err(io_error("read", &identity_path)(error)),
         }
@@ -142,9 +74,9 @@ impl Store {
         let sled_folder = folder.join("sled");
         check::check(folder, &sled_folder, &identity)?;
         let db = open_sled(folder, &sled_folder)?;
-        let tally = db.get(tally::KEY).map_err(|error| damaged(folder, error.to_string()))?;
+        let tally = db.get(tally::KEY).map_err(|error| damaged(folder, error))?;
         let tally = tally.and_then(|tally| Tally::from_bytes(&tally));
-        let tally = tally.ok_or_else(|| damaged(folder, "the database lost its tally".into()))?;
+        let tally = tally.ok_or_else(|| damaged(folder, "the database lost its tally"))?;
         let mark = Mark::open(folder).map_err(io_error("open the mark in", folder))?;
         Self::finish(folder, identity, db, tally, mark, lock)
     }
@@ -159,7 +91,7 @@ impl Store {
         }
         let db = open_sled(folder, &sled_folder)?;
         let identity = Identity { kind: owner.kind, owner: owner.number, store: owner.store_if_new, format: FORMAT };
-        let insert = |key, value: &[u8]| db.insert(key, value).map_err(|error| damaged(folder, error.to_string()));
+        let insert = |key, value: &[u8]| db.insert(key, value).map_err(|error| damaged(folder, error));
         insert(IDENTITY_KEY, identity.store.as_bytes())?;
         insert(tally::KEY, &Tally::default().to_bytes())?;
         db.flush().map_err(|error| io_error("write", &sled_folder)(into_io(error)))?;
@@ -219,8 +151,8 @@ impl Store {
 
     /// Applies `changes` as one; with `barrier`, they and everything before them are durable on return.
     pub(crate) fn write(&self, changes: Changes, barrier: bool) -> io::Result<()> {
-        // Written by one thread alone, and a failed write is the last one: a panic leaves nothing half done to go on with.
-        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        // After a panic in here the tally may be ahead of the database, and what reached the disk is unknown.
+        let mut tally = self.tally.lock().expect("no write follows one that panicked: the store must be opened anew");
         tally.write(&changes, |key| self.db.get(key)).map_err(into_io)?;
         let mut batch = sled::Batch::default();
         for (key, value) in changes {
@@ -253,20 +185,6 @@ impl Store {
     }
 }
 
-/// Says on what an operation failed.
-pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
-    let path = path.to_owned();
-    move |source| OpenError::Io { action, path, source }
-}
-
-/// Keeps the cause where sled has one, and its words where not.
-fn into_io(error: sled::Error) -> io::Error {
-    match error {
-        sled::Error::Io(error) => error,
-        other => io::Error::other(other.to_string()),
-    }
-}
-
 fn lock(folder: &Path) -> Result<File, OpenError> {
     let path = folder.join("lock");
     let file =
@@ -295,26 +213,4 @@ fn check_identity(folder: &Path, text: &str, owner: Owner) -> Result<Identity, O
         return Err(OpenError::OtherOwner { folder: folder.to_owned(), found, expected_kind, expected });
     }
     Ok(found)
-}
-
-pub(crate) fn damaged(folder: &Path, what: String) -> OpenError {
-    OpenError::Damaged { folder: folder.to_owned(), what }
-}
-
-pub(crate) fn open_sled(folder: &Path, sled_folder: &Path) -> Result<sled::Db, OpenError> {
-    let config = sled::Config::new()
-        .path(sled_folder)
-        .segment_size(SEGMENT_BYTES)
-        .cache_capacity(CACHE_BYTES)
-        .flush_every_ms(None)
-        .print_profile_on_drop(false);
-    // sled answers some damage with a panic instead of an error.
-    match panic::catch_unwind(AssertUnwindSafe(|| config.open())) {
-        Ok(Ok(db)) => Ok(db),
-        Ok(Err(sled::Error::Io(source))) => {
-            Err(OpenError::Io { action: "open the database in", path: sled_folder.to_owned(), source })
-        }
-        Ok(Err(error)) => Err(damaged(folder, error.to_string())),
-        Err(_) => Err(damaged(folder, "the database cannot be read".into())),
-    }
 }

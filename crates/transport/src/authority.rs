@@ -13,7 +13,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateSigningRequestD
 use zeroize::Zeroizing;
 
 use crate::{
-    TransportError,
+    error::TransportError,
     limits::{AUTHORITY_LIFETIME, CLOCK_SKEW},
     subject::Subject,
 };

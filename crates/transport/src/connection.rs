@@ -35,7 +35,7 @@ pub struct Connection {
     pub(crate) caller: Caller,
     /// When a stranger's time is over.
     pub(crate) until: Option<Pin<Box<Sleep>>>,
-    pub(crate) _places: Vec<OwnedSemaphorePermit>,
+    pub(crate) _slots: Vec<OwnedSemaphorePermit>,
 }
 
 impl Connection {

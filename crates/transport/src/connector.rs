@@ -19,8 +19,8 @@ use tonic::transport::Uri;
 use tower::Service;
 
 use crate::{
-    TransportError,
-    identity::Own,
+    error::TransportError,
+    identity::PresentedIdentity,
     limits::HANDSHAKE_DEADLINE,
     trust::{Nodes, client_config},
 };
@@ -29,24 +29,25 @@ use crate::{
 #[derive(Clone)]
 pub struct Connector {
     shown: Shown,
-    patience: Duration,
+    connect_timeout: Duration,
 }
 
 #[derive(Clone)]
 enum Shown {
-    Own(Arc<Own>),
+    Identity(Arc<PresentedIdentity>),
     Nothing(Arc<ClientConfig>),
 }
 
-/// Shows what `own` holds at the moment of each connection; believes a node of its authorities. `patience` is for TCP.
-pub fn connector(own: Arc<Own>, patience: Duration) -> Connector {
-    Connector { shown: Shown::Own(own), patience }
+/// Presents the certificate that `identity` holds when a connection is opened, and accepts nodes certified by its authorities.
+/// `connect_timeout` bounds the TCP connection; the handshake has [`HANDSHAKE_DEADLINE`].
+pub fn connector(identity: Arc<PresentedIdentity>, connect_timeout: Duration) -> Connector {
+    Connector { shown: Shown::Identity(identity), connect_timeout }
 }
 
-/// Shows nothing; believes a node of the authority whose certificate has this SHA-256.
-pub fn pinned(authority: [u8; 32], patience: Duration) -> Result<Connector, TransportError> {
+/// Presents no certificate, and accepts nodes certified by the authority whose certificate has this SHA-256.
+pub fn pinned(authority: [u8; 32], connect_timeout: Duration) -> Result<Connector, TransportError> {
     let config = client_config(Arc::new(Nodes::Pinned(authority)), None)?;
-    Ok(Connector { shown: Shown::Nothing(Arc::new(config)), patience })
+    Ok(Connector { shown: Shown::Nothing(Arc::new(config)), connect_timeout })
 }
 
 /// A connection that is being made.
@@ -63,20 +64,20 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, uri: Uri) -> Connecting {
         let config = match &self.shown {
-            Shown::Own(own) => own.now().client(),
+            Shown::Identity(identity) => identity.now().client(),
             Shown::Nothing(config) => Arc::clone(config),
         };
-        let patience = self.patience;
-        Box::pin(async move { connect(&uri, config, patience).await.map(TokioIo::new) })
+        let connect_timeout = self.connect_timeout;
+        Box::pin(async move { connect(&uri, config, connect_timeout).await.map(TokioIo::new) })
     }
 }
 
-async fn connect(uri: &Uri, config: Arc<ClientConfig>, patience: Duration) -> io::Result<TlsStream<TcpStream>> {
+async fn connect(uri: &Uri, config: Arc<ClientConfig>, connect_timeout: Duration) -> io::Result<TlsStream<TcpStream>> {
     let invalid = || io::Error::new(io::ErrorKind::InvalidInput, format!("{uri} is no HOST:PORT"));
     let (host, port) = (uri.host().ok_or_else(invalid)?, uri.port_u16().ok_or_else(invalid)?);
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let late = |what: &str| io::Error::new(io::ErrorKind::TimedOut, format!("no {what} in time"));
-    let stream = timeout(patience, TcpStream::connect((host, port))).await.map_err(|_| late("connection"))??;
+    let stream = timeout(connect_timeout, TcpStream::connect((host, port))).await.map_err(|_| late("connection"))??;
     stream.set_nodelay(true)?;
     let name = ServerName::try_from(host.trim_end_matches('.').to_owned()).map_err(|_| invalid())?;
     let handshake = TlsConnector::from(config).connect(name, stream);

@@ -17,7 +17,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use crate::{TransportError, authority::Authority, identity::Identity, limits::PEM_BYTES_MAX};
+use crate::{authority::Authority, error::TransportError, identity::Identity, limits::PEM_BYTES_MAX};
 
 /// The folder of a node's certificates.
 #[derive(Clone, Debug)]

@@ -10,10 +10,9 @@ use tokio_rustls::rustls::{
 use x509_parser::parse_x509_certificate;
 
 use crate::{
-    TransportError,
-    listener::Audience,
+    error::TransportError,
     subject::Subject,
-    trust::{Nodes, client_config, provider, roots, server_config},
+    trust::{Audience, Nodes, client_config, provider, roots, server_config},
 };
 
 /// A certificate with its chain and key, and the authorities whose certificates are believed. Ready for handshakes.
@@ -87,22 +86,23 @@ pub(crate) fn validity_ms(certificate: &CertificateDer<'_>) -> Result<(u64, u64)
     Ok((ms(parsed.validity().not_before), ms(parsed.validity().not_after)))
 }
 
-/// The identity that counts now; the next handshake uses the one that was put here last.
+/// The identity presented in TLS handshakes. Renewing a certificate replaces it; the next handshake uses the new one.
 #[derive(Debug)]
-pub struct Own(RwLock<Arc<Identity>>);
+pub struct PresentedIdentity(RwLock<Arc<Identity>>);
 
-impl Own {
-    /// Holds the first one.
+impl PresentedIdentity {
+    /// Presents `identity` until it is replaced.
     pub fn new(identity: Identity) -> Self {
         Self(RwLock::new(Arc::new(identity)))
     }
 
-    /// A renewed one takes the place of that before it. Open connections stand.
+    /// Presents `identity` from now on. Open connections stay open.
     pub fn replace(&self, identity: Identity) {
+        // The only change is this assignment: the lock never guards a half-made one, so its poison means nothing.
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
     }
 
-    /// The one of this moment.
+    /// The identity presented now.
     pub fn now(&self) -> Arc<Identity> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }

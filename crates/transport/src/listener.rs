@@ -13,45 +13,37 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
     connection::{Caller, Connection},
-    identity::{Own, validity_ms},
+    identity::{PresentedIdentity, validity_ms},
     limits::{ACCEPT_PAUSE, CONNECTIONS_MAX, HANDSHAKE_DEADLINE, HANDSHAKES_MAX, STRANGER_DEADLINE, STRANGERS_MAX},
     subject::Subject,
+    trust::Audience,
 };
-
-/// Who may connect at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audience {
-    /// Who shows a certificate of one of our authorities.
-    Certified,
-    /// Also who shows none, for a short while: somebody who comes for one. A bad certificate is refused here too.
-    Anybody,
-}
 
 /// What accepts connections for ever, and where they come out.
 pub fn listen(
     listener: TcpListener,
-    own: Arc<Own>,
+    identity: Arc<PresentedIdentity>,
     audience: Audience,
 ) -> (impl Future<Output = ()>, ReceiverStream<io::Result<Connection>>) {
     let (ready, connections) = mpsc::channel(1);
     let accepting = async move {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let turns = Arc::new(Semaphore::new(HANDSHAKES_MAX));
         let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
         let mut handshakes = JoinSet::new();
         loop {
-            // A place first: without one, connections wait in the system's queue instead of in our memory.
+            // A slot first: without one, connections wait in the system's queue instead of in our memory.
             let accepted = tokio::select! {
-                accepted = take(&listener, &places, &turns) => accepted,
+                accepted = take(&listener, &slots, &turns) => accepted,
                 // Finished tasks give their memory back.
                 Some(_) = handshakes.join_next() => continue,
                 () = ready.closed() => break,
             };
-            let Some((stream, address, place, turn)) = accepted else { continue };
-            let acceptor = TlsAcceptor::from(own.now().server(audience));
+            let Some((stream, address, slot, turn)) = accepted else { continue };
+            let acceptor = TlsAcceptor::from(identity.now().server(audience));
             let (strangers, ready) = (Arc::clone(&strangers), ready.clone());
             handshakes.spawn(async move {
-                if let Some(connection) = handshake(stream, address, acceptor, place, &strangers).await {
+                if let Some(connection) = handshake(stream, address, acceptor, slot, &strangers).await {
                     drop(turn);
                     // A server that stops takes no more.
                     let _stopping = ready.send(Ok(connection)).await;
@@ -64,11 +56,11 @@ pub fn listen(
 
 type Taken = (TcpStream, SocketAddr, OwnedSemaphorePermit, OwnedSemaphorePermit);
 
-async fn take(listener: &TcpListener, places: &Arc<Semaphore>, turns: &Arc<Semaphore>) -> Option<Taken> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
+async fn take(listener: &TcpListener, slots: &Arc<Semaphore>, turns: &Arc<Semaphore>) -> Option<Taken> {
+    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
     let turn = Arc::clone(turns).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, address)) => Some((stream, address, place, turn)),
+        Ok((stream, address)) => Some((stream, address, slot, turn)),
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");
             sleep(ACCEPT_PAUSE).await;
@@ -81,29 +73,29 @@ async fn handshake(
     stream: TcpStream,
     address: SocketAddr,
     acceptor: TlsAcceptor,
-    place: OwnedSemaphorePermit,
+    slot: OwnedSemaphorePermit,
     strangers: &Arc<Semaphore>,
 ) -> Option<Connection> {
     stream.set_nodelay(true).ok()?;
     let stream = match timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
-            tracing::debug!(source = %address, %error, "no TLS");
+            tracing::debug!(source = %address, %error, "the TLS handshake failed");
             return None;
         }
         Err(_) => {
-            tracing::debug!(source = %address, "no TLS in time");
+            tracing::debug!(source = %address, "the TLS handshake took too long");
             return None;
         }
     };
     let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let (subject, ends_ms, mut places, until) = match shown {
+    let (subject, ends_ms, mut slots, until) = match shown {
         None => {
-            let Ok(place) = Arc::clone(strangers).try_acquire_owned() else {
+            let Ok(slot) = Arc::clone(strangers).try_acquire_owned() else {
                 tracing::debug!(source = %address, "too many callers without a certificate");
                 return None;
             };
-            (None, 0, vec![place], Some(Box::pin(sleep(STRANGER_DEADLINE))))
+            (None, 0, vec![slot], Some(Box::pin(sleep(STRANGER_DEADLINE))))
         }
         Some(certificate) => match (Subject::of(certificate), validity_ms(certificate)) {
             (Ok(subject), Ok((_, ends_ms))) => (Some(subject), ends_ms, Vec::new(), None),
@@ -113,6 +105,6 @@ async fn handshake(
             }
         },
     };
-    places.push(place);
-    Some(Connection { stream, caller: Caller { subject, ends_ms, address }, until, _places: places })
+    slots.push(slot);
+    Some(Connection { stream, caller: Caller { subject, ends_ms, address }, until, _slots: slots })
 }

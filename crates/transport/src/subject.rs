@@ -6,7 +6,7 @@ use rcgen::{DistinguishedName, DnType};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use x509_parser::{parse_x509_certificate, x509::AttributeTypeAndValue};
 
-use crate::{TransportError, limits::NAME_BYTES_MAX};
+use crate::{error::TransportError, limits::NAME_BYTES_MAX};
 
 /// The organisation in every subject of ours.
 const ORGANISATION: &str = "quorate";
@@ -45,12 +45,28 @@ impl fmt::Display for Role {
 }
 
 impl FromStr for Role {
-    type Err = String;
+    type Err = UnknownRole;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, UnknownRole> {
         let role = Self::ALL.into_iter().find(|role| role.name() == text);
-        role.ok_or_else(|| format!("{text:?} is no role: give reader, operator or administrator"))
+        role.ok_or_else(|| UnknownRole { text: text.to_owned() })
     }
+}
+
+/// Not the name of a [`Role`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no role: give reader, operator or administrator")]
+pub struct UnknownRole {
+    /// What was given.
+    pub text: String,
+}
+
+/// Not a name that a certificate can carry and a log can show.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name:?} is no name: give 1 to {NAME_BYTES_MAX} bytes without control characters")]
+pub struct MalformedName {
+    /// What was given.
+    pub name: String,
 }
 
 /// Who a certificate is for: O=quorate, OU=node|administrator|operator|reader, CN=number or name.
@@ -69,12 +85,12 @@ pub enum Subject {
 
 impl Subject {
     /// A person, if the name is one that a certificate can carry and a log can show.
-    pub fn person(name: &str, role: Role) -> Result<Self, String> {
+    pub fn person(name: &str, role: Role) -> Result<Self, MalformedName> {
         let fits = (1..=NAME_BYTES_MAX).contains(&name.len())
             && name.trim() == name
             && !name.contains(|c: char| c.is_control() || c == '"');
         if !fits {
-            return Err(format!("{name:?} is no name: give 1 to {NAME_BYTES_MAX} bytes without control characters"));
+            return Err(MalformedName { name: name.to_owned() });
         }
         Ok(Self::Person { name: name.to_owned(), role })
     }

@@ -34,18 +34,18 @@ fn identity_until(authority: &Authority, subject: &Subject, now_ms: u64, lifetim
     Identity::from_pem(certificate.as_bytes(), key.as_bytes(), authority.certificate_pem().as_bytes()).unwrap()
 }
 
-fn own(authority: &Authority, subject: &Subject) -> Arc<Own> {
-    Arc::new(Own::new(identity_until(authority, subject, now_ms(), DAY)))
+fn own(authority: &Authority, subject: &Subject) -> Arc<PresentedIdentity> {
+    Arc::new(PresentedIdentity::new(identity_until(authority, subject, now_ms(), DAY)))
 }
 
 /// Certified three days ago for one.
-fn expired(authority: &Authority, subject: &Subject) -> Arc<Own> {
+fn expired(authority: &Authority, subject: &Subject) -> Arc<PresentedIdentity> {
     let then = now_ms() - 3 * u64::try_from(DAY.as_millis()).unwrap();
-    Arc::new(Own::new(identity_until(authority, subject, then, DAY)))
+    Arc::new(PresentedIdentity::new(identity_until(authority, subject, then, DAY)))
 }
 
 /// A node that says to everybody whom it takes them for.
-async fn greeter(own: Arc<Own>, audience: Audience) -> Uri {
+async fn greeter(own: Arc<PresentedIdentity>, audience: Audience) -> Uri {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (accepting, mut connections) = listen(listener, own, audience);
@@ -96,10 +96,12 @@ async fn who_is_let_through_to_a_node_and_whom_it_takes_them_for() {
 }
 
 /// Of another cluster, and would believe this one.
-fn stray(cluster: &Authority, other: &Authority) -> Arc<Own> {
+fn stray(cluster: &Authority, other: &Authority) -> Arc<PresentedIdentity> {
     let (certificate, key) = other.issue_with_key(&Subject::Node(2), now_ms(), DAY).unwrap();
     let both = format!("{}{}", other.certificate_pem(), cluster.certificate_pem());
-    Arc::new(Own::new(Identity::from_pem(certificate.as_bytes(), key.as_bytes(), both.as_bytes()).unwrap()))
+    Arc::new(PresentedIdentity::new(
+        Identity::from_pem(certificate.as_bytes(), key.as_bytes(), both.as_bytes()).unwrap(),
+    ))
 }
 
 #[tokio::test]
@@ -222,7 +224,12 @@ fn a_folder_holds_a_pair_also_after_a_crash_in_the_middle_of_a_renewal() {
 }
 
 /// An organisation's authority signs what its own programs made: the name of the machine, and a subject of ours or not.
-fn of_organisation(issuer: &rcgen::Issuer<'_, rcgen::KeyPair>, authority: &str, unit: &str, name: &str) -> Arc<Own> {
+fn of_organisation(
+    issuer: &rcgen::Issuer<'_, rcgen::KeyPair>,
+    authority: &str,
+    unit: &str,
+    name: &str,
+) -> Arc<PresentedIdentity> {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
     params.distinguished_name = rcgen::DistinguishedName::new();
@@ -231,7 +238,7 @@ fn of_organisation(issuer: &rcgen::Issuer<'_, rcgen::KeyPair>, authority: &str, 
     params.distinguished_name.push(rcgen::DnType::CommonName, "1");
     let certificate = params.signed_by(&key, issuer).unwrap().pem();
     let identity = Identity::from_pem(certificate.as_bytes(), key.serialize_pem().as_bytes(), authority.as_bytes());
-    Arc::new(Own::new(identity.unwrap()))
+    Arc::new(PresentedIdentity::new(identity.unwrap()))
 }
 
 #[tokio::test]

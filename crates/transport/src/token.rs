@@ -6,7 +6,7 @@ use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::{TransportError, authority::random};
+use crate::{authority::random, error::TransportError};
 
 const PREFIX: &str = "quorate-join-1";
 

@@ -16,11 +16,19 @@ use tokio_rustls::rustls::{
 };
 
 use crate::{
-    TransportError,
     authority::{NODE_NAME, fingerprint},
-    listener::Audience,
+    error::TransportError,
     subject::Subject,
 };
+
+/// Who may connect at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Who shows a certificate of one of our authorities.
+    Certified,
+    /// Also who shows none, for a short while: somebody who comes for one. A bad certificate is refused here too.
+    Anybody,
+}
 
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())

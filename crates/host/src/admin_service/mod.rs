@@ -37,7 +37,7 @@ use replication::Replica;
 use tokio::net::{TcpListener, UnixSocket};
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
-use transport::{Audience, Own};
+use transport::{Audience, PresentedIdentity};
 
 pub(crate) use self::{acting::Acting, keys::Keys, status::ACCESS_DENIED};
 use self::{
@@ -92,7 +92,7 @@ pub(crate) struct Parts {
 /// Makes the socket and returns what serves it, and the administration from afar where there is a listener for it.
 pub(crate) fn serve(
     path: &Path,
-    afar: Option<(TcpListener, Arc<Own>)>,
+    afar: Option<(TcpListener, Arc<PresentedIdentity>)>,
     parts: Parts,
 ) -> Result<impl Future<Output = ()> + use<>, AdminError> {
     if path.as_os_str().as_bytes().len() > SOCKET_PATH_BYTES_MAX {
@@ -122,7 +122,11 @@ pub(crate) fn serve(
     })
 }
 
-async fn serve_afar(listener: TcpListener, own: Arc<Own>, service: Guarded<admin_server::AdminServer<Admin>>) {
+async fn serve_afar(
+    listener: TcpListener,
+    own: Arc<PresentedIdentity>,
+    service: Guarded<admin_server::AdminServer<Admin>>,
+) {
     let (accepting, connections) = transport::listen(listener, own, Audience::Anybody);
     let server = Server::builder()
         .max_concurrent_streams(ADMIN_STREAMS_MAX)

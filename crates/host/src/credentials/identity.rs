@@ -11,7 +11,9 @@ use activation::status::Status;
 use replication::Clock;
 use sha2::{Digest, Sha256};
 use tokio::time::sleep;
-use transport::{Authority, Folder, Identity, Own, Subject, TransportError, limits::NODE_LIFETIME, read_private};
+use transport::{
+    Authority, Folder, Identity, PresentedIdentity, Subject, TransportError, limits::NODE_LIFETIME, read_private,
+};
 
 use crate::{
     config::Config,
@@ -126,7 +128,7 @@ impl Source {
     }
 
     /// Keeps what is shown fresh, for ever.
-    pub(crate) async fn follow(self, own: Arc<Own>) {
+    pub(crate) async fn follow(self, own: Arc<PresentedIdentity>) {
         let mut seen = self.digest();
         loop {
             let is_due = match &self {

@@ -10,7 +10,7 @@ use std::{
 use api::admin::v1::NodeExamined;
 use replication::Replica;
 use tokio::time::Instant;
-use transport::Own;
+use transport::PresentedIdentity;
 
 /// Small writes that are made durable, one after the other.
 const WRITES: usize = 5;
@@ -21,7 +21,7 @@ const WRITE_BYTES: usize = 4096;
 pub(crate) struct Machine {
     pub(crate) data: PathBuf,
     /// What it shows to the others.
-    pub(crate) shown: Arc<Own>,
+    pub(crate) shown: Arc<PresentedIdentity>,
 }
 
 impl Machine {

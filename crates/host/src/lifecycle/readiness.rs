@@ -56,7 +56,7 @@ impl Readiness {
         let unusable = self.credentials.unusable();
         let lag = cluster.last_index.saturating_sub(self.replica.progress().borrow().applied_index);
         let state = match self.replica.health() {
-            Health::Failed(why) => Some(why),
+            Health::Failed(why) => Some(why.to_string()),
             Health::Diverged(index) => Some(format!("its state differs from the leader's since entry {index}")),
             Health::Running => None,
         };

@@ -122,7 +122,7 @@ impl Node {
 
     /// Waits until the node has failed for good (its disk refused a write, say), and says why.
     pub async fn failed(&self) -> String {
-        self.replica().failed().await
+        self.replica().failed().await.to_string()
     }
 
     /// Returns once its consensus has answered: never where that is stuck. For a supervisor's watchdog.

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use activation::catalog::Name;
 use storage::{Kind, Owner, Store};
-use transport::Own;
+use transport::PresentedIdentity;
 use uuid::Uuid;
 
 use super::error::StartError;
@@ -22,7 +22,7 @@ pub(super) struct Identity {
     /// Where the node's certificate comes from.
     pub(super) source: Source,
     /// The certificate that the node presents.
-    pub(super) shown: Arc<Own>,
+    pub(super) shown: Arc<PresentedIdentity>,
 }
 
 impl Identity {
@@ -35,7 +35,7 @@ impl Identity {
         })?;
         leave::check(&config.data)?;
         let source = Source::of(config);
-        let shown = Arc::new(Own::new(source.load()?));
+        let shown = Arc::new(PresentedIdentity::new(source.load()?));
         Ok(Self { platform, source, shown })
     }
 }

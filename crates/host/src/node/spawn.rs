@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures::StreamExt;
-use replication::{Replica, Surroundings};
+use replication::{Environment, Replica};
 use tokio::{
     net::TcpListener,
     sync::watch,
@@ -77,7 +77,7 @@ pub(super) async fn start(
     let Identity { platform, source, shown } = identity;
     let Data { hardware, credentials, dns, dns_ledger, seed, store, snapshots } = data;
     let metrics = Arc::new(Metrics::default());
-    let surroundings = Surroundings {
+    let environment = Environment {
         clock: timing.clock,
         connect: connect_over_tls(Arc::clone(&shown)),
         seed,
@@ -87,7 +87,7 @@ pub(super) async fn start(
             Arc::clone(&metrics) as _
         },
     };
-    let replica = Replica::start_at_pace(store, &snapshots, &config.raft_settings(), surroundings, timing.pace).await?;
+    let replica = Replica::start_at_pace(store, &snapshots, &config.raft_settings(), environment, timing.pace).await?;
     take_note(&replica, &credentials);
     let (own, in_process) = in_process::pair();
     let nodes = NodeClient::new(replica.clone(), own);

@@ -8,14 +8,14 @@ use futures::future::join;
 use replication::Replica;
 use tokio::net::TcpListener;
 use tonic::{Request, Status, service::interceptor::InterceptedService, transport::Server};
-use transport::{Audience, Caller, Own, Subject, listen};
+use transport::{Audience, Caller, PresentedIdentity, Subject, listen};
 
 use super::{in_process::Incoming, node_service::NodeService};
 use crate::{admin_service::ACCESS_DENIED, limits::PEER_RESET_STREAMS_MAX};
 
 /// Serves the replica and the node service to other nodes, and the node service to this process, until it is dropped.
 pub(crate) async fn serve(
-    (listener, own): (TcpListener, Arc<Own>),
+    (listener, own): (TcpListener, Arc<PresentedIdentity>),
     in_process: Incoming,
     replica: Replica,
     service: NodeService,

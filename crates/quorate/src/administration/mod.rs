@@ -11,7 +11,7 @@ use api::admin::v1::admin_client::AdminClient;
 use hyper_util::rt::TokioIo;
 use tokio::{net::UnixStream, time::sleep};
 use tonic::transport::{Channel, Endpoint, Uri};
-use transport::Own;
+use transport::PresentedIdentity;
 
 use self::contexts::Context;
 use crate::output::Failure;
@@ -158,7 +158,7 @@ pub(crate) async fn connect(path: &std::path::Path) -> anyhow::Result<Admin> {
 }
 
 async fn connect_afar(address: &str, context: &Context) -> anyhow::Result<Admin> {
-    let own = Arc::new(Own::new(context.identity()?));
+    let own = Arc::new(PresentedIdentity::new(context.identity()?));
     let endpoint = Endpoint::from_shared(format!("http://{address}")).with_context(|| format!("{address:?}"))?;
     let channel = endpoint.connect_with_connector(transport::connector(own, CONNECT_TIMEOUT)).await;
     Ok(AdminClient::new(channel.map_err(|error| unreached(address, &error))?))

@@ -7,11 +7,11 @@ use std::{fs, process::Command};
 
 use crate::{
     disk_image::{self, Mounted},
-    writer::{Barrier, Writer, check, tool},
+    writer::{Barrier, Lost, Writer, check, tool},
 };
 
 /// Crashes one writer after so many acknowledged activations, and says what was lost.
-fn crash(acknowledged: usize, barrier: Barrier) -> Result<(), String> {
+fn crash(acknowledged: usize, barrier: Barrier) -> Result<(), Lost> {
     let folder = tempfile::tempdir().unwrap();
     let (disk, copy) = (folder.path().join("disk"), folder.path().join("copy"));
     disk_image::make(&disk);

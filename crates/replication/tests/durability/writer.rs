@@ -77,12 +77,16 @@ impl Drop for Writer {
     }
 }
 
-/// Opens the store again and looks every acknowledged activation up. The error is what the checker says.
-pub(crate) fn check(folder: &Path, acknowledged: &[String], scratch: &Path) -> Result<(), String> {
+/// What the checker says of activations that were acknowledged and are not in the store.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Lost(String);
+
+/// Opens the store again and looks every acknowledged activation up.
+pub(crate) fn check(folder: &Path, acknowledged: &[String], scratch: &Path) -> Result<(), Lost> {
     let acks = scratch.join("acknowledged");
     fs::write(&acks, acknowledged.concat()).unwrap();
     let output = Command::new(PROGRAM).arg("check").arg(folder).arg(&acks).output().unwrap();
-    if output.status.success() { Ok(()) } else { Err(words(&output)) }
+    if output.status.success() { Ok(()) } else { Err(Lost(words(&output))) }
 }
 
 /// Runs a tool that the test cannot do without.

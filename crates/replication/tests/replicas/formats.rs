@@ -5,7 +5,7 @@ use activation::{
     state::{Act, Command, Format},
 };
 
-use replication::{Pace, RaftSettings};
+use replication::{Pace, ProposeError, RaftSettings};
 
 use crate::{
     cluster::{Cluster, SETTINGS, count, eventually},
@@ -20,9 +20,8 @@ fn set(format: Format) -> Command {
     audited(Act::Command(Box::new(Command::SetFormat { format })))
 }
 
-async fn propose(cluster: &Cluster, via: u64, command: Command) -> Result<u64, String> {
-    let proposed = cluster.node(via).on(async move |replica| replica.propose(&command).await).await;
-    proposed.map_err(|error| error.to_string())
+async fn propose(cluster: &Cluster, via: u64, command: Command) -> Result<u64, ProposeError> {
+    cluster.node(via).on(async move |replica| replica.propose(&command).await).await
 }
 
 fn acts(cluster: &Cluster, node: u64) -> Vec<String> {
@@ -77,7 +76,7 @@ async fn a_format_is_set_only_while_every_member_says_that_it_reads_it() {
     let follower = cluster.follower().await;
     let leader = cluster.leader().await;
     cluster.node_mut(follower).stop_hard().await;
-    let refused = propose(&cluster, leader, set(Format::OLDEST)).await.unwrap_err();
+    let refused = propose(&cluster, leader, set(Format::OLDEST)).await.unwrap_err().to_string();
     assert!(refused.contains("every member must read format 1: nobody answers at"), "{refused}");
     assert_eq!(cluster.node(leader).replica().view(|state| state.format()), Format::newest());
     assert!(acts(&cluster, leader).is_empty());

@@ -9,6 +9,7 @@ mod divergence;
 mod formats;
 mod forming;
 mod growing;
+mod node_calls;
 mod one_count;
 mod recovering;
 mod world;

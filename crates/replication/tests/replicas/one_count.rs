@@ -6,7 +6,7 @@ use futures::future::join_all;
 use replication::Unavailable;
 
 use crate::{
-    cluster::{Cluster, PATIENCE, count, eventually},
+    cluster::{Cluster, count, eventually},
     world,
 };
 
@@ -172,16 +172,4 @@ async fn a_leader_that_is_stopped_in_order_hands_over_first() {
     let successor = cluster.leader().await;
     assert_ne!(successor, leader);
     assert_eq!(cluster.node(successor).replica().cluster().term, term + 1, "one election, not a contest");
-}
-
-#[tokio::test]
-async fn a_node_answers_the_questions_of_nodes_of_the_version_before() {
-    let cluster = Cluster::activated(3).await;
-    let ask = |node: u64, question: &'static [u8]| {
-        cluster.node(1).on(async move |replica| replica.legacy_ask(node, question.into(), PATIENCE).await)
-    };
-    let refused = async |node, question| ask(node, question).await.unwrap_err().message().to_owned();
-    assert_eq!(ask(3, b"disk").await.unwrap(), "3: disk");
-    assert_eq!(refused(2, b"\xff").await, "no text");
-    assert!(refused(4, b"disk").await.contains("no member"));
 }

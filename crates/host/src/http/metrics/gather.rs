@@ -10,7 +10,7 @@ use std::{
 use activation::state::{ApplicationCount, EXPIRING_DAYS, State};
 use replication::{Health, Replica};
 use serde_json::{Value, json};
-use transport::Own;
+use transport::PresentedIdentity;
 
 use super::{Metrics, difference_s, seconds, table};
 use crate::{
@@ -33,7 +33,7 @@ pub(crate) struct Watched {
     pub(crate) dns: Option<Arc<Dns>>,
     pub(crate) distinct: Arc<Distinct>,
     /// What it shows to the other nodes.
-    pub(crate) shown: Arc<Own>,
+    pub(crate) shown: Arc<PresentedIdentity>,
     /// Its data folder, and the newest snapshot in it.
     pub(crate) data: PathBuf,
     pub(crate) snapshot: PathBuf,

@@ -2,15 +2,18 @@
 
 mod node;
 mod test_clock;
+mod waiting;
 
-use std::{collections::BTreeMap, future::Future, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use activation::state::Outcome;
 use replication::{Pace, RaftSettings, Recorded};
 use tempfile::TempDir;
-use tokio::time::{Instant, timeout};
 
-pub(crate) use self::{node::Node, test_clock::TestClock};
+pub(crate) use self::{
+    node::Node,
+    waiting::{PATIENCE, eventually},
+};
 use crate::world;
 
 /// Elections that suit a quiet loopback, and no more than a few rounds to the clock's next sample.
@@ -27,18 +30,6 @@ pub(crate) const SETTINGS: RaftSettings = RaftSettings {
 pub(crate) fn pace() -> Pace {
     let often = Duration::from_millis(50);
     Pace { clock_sample_interval: often, look_interval: often, ..Pace::default() }
-}
-
-/// How long a test waits for something that must happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Waits until `happened`, or fails with what was waited for.
-pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut happened: impl FnMut() -> F) {
-    let deadline = Instant::now() + PATIENCE;
-    while !happened().await {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        let _pause = timeout(Duration::from_millis(10), std::future::pending::<()>()).await;
-    }
 }
 
 /// Nodes 1 to n.

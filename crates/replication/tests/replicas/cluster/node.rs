@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use replication::{
-    Connect, LegacyQuestions, Pace, RaftSettings, Recorded, Replica, StartError, Surroundings, Unavailable,
+    Connect, Environment, LegacyQuestions, Pace, RaftSettings, Recorded, Replica, StartError, Unavailable,
 };
 use storage::{Kind, OpenError, Owner, Store};
 use tokio::{
@@ -25,7 +25,7 @@ use tonic::{
 };
 use uuid::Uuid;
 
-use super::{TestClock, eventually};
+use super::{test_clock::TestClock, waiting::eventually};
 use crate::world;
 
 /// Answers a question with the question and its own number.
@@ -99,10 +99,10 @@ impl Node {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let store = self.open_store().await;
         let (folder, settings, pace, address) = (self.folder.clone(), self.settings, self.pace, self.address);
-        let surroundings =
-            Surroundings { clock: self.clock.clone(), connect: connect(), seed: self.number, observer: Arc::new(()) };
+        let environment =
+            Environment { clock: self.clock.clone(), connect: connect(), seed: self.number, observer: Arc::new(()) };
         let started = runtime.spawn(async move {
-            let replica = Replica::start_at_pace(store, &folder, &settings, surroundings, pace).await?;
+            let replica = Replica::start_at_pace(store, &folder, &settings, environment, pace).await?;
             serve(&replica, address).await;
             Ok(replica)
         });

@@ -14,11 +14,13 @@ use tokio::{
 };
 
 use crate::{
-    leader_clock::LeaderClock,
+    leader::clock::LeaderClock,
     limits::{BATCH_QUEUE_REQUESTS_MAX, BATCHES_IN_FLIGHT_MAX},
-    machine::Machine,
     observer::Observer,
-    types::{Command, Raft},
+    raft::{
+        state_machine::{Raft, StateMachine},
+        types::Command,
+    },
 };
 
 /// What became of one request.
@@ -30,7 +32,7 @@ pub struct Recorded {
     pub cluster_time_ms: u64,
     /// The entry that holds the request.
     pub log_index: u64,
-    /// Its place in the entry.
+    /// Position of the request in the entry, from 0.
     pub offset: u32,
 }
 
@@ -43,18 +45,18 @@ pub(crate) struct Waiting {
 /// Starts the batcher of a node. It answers only while the node leads; it ends when the last sender is dropped.
 pub(crate) fn start(
     raft: Raft,
-    machine: Machine,
+    state_machine: StateMachine,
     clock: Arc<LeaderClock>,
     observer: Arc<dyn Observer>,
 ) -> mpsc::Sender<Waiting> {
     let (sender, queue) = mpsc::channel(BATCH_QUEUE_REQUESTS_MAX);
-    tokio::spawn(gather(raft, machine, clock, observer, queue));
+    tokio::spawn(gather(raft, state_machine, clock, observer, queue));
     sender
 }
 
 async fn gather(
     raft: Raft,
-    machine: Machine,
+    state_machine: StateMachine,
     clock: Arc<LeaderClock>,
     observer: Arc<dyn Observer>,
     mut queue: mpsc::Receiver<Waiting>,
@@ -75,7 +77,7 @@ async fn gather(
             waiting.push_back(next);
         }
         let order = clock.order().await;
-        let Some(stamp) = clock.stamp(machine.view(|state| state.time_ms())) else {
+        let Some(stamp) = clock.stamp(state_machine.view(|state| state.time_ms())) else {
             waiting.clear();
             continue;
         };
@@ -103,7 +105,7 @@ async fn gather(
         }
         drop(order);
         tokio::spawn(async move {
-            // Nobody waits for the commit alone, but openraft complains about a receiver that is gone.
+            // openraft logs a warning when this receiver is dropped; keep it until the entry is applied.
             let _committed = committed;
             // A write that failed, or whose outcome is unknown, drops the callers: they ask again.
             if let Ok(Ok(response)) = applied.await

@@ -1,11 +1,13 @@
 //! The state machine as openraft sees it: entries in, [`State`] forward, results out; snapshots to and fro.
 //!
-//! Invariant: what is applied depends on the entries alone.
+//! Invariant: what is applied depends on the entries alone, and an entry is applied whole or the node stops.
 
 use std::{
+    any::Any,
     cmp::Ordering,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    panic::{self, AssertUnwindSafe},
+    sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use activation::state::{Applied, State};
@@ -17,11 +19,14 @@ use openraft::{
 };
 use tokio::sync::watch;
 
-use crate::{
-    observer::Observer,
+use crate::observer::Observer;
+use crate::raft::{
     snapshot_file::{SnapshotDamaged, SnapshotFile},
     types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
 };
+
+/// openraft with this state machine.
+pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
 
 /// What the rest of a node may know as soon as it is applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +43,9 @@ pub struct Progress {
     pub diverged_at: Option<u64>,
 }
 
+/// Why a state machine is not used any more after a panic while it was changed.
+const HALF_CHANGED: &str = "the replicated state may hold half of an entry: restart the node";
+
 struct Replicated {
     state: State,
     last: Option<LogId>,
@@ -47,14 +55,15 @@ struct Replicated {
 
 /// A handle to the replicated state.
 #[derive(Clone)]
-pub(crate) struct Machine {
-    replicated: Arc<Mutex<Replicated>>,
+pub(crate) struct StateMachine {
+    /// Poisoned by a panic while it was changed, not by one in a reader.
+    replicated: Arc<RwLock<Replicated>>,
     progress: Arc<watch::Sender<Progress>>,
     file: SnapshotFile,
     observer: Arc<dyn Observer>,
 }
 
-/// Why a machine did not start from what is on disk.
+/// Why a state machine did not start from what is on disk.
 #[derive(Debug, thiserror::Error)]
 pub enum StateDamaged {
     /// The file around the state.
@@ -70,7 +79,7 @@ pub enum StateDamaged {
     },
 }
 
-impl Machine {
+impl StateMachine {
     /// Starts from the snapshot on disk, or from nothing.
     pub(crate) fn load(file: SnapshotFile) -> Result<Self, StateDamaged> {
         let mut replicated =
@@ -85,7 +94,7 @@ impl Machine {
         let applied_index = replicated.last.map_or(0, |id| id.index);
         let progress = Progress { applied_index, configuration_index: applied_index, ..Progress::default() };
         Ok(Self {
-            replicated: Arc::new(Mutex::new(replicated)),
+            replicated: Arc::new(RwLock::new(replicated)),
             progress: Arc::new(watch::Sender::new(progress)),
             file,
             observer: Arc::new(()),
@@ -104,55 +113,71 @@ impl Machine {
 
     /// The state alone.
     pub(crate) fn into_state(self) -> State {
-        std::mem::take(&mut self.lock().state)
+        std::mem::take(&mut self.write().state)
     }
 
     /// All that a snapshot of now would hold.
     pub(crate) fn snapshot(&self) -> (SnapshotMeta, Bytes) {
-        let replicated = self.lock();
+        let replicated = self.read();
         let meta = SnapshotMeta { last_log_id: replicated.last, last_membership: replicated.membership.clone() };
         (meta, Bytes::from(replicated.state.encode_snapshot()))
     }
 
     /// Looks at the state as it is applied now.
     pub(crate) fn view<T>(&self, look: impl FnOnce(&State) -> T) -> T {
-        look(&self.lock().state)
+        look(&self.read().state)
     }
 
     /// Looks at the state together with the entry after which it is so; 0 before the first.
     pub(crate) fn view_at<T>(&self, look: impl FnOnce(u64, &State) -> T) -> T {
-        let replicated = self.lock();
+        let replicated = self.read();
         look(replicated.last.map_or(0, |id| id.index), &replicated.state)
     }
 
     /// The state's hash, and the entry after which it was taken.
     pub(crate) fn hash(&self) -> (u64, [u8; 32]) {
-        let replicated = self.lock();
+        let replicated = self.read();
         (replicated.last.map_or(0, |id| id.index), replicated.state.hash())
     }
 
     /// The membership as it is applied.
     pub(crate) fn membership(&self) -> StoredMembership {
-        self.lock().membership.clone()
+        self.read().membership.clone()
     }
 
     pub(crate) fn last(&self) -> Option<LogId> {
-        self.lock().last
+        self.read().last
     }
 
     pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Replicated> {
-        // A panic inside apply is a defect in the count: going on with a half-applied entry would be a lie.
-        self.replicated.lock().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, Replicated> {
+        self.replicated.read().expect(HALF_CHANGED)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Replicated> {
+        self.replicated.write().expect(HALF_CHANGED)
+    }
+
+    /// Applies one entry. A panic on the way is an error, which stops openraft and so the node; the state may be half
+    /// changed then, and every later look at it panics.
+    fn apply_or_stop(&self, id: LogId, payload: Payload) -> io::Result<Option<Applied>> {
+        panic::catch_unwind(AssertUnwindSafe(|| self.apply_entry(id, payload))).unwrap_or_else(|panic| {
+            let reason = panic_message(&*panic);
+            tracing::error!(index = id.index, reason, "an entry could not be applied: this node stops");
+            Err(io::Error::other(format!("applying entry {} panicked ({reason}): {HALF_CHANGED}", id.index)))
+        })
     }
 
     fn apply_entry(&self, id: LogId, payload: Payload) -> io::Result<Option<Applied>> {
         let mut configured = true;
         let mut diverged = false;
-        let mut replicated = self.lock();
+        let mut replicated = self.write();
+        let next = replicated.last.map_or(0, |last| last.index + 1);
+        assert_eq!(id.index, next, "entries are applied one after the other, none left out and none twice");
+        assert!(Some(id) > replicated.last, "log ids grow: {id} does not follow {:?}", replicated.last);
         let format = replicated.state.format();
         let applied = match payload {
             EntryPayload::Blank => None,
@@ -175,6 +200,8 @@ impl Machine {
                 Some(applied)
             }
             EntryPayload::Membership(membership) => {
+                let is_member = |voter| membership.get_node(&voter).is_some();
+                assert!(membership.voter_ids().all(is_member), "every voter is a member: {membership}");
                 replicated.membership = StoredMembership::new(Some(id), membership);
                 None
             }
@@ -216,17 +243,23 @@ impl Replicated {
     }
 }
 
+/// What a panic said.
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
+}
+
 /// Runs what blocks on the disk where it may block.
 async fn write(file: SnapshotFile, meta: SnapshotMeta, state: Bytes) -> io::Result<()> {
     tokio::task::spawn_blocking(move || file.write(&meta, &state)).await.map_err(io::Error::other)?
 }
 
-impl RaftStateMachine<TypeConfig> for Machine {
+impl RaftStateMachine<TypeConfig> for StateMachine {
     type SnapshotData = Bytes;
     type SnapshotBuilder = Self;
 
     async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
-        let replicated = self.lock();
+        let replicated = self.read();
         Ok((replicated.last, replicated.membership.clone()))
     }
 
@@ -235,7 +268,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + OptionalSend,
     {
         while let Some((entry, responder)) = entries.try_next().await? {
-            let applied = self.apply_entry(entry.log_id, entry.payload)?;
+            let applied = self.apply_or_stop(entry.log_id, entry.payload)?;
             if let Some(responder) = responder {
                 responder.send(applied);
             }
@@ -251,7 +284,9 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let decoded = State::decode_snapshot(&state)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
         write(self.file.clone(), meta.clone(), state.clone()).await?;
-        let mut replicated = self.lock();
+        let mut replicated = self.write();
+        let (from, to) = (replicated.last, meta.last_log_id);
+        assert!(to >= from, "a snapshot that ends at {to:?} does not replace a state that is at {from:?}");
         replicated.state = decoded;
         replicated.take_meta(meta);
         replicated.snapshot = Some(Snapshot { meta: meta.clone(), snapshot: state });
@@ -265,18 +300,62 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
-        Ok(self.lock().snapshot.clone())
+        Ok(self.read().snapshot.clone())
     }
 }
 
-impl RaftSnapshotBuilder<TypeConfig> for Machine {
+impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
     type SnapshotData = Bytes;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         let (meta, state) = self.snapshot();
         write(self.file.clone(), meta.clone(), state.clone()).await?;
         let snapshot = Snapshot { meta, snapshot: state };
-        self.lock().snapshot = Some(snapshot.clone());
+        self.write().snapshot = Some(snapshot.clone());
         Ok(snapshot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use openraft::{alias::CommittedLeaderIdOf, vote::RaftLeaderId};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn at(index: u64) -> LogId {
+        LogId::new(CommittedLeaderIdOf::<TypeConfig>::new(1, 1), index)
+    }
+
+    fn empty() -> (TempDir, StateMachine) {
+        let folder = tempfile::tempdir().unwrap();
+        let state_machine = StateMachine::load(SnapshotFile::new(folder.path())).unwrap();
+        (folder, state_machine)
+    }
+
+    #[test]
+    fn a_panic_while_an_entry_is_applied_is_an_error_and_the_state_is_not_used_again() {
+        let (_folder, state_machine) = empty();
+        state_machine.apply_or_stop(at(0), EntryPayload::Blank).unwrap();
+        let error = state_machine.apply_or_stop(at(2), EntryPayload::Blank).unwrap_err().to_string();
+        assert!(error.contains("entry 2") && error.contains("restart the node"), "{error}");
+        let used: [fn(&StateMachine); 2] = [|machine| machine.view(|_| ()), |machine| drop(machine.snapshot())];
+        for used in used {
+            let panicked = panic::catch_unwind(AssertUnwindSafe(|| used(&state_machine))).unwrap_err();
+            assert!(panic_message(&*panicked).contains("half of an entry"));
+        }
+        let next = state_machine.apply_or_stop(at(1), EntryPayload::Blank);
+        assert!(next.is_err(), "the entry that would have been next is not applied either");
+        assert_eq!(state_machine.progress().borrow().applied_index, 0);
+    }
+
+    #[test]
+    fn a_panic_of_a_reader_leaves_the_state_usable() {
+        let (_folder, state_machine) = empty();
+        state_machine.apply_or_stop(at(0), EntryPayload::Blank).unwrap();
+        let read = panic::catch_unwind(AssertUnwindSafe(|| state_machine.view(|_| panic!("a defect of a reader"))));
+        assert!(read.is_err());
+        state_machine.apply_or_stop(at(1), EntryPayload::Blank).unwrap();
+        assert_eq!(state_machine.last(), Some(at(1)));
     }
 }

@@ -1,4 +1,4 @@
-//! Which members vote: one, three or five of them, those that can be relied on.
+//! Which members vote: one, three or five of them, preferably those that answer.
 //!
 //! With an even number of members one is a learner: it holds everything and takes a voter's place when that is gone. An
 //! even number of voters would need one more of them to agree, and bear no more losses.

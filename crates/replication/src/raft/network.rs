@@ -19,9 +19,11 @@ use tonic::{Response, Status};
 
 use crate::{
     limits::SNAPSHOT_CHUNK_BYTES,
-    peers::{Peer, Peers},
-    types::{Member, RpcError, Snapshot, TypeConfig, Vote},
-    wire::{self, Malformed},
+    peers::channels::{NoChannel, Peer, Peers},
+    raft::{
+        types::{Member, RpcError, Snapshot, TypeConfig, Vote},
+        wire::{self, Malformed},
+    },
 };
 
 /// Makes a [`Link`] to each node that openraft asks for.
@@ -31,14 +33,14 @@ impl RaftNetworkFactory<TypeConfig> for Links {
     type Network = Link;
 
     async fn new_client(&mut self, target: u64, member: &Member) -> Link {
-        Link { peer: self.0.client(target, member).map_err(|error| error.to_string()) }
+        Link { peer: self.0.client(target, member).map_err(Arc::new) }
     }
 }
 
 /// One peer.
 pub(crate) struct Link {
     /// The client, or why there is none: an address that is no address is found by the first call.
-    peer: Result<Peer, String>,
+    peer: Result<Peer, Arc<NoChannel>>,
 }
 
 fn unreachable(what: impl ToString) -> RpcError {
@@ -135,7 +137,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let unreachable = |what: &str| StreamingError::Unreachable(Unreachable::from_string(what));
-        let mut peer = self.peer.clone().map_err(|error| unreachable(&error))?;
+        let mut peer = self.peer.clone().map_err(|error| unreachable(&error.to_string()))?;
         let chunks = futures::stream::iter(snapshot_chunks(&vote, &snapshot));
         let sent = tokio::time::timeout(option.hard_ttl(), peer.install_snapshot(chunks));
         let reply = tokio::select! {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
 };
 
 use api::peer::v1::peer_client::PeerClient;
@@ -15,7 +15,7 @@ use tonic::{
 };
 use uuid::Uuid;
 
-use crate::{limits::PEER_MESSAGE_BYTES_MAX, types::Member};
+use crate::{environment::Connect, limits::PEER_MESSAGE_BYTES_MAX, raft::types::Member};
 
 /// Key of the metadata that says who calls: the node's number.
 pub const FROM: &str = "quorate-from";
@@ -23,11 +23,6 @@ pub const FROM: &str = "quorate-from";
 const FROM_STORE: &str = "quorate-from-store";
 /// Whom the caller means: the UUID of the store it knows under this number.
 const TO_STORE: &str = "quorate-to-store";
-
-/// Opens a channel to HOST:PORT. Lazily: it must return at once and connect when first used, and again when broken.
-///
-/// A parameter, so that a simulation can bring its own network.
-pub type Connect = Arc<dyn Fn(&str) -> Result<Channel, tonic::transport::Error> + Send + Sync>;
 
 /// A channel to a member that adds this node's [`Introduction`] to every call.
 pub type PeerChannel = InterceptedService<Channel, Introduction>;

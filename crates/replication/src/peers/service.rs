@@ -14,14 +14,15 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    batcher::Waiting,
-    forward::recorded_out,
+    leader::{batcher::Waiting, propose},
     legacy::LegacyQuestions,
     limits::{FORWARD_REQUESTS_MAX, FORWARDS_IN_FLIGHT_MAX, SNAPSHOT_BYTES_MAX},
-    member::{Inner, Proposal, Proposed},
-    membership::Change,
-    types::{Runtime, Snapshot, SnapshotMeta, Vote},
-    wire::{self, Malformed},
+    peers::forward::recorded_out,
+    raft::{
+        types::{Runtime, Snapshot, SnapshotMeta, Vote},
+        wire::{self, Malformed},
+    },
+    replica::running::RunningReplica,
 };
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -30,7 +31,7 @@ type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 /// The service of one replica; see [`Replica::peer_service`](crate::Replica::peer_service).
 #[derive(Clone)]
 pub struct PeerService {
-    pub(crate) member: Arc<Inner>,
+    pub(crate) running: Arc<RunningReplica>,
     /// Answers the `Ask` call of nodes that run the version before.
     pub(crate) legacy: Arc<dyn LegacyQuestions>,
 }
@@ -49,42 +50,42 @@ impl peer_server::Peer for PeerService {
     type SubmitStream = Replies<proto::SubmitReply>;
 
     async fn identify(&self, _: Request<proto::IdentifyRequest>) -> Reply<proto::IdentifyReply> {
-        let identity = self.member.identity;
-        let initialised = self.member.raft.is_initialized().await.map_err(stopped)?;
+        let identity = self.running.identity;
+        let initialised = self.running.raft.is_initialized().await.map_err(stopped)?;
         let store = Bytes::copy_from_slice(identity.store.as_bytes());
         let newest_format = Format::newest().number();
         Ok(Response::new(proto::IdentifyReply { node: identity.owner, store, initialised, newest_format }))
     }
 
     async fn append(&self, request: Request<Streaming<proto::AppendRequest>>) -> Reply<Self::AppendStream> {
-        self.member.admit(request.metadata())?;
+        self.running.admit(request.metadata())?;
         // A message that cannot be read ends the stream; the leader begins a new one.
         let requests =
             tokio_stream::StreamExt::map_while(request.into_inner(), |message| wire::append_in(message.ok()?).ok());
-        let raft = &self.member.raft;
-        let results = Runtime::scope(self.member.seed(), async { raft.stream_append(requests) }).await;
+        let raft = &self.running.raft;
+        let results = Runtime::scope(self.running.seed(), async { raft.stream_append(requests) }).await;
         let replies = results.map(|result| result.map(|result| wire::append_result_out(&result)).map_err(stopped));
         Ok(Response::new(replies.boxed()))
     }
 
     async fn vote(&self, request: Request<proto::VoteRequest>) -> Reply<proto::VoteReply> {
-        self.member.admit(request.metadata())?;
+        self.running.admit(request.metadata())?;
         let request = wire::vote_request_in(request.into_inner()).map_err(malformed)?;
-        let response = self.member.raft.vote(request).await.map_err(stopped)?;
+        let response = self.running.raft.vote(request).await.map_err(stopped)?;
         Ok(Response::new(wire::vote_reply_out(&response)))
     }
 
     async fn pre_vote(&self, request: Request<proto::VoteRequest>) -> Reply<proto::VoteReply> {
-        self.member.admit(request.metadata())?;
+        self.running.admit(request.metadata())?;
         let request = wire::vote_request_in(request.into_inner()).map_err(malformed)?;
-        let response = self.member.raft.pre_vote(request).await.map_err(stopped)?;
+        let response = self.running.raft.pre_vote(request).await.map_err(stopped)?;
         Ok(Response::new(wire::vote_reply_out(&response)))
     }
 
     async fn install_snapshot(&self, request: Request<Streaming<proto::SnapshotChunk>>) -> Reply<proto::SnapshotReply> {
-        self.member.admit(request.metadata())?;
+        self.running.admit(request.metadata())?;
         let (vote, snapshot) = receive_snapshot(request.into_inner()).await?;
-        let response = self.member.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
+        let response = self.running.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
         Ok(Response::new(proto::SnapshotReply { vote: Some(wire::vote_out(&response.vote)) }))
     }
 
@@ -92,73 +93,51 @@ impl peer_server::Peer for PeerService {
         &self,
         request: Request<proto::TransferLeaderRequest>,
     ) -> Reply<proto::TransferLeaderReply> {
-        self.member.admit(request.metadata())?;
+        self.running.admit(request.metadata())?;
         let request = wire::transfer_in(request.into_inner()).map_err(malformed)?;
-        let response = self.member.raft.handle_transfer_leader(request).await.map_err(stopped)?;
+        let response = self.running.raft.handle_transfer_leader(request).await.map_err(stopped)?;
         Ok(Response::new(wire::transfer_reply_out(&response)))
     }
 
     async fn submit(&self, request: Request<Streaming<proto::SubmitRequest>>) -> Reply<Self::SubmitStream> {
-        self.member.admit(request.metadata())?;
+        self.running.admit(request.metadata())?;
         let (replies, outgoing) = mpsc::channel(FORWARDS_IN_FLIGHT_MAX);
-        tokio::spawn(take_submissions(self.member.batcher.clone(), request.into_inner(), replies));
+        tokio::spawn(take_submissions(self.running.batcher.clone(), request.into_inner(), replies));
         Ok(Response::new(ReceiverStream::new(outgoing).boxed()))
     }
 
     async fn propose(&self, request: Request<proto::ProposeRequest>) -> Reply<proto::ProposeReply> {
-        use proto::{propose_reply::Result as Outcome, propose_request::Proposal as Asked};
-        self.member.admit(request.metadata())?;
-        let proposal = match request.into_inner().proposal {
-            Some(Asked::Command(command)) => Proposal::Command(command),
-            Some(Asked::AcceptClock(_)) => Proposal::AcceptClock,
-            Some(Asked::ResetClock(_)) => Proposal::ResetClock,
-            Some(Asked::AddNode(proto::AddNode { node, address })) => Proposal::Change(Change::Add { node, address }),
-            Some(Asked::RemoveNode(proto::RemoveNode { node })) => Proposal::Change(Change::Remove { node }),
-            Some(Asked::PromoteNode(proto::PromoteNode { node, instead_of })) => {
-                Proposal::Change(Change::Promote { node, instead_of: (instead_of > 0).then_some(instead_of) })
-            }
-            None => return Err(Status::invalid_argument("a proposal is empty, or a newer one than this node knows")),
-        };
-        let result = match self.member.propose_here(proposal).await {
-            Proposed::Committed { log_index } => Outcome::Committed(proto::Committed { log_index }),
-            Proposed::Refused(why) => Outcome::Refused(why),
-            Proposed::Retry => Outcome::Retry(proto::Retry {}),
-        };
-        Ok(Response::new(proto::ProposeReply { result: Some(result) }))
+        self.running.admit(request.metadata())?;
+        let proposal = request.into_inner().proposal;
+        let proposal = proposal
+            .ok_or_else(|| Status::invalid_argument("a proposal is empty, or a newer one than this node knows"))?;
+        Ok(Response::new(propose::here(&self.running, proposal.into()).await.into()))
     }
 
     async fn read_index(&self, request: Request<proto::ReadIndexRequest>) -> Reply<proto::ReadIndexReply> {
-        use proto::read_index_reply::Result as Outcome;
-        self.member.admit(request.metadata())?;
-        let result = match self.member.read_point_here().await {
-            Some(point) => Outcome::Point(proto::ReadPoint {
-                log_index: point.log_index,
-                cluster_time_ms: point.cluster_time_ms,
-                clock_alarm: point.clock_alarm.map(|alarm| proto::ClockAlarm {
-                    previous_ms: alarm.previous_ms,
-                    target_ms: alarm.target_ms,
-                    samples: u32::try_from(alarm.samples).unwrap_or(u32::MAX),
-                }),
-            }),
-            None => Outcome::Retry(proto::Retry {}),
+        use proto::read_index_reply::Result;
+        self.running.admit(request.metadata())?;
+        let result = match self.running.read_point_here().await {
+            Some(point) => Result::Point(point.into()),
+            None => Result::Retry(proto::Retry {}),
         };
         Ok(Response::new(proto::ReadIndexReply { result: Some(result) }))
     }
 
     async fn clock(&self, request: Request<proto::ClockRequest>) -> Reply<proto::ClockReply> {
-        self.member.admit(request.metadata())?;
-        let leaving = self.member.leaving.load(Ordering::Relaxed);
-        Ok(Response::new(proto::ClockReply { wall_ms: self.member.clock.wall_ms(), leaving }))
+        self.running.admit(request.metadata())?;
+        let leaving = self.running.leaving.load(Ordering::Relaxed);
+        Ok(Response::new(proto::ClockReply { wall_ms: self.running.clock.wall_ms(), leaving }))
     }
 
     async fn leaving(&self, request: Request<proto::LeavingRequest>) -> Reply<proto::LeavingReply> {
-        let node = self.member.admit(request.metadata())?;
-        self.member.presence.is_leaving(node);
+        let node = self.running.admit(request.metadata())?;
+        self.running.presence.is_leaving(node);
         Ok(Response::new(proto::LeavingReply {}))
     }
 
     async fn ask(&self, request: Request<proto::AskRequest>) -> Reply<proto::AskReply> {
-        self.member.admit(request.metadata())?;
+        self.running.admit(request.metadata())?;
         let answer = self.legacy.answer(request.into_inner().question).await?;
         Ok(Response::new(proto::AskReply { answer }))
     }

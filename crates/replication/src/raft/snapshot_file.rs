@@ -13,7 +13,7 @@ use bytes::Bytes;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
-use crate::{
+use crate::raft::{
     types::{Snapshot, SnapshotMeta},
     wire::{self, Malformed},
 };

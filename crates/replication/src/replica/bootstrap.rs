@@ -1,18 +1,16 @@
 //! Forming a cluster: once, by one node, of nodes that belong to none.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, error::Error, time::Duration};
 
 use activation::state::Format;
-use api::peer::v1 as proto;
 use openraft::errors::{InitializeError, RaftError};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    format,
-    limits::{PEER_CALL_TIMEOUT, RETRY_PAUSE},
-    member::Inner,
-    types::Member,
-    wire,
+    limits::RETRY_PAUSE,
+    peers::identify::{self, Identified, NotIdentified},
+    raft::types::Member,
+    replica::running::RunningReplica,
 };
 
 /// Numbers of voters that make sense.
@@ -61,81 +59,81 @@ pub enum BootstrapError {
         /// How many are listed.
         nodes: usize,
     },
-    /// openraft said no.
+    /// A peer answered with a malformed message, or openraft failed.
     #[error("forming the cluster failed: {0}")]
-    Other(String),
+    Failed(Box<dyn Error + Send + Sync>),
+}
+
+impl BootstrapError {
+    fn failed(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::Failed(Box::new(error))
+    }
 }
 
 /// Forms the cluster, and gives the newest format that all its nodes read.
 pub(crate) async fn bootstrap(
-    inner: &Inner,
+    replica: &RunningReplica,
     addresses: &BTreeMap<u64, String>,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Format, BootstrapError> {
-    let node = inner.identity.owner;
+    let node = replica.identity.owner;
     if !addresses.contains_key(&node) {
         return Err(BootstrapError::NotListed { node });
     }
     if !VOTERS.contains(&addresses.len()) {
         return Err(BootstrapError::NotOdd { nodes: addresses.len() });
     }
-    let initialised = inner.raft.is_initialized().await.map_err(|error| BootstrapError::Other(error.to_string()))?;
+    let initialised = replica.raft.is_initialized().await.map_err(BootstrapError::failed)?;
     if initialised {
         return Err(BootstrapError::AlreadyInitialised { node });
     }
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     let mut members = BTreeMap::new();
     let mut format = Format::newest();
     for (&number, address) in addresses {
-        let mut store = inner.identity.store;
+        let mut store = replica.identity.store;
         if number != node {
-            let found = identify(inner, number, address, deadline).await?;
-            store = wire::store_in(&found.store).map_err(|error| BootstrapError::Other(error.to_string()))?;
-            format = format.min(format::read_by(&found));
+            let found = identify(replica, number, address, deadline).await?;
+            store = found.store;
+            format = format.min(found.format);
         }
         members.insert(number, Member { address: address.clone(), store });
     }
-    match inner.raft.initialize(members).await {
+    match replica.raft.initialize(members).await {
         Ok(()) => Ok(format),
         Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(BootstrapError::AlreadyInitialised { node }),
-        Err(error) => Err(BootstrapError::Other(error.to_string())),
+        Err(error) => Err(BootstrapError::failed(error)),
     }
 }
 
-/// Who is at `address`: it must be `expected` and belong to no cluster.
+/// The node at `address`: it must be `expected` and belong to no cluster.
 async fn identify(
-    inner: &Inner,
+    replica: &RunningReplica,
     expected: u64,
     address: &str,
     deadline: Instant,
-) -> Result<proto::IdentifyReply, BootstrapError> {
-    let mut why = String::from("not asked yet");
+) -> Result<Identified, BootstrapError> {
+    let mut last_error = None;
     let answered = timeout_at(deadline, async {
         loop {
-            match identify_once(inner, address).await {
-                Ok(reply) => return reply,
-                Err(error) => why = error,
+            match identify::identify(&replica.peers, address).await {
+                Err(NotIdentified::Malformed(malformed)) => return Err(malformed),
+                Err(error) => last_error = Some(error),
+                Ok(found) => return Ok(found),
             }
             tokio::time::sleep(RETRY_PAUSE).await;
         }
     });
-    let Ok(reply) = answered.await else {
+    let Ok(found) = answered.await else {
+        let why = last_error.map_or_else(|| "not asked yet".to_owned(), |error| error.to_string());
         return Err(BootstrapError::Silent { node: expected, address: address.into(), why });
     };
-    if reply.node != expected {
-        return Err(BootstrapError::OtherNode { address: address.into(), expected, found: reply.node });
+    let found = found.map_err(BootstrapError::failed)?;
+    if found.node != expected {
+        return Err(BootstrapError::OtherNode { address: address.into(), expected, found: found.node });
     }
-    if reply.initialised {
+    if found.initialised {
         return Err(BootstrapError::AlreadyInitialised { node: expected });
     }
-    Ok(reply)
-}
-
-async fn identify_once(inner: &Inner, address: &str) -> Result<proto::IdentifyReply, String> {
-    let mut peer = inner.peers.stranger(address).map_err(|error| error.to_string())?;
-    match timeout(PEER_CALL_TIMEOUT, peer.identify(proto::IdentifyRequest {})).await {
-        Ok(Ok(reply)) => Ok(reply.into_inner()),
-        Ok(Err(status)) => Err(status.message().to_owned()),
-        Err(_) => Err("no answer".into()),
-    }
+    Ok(found)
 }

@@ -3,20 +3,11 @@
 //! The rules are [`ClusterClock`]'s; here they meet this node's clocks and leadership. A node that does not lead has no
 //! clock to stamp with, so what waits for a stamp is asked again elsewhere.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use activation::clock::{ClockAlarm, ClusterClock, Stamp};
 
-/// This node's own clocks. A parameter, so that a simulation can bring its own.
-pub trait Clock: Send + Sync + 'static {
-    /// Wall-clock time in milliseconds since the Unix epoch. May jump.
-    fn wall_ms(&self) -> u64;
-    /// Time since an origin that stays the same while the process lives. Never jumps.
-    fn monotonic(&self) -> Duration;
-}
+use crate::environment::Clock;
 
 struct Leading {
     term: u64,
@@ -74,7 +65,13 @@ impl LeaderClock {
         let at = self.own.monotonic();
         let mut leading = self.lock();
         let leading = leading.as_mut()?;
-        let stamp = leading.cluster.stamp(applied_ms.max(leading.last_ms), at).ok()?;
+        let previous_ms = applied_ms.max(leading.last_ms);
+        let stamp = leading.cluster.stamp(previous_ms, at).ok()?;
+        assert!(
+            previous_ms.is_none_or(|previous_ms| stamp.time_ms >= previous_ms),
+            "cluster time never runs backwards, but a stamp of {} ms follows {previous_ms:?} ms",
+            stamp.time_ms
+        );
         leading.last_ms = Some(stamp.time_ms);
         Some(stamp)
     }
@@ -113,6 +110,6 @@ impl LeaderClock {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Leading>> {
-        self.leading.lock().unwrap_or_else(PoisonError::into_inner)
+        self.leading.lock().expect("cluster time is not given out after a panic that may have left it half changed")
     }
 }

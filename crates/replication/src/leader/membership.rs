@@ -4,13 +4,9 @@
 //! The leader looks every second: a voter that is gone for [`RaftSettings::promote_after`](crate::RaftSettings) gives
 //! its vote to a learner. One that said it is leaving keeps it, for it comes back.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use activation::state::{Format, State};
+use activation::state::State;
 use api::peer::v1 as proto;
 use futures::future::join_all;
 use openraft::{
@@ -19,132 +15,65 @@ use openraft::{
     errors::{ClientWriteError, RaftError},
     raft::Precondition,
 };
-use tokio::time::{Instant, timeout};
-use uuid::Uuid;
+use tokio::time::timeout;
 
 use crate::{
-    format,
+    leader::{
+        handover,
+        proposal::{Change, Proposed},
+        voters::{self, Seat},
+    },
     limits::{LAG_ENTRIES_MAX, NODES_MAX, PEER_CALL_TIMEOUT, PRESENT_WITHIN},
-    member::{Inner, Proposed},
-    replica::Follower,
-    types::{Member, TypeConfig},
-    voters::{self, Seat},
-    wire,
+    peers::identify,
+    raft::types::{Member, TypeConfig},
+    replica::running::RunningReplica,
 };
 
-/// What an administrator wants of the membership.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    Add { node: u64, address: String },
-    Remove { node: u64 },
-    Promote { node: u64, instead_of: Option<u64> },
-}
-
-/// Who was heard of, and when: the leader's own observation, begun anew with every leadership.
-#[derive(Debug, Default)]
-pub(crate) struct Presence {
-    seen: Mutex<Seen>,
-    /// One change at a time.
-    pub(crate) turn: tokio::sync::Mutex<()>,
-}
-
-#[derive(Debug, Default)]
-struct Seen {
-    term: Option<u64>,
-    since: Option<Instant>,
-    answered: BTreeMap<u64, Instant>,
-    leaving: BTreeSet<u64>,
-}
-
-impl Presence {
-    /// `node` is about to stop, and comes back.
-    pub(crate) fn is_leaving(&self, node: u64) {
-        self.seen().leaving.insert(node);
-    }
-
-    fn begin(&self, term: u64) {
-        let mut seen = self.seen();
-        if seen.term != Some(term) {
-            (seen.term, seen.since) = (Some(term), Some(Instant::now()));
-            seen.answered.clear();
-        }
-    }
-
-    fn answered(&self, node: u64, leaving: bool) {
-        let mut seen = self.seen();
-        seen.answered.insert(node, Instant::now());
-        if leaving {
-            seen.leaving.insert(node)
-        } else {
-            seen.leaving.remove(&node)
-        };
-    }
-
-    /// For how long `node` has not answered; since this node leads, where it never did.
-    fn silent_for(&self, node: u64) -> Duration {
-        let seen = self.seen();
-        let last = seen.answered.get(&node).copied().or(seen.since);
-        last.map_or(Duration::ZERO, |last| last.elapsed())
-    }
-
-    fn has_answered(&self, node: u64) -> bool {
-        self.seen().answered.contains_key(&node)
-    }
-
-    fn has_left(&self, node: u64) -> bool {
-        self.seen().leaving.contains(&node)
-    }
-
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Looks at every member and settles who votes. Does nothing on a node that does not lead.
-pub(crate) async fn look(inner: &Inner) {
-    observe(inner).await;
-    let _turn = inner.presence.turn.lock().await;
-    if let Some(seats) = seats(inner) {
-        settle(inner, &seats).await;
+pub(crate) async fn look(replica: &RunningReplica) {
+    observe(replica).await;
+    let _turn = replica.presence.turn.lock().await;
+    if let Some(seats) = seats(replica) {
+        settle(replica, &seats).await;
     }
 }
 
 /// Asks every member whether it is there.
-async fn observe(inner: &Inner) {
-    let metrics = inner.server_metrics();
+async fn observe(replica: &RunningReplica) {
+    let metrics = replica.server_metrics();
     if !metrics.state.is_leader() {
         return;
     }
-    inner.presence.begin(metrics.vote.leader_id.term);
+    replica.presence.begin(metrics.vote.leader_id.term);
     let membership = metrics.membership_config.membership();
-    let others = membership.nodes().filter(|(node, _)| **node != inner.identity.owner);
+    let others = membership.nodes().filter(|(node, _)| **node != replica.identity.owner);
     let looks = others.map(|(&node, member)| async move {
-        let Ok(mut peer) = inner.peers.client(node, member) else { return };
+        let Ok(mut peer) = replica.peers.client(node, member) else { return };
         if let Ok(Ok(reply)) = timeout(PEER_CALL_TIMEOUT, peer.clock(proto::ClockRequest {})).await {
-            inner.presence.answered(node, reply.into_inner().leaving);
+            replica.presence.answered(node, reply.into_inner().leaving);
         }
     });
     join_all(looks).await;
 }
 
 /// Carries an administrator's change out on this node, which must lead.
-pub(crate) async fn change(inner: &Inner, change: Change) -> Proposed {
-    let _turn = inner.presence.turn.lock().await;
-    observe(inner).await;
+pub(crate) async fn change(replica: &RunningReplica, change: Change) -> Proposed {
+    let _turn = replica.presence.turn.lock().await;
+    observe(replica).await;
     match change {
-        Change::Add { node, address } => add(inner, node, address).await,
-        Change::Remove { node } => remove(inner, node).await,
-        Change::Promote { node, instead_of } => promote(inner, node, instead_of).await,
+        Change::Add { node, address } => add(replica, node, address).await,
+        Change::Remove { node } => remove(replica, node).await,
+        Change::Promote { node, instead_of } => promote(replica, node, instead_of).await,
     }
 }
 
-async fn add(inner: &Inner, node: u64, address: String) -> Proposed {
-    let Some(seats) = seats(inner) else { return Proposed::Retry };
-    let found = match identify(inner, node, &address).await {
+async fn add(replica: &RunningReplica, node: u64, address: String) -> Proposed {
+    let Some(seats) = seats(replica) else { return Proposed::Retry };
+    let found = match identify::find(&replica.peers, node, &address).await {
         Ok(found) => found,
-        Err(why) => return Proposed::Refused(why),
+        Err(error) => return Proposed::refused(error),
     };
-    let written_format = inner.machine.view(State::format);
+    let written_format = replica.state_machine.view(State::format);
     if found.format < written_format {
         return Proposed::Refused(format!(
             "the version of node {node} reads formats up to {}, and the cluster writes {written_format}: run a newer \
@@ -152,7 +81,7 @@ async fn add(inner: &Inner, node: u64, address: String) -> Proposed {
             found.format
         ));
     }
-    match inner.member(node) {
+    match replica.member(node) {
         Some(known) if known.store != found.store => {
             return Proposed::Refused(format!(
                 "node {node} is a member with another store: a node that lost its data joins under a new number \
@@ -172,32 +101,32 @@ async fn add(inner: &Inner, node: u64, address: String) -> Proposed {
     }
     let member = Member { address, store: found.store };
     // Again where it is a member already: it may have moved to another address.
-    let added = if inner.member(node).is_some_and(|known| known == member) {
+    let added = if replica.member(node).is_some_and(|known| known == member) {
         Ok(())
-    } else if inner.member(node).is_some() {
-        written(inner.raft.change_membership(ChangeMembers::SetNodes(BTreeMap::from([(node, member)])), true).await)
+    } else if replica.member(node).is_some() {
+        written(replica.raft.change_membership(ChangeMembers::SetNodes(BTreeMap::from([(node, member)])), true).await)
     } else {
         // Returns when it has caught up.
-        written(inner.raft.add_learner(node, member, true).await)
+        written(replica.raft.add_learner(node, member, true).await)
     };
     if let Err(proposed) = added {
         return proposed;
     }
-    inner.presence.answered(node, false);
-    match seats_with(inner, node) {
-        Some(seats) => settle(inner, &seats).await,
+    replica.presence.answered(node, false);
+    match seats_with(replica, node) {
+        Some(seats) => settle(replica, &seats).await,
         None => Proposed::Retry,
     }
 }
 
-async fn remove(inner: &Inner, node: u64) -> Proposed {
-    let Some(mut seats) = seats(inner) else { return Proposed::Retry };
-    let Some(removed) = seats.remove(&node) else { return committed(inner) };
+async fn remove(replica: &RunningReplica, node: u64) -> Proposed {
+    let Some(mut seats) = seats(replica) else { return Proposed::Retry };
+    let Some(removed) = seats.remove(&node) else { return replica.committed() };
     if seats.is_empty() {
         return Proposed::Refused(format!("node {node} is the last one: stop it, and delete its data folder"));
     }
     if removed.leads && seats.values().any(|seat| seat.votes && seat.is_fit) {
-        crate::leading::hand_over(inner).await;
+        handover::hand_over(replica).await;
         return Proposed::Retry;
     }
     if removed.votes {
@@ -211,7 +140,7 @@ async fn remove(inner: &Inner, node: u64) -> Proposed {
                 gone.join(", ")
             ));
         }
-        if let Err(proposed) = written(inner.raft.change_membership(voters, true).await) {
+        if let Err(proposed) = written(replica.raft.change_membership(voters, true).await) {
             return proposed;
         }
         if removed.leads {
@@ -220,21 +149,21 @@ async fn remove(inner: &Inner, node: u64) -> Proposed {
         }
     }
     let out = ChangeMembers::RemoveNodes(BTreeSet::from([node]));
-    match written(inner.raft.change_membership(out, true).await) {
+    match written(replica.raft.change_membership(out, true).await) {
         Ok(()) => {
             tracing::info!(node, "the node is no member any more");
-            committed(inner)
+            replica.committed()
         }
         Err(proposed) => proposed,
     }
 }
 
-async fn promote(inner: &Inner, node: u64, instead_of: Option<u64>) -> Proposed {
-    let Some(mut seats) = seats(inner) else { return Proposed::Retry };
+async fn promote(replica: &RunningReplica, node: u64, instead_of: Option<u64>) -> Proposed {
+    let Some(mut seats) = seats(replica) else { return Proposed::Retry };
     let refuse = |why: String| Proposed::Refused(why);
     match seats.get(&node) {
         None => return refuse(format!("node {node} is no member: `quorate cluster add` makes it one")),
-        Some(seat) if seat.votes => return committed(inner),
+        Some(seat) if seat.votes => return replica.committed(),
         Some(seat) if !seat.is_fit => {
             return refuse(format!("node {node} does not answer, or has not caught up: wait until it has"));
         }
@@ -257,34 +186,30 @@ async fn promote(inner: &Inner, node: u64, instead_of: Option<u64>) -> Proposed 
             _ => return refuse(format!("node {out} does not vote")),
         }
     }
-    settle(inner, &seats).await
+    settle(replica, &seats).await
 }
 
 /// Makes those vote who are to, where they do not.
-async fn settle(inner: &Inner, seats: &BTreeMap<u64, Seat>) -> Proposed {
-    let metrics = inner.server_metrics();
+async fn settle(replica: &RunningReplica, seats: &BTreeMap<u64, Seat>) -> Proposed {
+    let metrics = replica.server_metrics();
     let stored = &metrics.membership_config;
     let voters = voters::elect(seats);
     // A change whose leader was lost half way leaves two sets.
     let stands = matches!(stored.membership().get_joint_config().as_slice(), [only] if *only == voters);
     if stands {
-        return committed(inner);
+        return replica.committed();
     }
     if !voters::can_agree(&voters, seats) {
         return Proposed::Refused(format!("nodes {voters:?} are to vote, and too few of them answer"));
     }
     let unless_changed = Precondition::LastMembershipLogId { last_membership_log_id: *stored.log_id() };
-    match written(inner.raft.change_membership_if(voters.clone(), true, [unless_changed]).await) {
+    match written(replica.raft.change_membership_if(voters.clone(), true, [unless_changed]).await) {
         Ok(()) => {
             tracing::info!(?voters, "these nodes vote now");
-            committed(inner)
+            replica.committed()
         }
         Err(proposed) => proposed,
     }
-}
-
-pub(crate) fn committed(inner: &Inner) -> Proposed {
-    Proposed::Committed { log_index: inner.machine.last().map_or(0, |id| id.index) }
 }
 
 fn written<T>(result: Result<T, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>) -> Result<(), Proposed> {
@@ -299,9 +224,20 @@ fn written<T>(result: Result<T, RaftError<TypeConfig, ClientWriteError<TypeConfi
     }
 }
 
+/// Another member, as the leader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Follower {
+    /// Entries that it does not have yet.
+    pub lag: u64,
+    /// It was heard of within the last seconds.
+    pub answers: bool,
+    /// It votes.
+    pub votes: bool,
+}
+
 /// Every other member; nothing where this node does not lead.
-pub(crate) fn followers(inner: &Inner) -> BTreeMap<u64, Follower> {
-    let metrics = inner.raft.metrics();
+pub(crate) fn followers(replica: &RunningReplica) -> BTreeMap<u64, Follower> {
+    let metrics = replica.raft.metrics();
     let metrics = metrics.borrow_watched();
     if !metrics.state.is_leader() {
         return BTreeMap::new();
@@ -313,17 +249,17 @@ pub(crate) fn followers(inner: &Inner) -> BTreeMap<u64, Follower> {
         let matched = metrics.replication.as_ref().and_then(|matched| matched.get(&node).copied().flatten());
         Follower {
             lag: last - matched.map_or(0, |id| id.index).min(last),
-            answers: inner.presence.has_answered(node) && inner.presence.silent_for(node) < PRESENT_WITHIN,
+            answers: replica.presence.has_answered(node) && replica.presence.silent_for(node) < PRESENT_WITHIN,
             votes: voters.contains(&node),
         }
     };
-    let others = membership.nodes().map(|(&node, _)| node).filter(|node| *node != inner.identity.owner);
+    let others = membership.nodes().map(|(&node, _)| node).filter(|node| *node != replica.identity.owner);
     others.map(|node| (node, follower(node))).collect()
 }
 
 /// Every member; nothing where this node does not lead.
-fn seats(inner: &Inner) -> Option<BTreeMap<u64, Seat>> {
-    let metrics = inner.raft.metrics();
+fn seats(replica: &RunningReplica) -> Option<BTreeMap<u64, Seat>> {
+    let metrics = replica.raft.metrics();
     let metrics = metrics.borrow_watched();
     if !metrics.state.is_leader() {
         return None;
@@ -336,11 +272,11 @@ fn seats(inner: &Inner) -> Option<BTreeMap<u64, Seat>> {
         matched.is_some_and(|id| id.index + LAG_ENTRIES_MAX >= last)
     };
     let seat = |node: u64| {
-        let presence = &inner.presence;
-        let (votes, leads) = (voters.contains(&node), node == inner.identity.owner);
+        let presence = &replica.presence;
+        let (votes, leads) = (voters.contains(&node), node == replica.identity.owner);
         let is_fit = match votes {
             _ if leads => true,
-            true => presence.has_left(node) || presence.silent_for(node) < inner.promote_after,
+            true => presence.has_left(node) || presence.silent_for(node) < replica.promote_after,
             false => presence.has_answered(node) && presence.silent_for(node) < PRESENT_WITHIN && has_all(node),
         };
         Seat { votes, leads, is_fit }
@@ -349,30 +285,8 @@ fn seats(inner: &Inner) -> Option<BTreeMap<u64, Seat>> {
 }
 
 /// The same; `added` has caught up, which the metrics may not say yet.
-fn seats_with(inner: &Inner, added: u64) -> Option<BTreeMap<u64, Seat>> {
-    let mut seats = seats(inner)?;
+fn seats_with(replica: &RunningReplica, added: u64) -> Option<BTreeMap<u64, Seat>> {
+    let mut seats = seats(replica)?;
     seats.entry(added).or_default().is_fit = true;
     Some(seats)
-}
-
-pub(crate) struct Found {
-    pub(crate) store: Uuid,
-    pub(crate) format: Format,
-    initialised: bool,
-}
-
-/// Who is at `address`: it must be `node`.
-pub(crate) async fn identify(inner: &Inner, node: u64, address: &str) -> Result<Found, String> {
-    let fix = format!("start node {node} (`quorate host run`), and see that its peer address can be reached from here");
-    let mut peer = inner.peers.stranger(address).map_err(|error| format!("{address}: {error}"))?;
-    let reply = match timeout(PEER_CALL_TIMEOUT, peer.identify(proto::IdentifyRequest {})).await {
-        Ok(Ok(reply)) => reply.into_inner(),
-        Ok(Err(status)) => return Err(format!("nobody answers at {address} ({}): {fix}", status.message())),
-        Err(_) => return Err(format!("nobody answers at {address}: {fix}")),
-    };
-    if reply.node != node {
-        return Err(format!("at {address} there is node {}, not node {node}", reply.node));
-    }
-    let store = wire::store_in(&reply.store).map_err(|error| error.to_string())?;
-    Ok(Found { store, format: format::read_by(&reply), initialised: reply.initialised })
 }

@@ -12,10 +12,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use crate::{
-    batcher::{Recorded, Waiting},
+    leader::batcher::{Recorded, Waiting},
     limits::{FORWARD_QUEUE_REQUESTS_MAX, FORWARD_REQUESTS_MAX, FORWARDS_IN_FLIGHT_MAX},
-    peers::{Peer, Peers},
-    types::Member,
+    peers::channels::{Peer, Peers},
+    raft::types::Member,
 };
 
 /// The stream to the leader of the moment; made anew when the leader changes or the stream breaks.
@@ -39,6 +39,7 @@ impl Forwarder {
     }
 
     fn queue(&self, leader: u64, member: &Member) -> Option<mpsc::Sender<Waiting>> {
+        // A cached stream, replaced by one assignment: it is whole after a panic.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         match open.as_ref() {
             Some((node, known, queue)) if *node == leader && known == member && !queue.is_closed() => {

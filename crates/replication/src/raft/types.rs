@@ -7,9 +7,7 @@ use bytes::Bytes;
 use openraft::alias::{EntryOf, LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf, VoteOf};
 use uuid::Uuid;
 
-use crate::machine::Machine;
-
-/// tokio, with randomness that starts from a seed: the same seed elects the same leaders in a simulation.
+/// tokio, with openraft's randomness drawn from a seeded generator ([`Environment::seed`](crate::Environment)).
 pub(crate) type Runtime = openraft_rt::deterministic_rng::DeterministicRng<openraft_rt_tokio::TokioRuntime>;
 
 openraft::declare_raft_types!(
@@ -20,7 +18,6 @@ openraft::declare_raft_types!(
         AsyncRuntime = Runtime,
 );
 
-pub(crate) type Raft = openraft::Raft<TypeConfig, Machine>;
 pub(crate) use openraft::EntryPayload;
 pub(crate) type Payload = EntryPayload<Command, u64, Member>;
 pub(crate) type Entry = EntryOf<TypeConfig>;

@@ -1,6 +1,6 @@
-//! What a running member of the cluster consists of, and its way to the leader: here, or over to another node.
+//! The parts of a running replica, and what all that works on it needs: who leads, appending a command, where the log stands.
 //!
-//! One attempt each; [`Replica`](crate::Replica) makes them until there is an answer or the patience is over.
+//! One attempt each; [`Replica`](crate::Replica) repeats them until there is an answer or the deadline.
 
 use std::{
     sync::{
@@ -12,7 +12,7 @@ use std::{
 
 use activation::{
     clock::ClockAlarm,
-    state::{Applied, BatchBuilder, Command as Domain, State},
+    state::{Applied, State},
 };
 use api::peer::v1 as proto;
 use bytes::Bytes;
@@ -22,15 +22,21 @@ use tokio::sync::{mpsc, oneshot};
 use tonic::{Status, metadata::MetadataMap};
 
 use crate::{
-    batcher::{Recorded, Waiting},
-    format,
-    forward::Forwarder,
-    leader_clock::LeaderClock,
-    log::Log,
-    machine::Machine,
-    membership::{self, Change, Presence},
-    peers::{self, NoChannel, Peer, PeerChannel, Peers},
-    types::{Command, Member, Raft, TypeConfig},
+    leader::{
+        batcher::{Recorded, Waiting},
+        clock::LeaderClock,
+        presence::Presence,
+        proposal::Proposed,
+    },
+    peers::{
+        channels::{self, NoChannel, Peer, PeerChannel, Peers},
+        forward::Forwarder,
+    },
+    raft::{
+        log::Log,
+        state_machine::{Raft, StateMachine},
+        types::{Command, Member, TypeConfig},
+    },
 };
 
 /// No answer could be had in time. Whether a request was recorded is unknown; recording it again does no harm.
@@ -55,26 +61,39 @@ pub struct ReadPoint {
     pub clock_alarm: Option<ClockAlarm>,
 }
 
-/// What an administrator proposes to the leader.
-pub(crate) enum Proposal {
-    Command(Bytes),
-    AcceptClock,
-    ResetClock,
-    Change(Change),
+impl From<ReadPoint> for proto::ReadPoint {
+    fn from(point: ReadPoint) -> Self {
+        Self {
+            log_index: point.log_index,
+            cluster_time_ms: point.cluster_time_ms,
+            clock_alarm: point.clock_alarm.map(|alarm| proto::ClockAlarm {
+                previous_ms: alarm.previous_ms,
+                target_ms: alarm.target_ms,
+                samples: u32::try_from(alarm.samples).unwrap_or(u32::MAX),
+            }),
+        }
+    }
 }
 
-/// What became of it.
-pub(crate) enum Proposed {
-    Committed { log_index: u64 },
-    Refused(String),
-    Retry,
+impl From<proto::ReadPoint> for ReadPoint {
+    fn from(point: proto::ReadPoint) -> Self {
+        Self {
+            log_index: point.log_index,
+            cluster_time_ms: point.cluster_time_ms,
+            clock_alarm: point.clock_alarm.map(|alarm| ClockAlarm {
+                previous_ms: alarm.previous_ms,
+                target_ms: alarm.target_ms,
+                samples: alarm.samples as usize,
+            }),
+        }
+    }
 }
 
-/// The parts of a running replica.
-pub(crate) struct Inner {
+/// The parts of a running replica. Shared by its handles and its background tasks.
+pub(crate) struct RunningReplica {
     pub(crate) identity: Identity,
     pub(crate) raft: Raft,
-    pub(crate) machine: Machine,
+    pub(crate) state_machine: StateMachine,
     pub(crate) clock: Arc<LeaderClock>,
     pub(crate) batcher: mpsc::Sender<Waiting>,
     pub(crate) peers: Arc<Peers>,
@@ -92,18 +111,7 @@ pub(crate) struct Inner {
     pub(crate) leaving: AtomicBool,
 }
 
-fn change_out(change: Change) -> proto::propose_request::Proposal {
-    use proto::propose_request::Proposal as Asked;
-    match change {
-        Change::Add { node, address } => Asked::AddNode(proto::AddNode { node, address }),
-        Change::Remove { node } => Asked::RemoveNode(proto::RemoveNode { node }),
-        Change::Promote { node, instead_of } => {
-            Asked::PromoteNode(proto::PromoteNode { node, instead_of: instead_of.unwrap_or(0) })
-        }
-    }
-}
-
-impl Inner {
+impl RunningReplica {
     /// A fresh seed for a task that openraft starts on our behalf.
     pub(crate) fn seed(&self) -> u64 {
         self.seeds.fetch_add(1, Ordering::Relaxed)
@@ -120,7 +128,7 @@ impl Inner {
     /// Checks a caller on the peer port, and returns its node number.
     pub(crate) fn admit(&self, metadata: &MetadataMap) -> Result<u64, Status> {
         let known = |node| self.member(node).map(|member| member.store);
-        peers::admit(metadata, self.identity.store, known).inspect_err(|status| {
+        channels::admit(metadata, self.identity.store, known).inspect_err(|status| {
             tracing::warn!(reason = status.message(), "a peer's call was refused");
         })
     }
@@ -138,7 +146,7 @@ impl Inner {
     }
 
     /// The leader as this node knows it, and where it is.
-    fn leader(&self) -> Option<(u64, Member)> {
+    pub(crate) fn leader(&self) -> Option<(u64, Member)> {
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow_watched();
         let leader = metrics.current_leader?;
@@ -158,65 +166,6 @@ impl Inner {
         answer.await.ok()
     }
 
-    pub(crate) async fn propose_once(&self, proposal: Proposal) -> Proposed {
-        let Some((leader, member)) = self.leader() else { return Proposed::Retry };
-        if leader == self.identity.owner {
-            return self.propose_here(proposal).await;
-        }
-        let proposal = match proposal {
-            Proposal::Command(command) => proto::propose_request::Proposal::Command(command),
-            Proposal::AcceptClock => proto::propose_request::Proposal::AcceptClock(proto::AcceptClock {}),
-            Proposal::ResetClock => proto::propose_request::Proposal::ResetClock(proto::ResetClock {}),
-            Proposal::Change(change) => change_out(change),
-        };
-        let Ok(mut peer) = self.peers.client(leader, &member) else { return Proposed::Retry };
-        match peer.propose(proto::ProposeRequest { proposal: Some(proposal) }).await {
-            Ok(reply) => match reply.into_inner().result {
-                Some(proto::propose_reply::Result::Committed(committed)) => {
-                    Proposed::Committed { log_index: committed.log_index }
-                }
-                Some(proto::propose_reply::Result::Refused(why)) => Proposed::Refused(why),
-                Some(proto::propose_reply::Result::Retry(_)) | None => Proposed::Retry,
-            },
-            Err(_) => Proposed::Retry,
-        }
-    }
-
-    /// Proposes on this node, which must lead.
-    pub(crate) async fn propose_here(&self, proposal: Proposal) -> Proposed {
-        match proposal {
-            Proposal::Command(command) => format::propose(self, command).await,
-            Proposal::AcceptClock => self.accept_clock_here().await,
-            Proposal::ResetClock => self.reset_clock_here().await,
-            Proposal::Change(change) => membership::change(self, change).await,
-        }
-    }
-
-    async fn accept_clock_here(&self) -> Proposed {
-        let _order = self.clock.order().await;
-        if self.clock.alarm().is_none() {
-            return Proposed::Refused("no jump of the clocks waits to be accepted".into());
-        }
-        self.clock.accept();
-        // An empty batch carries the new time into the log, so that the next leader starts from it.
-        match self.clock.stamp(self.machine.view(State::time_ms)) {
-            Some(stamp) => self.write(BatchBuilder::new(stamp).finish()).await,
-            None => Proposed::Retry,
-        }
-    }
-
-    async fn reset_clock_here(&self) -> Proposed {
-        let _order = self.clock.order().await;
-        let Some(time_ms) = self.clock.median() else {
-            return Proposed::Refused("the clocks of a majority of the voters are not known yet".into());
-        };
-        let proposed = self.write(Domain::ResetClock { time_ms }.encode()).await;
-        if matches!(proposed, Proposed::Committed { .. }) {
-            self.clock.reset(time_ms);
-        }
-        proposed
-    }
-
     /// Appends one command and waits until it is applied.
     pub(crate) async fn write(&self, command: Bytes) -> Proposed {
         let (responder, _committed, applied) = ProgressResponder::new();
@@ -225,37 +174,36 @@ impl Inner {
         }
         match applied.await {
             Ok(Ok(response)) => match response.data {
-                Some(Applied::Refused(refusal)) => Proposed::Refused(refusal.to_string()),
+                Some(Applied::Refused(refusal)) => Proposed::refused(refusal),
                 _ => Proposed::Committed { log_index: response.log_id.index },
             },
             _ => Proposed::Retry,
         }
     }
 
+    /// What was proposed stands already: with the last entry applied here.
+    pub(crate) fn committed(&self) -> Proposed {
+        Proposed::Committed { log_index: self.state_machine.last().map_or(0, |id| id.index) }
+    }
+
+    /// Where the log stands, from the leader.
     pub(crate) async fn read_point_once(&self) -> Option<ReadPoint> {
         let (leader, member) = self.leader()?;
         if leader == self.identity.owner {
             return self.read_point_here().await;
         }
         let mut peer = self.peers.client(leader, &member).ok()?;
-        let reply = peer.read_index(proto::ReadIndexRequest {}).await.ok()?.into_inner();
-        let Some(proto::read_index_reply::Result::Point(point)) = reply.result else { return None };
-        Some(ReadPoint {
-            log_index: point.log_index,
-            cluster_time_ms: point.cluster_time_ms,
-            clock_alarm: point.clock_alarm.map(|alarm| ClockAlarm {
-                previous_ms: alarm.previous_ms,
-                target_ms: alarm.target_ms,
-                samples: alarm.samples as usize,
-            }),
-        })
+        match peer.read_index(proto::ReadIndexRequest {}).await.ok()?.into_inner().result? {
+            proto::read_index_reply::Result::Point(point) => Some(point.into()),
+            proto::read_index_reply::Result::Retry(proto::Retry {}) => None,
+        }
     }
 
     /// Asks a majority whether this node still leads (ReadIndex, never a lease), and says where the log stands.
     pub(crate) async fn read_point_here(&self) -> Option<ReadPoint> {
         let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
         let ready = linearizer.await_ready(&self.raft).await.ok()?;
-        let stamp = self.clock.stamp(self.machine.view(State::time_ms))?;
+        let stamp = self.clock.stamp(self.state_machine.view(State::time_ms))?;
         Some(ReadPoint {
             log_index: ready.read_log_id().index(),
             cluster_time_ms: stamp.time_ms,

@@ -14,7 +14,7 @@ use openraft::{
 };
 use uuid::Uuid;
 
-use crate::types::{Command, Entry, LogId, Member, Membership, StoredMembership, TypeConfig, Vote};
+use crate::raft::types::{Command, Entry, LogId, Member, Membership, StoredMembership, TypeConfig, Vote};
 
 /// A message from disk or from a peer that this version cannot have written.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,14 @@
 //! What another service on the peer port needs of the replica: whom it may answer, and channels to the other members.
 
+use std::time::Duration;
+
+use api::peer::v1 as proto;
+use bytes::Bytes;
+use tokio::time::timeout;
 use tonic::{Status, metadata::MetadataMap};
 
 use crate::{
-    peers::{NoChannel, PeerChannel},
+    peers::channels::{NoChannel, PeerChannel},
     replica::Replica,
 };
 
@@ -20,5 +25,16 @@ impl Replica {
     /// it connects when it is first used, and again after a failure.
     pub fn channel(&self, node: u64) -> Result<PeerChannel, NoChannel> {
         self.0.channel(node)
+    }
+
+    /// Asks another member with the `Ask` call, for a node whose node service answers `UNIMPLEMENTED`.
+    ///
+    /// Errors: `NOT_FOUND` if `node` is no member, `DEADLINE_EXCEEDED` after `deadline`, else what the other node says.
+    pub async fn legacy_ask(&self, node: u64, question: Bytes, deadline: Duration) -> Result<Bytes, Status> {
+        let mut peer = self.0.peer(node)?;
+        match timeout(deadline, peer.ask(proto::AskRequest { question })).await {
+            Ok(answered) => Ok(answered?.into_inner().answer),
+            Err(_) => Err(Status::deadline_exceeded(format!("node {node} did not answer"))),
+        }
     }
 }

@@ -15,7 +15,7 @@ use std::{
     fmt::Debug,
     io,
     ops::RangeBounds,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use activation::state::{Command as Domain, Format, MalformedCommand};
@@ -31,8 +31,8 @@ use storage::{Batch, Identity, ReadError, Store, ValueTooLarge, Writer};
 use uuid::Uuid;
 
 #[cfg(feature = "fault-injection")]
-use crate::kept_entries::{self, KeptEntries};
-use crate::{
+use crate::raft::kept_entries::{self, KeptEntries};
+use crate::raft::{
     types::{Entry, EntryPayload, LogId, TypeConfig, Vote},
     wire::{self, Malformed},
 };
@@ -157,6 +157,39 @@ impl Held {
         })
     }
 
+    fn last(&self) -> Option<LogId> {
+        self.entries.last_key_value().map(|(_, entry)| entry.log_id).or(self.purged)
+    }
+
+    /// Adds entries behind the last one.
+    fn append(&mut self, entries: Vec<Entry>) {
+        for entry in entries {
+            let (id, last) = (entry.log_id, self.last());
+            // The first entry of all has the index that openraft gives it.
+            assert!(
+                last.is_none_or(|last| id.index == last.index + 1 && id > last),
+                "the log has no gaps: entry {id} does not follow {last:?}"
+            );
+            self.entries.insert(id.index, entry);
+        }
+    }
+
+    /// Takes away the entries behind `last`, and gives their indexes.
+    fn truncate_after(&mut self, last: Option<LogId>) -> impl Iterator<Item = u64> + use<> {
+        let purged = self.purged;
+        assert!(last >= purged, "the log is not cut at {last:?}: up to {purged:?} it is in a snapshot and committed");
+        self.entries.split_off(&last.map_or(0, |id| id.index + 1)).into_keys()
+    }
+
+    /// Takes away the entries up to `upto`, and gives them.
+    fn purge(&mut self, upto: LogId) -> BTreeMap<u64, Entry> {
+        let purged = self.purged;
+        assert!(Some(upto) >= purged, "the log is purged forward only: up to {upto} after {purged:?}");
+        self.purged = Some(upto);
+        let kept = self.entries.split_off(&(upto.index + 1));
+        std::mem::replace(&mut self.entries, kept)
+    }
+
     pub(crate) fn load(store: &Store) -> Result<Self, LogDamaged> {
         let mut held = Self {
             vote: mark(store, VOTE, |vote: proto::Vote| wire::vote_in(Some(vote)))?,
@@ -197,7 +230,7 @@ impl Log {
         Self { kept: Some(Arc::new(kept)), ..self }
     }
 
-    /// Entries of the given positions, for tests and for the one who explains.
+    /// The entry at `index`, as long as it is not purged.
     pub(crate) fn entry(&self, index: u64) -> Option<Entry> {
         self.held().entries.get(&index).cloned()
     }
@@ -233,8 +266,7 @@ impl Log {
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
-        // Every change under this lock is a single assignment or insertion: a panic leaves no half of one.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().expect("the log in memory may be half changed after a panic: restart the node")
     }
 
     async fn commit(&self, batch: Batch) -> io::Result<()> {
@@ -292,8 +324,7 @@ impl RaftLogStorage<TypeConfig> for Log {
 
     async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
         let held = self.held();
-        let last = held.entries.last_key_value().map(|(_, entry)| entry.log_id).or(held.purged);
-        Ok(LogState { last_purged_log_id: held.purged, last_log_id: last })
+        Ok(LogState { last_purged_log_id: held.purged, last_log_id: held.last() })
     }
 
     async fn get_log_reader(&mut self) -> Self {
@@ -333,7 +364,7 @@ impl RaftLogStorage<TypeConfig> for Log {
         for entry in &entries {
             batch.put(entry_key(entry.log_id.index), wire::entry_out(entry).encode_to_vec()).map_err(too_large)?;
         }
-        self.held().entries.extend(entries.into_iter().map(|entry| (entry.log_id.index, entry)));
+        self.held().append(entries);
         let done = |result: Result<(), storage::WriteFailed>| {
             callback.io_completed(result.map_err(|failure| failure.to_io()));
         };
@@ -345,7 +376,7 @@ impl RaftLogStorage<TypeConfig> for Log {
         let mut batch = Batch::default();
         {
             let mut held = self.held();
-            for index in held.entries.split_off(&last.map_or(0, |id| id.index + 1)).into_keys() {
+            for index in held.truncate_after(last) {
                 batch.remove(entry_key(index));
             }
         }
@@ -357,8 +388,7 @@ impl RaftLogStorage<TypeConfig> for Log {
         batch.put(PURGED, wire::log_id_out(&upto).encode_to_vec()).map_err(too_large)?;
         {
             let mut held = self.held();
-            let later = held.entries.split_off(&(upto.index + 1));
-            let purged = std::mem::replace(&mut held.entries, later);
+            let purged = held.purge(upto);
             #[cfg(feature = "fault-injection")]
             if let Some(kept) = &self.kept {
                 kept.add(purged.values())?;
@@ -366,10 +396,59 @@ impl RaftLogStorage<TypeConfig> for Log {
             for index in purged.into_keys() {
                 batch.remove(entry_key(index));
             }
-            held.purged = Some(upto);
         }
         // The snapshot that replaces these entries is durable; they may as well come back after a crash, with the mark.
         self.writer.append_lazily(batch).await;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{self, AssertUnwindSafe};
+
+    use openraft::{alias::CommittedLeaderIdOf, vote::RaftLeaderId};
+
+    use super::*;
+
+    fn at(term: u64, index: u64) -> LogId {
+        LogId::new(CommittedLeaderIdOf::<TypeConfig>::new(term, 1), index)
+    }
+
+    fn entry(term: u64, index: u64) -> Entry {
+        Entry { log_id: at(term, index), payload: EntryPayload::Blank }
+    }
+
+    /// Entries 3 to 5, those before are purged.
+    fn held() -> Held {
+        let entries = (3..=5).map(|index| (index, entry(1, index))).collect();
+        Held { entries, purged: Some(at(1, 2)), ..Held::default() }
+    }
+
+    #[test]
+    fn a_log_with_a_gap_a_repetition_or_a_step_back_is_not_made() {
+        type Change = fn(&mut Held);
+        let changes: [(&str, Change); 6] = [
+            ("a gap", |held| held.append(vec![entry(1, 7)])),
+            ("a gap in what is appended", |held| held.append(vec![entry(1, 6), entry(1, 8)])),
+            ("an entry for the second time", |held| held.append(vec![entry(1, 5)])),
+            ("an entry of an earlier term", |held| held.append(vec![entry(0, 6)])),
+            ("a cut before what is purged", |held| drop(held.truncate_after(Some(at(1, 1))))),
+            ("a purge that goes back", |held| drop(held.purge(at(1, 1)))),
+        ];
+        for (change, make) in changes {
+            assert!(panic::catch_unwind(AssertUnwindSafe(|| make(&mut held()))).is_err(), "{change}");
+        }
+    }
+
+    #[test]
+    fn a_log_goes_on_behind_its_last_entry_a_cut_or_a_purge_beyond_its_end() {
+        let mut held = held();
+        held.append(vec![entry(1, 6), entry(2, 7)]);
+        assert_eq!(held.truncate_after(Some(at(1, 4))).collect::<Vec<_>>(), [5, 6, 7]);
+        held.append(vec![entry(3, 5)]);
+        assert_eq!(held.purge(at(3, 9)).into_keys().collect::<Vec<_>>(), [3, 4, 5]);
+        held.append(vec![entry(3, 10)]);
+        assert_eq!(held.last(), Some(at(3, 10)));
     }
 }

@@ -14,7 +14,7 @@ use api::log::v1 as proto;
 use bytes::{Buf, Bytes};
 use prost::Message;
 
-use crate::{
+use crate::raft::{
     types::Entry,
     wire::{self, Malformed},
 };

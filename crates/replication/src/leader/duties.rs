@@ -1,0 +1,136 @@
+//! What a leader does beside answering: it asks for the voters' clocks, logs its state's hash, and hands over.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use activation::state::{Command as Domain, State};
+use api::peer::v1 as proto;
+use futures::future::join_all;
+use openraft::async_runtime::WatchReceiver;
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+use crate::{
+    leader::{handover::transfer, membership},
+    limits::{CLOCK_OFFSET_MS_MAX, CLOCK_SAMPLE_TIMEOUT},
+    raft::state_machine::Progress,
+    replica::running::RunningReplica,
+    settings::Pace,
+};
+
+/// Runs for as long as the replica does.
+pub(crate) async fn run(replica: Arc<RunningReplica>, pace: Pace) {
+    let mut role = replica.raft.server_metrics();
+    let mut progress = replica.state_machine.progress();
+    let mut next_sample = interval(pace.clock_sample_interval);
+    next_sample.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let members = tokio::spawn(look_at_members(Arc::clone(&replica), pace.look_interval));
+    let _stopped_with_this = AbortOnDrop(members);
+    let mut hashed_index = progress.borrow().hash_due_index;
+    loop {
+        let began = take_role(&replica);
+        if began {
+            sample_clocks(&replica).await;
+        }
+        tokio::select! {
+            changed = role.changed() => if changed.is_err() { return },
+            _ = next_sample.tick() => {
+                look_at_store(&replica);
+                sample_clocks(&replica).await;
+            }
+            due = hash_due(&mut progress, hashed_index) => match due {
+                Some(index) => {
+                    hashed_index = index;
+                    log_hash(&replica).await;
+                }
+                None => return,
+            },
+        }
+    }
+}
+
+/// Beside the rest: a change of the membership takes its time.
+async fn look_at_members(replica: Arc<RunningReplica>, every: Duration) {
+    let mut next = interval(every);
+    next.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        next.tick().await;
+        membership::look(&replica).await;
+    }
+}
+
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A file of its own for a page is one that sled never syncs: what is in it would not outlive a crash.
+fn look_at_store(replica: &RunningReplica) {
+    let blobs = replica.store.blobs();
+    if blobs > 0 {
+        tracing::error!(blobs, "the store holds pages that were never made durable: back the node up and replace it");
+    }
+}
+
+fn take_role(replica: &RunningReplica) -> bool {
+    let metrics = replica.server_metrics();
+    let term = metrics.state.is_leader().then_some(metrics.vote.leader_id.term);
+    let voters: Vec<_> = metrics.membership_config.membership().voter_ids().collect();
+    replica.clock.set_role(term, &voters)
+}
+
+/// Asks every voter for its clock, all at once. One that does not answer in time gives no sample.
+async fn sample_clocks(replica: &RunningReplica) {
+    let metrics = replica.server_metrics();
+    if !metrics.state.is_leader() {
+        return;
+    }
+    let membership = metrics.membership_config.membership();
+    let samples = membership.voter_ids().map(|node| async move {
+        if node == replica.identity.owner {
+            let wall_ms = replica.clock.wall_ms();
+            replica.clock.sample(node, wall_ms);
+            return Some((node, wall_ms));
+        }
+        let mut peer = replica.peers.client(node, membership.get_node(&node)?).ok()?;
+        let reply = timeout(CLOCK_SAMPLE_TIMEOUT, peer.clock(proto::ClockRequest {})).await.ok()?.ok()?.into_inner();
+        replica.clock.sample(node, reply.wall_ms);
+        Some((node, reply.wall_ms))
+    });
+    let samples: BTreeMap<_, _> = join_all(samples).await.into_iter().flatten().collect();
+    // A stamp is where a jump is noticed: without requests it would go unseen.
+    replica.clock.stamp(replica.state_machine.view(State::time_ms));
+    step_aside(replica, &samples).await;
+}
+
+/// A node whose clock is hours off the others' does not lead where another can: what it says of time helps nobody.
+async fn step_aside(replica: &RunningReplica, samples: &BTreeMap<u64, u64>) {
+    let Some(median_ms) = replica.clock.median() else { return };
+    let is_off = |wall_ms: &u64| wall_ms.abs_diff(median_ms) > CLOCK_OFFSET_MS_MAX;
+    if !samples.get(&replica.identity.owner).is_some_and(is_off) {
+        return;
+    }
+    if let Some((&successor, _)) = samples.iter().find(|(_, wall_ms)| !is_off(wall_ms)) {
+        tracing::error!(successor, "this node's clock is more than four hours off the others': another one is to lead");
+        let _elected_again_it_tries_again = transfer(replica, successor).await;
+    }
+}
+
+async fn hash_due(progress: &mut watch::Receiver<Progress>, hashed_index: u64) -> Option<u64> {
+    progress.wait_for(|progress| progress.hash_due_index > hashed_index).await.ok().map(|due| due.hash_due_index)
+}
+
+/// Logs the newest hash of this leader's state, for every node to compare with its own at that entry.
+async fn log_hash(replica: &RunningReplica) {
+    if !replica.server_metrics().state.is_leader() {
+        return;
+    }
+    if let Some((index, hash)) = replica.state_machine.view(State::newest_hash) {
+        replica.write(Domain::StateHash { index, hash }.encode()).await;
+    }
+}

@@ -1,0 +1,57 @@
+//! Leadership on its way to another node, and the notice that this node stops.
+
+use std::sync::atomic::Ordering;
+
+use api::peer::v1 as proto;
+use futures::future::join_all;
+use openraft::async_runtime::WatchReceiver;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::{
+    limits::{FAREWELL_TIMEOUT, HANDOVER_DEADLINE},
+    replica::running::{RunningReplica, Unavailable},
+};
+
+/// Makes `to` the leader and waits until this node sees it.
+pub(crate) async fn transfer(replica: &RunningReplica, to: u64) -> Result<(), Unavailable> {
+    let mut metrics = replica.raft.server_metrics();
+    replica.raft.trigger().transfer_leader(to).await.map_err(|_| Unavailable::NoLeader)?;
+    let arrived = async {
+        while metrics.borrow_watched().current_leader != Some(to) {
+            metrics.changed().await.map_err(|_| Unavailable::NoLeader)?;
+        }
+        Ok(())
+    };
+    timeout_at(Instant::now() + HANDOVER_DEADLINE, arrived).await.unwrap_or(Err(Unavailable::NoLeader))
+}
+
+/// Hands leadership to the voter whose log is the longest, where this node leads and there is one.
+pub(crate) async fn hand_over(replica: &RunningReplica) {
+    let successor = {
+        let metrics = replica.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let voters: Vec<_> = metrics.membership_config.membership().voter_ids().collect();
+        metrics.replication.as_ref().and_then(|matched| {
+            let others = matched.iter().filter(|(node, _)| **node != replica.identity.owner && voters.contains(node));
+            others.max_by_key(|(_, last)| last.map(|id| id.index)).map(|(node, _)| *node)
+        })
+    };
+    if let Some(successor) = successor
+        && transfer(replica, successor).await.is_err()
+    {
+        tracing::warn!(successor, "leadership was not taken over in time; the others will elect");
+    }
+}
+
+/// Tells the other members that this node stops and comes back. A member that does not hear it counts the node as lost
+/// after [`promote_after`](crate::RaftSettings::promote_after).
+pub(crate) async fn announce_stop(replica: &RunningReplica) {
+    replica.leaving.store(true, Ordering::Relaxed);
+    let metrics = replica.server_metrics();
+    let members = metrics.membership_config.membership().nodes();
+    let told = members.filter(|(node, _)| **node != replica.identity.owner).map(|(&node, member)| async move {
+        let Ok(mut peer) = replica.peers.client(node, member) else { return };
+        let _not_heard = timeout(FAREWELL_TIMEOUT, peer.leaving(proto::LeavingRequest {})).await;
+    });
+    join_all(told).await;
+}

@@ -1,0 +1,12 @@
+//! What a leader does: it batches requests, keeps cluster time, carries proposals out, and looks after the membership.
+
+pub(crate) mod batcher;
+pub(crate) mod clock;
+pub(crate) mod duties;
+pub(crate) mod format;
+pub(crate) mod handover;
+pub(crate) mod membership;
+pub(crate) mod presence;
+pub(crate) mod proposal;
+pub(crate) mod propose;
+pub(crate) mod voters;

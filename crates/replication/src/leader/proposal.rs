@@ -1,0 +1,113 @@
+//! What an administrator proposes to the leader, what became of it, and both as messages between nodes.
+
+use api::peer::v1::{self as proto, propose_request::Proposal as Message};
+use bytes::Bytes;
+
+/// What an administrator wants of the membership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Add { node: u64, address: String },
+    Remove { node: u64 },
+    Promote { node: u64, instead_of: Option<u64> },
+}
+
+/// What an administrator proposes to the leader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Proposal {
+    Command(Bytes),
+    AcceptClock,
+    ResetClock,
+    Change(Change),
+}
+
+/// What became of a proposal.
+#[derive(Debug)]
+pub(crate) enum Proposed {
+    Committed {
+        log_index: u64,
+    },
+    /// Why it was not carried out, for the administrator; the message between nodes has no more than this text.
+    Refused(String),
+    /// This node does not lead, or not any more.
+    Retry,
+}
+
+impl Proposed {
+    pub(crate) fn refused(why: impl ToString) -> Self {
+        Self::Refused(why.to_string())
+    }
+}
+
+impl From<Proposal> for Message {
+    fn from(proposal: Proposal) -> Self {
+        match proposal {
+            Proposal::Command(command) => Self::Command(command),
+            Proposal::AcceptClock => Self::AcceptClock(proto::AcceptClock {}),
+            Proposal::ResetClock => Self::ResetClock(proto::ResetClock {}),
+            Proposal::Change(Change::Add { node, address }) => Self::AddNode(proto::AddNode { node, address }),
+            Proposal::Change(Change::Remove { node }) => Self::RemoveNode(proto::RemoveNode { node }),
+            Proposal::Change(Change::Promote { node, instead_of }) => {
+                Self::PromoteNode(proto::PromoteNode { node, instead_of: instead_of.unwrap_or(0) })
+            }
+        }
+    }
+}
+
+impl From<Message> for Proposal {
+    fn from(message: Message) -> Self {
+        match message {
+            Message::Command(command) => Self::Command(command),
+            Message::AcceptClock(proto::AcceptClock {}) => Self::AcceptClock,
+            Message::ResetClock(proto::ResetClock {}) => Self::ResetClock,
+            Message::AddNode(proto::AddNode { node, address }) => Self::Change(Change::Add { node, address }),
+            Message::RemoveNode(proto::RemoveNode { node }) => Self::Change(Change::Remove { node }),
+            Message::PromoteNode(proto::PromoteNode { node, instead_of }) => {
+                Self::Change(Change::Promote { node, instead_of: (instead_of > 0).then_some(instead_of) })
+            }
+        }
+    }
+}
+
+impl From<Proposed> for proto::ProposeReply {
+    fn from(proposed: Proposed) -> Self {
+        use proto::propose_reply::Result;
+        let result = match proposed {
+            Proposed::Committed { log_index } => Result::Committed(proto::Committed { log_index }),
+            Proposed::Refused(why) => Result::Refused(why),
+            Proposed::Retry => Result::Retry(proto::Retry {}),
+        };
+        Self { result: Some(result) }
+    }
+}
+
+impl From<proto::ProposeReply> for Proposed {
+    fn from(reply: proto::ProposeReply) -> Self {
+        use proto::propose_reply::Result;
+        match reply.result {
+            Some(Result::Committed(proto::Committed { log_index })) => Self::Committed { log_index },
+            Some(Result::Refused(why)) => Self::Refused(why),
+            Some(Result::Retry(proto::Retry {})) | None => Self::Retry,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proposal_is_the_same_after_its_way_to_the_leader() {
+        let proposals = [
+            Proposal::Command(Bytes::from_static(b"command")),
+            Proposal::AcceptClock,
+            Proposal::ResetClock,
+            Proposal::Change(Change::Add { node: 4, address: "host:1689".into() }),
+            Proposal::Change(Change::Remove { node: 4 }),
+            Proposal::Change(Change::Promote { node: 4, instead_of: None }),
+            Proposal::Change(Change::Promote { node: 4, instead_of: Some(2) }),
+        ];
+        for proposal in proposals {
+            assert_eq!(Proposal::from(Message::from(proposal.clone())), proposal);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! One node's part in the cluster: the handle that the daemon holds.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use activation::message::Record;
+use api::peer::v1::peer_server::PeerServer;
+use bytes::Bytes;
+use openraft::{alias::WatchReceiverOf, async_runtime::WatchReceiver, errors::Fatal, metrics::RaftServerMetrics};
+use storage::Identity;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::{
+    leader::{batcher::Recorded, handover},
+    legacy::LegacyQuestions,
+    limits::{PEER_MESSAGE_BYTES_MAX, RETRY_PAUSE, SUBMIT_DEADLINE},
+    peers::service::PeerService,
+    raft::types::TypeConfig,
+    replica::running::{RunningReplica, Unavailable},
+};
+
+pub(crate) mod administration;
+pub(crate) mod bootstrap;
+mod node_calls;
+pub(crate) mod reads;
+pub(crate) mod running;
+pub(crate) mod start;
+
+/// How this node is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It runs.
+    Running,
+    /// Its state differs from the leader's since this entry.
+    Diverged(u64),
+    /// It has stopped; only a restart helps.
+    Failed(Failure),
+}
+
+/// Why a replica has stopped.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The log, the snapshot or the state machine failed; the text says which of them, and how.
+    #[error("{0}")]
+    Storage(String),
+    /// openraft's task panicked.
+    #[error("panicked")]
+    Panicked,
+    /// It was shut down.
+    #[error("the replica has stopped")]
+    Stopped,
+}
+
+impl Failure {
+    fn of(fatal: &Fatal<TypeConfig>) -> Self {
+        match fatal {
+            Fatal::StorageError(error) => Self::Storage(error.to_string()),
+            Fatal::Panicked => Self::Panicked,
+            Fatal::Stopped => Self::Stopped,
+        }
+    }
+}
+
+/// A running replica. Cheap to clone; the last one dropped does not stop it: [`shutdown`](Self::shutdown) does.
+#[derive(Clone)]
+pub struct Replica(pub(crate) Arc<RunningReplica>);
+
+/// A replica that does not keep itself running: for what the replica itself holds, as the environment's
+/// [`LegacyQuestions`](crate::LegacyQuestions) are.
+#[derive(Clone, Default)]
+pub struct WeakReplica(Weak<RunningReplica>);
+
+impl WeakReplica {
+    /// The replica, as long as it is held elsewhere.
+    pub fn upgrade(&self) -> Option<Replica> {
+        self.0.upgrade().map(Replica)
+    }
+}
+
+impl Replica {
+    /// The service that other nodes call; to be served on this node's peer address.
+    pub fn peer_service(&self, legacy: Arc<dyn LegacyQuestions>) -> PeerServer<PeerService> {
+        PeerServer::new(PeerService { running: Arc::clone(&self.0), legacy })
+            .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX)
+    }
+
+    /// A handle that does not keep it running.
+    pub fn downgrade(&self) -> WeakReplica {
+        WeakReplica(Arc::downgrade(&self.0))
+    }
+
+    /// Whose replica this is.
+    pub fn identity(&self) -> Identity {
+        self.0.identity
+    }
+
+    /// Whether this node belongs to a cluster.
+    pub async fn is_initialised(&self) -> bool {
+        self.0.raft.is_initialized().await.unwrap_or(false)
+    }
+
+    /// Records one request: by this node if it leads, else by the leader.
+    ///
+    /// Returns when the request is on stable storage of a majority and applied.
+    pub async fn submit(&self, record: &Record) -> Result<Recorded, Unavailable> {
+        let mut bytes = Vec::with_capacity(record.encoded_len());
+        record.encode(&mut bytes);
+        let bytes = Bytes::from(bytes);
+        self.retrying(SUBMIT_DEADLINE, || self.0.submit_once(bytes.clone())).await
+    }
+
+    /// How this node is, now.
+    pub fn health(&self) -> Health {
+        if let Err(fatal) = &self.0.raft.metrics().borrow_watched().running_state {
+            return Health::Failed(Failure::of(fatal));
+        }
+        match self.0.state_machine.progress().borrow().diverged_at {
+            Some(index) => Health::Diverged(index),
+            None => Health::Running,
+        }
+    }
+
+    /// Waits until this node has failed, and says why.
+    pub async fn failed(&self) -> Failure {
+        let mut metrics = self.0.raft.metrics();
+        loop {
+            if let Err(fatal) = &metrics.borrow_watched().running_state {
+                return Failure::of(fatal);
+            }
+            if metrics.changed().await.is_err() {
+                return Failure::Stopped;
+            }
+        }
+    }
+
+    /// Tells the others that this node stops soon and comes back: its vote is kept for it.
+    pub async fn say_farewell(&self) {
+        handover::announce_stop(&self.0).await;
+    }
+
+    /// Hands leadership over, if this node leads and another can, and stops.
+    pub async fn shutdown(&self) {
+        handover::hand_over(&self.0).await;
+        if let Err(error) = self.0.raft.shutdown().await {
+            tracing::warn!(%error, "the replica did not stop cleanly");
+        }
+    }
+
+    /// Tries until there is an answer or `deadline` is over; between tries it waits for a new leader, or a moment.
+    async fn retrying<T, F>(&self, deadline: Duration, attempt: impl Fn() -> F) -> Result<T, Unavailable>
+    where
+        F: Future<Output = Option<T>>,
+    {
+        let attempts = async {
+            loop {
+                if self.0.state_machine.progress().borrow().diverged_at.is_some() {
+                    return Err(Unavailable::Diverged);
+                }
+                let mut leader = self.0.raft.server_metrics();
+                let asked = leader.borrow_watched().current_leader;
+                // A leader that froze holds its requests for as long as its connections stand: once another one leads,
+                // they are asked again there.
+                tokio::select! {
+                    answer = attempt() => match answer {
+                        Some(answer) => return Ok(answer),
+                        None => {
+                            let _changed_or_pause = timeout(RETRY_PAUSE, leader.changed()).await;
+                        }
+                    },
+                    () = succeeded(self.0.raft.server_metrics(), asked) => {}
+                }
+            }
+        };
+        timeout_at(Instant::now() + deadline, attempts).await.unwrap_or(Err(Unavailable::NoLeader))
+    }
+}
+
+/// Returns when another node leads than the one that was `asked`.
+async fn succeeded(mut leader: WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>, asked: Option<u64>) {
+    while leader.borrow_watched().current_leader.is_none_or(|leader| Some(leader) == asked) {
+        if leader.changed().await.is_err() {
+            // The replica has stopped: the attempt will notice by itself.
+            return std::future::pending().await;
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What a node reads: the state that is applied here, the log, the cluster as it knows it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use activation::state::{Format, State};
+use bytes::Bytes;
+use futures::{Stream, stream};
+use openraft::async_runtime::WatchReceiver;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    backup,
+    leader::{
+        format,
+        membership::{self, Follower},
+    },
+    limits::SUBMIT_DEADLINE,
+    raft::{
+        state_machine::Progress,
+        types::{Command, EntryPayload, Member},
+    },
+    replica::{
+        Replica,
+        running::{ReadPoint, Unavailable},
+    },
+};
+
+/// What this node knows of the cluster.
+#[derive(Clone, Debug)]
+pub struct ClusterView {
+    /// This node.
+    pub node: u64,
+    /// The leader, where one is known.
+    pub leader: Option<u64>,
+    /// The term.
+    pub term: u64,
+    /// Numbers of the voters.
+    pub voters: Vec<u64>,
+    /// All members.
+    pub members: BTreeMap<u64, Member>,
+    /// The last entry in this node's log.
+    pub last_index: u64,
+}
+
+impl Replica {
+    /// The whole state as it is now, as a file's content that [`crate::Backup`] reads. Any node gives it, while it serves.
+    pub async fn backup(&self) -> Result<Bytes, Unavailable> {
+        self.read_point().await?;
+        let (meta, state) = self.0.state_machine.snapshot();
+        Ok(backup::encode(&meta, &state))
+    }
+
+    /// The oldest format that a version must read to start from what this node has on its disk.
+    pub fn stored_format(&self) -> Format {
+        format::stored(&self.0)
+    }
+
+    /// Waits until all that was committed before this call is applied here (ReadIndex), and says where that is.
+    pub async fn read_point(&self) -> Result<ReadPoint, Unavailable> {
+        let point = self.retrying(SUBMIT_DEADLINE, || self.0.read_point_once()).await?;
+        self.wait_applied(point.log_index).await?;
+        Ok(point)
+    }
+
+    /// Waits until the entry at `index` is applied here.
+    pub async fn wait_applied(&self, index: u64) -> Result<(), Unavailable> {
+        let mut progress = self.progress();
+        let applied = progress.wait_for(|progress| progress.applied_index >= index);
+        match timeout_at(Instant::now() + SUBMIT_DEADLINE, applied).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(Unavailable::NoLeader),
+        }
+    }
+
+    /// Looks at the state as it is applied here, which may lag behind the leader's.
+    pub fn view<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        self.0.state_machine.view(look)
+    }
+
+    /// The same, together with the index of the last entry applied.
+    pub fn view_at<T>(&self, look: impl FnOnce(u64, &State) -> T) -> T {
+        self.0.state_machine.view_at(look)
+    }
+
+    /// Follows what is applied here.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.0.state_machine.progress()
+    }
+
+    /// The hash of the state here, and the index of the entry after which it was taken.
+    pub fn state_hash(&self) -> (u64, [u8; 32]) {
+        self.0.state_machine.hash()
+    }
+
+    /// The command at `index`, as long as the log holds it.
+    pub fn command_at(&self, index: u64) -> Option<Bytes> {
+        match self.0.log.entry(index)?.payload {
+            EntryPayload::Normal(Command(bytes)) => Some(bytes),
+            EntryPayload::Blank | EntryPayload::Membership(_) => None,
+        }
+    }
+
+    /// What this node knows of the cluster. A leader that no majority has answered for two elections' time does not call
+    /// itself one: another may lead already.
+    pub fn cluster(&self) -> ClusterView {
+        let applied = self.0.state_machine.membership();
+        let metrics = self.0.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        // The metrics follow a moment later: who waited for an entry to be applied is to see what it did.
+        let is_newer = applied.log_id() > metrics.membership_config.log_id();
+        let membership = if is_newer { applied.membership() } else { metrics.membership_config.membership() };
+        let node = self.0.identity.owner;
+        let lease = Duration::from_millis(self.0.raft.config().election_timeout_max.saturating_mul(2));
+        let is_alone = membership.voter_ids().count() <= 1;
+        let leads =
+            || is_alone || metrics.last_quorum_acked.is_some_and(|acked| openraft::Instant::elapsed(&*acked) < lease);
+        ClusterView {
+            node,
+            leader: metrics.current_leader.filter(|leader| *leader != node || leads()),
+            term: metrics.current_term,
+            voters: membership.voter_ids().collect(),
+            members: membership.nodes().map(|(&node, member)| (node, member.clone())).collect(),
+            last_index: metrics.last_log_index.unwrap_or(0),
+        }
+    }
+
+    /// The other members; nothing where this node does not lead.
+    pub fn followers(&self) -> BTreeMap<u64, Follower> {
+        membership::followers(&self.0)
+    }
+
+    /// Whoever leads, from now on: each that this node hears of.
+    pub fn leaders(&self) -> impl Stream<Item = u64> + Send + Unpin + use<> {
+        let metrics = self.0.raft.server_metrics();
+        Box::pin(stream::unfold((metrics, None), async |(mut metrics, before)| {
+            loop {
+                let now = metrics.borrow_watched().current_leader;
+                if now.is_some() && now != before {
+                    return now.map(|leader| (leader, (metrics, now)));
+                }
+                metrics.changed().await.ok()?;
+            }
+        }))
+    }
+
+    /// Pages of the store that were never made durable: none, or the node is to be replaced.
+    pub fn unsynced_pages(&self) -> usize {
+        self.0.store.blobs()
+    }
+
+    /// The last entry in the newest snapshot; 0 before the first.
+    pub fn snapshot_index(&self) -> u64 {
+        self.0.raft.metrics().borrow_watched().snapshot.map_or(0, |id| id.index)
+    }
+
+    /// This node's wall clock.
+    pub fn wall_ms(&self) -> u64 {
+        self.0.clock.wall_ms()
+    }
+
+    /// Bytes of the store on disk.
+    pub fn store_bytes(&self) -> u64 {
+        self.0.store.bytes_on_disk().unwrap_or(0)
+    }
+}

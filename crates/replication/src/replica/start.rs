@@ -1,0 +1,162 @@
+//! Starting a replica on what its disk holds.
+
+use std::{
+    error::Error,
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
+};
+
+use activation::state::State;
+use storage::{Store, Writer};
+
+#[cfg(feature = "fault-injection")]
+use crate::raft::kept_entries::KeptEntries;
+use crate::{
+    environment::Environment,
+    leader::{batcher, clock::LeaderClock, duties, format, presence::Presence},
+    peers::{channels::Peers, forward::Forwarder},
+    raft::{
+        log::{self, Log, LogDamaged},
+        network::Links,
+        snapshot_file::SnapshotFile,
+        state_machine::{Raft, StateDamaged, StateMachine},
+        types::Runtime,
+    },
+    replica::{Replica, running::RunningReplica},
+    settings::{Pace, RaftSettings, SettingsError},
+};
+
+/// Why a replica did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings contradict each other.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The log on disk.
+    #[error(transparent)]
+    Log(#[from] LogDamaged),
+    /// The snapshot on disk.
+    #[error(transparent)]
+    State(#[from] StateDamaged),
+    /// The log begins after the snapshot ends.
+    #[error(
+        "the log begins after entry {purged}, the snapshot {path} ends at {snapshot}: entries between them are missing; \
+         restore both from one backup, or let the node join anew"
+    )]
+    Gap {
+        /// The last purged entry.
+        purged: u64,
+        /// The last entry in the snapshot.
+        snapshot: u64,
+        /// The snapshot.
+        path: String,
+    },
+    /// The log goes on in a later version's words.
+    #[error(
+        "entry {index} of the log was written by a newer version: run that on this node, or have the cluster go back \
+         first (`quorate cluster format --help`)"
+    )]
+    Newer {
+        /// The entry.
+        index: u64,
+    },
+    /// The thread that writes the store could not be started.
+    #[error("the replica did not start: {0}")]
+    Writer(io::Error),
+    /// The folder for snapshots cannot be used.
+    #[error("the replica did not start: cannot create {}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The answer of the operating system.
+        source: io::Error,
+    },
+    /// openraft did not start.
+    #[error("the replica did not start: {0}")]
+    Raft(Box<dyn Error + Send + Sync>),
+}
+
+impl Replica {
+    /// Starts the replica that lives in `store`, with its snapshots in `folder`.
+    pub async fn start(
+        store: Arc<Store>,
+        folder: &Path,
+        settings: &RaftSettings,
+        environment: Environment,
+    ) -> Result<Self, StartError> {
+        Self::start_at_pace(store, folder, settings, environment, Pace::default()).await
+    }
+
+    /// The same, at another pace than the usual one.
+    pub async fn start_at_pace(
+        store: Arc<Store>,
+        folder: &Path,
+        settings: &RaftSettings,
+        environment: Environment,
+        pace: Pace,
+    ) -> Result<Self, StartError> {
+        let Environment { clock, connect, seed, observer } = environment;
+        let identity = log::peer_identity(store.identity(), log::recoveries(&store)?);
+        let synced = Arc::clone(&observer);
+        let writer = Writer::start_timed(Arc::clone(&store), move |took| synced.synced(took));
+        let log = Log::load(&store, writer.map_err(StartError::Writer)?)?;
+        let state_machine = load_state_machine(folder, &log)?.observed_by(Arc::clone(&observer));
+        #[cfg(feature = "fault-injection")]
+        let log = if settings.keep_purged {
+            let kept = KeptEntries::open(folder);
+            log.keeping_purged(kept.map_err(|source| StartError::Folder { path: folder.to_owned(), source })?)
+        } else {
+            log
+        };
+        let peers = Arc::new(Peers::new(identity.owner, identity.store, connect));
+        let config = Arc::new(settings.to_openraft(pace)?);
+        let links = Links(Arc::clone(&peers));
+        let start = Raft::new(identity.owner, config, links, log.clone(), state_machine.clone());
+        let raft = Runtime::scope(seed, start).await.map_err(|error| StartError::Raft(Box::new(error)))?;
+        let clock = Arc::new(LeaderClock::new(clock));
+        let batcher = batcher::start(raft.clone(), state_machine.clone(), Arc::clone(&clock), observer);
+        let forwarder = Forwarder::new(Arc::clone(&peers));
+        let running = Arc::new(RunningReplica {
+            identity,
+            raft,
+            state_machine,
+            clock,
+            batcher,
+            peers,
+            log,
+            store,
+            forwarder,
+            seeds: AtomicU64::new(seed),
+            presence: Presence::default(),
+            format: tokio::sync::RwLock::default(),
+            clean_index: AtomicU64::new(0),
+            promote_after: settings.promote_after,
+            leaving: AtomicBool::new(false),
+        });
+        tokio::spawn(duties::run(Arc::clone(&running), pace));
+        tokio::spawn(format::follow(Arc::downgrade(&running)));
+        Ok(Self(running))
+    }
+}
+
+/// The state machine in `folder`, if the log goes on where its snapshot ends, in a format that this version reads.
+fn load_state_machine(folder: &Path, log: &Log) -> Result<StateMachine, StartError> {
+    storage::durable::create_folder(folder).map_err(|source| StartError::Folder { path: folder.to_owned(), source })?;
+    let file = SnapshotFile::new(folder);
+    let state_machine = StateMachine::load(file.clone())?;
+    if let Some(index) = log.first_unknown_after(state_machine.last()) {
+        return Err(StartError::Newer { index });
+    }
+    if let Some(index) = log.last_newer_than(state_machine.view(State::format)) {
+        state_machine.holds_newer_up_to(index);
+    }
+    let (purged, snapshot) = (log.purged().map_or(0, |id| id.index), state_machine.last().map_or(0, |id| id.index));
+    if purged > snapshot {
+        return Err(StartError::Gap { purged, snapshot, path: file.path().display().to_string() });
+    }
+    Ok(state_machine)
+}

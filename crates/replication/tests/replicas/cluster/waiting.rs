@@ -1,0 +1,17 @@
+//! Waiting for a condition, with a deadline.
+
+use std::{future::Future, time::Duration};
+
+use tokio::time::{Instant, timeout};
+
+/// How long a test waits for something that must happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `happened`, or fails with what was waited for.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut happened: impl FnMut() -> F) {
+    let deadline = Instant::now() + PATIENCE;
+    while !happened().await {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        let _pause = timeout(Duration::from_millis(10), std::future::pending::<()>()).await;
+    }
+}

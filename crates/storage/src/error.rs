@@ -1,0 +1,88 @@
+//! Why a store was not opened or read.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    identity::{Identity, Kind},
+    limits::FORMAT,
+};
+
+/// Why a store was not opened. Nothing in the folder has been changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process, or another part of this one, has it open.
+    #[error("the store {} is in use: another process has it open; stop that one first", folder.display())]
+    InUse {
+        /// The store's folder.
+        folder: PathBuf,
+    },
+    /// It belongs to somebody else.
+    #[error(
+        "the store {} belongs to {} {}, not to {expected_kind} {expected}: give each its own data folder",
+        folder.display(), found.kind, found.owner
+    )]
+    OtherOwner {
+        /// The store's folder.
+        folder: PathBuf,
+        /// What the folder says it is.
+        found: Identity,
+        /// What was asked for.
+        expected_kind: Kind,
+        /// The number of the node that asked.
+        expected: u64,
+    },
+    /// A newer binary wrote it.
+    #[error(
+        "the store {} has format {found}, this binary reads up to {FORMAT}: run the newer version that wrote it",
+        folder.display()
+    )]
+    NewerFormat {
+        /// The store's folder.
+        folder: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// Its content is not what was written.
+    #[error(
+        "the store {} is damaged: {what}; the files are left as they are: restore them from a backup, \
+         or move the folder away and let the node join again under a new number",
+        folder.display()
+    )]
+    Damaged {
+        /// The store's folder.
+        folder: PathBuf,
+        /// What was found.
+        what: String,
+    },
+    /// The operating system said no.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Its answer.
+        source: io::Error,
+    },
+}
+
+/// A read that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("reading the store {} failed: {source}", folder.display())]
+pub struct ReadError {
+    pub(crate) folder: PathBuf,
+    pub(crate) source: sled::Error,
+}
+
+/// Says on what an operation failed.
+pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::Io { action, path, source }
+}
+
+pub(crate) fn damaged(folder: &Path, what: impl ToString) -> OpenError {
+    OpenError::Damaged { folder: folder.to_owned(), what: what.to_string() }
+}
