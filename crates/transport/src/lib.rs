@@ -18,6 +18,7 @@ mod files;
 mod identity;
 pub mod limits;
 mod listener;
+mod port_probe;
 mod subject;
 mod token;
 mod trust;
@@ -31,6 +32,7 @@ pub use connector::{Connecting, Connector, connector, pinned};
 pub use files::{Folder, is_private_key_encrypted, read_private};
 pub use identity::{Identity, Own};
 pub use listener::{Audience, listen};
+pub use port_probe::unreachable_ports;
 pub use subject::{Role, Subject};
 pub use token::{MalformedToken, Token};
 
