@@ -1,8 +1,5 @@
 //! Lengths of time, as people write them.
 
-use host::SystemClock;
-use replication::Clock;
-
 /// `90s`, `10m`, `1h`, `7d`.
 pub(crate) fn seconds(text: &str) -> Result<u64, String> {
     let factor = match text.chars().last() {
@@ -17,7 +14,7 @@ pub(crate) fn seconds(text: &str) -> Result<u64, String> {
     seconds.ok_or_else(|| "give a number with s, m, h or d, as in 90s, 10m, 1h or 7d".into())
 }
 
-/// The moment so long ago, in milliseconds since 1970.
+/// The time that long ago, by this machine's clock, in milliseconds since 1970.
 pub(crate) fn ago_ms(seconds: u64) -> u64 {
-    SystemClock::default().wall_ms().saturating_sub(seconds.saturating_mul(1000))
+    client::time_ms().saturating_sub(seconds.saturating_mul(1000))
 }

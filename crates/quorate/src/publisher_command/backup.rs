@@ -12,7 +12,7 @@ use super::{
     desk::{unexpected, write_private},
     open_failure,
 };
-use host::moment;
+use admin::time_text;
 
 use crate::{
     admin::block_on,
@@ -82,7 +82,7 @@ impl Restore {
             format_args!(
                 "{} records of {} are restored. What was given after that day is not known here any more.",
                 restored.records,
-                moment::date(restored.made_ms),
+                time_text::date(restored.made_ms),
             ),
         );
         Ok(())

@@ -4,7 +4,7 @@ use publisher::{DirectKeyReport, Operation, Report};
 use serde_json::json;
 
 use super::{Folder, desk::unexpected, key::One};
-use host::moment;
+use admin::time_text;
 
 use crate::output::{Failure, Output, table};
 
@@ -83,7 +83,7 @@ fn list(keys: &[DirectKeyReport]) -> comfy_table::Table {
             key.key.clone(),
             key.product.clone(),
             format!("{} of {}", key.used, key.activations),
-            moment::date(key.issued_ms),
+            time_text::date(key.issued_ms),
             if key.blocked { "blocked".to_owned() } else { String::new() },
         ]);
     }

@@ -7,7 +7,7 @@ use publisher::{
 use serde_json::json;
 
 use super::{Folder, desk::unexpected};
-use host::moment;
+use admin::time_text;
 
 use crate::output::{Failure, Output, table};
 
@@ -146,7 +146,7 @@ fn list(keys: &[KeyReport]) -> comfy_table::Table {
             key.group.clone(),
             format!("{} of {}", key.hosts_used, key.hosts),
             left.join(", "),
-            moment::date(key.issued_ms),
+            time_text::date(key.issued_ms),
             if key.blocked { "blocked".to_owned() } else { String::new() },
         ]);
     }
@@ -160,7 +160,7 @@ fn show(key: &KeyReport) -> String {
             host.node.to_string(),
             host.machine.clone(),
             host.reactivations_left.to_string(),
-            moment::date(host.activated_ms),
+            time_text::date(host.activated_ms),
             state.to_owned(),
         ]);
     };
@@ -171,7 +171,7 @@ fn show(key: &KeyReport) -> String {
         key.key_id,
         key.key,
         key.group,
-        moment::date(key.issued_ms),
+        time_text::date(key.issued_ms),
         if key.blocked { ", BLOCKED" } else { "" },
         key.hosts_used,
         key.hosts,
