@@ -25,7 +25,7 @@ use tonic::{Request, Response, Status};
 use super::signing::Signer;
 use crate::{
     credentials::Unusable,
-    diagnosis::examine::Machine,
+    diagnosis::machine_probe::MachineProbe,
     dns::Dns,
     lifecycle::{drain::Drain, live_settings::Live, readiness::Readiness},
     limits::LOOK_TIMEOUT,
@@ -41,7 +41,7 @@ pub(crate) struct Parts {
     /// `None` where the node has no name in DNS.
     pub(crate) dns: Option<Arc<Dns>>,
     pub(crate) drain: Arc<Drain>,
-    pub(crate) machine: Machine,
+    pub(crate) machine_probe: MachineProbe,
     pub(crate) activations: Arc<Activations>,
     pub(crate) duplicates: Arc<Duplicates>,
     pub(crate) distinct: Arc<Distinct>,
@@ -107,7 +107,7 @@ impl Node for NodeService {
     }
 
     async fn examine(&self, _: Request<ExamineRequest>) -> Reply<NodeExamined> {
-        Ok(Response::new(self.0.machine.examine(&self.0.replica).await))
+        Ok(Response::new(self.0.machine_probe.run(&self.0.replica).await))
     }
 
     async fn events(&self, request: Request<EventsFilter>) -> Reply<EventsPart> {

@@ -3,13 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use activation::{count::CMID_LIFETIME_DAYS, status::Status};
+use admin::{Finding, printable};
 use api::admin::v1::{ActivationEvent, ClusterStatusReply, CountReply, DnsStatusReply, ListKeysReply};
 use serde_json::{Value, json};
-
-use crate::{
-    diagnosis::doctor::{Check, commands},
-    printable,
-};
 
 /// By name, each as JSON on one line.
 pub(super) type Sections = BTreeMap<&'static str, Arc<str>>;
@@ -111,15 +107,15 @@ pub(super) fn dns(dns: Option<&DnsStatusReply>) -> Value {
     dns.map_or(Value::Null, |dns| dns.domains.iter().map(domain).collect())
 }
 
-/// `examined_ms`: when it was last looked at what is looked at seldom; none: not yet.
-pub(super) fn checks(checks: &[Check], examined_ms: Option<u64>) -> Value {
-    let checks = checks.iter().map(|check| {
+/// `examined_ms`: when the slow part of the observation was made; `None` before the first time.
+pub(super) fn checks(findings: &[Finding], examined_ms: Option<u64>) -> Value {
+    let checks = findings.iter().map(|finding| {
         json!({
-            "name": check.name,
-            "state": check.state.name(),
-            "finding": printable(&check.finding),
-            "fix": printable(&check.fix),
-            "commands": commands(&check.fix),
+            "name": finding.check,
+            "state": finding.verdict.name(),
+            "finding": printable(&finding.text),
+            "fix": printable(finding.remedy.text()),
+            "commands": finding.remedy.commands(),
         })
     });
     json!({ "checks": checks.collect::<Vec<_>>(), "examined_ms": examined_ms })
