@@ -8,6 +8,7 @@
 //! | `client` | an observation of one client machine, and its checks |
 //! | `time_text` | times for people, in UTC |
 //! | `printable` | text from elsewhere, made safe to print |
+//! | `wire` | the enums of `admin.proto`: texts, and messages of versions before |
 //! | `limits` | the thresholds of all checks |
 //!
 //! Invariant: never does I/O and never reads a clock: observations and times are arguments.
@@ -19,6 +20,7 @@ pub mod limits;
 mod printable;
 mod remedy;
 pub mod time_text;
+pub mod wire;
 
 pub use finding::{Finding, Verdict};
 pub use printable::printable;

@@ -7,9 +7,13 @@ mod members;
 
 use std::{process::ExitCode, time::Duration};
 
+use admin::{
+    limits::CLOCK_OFFSET_MS_MAX,
+    wire::{TextEnum, node_dns_text, node_role},
+};
 use api::admin::v1::{
-    ClockRequest, ClusterStatusReply, ClusterStatusRequest, CreateTokenRequest, NodeStatus, TransferLeaderRequest,
-    clock_request::Action,
+    CertificateRole, ClockRequest, ClusterStatusReply, ClusterStatusRequest, CreateTokenRequest, NodeStatus,
+    TransferLeaderRequest, clock_request::Action,
 };
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -126,7 +130,11 @@ impl Command {
                 output.result(&json!({ "leader": reply.leader }), format_args!("Node {} leads.", reply.leader));
             }
             Self::Token { role, valid, admin } => {
-                let asked = CreateTokenRequest { role, valid_s: valid };
+                let asked = CreateTokenRequest {
+                    role: CertificateRole::from_text(&role).into(),
+                    role_text: role,
+                    valid_s: valid,
+                };
                 let reply =
                     admin.run(async |mut admin| Ok(admin.create_token(asked).await.map_err(refused)?.into_inner()))?;
                 output.result(&json!({ "token": reply.token, "expires_ms": reply.expires_ms }), &reply.token);
@@ -175,7 +183,7 @@ fn status_json(reply: &ClusterStatusReply) -> serde_json::Value {
     let nodes = reply.nodes.iter().map(|node| {
         json!({
             "id": node.node,
-            "role": node.role,
+            "role": node_role(node).text(),
             "peer_address": node.peer_address,
             "reachable": node.reachable,
             "ready": node.ready,
@@ -192,7 +200,7 @@ fn status_json(reply: &ClusterStatusReply) -> serde_json::Value {
             "version": optional(&node.version),
             "term": node.reachable.then_some(node.term),
             "activation": node.reachable.then_some(&node.groups),
-            "dns": optional(&node.dns),
+            "dns": optional(node_dns_text(node)),
             "reads_format": node.newest_format,
             "stored_format": node.stored_format,
         })
@@ -212,11 +220,8 @@ fn optional(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// A clock that is further from the voters' median than any of theirs should be, in milliseconds.
-const CLOCK_OFF_MS: u64 = 60_000;
-
 fn is_off(node: &NodeStatus) -> bool {
-    node.reachable && node.clock_offset_ms.unsigned_abs() > CLOCK_OFF_MS
+    node.reachable && node.clock_offset_ms.unsigned_abs() > CLOCK_OFFSET_MS_MAX
 }
 
 fn clock(node: &NodeStatus) -> String {
@@ -253,12 +258,12 @@ fn status_text(reply: &ClusterStatusReply) -> String {
     for node in &reply.nodes {
         rows.add_row([
             node.node.to_string(),
-            node.role.clone(),
+            node_role(node).text().into(),
             if node.ready { "yes".into() } else { format!("no: {}", node.not_ready_because) },
             node.applied_index.to_string(),
             lag(reply, node).to_string(),
             node.groups.join(", "),
-            node.dns.clone(),
+            node_dns_text(node).into(),
             clock(node),
             node.version.clone(),
             if node.reachable { format!("{} KiB", node.store_bytes / 1024) } else { String::new() },

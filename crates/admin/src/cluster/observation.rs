@@ -3,9 +3,11 @@
 use std::{collections::BTreeSet, fmt::Display};
 
 use api::admin::v1::{
-    ClusterStatusReply, CountReply, DnsStatusReply, DuplicatesReply, ListKeysReply, NodeExamined, NodeStatus,
-    SettingValue,
+    ClusterStatusReply, CountReply, DnsRecordState, DnsStatusReply, DuplicatesReply, ListKeysReply, MachineReport,
+    NodeStatus, SettingValue,
 };
+
+use crate::wire::record_state;
 
 /// What the nodes reported and what was tried from the observer's machine. What only a leader knows is absent where there
 /// is none.
@@ -14,7 +16,7 @@ pub struct ClusterObservation {
     /// The members, each with what it reports of itself.
     pub status: ClusterStatusReply,
     /// What each member finds on its own machine: disk, certificate.
-    pub machines: Vec<NodeExamined>,
+    pub machines: Vec<MachineReport>,
     /// Installed host keys.
     pub keys: Option<ListKeysReply>,
     /// Counts of all applications.
@@ -36,7 +38,7 @@ impl ClusterObservation {
     }
 
     /// Machines of members that answered.
-    pub(super) fn known_machines(&self) -> impl Iterator<Item = &NodeExamined> {
+    pub(super) fn known_machines(&self) -> impl Iterator<Item = &MachineReport> {
         self.machines.iter().filter(|machine| machine.passed_over.is_empty())
     }
 }
@@ -69,7 +71,7 @@ pub fn client_endpoints(status: &ClusterStatusReply, dns: Option<&DnsStatusReply
     });
     let published = dns.into_iter().flat_map(|dns| &dns.domains).filter(|domain| !domain.served);
     let records = published.flat_map(|domain| &domain.records);
-    let ours = records.filter(|record| matches!(record.state.as_str(), "own" | "member"));
+    let ours = records.filter(|record| matches!(record_state(record), DnsRecordState::Own | DnsRecordState::Member));
     let named = ours.filter_map(|record| Some((record.target.trim_end_matches('.').to_owned(), port(record.port)?)));
     own.chain(named).collect()
 }
@@ -82,7 +84,7 @@ mod tests {
 
     #[test]
     fn endpoints_are_those_of_nodes_and_of_records_in_zones_of_others() {
-        let record = |target: &str, state: &str| DnsRecord {
+        let record = |target: &str, state: DnsRecordState| DnsRecord {
             target: target.into(),
             port: 1688,
             state: state.into(),
@@ -99,9 +101,15 @@ mod tests {
             nodes: vec![node.clone(), NodeStatus { reachable: false, ..node }],
             ..ClusterStatusReply::default()
         };
-        let published = vec![record("n1.example.com.", "own"), record("stranger.example.com.", "foreign")];
+        let published = vec![
+            record("n1.example.com.", DnsRecordState::Own),
+            record("stranger.example.com.", DnsRecordState::Foreign),
+        ];
         let dns = DnsStatusReply {
-            domains: vec![domain(false, published), domain(true, vec![record("n1.quorate.example.com.", "own")])],
+            domains: vec![
+                domain(false, published),
+                domain(true, vec![record("n1.quorate.example.com.", DnsRecordState::Own)]),
+            ],
         };
         let expected = [("2001:db8::1", 1680), ("n1.example.com", 1688)].map(|(host, port)| (host.to_owned(), port));
         assert_eq!(client_endpoints(&status, Some(&dns)), BTreeSet::from(expected));

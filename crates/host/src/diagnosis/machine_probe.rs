@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use api::admin::v1::NodeExamined;
+use api::admin::v1::MachineReport;
 use replication::Replica;
 use tokio::time::Instant;
 use transport::Own;
@@ -27,13 +27,13 @@ pub(crate) struct MachineProbe {
 
 impl MachineProbe {
     /// Writes and syncs a little in the data folder. A failing disk is part of the report, not an error.
-    pub(crate) async fn run(&self, replica: &Replica) -> NodeExamined {
+    pub(crate) async fn run(&self, replica: &Replica) -> MachineReport {
         let data = self.data.clone();
         let synced = tokio::task::spawn_blocking(move || sync_us(&data)).await;
         let synced = synced.unwrap_or_else(|error| Err(io::Error::other(error)));
         let disk = rustix::fs::statvfs(&self.data).ok();
         let bytes = |blocks: u64, size: u64| blocks.saturating_mul(size);
-        NodeExamined {
+        MachineReport {
             node: replica.identity().owner,
             passed_over: String::new(),
             data_size_bytes: disk.as_ref().map_or(0, |disk| bytes(disk.f_blocks, disk.f_frsize)),

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use activation::settings::Announcement;
+use admin::wire::TextEnum;
 use api::{
-    admin::v1::{DnsDomain, DnsRecord, DnsStatusReply, DnsZoneReply},
+    admin::v1::{DnsDomain, DnsRecord, DnsRecordState, DnsStatusReply, DnsZoneReply},
     node::v1::{DnsPublication, DnsPublicationsRequest},
 };
 use discovery::{
@@ -42,14 +43,14 @@ pub(crate) async fn status(dns: &Dns) -> DnsStatusReply {
     reply
 }
 
-fn state_name(state: State) -> &'static str {
+fn wire_state(state: State) -> DnsRecordState {
     match state {
-        State::Own => "own",
-        State::Member => "member",
-        State::Dead => "dead",
-        State::Known => "known",
-        State::Foreign => "foreign",
-        State::Missing => "missing",
+        State::Own => DnsRecordState::Own,
+        State::Member => DnsRecordState::Member,
+        State::Dead => DnsRecordState::Dead,
+        State::Known => DnsRecordState::Known,
+        State::Foreign => DnsRecordState::Foreign,
+        State::Missing => DnsRecordState::Missing,
     }
 }
 
@@ -59,7 +60,8 @@ fn record(srv: &Srv, state: State) -> DnsRecord {
         port: srv.port.into(),
         priority: srv.priority.into(),
         weight: srv.weight.into(),
-        state: state_name(state).into(),
+        state: wire_state(state).into(),
+        state_text: wire_state(state).text().into(),
         stale: false,
         age_s: None,
     }

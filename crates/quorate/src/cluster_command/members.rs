@@ -2,9 +2,10 @@
 
 use std::{str::FromStr, time::Duration};
 
+use admin::wire::node_role;
 use anyhow::anyhow;
 use api::admin::v1::{
-    AddNodeRequest, ClusterStatusReply, ClusterStatusRequest, DrainRequest, MembersReply, PromoteNodeRequest,
+    AddNodeRequest, ClusterStatusReply, ClusterStatusRequest, DrainRequest, MembersReply, NodeRole, PromoteNodeRequest,
     RemoveNodeRequest,
 };
 use serde_json::json;
@@ -172,7 +173,8 @@ impl Remove {
             sleep(LOOK_PAUSE).await;
         };
         progress.finish_and_clear();
-        let (learners, voters): (Vec<_>, Vec<_>) = left?.nodes.into_iter().partition(|member| member.role == "learner");
+        let (learners, voters): (Vec<_>, Vec<_>) =
+            left?.nodes.into_iter().partition(|member| node_role(member) == NodeRole::Learner);
         let numbers = |nodes: Vec<api::admin::v1::NodeStatus>| nodes.into_iter().map(|member| member.node).collect();
         Ok(MembersReply { voters: numbers(voters), learners: numbers(learners) })
     }

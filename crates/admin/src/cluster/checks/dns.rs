@@ -1,8 +1,8 @@
 //! Records in DNS.
 
-use api::admin::v1::{DnsDomain, DnsRecord};
+use api::admin::v1::{DnsDomain, DnsRecord, DnsRecordState};
 
-use crate::{cluster::observation::ClusterObservation, finding::Problem};
+use crate::{cluster::observation::ClusterObservation, finding::Problem, wire::record_state};
 
 pub(super) fn records(observation: &ClusterObservation) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -20,8 +20,8 @@ pub(super) fn records(observation: &ClusterObservation) -> Vec<Problem> {
 
 fn record(domain: &DnsDomain, record: &DnsRecord) -> Option<Problem> {
     let what = format!("{} port {} in {}", record.target, record.port, domain.domain);
-    match record.state.as_str() {
-        "foreign" => Some(Problem::warning(
+    match record_state(record) {
+        DnsRecordState::Foreign => Some(Problem::warning(
             format!("{what} belongs to no member"),
             format!(
                 "a rogue host or a leftover: delete it there (nsupdate: update delete {} SRV {} {} {} {}), or list its \
@@ -29,11 +29,11 @@ fn record(domain: &DnsDomain, record: &DnsRecord) -> Option<Problem> {
                 domain.name, record.priority, record.weight, record.port, record.target
             ),
         )),
-        "dead" => Some(Problem::warning(
+        DnsRecordState::Dead => Some(Problem::warning(
             format!("{what} is a member's that does not answer"),
             "start the node: the leader withdraws the record if it stays away",
         )),
-        "missing" => Some(Problem::failure(format!("{what} is not there"), "quorate dns publish")),
+        DnsRecordState::Missing => Some(Problem::failure(format!("{what} is not there"), "quorate dns publish")),
         _ if record.stale => {
             Some(Problem::warning(format!("{what} is not as its node announces it"), "quorate dns publish"))
         }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use api::admin::v1::InstalledKey;
+use api::admin::v1::{InstalledKey, NodeActivationState};
 
-use crate::{cluster::observation::ClusterObservation, finding::Problem};
+use crate::{cluster::observation::ClusterObservation, finding::Problem, wire::activation_state};
 
 pub(super) fn activation(observation: &ClusterObservation) -> Vec<Problem> {
     if observation.keys.as_ref().is_some_and(|keys| keys.keys.is_empty()) {
@@ -53,7 +53,8 @@ pub(super) fn keys(observation: &ClusterObservation) -> Vec<Problem> {
 
 fn key(key: &InstalledKey) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let blocked = key.activations.iter().filter(|activation| activation.state == "blocked");
+    let blocked =
+        key.activations.iter().filter(|activation| activation_state(activation) == NodeActivationState::Blocked);
     let nodes: Vec<_> = blocked.map(|activation| activation.node.to_string()).collect();
     if !nodes.is_empty() {
         problems.push(Problem::failure(

@@ -1,6 +1,6 @@
 //! The nodes' machines: disks, certificates.
 
-use api::admin::v1::NodeExamined;
+use api::admin::v1::MachineReport;
 
 use crate::{
     cluster::observation::ClusterObservation,
@@ -13,7 +13,7 @@ pub(super) fn disks(observation: &ClusterObservation) -> Vec<Problem> {
     observation.known_machines().flat_map(disk).collect()
 }
 
-fn disk(machine: &NodeExamined) -> Vec<Problem> {
+fn disk(machine: &MachineReport) -> Vec<Problem> {
     let node = machine.node;
     if !machine.write_error.is_empty() {
         return vec![Problem::failure(

@@ -1,8 +1,9 @@
 //! Members, the leader, replication, clocks, reachability.
 
 use activation::limits::{CLOCK_SKEW_MS_MAX, LAG_ENTRIES_MAX};
+use api::admin::v1::NodeRole;
 
-use crate::{cluster::observation::ClusterObservation, finding::Problem, limits::CLOCK_OFFSET_MS_MAX};
+use crate::{cluster::observation::ClusterObservation, finding::Problem, limits::CLOCK_OFFSET_MS_MAX, wire::node_role};
 
 pub(super) fn leader(observation: &ClusterObservation) -> Vec<Problem> {
     if observation.status.nodes.is_empty() {
@@ -37,8 +38,8 @@ pub(super) fn quorum(observation: &ClusterObservation) -> Vec<Problem> {
     if status.leader == 0 || status.failure_tolerance > 0 {
         return Vec::new();
     }
-    let voters = status.nodes.iter().filter(|node| node.role != "learner");
-    if voters.count() == observation.reachable().filter(|node| node.role != "learner").count() {
+    let voters = status.nodes.iter().filter(|node| node_role(node) != NodeRole::Learner);
+    if voters.count() == observation.reachable().filter(|node| node_role(node) != NodeRole::Learner).count() {
         return vec![Problem::warning(
             format!("a cluster of {} bears no failure", status.nodes.len()),
             "add nodes until there are three: quorate cluster add",

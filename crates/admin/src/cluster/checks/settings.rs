@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::{cluster::observation::ClusterObservation, finding::Problem};
+use api::admin::v1::NodeDnsState;
+
+use crate::{cluster::observation::ClusterObservation, finding::Problem, wire::node_dns};
 
 pub(super) fn settings(observation: &ClusterObservation) -> Vec<Problem> {
     let checks = [intervals(observation), publishing(observation), versions(observation), format(observation)];
@@ -26,7 +28,7 @@ fn intervals(observation: &ClusterObservation) -> Option<Problem> {
 }
 
 fn publishing(observation: &ClusterObservation) -> Option<Problem> {
-    let is_withdrawn = observation.reachable().any(|node| node.dns == "withdrawn");
+    let is_withdrawn = observation.reachable().any(|node| node_dns(node) == NodeDnsState::Withdrawn);
     (value(observation, "dns.publish") == "false" && is_withdrawn)
         .then(|| Problem::warning("no node is published in DNS (dns.publish)", "quorate dns publish"))
 }

@@ -1,6 +1,7 @@
 use api::admin::v1::{
-    ApplicationCount, ClusterStatusReply, CountReply, DnsDomain, DnsRecord, DnsStatusReply, InstalledKey, KeyStanding,
-    ListKeysReply, NodeActivation, NodeExamined, NodeStatus, ProductCount, SettingValue,
+    ApplicationCount, ClusterStatusReply, CountReply, DnsDomain, DnsRecord, DnsRecordState, DnsStatusReply,
+    InstalledKey, KeyStanding, ListKeysReply, MachineReport, NodeActivation, NodeActivationState, NodeRole, NodeStatus,
+    ProductCount, SettingValue,
 };
 
 use super::*;
@@ -15,7 +16,7 @@ const DAY_MS: u64 = 86_400_000;
 fn node(node: u64) -> NodeStatus {
     NodeStatus {
         node,
-        role: if node == 1 { "leader" } else { "voter" }.into(),
+        role: if node == 1 { NodeRole::Leader } else { NodeRole::Voter }.into(),
         reachable: true,
         ready: true,
         applied_index: 5000,
@@ -26,24 +27,31 @@ fn node(node: u64) -> NodeStatus {
     }
 }
 
-fn machine(node: u64) -> NodeExamined {
-    NodeExamined {
+fn machine(node: u64) -> MachineReport {
+    MachineReport {
         node,
         data_size_bytes: 1 << 40,
         data_free_bytes: 1 << 39,
         sync_us: 400,
         certificate_ends_ms: NOW + 60 * DAY_MS,
         store_bytes: 1 << 20,
-        ..NodeExamined::default()
+        ..MachineReport::default()
     }
 }
 
 fn healthy() -> ClusterObservation {
-    let record =
-        |state: &str| DnsRecord { target: "n1.example.com.".into(), state: state.into(), ..DnsRecord::default() };
+    let record = |state: DnsRecordState| DnsRecord {
+        target: "n1.example.com.".into(),
+        state: state.into(),
+        ..DnsRecord::default()
+    };
     let key = InstalledKey {
         key_id: "k".into(),
-        activations: vec![NodeActivation { node: 1, state: "activated".into(), ..NodeActivation::default() }],
+        activations: vec![NodeActivation {
+            node: 1,
+            state: NodeActivationState::Activated.into(),
+            ..NodeActivation::default()
+        }],
         standing: Some(KeyStanding { hosts_limit: 6, hosts_used: 3, told_ms: 0 }),
         ..InstalledKey::default()
     };
@@ -73,7 +81,7 @@ fn healthy() -> ClusterObservation {
         dns: Some(DnsStatusReply {
             domains: vec![DnsDomain {
                 domain: "example.com".into(),
-                records: vec![record("own")],
+                records: vec![record(DnsRecordState::Own)],
                 ..DnsDomain::default()
             }],
         }),
@@ -124,7 +132,7 @@ fn every_planted_fault_is_found_with_its_remedy() {
         (
             "keys",
             Verdict::Failure,
-            |seen| seen.keys.as_mut().unwrap().keys[0].activations[0].state = "blocked".into(),
+            |seen| seen.keys.as_mut().unwrap().keys[0].activations[0].state = NodeActivationState::Blocked.into(),
             "another key",
         ),
         (
@@ -151,13 +159,13 @@ fn every_planted_fault_is_found_with_its_remedy() {
         (
             "dns",
             Verdict::Warning,
-            |seen| seen.dns.as_mut().unwrap().domains[0].records[0].state = "foreign".into(),
+            |seen| seen.dns.as_mut().unwrap().domains[0].records[0].state = DnsRecordState::Foreign.into(),
             "dns.known",
         ),
         (
             "dns",
             Verdict::Failure,
-            |seen| seen.dns.as_mut().unwrap().domains[0].records[0].state = "missing".into(),
+            |seen| seen.dns.as_mut().unwrap().domains[0].records[0].state = DnsRecordState::Missing.into(),
             "dns publish",
         ),
         ("disk", Verdict::Failure, |seen| seen.machines[0].write_error = "No space left".into(), "make room"),

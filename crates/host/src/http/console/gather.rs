@@ -5,9 +5,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use admin::cluster::{self, ClusterObservation, UnreachablePort, client_endpoints};
+use admin::{
+    cluster::{self, ClusterObservation, UnreachablePort, client_endpoints},
+    wire::unusable_state,
+};
 use api::admin::v1::{
-    ActivationEvent, ClusterStatusReply, DnsStatusReply, DuplicatesReply, EventsFilter, NodeExamined,
+    ActivationEvent, ClusterStatusReply, DnsStatusReply, DuplicatesReply, EventsFilter, MachineReport,
 };
 use futures::future::OptionFuture;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -23,7 +26,7 @@ use crate::{
 struct SlowObservation {
     at: Instant,
     wall_ms: u64,
-    machines: Vec<NodeExamined>,
+    machines: Vec<MachineReport>,
     dns: Option<DnsStatusReply>,
     duplicates: DuplicatesReply,
     unreachable: Vec<UnreachablePort>,
@@ -70,7 +73,7 @@ async fn look(console: &Console, known: &Known) {
         let cluster = cluster_status::glance(&watched.nodes).await;
         let now_ms = if cluster.cluster_time_ms > 0 { cluster.cluster_time_ms } else { watched.cluster_time_ms() };
         let unusable = cluster.nodes.iter().map(|node| {
-            let keys = node.unusable_keys.iter().map(|key| (key.key_id.clone(), key.state.clone()));
+            let keys = node.unusable_keys.iter().map(|key| (key.key_id.clone(), unusable_state(key)));
             (node.node, keys.collect::<BTreeMap<_, _>>())
         });
         let unusable = unusable.collect();

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use activation::{count::CMID_LIFETIME_DAYS, status::Status};
-use admin::{Finding, printable};
+use admin::{
+    Finding, printable,
+    wire::{TextEnum, activation_state, node_role, record_state},
+};
 use api::admin::v1::{ActivationEvent, ClusterStatusReply, CountReply, DnsStatusReply, ListKeysReply};
 use serde_json::{Value, json};
 
@@ -23,7 +26,7 @@ pub(super) fn nodes(cluster: &ClusterStatusReply) -> Value {
     let nodes = cluster.nodes.iter().map(|node| {
         json!({
             "id": node.node,
-            "role": node.role,
+            "role": node_role(node).text(),
             "address": printable(&node.peer_address),
             "reachable": node.reachable,
             "ready": node.ready,
@@ -71,7 +74,8 @@ pub(super) fn counts(counts: &CountReply, ages: &[Ages]) -> Value {
 
 pub(super) fn keys(keys: &ListKeysReply) -> Value {
     let keys = keys.keys.iter().map(|key| {
-        let nodes = key.activations.iter().map(|node| json!({ "node": node.node, "state": node.state }));
+        let nodes =
+            key.activations.iter().map(|node| json!({ "node": node.node, "state": activation_state(node).text() }));
         json!({
             "key": key.masked,
             "publisher": key.publisher,
@@ -93,7 +97,7 @@ pub(super) fn dns(dns: Option<&DnsStatusReply>) -> Value {
                 "port": record.port,
                 "priority": record.priority,
                 "weight": record.weight,
-                "state": record.state,
+                "state": record_state(record).text(),
                 "stale": record.stale,
             })
         });
