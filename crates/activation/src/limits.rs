@@ -86,6 +86,9 @@ pub const ADDRESSES_MAX: usize = 16;
 /// Entries of the publish list (R26).
 pub const DOMAINS_MAX: usize = 16;
 
+/// Largest replication lag, in log entries, at which a node still counts as caught up: what a busy second brings. A learner
+/// that lags more gets no vote, a voter that does answers no clients.
+pub const LAG_ENTRIES_MAX: u64 = 1000;
 /// The leader logs its state hash at every index that is a multiple of this.
 pub const STATE_HASH_INTERVAL_ENTRIES: u64 = 1024;
 /// Own hashes kept for comparison.

@@ -15,7 +15,7 @@
 //! | `dns` | the node's DNS records and its own zone |
 //! | `admin_service` | the administration service and its rights |
 //! | `observation` | what all nodes report, gathered by one of them |
-//! | `diagnosis` | checks of the cluster |
+//! | `diagnosis` | what a node finds on its own machine: disk, certificate |
 //! | `http` | port 9688: metrics, health, console |
 //!
 //! Invariant: never decides a count, nor a refusal except that of its own changed machine: it asks the replica, signs
@@ -34,7 +34,6 @@ pub mod limits;
 mod node;
 mod observation;
 mod peers;
-mod printable;
 mod records;
 mod test_hooks;
 
@@ -42,7 +41,6 @@ pub use admin_service::AdminError;
 pub use client_port::answer::Answers;
 pub use config::{Config, ConfigError, Overrides, init, settings};
 pub use credentials::identity;
-pub use diagnosis::{doctor, moment};
 pub use environment::SystemClock;
 pub use http::metrics;
 pub use lifecycle::{
@@ -50,5 +48,4 @@ pub use lifecycle::{
     rescue,
 };
 pub use node::{Node, Start, StartError, Timing};
-pub use printable::printable;
 pub use records::log_limit::{LogLimit, lines_left_out};

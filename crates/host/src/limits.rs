@@ -67,9 +67,6 @@ pub const ADMIN_MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Part of a backup in one message to an administrator, in bytes.
 pub const BACKUP_PART_BYTES: usize = 256 << 10;
 
-/// Entries that a node may have yet to apply and still call itself caught up: what a busy second brings.
-pub const LAG_ENTRIES_MAX: u64 = 1000;
-
 /// Events that wait to be written into the activation log,
 pub const ACTIVATIONS_QUEUED_MAX: usize = 8192;
 /// how long they may,

@@ -1,8 +1,6 @@
 //! Arguments that several commands take.
 
 use anyhow::Context as _;
-use host::SystemClock;
-use replication::Clock;
 
 /// A length of time in seconds: `90s`, `10m`, `1h`, `7d`.
 pub(crate) fn seconds(text: &str) -> anyhow::Result<u64> {
@@ -20,7 +18,7 @@ pub(crate) fn seconds(text: &str) -> anyhow::Result<u64> {
 
 /// The time so many seconds ago, in milliseconds since 1970.
 pub(crate) fn ago_ms(seconds: u64) -> u64 {
-    SystemClock::default().wall_ms().saturating_sub(seconds.saturating_mul(1000))
+    client::time_ms().saturating_sub(seconds.saturating_mul(1000))
 }
 
 /// How long a node that is drained waits, after it withdrew its DNS records.

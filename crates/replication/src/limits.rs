@@ -53,7 +53,7 @@ pub const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// A learner that did not answer for this long is promoted by nobody, nor
 pub const PRESENT_WITHIN: Duration = Duration::from_secs(3);
 /// one that is more entries behind.
-pub const LAG_ENTRIES_MAX: u64 = 1000;
+pub use activation::limits::LAG_ENTRIES_MAX;
 
 /// How long an administrator's change of the membership may take: a new node catches up within it.
 pub const MEMBERSHIP_DEADLINE: Duration = Duration::from_secs(120);

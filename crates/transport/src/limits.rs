@@ -20,6 +20,9 @@ pub const STRANGER_DEADLINE: Duration = Duration::from_secs(60);
 /// Pause after the system refused to accept a connection (out of descriptors, say).
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a port may take to accept a connection before it is reported as unreachable.
+pub const PORT_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How long an authority vouches.
 pub const AUTHORITY_LIFETIME: Duration = Duration::from_secs(20 * 365 * 86_400);
 

@@ -20,15 +20,18 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("discovery", &["activation", "kerberos"]),
     ("replication", &["activation", "api", "storage"]),
     ("transport", &["storage"]),
+    // What administrators see: formatting, without I/O
+    ("admin", &["activation", "api"]),
     // L3: what people run
     ("client", &["activation", "api", "dcerpc", "discovery", "machine"]),
     ("quorate-client-c", &["activation", "client"]),
-    ("host", &["activation", "api", "dcerpc", "discovery", "machine", "replication", "storage", "transport"]),
+    ("host", &["activation", "admin", "api", "dcerpc", "discovery", "machine", "replication", "storage", "transport"]),
     ("publisher", &["activation", "api", "storage"]),
     (
         "quorate",
         &[
             "activation",
+            "admin",
             "dcerpc",
             "api",
             "storage",

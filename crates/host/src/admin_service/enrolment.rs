@@ -4,7 +4,8 @@ use activation::{
     limits::NODE_ID_MAX,
     state::{Command, Grant, OpenToken},
 };
-use api::admin::v1 as proto;
+use admin::wire::{TextEnum, token_role};
+use api::admin::v1::{self as proto, CertificateRole};
 use replication::{Clock, Replica};
 use tokio::sync::Mutex;
 use tonic::Status;
@@ -42,13 +43,15 @@ impl Enrolment {
         acting: &Acting<'_>,
         asked: &proto::CreateTokenRequest,
     ) -> Result<proto::CreateTokenReply, Status> {
-        let grant = match asked.role.as_str() {
-            "node" => Grant::Node,
-            role => match role.parse().map_err(invalid)? {
-                Role::Administrator => Grant::Administrator,
-                Role::Operator => Grant::Operator,
-                Role::Reader => Grant::Reader,
-            },
+        let grant = match token_role(asked) {
+            CertificateRole::Node => Grant::Node,
+            CertificateRole::Administrator => Grant::Administrator,
+            CertificateRole::Operator => Grant::Operator,
+            CertificateRole::Reader => Grant::Reader,
+            CertificateRole::Unspecified => {
+                let what = format!("{:?} is no role: give node, reader, operator or administrator", asked.role_text);
+                return Err(invalid(what));
+            }
         };
         if !(1..=TOKEN_VALID_S_MAX).contains(&asked.valid_s) {
             return Err(invalid(format!("a token is valid for 1 to {TOKEN_VALID_S_MAX} seconds")));
@@ -105,9 +108,18 @@ impl Enrolment {
         Ok(proto::EnrollReply {
             certificate: certificate.map_err(|error| Status::internal(error.to_string()))?,
             authority: authority.certificate_pem().into(),
-            role: role.name().into(),
+            role: certificate_role(role).into(),
+            role_text: certificate_role(role).text().into(),
             ..proto::EnrollReply::default()
         })
+    }
+}
+
+fn certificate_role(role: Role) -> CertificateRole {
+    match role {
+        Role::Administrator => CertificateRole::Administrator,
+        Role::Operator => CertificateRole::Operator,
+        Role::Reader => CertificateRole::Reader,
     }
 }
 
@@ -138,7 +150,8 @@ fn node_reply(replica: &Replica, authority: &Authority, node: u64) -> proto::Enr
     proto::EnrollReply {
         authority: authority.certificate_pem().into(),
         authority_key: authority.key_pem().to_string(),
-        role: "node".into(),
+        role: CertificateRole::Node.into(),
+        role_text: CertificateRole::Node.text().into(),
         node,
         members: members.map(|(node, member)| proto::PeerAddress { node, address: member.address }).collect(),
         ..proto::EnrollReply::default()

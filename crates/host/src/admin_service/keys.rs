@@ -12,6 +12,7 @@ use activation::{
     key::{KeyKind, TypedKey},
     state::{Command, State},
 };
+use admin::wire::unusable_state;
 use api::{
     admin::v1 as proto,
     node::v1::{SignActivationRequest, SignReleaseRequest, StatusRequest},
@@ -70,7 +71,7 @@ impl Keys<'_> {
             let status = self.ask(node, StatusRequest {}).await;
             // Who does not answer says nothing about its machine; what is replicated is known all the same.
             let Ok(status) = status else { return (node, BTreeMap::new()) };
-            (node, status.unusable_keys.into_iter().map(|key| (key.key_id, key.state)).collect())
+            (node, status.unusable_keys.into_iter().map(|key| (key.key_id.clone(), unusable_state(&key))).collect())
         });
         let unusable = join_all(asked).await.into_iter().collect();
         Ok(self.0.replica.view(|state| keys::keys(state, &unusable)))

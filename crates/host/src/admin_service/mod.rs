@@ -388,7 +388,7 @@ impl admin_server::Admin for Admin {
     }
 
     async fn examine(&self, _: Request<proto::ExamineRequest>) -> Reply<proto::ExamineReply> {
-        Ok(Response::new(proto::ExamineReply { nodes: counts::examined(&self.nodes).await }))
+        Ok(Response::new(proto::ExamineReply { nodes: counts::probe_machines(&self.nodes).await }))
     }
 
     async fn console_ticket(&self, request: Request<proto::ConsoleTicketRequest>) -> Reply<proto::ConsoleTicketReply> {

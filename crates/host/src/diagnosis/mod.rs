@@ -1,5 +1,3 @@
-//! Checks of the cluster, and what they look at.
+//! What a node finds on its own machine, for the checks of the crate `admin`.
 
-pub mod doctor;
-pub(crate) mod examine;
-pub mod moment;
+pub(crate) mod machine_probe;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use activation::settings::Announcement;
+use admin::wire::TextEnum;
 use api::{
-    admin::v1::{DnsDomain, DnsRecord, DnsStatusReply, DnsZoneReply},
+    admin::v1::{DnsDomain, DnsRecord, DnsRecordState, DnsStatusReply, DnsZoneReply},
     node::v1::{DnsPublication, DnsPublicationsRequest},
 };
 use discovery::{
@@ -45,14 +46,14 @@ pub(crate) async fn status(dns: &Dns) -> DnsStatusReply {
     reply
 }
 
-fn state_name(state: RecordState) -> &'static str {
+fn wire_state(state: RecordState) -> DnsRecordState {
     match state {
-        RecordState::Own => "own",
-        RecordState::Member => "member",
-        RecordState::Dead => "dead",
-        RecordState::Known => "known",
-        RecordState::Foreign => "foreign",
-        RecordState::Missing => "missing",
+        RecordState::Own => DnsRecordState::Own,
+        RecordState::Member => DnsRecordState::Member,
+        RecordState::Dead => DnsRecordState::Dead,
+        RecordState::Known => DnsRecordState::Known,
+        RecordState::Foreign => DnsRecordState::Foreign,
+        RecordState::Missing => DnsRecordState::Missing,
     }
 }
 
@@ -62,7 +63,8 @@ fn record(srv: &Srv, state: RecordState) -> DnsRecord {
         port: srv.port.into(),
         priority: srv.priority.into(),
         weight: srv.weight.into(),
-        state: state_name(state).into(),
+        state: wire_state(state).into(),
+        state_text: wire_state(state).text().into(),
         stale: false,
         age_s: None,
     }

@@ -5,14 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use activation::id::KeyId;
+use activation::{id::KeyId, limits::LAG_ENTRIES_MAX};
 use replication::{ClusterView, Health, Replica};
 
 use super::draining::Draining;
-use crate::{
-    credentials::{Credentials, Unusable},
-    limits::LAG_ENTRIES_MAX,
-};
+use crate::credentials::{Credentials, Unusable};
 
 /// One condition of readiness: its name, and why it is not met; `None` where it is.
 pub(crate) type Condition = (&'static str, Option<String>);

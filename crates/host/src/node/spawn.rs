@@ -22,7 +22,7 @@ use crate::{
     client_port::{answer::Answerer, server as client_server},
     config::Config,
     credentials::follow::{follow_certificates, take_note},
-    diagnosis::examine::Machine,
+    diagnosis::machine_probe::MachineProbe,
     dns,
     environment::connect_over_tls,
     http::{
@@ -111,7 +111,7 @@ pub(super) async fn start(
         live: Arc::clone(&live),
         dns: dns.clone(),
         drain: Arc::clone(&drain),
-        machine: Machine { data: config.data.clone(), shown: Arc::clone(&shown) },
+        machine_probe: MachineProbe { data: config.data.clone(), certificate: Arc::clone(&shown) },
         activations: Arc::clone(&answerer.activations),
         duplicates: Arc::clone(&answerer.duplicates),
         distinct: Arc::clone(&answerer.distinct),

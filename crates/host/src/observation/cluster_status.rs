@@ -1,7 +1,8 @@
 //! The state of the cluster: what the membership says, and what every member says of itself.
 
+use admin::wire::TextEnum;
 use api::{
-    admin::v1::{ClusterStatusReply, NodeStatus},
+    admin::v1::{ClusterStatusReply, NodeRole, NodeStatus},
     node::v1::StatusRequest,
 };
 use futures::future::{join, join_all};
@@ -83,15 +84,22 @@ async fn ask(nodes: &NodeClient, cluster: &ClusterView, node: u64, member: &Memb
     // The question took as long as the answer, as far as one can tell.
     let middle_ms = asked_ms.midpoint(replica.wall_ms());
     let role = match cluster.leader {
-        Some(leader) if leader == node => "leader",
-        _ if cluster.voters.contains(&node) => "voter",
-        _ => "learner",
+        Some(leader) if leader == node => NodeRole::Leader,
+        _ if cluster.voters.contains(&node) => NodeRole::Voter,
+        _ => NodeRole::Learner,
     };
-    let known = NodeStatus { node, role: role.into(), peer_address: member.address.clone(), ..NodeStatus::default() };
+    let known = NodeStatus {
+        node,
+        role: role.into(),
+        role_text: role.text().into(),
+        peer_address: member.address.clone(),
+        ..NodeStatus::default()
+    };
     match status {
         Ok(status) => NodeStatus {
             node: known.node,
             role: known.role,
+            role_text: known.role_text,
             peer_address: known.peer_address,
             clock_offset_ms: i64::try_from(i128::from(status.wall_ms) - i128::from(middle_ms)).unwrap_or(i64::MAX),
             ..status

@@ -4,7 +4,7 @@ use activation::{
     settings::Setting,
     state::{ApplicationCount, State},
 };
-use api::admin::v1::{self as proto, CountReply, ExamineRequest, NodeExamined, SettingValue};
+use api::admin::v1::{self as proto, CountReply, ExamineRequest, MachineReport, SettingValue};
 use futures::future::join_all;
 
 use crate::{limits::WORK_TIMEOUT, peers::node_client::NodeClient};
@@ -46,15 +46,11 @@ pub(crate) fn settings(state: &State, node: Option<u64>) -> Vec<SettingValue> {
 }
 
 /// What each member finds on its own machine. Each writes a little there.
-pub(crate) async fn examined(nodes: &NodeClient) -> Vec<NodeExamined> {
+pub(crate) async fn probe_machines(nodes: &NodeClient) -> Vec<MachineReport> {
     let members = nodes.replica().cluster().members;
     let asked = members.keys().map(|&node| async move {
-        let examined = nodes.ask(node, ExamineRequest {}, WORK_TIMEOUT).await;
-        examined.unwrap_or_else(|error| NodeExamined {
-            node,
-            passed_over: error.to_string(),
-            ..NodeExamined::default()
-        })
+        let found = nodes.ask(node, ExamineRequest {}, WORK_TIMEOUT).await;
+        found.unwrap_or_else(|error| MachineReport { node, passed_over: error.to_string(), ..MachineReport::default() })
     });
     join_all(asked).await
 }

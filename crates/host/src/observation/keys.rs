@@ -7,10 +7,11 @@ use activation::{
     id::{KeyId, NodeId, PublisherId},
     state::{Activation, InstalledKey, State},
 };
-use api::admin::v1 as proto;
+use admin::wire::TextEnum;
+use api::admin::v1::{self as proto, NodeActivationState};
 
 /// By member of the cluster, what it says of keys that it cannot sign with.
-pub(crate) type Unusable = BTreeMap<NodeId, BTreeMap<String, String>>;
+pub(crate) type Unusable = BTreeMap<NodeId, BTreeMap<String, NodeActivationState>>;
 
 /// Every installed key with every member, and nodes that are activated and no members any more.
 pub(crate) fn keys(state: &State, unusable: &Unusable) -> proto::ListKeysReply {
@@ -27,7 +28,7 @@ fn installed(state: &State, key: &InstalledKey<'_>, unusable: &Unusable) -> prot
     nodes.dedup();
     let activations = nodes.into_iter().map(|node| {
         let says = unusable.get(&node).and_then(|keys| keys.get(&key.id.to_string()));
-        node_activation(state, key, node, says.map(String::as_str))
+        node_activation(state, key, node, says.copied())
     });
     proto::InstalledKey {
         key_id: key.id.to_string(),
@@ -44,14 +45,27 @@ fn installed(state: &State, key: &InstalledKey<'_>, unusable: &Unusable) -> prot
     }
 }
 
-fn node_activation(state: &State, key: &InstalledKey<'_>, node: NodeId, says: Option<&str>) -> proto::NodeActivation {
+fn node_activation(
+    state: &State,
+    key: &InstalledKey<'_>,
+    node: NodeId,
+    says: Option<NodeActivationState>,
+) -> proto::NodeActivation {
     let Some(Activation { certificate, reactivations_left }) = key.activations.get(&node) else {
-        return proto::NodeActivation { node, state: "unactivated".into(), ..proto::NodeActivation::default() };
+        let state = NodeActivationState::Unactivated;
+        let (state, state_text) = (state.into(), state.text().into());
+        return proto::NodeActivation { node, state, state_text, ..proto::NodeActivation::default() };
     };
     let blocked = state.publisher(key.publisher).is_some_and(|publisher| publisher.catalog().blocks(certificate));
+    let state = match says {
+        _ if blocked => NodeActivationState::Blocked,
+        Some(unusable) => unusable,
+        None => NodeActivationState::Activated,
+    };
     proto::NodeActivation {
         node,
-        state: if blocked { "blocked" } else { says.unwrap_or("activated") }.into(),
+        state: state.into(),
+        state_text: state.text().into(),
         issued_ms: u64::from(certificate.issued_minutes) * 60_000,
         reactivations_left: Some(*reactivations_left),
     }

@@ -6,10 +6,11 @@ use activation::{
     id::{Cmid, KeyId},
     state::Format,
 };
+use admin::wire::TextEnum;
 use api::{
     admin::v1::{
-        DnsSettled, DrainReply, DrainRequest, DuplicatesReply, EventsFilter, EventsPart, ExamineRequest, NodeExamined,
-        NodeStatus, TransferLeaderReply, TransferLeaderRequest, UnusableKey,
+        DnsSettled, DrainReply, DrainRequest, DuplicatesReply, EventsFilter, EventsPart, ExamineRequest, MachineReport,
+        NodeActivationState, NodeDnsState, NodeStatus, TransferLeaderReply, TransferLeaderRequest, UnusableKey,
     },
     node::v1::{
         DistinctMachinesReply, DistinctMachinesRequest, DnsPublicationsReply, DnsPublicationsRequest,
@@ -25,7 +26,7 @@ use tonic::{Request, Response, Status};
 use super::signing::Signer;
 use crate::{
     credentials::Unusable,
-    diagnosis::examine::Machine,
+    diagnosis::machine_probe::MachineProbe,
     dns::Dns,
     lifecycle::{drain::Drain, live_settings::Live, readiness::Readiness},
     limits::LOOK_TIMEOUT,
@@ -41,7 +42,7 @@ pub(crate) struct Parts {
     /// `None` where the node has no name in DNS.
     pub(crate) dns: Option<Arc<Dns>>,
     pub(crate) drain: Arc<Drain>,
-    pub(crate) machine: Machine,
+    pub(crate) machine_probe: MachineProbe,
     pub(crate) activations: Arc<Activations>,
     pub(crate) duplicates: Arc<Duplicates>,
     pub(crate) distinct: Arc<Distinct>,
@@ -106,8 +107,8 @@ impl Node for NodeService {
         Ok(Response::new(TransferLeaderReply { leader: to }))
     }
 
-    async fn examine(&self, _: Request<ExamineRequest>) -> Reply<NodeExamined> {
-        Ok(Response::new(self.0.machine.examine(&self.0.replica).await))
+    async fn examine(&self, _: Request<ExamineRequest>) -> Reply<MachineReport> {
+        Ok(Response::new(self.0.machine_probe.run(&self.0.replica).await))
     }
 
     async fn events(&self, request: Request<EventsFilter>) -> Reply<EventsPart> {
@@ -150,6 +151,7 @@ impl NodeService {
         let cluster = replica.cluster();
         let (state_hash_index, state_hash) = replica.state_hash();
         let not_ready_because = readiness.unready_in(&cluster).unwrap_or_default();
+        let (dns, dns_error) = self.dns_state();
         NodeStatus {
             node: identity.owner,
             reachable: true,
@@ -166,7 +168,9 @@ impl NodeService {
             draining: readiness.draining().is_on(),
             term: cluster.term,
             groups: groups(replica),
-            dns: self.dns_state(),
+            dns_text: if dns == NodeDnsState::Failed { dns_error.clone() } else { dns.text().into() },
+            dns: dns.into(),
+            dns_error,
             newest_format: Format::newest().number(),
             stored_format: replica.stored_format().number(),
             clients_port: live.address().port().into(),
@@ -176,19 +180,22 @@ impl NodeService {
         }
     }
 
-    /// The state of the node's records in a word, or the last error.
-    fn dns_state(&self) -> String {
-        let Some(dns) = &self.0.dns else { return "none".into() };
+    /// The state of the node's records, and the last error where that is a failure.
+    fn dns_state(&self) -> (NodeDnsState, String) {
+        let Some(dns) = &self.0.dns else { return (NodeDnsState::None, String::new()) };
         let publications = dns.own_publications();
         let failed = publications.domains.iter().find(|domain| !domain.last_error.is_empty());
         let is_withdrawn =
             || self.0.readiness.draining().is_on() || !self.0.replica.view(|state| state.settings().dns_publish);
-        match failed {
-            Some(domain) => format!("{}: {}", domain.domain, domain.last_error),
-            None if publications.domains.is_empty() && dns.served_zone().is_none() => "none".into(),
-            None if is_withdrawn() => "withdrawn".into(),
-            None => "published".into(),
-        }
+        let state = match failed {
+            Some(domain) => {
+                return (NodeDnsState::Failed, format!("{}: {}", domain.domain, domain.last_error));
+            }
+            None if publications.domains.is_empty() && dns.served_zone().is_none() => NodeDnsState::None,
+            None if is_withdrawn() => NodeDnsState::Withdrawn,
+            None => NodeDnsState::Published,
+        };
+        (state, String::new())
     }
 }
 
@@ -206,8 +213,8 @@ fn groups(replica: &Replica) -> Vec<String> {
 
 fn unusable_key((key_id, why): (KeyId, Unusable)) -> UnusableKey {
     let state = match why {
-        Unusable::MachineChanged => "changed",
-        Unusable::KeyLost => "lost",
+        Unusable::MachineChanged => NodeActivationState::Changed,
+        Unusable::KeyLost => NodeActivationState::Lost,
     };
-    UnusableKey { key_id: key_id.to_string(), state: state.into() }
+    UnusableKey { key_id: key_id.to_string(), state: state.into(), state_text: state.text().into() }
 }

@@ -3,7 +3,7 @@
 
 use api::{
     admin::v1::{
-        DnsSettled, DrainReply, DrainRequest, DuplicatesReply, EventsFilter, EventsPart, ExamineRequest, NodeExamined,
+        DnsSettled, DrainReply, DrainRequest, DuplicatesReply, EventsFilter, EventsPart, ExamineRequest, MachineReport,
         NodeStatus, TransferLeaderReply, TransferLeaderRequest,
     },
     node::v1::{
@@ -70,7 +70,7 @@ node_requests! {
     FollowSettingsRequest => FollowSettingsReply, follow_settings, Follow, Followed, same;
     DrainRequest => DrainReply, drain, Drain, Drained, same;
     TransferLeaderRequest => TransferLeaderReply, transfer_leader, TransferLeader, Transferred, same;
-    ExamineRequest => NodeExamined, examine, Examine, Examined, same;
+    ExamineRequest => MachineReport, examine, Examine, Examined, same;
     EventsFilter => EventsPart, events, Events, Events, same;
     DuplicatesRequest => DuplicatesReply, duplicates, Duplicates, Duplicates, same;
     DistinctMachinesRequest => DistinctMachinesReply, distinct_machines, Distinct, Distinct, same;

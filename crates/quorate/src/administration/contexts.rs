@@ -15,8 +15,6 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use host::SystemClock;
-use replication::Clock;
 use serde::{Deserialize, Serialize};
 use transport::{Identity, Subject, is_private_key_encrypted, read_private};
 
@@ -143,7 +141,7 @@ impl Context {
                 identity.subject()
             ));
         };
-        if !identity.is_valid_at(SystemClock::default().wall_ms()) {
+        if !identity.is_valid_at(client::time_ms()) {
             return Err(anyhow!(
                 "the certificate of context {} has expired, or this machine's clock is wrong: log in again with \
                  `quorate cluster login {} --context {} --token T`",

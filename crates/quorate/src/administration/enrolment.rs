@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use admin::wire::{TextEnum, enrolled_role};
 use anyhow::{Context as _, anyhow};
 use api::admin::v1::{EnrollReply, EnrollRequest, admin_client::AdminClient};
 use serde_json::json;
@@ -55,20 +56,21 @@ impl Login {
             Some(password) => key_password::encrypt(&key, password)?,
             None => key,
         };
+        let role = enrolled_role(&reply).text();
         let new = NewContext {
             address: &self.address,
             name: &self.name,
-            role: &reply.role,
+            role,
             certificate: &reply.certificate,
             key: &key,
             authority: &reply.authority,
         };
         let file = Context::save(&self.context, &new)?;
         output.result(
-            &json!({ "context": self.context, "name": self.name, "role": reply.role, "file": file }),
+            &json!({ "context": self.context, "name": self.name, "role": role, "file": file }),
             format_args!(
                 "{} is {} of the cluster at {}. Use it with\n  --admin {}",
-                self.name, reply.role, self.address, self.context
+                self.name, role, self.address, self.context
             ),
         );
         Ok(())

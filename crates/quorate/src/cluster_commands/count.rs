@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use api::admin::v1::{CountReply, CountRequest, ProductCount};
 use serde_json::json;
 
-use host::moment;
+use admin::time_text;
 
 use crate::{
     administration::AdminArgs,
@@ -40,8 +40,8 @@ fn json(reply: &CountReply) -> serde_json::Value {
                 "group": product.group,
                 "threshold": product.threshold,
                 "met": product.met,
-                "falls_below_at": product.falls_below_at_ms.map(moment::rfc3339),
-                "falls_below_by_trend_at": product.falls_below_by_trend_ms.map(moment::rfc3339),
+                "falls_below_at": product.falls_below_at_ms.map(time_text::rfc3339),
+                "falls_below_by_trend_at": product.falls_below_by_trend_ms.map(time_text::rfc3339),
             })
         });
         json!({
@@ -49,7 +49,7 @@ fn json(reply: &CountReply) -> serde_json::Value {
             "application": application.application,
             "count": application.count,
             "cache_limit": application.cache_limit,
-            "oldest_at": application.oldest_ms.map(moment::rfc3339),
+            "oldest_at": application.oldest_ms.map(time_text::rfc3339),
             "expiring_within_days": { "1": application.expiring.first(), "3": application.expiring.get(1), "7": application.expiring.get(2) },
             "products": products.collect::<Vec<_>>(),
         })
@@ -93,9 +93,9 @@ fn text(reply: &CountReply) -> String {
 fn falls_below(product: &ProductCount) -> String {
     match (product.falls_below_at_ms, product.falls_below_by_trend_ms) {
         (None, _) => String::new(),
-        (Some(at), None) => format!("{}, if nobody asks", moment::second(at)),
+        (Some(at), None) => format!("{}, if nobody asks", time_text::second(at)),
         (Some(at), Some(trend)) => {
-            format!("{}, if nobody asks; {} as it goes", moment::second(at), moment::second(trend))
+            format!("{}, if nobody asks; {} as it goes", time_text::second(at), time_text::second(trend))
         }
     }
 }

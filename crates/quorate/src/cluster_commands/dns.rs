@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use activation::settings::{PublishDomain, Setting};
+use admin::wire::{TextEnum, record_state};
 use anyhow::anyhow;
 use api::admin::v1::{
     ChangeSettingsRequest, DnsSettleReply, DnsSettleRequest, DnsStatusReply, DnsStatusRequest, DnsZoneRequest,
@@ -158,7 +159,7 @@ fn status_json(reply: &DnsStatusReply) -> Value {
         let records = domain.records.iter().map(|record| {
             json!({
                 "target": record.target, "port": record.port, "priority": record.priority, "weight": record.weight,
-                "state": record.state, "stale": record.stale, "age_s": record.age_s,
+                "state": record_state(record).text(), "stale": record.stale, "age_s": record.age_s,
             })
         });
         json!({
@@ -176,7 +177,8 @@ fn status_text(reply: &DnsStatusReply) -> String {
     let mut errors = String::new();
     for domain in &reply.domains {
         for record in &domain.records {
-            let whose = if record.stale { format!("{}, stale", record.state) } else { record.state.clone() };
+            let state = record_state(record).text();
+            let whose = if record.stale { format!("{state}, stale") } else { state.to_owned() };
             let domain = if domain.served { format!("{} (served)", domain.domain) } else { domain.domain.clone() };
             rows.add_row([
                 domain,

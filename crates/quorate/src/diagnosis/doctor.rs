@@ -2,12 +2,15 @@
 
 use std::{fmt, process::ExitCode};
 
+use admin::{
+    Finding, Verdict,
+    cluster::{self, ClusterObservation, UnreachablePort, client_endpoints},
+};
 use anyhow::anyhow;
 use api::admin::v1::{
     ClusterStatusRequest, CountRequest, DnsStatusRequest, DuplicatesRequest, ExamineRequest, GetSettingsRequest,
     ListKeysRequest,
 };
-use host::doctor::{self, Check, Found, State};
 use serde_json::{Value, json};
 
 use super::client_doctor;
@@ -45,53 +48,62 @@ impl Command {
     /// Runs it.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         if self.client {
-            return tell(&client_doctor::all(&self.machine.look()?), output);
+            return tell(&admin::client::check(&self.machine.observe()?), output);
         }
         if self.machine.is_given() {
             return Err(Failure::usage(anyhow!("this is of a client machine: give --client, too")));
         }
         let progress = output.spinner("every node is asked");
-        let found = self.admin.run(async |mut admin| {
-            let cluster = admin.cluster_status(ClusterStatusRequest {}).await.map_err(refused)?.into_inner();
-            let examined = admin.examine(ExamineRequest {}).await.map_err(refused)?.into_inner().nodes;
+        let observation = self.admin.run(async |mut admin| {
+            let status = admin.cluster_status(ClusterStatusRequest {}).await.map_err(refused)?.into_inner();
+            let machines = admin.examine(ExamineRequest {}).await.map_err(refused)?.into_inner().nodes;
             // Without a leader nothing of this can be known, and the cluster's own state says so.
             let keys = admin.list_keys(ListKeysRequest {}).await.map(tonic::Response::into_inner).ok();
             let counts = admin.count(CountRequest::default()).await.map(tonic::Response::into_inner).ok();
             let settings = admin.get_settings(GetSettingsRequest { node: 0 }).await.ok();
             let dns = admin.dns_status(DnsStatusRequest {}).await.map(tonic::Response::into_inner).ok();
             let duplicates = admin.duplicates(DuplicatesRequest {}).await.map(tonic::Response::into_inner).ok();
-            let hosts = doctor::hosts(&cluster, dns.as_ref());
-            let silent = doctor::unreachable(hosts).await;
+            let unreachable = transport::unreachable_ports(client_endpoints(&status, dns.as_ref())).await;
+            let unreachable = unreachable.into_iter().map(|(port, why)| UnreachablePort::new(port, why)).collect();
             let settings = settings.map(|settings| settings.into_inner().settings).unwrap_or_default();
-            Ok::<_, Failure>(Found { cluster, examined, keys, counts, settings, duplicates, dns, silent })
+            Ok::<_, Failure>(ClusterObservation {
+                status,
+                machines,
+                keys,
+                counts,
+                settings,
+                duplicates,
+                dns,
+                unreachable,
+            })
         });
         progress.finish_and_clear();
-        tell(&doctor::all(&found?), output)
+        tell(&cluster::check(&observation?), output)
     }
 }
 
-fn tell(checks: &[Check], output: &Output) -> CommandResult {
-    output.result(&json!({ "checks": checks.iter().map(check_json).collect::<Vec<_>>() }), Text(checks));
-    let worst = checks.iter().map(|check| check.state).max().unwrap_or(State::Ok);
+fn tell(findings: &[Finding], output: &Output) -> CommandResult {
+    output.result(&json!({ "checks": findings.iter().map(to_json).collect::<Vec<_>>() }), Text(findings));
+    let worst = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok);
     Ok(match worst {
-        State::Ok => ExitCode::SUCCESS,
-        State::Warning => ExitCode::from(4),
-        State::Failure => ExitCode::from(1),
+        Verdict::Ok => ExitCode::SUCCESS,
+        Verdict::Warning => ExitCode::from(4),
+        Verdict::Failure => ExitCode::from(1),
     })
 }
 
-fn check_json(check: &Check) -> Value {
-    let fix = (!check.fix.is_empty()).then_some(&check.fix);
-    json!({ "name": check.name, "state": check.state.name(), "finding": check.finding, "fix": fix })
+fn to_json(finding: &Finding) -> Value {
+    let fix = (!finding.remedy.is_empty()).then_some(finding.remedy.text());
+    json!({ "name": finding.check, "state": finding.verdict.name(), "finding": finding.text, "fix": fix })
 }
 
-struct Text<'a>(&'a [Check]);
+struct Text<'a>(&'a [Finding]);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rows = table(["", "check", "finding", "what to do"]);
-        for Check { name, state, finding, fix } in self.0 {
-            rows.add_row([state.name(), name, finding, fix]);
+        for Finding { check, verdict, text, remedy } in self.0 {
+            rows.add_row([verdict.name(), check, text, remedy.text()]);
         }
         rows.fmt(f)
     }

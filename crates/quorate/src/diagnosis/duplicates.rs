@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
+use admin::{printable, time_text};
 use api::admin::v1::{CmidMachine, DuplicateCmid, DuplicatesRequest};
-use host::{moment, printable};
 use serde_json::{Value, json};
 
 use super::events::cmid_of;
@@ -59,7 +59,7 @@ fn fix(duplicate: &DuplicateCmid) -> &'static str {
 }
 
 fn duplicate_json(duplicate: &DuplicateCmid) -> Value {
-    let machine = |machine: &CmidMachine| json!({ "name": printable(&machine.name), "asked_at": moment::rfc3339(machine.asked_ms), "node": machine.node });
+    let machine = |machine: &CmidMachine| json!({ "name": printable(&machine.name), "asked_at": time_text::rfc3339(machine.asked_ms), "node": machine.node });
     json!({
         "cmid": cmid_of(&duplicate.cmid),
         "machines": duplicate.machines.iter().map(machine).collect::<Vec<_>>(),
@@ -73,7 +73,7 @@ fn text(duplicates: &[DuplicateCmid]) -> String {
     for duplicate in duplicates {
         let (mut cmid, mut fix) = (cmid_of(&duplicate.cmid), fix(duplicate));
         for machine in &duplicate.machines {
-            let asked = moment::second(machine.asked_ms);
+            let asked = time_text::second(machine.asked_ms);
             rows.add_row([&cmid, &printable(&machine.name), &asked, &machine.node.to_string(), fix]);
             (cmid, fix) = (String::new(), "");
         }

@@ -7,7 +7,7 @@ use api::admin::v1::{ActivationEvent, EventsFilter, EventsRequest};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use host::{moment, printable};
+use admin::{printable, time_text};
 
 use crate::{
     administration::{Admin, AdminArgs, block_on, refused},
@@ -168,7 +168,7 @@ fn text(events: &[ActivationEvent]) -> String {
             String::new()
         };
         rows.add_row([
-            moment::second(event.time_ms),
+            time_text::second(event.time_ms),
             event.node.to_string(),
             printable(&event.machine_name),
             cmid(event),
@@ -185,12 +185,12 @@ const HEAD: &str =
 
 fn csv(event: &ActivationEvent) -> String {
     let fields = [
-        moment::rfc3339(event.time_ms),
+        time_text::rfc3339(event.time_ms),
         status(event).to_string(),
         event.required_count.to_string(),
         printable(&event.machine_name),
         cmid(event),
-        moment::rfc3339(event.client_time_ms),
+        time_text::rfc3339(event.client_time_ms),
         event.virtual_machine.to_string(),
         event.license_status.to_string(),
         event.minutes_to_expiry.to_string(),

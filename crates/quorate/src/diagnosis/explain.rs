@@ -8,7 +8,7 @@ use api::admin::v1::{ActivationEvent, EventsFilter, EventsRequest};
 use bytes::Bytes;
 use serde_json::json;
 
-use host::{moment, printable};
+use admin::{printable, time_text};
 
 use super::events::{cmid, event_json};
 use crate::{
@@ -82,7 +82,7 @@ impl Command {
 }
 
 fn told(event: &ActivationEvent) -> String {
-    let time = moment::second(event.time_ms);
+    let time = time_text::second(event.time_ms);
     let product = if event.product_name.is_empty() { "an unknown product" } else { &event.product_name };
     let virtual_machine = if event.virtual_machine { ", a virtual machine," } else { "" };
     let place = match event.log_index {
@@ -131,8 +131,8 @@ fn meaning(event: &ActivationEvent) -> (String, &'static str) {
         Status::CLOCK_SKEW => (
             format!(
                 "Its clock is more than 4 hours off: it said {}, when the node had {}",
-                moment::second(event.client_time_ms),
-                moment::second(event.time_ms)
+                time_text::second(event.client_time_ms),
+                time_text::second(event.time_ms)
             ),
             "set the machine's clock",
         ),

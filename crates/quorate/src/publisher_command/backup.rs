@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
 use data_encoding::BASE64;
-use host::moment;
 use publisher::{Operation, Publisher, RecordsError, Report, RestoreError};
 use serde_json::json;
 
@@ -12,6 +11,8 @@ use super::{
     folder::{Folder, open_failure},
     operations::{unexpected, write_private},
 };
+use admin::time_text;
+
 use crate::{
     administration::block_on,
     output::{Failure, Output},
@@ -80,7 +81,7 @@ impl Restore {
             format_args!(
                 "{} records of {} are restored. What was given after that day is not known here any more.",
                 restored.records,
-                moment::date(restored.made_ms),
+                time_text::date(restored.made_ms),
             ),
         );
         Ok(())

@@ -3,7 +3,7 @@
 use publisher::{DirectKeyReport, Operation, Report};
 use serde_json::json;
 
-use host::moment;
+use admin::time_text;
 
 use super::{
     folder::{Folder, KeyArgs, blocked_cell},
@@ -86,7 +86,7 @@ fn list(keys: &[DirectKeyReport]) -> comfy_table::Table {
             key.key.clone(),
             key.product.clone(),
             format!("{} of {}", key.used, key.activations),
-            moment::date(key.issued_ms),
+            time_text::date(key.issued_ms),
             blocked_cell(key.blocked),
         ]);
     }

@@ -6,7 +6,7 @@ use publisher::{
 };
 use serde_json::json;
 
-use host::moment;
+use admin::time_text;
 
 use super::{
     folder::{Folder, KeyArgs, blocked_cell},
@@ -139,7 +139,7 @@ fn list(keys: &[KeyReport]) -> comfy_table::Table {
             key.group.clone(),
             format!("{} of {}", key.hosts_used, key.hosts),
             left.join(", "),
-            moment::date(key.issued_ms),
+            time_text::date(key.issued_ms),
             blocked_cell(key.blocked),
         ]);
     }
@@ -153,7 +153,7 @@ fn show(key: &KeyReport) -> String {
             host.node.to_string(),
             host.machine.clone(),
             host.reactivations_left.to_string(),
-            moment::date(host.activated_ms),
+            time_text::date(host.activated_ms),
             state.to_owned(),
         ]);
     };
@@ -164,7 +164,7 @@ fn show(key: &KeyReport) -> String {
         key.key_id,
         key.key,
         key.group,
-        moment::date(key.issued_ms),
+        time_text::date(key.issued_ms),
         if key.blocked { ", BLOCKED" } else { "" },
         key.hosts_used,
         key.hosts,

@@ -2,9 +2,10 @@
 
 use std::{fmt, process::ExitCode};
 
+use admin::wire::{TextEnum, activation_state, node_role};
 use api::admin::v1::{
     ClusterStatusReply, ClusterStatusRequest, CountReply, CountRequest, GetSettingsRequest, ListKeysReply,
-    ListKeysRequest, NodeStatus, SettingValue,
+    ListKeysRequest, NodeActivationState, NodeStatus, SettingValue,
 };
 use serde_json::{Map, Value, json};
 
@@ -52,7 +53,7 @@ impl Overview {
     fn activations(&self) -> impl Iterator<Item = (&api::admin::v1::InstalledKey, &str)> {
         self.keys.keys.iter().map(|key| {
             let own = key.activations.iter().find(|activation| activation.node == self.cluster.answered_by);
-            (key, own.map_or("unactivated", |own| own.state.as_str()))
+            (key, own.map_or(NodeActivationState::Unactivated, activation_state).text())
         })
     }
 
@@ -124,7 +125,7 @@ impl fmt::Display for Overview {
         for node in self.cluster.nodes.iter().filter(|_| self.is_long) {
             let ready = if node.ready { "ready".to_owned() } else { format!("not ready: {}", node.not_ready_because) };
             let version = if node.version.is_empty() { String::new() } else { format!(", version {}", node.version) };
-            line("Node", format!("{}, {}, {ready}{version}", node.node, node.role))?;
+            line("Node", format!("{}, {}, {ready}{version}", node.node, node_role(node).text()))?;
         }
         let leader = self.cluster.leader;
         f.write_str(&if leader == 0 { "No leader is known".to_owned() } else { format!("Node {leader} leads") })?;

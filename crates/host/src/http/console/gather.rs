@@ -5,45 +5,48 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use admin::{
+    cluster::{self, ClusterObservation, UnreachablePort, client_endpoints},
+    wire::unusable_state,
+};
 use api::admin::v1::{
-    ActivationEvent, ClusterStatusReply, DnsStatusReply, DuplicatesReply, EventsFilter, NodeExamined,
+    ActivationEvent, ClusterStatusReply, DnsStatusReply, DuplicatesReply, EventsFilter, MachineReport,
 };
 use futures::future::OptionFuture;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::{feed::Feed, history, sections};
 use crate::{
-    diagnosis::doctor::{self, Found},
     dns,
     limits::{CONSOLE_EVENTS_INTERVAL, CONSOLE_EVENTS_MAX, CONSOLE_EXAMINE_INTERVAL, CONSOLE_INTERVAL},
     observation::{self, cluster_status, counts},
 };
 
-/// What is looked at seldom, and when that was.
-struct Examined {
+/// What is observed every [`CONSOLE_EXAMINE_INTERVAL`] only, and when that was.
+struct SlowObservation {
     at: Instant,
     wall_ms: u64,
-    nodes: Vec<NodeExamined>,
+    machines: Vec<MachineReport>,
     dns: Option<DnsStatusReply>,
     duplicates: DuplicatesReply,
-    silent: Vec<(String, String)>,
+    unreachable: Vec<UnreachablePort>,
 }
 
 /// Between the three that look, each at its own pace: none waits for a slower one.
 #[derive(Default)]
 struct Known {
     cluster: Mutex<Option<ClusterStatusReply>>,
-    examined: Mutex<Option<Arc<Examined>>>,
+    slow: Mutex<Option<Arc<SlowObservation>>>,
 }
 
-/// Asks while there is a viewer. Who comes back within a moment is told what was examined for the last one.
+/// Observes the cluster while there is a viewer. A viewer that comes back soon is shown the last slow observation.
 pub(super) async fn for_viewers(feed: &Feed) {
     let known = Known::default();
     loop {
         feed.wanted.notified().await;
         tokio::select! {
             () = look(feed, &known) => {}
-            () = examine(feed, &known) => {}
+            () = observe_slowly(feed, &known) => {}
             () = follow_events(feed) => {}
             () = feed.told.closed() => {}
         }
@@ -70,7 +73,7 @@ async fn look(feed: &Feed, known: &Known) {
         let cluster = cluster_status::glance(&watched.nodes).await;
         let now_ms = if cluster.cluster_time_ms > 0 { cluster.cluster_time_ms } else { watched.cluster_time_ms() };
         let unusable = cluster.nodes.iter().map(|node| {
-            let keys = node.unusable_keys.iter().map(|key| (key.key_id.clone(), key.state.clone()));
+            let keys = node.unusable_keys.iter().map(|key| (key.key_id.clone(), unusable_state(key)));
             (node.node, keys.collect::<BTreeMap<_, _>>())
         });
         let unusable = unusable.collect();
@@ -86,25 +89,25 @@ async fn look(feed: &Feed, known: &Known) {
             let settings = counts::settings(state, None);
             (counts::counts(state, now_ms), ages, observation::keys::keys(state, &unusable), settings)
         });
-        let examined = known.examined.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let slow = known.slow.lock().unwrap_or_else(PoisonError::into_inner).clone();
         tell(feed, "nodes", &sections::nodes(&cluster));
         tell(feed, "counts", &sections::counts(&counts, &ages));
         tell(feed, "keys", &sections::keys(&keys));
         tell(feed, "history", &feed.history.shown());
-        let found = Found {
-            cluster: cluster.clone(),
-            examined: examined.as_ref().map_or_else(Vec::new, |examined| examined.nodes.clone()),
+        let observation = ClusterObservation {
+            status: cluster.clone(),
+            machines: slow.as_ref().map_or_else(Vec::new, |slow| slow.machines.clone()),
             keys: Some(keys),
             counts: Some(counts),
             settings,
-            duplicates: examined.as_ref().map(|examined| examined.duplicates.clone()),
-            dns: examined.as_ref().and_then(|examined| examined.dns.clone()),
-            silent: examined.as_ref().map_or_else(Vec::new, |examined| examined.silent.clone()),
+            duplicates: slow.as_ref().map(|slow| slow.duplicates.clone()),
+            dns: slow.as_ref().and_then(|slow| slow.dns.clone()),
+            unreachable: slow.as_ref().map_or_else(Vec::new, |slow| slow.unreachable.clone()),
         };
-        let examined_ms = examined.as_ref().map(|examined| examined.wall_ms);
-        tell(feed, "checks", &sections::checks(&doctor::all(&found), examined_ms));
-        if let Some(examined) = &examined {
-            tell(feed, "dns", &sections::dns(examined.dns.as_ref()));
+        let slow_ms = slow.as_ref().map(|slow| slow.wall_ms);
+        tell(feed, "checks", &sections::checks(&cluster::check(&observation), slow_ms));
+        if let Some(slow) = &slow {
+            tell(feed, "dns", &sections::dns(slow.dns.as_ref()));
         }
         *known.cluster.lock().unwrap_or_else(PoisonError::into_inner) = Some(cluster);
         // Last: with it the page is whole.
@@ -112,27 +115,31 @@ async fn look(feed: &Feed, known: &Known) {
     }
 }
 
-/// What the doctor asks besides: each node writes a little, DNS is asked, ports are tried.
-async fn examine(feed: &Feed, known: &Known) {
+/// What costs more: each node writes and syncs a little, DNS is asked, ports are tried.
+async fn observe_slowly(feed: &Feed, known: &Known) {
     let watched = &feed.watched;
     loop {
-        let before = known.examined.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|before| before.at);
+        let before = known.slow.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|before| before.at);
         if let Some(before) = before {
             sleep_until(before + CONSOLE_EXAMINE_INTERVAL).await;
         }
         let at = Instant::now();
         let status = OptionFuture::from(watched.dns.as_deref().map(dns::status));
-        let (nodes, dns, duplicates) =
-            tokio::join!(counts::examined(&watched.nodes), status, observation::duplicates::gather(&watched.nodes));
+        let (machines, dns, duplicates) = tokio::join!(
+            counts::probe_machines(&watched.nodes),
+            status,
+            observation::duplicates::gather(&watched.nodes)
+        );
         let cluster = known.cluster.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let cluster = match cluster {
             Some(cluster) => cluster,
             None => cluster_status::glance(&watched.nodes).await,
         };
-        let silent = doctor::unreachable(doctor::hosts(&cluster, dns.as_ref())).await;
+        let unreachable = transport::unreachable_ports(client_endpoints(&cluster, dns.as_ref())).await;
+        let unreachable = unreachable.into_iter().map(|(port, why)| UnreachablePort::new(port, why)).collect();
         let wall_ms = watched.replica.wall_ms();
-        let examined = Examined { at, wall_ms, nodes, dns, duplicates, silent };
-        *known.examined.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(examined));
+        let slow = SlowObservation { at, wall_ms, machines, dns, duplicates, unreachable };
+        *known.slow.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(slow));
     }
 }
 

@@ -3,13 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use activation::{count::CMID_LIFETIME_DAYS, status::Status};
+use admin::{
+    Finding, printable,
+    wire::{TextEnum, activation_state, node_role, record_state},
+};
 use api::admin::v1::{ActivationEvent, ClusterStatusReply, CountReply, DnsStatusReply, ListKeysReply};
 use serde_json::{Value, json};
-
-use crate::{
-    diagnosis::doctor::{Check, commands},
-    printable,
-};
 
 /// By name, each as JSON on one line.
 pub(super) type Sections = BTreeMap<&'static str, Arc<str>>;
@@ -27,7 +26,7 @@ pub(super) fn nodes(cluster: &ClusterStatusReply) -> Value {
     let nodes = cluster.nodes.iter().map(|node| {
         json!({
             "id": node.node,
-            "role": node.role,
+            "role": node_role(node).text(),
             "address": printable(&node.peer_address),
             "reachable": node.reachable,
             "ready": node.ready,
@@ -75,7 +74,8 @@ pub(super) fn counts(counts: &CountReply, ages: &[Ages]) -> Value {
 
 pub(super) fn keys(keys: &ListKeysReply) -> Value {
     let keys = keys.keys.iter().map(|key| {
-        let nodes = key.activations.iter().map(|node| json!({ "node": node.node, "state": node.state }));
+        let nodes =
+            key.activations.iter().map(|node| json!({ "node": node.node, "state": activation_state(node).text() }));
         json!({
             "key": key.masked,
             "publisher": key.publisher,
@@ -97,7 +97,7 @@ pub(super) fn dns(dns: Option<&DnsStatusReply>) -> Value {
                 "port": record.port,
                 "priority": record.priority,
                 "weight": record.weight,
-                "state": record.state,
+                "state": record_state(record).text(),
                 "stale": record.stale,
             })
         });
@@ -111,15 +111,15 @@ pub(super) fn dns(dns: Option<&DnsStatusReply>) -> Value {
     dns.map_or(Value::Null, |dns| dns.domains.iter().map(domain).collect())
 }
 
-/// `examined_ms`: when it was last looked at what is looked at seldom; none: not yet.
-pub(super) fn checks(checks: &[Check], examined_ms: Option<u64>) -> Value {
-    let checks = checks.iter().map(|check| {
+/// `examined_ms`: when the slow part of the observation was made; `None` before the first time.
+pub(super) fn checks(findings: &[Finding], examined_ms: Option<u64>) -> Value {
+    let checks = findings.iter().map(|finding| {
         json!({
-            "name": check.name,
-            "state": check.state.name(),
-            "finding": printable(&check.finding),
-            "fix": printable(&check.fix),
-            "commands": commands(&check.fix),
+            "name": finding.check,
+            "state": finding.verdict.name(),
+            "finding": printable(&finding.text),
+            "fix": printable(finding.remedy.text()),
+            "commands": finding.remedy.commands(),
         })
     });
     json!({ "checks": checks.collect::<Vec<_>>(), "examined_ms": examined_ms })

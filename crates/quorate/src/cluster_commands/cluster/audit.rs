@@ -8,7 +8,7 @@ use api::admin::v1::{AuditReply, AuditRequest};
 use data_encoding::HEXLOWER_PERMISSIVE;
 use serde_json::{Value, json};
 
-use host::moment;
+use admin::time_text;
 
 use crate::{
     administration::AdminArgs,
@@ -108,7 +108,7 @@ impl Audit {
         let mut rows = table(["", "time (UTC)", "who", "from", "what", "refused"]);
         for AuditEntry { number, origin, act, refused, .. } in shown {
             let Origin { who, from, time_ms } = origin;
-            rows.add_row([&number.to_string(), &moment::second(*time_ms), who, from, act, refused]);
+            rows.add_row([&number.to_string(), &time_text::second(*time_ms), who, from, act, refused]);
         }
         format!("{rows}{verdict}")
     }

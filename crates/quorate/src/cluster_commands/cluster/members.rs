@@ -2,8 +2,9 @@
 
 use std::{str::FromStr, time::Duration};
 
+use admin::wire::node_role;
 use anyhow::{Context as _, anyhow};
-use api::admin::v1::{AddNodeRequest, DrainRequest, MembersReply, PromoteNodeRequest, RemoveNodeRequest};
+use api::admin::v1::{AddNodeRequest, DrainRequest, MembersReply, NodeRole, PromoteNodeRequest, RemoveNodeRequest};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -168,7 +169,8 @@ impl Remove {
             sleep(PAUSE).await;
         };
         progress.finish_and_clear();
-        let (learners, voters): (Vec<_>, Vec<_>) = left?.nodes.into_iter().partition(|member| member.role == "learner");
+        let (learners, voters): (Vec<_>, Vec<_>) =
+            left?.nodes.into_iter().partition(|member| node_role(member) == NodeRole::Learner);
         let numbers = |nodes: Vec<api::admin::v1::NodeStatus>| nodes.into_iter().map(|member| member.node).collect();
         Ok(MembersReply { voters: numbers(voters), learners: numbers(learners) })
     }

@@ -8,7 +8,8 @@ mod status;
 
 use std::process::ExitCode;
 
-use api::admin::v1::{ClockRequest, CreateTokenRequest, TransferLeaderRequest, clock_request::Action};
+use admin::wire::TextEnum;
+use api::admin::v1::{CertificateRole, ClockRequest, CreateTokenRequest, TransferLeaderRequest, clock_request::Action};
 use serde_json::json;
 
 use crate::{
@@ -108,7 +109,11 @@ impl Command {
                 output.result(&json!({ "leader": reply.leader }), format_args!("Node {} leads.", reply.leader));
             }
             Self::Token { role, valid, admin } => {
-                let asked = CreateTokenRequest { role, valid_s: valid };
+                let asked = CreateTokenRequest {
+                    role: CertificateRole::from_text(&role).into(),
+                    role_text: role,
+                    valid_s: valid,
+                };
                 let reply = admin.ask(async |admin| admin.create_token(asked).await)?;
                 output.result(&json!({ "token": reply.token, "expires_ms": reply.expires_ms }), &reply.token);
             }

@@ -1,5 +1,9 @@
 //! `quorate cluster status`, and the status as other commands of this folder wait for it.
 
+use admin::{
+    limits::CLOCK_OFFSET_MS_MAX,
+    wire::{TextEnum, node_dns_text, node_role},
+};
 use std::time::Duration;
 
 use api::admin::v1::{ClusterStatusReply, ClusterStatusRequest, NodeStatus};
@@ -59,7 +63,7 @@ fn json(reply: &ClusterStatusReply) -> serde_json::Value {
     let nodes = reply.nodes.iter().map(|node| {
         json!({
             "id": node.node,
-            "role": node.role,
+            "role": node_role(node).text(),
             "peer_address": node.peer_address,
             "reachable": node.reachable,
             "ready": node.ready,
@@ -76,7 +80,7 @@ fn json(reply: &ClusterStatusReply) -> serde_json::Value {
             "version": optional(&node.version),
             "term": node.reachable.then_some(node.term),
             "activation": node.reachable.then_some(&node.groups),
-            "dns": optional(&node.dns),
+            "dns": optional(node_dns_text(node)),
             "reads_format": node.newest_format,
             "stored_format": node.stored_format,
         })
@@ -96,11 +100,8 @@ fn optional(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// A clock that is further from the voters' median than any of theirs should be, in milliseconds.
-const CLOCK_OFF_MS: u64 = 60_000;
-
 fn is_off(node: &NodeStatus) -> bool {
-    node.reachable && node.clock_offset_ms.unsigned_abs() > CLOCK_OFF_MS
+    node.reachable && node.clock_offset_ms.unsigned_abs() > CLOCK_OFFSET_MS_MAX
 }
 
 fn clock(node: &NodeStatus) -> String {
@@ -137,12 +138,12 @@ fn text(reply: &ClusterStatusReply) -> String {
     for node in &reply.nodes {
         rows.add_row([
             node.node.to_string(),
-            node.role.clone(),
+            node_role(node).text().into(),
             if node.ready { "yes".into() } else { format!("no: {}", node.not_ready_because) },
             node.applied_index.to_string(),
             lag(reply, node).to_string(),
             node.groups.join(", "),
-            node.dns.clone(),
+            node_dns_text(node).into(),
             clock(node),
             node.version.clone(),
             if node.reachable { format!("{} KiB", node.store_bytes / 1024) } else { String::new() },

@@ -1,5 +1,6 @@
 //! `quorate key list`.
 
+use admin::wire::{TextEnum, activation_state};
 use api::admin::v1::{InstalledKey, ListKeysReply, ListKeysRequest, NodeActivation};
 use serde_json::{Value, json};
 
@@ -29,7 +30,7 @@ fn key_json(key: &InstalledKey) -> Value {
     let activation = |activation: &NodeActivation| {
         json!({
             "node": activation.node,
-            "state": activation.state,
+            "state": activation_state(activation).text(),
             "reactivations_left": activation.reactivations_left,
             "issued_ms": (activation.issued_ms != 0).then_some(activation.issued_ms),
         })
@@ -63,7 +64,7 @@ fn to_text(reply: &ListKeysReply) -> String {
                 first(&key.group),
                 first(hosts.as_deref().unwrap_or_default()),
                 activation.node.to_string(),
-                activation.state.clone(),
+                activation_state(activation).text().into(),
                 activation.reactivations_left.map_or_else(String::new, |left| left.to_string()),
             ]);
         }

@@ -5,6 +5,7 @@ use std::{
     path::PathBuf,
 };
 
+use admin::client::{ClientObservation, HostProbe, LicenseObservation, LookupProblem, MachineObservation, ProbeResult};
 use client::{
     ActivateError, ClientStatus, Deadlines, FindError, FoundBy, Lookup, Options, Session, limits::PORT_DEFAULT, time_ms,
 };
@@ -33,97 +34,41 @@ pub(crate) struct Args {
     trust: TrustArg,
 }
 
-/// What was found.
-pub(crate) struct Found {
-    /// The one host that is asked, because it was named or set.
-    pub(super) fixed: Option<String>,
-    /// What DNS said of hosts; nothing where it was not asked.
-    pub(super) records: Option<Result<usize, Unnamed>>,
-    pub(super) hosts: Vec<ProbedHost>,
-    pub(super) machine: MachineState,
-    /// This machine's clock.
-    pub(super) now_ms: u64,
-}
-
-/// DNS names no host.
-pub(super) struct Unnamed {
-    pub(super) why: String,
-    pub(super) is_absent: bool,
-    pub(super) advice: &'static str,
-}
-
-/// A host, and what became of it.
-pub(super) struct ProbedHost {
-    pub(super) target: String,
-    pub(super) port: u16,
-    pub(super) reply: HostReply,
-}
-
-/// What became of a connection to a host.
-pub(super) enum HostReply {
-    /// It takes calls of activation.
-    Answers,
-    /// Its name leads nowhere.
-    NoAddress(String),
-    /// Nothing takes the connection, or keeps it.
-    Silent(String),
-    /// Something takes it that does not speak as a host does.
-    Other(String, &'static str),
-}
-
-/// How the machine stands.
-pub(super) enum MachineState {
-    /// Nobody asked.
-    Unasked,
-    /// Nothing was ever set up there.
-    Absent(PathBuf),
-    Unreadable(PathBuf, String),
-    Known(PathBuf, Box<ClientStatus>),
-}
-
 impl Args {
     /// Whether anything was said that is of a client machine.
     pub(crate) fn is_given(&self) -> bool {
         self.discovery.is_given() || self.host.is_some() || self.state.is_some()
     }
 
-    /// Looks.
-    pub(crate) fn look(self) -> Result<Found, Failure> {
+    /// Observes this machine; asks DNS and the hosts.
+    pub(crate) fn observe(self) -> Result<ClientObservation, Failure> {
         let lookup = self.discovery.lookup();
-        let machine = machine(self.state, self.trust);
-        let fixed = match (self.host, &machine) {
-            (Some(host), _) => Some(host),
-            (None, MachineState::Known(_, status)) if status.found_by == FoundBy::Fixed => {
-                status.host.as_deref().and_then(|host| host.parse().ok())
-            }
-            (None, _) => None,
-        };
-        let (records, hosts) = block_on(async {
+        let (machine, host_set) = machine(self.state, self.trust);
+        let fixed = self.host.or(host_set);
+        let (named_hosts, hosts) = block_on(async {
             match &fixed {
                 Some(fixed) => (None, vec![named(&lookup, fixed).await]),
                 None => match listed(&lookup).await {
                     Ok(hosts) => (Some(Ok(hosts.len())), hosts),
-                    Err(error) => (Some(Err(Unnamed::of(&error))), Vec::new()),
+                    Err(error) => (Some(Err(lookup_problem(&error))), Vec::new()),
                 },
             }
         })?;
-        let fixed = fixed.map(|fixed| fixed.to_string());
-        Ok(Found { fixed, records, hosts, machine, now_ms: time_ms() })
+        let fixed_host = fixed.map(|fixed| fixed.to_string());
+        Ok(ClientObservation { fixed_host, named_hosts, hosts, machine, now_ms: time_ms() })
     }
 }
 
-impl Unnamed {
-    fn of(error: &FindError) -> Self {
-        let is_absent = matches!(error, FindError::NoRecord { .. });
-        Self { why: format!("{error} (0x{:08X})", error.code()), is_absent, advice: error.advice() }
-    }
+fn lookup_problem(error: &FindError) -> LookupProblem {
+    let is_absent = matches!(error, FindError::NoRecord { .. });
+    LookupProblem { cause: format!("{error} (0x{:08X})", error.code()), is_absent, advice: error.advice() }
 }
 
-fn machine(state: Option<PathBuf>, trust: TrustArg) -> MachineState {
-    let Some(state) = state else { return MachineState::Unasked };
-    // To look makes nothing.
+/// The state in the folder, and the host that was set there; nothing is written.
+fn machine(state: Option<PathBuf>, trust: TrustArg) -> (MachineObservation, Option<FixedHost>) {
+    let Some(state) = state else { return (MachineObservation::NotRequested, None) };
     if !state.join("client.toml").exists() {
-        return MachineState::Absent(state);
+        return (MachineObservation::Absent(state), None);
     }
     let machine = ClientStateArgs { state, trust };
     let status = machine.without_publisher().and_then(|status| match status {
@@ -131,9 +76,23 @@ fn machine(state: Option<PathBuf>, trust: TrustArg) -> MachineState {
         None => Ok(machine.open(Options::default())?.status()?),
     });
     match status {
-        Ok(status) => MachineState::Known(machine.state, Box::new(status)),
-        Err(failure) => MachineState::Unreadable(machine.state, failure.reason()),
+        Ok(status) => (MachineObservation::Known(machine.state, license(&status)), host_set(&status)),
+        Err(failure) => (MachineObservation::Unreadable(machine.state, failure.reason()), None),
     }
+}
+
+fn license(status: &ClientStatus) -> LicenseObservation {
+    LicenseObservation {
+        state: status.standing.state,
+        minutes_left: status.standing.minutes_left,
+        last_status: status.standing.last_status,
+        licensed_ms: status.licensed_ms,
+    }
+}
+
+fn host_set(status: &ClientStatus) -> Option<FixedHost> {
+    let host = status.host.as_deref().filter(|_| status.found_by == FoundBy::Fixed)?;
+    host.parse().ok()
 }
 
 /// The records of the first domain that has any.
@@ -164,21 +123,21 @@ async fn records(finder: &Finder, lookup: &Lookup) -> Result<Vec<Srv>, FindError
 }
 
 /// Every host that DNS names, and whether it answers.
-async fn listed(lookup: &Lookup) -> Result<Vec<ProbedHost>, FindError> {
+async fn listed(lookup: &Lookup) -> Result<Vec<HostProbe>, FindError> {
     let finder = finder(lookup)?;
     let records = records(&finder, lookup).await?;
     let tried = records.into_iter().map(async |srv| {
-        let reply = match finder.addresses(&srv.target).await {
-            Ok(addresses) => called(&addresses, srv.port).await,
-            Err(error) => HostReply::NoAddress(error.to_string()),
+        let result = match finder.addresses(&srv.target).await {
+            Ok(addresses) => probe(&addresses, srv.port).await,
+            Err(error) => ProbeResult::NoAddress(error.to_string()),
         };
-        ProbedHost { target: srv.target.to_string(), port: srv.port, reply }
+        HostProbe { target: srv.target.to_string(), port: srv.port, result }
     });
     Ok(join_all(tried).await)
 }
 
 /// The host that was named or set.
-async fn named(lookup: &Lookup, fixed: &FixedHost) -> ProbedHost {
+async fn named(lookup: &Lookup, fixed: &FixedHost) -> HostProbe {
     let port = fixed.port.unwrap_or(PORT_DEFAULT);
     // An address needs no DNS.
     let found = match fixed.address() {
@@ -189,8 +148,8 @@ async fn named(lookup: &Lookup, fixed: &FixedHost) -> ProbedHost {
         },
     };
     match found {
-        Ok((target, addresses)) => ProbedHost { target, port, reply: called(&addresses, port).await },
-        Err(error) => ProbedHost { target: fixed.host.clone(), port, reply: HostReply::NoAddress(error.to_string()) },
+        Ok((target, addresses)) => HostProbe { target, port, result: probe(&addresses, port).await },
+        Err(error) => HostProbe { target: fixed.host.clone(), port, result: ProbeResult::NoAddress(error.to_string()) },
     }
 }
 
@@ -199,16 +158,18 @@ fn finder(lookup: &Lookup) -> Result<Finder, FindError> {
 }
 
 /// Connects and binds as a client does, and asks for nothing.
-async fn called(addresses: &[IpAddr], port: u16) -> HostReply {
-    let mut reply = HostReply::Silent("it has no address".to_owned());
+async fn probe(addresses: &[IpAddr], port: u16) -> ProbeResult {
+    let mut result = ProbeResult::NoConnection("it has no address".to_owned());
     for address in addresses {
         match Session::connect(&SocketAddr::from((*address, port)).into(), Deadlines::default()).await {
-            Ok(_) => return HostReply::Answers,
+            Ok(_) => return ProbeResult::Answers,
             Err(ActivateError::NotReached { reason, .. }) => {
-                reply = HostReply::Silent(with_causes(&reason));
+                result = ProbeResult::NoConnection(with_causes(&reason));
             }
-            Err(error) => reply = HostReply::Other(with_causes(&error), error.advice()),
+            Err(error) => {
+                result = ProbeResult::NotAHost { cause: with_causes(&error), advice: error.advice() };
+            }
         }
     }
-    reply
+    result
 }

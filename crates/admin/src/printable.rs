@@ -1,6 +1,6 @@
-//! Text from elsewhere, for terminals, pages and tables.
+//! Text from elsewhere (machine names, errors of other nodes), for terminals, pages and tables.
 
-/// Without what is no text: control characters, and those that turn the direction of others.
+/// `text` with control characters, and characters that change the writing direction, replaced by U+FFFD.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let turns =

@@ -1,4 +1,4 @@
-//! What a node finds on its own machine, for those who ask how it is: room, and how long a disk takes to be sure.
+//! What a node finds on its own machine: free space, fsync latency, the end of its certificate.
 
 use std::{
     fs::File,
@@ -7,45 +7,46 @@ use std::{
     sync::Arc,
 };
 
-use api::admin::v1::NodeExamined;
+use api::admin::v1::MachineReport;
 use replication::Replica;
 use tokio::time::Instant;
 use transport::PresentedIdentity;
 
-/// Small writes that are made durable, one after the other.
+/// How many small writes are synced, one after the other, to measure fsync latency.
 const WRITES: usize = 5;
 const WRITE_BYTES: usize = 4096;
 
-/// What of its machine a node may look into.
+/// Looks at the node's own machine.
 #[derive(Clone)]
-pub(crate) struct Machine {
+pub(crate) struct MachineProbe {
+    /// The node's data folder.
     pub(crate) data: PathBuf,
-    /// What it shows to the others.
-    pub(crate) shown: Arc<PresentedIdentity>,
+    /// The certificate that the node presents to other nodes.
+    pub(crate) certificate: Arc<PresentedIdentity>,
 }
 
-impl Machine {
-    /// Looks; a failing disk is found, not failed at.
-    pub(crate) async fn examine(&self, replica: &Replica) -> NodeExamined {
+impl MachineProbe {
+    /// Writes and syncs a little in the data folder. A failing disk is part of the report, not an error.
+    pub(crate) async fn run(&self, replica: &Replica) -> MachineReport {
         let data = self.data.clone();
         let synced = tokio::task::spawn_blocking(move || sync_us(&data)).await;
         let synced = synced.unwrap_or_else(|error| Err(io::Error::other(error)));
         let disk = rustix::fs::statvfs(&self.data).ok();
         let bytes = |blocks: u64, size: u64| blocks.saturating_mul(size);
-        NodeExamined {
+        MachineReport {
             node: replica.identity().owner,
             passed_over: String::new(),
             data_size_bytes: disk.as_ref().map_or(0, |disk| bytes(disk.f_blocks, disk.f_frsize)),
             data_free_bytes: disk.as_ref().map_or(0, |disk| bytes(disk.f_bavail, disk.f_frsize)),
             sync_us: synced.as_ref().copied().unwrap_or(0),
             write_error: synced.err().map_or_else(String::new, |error| error.to_string()),
-            certificate_ends_ms: self.shown.now().ends_ms(),
+            certificate_ends_ms: self.certificate.now().ends_ms(),
             store_bytes: replica.store_bytes(),
         }
     }
 }
 
-/// The median.
+/// Median fsync latency of small writes in `folder`, in microseconds; at least 1.
 fn sync_us(folder: &Path) -> io::Result<u64> {
     // Removed when it is closed.
     let mut file: File = tempfile::tempfile_in(folder)?;

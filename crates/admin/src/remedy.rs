@@ -1,4 +1,67 @@
-//! The commands in what a check advises, apart from the words around them: to copy.
+//! What to do about a finding, and the commands in it.
+
+use std::fmt;
+
+/// What to do about a finding, in words with commands among them; empty where nothing is to be done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remedy(String);
+
+impl Remedy {
+    /// Whether nothing is to be done.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// As printed.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The commands among the words, to copy: in their order, each once. `install it (quorate catalog install), then
+    /// quorate key install KEY on it` gives `quorate catalog install` and `quorate key install KEY`.
+    #[must_use]
+    pub fn commands(&self) -> Vec<String> {
+        let mut commands: Vec<String> = Vec::new();
+        let mut words = self.0.split_whitespace().peekable();
+        while let Some(word) = words.next() {
+            if word.trim_start_matches('(') != "quorate" {
+                continue;
+            }
+            let mut command = "quorate".to_owned();
+            while let Some(word) = words.next_if(|word| is_part(trimmed(word))) {
+                command.push(' ');
+                command.push_str(trimmed(word));
+                if trimmed(word) != word {
+                    break;
+                }
+            }
+            if command != "quorate" && !commands.contains(&command) {
+                commands.push(command);
+            }
+        }
+        commands
+    }
+}
+
+impl From<String> for Remedy {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<&str> for Remedy {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// Words that a command of ours may consist of, after `quorate`.
 const VERBS: &[&str] = &[
@@ -24,31 +87,6 @@ const VERBS: &[&str] = &[
     "set",
     "settings",
 ];
-
-/// In their order, each once. `install it (quorate catalog install), then quorate key install KEY on it` gives
-/// `quorate catalog install` and `quorate key install KEY`.
-#[must_use]
-pub fn commands(advice: &str) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    let mut words = advice.split_whitespace().peekable();
-    while let Some(word) = words.next() {
-        if word.trim_start_matches('(') != "quorate" {
-            continue;
-        }
-        let mut command = "quorate".to_owned();
-        while let Some(word) = words.next_if(|word| is_part(trimmed(word))) {
-            command.push(' ');
-            command.push_str(trimmed(word));
-            if trimmed(word) != word {
-                break;
-            }
-        }
-        if command != "quorate" && !found.contains(&command) {
-            found.push(command);
-        }
-    }
-    found
-}
 
 fn trimmed(word: &str) -> &str {
     word.trim_end_matches([',', ';', ':', ')', '.'])
@@ -90,7 +128,7 @@ mod tests {
             ("set it (timedatectl), and keep it by NTP", &[]),
             ("quorate", &[]),
         ] {
-            assert_eq!(commands(advice), expected, "{advice}");
+            assert_eq!(Remedy::from(advice).commands(), expected, "{advice}");
         }
     }
 }

@@ -1,0 +1,154 @@
+//! The checks of a client machine: pure functions from an observation to problems. What was not observed is not reported.
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use activation::{lifecycle::LicenseState, limits::CLOCK_SKEW_MS_MAX, status::Status};
+
+use super::observation::{
+    ClientObservation, HostProbe, LicenseObservation, LookupProblem, MachineObservation, ProbeResult,
+};
+use crate::{
+    finding::{Finding, Problem, Verdict, findings},
+    limits::{CLOCK_OFFSET_MS_MAX, LICENCE_WARNING_MINUTES},
+};
+
+/// Runs every check of what was observed. One that passes gives one finding, one that does not gives a finding for each
+/// problem.
+#[must_use]
+pub fn check(observation: &ClientObservation) -> Vec<Finding> {
+    let mut found = discovery(observation);
+    if !observation.hosts.is_empty() {
+        found.extend(findings("names", "every name leads to an address", names(&observation.hosts)));
+        found.extend(findings("hosts", "every host answers from here", hosts(&observation.hosts)));
+    }
+    found.extend(machine(&observation.machine, observation.now_ms));
+    found
+}
+
+fn discovery(observation: &ClientObservation) -> Vec<Finding> {
+    let (passed, problems) = match (&observation.fixed_host, &observation.named_hosts) {
+        (Some(host), _) => (format!("{host} is asked, and DNS is not"), Vec::new()),
+        (None, Some(Ok(hosts))) => (format!("DNS names {hosts} hosts"), Vec::new()),
+        (None, Some(Err(problem))) => (String::new(), vec![lookup(problem)]),
+        (None, None) => return Vec::new(),
+    };
+    findings("discovery", passed, problems)
+}
+
+fn lookup(problem: &LookupProblem) -> Problem {
+    let remedy = if problem.is_absent {
+        "quorate dns publish on the cluster; or here a host by name: quorate client set-host HOST:PORT --state DIR"
+    } else {
+        problem.advice
+    };
+    Problem::failure(problem.cause.clone(), remedy)
+}
+
+fn endpoint(host: &HostProbe) -> String {
+    format!("{} port {}", host.target.trim_end_matches('.'), host.port)
+}
+
+/// How bad it is that one host does not answer: clients go on to the next one.
+fn verdict(hosts: &[HostProbe]) -> Verdict {
+    let any_answers = hosts.iter().any(|host| matches!(host.result, ProbeResult::Answers));
+    if any_answers { Verdict::Warning } else { Verdict::Failure }
+}
+
+fn names(hosts: &[HostProbe]) -> Vec<Problem> {
+    let remedy = "publish A or AAAA records of the host (quorate dns publish does), or delete its SRV record";
+    let unknown = hosts.iter().filter_map(|host| match &host.result {
+        ProbeResult::NoAddress(why) => Some(Problem::new(verdict(hosts), format!("{}: {why}", endpoint(host)), remedy)),
+        _ => None,
+    });
+    unknown.collect()
+}
+
+fn hosts(hosts: &[HostProbe]) -> Vec<Problem> {
+    let wrong = hosts.iter().filter_map(|host| match &host.result {
+        ProbeResult::Answers | ProbeResult::NoAddress(_) => None,
+        ProbeResult::NoConnection(why) => Some(Problem::new(
+            verdict(hosts),
+            format!("nothing answers at {}: {why}", endpoint(host)),
+            format!(
+                "start the node, or open port {} in the firewalls between; gone for good: delete its SRV record",
+                host.port
+            ),
+        )),
+        ProbeResult::NotAHost { cause, advice } => {
+            Some(Problem::new(verdict(hosts), format!("{}: {cause}", endpoint(host)), *advice))
+        }
+    });
+    wrong.collect()
+}
+
+fn machine(machine: &MachineObservation, now_ms: u64) -> Vec<Finding> {
+    let problem = match machine {
+        MachineObservation::NotRequested => return Vec::new(),
+        MachineObservation::Known(folder, license) => return licensed(folder, license, now_ms),
+        MachineObservation::Absent(folder) => Problem::failure(
+            "nothing was ever installed there",
+            format!("quorate client install-key KEY --state {} --trust FILE", folder.display()),
+        ),
+        MachineObservation::Unreadable(folder, why) => {
+            Problem::failure(format!("{} cannot be read: {why}", folder.display()), "do what the error says")
+        }
+    };
+    findings("licence", "", vec![problem])
+}
+
+fn licensed(folder: &Path, license: &LicenseObservation, now_ms: u64) -> Vec<Finding> {
+    let mut found = findings("clock", "the clock is not behind the hosts'", clock(license, now_ms));
+    found.extend(findings("licence", "the machine is licensed", licence(license, folder)));
+    found.extend(findings("attempt", "the last attempt, if there was one, succeeded", attempt(license)));
+    found
+}
+
+fn clock(license: &LicenseObservation, now_ms: u64) -> Vec<Problem> {
+    let remedy = "set it (timedatectl), and keep it by NTP";
+    let behind_ms = license.licensed_ms.map_or(0, |licensed_ms| licensed_ms.saturating_sub(now_ms));
+    if behind_ms > CLOCK_OFFSET_MS_MAX {
+        let verdict = if behind_ms > CLOCK_SKEW_MS_MAX { Verdict::Failure } else { Verdict::Warning };
+        let text = format!("the clock is {} s behind what a host said when it gave the licence", behind_ms / 1000);
+        return vec![Problem::new(verdict, text, remedy)];
+    }
+    if license.last_status == Some(Status::CLOCK_SKEW) {
+        let hours = CLOCK_SKEW_MS_MAX / (60 * 60 * 1000);
+        let text = format!("a host refused, because the clock is more than {hours} hours off its own");
+        return vec![Problem::failure(text, remedy)];
+    }
+    Vec::new()
+}
+
+fn licence(license: &LicenseObservation, folder: &Path) -> Vec<Problem> {
+    let activate = format!("quorate client activate --state {}", folder.display());
+    let days = license.minutes_left.unwrap_or(0) / (24 * 60);
+    match license.state {
+        LicenseState::Licensed if license.minutes_left.is_some_and(|left| left < LICENCE_WARNING_MINUTES) => {
+            vec![Problem::warning(format!("the licence ends in {days} days, and was not renewed"), activate)]
+        }
+        LicenseState::Licensed => Vec::new(),
+        LicenseState::OutOfBoxGrace => {
+            vec![Problem::warning(format!("it is not activated yet; {days} days of grace are left"), activate)]
+        }
+        LicenseState::OutOfToleranceGrace => {
+            vec![Problem::warning(format!("its hardware changed; {days} days of grace are left"), activate)]
+        }
+        LicenseState::Notification => vec![Problem::failure("the grace or the licence is over", activate)],
+        LicenseState::Unlicensed => vec![Problem::failure(
+            "no key is installed",
+            format!("quorate client install-key KEY --trust FILE --state {}", folder.display()),
+        )],
+    }
+}
+
+fn attempt(license: &LicenseObservation) -> Vec<Problem> {
+    let Some(last) = license.last_status.filter(|last| *last != Status::OK) else { return Vec::new() };
+    let verdict = match (license.state, last) {
+        (LicenseState::Licensed, _) | (_, Status::BELOW_THRESHOLD) => Verdict::Warning,
+        _ => Verdict::Failure,
+    };
+    vec![Problem::new(verdict, format!("the last attempt: {} ({last})", last.words()), last.advice())]
+}

@@ -1,0 +1,37 @@
+//! Counts of client machines.
+
+use crate::{cluster::observation::ClusterObservation, finding::Problem, limits::COUNT_WARNING_MS, time_text};
+
+pub(super) fn counts(observation: &ClusterObservation) -> Vec<Problem> {
+    let Some(counts) = &observation.counts else { return Vec::new() };
+    let before_ms = counts.cluster_time_ms + COUNT_WARNING_MS;
+    let mut problems = Vec::new();
+    for application in &counts.applications {
+        let soon = application.products.iter().filter_map(|product| {
+            let at_ms = product.falls_below_by_trend_ms.filter(|at_ms| *at_ms < before_ms)?;
+            Some((at_ms, product))
+        });
+        if let Some((at_ms, product)) = soon.min_by_key(|(at_ms, _)| *at_ms) {
+            problems.push(Problem::warning(
+                format!(
+                    "{} falls below the threshold of {} on {}, as it goes",
+                    application.application,
+                    product.product,
+                    time_text::second(at_ms)
+                ),
+                "find out why machines stopped asking: quorate client discover on one of them",
+            ));
+        }
+    }
+    problems
+}
+
+pub(super) fn duplicates(observation: &ClusterObservation) -> Vec<Problem> {
+    match observation.duplicates.as_ref().map_or(0, |reply| reply.duplicates.len()) {
+        0 => Vec::new(),
+        shared => vec![Problem::warning(
+            format!("CMIDs that several machines share, and that count once: {shared}"),
+            "quorate duplicates: it names the machines, and says what to do on each",
+        )],
+    }
+}

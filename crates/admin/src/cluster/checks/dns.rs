@@ -1,0 +1,42 @@
+//! Records in DNS.
+
+use api::admin::v1::{DnsDomain, DnsRecord, DnsRecordState};
+
+use crate::{cluster::observation::ClusterObservation, finding::Problem, wire::record_state};
+
+pub(super) fn records(observation: &ClusterObservation) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for domain in observation.dns.iter().flat_map(|dns| &dns.domains) {
+        if !domain.last_error.is_empty() {
+            problems.push(Problem::failure(
+                format!("{}: {}", domain.domain, domain.last_error),
+                "mend what the error names, then quorate dns publish",
+            ));
+        }
+        problems.extend(domain.records.iter().filter_map(|found| record(domain, found)));
+    }
+    problems
+}
+
+fn record(domain: &DnsDomain, record: &DnsRecord) -> Option<Problem> {
+    let what = format!("{} port {} in {}", record.target, record.port, domain.domain);
+    match record_state(record) {
+        DnsRecordState::Foreign => Some(Problem::warning(
+            format!("{what} belongs to no member"),
+            format!(
+                "a rogue host or a leftover: delete it there (nsupdate: update delete {} SRV {} {} {} {}), or list its \
+                 target in dns.known of every node",
+                domain.name, record.priority, record.weight, record.port, record.target
+            ),
+        )),
+        DnsRecordState::Dead => Some(Problem::warning(
+            format!("{what} is a member's that does not answer"),
+            "start the node: the leader withdraws the record if it stays away",
+        )),
+        DnsRecordState::Missing => Some(Problem::failure(format!("{what} is not there"), "quorate dns publish")),
+        _ if record.stale => {
+            Some(Problem::warning(format!("{what} is not as its node announces it"), "quorate dns publish"))
+        }
+        _ => None,
+    }
+}

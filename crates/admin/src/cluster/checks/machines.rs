@@ -1,0 +1,64 @@
+//! The nodes' machines: disks, certificates.
+
+use api::admin::v1::MachineReport;
+
+use crate::{
+    cluster::observation::ClusterObservation,
+    finding::Problem,
+    limits::{CERTIFICATE_WARNING_MS, SYNC_US_MAX, SYNC_US_MIN},
+    time_text,
+};
+
+pub(super) fn disks(observation: &ClusterObservation) -> Vec<Problem> {
+    observation.known_machines().flat_map(disk).collect()
+}
+
+fn disk(machine: &MachineReport) -> Vec<Problem> {
+    let node = machine.node;
+    if !machine.write_error.is_empty() {
+        return vec![Problem::failure(
+            format!("node {node} cannot write: {}", machine.write_error),
+            "make room on its disk, or mend it, and start the node again",
+        )];
+    }
+    let mut problems = Vec::new();
+    if machine.sync_us < SYNC_US_MIN {
+        problems.push(Problem::warning(
+            format!("the disk of node {node} is sure in {} us: it does not wait for its medium", machine.sync_us),
+            "use a file system that syncs (no tmpfs, no eatmydata): a power cut loses what was acknowledged",
+        ));
+    } else if machine.sync_us > SYNC_US_MAX {
+        problems.push(Problem::warning(
+            format!("the disk of node {node} takes {} ms to be sure", machine.sync_us / 1000),
+            "put its data on a faster disk: every activation waits for it",
+        ));
+    }
+    let (free, store) = (machine.data_free_bytes, machine.store_bytes);
+    if machine.data_size_bytes > 0 && (free < machine.data_size_bytes / 20 || free < 2 * store) {
+        problems.push(Problem::warning(
+            format!("node {node} has {} MiB left, and its store has {} MiB", free >> 20, store >> 20),
+            "make room: a node that cannot write stops, and to start it needs room for a copy of its store",
+        ));
+    }
+    problems
+}
+
+pub(super) fn certificates(observation: &ClusterObservation) -> Vec<Problem> {
+    let now_ms = observation.status.cluster_time_ms;
+    // Without a leader the time is not known.
+    let known = observation.known_machines().filter(|_| now_ms > 0);
+    known
+        .filter(|machine| machine.certificate_ends_ms < now_ms + CERTIFICATE_WARNING_MS)
+        .map(|machine| {
+            let ends = time_text::second(machine.certificate_ends_ms);
+            let text = format!("the certificate of node {} ends {ends}", machine.node);
+            let remedy = "start it again: it renews the cluster's own then, and its log says why it did not before; one of your \
+                          organisation's: put another into the file tls.certificate";
+            if machine.certificate_ends_ms < now_ms {
+                Problem::failure(text, remedy)
+            } else {
+                Problem::warning(text, remedy)
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,45 @@
+//! The checks of a cluster: pure functions from an observation to problems.
+
+mod counts;
+mod dns;
+mod keys;
+mod machines;
+mod membership;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use super::observation::ClusterObservation;
+use crate::finding::{Finding, Problem, findings};
+
+/// One check.
+struct Check {
+    name: &'static str,
+    /// What to say where it finds no problem.
+    passed: &'static str,
+    problems: fn(&ClusterObservation) -> Vec<Problem>,
+}
+
+const CHECKS: [Check; 14] = [
+    Check { name: "leader", passed: "a leader is known", problems: membership::leader },
+    Check { name: "nodes", passed: "every node answers", problems: membership::nodes },
+    Check { name: "quorum", passed: "one more node may fail", problems: membership::quorum },
+    Check { name: "lag", passed: "every node has caught up", problems: membership::lag },
+    Check { name: "activation", passed: "every node is activated", problems: keys::activation },
+    Check { name: "keys", passed: "every key has room", problems: keys::keys },
+    Check { name: "clocks", passed: "all clocks agree", problems: membership::clocks },
+    Check { name: "ports", passed: "every node takes connections from here", problems: membership::ports },
+    Check { name: "dns", passed: "DNS names the nodes, and nobody else", problems: dns::records },
+    Check { name: "disk", passed: "every disk has room, and is sure in good time", problems: machines::disks },
+    Check { name: "certificates", passed: "no certificate ends soon", problems: machines::certificates },
+    Check { name: "count", passed: "no count is about to fall below a threshold", problems: counts::counts },
+    Check { name: "duplicates", passed: "no two machines share a CMID", problems: counts::duplicates },
+    Check { name: "settings", passed: "settings and versions fit each other", problems: settings::settings },
+];
+
+/// Runs every check. One that passes gives one finding, one that does not gives a finding for each problem.
+#[must_use]
+pub fn check(observation: &ClusterObservation) -> Vec<Finding> {
+    let run = |check: &Check| findings(check.name, check.passed, (check.problems)(observation));
+    CHECKS.iter().flat_map(run).collect()
+}

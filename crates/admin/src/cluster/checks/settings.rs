@@ -1,0 +1,54 @@
+//! Settings, versions and formats.
+
+use std::collections::BTreeSet;
+
+use api::admin::v1::NodeDnsState;
+
+use crate::{cluster::observation::ClusterObservation, finding::Problem, wire::node_dns};
+
+pub(super) fn settings(observation: &ClusterObservation) -> Vec<Problem> {
+    let checks = [intervals(observation), publishing(observation), versions(observation), format(observation)];
+    checks.into_iter().flatten().collect()
+}
+
+fn value<'a>(observation: &'a ClusterObservation, name: &str) -> &'a str {
+    let setting = observation.settings.iter().find(|setting| setting.name == name);
+    setting.map(|setting| setting.value.as_str()).unwrap_or_default()
+}
+
+fn intervals(observation: &ClusterObservation) -> Option<Problem> {
+    let minutes = |name: &str| value(observation, name).parse::<u32>().ok();
+    let (activation, renewal) = (minutes("activation.interval_minutes")?, minutes("renewal.interval_minutes")?);
+    (activation > renewal).then(|| {
+        Problem::warning(
+            format!("machines that are not activated ask every {activation} minutes, activated ones every {renewal}"),
+            "quorate settings set activation.interval_minutes 120",
+        )
+    })
+}
+
+fn publishing(observation: &ClusterObservation) -> Option<Problem> {
+    let is_withdrawn = observation.reachable().any(|node| node_dns(node) == NodeDnsState::Withdrawn);
+    (value(observation, "dns.publish") == "false" && is_withdrawn)
+        .then(|| Problem::warning("no node is published in DNS (dns.publish)", "quorate dns publish"))
+}
+
+fn versions(observation: &ClusterObservation) -> Option<Problem> {
+    let versions: BTreeSet<_> = observation.reachable().map(|node| node.version.as_str()).collect();
+    (versions.len() > 1).then(|| {
+        let versions: Vec<_> = versions.into_iter().collect();
+        Problem::warning(format!("nodes run versions {}", versions.join(" and ")), "finish the upgrade node by node")
+    })
+}
+
+fn format(observation: &ClusterObservation) -> Option<Problem> {
+    let status = &observation.status;
+    let newest = observation.reachable().map(|node| node.newest_format).min().unwrap_or(0);
+    let all_answer = observation.reachable().count() == status.nodes.len();
+    (all_answer && newest > status.format).then(|| {
+        Problem::warning(
+            format!("every node reads format {newest}, and the cluster writes {}", status.format),
+            format!("when you are content with the upgrade: quorate cluster format set {newest}"),
+        )
+    })
+}

@@ -1,0 +1,92 @@
+//! What a check reports.
+
+use crate::remedy::Remedy;
+
+/// How a check ended, from good to bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// The check passed.
+    Ok,
+    /// Service continues; it will fail, or a part of it already does.
+    Warning,
+    /// Clients are not served, or will not be after the next failure.
+    Failure,
+}
+
+impl Verdict {
+    /// As printed: `ok`, `warning`, `failure`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+/// One line of a report: a check that passed, or one problem that a check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Name of the check.
+    pub check: &'static str,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// What was found.
+    pub text: String,
+    /// What to do; empty where the check passed.
+    pub remedy: Remedy,
+}
+
+/// A problem that a check found, before it carries the check's name.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    verdict: Verdict,
+    text: String,
+    remedy: Remedy,
+}
+
+impl Problem {
+    pub(crate) fn new(verdict: Verdict, text: impl Into<String>, remedy: impl Into<Remedy>) -> Self {
+        Self { verdict, text: text.into(), remedy: remedy.into() }
+    }
+
+    pub(crate) fn warning(text: impl Into<String>, remedy: impl Into<Remedy>) -> Self {
+        Self::new(Verdict::Warning, text, remedy)
+    }
+
+    pub(crate) fn failure(text: impl Into<String>, remedy: impl Into<Remedy>) -> Self {
+        Self::new(Verdict::Failure, text, remedy)
+    }
+}
+
+/// Findings of one check: one for each problem, or one with the text `passed` where there is none.
+pub(crate) fn findings(check: &'static str, passed: impl Into<String>, problems: Vec<Problem>) -> Vec<Finding> {
+    if problems.is_empty() {
+        return vec![Finding { check, verdict: Verdict::Ok, text: passed.into(), remedy: Remedy::default() }];
+    }
+    let findings = problems.into_iter();
+    findings.map(|Problem { verdict, text, remedy }| Finding { check, verdict, text, remedy }).collect()
+}
+
+/// For the tests of all checks.
+#[cfg(test)]
+pub(crate) mod expect {
+    use super::*;
+
+    /// Every check passed, in one line each, and has a name of its own.
+    pub(crate) fn all_passed(findings: &[Finding]) {
+        let passed = |finding: &Finding| finding.verdict == Verdict::Ok && finding.remedy.is_empty();
+        assert!(findings.iter().all(passed), "{findings:?}");
+        let names: std::collections::BTreeSet<_> = findings.iter().map(|finding| finding.check).collect();
+        assert_eq!(names.len(), findings.len(), "{findings:?}");
+    }
+
+    /// The check found a problem that bad, with a remedy that contains those words.
+    pub(crate) fn found(findings: &[Finding], check: &str, verdict: Verdict, remedy: &str) {
+        let is_it = |finding: &&Finding| {
+            finding.check == check && finding.verdict == verdict && finding.remedy.text().contains(remedy)
+        };
+        assert!(findings.iter().any(|finding| is_it(&finding)), "{check}, {remedy}: {findings:?}");
+    }
+}

@@ -1,0 +1,26 @@
+//! Thresholds of the checks, with their unit last in the name. A clock fails at [`activation::limits::CLOCK_SKEW_MS_MAX`],
+//! a node lags from [`activation::limits::LAG_ENTRIES_MAX`] on.
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Largest offset of a clock that is not reported, in milliseconds.
+pub const CLOCK_OFFSET_MS_MAX: u64 = 60_000;
+
+/// fsync latency below this, in microseconds, means that the disk does not wait for its medium.
+pub const SYNC_US_MIN: u64 = 5;
+
+/// Largest fsync latency that is not reported, in microseconds.
+pub const SYNC_US_MAX: u64 = 50_000;
+
+/// A certificate is reported this long before it ends, in milliseconds.
+pub const CERTIFICATE_WARNING_MS: u64 = 14 * DAY_MS;
+
+/// A count is reported this long before it is expected to fall below a threshold, in milliseconds.
+pub const COUNT_WARNING_MS: u64 = 7 * DAY_MS;
+
+/// A client's licence with less left than this was not renewed for long, in minutes: a licence lasts 180 days and is
+/// renewed every 7.
+pub const LICENCE_WARNING_MINUTES: u64 = 30 * 24 * 60;
+
+const _: () = assert!(CLOCK_OFFSET_MS_MAX < activation::limits::CLOCK_SKEW_MS_MAX);
+const _: () = assert!(SYNC_US_MIN < SYNC_US_MAX);

@@ -1,0 +1,43 @@
+//! Whether ports accept connections, for checks by administrators.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
+
+use tokio::{net::TcpStream, task::JoinSet, time::timeout};
+
+use crate::limits::PORT_PROBE_TIMEOUT;
+
+/// Connects to all these endpoints (host and port) at once; those that accept no connection within
+/// [`PORT_PROBE_TIMEOUT`], and why.
+pub async fn unreachable_ports(endpoints: BTreeSet<(String, u16)>) -> BTreeMap<(String, u16), io::Error> {
+    let mut attempts = JoinSet::new();
+    for (host, port) in endpoints {
+        attempts.spawn(async move {
+            let connected = timeout(PORT_PROBE_TIMEOUT, TcpStream::connect((host.as_str(), port))).await;
+            let no_answer = || io::Error::new(io::ErrorKind::TimedOut, "no answer");
+            let error = connected.unwrap_or_else(|_| Err(no_answer())).err()?;
+            Some(((host, port), error))
+        });
+    }
+    attempts.join_all().await.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_ports_that_accept_no_connection_are_reported() {
+        let open = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let endpoint = |port: u16| ("127.0.0.1".to_owned(), port);
+        let endpoints = BTreeSet::from([endpoint(open.local_addr().unwrap().port()), endpoint(closed)]);
+        let unreachable = unreachable_ports(endpoints).await;
+        assert_eq!(unreachable.keys().collect::<Vec<_>>(), [&endpoint(closed)]);
+        assert_eq!(unreachable[&endpoint(closed)].kind(), io::ErrorKind::ConnectionRefused);
+    }
+}
