@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{PATIENCE, Process, eventually, free_port};
+use crate::{Process, TIMEOUT, eventually, free_port};
 
 /// For a browser that nobody sees, that asks nobody else anything, and that may be root's.
 const ARGUMENTS: [&str; 10] = [
@@ -116,7 +116,7 @@ impl Browser {
     }
 
     async fn call(&self, path: &str, body: &Value) -> Value {
-        let answer = timeout(PATIENCE, self.try_call("POST", path, body)).await;
+        let answer = timeout(TIMEOUT, self.try_call("POST", path, body)).await;
         let answer = answer.unwrap_or_else(|_| panic!("the browser does not answer {path} {body}"));
         let answer = answer.unwrap_or_else(|| panic!("the browser is gone at {path} {body}"));
         assert!(answer.get("error").is_none(), "{path} {body}: {answer}");

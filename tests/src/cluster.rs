@@ -107,7 +107,7 @@ pub struct Cluster {
 
 /// What `cluster status` says.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct ClusterStatus {
     /// The leader, where one is known.
     pub leader: Option<u64>,
     /// Every member.
@@ -400,7 +400,7 @@ impl Cluster {
     }
 
     /// What `cluster status` says on a node; nothing where nobody answers.
-    pub async fn standing(&self, via: u64) -> Option<Standing> {
+    pub async fn standing(&self, via: u64) -> Option<ClusterStatus> {
         let finished = self.admin(via, &words!["cluster", "status"]).await;
         if finished.code != Some(0) {
             return None;
@@ -414,11 +414,11 @@ impl Cluster {
             let member = Member { reachable: flag("reachable"), ready: flag("ready"), state: (index, hash.to_owned()) };
             (node.get("id").and_then(Value::as_u64).expect("a node has a number"), member)
         });
-        Some(Standing { leader: status.get("leader").and_then(Value::as_u64), members: members.collect() })
+        Some(ClusterStatus { leader: status.get("leader").and_then(Value::as_u64), members: members.collect() })
     }
 
     /// Waits until every node is ready and all have the same state at the same entry.
-    pub async fn settled(&self, via: u64) -> Standing {
+    pub async fn settled(&self, via: u64) -> ClusterStatus {
         eventually("all nodes are ready and in one state", async || {
             let standing = self.standing(via).await?;
             let mut members = standing.members.values();

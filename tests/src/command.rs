@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use tokio::{process::Command, time::timeout};
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 
 /// The binary under test.
 #[derive(Clone, Debug)]
@@ -88,7 +88,7 @@ impl Quorate {
 /// # Panics
 /// When it does not end.
 pub async fn finished(command: &mut Command) -> Finished {
-    let output = timeout(PATIENCE, command.output()).await;
+    let output = timeout(TIMEOUT, command.output()).await;
     let output = output.unwrap_or_else(|_| panic!("{command:?} does not end"));
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
     Finished {

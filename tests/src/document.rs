@@ -12,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{CLibrary, PATIENCE, Quorate, c_library};
+use crate::{CLibrary, Quorate, TIMEOUT, c_library};
 
 /// A fenced block.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +118,7 @@ impl Reader {
         let script = format!("{{\n{commands}\n}} </dev/null 2>&1\nprintf '\\n{END} %s\\n' \"$?\"\n");
         self.input.write_all(script.as_bytes()).await.expect("the shell reads");
         let mut printed = String::new();
-        let ended = timeout(PATIENCE, async {
+        let ended = timeout(TIMEOUT, async {
             while let Some(line) = self.output.next_line().await.expect("commands print UTF-8") {
                 match line.strip_prefix(END) {
                     Some(code) => return code.trim().parse().ok(),

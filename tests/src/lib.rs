@@ -34,10 +34,10 @@ pub mod wire;
 
 pub use browser::Browser;
 pub use c_library::{CLibrary, c_library};
-pub use cluster::{CATALOG, Cluster, Member, Node, Plan, Standing};
+pub use cluster::{CATALOG, Cluster, ClusterStatus, Member, Node, Plan};
 pub use command::{Finished, Quorate, finished};
 pub use files::{contents, copy_folder};
-pub use load::{Answered, Load, Pause};
+pub use load::{Load, LoadResult, Pause};
 pub use loopback::{Loopback, free_port};
 pub use named::{Named, ZONE, dig};
 pub use network::Network;
@@ -46,4 +46,4 @@ pub use process::Process;
 pub use product::{Product, cmid};
 pub use prometheus::{PROMETHEUS_FILES, Prometheus};
 pub use seen::{page, value};
-pub use wait::{PATIENCE, eventually};
+pub use wait::{TIMEOUT, eventually};

@@ -24,12 +24,12 @@ use uuid::Uuid;
 use crate::{Cluster, Product, cmid, eventually};
 
 /// Log index and place in the entry, as answers name them.
-type Place = (u64, u32);
+type LogPosition = (u64, u32);
 
 /// What the clients were told.
 #[derive(Debug)]
 struct Told {
-    acknowledged: BTreeMap<Cmid, Place>,
+    acknowledged: BTreeMap<Cmid, LogPosition>,
     refused: u64,
     unanswered: u64,
     last_answer: Instant,
@@ -64,8 +64,8 @@ pub struct Load {
 
 /// What became of a load. As text: its figures.
 #[derive(Debug)]
-pub struct Answered {
-    acknowledged: BTreeMap<Cmid, Place>,
+pub struct LoadResult {
+    acknowledged: BTreeMap<Cmid, LogPosition>,
     /// Requests that a host answered with a refusal.
     pub refused: u64,
     /// Requests that were answered by nobody in time, or whose connection broke.
@@ -76,7 +76,7 @@ pub struct Answered {
     pub pauses: Vec<Pause>,
 }
 
-impl fmt::Display for Answered {
+impl fmt::Display for LoadResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (answered, pause) = (self.answered(), self.longest_pause().as_millis());
         let Self { refused, unanswered, .. } = self;
@@ -103,7 +103,7 @@ impl Shared {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn answered(&self, host: SocketAddr, machine: Cmid, place: Place) {
+    fn answered(&self, host: SocketAddr, machine: Cmid, place: LogPosition) {
         let mut told = self.told();
         // When all have been told to end, nobody is kept waiting.
         if !self.is_over() {
@@ -197,14 +197,14 @@ impl Load {
     }
 
     /// Ends the clients.
-    pub async fn end(mut self) -> Answered {
+    pub async fn end(mut self) -> LoadResult {
         self.shared.told().paused();
         self.shared.stop.store(true, Ordering::Relaxed);
         while let Some(client) = self.clients.join_next().await {
             client.expect("a client of a load does not panic");
         }
         let mut told = self.shared.told();
-        Answered {
+        LoadResult {
             acknowledged: std::mem::take(&mut told.acknowledged),
             refused: told.refused,
             unanswered: told.unanswered,
@@ -251,7 +251,7 @@ async fn ask(shared: Arc<Shared>, product: Product, nodes: impl Iterator<Item = 
     }
 }
 
-impl Answered {
+impl LoadResult {
     /// How many requests were answered.
     pub fn answered(&self) -> usize {
         self.acknowledged.len()
@@ -294,7 +294,7 @@ impl Answered {
 struct Log(BTreeMap<u64, Vec<Cmid>>);
 
 impl Log {
-    fn has(&self, machine: &Cmid, (index, offset): &Place) -> bool {
+    fn has(&self, machine: &Cmid, (index, offset): &LogPosition) -> bool {
         let recorded = self.0.get(index).and_then(|entry| entry.get(usize::try_from(*offset).ok()?));
         recorded == Some(machine)
     }

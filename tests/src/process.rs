@@ -12,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 
 /// A running process, its standard error in a file. Dropped, it is killed.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Process {
     /// # Panics
     /// When it does not end.
     pub async fn end(&mut self) -> ExitStatus {
-        let end = timeout(PATIENCE, self.child.wait()).await;
+        let end = timeout(TIMEOUT, self.child.wait()).await;
         let end = end.unwrap_or_else(|_| panic!("the process does not end; it said:\n{}", self.said()));
         end.expect("a child can be waited for")
     }

@@ -5,16 +5,16 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 /// How long a condition may take to come true before the test gives up. No measure of speed: a busy machine is slow.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const TIMEOUT: Duration = Duration::from_secs(90);
 
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Asks `probe` until it has something to say.
 ///
 /// # Panics
-/// After [`PATIENCE`], with `what` it waited for.
+/// After [`TIMEOUT`], with `what` it waited for.
 pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let answer = timeout(PATIENCE, async {
+    let answer = timeout(TIMEOUT, async {
         loop {
             if let Some(answer) = probe().await {
                 return answer;

@@ -10,7 +10,7 @@ use std::{
 
 use dcerpc::{fault, limits::FRAGMENT_BYTES_MAX};
 use quorate_tests::{
-    Cluster, PATIENCE, Plan, Product, Quorate, cmid, eventually,
+    Cluster, Plan, Product, Quorate, TIMEOUT, cmid, eventually,
     wire::{self, Reply},
     words,
 };
@@ -123,7 +123,7 @@ async fn send_and_leave(mut stream: TcpStream, bytes: &[u8]) {
         let _refused = stream.shutdown().await;
         let _reset = copy(&mut stream, &mut sink()).await;
     };
-    timeout(PATIENCE, exchange).await.expect("the node closes a connection on which no more will come");
+    timeout(TIMEOUT, exchange).await.expect("the node closes a connection on which no more will come");
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn flipped_on_one_connection(attacked: &Attacked, number: usize, random: &
         }
     }
     let _refused = writer.shutdown().await;
-    let _reset = timeout(PATIENCE, reading).await.expect("the node closes a connection on which no more will come");
+    let _reset = timeout(TIMEOUT, reading).await.expect("the node closes a connection on which no more will come");
     sent
 }
 

@@ -137,14 +137,17 @@ async fn the_service_keeps_its_machine_activated_and_reports_its_exchanges() {
         (status.code == Some(0) && status.json()["state"] == "licensed").then_some(())
     })
     .await;
-    let said = eventually("both events are said", async || {
-        Some(service.said()).filter(|said| said.contains("12288") && said.contains("12289"))
-    })
-    .await;
-    let events: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let event = |id: u32| events.iter().find(|event| event["fields"]["event"] == id).unwrap()["fields"].clone();
-    assert_eq!((&event(12288)["required_count"], &event(12288)["license_status"]), (&json!(5), &json!(2)));
-    assert_eq!((&event(12289)["count"], &event(12289)["bound"]), (&json!(5), &json!(true)));
+    let event = async |id: u32| {
+        eventually(&format!("event {id} is said"), async || {
+            let said = service.said();
+            let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            lines.map(|line| line["fields"].clone()).find(|fields| fields["event"] == id)
+        })
+        .await
+    };
+    let (sent, processed) = (event(12288).await, event(12289).await);
+    assert_eq!((&sent["required_count"], &sent["license_status"]), (&json!(5), &json!(2)));
+    assert_eq!((&processed["count"], &processed["bound"]), (&json!(5), &json!(true)));
     // Other commands work beside it.
     world.succeeds("machine", &words!["rearm"]).await;
     service.terminate();

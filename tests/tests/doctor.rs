@@ -145,7 +145,7 @@ async fn faults_in_dns_and_closed_ports_are_found_and_raise_alerts_and_the_advic
     is_well(&cluster, 1, "dns").await;
     prometheus.alert("QuorateDnsUnpublished", false).await;
 
-    let machine = Machine { cluster: &cluster, server: named.address.to_string() };
+    let machine = ClientMachine { cluster: &cluster, server: named.address.to_string() };
     machine.looks_at_its_way_to_the_hosts(&network, port).await;
 
     // R39: the one port for clients, closed on the way.
@@ -173,7 +173,7 @@ async fn faults_in_dns_and_closed_ports_are_found_and_raise_alerts_and_the_advic
 }
 
 /// A client machine, whose way to the hosts is looked at from there.
-struct Machine<'a> {
+struct ClientMachine<'a> {
     cluster: &'a Cluster,
     server: String,
 }
@@ -181,7 +181,7 @@ struct Machine<'a> {
 /// Of server-standard-2, in the example catalog.
 const SETUP_KEY: &str = "P257E-J9HE2-3ADQ7-CQCZK-Y8M5G";
 
-impl Machine<'_> {
+impl ClientMachine<'_> {
     fn state(&self) -> PathBuf {
         self.cluster.path("machine")
     }

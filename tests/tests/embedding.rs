@@ -9,7 +9,7 @@ use std::{
     process::Stdio,
 };
 
-use quorate_tests::{CLibrary, Cluster, Finished, PATIENCE, Plan, Quorate, c_library, words};
+use quorate_tests::{CLibrary, Cluster, Finished, Plan, Quorate, TIMEOUT, c_library, words};
 use serde_json::json;
 use tokio::{process::Command, time::timeout};
 
@@ -80,7 +80,7 @@ fn joined(flag: &str, path: &Path) -> OsString {
 
 async fn run(command: &mut Command) -> Finished {
     command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(PATIENCE, command.output()).await;
+    let output = timeout(TIMEOUT, command.output()).await;
     let output = output.unwrap_or_else(|_| panic!("{command:?} does not end"));
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());

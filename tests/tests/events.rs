@@ -115,7 +115,10 @@ async fn a_flood_of_refusals_is_cut_in_the_log_and_what_is_left_out_is_counted()
     for machine in 0..u64::from(REFUSED) {
         assert!(unknown.ask(&mut session, cmid(machine)).await.is_err());
     }
-    cluster.product(PRODUCT).count(cluster.node(1).clients, 1).await;
+    // A machine that is not among those of the flood: its event is the last one.
+    let last = cmid(u64::from(REFUSED));
+    let answered = cluster.product(PRODUCT).activate(cluster.node(1).clients, last).await;
+    assert_eq!(answered.unwrap().answer.body.count, 1);
     let said = eventually("an honest machine's line is there", async || {
         Some(cluster.said(1)).filter(|said| said.contains("a request was processed"))
     })
@@ -126,12 +129,14 @@ async fn a_flood_of_refusals_is_cut_in_the_log_and_what_is_left_out_is_counted()
     let left_out = value(&metrics, "quorate_log_lines_left_out_total").unwrap();
     assert!(left_out > 0.0 && lines < REFUSED, "{lines} lines, {left_out} left out");
     assert_eq!(f64::from(lines) + left_out, f64::from(REFUSED));
-    let all = eventually("all are in the activation log", async || {
+    // Written in the order of the answers, a moment later.
+    let all = eventually("the last request is in the activation log", async || {
         let all = events(&cluster, 1, &["--last", "2000"]).await;
-        all.iter().any(|event| event["cmid"] == cmid(1).to_string()).then_some(all)
+        all.last().is_some_and(|event| event["cmid"] == last.to_string()).then_some(all)
     })
     .await;
     assert_eq!(all.len(), 2000, "the last ones");
+    assert_eq!(all[0]["cmid"], cmid(1).to_string(), "the first of the flood is left out, and no other");
 }
 
 #[tokio::test]

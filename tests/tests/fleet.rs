@@ -11,10 +11,10 @@ use tokio::time::timeout;
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 
 /// Months of a fleet take longer than a command.
-const PATIENCE: Duration = Duration::from_secs(200);
+const TIMEOUT: Duration = Duration::from_secs(200);
 
 async fn fleet(machines: u64, days: u64) -> Value {
-    fleet_within(PATIENCE, machines, days).await
+    fleet_within(TIMEOUT, machines, days).await
 }
 
 async fn fleet_within(patience: Duration, machines: u64, days: u64) -> Value {

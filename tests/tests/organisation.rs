@@ -4,7 +4,7 @@
 
 use std::{fs, sync::Arc, time::Duration};
 
-use quorate_tests::{Cluster, PATIENCE, Plan, Quorate, certify, certify_all, eventually, now_ms, words};
+use quorate_tests::{Cluster, Plan, Quorate, TIMEOUT, certify, certify_all, eventually, now_ms, words};
 use tonic::transport::Endpoint;
 use transport::{Authority, Identity, PresentedIdentity, Subject, connector};
 
@@ -26,7 +26,7 @@ async fn an_organisations_authority_takes_the_place_of_the_clusters_own() {
     let subject = Subject::person("Ada", transport::Role::Reader).unwrap();
     let (certificate, key) = successor.issue_with_key(&subject, now_ms(), DAY).unwrap();
     let identity = Identity::from_pem(certificate.as_bytes(), key.as_bytes(), successor.certificate_pem().as_bytes());
-    let connector = connector(Arc::new(PresentedIdentity::new(identity.unwrap())), PATIENCE);
+    let connector = connector(Arc::new(PresentedIdentity::new(identity.unwrap())), TIMEOUT);
     let endpoint = Endpoint::from_shared(format!("http://{}", cluster.node(1).admin)).unwrap();
     assert!(endpoint.connect_with_connector(connector.clone()).await.is_err(), "not yet");
     certify(&successor, &cluster, 1, DAY);

@@ -12,7 +12,7 @@ use std::{
 };
 
 use api::peer::v1::{IdentifyReply, IdentifyRequest, peer_client::PeerClient};
-use quorate_tests::{Cluster, Finished, PATIENCE, Plan, Process, Quorate, eventually, free_port, words};
+use quorate_tests::{Cluster, Finished, Plan, Process, Quorate, TIMEOUT, eventually, free_port, words};
 use tokio::time::{Instant, timeout};
 use tonic::{
     Code, Request, Status,
@@ -82,7 +82,7 @@ impl World {
         let (certificate, key) = authority.issue_with_key(subject, now_ms, DAY).unwrap();
         let believed = format!("{}{}", authority.certificate_pem(), self.authority.certificate_pem());
         let identity = Identity::from_pem(certificate.as_bytes(), key.as_bytes(), believed.as_bytes()).unwrap();
-        connector(Arc::new(PresentedIdentity::new(identity)), PATIENCE)
+        connector(Arc::new(PresentedIdentity::new(identity)), TIMEOUT)
     }
 
     fn person(&self, role: Role) -> Connector {
@@ -98,7 +98,7 @@ impl World {
         let boss = Subject::person("Eve", Role::Administrator).unwrap();
         let long_ago = now_ms() - 3 * u64::try_from(DAY.as_millis()).unwrap();
         [
-            ("no certificate", pinned(self.authority.fingerprint(), PATIENCE).unwrap()),
+            ("no certificate", pinned(self.authority.fingerprint(), TIMEOUT).unwrap()),
             ("an expired administrator", self.shows(&self.authority, &boss, long_ago)),
             ("an expired node", self.shows(&self.authority, &Subject::Node(1), long_ago)),
             ("another cluster's administrator", self.shows(&self.other, &boss, now_ms())),
@@ -117,7 +117,7 @@ impl World {
         let quorate = Quorate::at(QUORATE);
         let mut command = quorate.command(words);
         command.env("XDG_CONFIG_HOME", self.cluster.path("config"));
-        let output = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+        let output = timeout(TIMEOUT, command.output()).await.unwrap().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Finished { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
@@ -146,7 +146,7 @@ async fn call(connector: &Connector, address: SocketAddr, path: &str, from: Opti
         let path: PathAndQuery = path.parse().unwrap();
         grpc.unary(request, path, ProstCodec::<(), ()>::default()).await.map(drop)
     };
-    timeout(PATIENCE, work).await.unwrap()
+    timeout(TIMEOUT, work).await.unwrap()
 }
 
 /// A connection that is refused is no call at all.
@@ -287,7 +287,7 @@ async fn a_password_keeps_the_key_of_a_context() {
     let run = async |words: &[std::ffi::OsString], password: &str| {
         let mut command = quorate.command(words);
         command.env("XDG_CONFIG_HOME", world.cluster.path("config")).env("QUORATE_CONTEXT_PASSWORD", password);
-        timeout(PATIENCE, command.output()).await.unwrap().unwrap()
+        timeout(TIMEOUT, command.output()).await.unwrap().unwrap()
     };
     let address = world.cluster.node(1).admin.to_string();
     let login = words!["cluster", "login", address, "--token", token, "--as", "Ada", "--password"];

@@ -9,7 +9,7 @@ use std::{
     process::Output,
 };
 
-use quorate_tests::{Cluster, Network, PATIENCE, Plan, Quorate};
+use quorate_tests::{Cluster, Network, Plan, Quorate, TIMEOUT};
 use tempfile::TempDir;
 use tokio::{net::UnixDatagram, process::Command, time::timeout};
 
@@ -84,7 +84,7 @@ async fn a_node_tells_its_supervisor_that_it_runs_and_that_it_stops() {
     let supervisor = UnixDatagram::bind(&path).unwrap();
     let told = async || {
         let mut buffer = [0; 1024];
-        let told = timeout(PATIENCE, supervisor.recv(&mut buffer)).await.expect("the node tells something").unwrap();
+        let told = timeout(TIMEOUT, supervisor.recv(&mut buffer)).await.expect("the node tells something").unwrap();
         String::from_utf8_lossy(&buffer[..told]).into_owned()
     };
     let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(1)).await;
@@ -111,7 +111,7 @@ async fn a_node_feeds_its_watchdog() {
     let mut fed = 0;
     while fed < 3 {
         let mut buffer = [0; 1024];
-        let told = timeout(PATIENCE, supervisor.recv(&mut buffer)).await.expect("the node goes on telling").unwrap();
+        let told = timeout(TIMEOUT, supervisor.recv(&mut buffer)).await.expect("the node goes on telling").unwrap();
         fed += usize::from(buffer[..told].starts_with(b"WATCHDOG=1"));
     }
 }
@@ -141,7 +141,7 @@ async fn under_systemd_events_are_entries_of_the_journal_with_their_fields() {
     cluster.start(1);
     cluster.settled(1).await;
     cluster.product("server-standard-2").count(cluster.node(1).clients, 1).await;
-    let entry = timeout(PATIENCE, entry).await.expect("the node tells the journal").unwrap();
+    let entry = timeout(TIMEOUT, entry).await.expect("the node tells the journal").unwrap();
     for (name, value) in [("F_STATUS", "0x00000000"), ("F_REQUIRED_COUNT", "5"), ("MESSAGE", "a request was processed")]
     {
         assert!(has(&entry, &field(name, value)), "{name}: {}", String::from_utf8_lossy(&entry));

@@ -78,12 +78,12 @@ async fn r19_without_a_record_a_client_says_so_with_the_code_that_administrators
 const SETUP_KEY: &str = "P257E-J9HE2-3ADQ7-CQCZK-Y8M5G";
 
 /// A client machine with a state of its own.
-struct Machine<'a> {
+struct ClientMachine<'a> {
     world: &'a World,
     state: PathBuf,
 }
 
-impl<'a> Machine<'a> {
+impl<'a> ClientMachine<'a> {
     async fn new(world: &'a World, name: &str) -> Self {
         let machine = Self { world, state: world.cluster.path(name) };
         let trust = machine.trust();
@@ -130,10 +130,10 @@ async fn r16_the_host_that_answered_is_asked_first_and_dns_only_when_it_fails() 
     let mut world = World::new("", &[], own_key).await;
     world.stands("three records stand", world.lines(&[1, 2, 3])).await;
     let path = world.cluster.path("machine");
-    let first = Machine::new(&world, "machine").await.answered_by().await;
+    let first = ClientMachine::new(&world, "machine").await.answered_by().await;
     let asked = world.named.questions_for_hosts();
     assert_eq!((first.1.as_str(), asked), ("srv", 1));
-    let machine = Machine { world: &world, state: path.clone() };
+    let machine = ClientMachine { world: &world, state: path.clone() };
     for _ in 0..3 {
         assert_eq!(machine.answered_by().await, (first.0, "cache".to_owned()));
     }
@@ -145,7 +145,7 @@ async fn r16_the_host_that_answered_is_asked_first_and_dns_only_when_it_fails() 
         world.cluster.standing(left).await?.leader.filter(|leader| *leader != first.0)
     })
     .await;
-    let machine = Machine { world: &world, state: path };
+    let machine = ClientMachine { world: &world, state: path };
     let (second, found_by) = machine.answered_by().await;
     assert!(second != first.0 && found_by == "srv", "{second} by {found_by}");
     assert_eq!(world.named.questions_for_hosts(), asked + 1, "DNS was asked once more, and only then");
@@ -159,7 +159,7 @@ async fn r18_a_fixed_host_turns_discovery_off_and_clearing_it_turns_it_on() {
     world.stands("three records stand", world.lines(&[1, 2, 3])).await;
     let address = |world: &World, node| world.cluster.node(node).clients;
     let path = world.cluster.path("machine");
-    let machine = Machine::new(&world, "machine").await;
+    let machine = ClientMachine::new(&world, "machine").await;
     machine.succeeds(&words!["set-host", address(&world, 2).to_string()]).await;
     for _ in 0..4 {
         assert_eq!(machine.answered_by().await, (2, "fixed".to_owned()));
@@ -168,7 +168,7 @@ async fn r18_a_fixed_host_turns_discovery_off_and_clearing_it_turns_it_on() {
     machine.succeeds(&words!["set-host", format!("node3.{ZONE}:{}", address(&world, 3).port())]).await;
     assert_eq!(machine.answered_by().await, (3, "fixed".to_owned()));
     world.cluster.kill(3).await;
-    let machine = Machine { world: &world, state: path };
+    let machine = ClientMachine { world: &world, state: path };
     let (code, answer) = machine.activate().await;
     assert_eq!((code, &answer["found_by"], world.named.questions_for_hosts()), (Some(3), &Value::Null, 0), "{answer}");
     machine.succeeds(&words!["clear-host"]).await;
@@ -198,7 +198,7 @@ async fn a_fleet_whose_name_is_shared_with_hosts_of_other_kinds_is_activated() {
     let world = World::beside(named, &more, own_key).await;
     eventually("all stand", async || (world.named.hosts().await.len() == 5).then_some(())).await;
     for machine in 1..=6 {
-        let (code, answer) = Machine::new(&world, &format!("machine{machine}")).await.activate().await;
+        let (code, answer) = ClientMachine::new(&world, &format!("machine{machine}")).await.activate().await;
         let activated = machine >= 5;
         assert_eq!((&answer["count"], code), (&json!(machine), Some(i32::from(!activated))), "{answer}");
     }

@@ -6,17 +6,17 @@ use discovery::{AnswerSignatures, PublishError};
 use quorate_tests::{Process, eventually};
 use tokio::process::Command;
 
-use crate::machine::{DNS, Machine, REALM, ZONE, desired, name, now, primary, publisher};
+use crate::machine::{DNS, IsolatedMachine, REALM, ZONE, desired, name, now, primary, publisher};
 
 /// A KDC and a primary, ns1, whose policy lets the account `quorate` write.
 struct World {
-    machine: Machine,
+    machine: IsolatedMachine,
     kdc: Process,
     _named: Process,
 }
 
 impl World {
-    async fn new(machine: Machine) -> Self {
+    async fn new(machine: IsolatedMachine) -> Self {
         let folder = machine.path("").display().to_string();
         machine.write(
             "kdc.conf",
@@ -47,17 +47,17 @@ impl World {
     }
 }
 
-async fn kadmin(machine: &Machine, command: &str) {
+async fn kadmin(machine: &IsolatedMachine, command: &str) {
     let said = machine.run("kadmin.local", ["-q", command]).await;
     assert!(!said.contains("kadmin.local: "), "{command}: {said}");
 }
 
-fn start(machine: &Machine, program: &str, words: &[&str]) -> Process {
+fn start(machine: &IsolatedMachine, program: &str, words: &[&str]) -> Process {
     let mut command = Command::new(program);
     Process::start(command.args(words), &machine.path(&format!("{program}.log")))
 }
 
-async fn start_named(machine: &Machine) -> Process {
+async fn start_named(machine: &IsolatedMachine) -> Process {
     let configuration = machine.path("named.conf").display().to_string();
     let named = start(machine, "named", &["-g", "-n", "1", "-c", &configuration]);
     eventually("named answers", async || (!machine.dig("SOA", ZONE).await.is_empty()).then_some(())).await;
@@ -82,7 +82,7 @@ fn configuration(folder: &str, tkey: &str) -> String {
 #[tokio::test]
 async fn r27_with_a_keytab_records_are_published_changed_and_withdrawn() {
     let test = "bind::r27_with_a_keytab_records_are_published_changed_and_withdrawn";
-    let Some(machine) = Machine::of(test).await else { return };
+    let Some(machine) = IsolatedMachine::of(test).await else { return };
     let world = World::new(machine).await;
     let keytab = world.keytab("quorate").await;
     let by_name = publisher(primary("ns1.example.test"), &keytab, Some("quorate@EXAMPLE.TEST"));
@@ -109,7 +109,8 @@ async fn r27_with_a_keytab_records_are_published_changed_and_withdrawn() {
 
 #[tokio::test]
 async fn r28_each_thing_that_can_be_wrong_is_an_error_of_its_own() {
-    let Some(machine) = Machine::of("bind::r28_each_thing_that_can_be_wrong_is_an_error_of_its_own").await else {
+    let Some(machine) = IsolatedMachine::of("bind::r28_each_thing_that_can_be_wrong_is_an_error_of_its_own").await
+    else {
         return;
     };
     let world = World::new(machine).await;
@@ -155,7 +156,9 @@ async fn r28_each_thing_that_can_be_wrong_is_an_error_of_its_own() {
 
 #[tokio::test]
 async fn a_server_that_takes_no_contexts_gets_no_update() {
-    let Some(machine) = Machine::of("bind::a_server_that_takes_no_contexts_gets_no_update").await else { return };
+    let Some(machine) = IsolatedMachine::of("bind::a_server_that_takes_no_contexts_gets_no_update").await else {
+        return;
+    };
     let World { machine, kdc: _kdc, _named } = {
         let world = World::new(machine).await;
         let World { machine, kdc, _named: named } = world;

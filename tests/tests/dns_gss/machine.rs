@@ -13,7 +13,7 @@ use discovery::{Credentials, Desired, DnsName, Domain, Finder, GssKey, Neighbour
 use tempfile::TempDir;
 use tokio::{process::Command, time::timeout};
 
-use quorate_tests::PATIENCE;
+use quorate_tests::TIMEOUT;
 
 /// The zone, and the realm of the same name.
 pub(crate) const ZONE: &str = "example.test";
@@ -26,11 +26,11 @@ pub(crate) const DNS: SocketAddr = SocketAddr::new(HERE, 53);
 const FOLDER: &str = "QUORATE_TEST_MACHINE";
 
 /// The machine from inside.
-pub(crate) struct Machine {
+pub(crate) struct IsolatedMachine {
     folder: PathBuf,
 }
 
-impl Machine {
+impl IsolatedMachine {
     /// Outside, runs the test of this name on a machine, fails if it fails, and gives nothing; inside, gives the machine.
     pub(crate) async fn of(test: &str) -> Option<Self> {
         if let Some(folder) = std::env::var_os(FOLDER) {
@@ -84,7 +84,7 @@ impl Machine {
     ) -> (ExitStatus, String) {
         let mut command = Command::new(program);
         command.args(words).current_dir(&self.folder).stdin(Stdio::null()).kill_on_drop(true);
-        let ran = timeout(PATIENCE, command.output()).await.unwrap_or_else(|_| panic!("{program} does not end"));
+        let ran = timeout(TIMEOUT, command.output()).await.unwrap_or_else(|_| panic!("{program} does not end"));
         let ran = ran.unwrap_or_else(|error| panic!("{program}: {error}"));
         (ran.status, format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr)))
     }

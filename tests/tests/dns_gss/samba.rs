@@ -7,18 +7,18 @@ use discovery::{AnswerSignatures, Primary, PublishError};
 use quorate_tests::{Cluster, Plan, Process, Quorate, eventually};
 use tokio::process::Command;
 
-use crate::machine::{DNS, Machine, REALM, ZONE, desired, name, now, publisher};
+use crate::machine::{DNS, IsolatedMachine, REALM, ZONE, desired, name, now, publisher};
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 
 /// A domain controller, dc1, with its KDC and its DNS.
 struct Directory {
-    machine: Machine,
+    machine: IsolatedMachine,
     _samba: Process,
 }
 
 impl Directory {
-    async fn new(machine: Machine) -> Self {
+    async fn new(machine: IsolatedMachine) -> Self {
         let configuration = machine.write("smb.conf", &configuration(&machine.path("").display().to_string()));
         let provision = ["domain", "provision", "--server-role=dc", "--dns-backend=SAMBA_INTERNAL", "--host-name=dc1"];
         let more = ["--domain=EXAMPLE", "--host-ip=127.0.0.1", "--adminpass=A.password.0f.the.test"];
@@ -76,7 +76,7 @@ fn primary() -> Primary {
 #[tokio::test]
 async fn r27_a_secure_zone_takes_the_records_of_one_account_and_of_no_other() {
     let test = "samba::r27_a_secure_zone_takes_the_records_of_one_account_and_of_no_other";
-    let Some(machine) = Machine::of(test).await else { return };
+    let Some(machine) = IsolatedMachine::of(test).await else { return };
     let directory = Directory::new(machine).await;
     let machine = &directory.machine;
     let shared = directory.account("quorate").await;
@@ -116,7 +116,7 @@ async fn r27_a_secure_zone_takes_the_records_of_one_account_and_of_no_other() {
 
 #[tokio::test]
 async fn r25_a_node_publishes_itself_with_a_keytab() {
-    let Some(machine) = Machine::of("samba::r25_a_node_publishes_itself_with_a_keytab").await else { return };
+    let Some(machine) = IsolatedMachine::of("samba::r25_a_node_publishes_itself_with_a_keytab").await else { return };
     let directory = Directory::new(machine).await;
     let keytab = directory.account("quorate").await;
     let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(1)).await;

@@ -7,7 +7,7 @@ use std::{
 
 use activation::{key::TypedKey, status::Status, trust::Trust};
 use client::PublishingError;
-use quorate_tests::{PATIENCE, words};
+use quorate_tests::{TIMEOUT, words};
 use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use crate::house::{House, certificate, is_unknown, request};
@@ -73,7 +73,7 @@ async fn kills_take_no_place_and_give_none_twice() {
     let asking = ask_all(&house, key, &told);
     for answers in KILLS {
         let mut noticing = told.subscribe();
-        let enough = timeout(PATIENCE, noticing.wait_for(|told| told.len() >= answers)).await;
+        let enough = timeout(TIMEOUT, noticing.wait_for(|told| told.len() >= answers)).await;
         drop(enough.expect("nodes are told something").unwrap());
         process.kill().await;
         let open = usize::from(NODES) - told.borrow().len();

@@ -114,7 +114,7 @@ async fn what_is_too_large_or_senseless_is_refused_and_others_are_answered() {
         let mut noisy = TcpStream::connect(house.address).await.unwrap();
         noisy.write_all(&[0x16; 4096]).await.unwrap();
         let mut heard = Vec::new();
-        let closed = timeout(quorate_tests::PATIENCE, noisy.read_to_end(&mut heard)).await;
+        let closed = timeout(quorate_tests::TIMEOUT, noisy.read_to_end(&mut heard)).await;
         drop(closed.expect("what is no TLS is closed"));
     }
     let publishing = house.connect().await.unwrap();

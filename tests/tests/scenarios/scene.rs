@@ -2,7 +2,7 @@
 
 use std::{env, fs, path::Path, time::Duration};
 
-use quorate_tests::{Answered, Cluster, Load, Network, Plan, Quorate, eventually, words};
+use quorate_tests::{Cluster, Load, LoadResult, Network, Plan, Quorate, eventually, words};
 use serde_json::{Value, json};
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
@@ -148,7 +148,7 @@ impl Scene {
         measured(&name, &answered);
     }
 
-    async fn agrees(self) -> (String, Cluster, Answered) {
+    async fn agrees(self) -> (String, Cluster, LoadResult) {
         self.load.enters("in the end");
         let hosts: Vec<_> = self.cluster.running().iter().map(|node| self.cluster.node(*node).clients).collect();
         self.load.is_answered_by(&hosts).await;
@@ -165,7 +165,7 @@ impl Scene {
     }
 }
 
-fn measured(name: &str, answered: &Answered) {
+fn measured(name: &str, answered: &LoadResult) {
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap();
     let pauses: Vec<Value> = answered
         .pauses
