@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use activation::settings::{NodeSettings, Setting, Settings};
+use activation::settings::{Scope, Setting, SettingChange};
 use anyhow::anyhow;
 use api::admin::v1::{ChangeSettingsRequest, GetSettingsRequest, SettingValue};
 use serde_json::{Map, Value};
@@ -62,11 +62,8 @@ impl Command {
             Self::Set { name, value, node, admin } => {
                 // A wrong name or value is found here, before anything is sent.
                 let setting: Setting = name.parse().map_err(Failure::usage)?;
-                match node {
-                    None => Settings::default().set(setting, &value),
-                    Some(_) => NodeSettings::default().set(setting, &value),
-                }
-                .map_err(Failure::usage)?;
+                let scope = if node.is_some() { Scope::Node } else { Scope::Cluster };
+                SettingChange::parse(scope, setting, &value).map_err(Failure::usage)?;
                 let changes = vec![SettingValue { name: name.clone(), value: value.clone() }];
                 let request = ChangeSettingsRequest { changes, node: node.unwrap_or(0) };
                 let reply = admin
