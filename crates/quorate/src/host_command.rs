@@ -1,11 +1,17 @@
 //! `quorate host ...`: a node's configuration, and the node itself.
 
-use std::{fmt::Write as _, future::pending, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    fmt::Write as _,
+    future::pending,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use activation::status::Status;
 use anyhow::{Context, anyhow};
 use api::admin::v1::DrainRequest;
-use host::{Config, Node, Overrides, Start, StartError, identity};
+use host::{Config, Node, OldName, Overrides, Start, StartError, identity};
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -141,9 +147,20 @@ pub(crate) struct Recover {
     accept_loss: bool,
 }
 
+/// Reads a node's configuration, and warns of old names in it.
+pub(crate) fn load(file: &Path, output: &Output) -> Result<Config, Failure> {
+    let config = Config::load(file, &Overrides::default()).map_err(Failure::usage)?;
+    warn_of(&config.old_names, output);
+    Ok(config)
+}
+
+fn warn_of(old_names: &[OldName], output: &Output) {
+    old_names.iter().for_each(|old_name| output.remark(format_args!("quorate: {old_name}")));
+}
+
 impl Recover {
     fn run(self, output: &Output) -> Outcome {
-        let config = Config::load(&self.config, &Overrides::default()).map_err(Failure::usage)?;
+        let config = load(&self.config, output)?;
         if !self.accept_loss {
             return Err(anyhow!(
                 "node {} would leave its cluster and go on alone: what only the other nodes acknowledged would be lost, and \
@@ -187,6 +204,8 @@ impl Init {
             return Err(anyhow!("cannot write {file}: it is there already").into());
         }
         let mut config = self.configuration(&file)?;
+        let of_file = if self.renew_identity { config.old_names.as_slice() } else { self.given.old_names() };
+        warn_of(of_file, output);
         if config.peers.members.is_empty() && !self.renew_identity && self.join.is_none() {
             return Err(Failure::usage(anyhow!(
                 "peers.members: missing; give --peers-members NODE=HOST:PORT,... with every node of the first cluster, \
@@ -271,6 +290,9 @@ impl Run {
     fn run(self) -> Outcome {
         let config = Config::load(&self.config, &self.overrides).map_err(Failure::usage)?;
         let reader = logging::start(self.log, LevelFilter::INFO);
+        for OldName { old, new } in &config.old_names {
+            tracing::warn!(%old, %new, "a setting is given by its old name: use the new one");
+        }
         let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
         let outcome = runtime.block_on(run(&config, Start { bootstrap: self.bootstrap }, reader));
         // What still waits for a disk that failed must not keep the process.
