@@ -91,12 +91,7 @@ async fn r7_the_processor_is_left_to_others_and_taken_back() {
     assert_eq!(niceness(pid), before);
 }
 
-#[tokio::test]
-async fn connections_of_one_source_are_limited_as_the_cluster_says() {
-    let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(1)).await;
-    let address: SocketAddr = cluster.node(1).clients;
-    cluster.administrate(1, &words!["settings", "set", "clients.connections_per_source_max", "2"]).await;
-    // On a cluster's setting nobody waits for each node.
+async fn third_connection_is_closed(address: SocketAddr) {
     eventually("the third connection of a source is closed", async || {
         let _open = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
         let mut third = TcpStream::connect(address).await.unwrap();
@@ -104,6 +99,29 @@ async fn connections_of_one_source_are_limited_as_the_cluster_says() {
         matches!(closed, Ok(Ok(0) | Err(_))).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_variable_with_a_settings_old_name_is_followed_with_a_warning() {
+    let variables = [("QUORATE_CLIENTS_CONNECTIONS_PER_SOURCE_MAX", "2")];
+    let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan { variables: &variables, ..Plan::of(1) }).await;
+    third_connection_is_closed(cluster.node(1).clients).await;
+    let log = fs::read_to_string(&cluster.node(1).log).unwrap();
+    let warning = log.lines().find(|line| line.contains("old name")).unwrap_or_default();
+    for named in
+        ["WARN", "QUORATE_CLIENTS_CONNECTIONS_PER_SOURCE_MAX", "QUORATE_CLIENTS_CONNECTIONS_PER_SOURCE_DEFAULT"]
+    {
+        assert!(warning.contains(named), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn connections_of_one_source_are_limited_as_the_cluster_says() {
+    let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(1)).await;
+    let address: SocketAddr = cluster.node(1).clients;
+    cluster.administrate(1, &words!["settings", "set", "clients.connections_per_source_max", "2"]).await;
+    // On a cluster's setting nobody waits for each node.
+    third_connection_is_closed(address).await;
     cluster.administrate(1, &words!["settings", "set", "clients.connections_per_source_max", "0"]).await;
     let mut sessions = Vec::new();
     let product = cluster.product(PRODUCT);

@@ -288,7 +288,7 @@ async fn node(folder: &Path) {
     let data = folder.join("node");
     let peer = free_address();
     let text = format!(
-        "node = 1\ndata = {data:?}\n[clients]\nlisten = \"127.0.0.1:0\"\nconnections_per_source_max = 4096\n\
+        "node = 1\ndata = {data:?}\n[clients]\nlisten = \"127.0.0.1:0\"\nconnections_per_source_default = 4096\n\
          [peers]\nlisten = \"{peer}\"\nmembers = [\"1={peer}\"]\n[admin]\nlisten = \"off\"\n"
     );
     let config = Config::parse(&text, "benchmark", &Overrides::default()).unwrap();

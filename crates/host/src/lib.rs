@@ -39,7 +39,7 @@ mod test_hooks;
 
 pub use admin_service::AdminError;
 pub use client_port::answer::Answers;
-pub use config::{Config, ConfigError, Overrides, init, settings};
+pub use config::{Config, ConfigError, OldName, Overrides, init, settings};
 pub use credentials::identity;
 pub use environment::SystemClock;
 pub use http::metrics;

@@ -12,7 +12,7 @@ use crate::count::{Count, Seen};
 use crate::id::NodeId;
 use crate::limits;
 use crate::message::Record;
-use crate::settings::{Announcement, NodeSettings, Setting};
+use crate::settings::{Announcement, NodeSettings, SettingChange};
 
 impl State {
     /// Applies the log entry at `index`. Never fails and never panics, whatever the bytes: what is not a command is
@@ -150,19 +150,19 @@ impl State {
         Ok(())
     }
 
-    fn change_settings(&mut self, changes: &[(Setting, String)]) -> Result<(), CommandRefusal> {
+    fn change_settings(&mut self, changes: &[SettingChange]) -> Result<(), CommandRefusal> {
         let mut changed = self.settings.clone();
-        for (setting, value) in changes {
-            changed.set(*setting, value)?;
+        for change in changes {
+            changed.change(change)?;
         }
         self.settings = changed;
         Ok(())
     }
 
-    fn change_node_settings(&mut self, node: NodeId, changes: &[(Setting, String)]) -> Result<(), CommandRefusal> {
+    fn change_node_settings(&mut self, node: NodeId, changes: &[SettingChange]) -> Result<(), CommandRefusal> {
         let mut changed = self.node_settings(node);
-        for (setting, value) in changes {
-            changed.set(*setting, value)?;
+        for change in changes {
+            changed.change(change)?;
         }
         let max = limits::ANNOUNCEMENTS_MAX;
         if changed == NodeSettings::default() {

@@ -14,7 +14,7 @@ use crate::catalog::SignedCatalog;
 use crate::host_activation::{REQUESTS_MAX, ReleaseStatement};
 use crate::id::{NodeId, PublisherId, node_id};
 use crate::key::TypedKey;
-use crate::settings::{Announcement, Rank, Setting};
+use crate::settings::{Announcement, Rank, Setting, SettingChange};
 use crate::{limits, proto};
 
 /// A change of the replicated state.
@@ -31,7 +31,7 @@ pub enum Command {
     /// Nodes give their places back: their certificates go, the statements wait for the publisher. All or none.
     Release { statements: Vec<ReleaseStatement> },
     /// Settings that every node follows, or those of one node; all or none.
-    ChangeSettings { node: Option<NodeId>, changes: Vec<(Setting, String)> },
+    ChangeSettings { node: Option<NodeId>, changes: Vec<SettingChange> },
     /// A node tells where it is found in DNS.
     Announce { node: NodeId, announcement: Announcement },
     /// A node is no member any more: its announcement and its settings go.
@@ -110,9 +110,9 @@ impl Command {
                 Kind::Release(proto::Release { statements })
             }
             Self::ChangeSettings { node, changes } => {
-                let changes = changes.iter().map(|(setting, value)| proto::SettingValue {
-                    name: setting.name().to_owned(),
-                    value: value.clone(),
+                let changes = changes.iter().map(|change| proto::SettingValue {
+                    name: change.setting().log_name().to_owned(),
+                    value: change.text().to_owned(),
                 });
                 // As in an announcement.
                 let node = node.map_or(0, |node| u32::try_from(node).unwrap_or(u32::MAX));
@@ -185,8 +185,8 @@ impl Command {
                     return Err(MalformedCommand("too many settings"));
                 }
                 let changes = change.changes.into_iter().map(|change| {
-                    let setting = change.name.parse().map_err(|_| MalformedCommand("setting"))?;
-                    Ok((setting, change.value))
+                    let setting = Setting::from_log_name(&change.name).ok_or(MalformedCommand("setting"))?;
+                    Ok(SettingChange::from_log(setting, change.value))
                 });
                 let node = (change.node > 0).then(|| node_id(change.node.into())).transpose();
                 let node = node.map_err(|_| MalformedCommand("node"))?;
@@ -266,7 +266,9 @@ impl fmt::Display for Command {
             }
             Self::ChangeSettings { node, changes } => {
                 f.write_str("set")?;
-                changes.iter().try_for_each(|(setting, value)| write!(f, " {}={value}", setting.name()))?;
+                changes
+                    .iter()
+                    .try_for_each(|change| write!(f, " {}={}", change.setting().log_name(), change.text()))?;
                 node.map_or(Ok(()), |node| write!(f, " of node {node}"))
             }
             Self::Announce { node, announcement } => write!(f, "announce node {node} as {}", announcement.target),

@@ -83,7 +83,7 @@ impl State {
             let node = node_id(raw.node.into()).map_err(|_| SnapshotError::Malformed("node"))?;
             let mut settings = NodeSettings::default();
             for raw in raw.settings {
-                let setting = raw.name.parse().map_err(|_| SnapshotError::Malformed("setting"))?;
+                let setting = Setting::from_log_name(&raw.name).ok_or(SnapshotError::Malformed("setting"))?;
                 settings.set(setting, &raw.value).map_err(|_| SnapshotError::Malformed("value of a setting"))?;
             }
             if settings == NodeSettings::default() {
@@ -92,7 +92,7 @@ impl State {
             state.node_settings.insert(node, settings);
         }
         for raw in raw.settings {
-            let setting = raw.name.parse().map_err(|_| SnapshotError::Malformed("setting"))?;
+            let setting = Setting::from_log_name(&raw.name).ok_or(SnapshotError::Malformed("setting"))?;
             state.settings.set(setting, &raw.value).map_err(|_| SnapshotError::Malformed("value of a setting"))?;
         }
         for publisher in raw.publishers {
@@ -195,8 +195,10 @@ fn changed(
 ) -> Vec<proto::SettingValue> {
     let changed = |setting: Setting| value(setting).filter(|value| Some(value) != default(setting).as_ref());
     let all = Setting::ALL.into_iter();
-    all.filter_map(|setting| Some(proto::SettingValue { name: setting.name().to_owned(), value: changed(setting)? }))
-        .collect()
+    all.filter_map(|setting| {
+        Some(proto::SettingValue { name: setting.log_name().to_owned(), value: changed(setting)? })
+    })
+    .collect()
 }
 
 fn encode_publisher(publisher: &PublisherState) -> proto::PublisherSnapshot {

@@ -2,7 +2,7 @@
 
 use activation::audit::{Origin, shortened, verify};
 use activation::limits::AUDIT_TEXT_BYTES_MAX;
-use activation::settings::Setting;
+use activation::settings::{Setting, SettingChange};
 use activation::state::{Act, Applied, Command, CommandRefusal, Format, SnapshotError, State};
 
 use super::world::*;
@@ -12,7 +12,7 @@ fn by(who: &str, act: Act) -> Command {
 }
 
 fn set(setting: Setting, value: &str) -> Act {
-    let changes = vec![(setting, value.to_owned())];
+    let changes = vec![SettingChange::from_log(setting, value.to_owned())];
     Act::Command(Box::new(Command::ChangeSettings { node: None, changes }))
 }
 

@@ -5,7 +5,7 @@ use activation::clock::{SkewReference, Stamp};
 use activation::host_activation::ReleaseStatement;
 use activation::limits::{BATCH_RECORDS_MAX, COMMAND_BYTES_MAX};
 use activation::message::Record;
-use activation::settings::Setting;
+use activation::settings::{Setting, SettingChange};
 use activation::state::{
     Act, Applied, Batch, BatchBuilder, BatchFull, Command, CommandRefusal, Counted, Format, Grant, MalformedOutcome,
     OpenToken, Outcome, PushError, Refusal, State,
@@ -35,8 +35,14 @@ fn every_kind() -> Vec<Command> {
         Command::InstallKey { publisher, key: host_key(1) },
         Command::InstallActivation { signed: cluster.publisher.answer(vec![(2, certificate)]).encode().into() },
         Command::Release { statements: vec![ReleaseStatement::sign(publisher, host_key(1).key_id(), 2, &node_key(2))] },
-        Command::ChangeSettings { node: None, changes: vec![(Setting::DnsPublish, "false".into())] },
-        Command::ChangeSettings { node: Some(3), changes: vec![(Setting::ClientsPort, "1700".into())] },
+        Command::ChangeSettings {
+            node: None,
+            changes: vec![SettingChange::from_log(Setting::DnsPublish, "false".into())],
+        },
+        Command::ChangeSettings {
+            node: Some(3),
+            changes: vec![SettingChange::from_log(Setting::ClientsPort, "1700".into())],
+        },
         Command::Announce { node: 2, announcement: announcement("node2.example.test") },
         Command::Forget { node: 2 },
         Command::AddToken { digest: [4; 32], token: OpenToken { grant: Grant::Reader, expires_ms: START_MS } },

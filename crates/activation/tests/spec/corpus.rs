@@ -14,7 +14,7 @@ use activation::id::{MachineDigest, ProductId};
 use activation::key::{KeyKind, TypedKey};
 use activation::lifecycle::{Lifecycle, Moment};
 use activation::message::{AnswerBody, ValidRequest, sign_answer};
-use activation::settings::Setting;
+use activation::settings::{Setting, SettingChange};
 use activation::spoken::{self, Spoken};
 use activation::state::{Act, Batch, Command, Format, Grant, OpenToken};
 use activation::status::Status;
@@ -98,9 +98,12 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("command/release", Command::Release { statements: vec![release.clone()] }.encode().to_vec()),
         (
             "command/change-settings",
-            Command::ChangeSettings { node: None, changes: vec![(Setting::DnsDomains, "a.test:1:2,b.test".into())] }
-                .encode()
-                .to_vec(),
+            Command::ChangeSettings {
+                node: None,
+                changes: vec![SettingChange::from_log(Setting::DnsDomains, "a.test:1:2,b.test".into())],
+            }
+            .encode()
+            .to_vec(),
         ),
         (
             "command/announce",

@@ -1,12 +1,15 @@
 //! Settings that the cluster shares.
 
-use activation::settings::{DomainName, NodeSettings, PublishDomain, Rank, Setting, SettingError, Settings};
+use activation::settings::{
+    DomainName, NodeSettings, PublishDomain, Rank, Scope, Setting, SettingChange, SettingError, Settings, TypedValue,
+};
 use activation::state::{Applied, Command, CommandRefusal, State};
 
 use super::world::*;
 
 fn change(cluster: &mut Cluster, changes: &[(Setting, &str)]) -> Applied {
-    let changes = changes.iter().map(|(setting, value)| (*setting, (*value).to_owned())).collect();
+    let changes =
+        changes.iter().map(|(setting, value)| SettingChange::from_log(*setting, (*value).to_owned())).collect();
     cluster.apply(&Command::ChangeSettings { node: None, changes })
 }
 
@@ -15,7 +18,8 @@ fn r36_a_node_has_settings_of_its_own_which_a_snapshot_keeps() {
     let mut cluster = Cluster::activated();
     let before = cluster.state.hash();
     let mut change = |node, setting, value: &str| {
-        cluster.apply(&Command::ChangeSettings { node, changes: vec![(setting, value.to_owned())] })
+        cluster
+            .apply(&Command::ChangeSettings { node, changes: vec![SettingChange::from_log(setting, value.to_owned())] })
     };
     assert_eq!(change(Some(2), Setting::ClientsPort, "1700"), Applied::Done);
     assert_eq!(change(Some(2), Setting::LowPriority, "true"), Applied::Done);
@@ -34,7 +38,8 @@ fn r36_a_node_has_settings_of_its_own_which_a_snapshot_keeps() {
     let restored = State::decode_snapshot(&cluster.state.encode_snapshot()).unwrap();
     assert_eq!((restored.node_settings(2), restored.hash()), (own, cluster.state.hash()));
 
-    let changes = vec![(Setting::ClientsPort, "0".to_owned()), (Setting::LowPriority, "false".to_owned())];
+    let changes = [(Setting::ClientsPort, "0"), (Setting::LowPriority, "false")];
+    let changes = changes.map(|(setting, value)| SettingChange::from_log(setting, value.to_owned())).to_vec();
     assert_eq!(cluster.apply(&Command::ChangeSettings { node: Some(2), changes }), Applied::Done);
     assert_eq!(cluster.state.hash(), before, "what is as by default leaves no trace");
 }
@@ -92,10 +97,32 @@ fn every_setting_reads_back_what_it_shows() {
             both => panic!("{setting:?} is of the cluster or of a node: {both:?}"),
         }
         assert_eq!(setting.is_of_node(), settings.get(setting).is_none());
+        let default = settings.value(setting).or_else(|| of_node.value(setting));
+        assert_eq!(default.as_ref(), Some(&setting.default_value()));
+        assert_eq!(setting.form().parse(&setting.default_value().to_string()), default, "{setting:?}");
     }
     assert_eq!((settings, of_node), (Settings::default(), NodeSettings::default()));
     assert_eq!("dns.publishing".parse::<Setting>(), Err(SettingError::Unknown));
     assert!(SettingError::Unknown.to_string().contains("dns.domains"));
+}
+
+#[test]
+fn a_value_is_parsed_once_and_its_text_enters_the_log_as_it_was_given() {
+    let change = SettingChange::parse(Scope::Cluster, Setting::DnsTtl, " +0120 ").unwrap();
+    assert_eq!((change.value(), change.text()), (Ok(&TypedValue::Number(120)), " +0120 "));
+    let command = Command::ChangeSettings { node: None, changes: vec![change] };
+    assert!(command.encode().windows(7).any(|window| window == b" +0120 "));
+    assert_eq!(Command::decode(&command.encode()), Ok(command.clone()));
+    let mut cluster = Cluster::activated();
+    assert_eq!(cluster.apply(&command), Applied::Done);
+    assert_eq!(cluster.state.settings().get(Setting::DnsTtl).as_deref(), Some("120"));
+
+    // The scope is looked at first, as by the versions before: the reason of a refusal is part of the audit.
+    let wrong_twice = SettingChange::from_log(Setting::ClientsPort, "a port".into());
+    let refused = cluster.apply(&Command::ChangeSettings { node: None, changes: vec![wrong_twice] });
+    assert_eq!(refused, Applied::Refused(CommandRefusal::Setting(SettingError::OfNode(Setting::ClientsPort))));
+    let of_cluster = SettingChange::parse(Scope::Node, Setting::DnsTtl, "0");
+    assert_eq!(of_cluster, Err(SettingError::OfCluster(Setting::DnsTtl)));
 }
 
 #[test]

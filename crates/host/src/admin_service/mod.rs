@@ -21,7 +21,7 @@ use std::{
 use activation::{
     catalog::SignedCatalog,
     id::Fingerprint,
-    settings::{NodeSettings, Setting, SettingError, Settings},
+    settings::{Scope, SettingChange, SettingError},
     state::Command,
 };
 use api::{
@@ -294,16 +294,11 @@ impl admin_server::Admin for Admin {
         let acting = self.acting(&request);
         let request = request.into_inner();
         let node = self.of_node(request.node)?;
-        let changes = request.changes.into_iter().map(|change| Ok((change.name.parse()?, change.value)));
-        let changes: Vec<(Setting, String)> = changes.collect::<Result<_, SettingError>>().map_err(invalid)?;
-        // Refused here in words of its own, before it is proposed.
-        let (mut tried, mut tried_of_node) = (Settings::default(), NodeSettings::default());
-        let mut changed = changes.iter();
-        match node {
-            None => changed.try_for_each(|(setting, value)| tried.set(*setting, value)),
-            Some(_) => changed.try_for_each(|(setting, value)| tried_of_node.set(*setting, value)),
-        }
-        .map_err(invalid)?;
+        let scope = if node.is_some() { Scope::Node } else { Scope::Cluster };
+        let changes = request.changes.iter();
+        // A wrong name or value is refused here, before it is proposed.
+        let changes = changes.map(|change| SettingChange::parse(scope, change.name.parse()?, &change.value));
+        let changes = changes.collect::<Result<_, SettingError>>().map_err(invalid)?;
         let index = acting.propose(Command::ChangeSettings { node, changes }).await?;
         let problem = match node {
             None => String::new(),

@@ -7,9 +7,9 @@ use std::{
     path::Path,
 };
 
-use crate::{
-    config::Overrides,
-    config::settings::{Form, SETTINGS, flag, variable},
+use crate::config::{
+    overrides::Overrides,
+    settings::{Form, SETTINGS, flag, variable},
 };
 
 /// The text of a configuration file: every setting with its meaning, its default commented out, what was given set.
@@ -19,7 +19,7 @@ pub fn configuration(given: &Overrides) -> String {
          # Unknown keys are refused. Each key may also be given as a flag or as a variable, which then stands.\n",
     );
     let mut section = "";
-    for setting in SETTINGS {
+    for setting in SETTINGS.iter() {
         let (in_section, name) = setting.key.split_once('.').unwrap_or(("", setting.key));
         if in_section != section {
             section = in_section;
@@ -27,7 +27,7 @@ pub fn configuration(given: &Overrides) -> String {
         }
         let _ = write!(text, "\n# {}.\n# --{}, {}\n", setting.help, flag(setting.key), variable(setting.key));
         let value = given.given().find(|(given, _)| given.key == setting.key);
-        let _ = match (value, setting.default) {
+        let _ = match (value, &setting.default) {
             (Some((_, value)), _) => writeln!(text, "{name} = {}", toml(setting.form, value)),
             (None, Some(default)) => writeln!(text, "#{name} = {default}"),
             (None, None) => writeln!(text, "#{name} ="),
@@ -38,7 +38,7 @@ pub fn configuration(given: &Overrides) -> String {
 
 fn toml(form: Form, text: &str) -> String {
     match form {
-        Form::Number | Form::Flag => text.to_owned(),
+        Form::Number { .. } | Form::Flag => text.to_owned(),
         Form::Text => toml::Value::from(text).to_string(),
         Form::List => toml::Value::from(text.split(',').map(str::trim).collect::<Vec<_>>()).to_string(),
     }

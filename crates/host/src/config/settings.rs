@@ -1,207 +1,28 @@
-//! Every setting of a node, once: the configuration file, the flags, the `QUORATE_...` variables and the commented
-//! file that `quorate host init` writes all come from this table.
+//! All settings in one table: those of a node's own configuration, and those that the cluster keeps.
 
-/// How the text of a flag or a variable becomes a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// As it is.
-    Text,
-    /// A whole number.
-    Number,
-    /// Parts separated by commas.
-    List,
-    /// `true` or `false`.
-    Flag,
-}
+use std::{fmt::Write as _, sync::LazyLock};
 
-/// One setting.
-#[derive(Clone, Copy, Debug)]
-pub struct Setting {
-    /// Its place in the file: `section.name`, or `name` above all sections.
-    pub key: &'static str,
-    /// How its text is read.
-    pub form: Form,
-    /// What stands in a new file, as TOML; none where `host init` must be told.
-    pub default: Option<&'static str>,
-    /// What it does, with its unit.
-    pub help: &'static str,
-}
+use activation::settings::{Scope, Setting as KeptSetting};
 
-const fn setting(key: &'static str, form: Form, default: Option<&'static str>, help: &'static str) -> Setting {
-    Setting { key, form, default, help }
-}
+pub use crate::config::declaration::{Form, Setting};
+use crate::config::sections::{Admin, Clients, Console, Dns, Drain, Metrics, Peers, Raft, Tls, declared_first};
 
-/// All of them, in the order of the file.
-pub const SETTINGS: &[Setting] = &[
-    setting(
-        "node",
-        Form::Number,
-        None,
-        "Number of this node in its cluster, 1 to 65535; never given to another machine",
-    ),
-    setting("data", Form::Text, None, "Folder with the node's store, snapshots, keys and administration socket"),
-    setting(
-        "platform",
-        Form::Text,
-        Some("\"server-standard-and-enterprise\""),
-        "Platform class of this machine, as the publisher's catalog names it: it decides which keys the machine may hold",
-    ),
-    setting(
-        "clients.listen",
-        Form::Text,
-        Some("\"[::]:1688\""),
-        "Where client machines reach this node (ADDRESS:PORT)",
-    ),
-    setting(
-        "clients.connections_max",
-        Form::Number,
-        Some("4096"),
-        "Connections at once; further ones wait in the system's queue",
-    ),
-    setting(
-        "clients.connections_per_source_max",
-        Form::Number,
-        Some("256"),
-        "Connections at once from one address; further ones are closed",
-    ),
-    setting(
-        "clients.idle_timeout_s",
-        Form::Number,
-        Some("60"),
-        "Seconds until a connection on which nothing happens is closed",
-    ),
-    setting(
-        "clients.pdu_timeout_s",
-        Form::Number,
-        Some("5"),
-        "Seconds a client may take to send one whole PDU, and to take an answer",
-    ),
-    setting(
-        "peers.listen",
-        Form::Text,
-        Some("\"127.0.0.1:1689\""),
-        "Where the other nodes reach this one (ADDRESS:PORT)",
-    ),
-    setting(
-        "peers.members",
-        Form::List,
-        None,
-        "The nodes that form the cluster at first, this one among them: NODE=HOST:PORT of the peer address",
-    ),
-    setting(
-        "peers.promote_after_s",
-        Form::Number,
-        Some("60"),
-        "Seconds after which a voter that is gone gives its vote to a learner, where there is one; not while it is drained",
-    ),
-    setting(
-        "admin.listen",
-        Form::Text,
-        Some("\"[::]:1690\""),
-        "Where administrators reach this node from afar (ADDRESS:PORT), with certificates; off: only through its socket",
-    ),
-    setting(
-        "metrics.listen",
-        Form::Text,
-        Some("\"[::]:9688\""),
-        "Where Prometheus finds /metrics, and others /livez and /readyz (ADDRESS:PORT), without certificates; off: nowhere",
-    ),
-    setting(
-        "console.auth",
-        Form::Flag,
-        Some("false"),
-        "The console, on the same port: true: for whoever has a reader's rights (`quorate console`), from anywhere; false: for whoever is on this machine",
-    ),
-    setting(
-        "tls.authority",
-        Form::Text,
-        None,
-        "File with the certificates of your organisation's own authority (PEM), instead of the one that the cluster makes",
-    ),
-    setting(
-        "tls.certificate",
-        Form::Text,
-        None,
-        "With it: file with this node's certificate (O=quorate, OU=node, CN=its number) and those up to the authority",
-    ),
-    setting("tls.key", Form::Text, None, "With it: file with the private key of that certificate"),
-    setting("raft.heartbeat_ms", Form::Number, Some("100"), "Milliseconds between the leader's heartbeats"),
-    setting(
-        "raft.election_timeout_min_ms",
-        Form::Number,
-        Some("300"),
-        "A follower that hears no leader for a random time from here ...",
-    ),
-    setting("raft.election_timeout_max_ms", Form::Number, Some("600"), "... to here stands for election"),
-    setting(
-        "dns.target",
-        Form::Text,
-        None,
-        "This node's own name, fully qualified, that SRV records point at; without it the node does not publish itself",
-    ),
-    setting("dns.publish", Form::Flag, Some("true"), "Whether this node publishes itself, where the cluster does"),
-    setting(
-        "dns.key_file",
-        Form::Text,
-        None,
-        "File with the TSIG key that signs updates, as tsig-keygen writes it: one key for each node",
-    ),
-    setting(
-        "dns.keytab",
-        Form::Text,
-        None,
-        "Instead of a TSIG key: keytab of the service account that signs updates, for Active Directory (GSS-TSIG)",
-    ),
-    setting("dns.principal", Form::Text, None, "Account in the keytab (NAME@REALM); without it the first one there"),
-    setting(
-        "dns.unsigned",
-        Form::Flag,
-        Some("false"),
-        "Send updates without a signature: only where DNS asks for none",
-    ),
-    setting(
-        "dns.primary",
-        Form::Text,
-        None,
-        "DNS server that takes updates (HOST[:PORT]); without it the one of the SOA",
-    ),
-    setting(
-        "dns.resolvers",
-        Form::List,
-        Some("[]"),
-        "DNS servers (ADDRESS:PORT) that are asked for the SOA; without any, as the system is configured",
-    ),
-    setting("dns.service", Form::Text, Some("\"_vlmcs._tcp\""), "Service and protocol of the SRV record"),
-    setting("dns.priority", Form::Number, Some("0"), "Priority of this node: lower ones are asked first"),
-    setting("dns.weight", Form::Number, Some("0"), "Weight of this node: its share among those of one priority"),
-    setting(
-        "dns.addresses",
-        Form::List,
-        Some("[]"),
-        "Addresses of dns.target; without any, that of clients.listen, or those with which this machine reaches others",
-    ),
-    setting("dns.share_name", Form::Flag, Some("false"), "Publish although records of others stand under the name"),
-    setting("dns.known", Form::List, Some("[]"), "Targets of other hosts under the name that are never reported"),
-    setting("dns.republish_h", Form::Number, Some("24"), "Hours after which all is published anew"),
-    setting(
-        "dns.serve",
-        Form::List,
-        Some("[]"),
-        "Addresses of this machine (ADDRESS:PORT) on which the node itself answers DNS for dns.zone, over UDP and TCP",
-    ),
-    setting(
-        "dns.zone",
-        Form::Text,
-        None,
-        "The name that was delegated to the nodes: a domain, or the service's own name in one (_vlmcs._tcp.example.com)",
-    ),
-    setting(
-        "drain.wait_s",
-        Form::Number,
-        Some("60"),
-        "Longest time in seconds that `host drain` waits for resolvers to forget this node; less where dns.ttl_s is less",
-    ),
-];
+/// The settings of the configuration file, in its order.
+pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
+    [
+        declared_first(),
+        Clients::declared(),
+        Peers::declared(),
+        Admin::declared(),
+        Metrics::declared(),
+        Console::declared(),
+        Tls::declared(),
+        Raft::declared(),
+        Dns::declared(),
+        Drain::declared(),
+    ]
+    .concat()
+});
 
 /// `--clients-listen` for `clients.listen`.
 pub fn flag(key: &str) -> String {
@@ -211,4 +32,106 @@ pub fn flag(key: &str) -> String {
 /// `QUORATE_CLIENTS_LISTEN` for `clients.listen`.
 pub fn variable(key: &str) -> String {
     format!("QUORATE_{}", key.replace('.', "_").to_uppercase())
+}
+
+/// Where a setting is given, and with that, when it takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In the node's configuration: when the node starts.
+    File,
+    /// In the cluster's log, one value for all nodes: at once (live).
+    Cluster,
+    /// In the cluster's log, one value for each node: at once (live).
+    Node,
+}
+
+impl Origin {
+    /// Whether a change takes effect while the node runs.
+    pub fn is_live(self) -> bool {
+        self != Self::File
+    }
+}
+
+/// A setting of either kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// As it is given in the file, or to `quorate settings set`.
+    pub name: &'static str,
+    /// Where it is given.
+    pub origin: Origin,
+    /// Which values it may have.
+    pub values: String,
+    /// The value where none is given, if there is one.
+    pub default: Option<String>,
+    /// What it does, with its unit.
+    pub help: &'static str,
+}
+
+/// All settings: the cluster's first.
+pub fn listing() -> Vec<Listed> {
+    let kept = KeptSetting::ALL.into_iter().map(|setting| Listed {
+        name: setting.name(),
+        origin: match setting.scope() {
+            Scope::Cluster => Origin::Cluster,
+            Scope::Node => Origin::Node,
+        },
+        values: setting.form().to_string(),
+        default: Some(setting.default_value().to_string()),
+        help: setting.help(),
+    });
+    let of_file = SETTINGS.iter().map(|setting| Listed {
+        name: setting.key,
+        origin: Origin::File,
+        values: match setting.form {
+            Form::Text => "text".into(),
+            Form::Number { min, max: Some(max) } => format!("a number of {min} to {max}"),
+            Form::Number { min: 0, max: None } => "a number".into(),
+            Form::Number { min, max: None } => format!("a number of at least {min}"),
+            Form::List => "a list".into(),
+            Form::Flag => "true or false".into(),
+        },
+        default: setting.default.clone(),
+        help: setting.help,
+    });
+    kept.chain(of_file).collect()
+}
+
+/// The tables of `docs/settings.md`: the settings that are given there.
+pub fn markdown(is_wanted: impl Fn(Origin) -> bool) -> String {
+    let mut text = String::from("| setting | values | default | meaning |\n|---|---|---|---|\n");
+    for Listed { name, values, default, help, .. } in listing().into_iter().filter(|listed| is_wanted(listed.origin)) {
+        let default = default.filter(|text| !text.is_empty()).map_or_else(String::new, |text| format!("`{text}`"));
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "| `{name}` | {values} | {default} | {help} |");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_settings_have_one_name_in_file_flags_variables_and_cluster() {
+        let listing = listing();
+        for form in [str::to_owned, flag, variable] {
+            let names: BTreeSet<_> = listing.iter().map(|listed| form(listed.name)).collect();
+            assert_eq!(names.len(), listing.len(), "{names:?}");
+        }
+        for listed in &listing {
+            assert!(!listed.help.contains('|'), "{}", listed.name);
+            assert!(!listed.origin.is_live() || listed.default.is_some(), "{}", listed.name);
+        }
+    }
+
+    #[test]
+    fn the_guide_shows_the_tables_as_they_are() {
+        let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md");
+        let text = std::fs::read_to_string(guide).unwrap();
+        let tables = [Origin::Cluster, Origin::Node, Origin::File].map(|of| markdown(|origin| origin == of));
+        let lacking: Vec<_> = tables.into_iter().filter(|table| !text.contains(table)).collect();
+        assert!(lacking.is_empty(), "docs/settings.md lacks these tables:\n{}", lacking.join("\n"));
+    }
 }

@@ -94,7 +94,7 @@ impl DnsConfig {
             addresses: dns.addresses.clone(),
             listens_on: config.clients.listen.ip(),
             service: dns.service.clone(),
-            publish: dns.publish,
+            publish: dns.publish_node,
             share_name: dns.share_name,
             known,
             republish: Duration::from_secs(dns.republish_h.saturating_mul(3600)),
@@ -184,10 +184,10 @@ fn credentials(dns: &Dns) -> Result<(Credentials, Option<DnsName>), ConfigError>
             "a key to sign with is given as well".into(),
             "take one of the two out: updates are signed, or they are not",
         )),
-        (None, None, false) if dns.publish => Err(wrong(
+        (None, None, false) if dns.publish_node => Err(wrong(
             "dns.key_file",
             "dns.target is given, and no key to sign updates with".into(),
-            "make one with `tsig-keygen`, or give a keytab in dns.keytab, or say dns.unsigned = true, or dns.publish = false",
+            "make one with `tsig-keygen`, or give a keytab in dns.keytab, or say dns.unsigned = true, or dns.publish_node = false",
         )),
         (None, None, _) => Ok((Credentials::Unsigned, None)),
         (Some(path), None, false) => {

@@ -71,7 +71,7 @@ pub(crate) struct Live {
     listen: SocketAddr,
     /// Remembers the port, for the next start.
     port_file: PathBuf,
-    connections_per_source_max: usize,
+    connections_per_source_default: usize,
     niceness: i32,
     address: watch::Sender<SocketAddr>,
     /// To those who serve clients.
@@ -88,11 +88,11 @@ impl Live {
             node: config.node,
             listen: config.clients.listen,
             port_file: port_file(&config.data),
-            connections_per_source_max: config.clients.connections_per_source_max,
+            connections_per_source_default: config.clients.connections_per_source_default,
             niceness: getpriority_process(None).unwrap_or(0),
             address: watch::Sender::new(address),
             listeners,
-            sources: Sources::new(config.clients.connections_per_source_max),
+            sources: Sources::new(config.clients.connections_per_source_default),
             followed: watch::Sender::default(),
         };
         (live, received)
@@ -123,7 +123,7 @@ impl Live {
 
     async fn apply(&self, own: &NodeSettings, per_source_max: Option<u32>) -> Result<(), FollowError> {
         let per_source_max = per_source_max.and_then(|max| usize::try_from(max).ok());
-        self.sources.set_max(per_source_max.unwrap_or(self.connections_per_source_max));
+        self.sources.set_max(per_source_max.unwrap_or(self.connections_per_source_default));
         let niceness = if own.low_priority { self.niceness.max(LOW_NICENESS) } else { self.niceness };
         let priority = set_niceness(niceness).map_err(FollowError::Priority);
         let listening =

@@ -56,9 +56,6 @@ pub enum RescueError {
     /// The cluster.
     #[error(transparent)]
     Begin(#[from] BeginError),
-    /// The configuration.
-    #[error("peers.members: {0}")]
-    Members(String),
     /// The operating system.
     #[error("the operating system gave no randomness: {0}")]
     Randomness(io::Error),
@@ -73,7 +70,7 @@ pub async fn restore(config: &Config, file: &Path) -> Result<Begun, RescueError>
     if path.exists() {
         return Err(RescueError::Occupied { path });
     }
-    let address = peer_address(config)?;
+    let address = peer_address(config);
     Ok(backup.restore(open(config)?, &snapshots_of(config), &address).await?)
 }
 
@@ -84,7 +81,7 @@ pub async fn recover(config: &Config) -> Result<Begun, RescueError> {
     if !path.exists() {
         return Err(RescueError::Nothing { path });
     }
-    let address = peer_address(config)?;
+    let address = peer_address(config);
     Ok(replication::recover(open(config)?, &snapshots_of(config), &address).await?)
 }
 
@@ -103,7 +100,6 @@ fn open(config: &Config) -> Result<Arc<Store>, RescueError> {
 }
 
 /// Where others will reach it.
-fn peer_address(config: &Config) -> Result<String, RescueError> {
-    let members = config.members().map_err(RescueError::Members)?;
-    Ok(members.get(&config.node).cloned().unwrap_or_else(|| config.peers.listen.to_string()))
+fn peer_address(config: &Config) -> String {
+    config.peers.members.get(&config.node).cloned().unwrap_or_else(|| config.peers.listen.to_string())
 }

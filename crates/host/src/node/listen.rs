@@ -27,8 +27,8 @@ impl Listeners {
         let mut dns = Vec::new();
         let clients = listen_for_clients(config).await?;
         let peers = listen("peers.listen", config.peers.listen).await?;
-        let admin = listen_if_set("admin.listen", config.admin.address().unwrap_or_default()).await?;
-        let http = listen_if_set("metrics.listen", config.metrics.address().unwrap_or_default()).await?;
+        let admin = listen_if_set("admin.listen", config.admin.listen.get()).await?;
+        let http = listen_if_set("metrics.listen", config.metrics.listen.get()).await?;
         for &address in &config.dns.serve {
             dns.push(listen_for_dns("dns.serve", address).await?);
         }

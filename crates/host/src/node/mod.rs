@@ -26,7 +26,7 @@ use self::{
 };
 use crate::{
     client_port::answer::{Answerer, Answers},
-    config::{Config, ConfigError},
+    config::Config,
     lifecycle::{
         draining::Draining,
         leave::{self, LeaveError},
@@ -69,12 +69,6 @@ impl Node {
     /// The same with other clocks than the system's: for a test or a benchmark that drives a cluster through time.
     pub async fn start_by(config: &Config, start: Start, timing: Timing) -> Result<Self, StartError> {
         test_hooks::choose_version();
-        let members = config.members().map_err(|what| ConfigError::Value {
-            origin: "configuration".into(),
-            key: "peers.members",
-            what,
-            fix: "write each as \"NODE=HOST:PORT\"",
-        })?;
         let identity = Identity::load(config)?;
         let listeners = Listeners::bind(config).await?;
         let data = Data::open(config)?;
@@ -84,7 +78,7 @@ impl Node {
         let node =
             Self { nodes, draining, answerer, live, admin_socket, http_address, data, stopping, serving, background };
         if start.bootstrap
-            && let Err(error) = node.replica().bootstrap(&members, BOOTSTRAP_PATIENCE).await
+            && let Err(error) = node.replica().bootstrap(&config.peers.members, BOOTSTRAP_PATIENCE).await
         {
             node.stop().await;
             return Err(error.into());

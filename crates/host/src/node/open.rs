@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::error::StartError;
 use crate::{
-    config::{Config, ConfigError},
+    config::Config,
     credentials::{Credentials, hardware::Hardware, identity::Source},
     dns,
     environment::random,
@@ -27,16 +27,10 @@ pub(super) struct Identity {
 
 impl Identity {
     pub(super) fn load(config: &Config) -> Result<Self, StartError> {
-        let platform = config.platform.parse().map_err(|_| ConfigError::Value {
-            origin: "configuration".into(),
-            key: "platform",
-            what: format!("{:?} is no name of a platform class", config.platform),
-            fix: "use the name that the publisher's catalog gives it",
-        })?;
         leave::check(&config.data)?;
         let source = Source::of(config);
         let shown = Arc::new(PresentedIdentity::new(source.load()?));
-        Ok(Self { platform, source, shown })
+        Ok(Self { platform: config.platform.clone(), source, shown })
     }
 }
 

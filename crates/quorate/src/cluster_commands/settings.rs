@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use activation::settings::{NodeSettings, Setting, Settings};
+use activation::settings::{Scope, Setting, SettingChange};
 use anyhow::anyhow;
 use api::admin::v1::{ChangeSettingsRequest, GetSettingsRequest, SettingValue};
 use serde_json::{Map, Value};
@@ -75,11 +75,8 @@ pub(crate) fn set(
 ) -> Result<(), Failure> {
     // A wrong name or value is found here, before anything is sent.
     let setting: Setting = name.parse().map_err(Failure::usage)?;
-    match node {
-        None => Settings::default().set(setting, value),
-        Some(_) => NodeSettings::default().set(setting, value),
-    }
-    .map_err(Failure::usage)?;
+    let scope = if node.is_some() { Scope::Node } else { Scope::Cluster };
+    SettingChange::parse(scope, setting, value).map_err(Failure::usage)?;
     let changes = vec![SettingValue { name: name.to_owned(), value: value.to_owned() }];
     let request = ChangeSettingsRequest { changes, node: node.unwrap_or(0) };
     let reply = admin.ask(async |admin| admin.change_settings(request).await)?;

@@ -282,7 +282,7 @@ impl Cluster {
 
     /// Where its metrics are.
     pub(crate) fn metrics(&self, node: u64) -> anyhow::Result<String> {
-        Ok(self.config(node)?.metrics.listen.clone())
+        Ok(self.config(node)?.metrics.listen.to_string())
     }
 
     /// What `--admin` takes.
@@ -332,7 +332,7 @@ fn configurations(folder: &Path, address: Ipv4Addr) -> anyhow::Result<BTreeMap<u
         let text = format!(
             "node = {node}\ndata = {data:?}\n[clients]\nlisten = \"{clients}\"\n\
              [peers]\nlisten = \"{peers}\"\nmembers = [{members}]\n\
-             [dns]\ntarget = \"{}\"\npublish = false\nserve = [\"{server}\"]\nzone = \"{DOMAIN}\"\n[admin]\nlisten = \"off\"\n\
+             [dns]\ntarget = \"{}\"\npublish_node = false\nserve = [\"{server}\"]\nzone = \"{DOMAIN}\"\n[admin]\nlisten = \"off\"\n\
              [metrics]\nlisten = \"{metrics}\"\n",
             target(node)
         );

@@ -6,6 +6,7 @@ use anyhow::{Context, anyhow};
 use host::{Config, Overrides, identity};
 use transport::{Folder, Token};
 
+use super::configuration::warn_of;
 use crate::{
     administration::enrolment,
     output::{CommandResult, Failure, Output},
@@ -53,6 +54,8 @@ impl Init {
             return Err(anyhow!("cannot write {file}: it is there already").into());
         }
         let mut config = self.configuration(&file)?;
+        let of_file = if self.renew_identity { config.old_names.as_slice() } else { self.given.old_names() };
+        warn_of(of_file, output);
         if config.peers.members.is_empty() && !self.renew_identity && self.join.is_none() {
             return Err(Failure::usage(anyhow!(
                 "peers.members: missing; give --peers-members NODE=HOST:PORT,... with every node of the first cluster, \

@@ -1,5 +1,6 @@
 //! `quorate host ...`: a node's configuration, and the node itself. One file a subcommand.
 
+pub(crate) mod configuration;
 mod drain;
 mod init;
 mod recover;

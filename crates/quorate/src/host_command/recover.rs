@@ -3,11 +3,11 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::anyhow;
-use host::{Config, Overrides};
 
+use super::configuration::load;
 use crate::{
     administration::block_on,
-    output::{CommandResult, Failure, Output},
+    output::{CommandResult, Output},
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -34,7 +34,7 @@ pub(crate) struct Recover {
 
 impl Recover {
     pub(super) fn run(self, output: &Output) -> CommandResult {
-        let config = Config::load(&self.config, &Overrides::default()).map_err(Failure::usage)?;
+        let config = load(&self.config, output)?;
         if !self.accept_loss {
             return Err(anyhow!(
                 "node {} would leave its cluster and go on alone: what only the other nodes acknowledged would be lost, and \

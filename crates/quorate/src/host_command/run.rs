@@ -4,7 +4,7 @@ use std::{future::pending, path::PathBuf, process::ExitCode};
 
 use activation::status::Status;
 use anyhow::{Context, anyhow};
-use host::{Config, Node, Overrides, Start, StartError};
+use host::{Config, Node, OldName, Overrides, Start, StartError};
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -44,6 +44,9 @@ impl Run {
     pub(super) fn run(self) -> CommandResult {
         let config = Config::load(&self.config, &self.overrides).map_err(Failure::usage)?;
         let reader = logging::start(self.log, LevelFilter::INFO);
+        for OldName { old, new } in &config.old_names {
+            tracing::warn!(%old, %new, "a setting is given by its old name: use the new one");
+        }
         let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
         let outcome = runtime.block_on(run(&config, Start { bootstrap: self.bootstrap, ..Start::default() }, reader));
         // What still waits for a disk that failed must not keep the process.

@@ -7,12 +7,12 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use api::admin::v1::BackupRequest;
-use host::{Config, Overrides, rescue::RescueError};
 use serde_json::json;
 use tempfile::NamedTempFile;
 
 use crate::{
     administration::{AdminArgs, block_on, refused},
+    host_command::configuration,
     output::{Failure, Output},
 };
 
@@ -87,11 +87,8 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
 
 impl Restore {
     pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
-        let config = Config::load(&self.config, &Overrides::default()).map_err(Failure::usage)?;
-        let begun = block_on(host::rescue::restore(&config, &self.file))?.map_err(|error| match error {
-            error @ RescueError::Members(_) => Failure::usage(error),
-            error => error.into(),
-        })?;
+        let config = configuration::load(&self.config, output)?;
+        let begun = block_on(host::rescue::restore(&config, &self.file))??;
         let file = self.config.display();
         output.result(
             &json!({ "node": config.node, "log_index": begun.log_index }),

@@ -1,0 +1,281 @@
+//! The table of all settings that log entries change, and a change of one.
+
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use super::dns::PublishDomain;
+use super::value::{Field, Form, TypedValue};
+use crate::limits::{
+    ACTIVATION_INTERVAL_MINUTES_DEFAULT, INTERVAL_MINUTES_MAX, INTERVAL_MINUTES_MIN, RENEWAL_INTERVAL_MINUTES_DEFAULT,
+};
+
+const INTERVAL: Form = Form::Number { min: INTERVAL_MINUTES_MIN, max: INTERVAL_MINUTES_MAX };
+const DAY_S: u32 = 86_400;
+const ANY_U16: Form = Form::Number { min: 0, max: 65_535 };
+
+/// Whose a setting is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// One value, which every node follows.
+    Cluster,
+    /// Each node has its own value.
+    Node,
+}
+
+/// Makes, of one declaration for each setting, the enum of names and the structs of values. An entry:
+///
+/// ```text
+/// Setting as "name.in.log.and.commands", field: Type = default, form, "help";
+/// ```
+macro_rules! settings {
+    ($(
+        $(#[$group_doc:meta])*
+        $scope:ident $Group:ident {$(
+            $(#[$doc:meta])*
+            $Setting:ident as $name:literal, $field:ident: $Type:ty = $default:expr, $form:expr, $help:literal;
+        )*}
+    )*) => {
+        /// The name of a setting.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Setting {
+            $($($(#[$doc])* $Setting,)*)*
+        }
+
+        impl Setting {
+            pub const ALL: [Self; [$($($name,)*)*].len()] = [$($(Self::$Setting,)*)*];
+
+            /// The name in log entries and snapshots of formats 1 and 2, which every version that reads them knows:
+            /// never changed. What administrators see and type is [`Self::name`].
+            #[must_use]
+            pub fn log_name(self) -> &'static str {
+                match self { $($(Self::$Setting => $name,)*)* }
+            }
+
+            #[must_use]
+            pub fn scope(self) -> Scope {
+                match self { $($(Self::$Setting => Scope::$scope,)*)* }
+            }
+
+            /// What the value may be.
+            #[must_use]
+            pub fn form(self) -> Form {
+                match self { $($(Self::$Setting => $form,)*)* }
+            }
+
+            /// The value where none was set.
+            #[must_use]
+            pub fn default_value(self) -> TypedValue {
+                match self { $($(Self::$Setting => <$Type>::to_value(&$default),)*)* }
+            }
+
+            /// What it does, with its unit.
+            #[must_use]
+            pub fn help(self) -> &'static str {
+                match self { $($(Self::$Setting => $help,)*)* }
+            }
+        }
+
+        $(
+            $(#[$group_doc])*
+            #[derive(Clone, Debug, PartialEq, Eq)]
+            pub struct $Group {
+                $($(#[$doc])* pub $field: $Type,)*
+            }
+
+            impl Default for $Group {
+                fn default() -> Self {
+                    Self { $($field: $default,)* }
+                }
+            }
+
+            impl $Group {
+                /// The value; none of a setting of the other scope.
+                #[must_use]
+                pub fn value(&self, setting: Setting) -> Option<TypedValue> {
+                    match setting {
+                        $(Setting::$Setting => Some(self.$field.to_value()),)*
+                        _ => None,
+                    }
+                }
+
+                /// The value as text, which [`Self::set`] takes; none of a setting of the other scope.
+                #[must_use]
+                pub fn get(&self, setting: Setting) -> Option<String> {
+                    self.value(setting).map(|value| value.to_string())
+                }
+
+                /// Changes one.
+                ///
+                /// # Errors
+                /// The setting is of the other scope, or may not have this value.
+                pub fn change(&mut self, change: &SettingChange) -> Result<(), SettingError> {
+                    let setting = change.setting();
+                    setting.check_scope(Scope::$scope)?;
+                    let value = change.value()?;
+                    let changed = match setting {
+                        $(Setting::$Setting => Field::from_value(value).map(|value| self.$field = value),)*
+                        _ => None,
+                    };
+                    changed.ok_or(SettingError::Value { setting })
+                }
+
+                /// Changes one, if the text is a value that it may have.
+                ///
+                /// # Errors
+                /// As [`SettingChange::parse`].
+                pub fn set(&mut self, setting: Setting, text: &str) -> Result<(), SettingError> {
+                    self.change(&SettingChange::parse(Scope::$scope, setting, text)?)
+                }
+            }
+        )*
+    };
+}
+
+settings! {
+    /// Settings that every node follows.
+    Cluster Settings {
+        /// R14: after how many minutes a client that is not activated asks again.
+        ActivationInterval as "activation.interval_minutes",
+            activation_interval_minutes: u32 = ACTIVATION_INTERVAL_MINUTES_DEFAULT, INTERVAL,
+            "minutes until a client that is not activated asks again";
+        /// R14: after how many minutes an activated client renews.
+        RenewalInterval as "renewal.interval_minutes",
+            renewal_interval_minutes: u32 = RENEWAL_INTERVAL_MINUTES_DEFAULT, INTERVAL,
+            "minutes until an activated client renews";
+        /// R28: whether nodes publish themselves in DNS.
+        DnsPublish as "dns.publish", dns_publish: bool = true, Form::Flag,
+            "whether nodes publish themselves in DNS";
+        /// R26: where they do. Empty: each in the domain of its own name.
+        DnsDomains as "dns.domains", dns_domains: Vec<PublishDomain> = Vec::new(), Form::Domains,
+            "where nodes publish themselves; empty: each in the domain of its own name";
+        /// Seconds that resolvers may keep a record: one for the cluster, because a record with another changes the
+        /// whole RRset's.
+        DnsTtl as "dns.ttl_s", dns_ttl_s: u32 = 300, Form::Number { min: 1, max: DAY_S },
+            "seconds that resolvers may keep a record";
+        /// Seconds until the record of a member that is dead is withdrawn on its behalf; 0: never.
+        DnsWithdrawDead as "dns.withdraw_dead_s",
+            dns_withdraw_dead_s: u32 = 600, Form::NumberOrZero { min: 60, max: DAY_S },
+            "seconds until a dead member's record is withdrawn for it; 0: never";
+        /// R4: connections at once from one address; absent: as each node's configuration says.
+        ConnectionsPerSource as "clients.connections_per_source_max",
+            connections_per_source_max: Option<u32> = None, ANY_U16,
+            "connections at once from one address; 0: as each node's configuration says";
+    }
+
+    /// Settings of one node that are changed while it runs, and outlive its restart (R36).
+    Node NodeSettings {
+        /// R1: where clients reach the node; absent: as its configuration says.
+        ClientsPort as "clients.port", clients_port: Option<u16> = None, ANY_U16,
+            "port of one node for client machines; 0: as its configuration says";
+        /// R7: the processor is left to others.
+        LowPriority as "process.low_priority", low_priority: bool = false, Form::Flag,
+            "whether one node leaves the processor to others";
+    }
+}
+
+/// There is no such setting, or it cannot have this value.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SettingError {
+    #[error("there is no such setting; there are {}", names())]
+    Unknown,
+    #[error("`{}` takes {}", setting.name(), setting.form())]
+    Value { setting: Setting },
+    #[error("`{}` is of one node: say which", .0.name())]
+    OfNode(Setting),
+    #[error("`{}` is of the whole cluster, not of one node", .0.name())]
+    OfCluster(Setting),
+}
+
+fn names() -> String {
+    Setting::ALL.map(Setting::name).join(", ")
+}
+
+impl Setting {
+    /// The setting that log entries and snapshots call so.
+    #[must_use]
+    pub fn from_log_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|setting| setting.log_name() == name)
+    }
+
+    /// As administrators see and type it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.log_name()
+    }
+
+    /// Whether each node has its own.
+    #[must_use]
+    pub fn is_of_node(self) -> bool {
+        self.scope() == Scope::Node
+    }
+
+    pub(super) fn check_scope(self, wanted: Scope) -> Result<(), SettingError> {
+        match self.scope() {
+            scope if scope == wanted => Ok(()),
+            Scope::Node => Err(SettingError::OfNode(self)),
+            Scope::Cluster => Err(SettingError::OfCluster(self)),
+        }
+    }
+}
+
+impl FromStr for Setting {
+    type Err = SettingError;
+
+    fn from_str(name: &str) -> Result<Self, SettingError> {
+        Self::ALL.into_iter().find(|setting| setting.name() == name).ok_or(SettingError::Unknown)
+    }
+}
+
+/// A new value for one setting, parsed once: where an administrator gives it, or where it is read from the log.
+///
+/// Log entries of formats 1 and 2 hold the text as it was given (`0120` for 120), and the audit shows it, so the text is
+/// kept beside the value. They may also hold a text that is no value of the setting: such a change is read, and is refused
+/// when it is applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingChange {
+    setting: Setting,
+    text: String,
+    /// None: the text is no value of the setting.
+    value: Option<TypedValue>,
+}
+
+impl SettingChange {
+    /// A change that an administrator asks for, of the cluster's settings or of one node's.
+    ///
+    /// # Errors
+    /// [`SettingError::OfNode`] or [`SettingError::OfCluster`] where the setting is of the other scope,
+    /// [`SettingError::Value`] where the text is no value of it.
+    pub fn parse(scope: Scope, setting: Setting, text: &str) -> Result<Self, SettingError> {
+        setting.check_scope(scope)?;
+        let change = Self::from_log(setting, text.to_owned());
+        change.value()?;
+        Ok(change)
+    }
+
+    /// A change as a log entry holds it; whether it can be applied is told by [`Self::value`].
+    #[must_use]
+    pub fn from_log(setting: Setting, text: String) -> Self {
+        let value = setting.form().parse(&text);
+        Self { setting, text, value }
+    }
+
+    #[must_use]
+    pub fn setting(&self) -> Setting {
+        self.setting
+    }
+
+    /// The value as it was given, as log entries and the audit hold it.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The new value.
+    ///
+    /// # Errors
+    /// [`SettingError::Value`] where the text is no value of the setting.
+    pub fn value(&self) -> Result<&TypedValue, SettingError> {
+        self.value.as_ref().ok_or(SettingError::Value { setting: self.setting })
+    }
+}

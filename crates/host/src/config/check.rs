@@ -1,0 +1,50 @@
+//! What no single value shows: ranges, and values that do not go together.
+
+use crate::config::{
+    declaration::TooSmall,
+    error::ConfigError,
+    sections::{Config, Raft, Tls},
+};
+
+impl Config {
+    /// Refuses what cannot work; `origin` is named in the error.
+    pub(super) fn check(&self, origin: &str) -> Result<(), ConfigError> {
+        let refuse = |key, what: String, fix| Err(ConfigError::Value { origin: origin.into(), key, what, fix });
+        if activation::id::node_id(self.node).is_err() {
+            return refuse("node", format!("{} is no node number", self.node), "give one from 1 to 65535");
+        }
+        let sections = [
+            self.clients.too_small(),
+            self.peers.too_small(),
+            self.admin.too_small(),
+            self.metrics.too_small(),
+            self.console.too_small(),
+            self.tls.too_small(),
+            self.raft.too_small(),
+            self.dns.too_small(),
+            self.drain.too_small(),
+        ];
+        if let Some(TooSmall { key, number, fix }) = sections.into_iter().find_map(|found| found) {
+            return refuse(key, format!("it is {number}"), fix);
+        }
+        let Raft { heartbeat_ms, election_timeout_min_ms, election_timeout_max_ms } = self.raft;
+        if heartbeat_ms >= election_timeout_min_ms || election_timeout_min_ms >= election_timeout_max_ms {
+            return refuse(
+                "raft.election_timeout_min_ms",
+                format!("{heartbeat_ms}, {election_timeout_min_ms}, {election_timeout_max_ms} do not rise"),
+                "the heartbeat must be below the shortest timeout, that below the longest",
+            );
+        }
+        let Tls { authority, certificate, key } = &self.tls;
+        if ![certificate.is_some(), key.is_some()].iter().all(|given| *given == authority.is_some()) {
+            let fix = "give tls.authority, tls.certificate and tls.key, or none of them";
+            return refuse("tls.authority", "an authority of one's own is three files".into(), fix);
+        }
+        let members = &self.peers.members;
+        if !members.is_empty() && !members.contains_key(&self.node) {
+            let what = format!("this node, {}, is not among them", self.node);
+            return refuse("peers.members", what, "list every node of the first cluster, this one too");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,220 @@
+//! What a setting of the configuration file is declared with, and the macro that makes sections of the file.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+use activation::{catalog::Name, id::NodeId};
+
+use crate::config::values::ListenAddress;
+
+/// How the text of a flag or a variable becomes a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As it is.
+    Text,
+    /// A whole number of this range; without a maximum it is bounded by the format of the file only.
+    Number {
+        /// The smallest one.
+        min: u64,
+        /// The largest one.
+        max: Option<u64>,
+    },
+    /// Parts separated by commas.
+    List,
+    /// `true` or `false`.
+    Flag,
+}
+
+/// One setting of the configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its place in the file: `section.name`, or `name` above all sections.
+    pub key: &'static str,
+    /// How its text is read, and which values it may have.
+    pub form: Form,
+    /// The value where the file gives none, as TOML; `None` where there is no such value.
+    pub default: Option<String>,
+    /// What it does, with its unit.
+    pub help: &'static str,
+}
+
+/// A number that is below its setting's minimum.
+pub(super) struct TooSmall {
+    pub(super) key: &'static str,
+    pub(super) number: u64,
+    pub(super) fix: &'static str,
+}
+
+/// The type of a setting's value.
+pub(super) trait ValueType {
+    /// How text becomes such a value; a number has at least `min`.
+    fn form(min: u64) -> Form;
+
+    /// As TOML; `None` where nothing is set.
+    fn toml(&self) -> Option<String>;
+
+    /// The number, if it is one.
+    fn number(&self) -> Option<u64> {
+        None
+    }
+}
+
+macro_rules! number {
+    ($Type:ty, $max:expr) => {
+        impl ValueType for $Type {
+            fn form(min: u64) -> Form {
+                Form::Number { min, max: $max }
+            }
+
+            fn toml(&self) -> Option<String> {
+                Some(self.to_string())
+            }
+
+            fn number(&self) -> Option<u64> {
+                u64::try_from(*self).ok()
+            }
+        }
+    };
+}
+number!(u16, Some(u16::MAX as u64));
+number!(u64, None);
+number!(usize, None);
+
+macro_rules! text {
+    ($Type:ty) => {
+        impl ValueType for $Type {
+            fn form(_: u64) -> Form {
+                Form::Text
+            }
+
+            fn toml(&self) -> Option<String> {
+                Some(toml::Value::from(self.to_string()).to_string())
+            }
+        }
+    };
+}
+text!(String);
+text!(SocketAddr);
+text!(ListenAddress);
+text!(Name);
+
+impl ValueType for bool {
+    fn form(_: u64) -> Form {
+        Form::Flag
+    }
+
+    fn toml(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+impl ValueType for Option<String> {
+    fn form(_: u64) -> Form {
+        Form::Text
+    }
+
+    fn toml(&self) -> Option<String> {
+        self.as_ref()?.toml()
+    }
+}
+
+impl ValueType for Option<PathBuf> {
+    fn form(_: u64) -> Form {
+        Form::Text
+    }
+
+    fn toml(&self) -> Option<String> {
+        Some(toml::Value::from(self.as_ref()?.display().to_string()).to_string())
+    }
+}
+
+macro_rules! list {
+    ($Type:ty) => {
+        impl ValueType for Vec<$Type> {
+            fn form(_: u64) -> Form {
+                Form::List
+            }
+
+            fn toml(&self) -> Option<String> {
+                let entries: Vec<_> = self.iter().map(ToString::to_string).collect();
+                Some(toml::Value::from(entries).to_string())
+            }
+        }
+    };
+}
+list!(String);
+list!(SocketAddr);
+list!(IpAddr);
+
+/// The members of the first cluster: without them nothing is set.
+impl ValueType for BTreeMap<NodeId, String> {
+    fn form(_: u64) -> Form {
+        Form::List
+    }
+
+    fn toml(&self) -> Option<String> {
+        let entries: Vec<_> = self.iter().map(|(node, address)| format!("{node}={address}")).collect();
+        (!entries.is_empty()).then(|| toml::Value::from(entries).to_string())
+    }
+}
+
+/// Makes a section of the file: its struct, the defaults, and its rows in the table of settings. An entry:
+///
+/// ```text
+/// name: Type = default, at least 1, "help";
+/// ```
+macro_rules! section {
+    (
+        $(#[$doc:meta])*
+        $section:literal $Section:ident {$(
+            $(#[$attribute:meta])*
+            $name:ident: $Type:ty = $default:expr $(, at least $min:literal)?, $help:literal;
+        )*}
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $Section {$(
+            #[doc = $help]
+            $(#[$attribute])*
+            pub $name: $Type,
+        )*}
+
+        impl Default for $Section {
+            fn default() -> Self {
+                Self { $($name: $default,)* }
+            }
+        }
+
+        impl $Section {
+            /// The settings of this section, in the order of the file.
+            pub(super) fn declared() -> Vec<Setting> {
+                let defaults = Self::default();
+                vec![$(Setting {
+                    key: concat!($section, ".", stringify!($name)),
+                    form: <$Type as ValueType>::form(0 $(+ $min)?),
+                    default: defaults.$name.toml(),
+                    help: $help,
+                },)*]
+            }
+
+            /// The first number that is below its minimum.
+            pub(super) fn too_small(&self) -> Option<TooSmall> {
+                let checked = [$((
+                    concat!($section, ".", stringify!($name)),
+                    self.$name.number(),
+                    0 $(+ $min)?,
+                    concat!("give at least " $(, $min)?),
+                ),)*];
+                checked.into_iter().find_map(|(key, number, min, fix)| {
+                    let number = number.filter(|number| *number < min)?;
+                    Some(TooSmall { key, number, fix })
+                })
+            }
+        }
+    };
+}
+pub(super) use section;

@@ -1,0 +1,137 @@
+//! Settings given as flags or variables, over those of the file.
+
+use std::collections::BTreeMap;
+
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, parser::ValueSource};
+use figment::{
+    Metadata, Profile, Provider,
+    value::{Dict, Map, Value},
+};
+
+use crate::config::{
+    renamed::{OldName, RENAMED, Renamed},
+    settings::{Form, SETTINGS, Setting, flag, variable},
+};
+
+/// The origin of such a value in errors.
+pub(super) const OVERRIDES: &str = "flags and QUORATE_ variables";
+
+/// Settings given as flags or variables. A clap argument group made from the table of settings.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    given: BTreeMap<&'static str, String>,
+    old_names: Vec<OldName>,
+}
+
+impl Overrides {
+    /// Gives one more, over what was given.
+    pub fn set(&mut self, key: &'static str, text: String) {
+        self.given.insert(key, text);
+    }
+
+    /// The old names by which some were given.
+    pub fn old_names(&self) -> &[OldName] {
+        &self.old_names
+    }
+
+    /// What was given, as text.
+    pub fn given(&self) -> impl Iterator<Item = (&'static Setting, &str)> {
+        SETTINGS.iter().filter_map(|setting| Some((setting, self.given.get(setting.key)?.as_str())))
+    }
+}
+
+impl FromArgMatches for Overrides {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut overrides = Self::default();
+        overrides.update_from_arg_matches(matches)?;
+        Ok(overrides)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for setting in SETTINGS.iter() {
+            if let Some((_, text)) = given(matches, setting.key) {
+                self.given.insert(setting.key, text.to_owned());
+            }
+        }
+        for Renamed { old, new } in RENAMED {
+            let Some((is_flag, text)) = given(matches, old) else { continue };
+            let by_new_name = given(matches, new);
+            // A flag stands over a variable, whatever the names.
+            if by_new_name.is_none_or(|(new_is_flag, _)| is_flag && !new_is_flag) {
+                self.given.insert(new, text.to_owned());
+            }
+            self.old_names.push(match is_flag {
+                true => OldName { old: format!("--{}", flag(old)), new: format!("--{}", flag(new)) },
+                false => OldName { old: variable(old), new: variable(new) },
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Whether it was given as a flag (else as a variable), and the text.
+fn given<'a>(matches: &'a ArgMatches, key: &str) -> Option<(bool, &'a str)> {
+    let is_flag = match matches.value_source(key)? {
+        ValueSource::CommandLine => true,
+        ValueSource::EnvVariable => false,
+        _ => return None,
+    };
+    Some((is_flag, matches.get_one::<String>(key)?))
+}
+
+impl Args for Overrides {
+    fn augment_args(command: Command) -> Command {
+        let argument = |key: &'static str| {
+            Arg::new(key)
+                .long(flag(key))
+                .env(variable(key))
+                .hide_env_values(true)
+                .help_heading("Settings, over those of the file")
+        };
+        let command = SETTINGS.iter().fold(command, |command, setting| {
+            let placeholder = match setting.form {
+                Form::Text => "TEXT",
+                Form::Number { .. } => "N",
+                Form::List => "A,B,...",
+                Form::Flag => "true|false",
+            };
+            command.arg(argument(setting.key).value_name(placeholder).help(setting.help))
+        });
+        RENAMED.iter().fold(command, |command, Renamed { old, .. }| command.arg(argument(old).hide(true)))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl Provider for &Overrides {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(OVERRIDES)
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let mut dict = Dict::new();
+        for setting in SETTINGS.iter() {
+            let Some(text) = self.given.get(setting.key) else { continue };
+            let value = match setting.form {
+                Form::Text => Value::from(text.as_str()),
+                Form::Number { .. } => text.parse::<u64>().map_or_else(|_| Value::from(text.as_str()), Value::from),
+                Form::List => Value::from(text.split(',').map(str::trim).collect::<Vec<_>>()),
+                Form::Flag => text.parse::<bool>().map_or_else(|_| Value::from(text.as_str()), Value::from),
+            };
+            match setting.key.split_once('.') {
+                None => {
+                    dict.insert(setting.key.into(), value);
+                }
+                Some((section, name)) => {
+                    let section = dict.entry(section.into()).or_insert_with(|| Value::from(Dict::new()));
+                    if let Value::Dict(_, section) = section {
+                        section.insert(name.into(), value);
+                    }
+                }
+            }
+        }
+        Ok(Profile::Default.collect(dict))
+    }
+}

@@ -1,0 +1,214 @@
+//! Every setting of a node's own configuration, once: name, type, default, least value and help. The structs, the
+//! defaults, the flags, the `QUORATE_...` variables, the commented file that `quorate host init` writes and the table in
+//! `docs/settings.md` all follow from these declarations. They take effect when the node starts.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+use activation::{catalog::Name, id::NodeId, limits::NODE_ID_MAX};
+use serde::Deserialize;
+
+use crate::config::{
+    declaration::{Form, Setting, TooSmall, ValueType, section},
+    renamed::OldName,
+    values::{self, ListenAddress},
+};
+
+/// What a node is told.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Number of this node.
+    pub node: NodeId,
+    /// Its folder.
+    pub data: PathBuf,
+    /// Its platform class, as catalogs name it.
+    #[serde(default = "default_platform", deserialize_with = "values::platform")]
+    pub platform: Name,
+    /// Port 1688.
+    #[serde(default)]
+    pub clients: Clients,
+    /// The other nodes.
+    #[serde(default)]
+    pub peers: Peers,
+    /// Elections.
+    #[serde(default)]
+    pub raft: Raft,
+    /// Its records in DNS.
+    #[serde(default)]
+    pub dns: Dns,
+    /// Going out of service.
+    #[serde(default)]
+    pub drain: Drain,
+    /// Administration from afar.
+    #[serde(default)]
+    pub admin: Admin,
+    /// Metrics and health.
+    #[serde(default)]
+    pub metrics: Metrics,
+    /// The page for administrators.
+    #[serde(default)]
+    pub console: Console,
+    /// An organisation's own authority.
+    #[serde(default)]
+    pub tls: Tls,
+    /// Settings that were given by an old name.
+    #[serde(skip)]
+    pub old_names: Vec<OldName>,
+}
+
+fn default_platform() -> Name {
+    "server-standard-and-enterprise".parse().expect("it is a name: 1 to 48 lower-case letters and hyphens")
+}
+
+/// The settings above all sections.
+pub(super) fn declared_first() -> Vec<Setting> {
+    vec![
+        Setting {
+            key: "node",
+            form: Form::Number { min: 1, max: Some(NODE_ID_MAX) },
+            default: None,
+            help: "Number of this node in its cluster, 1 to 65535; never given to another machine",
+        },
+        Setting {
+            key: "data",
+            form: Form::Text,
+            default: None,
+            help: "Folder with the node's store, snapshots, keys and administration socket",
+        },
+        Setting {
+            key: "platform",
+            form: Form::Text,
+            default: default_platform().toml(),
+            help: "Platform class of this machine, as the publisher's catalog names it: it decides which keys the machine may hold",
+        },
+    ]
+}
+
+section! {
+    /// What concerns client machines.
+    "clients" Clients {
+        listen: SocketAddr = SocketAddr::from(([0; 8], 1688)),
+            "Where client machines reach this node (ADDRESS:PORT)";
+        connections_max: usize = 4096, at least 1,
+            "Connections at once; further ones wait in the system's queue";
+        connections_per_source_default: usize = 256, at least 1,
+            "Connections at once from one address, where the cluster's clients.connections_per_source_max is 0; further ones are closed";
+        idle_timeout_s: u64 = 60, at least 1,
+            "Seconds until a connection on which nothing happens is closed";
+        pdu_timeout_s: u64 = 5, at least 1,
+            "Seconds a client may take to send one whole PDU, and to take an answer";
+    }
+}
+
+section! {
+    /// What concerns the other nodes.
+    "peers" Peers {
+        listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 1689)),
+            "Where the other nodes reach this one (ADDRESS:PORT)";
+        #[serde(deserialize_with = "values::members")]
+        members: BTreeMap<NodeId, String> = BTreeMap::new(),
+            "The nodes that form the cluster at first, this one among them: NODE=HOST:PORT of the peer address";
+        promote_after_s: u64 = 60, at least 1,
+            "Seconds after which a voter that is gone gives its vote to a learner, where there is one; not while it is drained";
+    }
+}
+
+section! {
+    /// Administration from afar.
+    "admin" Admin {
+        listen: ListenAddress = SocketAddr::from(([0; 8], 1690)).into(),
+            "Where administrators reach this node from afar (ADDRESS:PORT), with certificates; off: only through its socket";
+    }
+}
+
+section! {
+    /// Metrics and health.
+    "metrics" Metrics {
+        listen: ListenAddress = SocketAddr::from(([0; 8], 9688)).into(),
+            "Where Prometheus finds /metrics, and others /livez and /readyz (ADDRESS:PORT), without certificates; off: nowhere";
+    }
+}
+
+section! {
+    /// The page for administrators, on the port of the metrics.
+    "console" Console {
+        auth: bool = false,
+            "The console, on the same port: true: for whoever has a reader's rights (`quorate console`), from anywhere; false: for whoever is on this machine";
+    }
+}
+
+section! {
+    /// Files of an organisation's own authority: all three, or none where the cluster has an authority of its own.
+    "tls" Tls {
+        authority: Option<PathBuf> = None,
+            "File with the certificates of your organisation's own authority (PEM), instead of the one that the cluster makes";
+        certificate: Option<PathBuf> = None,
+            "With it: file with this node's certificate (O=quorate, OU=node, CN=its number) and those up to the authority";
+        key: Option<PathBuf> = None,
+            "With it: file with the private key of that certificate";
+    }
+}
+
+section! {
+    /// Election times.
+    "raft" Raft {
+        heartbeat_ms: u64 = 100, at least 1,
+            "Milliseconds between the leader's heartbeats";
+        election_timeout_min_ms: u64 = 300,
+            "A follower that hears no leader for a random time from here ...";
+        election_timeout_max_ms: u64 = 600,
+            "... to here stands for election";
+    }
+}
+
+section! {
+    /// How a node publishes itself (R25 to R29). Names are text here: the node reads them when it starts.
+    "dns" Dns {
+        target: Option<String> = None,
+            "This node's own name, fully qualified, that SRV records point at; without it the node does not publish itself";
+        publish_node: bool = true,
+            "Whether this node publishes itself, where the cluster does (the cluster's dns.publish)";
+        key_file: Option<PathBuf> = None,
+            "File with the TSIG key that signs updates, as tsig-keygen writes it: one key for each node";
+        keytab: Option<PathBuf> = None,
+            "Instead of a TSIG key: keytab of the service account that signs updates, for Active Directory (GSS-TSIG)";
+        principal: Option<String> = None,
+            "Account in the keytab (NAME@REALM); without it the first one there";
+        unsigned: bool = false,
+            "Send updates without a signature: only where DNS asks for none";
+        primary: Option<String> = None,
+            "DNS server that takes updates (HOST[:PORT]); without it the one of the SOA";
+        resolvers: Vec<SocketAddr> = Vec::new(),
+            "DNS servers (ADDRESS:PORT) that are asked for the SOA; without any, as the system is configured";
+        service: String = discovery::Desired::SERVICE.into(),
+            "Service and protocol of the SRV record";
+        priority: u16 = 0,
+            "Priority of this node: lower ones are asked first";
+        weight: u16 = 0,
+            "Weight of this node: its share among those of one priority";
+        addresses: Vec<IpAddr> = Vec::new(),
+            "Addresses of dns.target; without any, that of clients.listen, or those with which this machine reaches others";
+        share_name: bool = false,
+            "Publish although records of others stand under the name";
+        known: Vec<String> = Vec::new(),
+            "Targets of other hosts under the name that are never reported";
+        republish_h: u64 = 24, at least 1,
+            "Hours after which all is published anew";
+        serve: Vec<SocketAddr> = Vec::new(),
+            "Addresses of this machine (ADDRESS:PORT) on which the node itself answers DNS for dns.zone, over UDP and TCP";
+        zone: Option<String> = None,
+            "The name that was delegated to the nodes: a domain, or the service's own name in one (_vlmcs._tcp.example.com)";
+    }
+}
+
+section! {
+    /// How a node goes out of service.
+    "drain" Drain {
+        wait_s: u64 = 60,
+            "Longest time in seconds that `host drain` waits for resolvers to forget this node; less where dns.ttl_s is less";
+    }
+}

@@ -1,0 +1,93 @@
+//! Values of the configuration that have a form of their own, parsed while the file is read.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{AddrParseError, SocketAddr},
+};
+
+use activation::{
+    catalog::Name,
+    id::{NodeId, node_id},
+};
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+/// A text that is no such value: what is wrong; the fix.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum ValueError {
+    #[error("{text:?}: {source}; give ADDRESS:PORT, or off")]
+    Listen { text: String, source: AddrParseError },
+    #[error("{text:?} is no NODE=HOST:PORT; write each as \"NODE=HOST:PORT\"")]
+    Member { text: String },
+    #[error("node {node} is listed twice; give each node one address")]
+    MemberTwice { node: NodeId },
+    #[error("{text:?} is no name of a platform class; use the name that the publisher's catalog gives it")]
+    Platform { text: String },
+}
+
+/// An address to listen on, or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenAddress(Option<SocketAddr>);
+
+impl ListenAddress {
+    /// Where to listen; `None`: nowhere.
+    pub fn get(self) -> Option<SocketAddr> {
+        self.0
+    }
+}
+
+impl From<SocketAddr> for ListenAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self(Some(address))
+    }
+}
+
+impl<'de> Deserialize<'de> for ListenAddress {
+    fn deserialize<D: Deserializer<'de>>(text: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(text)?;
+        let address = match text.as_str() {
+            "" | "off" => return Ok(Self(None)),
+            address => address.parse::<SocketAddr>(),
+        };
+        address.map(Self::from).map_err(|source| D::Error::custom(ValueError::Listen { text, source }))
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+/// The nodes that form the cluster at first, from a list of `NODE=HOST:PORT`.
+pub(super) fn members<'de, D: Deserializer<'de>>(list: D) -> Result<BTreeMap<NodeId, String>, D::Error> {
+    let list = Vec::<String>::deserialize(list)?;
+    parse_members(&list).map_err(D::Error::custom)
+}
+
+fn parse_members(list: &[String]) -> Result<BTreeMap<NodeId, String>, ValueError> {
+    let mut members = BTreeMap::new();
+    for text in list {
+        let (node, address) = parse_member(text).ok_or_else(|| ValueError::Member { text: text.clone() })?;
+        if members.insert(node, address.to_owned()).is_some() {
+            return Err(ValueError::MemberTwice { node });
+        }
+    }
+    Ok(members)
+}
+
+fn parse_member(text: &str) -> Option<(NodeId, &str)> {
+    let (node, address) = text.split_once('=')?;
+    let node = node_id(node.trim().parse().ok()?).ok()?;
+    let (host, port) = address.trim().rsplit_once(':')?;
+    (!host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)).then(|| (node, address.trim()))
+}
+
+/// The name of a platform class.
+pub(super) fn platform<'de, D: Deserializer<'de>>(text: D) -> Result<Name, D::Error> {
+    let text = String::deserialize(text)?;
+    text.parse().map_err(|_| D::Error::custom(ValueError::Platform { text }))
+}
