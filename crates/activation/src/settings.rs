@@ -198,6 +198,30 @@ impl Setting {
         matches!(self, Self::ClientsPort | Self::LowPriority)
     }
 
+    /// As it is called in log entries and snapshots, and by every version that reads formats 1 and 2: never renamed. What
+    /// administrators see and type is [`Self::name`].
+    #[must_use]
+    pub fn log_name(self) -> &'static str {
+        match self {
+            Self::ActivationInterval => "activation.interval_minutes",
+            Self::RenewalInterval => "renewal.interval_minutes",
+            Self::DnsPublish => "dns.publish",
+            Self::DnsDomains => "dns.domains",
+            Self::DnsTtl => "dns.ttl_s",
+            Self::DnsWithdrawDead => "dns.withdraw_dead_s",
+            Self::ConnectionsPerSource => "clients.connections_per_source_max",
+            Self::ClientsPort => "clients.port",
+            Self::LowPriority => "process.low_priority",
+        }
+    }
+
+    /// The setting that log entries and snapshots call so.
+    #[must_use]
+    pub fn from_log_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|setting| setting.log_name() == name)
+    }
+
+    /// As administrators see and type it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

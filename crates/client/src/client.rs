@@ -31,8 +31,8 @@ use activation::channel::{Channel, InstallKeyError, KeyStillNeeded};
 use activation::id::{Cmid, MachineDigest, ProductId};
 use activation::key::TypedKey;
 use activation::lifecycle::{
-    AnswerProcessed, Evidence, EvidenceError, Installed, LicenseState, Lifecycle, LifecycleError, Moment, Next,
-    NoRearmsLeft, RequestSent, Standing,
+    AnswerProcessed, Evidence, EvidenceError, Installed, LicenseStanding, LicenseState, Lifecycle, LifecycleError,
+    Moment, Next, NoRearmsLeft, RequestSent,
 };
 use activation::message::Request;
 use activation::status::Status;
@@ -109,7 +109,7 @@ impl ClientError {
 pub struct ClientStatus {
     /// None until a key was installed.
     pub product: Option<Name>,
-    pub standing: Standing,
+    pub standing: LicenseStanding,
     pub cmid: Cmid,
     /// The host that is asked first, as `HOST:PORT`; none where DNS is asked.
     pub host: Option<String>,

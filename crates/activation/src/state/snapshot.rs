@@ -8,11 +8,11 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::activations::HeldKey;
 use super::command::{decode_announcement, encode_announcement};
 use super::format::{Format, UnknownFormat};
+use super::keys::HeldKey;
 use super::tokens::Tokens;
-use super::{Activation, MalformedCommand, PublisherState, Standing, State};
+use super::{Activation, KeySlots, MalformedCommand, PublisherState, State};
 use crate::audit::{Audit, AuditEntry, Origin};
 use crate::catalog::{CatalogError, Name, OpenedCatalog, SignedCatalog};
 use crate::certificate::NodeCertificate;
@@ -83,7 +83,7 @@ impl State {
             let node = node_id(raw.node.into()).map_err(|_| SnapshotError::Malformed("node"))?;
             let mut settings = NodeSettings::default();
             for raw in raw.settings {
-                let setting = raw.name.parse().map_err(|_| SnapshotError::Malformed("setting"))?;
+                let setting = Setting::from_log_name(&raw.name).ok_or(SnapshotError::Malformed("setting"))?;
                 settings.set(setting, &raw.value).map_err(|_| SnapshotError::Malformed("value of a setting"))?;
             }
             if settings == NodeSettings::default() {
@@ -92,7 +92,7 @@ impl State {
             state.node_settings.insert(node, settings);
         }
         for raw in raw.settings {
-            let setting = raw.name.parse().map_err(|_| SnapshotError::Malformed("setting"))?;
+            let setting = Setting::from_log_name(&raw.name).ok_or(SnapshotError::Malformed("setting"))?;
             state.settings.set(setting, &raw.value).map_err(|_| SnapshotError::Malformed("value of a setting"))?;
         }
         for publisher in raw.publishers {
@@ -195,8 +195,10 @@ fn changed(
 ) -> Vec<proto::SettingValue> {
     let changed = |setting: Setting| value(setting).filter(|value| Some(value) != default(setting).as_ref());
     let all = Setting::ALL.into_iter();
-    all.filter_map(|setting| Some(proto::SettingValue { name: setting.name().to_owned(), value: changed(setting)? }))
-        .collect()
+    all.filter_map(|setting| {
+        Some(proto::SettingValue { name: setting.log_name().to_owned(), value: changed(setting)? })
+    })
+    .collect()
 }
 
 fn encode_publisher(publisher: &PublisherState) -> proto::PublisherSnapshot {
@@ -223,7 +225,7 @@ fn encode_key(held: &HeldKey) -> proto::KeySnapshot {
     let key = held.key.key_id();
     let standing = held
         .standing
-        .map(|Standing { hosts_limit, hosts_used, .. }| KeyStanding { key, hosts_limit, hosts_used }.to_proto());
+        .map(|KeySlots { hosts_limit, hosts_used, .. }| KeyStanding { key, hosts_limit, hosts_used }.to_proto());
     proto::KeySnapshot {
         key: held.key.to_string(),
         standing,
@@ -247,7 +249,7 @@ fn decode_key(opened: &OpenedCatalog, raw: &proto::KeySnapshot) -> Result<(KeyId
     let standing = raw.standing.as_ref().map(|standing| -> Result<_, SnapshotError> {
         let KeyStanding { hosts_limit, hosts_used, .. } =
             KeyStanding::from_proto(standing).map_err(|_| malformed("standing"))?;
-        Ok(Standing { hosts_limit, hosts_used, told_ms: raw.told_ms })
+        Ok(KeySlots { hosts_limit, hosts_used, told_ms: raw.told_ms })
     });
     let standing = standing.transpose()?;
     Ok((key.key_id(), HeldKey { key, standing, activations }))

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use activation::lifecycle::{LicenseState, REARMS, Standing};
+use activation::lifecycle::{LicenseStanding, LicenseState, REARMS};
 use client::{Client, ClientError, ClientStatus, FoundBy, Options, StateFolder};
 
 use super::status::{Shown, Text};
@@ -56,7 +56,7 @@ impl Machine {
         if folder.channel().is_some() {
             return Ok(None);
         }
-        let standing = Standing {
+        let standing = LicenseStanding {
             state: LicenseState::Unlicensed,
             minutes_left: None,
             next_attempt: None,

@@ -166,7 +166,7 @@ fn attempt(status: &ClientStatus) -> Vec<Finding> {
 mod tests {
     use std::path::PathBuf;
 
-    use activation::{id::Cmid, lifecycle::Standing as License};
+    use activation::{id::Cmid, lifecycle::LicenseStanding as License};
     use client::FoundBy;
 
     use super::*;

@@ -5,7 +5,7 @@ mod test_clock;
 
 use std::{collections::BTreeMap, future::Future, time::Duration};
 
-use activation::state::Outcome;
+use activation::state::RecordOutcome;
 use replication::{Pace, RaftSettings, Recorded};
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
@@ -140,7 +140,7 @@ impl Cluster {
 /// The count in an answer, which must be no refusal.
 pub(crate) fn count(recorded: &Recorded) -> u32 {
     match recorded.outcome {
-        Outcome::Counted(counted) => counted.count,
-        Outcome::Refused(refusal) => panic!("refused: {refusal:?}"),
+        RecordOutcome::Counted(counted) => counted.count,
+        RecordOutcome::Refused(refusal) => panic!("refused: {refusal:?}"),
     }
 }
