@@ -64,6 +64,8 @@ pub struct Node {
     pub log: PathBuf,
     /// Words before its command.
     place: Vec<String>,
+    /// Its program, where it is another one than the cluster's.
+    program: Option<Quorate>,
     /// Of this node's process, besides those of all.
     variables: Vec<(String, OsString)>,
     process: Option<Process>,
@@ -210,8 +212,8 @@ impl Cluster {
                 network.add(u8::try_from(number).expect("a plan has few nodes")).await;
                 place.extend(network.place(number));
             }
-            let node =
-                Node { config, data, clients, peers, admin, metrics, log, place, variables: Vec::new(), process: None };
+            let (program, variables, process) = (None, Vec::new(), None);
+            let node = Node { config, data, clients, peers, admin, metrics, log, place, program, variables, process };
             nodes.insert(number, node);
         }
         let variables = plan.variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -291,6 +293,11 @@ impl Cluster {
         self.node_mut(number).variables.retain(|(set, _)| set != name);
     }
 
+    /// Runs one node with another program than the cluster's, or with the cluster's again, from its next start on.
+    pub fn set_program(&mut self, number: u64, program: Option<&Quorate>) {
+        self.node_mut(number).program = program.cloned();
+    }
+
     /// Starts a node.
     pub fn start(&mut self, number: u64) {
         self.start_with(number, &[]);
@@ -298,7 +305,8 @@ impl Cluster {
 
     fn start_with(&mut self, number: u64, more: &[&str]) {
         let node = self.node(number);
-        let mut command = self.quorate.command_in(&node.place, words!["host", "run", "--config", &node.config]);
+        let program = node.program.as_ref().unwrap_or(&self.quorate);
+        let mut command = program.command_in(&node.place, words!["host", "run", "--config", &node.config]);
         command.args(more);
         command.envs(self.variables.iter().cloned());
         command.envs(node.variables.iter().cloned());
@@ -385,11 +393,16 @@ impl Cluster {
 
     /// Runs an administrator's command on a node.
     pub async fn admin(&self, node: u64, words: &[OsString]) -> Finished {
+        self.admin_by(&self.quorate, node, words).await
+    }
+
+    /// The same with the command line of another program.
+    pub async fn admin_by(&self, program: &Quorate, node: u64, words: &[OsString]) -> Finished {
         let mut socket = OsString::from("unix:");
         socket.push(self.node(node).data.join("admin.sock"));
         let mut command = words.to_vec();
         command.extend(["--json".into(), "--admin".into(), socket]);
-        self.quorate.run(command).await
+        program.run(command).await
     }
 
     /// Runs an administrator's command that must succeed, and gives its answer.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use activation::{
-    spoken::{self, Spoken},
+    phone_text::{self, PhoneTextKind},
     status::Status,
 };
 use client::ActivateError;
@@ -426,8 +426,8 @@ async fn r30_requests_and_answers_go_by_file_by_text_and_by_code() {
                 .join("\n"),
             _ => terminal_code::read_all(&printed.stdout).join("\n"),
         };
-        let (of, bytes) = spoken::read(&lines).unwrap();
-        assert_eq!(of, Spoken::Requests);
+        let (of, bytes) = phone_text::read(&lines).unwrap();
+        assert_eq!(of, PhoneTextKind::Requests);
         fs::write(&request, &bytes).unwrap();
         let by_file = cluster.path("by-file.bin");
         cluster.administrate(1, &words!["key", "activate", "--offline", &by_file]).await;
@@ -435,7 +435,7 @@ async fn r30_requests_and_answers_go_by_file_by_text_and_by_code() {
 
         assert_eq!(publisher.answer(&request, &answer).await.code, Some(0));
         let typed = cluster.path("answer.txt");
-        let lines = spoken::write(Spoken::Answers, &fs::read(&answer).unwrap()).unwrap();
+        let lines = phone_text::write(PhoneTextKind::Answers, &fs::read(&answer).unwrap()).unwrap();
         let mistyped = lines.replacen(": ", ": 2", 1);
         fs::write(&typed, mistyped).unwrap();
         let refused = cluster.admin(1, &words!["key", "activate", "--answer", &typed]).await;

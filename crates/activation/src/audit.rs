@@ -119,6 +119,18 @@ impl Audit {
         self.entries.iter()
     }
 
+    /// Panics if an invariant is broken. The whole chain is for [`verify`]: here the last entry must follow from the one before.
+    pub(crate) fn check_invariants(&self) {
+        assert!(self.entries.len() <= AUDIT_ENTRIES_KEPT, "{} entries of the audit", self.entries.len());
+        let mut newest = self.entries.iter().rev();
+        if let Some(last) = newest.next() {
+            let (number, hash) =
+                newest.next().map_or((last.number - 1, self.before), |before| (before.number, before.hash));
+            assert_eq!(last.number, number + 1, "a gap in the audit");
+            assert_eq!(last.hash, last.hash_after(&hash), "an entry of the audit that does not follow");
+        }
+    }
+
     pub(crate) fn push(&mut self, origin: Origin, act: &str, refused: &str) {
         let (number, before) = self.entries.back().map_or((1, self.before), |last| (last.number + 1, last.hash));
         let (act, refused) = (shortened(act), shortened(refused));

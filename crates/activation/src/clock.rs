@@ -99,6 +99,13 @@ impl ClusterClock {
 
     /// The time for the next batch. `previous_ms` is the time of the replicated state.
     pub fn stamp(&mut self, previous_ms: Option<u64>, at: Duration) -> Result<Stamp, NoTime> {
+        let stamp = self.next_stamp(previous_ms, at)?;
+        // In release builds, too: every node would count with it.
+        assert!(Some(stamp.time_ms) >= previous_ms, "cluster time runs backwards: {stamp:?} after {previous_ms:?}");
+        Ok(stamp)
+    }
+
+    fn next_stamp(&mut self, previous_ms: Option<u64>, at: Duration) -> Result<Stamp, NoTime> {
         let previous_ms = previous_ms.max(self.anchor.map(|anchor| anchor.ms));
         let Some(previous_ms) = previous_ms else {
             let target_ms = self.median(at).ok_or(NoTime)?;

@@ -66,12 +66,15 @@ impl Count {
     /// remembered of the CMID's request before. `now_ms` never decreases from call to call, save through
     /// [`Self::reset_clock`].
     pub fn record(&mut self, threshold: u32, cmid: Cmid, seen: Seen, now_ms: u64) -> (u32, Option<Seen>) {
+        // Both in release builds, too: a count that is wrong is worse than a node that stops.
+        assert!(self.newest_ms() <= Some(now_ms), "time runs backwards: a CMID was recorded after {now_ms} ms");
         self.expire(now_ms);
         self.limit = self.limit.max(CACHE_FACTOR.saturating_mul(threshold));
         let before = self.push(cmid, seen, now_ms);
         while self.entries.len() > self.limit as usize {
             self.drop_oldest();
         }
+        assert!(self.len() <= self.limit, "the count {} is above its limit {}", self.len(), self.limit);
         (self.len(), before)
     }
 
@@ -206,6 +209,11 @@ impl Count {
 
     fn oldest_ms(&self) -> Option<u64> {
         let (_, cmid) = self.by_order.first_key_value()?;
+        self.entries.get(cmid).map(|entry| entry.time_ms)
+    }
+
+    fn newest_ms(&self) -> Option<u64> {
+        let (_, cmid) = self.by_order.last_key_value()?;
         self.entries.get(cmid).map(|entry| entry.time_ms)
     }
 

@@ -31,7 +31,8 @@ use activation::channel::Channel;
 use activation::id::{Cmid, MachineDigest, ProductId};
 use activation::key::TypedKey;
 use activation::lifecycle::{
-    AnswerProcessed, Evidence, EvidenceError, Installed, LicenseState, Lifecycle, Moment, Next, RequestSent, Standing,
+    AnswerProcessed, Evidence, EvidenceError, Installed, LicenseStanding, LicenseState, Lifecycle, Moment, Next,
+    RequestSent,
 };
 use activation::message::Request;
 use activation::status::Status;
@@ -77,7 +78,7 @@ impl Default for Options {
 pub struct ClientStatus {
     /// None until a key was installed.
     pub product: Option<Name>,
-    pub standing: Standing,
+    pub standing: LicenseStanding,
     /// Why the machine is in out-of-tolerance grace (0xC004F00F, R23), or in notification after a grace period
     /// (0xC004F009, R15); none in every other state.
     pub reason: Option<Status>,

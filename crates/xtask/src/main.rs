@@ -11,12 +11,14 @@ mod arrows;
 mod cargo;
 mod figures;
 mod finding;
+mod golden;
 mod hooks;
 mod libraries;
 mod licences;
 mod modules;
 mod output;
 mod paths;
+mod previous;
 mod requirements;
 mod sources;
 mod suite;
@@ -47,7 +49,8 @@ use crate::{cargo::Workspace, output::say, suite::Suite};
         cargo xtask test r10_ r12_         the tests whose names contain one of these\n  \
         cargo xtask test cluster           what befalls a cluster under load, with a table of figures\n  \
         cargo xtask test cluster isolated  those scenarios whose names contain this\n  \
-        cargo xtask soak                   the long tests, which `test` leaves out"
+        cargo xtask soak                   the long tests, which `test` leaves out\n  \
+        cargo xtask golden record COMMIT   let an older commit write files that tests replay"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -79,7 +82,12 @@ enum Command {
         #[arg(value_name = "FILTER")]
         filters: Vec<String>,
     },
-    /// Install what the tests need where it is missing, then run the long tests: minutes each
+    /// Files that an older commit wrote, for tests that replay them
+    Golden {
+        #[command(subcommand)]
+        command: golden::Golden,
+    },
+    /// Install what the tests need where it is missing, build the recorded older version, then run the long tests: minutes each
     Soak {
         /// Only tests whose names contain one of these
         #[arg(value_name = "FILTER")]
@@ -118,7 +126,12 @@ fn run(command: Command) -> Result<ExitCode> {
             }
             suite::run(&workspace, &surroundings, Suite::Tests, &filters)
         }
-        Command::Soak { filters } => run_suite(&workspace, Suite::Soaks, &filters),
+        Command::Golden { command } => golden::run(&workspace, &command).map(|()| ExitCode::SUCCESS),
+        Command::Soak { filters } => {
+            let program = previous::build(&workspace)?;
+            say(format_args!("soak: `cargo xtask test cluster` upgrades from {}", program.display()));
+            run_suite(&workspace, Suite::Soaks, &filters)
+        }
     }
 }
 

@@ -5,9 +5,9 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use anyhow::{Context, Result};
 
 use crate::cargo::Workspace;
-use crate::figures;
 use crate::output::say;
 use crate::tools::Surroundings;
+use crate::{figures, previous};
 
 /// Tests whose names contain this need the machine for themselves. nextest knows it from its own configuration.
 const ALONE: &str = "machine_";
@@ -29,6 +29,9 @@ pub(crate) enum Suite {
     Soaks,
     Scenarios,
 }
+
+/// Names the recorded older version's program to the scenarios that upgrade from it.
+const PREVIOUS_VERSION: &str = "QUORATE_TEST_PREVIOUS_VERSION";
 
 const TESTS: [&str; 2] = ["test", "--tests"];
 
@@ -56,12 +59,16 @@ pub(crate) fn run(
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         say(format_args!("test: cargo {} ...", arguments.join(" ")));
         let mut command = workspace.cargo(&arguments);
-        command.env(figures::VARIABLE, figures.path());
+        command.env(figures::VARIABLE, figures.path()).env(PREVIOUS_VERSION, previous::program(workspace));
         let status = in_surroundings(&mut command, surroundings).status().context("cargo could not be started")?;
         code = combined(code, exit_code(status));
     }
     if let Some(table) = figures.table()? {
         say(table);
+    }
+    if suite == Suite::Scenarios && !previous::program(workspace).exists() {
+        say("test: the upgrade from the recorded version and back did NOT run, because that version is not built: \
+             `cargo xtask golden build` builds it (as `cargo xtask soak` does)");
     }
     Ok(ExitCode::from(code))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use activation::{
     key::TypedKey,
-    spoken::{self, Spoken},
+    phone_text::{self, PhoneTextKind},
     status::Status,
 };
 use client::PublishingError;
@@ -140,15 +140,15 @@ async fn an_offline_request_is_typed_and_its_answer_read_out() {
     let house = House::new().await;
     let key = house.key(1).await;
     let [typed, answer] = ["request.txt", "answer.bin"].map(|name| house.path(name));
-    std::fs::write(&typed, spoken::write(Spoken::Requests, &request(&key, 1)).unwrap()).unwrap();
+    std::fs::write(&typed, phone_text::write(PhoneTextKind::Requests, &request(&key, 1)).unwrap()).unwrap();
     let told = house.json(&words!["activate", "--request", &typed, "--out", "-", "--text"]).await;
     assert_eq!((&told["activated"][0]["node"], &told["answer"]), (&1.into(), &serde_json::Value::Null));
     let lines: Vec<_> = told["lines"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
-    let (of, read_out) = spoken::read(&lines.join("\n")).unwrap();
+    let (of, read_out) = phone_text::read(&lines.join("\n")).unwrap();
     house.json(&words!["activate", "--request", &typed, "--out", &answer]).await;
     let trust = house.trust();
     let written = certificate(&std::fs::read(&answer).unwrap(), &trust);
-    assert_eq!((of, certificate(&read_out, &trust)), (Spoken::Answers, written));
+    assert_eq!((of, certificate(&read_out, &trust)), (PhoneTextKind::Answers, written));
 
     let nowhere = house.run(&words!["activate", "--request", &typed, "--out", "-"]).await;
     assert_eq!(nowhere.code, Some(2), "{}", nowhere.stderr);

@@ -5,7 +5,7 @@ use std::{env, fs, path::Path, time::Duration};
 use quorate_tests::{Cluster, Load, LoadResult, Network, Plan, Quorate, eventually, words};
 use serde_json::{Value, json};
 
-const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
+pub(crate) const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const PRODUCT: &str = "workstation-professional-2";
 
 /// Client machines that ask at once, and what they ask in a second, all together.

@@ -1,8 +1,11 @@
 //! Nodes of two versions in one cluster, upwards and downwards.
 
-use quorate_tests::{Cluster, Network, eventually, words};
+use std::{collections::BTreeSet, env, path::PathBuf};
 
-use super::scene::{Scene, begins, configured, network};
+use quorate_tests::{Cluster, Network, Quorate, eventually, words};
+use serde_json::Value;
+
+use super::scene::{QUORATE, Scene, begins, configured, network};
 
 /// A process with this stands for the version before, which knows one format less.
 const PREVIOUS: &str = "QUORATE_TEST_PREVIOUS_FORMAT";
@@ -90,4 +93,99 @@ async fn scenario_upgrade_of_three() {
 #[tokio::test]
 async fn scenario_upgrade_of_six() {
     up_and_down("upgrades::scenario_upgrade_of_six", "scenario_downgrade_of_six", 6).await;
+}
+
+/// Names the program of the recorded older version; `cargo xtask test cluster` sets it.
+const RECORDED: &str = "QUORATE_TEST_PREVIOUS_VERSION";
+
+/// The program of the recorded older version, where it is built.
+fn recorded() -> Option<Quorate> {
+    let program = PathBuf::from(env::var_os(RECORDED)?);
+    program.exists().then(|| Quorate::at(program))
+}
+
+/// Runs a command on a node with the command line of this program; it must succeed.
+async fn ask(scene: &Scene, program: &Quorate, via: u64, words: &[std::ffi::OsString]) -> Value {
+    let finished = scene.cluster.admin_by(program, via, words).await;
+    assert_eq!(
+        finished.code,
+        Some(0),
+        "{words:?} on node {via} by {}: {}",
+        program.program().display(),
+        finished.stderr
+    );
+    finished.json()
+}
+
+/// Every node is asked what needs all others, by the command lines of both versions.
+async fn nodes_answer_each_other(scene: &Scene, programs: &[&Quorate]) {
+    let running: BTreeSet<_> = scene.cluster.running().into_iter().collect();
+    for program in programs {
+        for &via in &running {
+            let ready = async || {
+                let status = ask(scene, program, via, &words!["cluster", "status"]).await;
+                let nodes = status["nodes"].as_array()?.clone();
+                let answers = |node: &Value| node["reachable"] == true && node["ready"] == true;
+                (nodes.len() == running.len() && nodes.iter().all(answers)).then_some(())
+            };
+            eventually(&format!("node {via} hears all others"), ready).await;
+            let events = ask(scene, program, via, &words!["events", "--last", "5"]).await;
+            assert_eq!(events["passed_over"], serde_json::json!([]), "node {via}");
+            let nodes = events["events"].as_array().unwrap().iter().filter_map(|event| event["node"].as_u64());
+            assert_eq!(nodes.collect::<BTreeSet<_>>(), running, "node {via} has the events of all");
+            let counts = ask(scene, program, via, &words!["count"]).await;
+            assert!(!counts["applications"].as_array().unwrap().is_empty(), "node {via}");
+        }
+    }
+}
+
+/// One more host key, for which every node draws a key pair: asked of each by the node that the administrator talks to.
+async fn activates_another_key(scene: &Scene, via: u64) {
+    let publisher = scene.cluster.path("publisher");
+    let issue = words!["publisher", "key", "issue", "--dir", &publisher, "--group", "server-a", "--json"];
+    let issued = scene.cluster.run(&issue).await;
+    assert_eq!(issued.code, Some(0), "{}", issued.stderr);
+    let key = issued.json()["key"].as_str().unwrap().to_owned();
+    scene.cluster.administrate(via, &words!["key", "install", &key, "--yes"]).await;
+    scene.cluster.activate_members(via).await;
+}
+
+/// Drains every node in turn and starts it with this program. After each the cluster is one of two versions, or of one.
+async fn roll_to(scene: &mut Scene, program: Option<&Quorate>, version: &str, programs: &[&Quorate]) {
+    for node in scene.cluster.numbers() {
+        let other = scene.others(node)[0];
+        scene.load.enters(format!("node {node} goes to the {version} version"));
+        scene.drain(node).await;
+        scene.cluster.set_program(node, program);
+        scene.cluster.start(node);
+        scene.serves(other, node).await;
+        scene.load.enters(format!("node {node} is of the {version} version"));
+        nodes_answer_each_other(scene, programs).await;
+        // Through a node of either version, of nodes of either version.
+        activates_another_key(scene, node).await;
+        if node < 3 {
+            activates_another_key(scene, 3).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn scenario_upgrade_from_the_recorded_version_and_back() {
+    let test = "upgrades::scenario_upgrade_from_the_recorded_version_and_back";
+    let Some(recorded) = recorded() else {
+        println!("{test} did not run: the recorded version is not built; `cargo xtask golden build` builds it");
+        return;
+    };
+    begins(test);
+    let Some(network) = network(test).await else { return };
+    let mut cluster = configured(&network, 3, 3).await;
+    for node in cluster.numbers() {
+        cluster.set_program(node, Some(&recorded));
+    }
+    let mut scene = Scene::formed(test, network, cluster).await;
+    let today = Quorate::at(QUORATE);
+    let programs = [&recorded, &today];
+    roll_to(&mut scene, None, "new", &programs).await;
+    roll_to(&mut scene, Some(&recorded), "recorded", &programs).await;
+    scene.ends().await;
 }

@@ -10,8 +10,8 @@ use activation::id::ProductId;
 use activation::key::TypedKey;
 use activation::lifecycle::{GRACE_MS, Installed, LicenseState, Lifecycle, Moment, REARMS};
 use activation::message::{Record, RefusalDetail, ValidRequest, verify_answer};
-use activation::spoken;
-use activation::state::{Command, Outcome, State};
+use activation::phone_text;
+use activation::state::{Command, RecordOutcome, State};
 use activation::trust::Trust;
 
 /// What is decoded encodes to something that decodes to the same.
@@ -33,7 +33,7 @@ pub fn answer(bytes: &[u8]) {
     let activation_keys = [key(2).verifying_key(), key(3).verifying_key()];
     let trust = Trust::issue(&key(1), activation_keys, None).expect("a trust without a catalog");
     assert!(verify_answer(bytes, b"", &trust, ProductId([0; 16])).is_err());
-    let _ = Outcome::decode(bytes);
+    let _ = RecordOutcome::decode(bytes);
 }
 
 /// Whatever is applied leaves a sound state that a snapshot carries.
@@ -73,9 +73,9 @@ pub fn key(bytes: &[u8]) {
     if let Ok(key) = text.parse::<TypedKey>() {
         assert_eq!(key.to_string().parse(), Ok(key));
     }
-    if let Ok((of, file)) = spoken::read(text) {
-        let again = spoken::write(of, &file).expect("what was read out can be read out");
-        assert_eq!(spoken::read(&again), Ok((of, file)));
+    if let Ok((of, file)) = phone_text::read(text) {
+        let again = phone_text::write(of, &file).expect("what was read out can be read out");
+        assert_eq!(phone_text::read(&again), Ok((of, file)));
     }
 }
 

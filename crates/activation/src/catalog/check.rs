@@ -2,20 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Catalog, Edition, Group, Name, Platform, Product};
+use super::flaw::Flaw;
+use super::model::{Catalog, Edition, Group, Name, Platform, Product};
 use crate::id::{CertificateId, KeyId};
 use crate::key::{KeyKind, TypedKey};
 use crate::{limits, proto};
 
 /// Where in the source a defect is: `section[index].field`, as the keys of the TOML text are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct FieldPosition {
     pub(super) section: &'static str,
     pub(super) index: usize,
     pub(super) field: &'static str,
 }
 
-impl Place {
+impl FieldPosition {
     pub(super) fn top(field: &'static str) -> Self {
         Self { section: "", index: 0, field }
     }
@@ -25,25 +26,24 @@ impl Place {
     }
 }
 
-/// What is wrong with a catalog, and what would mend it.
+/// What is wrong with a catalog, and where.
 #[derive(Clone, Debug)]
 pub(super) struct Defect {
-    pub(super) place: Place,
-    pub(super) problem: String,
-    pub(super) fix: String,
+    pub(super) position: FieldPosition,
+    pub(super) flaw: Flaw,
 }
 
 impl Defect {
-    pub(super) fn new(place: Place, problem: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { place, problem: problem.into(), fix: fix.into() }
+    pub(super) fn new(position: FieldPosition, flaw: Flaw) -> Self {
+        Self { position, flaw }
     }
 }
 
 /// Checks a draft, whose activation keys are not looked at.
 pub(super) fn check(draft: &proto::Catalog) -> Result<Catalog, Defect> {
-    let publisher_name = text(&draft.publisher_name, Place::top("publisher"))?;
+    let publisher_name = text(&draft.publisher_name, FieldPosition::top("publisher"))?;
     if draft.serial == 0 {
-        return Err(Defect::new(Place::top("serial"), "the serial is 0", "count serials from 1"));
+        return Err(Defect::new(FieldPosition::top("serial"), Flaw::SerialZero));
     }
     let applications = applications(&draft.applications)?;
     let mut groups = groups(&draft.groups)?;
@@ -69,59 +69,53 @@ pub(super) fn check(draft: &proto::Catalog) -> Result<Catalog, Defect> {
         let covered =
             catalog.product(&product.name).is_some_and(|product| catalog.groups_covering(product).count() > 0);
         if !covered {
-            let place = Place::of("product", index, "generation");
-            let fix = "raise the generation of its group, or lower the product's";
-            return Err(Defect::new(place, "no group's keys cover a product of this generation", fix));
+            let position = FieldPosition::of("product", index, "generation");
+            return Err(Defect::new(position, Flaw::NotCovered));
         }
     }
     Ok(catalog)
 }
 
-fn at_most(what: &'static str, count: usize, max: usize) -> Result<(), Defect> {
+fn at_most(section: &'static str, count: usize, max: usize) -> Result<(), Defect> {
     if count <= max {
         return Ok(());
     }
-    Err(Defect::new(Place::of(what, max, ""), format!("more than {max} entries of `{what}`"), "remove some"))
+    Err(Defect::new(FieldPosition::of(section, max, ""), Flaw::TooManyEntries { section, max }))
 }
 
-fn name(text: &str, place: Place) -> Result<Name, Defect> {
-    text.parse().map_err(|error| Defect::new(place, format!("{error}"), "choose such a name"))
+fn name(text: &str, position: FieldPosition) -> Result<Name, Defect> {
+    text.parse().map_err(|error| Defect::new(position, Flaw::Name(error)))
 }
 
 /// Text for people: nothing that could move a cursor or hide in a table.
-fn text(text: &str, place: Place) -> Result<String, Defect> {
+fn text(text: &str, position: FieldPosition) -> Result<String, Defect> {
     let sound = !text.trim().is_empty() && text.len() <= limits::TITLE_BYTES_MAX && !text.chars().any(char::is_control);
     if sound {
         return Ok(text.to_owned());
     }
-    let problem = format!("not a text of 1 to {} bytes without control characters", limits::TITLE_BYTES_MAX);
-    Err(Defect::new(place, problem, "write such a text"))
+    Err(Defect::new(position, Flaw::Text))
 }
 
-fn small(value: u32, place: Place) -> Result<u8, Defect> {
+fn small(value: u32, position: FieldPosition) -> Result<u8, Defect> {
     let value = u8::try_from(value).ok().filter(|value| *value > 0);
-    value.ok_or_else(|| Defect::new(place, format!("`{}` is not a number of 1 to 255", place.field), "choose one"))
+    value.ok_or_else(|| Defect::new(position, Flaw::NotSmall { field: position.field }))
 }
 
-fn twice(place: Place) -> Defect {
-    Defect::new(place, format!("this `{}` is used twice in `{}`", place.field, place.section), "choose another")
+fn twice(position: FieldPosition) -> Defect {
+    Defect::new(position, Flaw::Twice { section: position.section, field: position.field })
 }
 
-fn unknown(place: Place, what: &str) -> Defect {
-    Defect::new(
-        place,
-        format!("this {what} is not in the catalog"),
-        format!("add a [[{what}]] of this name, or correct it"),
-    )
+fn unknown(position: FieldPosition, section: &'static str) -> Defect {
+    Defect::new(position, Flaw::Unknown { section })
 }
 
 fn applications(draft: &[String]) -> Result<BTreeSet<Name>, Defect> {
     at_most("application", draft.len(), limits::APPLICATIONS_MAX)?;
     let mut applications = BTreeSet::new();
     for (index, draft) in draft.iter().enumerate() {
-        let place = Place::of("application", index, "name");
-        if !applications.insert(name(draft, place)?) {
-            return Err(twice(place));
+        let position = FieldPosition::of("application", index, "name");
+        if !applications.insert(name(draft, position)?) {
+            return Err(twice(position));
         }
     }
     Ok(applications)
@@ -133,24 +127,29 @@ fn groups(draft: &[proto::Group]) -> Result<BTreeMap<u8, Group>, Defect> {
     let mut seen = BTreeSet::new();
     let mut groups = BTreeMap::new();
     for (index, draft) in draft.iter().enumerate() {
-        let place = |field| Place::of("group", index, field);
-        let name = name(&draft.name, place("name"))?;
+        let position = |field| FieldPosition::of("group", index, field);
+        let name = name(&draft.name, position("name"))?;
         if !seen.insert(name.clone()) {
-            return Err(twice(place("name")));
+            return Err(twice(position("name")));
         }
-        let code = small(draft.code, place("code"))?;
-        let generation = small(draft.generation, place("generation"))?;
-        let above = references(&draft.above, place("above"), "group", &names)?;
+        let code = small(draft.code, position("code"))?;
+        let generation = small(draft.generation, position("generation"))?;
+        let above = references(&draft.above, position("above"), "group", &names)?;
         if groups.insert(code, Group { name, code, generation, above, reach: BTreeSet::new() }).is_some() {
-            return Err(twice(place("code")));
+            return Err(twice(position("code")));
         }
     }
     Ok(groups)
 }
 
-fn references(draft: &[String], place: Place, what: &str, known: &BTreeSet<&str>) -> Result<BTreeSet<Name>, Defect> {
-    let resolve = |text: &String| name(text, place).ok().filter(|name| known.contains(name.as_str()));
-    draft.iter().map(|text| resolve(text).ok_or_else(|| unknown(place, what))).collect()
+fn references(
+    draft: &[String],
+    position: FieldPosition,
+    section: &'static str,
+    known: &BTreeSet<&str>,
+) -> Result<BTreeSet<Name>, Defect> {
+    let resolve = |text: &String| name(text, position).ok().filter(|name| known.contains(name.as_str()));
+    draft.iter().map(|text| resolve(text).ok_or_else(|| unknown(position, section))).collect()
 }
 
 /// For each group the codes of itself and of all below it; an error names a group that stands above itself.
@@ -175,12 +174,8 @@ fn climb(groups: &BTreeMap<u8, Group>) -> Result<BTreeMap<Name, BTreeSet<u8>>, N
 
 fn cycle(draft: &proto::Catalog, name: &Name) -> Defect {
     let index = draft.groups.iter().position(|group| group.name == name.as_str()).unwrap_or_default();
-    let place = Place::of("group", index, "above");
-    Defect::new(
-        place,
-        "the ladder goes round in a circle through this group",
-        "remove one of the `above` entries in it",
-    )
+    let position = FieldPosition::of("group", index, "above");
+    Defect::new(position, Flaw::LadderCycle)
 }
 
 fn platforms(draft: &[proto::Platform], groups: &BTreeMap<u8, Group>) -> Result<BTreeMap<u8, Platform>, Defect> {
@@ -189,15 +184,15 @@ fn platforms(draft: &[proto::Platform], groups: &BTreeMap<u8, Group>) -> Result<
     let mut seen = BTreeSet::new();
     let mut platforms = BTreeMap::new();
     for (index, draft) in draft.iter().enumerate() {
-        let place = |field| Place::of("platform", index, field);
-        let name = name(&draft.name, place("name"))?;
+        let position = |field| FieldPosition::of("platform", index, field);
+        let name = name(&draft.name, position("name"))?;
         if !seen.insert(name.clone()) {
-            return Err(twice(place("name")));
+            return Err(twice(position("name")));
         }
-        let code = small(draft.code, place("code"))?;
-        let may_hold = references(&draft.may_hold, place("may_hold"), "group", &names)?;
+        let code = small(draft.code, position("code"))?;
+        let may_hold = references(&draft.may_hold, position("may_hold"), "group", &names)?;
         if platforms.insert(code, Platform { name, code, may_hold }).is_some() {
-            return Err(twice(place("code")));
+            return Err(twice(position("code")));
         }
     }
     Ok(platforms)
@@ -212,27 +207,25 @@ fn products(
     let mut products = BTreeMap::new();
     let mut setup_keys = BTreeSet::new();
     for (index, draft) in draft.iter().enumerate() {
-        let place = |field| Place::of("product", index, field);
-        let name = name(&draft.name, place("name"))?;
-        let title = text(&draft.title, place("title"))?;
+        let position = |field| FieldPosition::of("product", index, field);
+        let name = name(&draft.name, position("name"))?;
+        let title = text(&draft.title, position("title"))?;
         let application = applications.get(draft.application.as_str());
-        let application = application.ok_or_else(|| unknown(place("application"), "application"))?.clone();
+        let application = application.ok_or_else(|| unknown(position("application"), "application"))?.clone();
         let group = groups.values().find(|group| group.name.as_str() == draft.group);
-        let group = group.ok_or_else(|| unknown(place("group"), "group"))?.code;
-        let generation = small(draft.generation, place("generation"))?;
+        let group = group.ok_or_else(|| unknown(position("group"), "group"))?.code;
+        let generation = small(draft.generation, position("generation"))?;
         if !(1..=limits::THRESHOLD_MAX).contains(&draft.threshold) {
-            let problem = format!("the threshold is not a number of 1 to {}", limits::THRESHOLD_MAX);
-            return Err(Defect::new(place("threshold"), problem, "choose one; 25 and 5 are usual"));
+            return Err(Defect::new(position("threshold"), Flaw::Threshold));
         }
         if draft.editions.len() > limits::EDITIONS_MAX {
-            let problem = format!("more than {} editions", limits::EDITIONS_MAX);
-            return Err(Defect::new(place("editions"), problem, "make several products of it"));
+            return Err(Defect::new(position("editions"), Flaw::TooManyEditions));
         }
-        let editions = editions(&draft.editions, place("editions"), &mut setup_keys)?;
+        let editions = editions(&draft.editions, position("editions"), &mut setup_keys)?;
         let threshold = draft.threshold;
         let product = Product { name: name.clone(), title, application, group, generation, threshold, editions };
         if products.insert(name, product).is_some() {
-            return Err(twice(place("name")));
+            return Err(twice(position("name")));
         }
     }
     Ok(products)
@@ -241,22 +234,21 @@ fn products(
 /// R35: each edition has a public setup key of its own.
 fn editions(
     draft: &[proto::Edition],
-    place: Place,
+    position: FieldPosition,
     setup_keys: &mut BTreeSet<TypedKey>,
 ) -> Result<Vec<Edition>, Defect> {
-    let make_one = "make one with `quorate publisher catalog setup-key`";
     let edition = |draft: &proto::Edition| {
-        let name = text(&draft.name, place)?;
-        let setup_key: TypedKey = draft
-            .setup_key
-            .parse()
-            .map_err(|error| Defect::new(place, format!("the setup key of edition {name:?}: {error}"), make_one))?;
+        let name = text(&draft.name, position)?;
+        let defect = |flaw| Defect::new(position, flaw);
+        let setup_key: TypedKey = match draft.setup_key.parse() {
+            Ok(setup_key) => setup_key,
+            Err(error) => return Err(defect(Flaw::SetupKey { edition: name, error })),
+        };
         if setup_key.kind() != KeyKind::Setup {
-            let problem = format!("the key of edition {name:?} is a {}, not a setup key", setup_key.kind());
-            return Err(Defect::new(place, problem, make_one));
+            return Err(defect(Flaw::NotASetupKey { edition: name, kind: setup_key.kind() }));
         }
         if !setup_keys.insert(setup_key) {
-            return Err(Defect::new(place, format!("the setup key of edition {name:?} is used twice"), make_one));
+            return Err(defect(Flaw::SetupKeyTwice { edition: name }));
         }
         Ok(Edition { name, setup_key })
     };
@@ -267,10 +259,13 @@ type Blocked = (BTreeSet<KeyId>, BTreeSet<CertificateId>);
 
 fn blocked(draft: &proto::Catalog) -> Result<Blocked, Defect> {
     if draft.blocked_keys.len() + draft.blocked_certificates.len() > limits::BLOCKED_MAX {
-        let problem = format!("more than {} blocked keys and certificates", limits::BLOCKED_MAX);
-        return Err(Defect::new(Place::top("blocked"), problem, "remove some"));
+        return Err(Defect::new(FieldPosition::top("blocked"), Flaw::TooManyBlocked));
     }
-    let wrong = |field| move |error| Defect::new(Place::of("blocked", 0, field), format!("{error}"), "correct it");
+    let wrong = |field| {
+        move |error| {
+            Defect::new(FieldPosition::of("blocked", 0, field), Flaw::BlockedId { field, error, fix: "correct it" })
+        }
+    };
     let keys = draft.blocked_keys.iter().map(|id| KeyId::try_from(id.as_ref()));
     let certificates = draft.blocked_certificates.iter().map(|id| CertificateId::try_from(id.as_ref()));
     Ok((

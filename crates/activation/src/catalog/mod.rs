@@ -6,192 +6,23 @@
 //! [`Catalog`] is always sound: names resolve, the ladder has no cycle, every product is covered by some key.
 
 mod check;
+mod error;
+mod flaw;
+mod model;
 mod signed;
 mod source;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::str::FromStr;
-
-use thiserror::Error;
-
+pub use self::error::CatalogError;
+pub use self::flaw::Flaw;
+pub use self::model::{Catalog, Edition, Group, Name, Platform, Product};
 pub use self::signed::{OpenedCatalog, SignedCatalog};
-use crate::certificate::NodeCertificate;
-use crate::id::{CertificateId, InvalidId, KeyId};
-use crate::key::TypedKey;
-use crate::limits::{BLOCKED_MAX, CATALOG_BYTES_MAX, NAME_BYTES_MAX};
-
-/// A name in a catalog: 1 to 48 of `a-z`, `0-9` and `-`, beginning with a letter or a digit.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(Box<str>);
-
-impl Name {
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Name {
-    type Err = InvalidId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let valid = (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('-');
-        if valid {
-            Ok(Self(text.into()))
-        } else {
-            Err(InvalidId { expected: "a name of 1 to 48 characters a-z, 0-9 and -, beginning with a letter or digit" })
-        }
-    }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl fmt::Debug for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Name({})", self.0)
-    }
-}
-
-impl std::borrow::Borrow<str> for Name {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-/// A rung of the ladder (R32).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
-    pub name: Name,
-    /// What certificates carry; stable for ever.
-    pub code: u8,
-    /// The newest generation that this group's keys cover.
-    pub generation: u8,
-    /// Names of the groups directly below.
-    pub above: BTreeSet<Name>,
-    /// Codes of this group and of all below it.
-    reach: BTreeSet<u8>,
-}
-
-/// What a host may run on, and which groups' keys it may hold there (R34).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Platform {
-    pub name: Name,
-    /// What certificates carry; stable for ever.
-    pub code: u8,
-    /// Names of groups.
-    pub may_hold: BTreeSet<Name>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Product {
-    pub name: Name,
-    /// For people.
-    pub title: String,
-    /// All products of one application share one count (R11).
-    pub application: Name,
-    /// Code of its group.
-    pub group: u8,
-    pub generation: u8,
-    /// R9: a machine counts as activated from this count on.
-    pub threshold: u32,
-    pub editions: Vec<Edition>,
-}
-
-/// R35: what a machine is set up with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edition {
-    /// For people.
-    pub name: String,
-    /// Public: installed on a client it selects volume activation of the product. No other edition has it.
-    pub setup_key: TypedKey,
-}
-
-/// A sound catalog.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Catalog {
-    publisher_name: String,
-    serial: u64,
-    applications: BTreeSet<Name>,
-    groups: BTreeMap<u8, Group>,
-    platforms: BTreeMap<u8, Platform>,
-    products: BTreeMap<Name, Product>,
-    blocked_keys: BTreeSet<KeyId>,
-    blocked_certificates: BTreeSet<CertificateId>,
-}
+use crate::id::{CertificateId, KeyId};
+use crate::limits::{BLOCKED_MAX, CATALOG_BYTES_MAX};
 
 impl Catalog {
     /// Parses and checks a catalog's source text. Unknown keys are refused; an error names line, column and the fix.
     pub fn from_toml(text: &str) -> Result<Self, CatalogError> {
         source::parse(text)
-    }
-
-    /// The publisher's name, for people.
-    #[must_use]
-    pub fn publisher_name(&self) -> &str {
-        &self.publisher_name
-    }
-
-    #[must_use]
-    pub fn serial(&self) -> u64 {
-        self.serial
-    }
-
-    pub fn applications(&self) -> impl Iterator<Item = &Name> {
-        self.applications.iter()
-    }
-
-    /// By code.
-    pub fn groups(&self) -> impl Iterator<Item = &Group> {
-        self.groups.values()
-    }
-
-    /// By code.
-    pub fn platforms(&self) -> impl Iterator<Item = &Platform> {
-        self.platforms.values()
-    }
-
-    /// By name.
-    pub fn products(&self) -> impl Iterator<Item = &Product> {
-        self.products.values()
-    }
-
-    #[must_use]
-    pub fn group(&self, code: u8) -> Option<&Group> {
-        self.groups.get(&code)
-    }
-
-    #[must_use]
-    pub fn group_named(&self, name: &str) -> Option<&Group> {
-        self.groups.values().find(|group| group.name.as_str() == name)
-    }
-
-    #[must_use]
-    pub fn platform(&self, code: u8) -> Option<&Platform> {
-        self.platforms.get(&code)
-    }
-
-    #[must_use]
-    pub fn platform_named(&self, name: &str) -> Option<&Platform> {
-        self.platforms.values().find(|platform| platform.name.as_str() == name)
-    }
-
-    #[must_use]
-    pub fn product(&self, name: &str) -> Option<&Product> {
-        self.products.get(name)
-    }
-
-    /// R35: what a setup key stands for.
-    #[must_use]
-    pub fn by_setup_key(&self, key: &TypedKey) -> Option<(&Product, &Edition)> {
-        let editions =
-            self.products().flat_map(|product| product.editions.iter().map(move |edition| (product, edition)));
-        editions.into_iter().find(|(_, edition)| edition.setup_key == *key)
     }
 
     /// The same catalog with more keys and certificates blocked, if it can hold them.
@@ -204,45 +35,9 @@ impl Catalog {
         self.blocked_certificates.extend(certificates);
         let blocked = self.blocked_keys.len() + self.blocked_certificates.len();
         if blocked > BLOCKED_MAX || signed::encoded_bytes(&self) > CATALOG_BYTES_MAX {
-            let problem = format!("it does not hold {blocked} blocked keys and certificates");
-            return Err(CatalogError::Unsound { problem, fix: "issue keys for fewer hosts, and block less".into() });
+            return Err(CatalogError::Unsound(Flaw::NoRoomForBlocked { blocked }));
         }
         Ok(self)
-    }
-
-    #[must_use]
-    pub fn blocked_keys(&self) -> &BTreeSet<KeyId> {
-        &self.blocked_keys
-    }
-
-    #[must_use]
-    pub fn blocked_certificates(&self) -> &BTreeSet<CertificateId> {
-        &self.blocked_certificates
-    }
-
-    /// R32: a key covers its group, all lower groups and earlier generations.
-    #[must_use]
-    pub fn covers(&self, held_group: u8, product: &Product) -> bool {
-        let held = self.groups.get(&held_group);
-        held.is_some_and(|held| held.reach.contains(&product.group) && product.generation <= held.generation)
-    }
-
-    /// Groups whose keys cover the product, lowest code first: what an administrator may install.
-    pub fn groups_covering<'a>(&'a self, product: &'a Product) -> impl Iterator<Item = &'a Group> {
-        self.groups.values().filter(|group| self.covers(group.code, product))
-    }
-
-    /// R34: whether a host on this platform class may hold a key of this group.
-    #[must_use]
-    pub fn may_hold(&self, platform: u8, group: u8) -> bool {
-        let (platform, group) = (self.platforms.get(&platform), self.groups.get(&group));
-        platform.zip(group).is_some_and(|(platform, group)| platform.may_hold.contains(&group.name))
-    }
-
-    /// Whether the publisher blocked this certificate, or the key that was spent for it.
-    #[must_use]
-    pub fn blocks(&self, certificate: &NodeCertificate) -> bool {
-        self.blocked_keys.contains(&certificate.key) || self.blocked_certificates.contains(&certificate.id())
     }
 
     /// Whether this catalog may replace `old`: a higher serial, no product gone or moved to another application (its
@@ -268,25 +63,4 @@ impl Catalog {
         }
         Ok(())
     }
-}
-
-/// Why a catalog is refused. Texts from a catalog are shown only after their characters were checked.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum CatalogError {
-    #[error("line {line}, column {column}: {problem}; {fix}")]
-    Source { line: usize, column: usize, problem: String, fix: String },
-    #[error("the signed catalog is malformed: {0}")]
-    Malformed(&'static str),
-    #[error("the catalog is not sound: {problem}; {fix}")]
-    Unsound { problem: String, fix: String },
-    #[error("the signature is not by the root key that the catalog names")]
-    Signature,
-    #[error("a catalog with serial {installed} is installed; {offered} is not newer: raise `serial`")]
-    NotNewer { installed: u64, offered: u64 },
-    #[error("product `{name}` is missing: keep every product listed that an earlier catalog had")]
-    ProductGone { name: Name },
-    #[error("product `{name}` moved from application `{from}` to `{to}`: give the moved product a new name")]
-    ProductMoved { name: Name, from: Name, to: Name },
-    #[error("`{name}` lost its code: keep group and platform names and codes as in the earlier catalog")]
-    CodeReused { name: Name },
 }

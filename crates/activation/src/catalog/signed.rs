@@ -8,7 +8,8 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use prost::Message;
 
 use super::check::check;
-use super::{Catalog, CatalogError, Edition, Product};
+use super::error::CatalogError;
+use super::model::{Catalog, Edition, Name, Product};
 use crate::id::{ProductId, PublisherId};
 use crate::signature::{public_key, sign, verifies};
 use crate::{limits, proto};
@@ -65,8 +66,7 @@ impl SignedCatalog {
         let draft = proto::Catalog::decode(signed.body).map_err(|_| CatalogError::Malformed("body"))?;
         let keys = [public_key(&draft.activation_key_1), public_key(&draft.activation_key_2)];
         let [Some(first), Some(second)] = keys else { return Err(CatalogError::Malformed("activation key")) };
-        let catalog =
-            check(&draft).map_err(|defect| CatalogError::Unsound { problem: defect.problem, fix: defect.fix })?;
+        let catalog = check(&draft).map_err(|defect| CatalogError::Unsound(defect.flaw))?;
         let publisher = PublisherId::derive(&root);
         let by_id = |product: &Product| (ProductId::derive(publisher, product.name.as_str()), product.clone());
         let products = catalog.products().map(by_id).collect();
@@ -101,7 +101,7 @@ fn edition(edition: &Edition) -> proto::Edition {
 }
 
 fn body(catalog: &Catalog, first: &[u8; 32], second: &[u8; 32]) -> Vec<u8> {
-    let names = |names: &std::collections::BTreeSet<super::Name>| names.iter().map(ToString::to_string).collect();
+    let names = |names: &std::collections::BTreeSet<Name>| names.iter().map(ToString::to_string).collect();
     let groups = catalog.groups.values().map(|group| proto::Group {
         code: group.code.into(),
         name: group.name.to_string(),

@@ -5,9 +5,11 @@ use std::ops::Range;
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
-use super::check::{Defect, Place, check};
+use super::check::{Defect, FieldPosition, check};
+use super::error::CatalogError;
+use super::flaw::Flaw;
+use super::model::Catalog;
 use super::signed::encoded_bytes;
-use super::{Catalog, CatalogError};
 use crate::id::{CertificateId, KeyId};
 use crate::{limits, proto};
 
@@ -90,7 +92,7 @@ pub(super) fn parse(text: &str) -> Result<Catalog, CatalogError> {
         let fix = "correct it as in the example catalog".to_owned();
         at(text, error.span().unwrap_or_default(), error.message().to_owned(), fix)
     })?;
-    let located = |defect: Defect| at(text, find(text, defect.place), defect.problem, defect.fix);
+    let located = |defect: Defect| at(text, find(text, defect.position), defect.flaw.to_string(), defect.flaw.fix());
     let draft = draft(source).map_err(located)?;
     let catalog = check(&draft).map_err(located)?;
     if encoded_bytes(&catalog) > limits::CATALOG_BYTES_MAX {
@@ -101,7 +103,9 @@ pub(super) fn parse(text: &str) -> Result<Catalog, CatalogError> {
 }
 
 fn draft(source: Source) -> Result<proto::Catalog, Defect> {
-    let wrong = |field, fix| move |error| Defect::new(Place::of("blocked", 0, field), format!("{error}"), fix);
+    let wrong = |field, fix| {
+        move |error| Defect::new(FieldPosition::of("blocked", 0, field), Flaw::BlockedId { field, error, fix })
+    };
     let mut blocked_keys = Vec::new();
     for id in &source.blocked.keys {
         let id: KeyId = id.parse().map_err(wrong("keys", "write the key id, never the key"))?;
@@ -145,22 +149,22 @@ impl From<Product> for proto::Product {
     }
 }
 
-/// Where a place is in the text: the field's value, else the entry, else the beginning.
-fn find(text: &str, place: Place) -> Range<usize> {
+/// Where a field is in the text: the field's value, else the entry, else the beginning.
+fn find(text: &str, position: FieldPosition) -> Range<usize> {
     let Ok(document) = DeTable::parse(text) else { return 0..0 };
     let mut span = 0..0;
     let mut table = Some(document.get_ref());
-    if !place.section.is_empty() {
-        let section = table.and_then(|table| table.get(place.section));
+    if !position.section.is_empty() {
+        let section = table.and_then(|table| table.get(position.section));
         span = section.map_or(span, |section| section.span());
         let entry = section.and_then(|section| match section.get_ref() {
-            DeValue::Array(entries) => entries.get(place.index),
+            DeValue::Array(entries) => entries.get(position.index),
             _ => Some(section),
         });
         span = entry.map_or(span, |entry| entry.span());
         table = entry.and_then(|entry| entry.get_ref().as_table());
     }
-    let value = table.and_then(|table| table.get(place.field));
+    let value = table.and_then(|table| table.get(position.field));
     value.map_or(span, |value| value.span())
 }
 

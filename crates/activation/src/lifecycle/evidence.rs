@@ -2,10 +2,12 @@
 
 use thiserror::Error;
 
-use super::LICENCE_MS;
 use crate::id::{Cmid, MachineDigest, ProductId};
 use crate::message::{AnswerBody, AnswerError, MalformedRequest, ValidRequest, verify_answer};
 use crate::trust::Trust;
+
+/// R13: what one answer is good for: 180 days.
+pub const LICENCE_MS: u64 = 180 * 24 * 60 * 60 * 1000;
 
 /// An exchange that was verified: made only by [`Evidence::verify`], each time anew from the bytes that were kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

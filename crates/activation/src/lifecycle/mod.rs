@@ -25,8 +25,8 @@ use thiserror::Error;
 
 pub use self::encoding::LifecycleError;
 pub use self::events::{AnswerProcessed, RequestSent};
-pub use self::evidence::{Evidence, EvidenceError};
-pub use self::standing::{Installed, LicenseState, Next, Standing};
+pub use self::evidence::{Evidence, EvidenceError, LICENCE_MS};
+pub use self::standing::{Installed, LicenseStanding, LicenseState, Next};
 pub use self::time::Moment;
 use self::time::{Due, Timeline};
 use crate::limits::{ACTIVATION_INTERVAL_MINUTES_DEFAULT, RENEWAL_INTERVAL_MINUTES_DEFAULT};
@@ -34,8 +34,6 @@ use crate::status::Status;
 
 const MINUTE_MS: u64 = 60 * 1000;
 const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
-/// R13: what one answer is good for.
-pub const LICENCE_MS: u64 = 180 * DAY_MS;
 /// R15: both graces.
 pub const GRACE_MS: u64 = 30 * DAY_MS;
 /// R21: how often the timers may be set anew.
@@ -137,7 +135,7 @@ impl Lifecycle {
 
     /// How the machine stands.
     #[must_use]
-    pub fn standing(&self, now: Moment, installed: Installed) -> Standing {
+    pub fn standing(&self, now: Moment, installed: Installed) -> LicenseStanding {
         let then = self.at(now);
         let is_over = then.is_over();
         let state = match (installed, then.term) {
@@ -154,7 +152,7 @@ impl Lifecycle {
         let lasts = matches!(state, LicenseState::Notification | LicenseState::Unlicensed);
         let ends = !lasts && installed != Installed::Direct { certified: true };
         let wait_ms = then.next_attempt.left_ms(&then.timeline);
-        Standing {
+        LicenseStanding {
             state,
             minutes_left: ends.then(|| then.ends.left_ms(&then.timeline) / MINUTE_MS),
             next_attempt: (installed == Installed::Setup).then(|| Duration::from_millis(wait_ms)),

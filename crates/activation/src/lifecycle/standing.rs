@@ -54,7 +54,7 @@ pub enum Installed {
 
 /// How a machine stands at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct LicenseStanding {
     pub state: LicenseState,
     /// Until the state ends; none where it does not end by itself.
     pub minutes_left: Option<u64>,

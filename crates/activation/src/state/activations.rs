@@ -1,113 +1,14 @@
-//! Which node may answer for what: installed keys, what nodes got for them, and the rights that follow from that.
+//! Which node may answer for what: keys are installed, nodes activated with them, and their slots given back.
 
 use std::collections::BTreeMap;
 
-use super::{CommandRefusal, PublisherState, Refusal, State};
-use crate::catalog::{OpenedCatalog, Product};
+use super::keys::{HeldKey, InstalledKey, Rights};
+use super::{CommandRefusal, PublisherState, State};
 use crate::certificate::{CertificateError, NodeCertificate};
-use crate::host_activation::{ActivationAnswer, ActivationAnswers, KeyStanding, ReleaseStatement, SignedAnswers};
-use crate::id::{KeyId, NodeId, ProductId, PublisherId};
+use crate::host_activation::{ActivationAnswers, ReleaseStatement, SignedAnswers};
+use crate::id::{NodeId, PublisherId};
 use crate::key::{KeyKind, TypedKey};
 use crate::limits;
-
-/// What one node got for one key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Activation {
-    pub certificate: NodeCertificate,
-    /// R31: how often this host may be activated again, as its publisher said with the certificate.
-    pub reactivations_left: u32,
-}
-
-/// What a publisher said last about a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// R31: places.
-    pub hosts_limit: u32,
-    /// Places taken, in this cluster and in others.
-    pub hosts_used: u32,
-    /// When it said so, by its clock.
-    pub told_ms: u64,
-}
-
-/// An installed key and the nodes that are activated with it.
-#[derive(Clone, Copy, Debug)]
-pub struct InstalledKey<'a> {
-    pub id: KeyId,
-    pub publisher: PublisherId,
-    pub key: &'a TypedKey,
-    /// Absent before the first activation.
-    pub standing: Option<Standing>,
-    pub activations: &'a BTreeMap<NodeId, Activation>,
-}
-
-/// The same, owned by the state.
-#[derive(Clone, Debug)]
-pub(super) struct HeldKey {
-    pub(super) key: TypedKey,
-    pub(super) standing: Option<Standing>,
-    pub(super) activations: BTreeMap<NodeId, Activation>,
-}
-
-impl HeldKey {
-    pub(super) fn installed(&self, id: KeyId, publisher: PublisherId) -> InstalledKey<'_> {
-        let Self { key, standing, activations } = self;
-        InstalledKey { id, publisher, key, standing: *standing, activations }
-    }
-
-    fn stand(&mut self, told: &KeyStanding, told_ms: u64) {
-        if self.standing.is_none_or(|known| told_ms >= known.told_ms) {
-            let KeyStanding { hosts_limit, hosts_used, .. } = *told;
-            self.standing = Some(Standing { hosts_limit, hosts_used, told_ms });
-        }
-    }
-
-    fn activate(&mut self, answer: &ActivationAnswer) {
-        let ActivationAnswer { certificate, reactivations_left, .. } = answer;
-        let known = self.activations.get(&answer.node);
-        if known.is_none_or(|known| certificate.issued_minutes >= known.certificate.issued_minutes) {
-            let activation = Activation { certificate: certificate.clone(), reactivations_left: *reactivations_left };
-            self.activations.insert(answer.node, activation);
-        }
-    }
-}
-
-/// What one node may answer for, for one publisher. It exists as soon as the node holds a certificate.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rights {
-    /// Key and group of each certificate that is not blocked, smallest key first.
-    held: Vec<(KeyId, u8)>,
-}
-
-impl Rights {
-    pub(super) fn derive(opened: &OpenedCatalog, keys: &BTreeMap<KeyId, HeldKey>) -> BTreeMap<NodeId, Self> {
-        let mut rights: BTreeMap<NodeId, Self> = BTreeMap::new();
-        for (key, held) in keys {
-            for (node, Activation { certificate, .. }) in &held.activations {
-                let of_node = rights.entry(*node).or_default();
-                if !opened.catalog.blocks(certificate) {
-                    of_node.held.push((*key, certificate.group));
-                }
-            }
-        }
-        rights
-    }
-}
-
-/// With which key a node answers for a product, or why it does not.
-pub(super) fn admit<'a>(
-    rights: &BTreeMap<NodeId, Rights>,
-    opened: &'a OpenedCatalog,
-    node: NodeId,
-    product: ProductId,
-) -> Result<(KeyId, &'a Product), Refusal> {
-    let rights = rights.get(&node).ok_or(Refusal::NotActivated)?;
-    if rights.held.is_empty() {
-        return Err(Refusal::KeyBlocked);
-    }
-    let product = opened.product(product).ok_or(Refusal::NotCovered)?;
-    let covering = rights.held.iter().find(|(_, group)| opened.catalog.covers(*group, product));
-    covering.map(|(key, _)| (*key, product)).ok_or(Refusal::NotCovered)
-}
 
 impl State {
     /// Installed keys by publisher and id, each with the nodes that are activated with it.
@@ -119,17 +20,14 @@ impl State {
     #[must_use]
     pub fn is_activated(&self, publisher: PublisherId, node: NodeId) -> bool {
         let rights = self.publishers.get(&publisher).and_then(|publisher| publisher.rights.get(&node));
-        rights.is_some_and(|rights| !rights.held.is_empty())
+        rights.is_some_and(Rights::is_activated)
     }
 
     /// Groups of the certificates that a node holds of this publisher and that are not blocked, by code.
     #[must_use]
     pub fn groups_held(&self, publisher: PublisherId, node: NodeId) -> Vec<u8> {
         let rights = self.publishers.get(&publisher).and_then(|publisher| publisher.rights.get(&node));
-        let mut groups: Vec<_> = rights.into_iter().flat_map(|rights| &rights.held).map(|(_, group)| *group).collect();
-        groups.sort_unstable();
-        groups.dedup();
-        groups
+        rights.map_or_else(Vec::new, Rights::groups)
     }
 
     pub(super) fn install_key(&mut self, publisher: PublisherId, key: TypedKey) -> Result<(), CommandRefusal> {

@@ -1,11 +1,13 @@
 //! Applying commands, one arm each.
 
-use super::activations::admit;
+use super::frozen_text;
 use super::hashes::Hashes;
+use super::keys::admit;
 use super::{
-    Act, Applied, Batch, Command, CommandRefusal, Counted, MalformedCommand, Outcome, PublisherState, Refusal, State,
+    Act, Applied, Batch, Command, CommandRefusal, Counted, Format, MalformedCommand, PublisherState, RecordOutcome,
+    Refusal, State,
 };
-use crate::audit::Origin;
+use crate::audit::{Audit, Origin};
 use crate::catalog::{OpenedCatalog, SignedCatalog};
 use crate::clock::SkewReference;
 use crate::count::{Count, Seen};
@@ -35,6 +37,19 @@ impl State {
         applied
     }
 
+    /// [`Self::apply`], and [`Self::check_invariants`] behind it: for the demo, for tests of whole clusters and for simulations.
+    /// It looks at everything that the state holds, which is a small share of a batch's cost at the counts of a cluster.
+    pub fn apply_checked(&mut self, index: u64, command: &[u8]) -> Applied {
+        let before = (self.time_ms, self.audit.entries().last().map(|entry| entry.number));
+        let applied = self.apply(index, command);
+        self.check_invariants();
+        let is_batch = matches!(applied, Applied::Batch { .. });
+        assert!(!is_batch || self.time_ms >= before.0, "entry {index}: cluster time runs backwards");
+        let last = self.audit.entries().last().map(|entry| entry.number);
+        assert!(last.is_none() || last >= before.1, "entry {index}: an entry of the audit is gone");
+        applied
+    }
+
     /// The newest of the own hashes that are taken every [`limits::STATE_HASH_INTERVAL_ENTRIES`]: what a leader logs.
     #[must_use]
     pub fn newest_hash(&self) -> Option<(u64, [u8; 32])> {
@@ -60,9 +75,12 @@ impl State {
                 self.node_settings.remove(&node);
                 Ok(())
             }
-            Command::AddToken { digest, token } => self.add_token(digest, token),
-            Command::UseToken { digest, time_ms, node } => self.use_token(digest, time_ms, node),
-            Command::SetFormat { format } => self.set_format(format),
+            Command::AddToken { digest, token } => self.tokens.add(digest, token, self.time_ms),
+            Command::UseToken { digest, time_ms, node } => self.tokens.spend(digest, time_ms, node),
+            Command::SetFormat { format } => {
+                self.set_format(format);
+                Ok(())
+            }
             Command::Audited { origin, act } => self.audited(origin, act),
             Command::ResetClock { time_ms } => self.reset_clock(time_ms),
         };
@@ -74,19 +92,19 @@ impl State {
 
     /// Carries the act out, and records it with what became of it.
     fn audited(&mut self, origin: Origin, act: Act) -> Result<(), CommandRefusal> {
-        let (words, refused, done) = match act {
+        let (text, refused, done) = match act {
             Act::Note { act, refused } => (act, refused, Ok(())),
             Act::Command(command) => {
-                let words = command.to_string();
+                let text = frozen_text::act(&command);
                 let done = match self.execute(*command) {
                     Applied::Refused(refusal) => Err(refusal),
                     _ => Ok(()),
                 };
-                (words, done.as_ref().err().map_or_else(String::new, ToString::to_string), done)
+                (text, done.as_ref().err().map_or_else(String::new, frozen_text::refusal), done)
             }
         };
         if self.format.holds_audit() {
-            self.audit.push(origin, &words, &refused);
+            self.audit.push(origin, &text, &refused);
         }
         done
     }
@@ -99,31 +117,35 @@ impl State {
             SkewReference::Other(other_ms) => Some(other_ms),
             SkewReference::LeaveOut => None,
         };
+        let records = batch.records.len();
         let outcomes = batch.records.into_iter().map(|record| self.count_record(record, time_ms, reference_ms));
-        Applied::Batch { time_ms, outcomes: outcomes.collect() }
+        let outcomes: Vec<_> = outcomes.collect();
+        // Callers are answered by the position of their record.
+        assert_eq!(outcomes.len(), records, "one outcome for each record");
+        Applied::Batch { time_ms, outcomes }
     }
 
     /// The order of the checks is part of the replicated behaviour: activated, covered, clock, then the count.
-    fn count_record(&mut self, record: Record, time_ms: u64, reference_ms: Option<u64>) -> Outcome {
+    fn count_record(&mut self, record: Record, time_ms: u64, reference_ms: Option<u64>) -> RecordOutcome {
         let Some(publisher) = self.publishers.get_mut(&record.publisher) else {
-            return Outcome::Refused(Refusal::NotActivated);
+            return RecordOutcome::Refused(Refusal::NotActivated);
         };
         let (key, product) = match admit(&publisher.rights, &publisher.opened, record.node, record.product) {
             Ok(admitted) => admitted,
-            Err(refusal) => return Outcome::Refused(refusal),
+            Err(refusal) => return RecordOutcome::Refused(refusal),
         };
         let skew_ms = reference_ms.map_or(0, |reference_ms| reference_ms.abs_diff(record.client_time_ms));
         if skew_ms > limits::CLOCK_SKEW_MS_MAX {
-            return Outcome::Refused(Refusal::ClockSkew);
+            return RecordOutcome::Refused(Refusal::ClockSkew);
         }
         let threshold = product.threshold;
         let Some(count) = publisher.counts.get_mut(&product.application) else {
-            return Outcome::Refused(Refusal::NotCovered);
+            return RecordOutcome::Refused(Refusal::NotCovered);
         };
         let Record { node, product, cmid, machine, machine_name, virtual_machine, .. } = record;
         let seen = Seen { node, product, machine, machine_name, virtual_machine };
         let (count, before) = count.record(threshold, cmid, seen, time_ms);
-        Outcome::Counted(Counted {
+        RecordOutcome::Counted(Counted {
             count,
             threshold,
             activation_interval_minutes: self.settings.activation_interval_minutes,
@@ -188,6 +210,13 @@ impl State {
         }
         self.announcements.insert(node, announcement);
         Ok(())
+    }
+
+    fn set_format(&mut self, format: Format) {
+        self.format = format;
+        if !format.holds_audit() {
+            self.audit = Audit::default();
+        }
     }
 
     fn reset_clock(&mut self, time_ms: u64) -> Result<(), CommandRefusal> {

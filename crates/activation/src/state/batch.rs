@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::{Message, length_delimiter_len};
 use thiserror::Error;
 
-use super::MalformedCommand;
+use super::malformed::MalformedCommand;
 use crate::clock::{SkewReference, Stamp};
 use crate::limits::{BATCH_RECORDS_MAX, COMMAND_BYTES_MAX, TIME_MS_MAX};
 use crate::message::{MalformedRecord, Record};
@@ -129,6 +129,8 @@ impl BatchBuilder {
     #[must_use]
     pub fn finish(self) -> Bytes {
         let mut command = Vec::with_capacity(self.len_bytes());
+        // A leader that proposed a longer one would have every node refuse all requests in it.
+        assert!(self.len_bytes() <= COMMAND_BYTES_MAX && self.records <= BATCH_RECORDS_MAX, "the batch is too large");
         command.push(FIELD_1);
         put_length(self.body.len(), &mut command);
         command.extend_from_slice(&self.body);

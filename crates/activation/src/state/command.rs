@@ -1,16 +1,16 @@
 //! Commands: the content of log entries.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use bytes::Bytes;
 use prost::Message;
-use thiserror::Error;
 
+use super::batch::Batch;
+use super::format::Format;
+use super::malformed::MalformedCommand;
+use super::tokens::OpenToken;
 use super::tokens::{decode_digest, decode_token, encode_token};
-use super::{Batch, Format, OpenToken};
 use crate::audit::{Origin, shortened};
-use crate::catalog::SignedCatalog;
 use crate::host_activation::{REQUESTS_MAX, ReleaseStatement};
 use crate::id::{NodeId, PublisherId, node_id};
 use crate::key::TypedKey;
@@ -57,16 +57,6 @@ pub enum Act {
     Command(Box<Command>),
     /// Something else, in words; `refused` says why it was not done, and is empty where it is.
     Note { act: String, refused: String },
-}
-
-/// Bytes that are no command: the field that is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("malformed command: {0}")]
-pub struct MalformedCommand(pub &'static str);
-
-impl MalformedCommand {
-    /// Not malformed, but of a kind that only a newer version knows: what cannot be applied must not be passed over.
-    pub const NEWER: Self = Self("of a kind that only a newer version knows");
 }
 
 impl Command {
@@ -245,44 +235,6 @@ fn decode_audited(raw: proto::Audited) -> Result<Command, MalformedCommand> {
         _ => return Err(MalformedCommand("act")),
     };
     Ok(Command::Audited { origin, act })
-}
-
-/// What a command does, in words, for the audit.
-impl fmt::Display for Command {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Batch(batch) => write!(f, "count {} requests", batch.records.len()),
-            Self::InstallCatalog { signed } => match SignedCatalog::open(signed) {
-                Ok(opened) => {
-                    write!(f, "install catalog {} of {:?}", opened.catalog.serial(), opened.catalog.publisher_name())
-                }
-                Err(_) => f.write_str("install a catalog"),
-            },
-            Self::InstallKey { key, .. } => write!(f, "install key {}", key.key_id()),
-            Self::InstallActivation { .. } => f.write_str("install what the publisher answered"),
-            Self::Release { statements } => {
-                f.write_str("release")?;
-                statements.iter().try_for_each(|place| write!(f, " key {} of node {}", place.key, place.node))
-            }
-            Self::ChangeSettings { node, changes } => {
-                f.write_str("set")?;
-                changes
-                    .iter()
-                    .try_for_each(|change| write!(f, " {}={}", change.setting().log_name(), change.text()))?;
-                node.map_or(Ok(()), |node| write!(f, " of node {node}"))
-            }
-            Self::Announce { node, announcement } => write!(f, "announce node {node} as {}", announcement.target),
-            Self::Forget { node } => write!(f, "forget node {node}"),
-            Self::AddToken { token, .. } => write!(f, "give out a token: {:?}", token.grant),
-            Self::UseToken { node: Some(node), .. } => write!(f, "enrol node {node}"),
-            Self::UseToken { node: None, .. } => f.write_str("enrol a person"),
-            Self::SetFormat { format } => write!(f, "set format {format}"),
-            Self::Audited { act: Act::Command(command), .. } => command.fmt(f),
-            Self::Audited { act: Act::Note { act, .. }, .. } => f.write_str(act),
-            Self::ResetClock { time_ms } => write!(f, "set cluster time to {time_ms} ms"),
-            Self::StateHash { index, .. } => write!(f, "compare the state at entry {index}"),
-        }
-    }
 }
 
 pub(super) fn encode_announcement(node: NodeId, announcement: &Announcement) -> proto::Announcement {

@@ -12,9 +12,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use thiserror::Error;
 
-use super::{CommandRefusal, State};
-use crate::audit::Audit;
-
 #[cfg(feature = "fault-injection")]
 static NEWEST: AtomicU32 = AtomicU32::new(2);
 
@@ -76,15 +73,5 @@ impl Default for Format {
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-impl State {
-    pub(super) fn set_format(&mut self, format: Format) -> Result<(), CommandRefusal> {
-        self.format = format;
-        if !format.holds_audit() {
-            self.audit = Audit::default();
-        }
-        Ok(())
     }
 }

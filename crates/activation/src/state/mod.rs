@@ -9,21 +9,24 @@ mod apply;
 mod batch;
 mod command;
 mod format;
+mod frozen_text;
 mod hashes;
+mod keys;
+mod malformed;
 mod outcome;
 mod snapshot;
 mod tokens;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use self::activations::HeldKey;
-use self::activations::Rights;
-pub use self::activations::{Activation, InstalledKey, Standing};
 pub use self::batch::{Batch, BatchBuilder, BatchFull, PushError};
-pub use self::command::{Act, Command, MalformedCommand};
+pub use self::command::{Act, Command};
 pub use self::format::Format;
 use self::hashes::Hashes;
-pub use self::outcome::{Applied, CommandRefusal, Counted, MalformedOutcome, Outcome, Refusal};
+pub use self::keys::{Activation, InstalledKey, KeySlots};
+use self::keys::{HeldKey, Rights};
+pub use self::malformed::MalformedCommand;
+pub use self::outcome::{Applied, CommandRefusal, Counted, MalformedOutcome, RecordOutcome, Refusal};
 pub use self::snapshot::SnapshotError;
 use self::tokens::Tokens;
 pub use self::tokens::{Grant, OpenToken};
@@ -33,6 +36,7 @@ use crate::certificate::NodeCertificate;
 use crate::count::{Count, Forecast, Seen};
 use crate::host_activation::ReleaseStatement;
 use crate::id::{Cmid, KeyId, NodeId, PublisherId};
+use crate::limits;
 use crate::settings::{Announcement, NodeSettings, Settings};
 
 /// All that is replicated.
@@ -151,6 +155,18 @@ impl State {
         Self::default()
     }
 
+    /// What the token with this digest would give, and until when.
+    #[must_use]
+    pub fn open_token(&self, digest: &[u8; 32]) -> Option<OpenToken> {
+        self.tokens.open(digest)
+    }
+
+    /// The highest number that a token gave to a node; 0 where none did.
+    #[must_use]
+    pub fn highest_enrolled(&self) -> NodeId {
+        self.tokens.highest_enrolled()
+    }
+
     /// The format that the cluster writes.
     #[must_use]
     pub fn format(&self) -> Format {
@@ -239,8 +255,15 @@ impl State {
         self.publishers.get(&publisher)?.counts.get(application)
     }
 
-    /// Panics if an invariant is broken; for tests and simulation.
+    /// Panics if an invariant is broken. [`Self::apply_checked`] calls it after each entry.
     pub fn check_invariants(&self) {
+        self.check_limits();
+        let targets: BTreeSet<_> = self.announcements.values().map(|announcement| &announcement.target).collect();
+        assert_eq!(targets.len(), self.announcements.len(), "two nodes with one DNS name");
+        let defaults = NodeSettings::default();
+        assert!(self.node_settings.values().all(|settings| *settings != defaults), "settings that are as by default");
+        assert!(self.format.holds_audit() || self.audit == Audit::default(), "an audit below its format");
+        self.audit.check_invariants();
         for (id, publisher) in &self.publishers {
             assert_eq!(*id, publisher.id(), "a publisher under another's id");
             let applications: Vec<_> = publisher.counts.keys().collect();
@@ -268,6 +291,25 @@ impl State {
                 let newest_ms = count.in_order().map(|(_, time_ms, _)| time_ms).last();
                 assert!(newest_ms <= self.time_ms, "a request later than cluster time");
             }
+        }
+    }
+}
+
+impl State {
+    fn check_limits(&self) {
+        let sum = |count: fn(&PublisherState) -> usize| self.publishers.values().map(count).sum::<usize>();
+        let most = |count: fn(&PublisherState) -> usize| self.publishers.values().map(count).max().unwrap_or(0);
+        let certificates = |publisher: &PublisherState| publisher.keys().map(|key| key.activations.len()).sum();
+        for (what, count, max) in [
+            ("publishers", self.publishers.len(), limits::PUBLISHERS_MAX),
+            ("keys", sum(|publisher| publisher.keys.len()), limits::KEYS_MAX),
+            ("certificates of a publisher", most(certificates), limits::CERTIFICATES_MAX),
+            ("pending releases of a publisher", most(|publisher| publisher.releases.len()), limits::CERTIFICATES_MAX),
+            ("announcements", self.announcements.len(), limits::ANNOUNCEMENTS_MAX),
+            ("nodes with settings of their own", self.node_settings.len(), limits::ANNOUNCEMENTS_MAX),
+            ("open tokens", self.tokens.count(), limits::TOKENS_MAX),
+        ] {
+            assert!(count <= max, "{count} {what}, and {max} is the most");
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{limits, proto};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// One outcome per record, in order.
-    Batch { time_ms: u64, outcomes: Vec<Outcome> },
+    Batch { time_ms: u64, outcomes: Vec<RecordOutcome> },
     /// The state is now as the command wants it, perhaps as before.
     Done,
     /// Nothing changed.
@@ -72,7 +72,7 @@ pub enum CommandRefusal {
 
 /// What became of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RecordOutcome {
     Counted(Counted),
     Refused(Refusal),
 }
@@ -115,7 +115,7 @@ impl Refusal {
 #[error("malformed outcome")]
 pub struct MalformedOutcome;
 
-impl Outcome {
+impl RecordOutcome {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let kind = match self {

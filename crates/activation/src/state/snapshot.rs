@@ -8,11 +8,11 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::activations::HeldKey;
 use super::command::{decode_announcement, encode_announcement};
 use super::format::{Format, UnknownFormat};
+use super::keys::HeldKey;
 use super::tokens::Tokens;
-use super::{Activation, MalformedCommand, PublisherState, Standing, State};
+use super::{Activation, KeySlots, MalformedCommand, PublisherState, State};
 use crate::audit::{Audit, AuditEntry, Origin};
 use crate::catalog::{CatalogError, Name, OpenedCatalog, SignedCatalog};
 use crate::certificate::NodeCertificate;
@@ -225,7 +225,7 @@ fn encode_key(held: &HeldKey) -> proto::KeySnapshot {
     let key = held.key.key_id();
     let standing = held
         .standing
-        .map(|Standing { hosts_limit, hosts_used, .. }| KeyStanding { key, hosts_limit, hosts_used }.to_proto());
+        .map(|KeySlots { hosts_limit, hosts_used, .. }| KeyStanding { key, hosts_limit, hosts_used }.to_proto());
     proto::KeySnapshot {
         key: held.key.to_string(),
         standing,
@@ -249,7 +249,7 @@ fn decode_key(opened: &OpenedCatalog, raw: &proto::KeySnapshot) -> Result<(KeyId
     let standing = raw.standing.as_ref().map(|standing| -> Result<_, SnapshotError> {
         let KeyStanding { hosts_limit, hosts_used, .. } =
             KeyStanding::from_proto(standing).map_err(|_| malformed("standing"))?;
-        Ok(Standing { hosts_limit, hosts_used, told_ms: raw.told_ms })
+        Ok(KeySlots { hosts_limit, hosts_used, told_ms: raw.told_ms })
     });
     let standing = standing.transpose()?;
     Ok((key.key_id(), HeldKey { key, standing, activations }))

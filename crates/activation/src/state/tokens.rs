@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{CommandRefusal, MalformedCommand, State};
+use super::malformed::MalformedCommand;
+use super::outcome::CommandRefusal;
 use crate::id::{NodeId, node_id};
 use crate::{limits, proto};
 
@@ -37,7 +38,12 @@ pub(super) struct Tokens {
 
 impl Tokens {
     /// Expired ones make room: there is no other reason to look at them again.
-    fn add(&mut self, digest: [u8; 32], token: OpenToken, now_ms: Option<u64>) -> Result<(), CommandRefusal> {
+    pub(super) fn add(
+        &mut self,
+        digest: [u8; 32],
+        token: OpenToken,
+        now_ms: Option<u64>,
+    ) -> Result<(), CommandRefusal> {
         self.open.retain(|_, open| now_ms.is_none_or(|now_ms| open.expires_ms >= now_ms));
         let max = limits::TOKENS_MAX;
         if self.open.len() >= max && !self.open.contains_key(&digest) {
@@ -47,7 +53,7 @@ impl Tokens {
         Ok(())
     }
 
-    fn spend(&mut self, digest: [u8; 32], now_ms: u64, node: Option<NodeId>) -> Result<(), CommandRefusal> {
+    pub(super) fn spend(&mut self, digest: [u8; 32], now_ms: u64, node: Option<NodeId>) -> Result<(), CommandRefusal> {
         let token = self.open.get(&digest).ok_or(CommandRefusal::UnknownToken)?;
         if token.expires_ms < now_ms {
             return Err(CommandRefusal::ExpiredToken);
@@ -58,6 +64,21 @@ impl Tokens {
         self.open.remove(&digest);
         self.highest_enrolled = self.highest_enrolled.max(node.unwrap_or(0));
         Ok(())
+    }
+
+    /// How many were not used.
+    pub(super) fn count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// What the token with this digest would give, and until when.
+    pub(super) fn open(&self, digest: &[u8; 32]) -> Option<OpenToken> {
+        self.open.get(digest).copied()
+    }
+
+    /// The highest number that a token gave to a node; 0 where none did.
+    pub(super) fn highest_enrolled(&self) -> NodeId {
+        self.highest_enrolled
     }
 
     pub(super) fn encode(&self) -> (Vec<proto::OpenToken>, u32) {
@@ -75,33 +96,6 @@ impl Tokens {
             node_id(highest_enrolled.into()).map_err(|_| MalformedCommand("node"))?;
         }
         Ok(Self { open, highest_enrolled: highest_enrolled.into() })
-    }
-}
-
-impl State {
-    /// What the token with this digest would give, and until when.
-    #[must_use]
-    pub fn open_token(&self, digest: &[u8; 32]) -> Option<OpenToken> {
-        self.tokens.open.get(digest).copied()
-    }
-
-    /// The highest number that a token gave to a node; 0 where none did.
-    #[must_use]
-    pub fn highest_enrolled(&self) -> NodeId {
-        self.tokens.highest_enrolled
-    }
-
-    pub(super) fn add_token(&mut self, digest: [u8; 32], token: OpenToken) -> Result<(), CommandRefusal> {
-        self.tokens.add(digest, token, self.time_ms)
-    }
-
-    pub(super) fn use_token(
-        &mut self,
-        digest: [u8; 32],
-        time_ms: u64,
-        node: Option<NodeId>,
-    ) -> Result<(), CommandRefusal> {
-        self.tokens.spend(digest, time_ms, node)
     }
 }
 

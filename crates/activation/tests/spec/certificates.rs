@@ -2,7 +2,7 @@
 
 use activation::certificate::{CertificateError, NodeCertificate};
 use activation::key::{KeyKind, TypedKey};
-use activation::state::{Applied, Command, CommandRefusal, Outcome, Refusal};
+use activation::state::{Applied, Command, CommandRefusal, RecordOutcome, Refusal};
 
 use super::world::*;
 
@@ -165,12 +165,12 @@ fn a_blocked_certificate_gives_no_rights_from_the_next_catalog_on() {
     let text = edited("serial = 1", "serial = 2").replace("\nkeys = []", &format!("\nkeys = [\"{key}\"]"));
     cluster.install_catalog(&activation::catalog::Catalog::from_toml(&text).unwrap());
     let record = cluster.record(CLIENT, 2);
-    assert_eq!(cluster.outcome(record), Outcome::Refused(Refusal::KeyBlocked), "all certificates are blocked");
+    assert_eq!(cluster.outcome(record), RecordOutcome::Refused(Refusal::KeyBlocked), "all certificates are blocked");
     cluster.install_key(&host_key(2));
     cluster.certify(1, &host_key(2), GROUP_CLIENT, PLATFORM_STANDARD);
     assert_eq!(cluster.ask(CLIENT, 2).key, host_key(2).key_id(), "another key still counts");
     let record = cluster.record(SERVER, 3);
-    assert_eq!(cluster.outcome(record), Outcome::Refused(Refusal::NotCovered), "what is blocked covers nothing");
+    assert_eq!(cluster.outcome(record), RecordOutcome::Refused(Refusal::NotCovered), "what is blocked covers nothing");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use activation::message::Record;
 use activation::settings::{Setting, SettingChange};
 use activation::state::{
     Act, Applied, Batch, BatchBuilder, BatchFull, Command, CommandRefusal, Counted, Format, Grant, MalformedOutcome,
-    OpenToken, Outcome, PushError, Refusal, State,
+    OpenToken, PushError, RecordOutcome, Refusal, State,
 };
 use proptest::prelude::*;
 
@@ -138,11 +138,11 @@ fn an_outcome_survives_the_way_between_nodes() {
         other_machine: true,
     };
     let refusals = [Refusal::NotActivated, Refusal::KeyBlocked, Refusal::NotCovered, Refusal::ClockSkew];
-    for outcome in refusals.map(Outcome::Refused).into_iter().chain([Outcome::Counted(counted)]) {
-        assert_eq!(Outcome::decode(&outcome.encode()), Ok(outcome));
+    for outcome in refusals.map(RecordOutcome::Refused).into_iter().chain([RecordOutcome::Counted(counted)]) {
+        assert_eq!(RecordOutcome::decode(&outcome.encode()), Ok(outcome));
     }
     for wrong in [&b""[..], b"\x10\x00", b"\x10\x09", &[0; 100]] {
-        assert_eq!(Outcome::decode(wrong), Err(MalformedOutcome), "{wrong:?}");
+        assert_eq!(RecordOutcome::decode(wrong), Err(MalformedOutcome), "{wrong:?}");
     }
 }
 
@@ -175,6 +175,6 @@ proptest! {
         let mut state = State::new();
         state.apply(1, &bytes);
         state.check_invariants();
-        let _ = Outcome::decode(&bytes);
+        let _ = RecordOutcome::decode(&bytes);
     }
 }

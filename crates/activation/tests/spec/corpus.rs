@@ -14,8 +14,8 @@ use activation::id::{MachineDigest, ProductId};
 use activation::key::{KeyKind, TypedKey};
 use activation::lifecycle::{Lifecycle, Moment};
 use activation::message::{AnswerBody, ValidRequest, sign_answer};
+use activation::phone_text::{self, PhoneTextKind};
 use activation::settings::{Setting, SettingChange};
-use activation::spoken::{self, Spoken};
 use activation::state::{Act, Batch, Command, Format, Grant, OpenToken};
 use activation::status::Status;
 
@@ -130,7 +130,7 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("catalog/signed", catalog.bytes().to_vec()),
         ("catalog/text", EXAMPLE.as_bytes().to_vec()),
         ("key/typed", host_key(1).to_string().into_bytes()),
-        ("key/spoken", spoken::write(Spoken::Requests, &requests).unwrap().into_bytes()),
+        ("key/spoken", phone_text::write(PhoneTextKind::Requests, &requests).unwrap().into_bytes()),
         ("certificate/node", certificate.encode()),
         ("certificate/requests", requests),
         ("certificate/answers", signed.to_vec()),

@@ -2,7 +2,7 @@
 
 use activation::id::MachineDigest;
 use activation::message::{AnswerBody, Record};
-use activation::state::Outcome;
+use activation::state::RecordOutcome;
 
 use super::world::*;
 
@@ -12,7 +12,7 @@ fn r1_virtual_machines_count_like_physical_ones() {
     let mut counts = Vec::new();
     for (machine, virtual_machine) in [(1, false), (2, true), (3, false), (4, true)] {
         let record = Record { virtual_machine, ..cluster.record(CLIENT, machine) };
-        let Outcome::Counted(counted) = cluster.outcome(record) else { panic!("refused") };
+        let RecordOutcome::Counted(counted) = cluster.outcome(record) else { panic!("refused") };
         counts.push(counted.count);
     }
     assert_eq!(counts, [1, 2, 3, 4]);
@@ -30,7 +30,7 @@ fn r4_any_node_answers_with_the_one_shared_count() {
     let mut cluster = Cluster::activated();
     for (node, count) in [(1, 1), (2, 2), (3, 3), (2, 4), (1, 5)] {
         let record = Record { node, ..cluster.record(CLIENT, count) };
-        let Outcome::Counted(counted) = cluster.outcome(record) else { panic!("refused by node {node}") };
+        let RecordOutcome::Counted(counted) = cluster.outcome(record) else { panic!("refused by node {node}") };
         assert_eq!(counted.count, count);
     }
 }
@@ -178,7 +178,7 @@ fn a_cmid_that_two_machines_share_counts_once_and_is_noticed() {
     let mut cluster = Cluster::activated();
     let mut asks = |node, machine| {
         let record = Record { node, machine: MachineDigest([machine; 8]), ..cluster.record(CLIENT, 1) };
-        let Outcome::Counted(counted) = cluster.outcome(record) else { panic!("refused") };
+        let RecordOutcome::Counted(counted) = cluster.outcome(record) else { panic!("refused") };
         (counted.count, counted.other_machine)
     };
     let seen = [asks(1, 1), asks(2, 1), asks(3, 2), asks(1, 2), asks(1, 1)];
@@ -186,7 +186,7 @@ fn a_cmid_that_two_machines_share_counts_once_and_is_noticed() {
 
     cluster.now_ms += 30 * DAY_MS;
     let record = Record { machine: MachineDigest([2; 8]), ..cluster.record(CLIENT, 1) };
-    let Outcome::Counted(counted) = cluster.outcome(record) else { panic!("refused") };
+    let RecordOutcome::Counted(counted) = cluster.outcome(record) else { panic!("refused") };
     assert!(!counted.other_machine, "what is forgotten was nobody's");
 }
 

@@ -124,7 +124,7 @@ fn a_refusal_names_the_doubtful_place() {
 
 #[test]
 fn what_is_no_kind_of_key_is_refused_also_where_its_check_symbols_fit() {
-    let line = activation::spoken::write(activation::spoken::Spoken::Answers, b"").unwrap();
+    let line = activation::phone_text::write(activation::phone_text::PhoneTextKind::Answers, b"").unwrap();
     assert_eq!(line.split(": ").nth(1).unwrap().parse::<TypedKey>(), Err(KeyError::Kind));
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use activation::lifecycle::{
-    ASK_FIRST_MS, AnswerProcessed, Evidence, EvidenceError, FIRST_ATTEMPT_SPREAD_MS, Installed, LicenseState,
-    Lifecycle, LifecycleError, Moment, Next, NoRearmsLeft, RequestSent, Standing,
+    ASK_FIRST_MS, AnswerProcessed, Evidence, EvidenceError, FIRST_ATTEMPT_SPREAD_MS, Installed, LicenseStanding,
+    LicenseState, Lifecycle, LifecycleError, Moment, Next, NoRearmsLeft, RequestSent,
 };
 use activation::message::{AnswerBody, LicenseStatus, Request, sign_answer};
 use activation::status::Status;
@@ -98,7 +98,7 @@ fn licensed(hosts: &Hosts, ms: u64) -> Lifecycle {
     life
 }
 
-fn setup(life: &Lifecycle, moment: Moment) -> Standing {
+fn setup(life: &Lifecycle, moment: Moment) -> LicenseStanding {
     life.standing(moment, Installed::Setup)
 }
 

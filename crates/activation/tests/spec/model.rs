@@ -6,7 +6,7 @@
 use activation::clock::SkewReference;
 use activation::id::{Cmid, NodeId};
 use activation::message::Record;
-use activation::state::{Outcome, Refusal};
+use activation::state::{RecordOutcome, Refusal};
 use proptest::prelude::*;
 
 use super::world::*;
@@ -149,8 +149,8 @@ proptest! {
                 let row = &PRODUCTS[ask.product];
                 let expected = model.ask(row, ask.node, cmid(ask.machine), client_ms(ask), now_ms);
                 let given = match outcome {
-                    Outcome::Refused(refusal) => Err(refusal),
-                    Outcome::Counted(counted) => {
+                    RecordOutcome::Refused(refusal) => Err(refusal),
+                    RecordOutcome::Counted(counted) => {
                         prop_assert_eq!(counted.threshold as usize, row.2);
                         let key = (1..=3).find(|key| host_key(*key).key_id() == counted.key).unwrap();
                         Ok((key, counted.count as usize))

@@ -3,15 +3,15 @@
 use activation::clock::{SkewReference, Stamp};
 use activation::id::{ProductId, PublisherId};
 use activation::message::Record;
-use activation::state::{Applied, Batch, Command, Outcome, Refusal};
+use activation::state::{Applied, Batch, Command, RecordOutcome, Refusal};
 use activation::status::Status;
 
 use super::world::*;
 
-fn refused(outcome: Outcome) -> Refusal {
+fn refused(outcome: RecordOutcome) -> Refusal {
     match outcome {
-        Outcome::Refused(refusal) => refusal,
-        Outcome::Counted(counted) => panic!("counted: {counted:?}"),
+        RecordOutcome::Refused(refusal) => refusal,
+        RecordOutcome::Counted(counted) => panic!("counted: {counted:?}"),
     }
 }
 
@@ -39,7 +39,7 @@ fn a_host_without_a_key_refuses_everything_as_not_activated() {
     cluster.certify(2, &host_key(1), GROUP_B, PLATFORM_STANDARD);
     assert_eq!(refused(cluster.outcome(record.clone())), Refusal::NotActivated, "another node's certificate");
     cluster.certify(1, &host_key(1), GROUP_B, PLATFORM_STANDARD);
-    assert!(matches!(cluster.outcome(record), Outcome::Counted(_)));
+    assert!(matches!(cluster.outcome(record), RecordOutcome::Counted(_)));
 }
 
 /// The key decides which products, the platform which keys.
@@ -111,7 +111,7 @@ fn a_clock_may_differ_by_four_hours_and_no_more() {
     for (difference_ms, counted) in [(0, true), (4 * HOUR_MS, true), (4 * HOUR_MS + 1, false), (9 * DAY_MS, false)] {
         for client_time_ms in [START_MS - difference_ms, START_MS + difference_ms] {
             let outcome = cluster.outcome(Record { client_time_ms, ..right.clone() });
-            assert_eq!(matches!(outcome, Outcome::Counted(_)), counted, "{difference_ms} ms");
+            assert_eq!(matches!(outcome, RecordOutcome::Counted(_)), counted, "{difference_ms} ms");
         }
     }
 }
@@ -128,7 +128,7 @@ fn while_cluster_time_is_held_back_clocks_are_compared_with_the_stamped_referenc
         (SkewReference::LeaveOut, true),
     ] {
         let outcome = cluster.batch(skew, vec![record.clone()])[0];
-        assert_eq!(matches!(outcome, Outcome::Counted(_)), counted, "{skew:?}");
+        assert_eq!(matches!(outcome, RecordOutcome::Counted(_)), counted, "{skew:?}");
         assert_eq!(cluster.state.time_ms(), Some(START_MS), "the reference does not move time");
     }
 }
@@ -158,7 +158,7 @@ fn time_never_runs_backwards() {
     let applied = cluster.apply(&Command::Batch(Batch { stamp, records }));
     let Applied::Batch { time_ms, outcomes } = applied else { panic!("{applied:?}") };
     assert_eq!(time_ms, START_MS);
-    assert!(matches!(outcomes[0], Outcome::Counted(_)), "skew is measured against the batch's own time");
+    assert!(matches!(outcomes[0], RecordOutcome::Counted(_)), "skew is measured against the batch's own time");
 }
 
 #[test]

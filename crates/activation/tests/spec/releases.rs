@@ -1,7 +1,7 @@
 //! Places given back, and what the publisher says is left of a key (R31).
 
 use activation::host_activation::{KeyStanding, ReleaseStatement};
-use activation::state::{Applied, Command, CommandRefusal, Outcome, Refusal, Standing};
+use activation::state::{Applied, Command, CommandRefusal, KeySlots, RecordOutcome, Refusal};
 
 use super::world::*;
 
@@ -31,9 +31,9 @@ fn r31_a_node_that_gave_its_place_back_answers_not_activated_and_the_others_go_o
     cluster.ask(CLIENT, 1);
     assert_eq!(release(&mut cluster, vec![statement(1)]), Applied::Done);
     let record = cluster.record(CLIENT, 2);
-    assert_eq!(cluster.outcome(record.clone()), Outcome::Refused(Refusal::NotActivated));
+    assert_eq!(cluster.outcome(record.clone()), RecordOutcome::Refused(Refusal::NotActivated));
     let by_another = activation::message::Record { node: 2, ..record };
-    assert!(matches!(cluster.outcome(by_another), Outcome::Counted(counted) if counted.count == 2));
+    assert!(matches!(cluster.outcome(by_another), RecordOutcome::Counted(counted) if counted.count == 2));
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn r31_what_is_left_of_a_key_is_what_the_publisher_said_last() {
         let signed = answers.sign(&cluster.publisher.activation[1]).encode().into();
         assert_eq!(cluster.apply(&Command::InstallActivation { signed }), Applied::Done);
         let told_ms = answered_ms.max(if holds == 3 { 5_000 } else { 0 });
-        assert_eq!(standing(&cluster), Some(Standing { hosts_limit: 6, hosts_used: holds, told_ms }));
+        assert_eq!(standing(&cluster), Some(KeySlots { hosts_limit: 6, hosts_used: holds, told_ms }));
     }
     let key = cluster.state.keys().next().unwrap();
     let left: Vec<_> =

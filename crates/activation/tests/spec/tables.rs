@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use activation::state::{Applied, Command, CommandRefusal, Outcome, Refusal};
+use activation::state::{Applied, Command, CommandRefusal, RecordOutcome, Refusal};
 
 use super::world::*;
 
@@ -77,10 +77,10 @@ fn r32_a_node_with_a_key_of_each_row_counts_for_its_row_and_all_below_and_for_no
         for (group, newer, earlier) in TABLE_1 {
             for product in newer.iter().chain(earlier) {
                 let record = cluster.record(product, 1);
-                let counted = matches!(cluster.outcome(record.clone()), Outcome::Counted(_));
+                let counted = matches!(cluster.outcome(record.clone()), RecordOutcome::Counted(_));
                 assert_eq!(counted, rung(group) <= rung(held), "a key of {held} for {product}");
                 if !counted {
-                    assert_eq!(cluster.outcome(record), Outcome::Refused(Refusal::NotCovered));
+                    assert_eq!(cluster.outcome(record), RecordOutcome::Refused(Refusal::NotCovered));
                 }
             }
         }

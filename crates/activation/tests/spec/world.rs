@@ -8,7 +8,7 @@ use activation::id::{Cmid, MachineDigest, NodeId, ProductId, PublisherId};
 use activation::key::{KeyKind, TypedKey};
 use activation::message::{LicenseStatus, Record, Request};
 use activation::settings::{Announcement, Rank};
-use activation::state::{Applied, Batch, Command, Counted, Outcome, State};
+use activation::state::{Applied, Batch, Command, Counted, RecordOutcome, State};
 use activation::trust::Trust;
 use activation::{SigningKey, VerifyingKey};
 
@@ -188,11 +188,11 @@ impl Cluster {
     }
 
     /// One request in a batch of its own.
-    pub(crate) fn outcome(&mut self, record: Record) -> Outcome {
+    pub(crate) fn outcome(&mut self, record: Record) -> RecordOutcome {
         self.batch(SkewReference::ClusterTime, vec![record])[0]
     }
 
-    pub(crate) fn batch(&mut self, skew: SkewReference, records: Vec<Record>) -> Vec<Outcome> {
+    pub(crate) fn batch(&mut self, skew: SkewReference, records: Vec<Record>) -> Vec<RecordOutcome> {
         let stamp = Stamp { time_ms: self.now_ms, skew };
         match self.apply(&Command::Batch(Batch { stamp, records })) {
             Applied::Batch { outcomes, .. } => outcomes,
@@ -204,8 +204,8 @@ impl Cluster {
     pub(crate) fn ask(&mut self, product: &str, machine: u32) -> Counted {
         let record = self.record(product, machine);
         match self.outcome(record) {
-            Outcome::Counted(counted) => counted,
-            Outcome::Refused(refusal) => panic!("{product} of machine {machine} was refused: {refusal:?}"),
+            RecordOutcome::Counted(counted) => counted,
+            RecordOutcome::Refused(refusal) => panic!("{product} of machine {machine} was refused: {refusal:?}"),
         }
     }
 

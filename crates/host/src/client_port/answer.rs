@@ -6,7 +6,7 @@ use activation::{
     catalog::{Catalog, Name, Product},
     id::NodeId,
     message::{AnswerBody, Record, RefusalDetail, Request, ValidRequest, sign_answer},
-    state::{Counted, Outcome, Refusal, State},
+    state::{Counted, RecordOutcome, Refusal, State},
     status::Status,
 };
 use dcerpc::{ByteOrder, fault, ndr};
@@ -81,7 +81,7 @@ impl Answerer {
         let record = Record::new(self.replica.identity().owner, &request);
         let mut recorded = None;
         let (data, status) = match self.replica.submit(&record).await {
-            Ok(Recorded { outcome: Outcome::Counted(counted), cluster_time_ms, log_index, offset }) => {
+            Ok(Recorded { outcome: RecordOutcome::Counted(counted), cluster_time_ms, log_index, offset }) => {
                 recorded = Some(Noted { counted: Some(counted), cluster_time_ms, log_index, offset });
                 if counted.other_machine {
                     self.metrics.other_machine.increment(1);
@@ -103,7 +103,7 @@ impl Answerer {
                     None => (Vec::new(), Status::HOST_NOT_ACTIVATED),
                 }
             }
-            Ok(Recorded { outcome: Outcome::Refused(refusal), cluster_time_ms, log_index, offset }) => {
+            Ok(Recorded { outcome: RecordOutcome::Refused(refusal), cluster_time_ms, log_index, offset }) => {
                 recorded = Some(Noted { counted: None, cluster_time_ms, log_index, offset });
                 (self.explain(refusal, request.request()), refusal.status())
             }

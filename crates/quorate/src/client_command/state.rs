@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use activation::lifecycle::{LicenseState, REARMS, Standing};
+use activation::lifecycle::{LicenseStanding, LicenseState, REARMS};
 use client::{Client, ClientError, ClientStatus, FoundBy, Options, StateFolder};
 
 use super::trust::TrustArg;
@@ -40,7 +40,7 @@ impl ClientStateArgs {
         if folder.channel().is_some() {
             return Ok(None);
         }
-        let standing = Standing {
+        let standing = LicenseStanding {
             state: LicenseState::Unlicensed,
             minutes_left: None,
             next_attempt: None,

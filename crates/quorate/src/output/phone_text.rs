@@ -10,7 +10,7 @@ use std::{
 
 use activation::{
     host_activation::FILE_BYTES_MAX,
-    spoken::{self, Spoken},
+    phone_text::{self, PhoneTextKind},
 };
 use anyhow::{Context, anyhow};
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
@@ -44,12 +44,12 @@ impl PhoneTextArgs {
     }
 
     /// What is printed for people, and the same for machines: `lines`, `codes` (the lines in each).
-    pub(crate) fn show(self, of: Spoken, file: &[u8]) -> Result<(String, Map<String, Value>), Failure> {
+    pub(crate) fn show(self, of: PhoneTextKind, file: &[u8]) -> Result<(String, Map<String, Value>), Failure> {
         let (mut text, mut fields) = (String::new(), Map::new());
         if !self.is_any() {
             return Ok((text, fields));
         }
-        let lines = spoken::lines(of, file)?;
+        let lines = phone_text::lines(of, file)?;
         if self.text {
             text = lines.join("\n");
             fields.insert("lines".into(), json!(lines));
@@ -89,7 +89,7 @@ fn drawn(code: &str) -> Result<String, Failure> {
 }
 
 /// The bytes of a file that somebody wrote, typed or scanned; `-` is standard input. Whether it is text is seen.
-pub(crate) fn read(path: &Path, wanted: Spoken) -> Result<Vec<u8>, Failure> {
+pub(crate) fn read(path: &Path, wanted: PhoneTextKind) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = if path.as_os_str() == DASH {
         io::stdin().lock().take(TEXT_BYTES_MAX + 1).read_to_end(&mut bytes)
@@ -104,11 +104,11 @@ pub(crate) fn read(path: &Path, wanted: Spoken) -> Result<Vec<u8>, Failure> {
     from_either(bytes, wanted).with_context(|| name).map_err(Failure::usage)
 }
 
-fn from_either(bytes: Vec<u8>, wanted: Spoken) -> anyhow::Result<Vec<u8>> {
+fn from_either(bytes: Vec<u8>, wanted: PhoneTextKind) -> anyhow::Result<Vec<u8>> {
     // A file begins with the number of its format in protobuf, which is no character of any line.
     let is_text = |text: &&str| !text.chars().any(|c| c.is_control() && !c.is_whitespace());
     let Some(text) = std::str::from_utf8(&bytes).ok().filter(is_text) else { return Ok(bytes) };
-    let (of, file) = spoken::read(text)?;
+    let (of, file) = phone_text::read(text)?;
     if of != wanted {
         return Err(anyhow!("these are the lines of {of}, and {wanted} is needed here"));
     }
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_file_is_read_from_bytes_from_lines_and_from_codes_in_any_order() {
         let args = PhoneTextArgs { text: true, qr: true };
-        let (_, fields) = args.show(Spoken::Requests, &file()).unwrap();
+        let (_, fields) = args.show(PhoneTextKind::Requests, &file()).unwrap();
         let texts = |name: &str| -> Vec<String> {
             fields[name].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
         };
@@ -134,14 +134,14 @@ mod tests {
         assert_eq!(codes.len(), lines.len().div_ceil(CODE_LINES_MAX));
         codes.reverse();
         for typed in [file(), lines.join("\r\n").into_bytes(), codes.join("\n").into_bytes()] {
-            assert_eq!(from_either(typed, Spoken::Requests).unwrap(), file());
+            assert_eq!(from_either(typed, PhoneTextKind::Requests).unwrap(), file());
         }
     }
 
     #[test]
     fn lines_of_the_wrong_kind_and_mistyped_ones_are_named() {
-        let lines = spoken::lines(Spoken::Answers, &file()).unwrap();
-        let says = |text: &str| from_either(text.as_bytes().to_vec(), Spoken::Requests).unwrap_err().to_string();
+        let lines = phone_text::lines(PhoneTextKind::Answers, &file()).unwrap();
+        let says = |text: &str| from_either(text.as_bytes().to_vec(), PhoneTextKind::Requests).unwrap_err().to_string();
         assert!(says(&lines.join("\n")).contains("lines of an answer, and a request is needed"), "{}", says(&lines[0]));
         assert!(says("1: HELLO").contains("line 1"), "{}", says("1: HELLO"));
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use activation::{host_activation::ActivationRequests, spoken::Spoken};
+use activation::{host_activation::ActivationRequests, phone_text::PhoneTextKind};
 use anyhow::{Context, anyhow};
 use publisher::{Operation, Report, Signing};
 use serde_json::json;
@@ -48,7 +48,7 @@ impl Activate {
         if !is_file && !self.shown.is_any() {
             return Err(Failure::usage(anyhow!("without a file, say how to show the answer: --text or --qr")));
         }
-        let requests = phone_text::read(&self.request, Spoken::Requests)?;
+        let requests = phone_text::read(&self.request, PhoneTextKind::Requests)?;
         let decoded = ActivationRequests::decode(&requests);
         decoded.with_context(|| self.request.display().to_string()).map_err(Failure::usage)?;
         let operation = Operation::Activate { requests };
@@ -59,7 +59,7 @@ impl Activate {
         if is_file {
             replace_file(&self.out, &report.answers).with_context(|| format!("cannot write {}", self.out.display()))?;
         }
-        let (lines, mut fields) = self.shown.show(Spoken::Answers, &report.answers)?;
+        let (lines, mut fields) = self.shown.show(PhoneTextKind::Answers, &report.answers)?;
         let mut text = table(["Node", "Key", "Certificate", "Re-activations left"]);
         for node in &report.activated {
             let left = node.reactivations_left.to_string();

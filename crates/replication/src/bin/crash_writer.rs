@@ -23,7 +23,7 @@ use std::{
 
 use activation::{
     id::Cmid,
-    state::{Batch, Command, Outcome},
+    state::{Batch, Command, RecordOutcome},
 };
 use anyhow::{Context, Result, bail, ensure};
 use futures::future::try_join_all;
@@ -107,7 +107,11 @@ async fn write(folder: &Path, count: u64) -> Result<()> {
 
 async fn record(replica: &Replica, machine: u64) -> Result<Recorded> {
     let recorded = replica.submit(&world::record(NODE, machine, replica.wall_ms())).await?;
-    ensure!(matches!(recorded.outcome, Outcome::Counted(_)), "machine {machine} was refused: {:?}", recorded.outcome);
+    ensure!(
+        matches!(recorded.outcome, RecordOutcome::Counted(_)),
+        "machine {machine} was refused: {:?}",
+        recorded.outcome
+    );
     Ok(recorded)
 }
 

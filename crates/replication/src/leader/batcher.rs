@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use activation::state::{Applied, BatchBuilder, Outcome, PushError};
+use activation::state::{Applied, BatchBuilder, PushError, RecordOutcome};
 use bytes::Bytes;
 use openraft::impls::ProgressResponder;
 use tokio::{
@@ -27,7 +27,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Recorded {
     /// The count, or the refusal.
-    pub outcome: Outcome,
+    pub outcome: RecordOutcome,
     /// Cluster time of the entry.
     pub cluster_time_ms: u64,
     /// The entry that holds the request.
@@ -119,7 +119,7 @@ async fn gather(
     }
 }
 
-fn answer(callers: Vec<oneshot::Sender<Recorded>>, outcomes: Vec<Outcome>, cluster_time_ms: u64, log_index: u64) {
+fn answer(callers: Vec<oneshot::Sender<Recorded>>, outcomes: Vec<RecordOutcome>, cluster_time_ms: u64, log_index: u64) {
     for (offset, (reply, outcome)) in (0..).zip(callers.into_iter().zip(outcomes)) {
         // A caller whose deadline has passed is gone; its request stays recorded.
         let _gone = reply.send(Recorded { outcome, cluster_time_ms, log_index, offset });

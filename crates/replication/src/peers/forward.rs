@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use activation::state::Outcome;
+use activation::state::RecordOutcome;
 use api::peer::v1 as proto;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
@@ -118,7 +118,7 @@ pub(crate) fn recorded_out(recorded: Option<&Recorded>) -> proto::Submitted {
 
 /// None where the leader had no answer, or one that this version does not understand: asked again either way.
 fn recorded_in(submitted: &proto::Submitted) -> Option<Recorded> {
-    let outcome = Outcome::decode(&submitted.outcome).ok()?;
+    let outcome = RecordOutcome::decode(&submitted.outcome).ok()?;
     Some(Recorded {
         outcome,
         cluster_time_ms: submitted.cluster_time_ms,

@@ -1,6 +1,6 @@
 //! Cluster time under wrong clocks.
 
-use activation::{limits::CMID_LIFETIME_MS, state::Outcome};
+use activation::{limits::CMID_LIFETIME_MS, state::RecordOutcome};
 use replication::{ProposeError, ReadPoint};
 
 use crate::{
@@ -123,7 +123,7 @@ async fn time_never_runs_backwards_by_itself_and_a_reset_lowers_it() {
     eventually("machines with the right time are refused: cluster time stays ahead", || async {
         let recorded = node.submit(2).await.unwrap();
         assert!(recorded.cluster_time_ms >= ahead, "time ran backwards");
-        matches!(recorded.outcome, Outcome::Refused(activation::state::Refusal::ClockSkew))
+        matches!(recorded.outcome, RecordOutcome::Refused(activation::state::Refusal::ClockSkew))
     })
     .await;
     eventually("the leader has seen the right time, and lowers cluster time to it", || async {

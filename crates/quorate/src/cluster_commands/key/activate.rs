@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use activation::spoken::Spoken;
+use activation::phone_text::PhoneTextKind;
 use anyhow::anyhow;
 use api::admin::v1::{InstallActivationRequest, RequestActivationRequest};
 
@@ -96,7 +96,8 @@ impl Activate {
             (Some(address), ..) => exchange::online(&mut admin, &publisher, address, wanted, output).await,
             (None, Some(file), _) => exchange::write_request(&mut admin, file, shown, wanted, output).await,
             (None, None, Some(file)) => {
-                let request = InstallActivationRequest { answer: phone_text::read(file, Spoken::Answers)?.into() };
+                let request =
+                    InstallActivationRequest { answer: phone_text::read(file, PhoneTextKind::Answers)?.into() };
                 let installed = admin.install_activation(request).await.map_err(refused)?.into_inner();
                 output.result(&exchange::installed_json(&installed), exchange::installed_text(&installed));
                 Ok(())

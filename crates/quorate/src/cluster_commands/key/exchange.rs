@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use activation::{catalog::SignedCatalog, spoken::Spoken};
+use activation::{catalog::SignedCatalog, phone_text::PhoneTextKind};
 use anyhow::Context;
 use api::admin::v1::{
     InstallActivationReply, InstallActivationRequest, NodeAndKey, RequestActivationReply, RequestActivationRequest,
@@ -78,7 +78,7 @@ pub(super) async fn write_request(
         return Err(Failure::usage(anyhow::anyhow!("without a file, say how to show the request: --text or --qr")));
     }
     let asked = admin.request_activation(wanted).await.map_err(refused)?.into_inner();
-    let (text, mut fields) = shown.show(Spoken::Requests, &asked.request)?;
+    let (text, mut fields) = shown.show(PhoneTextKind::Requests, &asked.request)?;
     if is_file {
         std::fs::write(file, &asked.request).with_context(|| format!("cannot write {}", file.display()))?;
     }

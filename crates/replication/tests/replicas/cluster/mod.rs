@@ -6,7 +6,7 @@ mod waiting;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use activation::state::Outcome;
+use activation::state::RecordOutcome;
 use replication::{Pace, RaftSettings, Recorded};
 use tempfile::TempDir;
 
@@ -132,7 +132,7 @@ impl Cluster {
 /// The count in an answer, which must be no refusal.
 pub(crate) fn count(recorded: &Recorded) -> u32 {
     match recorded.outcome {
-        Outcome::Counted(counted) => counted.count,
-        Outcome::Refused(refusal) => panic!("refused: {refusal:?}"),
+        RecordOutcome::Counted(counted) => counted.count,
+        RecordOutcome::Refused(refusal) => panic!("refused: {refusal:?}"),
     }
 }

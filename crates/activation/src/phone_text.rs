@@ -24,23 +24,23 @@ const DIGEST_BYTES: usize = 4;
 const LINES_MAX: usize = (MODULUS * MODULUS) as usize;
 
 /// The longest file that can be read out.
-pub const SPOKEN_BYTES_MAX: usize = LINES_MAX * LINE_BYTES - LENGTH_BYTES - DIGEST_BYTES;
+pub const PHONE_TEXT_BYTES_MAX: usize = LINES_MAX * LINE_BYTES - LENGTH_BYTES - DIGEST_BYTES;
 /// The longest text that is looked at.
 const TEXT_BYTES_MAX: usize = LINES_MAX * 64;
 
 const _: () = assert!(1 + NUMBER_SYMBOLS + BYTES_SYMBOLS + 2 == SYMBOLS);
-const _: () = assert!(SPOKEN_BYTES_MAX <= u16::MAX as usize);
+const _: () = assert!(PHONE_TEXT_BYTES_MAX <= u16::MAX as usize);
 
 /// What the lines are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spoken {
+pub enum PhoneTextKind {
     /// Encoded [`crate::host_activation::ActivationRequests`].
     Requests,
     /// Encoded [`crate::host_activation::SignedAnswers`].
     Answers,
 }
 
-impl Spoken {
+impl PhoneTextKind {
     const ALL: [Self; 2] = [Self::Requests, Self::Answers];
 
     /// No kind of key begins so.
@@ -52,7 +52,7 @@ impl Spoken {
     }
 }
 
-impl fmt::Display for Spoken {
+impl fmt::Display for PhoneTextKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Requests => "a request",
@@ -63,7 +63,7 @@ impl fmt::Display for Spoken {
 
 /// Why lines are not the file they should be.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum SpokenError {
+pub enum PhoneTextError {
     #[error("the file is too long to be read out: carry it as a file")]
     TooLong,
     #[error("there is no line of text")]
@@ -81,9 +81,9 @@ pub enum SpokenError {
 }
 
 /// The lines of a file, each `NUMBER: XXXXX-XXXXX-XXXXX-XXXXX-XXXXX`, numbered from 1.
-pub fn lines(of: Spoken, file: &[u8]) -> Result<Vec<String>, SpokenError> {
-    let length = u16::try_from(file.len()).ok().filter(|_| file.len() <= SPOKEN_BYTES_MAX);
-    let length = length.ok_or(SpokenError::TooLong)?.to_be_bytes();
+pub fn lines(of: PhoneTextKind, file: &[u8]) -> Result<Vec<String>, PhoneTextError> {
+    let length = u16::try_from(file.len()).ok().filter(|_| file.len() <= PHONE_TEXT_BYTES_MAX);
+    let length = length.ok_or(PhoneTextError::TooLong)?.to_be_bytes();
     let digest: [u8; DIGEST_BYTES] = short_hash(PURPOSE, &[file]);
     let whole: Vec<u8> = length.iter().chain(file).chain(&digest).copied().collect();
     let lines = (0_u32..).zip(whole.chunks(LINE_BYTES)).map(|(index, bytes)| {
@@ -97,7 +97,7 @@ pub fn lines(of: Spoken, file: &[u8]) -> Result<Vec<String>, SpokenError> {
 }
 
 /// [`lines`] as one text.
-pub fn write(of: Spoken, file: &[u8]) -> Result<String, SpokenError> {
+pub fn write(of: PhoneTextKind, file: &[u8]) -> Result<String, PhoneTextError> {
     let mut text = String::new();
     for line in lines(of, file)? {
         // Writing to a string cannot fail.
@@ -116,47 +116,47 @@ impl fmt::Display for Line {
 
 /// Reads lines back, in any order, also repeated, with or without their numbers. Errors name a line by its place among
 /// those that are not empty.
-pub fn read(text: &str) -> Result<(Spoken, Vec<u8>), SpokenError> {
+pub fn read(text: &str) -> Result<(PhoneTextKind, Vec<u8>), PhoneTextError> {
     if text.len() > TEXT_BYTES_MAX {
-        return Err(SpokenError::TooLong);
+        return Err(PhoneTextError::TooLong);
     }
     let mut of = None;
     let mut parts: BTreeMap<u32, u128> = BTreeMap::new();
     let typed = text.lines().filter(|line| !line.trim().is_empty());
     for (line, typed) in (1..).zip(typed) {
         let symbols = typed.rsplit(':').next().unwrap_or_default();
-        let symbols = parse(symbols).map_err(|error| SpokenError::Line { line, error })?;
-        let (kind, place, payload) = split(&symbols).ok_or(SpokenError::Kind { line })?;
+        let symbols = parse(symbols).map_err(|error| PhoneTextError::Line { line, error })?;
+        let (kind, place, payload) = split(&symbols).ok_or(PhoneTextError::Kind { line })?;
         if *of.get_or_insert(kind) != kind || *parts.entry(place).or_insert(payload) != payload {
-            return Err(SpokenError::Mixed { line });
+            return Err(PhoneTextError::Mixed { line });
         }
     }
     let whole = whole(&parts)?;
-    let (length, rest) = whole.split_first_chunk::<LENGTH_BYTES>().ok_or(SpokenError::Empty)?;
+    let (length, rest) = whole.split_first_chunk::<LENGTH_BYTES>().ok_or(PhoneTextError::Empty)?;
     let length = usize::from(u16::from_be_bytes(*length));
-    let (file, rest) = rest.split_at_checked(length).ok_or(SpokenError::Missing { line: parts.len() + 1 })?;
-    let digest = rest.get(..DIGEST_BYTES).ok_or(SpokenError::Missing { line: parts.len() + 1 })?;
+    let (file, rest) = rest.split_at_checked(length).ok_or(PhoneTextError::Missing { line: parts.len() + 1 })?;
+    let digest = rest.get(..DIGEST_BYTES).ok_or(PhoneTextError::Missing { line: parts.len() + 1 })?;
     let expected: [u8; DIGEST_BYTES] = short_hash(PURPOSE, &[file]);
     if digest != expected || rest.len() - DIGEST_BYTES >= LINE_BYTES {
-        return Err(SpokenError::Digest);
+        return Err(PhoneTextError::Digest);
     }
-    Ok((of.ok_or(SpokenError::Empty)?, file.to_vec()))
+    Ok((of.ok_or(PhoneTextError::Empty)?, file.to_vec()))
 }
 
 /// Kind, number from 0, and the bytes as a number.
-fn split(symbols: &[u8; SYMBOLS]) -> Option<(Spoken, u32, u128)> {
+fn split(symbols: &[u8; SYMBOLS]) -> Option<(PhoneTextKind, u32, u128)> {
     let (&[kind, high, low], rest) = symbols.split_first_chunk::<3>()?;
-    let kind = Spoken::ALL.into_iter().find(|of| of.symbol() == kind)?;
+    let kind = PhoneTextKind::ALL.into_iter().find(|of| of.symbol() == kind)?;
     let payload = number(rest.get(..BYTES_SYMBOLS)?)?;
     let place = value(high)? * MODULUS + value(low)?;
     (payload >> (8 * LINE_BYTES) == 0).then_some((kind, place, payload))
 }
 
-fn whole(parts: &BTreeMap<u32, u128>) -> Result<Vec<u8>, SpokenError> {
+fn whole(parts: &BTreeMap<u32, u128>) -> Result<Vec<u8>, PhoneTextError> {
     let mut whole = Vec::with_capacity(parts.len() * LINE_BYTES);
     for (line, (expected, (place, payload))) in (1..).zip((0..).zip(parts)) {
         if *place != expected {
-            return Err(SpokenError::Missing { line });
+            return Err(PhoneTextError::Missing { line });
         }
         whole.extend(payload.to_be_bytes().into_iter().skip(size_of::<u128>() - LINE_BYTES));
     }

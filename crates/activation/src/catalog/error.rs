@@ -1,0 +1,27 @@
+//! Why a catalog is refused.
+
+use thiserror::Error;
+
+use super::flaw::Flaw;
+use super::model::Name;
+
+/// Why a catalog is refused. Texts from a catalog are shown only after their characters were checked.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CatalogError {
+    #[error("line {line}, column {column}: {problem}; {fix}")]
+    Source { line: usize, column: usize, problem: String, fix: String },
+    #[error("the signed catalog is malformed: {0}")]
+    Malformed(&'static str),
+    #[error("the catalog is not sound: {flaw}; {fix}", flaw = .0, fix = .0.fix())]
+    Unsound(Flaw),
+    #[error("the signature is not by the root key that the catalog names")]
+    Signature,
+    #[error("a catalog with serial {installed} is installed; {offered} is not newer: raise `serial`")]
+    NotNewer { installed: u64, offered: u64 },
+    #[error("product `{name}` is missing: keep every product listed that an earlier catalog had")]
+    ProductGone { name: Name },
+    #[error("product `{name}` moved from application `{from}` to `{to}`: give the moved product a new name")]
+    ProductMoved { name: Name, from: Name, to: Name },
+    #[error("`{name}` lost its code: keep group and platform names and codes as in the earlier catalog")]
+    CodeReused { name: Name },
+}

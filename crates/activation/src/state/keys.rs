@@ -1,0 +1,124 @@
+//! Installed keys, what nodes got for them, and the rights that follow from that.
+
+use std::collections::BTreeMap;
+
+use super::outcome::Refusal;
+use crate::catalog::{OpenedCatalog, Product};
+use crate::certificate::NodeCertificate;
+use crate::host_activation::{ActivationAnswer, KeyStanding};
+use crate::id::{KeyId, NodeId, ProductId, PublisherId};
+use crate::key::TypedKey;
+
+/// What one node got for one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Activation {
+    pub certificate: NodeCertificate,
+    /// R31: how often this host may be activated again, as its publisher said with the certificate.
+    pub reactivations_left: u32,
+}
+
+/// What a publisher said last about a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeySlots {
+    /// R31: places.
+    pub hosts_limit: u32,
+    /// Places taken, in this cluster and in others.
+    pub hosts_used: u32,
+    /// When it said so, by its clock.
+    pub told_ms: u64,
+}
+
+/// An installed key and the nodes that are activated with it.
+#[derive(Clone, Copy, Debug)]
+pub struct InstalledKey<'a> {
+    pub id: KeyId,
+    pub publisher: PublisherId,
+    pub key: &'a TypedKey,
+    /// Absent before the first activation.
+    pub standing: Option<KeySlots>,
+    pub activations: &'a BTreeMap<NodeId, Activation>,
+}
+
+/// The same, owned by the state.
+#[derive(Clone, Debug)]
+pub(super) struct HeldKey {
+    pub(super) key: TypedKey,
+    pub(super) standing: Option<KeySlots>,
+    pub(super) activations: BTreeMap<NodeId, Activation>,
+}
+
+impl HeldKey {
+    pub(super) fn installed(&self, id: KeyId, publisher: PublisherId) -> InstalledKey<'_> {
+        let Self { key, standing, activations } = self;
+        InstalledKey { id, publisher, key, standing: *standing, activations }
+    }
+
+    pub(super) fn stand(&mut self, told: &KeyStanding, told_ms: u64) {
+        if self.standing.is_none_or(|known| told_ms >= known.told_ms) {
+            let KeyStanding { hosts_limit, hosts_used, .. } = *told;
+            self.standing = Some(KeySlots { hosts_limit, hosts_used, told_ms });
+        }
+    }
+
+    pub(super) fn activate(&mut self, answer: &ActivationAnswer) {
+        let ActivationAnswer { certificate, reactivations_left, .. } = answer;
+        let known = self.activations.get(&answer.node);
+        if known.is_none_or(|known| certificate.issued_minutes >= known.certificate.issued_minutes) {
+            let activation = Activation { certificate: certificate.clone(), reactivations_left: *reactivations_left };
+            self.activations.insert(answer.node, activation);
+        }
+    }
+}
+
+/// What one node may answer for, for one publisher. It exists as soon as the node holds a certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rights {
+    /// Key and group of each certificate that is not blocked, smallest key first.
+    held: Vec<(KeyId, u8)>,
+}
+
+impl Rights {
+    pub(super) fn derive(opened: &OpenedCatalog, keys: &BTreeMap<KeyId, HeldKey>) -> BTreeMap<NodeId, Self> {
+        let mut rights: BTreeMap<NodeId, Self> = BTreeMap::new();
+        for (key, held) in keys {
+            for (node, Activation { certificate, .. }) in &held.activations {
+                let of_node = rights.entry(*node).or_default();
+                if !opened.catalog.blocks(certificate) {
+                    of_node.held.push((*key, certificate.group));
+                }
+            }
+        }
+        rights
+    }
+}
+
+/// With which key a node answers for a product, or why it does not.
+pub(super) fn admit<'a>(
+    rights: &BTreeMap<NodeId, Rights>,
+    opened: &'a OpenedCatalog,
+    node: NodeId,
+    product: ProductId,
+) -> Result<(KeyId, &'a Product), Refusal> {
+    let rights = rights.get(&node).ok_or(Refusal::NotActivated)?;
+    if rights.held.is_empty() {
+        return Err(Refusal::KeyBlocked);
+    }
+    let product = opened.product(product).ok_or(Refusal::NotCovered)?;
+    let covering = rights.held.iter().find(|(_, group)| opened.catalog.covers(*group, product));
+    covering.map(|(key, _)| (*key, product)).ok_or(Refusal::NotCovered)
+}
+
+impl Rights {
+    /// Whether the node holds a certificate that is not blocked.
+    pub(super) fn is_activated(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Groups of the certificates that are not blocked, by code.
+    pub(super) fn groups(&self) -> Vec<u8> {
+        let mut groups: Vec<_> = self.held.iter().map(|(_, group)| *group).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+}

@@ -1,0 +1,195 @@
+//! Bytes that are no answer of a publisher, and bytes that are no command.
+
+use activation::limits;
+use activation::state::Command;
+use bytes::Bytes;
+use ed25519_dalek::Signer;
+use prost::Message;
+use proto::command::Kind;
+
+use crate::pass::{Pass, announcement};
+use crate::proto;
+use crate::recording::Recording;
+use crate::world::*;
+
+/// What a publisher answered, in ways that no version writes.
+pub(crate) fn answers(to: &mut Recording, pass: &Pass, large: bool) {
+    to.section("answers that are none");
+    let publisher = &pass.publisher;
+    let id = pass.key().key_id();
+    let good = publisher.answers([(pass.first, publisher.certify(pass.first, id, GROUP_SERVER, PLATFORM_SERVER))]);
+    let good = proto::SignedAnswers::decode(good.sign(&publisher.activation[0]).encode().as_slice()).unwrap();
+    let install = |to: &mut Recording, expected: &str, signed: Vec<u8>| {
+        to.act(&format!("refused answers/{expected}"), Command::InstallActivation { signed: signed.into() });
+    };
+    install(to, "newer/2", proto::SignedAnswers { format: 2, ..good.clone() }.encode_to_vec());
+    install(to, "malformed/format", proto::SignedAnswers { format: 0, ..good.clone() }.encode_to_vec());
+    install(to, "malformed/encoding", vec![0xff]);
+    let short = proto::SignedAnswers { signature: Bytes::from_static(&[1]), ..good.clone() };
+    install(to, "malformed/signature", short.encode_to_vec());
+    let torn = proto::SignedAnswers { answers: Bytes::from_static(&[0xff]), ..good.clone() };
+    install(to, "malformed/answers", torn.encode_to_vec());
+    if large {
+        let long = activation::host_activation::FILE_BYTES_MAX + 1;
+        install(to, "malformed/too long", vec![0; long]);
+    }
+    let changes: [(&str, fn(&mut proto::ActivationAnswers)); 12] = [
+        ("1 to 64 entries", |answers| answers.answers.clear()),
+        ("standings", |answers| answers.standings = vec![proto::KeyStanding::default(); 2]),
+        ("time", |answers| answers.answered_ms = limits::TIME_MS_MAX + 1),
+        ("publisher", |answers| answers.publisher.truncate(3)),
+        ("certificate", |answers| answers.answers[0].certificate.truncate(3)),
+        ("key id", |answers| answers.answers[0].key.truncate(3)),
+        ("a certificate of another publisher or key", |answers| {
+            answers.answers[0].key = Bytes::from_static(&[1; 8]);
+        }),
+        ("request id", |answers| answers.answers[0].request_id.truncate(3)),
+        ("node", |answers| answers.answers[0].node = 0),
+        ("one node has two entries", |answers| answers.answers.push(answers.answers[0].clone())),
+        ("key id", |answers| answers.released.push(proto::Released::default())),
+        ("node key", |answers| {
+            answers.released.push(proto::Released { key: Bytes::from_static(&[1; 8]), node_key: Bytes::new() });
+        }),
+    ];
+    for (field, change) in changes {
+        let mut answers = proto::ActivationAnswers::decode(good.answers.clone()).unwrap();
+        change(&mut answers);
+        let answers: Bytes = answers.encode_to_vec().into();
+        let signature = publisher.activation[0].sign(&[b"quorate/answers/1", answers.as_ref()].concat());
+        let signature = Bytes::copy_from_slice(&signature.to_bytes());
+        install(
+            to,
+            &format!("malformed/{field}"),
+            proto::SignedAnswers { format: 1, answers, signature }.encode_to_vec(),
+        );
+    }
+}
+
+/// Entries that no version writes. They change nothing, whatever they are, except that a node stops at a newer one.
+pub(crate) fn commands(to: &mut Recording, pass: &Pass) {
+    to.section("entries that are no command");
+    for bytes in [b"".as_slice(), b"\xff", b"\x0a"] {
+        to.entry(bytes);
+    }
+    let entry = |to: &mut Recording, kind| {
+        to.entry(&proto::Command { kind: Some(kind) }.encode_to_vec());
+    };
+    for kind in kinds(pass) {
+        entry(to, kind);
+    }
+    to.section("entries of a newer version");
+    // Field 1000.
+    to.entry(&[0xc2, 0x3e, 0x00]);
+    entry(to, Kind::SetFormat(proto::SetFormat { format: 1000 }));
+    entry(to, Kind::SetFormat(proto::SetFormat { format: 0 }));
+}
+
+fn kinds(pass: &Pass) -> Vec<Kind> {
+    let publisher = Bytes::copy_from_slice(&pass.publisher.id().0);
+    let far = limits::TIME_MS_MAX + 1;
+    let node = u32::try_from(pass.first).unwrap();
+    let (short, long) = (Bytes::from_static(&[1]), Bytes::from_static(&[1; 32]));
+    let change = |name: &str| proto::SettingValue { name: name.into(), value: "true".into() };
+    let settings = |count: usize, name: &str, node| {
+        Kind::ChangeSettings(proto::ChangeSettings { changes: vec![change(name); count], node })
+    };
+    let using =
+        |digest: &Bytes, time_ms, node| Kind::UseToken(proto::UseToken { digest: digest.clone(), time_ms, node });
+    let mut kinds = vec![
+        Kind::InstallKey(proto::InstallKey { key: pass.key().to_string(), publisher: short.clone() }),
+        Kind::InstallKey(proto::InstallKey { key: "no key".into(), publisher }),
+        Kind::Release(proto::Release::default()),
+        Kind::Release(proto::Release { statements: vec![proto::ReleaseStatement::default()] }),
+        settings(10, "dns.publish", 0),
+        settings(1, "dns.unknown", 0),
+        settings(1, "dns.publish", 70_000),
+        Kind::Forget(proto::Forget { node: 0 }),
+        Kind::AddToken(proto::AddToken { token: None }),
+        using(&short, START_MS, 0),
+        using(&long, far, 0),
+        using(&long, START_MS, 70_000),
+        Kind::ResetClock(proto::ResetClock { time_ms: far }),
+        Kind::StateHash(proto::StateHash { index: 1, hash: short.clone() }),
+    ];
+    for (digest, grant, expires_ms) in [(short, 1, START_MS), (long.clone(), 0, START_MS), (long, 1, far)] {
+        kinds.push(Kind::AddToken(proto::AddToken { token: Some(proto::OpenToken { digest, grant, expires_ms }) }));
+    }
+    kinds.extend(announcements(node));
+    kinds.extend(batches(pass));
+    kinds.extend(audited(pass));
+    kinds
+}
+
+fn announcements(node: u32) -> Vec<Kind> {
+    let good = Command::Announce { node: node.into(), announcement: announcement("malformed.golden.test") };
+    let Some(Kind::Announce(good)) = proto::Command::decode(good.encode()).unwrap().kind else { unreachable!() };
+    let changes: [fn(&mut proto::Announcement); 8] = [
+        |raw| raw.node = 0,
+        |raw| raw.target = "not a name".into(),
+        |raw| raw.port = 0,
+        |raw| raw.port = 70_000,
+        |raw| raw.priority = 70_000,
+        |raw| raw.weight = 70_000,
+        |raw| raw.addresses = vec![Bytes::from_static(&[1; 4]); 17],
+        |raw| raw.addresses = vec![Bytes::from_static(&[1; 5])],
+    ];
+    let changed = |change: fn(&mut proto::Announcement)| {
+        let mut raw = good.clone();
+        change(&mut raw);
+        Kind::Announce(raw)
+    };
+    changes.map(changed).into()
+}
+
+fn batches(pass: &Pass) -> Vec<Kind> {
+    let mut encoded = Vec::new();
+    pass.publisher.record(pass.first, CLIENT, 1, START_MS).encode(&mut encoded);
+    let good = proto::Record::decode(encoded.as_slice()).unwrap();
+    let far = limits::TIME_MS_MAX + 1;
+    let stamp = proto::Stamp { time_ms: START_MS, skew_reference: 0, skew_reference_ms: 0 };
+    let batch = |stamp, records| Kind::Batch(proto::Batch { stamp, records });
+    let mut batches = vec![
+        batch(None, Vec::new()),
+        batch(Some(proto::Stamp { time_ms: far, ..stamp }), Vec::new()),
+        batch(Some(proto::Stamp { skew_reference: 9, ..stamp }), Vec::new()),
+        batch(Some(stamp), vec![proto::Record::default(); limits::BATCH_RECORDS_MAX + 1]),
+    ];
+    let changes: [fn(&mut proto::Record); 7] = [
+        |raw| raw.node = 0,
+        |raw| raw.publisher.truncate(1),
+        |raw| raw.product.truncate(1),
+        |raw| raw.cmid.truncate(1),
+        |raw| raw.machine.truncate(1),
+        |raw| raw.machine_name = Bytes::from_static(b"a b"),
+        |raw| raw.client_time_ms = limits::TIME_MS_MAX + 1,
+    ];
+    batches.extend(changes.map(|change| {
+        let mut raw = good.clone();
+        change(&mut raw);
+        batch(Some(stamp), vec![raw])
+    }));
+    batches
+}
+
+fn audited(pass: &Pass) -> Vec<Kind> {
+    let note = proto::Audited {
+        who: "Ada".into(),
+        from: "socket".into(),
+        time_ms: START_MS,
+        note: "a note".into(),
+        ..proto::Audited::default()
+    };
+    let command = Command::Forget { node: pass.first }.encode();
+    let hash = Command::StateHash { index: 1, hash: [1; 32] }.encode();
+    [
+        proto::Audited { who: "A\nda".into(), ..note.clone() },
+        proto::Audited { time_ms: limits::TIME_MS_MAX + 1, ..note.clone() },
+        proto::Audited { note: "x".repeat(201), ..note.clone() },
+        proto::Audited { note: String::new(), ..note.clone() },
+        proto::Audited { command, ..note.clone() },
+        proto::Audited { command: hash, note: String::new(), ..note.clone() },
+        proto::Audited { command: Bytes::from_static(&[0xff]), note: String::new(), ..note },
+    ]
+    .map(Kind::Audited)
+    .into()
+}

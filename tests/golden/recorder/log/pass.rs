@@ -1,0 +1,328 @@
+//! Every command with every result, once: with a publisher, nodes and machines of its own for each format.
+
+use activation::audit::Origin;
+use activation::catalog::Catalog;
+use activation::clock::{SkewReference, Stamp};
+use activation::host_activation::{KeyStanding, ReleaseStatement};
+use activation::id::{KeyId, MachineDigest, NodeId, ProductId, PublisherId};
+use activation::key::KeyKind;
+use activation::message::Record;
+use activation::settings::{Announcement, Rank, Setting};
+use activation::state::{Act, Batch, Command, Grant, OpenToken};
+
+use crate::recording::Recording;
+use crate::world::*;
+use crate::{catalogs, malformed};
+
+/// One pass: its publisher and its nodes.
+pub(crate) struct Pass {
+    pub(crate) publisher: Publisher,
+    /// The first of its three nodes.
+    pub(crate) first: NodeId,
+}
+
+impl Pass {
+    fn nodes(&self) -> [NodeId; 3] {
+        [self.first, self.first + 1, self.first + 2]
+    }
+
+    /// The host key that its nodes are activated with.
+    pub(crate) fn key(&self) -> activation::key::TypedKey {
+        host_key(self.publisher.number * 100)
+    }
+}
+
+pub(crate) fn record(to: &mut Recording, number: u64, large: bool) {
+    let pass = Pass { publisher: Publisher::new(number), first: number * 10 };
+    before_any_catalog(to, &pass);
+    catalogs::record(to, &pass, large);
+    keys(to, &pass);
+    certificates(to, &pass);
+    malformed::answers(to, &pass, large);
+    counting(to, &pass);
+    settings(to, &pass);
+    announcements(to, &pass);
+    tokens(to, &pass);
+    releases(to, &pass);
+    clock(to, &pass);
+    blocked(to, &pass);
+    hashes(to);
+    malformed::commands(to, &pass);
+    if to.audits {
+        notes(to);
+    }
+}
+
+fn batch(to: &mut Recording, skew: SkewReference, records: Vec<Record>) {
+    let stamp = Stamp { time_ms: to.now_ms, skew };
+    to.command(&Command::Batch(Batch { stamp, records }));
+}
+
+fn statement(publisher: PublisherId, key: KeyId, node: NodeId) -> ReleaseStatement {
+    ReleaseStatement::sign(publisher, key, node, &node_key(node))
+}
+
+fn before_any_catalog(to: &mut Recording, pass: &Pass) {
+    to.section("nothing is installed");
+    let (publisher, key) = (&pass.publisher, pass.key());
+    let record = publisher.record(pass.first, CLIENT, 1, to.now_ms);
+    batch(to, SkewReference::ClusterTime, vec![record]);
+    to.act("refused unknown-publisher", Command::InstallKey { publisher: publisher.id(), key });
+    to.act("refused unknown-publisher", publisher.activation(&[pass.first], &key, GROUP_SERVER, PLATFORM_SERVER));
+    let statements = vec![statement(publisher.id(), key.key_id(), pass.first)];
+    to.act("refused unknown-publisher", Command::Release { statements });
+}
+
+fn keys(to: &mut Recording, pass: &Pass) {
+    to.section("keys");
+    let publisher = pass.publisher.id();
+    to.done(Command::InstallKey { publisher, key: pass.key() });
+    to.done(Command::InstallKey { publisher, key: pass.key() });
+    for (kind, name) in [(KeyKind::Setup, "setup key"), (KeyKind::Direct, "direct key")] {
+        to.act(&format!("refused not-a-host-key/{name}"), Command::InstallKey { publisher, key: key(kind, 9) });
+    }
+    // Installed for the wrong publisher at first; it moves, because no node was activated with it.
+    let other = Publisher::new(pass.publisher.number + 100);
+    to.done(other.install(&other.catalog(1)));
+    let moved = host_key(pass.publisher.number * 100 + 1);
+    to.done(Command::InstallKey { publisher: other.id(), key: moved });
+    to.done(Command::InstallKey { publisher, key: moved });
+}
+
+fn certificates(to: &mut Recording, pass: &Pass) {
+    to.section("certificates");
+    let (publisher, key) = (&pass.publisher, pass.key());
+    let id = key.key_id();
+    to.done(publisher.activation(&pass.nodes(), &key, GROUP_SERVER, PLATFORM_SERVER));
+    // An earlier standing changes nothing, a later one does; an answer may be for nobody but a standing.
+    for (told_ms, hosts_used) in [(START_MS - 1, 1), (START_MS + 1, 4)] {
+        let mut answers =
+            publisher.answers([(pass.first, publisher.certify(pass.first, id, GROUP_SERVER, PLATFORM_SERVER))]);
+        answers.answered_ms = told_ms;
+        answers.standings.push(KeyStanding { key: id, hosts_limit: 6, hosts_used });
+        to.done(publisher.activate(answers));
+    }
+    let other = Publisher::new(publisher.number + 100);
+    to.act(&format!("refused key-of-another/{id}"), Command::InstallKey { publisher: other.id(), key });
+
+    let refused = |to: &mut Recording, expected: String, certificate| {
+        to.act(&format!("refused {expected}"), publisher.activate(publisher.answers([(pass.first, certificate)])));
+    };
+    let node = pass.first;
+    let unknown = host_key(77).key_id();
+    refused(
+        to,
+        format!("key-not-installed/{node}/{unknown}"),
+        publisher.certify(node, unknown, GROUP_SERVER, PLATFORM_SERVER),
+    );
+    refused(to, format!("unknown-group/{node}/99"), publisher.certify(node, id, 99, PLATFORM_SERVER));
+    let above = publisher.certify(node, id, GROUP_SERVER, PLATFORM_WORKSTATION);
+    refused(to, format!("platform-may-not-hold/{node}/1/2"), above);
+    let mut forged = publisher.certify(node, id, GROUP_SERVER, PLATFORM_SERVER);
+    forged.platform = PLATFORM_WORKSTATION;
+    refused(to, format!("certificate/signature/{node}"), forged);
+    let mut weak = publisher.certify(node, id, GROUP_SERVER, PLATFORM_SERVER);
+    weak.node_key = [0; 32];
+    refused(to, format!("certificate/malformed/{node}/node key"), weak);
+    let answers = publisher.answers([(node, publisher.certify(node, id, GROUP_SERVER, PLATFORM_SERVER))]);
+    let signed = answers.sign(&signing_key(9, 9)).encode().into();
+    to.act("refused not-signed-by-publisher", Command::InstallActivation { signed });
+    // A certificate of a lower group beside it: the machine's product decides which key answers.
+    to.done(publisher.activation(&[node], &host_key(publisher.number * 100 + 1), GROUP_CLIENT, PLATFORM_SERVER));
+}
+
+fn counting(to: &mut Recording, pass: &Pass) {
+    to.section("requests");
+    let publisher = &pass.publisher;
+    let [first, second, third] = pass.nodes();
+    for machine in 1..=5 {
+        let now_ms = to.now_ms;
+        let records = vec![
+            publisher.record(first, SERVER, machine, now_ms),
+            publisher.record(second, CLIENT, machine + 3, now_ms + HOUR_MS),
+            publisher.record(third, CLIENT, machine, now_ms),
+        ];
+        batch(to, SkewReference::ClusterTime, records);
+        to.now_ms += HOUR_MS;
+    }
+    let right = publisher.record(first, CLIENT, 3, to.now_ms);
+    let records = vec![
+        Record { machine: MachineDigest([9; 8]), ..right.clone() },
+        Record { machine_name: "büro-3".parse().unwrap(), ..right.clone() },
+        Record { node: 65_535, ..right.clone() },
+        Record { publisher: PublisherId([5; 16]), ..right.clone() },
+        Record { product: ProductId([5; 16]), ..right.clone() },
+        publisher.record(first, SUITE, 3, to.now_ms),
+        Record { client_time_ms: to.now_ms - 5 * HOUR_MS, ..right.clone() },
+        Record { client_time_ms: to.now_ms + 4 * HOUR_MS, ..right.clone() },
+    ];
+    batch(to, SkewReference::ClusterTime, records);
+    let late = Record { client_time_ms: to.now_ms + 9 * DAY_MS, ..right };
+    batch(to, SkewReference::ClusterTime, vec![late.clone()]);
+    batch(to, SkewReference::Other(to.now_ms + 9 * DAY_MS), vec![late.clone()]);
+    batch(to, SkewReference::LeaveOut, vec![late]);
+    batch(to, SkewReference::ClusterTime, Vec::new());
+    // Time does not run backwards.
+    to.now_ms -= DAY_MS;
+    batch(to, SkewReference::ClusterTime, Vec::new());
+    to.now_ms += DAY_MS;
+    // Some are forgotten after 30 days.
+    to.now_ms += 29 * DAY_MS + 21 * HOUR_MS;
+    let record = publisher.record(second, SERVER, 50, to.now_ms);
+    batch(to, SkewReference::ClusterTime, vec![record]);
+}
+
+fn settings(to: &mut Recording, pass: &Pass) {
+    to.section("settings");
+    let set = |node, setting, value: &str| Command::ChangeSettings { node, changes: vec![(setting, value.to_owned())] };
+    let mine = Some(pass.first);
+    let values = [
+        (Setting::ActivationInterval, "60", "14"),
+        (Setting::RenewalInterval, " 1440 ", "43201"),
+        (Setting::DnsPublish, "false", "no"),
+        (Setting::DnsDomains, "a.test:1:2,B.test.", "a.test,a.test"),
+        (Setting::DnsTtl, "60", "0"),
+        (Setting::DnsWithdrawDead, "0", "59"),
+        (Setting::ConnectionsPerSource, "7", "65536"),
+        (Setting::ClientsPort, "1700", "70000"),
+        (Setting::LowPriority, "true", "yes\n"),
+    ];
+    assert_eq!(values.len(), Setting::ALL.len());
+    for (setting, right, wrong) in values {
+        let name = setting.name();
+        let (node, other, refused) =
+            if setting.is_of_node() { (mine, None, "of-node") } else { (None, mine, "of-cluster") };
+        to.done(set(node, setting, right));
+        to.act(&format!("refused setting/value/{name}"), set(node, setting, wrong));
+        to.act(&format!("refused setting/{refused}/{name}"), set(other, setting, right));
+    }
+    // All or none; the text of the audit is cut.
+    let long = "x".repeat(300);
+    let changes = vec![(Setting::DnsTtl, "90".to_owned()), (Setting::DnsDomains, long)];
+    to.act("refused setting/value/dns.domains", Command::ChangeSettings { node: None, changes });
+    let changes = vec![(Setting::DnsTtl, "90".to_owned()), (Setting::DnsWithdrawDead, "600".to_owned())];
+    to.done(Command::ChangeSettings { node: None, changes });
+    to.done(Command::ChangeSettings { node: mine, changes: Vec::new() });
+    // As by default again: nothing is kept of it.
+    let changes = vec![(Setting::ClientsPort, "0".to_owned()), (Setting::LowPriority, "false".to_owned())];
+    to.done(Command::ChangeSettings { node: mine, changes });
+    to.done(set(Some(pass.first + 1), Setting::ClientsPort, "1701"));
+}
+
+pub(crate) fn announcement(target: &str) -> Announcement {
+    Announcement {
+        target: target.parse().unwrap(),
+        port: 1688,
+        rank: Rank { priority: 1, weight: 60 },
+        addresses: vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
+    }
+}
+
+fn announcements(to: &mut Recording, pass: &Pass) {
+    to.section("announcements");
+    let [first, second, third] = pass.nodes();
+    for node in [first, second] {
+        to.done(Command::Announce { node, announcement: announcement(&format!("node{node}.golden.test")) });
+    }
+    let taken = announcement(&format!("node{first}.golden.test"));
+    let expected = format!("refused target-of-another/{third}/{first}");
+    to.act(&expected, Command::Announce { node: third, announcement: taken });
+    to.done(Command::Announce { node: first, announcement: announcement(&format!("moved{first}.golden.test")) });
+    to.done(Command::Forget { node: second });
+    to.done(Command::Forget { node: second });
+}
+
+fn tokens(to: &mut Recording, pass: &Pass) {
+    to.section("tokens");
+    let now_ms = to.state().time_ms().unwrap();
+    let base = u8::try_from(pass.publisher.number * 20).unwrap();
+    let node = Some(pass.first + 3);
+    let add = |number: u8, grant, expires_ms| Command::AddToken {
+        digest: digest(base + number),
+        token: OpenToken { grant, expires_ms },
+    };
+    let using = |number: u8, node| Command::UseToken { digest: digest(base + number), time_ms: now_ms, node };
+    for (number, grant) in [(0, Grant::Node), (1, Grant::Administrator), (2, Grant::Operator), (3, Grant::Reader)] {
+        to.done(add(number, grant, now_ms + HOUR_MS));
+    }
+    to.done(add(4, Grant::Node, now_ms - 1));
+    to.act("refused expired-token", using(4, node));
+    to.act("refused unknown-token", using(5, node));
+    to.act("refused malformed/node", using(0, None));
+    to.act("refused malformed/node", using(1, node));
+    to.done(using(0, node));
+    to.act("refused unknown-token", using(0, node));
+    to.done(using(1, None));
+}
+
+fn releases(to: &mut Recording, pass: &Pass) {
+    to.section("places given back");
+    let (publisher, key) = (&pass.publisher, pass.key());
+    let id = key.key_id();
+    let third = pass.first + 2;
+    let release = |statement| Command::Release { statements: vec![statement] };
+    to.act(&format!("refused not-held/99/{id}"), release(statement(publisher.id(), id, 99)));
+    let mut bytes = statement(publisher.id(), id, third).encode();
+    *bytes.last_mut().unwrap() ^= 1;
+    to.act(&format!("refused not-signed-by-node/{third}"), release(ReleaseStatement::decode(&bytes).unwrap()));
+    // All or none.
+    let statements = vec![statement(publisher.id(), id, third), statement(publisher.id(), id, 99)];
+    to.act(&format!("refused not-held/99/{id}"), Command::Release { statements });
+    for _ in 0..2 {
+        to.done(release(statement(publisher.id(), id, third)));
+    }
+    // An older answer does not take the place again; the publisher's confirmation ends it.
+    to.done(publisher.activation(&[third], &key, GROUP_SERVER, PLATFORM_SERVER));
+    to.done(release(statement(publisher.id(), id, pass.first + 1)));
+    let mut answers = publisher.answers([]);
+    answers.released.push((id, node_key(third).verifying_key().to_bytes()));
+    answers.standings.push(KeyStanding { key: id, hosts_limit: 6, hosts_used: 2 });
+    to.done(publisher.activate(answers));
+}
+
+fn clock(to: &mut Recording, pass: &Pass) {
+    to.section("cluster time is set back");
+    let now_ms = to.state().time_ms().unwrap();
+    to.act("refused not-a-backward-reset", Command::ResetClock { time_ms: now_ms + 1 });
+    to.now_ms = now_ms - HOUR_MS;
+    to.done(Command::ResetClock { time_ms: to.now_ms });
+    let record = pass.publisher.record(pass.first, CLIENT, 60, to.now_ms);
+    batch(to, SkewReference::ClusterTime, vec![record]);
+}
+
+fn blocked(to: &mut Recording, pass: &Pass) {
+    to.section("a blocked key");
+    let publisher = &pass.publisher;
+    let blocks = |catalog: Catalog| {
+        let lower =
+            publisher.certify(pass.first, host_key(publisher.number * 100 + 1).key_id(), GROUP_CLIENT, PLATFORM_SERVER);
+        catalog.with_blocked([pass.key().key_id()], [lower.id()]).unwrap()
+    };
+    to.done(publisher.install(&blocks(publisher.catalog(8))));
+    let record = publisher.record(pass.first, CLIENT, 61, to.now_ms);
+    batch(to, SkewReference::ClusterTime, vec![record]);
+    to.done(publisher.install(&publisher.catalog(9)));
+}
+
+fn hashes(to: &mut Recording) {
+    to.section("state hashes");
+    to.to_hash_boundary();
+    let now_ms = to.now_ms;
+    batch(to, SkewReference::ClusterTime, Vec::new());
+    assert_eq!(to.now_ms, now_ms);
+    let (index, hash) = to.state().newest_hash().unwrap();
+    for (index, hash) in [(index, hash), (index, [0; 32]), (index + 1, hash)] {
+        to.command(&Command::StateHash { index, hash });
+    }
+}
+
+fn notes(to: &mut Recording) {
+    to.section("acts that are no command");
+    let note = |who: &str, act: &str, refused: &str| Command::Audited {
+        origin: Origin::new(who, "socket", START_MS),
+        act: Act::Note { act: act.to_owned(), refused: refused.to_owned() },
+    };
+    to.command(&note("uid:0", "back the state up", ""));
+    to.command(&note("uid:1000", "add node 4 at 192.0.2.4:1689", "no node answers"));
+    to.command(&note(&"ä".repeat(200), "text\u{fffd}", "\u{fffd}"));
+}

@@ -1,0 +1,101 @@
+//! The log as it is written, and the state that it is applied to.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use activation::audit::Origin;
+use activation::limits::STATE_HASH_INTERVAL_ENTRIES;
+use activation::state::{Act, Applied, Command, Format, State};
+use data_encoding::{BASE64, HEXLOWER};
+
+use crate::names;
+use crate::world::START_MS;
+
+pub(crate) struct Recording {
+    folder: PathBuf,
+    text: String,
+    state: State,
+    index: u64,
+    entries: u64,
+    /// Cluster time of the next batch.
+    pub(crate) now_ms: u64,
+    /// Whether acts of administrators are audited.
+    pub(crate) audits: bool,
+}
+
+impl Recording {
+    pub(crate) fn new(folder: &Path) -> Self {
+        let (text, state) = (String::new(), State::new());
+        Self { folder: folder.to_owned(), text, state, index: 0, entries: 0, now_ms: START_MS, audits: false }
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    pub(crate) fn section(&mut self, title: &str) {
+        writeln!(self.text, "# {title}").unwrap();
+    }
+
+    /// The next entry stands at the next multiple of the interval at which hashes are kept.
+    pub(crate) fn to_hash_boundary(&mut self) {
+        self.index = (self.index / STATE_HASH_INTERVAL_ENTRIES + 1) * STATE_HASH_INTERVAL_ENTRIES - 1;
+    }
+
+    /// An entry with these bytes.
+    pub(crate) fn entry(&mut self, bytes: &[u8]) -> Applied {
+        let last_number = |state: &State| state.audit().entries().last().map_or(0, |entry| entry.number);
+        let before = last_number(&self.state);
+        self.index += 1;
+        let applied = self.state.apply(self.index, bytes);
+        self.state.check_invariants();
+        let added = self.state.audit().entries().last().filter(|entry| entry.number != before);
+        let audited = added.map_or("-".to_owned(), |entry| format!("{} => {}", entry.act, entry.refused));
+        let (index, hash) = (self.index, HEXLOWER.encode(&self.state.hash()));
+        let (result, command) = (names::applied(&applied), BASE64.encode(bytes));
+        writeln!(self.text, "{index}\t{hash}\t{result}\t{audited}\t{command}").unwrap();
+        self.entries += 1;
+        applied
+    }
+
+    /// A command that no administrator gives.
+    pub(crate) fn command(&mut self, command: &Command) -> Applied {
+        self.entry(&command.encode())
+    }
+
+    /// An administrator's act, which must come to `expected` (see [`names::applied`]).
+    pub(crate) fn act(&mut self, expected: &str, command: Command) {
+        let command = if self.audits {
+            let origin = Origin::new("Ada (administrator)", "192.0.2.7", self.now_ms);
+            Command::Audited { origin, act: Act::Command(Box::new(command)) }
+        } else {
+            command
+        };
+        let applied = self.command(&command);
+        assert_eq!(names::applied(&applied), expected, "{command:?}");
+    }
+
+    pub(crate) fn done(&mut self, command: Command) {
+        self.act("done", command);
+    }
+
+    pub(crate) fn set_format(&mut self, format: Format) {
+        self.audits = format.holds_audit();
+        self.done(Command::SetFormat { format });
+    }
+
+    /// The state as a snapshot holds it, in a file.
+    pub(crate) fn snapshot(&mut self) {
+        let format = self.state.format();
+        std::fs::write(self.folder.join(format!("state-{format}.bin")), self.state.encode_snapshot()).unwrap();
+        writeln!(self.text, "# snapshot {format}").unwrap();
+    }
+
+    pub(crate) fn finish(&self) {
+        std::fs::write(self.folder.join("log.txt"), &self.text).unwrap();
+    }
+}

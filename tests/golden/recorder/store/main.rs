@@ -1,0 +1,165 @@
+//! Lets the code of an older commit write a golden store: a cluster of one node that takes the commands of a golden log.
+//!
+//! `cargo xtask golden record COMMIT` places this file into the `replication` crate of that commit, as an example, and runs it
+//! there: it uses that commit's public API and is not part of this workspace's build.
+//!
+//! ```text
+//! golden_store LOG FORMAT FOLDER [ENTRIES]
+//! LOG                       what `golden_log` wrote
+//! FORMAT                    the format that the node writes: its part of the log is taken
+//! FOLDER/store/             the node's store
+//! FOLDER/snapshots/         its snapshot, where there is one
+//! FOLDER/backup             a backup of the same state
+//! FOLDER/hashes.txt         index and state hash after each command, separated by a tab
+//! ENTRIES                   a snapshot is made, and the log behind it purged, after as many entries
+//! ```
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a recording that fails is no recording"
+)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use activation::state::{Command, Format};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use replication::{Clock, Local, Pace, RaftSettings, Replica, Surroundings};
+use storage::{Kind, Owner, Store};
+use tonic::transport::Endpoint;
+use uuid::Uuid;
+
+const NODE: u64 = 1;
+
+/// 2026-01-01.
+const START_MS: u64 = 1_767_225_600_000;
+
+/// Nothing listens there: the node is the only member.
+const ADDRESS: &str = "127.0.0.1:1";
+
+/// Time stands still.
+struct Stopped;
+
+impl Clock for Stopped {
+    fn wall_ms(&self) -> u64 {
+        START_MS
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+struct NobodyAsks;
+
+impl Local for NobodyAsks {
+    fn answer(&self, _: Bytes) -> BoxFuture<'_, Result<Bytes, String>> {
+        Box::pin(async { Err("a recorder answers no questions".into()) })
+    }
+}
+
+fn main() {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let (log, format, folder, entries) = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [log, format, folder] => (*log, *format, *folder, None),
+        [log, format, folder, entries] => (*log, *format, *folder, Some(entries.parse().unwrap())),
+        _ => panic!("usage: golden_store LOG FORMAT FOLDER [ENTRIES]"),
+    };
+    match format {
+        // This process is one of the version before, which knows format 1 alone.
+        "1" => Format::forget_newest(),
+        "2" => {}
+        _ => panic!("this recorder knows formats 1 and 2"),
+    }
+    let log = std::fs::read_to_string(log).unwrap();
+    let commands = commands(&log, &format!("format {format}"), &format!("snapshot {format}"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(record(Path::new(folder), commands, entries));
+}
+
+/// The commands between two comments of the log.
+fn commands(log: &str, first: &str, last: &str) -> Vec<Vec<u8>> {
+    let is = |line: &str, comment: &str| line.strip_prefix("# ").is_some_and(|text| text.starts_with(comment));
+    let part = log.lines().skip_while(|line| !is(line, first)).take_while(|line| !is(line, last));
+    let commands: Vec<_> = part.filter(|line| !line.starts_with('#')).map(command).collect();
+    assert!(!commands.is_empty(), "the log has no part {first:?}");
+    commands
+}
+
+/// The last field of a line.
+fn command(line: &str) -> Vec<u8> {
+    decoded(line.rsplit('\t').next().unwrap())
+}
+
+/// Base64, which no dependency of this crate reads.
+fn decoded(text: &str) -> Vec<u8> {
+    let value = |symbol: u8| match symbol {
+        b'A'..=b'Z' => symbol - b'A',
+        b'a'..=b'z' => symbol - b'a' + 26,
+        b'0'..=b'9' => symbol - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => panic!("not base64"),
+    };
+    let mut bytes = Vec::new();
+    for symbols in text.as_bytes().chunks(4) {
+        let symbols: Vec<_> = symbols.iter().filter(|symbol| **symbol != b'=').map(|symbol| value(*symbol)).collect();
+        let number = (0..4).fold(0_u32, |number, at| number << 6 | u32::from(symbols.get(at).copied().unwrap_or(0)));
+        bytes.extend(number.to_be_bytes().into_iter().skip(1).take(symbols.len() - 1));
+    }
+    bytes
+}
+
+async fn record(folder: &Path, commands: Vec<Vec<u8>>, entries: Option<u64>) {
+    let owner = Owner { kind: Kind::Node, number: NODE, store_if_new: Uuid::from_u128(0x601D) };
+    let store = Arc::new(Store::open(&folder.join("store"), owner).unwrap());
+    let surroundings = Surroundings {
+        clock: Arc::new(Stopped),
+        connect: Arc::new(|address| Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_lazy())),
+        seed: NODE,
+        local: Arc::new(NobodyAsks),
+        observer: Arc::new(()),
+    };
+    let mut pace = Pace::default();
+    if let Some(entries) = entries {
+        pace.snapshot_every_entries = entries;
+    }
+    let settings = RaftSettings::default();
+    let snapshots = folder.join("snapshots");
+    let replica = Replica::start_at_pace(store, &snapshots, &settings, surroundings, pace).await.unwrap();
+    replica.bootstrap(&BTreeMap::from([(NODE, ADDRESS.to_owned())]), Duration::from_secs(10)).await.unwrap();
+    let mut hashes = String::new();
+    let mut refused = 0;
+    for bytes in commands {
+        match Command::decode(&bytes) {
+            Ok(Command::Batch(batch)) => {
+                for record in &batch.records {
+                    replica.submit(record).await.unwrap();
+                }
+            }
+            // The leader's own, and what no leader writes.
+            Ok(Command::StateHash { .. }) | Err(_) => continue,
+            Ok(command) => refused += usize::from(replica.propose(&command).await.is_err()),
+        }
+        let (index, hash) = replica.state_hash();
+        write!(hashes, "{index}\t").unwrap();
+        hash.iter().for_each(|byte| write!(hashes, "{byte:02x}").unwrap());
+        hashes.push('\n');
+    }
+    std::fs::write(folder.join("backup"), replica.backup().await.unwrap()).unwrap();
+    std::fs::write(folder.join("hashes.txt"), &hashes).unwrap();
+    if entries.is_some() {
+        let snapshot = snapshots.join(replication::SNAPSHOT_FILE);
+        while !snapshot.exists() || replica.command_at(3).is_some() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    replica.shutdown().await;
+    println!("{} commands, {refused} of them refused", hashes.lines().count());
+}
