@@ -8,7 +8,7 @@ mod members;
 use std::{process::ExitCode, time::Duration};
 
 use admin::{
-    limits::CLOCK_OFFSET_MS_MAX,
+    limits::CLOCK_WARNING_MS,
     wire::{TextEnum, node_dns_text, node_role},
 };
 use api::admin::v1::{
@@ -221,7 +221,7 @@ fn optional(text: &str) -> Option<&str> {
 }
 
 fn is_off(node: &NodeStatus) -> bool {
-    node.reachable && node.clock_offset_ms.unsigned_abs() > CLOCK_OFFSET_MS_MAX
+    node.reachable && node.clock_offset_ms.unsigned_abs() > CLOCK_WARNING_MS
 }
 
 fn clock(node: &NodeStatus) -> String {
