@@ -3,8 +3,8 @@
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// Largest offset of a clock that is not reported, in milliseconds.
-pub const CLOCK_OFFSET_MS_MAX: u64 = 60_000;
+/// A clock that is further off than this is reported, in milliseconds.
+pub const CLOCK_WARNING_MS: u64 = 60_000;
 
 /// fsync latency below this, in microseconds, means that the disk does not wait for its medium.
 pub const SYNC_US_MIN: u64 = 5;
@@ -22,5 +22,5 @@ pub const COUNT_WARNING_MS: u64 = 7 * DAY_MS;
 /// renewed every 7.
 pub const LICENCE_WARNING_MINUTES: u64 = 30 * 24 * 60;
 
-const _: () = assert!(CLOCK_OFFSET_MS_MAX < activation::limits::CLOCK_SKEW_MS_MAX);
+const _: () = assert!(CLOCK_WARNING_MS < activation::limits::CLOCK_SKEW_MS_MAX);
 const _: () = assert!(SYNC_US_MIN < SYNC_US_MAX);

@@ -12,7 +12,7 @@ use super::observation::{
 };
 use crate::{
     finding::{Finding, Problem, Verdict, findings},
-    limits::{CLOCK_OFFSET_MS_MAX, LICENCE_WARNING_MINUTES},
+    limits::{CLOCK_WARNING_MS, LICENCE_WARNING_MINUTES},
 };
 
 /// Runs every check of what was observed. One that passes gives one finding, one that does not gives a finding for each
@@ -109,7 +109,7 @@ fn licensed(folder: &Path, license: &LicenseObservation, now_ms: u64) -> Vec<Fin
 fn clock(license: &LicenseObservation, now_ms: u64) -> Vec<Problem> {
     let remedy = "set it (timedatectl), and keep it by NTP";
     let behind_ms = license.licensed_ms.map_or(0, |licensed_ms| licensed_ms.saturating_sub(now_ms));
-    if behind_ms > CLOCK_OFFSET_MS_MAX {
+    if behind_ms > CLOCK_WARNING_MS {
         let verdict = if behind_ms > CLOCK_SKEW_MS_MAX { Verdict::Failure } else { Verdict::Warning };
         let text = format!("the clock is {} s behind what a host said when it gave the licence", behind_ms / 1000);
         return vec![Problem::new(verdict, text, remedy)];

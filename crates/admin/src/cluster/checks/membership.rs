@@ -3,7 +3,7 @@
 use activation::limits::{CLOCK_SKEW_MS_MAX, LAG_ENTRIES_MAX};
 use api::admin::v1::NodeRole;
 
-use crate::{cluster::observation::ClusterObservation, finding::Problem, limits::CLOCK_OFFSET_MS_MAX, wire::node_role};
+use crate::{cluster::observation::ClusterObservation, finding::Problem, limits::CLOCK_WARNING_MS, wire::node_role};
 
 pub(super) fn leader(observation: &ClusterObservation) -> Vec<Problem> {
     if observation.status.nodes.is_empty() {
@@ -65,7 +65,7 @@ pub(super) fn lag(observation: &ClusterObservation) -> Vec<Problem> {
 pub(super) fn clocks(observation: &ClusterObservation) -> Vec<Problem> {
     let mut problems: Vec<_> = observation
         .reachable()
-        .filter(|node| node.clock_offset_ms.unsigned_abs() > CLOCK_OFFSET_MS_MAX)
+        .filter(|node| node.clock_offset_ms.unsigned_abs() > CLOCK_WARNING_MS)
         .map(|node| {
             let text = format!("the clock of node {} is {} s off the others'", node.node, node.clock_offset_ms / 1000);
             let remedy = "set it (timedatectl), and keep it by NTP";

@@ -1,7 +1,7 @@
 //! `quorate cluster status`, and the status as other commands of this folder wait for it.
 
 use admin::{
-    limits::CLOCK_OFFSET_MS_MAX,
+    limits::CLOCK_WARNING_MS,
     wire::{TextEnum, node_dns_text, node_role},
 };
 use std::time::Duration;
@@ -101,7 +101,7 @@ fn optional(text: &str) -> Option<&str> {
 }
 
 fn is_off(node: &NodeStatus) -> bool {
-    node.reachable && node.clock_offset_ms.unsigned_abs() > CLOCK_OFFSET_MS_MAX
+    node.reachable && node.clock_offset_ms.unsigned_abs() > CLOCK_WARNING_MS
 }
 
 fn clock(node: &NodeStatus) -> String {
