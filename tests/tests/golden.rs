@@ -91,7 +91,7 @@ async fn golden_stores_hold_what_was_recorded_and_lead_to_the_recorded_state() {
     for golden in Golden::all() {
         let name = &golden.name;
         let store = golden.store();
-        let commands = read_commands(&store).unwrap();
+        let commands = read_commands(&store, &golden.path("snapshots")).unwrap();
         if golden.name.starts_with("purged") {
             assert!(!commands.contains_key(&5) && golden.path("snapshots").join(SNAPSHOT_FILE).exists(), "{name}");
         } else {
