@@ -230,7 +230,7 @@ async fn a_port_in_use_is_one_clear_line_and_leaves_the_data_alone() {
     refuses(&cluster, "a port in use", &node.config, &node.data, &named).await;
     let for_machines = cluster.run_host(&node.config, &["--log", "json"]).await.stderr;
     let event: serde_json::Value = serde_json::from_str(for_machines.lines().next().unwrap()).unwrap();
-    assert_eq!((&event["fields"]["event"], &event["fields"]["status"]), (&12291.into(), &"0x80004005".into()));
+    assert_eq!((&event["fields"]["event"], &event["fields"]["status"]), (&12291.into(), &"0x80072740".into()));
 }
 
 #[tokio::test]

@@ -172,7 +172,7 @@ impl Count {
         (count.entries.len() == given && given <= limit as usize).then_some(count)
     }
 
-    /// Panics if an invariant is broken; for tests and simulation.
+    /// Panics if an invariant is broken; for tests and the demo.
     pub fn check_invariants(&self) {
         assert!(self.entries.len() <= self.limit as usize, "more CMIDs than the limit");
         assert_eq!(self.entries.len(), self.by_order.len(), "the two indices differ in size");

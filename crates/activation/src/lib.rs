@@ -19,6 +19,7 @@ pub mod clock;
 pub mod count;
 pub mod direct;
 pub mod host_activation;
+pub mod hresult;
 pub mod id;
 pub mod key;
 pub mod lifecycle;

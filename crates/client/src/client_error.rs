@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use activation::channel::{InstallKeyError, KeyStillNeeded};
+use activation::hresult;
 use activation::lifecycle::{LifecycleError, NoRearmsLeft};
 use activation::status::Status;
 use thiserror::Error;
 
-use crate::hresult;
 use crate::request::NoEntropy;
 use crate::state::StateError;
 
@@ -45,7 +45,7 @@ impl ClientError {
             Self::Times { error: LifecycleError::Newer(_), .. } => hresult::NEWER_FORMAT,
             Self::Key(error) => error.status(),
             Self::NoCatalog | Self::NotForHosts => hresult::NOT_INSTALLED,
-            Self::KeyStillNeeded(KeyStillNeeded) => hresult::NOT_ACTIVATED_YET,
+            Self::KeyStillNeeded(KeyStillNeeded) => hresult::WRONG_STATE,
             Self::NoRearmsLeft(NoRearmsLeft) => hresult::NO_REARM_LEFT,
             Self::NoEntropy(_) => hresult::NO_ENTROPY,
         }

@@ -3,13 +3,13 @@
 use activation::certificate::CertificateError;
 use activation::channel::{Channel, DirectError, DirectKey};
 use activation::direct::{DirectCertificate, DirectRequest};
+use activation::hresult;
 use activation::id::ProductId;
 use activation::status::Status;
 use activation::trust::Trust;
 use machine::Machine;
 use thiserror::Error;
 
-use crate::hresult;
 use crate::publishing::{Publishing, PublishingError};
 use crate::request::{NoEntropy, random};
 use crate::state::{StateError, StateFolder};

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 
+use activation::hresult;
 use activation::message::Request;
 use activation::status::Status;
 use activation::trust::Trust;
@@ -15,7 +16,6 @@ use thiserror::Error;
 
 use crate::address::HostAddress;
 use crate::error::{ActivateError, NotReached};
-use crate::hresult;
 use crate::limits::{Deadlines, PORT_DEFAULT};
 use crate::request::NoEntropy;
 use crate::session::{ReceivedAnswer, Session};

@@ -37,7 +37,6 @@ mod direct;
 mod error;
 mod event;
 mod hosts;
-mod hresult;
 pub mod limits;
 mod publishing;
 mod request;

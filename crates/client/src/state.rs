@@ -16,6 +16,7 @@ use std::time::Duration;
 use activation::catalog::Name;
 use activation::channel::{Channel, DirectKey};
 use activation::direct::DirectCertificate;
+use activation::hresult;
 use activation::id::{Cmid, KeyId};
 use activation::key::{KeyKind, TypedKey};
 use activation::lifecycle::Lifecycle;
@@ -29,7 +30,6 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::hosts::Hosts;
-use crate::hresult;
 use crate::limits::STATE_BYTES_MAX;
 use crate::request::{NoEntropy, chance, moment, random_cmid};
 

@@ -119,12 +119,12 @@ fn run(command: Command) -> Result<ExitCode> {
             run_suite(&workspace, Suite::Scenarios, chosen)
         }
         Command::Test { filters } => {
-            let surroundings = tools::provide(&workspace, false)?;
+            let environment = tools::provide(&workspace, false)?;
             if !verify::run(&workspace, &[], false)? {
                 say("test: no test was run, because verify failed (`cargo xtask fix` repairs format and some lints)");
                 return Ok(ExitCode::FAILURE);
             }
-            suite::run(&workspace, &surroundings, Suite::Tests, &filters)
+            suite::run(&workspace, &environment, Suite::Tests, &filters)
         }
         Command::Golden { command } => golden::run(&workspace, &command).map(|()| ExitCode::SUCCESS),
         Command::Soak { filters } => {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::cargo::Workspace;
 use crate::output::say;
-use crate::tools::Surroundings;
+use crate::tools::TestEnvironment;
 use crate::{figures, previous};
 
 /// Tests whose names contain this need the machine for themselves. nextest knows it from its own configuration.
@@ -43,7 +43,7 @@ const EVERYTHING: [&str; 3] = ["--workspace", "--all-features", "--no-fail-fast"
 /// Runs the tests; the exit code is the runner's, or failure when only something before it failed.
 pub(crate) fn run(
     workspace: &Workspace,
-    surroundings: &Surroundings,
+    environment: &TestEnvironment,
     suite: Suite,
     filters: &[String],
 ) -> Result<ExitCode> {
@@ -60,7 +60,7 @@ pub(crate) fn run(
         say(format_args!("test: cargo {} ...", arguments.join(" ")));
         let mut command = workspace.cargo(&arguments);
         command.env(figures::VARIABLE, figures.path()).env(PREVIOUS_VERSION, previous::program(workspace));
-        let status = in_surroundings(&mut command, surroundings).status().context("cargo could not be started")?;
+        let status = in_environment(&mut command, environment).status().context("cargo could not be started")?;
         code = combined(code, exit_code(status));
     }
     if let Some(table) = figures.table()? {
@@ -114,8 +114,8 @@ fn named(nextest: bool, profile: &str, binary: &[&str], name: &str, filters: &[S
     words
 }
 
-fn in_surroundings<'a>(command: &'a mut Command, surroundings: &Surroundings) -> &'a mut Command {
-    command.env("QUORATE_TEST_PYTHON", &surroundings.python).env("PATH", &surroundings.path)
+fn in_environment<'a>(command: &'a mut Command, environment: &TestEnvironment) -> &'a mut Command {
+    command.env("QUORATE_TEST_PYTHON", &environment.python).env("PATH", &environment.path)
 }
 
 fn has_nextest(workspace: &Workspace) -> bool {

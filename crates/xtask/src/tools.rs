@@ -128,7 +128,7 @@ const SYSTEM_FOLDERS: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin"];
 const PYTHONS: &[&str] = &["python3", "/usr/bin/python3"];
 
 /// The environment that tests get.
-pub(crate) struct Surroundings {
+pub(crate) struct TestEnvironment {
     /// The interpreter of the tests' Python environment, `QUORATE_TEST_PYTHON`.
     pub(crate) python: PathBuf,
     /// `PATH`, with the system folders at its end.
@@ -153,7 +153,7 @@ enum Plan {
 }
 
 /// Installs what is missing; `soaks`: also what only the soaks call.
-pub(crate) fn provide(workspace: &Workspace, soaks: bool) -> Result<Surroundings> {
+pub(crate) fn provide(workspace: &Workspace, soaks: bool) -> Result<TestEnvironment> {
     let path = search_path()?;
     let missing = missing(workspace, soaks, &path);
     match plan(&missing, Machine::this(&path)) {
@@ -170,7 +170,7 @@ pub(crate) fn provide(workspace: &Workspace, soaks: bool) -> Result<Surroundings
         }
     }
     let python = python_environment(&workspace.target.join("test-tools/venv"), &path)?;
-    Ok(Surroundings { python, path })
+    Ok(TestEnvironment { python, path })
 }
 
 fn missing(workspace: &Workspace, soaks: bool, path: &OsString) -> Vec<&'static Tool> {

@@ -37,7 +37,7 @@ impl State {
         applied
     }
 
-    /// [`Self::apply`], and [`Self::check_invariants`] behind it: for the demo, for tests of whole clusters and for simulations.
+    /// [`Self::apply`], and [`Self::check_invariants`] behind it: for the demo and for tests of whole clusters.
     /// It looks at everything that the state holds, which is a small share of a batch's cost at the counts of a cluster.
     pub fn apply_checked(&mut self, index: u64, command: &[u8]) -> Applied {
         let before = (self.time_ms, self.audit.entries().last().map(|entry| entry.number));

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use activation::hresult;
 use activation::id::NodeId;
 use activation::status::Status;
 use thiserror::Error;
@@ -9,7 +10,6 @@ use tokio_rustls::rustls;
 
 use crate::address::{HostAddress, InvalidAddress};
 use crate::error::NotReached;
-use crate::hresult;
 
 /// No answer of the publisher that is meant.
 #[derive(Debug, Error)]

@@ -82,28 +82,41 @@ where
             }
             Err(why) => {
                 tracing::warn!(%caller, call, "an administrator's call was refused");
-                Either::Right(ready(Ok(Status::permission_denied(why).into_http())))
+                Either::Right(ready(Ok(Status::from(why).into_http())))
             }
         }
     }
 }
 
-/// What the table does not hold is nobody's.
-pub(super) fn admit(call: &str, caller: &Caller) -> Result<(), String> {
+/// A call that the caller's role does not allow; the message begins with the status that administrators know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{ACCESS_DENIED}: this needs the role {needed}, and {caller}")]
+pub(super) struct AccessDenied {
+    needed: Role,
+    /// What is known of the caller, as the end of a sentence.
+    caller: String,
+}
+
+impl From<AccessDenied> for Status {
+    fn from(denied: AccessDenied) -> Self {
+        Self::permission_denied(denied.to_string())
+    }
+}
+
+/// Checks the caller's role. A call that is not in the table needs an administrator.
+pub(super) fn admit(call: &str, caller: &Caller) -> Result<(), AccessDenied> {
     let least = match RIGHTS.iter().find(|(name, _)| *name == call) {
         Some((_, None)) => return Ok(()),
         Some((_, Some(least))) => *least,
         None => Role::Administrator,
     };
-    let needs = format!("{ACCESS_DENIED}: this needs the role {least}, and");
-    match caller.role {
-        Some(role) if role >= least => Ok(()),
-        Some(role) => Err(format!("{needs} the certificate of {} is {} {role}'s", caller.name, article(role))),
-        None if caller.name.is_empty() => {
-            Err(format!("{needs} no certificate of this cluster was shown that is valid"))
-        }
-        None => Err(format!("{needs} the certificate of {} is a node's", caller.name)),
-    }
+    let caller = match caller.role {
+        Some(role) if role >= least => return Ok(()),
+        Some(role) => format!("the certificate of {} is {} {role}'s", caller.name, article(role)),
+        None if caller.name.is_empty() => "no certificate of this cluster was shown that is valid".to_owned(),
+        None => format!("the certificate of {} is a node's", caller.name),
+    };
+    Err(AccessDenied { needed: least, caller })
 }
 
 fn article(role: Role) -> &'static str {
@@ -161,7 +174,7 @@ mod tests {
         ];
         for (caller, why) in cases {
             let expected = format!("0x80070005: access denied: this needs the role operator, and {why}");
-            assert_eq!(admit("Drain", &caller), Err(expected));
+            assert_eq!(admit("Drain", &caller).unwrap_err().to_string(), expected);
         }
     }
 }

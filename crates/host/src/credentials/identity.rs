@@ -7,7 +7,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use activation::status::Status;
+use activation::{hresult, status::Status};
 use replication::Clock;
 use sha2::{Digest, Sha256};
 use tokio::time::sleep;
@@ -60,6 +60,21 @@ pub enum IdentityError {
         /// The file.
         file: PathBuf,
     },
+}
+
+impl IdentityError {
+    /// The status of event 12292, and of event 12291 where the node does not start for this reason.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Missing { .. } => hresult::NOT_INSTALLED,
+            Self::Made { .. } => hresult::WRONG_STATE,
+            Self::Transport(TransportError::Io { source, .. }) => hresult::of_io(source),
+            Self::Transport(_) => hresult::INVALID_DATA,
+            Self::OfAnother { .. } => hresult::IN_USE,
+            Self::Expired { .. } => hresult::CERTIFICATE_EXPIRED,
+        }
+    }
 }
 
 /// Where a node's certificate comes from.
@@ -155,7 +170,7 @@ impl Source {
                     seen = None;
                     tracing::error!(
                         event = 12292,
-                        status = %Status::FAILED,
+                        status = %error.status(),
                         %error,
                         "this node's certificate was not renewed: the one before it stands"
                     );

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
+use activation::{hresult, status::Status};
 use replication::{BootstrapError, StartError as ReplicaError};
 use storage::OpenError;
 
@@ -70,4 +71,80 @@ pub enum StartError {
     /// The operating system.
     #[error("the operating system gave no randomness: {0}")]
     Randomness(io::Error),
+}
+
+impl StartError {
+    /// The status of event 12291.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Config(_) => hresult::INVALID_ARGUMENT,
+            Self::Left(_) => hresult::WRONG_STATE,
+            Self::Store(error) => store_status(error),
+            Self::Replica(error) => replica_status(error),
+            Self::Bootstrap(BootstrapError::AlreadyInitialised { .. }) => hresult::WRONG_STATE,
+            Self::Bootstrap(_) => Status::FAILED,
+            Self::Admin(AdminError::PathTooLong { .. }) => hresult::INVALID_ARGUMENT,
+            Self::Identity(error) => error.status(),
+            Self::Randomness(_) => hresult::NO_ENTROPY,
+            Self::Admin(AdminError::Io { source, .. })
+            | Self::Listen { source, .. }
+            | Self::Keys { source, .. }
+            | Self::Activations { source, .. }
+            | Self::Records { source, .. } => hresult::of_io(source),
+        }
+    }
+}
+
+fn store_status(error: &OpenError) -> Status {
+    match error {
+        OpenError::InUse { .. } | OpenError::OtherOwner { .. } => hresult::IN_USE,
+        OpenError::NewerFormat { .. } => hresult::NEWER_FORMAT,
+        OpenError::Damaged { .. } => hresult::INVALID_DATA,
+        OpenError::Io { source, .. } => hresult::of_io(source),
+    }
+}
+
+fn replica_status(error: &ReplicaError) -> Status {
+    match error {
+        ReplicaError::Settings(_) => hresult::INVALID_ARGUMENT,
+        ReplicaError::Log(_) | ReplicaError::State(_) | ReplicaError::Gap { .. } => hresult::INVALID_DATA,
+        ReplicaError::Newer { .. } => hresult::NEWER_FORMAT,
+        ReplicaError::Writer(source) | ReplicaError::Folder { source, .. } => hresult::of_io(source),
+        ReplicaError::Raft(_) => Status::FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_12291_has_the_status_of_its_reason() {
+        let folder = || PathBuf::from("store");
+        let io = |kind: io::ErrorKind| OpenError::Io { action: "open", path: folder(), source: kind.into() };
+        let listen = |kind: io::ErrorKind| StartError::Listen {
+            key: "clients.listen",
+            address: SocketAddr::from(([127, 0, 0, 1], 1688)),
+            source: kind.into(),
+        };
+        let table = [
+            (listen(io::ErrorKind::AddrInUse), 0x8007_2740),
+            (listen(io::ErrorKind::AddrNotAvailable), 0x8007_2741),
+            (listen(io::ErrorKind::PermissionDenied), 0x8007_0005),
+            (OpenError::InUse { folder: folder() }.into(), 0x8007_0020),
+            (OpenError::NewerFormat { folder: folder(), found: 9 }.into(), 0x8007_051A),
+            (OpenError::Damaged { folder: folder(), what: "it is cut".into() }.into(), 0x8007_000D),
+            (io(io::ErrorKind::StorageFull).into(), 0x8007_0070),
+            (ReplicaError::Newer { index: 7 }.into(), 0x8007_051A),
+            (ReplicaError::Gap { purged: 9, snapshot: 7, path: "snapshot".into() }.into(), 0x8007_000D),
+            (BootstrapError::AlreadyInitialised { node: 1 }.into(), 0x8007_139F),
+            (ReplicaError::Raft("it stopped".into()).into(), 0x8000_4005),
+            (IdentityError::Expired { file: folder() }.into(), 0x800B_0101),
+            (StartError::Randomness(io::ErrorKind::Other.into()), 0x8009_0020),
+        ];
+        for (error, status) in table {
+            assert_eq!(error.status(), Status(status), "{error}");
+        }
+    }
 }

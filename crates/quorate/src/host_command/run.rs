@@ -2,7 +2,6 @@
 
 use std::{future::pending, path::PathBuf, process::ExitCode};
 
-use activation::status::Status;
 use anyhow::{Context, anyhow};
 use host::{Config, Node, OldName, Overrides, Start, StartError};
 use sd_notify::NotifyState;
@@ -62,7 +61,7 @@ async fn run(config: &Config, start: Start, reader: LogReader) -> CommandResult 
         started = Node::start(config, start) => started.map_err(|error| {
             // People are told by the command's own last line.
             if reader == LogReader::Machine {
-                tracing::error!(event = 12291, status = %Status::FAILED, %error, "the node could not be initialised");
+                tracing::error!(event = 12291, status = %error.status(), %error, "the node could not be initialised");
             }
             start_failure(error)
         })?,
