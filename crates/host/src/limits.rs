@@ -9,10 +9,7 @@ pub const READ_BYTES: usize = 8 << 10;
 pub const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long a bootstrapping node waits for the others.
-pub const BOOTSTRAP_PATIENCE: Duration = Duration::from_secs(60);
-
-/// Pause after the system refused to accept a connection (out of descriptors, say).
-pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub const BOOTSTRAP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// CMIDs whose machines a node remembers, so as to find those that several share,
 pub const DUPLICATES_KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
@@ -89,11 +86,11 @@ pub const LOG_LINES_MAX: u32 = 100;
 pub const LOG_WINDOW: Duration = Duration::from_secs(1);
 
 /// Connections at once of those who look at metrics and health,
-pub const SEEN_CONNECTIONS_MAX: usize = 64;
+pub const HTTP_CONNECTIONS_MAX: usize = 64;
 /// how long one of them may take to ask, and to ask again,
-pub const SEEN_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+pub const HTTP_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// and how long it may stay.
-pub const SEEN_CONNECTION_TIMEOUT: Duration = Duration::from_secs(600);
+pub const HTTP_CONNECTION_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Those who look at the console at once; each has a connection for as long as they look.
 pub const CONSOLE_VIEWERS_MAX: usize = 16;
@@ -132,5 +129,5 @@ pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 const _: () = assert!(SETTLE_TIMEOUT.as_secs() > 2 * discovery::limits::CONVERSATION_TIMEOUT.as_secs());
 const _: () = assert!(READ_BYTES > dcerpc::limits::FRAGMENT_BYTES_MAX as usize);
 const _: () = assert!(ADMIN_MESSAGE_BYTES_MAX > activation::limits::CATALOG_BYTES_MAX);
-const _: () = assert!(SEEN_CONNECTIONS_MAX > 2 * CONSOLE_VIEWERS_MAX);
+const _: () = assert!(HTTP_CONNECTIONS_MAX > 2 * CONSOLE_VIEWERS_MAX);
 const _: () = assert!(CONSOLE_SAMPLE_INTERVAL.as_secs() * CONSOLE_SAMPLES_MAX as u64 == 86_400);

@@ -49,8 +49,6 @@ pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long open requests may take once the service is told to stop.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(10);
-/// Pause after the system refused to accept a connection (out of descriptors, say).
-pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a certificate of the service is good for, and how long before now its time begins: clocks differ.
 pub const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(30 * DAY_S);

@@ -11,6 +11,7 @@
 //! Invariant: never knows what is said over its channels, and never lets anybody pass whom an authority of its own does
 //! not vouch for at that moment.
 
+mod accepting;
 mod authority;
 mod connection;
 mod connector;
@@ -27,6 +28,7 @@ mod trust;
 #[cfg(test)]
 mod tests;
 
+pub use accepting::{accept_within, listen_privately};
 pub use authority::{Authority, SigningRequest};
 pub use connection::{Caller, Connection};
 pub use connector::{Connecting, Connector, connector, pinned};

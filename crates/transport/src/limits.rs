@@ -43,3 +43,6 @@ pub const PEM_BYTES_MAX: u64 = 256 << 10;
 
 const _: () = assert!(CLOCK_SKEW.as_secs() < NODE_LIFETIME.as_secs() / 3);
 const _: () = assert!(STRANGERS_MAX < CONNECTIONS_MAX);
+
+/// Connections that wait in the system's queue of a private Unix socket.
+pub const UNIX_BACKLOG: u32 = 64;

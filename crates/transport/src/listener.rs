@@ -12,9 +12,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
+    accepting::accept_within,
     connection::{Caller, Connection},
     identity::{PresentedIdentity, validity_ms},
-    limits::{ACCEPT_PAUSE, CONNECTIONS_MAX, HANDSHAKE_DEADLINE, HANDSHAKES_MAX, STRANGER_DEADLINE, STRANGERS_MAX},
+    limits::{CONNECTIONS_MAX, HANDSHAKE_DEADLINE, HANDSHAKES_MAX, STRANGER_DEADLINE, STRANGERS_MAX},
     subject::Subject,
     trust::Audience,
 };
@@ -57,16 +58,9 @@ pub fn listen(
 type Taken = (TcpStream, SocketAddr, OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 async fn take(listener: &TcpListener, slots: &Arc<Semaphore>, turns: &Arc<Semaphore>) -> Option<Taken> {
-    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
     let turn = Arc::clone(turns).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, address)) => Some((stream, address, slot, turn)),
-        Err(error) => {
-            tracing::warn!(%error, "a connection could not be accepted");
-            sleep(ACCEPT_PAUSE).await;
-            None
-        }
-    }
+    let ((stream, address), slot) = accept_within(slots, || listener.accept()).await?;
+    Some((stream, address, slot, turn))
 }
 
 async fn handshake(

@@ -26,7 +26,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("client", &["activation", "api", "dcerpc", "discovery", "machine"]),
     ("quorate-client-c", &["activation", "client"]),
     ("host", &["activation", "admin", "api", "dcerpc", "discovery", "machine", "replication", "storage", "transport"]),
-    ("publisher", &["activation", "api", "storage"]),
+    ("publisher", &["activation", "api", "storage", "transport"]),
     (
         "quorate",
         &[

@@ -12,8 +12,8 @@ mod rights;
 mod status;
 
 use std::{
-    fs, io,
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    io,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -34,10 +34,10 @@ use futures::{
     stream::{self, BoxStream},
 };
 use replication::Replica;
-use tokio::net::{TcpListener, UnixSocket};
+use tokio::net::TcpListener;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
-use transport::{Audience, PresentedIdentity};
+use transport::{Audience, PresentedIdentity, listen_privately};
 
 pub(crate) use self::{acting::Acting, keys::Keys, status::ACCESS_DENIED};
 use self::{
@@ -98,7 +98,7 @@ pub(crate) fn serve(
     if path.as_os_str().as_bytes().len() > SOCKET_PATH_BYTES_MAX {
         return Err(AdminError::PathTooLong { path: path.to_owned() });
     }
-    let listener = listen(path).map_err(|source| AdminError::Io { path: path.to_owned(), source })?;
+    let listener = listen_privately(path).map_err(|source| AdminError::Io { path: path.to_owned(), source })?;
     let Parts { nodes, dns, drain, console, source } = parts;
     let service = admin_server::AdminServer::new(Admin {
         replica: nodes.replica().clone(),
@@ -140,19 +140,6 @@ async fn serve_afar(
             tracing::error!(%error, "administration from afar is no longer served");
         }
     }
-}
-
-/// Its rights are set before anybody can connect.
-fn listen(path: &Path) -> io::Result<tokio::net::UnixListener> {
-    // The store's lock says that no other node lives in this folder: what is here was left by a crash.
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let socket = UnixSocket::new_stream()?;
-    socket.bind(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    socket.listen(64)
 }
 
 struct Admin {

@@ -1,15 +1,16 @@
 //! Port 1688: connections in, bounded in number, in all and for each source.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use activation::message::{INTERFACE_UUID, INTERFACE_VERSION};
 use dcerpc::{Association, AssociationGroups, Interface};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::{Semaphore, mpsc, watch},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::timeout,
 };
+use transport::accept_within;
 use uuid::Uuid;
 
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     client_port::connection::{self, Timeouts, stopped},
     client_port::sources::Sources,
     config::Clients,
-    limits::{ACCEPT_PAUSE, STOP_DEADLINE},
+    limits::STOP_DEADLINE,
 };
 
 /// `Activation`, as clients bind to it.
@@ -44,9 +45,8 @@ pub(crate) async fn serve(
     };
     let mut connections = JoinSet::new();
     loop {
-        // A place first: without one, connections wait in the system's queue instead of in our memory.
         let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept_within(&places, || listener.accept()) => accepted,
             () = stopped(&mut stopping) => break,
             Some(other) = others.recv() => {
                 listener = other;
@@ -56,7 +56,7 @@ pub(crate) async fn serve(
             // Finished tasks give their memory back.
             Some(_) = connections.join_next() => continue,
         };
-        let Some((stream, address, permit)) = accepted else { continue };
+        let Some(((stream, address), permit)) = accepted else { continue };
         answerer.metrics.connections.increment(1);
         let Some(place) = sources.admit(address.ip()) else {
             answerer.metrics.refused_for_source.increment(1);
@@ -83,19 +83,4 @@ pub(crate) async fn serve(
         tracing::warn!("some requests were still open at the deadline");
     }
     Ok(())
-}
-
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = Arc::clone(places).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, address)) => Some((stream, address, permit)),
-        Err(error) => {
-            tracing::warn!(%error, "a connection could not be accepted");
-            sleep(ACCEPT_PAUSE).await;
-            None
-        }
-    }
 }

@@ -15,15 +15,16 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinSet,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep_until},
 };
 use tonic::codegen::{Service, http::Request};
+use transport::accept_within;
 
 use crate::{
     http::connection::Connection,
     http::console::{self, Console},
     http::metrics::Watched,
-    limits::{ACCEPT_PAUSE, SEEN_CONNECTION_TIMEOUT, SEEN_CONNECTIONS_MAX, SEEN_REQUEST_TIMEOUT},
+    limits::{HTTP_CONNECTION_TIMEOUT, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_TIMEOUT},
 };
 
 /// What Prometheus takes for its text format.
@@ -37,33 +38,26 @@ pub(crate) async fn serve(listener: TcpListener, watched: Watched, console: Arc<
         .route("/readyz", get(readyz))
         .with_state(watched)
         .merge(console::pages(&console));
-    let places = Arc::new(Semaphore::new(SEEN_CONNECTIONS_MAX));
+    let slots = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection for metrics could not be accepted");
-                    sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            },
+        let accepted = tokio::select! {
+            accepted = accept_within(&slots, || listener.accept()) => accepted,
             // Finished tasks give their memory back.
             Some(_) = connections.join_next() => continue,
         };
+        let Some(((stream, peer), slot)) = accepted else { continue };
         let answered = answer(stream, peer, pages.clone());
         connections.spawn(async move {
             answered.await;
-            drop(place);
+            drop(slot);
         });
     }
 }
 
 /// Until the other side is gone, or its time is over.
 async fn answer(stream: TcpStream, peer: SocketAddr, pages: Router) {
-    let (ends, mut end) = watch::channel(Instant::now() + SEEN_CONNECTION_TIMEOUT);
+    let (ends, mut end) = watch::channel(Instant::now() + HTTP_CONNECTION_TIMEOUT);
     let connection = Connection::new(peer, ends);
     let pages = service_fn(move |mut request: Request<_>| {
         request.extensions_mut().insert(connection.clone());
@@ -72,7 +66,7 @@ async fn answer(stream: TcpStream, peer: SocketAddr, pages: Router) {
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(SEEN_REQUEST_TIMEOUT)
+        .header_read_timeout(HTTP_REQUEST_TIMEOUT)
         .serve_connection(TokioIo::new(stream), pages);
     let over = async move {
         loop {
@@ -135,7 +129,7 @@ mod tests {
         answer(stream, peer, Router::new().route("/", get(endless))).await;
         let took = began.elapsed();
         assert!(
-            SENT.load(Ordering::Relaxed) > 0 && took >= CONSOLE_STALL_TIMEOUT && took < SEEN_CONNECTION_TIMEOUT,
+            SENT.load(Ordering::Relaxed) > 0 && took >= CONSOLE_STALL_TIMEOUT && took < HTTP_CONNECTION_TIMEOUT,
             "{took:?}"
         );
     }

@@ -32,7 +32,7 @@ use crate::{
         leave::{self, LeaveError},
         live_settings::Live,
     },
-    limits::BOOTSTRAP_PATIENCE,
+    limits::BOOTSTRAP_TIMEOUT,
     peers::node_client::NodeClient,
     test_hooks,
 };
@@ -78,7 +78,7 @@ impl Node {
         let node =
             Self { nodes, draining, answerer, live, admin_socket, http_address, data, stopping, serving, background };
         if start.bootstrap
-            && let Err(error) = node.replica().bootstrap(&config.peers.members, BOOTSTRAP_PATIENCE).await
+            && let Err(error) = node.replica().bootstrap(&config.peers.members, BOOTSTRAP_TIMEOUT).await
         {
             node.stop().await;
             return Err(error.into());
@@ -105,7 +105,7 @@ impl Node {
     }
 
     /// Where metrics and health are found, if anywhere.
-    pub fn seen_address(&self) -> Option<SocketAddr> {
+    pub fn http_address(&self) -> Option<SocketAddr> {
         self.http_address
     }
 

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use futures::StreamExt;
-use replication::{Environment, Replica};
+use replication::{Environment, Observer, Replica};
 use tokio::{
     net::TcpListener,
     sync::watch,
@@ -77,16 +77,9 @@ pub(super) async fn start(
     let Identity { platform, source, shown } = identity;
     let Data { hardware, credentials, dns, dns_ledger, seed, store, snapshots } = data;
     let metrics = Arc::new(Metrics::default());
-    let environment = Environment {
-        clock: timing.clock,
-        connect: connect_over_tls(Arc::clone(&shown)),
-        seed,
-        observer: if check_invariants || test_hooks::check_invariants() {
-            Arc::new(InvariantChecks(Arc::clone(&metrics)))
-        } else {
-            Arc::clone(&metrics) as _
-        },
-    };
+    let connect = connect_over_tls(Arc::clone(&shown));
+    let observer = observer(&metrics, check_invariants);
+    let environment = Environment { clock: timing.clock, connect, seed, observer };
     let replica = Replica::start_at_pace(store, &snapshots, &config.raft_settings(), environment, timing.pace).await?;
     take_note(&replica, &credentials);
     let (own, in_process) = in_process::pair();
@@ -141,6 +134,15 @@ pub(super) async fn start(
     let remote = admin.map(|listener| (listener, shown));
     background.spawn(admin_service::serve(&config.admin_socket(), remote, parts)?);
     Ok(Started { nodes, draining, answerer, live, http_address, stopping, serving, background })
+}
+
+/// The metrics; with `check_invariants`, or where a test asks for it, checks of the state in front of them.
+fn observer(metrics: &Arc<Metrics>, check_invariants: bool) -> Arc<dyn Observer> {
+    if check_invariants || test_hooks::check_invariants() {
+        Arc::new(InvariantChecks(Arc::clone(metrics)))
+    } else {
+        Arc::clone(metrics) as _
+    }
 }
 
 fn answerer(

@@ -22,7 +22,11 @@ pub(crate) async fn serve(
 ) {
     let (accepting, connections) = listen(listener, own, Audience::Certified);
     let peer_service = replica.peer_service(Arc::new(service.clone()));
-    let here = Server::builder().add_service(NodeServer::new(service.clone())).serve_with_incoming(in_process);
+    let here = Server::builder()
+        .http2_max_pending_accept_reset_streams(Some(PEER_RESET_STREAMS_MAX))
+        .http2_max_local_error_reset_streams(Some(PEER_RESET_STREAMS_MAX))
+        .add_service(NodeServer::new(service.clone()))
+        .serve_with_incoming(in_process);
     let introduced = move |request: Request<()>| {
         let request = admit(request)?;
         replica.admit(request.metadata())?;

@@ -2,25 +2,20 @@
 //!
 //! File rights decide who may: the socket and its folder are their owner's alone.
 
-use std::{
-    fs, io,
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
-    path::Path,
-    sync::Arc,
-};
+use std::{io, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{UnixListener, UnixSocket, UnixStream},
+    net::UnixStream,
     sync::{Semaphore, watch},
     task::JoinSet,
     time::timeout,
 };
+use transport::{accept_within, listen_privately};
 use zeroize::Zeroizing;
 
 use super::{
-    accepting::accept_within,
     error::ServeError,
     shared::{SharedPublisher, stopped},
 };
@@ -89,7 +84,7 @@ pub(super) fn serve(
     if path.as_os_str().as_bytes().len() > SOCKET_PATH_BYTES_MAX {
         return Err(ServeError::PathTooLong { path: path.to_owned() });
     }
-    let listener = listen(path);
+    let listener = listen_privately(path);
     let listener = listener.map_err(|source| ServeError::Listen { address: path.display().to_string(), source })?;
     Ok(async move {
         let slots = Arc::new(Semaphore::new(OPERATIONS_MAX));
@@ -113,19 +108,6 @@ pub(super) fn serve(
         }
         while open.join_next().await.is_some() {}
     })
-}
-
-/// Its rights are set before anybody can connect.
-fn listen(path: &Path) -> io::Result<UnixListener> {
-    // The lock of the records says that no other service has this folder: what is here was left by a crash.
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let socket = UnixSocket::new_stream()?;
-    socket.bind(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    socket.listen(64)
 }
 
 async fn answer(mut stream: UnixStream, shared: &SharedPublisher) -> io::Result<()> {

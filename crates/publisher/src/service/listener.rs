@@ -9,9 +9,9 @@ use tokio::{
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
+use transport::accept_within;
 
 use super::{
-    accepting::accept_within,
     connection::{Connection, ConnectionSlots},
     shared::stopped,
     sources::Sources,

@@ -6,7 +6,6 @@
 //! Everything a stranger can cause is bounded: connections in all and for each source, the handshake, messages,
 //! requests at once, the time that each may take, and how long a connection may stand without one.
 
-mod accepting;
 mod certificate;
 mod commands;
 mod connection;

@@ -1,0 +1,73 @@
+//! Listening: one connection accepted within a limit, and a Unix socket for its owner only.
+
+use std::{fs, io, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
+
+use tokio::{
+    net::{UnixListener, UnixSocket},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
+
+use crate::limits::{ACCEPT_PAUSE, UNIX_BACKLOG};
+
+/// The next connection of `accept`, which is not begun before `slots` has a permit: without one, connections wait in the
+/// system's queue instead of in our memory. None where the system refused to accept one; that is logged, and followed by
+/// [`ACCEPT_PAUSE`].
+pub async fn accept_within<C, A: Future<Output = io::Result<C>>>(
+    slots: &Arc<Semaphore>,
+    accept: impl FnOnce() -> A,
+) -> Option<(C, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(slots).acquire_owned().await.ok()?;
+    match accept().await {
+        Ok(connection) => Some((connection, permit)),
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted");
+            sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+/// Listens at `path` on a socket that only this account can open; its rights are set before anyone can connect. A socket
+/// that is there is replaced: the caller holds a lock that shows that no process uses it.
+///
+/// # Errors
+/// Where the system refuses one of these steps.
+pub fn listen_privately(path: &Path) -> io::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let socket = UnixSocket::new_stream()?;
+    socket.bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    socket.listen(UNIX_BACKLOG)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_connection_is_followed_by_a_pause_and_gives_its_slot_back() {
+        let slots = Arc::new(Semaphore::new(1));
+        let began = Instant::now();
+        let refused = accept_within(&slots, || async { Err::<(), _>(io::Error::other("no descriptors")) }).await;
+        assert!(refused.is_none() && began.elapsed() == ACCEPT_PAUSE && slots.available_permits() == 1);
+        let (connection, permit) = accept_within(&slots, || async { Ok(7) }).await.unwrap();
+        assert!(connection == 7 && slots.available_permits() == 0);
+        drop(permit);
+    }
+
+    #[tokio::test]
+    async fn a_private_socket_replaces_what_a_crash_left_and_belongs_to_this_account_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("service.sock");
+        drop(listen_privately(&path).unwrap());
+        assert!(path.exists(), "a process that is killed leaves its socket");
+        let _listener = listen_privately(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
