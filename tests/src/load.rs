@@ -14,7 +14,7 @@ use std::{
 
 use activation::{id::Cmid, state::Command};
 use client::{ActivateError, Deadlines};
-use storage::{Kind, Owner, Store};
+use storage::{Kind, Owner, SledDisk, Store};
 use tokio::{
     task::JoinSet,
     time::{Instant, Interval, MissedTickBehavior, interval},
@@ -312,7 +312,8 @@ async fn logs(cluster: &mut Cluster) -> BTreeMap<u64, Log> {
 fn read(data: &Path, node: u64) -> Log {
     let owner = Owner { kind: Kind::Node, number: node, store_if_new: Uuid::nil() };
     let store = Store::open(&data.join("store"), owner).expect("a node that has stopped leaves its store");
-    let commands = replication::read_commands(&store, &data.join("snapshots")).expect("a log can be read");
+    let disk = SledDisk::start(Arc::new(store), &data.join("snapshots"), |_| {}).expect("a log can be opened");
+    let commands = replication::read_commands(&disk).expect("a log can be read");
     let recorded = |command: &[u8]| match Command::decode(command).expect("a log holds commands") {
         Command::Batch(batch) => batch.records.iter().map(|record| record.cmid).collect(),
         _ => Vec::new(),

@@ -15,7 +15,7 @@ use prost::Message;
 use quorate_tests::{Cluster, Plan, Quorate, eventually, unpack, words};
 use replication::{Backup, BackupError, SNAPSHOT_FILE, read_commands, recover};
 use serde_json::Value;
-use storage::{Kind, Owner, Store};
+use storage::{Kind, Owner, SledDisk, Store};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -65,14 +65,15 @@ impl Golden {
         self.hashes().pop().unwrap()
     }
 
-    fn store(&self) -> Arc<Store> {
-        open(&self.path("store"))
+    fn disk(&self) -> Arc<SledDisk> {
+        open(&self.path("store"), &self.path("snapshots"))
     }
 }
 
-fn open(folder: &Path) -> Arc<Store> {
+fn open(store: &Path, snapshots: &Path) -> Arc<SledDisk> {
     let owner = Owner { kind: Kind::Node, number: NODE, store_if_new: Uuid::from_u128(7) };
-    Arc::new(Store::open(folder, owner).unwrap())
+    let store = Arc::new(Store::open(store, owner).unwrap());
+    Arc::new(SledDisk::start(store, snapshots, |_| {}).unwrap())
 }
 
 fn hex(hash: [u8; 32]) -> String {
@@ -90,8 +91,8 @@ fn snapshot(folder: &Path) -> State {
 async fn golden_stores_hold_what_was_recorded_and_lead_to_the_recorded_state() {
     for golden in Golden::all() {
         let name = &golden.name;
-        let store = golden.store();
-        let commands = read_commands(&store, &golden.path("snapshots")).unwrap();
+        let disk = golden.disk();
+        let commands = read_commands(&*disk).unwrap();
         if golden.name.starts_with("purged") {
             assert!(!commands.contains_key(&5) && golden.path("snapshots").join(SNAPSHOT_FILE).exists(), "{name}");
         } else {
@@ -107,7 +108,7 @@ async fn golden_stores_hold_what_was_recorded_and_lead_to_the_recorded_state() {
             assert_eq!(hashes.next(), None, "{name}: a recorded entry is not in the log");
         }
         // Everything that the store and the snapshot beside it hold, as one state.
-        recover(store, &golden.path("snapshots"), "127.0.0.1:1").await.unwrap();
+        recover(disk, "127.0.0.1:1").await.unwrap();
         let state = snapshot(&golden.path("snapshots"));
         assert_eq!((state.format().number(), hex(state.hash())), (golden.format, golden.last_hash().1), "{name}");
     }
@@ -123,8 +124,8 @@ async fn golden_backups_are_restored_to_the_recorded_state_and_altered_ones_refu
         assert!(matches!(Backup::read(&altered), Err(BackupError::Damaged)), "{name}");
         let backup = Backup::read(&file).unwrap();
         let restored = golden.folder.path().join("restored");
-        let (store, snapshots) = (open(&restored.join("store")), restored.join("snapshots"));
-        backup.restore(store, &snapshots, "127.0.0.1:1").await.unwrap();
+        let snapshots = restored.join("snapshots");
+        backup.restore(open(&restored.join("store"), &snapshots), "127.0.0.1:1").await.unwrap();
         let state = snapshot(&snapshots);
         assert_eq!((state.format().number(), hex(state.hash())), (golden.format, golden.last_hash().1), "{name}");
     }

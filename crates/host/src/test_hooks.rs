@@ -3,7 +3,9 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
+use activation::state::Format;
 use replication::RaftSettings;
+use storage::{DiskError, SledDisk};
 
 /// The value of a test's variable; `None` in a build without the feature.
 fn variable(name: &str) -> Option<OsString> {
@@ -46,15 +48,22 @@ pub(crate) fn raft_settings(settings: RaftSettings) -> RaftSettings {
     settings
 }
 
+/// The disk of the replica, which keeps what is purged from the log where the settings say so.
+pub(crate) fn disk(disk: SledDisk, settings: &RaftSettings) -> Result<SledDisk, DiskError> {
+    #[cfg(feature = "fault-injection")]
+    if settings.keep_purged {
+        return disk.keeping_purged();
+    }
+    let _only_tests_ask = settings;
+    Ok(disk)
+}
+
 /// Whether the invariants of the replicated state are checked after every entry.
 pub(crate) fn check_invariants() -> bool {
     variable("QUORATE_TEST_CHECK_INVARIANTS").is_some()
 }
 
-/// Makes this process one of the previous version, which reads one format less, where a test asks for it.
-pub(crate) fn choose_version() {
-    #[cfg(feature = "fault-injection")]
-    if variable("QUORATE_TEST_PREVIOUS_FORMAT").is_some() {
-        activation::state::Format::forget_newest();
-    }
+/// The newest format that this node reads: where a test asks for it that of the previous version, which reads one less.
+pub(crate) fn newest_format() -> Format {
+    if variable("QUORATE_TEST_PREVIOUS_FORMAT").is_some() { Format::OLDEST } else { Format::NEWEST }
 }

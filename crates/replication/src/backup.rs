@@ -7,14 +7,14 @@
 //! ```
 //! Nothing is taken from a file that is not what was written.
 
-use std::{collections::BTreeMap, io, path::Path, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc};
 
-use activation::state::{Applied, SnapshotError, State};
+use activation::state::{Applied, Format, SnapshotError, State};
 use api::log::v1 as proto;
 use bytes::Bytes;
 use prost::Message;
 use sha2::{Digest, Sha256};
-use storage::{Batch, ReadError, Store, Writer};
+use storage::{Batch, Disk, ReadError};
 
 use crate::raft::{
     log::{self, LogDamaged},
@@ -120,19 +120,19 @@ impl Backup {
         self.last.index
     }
 
-    /// Begins a cluster of the node whose new store this is, at `address`, from this state.
-    pub async fn restore(self, store: Arc<Store>, snapshots: &Path, address: &str) -> Result<Begun, BeginError> {
-        begin(store, snapshots, address, self.last, &self.state, None).await
+    /// Begins a cluster of the node whose new disk this is, at `address`, from this state.
+    pub async fn restore(self, disk: Arc<dyn Disk>, address: &str) -> Result<Begun, BeginError> {
+        begin(disk, address, self.last, &self.state, None).await
     }
 }
 
-/// Begins a cluster of this node alone, from all that its store holds. For a majority that is lost for good: what only the
+/// Begins a cluster of this node alone, from all that its disk holds. For a majority that is lost for good: what only the
 /// others acknowledged is lost, and they must never run again with what they have.
 ///
 /// Entries that no majority confirmed are in it, too: they count machines that asked.
-pub async fn recover(store: Arc<Store>, snapshots: &Path, address: &str) -> Result<Begun, BeginError> {
-    let held = log::Held::load(&store)?;
-    let state_machine = StateMachine::load(SnapshotFile::new(snapshots))?;
+pub async fn recover(disk: Arc<dyn Disk>, address: &str) -> Result<Begun, BeginError> {
+    let held = log::Held::load(&*disk)?;
+    let state_machine = StateMachine::load(SnapshotFile::on(Arc::clone(&disk)), Format::NEWEST)?;
     let mut last = state_machine.last();
     let mut state = state_machine.into_state();
     for (id, command) in held.entries_after(last) {
@@ -144,35 +144,32 @@ pub async fn recover(store: Arc<Store>, snapshots: &Path, address: &str) -> Resu
         last = Some(id);
     }
     let last = last.ok_or(BeginError::Empty)?;
-    begin(store, snapshots, address, last, &state.encode_snapshot().into(), Some(&held)).await
+    begin(disk, address, last, &state.encode_snapshot().into(), Some(&held)).await
 }
 
 /// The new identity first: wherever this breaks off, the node is nobody that the others know, and it can be repeated. Then the
 /// snapshot, and only then what it replaces goes.
 async fn begin(
-    store: Arc<Store>,
-    snapshots: &Path,
+    disk: Arc<dyn Disk>,
     address: &str,
     last: LogId,
     state: &Bytes,
     replaced: Option<&log::Held>,
 ) -> Result<Begun, BeginError> {
-    let owner = store.identity().owner;
-    let recoveries = log::recoveries(&store)? + 1;
-    let identity = log::peer_identity(store.identity(), recoveries);
+    let owner = disk.identity().owner;
+    let recoveries = log::recoveries(&*disk)? + 1;
+    let identity = log::peer_identity(disk.identity(), recoveries);
     let member = Member { address: address.to_owned(), store: identity.store };
     let membership = Membership::new(vec![[owner].into()], BTreeMap::from([(owner, member)]));
     let membership = membership.expect("the only voter is the only member");
     let meta = SnapshotMeta { last_log_id: Some(last), last_membership: StoredMembership::new(Some(last), membership) };
     let term = replaced.map_or(0, log::Held::term).max(last.leader_id.term);
-    let writer = Writer::start(store).map_err(BeginError::Write)?;
     let commit = async |batch: io::Result<Batch>| {
         let batch = batch.map_err(BeginError::Write)?;
-        writer.commit(batch).await.map_err(|failure| BeginError::Write(failure.to_io()))
+        storage::commit(&*disk, batch).await.map_err(|failure| BeginError::Write(failure.to_io()))
     };
     commit(log::renamed(term, owner, recoveries)).await?;
-    storage::durable::create_folder(snapshots).map_err(BeginError::Write)?;
-    SnapshotFile::new(snapshots).write(&meta, state).map_err(BeginError::Write)?;
+    SnapshotFile::on(Arc::clone(&disk)).write(&meta, state).await.map_err(BeginError::Write)?;
     commit(log::emptied(replaced, last)).await?;
     Ok(Begun { log_index: last.index, term })
 }

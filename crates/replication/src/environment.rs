@@ -1,11 +1,14 @@
-//! What a replica is given from outside: time, the network, randomness.
+//! What a replica is given from outside: time, the network, randomness, tasks.
 //!
-//! Everything in which a production node differs from a node under test comes in here, and nowhere else. Spawning of
-//! tasks, sleeping and the disk are used directly today; where they become parameters too, they are added to
-//! [`Environment`].
+//! Everything in which a production node differs from a simulated one comes in here or through the
+//! [`Disk`](storage::Disk), and nowhere else. A replica sleeps by the time of the runtime that runs its tasks (tokio's),
+//! which a simulation advances as it wants; it starts no thread, opens no file, and blocks nowhere.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
+use activation::state::Format;
+use futures::future::BoxFuture;
+use tokio::task::AbortHandle;
 use tonic::transport::Channel;
 
 use crate::observer::Observer;
@@ -22,6 +25,37 @@ pub trait Clock: Send + Sync + 'static {
 /// failure.
 pub type Connect = Arc<dyn Fn(&str) -> Result<Channel, tonic::transport::Error> + Send + Sync>;
 
+/// Starts tasks. The first argument names the task, for messages and traces.
+type Spawn = dyn Fn(&'static str, BoxFuture<'static, ()>) -> AbortHandle + Send + Sync;
+
+/// Runs the tasks of a replica beside each other.
+#[derive(Clone)]
+pub struct Tasks(Arc<Spawn>);
+
+impl Tasks {
+    /// Tasks that `spawn` starts. It must not run them before it returns.
+    pub fn new(spawn: impl Fn(&'static str, BoxFuture<'static, ()>) -> AbortHandle + Send + Sync + 'static) -> Self {
+        Self(Arc::new(spawn))
+    }
+
+    pub(crate) fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        (self.0)(name, Box::pin(task))
+    }
+}
+
+impl Default for Tasks {
+    /// Tasks of the tokio runtime in which they are started.
+    fn default() -> Self {
+        Self::new(|_, task| tokio::spawn(task).abort_handle())
+    }
+}
+
+impl fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tasks")
+    }
+}
+
 /// What a replica is given at its start.
 pub struct Environment {
     /// The clocks of this node.
@@ -32,4 +66,15 @@ pub struct Environment {
     pub seed: u64,
     /// Receives measurements, and the state after each entry.
     pub observer: Arc<dyn Observer>,
+    /// Runs the replica's tasks.
+    pub tasks: Tasks,
+    /// The newest format that this node reads.
+    pub newest_format: Format,
+}
+
+impl Environment {
+    /// An environment whose tasks are tokio's, for a node that reads every format of this version.
+    pub fn new(clock: Arc<dyn Clock>, connect: Connect, seed: u64, observer: Arc<dyn Observer>) -> Self {
+        Self { clock, connect, seed, observer, tasks: Tasks::default(), newest_format: Format::NEWEST }
+    }
 }

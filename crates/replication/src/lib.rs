@@ -20,7 +20,7 @@ mod replica;
 mod settings;
 
 pub use backup::{Backup, BackupError, BeginError, Begun, recover};
-pub use environment::{Clock, Connect, Environment};
+pub use environment::{Clock, Connect, Environment, Tasks};
 pub use leader::{batcher::Recorded, membership::Follower};
 pub use legacy::LegacyQuestions;
 pub use observer::Observer;
@@ -32,7 +32,7 @@ pub use peers::{
 pub use raft::log::read_commands;
 pub use raft::{
     log::LogDamaged,
-    snapshot_file::{SNAPSHOT_FILE, SnapshotDamaged},
+    snapshot_file::SnapshotDamaged,
     state_machine::{Progress, StateDamaged},
     types::Member,
 };
@@ -45,3 +45,4 @@ pub use replica::{
     start::StartError,
 };
 pub use settings::{Pace, RaftSettings, SettingsError};
+pub use storage::SNAPSHOT_FILE;

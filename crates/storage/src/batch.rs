@@ -44,6 +44,11 @@ impl Batch {
         self.changes.is_empty()
     }
 
+    /// The changes in their order: a key, and its new value or none.
+    pub fn into_changes(self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        self.changes
+    }
+
     pub(crate) fn add_to(self, changes: &mut Changes) {
         changes.extend(self.changes);
     }

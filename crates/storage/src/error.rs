@@ -73,8 +73,28 @@ pub enum OpenError {
 #[derive(Debug, thiserror::Error)]
 #[error("reading the store {} failed: {source}", folder.display())]
 pub struct ReadError {
-    pub(crate) folder: PathBuf,
-    pub(crate) source: sled::Error,
+    /// The store's folder.
+    pub folder: PathBuf,
+    /// The answer of the database or the operating system.
+    pub source: io::Error,
+}
+
+/// The snapshot file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}: {source}", path.display())]
+pub struct SnapshotIoError {
+    /// What was tried.
+    pub action: &'static str,
+    /// The file.
+    pub path: PathBuf,
+    /// The answer of the operating system.
+    pub source: io::Error,
+}
+
+impl From<SnapshotIoError> for io::Error {
+    fn from(error: SnapshotIoError) -> Self {
+        Self::new(error.source.kind(), error.to_string())
+    }
 }
 
 /// Says on what an operation failed.

@@ -6,6 +6,9 @@
 //! - [`Writer`]: the only way to write. One thread takes all that waits, applies it as one atomic batch, flushes,
 //!   calls `fdatasync` on sled's file through a descriptor of its own, and only then reports success.
 //!
+//! A replica sees neither of them: it uses a [`Disk`], which [`SledDisk`] is made of both and of a folder for snapshots. A
+//! simulation puts another disk in its place.
+//!
 //! sled opens a damaged database with what is left of it. So every write carries a tally of the whole content, and the
 //! number of acknowledged writes stands in a file beside the database: a store that lacks anything is refused, and left
 //! as it is.
@@ -18,17 +21,23 @@
 mod batch;
 mod check;
 mod database;
+mod disk;
 pub mod durable;
 mod error;
 mod identity;
+#[cfg(feature = "fault-injection")]
+mod kept;
 pub mod limits;
 mod mark;
+mod sled_disk;
 mod store;
 mod tally;
 mod writer;
 
 pub use batch::{Batch, ValueTooLarge};
-pub use error::{OpenError, ReadError};
+pub use disk::{Disk, Done, Record, commit};
+pub use error::{OpenError, ReadError, SnapshotIoError};
 pub use identity::{Identity, Kind};
+pub use sled_disk::{DiskError, SNAPSHOT_FILE, SledDisk};
 pub use store::{Owner, Store};
 pub use writer::{WriteFailed, Writer};

@@ -23,6 +23,7 @@ use crate::{
     batch::Changes,
     check,
     database::{IDENTITY_KEY, into_io, open_sled},
+    disk::Record,
     durable,
     error::{OpenError, ReadError, damaged, io_error},
     identity::{Identity, Kind},
@@ -133,7 +134,7 @@ impl Store {
     }
 
     /// Keys and values under `prefix`, in the order of their keys.
-    pub fn scan(&self, prefix: &[u8]) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), ReadError>> {
+    pub fn scan<'a>(&'a self, prefix: &[u8]) -> impl Iterator<Item = Result<Record, ReadError>> + Send + use<'a> {
         self.db.scan_prefix(prefix).map(|item| {
             item.map(|(key, value)| (key.to_vec(), value.to_vec())).map_err(|source| self.read_error(source))
         })
@@ -181,7 +182,7 @@ impl Store {
     }
 
     fn read_error(&self, source: sled::Error) -> ReadError {
-        ReadError { folder: self.folder.clone(), source }
+        ReadError { folder: self.folder.clone(), source: into_io(source) }
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::{
 
 use crate::{
     batch::{Batch, Changes},
+    disk::Done,
     limits::{QUEUED_WRITES_MAX, WRITES_PER_BARRIER_MAX},
     store::Store,
 };
@@ -30,8 +31,14 @@ pub struct WriteFailed {
 }
 
 impl WriteFailed {
-    fn new(cause: io::Error) -> Self {
+    /// A write that `cause` made impossible.
+    pub fn new(cause: io::Error) -> Self {
         Self { cause: Arc::new(cause) }
+    }
+
+    /// The writer ended before it came to the write.
+    pub(crate) fn stopped() -> Self {
+        Self::new(io::Error::other("the writer has stopped"))
     }
 
     /// The same as an [`io::Error`], with its kind.
@@ -39,8 +46,6 @@ impl WriteFailed {
         io::Error::new(self.cause.kind(), self.to_string())
     }
 }
-
-type Done = Box<dyn FnOnce(Result<(), WriteFailed>) + Send>;
 
 struct Write {
     batch: Batch,
@@ -73,7 +78,13 @@ impl Writer {
 
     /// Queues `batch`; `done` is called, on the writing thread, once it is durable or has failed.
     pub async fn append(&self, batch: Batch, done: impl FnOnce(Result<(), WriteFailed>) + Send + 'static) {
-        self.send(Write { batch, done: Some(Box::new(done)) }).await;
+        self.submit(batch, Some(Box::new(done))).await;
+    }
+
+    /// The same; without `done` there is no barrier for the batch alone: it is durable with the next one that has a
+    /// callback.
+    pub(crate) async fn submit(&self, batch: Batch, done: Option<Done>) {
+        self.send(Write { batch, done }).await;
     }
 
     /// Queues `batch` and waits until it is durable.
@@ -86,7 +97,7 @@ impl Writer {
     /// Queues `batch` without a barrier of its own: durable with the next write that asks for one. For what can be
     /// found again from the rest, such as how far the log was known to be committed.
     pub async fn append_lazily(&self, batch: Batch) {
-        self.send(Write { batch, done: None }).await;
+        self.submit(batch, None).await;
     }
 
     /// Why writing stopped, once it has.
@@ -103,7 +114,7 @@ impl Writer {
     }
 
     fn stopped(&self) -> WriteFailed {
-        self.failed.get().cloned().unwrap_or_else(|| WriteFailed::new(io::Error::other("the writer has stopped")))
+        self.failed.get().cloned().unwrap_or_else(WriteFailed::stopped)
     }
 }
 

@@ -24,7 +24,7 @@ impl State {
             let hash = self.hash();
             self.hashes.keep(boundary, hash);
         }
-        let applied = match Command::decode(command) {
+        let applied = match Command::decode_up_to(self.reads.0, command) {
             Ok(command) => self.execute(command),
             Err(MalformedCommand::NEWER) => return Applied::Newer,
             Err(MalformedCommand(field)) => Applied::Refused(CommandRefusal::Malformed(field)),

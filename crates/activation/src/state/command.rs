@@ -137,7 +137,16 @@ impl Command {
         proto::Command { kind: Some(kind) }.encode_to_vec().into()
     }
 
+    /// Reads a command.
+    ///
+    /// Errors: [`MalformedCommand::NEWER`] for a command of a kind or format that this version does not know; otherwise the
+    /// field that is malformed.
     pub fn decode(bytes: &[u8]) -> Result<Self, MalformedCommand> {
+        Self::decode_up_to(Format::NEWEST, bytes)
+    }
+
+    /// The same, as a version reads it whose newest format is `newest`.
+    pub fn decode_up_to(newest: Format, bytes: &[u8]) -> Result<Self, MalformedCommand> {
         use proto::command::Kind;
         if bytes.len() > limits::COMMAND_BYTES_MAX {
             return Err(MalformedCommand("too long"));
@@ -145,8 +154,8 @@ impl Command {
         // One copy, so that the fields of all records share it.
         let raw = proto::Command::decode(Bytes::copy_from_slice(bytes)).map_err(|_| MalformedCommand("encoding"))?;
         let kind = match raw.kind {
-            // Where this stands for the version before: it knows neither.
-            Some(Kind::SetFormat(_) | Kind::Audited(_)) if Format::newest() < Format::AUDITED => None,
+            // A version without the audit knows neither.
+            Some(Kind::SetFormat(_) | Kind::Audited(_)) if newest < Format::AUDITED => None,
             kind => kind,
         };
         // Without a kind and not empty it holds one that is not known here.

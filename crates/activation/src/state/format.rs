@@ -7,13 +7,8 @@
 //! ```
 
 use std::fmt;
-#[cfg(feature = "fault-injection")]
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use thiserror::Error;
-
-#[cfg(feature = "fault-injection")]
-static NEWEST: AtomicU32 = AtomicU32::new(2);
 
 /// A format that this version reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,34 +16,21 @@ pub struct Format(u32);
 
 /// A format that this version does not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("this version reads formats {} to {}, not {found}", Format::OLDEST, Format::newest())]
+#[error("this version reads formats {} to {}, not {found}", Format::OLDEST, Format::NEWEST)]
 pub struct UnknownFormat {
     pub found: u32,
 }
 
 impl Format {
     pub const OLDEST: Self = Self(1);
+    /// The newest that this version reads.
+    pub const NEWEST: Self = Self(2);
     /// The first that holds the audit.
     pub(crate) const AUDITED: Self = Self(2);
 
-    /// The newest that this version reads.
-    #[must_use]
-    pub fn newest() -> Self {
-        #[cfg(feature = "fault-injection")]
-        return Self(NEWEST.load(Ordering::Relaxed));
-        #[cfg(not(feature = "fault-injection"))]
-        Self(2)
-    }
-
-    /// From here on this process is one of the version before, which knows one format less.
-    #[cfg(feature = "fault-injection")]
-    pub fn forget_newest() {
-        NEWEST.store(1, Ordering::Relaxed);
-    }
-
     pub fn new(number: u32) -> Result<Self, UnknownFormat> {
         let format = Self(number);
-        let is_read = (Self::OLDEST..=Self::newest()).contains(&format);
+        let is_read = (Self::OLDEST..=Self::NEWEST).contains(&format);
         is_read.then_some(format).ok_or(UnknownFormat { found: number })
     }
 

@@ -56,6 +56,18 @@ pub struct State {
     audit: Audit,
     /// Not replicated and not part of the hash.
     hashes: Hashes,
+    /// What the version that runs here reads. Not replicated and not part of the hash.
+    reads: NewestRead,
+}
+
+/// The newest format that a version reads; by default that of this version.
+#[derive(Clone, Copy, Debug)]
+struct NewestRead(Format);
+
+impl Default for NewestRead {
+    fn default() -> Self {
+        Self(Format::NEWEST)
+    }
 }
 
 /// What a cluster holds of one publisher.
@@ -153,6 +165,12 @@ impl State {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty state that reads commands as a version does whose newest format is `newest`.
+    #[must_use]
+    pub fn reading_up_to(newest: Format) -> Self {
+        Self { reads: NewestRead(newest), ..Self::default() }
     }
 
     /// What the token with this digest would give, and until when.

@@ -26,8 +26,8 @@ use crate::{limits, proto};
 /// Why a blob is not taken as the state.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SnapshotError {
-    #[error("the snapshot has format {found}; this version reads up to {}: run a newer version", Format::newest())]
-    Newer { found: u32 },
+    #[error("the snapshot has format {found}; this version reads up to {newest}: run a newer version")]
+    Newer { found: u32, newest: Format },
     #[error("the snapshot is damaged: {0}")]
     Malformed(&'static str),
     #[error("the snapshot is damaged: {0}")]
@@ -58,12 +58,21 @@ impl State {
         .encode_to_vec()
     }
 
+    /// Reads the state from [`Self::encode_snapshot`]'s bytes.
+    ///
+    /// Errors: a format that this version does not read, or the field that is malformed.
     pub fn decode_snapshot(bytes: &[u8]) -> Result<Self, SnapshotError> {
+        Self::decode_snapshot_up_to(Format::NEWEST, bytes)
+    }
+
+    /// The same, as a version reads it whose newest format is `newest`; the state goes on to read commands as that version.
+    pub fn decode_snapshot_up_to(newest: Format, bytes: &[u8]) -> Result<Self, SnapshotError> {
         let format = proto::SnapshotFormat::decode(bytes).map_err(|_| SnapshotError::Malformed("encoding"))?.format;
         let format = match Format::new(format) {
-            Ok(format) => format,
+            Ok(format) if format <= newest => format,
+            Ok(newer) => return Err(SnapshotError::Newer { found: newer.number(), newest }),
             Err(UnknownFormat { found: 0 }) => return Err(SnapshotError::Malformed("format")),
-            Err(UnknownFormat { found }) => return Err(SnapshotError::Newer { found }),
+            Err(UnknownFormat { found }) => return Err(SnapshotError::Newer { found, newest }),
         };
         let raw = proto::Snapshot::decode(bytes).map_err(|_| SnapshotError::Malformed("encoding"))?;
         if raw.time_ms.is_some_and(|time_ms| time_ms > limits::TIME_MS_MAX) {
@@ -71,7 +80,7 @@ impl State {
         }
         let audit = decode_audit(raw.audit.as_ref()).filter(|audit| format.holds_audit() || *audit == Audit::default());
         let audit = audit.ok_or(SnapshotError::Malformed("audit"))?;
-        let mut state = Self { time_ms: raw.time_ms, format, audit, ..Self::default() };
+        let mut state = Self { time_ms: raw.time_ms, format, audit, ..Self::reading_up_to(newest) };
         for raw in &raw.announcements {
             let decoded =
                 decode_announcement(raw).map_err(|MalformedCommand(field)| SnapshotError::Malformed(field))?;

@@ -18,7 +18,7 @@ fn set(setting: Setting, value: &str) -> Act {
 
 fn recorded() -> Cluster {
     let mut cluster = Cluster::activated();
-    assert_eq!(cluster.apply(&Command::SetFormat { format: Format::newest() }), Applied::Done);
+    assert_eq!(cluster.apply(&Command::SetFormat { format: Format::NEWEST }), Applied::Done);
     cluster
 }
 
@@ -69,7 +69,7 @@ fn an_older_format_holds_no_record_and_carries_acts_out_all_the_same() {
     assert_eq!(cluster.apply(&by("Ada", set(Setting::DnsPublish, "false"))), Applied::Done);
     assert!(entries(&cluster.state).is_empty() && cluster.state.format() == Format::OLDEST);
     let plain = cluster.state.encode_snapshot();
-    for format in [Format::newest(), Format::OLDEST] {
+    for format in [Format::NEWEST, Format::OLDEST] {
         assert_eq!(cluster.apply(&by("Ada", Act::Command(Box::new(Command::SetFormat { format })))), Applied::Done);
         assert_eq!(entries(&cluster.state).len(), usize::from(format.holds_audit()));
     }
@@ -81,7 +81,7 @@ fn what_a_newer_version_wrote_is_neither_passed_over_nor_refused() {
     let mut state = State::new();
     // Field 99, a message: a kind that nobody knows yet.
     assert_eq!(state.apply(1, &[0x9a, 0x06, 0x00]), Applied::Newer);
-    let unread = Format::newest().number() + 1;
+    let unread = Format::NEWEST.number() + 1;
     // Field 13, a message with field 1.
     assert_eq!(state.apply(2, &[0x6a, 0x02, 0x08, u8::try_from(unread).unwrap()]), Applied::Newer);
     assert_eq!(state.hash(), State::new().hash());

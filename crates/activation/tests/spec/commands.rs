@@ -49,7 +49,7 @@ fn every_kind() -> Vec<Command> {
         Command::UseToken { digest: [4; 32], time_ms: START_MS, node: None },
         Command::UseToken { digest: [5; 32], time_ms: START_MS, node: Some(4) },
         Command::ResetClock { time_ms: START_MS },
-        Command::SetFormat { format: Format::newest() },
+        Command::SetFormat { format: Format::NEWEST },
         audited(Act::Command(Box::new(Command::Forget { node: 2 }))),
         audited(Act::Note { act: "back the state up".into(), refused: String::new() }),
         audited(Act::Note { act: "add node 4".into(), refused: "nobody answers".into() }),

@@ -58,8 +58,8 @@ fn every_difference_shows_in_the_hash() {
 fn a_newer_format_is_an_error_of_its_own() {
     let mut bytes = busy().state.encode_snapshot();
     assert_eq!(bytes[..2], [0x08, 1], "the format number comes first");
-    bytes[1] = u8::try_from(Format::newest().number()).unwrap() + 1;
-    let newer = SnapshotError::Newer { found: Format::newest().number() + 1 };
+    bytes[1] = u8::try_from(Format::NEWEST.number()).unwrap() + 1;
+    let newer = SnapshotError::Newer { found: Format::NEWEST.number() + 1, newest: Format::NEWEST };
     assert_eq!(State::decode_snapshot(&bytes).unwrap_err(), newer);
     assert!(matches!(State::decode_snapshot(b""), Err(SnapshotError::Malformed(_))));
 }

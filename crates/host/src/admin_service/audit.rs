@@ -19,7 +19,7 @@ pub(super) async fn read(acting: &Acting<'_>) -> Result<proto::AuditReply, Statu
                 "the cluster writes format {}, which holds no record: `quorate cluster format set {}`, when every node \
                  runs a version that reads it",
                 state.format(),
-                Format::newest()
+                Format::NEWEST
             )));
         }
         let audit = state.audit();

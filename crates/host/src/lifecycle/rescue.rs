@@ -7,7 +7,7 @@ use std::{
 };
 
 use replication::{Backup, BackupError, BeginError, Begun};
-use storage::{Kind, OpenError, Owner, Store};
+use storage::{DiskError, Kind, OpenError, Owner, SledDisk, Store};
 use uuid::Uuid;
 
 use crate::{
@@ -53,6 +53,9 @@ pub enum RescueError {
     /// The store.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// Its writer, or the folder for snapshots.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// The cluster.
     #[error(transparent)]
     Begin(#[from] BeginError),
@@ -71,7 +74,7 @@ pub async fn restore(config: &Config, file: &Path) -> Result<Begun, RescueError>
         return Err(RescueError::Occupied { path });
     }
     let address = peer_address(config);
-    Ok(backup.restore(open(config)?, &snapshots_of(config), &address).await?)
+    Ok(backup.restore(open(config)?, &address).await?)
 }
 
 /// Begins a cluster of this node alone from all that it holds, because a majority of its cluster is lost for good.
@@ -82,7 +85,7 @@ pub async fn recover(config: &Config) -> Result<Begun, RescueError> {
         return Err(RescueError::Nothing { path });
     }
     let address = peer_address(config);
-    Ok(replication::recover(open(config)?, &snapshots_of(config), &address).await?)
+    Ok(replication::recover(open(config)?, &address).await?)
 }
 
 fn store_of(config: &Config) -> PathBuf {
@@ -93,10 +96,11 @@ fn snapshots_of(config: &Config) -> PathBuf {
     config.data.join("snapshots")
 }
 
-fn open(config: &Config) -> Result<Arc<Store>, RescueError> {
+fn open(config: &Config) -> Result<Arc<SledDisk>, RescueError> {
     let store_if_new = Uuid::from_bytes(random().map_err(RescueError::Randomness)?);
     let owner = Owner { kind: Kind::Node, number: config.node, store_if_new };
-    Ok(Arc::new(Store::open(&store_of(config), owner)?))
+    let store = Arc::new(Store::open(&store_of(config), owner)?);
+    Ok(Arc::new(SledDisk::start(store, &snapshots_of(config), |_| {})?))
 }
 
 /// Where others will reach it.

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 
 use activation::{hresult, status::Status};
 use replication::{BootstrapError, StartError as ReplicaError};
-use storage::OpenError;
+use storage::{DiskError, OpenError};
 
 use crate::{
     admin_service::AdminError, config::ConfigError, credentials::identity::IdentityError, lifecycle::leave::HasLeft,
@@ -22,6 +22,9 @@ pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// Its writer, or the folder for snapshots.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// What is in it.
     #[error(transparent)]
     Replica(#[from] ReplicaError),
@@ -81,6 +84,7 @@ impl StartError {
             Self::Config(_) => hresult::INVALID_ARGUMENT,
             Self::Left(_) => hresult::WRONG_STATE,
             Self::Store(error) => store_status(error),
+            Self::Disk(DiskError::Writer(source) | DiskError::Folder { source, .. }) => hresult::of_io(source),
             Self::Replica(error) => replica_status(error),
             Self::Bootstrap(BootstrapError::AlreadyInitialised { .. }) => hresult::WRONG_STATE,
             Self::Bootstrap(_) => Status::FAILED,
@@ -110,7 +114,6 @@ fn replica_status(error: &ReplicaError) -> Status {
         ReplicaError::Settings(_) => hresult::INVALID_ARGUMENT,
         ReplicaError::Log(_) | ReplicaError::State(_) | ReplicaError::Gap { .. } => hresult::INVALID_DATA,
         ReplicaError::Newer { .. } => hresult::NEWER_FORMAT,
-        ReplicaError::Writer(source) | ReplicaError::Folder { source, .. } => hresult::of_io(source),
         ReplicaError::Raft(_) => Status::FAILED,
     }
 }

@@ -34,7 +34,6 @@ use crate::{
     },
     limits::BOOTSTRAP_TIMEOUT,
     peers::node_client::NodeClient,
-    test_hooks,
 };
 
 /// How a node starts.
@@ -68,7 +67,6 @@ impl Node {
 
     /// The same with other clocks than the system's: for a test or a benchmark that drives a cluster through time.
     pub async fn start_by(config: &Config, start: Start, timing: Timing) -> Result<Self, StartError> {
-        test_hooks::choose_version();
         let identity = Identity::load(config)?;
         let listeners = Listeners::bind(config).await?;
         let data = Data::open(config)?;

@@ -1,9 +1,10 @@
 //! Starts the parts of a node, each after those that it needs.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use futures::StreamExt;
-use replication::{Environment, Observer, Replica};
+use replication::{Environment, Observer, RaftSettings, Replica};
+use storage::{Disk, SledDisk, Store};
 use tokio::{
     net::TcpListener,
     sync::watch,
@@ -79,8 +80,10 @@ pub(super) async fn start(
     let metrics = Arc::new(Metrics::default());
     let connect = connect_over_tls(Arc::clone(&shown));
     let observer = observer(&metrics, check_invariants);
-    let environment = Environment { clock: timing.clock, connect, seed, observer };
-    let replica = Replica::start_at_pace(store, &snapshots, &config.raft_settings(), environment, timing.pace).await?;
+    let disk = open_disk(store, &snapshots, &config.raft_settings(), Arc::clone(&observer))?;
+    let mut environment = Environment::new(timing.clock, connect, seed, observer);
+    environment.newest_format = test_hooks::newest_format();
+    let replica = Replica::start_at_pace(disk, &config.raft_settings(), environment, timing.pace).await?;
     take_note(&replica, &credentials);
     let (own, in_process) = in_process::pair();
     let nodes = NodeClient::new(replica.clone(), own);
@@ -134,6 +137,17 @@ pub(super) async fn start(
     let remote = admin.map(|listener| (listener, shown));
     background.spawn(admin_service::serve(&config.admin_socket(), remote, parts)?);
     Ok(Started { nodes, draining, answerer, live, http_address, stopping, serving, background })
+}
+
+/// The disk of the replica, whose syncs the observer measures.
+fn open_disk(
+    store: Arc<Store>,
+    snapshots: &Path,
+    settings: &RaftSettings,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<dyn Disk>, StartError> {
+    let disk = SledDisk::start(store, snapshots, move |took| observer.synced(took))?;
+    Ok(Arc::new(test_hooks::disk(disk, settings)?))
 }
 
 /// The metrics; with `check_invariants`, or where a test asks for it, checks of the state in front of them.

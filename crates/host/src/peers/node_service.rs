@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use activation::{
-    id::{Cmid, KeyId},
-    state::Format,
-};
+use activation::id::{Cmid, KeyId};
 use admin::wire::TextEnum;
 use api::{
     admin::v1::{
@@ -171,7 +168,7 @@ impl NodeService {
             dns_text: if dns == NodeDnsState::Failed { dns_error.clone() } else { dns.text().into() },
             dns: dns.into(),
             dns_error,
-            newest_format: Format::newest().number(),
+            newest_format: replica.newest_format().number(),
             stored_format: replica.stored_format().number(),
             clients_port: live.address().port().into(),
             unusable_keys: signer.credentials.unusable().into_iter().map(unusable_key).collect(),

@@ -28,7 +28,7 @@ use activation::{
 use anyhow::{Context, Result, bail, ensure};
 use futures::future::try_join_all;
 use replication::{Clock, Environment, RaftSettings, Recorded, Replica};
-use storage::{Kind, Owner, Store};
+use storage::{Kind, Owner, SledDisk, Store};
 use tokio::time::{Instant, timeout};
 use tonic::transport::Endpoint;
 use uuid::Uuid;
@@ -70,14 +70,11 @@ async fn main() -> Result<()> {
 async fn open(folder: &Path) -> Result<Replica> {
     let owner = Owner { kind: Kind::Node, number: NODE, store_if_new: Uuid::from_u128(1) };
     let store = Arc::new(Store::open(&folder.join("store"), owner)?);
-    let environment = Environment {
-        clock: Arc::new(SteadyClock(Instant::now())),
-        connect: Arc::new(|address| Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_lazy())),
-        seed: NODE,
-        observer: Arc::new(()),
-    };
+    let connect = Arc::new(|address: &str| Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_lazy()));
+    let environment = Environment::new(Arc::new(SteadyClock(Instant::now())), connect, NODE, Arc::new(()));
     let settings = RaftSettings { keep_purged: true, ..RaftSettings::default() };
-    Ok(Replica::start(store, folder, &settings, environment).await?)
+    let disk = SledDisk::start(store, folder, |_| {})?.keeping_purged()?;
+    Ok(Replica::start(Arc::new(disk), &settings, environment).await?)
 }
 
 async fn write(folder: &Path, count: u64) -> Result<()> {

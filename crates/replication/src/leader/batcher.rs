@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use crate::{
+    environment::Tasks,
     leader::clock::LeaderClock,
     limits::{BATCH_QUEUE_REQUESTS_MAX, BATCHES_IN_FLIGHT_MAX},
     observer::Observer,
@@ -44,17 +45,19 @@ pub(crate) struct Waiting {
 
 /// Starts the batcher of a node. It answers only while the node leads; it ends when the last sender is dropped.
 pub(crate) fn start(
+    tasks: &Tasks,
     raft: Raft,
     state_machine: StateMachine,
     clock: Arc<LeaderClock>,
     observer: Arc<dyn Observer>,
 ) -> mpsc::Sender<Waiting> {
     let (sender, queue) = mpsc::channel(BATCH_QUEUE_REQUESTS_MAX);
-    tokio::spawn(gather(raft, state_machine, clock, observer, queue));
+    tasks.spawn("batcher", gather(tasks.clone(), raft, state_machine, clock, observer, queue));
     sender
 }
 
 async fn gather(
+    tasks: Tasks,
     raft: Raft,
     state_machine: StateMachine,
     clock: Arc<LeaderClock>,
@@ -104,7 +107,7 @@ async fn gather(
             return;
         }
         drop(order);
-        tokio::spawn(async move {
+        tasks.spawn("batch", async move {
             // openraft logs a warning when this receiver is dropped; keep it until the entry is applied.
             let _committed = committed;
             // A write that failed, or whose outcome is unknown, drops the callers: they ask again.

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use openraft::async_runtime::WatchReceiver;
 use tokio::{
     sync::watch,
-    task::JoinHandle,
+    task::AbortHandle,
     time::{MissedTickBehavior, interval, timeout},
 };
 
@@ -26,7 +26,7 @@ pub(crate) async fn run(replica: Arc<RunningReplica>, pace: Pace) {
     let mut progress = replica.state_machine.progress();
     let mut next_sample = interval(pace.clock_sample_interval);
     next_sample.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let members = tokio::spawn(look_at_members(Arc::clone(&replica), pace.look_interval));
+    let members = replica.tasks.spawn("members", look_at_members(Arc::clone(&replica), pace.look_interval));
     let _stopped_with_this = AbortOnDrop(members);
     let mut hashed_index = progress.borrow().hash_due_index;
     loop {
@@ -61,7 +61,7 @@ async fn look_at_members(replica: Arc<RunningReplica>, every: Duration) {
     }
 }
 
-struct AbortOnDrop(JoinHandle<()>);
+struct AbortOnDrop(AbortHandle);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
@@ -71,7 +71,7 @@ impl Drop for AbortOnDrop {
 
 /// A file of its own for a page is one that sled never syncs: what is in it would not outlive a crash.
 fn look_at_store(replica: &RunningReplica) {
-    let blobs = replica.store.blobs();
+    let blobs = replica.disk.unsynced_pages();
     if blobs > 0 {
         tracing::error!(blobs, "the store holds pages that were never made durable: back the node up and replace it");
     }

@@ -31,7 +31,7 @@ enum NotReadable {
 
 /// Takes an administrator's command on this node, which must lead, in the format that the cluster writes by then.
 pub(crate) async fn propose(replica: &RunningReplica, command: Bytes) -> Proposed {
-    let decoded = match Domain::decode(&command) {
+    let decoded = match Domain::decode_up_to(replica.newest_format, &command) {
         Ok(decoded) => decoded,
         Err(MalformedCommand::NEWER) => {
             return Proposed::Refused(format!(
@@ -85,7 +85,7 @@ async fn set(replica: &RunningReplica, format: Format, command: Bytes) -> Propos
 pub(crate) fn stored(replica: &RunningReplica) -> Format {
     let due = replica.state_machine.progress().borrow().purge_due_index;
     if due > replica.clean_index.load(Ordering::Acquire) {
-        Format::newest()
+        replica.newest_format
     } else {
         replica.state_machine.view(State::format)
     }

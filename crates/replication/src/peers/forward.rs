@@ -12,6 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use crate::{
+    environment::Tasks,
     leader::batcher::{Recorded, Waiting},
     limits::{FORWARD_QUEUE_REQUESTS_MAX, FORWARD_REQUESTS_MAX, FORWARDS_IN_FLIGHT_MAX},
     peers::channels::{Peer, Peers},
@@ -21,12 +22,13 @@ use crate::{
 /// The stream to the leader of the moment; made anew when the leader changes or the stream breaks.
 pub(crate) struct Forwarder {
     peers: Arc<Peers>,
+    tasks: Tasks,
     open: Mutex<Option<(u64, Member, mpsc::Sender<Waiting>)>>,
 }
 
 impl Forwarder {
-    pub(crate) fn new(peers: Arc<Peers>) -> Self {
-        Self { peers, open: Mutex::new(None) }
+    pub(crate) fn new(peers: Arc<Peers>, tasks: Tasks) -> Self {
+        Self { peers, tasks, open: Mutex::new(None) }
     }
 
     /// Hands `waiting` to the stream to `leader`. Whatever goes wrong drops it, and its caller asks again.
@@ -48,7 +50,7 @@ impl Forwarder {
             _ => {
                 let peer = self.peers.client(leader, member).ok()?;
                 let (queue, requests) = mpsc::channel(FORWARD_QUEUE_REQUESTS_MAX);
-                tokio::spawn(run(peer, requests));
+                self.tasks.spawn("forwarding", run(peer, requests));
                 *open = Some((leader, member.clone(), queue.clone()));
                 Some(queue)
             }

@@ -45,7 +45,7 @@ pub(crate) async fn identify(peers: &Peers, address: &str) -> Result<Identified,
     };
     let store = wire::store_in(&reply.store)?;
     // A later version reads more than is known here.
-    let format = Format::new(reply.newest_format.min(Format::newest().number())).unwrap_or_default();
+    let format = Format::new(reply.newest_format.min(Format::NEWEST.number())).unwrap_or_default();
     Ok(Identified { node: reply.node, store, format, initialised: reply.initialised })
 }
 

@@ -5,7 +5,6 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use activation::state::Format;
 use api::peer::v1::{self as proto, peer_server};
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
@@ -14,6 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
+    environment::Tasks,
     leader::{batcher::Waiting, propose},
     legacy::LegacyQuestions,
     limits::{FORWARD_REQUESTS_MAX, FORWARDS_IN_FLIGHT_MAX, SNAPSHOT_BYTES_MAX},
@@ -53,7 +53,7 @@ impl peer_server::Peer for PeerService {
         let identity = self.running.identity;
         let initialised = self.running.raft.is_initialized().await.map_err(stopped)?;
         let store = Bytes::copy_from_slice(identity.store.as_bytes());
-        let newest_format = Format::newest().number();
+        let newest_format = self.running.newest_format.number();
         Ok(Response::new(proto::IdentifyReply { node: identity.owner, store, initialised, newest_format }))
     }
 
@@ -102,7 +102,9 @@ impl peer_server::Peer for PeerService {
     async fn submit(&self, request: Request<Streaming<proto::SubmitRequest>>) -> Reply<Self::SubmitStream> {
         self.running.admit(request.metadata())?;
         let (replies, outgoing) = mpsc::channel(FORWARDS_IN_FLIGHT_MAX);
-        tokio::spawn(take_submissions(self.running.batcher.clone(), request.into_inner(), replies));
+        let (tasks, batcher) = (self.running.tasks.clone(), self.running.batcher.clone());
+        let submissions = take_submissions(tasks, batcher, request.into_inner(), replies);
+        self.running.tasks.spawn("submissions", submissions);
         Ok(Response::new(ReceiverStream::new(outgoing).boxed()))
     }
 
@@ -169,6 +171,7 @@ async fn receive_snapshot(mut chunks: Streaming<proto::SnapshotChunk>) -> Result
 
 /// Reads one node's submissions, a bounded number of messages at a time, and answers each when all of it is recorded.
 async fn take_submissions(
+    tasks: Tasks,
     batcher: mpsc::Sender<Waiting>,
     mut messages: Streaming<proto::SubmitRequest>,
     replies: mpsc::Sender<Result<proto::SubmitReply, Status>>,
@@ -189,7 +192,7 @@ async fn take_submissions(
             recorded.push(answer);
         }
         let replies = replies.clone();
-        tokio::spawn(async move {
+        tasks.spawn("submission", async move {
             let mut results = Vec::with_capacity(recorded.len());
             for answer in recorded {
                 results.push(recorded_out(answer.await.ok().as_ref()));

@@ -1,4 +1,4 @@
-//! The replicated log on a [`Store`].
+//! The replicated log on a [`Disk`].
 //!
 //! ```text
 //! e<index, 8 bytes big-endian>   an entry
@@ -27,11 +27,9 @@ use openraft::{
 };
 use prost::Message;
 use sha2::{Digest, Sha256};
-use storage::{Batch, Identity, ReadError, Store, ValueTooLarge, Writer};
+use storage::{Batch, Disk, Identity, ReadError, ValueTooLarge};
 use uuid::Uuid;
 
-#[cfg(feature = "fault-injection")]
-use crate::raft::kept_entries::{self, KeptEntries};
 use crate::raft::{
     types::{Entry, EntryPayload, LogId, TypeConfig, Vote},
     wire::{self, Malformed},
@@ -78,19 +76,20 @@ pub(crate) struct Held {
 #[derive(Clone)]
 pub(crate) struct Log {
     held: Arc<Mutex<Held>>,
-    writer: Writer,
-    /// Where purged entries go; nowhere by default.
+    disk: Arc<dyn Disk>,
+    /// Whether the disk is to keep entries that are purged.
     #[cfg(feature = "fault-injection")]
-    kept: Option<Arc<KeptEntries>>,
+    keeps_purged: bool,
 }
 
-/// The commands, by index, in the log of `store` and among the purged entries that were kept in `folder`. The last ones may
-/// not be committed.
+/// The commands, by index, in the log on `disk` and among the purged entries that it kept. The last ones may not be
+/// committed.
 #[cfg(feature = "fault-injection")]
-pub fn read_commands(store: &Store, folder: &std::path::Path) -> Result<BTreeMap<u64, Bytes>, LogDamaged> {
+pub fn read_commands(disk: &dyn Disk) -> Result<BTreeMap<u64, Bytes>, LogDamaged> {
     let damaged = |error: io::Error| LogDamaged::Content { place: "purged entries".into(), what: error.to_string() };
-    let purged = kept_entries::read(folder).map_err(damaged)?;
-    let entries = purged.into_iter().chain(Held::load(store)?.entries.into_values());
+    let purged = disk.kept().map_err(damaged)?;
+    let purged = purged.iter().map(|record| read_entry(b"purged", record)).collect::<Result<Vec<_>, _>>()?;
+    let entries = purged.into_iter().chain(Held::load(disk)?.entries.into_values());
     let command = |entry: Entry| match entry.payload {
         EntryPayload::Normal(command) => Some((entry.log_id.index, command.0)),
         EntryPayload::Blank | EntryPayload::Membership(_) => None,
@@ -98,9 +97,9 @@ pub fn read_commands(store: &Store, folder: &std::path::Path) -> Result<BTreeMap
     Ok(entries.filter_map(command).collect())
 }
 
-/// How often a cluster was begun from what this store had.
-pub(crate) fn recoveries(store: &Store) -> Result<u64, LogDamaged> {
-    let Some(value) = store.get(RECOVERIES)? else { return Ok(0) };
+/// How often a cluster was begun from what this disk had.
+pub(crate) fn recoveries(disk: &dyn Disk) -> Result<u64, LogDamaged> {
+    let Some(value) = disk.get(RECOVERIES)? else { return Ok(0) };
     let damaged = || LogDamaged::Content { place: "mark r".into(), what: "it is not 8 bytes".into() };
     Ok(u64::from_be_bytes(value.try_into().map_err(|_| damaged())?))
 }
@@ -190,15 +189,15 @@ impl Held {
         std::mem::replace(&mut self.entries, kept)
     }
 
-    pub(crate) fn load(store: &Store) -> Result<Self, LogDamaged> {
+    pub(crate) fn load(disk: &dyn Disk) -> Result<Self, LogDamaged> {
         let mut held = Self {
-            vote: mark(store, VOTE, |vote: proto::Vote| wire::vote_in(Some(vote)))?,
-            purged: mark(store, PURGED, |id| Ok(wire::log_id_in(id)))?,
-            committed: mark(store, COMMITTED, |id| Ok(wire::log_id_in(id)))?,
+            vote: mark(disk, VOTE, |vote: proto::Vote| wire::vote_in(Some(vote)))?,
+            purged: mark(disk, PURGED, |id| Ok(wire::log_id_in(id)))?,
+            committed: mark(disk, COMMITTED, |id| Ok(wire::log_id_in(id)))?,
             ..Self::default()
         };
         let mut next = held.purged.map_or(0, |id| id.index + 1);
-        for item in store.scan(&[ENTRY]) {
+        for item in disk.scan(&[ENTRY]) {
             let (key, value) = item?;
             let entry = read_entry(&key, &value)?;
             let index = entry.log_id.index;
@@ -214,20 +213,20 @@ impl Held {
 }
 
 impl Log {
-    /// Reads the log of `store` into memory.
-    pub(crate) fn load(store: &Store, writer: Writer) -> Result<Self, LogDamaged> {
+    /// Reads the log on `disk` into memory.
+    pub(crate) fn load(disk: Arc<dyn Disk>) -> Result<Self, LogDamaged> {
         Ok(Self {
-            held: Arc::new(Mutex::new(Held::load(store)?)),
-            writer,
+            held: Arc::new(Mutex::new(Held::load(&*disk)?)),
+            disk,
             #[cfg(feature = "fault-injection")]
-            kept: None,
+            keeps_purged: false,
         })
     }
 
-    /// Adds every entry that is purged from here on to `kept`.
+    /// The same; the disk is asked to keep every entry that is purged from here on.
     #[cfg(feature = "fault-injection")]
-    pub(crate) fn keeping_purged(self, kept: KeptEntries) -> Self {
-        Self { kept: Some(Arc::new(kept)), ..self }
+    pub(crate) fn keeping_purged(self) -> Self {
+        Self { keeps_purged: true, ..self }
     }
 
     /// The entry at `index`, as long as it is not purged.
@@ -247,10 +246,10 @@ impl Log {
         held.entries.values().rev().find(|entry| is_newer(entry)).map(|entry| entry.log_id.index)
     }
 
-    /// The first entry behind `last` that only a newer version can apply.
-    pub(crate) fn first_unknown_after(&self, last: Option<LogId>) -> Option<u64> {
+    /// The first entry behind `last` that a version cannot apply whose newest format is `newest`.
+    pub(crate) fn first_unknown_after(&self, last: Option<LogId>, newest: Format) -> Option<u64> {
         let held = self.held();
-        let is_unknown = |entry: &Entry| decoded(entry) == Some(Err(MalformedCommand::NEWER));
+        let is_unknown = |entry: &Entry| decoded_up_to(newest, entry) == Some(Err(MalformedCommand::NEWER));
         let mut behind = held.entries.range(last.map_or(0, |id| id.index + 1)..);
         behind.find(|(_, entry)| is_unknown(entry)).map(|(index, _)| *index)
     }
@@ -270,7 +269,7 @@ impl Log {
     }
 
     async fn commit(&self, batch: Batch) -> io::Result<()> {
-        self.writer.commit(batch).await.map_err(|failure| failure.to_io())
+        storage::commit(&*self.disk, batch).await.map_err(|failure| failure.to_io())
     }
 }
 
@@ -285,18 +284,22 @@ fn record(key: &[u8]) -> String {
 }
 
 fn decoded(entry: &Entry) -> Option<Result<Domain, MalformedCommand>> {
+    decoded_up_to(Format::NEWEST, entry)
+}
+
+fn decoded_up_to(newest: Format, entry: &Entry) -> Option<Result<Domain, MalformedCommand>> {
     match &entry.payload {
-        EntryPayload::Normal(command) => Some(Domain::decode(&command.0)),
+        EntryPayload::Normal(command) => Some(Domain::decode_up_to(newest, &command.0)),
         EntryPayload::Blank | EntryPayload::Membership(_) => None,
     }
 }
 
 fn mark<M: Message + Default, T>(
-    store: &Store,
+    disk: &dyn Disk,
     key: &[u8],
     read: impl FnOnce(M) -> Result<T, Malformed>,
 ) -> Result<Option<T>, LogDamaged> {
-    let Some(value) = store.get(key)? else { return Ok(None) };
+    let Some(value) = disk.get(key)? else { return Ok(None) };
     let damaged = |what: String| LogDamaged::Content { place: format!("mark {}", key.escape_ascii()), what };
     let message = M::decode(value.as_slice()).map_err(|error| damaged(error.to_string()))?;
     read(message).map(Some).map_err(|Malformed(what)| damaged(what.into()))
@@ -346,7 +349,7 @@ impl RaftLogStorage<TypeConfig> for Log {
         }
         self.held().committed = committed;
         // Only a hint how far a restarted node may apply at once: what it loses it learns again from the leader.
-        self.writer.append_lazily(batch).await;
+        self.disk.submit(batch, None).await;
         Ok(())
     }
 
@@ -368,7 +371,7 @@ impl RaftLogStorage<TypeConfig> for Log {
         let done = |result: Result<(), storage::WriteFailed>| {
             callback.io_completed(result.map_err(|failure| failure.to_io()));
         };
-        self.writer.append(batch, done).await;
+        self.disk.submit(batch, Some(Box::new(done))).await;
         Ok(())
     }
 
@@ -390,15 +393,16 @@ impl RaftLogStorage<TypeConfig> for Log {
             let mut held = self.held();
             let purged = held.purge(upto);
             #[cfg(feature = "fault-injection")]
-            if let Some(kept) = &self.kept {
-                kept.add(purged.values())?;
+            if self.keeps_purged {
+                let records = purged.values().map(|entry| wire::entry_out(entry).encode_to_vec().into());
+                self.disk.keep(&records.collect::<Vec<_>>())?;
             }
             for index in purged.into_keys() {
                 batch.remove(entry_key(index));
             }
         }
         // The snapshot that replaces these entries is durable; they may as well come back after a crash, with the mark.
-        self.writer.append_lazily(batch).await;
+        self.disk.submit(batch, None).await;
         Ok(())
     }
 }

@@ -1,7 +1,5 @@
 //! The interfaces of openraft on our side: its types, the log, the state machine, the snapshot file, the network.
 
-#[cfg(feature = "fault-injection")]
-pub(crate) mod kept_entries;
 pub(crate) mod log;
 pub(crate) mod network;
 pub(crate) mod snapshot_file;

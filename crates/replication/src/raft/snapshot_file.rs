@@ -1,17 +1,14 @@
 //! The snapshot on disk: one file, whole or not at all.
 //!
-//! Written to a temporary file, synced, renamed, the folder synced, and only then reported: the log behind it may be
-//! purged from that moment on.
+//! It is durable before it is reported: the log behind it may be purged from that moment on.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{io, sync::Arc};
 
 use api::log::v1 as proto;
 use bytes::Bytes;
 use prost::Message;
 use sha2::{Digest, Sha256};
+use storage::{Disk, SnapshotIoError};
 
 use crate::raft::{
     types::{Snapshot, SnapshotMeta},
@@ -20,67 +17,54 @@ use crate::raft::{
 
 /// The form of the file around the state; the state has a format of its own.
 const FORMAT: u32 = 1;
-/// The newest snapshot, in the folder for them.
-pub const SNAPSHOT_FILE: &str = "snapshot";
 
 /// Why a snapshot on disk was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotDamaged {
-    /// The operating system said no.
-    #[error("cannot read {}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The answer.
-        source: io::Error,
-    },
+    /// The file cannot be read.
+    #[error(transparent)]
+    Io(#[from] SnapshotIoError),
     /// A newer binary wrote it.
-    #[error("{} has format {found}, this binary reads up to {FORMAT}: run the newer version that wrote it", path.display())]
+    #[error("{path} has format {found}, this binary reads up to {FORMAT}: run the newer version that wrote it")]
     Newer {
         /// The file.
-        path: PathBuf,
+        path: String,
         /// Its format.
         found: u32,
     },
     /// It is not what was written.
-    #[error("{} is damaged: {what}; restore it from a backup or let the node join anew", path.display())]
+    #[error("{path} is damaged: {what}; restore it from a backup or let the node join anew")]
     Content {
         /// The file.
-        path: PathBuf,
+        path: String,
         /// What is wrong with it.
         what: String,
     },
 }
 
-/// The folder that holds the snapshot.
+/// The snapshot file of a disk.
 #[derive(Clone, Debug)]
-pub(crate) struct SnapshotFile {
-    path: PathBuf,
-}
+pub(crate) struct SnapshotFile(Arc<dyn Disk>);
 
 impl SnapshotFile {
-    pub(crate) fn new(folder: &Path) -> Self {
-        Self { path: folder.join(SNAPSHOT_FILE) }
+    pub(crate) fn on(disk: Arc<dyn Disk>) -> Self {
+        Self(disk)
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    pub(crate) fn path(&self) -> String {
+        self.0.snapshot_path()
     }
 
-    /// Replaces the file, durably. Blocks for as long as the disk takes.
-    pub(crate) fn write(&self, meta: &SnapshotMeta, state: &Bytes) -> io::Result<()> {
-        storage::durable::replace_file(&self.path, &message(meta, state).encode_to_vec())
+    /// Replaces the file, durably.
+    pub(crate) async fn write(&self, meta: &SnapshotMeta, state: &Bytes) -> io::Result<()> {
+        Ok(self.0.write_snapshot(message(meta, state).encode_to_vec().into()).await?)
     }
 
     /// The snapshot, where there is one.
     pub(crate) fn read(&self) -> Result<Option<Snapshot>, SnapshotDamaged> {
-        let path = || self.path.clone();
+        let path = || self.path();
         let damaged = |what: String| SnapshotDamaged::Content { path: path(), what };
-        let bytes = match fs::read(&self.path) {
-            Ok(bytes) => Bytes::from(bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(SnapshotDamaged::Io { path: path(), source }),
-        };
+        let Some(bytes) = self.0.read_snapshot()? else { return Ok(None) };
         let file = proto::Snapshot::decode(bytes).map_err(|error| damaged(error.to_string()))?;
         if file.format > FORMAT {
             return Err(SnapshotDamaged::Newer { path: path(), found: file.format });

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use activation::state::{Applied, State};
+use activation::state::{Applied, Format, State};
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
 use openraft::{
@@ -61,6 +61,8 @@ pub(crate) struct StateMachine {
     progress: Arc<watch::Sender<Progress>>,
     file: SnapshotFile,
     observer: Arc<dyn Observer>,
+    /// The newest format that this node reads.
+    newest: Format,
 }
 
 /// Why a state machine did not start from what is on disk.
@@ -81,13 +83,13 @@ pub enum StateDamaged {
 
 impl StateMachine {
     /// Starts from the snapshot on disk, or from nothing.
-    pub(crate) fn load(file: SnapshotFile) -> Result<Self, StateDamaged> {
-        let mut replicated =
-            Replicated { state: State::new(), last: None, membership: StoredMembership::default(), snapshot: None };
+    pub(crate) fn load(file: SnapshotFile, newest: Format) -> Result<Self, StateDamaged> {
+        let (last, membership, snapshot) = (None, StoredMembership::default(), None);
+        let mut replicated = Replicated { state: State::reading_up_to(newest), last, membership, snapshot };
         if let Some(snapshot) = file.read()? {
-            let path = file.path().display().to_string();
-            replicated.state =
-                State::decode_snapshot(&snapshot.snapshot).map_err(|source| StateDamaged::State { path, source })?;
+            let path = file.path();
+            replicated.state = State::decode_snapshot_up_to(newest, &snapshot.snapshot)
+                .map_err(|source| StateDamaged::State { path, source })?;
             replicated.take_meta(&snapshot.meta);
             replicated.snapshot = Some(snapshot);
         }
@@ -98,6 +100,7 @@ impl StateMachine {
             progress: Arc::new(watch::Sender::new(progress)),
             file,
             observer: Arc::new(()),
+            newest,
         })
     }
 
@@ -249,11 +252,6 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
 }
 
-/// Runs what blocks on the disk where it may block.
-async fn write(file: SnapshotFile, meta: SnapshotMeta, state: Bytes) -> io::Result<()> {
-    tokio::task::spawn_blocking(move || file.write(&meta, &state)).await.map_err(io::Error::other)?
-}
-
 impl RaftStateMachine<TypeConfig> for StateMachine {
     type SnapshotData = Bytes;
     type SnapshotBuilder = Self;
@@ -281,9 +279,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, state: Bytes) -> io::Result<()> {
-        let decoded = State::decode_snapshot(&state)
+        let decoded = State::decode_snapshot_up_to(self.newest, &state)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
-        write(self.file.clone(), meta.clone(), state.clone()).await?;
+        self.file.write(meta, &state).await?;
         let mut replicated = self.write();
         let (from, to) = (replicated.last, meta.last_log_id);
         assert!(to >= from, "a snapshot that ends at {to:?} does not replace a state that is at {from:?}");
@@ -309,7 +307,7 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         let (meta, state) = self.snapshot();
-        write(self.file.clone(), meta.clone(), state.clone()).await?;
+        self.file.write(&meta, &state).await?;
         let snapshot = Snapshot { meta, snapshot: state };
         self.write().snapshot = Some(snapshot.clone());
         Ok(snapshot)
@@ -319,7 +317,9 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
 #[cfg(test)]
 mod tests {
     use openraft::{alias::CommittedLeaderIdOf, vote::RaftLeaderId};
+    use storage::{Kind, Owner, SledDisk, Store};
     use tempfile::TempDir;
+    use uuid::Uuid;
 
     use super::*;
 
@@ -329,7 +329,10 @@ mod tests {
 
     fn empty() -> (TempDir, StateMachine) {
         let folder = tempfile::tempdir().unwrap();
-        let state_machine = StateMachine::load(SnapshotFile::new(folder.path())).unwrap();
+        let owner = Owner { kind: Kind::Node, number: 1, store_if_new: Uuid::from_u128(1) };
+        let store = Arc::new(Store::open(&folder.path().join("store"), owner).unwrap());
+        let disk = SledDisk::start(store, folder.path(), |_| {}).unwrap();
+        let state_machine = StateMachine::load(SnapshotFile::on(Arc::new(disk)), Format::NEWEST).unwrap();
         (folder, state_machine)
     }
 

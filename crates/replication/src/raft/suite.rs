@@ -2,6 +2,7 @@
 
 use std::{io, sync::Arc};
 
+use activation::state::Format;
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
 use openraft::{
@@ -9,7 +10,7 @@ use openraft::{
     storage::{EntryResponder, RaftStateMachine},
     testing::log::{StoreBuilder, Suite},
 };
-use storage::{Kind, Owner, Store, Writer};
+use storage::{Disk, Kind, Owner, SledDisk, Store};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -67,8 +68,9 @@ impl StoreBuilder<TypeConfig, Log, Gapless, TempDir> for InFolder {
         let folder = tempfile::tempdir().unwrap();
         let owner = Owner { kind: Kind::Node, number: 1, store_if_new: Uuid::from_u128(1) };
         let store = Arc::new(Store::open(&folder.path().join("store"), owner).unwrap());
-        let log = Log::load(&store, Writer::start(Arc::clone(&store)).unwrap()).unwrap();
-        let state_machine = StateMachine::load(SnapshotFile::new(folder.path())).unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(SledDisk::start(store, folder.path(), |_| {}).unwrap());
+        let log = Log::load(Arc::clone(&disk)).unwrap();
+        let state_machine = StateMachine::load(SnapshotFile::on(disk), Format::NEWEST).unwrap();
         Ok((folder, log, Gapless(state_machine)))
     }
 }

@@ -89,7 +89,7 @@ pub(crate) async fn bootstrap(
     }
     let deadline = Instant::now() + timeout;
     let mut members = BTreeMap::new();
-    let mut format = Format::newest();
+    let mut format = replica.newest_format;
     for (&number, address) in addresses {
         let mut store = replica.identity.store;
         if number != node {

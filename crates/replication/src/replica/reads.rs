@@ -53,6 +53,11 @@ impl Replica {
         Ok(backup::encode(&meta, &state))
     }
 
+    /// The newest format that this node reads.
+    pub fn newest_format(&self) -> Format {
+        self.0.newest_format
+    }
+
     /// The oldest format that a version must read to start from what this node has on its disk.
     pub fn stored_format(&self) -> Format {
         format::stored(&self.0)
@@ -148,7 +153,7 @@ impl Replica {
 
     /// Pages of the store that were never made durable: none, or the node is to be replaced.
     pub fn unsynced_pages(&self) -> usize {
-        self.0.store.blobs()
+        self.0.disk.unsynced_pages()
     }
 
     /// The last entry in the newest snapshot; 0 before the first.
@@ -163,6 +168,6 @@ impl Replica {
 
     /// Bytes of the store on disk.
     pub fn store_bytes(&self) -> u64 {
-        self.0.store.bytes_on_disk().unwrap_or(0)
+        self.0.disk.bytes_on_disk().unwrap_or(0)
     }
 }

@@ -12,16 +12,17 @@ use std::{
 
 use activation::{
     clock::ClockAlarm,
-    state::{Applied, State},
+    state::{Applied, Format, State},
 };
 use api::peer::v1 as proto;
 use bytes::Bytes;
 use openraft::{ReadPolicy, async_runtime::WatchReceiver, impls::ProgressResponder, metrics::RaftServerMetrics};
-use storage::{Identity, Store};
+use storage::{Disk, Identity};
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Status, metadata::MetadataMap};
 
 use crate::{
+    environment::Tasks,
     leader::{
         batcher::{Recorded, Waiting},
         clock::LeaderClock,
@@ -98,7 +99,10 @@ pub(crate) struct RunningReplica {
     pub(crate) batcher: mpsc::Sender<Waiting>,
     pub(crate) peers: Arc<Peers>,
     pub(crate) log: Log,
-    pub(crate) store: Arc<Store>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) tasks: Tasks,
+    /// The newest format that this node reads.
+    pub(crate) newest_format: Format,
     pub(crate) forwarder: Forwarder,
     pub(crate) seeds: AtomicU64,
     pub(crate) presence: Presence,

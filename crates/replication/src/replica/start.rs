@@ -2,19 +2,15 @@
 
 use std::{
     error::Error,
-    io,
-    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64},
     },
 };
 
-use activation::state::State;
-use storage::{Store, Writer};
+use activation::state::{Format, State};
+use storage::Disk;
 
-#[cfg(feature = "fault-injection")]
-use crate::raft::kept_entries::KeptEntries;
 use crate::{
     environment::Environment,
     leader::{batcher, clock::LeaderClock, duties, format, presence::Presence},
@@ -64,62 +60,42 @@ pub enum StartError {
         /// The entry.
         index: u64,
     },
-    /// The thread that writes the store could not be started.
-    #[error("the replica did not start: {0}")]
-    Writer(io::Error),
-    /// The folder for snapshots cannot be used.
-    #[error("the replica did not start: cannot create {}: {source}", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// The answer of the operating system.
-        source: io::Error,
-    },
     /// openraft did not start.
     #[error("the replica did not start: {0}")]
     Raft(Box<dyn Error + Send + Sync>),
 }
 
 impl Replica {
-    /// Starts the replica that lives in `store`, with its snapshots in `folder`.
+    /// Starts the replica whose log and snapshot are on `disk`.
     pub async fn start(
-        store: Arc<Store>,
-        folder: &Path,
+        disk: Arc<dyn Disk>,
         settings: &RaftSettings,
         environment: Environment,
     ) -> Result<Self, StartError> {
-        Self::start_at_pace(store, folder, settings, environment, Pace::default()).await
+        Self::start_at_pace(disk, settings, environment, Pace::default()).await
     }
 
     /// The same, at another pace than the usual one.
     pub async fn start_at_pace(
-        store: Arc<Store>,
-        folder: &Path,
+        disk: Arc<dyn Disk>,
         settings: &RaftSettings,
         environment: Environment,
         pace: Pace,
     ) -> Result<Self, StartError> {
-        let Environment { clock, connect, seed, observer } = environment;
-        let identity = log::peer_identity(store.identity(), log::recoveries(&store)?);
-        let synced = Arc::clone(&observer);
-        let writer = Writer::start_timed(Arc::clone(&store), move |took| synced.synced(took));
-        let log = Log::load(&store, writer.map_err(StartError::Writer)?)?;
-        let state_machine = load_state_machine(folder, &log)?.observed_by(Arc::clone(&observer));
+        let Environment { clock, connect, seed, observer, tasks, newest_format } = environment;
+        let identity = log::peer_identity(disk.identity(), log::recoveries(&*disk)?);
+        let log = Log::load(Arc::clone(&disk))?;
+        let state_machine = load_state_machine(&disk, &log, newest_format)?.observed_by(Arc::clone(&observer));
         #[cfg(feature = "fault-injection")]
-        let log = if settings.keep_purged {
-            let kept = KeptEntries::open(folder);
-            log.keeping_purged(kept.map_err(|source| StartError::Folder { path: folder.to_owned(), source })?)
-        } else {
-            log
-        };
+        let log = if settings.keep_purged { log.keeping_purged() } else { log };
         let peers = Arc::new(Peers::new(identity.owner, identity.store, connect));
         let config = Arc::new(settings.to_openraft(pace)?);
         let links = Links(Arc::clone(&peers));
         let start = Raft::new(identity.owner, config, links, log.clone(), state_machine.clone());
         let raft = Runtime::scope(seed, start).await.map_err(|error| StartError::Raft(Box::new(error)))?;
         let clock = Arc::new(LeaderClock::new(clock));
-        let batcher = batcher::start(raft.clone(), state_machine.clone(), Arc::clone(&clock), observer);
-        let forwarder = Forwarder::new(Arc::clone(&peers));
+        let batcher = batcher::start(&tasks, raft.clone(), state_machine.clone(), Arc::clone(&clock), observer);
+        let forwarder = Forwarder::new(Arc::clone(&peers), tasks.clone());
         let running = Arc::new(RunningReplica {
             identity,
             raft,
@@ -128,7 +104,9 @@ impl Replica {
             batcher,
             peers,
             log,
-            store,
+            disk,
+            tasks: tasks.clone(),
+            newest_format,
             forwarder,
             seeds: AtomicU64::new(seed),
             presence: Presence::default(),
@@ -137,18 +115,17 @@ impl Replica {
             promote_after: settings.promote_after,
             leaving: AtomicBool::new(false),
         });
-        tokio::spawn(duties::run(Arc::clone(&running), pace));
-        tokio::spawn(format::follow(Arc::downgrade(&running)));
+        tasks.spawn("duties", duties::run(Arc::clone(&running), pace));
+        tasks.spawn("formats", format::follow(Arc::downgrade(&running)));
         Ok(Self(running))
     }
 }
 
-/// The state machine in `folder`, if the log goes on where its snapshot ends, in a format that this version reads.
-fn load_state_machine(folder: &Path, log: &Log) -> Result<StateMachine, StartError> {
-    storage::durable::create_folder(folder).map_err(|source| StartError::Folder { path: folder.to_owned(), source })?;
-    let file = SnapshotFile::new(folder);
-    let state_machine = StateMachine::load(file.clone())?;
-    if let Some(index) = log.first_unknown_after(state_machine.last()) {
+/// The state machine on `disk`, if the log goes on where its snapshot ends, in a format that this node reads.
+fn load_state_machine(disk: &Arc<dyn Disk>, log: &Log, newest: Format) -> Result<StateMachine, StartError> {
+    let file = SnapshotFile::on(Arc::clone(disk));
+    let state_machine = StateMachine::load(file.clone(), newest)?;
+    if let Some(index) = log.first_unknown_after(state_machine.last(), newest) {
         return Err(StartError::Newer { index });
     }
     if let Some(index) = log.last_newer_than(state_machine.view(State::format)) {
@@ -156,7 +133,7 @@ fn load_state_machine(folder: &Path, log: &Log) -> Result<StateMachine, StartErr
     }
     let (purged, snapshot) = (log.purged().map_or(0, |id| id.index), state_machine.last().map_or(0, |id| id.index));
     if purged > snapshot {
-        return Err(StartError::Gap { purged, snapshot, path: file.path().display().to_string() });
+        return Err(StartError::Gap { purged, snapshot, path: file.path() });
     }
     Ok(state_machine)
 }

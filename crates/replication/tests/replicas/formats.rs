@@ -31,7 +31,7 @@ fn acts(cluster: &Cluster, node: u64) -> Vec<String> {
 #[tokio::test]
 async fn a_lowered_format_leaves_nothing_newer_on_any_disk_and_can_be_raised_again() {
     let mut cluster = Cluster::activated(3).await;
-    let newest = Format::newest();
+    let newest = Format::NEWEST;
     cluster.assert_equal_states().await;
     for node in 1..=3 {
         assert_eq!(cluster.node(node).replica().view(|state| state.format()), newest, "it began with the newest");
@@ -78,7 +78,7 @@ async fn a_format_is_set_only_while_every_member_says_that_it_reads_it() {
     cluster.node_mut(follower).stop_hard().await;
     let refused = propose(&cluster, leader, set(Format::OLDEST)).await.unwrap_err().to_string();
     assert!(refused.contains("every member must read format 1: nobody answers at"), "{refused}");
-    assert_eq!(cluster.node(leader).replica().view(|state| state.format()), Format::newest());
+    assert_eq!(cluster.node(leader).replica().view(|state| state.format()), Format::NEWEST);
     assert!(acts(&cluster, leader).is_empty());
 }
 
@@ -96,7 +96,7 @@ async fn a_log_that_tests_keep_can_be_read_when_a_lowered_format_has_emptied_it(
     cluster.node_mut(1).stop().await;
     let commands = {
         let node = cluster.node(1);
-        replication::read_commands(&*node.open_store().await, node.folder()).unwrap()
+        replication::read_commands(&*node.open_disk().await).unwrap()
     };
     let batches = commands.values().filter_map(|command| match Command::decode(command) {
         Ok(Command::Batch(batch)) => Some(batch.records.len()),

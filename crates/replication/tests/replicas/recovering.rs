@@ -35,9 +35,8 @@ async fn a_backup_that_was_taken_while_serving_begins_another_cluster_with_the_s
     new.node_mut(1).stop_hard().await;
     new.node_mut(1).wipe();
     let read = Backup::read(&file).unwrap();
-    let (store, folder, address) =
-        (new.node(1).open_store().await, new.node(1).folder().to_owned(), new.node(1).address());
-    let begun = read.restore(store, &folder, &address).await.unwrap();
+    let (disk, address) = (new.node(1).open_disk().await, new.node(1).address());
+    let begun = read.restore(disk, &address).await.unwrap();
     assert!(begun.log_index > 20, "{begun:?}");
     new.node_mut(1).start().await;
     assert_eq!(submit(&new, 1, 22).await, 21, "20 machines, without the one after the backup, and this one");
@@ -82,11 +81,10 @@ async fn the_last_of_three_nodes_goes_on_alone_and_the_lost_ones_cannot_come_bac
     for node in 1..=3 {
         cluster.node_mut(node).stop_hard().await;
     }
-    let (store, folder, address) =
-        (cluster.node(3).open_store().await, cluster.node(3).folder().to_owned(), cluster.node(3).address());
+    let (disk, address) = (cluster.node(3).open_disk().await, cluster.node(3).address());
     let before = cluster.node(3).folder().join("snapshot").exists();
     assert!(!before, "all is in the log");
-    replication::recover(store, &folder, &address).await.unwrap();
+    replication::recover(disk, &address).await.unwrap();
     cluster.node_mut(3).start().await;
     assert_eq!(submit(&cluster, 3, 31).await, 31, "30 machines, and this one");
     let view = cluster.node(3).replica().cluster();
@@ -115,7 +113,7 @@ async fn a_recovery_that_breaks_off_lets_nobody_of_before_in_and_is_completed_wh
     // Where the snapshot is written first.
     let obstacle = folder.join("snapshot.new");
     std::fs::create_dir(&obstacle).unwrap();
-    let broken = replication::recover(cluster.node(3).open_store().await, &folder, &address).await;
+    let broken = replication::recover(cluster.node(3).open_disk().await, &address).await;
     assert!(matches!(broken, Err(BeginError::Write(_))), "{broken:?}");
     cluster.node_mut(3).start().await;
     let refused =
@@ -125,7 +123,7 @@ async fn a_recovery_that_breaks_off_lets_nobody_of_before_in_and_is_completed_wh
 
     cluster.node_mut(3).stop_hard().await;
     std::fs::remove_dir(&obstacle).unwrap();
-    replication::recover(cluster.node(3).open_store().await, &folder, &address).await.unwrap();
+    replication::recover(cluster.node(3).open_disk().await, &address).await.unwrap();
     cluster.node_mut(3).start().await;
     assert_eq!(submit(&cluster, 3, 11).await, 11, "10 machines, and this one");
 }
@@ -134,8 +132,7 @@ async fn a_recovery_that_breaks_off_lets_nobody_of_before_in_and_is_completed_wh
 async fn there_is_nothing_to_recover_in_a_node_that_belonged_to_no_cluster() {
     let mut cluster = Cluster::unformed(1, SETTINGS, pace()).await;
     cluster.node_mut(1).stop_hard().await;
-    let (store, folder) = (cluster.node(1).open_store().await, cluster.node(1).folder().to_owned());
-    let refused = replication::recover(store, &folder, "127.0.0.1:1").await;
+    let refused = replication::recover(cluster.node(1).open_disk().await, "127.0.0.1:1").await;
     assert!(matches!(refused, Err(BeginError::Empty)), "{refused:?}");
     cluster.node_mut(1).start().await;
     let alone = BTreeMap::from([(1, cluster.node(1).address())]);

@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use replication::{
     Connect, Environment, LegacyQuestions, Pace, RaftSettings, Recorded, Replica, StartError, Unavailable,
 };
-use storage::{Kind, OpenError, Owner, Store};
+use storage::{Disk, Kind, OpenError, Owner, SledDisk, Store};
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Handle, Runtime},
@@ -97,12 +97,11 @@ impl Node {
 
     pub(crate) async fn try_start(&mut self) -> Result<(), StartError> {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let store = self.open_store().await;
-        let (folder, settings, pace, address) = (self.folder.clone(), self.settings, self.pace, self.address);
-        let environment =
-            Environment { clock: self.clock.clone(), connect: connect(), seed: self.number, observer: Arc::new(()) };
+        let disk = self.open_disk().await;
+        let (settings, pace, address) = (self.settings, self.pace, self.address);
+        let environment = Environment::new(self.clock.clone(), connect(), self.number, Arc::new(()));
         let started = runtime.spawn(async move {
-            let replica = Replica::start_at_pace(store, &folder, &settings, environment, pace).await?;
+            let replica = Replica::start_at_pace(disk, &settings, environment, pace).await?;
             serve(&replica, address).await;
             Ok(replica)
         });
@@ -116,6 +115,14 @@ impl Node {
                 Err(error)
             }
         }
+    }
+
+    /// Opens the disk of the node, which has stopped.
+    pub(crate) async fn open_disk(&self) -> Arc<dyn Disk> {
+        let disk = SledDisk::start(self.open_store().await, &self.folder, |_| {}).unwrap();
+        #[cfg(feature = "fault-injection")]
+        let disk = if self.settings.keep_purged { disk.keeping_purged().unwrap() } else { disk };
+        Arc::new(disk)
     }
 
     /// Opens the store; a node that was stopped hard lets go of it a moment later.

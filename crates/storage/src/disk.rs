@@ -1,0 +1,92 @@
+//! The seam below which everything physical lies: records, snapshots, and when they are durable.
+//!
+//! A replica uses nothing else of a disk. [`SledDisk`](crate::SledDisk) is what production runs; a simulation puts a disk
+//! of its own in its place, whose power fails where the simulation wants it.
+
+use std::fmt;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use tokio::sync::oneshot;
+
+use crate::{Batch, Identity, ReadError, SnapshotIoError, WriteFailed};
+
+/// Called when a batch is durable, or has failed for good.
+pub type Done = Box<dyn FnOnce(Result<(), WriteFailed>) + Send>;
+
+/// A record of a [scan](Disk::scan): key and value.
+pub type Record = (Vec<u8>, Vec<u8>);
+
+/// What a replica keeps on stable storage.
+///
+/// Batches become durable in the order in which they were submitted. A callback may come late, and together with others,
+/// but never before its batch and every batch submitted earlier are durable. After a crash the disk holds a prefix of the
+/// submitted batches, at least up to the last one that was called back. After the first failure every later write fails.
+pub trait Disk: fmt::Debug + Send + Sync + 'static {
+    /// Whose store this is.
+    fn identity(&self) -> Identity;
+
+    /// The value of `key`, as it was last submitted before the disk was opened. `None` if there is none.
+    ///
+    /// Errors: the record cannot be read.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError>;
+
+    /// Keys and values under `prefix`, in the order of their keys.
+    ///
+    /// Errors: a record cannot be read.
+    fn scan<'a>(&'a self, prefix: &[u8]) -> Box<dyn Iterator<Item = Result<Record, ReadError>> + Send + 'a>;
+
+    /// Submits `batch`, which becomes visible and durable as one; waits only while too many batches are queued. `done` is
+    /// called once; without it the batch becomes durable with the next one that has a callback.
+    fn submit(&self, batch: Batch, done: Option<Done>) -> BoxFuture<'_, ()>;
+
+    /// The snapshot file; `None` before the first.
+    ///
+    /// Errors: the file cannot be read.
+    fn read_snapshot(&self) -> Result<Option<Bytes>, SnapshotIoError>;
+
+    /// Replaces the snapshot file: after a crash it is the old one or the new one, whole. Durable on return.
+    ///
+    /// Errors: the file could not be written, or not be made durable; the old one stays.
+    fn write_snapshot(&self, file: Bytes) -> BoxFuture<'_, Result<(), SnapshotIoError>>;
+
+    /// Where the snapshot is, for messages: a path.
+    fn snapshot_path(&self) -> String;
+
+    /// Pages that were written without ever being synced. Above zero the node is to be replaced.
+    fn unsynced_pages(&self) -> usize {
+        0
+    }
+
+    /// Size of the records on the disk, in bytes.
+    ///
+    /// Errors: the size cannot be read.
+    fn bytes_on_disk(&self) -> Result<u64, ReadError> {
+        Ok(0)
+    }
+
+    /// Keeps records that are about to be removed, for tests that look up every acknowledged request.
+    ///
+    /// Errors: the file for them cannot be written.
+    #[cfg(feature = "fault-injection")]
+    fn keep(&self, _records: &[Bytes]) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    /// The records that were kept, in the order in which they were removed.
+    ///
+    /// Errors: the file for them cannot be read.
+    #[cfg(feature = "fault-injection")]
+    fn kept(&self) -> std::io::Result<Vec<Bytes>> {
+        Ok(Vec::new())
+    }
+}
+
+/// Submits `batch` and waits until it is durable.
+///
+/// Errors: the disk refused it; every later write is refused too.
+pub async fn commit(disk: &dyn Disk, batch: Batch) -> Result<(), WriteFailed> {
+    let (done, outcome) = oneshot::channel();
+    disk.submit(batch, Some(Box::new(move |result| drop(done.send(result))))).await;
+    outcome.await.unwrap_or_else(|_| Err(WriteFailed::stopped()))
+}

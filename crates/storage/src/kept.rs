@@ -1,0 +1,64 @@
+//! Records that were purged, in a file beside the snapshot, for tests that look up every acknowledged request. Only in the
+//! tests' build (feature `fault-injection`): a production node neither writes nor reads this file.
+//!
+//! Each record has its length in front of it, as a protobuf varint. A record is written here before it is removed from the
+//! store, so that after a crash it is in one of the two, or in both.
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind, Write},
+    path::{Path, PathBuf},
+};
+
+use bytes::{Buf, Bytes};
+
+/// The file of purged records, open for appending.
+pub(crate) struct Kept(File);
+
+fn path(folder: &Path) -> PathBuf {
+    folder.join("purged-entries")
+}
+
+/// The records in the file in `folder`, in the order in which they were written; none where there is no file.
+pub(crate) fn read(folder: &Path) -> io::Result<Vec<Bytes>> {
+    Ok(read_complete(folder)?.0)
+}
+
+/// The records, and the length of the part of the file that was written completely.
+fn read_complete(folder: &Path) -> io::Result<(Vec<Bytes>, u64)> {
+    let content = match fs::read(path(folder)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Bytes::new(),
+        content => Bytes::from(content?),
+    };
+    let (mut rest, mut records) = (content.clone(), Vec::new());
+    loop {
+        let complete = (content.len() - rest.len()) as u64;
+        let mut ahead = rest.clone();
+        // A process that was killed while it wrote leaves an incomplete record, which is still in the store.
+        let Ok(length) = prost::decode_length_delimiter(&mut ahead) else { return Ok((records, complete)) };
+        if length > ahead.len() {
+            return Ok((records, complete));
+        }
+        records.push(ahead.split_to(length));
+        rest.advance(rest.len() - ahead.len());
+    }
+}
+
+impl Kept {
+    /// Opens the file in `folder`; an incomplete record at its end is cut off.
+    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
+        let (_, complete) = read_complete(folder)?;
+        let file = File::options().create(true).append(true).open(path(folder))?;
+        file.set_len(complete)?;
+        Ok(Self(file))
+    }
+
+    pub(crate) fn add(&self, records: &[Bytes]) -> io::Result<()> {
+        let mut encoded = Vec::new();
+        for record in records {
+            prost::encode_length_delimiter(record.len(), &mut encoded).map_err(io::Error::other)?;
+            encoded.extend_from_slice(record);
+        }
+        (&self.0).write_all(&encoded)
+    }
+}

@@ -1,0 +1,141 @@
+//! The disk of a node in production: a [`Store`] with its [`Writer`], and a folder with the snapshot.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+
+use crate::{
+    Batch, Disk, Done, Identity, ReadError, Record, SnapshotIoError, Store, Writer,
+    durable::{create_folder, replace_file},
+};
+
+/// Name of the newest snapshot, in the folder for snapshots.
+pub const SNAPSHOT_FILE: &str = "snapshot";
+
+/// A store that is open for writing, and a folder for snapshots.
+pub struct SledDisk {
+    store: Arc<Store>,
+    writer: Writer,
+    snapshots: PathBuf,
+    #[cfg(feature = "fault-injection")]
+    kept: Option<crate::kept::Kept>,
+}
+
+/// Why a [`SledDisk`] was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    /// The thread that writes the store could not be started.
+    #[error("cannot start the thread that writes the store: {0}")]
+    Writer(io::Error),
+    /// The folder for snapshots cannot be used.
+    #[error("the folder for snapshots {} cannot be used: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The answer of the operating system.
+        source: io::Error,
+    },
+}
+
+impl SledDisk {
+    /// Starts the writer of `store`; snapshots are in `snapshots`, which is created where it is missing. `synced` is told,
+    /// on the writing thread, how long each durable barrier took.
+    pub fn start(
+        store: Arc<Store>,
+        snapshots: &Path,
+        synced: impl Fn(Duration) + Send + 'static,
+    ) -> Result<Self, DiskError> {
+        let writer = Writer::start_timed(Arc::clone(&store), synced).map_err(DiskError::Writer)?;
+        create_folder(snapshots).map_err(|source| DiskError::Folder { path: snapshots.to_owned(), source })?;
+        Ok(Self {
+            store,
+            writer,
+            snapshots: snapshots.to_owned(),
+            #[cfg(feature = "fault-injection")]
+            kept: None,
+        })
+    }
+
+    /// The same disk; records that are purged from here on go to a file beside the snapshot.
+    #[cfg(feature = "fault-injection")]
+    pub fn keeping_purged(self) -> Result<Self, DiskError> {
+        let kept = crate::kept::Kept::open(&self.snapshots);
+        let kept = kept.map_err(|source| DiskError::Folder { path: self.snapshots.clone(), source })?;
+        Ok(Self { kept: Some(kept), ..self })
+    }
+
+    fn snapshot_file(&self) -> PathBuf {
+        self.snapshots.join(SNAPSHOT_FILE)
+    }
+}
+
+impl fmt::Debug for SledDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SledDisk").field("store", &self.store.folder()).finish_non_exhaustive()
+    }
+}
+
+impl Disk for SledDisk {
+    fn identity(&self) -> Identity {
+        self.store.identity()
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        self.store.get(key)
+    }
+
+    fn scan<'a>(&'a self, prefix: &[u8]) -> Box<dyn Iterator<Item = Result<Record, ReadError>> + Send + 'a> {
+        Box::new(self.store.scan(prefix))
+    }
+
+    fn submit(&self, batch: Batch, done: Option<Done>) -> BoxFuture<'_, ()> {
+        Box::pin(self.writer.submit(batch, done))
+    }
+
+    fn read_snapshot(&self) -> Result<Option<Bytes>, SnapshotIoError> {
+        let path = self.snapshot_file();
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(SnapshotIoError { action: "read", path, source }),
+        }
+    }
+
+    fn write_snapshot(&self, file: Bytes) -> BoxFuture<'_, Result<(), SnapshotIoError>> {
+        let path = self.snapshot_file();
+        Box::pin(async move {
+            let to = path.clone();
+            let written = tokio::task::spawn_blocking(move || replace_file(&to, &file)).await;
+            let written = written.unwrap_or_else(|panicked| Err(io::Error::other(panicked)));
+            written.map_err(|source| SnapshotIoError { action: "write", path, source })
+        })
+    }
+
+    fn snapshot_path(&self) -> String {
+        self.snapshot_file().display().to_string()
+    }
+
+    fn unsynced_pages(&self) -> usize {
+        self.store.blobs()
+    }
+
+    fn bytes_on_disk(&self) -> Result<u64, ReadError> {
+        self.store.bytes_on_disk()
+    }
+
+    #[cfg(feature = "fault-injection")]
+    fn keep(&self, records: &[Bytes]) -> io::Result<()> {
+        self.kept.as_ref().map_or(Ok(()), |kept| kept.add(records))
+    }
+
+    #[cfg(feature = "fault-injection")]
+    fn kept(&self) -> io::Result<Vec<Bytes>> {
+        crate::kept::read(&self.snapshots)
+    }
+}
