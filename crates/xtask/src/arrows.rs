@@ -45,11 +45,16 @@ const HOUSE: &[(&str, &[&str])] = &[
         ],
     ),
     // Beside the house
+    (APART, &["activation", "api", "host", "replication", "storage"]),
     ("xtask", &[]),
 ];
 
 /// Looks at every room, and no room may lean on it: no row above names it.
 const ONLOOKER: &str = "quorate-tests";
+
+/// The simulation replaces the C library's clock in its own process: no other package may depend on it, not even for its
+/// tests.
+const APART: &str = "simulation";
 
 /// Crates that compute and do nothing else.
 const PURE: &[&str] = &["activation", "dcerpc"];
@@ -85,7 +90,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("libgssapi", &["kerberos"]),
     ("openraft", &["replication"]),
     ("sled", &["storage"]),
-    ("tonic", &["api", "client", "host", "publisher", "quorate", "replication", "transport"]),
+    ("tonic", &["api", "client", "host", "publisher", "quorate", "replication", "simulation", "transport"]),
 ];
 
 pub(crate) fn check(workspace: &Workspace) -> Vec<Finding> {
@@ -100,6 +105,13 @@ pub(crate) fn check(workspace: &Workspace) -> Vec<Finding> {
 }
 
 fn wrong_arrows(package: &Package, manifest: &str, members: &[Package]) -> Vec<Finding> {
+    if package.dependencies.iter().any(|dependency| dependency.name == APART) {
+        return vec![Finding::new(
+            manifest,
+            format!("depends on `{APART}`, which replaces the clock of the process it is linked into"),
+            "take the arrow out: run the program, as `cargo xtask simulate` does",
+        )];
+    }
     if package.name == ONLOOKER {
         return Vec::new();
     }
@@ -217,6 +229,18 @@ mod tests {
             ("discovery", "storage", None, false),
             ("host", "quorate-tests", None, false),
             ("quorate", "xtask", None, false),
+            // the simulation: from it some, to it none, also of tests and of the one who looks at every room
+            ("simulation", "host", None, true),
+            ("simulation", "replication", None, true),
+            ("simulation", "tonic", None, true),
+            ("simulation", "transport", None, false),
+            ("simulation", "client", None, false),
+            ("simulation", "quorate", None, false),
+            ("simulation", "quorate-tests", None, false),
+            ("quorate", "simulation", None, false),
+            ("host", "simulation", Some(Dev), false),
+            ("xtask", "simulation", None, false),
+            ("quorate-tests", "simulation", Some(Dev), false),
             // an arrow that only tests follow
             ("replication", "host", Some(Dev), true),
             // pure crates

@@ -1,9 +1,9 @@
-//! The workspace's own command: `cargo xtask verify | fix | test | soak | hooks`.
+//! The workspace's own command: `cargo xtask verify | fix | test | simulate | soak | hooks`.
 //!
 //! The architecture is only as good as its last check, so what the documents say of the code is checked here: the
 //! arrows between crates and between modules, the paths that documents name, the tests of each requirement, licences,
-//! banned words. `verify` runs every check and reports
-//! every finding before it fails.
+//! banned words. `verify` runs every check and reports every finding before it fails. `simulate` runs a cluster under faults
+//! in virtual time, also within `test` and `soak`.
 //!
 //! Invariant: `verify` never writes to the repository; it may only fill the build folder.
 
@@ -20,6 +20,7 @@ mod output;
 mod paths;
 mod previous;
 mod requirements;
+mod simulate;
 mod sources;
 mod suite;
 mod tools;
@@ -31,7 +32,16 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{cargo::Workspace, output::say, suite::Suite};
+use crate::{cargo::Workspace, output::say, simulate::Simulate, suite::Suite};
+
+/// For how long the simulation runs within `test`.
+const SIMULATED_MINUTES: u64 = 3;
+
+/// How many seeds run within `soak`.
+const SOAKED_SEEDS: u64 = 1000;
+
+/// The filter of `soak` that names the simulation.
+const SIMULATION: &str = "simulate";
 
 /// Checks and tests of the workspace.
 #[derive(Parser)]
@@ -45,11 +55,13 @@ use crate::{cargo::Workspace, output::say, suite::Suite};
         cargo xtask verify --quick         what a commit must pass: seconds, and no library of the system\n  \
         cargo xtask hooks                  let git run that before each commit\n  \
         cargo xtask fix                    format, and apply what clippy can repair by itself\n  \
-        cargo xtask test                   what the tests need, every check, every test\n  \
+        cargo xtask test                   what the tests need, every check, the simulation, every test\n  \
         cargo xtask test r10_ r12_         the tests whose names contain one of these\n  \
         cargo xtask test cluster           what befalls a cluster under load, with a table of figures\n  \
         cargo xtask test cluster isolated  those scenarios whose names contain this\n  \
-        cargo xtask soak                   the long tests, which `test` leaves out\n  \
+        cargo xtask simulate               a simulated cluster under faults: the kept seeds, and 20 more\n  \
+        cargo xtask soak                   the long tests, which `test` leaves out, and 1,000 more seeds\n  \
+        cargo xtask soak simulate          only the seeds\n  \
         cargo xtask golden record COMMIT   let an older commit write files that tests replay"
 )]
 struct Arguments {
@@ -76,20 +88,23 @@ enum Command {
     Hooks,
     /// Format the workspace and apply the repairs that clippy offers
     Fix,
-    /// Install what the tests need where it is missing, verify, then run all tests
+    /// Install what the tests need where it is missing, verify, simulate for 3 minutes, then run all tests
     Test {
         /// Only tests whose names contain one of these; `cluster` first: the scenarios, which are left out otherwise
         #[arg(value_name = "FILTER")]
         filters: Vec<String>,
     },
+    /// Run a simulated cluster under faults, one process for each seed, and report what an oracle finds wrong
+    Simulate(Simulate),
     /// Files that an older commit wrote, for tests that replay them
     Golden {
         #[command(subcommand)]
         command: golden::Golden,
     },
-    /// Install what the tests need where it is missing, build the recorded older version, then run the long tests: minutes each
+    /// Install what the tests need where it is missing, build the recorded older version, then run 1,000 seeds of the
+    /// simulation and the long tests: minutes each
     Soak {
-        /// Only tests whose names contain one of these
+        /// Only tests whose names contain one of these; `simulate`: the simulation
         #[arg(value_name = "FILTER")]
         filters: Vec<String>,
     },
@@ -116,7 +131,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Fix => Ok(exit_code(verify::fix(&workspace)?)),
         Command::Test { filters } if filters.first().is_some_and(|first| first == "cluster") => {
             let chosen = filters.get(1..).unwrap_or_default();
-            run_suite(&workspace, Suite::Scenarios, chosen)
+            suite::run(&workspace, &tools::provide(&workspace, false)?, Suite::Scenarios, chosen)
         }
         Command::Test { filters } => {
             let environment = tools::provide(&workspace, false)?;
@@ -124,21 +139,72 @@ fn run(command: Command) -> Result<ExitCode> {
                 say("test: no test was run, because verify failed (`cargo xtask fix` repairs format and some lints)");
                 return Ok(ExitCode::FAILURE);
             }
-            suite::run(&workspace, &environment, Suite::Tests, &filters)
+            // The runner's closing line stays the last one, whatever the simulation finds.
+            let simulated = match filters.as_slice() {
+                [] => simulate::run(&workspace, &Simulate::for_minutes(SIMULATED_MINUTES)),
+                _ => ExitCode::SUCCESS,
+            };
+            Ok(first_failure(suite::run(&workspace, &environment, Suite::Tests, &filters)?, simulated))
         }
+        Command::Simulate(arguments) => Ok(simulate::run(&workspace, &arguments)),
         Command::Golden { command } => golden::run(&workspace, &command).map(|()| ExitCode::SUCCESS),
-        Command::Soak { filters } => {
-            let program = previous::build(&workspace)?;
-            say(format_args!("soak: `cargo xtask test cluster` upgrades from {}", program.display()));
-            run_suite(&workspace, Suite::Soaks, &filters)
-        }
+        Command::Soak { filters } => soak(&workspace, &filters),
     }
 }
 
-fn run_suite(workspace: &Workspace, suite: Suite, filters: &[String]) -> Result<ExitCode> {
-    suite::run(workspace, &tools::provide(workspace, suite == Suite::Soaks)?, suite, filters)
+fn soak(workspace: &Workspace, filters: &[String]) -> Result<ExitCode> {
+    let (simulation, tests) = parts_of_soak(filters);
+    let simulate = || {
+        let arguments = Simulate::at_random(SOAKED_SEEDS);
+        say(format_args!("soak: {} ...", arguments.command()));
+        simulate::run(workspace, &arguments)
+    };
+    let Some(filters) = tests else { return Ok(simulate()) };
+    let program = previous::build(workspace)?;
+    say(format_args!("soak: `cargo xtask test cluster` upgrades from {}", program.display()));
+    let environment = tools::provide(workspace, true)?;
+    let simulated = if simulation { simulate() } else { ExitCode::SUCCESS };
+    Ok(first_failure(suite::run(workspace, &environment, Suite::Soaks, &filters)?, simulated))
+}
+
+/// Whether the simulation runs, and with which filters the long tests run, if they do.
+fn parts_of_soak(filters: &[String]) -> (bool, Option<Vec<String>>) {
+    let tests: Vec<_> = filters.iter().filter(|filter| *filter != SIMULATION).cloned().collect();
+    let simulation = filters.is_empty() || tests.len() < filters.len();
+    (simulation, Some(tests).filter(|tests| filters.is_empty() || !tests.is_empty()))
 }
 
 fn exit_code(passed: bool) -> ExitCode {
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The first of the two that is no success.
+fn first_failure(one: ExitCode, other: ExitCode) -> ExitCode {
+    if one == ExitCode::SUCCESS { other } else { one }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_soak_is_the_simulation_and_the_long_tests_or_what_the_filters_name() {
+        let parts = |filters: &[&str]| {
+            let filters: Vec<_> = filters.iter().map(|filter| (*filter).to_owned()).collect();
+            let (simulation, tests) = parts_of_soak(&filters);
+            (simulation, tests.map(|tests| tests.join(" ")))
+        };
+        assert_eq!(parts(&[]), (true, Some(String::new())));
+        assert_eq!(parts(&["simulate"]), (true, None));
+        assert_eq!(parts(&["soak_fleet", "simulate"]), (true, Some("soak_fleet".to_owned())));
+        assert_eq!(parts(&["soak_fleet"]), (false, Some("soak_fleet".to_owned())));
+    }
+
+    #[test]
+    fn a_finding_of_the_simulation_fails_tests_that_pass_and_hides_no_code_of_the_runner() {
+        let runner = ExitCode::from(100);
+        assert_eq!(first_failure(ExitCode::SUCCESS, ExitCode::FAILURE), ExitCode::FAILURE);
+        assert_eq!(first_failure(runner, ExitCode::FAILURE), runner);
+        assert_eq!(first_failure(ExitCode::SUCCESS, ExitCode::SUCCESS), ExitCode::SUCCESS);
+    }
 }

@@ -10,6 +10,9 @@ use crate::tree::Tree;
 const TOP: &[&str] =
     &["Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "crates", "deploy", "docs", "proto", "target", "tests"];
 
+/// What `cargo xtask simulate --trace trace.txt` writes. Git ignores it.
+const TRACE: &str = "trace.txt";
+
 /// A word in backticks that begins with one of these is a path from the root.
 const ROOTS: &[&str] = &[".cargo/", ".ci/", ".config/", "crates/", "deploy/", "docs/", "proto/", "tests/"];
 
@@ -24,7 +27,7 @@ const TEST_COMMAND: &str = "cargo xtask test";
 
 pub(crate) fn check_top(tree: &Tree) -> Vec<Finding> {
     tree.top()
-        .filter(|name| !name.starts_with('.') && !TOP.contains(name))
+        .filter(|name| !name.starts_with('.') && !TOP.contains(name) && *name != TRACE)
         .map(|name| {
             Finding::new(name, "is not a name of the top level", format!("move it below one of: {}", TOP.join(" ")))
         })
@@ -263,7 +266,7 @@ mod tests {
     #[test]
     fn the_top_level_holds_only_the_names_of_the_design() {
         assert_eq!(check_top(&tree()), []);
-        let found = check_top(&Tree::of(&["Cargo.toml", ".gitignore", "notes.md", "scripts/x.sh"]));
+        let found = check_top(&Tree::of(&["Cargo.toml", ".gitignore", "notes.md", "scripts/x.sh", "trace.txt"]));
         assert_eq!(found.iter().map(|finding| finding.place.as_str()).collect::<Vec<_>>(), ["notes.md", "scripts"]);
     }
 }
