@@ -18,6 +18,8 @@
 //! | `diagnosis` | what a node finds on its own machine: disk, certificate |
 //! | `http` | port 9688: metrics, health, console |
 //!
+//! With the feature `fault-injection` the module `simulated` has the parts that decide who answers, for a simulation.
+//!
 //! Invariant: never decides a count, nor a refusal except that of its own changed machine: it asks the replica, signs
 //! the outcome, and bounds what comes in.
 
@@ -35,6 +37,8 @@ mod node;
 mod observation;
 mod peers;
 mod records;
+#[cfg(feature = "fault-injection")]
+pub mod simulated;
 mod test_hooks;
 
 pub use admin_service::AdminError;

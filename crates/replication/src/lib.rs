@@ -15,6 +15,7 @@ mod legacy;
 pub mod limits;
 mod observer;
 mod peers;
+mod planted;
 mod raft;
 mod replica;
 mod settings;
@@ -23,11 +24,14 @@ pub use backup::{Backup, BackupError, BeginError, Begun, recover};
 pub use environment::{Clock, Connect, Environment, Tasks};
 pub use leader::{batcher::Recorded, membership::Follower};
 pub use legacy::LegacyQuestions;
-pub use observer::Observer;
+pub use observer::{AppliedEntry, Observer};
 pub use peers::{
     channels::{FROM, Introduction, NoChannel, PeerChannel},
     service::PeerService,
 };
+#[cfg(feature = "fault-injection")]
+pub use planted::Bug;
+pub use planted::Planted;
 #[cfg(feature = "fault-injection")]
 pub use raft::log::read_commands;
 pub use raft::{

@@ -61,6 +61,12 @@ pub const MEMBERSHIP_DEADLINE: Duration = Duration::from_secs(120);
 /// How long a node that stops waits for the others to take note.
 pub const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// A leader that no majority confirmed for this long may have been replaced: the node is not ready.
+pub const CONFIRMED_WITHIN: Duration = Duration::from_secs(3);
+
+/// Pause before a confirmation that failed is tried again.
+pub const CONFIRMATION_RETRY_PAUSE: Duration = Duration::from_millis(100);
+
 /// A clock sample that takes longer says nothing.
 pub const CLOCK_SAMPLE_TIMEOUT: Duration = Duration::from_millis(500);
 

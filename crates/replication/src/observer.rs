@@ -17,9 +17,22 @@ pub trait Observer: Send + Sync + 'static {
     }
 
     /// An entry is applied, and this is the state after it. Called while the state is locked.
-    fn applied(&self, state: &State) {
-        let _ = state;
+    fn applied(&self, entry: &AppliedEntry<'_>, state: &State) {
+        let _ = (entry, state);
     }
+}
+
+/// An entry of the log that was just applied.
+#[derive(Clone, Copy, Debug)]
+pub struct AppliedEntry<'a> {
+    /// The term in which it was proposed.
+    pub term: u64,
+    /// The node that proposed it.
+    pub leader: u64,
+    /// Its index in the log.
+    pub index: u64,
+    /// The encoded command; `None` for a blank entry or a change of the membership.
+    pub command: Option<&'a [u8]>,
 }
 
 /// Observes nothing.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use openraft::{Config, SnapshotPolicy};
 
+use crate::planted::Planted;
+
 use crate::limits::{APPEND_ENTRIES_MAX, CLOCK_SAMPLE_INTERVAL, LOOK_INTERVAL, SNAPSHOT_EVERY_ENTRIES};
 
 /// What an administrator may choose about elections.
@@ -20,6 +22,8 @@ pub struct RaftSettings {
     /// Keep every entry: no snapshot is made by itself, and what is purged goes to a file beside the snapshots.
     #[cfg(feature = "fault-injection")]
     pub keep_purged: bool,
+    /// A bug that the simulation plants; none by default, and in production none at all.
+    pub planted: Planted,
 }
 
 impl Default for RaftSettings {
@@ -31,6 +35,7 @@ impl Default for RaftSettings {
             promote_after: Duration::from_secs(60),
             #[cfg(feature = "fault-injection")]
             keep_purged: false,
+            planted: Planted::default(),
         }
     }
 }
@@ -78,6 +83,8 @@ impl RaftSettings {
             replication_lag_threshold: 1000,
             snapshot_policy,
             max_in_snapshot_log_to_keep: pace.snapshot_every_entries,
+            // Not before the membership knows the node by its store (`replica::elections`).
+            enable_elect: false,
             // A node that returns must not unseat a leader that is well.
             enable_pre_vote: Some(true),
             // The default lets a leader that was killed and restarted at once lead on from its stored vote: stale reads.

@@ -1,8 +1,143 @@
 //! A cluster under faults, deterministic, in virtual time, judged by an oracle of its own.
+//!
+//! Real replicas and the host's real decisions run on a simulated network, on simulated disks and with simulated clocks, in
+//! one thread. Everything that happens follows from the seed: a failure is a seed that anyone replays.
+//!
+//! Invariant: never decides anything for the product; what it reads of the product's data it judges by rules of its own.
 
 #[cfg(not(tokio_unstable))]
 compile_error!(
     "build without a RUSTFLAGS variable: .cargo/config.toml sets `--cfg tokio_unstable`, which the simulation needs"
 );
 
-fn main() {}
+mod administrator;
+mod chance;
+mod disk;
+mod faults;
+mod machines;
+mod network;
+mod node;
+mod oracle;
+mod panics;
+mod peer_calls;
+mod plant;
+mod process_clock;
+mod publisher;
+mod recovery;
+mod report;
+mod run;
+mod scenarios;
+mod time;
+mod world;
+
+use std::{fs, io::Write, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use crate::{
+    plant::Plant,
+    report::{Abilities, RunReport},
+    run::{Plan, Run},
+    world::World,
+};
+
+/// Simulates a cluster under faults. `cargo xtask simulate` runs many seeds of it.
+#[derive(Parser)]
+#[command(after_help = "Examples:\n  \
+    simulation list\n  \
+    simulation run --seed 7\n  \
+    simulation run --seed 7 --trace trace.txt\n  \
+    simulation run --seed 7 --plant lost_batch")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print the kinds of faults, the bugs that can be planted and the scenarios, as JSON
+    List,
+    /// Run one seed and print what it found, as JSON; exit code 1 where a promise was broken
+    Run {
+        /// What everything follows from
+        #[arg(long)]
+        seed: u64,
+        /// A bug to plant
+        #[arg(long)]
+        plant: Option<String>,
+        /// A scenario in the place of random faults
+        #[arg(long)]
+        scenario: Option<String>,
+        /// Where to write the trace
+        #[arg(long)]
+        trace: Option<PathBuf>,
+        /// How many times to run the seed in this process; the last run is printed
+        #[arg(long, default_value_t = 1, hide = true)]
+        times: u32,
+    },
+}
+
+fn main() -> Result<ExitCode> {
+    panics::remember();
+    match Arguments::parse().command {
+        Command::List => {
+            print(&Abilities::new(scenarios::SCENARIOS.map(|(name, _)| name).to_vec()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Run { seed, plant, scenario, trace, times } => {
+            let mut passed = true;
+            for time in 1..=times.max(1) {
+                let run =
+                    run(seed, plant.clone(), scenario.clone(), trace.as_deref().filter(|_| time == times.max(1)))?;
+                if time == times.max(1) {
+                    passed = run.failure.is_none();
+                    print(&run)?;
+                }
+            }
+            Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
+}
+
+fn print(value: &impl serde::Serialize) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer(&mut out, value)?;
+    out.write_all(b"\n")?;
+    Ok(())
+}
+
+fn run(
+    seed: u64,
+    plant: Option<String>,
+    scenario: Option<String>,
+    trace: Option<&std::path::Path>,
+) -> Result<RunReport> {
+    let planted = match &plant {
+        Some(name) => Some(Plant::named(name).with_context(|| format!("there is no bug {name:?} to plant"))?),
+        None => None,
+    };
+    let folder = tempfile::tempdir().context("a folder for the nodes' private keys")?;
+    fs::create_dir_all(folder.path().join("machine"))?;
+    let world = World::new(trace.is_some());
+    let mut plan = Plan::draw(seed);
+    if let Some(name) = &scenario {
+        plan.nodes = scenarios::nodes(name).with_context(|| format!("there is no scenario {name:?}"))?;
+    }
+    let nodes = plan.nodes;
+    let mut run = Run::new(world.clone(), plan, planted, folder.path());
+    match &scenario {
+        Some(name) => run.play(name),
+        None => run.complete(),
+    }
+    let elapsed = run.sim.elapsed();
+    if let (Some(path), (_, _, Some(lines))) = (trace, world.traced()) {
+        fs::write(path, lines.join("\n") + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let report = RunReport::new(&world, (seed, plant, scenario), nodes, elapsed);
+    if panics::last().is_some() {
+        // What a panic left half done cannot be dropped without another one.
+        std::mem::forget(run);
+    }
+    Ok(report)
+}

@@ -1,21 +1,19 @@
-//! One activation, from the stub of a call to the stub of its answer.
+//! One activation, from the stub of a call to the stub of its answer: decided and signed by the [`Decider`], then measured
+//! and kept as an event.
 
 use std::sync::Arc;
 
 use activation::{
-    catalog::{Catalog, Name, Product},
-    id::NodeId,
-    message::{AnswerBody, Record, RefusalDetail, Request, ValidRequest, sign_answer},
-    state::{Counted, RecordOutcome, Refusal, State},
+    message::{Request, ValidRequest},
+    state::Counted,
     status::Status,
 };
 use dcerpc::{ByteOrder, fault, ndr};
 use futures::future::BoxFuture;
-use replication::{Recorded, Replica};
 use tokio::time::Instant;
 
 use crate::{
-    credentials::{Credential, Credentials, Unusable, follow::take_note},
+    client_port::decider::{Decider, Decision},
     http::metrics::{ClientFault, Metrics, RequestMeasurement},
     records::activations::{self, Activations},
     records::distinct::Distinct,
@@ -25,8 +23,7 @@ use crate::{
 /// Answers requests with the cluster's count, signed by this node.
 #[derive(Clone)]
 pub(crate) struct Answerer {
-    pub(crate) replica: Replica,
-    pub(crate) credentials: Arc<Credentials>,
+    pub(crate) decider: Decider,
     pub(crate) duplicates: Arc<Duplicates>,
     pub(crate) distinct: Arc<Distinct>,
     pub(crate) metrics: Arc<Metrics>,
@@ -51,15 +48,6 @@ impl Answers {
     }
 }
 
-/// Where a request was recorded, and what was counted.
-#[derive(Clone, Copy)]
-struct Noted {
-    counted: Option<Counted>,
-    cluster_time_ms: u64,
-    log_index: u64,
-    offset: u32,
-}
-
 /// A DCE/RPC fault status.
 pub(crate) struct Fault(pub(crate) u32);
 
@@ -73,117 +61,47 @@ impl Answerer {
             tracing::debug!(%malformed, "a request was malformed");
             Fault(fault::BAD_STUB_DATA)
         })?;
-        if let Some(why) = self.barred(request.request()).await {
-            tracing::debug!(machine = %request.request().machine_name, why = why.words(), "a request was not taken");
-            self.note(request.request(), Status::HOST_NOT_ACTIVATED, None, began);
-            return Ok(ndr::encode_answer(&[], Status::HOST_NOT_ACTIVATED.0));
+        let decision = self.decider.decide(&request).await;
+        if let Some(counted) = decision.counted() {
+            self.observe(request.request(), counted);
         }
-        let record = Record::new(self.replica.identity().owner, &request);
-        let mut recorded = None;
-        let (data, status) = match self.replica.submit(&record).await {
-            Ok(Recorded { outcome: RecordOutcome::Counted(counted), cluster_time_ms, log_index, offset }) => {
-                recorded = Some(Noted { counted: Some(counted), cluster_time_ms, log_index, offset });
-                if counted.other_machine {
-                    self.metrics.other_machine.increment(1);
-                }
-                let now_ms = self.replica.wall_ms();
-                self.duplicates.note(request.request(), now_ms, counted.other_machine);
-                self.distinct.note(request.request().cmid, now_ms);
-                let body = AnswerBody {
-                    count: counted.count,
-                    threshold: counted.threshold,
-                    activation_interval_minutes: counted.activation_interval_minutes,
-                    renewal_interval_minutes: counted.renewal_interval_minutes,
-                    cluster_time_ms,
-                    log_index,
-                    offset,
-                };
-                match self.credential(&request, &counted, log_index).await {
-                    Some(own) => (sign_answer(&body, &own.certificate, &own.key, request.digest()), Status::OK),
-                    None => (Vec::new(), Status::HOST_NOT_ACTIVATED),
-                }
-            }
-            Ok(Recorded { outcome: RecordOutcome::Refused(refusal), cluster_time_ms, log_index, offset }) => {
-                recorded = Some(Noted { counted: None, cluster_time_ms, log_index, offset });
-                (self.explain(refusal, request.request()), refusal.status())
-            }
-            Err(unavailable) => {
-                tracing::debug!(%unavailable, "a request was not recorded");
-                (Vec::new(), Status::HOST_UNAVAILABLE)
-            }
-        };
-        self.note(request.request(), status, recorded, began);
+        let (data, status) = self.decider.answer(&request, &decision).await;
+        self.note(request.request(), status, &decision, began);
         Ok(ndr::encode_answer(&data, status.0))
     }
 
+    /// Notes the machine of a request that was counted.
+    fn observe(&self, request: &Request, counted: Counted) {
+        if counted.other_machine {
+            self.metrics.other_machine.increment(1);
+        }
+        let now_ms = self.decider.replica.wall_ms();
+        self.duplicates.note(request, now_ms, counted.other_machine);
+        self.distinct.note(request.cmid, now_ms);
+    }
+
     /// Measured, and kept as event 12290.
-    fn note(&self, request: &Request, status: Status, noted: Option<Noted>, began: Instant) {
+    fn note(&self, request: &Request, status: Status, decision: &Decision, began: Instant) {
+        let replica = &self.decider.replica;
         let is_met = |counted: Counted| counted.count >= counted.threshold;
-        let counted = noted.and_then(|noted| noted.counted);
-        let cluster_time_ms = noted.map(|noted| noted.cluster_time_ms);
+        let (counted, recorded) = (decision.counted(), decision.recorded());
         let answered = RequestMeasurement {
             request,
             status,
             is_met: counted.is_some_and(is_met),
-            cluster_time_ms,
+            cluster_time_ms: recorded.map(|recorded| recorded.cluster_time_ms),
             took: began.elapsed(),
         };
-        self.metrics.answered(&self.replica, &answered);
+        self.metrics.answered(replica, &answered);
         say(request, status, counted);
         self.activations.note(activations::AnsweredRequest {
-            node: self.replica.identity().owner,
-            time_ms: self.replica.wall_ms(),
+            node: replica.identity().owner,
+            time_ms: replica.wall_ms(),
             status,
             request: request.clone(),
             counted,
-            log_position: noted.map_or((0, 0), |noted| (noted.log_index, noted.offset)),
+            log_position: recorded.map_or((0, 0), |recorded| (recorded.log_index, recorded.offset)),
         });
-    }
-
-    /// Why this node could not sign what the count would answer: known before anything is counted.
-    async fn barred(&self, request: &Request) -> Option<Unusable> {
-        match self.credentials.barred(request.publisher)? {
-            Unusable::MachineChanged => Some(Unusable::MachineChanged),
-            // Perhaps the state here is only old.
-            Unusable::KeyLost => {
-                self.replica.read_point().await.ok()?;
-                take_note(&self.replica, &self.credentials);
-                self.credentials.barred(request.publisher)
-            }
-        }
-    }
-
-    /// What goes with a refusal, for the people on both sides. The count has decided; this only looks.
-    fn explain(&self, refusal: Refusal, request: &Request) -> Vec<u8> {
-        if refusal != Refusal::NotCovered {
-            return Vec::new();
-        }
-        let node = self.replica.identity().owner;
-        let detail = self.replica.view(|state| groups_of(state, node, request));
-        let needed = detail.needed.as_ref().map_or("none that covers it", |needed| needed.as_str());
-        tracing::debug!(
-            machine = %request.machine_name,
-            status = %refusal.status(),
-            needed,
-            held = ?detail.held,
-            "no key of this node covers the product of a request"
-        );
-        detail.encode()
-    }
-
-    /// What signs under the key that the count chose. The leader may have applied a certificate that this node has not.
-    async fn credential(&self, request: &ValidRequest, counted: &Counted, log_index: u64) -> Option<Arc<Credential>> {
-        let publisher = request.request().publisher;
-        if let Some(credential) = self.credentials.get(publisher, counted.key) {
-            return Some(credential);
-        }
-        self.replica.wait_applied(log_index).await.ok()?;
-        take_note(&self.replica, &self.credentials);
-        let credential = self.credentials.get(publisher, counted.key);
-        if credential.is_none() {
-            tracing::error!(key = %counted.key, "the private key of this node's certificate is missing: activate the node again");
-        }
-        credential
     }
 }
 
@@ -212,22 +130,4 @@ fn say(request: &Request, status: Status, counted: Option<Counted>) {
         Some(_) => say!("a request was processed"),
         None => say!("a request was refused"),
     }
-}
-
-/// The group that a request's product needs, and those that the node holds.
-fn groups_of(state: &State, node: NodeId, request: &Request) -> RefusalDetail {
-    let Some(publisher) = state.publisher(request.publisher) else { return RefusalDetail::default() };
-    let catalog = publisher.catalog();
-    let product = publisher.opened().product(request.product);
-    let held = state.groups_held(publisher.id(), node);
-    RefusalDetail {
-        needed: product.and_then(|product| lowest_covering(catalog, product)),
-        held: held.into_iter().filter_map(|code| Some(catalog.group(code)?.name.clone())).collect(),
-    }
-}
-
-/// The product's own group, or, where that covers earlier generations only, the first that reaches it.
-fn lowest_covering(catalog: &Catalog, product: &Product) -> Option<Name> {
-    let own = catalog.group(product.group).filter(|own| catalog.covers(own.code, product));
-    own.or_else(|| catalog.groups_covering(product).next()).map(|group| group.name.clone())
 }

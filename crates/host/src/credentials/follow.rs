@@ -2,19 +2,37 @@
 
 use std::sync::Arc;
 
-use replication::Replica;
+use replication::{Progress, Replica};
+use tokio::sync::watch;
 
 use super::{Credentials, Held};
 
-/// Brings the node's keys in line with the state whenever its configuration changes; ends with the replica.
+/// Changes of the replicated configuration, as they are applied here.
+pub(crate) struct ConfigurationChanges {
+    progress: watch::Receiver<Progress>,
+    /// The last entry that changed it, as far as was told.
+    seen_index: u64,
+}
+
+impl ConfigurationChanges {
+    /// The first is what the replica has already.
+    pub(crate) fn of(replica: &Replica) -> Self {
+        Self { progress: replica.progress(), seen_index: 0 }
+    }
+
+    /// Waits for the next one; `None` once the replica is gone.
+    pub(crate) async fn next(&mut self) -> Option<()> {
+        let seen = self.seen_index;
+        let progress = self.progress.wait_for(|progress| progress.configuration_index > seen).await.ok()?;
+        self.seen_index = progress.configuration_index;
+        Some(())
+    }
+}
+
+/// Brings the node's keys in line with the state whenever its configuration changes.
 pub(crate) async fn follow_certificates(replica: Replica, credentials: Arc<Credentials>) {
-    let mut progress = replica.progress();
-    let mut seen = 0;
-    loop {
-        match progress.wait_for(|progress| progress.configuration_index > seen).await {
-            Ok(progress) => seen = progress.configuration_index,
-            Err(_) => return,
-        }
+    let mut changes = ConfigurationChanges::of(&replica);
+    while changes.next().await.is_some() {
         let (replica, credentials) = (replica.clone(), Arc::clone(&credentials));
         // It writes to the disk.
         if tokio::task::spawn_blocking(move || take_note(&replica, &credentials)).await.is_err() {

@@ -22,7 +22,7 @@ use std::{
 };
 
 use activation::{
-    SigningKey,
+    SigningKey, VerifyingKey,
     certificate::NodeCertificate,
     host_activation::ReleaseStatement,
     id::{KeyId, NodeId, PublisherId},
@@ -31,7 +31,11 @@ use activation::{
 use machine::Identity;
 
 use self::files::{KeyFile, KeyFolder, Keys, PrivateKey};
-use crate::{credentials::hardware::Hardware, environment::random};
+use crate::credentials::hardware::Hardware;
+
+/// The secret of a private key that a node makes for a host key; where its machine changed, in place of the key whose public
+/// half is given. A daemon takes the operating system's randomness.
+pub(crate) type NewSecret = fn(NodeId, KeyId, Option<&VerifyingKey>) -> io::Result<[u8; 32]>;
 
 /// A certificate and the private key that it certifies.
 #[derive(Debug)]
@@ -88,6 +92,7 @@ pub(crate) struct Credentials {
     node: NodeId,
     folder: KeyFolder,
     hardware: Hardware,
+    new_secret: NewSecret,
     inner: Mutex<KeyRing>,
     signing_keys: RwLock<Arc<SigningKeys>>,
 }
@@ -115,11 +120,11 @@ impl Held {
 }
 
 impl Credentials {
-    /// Loads the private keys in `folder`, and changes nothing there.
-    pub(crate) fn load(node: NodeId, folder: &Path, hardware: Hardware) -> io::Result<Self> {
+    /// Loads the private keys in `folder`, and changes nothing there. Keys that are made from now on are of `new_secret`.
+    pub(crate) fn load(node: NodeId, folder: &Path, hardware: Hardware, new_secret: NewSecret) -> io::Result<Self> {
         let folder = KeyFolder::at(folder);
         let inner = KeyRing { keys: folder.load()?, machine: hardware.identity(), held: Held::default() };
-        Ok(Self { node, folder, hardware, inner: Mutex::new(inner), signing_keys: RwLock::default() })
+        Ok(Self { node, folder, hardware, new_secret, inner: Mutex::new(inner), signing_keys: RwLock::default() })
     }
 
     pub(crate) fn node(&self) -> NodeId {
@@ -162,7 +167,8 @@ impl Credentials {
         if let Some(next) = keys.next.as_ref().filter(|next| file == KeyFile::Next && is_at_home(next, machine)) {
             return Ok(Signers { key: next.key.clone(), previous });
         }
-        let key = SigningKey::from_bytes(&random()?);
+        let replaced = previous.as_ref().map(SigningKey::verifying_key);
+        let key = SigningKey::from_bytes(&(self.new_secret)(self.node, id, replaced.as_ref())?);
         let made = PrivateKey { key, machine: machine.clone(), release_signed_at: None };
         self.folder.write(id, file, &made)?;
         let key = made.key.clone();

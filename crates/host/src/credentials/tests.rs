@@ -1,20 +1,20 @@
 //! A node's keys through activation, a changed machine, release, and a crash at every step of them.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{fs, io, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use activation::{
-    SigningKey,
+    SigningKey, VerifyingKey,
     catalog::{Catalog, SignedCatalog},
     certificate::NodeCertificate,
     host_activation::{ActivationAnswer, ActivationAnswers, ReleaseStatement},
-    id::{KeyId, PublisherId},
+    id::{KeyId, NodeId, PublisherId},
     key::{KeyKind, TypedKey},
     state::{Applied, Command, State},
 };
 use tempfile::TempDir;
 
 use super::{Credentials, Held, Unusable};
-use crate::credentials::hardware::Hardware;
+use crate::{credentials::hardware::Hardware, environment::random};
 
 const CATALOG: &str = include_str!("../../../../deploy/catalogs/example.toml");
 const NODE: u64 = 3;
@@ -89,7 +89,7 @@ impl World {
     /// The node starts: with what is in the folder and nothing else.
     fn start(&self) -> Credentials {
         let hardware = Hardware::at(&self.folder.path().join("machine"));
-        Credentials::load(NODE, &self.keys(), hardware).unwrap()
+        Credentials::load(NODE, &self.keys(), hardware, random_secret).unwrap()
     }
 
     fn held(&self) -> Held {
@@ -139,6 +139,10 @@ impl World {
         assert_eq!(usable, credentials.barred(self.publisher()).is_none() && !self.held().certificates.is_empty());
         usable
     }
+}
+
+fn random_secret(_: NodeId, _: KeyId, _: Option<&VerifyingKey>) -> io::Result<[u8; 32]> {
+    random()
 }
 
 fn public(key: &SigningKey) -> [u8; 32] {
@@ -267,7 +271,7 @@ fn a_node_that_was_down_while_its_place_was_given_back_and_confirmed_destroys_it
         let name = world.id().to_string();
         fs::copy(world.keys().join(&name), copy.join(&name)).unwrap();
         let hardware = Hardware::at(&world.folder.path().join("machine"));
-        Credentials::load(NODE, &copy, hardware).unwrap().take_note(held).unwrap();
+        Credentials::load(NODE, &copy, hardware, random_secret).unwrap().take_note(held).unwrap();
         assert_eq!(fs::read_dir(&copy).unwrap().count(), 0);
         fs::remove_dir(copy).unwrap();
     }
@@ -391,7 +395,7 @@ fn a_damaged_key_is_named_and_not_shown() {
     ] {
         fs::write(world.keys().join(world.id().to_string()), &text).unwrap();
         let hardware = Hardware::at(world.folder.path());
-        let error = Credentials::load(NODE, &world.keys(), hardware).unwrap_err().to_string();
+        let error = Credentials::load(NODE, &world.keys(), hardware, random_secret).unwrap_err().to_string();
         assert!(error.contains(&world.id().to_string()) && error.contains("activate again"), "{text:?}: {error}");
         assert!(!error.contains("0505"), "{text:?}: {error}");
     }

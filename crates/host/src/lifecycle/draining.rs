@@ -7,7 +7,7 @@ use tokio::{
 
 /// How far a node has got on its way out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     #[default]
     InService,
     Withdrawing,
@@ -40,21 +40,21 @@ impl Draining {
         }
     }
 
-    pub(super) fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         *self.0.borrow()
     }
 }
 
 /// The beginning of a drain. Dropped before its end is set, the node is in service again.
-pub(super) struct Begun<'a>(&'a Draining);
+pub(crate) struct Begun<'a>(&'a Draining);
 
 impl<'a> Begun<'a> {
-    pub(super) fn new(draining: &'a Draining) -> Self {
+    pub(crate) fn new(draining: &'a Draining) -> Self {
         draining.0.send_replace(Phase::Withdrawing);
         Self(draining)
     }
 
-    pub(super) fn ends(self, end: Instant, leaves: bool) {
+    pub(crate) fn ends(self, end: Instant, leaves: bool) {
         self.0.0.send_replace(Phase::Until { end, leaves });
     }
 }

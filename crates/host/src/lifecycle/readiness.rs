@@ -46,6 +46,15 @@ impl Readiness {
         self.conditions(&self.replica.cluster())
     }
 
+    fn no_leader_because(&self, cluster: &ClusterView) -> Option<String> {
+        if cluster.leader.is_none() {
+            return Some("no leader is known".into());
+        }
+        let seconds = replication::limits::CONFIRMED_WITHIN.as_secs();
+        let unconfirmed = || format!("no majority confirmed the leader within the last {seconds} s");
+        (!self.replica.is_confirmed()).then(unconfirmed)
+    }
+
     fn conditions(&self, cluster: &ClusterView) -> [Condition; 6] {
         let owner = self.replica.identity().owner;
         let activated =
@@ -61,7 +70,7 @@ impl Readiness {
         [
             ("state", state),
             ("in_service", unless(!self.draining.is_on(), "it is drained")),
-            ("leader", unless(cluster.leader.is_some(), "no leader is known")),
+            ("leader", self.no_leader_because(cluster)),
             ("caught_up", (lag > LAG_ENTRIES_MAX).then(|| format!("it has yet to apply {lag} entries"))),
             ("activated", unless(activated, "not activated by any publisher")),
             ("keys", (!unusable.is_empty()).then(|| unusable_reason(&unusable))),

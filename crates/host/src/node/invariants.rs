@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use activation::state::State;
-use replication::Observer;
+use replication::{AppliedEntry, Observer};
 
 use crate::http::metrics::Metrics;
 
@@ -20,7 +20,7 @@ impl Observer for InvariantChecks {
         self.0.synced(took);
     }
 
-    fn applied(&self, state: &State) {
+    fn applied(&self, _entry: &AppliedEntry<'_>, state: &State) {
         state.check_invariants();
     }
 }

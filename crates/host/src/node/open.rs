@@ -52,7 +52,7 @@ impl Data {
     pub(super) fn open(config: &Config) -> Result<Self, StartError> {
         let keys = config.data.join("keys");
         let hardware = Hardware::at(&config.machine_root());
-        let credentials = Credentials::load(config.node, &keys, hardware.clone());
+        let credentials = Credentials::load(config.node, &keys, hardware.clone(), |_, _, _| random());
         let credentials = Arc::new(credentials.map_err(|source| StartError::Keys { path: keys, source })?);
         let dns = dns::DnsConfig::read(config)?;
         let dns_ledger = dns::Ledger::load(&config.data);

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     admin_service,
-    client_port::{answer::Answerer, server as client_server},
+    client_port::{answer::Answerer, decider::Decider, server as client_server},
     config::Config,
     credentials::follow::{follow_certificates, take_note},
     diagnosis::machine_probe::MachineProbe,
@@ -169,8 +169,7 @@ fn answerer(
     let activations =
         activations.map_err(|source| StartError::Activations { path: config.data.join("activations"), source })?;
     Ok(Answerer {
-        replica: replica.clone(),
-        credentials: Arc::clone(credentials),
+        decider: Decider { replica: replica.clone(), credentials: Arc::clone(credentials) },
         activations: Arc::new(activations),
         duplicates: Arc::new(Duplicates::default()),
         distinct: Arc::new(Distinct::open(&config.data)),

@@ -80,7 +80,8 @@ async fn gather(
             waiting.push_back(next);
         }
         let order = clock.order().await;
-        let Some(stamp) = clock.stamp(state_machine.view(|state| state.time_ms())) else {
+        let applied_term = state_machine.last().map(|last| last.leader_id.term);
+        let Some(stamp) = clock.stamp(applied_term, state_machine.view(|state| state.time_ms())) else {
             waiting.clear();
             continue;
         };

@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use activation::clock::{ClockAlarm, ClusterClock, Stamp};
 
-use crate::environment::Clock;
+use crate::{
+    environment::Clock,
+    planted::{Bug, Planted},
+};
 
 struct Leading {
     term: u64,
@@ -18,13 +21,14 @@ struct Leading {
 
 pub(crate) struct LeaderClock {
     own: Arc<dyn Clock>,
+    planted: Planted,
     leading: Mutex<Option<Leading>>,
     order: tokio::sync::Mutex<()>,
 }
 
 impl LeaderClock {
-    pub(crate) fn new(own: Arc<dyn Clock>) -> Self {
-        Self { own, leading: Mutex::new(None), order: tokio::sync::Mutex::default() }
+    pub(crate) fn new(own: Arc<dyn Clock>, planted: Planted) -> Self {
+        Self { own, planted, leading: Mutex::new(None), order: tokio::sync::Mutex::default() }
     }
 
     pub(crate) fn wall_ms(&self) -> u64 {
@@ -60,11 +64,15 @@ impl LeaderClock {
         }
     }
 
-    /// A stamp for the next batch, not before `applied_ms`; none where this node does not lead or has no time yet.
-    pub(crate) fn stamp(&self, applied_ms: Option<u64>) -> Option<Stamp> {
+    /// A stamp for the next batch, not before `applied_ms`; none where this node does not lead, has not applied an entry of
+    /// its term (`applied_term` is that of the last one it applied), or has no time yet.
+    pub(crate) fn stamp(&self, applied_term: Option<u64>, applied_ms: Option<u64>) -> Option<Stamp> {
         let at = self.own.monotonic();
         let mut leading = self.lock();
         let leading = leading.as_mut()?;
+        if applied_term < Some(leading.term) && !self.planted.has(Bug::EarlyStamp) {
+            return None;
+        }
         let previous_ms = applied_ms.max(leading.last_ms);
         let stamp = leading.cluster.stamp(previous_ms, at).ok()?;
         assert!(

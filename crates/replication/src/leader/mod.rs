@@ -2,6 +2,7 @@
 
 pub(crate) mod batcher;
 pub(crate) mod clock;
+pub(crate) mod confirmation;
 pub(crate) mod duties;
 pub(crate) mod format;
 pub(crate) mod handover;

@@ -1,6 +1,6 @@
 //! Proposals on their way: to the leader, and on the leader into the log.
 
-use activation::state::{BatchBuilder, Command as Domain, State};
+use activation::state::{BatchBuilder, Command as Domain};
 use api::peer::v1 as proto;
 
 use crate::{
@@ -41,7 +41,7 @@ async fn accept_clock(replica: &RunningReplica) -> Proposed {
     }
     replica.clock.accept();
     // An empty batch carries the new time into the log, so that the next leader starts from it.
-    match replica.clock.stamp(replica.state_machine.view(State::time_ms)) {
+    match replica.stamp() {
         Some(stamp) => replica.write(BatchBuilder::new(stamp).finish()).await,
         None => Proposed::Retry,
     }

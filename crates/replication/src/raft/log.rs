@@ -30,6 +30,7 @@ use sha2::{Digest, Sha256};
 use storage::{Batch, Disk, Identity, ReadError, ValueTooLarge};
 use uuid::Uuid;
 
+use crate::planted::{Bug, Planted};
 use crate::raft::{
     types::{Entry, EntryPayload, LogId, TypeConfig, Vote},
     wire::{self, Malformed},
@@ -80,6 +81,7 @@ pub(crate) struct Log {
     /// Whether the disk is to keep entries that are purged.
     #[cfg(feature = "fault-injection")]
     keeps_purged: bool,
+    planted: Planted,
 }
 
 /// The commands, by index, in the log on `disk` and among the purged entries that it kept. The last ones may not be
@@ -220,7 +222,13 @@ impl Log {
             disk,
             #[cfg(feature = "fault-injection")]
             keeps_purged: false,
+            planted: Planted::default(),
         })
+    }
+
+    /// The same, with a bug of the simulation.
+    pub(crate) fn planted_with(self, planted: Planted) -> Self {
+        Self { planted, ..self }
     }
 
     /// The same; the disk is asked to keep every entry that is purged from here on.
@@ -338,6 +346,10 @@ impl RaftLogStorage<TypeConfig> for Log {
         let mut batch = Batch::default();
         batch.put(VOTE, wire::vote_out(vote).encode_to_vec()).map_err(too_large)?;
         self.held().vote = Some(*vote);
+        if self.planted.has(Bug::VoteNotDurable) {
+            self.disk.submit(batch, None).await;
+            return Ok(());
+        }
         self.commit(batch).await
     }
 

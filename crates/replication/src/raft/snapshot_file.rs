@@ -10,6 +10,7 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 use storage::{Disk, SnapshotIoError};
 
+use crate::planted::{Bug, Planted};
 use crate::raft::{
     types::{Snapshot, SnapshotMeta},
     wire::{self, Malformed},
@@ -44,11 +45,16 @@ pub enum SnapshotDamaged {
 
 /// The snapshot file of a disk.
 #[derive(Clone, Debug)]
-pub(crate) struct SnapshotFile(Arc<dyn Disk>);
+pub(crate) struct SnapshotFile(Arc<dyn Disk>, Planted);
 
 impl SnapshotFile {
     pub(crate) fn on(disk: Arc<dyn Disk>) -> Self {
-        Self(disk)
+        Self(disk, Planted::default())
+    }
+
+    /// The same, with a bug of the simulation.
+    pub(crate) fn planted_with(self, planted: Planted) -> Self {
+        Self(self.0, planted)
     }
 
     pub(crate) fn path(&self) -> String {
@@ -65,12 +71,17 @@ impl SnapshotFile {
         let path = || self.path();
         let damaged = |what: String| SnapshotDamaged::Content { path: path(), what };
         let Some(bytes) = self.0.read_snapshot()? else { return Ok(None) };
-        let file = proto::Snapshot::decode(bytes).map_err(|error| damaged(error.to_string()))?;
+        let mut file = proto::Snapshot::decode(bytes).map_err(|error| damaged(error.to_string()))?;
         if file.format > FORMAT {
             return Err(SnapshotDamaged::Newer { path: path(), found: file.format });
         }
         if Sha256::digest(&file.state).as_slice() != file.digest.as_ref() {
             return Err(damaged("its content does not match its digest".into()));
+        }
+        // Files of versions before this one are without a seal.
+        let seal = std::mem::take(&mut file.seal);
+        if !seal.is_empty() && !self.1.has(Bug::SnapshotWithoutIndex) && seal_of(&file) != seal {
+            return Err(damaged("its index or its membership does not match its seal".into()));
         }
         let last_membership =
             wire::stored_membership_in(file.membership).map_err(|Malformed(what)| damaged(what.into()))?;
@@ -81,11 +92,20 @@ impl SnapshotFile {
 
 /// A snapshot as it is written.
 pub(crate) fn message(meta: &SnapshotMeta, state: &Bytes) -> proto::Snapshot {
-    proto::Snapshot {
+    let mut file = proto::Snapshot {
         format: FORMAT,
         last: meta.last_log_id.as_ref().map(wire::log_id_out),
         membership: Some(wire::stored_membership_out(&meta.last_membership)),
         state: state.clone(),
         digest: Sha256::digest(state).to_vec().into(),
-    }
+        seal: Bytes::new(),
+    };
+    file.seal = seal_of(&file);
+    file
+}
+
+/// Covers the index and the membership, and the state through its digest.
+fn seal_of(file: &proto::Snapshot) -> Bytes {
+    let head = proto::Snapshot { state: Bytes::new(), seal: Bytes::new(), ..file.clone() };
+    Sha256::digest(head.encode_to_vec()).to_vec().into()
 }

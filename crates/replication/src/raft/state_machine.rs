@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
-use activation::state::{Applied, Format, State};
+use activation::state::{Applied, Command as Domain, Format, State};
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
 use openraft::{
@@ -19,7 +19,8 @@ use openraft::{
 };
 use tokio::sync::watch;
 
-use crate::observer::Observer;
+use crate::observer::{AppliedEntry, Observer};
+use crate::planted::{Bug, Planted};
 use crate::raft::{
     snapshot_file::{SnapshotDamaged, SnapshotFile},
     types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
@@ -63,6 +64,10 @@ pub(crate) struct StateMachine {
     observer: Arc<dyn Observer>,
     /// The newest format that this node reads.
     newest: Format,
+    /// Held while a snapshot is written and until it is known: one at a time, and none over a newer one.
+    snapshot_turn: Arc<tokio::sync::Mutex<()>>,
+    /// A bug of the simulation, and the node in which it is.
+    planted: (Planted, u64),
 }
 
 /// Why a state machine did not start from what is on disk.
@@ -101,7 +106,14 @@ impl StateMachine {
             file,
             observer: Arc::new(()),
             newest,
+            snapshot_turn: Arc::default(),
+            planted: (Planted::default(), 0),
         })
+    }
+
+    /// The same, with a bug of the simulation in node `node`.
+    pub(crate) fn planted_with(self, planted: Planted, node: u64) -> Self {
+        Self { planted: (planted, node), ..self }
     }
 
     /// The same, with an observer that is shown the state after each entry.
@@ -182,10 +194,14 @@ impl StateMachine {
         assert_eq!(id.index, next, "entries are applied one after the other, none left out and none twice");
         assert!(Some(id) > replicated.last, "log ids grow: {id} does not follow {:?}", replicated.last);
         let format = replicated.state.format();
+        let command = match &payload {
+            EntryPayload::Normal(command) => Some(command.0.clone()),
+            EntryPayload::Blank | EntryPayload::Membership(_) => None,
+        };
         let applied = match payload {
             EntryPayload::Blank => None,
             EntryPayload::Normal(command) => {
-                let applied = replicated.state.apply(id.index, &command.0);
+                let applied = self.apply_command(&mut replicated.state, id.index, &command.0);
                 match &applied {
                     Applied::Newer => {
                         return Err(io::Error::new(
@@ -210,7 +226,13 @@ impl StateMachine {
             }
         };
         replicated.last = Some(id);
-        self.observer.applied(&replicated.state);
+        let entry = AppliedEntry {
+            term: id.leader_id.term,
+            leader: id.leader_id.node_id,
+            index: id.index,
+            command: command.as_deref(),
+        };
+        self.observer.applied(&entry, &replicated.state);
         let hashed = replicated.state.newest_hash().map_or(0, |(index, _)| index);
         let formats = (format, replicated.state.format());
         drop(replicated);
@@ -236,6 +258,26 @@ impl StateMachine {
             }
         });
         Ok(applied)
+    }
+}
+
+impl StateMachine {
+    fn apply_command(&self, state: &mut State, index: u64, command: &[u8]) -> Applied {
+        let (planted, node) = self.planted;
+        if planted.has(Bug::DivergentApply)
+            && node % 2 == 0
+            && let Ok(Domain::Batch(mut batch)) = Domain::decode(command)
+        {
+            batch.stamp.time_ms += 1;
+            return state.apply(index, &Domain::Batch(batch).encode());
+        }
+        if planted.has(Bug::LostBatch) && index % 16 == 0 && matches!(Domain::decode(command), Ok(Domain::Batch(_))) {
+            return state.clone().apply(index, command);
+        }
+        if planted.has(Bug::DoubleApply) {
+            state.apply(index, command);
+        }
+        state.apply(index, command)
     }
 }
 
@@ -281,6 +323,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, state: Bytes) -> io::Result<()> {
         let decoded = State::decode_snapshot_up_to(self.newest, &state)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+        let _turn = self.snapshot_turn.lock().await;
         self.file.write(meta, &state).await?;
         let mut replicated = self.write();
         let (from, to) = (replicated.last, meta.last_log_id);
@@ -306,6 +349,15 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
     type SnapshotData = Bytes;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
+        if self.planted.0.has(Bug::OldSnapshot) {
+            let (meta, state) = self.snapshot();
+            self.file.write(&meta, &state).await?;
+            let snapshot = Snapshot { meta, snapshot: state };
+            self.write().snapshot = Some(snapshot.clone());
+            return Ok(snapshot);
+        }
+        // What is installed meanwhile waits; what was installed before is in the state that is taken here.
+        let _turn = self.snapshot_turn.lock().await;
         let (meta, state) = self.snapshot();
         self.file.write(&meta, &state).await?;
         let snapshot = Snapshot { meta, snapshot: state };

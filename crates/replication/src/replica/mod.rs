@@ -23,6 +23,7 @@ use crate::{
 
 pub(crate) mod administration;
 pub(crate) mod bootstrap;
+pub(crate) mod elections;
 mod node_calls;
 pub(crate) mod reads;
 pub(crate) mod running;
@@ -82,9 +83,14 @@ impl WeakReplica {
 impl Replica {
     /// The service that other nodes call; to be served on this node's peer address.
     pub fn peer_service(&self, legacy: Arc<dyn LegacyQuestions>) -> PeerServer<PeerService> {
-        PeerServer::new(PeerService { running: Arc::clone(&self.0), legacy })
+        PeerServer::new(self.peer_calls(legacy))
             .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX)
+    }
+
+    /// What answers these calls, without the server around it: for a simulation that looks at each answer.
+    pub fn peer_calls(&self, legacy: Arc<dyn LegacyQuestions>) -> PeerService {
+        PeerService { running: Arc::clone(&self.0), legacy }
     }
 
     /// A handle that does not keep it running.
@@ -144,9 +150,21 @@ impl Replica {
     /// Hands leadership over, if this node leads and another can, and stops.
     pub async fn shutdown(&self) {
         handover::hand_over(&self.0).await;
-        if let Err(error) = self.0.raft.shutdown().await {
-            tracing::warn!(%error, "the replica did not stop cleanly");
-        }
+        self.join().await;
+    }
+
+    /// Stops openraft and waits until it has stopped.
+    ///
+    /// In a task of its own: the first to wait for openraft's task must not be dropped meanwhile, or the others panic.
+    pub(crate) async fn join(&self) {
+        let (raft, (done, stopped)) = (self.0.raft.clone(), tokio::sync::oneshot::channel());
+        self.0.tasks.spawn("shutdown", async move {
+            if let Err(error) = raft.shutdown().await {
+                tracing::warn!(%error, "the replica did not stop cleanly");
+            }
+            let _nobody_waits = done.send(());
+        });
+        let _ended_with_the_runtime = stopped.await;
     }
 
     /// Tries until there is an answer or `deadline` is over; between tries it waits for a new leader, or a moment.
@@ -159,15 +177,17 @@ impl Replica {
                 if self.0.state_machine.progress().borrow().diverged_at.is_some() {
                     return Err(Unavailable::Diverged);
                 }
-                let mut leader = self.0.raft.server_metrics();
-                let asked = leader.borrow_watched().current_leader;
+                let asked = self.0.raft.server_metrics().borrow_watched().current_leader;
                 // A leader that froze holds its requests for as long as its connections stand: once another one leads,
                 // they are asked again there.
                 tokio::select! {
                     answer = attempt() => match answer {
                         Some(answer) => return Ok(answer),
+                        // Not at any change of the metrics: a leader without a majority changes them with each attempt, and
+                        // would be asked again without a pause.
                         None => {
-                            let _changed_or_pause = timeout(RETRY_PAUSE, leader.changed()).await;
+                            let _other_leader_or_pause =
+                                timeout(RETRY_PAUSE, succeeded(self.0.raft.server_metrics(), asked)).await;
                         }
                     },
                     () = succeeded(self.0.raft.server_metrics(), asked) => {}

@@ -18,6 +18,7 @@ use crate::{
         membership::{self, Follower},
     },
     limits::SUBMIT_DEADLINE,
+    planted::Bug,
     raft::{
         state_machine::Progress,
         types::{Command, EntryPayload, Member},
@@ -130,6 +131,12 @@ impl Replica {
             members: membership.nodes().map(|(&node, member)| (node, member.clone())).collect(),
             last_index: metrics.last_log_index.unwrap_or(0),
         }
+    }
+
+    /// Whether a majority confirmed the leader within the last seconds ([`CONFIRMED_WITHIN`](crate::limits::CONFIRMED_WITHIN)). Without it this node may name
+    /// a leader that has long been replaced.
+    pub fn is_confirmed(&self) -> bool {
+        self.0.confirmation.is_fresh() || self.0.planted.has(Bug::UnconfirmedReady)
     }
 
     /// The other members; nothing where this node does not lead.

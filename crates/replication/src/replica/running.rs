@@ -11,7 +11,7 @@ use std::{
 };
 
 use activation::{
-    clock::ClockAlarm,
+    clock::{ClockAlarm, Stamp},
     state::{Applied, Format, State},
 };
 use api::peer::v1 as proto;
@@ -26,6 +26,7 @@ use crate::{
     leader::{
         batcher::{Recorded, Waiting},
         clock::LeaderClock,
+        confirmation::Confirmation,
         presence::Presence,
         proposal::Proposed,
     },
@@ -33,6 +34,7 @@ use crate::{
         channels::{self, NoChannel, Peer, PeerChannel, Peers},
         forward::Forwarder,
     },
+    planted::{Bug, Planted},
     raft::{
         log::Log,
         state_machine::{Raft, StateMachine},
@@ -106,6 +108,9 @@ pub(crate) struct RunningReplica {
     pub(crate) forwarder: Forwarder,
     pub(crate) seeds: AtomicU64,
     pub(crate) presence: Presence,
+    pub(crate) confirmation: Confirmation,
+    /// A bug of the simulation.
+    pub(crate) planted: Planted,
     /// Held to read while a command is on its way that depends on the format.
     pub(crate) format: tokio::sync::RwLock<()>,
     /// What the log held of newer formats up to here is gone for good.
@@ -190,6 +195,13 @@ impl RunningReplica {
         Proposed::Committed { log_index: self.state_machine.last().map_or(0, |id| id.index) }
     }
 
+    /// A stamp for the next batch, where this node leads and has applied the first entry of its term: before that an
+    /// entry of an earlier leader may still set cluster time.
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        let applied = self.state_machine.last().map(|last| last.leader_id.term);
+        self.clock.stamp(applied, self.state_machine.view(State::time_ms))
+    }
+
     /// Where the log stands, from the leader.
     pub(crate) async fn read_point_once(&self) -> Option<ReadPoint> {
         let (leader, member) = self.leader()?;
@@ -205,9 +217,13 @@ impl RunningReplica {
 
     /// Asks a majority whether this node still leads (ReadIndex, never a lease), and says where the log stands.
     pub(crate) async fn read_point_here(&self) -> Option<ReadPoint> {
+        if self.planted.has(Bug::StaleRead) {
+            let (log_index, time_ms) = self.state_machine.view_at(|index, state| (index, state.time_ms()));
+            return Some(ReadPoint { log_index, cluster_time_ms: time_ms?, clock_alarm: None });
+        }
         let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
         let ready = linearizer.await_ready(&self.raft).await.ok()?;
-        let stamp = self.clock.stamp(self.state_machine.view(State::time_ms))?;
+        let stamp = self.stamp()?;
         Some(ReadPoint {
             log_index: ready.read_log_id().index(),
             cluster_time_ms: stamp.time_ms,

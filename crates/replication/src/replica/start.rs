@@ -13,8 +13,15 @@ use storage::Disk;
 
 use crate::{
     environment::Environment,
-    leader::{batcher, clock::LeaderClock, duties, format, presence::Presence},
+    leader::{
+        batcher,
+        clock::LeaderClock,
+        confirmation::{self, Confirmation},
+        duties, format,
+        presence::Presence,
+    },
     peers::{channels::Peers, forward::Forwarder},
+    planted::Planted,
     raft::{
         log::{self, Log, LogDamaged},
         network::Links,
@@ -22,7 +29,7 @@ use crate::{
         state_machine::{Raft, StateDamaged, StateMachine},
         types::Runtime,
     },
-    replica::{Replica, running::RunningReplica},
+    replica::{Replica, elections, running::RunningReplica},
     settings::{Pace, RaftSettings, SettingsError},
 };
 
@@ -85,15 +92,19 @@ impl Replica {
         let Environment { clock, connect, seed, observer, tasks, newest_format } = environment;
         let identity = log::peer_identity(disk.identity(), log::recoveries(&*disk)?);
         let log = Log::load(Arc::clone(&disk))?;
-        let state_machine = load_state_machine(&disk, &log, newest_format)?.observed_by(Arc::clone(&observer));
+        let state_machine = load_state_machine(&disk, &log, newest_format, settings.planted)?
+            .observed_by(Arc::clone(&observer))
+            .planted_with(settings.planted, identity.owner);
         #[cfg(feature = "fault-injection")]
         let log = if settings.keep_purged { log.keeping_purged() } else { log };
+        let log = log.planted_with(settings.planted);
         let peers = Arc::new(Peers::new(identity.owner, identity.store, connect));
         let config = Arc::new(settings.to_openraft(pace)?);
         let links = Links(Arc::clone(&peers));
         let start = Raft::new(identity.owner, config, links, log.clone(), state_machine.clone());
         let raft = Runtime::scope(seed, start).await.map_err(|error| StartError::Raft(Box::new(error)))?;
-        let clock = Arc::new(LeaderClock::new(clock));
+        elections::allow(&raft, identity.owner, identity.store);
+        let clock = Arc::new(LeaderClock::new(clock, settings.planted));
         let batcher = batcher::start(&tasks, raft.clone(), state_machine.clone(), Arc::clone(&clock), observer);
         let forwarder = Forwarder::new(Arc::clone(&peers), tasks.clone());
         let running = Arc::new(RunningReplica {
@@ -110,20 +121,35 @@ impl Replica {
             forwarder,
             seeds: AtomicU64::new(seed),
             presence: Presence::default(),
+            confirmation: Confirmation::default(),
+            planted: settings.planted,
             format: tokio::sync::RwLock::default(),
             clean_index: AtomicU64::new(0),
             promote_after: settings.promote_after,
             leaving: AtomicBool::new(false),
         });
         tasks.spawn("duties", duties::run(Arc::clone(&running), pace));
+        tasks.spawn("elections", elections::follow(Arc::clone(&running)));
+        tasks.spawn("confirmation", confirmation::run(Arc::clone(&running), pace.look_interval));
         tasks.spawn("formats", format::follow(Arc::downgrade(&running)));
-        Ok(Self(running))
+        let replica = Self(running);
+        let failing = replica.clone();
+        tasks.spawn("failure", async move {
+            failing.failed().await;
+            failing.join().await;
+        });
+        Ok(replica)
     }
 }
 
 /// The state machine on `disk`, if the log goes on where its snapshot ends, in a format that this node reads.
-fn load_state_machine(disk: &Arc<dyn Disk>, log: &Log, newest: Format) -> Result<StateMachine, StartError> {
-    let file = SnapshotFile::on(Arc::clone(disk));
+fn load_state_machine(
+    disk: &Arc<dyn Disk>,
+    log: &Log,
+    newest: Format,
+    planted: Planted,
+) -> Result<StateMachine, StartError> {
+    let file = SnapshotFile::on(Arc::clone(disk)).planted_with(planted);
     let state_machine = StateMachine::load(file.clone(), newest)?;
     if let Some(index) = log.first_unknown_after(state_machine.last(), newest) {
         return Err(StartError::Newer { index });

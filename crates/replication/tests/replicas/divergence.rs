@@ -7,6 +7,7 @@ use activation::{
     state::{Command, State},
 };
 use api::log::v1 as proto;
+use bytes::Bytes;
 use futures::{StreamExt, stream};
 use prost::Message;
 use replication::{Health, Pace, Unavailable};
@@ -100,5 +101,7 @@ fn alter(path: &std::path::Path) {
     state.apply(1, &world::install_key(world::host_key(99)).encode());
     file.state = state.encode_snapshot().into();
     file.digest = Sha256::digest(&file.state).to_vec().into();
+    // As a version before the seal wrote it.
+    file.seal = Bytes::new();
     fs::write(path, file.encode_to_vec()).unwrap();
 }

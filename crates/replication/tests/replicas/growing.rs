@@ -159,3 +159,25 @@ async fn a_learner_is_promoted_in_place_of_another_when_an_administrator_says_so
     voters_become(&cluster, 4, &expected).await;
     assert_eq!(cluster.node(leader).replica().cluster().members.len(), 4, "it learns on");
 }
+
+#[tokio::test]
+async fn a_node_under_the_number_of_the_first_voter_follows_and_forms_no_cluster_of_its_own() {
+    // Long enough that the new node 1 is seen on its way through what node 1 alone decided.
+    let mut cluster = first_of(3).await;
+    for machine in 1..=500 {
+        cluster.node(1).submit(machine % 3 + 1).await.unwrap();
+    }
+    for node in [2, 3] {
+        add(&cluster, 1, node).await.unwrap();
+    }
+    voters_become(&cluster, 1, &[1, 2, 3]).await;
+    remove(&cluster, 2, 1).await.unwrap();
+    eventually("node 1 is out", || async { !cluster.node(2).replica().cluster().members.contains_key(&1) }).await;
+    cluster.node_mut(1).stop_hard().await;
+    cluster.node_mut(1).wipe();
+    cluster.node_mut(1).start().await;
+    // The log that it is sent begins with a membership whose only voter is node 1: another one, with another store.
+    add(&cluster, 2, 1).await.unwrap();
+    assert_eq!(count(&cluster.node(1).submit(4).await.unwrap()), 4);
+    cluster.assert_equal_states().await;
+}

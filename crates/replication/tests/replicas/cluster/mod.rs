@@ -7,7 +7,7 @@ mod waiting;
 use std::{collections::BTreeMap, time::Duration};
 
 use activation::state::RecordOutcome;
-use replication::{Pace, RaftSettings, Recorded};
+use replication::{Pace, Planted, RaftSettings, Recorded};
 use tempfile::TempDir;
 
 pub(crate) use self::{
@@ -24,6 +24,7 @@ pub(crate) const SETTINGS: RaftSettings = RaftSettings {
     promote_after: Duration::from_millis(1500),
     #[cfg(feature = "fault-injection")]
     keep_purged: false,
+    planted: Planted::NONE,
 };
 
 /// Clocks and members are looked at often, snapshots made as seldom as in production.

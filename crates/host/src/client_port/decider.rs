@@ -1,0 +1,163 @@
+//! What a client is told: whether this node takes the request, what the cluster's count says of it, and the signature.
+//!
+//! Nothing here measures, writes an event or knows a connection, so that the simulation of a cluster runs it as it is.
+
+use std::sync::Arc;
+
+use activation::{
+    catalog::{Catalog, Name, Product},
+    id::NodeId,
+    message::{AnswerBody, Record, RefusalDetail, Request, ValidRequest, sign_answer},
+    state::{Counted, RecordOutcome, Refusal, State},
+    status::Status,
+};
+use replication::{Recorded, Replica};
+
+use crate::credentials::{Credential, Credentials, Unusable, follow::take_note};
+
+/// Has requests counted by the cluster, and signs the answers with this node's keys.
+#[derive(Clone)]
+pub(crate) struct Decider {
+    pub(crate) replica: Replica,
+    pub(crate) credentials: Arc<Credentials>,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Decision {
+    /// Not recorded: this node could not sign what the count would answer.
+    Barred,
+    /// Perhaps recorded: no leader answered within the deadline.
+    Unavailable,
+    /// Recorded, and counted or refused.
+    Recorded(Recorded),
+}
+
+impl Decision {
+    /// What was counted, if anything.
+    pub(crate) fn counted(&self) -> Option<Counted> {
+        match self {
+            Self::Recorded(Recorded { outcome: RecordOutcome::Counted(counted), .. }) => Some(*counted),
+            Self::Barred | Self::Unavailable | Self::Recorded(_) => None,
+        }
+    }
+
+    /// Where the request was recorded, and when.
+    pub(crate) fn recorded(&self) -> Option<&Recorded> {
+        match self {
+            Self::Recorded(recorded) => Some(recorded),
+            Self::Barred | Self::Unavailable => None,
+        }
+    }
+}
+
+impl Decider {
+    /// Records the request, unless this node could sign no answer.
+    pub(crate) async fn decide(&self, request: &ValidRequest) -> Decision {
+        if let Some(why) = self.barred(request.request()).await {
+            tracing::debug!(machine = %request.request().machine_name, why = why.words(), "a request was not taken");
+            return Decision::Barred;
+        }
+        let record = Record::new(self.replica.identity().owner, request);
+        match self.replica.submit(&record).await {
+            Ok(recorded) => Decision::Recorded(recorded),
+            Err(unavailable) => {
+                tracing::debug!(%unavailable, "a request was not recorded");
+                Decision::Unavailable
+            }
+        }
+    }
+
+    /// The answer to a request that was decided so, and its status. Without [`Status::OK`] it is advice for people, or
+    /// empty.
+    pub(crate) async fn answer(&self, request: &ValidRequest, decision: &Decision) -> (Vec<u8>, Status) {
+        match decision {
+            Decision::Barred => (Vec::new(), Status::HOST_NOT_ACTIVATED),
+            Decision::Unavailable => (Vec::new(), Status::HOST_UNAVAILABLE),
+            Decision::Recorded(recorded) => match recorded.outcome {
+                RecordOutcome::Counted(counted) => self.sign(request, recorded, counted).await,
+                RecordOutcome::Refused(refusal) => (self.explain(refusal, request.request()), refusal.status()),
+            },
+        }
+    }
+
+    async fn sign(&self, request: &ValidRequest, recorded: &Recorded, counted: Counted) -> (Vec<u8>, Status) {
+        let body = AnswerBody {
+            count: counted.count,
+            threshold: counted.threshold,
+            activation_interval_minutes: counted.activation_interval_minutes,
+            renewal_interval_minutes: counted.renewal_interval_minutes,
+            cluster_time_ms: recorded.cluster_time_ms,
+            log_index: recorded.log_index,
+            offset: recorded.offset,
+        };
+        match self.credential(request, &counted, recorded.log_index).await {
+            Some(own) => (sign_answer(&body, &own.certificate, &own.key, request.digest()), Status::OK),
+            None => (Vec::new(), Status::HOST_NOT_ACTIVATED),
+        }
+    }
+
+    /// Why this node could not sign what the count would answer: known before anything is counted.
+    async fn barred(&self, request: &Request) -> Option<Unusable> {
+        match self.credentials.barred(request.publisher)? {
+            Unusable::MachineChanged => Some(Unusable::MachineChanged),
+            // Perhaps the state here is only old.
+            Unusable::KeyLost => {
+                self.replica.read_point().await.ok()?;
+                take_note(&self.replica, &self.credentials);
+                self.credentials.barred(request.publisher)
+            }
+        }
+    }
+
+    /// What goes with a refusal, for the people on both sides. The count has decided; this only looks.
+    fn explain(&self, refusal: Refusal, request: &Request) -> Vec<u8> {
+        if refusal != Refusal::NotCovered {
+            return Vec::new();
+        }
+        let node = self.replica.identity().owner;
+        let detail = self.replica.view(|state| groups_of(state, node, request));
+        let needed = detail.needed.as_ref().map_or("none that covers it", |needed| needed.as_str());
+        tracing::debug!(
+            machine = %request.machine_name,
+            status = %refusal.status(),
+            needed,
+            held = ?detail.held,
+            "no key of this node covers the product of a request"
+        );
+        detail.encode()
+    }
+
+    /// What signs under the key that the count chose. The leader may have applied a certificate that this node has not.
+    async fn credential(&self, request: &ValidRequest, counted: &Counted, log_index: u64) -> Option<Arc<Credential>> {
+        let publisher = request.request().publisher;
+        if let Some(credential) = self.credentials.get(publisher, counted.key) {
+            return Some(credential);
+        }
+        self.replica.wait_applied(log_index).await.ok()?;
+        take_note(&self.replica, &self.credentials);
+        let credential = self.credentials.get(publisher, counted.key);
+        if credential.is_none() {
+            tracing::error!(key = %counted.key, "the private key of this node's certificate is missing: activate the node again");
+        }
+        credential
+    }
+}
+
+/// The group that a request's product needs, and those that the node holds.
+fn groups_of(state: &State, node: NodeId, request: &Request) -> RefusalDetail {
+    let Some(publisher) = state.publisher(request.publisher) else { return RefusalDetail::default() };
+    let catalog = publisher.catalog();
+    let product = publisher.opened().product(request.product);
+    let held = state.groups_held(publisher.id(), node);
+    RefusalDetail {
+        needed: product.and_then(|product| lowest_covering(catalog, product)),
+        held: held.into_iter().filter_map(|code| Some(catalog.group(code)?.name.clone())).collect(),
+    }
+}
+
+/// The product's own group, or, where that covers earlier generations only, the first that reaches it.
+fn lowest_covering(catalog: &Catalog, product: &Product) -> Option<Name> {
+    let own = catalog.group(product.group).filter(|own| catalog.covers(own.code, product));
+    own.or_else(|| catalog.groups_covering(product).next()).map(|group| group.name.clone())
+}

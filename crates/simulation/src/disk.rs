@@ -1,0 +1,355 @@
+//! A simulated disk: what is durable, and what would be lost if the power went now.
+//!
+//! Batches are written in order. A barrier makes every batch durable that was there when it began, after a time that
+//! comes from the seed. A crash keeps a prefix of the batches that no barrier covers: the operating system may have
+//! written some of them by itself, but never a later one without an earlier one.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt, io,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use storage::{Batch, Disk, Done, Identity, Kind, ReadError, Record, SnapshotIoError, WriteFailed};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::chance::Chance;
+
+/// Batches that may wait for the disk, as in production.
+const QUEUED_BATCHES_MAX: usize = 1024;
+
+/// Keys of log entries begin with this byte, the mark of what is purged is the other one: what the oracle must know of the
+/// records to see a truncation.
+const ENTRY: u8 = b'e';
+const PURGED: &[u8] = b"p";
+
+type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+/// What is on a disk, all of it durable.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Image {
+    pub(crate) records: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) snapshot: Option<Bytes>,
+}
+
+impl Image {
+    fn apply(&mut self, changes: Changes) {
+        for (key, value) in changes {
+            match value {
+                Some(value) => drop(self.records.insert(key, value)),
+                None => drop(self.records.remove(&key)),
+            }
+        }
+    }
+
+    /// The index of the last entry in the log; 0 where there is none.
+    pub(crate) fn last_entry(&self) -> u64 {
+        let key = self.records.range(vec![ENTRY]..vec![ENTRY + 1]).next_back().map(|(key, _)| key);
+        let index = key.and_then(|key| key.get(1..)).and_then(|index| index.try_into().ok());
+        index.map_or(0, u64::from_be_bytes)
+    }
+}
+
+/// How a disk fails its next write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failing {
+    /// EIO.
+    Broken,
+    /// ENOSPC.
+    Full,
+}
+
+/// One node's disk. It outlives the node.
+#[derive(Debug)]
+struct Platter {
+    identity: Identity,
+    durable: Image,
+    pending: VecDeque<Changes>,
+    chance: Chance,
+    /// Percentage of barriers that take up to 200 ms.
+    slow_percent: u64,
+    /// How long the next barrier hangs.
+    hang: Duration,
+    failing: Option<Failing>,
+    /// Planted: barriers report success and do nothing.
+    skips_sync: bool,
+    /// The snapshot file is not what was written.
+    damaged: bool,
+}
+
+/// A handle to a node's disk, also for the simulation itself.
+#[derive(Clone)]
+pub(crate) struct DiskBay(Arc<Mutex<Platter>>);
+
+/// What a crash did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Crashed {
+    /// Batches that no barrier covered.
+    pub(crate) pending: usize,
+    /// Those of them that are on the disk all the same.
+    pub(crate) kept: usize,
+}
+
+impl DiskBay {
+    /// An empty disk of node `node`.
+    pub(crate) fn new(node: u64, seed: u64) -> Self {
+        let mut chance = Chance::new(seed, &format!("disk of node {node}"));
+        let identity = identity(node, &mut chance);
+        Self(Arc::new(Mutex::new(Platter {
+            identity,
+            durable: Image::default(),
+            pending: VecDeque::new(),
+            chance,
+            slow_percent: 2,
+            hang: Duration::ZERO,
+            failing: None,
+            skips_sync: false,
+            damaged: false,
+        })))
+    }
+
+    fn platter(&self) -> MutexGuard<'_, Platter> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The power goes, or the process is killed.
+    pub(crate) fn crash(&self) -> Crashed {
+        let mut platter = self.platter();
+        let pending = platter.pending.len();
+        let kept = match platter.chance.within(0..3) {
+            0 => 0,
+            1 => pending,
+            _ => usize::try_from(platter.chance.within(0..pending as u64 + 1)).unwrap_or(0),
+        };
+        platter.settle(kept);
+        platter.pending.clear();
+        platter.hang = Duration::ZERO;
+        Crashed { pending, kept }
+    }
+
+    /// Something was written that is not durable yet.
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.platter().pending.is_empty()
+    }
+
+    /// Everything is taken from the disk; the next node on it is another one.
+    pub(crate) fn wipe(&self) {
+        let mut platter = self.platter();
+        let node = platter.identity.owner;
+        platter.identity = identity(node, &mut platter.chance);
+        platter.durable = Image::default();
+        platter.pending.clear();
+        (platter.failing, platter.damaged) = (None, false);
+    }
+
+    /// What is durable.
+    pub(crate) fn image(&self) -> Image {
+        self.platter().durable.clone()
+    }
+
+    /// The disk goes back to `image`.
+    pub(crate) fn roll_back(&self, image: Image) {
+        let mut platter = self.platter();
+        platter.durable = image;
+        platter.pending.clear();
+    }
+
+    /// This disk becomes a copy of `other`, with its identity.
+    pub(crate) fn copy_from(&self, other: &Self) {
+        let (identity, image) = {
+            let other = other.platter();
+            (other.identity, other.durable.clone())
+        };
+        let mut platter = self.platter();
+        platter.identity = identity;
+        platter.durable = image;
+    }
+
+    /// Changes the snapshot file, as a damaged disk would.
+    pub(crate) fn damage_snapshot(&self, change: impl FnOnce(Bytes) -> Bytes) {
+        let mut platter = self.platter();
+        platter.durable.snapshot = platter.durable.snapshot.take().map(change);
+        platter.damaged = true;
+    }
+
+    /// Whether the snapshot file was damaged. A node that starts on it all the same has made it its own.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.platter().damaged
+    }
+
+    pub(crate) fn has_snapshot(&self) -> bool {
+        self.platter().durable.snapshot.is_some()
+    }
+
+    pub(crate) fn set_slow(&self, percent: u64) {
+        self.platter().slow_percent = percent;
+    }
+
+    /// The next barrier takes this much longer.
+    pub(crate) fn hang(&self, hang: Duration) {
+        self.platter().hang = hang;
+    }
+
+    pub(crate) fn fail(&self, failing: Option<Failing>) {
+        self.platter().failing = failing;
+    }
+
+    pub(crate) fn is_failing(&self) -> bool {
+        self.platter().failing.is_some()
+    }
+
+    pub(crate) fn skip_sync(&self) {
+        self.platter().skips_sync = true;
+    }
+
+    /// A number for this start of the node: a crash and a start are not the same start again.
+    pub(crate) fn boot(&self) -> u64 {
+        self.platter().chance.number()
+    }
+}
+
+fn identity(owner: u64, chance: &mut Chance) -> Identity {
+    let store = Uuid::from_u64_pair(chance.number(), chance.number());
+    Identity { kind: Kind::Node, owner, store, format: 1 }
+}
+
+impl Platter {
+    fn settle(&mut self, batches: usize) {
+        for changes in self.pending.drain(..batches).collect::<Vec<_>>() {
+            self.durable.apply(changes);
+        }
+    }
+
+    /// Most barriers are quick; a slow disk's take up to 200 ms.
+    fn barrier_time(&mut self) -> Duration {
+        let slow = self.chance.percent(self.slow_percent);
+        let micros = self.chance.within(if slow { 20_000..200_000 } else { 300..5_000 });
+        std::mem::take(&mut self.hang) + Duration::from_micros(micros)
+    }
+
+    fn error(&self) -> Option<io::Error> {
+        self.failing.map(|failing| match failing {
+            Failing::Broken => io::Error::from_raw_os_error(libc::EIO),
+            Failing::Full => io::Error::from_raw_os_error(libc::ENOSPC),
+        })
+    }
+}
+
+/// What the simulation is told of a node's writes.
+pub(crate) trait WriteObserver: Send + Sync {
+    /// Log entries from `index` on were removed from the end of the log.
+    fn truncated(&self, index: u64);
+}
+
+/// A disk as an open replica uses it. Its writing task belongs to the node and dies with it.
+pub(crate) struct SimulatedDisk {
+    bay: DiskBay,
+    queue: mpsc::Sender<Option<Done>>,
+    observer: Arc<dyn WriteObserver>,
+}
+
+impl fmt::Debug for SimulatedDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SimulatedDisk")
+    }
+}
+
+impl SimulatedDisk {
+    /// Opens the disk in `bay`; to be called in the node's runtime.
+    pub(crate) fn open(bay: DiskBay, observer: Arc<dyn WriteObserver>) -> Self {
+        let (queue, waiting) = mpsc::channel(QUEUED_BATCHES_MAX);
+        tokio::spawn(write_all(bay.clone(), waiting));
+        Self { bay, queue, observer }
+    }
+}
+
+async fn write_all(bay: DiskBay, mut waiting: mpsc::Receiver<Option<Done>>) {
+    let mut callbacks = Vec::new();
+    let mut failed: Option<WriteFailed> = None;
+    while waiting.recv_many(&mut callbacks, QUEUED_BATCHES_MAX).await > 0 {
+        if callbacks.iter().all(Option::is_none) {
+            callbacks.clear();
+            continue;
+        }
+        let (covered, time) = {
+            let mut platter = bay.platter();
+            (platter.pending.len(), platter.barrier_time())
+        };
+        tokio::time::sleep(time).await;
+        let mut platter = bay.platter();
+        let error = platter.error();
+        if failed.is_none() {
+            failed = error.map(WriteFailed::new);
+        }
+        // After a failed sync nothing is known of what it covered: it stays pending, for the crash to decide.
+        if failed.is_none() && !platter.skips_sync {
+            platter.settle(covered);
+        }
+        drop(platter);
+        for done in callbacks.drain(..).flatten() {
+            done(failed.clone().map_or(Ok(()), Err));
+        }
+    }
+}
+
+impl Disk for SimulatedDisk {
+    fn identity(&self) -> Identity {
+        self.bay.platter().identity
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        let platter = self.bay.platter();
+        let pending = platter.pending.iter().rev().flat_map(|changes| changes.iter().rev());
+        let written = pending.into_iter().find(|(written, _)| written == key).map(|(_, value)| value.clone());
+        Ok(written.unwrap_or_else(|| platter.durable.records.get(key).cloned()))
+    }
+
+    fn scan<'a>(&'a self, prefix: &[u8]) -> Box<dyn Iterator<Item = Result<Record, ReadError>> + Send + 'a> {
+        let platter = self.bay.platter();
+        let mut image = platter.durable.clone();
+        platter.pending.iter().for_each(|changes| image.apply(changes.clone()));
+        let prefix = prefix.to_vec();
+        Box::new(image.records.into_iter().filter(move |(key, _)| key.starts_with(&prefix)).map(Ok))
+    }
+
+    fn submit(&self, batch: Batch, done: Option<Done>) -> BoxFuture<'_, ()> {
+        let changes = batch.into_changes();
+        let is_purge = changes.iter().any(|(key, _)| key == PURGED);
+        let removed = changes.iter().filter(|(key, value)| value.is_none() && key.first() == Some(&ENTRY));
+        let first = removed.filter_map(|(key, _)| Some(u64::from_be_bytes(key.get(1..)?.try_into().ok()?))).min();
+        if let Some(first) = first.filter(|_| !is_purge) {
+            self.observer.truncated(first);
+        }
+        self.bay.platter().pending.push_back(changes);
+        Box::pin(async move {
+            // Closed only when the node has died, and then nobody waits.
+            let _closed = self.queue.send(done).await;
+        })
+    }
+
+    fn read_snapshot(&self) -> Result<Option<Bytes>, SnapshotIoError> {
+        Ok(self.bay.platter().durable.snapshot.clone())
+    }
+
+    fn write_snapshot(&self, file: Bytes) -> BoxFuture<'_, Result<(), SnapshotIoError>> {
+        Box::pin(async move {
+            let time = self.bay.platter().barrier_time() * 4;
+            tokio::time::sleep(time).await;
+            let mut platter = self.bay.platter();
+            if let Some(source) = platter.error() {
+                return Err(SnapshotIoError { action: "write", path: PathBuf::from(self.snapshot_path()), source });
+            }
+            platter.durable.snapshot = Some(file);
+            Ok(())
+        })
+    }
+
+    fn snapshot_path(&self) -> String {
+        "snapshot".into()
+    }
+}

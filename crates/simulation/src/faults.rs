@@ -1,0 +1,496 @@
+//! Faults, drawn from the seed as time goes. Each run has its own weights: in some a kind of fault happens all the time, in
+//! others never, so that combinations come up which an even mix would not reach.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use api::log::v1 as log;
+use bytes::Bytes;
+use prost::Message;
+use replication::Bug;
+use turmoil::Sim;
+
+use crate::{
+    chance::Chance,
+    disk::{DiskBay, Failing, Image},
+    network::host,
+    plant::Plant,
+    world::{Wish, World},
+};
+
+/// Kinds of faults that this module or the administrator brings about.
+pub(crate) const KINDS: [&str; 28] = [
+    "partition",
+    "one_way_partition",
+    "slow_network",
+    "lossy_network",
+    "hold",
+    "duplicate_connection",
+    "crash",
+    "crash_unsynced",
+    "crash_all",
+    "torn_write",
+    "slow_disk",
+    "hanging_disk",
+    "disk_error",
+    "full_disk",
+    "damaged_snapshot",
+    "wiped_disk",
+    "clock_step",
+    "clock_drift",
+    "clock_wrong_at_start",
+    "fast_time",
+    "skipped_weeks",
+    "transfer",
+    "drain",
+    "format",
+    "add",
+    "remove",
+    "rollback",
+    "copied_node",
+];
+
+/// Kinds that are drawn here, with the weight that they have where a run does not change it.
+const DRAWN: [(&str, u64); 18] = [
+    ("partition", 10),
+    ("one_way_partition", 6),
+    ("slow_network", 6),
+    ("lossy_network", 3),
+    ("hold", 6),
+    ("crash", 10),
+    ("crash_all", 3),
+    ("slow_disk", 5),
+    ("hanging_disk", 3),
+    ("disk_error", 3),
+    ("full_disk", 2),
+    ("wiped_disk", 1),
+    ("damaged_snapshot", 1),
+    ("clock_step", 4),
+    ("clock_drift", 3),
+    ("clock_wrong_at_start", 3),
+    ("fast_time", 8),
+    ("repair", 25),
+];
+
+/// What the loop around the simulation holds of the nodes.
+pub(crate) struct Nodes {
+    pub(crate) bays: BTreeMap<u64, DiskBay>,
+    /// Nodes that belong to the cluster, or are about to.
+    pub(crate) members: BTreeSet<u64>,
+    /// When a node that is down starts again.
+    pub(crate) down: BTreeMap<u64, Duration>,
+    /// Nodes whose disk was emptied: they are not members any more, whatever the cluster thinks.
+    pub(crate) lost: BTreeSet<u64>,
+}
+
+impl Nodes {
+    /// Whether the disk of one node may be lost: the other voters are a majority, and no other disk is lost.
+    fn can_spare_one(&self, world: &World) -> bool {
+        let seen = world.seen();
+        let voters = seen.values().max_by_key(|seen| seen.applied).map_or(0, |seen| seen.voters.len());
+        voters >= 3 && self.lost.is_empty()
+    }
+}
+
+/// The faults of one run.
+pub(crate) struct Faults {
+    world: World,
+    chance: Chance,
+    weights: Vec<(&'static str, u64)>,
+    next: Duration,
+    pause_ms: u64,
+    /// Links that are held, until when.
+    held: BTreeMap<u64, Duration>,
+    /// True time runs fast until then.
+    fast_until: Duration,
+    rate_max: u64,
+    /// No disk hangs again before.
+    hung_until: Duration,
+    /// A disk as it was.
+    kept: Option<Image>,
+    /// Whether there are faults now: not while the cluster is to recover.
+    is_on: bool,
+}
+
+/// A leader whose disk hangs for longer stays leader, and answers nobody: known, and not for ordinary runs.
+const HANG_MS_MAX: u64 = 2500;
+const HANG_EVERY: Duration = Duration::from_secs(10);
+
+const STEP: Duration = Duration::from_millis(1);
+
+impl Faults {
+    pub(crate) fn new(world: World, seed: u64, planted: Option<Plant>) -> Self {
+        let mut chance = Chance::new(seed, "faults");
+        let damages = planted == Some(Plant::Product(Bug::SnapshotWithoutIndex));
+        let swarm = |(kind, weight): (&'static str, u64)| match (kind, chance.within(0..4)) {
+            ("repair", _) => (kind, weight),
+            // This one is seldom, and the bug shows in it alone.
+            ("damaged_snapshot", _) if damages => (kind, 20),
+            (_, factor) => (kind, weight * factor),
+        };
+        let weights = DRAWN.into_iter().map(swarm).collect();
+        let pause_ms = chance.within(800..8000);
+        let rate_max = chance.pick(&[60, 600, 5000, 5000]).copied().unwrap_or(60);
+        let (held, fast_until) = (BTreeMap::new(), Duration::ZERO);
+        Self {
+            world,
+            chance,
+            weights,
+            next: Duration::ZERO,
+            pause_ms,
+            held,
+            fast_until,
+            rate_max,
+            hung_until: Duration::ZERO,
+            kept: None,
+            is_on: false,
+        }
+    }
+
+    /// Does what is due, without new faults: at every step of the simulation.
+    pub(crate) fn attend(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes) {
+        let now = self.world.now();
+        self.start_again(sim, nodes, now);
+        self.grant(sim, nodes, now);
+        self.release(sim, nodes, now);
+        if !self.fast_until.is_zero() && now >= self.fast_until {
+            self.fast_until = Duration::ZERO;
+            self.world.change_time(|time, now| time.set_rate(now, 1));
+            self.world.trace("time goes on as usual");
+        }
+    }
+
+    /// The same, and looks whether it is time for a fault.
+    pub(crate) fn step(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes) {
+        self.is_on = true;
+        self.attend(sim, nodes);
+        let now = self.world.now();
+        self.aim(sim, nodes, now);
+        if now < self.next {
+            return;
+        }
+        self.next = now + Duration::from_millis(self.chance.within(200..self.pause_ms));
+        let sum: u64 = self.weights.iter().map(|(_, weight)| weight).sum();
+        let mut drawn = self.chance.within(0..sum);
+        let kind = self.weights.iter().find(|(_, weight)| {
+            let is_it = drawn < *weight;
+            drawn = drawn.saturating_sub(*weight);
+            is_it
+        });
+        if let Some((kind, _)) = kind.copied() {
+            self.bring_about(kind, sim, nodes, now);
+        }
+    }
+
+    /// Nodes that were down, and whose time has come.
+    fn start_again(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes, now: Duration) {
+        let due: Vec<_> = nodes.down.iter().filter(|(_, at)| **at <= now).map(|(node, _)| *node).collect();
+        for node in due {
+            nodes.down.remove(&node);
+            if nodes.members.contains(&node) {
+                self.world.trace(format_args!("node {node} is started"));
+                sim.bounce(host(node));
+            }
+        }
+    }
+
+    /// What nodes and the administrator want done from outside.
+    fn grant(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes, now: Duration) {
+        for wish in self.world.wishes() {
+            match wish {
+                Wish::Ended(node) => {
+                    self.crash(sim, nodes, node, now, 100..3000);
+                    // Before it starts again the disk works, or is another one.
+                    if let Some(bay) = nodes.bays.get(&node) {
+                        bay.fail(None);
+                        if bay.is_damaged() {
+                            self.renew_disk(nodes, node);
+                            nodes.lost.insert(node);
+                        }
+                    }
+                }
+                Wish::StartNew(node) => {
+                    self.crash(sim, nodes, node, now, 0..1);
+                    self.renew_disk(nodes, node);
+                    nodes.members.insert(node);
+                    nodes.lost.remove(&node);
+                    nodes.down.insert(node, now);
+                }
+                Wish::Retire(node) => {
+                    nodes.members.remove(&node);
+                    nodes.lost.remove(&node);
+                    self.crash(sim, nodes, node, now, 0..1);
+                }
+                Wish::Stall(node) if self.is_on => self.hold(sim, nodes, node, now),
+                Wish::Stall(_) => {}
+                staged => self.stage(staged, sim, nodes, now),
+            }
+        }
+    }
+
+    /// What a scenario wants.
+    fn stage(&mut self, wish: Wish, sim: &mut Sim<'_>, nodes: &mut Nodes, now: Duration) {
+        self.world.trace(format_args!("{wish:?}"));
+        match wish {
+            Wish::Restart(node, pause) => {
+                self.crash(sim, nodes, node, now, 0..1);
+                nodes.members.insert(node);
+                nodes.down.insert(node, now + pause);
+            }
+            Wish::Lose(node) => {
+                nodes.members.remove(&node);
+                self.crash(sim, nodes, node, now, 0..1);
+                nodes.down.remove(&node);
+            }
+            Wish::KeepDisk(node) => self.kept = nodes.bays.get(&node).map(DiskBay::image),
+            Wish::RollBack(node) => {
+                self.world.fault("rollback", format_args!("node {node}"));
+                self.crash(sim, nodes, node, now, 5000..5001);
+                self.world.oracle(|oracle| oracle.promises.forget(node));
+                if let (Some(bay), Some(image)) = (nodes.bays.get(&node), self.kept.take()) {
+                    bay.roll_back(image);
+                }
+            }
+            Wish::Copy { from, to } => {
+                self.world.fault("copied_node", format_args!("node {from} to host {to}"));
+                if let (Some(from), Some(to)) = (nodes.bays.get(&from), nodes.bays.get(&to)) {
+                    to.copy_from(from);
+                }
+            }
+            Wish::Clock(node, hours) => {
+                self.world.fault("clock_wrong_at_start", format_args!("node {node}: {hours} h"));
+                self.world.node(node, |state| state.clock.offset_ms = hours * 3_600_000);
+            }
+            Wish::Skip(time) => {
+                self.world.fault("skipped_weeks", format_args!("{} s", time.as_secs()));
+                let members: Vec<_> = nodes.members.iter().copied().collect();
+                members.into_iter().for_each(|node| self.crash(sim, nodes, node, now, 5000..5001));
+                self.world.change_time(|true_time, now| true_time.skip(now, time));
+            }
+            Wish::SlowLinks(ms) => {
+                self.world.fault("slow_network", format_args!("{ms} ms each way"));
+                let hosts: Vec<_> = nodes.bays.keys().copied().collect();
+                for (index, a) in hosts.iter().enumerate() {
+                    for b in hosts.iter().skip(index + 1) {
+                        sim.set_link_latency(host(*a), host(*b), Duration::from_millis(ms));
+                    }
+                }
+            }
+            Wish::Ended(_) | Wish::StartNew(_) | Wish::Retire(_) | Wish::Stall(_) => {}
+        }
+    }
+
+    fn renew_disk(&self, nodes: &Nodes, node: u64) {
+        if let Some(bay) = nodes.bays.get(&node) {
+            bay.wipe();
+        }
+        self.world.oracle(|oracle| oracle.promises.forget(node));
+    }
+
+    /// Chance alone seldom meets the moment in which a promise is not durable yet: aim at elections.
+    fn aim(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes, now: Duration) {
+        if self.world.elections() == 0 || !self.chance.percent(15) {
+            return;
+        }
+        let behind: Vec<_> = nodes.bays.iter().filter(|(_, bay)| bay.is_behind()).map(|(node, _)| *node).collect();
+        if let Some(&node) = self.chance.pick(&behind) {
+            self.world.fault("crash_unsynced", format_args!("node {node}"));
+            self.crash(sim, nodes, node, now, 50..400);
+        }
+    }
+
+    /// The process of a node is killed, or its power goes.
+    pub(crate) fn crash(
+        &mut self,
+        sim: &mut Sim<'_>,
+        nodes: &mut Nodes,
+        node: u64,
+        now: Duration,
+        pause_ms: std::ops::Range<u64>,
+    ) {
+        if sim.is_host_running(host(node)) {
+            sim.crash(host(node));
+            if let Some(bay) = nodes.bays.get(&node) {
+                let crashed = bay.crash();
+                if crashed.kept < crashed.pending {
+                    self.world.fault(
+                        "torn_write",
+                        format_args!("node {node} keeps {} of {} batches", crashed.kept, crashed.pending),
+                    );
+                }
+            }
+        }
+        self.world.node(node, crate::world::NodeState::ended);
+        if nodes.members.contains(&node) {
+            let pause = Duration::from_millis(self.chance.within(pause_ms));
+            nodes.down.entry(node).or_insert(now + pause.max(STEP));
+        }
+    }
+
+    /// Messages to and from a node wait, as if its process stood still.
+    fn hold(&mut self, sim: &Sim<'_>, nodes: &Nodes, node: u64, now: Duration) {
+        let until = now + Duration::from_millis(self.chance.within(300..6000));
+        self.world.fault("hold", format_args!("node {node}"));
+        self.held.insert(node, until);
+        for other in nodes.bays.keys().filter(|other| **other != node) {
+            sim.hold(host(node), host(*other));
+        }
+    }
+
+    fn release(&mut self, sim: &Sim<'_>, nodes: &Nodes, now: Duration) {
+        let due: Vec<_> = self.held.iter().filter(|(_, until)| **until <= now).map(|(node, _)| *node).collect();
+        for node in due {
+            self.held.remove(&node);
+            self.world.trace(format_args!("messages of node {node} go on"));
+            for other in nodes.bays.keys().filter(|other| **other != node) {
+                sim.release(host(node), host(*other));
+            }
+        }
+    }
+
+    /// Everything works again.
+    pub(crate) fn repair(&mut self, sim: &mut Sim<'_>, nodes: &Nodes) {
+        self.world.trace("repair");
+        self.is_on = false;
+        self.held.clear();
+        let numbers: Vec<_> = nodes.bays.keys().copied().collect();
+        for (index, a) in numbers.iter().enumerate() {
+            for b in numbers.iter().skip(index + 1) {
+                sim.release(host(*a), host(*b));
+                sim.repair(host(*a), host(*b));
+            }
+        }
+        sim.set_fail_rate(0.0);
+        sim.set_max_message_latency(Duration::from_millis(10));
+        nodes.bays.values().for_each(|bay| bay.set_slow(2));
+        for node in numbers {
+            self.world.node(node, |state| state.clock = crate::time::ClockError::default());
+        }
+    }
+
+    fn bring_about(&mut self, kind: &'static str, sim: &mut Sim<'_>, nodes: &mut Nodes, now: Duration) {
+        let members: Vec<_> = nodes.members.iter().copied().collect();
+        let Some(&node) = self.chance.pick(&members) else { return };
+        match kind {
+            "partition" | "one_way_partition" => self.cut(kind, sim, &members),
+            "slow_network" => {
+                let longest = self.chance.within(15..300);
+                self.world.fault(kind, format_args!("messages take up to {longest} ms"));
+                sim.set_max_message_latency(Duration::from_millis(longest));
+            }
+            "lossy_network" => {
+                let percent = self.chance.within(1..10);
+                self.world.fault(kind, format_args!("{percent} of 1000 messages are lost"));
+                sim.set_fail_rate(f64::from(u8::try_from(percent).unwrap_or(1)) / 1000.0);
+            }
+            "hold" => self.hold(sim, nodes, node, now),
+            "crash" => {
+                self.world.fault(kind, format_args!("node {node}"));
+                self.crash(sim, nodes, node, now, 50..5000);
+            }
+            "crash_all" => {
+                self.world.fault(kind, "every node");
+                members.iter().for_each(|node| self.crash(sim, nodes, *node, now, 50..3000));
+            }
+            "wiped_disk" => self.wipe(sim, nodes, node, now),
+            "damaged_snapshot" => self.damage(sim, nodes, node, now),
+            "slow_disk" | "hanging_disk" | "disk_error" | "full_disk" => self.disturb_disk(kind, nodes, node),
+            "clock_step" | "clock_drift" | "clock_wrong_at_start" => self.disturb_clock(kind, sim, nodes, node, now),
+            "fast_time" => {
+                let rate = u32::try_from(self.chance.within(2..self.rate_max)).unwrap_or(2);
+                self.fast_until = now + Duration::from_millis(self.chance.within(500..15_000));
+                self.world.fault(kind, format_args!("{rate} times as fast"));
+                self.world.change_time(|time, now| time.set_rate(now, rate));
+            }
+            _ => self.repair(sim, nodes),
+        }
+    }
+
+    fn cut(&mut self, kind: &'static str, sim: &Sim<'_>, members: &[u64]) {
+        let order = self.chance.shuffled(members.iter().copied());
+        let few = usize::try_from(self.chance.within(1..order.len() as u64 / 2 + 1)).unwrap_or(1);
+        let (few, many) = order.split_at(few.min(order.len()));
+        self.world.fault(kind, format_args!("{few:?} from {many:?}"));
+        for (a, b) in few.iter().flat_map(|a| many.iter().map(move |b| (*a, *b))) {
+            if kind == "partition" {
+                sim.partition(host(a), host(b));
+            } else {
+                sim.partition_oneway(host(a), host(b));
+            }
+        }
+    }
+
+    fn disturb_disk(&mut self, kind: &'static str, nodes: &Nodes, node: u64) {
+        let Some(bay) = nodes.bays.get(&node) else { return };
+        let now = self.world.now();
+        if kind == "hanging_disk" {
+            if now < self.hung_until {
+                return;
+            }
+            self.hung_until = now + HANG_EVERY;
+        }
+        self.world.fault(kind, format_args!("node {node}"));
+        match kind {
+            "slow_disk" => bay.set_slow(self.chance.within(20..100)),
+            "hanging_disk" => bay.hang(Duration::from_millis(self.chance.within(300..HANG_MS_MAX))),
+            "full_disk" => bay.fail(Some(Failing::Full)),
+            _ => bay.fail(Some(Failing::Broken)),
+        }
+    }
+
+    fn disturb_clock(&mut self, kind: &'static str, sim: &mut Sim<'_>, nodes: &mut Nodes, node: u64, now: Duration) {
+        // A minority of clocks may be wrong: what a majority of wrong clocks does is known, and not for ordinary runs.
+        let is_right = |node: &u64| self.world.clock_error(*node) == crate::time::ClockError::default();
+        let wrong = nodes.members.iter().filter(|other| **other != node && !is_right(other)).count();
+        if (wrong + 1) * 2 >= nodes.members.len() {
+            return;
+        }
+        // Mostly hours; now and then weeks.
+        let factor = if self.chance.percent(20) { 24 } else { 1 };
+        let hours = factor * (i64::try_from(self.chance.within(0..200)).unwrap_or(0) - 100);
+        let ppm = i32::try_from(self.chance.within(0..2000)).unwrap_or(0) - 1000;
+        self.world.fault(kind, format_args!("node {node}: {hours} h, {ppm} millionths"));
+        self.world.node(node, |state| match kind {
+            "clock_drift" => state.clock.drift_ppm = ppm,
+            _ => state.clock.offset_ms = hours * 3_600_000,
+        });
+        if kind == "clock_wrong_at_start" {
+            self.crash(sim, nodes, node, now, 50..1000);
+        }
+    }
+
+    /// A disk is replaced by an empty one, and the node is started on it under its old number, where the others can do
+    /// without it.
+    fn wipe(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes, node: u64, now: Duration) {
+        if !nodes.can_spare_one(&self.world) {
+            return;
+        }
+        self.world.fault("wiped_disk", format_args!("node {node}"));
+        self.crash(sim, nodes, node, now, 50..1000);
+        self.renew_disk(nodes, node);
+        nodes.lost.insert(node);
+    }
+
+    /// The index in a node's snapshot file becomes another one, as after a fault of the disk.
+    fn damage(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes, node: u64, now: Duration) {
+        let has_snapshot = nodes.bays.get(&node).is_some_and(DiskBay::has_snapshot);
+        if !nodes.can_spare_one(&self.world) || !has_snapshot {
+            return;
+        }
+        self.world.fault("damaged_snapshot", format_args!("node {node}"));
+        self.crash(sim, nodes, node, now, 50..1000);
+        if let Some(bay) = nodes.bays.get(&node) {
+            bay.damage_snapshot(another_index);
+        }
+    }
+}
+
+fn another_index(file: Bytes) -> Bytes {
+    let Ok(mut snapshot) = log::Snapshot::decode(file.clone()) else { return file };
+    if let Some(last) = &mut snapshot.last {
+        last.index += 1;
+    }
+    snapshot.encode_to_vec().into()
+}

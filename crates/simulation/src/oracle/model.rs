@@ -1,0 +1,239 @@
+//! The count as the requirements say it (R9 to R12), on a list.
+
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+use activation::{
+    clock::SkewReference,
+    message::Record,
+    settings::Setting,
+    state::{Act, Batch, Command, Format, State},
+};
+
+use crate::{
+    chance::{fnv, fnv_from},
+    publisher::{APPLICATION, Publisher},
+};
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+/// R10.
+const KEPT_MS: u64 = 30 * DAY_MS;
+/// The status code table: a client whose time differs by more than 4 hours is refused.
+const SKEW_MS: u64 = 4 * 60 * 60 * 1000;
+/// By how much a machine may expire too early before it is a violation: clocks differ, and samples age.
+const EARLY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What became of one request in a batch: the count, or none where it was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) machine: u128,
+    pub(crate) count: Option<u32>,
+}
+
+/// What the oracle compares of a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Digest {
+    time_ms: Option<u64>,
+    machines: usize,
+    limit: u32,
+    /// Over CMIDs and the times of their last requests, in order.
+    list: u64,
+    /// The number of the last entry of the audit.
+    audit: u64,
+    interval_minutes: u32,
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { time_ms, machines, limit, list, audit, interval_minutes } = self;
+        let time = time_ms.map_or_else(|| "no time".to_owned(), |time| format!("cluster time {time}"));
+        write!(
+            f,
+            "{machines} machines (sum {list:016x}) of at most {limit}, {time}, audit {audit}, interval {interval_minutes} min"
+        )
+    }
+}
+
+/// The digest of a node's state.
+pub(crate) fn digest_of(state: &State, publisher: &Publisher) -> Digest {
+    let count = state.count(publisher.id, APPLICATION);
+    let (mut machines, mut list) = (0, fnv([]));
+    for (cmid, time_ms, _) in count.into_iter().flat_map(|count| count.in_order()) {
+        machines += 1;
+        list = fnv_from(list, cmid.0.into_iter().chain(time_ms.to_be_bytes()));
+    }
+    Digest {
+        time_ms: state.time_ms(),
+        machines,
+        limit: count.map_or(0, activation::count::Count::limit),
+        list,
+        audit: state.audit().entries().last().map_or(0, |entry| entry.number),
+        interval_minutes: state.settings().activation_interval_minutes,
+    }
+}
+
+struct Machine {
+    cmid: u128,
+    time_ms: u64,
+    /// Real time of the request.
+    recorded: Duration,
+}
+
+/// The state as it must be.
+pub(super) struct Model {
+    time_ms: Option<u64>,
+    /// The oldest request first.
+    machines: Vec<Machine>,
+    limit: u32,
+    has_catalog: bool,
+    activated: BTreeSet<u64>,
+    format: u32,
+    audit: u64,
+    interval_minutes: u32,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        let (time_ms, machines, activated) = (None, Vec::new(), BTreeSet::new());
+        Self { time_ms, machines, limit: 0, has_catalog: false, activated, format: 1, audit: 0, interval_minutes: 120 }
+    }
+}
+
+/// What an entry did.
+#[derive(Default)]
+pub(super) struct AppliedToModel {
+    pub(super) outcomes: Vec<Outcome>,
+    /// A machine that expired too early by real time, in words.
+    pub(super) early: Option<String>,
+    /// A stamp before the last one, in words.
+    pub(super) stamped_back: Option<String>,
+}
+
+/// The number in an administrator's command: each of them sets the interval to another one.
+pub(super) fn administrative_number(command: &Command) -> Option<u32> {
+    match command {
+        Command::Audited { act: Act::Command(command), .. } => administrative_number(command),
+        Command::ChangeSettings { node: None, changes } => {
+            let interval = changes.iter().find(|change| change.setting() == Setting::ActivationInterval)?;
+            interval.text().parse().ok()
+        }
+        _ => None,
+    }
+}
+
+impl Model {
+    pub(super) fn activated(&self) -> &BTreeSet<u64> {
+        &self.activated
+    }
+
+    pub(super) fn digest(&self) -> Digest {
+        let list = self.machines.iter().fold(fnv([]), |list, machine| {
+            fnv_from(list, machine.cmid.to_be_bytes().into_iter().chain(machine.time_ms.to_be_bytes()))
+        });
+        Digest {
+            time_ms: self.time_ms,
+            machines: self.machines.len(),
+            limit: self.limit,
+            list,
+            audit: self.audit,
+            interval_minutes: self.interval_minutes,
+        }
+    }
+
+    pub(super) fn apply(&mut self, command: Option<&Command>, publisher: &Publisher, now: Duration) -> AppliedToModel {
+        let mut applied = AppliedToModel::default();
+        match command {
+            Some(Command::Batch(batch)) => self.batch(batch, publisher, now, &mut applied),
+            Some(command) => self.administrative(command),
+            None => {}
+        }
+        applied
+    }
+
+    fn administrative(&mut self, command: &Command) {
+        match command {
+            Command::InstallCatalog { .. } => self.has_catalog = true,
+            Command::InstallActivation { signed } => self.activated.extend(activated_by(signed)),
+            Command::ResetClock { time_ms } if self.time_ms.is_some_and(|now_ms| *time_ms <= now_ms) => {
+                self.time_ms = Some(*time_ms);
+                self.machines.iter_mut().for_each(|machine| machine.time_ms = machine.time_ms.min(*time_ms));
+            }
+            Command::SetFormat { format } => {
+                self.format = format.number();
+                if *format == Format::OLDEST {
+                    self.audit = 0;
+                }
+            }
+            Command::Audited { act, .. } => {
+                if let Act::Command(command) = act {
+                    self.administrative(command);
+                }
+                if self.format >= 2 {
+                    self.audit += 1;
+                }
+            }
+            command => {
+                if let Some(number) = administrative_number(command) {
+                    self.interval_minutes = number;
+                }
+            }
+        }
+    }
+
+    fn batch(&mut self, batch: &Batch, publisher: &Publisher, now: Duration, applied: &mut AppliedToModel) {
+        let stamp_ms = batch.stamp.time_ms;
+        if let Some(before_ms) = self.time_ms.filter(|before_ms| stamp_ms < *before_ms) {
+            applied.stamped_back = Some(format!("stamp {stamp_ms} after cluster time {before_ms}"));
+        }
+        let time_ms = stamp_ms.max(self.time_ms.unwrap_or(0));
+        self.time_ms = Some(time_ms);
+        let reference_ms = match batch.stamp.skew {
+            SkewReference::ClusterTime => Some(time_ms),
+            SkewReference::Other(other_ms) => Some(other_ms),
+            SkewReference::LeaveOut => None,
+        };
+        for record in &batch.records {
+            let count = self.record(record, (time_ms, reference_ms), publisher, now, applied);
+            applied.outcomes.push(Outcome { machine: u128::from_be_bytes(record.cmid.0), count });
+        }
+    }
+
+    fn record(
+        &mut self,
+        record: &Record,
+        (time_ms, reference_ms): (u64, Option<u64>),
+        publisher: &Publisher,
+        now: Duration,
+        applied: &mut AppliedToModel,
+    ) -> Option<u32> {
+        if !self.has_catalog || record.publisher != publisher.id || !self.activated.contains(&record.node) {
+            return None;
+        }
+        let threshold = publisher.product(record.product)?.threshold?;
+        if reference_ms.is_some_and(|reference_ms| reference_ms.abs_diff(record.client_time_ms) > SKEW_MS) {
+            return None;
+        }
+        let cmid = u128::from_be_bytes(record.cmid.0);
+        self.machines.retain(|machine| {
+            let stays = time_ms.saturating_sub(machine.time_ms) < KEPT_MS;
+            let age = now.saturating_sub(machine.recorded);
+            if !stays && age + EARLY < Duration::from_millis(KEPT_MS) {
+                let hours = age.as_secs() / 3600;
+                applied.early = Some(format!("machine {:x} expired {hours} hours after its request", machine.cmid));
+            }
+            stays
+        });
+        self.limit = self.limit.max(2 * threshold);
+        self.machines.retain(|machine| machine.cmid != cmid);
+        self.machines.push(Machine { cmid, time_ms, recorded: now });
+        while self.machines.len() > self.limit as usize {
+            self.machines.remove(0);
+        }
+        u32::try_from(self.machines.len()).ok()
+    }
+}
+
+/// The nodes that a publisher's answer activates.
+fn activated_by(signed: &[u8]) -> Vec<u64> {
+    let signed = activation::host_activation::SignedAnswers::decode(signed);
+    signed.map(|signed| signed.answers().answers.iter().map(|answer| answer.node).collect()).unwrap_or_default()
+}

@@ -1,0 +1,40 @@
+//! Planted bugs: each brings back a mistake, to show that the oracle finds it.
+
+use replication::Bug;
+
+/// A bug that can be planted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plant {
+    /// The disk reports a barrier that it did not carry out.
+    SkippedFsync,
+    /// One in the product, behind a switch of its own.
+    Product(Bug),
+}
+
+/// All of them: name, bug, and within how many seeds it must be found.
+pub(crate) const PLANTS: [(&str, Plant, u64); 10] = [
+    ("skipped_fsync", Plant::SkippedFsync, 10),
+    ("stale_read", Plant::Product(Bug::StaleRead), 20),
+    ("double_apply", Plant::Product(Bug::DoubleApply), 5),
+    ("lost_batch", Plant::Product(Bug::LostBatch), 5),
+    ("old_snapshot", Plant::Product(Bug::OldSnapshot), 40),
+    ("vote_not_durable", Plant::Product(Bug::VoteNotDurable), 20),
+    ("divergent_apply", Plant::Product(Bug::DivergentApply), 5),
+    ("early_stamp", Plant::Product(Bug::EarlyStamp), 40),
+    ("snapshot_without_index", Plant::Product(Bug::SnapshotWithoutIndex), 40),
+    ("unconfirmed_ready", Plant::Product(Bug::UnconfirmedReady), 40),
+];
+
+impl Plant {
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        PLANTS.iter().find(|(known, ..)| *known == name).map(|(_, plant, _)| *plant)
+    }
+
+    /// The switch in the product.
+    pub(crate) fn bug(self) -> Option<Bug> {
+        match self {
+            Self::SkippedFsync => None,
+            Self::Product(bug) => Some(bug),
+        }
+    }
+}

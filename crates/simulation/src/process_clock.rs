@@ -1,0 +1,66 @@
+//! The clock of this process, in the place of the C library's: virtual time, which stands still between the steps of the
+//! simulation.
+//!
+//! Libraries below the product read clocks of their own: h2 forgets streams that were reset a second ago, hyper writes the
+//! date. On the operating system's clock a seed would depend on how fast the machine is. The standard library, tokio and
+//! the others call `clock_gettime`; the linker takes the one that is defined here.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+/// 2026-01-01, where virtual time begins, in nanoseconds since the Unix epoch.
+const START_NS: u64 = crate::publisher::START_MS * 1_000_000;
+
+/// Virtual time since the process began, in nanoseconds.
+static ELAPSED_NS: AtomicU64 = AtomicU64::new(0);
+
+/// Virtual time goes on by `step`.
+pub(crate) fn advance(step: Duration) {
+    ELAPSED_NS.fetch_add(u64::try_from(step.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+}
+
+/// The operating system's monotonic clock, for figures about the simulation itself.
+pub(crate) fn real() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// Replaces the C library's function of this name in this program.
+///
+/// # Safety
+///
+/// As for the C library's: `time` must be valid for writes.
+#[expect(unsafe_code, reason = "the only way to give virtual time to libraries that read the clock themselves")]
+#[unsafe(no_mangle)]
+unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> libc::c_int {
+    let elapsed = ELAPSED_NS.load(Ordering::Relaxed);
+    let is_wall = matches!(clock, libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE);
+    // A monotonic clock that shows zero would underflow where a library looks back.
+    let now_ns = if is_wall { START_NS + elapsed } else { 1_000_000_000_000 + elapsed };
+    let (seconds, rest) = (now_ns / 1_000_000_000, now_ns % 1_000_000_000);
+    let value = libc::timespec {
+        tv_sec: libc::time_t::try_from(seconds).unwrap_or(libc::time_t::MAX),
+        tv_nsec: libc::c_long::try_from(rest).unwrap_or(0),
+    };
+    // SAFETY: the caller gives a pointer that is valid for writes, as the C library's function demands.
+    unsafe { time.write(value) };
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the standard library's clock is what is looked at")]
+    fn the_clocks_of_the_standard_library_stand_still_until_virtual_time_goes_on() {
+        let (wall, monotonic) = (std::time::SystemTime::now(), std::time::Instant::now());
+        let began = real();
+        while real() - began < Duration::from_millis(2) {}
+        assert_eq!(std::time::SystemTime::now(), wall);
+        advance(Duration::from_secs(5));
+        assert_eq!(std::time::Instant::now() - monotonic, Duration::from_secs(5));
+    }
+}

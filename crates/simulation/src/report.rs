@@ -1,0 +1,112 @@
+//! What a run tells the program that started it: one JSON object.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Serialize;
+
+use crate::{faults::KINDS, oracle::Violation, plant::PLANTS, world::World};
+
+/// Violations that the product is known for today: the kind, and the number of the case in the collection of inputs that
+/// failed (0 where it has none). Such a violation does not fail an ordinary run.
+const KNOWN: [(&str, u32); 2] = [
+    // Administrative commands are repeated when their outcome is unknown, so one may be carried out twice.
+    ("applied_twice", 0),
+    // Time stands still while a jump of the clocks waits; what was recorded then expires early when it is taken.
+    ("expired_early", 2),
+];
+
+/// The case that a kind of violation belongs to, where the product is known for it.
+pub(crate) fn known_case(kind: &str) -> Option<u32> {
+    KNOWN.iter().find(|(known, _)| *known == kind).map(|(_, case)| *case)
+}
+
+/// What this program can do.
+#[derive(Serialize)]
+pub(crate) struct Abilities {
+    faults: [&'static str; KINDS.len()],
+    plants: Vec<PlantAbility>,
+    scenarios: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct PlantAbility {
+    bug: &'static str,
+    seeds_max: u64,
+}
+
+impl Abilities {
+    pub(crate) fn new(scenarios: Vec<&'static str>) -> Self {
+        let plants = PLANTS.iter().map(|(bug, _, seeds_max)| PlantAbility { bug, seeds_max: *seeds_max }).collect();
+        Self { faults: KINDS, plants, scenarios }
+    }
+}
+
+/// One run.
+#[derive(Debug, Serialize)]
+pub(crate) struct RunReport {
+    seed: u64,
+    plant: Option<String>,
+    scenario: Option<String>,
+    virtual_seconds: f64,
+    nodes: u64,
+    faults: BTreeMap<&'static str, u64>,
+    /// Over every line of the trace: the same seed gives the same one.
+    trace_hash: String,
+    acknowledged: usize,
+    entries: u64,
+    known: Vec<KnownViolation>,
+    pub(crate) failure: Option<Failure>,
+}
+
+#[derive(Debug, Serialize)]
+struct KnownViolation {
+    case: u32,
+    kind: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Failure {
+    kind: &'static str,
+    at_seconds: f64,
+    expected: String,
+    found: String,
+    last_events: Vec<String>,
+}
+
+impl RunReport {
+    /// `strict`: also what the product is known for fails this run.
+    pub(crate) fn new(
+        world: &World,
+        (seed, plant, scenario): (u64, Option<String>, Option<String>),
+        nodes: u64,
+        elapsed: Duration,
+    ) -> Self {
+        let (hash, last_events, _) = world.traced();
+        let violations = world.violations();
+        let is_known = |violation: &&Violation| scenario.is_none() && known_case(violation.kind).is_some();
+        let known = violations
+            .iter()
+            .filter(is_known)
+            .map(|violation| KnownViolation { case: known_case(violation.kind).unwrap_or(0), kind: violation.kind });
+        let failure = violations.iter().find(|violation| !is_known(violation)).map(|violation| Failure {
+            kind: violation.kind,
+            at_seconds: violation.at.as_secs_f64(),
+            expected: violation.expected.clone(),
+            found: violation.found.clone(),
+            last_events,
+        });
+        Self {
+            seed,
+            plant,
+            known: known.collect(),
+            scenario,
+            virtual_seconds: elapsed.as_secs_f64(),
+            nodes,
+            faults: world.faults(),
+            trace_hash: format!("{hash:016x}"),
+            acknowledged: world.oracle(|oracle| oracle.acknowledgements()),
+            entries: world.oracle(|oracle| oracle.last_applied()),
+            failure,
+        }
+    }
+}

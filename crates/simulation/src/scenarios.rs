@@ -1,0 +1,178 @@
+//! Inputs that failed once, step by step, each on a cluster of its own. A scenario that still fails stands in `seeds.toml`
+//! with the number of its case.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use tokio::time::sleep;
+
+use crate::{
+    administrator::{Administrator, Order},
+    machines::{self, Told},
+    world::{Wish, World},
+};
+
+/// A scenario: its name, how many nodes it has, and what happens.
+pub(crate) const SCENARIOS: [(&str, u64); 6] = [
+    ("clock_ahead_at_start", 1),
+    ("clock_accept", 1),
+    ("disk_rollback", 3),
+    ("lost_voter", 2),
+    ("slow_links", 3),
+    ("copied_node", 3),
+];
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Virtual time in which a cluster without a fault must have answered.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How many nodes a scenario has.
+pub(crate) fn nodes(name: &str) -> Option<u64> {
+    SCENARIOS.iter().find(|(known, _)| *known == name).map(|(_, nodes)| *nodes)
+}
+
+/// Plays a scenario.
+pub(crate) struct Director {
+    pub(crate) world: World,
+    pub(crate) administrator: Administrator,
+    pub(crate) seed: u64,
+}
+
+impl Director {
+    pub(crate) async fn play(mut self, name: String) -> turmoil::Result {
+        if name == "clock_ahead_at_start" {
+            self.wish(Wish::Clock(1, 8)).await;
+        }
+        self.administrator.set_up().await;
+        match name.as_str() {
+            "clock_ahead_at_start" => self.clock_ahead_at_start().await,
+            "clock_accept" => self.clock_accept().await,
+            "disk_rollback" => self.disk_rollback().await,
+            "lost_voter" => self.lost_voter().await,
+            "slow_links" => self.slow_links().await,
+            "copied_node" => self.copied_node().await,
+            _ => {}
+        }
+        self.world.end();
+        Ok(())
+    }
+
+    /// Has the loop around the simulation do something, and waits until it is done.
+    async fn wish(&self, wish: Wish) {
+        self.world.wish(wish);
+        sleep(Duration::from_millis(50)).await;
+    }
+
+    async fn restart(&self, node: u64) {
+        self.wish(Wish::Restart(node, Duration::from_millis(100))).await;
+        while !self.world.nodes_up().contains(&node) {
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// What a node tells a machine.
+    async fn ask(&self, machine: u64, node: u64) -> Told {
+        machines::ask_once(self.world.clone(), machine, node, self.seed).await
+    }
+
+    /// Whether one of `nodes` counts within the deadline.
+    async fn is_counted(&self, machine: u64, nodes: &[u64]) -> bool {
+        let deadline = self.world.now() + ANSWER_DEADLINE;
+        while self.world.now() < deadline {
+            for node in nodes {
+                if matches!(self.ask(machine, *node).await, Told::Count(_)) {
+                    return true;
+                }
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+        false
+    }
+
+    async fn must_count(&self, machine: u64, nodes: &[u64], when: &str) {
+        if !self.is_counted(machine, nodes).await {
+            let expected = format!("nodes {nodes:?} count a machine within {} s: {when}", ANSWER_DEADLINE.as_secs());
+            self.world.violated("no_progress", expected, "they count none");
+        }
+    }
+
+    /// One node starts with a clock that is 8 hours ahead, one machine asks, the node starts again with the right clock.
+    async fn clock_ahead_at_start(&self) {
+        self.ask(1, 1).await;
+        self.wish(Wish::Clock(1, 0)).await;
+        self.restart(1).await;
+        self.must_count(2, &[1], "its clock is right again").await;
+    }
+
+    /// A node that is off for three days, and for another month; its machines renew each time; the jump is accepted.
+    async fn clock_accept(&self) {
+        for (days, _) in [(0, ()), (3, ()), (31, ())] {
+            self.wish(Wish::Skip(DAY * days)).await;
+            self.restart(1).await;
+            for machine in 1..=5 {
+                self.must_count(machine, &[1], "it has started").await;
+            }
+        }
+        let _refused = self.administrator.order(1, Order::AcceptClock).await;
+        self.must_count(1, &[1], "the jump was accepted").await;
+    }
+
+    /// A voter's disk goes back to what it was twelve machines before; another voter is lost.
+    async fn disk_rollback(&self) {
+        self.must_count(1, &[1, 2, 3], "the cluster is formed").await;
+        sleep(Duration::from_secs(2)).await;
+        self.wish(Wish::KeepDisk(2)).await;
+        for machine in 2..=13 {
+            self.must_count(machine, &[1, 2, 3], "every node runs").await;
+        }
+        self.wish(Wish::RollBack(2)).await;
+        self.restart(2).await;
+        sleep(Duration::from_secs(5)).await;
+        self.wish(Wish::Lose(3)).await;
+        // Either the node is known to have lost what it acknowledged, and says so, or it catches up.
+        let is_counted = self.is_counted(20, &[1, 2]).await;
+        let ready = self.world.node(2, |node| node.ready_since.is_some());
+        if !is_counted && ready {
+            let expected = "node 2, whose disk went back in time, catches up or is not ready";
+            self.world.violated(
+                "no_progress",
+                expected,
+                "it is ready, and with two of three voters nothing is counted",
+            );
+        }
+    }
+
+    /// The only voter of a cluster with one learner is lost.
+    async fn lost_voter(&self) {
+        self.must_count(1, &[1, 2], "the cluster is formed").await;
+        self.wish(Wish::Lose(1)).await;
+        sleep(Duration::from_secs(15)).await;
+        if self.world.node(2, |node| node.ready_since.is_some()) {
+            self.world.violated("ready_without_answer", "a learner without any voter is not ready", "it is ready");
+        }
+    }
+
+    /// Every message between nodes takes 75 ms.
+    async fn slow_links(&self) {
+        self.wish(Wish::SlowLinks(75)).await;
+        sleep(Duration::from_secs(15)).await;
+        self.must_count(1, &[1, 2, 3], "links take 75 ms each way").await;
+    }
+
+    /// A copy of a node's disk is started elsewhere, and the leader is lost.
+    async fn copied_node(&self) {
+        self.must_count(1, &[1, 2, 3], "the cluster is formed").await;
+        self.wish(Wish::Copy { from: 3, to: 4 }).await;
+        self.restart(4).await;
+        sleep(Duration::from_secs(5)).await;
+        let status = self.administrator.status(1).await;
+        let leader = status.leader.filter(|leader| *leader != 3).unwrap_or(1);
+        let left: BTreeSet<_> = (1..=4).filter(|node| *node != leader).collect();
+        self.wish(Wish::Lose(leader)).await;
+        sleep(Duration::from_secs(15)).await;
+        if self.world.node(4, |node| node.ready_since.is_some()) {
+            let expected = format!("the copy of node 3 does not serve beside {left:?}");
+            self.world.violated("copied_node_serves", expected, "it is ready");
+        }
+    }
+}
