@@ -223,7 +223,8 @@ async fn certificates_are_followed_and_a_node_without_the_private_key_counts_not
     world.certify(SigningKey::from_bytes(&[9; 32]).verifying_key().to_bytes(), 1).await;
     eventually("the node is not ready", || host.unready_because().is_some_and(|why| why.contains("missing"))).await;
     assert_eq!(host.answer(&world.request()).await, Ok((Vec::new(), Status::HOST_NOT_ACTIVATED)));
-    let counted = world.replica.view(|state| state.counts(world.replica.wall_ms()).len());
+    let now_ms = world.replica.wall_ms();
+    let counted: u32 = world.replica.view(|state| state.counts(now_ms).iter().map(|of| of.count).sum());
     assert_eq!(counted, 0);
 
     world.certify(host.node_key(world.key.key_id()).unwrap(), 2).await;

@@ -38,7 +38,6 @@ pub(crate) enum Order {
     NodeKey,
     Add(u64),
     Remove(u64),
-    Promote(u64),
     Transfer(u64),
     Drain(Duration),
     Read,
@@ -88,7 +87,6 @@ async fn carry_out(
         }
         Order::Add(new) => replica.add(new, &network::peer_address(new)).await.map(index).map_err(|error| text(&error)),
         Order::Remove(old) => replica.remove(old).await.map(index).map_err(|error| text(&error)),
-        Order::Promote(learner) => replica.promote(learner, None).await.map(index).map_err(|error| text(&error)),
         Order::Transfer(to) => {
             replica.transfer_leader(to).await.map(|()| format!("node {to} leads")).map_err(|error| text(&error))
         }
@@ -242,8 +240,10 @@ impl Administrator {
             }
             70..76 => drop(self.order(node, Order::Backup).await),
             76..82 => self.drain(node).await,
-            82..88 if self.changes_formats => self.change_format(node).await,
-            88..100 if self.changes_members => self.change_members(node).await,
+            82..84 => drop(self.order(node, Order::ResetClock).await),
+            84..85 => drop(self.order(node, Order::AcceptClock).await),
+            85..89 if self.changes_formats => self.change_format(node).await,
+            89..100 if self.changes_members => self.change_members(node).await,
             _ => {}
         }
     }

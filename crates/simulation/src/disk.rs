@@ -244,6 +244,9 @@ impl Platter {
 pub(crate) trait WriteObserver: Send + Sync {
     /// Log entries from `index` on were removed from the end of the log.
     fn truncated(&self, index: u64);
+
+    /// A snapshot file took the place of another one.
+    fn snapshot_replaced(&self, before: &Bytes, after: &Bytes);
 }
 
 /// A disk as an open replica uses it. Its writing task belongs to the node and dies with it.
@@ -338,13 +341,21 @@ impl Disk for SimulatedDisk {
 
     fn write_snapshot(&self, file: Bytes) -> BoxFuture<'_, Result<(), SnapshotIoError>> {
         Box::pin(async move {
-            let time = self.bay.platter().barrier_time() * 4;
+            let time = {
+                let mut platter = self.bay.platter();
+                let times = u32::try_from(platter.chance.within(4..40)).unwrap_or(4);
+                platter.barrier_time() * times
+            };
             tokio::time::sleep(time).await;
             let mut platter = self.bay.platter();
             if let Some(source) = platter.error() {
                 return Err(SnapshotIoError { action: "write", path: PathBuf::from(self.snapshot_path()), source });
             }
-            platter.durable.snapshot = Some(file);
+            let before = platter.durable.snapshot.replace(file.clone());
+            drop(platter);
+            if let Some(before) = before {
+                self.observer.snapshot_replaced(&before, &file);
+            }
             Ok(())
         })
     }

@@ -28,6 +28,9 @@ const HOST_DEADLINE: Duration = Duration::from_secs(3);
 /// A node may serve nobody for so long while it says that it is ready: it learns of a lost majority within seconds.
 const UNSERVED_MAX: Duration = Duration::from_secs(6);
 
+/// A client whose clock differs by more is refused.
+const SKEW_MAX: Duration = Duration::from_secs(4 * 60 * 60);
+
 /// Requests that follow each other within this time count as one.
 const GAP_MAX: Duration = Duration::from_millis(500);
 
@@ -157,14 +160,15 @@ impl Machine {
     async fn ask_host(&mut self, host: u64) -> Came {
         let request = self.request();
         let bytes = request.encode();
-        let asked = self.world.now();
+        let (asked, began) = (self.world.now(), self.world.true_time());
         let came = timeout(HOST_DEADLINE, exchange(host, &bytes)).await;
         let Ok(Ok((status, answer))) = came else { return Came::Unanswered };
         let answered = self.world.now();
         if status != Status::OK {
-            self.not_counted(host, status, (asked, answered));
-            return if status == Status::HOST_UNAVAILABLE { Came::Unanswered } else { Came::Refused };
+            let waited = self.world.true_time().saturating_sub(began);
+            return self.not_counted(host, status, (asked, answered), waited);
         }
+        self.world.served(host);
         let world = self.world.clone();
         let verified = verify_answer(&answer, &bytes, &world.publisher.trust, request.product);
         let body = match verified {
@@ -174,7 +178,6 @@ impl Machine {
                 return Came::Refused;
             }
         };
-        world.node(host, |node| node.unserved = None);
         world.acknowledged(Acknowledgement {
             machine: u128::from(self.number),
             asked,
@@ -188,11 +191,21 @@ impl Machine {
     }
 
     /// A node that says that it is ready must count, or refuse for a reason that is the machine's.
-    fn not_counted(&self, host: u64, status: Status, (asked, answered): (Duration, Duration)) {
+    fn not_counted(
+        &self,
+        host: u64,
+        status: Status,
+        (asked, answered): (Duration, Duration),
+        waited: Duration,
+    ) -> Came {
         self.world.trace(format_args!("machine {:x} is told {status} by node {host}", self.number));
+        if status == Status::CLOCK_SKEW && waited < SKEW_MAX / 2 {
+            let expected = "a machine whose clock is right is not refused for its clock";
+            self.world.violated("right_clock_refused", expected, format_args!("node {host} says {status}"));
+        }
         if status != Status::HOST_UNAVAILABLE && status != Status::HOST_NOT_ACTIVATED {
-            self.world.node(host, |node| node.unserved = None);
-            return;
+            self.world.served(host);
+            return Came::Refused;
         }
         let (ready, unserved) = self.world.node(host, |node| {
             // Only what was asked without a gap says that nothing was served between.
@@ -206,6 +219,7 @@ impl Machine {
             let found = format!("it said {status}, and has counted nothing since second {}", unserved.as_secs());
             self.world.violated("ready_without_answer", expected, found);
         }
+        Came::Unanswered
     }
 }
 
@@ -245,7 +259,7 @@ pub(crate) async fn probe(world: World, seed: u64) -> turmoil::Result {
             let chance = Chance::new(seed, &format!("probe of node {node}"));
             let number = 1_000_000 + node;
             let mut machine = Machine { world: world.clone(), chance, number, product: &PRODUCTS[0], cached: None };
-            if !matches!(machine.ask_host(node).await, Came::Counted { .. }) {
+            if matches!(machine.ask_host(node).await, Came::Unanswered) {
                 silent.push(node);
             }
         }

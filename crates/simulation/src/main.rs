@@ -30,7 +30,13 @@ mod scenarios;
 mod time;
 mod world;
 
-use std::{fs, io::Write, path::PathBuf, process::ExitCode};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -72,9 +78,12 @@ enum Command {
         /// Where to write the trace
         #[arg(long)]
         trace: Option<PathBuf>,
-        /// How many times to run the seed in this process; the last run is printed
-        #[arg(long, default_value_t = 1, hide = true)]
-        times: u32,
+        /// Run these seeds before it in the same process: for the test that nothing of them is left
+        #[arg(long, value_name = "SEED", hide = true)]
+        after: Vec<u64>,
+        /// Virtual seconds with faults, in the place of those that follow from the seed: for short tests
+        #[arg(long, value_name = "SECONDS", hide = true)]
+        length: Option<u64>,
     },
 }
 
@@ -85,16 +94,13 @@ fn main() -> Result<ExitCode> {
             print(&Abilities::new(scenarios::SCENARIOS.map(|(name, _)| name).to_vec()))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Run { seed, plant, scenario, trace, times } => {
-            let mut passed = true;
-            for time in 1..=times.max(1) {
-                let run =
-                    run(seed, plant.clone(), scenario.clone(), trace.as_deref().filter(|_| time == times.max(1)))?;
-                if time == times.max(1) {
-                    passed = run.failure.is_none();
-                    print(&run)?;
-                }
+        Command::Run { seed, plant, scenario, trace, after, length } => {
+            for before in after {
+                run(before, &Wanted { plant: plant.clone(), scenario: scenario.clone(), length }, None)?;
             }
+            let report = run(seed, &Wanted { plant, scenario, length }, trace.as_deref())?;
+            print(&report)?;
+            let passed = report.failure.is_none();
             Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
@@ -107,13 +113,17 @@ fn print(value: &impl serde::Serialize) -> Result<()> {
     Ok(())
 }
 
-fn run(
-    seed: u64,
+/// What a run is to be beside what follows from its seed.
+struct Wanted {
     plant: Option<String>,
     scenario: Option<String>,
-    trace: Option<&std::path::Path>,
-) -> Result<RunReport> {
-    let planted = match &plant {
+    /// Virtual seconds with faults.
+    length: Option<u64>,
+}
+
+fn run(seed: u64, wanted: &Wanted, trace: Option<&Path>) -> Result<RunReport> {
+    let Wanted { plant, scenario, length } = wanted;
+    let planted = match plant {
         Some(name) => Some(Plant::named(name).with_context(|| format!("there is no bug {name:?} to plant"))?),
         None => None,
     };
@@ -121,12 +131,15 @@ fn run(
     fs::create_dir_all(folder.path().join("machine"))?;
     let world = World::new(trace.is_some());
     let mut plan = Plan::draw(seed);
-    if let Some(name) = &scenario {
+    if let Some(name) = scenario {
         plan.nodes = scenarios::nodes(name).with_context(|| format!("there is no scenario {name:?}"))?;
+    }
+    if let Some(seconds) = length {
+        plan.length = Duration::from_secs(*seconds);
     }
     let nodes = plan.nodes;
     let mut run = Run::new(world.clone(), plan, planted, folder.path());
-    match &scenario {
+    match scenario {
         Some(name) => run.play(name),
         None => run.complete(),
     }
@@ -134,8 +147,8 @@ fn run(
     if let (Some(path), (_, _, Some(lines))) = (trace, world.traced()) {
         fs::write(path, lines.join("\n") + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let report = RunReport::new(&world, (seed, plant, scenario), nodes, elapsed);
-    if panics::last().is_some() {
+    let report = RunReport::new(&world, (seed, plant.clone(), scenario.clone()), nodes, elapsed);
+    if panics::first().is_some() {
         // What a panic left half done cannot be dropped without another one.
         std::mem::forget(run);
     }

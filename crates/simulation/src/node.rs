@@ -45,10 +45,9 @@ pub(crate) struct NodeOptions {
 }
 
 impl NodeOptions {
-    pub(crate) fn new(keys: PathBuf, machine_root: PathBuf, planted: Planted) -> Self {
+    pub(crate) fn new(keys: PathBuf, machine_root: PathBuf, planted: Planted, snapshot_every_entries: u64) -> Self {
         let settings = RaftSettings { promote_after: Duration::from_secs(20), planted, ..RaftSettings::default() };
-        // Snapshots often enough that each run has many.
-        let pace = Pace { snapshot_every_entries: 300, ..Pace::default() };
+        let pace = Pace { snapshot_every_entries, ..Pace::default() };
         Self { settings, pace, keys, machine_root }
     }
 }

@@ -14,6 +14,6 @@ pub(crate) fn remember() {
 }
 
 /// The first panic of this process: where it was, and what it said.
-pub(crate) fn last() -> Option<String> {
+pub(crate) fn first() -> Option<String> {
     FIRST.get().cloned()
 }

@@ -17,12 +17,12 @@ pub(crate) const PLANTS: [(&str, Plant, u64); 10] = [
     ("stale_read", Plant::Product(Bug::StaleRead), 20),
     ("double_apply", Plant::Product(Bug::DoubleApply), 5),
     ("lost_batch", Plant::Product(Bug::LostBatch), 5),
-    ("old_snapshot", Plant::Product(Bug::OldSnapshot), 40),
+    ("older_snapshot", Plant::Product(Bug::OldSnapshot), 40),
     ("vote_not_durable", Plant::Product(Bug::VoteNotDurable), 20),
     ("divergent_apply", Plant::Product(Bug::DivergentApply), 5),
     ("early_stamp", Plant::Product(Bug::EarlyStamp), 40),
     ("snapshot_without_index", Plant::Product(Bug::SnapshotWithoutIndex), 40),
-    ("unconfirmed_ready", Plant::Product(Bug::UnconfirmedReady), 40),
+    ("learner_says_ready", Plant::Product(Bug::UnconfirmedReady), 40),
 ];
 
 impl Plant {

@@ -53,6 +53,7 @@ pub(crate) struct Plan {
     changes_members: bool,
     changes_formats: bool,
     command_pause: Duration,
+    snapshot_every_entries: u64,
 }
 
 impl Plan {
@@ -75,6 +76,8 @@ impl Plan {
             changes_members: chance.percent(50),
             changes_formats: chance.percent(40),
             command_pause: Duration::from_millis(chance.within(1500..12_000)),
+            // Far more often than in production, so that each run has many.
+            snapshot_every_entries: chance.pick(&[20, 60, 300]).copied().unwrap_or(300),
         }
     }
 }
@@ -111,7 +114,12 @@ impl Run<'_> {
             .enable_random_order()
             .build();
         let bug: Option<Bug> = planted.and_then(Plant::bug);
-        let options = NodeOptions::new(folder.join("keys"), folder.join("machine"), Planted::new(bug));
+        let options = NodeOptions::new(
+            folder.join("keys"),
+            folder.join("machine"),
+            Planted::new(bug),
+            plan.snapshot_every_entries,
+        );
         let mut bays = BTreeMap::new();
         for number in 1..=NODES_MAX {
             let bay = DiskBay::new(number, plan.seed);
@@ -182,7 +190,7 @@ impl Run<'_> {
                 return true;
             }
             Ok(Err(error)) => error,
-            Err(_) => crate::panics::last().unwrap_or_else(|| "a panic without a message".into()),
+            Err(_) => crate::panics::first().unwrap_or_else(|| "a panic without a message".into()),
         };
         self.world.violated("panicked", "no task of any node panics, and none ends with an error", found);
         false
@@ -255,11 +263,11 @@ impl Run<'_> {
         if !self.live(end - CALM / 4, false) {
             return false;
         }
-        let before = self.world.oracle(|oracle| oracle.acknowledgements());
+        let before = self.world.served_so_far();
         if !self.live(end, false) {
             return false;
         }
-        let after = self.world.oracle(|oracle| oracle.acknowledgements());
+        let after = self.world.served_so_far();
         if after == before {
             let expected = format!("clients are answered within {} s without a fault", CALM.as_secs());
             self.world.violated("no_progress", expected, "none was in the last quarter of them");

@@ -10,6 +10,9 @@ use std::{
 };
 
 use activation::state::{Format, State};
+use api::log::v1 as log;
+use bytes::Bytes;
+use prost::Message;
 use replication::{AppliedEntry, Observer};
 use tokio::sync::{mpsc, oneshot};
 
@@ -115,6 +118,8 @@ struct Shared {
     faults: BTreeMap<&'static str, u64>,
     wishes: VecDeque<Wish>,
     elections: u64,
+    /// Requests that were counted, or refused for the machine's own reasons.
+    served: u64,
     is_ending: bool,
     is_set_up: bool,
     probe: Probe,
@@ -191,10 +196,6 @@ impl World {
     pub(crate) fn trace(&self, event: impl Display) {
         let now = self.now();
         let line = format!("{}.{:06} {event}", now.as_secs(), now.subsec_micros());
-        if std::env::var_os("SIM_LIVE").is_some() {
-            use std::io::Write;
-            let _ = writeln!(std::io::stderr(), "{line}");
-        }
         let mut shared = self.shared();
         let trace = &mut shared.trace;
         trace.hash = fnv_from(trace.hash, line.bytes());
@@ -302,6 +303,17 @@ impl World {
         looks.into_iter().map(|(node, look)| (node, look())).collect()
     }
 
+    /// A node counted a request, or refused it for the machine's own reasons.
+    pub(crate) fn served(&self, node: u64) {
+        self.node(node, |node| node.unserved = None);
+        self.shared().served += 1;
+    }
+
+    /// How many requests were served.
+    pub(crate) fn served_so_far(&self) -> u64 {
+        self.shared().served
+    }
+
     /// These nodes are to be asked as a machine does.
     pub(crate) fn want_probe(&self, nodes: BTreeSet<u64>) {
         self.shared().probe = Probe::Wanted(nodes);
@@ -361,5 +373,14 @@ impl WriteObserver for Watcher {
     fn truncated(&self, index: u64) {
         self.world.trace(format_args!("node {} cuts its log before entry {index}", self.node));
         self.world.oracle(|oracle| oracle.promises.truncated(self.node, index));
+    }
+
+    fn snapshot_replaced(&self, before: &Bytes, after: &Bytes) {
+        let ends = |file: &Bytes| log::Snapshot::decode(file.clone()).ok()?.last.map(|last| last.index);
+        let (before, after) = (ends(before), ends(after));
+        if after < before {
+            let expected = format!("node {} keeps its snapshot up to entry {before:?}, or a newer one", self.node);
+            self.world.violated("snapshot_went_back", expected, format_args!("one up to {after:?}"));
+        }
     }
 }

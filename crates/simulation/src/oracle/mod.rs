@@ -6,6 +6,8 @@
 
 mod model;
 mod promises;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
