@@ -2,7 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::limits::VALUE_BYTES_MAX;
+use crate::{error::WriteFailed, limits::VALUE_BYTES_MAX};
+
+/// Called when a batch is durable, or has failed for good.
+pub type Done = Box<dyn FnOnce(Result<(), WriteFailed>) + Send>;
+
+/// A record of the store: key and value.
+pub type Record = (Vec<u8>, Vec<u8>);
 
 /// The net changes of one or more batches: each key once, with its new value or none.
 pub(crate) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;

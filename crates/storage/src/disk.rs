@@ -9,13 +9,11 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use crate::{Batch, Identity, ReadError, SnapshotIoError, WriteFailed};
-
-/// Called when a batch is durable, or has failed for good.
-pub type Done = Box<dyn FnOnce(Result<(), WriteFailed>) + Send>;
-
-/// A record of a [scan](Disk::scan): key and value.
-pub type Record = (Vec<u8>, Vec<u8>);
+use crate::{
+    batch::{Batch, Done, Record},
+    error::{ReadError, SnapshotIoError, WriteFailed},
+    identity::Identity,
+};
 
 /// What a replica keeps on stable storage.
 ///

@@ -34,10 +34,10 @@ mod store;
 mod tally;
 mod writer;
 
-pub use batch::{Batch, ValueTooLarge};
-pub use disk::{Disk, Done, Record, commit};
-pub use error::{OpenError, ReadError, SnapshotIoError};
+pub use batch::{Batch, Done, Record, ValueTooLarge};
+pub use disk::{Disk, commit};
+pub use error::{OpenError, ReadError, SnapshotIoError, WriteFailed};
 pub use identity::{Identity, Kind};
 pub use sled_disk::{DiskError, SNAPSHOT_FILE, SledDisk};
 pub use store::{Owner, Store};
-pub use writer::{WriteFailed, Writer};
+pub use writer::Writer;

@@ -11,8 +11,13 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use crate::{
-    Batch, Disk, Done, Identity, ReadError, Record, SnapshotIoError, Store, Writer,
+    batch::{Batch, Done, Record},
+    disk::Disk,
     durable::{create_folder, replace_file},
+    error::{ReadError, SnapshotIoError},
+    identity::Identity,
+    store::Store,
+    writer::Writer,
 };
 
 /// Name of the newest snapshot, in the folder for snapshots.

@@ -20,10 +20,9 @@ use rustix::fs::{FlockOperation, flock};
 use uuid::Uuid;
 
 use crate::{
-    batch::Changes,
+    batch::{Changes, Record},
     check,
     database::{IDENTITY_KEY, into_io, open_sled},
-    disk::Record,
     durable,
     error::{OpenError, ReadError, damaged, io_error},
     identity::{Identity, Kind},

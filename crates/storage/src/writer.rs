@@ -17,35 +17,11 @@ use tokio::{
 };
 
 use crate::{
-    batch::{Batch, Changes},
-    disk::Done,
+    batch::{Batch, Changes, Done},
+    error::WriteFailed,
     limits::{QUEUED_WRITES_MAX, WRITES_PER_BARRIER_MAX},
     store::Store,
 };
-
-/// A write that did not become durable, and never will.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("writing the store failed: {cause}")]
-pub struct WriteFailed {
-    cause: Arc<io::Error>,
-}
-
-impl WriteFailed {
-    /// A write that `cause` made impossible.
-    pub fn new(cause: io::Error) -> Self {
-        Self { cause: Arc::new(cause) }
-    }
-
-    /// The writer ended before it came to the write.
-    pub(crate) fn stopped() -> Self {
-        Self::new(io::Error::other("the writer has stopped"))
-    }
-
-    /// The same as an [`io::Error`], with its kind.
-    pub fn to_io(&self) -> io::Error {
-        io::Error::new(self.cause.kind(), self.to_string())
-    }
-}
 
 struct Write {
     batch: Batch,

@@ -80,8 +80,7 @@ async fn gather(
             waiting.push_back(next);
         }
         let order = clock.order().await;
-        let applied_term = state_machine.last().map(|last| last.leader_id.term);
-        let Some(stamp) = clock.stamp(applied_term, state_machine.view(|state| state.time_ms())) else {
+        let Some(stamp) = clock.stamp(|| state_machine.applied_time()) else {
             waiting.clear();
             continue;
         };

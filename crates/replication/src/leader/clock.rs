@@ -64,12 +64,14 @@ impl LeaderClock {
         }
     }
 
-    /// A stamp for the next batch, not before `applied_ms`; none where this node does not lead, has not applied an entry of
-    /// its term (`applied_term` is that of the last one it applied), or has no time yet.
-    pub(crate) fn stamp(&self, applied_term: Option<u64>, applied_ms: Option<u64>) -> Option<Stamp> {
+    /// A stamp for the next batch, not before the applied one; none where this node does not lead, has not applied an entry of
+    /// its term, or has no time yet. `applied` gives the term of the last entry that is applied, and its cluster time.
+    pub(crate) fn stamp(&self, applied: impl FnOnce() -> (Option<u64>, Option<u64>)) -> Option<Stamp> {
         let at = self.own.monotonic();
         let mut leading = self.lock();
         let leading = leading.as_mut()?;
+        // Looked at now: what was applied before a reset must not come back after it.
+        let (applied_term, applied_ms) = applied();
         if applied_term < Some(leading.term) && !self.planted.has(Bug::EarlyStamp) {
             return None;
         }

@@ -160,6 +160,12 @@ impl StateMachine {
         self.read().membership.clone()
     }
 
+    /// The term of the last entry, and cluster time after it.
+    pub(crate) fn applied_time(&self) -> (Option<u64>, Option<u64>) {
+        let replicated = self.read();
+        (replicated.last.map(|last| last.leader_id.term), replicated.state.time_ms())
+    }
+
     pub(crate) fn last(&self) -> Option<LogId> {
         self.read().last
     }

@@ -12,7 +12,7 @@ use std::{
 
 use activation::{
     clock::{ClockAlarm, Stamp},
-    state::{Applied, Format, State},
+    state::{Applied, Format},
 };
 use api::peer::v1 as proto;
 use bytes::Bytes;
@@ -198,8 +198,7 @@ impl RunningReplica {
     /// A stamp for the next batch, where this node leads and has applied the first entry of its term: before that an
     /// entry of an earlier leader may still set cluster time.
     pub(crate) fn stamp(&self) -> Option<Stamp> {
-        let applied = self.state_machine.last().map(|last| last.leader_id.term);
-        self.clock.stamp(applied, self.state_machine.view(State::time_ms))
+        self.clock.stamp(|| self.state_machine.applied_time())
     }
 
     /// Where the log stands, from the leader.
