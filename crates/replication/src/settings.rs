@@ -20,6 +20,9 @@ pub struct RaftSettings {
     /// Keep every entry: no snapshot is made by itself, and what is purged goes to a file beside the snapshots.
     #[cfg(feature = "fault-injection")]
     pub keep_purged: bool,
+    /// With `keep_purged`: snapshots are made nevertheless, and what they cover is purged.
+    #[cfg(feature = "fault-injection")]
+    pub purge_what_is_kept: bool,
 }
 
 impl Default for RaftSettings {
@@ -31,6 +34,8 @@ impl Default for RaftSettings {
             promote_after: Duration::from_secs(60),
             #[cfg(feature = "fault-injection")]
             keep_purged: false,
+            #[cfg(feature = "fault-injection")]
+            purge_what_is_kept: false,
         }
     }
 }
@@ -66,7 +71,8 @@ impl RaftSettings {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let snapshot_policy = SnapshotPolicy::LogsSinceLast(pace.snapshot_every_entries);
         #[cfg(feature = "fault-injection")]
-        let snapshot_policy = if self.keep_purged { SnapshotPolicy::Never } else { snapshot_policy };
+        let snapshot_policy =
+            if self.keep_purged && !self.purge_what_is_kept { SnapshotPolicy::Never } else { snapshot_policy };
         let config = Config {
             cluster_name: "quorate".into(),
             heartbeat_interval: ms(self.heartbeat_interval),

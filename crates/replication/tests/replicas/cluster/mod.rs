@@ -24,6 +24,8 @@ pub(crate) const SETTINGS: RaftSettings = RaftSettings {
     promote_after: Duration::from_millis(1500),
     #[cfg(feature = "fault-injection")]
     keep_purged: false,
+    #[cfg(feature = "fault-injection")]
+    purge_what_is_kept: false,
 };
 
 /// Clocks and members are looked at often, snapshots made as seldom as in production.
