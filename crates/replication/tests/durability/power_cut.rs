@@ -116,7 +116,7 @@ fn numbers(runs: usize) -> Vec<usize> {
 }
 
 #[test]
-fn machine_a_power_cut_loses_nothing_that_was_acknowledged() {
+fn soak_a_power_cut_loses_nothing_that_was_acknowledged() {
     let cuts = [Moment::Acknowledged(2000), Moment::Acknowledged(500)];
     let run = Run { cuts, snapshots: Snapshots::EveryEntries(16) };
     let Outcome { acknowledged, has_snapshot } = run.cut(Barrier::InPlace).unwrap();
@@ -124,14 +124,14 @@ fn machine_a_power_cut_loses_nothing_that_was_acknowledged() {
 }
 
 #[test]
-fn machine_without_the_barrier_a_power_cut_is_seen_to_lose_activations() {
+fn soak_without_the_barrier_a_power_cut_is_seen_to_lose_activations() {
     let lost = Run::of(0).cut(Barrier::TakenAway);
     assert!(lost.is_err(), "nothing was lost without a barrier, so this test shows nothing: {lost:?}");
 }
 
 /// Nothing is acknowledged while a store is created and a cluster formed: whatever is left of them, the writer goes on.
 #[test]
-fn machine_after_a_power_cut_before_the_first_acknowledgement_the_writer_begins_anew() {
+fn soak_after_a_power_cut_before_the_first_acknowledgement_the_writer_begins_anew() {
     let mut acknowledged = 0;
     let mut syncs = 0;
     while acknowledged == 0 {
@@ -148,7 +148,7 @@ fn store_in(mounted: &Mounted) -> PathBuf {
 }
 
 #[test]
-fn machine_a_store_that_was_created_is_durable_with_the_folders_above_it() {
+fn soak_a_store_that_was_created_is_durable_with_the_folders_above_it() {
     let folder = tempfile::tempdir().unwrap();
     let contents = |mounted: &Mounted| {
         let files = ["identity", "acknowledged", "sled/conf", "sled/db"];
@@ -165,7 +165,7 @@ fn machine_a_store_that_was_created_is_durable_with_the_folders_above_it() {
 }
 
 #[test]
-fn machine_a_folder_that_was_created_is_durable_wherever_an_attempt_before_was_cut_short() {
+fn soak_a_folder_that_was_created_is_durable_wherever_an_attempt_before_was_cut_short() {
     let folder = tempfile::tempdir().unwrap();
     for syncs in 1..20 {
         let files = StrictFileSystem::empty();

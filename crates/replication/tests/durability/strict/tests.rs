@@ -203,7 +203,7 @@ fn open(path: &Path) -> File {
 }
 
 #[test]
-fn machine_a_program_finds_what_it_synced_after_a_power_cut_and_nothing_else() {
+fn soak_a_program_finds_what_it_synced_after_a_power_cut_and_nothing_else() {
     let world = World::new();
     for name in ["written", "synced", "closed"] {
         open(&world.path(name)).write_all(b"at first").unwrap();
@@ -223,7 +223,7 @@ fn machine_a_program_finds_what_it_synced_after_a_power_cut_and_nothing_else() {
 }
 
 #[test]
-fn machine_a_sync_covers_what_was_written_through_other_descriptors() {
+fn soak_a_sync_covers_what_was_written_through_other_descriptors() {
     let world = World::new();
     let append = || OpenOptions::new().create(true).append(true).open(world.path("log")).unwrap();
     let (one, other) = (append(), append());
@@ -239,7 +239,7 @@ fn machine_a_sync_covers_what_was_written_through_other_descriptors() {
 }
 
 #[test]
-fn machine_a_removed_file_that_is_open_can_be_used_and_is_gone_after_a_power_cut() {
+fn soak_a_removed_file_that_is_open_can_be_used_and_is_gone_after_a_power_cut() {
     let world = World::new();
     let mut file = open(&world.path("removed"));
     file.write_all(b"still ").unwrap();
@@ -256,7 +256,7 @@ fn machine_a_removed_file_that_is_open_can_be_used_and_is_gone_after_a_power_cut
 }
 
 #[test]
-fn machine_a_file_that_is_replaced_whole_is_the_old_one_or_the_new_one() {
+fn soak_a_file_that_is_replaced_whole_is_the_old_one_or_the_new_one() {
     let world = World::new();
     let replace = |content: &str| {
         fs::write(world.path("file.new"), content).unwrap();
@@ -273,7 +273,7 @@ fn machine_a_file_that_is_replaced_whole_is_the_old_one_or_the_new_one() {
 }
 
 #[test]
-fn machine_folders_are_listed_copied_and_removed_with_what_is_in_them() {
+fn soak_folders_are_listed_copied_and_removed_with_what_is_in_them() {
     let world = World::new();
     let folder = world.path("folder");
     fs::create_dir_all(folder.join("inner")).unwrap();
@@ -292,7 +292,7 @@ fn machine_folders_are_listed_copied_and_removed_with_what_is_in_them() {
 }
 
 #[test]
-fn machine_the_file_system_has_locks_and_free_space() {
+fn soak_the_file_system_has_locks_and_free_space() {
     let world = World::new();
     let (holder, other) = (open(&world.path("lock")), open(&world.path("lock")));
     holder.try_lock().unwrap();
@@ -304,7 +304,7 @@ fn machine_the_file_system_has_locks_and_free_space() {
 }
 
 #[test]
-fn machine_after_the_cut_every_call_is_refused() {
+fn soak_after_the_cut_every_call_is_refused() {
     let world = World::new();
     let mut file = open(&world.path("file"));
     file.write_all(b"1").unwrap();
@@ -328,7 +328,7 @@ fn machine_after_the_cut_every_call_is_refused() {
 }
 
 #[test]
-fn machine_the_power_is_cut_after_as_many_syncs_as_were_asked_for() {
+fn soak_the_power_is_cut_after_as_many_syncs_as_were_asked_for() {
     let world = World::new();
     world.files.cut_after_syncs(2);
     let mut file = open(&world.path("file"));
