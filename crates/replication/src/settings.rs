@@ -24,6 +24,9 @@ pub struct RaftSettings {
     pub keep_purged: bool,
     /// A bug that the simulation plants; none by default, and in production none at all.
     pub planted: Planted,
+    /// With `keep_purged`: snapshots are made nevertheless, and what they cover is purged.
+    #[cfg(feature = "fault-injection")]
+    pub purge_what_is_kept: bool,
 }
 
 impl Default for RaftSettings {
@@ -36,6 +39,8 @@ impl Default for RaftSettings {
             #[cfg(feature = "fault-injection")]
             keep_purged: false,
             planted: Planted::default(),
+            #[cfg(feature = "fault-injection")]
+            purge_what_is_kept: false,
         }
     }
 }
@@ -71,7 +76,8 @@ impl RaftSettings {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let snapshot_policy = SnapshotPolicy::LogsSinceLast(pace.snapshot_every_entries);
         #[cfg(feature = "fault-injection")]
-        let snapshot_policy = if self.keep_purged { SnapshotPolicy::Never } else { snapshot_policy };
+        let snapshot_policy =
+            if self.keep_purged && !self.purge_what_is_kept { SnapshotPolicy::Never } else { snapshot_policy };
         let config = Config {
             cluster_name: "quorate".into(),
             heartbeat_interval: ms(self.heartbeat_interval),

@@ -42,9 +42,16 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Creates `folder` with its parents and makes its name durable.
+/// Creates `folder` with its parents and makes the names of all that it created durable, and that of `folder`.
+///
+/// A folder's name is durable before anything is created in it. So where a crash cuts this short, the next call makes
+/// durable what is missing.
 pub fn create_folder(folder: &Path) -> io::Result<()> {
+    let parent = folder.parent();
+    if let Some(missing) = parent.filter(|parent| !parent.as_os_str().is_empty() && !parent.exists()) {
+        create_folder(missing)?;
+    }
     fs::create_dir_all(folder)?;
     sync_folder(folder)?;
-    folder.parent().map_or(Ok(()), sync_folder)
+    parent.map_or(Ok(()), sync_folder)
 }

@@ -1,8 +1,8 @@
 //! Records that were purged, in a file beside the snapshot, for tests that look up every acknowledged request. Only in the
 //! tests' build (feature `fault-injection`): a production node neither writes nor reads this file.
 //!
-//! Each record has its length in front of it, as a protobuf varint. A record is written here before it is removed from the
-//! store, so that after a crash it is in one of the two, or in both.
+//! Each record has its length in front of it, as a protobuf varint. A record is durable here before it is removed from the
+//! store, so that after a crash of any kind it is in one of the two, or in both.
 
 use std::{
     fs::{self, File},
@@ -11,6 +11,8 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
+
+use crate::durable::sync_folder;
 
 /// The file of purged records, open for appending.
 pub(crate) struct Kept(File);
@@ -50,6 +52,7 @@ impl Kept {
         let (_, complete) = read_complete(folder)?;
         let file = File::options().create(true).append(true).open(path(folder))?;
         file.set_len(complete)?;
+        sync_folder(folder)?;
         Ok(Self(file))
     }
 
@@ -59,6 +62,7 @@ impl Kept {
             prost::encode_length_delimiter(record.len(), &mut encoded).map_err(io::Error::other)?;
             encoded.extend_from_slice(record);
         }
-        (&self.0).write_all(&encoded)
+        (&self.0).write_all(&encoded)?;
+        self.0.sync_data()
     }
 }

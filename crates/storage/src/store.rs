@@ -95,7 +95,11 @@ impl Store {
         insert(IDENTITY_KEY, identity.store.as_bytes())?;
         insert(tally::KEY, &Tally::default().to_bytes())?;
         db.flush().map_err(|error| io_error("write", &sled_folder)(into_io(error)))?;
-        File::open(sled_folder.join("db")).and_then(|file| file.sync_all()).map_err(io_error("sync", &sled_folder))?;
+        // sled syncs neither of them. A settings file that is not what was written would keep the store from being opened.
+        for name in ["db", "conf"] {
+            let file = sled_folder.join(name);
+            File::open(&file).and_then(|opened| opened.sync_all()).map_err(io_error("sync", &file))?;
+        }
         durable::create_folder(&sled_folder).map_err(io_error("sync", &sled_folder))?;
         let mark = Mark::create(folder).map_err(io_error("write the mark in", folder))?;
         durable::replace_file(&identity_path, identity.to_text().as_bytes())

@@ -5,13 +5,16 @@
 //!                                  that is acknowledged, at once: INDEX OFFSET CMID
 //! crash_writer check DIR ACKS      opens DIR again and looks every line of the file ACKS up
 //! ```
+//!
+//! With the variable `QUORATE_TEST_SNAPSHOT_EVERY` the writer makes a snapshot after as many entries, and purges what it
+//! covers; what is purged stays in a file that `check` reads as well.
 
 #[path = "../../tests/replicas/world.rs"]
 mod world;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    env, fs,
     io::{self, Write},
     path::Path,
     sync::{
@@ -27,8 +30,8 @@ use activation::{
 };
 use anyhow::{Context, Result, bail, ensure};
 use futures::future::try_join_all;
-use replication::{Clock, Environment, RaftSettings, Recorded, Replica};
-use storage::{Kind, Owner, SledDisk, Store};
+use replication::{Clock, Environment, Pace, RaftSettings, Recorded, Replica, read_commands};
+use storage::{Disk, Kind, Owner, SledDisk, Store};
 use tokio::time::{Instant, timeout};
 use tonic::transport::Endpoint;
 use uuid::Uuid;
@@ -42,6 +45,9 @@ const CALLERS: u64 = 32;
 const MACHINES_PER_ENTRY: u64 = 1 << 20;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The variable that lets the writer make snapshots: after how many entries.
+const SNAPSHOT_EVERY: &str = "QUORATE_TEST_SNAPSHOT_EVERY";
 
 /// A clock that is right as far as anybody here can tell.
 struct SteadyClock(Instant);
@@ -58,7 +64,7 @@ impl Clock for SteadyClock {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let arguments: Vec<_> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["write", folder] => write(Path::new(folder), u64::MAX).await,
         ["write", folder, count] => write(Path::new(folder), count.parse().context("COUNT is no number")?).await,
@@ -67,18 +73,26 @@ async fn main() -> Result<()> {
     }
 }
 
-async fn open(folder: &Path) -> Result<Replica> {
+/// Opens the disk in DIR, with the folders that a node has.
+fn open(folder: &Path) -> Result<Arc<dyn Disk>> {
     let owner = Owner { kind: Kind::Node, number: NODE, store_if_new: Uuid::from_u128(1) };
     let store = Arc::new(Store::open(&folder.join("store"), owner)?);
+    Ok(Arc::new(SledDisk::start(store, &folder.join("snapshots"), |_| {})?.keeping_purged()?))
+}
+
+async fn start(disk: Arc<dyn Disk>) -> Result<Replica> {
     let connect = Arc::new(|address: &str| Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_lazy()));
     let environment = Environment::new(Arc::new(SteadyClock(Instant::now())), connect, NODE, Arc::new(()));
-    let settings = RaftSettings { keep_purged: true, ..RaftSettings::default() };
-    let disk = SledDisk::start(store, folder, |_| {})?.keeping_purged()?;
-    Ok(Replica::start(Arc::new(disk), &settings, environment).await?)
+    let (mut settings, mut pace) = (RaftSettings { keep_purged: true, ..RaftSettings::default() }, Pace::default());
+    if let Ok(entries) = env::var(SNAPSHOT_EVERY) {
+        settings.purge_what_is_kept = true;
+        pace.snapshot_every_entries = entries.parse().with_context(|| format!("{SNAPSHOT_EVERY} is no number"))?;
+    }
+    Ok(Replica::start_at_pace(disk, &settings, environment, pace).await?)
 }
 
 async fn write(folder: &Path, count: u64) -> Result<()> {
-    let replica = open(folder).await?;
+    let replica = start(open(folder)?).await?;
     if !replica.is_initialised().await {
         // A cluster of one calls nobody, so the address is never used.
         let addresses = BTreeMap::from([(NODE, "127.0.0.1:1".to_owned())]);
@@ -120,11 +134,12 @@ fn acknowledge(recorded: &Recorded, machine: u64) -> io::Result<()> {
 
 async fn check(folder: &Path, acknowledged: &Path) -> Result<()> {
     let acknowledged = fs::read_to_string(acknowledged)?;
-    let replica = open(folder).await?;
+    let disk = open(folder)?;
+    let replica = start(Arc::clone(&disk)).await?;
     ensure!(replica.is_initialised().await, "all is lost, from the membership on");
     let applied = async { while replica.read_point().await.is_err() {} };
     timeout(PATIENCE, applied).await.context("the reopened replica does not come up")?;
-    let batches = batches(&replica)?;
+    let batches = batches(&*disk)?;
     for line in acknowledged.lines() {
         let (index, offset, cmid) = parse(line).with_context(|| format!("no acknowledgement: {line:?}"))?;
         let found = batches.get(&index).and_then(|batch| batch.records.get(offset)).map(|record| record.cmid);
@@ -143,11 +158,10 @@ async fn check(folder: &Path, acknowledged: &Path) -> Result<()> {
     Ok(())
 }
 
-/// All batches in the log.
-fn batches(replica: &Replica) -> Result<BTreeMap<u64, Batch>> {
+/// All batches in the log, also those that were purged from it.
+fn batches(disk: &dyn Disk) -> Result<BTreeMap<u64, Batch>> {
     let mut batches = BTreeMap::new();
-    for index in 0..=replica.cluster().last_index {
-        let Some(command) = replica.command_at(index) else { continue };
+    for (index, command) in read_commands(disk)? {
         if let Command::Batch(batch) = Command::decode(&command)? {
             batches.insert(index, batch);
         }

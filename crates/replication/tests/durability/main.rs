@@ -9,4 +9,6 @@ mod acknowledgement_order;
 mod disk_image;
 mod kill;
 mod operating_system_crash;
+mod power_cut;
+mod strict;
 mod writer;

@@ -7,7 +7,7 @@ use std::{fs, process::Command};
 
 use crate::{
     disk_image::{self, Mounted},
-    writer::{Barrier, Lost, Writer, check, tool},
+    writer::{Barrier, Lost, Snapshots, Writer, check, tool},
 };
 
 /// Crashes one writer after so many acknowledged activations, and says what was lost.
@@ -17,7 +17,7 @@ fn crash(acknowledged: usize, barrier: Barrier) -> Result<(), Lost> {
     disk_image::make(&disk);
     let acknowledged = {
         let mounted = Mounted::new(&disk, folder.path().join("mounted"));
-        let mut writer = Writer::start(&mounted.path().join("data"), barrier);
+        let mut writer = Writer::start(&mounted.path().join("data"), barrier, Snapshots::Never);
         writer.wait_for(acknowledged);
         stop(writer.id());
         fs::copy(&disk, &copy).unwrap();

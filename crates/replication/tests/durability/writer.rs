@@ -1,16 +1,17 @@
 //! The writer program, as a child process.
 
 use std::{
-    fs,
+    fmt, fs,
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, ChildStdout, Command, Output, Stdio},
+    thread,
 };
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_crash_writer");
 
 /// Whether the barrier is there.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Barrier {
     InPlace,
     TakenAway,
@@ -25,6 +26,22 @@ impl Barrier {
     }
 }
 
+/// After how many entries the writer makes a snapshot and purges what it covers, if ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Snapshots {
+    Never,
+    EveryEntries(u32),
+}
+
+impl Snapshots {
+    fn set(self, command: &mut Command) {
+        match self {
+            Self::Never => command.env_remove("QUORATE_TEST_SNAPSHOT_EVERY"),
+            Self::EveryEntries(entries) => command.env("QUORATE_TEST_SNAPSHOT_EVERY", entries.to_string()),
+        };
+    }
+}
+
 /// A writer at work. Killed when dropped.
 pub(crate) struct Writer {
     child: Child,
@@ -33,9 +50,10 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn start(folder: &Path, barrier: Barrier) -> Self {
+    pub(crate) fn start(folder: &Path, barrier: Barrier, snapshots: Snapshots) -> Self {
         let mut command = Command::new(PROGRAM);
         barrier.set(&mut command);
+        snapshots.set(&mut command);
         let mut child = command.arg("write").arg(folder).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         Self { child, lines, acknowledged: Vec::new() }
@@ -48,26 +66,42 @@ impl Writer {
     /// Reads until the writer has acknowledged as many activations.
     pub(crate) fn wait_for(&mut self, acknowledged: usize) {
         while self.acknowledged.len() < acknowledged {
-            assert!(self.next(), "the writer ended by itself");
+            assert!(next(&mut self.lines, &mut self.acknowledged), "the writer ended by itself");
         }
     }
 
     /// Kills it (signal 9), and returns all that it had acknowledged.
     pub(crate) fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
-        while self.next() {}
+        while next(&mut self.lines, &mut self.acknowledged) {}
         std::mem::take(&mut self.acknowledged)
     }
 
-    fn next(&mut self) -> bool {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
-        let whole = line.ends_with('\n');
-        if whole {
-            self.acknowledged.push(line);
-        }
-        whole
+    /// The same, once `wait` has returned; what the writer acknowledges meanwhile is read.
+    pub(crate) fn kill_after<T: Send>(mut self, wait: impl FnOnce() -> T + Send) -> (T, Vec<String>) {
+        let Self { child, lines, acknowledged } = &mut self;
+        let waited = thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                let waited = wait();
+                child.kill().unwrap();
+                waited
+            });
+            while next(lines, acknowledged) {}
+            waiting.join().unwrap()
+        });
+        (waited, std::mem::take(&mut self.acknowledged))
     }
+}
+
+/// Reads one line; `false` at the end, where a line may be incomplete.
+fn next(lines: &mut BufReader<ChildStdout>, acknowledged: &mut Vec<String>) -> bool {
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    let whole = line.ends_with('\n');
+    if whole {
+        acknowledged.push(line);
+    }
+    whole
 }
 
 impl Drop for Writer {
@@ -77,16 +111,40 @@ impl Drop for Writer {
     }
 }
 
-/// What the checker says of activations that were acknowledged and are not in the store.
+/// What the program says of a store that is not what it should be: activations were acknowledged and are not there, or
+/// the store cannot be opened.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Lost(String);
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// Opens the store again and looks every acknowledged activation up.
 pub(crate) fn check(folder: &Path, acknowledged: &[String], scratch: &Path) -> Result<(), Lost> {
     let acks = scratch.join("acknowledged");
     fs::write(&acks, acknowledged.concat()).unwrap();
-    let output = Command::new(PROGRAM).arg("check").arg(folder).arg(&acks).output().unwrap();
-    if output.status.success() { Ok(()) } else { Err(Lost(words(&output))) }
+    run(Command::new(PROGRAM).arg("check").arg(folder).arg(&acks)).map(drop)
+}
+
+/// Lets the writer record as many activations, and returns those that it acknowledged: all of them.
+pub(crate) fn write(folder: &Path, activations: usize) -> Result<Vec<String>, Lost> {
+    let written = run(Command::new(PROGRAM).arg("write").arg(folder).arg(activations.to_string()))?;
+    let acknowledged: Vec<_> =
+        String::from_utf8_lossy(&written.stdout).split_inclusive('\n').map(str::to_owned).collect();
+    assert_eq!(acknowledged.len(), activations);
+    Ok(acknowledged)
+}
+
+fn run(program: &mut Command) -> Result<Output, Lost> {
+    Barrier::InPlace.set(program);
+    Snapshots::Never.set(program);
+    // The cause is wanted, not where it was written down.
+    program.env("RUST_BACKTRACE", "0").env_remove("RUST_LIB_BACKTRACE");
+    let output = program.output().unwrap();
+    if output.status.success() { Ok(output) } else { Err(Lost(words(&output))) }
 }
 
 /// Runs a tool that the test cannot do without.

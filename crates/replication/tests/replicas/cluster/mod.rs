@@ -25,6 +25,8 @@ pub(crate) const SETTINGS: RaftSettings = RaftSettings {
     #[cfg(feature = "fault-injection")]
     keep_purged: false,
     planted: Planted::NONE,
+    #[cfg(feature = "fault-injection")]
+    purge_what_is_kept: false,
 };
 
 /// Clocks and members are looked at often, snapshots made as seldom as in production.

@@ -1,0 +1,125 @@
+//! A file system in memory whose power can be cut: what was not synced until then is gone.
+
+mod content;
+mod mounted;
+mod tests;
+mod tree;
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
+    path::Path,
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use fuser::Errno;
+
+pub(crate) use mounted::Mounted;
+use tree::{Inode, Status, Tree};
+
+/// How long a program may take until it notices that the power is gone.
+const NOTICED_WITHIN: Duration = Duration::from_secs(60);
+
+/// A handle to the file system, which is in this process.
+#[derive(Clone)]
+pub(crate) struct StrictFileSystem(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    refused: Condvar,
+}
+
+struct State {
+    tree: Tree,
+    /// The listings that programs are reading.
+    listings: BTreeMap<u64, Vec<(Box<OsStr>, Status)>>,
+    next_listing: u64,
+    has_power: bool,
+    /// How often a file or a folder was synced.
+    syncs: u64,
+    /// The power is cut when as many syncs are done.
+    cut_after_syncs: u64,
+    /// How many calls came after the cut.
+    refused: u64,
+}
+
+impl StrictFileSystem {
+    pub(crate) fn empty() -> Self {
+        Self::with(Tree::empty())
+    }
+
+    fn with(tree: Tree) -> Self {
+        let (listings, cut_after_syncs) = (BTreeMap::new(), u64::MAX);
+        let state = State { tree, listings, next_listing: 0, has_power: true, syncs: 0, cut_after_syncs, refused: 0 };
+        Self(Arc::new(Shared { state: Mutex::new(state), refused: Condvar::new() }))
+    }
+
+    /// Mounts it on the folder `at`, which is created.
+    pub(crate) fn mount(&self, at: &Path) -> Mounted {
+        Mounted::new(self.clone(), at)
+    }
+
+    /// Cuts the power: from here on every call is answered with EIO.
+    pub(crate) fn cut(&self) {
+        self.state().has_power = false;
+    }
+
+    /// Cuts the power as soon as as many more syncs are done. The last one succeeds.
+    pub(crate) fn cut_after_syncs(&self, more: u64) {
+        let mut state = self.state();
+        state.cut_after_syncs = state.syncs + more;
+    }
+
+    /// How often a file or a folder was synced.
+    pub(crate) fn syncs(&self) -> u64 {
+        self.state().syncs
+    }
+
+    /// Waits until a program was refused something for want of power; `false` if none was in a minute.
+    pub(crate) fn wait_for_refusal(&self) -> bool {
+        let none = |state: &mut State| state.refused == 0;
+        let (state, _) = self.0.refused.wait_timeout_while(self.state(), NOTICED_WITHIN, none).unwrap();
+        state.refused > 0
+    }
+
+    /// The file system after the power came back: a new one, with what was durable.
+    pub(crate) fn after_power_cut(&self) -> Self {
+        Self::with(self.state().tree.after_power_cut())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap()
+    }
+
+    /// Answers a call of a program.
+    fn call<T>(&self, act: impl FnOnce(&mut State) -> Result<T, Errno>) -> Result<T, Errno> {
+        let mut state = self.state();
+        if state.has_power {
+            return act(&mut state);
+        }
+        state.refused += 1;
+        self.0.refused.notify_all();
+        Err(Errno::EIO)
+    }
+
+    /// Answers `fsync` and `fdatasync`, of a file and of a folder.
+    fn sync(&self, inode: Inode) -> Result<(), Errno> {
+        self.call(|state| {
+            state.tree.sync(inode)?;
+            state.syncs += 1;
+            state.has_power = state.syncs < state.cut_after_syncs;
+            Ok(())
+        })
+    }
+
+    /// Keeps a listing, which stays as it is while the program reads it.
+    fn open_listing(&self, folder: Inode) -> Result<u64, Errno> {
+        self.call(|state| {
+            let listing = state.tree.list(folder)?;
+            state.next_listing += 1;
+            state.listings.insert(state.next_listing, listing);
+            Ok(state.next_listing)
+        })
+    }
+}
