@@ -20,7 +20,8 @@ use tokio::{
 use crate::{
     chance::Chance,
     network,
-    world::{Asked, Wish, World},
+    order::{Asked, Order},
+    world::{Wish, World},
 };
 
 /// How long the administrator waits for one command. Longer than any command of the product takes.
@@ -28,25 +29,6 @@ const COMMAND_DEADLINE: Duration = Duration::from_secs(150);
 
 /// How long a node waits for the others when the cluster is formed.
 const FORMING_DEADLINE: Duration = Duration::from_secs(20);
-
-/// A command to a node, as its own command line gives it.
-#[derive(Clone, Debug)]
-pub(crate) enum Order {
-    Form(BTreeSet<u64>),
-    Propose(Box<Command>),
-    /// The node's public key for the host key, as a list of bytes in hexadecimal.
-    NodeKey,
-    Add(u64),
-    Remove(u64),
-    Transfer(u64),
-    Drain(Duration),
-    Read,
-    Backup,
-    AcceptClock,
-    ResetClock,
-    /// Members and their leader, as numbers.
-    Status,
-}
 
 /// Carries orders out in a node's own runtime, one beside the other, as the administration socket does.
 pub(crate) async fn obey(
@@ -181,7 +163,7 @@ impl Administrator {
 
     /// Forms the cluster and activates its nodes.
     pub(crate) async fn set_up(&mut self) {
-        let first: BTreeSet<_> = (1..=self.nodes - u64::from(self.nodes % 2 == 0)).collect();
+        let first: BTreeSet<_> = (1..=self.nodes - u64::from(self.nodes.is_multiple_of(2))).collect();
         loop {
             match self.order(1, Order::Form(first.clone())).await {
                 Err(error) if !error.contains("already belongs") => sleep(Duration::from_millis(500)).await,

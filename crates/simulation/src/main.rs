@@ -12,12 +12,14 @@ compile_error!(
 
 mod administrator;
 mod chance;
+mod clock;
 mod disk;
 mod faults;
 mod machines;
 mod network;
 mod node;
 mod oracle;
+mod order;
 mod panics;
 mod peer_calls;
 mod plant;

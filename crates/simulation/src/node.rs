@@ -18,10 +18,10 @@ use turmoil::net::{TcpListener, TcpStream};
 
 use crate::{
     administrator,
+    clock::NodeClock,
     disk::{DiskBay, Image, SimulatedDisk},
     network::{self, CLIENTS_PORT},
     peer_calls::WatchedCalls,
-    time::NodeClock,
     world::{Seen, Watcher, Wish, World},
 };
 

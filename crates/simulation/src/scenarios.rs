@@ -6,8 +6,9 @@ use std::{collections::BTreeSet, time::Duration};
 use tokio::time::sleep;
 
 use crate::{
-    administrator::{Administrator, Order},
+    administrator::Administrator,
     machines::{self, Told},
+    order::Order,
     world::{Wish, World},
 };
 

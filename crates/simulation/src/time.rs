@@ -1,10 +1,6 @@
-//! True time, which runs faster than the runtime's, and the clocks of the nodes, which may be wrong.
+//! True time, which runs faster than the runtime's, and what is wrong with a node's clock.
 
 use std::time::Duration;
-
-use replication::Clock;
-
-use crate::{publisher::START_MS, world::World};
 
 /// True time: it goes on at a rate that changes now and then.
 #[derive(Clone, Copy, Debug)]
@@ -47,31 +43,4 @@ pub(crate) struct ClockError {
     pub(crate) offset_ms: i64,
     /// How much too fast both clocks are, in millionths.
     pub(crate) drift_ppm: i32,
-}
-
-/// The clocks of one node.
-pub(crate) struct NodeClock {
-    pub(crate) world: World,
-    pub(crate) node: u64,
-    /// True time when the node started: where its monotonic clock begins.
-    pub(crate) origin: Duration,
-}
-
-fn drifted(time: Duration, drift_ppm: i32) -> Duration {
-    let nanos = i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
-    let nanos = nanos + nanos * i128::from(drift_ppm) / 1_000_000;
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(0))
-}
-
-impl Clock for NodeClock {
-    fn wall_ms(&self) -> u64 {
-        let error = self.world.clock_error(self.node);
-        let shown = drifted(self.world.true_time(), error.drift_ppm);
-        let shown = i128::from(START_MS) + i128::try_from(shown.as_millis()).unwrap_or(0) + i128::from(error.offset_ms);
-        u64::try_from(shown).unwrap_or(0)
-    }
-
-    fn monotonic(&self) -> Duration {
-        drifted(self.world.true_time() - self.origin, self.world.clock_error(self.node).drift_ppm)
-    }
 }

@@ -14,12 +14,13 @@ use api::log::v1 as log;
 use bytes::Bytes;
 use prost::Message;
 use replication::{AppliedEntry, Observer};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::{
     chance::fnv_from,
     disk::WriteObserver,
     oracle::{Acknowledgement, Digest, Oracle, Violation},
+    order::Asked,
     publisher::Publisher,
     time::{ClockError, TrueTime},
 };
@@ -29,9 +30,6 @@ const LAST_EVENTS: usize = 30;
 
 /// Commands that may wait for a node.
 const COMMANDS_MAX: usize = 16;
-
-/// An administrator's command to a node, with where its outcome goes.
-pub(crate) type Asked = (crate::administrator::Order, oneshot::Sender<Result<String, String>>);
 
 /// What a node is like; it outlives the node's starts.
 pub(crate) struct NodeState {

@@ -18,17 +18,13 @@ const LENGTH: [&str; 2] = ["--length", "150"];
 fn run(program: &[&str], seed: &str, more: &[&str], folder: &Path) -> (Value, String) {
     let trace = folder.join("trace");
     let own = [SIMULATION, "run", "--seed", seed];
-    let words: Vec<&str> = [program, &own, &LENGTH, more].concat();
-    let output = Command::new(words[0])
-        .args(&words[1..])
-        .arg("--trace")
-        .arg(&trace)
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap_or_else(|error| panic!("{} cannot be started: {error}", words[0]));
+    let mut words = [program, &own, &LENGTH, more].concat().into_iter();
+    let first = words.next().expect("the simulation itself");
+    let output = Command::new(first).args(words).arg("--trace").arg(&trace).stderr(Stdio::inherit()).output();
+    let output = output.unwrap_or_else(|error| panic!("{first} cannot be started: {error}"));
     let printed: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
-    assert_eq!(printed["failure"], Value::Null, "seed {seed}");
-    (printed, fs::read_to_string(trace).unwrap())
+    assert_eq!(printed.get("failure"), Some(&Value::Null), "seed {seed}");
+    (printed, fs::read_to_string(trace).expect("the trace was written"))
 }
 
 #[test]

@@ -9,12 +9,12 @@ use openraft::async_runtime::WatchReceiver;
 use tokio::{
     sync::watch,
     task::AbortHandle,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
 use crate::{
     leader::{handover::transfer, membership},
-    limits::{CLOCK_OFFSET_MS_MAX, CLOCK_SAMPLE_TIMEOUT},
+    limits::{CLOCK_OFFSET_MS_MAX, CLOCK_SAMPLE_TIMEOUT, CONFIRMATION_RETRY_PAUSE, PEER_CALL_TIMEOUT},
     raft::state_machine::Progress,
     replica::running::RunningReplica,
     settings::Pace,
@@ -74,6 +74,31 @@ fn look_at_store(replica: &RunningReplica) {
     let blobs = replica.disk.unsynced_pages();
     if blobs > 0 {
         tracing::error!(blobs, "the store holds pages that were never made durable: back the node up and replace it");
+    }
+}
+
+/// Asks whether a majority confirms the leader, again and again, for as long as the replica runs.
+pub(crate) async fn confirm(replica: Arc<RunningReplica>, every: Duration) {
+    let mut leader = replica.raft.server_metrics();
+    loop {
+        let asked = timeout(PEER_CALL_TIMEOUT, replica.read_point_once()).await;
+        let is_confirmed = matches!(asked, Ok(Some(_)));
+        if is_confirmed {
+            replica.confirmation.confirmed();
+        }
+        let pause = sleep(if is_confirmed { every } else { CONFIRMATION_RETRY_PAUSE });
+        tokio::pin!(pause);
+        let known = leader.borrow_watched().current_leader;
+        loop {
+            tokio::select! {
+                () = &mut pause => break,
+                changed = leader.changed() => match changed {
+                    Err(_) => return,
+                    Ok(()) if leader.borrow_watched().current_leader != known => break,
+                    Ok(()) => {}
+                },
+            }
+        }
     }
 }
 

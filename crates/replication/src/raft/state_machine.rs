@@ -277,7 +277,10 @@ impl StateMachine {
             batch.stamp.time_ms += 1;
             return state.apply(index, &Domain::Batch(batch).encode());
         }
-        if planted.has(Bug::LostBatch) && index % 16 == 0 && matches!(Domain::decode(command), Ok(Domain::Batch(_))) {
+        if planted.has(Bug::LostBatch)
+            && index.is_multiple_of(16)
+            && matches!(Domain::decode(command), Ok(Domain::Batch(_)))
+        {
             return state.clone().apply(index, command);
         }
         if planted.has(Bug::DoubleApply) {

@@ -13,13 +13,7 @@ use storage::Disk;
 
 use crate::{
     environment::Environment,
-    leader::{
-        batcher,
-        clock::LeaderClock,
-        confirmation::{self, Confirmation},
-        duties, format,
-        presence::Presence,
-    },
+    leader::{batcher, clock::LeaderClock, confirmation::Confirmation, duties, format, presence::Presence},
     peers::{channels::Peers, forward::Forwarder},
     planted::Planted,
     raft::{
@@ -130,7 +124,7 @@ impl Replica {
         });
         tasks.spawn("duties", duties::run(Arc::clone(&running), pace));
         tasks.spawn("elections", elections::follow(Arc::clone(&running)));
-        tasks.spawn("confirmation", confirmation::run(Arc::clone(&running), pace.look_interval));
+        tasks.spawn("confirmation", duties::confirm(Arc::clone(&running), pace.look_interval));
         tasks.spawn("formats", format::follow(Arc::downgrade(&running)));
         let replica = Self(running);
         let failing = replica.clone();

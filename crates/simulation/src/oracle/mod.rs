@@ -115,7 +115,7 @@ impl Oracle {
                 (format!("after entry {}: {expected}", entry.index), format!("node {node}: {found}"));
             self.violated("state_differs", at, expected, found);
         }
-        if entry.index % HASH_EVERY == 0 {
+        if entry.index.is_multiple_of(HASH_EVERY) {
             let hash = state.hash();
             let first = *self.hashes.entry(entry.index).or_insert(hash);
             if first != hash {

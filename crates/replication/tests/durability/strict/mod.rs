@@ -8,7 +8,6 @@ mod tree;
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
-    path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard},
     time::Duration,
 };
@@ -53,11 +52,6 @@ impl StrictFileSystem {
         let (listings, cut_after_syncs) = (BTreeMap::new(), u64::MAX);
         let state = State { tree, listings, next_listing: 0, has_power: true, syncs: 0, cut_after_syncs, refused: 0 };
         Self(Arc::new(Shared { state: Mutex::new(state), refused: Condvar::new() }))
-    }
-
-    /// Mounts it on the folder `at`, which is created.
-    pub(crate) fn mount(&self, at: &Path) -> Mounted {
-        Mounted::new(self.clone(), at)
     }
 
     /// Cuts the power: from here on every call is answered with EIO.

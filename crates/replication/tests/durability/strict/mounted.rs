@@ -33,8 +33,15 @@ pub(crate) struct Mounted {
     at: PathBuf,
 }
 
+impl StrictFileSystem {
+    /// Mounts it on the folder `at`, which is created.
+    pub(crate) fn mount(&self, at: &Path) -> Mounted {
+        Mounted::new(self.clone(), at)
+    }
+}
+
 impl Mounted {
-    pub(crate) fn new(files: StrictFileSystem, at: &Path) -> Self {
+    fn new(files: StrictFileSystem, at: &Path) -> Self {
         fs::create_dir_all(at).unwrap();
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("strict".to_owned())];
