@@ -20,8 +20,6 @@ pub enum Bug {
     EarlyStamp,
     /// The index and the membership in a snapshot file are not covered by a digest.
     SnapshotWithoutIndex,
-    /// A node stands for election by a membership that knows its number with another store.
-    OldMembershipElects,
     /// A node is ready although no majority confirmed its leader.
     UnconfirmedReady,
 }

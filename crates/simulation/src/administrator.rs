@@ -291,7 +291,7 @@ impl Administrator {
                 self.activate_soon(node, new).await;
             }
         } else if !grows && let Some(&old) = self.chance.pick(&status.members.iter().copied().collect::<Vec<_>>()) {
-            // Somebody must be left who may answer.
+            // An activated member must be left.
             if !status.members.iter().any(|left| *left != old && activated.contains(left) && up.contains(left)) {
                 return;
             }

@@ -9,28 +9,24 @@ use std::sync::Arc;
 use openraft::async_runtime::WatchReceiver;
 use uuid::Uuid;
 
-use crate::{
-    planted::{Bug, Planted},
-    raft::state_machine::Raft,
-    replica::running::RunningReplica,
-};
+use crate::{raft::state_machine::Raft, replica::running::RunningReplica};
 
 /// Lets the node stand for election, or not, by the membership as it is now.
-pub(crate) fn allow(raft: &Raft, node: u64, store: Uuid, planted: Planted) {
+pub(crate) fn allow(raft: &Raft, node: u64, store: Uuid) {
     let is_known = {
         let metrics = raft.server_metrics();
         let metrics = metrics.borrow_watched();
         let member = metrics.membership_config.membership().get_node(&node);
         member.is_some_and(|member| member.store == store)
     };
-    raft.runtime_config().elect(is_known || planted.has(Bug::OldMembershipElects));
+    raft.runtime_config().elect(is_known);
 }
 
 /// Follows the membership for as long as the replica runs.
 pub(crate) async fn follow(replica: Arc<RunningReplica>) {
     let mut metrics = replica.raft.server_metrics();
     loop {
-        allow(&replica.raft, replica.identity.owner, replica.identity.store, replica.planted);
+        allow(&replica.raft, replica.identity.owner, replica.identity.store);
         if metrics.changed().await.is_err() {
             return;
         }

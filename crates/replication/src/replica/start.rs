@@ -97,7 +97,7 @@ impl Replica {
         let links = Links(Arc::clone(&peers));
         let start = Raft::new(identity.owner, config, links, log.clone(), state_machine.clone());
         let raft = Runtime::scope(seed, start).await.map_err(|error| StartError::Raft(Box::new(error)))?;
-        elections::allow(&raft, identity.owner, identity.store, settings.planted);
+        elections::allow(&raft, identity.owner, identity.store);
         let clock = Arc::new(LeaderClock::new(clock, settings.planted));
         let batcher = batcher::start(&tasks, raft.clone(), state_machine.clone(), Arc::clone(&clock), observer);
         let forwarder = Forwarder::new(Arc::clone(&peers), tasks.clone());
