@@ -330,7 +330,7 @@ impl Disk for SimulatedDisk {
         }
         self.bay.platter().pending.push_back(changes);
         Box::pin(async move {
-            // Closed only when the node has died, and then nobody waits.
+            // The queue is closed when the node has ended; its callers ended with it.
             let _closed = self.queue.send(done).await;
         })
     }

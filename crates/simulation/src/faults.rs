@@ -114,7 +114,8 @@ pub(crate) struct Faults {
     is_on: bool,
 }
 
-/// A leader whose disk hangs for longer stays leader, and answers nobody: known, and not for ordinary runs.
+/// Longest hang of a disk, in milliseconds. A leader whose disk hangs for longer keeps the lead without answering any client,
+/// which the product is known for: not for ordinary runs.
 const HANG_MS_MAX: u64 = 2500;
 const HANG_EVERY: Duration = Duration::from_secs(10);
 

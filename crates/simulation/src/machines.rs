@@ -25,7 +25,7 @@ use crate::{
 /// How long a client waits for one host.
 const HOST_DEADLINE: Duration = Duration::from_secs(3);
 
-/// A node may serve nobody for so long while it says that it is ready: it learns of a lost majority within seconds.
+/// How long a node may say that it is ready while it serves no client: it learns of a lost majority within seconds.
 const UNSERVED_MAX: Duration = Duration::from_secs(6);
 
 /// A client whose clock differs by more is refused.

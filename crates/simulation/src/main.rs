@@ -134,6 +134,8 @@ fn run(seed: u64, wanted: &Wanted, trace: Option<&Path>) -> Result<RunReport> {
     let world = World::new(trace.is_some());
     let mut plan = Plan::draw(seed);
     if let Some(name) = scenario {
+        // The log stays whole: scenarios are about what is in it.
+        plan.snapshot_every_entries = 5000;
         plan.nodes = scenarios::nodes(name).with_context(|| format!("there is no scenario {name:?}"))?;
     }
     if let Some(seconds) = length {

@@ -68,7 +68,7 @@ async fn open(host: &str, port: u16) -> io::Result<TcpStream> {
     tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect((host, port))).await?
 }
 
-/// A connection, with another one to the same place that nobody uses.
+/// A connection, with an unused one to the same address.
 struct Doubled {
     used: TcpStream,
     _idle: Option<TcpStream>,

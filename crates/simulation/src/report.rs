@@ -76,7 +76,7 @@ pub(crate) struct Failure {
 }
 
 impl RunReport {
-    /// `strict`: also what the product is known for fails this run.
+    /// The report of a run. In a scenario every violation fails it; in an ordinary run those of [`KNOWN`] do not.
     pub(crate) fn new(
         world: &World,
         (seed, plant, scenario): (u64, Option<String>, Option<String>),

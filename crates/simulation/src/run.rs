@@ -53,7 +53,8 @@ pub(crate) struct Plan {
     changes_members: bool,
     changes_formats: bool,
     command_pause: Duration,
-    snapshot_every_entries: u64,
+    /// Entries after which a node makes a snapshot.
+    pub(crate) snapshot_every_entries: u64,
 }
 
 impl Plan {

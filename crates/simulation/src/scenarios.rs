@@ -13,13 +13,14 @@ use crate::{
 };
 
 /// A scenario: its name, how many nodes it has, and what happens.
-pub(crate) const SCENARIOS: [(&str, u64); 6] = [
+pub(crate) const SCENARIOS: [(&str, u64); 7] = [
     ("clock_ahead_at_start", 1),
     ("clock_accept", 1),
     ("disk_rollback", 3),
     ("lost_voter", 2),
     ("slow_links", 3),
     ("copied_node", 3),
+    ("reused_number", 2),
 ];
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -52,6 +53,7 @@ impl Director {
             "lost_voter" => self.lost_voter().await,
             "slow_links" => self.slow_links().await,
             "copied_node" => self.copied_node().await,
+            "reused_number" => self.reused_number().await,
             _ => {}
         }
         self.world.end();
@@ -158,6 +160,31 @@ impl Director {
         self.wish(Wish::SlowLinks(75)).await;
         sleep(Duration::from_secs(15)).await;
         self.must_count(1, &[1, 2, 3], "links take 75 ms each way").await;
+    }
+
+    /// The first node, for long the only voter, is removed, and joins again on an empty disk.
+    async fn reused_number(&self) {
+        for machine in 1..=150 {
+            self.must_count(machine, &[1, 2], "node 1 alone votes").await;
+        }
+        self.join(1, 3).await;
+        sleep(Duration::from_secs(5)).await;
+        while self.administrator.order(2, Order::Remove(1)).await.is_err() {
+            sleep(Duration::from_millis(500)).await;
+        }
+        self.wish(Wish::Retire(1)).await;
+        self.join(2, 1).await;
+        self.must_count(200, &[2], "node 1 has joined again").await;
+    }
+
+    /// Starts `node` on an empty disk and has it added by `member`.
+    async fn join(&self, member: u64, node: u64) {
+        self.wish(Wish::StartNew(node)).await;
+        while !self.world.nodes_up().contains(&node)
+            || self.administrator.order(member, Order::Add(node)).await.is_err()
+        {
+            sleep(Duration::from_millis(500)).await;
+        }
     }
 
     /// A copy of a node's disk is started elsewhere, and the leader is lost.

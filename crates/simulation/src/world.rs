@@ -138,7 +138,7 @@ enum Probe {
 struct Trace {
     hash: u64,
     last: VecDeque<String>,
-    /// All of it, where somebody wants to read it.
+    /// Every line, if the trace is to be written to a file.
     lines: Option<Vec<String>>,
 }
 

@@ -358,15 +358,11 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
     type SnapshotData = Bytes;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
-        if self.planted.0.has(Bug::OldSnapshot) {
-            let (meta, state) = self.snapshot();
-            self.file.write(&meta, &state).await?;
-            let snapshot = Snapshot { meta, snapshot: state };
-            self.write().snapshot = Some(snapshot.clone());
-            return Ok(snapshot);
-        }
         // What is installed meanwhile waits; what was installed before is in the state that is taken here.
-        let _turn = self.snapshot_turn.lock().await;
+        let _turn = match self.planted.0.has(Bug::OldSnapshot) {
+            true => None,
+            false => Some(self.snapshot_turn.lock().await),
+        };
         let (meta, state) = self.snapshot();
         self.file.write(&meta, &state).await?;
         let snapshot = Snapshot { meta, snapshot: state };

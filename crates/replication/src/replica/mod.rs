@@ -162,7 +162,7 @@ impl Replica {
             if let Err(error) = raft.shutdown().await {
                 tracing::warn!(%error, "the replica did not stop cleanly");
             }
-            let _nobody_waits = done.send(());
+            let _caller_is_gone = done.send(());
         });
         let _ended_with_the_runtime = stopped.await;
     }

@@ -133,8 +133,8 @@ impl Replica {
         }
     }
 
-    /// Whether a majority confirmed the leader within the last seconds ([`CONFIRMED_WITHIN`](crate::limits::CONFIRMED_WITHIN)). Without it this node may name
-    /// a leader that has long been replaced.
+    /// Whether a majority confirmed the leader within [`CONFIRMED_WITHIN`](crate::limits::CONFIRMED_WITHIN). Without that
+    /// this node may name a leader that has long been replaced.
     pub fn is_confirmed(&self) -> bool {
         self.0.confirmation.is_fresh() || self.0.planted.has(Bug::UnconfirmedReady)
     }

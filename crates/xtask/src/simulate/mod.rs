@@ -98,7 +98,7 @@ impl Simulate {
         Self { minutes: Some(minutes), ..Self::default() }
     }
 
-    /// The run within `cargo xtask soak`: so many seeds, from one that nobody has chosen.
+    /// The run within `cargo xtask soak`: `seeds` seeds, beginning at a random one.
     pub(crate) fn at_random(seeds: u64) -> Self {
         // 48 bits: JSON and TOML of every program hold such a number exactly.
         let first = RandomState::new().build_hasher().finish() >> 16;
