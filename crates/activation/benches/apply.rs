@@ -105,7 +105,7 @@ fn records(state: &mut State, publisher: PublisherId, threshold: u32) {
     report(threshold, "encode a record", begin, total);
 
     let begin = Instant::now();
-    let stamp = Stamp { time_ms: NOW_MS, skew: SkewReference::ClusterTime };
+    let stamp = Stamp { time_ms: NOW_MS, skew: SkewReference::ClusterTime, expiry_ms: None };
     let commands: Vec<_> = encoded
         .chunks(usize::try_from(per_batch).expect("a small number"))
         .map(|records| {

@@ -2,10 +2,12 @@
 //! left out without every later hash saying so.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::coded::Coded;
 use crate::limits::{AUDIT_ENTRIES_KEPT, AUDIT_TEXT_BYTES_MAX};
 
 /// Who did something, from where, and when.
@@ -45,16 +47,61 @@ pub fn shortened(text: &str) -> String {
     kept
 }
 
+/// What an entry says: in words where it was recorded in format 2, else as a code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    Text(String),
+    Coded(Coded),
+}
+
+impl Told {
+    fn is_valid(&self) -> bool {
+        match self {
+            Self::Text(text) => shortened(text) == *text,
+            Self::Coded(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Coded(coded) => coded.fmt(f),
+        }
+    }
+}
+
+/// Adds what belongs to one field of an entry. A text is covered as format 2 covered it.
+fn cover(digest: &mut Sha256, told: Option<&Told>) {
+    let mut part = |bytes: &[u8]| {
+        digest.update((bytes.len() as u64).to_be_bytes());
+        digest.update(bytes);
+    };
+    match told {
+        None => part(b""),
+        Some(Told::Text(text)) => part(text.as_bytes()),
+        Some(Told::Coded(coded)) => {
+            // No text is that long.
+            part(&[0; CODED_MARK_BYTES]);
+            part(&(coded.code as u32).to_be_bytes());
+            part(&(coded.values().len() as u64).to_be_bytes());
+            coded.chained().for_each(&mut part);
+        }
+    }
+}
+
+const CODED_MARK_BYTES: usize = AUDIT_TEXT_BYTES_MAX + 1;
+
 /// One act.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
     /// From 1 on, without a gap.
     pub number: u64,
     pub origin: Origin,
-    /// What was done, in words.
-    pub act: String,
-    /// Why it was refused; empty where it was done.
-    pub refused: String,
+    pub act: Told,
+    /// Why it was refused; none where it was done.
+    pub refused: Option<Told>,
     /// SHA-256 over the hash of the entry before and this one.
     pub hash: [u8; 32],
 }
@@ -68,10 +115,12 @@ impl AuditEntry {
         digest.update(before);
         digest.update(self.number.to_be_bytes());
         digest.update(self.origin.time_ms.to_be_bytes());
-        for text in [&self.origin.who, &self.origin.from, &self.act, &self.refused] {
+        for text in [&self.origin.who, &self.origin.from] {
             digest.update((text.len() as u64).to_be_bytes());
             digest.update(text.as_bytes());
         }
+        cover(&mut digest, Some(&self.act));
+        cover(&mut digest, self.refused.as_ref());
         digest.finalize().into()
     }
 }
@@ -131,9 +180,18 @@ impl Audit {
         }
     }
 
-    pub(crate) fn push(&mut self, origin: Origin, act: &str, refused: &str) {
+    /// Records in words, as format 2 does.
+    pub(crate) fn push_text(&mut self, origin: Origin, act: &str, refused: &str) {
+        let refused = shortened(refused);
+        self.push(origin, Told::Text(shortened(act)), (!refused.is_empty()).then_some(Told::Text(refused)));
+    }
+
+    pub(crate) fn push_coded(&mut self, origin: Origin, act: Coded, refused: Option<Coded>) {
+        self.push(origin, Told::Coded(act), refused.map(Told::Coded));
+    }
+
+    fn push(&mut self, origin: Origin, act: Told, refused: Option<Told>) {
         let (number, before) = self.entries.back().map_or((1, self.before), |last| (last.number + 1, last.hash));
-        let (act, refused) = (shortened(act), shortened(refused));
         let mut entry = AuditEntry { number, origin, act, refused, hash: [0; 32] };
         entry.hash = entry.hash_after(&before);
         self.entries.push_back(entry);
@@ -144,10 +202,33 @@ impl Audit {
         }
     }
 
+    /// Puts codes as format 2 can hold them, and chains the entries anew. The words are not for people and never change: nodes
+    /// of every version that reads format 3 must arrive at the same ones.
+    pub(crate) fn put_in_words(&mut self) {
+        let words = |told: &Told| match told {
+            Told::Text(text) => Told::Text(text.clone()),
+            Told::Coded(coded) => {
+                let code = coded.code as u32;
+                Told::Text(shortened(&format!("code {code}: {}", coded.values().join(" "))))
+            }
+        };
+        let is_coded = |told: &Told| matches!(told, Told::Coded(_));
+        if !self.entries.iter().any(|entry| is_coded(&entry.act) || entry.refused.as_ref().is_some_and(is_coded)) {
+            return;
+        }
+        let mut hash = self.before;
+        for entry in &mut self.entries {
+            entry.act = words(&entry.act);
+            entry.refused = entry.refused.as_ref().map(words);
+            entry.hash = entry.hash_after(&hash);
+            hash = entry.hash;
+        }
+    }
+
     /// A record as a snapshot holds it. `None` where it is not whole.
     pub(crate) fn restore(before: [u8; 32], entries: Vec<AuditEntry>) -> Option<Self> {
         let is_valid = |entry: &AuditEntry| {
-            entry.origin.is_valid() && [&entry.act, &entry.refused].iter().all(|text| shortened(text) == **text)
+            entry.origin.is_valid() && entry.act.is_valid() && entry.refused.as_ref().is_none_or(Told::is_valid)
         };
         let whole = entries.len() <= AUDIT_ENTRIES_KEPT
             && entries.iter().all(is_valid)
@@ -160,12 +241,23 @@ impl Audit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::coded::Code;
+
+    fn changed(told: &Told) -> Told {
+        match told {
+            Told::Text(text) => Told::Text(format!("{text}!")),
+            Told::Coded(coded) => Told::Coded(Coded::new(coded.code, ["another value"])),
+        }
+    }
 
     fn record(acts: usize) -> Audit {
         let mut audit = Audit::default();
         for number in 0..acts {
             let origin = Origin::new("ada", "192.0.2.1", 1000 + number as u64);
-            audit.push(origin, &format!("act {number}"), if number % 3 == 0 { "no" } else { "" });
+            match number % 4 {
+                3 => audit.push_coded(origin, Coded::new(Code::InstallKey, [number]), Some(Coded::bare(Code::TooMany))),
+                _ => audit.push_text(origin, &format!("act {number}"), if number % 3 == 0 { "no" } else { "" }),
+            }
         }
         audit
     }
@@ -175,16 +267,18 @@ mod tests {
         let audit = record(20);
         let entries: Vec<_> = audit.entries().cloned().collect();
         assert_eq!(verify(audit.before(), &entries), Ok(entries[19].hash));
-        let changes: [fn(&mut Vec<AuditEntry>); 7] = [
-            |entries| entries[6].act.push('!'),
+        let changes: [fn(&mut Vec<AuditEntry>); 9] = [
+            |entries| entries[6].act = changed(&entries[6].act),
+            |entries| entries[7].act = changed(&entries[7].act),
+            |entries| entries[7].refused = None,
             |entries| entries[6].origin.time_ms += 1,
-            |entries| entries[6].refused.clear(),
+            |entries| entries[6].refused = None,
             |entries| entries[6].origin.who = "eve".into(),
             |entries| drop(entries.remove(6)),
             |entries| entries.swap(6, 7),
             // With a hash that fits: the next one does not follow then.
             |entries| {
-                entries[6].act.push('!');
+                entries[6].act = changed(&entries[6].act);
                 entries[6].hash = entries[6].hash_after(&entries[5].hash);
             },
         ];

@@ -1,12 +1,14 @@
 //! The count of one application: the CMIDs that asked for activation, in order of their last request (R10 to R12).
 //!
-//! Recording, in this order: forget what is 30 days old or older; raise the limit to twice the product's threshold if
+//! Recording, in this order: forget what is 30 days old or older by the clock of expiry; raise the limit to twice the product's threshold if
 //! it is lower; take the CMID out and put it in again at the end, so that its 30 days start anew; while there are more
 //! than the limit, forget the oldest; answer how many are left. Reading changes nothing.
 //!
 //! Invariants: the limit never shrinks; the order of last requests is the order of their times; at most `limit` CMIDs.
 
 use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
 
 use crate::id::{Cmid, MachineDigest, MachineName, NodeId, ProductId};
 use crate::limits::{CACHE_FACTOR, CMID_LIFETIME_MS};
@@ -27,6 +29,52 @@ struct Entry {
     order: u64,
     time_ms: u64,
     seen: Seen,
+}
+
+/// A sum over the digests of entries, so that a change costs the same however many there are. Four numbers of 64 bits, added
+/// without carry between them: against decay and divergence, not against somebody who chooses entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sum([u64; 4]);
+
+impl Sum {
+    fn add(&mut self, cmid: Cmid, entry: &Entry) {
+        let digest = entry.digest(cmid);
+        self.0.iter_mut().zip(digest).for_each(|(sum, part)| *sum = sum.wrapping_add(part));
+    }
+
+    fn remove(&mut self, cmid: Cmid, entry: &Entry) {
+        let digest = entry.digest(cmid);
+        self.0.iter_mut().zip(digest).for_each(|(sum, part)| *sum = sum.wrapping_sub(part));
+    }
+
+    fn to_bytes(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        bytes.iter_mut().zip(self.0.into_iter().flat_map(u64::to_be_bytes)).for_each(|(to, from)| *to = from);
+        bytes
+    }
+}
+
+impl Entry {
+    /// SHA-256 over all that is remembered of a CMID, in four numbers.
+    fn digest(&self, cmid: Cmid) -> [u64; 4] {
+        let Self { order, time_ms, seen: Seen { node, product, machine, machine_name, virtual_machine } } = self;
+        let mut digest = Sha256::new();
+        digest.update(b"quorate/seen/1");
+        digest.update(cmid.0);
+        digest.update(order.to_be_bytes());
+        digest.update(time_ms.to_be_bytes());
+        digest.update(node.to_be_bytes());
+        digest.update(product.0);
+        digest.update(machine.0);
+        digest.update([u8::from(*virtual_machine)]);
+        digest.update(machine_name.as_bytes());
+        let mut parts = [0; 4];
+        let bytes = digest.finalize();
+        for (part, bytes) in parts.iter_mut().zip(bytes.chunks_exact(8)) {
+            *part = bytes.iter().fold(0, |part, byte| part << 8 | u64::from(*byte));
+        }
+        parts
+    }
 }
 
 /// When a count falls below a threshold, in milliseconds of cluster time. None where it is below already.
@@ -52,6 +100,8 @@ const _: () = assert!(CMID_LIFETIME_MS == CMID_LIFETIME_DAYS as u64 * DAY_MS);
 pub struct Count {
     limit: u32,
     next_order: u64,
+    /// Over all entries.
+    sum: Sum,
     entries: BTreeMap<Cmid, Entry>,
     by_order: BTreeMap<u64, Cmid>,
 }
@@ -63,12 +113,20 @@ impl Count {
     }
 
     /// Records a request for a product with this threshold. Answers the count, this machine included, and what was
-    /// remembered of the CMID's request before. `now_ms` never decreases from call to call, save through
-    /// [`Self::reset_clock`].
-    pub fn record(&mut self, threshold: u32, cmid: Cmid, seen: Seen, now_ms: u64) -> (u32, Option<Seen>) {
-        // Both in release builds, too: a count that is wrong is worse than a node that stops.
+    /// remembered of the CMID's request before. `now_ms` is cluster time, `expiry_ms` the clock by which requests expire;
+    /// neither decreases from call to call, save through [`Self::reset_clock`].
+    pub fn record(
+        &mut self,
+        threshold: u32,
+        cmid: Cmid,
+        seen: Seen,
+        now_ms: u64,
+        expiry_ms: u64,
+    ) -> (u32, Option<Seen>) {
+        // All in release builds, too: a count that is wrong is worse than a node that stops.
         assert!(self.newest_ms() <= Some(now_ms), "time runs backwards: a CMID was recorded after {now_ms} ms");
-        self.expire(now_ms);
+        assert!(expiry_ms <= now_ms, "requests expire by {expiry_ms} ms, and it is {now_ms} ms");
+        self.expire(expiry_ms);
         self.limit = self.limit.max(CACHE_FACTOR.saturating_mul(threshold));
         let before = self.push(cmid, seen, now_ms);
         while self.entries.len() > self.limit as usize {
@@ -153,21 +211,76 @@ impl Count {
 
     /// Cluster time was set back to `time_ms`: what was recorded later counts as recorded then.
     pub fn reset_clock(&mut self, time_ms: u64) {
-        for entry in self.entries.values_mut() {
-            entry.time_ms = entry.time_ms.min(time_ms);
+        let sum = &mut self.sum;
+        for (cmid, entry) in self.entries.iter_mut().filter(|(_, entry)| entry.time_ms > time_ms) {
+            sum.remove(*cmid, entry);
+            entry.time_ms = time_ms;
+            sum.add(*cmid, entry);
         }
     }
 
-    /// A count as a snapshot describes it, oldest request first. `None` if no sequence of requests leads there.
-    pub(crate) fn restore(limit: u32, seen: impl IntoIterator<Item = (Cmid, u64, Seen)>) -> Option<Self> {
+    /// Counts places in the order anew, from 0 on: from here on they are the same on every node, whatever snapshots it has
+    /// started from.
+    pub(crate) fn number_anew(&mut self) {
+        let in_order: Vec<_> = std::mem::take(&mut self.by_order).into_values().collect();
+        (self.next_order, self.sum) = (0, Sum::default());
+        for cmid in in_order {
+            if let Some(entry) = self.entries.get_mut(&cmid) {
+                entry.order = self.next_order;
+                self.sum.add(cmid, entry);
+                self.by_order.insert(entry.order, cmid);
+                self.next_order += 1;
+            }
+        }
+    }
+
+    /// The place that the next record gets, counted since the last [`Self::number_anew`].
+    pub(crate) fn next_order(&self) -> u64 {
+        self.next_order
+    }
+
+    /// The place of a CMID that is remembered.
+    pub(crate) fn order(&self, cmid: Cmid) -> Option<u64> {
+        self.entries.get(&cmid).map(|entry| entry.order)
+    }
+
+    /// What stands for all that is remembered, with its order, in a state hash.
+    pub(crate) fn sum(&self) -> [u8; 32] {
+        self.sum.to_bytes()
+    }
+
+    /// How many CMIDs are remembered.
+    pub(crate) fn remembered(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// A count as a snapshot describes it, oldest request first, each with its place where the snapshot has it. `None` if no
+    /// sequence of requests leads there.
+    pub(crate) fn restore(
+        limit: u32,
+        next_order: Option<u64>,
+        seen: impl IntoIterator<Item = (Cmid, u64, Seen, u64)>,
+    ) -> Option<Self> {
         let mut count = Self { limit, ..Self::default() };
         let (mut given, mut latest_ms) = (0, 0);
-        for (cmid, time_ms, seen) in seen {
+        for (cmid, time_ms, seen, order) in seen {
             if time_ms < latest_ms {
                 return None;
             }
+            if next_order.is_some() {
+                if order < count.next_order {
+                    return None;
+                }
+                count.next_order = order;
+            }
             count.push(cmid, seen, time_ms);
             (given, latest_ms) = (given + 1, time_ms);
+        }
+        if let Some(next_order) = next_order {
+            if next_order < count.next_order {
+                return None;
+            }
+            count.next_order = next_order;
         }
         (count.entries.len() == given && given <= limit as usize).then_some(count)
     }
@@ -184,6 +297,9 @@ impl Count {
             assert!(entry.time_ms >= latest_ms, "order and times disagree");
             latest_ms = entry.time_ms;
         }
+        let mut sum = Sum::default();
+        self.entries.iter().for_each(|(cmid, entry)| sum.add(*cmid, entry));
+        assert_eq!(sum, self.sum, "the sum is not that of the entries");
     }
 
     fn len(&self) -> u32 {
@@ -193,9 +309,12 @@ impl Count {
     fn push(&mut self, cmid: Cmid, seen: Seen, time_ms: u64) -> Option<Seen> {
         let order = self.next_order;
         self.next_order += 1;
-        let before = self.entries.insert(cmid, Entry { order, time_ms, seen });
+        let entry = Entry { order, time_ms, seen };
+        self.sum.add(cmid, &entry);
+        let before = self.entries.insert(cmid, entry);
         if let Some(before) = &before {
             self.by_order.remove(&before.order);
+            self.sum.remove(cmid, before);
         }
         self.by_order.insert(order, cmid);
         before.map(|before| before.seen)
@@ -218,8 +337,10 @@ impl Count {
     }
 
     fn drop_oldest(&mut self) {
-        if let Some((_, cmid)) = self.by_order.pop_first() {
-            self.entries.remove(&cmid);
+        if let Some((_, cmid)) = self.by_order.pop_first()
+            && let Some(entry) = self.entries.remove(&cmid)
+        {
+            self.sum.remove(cmid, &entry);
         }
     }
 }

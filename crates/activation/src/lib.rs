@@ -16,6 +16,7 @@ pub mod catalog;
 pub mod certificate;
 pub mod channel;
 pub mod clock;
+pub mod coded;
 pub mod count;
 pub mod direct;
 pub mod host_activation;

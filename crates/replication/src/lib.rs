@@ -19,6 +19,7 @@ mod planted;
 mod raft;
 mod replica;
 mod settings;
+mod warnings;
 
 pub use backup::{Backup, BackupError, BeginError, Begun, recover};
 pub use environment::{Clock, Connect, Environment, Tasks};

@@ -70,6 +70,12 @@ pub const CONFIRMATION_RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// A clock sample that takes longer says nothing.
 pub const CLOCK_SAMPLE_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// The replicated clocks are brought along by an empty batch when they are so far behind: without requests nothing else does.
+pub const IDLE_STAMP_MS: u64 = 60 * 60 * 1000;
+
+/// Pause between two lines of the log about the same alarm.
+pub const WARNING_PAUSE: Duration = Duration::from_secs(60);
+
 /// A node whose clock is further off the median does not lead: clients that go by it would be refused.
 pub const CLOCK_OFFSET_MS_MAX: u64 = activation::limits::CLOCK_SKEW_MS_MAX;
 

@@ -88,8 +88,8 @@ async fn carry_out(
             let backup = Backup::read(&file).map_err(|error| text(&error))?;
             Ok(index(backup.log_index()))
         }
-        Order::AcceptClock => replica.accept_clock().await.map(index).map_err(|error| text(&error)),
-        Order::ResetClock => replica.reset_clock().await.map(index).map_err(|error| text(&error)),
+        Order::AcceptClock => replica.accept_clock(replica.request_id()).await.map(index).map_err(|error| text(&error)),
+        Order::ResetClock => replica.reset_clock(replica.request_id()).await.map(index).map_err(|error| text(&error)),
         Order::Status => {
             let cluster = replica.cluster();
             let members: Vec<_> = cluster.members.keys().map(ToString::to_string).collect();

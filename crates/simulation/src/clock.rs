@@ -28,6 +28,12 @@ impl Clock for NodeClock {
         u64::try_from(shown).unwrap_or(0)
     }
 
+    /// What a synchronising daemon would say: where there is one, of a clock that it keeps within a minute.
+    fn is_synchronised(&self) -> bool {
+        let truth_ms = START_MS + u64::try_from(self.world.true_time().as_millis()).unwrap_or(0);
+        self.world.synchronises_clocks() && self.wall_ms().abs_diff(truth_ms) < 60_000
+    }
+
     fn monotonic(&self) -> Duration {
         drifted(self.world.true_time() - self.origin, self.world.clock_error(self.node).drift_ppm)
     }

@@ -52,6 +52,8 @@ pub(crate) struct Plan {
     sites: Vec<Site>,
     changes_members: bool,
     changes_formats: bool,
+    /// Whether the operating systems synchronise their clocks.
+    synchronises_clocks: bool,
     command_pause: Duration,
     /// Entries after which a node makes a snapshot.
     pub(crate) snapshot_every_entries: u64,
@@ -76,6 +78,7 @@ impl Plan {
             sites,
             changes_members: chance.percent(50),
             changes_formats: chance.percent(40),
+            synchronises_clocks: Chance::new(seed, "synchronised").percent(70),
             command_pause: Duration::from_millis(chance.within(1500..12_000)),
             // Far more often than in production, so that each run has many.
             snapshot_every_entries: chance.pick(&[20, 60, 300]).copied().unwrap_or(300),
@@ -104,6 +107,7 @@ impl Run<'_> {
     /// Prepares a run; below `folder` the nodes keep their private keys.
     pub(crate) fn new(world: World, plan: Plan, planted: Option<Plant>, folder: &Path) -> Self {
         align_task_ids();
+        world.synchronise_clocks(plan.synchronises_clocks);
         let mut sim = turmoil::Builder::new()
             .rng_seed(plan.seed)
             .epoch(UNIX_EPOCH + Duration::from_millis(START_MS))

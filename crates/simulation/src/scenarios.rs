@@ -13,9 +13,10 @@ use crate::{
 };
 
 /// A scenario: its name, how many nodes it has, and what happens.
-pub(crate) const SCENARIOS: [(&str, u64); 7] = [
+pub(crate) const SCENARIOS: [(&str, u64); 8] = [
     ("clock_ahead_at_start", 1),
     ("clock_accept", 1),
+    ("clock_stop", 3),
     ("disk_rollback", 3),
     ("lost_voter", 2),
     ("slow_links", 3),
@@ -49,6 +50,7 @@ impl Director {
         match name.as_str() {
             "clock_ahead_at_start" => self.clock_ahead_at_start().await,
             "clock_accept" => self.clock_accept().await,
+            "clock_stop" => self.clock_stop().await,
             "disk_rollback" => self.disk_rollback().await,
             "lost_voter" => self.lost_voter().await,
             "slow_links" => self.slow_links().await,
@@ -107,8 +109,34 @@ impl Director {
         self.must_count(2, &[1], "its clock is right again").await;
     }
 
-    /// A node that is off for three days, and for another month; its machines renew each time; the jump is accepted.
+    /// Nodes with synchronised clocks are off for 40 days: what they counted before is forgotten without a hand.
+    async fn clock_stop(&self) {
+        self.world.synchronise_clocks(true);
+        for machine in 1..=5 {
+            self.must_count(machine, &[1, 2, 3], "the cluster is formed").await;
+        }
+        self.wish(Wish::Skip(DAY * 40)).await;
+        for node in 1..=3 {
+            self.restart(node).await;
+        }
+        self.must_count(6, &[1, 2, 3], "the cluster has started").await;
+        // The clocks may have been heard after the first request.
+        sleep(Duration::from_secs(60)).await;
+        self.must_be(7, 1, |count| count <= 2, "the five of 40 days ago are forgotten").await;
+    }
+
+    /// Asks for a machine, whose count must be as it is said.
+    async fn must_be(&self, machine: u64, node: u64, is_right: impl Fn(u32) -> bool, expected: &str) {
+        match self.ask(machine, node).await {
+            Told::Count(count) if is_right(count) => {}
+            told => self.world.violated("count_differs", expected, format_args!("node {node} says {told:?}")),
+        }
+    }
+
+    /// A node that nobody synchronises is off for three days, and for another month; its machines renew each time; the jump is
+    /// accepted.
     async fn clock_accept(&self) {
+        self.world.synchronise_clocks(false);
         for (days, _) in [(0, ()), (3, ()), (31, ())] {
             self.wish(Wish::Skip(DAY * days)).await;
             self.restart(1).await;
@@ -116,8 +144,11 @@ impl Director {
                 self.must_count(machine, &[1], "it has started").await;
             }
         }
-        let _refused = self.administrator.order(1, Order::AcceptClock).await;
-        self.must_count(1, &[1], "the jump was accepted").await;
+        let accepted = self.administrator.order(1, Order::AcceptClock).await;
+        if let Err(refused) = accepted {
+            self.world.violated("clock_accept", "a jump of 34 days waits and is accepted", refused);
+        }
+        self.must_be(1, 1, |count| count == 5, "all five renewed during the alarm, and still count").await;
     }
 
     /// A voter's disk goes back to what it was twelve machines before; another voter is lost.

@@ -31,6 +31,12 @@ const LAST_EVENTS: usize = 30;
 /// Commands that may wait for a node.
 const COMMANDS_MAX: usize = 16;
 
+/// After so long every sample of a clock that was wrong is replaced by a later one.
+const SAMPLES_RENEWED: Duration = Duration::from_secs(120);
+
+/// Before it cluster time that is ahead stays what machines are compared with.
+const FIRST_FORMAT_WITH_TARGET: u32 = 3;
+
 /// What a node is like; it outlives the node's starts.
 pub(crate) struct NodeState {
     pub(crate) clock: ClockError,
@@ -120,6 +126,10 @@ struct Shared {
     served: u64,
     is_ending: bool,
     is_set_up: bool,
+    /// Whether the operating systems synchronise their clocks.
+    synchronises_clocks: bool,
+    /// When one of the nodes' clocks was wrong last.
+    clocks_wrong_at: Duration,
     probe: Probe,
 }
 
@@ -167,7 +177,11 @@ impl World {
 
     /// Virtual time goes on to `now`, outside of every node.
     pub(crate) fn is_at(&self, now: Duration) {
-        self.shared().outside = now;
+        let mut shared = self.shared();
+        shared.outside = now;
+        if shared.nodes.values().any(|node| node.clock != ClockError::default()) {
+            shared.clocks_wrong_at = now;
+        }
     }
 
     /// True time since the beginning.
@@ -179,6 +193,23 @@ impl World {
     pub(crate) fn change_time(&self, change: impl FnOnce(&mut TrueTime, Duration)) {
         let now = self.now();
         change(&mut self.shared().time, now);
+    }
+
+    /// Whether the nodes' clocks have been right for long enough that a request is compared with the right time.
+    pub(crate) fn must_know_the_time(&self) -> bool {
+        let now = self.now();
+        let shared = self.shared();
+        let right_for = now.saturating_sub(shared.clocks_wrong_at);
+        right_for > SAMPLES_RENEWED && shared.oracle.format() >= FIRST_FORMAT_WITH_TARGET
+    }
+
+    pub(crate) fn synchronises_clocks(&self) -> bool {
+        self.shared().synchronises_clocks
+    }
+
+    /// Whether the operating systems synchronise their clocks, from now on.
+    pub(crate) fn synchronise_clocks(&self, synchronises: bool) {
+        self.shared().synchronises_clocks = synchronises;
     }
 
     pub(crate) fn clock_error(&self, node: u64) -> ClockError {

@@ -72,7 +72,13 @@ impl Record {
         }
         // One copy that all fields share, instead of one each.
         let bytes = Bytes::copy_from_slice(bytes);
-        proto::Record::decode(bytes).map_err(|_| MalformedRecord("encoding"))?.try_into()
+        let length = bytes.len();
+        let raw = proto::Record::decode(bytes).map_err(|_| MalformedRecord("encoding"))?;
+        // A decoder drops the fields that it does not know; what is left is shorter.
+        if raw.encoded_len() != length {
+            return Err(MalformedRecord("a field that this version does not know"));
+        }
+        raw.try_into()
     }
 }
 

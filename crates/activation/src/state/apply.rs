@@ -3,13 +3,16 @@
 use super::frozen_text;
 use super::hashes::Hashes;
 use super::keys::admit;
+use super::outcomes::{Outcome, Outcomes, RequestId};
+use super::recorded;
 use super::{
     Act, Applied, Batch, Command, CommandRefusal, Counted, Format, MalformedCommand, PublisherState, RecordOutcome,
     Refusal, State,
 };
-use crate::audit::{Audit, Origin};
+use crate::audit::{Audit, Origin, Told};
 use crate::catalog::{OpenedCatalog, SignedCatalog};
 use crate::clock::SkewReference;
+use crate::coded::{Code, Coded};
 use crate::count::{Count, Seen};
 use crate::id::NodeId;
 use crate::limits;
@@ -24,7 +27,8 @@ impl State {
             let hash = self.hash();
             self.hashes.keep(boundary, hash);
         }
-        let applied = match Command::decode_up_to(self.reads.0, command) {
+        let applied = match Command::decode_written_in(self.format, self.reads.0, command) {
+            Ok(Command::Once { id, command }) => self.once(index, id, *command),
             Ok(command) => self.execute(command),
             Err(MalformedCommand::NEWER) => return Applied::Newer,
             Err(MalformedCommand(field)) => Applied::Refused(CommandRefusal::Malformed(field)),
@@ -56,6 +60,22 @@ impl State {
         self.hashes.newest()
     }
 
+    /// Carries the command out where its id is not known; otherwise answers what became of it.
+    fn once(&mut self, index: u64, id: RequestId, command: Command) -> Applied {
+        if let Some(Outcome { index, refused }) = self.outcomes.get(&id) {
+            return Applied::Repeated { index: *index, refused: refused.clone() };
+        }
+        let applied = self.execute(command);
+        if self.format.remembers_commands() {
+            let refused = match &applied {
+                Applied::Refused(refusal) => Some(recorded::refusal(refusal)),
+                _ => None,
+            };
+            self.outcomes.push(id, Outcome { index, refused });
+        }
+        applied
+    }
+
     fn execute(&mut self, command: Command) -> Applied {
         let changed = match command {
             Command::Batch(batch) => return self.count_batch(batch),
@@ -83,6 +103,12 @@ impl State {
             }
             Command::Audited { origin, act } => self.audited(origin, act),
             Command::ResetClock { time_ms } => self.reset_clock(time_ms),
+            Command::AcceptClock { time_ms } => {
+                self.accept_clock(time_ms);
+                Ok(())
+            }
+            // Only `apply` carries one out, and none is inside another.
+            Command::Once { .. } => Err(CommandRefusal::Malformed("command")),
         };
         match changed {
             Ok(()) => Applied::Done,
@@ -90,35 +116,65 @@ impl State {
         }
     }
 
-    /// Carries the act out, and records it with what became of it.
+    /// Carries the act out, and records it with what became of it: since format 3 as codes, before that in words.
     fn audited(&mut self, origin: Origin, act: Act) -> Result<(), CommandRefusal> {
-        let (text, refused, done) = match act {
-            Act::Note { act, refused } => (act, refused, Ok(())),
+        let codes = self.format.holds_codes();
+        match act {
+            // Words in a format that holds codes, and codes in one that holds words: no leader writes either.
+            Act::Note { .. } if codes => return Err(CommandRefusal::Malformed("act")),
+            Act::Noted { .. } if !codes => return Err(CommandRefusal::Malformed("act")),
+            Act::Note { act, refused } => {
+                if self.format.holds_audit() {
+                    self.audit.push_text(origin, &act, &refused);
+                }
+                return Ok(());
+            }
+            Act::Noted { what, refused } => {
+                let refused = refused.map(|status| Coded::new(Code::Status, [status]));
+                self.audit.push_coded(origin, what, refused);
+                return Ok(());
+            }
             Act::Command(command) => {
-                let text = frozen_text::act(&command);
+                // Put as the format says that holds after it.
+                let codes = command.sets_format().unwrap_or(self.format).holds_codes();
+                let said =
+                    if codes { Told::Coded(recorded::act(&command)) } else { Told::Text(frozen_text::act(&command)) };
                 let done = match self.execute(*command) {
                     Applied::Refused(refusal) => Err(refusal),
                     _ => Ok(()),
                 };
-                (text, done.as_ref().err().map_or_else(String::new, frozen_text::refusal), done)
+                // After it: a change of the format may have ended the audit, or begun it.
+                if self.format.holds_audit() {
+                    let refused = done.as_ref().err();
+                    match said {
+                        Told::Coded(said) => self.audit.push_coded(origin, said, refused.map(recorded::refusal)),
+                        Told::Text(said) => {
+                            let refused = refused.map_or_else(String::new, frozen_text::refusal);
+                            self.audit.push_text(origin, &said, &refused);
+                        }
+                    }
+                }
+                done
             }
-        };
-        if self.format.holds_audit() {
-            self.audit.push(origin, &text, &refused);
         }
-        done
     }
 
     fn count_batch(&mut self, batch: Batch) -> Applied {
         let time_ms = batch.stamp.time_ms.max(self.time_ms.unwrap_or(0));
         self.time_ms = Some(time_ms);
+        if self.format.has_expiry_clock() {
+            // Without one the batch was written in the format before: the clock stays where it is.
+            let to_ms = batch.stamp.expiry_ms.or(self.expiry_ms).unwrap_or(time_ms);
+            self.expiry_ms = Some(to_ms.max(self.expiry_ms.unwrap_or(0)).min(time_ms));
+        }
         let reference_ms = match batch.stamp.skew {
             SkewReference::ClusterTime => Some(time_ms),
             SkewReference::Other(other_ms) => Some(other_ms),
             SkewReference::LeaveOut => None,
         };
+        let times = (time_ms, self.expiry_ms.unwrap_or(time_ms));
         let records = batch.records.len();
-        let outcomes = batch.records.into_iter().map(|record| self.count_record(record, time_ms, reference_ms));
+        let outcomes = batch.records.into_iter().map(|record| self.count_record(record, times, reference_ms));
         let outcomes: Vec<_> = outcomes.collect();
         // Callers are answered by the position of their record.
         assert_eq!(outcomes.len(), records, "one outcome for each record");
@@ -126,7 +182,12 @@ impl State {
     }
 
     /// The order of the checks is part of the replicated behaviour: activated, covered, clock, then the count.
-    fn count_record(&mut self, record: Record, time_ms: u64, reference_ms: Option<u64>) -> RecordOutcome {
+    fn count_record(
+        &mut self,
+        record: Record,
+        (time_ms, expiry_ms): (u64, u64),
+        reference_ms: Option<u64>,
+    ) -> RecordOutcome {
         let Some(publisher) = self.publishers.get_mut(&record.publisher) else {
             return RecordOutcome::Refused(Refusal::NotActivated);
         };
@@ -144,7 +205,7 @@ impl State {
         };
         let Record { node, product, cmid, machine, machine_name, virtual_machine, .. } = record;
         let seen = Seen { node, product, machine, machine_name, virtual_machine };
-        let (count, before) = count.record(threshold, cmid, seen, time_ms);
+        let (count, before) = count.record(threshold, cmid, seen, time_ms, expiry_ms);
         RecordOutcome::Counted(Counted {
             count,
             threshold,
@@ -213,9 +274,28 @@ impl State {
     }
 
     fn set_format(&mut self, format: Format) {
-        self.format = format;
+        let before = std::mem::replace(&mut self.format, format);
         if !format.holds_audit() {
             self.audit = Audit::default();
+        }
+        if !format.holds_codes() {
+            self.audit.put_in_words();
+        }
+        if !format.remembers_commands() {
+            self.outcomes = Outcomes::default();
+        }
+        self.expiry_ms = if format.has_expiry_clock() { self.expiry_ms.or(self.time_ms) } else { None };
+        if format.hashes_sums() && !before.hashes_sums() {
+            let counts = self.publishers.values_mut().flat_map(|publisher| publisher.counts.values_mut());
+            counts.for_each(Count::number_anew);
+        }
+    }
+
+    fn accept_clock(&mut self, time_ms: u64) {
+        if self.format.has_expiry_clock()
+            && let (Some(now_ms), Some(expiry_ms)) = (self.time_ms, self.expiry_ms)
+        {
+            self.expiry_ms = Some(expiry_ms.max(time_ms).min(now_ms));
         }
     }
 
@@ -224,6 +304,7 @@ impl State {
             return Err(CommandRefusal::NotABackwardReset);
         }
         self.time_ms = Some(time_ms);
+        self.expiry_ms = self.expiry_ms.min(Some(time_ms));
         let counts = self.publishers.values_mut().flat_map(|publisher| publisher.counts.values_mut());
         counts.for_each(|count| count.reset_clock(time_ms));
         Ok(())

@@ -24,7 +24,7 @@ impl From<Stamp> for proto::Stamp {
             SkewReference::Other(time_ms) => (proto::SkewReference::Other, time_ms),
             SkewReference::LeaveOut => (proto::SkewReference::LeaveOut, 0),
         };
-        Self { time_ms: stamp.time_ms, skew_reference: reference.into(), skew_reference_ms }
+        Self { time_ms: stamp.time_ms, skew_reference: reference.into(), skew_reference_ms, expiry_ms: stamp.expiry_ms }
     }
 }
 
@@ -32,7 +32,8 @@ impl TryFrom<proto::Stamp> for Stamp {
     type Error = MalformedCommand;
 
     fn try_from(raw: proto::Stamp) -> Result<Self, MalformedCommand> {
-        if raw.time_ms > TIME_MS_MAX || raw.skew_reference_ms > TIME_MS_MAX {
+        let times = [Some(raw.time_ms), Some(raw.skew_reference_ms), raw.expiry_ms];
+        if times.into_iter().flatten().any(|time_ms| time_ms > TIME_MS_MAX) {
             return Err(MalformedCommand("stamp"));
         }
         let skew = match proto::SkewReference::try_from(raw.skew_reference) {
@@ -41,7 +42,7 @@ impl TryFrom<proto::Stamp> for Stamp {
             Ok(proto::SkewReference::LeaveOut) => SkewReference::LeaveOut,
             Err(_) => return Err(MalformedCommand("skew reference")),
         };
-        Ok(Self { time_ms: raw.time_ms, skew })
+        Ok(Self { time_ms: raw.time_ms, skew, expiry_ms: raw.expiry_ms })
     }
 }
 

@@ -8,9 +8,11 @@ use prost::Message;
 use super::batch::Batch;
 use super::format::Format;
 use super::malformed::MalformedCommand;
+use super::outcomes::RequestId;
 use super::tokens::OpenToken;
 use super::tokens::{decode_digest, decode_token, encode_token};
 use crate::audit::{Origin, shortened};
+use crate::coded::Coded;
 use crate::host_activation::{REQUESTS_MAX, ReleaseStatement};
 use crate::id::{NodeId, PublisherId, node_id};
 use crate::key::TypedKey;
@@ -46,8 +48,12 @@ pub enum Command {
     Audited { origin: Origin, act: Act },
     /// Cluster time went wrong: set it back, and requests recorded later with it.
     ResetClock { time_ms: u64 },
-    /// The leader's state hash after the entry at `index`.
+    /// The state hash after the entry at `index`, as a majority of the voters has it.
     StateHash { index: u64, hash: [u8; 32] },
+    /// A command that is carried out once, however often it is written: neither a batch, nor a hash, nor such a command.
+    Once { id: RequestId, command: Box<Self> },
+    /// An administrator confirms the clocks, which show this: the clock of expiry goes on from there.
+    AcceptClock { time_ms: u64 },
 }
 
 /// What an administrator did.
@@ -55,8 +61,26 @@ pub enum Command {
 pub enum Act {
     /// A command: neither a batch, nor a hash, nor itself such an act.
     Command(Box<Command>),
-    /// Something else, in words; `refused` says why it was not done, and is empty where it is.
+    /// Formats 1 and 2: something else, in words; `refused` says why it was not done, and is empty where it is.
     Note { act: String, refused: String },
+    /// Since format 3: something else; `refused` is the gRPC status with which it was refused.
+    Noted { what: Coded, refused: Option<u32> },
+}
+
+/// How a command is read.
+#[derive(Clone, Copy)]
+struct Reading {
+    /// The newest format that the reader knows.
+    newest: Format,
+    /// The format in which the command was written.
+    written: Format,
+}
+
+impl Reading {
+    /// What a value that is not known is: from the writer's format on newer, before that malformed.
+    fn unknown(self, field: &'static str) -> MalformedCommand {
+        if self.written.is_strict() { MalformedCommand::NEWER } else { MalformedCommand(field) }
+    }
 }
 
 impl Command {
@@ -65,7 +89,7 @@ impl Command {
     pub fn sets_format(&self) -> Option<Format> {
         match self {
             Self::SetFormat { format } => Some(*format),
-            Self::Audited { act: Act::Command(command), .. } => command.sets_format(),
+            Self::Audited { act: Act::Command(command), .. } | Self::Once { command, .. } => command.sets_format(),
             _ => None,
         }
     }
@@ -74,7 +98,12 @@ impl Command {
     #[must_use]
     pub fn format(&self) -> Format {
         match self {
-            Self::SetFormat { .. } | Self::Audited { .. } => Format::AUDITED,
+            Self::Audited { act: Act::Noted { .. }, .. } | Self::Once { .. } | Self::AcceptClock { .. } => {
+                Format::CODED
+            }
+            Self::Batch(batch) if batch.stamp.expiry_ms.is_some() => Format::CODED,
+            Self::Audited { act: Act::Command(command), .. } => command.format().max(Format::AUDITED),
+            Self::SetFormat { .. } | Self::Audited { act: Act::Note { .. }, .. } => Format::AUDITED,
             _ => Format::OLDEST,
         }
     }
@@ -127,12 +156,20 @@ impl Command {
                 Kind::Audited(match act {
                     Act::Command(command) => proto::Audited { command: command.encode(), ..raw },
                     Act::Note { act, refused } => proto::Audited { note: act.clone(), refused: refused.clone(), ..raw },
+                    Act::Noted { what, refused } => {
+                        let noted = Some(what.to_proto());
+                        proto::Audited { noted, refused_status: refused.unwrap_or(0), ..raw }
+                    }
                 })
             }
             Self::ResetClock { time_ms } => Kind::ResetClock(proto::ResetClock { time_ms: *time_ms }),
             Self::StateHash { index, hash } => {
                 Kind::StateHash(proto::StateHash { index: *index, hash: Bytes::copy_from_slice(hash) })
             }
+            Self::Once { id, command } => {
+                Kind::Once(proto::Once { id: Bytes::copy_from_slice(id), command: command.encode() })
+            }
+            Self::AcceptClock { time_ms } => Kind::AcceptClock(proto::AcceptClock { time_ms: *time_ms }),
         };
         proto::Command { kind: Some(kind) }.encode_to_vec().into()
     }
@@ -145,15 +182,31 @@ impl Command {
         Self::decode_up_to(Format::NEWEST, bytes)
     }
 
-    /// The same, as a version reads it whose newest format is `newest`.
+    /// The same, as a version reads it whose newest format is `newest`, where it is not known in which format it was written.
     pub fn decode_up_to(newest: Format, bytes: &[u8]) -> Result<Self, MalformedCommand> {
+        Self::read(Reading { newest, written: Format::OLDEST }, bytes)
+    }
+
+    /// The same for a command that was written in format `written`. Since format 3 whatever is not known, a field or a value
+    /// at any depth, makes it [`MalformedCommand::NEWER`].
+    pub fn decode_written_in(written: Format, newest: Format, bytes: &[u8]) -> Result<Self, MalformedCommand> {
+        Self::read(Reading { newest, written }, bytes)
+    }
+
+    fn read(reading: Reading, bytes: &[u8]) -> Result<Self, MalformedCommand> {
         use proto::command::Kind;
+        let newest = reading.newest;
         if bytes.len() > limits::COMMAND_BYTES_MAX {
             return Err(MalformedCommand("too long"));
         }
         // One copy, so that the fields of all records share it.
         let raw = proto::Command::decode(Bytes::copy_from_slice(bytes)).map_err(|_| MalformedCommand("encoding"))?;
+        // A decoder drops the fields that it does not know; what is left is shorter.
+        if reading.written.is_strict() && raw.encoded_len() != bytes.len() {
+            return Err(MalformedCommand::NEWER);
+        }
         let kind = match raw.kind {
+            Some(Kind::Once(_) | Kind::AcceptClock(_)) if newest < Format::CODED => None,
             // A version without the audit knows neither.
             Some(Kind::SetFormat(_) | Kind::Audited(_)) if newest < Format::AUDITED => None,
             kind => kind,
@@ -161,7 +214,13 @@ impl Command {
         // Without a kind and not empty it holds one that is not known here.
         let unknown = if bytes.is_empty() { MalformedCommand("unknown kind") } else { MalformedCommand::NEWER };
         match kind.ok_or(unknown)? {
-            Kind::Batch(batch) => batch.try_into().map(Self::Batch),
+            Kind::Batch(batch) => {
+                let stamp = batch.stamp.as_ref();
+                if stamp.is_some_and(|stamp| proto::SkewReference::try_from(stamp.skew_reference).is_err()) {
+                    return Err(reading.unknown("skew reference"));
+                }
+                batch.try_into().map(Self::Batch)
+            }
             Kind::InstallCatalog(install) => Ok(Self::InstallCatalog { signed: install.signed }),
             Kind::InstallKey(install) => {
                 let publisher = PublisherId::try_from(install.publisher.as_ref());
@@ -184,7 +243,7 @@ impl Command {
                     return Err(MalformedCommand("too many settings"));
                 }
                 let changes = change.changes.into_iter().map(|change| {
-                    let setting = Setting::from_log_name(&change.name).ok_or(MalformedCommand("setting"))?;
+                    let setting = Setting::from_log_name(&change.name).ok_or(reading.unknown("setting"))?;
                     Ok(SettingChange::from_log(setting, change.value))
                 });
                 let node = (change.node > 0).then(|| node_id(change.node.into())).transpose();
@@ -200,7 +259,11 @@ impl Command {
                 Ok(Self::Forget { node })
             }
             Kind::AddToken(add) => {
-                let (digest, token) = decode_token(&add.token.ok_or(MalformedCommand("token"))?)?;
+                let token = add.token.ok_or(MalformedCommand("token"))?;
+                if proto::Grant::try_from(token.grant).is_err() {
+                    return Err(reading.unknown("grant"));
+                }
+                let (digest, token) = decode_token(&token)?;
                 Ok(Self::AddToken { digest, token })
             }
             Kind::UseToken(using) if using.time_ms <= limits::TIME_MS_MAX => {
@@ -213,7 +276,18 @@ impl Command {
                 let format = Format::new(set.format).map_err(|_| MalformedCommand::NEWER)?;
                 Ok(Self::SetFormat { format })
             }
-            Kind::Audited(raw) => decode_audited(raw),
+            Kind::Audited(raw) => decode_audited(reading, raw),
+            Kind::Once(once) => {
+                let id = once.id.as_ref().try_into().map_err(|_| MalformedCommand("id"))?;
+                match Self::read(reading, &once.command)? {
+                    Self::Once { .. } | Self::Batch(_) | Self::StateHash { .. } => Err(MalformedCommand("command")),
+                    command => Ok(Self::Once { id, command: Box::new(command) }),
+                }
+            }
+            Kind::AcceptClock(accept) if accept.time_ms <= limits::TIME_MS_MAX => {
+                Ok(Self::AcceptClock { time_ms: accept.time_ms })
+            }
+            Kind::AcceptClock(_) => Err(MalformedCommand("time")),
             Kind::ResetClock(reset) if reset.time_ms <= limits::TIME_MS_MAX => {
                 Ok(Self::ResetClock { time_ms: reset.time_ms })
             }
@@ -226,14 +300,23 @@ impl Command {
     }
 }
 
-fn decode_audited(raw: proto::Audited) -> Result<Command, MalformedCommand> {
+fn decode_audited(reading: Reading, raw: proto::Audited) -> Result<Command, MalformedCommand> {
     let origin = Origin { who: raw.who, from: raw.from, time_ms: raw.time_ms };
     if !origin.is_valid() || origin.time_ms > limits::TIME_MS_MAX {
         return Err(MalformedCommand("origin"));
     }
+    if let Some(noted) = &raw.noted
+        && reading.newest >= Format::CODED
+    {
+        let what = Coded::from_proto(noted).ok_or(reading.unknown("act"))?;
+        let refused = (raw.refused_status > 0).then_some(raw.refused_status);
+        let is_alone = raw.command.is_empty() && raw.note.is_empty() && raw.refused.is_empty();
+        let act = is_alone.then_some(Act::Noted { what, refused }).ok_or(MalformedCommand("act"))?;
+        return Ok(Command::Audited { origin, act });
+    }
     let act = match (raw.command.is_empty(), raw.note.is_empty()) {
-        (false, true) => match Command::decode(&raw.command)? {
-            Command::Audited { .. } | Command::Batch(_) | Command::StateHash { .. } => {
+        (false, true) => match Command::read(reading, &raw.command)? {
+            Command::Audited { .. } | Command::Once { .. } | Command::Batch(_) | Command::StateHash { .. } => {
                 return Err(MalformedCommand("act"));
             }
             command => Act::Command(Box::new(command)),

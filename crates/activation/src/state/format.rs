@@ -1,9 +1,11 @@
-//! Formats of what is stored and sent between nodes: a version reads the last two, and writes the one that the cluster is
+//! Formats of what is stored and sent between nodes: a version reads all since the first, and writes the one that the cluster is
 //! set to. So nodes of two versions are one cluster, and go back to the older version, until somebody says otherwise.
 //!
 //! ```text
 //! 1   everything but the audit
 //! 2   the audit
+//! 3   a clock of its own for expiry; administrators' commands once only; codes where format 2 has texts; a state hash that
+//!     does not read all records; what is not known is newer, not malformed
 //! ```
 
 use std::fmt;
@@ -24,9 +26,11 @@ pub struct UnknownFormat {
 impl Format {
     pub const OLDEST: Self = Self(1);
     /// The newest that this version reads.
-    pub const NEWEST: Self = Self(2);
+    pub const NEWEST: Self = Self(3);
     /// The first that holds the audit.
     pub(crate) const AUDITED: Self = Self(2);
+    /// The first with two clocks, commands that are carried out once, and codes instead of texts.
+    pub(crate) const CODED: Self = Self(3);
 
     pub fn new(number: u32) -> Result<Self, UnknownFormat> {
         let format = Self(number);
@@ -43,6 +47,34 @@ impl Format {
     #[must_use]
     pub fn holds_audit(self) -> bool {
         self >= Self::AUDITED
+    }
+
+    /// Whether requests expire by a clock of their own, which only confirmed clocks move.
+    #[must_use]
+    pub fn has_expiry_clock(self) -> bool {
+        self >= Self::CODED
+    }
+
+    /// Whether a command that carries an id is carried out once, however often it is proposed.
+    #[must_use]
+    pub fn remembers_commands(self) -> bool {
+        self >= Self::CODED
+    }
+
+    /// Whether acts and refusals are recorded as codes with values, not as texts.
+    #[must_use]
+    pub fn holds_codes(self) -> bool {
+        self >= Self::CODED
+    }
+
+    /// Whether what a version does not know, however deep it stands, is newer and never passed over.
+    pub(crate) fn is_strict(self) -> bool {
+        self >= Self::CODED
+    }
+
+    /// Whether the state hash takes sums over records in place of the records.
+    pub(crate) fn hashes_sums(self) -> bool {
+        self >= Self::CODED
     }
 }
 

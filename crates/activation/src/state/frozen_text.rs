@@ -42,6 +42,10 @@ pub(super) fn act(command: &Command) -> String {
         Command::SetFormat { format } => format!("set format {}", format.number()),
         Command::Audited { act: Act::Command(command), .. } => act(command),
         Command::Audited { act: Act::Note { act, .. }, .. } => act.clone(),
+        // Of format 3, which records no texts; no leader writes them below it.
+        Command::Audited { act: Act::Noted { .. }, .. } | Command::Once { .. } | Command::AcceptClock { .. } => {
+            String::new()
+        }
         Command::ResetClock { time_ms } => format!("set cluster time to {time_ms} ms"),
         Command::StateHash { index, .. } => format!("compare the state at entry {index}"),
     }
@@ -100,6 +104,8 @@ pub(super) fn refusal(refusal: &CommandRefusal) -> String {
             "the cluster knows no such token: it was used already, or is not this cluster's".into()
         }
         CommandRefusal::ExpiredToken => "the token's time is over: ask for another one".into(),
+        // Of format 3.
+        CommandRefusal::Earlier(_) => String::new(),
         CommandRefusal::NotABackwardReset => "a reset sets cluster time back; it is not later than this already".into(),
         CommandRefusal::Certificate { node, source } => {
             format!("certificate for node {node}: {}", certificate(*source))

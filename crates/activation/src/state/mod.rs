@@ -14,6 +14,8 @@ mod hashes;
 mod keys;
 mod malformed;
 mod outcome;
+mod outcomes;
+mod recorded;
 mod snapshot;
 mod tokens;
 
@@ -27,12 +29,15 @@ pub use self::keys::{Activation, InstalledKey, KeySlots};
 use self::keys::{HeldKey, Rights};
 pub use self::malformed::MalformedCommand;
 pub use self::outcome::{Applied, CommandRefusal, Counted, MalformedOutcome, RecordOutcome, Refusal};
+use self::outcomes::Outcomes;
+pub use self::outcomes::RequestId;
 pub use self::snapshot::SnapshotError;
 use self::tokens::Tokens;
 pub use self::tokens::{Grant, OpenToken};
 use crate::audit::Audit;
 use crate::catalog::{Catalog, Name, OpenedCatalog};
 use crate::certificate::NodeCertificate;
+use crate::clock::Times;
 use crate::count::{Count, Forecast, Seen};
 use crate::host_activation::ReleaseStatement;
 use crate::id::{Cmid, KeyId, NodeId, PublisherId};
@@ -44,6 +49,9 @@ use crate::settings::{Announcement, NodeSettings, Settings};
 pub struct State {
     /// Time of the last batch; absent before the first.
     time_ms: Option<u64>,
+    /// By which requests expire, never above `time_ms`. Absent before the first batch, and below format 3, where requests
+    /// expire by `time_ms`.
+    expiry_ms: Option<u64>,
     settings: Settings,
     announcements: BTreeMap<NodeId, Announcement>,
     /// Those that differ from the defaults.
@@ -54,6 +62,8 @@ pub struct State {
     format: Format,
     /// Empty below format 2.
     audit: Audit,
+    /// Empty below format 3.
+    outcomes: Outcomes,
     /// Not replicated and not part of the hash.
     hashes: Hashes,
     /// What the version that runs here reads. Not replicated and not part of the hash.
@@ -203,6 +213,24 @@ impl State {
         self.time_ms
     }
 
+    /// Both clocks as of the last batch.
+    #[must_use]
+    pub fn times(&self) -> Times {
+        Times { time_ms: self.time_ms, expiry_ms: self.expiry_ms }
+    }
+
+    /// The time by which requests expire and certificates end, as of the last batch; `None` before the first.
+    #[must_use]
+    pub fn expiry_ms(&self) -> Option<u64> {
+        self.expiry_ms.or(self.time_ms)
+    }
+
+    /// Whether a command with this id was carried out, as far as that is remembered.
+    #[must_use]
+    pub fn has_carried_out(&self, id: &RequestId) -> bool {
+        self.outcomes.get(id).is_some()
+    }
+
     /// What every node follows.
     #[must_use]
     pub fn settings(&self) -> &Settings {
@@ -238,7 +266,7 @@ impl State {
         key.activations.get(&node).map(|activation| &activation.certificate)
     }
 
-    /// Every application's count at `now_ms`, by publisher and name. Changes nothing: what expired by then is left out.
+    /// Every application's count at `now_ms` of the clock of expiry, by publisher and name. Changes nothing: what expired by then is left out.
     #[must_use]
     pub fn counts(&self, now_ms: u64) -> Vec<ApplicationCount> {
         let counts =
@@ -282,6 +310,9 @@ impl State {
         assert!(self.node_settings.values().all(|settings| *settings != defaults), "settings that are as by default");
         assert!(self.format.holds_audit() || self.audit == Audit::default(), "an audit below its format");
         self.audit.check_invariants();
+        assert!(self.format.remembers_commands() || self.outcomes.is_empty(), "outcomes below their format");
+        assert!(self.format.has_expiry_clock() || self.expiry_ms.is_none(), "a clock of expiry below its format");
+        assert!(self.expiry_ms <= self.time_ms, "the clock of expiry is ahead of cluster time");
         for (id, publisher) in &self.publishers {
             assert_eq!(*id, publisher.id(), "a publisher under another's id");
             let applications: Vec<_> = publisher.counts.keys().collect();
@@ -326,6 +357,7 @@ impl State {
             ("announcements", self.announcements.len(), limits::ANNOUNCEMENTS_MAX),
             ("nodes with settings of their own", self.node_settings.len(), limits::ANNOUNCEMENTS_MAX),
             ("open tokens", self.tokens.count(), limits::TOKENS_MAX),
+            ("outcomes of commands", self.outcomes.len(), limits::OUTCOMES_KEPT),
         ] {
             assert!(count <= max, "{count} {what}, and {max} is the most");
         }

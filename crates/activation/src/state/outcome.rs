@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use crate::catalog::CatalogError;
 use crate::certificate::CertificateError;
+use crate::coded::Coded;
 use crate::host_activation::{ActivationFileError, NotSignedByNode, NotSignedByPublisher};
 use crate::id::{KeyId, NodeId};
 use crate::key::KeyKind;
@@ -23,6 +24,8 @@ pub enum Applied {
     Refused(CommandRefusal),
     /// Nothing changed, and something should have: a newer version wrote the entry. Whoever cannot apply it must stop.
     Newer,
+    /// A command that is carried out once, and was: nothing changed now.
+    Repeated { index: u64, refused: Option<Coded> },
     /// Another node's hash at `index` was compared with the own one; `None` if that is no longer, or not yet, known.
     HashChecked { index: u64, matches: Option<bool> },
 }
@@ -60,6 +63,9 @@ pub enum CommandRefusal {
     ExpiredToken,
     #[error("a reset sets cluster time back; it is not later than this already")]
     NotABackwardReset,
+    /// What became of the same command when it was carried out.
+    #[error("{0}")]
+    Earlier(Coded),
     #[error("certificate for node {node}: {source}")]
     Certificate { node: NodeId, source: CertificateError },
     #[error("certificate for node {node}: key {key} is not installed: run `key install` first")]

@@ -11,11 +11,13 @@ use thiserror::Error;
 use super::command::{decode_announcement, encode_announcement};
 use super::format::{Format, UnknownFormat};
 use super::keys::HeldKey;
+use super::outcomes::Outcomes;
 use super::tokens::Tokens;
 use super::{Activation, KeySlots, MalformedCommand, PublisherState, State};
-use crate::audit::{Audit, AuditEntry, Origin};
+use crate::audit::{Audit, AuditEntry, Origin, Told};
 use crate::catalog::{CatalogError, Name, OpenedCatalog, SignedCatalog};
 use crate::certificate::NodeCertificate;
+use crate::coded::Coded;
 use crate::count::{Count, Seen};
 use crate::host_activation::{KeyStanding, ReleaseStatement};
 use crate::id::{Cmid, KeyId, MachineDigest, MachineName, NodeId, ProductId, node_id};
@@ -28,32 +30,55 @@ use crate::{limits, proto};
 pub enum SnapshotError {
     #[error("the snapshot has format {found}; this version reads up to {newest}: run a newer version")]
     Newer { found: u32, newest: Format },
+    #[error("the snapshot holds what only a newer version knows: run that")]
+    NewerContent,
     #[error("the snapshot is damaged: {0}")]
     Malformed(&'static str),
     #[error("the snapshot is damaged: {0}")]
     Catalog(#[from] CatalogError),
 }
 
+/// What stands for the machines of an application.
+#[derive(Clone, Copy)]
+enum Counts {
+    /// Their records.
+    Records,
+    /// A sum over them, for the hash.
+    Sums,
+}
+
 impl State {
-    /// SHA-256 of [`Self::encode_snapshot`].
+    /// SHA-256 of [`Self::encode_snapshot`]; since format 3 of the same with sums in place of the records of machines.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
-        Sha256::digest(self.encode_snapshot()).into()
+        let counts = if self.format.hashes_sums() { Counts::Sums } else { Counts::Records };
+        Sha256::digest(self.encode(counts)).into()
     }
 
     #[must_use]
     pub fn encode_snapshot(&self) -> Vec<u8> {
+        self.encode(Counts::Records)
+    }
+
+    fn encode(&self, counts: Counts) -> Vec<u8> {
         let (tokens, highest_enrolled) = self.tokens.encode();
+        let format = self.format;
         proto::Snapshot {
-            format: self.format.number(),
+            format: format.number(),
             time_ms: self.time_ms,
-            publishers: self.publishers.values().map(encode_publisher).collect(),
-            settings: encode_settings(&self.settings),
+            publishers: self.publishers.values().map(|it| encode_publisher(it, format, counts)).collect(),
+            settings: encode_settings(&self.settings, format),
             announcements: self.announcements.iter().map(|(node, it)| encode_announcement(*node, it)).collect(),
-            node_settings: self.node_settings.iter().map(encode_node_settings).collect(),
+            node_settings: self
+                .node_settings
+                .iter()
+                .map(|(node, it)| encode_node_settings(*node, it, format))
+                .collect(),
             tokens,
             highest_enrolled,
             audit: encode_audit(&self.audit),
+            expiry_ms: self.expiry_ms,
+            outcomes: self.outcomes.encode(),
         }
         .encode_to_vec()
     }
@@ -75,12 +100,24 @@ impl State {
             Err(UnknownFormat { found }) => return Err(SnapshotError::Newer { found, newest }),
         };
         let raw = proto::Snapshot::decode(bytes).map_err(|_| SnapshotError::Malformed("encoding"))?;
+        // A decoder drops the fields that it does not know; what is left is shorter.
+        if format.is_strict() && raw.encoded_len() != bytes.len() {
+            return Err(SnapshotError::NewerContent);
+        }
         if raw.time_ms.is_some_and(|time_ms| time_ms > limits::TIME_MS_MAX) {
             return Err(SnapshotError::Malformed("time"));
         }
+        if raw.expiry_ms > raw.time_ms
+            || raw.expiry_ms.is_some() != (format.has_expiry_clock() && raw.time_ms.is_some())
+        {
+            return Err(SnapshotError::Malformed("time of expiry"));
+        }
+        let outcomes = Outcomes::decode(&raw.outcomes).filter(|it| format.remembers_commands() || it.is_empty());
+        let outcomes = outcomes.ok_or(SnapshotError::Malformed("outcomes"))?;
         let audit = decode_audit(raw.audit.as_ref()).filter(|audit| format.holds_audit() || *audit == Audit::default());
         let audit = audit.ok_or(SnapshotError::Malformed("audit"))?;
-        let mut state = Self { time_ms: raw.time_ms, format, audit, ..Self::reading_up_to(newest) };
+        let (time_ms, expiry_ms) = (raw.time_ms, raw.expiry_ms);
+        let mut state = Self { time_ms, expiry_ms, format, audit, outcomes, ..Self::reading_up_to(newest) };
         for raw in &raw.announcements {
             let decoded =
                 decode_announcement(raw).map_err(|MalformedCommand(field)| SnapshotError::Malformed(field))?;
@@ -92,7 +129,7 @@ impl State {
             let node = node_id(raw.node.into()).map_err(|_| SnapshotError::Malformed("node"))?;
             let mut settings = NodeSettings::default();
             for raw in raw.settings {
-                let setting = Setting::from_log_name(&raw.name).ok_or(SnapshotError::Malformed("setting"))?;
+                let setting = Setting::from_log_name(&raw.name).ok_or_else(|| unknown(format, "setting"))?;
                 settings.set(setting, &raw.value).map_err(|_| SnapshotError::Malformed("value of a setting"))?;
             }
             if settings == NodeSettings::default() {
@@ -101,7 +138,7 @@ impl State {
             state.node_settings.insert(node, settings);
         }
         for raw in raw.settings {
-            let setting = Setting::from_log_name(&raw.name).ok_or(SnapshotError::Malformed("setting"))?;
+            let setting = Setting::from_log_name(&raw.name).ok_or_else(|| unknown(format, "setting"))?;
             state.settings.set(setting, &raw.value).map_err(|_| SnapshotError::Malformed("value of a setting"))?;
         }
         for publisher in raw.publishers {
@@ -133,7 +170,7 @@ impl State {
         let mut counts = BTreeMap::new();
         for raw in raw.applications {
             let name: Name = raw.name.parse().map_err(|_| SnapshotError::Malformed("application"))?;
-            counts.insert(name, self.decode_count(raw.limit, &raw.seen)?);
+            counts.insert(name, self.decode_count(&raw)?);
         }
         if !counts.keys().eq(opened.catalog.applications()) {
             return Err(SnapshotError::Malformed("applications"));
@@ -143,14 +180,24 @@ impl State {
         Ok(publisher)
     }
 
-    fn decode_count(&self, limit: u32, seen: &[proto::SeenSnapshot]) -> Result<Count, SnapshotError> {
+    fn decode_count(&self, raw: &proto::ApplicationSnapshot) -> Result<Count, SnapshotError> {
+        let (limit, seen) = (raw.limit, &raw.seen);
+        if raw.seen_sum.is_some() {
+            return Err(SnapshotError::Malformed("a sum in place of machines"));
+        }
         if limit > limits::COUNT_MAX || seen.last().is_some_and(|newest| Some(newest.time_ms) > self.time_ms) {
             return Err(SnapshotError::Malformed("limit or time"));
         }
         let seen: Vec<_> =
             seen.iter().map(decode_seen).collect::<Option<_>>().ok_or(SnapshotError::Malformed("CMID"))?;
-        Count::restore(limit, seen).ok_or(SnapshotError::Malformed("count"))
+        let next_order = self.format.hashes_sums().then_some(raw.next_order);
+        Count::restore(limit, next_order, seen).ok_or(SnapshotError::Malformed("count"))
     }
+}
+
+/// What a value that is not known is: newer since format 3.
+fn unknown(format: Format, what: &'static str) -> SnapshotError {
+    if format.is_strict() { SnapshotError::NewerContent } else { SnapshotError::Malformed(what) }
 }
 
 /// Nothing before the first entry: an older format has no such field.
@@ -163,9 +210,11 @@ fn encode_audit(audit: &Audit) -> Option<proto::AuditSnapshot> {
         who: entry.origin.who.clone(),
         from: entry.origin.from.clone(),
         time_ms: entry.origin.time_ms,
-        act: entry.act.clone(),
-        refused: entry.refused.clone(),
+        act: in_words(Some(&entry.act)),
+        refused: in_words(entry.refused.as_ref()),
         hash: Bytes::copy_from_slice(&entry.hash),
+        act_coded: as_code(Some(&entry.act)),
+        refused_coded: as_code(entry.refused.as_ref()),
     });
     Some(proto::AuditSnapshot { before: Bytes::copy_from_slice(&audit.before()), entries: entries.collect() })
 }
@@ -176,8 +225,11 @@ fn decode_audit(raw: Option<&proto::AuditSnapshot>) -> Option<Audit> {
         Some(AuditEntry {
             number: raw.number,
             origin: Origin { who: raw.who.clone(), from: raw.from.clone(), time_ms: raw.time_ms },
-            act: raw.act.clone(),
-            refused: raw.refused.clone(),
+            act: told(&raw.act, raw.act_coded.as_ref())?,
+            refused: match (raw.refused.as_str(), &raw.refused_coded) {
+                ("", None) => None,
+                (text, coded) => Some(told(text, coded.as_ref())?),
+            },
             hash: raw.hash.as_ref().try_into().ok()?,
         })
     };
@@ -185,36 +237,79 @@ fn decode_audit(raw: Option<&proto::AuditSnapshot>) -> Option<Audit> {
     Audit::restore(raw.before.as_ref().try_into().ok()?, entries)
 }
 
-fn encode_settings(settings: &Settings) -> Vec<proto::SettingValue> {
+/// A text of the audit; empty where there is none.
+fn in_words(told: Option<&Told>) -> String {
+    match told {
+        Some(Told::Text(text)) => text.clone(),
+        Some(Told::Coded(_)) | None => String::new(),
+    }
+}
+
+fn as_code(told: Option<&Told>) -> Option<proto::Coded> {
+    match told {
+        Some(Told::Coded(coded)) => Some(coded.to_proto()),
+        Some(Told::Text(_)) | None => None,
+    }
+}
+
+/// A text or a code, not both. `None` where it is neither.
+fn told(text: &str, coded: Option<&proto::Coded>) -> Option<Told> {
+    match coded {
+        None => Some(Told::Text(text.to_owned())),
+        Some(coded) if text.is_empty() => Coded::from_proto(coded).map(Told::Coded),
+        Some(_) => None,
+    }
+}
+
+fn encode_settings(settings: &Settings, format: Format) -> Vec<proto::SettingValue> {
     let defaults = Settings::default();
-    changed(|setting| settings.get(setting), |setting| defaults.get(setting))
+    told_settings(format, |setting| settings.get(setting), |setting| defaults.get(setting))
 }
 
-fn encode_node_settings((node, settings): (&NodeId, &NodeSettings)) -> proto::NodeSettings {
+fn encode_node_settings(node: NodeId, settings: &NodeSettings, format: Format) -> proto::NodeSettings {
     let defaults = NodeSettings::default();
+    let settings = told_settings(format, |setting| settings.get(setting), |setting| defaults.get(setting));
     // As in an announcement.
-    let node = u32::try_from(*node).unwrap_or(u32::MAX);
-    proto::NodeSettings { node, settings: changed(|setting| settings.get(setting), |setting| defaults.get(setting)) }
+    proto::NodeSettings { node: u32::try_from(node).unwrap_or(u32::MAX), settings }
 }
 
-/// Those that are not as by default.
-fn changed(
+/// All since format 3, so that a version with another default arrives at the same hash or is seen to differ; before that those
+/// that are not as by default.
+fn told_settings(
+    format: Format,
     value: impl Fn(Setting) -> Option<String>,
     default: impl Fn(Setting) -> Option<String>,
 ) -> Vec<proto::SettingValue> {
-    let changed = |setting: Setting| value(setting).filter(|value| Some(value) != default(setting).as_ref());
+    let is_told = |setting: Setting, value: &String| format.is_strict() || Some(value) != default(setting).as_ref();
     let all = Setting::ALL.into_iter();
     all.filter_map(|setting| {
-        Some(proto::SettingValue { name: setting.log_name().to_owned(), value: changed(setting)? })
+        let value = value(setting).filter(|value| is_told(setting, value))?;
+        Some(proto::SettingValue { name: setting.log_name().to_owned(), value })
     })
     .collect()
 }
 
-fn encode_publisher(publisher: &PublisherState) -> proto::PublisherSnapshot {
-    let applications = publisher.counts.iter().map(|(name, count)| proto::ApplicationSnapshot {
-        name: name.to_string(),
-        limit: count.limit(),
-        seen: count.in_order().map(encode_seen).collect(),
+fn encode_publisher(publisher: &PublisherState, format: Format, counts: Counts) -> proto::PublisherSnapshot {
+    let has_order = format.hashes_sums();
+    let applications = publisher.counts.iter().map(|(name, count)| {
+        let application = proto::ApplicationSnapshot {
+            name: name.to_string(),
+            limit: count.limit(),
+            next_order: if has_order { count.next_order() } else { 0 },
+            ..proto::ApplicationSnapshot::default()
+        };
+        match counts {
+            Counts::Records => {
+                let order = |cmid| if has_order { count.order(cmid).unwrap_or(0) } else { 0 };
+                let seen = count.in_order().map(|(cmid, time_ms, seen)| encode_seen(cmid, time_ms, seen, order(cmid)));
+                proto::ApplicationSnapshot { seen: seen.collect(), ..application }
+            }
+            Counts::Sums => {
+                let sum = Bytes::copy_from_slice(&count.sum());
+                let seen_sum = Some(proto::SeenSum { records: count.remembered() as u64, sum });
+                proto::ApplicationSnapshot { seen_sum, ..application }
+            }
+        }
     });
     proto::PublisherSnapshot {
         catalog: publisher.opened.bytes.clone(),
@@ -264,7 +359,7 @@ fn decode_key(opened: &OpenedCatalog, raw: &proto::KeySnapshot) -> Result<(KeyId
     Ok((key.key_id(), HeldKey { key, standing, activations }))
 }
 
-fn encode_seen((cmid, time_ms, seen): (Cmid, u64, &Seen)) -> proto::SeenSnapshot {
+fn encode_seen(cmid: Cmid, time_ms: u64, seen: &Seen, order: u64) -> proto::SeenSnapshot {
     proto::SeenSnapshot {
         cmid: Bytes::copy_from_slice(&cmid.0),
         time_ms,
@@ -274,10 +369,11 @@ fn encode_seen((cmid, time_ms, seen): (Cmid, u64, &Seen)) -> proto::SeenSnapshot
         machine: Bytes::copy_from_slice(&seen.machine.0),
         machine_name: Bytes::copy_from_slice(seen.machine_name.as_bytes()),
         virtual_machine: seen.virtual_machine,
+        order,
     }
 }
 
-fn decode_seen(raw: &proto::SeenSnapshot) -> Option<(Cmid, u64, Seen)> {
+fn decode_seen(raw: &proto::SeenSnapshot) -> Option<(Cmid, u64, Seen, u64)> {
     let seen = Seen {
         node: node_id(raw.node.into()).ok()?,
         product: ProductId::try_from(raw.product.as_ref()).ok()?,
@@ -285,5 +381,5 @@ fn decode_seen(raw: &proto::SeenSnapshot) -> Option<(Cmid, u64, Seen)> {
         machine_name: MachineName::try_from(raw.machine_name.as_ref()).ok()?,
         virtual_machine: raw.virtual_machine,
     };
-    Some((Cmid::try_from(raw.cmid.as_ref()).ok()?, raw.time_ms, seen))
+    Some((Cmid::try_from(raw.cmid.as_ref()).ok()?, raw.time_ms, seen, raw.order))
 }

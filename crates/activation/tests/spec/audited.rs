@@ -1,6 +1,6 @@
 //! What administrators do is recorded, from the format on that holds it.
 
-use activation::audit::{Origin, shortened, verify};
+use activation::audit::{AuditEntry, Origin, Told, shortened, verify};
 use activation::limits::AUDIT_TEXT_BYTES_MAX;
 use activation::settings::{Setting, SettingChange};
 use activation::state::{Act, Applied, Command, CommandRefusal, Format, SnapshotError, State};
@@ -16,15 +16,18 @@ fn set(setting: Setting, value: &str) -> Act {
     Act::Command(Box::new(Command::ChangeSettings { node: None, changes }))
 }
 
+/// Format 2, which records words.
 fn recorded() -> Cluster {
     let mut cluster = Cluster::activated();
-    assert_eq!(cluster.apply(&Command::SetFormat { format: Format::NEWEST }), Applied::Done);
+    assert_eq!(cluster.apply(&Command::SetFormat { format: Format::new(2).unwrap() }), Applied::Done);
     cluster
 }
 
-fn entries(state: &State) -> Vec<(u64, &str, &str, &str)> {
+fn entries(state: &State) -> Vec<(u64, &str, String, String)> {
     let entries = state.audit().entries();
-    entries.map(|entry| (entry.number, entry.origin.who.as_str(), entry.act.as_str(), entry.refused.as_str())).collect()
+    let words =
+        |entry: &AuditEntry| (entry.act.to_string(), entry.refused.as_ref().map_or(String::new(), Told::to_string));
+    entries.map(|entry| (entry.number, entry.origin.who.as_str(), words(entry).0, words(entry).1)).collect()
 }
 
 #[test]
@@ -42,7 +45,8 @@ fn an_act_is_carried_out_and_recorded_with_what_became_of_it() {
         (2, "Bob", "set renewal.interval_minutes=3", shortened(&why.to_string())),
         (3, "Ada", "add node 4", "nobody answers".to_owned()),
     ];
-    let expected: Vec<_> = expected.iter().map(|(number, who, act, why)| (*number, *who, *act, why.as_str())).collect();
+    let expected: Vec<_> =
+        expected.iter().map(|(number, who, act, why)| (*number, *who, (*act).to_owned(), why.clone())).collect();
     assert_eq!(entries(&cluster.state), expected);
     verify(cluster.state.audit().before(), cluster.state.audit().entries()).unwrap();
 }

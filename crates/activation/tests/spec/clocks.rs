@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use activation::clock::{ClusterClock, NoTime, SkewReference, Stamp};
+use activation::clock::{ClusterClock, NoTime, SkewReference, Stamp, Times};
 use activation::limits::TIME_MS_MAX;
 use proptest::prelude::*;
 
@@ -18,13 +18,13 @@ fn at(seconds: u64) -> Duration {
 fn clock(voters: &[u64], samples: &[(u64, u64)]) -> ClusterClock {
     let mut clock = ClusterClock::new(voters.iter().copied(), at(0));
     for (node, wall_ms) in samples {
-        clock.sample(*node, *wall_ms, at(0));
+        clock.sample(*node, *wall_ms, false, at(0));
     }
     clock
 }
 
 fn normal(time_ms: u64) -> Result<Stamp, NoTime> {
-    Ok(Stamp { time_ms, skew: SkewReference::ClusterTime })
+    Ok(Stamp { time_ms, skew: SkewReference::ClusterTime, expiry_ms: None })
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn time_is_the_lower_median_of_a_majority() {
 fn one_wrong_clock_in_three_changes_nothing() {
     for wrong in [0, T - 400 * DAY_MS, T + 400 * DAY_MS, TIME_MS_MAX, u64::MAX] {
         let mut clock = clock(&[1, 2, 3], &[(1, T), (2, wrong), (3, T + 10)]);
-        let Stamp { time_ms, skew } = clock.stamp(Some(T - 1000), at(0)).unwrap();
+        let Stamp { time_ms, skew, .. } = clock.stamp(Some(T - 1000), at(0)).unwrap();
         assert!((T..=T + 10).contains(&time_ms), "{wrong}: {time_ms}");
         assert_eq!((skew, clock.alarm()), (SkewReference::ClusterTime, None));
     }
@@ -77,7 +77,7 @@ fn without_a_majority_a_new_leader_goes_on_from_the_replicated_time() {
 fn time_stands_still_while_the_clocks_are_behind_it() {
     let mut clock = clock(&[1], &[(1, T)]);
     assert_eq!(clock.stamp(Some(T + HOUR_MS), at(0)), normal(T + HOUR_MS));
-    clock.sample(1, T + 60_000, at(60));
+    clock.sample(1, T + 60_000, false, at(60));
     assert_eq!(clock.stamp(Some(T), at(60)), normal(T + HOUR_MS), "nor does a smaller `previous` set it back");
 }
 
@@ -110,9 +110,9 @@ fn a_day_and_no_more_is_taken_without_confirmation() {
 fn elapsed_time_is_no_jump_even_for_a_leader_that_nobody_asked_for_days() {
     let days = 5 * 24 * 60 * 60;
     let mut idle = ClusterClock::new([1], at(0));
-    idle.sample(1, T + 5 * DAY_MS, at(days));
+    idle.sample(1, T + 5 * DAY_MS, false, at(days));
     assert_eq!(idle.stamp(Some(T), at(days)), normal(T + 5 * DAY_MS), "since the leadership began");
-    idle.sample(1, T + 10 * DAY_MS, at(2 * days));
+    idle.sample(1, T + 10 * DAY_MS, false, at(2 * days));
     assert_eq!(idle.stamp(Some(T + 5 * DAY_MS), at(2 * days)), normal(T + 10 * DAY_MS), "since the last stamp");
 }
 
@@ -120,11 +120,18 @@ fn elapsed_time_is_no_jump_even_for_a_leader_that_nobody_asked_for_days() {
 fn while_an_alarm_stands_time_stands_still_and_clients_are_compared_with_the_clocks() {
     let jump = T + 9 * DAY_MS;
     let mut clock = clock(&[1, 2, 3], &[(1, jump), (2, jump + 4)]);
-    assert_eq!(clock.stamp(Some(T), at(1)), Ok(Stamp { time_ms: T, skew: SkewReference::Other(jump + 1000) }));
+    assert_eq!(
+        clock.stamp(Some(T), at(1)),
+        Ok(Stamp { time_ms: T, skew: SkewReference::Other(jump + 1000), expiry_ms: None })
+    );
     let alarm = clock.alarm().unwrap();
     assert_eq!((alarm.previous_ms, alarm.target_ms, alarm.samples), (T, jump + 1000, 2));
     let stamp = clock.stamp(Some(T), at(120)).unwrap();
-    assert_eq!(stamp, Stamp { time_ms: T, skew: SkewReference::LeaveOut }, "no majority, and still alarmed");
+    assert_eq!(
+        stamp,
+        Stamp { time_ms: T, skew: SkewReference::LeaveOut, expiry_ms: None },
+        "no majority, and still alarmed"
+    );
     assert!(clock.alarm().is_some());
 }
 
@@ -143,12 +150,12 @@ fn an_alarm_ends_when_it_is_accepted_confirmed_or_no_longer_true() {
     assert_eq!(accepted.accept(at(3)), None, "nothing is left to accept");
 
     let mut confirmed = alarmed();
-    confirmed.sample(3, jump, at(0));
+    confirmed.sample(3, jump, false, at(0));
     assert_eq!((confirmed.stamp(Some(T), at(0)), confirmed.alarm()), (normal(jump), None));
 
     let mut over = alarmed();
-    over.sample(1, T + 1000, at(1));
-    over.sample(2, T + 1000, at(1));
+    over.sample(1, T + 1000, false, at(1));
+    over.sample(2, T + 1000, false, at(1));
     assert_eq!((over.stamp(Some(T), at(1)), over.alarm()), (normal(T + 1000), None));
 }
 
@@ -162,7 +169,7 @@ fn the_first_time_of_a_cluster_is_taken_without_alarm() {
 fn after_a_reset_stamps_go_on_from_the_lower_time() {
     let mut clock = clock(&[1], &[(1, T)]);
     assert_eq!(clock.stamp(Some(T + 30 * DAY_MS), at(0)), normal(T + 30 * DAY_MS));
-    clock.reset(T, at(1));
+    clock.set(Times { time_ms: Some(T), expiry_ms: None }, at(1));
     assert_eq!(clock.stamp(Some(T), at(5)), normal(T + 5_000));
 }
 
@@ -192,7 +199,7 @@ proptest! {
         for (step, wall, elapsed_ms) in steps {
             now += Duration::from_millis(elapsed_ms);
             match step {
-                0..=2 => clock.sample(step + 1, walls[wall.index(walls.len())], now),
+                0..=2 => clock.sample(step + 1, walls[wall.index(walls.len())], false, now),
                 3 => clock = ClusterClock::new([1, 2, 3], now),
                 4 if wall.index(10) == 0 => previous = clock.accept(now).max(previous),
                 _ => if let Ok(stamp) = clock.stamp(previous, now) {

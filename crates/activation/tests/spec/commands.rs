@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 use super::world::*;
 
-const STAMP: Stamp = Stamp { time_ms: START_MS, skew: SkewReference::ClusterTime };
+const STAMP: Stamp = Stamp { time_ms: START_MS, skew: SkewReference::ClusterTime, expiry_ms: None };
 
 fn audited(act: Act) -> Command {
     Command::Audited { origin: Origin::new("Ada", "192.0.2.7", START_MS), act }

@@ -61,7 +61,9 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     };
     let answer = sign_answer(&body, &certificate, &node_key(1), ValidRequest::decode(&request).unwrap().digest());
     let records = vec![cluster.record(CLIENT, 1), cluster.record(SERVER, 2)];
-    let batch = |skew| Command::Batch(Batch { stamp: Stamp { time_ms: START_MS, skew }, records: records.clone() });
+    let batch = |skew| {
+        Command::Batch(Batch { stamp: Stamp { time_ms: START_MS, skew, expiry_ms: None }, records: records.clone() })
+    };
     let catalog = cluster.publisher.sign(&example());
     let publisher = cluster.publisher.id();
     let signed: bytes::Bytes = cluster.publisher.answer(vec![(1, certificate.clone())]).encode().into();

@@ -26,7 +26,8 @@ fn asked(hours_ago: &[u64]) -> Count {
     hours.sort_unstable_by(|one, other| other.cmp(one));
     let mut count = Count::new();
     for (machine, hours) in (1..).zip(hours) {
-        count.record(100, cmid(machine), seen(), NOW_MS - hours * HOUR_MS);
+        let time_ms = NOW_MS - hours * HOUR_MS;
+        count.record(100, cmid(machine), seen(), time_ms, time_ms);
     }
     count
 }
@@ -64,7 +65,7 @@ proptest! {
         let mut going_on = Count::new();
         for (machine, time_ms, seen) in count.in_order() {
             let again = if NOW_MS - time_ms <= 7 * DAY_MS { NOW_MS } else { time_ms };
-            going_on.record(100, machine, seen.clone(), again.max(time_ms));
+            going_on.record(100, machine, seen.clone(), again.max(time_ms), again.max(time_ms));
         }
         let end = NOW_MS + 29 * DAY_MS;
         if let Some(at) = forecast.with_trend_ms {

@@ -6,7 +6,7 @@
 use activation::clock::SkewReference;
 use activation::id::{Cmid, NodeId};
 use activation::message::Record;
-use activation::state::{RecordOutcome, Refusal};
+use activation::state::{Command, Format, RecordOutcome, Refusal};
 use proptest::prelude::*;
 
 use super::world::*;
@@ -132,8 +132,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn the_state_machine_counts_like_a_list_that_is_scanned(batches in any_batches()) {
+    fn the_state_machine_counts_like_a_list_that_is_scanned(batches in any_batches(), newest in any::<bool>()) {
         let mut cluster = cluster();
+        if newest {
+            cluster.apply(&Command::SetFormat { format: Format::NEWEST });
+        }
         let mut model = Model::default();
         for (passed_ms, asks) in batches {
             cluster.now_ms += passed_ms;

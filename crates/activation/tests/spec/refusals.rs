@@ -153,7 +153,7 @@ fn a_refusal_touches_neither_cache_nor_limit_nor_what_is_remembered() {
 fn time_never_runs_backwards() {
     let mut cluster = Cluster::activated();
     cluster.ask(CLIENT, 1);
-    let stamp = Stamp { time_ms: START_MS - DAY_MS, skew: SkewReference::ClusterTime };
+    let stamp = Stamp { time_ms: START_MS - DAY_MS, skew: SkewReference::ClusterTime, expiry_ms: None };
     let records = vec![cluster.record(CLIENT, 2)];
     let applied = cluster.apply(&Command::Batch(Batch { stamp, records }));
     let Applied::Batch { time_ms, outcomes } = applied else { panic!("{applied:?}") };

@@ -7,7 +7,11 @@ use activation::state::{Applied, Batch, Command, Format, SnapshotError, State};
 use super::world::*;
 
 fn busy() -> Cluster {
-    let mut cluster = Cluster::activated();
+    busy_in(Format::OLDEST)
+}
+
+fn busy_in(format: Format) -> Cluster {
+    let mut cluster = Cluster::activated_in(format);
     cluster.ask_all(SERVER, 1..=20);
     cluster.now_ms += DAY_MS;
     cluster.ask_all(CLIENT, 5..=9);
@@ -21,21 +25,22 @@ fn the_same_log_gives_the_same_bytes() {
 
 #[test]
 fn a_restored_state_goes_on_exactly_like_the_original() {
-    let mut original = busy();
-    let mut restored = busy();
-    restored.state = State::decode_snapshot(&original.state.encode_snapshot()).unwrap();
-    for days in [0, 10, 25, 40] {
-        for cluster in [&mut original, &mut restored] {
-            cluster.now_ms += days * DAY_MS;
+    for format in [Format::OLDEST, Format::NEWEST] {
+        let mut original = busy_in(format);
+        let mut restored = busy_in(format);
+        restored.state = State::decode_snapshot(&original.state.encode_snapshot()).unwrap();
+        for days in [0, 10, 25, 40] {
+            for cluster in [&mut original, &mut restored] {
+                cluster.now_ms += days * DAY_MS;
+            }
+            assert_eq!(original.ask_all(CLIENT, 3..=30), restored.ask_all(CLIENT, 3..=30));
+            assert_eq!(original.state.hash(), restored.state.hash(), "format {format}");
         }
-        assert_eq!(original.ask_all(CLIENT, 3..=30), restored.ask_all(CLIENT, 3..=30));
-        assert_eq!(original.state.hash(), restored.state.hash());
     }
 }
 
 #[test]
 fn every_difference_shows_in_the_hash() {
-    let base = busy().state.hash();
     let changes: [fn(&mut Cluster); 6] = [
         |cluster| assert_eq!(cluster.ask(CLIENT, 8).count, 15, "an earlier machine asks again: another order"),
         |cluster| assert_eq!(cluster.ask(CLIENT, 100).count, 16),
@@ -47,10 +52,13 @@ fn every_difference_shows_in_the_hash() {
             assert!(cluster.batch(SkewReference::ClusterTime, vec![]).is_empty());
         },
     ];
-    for (number, change) in changes.iter().enumerate() {
-        let mut cluster = busy();
-        change(&mut cluster);
-        assert_ne!(cluster.state.hash(), base, "change {number}");
+    for format in [Format::OLDEST, Format::NEWEST] {
+        let base = busy_in(format).state.hash();
+        for (number, change) in changes.iter().enumerate() {
+            let mut cluster = busy_in(format);
+            change(&mut cluster);
+            assert_ne!(cluster.state.hash(), base, "change {number} in format {format}");
+        }
     }
 }
 
@@ -66,9 +74,14 @@ fn a_newer_format_is_an_error_of_its_own() {
 
 #[test]
 fn a_damaged_snapshot_is_refused_or_another_sound_state() {
-    let bytes = busy().state.encode_snapshot();
+    for format in [Format::OLDEST, Format::NEWEST] {
+        damaged_snapshots_are_refused_or_sound(&busy_in(format).state.encode_snapshot());
+    }
+}
+
+fn damaged_snapshots_are_refused_or_sound(bytes: &[u8]) {
     for place in (0..bytes.len()).step_by(3) {
-        let mut damaged = bytes.clone();
+        let mut damaged = bytes.to_vec();
         damaged[place] ^= 0x41;
         if let Ok(state) = State::decode_snapshot(&damaged) {
             state.check_invariants();
@@ -96,7 +109,7 @@ fn format_1_stays_what_it_is() {
 }
 
 fn batch(cluster: &Cluster, machine: u32) -> Command {
-    let stamp = Stamp { time_ms: START_MS, skew: SkewReference::ClusterTime };
+    let stamp = Stamp { time_ms: START_MS, skew: SkewReference::ClusterTime, expiry_ms: None };
     Command::Batch(Batch { stamp, records: vec![cluster.record(CLIENT, machine)] })
 }
 

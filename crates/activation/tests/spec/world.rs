@@ -8,7 +8,7 @@ use activation::id::{Cmid, MachineDigest, NodeId, ProductId, PublisherId};
 use activation::key::{KeyKind, TypedKey};
 use activation::message::{LicenseStatus, Record, Request};
 use activation::settings::{Announcement, Rank};
-use activation::state::{Applied, Batch, Command, Counted, RecordOutcome, State};
+use activation::state::{Applied, Batch, Command, Counted, Format, RecordOutcome, State};
 use activation::trust::Trust;
 use activation::{SigningKey, VerifyingKey};
 
@@ -142,6 +142,13 @@ impl Cluster {
         cluster
     }
 
+    /// The same, from here on in this format.
+    pub(crate) fn activated_in(format: Format) -> Self {
+        let mut cluster = Self::activated();
+        cluster.must(&Command::SetFormat { format });
+        cluster
+    }
+
     /// Applies a command and checks what must hold after every one: the invariants, and that a snapshot carries it all.
     pub(crate) fn apply(&mut self, command: &Command) -> Applied {
         self.index += 1;
@@ -193,7 +200,8 @@ impl Cluster {
     }
 
     pub(crate) fn batch(&mut self, skew: SkewReference, records: Vec<Record>) -> Vec<RecordOutcome> {
-        let stamp = Stamp { time_ms: self.now_ms, skew };
+        let expiry_ms = self.state.format().has_expiry_clock().then_some(self.now_ms);
+        let stamp = Stamp { time_ms: self.now_ms, skew, expiry_ms };
         match self.apply(&Command::Batch(Batch { stamp, records })) {
             Applied::Batch { outcomes, .. } => outcomes,
             other => panic!("a batch gave {other:?}"),

@@ -1,11 +1,12 @@
 //! An administrator's hand on the cluster: what it does is recorded with a name (see [`activation::audit`]).
 
 use activation::{
-    audit::Origin,
+    audit::{Origin, shortened},
+    coded::Coded,
     state::{Act, Command, Format},
 };
 use replication::{ProposeError, Replica};
-use tonic::Status;
+use tonic::{Code, Status};
 
 use super::{
     caller::{self, Caller},
@@ -66,45 +67,57 @@ impl<'a> Acting<'a> {
     /// it was refused.
     pub(super) async fn noted<T>(
         &self,
-        act: String,
+        act: Coded,
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Status> {
-        self.note(&act, "").await?;
+        self.note(&act, None).await?;
         self.refusal_noted(act, work).await
     }
 
     /// The same for what must be possible in a cluster that can record nothing.
     pub(super) async fn noted_if_possible<T>(
         &self,
-        act: String,
+        act: Coded,
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Status> {
-        if let Err(why) = self.note(&act, "").await {
-            tracing::error!(who = self.who, from = self.from, act, why = why.message(), "not recorded");
+        if let Err(why) = self.note(&act, None).await {
+            tracing::error!(who = self.who, from = self.from, %act, why = why.message(), "not recorded");
         }
         self.refusal_noted(act, work).await
     }
 
-    async fn refusal_noted<T>(&self, act: String, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    async fn refusal_noted<T>(&self, act: Coded, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
         let done = work.await;
-        if let Err(refusal) = &done
-            && let Err(why) = self.note(&act, refusal.message()).await
-        {
-            tracing::error!(who = self.who, from = self.from, act, why = why.message(), "its refusal was not recorded");
+        if let Err(refusal) = &done {
+            // The record has the status alone; the reason is here.
+            let reason = refusal.message();
+            tracing::warn!(who = self.who, from = self.from, %act, reason, "an administrator's act was not done");
+            if let Err(why) = self.note(&act, Some(refusal)).await {
+                tracing::error!(who = self.who, from = self.from, %act, why = why.message(), "its refusal was not recorded");
+            }
         }
         done
     }
 
-    async fn note(&self, act: &str, refused: &str) -> Result<(), Status> {
+    async fn note(&self, what: &Coded, refused: Option<&Status>) -> Result<(), Status> {
         if !self.is_recorded() {
             return Ok(());
         }
-        let act = Act::Note { act: activation::audit::shortened(act), refused: activation::audit::shortened(refused) };
+        let act = if self.replica.view(|state| state.format().holds_codes()) {
+            Act::Noted { what: what.clone(), refused: refused.map(|status| number(status.code())) }
+        } else {
+            let refused = refused.map_or_else(String::new, |status| shortened(status.message()));
+            Act::Note { act: shortened(&what.to_string()), refused }
+        };
         let command = Command::Audited { origin: self.origin().await?, act };
         match self.replica.propose(&command).await {
             Ok(_) => Ok(()),
             Err(ProposeError::Refused(why)) => Err(Status::internal(why)),
-            Err(ProposeError::Unavailable(error)) => Err(unavailable(error)),
+            Err(error) => Err(propose_error(error)),
         }
     }
+}
+
+fn number(code: Code) -> u32 {
+    u32::try_from(i32::from(code)).unwrap_or(0)
 }

@@ -1,6 +1,9 @@
 //! The record of what administrators did, and the format that holds it.
 
-use activation::state::{Command, Format};
+use activation::{
+    audit::Told,
+    state::{Command, Format},
+};
 use api::admin::v1 as proto;
 use bytes::Bytes;
 use tonic::Status;
@@ -28,12 +31,21 @@ pub(super) async fn read(acting: &Acting<'_>) -> Result<proto::AuditReply, Statu
             time_ms: entry.origin.time_ms,
             who: entry.origin.who.clone(),
             from: entry.origin.from.clone(),
-            act: entry.act.clone(),
-            refused: entry.refused.clone(),
+            act: entry.act.to_string(),
+            refused: entry.refused.as_ref().map_or(String::new(), ToString::to_string),
             hash: Bytes::copy_from_slice(&entry.hash),
+            act_code: code(Some(&entry.act)),
+            refused_code: code(entry.refused.as_ref()),
         });
         Ok(proto::AuditReply { before: Bytes::copy_from_slice(&audit.before()), entries: entries.collect() })
     })
+}
+
+fn code(told: Option<&Told>) -> Option<proto::AuditCode> {
+    match told {
+        Some(Told::Coded(coded)) => Some(proto::AuditCode { code: coded.code as u32, values: coded.values().to_vec() }),
+        Some(Told::Text(_)) | None => None,
+    }
 }
 
 pub(super) async fn set_format(

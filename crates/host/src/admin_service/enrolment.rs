@@ -57,7 +57,7 @@ impl Enrolment {
             return Err(invalid(format!("a token is valid for 1 to {TOKEN_VALID_S_MAX} seconds")));
         }
         let authority = self.authority()?;
-        let now_ms = acting.replica.read_point().await.map_err(unavailable)?.cluster_time_ms;
+        let now_ms = acting.replica.read_point().await.map_err(unavailable)?.expiry_ms;
         let expires_ms = now_ms.saturating_add(asked.valid_s.saturating_mul(1000));
         let token = Token::create(authority.fingerprint()).map_err(|error| Status::internal(error.to_string()))?;
         let open = OpenToken { grant, expires_ms };
@@ -73,7 +73,7 @@ impl Enrolment {
         let _turn = self.turn.lock().await;
         let authority = self.authority()?;
         let digest = Token::digest_of(&asked.secret);
-        let now_ms = acting.replica.read_point().await.map_err(unavailable)?.cluster_time_ms;
+        let now_ms = acting.replica.read_point().await.map_err(unavailable)?.expiry_ms;
         let open = acting.replica.view(|state| state.open_token(&digest));
         // Before anything is proposed: who has no token makes no entry.
         let open =

@@ -1,6 +1,10 @@
 //! Who belongs to the cluster, and who leads it.
 
-use activation::{id, state::Command};
+use activation::{
+    coded::{Code, Coded},
+    id,
+    state::Command,
+};
 use api::{admin::v1 as proto, node::v1::StatusRequest};
 use replication::Unavailable;
 use tonic::Status;
@@ -25,7 +29,7 @@ impl Members<'_> {
             return Err(invalid(format!("{:?} is no HOST:PORT of a node's peer address", asked.address)));
         }
         let add = async { self.0.replica.add(node, &asked.address).await.map_err(propose_error) };
-        let index = self.0.noted(format!("add node {node} at {}", asked.address), add).await?;
+        let index = self.0.noted(Coded::new(Code::AddNode, [node.to_string(), asked.address.clone()]), add).await?;
         self.seen_at(index).await
     }
 
@@ -46,7 +50,7 @@ impl Members<'_> {
             )));
         }
         let remove = async { self.0.replica.remove(asked.node).await.map_err(propose_error) };
-        let index = self.0.noted(format!("remove node {}", asked.node), remove).await?;
+        let index = self.0.noted(Coded::new(Code::RemoveNode, [asked.node]), remove).await?;
         self.0.replica.wait_applied(index).await.map_err(unavailable)?;
         // What it announced is kept until its record is gone from DNS: whoever looks after the records forgets it then.
         if self.0.replica.view(|state| !state.announcements().contains_key(&asked.node)) {
@@ -58,8 +62,8 @@ impl Members<'_> {
     pub(super) async fn promote(&self, asked: proto::PromoteNodeRequest) -> Result<proto::MembersReply, Status> {
         let instead_of = (asked.instead_of > 0).then_some(asked.instead_of);
         let act = match instead_of {
-            Some(other) => format!("promote node {} instead of node {other}", asked.node),
-            None => format!("promote node {}", asked.node),
+            Some(other) => Coded::new(Code::PromoteNodeInstead, [asked.node, other]),
+            None => Coded::new(Code::PromoteNode, [asked.node]),
         };
         let promote = async { self.0.replica.promote(asked.node, instead_of).await.map_err(propose_error) };
         let index = self.0.noted(act, promote).await?;
@@ -90,7 +94,7 @@ impl Members<'_> {
             let transferred = self.0.nodes.ask(leader, asked, WORK_TIMEOUT).await;
             transferred.map_err(|why| Status::unavailable(format!("node {leader} did not hand over: {why}")))
         };
-        self.0.noted(format!("have node {to} lead"), transfer).await
+        self.0.noted(Coded::new(Code::TransferLeader, [to]), transfer).await
     }
 
     async fn seen_at(&self, index: u64) -> Result<proto::MembersReply, Status> {

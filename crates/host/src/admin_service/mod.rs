@@ -20,6 +20,7 @@ use std::{
 
 use activation::{
     catalog::SignedCatalog,
+    coded::{Code, Coded},
     id::Fingerprint,
     settings::{Scope, SettingChange, SettingError},
     state::Command,
@@ -160,7 +161,7 @@ impl admin_server::Admin for Admin {
 
     async fn backup(&self, request: Request<proto::BackupRequest>) -> Reply<Self::BackupStream> {
         let backup = async { self.replica.backup().await.map_err(unavailable) };
-        let mut file = self.acting(&request).noted("back the state up".into(), backup).await?;
+        let mut file = self.acting(&request).noted(Coded::bare(Code::BackUp), backup).await?;
         let parts = std::iter::from_fn(move || {
             let part = file.split_to(file.len().min(BACKUP_PART_BYTES));
             (!part.is_empty()).then_some(Ok(proto::BackupPart { part }))
@@ -171,7 +172,7 @@ impl admin_server::Admin for Admin {
     async fn count(&self, request: Request<proto::CountRequest>) -> Reply<proto::CountReply> {
         let wanted = request.into_inner().application;
         let point = self.replica.read_point().await.map_err(unavailable)?;
-        let mut reply = self.replica.view(|state| counts::counts(state, point.cluster_time_ms));
+        let mut reply = self.replica.view(|state| counts::counts(state, point.expiry_ms));
         reply.applications.retain(|application| wanted.is_empty() || application.application == wanted);
         if reply.applications.is_empty() && !wanted.is_empty() {
             return Err(Status::not_found(format!("no installed catalog has an application {wanted:?}")));
@@ -195,18 +196,19 @@ impl admin_server::Admin for Admin {
         use proto::clock_request::Action;
         let action = request.get_ref().action();
         let act = match action {
-            Action::Accept => "accept the jump of the clocks",
-            Action::Reset => "set cluster time to the clocks' median",
+            Action::Accept => Code::AcceptClock,
+            Action::Reset => Code::ResetClock,
             Action::Unspecified => return Err(invalid("say whether to accept the clocks or to reset to them")),
         };
+        let id = self.replica.request_id();
         let work = async {
             let set = match action {
-                Action::Accept => self.replica.accept_clock().await,
-                _ => self.replica.reset_clock().await,
+                Action::Accept => self.replica.accept_clock(id).await,
+                _ => self.replica.reset_clock(id).await,
             };
             set.map_err(propose_error)
         };
-        self.acting(&request).noted(act.into(), work).await?;
+        self.acting(&request).noted(Coded::bare(act), work).await?;
         let point = self.replica.read_point().await.map_err(unavailable)?;
         Ok(Response::new(proto::ClockReply { cluster_time_ms: point.cluster_time_ms }))
     }
@@ -299,7 +301,7 @@ impl admin_server::Admin for Admin {
     }
 
     async fn dns_settle(&self, request: Request<proto::DnsSettleRequest>) -> Reply<proto::DnsSettleReply> {
-        self.acting(&request).noted("bring the records in DNS in line".into(), async { Ok(()) }).await?;
+        self.acting(&request).noted(Coded::bare(Code::SettleDns), async { Ok(()) }).await?;
         let members = self.replica.cluster().members;
         let asked = members.keys().map(|&node| async move {
             let settled = self.nodes.ask(node, SettleDnsRequest {}, SETTLE_TIMEOUT).await;
@@ -339,8 +341,8 @@ impl admin_server::Admin for Admin {
             if node == own { self.drain.begin(request).await } else { Members(&acting).drain(node, request).await }
         };
         let act = match leave {
-            true => format!("drain node {node}, which leaves"),
-            false => format!("drain node {node}"),
+            true => Coded::new(Code::DrainLeavingNode, [node]),
+            false => Coded::new(Code::DrainNode, [node]),
         };
         let drained = if force { acting.noted_if_possible(act, work).await } else { acting.noted(act, work).await };
         drained.map(Response::new)

@@ -14,6 +14,7 @@ pub(super) fn propose_error(error: ProposeError) -> Status {
     match error {
         ProposeError::Refused(why) => Status::failed_precondition(why),
         ProposeError::Unavailable(error) => unavailable(error),
+        ProposeError::Unknown => Status::unknown(error.to_string()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The state of the cluster: what the membership says, and what every member says of itself.
 
+use activation::clock::{ClockAlarm, ClockAlarmKind};
 use admin::wire::TextEnum;
 use api::{
     admin::v1::{ClusterStatusReply, NodeRole, NodeStatus},
@@ -40,14 +41,7 @@ fn reply(
     nodes: Vec<NodeStatus>,
     point: Option<ReadPoint>,
 ) -> ClusterStatusReply {
-    let alarm = point.and_then(|point| point.clock_alarm).map_or(String::new(), |alarm| {
-        format!(
-            "the nodes' clocks jumped by {} minutes and {} of them say so; cluster time stands still: \
-             `quorate cluster clock accept` takes the jump",
-            alarm.target_ms.abs_diff(alarm.previous_ms) / 60_000,
-            alarm.samples
-        )
-    });
+    let alarm = point.and_then(|point| point.clock_alarm).map_or(String::new(), |alarm| alarm_text(&alarm));
     let voters_up = nodes.iter().filter(|node| node.reachable && cluster.voters.contains(&node.node)).count();
     let majority = cluster.voters.len() / 2 + 1;
     ClusterStatusReply {
@@ -56,9 +50,23 @@ fn reply(
         failure_tolerance: u32::try_from(voters_up.saturating_sub(majority)).unwrap_or(0),
         cluster_time_ms: point.map_or(0, |point| point.cluster_time_ms),
         clock_alarm: alarm,
+        clock_ahead_ms: point.and_then(|point| point.ahead_ms),
         nodes,
         answered_by: replica.identity().owner,
         format: replica.view(|state| state.format().number()),
+    }
+}
+
+fn alarm_text(alarm: &ClockAlarm) -> String {
+    let minutes = alarm.target_ms.abs_diff(alarm.previous_ms) / 60_000;
+    match alarm.kind() {
+        ClockAlarmKind::Jump => format!(
+            "the nodes' clocks jumped by {minutes} minutes and nothing confirms it: no machine is forgotten until \
+             `quorate cluster clock accept` confirms them, or they are synchronised"
+        ),
+        ClockAlarmKind::Ahead => format!(
+            "cluster time is {minutes} minutes ahead of the nodes' clocks: `quorate cluster clock reset` sets it back to them"
+        ),
     }
 }
 

@@ -9,10 +9,10 @@ use futures::future::join_all;
 
 use crate::{limits::WORK_TIMEOUT, peers::node_client::NodeClient};
 
-/// Every application's count at that cluster time.
-pub(crate) fn counts(state: &State, cluster_time_ms: u64) -> CountReply {
-    let applications = state.counts(cluster_time_ms).into_iter().map(application).collect();
-    CountReply { applications, cluster_time_ms }
+/// Every application's count at that time of the clock by which machines are forgotten.
+pub(crate) fn counts(state: &State, expiry_ms: u64) -> CountReply {
+    let applications = state.counts(expiry_ms).into_iter().map(application).collect();
+    CountReply { applications, cluster_time_ms: expiry_ms }
 }
 
 fn application(of: ApplicationCount) -> proto::ApplicationCount {

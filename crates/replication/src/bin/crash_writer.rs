@@ -53,6 +53,10 @@ const SNAPSHOT_EVERY: &str = "QUORATE_TEST_SNAPSHOT_EVERY";
 struct SteadyClock(Instant);
 
 impl Clock for SteadyClock {
+    fn is_synchronised(&self) -> bool {
+        true
+    }
+
     fn wall_ms(&self) -> u64 {
         world::START_MS + u64::try_from(self.0.elapsed().as_millis()).unwrap_or(0)
     }

@@ -80,7 +80,7 @@ async fn gather(
             waiting.push_back(next);
         }
         let order = clock.order().await;
-        let Some(stamp) = clock.stamp(|| state_machine.applied_time()) else {
+        let Some(stamp) = clock.stamp(|| state_machine.applied_times()) else {
             waiting.clear();
             continue;
         };

@@ -5,7 +5,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use activation::clock::{ClockAlarm, ClusterClock, Stamp};
+use activation::{
+    clock::{ClockAlarm, ClusterClock, Stamp, Times},
+    state::Format,
+};
 
 use crate::{
     environment::Clock,
@@ -16,7 +19,16 @@ struct Leading {
     term: u64,
     cluster: ClusterClock,
     /// The last stamp given out: entries under way are not applied yet, and time must not fall behind them.
-    last_ms: Option<u64>,
+    last: Times,
+}
+
+/// What the last applied entry left: what a stamp goes on from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AppliedTimes {
+    /// The term of that entry.
+    pub(crate) term: Option<u64>,
+    pub(crate) times: Times,
+    pub(crate) format: Format,
 }
 
 pub(crate) struct LeaderClock {
@@ -35,6 +47,10 @@ impl LeaderClock {
         self.own.wall_ms()
     }
 
+    pub(crate) fn is_synchronised(&self) -> bool {
+        self.own.is_synchronised()
+    }
+
     /// Takes note of who leads; returns whether this node has begun to.
     pub(crate) fn set_role(&self, leading_term: Option<u64>, voters: &[u64]) -> bool {
         let at = self.own.monotonic();
@@ -49,49 +65,55 @@ impl LeaderClock {
                 false
             }
             (Some(term), _) => {
-                *leading =
-                    Some(Leading { term, cluster: ClusterClock::new(voters.iter().copied(), at), last_ms: None });
+                let cluster = ClusterClock::new(voters.iter().copied(), at);
+                *leading = Some(Leading { term, cluster, last: Times::default() });
                 true
             }
         }
     }
 
     /// Takes one voter's clock, as read just now.
-    pub(crate) fn sample(&self, node: u64, wall_ms: u64) {
+    pub(crate) fn sample(&self, node: u64, wall_ms: u64, is_synchronised: bool) {
         let at = self.own.monotonic();
         if let Some(leading) = self.lock().as_mut() {
-            leading.cluster.sample(node, wall_ms, at);
+            leading.cluster.sample(node, wall_ms, is_synchronised, at);
         }
     }
 
     /// A stamp for the next batch, not before the applied one; none where this node does not lead, has not applied an entry of
-    /// its term, or has no time yet. `applied` gives the term of the last entry that is applied, and its cluster time.
-    pub(crate) fn stamp(&self, applied: impl FnOnce() -> (Option<u64>, Option<u64>)) -> Option<Stamp> {
+    /// its term, or has no time yet.
+    pub(crate) fn stamp(&self, applied: impl FnOnce() -> AppliedTimes) -> Option<Stamp> {
         let at = self.own.monotonic();
         let mut leading = self.lock();
         let leading = leading.as_mut()?;
         // Looked at now: what was applied before a reset must not come back after it.
-        let (applied_term, applied_ms) = applied();
-        if applied_term < Some(leading.term) && !self.planted.has(Bug::EarlyStamp) {
+        let AppliedTimes { term, times, format } = applied();
+        if term < Some(leading.term) && !self.planted.has(Bug::EarlyStamp) {
             return None;
         }
-        let previous_ms = applied_ms.max(leading.last_ms);
-        let stamp = leading.cluster.stamp(previous_ms, at).ok()?;
+        let before = Times {
+            time_ms: times.time_ms.max(leading.last.time_ms),
+            expiry_ms: times.expiry_ms.max(leading.last.expiry_ms),
+        };
+        let stamp = match format.has_expiry_clock() {
+            true => leading.cluster.stamp_two_clocks(before, at),
+            false => leading.cluster.stamp(before.time_ms, at),
+        };
+        let stamp = stamp.ok()?;
         assert!(
-            previous_ms.is_none_or(|previous_ms| stamp.time_ms >= previous_ms),
-            "cluster time never runs backwards, but a stamp of {} ms follows {previous_ms:?} ms",
-            stamp.time_ms
+            before.time_ms.is_none_or(|before_ms| stamp.time_ms >= before_ms),
+            "cluster time never runs backwards, but {stamp:?} follows {before:?}"
         );
-        leading.last_ms = Some(stamp.time_ms);
+        leading.last = Times { time_ms: Some(stamp.time_ms), expiry_ms: stamp.expiry_ms };
         Some(stamp)
     }
 
-    /// The jump that waits for an administrator.
+    /// What an administrator is to look at.
     pub(crate) fn alarm(&self) -> Option<ClockAlarm> {
         self.lock().as_ref().and_then(|leading| leading.cluster.alarm())
     }
 
-    /// Takes the jump that raised the alarm.
+    /// Formats 1 and 2: takes the jump that raised the alarm.
     pub(crate) fn accept(&self) {
         let at = self.own.monotonic();
         if let Some(leading) = self.lock().as_mut() {
@@ -99,22 +121,37 @@ impl LeaderClock {
         }
     }
 
-    /// The median of the voters' clocks, for an administrator who sets cluster time back to it.
+    /// The median of the voters' clocks; none without samples of a majority.
     pub(crate) fn median(&self) -> Option<u64> {
         let at = self.own.monotonic();
         self.lock().as_ref().and_then(|leading| leading.cluster.median(at))
     }
 
-    /// Goes on from `time_ms`, to which the log has just set cluster time.
-    pub(crate) fn reset(&self, time_ms: u64) {
+    /// By how much the last stamp is ahead of the median, in milliseconds.
+    pub(crate) fn ahead_ms(&self) -> Option<u64> {
+        let at = self.own.monotonic();
+        let leading = self.lock();
+        let leading = leading.as_ref()?;
+        Some(leading.last.time_ms?.saturating_sub(leading.cluster.median(at)?))
+    }
+
+    /// To which time cluster time is to be set back without an administrator.
+    pub(crate) fn to_reset(&self) -> Option<u64> {
+        let at = self.own.monotonic();
+        self.lock().as_ref().and_then(|leading| leading.cluster.to_reset(at))
+    }
+
+    /// Goes on from what the log has just set the clocks to. `applied` is looked at under the lock.
+    pub(crate) fn set(&self, applied: impl FnOnce() -> AppliedTimes) {
         let at = self.own.monotonic();
         if let Some(leading) = self.lock().as_mut() {
-            leading.last_ms = None;
-            leading.cluster.reset(time_ms, at);
+            leading.last = Times::default();
+            leading.cluster.set(applied().times, at);
         }
     }
 
-    /// Held from a stamp until its entry is in the log: an entry stamped before a reset must not follow it.
+    /// Held from a stamp until its entry is in the log: an entry stamped before the clocks or the format were set must not
+    /// follow that.
     pub(crate) async fn order(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.order.lock().await
     }

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use activation::state::{Command as Domain, State};
+use activation::{
+    clock::{ClockAlarm, ClockAlarmKind, Stamp},
+    state::{BatchBuilder, Command as Domain, State},
+};
 use api::peer::v1 as proto;
 use futures::future::join_all;
 use openraft::async_runtime::WatchReceiver;
@@ -13,8 +16,8 @@ use tokio::{
 };
 
 use crate::{
-    leader::{handover::transfer, membership},
-    limits::{CLOCK_OFFSET_MS_MAX, CLOCK_SAMPLE_TIMEOUT, CONFIRMATION_RETRY_PAUSE, PEER_CALL_TIMEOUT},
+    leader::{clock::AppliedTimes, handover::transfer, membership},
+    limits::{CLOCK_OFFSET_MS_MAX, CLOCK_SAMPLE_TIMEOUT, CONFIRMATION_RETRY_PAUSE, IDLE_STAMP_MS, PEER_CALL_TIMEOUT},
     raft::state_machine::Progress,
     replica::running::RunningReplica,
     settings::Pace,
@@ -119,18 +122,72 @@ async fn sample_clocks(replica: &RunningReplica) {
     let samples = membership.voter_ids().map(|node| async move {
         if node == replica.identity.owner {
             let wall_ms = replica.clock.wall_ms();
-            replica.clock.sample(node, wall_ms);
+            replica.clock.sample(node, wall_ms, replica.clock.is_synchronised());
             return Some((node, wall_ms));
         }
         let mut peer = replica.peers.client(node, membership.get_node(&node)?).ok()?;
         let reply = timeout(CLOCK_SAMPLE_TIMEOUT, peer.clock(proto::ClockRequest {})).await.ok()?.ok()?.into_inner();
-        replica.clock.sample(node, reply.wall_ms);
+        replica.clock.sample(node, reply.wall_ms, reply.synchronised);
         Some((node, reply.wall_ms))
     });
     let samples: BTreeMap<_, _> = join_all(samples).await.into_iter().flatten().collect();
     // A stamp is where a jump is noticed: without requests it would go unseen.
-    replica.stamp();
+    if let Some(stamp) = replica.stamp() {
+        keep_time(replica, stamp).await;
+    }
     step_aside(replica, &samples).await;
+}
+
+/// Brings the replicated clocks along where nobody asks, sets cluster time back where confirmed clocks are behind it, and says
+/// each minute in the log what an administrator has to look at.
+async fn keep_time(replica: &RunningReplica, stamp: Stamp) {
+    let AppliedTimes { times, format, .. } = replica.state_machine.applied_times();
+    if let Some(alarm) = replica.clock.alarm() {
+        warn_of(replica, alarm);
+    }
+    if !format.has_expiry_clock() {
+        return;
+    }
+    let _order = replica.clock.order().await;
+    if let Some(time_ms) = replica.clock.to_reset() {
+        let ahead_ms = stamp.time_ms.saturating_sub(time_ms);
+        tracing::warn!(
+            ahead_ms,
+            "cluster time is ahead of the clocks, which confirm each other: it is set back to them"
+        );
+        replica.write(Domain::ResetClock { time_ms }.encode()).await;
+        replica.clock.set(|| replica.state_machine.applied_times());
+        return;
+    }
+    let is_behind = |replicated: Option<u64>, now_ms: u64| {
+        replicated.is_some_and(|replicated_ms| now_ms.saturating_sub(replicated_ms) >= IDLE_STAMP_MS)
+    };
+    let expiry_ms = stamp.expiry_ms.unwrap_or(stamp.time_ms);
+    if (is_behind(times.time_ms, stamp.time_ms) || is_behind(times.expiry_ms, expiry_ms))
+        && let Some(stamp) = replica.stamp()
+    {
+        replica.write(BatchBuilder::new(stamp).finish()).await;
+    }
+}
+
+fn warn_of(replica: &RunningReplica, alarm: ClockAlarm) {
+    if !replica.clock_warnings.is_due() {
+        return;
+    }
+    let minutes = alarm.target_ms.abs_diff(alarm.previous_ms) / 60_000;
+    match alarm.kind() {
+        ClockAlarmKind::Jump => tracing::error!(
+            minutes,
+            clocks = alarm.samples,
+            "the nodes' clocks jumped, and nothing confirms it: no machine expires until they are synchronised, or until \
+             `quorate cluster clock accept` confirms them"
+        ),
+        ClockAlarmKind::Ahead => tracing::error!(
+            minutes,
+            clocks = alarm.samples,
+            "cluster time is ahead of the nodes' clocks: `quorate cluster clock reset` sets it back to them"
+        ),
+    }
 }
 
 /// A node whose clock is hours off the others' does not lead where another can: what it says of time helps nobody.

@@ -6,7 +6,11 @@ use std::{
     sync::{Weak, atomic::Ordering},
 };
 
-use activation::state::{Act, Command as Domain, Format, MalformedCommand, State};
+use activation::{
+    audit::shortened,
+    coded::{Code, Coded},
+    state::{Act, Command as Domain, Format, MalformedCommand, State},
+};
 use bytes::Bytes;
 use futures::future::join_all;
 use openraft::{async_runtime::WatchReceiver, errors::Fatal};
@@ -31,7 +35,8 @@ enum NotReadable {
 
 /// Takes an administrator's command on this node, which must lead, in the format that the cluster writes by then.
 pub(crate) async fn propose(replica: &RunningReplica, command: Bytes) -> Proposed {
-    let decoded = match Domain::decode_up_to(replica.newest_format, &command) {
+    let written = replica.state_machine.view(State::format);
+    let decoded = match Domain::decode_written_in(written, replica.newest_format, &command) {
         Ok(decoded) => decoded,
         Err(MalformedCommand::NEWER) => {
             return Proposed::Refused(format!(
@@ -43,23 +48,45 @@ pub(crate) async fn propose(replica: &RunningReplica, command: Bytes) -> Propose
         Err(malformed) => return Proposed::Refused(malformed.to_string()),
     };
     if let Some(format) = decoded.sets_format() {
-        return set(replica, format, command).await;
+        return set(replica, format, decoded).await;
     }
     let _stands = replica.format.read().await;
-    let Domain::Audited { act, .. } = decoded else { return replica.write(command).await };
     // All that was committed before is applied here, an earlier leader's change of the format, too.
     if replica.read_point_here().await.is_none() {
         return Proposed::Retry;
     }
-    match act {
-        _ if replica.state_machine.view(State::format).holds_audit() => replica.write(command).await,
-        Act::Command(command) => replica.write(command.encode()).await,
-        Act::Note { .. } => replica.committed(),
+    let format = replica.state_machine.view(State::format);
+    match put_in(format, decoded) {
+        Some(command) if command.format() > format => Proposed::Refused(format!(
+            "the cluster writes format {format}, which does not hold this: `quorate cluster format set {}` first",
+            command.format()
+        )),
+        Some(command) => replica.write(command.encode()).await,
+        None => replica.committed(),
+    }
+}
+
+/// A command as this format holds it; nothing where it holds no such thing, and nothing is to be carried out.
+fn put_in(format: Format, command: Domain) -> Option<Domain> {
+    match command {
+        Domain::Once { id, command } if format.remembers_commands() => {
+            let command = Box::new(put_in(format, *command)?);
+            Some(Domain::Once { id, command })
+        }
+        Domain::Once { command, .. } => put_in(format, *command),
+        Domain::Audited { act: Act::Command(command), .. } if !format.holds_audit() => Some(*command),
+        Domain::Audited { act: Act::Note { .. } | Act::Noted { .. }, .. } if !format.holds_audit() => None,
+        Domain::Audited { origin, act: Act::Noted { what, refused } } if !format.holds_codes() => {
+            let refused = refused.map_or_else(String::new, |status| Coded::new(Code::Status, [status]).to_string());
+            let act = Act::Note { act: shortened(&what.to_string()), refused: shortened(&refused) };
+            Some(Domain::Audited { origin, act })
+        }
+        command => Some(command),
     }
 }
 
 /// Every member must say that its version reads it, and no other one comes in meanwhile.
-async fn set(replica: &RunningReplica, format: Format, command: Bytes) -> Proposed {
+async fn set(replica: &RunningReplica, format: Format, command: Domain) -> Proposed {
     let _turn = replica.presence.turn.lock().await;
     let _alone = replica.format.write().await;
     let metrics = replica.server_metrics();
@@ -76,7 +103,18 @@ async fn set(replica: &RunningReplica, format: Format, command: Bytes) -> Propos
         Ok(())
     });
     match join_all(asked).await.into_iter().collect::<Result<(), NotReadable>>() {
-        Ok(()) => replica.write(command).await,
+        Ok(()) => {
+            // No stamp of the format before may follow.
+            let _order = replica.clock.order().await;
+            if replica.read_point_here().await.is_none() {
+                return Proposed::Retry;
+            }
+            // Every member reads both formats.
+            match put_in(replica.state_machine.view(State::format).max(format), command) {
+                Some(command) => replica.write(command.encode()).await,
+                None => replica.committed(),
+            }
+        }
         Err(why) => Proposed::Refused(format!("every member must read format {format}: {why}")),
     }
 }

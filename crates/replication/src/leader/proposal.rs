@@ -1,5 +1,6 @@
 //! What an administrator proposes to the leader, what became of it, and both as messages between nodes.
 
+use activation::state::RequestId;
 use api::peer::v1::{self as proto, propose_request::Proposal as Message};
 use bytes::Bytes;
 
@@ -15,8 +16,10 @@ pub(crate) enum Change {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Proposal {
     Command(Bytes),
-    AcceptClock,
-    ResetClock,
+    /// Carried out once, as the id says; without one the proposer's version gives none.
+    AcceptClock(Option<RequestId>),
+    /// The same.
+    ResetClock(Option<RequestId>),
     Change(Change),
 }
 
@@ -28,8 +31,10 @@ pub(crate) enum Proposed {
     },
     /// Why it was not carried out, for the administrator; the message between nodes has no more than this text.
     Refused(String),
-    /// This node does not lead, or not any more.
+    /// Nothing was carried out: this node does not lead, or not any more.
     Retry,
+    /// It may have been carried out.
+    Unknown,
 }
 
 impl Proposed {
@@ -38,12 +43,20 @@ impl Proposed {
     }
 }
 
+fn id_out(id: Option<RequestId>) -> Bytes {
+    id.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(&id))
+}
+
+fn id_in(id: &[u8]) -> Option<RequestId> {
+    id.try_into().ok()
+}
+
 impl From<Proposal> for Message {
     fn from(proposal: Proposal) -> Self {
         match proposal {
             Proposal::Command(command) => Self::Command(command),
-            Proposal::AcceptClock => Self::AcceptClock(proto::AcceptClock {}),
-            Proposal::ResetClock => Self::ResetClock(proto::ResetClock {}),
+            Proposal::AcceptClock(id) => Self::AcceptClock(proto::AcceptClock { id: id_out(id) }),
+            Proposal::ResetClock(id) => Self::ResetClock(proto::ResetClock { id: id_out(id) }),
             Proposal::Change(Change::Add { node, address }) => Self::AddNode(proto::AddNode { node, address }),
             Proposal::Change(Change::Remove { node }) => Self::RemoveNode(proto::RemoveNode { node }),
             Proposal::Change(Change::Promote { node, instead_of }) => {
@@ -57,8 +70,8 @@ impl From<Message> for Proposal {
     fn from(message: Message) -> Self {
         match message {
             Message::Command(command) => Self::Command(command),
-            Message::AcceptClock(proto::AcceptClock {}) => Self::AcceptClock,
-            Message::ResetClock(proto::ResetClock {}) => Self::ResetClock,
+            Message::AcceptClock(proto::AcceptClock { id }) => Self::AcceptClock(id_in(&id)),
+            Message::ResetClock(proto::ResetClock { id }) => Self::ResetClock(id_in(&id)),
             Message::AddNode(proto::AddNode { node, address }) => Self::Change(Change::Add { node, address }),
             Message::RemoveNode(proto::RemoveNode { node }) => Self::Change(Change::Remove { node }),
             Message::PromoteNode(proto::PromoteNode { node, instead_of }) => {
@@ -75,6 +88,7 @@ impl From<Proposed> for proto::ProposeReply {
             Proposed::Committed { log_index } => Result::Committed(proto::Committed { log_index }),
             Proposed::Refused(why) => Result::Refused(why),
             Proposed::Retry => Result::Retry(proto::Retry {}),
+            Proposed::Unknown => Result::Unknown(proto::Unknown {}),
         };
         Self { result: Some(result) }
     }
@@ -86,7 +100,9 @@ impl From<proto::ProposeReply> for Proposed {
         match reply.result {
             Some(Result::Committed(proto::Committed { log_index })) => Self::Committed { log_index },
             Some(Result::Refused(why)) => Self::Refused(why),
-            Some(Result::Retry(proto::Retry {})) | None => Self::Retry,
+            Some(Result::Retry(proto::Retry {})) => Self::Retry,
+            // Nothing that this version knows: it may have been carried out.
+            Some(Result::Unknown(proto::Unknown {})) | None => Self::Unknown,
         }
     }
 }
@@ -99,8 +115,9 @@ mod tests {
     fn a_proposal_is_the_same_after_its_way_to_the_leader() {
         let proposals = [
             Proposal::Command(Bytes::from_static(b"command")),
-            Proposal::AcceptClock,
-            Proposal::ResetClock,
+            Proposal::AcceptClock(None),
+            Proposal::AcceptClock(Some([7; 16])),
+            Proposal::ResetClock(Some([8; 16])),
             Proposal::Change(Change::Add { node: 4, address: "host:1689".into() }),
             Proposal::Change(Change::Remove { node: 4 }),
             Proposal::Change(Change::Promote { node: 4, instead_of: None }),

@@ -1,7 +1,13 @@
 //! Proposals on their way: to the leader, and on the leader into the log.
 
-use activation::state::{BatchBuilder, Command as Domain};
+use std::{error::Error, io};
+
+use activation::{
+    clock::ClockAlarmKind,
+    state::{BatchBuilder, Command as Domain, RequestId},
+};
 use api::peer::v1 as proto;
+use tonic::Status;
 
 use crate::{
     leader::{
@@ -20,24 +26,50 @@ pub(crate) async fn once(replica: &RunningReplica, proposal: Proposal) -> Propos
     let Ok(mut peer) = replica.peers.client(leader, &member) else { return Proposed::Retry };
     match peer.propose(proto::ProposeRequest { proposal: Some(proposal.into()) }).await {
         Ok(reply) => reply.into_inner().into(),
-        Err(_) => Proposed::Retry,
+        Err(status) if was_not_sent(&status) => Proposed::Retry,
+        Err(_) => Proposed::Unknown,
     }
+}
+
+/// Whether the call ended before the other node could have heard it: nobody took the connection, or the node refused the call
+/// before it looked at it.
+fn was_not_sent(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        let refused = [io::ErrorKind::ConnectionRefused, io::ErrorKind::HostUnreachable];
+        if error.downcast_ref::<io::Error>().is_some_and(|error| refused.contains(&error.kind())) {
+            return true;
+        }
+        cause = error.source();
+    }
+    use tonic::Code;
+    matches!(status.code(), Code::FailedPrecondition | Code::PermissionDenied | Code::Unauthenticated)
 }
 
 /// Proposes on this node, which must lead.
 pub(crate) async fn here(replica: &RunningReplica, proposal: Proposal) -> Proposed {
     match proposal {
         Proposal::Command(command) => format::propose(replica, command).await,
-        Proposal::AcceptClock => accept_clock(replica).await,
-        Proposal::ResetClock => reset_clock(replica).await,
+        Proposal::AcceptClock(id) => accept_clock(replica, id).await,
+        Proposal::ResetClock(id) => reset_clock(replica, id).await,
         Proposal::Change(change) => membership::change(replica, change).await,
     }
 }
 
-async fn accept_clock(replica: &RunningReplica) -> Proposed {
+const NO_MEDIAN: &str = "the clocks of a majority of the voters are not known yet";
+
+async fn accept_clock(replica: &RunningReplica, id: Option<RequestId>) -> Proposed {
     let _order = replica.clock.order().await;
-    if replica.clock.alarm().is_none() {
+    let has_expiry_clock = replica.state_machine.applied_times().format.has_expiry_clock();
+    let has_jumped = replica.clock.alarm().is_some_and(|alarm| alarm.kind() == ClockAlarmKind::Jump);
+    // Of one that was done already the log says what became of it.
+    let was_done = id.is_some_and(|id| replica.state_machine.view(|state| state.has_carried_out(&id)));
+    if !has_jumped && !was_done {
         return Proposed::refused("no jump of the clocks waits to be accepted");
+    }
+    if has_expiry_clock {
+        let Some(time_ms) = replica.clock.median() else { return Proposed::refused(NO_MEDIAN) };
+        return set_clocks(replica, id, Domain::AcceptClock { time_ms }).await;
     }
     replica.clock.accept();
     // An empty batch carries the new time into the log, so that the next leader starts from it.
@@ -47,14 +79,22 @@ async fn accept_clock(replica: &RunningReplica) -> Proposed {
     }
 }
 
-async fn reset_clock(replica: &RunningReplica) -> Proposed {
+async fn reset_clock(replica: &RunningReplica, id: Option<RequestId>) -> Proposed {
     let _order = replica.clock.order().await;
-    let Some(time_ms) = replica.clock.median() else {
-        return Proposed::refused("the clocks of a majority of the voters are not known yet");
+    let Some(time_ms) = replica.clock.median() else { return Proposed::refused(NO_MEDIAN) };
+    set_clocks(replica, id, Domain::ResetClock { time_ms }).await
+}
+
+/// Writes a command that sets the clocks, and goes on from where it set them. The caller holds the order of stamps.
+async fn set_clocks(replica: &RunningReplica, id: Option<RequestId>, command: Domain) -> Proposed {
+    let remembers = replica.state_machine.applied_times().format.remembers_commands();
+    let command = match id.filter(|_| remembers) {
+        Some(id) => Domain::Once { id, command: Box::new(command) },
+        None => command,
     };
-    let proposed = replica.write(Domain::ResetClock { time_ms }.encode()).await;
+    let proposed = replica.write(command.encode()).await;
     if matches!(proposed, Proposed::Committed { .. }) {
-        replica.clock.reset(time_ms);
+        replica.clock.set(|| replica.state_machine.applied_times());
     }
     proposed
 }

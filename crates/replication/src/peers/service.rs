@@ -129,7 +129,11 @@ impl peer_server::Peer for PeerService {
     async fn clock(&self, request: Request<proto::ClockRequest>) -> Reply<proto::ClockReply> {
         self.running.admit(request.metadata())?;
         let leaving = self.running.leaving.load(Ordering::Relaxed);
-        Ok(Response::new(proto::ClockReply { wall_ms: self.running.clock.wall_ms(), leaving }))
+        Ok(Response::new(proto::ClockReply {
+            wall_ms: self.running.clock.wall_ms(),
+            leaving,
+            synchronised: self.running.clock.is_synchronised(),
+        }))
     }
 
     async fn leaving(&self, request: Request<proto::LeavingRequest>) -> Reply<proto::LeavingReply> {

@@ -19,6 +19,7 @@ use openraft::{
 };
 use tokio::sync::watch;
 
+use crate::leader::clock::AppliedTimes;
 use crate::observer::{AppliedEntry, Observer};
 use crate::planted::{Bug, Planted};
 use crate::raft::{
@@ -160,10 +161,14 @@ impl StateMachine {
         self.read().membership.clone()
     }
 
-    /// The term of the last entry, and cluster time after it.
-    pub(crate) fn applied_time(&self) -> (Option<u64>, Option<u64>) {
+    /// The last entry's term, and the times and the format after it.
+    pub(crate) fn applied_times(&self) -> AppliedTimes {
         let replicated = self.read();
-        (replicated.last.map(|last| last.leader_id.term), replicated.state.time_ms())
+        AppliedTimes {
+            term: replicated.last.map(|last| last.leader_id.term),
+            times: replicated.state.times(),
+            format: replicated.state.format(),
+        }
     }
 
     pub(crate) fn last(&self) -> Option<LogId> {
@@ -220,7 +225,7 @@ impl StateMachine {
                         configured = false;
                         diverged = *matches == Some(false);
                     }
-                    Applied::Done | Applied::Refused(_) => {}
+                    Applied::Done | Applied::Repeated { .. } | Applied::Refused(_) => {}
                 }
                 Some(applied)
             }

@@ -1,8 +1,12 @@
 //! What administrators ask of the cluster: commands, the clock, the membership, leadership.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
-use activation::state::{Command as Domain, Format};
+use activation::state::{Command as Domain, Format, RequestId, State};
 
 use crate::{
     leader::{
@@ -27,6 +31,13 @@ pub enum ProposeError {
     /// No leader took it in time.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// It was written, and leadership was lost before it was known what became of it. Since format 3 it would have been asked
+    /// again; below it a command that is asked twice may be carried out twice.
+    #[error(
+        "whether this was carried out is not known: leadership was lost meanwhile. Look at what it should have changed before \
+         you repeat it"
+    )]
+    Unknown,
 }
 
 impl Replica {
@@ -45,20 +56,36 @@ impl Replica {
         Ok(())
     }
 
-    /// Carries out an administrator's command; returns the index of its entry.
+    /// Carries a command out once; returns the index of its entry.
     pub async fn propose(&self, command: &Domain) -> Result<u64, ProposeError> {
-        let command = command.encode();
-        self.propose_to_leader(|| Proposal::Command(command.clone())).await
+        self.propose_once(self.0.request_id(), command).await
+    }
+
+    /// The same for a request with this id, which the caller may repeat: it is carried out once all the same, since format 3.
+    pub async fn propose_once(&self, id: RequestId, command: &Domain) -> Result<u64, ProposeError> {
+        let remembers = self.view(State::format).remembers_commands();
+        let command = match remembers {
+            true => Domain::Once { id, command: Box::new(command.clone()) }.encode(),
+            false => command.encode(),
+        };
+        self.propose_within(PROPOSE_DEADLINE, remembers, || Proposal::Command(command.clone())).await
     }
 
     /// Takes the jump of the clocks that raised the alarm.
-    pub async fn accept_clock(&self) -> Result<u64, ProposeError> {
-        self.propose_to_leader(|| Proposal::AcceptClock).await
+    pub async fn accept_clock(&self, id: RequestId) -> Result<u64, ProposeError> {
+        let remembers = self.view(State::format).remembers_commands();
+        self.propose_within(PROPOSE_DEADLINE, remembers, || Proposal::AcceptClock(Some(id))).await
     }
 
     /// Sets cluster time to the median of the voters' clocks, also backwards.
-    pub async fn reset_clock(&self) -> Result<u64, ProposeError> {
-        self.propose_to_leader(|| Proposal::ResetClock).await
+    pub async fn reset_clock(&self, id: RequestId) -> Result<u64, ProposeError> {
+        let remembers = self.view(State::format).remembers_commands();
+        self.propose_within(PROPOSE_DEADLINE, remembers, || Proposal::ResetClock(Some(id))).await
+    }
+
+    /// An id for a request of this node's own.
+    pub fn request_id(&self) -> RequestId {
+        self.0.request_id()
     }
 
     /// Makes the node that runs at `address` a member: a learner that catches up, and a voter where one more is useful.
@@ -78,7 +105,8 @@ impl Replica {
     }
 
     async fn change(&self, change: Change) -> Result<u64, ProposeError> {
-        self.propose_within(MEMBERSHIP_DEADLINE, || Proposal::Change(change.clone())).await
+        // What stands already is not changed again.
+        self.propose_within(MEMBERSHIP_DEADLINE, true, || Proposal::Change(change.clone())).await
     }
 
     /// Makes `to` the leader; returns when this node sees it lead.
@@ -86,18 +114,37 @@ impl Replica {
         handover::transfer(&self.0, to).await
     }
 
-    async fn propose_to_leader(&self, proposal: impl Fn() -> Proposal) -> Result<u64, ProposeError> {
-        self.propose_within(PROPOSE_DEADLINE, proposal).await
-    }
-
-    async fn propose_within(&self, deadline: Duration, proposal: impl Fn() -> Proposal) -> Result<u64, ProposeError> {
+    /// Tries until the leader has answered. What may not be repeated is not tried again after an attempt whose outcome is not
+    /// known.
+    async fn propose_within(
+        &self,
+        deadline: Duration,
+        may_repeat: bool,
+        proposal: impl Fn() -> Proposal,
+    ) -> Result<u64, ProposeError> {
+        // An attempt is dropped where another leader is heard of: what became of it is not known then either.
+        let (under_way, is_unknown) = (AtomicBool::new(false), AtomicBool::new(false));
         let proposed = self.retrying(deadline, || async {
-            match propose::once(&self.0, proposal()).await {
+            if under_way.swap(true, Ordering::Relaxed) {
+                is_unknown.store(true, Ordering::Relaxed);
+            }
+            if is_unknown.load(Ordering::Relaxed) && !may_repeat {
+                return Some(Err(ProposeError::Unknown));
+            }
+            match Box::pin(propose::once(&self.0, proposal())).await {
                 Proposed::Committed { log_index } => Some(Ok(log_index)),
                 Proposed::Refused(why) => Some(Err(ProposeError::Refused(why))),
-                Proposed::Retry => None,
+                Proposed::Retry => {
+                    under_way.store(false, Ordering::Relaxed);
+                    None
+                }
+                Proposed::Unknown => None,
             }
         });
-        proposed.await?
+        match proposed.await {
+            Ok(answer) => answer,
+            Err(_) if under_way.into_inner() || is_unknown.into_inner() => Err(ProposeError::Unknown),
+            Err(unavailable) => Err(unavailable.into()),
+        }
     }
 }

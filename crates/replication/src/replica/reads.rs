@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use activation::state::{Format, State};
+use activation::{
+    clock::ClockAlarm,
+    state::{Format, State},
+};
 use bytes::Bytes;
 use futures::{Stream, stream};
 use openraft::async_runtime::WatchReceiver;
@@ -137,6 +140,12 @@ impl Replica {
     /// this node may name a leader that has long been replaced.
     pub fn is_confirmed(&self) -> bool {
         self.0.confirmation.is_fresh() || self.0.planted.has(Bug::UnconfirmedReady)
+    }
+
+    /// On a leader what an administrator is to look at of the clocks, and by how much cluster time is ahead of the voters' median
+    /// in milliseconds, where that is known. Nothing on other nodes.
+    pub fn clock(&self) -> (Option<ClockAlarm>, Option<u64>) {
+        (self.0.clock.alarm(), self.0.clock.ahead_ms())
     }
 
     /// The other members; nothing where this node does not lead.

@@ -12,11 +12,15 @@ use std::{
 
 use activation::{
     clock::{ClockAlarm, Stamp},
-    state::{Applied, Format},
+    state::{Applied, Format, RequestId},
 };
 use api::peer::v1 as proto;
 use bytes::Bytes;
-use openraft::{ReadPolicy, async_runtime::WatchReceiver, impls::ProgressResponder, metrics::RaftServerMetrics};
+use openraft::{
+    ReadPolicy, async_runtime::WatchReceiver, errors::ClientWriteError, impls::ProgressResponder,
+    metrics::RaftServerMetrics,
+};
+use sha2::{Digest, Sha256};
 use storage::{Disk, Identity};
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Status, metadata::MetadataMap};
@@ -40,6 +44,7 @@ use crate::{
         state_machine::{Raft, StateMachine},
         types::{Command, Member, TypeConfig},
     },
+    warnings::Warnings,
 };
 
 /// No answer could be had in time. Whether a request was recorded is unknown; recording it again does no harm.
@@ -60,8 +65,12 @@ pub struct ReadPoint {
     pub log_index: u64,
     /// Cluster time then.
     pub cluster_time_ms: u64,
-    /// A jump of the clocks that waits for an administrator.
+    /// The time by which requests expire and certificates end; cluster time in formats 1 and 2.
+    pub expiry_ms: u64,
+    /// What an administrator has to look at.
     pub clock_alarm: Option<ClockAlarm>,
+    /// By how much cluster time is ahead of the voters' median; none where that is not known.
+    pub ahead_ms: Option<u64>,
 }
 
 impl From<ReadPoint> for proto::ReadPoint {
@@ -74,6 +83,8 @@ impl From<ReadPoint> for proto::ReadPoint {
                 target_ms: alarm.target_ms,
                 samples: u32::try_from(alarm.samples).unwrap_or(u32::MAX),
             }),
+            expiry_ms: point.expiry_ms,
+            ahead_ms: point.ahead_ms,
         }
     }
 }
@@ -88,6 +99,8 @@ impl From<proto::ReadPoint> for ReadPoint {
                 target_ms: alarm.target_ms,
                 samples: alarm.samples as usize,
             }),
+            expiry_ms: if point.expiry_ms > 0 { point.expiry_ms } else { point.cluster_time_ms },
+            ahead_ms: point.ahead_ms,
         }
     }
 }
@@ -107,8 +120,11 @@ pub(crate) struct RunningReplica {
     pub(crate) newest_format: Format,
     pub(crate) forwarder: Forwarder,
     pub(crate) seeds: AtomicU64,
+    pub(crate) first_seed: u64,
     pub(crate) presence: Presence,
     pub(crate) confirmation: Confirmation,
+    /// Of an alarm of the clocks.
+    pub(crate) clock_warnings: Warnings,
     /// A bug of the simulation.
     pub(crate) planted: Planted,
     /// Held to read while a command is on its way that depends on the format.
@@ -124,6 +140,18 @@ impl RunningReplica {
     /// A fresh seed for a task that openraft starts on our behalf.
     pub(crate) fn seed(&self) -> u64 {
         self.seeds.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// An id that no other request has: of this store, this process (whose seed is random), and a number.
+    pub(crate) fn request_id(&self) -> RequestId {
+        let mut digest = Sha256::new();
+        digest.update(b"quorate/request/1");
+        digest.update(self.identity.store.as_bytes());
+        digest.update(self.first_seed.to_be_bytes());
+        digest.update(self.seed().to_be_bytes());
+        let mut id = RequestId::default();
+        id.iter_mut().zip(digest.finalize()).for_each(|(to, from)| *to = from);
+        id
     }
 
     pub(crate) fn server_metrics(&self) -> RaftServerMetrics<TypeConfig> {
@@ -184,9 +212,14 @@ impl RunningReplica {
         match applied.await {
             Ok(Ok(response)) => match response.data {
                 Some(Applied::Refused(refusal)) => Proposed::refused(refusal),
+                Some(Applied::Repeated { refused: Some(refusal), .. }) => Proposed::refused(refusal),
+                Some(Applied::Repeated { index, refused: None }) => Proposed::Committed { log_index: index },
                 _ => Proposed::Committed { log_index: response.log_id.index },
             },
-            _ => Proposed::Retry,
+            // Refused before it was written.
+            Ok(Err(ClientWriteError::ForwardToLeader(_))) => Proposed::Retry,
+            // It was written, and leadership was lost since.
+            Ok(Err(_)) | Err(_) => Proposed::Unknown,
         }
     }
 
@@ -198,7 +231,7 @@ impl RunningReplica {
     /// A stamp for the next batch, where this node leads and has applied the first entry of its term: before that an
     /// entry of an earlier leader may still set cluster time.
     pub(crate) fn stamp(&self) -> Option<Stamp> {
-        self.clock.stamp(|| self.state_machine.applied_time())
+        self.clock.stamp(|| self.state_machine.applied_times())
     }
 
     /// Where the log stands, from the leader.
@@ -217,8 +250,10 @@ impl RunningReplica {
     /// Asks a majority whether this node still leads (ReadIndex, never a lease), and says where the log stands.
     pub(crate) async fn read_point_here(&self) -> Option<ReadPoint> {
         if self.planted.has(Bug::StaleRead) {
-            let (log_index, time_ms) = self.state_machine.view_at(|index, state| (index, state.time_ms()));
-            return Some(ReadPoint { log_index, cluster_time_ms: time_ms?, clock_alarm: None });
+            let (log_index, times) = self.state_machine.view_at(|index, state| (index, state.times()));
+            let cluster_time_ms = times.time_ms?;
+            let expiry_ms = times.expiry_ms.unwrap_or(cluster_time_ms);
+            return Some(ReadPoint { log_index, cluster_time_ms, expiry_ms, clock_alarm: None, ahead_ms: None });
         }
         let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
         let ready = linearizer.await_ready(&self.raft).await.ok()?;
@@ -226,7 +261,9 @@ impl RunningReplica {
         Some(ReadPoint {
             log_index: ready.read_log_id().index(),
             cluster_time_ms: stamp.time_ms,
+            expiry_ms: stamp.expiry_ms.unwrap_or(stamp.time_ms),
             clock_alarm: self.clock.alarm(),
+            ahead_ms: self.clock.ahead_ms(),
         })
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     },
     replica::{Replica, elections, running::RunningReplica},
     settings::{Pace, RaftSettings, SettingsError},
+    warnings::Warnings,
 };
 
 /// Why a replica did not start.
@@ -114,8 +115,10 @@ impl Replica {
             newest_format,
             forwarder,
             seeds: AtomicU64::new(seed),
+            first_seed: seed,
             presence: Presence::default(),
             confirmation: Confirmation::default(),
+            clock_warnings: Warnings::default(),
             planted: settings.planted,
             format: tokio::sync::RwLock::default(),
             clean_index: AtomicU64::new(0),

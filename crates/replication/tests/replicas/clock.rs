@@ -1,6 +1,6 @@
 //! Cluster time under wrong clocks.
 
-use activation::{limits::CMID_LIFETIME_MS, state::RecordOutcome};
+use activation::{clock::ClockAlarmKind, limits::CMID_LIFETIME_MS};
 use replication::{ProposeError, ReadPoint};
 
 use crate::{
@@ -58,7 +58,7 @@ async fn a_jump_of_a_single_node_raises_the_alarm_and_nothing_expires_until_it_i
     for machine in 1..=3 {
         assert_eq!(u64::from(count(&node.submit(machine).await.unwrap())), machine);
     }
-    let nothing = node.on(async |replica| replica.accept_clock().await).await;
+    let nothing = node.on(async |replica| replica.accept_clock(replica.request_id()).await).await;
     assert!(matches!(nothing, Err(ProposeError::Refused(_))), "without an alarm there is nothing to accept");
 
     node.clock().set_error_ms(FORTY_DAYS_MS);
@@ -71,12 +71,16 @@ async fn a_jump_of_a_single_node_raises_the_alarm_and_nothing_expires_until_it_i
         4,
         "answers go on, with the machine's clock compared to the nodes', and nothing expires"
     );
-    assert!(recorded.cluster_time_ms.abs_diff(world::START_MS) < MINUTE_MS, "time stands still");
+    assert!(recorded.cluster_time_ms.abs_diff(node.clock_ms()) < MINUTE_MS, "what is recorded has the clocks' time");
 
-    node.on(async |replica| replica.accept_clock().await).await.unwrap();
+    let id = node.replica().request_id();
+    for _ in 0..2 {
+        // A repeated request is answered as the first.
+        node.on(async move |replica| replica.accept_clock(id).await).await.unwrap();
+    }
     alarm_is(&cluster, false).await;
     let recorded = node.submit(5).await.unwrap();
-    assert_eq!(count(&recorded), 1, "the others are forty days old now");
+    assert_eq!(count(&recorded), 2, "the first three are forty days old now, the fourth renewed meanwhile");
     assert!(recorded.cluster_time_ms.abs_diff(node.clock_ms()) < MINUTE_MS);
 }
 
@@ -86,7 +90,7 @@ async fn an_accepted_jump_stays_accepted_after_a_restart() {
     cluster.node(1).submit(1).await.unwrap();
     cluster.node(1).clock().set_error_ms(2 * DAY_MS);
     alarm_is(&cluster, true).await;
-    cluster.node(1).on(async |replica| replica.accept_clock().await).await.unwrap();
+    cluster.node(1).on(async |replica| replica.accept_clock(replica.request_id()).await).await.unwrap();
     cluster.node_mut(1).stop_hard().await;
     cluster.node_mut(1).start().await;
     cluster.leader().await;
@@ -97,12 +101,30 @@ async fn an_accepted_jump_stays_accepted_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_jump_that_goes_away_again_leaves_no_trace() {
+async fn synchronised_clocks_confirm_a_stop_of_forty_days_without_a_hand() {
+    let mut cluster = Cluster::activated(1).await;
+    cluster.node(1).submit(1).await.unwrap();
+    cluster.node_mut(1).stop_hard().await;
+    cluster.node(1).clock().set_error_ms(FORTY_DAYS_MS);
+    cluster.node(1).clock().set_synchronised(true);
+    cluster.node_mut(1).start().await;
+    cluster.leader().await;
+    // The clock may be asked after the first machine.
+    eventually("machines of forty days ago are forgotten", || async {
+        count(&cluster.node(1).submit(2).await.unwrap()) == 1
+    })
+    .await;
+    assert_eq!(read_point(&cluster).await.clock_alarm, None);
+}
+
+#[tokio::test]
+async fn a_jump_that_goes_away_again_leaves_no_trace_where_the_clocks_are_synchronised() {
     let cluster = Cluster::activated(1).await;
     cluster.node(1).submit(1).await.unwrap();
     cluster.node(1).clock().set_error_ms(FORTY_DAYS_MS);
     alarm_is(&cluster, true).await;
     cluster.node(1).clock().set_error_ms(0);
+    cluster.node(1).clock().set_synchronised(true);
     alarm_is(&cluster, false).await;
     let recorded = cluster.node(1).submit(2).await.unwrap();
     assert_eq!(count(&recorded), 2);
@@ -116,20 +138,20 @@ async fn time_never_runs_backwards_by_itself_and_a_reset_lowers_it() {
     node.clock().set_error_ms(2 * DAY_MS);
     node.submit_at(1, node.clock_ms()).await.unwrap();
     alarm_is(&cluster, true).await;
-    node.on(async |replica| replica.accept_clock().await).await.unwrap();
+    node.on(async |replica| replica.accept_clock(replica.request_id()).await).await.unwrap();
+    alarm_is(&cluster, false).await;
     let ahead = node.submit(1).await.unwrap().cluster_time_ms;
 
     node.clock().set_error_ms(0);
-    eventually("machines with the right time are refused: cluster time stays ahead", || async {
-        let recorded = node.submit(2).await.unwrap();
-        assert!(recorded.cluster_time_ms >= ahead, "time ran backwards");
-        matches!(recorded.outcome, RecordOutcome::Refused(activation::state::Refusal::ClockSkew))
-    })
-    .await;
-    eventually("the leader has seen the right time, and lowers cluster time to it", || async {
-        node.on(async |replica| replica.reset_clock().await).await.is_ok()
-    })
-    .await;
+    alarm_is(&cluster, true).await;
+    let point = read_point(&cluster).await;
+    assert_eq!(point.clock_alarm.unwrap().kind(), ClockAlarmKind::Ahead);
+    assert!(point.ahead_ms.unwrap().abs_diff(2 * 24 * 60 * 60 * 1000) < MINUTE_MS);
+    let recorded = node.submit(2).await.unwrap();
+    assert_eq!(count(&recorded), 2, "a machine with the right time is counted all the same");
+    assert!(recorded.cluster_time_ms >= ahead, "time ran backwards");
+    node.on(async |replica| replica.reset_clock(replica.request_id()).await).await.unwrap();
+    alarm_is(&cluster, false).await;
     let recorded = node.submit(2).await.unwrap();
     assert_eq!(count(&recorded), 2, "the machine recorded in the future is still counted");
     assert!(recorded.cluster_time_ms.abs_diff(node.clock_ms()) < MINUTE_MS);

@@ -146,7 +146,8 @@ impl Oracle {
             self.violated("log_differs", at, expected, found);
         }
         let decoded = entry.command.and_then(|command| Command::decode(command).ok());
-        if let Some(number) = decoded.as_ref().and_then(model::administrative_number) {
+        let carried_out = decoded.as_ref().filter(|command| !self.model.was_carried_out(command));
+        if let Some(number) = carried_out.and_then(model::administrative_number) {
             let times = self.administrative.entry(number).or_default();
             *times += 1;
             if *times > 1 {
@@ -182,6 +183,11 @@ impl Oracle {
     pub(crate) fn acknowledged(&mut self, acknowledgement: Acknowledgement) {
         self.highest_acknowledged = self.highest_acknowledged.max(acknowledgement.index);
         self.acknowledged.push(acknowledgement);
+    }
+
+    /// The format that the cluster writes.
+    pub(crate) fn format(&self) -> u32 {
+        self.model.format()
     }
 
     /// The highest index that any client was told so far.

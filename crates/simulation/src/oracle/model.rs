@@ -33,6 +33,7 @@ pub(crate) struct Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Digest {
     time_ms: Option<u64>,
+    expiry_ms: Option<u64>,
     machines: usize,
     limit: u32,
     /// Over CMIDs and the times of their last requests, in order.
@@ -44,8 +45,11 @@ pub(crate) struct Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { time_ms, machines, limit, list, audit, interval_minutes } = self;
-        let time = time_ms.map_or_else(|| "no time".to_owned(), |time| format!("cluster time {time}"));
+        let Self { time_ms, expiry_ms, machines, limit, list, audit, interval_minutes } = self;
+        let mut time = time_ms.map_or_else(|| "no time".to_owned(), |time| format!("cluster time {time}"));
+        if let Some(expiry_ms) = expiry_ms {
+            time = format!("{time} (expiry {expiry_ms})");
+        }
         write!(
             f,
             "{machines} machines (sum {list:016x}) of at most {limit}, {time}, audit {audit}, interval {interval_minutes} min"
@@ -63,6 +67,7 @@ pub(crate) fn digest_of(state: &State, publisher: &Publisher) -> Digest {
     }
     Digest {
         time_ms: state.time_ms(),
+        expiry_ms: state.times().expiry_ms,
         machines,
         limit: count.map_or(0, activation::count::Count::limit),
         list,
@@ -76,11 +81,20 @@ struct Machine {
     time_ms: u64,
     /// Real time of the request.
     recorded: Duration,
+    /// Whether it was recorded in a format in which time stands still while a jump waits, so that it may expire early.
+    in_held_time: bool,
 }
+
+/// Outcomes of so many commands are remembered.
+const OUTCOMES_KEPT: usize = 4096;
 
 /// The state as it must be.
 pub(super) struct Model {
     time_ms: Option<u64>,
+    /// Since format 3.
+    expiry_ms: Option<u64>,
+    /// Of commands that are carried out once, the oldest first; since format 3.
+    carried_out: Vec<[u8; 16]>,
     /// The oldest request first.
     machines: Vec<Machine>,
     limit: u32,
@@ -94,7 +108,18 @@ pub(super) struct Model {
 impl Default for Model {
     fn default() -> Self {
         let (time_ms, machines, activated) = (None, Vec::new(), BTreeSet::new());
-        Self { time_ms, machines, limit: 0, has_catalog: false, activated, format: 1, audit: 0, interval_minutes: 120 }
+        Self {
+            time_ms,
+            expiry_ms: None,
+            carried_out: Vec::new(),
+            machines,
+            limit: 0,
+            has_catalog: false,
+            activated,
+            format: 1,
+            audit: 0,
+            interval_minutes: 120,
+        }
     }
 }
 
@@ -111,7 +136,9 @@ pub(super) struct AppliedToModel {
 /// The number in an administrator's command: each of them sets the interval to another one.
 pub(super) fn administrative_number(command: &Command) -> Option<u32> {
     match command {
-        Command::Audited { act: Act::Command(command), .. } => administrative_number(command),
+        Command::Audited { act: Act::Command(command), .. } | Command::Once { command, .. } => {
+            administrative_number(command)
+        }
         Command::ChangeSettings { node: None, changes } => {
             let interval = changes.iter().find(|change| change.setting() == Setting::ActivationInterval)?;
             interval.text().parse().ok()
@@ -125,12 +152,22 @@ impl Model {
         &self.activated
     }
 
+    /// Whether a command was carried out before, and is to change nothing now.
+    pub(super) fn was_carried_out(&self, command: &Command) -> bool {
+        matches!(command, Command::Once { id, .. } if self.carried_out.contains(id))
+    }
+
+    pub(super) fn format(&self) -> u32 {
+        self.format
+    }
+
     pub(super) fn digest(&self) -> Digest {
         let list = self.machines.iter().fold(fnv([]), |list, machine| {
             fnv_from(list, machine.cmid.to_be_bytes().into_iter().chain(machine.time_ms.to_be_bytes()))
         });
         Digest {
             time_ms: self.time_ms,
+            expiry_ms: self.expiry_ms,
             machines: self.machines.len(),
             limit: self.limit,
             list,
@@ -143,6 +180,16 @@ impl Model {
         let mut applied = AppliedToModel::default();
         match command {
             Some(Command::Batch(batch)) => self.batch(batch, publisher, now, &mut applied),
+            Some(Command::Once { id, command }) => {
+                if !self.carried_out.contains(id) {
+                    self.administrative(command);
+                    if self.format >= 3 {
+                        self.carried_out.push(*id);
+                        let forgotten = self.carried_out.len().saturating_sub(OUTCOMES_KEPT);
+                        self.carried_out.drain(..forgotten);
+                    }
+                }
+            }
             Some(command) => self.administrative(command),
             None => {}
         }
@@ -155,12 +202,24 @@ impl Model {
             Command::InstallActivation { signed } => self.activated.extend(activated_by(signed)),
             Command::ResetClock { time_ms } if self.time_ms.is_some_and(|now_ms| *time_ms <= now_ms) => {
                 self.time_ms = Some(*time_ms);
+                self.expiry_ms = self.expiry_ms.map(|expiry_ms| expiry_ms.min(*time_ms));
                 self.machines.iter_mut().for_each(|machine| machine.time_ms = machine.time_ms.min(*time_ms));
             }
             Command::SetFormat { format } => {
                 self.format = format.number();
                 if *format == Format::OLDEST {
                     self.audit = 0;
+                }
+                if self.format >= 3 {
+                    self.expiry_ms = self.expiry_ms.or(self.time_ms);
+                } else {
+                    self.expiry_ms = None;
+                    self.carried_out.clear();
+                }
+            }
+            Command::AcceptClock { time_ms } => {
+                if let (Some(now_ms), Some(expiry_ms)) = (self.time_ms, self.expiry_ms) {
+                    self.expiry_ms = Some((*time_ms).max(expiry_ms).min(now_ms));
                 }
             }
             Command::Audited { act, .. } => {
@@ -186,6 +245,14 @@ impl Model {
         }
         let time_ms = stamp_ms.max(self.time_ms.unwrap_or(0));
         self.time_ms = Some(time_ms);
+        if self.format >= 3 {
+            let before_ms = self.expiry_ms.unwrap_or(0);
+            let to_ms = batch.stamp.expiry_ms.unwrap_or(self.expiry_ms.unwrap_or(time_ms));
+            if to_ms < before_ms || to_ms > time_ms {
+                applied.stamped_back = Some(format!("expiry {to_ms} after {before_ms}, at {time_ms}"));
+            }
+            self.expiry_ms = Some(to_ms.max(before_ms).min(time_ms));
+        }
         let reference_ms = match batch.stamp.skew {
             SkewReference::ClusterTime => Some(time_ms),
             SkewReference::Other(other_ms) => Some(other_ms),
@@ -213,10 +280,11 @@ impl Model {
             return None;
         }
         let cmid = u128::from_be_bytes(record.cmid.0);
+        let expiry_ms = self.expiry_ms.unwrap_or(time_ms);
         self.machines.retain(|machine| {
-            let stays = time_ms.saturating_sub(machine.time_ms) < KEPT_MS;
+            let stays = expiry_ms.saturating_sub(machine.time_ms) < KEPT_MS;
             let age = now.saturating_sub(machine.recorded);
-            if !stays && age + EARLY < Duration::from_millis(KEPT_MS) {
+            if !stays && !machine.in_held_time && age + EARLY < Duration::from_millis(KEPT_MS) {
                 let hours = age.as_secs() / 3600;
                 applied.early = Some(format!("machine {:x} expired {hours} hours after its request", machine.cmid));
             }
@@ -224,7 +292,8 @@ impl Model {
         });
         self.limit = self.limit.max(2 * threshold);
         self.machines.retain(|machine| machine.cmid != cmid);
-        self.machines.push(Machine { cmid, time_ms, recorded: now });
+        let in_held_time = self.format < 3;
+        self.machines.push(Machine { cmid, time_ms, recorded: now, in_held_time });
         while self.machines.len() > self.limit as usize {
             self.machines.remove(0);
         }

@@ -64,7 +64,7 @@ impl Both {
     fn ask(&mut self, machine: u64, product: usize, hours: u64) -> Option<u32> {
         let time_ms = START_MS + hours * HOUR_MS;
         let records = vec![self.record(machine, product, time_ms)];
-        let stamp = Stamp { time_ms, skew: SkewReference::ClusterTime };
+        let stamp = Stamp { time_ms, skew: SkewReference::ClusterTime, expiry_ms: None };
         let encoded = Command::Batch(Batch { stamp, records }).encode();
         let Applied::Batch { outcomes, .. } = self.state.apply(self.index, &encoded) else { panic!("a batch") };
         self.tell(&encoded, Duration::from_secs(hours * 3600));
@@ -155,7 +155,8 @@ fn the_oracle_names_a_machine_that_expires_early_by_real_time() {
     let time_ms = START_MS + 40 * 24 * HOUR_MS;
     let records = vec![both.record(2, 0, time_ms)];
     let encoded =
-        Command::Batch(Batch { stamp: Stamp { time_ms, skew: SkewReference::ClusterTime }, records }).encode();
+        Command::Batch(Batch { stamp: Stamp { time_ms, skew: SkewReference::ClusterTime, expiry_ms: None }, records })
+            .encode();
     both.state.apply(both.index, &encoded);
     both.tell(&encoded, Duration::from_secs(2 * 3600));
     assert_eq!(both.kinds(), ["expired_early"]);

@@ -56,10 +56,13 @@ tables! {
         Command::Audited { .. } => "audited", Since(2);
         Command::ResetClock { .. } => "reset-clock", Since(1);
         Command::StateHash { .. } => "state-hash", Since(1);
+        Command::Once { .. } => "once", Never("newer than these files");
+        Command::AcceptClock { .. } => "accept-clock", Never("newer than these files");
     }
     ACTS: act(Act) {
         Act::Command(_) => "command", Since(2);
         Act::Note { .. } => "note", Since(2);
+        Act::Noted { .. } => "noted", Never("newer than these files");
     }
     SETTINGS: setting(Setting) {
         Setting::ActivationInterval => "activation-interval", Since(1);
@@ -88,6 +91,7 @@ tables! {
         Applied::Done => "done", Since(1);
         Applied::Refused(_) => "refused", Since(1);
         Applied::Newer => "newer", Since(1);
+        Applied::Repeated { .. } => "repeated", Never("newer than these files");
         Applied::HashChecked { matches: Some(true), .. } => "hash-matches", Since(1);
         Applied::HashChecked { matches: Some(false), .. } => "hash-differs", Since(1);
         Applied::HashChecked { matches: None, .. } => "hash-unknown", Since(1);
@@ -120,6 +124,7 @@ tables! {
         CommandRefusal::KeyNotInstalled { .. } => "key-not-installed", Since(1);
         CommandRefusal::UnknownGroup { .. } => "unknown-group", Since(1);
         CommandRefusal::PlatformMayNotHold { .. } => "platform-may-not-hold", Since(1);
+        CommandRefusal::Earlier(_) => "earlier", Never("newer than these files");
     }
     CATALOG_ERRORS: catalog_error(CatalogError) {
         CatalogError::Source { .. } => "source", Never("a command holds signed bytes, not a text");
@@ -183,7 +188,7 @@ impl Coverage {
         match applied {
             Applied::Batch { outcomes, .. } => met.extend(outcomes.iter().map(|it| ("outcome", outcome(it)))),
             Applied::Refused(refused) => add_refusal(refused, &mut met),
-            Applied::Done | Applied::Newer | Applied::HashChecked { .. } => {}
+            Applied::Done | Applied::Newer | Applied::Repeated { .. } | Applied::HashChecked { .. } => {}
         }
         self.0.extend(met.into_iter().map(|(table, name)| (format.number(), table, name)));
     }

@@ -17,6 +17,7 @@ pub(super) fn applied(applied: &Applied) -> String {
         Applied::Done => "done".into(),
         Applied::Refused(refusal) => format!("refused {}", self::refusal(refusal)),
         Applied::Newer => "newer".into(),
+        Applied::Repeated { index, refused } => format!("repeated {index} {}", refused.is_some()),
         Applied::HashChecked { index, matches } => format!("hash {index} {matches:?}"),
     }
 }
@@ -45,6 +46,7 @@ fn refusal(refusal: &CommandRefusal) -> String {
         CommandRefusal::Certificate { node, source: CertificateError::Signature } => {
             format!("certificate/signature/{node}")
         }
+        CommandRefusal::Earlier(earlier) => format!("earlier/{}", earlier.code as u32),
         CommandRefusal::KeyNotInstalled { node, key } => format!("key-not-installed/{node}/{key}"),
         CommandRefusal::UnknownGroup { node, group } => format!("unknown-group/{node}/{group}"),
         CommandRefusal::PlatformMayNotHold { node, platform, group } => {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use activation::audit::Told;
 use activation::state::{Command, MalformedCommand, State};
 use data_encoding::{BASE64, HEXLOWER};
 
@@ -75,7 +76,10 @@ fn replay_entry(state: &mut State, line: &Line<'_>, coverage: &mut Coverage) -> 
     let before = last_number(state);
     let applied = state.apply_checked(index, &line.command);
     let added = state.audit().entries().last().filter(|entry| entry.number != before);
-    let audited = added.map_or("-".to_owned(), |entry| format!("{} => {}", entry.act, entry.refused));
+    let audited = added.map_or("-".to_owned(), |entry| {
+        let refused = entry.refused.as_ref().map_or(String::new(), Told::to_string);
+        format!("{} => {refused}", entry.act)
+    });
     compare("the result", line.applied, names::applied(&applied))?;
     compare("the entry of the audit", line.audited, audited)?;
     compare("the state hash", line.hash, HEXLOWER.encode(&state.hash()))?;

@@ -1,6 +1,6 @@
 //! Members, the leader, replication, clocks, reachability.
 
-use activation::limits::{CLOCK_SKEW_MS_MAX, LAG_ENTRIES_MAX};
+use activation::limits::{CLOCK_AGREEMENT_MS, CLOCK_SKEW_MS_MAX, LAG_ENTRIES_MAX};
 use api::admin::v1::NodeRole;
 
 use crate::{cluster::observation::ClusterObservation, finding::Problem, limits::CLOCK_WARNING_MS, wire::node_role};
@@ -76,11 +76,15 @@ pub(super) fn clocks(observation: &ClusterObservation) -> Vec<Problem> {
             }
         })
         .collect();
-    if !observation.status.clock_alarm.is_empty() {
-        problems.push(Problem::failure(
-            observation.status.clock_alarm.clone(),
-            "look at the clocks; if they are right: quorate cluster clock accept",
-        ));
+    let status = &observation.status;
+    if !status.clock_alarm.is_empty() {
+        let is_ahead = status.clock_ahead_ms.is_some_and(|ahead_ms| ahead_ms > CLOCK_AGREEMENT_MS);
+        let remedy = if is_ahead {
+            "look at the clocks; if they are right: quorate cluster clock reset"
+        } else {
+            "look at the clocks; if they are right: quorate cluster clock accept"
+        };
+        problems.push(Problem::failure(status.clock_alarm.clone(), remedy));
     }
     problems
 }

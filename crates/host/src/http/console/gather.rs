@@ -71,7 +71,7 @@ async fn look(feed: &Feed, known: &Known) {
     loop {
         ticks.tick().await;
         let cluster = cluster_status::glance(&watched.nodes).await;
-        let now_ms = if cluster.cluster_time_ms > 0 { cluster.cluster_time_ms } else { watched.cluster_time_ms() };
+        let now_ms = watched.expiry_time_ms();
         let unusable = cluster.nodes.iter().map(|node| {
             let keys = node.unusable_keys.iter().map(|key| (key.key_id.clone(), unusable_state(key)));
             (node.node, keys.collect::<BTreeMap<_, _>>())

@@ -29,7 +29,7 @@ pub(super) async fn note(watched: &Watched, history: &History) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let now_ms = watched.cluster_time_ms();
+        let now_ms = watched.expiry_time_ms();
         let counts = watched.replica.view(|state| {
             let all = state.publishers().flat_map(|publisher| {
                 let names = publisher.catalog().applications();

@@ -46,7 +46,7 @@ impl Watched {
         metrics.set(&table::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
         self.look_at_node();
         self.look_at_raft();
-        let now_ms = self.cluster_time_ms();
+        let now_ms = self.expiry_time_ms();
         self.replica.view(|state| {
             metrics.set(&table::FORMAT, &[], state.format().number().into());
             for application in state.counts(now_ms) {
@@ -59,9 +59,14 @@ impl Watched {
         handle.render()
     }
 
-    /// What clients would be answered by: the last that was stamped, or this node's clock where nothing was.
-    pub(crate) fn cluster_time_ms(&self) -> u64 {
-        let stamped = self.replica.view(State::time_ms).unwrap_or(0);
+    /// The time by which machines are forgotten: what was stamped last, which a leader brings along; in formats 1 and 2, where
+    /// it does not, this node's clock where nothing was stamped for long.
+    pub(crate) fn expiry_time_ms(&self) -> u64 {
+        let times = self.replica.view(State::times);
+        if let Some(expiry_ms) = times.expiry_ms {
+            return expiry_ms;
+        }
+        let stamped = times.time_ms.unwrap_or(0);
         // Without requests no time is stamped: what expired meanwhile is not to be shown as counted.
         stamped.max(self.replica.wall_ms().min(stamped.saturating_add(LULL_MS_MAX)))
     }
@@ -117,6 +122,9 @@ impl Watched {
         ] {
             metrics.set(metric, &[], value);
         }
+        let (alarm, ahead_ms) = self.replica.clock();
+        metrics.set(&table::CLOCK_ALARM, &[], flag(alarm.is_some()));
+        metrics.set(&table::CLOCK_AHEAD, &[], ahead_ms.map_or(f64::NAN, seconds));
         let followers = self.replica.followers();
         let answering = followers.values().filter(|follower| follower.votes && follower.answers).count();
         // What only a leader knows is zero on the others, so that nobody sees what was true once.

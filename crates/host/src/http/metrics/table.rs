@@ -134,6 +134,16 @@ pub(crate) const LOG_LEFT_OUT: Metric = counter(
     "Lines that were left out of the log since the process began: too many of a kind in a second",
 );
 pub(crate) const LEADER_KNOWN: Metric = gauge("quorate_raft_leader_known", &[], "1 where the node knows a leader");
+pub(crate) const CLOCK_ALARM: Metric = gauge(
+    "quorate_clock_alarm",
+    &[],
+    "1 on the leader where the nodes' clocks jumped and nothing confirms it, or where cluster time is ahead of them",
+);
+pub(crate) const CLOCK_AHEAD: Metric = gauge(
+    "quorate_cluster_time_ahead_seconds",
+    &[],
+    "How far cluster time is ahead of the voters' clocks, on the leader; NaN where their clocks are not known",
+);
 pub(crate) const IS_LEADER: Metric = gauge("quorate_raft_is_leader", &[], "1 where the node leads");
 pub(crate) const TERM: Metric = gauge("quorate_raft_term", &[], "The term; it rises with every election");
 pub(crate) const VOTERS: Metric = gauge("quorate_raft_voters", &[], "Members that vote");
@@ -223,6 +233,8 @@ pub const METRICS: &[Metric] = &[
     ACTIVATIONS_LOST,
     LOG_LEFT_OUT,
     LEADER_KNOWN,
+    CLOCK_ALARM,
+    CLOCK_AHEAD,
     IS_LEADER,
     TERM,
     VOTERS,

@@ -29,6 +29,10 @@ impl VirtualClock {
 }
 
 impl Clock for VirtualClock {
+    fn is_synchronised(&self) -> bool {
+        true
+    }
+
     fn wall_ms(&self) -> u64 {
         START_MS + self.ms.load(Ordering::SeqCst)
     }

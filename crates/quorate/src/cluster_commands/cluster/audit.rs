@@ -2,9 +2,10 @@
 
 use std::str::FromStr;
 
-use activation::audit::{AuditEntry, Origin, verify};
+use activation::audit::{AuditEntry, Origin, Told, shortened, verify};
+use activation::coded::Coded;
 use anyhow::{Context as _, anyhow};
-use api::admin::v1::{AuditReply, AuditRequest};
+use api::admin::v1::{AuditCode, AuditReply, AuditRequest};
 use data_encoding::HEXLOWER_PERMISSIVE;
 use serde_json::{Value, json};
 
@@ -108,7 +109,8 @@ impl Audit {
         let mut rows = table(["", "time (UTC)", "who", "from", "what", "refused"]);
         for AuditEntry { number, origin, act, refused, .. } in shown {
             let Origin { who, from, time_ms } = origin;
-            rows.add_row([&number.to_string(), &time_text::second(*time_ms), who, from, act, refused]);
+            let refused = refused.as_ref().map_or(String::new(), Told::to_string);
+            rows.add_row([&number.to_string(), &time_text::second(*time_ms), who, from, &act.to_string(), &refused]);
         }
         format!("{rows}{verdict}")
     }
@@ -120,10 +122,18 @@ fn entry_json(entry: &AuditEntry) -> Value {
         "time_ms": entry.origin.time_ms,
         "who": entry.origin.who,
         "from": entry.origin.from,
-        "act": entry.act,
-        "refused": (!entry.refused.is_empty()).then_some(&entry.refused),
+        "act": entry.act.to_string(),
+        "refused": entry.refused.as_ref().map(Told::to_string),
         "hash": HEXLOWER_PERMISSIVE.encode(&entry.hash),
     })
+}
+
+/// A code in this version's words, or the text. `None` for a code of a newer version.
+fn told(text: &str, code: Option<&AuditCode>) -> Option<Told> {
+    match code {
+        Some(AuditCode { code, values }) => Coded::from_parts(*code, values).map(Told::Coded),
+        None => Some(Told::Text(shortened(text))),
+    }
 }
 
 /// Texts are made printable again: a node that is somebody else's may say anything.
@@ -132,8 +142,11 @@ fn read(reply: AuditReply) -> Option<([u8; 32], Vec<AuditEntry>)> {
         Some(AuditEntry {
             number: entry.number,
             origin: Origin::new(&entry.who, &entry.from, entry.time_ms),
-            act: activation::audit::shortened(&entry.act),
-            refused: activation::audit::shortened(&entry.refused),
+            act: told(&entry.act, entry.act_code.as_ref())?,
+            refused: match (entry.refused.as_str(), &entry.refused_code) {
+                ("", None) => None,
+                (text, code) => Some(told(text, code.as_ref())?),
+            },
             hash: entry.hash.as_ref().try_into().ok()?,
         })
     });

@@ -91,6 +91,7 @@ fn json(reply: &ClusterStatusReply) -> serde_json::Value {
         "failure_tolerance": reply.failure_tolerance,
         "cluster_time_ms": reply.cluster_time_ms,
         "clock_alarm": optional(&reply.clock_alarm),
+        "clock": { "alarm": optional(&reply.clock_alarm), "ahead_ms": reply.clock_ahead_ms },
         "format": reply.format,
         "nodes": nodes.collect::<Vec<_>>(),
     })

@@ -1,7 +1,7 @@
 //! Clocks that a test can set.
 
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
     time::Duration,
 };
 
@@ -14,11 +14,17 @@ use crate::world;
 pub(crate) struct TestClock {
     origin: Instant,
     error_ms: AtomicI64,
+    is_synchronised: AtomicBool,
 }
 
 impl TestClock {
     pub(crate) fn new() -> Self {
-        Self { origin: Instant::now(), error_ms: AtomicI64::new(0) }
+        Self { origin: Instant::now(), error_ms: AtomicI64::new(0), is_synchronised: AtomicBool::new(false) }
+    }
+
+    /// From now on the operating system says that the clock is synchronised, or that it is not, as at the beginning.
+    pub(crate) fn set_synchronised(&self, is_synchronised: bool) {
+        self.is_synchronised.store(is_synchronised, Ordering::Relaxed);
     }
 
     /// From now on the wall clock is wrong by this much.
@@ -28,6 +34,10 @@ impl TestClock {
 }
 
 impl Clock for TestClock {
+    fn is_synchronised(&self) -> bool {
+        self.is_synchronised.load(Ordering::Relaxed)
+    }
+
     fn wall_ms(&self) -> u64 {
         let right_ms = world::START_MS + u64::try_from(self.origin.elapsed().as_millis()).unwrap();
         right_ms.checked_add_signed(self.error_ms.load(Ordering::Relaxed)).unwrap()

@@ -1,0 +1,168 @@
+//! Cluster time, as the leader keeps it: the lower median of the voters' wall clocks, never running backwards.
+//!
+//! The leader keeps one sample per voter, at most 60 s old, aged by its own monotonic clock. With samples of a majority
+//! the target is their lower median, so one wrong clock in three changes nothing; without a majority, time goes on by
+//! the monotonic clock. What happens when the clocks jump differs: since format 3 there is a second clock for expiry
+//! ([`two`]); before that time stands still until the jump is confirmed ([`held`]).
+//!
+//! One `ClusterClock` lives as long as one leadership. Invariant: a stamp is never below the previous one.
+
+mod held;
+mod samples;
+mod two;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use self::held::Held;
+use self::samples::Samples;
+use self::two::TwoClocks;
+use crate::id::NodeId;
+
+/// What the leader writes into a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub time_ms: u64,
+    pub skew: SkewReference,
+    /// Where the clock of expiry goes; none in formats 1 and 2.
+    pub expiry_ms: Option<u64>,
+}
+
+/// The replicated times; absent before the first batch, and the second one in formats 1 and 2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    pub time_ms: Option<u64>,
+    pub expiry_ms: Option<u64>,
+}
+
+/// What the clients' clocks of a batch are compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SkewReference {
+    /// The batch's own time.
+    ClusterTime,
+    /// Another time: the voters' median since format 3, before that while an alarm holds cluster time back.
+    Other(u64),
+    /// Nothing: no majority says what time it is.
+    LeaveOut,
+}
+
+/// Cluster time was never set, and no majority of clocks can set it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("no majority of the nodes' clocks is known yet, and cluster time was never set")]
+pub struct NoTime;
+
+/// What an administrator has to look at. The kind follows from the two times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockAlarm {
+    /// Where the clock of expiry stands, or cluster time in formats 1 and 2; cluster time where it is ahead of the clocks.
+    pub previous_ms: u64,
+    /// Where the clocks say that it should be.
+    pub target_ms: u64,
+    /// How many clocks were asked.
+    pub samples: usize,
+}
+
+/// The kinds of [`ClockAlarm`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockAlarmKind {
+    /// The clocks went so far that nothing expires until an administrator accepts them, or synchronised clocks confirm it.
+    Jump,
+    /// Cluster time is ahead of the clocks: an administrator resets it.
+    Ahead,
+}
+
+impl ClockAlarm {
+    #[must_use]
+    pub fn kind(&self) -> ClockAlarmKind {
+        if self.target_ms < self.previous_ms { ClockAlarmKind::Ahead } else { ClockAlarmKind::Jump }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct ClusterClock {
+    samples: Samples,
+    held: Held,
+    two: TwoClocks,
+    /// Whether the last stamp was one of formats 1 and 2.
+    is_held: bool,
+}
+
+impl ClusterClock {
+    /// A clock for a leadership that begins at `at`.
+    pub fn new(voters: impl IntoIterator<Item = NodeId>, at: Duration) -> Self {
+        Self { samples: Samples::of(voters), held: Held::beginning(at), two: TwoClocks::default(), is_held: false }
+    }
+
+    /// The membership changed; samples of nodes that no longer vote are forgotten.
+    pub fn set_voters(&mut self, voters: impl IntoIterator<Item = NodeId>) {
+        self.samples.set_voters(voters);
+    }
+
+    /// A node's wall clock showed `wall_ms` at the leader's monotonic time `at`, and its operating system said whether it is
+    /// synchronised. Only voters are heard.
+    pub fn sample(&mut self, node: NodeId, wall_ms: u64, is_synchronised: bool, at: Duration) {
+        self.samples.add(node, wall_ms, is_synchronised, at);
+    }
+
+    /// The time for the next batch in formats 1 and 2. `previous_ms` is the time of the replicated state.
+    pub fn stamp(&mut self, previous_ms: Option<u64>, at: Duration) -> Result<Stamp, NoTime> {
+        self.is_held = true;
+        let stamp = self.held.stamp(&self.samples, previous_ms, at)?;
+        // In release builds, too: every node would count with it.
+        assert!(Some(stamp.time_ms) >= previous_ms, "cluster time runs backwards: {stamp:?} after {previous_ms:?}");
+        Ok(stamp)
+    }
+
+    /// The times for the next batch since format 3. `replicated` is what the state has.
+    pub fn stamp_two_clocks(&mut self, replicated: Times, at: Duration) -> Result<Stamp, NoTime> {
+        self.is_held = false;
+        let stamp = self.two.stamp(&self.samples, replicated, at)?;
+        let runs_on = Some(stamp.time_ms) >= replicated.time_ms && stamp.expiry_ms >= replicated.expiry_ms;
+        assert!(runs_on, "cluster time runs backwards: {stamp:?} after {replicated:?}");
+        assert!(stamp.expiry_ms <= Some(stamp.time_ms), "the clock of expiry is ahead: {stamp:?}");
+        Ok(stamp)
+    }
+
+    /// The alarm that stands since the last stamp.
+    #[must_use]
+    pub fn alarm(&self) -> Option<ClockAlarm> {
+        if self.is_held { self.held.alarm() } else { self.two.alarm() }
+    }
+
+    /// Formats 1 and 2: an administrator confirms the jump, and time goes on from where the clocks say it is. Answers that
+    /// time, or `None` when no alarm stands.
+    pub fn accept(&mut self, at: Duration) -> Option<u64> {
+        self.held.accept(&self.samples, at)
+    }
+
+    /// The log set the clocks to these times: by [`crate::state::Command::ResetClock`] or
+    /// [`crate::state::Command::AcceptClock`]. Stamps go on from there.
+    pub fn set(&mut self, times: Times, at: Duration) {
+        if let Some(time_ms) = times.time_ms {
+            self.held.advance(time_ms, at);
+            self.two.set(time_ms, times.expiry_ms.unwrap_or(time_ms), at);
+        }
+    }
+
+    /// To which time cluster time is to be set back without an administrator (since format 3).
+    #[must_use]
+    pub fn to_reset(&self, at: Duration) -> Option<u64> {
+        self.two.to_reset(&self.samples, at)
+    }
+
+    /// The lower median of the fresh samples; `None` without a majority of the voters.
+    #[must_use]
+    pub fn median(&self, at: Duration) -> Option<u64> {
+        self.samples.median(at)
+    }
+
+    /// How far each freshly sampled clock is ahead of the median, in milliseconds; empty without a majority.
+    #[must_use]
+    pub fn offsets(&self, at: Duration) -> BTreeMap<NodeId, i64> {
+        let Some(median_ms) = self.median(at) else { return BTreeMap::new() };
+        let offset = |ms: u64| i64::try_from(i128::from(ms) - i128::from(median_ms)).unwrap_or(i64::MAX);
+        self.samples.fresh(at).into_iter().map(|(node, ms)| (node, offset(ms))).collect()
+    }
+}

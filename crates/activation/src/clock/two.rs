@@ -1,0 +1,79 @@
+//! Since format 3: cluster time follows the clocks, and a second clock, by which requests expire, follows only what is
+//! confirmed.
+//!
+//! Cluster time goes to the voters' median at once, however far that is, so that machines are compared with the right
+//! time. The clock of expiry goes to the median where a majority of voters has synchronised clocks that agree with it;
+//! otherwise it goes on with the leader's monotonic clock. So a wrong clock expires nothing, what is recorded meanwhile has
+//! the time that the clocks showed, and an administrator who accepts them loses nothing of it.
+
+use std::time::Duration;
+
+use super::samples::{Samples, millis};
+use super::{ClockAlarm, NoTime, SkewReference, Stamp, Times};
+use crate::limits::{CLOCK_AGREEMENT_MS, CLOCK_JUMP_MS_MAX, TIME_MS_MAX};
+
+/// The last stamp of this leadership.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    at: Duration,
+    time_ms: u64,
+    expiry_ms: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct TwoClocks {
+    last: Option<Last>,
+    alarm: Option<ClockAlarm>,
+}
+
+impl TwoClocks {
+    pub(super) fn alarm(&self) -> Option<ClockAlarm> {
+        self.alarm
+    }
+
+    pub(super) fn stamp(&mut self, samples: &Samples, replicated: Times, at: Duration) -> Result<Stamp, NoTime> {
+        // Stamps that are under way are not replicated yet.
+        let time_ms = replicated.time_ms.max(self.last.map(|last| last.time_ms));
+        let expiry_ms = replicated.expiry_ms.max(self.last.map(|last| last.expiry_ms));
+        // A leader that has stamped nothing yet does not know how long that is.
+        let passed_ms = self.last.map_or(0, |last| millis(at.saturating_sub(last.at)));
+        let median_ms = samples.median(at);
+        let (time_ms, skew) = match (median_ms, time_ms) {
+            (Some(median_ms), time_ms) => {
+                (time_ms.map_or(median_ms, |time_ms| time_ms.max(median_ms)), SkewReference::Other(median_ms))
+            }
+            (None, Some(time_ms)) => (time_ms.saturating_add(passed_ms).min(TIME_MS_MAX), SkewReference::LeaveOut),
+            (None, None) => return Err(NoTime),
+        };
+        let confirmed_ms = median_ms.filter(|median_ms| samples.confirm(*median_ms, at));
+        let unconfirmed_ms = expiry_ms.map_or(time_ms, |expiry_ms| expiry_ms.saturating_add(passed_ms));
+        let expiry_ms = expiry_ms.max(Some(confirmed_ms.unwrap_or(unconfirmed_ms).min(time_ms))).unwrap_or(time_ms);
+        self.last = Some(Last { at, time_ms, expiry_ms });
+        self.alarm = alarm(time_ms, expiry_ms, median_ms, samples.fresh(at).len());
+        Ok(Stamp { time_ms, skew, expiry_ms: Some(expiry_ms) })
+    }
+
+    /// The log set the clocks to these times.
+    pub(super) fn set(&mut self, time_ms: u64, expiry_ms: u64, at: Duration) {
+        self.last = Some(Last { at, time_ms, expiry_ms });
+        self.alarm = None;
+    }
+
+    /// To which time cluster time is to be set back without an administrator: confirmed clocks are behind it, and requests
+    /// would not expire later by that.
+    pub(super) fn to_reset(&self, samples: &Samples, at: Duration) -> Option<u64> {
+        let last = self.last?;
+        let median_ms = samples.median(at).filter(|median_ms| samples.confirm(*median_ms, at))?;
+        let is_ahead = last.time_ms > median_ms.saturating_add(CLOCK_AGREEMENT_MS);
+        (is_ahead && last.expiry_ms <= median_ms).then_some(median_ms)
+    }
+}
+
+fn alarm(time_ms: u64, expiry_ms: u64, median_ms: Option<u64>, samples: usize) -> Option<ClockAlarm> {
+    let behind_ms = median_ms.filter(|median_ms| time_ms > median_ms.saturating_add(CLOCK_AGREEMENT_MS));
+    if let Some(target_ms) = behind_ms {
+        return Some(ClockAlarm { previous_ms: time_ms, target_ms, samples });
+    }
+    let is_unconfirmed = time_ms.saturating_sub(expiry_ms) > CLOCK_JUMP_MS_MAX;
+    is_unconfirmed.then_some(ClockAlarm { previous_ms: expiry_ms, target_ms: time_ms, samples })
+}

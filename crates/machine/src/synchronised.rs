@@ -1,0 +1,43 @@
+//! Whether the operating system keeps the wall clock synchronised.
+
+/// What the kernel says of its clock (adjtimex(2)): false where it is not synchronised, where it reports an error, and where
+/// it does not answer.
+#[must_use]
+pub fn is_clock_synchronised() -> bool {
+    // SAFETY: the structure holds integers only, for which zeroes are a value; `modes` 0 asks and changes nothing.
+    #[expect(unsafe_code, reason = "the call has no safe form")]
+    let mut clock: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a structure of the size that the call expects, and is not kept.
+    #[expect(unsafe_code, reason = "the call has no safe form")]
+    let state = unsafe { libc::adjtimex(&raw mut clock) };
+    is_synchronised(state, clock.status)
+}
+
+fn is_synchronised(state: i32, status: i32) -> bool {
+    state >= 0 && state != libc::TIME_ERROR && status & libc::STA_UNSYNC == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_not_known_to_be_synchronised_is_not() {
+        for (state, status, expected) in [
+            (libc::TIME_OK, 0, true),
+            (libc::TIME_OK, libc::STA_NANO | libc::STA_PLL, true),
+            (libc::TIME_INS, 0, true),
+            (libc::TIME_OK, libc::STA_UNSYNC, false),
+            (libc::TIME_ERROR, 0, false),
+            (-1, 0, false),
+        ] {
+            assert_eq!(is_synchronised(state, status), expected, "{state} {status}");
+        }
+    }
+
+    #[test]
+    fn the_kernel_is_asked() {
+        // What it says differs from machine to machine; it must not fail.
+        let _either = is_clock_synchronised();
+    }
+}
