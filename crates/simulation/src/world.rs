@@ -42,6 +42,8 @@ pub(crate) struct NodeState {
     pub(crate) unserved: Option<(Duration, Duration)>,
     /// Its replica runs.
     pub(crate) is_up: bool,
+    /// Its disk is an older one, or a copy: it must not serve.
+    pub(crate) is_stale: bool,
     /// Looks at its replica from outside.
     pub(crate) look: Option<Arc<dyn Fn() -> Seen + Send + Sync>>,
 }
@@ -71,6 +73,7 @@ impl Default for NodeState {
             ready_since: None,
             unserved: None,
             is_up: false,
+            is_stale: false,
             look: None,
         }
     }

@@ -64,6 +64,7 @@ impl Readiness {
         let state = match self.replica.health() {
             Health::Failed(why) => Some(why.to_string()),
             Health::Diverged(index) => Some(format!("its state differs from the leader's since entry {index}")),
+            Health::Quarantined(why) => Some(format!("it is quarantined: {why}")),
             Health::Running => None,
         };
         let unless = |is_met: bool, why: &str| (!is_met).then(|| why.to_owned());

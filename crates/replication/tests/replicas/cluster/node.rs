@@ -99,7 +99,8 @@ impl Node {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let disk = self.open_disk().await;
         let (settings, pace, address) = (self.settings, self.pace, self.address);
-        let environment = Environment::new(self.clock.clone(), connect(), self.number, Arc::new(()));
+        let environment =
+            Environment::new(self.clock.clone(), connect(), (self.number, u64::from_be_bytes(random())), Arc::new(()));
         let started = runtime.spawn(async move {
             let replica = Replica::start_at_pace(disk, &settings, environment, pace).await?;
             serve(&replica, address).await;
@@ -233,8 +234,8 @@ fn connect() -> Connect {
     })
 }
 
-fn random() -> [u8; 16] {
-    let mut bytes = [0; 16];
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
     getrandom::fill(&mut bytes).unwrap();
     bytes
 }
