@@ -336,7 +336,8 @@ impl Faults {
             is_stale
         });
         self.world.node(node, |state| state.is_stale |= is_stale);
-        self.world.trace(format_args!("node {node} is on an older disk, with entry {last}; it lacks something: {is_stale}"));
+        self.world
+            .trace(format_args!("node {node} is on an older disk, with entry {last}; it lacks something: {is_stale}"));
         bay.roll_back(image);
     }
 

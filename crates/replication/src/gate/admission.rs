@@ -111,7 +111,7 @@ async fn look_at_own_address(replica: &RunningReplica, own: &Member) {
 /// Says Hello to one member; whether it agreed, and this node has nothing to say against it.
 async fn ask(replica: &RunningReplica, node: u64, member: &Member, leads: Option<&Vote>) -> bool {
     let Ok(mut peer) = replica.peers.client(node, member) else { return false };
-    let message = hello::hello_out(&replica.gate, node, leads);
+    let message = hello::hello_out(&replica.gate, node, member.store, leads);
     let reply = match timeout(HELLO_TIMEOUT, peer.hello(message)).await {
         Ok(Ok(reply)) => reply.into_inner(),
         Ok(Err(status)) if status.code() == tonic::Code::Unimplemented => {

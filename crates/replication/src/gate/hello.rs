@@ -29,9 +29,9 @@ pub(crate) struct Hello {
     acknowledged: Option<(Vote, LogId)>,
 }
 
-/// The message to `node`; `vote` is that of this node where it leads.
-pub(crate) fn hello_out(gate: &Gate, node: u64, vote: Option<&Vote>) -> proto::HelloRequest {
-    let acknowledged = vote.and_then(|vote| Some((vote, gate.acknowledged_by(node, vote)?)));
+/// The message to the member `node` with this store; `vote` is that of this node where it leads.
+pub(crate) fn hello_out(gate: &Gate, node: u64, store: Uuid, vote: Option<&Vote>) -> proto::HelloRequest {
+    let acknowledged = vote.and_then(|vote| Some((vote, gate.acknowledged_by(node, store, vote)?)));
     proto::HelloRequest {
         own: Some(incarnation_out(&gate.own())),
         known: gate.all_known(),

@@ -92,8 +92,8 @@ struct Known {
     stored: BTreeMap<u64, u64>,
     /// Members that know this process: the store of each.
     agreed: BTreeMap<u64, Uuid>,
-    /// The last entry that a member acknowledged to this leader.
-    acknowledged: BTreeMap<u64, (Vote, LogId)>,
+    /// The last entry that a member with this store acknowledged to this leader.
+    acknowledged: BTreeMap<u64, (Uuid, Vote, LogId)>,
 }
 
 impl fmt::Debug for Gate {
@@ -346,17 +346,19 @@ impl Gate {
     }
 
     /// A member acknowledged every entry up to `last` to this leader.
-    pub(crate) fn acknowledged(&self, node: u64, vote: Vote, last: LogId) {
+    pub(crate) fn acknowledged(&self, node: u64, store: Uuid, vote: Vote, last: LogId) {
         let mut known = self.known();
         match known.acknowledged.get_mut(&node) {
-            Some((since, highest)) if *since == vote => *highest = (*highest).max(last),
-            _ => drop(known.acknowledged.insert(node, (vote, last))),
+            Some((same, since, highest)) if *same == store && *since == vote => *highest = (*highest).max(last),
+            _ => drop(known.acknowledged.insert(node, (store, vote, last))),
         }
     }
 
     /// The last entry that a member acknowledged to the leader of `vote`.
-    pub(crate) fn acknowledged_by(&self, node: u64, vote: &Vote) -> Option<LogId> {
-        self.known().acknowledged.get(&node).filter(|(since, _)| since == vote).map(|(_, last)| *last)
+    pub(crate) fn acknowledged_by(&self, node: u64, store: Uuid, vote: &Vote) -> Option<LogId> {
+        let known = self.known();
+        let (same, since, last) = known.acknowledged.get(&node)?;
+        (*same == store && since == vote).then_some(*last)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

@@ -82,9 +82,9 @@ impl Target {
         self.hear(reply.durable)?;
         let result = wire::append_result_in(reply).map_err(malformed)?;
         match &result {
-            Ok(Some(last)) => self.gate.acknowledged(self.node, *vote, *last),
+            Ok(Some(last)) => self.gate.acknowledged(self.node, self.store, *vote, *last),
             Err(StreamAppendError::Conflict(at)) => {
-                let acknowledged = self.gate.acknowledged_by(self.node, vote);
+                let acknowledged = self.gate.acknowledged_by(self.node, self.store, vote);
                 if acknowledged.is_some_and(|last| at.index <= last.index) {
                     let index = at.index;
                     tracing::error!(node = self.node, index, "a follower lacks an entry that it acknowledged");
@@ -223,7 +223,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         match wire::vote_in(reply.vote) {
             Ok(accepted) => {
                 if let Some(last) = snapshot.meta.last_log_id.filter(|_| accepted == vote) {
-                    self.to.gate.acknowledged(self.to.node, vote, last);
+                    self.to.gate.acknowledged(self.to.node, self.to.store, vote, last);
                 }
                 Ok(SnapshotResponse::new(accepted))
             }
