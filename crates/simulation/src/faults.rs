@@ -323,7 +323,7 @@ impl Faults {
             bay.wipe();
         }
         self.world.oracle(|oracle| oracle.promises.forget(node));
-        self.world.node(node, |state| state.is_stale = false);
+        self.world.node(node, |state| (state.is_older, state.is_stale) = (false, false));
     }
 
     /// The disk of a node that is down becomes what it was.
@@ -335,7 +335,10 @@ impl Faults {
             oracle.promises.forget(node);
             is_stale
         });
-        self.world.node(node, |state| state.is_stale |= is_stale);
+        self.world.node(node, |state| {
+            state.is_older = true;
+            state.is_stale |= is_stale;
+        });
         self.world
             .trace(format_args!("node {node} is on an older disk, with entry {last}; it lacks something: {is_stale}"));
         bay.roll_back(image);
@@ -346,7 +349,7 @@ impl Faults {
         if let (Some(from), Some(copy)) = (nodes.bays.get(&from), nodes.bays.get(&to)) {
             copy.copy_from(from);
             self.world.oracle(|oracle| oracle.promises.forget(to));
-            self.world.node(to, |state| state.is_stale = true);
+            self.world.node(to, |state| (state.is_older, state.is_stale) = (true, true));
         }
     }
 

@@ -7,7 +7,7 @@ use api::peer::v1::peer_server::PeerServer;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use host::simulated::AnsweringHost;
-use replication::{Environment, LegacyQuestions, Pace, Planted, RaftSettings, Replica};
+use replication::{Environment, Health, LegacyQuestions, Pace, Planted, RaftSettings, Replica};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{sleep, timeout},
@@ -88,7 +88,7 @@ async fn start(world: &World, node: u64, bay: DiskBay, options: NodeOptions) -> 
     let started = Replica::start_at_pace(disk, &options.settings, environment, options.pace).await;
     let replica = match started {
         Ok(replica) => replica,
-        Err(error) if is_failing || bay.is_damaged() => return Err(error.to_string().into()),
+        Err(error) if is_failing || bay.is_failing() || bay.is_damaged() => return Err(error.to_string().into()),
         Err(error) => {
             world.violated("node_failed", format_args!("node {node} starts on what its disk holds"), &error);
             return Err(error.to_string().into());
@@ -113,6 +113,7 @@ async fn start(world: &World, node: u64, bay: DiskBay, options: NodeOptions) -> 
     tokio::spawn(host.clone().follow());
     tokio::spawn(watch_roles(world.clone(), node, replica.clone()));
     tokio::spawn(watch_readiness(world.clone(), node, host.clone()));
+    tokio::spawn(watch_quarantine(world.clone(), node, replica.clone()));
     tokio::spawn(serve_clients(host.clone()));
     let orders = world.commands_of(node);
     tokio::spawn(administrator::obey(world.clone(), node, replica.clone(), host.clone(), orders));
@@ -198,6 +199,21 @@ async fn watch_readiness(world: World, node: u64, host: AnsweringHost) {
             }
         }
         sleep(READY_INTERVAL).await;
+    }
+}
+
+/// Notes that the node is quarantined, which no node on its own newest disk is.
+async fn watch_quarantine(world: World, node: u64, replica: Replica) {
+    let reason = loop {
+        match replica.health() {
+            Health::Quarantined(reason) => break reason,
+            _ => sleep(READY_INTERVAL).await,
+        }
+    };
+    world.trace(format_args!("node {node} is quarantined: {reason}"));
+    if !world.node(node, |state| state.is_older) {
+        let expected = format!("node {node} runs on its own disk as it last was, and is not quarantined");
+        world.violated("sound_node_quarantined", expected, reason);
     }
 }
 
