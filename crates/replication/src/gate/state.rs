@@ -76,6 +76,8 @@ pub(crate) struct Gate {
     /// Held while a member's start is judged and stored: of two processes of one node only one is agreed to.
     turn: tokio::sync::Mutex<()>,
     standing: watch::Sender<Standing>,
+    /// Why the disk took no write, once it has not: openraft does not see what is written here, and the node must stop.
+    failed: watch::Sender<Option<WriteFailed>>,
     /// Whether the disk held a membership with this node at the start.
     pub(crate) was_member: bool,
     /// Wakes the task that says Hello.
@@ -147,6 +149,7 @@ impl Gate {
             known: Mutex::new(Known { starts, stored, ..Known::default() }),
             turn: tokio::sync::Mutex::default(),
             standing: watch::Sender::new(standing),
+            failed: watch::Sender::new(None),
             was_member: beginning.was_member,
             wake: Notify::new(),
             planted,
@@ -207,13 +210,24 @@ impl Gate {
         self.standing.send_replace(Standing::Quarantined(reason.as_str().into()));
         let mut batch = Batch::default();
         let record = log::Quarantine { reason }.encode_to_vec();
-        let stored = match batch.put(QUARANTINE, record) {
-            Ok(()) => storage::commit(&*self.disk, batch).await.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
+        let stored = match batch.put(QUARANTINE, record).map_err(too_large) {
+            Ok(()) => self.commit(batch).await,
+            Err(error) => Err(error),
         };
         if let Err(error) = stored {
-            tracing::error!(error, "that the node is quarantined could not be stored");
+            tracing::error!(%error, "that the node is quarantined could not be stored");
         }
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<(), WriteFailed> {
+        storage::commit(&*self.disk, batch).await.inspect_err(|failure| {
+            self.failed.send_replace(Some(failure.clone()));
+        })
+    }
+
+    /// Why the disk took no write, where it did not.
+    pub(crate) fn failure(&self) -> watch::Receiver<Option<WriteFailed>> {
+        self.failed.subscribe()
     }
 
     /// Whether the process `boot` of `node`, a member with this store, may call here, and this node take part in what it
@@ -270,7 +284,7 @@ impl Gate {
         let start = learned(known.as_ref(), &found).unwrap_or(found);
         let mut batch = Batch::default();
         batch.put(known_key(node), incarnation_out(&start).encode_to_vec()).map_err(too_large)?;
-        storage::commit(&*self.disk, batch).await?;
+        self.commit(batch).await?;
         let mut known = self.known();
         let start = learned(known.starts.get(&node), &start).unwrap_or(start);
         known.starts.insert(node, start);

@@ -125,6 +125,9 @@ impl Replica {
         if let Err(fatal) = &self.0.raft.metrics().borrow_watched().running_state {
             return Health::Failed(Failure::of(fatal));
         }
+        if let Some(failure) = &*self.0.gate.failure().borrow() {
+            return Health::Failed(Failure::Storage(failure.to_string()));
+        }
         if let Some(reason) = self.0.gate.quarantined_because() {
             return Health::Quarantined(reason.to_string());
         }
@@ -147,12 +150,17 @@ impl Replica {
     /// Waits until this node has failed, and says why.
     pub async fn failed(&self) -> Failure {
         let mut metrics = self.0.raft.metrics();
+        let mut gate = self.0.gate.failure();
         loop {
+            if let Some(failure) = &*gate.borrow_and_update() {
+                return Failure::Storage(failure.to_string());
+            }
             if let Err(fatal) = &metrics.borrow_watched().running_state {
                 return Failure::of(fatal);
             }
-            if metrics.changed().await.is_err() {
-                return Failure::Stopped;
+            tokio::select! {
+                changed = metrics.changed() => if changed.is_err() { return Failure::Stopped },
+                changed = gate.changed() => if changed.is_err() { return Failure::Stopped },
             }
         }
     }
