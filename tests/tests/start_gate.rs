@@ -70,7 +70,7 @@ async fn a_voter_whose_folder_is_put_back_is_quarantined_and_says_what_to_do() {
     cluster.start(3);
     assert_eq!(activate(&cluster, &product, 1, 15).await, 15);
     let removed = eventually("node 2 is out", async || {
-        let removed = cluster.admin(1, &words!["cluster", "remove", "2", "--dead", "--yes"]).await;
+        let removed = cluster.admin(1, &words!["cluster", "remove", "2", "--dead"]).await;
         (removed.code == Some(0)).then_some(())
     });
     removed.await;

@@ -25,7 +25,11 @@ use crate::{
     credentials::Unusable,
     diagnosis::machine_probe::MachineProbe,
     dns::Dns,
-    lifecycle::{drain::Drain, live_settings::Live, readiness::{Readiness, quarantined_because}},
+    lifecycle::{
+        drain::Drain,
+        live_settings::Live,
+        readiness::{Readiness, quarantined_because},
+    },
     limits::LOOK_TIMEOUT,
     records::{activations::Activations, distinct::Distinct, duplicates::Duplicates},
 };
