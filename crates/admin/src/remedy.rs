@@ -82,6 +82,7 @@ const VERBS: &[&str] = &[
     "key",
     "publish",
     "release",
+    "recover",
     "remove",
     "run",
     "set",

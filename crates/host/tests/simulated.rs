@@ -52,7 +52,7 @@ impl World {
         let store = Arc::new(Store::open(&folder.path().join("store"), owner).unwrap());
         let disk = Arc::new(SledDisk::start(store, folder.path(), |_| {}).unwrap());
         let connect = Arc::new(|_: &str| unreachable!("there is no other node"));
-        let environment = Environment::new(Arc::new(SystemClock::default()), connect, NODE, Arc::new(()));
+        let environment = Environment::new(Arc::new(SystemClock::default()), connect, (NODE, 1), Arc::new(()));
         let replica = Replica::start(disk, &RaftSettings::default(), environment).await.unwrap();
         replica.bootstrap(&BTreeMap::from([(NODE, "127.0.0.1:1689".to_owned())]), PATIENCE).await.unwrap();
         let [root, activation] = [1, 2].map(|seed| SigningKey::from_bytes(&[seed; 32]));

@@ -16,6 +16,7 @@ use prost::Message;
 use sha2::{Digest, Sha256};
 use storage::{Batch, Disk, ReadError};
 
+use crate::gate::state::cleared;
 use crate::raft::{
     log::{self, LogDamaged},
     snapshot_file::{self, SnapshotFile},
@@ -171,5 +172,7 @@ async fn begin(
     commit(log::renamed(term, owner, recoveries)).await?;
     SnapshotFile::on(Arc::clone(&disk)).write(&meta, state).await.map_err(BeginError::Write)?;
     commit(log::emptied(replaced, last)).await?;
+    // Last: until here the node is quarantined still, where it was.
+    commit(Ok(cleared(&*disk)?)).await?;
     Ok(Begun { log_index: last.index, term })
 }

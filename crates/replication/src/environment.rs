@@ -66,6 +66,8 @@ pub struct Environment {
     pub connect: Connect,
     /// Seed of openraft's randomness, from which election timeouts follow.
     pub seed: u64,
+    /// Tells this process from every other of the node: random, new with each start.
+    pub boot: u64,
     /// Receives measurements, and the state after each entry.
     pub observer: Arc<dyn Observer>,
     /// Runs the replica's tasks.
@@ -76,7 +78,7 @@ pub struct Environment {
 
 impl Environment {
     /// An environment whose tasks are tokio's, for a node that reads every format of this version.
-    pub fn new(clock: Arc<dyn Clock>, connect: Connect, seed: u64, observer: Arc<dyn Observer>) -> Self {
-        Self { clock, connect, seed, observer, tasks: Tasks::default(), newest_format: Format::NEWEST }
+    pub fn new(clock: Arc<dyn Clock>, connect: Connect, (seed, boot): (u64, u64), observer: Arc<dyn Observer>) -> Self {
+        Self { clock, connect, seed, boot, observer, tasks: Tasks::default(), newest_format: Format::NEWEST }
     }
 }

@@ -10,6 +10,7 @@
 
 mod backup;
 mod environment;
+mod gate;
 mod leader;
 mod legacy;
 pub mod limits;

@@ -82,6 +82,20 @@ pub const CLOCK_OFFSET_MS_MAX: u64 = activation::limits::CLOCK_SKEW_MS_MAX;
 /// A call to one peer during bootstrap, or one that asks it something.
 pub const PEER_CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long a member has to answer Hello: it may look first who answers at the caller's address,
+pub const HELLO_TIMEOUT: Duration = Duration::from_millis(800);
+/// and waits so long for that.
+pub const ADDRESS_PROBE_TIMEOUT: Duration = Duration::from_millis(400);
+
+/// Pause between two rounds of Hello of a node that is not admitted yet, or that was refused.
+pub const HELLO_PAUSE: Duration = Duration::from_millis(50);
+
+/// A node that only half of the voters recognised waits this long for another member that objects.
+pub const WITNESS_WAIT: Duration = Duration::from_secs(1);
+
+/// How often a quarantined node says so in its log.
+pub const QUARANTINE_REMINDER_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How long a leader that stops waits for another one.
 pub const HANDOVER_DEADLINE: Duration = Duration::from_secs(2);
 

@@ -22,6 +22,8 @@ pub enum Bug {
     SnapshotWithoutIndex,
     /// A node is ready although no majority confirmed its leader.
     UnconfirmedReady,
+    /// The start gate lets every node in, and remembers nobody.
+    OpenGate,
 }
 
 /// The bug that is planted in a replica, if any.

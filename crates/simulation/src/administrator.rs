@@ -108,6 +108,18 @@ pub(crate) struct Status {
     pub(crate) leader: Option<u64>,
 }
 
+impl Status {
+    /// A voter that does not lead.
+    pub(crate) fn follower(&self) -> Option<u64> {
+        self.voters.iter().copied().find(|voter| Some(*voter) != self.leader)
+    }
+
+    /// A member that does not vote.
+    pub(crate) fn learner(&self) -> Option<u64> {
+        self.members.iter().copied().find(|member| !self.voters.contains(member))
+    }
+}
+
 fn numbers(list: &str) -> BTreeSet<u64> {
     list.split(',').filter_map(|number| number.parse().ok()).collect()
 }

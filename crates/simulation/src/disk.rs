@@ -12,9 +12,11 @@ use std::{
     time::Duration,
 };
 
+use api::log::v1 as log;
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use storage::{Batch, Disk, Done, Identity, Kind, ReadError, Record, SnapshotIoError, WriteFailed};
+use prost::Message;
+use storage::{Batch, Disk, Done, Identity, Kind, ReadError, Record, SnapshotIoError, WriteFailed, Writes};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -27,6 +29,7 @@ const QUEUED_BATCHES_MAX: usize = 1024;
 /// records to see a truncation.
 const ENTRY: u8 = b'e';
 const PURGED: &[u8] = b"p";
+const VOTE: &[u8] = b"v";
 
 type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
@@ -35,10 +38,13 @@ type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 pub(crate) struct Image {
     pub(crate) records: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) snapshot: Option<Bytes>,
+    /// Batches that led here.
+    writes: u64,
 }
 
 impl Image {
     fn apply(&mut self, changes: Changes) {
+        self.writes += 1;
         for (key, value) in changes {
             match value {
                 Some(value) => drop(self.records.insert(key, value)),
@@ -47,8 +53,16 @@ impl Image {
         }
     }
 
+    /// The vote on the disk, and the last entry in its log or snapshot.
+    pub(crate) fn promised(&self) -> (Option<(u64, u64)>, u64) {
+        let vote = self.records.get(VOTE).and_then(|vote| log::Vote::decode(vote.as_slice()).ok());
+        let snapshot = self.snapshot.clone().and_then(|snapshot| log::Snapshot::decode(snapshot).ok());
+        let snapshot = snapshot.and_then(|snapshot| snapshot.last).map_or(0, |last| last.index);
+        (vote.map(|vote| (vote.term, vote.node)), self.last_entry().max(snapshot))
+    }
+
     /// The index of the last entry in the log; 0 where there is none.
-    pub(crate) fn last_entry(&self) -> u64 {
+    fn last_entry(&self) -> u64 {
         let key = self.records.range(vec![ENTRY]..vec![ENTRY + 1]).next_back().map(|(key, _)| key);
         let index = key.and_then(|key| key.get(1..)).and_then(|index| index.try_into().ok());
         index.map_or(0, u64::from_be_bytes)
@@ -147,6 +161,11 @@ impl DiskBay {
         (platter.failing, platter.damaged) = (None, false);
     }
 
+    /// Which store is on it.
+    pub(crate) fn store(&self) -> Uuid {
+        self.platter().identity.store
+    }
+
     /// What is durable.
     pub(crate) fn image(&self) -> Image {
         self.platter().durable.clone()
@@ -168,6 +187,7 @@ impl DiskBay {
         let mut platter = self.platter();
         platter.identity = identity;
         platter.durable = image;
+        platter.pending.clear();
     }
 
     /// Changes the snapshot file, as a damaged disk would.
@@ -254,6 +274,7 @@ pub(crate) struct SimulatedDisk {
     bay: DiskBay,
     queue: mpsc::Sender<Option<Done>>,
     observer: Arc<dyn WriteObserver>,
+    writes_at_opening: u64,
 }
 
 impl fmt::Debug for SimulatedDisk {
@@ -267,7 +288,8 @@ impl SimulatedDisk {
     pub(crate) fn open(bay: DiskBay, observer: Arc<dyn WriteObserver>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUED_BATCHES_MAX);
         tokio::spawn(write_all(bay.clone(), waiting));
-        Self { bay, queue, observer }
+        let writes_at_opening = bay.platter().durable.writes;
+        Self { bay, queue, observer, writes_at_opening }
     }
 }
 
@@ -333,6 +355,10 @@ impl Disk for SimulatedDisk {
             // The queue is closed when the node has ended; its callers ended with it.
             let _closed = self.queue.send(done).await;
         })
+    }
+
+    fn writes(&self) -> Writes {
+        Writes { at_opening: self.writes_at_opening, durable: self.bay.platter().durable.writes }
     }
 
     fn read_snapshot(&self) -> Result<Option<Bytes>, SnapshotIoError> {

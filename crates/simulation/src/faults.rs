@@ -11,6 +11,7 @@ use bytes::Bytes;
 use prost::Message;
 use replication::Bug;
 use turmoil::Sim;
+use uuid::Uuid;
 
 use crate::{
     chance::Chance,
@@ -108,10 +109,45 @@ pub(crate) struct Faults {
     rate_max: u64,
     /// No disk hangs again before.
     hung_until: Duration,
-    /// A disk as it was.
+    /// A disk as it was, for a scenario.
     kept: Option<Image>,
+    older: OlderDisks,
     /// Whether there are faults now: not while the cluster is to recover.
     is_on: bool,
+}
+
+/// Disks as they were, remembered now and then.
+struct OlderDisks {
+    chance: Chance,
+    next: Duration,
+    /// By node: its store, and what was on the disk.
+    images: BTreeMap<u64, (Uuid, Image)>,
+    /// The host on which a copy runs.
+    copy: Option<u64>,
+}
+
+impl OlderDisks {
+    fn new(seed: u64) -> Self {
+        let chance = Chance::new(seed, "older disks");
+        Self { chance, next: Duration::ZERO, images: BTreeMap::new(), copy: None }
+    }
+
+    fn remember(&mut self, nodes: &Nodes, now: Duration) {
+        if now < self.next {
+            return;
+        }
+        self.next = now + Duration::from_millis(self.chance.within(5_000..60_000));
+        let members: Vec<_> = nodes.members.iter().collect();
+        if let Some((node, bay)) = self.chance.pick(&members).and_then(|node| Some((**node, nodes.bays.get(node)?))) {
+            self.images.insert(node, (bay.store(), bay.image()));
+        }
+    }
+
+    /// What was on the disk of `node` once, where it is the same store still.
+    fn image_of(&mut self, nodes: &Nodes, node: u64) -> Option<Image> {
+        let (store, image) = self.images.remove(&node)?;
+        nodes.bays.get(&node).filter(|bay| bay.store() == store && !bay.is_damaged()).map(|_| image)
+    }
 }
 
 /// Longest hang of a disk, in milliseconds. A leader whose disk hangs for longer keeps the lead without answering any client,
@@ -146,6 +182,7 @@ impl Faults {
             rate_max,
             hung_until: Duration::ZERO,
             kept: None,
+            older: OlderDisks::new(seed),
             is_on: false,
         }
     }
@@ -169,6 +206,7 @@ impl Faults {
         self.attend(sim, nodes);
         let now = self.world.now();
         self.aim(sim, nodes, now);
+        self.older.remember(nodes, now);
         if now < self.next {
             return;
         }
@@ -249,16 +287,13 @@ impl Faults {
             Wish::RollBack(node) => {
                 self.world.fault("rollback", format_args!("node {node}"));
                 self.crash(sim, nodes, node, now, 5000..5001);
-                self.world.oracle(|oracle| oracle.promises.forget(node));
-                if let (Some(bay), Some(image)) = (nodes.bays.get(&node), self.kept.take()) {
-                    bay.roll_back(image);
+                if let Some(image) = self.kept.take() {
+                    self.put_back(nodes, node, image);
                 }
             }
             Wish::Copy { from, to } => {
                 self.world.fault("copied_node", format_args!("node {from} to host {to}"));
-                if let (Some(from), Some(to)) = (nodes.bays.get(&from), nodes.bays.get(&to)) {
-                    to.copy_from(from);
-                }
+                self.copy(nodes, from, to);
             }
             Wish::Clock(node, hours) => {
                 self.world.fault("clock_wrong_at_start", format_args!("node {node}: {hours} h"));
@@ -288,6 +323,72 @@ impl Faults {
             bay.wipe();
         }
         self.world.oracle(|oracle| oracle.promises.forget(node));
+        self.world.node(node, |state| (state.is_older, state.is_stale) = (false, false));
+    }
+
+    /// The disk of a node that is down becomes what it was.
+    fn put_back(&self, nodes: &Nodes, node: u64, image: Image) {
+        let Some(bay) = nodes.bays.get(&node) else { return };
+        let (vote, last) = image.promised();
+        let is_stale = self.world.oracle(|oracle| {
+            let is_stale = oracle.promises.would_break(node, vote, last);
+            oracle.promises.forget(node);
+            is_stale
+        });
+        self.world.node(node, |state| {
+            state.is_older = true;
+            state.is_stale |= is_stale;
+        });
+        self.world
+            .trace(format_args!("node {node} is on an older disk, with entry {last}; it lacks something: {is_stale}"));
+        bay.roll_back(image);
+    }
+
+    /// The disk of host `to` becomes a copy of that of node `from`.
+    fn copy(&self, nodes: &Nodes, from: u64, to: u64) {
+        if let (Some(from), Some(copy)) = (nodes.bays.get(&from), nodes.bays.get(&to)) {
+            copy.copy_from(from);
+            self.world.oracle(|oracle| oracle.promises.forget(to));
+            self.world.node(to, |state| (state.is_older, state.is_stale) = (true, true));
+        }
+    }
+
+    /// While everything works: a node's disk goes back in time, or a copy of it is started on another host. Not together with
+    /// other faults: a node that forgot what it promised is one that failed, and the others must be able to tell.
+    pub(crate) fn confuse(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes) {
+        let now = self.world.now();
+        let all_are_up = nodes.members.iter().all(|member| self.world.nodes_up().contains(member));
+        if !nodes.can_spare_one(&self.world) || !all_are_up || !nodes.down.is_empty() {
+            return;
+        }
+        let members: Vec<_> = nodes.members.iter().copied().collect();
+        let Some(&node) = self.older.chance.pick(&members) else { return };
+        let spare = nodes.bays.keys().copied().find(|host| !nodes.members.contains(host));
+        match (self.older.chance.within(0..3), spare) {
+            (0, Some(to)) => {
+                self.world.fault("copied_node", format_args!("node {node} to host {to}"));
+                self.crash(sim, nodes, to, now, 0..1);
+                self.copy(nodes, node, to);
+                self.older.copy = Some(to);
+                sim.bounce(host(to));
+            }
+            (1, _) => {
+                let Some(image) = self.older.image_of(nodes, node) else { return };
+                self.world.fault("rollback", format_args!("node {node}"));
+                self.crash(sim, nodes, node, now, 50..1000);
+                self.put_back(nodes, node, image);
+                nodes.lost.insert(node);
+            }
+            _ => {}
+        }
+    }
+
+    /// The copy that was started is stopped, and its disk is emptied.
+    pub(crate) fn stop_copy(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes) {
+        if let Some(copy) = self.older.copy.take().filter(|copy| !nodes.members.contains(copy)) {
+            self.crash(sim, nodes, copy, self.world.now(), 0..1);
+            self.renew_disk(nodes, copy);
+        }
     }
 
     /// Chance alone seldom meets the moment in which a promise is not durable yet: aim at elections.

@@ -3,12 +3,11 @@
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use activation::status::Status;
-use api::{log::v1 as log, peer::v1::peer_server::PeerServer};
+use api::peer::v1::peer_server::PeerServer;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use host::simulated::AnsweringHost;
-use prost::Message;
-use replication::{Environment, LegacyQuestions, Pace, Planted, RaftSettings, Replica};
+use replication::{Environment, Health, LegacyQuestions, Pace, Planted, RaftSettings, Replica};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{sleep, timeout},
@@ -33,6 +32,9 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How often a node says whether it is ready.
 const READY_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long a node on an older disk may say that it is ready: what it lacks is found at the latest by the leader's next look.
+const STALE_READY_MAX: Duration = Duration::from_secs(3);
 
 /// What is the same for all nodes of a run.
 #[derive(Clone, Debug)]
@@ -81,12 +83,12 @@ async fn start(world: &World, node: u64, bay: DiskBay, options: NodeOptions) -> 
     let is_failing = bay.is_failing();
     let disk = Arc::new(SimulatedDisk::open(bay.clone(), Arc::clone(&watcher) as _));
     let clock = Arc::new(NodeClock { world: world.clone(), node, origin: world.true_time() });
-    let mut environment = Environment::new(clock, network::connect(world.clone(), boot), boot, watcher);
+    let mut environment = Environment::new(clock, network::connect(world.clone(), boot), (boot, boot), watcher);
     environment.newest_format = world.node(node, |state| state.newest_format);
     let started = Replica::start_at_pace(disk, &options.settings, environment, options.pace).await;
     let replica = match started {
         Ok(replica) => replica,
-        Err(error) if is_failing || bay.is_damaged() => return Err(error.to_string().into()),
+        Err(error) if is_failing || bay.is_failing() || bay.is_damaged() => return Err(error.to_string().into()),
         Err(error) => {
             world.violated("node_failed", format_args!("node {node} starts on what its disk holds"), &error);
             return Err(error.to_string().into());
@@ -111,6 +113,7 @@ async fn start(world: &World, node: u64, bay: DiskBay, options: NodeOptions) -> 
     tokio::spawn(host.clone().follow());
     tokio::spawn(watch_roles(world.clone(), node, replica.clone()));
     tokio::spawn(watch_readiness(world.clone(), node, host.clone()));
+    tokio::spawn(watch_quarantine(world.clone(), node, replica.clone()));
     tokio::spawn(serve_clients(host.clone()));
     let orders = world.commands_of(node);
     tokio::spawn(administrator::obey(world.clone(), node, replica.clone(), host.clone(), orders));
@@ -151,11 +154,8 @@ async fn start(world: &World, node: u64, bay: DiskBay, options: NodeOptions) -> 
 
 /// What the node promised before it stopped must be on its disk.
 fn look_at_promises(world: &World, node: u64, image: &Image) {
-    let vote = image.records.get(b"v".as_slice()).and_then(|vote| log::Vote::decode(vote.as_slice()).ok());
-    let snapshot = image.snapshot.clone().and_then(|snapshot| log::Snapshot::decode(snapshot).ok());
-    let snapshot = snapshot.and_then(|snapshot| snapshot.last).map_or(0, |last| last.index);
-    let last = image.last_entry().max(snapshot);
-    let broken = world.oracle(|oracle| oracle.promises.starts(node, vote.map(|vote| (vote.term, vote.node)), last));
+    let (vote, last) = image.promised();
+    let broken = world.oracle(|oracle| oracle.promises.starts(node, vote, last));
     world.trace(format_args!("node {node} starts with entry {last}"));
     if let Some((kind, expected, found)) = broken {
         world.violated(kind, expected, found);
@@ -187,6 +187,11 @@ async fn watch_readiness(world: World, node: u64, host: AnsweringHost) {
             state.ready_since = if unready.is_some() { None } else { state.ready_since.or(Some(now)) };
             was != unready.is_none()
         });
+        let stale_for = world.node(node, |state| state.ready_since.filter(|_| state.is_stale)).map(|since| now - since);
+        if stale_for.is_some_and(|time| time > STALE_READY_MAX) {
+            let expected = format!("node {node}, whose disk is an older one or a copy, does not serve");
+            world.violated("stale_disk_serves", expected, "it says that it is ready");
+        }
         if changed {
             match &unready {
                 Some(why) => world.trace(format_args!("node {node} is not ready: {why}")),
@@ -194,6 +199,21 @@ async fn watch_readiness(world: World, node: u64, host: AnsweringHost) {
             }
         }
         sleep(READY_INTERVAL).await;
+    }
+}
+
+/// Notes that the node is quarantined, which no node on its own newest disk is.
+async fn watch_quarantine(world: World, node: u64, replica: Replica) {
+    let reason = loop {
+        match replica.health() {
+            Health::Quarantined(reason) => break reason,
+            _ => sleep(READY_INTERVAL).await,
+        }
+    };
+    world.trace(format_args!("node {node} is quarantined: {reason}"));
+    if !world.node(node, |state| state.is_older) {
+        let expected = format!("node {node} runs on its own disk as it last was, and is not quarantined");
+        world.violated("sound_node_quarantined", expected, reason);
     }
 }
 

@@ -28,7 +28,7 @@ impl Peer for WatchedCalls {
         let (world, node) = (self.world.clone(), self.node);
         let replies = self.calls.append(request).await?.into_inner().inspect(move |reply| {
             use proto::append_reply::Result::Matching;
-            if let Ok(proto::AppendReply { result: Some(Matching(matching)) }) = reply {
+            if let Ok(proto::AppendReply { result: Some(Matching(matching)), .. }) = reply {
                 let index = matching.last.map_or(0, |last| last.index);
                 world.oracle(|oracle| oracle.promises.matching(node, index));
             }
@@ -58,6 +58,10 @@ impl Peer for WatchedCalls {
 
     async fn identify(&self, request: Request<proto::IdentifyRequest>) -> Reply<proto::IdentifyReply> {
         self.calls.identify(request).await
+    }
+
+    async fn hello(&self, request: Request<proto::HelloRequest>) -> Reply<proto::HelloReply> {
+        self.calls.hello(request).await
     }
 
     async fn transfer_leader(

@@ -12,7 +12,7 @@ pub(crate) enum Plant {
 }
 
 /// All of them: name, bug, and within how many seeds it must be found.
-pub(crate) const PLANTS: [(&str, Plant, u64); 10] = [
+pub(crate) const PLANTS: [(&str, Plant, u64); 11] = [
     ("skipped_fsync", Plant::SkippedFsync, 10),
     ("stale_read", Plant::Product(Bug::StaleRead), 20),
     ("double_apply", Plant::Product(Bug::DoubleApply), 5),
@@ -23,6 +23,7 @@ pub(crate) const PLANTS: [(&str, Plant, u64); 10] = [
     ("early_stamp", Plant::Product(Bug::EarlyStamp), 40),
     ("snapshot_without_index", Plant::Product(Bug::SnapshotWithoutIndex), 40),
     ("learner_says_ready", Plant::Product(Bug::UnconfirmedReady), 40),
+    ("open_gate", Plant::Product(Bug::OpenGate), 10),
 ];
 
 impl Plant {

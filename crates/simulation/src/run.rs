@@ -265,9 +265,14 @@ impl Run<'_> {
         self.world.trace("calm");
         self.faults.repair(&mut self.sim, &self.nodes);
         let end = self.sim.elapsed() + CALM;
+        if !self.live(end - CALM * 3 / 4, false) {
+            return false;
+        }
+        self.faults.confuse(&mut self.sim, &mut self.nodes);
         if !self.live(end - CALM / 4, false) {
             return false;
         }
+        self.faults.stop_copy(&mut self.sim, &mut self.nodes);
         let before = self.world.served_so_far();
         if !self.live(end, false) {
             return false;

@@ -6,14 +6,14 @@ use std::{collections::BTreeSet, time::Duration};
 use tokio::time::sleep;
 
 use crate::{
-    administrator::Administrator,
+    administrator::{Administrator, Status},
     machines::{self, Told},
     order::Order,
     world::{Wish, World},
 };
 
 /// A scenario: its name, how many nodes it has, and what happens.
-pub(crate) const SCENARIOS: [(&str, u64); 8] = [
+pub(crate) const SCENARIOS: [(&str, u64); 11] = [
     ("clock_ahead_at_start", 1),
     ("clock_accept", 1),
     ("clock_stop", 3),
@@ -21,6 +21,9 @@ pub(crate) const SCENARIOS: [(&str, u64); 8] = [
     ("lost_voter", 2),
     ("slow_links", 3),
     ("copied_node", 3),
+    ("rollback_leader", 3),
+    ("rollback_voter", 3),
+    ("rollback_learner", 4),
     ("reused_number", 2),
 ];
 
@@ -54,6 +57,9 @@ impl Director {
             "disk_rollback" => self.disk_rollback().await,
             "lost_voter" => self.lost_voter().await,
             "slow_links" => self.slow_links().await,
+            "rollback_leader" => self.rollback(|status| status.leader).await,
+            "rollback_voter" => self.rollback(|status| status.follower()).await,
+            "rollback_learner" => self.rollback(|status| status.learner()).await,
             "copied_node" => self.copied_node().await,
             "reused_number" => self.reused_number().await,
             _ => {}
@@ -174,6 +180,38 @@ impl Director {
                 "it is ready, and with two of three voters nothing is counted",
             );
         }
+    }
+
+    /// The disk of a node goes back to what it was before it counted a few machines. The node is known to have lost what it
+    /// acknowledged, the others go on, and a new node takes its place.
+    async fn rollback(&self, of_role: impl Fn(&Status) -> Option<u64>) {
+        self.must_count(1, &[1, 2, 3], "the cluster is formed").await;
+        sleep(Duration::from_secs(2)).await;
+        let Some(node) = of_role(&self.administrator.status(1).await) else {
+            return self.world.violated("no_progress", "a node of each role", "there is none");
+        };
+        self.wish(Wish::KeepDisk(node)).await;
+        for machine in 2..=6 {
+            self.must_count(machine, &[1, 2, 3], "every node runs").await;
+        }
+        sleep(Duration::from_secs(3)).await;
+        self.wish(Wish::RollBack(node)).await;
+        self.restart(node).await;
+        let others: Vec<_> = (1..=3).filter(|other| *other != node).collect();
+        self.must_count(7, &others, "the disk of one node went back in time").await;
+        sleep(Duration::from_secs(5)).await;
+        let is_ready = self.world.node(node, |node| node.ready_since.is_some());
+        if is_ready || matches!(self.ask(8, node).await, Told::Count(_)) {
+            let expected = format!("node {node}, whose disk went back in time, does not serve");
+            self.world.violated("stale_disk_serves", expected, "it does");
+        }
+        let member = others.first().copied().unwrap_or(1);
+        self.wish(Wish::Retire(node)).await;
+        while self.administrator.order(member, Order::Remove(node)).await.is_err() {
+            sleep(Duration::from_millis(500)).await;
+        }
+        self.join(member, 5).await;
+        self.must_count(9, &others, "a new node has taken its place").await;
     }
 
     /// The only voter of a cluster with one learner is lost.

@@ -48,6 +48,10 @@ pub(crate) struct NodeState {
     pub(crate) unserved: Option<(Duration, Duration)>,
     /// Its replica runs.
     pub(crate) is_up: bool,
+    /// Its disk is an older one, or a copy: it may be quarantined,
+    pub(crate) is_older: bool,
+    /// and it must not serve where it lacks something.
+    pub(crate) is_stale: bool,
     /// Looks at its replica from outside.
     pub(crate) look: Option<Arc<dyn Fn() -> Seen + Send + Sync>>,
 }
@@ -77,6 +81,8 @@ impl Default for NodeState {
             ready_since: None,
             unserved: None,
             is_up: false,
+            is_older: false,
+            is_stale: false,
             look: None,
         }
     }

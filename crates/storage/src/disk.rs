@@ -15,6 +15,15 @@ use crate::{
     identity::Identity,
 };
 
+/// How many writes a disk has taken. The number only grows; what is counted as one write is the disk's own affair.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Writes {
+    /// Writes that the disk held when it was opened.
+    pub at_opening: u64,
+    /// Writes that the last barrier since then covered; 0 before the first. After any crash the disk holds at least as many.
+    pub durable: u64,
+}
+
 /// What a replica keeps on stable storage.
 ///
 /// Batches become durable in the order in which they were submitted. A callback may come late, and together with others,
@@ -37,6 +46,9 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// Submits `batch`, which becomes visible and durable as one; waits only while too many batches are queued. `done` is
     /// called once; without it the batch becomes durable with the next one that has a callback.
     fn submit(&self, batch: Batch, done: Option<Done>) -> BoxFuture<'_, ()>;
+
+    /// How many writes this disk has taken. A disk that held more before has gone back in time.
+    fn writes(&self) -> Writes;
 
     /// The snapshot file; `None` before the first.
     ///

@@ -35,7 +35,7 @@ mod tally;
 mod writer;
 
 pub use batch::{Batch, Done, Record, ValueTooLarge};
-pub use disk::{Disk, commit};
+pub use disk::{Disk, Writes, commit};
 pub use error::{OpenError, ReadError, SnapshotIoError, WriteFailed};
 pub use identity::{Identity, Kind};
 pub use sled_disk::{DiskError, SNAPSHOT_FILE, SledDisk};

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 
 use crate::{
     batch::{Batch, Done, Record},
-    disk::Disk,
+    disk::{Disk, Writes},
     durable::{create_folder, replace_file},
     error::{ReadError, SnapshotIoError},
     identity::Identity,
@@ -101,6 +101,10 @@ impl Disk for SledDisk {
 
     fn submit(&self, batch: Batch, done: Option<Done>) -> BoxFuture<'_, ()> {
         Box::pin(self.writer.submit(batch, done))
+    }
+
+    fn writes(&self) -> Writes {
+        self.store.writes()
     }
 
     fn read_snapshot(&self) -> Result<Option<Bytes>, SnapshotIoError> {

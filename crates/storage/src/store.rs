@@ -13,7 +13,10 @@ use std::{
     fs::{self, File, OpenOptions},
     io,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -23,6 +26,7 @@ use crate::{
     batch::{Changes, Record},
     check,
     database::{IDENTITY_KEY, into_io, open_sled},
+    disk::Writes,
     durable,
     error::{OpenError, ReadError, damaged, io_error},
     identity::{Identity, Kind},
@@ -50,6 +54,10 @@ pub struct Store {
     /// sled's file through a descriptor of our own: `fdatasync` on it is the barrier that sled does not give.
     log_file: File,
     tally: Mutex<Tally>,
+    /// Writes that were there when it was opened,
+    writes_at_opening: u64,
+    /// and those that the last barrier covered.
+    durable_writes: AtomicU64,
     mark: Mark,
     _lock: File,
 }
@@ -117,7 +125,17 @@ impl Store {
     ) -> Result<Self, OpenError> {
         let path = folder.join("sled").join("db");
         let log_file = OpenOptions::new().read(true).write(true).open(&path).map_err(io_error("open", &path))?;
-        Ok(Self { folder: folder.to_owned(), identity, db, log_file, tally: Mutex::new(tally), mark, _lock: lock })
+        Ok(Self {
+            folder: folder.to_owned(),
+            identity,
+            db,
+            log_file,
+            tally: Mutex::new(tally),
+            writes_at_opening: tally.writes,
+            durable_writes: AtomicU64::new(0),
+            mark,
+            _lock: lock,
+        })
     }
 
     /// Whose it is.
@@ -148,6 +166,11 @@ impl Store {
         self.db.size_on_disk().map_err(|source| self.read_error(source))
     }
 
+    /// How many writes it has taken; none is durable before the first barrier.
+    pub fn writes(&self) -> Writes {
+        Writes { at_opening: self.writes_at_opening, durable: self.durable_writes.load(Ordering::Acquire) }
+    }
+
     /// Files in `blobs/`: pages that sled wrote without any sync. Above zero is an alarm.
     pub fn blobs(&self) -> usize {
         fs::read_dir(self.folder.join("sled").join("blobs")).map_or(0, Iterator::count)
@@ -170,6 +193,7 @@ impl Store {
         if barrier {
             self.barrier()?;
             self.mark.raise(tally.writes)?;
+            self.durable_writes.store(tally.writes, Ordering::Release);
         }
         Ok(())
     }

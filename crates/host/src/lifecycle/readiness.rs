@@ -42,7 +42,7 @@ impl Readiness {
     }
 
     /// Every condition, met or not.
-    pub(crate) fn checks(&self) -> [Condition; 6] {
+    pub(crate) fn checks(&self) -> [Condition; 7] {
         self.conditions(&self.replica.cluster())
     }
 
@@ -55,7 +55,7 @@ impl Readiness {
         (!self.replica.is_confirmed()).then(unconfirmed)
     }
 
-    fn conditions(&self, cluster: &ClusterView) -> [Condition; 6] {
+    fn conditions(&self, cluster: &ClusterView) -> [Condition; 7] {
         let owner = self.replica.identity().owner;
         let activated =
             self.replica.view(|state| state.publishers().any(|publisher| state.is_activated(publisher.id(), owner)));
@@ -64,17 +64,26 @@ impl Readiness {
         let state = match self.replica.health() {
             Health::Failed(why) => Some(why.to_string()),
             Health::Diverged(index) => Some(format!("its state differs from the leader's since entry {index}")),
-            Health::Running => None,
+            Health::Quarantined(_) | Health::Running => None,
         };
         let unless = |is_met: bool, why: &str| (!is_met).then(|| why.to_owned());
         [
             ("state", state),
+            ("quarantine", quarantined_because(&self.replica).map(|why| format!("it is quarantined: {why}"))),
             ("in_service", unless(!self.draining.is_on(), "it is drained")),
             ("leader", self.no_leader_because(cluster)),
             ("caught_up", (lag > LAG_ENTRIES_MAX).then(|| format!("it has yet to apply {lag} entries"))),
             ("activated", unless(activated, "not activated by any publisher")),
             ("keys", (!unusable.is_empty()).then(|| unusable_reason(&unusable))),
         ]
+    }
+}
+
+/// Why the node takes no part in the cluster any more, where it does not.
+pub(crate) fn quarantined_because(replica: &Replica) -> Option<String> {
+    match replica.health() {
+        Health::Quarantined(why) => Some(why),
+        Health::Running | Health::Diverged(_) | Health::Failed(_) => None,
     }
 }
 

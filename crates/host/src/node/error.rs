@@ -114,6 +114,7 @@ fn replica_status(error: &ReplicaError) -> Status {
         ReplicaError::Settings(_) => hresult::INVALID_ARGUMENT,
         ReplicaError::Log(_) | ReplicaError::State(_) | ReplicaError::Gap { .. } => hresult::INVALID_DATA,
         ReplicaError::Newer { .. } => hresult::NEWER_FORMAT,
+        ReplicaError::Write(failed) => hresult::of_io(&failed.to_io()),
         ReplicaError::Raft(_) => Status::FAILED,
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Data {
     pub(super) dns_ledger: dns::Ledger,
     /// Randomness for elections and pauses.
     pub(super) seed: u64,
+    /// Tells this process from every other of the node.
+    pub(super) boot: u64,
     pub(super) store: Arc<Store>,
     pub(super) snapshots: PathBuf,
 }
@@ -58,10 +60,11 @@ impl Data {
         let dns_ledger = dns::Ledger::load(&config.data);
         let dns_ledger = dns_ledger.map_err(|source| StartError::Records { path: config.data.clone(), source })?;
         let seed = u64::from_le_bytes(random().map_err(StartError::Randomness)?);
+        let boot = u64::from_le_bytes(random().map_err(StartError::Randomness)?);
         let store_if_new = Uuid::from_bytes(random().map_err(StartError::Randomness)?);
         let owner = Owner { kind: Kind::Node, number: config.node, store_if_new };
         let store = Arc::new(Store::open(&config.data.join("store"), owner)?);
         let snapshots = config.data.join("snapshots");
-        Ok(Self { hardware, credentials, dns, dns_ledger, seed, store, snapshots })
+        Ok(Self { hardware, credentials, dns, dns_ledger, seed, boot, store, snapshots })
     }
 }

@@ -76,12 +76,12 @@ pub(super) async fn start(
     let mut background = JoinSet::new();
     let Listeners { clients, peers, admin, http, dns: dns_sockets } = listeners;
     let Identity { platform, source, shown } = identity;
-    let Data { hardware, credentials, dns, dns_ledger, seed, store, snapshots } = data;
+    let Data { hardware, credentials, dns, dns_ledger, seed, boot, store, snapshots } = data;
     let metrics = Arc::new(Metrics::default());
     let connect = connect_over_tls(Arc::clone(&shown));
     let observer = observer(&metrics, check_invariants);
     let disk = open_disk(store, &snapshots, &config.raft_settings(), Arc::clone(&observer))?;
-    let mut environment = Environment::new(timing.clock, connect, seed, observer);
+    let mut environment = Environment::new(timing.clock, connect, (seed, boot), observer);
     environment.newest_format = test_hooks::newest_format();
     let replica = Replica::start_at_pace(disk, &config.raft_settings(), environment, timing.pace).await?;
     take_note(&replica, &credentials);

@@ -25,7 +25,11 @@ use crate::{
     credentials::Unusable,
     diagnosis::machine_probe::MachineProbe,
     dns::Dns,
-    lifecycle::{drain::Drain, live_settings::Live, readiness::Readiness},
+    lifecycle::{
+        drain::Drain,
+        live_settings::Live,
+        readiness::{Readiness, quarantined_because},
+    },
     limits::LOOK_TIMEOUT,
     records::{activations::Activations, distinct::Distinct, duplicates::Duplicates},
 };
@@ -171,6 +175,8 @@ impl NodeService {
             newest_format: replica.newest_format().number(),
             stored_format: replica.stored_format().number(),
             clients_port: live.address().port().into(),
+            generation: replica.generation(),
+            quarantined_because: quarantined_because(replica).unwrap_or_default(),
             unusable_keys: signer.credentials.unusable().into_iter().map(unusable_key).collect(),
             // Role, address and the comparison of clocks are for the caller to fill in.
             ..NodeStatus::default()

@@ -86,7 +86,7 @@ fn open(folder: &Path) -> Result<Arc<dyn Disk>> {
 
 async fn start(disk: Arc<dyn Disk>) -> Result<Replica> {
     let connect = Arc::new(|address: &str| Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_lazy()));
-    let environment = Environment::new(Arc::new(SteadyClock(Instant::now())), connect, NODE, Arc::new(()));
+    let environment = Environment::new(Arc::new(SteadyClock(Instant::now())), connect, (NODE, 1), Arc::new(()));
     let (mut settings, mut pace) = (RaftSettings { keep_purged: true, ..RaftSettings::default() }, Pace::default());
     if let Ok(entries) = env::var(SNAPSHOT_EVERY) {
         settings.purge_what_is_kept = true;

@@ -19,6 +19,9 @@ use crate::{
 
 /// One attempt: here if this node leads, else at the leader.
 pub(crate) async fn once(replica: &RunningReplica, proposal: Proposal) -> Proposed {
+    if !replica.gate.is_admitted() {
+        return Proposed::Retry;
+    }
     let Some((leader, member)) = replica.leader() else { return Proposed::Retry };
     if leader == replica.identity.owner {
         return here(replica, proposal).await;

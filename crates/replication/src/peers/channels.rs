@@ -21,6 +21,8 @@ use crate::{environment::Connect, limits::PEER_MESSAGE_BYTES_MAX, raft::types::M
 pub const FROM: &str = "quorate-from";
 /// Who calls: the UUID of its store.
 const FROM_STORE: &str = "quorate-from-store";
+/// Who calls: its process. Not sent by earlier versions.
+const FROM_BOOT: &str = "quorate-from-boot";
 /// Whom the caller means: the UUID of the store it knows under this number.
 const TO_STORE: &str = "quorate-to-store";
 
@@ -65,15 +67,16 @@ impl From<NoChannel> for Status {
 pub struct Introduction {
     from: MetadataValue<Ascii>,
     from_store: MetadataValue<Ascii>,
+    from_boot: MetadataValue<Ascii>,
     to_store: MetadataValue<Ascii>,
 }
 
 impl Introduction {
-    fn new(from: u64, from_store: Uuid, to_store: Uuid) -> Self {
+    fn new(from: u64, (from_store, from_boot): (Uuid, u64), to_store: Uuid) -> Self {
         let uuid = |uuid: Uuid| {
             MetadataValue::try_from(uuid.to_string()).expect("a UUID in text is ASCII without control characters")
         };
-        Self { from: from.into(), from_store: uuid(from_store), to_store: uuid(to_store) }
+        Self { from: from.into(), from_store: uuid(from_store), from_boot: from_boot.into(), to_store: uuid(to_store) }
     }
 }
 
@@ -82,6 +85,7 @@ impl Interceptor for Introduction {
         let metadata = request.metadata_mut();
         metadata.insert(FROM, self.from.clone());
         metadata.insert(FROM_STORE, self.from_store.clone());
+        metadata.insert(FROM_BOOT, self.from_boot.clone());
         metadata.insert(TO_STORE, self.to_store.clone());
         Ok(request)
     }
@@ -91,6 +95,7 @@ impl Interceptor for Introduction {
 pub(crate) struct Peers {
     node: u64,
     store: Uuid,
+    boot: u64,
     connect: Connect,
     open: Mutex<BTreeMap<u64, (Member, PeerChannel)>>,
 }
@@ -102,8 +107,8 @@ impl fmt::Debug for Peers {
 }
 
 impl Peers {
-    pub(crate) fn new(node: u64, store: Uuid, connect: Connect) -> Self {
-        Self { node, store, connect, open: Mutex::default() }
+    pub(crate) fn new(node: u64, store: Uuid, boot: u64, connect: Connect) -> Self {
+        Self { node, store, boot, connect, open: Mutex::default() }
     }
 
     /// The channel to `node`, opened once and kept for as long as the node's address and store stay.
@@ -121,7 +126,7 @@ impl Peers {
             address: address(),
             source,
         })?;
-        let introduction = Introduction::new(self.node, self.store, member.store);
+        let introduction = Introduction::new(self.node, (self.store, self.boot), member.store);
         let channel = InterceptedService::new(channel, introduction);
         open.insert(node, (member.clone(), channel.clone()));
         Ok(channel)
@@ -137,6 +142,11 @@ impl Peers {
     pub(crate) fn stranger(&self, address: &str) -> Result<PeerClient<Channel>, tonic::transport::Error> {
         Ok(PeerClient::new((self.connect)(address)?))
     }
+}
+
+/// The process that calls; `None` where its version does not say.
+pub(crate) fn calling_boot(metadata: &MetadataMap) -> Option<u64> {
+    metadata.get(FROM_BOOT)?.to_str().ok()?.parse().ok()
 }
 
 /// Checks a caller: it must mean this store, and must not be a node that the membership knows by another one.
@@ -172,13 +182,19 @@ mod tests {
     use super::*;
 
     fn introduced(from: u64, from_store: u128, to_store: u128) -> MetadataMap {
-        let mut introduction = Introduction::new(from, Uuid::from_u128(from_store), Uuid::from_u128(to_store));
+        let mut introduction = Introduction::new(from, (Uuid::from_u128(from_store), 7), Uuid::from_u128(to_store));
         introduction.call(tonic::Request::new(())).unwrap().metadata().clone()
     }
 
     fn admit_at_store_9(metadata: &MetadataMap) -> Result<u64, tonic::Code> {
         admit(metadata, Uuid::from_u128(9), |node| (node == 2).then(|| Uuid::from_u128(22)))
             .map_err(|status| status.code())
+    }
+
+    #[test]
+    fn a_call_says_which_process_makes_it() {
+        assert_eq!(calling_boot(&introduced(2, 22, 9)), Some(7));
+        assert_eq!(calling_boot(&MetadataMap::new()), None);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(crate) struct Identified {
     pub(crate) format: Format,
     /// Whether it belongs to a cluster.
     pub(crate) initialised: bool,
+    /// Which process of the node answered; `None` where its version does not say.
+    pub(crate) boot: Option<u64>,
 }
 
 /// Why a node did not say who it is.
@@ -46,7 +48,7 @@ pub(crate) async fn identify(peers: &Peers, address: &str) -> Result<Identified,
     let store = wire::store_in(&reply.store)?;
     // A later version reads more than is known here.
     let format = Format::new(reply.newest_format.min(Format::NEWEST.number())).unwrap_or_default();
-    Ok(Identified { node: reply.node, store, format, initialised: reply.initialised })
+    Ok(Identified { node: reply.node, store, format, initialised: reply.initialised, boot: reply.boot })
 }
 
 /// Why it is not known that a certain node runs at an address.

@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     environment::Tasks,
+    gate::{hello, state::Gate},
     leader::{batcher::Waiting, propose},
     legacy::LegacyQuestions,
     limits::{FORWARD_REQUESTS_MAX, FORWARDS_IN_FLIGHT_MAX, SNAPSHOT_BYTES_MAX},
@@ -54,36 +55,57 @@ impl peer_server::Peer for PeerService {
         let initialised = self.running.raft.is_initialized().await.map_err(stopped)?;
         let store = Bytes::copy_from_slice(identity.store.as_bytes());
         let newest_format = self.running.newest_format.number();
-        Ok(Response::new(proto::IdentifyReply { node: identity.owner, store, initialised, newest_format }))
+        let boot = Some(self.running.gate.own().boot);
+        Ok(Response::new(proto::IdentifyReply { node: identity.owner, store, initialised, newest_format, boot }))
+    }
+
+    async fn hello(&self, request: Request<proto::HelloRequest>) -> Reply<proto::HelloReply> {
+        let RunningReplica { gate, peers, log, .. } = &*self.running;
+        let node = self.running.admit(request.metadata())?;
+        let hello = hello::hello_in(request.into_inner()).map_err(malformed)?;
+        let metrics = self.running.server_metrics();
+        let membership = metrics.membership_config.membership();
+        let verdict = hello::answer((gate, peers, log), membership, node, hello).await.map_err(stopped)?;
+        Ok(Response::new(hello::reply_out(gate, verdict)))
     }
 
     async fn append(&self, request: Request<Streaming<proto::AppendRequest>>) -> Reply<Self::AppendStream> {
-        self.running.admit(request.metadata())?;
+        self.running.admit_started(request.metadata())?;
+        let (gate, replying) = (Arc::clone(&self.running.gate), Arc::clone(&self.running.gate));
         // A message that cannot be read ends the stream; the leader begins a new one.
-        let requests =
-            tokio_stream::StreamExt::map_while(request.into_inner(), |message| wire::append_in(message.ok()?).ok());
+        let requests = tokio_stream::StreamExt::map_while(request.into_inner(), move |message| {
+            let message = message.ok().filter(|_| gate.is_admitted())?;
+            wire::append_in(message).ok()
+        });
         let raft = &self.running.raft;
         let results = Runtime::scope(self.running.seed(), async { raft.stream_append(requests) }).await;
-        let replies = results.map(|result| result.map(|result| wire::append_result_out(&result)).map_err(stopped));
+        let replies = results.map(move |result| match result {
+            Ok(result) => {
+                Ok(proto::AppendReply { durable: Some(replying.durable()), ..wire::append_result_out(&result) })
+            }
+            Err(fatal) => Err(stopped(fatal)),
+        });
         Ok(Response::new(replies.boxed()))
     }
 
     async fn vote(&self, request: Request<proto::VoteRequest>) -> Reply<proto::VoteReply> {
-        self.running.admit(request.metadata())?;
+        self.running.admit_started(request.metadata())?;
         let request = wire::vote_request_in(request.into_inner()).map_err(malformed)?;
         let response = self.running.raft.vote(request).await.map_err(stopped)?;
-        Ok(Response::new(wire::vote_reply_out(&response)))
+        let durable = Some(self.running.gate.durable());
+        Ok(Response::new(proto::VoteReply { durable, ..wire::vote_reply_out(&response) }))
     }
 
     async fn pre_vote(&self, request: Request<proto::VoteRequest>) -> Reply<proto::VoteReply> {
-        self.running.admit(request.metadata())?;
+        self.running.admit_started(request.metadata())?;
         let request = wire::vote_request_in(request.into_inner()).map_err(malformed)?;
         let response = self.running.raft.pre_vote(request).await.map_err(stopped)?;
-        Ok(Response::new(wire::vote_reply_out(&response)))
+        let durable = Some(self.running.gate.durable());
+        Ok(Response::new(proto::VoteReply { durable, ..wire::vote_reply_out(&response) }))
     }
 
     async fn install_snapshot(&self, request: Request<Streaming<proto::SnapshotChunk>>) -> Reply<proto::SnapshotReply> {
-        self.running.admit(request.metadata())?;
+        self.running.admit_started(request.metadata())?;
         let (vote, snapshot) = receive_snapshot(request.into_inner()).await?;
         let response = self.running.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
         Ok(Response::new(proto::SnapshotReply { vote: Some(wire::vote_out(&response.vote)) }))
@@ -93,23 +115,24 @@ impl peer_server::Peer for PeerService {
         &self,
         request: Request<proto::TransferLeaderRequest>,
     ) -> Reply<proto::TransferLeaderReply> {
-        self.running.admit(request.metadata())?;
+        self.running.admit_started(request.metadata())?;
         let request = wire::transfer_in(request.into_inner()).map_err(malformed)?;
         let response = self.running.raft.handle_transfer_leader(request).await.map_err(stopped)?;
         Ok(Response::new(wire::transfer_reply_out(&response)))
     }
 
     async fn submit(&self, request: Request<Streaming<proto::SubmitRequest>>) -> Reply<Self::SubmitStream> {
-        self.running.admit(request.metadata())?;
+        self.running.admit_started(request.metadata())?;
         let (replies, outgoing) = mpsc::channel(FORWARDS_IN_FLIGHT_MAX);
-        let (tasks, batcher) = (self.running.tasks.clone(), self.running.batcher.clone());
-        let submissions = take_submissions(tasks, batcher, request.into_inner(), replies);
+        let RunningReplica { tasks, batcher, gate, .. } = &*self.running;
+        let own = (tasks.clone(), batcher.clone(), Arc::clone(gate));
+        let submissions = take_submissions(own, request.into_inner(), replies);
         self.running.tasks.spawn("submissions", submissions);
         Ok(Response::new(ReceiverStream::new(outgoing).boxed()))
     }
 
     async fn propose(&self, request: Request<proto::ProposeRequest>) -> Reply<proto::ProposeReply> {
-        self.running.admit(request.metadata())?;
+        self.running.admit_started(request.metadata())?;
         let proposal = request.into_inner().proposal;
         let proposal = proposal
             .ok_or_else(|| Status::invalid_argument("a proposal is empty, or a newer one than this node knows"))?;
@@ -118,7 +141,7 @@ impl peer_server::Peer for PeerService {
 
     async fn read_index(&self, request: Request<proto::ReadIndexRequest>) -> Reply<proto::ReadIndexReply> {
         use proto::read_index_reply::Result;
-        self.running.admit(request.metadata())?;
+        self.running.admit_started(request.metadata())?;
         let result = match self.running.read_point_here().await {
             Some(point) => Result::Point(point.into()),
             None => Result::Retry(proto::Retry {}),
@@ -128,6 +151,10 @@ impl peer_server::Peer for PeerService {
 
     async fn clock(&self, request: Request<proto::ClockRequest>) -> Reply<proto::ClockReply> {
         self.running.admit(request.metadata())?;
+        if let Some(reason) = self.running.gate.quarantined_because() {
+            // To the leader it is gone: its vote goes to a learner.
+            return Err(Status::failed_precondition(format!("the node is quarantined: {reason}")));
+        }
         let leaving = self.running.leaving.load(Ordering::Relaxed);
         Ok(Response::new(proto::ClockReply {
             wall_ms: self.running.clock.wall_ms(),
@@ -175,13 +202,15 @@ async fn receive_snapshot(mut chunks: Streaming<proto::SnapshotChunk>) -> Result
 
 /// Reads one node's submissions, a bounded number of messages at a time, and answers each when all of it is recorded.
 async fn take_submissions(
-    tasks: Tasks,
-    batcher: mpsc::Sender<Waiting>,
+    (tasks, batcher, gate): (Tasks, mpsc::Sender<Waiting>, Arc<Gate>),
     mut messages: Streaming<proto::SubmitRequest>,
     replies: mpsc::Sender<Result<proto::SubmitReply, Status>>,
 ) {
     let slots = Arc::new(Semaphore::new(FORWARDS_IN_FLIGHT_MAX));
     while let Ok(Some(proto::SubmitRequest { id, records })) = messages.message().await {
+        if gate.is_quarantined() {
+            return;
+        }
         if records.len() > FORWARD_REQUESTS_MAX {
             let _gone = replies.send(Err(Status::invalid_argument("a submission holds too many records"))).await;
             return;

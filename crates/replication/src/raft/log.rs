@@ -15,7 +15,10 @@ use std::{
     fmt::Debug,
     io,
     ops::RangeBounds,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use activation::state::{Command as Domain, Format, MalformedCommand};
@@ -32,7 +35,7 @@ use uuid::Uuid;
 
 use crate::planted::{Bug, Planted};
 use crate::raft::{
-    types::{Entry, EntryPayload, LogId, TypeConfig, Vote},
+    types::{Entry, EntryPayload, LogId, Membership, TypeConfig, Vote},
     wire::{self, Malformed},
 };
 
@@ -82,6 +85,8 @@ pub(crate) struct Log {
     #[cfg(feature = "fault-injection")]
     keeps_purged: bool,
     planted: Planted,
+    /// Writes that were durable when the last entry or vote became so: what is promised to others is among them.
+    promised: Arc<AtomicU64>,
 }
 
 /// The commands, by index, in the log on `disk` and among the purged entries that it kept. The last ones may not be
@@ -223,6 +228,7 @@ impl Log {
             #[cfg(feature = "fault-injection")]
             keeps_purged: false,
             planted: Planted::default(),
+            promised: Arc::default(),
         })
     }
 
@@ -240,6 +246,29 @@ impl Log {
     /// The entry at `index`, as long as it is not purged.
     pub(crate) fn entry(&self, index: u64) -> Option<Entry> {
         self.held().entries.get(&index).cloned()
+    }
+
+    /// Writes of the disk that cover everything that was promised to others. Only grows.
+    pub(crate) fn promised(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.promised)
+    }
+
+    /// The newest membership in the log; `None` where the log holds none.
+    pub(crate) fn membership(&self) -> Option<Membership> {
+        let held = self.held();
+        held.entries.values().rev().find_map(|entry| match &entry.payload {
+            EntryPayload::Membership(membership) => Some(membership.clone()),
+            EntryPayload::Blank | EntryPayload::Normal(_) => None,
+        })
+    }
+
+    /// Whether this node follows the leader of `vote` and its log does not hold the entry `id`, which that leader wrote. A
+    /// later leader may have had it removed: then this node follows that one.
+    pub(crate) fn lacks(&self, vote: &Vote, id: &LogId) -> bool {
+        let held = self.held();
+        let follows = held.vote.is_some_and(|own| own.leader_id == vote.leader_id);
+        let is_purged = held.purged.is_some_and(|purged| id.index <= purged.index);
+        follows && !is_purged && held.entries.get(&id.index).is_none_or(|entry| entry.log_id != *id)
     }
 
     /// Where the entries in memory begin: everything up to here has been purged.
@@ -277,8 +306,15 @@ impl Log {
     }
 
     async fn commit(&self, batch: Batch) -> io::Result<()> {
-        storage::commit(&*self.disk, batch).await.map_err(|failure| failure.to_io())
+        storage::commit(&*self.disk, batch).await.map_err(|failure| failure.to_io())?;
+        raise_promised(&self.promised, &*self.disk);
+        Ok(())
     }
+}
+
+/// What was written so far may be promised from now on.
+fn raise_promised(promised: &AtomicU64, disk: &dyn Disk) {
+    promised.fetch_max(disk.writes().durable, Ordering::AcqRel);
 }
 
 fn read_entry(key: &[u8], value: &[u8]) -> Result<Entry, LogDamaged> {
@@ -380,7 +416,11 @@ impl RaftLogStorage<TypeConfig> for Log {
             batch.put(entry_key(entry.log_id.index), wire::entry_out(entry).encode_to_vec()).map_err(too_large)?;
         }
         self.held().append(entries);
-        let done = |result: Result<(), storage::WriteFailed>| {
+        let (promised, disk) = (Arc::clone(&self.promised), Arc::clone(&self.disk));
+        let done = move |result: Result<(), storage::WriteFailed>| {
+            if result.is_ok() {
+                raise_promised(&promised, &*disk);
+            }
             callback.io_completed(result.map_err(|failure| failure.to_io()));
         };
         self.disk.submit(batch, Some(Box::new(done))).await;

@@ -11,13 +11,15 @@ use openraft::{
     errors::{NetworkError, ReplicationClosed, StreamingError, Unreachable},
     network::{RPCOption, v2::RaftNetworkV2},
     raft::{
-        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
-        TransferLeaderResponse, VoteRequest, VoteResponse,
+        AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
+        TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
     },
 };
 use tonic::{Response, Status};
+use uuid::Uuid;
 
 use crate::{
+    gate::state::Gate,
     limits::SNAPSHOT_CHUNK_BYTES,
     peers::channels::{NoChannel, Peer, Peers},
     raft::{
@@ -27,13 +29,17 @@ use crate::{
 };
 
 /// Makes a [`Link`] to each node that openraft asks for.
-pub(crate) struct Links(pub(crate) Arc<Peers>);
+pub(crate) struct Links {
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) gate: Arc<Gate>,
+}
 
 impl RaftNetworkFactory<TypeConfig> for Links {
     type Network = Link;
 
     async fn new_client(&mut self, target: u64, member: &Member) -> Link {
-        Link { peer: self.0.client(target, member).map_err(Arc::new) }
+        let peer = self.peers.client(target, member).map_err(Arc::new);
+        Link { peer, to: Target { node: target, store: member.store, gate: Arc::clone(&self.gate) } }
     }
 }
 
@@ -41,6 +47,55 @@ impl RaftNetworkFactory<TypeConfig> for Links {
 pub(crate) struct Link {
     /// The client, or why there is none: an address that is no address is found by the first call.
     peer: Result<Peer, Arc<NoChannel>>,
+    to: Target,
+}
+
+/// The peer, as the start gate knows it.
+#[derive(Clone)]
+struct Target {
+    node: u64,
+    store: Uuid,
+    gate: Arc<Gate>,
+}
+
+impl Target {
+    fn refused(&self, status: &Status) -> RpcError {
+        self.gate.was_refused(self.node, status);
+        unreachable(status.message())
+    }
+
+    /// What a reply says of the peer's store; an error where what it replies does not count.
+    fn hear(&self, durable: Option<proto::Durable>) -> Result<(), RpcError> {
+        self.gate.hear_reply(self.node, self.store, durable).map_err(unreachable)
+    }
+
+    /// The result of an append by the leader of `vote`.
+    ///
+    /// A peer that lacks what it acknowledged to this leader has lost it. openraft does not expect that: a debug build
+    /// panics, a release build never replicates to the peer again. So it is told that the peer cannot be reached, and the
+    /// peer learns with the next Hello what it lacks.
+    fn append_result(
+        &self,
+        vote: &Vote,
+        reply: proto::AppendReply,
+    ) -> Result<StreamAppendResult<TypeConfig>, RpcError> {
+        self.hear(reply.durable)?;
+        let result = wire::append_result_in(reply).map_err(malformed)?;
+        match &result {
+            Ok(Some(last)) => self.gate.acknowledged(self.node, self.store, *vote, *last),
+            Err(StreamAppendError::Conflict(at)) => {
+                let acknowledged = self.gate.acknowledged_by(self.node, self.store, vote);
+                if acknowledged.is_some_and(|last| at.index <= last.index) {
+                    let index = at.index;
+                    tracing::error!(node = self.node, index, "a follower lacks an entry that it acknowledged");
+                    self.gate.is_unknown_to(self.node);
+                    return Err(unreachable(format!("node {} lacks entry {index}, which it acknowledged", self.node)));
+                }
+            }
+            Ok(None) | Err(StreamAppendError::HigherVote(_)) => {}
+        }
+        Ok(result)
+    }
 }
 
 fn unreachable(what: impl ToString) -> RpcError {
@@ -52,17 +107,25 @@ fn malformed(Malformed(what): Malformed) -> RpcError {
 }
 
 impl Link {
+    /// The client; a node that is quarantined asks nobody for anything.
     fn peer(&self) -> Result<Peer, RpcError> {
+        if self.to.gate.is_quarantined() {
+            return Err(unreachable("this node is quarantined"));
+        }
         self.peer.clone().map_err(unreachable)
     }
-}
 
-/// One call and its answer within `deadline`; anything else counts as unreachable, so that openraft backs off.
-async fn call<T>(deadline: Duration, answer: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, RpcError> {
-    match tokio::time::timeout(deadline, answer).await {
-        Ok(Ok(response)) => Ok(response.into_inner()),
-        Ok(Err(status)) => Err(unreachable(status.message())),
-        Err(_) => Err(unreachable(format!("no answer within {} ms", deadline.as_millis()))),
+    /// One call and its answer within `deadline`; anything else counts as unreachable, so that openraft backs off.
+    async fn call<T>(
+        &self,
+        deadline: Duration,
+        answer: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, RpcError> {
+        match tokio::time::timeout(deadline, answer).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(self.to.refused(&status)),
+            Err(_) => Err(unreachable(format!("no answer within {} ms", deadline.as_millis()))),
+        }
     }
 }
 
@@ -98,11 +161,15 @@ impl RaftNetworkV2<TypeConfig> for Link {
             let Some(first) = requests.next().await else {
                 return Ok(futures::stream::empty().boxed() as BoxStream<'s, _>);
             };
-            let messages = futures::stream::iter([first]).chain(requests).map(|request| wire::append_out(&request));
-            let replies = self.peer()?.append(messages).await.map_err(|status| unreachable(status.message()))?;
-            let results = replies.into_inner().map(|reply| match reply {
-                Ok(reply) => wire::append_result_in(reply).map_err(malformed),
-                Err(status) => Err(unreachable(status.message())),
+            // All requests of a stream are of one leadership.
+            let (vote, to, gate) = (first.vote, self.to.clone(), Arc::clone(&self.to.gate));
+            let messages = futures::stream::iter([first]).chain(requests);
+            let messages = messages.take_while(move |_| std::future::ready(!gate.is_quarantined()));
+            let messages = messages.map(|request| wire::append_out(&request));
+            let replies = self.peer()?.append(messages).await.map_err(|status| self.to.refused(&status))?;
+            let results = replies.into_inner().map(move |reply| match reply {
+                Ok(reply) => to.append_result(&vote, reply),
+                Err(status) => Err(to.refused(&status)),
             });
             Ok(results.boxed() as BoxStream<'s, _>)
         })
@@ -114,7 +181,8 @@ impl RaftNetworkV2<TypeConfig> for Link {
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RpcError> {
         let mut peer = self.peer()?;
-        let reply = call(option.hard_ttl(), peer.vote(wire::vote_request_out(&request))).await?;
+        let reply = self.call(option.hard_ttl(), peer.vote(wire::vote_request_out(&request))).await?;
+        self.to.hear(reply.durable)?;
         wire::vote_reply_in(reply).map_err(malformed)
     }
 
@@ -125,7 +193,8 @@ impl RaftNetworkV2<TypeConfig> for Link {
     ) -> Result<VoteResponse<TypeConfig>, RpcError> {
         // openraft's own default grants: a peer that cannot be asked must not count as one that agrees.
         let mut peer = self.peer()?;
-        let reply = call(option.hard_ttl(), peer.pre_vote(wire::vote_request_out(&request))).await?;
+        let reply = self.call(option.hard_ttl(), peer.pre_vote(wire::vote_request_out(&request))).await?;
+        self.to.hear(reply.durable)?;
         wire::vote_reply_in(reply).map_err(malformed)
     }
 
@@ -137,19 +206,27 @@ impl RaftNetworkV2<TypeConfig> for Link {
         option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let unreachable = |what: &str| StreamingError::Unreachable(Unreachable::from_string(what));
-        let mut peer = self.peer.clone().map_err(|error| unreachable(&error.to_string()))?;
+        let mut peer = self.peer().map_err(|error| unreachable(&error.to_string()))?;
         let chunks = futures::stream::iter(snapshot_chunks(&vote, &snapshot));
         let sent = tokio::time::timeout(option.hard_ttl(), peer.install_snapshot(chunks));
         let reply = tokio::select! {
             closed = cancel => return Err(closed.into()),
             sent = sent => match sent {
                 Ok(Ok(reply)) => reply.into_inner(),
-                Ok(Err(status)) => return Err(unreachable(status.message())),
+                Ok(Err(status)) => {
+                    self.to.gate.was_refused(self.to.node, &status);
+                    return Err(unreachable(status.message()));
+                }
                 Err(_) => return Err(unreachable("the snapshot was not taken in time")),
             },
         };
         match wire::vote_in(reply.vote) {
-            Ok(vote) => Ok(SnapshotResponse::new(vote)),
+            Ok(accepted) => {
+                if let Some(last) = snapshot.meta.last_log_id.filter(|_| accepted == vote) {
+                    self.to.gate.acknowledged(self.to.node, self.to.store, vote, last);
+                }
+                Ok(SnapshotResponse::new(accepted))
+            }
             Err(Malformed(what)) => Err(StreamingError::Network(NetworkError::from_string(what))),
         }
     }
@@ -160,7 +237,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RpcError> {
         let mut peer = self.peer()?;
-        let reply = call(option.hard_ttl(), peer.transfer_leader(wire::transfer_out(&request))).await?;
+        let reply = self.call(option.hard_ttl(), peer.transfer_leader(wire::transfer_out(&request))).await?;
         wire::transfer_reply_in(reply).map_err(malformed)
     }
 }
@@ -191,10 +268,12 @@ mod tests {
     };
 
     use openraft::network::RPCOption;
+    use storage::{Disk, Kind, Owner, SledDisk, Store};
     use tonic::transport::Endpoint;
     use uuid::Uuid;
 
     use super::*;
+    use crate::{gate::state::Beginning, planted::Planted};
 
     /// A stream that notes whether anybody has asked for the next request, where openraft would pause.
     struct Pausing(Arc<AtomicBool>, Option<AppendEntriesRequest<TypeConfig>>);
@@ -212,9 +291,17 @@ mod tests {
     async fn a_peer_that_is_down_is_not_called_again_before_openrafts_pause() {
         // Port 9 of the loopback address: nobody is there.
         let connect = Arc::new(|address: &str| Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_lazy()));
-        let peers = Peers::new(1, Uuid::from_u128(1), connect);
+        let peers = Peers::new(1, Uuid::from_u128(1), 1, connect);
         let member = Member { address: "127.0.0.1:9".into(), store: Uuid::from_u128(2) };
-        let mut link = Links(Arc::new(peers)).new_client(2, &member).await;
+        let folder = tempfile::tempdir().unwrap();
+        let owner = Owner { kind: Kind::Node, number: 1, store_if_new: Uuid::from_u128(1) };
+        let store = Arc::new(Store::open(&folder.path().join("store"), owner).unwrap());
+        let disk = Arc::new(SledDisk::start(store, folder.path(), |_| {}).unwrap());
+        let beginning = Beginning { was_member: true, is_alone: false };
+        let identity = (disk.identity(), 1);
+        let gate = Gate::open(disk, identity, Arc::default(), beginning, Planted::NONE).await.unwrap();
+        let mut links = Links { peers: Arc::new(peers), gate: Arc::new(gate) };
+        let mut link = links.new_client(2, &member).await;
         let request = AppendEntriesRequest {
             vote: Vote::new_committed(1, 1),
             prev_log_id: None,

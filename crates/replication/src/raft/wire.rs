@@ -133,7 +133,7 @@ pub(crate) fn append_result_out(result: &StreamAppendResult<TypeConfig>) -> peer
         Err(StreamAppendError::Conflict(id)) => Reply::Conflict(log_id_out(id)),
         Err(StreamAppendError::HigherVote(vote)) => Reply::HigherVote(vote_out(vote)),
     };
-    peer::AppendReply { result: Some(result) }
+    peer::AppendReply { result: Some(result), durable: None }
 }
 
 pub(crate) fn append_result_in(reply: peer::AppendReply) -> Result<StreamAppendResult<TypeConfig>> {
@@ -164,6 +164,7 @@ pub(crate) fn vote_reply_out(response: &VoteResponse<TypeConfig>) -> peer::VoteR
         vote: Some(vote_out(&response.vote)),
         granted: response.vote_granted,
         last: response.last_log_id.as_ref().map(log_id_out),
+        durable: None,
     }
 }
 

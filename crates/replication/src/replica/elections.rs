@@ -1,4 +1,5 @@
-//! When a node may stand for election: once the membership that it has knows it by its own store.
+//! When a node may stand for election: once the other members know this start of it (`crate::gate`), and the membership that
+//! it has knows it by its own store.
 //!
 //! A node that joins under a number that another node had before it reads its log from the beginning, and with it the
 //! memberships of that time. Where the earlier node was the only voter, openraft would elect this one on the spot: a second
@@ -7,28 +8,24 @@
 use std::sync::Arc;
 
 use openraft::async_runtime::WatchReceiver;
-use uuid::Uuid;
 
-use crate::{raft::state_machine::Raft, replica::running::RunningReplica};
+use crate::replica::running::RunningReplica;
 
-/// Lets the node stand for election, or not, by the membership as it is now.
-pub(crate) fn allow(raft: &Raft, node: u64, store: Uuid) {
-    let is_known = {
-        let metrics = raft.server_metrics();
-        let metrics = metrics.borrow_watched();
-        let member = metrics.membership_config.membership().get_node(&node);
-        member.is_some_and(|member| member.store == store)
-    };
-    raft.runtime_config().elect(is_known);
+/// Lets the node stand for election, or not, by the gate and the membership as they are now.
+fn allow(replica: &RunningReplica) {
+    let is_known = replica.member(replica.identity.owner).is_some_and(|member| member.store == replica.identity.store);
+    replica.raft.runtime_config().elect(is_known && replica.gate.is_admitted());
 }
 
-/// Follows the membership for as long as the replica runs.
+/// Follows the gate and the membership for as long as the replica runs.
 pub(crate) async fn follow(replica: Arc<RunningReplica>) {
     let mut metrics = replica.raft.server_metrics();
+    let mut standing = replica.gate.standing();
     loop {
-        allow(&replica.raft, replica.identity.owner, replica.identity.store);
-        if metrics.changed().await.is_err() {
-            return;
+        allow(&replica);
+        tokio::select! {
+            changed = metrics.changed() => if changed.is_err() { return },
+            changed = standing.changed() => if changed.is_err() { return },
         }
     }
 }

@@ -36,6 +36,8 @@ pub enum Health {
     Running,
     /// Its state differs from the leader's since this entry.
     Diverged(u64),
+    /// Its disk went back in time, or it is a copy: it takes no part any more, for this reason.
+    Quarantined(String),
     /// It has stopped; only a restart helps.
     Failed(Failure),
 }
@@ -123,21 +125,42 @@ impl Replica {
         if let Err(fatal) = &self.0.raft.metrics().borrow_watched().running_state {
             return Health::Failed(Failure::of(fatal));
         }
+        if let Some(failure) = &*self.0.gate.failure().borrow() {
+            return Health::Failed(Failure::Storage(failure.to_string()));
+        }
+        if let Some(reason) = self.0.gate.quarantined_because() {
+            return Health::Quarantined(reason.to_string());
+        }
         match self.0.state_machine.progress().borrow().diverged_at {
             Some(index) => Health::Diverged(index),
             None => Health::Running,
         }
     }
 
+    /// How often a node has run on this store, this time included.
+    pub fn generation(&self) -> u64 {
+        self.0.gate.own().generation
+    }
+
+    /// Whether the other members know this start of the node, so that it takes part.
+    pub fn is_admitted(&self) -> bool {
+        self.0.gate.is_admitted()
+    }
+
     /// Waits until this node has failed, and says why.
     pub async fn failed(&self) -> Failure {
         let mut metrics = self.0.raft.metrics();
+        let mut gate = self.0.gate.failure();
         loop {
+            if let Some(failure) = &*gate.borrow_and_update() {
+                return Failure::Storage(failure.to_string());
+            }
             if let Err(fatal) = &metrics.borrow_watched().running_state {
                 return Failure::of(fatal);
             }
-            if metrics.changed().await.is_err() {
-                return Failure::Stopped;
+            tokio::select! {
+                changed = metrics.changed() => if changed.is_err() { return Failure::Stopped },
+                changed = gate.changed() => if changed.is_err() { return Failure::Stopped },
             }
         }
     }
@@ -176,6 +199,9 @@ impl Replica {
             loop {
                 if self.0.state_machine.progress().borrow().diverged_at.is_some() {
                     return Err(Unavailable::Diverged);
+                }
+                if self.0.gate.is_quarantined() {
+                    return Err(Unavailable::Quarantined);
                 }
                 let asked = self.0.raft.server_metrics().borrow_watched().current_leader;
                 // A leader that froze holds its requests for as long as its connections stand: once another one leads,

@@ -27,6 +27,7 @@ use tonic::{Status, metadata::MetadataMap};
 
 use crate::{
     environment::Tasks,
+    gate::state::Gate,
     leader::{
         batcher::{Recorded, Waiting},
         clock::LeaderClock,
@@ -56,6 +57,13 @@ pub enum Unavailable {
     /// This node's state differs from the leader's.
     #[error("this node's state differs from the leader's: it answers no more until it is replaced")]
     Diverged,
+    /// This node is quarantined: its disk went back in time, or it is a copy.
+    #[error(
+        "this node is quarantined, because its disk went back in time or is a copy: it answers no more; remove it \
+         (`quorate cluster remove NODE --dead`) and let it join under a new number; where a majority is quarantined: \
+         `quorate host recover`"
+    )]
+    Quarantined,
 }
 
 /// Where the log stood when it was asked; all that is applied up to there is current.
@@ -108,6 +116,7 @@ impl From<proto::ReadPoint> for ReadPoint {
 /// The parts of a running replica. Shared by its handles and its background tasks.
 pub(crate) struct RunningReplica {
     pub(crate) identity: Identity,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) raft: Raft,
     pub(crate) state_machine: StateMachine,
     pub(crate) clock: Arc<LeaderClock>,
@@ -170,6 +179,17 @@ impl RunningReplica {
         })
     }
 
+    /// The same for a call in which the log, a vote or a request is at stake: this node must be admitted, and know the
+    /// process that calls.
+    pub(crate) fn admit_started(&self, metadata: &MetadataMap) -> Result<u64, Status> {
+        let node = self.admit(metadata)?;
+        let store = self.member(node).map(|member| member.store);
+        self.gate.check(node, store, channels::calling_boot(metadata)).inspect_err(|status| {
+            tracing::debug!(node, reason = status.message(), "a peer's call was refused");
+        })?;
+        Ok(node)
+    }
+
     /// The channel to the member `node`.
     pub(crate) fn channel(&self, node: u64) -> Result<PeerChannel, NoChannel> {
         let member = self.member(node).ok_or(NoChannel::NotMember { node })?;
@@ -192,6 +212,9 @@ impl RunningReplica {
     }
 
     pub(crate) async fn submit_once(&self, record: Bytes) -> Option<Recorded> {
+        if !self.gate.is_admitted() {
+            return None;
+        }
         let (reply, answer) = oneshot::channel();
         let waiting = Waiting { record, reply };
         let (leader, member) = self.leader()?;
@@ -236,12 +259,17 @@ impl RunningReplica {
 
     /// Where the log stands, from the leader.
     pub(crate) async fn read_point_once(&self) -> Option<ReadPoint> {
+        if !self.gate.is_admitted() {
+            return None;
+        }
         let (leader, member) = self.leader()?;
         if leader == self.identity.owner {
             return self.read_point_here().await;
         }
         let mut peer = self.peers.client(leader, &member).ok()?;
-        match peer.read_index(proto::ReadIndexRequest {}).await.ok()?.into_inner().result? {
+        let reply = peer.read_index(proto::ReadIndexRequest {}).await;
+        let reply = reply.inspect_err(|status| self.gate.was_refused(leader, status)).ok()?;
+        match reply.into_inner().result? {
             proto::read_index_reply::Result::Point(point) => Some(point.into()),
             proto::read_index_reply::Result::Retry(proto::Retry {}) => None,
         }

@@ -9,10 +9,14 @@ use std::{
 };
 
 use activation::state::{Format, State};
-use storage::Disk;
+use storage::{Disk, Identity, WriteFailed};
 
 use crate::{
     environment::Environment,
+    gate::{
+        admission,
+        state::{Beginning, Gate, GateError},
+    },
     leader::{batcher, clock::LeaderClock, confirmation::Confirmation, duties, format, presence::Presence},
     peers::{channels::Peers, forward::Forwarder},
     planted::Planted,
@@ -62,9 +66,21 @@ pub enum StartError {
         /// The entry.
         index: u64,
     },
+    /// The disk took no write.
+    #[error("the start could not be noted on the disk: {0}")]
+    Write(#[from] WriteFailed),
     /// openraft did not start.
     #[error("the replica did not start: {0}")]
     Raft(Box<dyn Error + Send + Sync>),
+}
+
+impl From<GateError> for StartError {
+    fn from(error: GateError) -> Self {
+        match error {
+            GateError::Record(damaged) => Self::Log(damaged),
+            GateError::Write(failed) => Self::Write(failed),
+        }
+    }
 }
 
 impl Replica {
@@ -84,7 +100,7 @@ impl Replica {
         environment: Environment,
         pace: Pace,
     ) -> Result<Self, StartError> {
-        let Environment { clock, connect, seed, observer, tasks, newest_format } = environment;
+        let Environment { clock, connect, seed, boot, observer, tasks, newest_format } = environment;
         let identity = log::peer_identity(disk.identity(), log::recoveries(&*disk)?);
         let log = Log::load(Arc::clone(&disk))?;
         let state_machine = load_state_machine(&disk, &log, newest_format, settings.planted)?
@@ -93,17 +109,20 @@ impl Replica {
         #[cfg(feature = "fault-injection")]
         let log = if settings.keep_purged { log.keeping_purged() } else { log };
         let log = log.planted_with(settings.planted);
-        let peers = Arc::new(Peers::new(identity.owner, identity.store, connect));
         let config = Arc::new(settings.to_openraft(pace)?);
-        let links = Links(Arc::clone(&peers));
+        let beginning = beginning(&log, &state_machine, identity);
+        let gate = Gate::open(Arc::clone(&disk), (identity, boot), log.promised(), beginning, settings.planted).await?;
+        let gate = Arc::new(gate);
+        let peers = Arc::new(Peers::new(identity.owner, identity.store, boot, connect));
+        let links = Links { peers: Arc::clone(&peers), gate: Arc::clone(&gate) };
         let start = Raft::new(identity.owner, config, links, log.clone(), state_machine.clone());
         let raft = Runtime::scope(seed, start).await.map_err(|error| StartError::Raft(Box::new(error)))?;
-        elections::allow(&raft, identity.owner, identity.store);
         let clock = Arc::new(LeaderClock::new(clock, settings.planted));
         let batcher = batcher::start(&tasks, raft.clone(), state_machine.clone(), Arc::clone(&clock), observer);
         let forwarder = Forwarder::new(Arc::clone(&peers), tasks.clone());
         let running = Arc::new(RunningReplica {
             identity,
+            gate,
             raft,
             state_machine,
             clock,
@@ -127,6 +146,7 @@ impl Replica {
         });
         tasks.spawn("duties", duties::run(Arc::clone(&running), pace));
         tasks.spawn("elections", elections::follow(Arc::clone(&running)));
+        tasks.spawn("admission", admission::run(Arc::clone(&running), pace.look_interval));
         tasks.spawn("confirmation", duties::confirm(Arc::clone(&running), pace.look_interval));
         tasks.spawn("formats", format::follow(Arc::downgrade(&running)));
         let replica = Self(running);
@@ -137,6 +157,14 @@ impl Replica {
         });
         Ok(replica)
     }
+}
+
+/// How the node begins, by the membership on its disk.
+fn beginning(log: &Log, state_machine: &StateMachine, identity: Identity) -> Beginning {
+    let membership = log.membership().unwrap_or_else(|| state_machine.membership().membership().clone());
+    let own = membership.get_node(&identity.owner);
+    let was_member = own.is_some_and(|member| member.store == identity.store);
+    Beginning { was_member, is_alone: membership.nodes().count() <= 1 }
 }
 
 /// The state machine on `disk`, if the log goes on where its snapshot ends, in a format that this node reads.

@@ -3,10 +3,7 @@
 use activation::{clock::ClockAlarmKind, limits::CMID_LIFETIME_MS};
 use replication::{ProposeError, ReadPoint};
 
-use crate::{
-    cluster::{Cluster, SETTINGS, count, eventually, pace},
-    world,
-};
+use crate::cluster::{Cluster, SETTINGS, count, eventually, pace};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 const FORTY_DAYS_MS: i64 = 40 * DAY_MS;

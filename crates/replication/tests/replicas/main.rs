@@ -8,6 +8,7 @@ mod cluster;
 mod divergence;
 mod formats;
 mod forming;
+mod gate;
 mod growing;
 mod node_calls;
 mod one_count;

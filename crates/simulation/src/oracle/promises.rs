@@ -37,6 +37,11 @@ impl Promises {
         promised.matching = promised.matching.min(index.saturating_sub(1));
     }
 
+    /// Whether a disk with this vote and log lacks something that `node` promised.
+    pub(crate) fn would_break(&self, node: u64, vote: Option<Vote>, last: u64) -> bool {
+        self.starts(node, vote, last).is_some()
+    }
+
     /// `node` is another one from now on.
     pub(crate) fn forget(&mut self, node: u64) {
         self.0.remove(&node);

@@ -38,6 +38,25 @@ async fn a_store_can_be_opened_and_written_again_and_again() {
 }
 
 #[tokio::test]
+async fn the_number_of_writes_only_grows_and_what_a_barrier_covered_is_there_at_the_next_opening() {
+    let folder = tempdir().unwrap();
+    let mut before = 0;
+    for round in 0..3u32 {
+        let store = open(folder.path()).unwrap();
+        let opened = store.writes();
+        assert!(opened.at_opening >= before, "round {round}: {opened:?}, and {before} were durable");
+        assert_eq!(opened.durable, 0, "no barrier yet");
+        let writer = Writer::start(Arc::clone(&store)).unwrap();
+        writer.append_lazily(put("lazily", round.to_be_bytes())).await;
+        writer.commit(put("committed", round.to_be_bytes())).await.unwrap();
+        before = store.writes().durable;
+        assert!(before > opened.at_opening, "round {round}: {before} after {opened:?}");
+        drop(writer);
+        closed(store);
+    }
+}
+
+#[tokio::test]
 async fn what_is_removed_stays_removed_and_the_later_change_of_a_key_stands() {
     let folder = tempdir().unwrap();
     filled(folder.path()).await;

@@ -33,6 +33,22 @@ pub(super) fn nodes(observation: &ClusterObservation) -> Vec<Problem> {
         .collect()
 }
 
+pub(super) fn quarantined(observation: &ClusterObservation) -> Vec<Problem> {
+    let quarantined = observation.reachable().filter(|node| !node.quarantined_because.is_empty());
+    quarantined
+        .map(|node| {
+            Problem::failure(
+                format!("node {} is quarantined: {}", node.node, node.quarantined_because),
+                format!(
+                    "stop it and quorate cluster remove {} --dead, then let it join with an empty data folder and a new \
+                     number; where a majority is quarantined: quorate host recover",
+                    node.node
+                ),
+            )
+        })
+        .collect()
+}
+
 pub(super) fn quorum(observation: &ClusterObservation) -> Vec<Problem> {
     let status = &observation.status;
     if status.leader == 0 || status.failure_tolerance > 0 {

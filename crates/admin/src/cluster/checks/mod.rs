@@ -20,9 +20,10 @@ struct Check {
     problems: fn(&ClusterObservation) -> Vec<Problem>,
 }
 
-const CHECKS: [Check; 14] = [
+const CHECKS: [Check; 15] = [
     Check { name: "leader", passed: "a leader is known", problems: membership::leader },
     Check { name: "nodes", passed: "every node answers", problems: membership::nodes },
+    Check { name: "quarantine", passed: "every node is on its own newest disk", problems: membership::quarantined },
     Check { name: "quorum", passed: "one more node may fail", problems: membership::quorum },
     Check { name: "lag", passed: "every node has caught up", problems: membership::lag },
     Check { name: "activation", passed: "every node is activated", problems: keys::activation },

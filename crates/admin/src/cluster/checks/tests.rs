@@ -99,9 +99,15 @@ fn a_healthy_cluster_has_one_line_for_each_check() {
 #[test]
 fn every_planted_fault_is_found_with_its_remedy() {
     type Fault = (&'static str, Verdict, fn(&mut ClusterObservation), &'static str);
-    let faults: [Fault; 25] = [
+    let faults: [Fault; 26] = [
         ("leader", Verdict::Failure, |seen| seen.status.leader = 0, "start the nodes"),
         ("nodes", Verdict::Failure, |seen| seen.status.nodes[2].reachable = false, "cluster remove 3 --dead"),
+        (
+            "quarantine",
+            Verdict::Failure,
+            |seen| seen.status.nodes[1].quarantined_because = "its disk went back in time".into(),
+            "cluster remove 2 --dead",
+        ),
         ("quorum", Verdict::Warning, |seen| seen.status.failure_tolerance = 0, "cluster add"),
         (
             "quorum",

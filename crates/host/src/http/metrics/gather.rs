@@ -119,6 +119,7 @@ impl Watched {
             (&table::LAST_INDEX, number(cluster.last_index)),
             (&table::APPLIED_INDEX, number(applied)),
             (&table::DIVERGED, flag(matches!(self.replica.health(), Health::Diverged(_)))),
+            (&table::QUARANTINED, flag(matches!(self.replica.health(), Health::Quarantined(_)))),
         ] {
             metrics.set(metric, &[], value);
         }

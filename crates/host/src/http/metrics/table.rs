@@ -182,6 +182,11 @@ pub(crate) const SNAPSHOT_AGE: Metric =
     gauge("quorate_snapshot_age_seconds", &[], "Age of the newest snapshot; 0 before the first");
 pub(crate) const DIVERGED: Metric =
     gauge("quorate_state_diverged", &[], "1 where the node's state differs from the leader's: replace the node");
+pub(crate) const QUARANTINED: Metric = gauge(
+    "quorate_quarantined",
+    &[],
+    "1 where the node takes no part: its disk went back in time, or it is a copy; replace the node",
+);
 
 pub(crate) const DNS_AGE: Metric =
     gauge("quorate_dns_published_age_seconds", &["domain"], "Time since the node's records were last in order there");
@@ -255,6 +260,7 @@ pub const METRICS: &[Metric] = &[
     SNAPSHOT_INDEX,
     SNAPSHOT_AGE,
     DIVERGED,
+    QUARANTINED,
     DNS_AGE,
     DNS_FAILED,
     DNS_FOREIGN,

@@ -4,7 +4,7 @@ mod node;
 mod test_clock;
 mod waiting;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use activation::state::RecordOutcome;
 use replication::{Pace, Planted, RaftSettings, Recorded};
@@ -38,7 +38,7 @@ pub(crate) fn pace() -> Pace {
 /// Nodes 1 to n.
 pub(crate) struct Cluster {
     nodes: BTreeMap<u64, Node>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Cluster {
@@ -51,7 +51,7 @@ impl Cluster {
             node.start().await;
             nodes.insert(number, node);
         }
-        Self { nodes, _folder: folder }
+        Self { nodes, folder }
     }
 
     /// A cluster that node 1 has formed, with all nodes activated.
@@ -76,6 +76,11 @@ impl Cluster {
 
     pub(crate) fn addresses(&self) -> BTreeMap<u64, String> {
         self.nodes.iter().map(|(&number, node)| (number, node.address())).collect()
+    }
+
+    /// A path in the folder of the whole cluster.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     pub(crate) fn node(&self, number: u64) -> &Node {

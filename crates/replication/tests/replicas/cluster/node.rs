@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -21,6 +22,9 @@ use tokio::{
 };
 use tonic::{
     Status,
+    body::Body,
+    codegen::{Service, http},
+    server::NamedService,
     transport::{Endpoint, Server, server::TcpIncoming},
 };
 use uuid::Uuid;
@@ -52,6 +56,8 @@ pub(crate) struct Node {
     clock: Arc<TestClock>,
     settings: RaftSettings,
     pace: Pace,
+    /// It serves the calls of the version before, which has no `Hello`.
+    is_older: bool,
     running: Option<Running>,
 }
 
@@ -59,7 +65,16 @@ impl Node {
     pub(crate) fn new(number: u64, folder: PathBuf, settings: RaftSettings, pace: Pace) -> Self {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
-        Self { number, folder, address, clock: Arc::new(TestClock::new()), settings, pace, running: None }
+        Self {
+            number,
+            folder,
+            address,
+            clock: Arc::new(TestClock::new()),
+            settings,
+            pace,
+            is_older: false,
+            running: None,
+        }
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -76,6 +91,31 @@ impl Node {
 
     pub(crate) fn clock(&self) -> &TestClock {
         &self.clock
+    }
+
+    /// From its next start it serves no `Hello`, as the version before.
+    pub(crate) fn serve_as_older_version(&mut self) {
+        self.is_older = true;
+    }
+
+    /// The stopped node's folder, copied.
+    pub(crate) async fn copy_folder(&self, to: &Path) {
+        assert!(!self.is_running());
+        drop(self.open_store().await);
+        copy_folder(&self.folder, to);
+    }
+
+    /// The stopped node's folder becomes a copy of `from`.
+    pub(crate) async fn put_folder_back(&mut self, from: &Path) {
+        drop(self.open_store().await);
+        self.wipe();
+        copy_folder(from, &self.folder);
+    }
+
+    /// Another host under the same number, on a copy of the stopped node's folder, at an address of its own.
+    pub(crate) async fn copied_to(&self, folder: PathBuf) -> Self {
+        self.copy_folder(&folder).await;
+        Self::new(self.number, folder, self.settings, self.pace)
     }
 
     pub(crate) fn set_pace(&mut self, pace: Pace) {
@@ -98,11 +138,12 @@ impl Node {
     pub(crate) async fn try_start(&mut self) -> Result<(), StartError> {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let disk = self.open_disk().await;
-        let (settings, pace, address) = (self.settings, self.pace, self.address);
-        let environment = Environment::new(self.clock.clone(), connect(), self.number, Arc::new(()));
+        let (settings, pace, address, is_older) = (self.settings, self.pace, self.address, self.is_older);
+        let environment =
+            Environment::new(self.clock.clone(), connect(), (self.number, u64::from_be_bytes(random())), Arc::new(()));
         let started = runtime.spawn(async move {
             let replica = Replica::start_at_pace(disk, &settings, environment, pace).await?;
-            serve(&replica, address).await;
+            serve(&replica, address, is_older).await;
             Ok(replica)
         });
         match started.await.unwrap() {
@@ -208,7 +249,48 @@ async fn stop(runtime: Runtime) {
     tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(10))).await.unwrap();
 }
 
-async fn serve(replica: &Replica, address: SocketAddr) {
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for item in fs::read_dir(from).unwrap() {
+        let item = item.unwrap();
+        let to = to.join(item.file_name());
+        if item.file_type().unwrap().is_dir() {
+            copy_folder(&item.path(), &to);
+        } else {
+            fs::copy(item.path(), to).unwrap();
+        }
+    }
+}
+
+/// A service whose `Hello` is not implemented.
+#[derive(Clone)]
+struct WithoutHello<S>(S);
+
+impl<S: NamedService> NamedService for WithoutHello<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S> Service<http::Request<Body>> for WithoutHello<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>, Future: Send + 'static>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        if request.uri().path().ends_with("/Hello") {
+            return Box::pin(async { Ok(Status::unimplemented("an earlier version").into_http()) });
+        }
+        Box::pin(self.0.call(request))
+    }
+}
+
+async fn serve(replica: &Replica, address: SocketAddr, is_older: bool) {
     let deadline = Duration::from_secs(10);
     let bound = timeout(deadline, async {
         loop {
@@ -219,11 +301,15 @@ async fn serve(replica: &Replica, address: SocketAddr) {
         }
     });
     let incoming = TcpIncoming::from(bound.await.expect("the port is taken")).with_nodelay(Some(true));
-    let server = Server::builder()
+    let service = replica.peer_service(Arc::new(Echo(replica.identity().owner)));
+    let mut builder = Server::builder()
         .http2_max_pending_accept_reset_streams(Some(1000))
-        .http2_max_local_error_reset_streams(Some(1000))
-        .add_service(replica.peer_service(Arc::new(Echo(replica.identity().owner))));
-    tokio::spawn(server.serve_with_incoming(incoming));
+        .http2_max_local_error_reset_streams(Some(1000));
+    if is_older {
+        tokio::spawn(builder.add_service(WithoutHello(service)).serve_with_incoming(incoming));
+    } else {
+        tokio::spawn(builder.add_service(service).serve_with_incoming(incoming));
+    }
 }
 
 fn connect() -> Connect {
@@ -233,8 +319,8 @@ fn connect() -> Connect {
     })
 }
 
-fn random() -> [u8; 16] {
-    let mut bytes = [0; 16];
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
     getrandom::fill(&mut bytes).unwrap();
     bytes
 }

@@ -1,0 +1,195 @@
+//! The task that says Hello: before the node takes part, to all members; afterwards to those that do not know this process
+//! yet; and, where the node leads, to all members once a second, so that what is known of each node spreads.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures::future::join_all;
+use openraft::async_runtime::WatchReceiver;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::{
+    gate::{
+        hello::{self, Verdict},
+        incarnation::Objection,
+    },
+    limits::{HELLO_PAUSE, HELLO_TIMEOUT, QUARANTINE_REMINDER_INTERVAL, WITNESS_WAIT},
+    raft::types::{Member, Vote},
+    replica::running::RunningReplica,
+};
+
+/// Runs for as long as the replica does.
+pub(crate) async fn run(replica: Arc<RunningReplica>, every: Duration) {
+    let began = Instant::now();
+    let mut metrics = replica.raft.server_metrics();
+    while replica.gate.was_member && metrics.borrow_watched().membership_config.membership().nodes().next().is_none() {
+        if metrics.changed().await.is_err() {
+            return;
+        }
+    }
+    let stopped = replica.raft.metrics();
+    loop {
+        if let Some(reason) = replica.gate.quarantined_because() {
+            let node = replica.identity.owner;
+            tracing::error!(
+                node,
+                %reason,
+                "this node is quarantined: remove it (`quorate cluster remove {node} --dead`) and let it join under a new \
+                 number; where a majority is quarantined: `quorate host recover`"
+            );
+            sleep(QUARANTINE_REMINDER_INTERVAL).await;
+        } else {
+            let answers = say_hello(&replica).await;
+            if !replica.gate.is_admitted() && is_enough(&answers, began.elapsed()) {
+                replica.gate.admit();
+            }
+            replica.gate.store_heard().await;
+            let pause = if replica.gate.is_admitted() { every } else { HELLO_PAUSE };
+            let _woken_or_over = timeout(pause, replica.gate.wake.notified()).await;
+            // Woken by each refused call: no more often than this.
+            sleep(HELLO_PAUSE).await;
+        }
+        if stopped.borrow_watched().running_state.is_err() {
+            return;
+        }
+    }
+}
+
+/// A member as it answered, or did not.
+struct Asked {
+    votes: bool,
+    is_this_node: bool,
+    agreed: bool,
+}
+
+/// Whether so many members know this start that the node may take part.
+fn is_enough(members: &[Asked], waited: Duration) -> bool {
+    let others = || members.iter().filter(|member| !member.is_this_node);
+    let all = !members.is_empty() && others().all(|member| member.agreed);
+    let voters = members.iter().filter(|member| member.votes).count();
+    let agreed = others().filter(|member| member.votes && member.agreed).count();
+    !members.is_empty() && (all || (agreed >= voters / 2 && waited >= WITNESS_WAIT))
+}
+
+/// Says Hello to every member that is to hear it, all at once.
+async fn say_hello(replica: &RunningReplica) -> Vec<Asked> {
+    let metrics = replica.server_metrics();
+    let leads = metrics.state.is_leader().then_some(metrics.vote);
+    let membership = metrics.membership_config.membership();
+    let members: BTreeMap<u64, Member> = membership.nodes().map(|(node, member)| (*node, member.clone())).collect();
+    let own = members.get(&replica.identity.owner).filter(|own| own.store == replica.identity.store);
+    if own.is_none() {
+        return Vec::new();
+    }
+    if let Some(own) = own.filter(|_| !replica.gate.is_admitted()) {
+        look_at_own_address(replica, own).await;
+    }
+    let voters: Vec<u64> = membership.voter_ids().collect();
+    let asked = members.iter().map(|(&node, member)| {
+        let (votes, is_this_node) = (voters.contains(&node), node == replica.identity.owner);
+        async move {
+            let knows = !is_this_node && replica.gate.is_known_to(node, member.store);
+            let agreed = match knows && leads.is_none() {
+                _ if is_this_node => true,
+                true => true,
+                false => ask(replica, node, member, leads.as_ref()).await,
+            };
+            Asked { votes, is_this_node, agreed }
+        }
+    });
+    join_all(asked).await
+}
+
+/// A copy on another machine reaches the node itself there.
+async fn look_at_own_address(replica: &RunningReplica, own: &Member) {
+    let found = hello::who_answers(&replica.peers, &own.address, own.store).await;
+    if found.is_some_and(|boot| boot != Some(replica.gate.own().boot)) {
+        let objection = Objection::AnswersElsewhere { address: own.address.clone() };
+        replica.gate.quarantine(&objection, replica.identity.owner).await;
+    }
+}
+
+/// Says Hello to one member; whether it agreed, and this node has nothing to say against it.
+async fn ask(replica: &RunningReplica, node: u64, member: &Member, leads: Option<&Vote>) -> bool {
+    let Ok(mut peer) = replica.peers.client(node, member) else { return false };
+    let message = hello::hello_out(&replica.gate, node, member.store, leads);
+    let reply = match timeout(HELLO_TIMEOUT, peer.hello(message)).await {
+        Ok(Ok(reply)) => reply.into_inner(),
+        Ok(Err(status)) if status.code() == tonic::Code::Unimplemented => {
+            // Of the version before: it remembers nobody, and lets everybody in.
+            return true;
+        }
+        Ok(Err(status)) => {
+            tracing::debug!(node, message = status.message(), "a member did not answer Hello");
+            return false;
+        }
+        Err(_) => return false,
+    };
+    let (found, verdict) = match hello::reply_in(reply) {
+        Ok(reply) => reply,
+        Err(error) => {
+            tracing::warn!(node, %error, "a member's reply to Hello cannot be read");
+            return false;
+        }
+    };
+    match verdict {
+        Verdict::Objection(reason) => {
+            replica.gate.quarantine(&Objection::Told(reason), node).await;
+            return false;
+        }
+        Verdict::Undecided(reason) => {
+            tracing::debug!(node, reason, "a member cannot tell yet whether it knows this node");
+            return false;
+        }
+        Verdict::Agreed => {}
+    }
+    match replica.gate.meet(node, found).await {
+        Ok(Ok(())) => {
+            replica.gate.agreed(node, member.store);
+            true
+        }
+        Ok(Err(objection)) => {
+            // It is told with the next Hello, which holds what is known of it.
+            tracing::error!(node, %objection, "a member is not the one that is known: it is to be quarantined");
+            false
+        }
+        Err(error) => {
+            tracing::error!(%error, "what is known of a member could not be stored");
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Members: this node first; each votes or learns, and has agreed or not.
+    fn members(of: &[(bool, bool)]) -> Vec<Asked> {
+        let asked = |(index, (votes, agreed)): (usize, &(bool, bool))| Asked {
+            votes: *votes,
+            is_this_node: index == 0,
+            agreed: *agreed || index == 0,
+        };
+        of.iter().enumerate().map(asked).collect()
+    }
+
+    #[test]
+    fn a_node_takes_part_when_all_members_agreed_or_after_a_second_half_of_the_voters() {
+        let (early, late) = (Duration::from_millis(10), WITNESS_WAIT);
+        let cases: [(&[(bool, bool)], bool, bool, &str); 9] = [
+            (&[(true, true), (true, true), (true, true)], true, true, "all of three"),
+            (&[(true, true), (true, true), (true, false)], false, true, "one of two others"),
+            (&[(true, true), (true, false), (true, false)], false, false, "none of two others"),
+            (&[(true, true), (true, true), (true, true), (true, false), (true, false)], false, true, "two of four"),
+            (&[(true, true), (true, true), (true, false), (true, false), (true, false)], false, false, "one of four"),
+            (&[(true, true), (false, false)], false, true, "the only voter, with a learner that is off"),
+            (&[(false, true), (true, true), (true, true), (true, false)], false, true, "a learner, and two of three"),
+            (&[(true, true), (true, true), (true, true), (false, false)], false, true, "the learner is off"),
+            (&[], false, false, "a membership that is not read yet"),
+        ];
+        for (of, at_once, after_a_second, case) in cases {
+            assert_eq!(is_enough(&members(of), early), at_once, "{case}, early");
+            assert_eq!(is_enough(&members(of), late), after_a_second, "{case}, late");
+        }
+    }
+}
