@@ -6,6 +6,7 @@ use std::{
     io::Write,
     net::SocketAddr,
     path::{Path, PathBuf},
+    process::ExitStatus,
 };
 
 use serde_json::Value;
@@ -389,6 +390,11 @@ impl Cluster {
     pub async fn ended(&mut self, number: u64) -> Option<i32> {
         let process = self.node_mut(number).process.take();
         process.unwrap_or_else(|| panic!("node {number} does not run")).end().await.code()
+    }
+
+    /// How the process of a node ended, where it ended by itself.
+    pub fn has_ended(&mut self, number: u64) -> Option<ExitStatus> {
+        self.node_mut(number).process.as_mut()?.has_ended()
     }
 
     /// Runs an administrator's command on a node.

@@ -28,6 +28,7 @@ use crate::{
     lifecycle::{drain::Drain, live_settings::Live, readiness::Readiness},
     limits::LOOK_TIMEOUT,
     records::{activations::Activations, distinct::Distinct, duplicates::Duplicates},
+    tasks::{self, HostTask},
 };
 
 /// The parts of a node that answer.
@@ -111,7 +112,7 @@ impl Node for NodeService {
     async fn events(&self, request: Request<EventsFilter>) -> Reply<EventsPart> {
         let (activations, filter) = (Arc::clone(&self.0.activations), request.into_inner());
         // It may have to wait for the disk.
-        let read = tokio::task::spawn_blocking(move || activations.read(&filter)).await;
+        let read = tasks::blocking(HostTask::ActivationLogRead, move || activations.read(&filter)).await;
         let events = read
             .map_err(|error| Status::internal(error.to_string()))?
             .map_err(|error| Status::unavailable(error.to_string()))?;

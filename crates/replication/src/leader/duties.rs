@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use crate::{
+    environment::ReplicaTask,
     leader::{handover::transfer, membership},
     limits::{CLOCK_OFFSET_MS_MAX, CLOCK_SAMPLE_TIMEOUT, CONFIRMATION_RETRY_PAUSE, PEER_CALL_TIMEOUT},
     raft::state_machine::Progress,
@@ -26,7 +27,7 @@ pub(crate) async fn run(replica: Arc<RunningReplica>, pace: Pace) {
     let mut progress = replica.state_machine.progress();
     let mut next_sample = interval(pace.clock_sample_interval);
     next_sample.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let members = replica.tasks.spawn("members", look_at_members(Arc::clone(&replica), pace.look_interval));
+    let members = replica.tasks.spawn(ReplicaTask::Members, look_at_members(Arc::clone(&replica), pace.look_interval));
     let _stopped_with_this = AbortOnDrop(members);
     let mut hashed_index = progress.borrow().hash_due_index;
     loop {

@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    environment::Tasks,
+    environment::{ReplicaTask, Tasks},
     leader::{batcher::Waiting, propose},
     legacy::LegacyQuestions,
     limits::{FORWARD_REQUESTS_MAX, FORWARDS_IN_FLIGHT_MAX, SNAPSHOT_BYTES_MAX},
@@ -104,7 +104,7 @@ impl peer_server::Peer for PeerService {
         let (replies, outgoing) = mpsc::channel(FORWARDS_IN_FLIGHT_MAX);
         let (tasks, batcher) = (self.running.tasks.clone(), self.running.batcher.clone());
         let submissions = take_submissions(tasks, batcher, request.into_inner(), replies);
-        self.running.tasks.spawn("submissions", submissions);
+        self.running.tasks.spawn(ReplicaTask::Submissions, submissions);
         Ok(Response::new(ReceiverStream::new(outgoing).boxed()))
     }
 
@@ -192,7 +192,7 @@ async fn take_submissions(
             recorded.push(answer);
         }
         let replies = replies.clone();
-        tasks.spawn("submission", async move {
+        tasks.spawn(ReplicaTask::Submission, async move {
             let mut results = Vec::with_capacity(recorded.len());
             for answer in recorded {
                 results.push(recorded_out(answer.await.ok().as_ref()));
