@@ -42,7 +42,7 @@ impl MachineProbe {
             sync_us: synced.as_ref().copied().unwrap_or(0),
             write_error: synced.err().map_or_else(String::new, |error| error.to_string()),
             certificate_ends_ms: self.certificate.now().ends_ms(),
-            store_bytes: replica.store_bytes(),
+            store_bytes: replica.store_bytes().unwrap_or(0),
         }
     }
 }

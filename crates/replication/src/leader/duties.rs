@@ -83,10 +83,11 @@ pub(crate) async fn confirm(replica: Arc<RunningReplica>, every: Duration) {
     let mut leader = replica.raft.server_metrics();
     loop {
         let asked = timeout(PEER_CALL_TIMEOUT, replica.read_point_once()).await;
-        let is_confirmed = matches!(asked, Ok(Some(_)));
-        if is_confirmed {
-            replica.confirmation.confirmed();
+        let point = asked.ok().flatten();
+        if let Some(point) = point {
+            replica.confirmation.confirmed(point.log_index);
         }
+        let is_confirmed = point.is_some();
         let pause = sleep(if is_confirmed { every } else { CONFIRMATION_RETRY_PAUSE });
         tokio::pin!(pause);
         let known = leader.borrow_watched().current_leader;
