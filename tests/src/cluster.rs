@@ -6,6 +6,7 @@ use std::{
     io::Write,
     net::SocketAddr,
     path::{Path, PathBuf},
+    process::ExitStatus,
 };
 
 use serde_json::Value;
@@ -391,6 +392,11 @@ impl Cluster {
         process.unwrap_or_else(|| panic!("node {number} does not run")).end().await.code()
     }
 
+    /// How the process of a node ended, where it ended by itself.
+    pub fn has_ended(&mut self, number: u64) -> Option<ExitStatus> {
+        self.node_mut(number).process.as_mut()?.has_ended()
+    }
+
     /// Runs an administrator's command on a node.
     pub async fn admin(&self, node: u64, words: &[OsString]) -> Finished {
         self.admin_by(&self.quorate, node, words).await
@@ -412,13 +418,25 @@ impl Cluster {
         finished.json()
     }
 
-    /// What `cluster status` says on a node; nothing where nobody answers.
-    pub async fn standing(&self, via: u64) -> Option<ClusterStatus> {
+    /// What `cluster status` prints on a node, with a leader or without; nothing where nobody answers.
+    pub async fn status(&self, via: u64) -> Option<Value> {
         let finished = self.admin(via, &words!["cluster", "status"]).await;
-        if finished.code != Some(0) {
-            return None;
-        }
-        let status = finished.json();
+        let status =
+            serde_json::from_str(&finished.stdout).ok().filter(|status: &Value| status.get("nodes").is_some())?;
+        let leads = status.get("leader").is_some_and(Value::is_u64);
+        assert_eq!(finished.code, Some(i32::from(!leads)), "exit code 1 without a leader: {status}");
+        Some(status)
+    }
+
+    /// The same, once a leader is known.
+    pub async fn led(&self, via: u64) -> Value {
+        eventually("a leader is known", async || self.status(via).await.filter(|status| status["leader"].is_u64()))
+            .await
+    }
+
+    /// The same in short.
+    pub async fn standing(&self, via: u64) -> Option<ClusterStatus> {
+        let status = self.status(via).await?;
         let members = status.get("nodes").and_then(Value::as_array)?.iter().map(|node| {
             let flag = |name| node.get(name).and_then(Value::as_bool).expect("a node's status has this flag");
             let index = node.get("state_hash_index").and_then(Value::as_u64).expect("a hash has an index");

@@ -37,7 +37,7 @@ async fn is_counted(cluster: &Cluster, machine: u64) {
 }
 
 async fn written(cluster: &Cluster, via: u64) -> Value {
-    cluster.administrate(via, &words!["cluster", "status"]).await["format"].clone()
+    cluster.led(via).await["format"].clone()
 }
 
 #[tokio::test]

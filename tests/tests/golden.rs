@@ -171,7 +171,7 @@ async fn a_node_of_today_starts_from_a_golden_store_and_from_a_restored_golden_b
         started(&mut restored).await;
         let from_store = said(&upgraded, golden.format).await;
         assert_eq!(from_store, said(&restored, golden.format).await, "{name}");
-        let status = upgraded.administrate(NODE, &words!["cluster", "status"]).await;
+        let status = upgraded.led(NODE).await;
         assert_eq!(status["format"], golden.format, "{name}");
         if golden.format >= 2 {
             let entries = from_store.1.as_array().unwrap();

@@ -308,7 +308,7 @@ async fn r31_a_node_on_a_changed_machine_is_not_activated_until_it_is_activated_
     });
     assert_eq!(refused.await, Status::HOST_NOT_ACTIVATED);
     eventually("the node says why it is not ready", async || {
-        let status = cluster.administrate(1, &words!["cluster", "status"]).await;
+        let status = cluster.led(1).await;
         text(&status, "/nodes/0/not_ready_because").contains("the machine changed: activate again").then_some(())
     })
     .await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 
 async fn members(cluster: &Cluster, via: u64) -> Value {
-    let status = cluster.administrate(via, &words!["cluster", "status"]).await;
+    let status = cluster.led(via).await;
     let role = |node: &Value| if node["role"] == "learner" { "learner" } else { "voter" };
     let nodes = status["nodes"].as_array().unwrap().iter();
     nodes.map(|node| (node["id"].to_string(), json!(role(node)))).collect::<serde_json::Map<_, _>>().into()
@@ -23,11 +23,7 @@ async fn first_of(nodes: u8) -> Cluster {
     .await;
     for node in 2..=u64::from(nodes) {
         cluster.start(node);
-        eventually("it can be asked", async || {
-            let status = cluster.admin(node, &words!["cluster", "status"]).await;
-            (status.code == Some(0)).then_some(())
-        })
-        .await;
+        eventually("it can be asked", async || cluster.status(node).await).await;
     }
     cluster
 }

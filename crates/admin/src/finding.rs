@@ -7,6 +7,8 @@ use crate::remedy::Remedy;
 pub enum Verdict {
     /// The check passed.
     Ok,
+    /// The check could not be evaluated: whether it would pass is not known.
+    Unknown,
     /// Service continues; it will fail, or a part of it already does.
     Warning,
     /// Clients are not served, or will not be after the next failure.
@@ -14,11 +16,12 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// As printed: `ok`, `warning`, `failure`.
+    /// As printed: `ok`, `unknown`, `warning`, `failure`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Unknown => "unknown",
             Self::Warning => "warning",
             Self::Failure => "failure",
         }
@@ -49,6 +52,10 @@ pub(crate) struct Problem {
 impl Problem {
     pub(crate) fn new(verdict: Verdict, text: impl Into<String>, remedy: impl Into<Remedy>) -> Self {
         Self { verdict, text: text.into(), remedy: remedy.into() }
+    }
+
+    pub(crate) fn unknown(text: impl Into<String>, remedy: impl Into<Remedy>) -> Self {
+        Self::new(Verdict::Unknown, text, remedy)
     }
 
     pub(crate) fn warning(text: impl Into<String>, remedy: impl Into<Remedy>) -> Self {

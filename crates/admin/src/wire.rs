@@ -3,7 +3,7 @@
 
 use api::admin::v1::{
     CertificateRole, CreateTokenRequest, DnsRecord, DnsRecordState, EnrollReply, NodeActivation, NodeActivationState,
-    NodeDnsState, NodeRole, NodeStatus, UnusableKey,
+    NodeDnsState, NodeRole, NodeState, NodeStatus, UnusableKey,
 };
 
 /// An enum of `admin.proto` whose values have a text: printed, and sent to versions before.
@@ -28,6 +28,18 @@ pub trait TextEnum: Copy + Default + PartialEq + TryFrom<i32> + 'static {
 impl TextEnum for NodeRole {
     const TEXTS: &'static [(Self, &'static str)] =
         &[(Self::Leader, "leader"), (Self::Voter, "voter"), (Self::Learner, "learner")];
+}
+
+impl TextEnum for NodeState {
+    const TEXTS: &'static [(Self, &'static str)] = &[
+        (Self::Ok, "ok"),
+        (Self::Lagging, "lagging"),
+        (Self::Diverged, "diverged"),
+        (Self::Quarantined, "quarantined"),
+        (Self::Unreachable, "unreachable"),
+        (Self::Draining, "draining"),
+        (Self::Stopped, "stopped"),
+    ];
 }
 
 impl TextEnum for NodeDnsState {
@@ -78,6 +90,12 @@ fn received<E: TextEnum>(number: i32, text: &str) -> E {
 #[must_use]
 pub fn node_role(node: &NodeStatus) -> NodeRole {
     received(node.role, &node.role_text)
+}
+
+/// Whether a member can carry the quorum; unspecified where that is not known, or where a version before was asked.
+#[must_use]
+pub fn node_state(node: &NodeStatus) -> NodeState {
+    received(node.state, "")
 }
 
 /// State of a node's own records in DNS; unspecified where the node did not answer.
@@ -146,6 +164,7 @@ mod tests {
     #[test]
     fn enums_are_read_from_messages_of_this_version_and_of_those_before() {
         texts_lead_back::<NodeRole>();
+        texts_lead_back::<NodeState>();
         texts_lead_back::<NodeDnsState>();
         texts_lead_back::<DnsRecordState>();
         texts_lead_back::<NodeActivationState>();

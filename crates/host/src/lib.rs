@@ -17,6 +17,7 @@
 //! | `observation` | what all nodes report, gathered by one of them |
 //! | `diagnosis` | what a node finds on its own machine: disk, certificate |
 //! | `http` | port 9688: metrics, health, console |
+//! | `tasks` | the names of all tasks and threads, and the end of the process where one panics |
 //!
 //! With the feature `fault-injection` the module `simulated` has the parts that decide who answers, for a simulation.
 //!
@@ -39,6 +40,7 @@ mod peers;
 mod records;
 #[cfg(feature = "fault-injection")]
 pub mod simulated;
+mod tasks;
 mod test_hooks;
 
 pub use admin_service::AdminError;
@@ -53,3 +55,4 @@ pub use lifecycle::{
 };
 pub use node::{Node, Start, StartError, Timing};
 pub use records::log_limit::{LogLimit, lines_left_out};
+pub use tasks::{HostTask, panic::end_process_on_panic};

@@ -5,6 +5,9 @@ use std::{num::NonZeroUsize, time::Duration};
 /// How much is read from a client's connection at once, in bytes: more than one fragment.
 pub const READ_BYTES: usize = 8 << 10;
 
+/// How long a process in which a task panicked may take to log the reason before it ends.
+pub const LAST_LINE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How long open requests may take once the node is told to stop.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(5);
 

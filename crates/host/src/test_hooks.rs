@@ -63,6 +63,11 @@ pub(crate) fn disk(disk: SledDisk, settings: &RaftSettings) -> Result<SledDisk, 
     Ok(disk)
 }
 
+/// Panics where a test wants the task with this name to. The panic is the task's first act.
+pub(crate) fn panic_in(task: &str) {
+    assert!(variable("QUORATE_TEST_PANIC").is_none_or(|wanted| wanted != task), "a test wants a panic in {task}");
+}
+
 /// Whether the invariants of the replicated state are checked after every entry.
 pub(crate) fn check_invariants() -> bool {
     variable("QUORATE_TEST_CHECK_INVARIANTS").is_some()

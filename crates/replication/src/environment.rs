@@ -27,8 +27,65 @@ pub trait Clock: Send + Sync + 'static {
 /// failure.
 pub type Connect = Arc<dyn Fn(&str) -> Result<Channel, tonic::transport::Error> + Send + Sync>;
 
-/// Starts tasks. The first argument names the task, for messages and traces.
-type Spawn = dyn Fn(&'static str, BoxFuture<'static, ()>) -> AbortHandle + Send + Sync;
+/// Declares an enum of tasks, each with the name that messages give it.
+#[macro_export]
+macro_rules! named_tasks {
+    ($(#[$attribute:meta])* pub enum $enum:ident { $($(#[$doc:meta])* $task:ident = $name:literal,)* }) => {
+        $(#[$attribute])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $enum {
+            $($(#[$doc])* $task,)*
+        }
+
+        impl $enum {
+            /// Every task.
+            pub const ALL: &'static [Self] = &[$(Self::$task,)*];
+
+            /// What messages call it.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$task => $name,)*
+                }
+            }
+        }
+    };
+}
+
+named_tasks! {
+    /// The tasks of a replica. Each is started through [`Tasks`], so that whoever runs a replica knows of its end.
+    pub enum ReplicaTask {
+        /// Puts waiting requests into entries, where the node leads.
+        Batcher = "batcher",
+        /// Answers the requests of one entry.
+        Batch = "batch",
+        /// What a leader does beside answering.
+        Duties = "duties",
+        /// Looks at the members, and settles who votes.
+        Members = "members",
+        /// Lets the node stand for election, or not.
+        Elections = "elections",
+        /// Has the other members admit this node.
+        Admission = "admission",
+        /// Asks whether a majority confirms the leader.
+        Confirmation = "confirmation",
+        /// Makes room for versions that read an older format.
+        Formats = "formats",
+        /// Waits for the replica's failure.
+        Failure = "failure",
+        /// Forwards requests to the leader.
+        Forwarding = "forwarding",
+        /// Takes the requests that another node forwards.
+        Submissions = "submissions",
+        /// Answers one message of forwarded requests.
+        Submission = "submission",
+        /// Stops openraft.
+        Shutdown = "shutdown",
+    }
+}
+
+/// Starts tasks.
+type Spawn = dyn Fn(ReplicaTask, BoxFuture<'static, ()>) -> AbortHandle + Send + Sync;
 
 /// Runs the tasks of a replica beside each other.
 #[derive(Clone)]
@@ -36,19 +93,19 @@ pub struct Tasks(Arc<Spawn>);
 
 impl Tasks {
     /// Tasks that `spawn` starts. It must not run them before it returns.
-    pub fn new(spawn: impl Fn(&'static str, BoxFuture<'static, ()>) -> AbortHandle + Send + Sync + 'static) -> Self {
+    pub fn new(spawn: impl Fn(ReplicaTask, BoxFuture<'static, ()>) -> AbortHandle + Send + Sync + 'static) -> Self {
         Self(Arc::new(spawn))
     }
 
-    pub(crate) fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
-        (self.0)(name, Box::pin(task))
+    pub(crate) fn spawn(&self, task: ReplicaTask, work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        (self.0)(task, Box::pin(work))
     }
 }
 
 impl Default for Tasks {
     /// Tasks of the tokio runtime in which they are started.
     fn default() -> Self {
-        Self::new(|_, task| tokio::spawn(task).abort_handle())
+        Self::new(|_, work| tokio::spawn(work).abort_handle())
     }
 }
 

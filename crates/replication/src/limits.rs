@@ -64,6 +64,9 @@ pub const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 /// A leader that no majority confirmed for this long may have been replaced: the node is not ready.
 pub const CONFIRMED_WITHIN: Duration = Duration::from_secs(3);
 
+/// A member that lacks an entry for longer than this lags, however few it lacks: its disk or the network to it stands still.
+pub const LAG_MAX: Duration = Duration::from_secs(10);
+
 /// Pause before a confirmation that failed is tried again.
 pub const CONFIRMATION_RETRY_PAUSE: Duration = Duration::from_millis(100);
 

@@ -272,13 +272,18 @@ impl Administrator {
     }
 
     async fn change_format(&mut self, node: u64) {
-        let format = if self.chance.percent(50) { Format::OLDEST } else { Format::NEWEST };
+        let formats: Vec<_> = (1..=Format::NEWEST.number()).filter_map(|number| Format::new(number).ok()).collect();
+        let format = self.chance.pick(&formats).copied().unwrap_or(Format::NEWEST);
         self.world.fault("format", format_args!("to {format}"));
         let _refused = self.order(node, Order::Propose(Box::new(Command::SetFormat { format }))).await;
     }
 
     /// Adds a node on an empty disk, or takes one out.
     async fn change_members(&mut self, node: u64) {
+        // A node that is cut off, or quarantined, may know members of long ago only: a number that is taken is not given again.
+        if self.order(node, Order::Read).await.is_err() {
+            return;
+        }
         let status = self.status(node).await;
         let activated = self.world.oracle(|oracle| oracle.activated().clone());
         let up = self.world.nodes_up();

@@ -4,17 +4,14 @@
 //! damaged store must stay as it was found, for whoever comes to rescue it. So sled is first let loose on a copy, every
 //! record is read and added up, and only a store that adds up is opened.
 
-use std::{
-    fs, io,
-    panic::{self, AssertUnwindSafe},
-    path::Path,
-};
+use std::{fs, io, path::Path};
 
 use crate::{
     database::{IDENTITY_KEY, open_sled},
     error::{OpenError, damaged, io_error},
     identity::Identity,
     mark,
+    panics::catch_with_sled,
     tally::{self, Tally},
 };
 
@@ -81,7 +78,7 @@ fn on_copy<T>(
         .and_then(|()| open_sled(folder, &copy))
         .and_then(|db| {
             // sled answers some damage with a panic instead of an error.
-            let looked = panic::catch_unwind(AssertUnwindSafe(|| look(&db)));
+            let looked = catch_with_sled(|| look(&db));
             looked.unwrap_or(Err(Damage::Unreadable)).map_err(|what| damaged(folder, what))
         });
     remove(&copy).map_err(io_error("remove", &copy))?;

@@ -1,14 +1,11 @@
 //! The sled database inside a store: how it is configured, and what of it belongs to the store itself.
 
-use std::{
-    io,
-    panic::{self, AssertUnwindSafe},
-    path::Path,
-};
+use std::{io, path::Path};
 
 use crate::{
     error::{OpenError, damaged},
     limits::{CACHE_BYTES, SEGMENT_BYTES},
+    panics::catch_with_sled,
 };
 
 /// The key under which the database repeats its store's UUID: an emptied database is noticed.
@@ -31,7 +28,7 @@ pub(crate) fn open_sled(folder: &Path, sled_folder: &Path) -> Result<sled::Db, O
         .flush_every_ms(None)
         .print_profile_on_drop(false);
     // sled answers some damage with a panic instead of an error.
-    match panic::catch_unwind(AssertUnwindSafe(|| config.open())) {
+    match catch_with_sled(|| config.open()) {
         Ok(Ok(db)) => Ok(db),
         Ok(Err(sled::Error::Io(source))) => {
             Err(OpenError::Io { action: "open the database in", path: sled_folder.to_owned(), source })

@@ -23,6 +23,9 @@ use crate::{
     store::Store,
 };
 
+/// The name of the writing thread, as the log gives it after a panic.
+pub const WRITER_THREAD: &str = "store-writer";
+
 struct Write {
     batch: Batch,
     /// Called after the barrier; absent where nobody waits and the next barrier is early enough.
@@ -47,7 +50,7 @@ impl Writer {
         let (queue, waiting) = mpsc::channel(QUEUED_WRITES_MAX);
         let failed = Arc::new(OnceLock::new());
         let cause = Arc::clone(&failed);
-        let writer = thread::Builder::new().name("store-writer".into());
+        let writer = thread::Builder::new().name(WRITER_THREAD.into());
         writer.spawn(move || write_all(&store, waiting, &cause, &synced))?;
         Ok(Self { queue, failed })
     }
@@ -102,6 +105,11 @@ fn write_all(
 ) {
     let mut writes = Vec::with_capacity(WRITES_PER_BARRIER_MAX);
     while waiting.blocking_recv_many(&mut writes, WRITES_PER_BARRIER_MAX) > 0 {
+        #[cfg(feature = "fault-injection")]
+        assert!(
+            std::env::var_os("QUORATE_TEST_PANIC").is_none_or(|task| task != WRITER_THREAD),
+            "a test wants a panic in {WRITER_THREAD}"
+        );
         let mut changes = Changes::new();
         let mut callbacks = Vec::with_capacity(writes.len());
         for Write { batch, done } in writes.drain(..) {

@@ -7,11 +7,7 @@ use super::scene::{Scene, configured, network};
 /// Starts a node that belongs to no cluster, and makes it a member that answers clients.
 async fn join(scene: &mut Scene, via: u64, node: u64) {
     scene.cluster.start(node);
-    eventually("it can be asked", async || {
-        let status = scene.cluster.admin(node, &words!["cluster", "status"]).await;
-        (status.code == Some(0)).then_some(())
-    })
-    .await;
+    eventually("it can be asked", async || scene.cluster.status(node).await).await;
     scene.cluster.add(via, node).await;
     scene.cluster.activate_members(via).await;
     scene.serves(via, node).await;

@@ -47,7 +47,7 @@ async fn scenario_wrong_clocks() {
             let answered = product.activate(scene.cluster.node(node).clients, cmid(u64::MAX - node)).await;
             assert!(answered.is_ok(), "node {node} while node {to} was asked to lead: {answered:?}");
         }
-        let status = scene.cluster.administrate(1, &words!["cluster", "status"]).await;
+        let status = scene.cluster.led(1).await;
         let off_ms = status["cluster_time_ms"].as_u64().unwrap().abs_diff(now_ms());
         assert!(off_ms < 60_000, "cluster time follows the three good clocks: {status}");
         let marked = status["nodes"].as_array().unwrap().iter().filter(|node| node["clock_is_off"] == true);
@@ -114,7 +114,7 @@ async fn scenario_backup_restored_elsewhere() {
     assert_eq!(restored.code, Some(0), "{}", restored.stderr);
     scene.cluster.start(4);
     eventually("it leads itself", async || scene.cluster.standing(4).await?.leader).await;
-    let status = scene.cluster.administrate(4, &words!["cluster", "status"]).await;
+    let status = scene.cluster.led(4).await;
     assert!(status["nodes"][0]["applied_index"].as_u64() >= backup["log_index"].as_u64(), "{status}");
     let count = async |node| -> Value {
         let counts = scene.cluster.administrate(node, &words!["count"]).await;

@@ -45,11 +45,7 @@ async fn of_the_version_before(network: &Network, nodes: u8) -> Cluster {
     cluster.activate().await;
     for node in u64::from(forming) + 1..=u64::from(nodes) {
         cluster.start(node);
-        eventually("it can be asked", async || {
-            let status = cluster.admin(node, &words!["cluster", "status"]).await;
-            (status.code == Some(0)).then_some(())
-        })
-        .await;
+        eventually("it can be asked", async || cluster.status(node).await).await;
         cluster.add(1, node).await;
         cluster.activate_members(1).await;
     }

@@ -119,6 +119,10 @@ fn clock(license: &LicenseObservation, now_ms: u64) -> Vec<Problem> {
         let text = format!("a host refused, because the clock is more than {hours} hours off its own");
         return vec![Problem::failure(text, remedy)];
     }
+    if license.licensed_ms.is_none() {
+        let text = "whether the clock is right is not known: no host has given a licence yet";
+        return vec![Problem::unknown(text, "quorate client activate, see the check `licence`")];
+    }
     Vec::new()
 }
 

@@ -27,8 +27,9 @@ pub struct ClusterObservation {
     pub duplicates: Option<DuplicatesReply>,
     /// The records in DNS.
     pub dns: Option<DnsStatusReply>,
-    /// Endpoints for clients ([`client_endpoints`]) that accept no connection from the observer's machine.
-    pub unreachable: Vec<UnreachablePort>,
+    /// Endpoints for clients ([`client_endpoints`]) that accept no connection from the observer's machine; absent where none
+    /// was tried yet.
+    pub unreachable: Option<Vec<UnreachablePort>>,
 }
 
 impl ClusterObservation {

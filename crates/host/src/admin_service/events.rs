@@ -7,14 +7,19 @@ use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use crate::{limits::ACTIVATIONS_FOLLOW_INTERVAL, observation::events::gather, peers::node_client::NodeClient};
+use crate::{
+    limits::ACTIVATIONS_FOLLOW_INTERVAL,
+    observation::events::gather,
+    peers::node_client::NodeClient,
+    tasks::{self, HostTask},
+};
 
 pub(super) type Stream = ReceiverStream<Result<EventsPart, Status>>;
 
 /// Where the caller follows, the stream lasts until the caller is gone.
 pub(super) fn stream(nodes: NodeClient, asked: EventsRequest) -> Stream {
     let (parts, received) = mpsc::channel(1);
-    tokio::spawn(async move {
+    tasks::spawn_alone(HostTask::EventStream, async move {
         let filter = asked.filter.unwrap_or_default();
         let mut last = BTreeMap::new();
         let mut first = true;

@@ -58,6 +58,7 @@ use crate::{
     },
     observation::{self, cluster_status, counts},
     peers::node_client::NodeClient,
+    tasks::{HostTask, NamedCalls},
 };
 
 /// Why there is no administration socket.
@@ -115,7 +116,10 @@ pub(crate) fn serve(
     Ok(async move {
         let from_afar = afar.map(|(listener, own)| serve_afar(listener, own, service.clone()));
         let incoming = UnixListenerStream::new(listener);
-        let here = Server::builder().add_service(service).serve_with_incoming(incoming);
+        let here = Server::builder()
+            .layer(NamedCalls::new(HostTask::AdminCall))
+            .add_service(service)
+            .serve_with_incoming(incoming);
         let (served, ()) = join(here, OptionFuture::from(from_afar).map(Option::unwrap_or_default)).await;
         if let Err(error) = served {
             tracing::error!(%error, "administration is no longer served");
@@ -130,6 +134,7 @@ async fn serve_afar(
 ) {
     let (accepting, connections) = transport::listen(listener, own, Audience::Anybody);
     let server = Server::builder()
+        .layer(NamedCalls::new(HostTask::AdminCall))
         .max_concurrent_streams(ADMIN_STREAMS_MAX)
         .http2_keepalive_interval(Some(ADMIN_KEEP_ALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(PEER_KEEP_ALIVE_TIMEOUT))

@@ -19,6 +19,7 @@ use crate::{
     client_port::sources::Sources,
     config::Clients,
     limits::STOP_DEADLINE,
+    tasks::{self, HostTask},
 };
 
 /// `Activation`, as clients bind to it.
@@ -71,7 +72,7 @@ pub(crate) async fn serve(
             connection::serve(stream, address.ip(), association, answerer.clone(), timeouts, stopping.clone());
         let open = answerer.metrics.connections_open.clone();
         open.increment(1.0);
-        connections.spawn(async move {
+        tasks::spawn(&mut connections, HostTask::ClientConnection, async move {
             serving.await;
             open.decrement(1.0);
             drop((place, permit));

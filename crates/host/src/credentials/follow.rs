@@ -6,6 +6,7 @@ use replication::{Progress, Replica};
 use tokio::sync::watch;
 
 use super::{Credentials, Held};
+use crate::tasks::{self, HostTask};
 
 /// Changes of the replicated configuration, as they are applied here.
 pub(crate) struct ConfigurationChanges {
@@ -35,8 +36,8 @@ pub(crate) async fn follow_certificates(replica: Replica, credentials: Arc<Crede
     while changes.next().await.is_some() {
         let (replica, credentials) = (replica.clone(), Arc::clone(&credentials));
         // It writes to the disk.
-        if tokio::task::spawn_blocking(move || take_note(&replica, &credentials)).await.is_err() {
-            tracing::error!("the task that follows the node's certificates ended with a panic");
+        if tasks::blocking(HostTask::KeyFolder, move || take_note(&replica, &credentials)).await.is_err() {
+            return;
         }
     }
 }

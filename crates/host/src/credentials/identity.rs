@@ -19,6 +19,7 @@ use crate::{
     config::Config,
     environment::SystemClock,
     limits::{CERTIFICATE_LOOK_INTERVAL, ORGANISATION_LOOK_INTERVAL},
+    tasks::{self, HostTask},
     test_hooks,
 };
 
@@ -161,7 +162,7 @@ impl Source {
                 continue;
             }
             let source = self.clone();
-            match tokio::task::spawn_blocking(move || source.load()).await {
+            match tasks::blocking(HostTask::CertificateLoad, move || source.load()).await {
                 Ok(Ok(identity)) => {
                     own.replace(identity);
                     tracing::info!("this node's certificate was renewed");

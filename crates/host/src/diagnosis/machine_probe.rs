@@ -12,6 +12,8 @@ use replication::Replica;
 use tokio::time::Instant;
 use transport::PresentedIdentity;
 
+use crate::tasks::{self, HostTask};
+
 /// How many small writes are synced, one after the other, to measure fsync latency.
 const WRITES: usize = 5;
 const WRITE_BYTES: usize = 4096;
@@ -29,8 +31,7 @@ impl MachineProbe {
     /// Writes and syncs a little in the data folder. A failing disk is part of the report, not an error.
     pub(crate) async fn run(&self, replica: &Replica) -> MachineReport {
         let data = self.data.clone();
-        let synced = tokio::task::spawn_blocking(move || sync_us(&data)).await;
-        let synced = synced.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let synced = tasks::blocking(HostTask::DiskProbe, move || sync_us(&data)).await.and_then(|synced| synced);
         let disk = rustix::fs::statvfs(&self.data).ok();
         let bytes = |blocks: u64, size: u64| blocks.saturating_mul(size);
         MachineReport {
@@ -41,7 +42,7 @@ impl MachineProbe {
             sync_us: synced.as_ref().copied().unwrap_or(0),
             write_error: synced.err().map_or_else(String::new, |error| error.to_string()),
             certificate_ends_ms: self.certificate.now().ends_ms(),
-            store_bytes: replica.store_bytes(),
+            store_bytes: replica.store_bytes().unwrap_or(0),
         }
     }
 }

@@ -23,7 +23,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tokio::sync::{mpsc, watch as channel};
+use tokio::{
+    sync::{mpsc, watch as channel},
+    task::JoinSet,
+};
 
 pub(crate) use self::{
     config::DnsConfig,
@@ -32,7 +35,11 @@ pub(crate) use self::{
     serve::Sockets,
     status::{status, zone},
 };
-use crate::{lifecycle::readiness::Readiness, peers::node_client::NodeClient};
+use crate::{
+    lifecycle::readiness::Readiness,
+    peers::node_client::NodeClient,
+    tasks::{self, HostTask},
+};
 
 /// Requests to settle at once.
 const ORDERS_MAX: usize = 8;
@@ -43,7 +50,7 @@ pub(crate) fn start(
     nodes: NodeClient,
     readiness: Arc<Readiness>,
     seed: u64,
-    tasks: &mut tokio::task::JoinSet<()>,
+    background: &mut JoinSet<()>,
 ) -> Arc<Dns> {
     let (orders, received) = mpsc::channel(ORDERS_MAX);
     let port = clients.borrow().port();
@@ -60,10 +67,10 @@ pub(crate) fn start(
         orders,
         zone: channel::Sender::new(None),
     });
-    tasks.spawn(follow::run(Arc::clone(&dns), received, seed));
-    tasks.spawn(watch::run(Arc::clone(&dns)));
+    tasks::spawn(background, HostTask::DnsPublishing, follow::run(Arc::clone(&dns), received, seed));
+    tasks::spawn(background, HostTask::DnsWatch, watch::run(Arc::clone(&dns)));
     if let Some(served) = dns.own.served.clone() {
-        tasks.spawn(serve::run(Arc::clone(&dns), served, sockets));
+        tasks::spawn(background, HostTask::DnsZone, serve::run(Arc::clone(&dns), served, sockets));
     }
     dns
 }

@@ -17,6 +17,7 @@ use super::{
     config::Served,
     records::{Dns, listed, shown},
 };
+use crate::tasks::{self, HostTask};
 
 /// Between two looks,
 const EVERY: Duration = Duration::from_secs(1);
@@ -30,7 +31,8 @@ pub(super) async fn run(dns: Arc<Dns>, served: Served, sockets: Vec<Sockets>) {
     // Ends with this task.
     let mut serving = JoinSet::new();
     for (datagrams, connections) in sockets {
-        serving.spawn(discovery::serve(served.delegated.clone(), dns.zone.subscribe(), datagrams, connections));
+        let server = discovery::serve(served.delegated.clone(), dns.zone.subscribe(), datagrams, connections);
+        tasks::spawn(&mut serving, HostTask::DnsServer, server);
     }
     // Those that are silent now are name servers still.
     let mut servers = BTreeSet::from([dns.node()]);

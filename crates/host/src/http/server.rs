@@ -25,6 +25,7 @@ use crate::{
     http::console::{self, Console},
     http::metrics::Watched,
     limits::{HTTP_CONNECTION_TIMEOUT, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_TIMEOUT},
+    tasks::{self, HostTask},
 };
 
 /// What Prometheus takes for its text format.
@@ -48,7 +49,7 @@ pub(crate) async fn serve(listener: TcpListener, watched: Watched, console: Arc<
         };
         let Some(((stream, peer), slot)) = accepted else { continue };
         let answered = answer(stream, peer, pages.clone());
-        connections.spawn(async move {
+        tasks::spawn(&mut connections, HostTask::HttpConnection, async move {
             answered.await;
             drop(slot);
         });

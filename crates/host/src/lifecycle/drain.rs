@@ -4,7 +4,8 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use api::admin::v1::{DnsOutcome, DrainReply, DrainRequest};
+use admin::wire::node_state;
+use api::admin::v1::{DnsOutcome, DrainReply, DrainRequest, NodeState, NodeStatus};
 use discovery::Delegated;
 use tokio::{sync::Mutex, time::Instant};
 use tonic::Status;
@@ -69,7 +70,11 @@ impl Drain {
             return Ok(());
         }
         let nodes = cluster_status::gather(&self.nodes).await.nodes;
-        let stays = |node: u64| nodes.iter().any(|status| status.node == node && status.reachable && !status.draining);
+        // One whose log is not known to be far behind the leader's.
+        let is_able = |status: &NodeStatus| {
+            status.reachable && matches!(node_state(status), NodeState::Ok | NodeState::Unspecified)
+        };
+        let stays = |node: u64| nodes.iter().any(|status| status.node == node && is_able(status));
         // Where it leaves, another one has its vote before it goes.
         if leaves && voters.len() <= 1 && cluster.members.keys().any(|node| *node != own && stays(*node)) {
             return Ok(());

@@ -46,21 +46,16 @@ impl Readiness {
         self.conditions(&self.replica.cluster())
     }
 
-    fn no_leader_because(&self, cluster: &ClusterView) -> Option<String> {
-        if cluster.leader.is_none() {
-            return Some("no leader is known".into());
-        }
-        let seconds = replication::limits::CONFIRMED_WITHIN.as_secs();
-        let unconfirmed = || format!("no majority confirmed the leader within the last {seconds} s");
-        (!self.replica.is_confirmed()).then(unconfirmed)
-    }
-
     fn conditions(&self, cluster: &ClusterView) -> [Condition; 7] {
         let owner = self.replica.identity().owner;
         let activated =
             self.replica.view(|state| state.publishers().any(|publisher| state.is_activated(publisher.id(), owner)));
         let unusable = self.credentials.unusable();
-        let lag = cluster.last_index.saturating_sub(self.replica.progress().borrow().applied_index);
+        // The leader may be far ahead of what reached this node's log.
+        let due_index = cluster.last_index.max(cluster.confirmed_index);
+        let lag = due_index.saturating_sub(self.replica.progress().borrow().applied_index);
+        let seconds = replication::limits::CONFIRMED_WITHIN.as_secs();
+        let no_leader = || format!("no leader is known: no majority confirmed one within the last {seconds} s");
         let state = match self.replica.health() {
             Health::Failed(why) => Some(why.to_string()),
             Health::Diverged(index) => Some(format!("its state differs from the leader's since entry {index}")),
@@ -71,7 +66,7 @@ impl Readiness {
             ("state", state),
             ("quarantine", quarantined_because(&self.replica).map(|why| format!("it is quarantined: {why}"))),
             ("in_service", unless(!self.draining.is_on(), "it is drained")),
-            ("leader", self.no_leader_because(cluster)),
+            ("leader", cluster.leader.is_none().then(no_leader)),
             ("caught_up", (lag > LAG_ENTRIES_MAX).then(|| format!("it has yet to apply {lag} entries"))),
             ("activated", unless(activated, "not activated by any publisher")),
             ("keys", (!unusable.is_empty()).then(|| unusable_reason(&unusable))),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use activation::state::State;
 use replication::{AppliedEntry, Observer};
 
-use crate::http::metrics::Metrics;
+use crate::{http::metrics::Metrics, test_hooks};
 
 /// Measures as [`Metrics`] does, and panics as soon as an applied entry has broken an invariant. The panic ends the
 /// replica, so that the node stops.
@@ -21,6 +21,7 @@ impl Observer for InvariantChecks {
     }
 
     fn applied(&self, _entry: &AppliedEntry<'_>, state: &State) {
+        test_hooks::panic_in("apply");
         state.check_invariants();
     }
 }

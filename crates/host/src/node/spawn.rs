@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt, future::BoxFuture};
 use replication::{Environment, Observer, RaftSettings, Replica};
 use storage::{Disk, SledDisk, Store};
 use tokio::{
@@ -50,6 +50,7 @@ use crate::{
         duplicates::Duplicates,
         log_limit,
     },
+    tasks::{self, HostTask},
     test_hooks,
 };
 
@@ -82,6 +83,7 @@ pub(super) async fn start(
     let observer = observer(&metrics, check_invariants);
     let disk = open_disk(store, &snapshots, &config.raft_settings(), Arc::clone(&observer))?;
     let mut environment = Environment::new(timing.clock, connect, (seed, boot), observer);
+    environment.tasks = tasks::of_replica();
     environment.newest_format = test_hooks::newest_format();
     let replica = Replica::start_at_pace(disk, &config.raft_settings(), environment, timing.pace).await?;
     take_note(&replica, &credentials);
@@ -112,7 +114,8 @@ pub(super) async fn start(
         duplicates: Arc::clone(&answerer.duplicates),
         distinct: Arc::clone(&answerer.distinct),
     });
-    background.spawn(peer_server::serve((peers, Arc::clone(&shown)), in_process, replica.clone(), service));
+    let peer_port = peer_server::serve((peers, Arc::clone(&shown)), in_process, replica.clone(), service);
+    tasks::spawn(&mut background, HostTask::PeerPort, peer_port);
     let watched = Watched {
         metrics: Arc::clone(&metrics),
         replica: replica.clone(),
@@ -127,15 +130,16 @@ pub(super) async fn start(
     };
     let http_address = http.as_ref().and_then(|listener| listener.local_addr().ok());
     let console = http.map(|listener| serve_http(config, listener, watched, &mut background));
-    background.spawn(source.clone().follow(Arc::clone(&shown)));
-    background.spawn(follow_certificates(replica.clone(), credentials));
-    background.spawn(live_settings::follow(Arc::clone(&live), replica.clone()));
-    background.spawn(distinct::follow(Arc::clone(&answerer.distinct), nodes.clone()));
-    background.spawn(log_limit::report());
-    background.spawn(count_leader_changes(replica, metrics));
+    let mut spawn = |task, work: BoxFuture<'static, ()>| tasks::spawn(&mut background, task, work);
+    spawn(HostTask::CertificateRenewal, source.clone().follow(Arc::clone(&shown)).boxed());
+    spawn(HostTask::NodeKeys, follow_certificates(replica.clone(), credentials).boxed());
+    spawn(HostTask::LiveSettings, live_settings::follow(Arc::clone(&live), replica.clone()).boxed());
+    spawn(HostTask::DistinctMachines, distinct::follow(Arc::clone(&answerer.distinct), nodes.clone()).boxed());
+    spawn(HostTask::LogLimit, log_limit::report().boxed());
+    spawn(HostTask::LeaderChanges, count_leader_changes(replica, metrics).boxed());
     let parts = admin_service::Parts { nodes: nodes.clone(), dns, drain, console, source };
     let remote = admin.map(|listener| (listener, shown));
-    background.spawn(admin_service::serve(&config.admin_socket(), remote, parts)?);
+    tasks::spawn(&mut background, HostTask::AdminPort, admin_service::serve(&config.admin_socket(), remote, parts)?);
     Ok(Started { nodes, draining, answerer, live, http_address, stopping, serving, background })
 }
 
@@ -185,7 +189,7 @@ fn serve_clients(
     stop: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let (settings, sources) = (config.clients.clone(), live.sources());
-    tokio::spawn(async move {
+    tasks::spawn_alone(HostTask::ClientPort, async move {
         if let Err(error) = client_server::serve(listeners, (&settings, sources), answerer, stop).await {
             tracing::error!(%error, "clients are no longer served");
         }
@@ -195,8 +199,8 @@ fn serve_clients(
 fn serve_http(config: &Config, listener: TcpListener, watched: Watched, background: &mut JoinSet<()>) -> Arc<Console> {
     let address = listener.local_addr().unwrap_or(config.clients.listen);
     let console = Arc::new(Console::new(watched.clone(), address, config.console.auth));
-    background.spawn(Arc::clone(&console).work());
-    background.spawn(http_server::serve(listener, watched, Arc::clone(&console)));
+    tasks::spawn(background, HostTask::Console, Arc::clone(&console).work());
+    tasks::spawn(background, HostTask::HttpPort, http_server::serve(listener, watched, Arc::clone(&console)));
     console
 }
 

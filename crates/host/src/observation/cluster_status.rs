@@ -1,9 +1,9 @@
 //! The state of the cluster: what the membership says, and what every member says of itself.
 
 use activation::clock::{ClockAlarm, ClockAlarmKind};
-use admin::wire::TextEnum;
+use admin::wire::{TextEnum, node_state};
 use api::{
-    admin::v1::{ClusterStatusReply, NodeRole, NodeStatus},
+    admin::v1::{ClusterStatusReply, NodeRole, NodeState, NodeStatus},
     node::v1::StatusRequest,
 };
 use futures::future::{join, join_all};
@@ -32,6 +32,7 @@ async fn ask_all(nodes: &NodeClient) -> (ClusterView, Vec<NodeStatus>) {
     let asked = cluster.members.iter().map(|(&node, member)| ask(nodes, &cluster, node, member));
     let mut nodes = join_all(asked).await;
     against_median(&mut nodes, &cluster.voters);
+    judge(&mut nodes, cluster.leader);
     (cluster, nodes)
 }
 
@@ -42,12 +43,14 @@ fn reply(
     point: Option<ReadPoint>,
 ) -> ClusterStatusReply {
     let alarm = point.and_then(|point| point.clock_alarm).map_or(String::new(), |alarm| alarm_text(&alarm));
-    let voters_up = nodes.iter().filter(|node| node.reachable && cluster.voters.contains(&node.node)).count();
+    // Without a leader no state is known to be ok.
+    let is_able = |node: &&NodeStatus| node_state(node) == NodeState::Ok && cluster.voters.contains(&node.node);
+    let able = nodes.iter().filter(is_able).count();
     let majority = cluster.voters.len() / 2 + 1;
     ClusterStatusReply {
         leader: cluster.leader.unwrap_or(0),
         term: cluster.term,
-        failure_tolerance: u32::try_from(voters_up.saturating_sub(majority)).unwrap_or(0),
+        failure_tolerance: u32::try_from(able.saturating_sub(majority)).unwrap_or(0),
         cluster_time_ms: point.map_or(0, |point| point.cluster_time_ms),
         clock_alarm: alarm,
         clock_ahead_ms: point.and_then(|point| point.ahead_ms),
@@ -67,6 +70,39 @@ fn alarm_text(alarm: &ClockAlarm) -> String {
         ClockAlarmKind::Ahead => format!(
             "cluster time is {minutes} minutes ahead of the nodes' clocks: `quorate cluster clock reset` sets it back to them"
         ),
+    }
+}
+
+/// Completes what each node says of itself by what the leader knows of it.
+///
+/// Only a leader that a majority confirmed reports the progress of the others. Without one nothing is known of how far a
+/// node's log is behind, and a node that finds no fault in itself has no state.
+fn judge(nodes: &mut [NodeStatus], leader: Option<u64>) {
+    let leading = nodes.iter().find(|node| Some(node.node) == leader && node.reachable);
+    let leading = leading.map(|leader| (leader.node, leader.last_index, leader.progress.clone()));
+    for node in nodes {
+        let progress = leading.as_ref().and_then(|(_, _, progress)| progress.iter().find(|of| of.node == node.node));
+        let leads = leading.as_ref().filter(|(leader, ..)| *leader == node.node);
+        node.match_index = leads.map(|(_, last_index, _)| *last_index).or(progress.and_then(|of| of.match_index));
+        let reported = match node_state(node) {
+            // A version before, which reports none.
+            NodeState::Unspecified if node.draining => NodeState::Draining,
+            NodeState::Unspecified => NodeState::Ok,
+            reported => reported,
+        };
+        let state = match (node.reachable, reported) {
+            (false, _) if progress.is_some_and(|of| of.leaving) => NodeState::Stopped,
+            (false, _) => NodeState::Unreachable,
+            (true, NodeState::Ok) if leads.is_some() => NodeState::Ok,
+            (true, NodeState::Ok) => match progress {
+                Some(of) if of.lags => NodeState::Lagging,
+                Some(of) if of.match_index.is_some() => NodeState::Ok,
+                _ => NodeState::Unspecified,
+            },
+            (true, reported) => reported,
+        };
+        node.state = state.into();
+        node.progress.clear();
     }
 }
 
@@ -113,5 +149,56 @@ async fn ask(nodes: &NodeClient, cluster: &ClusterView, node: u64, member: &Memb
             ..status
         },
         Err(error) => NodeStatus { not_ready_because: error.to_string(), store: member.store.to_string(), ..known },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use api::admin::v1::MemberProgress;
+
+    use super::*;
+
+    fn node(node: u64, says: NodeState) -> NodeStatus {
+        let reachable = says != NodeState::Unreachable;
+        NodeStatus { node, reachable, state: says.into(), last_index: 100, ..NodeStatus::default() }
+    }
+
+    fn progress(node: u64, match_index: Option<u64>, lags: bool, leaving: bool) -> MemberProgress {
+        MemberProgress { node, match_index, lags, leaving }
+    }
+
+    #[test]
+    fn a_node_is_judged_by_what_it_says_and_by_what_the_leader_knows_of_it() {
+        let leader = NodeStatus {
+            progress: vec![
+                progress(2, Some(100), false, false),
+                progress(3, Some(7), true, false),
+                progress(4, Some(90), false, true),
+                progress(5, None, false, false),
+                progress(6, Some(100), false, false),
+            ],
+            ..node(1, NodeState::Ok)
+        };
+        let silent = |number| node(number, NodeState::Unreachable);
+        let mut nodes = vec![
+            leader,
+            node(2, NodeState::Ok),
+            node(3, NodeState::Ok),
+            silent(4),
+            node(5, NodeState::Ok),
+            node(6, NodeState::Draining),
+            silent(7),
+        ];
+        let states = |nodes: &[NodeStatus]| nodes.iter().map(node_state).collect::<Vec<_>>();
+        let mut alone = nodes.clone();
+        judge(&mut nodes, Some(1));
+        let texts = |nodes: &[NodeStatus]| states(nodes).into_iter().map(TextEnum::text).collect::<Vec<_>>().join(" ");
+        assert_eq!(texts(&nodes), "ok ok lagging stopped  draining unreachable", "nothing of node 5");
+        let matched: Vec<_> = nodes.iter().map(|node| node.match_index).collect();
+        assert_eq!(matched, [Some(100), Some(100), Some(7), Some(90), None, Some(100), None]);
+
+        judge(&mut alone, None);
+        assert_eq!(texts(&alone), "   unreachable  draining unreachable", "without a leader");
+        assert!(alone.iter().all(|node| node.match_index.is_none()));
     }
 }

@@ -7,7 +7,8 @@ use admin::wire::TextEnum;
 use api::{
     admin::v1::{
         DnsSettled, DrainReply, DrainRequest, DuplicatesReply, EventsFilter, EventsPart, ExamineRequest, MachineReport,
-        NodeActivationState, NodeDnsState, NodeStatus, TransferLeaderReply, TransferLeaderRequest, UnusableKey,
+        MemberProgress, NodeActivationState, NodeDnsState, NodeState, NodeStatus, TransferLeaderReply,
+        TransferLeaderRequest, UnusableKey,
     },
     node::v1::{
         DistinctMachinesReply, DistinctMachinesRequest, DnsPublicationsReply, DnsPublicationsRequest,
@@ -17,7 +18,7 @@ use api::{
     },
 };
 use data_encoding::HEXLOWER;
-use replication::Replica;
+use replication::{ClusterView, Health, Replica};
 use tonic::{Request, Response, Status};
 
 use super::signing::Signer;
@@ -32,6 +33,7 @@ use crate::{
     },
     limits::LOOK_TIMEOUT,
     records::{activations::Activations, distinct::Distinct, duplicates::Duplicates},
+    tasks::{self, HostTask},
 };
 
 /// The parts of a node that answer.
@@ -115,7 +117,7 @@ impl Node for NodeService {
     async fn events(&self, request: Request<EventsFilter>) -> Reply<EventsPart> {
         let (activations, filter) = (Arc::clone(&self.0.activations), request.into_inner());
         // It may have to wait for the disk.
-        let read = tokio::task::spawn_blocking(move || activations.read(&filter)).await;
+        let read = tasks::blocking(HostTask::ActivationLogRead, move || activations.read(&filter)).await;
         let events = read
             .map_err(|error| Status::internal(error.to_string()))?
             .map_err(|error| Status::unavailable(error.to_string()))?;
@@ -163,7 +165,7 @@ impl NodeService {
             state_hash: HEXLOWER.encode(&state_hash),
             state_hash_index,
             version: env!("CARGO_PKG_VERSION").into(),
-            store_bytes: replica.store_bytes(),
+            store_bytes: replica.store_bytes().unwrap_or(0),
             store: identity.store.to_string(),
             wall_ms: replica.wall_ms(),
             draining: readiness.draining().is_on(),
@@ -178,6 +180,8 @@ impl NodeService {
             generation: replica.generation(),
             quarantined_because: quarantined_because(replica).unwrap_or_default(),
             unusable_keys: signer.credentials.unusable().into_iter().map(unusable_key).collect(),
+            state: own_state(replica, readiness).into(),
+            progress: progress(replica, &cluster),
             // Role, address and the comparison of clocks are for the caller to fill in.
             ..NodeStatus::default()
         }
@@ -200,6 +204,32 @@ impl NodeService {
         };
         (state, String::new())
     }
+}
+
+/// What this node knows of itself; whether it lags, the leader knows.
+fn own_state(replica: &Replica, readiness: &Readiness) -> NodeState {
+    match replica.health() {
+        Health::Failed(_) => NodeState::Stopped,
+        Health::Diverged(_) => NodeState::Diverged,
+        Health::Quarantined(_) => NodeState::Quarantined,
+        Health::Running if readiness.draining().is_on() => NodeState::Draining,
+        Health::Running => NodeState::Ok,
+    }
+}
+
+/// Where this node leads, what it knows of the others.
+fn progress(replica: &Replica, cluster: &ClusterView) -> Vec<MemberProgress> {
+    if cluster.leader != Some(cluster.node) {
+        return Vec::new();
+    }
+    let followers = replica.followers().into_iter();
+    let progress = followers.map(|(node, follower)| MemberProgress {
+        node,
+        match_index: follower.match_index,
+        lags: follower.lags,
+        leaving: follower.is_leaving,
+    });
+    progress.collect()
 }
 
 /// The product groups for which this node is activated.

@@ -11,7 +11,11 @@ use tonic::{Request, Status, service::interceptor::InterceptedService, transport
 use transport::{Audience, Caller, PresentedIdentity, Subject, listen};
 
 use super::{in_process::Incoming, node_service::NodeService};
-use crate::{admin_service::ACCESS_DENIED, limits::PEER_RESET_STREAMS_MAX};
+use crate::{
+    admin_service::ACCESS_DENIED,
+    limits::PEER_RESET_STREAMS_MAX,
+    tasks::{HostTask, NamedCalls},
+};
 
 /// Serves the replica and the node service to other nodes, and the node service to this process, until it is dropped.
 pub(crate) async fn serve(
@@ -23,6 +27,7 @@ pub(crate) async fn serve(
     let (accepting, connections) = listen(listener, own, Audience::Certified);
     let peer_service = replica.peer_service(Arc::new(service.clone()));
     let here = Server::builder()
+        .layer(NamedCalls::new(HostTask::InProcessCall))
         .http2_max_pending_accept_reset_streams(Some(PEER_RESET_STREAMS_MAX))
         .http2_max_local_error_reset_streams(Some(PEER_RESET_STREAMS_MAX))
         .add_service(NodeServer::new(service.clone()))
@@ -33,6 +38,7 @@ pub(crate) async fn serve(
         Ok(request)
     };
     let server = Server::builder()
+        .layer(NamedCalls::new(HostTask::PeerCall))
         .http2_max_pending_accept_reset_streams(Some(PEER_RESET_STREAMS_MAX))
         .http2_max_local_error_reset_streams(Some(PEER_RESET_STREAMS_MAX))
         .add_service(InterceptedService::new(peer_service, admit))

@@ -24,8 +24,12 @@ use metrics::Counter;
 use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::limits::{
-    ACTIVATIONS_FILE_BYTES_MAX, ACTIVATIONS_FILES_MAX, ACTIVATIONS_PAUSE, ACTIVATIONS_QUEUED_MAX, ACTIVATIONS_SHOWN_MAX,
+use crate::{
+    limits::{
+        ACTIVATIONS_FILE_BYTES_MAX, ACTIVATIONS_FILES_MAX, ACTIVATIONS_PAUSE, ACTIVATIONS_QUEUED_MAX,
+        ACTIVATIONS_SHOWN_MAX,
+    },
+    tasks::{self, HostTask},
 };
 
 const HEAD: &[u8] = b"quorate activations 1\n";
@@ -104,7 +108,7 @@ impl Activations {
             lost: lost.clone(),
             file_bytes_max: ACTIVATIONS_FILE_BYTES_MAX,
         };
-        thread::Builder::new().name("activations".into()).spawn(move || writer.run(waiting))?;
+        tasks::thread(HostTask::ActivationLog, move || writer.run(waiting))?;
         Ok(Self { folder, queue, lost })
     }
 

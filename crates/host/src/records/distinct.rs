@@ -24,6 +24,7 @@ use super::sketch::{REGISTERS, Sketch};
 use crate::{
     limits::{DISTINCT_INTERVAL, WORK_TIMEOUT},
     peers::node_client::NodeClient,
+    tasks::{self, HostTask},
 };
 
 /// Over which the machines are estimated.
@@ -121,7 +122,7 @@ impl Distinct {
 pub(crate) async fn follow(distinct: Arc<Distinct>, nodes: NodeClient) {
     loop {
         let (saved, now_ms) = (Arc::clone(&distinct), nodes.replica().wall_ms());
-        match tokio::task::spawn_blocking(move || saved.save(now_ms)).await {
+        match tasks::blocking(HostTask::SketchFolder, move || saved.save(now_ms)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "the sketches of the machines that asked were not saved"),
             Err(_) => return,

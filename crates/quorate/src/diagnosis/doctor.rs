@@ -29,7 +29,8 @@ Examples:
 Asks every node, and from here tries every port and every name in DNS. With --client: whether DNS names hosts, whether they
 answer from here, and how the machine in DIR stands. It is not counted for that.
 
-Exit: 0 all is well; 1 something fails, or will not bear the next failure; 4 there are warnings only.";
+Exit: 0 all is well; 1 something fails, or will not bear the next failure; 4 there are warnings, or checks that could not be
+evaluated (unknown).";
 
 /// What is wrong with the cluster, and what mends it.
 #[derive(Debug, clap::Args)]
@@ -74,7 +75,7 @@ impl Command {
                 settings,
                 duplicates,
                 dns,
-                unreachable,
+                unreachable: Some(unreachable),
             })
         });
         progress.finish_and_clear();
@@ -87,7 +88,7 @@ fn tell(findings: &[Finding], output: &Output) -> CommandResult {
     let worst = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok);
     Ok(match worst {
         Verdict::Ok => ExitCode::SUCCESS,
-        Verdict::Warning => ExitCode::from(4),
+        Verdict::Unknown | Verdict::Warning => ExitCode::from(4),
         Verdict::Failure => ExitCode::from(1),
     })
 }

@@ -21,7 +21,8 @@ Examples:
   quorate host run --config node1.toml --bootstrap     once, on one node, when all nodes are started
   quorate host run --config node1.toml                 from then on, and on all other nodes
 
-Exit: 0 stopped as told; 1 failed while running, or no cluster was formed; 2 configuration, port or data folder.";
+Exit: 0 stopped as told; 1 failed while running, or no cluster was formed; 2 configuration, port or data folder.
+A panic in any task ends the process with SIGABRT: the last line of the log names the task and the reason.";
 
 /// Arguments of `host run`.
 #[derive(Debug, clap::Args)]
@@ -43,6 +44,7 @@ impl Run {
     pub(super) fn run(self) -> CommandResult {
         let config = Config::load(&self.config, &self.overrides).map_err(Failure::usage)?;
         let reader = logging::start(self.log, LevelFilter::INFO);
+        host::end_process_on_panic();
         for OldName { old, new } in &config.old_names {
             tracing::warn!(%old, %new, "a setting is given by its old name: use the new one");
         }

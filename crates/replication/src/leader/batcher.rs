@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    environment::Tasks,
+    environment::{ReplicaTask, Tasks},
     leader::clock::LeaderClock,
     limits::{BATCH_QUEUE_REQUESTS_MAX, BATCHES_IN_FLIGHT_MAX},
     observer::Observer,
@@ -52,7 +52,7 @@ pub(crate) fn start(
     observer: Arc<dyn Observer>,
 ) -> mpsc::Sender<Waiting> {
     let (sender, queue) = mpsc::channel(BATCH_QUEUE_REQUESTS_MAX);
-    tasks.spawn("batcher", gather(tasks.clone(), raft, state_machine, clock, observer, queue));
+    tasks.spawn(ReplicaTask::Batcher, gather(tasks.clone(), raft, state_machine, clock, observer, queue));
     sender
 }
 
@@ -107,7 +107,7 @@ async fn gather(
             return;
         }
         drop(order);
-        tasks.spawn("batch", async move {
+        tasks.spawn(ReplicaTask::Batch, async move {
             // openraft logs a warning when this receiver is dropped; keep it until the entry is applied.
             let _committed = committed;
             // A write that failed, or whose outcome is unknown, drops the callers: they ask again.

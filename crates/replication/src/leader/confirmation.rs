@@ -9,19 +9,24 @@ use tokio::time::Instant;
 
 use crate::limits::CONFIRMED_WITHIN;
 
-/// When a majority last confirmed the leader.
+/// When a majority last confirmed the leader, and where the log stood then.
 #[derive(Debug, Default)]
-pub(crate) struct Confirmation(Mutex<Option<Instant>>);
+pub(crate) struct Confirmation(Mutex<Option<(Instant, u64)>>);
 
 impl Confirmation {
-    /// A majority confirmed the leader just now.
-    pub(crate) fn confirmed(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    /// A majority confirmed the leader just now; the last committed entry was the one at `log_index`.
+    pub(crate) fn confirmed(&self, log_index: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), log_index));
+    }
+
+    /// The last entry that was known to be committed when a majority last confirmed the leader; 0 before.
+    pub(crate) fn log_index(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).map_or(0, |(_, log_index)| log_index)
     }
 
     /// Whether that was within [`CONFIRMED_WITHIN`].
     pub(crate) fn is_fresh(&self) -> bool {
         let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.is_some_and(|last| last.elapsed() < CONFIRMED_WITHIN)
+        last.is_some_and(|(last, _)| last.elapsed() < CONFIRMED_WITHIN)
     }
 }

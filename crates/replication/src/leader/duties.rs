@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use crate::{
+    environment::ReplicaTask,
     leader::{clock::AppliedTimes, handover::transfer, membership},
     limits::{CLOCK_OFFSET_MS_MAX, CLOCK_SAMPLE_TIMEOUT, CONFIRMATION_RETRY_PAUSE, IDLE_STAMP_MS, PEER_CALL_TIMEOUT},
     raft::state_machine::Progress,
@@ -29,7 +30,7 @@ pub(crate) async fn run(replica: Arc<RunningReplica>, pace: Pace) {
     let mut progress = replica.state_machine.progress();
     let mut next_sample = interval(pace.clock_sample_interval);
     next_sample.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let members = replica.tasks.spawn("members", look_at_members(Arc::clone(&replica), pace.look_interval));
+    let members = replica.tasks.spawn(ReplicaTask::Members, look_at_members(Arc::clone(&replica), pace.look_interval));
     let _stopped_with_this = AbortOnDrop(members);
     let mut hashed_index = progress.borrow().hash_due_index;
     loop {
@@ -85,10 +86,11 @@ pub(crate) async fn confirm(replica: Arc<RunningReplica>, every: Duration) {
     let mut leader = replica.raft.server_metrics();
     loop {
         let asked = timeout(PEER_CALL_TIMEOUT, replica.read_point_once()).await;
-        let is_confirmed = matches!(asked, Ok(Some(_)));
-        if is_confirmed {
-            replica.confirmation.confirmed();
+        let point = asked.ok().flatten();
+        if let Some(point) = point {
+            replica.confirmation.confirmed(point.log_index);
         }
+        let is_confirmed = point.is_some();
         let pause = sleep(if is_confirmed { every } else { CONFIRMATION_RETRY_PAUSE });
         tokio::pin!(pause);
         let known = leader.borrow_watched().current_leader;

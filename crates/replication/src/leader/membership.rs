@@ -23,7 +23,7 @@ use crate::{
         proposal::{Change, Proposed},
         voters::{self, Seat},
     },
-    limits::{LAG_ENTRIES_MAX, NODES_MAX, PEER_CALL_TIMEOUT, PRESENT_WITHIN},
+    limits::{LAG_ENTRIES_MAX, LAG_MAX, NODES_MAX, PEER_CALL_TIMEOUT, PRESENT_WITHIN},
     peers::identify,
     raft::types::{Member, TypeConfig},
     replica::running::RunningReplica,
@@ -54,6 +54,18 @@ async fn observe(replica: &RunningReplica) {
         }
     });
     join_all(looks).await;
+    note_progress(replica);
+}
+
+/// Notes which entries every member has.
+fn note_progress(replica: &RunningReplica) {
+    let metrics = replica.raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let Some(matched) = &metrics.replication else { return };
+    for (&node, matched) in matched {
+        let matched = matched.map(|id| id.index);
+        replica.presence.has_got(node, matched, metrics.last_log_index.unwrap_or(0));
+    }
 }
 
 /// Carries an administrator's change out on this node, which must lead.
@@ -227,8 +239,15 @@ fn written<T>(result: Result<T, RaftError<TypeConfig, ClientWriteError<TypeConfi
 /// Another member, as the leader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Follower {
-    /// Entries that it does not have yet.
+    /// The last entry that it is known to have, with all before; `None` where it is not known yet.
+    pub match_index: Option<u64>,
+    /// Entries that it does not have, as far as is known.
     pub lag: u64,
+    /// It lacks more than [`LAG_ENTRIES_MAX`] entries, or one of them for longer than
+    /// [`LAG_MAX`](crate::limits::LAG_MAX).
+    pub lags: bool,
+    /// It said that it stops and comes back.
+    pub is_leaving: bool,
     /// It was heard of within the last seconds.
     pub answers: bool,
     /// It votes.
@@ -247,8 +266,13 @@ pub(crate) fn followers(replica: &RunningReplica) -> BTreeMap<u64, Follower> {
     let last = metrics.last_log_index.unwrap_or(0);
     let follower = |node: u64| {
         let matched = metrics.replication.as_ref().and_then(|matched| matched.get(&node).copied().flatten());
+        let match_index = matched.map(|id| id.index);
+        let lag = last - match_index.unwrap_or(0).min(last);
         Follower {
-            lag: last - matched.map_or(0, |id| id.index).min(last),
+            match_index,
+            lag,
+            lags: lag > LAG_ENTRIES_MAX || replica.presence.lacks_for(node, match_index) > LAG_MAX,
+            is_leaving: replica.presence.has_left(node),
             answers: replica.presence.has_answered(node) && replica.presence.silent_for(node) < PRESENT_WITHIN,
             votes: voters.contains(&node),
         }

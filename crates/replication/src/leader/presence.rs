@@ -22,6 +22,16 @@ struct Seen {
     since: Option<Instant>,
     answered: BTreeMap<u64, Instant>,
     leaving: BTreeSet<u64>,
+    due: BTreeMap<u64, Due>,
+}
+
+/// What a member has to have.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    /// All entries up to this one,
+    index: u64,
+    /// which were there then.
+    since: Instant,
 }
 
 impl Presence {
@@ -36,6 +46,7 @@ impl Presence {
         if seen.term != Some(term) {
             (seen.term, seen.since) = (Some(term), Some(Instant::now()));
             seen.answered.clear();
+            seen.due.clear();
         }
     }
 
@@ -67,8 +78,51 @@ impl Presence {
         self.seen().leaving.contains(&node)
     }
 
+    /// Notes that the log ends at `last_index`, and that `node` has all entries up to `matched`.
+    pub(crate) fn has_got(&self, node: u64, matched: Option<u64>, last_index: u64) {
+        let mut seen = self.seen();
+        let now = Due { index: last_index, since: Instant::now() };
+        let due = seen.due.entry(node).or_insert(now);
+        if matched.is_some_and(|matched| matched >= due.index) {
+            *due = now;
+        }
+    }
+
+    /// How long `node`, which has all entries up to `matched`, has lacked an entry at least.
+    pub(crate) fn lacks_for(&self, node: u64, matched: Option<u64>) -> Duration {
+        let due = self.seen().due.get(&node).copied();
+        let lacking = due.filter(|due| matched.is_none_or(|matched| matched < due.index));
+        lacking.map_or(Duration::ZERO, |due| due.since.elapsed())
+    }
+
     fn seen(&self) -> MutexGuard<'_, Seen> {
         // Observations, made again every second: after a panic the worst is one answer that was not noted.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_member_lacks_an_entry_from_when_it_was_due_until_it_has_it() {
+        let presence = Presence::default();
+        let second = Duration::from_secs(1);
+        presence.has_got(2, Some(5), 5);
+        advance(second).await;
+        assert_eq!(presence.lacks_for(2, Some(5)), Duration::ZERO, "it has all, for however long");
+        presence.has_got(2, Some(5), 9);
+        presence.has_got(2, Some(5), 10);
+        advance(second).await;
+        assert_eq!(presence.lacks_for(2, Some(5)), second);
+        assert_eq!(presence.lacks_for(2, None), second);
+        // It follows at a distance, as a member of a busy cluster does.
+        presence.has_got(2, Some(9), 20);
+        assert_eq!(presence.lacks_for(2, Some(9)), Duration::ZERO);
+        presence.begin(7);
+        assert_eq!(presence.lacks_for(2, None), Duration::ZERO, "nothing is known in a new term");
     }
 }

@@ -12,7 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use crate::{
-    environment::Tasks,
+    environment::{ReplicaTask, Tasks},
     leader::batcher::{Recorded, Waiting},
     limits::{FORWARD_QUEUE_REQUESTS_MAX, FORWARD_REQUESTS_MAX, FORWARDS_IN_FLIGHT_MAX},
     peers::channels::{Peer, Peers},
@@ -50,7 +50,7 @@ impl Forwarder {
             _ => {
                 let peer = self.peers.client(leader, member).ok()?;
                 let (queue, requests) = mpsc::channel(FORWARD_QUEUE_REQUESTS_MAX);
-                self.tasks.spawn("forwarding", run(peer, requests));
+                self.tasks.spawn(ReplicaTask::Forwarding, run(peer, requests));
                 *open = Some((leader, member.clone(), queue.clone()));
                 Some(queue)
             }

@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    environment::Tasks,
+    environment::{ReplicaTask, Tasks},
     gate::{hello, state::Gate},
     leader::{batcher::Waiting, propose},
     legacy::LegacyQuestions,
@@ -127,7 +127,7 @@ impl peer_server::Peer for PeerService {
         let RunningReplica { tasks, batcher, gate, .. } = &*self.running;
         let own = (tasks.clone(), batcher.clone(), Arc::clone(gate));
         let submissions = take_submissions(own, request.into_inner(), replies);
-        self.running.tasks.spawn("submissions", submissions);
+        self.running.tasks.spawn(ReplicaTask::Submissions, submissions);
         Ok(Response::new(ReceiverStream::new(outgoing).boxed()))
     }
 
@@ -225,7 +225,7 @@ async fn take_submissions(
             recorded.push(answer);
         }
         let replies = replies.clone();
-        tasks.spawn("submission", async move {
+        tasks.spawn(ReplicaTask::Submission, async move {
             let mut results = Vec::with_capacity(recorded.len());
             for answer in recorded {
                 results.push(recorded_out(answer.await.ok().as_ref()));

@@ -6,7 +6,6 @@ use std::{
     any::Any,
     cmp::Ordering,
     io,
-    panic::{self, AssertUnwindSafe},
     sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
@@ -17,6 +16,7 @@ use openraft::{
     EntryPayload, OptionalSend, RaftSnapshotBuilder,
     storage::{EntryResponder, RaftStateMachine},
 };
+use storage::panics;
 use tokio::sync::watch;
 
 use crate::leader::clock::AppliedTimes;
@@ -190,7 +190,7 @@ impl StateMachine {
     /// Applies one entry. A panic on the way is an error, which stops openraft and so the node; the state may be half
     /// changed then, and every later look at it panics.
     fn apply_or_stop(&self, id: LogId, payload: Payload) -> io::Result<Option<Applied>> {
-        panic::catch_unwind(AssertUnwindSafe(|| self.apply_entry(id, payload))).unwrap_or_else(|panic| {
+        panics::catch(|| self.apply_entry(id, payload)).unwrap_or_else(|panic| {
             let reason = panic_message(&*panic);
             tracing::error!(index = id.index, reason, "an entry could not be applied: this node stops");
             Err(io::Error::other(format!("applying entry {} panicked ({reason}): {HALF_CHANGED}", id.index)))
@@ -378,6 +378,8 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{self, AssertUnwindSafe};
+
     use openraft::{alias::CommittedLeaderIdOf, vote::RaftLeaderId};
     use storage::{Kind, Owner, SledDisk, Store};
     use tempfile::TempDir;

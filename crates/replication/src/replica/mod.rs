@@ -13,6 +13,7 @@ use storage::Identity;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
+    environment::ReplicaTask,
     leader::{batcher::Recorded, handover},
     legacy::LegacyQuestions,
     limits::{PEER_MESSAGE_BYTES_MAX, RETRY_PAUSE, SUBMIT_DEADLINE},
@@ -181,7 +182,7 @@ impl Replica {
     /// In a task of its own: the first to wait for openraft's task must not be dropped meanwhile, or the others panic.
     pub(crate) async fn join(&self) {
         let (raft, (done, stopped)) = (self.0.raft.clone(), tokio::sync::oneshot::channel());
-        self.0.tasks.spawn("shutdown", async move {
+        self.0.tasks.spawn(ReplicaTask::Shutdown, async move {
             if let Err(error) = raft.shutdown().await {
                 tracing::warn!(%error, "the replica did not stop cleanly");
             }

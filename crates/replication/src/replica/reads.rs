@@ -37,7 +37,8 @@ use crate::{
 pub struct ClusterView {
     /// This node.
     pub node: u64,
-    /// The leader, where one is known.
+    /// The leader, where one is known: a majority confirmed it within
+    /// [`CONFIRMED_WITHIN`](crate::limits::CONFIRMED_WITHIN).
     pub leader: Option<u64>,
     /// The term.
     pub term: u64,
@@ -47,6 +48,9 @@ pub struct ClusterView {
     pub members: BTreeMap<u64, Member>,
     /// The last entry in this node's log.
     pub last_index: u64,
+    /// The last entry that this node knows to be committed, from the last time that a majority confirmed the leader. This
+    /// node may not have it.
+    pub confirmed_index: u64,
 }
 
 impl Replica {
@@ -112,8 +116,8 @@ impl Replica {
         }
     }
 
-    /// What this node knows of the cluster. A leader that no majority has answered for two elections' time does not call
-    /// itself one: another may lead already.
+    /// What this node knows of the cluster. A leader that no majority confirmed lately is none: another may lead already. One
+    /// that no majority has answered for two elections' time does not call itself a leader even before that.
     pub fn cluster(&self) -> ClusterView {
         let applied = self.0.state_machine.membership();
         let metrics = self.0.raft.metrics();
@@ -128,11 +132,12 @@ impl Replica {
             || is_alone || metrics.last_quorum_acked.is_some_and(|acked| openraft::Instant::elapsed(&*acked) < lease);
         ClusterView {
             node,
-            leader: metrics.current_leader.filter(|leader| *leader != node || leads()),
+            leader: metrics.current_leader.filter(|leader| self.is_confirmed() && (*leader != node || leads())),
             term: metrics.current_term,
             voters: membership.voter_ids().collect(),
             members: membership.nodes().map(|(&node, member)| (node, member.clone())).collect(),
             last_index: metrics.last_log_index.unwrap_or(0),
+            confirmed_index: self.0.confirmation.log_index(),
         }
     }
 
@@ -182,8 +187,8 @@ impl Replica {
         self.0.clock.wall_ms()
     }
 
-    /// Bytes of the store on disk.
-    pub fn store_bytes(&self) -> u64 {
-        self.0.disk.bytes_on_disk().unwrap_or(0)
+    /// Bytes of the store on disk; `None` where the disk does not say.
+    pub fn store_bytes(&self) -> Option<u64> {
+        self.0.disk.bytes_on_disk().ok()
     }
 }

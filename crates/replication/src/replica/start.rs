@@ -12,7 +12,7 @@ use activation::state::{Format, State};
 use storage::{Disk, Identity, WriteFailed};
 
 use crate::{
-    environment::Environment,
+    environment::{Environment, ReplicaTask},
     gate::{
         admission,
         state::{Beginning, Gate, GateError},
@@ -144,14 +144,14 @@ impl Replica {
             promote_after: settings.promote_after,
             leaving: AtomicBool::new(false),
         });
-        tasks.spawn("duties", duties::run(Arc::clone(&running), pace));
-        tasks.spawn("elections", elections::follow(Arc::clone(&running)));
-        tasks.spawn("admission", admission::run(Arc::clone(&running), pace.look_interval));
-        tasks.spawn("confirmation", duties::confirm(Arc::clone(&running), pace.look_interval));
-        tasks.spawn("formats", format::follow(Arc::downgrade(&running)));
+        tasks.spawn(ReplicaTask::Duties, duties::run(Arc::clone(&running), pace));
+        tasks.spawn(ReplicaTask::Elections, elections::follow(Arc::clone(&running)));
+        tasks.spawn(ReplicaTask::Admission, admission::run(Arc::clone(&running), pace.look_interval));
+        tasks.spawn(ReplicaTask::Confirmation, duties::confirm(Arc::clone(&running), pace.look_interval));
+        tasks.spawn(ReplicaTask::Formats, format::follow(Arc::downgrade(&running)));
         let replica = Self(running);
         let failing = replica.clone();
-        tasks.spawn("failure", async move {
+        tasks.spawn(ReplicaTask::Failure, async move {
             failing.failed().await;
             failing.join().await;
         });

@@ -1,9 +1,12 @@
 //! Counts of client machines.
 
+use super::not_asked;
 use crate::{cluster::observation::ClusterObservation, finding::Problem, limits::COUNT_WARNING_MS, time_text};
 
 pub(super) fn counts(observation: &ClusterObservation) -> Vec<Problem> {
-    let Some(counts) = &observation.counts else { return Vec::new() };
+    let Some(counts) = &observation.counts else {
+        return vec![Problem::unknown("the counts are not known: no leader says so", "see the check `leader`")];
+    };
     let before_ms = counts.cluster_time_ms + COUNT_WARNING_MS;
     let mut problems = Vec::new();
     for application in &counts.applications {
@@ -27,11 +30,26 @@ pub(super) fn counts(observation: &ClusterObservation) -> Vec<Problem> {
 }
 
 pub(super) fn duplicates(observation: &ClusterObservation) -> Vec<Problem> {
-    match observation.duplicates.as_ref().map_or(0, |reply| reply.duplicates.len()) {
-        0 => Vec::new(),
-        shared => vec![Problem::warning(
+    let Some(reply) = &observation.duplicates else {
+        return vec![Problem::unknown("no node was asked yet which machines it knows", "ask again in a minute")];
+    };
+    let mut problems = Vec::new();
+    let shared = reply.duplicates.len();
+    if shared > 0 {
+        problems.push(Problem::warning(
             format!("CMIDs that several machines share, and that count once: {shared}"),
             "quorate duplicates: it names the machines, and says what to do on each",
-        )],
+        ));
     }
+    if observation.status.nodes.is_empty() {
+        problems.extend(not_asked(observation, "list of machines"));
+    }
+    let passed_over = reply.passed_over.iter();
+    problems.extend(passed_over.map(|why| {
+        Problem::unknown(
+            format!("which machines asked there is not known: {why}"),
+            "start the node; see the check `nodes`",
+        )
+    }));
+    problems
 }

@@ -5,8 +5,20 @@ use api::admin::v1::{DnsDomain, DnsRecord, DnsRecordState};
 use crate::{cluster::observation::ClusterObservation, finding::Problem, wire::record_state};
 
 pub(super) fn records(observation: &ClusterObservation) -> Vec<Problem> {
+    let Some(dns) = &observation.dns else {
+        return vec![Problem::unknown(
+            "DNS was not asked: this node has no name in DNS, or was not asked yet",
+            "set dns.target in the configuration of each node, or have clients find the nodes by other means",
+        )];
+    };
+    if dns.domains.is_empty() {
+        return vec![Problem::unknown(
+            "DNS was not asked: the nodes publish in no domain and serve no zone",
+            "quorate settings set dns.domains DOMAIN",
+        )];
+    }
     let mut problems = Vec::new();
-    for domain in observation.dns.iter().flat_map(|dns| &dns.domains) {
+    for domain in &dns.domains {
         if !domain.last_error.is_empty() {
             problems.push(Problem::failure(
                 format!("{}: {}", domain.domain, domain.last_error),

@@ -4,10 +4,17 @@ use std::collections::BTreeSet;
 
 use api::admin::v1::{InstalledKey, NodeActivationState};
 
+use super::not_asked;
 use crate::{cluster::observation::ClusterObservation, finding::Problem, wire::activation_state};
 
 pub(super) fn activation(observation: &ClusterObservation) -> Vec<Problem> {
-    if observation.keys.as_ref().is_some_and(|keys| keys.keys.is_empty()) {
+    let Some(keys) = &observation.keys else {
+        return vec![Problem::unknown(
+            "whether the nodes are activated is not known: no leader says which keys are installed",
+            "see the check `leader`",
+        )];
+    };
+    if keys.keys.is_empty() {
         return vec![Problem::failure(
             "no host key is installed",
             "quorate catalog install, then quorate key install KEY",
@@ -35,11 +42,17 @@ pub(super) fn activation(observation: &ClusterObservation) -> Vec<Problem> {
             ));
         }
     }
+    problems.extend(not_asked(observation, "activation"));
     problems
 }
 
 pub(super) fn keys(observation: &ClusterObservation) -> Vec<Problem> {
-    let Some(keys) = &observation.keys else { return Vec::new() };
+    let Some(keys) = &observation.keys else {
+        return vec![Problem::unknown("no leader says which keys are installed", "see the check `leader`")];
+    };
+    if keys.keys.is_empty() {
+        return vec![Problem::unknown("no host key is installed", "see the check `activation`")];
+    }
     let mut problems: Vec<_> = keys.keys.iter().flat_map(key).collect();
     let pending = keys.pending_releases.len();
     if pending > 0 {
@@ -67,13 +80,16 @@ fn key(key: &InstalledKey) -> Vec<Problem> {
             ),
         ));
     }
-    if let Some(standing) = &key.standing
-        && standing.hosts_used >= standing.hosts_limit
-    {
-        problems.push(Problem::warning(
+    match &key.standing {
+        None => problems.push(Problem::unknown(
+            format!("how many hosts key {} may activate is not known: the publisher has not answered", key.key_id),
+            "quorate key activate, which asks it",
+        )),
+        Some(standing) if standing.hosts_used >= standing.hosts_limit => problems.push(Problem::warning(
             format!("key {} has activated {} of {} hosts", key.key_id, standing.hosts_used, standing.hosts_limit),
             "before a new node: quorate key release on one that is not needed, or ask the publisher for more",
-        ));
+        )),
+        Some(_) => {}
     }
     problems
 }

@@ -10,7 +10,23 @@ use crate::{
 };
 
 pub(super) fn disks(observation: &ClusterObservation) -> Vec<Problem> {
-    observation.known_machines().flat_map(disk).collect()
+    observation.known_machines().flat_map(disk).chain(not_probed(observation, "disk")).collect()
+}
+
+/// Machines of which a check knows nothing: `what` it would have looked at.
+fn not_probed(observation: &ClusterObservation, what: &str) -> Vec<Problem> {
+    if observation.machines.is_empty() {
+        return vec![Problem::unknown(format!("no {what} was looked at yet"), "ask again in a minute")];
+    }
+    let silent = observation.machines.iter().filter(|machine| !machine.passed_over.is_empty());
+    let unknown = silent.map(|machine| {
+        let (node, why) = (machine.node, &machine.passed_over);
+        Problem::unknown(
+            format!("the {what} of node {node} is not known: {why}"),
+            "start the node; see the check `nodes`",
+        )
+    });
+    unknown.collect()
 }
 
 fn disk(machine: &MachineReport) -> Vec<Problem> {
@@ -33,6 +49,12 @@ fn disk(machine: &MachineReport) -> Vec<Problem> {
             "put its data on a faster disk: every activation waits for it",
         ));
     }
+    if machine.data_size_bytes == 0 {
+        problems.push(Problem::unknown(
+            format!("how much room node {node} has is not known: its file system does not say"),
+            "look at the file system of its data folder (df)",
+        ));
+    }
     let (free, store) = (machine.data_free_bytes, machine.store_bytes);
     if machine.data_size_bytes > 0 && (free < machine.data_size_bytes / 20 || free < 2 * store) {
         problems.push(Problem::warning(
@@ -45,9 +67,12 @@ fn disk(machine: &MachineReport) -> Vec<Problem> {
 
 pub(super) fn certificates(observation: &ClusterObservation) -> Vec<Problem> {
     let now_ms = observation.status.cluster_time_ms;
-    // Without a leader the time is not known.
-    let known = observation.known_machines().filter(|_| now_ms > 0);
-    known
+    if now_ms == 0 {
+        let text = "whether a certificate ends soon is not known: without a leader there is no cluster time";
+        return vec![Problem::unknown(text, "see the check `leader`")];
+    }
+    let known = observation.known_machines();
+    let problems = known
         .filter(|machine| machine.certificate_ends_ms < now_ms + CERTIFICATE_WARNING_MS)
         .map(|machine| {
             let ends = time_text::second(machine.certificate_ends_ms);
@@ -60,5 +85,6 @@ pub(super) fn certificates(observation: &ClusterObservation) -> Vec<Problem> {
                 Problem::warning(text, remedy)
             }
         })
-        .collect()
+        .chain(not_probed(observation, "certificate"));
+    problems.collect()
 }

@@ -1,9 +1,15 @@
 //! Members, the leader, replication, clocks, reachability.
 
 use activation::limits::{CLOCK_AGREEMENT_MS, CLOCK_SKEW_MS_MAX, LAG_ENTRIES_MAX};
-use api::admin::v1::NodeRole;
+use api::admin::v1::{NodeRole, NodeState, NodeStatus};
 
-use crate::{cluster::observation::ClusterObservation, finding::Problem, limits::CLOCK_WARNING_MS, wire::node_role};
+use super::not_asked;
+use crate::{
+    cluster::observation::ClusterObservation,
+    finding::Problem,
+    limits::CLOCK_WARNING_MS,
+    wire::{TextEnum, node_role, node_state},
+};
 
 pub(super) fn leader(observation: &ClusterObservation) -> Vec<Problem> {
     if observation.status.nodes.is_empty() {
@@ -22,15 +28,43 @@ pub(super) fn leader(observation: &ClusterObservation) -> Vec<Problem> {
 }
 
 pub(super) fn nodes(observation: &ClusterObservation) -> Vec<Problem> {
-    let silent = observation.status.nodes.iter().filter(|node| !node.reachable);
-    silent
-        .map(|node| {
-            Problem::failure(
-                format!("node {} does not answer: {}", node.node, node.not_ready_because),
-                format!("start it (quorate host run); gone for good: quorate cluster remove {} --dead", node.node),
-            )
-        })
-        .collect()
+    let nodes = &observation.status.nodes;
+    if nodes.is_empty() {
+        return vec![Problem::unknown("no member is known", "see the check `leader`")];
+    }
+    nodes.iter().filter_map(node).collect()
+}
+
+/// What is wrong with one node. A planned drain is no failure.
+fn node(node: &NodeStatus) -> Option<Problem> {
+    let number = node.node;
+    let again = "start it again (quorate host run) when its maintenance is done";
+    match node_state(node) {
+        NodeState::Draining => Some(Problem::warning(format!("node {number} is being drained"), again)),
+        NodeState::Stopped if !node.reachable => {
+            Some(Problem::warning(format!("node {number} was drained, and has stopped"), again))
+        }
+        NodeState::Stopped => Some(Problem::failure(
+            format!("node {number} has stopped: {}", node.not_ready_because),
+            "look into its log, mend what it names, and start it again (quorate host run)",
+        )),
+        NodeState::Diverged => Some(Problem::failure(
+            format!("node {number} does not serve: {}", node.not_ready_because),
+            "keep its data folder for the developers, and replace the node: quorate cluster add, then cluster remove",
+        )),
+        // See `quarantine`.
+        NodeState::Quarantined => None,
+        _ if !node.reachable => Some(Problem::failure(
+            format!("node {number} does not answer: {}", node.not_ready_because),
+            format!("start it (quorate host run); gone for good: quorate cluster remove {number} --dead"),
+        )),
+        // How far its log is: see `lag`.
+        NodeState::Ok | NodeState::Lagging | NodeState::Unreachable | NodeState::Unspecified => None,
+    }
+}
+
+fn is_voter(node: &&NodeStatus) -> bool {
+    node_role(node) != NodeRole::Learner
 }
 
 pub(super) fn quarantined(observation: &ClusterObservation) -> Vec<Problem> {
@@ -51,31 +85,85 @@ pub(super) fn quarantined(observation: &ClusterObservation) -> Vec<Problem> {
 
 pub(super) fn quorum(observation: &ClusterObservation) -> Vec<Problem> {
     let status = &observation.status;
-    if status.leader == 0 || status.failure_tolerance > 0 {
+    let voters: Vec<_> = status.nodes.iter().filter(is_voter).collect();
+    let majority = voters.len() / 2 + 1;
+    if status.leader == 0 {
+        let answering = voters.iter().filter(|node| node.reachable).count();
+        if voters.is_empty() || answering >= majority {
+            let text = "which voters can agree is not known: there is no leader";
+            return vec![Problem::unknown(text, "see the check `leader`")];
+        }
+        return vec![Problem::failure(
+            format!("{answering} of {} voters answer, and {majority} are needed", voters.len()),
+            "bring the nodes back that do not answer",
+        )];
+    }
+    if status.failure_tolerance > 0 {
         return Vec::new();
     }
-    let voters = status.nodes.iter().filter(|node| node_role(node) != NodeRole::Learner);
-    if voters.count() == observation.reachable().filter(|node| node_role(node) != NodeRole::Learner).count() {
+    let unable: Vec<_> = voters.iter().filter(|node| node_state(node) != NodeState::Ok).collect();
+    if unable.is_empty() {
         return vec![Problem::warning(
             format!("a cluster of {} bears no failure", status.nodes.len()),
             "add nodes until there are three: quorate cluster add",
         )];
     }
-    vec![Problem::failure("if one more node fails, nobody is activated", "bring the nodes back that do not answer")]
+    let named = unable.iter().map(|node| format!("node {} ({})", node.node, state_word(node)));
+    let text = format!(
+        "if one more node fails, nobody is activated: not counted are {}",
+        named.collect::<Vec<_>>().join(", ")
+    );
+    let is_planned = |node: &NodeStatus| {
+        node_state(node) == NodeState::Draining || node_state(node) == NodeState::Stopped && !node.reachable
+    };
+    let is_known = |node: &NodeStatus| node_state(node) != NodeState::Unspecified;
+    if unable.iter().all(|node| is_planned(node)) {
+        return vec![Problem::warning(text, "start the drained nodes again soon (quorate host run)")];
+    }
+    if !unable.iter().any(|node| is_known(node) && !is_planned(node)) {
+        return vec![Problem::unknown(text, "ask again: the leader has not heard from them yet")];
+    }
+    vec![Problem::failure(
+        text,
+        "bring the nodes back that do not answer, and wait for those that lag (see the check `lag`)",
+    )]
+}
+
+fn state_word(node: &NodeStatus) -> &'static str {
+    match node_state(node) {
+        NodeState::Unspecified => "unknown",
+        state => state.text(),
+    }
 }
 
 pub(super) fn lag(observation: &ClusterObservation) -> Vec<Problem> {
-    let last = observation.reachable().map(|node| node.applied_index).max().unwrap_or(0);
-    let lagging = observation.reachable().map(|node| (node, last - node.applied_index));
-    lagging
-        .filter(|(_, lag)| *lag > LAG_ENTRIES_MAX)
-        .map(|(node, lag)| {
-            Problem::warning(
-                format!("node {} is {lag} entries behind", node.node),
-                "wait; if it does not catch up, look at its disk and the network to it",
-            )
-        })
-        .collect()
+    let status = &observation.status;
+    let leader = status.nodes.iter().find(|node| node.node == status.leader);
+    let Some(last) = leader.and_then(|leader| leader.match_index) else {
+        return vec![Problem::unknown(
+            "how far the nodes are is not known: no leader says so",
+            "see the checks `leader` and `nodes`",
+        )];
+    };
+    status.nodes.iter().filter_map(|node| lacking(node, last)).collect()
+}
+
+/// How a node's log is behind the leader's, which ends at `last`.
+fn lacking(node: &NodeStatus, last: u64) -> Option<Problem> {
+    let number = node.node;
+    let Some(matched) = node.match_index else {
+        let text = format!("which entries node {number} has is not known: the leader has not heard from it");
+        return Some(Problem::unknown(text, "start the node, if it does not run"));
+    };
+    let lag = last.saturating_sub(matched);
+    if node_state(node) != NodeState::Lagging && lag <= LAG_ENTRIES_MAX {
+        return None;
+    }
+    let counts = if is_voter(&node) { "; it does not count as able to carry the quorum" } else { "" };
+    Some(Problem::warning(
+        format!("node {number} lacks {lag} entries of the leader's log{counts}"),
+        "wait; if it does not catch up, look at its disk and the network to it",
+    ))
 }
 
 pub(super) fn clocks(observation: &ClusterObservation) -> Vec<Problem> {
@@ -102,17 +190,28 @@ pub(super) fn clocks(observation: &ClusterObservation) -> Vec<Problem> {
         };
         problems.push(Problem::failure(status.clock_alarm.clone(), remedy));
     }
+    if observation.status.leader == 0 {
+        problems.push(Problem::unknown(
+            "cluster time is not known: there is no leader whose clock the others follow",
+            "see the check `leader`",
+        ));
+    }
+    problems.extend(not_asked(observation, "clock"));
     problems
 }
 
 pub(super) fn ports(observation: &ClusterObservation) -> Vec<Problem> {
-    let unreachable = observation.unreachable.iter();
-    unreachable
+    let Some(unreachable) = &observation.unreachable else {
+        return vec![Problem::unknown("no port was tried yet", "ask again in a minute")];
+    };
+    let problems = unreachable
+        .iter()
         .map(|port| {
             Problem::failure(
                 format!("nothing answers at {} from here: {}", port.endpoint, port.cause),
                 "open the port in the firewalls between; with DNS: see that the name leads to the node",
             )
         })
-        .collect()
+        .chain(not_asked(observation, "port"));
+    problems.collect()
 }

@@ -4,11 +4,17 @@ use std::collections::BTreeSet;
 
 use api::admin::v1::NodeDnsState;
 
+use super::not_asked;
 use crate::{cluster::observation::ClusterObservation, finding::Problem, wire::node_dns};
 
 pub(super) fn settings(observation: &ClusterObservation) -> Vec<Problem> {
     let checks = [intervals(observation), publishing(observation), versions(observation), format(observation)];
-    checks.into_iter().flatten().collect()
+    let mut problems: Vec<_> = checks.into_iter().flatten().collect();
+    if observation.settings.is_empty() {
+        problems.push(Problem::unknown("the settings are not known: no leader says so", "see the check `leader`"));
+    }
+    problems.extend(not_asked(observation, "version"));
+    problems
 }
 
 fn value<'a>(observation: &'a ClusterObservation, name: &str) -> &'a str {

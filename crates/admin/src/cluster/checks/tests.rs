@@ -1,7 +1,7 @@
 use api::admin::v1::{
     ApplicationCount, ClusterStatusReply, CountReply, DnsDomain, DnsRecord, DnsRecordState, DnsStatusReply,
-    InstalledKey, KeyStanding, ListKeysReply, MachineReport, NodeActivation, NodeActivationState, NodeRole, NodeStatus,
-    ProductCount, SettingValue,
+    DuplicatesReply, InstalledKey, KeyStanding, ListKeysReply, MachineReport, NodeActivation, NodeActivationState,
+    NodeRole, NodeState, NodeStatus, ProductCount, SettingValue,
 };
 
 use super::*;
@@ -23,6 +23,8 @@ fn node(node: u64) -> NodeStatus {
         version: "1.0".into(),
         groups: vec!["client".into()],
         newest_format: 2,
+        match_index: Some(5000),
+        state: NodeState::Ok.into(),
         ..NodeStatus::default()
     }
 }
@@ -77,7 +79,7 @@ fn healthy() -> ClusterObservation {
         ]
         .map(|(name, value)| SettingValue { name: name.into(), value: value.into() })
         .into(),
-        duplicates: None,
+        duplicates: Some(DuplicatesReply::default()),
         dns: Some(DnsStatusReply {
             domains: vec![DnsDomain {
                 domain: "example.com".into(),
@@ -85,7 +87,7 @@ fn healthy() -> ClusterObservation {
                 ..DnsDomain::default()
             }],
         }),
-        unreachable: Vec::new(),
+        unreachable: Some(Vec::new()),
     }
 }
 
@@ -96,12 +98,108 @@ fn a_healthy_cluster_has_one_line_for_each_check() {
     assert_eq!(findings.len(), CHECKS.len());
 }
 
+fn silence(seen: &mut ClusterObservation, node: usize) {
+    let silent = &mut seen.status.nodes[node];
+    (silent.reachable, silent.state) = (false, NodeState::Unreachable.into());
+}
+
+/// As an observer finds a cluster that has just lost its leader: all nodes answer, and nobody says what only a leader knows.
+fn lose_the_leader(seen: &mut ClusterObservation) {
+    (seen.status.leader, seen.status.cluster_time_ms, seen.status.failure_tolerance) = (0, 0, 0);
+    for node in &mut seen.status.nodes {
+        (node.role, node.match_index, node.state) = (NodeRole::Voter.into(), None, NodeState::Unspecified.into());
+    }
+    (seen.keys, seen.counts) = (None, None);
+    seen.settings.clear();
+}
+
+/// The names of the checks that did not pass, with how they ended.
+fn not_passed(seen: &ClusterObservation) -> Vec<(&'static str, Verdict)> {
+    let findings = check(seen).into_iter().filter(|finding| finding.verdict != Verdict::Ok);
+    let mut names: Vec<_> = findings.map(|finding| (finding.check, finding.verdict)).collect();
+    names.dedup();
+    names
+}
+
+#[test]
+fn what_cannot_be_evaluated_is_unknown_and_never_ok() {
+    use Verdict::{Failure, Unknown, Warning};
+    let nothing = ClusterObservation::default();
+    let passed: Vec<_> = check(&nothing).into_iter().filter(|finding| finding.verdict == Verdict::Ok).collect();
+    assert_eq!(passed, [], "a node that belongs to no cluster");
+
+    let mut seen = healthy();
+    lose_the_leader(&mut seen);
+    let expected = [
+        ("leader", Failure),
+        ("quorum", Unknown),
+        ("lag", Unknown),
+        ("activation", Unknown),
+        ("keys", Unknown),
+        ("clocks", Unknown),
+        ("certificates", Unknown),
+        ("count", Unknown),
+        ("settings", Unknown),
+    ];
+    assert_eq!(not_passed(&seen), expected, "no leader");
+
+    let mut seen = healthy();
+    silence(&mut seen, 2);
+    seen.machines[2] = MachineReport { node: 3, passed_over: "it does not answer".into(), ..MachineReport::default() };
+    seen.duplicates.as_mut().unwrap().passed_over.push("node 3: it does not answer".into());
+    seen.status.nodes[2].match_index = None;
+    let expected = [
+        ("nodes", Failure),
+        ("lag", Unknown),
+        ("activation", Unknown),
+        ("clocks", Unknown),
+        ("ports", Unknown),
+        ("disk", Unknown),
+        ("certificates", Unknown),
+        ("duplicates", Unknown),
+        ("settings", Unknown),
+    ];
+    assert_eq!(not_passed(&seen), expected, "one node does not answer");
+
+    let mut seen = healthy();
+    seen.dns = None;
+    assert_eq!(not_passed(&seen), [("dns", Unknown)], "no name in DNS");
+    seen.dns = Some(DnsStatusReply::default());
+    assert_eq!(not_passed(&seen), [("dns", Unknown)], "no domain");
+
+    // What an observer has not looked at yet.
+    let mut seen = healthy();
+    (seen.unreachable, seen.duplicates) = (None, None);
+    seen.machines.clear();
+    assert_eq!(
+        not_passed(&seen),
+        [("ports", Unknown), ("disk", Unknown), ("certificates", Unknown), ("duplicates", Unknown)]
+    );
+
+    let mut seen = healthy();
+    seen.keys.as_mut().unwrap().keys[0].standing = None;
+    seen.machines[0].data_size_bytes = 0;
+    assert_eq!(not_passed(&seen), [("keys", Unknown), ("disk", Unknown)]);
+    assert!(Unknown < Warning && Verdict::Ok < Unknown, "a worse finding beside it stands out");
+}
+
 #[test]
 fn every_planted_fault_is_found_with_its_remedy() {
     type Fault = (&'static str, Verdict, fn(&mut ClusterObservation), &'static str);
-    let faults: [Fault; 26] = [
-        ("leader", Verdict::Failure, |seen| seen.status.leader = 0, "start the nodes"),
-        ("nodes", Verdict::Failure, |seen| seen.status.nodes[2].reachable = false, "cluster remove 3 --dead"),
+    let faults: [Fault; 33] = [
+        ("leader", Verdict::Failure, lose_the_leader, "start the nodes"),
+        ("nodes", Verdict::Failure, |seen| silence(seen, 2), "cluster remove 3 --dead"),
+        ("nodes", Verdict::Warning, |seen| seen.status.nodes[2].state = NodeState::Draining.into(), "maintenance"),
+        (
+            "nodes",
+            Verdict::Warning,
+            |seen| {
+                silence(seen, 2);
+                seen.status.nodes[2].state = NodeState::Stopped.into();
+            },
+            "maintenance",
+        ),
+        ("nodes", Verdict::Failure, |seen| seen.status.nodes[2].state = NodeState::Diverged.into(), "developers"),
         (
             "quarantine",
             Verdict::Failure,
@@ -114,11 +212,40 @@ fn every_planted_fault_is_found_with_its_remedy() {
             Verdict::Failure,
             |seen| {
                 seen.status.failure_tolerance = 0;
-                seen.status.nodes[2].reachable = false;
+                silence(seen, 2);
             },
             "bring the nodes back",
         ),
-        ("lag", Verdict::Warning, |seen| seen.status.nodes[1].applied_index = 10, "wait"),
+        (
+            "quorum",
+            Verdict::Failure,
+            |seen| {
+                seen.status.failure_tolerance = 0;
+                seen.status.nodes[2].state = NodeState::Lagging.into();
+            },
+            "those that lag",
+        ),
+        (
+            "quorum",
+            Verdict::Warning,
+            |seen| {
+                seen.status.failure_tolerance = 0;
+                seen.status.nodes[2].state = NodeState::Draining.into();
+            },
+            "drained nodes",
+        ),
+        (
+            "quorum",
+            Verdict::Failure,
+            |seen| {
+                lose_the_leader(seen);
+                silence(seen, 1);
+                silence(seen, 2);
+            },
+            "bring the nodes back",
+        ),
+        ("lag", Verdict::Warning, |seen| seen.status.nodes[1].match_index = Some(10), "wait"),
+        ("lag", Verdict::Warning, |seen| seen.status.nodes[1].state = NodeState::Lagging.into(), "disk"),
         ("activation", Verdict::Failure, |seen| seen.keys.as_mut().unwrap().keys.clear(), "key install"),
         (
             "activation",
@@ -153,7 +280,7 @@ fn every_planted_fault_is_found_with_its_remedy() {
         (
             "ports",
             Verdict::Failure,
-            |seen| seen.unreachable.push(UnreachablePort::new(("n1".into(), 1688), "refused")),
+            |seen| seen.unreachable = Some(vec![UnreachablePort::new(("n1".into(), 1688), "refused")]),
             "firewall",
         ),
         (

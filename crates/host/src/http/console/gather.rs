@@ -102,7 +102,7 @@ async fn look(feed: &Feed, known: &Known) {
             settings,
             duplicates: slow.as_ref().map(|slow| slow.duplicates.clone()),
             dns: slow.as_ref().and_then(|slow| slow.dns.clone()),
-            unreachable: slow.as_ref().map_or_else(Vec::new, |slow| slow.unreachable.clone()),
+            unreachable: slow.as_ref().map(|slow| slow.unreachable.clone()),
         };
         let slow_ms = slow.as_ref().map(|slow| slow.wall_ms);
         tell(feed, "checks", &sections::checks(&cluster::check(&observation), slow_ms));

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use activation::{count::CMID_LIFETIME_DAYS, status::Status};
 use admin::{
     Finding, printable,
-    wire::{TextEnum, activation_state, node_role, record_state},
+    wire::{TextEnum, activation_state, node_role, node_state, record_state},
 };
 use api::admin::v1::{ActivationEvent, ClusterStatusReply, CountReply, DnsStatusReply, ListKeysReply};
 use serde_json::{Value, json};
@@ -22,7 +22,8 @@ pub(super) fn pulse(node: u64, wall_ms: u64) -> Value {
 }
 
 pub(super) fn nodes(cluster: &ClusterStatusReply) -> Value {
-    let last = cluster.nodes.iter().map(|node| node.last_index).max().unwrap_or(0);
+    let leader = cluster.nodes.iter().find(|node| node.node == cluster.leader);
+    let last = leader.and_then(|leader| leader.match_index);
     let nodes = cluster.nodes.iter().map(|node| {
         json!({
             "id": node.node,
@@ -32,7 +33,8 @@ pub(super) fn nodes(cluster: &ClusterStatusReply) -> Value {
             "ready": node.ready,
             "why": printable(&node.not_ready_because),
             "draining": node.draining,
-            "lag": node.reachable.then(|| last.saturating_sub(node.applied_index)),
+            "state": node_state(node).text(),
+            "lag": last.zip(node.match_index).map(|(last, matched)| last.saturating_sub(matched)),
             "version": printable(&node.version),
             "clock_offset_ms": node.reachable.then_some(node.clock_offset_ms),
         })

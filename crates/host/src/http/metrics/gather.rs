@@ -8,7 +8,7 @@ use std::{
 };
 
 use activation::state::{ApplicationCount, EXPIRING_DAYS, State};
-use replication::{Health, Replica};
+use replication::{Follower, Health, Replica};
 use serde_json::{Value, json};
 use transport::PresentedIdentity;
 
@@ -81,12 +81,15 @@ impl Watched {
         let age = made_ms.map_or(0.0, |made_ms| difference_s(self.replica.wall_ms(), made_ms).max(0.0));
         metrics.set(&table::SNAPSHOT_AGE, &[], age);
         metrics.set(&table::SNAPSHOT_INDEX, &[], number(self.replica.snapshot_index()));
-        metrics.set(&table::STORE_BYTES, &[], number(self.replica.store_bytes()));
+        metrics.set(&table::STORE_BYTES, &[], self.replica.store_bytes().map_or(f64::NAN, number));
         metrics.set(&table::STORE_BLOBS, &[], number(self.replica.unsynced_pages() as u64));
-        if let Ok(disk) = rustix::fs::statvfs(&self.data) {
-            metrics.set(&table::DATA_SIZE, &[], number(disk.f_blocks.saturating_mul(disk.f_frsize)));
-            metrics.set(&table::DATA_FREE, &[], number(disk.f_bavail.saturating_mul(disk.f_frsize)));
-        }
+        // What cannot be looked at is no number: the last one that was may be long wrong.
+        let disk = rustix::fs::statvfs(&self.data).ok();
+        let bytes = |blocks: u64, size: u64| number(blocks.saturating_mul(size));
+        let size = disk.as_ref().map_or(f64::NAN, |disk| bytes(disk.f_blocks, disk.f_frsize));
+        let free = disk.as_ref().map_or(f64::NAN, |disk| bytes(disk.f_bavail, disk.f_frsize));
+        metrics.set(&table::DATA_SIZE, &[], size);
+        metrics.set(&table::DATA_FREE, &[], free);
         for (days, machines) in DISTINCT_DAYS.iter().zip(self.distinct.estimates()) {
             metrics.set(&table::DISTINCT, &[&days.to_string()], machines);
         }
@@ -127,12 +130,25 @@ impl Watched {
         metrics.set(&table::CLOCK_ALARM, &[], flag(alarm.is_some()));
         metrics.set(&table::CLOCK_AHEAD, &[], ahead_ms.map_or(f64::NAN, seconds));
         let followers = self.replica.followers();
-        let answering = followers.values().filter(|follower| follower.votes && follower.answers).count();
-        // What only a leader knows is zero on the others, so that nobody sees what was true once.
-        metrics.set(&table::VOTERS_ANSWERING, &[], if leads { number(answering as u64 + 1) } else { 0.0 });
+        // What only a leader knows is zero on the others where that says that nothing is known, and no number where a zero
+        // would say that all is well: nobody sees what was true once.
+        let voters = |counts: fn(&Follower) -> bool| {
+            let others = followers.values().filter(|follower| follower.votes && counts(follower)).count();
+            if leads { number(others as u64 + 1) } else { 0.0 }
+        };
+        metrics.set(&table::VOTERS_ANSWERING, &[], voters(|voter| voter.answers));
+        metrics.set(&table::VOTERS_CAUGHT_UP, &[], voters(|voter| voter.answers && !voter.lags));
+        let drained = followers.values().filter(|follower| follower.is_leaving);
+        let drained_voters = drained.clone().filter(|follower| follower.votes).count();
+        metrics.set(&table::MEMBERS_DRAINED, &[], if leads { number(drained.count() as u64) } else { 0.0 });
+        metrics.set(&table::VOTERS_DRAINED, &[], if leads { number(drained_voters as u64) } else { 0.0 });
         for node in cluster.members.keys().filter(|node| **node != cluster.node) {
-            let lag = followers.get(node).map_or(0, |follower| follower.lag);
-            metrics.set(&table::LAG, &[&node.to_string()], number(lag));
+            let follower = followers.get(node).filter(|_| leads);
+            let known = |value: fn(&Follower) -> f64| follower.map_or(f64::NAN, value);
+            let peer = node.to_string();
+            metrics.set(&table::LAG, &[&peer], known(|follower| number(follower.lag)));
+            metrics.set(&table::LAGS, &[&peer], known(|follower| flag(follower.lags)));
+            metrics.set(&table::PEER_DRAINED, &[&peer], known(|follower| flag(follower.is_leaving)));
         }
     }
 

@@ -133,7 +133,8 @@ pub(crate) const LOG_LEFT_OUT: Metric = counter(
     &[],
     "Lines that were left out of the log since the process began: too many of a kind in a second",
 );
-pub(crate) const LEADER_KNOWN: Metric = gauge("quorate_raft_leader_known", &[], "1 where the node knows a leader");
+pub(crate) const LEADER_KNOWN: Metric =
+    gauge("quorate_raft_leader_known", &[], "1 where the node knows a leader that a majority confirmed within seconds");
 pub(crate) const CLOCK_ALARM: Metric = gauge(
     "quorate_clock_alarm",
     &[],
@@ -150,10 +151,32 @@ pub(crate) const VOTERS: Metric = gauge("quorate_raft_voters", &[], "Members tha
 pub(crate) const MEMBERS: Metric = gauge("quorate_raft_members", &[], "Members of the cluster");
 pub(crate) const LAST_INDEX: Metric = gauge("quorate_raft_last_index", &[], "The last entry in the node's log");
 pub(crate) const APPLIED_INDEX: Metric = gauge("quorate_raft_applied_index", &[], "The last entry that is applied");
-pub(crate) const LAG: Metric =
-    gauge("quorate_raft_peer_lag_entries", &["peer"], "On the leader: entries that the other node does not have yet");
+pub(crate) const LAG: Metric = gauge(
+    "quorate_raft_peer_lag_entries",
+    &["peer"],
+    "On the leader: entries that the other node does not have yet; NaN elsewhere",
+);
+pub(crate) const LAGS: Metric = gauge(
+    "quorate_raft_peer_lags",
+    &["peer"],
+    "On the leader: 1 where the other node lacks more than 1000 entries, or one for more than 10 s; NaN elsewhere",
+);
+pub(crate) const PEER_DRAINED: Metric = gauge(
+    "quorate_raft_peer_drained",
+    &["peer"],
+    "On the leader: 1 where the other node stops after a drain, or has; NaN elsewhere",
+);
 pub(crate) const VOTERS_ANSWERING: Metric =
-    gauge("quorate_raft_voters_answering", &[], "On the leader: voters that answer, itself included");
+    gauge("quorate_raft_voters_answering", &[], "On the leader: voters that answer, itself included; 0 elsewhere");
+pub(crate) const VOTERS_CAUGHT_UP: Metric = gauge(
+    "quorate_raft_voters_caught_up",
+    &[],
+    "On the leader: voters that answer and do not lag, itself included: those that can carry the quorum; 0 elsewhere",
+);
+pub(crate) const VOTERS_DRAINED: Metric =
+    gauge("quorate_raft_voters_drained", &[], "On the leader: voters that stop after a drain, or have; 0 elsewhere");
+pub(crate) const MEMBERS_DRAINED: Metric =
+    gauge("quorate_raft_members_drained", &[], "On the leader: members that stop after a drain, or have; 0 elsewhere");
 pub(crate) const LEADER_CHANGES: Metric =
     counter("quorate_raft_leader_changes_total", &[], "Times that the node saw another node lead than before");
 pub(crate) const UNAVAILABLE: Metric =
@@ -170,12 +193,17 @@ pub(crate) const BATCH_REQUESTS: Metric = histogram(
 );
 pub(crate) const FSYNC_SECONDS: Metric =
     histogram("quorate_store_fsync_seconds", LATENCIES, "How long the disk takes to make a batch of writes durable");
-pub(crate) const STORE_BYTES: Metric = gauge("quorate_store_bytes", &[], "Size of the store on disk");
+pub(crate) const STORE_BYTES: Metric =
+    gauge("quorate_store_bytes", &[], "Size of the store on disk; NaN where the disk does not say");
 pub(crate) const STORE_BLOBS: Metric =
     gauge("quorate_store_unsynced_pages", &[], "Pages that were never made durable: replace a node that has any");
 pub(crate) const DATA_SIZE: Metric =
-    gauge("quorate_data_size_bytes", &[], "Size of the file system with the node's data");
-pub(crate) const DATA_FREE: Metric = gauge("quorate_data_free_bytes", &[], "What the node may still write there");
+    gauge("quorate_data_size_bytes", &[], "Size of the file system with the node's data; NaN where it does not say");
+pub(crate) const DATA_FREE: Metric = gauge(
+    "quorate_data_free_bytes",
+    &[],
+    "What the node may still write there; NaN where the file system does not say",
+);
 pub(crate) const SNAPSHOT_INDEX: Metric =
     gauge("quorate_snapshot_index", &[], "The last entry in the newest snapshot; 0 before the first");
 pub(crate) const SNAPSHOT_AGE: Metric =
@@ -247,7 +275,12 @@ pub const METRICS: &[Metric] = &[
     LAST_INDEX,
     APPLIED_INDEX,
     LAG,
+    LAGS,
+    PEER_DRAINED,
     VOTERS_ANSWERING,
+    VOTERS_CAUGHT_UP,
+    VOTERS_DRAINED,
+    MEMBERS_DRAINED,
     LEADER_CHANGES,
     UNAVAILABLE,
     COMMIT_SECONDS,

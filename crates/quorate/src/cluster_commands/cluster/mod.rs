@@ -98,7 +98,7 @@ impl Command {
     /// Runs it.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         match self {
-            Self::Status(status) => status.run(output)?,
+            Self::Status(status) => return status.run(output),
             Self::Add(add) => add.run(output)?,
             Self::Remove(remove) => remove.run(output)?,
             Self::Promote(promote) => promote.run(output)?,

@@ -2,9 +2,9 @@
 
 use admin::{
     limits::CLOCK_WARNING_MS,
-    wire::{TextEnum, node_dns_text, node_role},
+    wire::{TextEnum, node_dns_text, node_role, node_state},
 };
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use api::admin::v1::{ClusterStatusReply, ClusterStatusRequest, NodeStatus};
 use serde_json::json;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     administration::{Admin, AdminArgs, block_on, refused},
-    output::{Failure, Output, table},
+    output::{CommandResult, Failure, Output, table},
 };
 
 /// Pause between two requests for the status.
@@ -29,10 +29,11 @@ pub(crate) struct StatusArgs {
 }
 
 impl StatusArgs {
-    pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
+    /// Without a leader what is known is printed all the same, and the exit code is 1.
+    pub(super) fn run(self, output: &Output) -> CommandResult {
         let reply = wait_for_leader(&self.admin, Duration::from_secs(self.wait))?;
         output.result(&json(&reply), text(&reply));
-        Ok(())
+        Ok(if reply.leader == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }
 
@@ -70,7 +71,9 @@ fn json(reply: &ClusterStatusReply) -> serde_json::Value {
             "not_ready_because": optional(&node.not_ready_because),
             "applied_index": node.applied_index,
             "last_index": node.last_index,
+            "match_index": node.match_index,
             "lag": lag(reply, node),
+            "state": optional(node_state(node).text()),
             "state_hash": optional(&node.state_hash),
             "state_hash_index": node.state_hash_index,
             "clock_offset_ms": node.clock_offset_ms,
@@ -113,10 +116,10 @@ fn clock(node: &NodeStatus) -> String {
     }
 }
 
-/// Entries that the node has yet to apply, behind the node that is furthest.
-fn lag(reply: &ClusterStatusReply, node: &NodeStatus) -> u64 {
-    let furthest = reply.nodes.iter().map(|node| node.applied_index).max().unwrap_or(0);
-    furthest - node.applied_index
+/// Entries of the leader's log that the node does not have, as the leader knows; `None` where that is not known.
+fn lag(reply: &ClusterStatusReply, node: &NodeStatus) -> Option<u64> {
+    let leader = reply.nodes.iter().find(|node| node.node == reply.leader)?;
+    Some(leader.match_index?.saturating_sub(node.match_index?))
 }
 
 fn text(reply: &ClusterStatusReply) -> String {
@@ -142,7 +145,7 @@ fn text(reply: &ClusterStatusReply) -> String {
             node_role(node).text().into(),
             if node.ready { "yes".into() } else { format!("no: {}", node.not_ready_because) },
             node.applied_index.to_string(),
-            lag(reply, node).to_string(),
+            lag(reply, node).map_or_else(|| "unknown".into(), |lag| lag.to_string()),
             node.groups.join(", "),
             node_dns_text(node).into(),
             clock(node),

@@ -20,9 +20,12 @@ function say(element, text) {
 }
 
 function nodeState(node, leader) {
+  if (node.state === "stopped" && !node.reachable) return ["warn", "was drained, and has stopped"];
   if (!node.reachable) return ["bad", "does not answer"];
   if (node.draining) return ["warn", "on its way out"];
   if (!node.ready) return ["bad", "answers no clients"];
+  if (node.state === "lagging") return ["warn", "lags"];
+  if (node.state !== "ok") return ["unknown", "unknown"];
   return ["good", node.id === leader ? "leads" : "ready"];
 }
 
@@ -35,7 +38,7 @@ function showNodes({ nodes, leader, term }) {
       { head: true, content: `Node ${node.id}` },
       { content: [word(state, text), node.why ? make("span", { class: "why" }, node.why) : null] },
       { content: node.role },
-      { content: node.lag === null ? "–" : many(node.lag, "entry", "entries"), number: true },
+      { content: node.lag === null ? "unknown" : many(node.lag, "entry", "entries"), number: true },
       { content: clockText, number: true },
       { content: node.version || "–" },
       { content: named(node.address) },
@@ -160,7 +163,7 @@ function showKeys(keys) {
     : make("p", { class: "quiet" }, "No host key is installed.")));
 }
 
-const CHECK_WORDS = { ok: ["good", "ok"], warning: ["warn", "warning"], failure: ["bad", "failure"] };
+const CHECK_WORDS = { ok: ["good", "ok"], unknown: ["unknown", "unknown"], warning: ["warn", "warning"], failure: ["bad", "failure"] };
 
 function commandLine(command) {
   const button = make("button", { type: "button", "data-copy": command, "data-key": command, "aria-label": `Copy: ${command}` }, "Copy");
@@ -176,7 +179,7 @@ function things(checks) {
     else found.set(key, { ...check, findings: [check.finding] });
   }
   const all = [...found.values()];
-  return all.filter((one) => one.state === "failure").concat(all.filter((one) => one.state !== "failure"));
+  return ["failure", "warning", "unknown"].flatMap((state) => all.filter((one) => one.state === state));
 }
 
 function showThing(thing) {
@@ -188,10 +191,14 @@ function showThing(thing) {
 }
 
 function showChecks({ checks, examined_ms: examinedMs }) {
-  const wrong = things(checks);
+  // Before disks, ports and DNS were looked at, that they are unknown is no news.
+  const wrong = things(checks).filter((one) => examinedMs !== null || one.state !== "unknown");
+  const certain = wrong.filter((one) => one.state !== "unknown").length;
   const verdict = document.getElementById("verdict-text");
   verdict.setAttribute("data-state", wrong.length ? wrong[0].state : examinedMs === null ? "waiting" : "ok");
-  say(verdict, wrong.length ? `${many(wrong.length, "thing needs", "things need")} you` : examinedMs === null ? "Looking …" : "All well");
+  say(verdict, certain ? `${many(certain, "thing needs", "things need")} you`
+    : wrong.length ? `${many(wrong.length, "check is", "checks are")} unknown`
+    : examinedMs === null ? "Looking …" : "All well");
   put(document.getElementById("findings"), wrong.map(showThing));
   const rows = checks.map((check) => ({ cells: [
     { head: true, content: check.name }, { content: word(...CHECK_WORDS[check.state]) }, { content: check.finding },

@@ -1,0 +1,48 @@
+//! Calls of a tonic server under the name of a task: tonic runs them in tasks of its own.
+
+use std::task::{Context, Poll};
+
+use futures::{FutureExt, future::BoxFuture};
+use tower::{Layer, Service};
+
+use super::{HostTask, named};
+
+/// Gives the calls of a server a name; its layer, and the server in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NamedCalls<S = ()> {
+    task: HostTask,
+    service: S,
+}
+
+impl NamedCalls {
+    /// The layer of a server whose calls are this task.
+    pub(crate) fn new(task: HostTask) -> Self {
+        Self { task, service: () }
+    }
+}
+
+impl<S> Layer<S> for NamedCalls {
+    type Service = NamedCalls<S>;
+
+    fn layer(&self, service: S) -> NamedCalls<S> {
+        NamedCalls { task: self.task, service }
+    }
+}
+
+impl<S, R> Service<R> for NamedCalls<S>
+where
+    S: Service<R>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        named(self.task, self.service.call(request)).boxed()
+    }
+}

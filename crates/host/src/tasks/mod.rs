@@ -1,0 +1,178 @@
+//! The one place where the daemon starts a task or a thread: each has a name, which the log gives where it panics.
+//!
+//! A node in which a task panicked is half a node: requests are not batched any more, or members not looked at, and nothing
+//! else notices. So a panic in any task ends the process ([`panic`]), and its supervisor starts it again.
+
+mod calls;
+pub(crate) mod panic;
+
+use std::{io, thread};
+
+use replication::{ReplicaTask, Tasks};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+
+pub(crate) use self::calls::NamedCalls;
+use crate::test_hooks;
+
+replication::named_tasks! {
+    /// The daemon's own tasks and threads, and the calls that it answers.
+    pub enum HostTask {
+        /// Serves port 1688.
+        ClientPort = "client port",
+        /// One connection of a client.
+        ClientConnection = "client connection",
+        /// Serves port 1689.
+        PeerPort = "peer port",
+        /// A call of another node.
+        PeerCall = "peer call",
+        /// A call of this node to its own node service.
+        InProcessCall = "in-process call",
+        /// Serves the administration socket and port 1690.
+        AdminPort = "administration port",
+        /// A call of an administrator.
+        AdminCall = "administration call",
+        /// Sends events to an administrator.
+        EventStream = "event stream",
+        /// Serves port 9688.
+        HttpPort = "http port",
+        /// One connection to port 9688.
+        HttpConnection = "http connection",
+        /// Gathers what the console shows.
+        Console = "console",
+        /// Renews the node's certificate.
+        CertificateRenewal = "certificate renewal",
+        /// Signs or reads a new certificate.
+        CertificateLoad = "certificate load",
+        /// Follows the publishers' certificates.
+        NodeKeys = "node keys",
+        /// Brings the folder of private keys in line with the state.
+        KeyFolder = "key folder",
+        /// Follows the settings that take effect while the node runs.
+        LiveSettings = "live settings",
+        /// Estimates how many machines ask.
+        DistinctMachines = "distinct machines",
+        /// Saves what the estimates are made of.
+        SketchFolder = "sketch folder",
+        /// Reports the lines that the log left out.
+        LogLimit = "log limit",
+        /// Counts changes of the leader.
+        LeaderChanges = "leader changes",
+        /// Publishes the node's DNS records.
+        DnsPublishing = "dns publishing",
+        /// Withdraws the DNS records of dead members.
+        DnsWatch = "dns watch",
+        /// Keeps the delegated zone up to date.
+        DnsZone = "dns zone",
+        /// Answers DNS on one address.
+        DnsServer = "dns server",
+        /// Writes the activation log.
+        ActivationLog = "activation log",
+        /// Reads the activation log.
+        ActivationLogRead = "activation log read",
+        /// Measures the disk.
+        DiskProbe = "disk probe",
+    }
+}
+
+tokio::task_local! {
+    static NAME: &'static str;
+}
+
+/// The name of the task that runs on this thread, or else of the thread.
+fn current() -> String {
+    NAME.try_with(|name| (*name).to_owned())
+        .unwrap_or_else(|_| thread::current().name().unwrap_or("unnamed").to_owned())
+}
+
+/// `work` under the name of its task.
+pub(crate) fn named<F: Future>(task: HostTask, work: F) -> impl Future<Output = F::Output> {
+    under(task.name(), work)
+}
+
+fn under<F: Future>(name: &'static str, work: F) -> impl Future<Output = F::Output> {
+    NAME.scope(name, async move {
+        test_hooks::panic_in(name);
+        work.await
+    })
+}
+
+/// Starts a task that ends with `tasks`.
+pub(crate) fn spawn(
+    tasks: &mut JoinSet<()>,
+    task: HostTask,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> AbortHandle {
+    tasks.spawn(named(task, work))
+}
+
+/// Starts a task that ends by itself.
+pub(crate) fn spawn_alone(
+    task: HostTask,
+    work: impl Future<Output = ()> + Send + 'static,
+) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(named(task, work))
+}
+
+/// Starts the tasks of the replica.
+pub(crate) fn of_replica() -> Tasks {
+    Tasks::new(|task: ReplicaTask, work| tokio::spawn(under(task.name(), work)).abort_handle())
+}
+
+/// Runs `work`, which waits for the disk, on a thread for such work.
+///
+/// Errors: the runtime stops. A panic of `work` goes on in the caller, where it did not end the process.
+pub(crate) async fn blocking<T: Send + 'static>(
+    task: HostTask,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<T> {
+    let outcome = tokio::task::spawn_blocking(move || on_thread(task, work)).await;
+    outcome.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(stopped) => stopping(stopped),
+    })
+}
+
+fn stopping(error: JoinError) -> io::Error {
+    io::Error::other(error)
+}
+
+/// Starts a thread.
+pub(crate) fn thread(task: HostTask, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name(task.name().into()).spawn(move || on_thread(task, work)).map(drop)
+}
+
+fn on_thread<T>(task: HostTask, work: impl FnOnce() -> T) -> T {
+    NAME.sync_scope(task.name(), || {
+        test_hooks::panic_in(task.name());
+        work()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_task_has_a_name_of_its_own() {
+        let own = HostTask::ALL.iter().map(|task| task.name());
+        let names: Vec<_> = own.chain(ReplicaTask::ALL.iter().map(|task| task.name())).collect();
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
+    }
+
+    #[tokio::test]
+    async fn a_task_knows_its_name_wherever_it_runs() {
+        assert_eq!(named(HostTask::Console, async { current() }).await, "console");
+        assert_eq!(blocking(HostTask::DiskProbe, current).await.unwrap(), "disk probe");
+        let (said, heard) = std::sync::mpsc::sync_channel(1);
+        thread(HostTask::ActivationLog, move || said.send(current()).unwrap()).unwrap();
+        assert_eq!(heard.recv().unwrap(), "activation log");
+    }
+
+    #[tokio::test]
+    async fn where_the_process_goes_on_a_panic_of_blocking_work_is_its_caller_s() {
+        let caller = tokio::spawn(blocking(HostTask::DiskProbe, || panic!("a defect")));
+        assert!(caller.await.is_err_and(|error| error.is_panic()));
+    }
+}

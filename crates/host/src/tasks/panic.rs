@@ -1,0 +1,94 @@
+//! A panic ends the process, with its reason in the log.
+//!
+//! This is a panic hook and not `panic = "abort"`: what is caught on purpose (an entry that cannot be applied, a database
+//! that cannot be read) keeps its own way out, and the log names the task. It is also not a `catch_unwind` around each
+//! task: libraries start tasks that this crate never sees, and unwinding would poison locks, let callers go on with half a
+//! change, and run destructors that wait. The hook runs before any of that.
+//!
+//! Only the command that is a daemon installs it. Whoever embeds a [`Node`](crate::Node) in a process of its own (tests, the
+//! demo, benchmarks, a simulation) keeps that process: a panic ends the task there, and is for them to notice.
+
+use std::{
+    panic::PanicHookInfo,
+    process::abort,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::sync_channel,
+    },
+    thread,
+};
+
+use storage::panics::is_caught;
+
+use crate::limits::LAST_LINE_TIMEOUT;
+
+/// Whether a thread is ending the process.
+static ENDING: AtomicBool = AtomicBool::new(false);
+/// Whether a panic was caught on purpose, which may stop the node.
+static CAUGHT: AtomicBool = AtomicBool::new(false);
+
+/// From now on a panic in any thread or task of this process that is not caught on purpose is logged, and ends the process
+/// with SIGABRT within twice [`LAST_LINE_TIMEOUT`]. For a process whose supervisor starts it again.
+pub fn end_process_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        let report = Report::of(panic);
+        if is_caught() {
+            // Whoever catches it reports what follows from it, but does not know the place.
+            CAUGHT.store(true, Ordering::SeqCst);
+            report.log("a panic was caught");
+        } else {
+            end(report)
+        }
+    }));
+}
+
+/// What the log says of a panic.
+struct Report {
+    task: String,
+    at: String,
+    reason: String,
+}
+
+impl Report {
+    fn of(panic: &PanicHookInfo<'_>) -> Self {
+        Self {
+            task: super::current(),
+            at: panic.location().map(ToString::to_string).unwrap_or_default(),
+            reason: panic.payload_as_str().unwrap_or("a panic without a message").to_owned(),
+        }
+    }
+
+    fn log(&self, consequence: &str) {
+        let Self { task, at, reason } = self;
+        tracing::error!(task, %at, reason, "{consequence}");
+    }
+}
+
+/// Logs the first panic, and ends the process.
+///
+/// The line is written by a thread of its own, for a bounded time: the thread that panicked may hold the log's lock, and
+/// whatever reads the log may have stopped reading. The process ends all the same.
+fn end(report: Report) -> ! {
+    if ENDING.swap(true, Ordering::SeqCst) {
+        // Another thread ends the process; or this is the thread that was to write the line, and could not.
+        loop {
+            thread::park();
+        }
+    }
+    let (written, is_written) = sync_channel(1);
+    let writer = thread::Builder::new().name("last line".into()).spawn(move || {
+        report.log("a task panicked: the process ends, and its supervisor starts it again");
+        let _nobody_waits_any_more = written.send(());
+    });
+    if writer.is_ok() {
+        let _too_late = is_written.recv_timeout(LAST_LINE_TIMEOUT);
+    }
+    if CAUGHT.load(Ordering::SeqCst) {
+        // This panic may only follow from the one that was caught: whoever looks at a state that is half changed panics. The
+        // node is being stopped then, with the reason of the first.
+        let (_kept, never) = sync_channel::<()>(1);
+        let _not_stopped_in_time = never.recv_timeout(LAST_LINE_TIMEOUT);
+    }
+    // Not `exit`: that runs destructors of libraries, which may wait for the thread that panicked.
+    abort()
+}
