@@ -63,6 +63,7 @@ fn of_replica(task: ReplicaTask) -> Trigger {
         | ReplicaTask::Duties
         | ReplicaTask::Members
         | ReplicaTask::Elections
+        | ReplicaTask::Hashes
         | ReplicaTask::Admission
         | ReplicaTask::Confirmation
         | ReplicaTask::Formats

@@ -61,6 +61,8 @@ named_tasks! {
         Batch = "batch",
         /// What a leader does beside answering.
         Duties = "duties",
+        /// Collects the members' state hashes, where the node leads.
+        Hashes = "hashes",
         /// Looks at the members, and settles who votes.
         Members = "members",
         /// Lets the node stand for election, or not.

@@ -79,6 +79,11 @@ pub const IDLE_STAMP_MS: u64 = 60 * 60 * 1000;
 /// Pause between two lines of the log about the same alarm.
 pub const WARNING_PAUSE: Duration = Duration::from_secs(60);
 
+/// How long a leader waits until a majority of the voters has one state hash,
+pub const HASH_DEADLINE: Duration = Duration::from_secs(30);
+/// and pause before it asks them again.
+pub const HASH_PAUSE: Duration = Duration::from_millis(500);
+
 /// A node whose clock is further off the median does not lead: clients that go by it would be refused.
 pub const CLOCK_OFFSET_MS_MAX: u64 = activation::limits::CLOCK_SKEW_MS_MAX;
 

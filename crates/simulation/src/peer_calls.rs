@@ -83,6 +83,10 @@ impl Peer for WatchedCalls {
         self.calls.read_index(request).await
     }
 
+    async fn state_hash(&self, request: Request<proto::StateHashRequest>) -> Reply<proto::StateHashReply> {
+        self.calls.state_hash(request).await
+    }
+
     async fn clock(&self, request: Request<proto::ClockRequest>) -> Reply<proto::ClockReply> {
         self.calls.clock(request).await
     }

@@ -76,6 +76,12 @@ impl State {
         applied
     }
 
+    /// The own hash after the entry at `index`, as long as it is kept.
+    #[must_use]
+    pub fn hash_at(&self, index: u64) -> Option<[u8; 32]> {
+        self.hashes.at(index)
+    }
+
     fn execute(&mut self, command: Command) -> Applied {
         let changed = match command {
             Command::Batch(batch) => return self.count_batch(batch),

@@ -58,7 +58,7 @@ impl Readiness {
         let no_leader = || format!("no leader is known: no majority confirmed one within the last {seconds} s");
         let state = match self.replica.health() {
             Health::Failed(why) => Some(why.to_string()),
-            Health::Diverged(index) => Some(format!("its state differs from the leader's since entry {index}")),
+            Health::Diverged(index) => Some(format!("its state differs from the majority's since entry {index}")),
             Health::Quarantined(_) | Health::Running => None,
         };
         let unless = |is_met: bool, why: &str| (!is_met).then(|| why.to_owned());

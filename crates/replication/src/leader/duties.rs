@@ -1,16 +1,15 @@
-//! What a leader does beside answering: it asks for the voters' clocks, logs its state's hash, and hands over.
+//! What a leader does beside answering: it asks for the voters' clocks, brings cluster time along, and hands over.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use activation::{
     clock::{ClockAlarm, ClockAlarmKind, Stamp},
-    state::{BatchBuilder, Command as Domain, State},
+    state::{BatchBuilder, Command as Domain},
 };
 use api::peer::v1 as proto;
 use futures::future::join_all;
 use openraft::async_runtime::WatchReceiver;
 use tokio::{
-    sync::watch,
     task::AbortHandle,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
@@ -19,7 +18,6 @@ use crate::{
     environment::ReplicaTask,
     leader::{clock::AppliedTimes, handover::transfer, membership},
     limits::{CLOCK_OFFSET_MS_MAX, CLOCK_SAMPLE_TIMEOUT, CONFIRMATION_RETRY_PAUSE, IDLE_STAMP_MS, PEER_CALL_TIMEOUT},
-    raft::state_machine::Progress,
     replica::running::RunningReplica,
     settings::Pace,
 };
@@ -27,12 +25,10 @@ use crate::{
 /// Runs for as long as the replica does.
 pub(crate) async fn run(replica: Arc<RunningReplica>, pace: Pace) {
     let mut role = replica.raft.server_metrics();
-    let mut progress = replica.state_machine.progress();
     let mut next_sample = interval(pace.clock_sample_interval);
     next_sample.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let members = replica.tasks.spawn(ReplicaTask::Members, look_at_members(Arc::clone(&replica), pace.look_interval));
     let _stopped_with_this = AbortOnDrop(members);
-    let mut hashed_index = progress.borrow().hash_due_index;
     loop {
         let began = take_role(&replica);
         if began {
@@ -44,13 +40,6 @@ pub(crate) async fn run(replica: Arc<RunningReplica>, pace: Pace) {
                 look_at_store(&replica);
                 sample_clocks(&replica).await;
             }
-            due = hash_due(&mut progress, hashed_index) => match due {
-                Some(index) => {
-                    hashed_index = index;
-                    log_hash(&replica).await;
-                }
-                None => return,
-            },
         }
     }
 }
@@ -202,19 +191,5 @@ async fn step_aside(replica: &RunningReplica, samples: &BTreeMap<u64, u64>) {
     if let Some((&successor, _)) = samples.iter().find(|(_, wall_ms)| !is_off(wall_ms)) {
         tracing::error!(successor, "this node's clock is more than four hours off the others': another one is to lead");
         let _elected_again_it_tries_again = transfer(replica, successor).await;
-    }
-}
-
-async fn hash_due(progress: &mut watch::Receiver<Progress>, hashed_index: u64) -> Option<u64> {
-    progress.wait_for(|progress| progress.hash_due_index > hashed_index).await.ok().map(|due| due.hash_due_index)
-}
-
-/// Logs the newest hash of this leader's state, for every node to compare with its own at that entry.
-async fn log_hash(replica: &RunningReplica) {
-    if !replica.server_metrics().state.is_leader() {
-        return;
-    }
-    if let Some((index, hash)) = replica.state_machine.view(State::newest_hash) {
-        replica.write(Domain::StateHash { index, hash }.encode()).await;
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod confirmation;
 pub(crate) mod duties;
 pub(crate) mod format;
 pub(crate) mod handover;
+pub(crate) mod hashes;
 pub(crate) mod membership;
 pub(crate) mod presence;
 pub(crate) mod proposal;

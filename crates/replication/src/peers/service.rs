@@ -115,14 +115,14 @@ impl peer_server::Peer for PeerService {
         &self,
         request: Request<proto::TransferLeaderRequest>,
     ) -> Reply<proto::TransferLeaderReply> {
-        self.running.admit_started(request.metadata())?;
+        self.running.admit_trusting(request.metadata())?;
         let request = wire::transfer_in(request.into_inner()).map_err(malformed)?;
         let response = self.running.raft.handle_transfer_leader(request).await.map_err(stopped)?;
         Ok(Response::new(wire::transfer_reply_out(&response)))
     }
 
     async fn submit(&self, request: Request<Streaming<proto::SubmitRequest>>) -> Reply<Self::SubmitStream> {
-        self.running.admit_started(request.metadata())?;
+        self.running.admit_trusting(request.metadata())?;
         let (replies, outgoing) = mpsc::channel(FORWARDS_IN_FLIGHT_MAX);
         let RunningReplica { tasks, batcher, gate, .. } = &*self.running;
         let own = (tasks.clone(), batcher.clone(), Arc::clone(gate));
@@ -132,7 +132,7 @@ impl peer_server::Peer for PeerService {
     }
 
     async fn propose(&self, request: Request<proto::ProposeRequest>) -> Reply<proto::ProposeReply> {
-        self.running.admit_started(request.metadata())?;
+        self.running.admit_trusting(request.metadata())?;
         let proposal = request.into_inner().proposal;
         let proposal = proposal
             .ok_or_else(|| Status::invalid_argument("a proposal is empty, or a newer one than this node knows"))?;
@@ -141,12 +141,20 @@ impl peer_server::Peer for PeerService {
 
     async fn read_index(&self, request: Request<proto::ReadIndexRequest>) -> Reply<proto::ReadIndexReply> {
         use proto::read_index_reply::Result;
-        self.running.admit_started(request.metadata())?;
+        self.running.admit_trusting(request.metadata())?;
         let result = match self.running.read_point_here().await {
             Some(point) => Result::Point(point.into()),
             None => Result::Retry(proto::Retry {}),
         };
         Ok(Response::new(proto::ReadIndexReply { result: Some(result) }))
+    }
+
+    async fn state_hash(&self, request: Request<proto::StateHashRequest>) -> Reply<proto::StateHashReply> {
+        self.running.admit_started(request.metadata())?;
+        let index = request.into_inner().index;
+        let hash = self.running.state_machine.view(|state| state.hash_at(index));
+        let hash = hash.map_or_else(Bytes::new, |hash| Bytes::copy_from_slice(&hash));
+        Ok(Response::new(proto::StateHashReply { hash }))
     }
 
     async fn clock(&self, request: Request<proto::ClockRequest>) -> Reply<proto::ClockReply> {

@@ -4,6 +4,7 @@
 //! e<index, 8 bytes big-endian>   an entry
 //! v   the vote      p   the last purged position      c   the last position known to be committed
 //! r   how often a cluster of this node alone was begun from what it had
+//! d   the entry at which the state was seen to differ from the majority's; absent where it was not
 //! ```
 //! One database, so that one batch changes entries, vote and marks together. Entries that are not purged are also kept
 //! in memory: openraft reads them from there, the disk is read once, at start.
@@ -43,6 +44,7 @@ const VOTE: &[u8] = b"v";
 const PURGED: &[u8] = b"p";
 const COMMITTED: &[u8] = b"c";
 const RECOVERIES: &[u8] = b"r";
+const DIVERGED: &[u8] = b"d";
 const ENTRY: u8 = b'e';
 
 fn entry_key(index: u64) -> [u8; 9] {
@@ -109,6 +111,23 @@ pub(crate) fn recoveries(disk: &dyn Disk) -> Result<u64, LogDamaged> {
     let Some(value) = disk.get(RECOVERIES)? else { return Ok(0) };
     let damaged = || LogDamaged::Content { place: "mark r".into(), what: "it is not 8 bytes".into() };
     Ok(u64::from_be_bytes(value.try_into().map_err(|_| damaged())?))
+}
+
+/// The entry at which the state was seen to differ from the majority's.
+pub(crate) fn diverged_at(disk: &dyn Disk) -> Result<Option<u64>, LogDamaged> {
+    let Some(value) = disk.get(DIVERGED)? else { return Ok(None) };
+    let damaged = || LogDamaged::Content { place: "mark d".into(), what: "it is not 8 bytes".into() };
+    Ok(Some(u64::from_be_bytes(value.try_into().map_err(|_| damaged())?)))
+}
+
+/// Notes that, or that it is so no more.
+pub(crate) fn diverged_mark(diverged_at: Option<u64>) -> io::Result<Batch> {
+    let mut batch = Batch::default();
+    match diverged_at {
+        Some(index) => batch.put(DIVERGED, index.to_be_bytes()).map_err(too_large)?,
+        None => batch.remove(DIVERGED),
+    }
+    Ok(batch)
 }
 
 /// Who a node is to the others. After a recovery it is another one: those that were lost must not find in it the member

@@ -41,7 +41,7 @@ pub struct Progress {
     pub(crate) hash_due_index: u64,
     /// The log up to here holds what versions cannot read that read what the cluster writes; 0 where it holds nothing such.
     pub(crate) purge_due_index: u64,
-    /// The entry at which this node's state was seen to differ from the leader's.
+    /// The entry at which this node's state was seen to differ from the majority's.
     pub diverged_at: Option<u64>,
 }
 
@@ -125,6 +125,11 @@ impl StateMachine {
     /// What was found in the log when it was read: up to there it holds what is newer than the state's format.
     pub(crate) fn holds_newer_up_to(&self, index: u64) {
         self.progress.send_modify(|progress| progress.purge_due_index = index);
+    }
+
+    /// The state was seen to differ from the majority's at this entry, before this start.
+    pub(crate) fn has_diverged(&self, at: Option<u64>) {
+        self.progress.send_modify(|progress| progress.diverged_at = at);
     }
 
     /// The state alone.
@@ -250,7 +255,7 @@ impl StateMachine {
         if diverged {
             tracing::error!(
                 index = id.index,
-                "this node's state differs from the leader's: it answers no more; replace it"
+                "this node's state differs from the majority's: it answers no more and does not lead; replace it"
             );
         }
         self.progress.send_modify(|progress| {
@@ -350,6 +355,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         self.progress.send_modify(|progress| {
             progress.applied_index = index;
             progress.configuration_index = index;
+            // The leader's: one whose state differs does not lead.
+            progress.diverged_at = None;
         });
         Ok(())
     }

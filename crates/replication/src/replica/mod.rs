@@ -35,7 +35,7 @@ pub(crate) mod start;
 pub enum Health {
     /// It runs.
     Running,
-    /// Its state differs from the leader's since this entry.
+    /// Its state differs from the majority's since this entry.
     Diverged(u64),
     /// Its disk went back in time, or it is a copy: it takes no part any more, for this reason.
     Quarantined(String),

@@ -54,8 +54,8 @@ pub enum Unavailable {
     /// No leader, or none that answered.
     #[error("no leader answered within the deadline: a majority of the voters must be up and reach each other")]
     NoLeader,
-    /// This node's state differs from the leader's.
-    #[error("this node's state differs from the leader's: it answers no more until it is replaced")]
+    /// This node's state differs from the majority's.
+    #[error("this node's state differs from the majority's: it answers no more until it is replaced")]
     Diverged,
     /// This node is quarantined: its disk went back in time, or it is a copy.
     #[error(
@@ -187,6 +187,21 @@ impl RunningReplica {
         self.gate.check(node, store, channels::calling_boot(metadata)).inspect_err(|status| {
             tracing::debug!(node, reason = status.message(), "a peer's call was refused");
         })?;
+        Ok(node)
+    }
+
+    /// Whether this node's state was seen to differ from the majority's.
+    pub(crate) fn has_diverged(&self) -> bool {
+        self.state_machine.progress().borrow().diverged_at.is_some()
+    }
+
+    /// The same for a call that asks for what this node's state says, or that this node leads.
+    pub(crate) fn admit_trusting(&self, metadata: &MetadataMap) -> Result<u64, Status> {
+        let node = self.admit_started(metadata)?;
+        if self.has_diverged() {
+            let own = self.identity.owner;
+            return Err(Status::failed_precondition(format!("the state of node {own} differs from the majority's")));
+        }
         Ok(node)
     }
 

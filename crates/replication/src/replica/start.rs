@@ -17,7 +17,7 @@ use crate::{
         admission,
         state::{Beginning, Gate, GateError},
     },
-    leader::{batcher, clock::LeaderClock, confirmation::Confirmation, duties, format, presence::Presence},
+    leader::{batcher, clock::LeaderClock, confirmation::Confirmation, duties, format, hashes, presence::Presence},
     peers::{channels::Peers, forward::Forwarder},
     planted::Planted,
     raft::{
@@ -106,6 +106,7 @@ impl Replica {
         let state_machine = load_state_machine(&disk, &log, newest_format, settings.planted)?
             .observed_by(Arc::clone(&observer))
             .planted_with(settings.planted, identity.owner);
+        state_machine.has_diverged(log::diverged_at(&*disk)?);
         #[cfg(feature = "fault-injection")]
         let log = if settings.keep_purged { log.keeping_purged() } else { log };
         let log = log.planted_with(settings.planted);
@@ -145,6 +146,7 @@ impl Replica {
             leaving: AtomicBool::new(false),
         });
         tasks.spawn(ReplicaTask::Duties, duties::run(Arc::clone(&running), pace));
+        tasks.spawn(ReplicaTask::Hashes, hashes::run(Arc::clone(&running)));
         tasks.spawn(ReplicaTask::Elections, elections::follow(Arc::clone(&running)));
         tasks.spawn(ReplicaTask::Admission, admission::run(Arc::clone(&running), pace.look_interval));
         tasks.spawn(ReplicaTask::Confirmation, duties::confirm(Arc::clone(&running), pace.look_interval));

@@ -10,7 +10,7 @@ use api::log::v1 as proto;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use prost::Message;
-use replication::{Health, Pace, Unavailable};
+use replication::{Health, Pace, ProposeError, Unavailable};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -29,7 +29,11 @@ async fn append_until_a_hash_is_due(cluster: &Cluster) {
                     let replica = replica.clone();
                     async move {
                         let command = world::install_key(world::host_key(number % 3));
-                        replica.propose(&command).await.unwrap();
+                        match replica.propose(&command).await {
+                            // A leader whose own state is the wrong one finds it out on the way.
+                            Ok(_) | Err(ProposeError::Unknown | ProposeError::Unavailable(Unavailable::Diverged)) => {}
+                            Err(error) => panic!("{error}"),
+                        }
                     }
                 })
                 .await;
@@ -90,6 +94,54 @@ async fn a_node_whose_state_was_altered_is_found_out_and_answers_no_more() {
     assert_eq!(cluster.node(altered).submit(200).await.unwrap_err(), Unavailable::Diverged);
     for node in cluster.running().filter(|node| node.number() != altered) {
         assert_eq!(node.replica().health(), Health::Running);
+        node.submit(200).await.unwrap();
+    }
+
+    // It does not lead, and knows that after a restart, too.
+    let leader = cluster.leader().await;
+    cluster.node(leader).on(async move |replica| replica.transfer_leader(altered).await).await.unwrap_err();
+    cluster.node_mut(altered).stop_hard().await;
+    cluster.node_mut(altered).start().await;
+    assert!(matches!(cluster.node(altered).replica().health(), Health::Diverged(_)));
+    cluster.node_mut(leader).stop_hard().await;
+    eventually("the other sound node does not lead without a majority that elects it, or leads", || async {
+        let others = cluster.running().filter(|node| node.number() != altered);
+        let leaders: Vec<_> = others.filter_map(|node| node.replica().cluster().leader).collect();
+        !leaders.is_empty() && leaders.iter().all(|leader| *leader != altered)
+    })
+    .await;
+    assert_eq!(cluster.node(altered).submit(201).await.unwrap_err(), Unavailable::Diverged);
+}
+
+#[tokio::test]
+async fn a_leader_whose_state_was_altered_hands_over_and_the_majority_goes_on() {
+    let quick = Pace { snapshot_every_entries: 100, ..pace() };
+    let mut cluster = Cluster::activated_at(3, SETTINGS, quick).await;
+    let altered = cluster.follower().await;
+    let there = cluster.leader().await;
+    for machine in 1..=150 {
+        cluster.node(there).submit(machine).await.unwrap();
+    }
+    let snapshot = cluster.node(altered).folder().join("snapshot");
+    eventually("the node has a snapshot", || async { snapshot.exists() }).await;
+    cluster.node_mut(altered).stop_hard().await;
+    alter(&snapshot);
+    cluster.node_mut(altered).set_pace(pace());
+    cluster.node_mut(altered).start().await;
+    eventually("it leads: nobody knows yet", || async {
+        let leader = cluster.leader().await;
+        leader == altered
+            || cluster.node(leader).on(async move |replica| replica.transfer_leader(altered).await).await.is_ok()
+    })
+    .await;
+
+    append_until_a_hash_is_due(&cluster).await;
+    eventually("it knows that its state is the wrong one, and another node leads", || async {
+        matches!(cluster.node(altered).replica().health(), Health::Diverged(_)) && cluster.leader().await != altered
+    })
+    .await;
+    for node in cluster.running().filter(|node| node.number() != altered) {
+        assert_eq!(node.replica().health(), Health::Running, "node {}: the majority is right", node.number());
         node.submit(200).await.unwrap();
     }
 }

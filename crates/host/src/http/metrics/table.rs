@@ -209,7 +209,7 @@ pub(crate) const SNAPSHOT_INDEX: Metric =
 pub(crate) const SNAPSHOT_AGE: Metric =
     gauge("quorate_snapshot_age_seconds", &[], "Age of the newest snapshot; 0 before the first");
 pub(crate) const DIVERGED: Metric =
-    gauge("quorate_state_diverged", &[], "1 where the node's state differs from the leader's: replace the node");
+    gauge("quorate_state_diverged", &[], "1 where the node's state differs from the majority's: replace the node");
 pub(crate) const QUARANTINED: Metric = gauge(
     "quorate_quarantined",
     &[],
