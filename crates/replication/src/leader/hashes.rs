@@ -26,7 +26,8 @@ pub(crate) async fn run(replica: Arc<RunningReplica>) {
     let mut hashed_index = progress.borrow().hash_due_index;
     let mut noted = progress.borrow().diverged_at;
     loop {
-        let news = progress.wait_for(|progress| progress.hash_due_index > hashed_index || progress.diverged_at != noted);
+        let news =
+            progress.wait_for(|progress| progress.hash_due_index > hashed_index || progress.diverged_at != noted);
         let Ok(news) = news.await.map(|news| *news) else { return };
         if news.diverged_at != noted {
             note(&replica, news.diverged_at).await;
