@@ -73,6 +73,9 @@ pub const CONFIRMATION_RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// A clock sample that takes longer says nothing.
 pub const CLOCK_SAMPLE_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// Pause before a leader that has stamped nothing yet, because it has not heard a majority's clocks, asks again.
+pub const CLOCK_RETRY_PAUSE: Duration = Duration::from_millis(100);
+
 /// The replicated clocks are brought along by an empty batch when they are so far behind: without requests nothing else does.
 pub const IDLE_STAMP_MS: u64 = 60 * 60 * 1000;
 

@@ -57,12 +57,14 @@ fn cluster_time_follows_the_clocks_and_expiry_follows_what_is_confirmed() {
             &[(1, far, true), (2, far + CLOCK_AGREEMENT_MS + 1, true)],
             stamp(far, Some(far), T),
         ),
-        ("no majority", &[1, 2, 3], &[(1, far, true)], stamp(T, None, T)),
         ("behind", &[1], &[(1, T - HOUR_MS, true)], stamp(T, Some(T - HOUR_MS), T)),
     ] {
         assert_eq!(clock(voters, samples).stamp_two_clocks(times(T, T), at(0)), expected, "{case}");
     }
-    assert_eq!(clock(&[1, 2, 3], &[(1, T, true)]).stamp_two_clocks(Times::default(), at(0)), Err(NoTime));
+    for replicated in [Times::default(), times(T, T)] {
+        let first = clock(&[1, 2, 3], &[(1, T, true)]).stamp_two_clocks(replicated, at(0));
+        assert_eq!(first, Err(NoTime), "how long nobody led is not known without a majority's clocks");
+    }
     let first = clock(&[1], &[(1, T, false)]).stamp_two_clocks(Times::default(), at(0));
     assert_eq!(first, stamp(T, Some(T), T), "the first time of a cluster");
 }

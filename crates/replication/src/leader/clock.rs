@@ -108,6 +108,11 @@ impl LeaderClock {
         Some(stamp)
     }
 
+    /// Whether this node leads, and gave no stamp yet.
+    pub(crate) fn waits_for_clocks(&self) -> bool {
+        self.lock().as_ref().is_some_and(|leading| leading.last.time_ms.is_none())
+    }
+
     /// What an administrator is to look at.
     pub(crate) fn alarm(&self) -> Option<ClockAlarm> {
         self.lock().as_ref().and_then(|leading| leading.cluster.alarm())

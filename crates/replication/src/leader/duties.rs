@@ -16,8 +16,11 @@ use tokio::{
 
 use crate::{
     environment::ReplicaTask,
-    leader::{clock::AppliedTimes, handover::transfer, membership},
-    limits::{CLOCK_OFFSET_MS_MAX, CLOCK_SAMPLE_TIMEOUT, CONFIRMATION_RETRY_PAUSE, IDLE_STAMP_MS, PEER_CALL_TIMEOUT},
+    leader::{clock::AppliedTimes, handover::transfer, membership, proposal::Proposed},
+    limits::{
+        CLOCK_OFFSET_MS_MAX, CLOCK_RETRY_PAUSE, CLOCK_SAMPLE_TIMEOUT, CONFIRMATION_RETRY_PAUSE, IDLE_STAMP_MS,
+        PEER_CALL_TIMEOUT,
+    },
     replica::running::RunningReplica,
     settings::Pace,
 };
@@ -40,6 +43,7 @@ pub(crate) async fn run(replica: Arc<RunningReplica>, pace: Pace) {
                 look_at_store(&replica);
                 sample_clocks(&replica).await;
             }
+            () = sleep(CLOCK_RETRY_PAUSE), if replica.clock.waits_for_clocks() => sample_clocks(&replica).await,
         }
     }
 }
@@ -146,8 +150,11 @@ async fn keep_time(replica: &RunningReplica, stamp: Stamp) {
             ahead_ms,
             "cluster time is ahead of the clocks, which confirm each other: it is set back to them"
         );
-        replica.write(Domain::ResetClock { time_ms }.encode()).await;
-        replica.clock.set(|| replica.state_machine.applied_times());
+        let written = replica.write(Domain::ResetClock { time_ms }.encode()).await;
+        // Otherwise stamps that are under way would be forgotten, and time would fall behind them.
+        if matches!(written, Proposed::Committed { .. }) {
+            replica.clock.set(|| replica.state_machine.applied_times());
+        }
         return;
     }
     let is_behind = |replicated: Option<u64>, now_ms: u64| {

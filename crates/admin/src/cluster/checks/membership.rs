@@ -69,7 +69,7 @@ fn is_voter(node: &&NodeStatus) -> bool {
 
 pub(super) fn quarantined(observation: &ClusterObservation) -> Vec<Problem> {
     let quarantined = observation.reachable().filter(|node| !node.quarantined_because.is_empty());
-    quarantined
+    let mut problems: Vec<_> = quarantined
         .map(|node| {
             Problem::failure(
                 format!("node {} is quarantined: {}", node.node, node.quarantined_because),
@@ -80,7 +80,9 @@ pub(super) fn quarantined(observation: &ClusterObservation) -> Vec<Problem> {
                 ),
             )
         })
-        .collect()
+        .collect();
+    problems.extend(not_asked(observation, "start"));
+    problems
 }
 
 pub(super) fn quorum(observation: &ClusterObservation) -> Vec<Problem> {
