@@ -18,7 +18,9 @@ const DASHBOARD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/grafana/
 const PRODUCT: &str = "server-standard-2";
 
 /// Not shown: each says what another panel says as well.
-const UNUSED: [&str; 4] = [
+const UNUSED: [&str; 5] = [
+    // The alarm that follows from it is shown.
+    "quorate_cluster_time_ahead_seconds",
     // The entries since it was made are shown.
     "quorate_snapshot_age_seconds",
     // Machines that are forgotten within so many days are shown.

@@ -17,6 +17,8 @@ use crate::{
 
 struct Leading {
     term: u64,
+    /// A leader that is none for a moment goes on in the same term from its last stamp: what it stamped may still be applied.
+    leads_now: bool,
     cluster: ClusterClock,
     /// The last stamp given out: entries under way are not applied yet, and time must not fall behind them.
     last: Times,
@@ -56,17 +58,20 @@ impl LeaderClock {
         let at = self.own.monotonic();
         let mut leading = self.lock();
         match (leading_term, leading.as_mut()) {
-            (None, _) => {
-                *leading = None;
+            (None, current) => {
+                if let Some(current) = current {
+                    current.leads_now = false;
+                }
                 false
             }
             (Some(term), Some(current)) if current.term == term => {
+                current.leads_now = true;
                 current.cluster.set_voters(voters.iter().copied());
                 false
             }
             (Some(term), _) => {
                 let cluster = ClusterClock::new(voters.iter().copied(), at);
-                *leading = Some(Leading { term, cluster, last: Times::default() });
+                *leading = Some(Leading { term, leads_now: true, cluster, last: Times::default() });
                 true
             }
         }
@@ -75,7 +80,7 @@ impl LeaderClock {
     /// Takes one voter's clock, as read just now.
     pub(crate) fn sample(&self, node: u64, wall_ms: u64, is_synchronised: bool) {
         let at = self.own.monotonic();
-        if let Some(leading) = self.lock().as_mut() {
+        if let Some(leading) = self.lock().as_mut().filter(|leading| leading.leads_now) {
             leading.cluster.sample(node, wall_ms, is_synchronised, at);
         }
     }
@@ -85,7 +90,7 @@ impl LeaderClock {
     pub(crate) fn stamp(&self, applied: impl FnOnce() -> AppliedTimes) -> Option<Stamp> {
         let at = self.own.monotonic();
         let mut leading = self.lock();
-        let leading = leading.as_mut()?;
+        let leading = leading.as_mut().filter(|leading| leading.leads_now)?;
         // Looked at now: what was applied before a reset must not come back after it.
         let AppliedTimes { term, times, format } = applied();
         if term < Some(leading.term) && !self.planted.has(Bug::EarlyStamp) {
@@ -110,18 +115,18 @@ impl LeaderClock {
 
     /// Whether this node leads, and gave no stamp yet.
     pub(crate) fn waits_for_clocks(&self) -> bool {
-        self.lock().as_ref().is_some_and(|leading| leading.last.time_ms.is_none())
+        self.lock().as_ref().is_some_and(|leading| leading.leads_now && leading.last.time_ms.is_none())
     }
 
     /// What an administrator is to look at.
     pub(crate) fn alarm(&self) -> Option<ClockAlarm> {
-        self.lock().as_ref().and_then(|leading| leading.cluster.alarm())
+        self.lock().as_ref().filter(|leading| leading.leads_now).and_then(|leading| leading.cluster.alarm())
     }
 
     /// Formats 1 and 2: takes the jump that raised the alarm.
     pub(crate) fn accept(&self) {
         let at = self.own.monotonic();
-        if let Some(leading) = self.lock().as_mut() {
+        if let Some(leading) = self.lock().as_mut().filter(|leading| leading.leads_now) {
             leading.cluster.accept(at);
         }
     }
@@ -129,27 +134,27 @@ impl LeaderClock {
     /// The median of the voters' clocks; none without samples of a majority.
     pub(crate) fn median(&self) -> Option<u64> {
         let at = self.own.monotonic();
-        self.lock().as_ref().and_then(|leading| leading.cluster.median(at))
+        self.lock().as_ref().filter(|leading| leading.leads_now).and_then(|leading| leading.cluster.median(at))
     }
 
     /// By how much the last stamp is ahead of the median, in milliseconds.
     pub(crate) fn ahead_ms(&self) -> Option<u64> {
         let at = self.own.monotonic();
         let leading = self.lock();
-        let leading = leading.as_ref()?;
+        let leading = leading.as_ref().filter(|leading| leading.leads_now)?;
         Some(leading.last.time_ms?.saturating_sub(leading.cluster.median(at)?))
     }
 
     /// To which time cluster time is to be set back without an administrator.
     pub(crate) fn to_reset(&self) -> Option<u64> {
         let at = self.own.monotonic();
-        self.lock().as_ref().and_then(|leading| leading.cluster.to_reset(at))
+        self.lock().as_ref().filter(|leading| leading.leads_now).and_then(|leading| leading.cluster.to_reset(at))
     }
 
     /// Goes on from what the log has just set the clocks to. `applied` is looked at under the lock.
     pub(crate) fn set(&self, applied: impl FnOnce() -> AppliedTimes) {
         let at = self.own.monotonic();
-        if let Some(leading) = self.lock().as_mut() {
+        if let Some(leading) = self.lock().as_mut().filter(|leading| leading.leads_now) {
             leading.last = Times::default();
             leading.cluster.set(applied().times, at);
         }

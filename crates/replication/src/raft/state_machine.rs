@@ -341,10 +341,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, state: Bytes) -> io::Result<()> {
         let decoded = State::decode_snapshot_up_to(self.newest, &state)
-            .map_err(|error| {
-                #[allow(clippy::disallowed_macros, clippy::print_stderr)] { eprintln!("DEBUG install {meta:?}: {error}"); }
-                io::Error::new(io::ErrorKind::InvalidData, error.to_string())
-            })?;
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
         let _turn = self.snapshot_turn.lock().await;
         self.file.write(meta, &state).await?;
         let mut replicated = self.write();
