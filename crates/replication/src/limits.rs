@@ -101,6 +101,9 @@ pub const ADDRESS_PROBE_TIMEOUT: Duration = Duration::from_millis(400);
 /// Pause between two rounds of Hello of a node that is not admitted yet, or that was refused.
 pub const HELLO_PAUSE: Duration = Duration::from_millis(50);
 
+/// A node that has waited longer to be admitted asks as seldom as one that is.
+pub const URGENT_FOR: Duration = Duration::from_secs(10);
+
 /// A node that only half of the voters recognised waits this long for another member that objects.
 pub const WITNESS_WAIT: Duration = Duration::from_secs(1);
 

@@ -12,7 +12,7 @@ use crate::{
         hello::{self, Verdict},
         incarnation::Objection,
     },
-    limits::{HELLO_PAUSE, HELLO_TIMEOUT, QUARANTINE_REMINDER_INTERVAL, WITNESS_WAIT},
+    limits::{HELLO_PAUSE, HELLO_TIMEOUT, QUARANTINE_REMINDER_INTERVAL, URGENT_FOR, WITNESS_WAIT},
     raft::types::{Member, Vote},
     replica::running::RunningReplica,
 };
@@ -43,7 +43,8 @@ pub(crate) async fn run(replica: Arc<RunningReplica>, every: Duration) {
                 replica.gate.admit();
             }
             replica.gate.store_heard().await;
-            let pause = if replica.gate.is_admitted() { every } else { HELLO_PAUSE };
+            let is_urgent = !replica.gate.is_admitted() && began.elapsed() < URGENT_FOR;
+            let pause = if is_urgent { HELLO_PAUSE } else { every };
             let _woken_or_over = timeout(pause, replica.gate.wake.notified()).await;
             // Woken by each refused call: no more often than this.
             sleep(HELLO_PAUSE).await;

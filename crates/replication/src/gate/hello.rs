@@ -109,7 +109,8 @@ pub(crate) async fn answer(
         None => Verdict::Agreed,
         Some(member) => meet(gate, peers, (node, member), hello.own).await?,
     };
-    if let (Verdict::Agreed, Some((_, start))) = (&verdict, hello.known.iter().find(|(known, _)| *known == node)) {
+    let by_now = hello.known.iter().find(|(known, _)| *known == node && membership.get_node(&node).is_some());
+    if let (Verdict::Agreed, Some((_, start))) = (&verdict, by_now) {
         // Its own writes by now.
         gate.hear(node, start);
     }
