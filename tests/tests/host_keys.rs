@@ -376,6 +376,62 @@ async fn r30_an_answer_that_is_installed_again_later_takes_nothing_back() {
 }
 
 #[tokio::test]
+async fn r30_an_answer_for_another_cluster_is_refused_and_says_why() {
+    let (cluster, another) = (formed(1).await, formed(1).await);
+    let publisher = Publisher::of(&cluster).await;
+    let key = publisher.issue(&[]).await;
+    let (signed, request, answer) = (publisher.path().with_extension("signed"), another.path("r"), another.path("a"));
+    let trust = fs::read_to_string(publisher.path().join("trust.toml")).unwrap();
+    let id = activation::trust::Trust::from_toml(&trust).unwrap().publisher;
+    let fingerprint = activation::id::Fingerprint(id).to_string();
+    another.administrate(1, &words!["catalog", "install", &signed, "--trust", &fingerprint]).await;
+    for cluster in [&cluster, &another] {
+        cluster.administrate(1, &words!["key", "install", &key, "--yes"]).await;
+    }
+    another.administrate(1, &words!["key", "activate", "--offline", &request]).await;
+    assert_eq!(publisher.answer(&request, &answer).await.code, Some(0));
+    let install = words!["key", "activate", "--answer", &answer];
+    let refused = cluster.admin(1, &install).await;
+    assert_eq!(refused.code, Some(1), "{}", refused.stdout);
+    for words in ["belongs to another cluster", "the private key of another machine than node 1 of this cluster"] {
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
+    let states = async |cluster: &Cluster| {
+        let list = cluster.administrate(1, &words!["key", "list"]).await;
+        text(&list, "/keys/0/activations/0/state")
+    };
+    assert_eq!(states(&cluster).await, "unactivated");
+    another.administrate(1, &install).await;
+    assert_eq!(states(&another).await, "activated", "it is good where it belongs");
+}
+
+#[tokio::test]
+async fn r30_a_removed_node_is_listed_no_more_and_an_answer_for_it_is_refused() {
+    let mut cluster = formed(3).await;
+    let publisher = Publisher::of(&cluster).await;
+    let key = publisher.install_key(&[]).await;
+    publisher.activate(&[]).await;
+    assert_eq!(listed(&cluster, &key).await.len(), 3);
+    let [request, answer] = ["third.request", "third.answer"].map(|name| cluster.path(name));
+    cluster.administrate(1, &words!["key", "activate", "--node", "3", "--offline", &request]).await;
+    assert_eq!(publisher.answer(&request, &answer).await.code, Some(0));
+    cluster.kill(3).await;
+    eventually("it can be taken out", async || {
+        let removed = cluster.admin(1, &words!["cluster", "remove", "3", "--dead"]).await;
+        (removed.code == Some(0)).then_some(())
+    })
+    .await;
+    let states = listed(&cluster, &key).await.into_iter().map(|(node, state, _)| (node, state));
+    let expected = [(1, "activated".to_owned()), (2, "activated".to_owned())];
+    assert_eq!(states.collect::<Vec<_>>(), expected);
+    let refused = cluster.admin(1, &words!["key", "activate", "--answer", &answer]).await;
+    assert_eq!(refused.code, Some(1), "{}", refused.stdout);
+    let why = "it is for node 3, and this cluster has no such member, but nodes 1, 2";
+    assert!(refused.stderr.contains(why), "{}", refused.stderr);
+    assert_eq!(listed(&cluster, &key).await.len(), 2);
+}
+
+#[tokio::test]
 async fn a_blocked_key_is_refused_from_the_next_catalog_on_and_an_older_catalog_is_not_taken() {
     let cluster = formed(1).await;
     let publisher = Publisher::of(&cluster).await;

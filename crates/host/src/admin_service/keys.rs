@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use activation::{
     host_activation::{
-        ActivationAnswer, ActivationRequests, HostActivationRequest, REQUESTS_MAX, ReleaseStatement, SignedAnswers,
+        ActivationAnswer, ActivationAnswers, ActivationRequests, HostActivationRequest, REQUESTS_MAX, ReleaseStatement,
+        SignedAnswers,
     },
     id::{Fingerprint, KeyId, NodeId, PublisherId},
     key::{KeyKind, TypedKey},
-    state::{Command, State},
+    state::{Command, PublisherState, State},
 };
 use admin::wire::unusable_state;
 use api::{
@@ -141,6 +142,7 @@ impl Keys<'_> {
         let signed = SignedAnswers::decode(&asked.answer).map_err(invalid)?;
         let answers = signed.answers();
         self.0.replica.read_point().await.map_err(unavailable)?;
+        self.refuse_foreign(answers).await?;
         // Who gave them back is known only until the answer is installed.
         let pending: BTreeMap<_, _> = self
             .pending_releases(Some(answers.publisher))
@@ -172,6 +174,53 @@ impl Keys<'_> {
             released: released.collect(),
             passed_over: passed_over.iter().map(|answer| node_and_key(answer.node, answer.certificate.key)).collect(),
         })
+    }
+
+    /// Refuses an answer that was given to another cluster.
+    ///
+    /// The replicated state knows no members, and takes every certificate that the publisher signed: an answer for a node of
+    /// another cluster would count as an activation of this one. One that also names nodes that were members when it was asked
+    /// for is taken.
+    async fn refuse_foreign(&self, answers: &ActivationAnswers) -> Result<(), Status> {
+        let members = self.members();
+        let (of_members, others): (Vec<_>, Vec<_>) =
+            answers.answers.iter().partition(|answer| members.contains(&answer.node));
+        if of_members.is_empty() && !others.is_empty() {
+            return Err(foreign(&format!(
+                "it is for {}, and this cluster has no such member, but {}",
+                numbered(others.iter().map(|answer| answer.node)),
+                numbered(members)
+            )));
+        }
+        let asked = of_members.iter().map(|answer| self.is_of_another_machine(answers.publisher, answer));
+        let is_foreign = join_all(asked).await;
+        let foreigners: Vec<_> =
+            of_members.iter().zip(is_foreign).filter(|(_, foreign)| *foreign).map(|(answer, _)| answer.node).collect();
+        if foreigners.is_empty() {
+            return Ok(());
+        }
+        Err(foreign(&format!(
+            "it is for the private key of another machine than {} of this cluster",
+            numbered(foreigners)
+        )))
+    }
+
+    /// Whether the certificate is for a private key that this cluster's node of that number does not have. A node that cannot
+    /// be asked is taken to have it.
+    async fn is_of_another_machine(&self, publisher: PublisherId, answer: &ActivationAnswer) -> bool {
+        let (node, key, node_key) = (answer.node, answer.certificate.key, answer.certificate.node_key);
+        let is_known = self.0.replica.view(|state| {
+            let current = state.certificate(publisher, key, node).is_some_and(|current| current.node_key == node_key);
+            let mut given_back = state.publisher(publisher).into_iter().flat_map(PublisherState::pending_releases);
+            current || given_back.any(|place| (place.key, place.node_key) == (key, node_key))
+        });
+        if is_known {
+            return false;
+        }
+        let request = SignActivationRequest { key_id: key.as_ref().to_vec().into(), only_if_needed: false };
+        let Ok(signed) = self.ask(node, request).await else { return false };
+        let Ok(asked) = ActivationRequests::decode(&signed.request) else { return false };
+        asked.requests.iter().all(|request| *request.node_key() != node_key)
     }
 
     pub(crate) async fn release(
@@ -268,6 +317,20 @@ fn not_signed(node: NodeId, why: &dyn std::fmt::Display) -> Status {
     ))
 }
 
+fn foreign(why: &str) -> Status {
+    Status::failed_precondition(format!(
+        "this answer belongs to another cluster: {why}; give it to the cluster whose request it answers, or ask for one here \
+         (`quorate key activate`)"
+    ))
+}
+
+/// `node 1` or `nodes 1, 2`.
+fn numbered(nodes: impl IntoIterator<Item = NodeId>) -> String {
+    let nodes: BTreeSet<_> = nodes.into_iter().collect();
+    let word = if nodes.len() == 1 { "node" } else { "nodes" };
+    format!("{word} {}", nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+}
+
 fn node_and_key(node: NodeId, key: KeyId) -> proto::NodeAndKey {
     proto::NodeAndKey { node, key_id: key.to_string() }
 }
@@ -282,7 +345,7 @@ fn list_publishers(state: &State, publishers: &[PublisherId]) -> String {
 fn find_publisher(state: &State, wanted: &str) -> Result<PublisherId, Status> {
     let by_id = wanted.parse::<Fingerprint>().ok().map(|Fingerprint(id)| id);
     let is_meant = |name: &str, id| wanted.is_empty() || by_id == Some(id) || name.eq_ignore_ascii_case(wanted);
-    let installed: Vec<_> = state.publishers().map(activation::state::PublisherState::id).collect();
+    let installed: Vec<_> = state.publishers().map(PublisherState::id).collect();
     let meant = installed.iter().copied().filter(|&id| is_meant(&publisher_name(state, id), id));
     let meant: Vec<_> = meant.collect();
     match (meant.as_slice(), installed.as_slice()) {

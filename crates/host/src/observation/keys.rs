@@ -13,7 +13,7 @@ use api::admin::v1::{self as proto, NodeActivationState};
 /// By member of the cluster, what it says of keys that it cannot sign with.
 pub(crate) type Unusable = BTreeMap<NodeId, BTreeMap<String, NodeActivationState>>;
 
-/// Every installed key with every member, and nodes that are activated and no members any more.
+/// Every installed key with every member. A node that is no member any more is left out, whatever its certificate says.
 pub(crate) fn keys(state: &State, unusable: &Unusable) -> proto::ListKeysReply {
     let releases = state.publishers().flat_map(activation::state::PublisherState::pending_releases);
     proto::ListKeysReply {
@@ -23,11 +23,8 @@ pub(crate) fn keys(state: &State, unusable: &Unusable) -> proto::ListKeysReply {
 }
 
 fn installed(state: &State, key: &InstalledKey<'_>, unusable: &Unusable) -> proto::InstalledKey {
-    let mut nodes: Vec<_> = unusable.keys().chain(key.activations.keys()).copied().collect();
-    nodes.sort_unstable();
-    nodes.dedup();
-    let activations = nodes.into_iter().map(|node| {
-        let says = unusable.get(&node).and_then(|keys| keys.get(&key.id.to_string()));
+    let activations = unusable.iter().map(|(&node, says)| {
+        let says = says.get(&key.id.to_string());
         node_activation(state, key, node, says.copied())
     });
     proto::InstalledKey {
