@@ -127,18 +127,18 @@ impl State {
         let codes = self.format.holds_codes();
         match act {
             // Words in a format that holds codes, and codes in one that holds words: no leader writes either.
-            Act::Note { .. } if codes => return Err(CommandRefusal::Malformed("act")),
-            Act::Noted { .. } if !codes => return Err(CommandRefusal::Malformed("act")),
+            Act::Note { .. } if codes => Err(CommandRefusal::Malformed("act")),
+            Act::Noted { .. } if !codes => Err(CommandRefusal::Malformed("act")),
             Act::Note { act, refused } => {
                 if self.format.holds_audit() {
                     self.audit.push_text(origin, &act, &refused);
                 }
-                return Ok(());
+                Ok(())
             }
             Act::Noted { what, refused } => {
                 let refused = refused.map(|status| Coded::new(Code::Status, [status]));
                 self.audit.push_coded(origin, what, refused);
-                return Ok(());
+                Ok(())
             }
             Act::Command(command) => {
                 // Put as the format says that holds after it.

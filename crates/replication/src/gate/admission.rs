@@ -177,7 +177,8 @@ mod tests {
     #[test]
     fn a_node_takes_part_when_all_members_agreed_or_after_a_second_half_of_the_voters() {
         let (early, late) = (Duration::from_millis(10), WITNESS_WAIT);
-        let cases: [(&[(bool, bool)], bool, bool, &str); 9] = [
+        type Case = (&'static [(bool, bool)], bool, bool, &'static str);
+        let cases: [Case; 9] = [
             (&[(true, true), (true, true), (true, true)], true, true, "all of three"),
             (&[(true, true), (true, true), (true, false)], false, true, "one of two others"),
             (&[(true, true), (true, false), (true, false)], false, false, "none of two others"),

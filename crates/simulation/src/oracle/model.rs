@@ -180,14 +180,13 @@ impl Model {
         let mut applied = AppliedToModel::default();
         match command {
             Some(Command::Batch(batch)) => self.batch(batch, publisher, now, &mut applied),
+            Some(Command::Once { id, .. }) if self.carried_out.contains(id) => {}
             Some(Command::Once { id, command }) => {
-                if !self.carried_out.contains(id) {
-                    self.administrative(command);
-                    if self.format >= 3 {
-                        self.carried_out.push(*id);
-                        let forgotten = self.carried_out.len().saturating_sub(OUTCOMES_KEPT);
-                        self.carried_out.drain(..forgotten);
-                    }
+                self.administrative(command);
+                if self.format >= 3 {
+                    self.carried_out.push(*id);
+                    let forgotten = self.carried_out.len().saturating_sub(OUTCOMES_KEPT);
+                    self.carried_out.drain(..forgotten);
                 }
             }
             Some(command) => self.administrative(command),

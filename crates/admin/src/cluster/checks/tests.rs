@@ -150,6 +150,7 @@ fn what_cannot_be_evaluated_is_unknown_and_never_ok() {
     seen.status.nodes[2].match_index = None;
     let expected = [
         ("nodes", Failure),
+        ("quarantine", Unknown),
         ("lag", Unknown),
         ("activation", Unknown),
         ("clocks", Unknown),
