@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::coded::Coded;
+pub use crate::coded::shortened;
 use crate::limits::{AUDIT_ENTRIES_KEPT, AUDIT_TEXT_BYTES_MAX};
 
 /// Who did something, from where, and when.
@@ -31,20 +32,6 @@ impl Origin {
     pub(crate) fn is_valid(&self) -> bool {
         shortened(&self.who) == self.who && shortened(&self.from) == self.from
     }
-}
-
-/// Text as the record takes it: printable, and not longer than [`AUDIT_TEXT_BYTES_MAX`].
-#[must_use]
-pub fn shortened(text: &str) -> String {
-    let mut kept = String::new();
-    for character in text.chars() {
-        let character = if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
-        if kept.len() + character.len_utf8() > AUDIT_TEXT_BYTES_MAX {
-            break;
-        }
-        kept.push(character);
-    }
-    kept
 }
 
 /// What an entry says: in words where it was recorded in format 2, else as a code.

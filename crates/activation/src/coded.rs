@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::limits::{AUDIT_TEXT_BYTES_MAX, CODED_VALUES_MAX};
-use crate::{audit::shortened, proto};
+use crate::proto;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $Code:ident = $number:literal => $text:literal;)*) => {
@@ -95,6 +95,20 @@ codes! {
     ProductGone = 127 => "product `{}` is missing";
     ProductMoved = 128 => "product `{}` moved from application `{}` to `{}`";
     CodeReused = 129 => "`{}` lost its code";
+}
+
+/// Text as the record takes it: printable, and not longer than [`AUDIT_TEXT_BYTES_MAX`].
+#[must_use]
+pub fn shortened(text: &str) -> String {
+    let mut kept = String::new();
+    for character in text.chars() {
+        let character = if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
+        if kept.len() + character.len_utf8() > AUDIT_TEXT_BYTES_MAX {
+            break;
+        }
+        kept.push(character);
+    }
+    kept
 }
 
 /// A code and its values.

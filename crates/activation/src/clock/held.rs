@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::samples::{Reading, Samples};
-use super::{ClockAlarm, NoTime, SkewReference, Stamp};
+use super::types::{ClockAlarm, NoTime, SkewReference, Stamp};
 use crate::limits::{CLOCK_CONFIRMATIONS_MIN, CLOCK_JUMP_MS_MAX};
 
 /// A target more than a day beyond the time that has passed, confirmed by fewer than three samples, raises an alarm: time

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use super::samples::{Samples, millis};
-use super::{ClockAlarm, NoTime, SkewReference, Stamp, Times};
+use super::types::{ClockAlarm, NoTime, SkewReference, Stamp, Times};
 use crate::limits::{CLOCK_AGREEMENT_MS, CLOCK_JUMP_MS_MAX, TIME_MS_MAX};
 
 /// The last stamp of this leadership.

@@ -90,6 +90,8 @@ pub(crate) fn named<F: Future>(task: HostTask, work: F) -> impl Future<Output = 
 }
 
 fn under<F: Future>(name: &'static str, work: F) -> impl Future<Output = F::Output> {
+    // Pinned before it is moved: a block that awaits what it captured holds it twice, and there are thousands of connections.
+    let work = Box::pin(work);
     NAME.scope(name, async move {
         test_hooks::panic_in(name);
         work.await

@@ -1,6 +1,6 @@
 //! Counts of client machines.
 
-use super::not_asked;
+use super::unasked::not_asked;
 use crate::{cluster::observation::ClusterObservation, finding::Problem, limits::COUNT_WARNING_MS, time_text};
 
 pub(super) fn counts(observation: &ClusterObservation) -> Vec<Problem> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use api::admin::v1::{InstalledKey, NodeActivationState};
 
-use super::not_asked;
+use super::unasked::not_asked;
 use crate::{cluster::observation::ClusterObservation, finding::Problem, wire::activation_state};
 
 pub(super) fn activation(observation: &ClusterObservation) -> Vec<Problem> {

@@ -3,7 +3,7 @@
 use activation::limits::{CLOCK_AGREEMENT_MS, CLOCK_SKEW_MS_MAX, LAG_ENTRIES_MAX};
 use api::admin::v1::{NodeRole, NodeState, NodeStatus};
 
-use super::not_asked;
+use super::unasked::not_asked;
 use crate::{
     cluster::observation::ClusterObservation,
     finding::Problem,

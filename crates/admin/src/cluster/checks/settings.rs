@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use api::admin::v1::NodeDnsState;
 
-use super::not_asked;
+use super::unasked::not_asked;
 use crate::{cluster::observation::ClusterObservation, finding::Problem, wire::node_dns};
 
 pub(super) fn settings(observation: &ClusterObservation) -> Vec<Problem> {

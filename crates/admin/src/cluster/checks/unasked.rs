@@ -1,0 +1,20 @@
+//! Nodes that a check could not look at.
+
+use crate::{cluster::observation::ClusterObservation, finding::Problem};
+
+/// That a check looked at no node, or not at all: `what` it would have looked at.
+pub(super) fn not_asked(observation: &ClusterObservation, what: &str) -> Option<Problem> {
+    let nodes = &observation.status.nodes;
+    if nodes.is_empty() {
+        return Some(Problem::unknown(
+            format!("no {what} was looked at: no member is known"),
+            "see the check `leader`",
+        ));
+    }
+    let silent: Vec<_> = nodes.iter().filter(|node| !node.reachable).map(|node| node.node.to_string()).collect();
+    if silent.is_empty() {
+        return None;
+    }
+    let text = format!("the {what} of node {} is not known: it does not answer", silent.join(", "));
+    Some(Problem::unknown(text, "start the node; see the check `nodes`"))
+}
