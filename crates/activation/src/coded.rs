@@ -35,11 +35,11 @@ codes! {
     InstallKey = 3 => "install key {}";
     InstallActivation = 4 => "install what the publisher answered";
     /// Values: key and node of each.
-    Release = 5 => "give places back (key and node of each):";
+    Release = 5 => "release key and node";
     /// Values: setting and value of each.
-    SetSettings = 6 => "set (setting and value of each):";
+    SetSettings = 6 => "set";
     /// Values: the node, then setting and value of each.
-    SetNodeSettings = 7 => "set on node {} (setting and value of each):";
+    SetNodeSettings = 7 => "set on node {}:";
     Announce = 8 => "announce node {} as {}";
     Forget = 9 => "forget node {}";
     AddNodeToken = 10 => "give out a token for a node";
@@ -194,7 +194,14 @@ impl fmt::Display for Coded {
         for part in parts {
             write!(f, "{}{part}", values.next().map_or("?", String::as_str))?;
         }
-        values.try_for_each(|value| write!(f, " {value}"))
+        // Further values belong together by two, as a setting and its value do.
+        while let Some(name) = values.next() {
+            write!(f, " {name}")?;
+            if let Some(value) = values.next() {
+                write!(f, "={value}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -229,7 +236,7 @@ mod tests {
         for (code, values, text) in [
             (Code::InstallKey, vec!["0011"], "install key 0011"),
             (Code::NotHeld, vec!["4"], "node 4 holds no such certificate for key ?"),
-            (Code::SetSettings, vec!["dns.ttl_s", "60"], "set (setting and value of each): dns.ttl_s 60"),
+            (Code::SetSettings, vec!["dns.ttl_s", "60"], "set dns.ttl_s=60"),
             (Code::Status, vec!["7"], "permission denied"),
             (Code::Status, vec!["99"], "refused"),
         ] {
