@@ -68,7 +68,8 @@ async fn a_voter_whose_folder_is_put_back_is_quarantined_and_says_what_to_do() {
         assert!(asked.is_err(), "node {node} counted without a majority");
     }
     cluster.start(3);
-    assert_eq!(activate(&cluster, &product, 1, 15).await, 15);
+    // The one that nobody acknowledged may count: it was written, and a majority takes it over now.
+    assert!((15..=16).contains(&activate(&cluster, &product, 1, 15).await));
     let removed = eventually("node 2 is out", async || {
         let removed = cluster.admin(1, &words!["cluster", "remove", "2", "--dead"]).await;
         (removed.code == Some(0)).then_some(())

@@ -75,6 +75,9 @@ const DRAWN: [(&str, u64); 18] = [
     ("repair", 25),
 ];
 
+/// A node starts again, and notices that its snapshot is damaged, within so long.
+const DAMAGE_NOTICED: Duration = Duration::from_secs(10);
+
 /// What the loop around the simulation holds of the nodes.
 pub(crate) struct Nodes {
     pub(crate) bays: BTreeMap<u64, DiskBay>,
@@ -109,6 +112,8 @@ pub(crate) struct Faults {
     rate_max: u64,
     /// No disk hangs again before.
     hung_until: Duration,
+    /// When a snapshot was damaged last.
+    damaged_at: Option<Duration>,
     /// A disk as it was, for a scenario.
     kept: Option<Image>,
     older: OlderDisks,
@@ -181,6 +186,7 @@ impl Faults {
             fast_until,
             rate_max,
             hung_until: Duration::ZERO,
+            damaged_at: None,
             kept: None,
             older: OlderDisks::new(seed),
             is_on: false,
@@ -566,7 +572,7 @@ impl Faults {
     /// A disk is replaced by an empty one, and the node is started on it under its old number, where the others can do
     /// without it.
     fn wipe(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes, node: u64, now: Duration) {
-        if !nodes.can_spare_one(&self.world) {
+        if !nodes.can_spare_one(&self.world) || self.is_one_damaged(now) {
             return;
         }
         self.world.fault("wiped_disk", format_args!("node {node}"));
@@ -575,12 +581,18 @@ impl Faults {
         nodes.lost.insert(node);
     }
 
+    /// Whether a snapshot was damaged so lately that its node has not noticed yet: its disk is lost then.
+    fn is_one_damaged(&self, now: Duration) -> bool {
+        self.damaged_at.is_some_and(|at| now.saturating_sub(at) < DAMAGE_NOTICED)
+    }
+
     /// The index in a node's snapshot file becomes another one, as after a fault of the disk.
     fn damage(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes, node: u64, now: Duration) {
         let has_snapshot = nodes.bays.get(&node).is_some_and(DiskBay::has_snapshot);
-        if !nodes.can_spare_one(&self.world) || !has_snapshot {
+        if !nodes.can_spare_one(&self.world) || self.is_one_damaged(now) || !has_snapshot {
             return;
         }
+        self.damaged_at = Some(now);
         self.world.fault("damaged_snapshot", format_args!("node {node}"));
         self.crash(sim, nodes, node, now, 50..1000);
         if let Some(bay) = nodes.bays.get(&node) {

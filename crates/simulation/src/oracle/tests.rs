@@ -4,7 +4,7 @@ use activation::{
     clock::{SkewReference, Stamp},
     id::{Cmid, MachineDigest},
     message::Record,
-    state::{Applied, Batch, Command, Counted, RecordOutcome, State},
+    state::{Applied, Batch, Command, Counted, Format, RecordOutcome, State},
 };
 use replication::AppliedEntry;
 
@@ -150,13 +150,19 @@ fn the_oracle_names_another_entry_another_state_and_a_stale_read() {
 #[test]
 fn the_oracle_names_a_machine_that_expires_early_by_real_time() {
     let mut both = Both::new();
+    // Before it time stands still during an alarm, and what follows from that is no violation.
+    let newest = Command::SetFormat { format: Format::NEWEST }.encode();
+    both.state.apply(both.index, &newest);
+    both.tell(&newest, Duration::from_secs(0));
     both.ask(1, 0, 1);
     // Cluster time says 40 days later, real time an hour.
     let time_ms = START_MS + 40 * 24 * HOUR_MS;
     let records = vec![both.record(2, 0, time_ms)];
-    let encoded =
-        Command::Batch(Batch { stamp: Stamp { time_ms, skew: SkewReference::ClusterTime, expiry_ms: None }, records })
-            .encode();
+    let encoded = Command::Batch(Batch {
+        stamp: Stamp { time_ms, skew: SkewReference::ClusterTime, expiry_ms: Some(time_ms) },
+        records,
+    })
+    .encode();
     both.state.apply(both.index, &encoded);
     both.tell(&encoded, Duration::from_secs(2 * 3600));
     assert_eq!(both.kinds(), ["expired_early"]);
