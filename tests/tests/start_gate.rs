@@ -58,7 +58,8 @@ async fn a_voter_whose_folder_is_put_back_is_quarantined_and_says_what_to_do() {
     assert_eq!(doctor.code, Some(1));
     assert!(doctor.stdout.contains("node 2 is quarantined"), "{}", doctor.stdout);
     assert!(doctor.stdout.contains("quorate cluster remove 2 --dead"), "{}", doctor.stdout);
-    assert!(cluster.said(2).contains("quorate cluster remove"), "{}", cluster.said(2));
+    eventually("its log names the command", async || cluster.said(2).contains("quorate cluster remove").then_some(()))
+        .await;
 
     // With the third voter gone no majority is left that kept what it promised: nothing is counted wrongly.
     cluster.kill(3).await;
@@ -68,14 +69,14 @@ async fn a_voter_whose_folder_is_put_back_is_quarantined_and_says_what_to_do() {
         assert!(asked.is_err(), "node {node} counted without a majority");
     }
     cluster.start(3);
-    // The one that nobody acknowledged may count: it was written, and a majority takes it over now.
+    // Machine 20 may count: its request was written without an acknowledgement, and a majority may take it over now.
     assert!((15..=16).contains(&activate(&cluster, &product, 1, 15).await));
     let removed = eventually("node 2 is out", async || {
         let removed = cluster.admin(1, &words!["cluster", "remove", "2", "--dead"]).await;
         (removed.code == Some(0)).then_some(())
     });
     removed.await;
-    assert_eq!(activate(&cluster, &product, 3, 16).await, 16);
+    assert!((16..=17).contains(&activate(&cluster, &product, 3, 16).await));
 }
 
 /// The configuration of a copy of a node: another folder, other addresses.

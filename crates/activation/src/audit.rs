@@ -34,14 +34,14 @@ impl Origin {
     }
 }
 
-/// What an entry says: in words where it was recorded in format 2, else as a code.
+/// What an entry describes, an act or the reason of a refusal: in words where it was recorded in format 2, else as a code.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum Description {
     Text(String),
     Coded(Coded),
 }
 
-impl Told {
+impl Description {
     fn is_valid(&self) -> bool {
         match self {
             Self::Text(text) => shortened(text) == *text,
@@ -50,7 +50,7 @@ impl Told {
     }
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for Description {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => f.write_str(text),
@@ -60,20 +60,20 @@ impl fmt::Display for Told {
 }
 
 /// Adds what belongs to one field of an entry. A text is covered as format 2 covered it.
-fn cover(digest: &mut Sha256, told: Option<&Told>) {
+fn cover(digest: &mut Sha256, description: Option<&Description>) {
     let mut part = |bytes: &[u8]| {
         digest.update((bytes.len() as u64).to_be_bytes());
         digest.update(bytes);
     };
-    match told {
+    match description {
         None => part(b""),
-        Some(Told::Text(text)) => part(text.as_bytes()),
-        Some(Told::Coded(coded)) => {
+        Some(Description::Text(text)) => part(text.as_bytes()),
+        Some(Description::Coded(coded)) => {
             // No text is that long.
             part(&[0; CODED_MARK_BYTES]);
             part(&(coded.code as u32).to_be_bytes());
             part(&(coded.values().len() as u64).to_be_bytes());
-            coded.chained().for_each(&mut part);
+            coded.values().iter().for_each(|value| part(value.as_bytes()));
         }
     }
 }
@@ -86,9 +86,9 @@ pub struct AuditEntry {
     /// From 1 on, without a gap.
     pub number: u64,
     pub origin: Origin,
-    pub act: Told,
+    pub act: Description,
     /// Why it was refused; none where it was done.
-    pub refused: Option<Told>,
+    pub refused: Option<Description>,
     /// SHA-256 over the hash of the entry before and this one.
     pub hash: [u8; 32],
 }
@@ -170,14 +170,18 @@ impl Audit {
     /// Records in words, as format 2 does.
     pub(crate) fn push_text(&mut self, origin: Origin, act: &str, refused: &str) {
         let refused = shortened(refused);
-        self.push(origin, Told::Text(shortened(act)), (!refused.is_empty()).then_some(Told::Text(refused)));
+        self.push(
+            origin,
+            Description::Text(shortened(act)),
+            (!refused.is_empty()).then_some(Description::Text(refused)),
+        );
     }
 
     pub(crate) fn push_coded(&mut self, origin: Origin, act: Coded, refused: Option<Coded>) {
-        self.push(origin, Told::Coded(act), refused.map(Told::Coded));
+        self.push(origin, Description::Coded(act), refused.map(Description::Coded));
     }
 
-    fn push(&mut self, origin: Origin, act: Told, refused: Option<Told>) {
+    fn push(&mut self, origin: Origin, act: Description, refused: Option<Description>) {
         let (number, before) = self.entries.back().map_or((1, self.before), |last| (last.number + 1, last.hash));
         let mut entry = AuditEntry { number, origin, act, refused, hash: [0; 32] };
         entry.hash = entry.hash_after(&before);
@@ -192,14 +196,14 @@ impl Audit {
     /// Puts codes as format 2 can hold them, and chains the entries anew. The words are not for people and never change: nodes
     /// of every version that reads format 3 must arrive at the same ones.
     pub(crate) fn put_in_words(&mut self) {
-        let words = |told: &Told| match told {
-            Told::Text(text) => Told::Text(text.clone()),
-            Told::Coded(coded) => {
+        let words = |description: &Description| match description {
+            Description::Text(text) => Description::Text(text.clone()),
+            Description::Coded(coded) => {
                 let code = coded.code as u32;
-                Told::Text(shortened(&format!("code {code}: {}", coded.values().join(" "))))
+                Description::Text(shortened(&format!("code {code}: {}", coded.values().join(" "))))
             }
         };
-        let is_coded = |told: &Told| matches!(told, Told::Coded(_));
+        let is_coded = |description: &Description| matches!(description, Description::Coded(_));
         if !self.entries.iter().any(|entry| is_coded(&entry.act) || entry.refused.as_ref().is_some_and(is_coded)) {
             return;
         }
@@ -215,7 +219,7 @@ impl Audit {
     /// A record as a snapshot holds it. `None` where it is not whole.
     pub(crate) fn restore(before: [u8; 32], entries: Vec<AuditEntry>) -> Option<Self> {
         let is_valid = |entry: &AuditEntry| {
-            entry.origin.is_valid() && entry.act.is_valid() && entry.refused.as_ref().is_none_or(Told::is_valid)
+            entry.origin.is_valid() && entry.act.is_valid() && entry.refused.as_ref().is_none_or(Description::is_valid)
         };
         let whole = entries.len() <= AUDIT_ENTRIES_KEPT
             && entries.iter().all(is_valid)
@@ -230,10 +234,10 @@ mod tests {
     use super::*;
     use crate::coded::Code;
 
-    fn changed(told: &Told) -> Told {
-        match told {
-            Told::Text(text) => Told::Text(format!("{text}!")),
-            Told::Coded(coded) => Told::Coded(Coded::new(coded.code, ["another value"])),
+    fn changed(description: &Description) -> Description {
+        match description {
+            Description::Text(text) => Description::Text(format!("{text}!")),
+            Description::Coded(coded) => Description::Coded(Coded::new(coded.code, ["another value"])),
         }
     }
 

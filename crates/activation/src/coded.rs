@@ -153,11 +153,6 @@ impl Coded {
         let is_valid = values.len() <= CODED_VALUES_MAX && values.iter().all(|value| shortened(value) == *value);
         is_valid.then(|| Self { code, values: values.to_vec() })
     }
-
-    /// The bytes that the audit's chain covers.
-    pub(crate) fn chained(&self) -> impl Iterator<Item = &[u8]> {
-        self.values.iter().map(String::as_bytes)
-    }
 }
 
 /// The names of gRPC statuses, by number.

@@ -32,7 +32,7 @@ struct Entry {
 }
 
 /// A sum over the digests of entries, so that a change costs the same however many there are. Four numbers of 64 bits, added
-/// without carry between them: against decay and divergence, not against somebody who chooses entries.
+/// without carry between them: against decay and divergence, not against an attacker who chooses entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sum([u64; 4]);
 

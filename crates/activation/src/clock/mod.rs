@@ -3,37 +3,42 @@
 //! The leader keeps one sample per voter, at most 60 s old, aged by its own monotonic clock. With samples of a majority
 //! the target is their lower median, so one wrong clock in three changes nothing; without a majority, time goes on by
 //! the monotonic clock. What happens when the clocks jump differs: since format 3 there is a second clock for expiry
-//! ([`two`]); before that time stands still until the jump is confirmed ([`held`]).
+//! ([`two_clocks`]); before that time stands still until the jump is confirmed ([`one_clock`]).
 //!
 //! One `ClusterClock` lives as long as one leadership. Invariant: a stamp is never below the previous one.
 
-mod held;
+mod one_clock;
 mod samples;
-mod two;
+mod two_clocks;
 mod types;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use self::held::Held;
+use self::one_clock::OneClock;
 use self::samples::Samples;
-use self::two::TwoClocks;
+use self::two_clocks::TwoClocks;
 pub use self::types::{ClockAlarm, ClockAlarmKind, NoTime, SkewReference, Stamp, Times};
 use crate::id::NodeId;
 
 #[derive(Clone, Debug)]
 pub struct ClusterClock {
     samples: Samples,
-    held: Held,
-    two: TwoClocks,
+    one_clock: OneClock,
+    two_clocks: TwoClocks,
     /// Whether the last stamp was one of formats 1 and 2.
-    is_held: bool,
+    has_one_clock: bool,
 }
 
 impl ClusterClock {
     /// A clock for a leadership that begins at `at`.
     pub fn new(voters: impl IntoIterator<Item = NodeId>, at: Duration) -> Self {
-        Self { samples: Samples::of(voters), held: Held::beginning(at), two: TwoClocks::default(), is_held: false }
+        Self {
+            samples: Samples::of(voters),
+            one_clock: OneClock::beginning(at),
+            two_clocks: TwoClocks::default(),
+            has_one_clock: false,
+        }
     }
 
     /// The membership changed; samples of nodes that no longer vote are forgotten.
@@ -49,8 +54,8 @@ impl ClusterClock {
 
     /// The time for the next batch in formats 1 and 2. `previous_ms` is the time of the replicated state.
     pub fn stamp(&mut self, previous_ms: Option<u64>, at: Duration) -> Result<Stamp, NoTime> {
-        self.is_held = true;
-        let stamp = self.held.stamp(&self.samples, previous_ms, at)?;
+        self.has_one_clock = true;
+        let stamp = self.one_clock.stamp(&self.samples, previous_ms, at)?;
         // In release builds, too: every node would count with it.
         assert!(Some(stamp.time_ms) >= previous_ms, "cluster time runs backwards: {stamp:?} after {previous_ms:?}");
         Ok(stamp)
@@ -58,8 +63,8 @@ impl ClusterClock {
 
     /// The times for the next batch since format 3. `replicated` is what the state has.
     pub fn stamp_two_clocks(&mut self, replicated: Times, at: Duration) -> Result<Stamp, NoTime> {
-        self.is_held = false;
-        let stamp = self.two.stamp(&self.samples, replicated, at)?;
+        self.has_one_clock = false;
+        let stamp = self.two_clocks.stamp(&self.samples, replicated, at)?;
         let runs_on = Some(stamp.time_ms) >= replicated.time_ms && stamp.expiry_ms >= replicated.expiry_ms;
         assert!(runs_on, "cluster time runs backwards: {stamp:?} after {replicated:?}");
         assert!(stamp.expiry_ms <= Some(stamp.time_ms), "the clock of expiry is ahead: {stamp:?}");
@@ -69,28 +74,28 @@ impl ClusterClock {
     /// The alarm that stands since the last stamp.
     #[must_use]
     pub fn alarm(&self) -> Option<ClockAlarm> {
-        if self.is_held { self.held.alarm() } else { self.two.alarm() }
+        if self.has_one_clock { self.one_clock.alarm() } else { self.two_clocks.alarm() }
     }
 
     /// Formats 1 and 2: an administrator confirms the jump, and time goes on from where the clocks say it is. Answers that
     /// time, or `None` when no alarm stands.
     pub fn accept(&mut self, at: Duration) -> Option<u64> {
-        self.held.accept(&self.samples, at)
+        self.one_clock.accept(&self.samples, at)
     }
 
     /// The log set the clocks to these times: by [`crate::state::Command::ResetClock`] or
     /// [`crate::state::Command::AcceptClock`]. Stamps go on from there.
     pub fn set(&mut self, times: Times, at: Duration) {
         if let Some(time_ms) = times.time_ms {
-            self.held.advance(time_ms, at);
-            self.two.set(time_ms, times.expiry_ms.unwrap_or(time_ms), at);
+            self.one_clock.advance(time_ms, at);
+            self.two_clocks.set(time_ms, times.expiry_ms.unwrap_or(time_ms), at);
         }
     }
 
     /// To which time cluster time is to be set back without an administrator (since format 3).
     #[must_use]
     pub fn to_reset(&self, at: Duration) -> Option<u64> {
-        self.two.to_reset(&self.samples, at)
+        self.two_clocks.to_reset(&self.samples, at)
     }
 
     /// The lower median of the fresh samples; `None` without a majority of the voters.

@@ -9,7 +9,7 @@ use super::{
     Act, Applied, Batch, Command, CommandRefusal, Counted, Format, MalformedCommand, PublisherState, RecordOutcome,
     Refusal, State,
 };
-use crate::audit::{Audit, Origin, Told};
+use crate::audit::{Audit, Description, Origin};
 use crate::catalog::{OpenedCatalog, SignedCatalog};
 use crate::clock::SkewReference;
 use crate::coded::{Code, Coded};
@@ -143,8 +143,11 @@ impl State {
             Act::Command(command) => {
                 // Put as the format says that holds after it.
                 let codes = command.sets_format().unwrap_or(self.format).holds_codes();
-                let said =
-                    if codes { Told::Coded(recorded::act(&command)) } else { Told::Text(frozen_text::act(&command)) };
+                let description = if codes {
+                    Description::Coded(recorded::act(&command))
+                } else {
+                    Description::Text(frozen_text::act(&command))
+                };
                 let done = match self.execute(*command) {
                     Applied::Refused(refusal) => Err(refusal),
                     _ => Ok(()),
@@ -152,11 +155,11 @@ impl State {
                 // After it: a change of the format may have ended the audit, or begun it.
                 if self.format.holds_audit() {
                     let refused = done.as_ref().err();
-                    match said {
-                        Told::Coded(said) => self.audit.push_coded(origin, said, refused.map(recorded::refusal)),
-                        Told::Text(said) => {
+                    match description {
+                        Description::Coded(act) => self.audit.push_coded(origin, act, refused.map(recorded::refusal)),
+                        Description::Text(act) => {
                             let refused = refused.map_or_else(String::new, frozen_text::refusal);
-                            self.audit.push_text(origin, &said, &refused);
+                            self.audit.push_text(origin, &act, &refused);
                         }
                     }
                 }

@@ -1,4 +1,4 @@
-//! What became of the last commands that are carried out once (`protocols` of the cluster: a retry never acts twice).
+//! Outcomes of the last commands that carry a request id: a retried command is answered from here and is not carried out again.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::coded::Coded;
 use crate::{limits::OUTCOMES_KEPT, proto};
 
-/// The id of such a command: random, from whoever asked.
+/// The request id of a command: 16 random bytes, chosen by the caller and the same in each retry.
 pub type RequestId = [u8; 16];
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::keys::HeldKey;
 use super::outcomes::Outcomes;
 use super::tokens::Tokens;
 use super::{Activation, KeySlots, MalformedCommand, PublisherState, State};
-use crate::audit::{Audit, AuditEntry, Origin, Told};
+use crate::audit::{Audit, AuditEntry, Description, Origin};
 use crate::catalog::{CatalogError, Name, OpenedCatalog, SignedCatalog};
 use crate::certificate::NodeCertificate;
 use crate::coded::Coded;
@@ -225,10 +225,10 @@ fn decode_audit(raw: Option<&proto::AuditSnapshot>) -> Option<Audit> {
         Some(AuditEntry {
             number: raw.number,
             origin: Origin { who: raw.who.clone(), from: raw.from.clone(), time_ms: raw.time_ms },
-            act: told(&raw.act, raw.act_coded.as_ref())?,
+            act: description(&raw.act, raw.act_coded.as_ref())?,
             refused: match (raw.refused.as_str(), &raw.refused_coded) {
                 ("", None) => None,
-                (text, coded) => Some(told(text, coded.as_ref())?),
+                (text, coded) => Some(description(text, coded.as_ref())?),
             },
             hash: raw.hash.as_ref().try_into().ok()?,
         })
@@ -238,52 +238,52 @@ fn decode_audit(raw: Option<&proto::AuditSnapshot>) -> Option<Audit> {
 }
 
 /// A text of the audit; empty where there is none.
-fn in_words(told: Option<&Told>) -> String {
-    match told {
-        Some(Told::Text(text)) => text.clone(),
-        Some(Told::Coded(_)) | None => String::new(),
+fn in_words(description: Option<&Description>) -> String {
+    match description {
+        Some(Description::Text(text)) => text.clone(),
+        Some(Description::Coded(_)) | None => String::new(),
     }
 }
 
-fn as_code(told: Option<&Told>) -> Option<proto::Coded> {
-    match told {
-        Some(Told::Coded(coded)) => Some(coded.to_proto()),
-        Some(Told::Text(_)) | None => None,
+fn as_code(description: Option<&Description>) -> Option<proto::Coded> {
+    match description {
+        Some(Description::Coded(coded)) => Some(coded.to_proto()),
+        Some(Description::Text(_)) | None => None,
     }
 }
 
 /// A text or a code, not both. `None` where it is neither.
-fn told(text: &str, coded: Option<&proto::Coded>) -> Option<Told> {
+fn description(text: &str, coded: Option<&proto::Coded>) -> Option<Description> {
     match coded {
-        None => Some(Told::Text(text.to_owned())),
-        Some(coded) if text.is_empty() => Coded::from_proto(coded).map(Told::Coded),
+        None => Some(Description::Text(text.to_owned())),
+        Some(coded) if text.is_empty() => Coded::from_proto(coded).map(Description::Coded),
         Some(_) => None,
     }
 }
 
 fn encode_settings(settings: &Settings, format: Format) -> Vec<proto::SettingValue> {
     let defaults = Settings::default();
-    told_settings(format, |setting| settings.get(setting), |setting| defaults.get(setting))
+    encoded_settings(format, |setting| settings.get(setting), |setting| defaults.get(setting))
 }
 
 fn encode_node_settings(node: NodeId, settings: &NodeSettings, format: Format) -> proto::NodeSettings {
     let defaults = NodeSettings::default();
-    let settings = told_settings(format, |setting| settings.get(setting), |setting| defaults.get(setting));
+    let settings = encoded_settings(format, |setting| settings.get(setting), |setting| defaults.get(setting));
     // As in an announcement.
     proto::NodeSettings { node: u32::try_from(node).unwrap_or(u32::MAX), settings }
 }
 
 /// All since format 3, so that a version with another default arrives at the same hash or is seen to differ; before that those
 /// that are not as by default.
-fn told_settings(
+fn encoded_settings(
     format: Format,
     value: impl Fn(Setting) -> Option<String>,
     default: impl Fn(Setting) -> Option<String>,
 ) -> Vec<proto::SettingValue> {
-    let is_told = |setting: Setting, value: &String| format.is_strict() || Some(value) != default(setting).as_ref();
+    let is_encoded = |setting: Setting, value: &String| format.is_strict() || Some(value) != default(setting).as_ref();
     let all = Setting::ALL.into_iter();
     all.filter_map(|setting| {
-        let value = value(setting).filter(|value| is_told(setting, value))?;
+        let value = value(setting).filter(|value| is_encoded(setting, value))?;
         Some(proto::SettingValue { name: setting.log_name().to_owned(), value })
     })
     .collect()

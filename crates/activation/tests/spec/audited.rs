@@ -1,6 +1,6 @@
 //! What administrators do is recorded, from the format on that holds it.
 
-use activation::audit::{AuditEntry, Origin, Told, shortened, verify};
+use activation::audit::{AuditEntry, Description, Origin, shortened, verify};
 use activation::limits::AUDIT_TEXT_BYTES_MAX;
 use activation::settings::{Setting, SettingChange};
 use activation::state::{Act, Applied, Command, CommandRefusal, Format, SnapshotError, State};
@@ -25,8 +25,9 @@ fn recorded() -> Cluster {
 
 fn entries(state: &State) -> Vec<(u64, &str, String, String)> {
     let entries = state.audit().entries();
-    let words =
-        |entry: &AuditEntry| (entry.act.to_string(), entry.refused.as_ref().map_or(String::new(), Told::to_string));
+    let words = |entry: &AuditEntry| {
+        (entry.act.to_string(), entry.refused.as_ref().map_or(String::new(), Description::to_string))
+    };
     entries.map(|entry| (entry.number, entry.origin.who.as_str(), words(entry).0, words(entry).1)).collect()
 }
 

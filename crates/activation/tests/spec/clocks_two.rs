@@ -63,7 +63,7 @@ fn cluster_time_follows_the_clocks_and_expiry_follows_what_is_confirmed() {
     }
     for replicated in [Times::default(), times(T, T)] {
         let first = clock(&[1, 2, 3], &[(1, T, true)]).stamp_two_clocks(replicated, at(0));
-        assert_eq!(first, Err(NoTime), "how long nobody led is not known without a majority's clocks");
+        assert_eq!(first, Err(NoTime), "how long no node led is not known without a majority's clocks");
     }
     let first = clock(&[1], &[(1, T, false)]).stamp_two_clocks(Times::default(), at(0));
     assert_eq!(first, stamp(T, Some(T), T), "the first time of a cluster");

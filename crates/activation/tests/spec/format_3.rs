@@ -1,6 +1,6 @@
 //! Format 3: two clocks, commands that are carried out once, codes for texts, and what is not known is newer.
 
-use activation::audit::{Origin, Told, verify};
+use activation::audit::{Description, Origin, verify};
 use activation::clock::{SkewReference, Stamp};
 use activation::coded::{Code, Coded};
 use activation::limits::OUTCOMES_KEPT;
@@ -179,8 +179,8 @@ fn no_snapshot_holds_words_of_ours() {
     }
     let entries: Vec<_> = cluster.state.audit().entries().collect();
     assert_eq!(entries.len(), 7);
-    assert!(entries.iter().all(|entry| matches!(entry.act, Told::Coded(_))));
-    assert_eq!(entries.iter().filter(|entry| matches!(entry.refused, Some(Told::Coded(_)))).count(), 5);
+    assert!(entries.iter().all(|entry| matches!(entry.act, Description::Coded(_))));
+    assert_eq!(entries.iter().filter(|entry| matches!(entry.refused, Some(Description::Coded(_)))).count(), 5);
     verify(cluster.state.audit().before(), cluster.state.audit().entries()).unwrap();
 
     let snapshot = String::from_utf8_lossy(&cluster.state.encode_snapshot()).into_owned();
@@ -192,7 +192,7 @@ fn no_snapshot_holds_words_of_ours() {
     }
     let words = Act::Note { act: "back the state up".into(), refused: String::new() };
     let refused = cluster.apply(&by_ada(words));
-    assert_eq!(refused, Applied::Refused(CommandRefusal::Malformed("act")), "nobody brings words in");
+    assert_eq!(refused, Applied::Refused(CommandRefusal::Malformed("act")), "free text is refused");
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn the_format_before_takes_the_record_over_in_words_that_never_change() {
     assert_eq!(cluster.apply(&Command::SetFormat { format: format(2) }), Applied::Done);
     let told: Vec<_> =
         cluster.state.audit().entries().map(|entry| (entry.act.clone(), entry.refused.clone())).collect();
-    let text = |text: &str| Told::Text(text.into());
+    let text = |text: &str| Description::Text(text.into());
     let expected =
         [(text("code 6: dns.ttl_s 60"), None), (text("code 6: dns.ttl_s 0"), Some(text("code 111: dns.ttl_s")))];
     assert_eq!(told, expected);

@@ -1,7 +1,7 @@
 //! The record of what administrators did, and the format that holds it.
 
 use activation::{
-    audit::Told,
+    audit::Description,
     state::{Command, Format},
 };
 use api::admin::v1 as proto;
@@ -41,10 +41,12 @@ pub(super) async fn read(acting: &Acting<'_>) -> Result<proto::AuditReply, Statu
     })
 }
 
-fn code(told: Option<&Told>) -> Option<proto::AuditCode> {
-    match told {
-        Some(Told::Coded(coded)) => Some(proto::AuditCode { code: coded.code as u32, values: coded.values().to_vec() }),
-        Some(Told::Text(_)) | None => None,
+fn code(description: Option<&Description>) -> Option<proto::AuditCode> {
+    match description {
+        Some(Description::Coded(coded)) => {
+            Some(proto::AuditCode { code: coded.code as u32, values: coded.values().to_vec() })
+        }
+        Some(Description::Text(_)) | None => None,
     }
 }
 

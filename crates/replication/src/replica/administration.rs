@@ -48,7 +48,7 @@ impl Replica {
     pub async fn bootstrap(&self, addresses: &BTreeMap<u64, String>, deadline: Duration) -> Result<(), BootstrapError> {
         let format = bootstrap::bootstrap(&self.0, addresses, deadline).await?;
         if format > Format::OLDEST
-            && let Err(error) = self.propose(&Domain::SetFormat { format }).await
+            && let Err(error) = self.set_first_format(format).await
         {
             // The cluster is formed and counts; only the format stays the oldest.
             tracing::warn!(%error, "the cluster writes format {}: `quorate cluster format set {format}`", Format::OLDEST);
@@ -81,6 +81,12 @@ impl Replica {
     pub async fn reset_clock(&self, id: RequestId) -> Result<u64, ProposeError> {
         let remembers = self.view(State::format).remembers_commands();
         self.propose_within(PROPOSE_DEADLINE, remembers, || Proposal::ResetClock(Some(id))).await
+    }
+
+    /// Sets the format of a cluster that was just formed. The same entry twice changes nothing, so that it may be repeated.
+    async fn set_first_format(&self, format: Format) -> Result<u64, ProposeError> {
+        let command = Domain::SetFormat { format }.encode();
+        self.propose_within(PROPOSE_DEADLINE, true, || Proposal::Command(command.clone())).await
     }
 
     /// An id for a request of this node's own.

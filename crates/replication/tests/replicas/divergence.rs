@@ -68,8 +68,8 @@ async fn every_1024_entries_the_leader_logs_its_hash_and_equal_nodes_go_on() {
     }
 }
 
-#[tokio::test]
-async fn a_node_whose_state_was_altered_is_found_out_and_answers_no_more() {
+/// Three nodes, one of which was started on a snapshot that was altered; its number.
+async fn with_an_altered_follower() -> (Cluster, u64) {
     let quick = Pace { snapshot_every_entries: 100, ..pace() };
     let mut cluster = Cluster::activated_at(3, SETTINGS, quick).await;
     let altered = cluster.follower().await;
@@ -84,6 +84,12 @@ async fn a_node_whose_state_was_altered_is_found_out_and_answers_no_more() {
     // With no other snapshot to come that would set it right.
     cluster.node_mut(altered).set_pace(pace());
     cluster.node_mut(altered).start().await;
+    (cluster, altered)
+}
+
+#[tokio::test]
+async fn a_node_whose_state_was_altered_is_found_out_and_answers_no_more() {
+    let (mut cluster, altered) = with_an_altered_follower().await;
     assert_eq!(cluster.node(altered).replica().health(), Health::Running, "nobody knows yet");
 
     append_until_a_hash_is_due(&cluster).await;
@@ -115,19 +121,7 @@ async fn a_node_whose_state_was_altered_is_found_out_and_answers_no_more() {
 
 #[tokio::test]
 async fn a_leader_whose_state_was_altered_hands_over_and_the_majority_goes_on() {
-    let quick = Pace { snapshot_every_entries: 100, ..pace() };
-    let mut cluster = Cluster::activated_at(3, SETTINGS, quick).await;
-    let altered = cluster.follower().await;
-    let there = cluster.leader().await;
-    for machine in 1..=150 {
-        cluster.node(there).submit(machine).await.unwrap();
-    }
-    let snapshot = cluster.node(altered).folder().join("snapshot");
-    eventually("the node has a snapshot", || async { snapshot.exists() }).await;
-    cluster.node_mut(altered).stop_hard().await;
-    alter(&snapshot);
-    cluster.node_mut(altered).set_pace(pace());
-    cluster.node_mut(altered).start().await;
+    let (cluster, altered) = with_an_altered_follower().await;
     eventually("it leads: nobody knows yet", || async {
         let leader = cluster.leader().await;
         leader == altered

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use activation::audit::Told;
+use activation::audit::Description;
 use activation::state::{Command, MalformedCommand, State};
 use data_encoding::{BASE64, HEXLOWER};
 
@@ -77,7 +77,7 @@ fn replay_entry(state: &mut State, line: &Line<'_>, coverage: &mut Coverage) -> 
     let applied = state.apply_checked(index, &line.command);
     let added = state.audit().entries().last().filter(|entry| entry.number != before);
     let audited = added.map_or("-".to_owned(), |entry| {
-        let refused = entry.refused.as_ref().map_or(String::new(), Told::to_string);
+        let refused = entry.refused.as_ref().map_or(String::new(), Description::to_string);
         format!("{} => {refused}", entry.act)
     });
     compare("the result", line.applied, names::applied(&applied))?;

@@ -112,7 +112,7 @@ pub(super) fn quorum(observation: &ClusterObservation) -> Vec<Problem> {
     }
     let named = unable.iter().map(|node| format!("node {} ({})", node.node, state_word(node)));
     let text = format!(
-        "if one more node fails, nobody is activated: not counted are {}",
+        "if one more node fails, no client is activated: not counted are {}",
         named.collect::<Vec<_>>().join(", ")
     );
     let is_planned = |node: &NodeStatus| {

@@ -103,7 +103,7 @@ fn silence(seen: &mut ClusterObservation, node: usize) {
     (silent.reachable, silent.state) = (false, NodeState::Unreachable.into());
 }
 
-/// As an observer finds a cluster that has just lost its leader: all nodes answer, and nobody says what only a leader knows.
+/// A cluster that has just lost its leader: all nodes answer, and what only a leader knows is missing.
 fn lose_the_leader(seen: &mut ClusterObservation) {
     (seen.status.leader, seen.status.cluster_time_ms, seen.status.failure_tolerance) = (0, 0, 0);
     for node in &mut seen.status.nodes {

@@ -131,7 +131,7 @@ impl Watched {
         metrics.set(&table::CLOCK_AHEAD, &[], ahead_ms.map_or(f64::NAN, seconds));
         let followers = self.replica.followers();
         // What only a leader knows is zero on the others where that says that nothing is known, and no number where a zero
-        // would say that all is well: nobody sees what was true once.
+        // would say that all is well: a value of an earlier leadership is never shown.
         let voters = |counts: fn(&Follower) -> bool| {
             let others = followers.values().filter(|follower| follower.votes && counts(follower)).count();
             if leads { number(others as u64 + 1) } else { 0.0 }

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use activation::audit::{AuditEntry, Origin, Told, shortened, verify};
+use activation::audit::{AuditEntry, Description, Origin, shortened, verify};
 use activation::coded::Coded;
 use anyhow::{Context as _, anyhow};
 use api::admin::v1::{AuditCode, AuditReply, AuditRequest};
@@ -109,7 +109,7 @@ impl Audit {
         let mut rows = table(["", "time (UTC)", "who", "from", "what", "refused"]);
         for AuditEntry { number, origin, act, refused, .. } in shown {
             let Origin { who, from, time_ms } = origin;
-            let refused = refused.as_ref().map_or(String::new(), Told::to_string);
+            let refused = refused.as_ref().map_or(String::new(), Description::to_string);
             rows.add_row([&number.to_string(), &time_text::second(*time_ms), who, from, &act.to_string(), &refused]);
         }
         format!("{rows}{verdict}")
@@ -123,16 +123,16 @@ fn entry_json(entry: &AuditEntry) -> Value {
         "who": entry.origin.who,
         "from": entry.origin.from,
         "act": entry.act.to_string(),
-        "refused": entry.refused.as_ref().map(Told::to_string),
+        "refused": entry.refused.as_ref().map(Description::to_string),
         "hash": HEXLOWER_PERMISSIVE.encode(&entry.hash),
     })
 }
 
 /// A code in this version's words, or the text. `None` for a code of a newer version.
-fn told(text: &str, code: Option<&AuditCode>) -> Option<Told> {
+fn description(text: &str, code: Option<&AuditCode>) -> Option<Description> {
     match code {
-        Some(AuditCode { code, values }) => Coded::from_parts(*code, values).map(Told::Coded),
-        None => Some(Told::Text(shortened(text))),
+        Some(AuditCode { code, values }) => Coded::from_parts(*code, values).map(Description::Coded),
+        None => Some(Description::Text(shortened(text))),
     }
 }
 
@@ -142,10 +142,10 @@ fn read(reply: AuditReply) -> Option<([u8; 32], Vec<AuditEntry>)> {
         Some(AuditEntry {
             number: entry.number,
             origin: Origin::new(&entry.who, &entry.from, entry.time_ms),
-            act: told(&entry.act, entry.act_code.as_ref())?,
+            act: description(&entry.act, entry.act_code.as_ref())?,
             refused: match (entry.refused.as_str(), &entry.refused_code) {
                 ("", None) => None,
-                (text, code) => Some(told(text, code.as_ref())?),
+                (text, code) => Some(description(text, code.as_ref())?),
             },
             hash: entry.hash.as_ref().try_into().ok()?,
         })

@@ -10,14 +10,14 @@ use crate::limits::{CLOCK_CONFIRMATIONS_MIN, CLOCK_JUMP_MS_MAX};
 /// stands still, so that nothing expires, until an administrator accepts the jump, three samples confirm it, or the target
 /// comes back.
 #[derive(Clone, Debug)]
-pub(super) struct Held {
+pub(super) struct OneClock {
     began: Duration,
     /// The last stamp that was not held back by an alarm.
     anchor: Option<Reading>,
     alarm: Option<ClockAlarm>,
 }
 
-impl Held {
+impl OneClock {
     pub(super) fn beginning(at: Duration) -> Self {
         Self { began: at, anchor: None, alarm: None }
     }

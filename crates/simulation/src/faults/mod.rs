@@ -1,14 +1,13 @@
 //! Faults, drawn from the seed as time goes. Each run has its own weights: in some a kind of fault happens all the time, in
 //! others never, so that combinations come up which an even mix would not reach.
 
+mod lost_disks;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-use api::log::v1 as log;
-use bytes::Bytes;
-use prost::Message;
 use replication::Bug;
 use turmoil::Sim;
 use uuid::Uuid;
@@ -74,9 +73,6 @@ const DRAWN: [(&str, u64); 18] = [
     ("fast_time", 8),
     ("repair", 25),
 ];
-
-/// A node starts again, and notices that its snapshot is damaged, within so long.
-const DAMAGE_NOTICED: Duration = Duration::from_secs(10);
 
 /// What the loop around the simulation holds of the nodes.
 pub(crate) struct Nodes {
@@ -568,43 +564,4 @@ impl Faults {
             self.crash(sim, nodes, node, now, 50..1000);
         }
     }
-
-    /// A disk is replaced by an empty one, and the node is started on it under its old number, where the others can do
-    /// without it.
-    fn wipe(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes, node: u64, now: Duration) {
-        if !nodes.can_spare_one(&self.world) || self.is_one_damaged(now) {
-            return;
-        }
-        self.world.fault("wiped_disk", format_args!("node {node}"));
-        self.crash(sim, nodes, node, now, 50..1000);
-        self.renew_disk(nodes, node);
-        nodes.lost.insert(node);
-    }
-
-    /// Whether a snapshot was damaged so lately that its node has not noticed yet: its disk is lost then.
-    fn is_one_damaged(&self, now: Duration) -> bool {
-        self.damaged_at.is_some_and(|at| now.saturating_sub(at) < DAMAGE_NOTICED)
-    }
-
-    /// The index in a node's snapshot file becomes another one, as after a fault of the disk.
-    fn damage(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes, node: u64, now: Duration) {
-        let has_snapshot = nodes.bays.get(&node).is_some_and(DiskBay::has_snapshot);
-        if !nodes.can_spare_one(&self.world) || self.is_one_damaged(now) || !has_snapshot {
-            return;
-        }
-        self.damaged_at = Some(now);
-        self.world.fault("damaged_snapshot", format_args!("node {node}"));
-        self.crash(sim, nodes, node, now, 50..1000);
-        if let Some(bay) = nodes.bays.get(&node) {
-            bay.damage_snapshot(another_index);
-        }
-    }
-}
-
-fn another_index(file: Bytes) -> Bytes {
-    let Ok(mut snapshot) = log::Snapshot::decode(file.clone()) else { return file };
-    if let Some(last) = &mut snapshot.last {
-        last.index += 1;
-    }
-    snapshot.encode_to_vec().into()
 }

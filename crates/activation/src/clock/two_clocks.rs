@@ -35,18 +35,17 @@ impl TwoClocks {
         // Stamps that are under way are not replicated yet.
         let time_ms = replicated.time_ms.max(self.last.map(|last| last.time_ms));
         let expiry_ms = replicated.expiry_ms.max(self.last.map(|last| last.expiry_ms));
-        // Of a leader that has stamped nothing yet nobody knows how long that is: unconfirmed, expiry does not go on then.
+        // 0 at the first stamp of a leadership: without confirmation the clock of expiry stands still then.
         let passed_ms = self.last.map_or(0, |last| millis(at.saturating_sub(last.at)));
         let median_ms = samples.median(at);
-        let (time_ms, skew) = match (median_ms, time_ms) {
-            (Some(median_ms), time_ms) => {
-                (time_ms.map_or(median_ms, |time_ms| time_ms.max(median_ms)), SkewReference::Other(median_ms))
+        let (time_ms, skew) = match median_ms {
+            Some(median_ms) => (median_ms.max(time_ms.unwrap_or(0)), SkewReference::Other(median_ms)),
+            // The first stamp of a leadership needs the clocks: how long no leader stamped is not known without them, and what
+            // is recorded now might be taken for weeks old a moment later.
+            None => {
+                let last_ms = time_ms.filter(|_| self.last.is_some()).ok_or(NoTime)?;
+                (last_ms.saturating_add(passed_ms).min(TIME_MS_MAX), SkewReference::LeaveOut)
             }
-            // How much time has passed since the last leader's stamp is not known without clocks: what is recorded now might be
-            // taken for weeks old a moment later.
-            (None, _) if self.last.is_none() => return Err(NoTime),
-            (None, Some(time_ms)) => (time_ms.saturating_add(passed_ms).min(TIME_MS_MAX), SkewReference::LeaveOut),
-            (None, None) => return Err(NoTime),
         };
         let confirmed_ms = median_ms.filter(|median_ms| samples.confirm(*median_ms, at));
         let unconfirmed_ms = expiry_ms.map_or(time_ms, |expiry_ms| expiry_ms.saturating_add(passed_ms));
