@@ -5,7 +5,10 @@ use activation::{
     id,
     state::Command,
 };
-use api::{admin::v1 as proto, node::v1::StatusRequest};
+use api::{
+    admin::v1::{self as proto, NodeState},
+    node::v1::StatusRequest,
+};
 use replication::Unavailable;
 use tonic::Status;
 
@@ -42,7 +45,8 @@ impl Members<'_> {
             )));
         }
         let looked = self.0.nodes.ask(asked.node, StatusRequest {}, LOOK_TIMEOUT).await;
-        if looked.is_ok() {
+        // One that the others do not let take part any more cannot give anything back.
+        if looked.is_ok_and(|found| !matches!(found.state(), NodeState::Quarantined | NodeState::Diverged)) {
             return Err(Status::failed_precondition(format!(
                 "node {} answers: `quorate cluster remove {0}` drains it, and has it give its activations back. One that \
                  is to go without is stopped first",

@@ -4,7 +4,9 @@ use std::{str::FromStr, time::Duration};
 
 use admin::wire::node_role;
 use anyhow::{Context as _, anyhow};
-use api::admin::v1::{AddNodeRequest, DrainRequest, MembersReply, NodeRole, PromoteNodeRequest, RemoveNodeRequest};
+use api::admin::v1::{
+    AddNodeRequest, DrainRequest, MembersReply, NodeRole, NodeState, PromoteNodeRequest, RemoveNodeRequest,
+};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -147,6 +149,14 @@ impl Remove {
             return Err(anyhow!(
                 "node {node} does not answer ({}): bring it back to have it give its activations back, or take it out \
                  with --dead where it is gone for good",
+                found.not_ready_because
+            )
+            .into());
+        }
+        if matches!(found.state(), NodeState::Quarantined | NodeState::Diverged) {
+            return Err(anyhow!(
+                "node {node} takes no part any more ({}): take it out with `quorate cluster remove {node} --dead`; the \
+                 publisher frees its places",
                 found.not_ready_because
             )
             .into());
