@@ -156,13 +156,18 @@ const OBSTACLES: &[Obstacle] = &[
     },
     Obstacle {
         name: "a value of the wrong kind",
-        put: |config, _| edit(config, "#heartbeat_ms = 100", "heartbeat_ms = \"often\""),
+        put: |config, _| edit(config, "#heartbeat_ms = 0", "heartbeat_ms = \"often\""),
         names: &["node.toml", "raft.heartbeat_ms", "correct the value"],
     },
     Obstacle {
         name: "an impossible value",
-        put: |config, _| edit(config, "#heartbeat_ms = 100", "heartbeat_ms = 500"),
+        put: |config, _| edit(config, "#heartbeat_ms = 0", "heartbeat_ms = 500"),
         names: &["node.toml", "raft.election_timeout_min_ms", "must be below"],
+    },
+    Obstacle {
+        name: "an unknown profile",
+        put: |config, _| edit(config, "#profile = \"near\"", "profile = \"wide\""),
+        names: &["node.toml", "raft.profile", "it is near or far"],
     },
     Obstacle {
         name: "the data folder of another node",

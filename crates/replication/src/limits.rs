@@ -58,6 +58,12 @@ pub use activation::limits::LAG_ENTRIES_MAX;
 /// How long an administrator's change of the membership may take: a new node catches up within it.
 pub const MEMBERSHIP_DEADLINE: Duration = Duration::from_secs(120);
 
+/// How long a leader waits at a time until a new member has caught up. The command that added it asks again.
+pub const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a leader waits until one change of the membership is written. It is asked for again where it was not.
+pub const MEMBERSHIP_STEP_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long a node that stops waits for the others to take note.
 pub const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -66,6 +72,14 @@ pub const CONFIRMED_WITHIN: Duration = Duration::from_secs(3);
 
 /// A member that lacks an entry for longer than this lags, however few it lacks: its disk or the network to it stands still.
 pub const LAG_MAX: Duration = Duration::from_secs(10);
+
+/// Round trips to a member of which the median counts,
+pub const ROUND_TRIPS_KEPT: usize = 11;
+/// and how many there must be.
+pub const ROUND_TRIPS_MIN: usize = 5;
+
+/// How long a leader's call to its successor may take: links that are too slow for appends are among the reasons for it.
+pub const TRANSFER_CALL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Pause before a confirmation that failed is tried again.
 pub const CONFIRMATION_RETRY_PAUSE: Duration = Duration::from_millis(100);

@@ -1,12 +1,55 @@
 //! openraft's settings, each with the reason that it has this value.
 
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
 use openraft::{Config, SnapshotPolicy};
 
 use crate::planted::Planted;
 
 use crate::limits::{APPEND_ENTRIES_MAX, CLOCK_SAMPLE_INTERVAL, LOOK_INTERVAL, SNAPSHOT_EVERY_ENTRIES};
+
+/// How far the nodes of a cluster are from each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// One site.
+    #[default]
+    Near,
+    /// Two sites, or more.
+    Far,
+}
+
+impl Profile {
+    /// Heartbeat, shortest and longest election timeout.
+    pub fn times(self) -> [Duration; 3] {
+        let times_ms = match self {
+            Self::Near => [100, 300, 600],
+            Self::Far => [400, 600, 1200],
+        };
+        times_ms.map(Duration::from_millis)
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Near => "near",
+            Self::Far => "far",
+        })
+    }
+}
+
+impl FromStr for Profile {
+    type Err = UnknownProfile;
+
+    fn from_str(text: &str) -> Result<Self, UnknownProfile> {
+        [Self::Near, Self::Far].into_iter().find(|profile| profile.to_string() == text).ok_or(UnknownProfile)
+    }
+}
+
+/// The name of no profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is near or far")]
+pub struct UnknownProfile;
 
 /// What an administrator may choose about elections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +74,11 @@ pub struct RaftSettings {
 
 impl Default for RaftSettings {
     fn default() -> Self {
+        let [heartbeat_interval, election_timeout_min, election_timeout_max] = Profile::default().times();
         Self {
-            heartbeat_interval: Duration::from_millis(100),
-            election_timeout_min: Duration::from_millis(300),
-            election_timeout_max: Duration::from_millis(600),
+            heartbeat_interval,
+            election_timeout_min,
+            election_timeout_max,
             promote_after: Duration::from_secs(60),
             #[cfg(feature = "fault-injection")]
             keep_purged: false,
@@ -72,6 +116,12 @@ impl Default for Pace {
 pub struct SettingsError(String);
 
 impl RaftSettings {
+    /// The longest round trip between two nodes that these settings bear: openraft bounds an append by the heartbeat
+    /// interval, and the followers' disks take their part of it.
+    pub fn round_trip_max(&self) -> Duration {
+        self.heartbeat_interval * 3 / 4
+    }
+
     pub(crate) fn to_openraft(self, pace: Pace) -> Result<Config, SettingsError> {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let snapshot_policy = SnapshotPolicy::LogsSinceLast(pace.snapshot_every_entries);

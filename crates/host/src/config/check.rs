@@ -3,7 +3,7 @@
 use crate::config::{
     declaration::TooSmall,
     error::ConfigError,
-    sections::{Config, Raft, Tls},
+    sections::{Config, Tls},
 };
 
 impl Config {
@@ -27,11 +27,12 @@ impl Config {
         if let Some(TooSmall { key, number, fix }) = sections.into_iter().find_map(|found| found) {
             return refuse(key, format!("it is {number}"), fix);
         }
-        let Raft { heartbeat_ms, election_timeout_min_ms, election_timeout_max_ms } = self.raft;
-        if heartbeat_ms >= election_timeout_min_ms || election_timeout_min_ms >= election_timeout_max_ms {
+        let times = self.election_times();
+        if !times.is_sorted_by(|shorter, longer| shorter < longer) {
+            let [heartbeat_ms, min_ms, max_ms] = times.map(|time| time.as_millis());
             return refuse(
                 "raft.election_timeout_min_ms",
-                format!("{heartbeat_ms}, {election_timeout_min_ms}, {election_timeout_max_ms} do not rise"),
+                format!("{heartbeat_ms}, {min_ms}, {max_ms} do not rise"),
                 "the heartbeat must be below the shortest timeout, that below the longest",
             );
         }

@@ -8,6 +8,8 @@ use std::{
 
 use activation::{catalog::Name, id::NodeId};
 
+use replication::Profile;
+
 use crate::config::values::ListenAddress;
 
 /// How the text of a flag or a variable becomes a value.
@@ -100,6 +102,7 @@ text!(String);
 text!(SocketAddr);
 text!(ListenAddress);
 text!(Name);
+text!(Profile);
 
 impl ValueType for bool {
     fn form(_: u64) -> Form {

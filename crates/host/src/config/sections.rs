@@ -9,6 +9,7 @@ use std::{
 };
 
 use activation::{catalog::Name, id::NodeId, limits::NODE_ID_MAX};
+use replication::Profile;
 use serde::Deserialize;
 
 use crate::config::{
@@ -156,12 +157,15 @@ section! {
 section! {
     /// Election times.
     "raft" Raft {
-        heartbeat_ms: u64 = 100, at least 1,
-            "Milliseconds between the leader's heartbeats";
-        election_timeout_min_ms: u64 = 300,
-            "A follower that hears no leader for a random time from here ...";
-        election_timeout_max_ms: u64 = 600,
-            "... to here stands for election";
+        #[serde(deserialize_with = "values::profile")]
+        profile: Profile = Profile::Near,
+            "How far the nodes are from each other: near (round trips up to 75 ms) or far (up to 300 ms); the same on every node";
+        heartbeat_ms: u64 = 0,
+            "Milliseconds between the leader's heartbeats; 0: as the profile says (near 100, far 400). A round trip takes three quarters of it at most";
+        election_timeout_min_ms: u64 = 0,
+            "A follower that hears no leader for a random time from here (0: near 300, far 600) ...";
+        election_timeout_max_ms: u64 = 0,
+            "... to here stands for election (0: near 600, far 1200)";
     }
 }
 

@@ -10,6 +10,7 @@ use activation::{
     catalog::Name,
     id::{NodeId, node_id},
 };
+use replication::Profile;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// A text that is no such value: what is wrong; the fix.
@@ -84,6 +85,11 @@ fn parse_member(text: &str) -> Option<(NodeId, &str)> {
     let node = node_id(node.trim().parse().ok()?).ok()?;
     let (host, port) = address.trim().rsplit_once(':')?;
     (!host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)).then(|| (node, address.trim()))
+}
+
+/// The name of a profile.
+pub(super) fn profile<'de, D: Deserializer<'de>>(text: D) -> Result<Profile, D::Error> {
+    String::deserialize(text)?.parse().map_err(D::Error::custom)
 }
 
 /// The name of a platform class.

@@ -1,13 +1,13 @@
 //! The node service: what the daemon of another member, or this one, may ask this node.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use activation::id::{Cmid, KeyId};
 use admin::wire::TextEnum;
 use api::{
     admin::v1::{
         DnsSettled, DrainReply, DrainRequest, DuplicatesReply, EventsFilter, EventsPart, ExamineRequest, MachineReport,
-        MemberProgress, NodeActivationState, NodeDnsState, NodeState, NodeStatus, TransferLeaderReply,
+        MemberProgress, NodeActivationState, NodeDnsState, NodeState, NodeStatus, RoundTrip, TransferLeaderReply,
         TransferLeaderRequest, UnusableKey,
     },
     node::v1::{
@@ -182,6 +182,8 @@ impl NodeService {
             unusable_keys: signer.credentials.unusable().into_iter().map(unusable_key).collect(),
             state: own_state(replica, readiness).into(),
             progress: progress(replica, &cluster),
+            round_trips: replica.round_trips().into_iter().map(round_trip).collect(),
+            round_trip_max_us: microseconds(replica.round_trip_max()),
             // Role, address and the comparison of clocks are for the caller to fill in.
             ..NodeStatus::default()
         }
@@ -215,6 +217,14 @@ fn own_state(replica: &Replica, readiness: &Readiness) -> NodeState {
         Health::Running if readiness.draining().is_on() => NodeState::Draining,
         Health::Running => NodeState::Ok,
     }
+}
+
+fn round_trip((node, took): (u64, Duration)) -> RoundTrip {
+    RoundTrip { node, microseconds: microseconds(took) }
+}
+
+fn microseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Where this node leads, what it knows of the others.

@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     environment::ReplicaTask,
-    leader::{clock::AppliedTimes, handover::transfer, membership, proposal::Proposed},
+    leader::{clock::AppliedTimes, handover::transfer, links, membership, proposal::Proposed},
     limits::{
         CLOCK_OFFSET_MS_MAX, CLOCK_RETRY_PAUSE, CLOCK_SAMPLE_TIMEOUT, CONFIRMATION_RETRY_PAUSE, IDLE_STAMP_MS,
         PEER_CALL_TIMEOUT,
@@ -55,6 +55,7 @@ async fn look_at_members(replica: Arc<RunningReplica>, every: Duration) {
     loop {
         next.tick().await;
         membership::look(&replica).await;
+        links::look(&replica).await;
     }
 }
 

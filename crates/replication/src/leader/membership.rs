@@ -4,7 +4,10 @@
 //! The leader looks every second: a voter that is gone for [`RaftSettings::promote_after`](crate::RaftSettings) gives
 //! its vote to a learner. One that said it is leaving keeps it, for it comes back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use activation::state::State;
 use api::peer::v1 as proto;
@@ -13,9 +16,10 @@ use openraft::{
     ChangeMembers,
     async_runtime::WatchReceiver,
     errors::{ClientWriteError, RaftError},
+    metrics::RaftMetrics,
     raft::Precondition,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     leader::{
@@ -23,13 +27,16 @@ use crate::{
         proposal::{Change, Proposed},
         voters::{self, Seat},
     },
-    limits::{LAG_ENTRIES_MAX, LAG_MAX, NODES_MAX, PEER_CALL_TIMEOUT, PRESENT_WITHIN},
+    limits::{
+        CATCH_UP_TIMEOUT, LAG_ENTRIES_MAX, LAG_MAX, MEMBERSHIP_STEP_TIMEOUT, NODES_MAX, PEER_CALL_TIMEOUT,
+        PRESENT_WITHIN,
+    },
     peers::identify,
     raft::types::{Member, TypeConfig},
     replica::running::RunningReplica,
 };
 
-/// Looks at every member and settles who votes. Does nothing on a node that does not lead.
+/// Looks at every member and, on the node that leads, settles who votes.
 pub(crate) async fn look(replica: &RunningReplica) {
     observe(replica).await;
     let _turn = replica.presence.turn.lock().await;
@@ -38,23 +45,32 @@ pub(crate) async fn look(replica: &RunningReplica) {
     }
 }
 
-/// Asks every member whether it is there.
+/// Asks every member whether it is there, and how long the way there and back takes.
 async fn observe(replica: &RunningReplica) {
     let metrics = replica.server_metrics();
-    if !metrics.state.is_leader() {
-        return;
+    if metrics.state.is_leader() {
+        replica.presence.begin(metrics.vote.leader_id.term);
     }
-    replica.presence.begin(metrics.vote.leader_id.term);
     let membership = metrics.membership_config.membership();
     let others = membership.nodes().filter(|(node, _)| **node != replica.identity.owner);
     let looks = others.map(|(&node, member)| async move {
         let Ok(mut peer) = replica.peers.client(node, member) else { return };
+        let asked = Instant::now();
         if let Ok(Ok(reply)) = timeout(PEER_CALL_TIMEOUT, peer.clock(proto::ClockRequest {})).await {
-            replica.presence.answered(node, reply.into_inner().leaving);
+            let reply = reply.into_inner();
+            replica.links.took(node, asked.elapsed());
+            replica.links.reports(node, round_trips_in(&reply.round_trips));
+            replica.presence.answered(node, reply.leaving);
         }
     });
     join_all(looks).await;
     note_progress(replica);
+}
+
+/// Of at most so many members as a cluster has.
+fn round_trips_in(round_trips: &[proto::RoundTrip]) -> BTreeMap<u64, Duration> {
+    let known = round_trips.iter().take(NODES_MAX);
+    known.map(|trip| (trip.node, Duration::from_micros(trip.microseconds))).collect()
 }
 
 /// Notes which entries every member has.
@@ -70,24 +86,33 @@ fn note_progress(replica: &RunningReplica) {
 
 /// Carries an administrator's change out on this node, which must lead.
 pub(crate) async fn change(replica: &RunningReplica, change: Change) -> Proposed {
-    let _turn = replica.presence.turn.lock().await;
+    let turn = replica.presence.turn.lock().await;
     observe(replica).await;
     match change {
-        Change::Add { node, address } => add(replica, node, address).await,
+        Change::Add { node, address } => match add(replica, node, address).await {
+            Ok(()) => {
+                // A node that stalls may take long: the others are looked at meanwhile.
+                drop(turn);
+                take_in(replica, node).await
+            }
+            Err(proposed) => proposed,
+        },
         Change::Remove { node } => remove(replica, node).await,
         Change::Promote { node, instead_of } => promote(replica, node, instead_of).await,
     }
 }
 
-async fn add(replica: &RunningReplica, node: u64, address: String) -> Proposed {
-    let Some(seats) = seats(replica) else { return Proposed::Retry };
+/// Makes the node a learner that the leader replicates to.
+async fn add(replica: &RunningReplica, node: u64, address: String) -> Result<(), Proposed> {
+    let refuse = |why: String| Err(Proposed::Refused(why));
+    let Some(seats) = seats(replica) else { return Err(Proposed::Retry) };
     let found = match identify::find(&replica.peers, node, &address).await {
         Ok(found) => found,
-        Err(error) => return Proposed::refused(error),
+        Err(error) => return Err(Proposed::refused(error)),
     };
     let written_format = replica.state_machine.view(State::format);
     if found.format < written_format {
-        return Proposed::Refused(format!(
+        return refuse(format!(
             "the version of node {node} reads formats up to {}, and the cluster writes {written_format}: run a newer \
              version there",
             found.format
@@ -95,40 +120,62 @@ async fn add(replica: &RunningReplica, node: u64, address: String) -> Proposed {
     }
     match replica.member(node) {
         Some(known) if known.store != found.store => {
-            return Proposed::Refused(format!(
+            return refuse(format!(
                 "node {node} is a member with another store: a node that lost its data joins under a new number \
                  (`cluster remove {node}` takes the old one out)"
             ));
         }
         None if found.initialised => {
-            return Proposed::Refused(format!(
+            return refuse(format!(
                 "node {node} at {address} belongs to a cluster already: empty its data folder and initialise it anew, \
                  under a number that no member has"
             ));
         }
         None if seats.len() >= NODES_MAX => {
-            return Proposed::Refused(format!("the cluster has {NODES_MAX} nodes already: remove one first"));
+            return refuse(format!("the cluster has {NODES_MAX} nodes already: remove one first"));
         }
         _ => {}
     }
     let member = Member { address, store: found.store };
     // Again where it is a member already: it may have moved to another address.
-    let added = if replica.member(node).is_some_and(|known| known == member) {
+    if replica.member(node).is_some_and(|known| known == member) {
         Ok(())
     } else if replica.member(node).is_some() {
-        written(replica.raft.change_membership(ChangeMembers::SetNodes(BTreeMap::from([(node, member)])), true).await)
+        written(replica.raft.change_membership(ChangeMembers::SetNodes(BTreeMap::from([(node, member)])), true)).await
     } else {
-        // Returns when it has caught up.
-        written(replica.raft.add_learner(node, member, true).await)
+        // Does not wait until it has caught up.
+        written(replica.raft.add_learner(node, member, false)).await
+    }
+}
+
+/// Waits, for a bounded time, until a new member has caught up, and settles who votes. Where it has not caught up by then it
+/// stays a learner, and its administrator's command asks again.
+async fn take_in(replica: &RunningReplica, node: u64) -> Proposed {
+    let mut metrics = replica.raft.metrics();
+    let caught_up = async {
+        while !has_caught_up(&metrics.borrow_watched(), node) {
+            metrics.changed().await.ok()?;
+        }
+        Some(())
     };
-    if let Err(proposed) = added {
-        return proposed;
+    if !matches!(timeout(CATCH_UP_TIMEOUT, caught_up).await, Ok(Some(()))) {
+        return Proposed::Retry;
+    }
+    let _turn = replica.presence.turn.lock().await;
+    if replica.member(node).is_none() {
+        return Proposed::Refused(format!("node {node} was taken out of the cluster before it had caught up"));
     }
     replica.presence.answered(node, false);
     match seats_with(replica, node) {
         Some(seats) => settle(replica, &seats).await,
         None => Proposed::Retry,
     }
+}
+
+/// Whether a member has all entries but those of a busy second, as the leader knows.
+fn has_caught_up(metrics: &RaftMetrics<TypeConfig>, node: u64) -> bool {
+    let matched = metrics.replication.as_ref().and_then(|matched| matched.get(&node).copied().flatten());
+    matched.is_some_and(|id| id.index + LAG_ENTRIES_MAX >= metrics.last_log_index.unwrap_or(0))
 }
 
 async fn remove(replica: &RunningReplica, node: u64) -> Proposed {
@@ -152,7 +199,7 @@ async fn remove(replica: &RunningReplica, node: u64) -> Proposed {
                 gone.join(", ")
             ));
         }
-        if let Err(proposed) = written(replica.raft.change_membership(voters, true).await) {
+        if let Err(proposed) = written(replica.raft.change_membership(voters, true)).await {
             return proposed;
         }
         if removed.leads {
@@ -161,7 +208,7 @@ async fn remove(replica: &RunningReplica, node: u64) -> Proposed {
         }
     }
     let out = ChangeMembers::RemoveNodes(BTreeSet::from([node]));
-    match written(replica.raft.change_membership(out, true).await) {
+    match written(replica.raft.change_membership(out, true)).await {
         Ok(()) => {
             tracing::info!(node, "the node is no member any more");
             replica.committed()
@@ -215,7 +262,7 @@ async fn settle(replica: &RunningReplica, seats: &BTreeMap<u64, Seat>) -> Propos
         return Proposed::Refused(format!("nodes {voters:?} are to vote, and too few of them answer"));
     }
     let unless_changed = Precondition::LastMembershipLogId { last_membership_log_id: *stored.log_id() };
-    match written(replica.raft.change_membership_if(voters.clone(), true, [unless_changed]).await) {
+    match written(replica.raft.change_membership_if(voters.clone(), true, [unless_changed])).await {
         Ok(()) => {
             tracing::info!(?voters, "these nodes vote now");
             replica.committed()
@@ -224,15 +271,20 @@ async fn settle(replica: &RunningReplica, seats: &BTreeMap<u64, Seat>) -> Propos
     }
 }
 
-fn written<T>(result: Result<T, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>) -> Result<(), Proposed> {
-    match result {
-        Ok(_) => Ok(()),
-        Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(error))) => {
+/// Waits for a change of the membership, for a bounded time: a leader without a majority would hold it, and the look at the
+/// members, until another one leads.
+async fn written<T>(
+    change: impl Future<Output = Result<T, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>>,
+) -> Result<(), Proposed> {
+    match timeout(MEMBERSHIP_STEP_TIMEOUT, change).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(error)))) => {
             // A change that is under way, or a node that is not yet a learner: asked again.
             tracing::debug!(%error, "the membership was not changed");
             Err(Proposed::Retry)
         }
-        Err(_) => Err(Proposed::Retry),
+        // What stands already is not changed again: asked again, too.
+        Ok(Err(_)) | Err(_) => Err(Proposed::Retry),
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod duties;
 pub(crate) mod format;
 pub(crate) mod handover;
 pub(crate) mod hashes;
+pub(crate) mod links;
 pub(crate) mod membership;
 pub(crate) mod presence;
 pub(crate) mod proposal;

@@ -3,6 +3,7 @@
 use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use api::peer::v1::{self as proto, peer_server};
@@ -168,6 +169,7 @@ impl peer_server::Peer for PeerService {
             wall_ms: self.running.clock.wall_ms(),
             leaving,
             synchronised: self.running.clock.is_synchronised(),
+            round_trips: self.running.links.round_trips().into_iter().map(round_trip_out).collect(),
         }))
     }
 
@@ -182,6 +184,10 @@ impl peer_server::Peer for PeerService {
         let answer = self.legacy.answer(request.into_inner().question).await?;
         Ok(Response::new(proto::AskReply { answer }))
     }
+}
+
+fn round_trip_out((node, took): (u64, Duration)) -> proto::RoundTrip {
+    proto::RoundTrip { node, microseconds: u64::try_from(took.as_micros()).unwrap_or(u64::MAX) }
 }
 
 async fn receive_snapshot(mut chunks: Streaming<proto::SnapshotChunk>) -> Result<(Vote, Snapshot), Status> {

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::{
     gate::state::Gate,
-    limits::SNAPSHOT_CHUNK_BYTES,
+    limits::{SNAPSHOT_CHUNK_BYTES, TRANSFER_CALL_TIMEOUT},
     peers::channels::{NoChannel, Peer, Peers},
     raft::{
         types::{Member, RpcError, Snapshot, TypeConfig, Vote},
@@ -237,7 +237,9 @@ impl RaftNetworkV2<TypeConfig> for Link {
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RpcError> {
         let mut peer = self.peer()?;
-        let reply = self.call(option.hard_ttl(), peer.transfer_leader(wire::transfer_out(&request))).await?;
+        let reply = self
+            .call(option.hard_ttl().max(TRANSFER_CALL_TIMEOUT), peer.transfer_leader(wire::transfer_out(&request)))
+            .await?;
         wire::transfer_reply_in(reply).map_err(malformed)
     }
 }

@@ -97,7 +97,17 @@ impl Replica {
     /// Makes the node that runs at `address` a member: a learner that catches up, and a voter where one more is useful.
     /// Returns when it has caught up.
     pub async fn add(&self, node: u64, address: &str) -> Result<u64, ProposeError> {
-        self.change(Change::Add { node, address: address.into() }).await
+        let added = self.change(Change::Add { node, address: address.into() }).await;
+        match added {
+            Err(ProposeError::Unavailable(_) | ProposeError::Unknown) if self.cluster().members.contains_key(&node) => {
+                Err(ProposeError::Refused(format!(
+                    "node {node} is a member, and has not caught up within {} s: `quorate cluster status` shows how far it is; \
+                     the same command waits for it again",
+                    MEMBERSHIP_DEADLINE.as_secs()
+                )))
+            }
+            added => added,
+        }
     }
 
     /// Takes a node out of the cluster, this one too. Whoever takes its vote has it before it goes.

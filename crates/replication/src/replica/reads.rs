@@ -182,6 +182,16 @@ impl Replica {
         self.0.raft.metrics().borrow_watched().snapshot.map_or(0, |id| id.index)
     }
 
+    /// The median of the last round trips to each other member, where enough are known.
+    pub fn round_trips(&self) -> BTreeMap<u64, Duration> {
+        self.0.links.round_trips()
+    }
+
+    /// The longest round trip between two nodes that this node's settings bear.
+    pub fn round_trip_max(&self) -> Duration {
+        self.0.round_trip_max
+    }
+
     /// This node's wall clock.
     pub fn wall_ms(&self) -> u64 {
         self.0.clock.wall_ms()

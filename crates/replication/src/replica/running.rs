@@ -32,6 +32,7 @@ use crate::{
         batcher::{Recorded, Waiting},
         clock::LeaderClock,
         confirmation::Confirmation,
+        links::Links,
         presence::Presence,
         proposal::Proposed,
     },
@@ -131,6 +132,9 @@ pub(crate) struct RunningReplica {
     pub(crate) seeds: AtomicU64,
     pub(crate) first_seed: u64,
     pub(crate) presence: Presence,
+    pub(crate) links: Links,
+    /// The longest round trip between two nodes that the settings bear.
+    pub(crate) round_trip_max: Duration,
     pub(crate) confirmation: Confirmation,
     /// Of an alarm of the clocks.
     pub(crate) clock_warnings: Warnings,

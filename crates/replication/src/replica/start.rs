@@ -17,7 +17,9 @@ use crate::{
         admission,
         state::{Beginning, Gate, GateError},
     },
-    leader::{batcher, clock::LeaderClock, confirmation::Confirmation, duties, format, hashes, presence::Presence},
+    leader::{
+        batcher, clock::LeaderClock, confirmation::Confirmation, duties, format, hashes, links, presence::Presence,
+    },
     peers::{channels::Peers, forward::Forwarder},
     planted::Planted,
     raft::{
@@ -137,6 +139,8 @@ impl Replica {
             seeds: AtomicU64::new(seed),
             first_seed: seed,
             presence: Presence::default(),
+            links: links::Links::default(),
+            round_trip_max: settings.round_trip_max(),
             confirmation: Confirmation::default(),
             clock_warnings: Warnings::default(),
             planted: settings.planted,

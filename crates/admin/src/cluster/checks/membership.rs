@@ -1,5 +1,7 @@
 //! Members, the leader, replication, clocks, reachability.
 
+use std::collections::BTreeMap;
+
 use activation::limits::{CLOCK_AGREEMENT_MS, CLOCK_SKEW_MS_MAX, LAG_ENTRIES_MAX};
 use api::admin::v1::{NodeRole, NodeState, NodeStatus};
 
@@ -65,6 +67,26 @@ fn node(node: &NodeStatus) -> Option<Problem> {
 
 fn is_voter(node: &&NodeStatus) -> bool {
     node_role(node) != NodeRole::Learner
+}
+
+/// Links between nodes whose round trips take longer than the settings of one of them bear; each link once.
+pub(super) fn links(observation: &ClusterObservation) -> Vec<Problem> {
+    let mut slow: BTreeMap<[u64; 2], [u64; 2]> = BTreeMap::new();
+    for node in observation.reachable().filter(|node| node.round_trip_max_us > 0) {
+        for trip in node.round_trips.iter().filter(|trip| trip.microseconds > node.round_trip_max_us) {
+            let ends = [node.node.min(trip.node), node.node.max(trip.node)];
+            let seen = [trip.microseconds, node.round_trip_max_us];
+            slow.entry(ends).and_modify(|known| *known = seen.max(*known)).or_insert(seen);
+        }
+    }
+    let problems = slow.into_iter().map(|([one, other], took)| {
+        let [took_ms, bearable_ms] = took.map(|microseconds| microseconds / 1000);
+        Problem::warning(
+            format!("a round trip between nodes {one} and {other} takes {took_ms} ms, and at most {bearable_ms} ms are borne"),
+            "set raft.profile = \"far\" in the configuration of every node, and restart one after the other",
+        )
+    });
+    problems.collect()
 }
 
 pub(super) fn quarantined(observation: &ClusterObservation) -> Vec<Problem> {

@@ -21,12 +21,13 @@ struct Check {
     problems: fn(&ClusterObservation) -> Vec<Problem>,
 }
 
-const CHECKS: [Check; 15] = [
+const CHECKS: [Check; 16] = [
     Check { name: "leader", passed: "a leader is known", problems: membership::leader },
     Check { name: "nodes", passed: "every node answers", problems: membership::nodes },
     Check { name: "quarantine", passed: "every node is on its own newest disk", problems: membership::quarantined },
     Check { name: "quorum", passed: "one more node may fail", problems: membership::quorum },
     Check { name: "lag", passed: "every node has caught up", problems: membership::lag },
+    Check { name: "links", passed: "the nodes are near enough to each other", problems: membership::links },
     Check { name: "activation", passed: "every node is activated", problems: keys::activation },
     Check { name: "keys", passed: "every key has room", problems: keys::keys },
     Check { name: "clocks", passed: "all clocks agree", problems: membership::clocks },

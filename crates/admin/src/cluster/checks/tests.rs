@@ -1,7 +1,7 @@
 use api::admin::v1::{
     ApplicationCount, ClusterStatusReply, CountReply, DnsDomain, DnsRecord, DnsRecordState, DnsStatusReply,
     DuplicatesReply, InstalledKey, KeyStanding, ListKeysReply, MachineReport, NodeActivation, NodeActivationState,
-    NodeRole, NodeState, NodeStatus, ProductCount, SettingValue,
+    NodeRole, NodeState, NodeStatus, ProductCount, RoundTrip, SettingValue,
 };
 
 use super::*;
@@ -187,7 +187,7 @@ fn what_cannot_be_evaluated_is_unknown_and_never_ok() {
 #[test]
 fn every_planted_fault_is_found_with_its_remedy() {
     type Fault = (&'static str, Verdict, fn(&mut ClusterObservation), &'static str);
-    let faults: [Fault; 33] = [
+    let faults: [Fault; 34] = [
         ("leader", Verdict::Failure, lose_the_leader, "start the nodes"),
         ("nodes", Verdict::Failure, |seen| silence(seen, 2), "cluster remove 3 --dead"),
         ("nodes", Verdict::Warning, |seen| seen.status.nodes[2].state = NodeState::Draining.into(), "maintenance"),
@@ -206,6 +206,15 @@ fn every_planted_fault_is_found_with_its_remedy() {
             Verdict::Failure,
             |seen| seen.status.nodes[1].quarantined_because = "its disk went back in time".into(),
             "cluster remove 2 --dead",
+        ),
+        (
+            "links",
+            Verdict::Warning,
+            |seen| {
+                seen.status.nodes[0].round_trip_max_us = 75_000;
+                seen.status.nodes[0].round_trips = vec![RoundTrip { node: 3, microseconds: 120_000 }];
+            },
+            "raft.profile",
         ),
         ("quorum", Verdict::Warning, |seen| seen.status.failure_tolerance = 0, "cluster add"),
         (

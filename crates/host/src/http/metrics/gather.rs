@@ -142,10 +142,13 @@ impl Watched {
         let drained_voters = drained.clone().filter(|follower| follower.votes).count();
         metrics.set(&table::MEMBERS_DRAINED, &[], if leads { number(drained.count() as u64) } else { 0.0 });
         metrics.set(&table::VOTERS_DRAINED, &[], if leads { number(drained_voters as u64) } else { 0.0 });
+        let round_trips = self.replica.round_trips();
+        metrics.set(&table::ROUND_TRIP_MAX, &[], self.replica.round_trip_max().as_secs_f64());
         for node in cluster.members.keys().filter(|node| **node != cluster.node) {
             let follower = followers.get(node).filter(|_| leads);
             let known = |value: fn(&Follower) -> f64| follower.map_or(f64::NAN, value);
             let peer = node.to_string();
+            metrics.set(&table::ROUND_TRIP, &[&peer], round_trips.get(node).map_or(f64::NAN, Duration::as_secs_f64));
             metrics.set(&table::LAG, &[&peer], known(|follower| number(follower.lag)));
             metrics.set(&table::LAGS, &[&peer], known(|follower| flag(follower.lags)));
             metrics.set(&table::PEER_DRAINED, &[&peer], known(|follower| flag(follower.is_leaving)));

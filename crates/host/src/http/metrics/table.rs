@@ -215,6 +215,16 @@ pub(crate) const QUARANTINED: Metric = gauge(
     &[],
     "1 where the node takes no part: its disk went back in time, or it is a copy; replace the node",
 );
+pub(crate) const ROUND_TRIP: Metric = gauge(
+    "quorate_peer_round_trip_seconds",
+    &["peer"],
+    "The median of the last round trips from the node to each other one; NaN where too few are known",
+);
+pub(crate) const ROUND_TRIP_MAX: Metric = gauge(
+    "quorate_peer_round_trip_limit_seconds",
+    &[],
+    "The longest round trip between two nodes that the node's settings bear (raft.profile)",
+);
 
 pub(crate) const DNS_AGE: Metric =
     gauge("quorate_dns_published_age_seconds", &["domain"], "Time since the node's records were last in order there");
@@ -294,6 +304,8 @@ pub const METRICS: &[Metric] = &[
     SNAPSHOT_AGE,
     DIVERGED,
     QUARANTINED,
+    ROUND_TRIP,
+    ROUND_TRIP_MAX,
     DNS_AGE,
     DNS_FAILED,
     DNS_FOREIGN,
