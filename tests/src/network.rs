@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeSet,
     fmt::Write as _,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
     path::Path,
     process::{Output, Stdio},
 };
@@ -80,6 +80,15 @@ impl Network {
         for link in ["eth0", "lo"] {
             self.run("ip", &["-n", &inside, "link", "set", link, "up"]).await;
         }
+    }
+
+    /// In a node's place this address is its own as well.
+    pub(crate) async fn also_has(&self, node: u64, address: IpAddr) {
+        let inside = format!("node{node}");
+        // Outside, that address stays the other node's.
+        let quiet = "echo 1 > /proc/sys/net/ipv4/conf/all/arp_ignore";
+        self.run("ip", &["netns", "exec", &inside, "sh", "-c", quiet]).await;
+        self.run("ip", &["-n", &inside, "addr", "add", &format!("{address}/32"), "dev", "lo"]).await;
     }
 
     /// Nothing passes between these nodes and those, in both directions. Clients reach all of them.

@@ -18,16 +18,13 @@ const DASHBOARD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/grafana/
 const PRODUCT: &str = "server-standard-2";
 
 /// Not shown: each says what another panel says as well.
-const UNUSED: [&str; 11] = [
+const UNUSED: [&str; 9] = [
     // Alerts use them, to be silent about nodes that are drained.
     "quorate_raft_peer_drained",
     "quorate_raft_members_drained",
     "quorate_raft_voters_drained",
     // The lag itself is shown.
     "quorate_raft_peer_lags",
-    // The alert names the links that are too slow.
-    "quorate_peer_round_trip_seconds",
-    "quorate_peer_round_trip_limit_seconds",
     // The alarm that follows from it is shown.
     "quorate_cluster_time_ahead_seconds",
     // The entries since it was made are shown.

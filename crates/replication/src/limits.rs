@@ -76,7 +76,7 @@ pub const LAG_MAX: Duration = Duration::from_secs(10);
 /// Round trips to a member of which the median counts,
 pub const ROUND_TRIPS_KEPT: usize = 11;
 /// and how many there must be.
-pub const ROUND_TRIPS_MIN: usize = 5;
+pub const ROUND_TRIPS_MIN: usize = 2;
 
 /// How long a leader's call to its successor may take: links that are too slow for appends are among the reasons for it.
 pub const TRANSFER_CALL_TIMEOUT: Duration = Duration::from_secs(1);

@@ -85,7 +85,10 @@ async fn start(world: &World, node: u64, bay: DiskBay, options: NodeOptions) -> 
     let clock = Arc::new(NodeClock { world: world.clone(), node, origin: world.true_time() });
     let mut environment = Environment::new(clock, network::connect(world.clone(), boot), (boot, boot), watcher);
     environment.newest_format = world.node(node, |state| state.newest_format);
-    let started = Replica::start_at_pace(disk, &options.settings, environment, options.pace).await;
+    let times = world.node(node, |state| state.profile).times();
+    let [heartbeat_interval, election_timeout_min, election_timeout_max] = times;
+    let settings = RaftSettings { heartbeat_interval, election_timeout_min, election_timeout_max, ..options.settings };
+    let started = Replica::start_at_pace(disk, &settings, environment, options.pace).await;
     let replica = match started {
         Ok(replica) => replica,
         Err(error) if is_failing || bay.is_failing() || bay.is_damaged() => return Err(error.to_string().into()),

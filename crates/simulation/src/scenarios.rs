@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use replication::Profile;
 use tokio::time::sleep;
 
 use crate::{
@@ -224,11 +225,15 @@ impl Director {
         }
     }
 
-    /// Every message between nodes takes 75 ms.
+    /// Every message between nodes takes 75 ms, and one node after the other gets the profile for that.
     async fn slow_links(&self) {
         self.wish(Wish::SlowLinks(75)).await;
         sleep(Duration::from_secs(15)).await;
-        self.must_count(1, &[1, 2, 3], "links take 75 ms each way").await;
+        for node in 1..=3 {
+            self.world.node(node, |state| state.profile = Profile::Far);
+            self.restart(node).await;
+        }
+        self.must_count(1, &[1, 2, 3], "links take 75 ms each way, and the profile is for far nodes").await;
     }
 
     /// The first node, for long the only voter, is removed, and joins again on an empty disk.

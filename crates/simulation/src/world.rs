@@ -13,7 +13,7 @@ use activation::state::{Format, State};
 use api::log::v1 as log;
 use bytes::Bytes;
 use prost::Message;
-use replication::{AppliedEntry, Observer};
+use replication::{AppliedEntry, Observer, Profile};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -41,6 +41,8 @@ const FIRST_FORMAT_WITH_TARGET: u32 = 3;
 pub(crate) struct NodeState {
     pub(crate) clock: ClockError,
     pub(crate) newest_format: Format,
+    /// Of its configuration, for its next start.
+    pub(crate) profile: Profile,
     pub(crate) commands: Option<mpsc::Sender<Asked>>,
     /// Since when it says without a break that it is ready.
     pub(crate) ready_since: Option<Duration>,
@@ -77,6 +79,7 @@ impl Default for NodeState {
         Self {
             clock,
             newest_format: Format::NEWEST,
+            profile: Profile::Near,
             commands: None,
             ready_since: None,
             unserved: None,

@@ -5,7 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod disks;
 mod faults;
+mod links;
 mod members;
 mod scene;
 mod surroundings;

@@ -60,6 +60,62 @@ async fn scenario_wrong_clocks() {
     scene.ends().await;
 }
 
+/// How many machines each application counts, as a node says.
+async fn counts(scene: &Scene, via: u64) -> Vec<u64> {
+    let counts = scene.cluster.administrate(via, &words!["count"]).await;
+    counts["applications"].as_array().unwrap().iter().filter_map(|counted| counted["count"].as_u64()).collect()
+}
+
+/// Two of three machines wake 40 days ahead, and nothing confirms it: machines are refused, and none is forgotten.
+#[tokio::test]
+async fn scenario_two_of_three_clocks_wrong_at_power_up() {
+    let test = "surroundings::scenario_two_of_three_clocks_wrong_at_power_up";
+    let Some(mut scene) = Scene::of(test, 3).await else { return };
+    // The cache is full then, and as many are counted in the end.
+    scene.seconds(2).await;
+    let before = counts(&scene, 1).await;
+    scene.load.enters("the power fails, and two clocks are 40 days ahead");
+    for node in 1..=3 {
+        scene.cluster.kill(node).await;
+        scene.cluster.set_variable(node, "QUORATE_TEST_CLOCK_SYNCHRONISED", "no");
+    }
+    for node in [2, 3] {
+        scene.cluster.set_variable(node, "LD_PRELOAD", faketime());
+        scene.cluster.set_variable(node, "FAKETIME", "+40d");
+        scene.cluster.set_variable(node, "FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    }
+    (1..=3).for_each(|node| scene.cluster.start(node));
+    eventually("an alarm is raised", async || {
+        let status = scene.cluster.status(1).await?;
+        status["clock"]["alarm"].is_string().then_some(())
+    })
+    .await;
+    let product = scene.cluster.product("workstation-professional-2");
+    let answered = product.activate(scene.cluster.node(1).clients, cmid(u64::MAX)).await;
+    assert!(answered.is_err(), "most clocks say another time than the machine's");
+    assert_eq!(counts(&scene, 1).await, before, "nothing is forgotten");
+    scene.load.enters("the clocks are set right, and synchronised");
+    for node in 1..=3 {
+        for name in ["LD_PRELOAD", "FAKETIME", "FAKETIME_DONT_FAKE_MONOTONIC", "QUORATE_TEST_CLOCK_SYNCHRONISED"] {
+            scene.cluster.unset_variable(node, name);
+        }
+        scene.cluster.set_variable(node, "QUORATE_TEST_CLOCK_SYNCHRONISED", "yes");
+        scene.cluster.stop(node).await;
+        scene.cluster.start(node);
+    }
+    for node in 1..=3 {
+        scene.serves(1, node).await;
+    }
+    eventually("the alarm is over", async || {
+        let status = scene.cluster.status(1).await?;
+        status["clock"]["alarm"].is_null().then_some(())
+    })
+    .await;
+    scene.seconds(1).await;
+    assert_eq!(counts(&scene, 1).await, before, "nothing was forgotten");
+    scene.ends().await;
+}
+
 /// Writes until nothing more fits.
 fn fill(path: &Path) {
     let mut file = File::create(path).unwrap();

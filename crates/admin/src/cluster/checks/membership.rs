@@ -1,7 +1,5 @@
 //! Members, the leader, replication, clocks, reachability.
 
-use std::collections::BTreeMap;
-
 use activation::limits::{CLOCK_AGREEMENT_MS, CLOCK_SKEW_MS_MAX, LAG_ENTRIES_MAX};
 use api::admin::v1::{NodeRole, NodeState, NodeStatus};
 
@@ -69,24 +67,42 @@ fn is_voter(node: &&NodeStatus) -> bool {
     node_role(node) != NodeRole::Learner
 }
 
-/// Links between nodes whose round trips take longer than the settings of one of them bear; each link once.
+/// Links between nodes that answer: too slow where a round trip takes longer than the settings of one end bear.
 pub(super) fn links(observation: &ClusterObservation) -> Vec<Problem> {
-    let mut slow: BTreeMap<[u64; 2], [u64; 2]> = BTreeMap::new();
-    for node in observation.reachable().filter(|node| node.round_trip_max_us > 0) {
-        for trip in node.round_trips.iter().filter(|trip| trip.microseconds > node.round_trip_max_us) {
-            let ends = [node.node.min(trip.node), node.node.max(trip.node)];
-            let seen = [trip.microseconds, node.round_trip_max_us];
-            slow.entry(ends).and_modify(|known| *known = seen.max(*known)).or_insert(seen);
-        }
+    if observation.status.nodes.is_empty() {
+        return vec![Problem::unknown("no member is known", "see the check `leader`")];
     }
-    let problems = slow.into_iter().map(|([one, other], took)| {
-        let [took_ms, bearable_ms] = took.map(|microseconds| microseconds / 1000);
-        Problem::warning(
-            format!("a round trip between nodes {one} and {other} takes {took_ms} ms, and at most {bearable_ms} ms are borne"),
-            "set raft.profile = \"far\" in the configuration of every node, and restart one after the other",
-        )
-    });
-    problems.collect()
+    let nodes: Vec<_> = observation.reachable().collect();
+    let pairs =
+        nodes.iter().enumerate().flat_map(|(at, one)| nodes.iter().skip(at + 1).map(move |other| [*one, *other]));
+    pairs.filter_map(link).collect()
+}
+
+/// What is wrong with the link between two nodes.
+fn link([one, other]: [&NodeStatus; 2]) -> Option<Problem> {
+    let [from, to] = [one.node, other.node];
+    let measured = |from: &NodeStatus, to: &NodeStatus| {
+        let trip = from.round_trips.iter().find(|trip| trip.node == to.node).filter(|_| from.round_trip_max_us > 0)?;
+        Some([trip.microseconds, from.round_trip_max_us])
+    };
+    let measured: Vec<_> = [measured(one, other), measured(other, one)].into_iter().flatten().collect();
+    let slow = measured.iter().filter(|[took, bearable]| took > bearable).max();
+    match slow {
+        Some(took) => {
+            let [took_ms, bearable_ms] = took.map(|microseconds| microseconds / 1000);
+            Some(Problem::warning(
+                format!(
+                    "a round trip between nodes {from} and {to} takes {took_ms} ms, and at most {bearable_ms} ms are borne"
+                ),
+                "set raft.profile = \"far\" in the configuration of every node, and restart one after the other",
+            ))
+        }
+        None if measured.is_empty() => Some(Problem::unknown(
+            format!("the link between nodes {from} and {to} is not measured yet"),
+            "ask again in some seconds; where it stays so, look at the network between them",
+        )),
+        None => None,
+    }
 }
 
 pub(super) fn quarantined(observation: &ClusterObservation) -> Vec<Problem> {

@@ -25,6 +25,11 @@ fn node(node: u64) -> NodeStatus {
         newest_format: 2,
         match_index: Some(5000),
         state: NodeState::Ok.into(),
+        round_trips: (1..=3)
+            .filter(|other| *other != node)
+            .map(|other| RoundTrip { node: other, microseconds: 900 })
+            .collect(),
+        round_trip_max_us: 75_000,
         ..NodeStatus::default()
     }
 }
@@ -178,6 +183,12 @@ fn what_cannot_be_evaluated_is_unknown_and_never_ok() {
     );
 
     let mut seen = healthy();
+    seen.status.nodes[0].round_trips.clear();
+    assert_eq!(not_passed(&seen), [], "the other ends have measured");
+    seen.status.nodes[1].round_trip_max_us = 0;
+    assert_eq!(not_passed(&seen), [("links", Unknown)], "one of a version before, one that has just started");
+
+    let mut seen = healthy();
     seen.keys.as_mut().unwrap().keys[0].standing = None;
     seen.machines[0].data_size_bytes = 0;
     assert_eq!(not_passed(&seen), [("keys", Unknown), ("disk", Unknown)]);
@@ -211,8 +222,7 @@ fn every_planted_fault_is_found_with_its_remedy() {
             "links",
             Verdict::Warning,
             |seen| {
-                seen.status.nodes[0].round_trip_max_us = 75_000;
-                seen.status.nodes[0].round_trips = vec![RoundTrip { node: 3, microseconds: 120_000 }];
+                seen.status.nodes[0].round_trips[1].microseconds = 120_000;
             },
             "raft.profile",
         ),
