@@ -58,8 +58,8 @@ async fn observe(replica: &RunningReplica) {
         let asked = Instant::now();
         if let Ok(Ok(reply)) = timeout(PEER_CALL_TIMEOUT, peer.clock(proto::ClockRequest {})).await {
             let reply = reply.into_inner();
-            replica.links.took(node, asked.elapsed());
-            replica.links.reports(node, round_trips_in(&reply.round_trips));
+            replica.round_trips.took(node, asked.elapsed());
+            replica.round_trips.reports(node, round_trips_in(&reply.round_trips));
             replica.presence.answered(node, reply.leaving);
         }
     });

@@ -169,7 +169,7 @@ impl peer_server::Peer for PeerService {
             wall_ms: self.running.clock.wall_ms(),
             leaving,
             synchronised: self.running.clock.is_synchronised(),
-            round_trips: self.running.links.round_trips().into_iter().map(round_trip_out).collect(),
+            round_trips: self.running.round_trips.medians().into_iter().map(round_trip_out).collect(),
         }))
     }
 

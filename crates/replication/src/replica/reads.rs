@@ -184,7 +184,7 @@ impl Replica {
 
     /// The median of the last round trips to each other member, where enough are known.
     pub fn round_trips(&self) -> BTreeMap<u64, Duration> {
-        self.0.links.round_trips()
+        self.0.round_trips.medians()
     }
 
     /// The longest round trip between two nodes that this node's settings bear.

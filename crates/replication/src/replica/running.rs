@@ -32,9 +32,9 @@ use crate::{
         batcher::{Recorded, Waiting},
         clock::LeaderClock,
         confirmation::Confirmation,
-        links::Links,
         presence::Presence,
         proposal::Proposed,
+        round_trips::RoundTrips,
     },
     peers::{
         channels::{self, NoChannel, Peer, PeerChannel, Peers},
@@ -132,7 +132,7 @@ pub(crate) struct RunningReplica {
     pub(crate) seeds: AtomicU64,
     pub(crate) first_seed: u64,
     pub(crate) presence: Presence,
-    pub(crate) links: Links,
+    pub(crate) round_trips: RoundTrips,
     /// The longest round trip between two nodes that the settings bear.
     pub(crate) round_trip_max: Duration,
     pub(crate) confirmation: Confirmation,

@@ -18,7 +18,8 @@ use crate::{
         state::{Beginning, Gate, GateError},
     },
     leader::{
-        batcher, clock::LeaderClock, confirmation::Confirmation, duties, format, hashes, links, presence::Presence,
+        batcher, clock::LeaderClock, confirmation::Confirmation, duties, format, hashes, presence::Presence,
+        round_trips::RoundTrips,
     },
     peers::{channels::Peers, forward::Forwarder},
     planted::Planted,
@@ -139,7 +140,7 @@ impl Replica {
             seeds: AtomicU64::new(seed),
             first_seed: seed,
             presence: Presence::default(),
-            links: links::Links::default(),
+            round_trips: RoundTrips::default(),
             round_trip_max: settings.round_trip_max(),
             confirmation: Confirmation::default(),
             clock_warnings: Warnings::default(),
