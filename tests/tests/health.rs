@@ -73,6 +73,8 @@ async fn a_learner_whose_only_voter_is_gone_says_everywhere_that_there_is_no_lea
     })
     .await;
     assert!(field(&status, "match_index").values().all(Value::is_u64), "{status}");
+    assert!(field(&status, "generation").values().all(Value::is_u64), "{status}");
+    assert_eq!(status["slow_links"], serde_json::json!([]));
     cluster.kill(1).await;
     knows_no_leader(&cluster, 2).await;
     let (_, states) = doctor(&cluster, 2).await;

@@ -4,6 +4,8 @@ use std::{fs, time::Duration};
 
 use quorate_tests::{Cluster, Network, SlowLinks, eventually, page, value, words};
 
+use serde_json::json;
+
 use super::scene::{Scene, configured, network};
 
 /// More than the profile `near` bears, and far below what `far` does.
@@ -31,6 +33,9 @@ async fn link_is_named(scene: &Scene, node: u64, other: u64) {
     let doctor = scene.cluster.admin(node, &words!["doctor"]).await;
     let named = format!("between nodes {} and {}", node.min(other), node.max(other));
     assert!(doctor.stdout.contains(&named) && doctor.stdout.contains("raft.profile"), "{}", doctor.stdout);
+    let status = scene.cluster.led(node).await;
+    let slow = status["slow_links"].as_array().unwrap().iter().map(|link| link["nodes"].clone());
+    assert!(slow.clone().any(|nodes| nodes == json!([node.min(other), node.max(other)])), "{status}");
     let (_, scraped) = page(scene.cluster.node(node).metrics, "/metrics").await.unwrap();
     let took = value(&scraped, &format!("quorate_peer_round_trip_seconds{{peer=\"{other}\"}}")).unwrap();
     assert!(took > value(&scraped, "quorate_peer_round_trip_limit_seconds").unwrap(), "{took}");

@@ -55,7 +55,10 @@ impl Readiness {
         let due_index = cluster.last_index.max(cluster.confirmed_index);
         let lag = due_index.saturating_sub(self.replica.progress().borrow().applied_index);
         let seconds = replication::limits::CONFIRMED_WITHIN.as_secs();
-        let no_leader = || format!("no leader is known: no majority confirmed one within the last {seconds} s");
+        let no_leader = || {
+            let slow = slow_links(&self.replica);
+            format!("no leader is known: no majority confirmed one within the last {seconds} s{slow}")
+        };
         let state = match self.replica.health() {
             Health::Failed(why) => Some(why.to_string()),
             Health::Diverged(index) => Some(format!("its state differs from the majority's since entry {index}")),
@@ -72,6 +75,18 @@ impl Readiness {
             ("keys", (!unusable.is_empty()).then(|| unusable_reason(&unusable))),
         ]
     }
+}
+
+/// The links of this node that are too slow for its election times, as the end of a sentence.
+fn slow_links(replica: &Replica) -> String {
+    let limit = replica.round_trip_max();
+    let slow: Vec<_> = replica.round_trips().into_iter().filter(|(_, took)| *took > limit).collect();
+    if slow.is_empty() {
+        return String::new();
+    }
+    let links: Vec<_> =
+        slow.iter().map(|(node, took)| format!("node {node} is {} ms away", took.as_millis())).collect();
+    format!("; {} (at most {} ms are borne: see raft.profile)", links.join(", "), limit.as_millis())
 }
 
 /// Why the node takes no part in the cluster any more, where it does not.

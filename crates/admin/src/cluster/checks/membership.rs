@@ -5,7 +5,7 @@ use api::admin::v1::{NodeRole, NodeState, NodeStatus};
 
 use super::unasked::not_asked;
 use crate::{
-    cluster::observation::ClusterObservation,
+    cluster::{link::Link, observation::ClusterObservation},
     finding::Problem,
     limits::CLOCK_WARNING_MS,
     wire::{TextEnum, node_role, node_state},
@@ -69,40 +69,26 @@ fn is_voter(node: &&NodeStatus) -> bool {
 
 /// Links between nodes that answer: too slow where a round trip takes longer than the settings of one end bear.
 pub(super) fn links(observation: &ClusterObservation) -> Vec<Problem> {
-    if observation.status.nodes.is_empty() {
+    let nodes = &observation.status.nodes;
+    if nodes.is_empty() {
         return vec![Problem::unknown("no member is known", "see the check `leader`")];
     }
-    let nodes: Vec<_> = observation.reachable().collect();
-    let pairs =
-        nodes.iter().enumerate().flat_map(|(at, one)| nodes.iter().skip(at + 1).map(move |other| [*one, *other]));
-    pairs.filter_map(link).collect()
-}
-
-/// What is wrong with the link between two nodes.
-fn link([one, other]: [&NodeStatus; 2]) -> Option<Problem> {
-    let [from, to] = [one.node, other.node];
-    let measured = |from: &NodeStatus, to: &NodeStatus| {
-        let trip = from.round_trips.iter().find(|trip| trip.node == to.node).filter(|_| from.round_trip_max_us > 0)?;
-        Some([trip.microseconds, from.round_trip_max_us])
-    };
-    let measured: Vec<_> = [measured(one, other), measured(other, one)].into_iter().flatten().collect();
-    let slow = measured.iter().filter(|[took, bearable]| took > bearable).max();
-    match slow {
-        Some(took) => {
-            let [took_ms, bearable_ms] = took.map(|microseconds| microseconds / 1000);
-            Some(Problem::warning(
-                format!(
-                    "a round trip between nodes {from} and {to} takes {took_ms} ms, and at most {bearable_ms} ms are borne"
-                ),
+    let problems = Link::between(nodes).into_iter().filter_map(|link| {
+        if link.is_slow() {
+            return Some(Problem::warning(
+                link.to_string(),
                 "set raft.profile = \"far\" in the configuration of every node, and restart one after the other",
-            ))
+            ));
         }
-        None if measured.is_empty() => Some(Problem::unknown(
-            format!("the link between nodes {from} and {to} is not measured yet"),
-            "ask again in some seconds; where it stays so, look at the network between them",
-        )),
-        None => None,
-    }
+        let [one, other] = link.nodes;
+        link.took.is_none().then(|| {
+            Problem::unknown(
+                format!("the link between nodes {one} and {other} is not measured yet"),
+                "ask again in some seconds; where it stays so, look at the network between them",
+            )
+        })
+    });
+    problems.collect()
 }
 
 pub(super) fn quarantined(observation: &ClusterObservation) -> Vec<Problem> {

@@ -1,6 +1,7 @@
 //! `quorate cluster status`, and the status as other commands of this folder wait for it.
 
 use admin::{
+    cluster::{Link, RoundTripTime},
     limits::CLOCK_WARNING_MS,
     wire::{TextEnum, node_dns_text, node_role, node_state},
 };
@@ -73,6 +74,7 @@ fn json(reply: &ClusterStatusReply) -> serde_json::Value {
             "last_index": node.last_index,
             "match_index": node.match_index,
             "lag": lag(reply, node),
+            "generation": node.reachable.then_some(node.generation),
             "state": optional(node_state(node).text()),
             "state_hash": optional(&node.state_hash),
             "state_hash_index": node.state_hash_index,
@@ -95,9 +97,19 @@ fn json(reply: &ClusterStatusReply) -> serde_json::Value {
         "cluster_time_ms": reply.cluster_time_ms,
         "clock_alarm": optional(&reply.clock_alarm),
         "clock": { "alarm": optional(&reply.clock_alarm), "ahead_ms": reply.clock_ahead_ms },
+        "slow_links": slow_links(reply).map(|(link, took)| json!({
+            "nodes": link.nodes,
+            "round_trip_us": took.took_us,
+            "limit_us": took.limit_us,
+        })).collect::<Vec<_>>(),
         "format": reply.format,
         "nodes": nodes.collect::<Vec<_>>(),
     })
+}
+
+fn slow_links(reply: &ClusterStatusReply) -> impl Iterator<Item = (Link, RoundTripTime)> {
+    let links = Link::between(&reply.nodes).into_iter().filter(Link::is_slow);
+    links.filter_map(|link| Some((link, link.took?)))
 }
 
 fn optional(text: &str) -> Option<&str> {
@@ -157,7 +169,9 @@ fn text(reply: &ClusterStatusReply) -> String {
     let leader = if reply.leader == 0 { "no leader is known".into() } else { format!("node {} leads", reply.leader) };
     let alarm = optional(&reply.clock_alarm).map_or(String::new(), |alarm| format!("\nClock alarm: {alarm}"));
     let (term, tolerance, format) = (reply.term, reply.failure_tolerance, reply.format);
-    format!("{rows}\nTerm {term}: {leader}; {tolerance} more may fail. Format {format}.{alarm}")
+    let slow: String =
+        slow_links(reply).map(|(link, _)| format!("\nSlow link: {link}; `quorate doctor` says what to do.")).collect();
+    format!("{rows}\nTerm {term}: {leader}; {tolerance} more may fail. Format {format}.{alarm}{slow}")
 }
 
 #[cfg(test)]
