@@ -58,6 +58,9 @@ pub use activation::limits::LAG_ENTRIES_MAX;
 /// How long an administrator's change of the membership may take: a new node catches up within it.
 pub const MEMBERSHIP_DEADLINE: Duration = Duration::from_secs(120);
 
+/// How long a leader waits at a time until a new member has caught up. The command that added it asks again.
+pub const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long a node that stops waits for the others to take note.
 pub const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -66,6 +69,13 @@ pub const CONFIRMED_WITHIN: Duration = Duration::from_secs(3);
 
 /// A member that lacks an entry for longer than this lags, however few it lacks: its disk or the network to it stands still.
 pub const LAG_MAX: Duration = Duration::from_secs(10);
+
+/// A leader whose disk has not finished a write for so long hands leadership over,
+pub const DISK_HANDOVER_AFTER: Duration = Duration::from_secs(5);
+/// and any node whose disk has not for so long fails: its process ends, and the supervisor starts it again.
+pub const DISK_HANG_MAX: Duration = Duration::from_secs(10);
+/// How often that is looked at.
+pub const DISK_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Pause before a confirmation that failed is tried again.
 pub const CONFIRMATION_RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -113,6 +123,7 @@ pub const QUARANTINE_REMINDER_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a leader that stops waits for another one.
 pub const HANDOVER_DEADLINE: Duration = Duration::from_secs(2);
 
+const _: () = assert!(DISK_HANDOVER_AFTER.as_secs() + HANDOVER_DEADLINE.as_secs() < DISK_HANG_MAX.as_secs());
 const _: () = assert!(
     APPEND_ENTRIES_MAX * (storage::limits::VALUE_BYTES_MAX as u64) < PEER_MESSAGE_BYTES_MAX as u64
         && SNAPSHOT_CHUNK_BYTES < PEER_MESSAGE_BYTES_MAX
