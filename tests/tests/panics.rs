@@ -65,6 +65,7 @@ fn of_replica(task: ReplicaTask) -> Trigger {
         | ReplicaTask::Elections
         | ReplicaTask::Hashes
         | ReplicaTask::Admission
+        | ReplicaTask::HangingDisk
         | ReplicaTask::Confirmation
         | ReplicaTask::Formats
         | ReplicaTask::Failure => Start,
@@ -96,7 +97,8 @@ fn of_host(task: HostTask) -> Trigger {
         | HostTask::DnsWatch
         | HostTask::DnsZone
         | HostTask::DnsServer
-        | HostTask::ActivationLog => Start,
+        | HostTask::ActivationLog
+        | HostTask::StoreOpening => Start,
         HostTask::ClientConnection => Request,
         HostTask::PeerCall => Others,
         HostTask::AdminCall => Command("count"),

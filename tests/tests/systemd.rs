@@ -9,7 +9,7 @@ use std::{
     process::Output,
 };
 
-use quorate_tests::{Cluster, Network, Plan, Quorate, TIMEOUT};
+use quorate_tests::{Cluster, Network, Plan, Quorate, TIMEOUT, eventually};
 use tempfile::TempDir;
 use tokio::{net::UnixDatagram, process::Command, time::timeout};
 
@@ -97,6 +97,39 @@ async fn a_node_tells_its_supervisor_that_it_runs_and_that_it_stops() {
     let stopping = told().await;
     assert!(stopping.contains("STOPPING=1"), "{stopping}");
     assert_eq!(cluster.ended(1).await, Some(0));
+}
+
+#[tokio::test]
+async fn a_node_that_opens_its_store_asks_for_time_says_how_far_it_is_and_hears_sigterm() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(1)).await;
+    cluster.form().await;
+    assert_eq!(cluster.stop(1).await, Some(0));
+    let (path, hangs) = (folder.path().join("notify"), folder.path().join("hangs"));
+    let supervisor = UnixDatagram::bind(&path).unwrap();
+    fs::write(&hangs, "").unwrap();
+    cluster.set_variable(1, "NOTIFY_SOCKET", path);
+    cluster.set_variable(1, "QUORATE_TEST_HANG_OPENING", &hangs);
+    let seen = cluster.said(1).len();
+    cluster.start(1);
+    // Again and again, for as long as it makes progress.
+    for _ in 0..2 {
+        let mut buffer = [0; 1024];
+        let told = timeout(TIMEOUT, supervisor.recv(&mut buffer)).await.expect("the node tells something").unwrap();
+        let told = String::from_utf8_lossy(&buffer[..told]);
+        assert!(told.contains("EXTEND_TIMEOUT_USEC=60000000") && told.contains("bytes are copied"), "{told}");
+    }
+    eventually("the log says how far it is", async || {
+        cluster.said(1)[seen..].lines().any(|line| line.contains("bytes are copied")).then_some(())
+    })
+    .await;
+    cluster.process(1).terminate();
+    assert_eq!(cluster.ended(1).await, Some(0), "{}", cluster.said(1));
+    assert!(!cluster.said(1)[seen..].contains("the node runs"));
+
+    fs::remove_file(&hangs).unwrap();
+    cluster.start(1);
+    cluster.led(1).await;
 }
 
 #[tokio::test]

@@ -8,8 +8,14 @@ pub const READ_BYTES: usize = 8 << 10;
 /// How long a process in which a task panicked may take to log the reason before it ends.
 pub const LAST_LINE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long open requests may take once the node is told to stop.
+/// How long open requests may take once the node is told to stop,
 pub const STOP_DEADLINE: Duration = Duration::from_secs(5);
+/// how long handing leadership over and stopping the replica,
+pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
+/// how long writing the rest of the activation log,
+pub const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
+/// and how long what is left: the background tasks, and the administration socket's file.
+pub const CLEANUP_DEADLINE: Duration = Duration::from_secs(2);
 
 /// How long a bootstrapping node waits for the others.
 pub const BOOTSTRAP_TIMEOUT: Duration = Duration::from_secs(60);
@@ -129,6 +135,14 @@ pub const CONSOLE_SESSION_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 /// Longest path of a Unix socket, in bytes (`sun_path`, less the final zero).
 pub const SOCKET_PATH_BYTES_MAX: usize = 107;
 
+/// `TimeoutStopSec` in `deploy/systemd/quorate.service`, in seconds: after it systemd kills the node.
+pub const SUPERVISOR_STOP_TIMEOUT_S: u64 = 90;
+
+const _: () = assert!(
+    2 * STOP_DEADLINE.as_secs() + SHUTDOWN_DEADLINE.as_secs() + FLUSH_DEADLINE.as_secs() + CLEANUP_DEADLINE.as_secs()
+        < SUPERVISOR_STOP_TIMEOUT_S
+);
+const _: () = assert!(SHUTDOWN_DEADLINE.as_secs() > replication::limits::HANDOVER_DEADLINE.as_secs());
 const _: () = assert!(SETTLE_TIMEOUT.as_secs() > 2 * discovery::limits::CONVERSATION_TIMEOUT.as_secs());
 const _: () = assert!(READ_BYTES > dcerpc::limits::FRAGMENT_BYTES_MAX as usize);
 const _: () = assert!(ADMIN_MESSAGE_BYTES_MAX > activation::limits::CATALOG_BYTES_MAX);

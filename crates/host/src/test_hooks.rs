@@ -1,7 +1,12 @@
 //! Switches that the tests' build of the binary (feature `fault-injection`) reads from environment variables. In every
 //! other build each function returns a constant.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
 use activation::state::Format;
 use replication::RaftSettings;
@@ -66,6 +71,13 @@ pub(crate) fn disk(disk: SledDisk, settings: &RaftSettings) -> Result<SledDisk, 
 /// Panics where a test wants the task with this name to. The panic is the task's first act.
 pub(crate) fn panic_in(task: &str) {
     assert!(variable("QUORATE_TEST_PANIC").is_none_or(|wanted| wanted != task), "a test wants a panic in {task}");
+}
+
+/// Writes nothing into the activation log while the file that a test names is there: its disk hangs.
+pub(crate) fn hang_activation_log() {
+    while variable("QUORATE_TEST_HANG_ACTIVATION_LOG").is_some_and(|file| Path::new(&file).exists()) {
+        thread::park_timeout(Duration::from_millis(10));
+    }
 }
 
 /// Whether the invariants of the replicated state are checked after every entry.

@@ -69,6 +69,8 @@ named_tasks! {
         Elections = "elections",
         /// Has the other members admit this node.
         Admission = "admission",
+        /// Looks whether the disk hangs.
+        HangingDisk = "hanging disk",
         /// Asks whether a majority confirms the leader.
         Confirmation = "confirmation",
         /// Makes room for versions that read an older format.

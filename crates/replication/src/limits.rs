@@ -81,6 +81,13 @@ pub const ROUND_TRIPS_MIN: usize = 2;
 /// How long a leader's call to its successor may take: links that are too slow for appends are among the reasons for it.
 pub const TRANSFER_CALL_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// A leader whose disk has not finished a write for so long hands leadership over,
+pub const DISK_HANDOVER_AFTER: Duration = Duration::from_secs(5);
+/// and any node whose disk has not for so long fails: its process ends, and the supervisor starts it again.
+pub const DISK_HANG_MAX: Duration = Duration::from_secs(10);
+/// How often that is looked at.
+pub const DISK_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
 /// Pause before a confirmation that failed is tried again.
 pub const CONFIRMATION_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -127,6 +134,7 @@ pub const QUARANTINE_REMINDER_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a leader that stops waits for another one.
 pub const HANDOVER_DEADLINE: Duration = Duration::from_secs(2);
 
+const _: () = assert!(DISK_HANDOVER_AFTER.as_secs() + HANDOVER_DEADLINE.as_secs() < DISK_HANG_MAX.as_secs());
 const _: () = assert!(
     APPEND_ENTRIES_MAX * (storage::limits::VALUE_BYTES_MAX as u64) < PEER_MESSAGE_BYTES_MAX as u64
         && SNAPSHOT_CHUNK_BYTES < PEER_MESSAGE_BYTES_MAX

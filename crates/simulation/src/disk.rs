@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use prost::Message;
 use storage::{Batch, Disk, Done, Identity, Kind, ReadError, Record, SnapshotIoError, WriteFailed, Writes};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use uuid::Uuid;
 
 use crate::chance::Chance;
@@ -89,6 +89,8 @@ struct Platter {
     slow_percent: u64,
     /// How long the next barrier hangs.
     hang: Duration,
+    /// When the barrier began that is under way.
+    under_way: Option<Instant>,
     failing: Option<Failing>,
     /// Planted: barriers report success and do nothing.
     skips_sync: bool,
@@ -121,6 +123,7 @@ impl DiskBay {
             chance,
             slow_percent: 2,
             hang: Duration::ZERO,
+            under_way: None,
             failing: None,
             skips_sync: false,
             damaged: false,
@@ -142,7 +145,7 @@ impl DiskBay {
         };
         platter.settle(kept);
         platter.pending.clear();
-        platter.hang = Duration::ZERO;
+        (platter.hang, platter.under_way) = (Duration::ZERO, None);
         Crashed { pending, kept }
     }
 
@@ -219,6 +222,11 @@ impl DiskBay {
         self.platter().failing = failing;
     }
 
+    /// For how long the barrier that is under way has been so.
+    pub(crate) fn hanging_for(&self) -> Duration {
+        self.platter().under_way.map_or(Duration::ZERO, |began| began.elapsed())
+    }
+
     pub(crate) fn is_failing(&self) -> bool {
         self.platter().failing.is_some()
     }
@@ -287,6 +295,7 @@ impl SimulatedDisk {
     /// Opens the disk in `bay`; to be called in the node's runtime.
     pub(crate) fn open(bay: DiskBay, observer: Arc<dyn WriteObserver>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUED_BATCHES_MAX);
+        bay.platter().under_way = None;
         tokio::spawn(write_all(bay.clone(), waiting));
         let writes_at_opening = bay.platter().durable.writes;
         Self { bay, queue, observer, writes_at_opening }
@@ -303,10 +312,12 @@ async fn write_all(bay: DiskBay, mut waiting: mpsc::Receiver<Option<Done>>) {
         }
         let (covered, time) = {
             let mut platter = bay.platter();
+            platter.under_way = Some(Instant::now());
             (platter.pending.len(), platter.barrier_time())
         };
         tokio::time::sleep(time).await;
         let mut platter = bay.platter();
+        platter.under_way = None;
         let error = platter.error();
         if failed.is_none() {
             failed = error.map(WriteFailed::new);
@@ -384,6 +395,10 @@ impl Disk for SimulatedDisk {
             }
             Ok(())
         })
+    }
+
+    fn hanging_for(&self) -> Duration {
+        self.bay.hanging_for()
     }
 
     fn snapshot_path(&self) -> String {

@@ -7,6 +7,7 @@ use activation::{
     message::{LicenseStatus, Request, verify_answer},
     status::Status,
 };
+use replication::limits::DISK_HANDOVER_AFTER;
 use tokio::{
     io::AsyncReadExt,
     time::{sleep, timeout},
@@ -25,8 +26,9 @@ use crate::{
 /// How long a client waits for one host.
 const HOST_DEADLINE: Duration = Duration::from_secs(3);
 
-/// How long a node may say that it is ready while it serves no client: it learns of a lost majority within seconds.
-const UNSERVED_MAX: Duration = Duration::from_secs(6);
+/// How long a node may say that it is ready while it serves no client: it learns of a lost majority within seconds, and a
+/// leader whose disk hangs asks another node to lead after [`DISK_HANDOVER_AFTER`].
+const UNSERVED_MAX: Duration = DISK_HANDOVER_AFTER.saturating_add(Duration::from_secs(4));
 
 /// A client whose clock differs by more is refused.
 const SKEW_MAX: Duration = Duration::from_secs(4 * 60 * 60);

@@ -145,7 +145,7 @@ async fn start(world: &World, node: u64, bay: DiskBay, options: NodeOptions) -> 
             Ok("it serves no other nodes any more")
         }
         failure = replica.failed() => {
-            let is_failing = bay.is_failing();
+            let is_failing = bay.is_failing() || bay.hanging_for() >= replication::limits::DISK_HANG_MAX;
             if !is_failing && failure != replication::Failure::Stopped {
                 world.violated("node_failed", format_args!("node {node} runs on a disk that works"), &failure);
             }

@@ -2,15 +2,18 @@
 //!
 //! sled repairs what it opens: it cuts the log at the first record it cannot read and writes zeros over the rest. A
 //! damaged store must stay as it was found, for whoever comes to rescue it. So sled is first let loose on a copy, every
-//! record is read and added up, and only a store that adds up is opened.
+//! record is read and added up, and only a store that adds up is opened: by the copy, which takes its place ([`crate::copy`]).
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use crate::{
+    copy::Copies,
     database::{IDENTITY_KEY, open_sled},
-    error::{OpenError, damaged, io_error},
+    error::{OpenError, damaged},
     identity::Identity,
+    limits::RECORDS_PER_REPORT,
     mark,
+    opening::{OpeningStep, Reporter},
     panics::catch_with_sled,
     tally::{self, Tally},
 };
@@ -36,9 +39,11 @@ enum Damage {
     Read(#[from] sled::Error),
 }
 
-/// Refuses a store that is not whole, before anything in it is changed.
-pub(crate) fn check(folder: &Path, sled_folder: &Path, identity: &Identity) -> Result<(), OpenError> {
-    let db_file = sled_folder.join("db");
+/// Refuses a store that is not whole, before anything in it is changed; one that is whole is replaced by the copy that was
+/// checked.
+pub(crate) fn renew(folder: &Path, identity: &Identity, reporter: &Reporter<'_>) -> Result<(), OpenError> {
+    let copies = Copies::of(folder);
+    let db_file = folder.join("sled").join("db");
     if !db_file.is_file() {
         return Err(damaged(folder, format!("{} is missing", db_file.display())));
     }
@@ -51,64 +56,54 @@ pub(crate) fn check(folder: &Path, sled_folder: &Path, identity: &Identity) -> R
         }
         Err(source) => return Err(OpenError::Io { action: "read", path: mark, source }),
     };
-    on_copy(folder, sled_folder, |db| check_content(db, identity, acknowledged))
+    on_copy(folder, &copies, reporter, |db| check_content(db, identity, acknowledged, reporter))?;
+    #[cfg(feature = "fault-injection")]
+    if std::env::var_os("QUORATE_FAULT_USE_AS_FOUND").is_some() {
+        return copies.discard();
+    }
+    copies.replace(reporter)
 }
 
 /// Whether the database of a store without an identity was left by a creation that a crash cut short: nothing was ever
-/// acknowledged from such a one.
-pub(crate) fn is_unused(folder: &Path, sled_folder: &Path) -> Result<bool, OpenError> {
+/// acknowledged from such a one. Then the copy has replaced it.
+pub(crate) fn is_unused(folder: &Path, reporter: &Reporter<'_>) -> Result<bool, OpenError> {
     if matches!(mark::read(folder), Ok(None | Some(1..))) {
         return Ok(false);
     }
-    on_copy(folder, sled_folder, |db| {
+    let copies = Copies::of(folder);
+    let is_unused = on_copy(folder, &copies, reporter, |db| {
         let mut keys = db.iter().map(|record| record.is_ok_and(|(key, _)| key == tally::KEY || key == IDENTITY_KEY));
         Ok(keys.all(|own| own))
-    })
+    })?;
+    if is_unused {
+        copies.replace(reporter)?;
+    } else {
+        copies.discard()?;
+    }
+    Ok(is_unused)
 }
 
-/// Looks at a copy of the database.
+/// Makes a copy of the database and looks at it. The copy is closed afterwards, and removed where it was refused.
 fn on_copy<T>(
     folder: &Path,
-    sled_folder: &Path,
+    copies: &Copies,
+    reporter: &Reporter<'_>,
     look: impl FnOnce(&sled::Db) -> Result<T, Damage>,
 ) -> Result<T, OpenError> {
-    let copy = folder.join("check");
-    let looked = copy_folder(sled_folder, &copy)
-        .map_err(io_error("make a copy for checking in", &copy))
-        .and_then(|()| open_sled(folder, &copy))
-        .and_then(|db| {
-            // sled answers some damage with a panic instead of an error.
-            let looked = catch_with_sled(|| look(&db));
-            looked.unwrap_or(Err(Damage::Unreadable)).map_err(|what| damaged(folder, what))
-        });
-    remove(&copy).map_err(io_error("remove", &copy))?;
+    let looked = copies.make(reporter).and_then(|()| {
+        reporter.step(OpeningStep::Recover);
+        let db = open_sled(folder, &copies.copy)?;
+        // sled answers some damage with a panic instead of an error, and a disk that fails while it closes the database.
+        let looked = catch_with_sled(move || look(&db));
+        looked.unwrap_or(Err(Damage::Unreadable)).map_err(|what| damaged(folder, what))
+    });
+    if looked.is_err() {
+        copies.discard()?;
+    }
     looked
 }
 
-/// Removes what a check that was interrupted left behind.
-fn remove(copy: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(copy) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
-    remove(to)?;
-    fs::create_dir(to)?;
-    for item in fs::read_dir(from)? {
-        let item = item?;
-        let to = to.join(item.file_name());
-        if item.file_type()?.is_dir() {
-            copy_folder(&item.path(), &to)?;
-        } else {
-            fs::copy(item.path(), to)?;
-        }
-    }
-    Ok(())
-}
-
-fn check_content(db: &sled::Db, identity: &Identity, acknowledged: u64) -> Result<(), Damage> {
+fn check_content(db: &sled::Db, identity: &Identity, acknowledged: u64, reporter: &Reporter<'_>) -> Result<(), Damage> {
     match db.get(IDENTITY_KEY)? {
         Some(store) if store.as_ref() == identity.store.as_bytes() => {}
         Some(_) => return Err(Damage::OtherStore),
@@ -117,10 +112,14 @@ fn check_content(db: &sled::Db, identity: &Identity, acknowledged: u64) -> Resul
     let tally = db.get(tally::KEY)?.ok_or(Damage::NoTally)?;
     let tally = Tally::from_bytes(&tally).ok_or(Damage::Tally)?;
     let mut found = Tally::of_nothing(tally.writes);
+    reporter.at(OpeningStep::Check, 0, tally.records);
     for record in db.iter() {
         let (key, value) = record?;
         if key != tally::KEY && key != IDENTITY_KEY {
             found.add(&key, &value);
+            if found.records.is_multiple_of(RECORDS_PER_REPORT) {
+                reporter.at(OpeningStep::Check, found.records, tally.records);
+            }
         }
     }
     if found != tally {

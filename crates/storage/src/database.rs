@@ -1,10 +1,12 @@
 //! The sled database inside a store: how it is configured, and what of it belongs to the store itself.
 
-use std::{io, path::Path};
+use std::{io, path::Path, thread, time::Duration};
+
+use tokio::time::Instant;
 
 use crate::{
     error::{OpenError, damaged},
-    limits::{CACHE_BYTES, SEGMENT_BYTES},
+    limits::{CACHE_BYTES, CLOSE_TIMEOUT, SEGMENT_BYTES},
     panics::catch_with_sled,
 };
 
@@ -28,7 +30,7 @@ pub(crate) fn open_sled(folder: &Path, sled_folder: &Path) -> Result<sled::Db, O
         .flush_every_ms(None)
         .print_profile_on_drop(false);
     // sled answers some damage with a panic instead of an error.
-    match catch_with_sled(|| config.open()) {
+    match catch_with_sled(|| open_when_closed(&config)) {
         Ok(Ok(db)) => Ok(db),
         Ok(Err(sled::Error::Io(source))) => {
             Err(OpenError::Io { action: "open the database in", path: sled_folder.to_owned(), source })
@@ -36,4 +38,23 @@ pub(crate) fn open_sled(folder: &Path, sled_folder: &Path) -> Result<sled::Db, O
         Ok(Err(error)) => Err(damaged(folder, error)),
         Err(_) => Err(damaged(folder, "the database cannot be read")),
     }
+}
+
+/// Opens the database once sled's threads have let go of it: those of a database that was closed hold its lock for a moment
+/// longer. No other process is waited for, as the store has a lock of its own.
+fn open_when_closed(config: &sled::Config) -> sled::Result<sled::Db> {
+    let began = Instant::now();
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error)) if is_locked(&error) && began.elapsed() < CLOSE_TIMEOUT => {
+                thread::park_timeout(Duration::from_millis(1));
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// sled has no kind of error of its own for it.
+fn is_locked(error: &io::Error) -> bool {
+    error.to_string().starts_with("could not acquire lock")
 }

@@ -3,7 +3,7 @@
 //! A replica uses nothing else of a disk. [`SledDisk`](crate::SledDisk) is what production runs; a simulation puts a disk
 //! of its own in its place, whose power fails where the simulation wants it.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -62,6 +62,12 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
 
     /// Where the snapshot is, for messages: a path.
     fn snapshot_path(&self) -> String;
+
+    /// For how long the write that is under way has been so; zero where none is. A disk that hangs answers neither with
+    /// success nor with an error.
+    fn hanging_for(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Pages that were written without ever being synced. Above zero the node is to be replaced.
     fn unsynced_pages(&self) -> usize {

@@ -58,6 +58,20 @@ pub enum OpenError {
         /// What was found.
         what: String,
     },
+    /// There is no room for the copy that is checked.
+    #[error(
+        "the store {} cannot be opened: the copy of it that is checked first needs {} MiB in that folder, and {} MiB are \
+         free; make room there and start again",
+        folder.display(), needed_bytes.div_ceil(1 << 20), free_bytes >> 20
+    )]
+    NoRoom {
+        /// The store's folder.
+        folder: PathBuf,
+        /// Free space that is needed, in bytes.
+        needed_bytes: u64,
+        /// Free space that there is, in bytes.
+        free_bytes: u64,
+    },
     /// The operating system said no.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {

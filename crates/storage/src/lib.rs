@@ -13,6 +13,9 @@
 //! number of acknowledged writes stands in a file beside the database: a store that lacks anything is refused, and left
 //! as it is.
 //!
+//! After a sync that failed the operating system may still show what never reached the disk, as if it had. So a store is
+//! not used as it is found: a copy of it is checked and synced, and takes its place.
+//!
 //! Values are capped at [`limits::VALUE_BYTES_MAX`]: sled moves larger pages into files of their own, which it never
 //! syncs at all.
 //!
@@ -20,6 +23,7 @@
 
 mod batch;
 mod check;
+mod copy;
 mod database;
 mod disk;
 pub mod durable;
@@ -29,6 +33,7 @@ mod identity;
 mod kept;
 pub mod limits;
 mod mark;
+mod opening;
 pub mod panics;
 mod sled_disk;
 mod store;
@@ -39,6 +44,7 @@ pub use batch::{Batch, Done, Record, ValueTooLarge};
 pub use disk::{Disk, Writes, commit};
 pub use error::{OpenError, ReadError, SnapshotIoError, WriteFailed};
 pub use identity::{Identity, Kind};
+pub use opening::{Opening, OpeningStep};
 pub use sled_disk::{DiskError, SNAPSHOT_FILE, SledDisk};
 pub use store::{Owner, Store};
 pub use writer::{WRITER_THREAD, Writer};

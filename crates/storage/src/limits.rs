@@ -1,5 +1,7 @@
 //! Every bound of this crate, with its unit last in the name.
 
+use std::time::Duration;
+
 /// Longest value, in bytes. sled writes a page above a quarter of a segment to `blobs/`, without any sync.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024;
 
@@ -14,6 +16,26 @@ pub const QUEUED_WRITES_MAX: usize = 4096;
 
 /// Writes that one barrier may cover.
 pub const WRITES_PER_BARRIER_MAX: usize = 1024;
+
+/// Bytes that are copied at once while a store is opened.
+pub const COPY_CHUNK_BYTES: usize = 1 << 20;
+
+/// Records that are read between two reports while a store is opened.
+pub const RECORDS_PER_REPORT: u64 = 4096;
+
+/// How often the log says how far the opening of a store is.
+pub const OPENING_LOG_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long the steps of an opening that cannot report take at most, for each MiB of the database,
+pub const OPENING_STEP_PER_MIB: Duration = Duration::from_millis(250);
+/// and besides.
+pub const OPENING_STEP_MIN: Duration = Duration::from_secs(60);
+
+/// Free space that opening a store needs besides that for the copy, in bytes: sled begins a new segment.
+pub const OPENING_ROOM_BYTES: u64 = SEGMENT_BYTES as u64;
+
+/// How long sled may take to let go of a database that was closed.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The newest store format that this binary reads, and the one it writes.
 pub const FORMAT: u32 = 1;

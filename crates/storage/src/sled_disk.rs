@@ -130,6 +130,10 @@ impl Disk for SledDisk {
         self.snapshot_file().display().to_string()
     }
 
+    fn hanging_for(&self) -> Duration {
+        self.writer.hanging_for()
+    }
+
     fn unsynced_pages(&self) -> usize {
         self.store.blobs()
     }

@@ -6,6 +6,7 @@
 //! FOLDER/acknowledged   how many writes were acknowledged
 //! FOLDER/sled/          sled's own files: db, conf, blobs/ (which must stay empty)
 //! FOLDER/check/         a copy of these, while the store is being opened
+//! FOLDER/replaced/      what the copy replaced, until it is removed
 //! ```
 //! Identity, format and content are checked before sled is opened, because sled writes to what it opens.
 
@@ -25,6 +26,7 @@ use uuid::Uuid;
 use crate::{
     batch::{Changes, Record},
     check,
+    copy::Copies,
     database::{IDENTITY_KEY, into_io, open_sled},
     disk::Writes,
     durable,
@@ -32,6 +34,7 @@ use crate::{
     identity::{Identity, Kind},
     limits::FORMAT,
     mark::Mark,
+    opening::{Opening, OpeningStep, Reporter},
     tally::{self, Tally},
 };
 
@@ -65,12 +68,19 @@ pub struct Store {
 impl Store {
     /// Opens the store in `folder`, or creates it where the folder is empty or missing.
     pub fn open(folder: &Path, owner: Owner) -> Result<Self, OpenError> {
+        Self::open_reporting(folder, owner, &|_| {})
+    }
+
+    /// The same; `report` is told how far the opening is, on this thread.
+    pub fn open_reporting(folder: &Path, owner: Owner, report: &dyn Fn(Opening)) -> Result<Self, OpenError> {
+        let reporter = Reporter::new(folder, report);
         durable::create_folder(folder).map_err(io_error("create", folder))?;
         let lock = lock(folder)?;
+        Copies::of(folder).settle()?;
         let identity_path = folder.join("identity");
         match fs::read_to_string(&identity_path) {
-            Ok(text) => Self::open_existing(folder, check_identity(folder, &text, owner)?, lock),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(folder, owner, lock),
+            Ok(text) => Self::open_existing(folder, check_identity(folder, &text, owner)?, lock, &reporter),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(folder, owner, lock, &reporter),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Err(damaged(folder, "its identity file is no text"))
             }
@@ -78,22 +88,28 @@ impl Store {
         }
     }
 
-    fn open_existing(folder: &Path, identity: Identity, lock: File) -> Result<Self, OpenError> {
-        let sled_folder = folder.join("sled");
-        check::check(folder, &sled_folder, &identity)?;
-        let db = open_sled(folder, &sled_folder)?;
+    fn open_existing(
+        folder: &Path,
+        identity: Identity,
+        lock: File,
+        reporter: &Reporter<'_>,
+    ) -> Result<Self, OpenError> {
+        check::renew(folder, &identity, reporter)?;
+        reporter.step(OpeningStep::Recover);
+        let db = open_sled(folder, &folder.join("sled"))?;
         let tally = db.get(tally::KEY).map_err(|error| damaged(folder, error))?;
         let tally = tally.and_then(|tally| Tally::from_bytes(&tally));
         let tally = tally.ok_or_else(|| damaged(folder, "the database lost its tally"))?;
         let mark = Mark::open(folder).map_err(io_error("open the mark in", folder))?;
+        reporter.ends(tally.records);
         Self::finish(folder, identity, db, tally, mark, lock)
     }
 
     /// The identity is written last: a crash on the way leaves a store from which nothing was ever acknowledged.
-    fn create(folder: &Path, owner: Owner, lock: File) -> Result<Self, OpenError> {
+    fn create(folder: &Path, owner: Owner, lock: File, reporter: &Reporter<'_>) -> Result<Self, OpenError> {
         let identity_path = folder.join("identity");
         let sled_folder = folder.join("sled");
-        if sled_folder.exists() && !check::is_unused(folder, &sled_folder)? {
+        if sled_folder.exists() && !check::is_unused(folder, reporter)? {
             let what = format!("{} is missing beside a database with content", identity_path.display());
             return Err(damaged(folder, what));
         }
@@ -204,6 +220,10 @@ impl Store {
         #[cfg(feature = "fault-injection")]
         if std::env::var_os("QUORATE_FAULT_SKIP_SYNC").is_some() {
             return Ok(());
+        }
+        #[cfg(feature = "fault-injection")]
+        while std::env::var_os("QUORATE_TEST_HANG_DISK").is_some_and(|file| Path::new(&file).exists()) {
+            std::thread::park_timeout(std::time::Duration::from_millis(10));
         }
         self.log_file.sync_data()
     }

@@ -18,7 +18,7 @@ pub(crate) struct Tally {
     /// Writes so far: what [`crate::mark`] compares.
     pub(crate) writes: u64,
     /// Records, without the tally itself.
-    records: u64,
+    pub(crate) records: u64,
     /// The sum of [`digest`] over all records. A sum, so that a write need not look at what it does not change.
     sum: u64,
 }

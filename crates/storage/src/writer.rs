@@ -6,7 +6,7 @@
 
 use std::{
     io,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     thread,
     time::Duration,
 };
@@ -37,7 +37,11 @@ struct Write {
 pub struct Writer {
     queue: mpsc::Sender<Write>,
     failed: Arc<OnceLock<WriteFailed>>,
+    under_way: UnderWay,
 }
+
+/// When the write began that is under way.
+type UnderWay = Arc<Mutex<Option<Instant>>>;
 
 impl Writer {
     /// Starts the writing thread of `store`.
@@ -50,9 +54,11 @@ impl Writer {
         let (queue, waiting) = mpsc::channel(QUEUED_WRITES_MAX);
         let failed = Arc::new(OnceLock::new());
         let cause = Arc::clone(&failed);
+        let under_way = UnderWay::default();
+        let began = Arc::clone(&under_way);
         let writer = thread::Builder::new().name(WRITER_THREAD.into());
-        writer.spawn(move || write_all(&store, waiting, &cause, &synced))?;
-        Ok(Self { queue, failed })
+        writer.spawn(move || write_all(&store, waiting, (&cause, &began), &synced))?;
+        Ok(Self { queue, failed, under_way })
     }
 
     /// Queues `batch`; `done` is called, on the writing thread, once it is durable or has failed.
@@ -79,6 +85,12 @@ impl Writer {
         self.submit(batch, None).await;
     }
 
+    /// For how long the write that is under way has been so; zero where none is.
+    pub fn hanging_for(&self) -> Duration {
+        let began = *self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        began.map_or(Duration::ZERO, |began| began.elapsed())
+    }
+
     /// Why writing stopped, once it has.
     pub fn failure(&self) -> Option<&WriteFailed> {
         self.failed.get()
@@ -100,7 +112,7 @@ impl Writer {
 fn write_all(
     store: &Store,
     mut waiting: mpsc::Receiver<Write>,
-    failed: &OnceLock<WriteFailed>,
+    (failed, under_way): (&OnceLock<WriteFailed>, &UnderWay),
     synced: &dyn Fn(Duration),
 ) {
     let mut writes = Vec::with_capacity(WRITES_PER_BARRIER_MAX);
@@ -117,6 +129,7 @@ fn write_all(
             callbacks.extend(done);
         }
         let began = Instant::now();
+        *under_way.lock().unwrap_or_else(PoisonError::into_inner) = Some(began);
         let has_barrier = !callbacks.is_empty();
         let result = match failed.get() {
             Some(failure) => Err(failure.clone()),
@@ -125,6 +138,7 @@ fn write_all(
                 failed.get_or_init(|| WriteFailed::new(cause)).clone()
             }),
         };
+        *under_way.lock().unwrap_or_else(PoisonError::into_inner) = None;
         if has_barrier && result.is_ok() {
             synced(began.elapsed());
         }

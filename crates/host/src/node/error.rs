@@ -105,6 +105,7 @@ fn store_status(error: &OpenError) -> Status {
         OpenError::InUse { .. } | OpenError::OtherOwner { .. } => hresult::IN_USE,
         OpenError::NewerFormat { .. } => hresult::NEWER_FORMAT,
         OpenError::Damaged { .. } => hresult::INVALID_DATA,
+        OpenError::NoRoom { .. } => hresult::DISK_FULL,
         OpenError::Io { source, .. } => hresult::of_io(source),
     }
 }

@@ -14,15 +14,17 @@ use std::{
 };
 
 use replication::Replica;
+use storage::Opening;
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
+    time::timeout,
 };
 
 pub use self::{error::StartError, timing::Timing};
 use self::{
     listen::Listeners,
-    open::{Data, Identity},
+    open::{Data, Identity, Report},
 };
 use crate::{
     client_port::answer::{Answerer, Answers},
@@ -32,7 +34,7 @@ use crate::{
         leave::{self, LeaveError},
         live_settings::Live,
     },
-    limits::BOOTSTRAP_TIMEOUT,
+    limits::{BOOTSTRAP_TIMEOUT, CLEANUP_DEADLINE, FLUSH_DEADLINE, SHUTDOWN_DEADLINE, STOP_DEADLINE},
     peers::node_client::NodeClient,
 };
 
@@ -65,11 +67,24 @@ impl Node {
         Self::start_by(config, start, Timing::default()).await
     }
 
+    /// The same; `report` is told how far the opening of the store is, which takes long where that is large.
+    pub async fn start_reporting(
+        config: &Config,
+        start: Start,
+        report: impl Fn(Opening) + Send + 'static,
+    ) -> Result<Self, StartError> {
+        Self::start_with(config, start, Timing::default(), Box::new(report)).await
+    }
+
     /// The same with other clocks than the system's: for a test or a benchmark that drives a cluster through time.
     pub async fn start_by(config: &Config, start: Start, timing: Timing) -> Result<Self, StartError> {
+        Self::start_with(config, start, timing, Box::new(|_| {})).await
+    }
+
+    async fn start_with(config: &Config, start: Start, timing: Timing, report: Report) -> Result<Self, StartError> {
         let identity = Identity::load(config)?;
         let listeners = Listeners::bind(config).await?;
-        let data = Data::open(config)?;
+        let data = Data::open_beside(config, report).await?;
         let started = spawn::start((config, start.check_invariants), identity, listeners, data, timing).await?;
         let spawn::Started { nodes, draining, answerer, live, http_address, stopping, serving, background } = started;
         let (admin_socket, data) = (config.admin_socket(), config.data.clone());
@@ -132,16 +147,31 @@ impl Node {
         Ok(())
     }
 
-    /// Takes no more connections, finishes open requests, hands leadership over, and stops.
+    /// Takes no more connections, finishes open requests, hands leadership over, and stops. Each wait is bounded: a disk that
+    /// hangs delays the end of the node by less than half a minute.
     pub async fn stop(mut self) {
         self.stopping.send_replace(true);
-        if self.serving.await.is_err() {
+        if !matches!(timeout(2 * STOP_DEADLINE, &mut self.serving).await, Ok(Ok(()))) {
             tracing::error!("the task that serves clients broke off");
         }
-        self.answerer.activations.flush().await;
-        self.nodes.replica().shutdown().await;
-        self.background.shutdown().await;
-        // Left behind by a crash it is replaced at the next start.
-        let _gone = std::fs::remove_file(&self.admin_socket);
+        // Clients wait for the next leader; only this process waits for the activation log.
+        if timeout(SHUTDOWN_DEADLINE, self.nodes.replica().shutdown()).await.is_err() {
+            tracing::error!(
+                seconds = SHUTDOWN_DEADLINE.as_secs(),
+                "the replica did not stop in time: its disk may hang"
+            );
+        }
+        if timeout(FLUSH_DEADLINE, self.answerer.activations.flush()).await.is_err() {
+            let seconds = FLUSH_DEADLINE.as_secs();
+            tracing::error!(seconds, "the end of the activation log was not written in time: its disk may hang");
+        }
+        let cleanup = async {
+            self.background.shutdown().await;
+            // Left behind by a crash it is replaced at the next start.
+            let _gone = tokio::fs::remove_file(&self.admin_socket).await;
+        };
+        if timeout(CLEANUP_DEADLINE, cleanup).await.is_err() {
+            tracing::error!("background tasks did not end in time");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use activation::catalog::Name;
-use storage::{Kind, Owner, Store};
+use storage::{Kind, OpenError, Opening, Owner, Store};
 use transport::PresentedIdentity;
 use uuid::Uuid;
 
@@ -14,7 +14,11 @@ use crate::{
     dns,
     environment::random,
     lifecycle::leave,
+    tasks::{self, HostTask},
 };
+
+/// Is told how far the opening of the store is.
+pub(super) type Report = Box<dyn Fn(Opening) + Send>;
 
 /// The platform class and the certificate of the node: what can be refused before a socket is opened.
 pub(super) struct Identity {
@@ -50,8 +54,15 @@ pub(super) struct Data {
 }
 
 impl Data {
+    /// The same on a thread that may wait for the disk: opening the store copies it.
+    pub(super) async fn open_beside(config: &Config, report: Report) -> Result<Self, StartError> {
+        let (config, path) = (config.clone(), config.data.clone());
+        let opened = tasks::blocking(HostTask::StoreOpening, move || Self::open(&config, &*report)).await;
+        opened.map_err(|source| OpenError::Io { action: "open the data in", path, source })?
+    }
+
     /// The store last: opening it writes to it.
-    pub(super) fn open(config: &Config) -> Result<Self, StartError> {
+    fn open(config: &Config, report: &dyn Fn(Opening)) -> Result<Self, StartError> {
         let keys = config.data.join("keys");
         let hardware = Hardware::at(&config.machine_root());
         let credentials = Credentials::load(config.node, &keys, hardware.clone(), |_, _, _| random());
@@ -63,7 +74,7 @@ impl Data {
         let boot = u64::from_le_bytes(random().map_err(StartError::Randomness)?);
         let store_if_new = Uuid::from_bytes(random().map_err(StartError::Randomness)?);
         let owner = Owner { kind: Kind::Node, number: config.node, store_if_new };
-        let store = Arc::new(Store::open(&config.data.join("store"), owner)?);
+        let store = Arc::new(Store::open_reporting(&config.data.join("store"), owner, report)?);
         let snapshots = config.data.join("snapshots");
         Ok(Self { hardware, credentials, dns, dns_ledger, seed, boot, store, snapshots })
     }

@@ -30,6 +30,7 @@ use crate::{
         ACTIVATIONS_SHOWN_MAX,
     },
     tasks::{self, HostTask},
+    test_hooks,
 };
 
 const HEAD: &[u8] = b"quorate activations 1\n";
@@ -261,6 +262,7 @@ impl Writer {
                     Note::Flush(written) => flushes.push(written),
                 }
             }
+            test_hooks::hang_activation_log();
             let wanted = self.last + events.len() as u64;
             if let Err(error) = self.write(events.into_iter()) {
                 // As often as it happens, but not for every event.

@@ -69,6 +69,8 @@ replication::named_tasks! {
         ActivationLog = "activation log",
         /// Reads the activation log.
         ActivationLogRead = "activation log read",
+        /// Opens the data folder.
+        StoreOpening = "store opening",
         /// Measures the disk.
         DiskProbe = "disk probe",
     }

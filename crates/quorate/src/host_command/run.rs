@@ -1,13 +1,14 @@
 //! `quorate host run`: the daemon, until SIGTERM.
 
-use std::{future::pending, path::PathBuf, process::ExitCode};
+use std::{cell::Cell, future::pending, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, anyhow};
 use host::{Config, Node, OldName, Overrides, Start, StartError};
 use sd_notify::NotifyState;
+use storage::{Opening, OpeningStep};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tracing_subscriber::filter::LevelFilter;
 
@@ -15,6 +16,12 @@ use crate::output::{
     CommandResult, Failure,
     logging::{self, LogFormat, LogReader},
 };
+
+/// Threads of the runtime, at the least.
+const START_THREADS_MIN: usize = 2;
+
+/// How often a supervisor is asked for more time, at most.
+const PATIENCE_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -48,19 +55,26 @@ impl Run {
         for OldName { old, new } in &config.old_names {
             tracing::warn!(%old, %new, "a setting is given by its old name: use the new one");
         }
-        let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-        let outcome = runtime.block_on(run(&config, Start { bootstrap: self.bootstrap, ..Start::default() }, reader));
+        // One more than a start that reads the disk keeps busy: the signals must be heard meanwhile.
+        let threads =
+            std::thread::available_parallelism().map_or(START_THREADS_MIN, |n| n.get().max(START_THREADS_MIN));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+        let runtime = runtime.context("cannot start the runtime")?;
+        let outcome = runtime.block_on(run(config, Start { bootstrap: self.bootstrap, ..Start::default() }, reader));
         // What still waits for a disk that failed must not keep the process.
         runtime.shutdown_background();
         outcome
     }
 }
 
-async fn run(config: &Config, start: Start, reader: LogReader) -> CommandResult {
+async fn run(config: Config, start: Start, reader: LogReader) -> CommandResult {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let node_number = config.node;
+    // In a task of its own: parts of a start read the disk without a pause, and the signals are to be heard all the while.
+    let starting = tokio::spawn(async move { Node::start_reporting(&config, start, Patience::default().keep()).await });
     let node = tokio::select! {
-        started = Node::start(config, start) => started.map_err(|error| {
+        started = starting => started.context("the start was cut short")?.map_err(|error| {
             // People are told by the command's own last line.
             if reader == LogReader::Machine {
                 tracing::error!(event = 12291, status = %error.status(), %error, "the node could not be initialised");
@@ -71,7 +85,7 @@ async fn run(config: &Config, start: Start, reader: LogReader) -> CommandResult 
         _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
     };
     tracing::info!(
-        node = config.node,
+        node = node_number,
         clients = %node.clients_address(),
         admin = %node.admin_socket().display(),
         version = env!("CARGO_PKG_VERSION"),
@@ -81,7 +95,7 @@ async fn run(config: &Config, start: Start, reader: LogReader) -> CommandResult 
     let _no_supervisor = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&serves)]);
     tokio::select! {
         () = keep_supervisor_calm(&node) => {}
-        why = node.failed() => return Err(anyhow!("node {} stopped: {why}", config.node).into()),
+        why = node.failed() => return Err(anyhow!("node {node_number} stopped: {why}").into()),
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         drained = node.drained() => if let Err(error) = drained {
@@ -89,9 +103,33 @@ async fn run(config: &Config, start: Start, reader: LogReader) -> CommandResult 
         },
     }
     let _no_supervisor = sd_notify::notify(&[NotifyState::Stopping]);
-    tracing::info!(node = config.node, "stopping: open requests are finished, leadership is handed over");
+    tracing::info!(node = node_number, "stopping: open requests are finished, leadership is handed over");
     node.stop().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Asks a supervisor for more time to start, while the store is opened (`EXTEND_TIMEOUT_USEC`, sd_notify(3)).
+#[derive(Default)]
+struct Patience {
+    /// When it was asked last, and for which step.
+    asked: Cell<Option<(Instant, OpeningStep)>>,
+}
+
+impl Patience {
+    fn keep(self) -> impl Fn(Opening) + Send + 'static {
+        move |opening| {
+            let is_early =
+                |(at, step): (Instant, OpeningStep)| step == opening.step && at.elapsed() < PATIENCE_INTERVAL;
+            if self.asked.get().is_some_and(is_early) {
+                return;
+            }
+            self.asked.set(Some((Instant::now(), opening.step)));
+            let micros = u32::try_from(opening.patience().as_micros()).unwrap_or(u32::MAX);
+            let status = format!("opens the store: {opening}");
+            let _no_supervisor =
+                sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(micros), NotifyState::Status(&status)]);
+        }
+    }
 }
 
 /// As often as systemd wants to hear it (sd_watchdog_enabled(3)): that the node lives. One that is stuck says nothing.

@@ -9,18 +9,21 @@ use std::sync::Arc;
 
 use openraft::async_runtime::WatchReceiver;
 
-use crate::replica::running::RunningReplica;
+use crate::replica::running::{Hanging, RunningReplica};
 
-/// Lets the node stand for election, or not, by the gate and the membership as they are now.
+/// Lets the node stand for election, or not, by the gate, the membership and the disk as they are now. A node whose disk
+/// hangs cannot save its vote, nor lead.
 fn allow(replica: &RunningReplica) {
     let is_known = replica.member(replica.identity.owner).is_some_and(|member| member.store == replica.identity.store);
-    replica.raft.runtime_config().elect(is_known && replica.gate.is_admitted() && !replica.has_diverged());
+    let can_write = *replica.hanging.borrow() == Hanging::No;
+    replica.raft.runtime_config().elect(is_known && replica.gate.is_admitted() && !replica.has_diverged() && can_write);
 }
 
-/// Follows the gate and the membership for as long as the replica runs.
+/// Follows the gate, the membership and the disk for as long as the replica runs.
 pub(crate) async fn follow(replica: Arc<RunningReplica>) {
     let mut metrics = replica.raft.server_metrics();
     let mut standing = replica.gate.standing();
+    let mut hanging = replica.hanging.subscribe();
     let mut progress = replica.state_machine.progress();
     let mut diverged_at = progress.borrow().diverged_at;
     loop {
@@ -28,6 +31,7 @@ pub(crate) async fn follow(replica: Arc<RunningReplica>) {
         tokio::select! {
             changed = metrics.changed() => if changed.is_err() { return },
             changed = standing.changed() => if changed.is_err() { return },
+            changed = hanging.changed() => if changed.is_err() { return },
             changed = progress.wait_for(|progress| progress.diverged_at != diverged_at) => match changed {
                 Ok(progress) => diverged_at = progress.diverged_at,
                 Err(_) => return,

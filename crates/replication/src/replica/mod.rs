@@ -16,15 +16,16 @@ use crate::{
     environment::ReplicaTask,
     leader::{batcher::Recorded, handover},
     legacy::LegacyQuestions,
-    limits::{PEER_MESSAGE_BYTES_MAX, RETRY_PAUSE, SUBMIT_DEADLINE},
+    limits::{DISK_HANG_MAX, PEER_MESSAGE_BYTES_MAX, RETRY_PAUSE, SUBMIT_DEADLINE},
     peers::service::PeerService,
     raft::types::TypeConfig,
-    replica::running::{RunningReplica, Unavailable},
+    replica::running::{Hanging, RunningReplica, Unavailable},
 };
 
 pub(crate) mod administration;
 pub(crate) mod bootstrap;
 pub(crate) mod elections;
+mod hanging_disk;
 mod node_calls;
 pub(crate) mod reads;
 pub(crate) mod running;
@@ -58,6 +59,10 @@ pub enum Failure {
 }
 
 impl Failure {
+    fn hung() -> Self {
+        Self::Storage(format!("the disk did not finish a write within {} s", DISK_HANG_MAX.as_secs()))
+    }
+
     fn of(fatal: &Fatal<TypeConfig>) -> Self {
         match fatal {
             Fatal::StorageError(error) => Self::Storage(error.to_string()),
@@ -123,6 +128,10 @@ impl Replica {
 
     /// How this node is, now.
     pub fn health(&self) -> Health {
+        // First, as it also stops openraft.
+        if *self.0.hanging.borrow() == Hanging::TooLong {
+            return Health::Failed(Failure::hung());
+        }
         if let Err(fatal) = &self.0.raft.metrics().borrow_watched().running_state {
             return Health::Failed(Failure::of(fatal));
         }
@@ -152,9 +161,13 @@ impl Replica {
     pub async fn failed(&self) -> Failure {
         let mut metrics = self.0.raft.metrics();
         let mut gate = self.0.gate.failure();
+        let mut hanging = self.0.hanging.subscribe();
         loop {
             if let Some(failure) = &*gate.borrow_and_update() {
                 return Failure::Storage(failure.to_string());
+            }
+            if *hanging.borrow_and_update() == Hanging::TooLong {
+                return Failure::hung();
             }
             if let Err(fatal) = &metrics.borrow_watched().running_state {
                 return Failure::of(fatal);
@@ -162,6 +175,7 @@ impl Replica {
             tokio::select! {
                 changed = metrics.changed() => if changed.is_err() { return Failure::Stopped },
                 changed = gate.changed() => if changed.is_err() { return Failure::Stopped },
+                changed = hanging.changed() => if changed.is_err() { return Failure::Stopped },
             }
         }
     }

@@ -22,7 +22,7 @@ use openraft::{
 };
 use sha2::{Digest, Sha256};
 use storage::{Disk, Identity};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tonic::{Status, metadata::MetadataMap};
 
 use crate::{
@@ -114,6 +114,18 @@ impl From<proto::ReadPoint> for ReadPoint {
     }
 }
 
+/// Whether the disk of a replica finishes its writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Hanging {
+    /// It does.
+    #[default]
+    No,
+    /// It has not for so long that the node should not lead.
+    ForSeconds,
+    /// It has not for so long that the node has failed.
+    TooLong,
+}
+
 /// The parts of a running replica. Shared by its handles and its background tasks.
 pub(crate) struct RunningReplica {
     pub(crate) identity: Identity,
@@ -145,6 +157,8 @@ pub(crate) struct RunningReplica {
     /// What the log held of newer formats up to here is gone for good.
     pub(crate) clean_index: AtomicU64,
     pub(crate) promote_after: Duration,
+    /// Whether its disk finishes its writes.
+    pub(crate) hanging: watch::Sender<Hanging>,
     /// Whether this node is about to stop, and comes back.
     pub(crate) leaving: AtomicBool,
 }

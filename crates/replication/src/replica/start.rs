@@ -30,7 +30,7 @@ use crate::{
         state_machine::{Raft, StateDamaged, StateMachine},
         types::Runtime,
     },
-    replica::{Replica, elections, running::RunningReplica},
+    replica::{Replica, elections, hanging_disk, running::RunningReplica},
     settings::{Pace, RaftSettings, SettingsError},
     warnings::Warnings,
 };
@@ -148,10 +148,12 @@ impl Replica {
             format: tokio::sync::RwLock::default(),
             clean_index: AtomicU64::new(0),
             promote_after: settings.promote_after,
+            hanging: tokio::sync::watch::Sender::default(),
             leaving: AtomicBool::new(false),
         });
         tasks.spawn(ReplicaTask::Duties, duties::run(Arc::clone(&running), pace));
         tasks.spawn(ReplicaTask::Hashes, hashes::run(Arc::clone(&running)));
+        tasks.spawn(ReplicaTask::HangingDisk, hanging_disk::follow(Arc::clone(&running)));
         tasks.spawn(ReplicaTask::Elections, elections::follow(Arc::clone(&running)));
         tasks.spawn(ReplicaTask::Admission, admission::run(Arc::clone(&running), pace.look_interval));
         tasks.spawn(ReplicaTask::Confirmation, duties::confirm(Arc::clone(&running), pace.look_interval));

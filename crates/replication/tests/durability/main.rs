@@ -7,6 +7,8 @@
 
 mod acknowledgement_order;
 mod disk_image;
+mod failed_sync;
+mod hanging_disk;
 mod kill;
 mod operating_system_crash;
 mod power_cut;

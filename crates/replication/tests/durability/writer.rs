@@ -70,6 +70,14 @@ impl Writer {
         }
     }
 
+    /// Waits until it ends by itself, and returns all that it had acknowledged.
+    pub(crate) fn end(mut self) -> Vec<String> {
+        while next(&mut self.lines, &mut self.acknowledged) {}
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.code(), Some(1), "the writer fails with an error");
+        std::mem::take(&mut self.acknowledged)
+    }
+
     /// Kills it (signal 9), and returns all that it had acknowledged.
     pub(crate) fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
@@ -131,7 +139,18 @@ pub(crate) fn check(folder: &Path, acknowledged: &[String], scratch: &Path) -> R
 
 /// Lets the writer record as many activations, and returns those that it acknowledged: all of them.
 pub(crate) fn write(folder: &Path, activations: usize) -> Result<Vec<String>, Lost> {
-    let written = run(Command::new(PROGRAM).arg("write").arg(folder).arg(activations.to_string()))?;
+    write_with(folder, activations, |_| {})
+}
+
+/// The same, with changes of the command.
+pub(crate) fn write_with(
+    folder: &Path,
+    activations: usize,
+    set: impl FnOnce(&mut Command),
+) -> Result<Vec<String>, Lost> {
+    let mut command = Command::new(PROGRAM);
+    set(command.arg("write").arg(folder).arg(activations.to_string()));
+    let written = run(&mut command)?;
     let acknowledged: Vec<_> =
         String::from_utf8_lossy(&written.stdout).split_inclusive('\n').map(str::to_owned).collect();
     assert_eq!(acknowledged.len(), activations);

@@ -10,6 +10,7 @@ mod formats;
 mod forming;
 mod gate;
 mod growing;
+mod hanging_disk;
 mod node_calls;
 mod one_count;
 mod recovering;

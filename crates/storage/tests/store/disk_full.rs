@@ -7,10 +7,14 @@ use std::{
     sync::Arc,
 };
 
-use storage::Writer;
+use storage::{OpenError, Writer};
 use tempfile::{TempDir, tempdir};
 
-use crate::{closed, key, open, put};
+use crate::{
+    NODE_1, closed,
+    files::{changed, content},
+    filled, key, open, put, refusal, value,
+};
 
 /// A mounted tmpfs, unmounted at the end.
 struct SmallDisk {
@@ -78,4 +82,34 @@ async fn machine_a_full_disk_fails_every_later_write_and_keeps_every_acknowledge
         assert_eq!(store.get(key(number).as_bytes()).unwrap(), Some(large_value(number)), "write {number}");
     }
     assert_eq!(store.get(b"later").unwrap(), None);
+}
+
+/// Writes to `ballast` until no more than so many bytes are free.
+fn leave(disk: &Path, free_bytes: u64) {
+    let room = rustix::fs::statvfs(disk).unwrap();
+    let ballast = room.f_bavail * room.f_frsize - free_bytes;
+    fs::write(disk.join("ballast"), vec![0; usize::try_from(ballast).unwrap()]).unwrap();
+}
+
+#[tokio::test]
+async fn machine_a_store_without_room_for_its_copy_is_refused_with_what_is_needed_and_left_as_it_is() {
+    let disk = SmallDisk::mount(64);
+    let folder = disk.path().join("store");
+    filled(&folder).await;
+    let before = content(&folder);
+    leave(disk.path(), 1 << 20);
+    let OpenError::NoRoom { folder: named, needed_bytes, free_bytes } = refusal(&folder, NODE_1) else {
+        panic!("it was refused for another reason")
+    };
+    assert_eq!(named, folder);
+    assert!(free_bytes <= 1 << 20 && needed_bytes > 8 << 20, "{free_bytes} of {needed_bytes}");
+    let said = refusal(&folder, NODE_1).to_string();
+    let needed = format!("needs {} MiB in that folder, and 1 MiB are free", needed_bytes.div_ceil(1 << 20));
+    assert!(said.contains(folder.to_str().unwrap()) && said.contains(&needed), "{said}");
+    assert_eq!(changed(&before, &content(&folder)), Vec::<PathBuf>::new());
+
+    fs::remove_file(disk.path().join("ballast")).unwrap();
+    leave(disk.path(), needed_bytes + (64 << 10));
+    let store = open(&folder).expect("as much as it said is enough");
+    assert_eq!(store.get(key(7u32).as_bytes()).unwrap(), Some(value(7)));
 }

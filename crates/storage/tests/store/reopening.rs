@@ -1,6 +1,13 @@
-use std::sync::Arc;
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    fs::{self, File},
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::Arc,
+};
 
-use storage::{Batch, Store, Writer};
+use storage::{Batch, Opening, OpeningStep, Store, Writer};
 use tempfile::tempdir;
 use uuid::Uuid;
 
@@ -121,7 +128,66 @@ async fn values_of_the_largest_size_never_go_to_files_of_their_own() {
         writer.commit(put(&key(number), vec![7; storage::limits::VALUE_BYTES_MAX])).await.unwrap();
     }
     assert_eq!(store.blobs(), 0);
-    std::fs::write(store.folder().join("sled/blobs/7"), "a page too large for a segment").unwrap();
+    fs::write(store.folder().join("sled/blobs/7"), "a page too large for a segment").unwrap();
     assert_eq!(store.blobs(), 1, "what sled keeps outside its log is seen");
     assert!(Batch::default().put("larger", vec![7; storage::limits::VALUE_BYTES_MAX + 1]).is_err());
+}
+
+fn holds_all(folder: &Path) {
+    let store = open(folder).unwrap();
+    for number in 0..64u8 {
+        assert_eq!(store.get(key(number).as_bytes()).unwrap(), Some(value(number)), "write {number}");
+    }
+    let names: BTreeSet<_> = fs::read_dir(folder).unwrap().map(|item| item.unwrap().file_name()).collect();
+    assert_eq!(names, ["acknowledged", "identity", "lock", "sled"].map(Into::into).into(), "and nothing is left over");
+}
+
+#[tokio::test]
+async fn an_opening_that_was_cut_short_at_any_step_loses_nothing() {
+    let folder = tempdir().unwrap();
+    filled(folder.path()).await;
+    let [sled, copy, replaced] = ["sled", "check", "replaced"].map(|name| folder.path().join(name));
+    // While the copy was made,
+    fs::create_dir(&copy).unwrap();
+    fs::write(copy.join("db"), "half of it").unwrap();
+    holds_all(folder.path());
+    // between the two renames,
+    fs::create_dir(&copy).unwrap();
+    fs::rename(&sled, &replaced).unwrap();
+    holds_all(folder.path());
+    // and before what was replaced was removed.
+    fs::create_dir(&replaced).unwrap();
+    fs::write(replaced.join("db"), "what was there before").unwrap();
+    holds_all(folder.path());
+}
+
+#[tokio::test]
+async fn what_is_used_is_the_copy_that_was_checked() {
+    let folder = tempdir().unwrap();
+    filled(folder.path()).await;
+    let db = folder.path().join("sled/db");
+    let inode = || fs::metadata(&db).unwrap().ino();
+    let found = File::open(&db).unwrap();
+    holds_all(folder.path());
+    assert_ne!(inode(), found.metadata().unwrap().ino());
+}
+
+#[tokio::test]
+async fn an_opening_reports_every_step() {
+    let folder = tempdir().unwrap();
+    filled(folder.path()).await;
+    let reports = RefCell::new(Vec::new());
+    let report = |opening: Opening| reports.borrow_mut().push(opening);
+    drop(Store::open_reporting(folder.path(), NODE_1, &report).unwrap());
+    let reports = reports.into_inner();
+    let mut steps: Vec<_> = reports.iter().map(|opening| opening.step).collect();
+    steps.dedup();
+    assert_eq!(
+        steps,
+        [OpeningStep::Copy, OpeningStep::Recover, OpeningStep::Check, OpeningStep::Sync, OpeningStep::Recover]
+    );
+    let copied = reports.iter().rfind(|opening| opening.step == OpeningStep::Copy).unwrap();
+    assert!(copied.done == copied.total && copied.total == copied.database_bytes && copied.total > 0, "{copied:?}");
+    let checked = reports.iter().find(|opening| opening.step == OpeningStep::Check).unwrap();
+    assert_eq!(checked.total, 64, "records");
 }

@@ -54,6 +54,14 @@ impl Content {
         }
     }
 
+    /// A sync that fails, as on Linux: programs go on seeing what they wrote, and no later sync makes it durable. What is
+    /// written from here on is. `false` where there is nothing to sync.
+    pub(crate) fn fail_sync(&mut self) -> bool {
+        let was_changed = !self.changed.is_empty();
+        self.changed.clear();
+        was_changed
+    }
+
     /// The bytes after a power cut.
     pub(crate) fn synced(&self) -> &[u8] {
         &self.synced
@@ -84,6 +92,19 @@ mod tests {
         assert_eq!(content.synced(), b"aXYZ");
         content.write(0, b"-");
         assert_eq!(content.synced(), b"aXYZ");
+    }
+
+    #[test]
+    fn what_a_failed_sync_lost_is_seen_and_becomes_durable_only_when_it_is_written_again() {
+        let mut content = abc();
+        content.write(0, b"X");
+        assert!(content.fail_sync());
+        content.write(2, b"Z");
+        content.sync();
+        assert_eq!((content.read(0, 9), content.synced()), (&b"XbZ"[..], &b"abZ"[..]));
+        content.write(0, b"X");
+        content.sync();
+        assert_eq!(content.synced(), b"XbZ");
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub(crate) struct StrictFileSystem(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     refused: Condvar,
+    goes_on: Condvar,
 }
 
 struct State {
@@ -39,6 +40,12 @@ struct State {
     syncs: u64,
     /// The power is cut when as many syncs are done.
     cut_after_syncs: u64,
+    /// Whether the next sync of a file fails.
+    fails_next_sync: bool,
+    /// How many syncs have failed.
+    failed_syncs: u64,
+    /// Whether syncs take for ever.
+    hangs: bool,
     /// How many calls came after the cut.
     refused: u64,
 }
@@ -50,8 +57,19 @@ impl StrictFileSystem {
 
     fn with(tree: Tree) -> Self {
         let (listings, cut_after_syncs) = (BTreeMap::new(), u64::MAX);
-        let state = State { tree, listings, next_listing: 0, has_power: true, syncs: 0, cut_after_syncs, refused: 0 };
-        Self(Arc::new(Shared { state: Mutex::new(state), refused: Condvar::new() }))
+        let state = State {
+            tree,
+            listings,
+            next_listing: 0,
+            has_power: true,
+            syncs: 0,
+            cut_after_syncs,
+            fails_next_sync: false,
+            failed_syncs: 0,
+            hangs: false,
+            refused: 0,
+        };
+        Self(Arc::new(Shared { state: Mutex::new(state), refused: Condvar::new(), goes_on: Condvar::new() }))
     }
 
     /// Cuts the power: from here on every call is answered with EIO.
@@ -63,6 +81,23 @@ impl StrictFileSystem {
     pub(crate) fn cut_after_syncs(&self, more: u64) {
         let mut state = self.state();
         state.cut_after_syncs = state.syncs + more;
+    }
+
+    /// The next sync of a file that was written fails with EIO. What it should have made durable is seen by programs, and is
+    /// not on the disk.
+    pub(crate) fn fail_next_sync(&self) {
+        self.state().fails_next_sync = true;
+    }
+
+    /// How many syncs have failed.
+    pub(crate) fn failed_syncs(&self) -> u64 {
+        self.state().failed_syncs
+    }
+
+    /// From here on a sync does not return, or does so again.
+    pub(crate) fn hang(&self, hangs: bool) {
+        self.state().hangs = hangs;
+        self.0.goes_on.notify_all();
     }
 
     /// How often a file or a folder was synced.
@@ -100,11 +135,22 @@ impl StrictFileSystem {
     /// Answers `fsync` and `fdatasync`, of a file and of a folder.
     fn sync(&self, inode: Inode) -> Result<(), Errno> {
         self.call(|state| {
+            let fails = state.fails_next_sync && state.tree.fail_sync(inode)?;
+            if fails {
+                state.fails_next_sync = false;
+                state.failed_syncs += 1;
+                return Err(Errno::EIO);
+            }
             state.tree.sync(inode)?;
             state.syncs += 1;
             state.has_power = state.syncs < state.cut_after_syncs;
             Ok(())
         })
+    }
+
+    /// Waits while syncs hang. To be called where other calls are answered meanwhile.
+    fn wait_while_it_hangs(&self) {
+        drop(self.0.goes_on.wait_while(self.state(), |state| state.hangs).unwrap());
     }
 
     /// Keeps a listing, which stays as it is while the program reads it.

@@ -268,7 +268,12 @@ impl Filesystem for StrictFileSystem {
     }
 
     fn fsync(&self, _: &Request, inode: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        empty(reply, self.sync(inode.0));
+        let files = self.clone();
+        // Beside the other calls, which a sync that hangs does not hold up.
+        std::thread::spawn(move || {
+            files.wait_while_it_hangs();
+            empty(reply, files.sync(inode.0));
+        });
     }
 
     fn fsyncdir(&self, _: &Request, inode: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {

@@ -168,6 +168,14 @@ impl Tree {
         Ok(())
     }
 
+    /// Fails a sync of a file that was written; `false` where nothing was, or for a folder.
+    pub(crate) fn fail_sync(&mut self, inode: Inode) -> Result<bool, Errno> {
+        match &mut self.node_mut(inode)?.kind {
+            Kind::File(content) => Ok(content.fail_sync()),
+            Kind::Folder { .. } => Ok(false),
+        }
+    }
+
     fn create(&mut self, folder: Inode, name: &OsStr, mode: u16, kind: Kind) -> Result<Inode, Errno> {
         if self.look_up(folder, name).is_ok() {
             return Err(Errno::EEXIST);

@@ -29,7 +29,11 @@ use tonic::{
 };
 use uuid::Uuid;
 
-use super::{test_clock::TestClock, waiting::eventually};
+use super::{
+    hanging_disk::{Hang, HangingDisk},
+    test_clock::TestClock,
+    waiting::eventually,
+};
 use crate::world;
 
 /// Answers a question with the question and its own number.
@@ -58,6 +62,9 @@ pub(crate) struct Node {
     pace: Pace,
     /// It serves the calls of the version before, which has no `Hello`.
     is_older: bool,
+    hang: Hang,
+    /// The disk of the last start.
+    disk: Option<Arc<HangingDisk>>,
     running: Option<Running>,
 }
 
@@ -73,6 +80,8 @@ impl Node {
             settings,
             pace,
             is_older: false,
+            hang: Hang::default(),
+            disk: None,
             running: None,
         }
     }
@@ -118,6 +127,21 @@ impl Node {
         Self::new(self.number, folder, self.settings, self.pace)
     }
 
+    /// From here on the disk of the node finishes no write.
+    pub(crate) fn hang_disk(&self) {
+        self.hang.begin();
+    }
+
+    /// The disk finishes what it was told, and goes on.
+    pub(crate) async fn free_disk(&self) {
+        self.hang.end(&self.disk.as_ref().expect("the node is stopped").inner).await;
+    }
+
+    /// For how long its disk has not finished a write.
+    pub(crate) fn hanging_for(&self) -> Duration {
+        self.disk.as_ref().map_or(Duration::ZERO, |disk| disk.hanging_for())
+    }
+
     pub(crate) fn set_pace(&mut self, pace: Pace) {
         self.pace = pace;
     }
@@ -137,7 +161,8 @@ impl Node {
 
     pub(crate) async fn try_start(&mut self) -> Result<(), StartError> {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let disk = self.open_disk().await;
+        let disk = Arc::new(self.open_hanging_disk().await);
+        self.disk = Some(Arc::clone(&disk));
         let (settings, pace, address, is_older) = (self.settings, self.pace, self.address, self.is_older);
         let environment =
             Environment::new(self.clock.clone(), connect(), (self.number, u64::from_be_bytes(random())), Arc::new(()));
@@ -152,6 +177,7 @@ impl Node {
                 Ok(())
             }
             Err(error) => {
+                self.disk = None;
                 stop(runtime).await;
                 Err(error)
             }
@@ -160,10 +186,14 @@ impl Node {
 
     /// Opens the disk of the node, which has stopped.
     pub(crate) async fn open_disk(&self) -> Arc<dyn Disk> {
+        Arc::new(self.open_hanging_disk().await)
+    }
+
+    async fn open_hanging_disk(&self) -> HangingDisk {
         let disk = SledDisk::start(self.open_store().await, &self.folder, |_| {}).unwrap();
         #[cfg(feature = "fault-injection")]
         let disk = if self.settings.keep_purged { disk.keeping_purged().unwrap() } else { disk };
-        Arc::new(disk)
+        HangingDisk { inner: disk, hang: self.hang.clone() }
     }
 
     /// Opens the store; a node that was stopped hard lets go of it a moment later.
@@ -186,7 +216,7 @@ impl Node {
     /// Stops the node as a crash would: nothing is handed over, nothing is finished.
     pub(crate) async fn stop_hard(&mut self) {
         let Running { runtime, replica } = self.running.take().expect("the node is stopped already");
-        drop(replica);
+        drop((replica, self.disk.take()));
         stop(runtime).await;
     }
 

@@ -1,0 +1,123 @@
+//! A disk that hangs when a test says so.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use storage::{Batch, Disk, Done, Identity, ReadError, Record, SledDisk, SnapshotIoError, Writes};
+use tokio::time::Instant;
+
+/// Whether a disk hangs, for the test that decides it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hang(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    hangs: bool,
+    /// When the first write came that hangs,
+    since: Option<Instant>,
+    /// and all that did.
+    held: Vec<(Batch, Option<Done>)>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("hangs", &self.hangs).finish_non_exhaustive()
+    }
+}
+
+impl Hang {
+    /// From here on every write is held.
+    pub(crate) fn begin(&self) {
+        self.state().hangs = true;
+    }
+
+    /// Writes what was held to `disk`, and then all else.
+    pub(crate) async fn end(&self, disk: &dyn Disk) {
+        loop {
+            let held = {
+                let mut state = self.state();
+                if state.held.is_empty() {
+                    *state = State::default();
+                    return;
+                }
+                std::mem::take(&mut state.held)
+            };
+            for (batch, done) in held {
+                // What the disk was told first becomes durable first.
+                disk.submit(batch, done).await;
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+}
+
+/// A disk of production that hangs now and then. What is written meanwhile is held, and read by nobody.
+#[derive(Debug)]
+pub(crate) struct HangingDisk {
+    pub(crate) inner: SledDisk,
+    pub(crate) hang: Hang,
+}
+
+impl Disk for HangingDisk {
+    fn identity(&self) -> Identity {
+        self.inner.identity()
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        self.inner.get(key)
+    }
+
+    fn scan<'a>(&'a self, prefix: &[u8]) -> Box<dyn Iterator<Item = Result<Record, ReadError>> + Send + 'a> {
+        self.inner.scan(prefix)
+    }
+
+    fn submit(&self, batch: Batch, done: Option<Done>) -> BoxFuture<'_, ()> {
+        {
+            let mut state = self.hang.state();
+            if state.hangs {
+                state.since.get_or_insert_with(Instant::now);
+                state.held.push((batch, done));
+                return Box::pin(async {});
+            }
+        }
+        self.inner.submit(batch, done)
+    }
+
+    fn writes(&self) -> Writes {
+        self.inner.writes()
+    }
+
+    fn read_snapshot(&self) -> Result<Option<Bytes>, SnapshotIoError> {
+        self.inner.read_snapshot()
+    }
+
+    fn write_snapshot(&self, file: Bytes) -> BoxFuture<'_, Result<(), SnapshotIoError>> {
+        self.inner.write_snapshot(file)
+    }
+
+    fn snapshot_path(&self) -> String {
+        self.inner.snapshot_path()
+    }
+
+    fn hanging_for(&self) -> Duration {
+        self.hang.state().since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    #[cfg(feature = "fault-injection")]
+    fn keep(&self, records: &[Bytes]) -> std::io::Result<()> {
+        self.inner.keep(records)
+    }
+
+    #[cfg(feature = "fault-injection")]
+    fn kept(&self) -> std::io::Result<Vec<Bytes>> {
+        self.inner.kept()
+    }
+}

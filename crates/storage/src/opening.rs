@@ -1,0 +1,118 @@
+//! How far the opening of a store is, for the log and for a supervisor that waits.
+
+use std::{cell::Cell, fmt, path::Path, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::limits::{OPENING_LOG_INTERVAL, OPENING_STEP_MIN, OPENING_STEP_PER_MIB};
+
+/// A step of the opening of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpeningStep {
+    /// The database is copied; counted in bytes.
+    Copy,
+    /// sled reads its log, in the copy or at the end; counted in bytes, none of which is reported as done.
+    Recover,
+    /// The records of the copy are read and added up; counted in records.
+    Check,
+    /// The copy is synced, and takes the place of the database; counted in bytes, none of which is reported as done.
+    Sync,
+}
+
+/// How far the opening of a store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// What is done at present.
+    pub step: OpeningStep,
+    /// How much of it is done,
+    pub done: u64,
+    /// of how much.
+    pub total: u64,
+    /// Size of the database, in bytes.
+    pub database_bytes: u64,
+}
+
+impl Opening {
+    /// How long it may take until the next report, on a slow disk.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        match self.step {
+            OpeningStep::Copy | OpeningStep::Check => OPENING_STEP_MIN,
+            OpeningStep::Recover | OpeningStep::Sync => {
+                let mib = u32::try_from(self.database_bytes >> 20).unwrap_or(u32::MAX);
+                OPENING_STEP_MIN + OPENING_STEP_PER_MIB.saturating_mul(mib)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { step, done, total, .. } = self;
+        match step {
+            OpeningStep::Copy => write!(f, "{done} of {total} bytes are copied"),
+            OpeningStep::Recover => write!(f, "the database of {total} bytes is read"),
+            OpeningStep::Check => write!(f, "{done} of {total} records are checked"),
+            OpeningStep::Sync => write!(f, "the copy of {total} bytes is synced"),
+        }
+    }
+}
+
+/// Reports the steps of one opening.
+pub(crate) struct Reporter<'a> {
+    folder: &'a Path,
+    report: &'a dyn Fn(Opening),
+    database_bytes: Cell<u64>,
+    began: Instant,
+    logged: Cell<Instant>,
+}
+
+impl<'a> Reporter<'a> {
+    pub(crate) fn new(folder: &'a Path, report: &'a dyn Fn(Opening)) -> Self {
+        let began = Instant::now();
+        Self { folder, report, database_bytes: Cell::new(0), began, logged: Cell::new(began) }
+    }
+
+    /// The database has so many bytes: a copy of it is about to be made.
+    pub(crate) fn begins(&self, database_bytes: u64) {
+        self.database_bytes.set(database_bytes);
+        let store = self.folder.display();
+        tracing::info!(%store, bytes = database_bytes, "opening the store: a copy of it is checked, and takes its place");
+    }
+
+    /// A step that does not report how far it is.
+    pub(crate) fn step(&self, step: OpeningStep) {
+        self.at(step, 0, self.database_bytes.get());
+    }
+
+    /// How far a step is.
+    pub(crate) fn at(&self, step: OpeningStep, done: u64, total: u64) {
+        let opening = Opening { step, done, total, database_bytes: self.database_bytes.get() };
+        (self.report)(opening);
+        if self.logged.get().elapsed() >= OPENING_LOG_INTERVAL {
+            self.logged.set(Instant::now());
+            let seconds = self.began.elapsed().as_secs();
+            tracing::info!(store = %self.folder.display(), seconds, "opening the store: {opening}");
+        }
+    }
+
+    /// The store is open, with so many records.
+    pub(crate) fn ends(&self, records: u64) {
+        let (bytes, milliseconds) = (self.database_bytes.get(), self.began.elapsed().as_millis());
+        tracing::info!(store = %self.folder.display(), records, bytes, milliseconds, "the store is open");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_reports_nothing_has_time_by_the_size_of_the_database() {
+        let opening = |step, database_bytes| Opening { step, done: 0, total: 0, database_bytes };
+        let gib = 1 << 30;
+        assert_eq!(opening(OpeningStep::Copy, gib).patience(), OPENING_STEP_MIN);
+        assert_eq!(opening(OpeningStep::Sync, 0).patience(), OPENING_STEP_MIN);
+        assert_eq!(opening(OpeningStep::Recover, gib).patience(), Duration::from_secs(60 + 256));
+    }
+}
