@@ -35,8 +35,8 @@ pub const PEER_MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// Part of a snapshot in one message, in bytes.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 1 << 20;
 
-/// Largest snapshot taken from another node, in bytes.
-pub const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
+/// Largest snapshot taken from another node, in bytes: every state that a node may hold has one that the others take.
+pub const SNAPSHOT_BYTES_MAX: u64 = activation::limits::STATE_BYTES_MAX;
 
 /// Entries after which a snapshot is made, and entries kept behind it for followers that lag.
 pub const SNAPSHOT_EVERY_ENTRIES: u64 = 5000;
@@ -115,6 +115,8 @@ pub const HANDOVER_DEADLINE: Duration = Duration::from_secs(2);
 
 const _: () = assert!(
     APPEND_ENTRIES_MAX * (storage::limits::VALUE_BYTES_MAX as u64) < PEER_MESSAGE_BYTES_MAX as u64
-        && SNAPSHOT_CHUNK_BYTES < PEER_MESSAGE_BYTES_MAX
+        && SNAPSHOT_CHUNK_BYTES + 1024 <= PEER_MESSAGE_BYTES_MAX
+        && SNAPSHOT_CHUNK_BYTES as u64 <= SNAPSHOT_BYTES_MAX
+        && SNAPSHOT_BYTES_MAX <= usize::MAX as u64
         && activation::limits::COMMAND_BYTES_MAX + 1024 <= storage::limits::VALUE_BYTES_MAX
 );

@@ -188,7 +188,7 @@ async fn receive_snapshot(mut chunks: Streaming<proto::SnapshotChunk>) -> Result
     let head = chunks.message().await?.and_then(|first| first.head);
     let head = head.ok_or_else(|| Status::invalid_argument("a snapshot begins without its head"))?;
     let length = usize::try_from(head.state_bytes).unwrap_or(usize::MAX);
-    if length > SNAPSHOT_BYTES_MAX {
+    if head.state_bytes > SNAPSHOT_BYTES_MAX {
         return Err(Status::resource_exhausted(format!("a snapshot of {length} bytes is above {SNAPSHOT_BYTES_MAX}")));
     }
     let vote = wire::vote_in(head.vote).map_err(malformed)?;
