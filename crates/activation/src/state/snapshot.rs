@@ -495,7 +495,7 @@ mod tests {
         };
         let order = u64::MAX - 1;
         let seen = [(Cmid([0xff; 16]), limits::TIME_MS_MAX, seen, order)];
-        let count = Count::restore(limits::COUNT_MAX, Some(order), seen).unwrap();
+        let count = Count::restore(limits::COUNT_MAX, Some(u64::MAX), seen).unwrap();
         let name: Name = "platform".parse().unwrap();
         let with_one = ApplicationParts::new(&name, &count, Format::NEWEST, Counts::Records);
         let without = with_one.head.encoded_len() + with_one.rest.encoded_len();
