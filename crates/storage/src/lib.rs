@@ -30,6 +30,7 @@ mod kept;
 pub mod limits;
 mod mark;
 pub mod panics;
+mod partial;
 mod sled_disk;
 mod store;
 mod tally;
