@@ -34,6 +34,8 @@ enum Trigger {
     Request,
     /// A command of an administrator.
     Command(&'static str),
+    /// An administrator's backup of the state.
+    Backup,
     /// A connection to port 9688.
     Http,
     /// A certificate of the node that ends soon.
@@ -48,7 +50,7 @@ enum Trigger {
     RequestToLead,
 }
 
-use Trigger::{Certificate, Command, Http, Others, Request, RequestToFollower, RequestToLead, Start, Stop};
+use Trigger::{Backup, Certificate, Command, Http, Others, Request, RequestToFollower, RequestToLead, Start, Stop};
 
 impl Trigger {
     fn needs_others(self) -> bool {
@@ -104,6 +106,7 @@ fn of_host(task: HostTask) -> Trigger {
         HostTask::AdminCall => Command("count"),
         HostTask::EventStream | HostTask::ActivationLogRead => Command("events"),
         HostTask::DiskProbe => Command("doctor"),
+        HostTask::Computation => Backup,
         HostTask::HttpConnection => Http,
         HostTask::CertificateLoad => Certificate,
     }
@@ -152,6 +155,9 @@ async fn set_off(cluster: &Cluster, node: u64, trigger: Trigger, product: &Produ
         }
         Command(command) => {
             cluster.admin(node, &words![command]).await;
+        }
+        Backup => {
+            cluster.admin(node, &words!["cluster", "backup", cluster.path("backup")]).await;
         }
         Http => drop(TcpStream::connect(cluster.node(node).metrics).await),
         Stop => {

@@ -6,12 +6,11 @@
 //!
 //! Invariants: the limit never shrinks; the order of last requests is the order of their times; at most `limit` CMIDs.
 
-use std::collections::BTreeMap;
-
 use sha2::{Digest, Sha256};
 
 use crate::id::{Cmid, MachineDigest, MachineName, NodeId, ProductId};
 use crate::limits::{CACHE_FACTOR, CMID_LIFETIME_MS};
+use crate::parted::{Parted, PartedMap};
 
 /// What is remembered of a machine's last request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,8 +101,16 @@ pub struct Count {
     next_order: u64,
     /// Over all entries.
     sum: Sum,
-    entries: BTreeMap<Cmid, Entry>,
-    by_order: BTreeMap<u64, Cmid>,
+    entries: PartedMap<Cmid, Entry>,
+    by_order: PartedMap<u64, Cmid>,
+}
+
+/// CMIDs are random: 64 parts.
+impl Parted for Cmid {
+    fn part(&self) -> u64 {
+        let Self([first, ..]) = self;
+        u64::from(first >> 2)
+    }
 }
 
 impl Count {
@@ -205,8 +212,16 @@ impl Count {
 
     /// All that is remembered, the oldest request first: CMID, time, what it said.
     pub fn in_order(&self) -> impl Iterator<Item = (Cmid, u64, &Seen)> {
-        let entry = |cmid: &Cmid| self.entries.get(cmid).map(|entry| (*cmid, entry.time_ms, &entry.seen));
-        self.by_order.values().filter_map(entry)
+        self.records().map(|(cmid, entry)| (cmid, entry.time_ms, &entry.seen))
+    }
+
+    /// The same, each with its place in the order: place, CMID, time, what it said.
+    pub(crate) fn with_order(&self) -> impl Iterator<Item = (u64, Cmid, u64, &Seen)> {
+        self.records().map(|(cmid, entry)| (entry.order, cmid, entry.time_ms, &entry.seen))
+    }
+
+    fn records(&self) -> impl Iterator<Item = (Cmid, &Entry)> {
+        self.by_order.iter().filter_map(|(_, cmid)| Some((*cmid, self.entries.get(cmid)?)))
     }
 
     /// Cluster time was set back to `time_ms`: what was recorded later counts as recorded then.
@@ -222,7 +237,7 @@ impl Count {
     /// Counts places in the order anew, from 0 on: from here on they are the same on every node, whatever snapshots it has
     /// started from.
     pub(crate) fn number_anew(&mut self) {
-        let in_order: Vec<_> = std::mem::take(&mut self.by_order).into_values().collect();
+        let in_order: Vec<_> = std::mem::take(&mut self.by_order).iter().map(|(_, cmid)| *cmid).collect();
         (self.next_order, self.sum) = (0, Sum::default());
         for cmid in in_order {
             if let Some(entry) = self.entries.get_mut(&cmid) {
@@ -237,11 +252,6 @@ impl Count {
     /// The place that the next record gets, counted since the last [`Self::number_anew`].
     pub(crate) fn next_order(&self) -> u64 {
         self.next_order
-    }
-
-    /// The place of a CMID that is remembered.
-    pub(crate) fn order(&self, cmid: Cmid) -> Option<u64> {
-        self.entries.get(&cmid).map(|entry| entry.order)
     }
 
     /// What stands for all that is remembered, with its order, in a state hash.
@@ -290,7 +300,7 @@ impl Count {
         assert!(self.entries.len() <= self.limit as usize, "more CMIDs than the limit");
         assert_eq!(self.entries.len(), self.by_order.len(), "the two indices differ in size");
         let mut latest_ms = 0;
-        for (order, cmid) in &self.by_order {
+        for (order, cmid) in self.by_order.iter() {
             let entry = self.entries.get(cmid).expect("every CMID in order is an entry");
             assert_eq!(entry.order, *order, "the two indices disagree");
             assert!(*order < self.next_order, "an order was given twice");
@@ -327,12 +337,12 @@ impl Count {
     }
 
     fn oldest_ms(&self) -> Option<u64> {
-        let (_, cmid) = self.by_order.first_key_value()?;
+        let (_, cmid) = self.by_order.first()?;
         self.entries.get(cmid).map(|entry| entry.time_ms)
     }
 
     fn newest_ms(&self) -> Option<u64> {
-        let (_, cmid) = self.by_order.last_key_value()?;
+        let (_, cmid) = self.by_order.last()?;
         self.entries.get(cmid).map(|entry| entry.time_ms)
     }
 

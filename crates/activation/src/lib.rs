@@ -32,6 +32,7 @@ pub mod state;
 pub mod status;
 pub mod trust;
 
+mod parted;
 mod signature;
 mod symbols;
 

@@ -34,12 +34,23 @@ pub const NAME_BYTES_MAX: usize = 48;
 pub const TITLE_BYTES_MAX: usize = 96;
 pub const MACHINE_NAME_BYTES_MAX: usize = 63;
 
-/// R9 has 5 and 25; this is the most a catalog may ask for.
+/// R9 has 5 and 25; this is the most a catalog may ask for. It bounds the largest count of an answer, which clients check; what
+/// one application costs in memory, in snapshots and in each look at its count; and with it [`CMIDS_MAX`]. Clients refuse an
+/// answer above their version's limit, and nodes a catalog: a node of an older version would refuse what the others install, and
+/// its state would differ. So it stays what it is.
 pub const THRESHOLD_MAX: u32 = 10_000;
 /// R12: a cache keeps twice the threshold.
 pub const CACHE_FACTOR: u32 = 2;
 /// The most CMIDs one application remembers, and so the highest count.
 pub const COUNT_MAX: u32 = CACHE_FACTOR * THRESHOLD_MAX;
+/// The most CMIDs that a state remembers, in all applications of all publishers: 20,480,000.
+pub const CMIDS_MAX: u64 = PUBLISHERS_MAX as u64 * APPLICATIONS_MAX as u64 * COUNT_MAX as u64;
+/// What one CMID takes in a snapshot, with the longest machine name and the largest numbers.
+pub const SEEN_BYTES_MAX: usize = 139;
+/// What all else takes in a snapshot: catalogs, keys, certificates, the audit, outcomes, settings.
+pub const STATE_REST_BYTES_MAX: u64 = 64 << 20;
+/// The largest state in a snapshot: 2.9 GB.
+pub const STATE_BYTES_MAX: u64 = CMIDS_MAX * SEEN_BYTES_MAX as u64 + STATE_REST_BYTES_MAX;
 
 /// R36: range of both intervals.
 pub const INTERVAL_MINUTES_MIN: u32 = 15;
@@ -107,5 +118,11 @@ const _: () = assert!(CATALOG_BYTES_MAX < COMMAND_BYTES_MAX);
 const _: () = assert!(REQUEST_BYTES_MAX >= PDU_BYTES_MAX && ANSWER_BYTES_MAX >= PDU_BYTES_MAX);
 const _: () = assert!(INTERVAL_MINUTES_MIN <= ACTIVATION_INTERVAL_MINUTES_DEFAULT);
 const _: () = assert!(RENEWAL_INTERVAL_MINUTES_DEFAULT <= INTERVAL_MINUTES_MAX);
+// Certificates, and releases of them, take less than 1 KiB each; a record of the audit has two codes, an outcome has one.
+const _: () = assert!(
+    PUBLISHERS_MAX * (CATALOG_BYTES_MAX + 2 * CERTIFICATES_MAX * 1024)
+        + (2 * AUDIT_ENTRIES_KEPT + OUTCOMES_KEPT) * CODED_VALUES_MAX * AUDIT_TEXT_BYTES_MAX
+        < STATE_REST_BYTES_MAX as usize
+);
 const _: () = assert!(CLOCK_AGREEMENT_MS < CLOCK_SKEW_MS_MAX);
 const _: () = assert!(CLOCK_SKEW_MS_MAX < CLOCK_JUMP_MS_MAX && CLOCK_JUMP_MS_MAX < CMID_LIFETIME_MS);

@@ -21,7 +21,7 @@ use crate::raft::{
     log::{self, LogDamaged},
     snapshot_file::{self, SnapshotFile},
     state_machine::{StateDamaged, StateMachine},
-    types::{LogId, Member, Membership, SnapshotMeta, StoredMembership},
+    types::{EncodedState, LogId, Member, Membership, SnapshotMeta, StoredMembership},
     wire,
 };
 
@@ -90,9 +90,9 @@ pub struct Begun {
 }
 
 /// The file's content for this state.
-pub(crate) fn encode(meta: &SnapshotMeta, state: &Bytes) -> Bytes {
+pub(crate) fn encode(meta: &SnapshotMeta, state: &EncodedState) -> Bytes {
     let mut file = HEAD.to_vec();
-    snapshot_file::message(meta, state).encode(&mut file).expect("a vector grows as needed");
+    snapshot_file::pieces(meta, state).iter().for_each(|piece| file.extend_from_slice(piece));
     let digest = Sha256::digest(&file);
     file.extend_from_slice(&digest);
     file.into()
@@ -111,7 +111,7 @@ impl Backup {
         let raw = proto::Snapshot::decode(message).map_err(|_| BackupError::Malformed("encoding"))?;
         let last = raw.last.map(wire::log_id_in).ok_or(BackupError::Malformed("it ends nowhere"))?;
         // Checked here, so that a file that cannot be read is refused before anything is written.
-        State::decode_snapshot(&raw.state)?;
+        State::decode_snapshot_up_to(Format::NEWEST, &raw.state)?;
         Ok(Self { last, state: raw.state })
     }
 
@@ -170,7 +170,8 @@ async fn begin(
         storage::commit(&*disk, batch).await.map_err(|failure| BeginError::Write(failure.to_io()))
     };
     commit(log::renamed(term, owner, recoveries)).await?;
-    SnapshotFile::on(Arc::clone(&disk)).write(&meta, state).await.map_err(BeginError::Write)?;
+    let state = EncodedState::new(state.clone());
+    SnapshotFile::on(Arc::clone(&disk)).write(&meta, &state).await.map_err(BeginError::Write)?;
     commit(log::emptied(replaced, last)).await?;
     // Last: until here the node is quarantined still, where it was.
     commit(Ok(cleared(&*disk)?)).await?;

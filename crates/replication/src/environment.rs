@@ -4,11 +4,11 @@
 //! [`Disk`](storage::Disk), and nowhere else. A replica sleeps by the time of the runtime that runs its tasks (tokio's),
 //! which a simulation advances as it wants; it starts no thread, opens no file, and blocks nowhere.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use activation::state::Format;
 use futures::future::BoxFuture;
-use tokio::task::AbortHandle;
+use tokio::{sync::oneshot, task::AbortHandle};
 use tonic::transport::Channel;
 
 use crate::observer::Observer;
@@ -119,6 +119,48 @@ impl fmt::Debug for Tasks {
     }
 }
 
+/// Starts a piece of work.
+type Start = dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync;
+
+/// Does what takes long without waiting for anything: encoding, decoding and hashing a whole state. On the threads that run tasks
+/// it would hold up heartbeats and answers.
+#[derive(Clone)]
+pub struct Computations(Arc<Start>);
+
+impl Computations {
+    /// Work that `start` does: on another thread, or at once.
+    pub fn new(start: impl Fn(Box<dyn FnOnce() + Send>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(start))
+    }
+
+    /// Does `work` and waits for its result.
+    ///
+    /// Errors: it came to no end, because it panicked or the runtime stops.
+    pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+        let (done, result) = oneshot::channel();
+        self.start(move || drop(done.send(work())));
+        result.await.map_err(|_| io::Error::other("a computation came to no end"))
+    }
+
+    /// Does `work` without waiting for it.
+    pub(crate) fn start(&self, work: impl FnOnce() + Send + 'static) {
+        (self.0)(Box::new(work));
+    }
+}
+
+impl Default for Computations {
+    /// On the threads for blocking work of the tokio runtime in which it is started.
+    fn default() -> Self {
+        Self::new(|work| drop(tokio::task::spawn_blocking(work)))
+    }
+}
+
+impl fmt::Debug for Computations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Computations")
+    }
+}
+
 /// What a replica is given at its start.
 pub struct Environment {
     /// The clocks of this node.
@@ -133,13 +175,16 @@ pub struct Environment {
     pub observer: Arc<dyn Observer>,
     /// Runs the replica's tasks.
     pub tasks: Tasks,
+    /// Does the replica's long computations.
+    pub computations: Computations,
     /// The newest format that this node reads.
     pub newest_format: Format,
 }
 
 impl Environment {
-    /// An environment whose tasks are tokio's, for a node that reads every format of this version.
+    /// An environment whose tasks and computations are tokio's, for a node that reads every format of this version.
     pub fn new(clock: Arc<dyn Clock>, connect: Connect, (seed, boot): (u64, u64), observer: Arc<dyn Observer>) -> Self {
-        Self { clock, connect, seed, boot, observer, tasks: Tasks::default(), newest_format: Format::NEWEST }
+        let (tasks, computations) = (Tasks::default(), Computations::default());
+        Self { clock, connect, seed, boot, observer, tasks, computations, newest_format: Format::NEWEST }
     }
 }

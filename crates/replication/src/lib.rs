@@ -23,7 +23,7 @@ mod settings;
 mod warnings;
 
 pub use backup::{Backup, BackupError, BeginError, Begun, recover};
-pub use environment::{Clock, Connect, Environment, ReplicaTask, Tasks};
+pub use environment::{Clock, Computations, Connect, Environment, ReplicaTask, Tasks};
 pub use leader::{batcher::Recorded, membership::Follower};
 pub use legacy::LegacyQuestions;
 pub use observer::{AppliedEntry, Observer};

@@ -35,8 +35,20 @@ pub const PEER_MESSAGE_BYTES_MAX: usize = 8 << 20;
 /// Part of a snapshot in one message, in bytes.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 1 << 20;
 
-/// Largest snapshot taken from another node, in bytes.
-pub const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
+/// Parts of a snapshot that wait until the connection takes them.
+pub const SNAPSHOT_CHUNKS_IN_FLIGHT_MAX: usize = 2;
+
+/// How long a peer may take until it holds the next part of a snapshot, or says that it is still installing it.
+pub const SNAPSHOT_PROGRESS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often a node says that it is still installing a snapshot.
+pub const SNAPSHOT_INSTALLING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a peer of a version that takes a snapshot in one go has for all of it.
+pub const SNAPSHOT_WHOLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Largest snapshot taken from another node, in bytes: every state that a node may hold has one that the others take.
+pub const SNAPSHOT_BYTES_MAX: u64 = activation::limits::STATE_BYTES_MAX;
 
 /// Entries after which a snapshot is made, and entries kept behind it for followers that lag.
 pub const SNAPSHOT_EVERY_ENTRIES: u64 = 5000;
@@ -137,6 +149,9 @@ pub const HANDOVER_DEADLINE: Duration = Duration::from_secs(2);
 const _: () = assert!(DISK_HANDOVER_AFTER.as_secs() + HANDOVER_DEADLINE.as_secs() < DISK_HANG_MAX.as_secs());
 const _: () = assert!(
     APPEND_ENTRIES_MAX * (storage::limits::VALUE_BYTES_MAX as u64) < PEER_MESSAGE_BYTES_MAX as u64
-        && SNAPSHOT_CHUNK_BYTES < PEER_MESSAGE_BYTES_MAX
+        && SNAPSHOT_CHUNK_BYTES + 1024 <= PEER_MESSAGE_BYTES_MAX
+        && SNAPSHOT_CHUNK_BYTES as u64 <= SNAPSHOT_BYTES_MAX
+        && SNAPSHOT_INSTALLING_INTERVAL.as_millis() * 4 <= SNAPSHOT_PROGRESS_TIMEOUT.as_millis()
+        && SNAPSHOT_BYTES_MAX <= usize::MAX as u64
         && activation::limits::COMMAND_BYTES_MAX + 1024 <= storage::limits::VALUE_BYTES_MAX
 );

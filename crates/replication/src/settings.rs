@@ -6,7 +6,10 @@ use openraft::{Config, SnapshotPolicy};
 
 use crate::planted::Planted;
 
-use crate::limits::{APPEND_ENTRIES_MAX, CLOCK_SAMPLE_INTERVAL, LOOK_INTERVAL, SNAPSHOT_EVERY_ENTRIES};
+use crate::limits::{
+    APPEND_ENTRIES_MAX, CLOCK_SAMPLE_INTERVAL, LOOK_INTERVAL, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_EVERY_ENTRIES,
+    SNAPSHOT_WHOLE_TIMEOUT,
+};
 
 /// How far the nodes of a cluster are from each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,7 +92,7 @@ impl Default for RaftSettings {
     }
 }
 
-/// Intervals of a replica's periodic work. The defaults are the limits of this crate; tests choose shorter ones.
+/// Intervals of a replica's periodic work, and in which parts it sends a snapshot. The defaults are the limits of this crate; tests choose shorter ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
     /// Entries after which a snapshot is made, and entries kept behind it for followers that lag.
@@ -98,6 +101,8 @@ pub struct Pace {
     pub clock_sample_interval: Duration,
     /// How often the leader looks whether the other nodes are there.
     pub look_interval: Duration,
+    /// Part of a snapshot in one message, in bytes: at most [`SNAPSHOT_CHUNK_BYTES`].
+    pub snapshot_chunk_bytes: usize,
 }
 
 impl Default for Pace {
@@ -106,6 +111,7 @@ impl Default for Pace {
             snapshot_every_entries: SNAPSHOT_EVERY_ENTRIES,
             clock_sample_interval: CLOCK_SAMPLE_INTERVAL,
             look_interval: LOOK_INTERVAL,
+            snapshot_chunk_bytes: SNAPSHOT_CHUNK_BYTES,
         }
     }
 }
@@ -134,8 +140,8 @@ impl RaftSettings {
             election_timeout_min: ms(self.election_timeout_min),
             election_timeout_max: ms(self.election_timeout_max),
             max_payload_entries: APPEND_ENTRIES_MAX,
-            // The default bounds the whole transfer, not a chunk: 200 ms would never do.
-            install_snapshot_timeout: 30_000,
+            // For a peer of a version that takes a snapshot in one go: to the others each part has a deadline of its own.
+            install_snapshot_timeout: ms(SNAPSHOT_WHOLE_TIMEOUT),
             replication_lag_threshold: 1000,
             snapshot_policy,
             max_in_snapshot_log_to_keep: pace.snapshot_every_entries,

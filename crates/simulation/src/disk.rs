@@ -84,6 +84,8 @@ struct Platter {
     identity: Identity,
     durable: Image,
     pending: VecDeque<Changes>,
+    /// What has arrived of a snapshot that another node sends, and its name.
+    partial: Option<(String, Vec<u8>)>,
     chance: Chance,
     /// Percentage of barriers that take up to 200 ms.
     slow_percent: u64,
@@ -120,6 +122,7 @@ impl DiskBay {
             identity,
             durable: Image::default(),
             pending: VecDeque::new(),
+            partial: None,
             chance,
             slow_percent: 2,
             hang: Duration::ZERO,
@@ -146,6 +149,7 @@ impl DiskBay {
         platter.settle(kept);
         platter.pending.clear();
         (platter.hang, platter.under_way) = (Duration::ZERO, None);
+        platter.tear_partial();
         Crashed { pending, kept }
     }
 
@@ -161,6 +165,7 @@ impl DiskBay {
         platter.identity = identity(node, &mut platter.chance);
         platter.durable = Image::default();
         platter.pending.clear();
+        platter.partial = None;
         (platter.failing, platter.damaged) = (None, false);
     }
 
@@ -179,6 +184,7 @@ impl DiskBay {
         let mut platter = self.platter();
         platter.durable = image;
         platter.pending.clear();
+        platter.partial = None;
     }
 
     /// This disk becomes a copy of `other`, with its identity.
@@ -191,6 +197,7 @@ impl DiskBay {
         platter.identity = identity;
         platter.durable = image;
         platter.pending.clear();
+        platter.partial = None;
     }
 
     /// Changes the snapshot file, as a damaged disk would.
@@ -250,6 +257,17 @@ impl Platter {
     fn settle(&mut self, batches: usize) {
         for changes in self.pending.drain(..batches).collect::<Vec<_>>() {
             self.durable.apply(changes);
+        }
+    }
+
+    /// No barrier covers what has arrived of a snapshot: some of it is lost, or its end is zeros.
+    fn tear_partial(&mut self) {
+        if let Some((_, bytes)) = &mut self.partial {
+            let kept = usize::try_from(self.chance.within(0..bytes.len() as u64 + 1)).unwrap_or(0);
+            match self.chance.percent(50) {
+                true => bytes.truncate(kept),
+                false => bytes.iter_mut().skip(kept).for_each(|byte| *byte = 0),
+            }
         }
     }
 
@@ -376,7 +394,8 @@ impl Disk for SimulatedDisk {
         Ok(self.bay.platter().durable.snapshot.clone())
     }
 
-    fn write_snapshot(&self, file: Bytes) -> BoxFuture<'_, Result<(), SnapshotIoError>> {
+    fn write_snapshot(&self, pieces: Vec<Bytes>) -> BoxFuture<'_, Result<(), SnapshotIoError>> {
+        let file = Bytes::from(pieces.concat());
         Box::pin(async move {
             let time = {
                 let mut platter = self.bay.platter();
@@ -386,7 +405,7 @@ impl Disk for SimulatedDisk {
             tokio::time::sleep(time).await;
             let mut platter = self.bay.platter();
             if let Some(source) = platter.error() {
-                return Err(SnapshotIoError { action: "write", path: PathBuf::from(self.snapshot_path()), source });
+                return Err(snapshot_error("write", source));
             }
             let before = platter.durable.snapshot.replace(file.clone());
             drop(platter);
@@ -401,7 +420,40 @@ impl Disk for SimulatedDisk {
         self.bay.hanging_for()
     }
 
+    fn keep_partial(&self, name: Option<&str>) -> BoxFuture<'_, Result<u64, SnapshotIoError>> {
+        let mut platter = self.bay.platter();
+        platter.partial.take_if(|(held, _)| Some(held.as_str()) != name);
+        let length = platter.partial.as_ref().map_or(0, |(_, bytes)| bytes.len() as u64);
+        Box::pin(async move { Ok(length) })
+    }
+
+    fn add_to_partial(&self, name: &str, offset: u64, piece: Bytes) -> BoxFuture<'_, Result<(), SnapshotIoError>> {
+        let mut platter = self.bay.platter();
+        let error = platter.error();
+        let (held, bytes) = platter.partial.get_or_insert_with(|| (name.to_owned(), Vec::new()));
+        let added = match error {
+            Some(error) => Err(error),
+            None if held == name && bytes.len() as u64 == offset => {
+                bytes.extend_from_slice(&piece);
+                Ok(())
+            }
+            None => Err(io::Error::other("the piece does not follow what is held")),
+        };
+        Box::pin(async move { added.map_err(|source| snapshot_error("write", source)) })
+    }
+
+    fn read_partial(&self, name: &str) -> Result<Bytes, SnapshotIoError> {
+        let platter = self.bay.platter();
+        let held = platter.partial.as_ref().filter(|(held, _)| held == name);
+        let held = held.map(|(_, bytes)| Bytes::copy_from_slice(bytes));
+        held.ok_or_else(|| snapshot_error("read", io::ErrorKind::NotFound.into()))
+    }
+
     fn snapshot_path(&self) -> String {
         "snapshot".into()
     }
+}
+
+fn snapshot_error(action: &'static str, source: io::Error) -> SnapshotIoError {
+    SnapshotIoError { action, path: PathBuf::from("snapshot"), source }
 }

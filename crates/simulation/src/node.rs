@@ -7,7 +7,7 @@ use api::peer::v1::peer_server::PeerServer;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use host::simulated::AnsweringHost;
-use replication::{Environment, Health, LegacyQuestions, Pace, Planted, RaftSettings, Replica};
+use replication::{Computations, Environment, Health, LegacyQuestions, Pace, Planted, RaftSettings, Replica};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{sleep, timeout},
@@ -30,6 +30,9 @@ const REQUEST_BYTES_MAX: u16 = 1024;
 /// How long a client may take to send its request.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
 
+/// Snapshots are small here, and many a connection is to break while one is sent.
+const SNAPSHOT_CHUNK_BYTES: usize = 1024;
+
 /// How often a node says whether it is ready.
 const READY_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -49,7 +52,7 @@ pub(crate) struct NodeOptions {
 impl NodeOptions {
     pub(crate) fn new(keys: PathBuf, machine_root: PathBuf, planted: Planted, snapshot_every_entries: u64) -> Self {
         let settings = RaftSettings { promote_after: Duration::from_secs(20), planted, ..RaftSettings::default() };
-        let pace = Pace { snapshot_every_entries, ..Pace::default() };
+        let pace = Pace { snapshot_every_entries, snapshot_chunk_bytes: SNAPSHOT_CHUNK_BYTES, ..Pace::default() };
         Self { settings, pace, keys, machine_root }
     }
 }
@@ -84,6 +87,8 @@ async fn start(world: &World, node: u64, bay: DiskBay, options: NodeOptions) -> 
     let disk = Arc::new(SimulatedDisk::open(bay.clone(), Arc::clone(&watcher) as _));
     let clock = Arc::new(NodeClock { world: world.clone(), node, origin: world.true_time() });
     let mut environment = Environment::new(clock, network::connect(world.clone(), boot), (boot, boot), watcher);
+    // At once: which thread does it, and when it is done, must not depend on the machine.
+    environment.computations = Computations::new(|work| work());
     environment.newest_format = world.node(node, |state| state.newest_format);
     let times = world.node(node, |state| state.profile).times();
     let [heartbeat_interval, election_timeout_min, election_timeout_max] = times;

@@ -23,6 +23,7 @@ pub(crate) struct WatchedCalls {
 impl Peer for WatchedCalls {
     type AppendStream = Replies<proto::AppendReply>;
     type SubmitStream = Replies<proto::SubmitReply>;
+    type SendSnapshotStream = Replies<proto::SnapshotProgress>;
 
     async fn append(&self, request: Request<Streaming<proto::AppendRequest>>) -> Reply<Self::AppendStream> {
         let (world, node) = (self.world.clone(), self.node);
@@ -50,6 +51,11 @@ impl Peer for WatchedCalls {
     async fn install_snapshot(&self, request: Request<Streaming<proto::SnapshotChunk>>) -> Reply<proto::SnapshotReply> {
         self.world.trace(format_args!("node {} is sent a snapshot", self.node));
         self.calls.install_snapshot(request).await
+    }
+
+    async fn send_snapshot(&self, request: Request<Streaming<proto::SnapshotPart>>) -> Reply<Self::SendSnapshotStream> {
+        self.world.trace(format_args!("node {} is sent a snapshot", self.node));
+        self.calls.send_snapshot(request).await
     }
 
     async fn pre_vote(&self, request: Request<proto::VoteRequest>) -> Reply<proto::VoteReply> {

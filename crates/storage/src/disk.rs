@@ -55,10 +55,28 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// Errors: the file cannot be read.
     fn read_snapshot(&self) -> Result<Option<Bytes>, SnapshotIoError>;
 
-    /// Replaces the snapshot file: after a crash it is the old one or the new one, whole. Durable on return.
+    /// Replaces the snapshot file with `pieces`, which follow each other: after a crash it is the old one or the new one, whole.
+    /// Durable on return.
     ///
     /// Errors: the file could not be written, or not be made durable; the old one stays.
-    fn write_snapshot(&self, file: Bytes) -> BoxFuture<'_, Result<(), SnapshotIoError>>;
+    fn write_snapshot(&self, pieces: Vec<Bytes>) -> BoxFuture<'_, Result<(), SnapshotIoError>>;
+
+    /// How many bytes are held of the snapshot `name`, which another node sends; 0 where there are none. What is held of any
+    /// other is removed, so there is at most one; with `None` all is removed.
+    ///
+    /// Errors: the folder cannot be read, or a file in it not be removed.
+    fn keep_partial(&self, name: Option<&str>) -> BoxFuture<'_, Result<u64, SnapshotIoError>>;
+
+    /// Adds `piece` to the `offset` bytes that are held of the snapshot `name`. It is not durable, and after a crash what is held
+    /// may be anything: what is complete is to be compared with a digest.
+    ///
+    /// Errors: another number of bytes is held, or the piece cannot be written.
+    fn add_to_partial(&self, name: &str, offset: u64, piece: Bytes) -> BoxFuture<'_, Result<(), SnapshotIoError>>;
+
+    /// All that is held of the snapshot `name`.
+    ///
+    /// Errors: nothing is held, or it cannot be read.
+    fn read_partial(&self, name: &str) -> Result<Bytes, SnapshotIoError>;
 
     /// Where the snapshot is, for messages: a path.
     fn snapshot_path(&self) -> String;

@@ -11,15 +11,20 @@ use std::{
 ///
 /// Temporary file beside it, `fsync`, rename, `fsync` of the folder.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace(path, bytes, 0o666)
+    replace(path, &[bytes], 0o666)
+}
+
+/// The same for bytes in pieces that follow each other.
+pub fn replace_file_with_pieces(path: &Path, pieces: &[impl AsRef<[u8]>]) -> io::Result<()> {
+    replace(path, pieces, 0o666)
 }
 
 /// The same for what its owner alone may read, from the first byte on.
 pub fn replace_private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    replace(path, bytes, 0o600)
+    replace(path, &[bytes], 0o600)
 }
 
-fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+fn replace(path: &Path, pieces: &[impl AsRef<[u8]>], mode: u32) -> io::Result<()> {
     let folder = path.parent().ok_or_else(|| io::Error::other("a path without a folder"))?;
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
@@ -29,7 +34,7 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-    file.write_all(bytes)?;
+    pieces.iter().try_for_each(|piece| file.write_all(piece.as_ref()))?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
     sync_folder(folder)

@@ -35,6 +35,7 @@ pub mod limits;
 mod mark;
 mod opening;
 pub mod panics;
+mod partial;
 mod sled_disk;
 mod store;
 mod tally;

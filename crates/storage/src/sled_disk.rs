@@ -13,9 +13,10 @@ use futures::future::BoxFuture;
 use crate::{
     batch::{Batch, Done, Record},
     disk::{Disk, Writes},
-    durable::{create_folder, replace_file},
+    durable::{create_folder, replace_file_with_pieces},
     error::{ReadError, SnapshotIoError},
     identity::Identity,
+    partial,
     store::Store,
     writer::Writer,
 };
@@ -86,6 +87,19 @@ impl fmt::Debug for SledDisk {
     }
 }
 
+/// Does `work` on a thread that may wait for the disk.
+fn on_files<T: Send + 'static>(
+    action: &'static str,
+    path: PathBuf,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> BoxFuture<'static, Result<T, SnapshotIoError>> {
+    Box::pin(async move {
+        let done = tokio::task::spawn_blocking(work).await;
+        let done = done.unwrap_or_else(|panicked| Err(io::Error::other(panicked)));
+        done.map_err(|source| SnapshotIoError { action, path, source })
+    })
+}
+
 impl Disk for SledDisk {
     fn identity(&self) -> Identity {
         self.store.identity()
@@ -116,14 +130,27 @@ impl Disk for SledDisk {
         }
     }
 
-    fn write_snapshot(&self, file: Bytes) -> BoxFuture<'_, Result<(), SnapshotIoError>> {
+    fn write_snapshot(&self, pieces: Vec<Bytes>) -> BoxFuture<'_, Result<(), SnapshotIoError>> {
         let path = self.snapshot_file();
-        Box::pin(async move {
-            let to = path.clone();
-            let written = tokio::task::spawn_blocking(move || replace_file(&to, &file)).await;
-            let written = written.unwrap_or_else(|panicked| Err(io::Error::other(panicked)));
-            written.map_err(|source| SnapshotIoError { action: "write", path, source })
+        on_files("write", path.clone(), move || replace_file_with_pieces(&path, &pieces))
+    }
+
+    fn keep_partial(&self, name: Option<&str>) -> BoxFuture<'_, Result<u64, SnapshotIoError>> {
+        let (folder, name) = (self.snapshots.clone(), name.map(ToOwned::to_owned));
+        on_files("look for what was received of a snapshot in", folder.clone(), move || {
+            partial::keep(&folder, name.as_deref())
         })
+    }
+
+    fn add_to_partial(&self, name: &str, offset: u64, piece: Bytes) -> BoxFuture<'_, Result<(), SnapshotIoError>> {
+        let path = partial::path(&self.snapshots, name);
+        on_files("write", path.clone(), move || partial::add(&path, offset, &piece))
+    }
+
+    fn read_partial(&self, name: &str) -> Result<Bytes, SnapshotIoError> {
+        let path = partial::path(&self.snapshots, name);
+        let bytes = fs::read(&path).map_err(|source| SnapshotIoError { action: "read", path, source })?;
+        Ok(bytes.into())
     }
 
     fn snapshot_path(&self) -> String {

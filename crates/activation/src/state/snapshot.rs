@@ -60,50 +60,61 @@ impl State {
         self.encode(Counts::Records)
     }
 
+    /// In one piece of memory of the right size: a state of millions of machines is not copied while it is put together.
     fn encode(&self, counts: Counts) -> Vec<u8> {
-        let (tokens, highest_enrolled) = self.tokens.encode();
         let format = self.format;
+        let head = proto::Snapshot { format: format.number(), time_ms: self.time_ms, ..proto::Snapshot::default() };
+        let publishers: Vec<_> = self.publishers.values().map(|it| PublisherParts::new(it, format, counts)).collect();
+        let rest = self.rest_of_snapshot();
+        let nested = publishers.iter().map(|publisher| nested_len(publisher.len)).sum::<usize>();
+        let length = head.encoded_len() + nested + rest.encoded_len();
+        let mut bytes = Vec::with_capacity(length);
+        put(&head, &mut bytes);
+        for publisher in &publishers {
+            put_nested_key(PUBLISHERS_TAG, publisher.len, &mut bytes);
+            publisher.put(&mut bytes);
+        }
+        put(&rest, &mut bytes);
+        assert_eq!(bytes.len(), length, "a snapshot is as long as it was computed to be");
+        bytes
+    }
+
+    /// What follows the publishers.
+    fn rest_of_snapshot(&self) -> proto::Snapshot {
+        let (tokens, highest_enrolled) = self.tokens.encode();
+        let node_settings = self.node_settings.iter();
         proto::Snapshot {
-            format: format.number(),
-            time_ms: self.time_ms,
-            publishers: self.publishers.values().map(|it| encode_publisher(it, format, counts)).collect(),
-            settings: encode_settings(&self.settings, format),
+            settings: encode_settings(&self.settings, self.format),
             announcements: self.announcements.iter().map(|(node, it)| encode_announcement(*node, it)).collect(),
-            node_settings: self
-                .node_settings
-                .iter()
-                .map(|(node, it)| encode_node_settings(*node, it, format))
-                .collect(),
+            node_settings: node_settings.map(|(node, it)| encode_node_settings(*node, it, self.format)).collect(),
             tokens,
             highest_enrolled,
             audit: encode_audit(&self.audit),
             expiry_ms: self.expiry_ms,
             outcomes: self.outcomes.encode(),
+            ..proto::Snapshot::default()
         }
-        .encode_to_vec()
     }
 
     /// Reads the state from [`Self::encode_snapshot`]'s bytes.
     ///
     /// Errors: a format that this version does not read, or the field that is malformed.
     pub fn decode_snapshot(bytes: &[u8]) -> Result<Self, SnapshotError> {
-        Self::decode_snapshot_up_to(Format::NEWEST, bytes)
+        Self::decode_snapshot_up_to(Format::NEWEST, &Bytes::copy_from_slice(bytes))
     }
 
     /// The same, as a version reads it whose newest format is `newest`; the state goes on to read commands as that version.
-    pub fn decode_snapshot_up_to(newest: Format, bytes: &[u8]) -> Result<Self, SnapshotError> {
-        let format = proto::SnapshotFormat::decode(bytes).map_err(|_| SnapshotError::Malformed("encoding"))?.format;
+    /// Beside the state and `bytes` it takes memory for one application's records.
+    pub fn decode_snapshot_up_to(newest: Format, bytes: &Bytes) -> Result<Self, SnapshotError> {
+        let format =
+            proto::SnapshotFormat::decode(bytes.as_ref()).map_err(|_| SnapshotError::Malformed("encoding"))?.format;
         let format = match Format::new(format) {
             Ok(format) if format <= newest => format,
             Ok(newer) => return Err(SnapshotError::Newer { found: newer.number(), newest }),
             Err(UnknownFormat { found: 0 }) => return Err(SnapshotError::Malformed("format")),
             Err(UnknownFormat { found }) => return Err(SnapshotError::Newer { found, newest }),
         };
-        let raw = proto::Snapshot::decode(bytes).map_err(|_| SnapshotError::Malformed("encoding"))?;
-        // A decoder drops the fields that it does not know; what is left is shorter.
-        if format.is_strict() && raw.encoded_len() != bytes.len() {
-            return Err(SnapshotError::NewerContent);
-        }
+        let raw: proto::Snapshot = decode(format, bytes)?;
         if raw.time_ms.is_some_and(|time_ms| time_ms > limits::TIME_MS_MAX) {
             return Err(SnapshotError::Malformed("time"));
         }
@@ -141,8 +152,8 @@ impl State {
             let setting = Setting::from_log_name(&raw.name).ok_or_else(|| unknown(format, "setting"))?;
             state.settings.set(setting, &raw.value).map_err(|_| SnapshotError::Malformed("value of a setting"))?;
         }
-        for publisher in raw.publishers {
-            let publisher = state.decode_publisher(publisher)?;
+        for publisher in &raw.publishers {
+            let publisher = state.decode_publisher(decode(format, publisher)?)?;
             if publisher.keys.keys().any(|key| state.keys().any(|known| known.id == *key)) {
                 return Err(SnapshotError::Malformed("a key of two publishers"));
             }
@@ -168,7 +179,8 @@ impl State {
             releases.insert((statement.key, statement.node_key), statement);
         }
         let mut counts = BTreeMap::new();
-        for raw in raw.applications {
+        for raw in &raw.applications {
+            let raw: proto::ApplicationSnapshot = decode(self.format, raw)?;
             let name: Name = raw.name.parse().map_err(|_| SnapshotError::Malformed("application"))?;
             counts.insert(name, self.decode_count(&raw)?);
         }
@@ -289,34 +301,131 @@ fn encoded_settings(
     .collect()
 }
 
-fn encode_publisher(publisher: &PublisherState, format: Format, counts: Counts) -> proto::PublisherSnapshot {
-    let has_order = format.hashes_sums();
-    let applications = publisher.counts.iter().map(|(name, count)| {
-        let application = proto::ApplicationSnapshot {
+/// Tags of the fields that are written one record at a time.
+const PUBLISHERS_TAG: u8 = 3;
+const APPLICATIONS_TAG: u8 = 4;
+const SEEN_TAG: u8 = 3;
+
+/// A publisher on its way into a snapshot. Its records are encoded one after the other, as they are written.
+struct PublisherParts<'a> {
+    head: proto::PublisherSnapshot,
+    applications: Vec<ApplicationParts<'a>>,
+    /// Bytes of all.
+    len: usize,
+}
+
+impl<'a> PublisherParts<'a> {
+    fn new(publisher: &'a PublisherState, format: Format, counts: Counts) -> Self {
+        let head = proto::PublisherSnapshot {
+            catalog: publisher.opened.bytes.clone(),
+            keys: publisher.keys.values().map(encode_key).collect(),
+            pending_releases: publisher.releases.values().map(ReleaseStatement::to_proto).collect(),
+            applications: Vec::new(),
+        };
+        let applications =
+            publisher.counts.iter().map(|(name, count)| ApplicationParts::new(name, count, format, counts));
+        let applications: Vec<_> = applications.collect();
+        let nested = applications.iter().map(|application| nested_len(application.len)).sum::<usize>();
+        let len = head.encoded_len() + nested;
+        Self { head, applications, len }
+    }
+
+    fn put(&self, bytes: &mut Vec<u8>) {
+        put(&self.head, bytes);
+        for application in &self.applications {
+            put_nested_key(APPLICATIONS_TAG, application.len, bytes);
+            application.put(bytes);
+        }
+    }
+}
+
+/// The same for an application.
+struct ApplicationParts<'a> {
+    head: proto::ApplicationSnapshot,
+    /// Where records are written.
+    records: Option<&'a Count>,
+    has_order: bool,
+    /// What follows the records.
+    rest: proto::ApplicationSnapshot,
+    len: usize,
+}
+
+impl<'a> ApplicationParts<'a> {
+    fn new(name: &Name, count: &'a Count, format: Format, counts: Counts) -> Self {
+        let has_order = format.hashes_sums();
+        let head = proto::ApplicationSnapshot {
             name: name.to_string(),
             limit: count.limit(),
-            next_order: if has_order { count.next_order() } else { 0 },
             ..proto::ApplicationSnapshot::default()
         };
-        match counts {
-            Counts::Records => {
-                let order = |cmid| if has_order { count.order(cmid).unwrap_or(0) } else { 0 };
-                let seen = count.in_order().map(|(cmid, time_ms, seen)| encode_seen(cmid, time_ms, seen, order(cmid)));
-                proto::ApplicationSnapshot { seen: seen.collect(), ..application }
-            }
-            Counts::Sums => {
-                let sum = Bytes::copy_from_slice(&count.sum());
-                let seen_sum = Some(proto::SeenSum { records: count.remembered() as u64, sum });
-                proto::ApplicationSnapshot { seen_sum, ..application }
-            }
-        }
-    });
-    proto::PublisherSnapshot {
-        catalog: publisher.opened.bytes.clone(),
-        keys: publisher.keys.values().map(encode_key).collect(),
-        pending_releases: publisher.releases.values().map(ReleaseStatement::to_proto).collect(),
-        applications: applications.collect(),
+        let sum = || proto::SeenSum { records: count.remembered() as u64, sum: Bytes::copy_from_slice(&count.sum()) };
+        let (records, seen_sum) = match counts {
+            Counts::Records => (Some(count), None),
+            Counts::Sums => (None, Some(sum())),
+        };
+        let next_order = if has_order { count.next_order() } else { 0 };
+        let rest = proto::ApplicationSnapshot { next_order, seen_sum, ..proto::ApplicationSnapshot::default() };
+        let parts = Self { head, records, has_order, rest, len: 0 };
+        let nested = parts.seen(stand_in).map(|seen| nested_len(seen.encoded_len())).sum::<usize>();
+        Self { len: parts.head.encoded_len() + nested + parts.rest.encoded_len(), ..parts }
     }
+
+    /// The records, the oldest first.
+    fn seen(&self, copy: impl Fn(&[u8]) -> Bytes) -> impl Iterator<Item = proto::SeenSnapshot> {
+        let records = self.records.into_iter().flat_map(Count::with_order);
+        records.map(move |(order, cmid, time_ms, seen)| proto::SeenSnapshot {
+            cmid: copy(&cmid.0),
+            time_ms,
+            // As in a record: no parser lets a larger node id through.
+            node: u32::try_from(seen.node).unwrap_or(u32::MAX),
+            product: copy(&seen.product.0),
+            machine: copy(&seen.machine.0),
+            machine_name: copy(seen.machine_name.as_bytes()),
+            virtual_machine: seen.virtual_machine,
+            order: if self.has_order { order } else { 0 },
+        })
+    }
+
+    fn put(&self, bytes: &mut Vec<u8>) {
+        put(&self.head, bytes);
+        for seen in self.seen(Bytes::copy_from_slice) {
+            put_nested_key(SEEN_TAG, seen.encoded_len(), bytes);
+            put(&seen, bytes);
+        }
+        put(&self.rest, bytes);
+    }
+}
+
+/// As many bytes as `value` has, for a record of which only the length is asked.
+fn stand_in(value: &[u8]) -> Bytes {
+    static ZEROS: [u8; limits::MACHINE_NAME_BYTES_MAX] = [0; limits::MACHINE_NAME_BYTES_MAX];
+    Bytes::from_static(ZEROS.get(..value.len()).unwrap_or(&ZEROS))
+}
+
+/// Bytes of a nested message of `len` bytes, with its tag and its length.
+fn nested_len(len: usize) -> usize {
+    1 + prost::length_delimiter_len(len) + len
+}
+
+/// What stands before a nested message.
+fn put_nested_key(tag: u8, len: usize, bytes: &mut Vec<u8>) {
+    const LENGTH_DELIMITED: u8 = 2;
+    bytes.push(tag << 3 | LENGTH_DELIMITED);
+    prost::encode_length_delimiter(len, bytes).expect("a vector grows as needed");
+}
+
+fn put(message: &impl Message, bytes: &mut Vec<u8>) {
+    message.encode(bytes).expect("a vector grows as needed");
+}
+
+/// A message that is a part of a snapshot. Its bytes are those of the snapshot, not a copy.
+fn decode<M: Message + Default>(format: Format, bytes: &Bytes) -> Result<M, SnapshotError> {
+    let message = M::decode(bytes.clone()).map_err(|_| SnapshotError::Malformed("encoding"))?;
+    // A decoder drops the fields that it does not know; what is left is shorter.
+    if format.is_strict() && message.encoded_len() != bytes.len() {
+        return Err(SnapshotError::NewerContent);
+    }
+    Ok(message)
 }
 
 fn encode_key(held: &HeldKey) -> proto::KeySnapshot {
@@ -359,20 +468,6 @@ fn decode_key(opened: &OpenedCatalog, raw: &proto::KeySnapshot) -> Result<(KeyId
     Ok((key.key_id(), HeldKey { key, standing, activations }))
 }
 
-fn encode_seen(cmid: Cmid, time_ms: u64, seen: &Seen, order: u64) -> proto::SeenSnapshot {
-    proto::SeenSnapshot {
-        cmid: Bytes::copy_from_slice(&cmid.0),
-        time_ms,
-        // As in a record: no parser lets a larger node id through.
-        node: u32::try_from(seen.node).unwrap_or(u32::MAX),
-        product: Bytes::copy_from_slice(&seen.product.0),
-        machine: Bytes::copy_from_slice(&seen.machine.0),
-        machine_name: Bytes::copy_from_slice(seen.machine_name.as_bytes()),
-        virtual_machine: seen.virtual_machine,
-        order,
-    }
-}
-
 fn decode_seen(raw: &proto::SeenSnapshot) -> Option<(Cmid, u64, Seen, u64)> {
     let seen = Seen {
         node: node_id(raw.node.into()).ok()?,
@@ -382,4 +477,28 @@ fn decode_seen(raw: &proto::SeenSnapshot) -> Option<(Cmid, u64, Seen, u64)> {
         virtual_machine: raw.virtual_machine,
     };
     Some((Cmid::try_from(raw.cmid.as_ref()).ok()?, raw.time_ms, seen, raw.order))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_record_of_a_machine_takes_more_than_its_limit() {
+        let name = "m".repeat(limits::MACHINE_NAME_BYTES_MAX);
+        let seen = Seen {
+            node: limits::NODE_ID_MAX,
+            product: ProductId([0xff; 16]),
+            machine: MachineDigest([0xff; 8]),
+            machine_name: name.parse().unwrap(),
+            virtual_machine: true,
+        };
+        let order = u64::MAX - 1;
+        let seen = [(Cmid([0xff; 16]), limits::TIME_MS_MAX, seen, order)];
+        let count = Count::restore(limits::COUNT_MAX, Some(u64::MAX), seen).unwrap();
+        let name: Name = "platform".parse().unwrap();
+        let with_one = ApplicationParts::new(&name, &count, Format::NEWEST, Counts::Records);
+        let without = with_one.head.encoded_len() + with_one.rest.encoded_len();
+        assert_eq!(with_one.len - without, limits::SEEN_BYTES_MAX);
+    }
 }

@@ -211,6 +211,6 @@ fn the_format_before_takes_the_record_over_in_words_that_never_change() {
     verify(cluster.state.audit().before(), cluster.state.audit().entries()).unwrap();
     assert_eq!(cluster.state.times().expiry_ms, None);
     assert!(!cluster.state.has_carried_out(&[1; 16]));
-    let read = State::decode_snapshot_up_to(format(2), &cluster.state.encode_snapshot()).unwrap();
+    let read = State::decode_snapshot_up_to(format(2), &cluster.state.encode_snapshot().into()).unwrap();
     assert_eq!(read.hash(), cluster.state.hash());
 }

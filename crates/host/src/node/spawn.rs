@@ -84,6 +84,7 @@ pub(super) async fn start(
     let disk = open_disk(store, &snapshots, &config.raft_settings(), Arc::clone(&observer))?;
     let mut environment = Environment::new(timing.clock, connect, (seed, boot), observer);
     environment.tasks = tasks::of_replica();
+    environment.computations = tasks::computations();
     environment.newest_format = test_hooks::newest_format();
     let replica = Replica::start_at_pace(disk, &config.raft_settings(), environment, timing.pace).await?;
     take_note(&replica, &credentials);

@@ -8,7 +8,7 @@ pub(crate) mod panic;
 
 use std::{io, thread};
 
-use replication::{ReplicaTask, Tasks};
+use replication::{Computations, ReplicaTask, Tasks};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 pub(crate) use self::calls::NamedCalls;
@@ -73,6 +73,8 @@ replication::named_tasks! {
         StoreOpening = "store opening",
         /// Measures the disk.
         DiskProbe = "disk probe",
+        /// Encodes or decodes a whole state.
+        Computation = "computation",
     }
 }
 
@@ -120,6 +122,11 @@ pub(crate) fn spawn_alone(
 /// Starts the tasks of the replica.
 pub(crate) fn of_replica() -> Tasks {
     Tasks::new(|task: ReplicaTask, work| tokio::spawn(under(task.name(), work)).abort_handle())
+}
+
+/// Does the long computations of the replica, each on a thread for such work.
+pub(crate) fn computations() -> Computations {
+    Computations::new(|work| drop(tokio::task::spawn_blocking(move || on_thread(HostTask::Computation, work))))
 }
 
 /// Runs `work`, which waits for the disk, on a thread for such work.

@@ -3,4 +3,5 @@
 pub(crate) mod channels;
 pub(crate) mod forward;
 pub(crate) mod identify;
+pub(crate) mod receiving;
 pub(crate) mod service;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use api::peer::v1::{self as proto, peer_server};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
@@ -18,10 +18,10 @@ use crate::{
     gate::{hello, state::Gate},
     leader::{batcher::Waiting, propose},
     legacy::LegacyQuestions,
-    limits::{FORWARD_REQUESTS_MAX, FORWARDS_IN_FLIGHT_MAX, SNAPSHOT_BYTES_MAX},
-    peers::forward::recorded_out,
+    limits::{FORWARD_REQUESTS_MAX, FORWARDS_IN_FLIGHT_MAX},
+    peers::{forward::recorded_out, receiving},
     raft::{
-        types::{Runtime, Snapshot, SnapshotMeta, Vote},
+        types::Runtime,
         wire::{self, Malformed},
     },
     replica::running::RunningReplica,
@@ -50,6 +50,7 @@ fn stopped(error: impl std::fmt::Display) -> Status {
 impl peer_server::Peer for PeerService {
     type AppendStream = Replies<proto::AppendReply>;
     type SubmitStream = Replies<proto::SubmitReply>;
+    type SendSnapshotStream = Replies<proto::SnapshotProgress>;
 
     async fn identify(&self, _: Request<proto::IdentifyRequest>) -> Reply<proto::IdentifyReply> {
         let identity = self.running.identity;
@@ -107,9 +108,13 @@ impl peer_server::Peer for PeerService {
 
     async fn install_snapshot(&self, request: Request<Streaming<proto::SnapshotChunk>>) -> Reply<proto::SnapshotReply> {
         self.running.admit_started(request.metadata())?;
-        let (vote, snapshot) = receive_snapshot(request.into_inner()).await?;
-        let response = self.running.raft.install_full_snapshot(vote, snapshot).await.map_err(stopped)?;
-        Ok(Response::new(proto::SnapshotReply { vote: Some(wire::vote_out(&response.vote)) }))
+        Ok(Response::new(receiving::receive_whole(&self.running, request.into_inner()).await?))
+    }
+
+    async fn send_snapshot(&self, request: Request<Streaming<proto::SnapshotPart>>) -> Reply<Self::SendSnapshotStream> {
+        self.running.admit_started(request.metadata())?;
+        let progress = receiving::receive_in_parts(Arc::clone(&self.running), request.into_inner());
+        Ok(Response::new(progress.boxed()))
     }
 
     async fn transfer_leader(
@@ -188,30 +193,6 @@ impl peer_server::Peer for PeerService {
 
 fn round_trip_out((node, took): (u64, Duration)) -> proto::RoundTrip {
     proto::RoundTrip { node, microseconds: u64::try_from(took.as_micros()).unwrap_or(u64::MAX) }
-}
-
-async fn receive_snapshot(mut chunks: Streaming<proto::SnapshotChunk>) -> Result<(Vote, Snapshot), Status> {
-    let head = chunks.message().await?.and_then(|first| first.head);
-    let head = head.ok_or_else(|| Status::invalid_argument("a snapshot begins without its head"))?;
-    let length = usize::try_from(head.state_bytes).unwrap_or(usize::MAX);
-    if length > SNAPSHOT_BYTES_MAX {
-        return Err(Status::resource_exhausted(format!("a snapshot of {length} bytes is above {SNAPSHOT_BYTES_MAX}")));
-    }
-    let vote = wire::vote_in(head.vote).map_err(malformed)?;
-    let last_membership = wire::stored_membership_in(head.membership).map_err(malformed)?;
-    // Grown by what arrives, not by what was announced.
-    let mut state = BytesMut::new();
-    while let Some(chunk) = chunks.message().await? {
-        if state.len() + chunk.state.len() > length {
-            return Err(Status::invalid_argument("a snapshot is longer than it said"));
-        }
-        state.extend_from_slice(&chunk.state);
-    }
-    if state.len() != length {
-        return Err(Status::invalid_argument("a snapshot is shorter than it said"));
-    }
-    let meta = SnapshotMeta { last_log_id: head.last.map(wire::log_id_in), last_membership };
-    Ok((vote, Snapshot { meta, snapshot: state.freeze() }))
 }
 
 /// Reads one node's submissions, a bounded number of messages at a time, and answers each when all of it is recorded.

@@ -1,7 +1,9 @@
 //! The interfaces of openraft on our side: its types, the log, the state machine, the snapshot file, the network.
 
+pub(crate) mod incoming;
 pub(crate) mod log;
 pub(crate) mod network;
+pub(crate) mod sending;
 pub(crate) mod snapshot_file;
 pub(crate) mod state_machine;
 pub(crate) mod types;

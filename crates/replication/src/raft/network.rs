@@ -3,7 +3,6 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use api::peer::v1 as proto;
-use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use openraft::{
     OptionalSend, RaftNetworkFactory,
@@ -20,10 +19,11 @@ use uuid::Uuid;
 
 use crate::{
     gate::state::Gate,
-    limits::{SNAPSHOT_CHUNK_BYTES, TRANSFER_CALL_TIMEOUT},
+    limits::TRANSFER_CALL_TIMEOUT,
     peers::channels::{NoChannel, Peer, Peers},
     raft::{
-        types::{Member, RpcError, Snapshot, TypeConfig, Vote},
+        sending,
+        types::{EncodedState, Member, RpcError, Snapshot, TypeConfig, Vote},
         wire::{self, Malformed},
     },
 };
@@ -32,6 +32,8 @@ use crate::{
 pub(crate) struct Links {
     pub(crate) peers: Arc<Peers>,
     pub(crate) gate: Arc<Gate>,
+    /// Part of a snapshot in one message.
+    pub(crate) chunk_bytes: usize,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Links {
@@ -39,7 +41,8 @@ impl RaftNetworkFactory<TypeConfig> for Links {
 
     async fn new_client(&mut self, target: u64, member: &Member) -> Link {
         let peer = self.peers.client(target, member).map_err(Arc::new);
-        Link { peer, to: Target { node: target, store: member.store, gate: Arc::clone(&self.gate) } }
+        let to = Target { node: target, store: member.store, gate: Arc::clone(&self.gate) };
+        Link { peer, to, chunk_bytes: self.chunk_bytes }
     }
 }
 
@@ -48,6 +51,7 @@ pub(crate) struct Link {
     /// The client, or why there is none: an address that is no address is found by the first call.
     peer: Result<Peer, Arc<NoChannel>>,
     to: Target,
+    chunk_bytes: usize,
 }
 
 /// The peer, as the start gate knows it.
@@ -130,7 +134,7 @@ impl Link {
 }
 
 impl RaftNetworkV2<TypeConfig> for Link {
-    type SnapshotData = Bytes;
+    type SnapshotData = EncodedState;
 
     async fn append_entries(
         &mut self,
@@ -207,19 +211,14 @@ impl RaftNetworkV2<TypeConfig> for Link {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let unreachable = |what: &str| StreamingError::Unreachable(Unreachable::from_string(what));
         let mut peer = self.peer().map_err(|error| unreachable(&error.to_string()))?;
-        let chunks = futures::stream::iter(snapshot_chunks(&vote, &snapshot));
-        let sent = tokio::time::timeout(option.hard_ttl(), peer.install_snapshot(chunks));
         let reply = tokio::select! {
             closed = cancel => return Err(closed.into()),
-            sent = sent => match sent {
-                Ok(Ok(reply)) => reply.into_inner(),
-                Ok(Err(status)) => {
-                    self.to.gate.was_refused(self.to.node, &status);
-                    return Err(unreachable(status.message()));
-                }
-                Err(_) => return Err(unreachable("the snapshot was not taken in time")),
-            },
+            reply = sending::send(&mut peer, &vote, &snapshot, self.chunk_bytes, option.hard_ttl()) => reply,
         };
+        let reply = reply.map_err(|status| {
+            self.to.gate.was_refused(self.to.node, &status);
+            unreachable(status.message())
+        })?;
         match wire::vote_in(reply.vote) {
             Ok(accepted) => {
                 if let Some(last) = snapshot.meta.last_log_id.filter(|_| accepted == vote) {
@@ -242,23 +241,6 @@ impl RaftNetworkV2<TypeConfig> for Link {
             .await?;
         wire::transfer_reply_in(reply).map_err(malformed)
     }
-}
-
-/// The snapshot in messages; the first one says what is coming.
-fn snapshot_chunks(vote: &Vote, snapshot: &Snapshot) -> Vec<proto::SnapshotChunk> {
-    let state = &snapshot.snapshot;
-    let head = proto::SnapshotHead {
-        vote: Some(wire::vote_out(vote)),
-        last: snapshot.meta.last_log_id.as_ref().map(wire::log_id_out),
-        membership: Some(wire::stored_membership_out(&snapshot.meta.last_membership)),
-        state_bytes: state.len() as u64,
-    };
-    let first = proto::SnapshotChunk { head: Some(head), state: Bytes::new() };
-    let rest = (0..state.len()).step_by(SNAPSHOT_CHUNK_BYTES).map(|start| {
-        let end = state.len().min(start + SNAPSHOT_CHUNK_BYTES);
-        proto::SnapshotChunk { head: None, state: state.slice(start..end) }
-    });
-    std::iter::once(first).chain(rest).collect()
 }
 
 #[cfg(test)]
@@ -302,7 +284,7 @@ mod tests {
         let beginning = Beginning { was_member: true, is_alone: false };
         let identity = (disk.identity(), 1);
         let gate = Gate::open(disk, identity, Arc::default(), beginning, Planted::NONE).await.unwrap();
-        let mut links = Links { peers: Arc::new(peers), gate: Arc::new(gate) };
+        let mut links = Links { peers: Arc::new(peers), gate: Arc::new(gate), chunk_bytes: 1 };
         let mut link = links.new_client(2, &member).await;
         let request = AppendEntriesRequest {
             vote: Vote::new_committed(1, 1),

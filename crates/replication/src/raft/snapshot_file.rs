@@ -12,7 +12,7 @@ use storage::{Disk, SnapshotIoError};
 
 use crate::planted::{Bug, Planted};
 use crate::raft::{
-    types::{Snapshot, SnapshotMeta},
+    types::{EncodedState, Snapshot, SnapshotMeta},
     wire::{self, Malformed},
 };
 
@@ -62,8 +62,8 @@ impl SnapshotFile {
     }
 
     /// Replaces the file, durably.
-    pub(crate) async fn write(&self, meta: &SnapshotMeta, state: &Bytes) -> io::Result<()> {
-        Ok(self.0.write_snapshot(message(meta, state).encode_to_vec().into()).await?)
+    pub(crate) async fn write(&self, meta: &SnapshotMeta, state: &EncodedState) -> io::Result<()> {
+        Ok(self.0.write_snapshot(pieces(meta, state).into()).await?)
     }
 
     /// The snapshot, where there is one.
@@ -75,9 +75,8 @@ impl SnapshotFile {
         if file.format > FORMAT {
             return Err(SnapshotDamaged::Newer { path: path(), found: file.format });
         }
-        if Sha256::digest(&file.state).as_slice() != file.digest.as_ref() {
-            return Err(damaged("its content does not match its digest".into()));
-        }
+        let state = EncodedState::verified(std::mem::take(&mut file.state), &file.digest);
+        let state = state.ok_or_else(|| damaged("its content does not match its digest".into()))?;
         // Files of versions before this one are without a seal.
         let seal = std::mem::take(&mut file.seal);
         if !seal.is_empty() && !self.1.has(Bug::SnapshotWithoutIndex) && seal_of(&file) != seal {
@@ -86,22 +85,27 @@ impl SnapshotFile {
         let last_membership =
             wire::stored_membership_in(file.membership).map_err(|Malformed(what)| damaged(what.into()))?;
         let meta = SnapshotMeta { last_log_id: file.last.map(wire::log_id_in), last_membership };
-        Ok(Some(Snapshot { meta, snapshot: file.state }))
+        Ok(Some(Snapshot { meta, snapshot: state }))
     }
 }
 
-/// A snapshot as it is written.
-pub(crate) fn message(meta: &SnapshotMeta, state: &Bytes) -> proto::Snapshot {
-    let mut file = proto::Snapshot {
+/// A snapshot as it is written: a message in three pieces, so that the state is not copied.
+pub(crate) fn pieces(meta: &SnapshotMeta, state: &EncodedState) -> [Bytes; 3] {
+    /// Of the field `state`, which is 4, and of its length.
+    const STATE_KEY: u8 = 4 << 3 | 2;
+    let mut head = proto::Snapshot {
         format: FORMAT,
         last: meta.last_log_id.as_ref().map(wire::log_id_out),
         membership: Some(wire::stored_membership_out(&meta.last_membership)),
-        state: state.clone(),
-        digest: Sha256::digest(state).to_vec().into(),
-        seal: Bytes::new(),
+        ..proto::Snapshot::default()
     };
-    file.seal = seal_of(&file);
-    file
+    let mut before_state = head.encode_to_vec();
+    before_state.push(STATE_KEY);
+    prost::encode_length_delimiter(state.bytes().len(), &mut before_state).expect("a vector grows as needed");
+    head.digest = Bytes::copy_from_slice(state.digest());
+    let seal = seal_of(&head);
+    let after_state = proto::Snapshot { digest: head.digest, seal, ..proto::Snapshot::default() };
+    [before_state.into(), state.bytes().clone(), after_state.encode_to_vec().into()]
 }
 
 /// Covers the index and the membership, and the state through its digest.

@@ -10,7 +10,6 @@ use std::{
 };
 
 use activation::state::{Applied, Command as Domain, Format, State};
-use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
 use openraft::{
     EntryPayload, OptionalSend, RaftSnapshotBuilder,
@@ -19,12 +18,13 @@ use openraft::{
 use storage::panics;
 use tokio::sync::watch;
 
+use crate::environment::Computations;
 use crate::leader::clock::AppliedTimes;
 use crate::observer::{AppliedEntry, Observer};
 use crate::planted::{Bug, Planted};
 use crate::raft::{
     snapshot_file::{SnapshotDamaged, SnapshotFile},
-    types::{LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
+    types::{EncodedState, LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
 };
 
 /// openraft with this state machine.
@@ -63,6 +63,7 @@ pub(crate) struct StateMachine {
     progress: Arc<watch::Sender<Progress>>,
     file: SnapshotFile,
     observer: Arc<dyn Observer>,
+    computations: Computations,
     /// The newest format that this node reads.
     newest: Format,
     /// Held while a snapshot is written and until it is known: one at a time, and none over a newer one.
@@ -94,7 +95,7 @@ impl StateMachine {
         let mut replicated = Replicated { state: State::reading_up_to(newest), last, membership, snapshot };
         if let Some(snapshot) = file.read()? {
             let path = file.path();
-            replicated.state = State::decode_snapshot_up_to(newest, &snapshot.snapshot)
+            replicated.state = State::decode_snapshot_up_to(newest, snapshot.snapshot.bytes())
                 .map_err(|source| StateDamaged::State { path, source })?;
             replicated.take_meta(&snapshot.meta);
             replicated.snapshot = Some(snapshot);
@@ -106,6 +107,7 @@ impl StateMachine {
             progress: Arc::new(watch::Sender::new(progress)),
             file,
             observer: Arc::new(()),
+            computations: Computations::default(),
             newest,
             snapshot_turn: Arc::default(),
             planted: (Planted::default(), 0),
@@ -120,6 +122,11 @@ impl StateMachine {
     /// The same, with an observer that is shown the state after each entry.
     pub(crate) fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
         Self { observer, ..self }
+    }
+
+    /// The same, with what encodes and decodes the state.
+    pub(crate) fn computing_with(self, computations: Computations) -> Self {
+        Self { computations, ..self }
     }
 
     /// What was found in the log when it was read: up to there it holds what is newer than the state's format.
@@ -137,11 +144,17 @@ impl StateMachine {
         std::mem::take(&mut self.write().state)
     }
 
-    /// All that a snapshot of now would hold.
-    pub(crate) fn snapshot(&self) -> (SnapshotMeta, Bytes) {
-        let replicated = self.read();
-        let meta = SnapshotMeta { last_log_id: replicated.last, last_membership: replicated.membership.clone() };
-        (meta, Bytes::from(replicated.state.encode_snapshot()))
+    /// All that a snapshot of now would hold. Only a copy of the state, which is cheap, holds up what is applied.
+    ///
+    /// Errors: the node stops.
+    pub(crate) async fn snapshot(&self) -> io::Result<(SnapshotMeta, EncodedState)> {
+        let (meta, state) = {
+            let replicated = self.read();
+            let last_membership = replicated.membership.clone();
+            (SnapshotMeta { last_log_id: replicated.last, last_membership }, replicated.state.clone())
+        };
+        let encode = move || EncodedState::new(state.encode_snapshot().into());
+        Ok((meta, self.computations.run(encode).await?))
     }
 
     /// Looks at the state as it is applied now.
@@ -278,6 +291,16 @@ impl StateMachine {
 }
 
 impl StateMachine {
+    /// Goes on from `snapshot`, which `state` was decoded from. Returns the state that it was before: to forget it takes time.
+    fn replace(&self, state: State, snapshot: Snapshot) -> State {
+        let mut replicated = self.write();
+        let (from, to) = (replicated.last, snapshot.meta.last_log_id);
+        assert!(to >= from, "a snapshot that ends at {to:?} does not replace a state that is at {from:?}");
+        replicated.take_meta(&snapshot.meta);
+        replicated.snapshot = Some(snapshot);
+        std::mem::replace(&mut replicated.state, state)
+    }
+
     fn apply_command(&self, state: &mut State, index: u64, command: &[u8]) -> Applied {
         let (planted, node) = self.planted;
         if planted.has(Bug::DivergentApply)
@@ -314,7 +337,7 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
 }
 
 impl RaftStateMachine<TypeConfig> for StateMachine {
-    type SnapshotData = Bytes;
+    type SnapshotData = EncodedState;
     type SnapshotBuilder = Self;
 
     async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
@@ -339,19 +362,15 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         self.clone()
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, state: Bytes) -> io::Result<()> {
-        let decoded = State::decode_snapshot_up_to(self.newest, &state)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, state: EncodedState) -> io::Result<()> {
+        let (newest, encoded) = (self.newest, state.bytes().clone());
+        let decoded = self.computations.run(move || State::decode_snapshot_up_to(newest, &encoded)).await?;
+        let decoded = decoded.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
         let _turn = self.snapshot_turn.lock().await;
         self.file.write(meta, &state).await?;
-        let mut replicated = self.write();
-        let (from, to) = (replicated.last, meta.last_log_id);
-        assert!(to >= from, "a snapshot that ends at {to:?} does not replace a state that is at {from:?}");
-        replicated.state = decoded;
-        replicated.take_meta(meta);
-        replicated.snapshot = Some(Snapshot { meta: meta.clone(), snapshot: state });
-        let index = replicated.last.map_or(0, |id| id.index);
-        drop(replicated);
+        let index = meta.last_log_id.map_or(0, |id| id.index);
+        let replaced = self.replace(decoded, Snapshot { meta: meta.clone(), snapshot: state });
+        self.computations.start(move || drop(replaced));
         self.progress.send_modify(|progress| {
             progress.applied_index = index;
             progress.configuration_index = index;
@@ -367,7 +386,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
-    type SnapshotData = Bytes;
+    type SnapshotData = EncodedState;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         // What is installed meanwhile waits; what was installed before is in the state that is taken here.
@@ -375,7 +394,7 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
             true => None,
             false => Some(self.snapshot_turn.lock().await),
         };
-        let (meta, state) = self.snapshot();
+        let (meta, state) = self.snapshot().await?;
         self.file.write(&meta, &state).await?;
         let snapshot = Snapshot { meta, snapshot: state };
         self.write().snapshot = Some(snapshot.clone());
@@ -413,7 +432,8 @@ mod tests {
         state_machine.apply_or_stop(at(0), EntryPayload::Blank).unwrap();
         let error = state_machine.apply_or_stop(at(2), EntryPayload::Blank).unwrap_err().to_string();
         assert!(error.contains("entry 2") && error.contains("restart the node"), "{error}");
-        let used: [fn(&StateMachine); 2] = [|machine| machine.view(|_| ()), |machine| drop(machine.snapshot())];
+        let used: [fn(&StateMachine); 2] =
+            [|machine| machine.view(|_| ()), |machine| drop(futures::executor::block_on(machine.snapshot()))];
         for used in used {
             let panicked = panic::catch_unwind(AssertUnwindSafe(|| used(&state_machine))).unwrap_err();
             assert!(panic_message(&*panicked).contains("half of an entry"));

@@ -3,7 +3,6 @@
 use std::{io, sync::Arc};
 
 use activation::state::Format;
-use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
 use openraft::{
     EntryPayload, OptionalSend, StorageError,
@@ -18,7 +17,7 @@ use crate::raft::{
     log::Log,
     snapshot_file::SnapshotFile,
     state_machine::StateMachine,
-    types::{Entry, LogId, Runtime, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
+    types::{EncodedState, Entry, LogId, Runtime, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
 };
 
 /// The suite applies entries with gaps between them, which openraft never does and our state machine refuses: the gaps are
@@ -26,7 +25,7 @@ use crate::raft::{
 struct Gapless(StateMachine);
 
 impl RaftStateMachine<TypeConfig> for Gapless {
-    type SnapshotData = Bytes;
+    type SnapshotData = EncodedState;
     type SnapshotBuilder = StateMachine;
 
     async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
@@ -52,7 +51,7 @@ impl RaftStateMachine<TypeConfig> for Gapless {
         self.0.get_snapshot_builder().await
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, state: Bytes) -> io::Result<()> {
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, state: EncodedState) -> io::Result<()> {
         self.0.install_snapshot(meta, state).await
     }
 

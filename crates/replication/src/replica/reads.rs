@@ -57,8 +57,10 @@ impl Replica {
     /// The whole state as it is now, as a file's content that [`crate::Backup`] reads. Any node gives it, while it serves.
     pub async fn backup(&self) -> Result<Bytes, Unavailable> {
         self.read_point().await?;
-        let (meta, state) = self.0.state_machine.snapshot();
-        Ok(backup::encode(&meta, &state))
+        // Both fail only where the node stops.
+        let (meta, state) = self.0.state_machine.snapshot().await.map_err(|_| Unavailable::NoLeader)?;
+        let file = self.0.computations.run(move || backup::encode(&meta, &state)).await;
+        file.map_err(|_| Unavailable::NoLeader)
     }
 
     /// The newest format that this node reads.

@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tonic::{Status, metadata::MetadataMap};
 
 use crate::{
-    environment::Tasks,
+    environment::{Computations, Tasks},
     gate::state::Gate,
     leader::{
         batcher::{Recorded, Waiting},
@@ -42,6 +42,7 @@ use crate::{
     },
     planted::{Bug, Planted},
     raft::{
+        incoming::Incoming,
         log::Log,
         state_machine::{Raft, StateMachine},
         types::{Command, Member, TypeConfig},
@@ -138,6 +139,9 @@ pub(crate) struct RunningReplica {
     pub(crate) log: Log,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) tasks: Tasks,
+    pub(crate) computations: Computations,
+    /// The snapshot that another node sends.
+    pub(crate) incoming: Arc<Incoming>,
     /// The newest format that this node reads.
     pub(crate) newest_format: Format,
     pub(crate) forwarder: Forwarder,

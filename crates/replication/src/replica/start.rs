@@ -24,6 +24,7 @@ use crate::{
     peers::{channels::Peers, forward::Forwarder},
     planted::Planted,
     raft::{
+        incoming::Incoming,
         log::{self, Log, LogDamaged},
         network::Links,
         snapshot_file::SnapshotFile,
@@ -103,11 +104,12 @@ impl Replica {
         environment: Environment,
         pace: Pace,
     ) -> Result<Self, StartError> {
-        let Environment { clock, connect, seed, boot, observer, tasks, newest_format } = environment;
+        let Environment { clock, connect, seed, boot, observer, tasks, computations, newest_format } = environment;
         let identity = log::peer_identity(disk.identity(), log::recoveries(&*disk)?);
         let log = Log::load(Arc::clone(&disk))?;
         let state_machine = load_state_machine(&disk, &log, newest_format, settings.planted)?
             .observed_by(Arc::clone(&observer))
+            .computing_with(computations.clone())
             .planted_with(settings.planted, identity.owner);
         state_machine.has_diverged(log::diverged_at(&*disk)?);
         #[cfg(feature = "fault-injection")]
@@ -118,12 +120,14 @@ impl Replica {
         let gate = Gate::open(Arc::clone(&disk), (identity, boot), log.promised(), beginning, settings.planted).await?;
         let gate = Arc::new(gate);
         let peers = Arc::new(Peers::new(identity.owner, identity.store, boot, connect));
-        let links = Links { peers: Arc::clone(&peers), gate: Arc::clone(&gate) };
+        let chunk_bytes = pace.snapshot_chunk_bytes;
+        let links = Links { peers: Arc::clone(&peers), gate: Arc::clone(&gate), chunk_bytes };
         let start = Raft::new(identity.owner, config, links, log.clone(), state_machine.clone());
         let raft = Runtime::scope(seed, start).await.map_err(|error| StartError::Raft(Box::new(error)))?;
         let clock = Arc::new(LeaderClock::new(clock, settings.planted));
         let batcher = batcher::start(&tasks, raft.clone(), state_machine.clone(), Arc::clone(&clock), observer);
         let forwarder = Forwarder::new(Arc::clone(&peers), tasks.clone());
+        let incoming = Arc::new(Incoming::on(Arc::clone(&disk)));
         let running = Arc::new(RunningReplica {
             identity,
             gate,
@@ -135,6 +139,8 @@ impl Replica {
             log,
             disk,
             tasks: tasks.clone(),
+            computations,
+            incoming,
             newest_format,
             forwarder,
             seeds: AtomicU64::new(seed),

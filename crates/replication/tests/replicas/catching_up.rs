@@ -1,8 +1,10 @@
 //! A node that was away comes back to the same state: from the others' log, or from a snapshot.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
+use api::log::v1 as proto;
 use futures::{StreamExt, stream};
+use prost::Message;
 use replication::{Pace, StartError};
 
 use crate::{
@@ -51,7 +53,16 @@ async fn a_node_catches_up_through_the_log() {
 
 #[tokio::test]
 async fn a_node_catches_up_through_a_snapshot() {
-    let mut cluster = Cluster::activated_at(3, SETTINGS, quick_snapshots()).await;
+    let (mut cluster, away) = with_one_that_needs_a_snapshot(quick_snapshots()).await;
+    cluster.node_mut(away).start().await;
+    cluster.assert_equal_states().await;
+    assert_eq!(cluster.node(away).known_machines(), 20);
+    assert!(cluster.node(away).replica().command_at(100).is_none(), "from a snapshot: these entries never came");
+}
+
+/// A cluster of three, and the number of a node that was away until the others purged what it lacks.
+async fn with_one_that_needs_a_snapshot(pace: Pace) -> (Cluster, u64) {
+    let mut cluster = Cluster::activated_at(3, SETTINGS, pace).await;
     for machine in 1..=20 {
         cluster.node(1).submit(machine).await.unwrap();
     }
@@ -63,9 +74,54 @@ async fn a_node_catches_up_through_a_snapshot() {
         cluster.node(there).replica().command_at(100).is_none()
     })
     .await;
+    (cluster, away)
+}
+
+#[tokio::test]
+async fn a_snapshot_goes_on_where_the_connection_broke() {
+    const BREAK_AFTER_BYTES: usize = 1500;
+    let (mut cluster, away) =
+        with_one_that_needs_a_snapshot(Pace { snapshot_chunk_bytes: 200, ..quick_snapshots() }).await;
+    let snapshot = cluster.node(cluster.leader().await).folder().join("snapshot");
+    assert!(fs::metadata(snapshot).unwrap().len() > 2 * BREAK_AFTER_BYTES as u64, "no call carries all of it");
+    cluster.node_mut(away).break_snapshots_after(BREAK_AFTER_BYTES);
     cluster.node_mut(away).start().await;
     cluster.assert_equal_states().await;
     assert_eq!(cluster.node(away).known_machines(), 20);
+    assert!(cluster.node(away).replica().command_at(100).is_none(), "from a snapshot: these entries never came");
+    eventually("nothing of the transfer is left", || async { partial_of(cluster.node(away)).is_none() }).await;
+}
+
+/// What a node holds of a snapshot that another one sends.
+fn partial_of(node: &Node) -> Option<PathBuf> {
+    let mut files = fs::read_dir(node.folder()).unwrap().map(|file| file.unwrap().path());
+    files.find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("partial-"))
+}
+
+#[tokio::test]
+async fn what_was_received_and_is_damaged_is_received_anew() {
+    let (mut cluster, away) = with_one_that_needs_a_snapshot(quick_snapshots()).await;
+    let leader = cluster.leader().await;
+    let file = fs::read(cluster.node(leader).folder().join("snapshot")).unwrap();
+    let snapshot = proto::Snapshot::decode(file.as_slice()).unwrap();
+    let last = snapshot.last.unwrap();
+    let digest: String = snapshot.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let name = format!("partial-{}-{}-{}-{digest}", last.term, last.leader, last.index);
+    let mut held = snapshot.state[..snapshot.state.len() / 2].to_vec();
+    held[7] ^= 1;
+    fs::write(cluster.node(away).folder().join(name), held).unwrap();
+    fs::write(cluster.node(away).folder().join("partial-of-another"), "x").unwrap();
+    cluster.node_mut(away).start().await;
+    cluster.assert_equal_states().await;
+    eventually("nothing of the transfer is left", || async { partial_of(cluster.node(away)).is_none() }).await;
+}
+
+#[tokio::test]
+async fn a_node_of_the_version_before_gets_a_snapshot_in_one_go() {
+    let (mut cluster, away) = with_one_that_needs_a_snapshot(quick_snapshots()).await;
+    cluster.node_mut(away).serve_as_older_version();
+    cluster.node_mut(away).start().await;
+    cluster.assert_equal_states().await;
     assert!(cluster.node(away).replica().command_at(100).is_none(), "from a snapshot: these entries never came");
 }
 

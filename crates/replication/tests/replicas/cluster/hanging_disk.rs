@@ -99,8 +99,20 @@ impl Disk for HangingDisk {
         self.inner.read_snapshot()
     }
 
-    fn write_snapshot(&self, file: Bytes) -> BoxFuture<'_, Result<(), SnapshotIoError>> {
-        self.inner.write_snapshot(file)
+    fn write_snapshot(&self, pieces: Vec<Bytes>) -> BoxFuture<'_, Result<(), SnapshotIoError>> {
+        self.inner.write_snapshot(pieces)
+    }
+
+    fn keep_partial(&self, name: Option<&str>) -> BoxFuture<'_, Result<u64, SnapshotIoError>> {
+        self.inner.keep_partial(name)
+    }
+
+    fn add_to_partial(&self, name: &str, offset: u64, piece: Bytes) -> BoxFuture<'_, Result<(), SnapshotIoError>> {
+        self.inner.add_to_partial(name, offset, piece)
+    }
+
+    fn read_partial(&self, name: &str) -> Result<Bytes, SnapshotIoError> {
+        self.inner.read_partial(name)
     }
 
     fn snapshot_path(&self) -> String {

@@ -4,13 +4,15 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use http_body::{Body as HttpBody, Frame};
 use replication::{
     Connect, Environment, LegacyQuestions, Pace, RaftSettings, Recorded, Replica, StartError, Unavailable,
 };
@@ -60,11 +62,13 @@ pub(crate) struct Node {
     clock: Arc<TestClock>,
     settings: RaftSettings,
     pace: Pace,
-    /// It serves the calls of the version before, which has no `Hello`.
+    /// It serves the calls of the version before, which has no `Hello` and no `SendSnapshot`.
     is_older: bool,
     hang: Hang,
     /// The disk of the last start.
     disk: Option<Arc<HangingDisk>>,
+    /// Each call that sends it a snapshot breaks off after so many bytes.
+    snapshots_break_after_bytes: Option<usize>,
     running: Option<Running>,
 }
 
@@ -82,6 +86,7 @@ impl Node {
             is_older: false,
             hang: Hang::default(),
             disk: None,
+            snapshots_break_after_bytes: None,
             running: None,
         }
     }
@@ -102,9 +107,14 @@ impl Node {
         &self.clock
     }
 
-    /// From its next start it serves no `Hello`, as the version before.
+    /// From its next start it serves no `Hello` and no `SendSnapshot`, as the version before.
     pub(crate) fn serve_as_older_version(&mut self) {
         self.is_older = true;
+    }
+
+    /// From its next start each call that sends it a snapshot breaks off after so many bytes.
+    pub(crate) fn break_snapshots_after(&mut self, bytes: usize) {
+        self.snapshots_break_after_bytes = Some(bytes);
     }
 
     /// The stopped node's folder, copied.
@@ -163,12 +173,13 @@ impl Node {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let disk = Arc::new(self.open_hanging_disk().await);
         self.disk = Some(Arc::clone(&disk));
-        let (settings, pace, address, is_older) = (self.settings, self.pace, self.address, self.is_older);
+        let (settings, pace, address) = (self.settings, self.pace, self.address);
+        let served_as = (self.is_older, self.snapshots_break_after_bytes);
         let environment =
             Environment::new(self.clock.clone(), connect(), (self.number, u64::from_be_bytes(random())), Arc::new(()));
         let started = runtime.spawn(async move {
             let replica = Replica::start_at_pace(disk, &settings, environment, pace).await?;
-            serve(&replica, address, is_older).await;
+            serve(&replica, address, served_as).await;
             Ok(replica)
         });
         match started.await.unwrap() {
@@ -292,15 +303,19 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// A service whose `Hello` is not implemented.
+/// A service without the calls that the version before does not know, or one whose snapshots break off.
 #[derive(Clone)]
-struct WithoutHello<S>(S);
+struct Served<S> {
+    service: S,
+    is_older: bool,
+    snapshots_break_after_bytes: Option<usize>,
+}
 
-impl<S: NamedService> NamedService for WithoutHello<S> {
+impl<S: NamedService> NamedService for Served<S> {
     const NAME: &'static str = S::NAME;
 }
 
-impl<S> Service<http::Request<Body>> for WithoutHello<S>
+impl<S> Service<http::Request<Body>> for Served<S>
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Future: Send + 'static>,
 {
@@ -309,18 +324,46 @@ where
     type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(context)
+        self.service.poll_ready(context)
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        if request.uri().path().ends_with("/Hello") {
+        let is = |call: &str| request.uri().path().ends_with(call);
+        if self.is_older && (is("/Hello") || is("/SendSnapshot")) {
             return Box::pin(async { Ok(Status::unimplemented("an earlier version").into_http()) });
         }
-        Box::pin(self.0.call(request))
+        let request = match self.snapshots_break_after_bytes.filter(|_| is("/SendSnapshot")) {
+            Some(left_bytes) => request.map(|body| Body::new(Breaking { body, left_bytes })),
+            None => request,
+        };
+        Box::pin(self.service.call(request))
     }
 }
 
-async fn serve(replica: &Replica, address: SocketAddr, is_older: bool) {
+/// The body of a call that breaks off.
+struct Breaking {
+    body: Body,
+    left_bytes: usize,
+}
+
+impl HttpBody for Breaking {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
+        match self.left_bytes.checked_sub(bytes) {
+            Some(left_bytes) => {
+                self.left_bytes = left_bytes;
+                Poll::Ready(frame)
+            }
+            None => Poll::Ready(Some(Err(Status::unavailable("the connection broke")))),
+        }
+    }
+}
+
+async fn serve(replica: &Replica, address: SocketAddr, (is_older, snapshots_break_after_bytes): (bool, Option<usize>)) {
     let deadline = Duration::from_secs(10);
     let bound = timeout(deadline, async {
         loop {
@@ -335,11 +378,8 @@ async fn serve(replica: &Replica, address: SocketAddr, is_older: bool) {
     let mut builder = Server::builder()
         .http2_max_pending_accept_reset_streams(Some(1000))
         .http2_max_local_error_reset_streams(Some(1000));
-    if is_older {
-        tokio::spawn(builder.add_service(WithoutHello(service)).serve_with_incoming(incoming));
-    } else {
-        tokio::spawn(builder.add_service(service).serve_with_incoming(incoming));
-    }
+    let service = Served { service, is_older, snapshots_break_after_bytes };
+    tokio::spawn(builder.add_service(service).serve_with_incoming(incoming));
 }
 
 fn connect() -> Connect {

@@ -1,0 +1,168 @@
+//! Receiving a snapshot from another node, in parts or in one go.
+
+use std::sync::Arc;
+
+use api::peer::v1::{self as proto, snapshot_part::Part, snapshot_progress::Progress};
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, future::BoxFuture, stream};
+use tokio::time::sleep;
+use tonic::{Status, Streaming};
+
+use crate::{
+    limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_INSTALLING_INTERVAL},
+    raft::{
+        incoming::{Transfer, TransferError},
+        types::{EncodedState, Snapshot, SnapshotMeta, Vote},
+        wire::{self, Malformed},
+    },
+    replica::running::RunningReplica,
+};
+
+/// What a snapshot is, said before it comes.
+struct Head {
+    vote: Vote,
+    meta: SnapshotMeta,
+    state_bytes: u64,
+}
+
+fn malformed(Malformed(what): Malformed) -> Status {
+    Status::invalid_argument(what)
+}
+
+fn head_in(head: Option<proto::SnapshotHead>) -> Result<Head, Status> {
+    let head = head.ok_or_else(|| Status::invalid_argument("a snapshot begins without its head"))?;
+    let state_bytes = head.state_bytes;
+    if state_bytes > SNAPSHOT_BYTES_MAX {
+        let refusal = format!("a snapshot of {state_bytes} bytes is above {SNAPSHOT_BYTES_MAX}");
+        return Err(Status::resource_exhausted(refusal));
+    }
+    let vote = wire::vote_in(head.vote).map_err(malformed)?;
+    let last_membership = wire::stored_membership_in(head.membership).map_err(malformed)?;
+    let meta = SnapshotMeta { last_log_id: head.last.map(wire::log_id_in), last_membership };
+    Ok(Head { vote, meta, state_bytes })
+}
+
+/// Receives a snapshot in one go and installs it.
+pub(crate) async fn receive_whole(
+    running: &RunningReplica,
+    mut chunks: Streaming<proto::SnapshotChunk>,
+) -> Result<proto::SnapshotReply, Status> {
+    let Head { vote, meta, state_bytes } = head_in(chunks.message().await?.and_then(|first| first.head))?;
+    // Grown by what arrives, not by what was announced.
+    let mut state = BytesMut::new();
+    while let Some(chunk) = chunks.message().await? {
+        if (state.len() + chunk.state.len()) as u64 > state_bytes {
+            return Err(Status::invalid_argument("a snapshot is longer than it said"));
+        }
+        state.extend_from_slice(&chunk.state);
+    }
+    if state.len() as u64 != state_bytes {
+        return Err(Status::invalid_argument("a snapshot is shorter than it said"));
+    }
+    let state = running.computations.run(move || EncodedState::new(state.freeze())).await?;
+    install(running, vote, Snapshot { meta, snapshot: state }).await
+}
+
+async fn install(running: &RunningReplica, vote: Vote, snapshot: Snapshot) -> Result<proto::SnapshotReply, Status> {
+    let response = running.raft.install_full_snapshot(vote, snapshot).await;
+    let response = response.map_err(|fatal| Status::unavailable(fatal.to_string()))?;
+    Ok(proto::SnapshotReply { vote: Some(wire::vote_out(&response.vote)) })
+}
+
+impl From<TransferError> for Status {
+    fn from(error: TransferError) -> Self {
+        let text = error.to_string();
+        match error {
+            TransferError::TooLong => Self::invalid_argument(text),
+            TransferError::Damaged => Self::data_loss(text),
+            TransferError::Superseded | TransferError::Disk(_) | TransferError::Stopped(_) => Self::unavailable(text),
+        }
+    }
+}
+
+/// A call that sends a snapshot in parts.
+struct Call {
+    running: Arc<RunningReplica>,
+    parts: Streaming<proto::SnapshotPart>,
+    step: Step,
+}
+
+/// What comes next.
+enum Step {
+    Offer,
+    Parts { vote: Vote, meta: SnapshotMeta, transfer: Transfer },
+    Installing(BoxFuture<'static, Result<proto::SnapshotReply, Status>>),
+    Done,
+}
+
+/// Receives a snapshot in parts, says after each how much is held, and installs it.
+pub(crate) fn receive_in_parts(
+    running: Arc<RunningReplica>,
+    parts: Streaming<proto::SnapshotPart>,
+) -> impl Stream<Item = Result<proto::SnapshotProgress, Status>> + Send {
+    let call = Call { running, parts, step: Step::Offer };
+    stream::try_unfold(call, Call::next)
+}
+
+impl Call {
+    /// Does the next step and says how far the transfer is; `None` after the last.
+    async fn next(mut self) -> Result<Option<(proto::SnapshotProgress, Self)>, Status> {
+        if !self.running.gate.is_admitted() {
+            return Err(Status::failed_precondition("the node is not admitted any more"));
+        }
+        let (progress, step) = match std::mem::replace(&mut self.step, Step::Done) {
+            Step::Offer => {
+                let (vote, meta, transfer) = self.offered().await?;
+                self.held(vote, meta, transfer)
+            }
+            Step::Parts { vote, meta, mut transfer } => {
+                // The caller may begin anew later.
+                let Some(message) = self.parts.message().await? else { return Ok(None) };
+                let Some(Part::State(state)) = message.part.filter(|part| *part != Part::State(Bytes::new())) else {
+                    return Err(Status::invalid_argument("a part of a snapshot is empty, or an offer"));
+                };
+                transfer.add(state).await?;
+                self.held(vote, meta, transfer)
+            }
+            Step::Installing(mut installing) => tokio::select! {
+                biased;
+                installed = &mut installing => (Progress::Installed(installed?), Step::Done),
+                () = sleep(SNAPSHOT_INSTALLING_INTERVAL) => {
+                    (Progress::Installing(proto::Installing {}), Step::Installing(installing))
+                }
+            },
+            Step::Done => return Ok(None),
+        };
+        self.step = step;
+        Ok(Some((proto::SnapshotProgress { progress: Some(progress) }, self)))
+    }
+
+    async fn offered(&mut self) -> Result<(Vote, SnapshotMeta, Transfer), Status> {
+        let Some(Part::Offer(offer)) = self.parts.message().await?.and_then(|first| first.part) else {
+            return Err(Status::invalid_argument("a snapshot begins without an offer"));
+        };
+        let Head { vote, meta, state_bytes } = head_in(offer.head)?;
+        let digest = offer.digest.as_ref().try_into();
+        let digest = digest.map_err(|_| Status::invalid_argument("a digest is not 32 bytes"))?;
+        let transfer = self.running.incoming.begin(meta.last_log_id, digest, state_bytes).await?;
+        Ok((vote, meta, transfer))
+    }
+
+    /// How much is held; what is complete is installed next.
+    fn held(&self, vote: Vote, meta: SnapshotMeta, transfer: Transfer) -> (Progress, Step) {
+        let progress = Progress::HeldBytes(transfer.held());
+        if !transfer.is_complete() {
+            return (progress, Step::Parts { vote, meta, transfer });
+        }
+        let running = Arc::clone(&self.running);
+        let installing = async move {
+            let state = transfer.state(&running.computations).await?;
+            let reply = install(&running, vote, Snapshot { meta, snapshot: state }).await?;
+            if let Err(error) = transfer.remove().await {
+                tracing::warn!(%error, "what was received of a snapshot that is installed was not removed");
+            }
+            Ok(reply)
+        };
+        (progress, Step::Installing(Box::pin(installing)))
+    }
+}
