@@ -120,9 +120,9 @@ const _: () = assert!(INTERVAL_MINUTES_MIN <= ACTIVATION_INTERVAL_MINUTES_DEFAUL
 const _: () = assert!(RENEWAL_INTERVAL_MINUTES_DEFAULT <= INTERVAL_MINUTES_MAX);
 // Certificates, and releases of them, take less than 1 KiB each; a record of the audit has two codes, an outcome has one.
 const _: () = assert!(
-    PUBLISHERS_MAX * (CATALOG_BYTES_MAX + 2 * CERTIFICATES_MAX * 1024)
-        + (2 * AUDIT_ENTRIES_KEPT + OUTCOMES_KEPT) * CODED_VALUES_MAX * AUDIT_TEXT_BYTES_MAX
-        < STATE_REST_BYTES_MAX as usize
+    ((PUBLISHERS_MAX * (CATALOG_BYTES_MAX + 2 * CERTIFICATES_MAX * 1024)
+        + (2 * AUDIT_ENTRIES_KEPT + OUTCOMES_KEPT) * CODED_VALUES_MAX * AUDIT_TEXT_BYTES_MAX) as u64)
+        < STATE_REST_BYTES_MAX
 );
 const _: () = assert!(CLOCK_AGREEMENT_MS < CLOCK_SKEW_MS_MAX);
 const _: () = assert!(CLOCK_SKEW_MS_MAX < CLOCK_JUMP_MS_MAX && CLOCK_JUMP_MS_MAX < CMID_LIFETIME_MS);

@@ -88,6 +88,7 @@ struct Call {
 }
 
 /// What comes next.
+#[expect(clippy::large_enum_variant, reason = "one for each transfer, of which there are few")]
 enum Step {
     Offer,
     Parts { vote: Vote, meta: SnapshotMeta, transfer: Transfer },
