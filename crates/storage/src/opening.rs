@@ -73,11 +73,11 @@ impl<'a> Reporter<'a> {
         Self { folder, report, database_bytes: Cell::new(0), began, logged: Cell::new(began) }
     }
 
-    /// The database has so many bytes: a copy of it is about to be made.
+    /// The database has so many bytes: a copy of it is about to be made. News only where it takes long.
     pub(crate) fn begins(&self, database_bytes: u64) {
         self.database_bytes.set(database_bytes);
         let store = self.folder.display();
-        tracing::info!(%store, bytes = database_bytes, "opening the store: a copy of it is checked, and takes its place");
+        tracing::debug!(%store, bytes = database_bytes, "opening the store: a copy of it is checked, and takes its place");
     }
 
     /// A step that does not report how far it is.
@@ -98,8 +98,10 @@ impl<'a> Reporter<'a> {
 
     /// The store is open, with so many records.
     pub(crate) fn ends(&self, records: u64) {
-        let (bytes, milliseconds) = (self.database_bytes.get(), self.began.elapsed().as_millis());
-        tracing::info!(store = %self.folder.display(), records, bytes, milliseconds, "the store is open");
+        let (bytes, seconds) = (self.database_bytes.get(), self.began.elapsed().as_secs());
+        if self.logged.get() > self.began {
+            tracing::info!(store = %self.folder.display(), seconds, records, bytes, "the store is open");
+        }
     }
 }
 
