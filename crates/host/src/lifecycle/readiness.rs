@@ -62,7 +62,10 @@ impl Readiness {
         let state = match self.replica.health() {
             Health::Failed(why) => Some(why.to_string()),
             Health::Diverged(index) => Some(format!("its state differs from the majority's since entry {index}")),
-            Health::Quarantined(_) | Health::Running => None,
+            Health::Quarantined(_) | Health::Running => self.replica.is_disk_hanging().then(|| {
+                let seconds = replication::limits::DISK_HANDOVER_AFTER.as_secs();
+                format!("its disk has not finished a write for {seconds} s")
+            }),
         };
         let unless = |is_met: bool, why: &str| (!is_met).then(|| why.to_owned());
         [

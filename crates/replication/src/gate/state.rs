@@ -10,7 +10,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
+    fmt, io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -19,7 +19,7 @@ use std::{
 
 use api::{log::v1 as log, peer::v1 as peer};
 use prost::Message;
-use storage::{Batch, Disk, Identity, WriteFailed};
+use storage::{Batch, Disk, Identity, SnapshotIoError, WriteFailed};
 use tokio::sync::{Notify, watch};
 use tonic::Status;
 use uuid::Uuid;
@@ -225,6 +225,11 @@ impl Gate {
         })
     }
 
+    /// The disk did not take what is no batch of the store: the node fails as with any other write.
+    pub(crate) fn disk_failed(&self, error: &SnapshotIoError) {
+        self.failed.send_replace(Some(WriteFailed::new(io::Error::other(error.to_string()))));
+    }
+
     /// Why the disk took no write, where it did not.
     pub(crate) fn failure(&self) -> watch::Receiver<Option<WriteFailed>> {
         self.failed.subscribe()
@@ -382,7 +387,7 @@ impl Gate {
 }
 
 fn too_large(error: storage::ValueTooLarge) -> WriteFailed {
-    WriteFailed::new(std::io::Error::new(std::io::ErrorKind::InvalidInput, error))
+    WriteFailed::new(io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
 fn damaged(place: impl ToString, what: impl ToString) -> LogDamaged {

@@ -80,6 +80,14 @@ impl From<TransferError> for Status {
     }
 }
 
+/// Why a transfer ended. A disk that did not take part of it fails the node: no other write may ever tell.
+fn ended(running: &RunningReplica, error: TransferError) -> Status {
+    if let TransferError::Disk(error) = &error {
+        running.gate.disk_failed(error);
+    }
+    error.into()
+}
+
 /// A call that sends a snapshot in parts.
 struct Call {
     running: Arc<RunningReplica>,
@@ -122,7 +130,7 @@ impl Call {
                 let Some(Part::State(state)) = message.part.filter(|part| *part != Part::State(Bytes::new())) else {
                     return Err(Status::invalid_argument("a part of a snapshot is empty, or an offer"));
                 };
-                transfer.add(state).await?;
+                transfer.add(state).await.map_err(|error| ended(&self.running, error))?;
                 self.held(vote, meta, transfer)
             }
             Step::Installing(mut installing) => tokio::select! {
@@ -145,7 +153,8 @@ impl Call {
         let Head { vote, meta, state_bytes } = head_in(offer.head)?;
         let digest = offer.digest.as_ref().try_into();
         let digest = digest.map_err(|_| Status::invalid_argument("a digest is not 32 bytes"))?;
-        let transfer = self.running.incoming.begin(meta.last_log_id, digest, state_bytes).await?;
+        let transfer = self.running.incoming.begin(meta.last_log_id, digest, state_bytes).await;
+        let transfer = transfer.map_err(|error| ended(&self.running, error))?;
         Ok((vote, meta, transfer))
     }
 
@@ -157,7 +166,8 @@ impl Call {
         }
         let running = Arc::clone(&self.running);
         let installing = async move {
-            let state = transfer.state(&running.computations).await?;
+            let state = transfer.state(&running.computations).await;
+            let state = state.map_err(|error| ended(&running, error))?;
             let reply = install(&running, vote, Snapshot { meta, snapshot: state }).await?;
             if let Err(error) = transfer.remove().await {
                 tracing::warn!(%error, "what was received of a snapshot that is installed was not removed");

@@ -147,6 +147,11 @@ impl Replica {
         }
     }
 
+    /// Whether a write has been under way for so long that the node neither leads nor stands for election.
+    pub fn is_disk_hanging(&self) -> bool {
+        *self.0.hanging.borrow() != Hanging::No
+    }
+
     /// How often a node has run on this store, this time included.
     pub fn generation(&self) -> u64 {
         self.0.gate.own().generation

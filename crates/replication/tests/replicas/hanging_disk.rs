@@ -43,10 +43,12 @@ async fn a_leader_whose_disk_hangs_hands_over_before_it_fails_and_goes_on_where_
     // Something must be written for it to hang.
     let (leader, counted) = tokio::join!(led_by_another(&cluster, hung), submit(cluster.node(follower), 2));
     assert_eq!(cluster.node(hung).replica().health(), Health::Running, "it handed over, and has not failed yet");
+    assert!(cluster.node(hung).replica().is_disk_hanging(), "so it is not ready");
     assert_eq!((counted, submit(cluster.node(leader), 3).await), (2, 3));
 
     cluster.node(hung).free_disk().await;
     assert_eq!(submit(cluster.node(hung), 4).await, 4, "it answers again");
+    assert!(!cluster.node(hung).replica().is_disk_hanging());
     cluster.assert_equal_states().await;
     assert_eq!(cluster.node(hung).replica().health(), Health::Running);
 }
