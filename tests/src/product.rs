@@ -5,9 +5,12 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 use activation::{
     id::{Cmid, ProductId},
     message::Request,
+    status::Status,
     trust::Trust,
 };
 use client::{ActivateError, Deadlines, Machine, ReceivedAnswer, Session};
+
+use crate::eventually;
 
 /// A product of the cluster's publisher.
 #[derive(Clone, Debug)]
@@ -53,12 +56,18 @@ impl Product {
         client::activate(&address.into(), request, &self.trust, DEADLINES).await
     }
 
-    /// The count that the host at `address` answers the machine with this number.
+    /// The count that the host at `address` answers the machine with this number. A host whose disk takes seconds for a sync
+    /// says that no leader answered; the machine asks again, as clients do.
     ///
     /// # Panics
     /// When it answers anything else.
     pub async fn count(&self, address: SocketAddr, machine: u64) -> u64 {
-        let answered = self.activate(address, cmid(machine)).await;
+        let answered =
+            eventually("the host has a leader", async || match self.activate(address, cmid(machine)).await {
+                Err(ActivateError::Refused { status: Status::HOST_UNAVAILABLE, .. }) => None,
+                answered => Some(answered),
+            });
+        let answered = answered.await;
         let answered = answered.unwrap_or_else(|error| panic!("machine {machine} at {address}: {error:?}"));
         answered.answer.body.count.into()
     }

@@ -133,7 +133,7 @@ async fn ends(cluster: &mut Cluster, node: u64, task: &str, trigger: Trigger, pr
     let seen = cluster.said(node).len();
     let ended = eventually(&format!("a panic in {task} ends the process"), async || {
         if cluster.has_ended(node).is_none() {
-            set_off(cluster, node, trigger, product).await;
+            set_off(cluster, node, trigger, product, seen).await;
         }
         cluster.has_ended(node)
     })
@@ -141,7 +141,8 @@ async fn ends(cluster: &mut Cluster, node: u64, task: &str, trigger: Trigger, pr
     assert_aborted(task, ended, &cluster.said(node)[seen..]);
 }
 
-async fn set_off(cluster: &Cluster, node: u64, trigger: Trigger, product: &Product) {
+/// Makes the node run the task; it has said what is above `seen` in its log.
+async fn set_off(cluster: &Cluster, node: u64, trigger: Trigger, product: &Product, seen: usize) {
     match trigger {
         Start | Others | Certificate => {}
         Request | RequestToFollower => {
@@ -161,7 +162,7 @@ async fn set_off(cluster: &Cluster, node: u64, trigger: Trigger, product: &Produ
         }
         Http => drop(TcpStream::connect(cluster.node(node).metrics).await),
         Stop => {
-            if cluster.said(node).lines().last().is_some_and(|line| line.contains("the node runs")) {
+            if cluster.said(node)[seen..].contains("the node runs") {
                 cluster.process(node).terminate();
             }
         }

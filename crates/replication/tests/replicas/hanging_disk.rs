@@ -48,7 +48,7 @@ async fn a_leader_whose_disk_hangs_hands_over_before_it_fails_and_goes_on_where_
 
     cluster.node(hung).free_disk().await;
     assert_eq!(submit(cluster.node(hung), 4).await, 4, "it answers again");
-    assert!(!cluster.node(hung).replica().is_disk_hanging());
+    eventually("it is ready again", || async { !cluster.node(hung).replica().is_disk_hanging() }).await;
     cluster.assert_equal_states().await;
     assert_eq!(cluster.node(hung).replica().health(), Health::Running);
 }
