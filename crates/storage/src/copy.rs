@@ -1,6 +1,6 @@
 //! The copy of a database that is checked, and takes the database's place.
 //!
-//! Where a sync fails, Linux marks the pages as clean: whoever reads the file sees what was written, no later sync writes it
+//! Where a sync fails, Linux marks the pages as clean: a reader of the file sees what was written, no later sync writes it
 //! again, and a crash takes it away. So what is found is not used as it is: every byte of it is written anew, synced, and
 //! used only then.
 //!

@@ -1,4 +1,4 @@
-//! Disks that go back in time, folders that are copied, and a state that differs: for each role of a node.
+//! Disks that go back in time, for each role of a node, folders that are copied, and a lost majority.
 
 use std::{fs, path::Path};
 
@@ -22,13 +22,17 @@ async fn take_out(scene: &mut Scene, via: u64, node: u64) {
     scene.cluster.kill(node).await;
 }
 
-/// A node's folder as it was before some seconds of load is put back.
-async fn put_back(scene: &mut Scene, via: u64, node: u64) {
+/// A node's folder as it was before some seconds of load is put back; where it is to lead, it leads again until then.
+async fn put_back(scene: &mut Scene, via: u64, node: u64, leads: bool) {
     let (data, kept) = (scene.cluster.node(node).data.clone(), scene.cluster.path("kept"));
     assert_eq!(scene.cluster.stop(node).await, Some(0));
     copy_folder(&data, &kept).unwrap();
     scene.cluster.start(node);
     scene.serves(via, node).await;
+    if leads {
+        scene.cluster.administrate(via, &words!["cluster", "transfer", "--to", node.to_string()]).await;
+        assert_eq!(scene.leader(via).await, node);
+    }
     scene.seconds(2).await;
     scene.cluster.kill(node).await;
     fs::remove_dir_all(&data).unwrap();
@@ -44,7 +48,7 @@ async fn scenario_leader_whose_disk_went_back() {
     let leader = scene.leader(1).await;
     let via = scene.others(leader)[0];
     scene.load.enters("the disk of the leader goes back");
-    put_back(&mut scene, via, leader).await;
+    put_back(&mut scene, via, leader, true).await;
     take_out(&mut scene, via, leader).await;
     scene.seconds(1).await;
     scene.ends().await;
@@ -56,7 +60,7 @@ async fn scenario_voter_whose_disk_went_back() {
     let leader = scene.leader(1).await;
     let voter = scene.others(leader)[0];
     scene.load.enters("the disk of a voter goes back");
-    put_back(&mut scene, leader, voter).await;
+    put_back(&mut scene, leader, voter, false).await;
     take_out(&mut scene, leader, voter).await;
     scene.seconds(1).await;
     scene.ends().await;
@@ -67,7 +71,7 @@ async fn scenario_learner_whose_disk_went_back() {
     let Some(network) = network("disks::scenario_learner_whose_disk_went_back").await else { return };
     let mut scene = with_a_learner("scenario_learner_whose_disk_went_back", network, 3).await;
     scene.load.enters("the disk of the learner goes back");
-    put_back(&mut scene, 1, 4).await;
+    put_back(&mut scene, 1, 4, false).await;
     take_out(&mut scene, 1, 4).await;
     scene.seconds(1).await;
     scene.ends().await;

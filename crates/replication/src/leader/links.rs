@@ -1,6 +1,6 @@
 //! Links that are too slow are named, and a leader that is too far from a majority hands over.
 //!
-//! openraft bounds an append by the heartbeat interval. A leader from which a majority is further away than that replicates
+//! openraft bounds an append by the heartbeat interval. A leader from which a majority is further away than that may replicate
 //! nothing, and its heartbeats arrive all the same: the others elect no other one. So it hands over, where one is nearer.
 
 use std::{

@@ -59,7 +59,7 @@ impl Hang {
     }
 }
 
-/// A disk of production that hangs now and then. What is written meanwhile is held, and read by nobody.
+/// A disk of production that hangs now and then. What is written meanwhile is held, and cannot be read.
 #[derive(Debug)]
 pub(crate) struct HangingDisk {
     pub(crate) inner: SledDisk,
