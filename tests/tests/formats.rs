@@ -18,7 +18,7 @@ async fn set(cluster: &Cluster, via: u64, format: &str) -> Finished {
 async fn replace(cluster: &mut Cluster, node: u64, previous: bool) {
     assert_eq!(cluster.stop(node).await, Some(0), "node {node}");
     if previous {
-        cluster.set_variable(node, PREVIOUS, "1");
+        cluster.set_variable(node, PREVIOUS, "2");
     } else {
         cluster.unset_variable(node, PREVIOUS);
     }
@@ -44,52 +44,53 @@ async fn written(cluster: &Cluster, via: u64) -> Value {
 async fn a_cluster_is_upgraded_node_by_node_and_goes_back_once_its_format_did() {
     let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(3)).await;
     for node in 1..=3 {
-        cluster.set_variable(node, PREVIOUS, "1");
+        cluster.set_variable(node, PREVIOUS, "2");
     }
     cluster.form().await;
     cluster.activate().await;
     cluster.settled(1).await;
-    assert_eq!(written(&cluster, 1).await, 1);
+    assert_eq!(written(&cluster, 1).await, 2);
     is_counted(&cluster, 1).await;
 
     for node in [1, 2] {
         replace(&mut cluster, node, false).await;
-        assert_eq!(written(&cluster, node).await, 1, "never by itself");
+        assert_eq!(written(&cluster, node).await, 2, "never by itself");
         is_counted(&cluster, node).await;
     }
-    let refused = set(&cluster, 1, "2").await;
+    let refused = set(&cluster, 1, "3").await;
     assert_eq!(refused.code, Some(1));
-    let why = "every member must read format 2: the version of node 3 reads formats up to 1: upgrade it first";
+    let why = "every member must read format 3: the version of node 3 reads formats up to 2: upgrade it first";
     // Or it leads, and does not know what it is asked.
     let leads = "node 3 leads, and its version does not know what was asked: upgrade it";
     assert!([why, leads].iter().any(|why| refused.stderr.contains(why)), "{}", refused.stderr);
-    let audit = cluster.admin(1, &words!["cluster", "audit"]).await;
-    assert_eq!(audit.code, Some(1));
-    assert!(audit.stderr.contains("format 1, which holds no record"), "{}", audit.stderr);
+    let recorded = cluster.administrate(1, &words!["cluster", "audit", "--all"]).await["entries"].clone();
 
     replace(&mut cluster, 3, false).await;
-    let done = set(&cluster, 3, "2").await;
-    assert_eq!((done.code, &done.json()["format"]), (Some(0), &json!(2)), "{}", done.stderr);
+    let done = set(&cluster, 3, "3").await;
+    assert_eq!((done.code, &done.json()["format"]), (Some(0), &json!(3)), "{}", done.stderr);
     cluster.administrate(2, &words!["settings", "set", "renewal.interval_minutes", "1440"]).await;
     is_counted(&cluster, 3).await;
     assert_eq!(set(&cluster, 1, "4").await.code, Some(1), "nobody knows it");
 
     // An older version does not start on it, and says why.
     assert_eq!(cluster.stop(3).await, Some(0));
-    cluster.set_variable(3, PREVIOUS, "1");
+    cluster.set_variable(3, PREVIOUS, "2");
     cluster.start(3);
     assert_eq!(cluster.ended(3).await, Some(2));
     let said = cluster.said(3);
     assert!(said.contains("of the log was written by a newer version: run that on this node"), "{said}");
-    assert_eq!(set(&cluster, 1, "1").await.code, Some(1), "node 3 cannot say what it reads");
+    assert_eq!(set(&cluster, 1, "2").await.code, Some(1), "node 3 cannot say what it reads");
     cluster.unset_variable(3, PREVIOUS);
     cluster.start(3);
     cluster.settled(1).await;
 
-    let done = set(&cluster, 2, "1").await;
+    let erasing = set(&cluster, 2, "1").await;
+    assert_eq!(erasing.code, Some(1), "{}", erasing.stdout);
+    assert!(erasing.stderr.contains("format 1 does not hold the audit"), "{}", erasing.stderr);
+    let done = set(&cluster, 2, "2").await;
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     for node in done.json()["nodes"].as_array().unwrap() {
-        assert_eq!((&node["reads_format"], &node["stored_format"]), (&json!(3), &json!(1)), "{node}");
+        assert_eq!((&node["reads_format"], &node["stored_format"]), (&json!(3), &json!(2)), "{node}");
     }
     for node in 1..=3 {
         replace(&mut cluster, node, true).await;
@@ -98,7 +99,9 @@ async fn a_cluster_is_upgraded_node_by_node_and_goes_back_once_its_format_did() 
     let settled = cluster.settled(2).await;
     assert_eq!(settled.members.len(), 3);
     let settings = cluster.administrate(1, &words!["settings", "get", "renewal.interval_minutes"]).await;
-    assert_eq!(settings["settings"]["renewal.interval_minutes"], "1440", "only the record is gone");
+    assert_eq!(settings["settings"]["renewal.interval_minutes"], "1440");
+    let audit = cluster.administrate(1, &words!["cluster", "audit", "--all", "--verify"]).await["entries"].clone();
+    assert!(audit.as_array().unwrap().starts_with(recorded.as_array().unwrap()), "no entry is gone: {audit}");
 }
 
 #[tokio::test]

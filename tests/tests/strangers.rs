@@ -6,13 +6,13 @@
 use std::{
     error::Error,
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use api::peer::v1::{IdentifyReply, IdentifyRequest, peer_client::PeerClient};
-use quorate_tests::{Cluster, Finished, Plan, Process, Quorate, TIMEOUT, eventually, free_port, words};
+use quorate_tests::{Cluster, Finished, Plan, Process, Quorate, TIMEOUT, eventually, free_port, page, value, words};
 use tokio::time::{Instant, timeout};
 use tonic::{
     Code, Request, Status,
@@ -277,6 +277,78 @@ async fn a_token_makes_one_somebody_once_and_not_after_its_time() {
     }
     let nonsense = world.login("quorate-join-1.x", "second").await;
     assert_eq!(nonsense.code, Some(2), "{}", nonsense.stderr);
+}
+
+#[tokio::test]
+async fn wrong_tokens_are_limited_counted_and_recorded_and_a_person_is_recorded_by_name() {
+    let world = World::of(1).await;
+    let token = world.token("reader", "1h").await;
+    let file = world.cluster.path("token.txt");
+    std::fs::write(&file, format!("{token}\n")).unwrap();
+    let address = world.cluster.node(1).admin.to_string();
+    let login = words!["cluster", "login", &address, "--token-file", &file, "--as", "Ada", "--context", "ada"];
+    let logged_in = world.command(&login).await;
+    assert_eq!(logged_in.code, Some(0), "{}", logged_in.stderr);
+
+    for _ in 0..10 {
+        let refused = world.login(&token, "second").await;
+        assert!(refused.stderr.contains("it was used already"), "{}", refused.stderr);
+    }
+    let limited = world.login(&token, "second").await;
+    assert_eq!(limited.code, Some(1));
+    assert!(limited.stderr.contains("10 tokens from 127."), "{}", limited.stderr);
+
+    let (status, metrics) = page(world.cluster.node(1).metrics, "/metrics").await.unwrap();
+    assert_eq!((status, value(&metrics, "quorate_enrolments_refused_total")), (200, Some(11.0)));
+    // The first at once; those of the minute that follows together, at its end.
+    let entries = eventually("they are recorded", async || {
+        let audit = world.cluster.administrate(1, &words!["cluster", "audit", "--all"]).await;
+        let entries: Vec<_> = audit["entries"].as_array().unwrap().clone();
+        entries.iter().any(|entry| entry["act"] == "refuse 1 join tokens").then_some(entries)
+    })
+    .await;
+    let of = |act: &str| entries.iter().filter(|entry| entry["act"].as_str().unwrap().starts_with(act)).count();
+    assert_eq!(of("refuse "), 1, "{entries:?}");
+    let enrolled = entries.iter().find(|entry| entry["act"] == "enrol a person").unwrap();
+    assert_eq!(enrolled["who"], "Ada (reader), with a token");
+    let said = world.cluster.said(1);
+    for line in ["a join token was refused from=", "an administrator's act who="] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_node_keeps_is_its_accounts_alone_whatever_rights_it_had_before() {
+    use std::os::unix::fs::PermissionsExt;
+    fn shared(folder: &Path) -> Vec<PathBuf> {
+        let mode = |path: &Path| std::fs::symlink_metadata(path).unwrap().permissions().mode();
+        let mut found: Vec<_> =
+            Some(folder.to_owned()).filter(|folder| mode(folder) & 0o077 != 0).into_iter().collect();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                found.extend(shared(&path));
+            } else if mode(&path) & 0o077 != 0 {
+                found.push(path);
+            }
+        }
+        found
+    }
+    let mut world = World::of(1).await;
+    let data = world.cluster.node(1).data.clone();
+    assert_eq!(shared(&data), Vec::<PathBuf>::new(), "a node makes its files for its own account");
+    let config = std::fs::metadata(&world.cluster.node(1).config).unwrap().permissions().mode() & 0o777;
+    assert_eq!(config, 0o644, "a configuration holds no secret");
+
+    assert_eq!(world.cluster.stop(1).await, Some(0));
+    for (path, mode) in [(data.clone(), 0o755), (data.join("store"), 0o755), (data.join("tls/node.key"), 0o644)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    world.cluster.start(1);
+    world.cluster.led(1).await;
+    assert_eq!(shared(&data), Vec::<PathBuf>::new());
+    let said = world.cluster.said(1);
+    assert!(said.contains("other accounts of this machine could read the data folder"), "{said}");
 }
 
 #[tokio::test]

@@ -63,6 +63,7 @@ codes! {
     SettleDns = 58 => "bring the records in DNS in line";
     DrainNode = 59 => "drain node {}";
     DrainLeavingNode = 60 => "drain node {}, which leaves";
+    RefuseEnrolments = 65 => "refuse {} join tokens";
     // Refusals.
     /// Value: the number of a gRPC status.
     Status = 100 => "refused: {}";

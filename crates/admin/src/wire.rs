@@ -6,6 +6,10 @@ use api::admin::v1::{
     NodeDnsState, NodeRole, NodeState, NodeStatus, UnusableKey,
 };
 
+/// Metadata of an administrator's request: 16 random bytes. A request that comes again with the same bytes is carried out once
+/// in a cluster that writes format 3 or later.
+pub const REQUEST_ID_METADATA: &str = "quorate-request-bin";
+
 /// An enum of `admin.proto` whose values have a text: printed, and sent to versions before.
 pub trait TextEnum: Copy + Default + PartialEq + TryFrom<i32> + 'static {
     /// Every value but the unspecified one.

@@ -59,6 +59,13 @@ pub const CERTIFICATE_LOOK_INTERVAL: Duration = Duration::from_secs(3600);
 /// or whether an organisation's files have changed.
 pub const ORGANISATION_LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
+/// Join tokens that one source may show in vain within [`REFUSED_ENROLMENTS_INTERVAL`].
+pub const REFUSED_ENROLMENTS_PER_SOURCE_MAX: u32 = 10;
+/// Within this time refused join tokens are counted together, and become one entry of the audit.
+pub const REFUSED_ENROLMENTS_INTERVAL: Duration = Duration::from_secs(60);
+/// Sources whose refused join tokens are counted: 4,096 addresses, a few hundred kilobytes.
+pub const ENROLMENT_SOURCES_MAX: u64 = 4096;
+
 /// Longest time that a join token may have, in seconds.
 pub const TOKEN_VALID_S_MAX: u64 = 7 * 86_400;
 

@@ -16,7 +16,8 @@
 //!
 //! connections to a node, saved contexts, enrolment               administration/
 //! printing, logging, codes read out on the telephone             output/
-//! arguments that several commands take                           arguments.rs
+//! arguments that several commands take                           arguments.rs, secrets.rs
+//! files that this account alone may read                         private_files.rs
 //! ```
 //!
 //! Invariant: never holds a rule of activation, replication or the wire of its own: it asks and prints.
@@ -30,7 +31,9 @@ mod demo;
 mod diagnosis;
 mod host_command;
 mod output;
+mod private_files;
 mod publisher_command;
+mod secrets;
 mod slmgr_command;
 
 use std::process::ExitCode;
@@ -121,7 +124,11 @@ impl Command {
             Self::Explain(command) => command.run(output),
             Self::Settings(command) => command.run(output),
             Self::Slmgr(command) => command.run(output),
-            Self::Client(command) => command.run(output),
+            Self::Client(command) => {
+                // What a machine keeps holds its CMID and its key.
+                private_files::of_this_account();
+                command.run(output)
+            }
             Self::Publisher(command) => command.run(output),
         }
     }

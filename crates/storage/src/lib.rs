@@ -36,6 +36,7 @@ mod mark;
 mod opening;
 pub mod panics;
 mod partial;
+pub mod private;
 mod sled_disk;
 mod store;
 mod tally;

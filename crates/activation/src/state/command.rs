@@ -273,7 +273,8 @@ impl Command {
             }
             Kind::UseToken(_) => Err(MalformedCommand("time")),
             Kind::SetFormat(set) => {
-                let format = Format::new(set.format).map_err(|_| MalformedCommand::NEWER)?;
+                let format = Format::new(set.format).ok().filter(|format| *format <= newest);
+                let format = format.ok_or(MalformedCommand::NEWER)?;
                 Ok(Self::SetFormat { format })
             }
             Kind::Audited(raw) => decode_audited(reading, raw),

@@ -28,7 +28,7 @@ impl Format {
     /// The newest that this version reads.
     pub const NEWEST: Self = Self(3);
     /// The first that holds the audit.
-    pub(crate) const AUDITED: Self = Self(2);
+    pub const AUDITED: Self = Self(2);
     /// The first with two clocks, commands that are carried out once, and codes instead of texts.
     pub(crate) const CODED: Self = Self(3);
 

@@ -6,6 +6,18 @@ use crate::certificate::CertificateError;
 use crate::coded::{Code, Coded};
 use crate::settings::{SettingChange, SettingError};
 
+impl Command {
+    /// What the audit calls it.
+    #[must_use]
+    pub fn act(&self) -> Coded {
+        match self {
+            Self::Audited { act: Act::Command(command), .. } | Self::Once { command, .. } => command.act(),
+            Self::Audited { act: Act::Noted { what, .. }, .. } => what.clone(),
+            command => act(command),
+        }
+    }
+}
+
 /// What a command does.
 pub(super) fn act(command: &Command) -> Coded {
     let settings = |changes: &[SettingChange]| -> Vec<String> {

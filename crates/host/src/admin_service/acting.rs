@@ -3,13 +3,14 @@
 use activation::{
     audit::{Origin, shortened},
     coded::Coded,
-    state::{Act, Command, Format},
+    state::{Act, Command, Format, RequestId},
 };
 use replication::{ProposeError, Replica};
 use tonic::{Code, Status};
 
 use super::{
     caller::{self, Caller},
+    request_ids::RequestIds,
     status::{propose_error, unavailable},
 };
 use crate::peers::node_client::NodeClient;
@@ -20,24 +21,27 @@ pub(crate) struct Acting<'a> {
     pub(super) replica: &'a Replica,
     who: String,
     from: String,
+    ids: RequestIds,
 }
 
 impl<'a> Acting<'a> {
-    /// Whoever makes this call.
-    pub(super) fn of<T>(nodes: &'a NodeClient, request: &tonic::Request<T>) -> Self {
+    /// The caller of this request. Error: its request id is malformed.
+    pub(super) fn of<T>(nodes: &'a NodeClient, request: &tonic::Request<T>) -> Result<Self, Status> {
+        let ids = RequestIds::of(request.metadata())?;
         let Caller { name, role, from } = caller::of(request);
         let who = match (name.as_str(), role) {
             ("", _) => "the bearer of a token".to_owned(),
             (_, Some(role)) => format!("{name} ({role})"),
             (_, None) => name,
         };
-        Self { nodes, replica: nodes.replica(), who, from }
+        Ok(Self { nodes, replica: nodes.replica(), who, from, ids })
     }
 
     /// The node itself.
     pub(crate) fn node(nodes: &'a NodeClient) -> Self {
         let replica = nodes.replica();
-        Self { nodes, replica, who: format!("node {}", replica.identity().owner), from: "itself".into() }
+        let who = format!("node {}", replica.identity().owner);
+        Self { nodes, replica, who, from: "itself".into(), ids: RequestIds::unrepeated() }
     }
 
     async fn origin(&self) -> Result<Origin, Status> {
@@ -58,9 +62,27 @@ impl<'a> Acting<'a> {
         } else {
             command
         };
-        let index = self.replica.propose(&command).await.map_err(propose_error)?;
+        let proposed = self.replica.propose_once(self.id_for(&command), &command).await;
+        let act = command.act();
+        match &proposed {
+            Ok(index) => tracing::info!(who = self.who, from = self.from, %act, index, "an administrator's act"),
+            Err(why) => {
+                tracing::warn!(who = self.who, from = self.from, %act, %why, "an administrator's act was not done")
+            }
+        }
+        let index = proposed.map_err(propose_error)?;
         self.replica.wait_applied(index).await.map_err(unavailable)?;
         Ok(index)
+    }
+
+    /// By which the entry of this command is applied at most once: the caller's, where the caller gave its request one.
+    pub(super) fn id_for(&self, command: &Command) -> RequestId {
+        self.ids.next(&self.who, command).unwrap_or_else(|| self.replica.request_id())
+    }
+
+    /// A secret that repeats of this request have in common; none where the caller gave it no id.
+    pub(super) fn secret(&self) -> Option<[u8; 16]> {
+        self.ids.secret(&self.who)
     }
 
     /// Does what is no command: recorded before it is begun, so that nothing is done without a trace, and once more where
@@ -71,6 +93,7 @@ impl<'a> Acting<'a> {
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Status> {
         self.note(&act, None).await?;
+        tracing::info!(who = self.who, from = self.from, %act, "an administrator's act");
         self.refusal_noted(act, work).await
     }
 
@@ -80,8 +103,11 @@ impl<'a> Acting<'a> {
         act: Coded,
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Status> {
-        if let Err(why) = self.note(&act, None).await {
-            tracing::error!(who = self.who, from = self.from, %act, why = why.message(), "not recorded");
+        match self.note(&act, None).await {
+            Ok(()) => tracing::info!(who = self.who, from = self.from, %act, "an administrator's act"),
+            Err(why) => {
+                tracing::error!(who = self.who, from = self.from, %act, why = why.message(), "not recorded");
+            }
         }
         self.refusal_noted(act, work).await
     }
@@ -99,6 +125,20 @@ impl<'a> Acting<'a> {
         done
     }
 
+    /// Records what was done, or happened, without more.
+    pub(super) async fn record(&self, what: &Coded) -> Result<(), Status> {
+        self.note(what, None).await
+    }
+
+    /// The same caller under the name that it gave with a valid token.
+    pub(super) fn bearing_token(&mut self, name: &dyn std::fmt::Display) {
+        self.who = format!("{name}, with a token");
+    }
+
+    pub(super) fn from(&self) -> &str {
+        &self.from
+    }
+
     async fn note(&self, what: &Coded, refused: Option<&Status>) -> Result<(), Status> {
         if !self.is_recorded() {
             return Ok(());
@@ -110,7 +150,7 @@ impl<'a> Acting<'a> {
             Act::Note { act: shortened(&what.to_string()), refused }
         };
         let command = Command::Audited { origin: self.origin().await?, act };
-        match self.replica.propose(&command).await {
+        match self.replica.propose_once(self.id_for(&command), &command).await {
             Ok(_) => Ok(()),
             Err(ProposeError::Refused(why)) => Err(Status::internal(why)),
             Err(error) => Err(propose_error(error)),

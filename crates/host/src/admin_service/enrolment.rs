@@ -6,6 +6,7 @@ use activation::{
 };
 use admin::wire::{TextEnum, token_role};
 use api::admin::v1::{self as proto, CertificateRole};
+use metrics::Counter;
 use replication::{Clock, Replica};
 use tokio::sync::Mutex;
 use tonic::Status;
@@ -13,20 +14,29 @@ use transport::{Authority, Role, SigningRequest, Subject, Token, limits::PERSON_
 
 use super::{
     acting::Acting,
+    refused_enrolments::RefusedEnrolments,
     status::{ACCESS_DENIED, invalid, unavailable},
 };
-use crate::{credentials::identity::Source, environment::SystemClock, limits::TOKEN_VALID_S_MAX};
+use crate::{
+    credentials::identity::Source, environment::SystemClock, limits::TOKEN_VALID_S_MAX, peers::node_client::NodeClient,
+};
 
 /// Gives tokens out, and takes them.
 pub(super) struct Enrolment {
     source: Source,
     /// One at a time: two who ask for any number get different ones, and strangers cannot make much work.
     turn: Mutex<()>,
+    refused: RefusedEnrolments,
 }
 
 impl Enrolment {
-    pub(super) fn new(source: Source) -> Self {
-        Self { source, turn: Mutex::default() }
+    pub(super) fn new(source: Source, refused: Counter) -> Self {
+        Self { source, turn: Mutex::default(), refused: RefusedEnrolments::new(refused) }
+    }
+
+    /// Records the wrong tokens. Does not end.
+    pub(super) async fn record_refused(&self, nodes: &NodeClient) {
+        self.refused.record(nodes).await;
     }
 
     fn authority(&self) -> Result<Authority, Status> {
@@ -59,28 +69,38 @@ impl Enrolment {
         let authority = self.authority()?;
         let now_ms = acting.replica.read_point().await.map_err(unavailable)?.expiry_ms;
         let expires_ms = now_ms.saturating_add(asked.valid_s.saturating_mul(1000));
-        let token = Token::create(authority.fingerprint()).map_err(|error| Status::internal(error.to_string()))?;
+        let token = match acting.secret() {
+            // A repeat of the request is answered with the same token.
+            Some(secret) => Token::with_secret(secret, authority.fingerprint()),
+            None => Token::create(authority.fingerprint()).map_err(|error| Status::internal(error.to_string()))?,
+        };
         let open = OpenToken { grant, expires_ms };
         acting.propose(Command::AddToken { digest: token.digest(), token: open }).await?;
-        Ok(proto::CreateTokenReply { token: token.text().to_string(), expires_ms })
+        let given = acting.replica.view(|state| state.open_token(&token.digest())).unwrap_or(open);
+        Ok(proto::CreateTokenReply { token: token.text().to_string(), expires_ms: given.expires_ms })
     }
 
     pub(super) async fn enroll(
         &self,
-        acting: &Acting<'_>,
+        mut acting: Acting<'_>,
         asked: &proto::EnrollRequest,
     ) -> Result<proto::EnrollReply, Status> {
+        self.refused.admit(acting.from())?;
         let _turn = self.turn.lock().await;
         let authority = self.authority()?;
         let digest = Token::digest_of(&asked.secret);
         let now_ms = acting.replica.read_point().await.map_err(unavailable)?.expiry_ms;
         let open = acting.replica.view(|state| state.open_token(&digest));
-        // Before anything is proposed: who has no token makes no entry.
-        let open =
-            open.ok_or_else(|| refused("the cluster knows no such token: it was used already, or is another's"))?;
-        if open.expires_ms < now_ms {
-            return Err(refused("the token's time is over: ask for another one"));
-        }
+        // Before anything is proposed: a caller without a token makes no entry of its own.
+        let valid = match open {
+            None => Err("the cluster knows no such token: it was used already, or is another's"),
+            Some(open) if open.expires_ms < now_ms => Err("the token's time is over: ask for another one"),
+            Some(open) => Ok(open),
+        };
+        let open = valid.map_err(|why| {
+            self.refused.note(acting.from());
+            refused(why)
+        })?;
         let spend = |node| Command::UseToken { digest, time_ms: now_ms, node };
         let role = match open.grant {
             Grant::Node if !asked.request.is_empty() => {
@@ -88,6 +108,7 @@ impl Enrolment {
             }
             Grant::Node => {
                 let node = number(acting.replica, asked.node)?;
+                acting.bearing_token(&Subject::Node(node));
                 acting.propose(spend(Some(node))).await?;
                 tracing::info!(node, peer_address = asked.peer_address, "a node got the authority's key with a token");
                 return Ok(node_reply(acting.replica, &authority, node));
@@ -101,10 +122,11 @@ impl Enrolment {
         }
         let request = SigningRequest::from_der(&asked.request).map_err(invalid)?;
         let subject = Subject::person(&asked.name, role).map_err(invalid)?;
+        acting.bearing_token(&format_args!("{} ({role})", asked.name));
         acting.propose(spend(None)).await?;
         let wall_ms = SystemClock::default().wall_ms();
         let certificate = authority.issue(&request, &subject, wall_ms, PERSON_LIFETIME);
-        tracing::info!(%subject, "somebody got a certificate with a token");
+        tracing::info!(%subject, "a person got a certificate with a token");
         Ok(proto::EnrollReply {
             certificate: certificate.map_err(|error| Status::internal(error.to_string()))?,
             authority: authority.certificate_pem().into(),

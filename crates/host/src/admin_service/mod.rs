@@ -8,6 +8,8 @@ mod enrolment;
 mod events;
 mod keys;
 mod members;
+mod refused_enrolments;
+mod request_ids;
 mod rights;
 mod status;
 
@@ -34,6 +36,7 @@ use futures::{
     future::{OptionFuture, join, join_all},
     stream::{self, BoxStream},
 };
+use metrics::Counter;
 use replication::Replica;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -89,6 +92,8 @@ pub(crate) struct Parts {
     pub(crate) console: Option<Arc<Console>>,
     /// Where this node's certificate comes from, and those of others.
     pub(crate) source: Source,
+    /// Counts wrong join tokens.
+    pub(crate) refused_enrolments: Counter,
 }
 
 /// Makes the socket and returns what serves it, and the administration from afar where there is a listener for it.
@@ -101,14 +106,16 @@ pub(crate) fn serve(
         return Err(AdminError::PathTooLong { path: path.to_owned() });
     }
     let listener = listen_privately(path).map_err(|source| AdminError::Io { path: path.to_owned(), source })?;
-    let Parts { nodes, dns, drain, console, source } = parts;
+    let Parts { nodes, dns, drain, console, source, refused_enrolments } = parts;
+    let enrolment = Arc::new(Enrolment::new(source, refused_enrolments));
+    let (recording, recorder) = (Arc::clone(&enrolment), nodes.clone());
     let service = admin_server::AdminServer::new(Admin {
         replica: nodes.replica().clone(),
         nodes,
         dns,
         drain,
         console,
-        enrolment: Enrolment::new(source),
+        enrolment,
     })
     .max_decoding_message_size(ADMIN_MESSAGE_BYTES_MAX)
     .max_encoding_message_size(ADMIN_MESSAGE_BYTES_MAX);
@@ -120,9 +127,12 @@ pub(crate) fn serve(
             .layer(NamedCalls::new(HostTask::AdminCall))
             .add_service(service)
             .serve_with_incoming(incoming);
-        let (served, ()) = join(here, OptionFuture::from(from_afar).map(Option::unwrap_or_default)).await;
-        if let Err(error) = served {
-            tracing::error!(%error, "administration is no longer served");
+        let served = join(here, OptionFuture::from(from_afar).map(Option::unwrap_or_default));
+        tokio::select! {
+            (served, ()) = served => if let Err(error) = served {
+                tracing::error!(%error, "administration is no longer served");
+            },
+            () = recording.record_refused(&recorder) => {}
         }
     })
 }
@@ -154,7 +164,7 @@ struct Admin {
     dns: Option<Arc<Dns>>,
     drain: Arc<Drain>,
     console: Option<Arc<Console>>,
-    enrolment: Enrolment,
+    enrolment: Arc<Enrolment>,
 }
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -166,7 +176,7 @@ impl admin_server::Admin for Admin {
 
     async fn backup(&self, request: Request<proto::BackupRequest>) -> Reply<Self::BackupStream> {
         let backup = async { self.replica.backup().await.map_err(unavailable) };
-        let mut file = self.acting(&request).noted(Coded::bare(Code::BackUp), backup).await?;
+        let mut file = self.acting(&request)?.noted(Coded::bare(Code::BackUp), backup).await?;
         let parts = std::iter::from_fn(move || {
             let part = file.split_to(file.len().min(BACKUP_PART_BYTES));
             (!part.is_empty()).then_some(Ok(proto::BackupPart { part }))
@@ -193,7 +203,7 @@ impl admin_server::Admin for Admin {
         &self,
         request: Request<proto::TransferLeaderRequest>,
     ) -> Reply<proto::TransferLeaderReply> {
-        let acting = self.acting(&request);
+        let acting = self.acting(&request)?;
         Members(&acting).transfer_leader(request.into_inner()).await.map(Response::new)
     }
 
@@ -205,7 +215,12 @@ impl admin_server::Admin for Admin {
             Action::Reset => Code::ResetClock,
             Action::Unspecified => return Err(invalid("say whether to accept the clocks or to reset to them")),
         };
-        let id = self.replica.request_id();
+        let acting = self.acting(&request)?;
+        // The leader makes the command; what it will set is not known here.
+        let id = acting.id_for(&match action {
+            Action::Accept => Command::AcceptClock { time_ms: 0 },
+            _ => Command::ResetClock { time_ms: 0 },
+        });
         let work = async {
             let set = match action {
                 Action::Accept => self.replica.accept_clock(id).await,
@@ -213,7 +228,7 @@ impl admin_server::Admin for Admin {
             };
             set.map_err(propose_error)
         };
-        self.acting(&request).noted(Coded::bare(act), work).await?;
+        acting.noted(Coded::bare(act), work).await?;
         let point = self.replica.read_point().await.map_err(unavailable)?;
         Ok(Response::new(proto::ClockReply { cluster_time_ms: point.cluster_time_ms }))
     }
@@ -222,7 +237,7 @@ impl admin_server::Admin for Admin {
         &self,
         request: Request<proto::InstallCatalogRequest>,
     ) -> Reply<proto::InstallCatalogReply> {
-        let acting = self.acting(&request);
+        let acting = self.acting(&request)?;
         let proto::InstallCatalogRequest { signed_catalog, trust } = request.into_inner();
         let opened = SignedCatalog::open(&signed_catalog).map_err(invalid)?;
         let trusted: Fingerprint = trust.parse().map_err(invalid)?;
@@ -249,12 +264,12 @@ impl admin_server::Admin for Admin {
     }
 
     async fn install_key(&self, request: Request<proto::InstallKeyRequest>) -> Reply<proto::InstallKeyReply> {
-        let acting = self.acting(&request);
+        let acting = self.acting(&request)?;
         Keys(&acting).install(request.into_inner()).await.map(Response::new)
     }
 
     async fn list_keys(&self, request: Request<proto::ListKeysRequest>) -> Reply<proto::ListKeysReply> {
-        let acting = self.acting(&request);
+        let acting = self.acting(&request)?;
         Keys(&acting).list().await.map(Response::new)
     }
 
@@ -262,7 +277,7 @@ impl admin_server::Admin for Admin {
         &self,
         request: Request<proto::RequestActivationRequest>,
     ) -> Reply<proto::RequestActivationReply> {
-        let acting = self.acting(&request);
+        let acting = self.acting(&request)?;
         Keys(&acting).request(request.into_inner()).await.map(Response::new)
     }
 
@@ -270,7 +285,7 @@ impl admin_server::Admin for Admin {
         &self,
         request: Request<proto::InstallActivationRequest>,
     ) -> Reply<proto::InstallActivationReply> {
-        let acting = self.acting(&request);
+        let acting = self.acting(&request)?;
         Keys(&acting).install_answer(request.into_inner()).await.map(Response::new)
     }
 
@@ -285,7 +300,7 @@ impl admin_server::Admin for Admin {
         &self,
         request: Request<proto::ChangeSettingsRequest>,
     ) -> Reply<proto::ChangeSettingsReply> {
-        let acting = self.acting(&request);
+        let acting = self.acting(&request)?;
         let request = request.into_inner();
         let node = self.of_node(request.node)?;
         let scope = if node.is_some() { Scope::Node } else { Scope::Cluster };
@@ -306,7 +321,7 @@ impl admin_server::Admin for Admin {
     }
 
     async fn dns_settle(&self, request: Request<proto::DnsSettleRequest>) -> Reply<proto::DnsSettleReply> {
-        self.acting(&request).noted(Coded::bare(Code::SettleDns), async { Ok(()) }).await?;
+        self.acting(&request)?.noted(Coded::bare(Code::SettleDns), async { Ok(()) }).await?;
         let members = self.replica.cluster().members;
         let asked = members.keys().map(|&node| async move {
             let settled = self.nodes.ask(node, SettleDnsRequest {}, SETTLE_TIMEOUT).await;
@@ -328,7 +343,7 @@ impl admin_server::Admin for Admin {
         &self,
         request: Request<proto::ReleaseActivationRequest>,
     ) -> Reply<proto::ReleaseActivationReply> {
-        let acting = self.acting(&request);
+        let acting = self.acting(&request)?;
         Keys(&acting).release(request.into_inner()).await.map(Response::new)
     }
 
@@ -337,7 +352,7 @@ impl admin_server::Admin for Admin {
         if request.get_ref().leave {
             rights::admit("RemoveNode", &caller::of(&request))?;
         }
-        let acting = self.acting(&request);
+        let acting = self.acting(&request)?;
         let request = request.into_inner();
         let own = self.replica.identity().owner;
         let node = self.of_node(request.node)?.unwrap_or(own);
@@ -354,17 +369,17 @@ impl admin_server::Admin for Admin {
     }
 
     async fn add_node(&self, request: Request<proto::AddNodeRequest>) -> Reply<proto::MembersReply> {
-        let acting = self.acting(&request);
+        let acting = self.acting(&request)?;
         Members(&acting).add(request.into_inner()).await.map(Response::new)
     }
 
     async fn remove_node(&self, request: Request<proto::RemoveNodeRequest>) -> Reply<proto::MembersReply> {
-        let acting = self.acting(&request);
+        let acting = self.acting(&request)?;
         Members(&acting).remove(request.into_inner()).await.map(Response::new)
     }
 
     async fn promote_node(&self, request: Request<proto::PromoteNodeRequest>) -> Reply<proto::MembersReply> {
-        let acting = self.acting(&request);
+        let acting = self.acting(&request)?;
         Members(&acting).promote(request.into_inner()).await.map(Response::new)
     }
 
@@ -392,24 +407,24 @@ impl admin_server::Admin for Admin {
     }
 
     async fn audit(&self, request: Request<proto::AuditRequest>) -> Reply<proto::AuditReply> {
-        audit::read(&self.acting(&request)).await.map(Response::new)
+        audit::read(&self.acting(&request)?).await.map(Response::new)
     }
 
     async fn set_format(&self, request: Request<proto::SetFormatRequest>) -> Reply<proto::SetFormatReply> {
-        audit::set_format(&self.acting(&request), request.get_ref()).await.map(Response::new)
+        audit::set_format(&self.acting(&request)?, request.get_ref()).await.map(Response::new)
     }
 
     async fn create_token(&self, request: Request<proto::CreateTokenRequest>) -> Reply<proto::CreateTokenReply> {
-        self.enrolment.create(&self.acting(&request), request.get_ref()).await.map(Response::new)
+        self.enrolment.create(&self.acting(&request)?, request.get_ref()).await.map(Response::new)
     }
 
     async fn enroll(&self, request: Request<proto::EnrollRequest>) -> Reply<proto::EnrollReply> {
-        self.enrolment.enroll(&self.acting(&request), request.get_ref()).await.map(Response::new)
+        self.enrolment.enroll(self.acting(&request)?, request.get_ref()).await.map(Response::new)
     }
 }
 
 impl Admin {
-    fn acting<T>(&self, request: &Request<T>) -> Acting<'_> {
+    fn acting<T>(&self, request: &Request<T>) -> Result<Acting<'_>, Status> {
         Acting::of(&self.nodes, request)
     }
 

@@ -1,6 +1,9 @@
 //! What a node finds in its configuration and its data folder when it starts.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use activation::catalog::Name;
 use storage::{Kind, OpenError, Opening, Owner, Store};
@@ -31,10 +34,27 @@ pub(super) struct Identity {
 
 impl Identity {
     pub(super) fn load(config: &Config) -> Result<Self, StartError> {
+        keep_private(&config.data);
         leave::check(&config.data)?;
         let source = Source::of(config);
         let shown = Arc::new(PresentedIdentity::new(source.load()?));
         Ok(Self { platform: config.platform.clone(), source, shown })
+    }
+}
+
+/// Takes the rights of other accounts from the data folder: it holds the node's private keys.
+fn keep_private(data: &Path) {
+    match storage::private::correct(data) {
+        Ok(corrected) => {
+            if let Some(first) = corrected.first {
+                tracing::warn!(
+                    first = %first.display(),
+                    changed = corrected.changed,
+                    "other accounts of this machine could read the data folder: it is this account's alone now"
+                );
+            }
+        }
+        Err(error) => tracing::warn!(%error, "whether other accounts can read the data folder could not be seen to"),
     }
 }
 

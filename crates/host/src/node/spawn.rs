@@ -137,8 +137,9 @@ pub(super) async fn start(
     spawn(HostTask::LiveSettings, live_settings::follow(Arc::clone(&live), replica.clone()).boxed());
     spawn(HostTask::DistinctMachines, distinct::follow(Arc::clone(&answerer.distinct), nodes.clone()).boxed());
     spawn(HostTask::LogLimit, log_limit::report().boxed());
+    let refused_enrolments = metrics.refused_enrolments();
     spawn(HostTask::LeaderChanges, count_leader_changes(replica, metrics).boxed());
-    let parts = admin_service::Parts { nodes: nodes.clone(), dns, drain, console, source };
+    let parts = admin_service::Parts { nodes: nodes.clone(), dns, drain, console, source, refused_enrolments };
     let remote = admin.map(|listener| (listener, shown));
     tasks::spawn(&mut background, HostTask::AdminPort, admin_service::serve(&config.admin_socket(), remote, parts)?);
     Ok(Started { nodes, draining, answerer, live, http_address, stopping, serving, background })

@@ -14,7 +14,10 @@ use super::{
     contexts::{self, Context, NewContext},
     key_password, refused, unreached,
 };
-use crate::output::{Failure, Output};
+use crate::{
+    output::{Failure, Output},
+    secrets::TokenArgs,
+};
 
 /// How long the cluster may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -25,9 +28,8 @@ pub(crate) struct Login {
     /// Where a node is administrated: its admin.listen, port 1690.
     #[arg(value_name = "HOST:PORT")]
     address: String,
-    /// What `quorate cluster token` printed.
-    #[arg(long, env = "QUORATE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    token: Token,
+    #[command(flatten)]
+    token: TokenArgs,
     /// Whose certificate it will be, for people and the audit.
     #[arg(long = "as", env = "USER", value_name = "NAME")]
     name: String,
@@ -45,11 +47,12 @@ impl Login {
             let what = anyhow!("--context {:?}: give letters, digits and -_.", self.context);
             return Err(Failure::usage(what));
         }
+        let token = self.token.required()?;
         // Before the token is spent.
         let password = if self.password { Some(key_password::new_password()?) } else { None };
         let (request, key) = SigningRequest::create().map_err(anyhow::Error::from)?;
         let asked = EnrollRequest { request: request.into(), name: self.name.clone(), ..EnrollRequest::default() };
-        let reply = enroll(&self.address, &self.token, asked)?;
+        let reply = enroll(&self.address, &token, asked)?;
         Identity::from_pem(reply.certificate.as_bytes(), key.as_bytes(), reply.authority.as_bytes())
             .context("what the cluster answered is no certificate for this key")?;
         let key = match &password {

@@ -3,17 +3,17 @@
 pub(crate) mod contexts;
 pub(crate) mod enrolment;
 pub(crate) mod key_password;
+mod reach;
+mod repeating;
 
 use std::{error::Error, iter::successors, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use api::admin::v1::admin_client::AdminClient;
-use hyper_util::rt::TokioIo;
-use tokio::{net::UnixStream, time::sleep};
-use tonic::transport::{Channel, Endpoint, Uri};
+use tokio::time::sleep;
 use transport::PresentedIdentity;
 
-use self::contexts::Context;
+use self::{contexts::Context, reach::Reach, repeating::Repeating};
 use crate::output::Failure;
 
 /// Pause between two looks at a node that is to go away.
@@ -64,8 +64,8 @@ impl FromStr for Address {
     }
 }
 
-/// An open administration.
-pub(crate) type Admin = AdminClient<Channel>;
+/// An open administration. What changes something is asked again where the reply was lost, and is done once.
+pub(crate) type Admin = AdminClient<Repeating>;
 
 impl AdminArgs {
     /// The administration that the text names.
@@ -140,28 +140,12 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
 
 /// Connects to the socket at `path`.
 pub(crate) async fn connect(path: &std::path::Path) -> anyhow::Result<Admin> {
-    let owned = path.to_owned();
-    let connector = tower::service_fn(move |_: Uri| {
-        let path = owned.clone();
-        async move { UnixStream::connect(path).await.map(TokioIo::new) }
-    });
-    // The address is not used: the connector knows the socket.
-    let channel = Endpoint::from_static("http://node").connect_with_connector(connector).await.map_err(|error| {
-        let cause = cause(&error);
-        anyhow!(
-            "no node answers at unix:{} ({cause}); is it running, and may this user open the socket? \
-             Another one is named by --admin unix:PATH",
-            path.display()
-        )
-    })?;
-    Ok(AdminClient::new(channel))
+    Ok(AdminClient::new(Repeating::connect(Reach::Socket(path.to_owned())).await?))
 }
 
 async fn connect_afar(address: &str, context: &Context) -> anyhow::Result<Admin> {
     let own = Arc::new(PresentedIdentity::new(context.identity()?));
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).with_context(|| format!("{address:?}"))?;
-    let channel = endpoint.connect_with_connector(transport::connector(own, CONNECT_TIMEOUT)).await;
-    Ok(AdminClient::new(channel.map_err(|error| unreached(address, &error))?))
+    Ok(AdminClient::new(Repeating::connect(Reach::Afar { address: address.to_owned(), own }).await?))
 }
 
 /// Nobody answers there, or not whom we mean.

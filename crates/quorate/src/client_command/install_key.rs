@@ -13,19 +13,20 @@ use serde_json::json;
 
 use super::trust::TrustArg;
 use crate::output::{CommandResult, Failure, Output};
+use crate::secrets::KeyArgs;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   quorate client install-key P2G7F-PE64X-4W6Y2-EA7W3-NR56K --state DIR --trust trust.toml
-  quorate client install-key DIRECT-KEY --state DIR --trust trust.toml --product server-standard-2
+  quorate client install-key --key-file FILE --state DIR --trust trust.toml --product server-standard-2
 
 A setup key is public, one for each product edition: with it the machine asks hosts. A direct key is for one machine or
 a few: with it the machine asks its publisher. The one that was installed last counts.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct InstallKey {
-    /// The typed key: five groups of five characters.
-    key: String,
+    #[command(flatten)]
+    key: KeyArgs,
     /// Where the machine keeps its CMID and its key; made at first use.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
@@ -38,12 +39,12 @@ pub(crate) struct InstallKey {
 
 impl InstallKey {
     pub(crate) fn new(key: String, state: PathBuf, trust: TrustArg) -> Self {
-        Self { key, state, trust, product: None }
+        Self { key: KeyArgs::of(key), state, trust, product: None }
     }
 
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         let invalid = |error: &dyn std::fmt::Display| Failure::usage(anyhow!("{error} ({})", Status::KEY_INVALID));
-        let key: TypedKey = self.key.parse().map_err(|error| invalid(&error))?;
+        let key: TypedKey = self.key.text()?.parse().map_err(|error| invalid(&error))?;
         let file = self.trust.file(Some(&self.state)).map_err(Failure::usage)?;
         let trust = file.read().map_err(Failure::usage)?;
         file.catalog(&trust).map_err(Failure::usage)?;

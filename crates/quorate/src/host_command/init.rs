@@ -4,12 +4,14 @@ use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, anyhow};
 use host::{Config, Overrides, identity};
-use transport::{Folder, Token};
+use transport::Folder;
 
 use super::configuration::warn_of;
 use crate::{
     administration::enrolment,
     output::{CommandResult, Failure, Output},
+    private_files::RightsBefore,
+    secrets::TokenArgs,
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -19,7 +21,7 @@ Examples:
       --peers-members 1=10.0.0.1:1689,2=10.0.0.2:1689,3=10.0.0.3:1689
   quorate host init --config node2.toml --node 2 ... --authority /media/tls     the first node's tls folder, or a copy
   quorate host init --config node4.toml --data /var/lib/quorate --peers-listen 10.0.0.4:1689 \\
-      --join 10.0.0.1:1690 --token T                     into a cluster that runs; it gives the number
+      --join 10.0.0.1:1690 --token-file token.txt                     into a cluster that runs; it gives the number
   quorate host init --config node1.toml --renew-identity                        a data folder from before certificates
 
 The first node makes the cluster's authority. The others take it from the first node's tls folder (--authority).
@@ -35,11 +37,10 @@ pub(crate) struct Init {
     #[arg(long, value_name = "FOLDER")]
     authority: Option<PathBuf>,
     /// Join a cluster that runs: where one of its nodes is administrated (admin.listen, port 1690).
-    #[arg(long, value_name = "HOST:PORT", requires = "token", conflicts_with = "authority")]
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "authority")]
     join: Option<String>,
-    /// What `quorate cluster token` printed there.
-    #[arg(long, env = "QUORATE_TOKEN", hide_env_values = true, value_name = "TOKEN", requires = "join")]
-    token: Option<Token>,
+    #[command(flatten)]
+    token: TokenArgs,
     /// The configuration is there already: only make the certificate that it lacks.
     #[arg(long)]
     renew_identity: bool,
@@ -48,7 +49,7 @@ pub(crate) struct Init {
 }
 
 impl Init {
-    pub(super) fn run(mut self, output: &Output) -> CommandResult {
+    pub(super) fn run(mut self, rights: RightsBefore, output: &Output) -> CommandResult {
         let file = self.config.display().to_string();
         if !self.renew_identity && self.config.exists() {
             return Err(anyhow!("cannot write {file}: it is there already").into());
@@ -62,13 +63,14 @@ impl Init {
                  or --join with a cluster that runs"
             )));
         }
-        if let (Some(address), Some(token)) = (&self.join, &self.token) {
+        if let Some(address) = &self.join {
+            let token = self.token.required()?;
             let wanted = self.given.given().any(|(setting, _)| setting.key == "node") || self.renew_identity;
             if identity::is_made(&config) {
                 return Err(anyhow!("{} has a certificate already, and it is left alone", config.data.display()).into());
             }
             let peers = config.peers.listen.to_string();
-            let reply = enrolment::join(address, token, if wanted { config.node } else { 0 }, peers)?;
+            let reply = enrolment::join(address, &token, if wanted { config.node } else { 0 }, peers)?;
             self.given.set("node", reply.node.to_string());
             config = self.configuration(&file)?;
             let taken = identity::take_in(&config, &reply.authority, &reply.authority_key);
@@ -79,7 +81,8 @@ impl Init {
         }
         if !self.renew_identity {
             let text = host::init::configuration(&self.given);
-            host::init::write_new(&self.config, &text).with_context(|| format!("cannot write {file}"))?;
+            let written = host::init::write_new(&self.config, &text).and_then(|()| rights.share(&self.config));
+            written.with_context(|| format!("cannot write {file}"))?;
         }
         output.result(
             &serde_json::json!({ "config": file, "node": config.node, "admin": format!("unix:{}", config.admin_socket().display()) }),

@@ -6,7 +6,10 @@ mod init;
 mod recover;
 mod run;
 
-use crate::output::{CommandResult, Output};
+use crate::{
+    output::{CommandResult, Output},
+    private_files,
+};
 
 /// What a node's machine does.
 #[derive(Debug, clap::Subcommand)]
@@ -28,8 +31,10 @@ pub(crate) enum Command {
 impl Command {
     /// Runs it.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
+        // What a node keeps holds its private keys.
+        let rights = private_files::of_this_account();
         match self {
-            Self::Init(init) => init.run(output),
+            Self::Init(init) => init.run(rights, output),
             Self::Run(run) => run.run(),
             Self::Drain(drain) => drain.run(output),
             Self::Recover(recover) => recover.run(output),

@@ -11,6 +11,7 @@ use crate::{
         settings,
     },
     output::{CommandResult, Failure, Output},
+    secrets::KeyArgs,
 };
 use std::process::ExitCode;
 
@@ -51,7 +52,8 @@ impl OnHost<'_> {
 }
 
 pub(super) fn install_key(host: OnHost<'_>) -> CommandResult {
-    let install = Install { key: host.argument.to_owned(), publisher: String::new(), yes: true, admin: host.admin };
+    let install =
+        Install { key: KeyArgs::of(host.argument.to_owned()), publisher: String::new(), yes: true, admin: host.admin };
     install.run(host.output)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -102,6 +102,13 @@ async fn set(replica: &RunningReplica, format: Format, command: Domain) -> Propo
         }
         Ok(())
     });
+    if replica.state_machine.view(State::format).holds_audit() && !format.holds_audit() {
+        return Proposed::Refused(format!(
+            "format {format} does not hold the audit, and no command drops it: `quorate cluster format set {}` is as far back as \
+             this cluster goes",
+            Format::AUDITED
+        ));
+    }
     match join_all(asked).await.into_iter().collect::<Result<(), NotReadable>>() {
         Ok(()) => {
             // No stamp of the format before may follow.

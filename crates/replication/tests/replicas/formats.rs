@@ -42,32 +42,46 @@ async fn a_lowered_format_leaves_nothing_newer_on_any_disk_and_can_be_raised_aga
     cluster.assert_equal_states().await;
     assert_eq!(acts(&cluster, 1), ["forget node 9"]);
 
-    let lowered = propose(&cluster, follower, set(Format::OLDEST)).await.unwrap();
+    let lowered = propose(&cluster, follower, set(Format::AUDITED)).await.unwrap();
     eventually("nothing newer is left", || async {
         (1..=3).all(|node| {
             let replica = cluster.node(node).replica();
-            replica.stored_format() == Format::OLDEST && (1..=lowered).all(|index| replica.command_at(index).is_none())
+            replica.stored_format() == Format::AUDITED && (1..=lowered).all(|index| replica.command_at(index).is_none())
         })
     })
     .await;
     assert_eq!(count(&cluster.node(follower).submit(1).await.unwrap()), 1);
-    // An administrator's act is written in the words of that format.
-    let index = propose(&cluster, follower, forget).await.unwrap();
+    // An administrator's act is written in the words of that format, without the id that it carries since format 3.
+    let index = propose(&cluster, follower, forget.clone()).await.unwrap();
     let held = cluster.node(lead).replica().command_at(index).unwrap();
-    assert_eq!(Command::decode(&held), Ok(Command::Forget { node: 9 }));
+    assert_eq!(Command::decode(&held), Ok(forget));
     let noted = audited(Act::Note { act: "something".into(), refused: String::new() });
     propose(&cluster, follower, noted).await.unwrap();
     cluster.assert_equal_states().await;
-    assert!(acts(&cluster, 1).is_empty());
+    // What was recorded as a code stands in the words that every version puts it in.
+    let kept = ["code 9: 9", "set format 2", "forget node 9", "something"];
+    assert_eq!(acts(&cluster, 1), kept);
 
     cluster.node_mut(follower).stop().await;
     cluster.node_mut(follower).start().await;
-    assert_eq!(cluster.node(follower).replica().stored_format(), Format::OLDEST);
+    assert_eq!(cluster.node(follower).replica().stored_format(), Format::AUDITED);
     propose(&cluster, follower, set(newest)).await.unwrap();
     assert_eq!(count(&cluster.node(follower).submit(2).await.unwrap()), 2);
     cluster.assert_equal_states().await;
-    assert_eq!(acts(&cluster, follower), ["set format 3"]);
+    assert_eq!(acts(&cluster, follower), [kept.as_slice(), &["set format 3"]].concat());
     assert_eq!(cluster.node(follower).replica().stored_format(), newest);
+}
+
+#[tokio::test]
+async fn no_format_is_set_that_would_drop_the_audit() {
+    let cluster = Cluster::activated(1).await;
+    let forget = audited(Act::Command(Box::new(Command::Forget { node: 9 })));
+    propose(&cluster, 1, forget).await.unwrap();
+    let refused = propose(&cluster, 1, set(Format::OLDEST)).await.unwrap_err().to_string();
+    assert!(refused.contains("format 1 does not hold the audit"), "{refused}");
+    assert!(refused.contains("`quorate cluster format set 2`"), "{refused}");
+    assert_eq!(cluster.node(1).replica().view(|state| state.format()), Format::NEWEST);
+    assert_eq!(acts(&cluster, 1), ["forget node 9"]);
 }
 
 #[tokio::test]
@@ -76,8 +90,8 @@ async fn a_format_is_set_only_while_every_member_says_that_it_reads_it() {
     let follower = cluster.follower().await;
     let leader = cluster.leader().await;
     cluster.node_mut(follower).stop_hard().await;
-    let refused = propose(&cluster, leader, set(Format::OLDEST)).await.unwrap_err().to_string();
-    assert!(refused.contains("every member must read format 1: nobody answers at"), "{refused}");
+    let refused = propose(&cluster, leader, set(Format::AUDITED)).await.unwrap_err().to_string();
+    assert!(refused.contains("every member must read format 2: nobody answers at"), "{refused}");
     assert_eq!(cluster.node(leader).replica().view(|state| state.format()), Format::NEWEST);
     assert!(acts(&cluster, leader).is_empty());
 }
@@ -88,8 +102,9 @@ async fn a_log_that_tests_keep_can_be_read_when_a_lowered_format_has_emptied_it(
     let settings = RaftSettings { keep_purged: true, ..SETTINGS };
     let mut cluster = Cluster::activated_at(1, settings, Pace::default()).await;
     assert_eq!(count(&cluster.node(1).submit(1).await.unwrap()), 1);
-    let lowered = propose(&cluster, 1, set(Format::OLDEST)).await.unwrap();
-    eventually("nothing newer is left", || async { cluster.node(1).replica().stored_format() == Format::OLDEST }).await;
+    let lowered = propose(&cluster, 1, set(Format::AUDITED)).await.unwrap();
+    eventually("nothing newer is left", || async { cluster.node(1).replica().stored_format() == Format::AUDITED })
+        .await;
     assert!((1..=lowered).all(|index| cluster.node(1).replica().command_at(index).is_none()));
     assert_eq!(count(&cluster.node(1).submit(2).await.unwrap()), 2);
 

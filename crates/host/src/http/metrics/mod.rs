@@ -208,6 +208,11 @@ impl Metrics {
         }
     }
 
+    /// Counts join tokens that were refused.
+    pub(crate) fn refused_enrolments(&self) -> Counter {
+        counter(&self.recorder, &table::ENROLMENTS_REFUSED, &[])
+    }
+
     pub(crate) fn leader_changed(&self) {
         self.leader_changes.increment(1);
     }

@@ -117,6 +117,11 @@ pub(crate) const CONNECTIONS_REFUSED: Metric = counter(
     &["limit"],
     "Connections that were closed because of a limit: source (clients.connections_per_source_max)",
 );
+pub(crate) const ENROLMENTS_REFUSED: Metric = counter(
+    "quorate_enrolments_refused_total",
+    &[],
+    "Join tokens that the node refused: unknown, used already, expired, or too many wrong ones of a source",
+);
 pub(crate) const CLIENT_FAULTS: Metric = counter(
     "quorate_client_faults_total",
     &["kind"],
@@ -272,6 +277,7 @@ pub const METRICS: &[Metric] = &[
     CONNECTIONS,
     CONNECTIONS_OPEN,
     CONNECTIONS_REFUSED,
+    ENROLMENTS_REFUSED,
     CLIENT_FAULTS,
     ACTIVATIONS_LOST,
     LOG_LEFT_OUT,

@@ -12,18 +12,20 @@ use super::confirm::confirm;
 use crate::{
     administration::AdminArgs,
     output::{Failure, Output},
+    secrets::KeyArgs,
 };
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   quorate key install HXXXX-XXXXX-XXXXX-XXXXX-XXXXX
+  quorate key install --key-file key.txt --yes         other users of this machine cannot see the key
   quorate key install KEY --publisher \"Northlight Software\" --yes     where catalogs of several publishers are installed";
 
 /// Arguments of `key install`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Install {
-    /// The typed key: five groups of five characters.
-    pub(crate) key: String,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
     /// Whose key it is: name or fingerprint. Needed only where catalogs of several publishers are installed.
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub(crate) publisher: String,
@@ -38,7 +40,7 @@ impl Install {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
         let Self { key, publisher, yes, admin } = self;
         // A typing error is found here, before anything is sent.
-        let key: TypedKey = key.parse().map_err(|error| mistyped(&error))?;
+        let key: TypedKey = key.text()?.parse().map_err(|error| mistyped(&error))?;
         if key.kind() != KeyKind::Host {
             return Err(not_a_key(anyhow!("this is a {}: on hosts a host key is installed", key.kind()), &[]));
         }

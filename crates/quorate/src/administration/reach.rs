@@ -1,0 +1,61 @@
+//! The way to a node's administration, which can be gone again after a connection broke.
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use anyhow::{Context as _, anyhow};
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+use transport::PresentedIdentity;
+
+use super::{CONNECT_TIMEOUT, cause, unreached};
+
+/// Where a node is administrated, and what is shown there.
+#[derive(Clone)]
+pub(super) enum Reach {
+    /// The socket in its data folder.
+    Socket(PathBuf),
+    /// HOST:PORT of its `admin.listen`.
+    Afar { address: String, own: Arc<PresentedIdentity> },
+}
+
+impl Reach {
+    /// Connects.
+    pub(super) async fn connect(&self) -> anyhow::Result<Channel> {
+        match self {
+            Self::Socket(path) => {
+                let owned = path.clone();
+                let connector = tower::service_fn(move |_: Uri| {
+                    let path = owned.clone();
+                    async move { UnixStream::connect(path).await.map(TokioIo::new) }
+                });
+                // The address is not used: the connector knows the socket.
+                let channel = Endpoint::from_static("http://node").connect_with_connector(connector).await;
+                channel.map_err(|error| {
+                    let cause = cause(&error);
+                    anyhow!(
+                        "no node answers at unix:{} ({cause}); is it running, and may this user open the socket? \
+                         Another one is named by --admin unix:PATH",
+                        path.display()
+                    )
+                })
+            }
+            Self::Afar { address, own } => {
+                let endpoint =
+                    Endpoint::from_shared(format!("http://{address}")).with_context(|| format!("{address:?}"))?;
+                let connector = transport::connector(Arc::clone(own), CONNECT_TIMEOUT);
+                let channel = endpoint.connect_with_connector(connector).await;
+                channel.map_err(|error| unreached(address, &error))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(path) => write!(f, "unix:{}", path.display()),
+            Self::Afar { address, .. } => f.write_str(address),
+        }
+    }
+}

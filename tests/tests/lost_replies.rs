@@ -1,0 +1,82 @@
+//! An administrator's command whose reply is lost is asked again, and carried out once.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::ffi::OsString;
+
+use quorate_tests::{Cluster, Finished, LostReply, Plan, Quorate, eventually, words};
+use serde_json::Value;
+
+const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
+
+/// The entries of the audit whose act contains `act`.
+async fn audited(cluster: &Cluster, act: &str) -> usize {
+    let audit = cluster.administrate(1, &words!["cluster", "audit", "--all"]).await;
+    let entries = audit["entries"].as_array().unwrap().iter();
+    entries.filter(|entry| entry["act"].as_str().unwrap().contains(act)).count()
+}
+
+async fn setting(cluster: &Cluster, name: &str) -> String {
+    let shown = cluster.administrate(1, &words!["settings", "get", name]).await;
+    shown["settings"][name].as_str().unwrap().to_owned()
+}
+
+/// Runs a command whose first reply is lost once the audit has `act`; `meanwhile` runs before the connection breaks.
+async fn with_lost_reply(cluster: &Cluster, command: &[OsString], act: &str, meanwhile: &[OsString]) -> Finished {
+    let before = audited(cluster, act).await;
+    let path = cluster.path("lost.sock");
+    let _earlier = std::fs::remove_file(&path);
+    let way = LostReply::at(path, &cluster.node(1).data.join("admin.sock"));
+    let mut command = command.to_vec();
+    command.extend(words!["--json", "--admin", way.admin()]);
+    let quorate = Quorate::at(QUORATE);
+    let asked = quorate.run(command);
+    let breaks = async {
+        eventually("it is carried out", async || (audited(cluster, act).await > before).then_some(())).await;
+        if !meanwhile.is_empty() {
+            cluster.administrate(1, meanwhile).await;
+        }
+        way.break_off();
+    };
+    let (finished, ()) = tokio::join!(asked, breaks);
+    finished
+}
+
+#[tokio::test]
+async fn a_command_whose_reply_is_lost_is_carried_out_once() {
+    let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(1)).await;
+    cluster.form().await;
+
+    // A newer value stays: the repeat does not set the older one again.
+    let set = |value: &str| words!["settings", "set", "renewal.interval_minutes", value].to_vec();
+    let finished = with_lost_reply(&cluster, &set("20000"), "20000", &set("30000")).await;
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert_eq!(setting(&cluster, "renewal.interval_minutes").await, "30000");
+    assert_eq!(audited(&cluster, "20000").await, 1);
+
+    // The token that is printed is the one that the cluster knows, and the only one.
+    let token = words!["cluster", "token", "--role", "reader"];
+    let finished = with_lost_reply(&cluster, &token, "give out a token", &[]).await;
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert_eq!(audited(&cluster, "give out a token").await, 1);
+    let token = finished.json()["token"].as_str().unwrap().to_owned();
+    let admin = cluster.node(1).admin.to_string();
+    let home = cluster.path("home");
+    let quorate = Quorate::at(QUORATE);
+    let mut login = quorate.command(["cluster", "login", &admin, "--as", "ada", "--token", &token, "--json"]);
+    let logged_in = quorate_tests::finished(login.env("XDG_CONFIG_HOME", &home)).await;
+    assert_eq!(logged_in.code, Some(0), "{}", logged_in.stderr);
+    assert_eq!(logged_in.json()["role"], Value::from("reader"));
+}
+
+#[tokio::test]
+async fn below_format_3_a_lost_reply_is_an_unknown_outcome_and_nothing_is_repeated() {
+    let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(1)).await;
+    cluster.form().await;
+    cluster.administrate(1, &words!["cluster", "format", "set", "2"]).await;
+    let token = words!["cluster", "token", "--role", "reader"];
+    let finished = with_lost_reply(&cluster, &token, "give out a token", &[]).await;
+    assert_eq!(finished.code, Some(1), "{}", finished.stdout);
+    assert!(finished.stderr.contains("whether this was carried out is not known"), "{}", finished.stderr);
+    assert_eq!(audited(&cluster, "give out a token").await, 1);
+}
