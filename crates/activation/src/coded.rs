@@ -51,6 +51,7 @@ codes! {
     AcceptClockAt = 16 => "accept the clocks, which show {} ms after 1970";
     Count = 17 => "count {} requests";
     CompareState = 18 => "compare the state at entry {}";
+    NoteState = 19 => "note the state's hash";
     // Acts that are none.
     AddNode = 50 => "add node {} at {}";
     RemoveNode = 51 => "remove node {}";
@@ -63,6 +64,7 @@ codes! {
     SettleDns = 58 => "bring the records in DNS in line";
     DrainNode = 59 => "drain node {}";
     DrainLeavingNode = 60 => "drain node {}, which leaves";
+    RejoinNode = 61 => "have node {}, whose state differs, take over the majority's";
     // Refusals.
     /// Value: the number of a gRPC status.
     Status = 100 => "refused: {}";
