@@ -178,3 +178,80 @@ impl StateMachine {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use activation::{
+        clock::{SkewReference, Stamp},
+        state::{Batch, Command as Domain, Format},
+    };
+    use openraft::{alias::CommittedLeaderIdOf, vote::RaftLeaderId};
+    use storage::{Disk, Kind, Owner, SledDisk, Store};
+    use tempfile::TempDir;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::raft::{
+        snapshot_file::SnapshotFile,
+        types::{Command, TypeConfig},
+    };
+
+    fn at(index: u64) -> LogId {
+        LogId::new(CommittedLeaderIdOf::<TypeConfig>::new(1, 1), index)
+    }
+
+    fn apply(machine: &StateMachine, index: u64, command: &Domain) {
+        let applied = machine.apply_or_stop(at(index), EntryPayload::Normal(Command(command.encode())));
+        assert_eq!(applied.unwrap().map(|applied| matches!(applied, Applied::Refused(_))), Some(false));
+    }
+
+    /// A machine that noted its hash after entry 1, with that hash, and an empty log.
+    fn noted() -> (TempDir, StateMachine, Log, [u8; 32]) {
+        let folder = tempfile::tempdir().unwrap();
+        let owner = Owner { kind: Kind::Node, number: 1, store_if_new: Uuid::from_u128(1) };
+        let store = Arc::new(Store::open(&folder.path().join("store"), owner).unwrap());
+        let disk: Arc<dyn Disk> = Arc::new(SledDisk::start(store, folder.path(), |_| {}).unwrap());
+        let log = Log::load(Arc::clone(&disk)).unwrap();
+        let machine = StateMachine::load(SnapshotFile::on(disk), Format::NEWEST).unwrap();
+        apply(&machine, 0, &Domain::SetFormat { format: Format::NEWEST });
+        apply(&machine, 1, &Domain::NoteHash);
+        let hash = machine.view(|state| state.hash_at(1)).unwrap();
+        (folder, machine, log, hash)
+    }
+
+    /// What is sent of a state after entry 1.
+    fn sent(state: &State) -> (SnapshotMeta, EncodedState) {
+        let meta = SnapshotMeta { last_log_id: Some(at(1)), last_membership: StoredMembership::default() };
+        (meta, EncodedState::new(state.encode_snapshot().into()))
+    }
+
+    async fn refused(machine: &StateMachine, log: &Log, state: &State) -> TakeOverError {
+        let (before, (meta, encoded)) = (machine.hash(), sent(state));
+        let refused = machine.take_over(meta, &encoded, log).await.unwrap_err();
+        assert_eq!(machine.hash(), before, "the state stays");
+        assert!(machine.file.read().unwrap().is_none(), "nothing is written");
+        refused
+    }
+
+    #[tokio::test]
+    async fn only_a_state_with_the_hash_that_the_log_says_is_taken_over() {
+        let (_folder, machine, log, hash) = noted();
+        let right = machine.view(State::clone);
+        assert!(matches!(refused(&machine, &log, &right).await, TakeOverError::NotConfirmed(1)), "no hash is logged");
+        apply(&machine, 2, &Domain::StateHash { index: 1, hash });
+        let mut wrong = right.clone();
+        let stamp = Stamp { time_ms: 1, skew: SkewReference::LeaveOut, expiry_ms: None };
+        wrong.apply(1, &Domain::Batch(Batch { stamp, records: Vec::new() }).encode());
+        assert!(matches!(refused(&machine, &log, &wrong).await, TakeOverError::NotConfirmed(1)), "another hash is");
+    }
+
+    #[tokio::test]
+    async fn a_state_whose_following_entries_are_purged_is_not_taken_over() {
+        let (_folder, machine, log, hash) = noted();
+        let right = machine.view(State::clone);
+        apply(&machine, 2, &Domain::StateHash { index: 1, hash });
+        assert!(matches!(refused(&machine, &log, &right).await, TakeOverError::Purged(2)));
+    }
+}
