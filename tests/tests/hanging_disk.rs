@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use quorate_tests::{Cluster, Plan, Quorate, cmid, eventually};
+use quorate_tests::{Cluster, Plan, Quorate, cmid, eventually, page};
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const WORKSTATION: &str = "workstation-professional-2";
@@ -41,6 +41,11 @@ async fn a_leader_whose_disk_hangs_hands_over_and_its_process_ends_with_the_reas
     fs::write(hangs(&cluster, leader), "").unwrap();
     let answered = eventually("another node leads", async || product.activate(through, cmid(2)).await.ok()).await;
     assert_eq!(answered.answer.body.count, 2);
+    let metrics = cluster.node(leader).metrics;
+    let text = eventually("it is not ready", async || {
+        page(metrics, "/readyz").await.filter(|(status, _)| *status == 503).map(|(_, text)| text)
+    });
+    assert!(text.await.contains("its disk has not finished a write for 5 s"));
     assert_eq!(cluster.ended(leader).await, Some(1), "an exit code that makes the supervisor start it again");
     let said = cluster.said(leader);
     for words in [

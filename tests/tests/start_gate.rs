@@ -73,6 +73,11 @@ async fn a_voter_whose_folder_is_put_back_is_quarantined_and_says_what_to_do() {
     assert!((15..=16).contains(&activate(&cluster, &product, 1, 15).await));
     let refused = cluster.admin(1, &words!["cluster", "remove", "2"]).await;
     assert!(refused.stderr.contains("quorate cluster remove 2 --dead"), "{}", refused.stderr);
+    // Its log is not sound, so that another state helps it nothing.
+    let refused = cluster.admin(1, &words!["cluster", "rejoin", "2"]).await;
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("node 2 is quarantined"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("quorate cluster remove 2 --dead"), "{}", refused.stderr);
     // It answers: it takes no part all the same, and goes without a drain.
     let removed = cluster.admin(1, &words!["cluster", "remove", "2", "--dead"]).await;
     assert_eq!(removed.code, Some(0), "{}", removed.stderr);

@@ -51,6 +51,7 @@ codes! {
     AcceptClockAt = 16 => "accept the clocks, which show {} ms after 1970";
     Count = 17 => "count {} requests";
     CompareState = 18 => "compare the state at entry {}";
+    NoteState = 19 => "note the state's hash";
     // Acts that are none.
     AddNode = 50 => "add node {} at {}";
     RemoveNode = 51 => "remove node {}";
@@ -64,6 +65,7 @@ codes! {
     DrainNode = 59 => "drain node {}";
     DrainLeavingNode = 60 => "drain node {}, which leaves";
     RefuseEnrolments = 65 => "refuse {} join tokens";
+    RejoinNode = 61 => "have node {}, whose state differs, take over the majority's";
     // Refusals.
     /// Value: the number of a gRPC status.
     Status = 100 => "refused: {}";

@@ -75,6 +75,15 @@ pub enum BeginError {
         /// The entry.
         index: u64,
     },
+    /// Its state is not the one that a majority had.
+    #[error(
+        "the state of this node differs from the majority's since entry {index}: its counts are wrong. Recover another node, or \
+         restore a backup (`quorate cluster restore`)"
+    )]
+    Diverged {
+        /// The entry at which it was seen to.
+        index: u64,
+    },
     /// The disk.
     #[error("cannot write: {0}; repeat it when the disk takes writes, and do not start the node before")]
     Write(io::Error),
@@ -133,6 +142,9 @@ impl Backup {
 /// Entries that no majority confirmed are in it, too: they count machines that asked.
 pub async fn recover(disk: Arc<dyn Disk>, address: &str) -> Result<Begun, BeginError> {
     let held = log::Held::load(&*disk)?;
+    if let Some(index) = log::diverged_at(&*disk)? {
+        return Err(BeginError::Diverged { index });
+    }
     let state_machine = StateMachine::load(SnapshotFile::on(Arc::clone(&disk)), Format::NEWEST)?;
     let mut last = state_machine.last();
     let mut state = state_machine.into_state();

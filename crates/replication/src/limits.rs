@@ -120,6 +120,12 @@ pub const HASH_DEADLINE: Duration = Duration::from_secs(30);
 /// and pause before it asks them again.
 pub const HASH_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long an administrator's command may take that has a node take over the majority's state: it is sent within it.
+pub const REJOIN_DEADLINE: Duration = Duration::from_secs(600);
+
+/// How long a node waits until it has applied that a majority confirmed the state that was sent to it.
+pub const CONFIRMED_STATE_WAIT: Duration = Duration::from_secs(5);
+
 /// A node whose clock is further off the median does not lead: clients that go by it would be refused.
 pub const CLOCK_OFFSET_MS_MAX: u64 = activation::limits::CLOCK_SKEW_MS_MAX;
 

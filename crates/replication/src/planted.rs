@@ -24,6 +24,8 @@ pub enum Bug {
     UnconfirmedReady,
     /// The start gate lets every node in, and remembers nobody.
     OpenGate,
+    /// A node whose state is known to differ may lead.
+    DivergedLeads,
 }
 
 /// The bug that is planted in a replica, if any.

@@ -72,6 +72,7 @@ async fn carry_out(
         Order::Transfer(to) => {
             replica.transfer_leader(to).await.map(|()| format!("node {to} leads")).map_err(|error| text(&error))
         }
+        Order::Rejoin(other) => replica.rejoin(other).await.map(index).map_err(|error| text(&error)),
         Order::Drain(wait) => {
             host.drain(wait);
             Ok("draining".into())

@@ -207,6 +207,12 @@ impl DiskBay {
         platter.damaged = true;
     }
 
+    /// Changes the snapshot file, which is whole afterwards.
+    pub(crate) fn alter_snapshot(&self, change: impl FnOnce(Bytes) -> Bytes) {
+        let mut platter = self.platter();
+        platter.durable.snapshot = platter.durable.snapshot.take().map(change);
+    }
+
     /// Whether the snapshot file was damaged. A node that starts on it all the same has made it its own.
     pub(crate) fn is_damaged(&self) -> bool {
         self.platter().damaged

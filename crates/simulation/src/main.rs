@@ -11,6 +11,7 @@ compile_error!(
 );
 
 mod administrator;
+mod alteration;
 mod chance;
 mod clock;
 mod disk;
@@ -129,13 +130,13 @@ fn run(seed: u64, wanted: &Wanted, trace: Option<&Path>) -> Result<RunReport> {
         Some(name) => Some(Plant::named(name).with_context(|| format!("there is no bug {name:?} to plant"))?),
         None => None,
     };
+    let scenario = scenario.clone().or_else(|| Some(planted?.scenario()?.to_owned()));
     let folder = tempfile::tempdir().context("a folder for the nodes' private keys")?;
     fs::create_dir_all(folder.path().join("machine"))?;
     let world = World::new(trace.is_some());
     let mut plan = Plan::draw(seed);
-    if let Some(name) = scenario {
-        // The log stays whole: scenarios are about what is in it.
-        plan.snapshot_every_entries = 5000;
+    if let Some(name) = &scenario {
+        plan.snapshot_every_entries = scenarios::snapshot_every_entries(name);
         plan.nodes = scenarios::nodes(name).with_context(|| format!("there is no scenario {name:?}"))?;
     }
     if let Some(seconds) = length {
@@ -143,7 +144,7 @@ fn run(seed: u64, wanted: &Wanted, trace: Option<&Path>) -> Result<RunReport> {
     }
     let nodes = plan.nodes;
     let mut run = Run::new(world.clone(), plan, planted, folder.path());
-    match scenario {
+    match &scenario {
         Some(name) => run.play(name),
         None => run.complete(),
     }
@@ -151,7 +152,7 @@ fn run(seed: u64, wanted: &Wanted, trace: Option<&Path>) -> Result<RunReport> {
     if let (Some(path), (_, _, Some(lines))) = (trace, world.traced()) {
         fs::write(path, lines.join("\n") + "\n").with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let report = RunReport::new(&world, (seed, plant.clone(), scenario.clone()), nodes, elapsed);
+    let report = RunReport::new(&world, (seed, plant.clone(), scenario), nodes, elapsed);
     if panics::first().is_some() {
         // What a panic left half done cannot be dropped without another one.
         std::mem::forget(run);

@@ -18,6 +18,7 @@ pub(crate) enum Order {
     Add(u64),
     Remove(u64),
     Transfer(u64),
+    Rejoin(u64),
     Drain(Duration),
     Read,
     Backup,

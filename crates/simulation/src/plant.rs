@@ -12,7 +12,7 @@ pub(crate) enum Plant {
 }
 
 /// All of them: name, bug, and within how many seeds it must be found.
-pub(crate) const PLANTS: [(&str, Plant, u64); 11] = [
+pub(crate) const PLANTS: [(&str, Plant, u64); 12] = [
     ("skipped_fsync", Plant::SkippedFsync, 10),
     ("stale_read", Plant::Product(Bug::StaleRead), 20),
     ("double_apply", Plant::Product(Bug::DoubleApply), 5),
@@ -24,11 +24,17 @@ pub(crate) const PLANTS: [(&str, Plant, u64); 11] = [
     ("snapshot_without_index", Plant::Product(Bug::SnapshotWithoutIndex), 40),
     ("learner_says_ready", Plant::Product(Bug::UnconfirmedReady), 40),
     ("open_gate", Plant::Product(Bug::OpenGate), 10),
+    ("diverged_leads", Plant::Product(Bug::DivergedLeads), 10),
 ];
 
 impl Plant {
     pub(crate) fn named(name: &str) -> Option<Self> {
         PLANTS.iter().find(|(known, ..)| *known == name).map(|(_, plant, _)| *plant)
+    }
+
+    /// The scenario in which it shows, where random faults do not bring it about.
+    pub(crate) fn scenario(self) -> Option<&'static str> {
+        (self == Self::Product(Bug::DivergedLeads)).then_some("diverged_node")
     }
 
     /// The switch in the product.

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use activation::limits::STATE_HASH_INTERVAL_ENTRIES;
 use replication::Profile;
 use tokio::time::sleep;
 
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// A scenario: its name, how many nodes it has, and what happens.
-pub(crate) const SCENARIOS: [(&str, u64); 11] = [
+pub(crate) const SCENARIOS: [(&str, u64); 12] = [
     ("clock_ahead_at_start", 1),
     ("clock_accept", 1),
     ("clock_stop", 3),
@@ -26,6 +27,7 @@ pub(crate) const SCENARIOS: [(&str, u64); 11] = [
     ("rollback_voter", 3),
     ("rollback_learner", 4),
     ("reused_number", 2),
+    ("diverged_node", 3),
 ];
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -36,6 +38,11 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 /// How many nodes a scenario has.
 pub(crate) fn nodes(name: &str) -> Option<u64> {
     SCENARIOS.iter().find(|(known, _)| *known == name).map(|(_, nodes)| *nodes)
+}
+
+/// After how many entries a node makes a snapshot in it. In most the log stays whole: they are about what is in it.
+pub(crate) fn snapshot_every_entries(name: &str) -> u64 {
+    if name == "diverged_node" { 100 } else { 5000 }
 }
 
 /// Plays a scenario.
@@ -63,6 +70,7 @@ impl Director {
             "rollback_learner" => self.rollback(|status| status.learner()).await,
             "copied_node" => self.copied_node().await,
             "reused_number" => self.reused_number().await,
+            "diverged_node" => self.diverged_node().await,
             _ => {}
         }
         self.world.end();
@@ -234,6 +242,52 @@ impl Director {
             self.restart(node).await;
         }
         self.must_count(1, &[1, 2, 3], "links take 75 ms each way, and the profile is for far nodes").await;
+    }
+
+    /// The state of a follower is altered while it is off. It is found out, does not lead, takes over the majority's state, and
+    /// leads.
+    async fn diverged_node(&self) {
+        self.renew(150, &[1, 2, 3], "every node runs").await;
+        let Some(node) = self.administrator.status(1).await.follower() else {
+            return self.world.violated("no_progress", "a follower", "there is none");
+        };
+        let others: Vec<_> = (1..=3).filter(|other| *other != node).collect();
+        let member = others.first().copied().unwrap_or(1);
+        self.wish(Wish::AlterState(node)).await;
+        self.renew(STATE_HASH_INTERVAL_ENTRIES, &others, "the state of one node was altered").await;
+        sleep(Duration::from_secs(5)).await;
+        if self.world.node(node, |node| node.ready_since.is_some()) {
+            let expected = format!("node {node}, whose state was altered, does not serve");
+            self.world.violated("altered_state_serves", expected, "it is ready");
+        }
+        let leader = self.administrator.status(member).await.leader.unwrap_or(member);
+        let _refused = self.administrator.order(leader, Order::Transfer(node)).await;
+        self.must_count(6, &others, "a node whose state differs was asked to lead").await;
+        if self.administrator.status(member).await.leader == Some(node) {
+            let expected = format!("node {node}, whose state differs, does not lead");
+            return self.world.violated("altered_state_leads", expected, "it leads");
+        }
+        self.wish(Wish::Restart(leader, Duration::from_secs(5))).await;
+        self.must_count(7, &others, "the leader has started again").await;
+        while self.administrator.order(member, Order::Rejoin(node)).await.is_err() {
+            sleep(Duration::from_millis(500)).await;
+        }
+        self.world.oracle(|oracle| oracle.is_altered(node, false));
+        self.must_count(8, &[node], "the node has taken over the majority's state").await;
+        while self.administrator.status(node).await.leader != Some(node) {
+            let leader = self.administrator.status(member).await.leader.unwrap_or(member);
+            let _repeated = self.administrator.order(leader, Order::Transfer(node)).await;
+            sleep(Duration::from_millis(500)).await;
+        }
+        self.must_count(9, &others, "it leads").await;
+        self.must_be(9, node, |count| count == 9, "the nine machines that asked").await;
+    }
+
+    /// Five machines ask again and again, until so many requests are counted.
+    async fn renew(&self, requests: u64, nodes: &[u64], when: &str) {
+        for request in 0..requests {
+            self.must_count(request % 5 + 1, nodes, when).await;
+        }
     }
 
     /// The first node, for long the only voter, is removed, and joins again on an empty disk.

@@ -110,6 +110,8 @@ pub(crate) enum Wish {
     KeepDisk(u64),
     /// and the disk goes back to it: the node is killed for it.
     RollBack(u64),
+    /// The state in this node's snapshot becomes another one: the node is killed for it.
+    AlterState(u64),
     /// A node's disk is copied to another host.
     Copy { from: u64, to: u64 },
     /// This node's clock is so many hours ahead.

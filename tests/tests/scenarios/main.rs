@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod disks;
+mod divergence;
 mod faults;
 mod links;
 mod members;

@@ -27,7 +27,12 @@ impl State {
             let hash = self.hash();
             self.hashes.keep(boundary, hash);
         }
+        let mut is_noted = false;
         let applied = match Command::decode_written_in(self.format, self.reads.0, command) {
+            Ok(Command::NoteHash) => {
+                is_noted = true;
+                Applied::Done
+            }
             Ok(Command::Once { id, command }) => self.once(index, id, *command),
             Ok(command) => self.execute(command),
             Err(MalformedCommand::NEWER) => return Applied::Newer,
@@ -37,6 +42,10 @@ impl State {
         if Hashes::is_due_at(index) {
             let hash = self.hash();
             self.hashes.keep(index, hash);
+        }
+        if is_noted {
+            let hash = self.hash();
+            self.hashes.note(index, hash);
         }
         applied
     }
@@ -58,6 +67,12 @@ impl State {
     #[must_use]
     pub fn newest_hash(&self) -> Option<(u64, [u8; 32])> {
         self.hashes.newest()
+    }
+
+    /// The last entry after which a hash was noted because a command asked for it.
+    #[must_use]
+    pub fn noted_hash_index(&self) -> Option<u64> {
+        self.hashes.newest_noted()
     }
 
     /// Carries the command out where its id is not known; otherwise answers what became of it.
@@ -114,7 +129,7 @@ impl State {
                 Ok(())
             }
             // Only `apply` carries one out, and none is inside another.
-            Command::Once { .. } => Err(CommandRefusal::Malformed("command")),
+            Command::Once { .. } | Command::NoteHash => Err(CommandRefusal::Malformed("command")),
         };
         match changed {
             Ok(()) => Applied::Done,

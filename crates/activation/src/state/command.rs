@@ -50,16 +50,18 @@ pub enum Command {
     ResetClock { time_ms: u64 },
     /// The state hash after the entry at `index`, as a majority of the voters has it.
     StateHash { index: u64, hash: [u8; 32] },
-    /// A command that is carried out once, however often it is written: neither a batch, nor a hash, nor such a command.
+    /// A command that is carried out once, however often it is written: neither a batch, nor one of hashes, nor such a command.
     Once { id: RequestId, command: Box<Self> },
     /// An administrator confirms the clocks, which show this: the clock of expiry goes on from there.
     AcceptClock { time_ms: u64 },
+    /// Every node notes the hash of its state after this entry, for the leader to ask for it.
+    NoteHash,
 }
 
 /// What an administrator did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// A command: neither a batch, nor a hash, nor itself such an act.
+    /// A command: neither a batch, nor one of hashes, nor itself such an act.
     Command(Box<Command>),
     /// Formats 1 and 2: something else, in words; `refused` says why it was not done, and is empty where it is.
     Note { act: String, refused: String },
@@ -98,9 +100,10 @@ impl Command {
     #[must_use]
     pub fn format(&self) -> Format {
         match self {
-            Self::Audited { act: Act::Noted { .. }, .. } | Self::Once { .. } | Self::AcceptClock { .. } => {
-                Format::CODED
-            }
+            Self::Audited { act: Act::Noted { .. }, .. }
+            | Self::Once { .. }
+            | Self::AcceptClock { .. }
+            | Self::NoteHash => Format::CODED,
             Self::Batch(batch) if batch.stamp.expiry_ms.is_some() => Format::CODED,
             Self::Audited { act: Act::Command(command), .. } => command.format().max(Format::AUDITED),
             Self::SetFormat { .. } | Self::Audited { act: Act::Note { .. }, .. } => Format::AUDITED,
@@ -170,6 +173,7 @@ impl Command {
                 Kind::Once(proto::Once { id: Bytes::copy_from_slice(id), command: command.encode() })
             }
             Self::AcceptClock { time_ms } => Kind::AcceptClock(proto::AcceptClock { time_ms: *time_ms }),
+            Self::NoteHash => Kind::NoteHash(proto::NoteHash {}),
         };
         proto::Command { kind: Some(kind) }.encode_to_vec().into()
     }
@@ -206,7 +210,7 @@ impl Command {
             return Err(MalformedCommand::NEWER);
         }
         let kind = match raw.kind {
-            Some(Kind::Once(_) | Kind::AcceptClock(_)) if newest < Format::CODED => None,
+            Some(Kind::Once(_) | Kind::AcceptClock(_) | Kind::NoteHash(_)) if newest < Format::CODED => None,
             // A version without the audit knows neither.
             Some(Kind::SetFormat(_) | Kind::Audited(_)) if newest < Format::AUDITED => None,
             kind => kind,
@@ -281,7 +285,9 @@ impl Command {
             Kind::Once(once) => {
                 let id = once.id.as_ref().try_into().map_err(|_| MalformedCommand("id"))?;
                 match Self::read(reading, &once.command)? {
-                    Self::Once { .. } | Self::Batch(_) | Self::StateHash { .. } => Err(MalformedCommand("command")),
+                    Self::Once { .. } | Self::Batch(_) | Self::StateHash { .. } | Self::NoteHash => {
+                        Err(MalformedCommand("command"))
+                    }
                     command => Ok(Self::Once { id, command: Box::new(command) }),
                 }
             }
@@ -297,6 +303,7 @@ impl Command {
                 let hash = state.hash.as_ref().try_into().map_err(|_| MalformedCommand("hash"))?;
                 Ok(Self::StateHash { index: state.index, hash })
             }
+            Kind::NoteHash(proto::NoteHash {}) => Ok(Self::NoteHash),
         }
     }
 }
@@ -317,9 +324,11 @@ fn decode_audited(reading: Reading, raw: proto::Audited) -> Result<Command, Malf
     }
     let act = match (raw.command.is_empty(), raw.note.is_empty()) {
         (false, true) => match Command::read(reading, &raw.command)? {
-            Command::Audited { .. } | Command::Once { .. } | Command::Batch(_) | Command::StateHash { .. } => {
-                return Err(MalformedCommand("act"));
-            }
+            Command::Audited { .. }
+            | Command::Once { .. }
+            | Command::Batch(_)
+            | Command::StateHash { .. }
+            | Command::NoteHash => return Err(MalformedCommand("act")),
             command => Act::Command(Box::new(command)),
         },
         (true, false) if [&raw.note, &raw.refused].iter().all(|text| shortened(text) == **text) => {

@@ -61,6 +61,12 @@ impl Format {
         self >= Self::CODED
     }
 
+    /// Whether a command has every node note the hash of its state.
+    #[must_use]
+    pub fn notes_hashes(self) -> bool {
+        self >= Self::CODED
+    }
+
     /// Whether acts and refusals are recorded as codes with values, not as texts.
     #[must_use]
     pub fn holds_codes(self) -> bool {

@@ -43,9 +43,10 @@ pub(super) fn act(command: &Command) -> String {
         Command::Audited { act: Act::Command(command), .. } => act(command),
         Command::Audited { act: Act::Note { act, .. }, .. } => act.clone(),
         // Of format 3, which records no texts; no leader writes them below it.
-        Command::Audited { act: Act::Noted { .. }, .. } | Command::Once { .. } | Command::AcceptClock { .. } => {
-            String::new()
-        }
+        Command::Audited { act: Act::Noted { .. }, .. }
+        | Command::Once { .. }
+        | Command::AcceptClock { .. }
+        | Command::NoteHash => String::new(),
         Command::ResetClock { time_ms } => format!("set cluster time to {time_ms} ms"),
         Command::StateHash { index, .. } => format!("compare the state at entry {index}"),
     }

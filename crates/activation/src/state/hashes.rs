@@ -1,4 +1,4 @@
-//! A node's own state hashes at the indices where the leader logs one, for comparison.
+//! A node's own state hashes at the indices where the leader logs one, and where it asked for one, for comparison.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,8 @@ use crate::limits::{STATE_HASH_INTERVAL_ENTRIES, STATE_HASHES_KEPT};
 pub(super) struct Hashes {
     last_index: Option<u64>,
     taken: BTreeMap<u64, [u8; 32]>,
+    /// Those that a command asked for.
+    noted: BTreeMap<u64, [u8; 32]>,
 }
 
 impl Hashes {
@@ -29,17 +31,29 @@ impl Hashes {
     }
 
     pub(super) fn keep(&mut self, index: u64, hash: [u8; 32]) {
-        self.taken.insert(index, hash);
-        while self.taken.len() > STATE_HASHES_KEPT {
-            self.taken.pop_first();
-        }
+        insert(&mut self.taken, index, hash);
+    }
+
+    pub(super) fn note(&mut self, index: u64, hash: [u8; 32]) {
+        insert(&mut self.noted, index, hash);
     }
 
     pub(super) fn at(&self, index: u64) -> Option<[u8; 32]> {
-        self.taken.get(&index).copied()
+        self.taken.get(&index).or_else(|| self.noted.get(&index)).copied()
+    }
+
+    pub(super) fn newest_noted(&self) -> Option<u64> {
+        self.noted.last_key_value().map(|(index, _)| *index)
     }
 
     pub(super) fn newest(&self) -> Option<(u64, [u8; 32])> {
         self.taken.last_key_value().map(|(index, hash)| (*index, *hash))
+    }
+}
+
+fn insert(hashes: &mut BTreeMap<u64, [u8; 32]>, index: u64, hash: [u8; 32]) {
+    hashes.insert(index, hash);
+    while hashes.len() > STATE_HASHES_KEPT {
+        hashes.pop_first();
     }
 }

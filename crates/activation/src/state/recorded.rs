@@ -62,6 +62,7 @@ pub(super) fn act(command: &Command) -> Coded {
         Command::ResetClock { time_ms } => Coded::new(Code::SetClockBack, [time_ms]),
         Command::AcceptClock { time_ms } => Coded::new(Code::AcceptClockAt, [time_ms]),
         Command::StateHash { index, .. } => Coded::new(Code::CompareState, [index]),
+        Command::NoteHash => Coded::bare(Code::NoteState),
     }
 }
 

@@ -97,7 +97,7 @@ fn an_act_is_no_batch_and_no_act_of_another() {
     let mut cluster = recorded();
     let inner = by("Eve", Act::Note { act: "something".into(), refused: String::new() });
     let hash = Command::StateHash { index: 1024, hash: [3; 32] };
-    for command in [inner, hash] {
+    for command in [inner, hash, Command::NoteHash] {
         let applied = cluster.apply(&by("Eve", Act::Command(Box::new(command))));
         assert_eq!(applied, Applied::Refused(CommandRefusal::Malformed("act")));
     }

@@ -54,6 +54,7 @@ fn every_kind() -> Vec<Command> {
         audited(Act::Note { act: "back the state up".into(), refused: String::new() }),
         audited(Act::Note { act: "add node 4".into(), refused: "nobody answers".into() }),
         Command::StateHash { index: 1024, hash: [3; 32] },
+        Command::NoteHash,
     ]
 }
 

@@ -145,6 +145,26 @@ fn a_boundary_that_fell_on_an_entry_without_a_command_has_its_hash_all_the_same(
 }
 
 #[test]
+fn a_hash_is_noted_where_a_command_asks_for_it() {
+    let mut cluster = Cluster::activated_in(Format::NEWEST);
+    let mut older = State::reading_up_to(Format::new(2).unwrap());
+    assert_eq!(older.apply(1, &Command::NoteHash.encode()), Applied::Newer);
+    assert_eq!(cluster.state.apply(102, &Command::NoteHash.encode()), Applied::Done);
+    let hash = cluster.state.hash();
+    assert_eq!((cluster.state.noted_hash_index(), cluster.state.hash_at(102)), (Some(102), Some(hash)));
+    assert_eq!(cluster.state.newest_hash(), None, "no leader logs it by itself");
+    cluster.state.apply(103, &batch(&cluster, 1).encode());
+    let applied = cluster.state.apply(104, &Command::StateHash { index: 102, hash }.encode());
+    assert_eq!(applied, Applied::HashChecked { index: 102, matches: Some(true) });
+    for index in 200..300 {
+        cluster.state.apply(index, &Command::NoteHash.encode());
+    }
+    assert_eq!(cluster.state.hash_at(102), None, "few are kept");
+    let restored = State::decode_snapshot(&cluster.state.encode_snapshot()).unwrap();
+    assert_eq!((restored.noted_hash_index(), restored.hash()), (None, cluster.state.hash()));
+}
+
+#[test]
 fn own_hashes_are_neither_in_the_snapshot_nor_in_the_hash() {
     let mut cluster = Cluster::activated();
     let other = cluster.state.clone();

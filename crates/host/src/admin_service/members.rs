@@ -74,6 +74,42 @@ impl Members<'_> {
         self.seen_at(index).await
     }
 
+    /// Has a node whose state differs take over the majority's.
+    pub(super) async fn rejoin(&self, asked: proto::RejoinNodeRequest) -> Result<proto::MembersReply, Status> {
+        let node = asked.node;
+        if !self.0.replica.cluster().members.contains_key(&node) {
+            return Err(Status::not_found(format!(
+                "node {node} is no member of this cluster: `quorate cluster status` lists them"
+            )));
+        }
+        if node == self.0.replica.identity().owner {
+            return Err(Status::failed_precondition(format!(
+                "this is node {node}: ask another one to have it take over the majority's state (--admin)"
+            )));
+        }
+        let found = self.0.nodes.ask(node, StatusRequest {}, LOOK_TIMEOUT).await;
+        let found = found.map_err(|why| {
+            Status::failed_precondition(format!("node {node} does not answer: {why}. Start it (`quorate host run`)"))
+        })?;
+        match found.state() {
+            NodeState::Diverged => {}
+            NodeState::Quarantined => {
+                return Err(Status::failed_precondition(format!(
+                    "node {node} is quarantined: its log is not sound either. Take it out (`quorate cluster remove {node} \
+                     --dead`), and let it join with an empty data folder and a new number"
+                )));
+            }
+            _ => {
+                return Err(Status::failed_precondition(format!(
+                    "the state of node {node} does not differ from the majority's: there is nothing to take over"
+                )));
+            }
+        }
+        let rejoin = async { self.0.replica.rejoin(node).await.map_err(propose_error) };
+        let index = self.0.noted(Coded::new(Code::RejoinNode, [node]), rejoin).await?;
+        self.seen_at(index).await
+    }
+
     /// Asks another member to go out of service.
     pub(super) async fn drain(&self, node: u64, asked: proto::DrainRequest) -> Result<proto::DrainReply, Status> {
         let drained = self.0.nodes.ask(node, proto::DrainRequest { node: 0, ..asked }, SETTLE_TIMEOUT).await;

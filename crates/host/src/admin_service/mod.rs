@@ -383,6 +383,11 @@ impl admin_server::Admin for Admin {
         Members(&acting).promote(request.into_inner()).await.map(Response::new)
     }
 
+    async fn rejoin_node(&self, request: Request<proto::RejoinNodeRequest>) -> Reply<proto::MembersReply> {
+        let acting = self.acting(&request);
+        Members(&acting).rejoin(request.into_inner()).await.map(Response::new)
+    }
+
     async fn events(&self, request: Request<proto::EventsRequest>) -> Reply<Self::EventsStream> {
         Ok(Response::new(events::stream(self.nodes.clone(), request.into_inner())))
     }

@@ -39,6 +39,7 @@ pub(super) const RIGHTS: &[(&str, Option<Role>)] = &[
     ("AddNode", Some(Role::Administrator)),
     ("RemoveNode", Some(Role::Administrator)),
     ("PromoteNode", Some(Role::Administrator)),
+    ("RejoinNode", Some(Role::Administrator)),
     ("Clock", Some(Role::Administrator)),
     ("InstallCatalog", Some(Role::Administrator)),
     ("InstallKey", Some(Role::Administrator)),

@@ -61,7 +61,10 @@ impl Readiness {
         };
         let state = match self.replica.health() {
             Health::Failed(why) => Some(why.to_string()),
-            Health::Diverged(index) => Some(format!("its state differs from the majority's since entry {index}")),
+            Health::Diverged(index) => Some(format!(
+                "its state differs from the majority's since entry {index} (`quorate cluster rejoin {owner}`, asked of another \
+                 node)"
+            )),
             Health::Quarantined(_) | Health::Running => self.replica.is_disk_hanging().then(|| {
                 let seconds = replication::limits::DISK_HANDOVER_AFTER.as_secs();
                 format!("its disk has not finished a write for {seconds} s")

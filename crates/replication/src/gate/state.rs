@@ -230,6 +230,11 @@ impl Gate {
         self.failed.send_replace(Some(WriteFailed::new(io::Error::other(error.to_string()))));
     }
 
+    /// The same for a snapshot of the node's own.
+    pub(crate) fn snapshot_failed(&self, error: &io::Error) {
+        self.failed.send_replace(Some(WriteFailed::new(io::Error::new(error.kind(), error.to_string()))));
+    }
+
     /// Why the disk took no write, where it did not.
     pub(crate) fn failure(&self) -> watch::Receiver<Option<WriteFailed>> {
         self.failed.subscribe()

@@ -16,7 +16,7 @@ use crate::{
     replica::running::RunningReplica,
 };
 
-type Hash = [u8; 32];
+pub(crate) type Hash = [u8; 32];
 
 const NOT_DECIDED: &str = "no majority of the voters has one state hash: whose state is right is not decided";
 
@@ -40,7 +40,7 @@ pub(crate) async fn run(replica: Arc<RunningReplica>) {
     }
 }
 
-/// Makes it durable that the state differs, or that it does not any more, because a leader's snapshot replaced it.
+/// Makes it durable that the state differs, or that it does not any more, because it took over the majority's.
 async fn note(replica: &RunningReplica, diverged_at: Option<u64>) {
     // A failed write stops the replica by itself: no log entry is written after it.
     let stored = match diverged_mark(diverged_at) {
@@ -54,8 +54,8 @@ async fn note(replica: &RunningReplica, diverged_at: Option<u64>) {
 
 /// What is known of the members' hashes at one index.
 #[derive(Debug, Default)]
-struct Collected {
-    hashes: BTreeMap<u64, Hash>,
+pub(crate) struct Collected {
+    pub(crate) hashes: BTreeMap<u64, Hash>,
     /// Of a version before, which is not asked for its hash.
     silent: usize,
 }
@@ -91,15 +91,23 @@ async fn settle(replica: &RunningReplica) {
 /// The hash that a majority of all voters has. With voters of a version before, which cannot be asked, this leader's own where
 /// no majority can come about.
 fn decide(collected: &Collected, voters: &[u64], own: Hash) -> Option<Hash> {
-    let needed = voters.len() / 2 + 1;
-    let mut counts: BTreeMap<Hash, usize> = BTreeMap::new();
-    collected.hashes.values().for_each(|hash| *counts.entry(*hash).or_default() += 1);
-    let majority = counts.into_iter().find(|(_, count)| *count >= needed).map(|(hash, _)| hash);
     let can_be_asked = voters.len().saturating_sub(collected.silent);
-    majority.or_else(|| (can_be_asked < needed).then_some(own))
+    majority(collected, voters).or_else(|| (can_be_asked < needed(voters)).then_some(own))
 }
 
-async fn collect(replica: &RunningReplica, voters: &[u64], index: u64, own: Hash) -> Collected {
+fn needed(voters: &[u64]) -> usize {
+    voters.len() / 2 + 1
+}
+
+/// The hash that a majority of all voters has.
+pub(crate) fn majority(collected: &Collected, voters: &[u64]) -> Option<Hash> {
+    let mut counts: BTreeMap<Hash, usize> = BTreeMap::new();
+    collected.hashes.values().for_each(|hash| *counts.entry(*hash).or_default() += 1);
+    counts.into_iter().find(|(_, count)| *count >= needed(voters)).map(|(hash, _)| hash)
+}
+
+/// Asks every voter for the hash of its state after the entry at `index`, which is `own` here.
+pub(crate) async fn collect(replica: &RunningReplica, voters: &[u64], index: u64, own: Hash) -> Collected {
     let asked = voters.iter().map(|&node| async move {
         if node == replica.identity.owner {
             return (node, Ok(Some(own)));
@@ -123,7 +131,13 @@ async fn collect(replica: &RunningReplica, voters: &[u64], index: u64, own: Hash
     collected
 }
 
-async fn hand_over_to_one_that_agrees(replica: &RunningReplica, collected: &Collected, voters: &[u64], right: Hash) {
+/// Has a voter lead whose state is the right one.
+pub(crate) async fn hand_over_to_one_that_agrees(
+    replica: &RunningReplica,
+    collected: &Collected,
+    voters: &[u64],
+    right: Hash,
+) {
     let agrees = |node: &&u64| collected.hashes.get(*node) == Some(&right);
     for &successor in voters.iter().filter(agrees) {
         tracing::error!(successor, "this leader's state differs from the majority's: another node is to lead");

@@ -12,5 +12,6 @@ pub(crate) mod membership;
 pub(crate) mod presence;
 pub(crate) mod proposal;
 pub(crate) mod propose;
+pub(crate) mod rejoin;
 pub(crate) mod round_trips;
 pub(crate) mod voters;

@@ -21,6 +21,10 @@ pub(crate) enum Proposal {
     /// The same.
     ResetClock(Option<RequestId>),
     Change(Change),
+    /// This node, whose state differs, takes over the majority's.
+    Rejoin {
+        node: u64,
+    },
 }
 
 /// What became of a proposal.
@@ -62,6 +66,7 @@ impl From<Proposal> for Message {
             Proposal::Change(Change::Promote { node, instead_of }) => {
                 Self::PromoteNode(proto::PromoteNode { node, instead_of: instead_of.unwrap_or(0) })
             }
+            Proposal::Rejoin { node } => Self::RejoinNode(proto::RejoinNode { node }),
         }
     }
 }
@@ -77,6 +82,7 @@ impl From<Message> for Proposal {
             Message::PromoteNode(proto::PromoteNode { node, instead_of }) => {
                 Self::Change(Change::Promote { node, instead_of: (instead_of > 0).then_some(instead_of) })
             }
+            Message::RejoinNode(proto::RejoinNode { node }) => Self::Rejoin { node },
         }
     }
 }
@@ -122,6 +128,7 @@ mod tests {
             Proposal::Change(Change::Remove { node: 4 }),
             Proposal::Change(Change::Promote { node: 4, instead_of: None }),
             Proposal::Change(Change::Promote { node: 4, instead_of: Some(2) }),
+            Proposal::Rejoin { node: 4 },
         ];
         for proposal in proposals {
             assert_eq!(Proposal::from(Message::from(proposal.clone())), proposal);

@@ -13,6 +13,7 @@ use crate::{
     leader::{
         format, membership,
         proposal::{Proposal, Proposed},
+        rejoin,
     },
     replica::running::RunningReplica,
 };
@@ -56,6 +57,7 @@ pub(crate) async fn here(replica: &RunningReplica, proposal: Proposal) -> Propos
         Proposal::AcceptClock(id) => accept_clock(replica, id).await,
         Proposal::ResetClock(id) => reset_clock(replica, id).await,
         Proposal::Change(change) => membership::change(replica, change).await,
+        Proposal::Rejoin { node } => rejoin::rejoin(replica, node).await,
     }
 }
 

@@ -5,3 +5,4 @@ pub(crate) mod forward;
 pub(crate) mod identify;
 pub(crate) mod receiving;
 pub(crate) mod service;
+pub(crate) mod taking_over;

@@ -10,6 +10,7 @@ use tonic::{Status, Streaming};
 
 use crate::{
     limits::{SNAPSHOT_BYTES_MAX, SNAPSHOT_INSTALLING_INTERVAL},
+    peers::taking_over,
     raft::{
         incoming::{Transfer, TransferError},
         types::{EncodedState, Snapshot, SnapshotMeta, Vote},
@@ -88,6 +89,13 @@ fn ended(running: &RunningReplica, error: TransferError) -> Status {
     error.into()
 }
 
+/// What is to become of a snapshot that has arrived.
+struct Offered {
+    vote: Vote,
+    meta: SnapshotMeta,
+    replaces_diverged: bool,
+}
+
 /// A call that sends a snapshot in parts.
 struct Call {
     running: Arc<RunningReplica>,
@@ -99,7 +107,7 @@ struct Call {
 #[expect(clippy::large_enum_variant, reason = "one for each transfer, of which there are few")]
 enum Step {
     Offer,
-    Parts { vote: Vote, meta: SnapshotMeta, transfer: Transfer },
+    Parts { offered: Offered, transfer: Transfer },
     Installing(BoxFuture<'static, Result<proto::SnapshotReply, Status>>),
     Done,
 }
@@ -121,17 +129,17 @@ impl Call {
         }
         let (progress, step) = match std::mem::replace(&mut self.step, Step::Done) {
             Step::Offer => {
-                let (vote, meta, transfer) = self.offered().await?;
-                self.held(vote, meta, transfer)
+                let (offered, transfer) = self.offered().await?;
+                self.held(offered, transfer)
             }
-            Step::Parts { vote, meta, mut transfer } => {
+            Step::Parts { offered, mut transfer } => {
                 // The caller may begin anew later.
                 let Some(message) = self.parts.message().await? else { return Ok(None) };
                 let Some(Part::State(state)) = message.part.filter(|part| *part != Part::State(Bytes::new())) else {
                     return Err(Status::invalid_argument("a part of a snapshot is empty, or an offer"));
                 };
                 transfer.add(state).await.map_err(|error| ended(&self.running, error))?;
-                self.held(vote, meta, transfer)
+                self.held(offered, transfer)
             }
             Step::Installing(mut installing) => tokio::select! {
                 biased;
@@ -146,29 +154,38 @@ impl Call {
         Ok(Some((proto::SnapshotProgress { progress: Some(progress) }, self)))
     }
 
-    async fn offered(&mut self) -> Result<(Vote, SnapshotMeta, Transfer), Status> {
+    async fn offered(&mut self) -> Result<(Offered, Transfer), Status> {
         let Some(Part::Offer(offer)) = self.parts.message().await?.and_then(|first| first.part) else {
             return Err(Status::invalid_argument("a snapshot begins without an offer"));
         };
         let Head { vote, meta, state_bytes } = head_in(offer.head)?;
+        if offer.replaces_diverged {
+            taking_over::check(&self.running)?;
+        }
         let digest = offer.digest.as_ref().try_into();
         let digest = digest.map_err(|_| Status::invalid_argument("a digest is not 32 bytes"))?;
         let transfer = self.running.incoming.begin(meta.last_log_id, digest, state_bytes).await;
         let transfer = transfer.map_err(|error| ended(&self.running, error))?;
-        Ok((vote, meta, transfer))
+        Ok((Offered { vote, meta, replaces_diverged: offer.replaces_diverged }, transfer))
     }
 
     /// How much is held; what is complete is installed next.
-    fn held(&self, vote: Vote, meta: SnapshotMeta, transfer: Transfer) -> (Progress, Step) {
+    fn held(&self, offered: Offered, transfer: Transfer) -> (Progress, Step) {
         let progress = Progress::HeldBytes(transfer.held());
         if !transfer.is_complete() {
-            return (progress, Step::Parts { vote, meta, transfer });
+            return (progress, Step::Parts { offered, transfer });
         }
         let running = Arc::clone(&self.running);
         let installing = async move {
             let state = transfer.state(&running.computations).await;
             let state = state.map_err(|error| ended(&running, error))?;
-            let reply = install(&running, vote, Snapshot { meta, snapshot: state }).await?;
+            let Offered { vote, meta, replaces_diverged } = offered;
+            let reply = if replaces_diverged {
+                taking_over::take_over(&running, meta, state).await?;
+                proto::SnapshotReply { vote: Some(wire::vote_out(&vote)) }
+            } else {
+                install(&running, vote, Snapshot { meta, snapshot: state }).await?
+            };
             if let Err(error) = transfer.remove().await {
                 tracing::warn!(%error, "what was received of a snapshot that is installed was not removed");
             }

@@ -160,7 +160,8 @@ impl peer_server::Peer for PeerService {
         let index = request.into_inner().index;
         let hash = self.running.state_machine.view(|state| state.hash_at(index));
         let hash = hash.map_or_else(Bytes::new, |hash| Bytes::copy_from_slice(&hash));
-        Ok(Response::new(proto::StateHashReply { hash }))
+        let diverged = self.running.state_machine.progress().borrow().diverged_at.is_some();
+        Ok(Response::new(proto::StateHashReply { hash, diverged }))
     }
 
     async fn clock(&self, request: Request<proto::ClockRequest>) -> Reply<proto::ClockReply> {

@@ -32,9 +32,29 @@ pub(crate) async fn send(
     chunk_bytes: usize,
     whole: Duration,
 ) -> Result<proto::SnapshotReply, Status> {
-    match send_in_parts(peer, vote, snapshot, chunk_bytes).await {
+    match send_in_parts(peer, offer(vote, snapshot), snapshot.snapshot.bytes(), chunk_bytes).await {
         Err(status) if status.code() == Code::Unimplemented => send_whole(peer, vote, snapshot, whole).await,
         sent => sent,
+    }
+}
+
+/// Sends a snapshot that a majority confirmed to a peer whose state differs, in parts of `chunk_bytes`, and waits until it has
+/// taken it over. Errors as in [`send`].
+pub(crate) async fn replace_diverged(
+    peer: &mut Peer,
+    vote: &Vote,
+    snapshot: &Snapshot,
+    chunk_bytes: usize,
+) -> Result<(), Status> {
+    let offer = proto::SnapshotOffer { replaces_diverged: true, ..offer(vote, snapshot) };
+    send_in_parts(peer, offer, snapshot.snapshot.bytes(), chunk_bytes).await.map(drop)
+}
+
+fn offer(vote: &Vote, snapshot: &Snapshot) -> proto::SnapshotOffer {
+    proto::SnapshotOffer {
+        head: Some(head(vote, snapshot)),
+        digest: Bytes::copy_from_slice(snapshot.snapshot.digest()),
+        replaces_diverged: false,
     }
 }
 
@@ -53,15 +73,10 @@ fn part(part: Part) -> proto::SnapshotPart {
 
 async fn send_in_parts(
     peer: &mut Peer,
-    vote: &Vote,
-    snapshot: &Snapshot,
+    offer: proto::SnapshotOffer,
+    state: &Bytes,
     chunk_bytes: usize,
 ) -> Result<proto::SnapshotReply, Status> {
-    let state = snapshot.snapshot.bytes();
-    let offer = proto::SnapshotOffer {
-        head: Some(head(vote, snapshot)),
-        digest: Bytes::copy_from_slice(snapshot.snapshot.digest()),
-    };
     let (parts, outgoing) = mpsc::channel(SNAPSHOT_CHUNKS_IN_FLIGHT_MAX);
     // There is room: it is the first.
     let _sent = parts.try_send(part(Part::Offer(offer)));

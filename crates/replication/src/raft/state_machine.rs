@@ -2,14 +2,23 @@
 //!
 //! Invariant: what is applied depends on the entries alone, and an entry is applied whole or the node stops.
 
+mod taking_over;
+
 use std::{
     any::Any,
     cmp::Ordering,
+    collections::BTreeMap,
     io,
-    sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Arc, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{self, AtomicBool},
+    },
 };
 
-use activation::state::{Applied, Command as Domain, Format, State};
+use activation::{
+    limits::STATE_HASHES_KEPT,
+    state::{Applied, Command as Domain, Format, State},
+};
 use futures::{Stream, TryStreamExt};
 use openraft::{
     EntryPayload, OptionalSend, RaftSnapshotBuilder,
@@ -27,6 +36,8 @@ use crate::raft::{
     types::{EncodedState, LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
 };
 
+pub(crate) use self::taking_over::TakeOverError;
+
 /// openraft with this state machine.
 pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
 
@@ -43,6 +54,8 @@ pub struct Progress {
     pub(crate) purge_due_index: u64,
     /// The entry at which this node's state was seen to differ from the majority's.
     pub diverged_at: Option<u64>,
+    /// The last entry at which it was seen to; 0 where it was at none since this start.
+    pub(crate) differed_at: u64,
 }
 
 /// Why a state machine is not used any more after a panic while it was changed.
@@ -53,6 +66,10 @@ struct Replicated {
     last: Option<LogId>,
     membership: StoredMembership,
     snapshot: Option<Snapshot>,
+    /// The newest hashes that a majority has, by the entry after which it has them.
+    confirmed: BTreeMap<u64, [u8; 32]>,
+    /// All that a snapshot would hold after the last entry that asked for the state's hash, where that is wanted.
+    kept: Option<(SnapshotMeta, State)>,
 }
 
 /// A handle to the replicated state.
@@ -68,7 +85,9 @@ pub(crate) struct StateMachine {
     newest: Format,
     /// Held while a snapshot is written and until it is known: one at a time, and none over a newer one.
     snapshot_turn: Arc<tokio::sync::Mutex<()>>,
-    /// A bug of the simulation, and the node in which it is.
+    /// Whether the state is kept as it is after an entry that asks for its hash.
+    keeps_noted: Arc<AtomicBool>,
+    /// A bug of the simulation, and which node this is.
     planted: (Planted, u64),
 }
 
@@ -91,8 +110,14 @@ pub enum StateDamaged {
 impl StateMachine {
     /// Starts from the snapshot on disk, or from nothing.
     pub(crate) fn load(file: SnapshotFile, newest: Format) -> Result<Self, StateDamaged> {
-        let (last, membership, snapshot) = (None, StoredMembership::default(), None);
-        let mut replicated = Replicated { state: State::reading_up_to(newest), last, membership, snapshot };
+        let mut replicated = Replicated {
+            state: State::reading_up_to(newest),
+            last: None,
+            membership: StoredMembership::default(),
+            snapshot: None,
+            confirmed: BTreeMap::new(),
+            kept: None,
+        };
         if let Some(snapshot) = file.read()? {
             let path = file.path();
             replicated.state = State::decode_snapshot_up_to(newest, snapshot.snapshot.bytes())
@@ -110,6 +135,7 @@ impl StateMachine {
             computations: Computations::default(),
             newest,
             snapshot_turn: Arc::default(),
+            keeps_noted: Arc::default(),
             planted: (Planted::default(), 0),
         })
     }
@@ -136,6 +162,9 @@ impl StateMachine {
 
     /// The state was seen to differ from the majority's at this entry, before this start.
     pub(crate) fn has_diverged(&self, at: Option<u64>) {
+        if let Some(index) = at {
+            self.report_diverged(index);
+        }
         self.progress.send_modify(|progress| progress.diverged_at = at);
     }
 
@@ -255,6 +284,10 @@ impl StateMachine {
             }
         };
         replicated.last = Some(id);
+        if matches!(applied, Some(Applied::HashChecked { .. })) {
+            replicated.note_confirmed(command.as_deref());
+        }
+        let replaced = self.keep_noted_at(id.index, &mut replicated);
         let entry = AppliedEntry {
             term: id.leader_id.term,
             leader: id.leader_id.node_id,
@@ -265,11 +298,11 @@ impl StateMachine {
         let hashed = replicated.state.newest_hash().map_or(0, |(index, _)| index);
         let formats = (format, replicated.state.format());
         drop(replicated);
+        if let Some(replaced) = replaced {
+            self.computations.start(move || drop(replaced));
+        }
         if diverged {
-            tracing::error!(
-                index = id.index,
-                "this node's state differs from the majority's: it answers no more and does not lead; replace it"
-            );
+            self.report_diverged(id.index);
         }
         self.progress.send_modify(|progress| {
             progress.applied_index = id.index;
@@ -284,6 +317,7 @@ impl StateMachine {
             }
             if diverged {
                 progress.diverged_at.get_or_insert(id.index);
+                progress.differed_at = id.index;
             }
         });
         Ok(applied)
@@ -299,6 +333,27 @@ impl StateMachine {
         replicated.take_meta(&snapshot.meta);
         replicated.snapshot = Some(snapshot);
         std::mem::replace(&mut replicated.state, state)
+    }
+
+    /// Keeps the state as it is after the entry at `index`, where that asks for its hash and a leader wants it. Returns what
+    /// was kept before, which takes time to forget.
+    fn keep_noted_at(&self, index: u64, replicated: &mut Replicated) -> Option<(SnapshotMeta, State)> {
+        let is_wanted = self.keeps_noted.load(atomic::Ordering::Acquire);
+        if !is_wanted || replicated.state.noted_hash_index() != Some(index) {
+            return None;
+        }
+        let meta = SnapshotMeta { last_log_id: replicated.last, last_membership: replicated.membership.clone() };
+        let state = replicated.state.clone();
+        replicated.kept.replace((meta, state))
+    }
+
+    fn report_diverged(&self, index: u64) {
+        let (_, node) = self.planted;
+        tracing::error!(
+            index,
+            "this node's state differs from the majority's: it answers no more and does not lead until it has taken over \
+             theirs (`quorate cluster rejoin {node}`, asked of another node)"
+        );
     }
 
     fn apply_command(&self, state: &mut State, index: u64, command: &[u8]) -> Applied {
@@ -327,6 +382,16 @@ impl Replicated {
     fn take_meta(&mut self, meta: &SnapshotMeta) {
         self.last = meta.last_log_id;
         self.membership = meta.last_membership.clone();
+    }
+
+    /// Takes note of a hash that a majority has.
+    fn note_confirmed(&mut self, command: Option<&[u8]>) {
+        if let Some(Ok(Domain::StateHash { index, hash })) = command.map(Domain::decode) {
+            self.confirmed.insert(index, hash);
+            while self.confirmed.len() > STATE_HASHES_KEPT {
+                self.confirmed.pop_first();
+            }
+        }
     }
 }
 
@@ -371,11 +436,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let index = meta.last_log_id.map_or(0, |id| id.index);
         let replaced = self.replace(decoded, Snapshot { meta: meta.clone(), snapshot: state });
         self.computations.start(move || drop(replaced));
+        // Where this node's state differed it goes on not to serve: that this one is the majority's is not confirmed.
         self.progress.send_modify(|progress| {
             progress.applied_index = index;
             progress.configuration_index = index;
-            // The leader's: one whose state differs does not lead.
-            progress.diverged_at = None;
         });
         Ok(())
     }

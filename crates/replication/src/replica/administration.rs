@@ -14,7 +14,7 @@ use crate::{
         proposal::{Change, Proposal, Proposed},
         propose,
     },
-    limits::{MEMBERSHIP_DEADLINE, PROPOSE_DEADLINE},
+    limits::{MEMBERSHIP_DEADLINE, PROPOSE_DEADLINE, REJOIN_DEADLINE},
     replica::{
         Replica,
         bootstrap::{self, BootstrapError},
@@ -118,6 +118,12 @@ impl Replica {
     /// Gives a learner a vote: that of another one, of one that is gone, or one that was missing.
     pub async fn promote(&self, node: u64, instead_of: Option<u64>) -> Result<u64, ProposeError> {
         self.change(Change::Promote { node, instead_of }).await
+    }
+
+    /// Has a node whose state differs take over one that a majority confirms, so that it serves again. Where its state does not
+    /// differ nothing is done.
+    pub async fn rejoin(&self, node: u64) -> Result<u64, ProposeError> {
+        self.propose_within(REJOIN_DEADLINE, true, || Proposal::Rejoin { node }).await
     }
 
     async fn change(&self, change: Change) -> Result<u64, ProposeError> {

@@ -57,7 +57,10 @@ pub enum Unavailable {
     #[error("no leader answered within the deadline: a majority of the voters must be up and reach each other")]
     NoLeader,
     /// This node's state differs from the majority's.
-    #[error("this node's state differs from the majority's: it answers no more until it is replaced")]
+    #[error(
+        "this node's state differs from the majority's: it answers no more until it has taken over theirs (`quorate cluster \
+         rejoin NODE`, asked of another node)"
+    )]
     Diverged,
     /// This node is quarantined: its disk went back in time, or it is a copy.
     #[error(
@@ -154,6 +157,10 @@ pub(crate) struct RunningReplica {
     pub(crate) confirmation: Confirmation,
     /// Of an alarm of the clocks.
     pub(crate) clock_warnings: Warnings,
+    /// Part of a snapshot in one message, in bytes.
+    pub(crate) snapshot_chunk_bytes: usize,
+    /// Held while a node takes over the majority's state.
+    pub(crate) rejoining: tokio::sync::Mutex<()>,
     /// A bug of the simulation.
     pub(crate) planted: Planted,
     /// Held to read while a command is on its way that depends on the format.
@@ -214,7 +221,7 @@ impl RunningReplica {
 
     /// Whether this node's state was seen to differ from the majority's.
     pub(crate) fn has_diverged(&self) -> bool {
-        self.state_machine.progress().borrow().diverged_at.is_some()
+        !self.planted.has(Bug::DivergedLeads) && self.state_machine.progress().borrow().diverged_at.is_some()
     }
 
     /// The same for a call that asks for what this node's state says, or that this node leads.

@@ -150,6 +150,8 @@ impl Replica {
             round_trip_max: settings.round_trip_max(),
             confirmation: Confirmation::default(),
             clock_warnings: Warnings::default(),
+            snapshot_chunk_bytes: chunk_bytes,
+            rejoining: tokio::sync::Mutex::default(),
             planted: settings.planted,
             format: tokio::sync::RwLock::default(),
             clean_index: AtomicU64::new(0),

@@ -5,10 +5,11 @@ use std::{fs, path::PathBuf};
 use api::log::v1 as proto;
 use futures::{StreamExt, stream};
 use prost::Message;
-use replication::{Pace, StartError};
+use replication::{Failure, Pace, StartError};
+use tokio::time::timeout;
 
 use crate::{
-    cluster::{Cluster, Node, SETTINGS, count, eventually, pace},
+    cluster::{Cluster, Node, PATIENCE, SETTINGS, count, eventually, hanging_disk::Refused, pace},
     world,
 };
 
@@ -114,6 +115,22 @@ async fn what_was_received_and_is_damaged_is_received_anew() {
     cluster.node_mut(away).start().await;
     cluster.assert_equal_states().await;
     eventually("nothing of the transfer is left", || async { partial_of(cluster.node(away)).is_none() }).await;
+}
+
+#[tokio::test]
+async fn a_node_whose_disk_takes_no_part_of_a_snapshot_fails_and_goes_on_once_it_does() {
+    let (mut cluster, away) = with_one_that_needs_a_snapshot(quick_snapshots()).await;
+    cluster.node(away).refuse(Some(Refused::Parts));
+    cluster.node_mut(away).start().await;
+    let failed = timeout(PATIENCE, cluster.node(away).on(async |replica| replica.failed().await)).await;
+    let Ok(Failure::Storage(why)) = failed else { panic!("{failed:?}") };
+    assert!(why.contains("cannot write snapshot"), "{why}");
+
+    cluster.node_mut(away).stop_hard().await;
+    cluster.node(away).refuse(None);
+    cluster.node_mut(away).start().await;
+    cluster.assert_equal_states().await;
+    assert_eq!(cluster.node(away).known_machines(), 20);
 }
 
 #[tokio::test]

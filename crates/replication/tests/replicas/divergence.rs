@@ -1,20 +1,21 @@
 //! The state's hash goes into the log, and a node whose own differs is found out.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use activation::{
     limits::STATE_HASH_INTERVAL_ENTRIES,
-    state::{Command, State},
+    state::{Command, Format, State},
 };
 use api::log::v1 as proto;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use prost::Message;
-use replication::{Health, Pace, ProposeError, Unavailable};
+use replication::{BeginError, Failure, Health, Pace, ProposeError, Unavailable, recover};
 use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 
 use crate::{
-    cluster::{Cluster, SETTINGS, eventually, pace},
+    cluster::{Cluster, PATIENCE, SETTINGS, eventually, hanging_disk::Refused, pace},
     world,
 };
 
@@ -87,16 +88,20 @@ async fn with_an_altered_follower() -> (Cluster, u64) {
     (cluster, altered)
 }
 
+async fn append_until_found_out(cluster: &Cluster, altered: u64) {
+    append_until_a_hash_is_due(cluster).await;
+    eventually("the node is found out", || async {
+        matches!(cluster.node(altered).replica().health(), Health::Diverged(_))
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_node_whose_state_was_altered_is_found_out_and_answers_no_more() {
     let (mut cluster, altered) = with_an_altered_follower().await;
     assert_eq!(cluster.node(altered).replica().health(), Health::Running, "nobody knows yet");
 
-    append_until_a_hash_is_due(&cluster).await;
-    eventually("the node is found out", || async {
-        matches!(cluster.node(altered).replica().health(), Health::Diverged(_))
-    })
-    .await;
+    append_until_found_out(&cluster, altered).await;
     assert_eq!(cluster.node(altered).submit(200).await.unwrap_err(), Unavailable::Diverged);
     for node in cluster.running().filter(|node| node.number() != altered) {
         assert_eq!(node.replica().health(), Health::Running);
@@ -117,6 +122,11 @@ async fn a_node_whose_state_was_altered_is_found_out_and_answers_no_more() {
     })
     .await;
     assert_eq!(cluster.node(altered).submit(201).await.unwrap_err(), Unavailable::Diverged);
+
+    // Its counts are wrong: no cluster is begun from them.
+    cluster.node_mut(altered).stop_hard().await;
+    let recovered = recover(cluster.node(altered).open_disk().await, &cluster.node(altered).address()).await;
+    assert!(matches!(recovered, Err(BeginError::Diverged { .. })), "{recovered:?}");
 }
 
 #[tokio::test]
@@ -140,10 +150,127 @@ async fn a_leader_whose_state_was_altered_hands_over_and_the_majority_goes_on() 
     }
 }
 
+/// Has another node ask that `node` takes over the majority's state.
+async fn rejoin(cluster: &Cluster, via: u64, node: u64) -> Result<u64, ProposeError> {
+    cluster.node(via).on(async move |replica| replica.rejoin(node).await).await
+}
+
+/// It serves with the same state as the others, and may lead.
+async fn is_sound(cluster: &Cluster, node: u64) {
+    assert_eq!(cluster.node(node).replica().health(), Health::Running);
+    cluster.node(node).submit(300).await.unwrap();
+    cluster.assert_equal_states().await;
+    let leader = cluster.leader().await;
+    if leader != node {
+        cluster.node(leader).on(async move |replica| replica.transfer_leader(node).await).await.unwrap();
+    }
+    cluster.node(node).submit(301).await.unwrap();
+    cluster.assert_equal_states().await;
+}
+
+#[tokio::test]
+async fn a_diverged_node_takes_over_the_state_that_a_majority_confirms_and_serves_under_its_number() {
+    let (mut cluster, altered) = with_an_altered_follower().await;
+    append_until_found_out(&cluster, altered).await;
+    // Of a follower, so that the leader is asked for it.
+    let leader = cluster.leader().await;
+    let via = (1..=3).find(|node| ![altered, leader].contains(node)).unwrap();
+    // Entries follow on the state that is confirmed while it is sent.
+    let appended = async {
+        for machine in 400..=500 {
+            cluster.node(via).submit(machine).await.unwrap();
+        }
+    };
+    let (rejoined, ()) = tokio::join!(rejoin(&cluster, via, altered), appended);
+    rejoined.unwrap();
+    assert_eq!(cluster.node(altered).replica().health(), Health::Running, "on return");
+
+    // From its disk alone.
+    cluster.node_mut(altered).stop_hard().await;
+    let (file, _) = read_snapshot(&cluster.node(altered).folder().join("snapshot"));
+    assert!(file.last.unwrap().index > STATE_HASH_INTERVAL_ENTRIES, "the snapshot is not the old one");
+    cluster.node_mut(altered).start().await;
+    is_sound(&cluster, altered).await;
+    let confirmed = logged_hashes(&cluster, via).last().copied();
+    assert!(confirmed > Some(STATE_HASH_INTERVAL_ENTRIES), "{confirmed:?}");
+    rejoin(&cluster, via, altered).await.unwrap();
+    assert_eq!(logged_hashes(&cluster, via).last().copied(), confirmed, "where nothing differs nothing is done");
+}
+
+#[tokio::test]
+async fn a_state_that_could_not_be_written_leaves_the_node_marked_and_it_is_repeated() {
+    let (mut cluster, altered) = with_an_altered_follower().await;
+    append_until_found_out(&cluster, altered).await;
+    let leader = cluster.leader().await;
+    cluster.node(altered).refuse(Some(Refused::Snapshots));
+    let asked = cluster.node(leader).handle().spawn({
+        let replica = cluster.node(leader).replica().clone();
+        async move { replica.rejoin(altered).await }
+    });
+    let failed = timeout(PATIENCE, cluster.node(altered).on(async |replica| replica.failed().await)).await;
+    assert!(matches!(failed, Ok(Failure::Storage(_))), "{failed:?}");
+    cluster.node_mut(altered).stop_hard().await;
+    cluster.node(altered).refuse(None);
+    cluster.node_mut(altered).start().await;
+    // The same command goes on asking.
+    timeout(PATIENCE, asked).await.expect("it is repeated").unwrap().unwrap();
+    is_sound(&cluster, altered).await;
+}
+
+#[tokio::test]
+async fn a_diverged_node_that_a_leader_sent_a_snapshot_to_serves_only_once_a_majority_confirmed_its_state() {
+    let (mut cluster, altered) = with_an_altered_follower().await;
+    append_until_found_out(&cluster, altered).await;
+    cluster.node_mut(altered).stop_hard().await;
+    let quick = Pace { snapshot_every_entries: 100, ..pace() };
+    for node in (1..=3).filter(|node| *node != altered) {
+        cluster.node_mut(node).stop_hard().await;
+        cluster.node_mut(node).set_pace(quick);
+        cluster.node_mut(node).start().await;
+    }
+    let leader = cluster.leader().await;
+    let last = cluster.node(leader).replica().cluster().last_index;
+    append_until_a_hash_is_due(&cluster).await;
+    eventually("the log is purged past what the node has", || async {
+        cluster.node(leader).replica().command_at(last).is_none()
+    })
+    .await;
+    cluster.node_mut(altered).start().await;
+    cluster.assert_equal_states().await;
+    assert!(cluster.node(altered).replica().command_at(last).is_none(), "from a snapshot");
+    assert!(matches!(cluster.node(altered).replica().health(), Health::Diverged(_)));
+    rejoin(&cluster, leader, altered).await.unwrap();
+    is_sound(&cluster, altered).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_confirmed_is_refused_with_the_command_that_helps() {
+    let refused = async |cluster: &Cluster, node| match rejoin(cluster, cluster.leader().await, node).await {
+        Err(ProposeError::Refused(why)) => why,
+        other => panic!("{other:?}"),
+    };
+    let cluster = Cluster::activated(1).await;
+    let why = refused(&cluster, 9).await;
+    assert!(why.contains("node 9 is no member"), "{why}");
+    let why = refused(&cluster, 1).await;
+    assert!(why.contains("0 of 1 voters are no majority") && why.contains("cluster remove 1 --dead"), "{why}");
+    let format = Command::SetFormat { format: Format::new(2).unwrap() };
+    let leader = cluster.leader().await;
+    cluster.node(leader).on(async move |replica| replica.propose(&format).await).await.unwrap();
+    let why = refused(&cluster, 1).await;
+    assert!(why.contains("the cluster writes format 2") && why.contains("cluster format set 3"), "{why}");
+}
+
+/// A snapshot file, and the state in it.
+fn read_snapshot(path: &Path) -> (proto::Snapshot, State) {
+    let file = proto::Snapshot::decode(fs::read(path).unwrap().as_slice()).unwrap();
+    let state = State::decode_snapshot(&file.state).unwrap();
+    (file, state)
+}
+
 /// Adds a key that nobody installed to the state in a snapshot, and makes the file whole again.
-fn alter(path: &std::path::Path) {
-    let mut file = proto::Snapshot::decode(fs::read(path).unwrap().as_slice()).unwrap();
-    let mut state = State::decode_snapshot(&file.state).unwrap();
+fn alter(path: &Path) {
+    let (mut file, mut state) = read_snapshot(path);
     state.apply(1, &world::install_key(world::host_key(99)).encode());
     file.state = state.encode_snapshot().into();
     file.digest = Sha256::digest(&file.state).to_vec().into();

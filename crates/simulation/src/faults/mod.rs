@@ -13,6 +13,7 @@ use turmoil::Sim;
 use uuid::Uuid;
 
 use crate::{
+    alteration::with_more_machines,
     chance::Chance,
     disk::{DiskBay, Failing, Image},
     network::host,
@@ -291,6 +292,14 @@ impl Faults {
                 self.crash(sim, nodes, node, now, 5000..5001);
                 if let Some(image) = self.kept.take() {
                     self.put_back(nodes, node, image);
+                }
+            }
+            Wish::AlterState(node) => {
+                self.world.fault("altered_state", format_args!("node {node}"));
+                self.crash(sim, nodes, node, now, 1000..1001);
+                self.world.oracle(|oracle| oracle.is_altered(node, true));
+                if let Some(bay) = nodes.bays.get(&node) {
+                    bay.alter_snapshot(|file| with_more_machines(file, &self.world.publisher, node));
                 }
             }
             Wish::Copy { from, to } => {

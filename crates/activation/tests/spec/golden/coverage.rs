@@ -58,6 +58,7 @@ tables! {
         Command::StateHash { .. } => "state-hash", Since(1);
         Command::Once { .. } => "once", Never("newer than these files");
         Command::AcceptClock { .. } => "accept-clock", Never("newer than these files");
+        Command::NoteHash => "note-hash", Never("newer than these files");
     }
     ACTS: act(Act) {
         Act::Command(_) => "command", Since(2);

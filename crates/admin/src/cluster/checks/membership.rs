@@ -50,7 +50,9 @@ fn node(node: &NodeStatus) -> Option<Problem> {
         )),
         NodeState::Diverged => Some(Problem::failure(
             format!("node {number} does not serve: {}", node.not_ready_because),
-            "keep its data folder for the developers, and replace the node: quorate cluster add, then cluster remove",
+            format!(
+                "copy its data folder for the developers, then quorate cluster rejoin {number}, asked of another node"
+            ),
         )),
         // See `quarantine`.
         NodeState::Quarantined => None,

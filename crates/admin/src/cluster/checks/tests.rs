@@ -211,7 +211,7 @@ fn every_planted_fault_is_found_with_its_remedy() {
             },
             "maintenance",
         ),
-        ("nodes", Verdict::Failure, |seen| seen.status.nodes[2].state = NodeState::Diverged.into(), "developers"),
+        ("nodes", Verdict::Failure, |seen| seen.status.nodes[2].state = NodeState::Diverged.into(), "rejoin 3"),
         (
             "quarantine",
             Verdict::Failure,

@@ -213,8 +213,11 @@ pub(crate) const SNAPSHOT_INDEX: Metric =
     gauge("quorate_snapshot_index", &[], "The last entry in the newest snapshot; 0 before the first");
 pub(crate) const SNAPSHOT_AGE: Metric =
     gauge("quorate_snapshot_age_seconds", &[], "Age of the newest snapshot; 0 before the first");
-pub(crate) const DIVERGED: Metric =
-    gauge("quorate_state_diverged", &[], "1 where the node's state differs from the majority's: replace the node");
+pub(crate) const DIVERGED: Metric = gauge(
+    "quorate_state_diverged",
+    &[],
+    "1 where the node's state differs from the majority's: `quorate cluster rejoin`",
+);
 pub(crate) const QUARANTINED: Metric = gauge(
     "quorate_quarantined",
     &[],

@@ -1,11 +1,12 @@
-//! `quorate cluster add`, `remove` and `promote`.
+//! `quorate cluster add`, `remove`, `promote` and `rejoin`.
 
 use std::{str::FromStr, time::Duration};
 
 use admin::wire::node_role;
 use anyhow::{Context as _, anyhow};
 use api::admin::v1::{
-    AddNodeRequest, DrainRequest, MembersReply, NodeRole, NodeState, PromoteNodeRequest, RemoveNodeRequest,
+    AddNodeRequest, DrainRequest, MembersReply, NodeRole, NodeState, PromoteNodeRequest, RejoinNodeRequest,
+    RemoveNodeRequest,
 };
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -35,6 +36,15 @@ pub(super) const PROMOTE_EXAMPLES: &str = "\
 Examples:
   quorate cluster promote 4                    in place of a voter that is gone
   quorate cluster promote 4 --instead-of 2     node 2 is a learner from then on";
+
+pub(super) const REJOIN_EXAMPLES: &str = "\
+Example:
+  quorate cluster rejoin 2                its state is `diverged` in `quorate cluster status --json`
+
+A majority of the voters confirms the state first, which is sent to the node then. The node keeps its number, its log, its keys and
+its activations; answered when it serves again. Asked of another node than the one that differs.
+
+Exit: 0 it serves again; 1 refused.";
 
 /// How long a node that leaves may take, once resolvers have forgotten it.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -98,6 +108,27 @@ pub(crate) struct Promote {
     admin: AdminArgs,
 }
 
+/// Arguments of `cluster rejoin`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rejoin {
+    /// The node whose state differs.
+    #[arg(value_name = "NODE")]
+    node: u64,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+impl Rejoin {
+    pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
+        let node = self.node;
+        let progress = output.spinner(&format!("node {node} takes over the majority's state"));
+        let reply = self.admin.ask(async |admin| admin.rejoin_node(RejoinNodeRequest { node }).await);
+        progress.finish_and_clear();
+        members(output, &format!("Node {node} has the majority's state, and serves again."), &reply?);
+        Ok(())
+    }
+}
+
 impl Add {
     pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
         let PeerAddress { node, address } = self.peer;
@@ -153,7 +184,15 @@ impl Remove {
             )
             .into());
         }
-        if matches!(found.state(), NodeState::Quarantined | NodeState::Diverged) {
+        if found.state() == NodeState::Diverged {
+            return Err(anyhow!(
+                "node {node} takes no part any more ({}): `quorate cluster rejoin {node}` has it serve again; to take it out \
+                 all the same: `quorate cluster remove {node} --dead`",
+                found.not_ready_because
+            )
+            .into());
+        }
+        if found.state() == NodeState::Quarantined {
             return Err(anyhow!(
                 "node {node} takes no part any more ({}): take it out with `quorate cluster remove {node} --dead`; the \
                  publisher frees its places",

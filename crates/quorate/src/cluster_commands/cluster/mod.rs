@@ -32,6 +32,9 @@ pub(crate) enum Command {
     /// Give a learner a vote.
     #[command(after_help = members::PROMOTE_EXAMPLES)]
     Promote(members::Promote),
+    /// Have a node whose state differs take over the majority's, so that it serves again.
+    #[command(after_help = members::REJOIN_EXAMPLES)]
+    Rejoin(members::Rejoin),
     /// Make another voter the leader.
     Transfer {
         /// Number of the node that is to lead.
@@ -102,6 +105,7 @@ impl Command {
             Self::Add(add) => add.run(output)?,
             Self::Remove(remove) => remove.run(output)?,
             Self::Promote(promote) => promote.run(output)?,
+            Self::Rejoin(rejoin) => rejoin.run(output)?,
             Self::Backup(backup) => backup.run(output)?,
             Self::Restore(restore) => restore.run(output)?,
             Self::Transfer { to, admin } => {

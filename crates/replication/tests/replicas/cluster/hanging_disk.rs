@@ -1,7 +1,7 @@
-//! A disk that hangs when a test says so.
+//! A disk that hangs, or takes no part of a snapshot, when a test says so.
 
 use std::{
-    fmt,
+    fmt, io,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -22,6 +22,16 @@ struct State {
     since: Option<Instant>,
     /// and all that did.
     held: Vec<(Batch, Option<Done>)>,
+    refuses: Option<Refused>,
+}
+
+/// What a disk does not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// A snapshot.
+    Snapshots,
+    /// A part of a snapshot that another node sends.
+    Parts,
 }
 
 impl fmt::Debug for State {
@@ -52,6 +62,17 @@ impl Hang {
                 disk.submit(batch, done).await;
             }
         }
+    }
+
+    /// What it does not take from here on.
+    pub(crate) fn refuse(&self, what: Option<Refused>) {
+        self.state().refuses = what;
+    }
+
+    fn refusal(&self, of: Refused) -> Option<SnapshotIoError> {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let refusal = || SnapshotIoError { action: "write", path: "snapshot".into(), source: full() };
+        (self.state().refuses == Some(of)).then(refusal)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -100,6 +121,9 @@ impl Disk for HangingDisk {
     }
 
     fn write_snapshot(&self, pieces: Vec<Bytes>) -> BoxFuture<'_, Result<(), SnapshotIoError>> {
+        if let Some(refused) = self.hang.refusal(Refused::Snapshots) {
+            return Box::pin(async { Err(refused) });
+        }
         self.inner.write_snapshot(pieces)
     }
 
@@ -108,6 +132,9 @@ impl Disk for HangingDisk {
     }
 
     fn add_to_partial(&self, name: &str, offset: u64, piece: Bytes) -> BoxFuture<'_, Result<(), SnapshotIoError>> {
+        if let Some(refused) = self.hang.refusal(Refused::Parts) {
+            return Box::pin(async { Err(refused) });
+        }
         self.inner.add_to_partial(name, offset, piece)
     }
 
@@ -124,12 +151,12 @@ impl Disk for HangingDisk {
     }
 
     #[cfg(feature = "fault-injection")]
-    fn keep(&self, records: &[Bytes]) -> std::io::Result<()> {
+    fn keep(&self, records: &[Bytes]) -> io::Result<()> {
         self.inner.keep(records)
     }
 
     #[cfg(feature = "fault-injection")]
-    fn kept(&self) -> std::io::Result<Vec<Bytes>> {
+    fn kept(&self) -> io::Result<Vec<Bytes>> {
         self.inner.kept()
     }
 }

@@ -1,6 +1,6 @@
 //! Replicas in one process: each on a runtime, a port and a folder of its own, so that one can be stopped hard.
 
-mod hanging_disk;
+pub(crate) mod hanging_disk;
 mod node;
 mod test_clock;
 mod waiting;

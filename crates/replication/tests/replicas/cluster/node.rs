@@ -32,7 +32,7 @@ use tonic::{
 use uuid::Uuid;
 
 use super::{
-    hanging_disk::{Hang, HangingDisk},
+    hanging_disk::{Hang, HangingDisk, Refused},
     test_clock::TestClock,
     waiting::eventually,
 };
@@ -145,6 +145,11 @@ impl Node {
     /// The disk finishes what it was told, and goes on.
     pub(crate) async fn free_disk(&self) {
         self.hang.end(&self.disk.as_ref().expect("the node is stopped").inner).await;
+    }
+
+    /// What its disk does not take from here on.
+    pub(crate) fn refuse(&self, what: Option<Refused>) {
+        self.hang.refuse(what);
     }
 
     /// For how long its disk has not finished a write.

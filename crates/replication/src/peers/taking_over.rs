@@ -1,0 +1,67 @@
+//! A node whose state differs takes over one that a majority confirmed, and serves again.
+
+use tokio::time::timeout;
+use tonic::Status;
+
+use crate::{
+    limits::CONFIRMED_STATE_WAIT,
+    raft::{
+        log::diverged_mark,
+        state_machine::TakeOverError,
+        types::{EncodedState, SnapshotMeta},
+    },
+    replica::running::RunningReplica,
+};
+
+impl From<TakeOverError> for Status {
+    fn from(error: TakeOverError) -> Self {
+        let text = error.to_string();
+        match error {
+            TakeOverError::Malformed(_) | TakeOverError::Differs(_) => Self::failed_precondition(text),
+            // Asked again, it gets another state.
+            TakeOverError::NotConfirmed(_) | TakeOverError::Purged(_) => Self::aborted(text),
+            TakeOverError::Stopped(_) => Self::unavailable(text),
+        }
+    }
+}
+
+/// A state that does not differ is not replaced.
+pub(crate) fn check(running: &RunningReplica) -> Result<(), Status> {
+    match running.state_machine.progress().borrow().diverged_at.is_some() {
+        true => Ok(()),
+        false => {
+            let node = running.identity.owner;
+            Err(Status::failed_precondition(format!("the state of node {node} does not differ from the majority's")))
+        }
+    }
+}
+
+/// Replaces the state, and takes the mark away once what is on the disk is the majority's, too.
+pub(crate) async fn take_over(running: &RunningReplica, meta: SnapshotMeta, state: EncodedState) -> Result<(), Status> {
+    check(running)?;
+    let index = meta.last_log_id.map_or(0, |last| last.index);
+    wait_confirmed(running, index).await;
+    let taken = running.state_machine.take_over(meta, &state, &running.log).await;
+    let index = taken.inspect_err(|error| fail_with_disk(running, error))?;
+    // A failed write stops the replica by itself: no log entry is written after it.
+    let cleared = storage::commit(&*running.disk, diverged_mark(None).map_err(TakeOverError::Stopped)?).await;
+    cleared.map_err(|failure| TakeOverError::Stopped(failure.to_io()))?;
+    running.state_machine.agrees_up_to(index);
+    tracing::info!(index, "this node's state is the majority's again");
+    Ok(())
+}
+
+/// The disk that does not take the snapshot takes no write of the log either.
+fn fail_with_disk(running: &RunningReplica, error: &TakeOverError) {
+    if let TakeOverError::Stopped(error) = error {
+        running.gate.snapshot_failed(error);
+    }
+}
+
+/// Waits, for a bounded time, until the majority's hash after the entry at `index` is applied: the leader has it in its log.
+async fn wait_confirmed(running: &RunningReplica, index: u64) {
+    let mut progress = running.state_machine.progress();
+    let confirmed =
+        async { while running.state_machine.confirmed_at(index).is_none() && progress.changed().await.is_ok() {} };
+    let _told_by_what_follows = timeout(CONFIRMED_STATE_WAIT, confirmed).await;
+}
