@@ -88,8 +88,11 @@ impl Reading {
 
     /// The setting, as versions know it that write the format in which the command was written.
     fn setting(self, log_name: &str) -> Result<Setting, MalformedCommand> {
-        let holds = |setting: &Setting| setting.format() <= self.written.unwrap_or(self.newest).min(self.newest);
-        Setting::from_log_name(log_name).filter(holds).ok_or(self.unknown("setting"))
+        Setting::from_log_name(log_name).filter(|setting| self.holds(*setting)).ok_or(self.unknown("setting"))
+    }
+
+    fn holds(self, setting: Setting) -> bool {
+        setting.format() <= self.written.unwrap_or(self.newest).min(self.newest)
     }
 }
 
@@ -252,7 +255,7 @@ impl Command {
                 Ok(Self::Release { statements })
             }
             Kind::ChangeSettings(change) => {
-                if change.changes.len() > Setting::ALL.len() {
+                if change.changes.len() > Setting::ALL.into_iter().filter(|setting| reading.holds(*setting)).count() {
                     return Err(MalformedCommand("too many settings"));
                 }
                 let changes = change.changes.into_iter().map(|change| {

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Kinds of faults that this module or the administrator brings about.
-pub(crate) const KINDS: [&str; 28] = [
+pub(crate) const KINDS: [&str; 29] = [
     "partition",
     "one_way_partition",
     "slow_network",
@@ -46,6 +46,7 @@ pub(crate) const KINDS: [&str; 28] = [
     "transfer",
     "drain",
     "format",
+    "profile",
     "add",
     "remove",
     "rollback",
