@@ -183,11 +183,16 @@ impl Consensus {
             self.current.send_modify(|current| current.profile = profile);
             return Ok(());
         }
-        if !self.enter(Phase::Changes) {
+        if self.failure().is_some() || !self.enter(Phase::Changes) {
             return Err(ChangeError::Ended);
         }
-        let was_member = is_member(&self.raft());
-        stop(&self.raft()).await;
+        let before = self.raft();
+        let was_member = is_member(&before);
+        stop(&before).await;
+        if let Some(fatal) = failed_by_itself(&before) {
+            self.enter(Phase::Failed(fatal.clone()));
+            return Err(ChangeError::Raft(fatal));
+        }
         let changed = tokio::select! {
             made = self.make_anew(&mut held, config, was_member, seed) => made,
             () = self.has_ended() => Err(ChangeError::Ended),
@@ -274,6 +279,12 @@ fn has_no_member(membership: &Members) -> bool {
 
 fn is_member(raft: &Raft) -> bool {
     !has_no_member(&raft.metrics().borrow_watched().membership_config)
+}
+
+/// Why a stopped one had failed before it was stopped.
+fn failed_by_itself(raft: &Raft) -> Option<Fatal<TypeConfig>> {
+    let fatal = raft.metrics().borrow_watched().running_state.clone().err()?;
+    (!matches!(fatal, Fatal::Stopped)).then_some(fatal)
 }
 
 async fn stop(raft: &Raft) {

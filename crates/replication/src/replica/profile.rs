@@ -48,6 +48,7 @@ pub(crate) async fn follow(replica: Arc<RunningReplica>) {
                     tracing::error!(%error, %profile, "the election profile cannot be taken with the times in this node's file");
                     refused = Some(profile);
                 }
+                Err(ChangeError::Ended) => return,
                 Err(error) => {
                     tracing::error!(%error, "the election profile did not change");
                     return;
