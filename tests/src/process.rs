@@ -64,6 +64,11 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
+    /// Has it read its configuration again.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Takes the processor from it: its connections stand, and nothing comes out of them.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);

@@ -65,6 +65,7 @@ fn of_replica(task: ReplicaTask) -> Trigger {
         | ReplicaTask::Duties
         | ReplicaTask::Members
         | ReplicaTask::Elections
+        | ReplicaTask::Profile
         | ReplicaTask::Hashes
         | ReplicaTask::Admission
         | ReplicaTask::HangingDisk

@@ -166,7 +166,7 @@ const OBSTACLES: &[Obstacle] = &[
     },
     Obstacle {
         name: "an unknown profile",
-        put: |config, _| edit(config, "#profile = \"near\"", "profile = \"wide\""),
+        put: |config, _| edit(config, "#profile =", "profile = \"wide\""),
         names: &["node.toml", "raft.profile", "it is near or far"],
     },
     Obstacle {

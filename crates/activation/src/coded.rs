@@ -64,8 +64,8 @@ codes! {
     SettleDns = 58 => "bring the records in DNS in line";
     DrainNode = 59 => "drain node {}";
     DrainLeavingNode = 60 => "drain node {}, which leaves";
-    RefuseEnrolments = 65 => "refuse {} join tokens";
     RejoinNode = 61 => "have node {}, whose state differs, take over the majority's";
+    RefuseEnrolments = 65 => "refuse {} join tokens";
     // Refusals.
     /// Value: the number of a gRPC status.
     Status = 100 => "refused: {}";

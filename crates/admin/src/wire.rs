@@ -2,8 +2,8 @@
 //! which sent the text only.
 
 use api::admin::v1::{
-    CertificateRole, CreateTokenRequest, DnsRecord, DnsRecordState, EnrollReply, NodeActivation, NodeActivationState,
-    NodeDnsState, NodeRole, NodeState, NodeStatus, UnusableKey,
+    CertificateRole, CreateTokenRequest, DnsRecord, DnsRecordState, ElectionProfile, EnrollReply, NodeActivation,
+    NodeActivationState, NodeDnsState, NodeRole, NodeState, NodeStatus, UnusableKey,
 };
 
 /// Metadata of an administrator's request: 16 random bytes. A request that comes again with the same bytes is carried out once
@@ -44,6 +44,10 @@ impl TextEnum for NodeState {
         (Self::Draining, "draining"),
         (Self::Stopped, "stopped"),
     ];
+}
+
+impl TextEnum for ElectionProfile {
+    const TEXTS: &'static [(Self, &'static str)] = &[(Self::Near, "near"), (Self::Far, "far")];
 }
 
 impl TextEnum for NodeDnsState {
@@ -100,6 +104,12 @@ pub fn node_role(node: &NodeStatus) -> NodeRole {
 #[must_use]
 pub fn node_state(node: &NodeStatus) -> NodeState {
     received(node.state, "")
+}
+
+/// Election profile in force on a member; unspecified where the node did not answer, or is of a version before.
+#[must_use]
+pub fn election_profile(node: &NodeStatus) -> ElectionProfile {
+    received(node.election_profile, "")
 }
 
 /// State of a node's own records in DNS; unspecified where the node did not answer.

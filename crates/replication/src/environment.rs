@@ -67,6 +67,8 @@ named_tasks! {
         Members = "members",
         /// Lets the node stand for election, or not.
         Elections = "elections",
+        /// Takes another election profile.
+        Profile = "profile",
         /// Has the other members admit this node.
         Admission = "admission",
         /// Looks whether the disk hangs.

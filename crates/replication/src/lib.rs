@@ -50,5 +50,5 @@ pub use replica::{
     running::{ReadPoint, Unavailable},
     start::StartError,
 };
-pub use settings::{Pace, Profile, RaftSettings, SettingsError, UnknownProfile};
+pub use settings::{Pace, RaftSettings, SettingsError, election_times};
 pub use storage::SNAPSHOT_FILE;

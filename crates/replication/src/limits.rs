@@ -100,6 +100,13 @@ pub const DISK_HANG_MAX: Duration = Duration::from_secs(10);
 /// How often that is looked at.
 pub const DISK_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long a node that is to take another election profile waits for those that go before it,
+pub const PROFILE_ORDER_MAX: Duration = Duration::from_secs(10);
+/// for how long it lets each member with a lower number go first,
+pub const PROFILE_STAGGER: Duration = Duration::from_millis(500);
+/// and how often it looks whether it is its turn.
+pub const PROFILE_LOOK_PAUSE: Duration = Duration::from_millis(100);
+
 /// Pause before a confirmation that failed is tried again.
 pub const CONFIRMATION_RETRY_PAUSE: Duration = Duration::from_millis(100);
 

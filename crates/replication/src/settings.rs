@@ -1,7 +1,8 @@
 //! openraft's settings, each with the reason that it has this value.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::time::Duration;
 
+use activation::settings::ElectionProfile;
 use openraft::{Config, SnapshotPolicy};
 
 use crate::planted::Planted;
@@ -11,53 +12,21 @@ use crate::limits::{
     SNAPSHOT_WHOLE_TIMEOUT,
 };
 
-/// How far the nodes of a cluster are from each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Profile {
-    /// One site.
-    #[default]
-    Near,
-    /// Two sites, or more.
-    Far,
+/// Heartbeat, shortest and longest election timeout of a profile.
+pub fn election_times(profile: ElectionProfile) -> [Duration; 3] {
+    let times_ms = match profile {
+        ElectionProfile::Near => [100, 300, 600],
+        ElectionProfile::Far => [400, 600, 1200],
+    };
+    times_ms.map(Duration::from_millis)
 }
-
-impl Profile {
-    /// Heartbeat, shortest and longest election timeout.
-    pub fn times(self) -> [Duration; 3] {
-        let times_ms = match self {
-            Self::Near => [100, 300, 600],
-            Self::Far => [400, 600, 1200],
-        };
-        times_ms.map(Duration::from_millis)
-    }
-}
-
-impl fmt::Display for Profile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Near => "near",
-            Self::Far => "far",
-        })
-    }
-}
-
-impl FromStr for Profile {
-    type Err = UnknownProfile;
-
-    fn from_str(text: &str) -> Result<Self, UnknownProfile> {
-        [Self::Near, Self::Far].into_iter().find(|profile| profile.to_string() == text).ok_or(UnknownProfile)
-    }
-}
-
-/// The name of no profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is near or far")]
-pub struct UnknownProfile;
 
 /// What an administrator may choose about elections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RaftSettings {
-    /// How often a leader is heard.
+    /// The profile to which this node keeps, whatever the cluster's setting `raft.profile` says; none: it follows that.
+    pub profile: Option<ElectionProfile>,
+    /// How often a leader is heard; zero, here and in the two below: as the profile says.
     pub heartbeat_interval: Duration,
     /// A follower that hears no leader for a random time from here ...
     pub election_timeout_min: Duration,
@@ -77,11 +46,11 @@ pub struct RaftSettings {
 
 impl Default for RaftSettings {
     fn default() -> Self {
-        let [heartbeat_interval, election_timeout_min, election_timeout_max] = Profile::default().times();
         Self {
-            heartbeat_interval,
-            election_timeout_min,
-            election_timeout_max,
+            profile: None,
+            heartbeat_interval: Duration::ZERO,
+            election_timeout_min: Duration::ZERO,
+            election_timeout_max: Duration::ZERO,
             promote_after: Duration::from_secs(60),
             #[cfg(feature = "fault-injection")]
             keep_purged: false,
@@ -122,13 +91,25 @@ impl Default for Pace {
 pub struct SettingsError(String);
 
 impl RaftSettings {
-    /// The longest round trip between two nodes that these settings bear: openraft bounds an append by the heartbeat
-    /// interval, and the followers' disks take their part of it.
-    pub fn round_trip_max(&self) -> Duration {
-        self.heartbeat_interval * 3 / 4
+    /// Heartbeat, shortest and longest election timeout: the profile's, where these settings give none.
+    pub fn times(&self, profile: ElectionProfile) -> [Duration; 3] {
+        let given = [self.heartbeat_interval, self.election_timeout_min, self.election_timeout_max];
+        let mut times = election_times(profile);
+        for (time, given) in times.iter_mut().zip(given).filter(|(_, given)| !given.is_zero()) {
+            *time = given;
+        }
+        times
     }
 
-    pub(crate) fn to_openraft(self, pace: Pace) -> Result<Config, SettingsError> {
+    /// The longest round trip between two nodes that these settings bear with this profile: openraft bounds an append by the
+    /// heartbeat interval, and the followers' disks take their part of it.
+    pub fn round_trip_max(&self, profile: ElectionProfile) -> Duration {
+        let [heartbeat_interval, ..] = self.times(profile);
+        heartbeat_interval * 3 / 4
+    }
+
+    pub(crate) fn to_openraft(self, profile: ElectionProfile, pace: Pace) -> Result<Config, SettingsError> {
+        let [heartbeat_interval, election_timeout_min, election_timeout_max] = self.times(profile);
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let snapshot_policy = SnapshotPolicy::LogsSinceLast(pace.snapshot_every_entries);
         #[cfg(feature = "fault-injection")]
@@ -136,9 +117,9 @@ impl RaftSettings {
             if self.keep_purged && !self.purge_what_is_kept { SnapshotPolicy::Never } else { snapshot_policy };
         let config = Config {
             cluster_name: "quorate".into(),
-            heartbeat_interval: ms(self.heartbeat_interval),
-            election_timeout_min: ms(self.election_timeout_min),
-            election_timeout_max: ms(self.election_timeout_max),
+            heartbeat_interval: ms(heartbeat_interval),
+            election_timeout_min: ms(election_timeout_min),
+            election_timeout_max: ms(election_timeout_max),
             max_payload_entries: APPEND_ENTRIES_MAX,
             // For a peer of a version that takes a snapshot in one go: to the others each part has a deadline of its own.
             install_snapshot_timeout: ms(SNAPSHOT_WHOLE_TIMEOUT),

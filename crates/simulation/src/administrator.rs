@@ -129,6 +129,8 @@ fn numbers(list: &str) -> BTreeSet<u64> {
 pub(crate) struct Administrator {
     pub(crate) world: World,
     pub(crate) chance: Chance,
+    /// Which election profile the cluster gets, and when.
+    pub(crate) profiles: Chance,
     /// Nodes that form the cluster, and all that may join it.
     pub(crate) nodes: u64,
     pub(crate) nodes_max: u64,
@@ -253,8 +255,16 @@ impl Administrator {
     async fn change_a_setting(&mut self, node: u64) {
         let minutes = FIRST_INTERVAL_MINUTES + self.commands;
         self.commands += 1;
-        let text = minutes.to_string();
-        let Ok(change) = SettingChange::parse(Scope::Cluster, Setting::ActivationInterval, &text) else { return };
+        self.set(node, Setting::ActivationInterval, &minutes.to_string()).await;
+        if self.profiles.percent(25) {
+            let profile = self.profiles.pick(&["near", "far"]).copied().unwrap_or("near");
+            self.world.fault("profile", format_args!("{profile}"));
+            self.set(node, Setting::RaftProfile, profile).await;
+        }
+    }
+
+    async fn set(&self, node: u64, setting: Setting, text: &str) {
+        let Ok(change) = SettingChange::parse(Scope::Cluster, setting, text) else { return };
         let command = Command::ChangeSettings { node: None, changes: vec![change] };
         let origin = Origin::new("administrator", "console", 0);
         let command = Command::Audited { origin, act: Act::Command(Box::new(command)) };

@@ -90,9 +90,7 @@ async fn start(world: &World, node: u64, bay: DiskBay, options: NodeOptions) -> 
     // At once: which thread does it, and when it is done, must not depend on the machine.
     environment.computations = Computations::new(|work| work());
     environment.newest_format = world.node(node, |state| state.newest_format);
-    let times = world.node(node, |state| state.profile).times();
-    let [heartbeat_interval, election_timeout_min, election_timeout_max] = times;
-    let settings = RaftSettings { heartbeat_interval, election_timeout_min, election_timeout_max, ..options.settings };
+    let settings = RaftSettings { profile: world.node(node, |state| state.profile), ..options.settings };
     let started = Replica::start_at_pace(disk, &settings, environment, options.pace).await;
     let replica = match started {
         Ok(replica) => replica,

@@ -157,6 +157,7 @@ impl Run<'_> {
         Administrator {
             world: self.world.clone(),
             chance: Chance::new(self.plan.seed, "administrator"),
+            profiles: Chance::new(self.plan.seed, "profiles"),
             nodes: self.plan.nodes,
             nodes_max: NODES_MAX,
             pause: self.plan.command_pause,

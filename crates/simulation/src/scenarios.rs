@@ -3,8 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use activation::limits::STATE_HASH_INTERVAL_ENTRIES;
-use replication::Profile;
+use activation::{limits::STATE_HASH_INTERVAL_ENTRIES, settings::ElectionProfile};
 use tokio::time::sleep;
 
 use crate::{
@@ -238,7 +237,7 @@ impl Director {
         self.wish(Wish::SlowLinks(75)).await;
         sleep(Duration::from_secs(15)).await;
         for node in 1..=3 {
-            self.world.node(node, |state| state.profile = Profile::Far);
+            self.world.node(node, |state| state.profile = Some(ElectionProfile::Far));
             self.restart(node).await;
         }
         self.must_count(1, &[1, 2, 3], "links take 75 ms each way, and the profile is for far nodes").await;

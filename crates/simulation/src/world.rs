@@ -9,11 +9,12 @@ use std::{
     time::Duration,
 };
 
+use activation::settings::ElectionProfile;
 use activation::state::{Format, State};
 use api::log::v1 as log;
 use bytes::Bytes;
 use prost::Message;
-use replication::{AppliedEntry, Observer, Profile};
+use replication::{AppliedEntry, Observer};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -42,7 +43,7 @@ pub(crate) struct NodeState {
     pub(crate) clock: ClockError,
     pub(crate) newest_format: Format,
     /// Of its configuration, for its next start.
-    pub(crate) profile: Profile,
+    pub(crate) profile: Option<ElectionProfile>,
     pub(crate) commands: Option<mpsc::Sender<Asked>>,
     /// Since when it says without a break that it is ready.
     pub(crate) ready_since: Option<Duration>,
@@ -79,7 +80,7 @@ impl Default for NodeState {
         Self {
             clock,
             newest_format: Format::NEWEST,
-            profile: Profile::Near,
+            profile: None,
             commands: None,
             ready_since: None,
             unserved: None,

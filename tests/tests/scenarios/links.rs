@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use quorate_tests::{Cluster, Network, SlowLinks, eventually, page, value, words};
+use quorate_tests::{Cluster, Network, SlowLinks, cmid, eventually, page, value, words};
 
 use serde_json::json;
 
@@ -10,6 +10,9 @@ use super::scene::{Scene, configured, network};
 
 /// More than the profile `near` bears, and far below what `far` does.
 const FAR: Duration = Duration::from_millis(160);
+
+/// What the profile `near` bears.
+const BORNE: Duration = Duration::from_millis(60);
 
 /// The variables of a scene say other election times: here the profile does.
 const TIMES: [&str; 3] =
@@ -27,12 +30,16 @@ async fn linked(network: &Network) -> (Cluster, SlowLinks) {
 /// What a node's log, the doctor and the metrics say of its link to another one.
 async fn link_is_named(scene: &Scene, node: u64, other: u64) {
     eventually("the log names the link", async || {
-        scene.cluster.said(node).contains("raft.profile = \"far\"").then_some(())
+        scene.cluster.said(node).contains("`quorate settings set raft.profile far`").then_some(())
     })
     .await;
     let doctor = scene.cluster.admin(node, &words!["doctor"]).await;
     let named = format!("between nodes {} and {}", node.min(other), node.max(other));
-    assert!(doctor.stdout.contains(&named) && doctor.stdout.contains("raft.profile"), "{}", doctor.stdout);
+    assert!(
+        doctor.stdout.contains(&named) && doctor.stdout.contains("settings set raft.profile far"),
+        "{}",
+        doctor.stdout
+    );
     let status = scene.cluster.led(node).await;
     let slow = status["slow_links"].as_array().unwrap().iter().map(|link| link["nodes"].clone());
     assert!(slow.clone().any(|nodes| nodes == json!([node.min(other), node.max(other)])), "{status}");
@@ -64,33 +71,54 @@ async fn scenario_far_leader_gives_way() {
     scene.ends().await;
 }
 
-/// Every link is slow: it is named, and with the profile for it the cluster counts and elects as usual.
+/// All nodes have this profile, as each says.
+async fn all_have(scene: &Scene, via: u64, profile: &str) {
+    eventually(&format!("every node has the profile {profile}"), async || {
+        let status = scene.cluster.status(via).await?;
+        status["nodes"].as_array()?.iter().all(|node| node["profile"] == profile).then_some(())
+    })
+    .await;
+}
+
+/// Puts `line` in place of the line of the profile in a node's configuration, and has it read again.
+fn give_profile(scene: &Scene, node: u64, from: &str, line: &str) {
+    let config = scene.cluster.node(node).config.clone();
+    let text = fs::read_to_string(&config).unwrap();
+    let changed = text.replace(from, line);
+    assert_ne!(changed, text, "the configuration names the profile");
+    fs::write(&config, changed).unwrap();
+    scene.cluster.process(node).hang_up();
+}
+
+/// Every link is slow, and nothing can be committed: with the profile in the nodes' own configurations the cluster counts and
+/// elects as usual, and no node was restarted.
 #[tokio::test]
 async fn scenario_far_sites() {
     let Some(network) = network("links::scenario_far_sites").await else { return };
     let (cluster, links) = linked(&network).await;
     let mut scene = Scene::formed("scenario_far_sites", network, cluster).await;
+    let processes: Vec<_> = (1..=3).map(|node| scene.cluster.process(node).pid()).collect();
     scene.load.enters("every link is slow");
     for (one, other) in [(1, 2), (1, 3), (2, 3)] {
         links.set_round_trip(one, other, FAR);
     }
     link_is_named(&scene, 1, 2).await;
     link_is_named(&scene, 3, 2).await;
-    scene.load.enters("node by node goes to the profile far");
+    scene.load.enters("every node is given the profile far");
     for node in 1..=3 {
-        let config = scene.cluster.node(node).config.clone();
-        let text = fs::read_to_string(&config).unwrap();
-        let changed = text.replace("#profile = \"near\"", "profile = \"far\"");
-        assert_ne!(changed, text, "the configuration names the profile");
-        fs::write(&config, changed).unwrap();
-        scene.cluster.stop(node).await;
-        scene.cluster.start(node);
+        give_profile(&scene, node, "#profile =", "profile = \"far\"");
     }
     for node in 1..=3 {
         scene.serves(1, node).await;
     }
-    scene.load.enters("every node has the profile far");
+    assert_eq!((1..=3).map(|node| scene.cluster.process(node).pid()).collect::<Vec<_>>(), processes);
+    scene.load.enters("the cluster's setting takes over");
+    scene.cluster.administrate(2, &words!["settings", "set", "raft.profile", "far"]).await;
+    for node in 1..=3 {
+        give_profile(&scene, node, "profile = \"far\"", "#profile =");
+    }
     scene.seconds(3).await;
+    all_have(&scene, 1, "far").await;
     scene.load.enters("the leader is killed");
     let leader = scene.leader(1).await;
     let other = scene.others(leader)[0];
@@ -98,5 +126,39 @@ async fn scenario_far_sites() {
     scene.seconds(2).await;
     scene.cluster.start(leader);
     scene.serves(other, leader).await;
+    all_have(&scene, other, "far").await;
+    scene.ends().await;
+}
+
+/// One command gives the cluster the times for slower links, and back, while it counts.
+#[tokio::test]
+async fn scenario_far_by_setting() {
+    let Some(network) = network("links::scenario_far_by_setting").await else { return };
+    let (cluster, links) = linked(&network).await;
+    let scene = Scene::formed("scenario_far_by_setting", network, cluster).await;
+    let pairs = [(1, 2), (1, 3), (2, 3)];
+    let product = scene.cluster.product("workstation-professional-2");
+    let mut sessions = Vec::new();
+    for node in 1..=3 {
+        sessions.push(product.session(scene.cluster.node(node).clients).await.unwrap());
+    }
+    scene.load.enters("links are as slow as the profile near bears");
+    pairs.iter().for_each(|(one, other)| links.set_round_trip(*one, *other, BORNE));
+    scene.seconds(2).await;
+    for (round_trip, profile, machine) in [(FAR, "far", 1_000_001), (Duration::ZERO, "near", 1_000_002)] {
+        if profile == "near" {
+            pairs.iter().for_each(|(one, other)| links.set_round_trip(*one, *other, round_trip));
+        }
+        scene.load.enters(format!("the cluster takes the profile {profile}"));
+        scene.cluster.administrate(3, &words!["settings", "set", "raft.profile", profile]).await;
+        all_have(&scene, 1, profile).await;
+        scene.seconds(1).await;
+        for session in &mut sessions {
+            product.ask(session, cmid(machine)).await.expect("the connection stands, and is answered");
+        }
+        scene.load.enters(format!("links suit the profile {profile}"));
+        pairs.iter().for_each(|(one, other)| links.set_round_trip(*one, *other, round_trip));
+        scene.seconds(3).await;
+    }
     scene.ends().await;
 }

@@ -5,10 +5,12 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use super::dns::PublishDomain;
+use super::profile::ElectionProfile;
 use super::value::{Field, Form, TypedValue};
 use crate::limits::{
     ACTIVATION_INTERVAL_MINUTES_DEFAULT, INTERVAL_MINUTES_MAX, INTERVAL_MINUTES_MIN, RENEWAL_INTERVAL_MINUTES_DEFAULT,
 };
+use crate::state::Format;
 
 const INTERVAL: Form = Form::Number { min: INTERVAL_MINUTES_MIN, max: INTERVAL_MINUTES_MAX };
 const DAY_S: u32 = 86_400;
@@ -161,6 +163,9 @@ settings! {
         ConnectionsPerSource as "clients.connections_per_source_max",
             connections_per_source_max: Option<u32> = None, ANY_U16,
             "connections at once from one address; 0: as each node's configuration says";
+        /// How far the nodes are from each other, where a node's configuration does not say. Since format 3.
+        RaftProfile as "raft.profile", raft_profile: ElectionProfile = ElectionProfile::Near, Form::Profile,
+            "how far the nodes are from each other: near (round trips up to 75 ms) or far (up to 300 ms); a node whose configuration gives raft.profile keeps to that";
     }
 
     /// Settings of one node that are changed while it runs, and outlive its restart (R36).
@@ -171,6 +176,23 @@ settings! {
         /// R7: the processor is left to others.
         LowPriority as "process.low_priority", low_priority: bool = false, Form::Flag,
             "whether one node leaves the processor to others";
+    }
+}
+
+impl Settings {
+    /// The first setting that is not as by default and that `format` does not hold: its name, its value and the default.
+    #[must_use]
+    pub fn not_held_in(&self, format: Format) -> Option<(&'static str, TypedValue, TypedValue)> {
+        let newer = Setting::ALL.into_iter().filter(|setting| setting.format() > format);
+        let set = newer.filter_map(|setting| Some((setting.name(), self.value(setting)?, setting.default_value())));
+        set.into_iter().find(|(_, value, default)| value != default)
+    }
+
+    /// Leaves the settings that `format` does not hold as they are by default.
+    pub(crate) fn put_in(&mut self, format: Format) {
+        if Setting::RaftProfile.format() > format {
+            self.raft_profile = ElectionProfile::default();
+        }
     }
 }
 
@@ -196,6 +218,15 @@ impl Setting {
     #[must_use]
     pub fn from_log_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|setting| setting.log_name() == name)
+    }
+
+    /// The first format that holds it.
+    #[must_use]
+    pub fn format(self) -> Format {
+        match self {
+            Self::RaftProfile => Format::CODED,
+            _ => Format::OLDEST,
+        }
     }
 
     /// As administrators see and type it.

@@ -6,8 +6,10 @@
 
 mod declarations;
 mod dns;
+mod profile;
 mod value;
 
 pub use declarations::{NodeSettings, Scope, Setting, SettingChange, SettingError, Settings};
 pub use dns::{Announcement, DomainName, PublishDomain, Rank};
+pub use profile::{ElectionProfile, UnknownProfile};
 pub use value::{Form, TypedValue};

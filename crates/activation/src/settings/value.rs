@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::dns::PublishDomain;
+use super::profile::ElectionProfile;
 use crate::limits::DOMAINS_MAX;
 
 /// What a setting's value may be.
@@ -16,6 +17,8 @@ pub enum Form {
     NumberOrZero { min: u32, max: u32 },
     /// A publish list of at most [`DOMAINS_MAX`] different domains; the empty text is the empty list.
     Domains,
+    /// `near` or `far`.
+    Profile,
 }
 
 /// A value that a setting may have.
@@ -24,6 +27,7 @@ pub enum TypedValue {
     Flag(bool),
     Number(u32),
     Domains(Vec<PublishDomain>),
+    Profile(ElectionProfile),
 }
 
 impl Form {
@@ -36,6 +40,7 @@ impl Form {
             Self::Number { min, max } => number(text, |number| (min..=max).contains(&number)),
             Self::NumberOrZero { min, max } => number(text, |number| number == 0 || (min..=max).contains(&number)),
             Self::Domains => domains(text).map(TypedValue::Domains),
+            Self::Profile => text.parse().ok().map(TypedValue::Profile),
         }
     }
 }
@@ -50,6 +55,7 @@ impl fmt::Display for Form {
             Self::Domains => {
                 write!(f, "up to {DOMAINS_MAX} different entries DOMAIN or DOMAIN:PRIORITY:WEIGHT, separated by commas")
             }
+            Self::Profile => f.write_str("near or far"),
         }
     }
 }
@@ -76,6 +82,7 @@ impl fmt::Display for TypedValue {
         match self {
             Self::Flag(flag) => write!(f, "{flag}"),
             Self::Number(number) => write!(f, "{number}"),
+            Self::Profile(profile) => write!(f, "{profile}"),
             Self::Domains(domains) => domains.iter().enumerate().try_for_each(|(index, domain)| {
                 let separator = if index == 0 { "" } else { "," };
                 write!(f, "{separator}{domain}")
@@ -142,5 +149,15 @@ impl Field for Vec<PublishDomain> {
 
     fn from_value(value: &TypedValue) -> Option<Self> {
         if let TypedValue::Domains(domains) = value { Some(domains.clone()) } else { None }
+    }
+}
+
+impl Field for ElectionProfile {
+    fn to_value(&self) -> TypedValue {
+        TypedValue::Profile(*self)
+    }
+
+    fn from_value(value: &TypedValue) -> Option<Self> {
+        if let TypedValue::Profile(profile) = value { Some(*profile) } else { None }
     }
 }

@@ -308,6 +308,7 @@ impl State {
         if !format.remembers_commands() {
             self.outcomes = Outcomes::default();
         }
+        self.settings.put_in(format);
         self.expiry_ms = if format.has_expiry_clock() { self.expiry_ms.or(self.time_ms) } else { None };
         if format.hashes_sums() && !before.hashes_sums() {
             let counts = self.publishers.values_mut().flat_map(|publisher| publisher.counts.values_mut());

@@ -74,14 +74,27 @@ pub enum Act {
 struct Reading {
     /// The newest format that the reader knows.
     newest: Format,
-    /// The format in which the command was written.
-    written: Format,
+    /// The format in which the command was written, where it is known.
+    written: Option<Format>,
 }
 
 impl Reading {
     /// What a value that is not known is: from the writer's format on newer, before that malformed.
     fn unknown(self, field: &'static str) -> MalformedCommand {
-        if self.written.is_strict() { MalformedCommand::NEWER } else { MalformedCommand(field) }
+        if self.is_strict() { MalformedCommand::NEWER } else { MalformedCommand(field) }
+    }
+
+    fn is_strict(self) -> bool {
+        self.written.is_some_and(Format::is_strict)
+    }
+
+    /// The setting, as versions know it that write the format in which the command was written.
+    fn setting(self, log_name: &str) -> Result<Setting, MalformedCommand> {
+        Setting::from_log_name(log_name).filter(|setting| self.holds(*setting)).ok_or(self.unknown("setting"))
+    }
+
+    fn holds(self, setting: Setting) -> bool {
+        setting.format() <= self.written.unwrap_or(self.newest).min(self.newest)
     }
 }
 
@@ -100,6 +113,9 @@ impl Command {
     #[must_use]
     pub fn format(&self) -> Format {
         match self {
+            Self::ChangeSettings { changes, .. } => {
+                changes.iter().map(|change| change.setting().format()).max().unwrap_or(Format::OLDEST)
+            }
             Self::Audited { act: Act::Noted { .. }, .. }
             | Self::Once { .. }
             | Self::AcceptClock { .. }
@@ -188,13 +204,13 @@ impl Command {
 
     /// The same, as a version reads it whose newest format is `newest`, where it is not known in which format it was written.
     pub fn decode_up_to(newest: Format, bytes: &[u8]) -> Result<Self, MalformedCommand> {
-        Self::read(Reading { newest, written: Format::OLDEST }, bytes)
+        Self::read(Reading { newest, written: None }, bytes)
     }
 
     /// The same for a command that was written in format `written`. Since format 3 whatever is not known, a field or a value
     /// at any depth, makes it [`MalformedCommand::NEWER`].
     pub fn decode_written_in(written: Format, newest: Format, bytes: &[u8]) -> Result<Self, MalformedCommand> {
-        Self::read(Reading { newest, written }, bytes)
+        Self::read(Reading { newest, written: Some(written) }, bytes)
     }
 
     fn read(reading: Reading, bytes: &[u8]) -> Result<Self, MalformedCommand> {
@@ -206,7 +222,7 @@ impl Command {
         // One copy, so that the fields of all records share it.
         let raw = proto::Command::decode(Bytes::copy_from_slice(bytes)).map_err(|_| MalformedCommand("encoding"))?;
         // A decoder drops the fields that it does not know; what is left is shorter.
-        if reading.written.is_strict() && raw.encoded_len() != bytes.len() {
+        if reading.is_strict() && raw.encoded_len() != bytes.len() {
             return Err(MalformedCommand::NEWER);
         }
         let kind = match raw.kind {
@@ -243,11 +259,11 @@ impl Command {
                 Ok(Self::Release { statements })
             }
             Kind::ChangeSettings(change) => {
-                if change.changes.len() > Setting::ALL.len() {
+                if change.changes.len() > Setting::ALL.into_iter().filter(|setting| reading.holds(*setting)).count() {
                     return Err(MalformedCommand("too many settings"));
                 }
                 let changes = change.changes.into_iter().map(|change| {
-                    let setting = Setting::from_log_name(&change.name).ok_or(reading.unknown("setting"))?;
+                    let setting = reading.setting(&change.name)?;
                     Ok(SettingChange::from_log(setting, change.value))
                 });
                 let node = (change.node > 0).then(|| node_id(change.node.into())).transpose();

@@ -171,6 +171,8 @@ fn expected(setting: Setting) -> &'static str {
         Setting::DnsTtl => "a number of 1 to 86400",
         Setting::DnsWithdrawDead => "0, or a number of 60 to 86400",
         Setting::ConnectionsPerSource | Setting::ClientsPort => "a number of 0 to 65535",
+        // Of no entry of these formats.
+        Setting::RaftProfile => "near or far",
     }
 }
 

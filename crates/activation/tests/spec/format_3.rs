@@ -214,3 +214,34 @@ fn the_format_before_takes_the_record_over_in_words_that_never_change() {
     let read = State::decode_snapshot_up_to(format(2), &cluster.state.encode_snapshot().into()).unwrap();
     assert_eq!(read.hash(), cluster.state.hash());
 }
+
+#[test]
+fn the_election_profile_is_of_format_3_and_a_lowered_format_leaves_nothing_of_it() {
+    let far = set(Setting::RaftProfile, "far");
+    let value = |cluster: &Cluster| cluster.state.settings().get(Setting::RaftProfile).unwrap();
+    let mut cluster = cluster();
+    assert_eq!(far.format(), format(3));
+    assert_eq!(by_ada(Act::Command(Box::new(far.clone()))).format(), format(3));
+    assert_eq!(cluster.apply(&far), Applied::Done);
+    let restored = State::decode_snapshot(&cluster.state.encode_snapshot()).unwrap();
+    assert_eq!(
+        (restored.settings().get(Setting::RaftProfile), restored.hash()),
+        (Some("far".into()), cluster.state.hash())
+    );
+    let wrong = cluster.apply(&set(Setting::RaftProfile, "wide"));
+    assert!(matches!(wrong, Applied::Refused(CommandRefusal::Setting(_))), "{wrong:?}");
+
+    let set_in_state =
+        cluster.state.settings().not_held_in(format(2)).map(|(name, value, _)| (name, value.to_string()));
+    assert_eq!(set_in_state, Some(("raft.profile", "far".into())));
+    assert_eq!(cluster.apply(&Command::SetFormat { format: format(2) }), Applied::Done);
+    assert_eq!((value(&cluster).as_str(), cluster.state.settings().not_held_in(format(2))), ("near", None));
+    // As versions take it that know no such setting.
+    assert_eq!(cluster.apply(&far), Applied::Refused(CommandRefusal::Malformed("setting")));
+    let newest = Format::NEWEST;
+    assert!(
+        Command::decode_up_to(newest, &far.encode()).is_ok(),
+        "without the format in which it was written it is read"
+    );
+    assert!(Command::decode_up_to(format(2), &far.encode()).is_err());
+}

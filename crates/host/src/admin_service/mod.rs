@@ -384,7 +384,7 @@ impl admin_server::Admin for Admin {
     }
 
     async fn rejoin_node(&self, request: Request<proto::RejoinNodeRequest>) -> Reply<proto::MembersReply> {
-        let acting = self.acting(&request);
+        let acting = self.acting(&request)?;
         Members(&acting).rejoin(request.into_inner()).await.map(Response::new)
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use activation::{catalog::Name, id::NodeId};
 
-use replication::Profile;
+use activation::settings::ElectionProfile;
 
 use crate::config::values::ListenAddress;
 
@@ -102,7 +102,6 @@ text!(String);
 text!(SocketAddr);
 text!(ListenAddress);
 text!(Name);
-text!(Profile);
 
 impl ValueType for bool {
     fn form(_: u64) -> Form {
@@ -121,6 +120,16 @@ impl ValueType for Option<String> {
 
     fn toml(&self) -> Option<String> {
         self.as_ref()?.toml()
+    }
+}
+
+impl ValueType for Option<ElectionProfile> {
+    fn form(_: u64) -> Form {
+        Form::Text
+    }
+
+    fn toml(&self) -> Option<String> {
+        self.as_ref()?.to_string().toml()
     }
 }
 

@@ -64,25 +64,20 @@ impl Config {
     /// The settings of the replica.
     #[allow(clippy::needless_update, reason = "the tests' build has one more field")]
     pub fn raft_settings(&self) -> RaftSettings {
-        let [heartbeat_interval, election_timeout_min, election_timeout_max] = self.election_times();
+        let Raft { profile, heartbeat_ms, election_timeout_min_ms, election_timeout_max_ms } = self.raft;
         test_hooks::raft_settings(RaftSettings {
-            heartbeat_interval,
-            election_timeout_min,
-            election_timeout_max,
+            profile,
+            heartbeat_interval: Duration::from_millis(heartbeat_ms),
+            election_timeout_min: Duration::from_millis(election_timeout_min_ms),
+            election_timeout_max: Duration::from_millis(election_timeout_max_ms),
             promote_after: Duration::from_secs(self.peers.promote_after_s),
             ..RaftSettings::default()
         })
     }
 
-    /// Heartbeat, shortest and longest election timeout: the profile's, where the file gives none.
+    /// Heartbeat, shortest and longest election timeout, with the profile that the file gives, or the default.
     fn election_times(&self) -> [Duration; 3] {
-        let Raft { profile, heartbeat_ms, election_timeout_min_ms, election_timeout_max_ms } = self.raft;
-        let given = [heartbeat_ms, election_timeout_min_ms, election_timeout_max_ms].into_iter();
-        let mut times = profile.times();
-        for (time, ms) in times.iter_mut().zip(given).filter(|(_, ms)| *ms > 0) {
-            *time = Duration::from_millis(ms);
-        }
-        times
+        self.raft_settings().times(self.raft.profile.unwrap_or_default())
     }
 
     /// The root below which the machine's own description is read.

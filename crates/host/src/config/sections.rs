@@ -8,8 +8,8 @@ use std::{
     path::PathBuf,
 };
 
+use activation::settings::ElectionProfile;
 use activation::{catalog::Name, id::NodeId, limits::NODE_ID_MAX};
-use replication::Profile;
 use serde::Deserialize;
 
 use crate::config::{
@@ -158,8 +158,8 @@ section! {
     /// Election times.
     "raft" Raft {
         #[serde(deserialize_with = "values::profile")]
-        profile: Profile = Profile::Near,
-            "How far the nodes are from each other: near (round trips up to 75 ms) or far (up to 300 ms); the same on every node";
+        profile: Option<ElectionProfile> = None,
+            "How far the nodes are from each other, near or far, whatever the cluster's setting raft.profile says; without it the node follows that. Read again on SIGHUP";
         heartbeat_ms: u64 = 0,
             "Milliseconds between the leader's heartbeats; 0: as the profile says (near 100, far 400). A round trip takes three quarters of it at most";
         election_timeout_min_ms: u64 = 0,

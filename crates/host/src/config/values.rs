@@ -6,11 +6,11 @@ use std::{
     net::{AddrParseError, SocketAddr},
 };
 
+use activation::settings::ElectionProfile;
 use activation::{
     catalog::Name,
     id::{NodeId, node_id},
 };
-use replication::Profile;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 /// A text that is no such value: what is wrong; the fix.
@@ -88,8 +88,8 @@ fn parse_member(text: &str) -> Option<(NodeId, &str)> {
 }
 
 /// The name of a profile.
-pub(super) fn profile<'de, D: Deserializer<'de>>(text: D) -> Result<Profile, D::Error> {
-    String::deserialize(text)?.parse().map_err(D::Error::custom)
+pub(super) fn profile<'de, D: Deserializer<'de>>(text: D) -> Result<Option<ElectionProfile>, D::Error> {
+    String::deserialize(text)?.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// The name of a platform class.

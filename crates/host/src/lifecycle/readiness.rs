@@ -92,7 +92,12 @@ fn slow_links(replica: &Replica) -> String {
     }
     let links: Vec<_> =
         slow.iter().map(|(node, took)| format!("node {node} is {} ms away", took.as_millis())).collect();
-    format!("; {} (at most {} ms are borne: see raft.profile)", links.join(", "), limit.as_millis())
+    format!(
+        "; {} (at most {} ms are borne: `quorate settings set raft.profile far`, or where that is not answered raft.profile = \"far\" \
+         in the configuration of every node, and SIGHUP)",
+        links.join(", "),
+        limit.as_millis()
+    )
 }
 
 /// Why the node takes no part in the cluster any more, where it does not.

@@ -107,6 +107,11 @@ impl Node {
         self.nodes.replica()
     }
 
+    /// Takes from a configuration that was read again what takes effect without a restart: `raft.profile`.
+    pub fn reconfigure(&self, config: &Config) {
+        self.replica().keep_to_profile(config.raft.profile);
+    }
+
     /// The way that a request takes after the wire, for clients in the same process.
     pub fn answers(&self) -> Answers {
         Answers(self.answerer.clone())

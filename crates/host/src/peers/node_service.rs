@@ -2,13 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use activation::id::{Cmid, KeyId};
+use activation::{
+    id::{Cmid, KeyId},
+    settings::ElectionProfile,
+};
 use admin::wire::TextEnum;
 use api::{
     admin::v1::{
-        DnsSettled, DrainReply, DrainRequest, DuplicatesReply, EventsFilter, EventsPart, ExamineRequest, MachineReport,
-        MemberProgress, NodeActivationState, NodeDnsState, NodeState, NodeStatus, RoundTrip, TransferLeaderReply,
-        TransferLeaderRequest, UnusableKey,
+        self as proto, DnsSettled, DrainReply, DrainRequest, DuplicatesReply, EventsFilter, EventsPart, ExamineRequest,
+        MachineReport, MemberProgress, NodeActivationState, NodeDnsState, NodeState, NodeStatus, RoundTrip,
+        TransferLeaderReply, TransferLeaderRequest, UnusableKey,
     },
     node::v1::{
         DistinctMachinesReply, DistinctMachinesRequest, DnsPublicationsReply, DnsPublicationsRequest,
@@ -184,6 +187,7 @@ impl NodeService {
             progress: progress(replica, &cluster),
             round_trips: replica.round_trips().into_iter().map(round_trip).collect(),
             round_trip_max_us: microseconds(replica.round_trip_max()),
+            election_profile: election_profile(replica).into(),
             // Role, address and the comparison of clocks are for the caller to fill in.
             ..NodeStatus::default()
         }
@@ -216,6 +220,13 @@ fn own_state(replica: &Replica, readiness: &Readiness) -> NodeState {
         Health::Quarantined(_) => NodeState::Quarantined,
         Health::Running if readiness.draining().is_on() => NodeState::Draining,
         Health::Running => NodeState::Ok,
+    }
+}
+
+fn election_profile(replica: &Replica) -> proto::ElectionProfile {
+    match replica.election_profile() {
+        ElectionProfile::Near => proto::ElectionProfile::Near,
+        ElectionProfile::Far => proto::ElectionProfile::Far,
     }
 }
 

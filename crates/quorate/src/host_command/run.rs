@@ -1,13 +1,13 @@
-//! `quorate host run`: the daemon, until SIGTERM.
+//! `quorate host run`: the daemon, until SIGTERM; on SIGHUP it reads its configuration again.
 
 use std::{cell::Cell, future::pending, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, anyhow};
-use host::{Config, Node, OldName, Overrides, Start, StartError};
+use host::{Config, ConfigError, Node, OldName, Overrides, Start, StartError};
 use sd_notify::NotifyState;
 use storage::{Opening, OpeningStep};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::{Instant, sleep, timeout},
 };
 use tracing_subscriber::filter::LevelFilter;
@@ -27,6 +27,8 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   quorate host run --config node1.toml --bootstrap     once, on one node, when all nodes are started
   quorate host run --config node1.toml                 from then on, and on all other nodes
+
+On SIGHUP raft.profile is read from the configuration again, and takes effect without a restart.
 
 Exit: 0 stopped as told; 1 failed while running, or no cluster was formed; 2 configuration, port or data folder.
 A panic in any task ends the process with SIGABRT: the last line of the log names the task and the reason.";
@@ -60,16 +62,23 @@ impl Run {
             std::thread::available_parallelism().map_or(START_THREADS_MIN, |n| n.get().max(START_THREADS_MIN));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
         let runtime = runtime.context("cannot start the runtime")?;
-        let outcome = runtime.block_on(run(config, Start { bootstrap: self.bootstrap, ..Start::default() }, reader));
+        let start = Start { bootstrap: self.bootstrap, ..Start::default() };
+        let outcome = runtime.block_on(run(config, start, reader, || Config::load(&self.config, &self.overrides)));
         // What still waits for a disk that failed must not keep the process.
         runtime.shutdown_background();
         outcome
     }
 }
 
-async fn run(config: Config, start: Start, reader: LogReader) -> CommandResult {
+async fn run(
+    config: Config,
+    start: Start,
+    reader: LogReader,
+    read_again: impl Fn() -> Result<Config, ConfigError>,
+) -> CommandResult {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     let node_number = config.node;
     // In a task of its own: parts of a start read the disk without a pause, and the signals are to be heard all the while.
     let starting = tokio::spawn(async move { Node::start_reporting(&config, start, Patience::default().keep()).await });
@@ -95,6 +104,7 @@ async fn run(config: Config, start: Start, reader: LogReader) -> CommandResult {
     let _no_supervisor = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&serves)]);
     tokio::select! {
         () = keep_supervisor_calm(&node) => {}
+        () = follow_configuration(&node, &mut hang_up, read_again) => {}
         why = node.failed() => return Err(anyhow!("node {node_number} stopped: {why}").into()),
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -130,6 +140,24 @@ impl Patience {
                 sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(micros), NotifyState::Status(&status)]);
         }
     }
+}
+
+/// Reads the configuration again at each SIGHUP. One that is wrong changes nothing.
+async fn follow_configuration(node: &Node, hang_up: &mut Signal, read: impl Fn() -> Result<Config, ConfigError>) {
+    while hang_up.recv().await.is_some() {
+        match read() {
+            Ok(config) => {
+                let profile = config.raft.profile.map_or_else(|| "as the cluster's".into(), |own| own.to_string());
+                tracing::info!(
+                    profile,
+                    "the configuration was read again: raft.profile is taken from it, the rest at the next start"
+                );
+                node.reconfigure(&config);
+            }
+            Err(error) => tracing::error!(%error, "the configuration was read again, and nothing is taken from it"),
+        }
+    }
+    pending().await
 }
 
 /// As often as systemd wants to hear it (sd_watchdog_enabled(3)): that the node lives. One that is stuck says nothing.

@@ -4,7 +4,6 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::future::join_all;
-use openraft::async_runtime::WatchReceiver;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
@@ -20,13 +19,12 @@ use crate::{
 /// Runs for as long as the replica does.
 pub(crate) async fn run(replica: Arc<RunningReplica>, every: Duration) {
     let began = Instant::now();
-    let mut metrics = replica.raft.server_metrics();
+    let mut metrics = replica.consensus.server_metrics();
     while replica.gate.was_member && metrics.borrow_watched().membership_config.membership().nodes().next().is_none() {
         if metrics.changed().await.is_err() {
             return;
         }
     }
-    let stopped = replica.raft.metrics();
     loop {
         if let Some(reason) = replica.gate.quarantined_because() {
             let node = replica.identity.owner;
@@ -49,7 +47,7 @@ pub(crate) async fn run(replica: Arc<RunningReplica>, every: Duration) {
             // Woken by each refused call: no more often than this.
             sleep(HELLO_PAUSE).await;
         }
-        if stopped.borrow_watched().running_state.is_err() {
+        if replica.consensus.failure().is_some() {
             return;
         }
     }

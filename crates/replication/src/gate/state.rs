@@ -19,7 +19,7 @@ use std::{
 
 use api::{log::v1 as log, peer::v1 as peer};
 use prost::Message;
-use storage::{Batch, Disk, Identity, SnapshotIoError, WriteFailed};
+use storage::{Batch, Disk, Identity, WriteFailed};
 use tokio::sync::{Notify, watch};
 use tonic::Status;
 use uuid::Uuid;
@@ -226,7 +226,7 @@ impl Gate {
     }
 
     /// The disk did not take what is no batch of the store: the node fails as with any other write.
-    pub(crate) fn disk_failed(&self, error: &SnapshotIoError) {
+    pub(crate) fn disk_failed(&self, error: &impl fmt::Display) {
         self.failed.send_replace(Some(WriteFailed::new(io::Error::other(error.to_string()))));
     }
 

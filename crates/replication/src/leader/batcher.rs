@@ -18,10 +18,7 @@ use crate::{
     leader::clock::LeaderClock,
     limits::{BATCH_QUEUE_REQUESTS_MAX, BATCHES_IN_FLIGHT_MAX},
     observer::Observer,
-    raft::{
-        state_machine::{Raft, StateMachine},
-        types::Command,
-    },
+    raft::{consensus::Consensus, state_machine::StateMachine, types::Command},
 };
 
 /// What became of one request.
@@ -46,19 +43,19 @@ pub(crate) struct Waiting {
 /// Starts the batcher of a node. It answers only while the node leads; it ends when the last sender is dropped.
 pub(crate) fn start(
     tasks: &Tasks,
-    raft: Raft,
+    consensus: Arc<Consensus>,
     state_machine: StateMachine,
     clock: Arc<LeaderClock>,
     observer: Arc<dyn Observer>,
 ) -> mpsc::Sender<Waiting> {
     let (sender, queue) = mpsc::channel(BATCH_QUEUE_REQUESTS_MAX);
-    tasks.spawn(ReplicaTask::Batcher, gather(tasks.clone(), raft, state_machine, clock, observer, queue));
+    tasks.spawn(ReplicaTask::Batcher, gather(tasks.clone(), consensus, state_machine, clock, observer, queue));
     sender
 }
 
 async fn gather(
     tasks: Tasks,
-    raft: Raft,
+    consensus: Arc<Consensus>,
     state_machine: StateMachine,
     clock: Arc<LeaderClock>,
     observer: Arc<dyn Observer>,
@@ -102,9 +99,13 @@ async fn gather(
         }
         let (responder, committed, applied) = ProgressResponder::new();
         let (proposed_at, observer) = (Instant::now(), Arc::clone(&observer));
-        if let Err(stopped) = raft.client_write_ff(Command(batch.finish()), Some(responder)).await {
-            tracing::debug!(%stopped, "the log takes no more entries");
-            return;
+        if let Err(stopped) = consensus.raft().client_write_ff(Command(batch.finish()), Some(responder)).await {
+            if consensus.failure().is_some() {
+                tracing::debug!(%stopped, "the log takes no more entries");
+                return;
+            }
+            // It is made anew: the callers, dropped here, ask again.
+            continue;
         }
         drop(order);
         tasks.spawn(ReplicaTask::Batch, async move {

@@ -8,7 +8,6 @@ use activation::{
 };
 use api::peer::v1 as proto;
 use futures::future::join_all;
-use openraft::async_runtime::WatchReceiver;
 use tokio::{
     task::AbortHandle,
     time::{MissedTickBehavior, interval, sleep, timeout},
@@ -27,7 +26,7 @@ use crate::{
 
 /// Runs for as long as the replica does.
 pub(crate) async fn run(replica: Arc<RunningReplica>, pace: Pace) {
-    let mut role = replica.raft.server_metrics();
+    let mut role = replica.consensus.server_metrics();
     let mut next_sample = interval(pace.clock_sample_interval);
     next_sample.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let members = replica.tasks.spawn(ReplicaTask::Members, look_at_members(Arc::clone(&replica), pace.look_interval));
@@ -77,7 +76,7 @@ fn look_at_store(replica: &RunningReplica) {
 
 /// Asks whether a majority confirms the leader, again and again, for as long as the replica runs.
 pub(crate) async fn confirm(replica: Arc<RunningReplica>, every: Duration) {
-    let mut leader = replica.raft.server_metrics();
+    let mut leader = replica.consensus.server_metrics();
     loop {
         let asked = timeout(PEER_CALL_TIMEOUT, replica.read_point_once()).await;
         let point = asked.ok().flatten();

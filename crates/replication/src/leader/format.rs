@@ -13,14 +13,13 @@ use activation::{
 };
 use bytes::Bytes;
 use futures::future::join_all;
-use openraft::{async_runtime::WatchReceiver, errors::Fatal};
+use openraft::async_runtime::WatchReceiver;
 use tokio::time::sleep;
 
 use crate::{
     leader::proposal::Proposed,
     limits::RETRY_PAUSE,
     peers::identify::{self, NotFound},
-    raft::types::TypeConfig,
     replica::running::RunningReplica,
 };
 
@@ -45,7 +44,12 @@ pub(crate) async fn propose(replica: &RunningReplica, command: Bytes) -> Propose
                 replica.identity.owner
             ));
         }
-        Err(malformed) => return Proposed::Refused(malformed.to_string()),
+        Err(malformed) => {
+            // Of a newer format than is written it may be well-formed.
+            let newer = Domain::decode_up_to(replica.newest_format, &command).ok().map(|command| command.format());
+            let newer = newer.filter(|format| *format > written);
+            return newer.map_or_else(|| Proposed::refused(malformed), |format| is_not_held(written, format));
+        }
     };
     if let Some(format) = decoded.sets_format() {
         return set(replica, format, decoded).await;
@@ -57,13 +61,16 @@ pub(crate) async fn propose(replica: &RunningReplica, command: Bytes) -> Propose
     }
     let format = replica.state_machine.view(State::format);
     match put_in(format, decoded) {
-        Some(command) if command.format() > format => Proposed::Refused(format!(
-            "the cluster writes format {format}, which does not hold this: `quorate cluster format set {}` first",
-            command.format()
-        )),
+        Some(command) if command.format() > format => is_not_held(format, command.format()),
         Some(command) => replica.write(command.encode()).await,
         None => replica.committed(),
     }
+}
+
+fn is_not_held(written: Format, needed: Format) -> Proposed {
+    Proposed::Refused(format!(
+        "the cluster writes format {written}, which does not hold this: `quorate cluster format set {needed}` first"
+    ))
 }
 
 /// A command as this format holds it; nothing where it holds no such thing, and nothing is to be carried out.
@@ -92,6 +99,13 @@ async fn set(replica: &RunningReplica, format: Format, command: Domain) -> Propo
     let metrics = replica.server_metrics();
     if !metrics.state.is_leader() {
         return Proposed::Retry;
+    }
+    if let Some((name, value, default)) = replica.state_machine.view(|state| state.settings().not_held_in(format)) {
+        // Another profile than the nodes need would stop the cluster.
+        return Proposed::Refused(format!(
+            "format {format} does not hold the setting {name}, which is {value}: give {name} in the configuration of every node \
+             that needs it, and `quorate settings set {name} {default}` first"
+        ));
     }
     let membership = metrics.membership_config.membership();
     let others = membership.nodes().filter(|(node, _)| **node != replica.identity.owner);
@@ -161,15 +175,19 @@ pub(crate) async fn follow(replica: Weak<RunningReplica>) {
 
 /// Replaces the log up to `index` by a snapshot, for good.
 async fn purge(replica: &RunningReplica, index: u64) -> io::Result<()> {
-    let metrics = replica.raft.metrics();
-    let stopped = |fatal: Fatal<TypeConfig>| io::Error::other(fatal.to_string());
     while replica.log.purged().is_none_or(|purged| purged.index < index) {
-        let snapshot = metrics.borrow_watched().snapshot.map_or(0, |id| id.index);
+        let raft = replica.raft();
+        let snapshot = raft.metrics().borrow_watched().snapshot.map_or(0, |id| id.index);
         // One that is being built already may be too early; one that is in the way of a follower waits. Asked again.
-        if snapshot < index {
-            replica.raft.trigger().snapshot().await.map_err(stopped)?;
-        } else {
-            replica.raft.trigger().purge_log(index).await.map_err(stopped)?;
+        let asked = match snapshot < index {
+            true => raft.trigger().snapshot().await,
+            false => raft.trigger().purge_log(index).await,
+        };
+        // One that is made anew is asked again.
+        if asked.is_err()
+            && let Some(fatal) = replica.consensus.failure()
+        {
+            return Err(io::Error::other(fatal.to_string()));
         }
         // Not at the next change of the metrics: each trigger is one.
         sleep(RETRY_PAUSE).await;

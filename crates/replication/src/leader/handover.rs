@@ -14,12 +14,12 @@ use crate::{
 
 /// Makes `to` the leader and waits until this node sees it.
 pub(crate) async fn transfer(replica: &RunningReplica, to: u64) -> Result<(), Unavailable> {
-    let mut metrics = replica.raft.server_metrics();
+    let mut metrics = replica.raft().server_metrics();
     // openraft waits for the successor without accepting writes: where that is no voter and this node the only one, for ever.
     if !metrics.borrow_watched().membership_config.membership().voter_ids().any(|voter| voter == to) {
         return Err(Unavailable::NoLeader);
     }
-    replica.raft.trigger().transfer_leader(to).await.map_err(|_| Unavailable::NoLeader)?;
+    replica.raft().trigger().transfer_leader(to).await.map_err(|_| Unavailable::NoLeader)?;
     let arrived = async {
         while metrics.borrow_watched().current_leader != Some(to) {
             metrics.changed().await.map_err(|_| Unavailable::NoLeader)?;
@@ -31,13 +31,16 @@ pub(crate) async fn transfer(replica: &RunningReplica, to: u64) -> Result<(), Un
 
 /// Hands leadership to the voter whose log is the longest, where this node leads and there is one.
 pub(crate) async fn hand_over(replica: &RunningReplica) {
+    let wanted = replica.wanted_profile();
     let successor = {
-        let metrics = replica.raft.metrics();
+        let metrics = replica.raft().metrics();
         let metrics = metrics.borrow_watched();
         let voters: Vec<_> = metrics.membership_config.membership().voter_ids().collect();
         metrics.replication.as_ref().and_then(|matched| {
             let others = matched.iter().filter(|(node, _)| **node != replica.identity.owner && voters.contains(node));
-            others.max_by_key(|(_, last)| last.map(|id| id.index)).map(|(node, _)| *node)
+            // Where the election profile changes, to one that has changed, which need not hand over again.
+            let has_profile = |node| replica.profiles.of(node) == Some(wanted);
+            others.max_by_key(|(node, last)| (has_profile(**node), last.map(|id| id.index))).map(|(node, _)| *node)
         })
     };
     if let Some(successor) = successor

@@ -19,8 +19,8 @@ pub(crate) async fn look(replica: &RunningReplica) {
     let membership = metrics.membership_config.membership();
     let members: BTreeSet<u64> = membership.nodes().map(|(&node, _)| node).collect();
     replica.round_trips.keep(&members);
-    let (own, bearable) = (replica.round_trips.medians(), replica.round_trip_max);
-    warn_of_slow(replica, &own);
+    let (own, bearable) = (replica.round_trips.medians(), replica.consensus.round_trip_max());
+    warn_of_slow(replica, &own, bearable);
     if !metrics.state.is_leader() {
         return;
     }
@@ -37,8 +37,8 @@ pub(crate) async fn look(replica: &RunningReplica) {
     }
 }
 
-fn warn_of_slow(replica: &RunningReplica, round_trips: &BTreeMap<u64, Duration>) {
-    let slow = |(_, took): &(&u64, &Duration)| **took > replica.round_trip_max;
+fn warn_of_slow(replica: &RunningReplica, round_trips: &BTreeMap<u64, Duration>, bearable: Duration) {
+    let slow = |(_, took): &(&u64, &Duration)| **took > bearable;
     if !round_trips.iter().any(|link| slow(&link)) || !replica.round_trips.warnings.is_due() {
         return;
     }
@@ -46,9 +46,9 @@ fn warn_of_slow(replica: &RunningReplica, round_trips: &BTreeMap<u64, Duration>)
         tracing::error!(
             node,
             round_trip_ms = took.as_millis(),
-            bearable_ms = replica.round_trip_max.as_millis(),
-            "the link to a node is too slow for this node's elections: set raft.profile = \"far\" in the configuration of every \
-             node, and restart one after the other"
+            bearable_ms = bearable.as_millis(),
+            "the link to a node is too slow for this node's elections: `quorate settings set raft.profile far`; where that \
+             is not answered, set raft.profile = \"far\" in the configuration of every node, and send each SIGHUP"
         );
     }
 }

@@ -24,6 +24,7 @@ use tokio::time::{Instant, timeout};
 use crate::{
     leader::{
         handover,
+        profiles::profile_in,
         proposal::{Change, Proposed},
         voters::{self, Seat},
     },
@@ -56,8 +57,11 @@ async fn observe(replica: &RunningReplica) {
     let looks = others.map(|(&node, member)| async move {
         let Ok(mut peer) = replica.peers.client(node, member) else { return };
         let asked = Instant::now();
-        if let Ok(Ok(reply)) = timeout(PEER_CALL_TIMEOUT, peer.clock(proto::ClockRequest {})).await {
-            let reply = reply.into_inner();
+        let reply = timeout(PEER_CALL_TIMEOUT, peer.clock(proto::ClockRequest {})).await;
+        let reply = reply.ok().and_then(Result::ok).map(tonic::Response::into_inner);
+        let profile = reply.as_ref().and_then(|reply| profile_in(reply.election_profile()));
+        replica.profiles.reports(node, profile);
+        if let Some(reply) = reply {
             replica.round_trips.took(node, asked.elapsed());
             replica.round_trips.reports(node, round_trips_in(&reply.round_trips));
             replica.presence.answered(node, reply.leaving);
@@ -75,7 +79,7 @@ fn round_trips_in(round_trips: &[proto::RoundTrip]) -> BTreeMap<u64, Duration> {
 
 /// Notes which entries every member has.
 fn note_progress(replica: &RunningReplica) {
-    let metrics = replica.raft.metrics();
+    let metrics = replica.raft().metrics();
     let metrics = metrics.borrow_watched();
     let Some(matched) = &metrics.replication else { return };
     for (&node, matched) in matched {
@@ -141,17 +145,17 @@ async fn add(replica: &RunningReplica, node: u64, address: String) -> Result<(),
     if replica.member(node).is_some_and(|known| known == member) {
         Ok(())
     } else if replica.member(node).is_some() {
-        written(replica.raft.change_membership(ChangeMembers::SetNodes(BTreeMap::from([(node, member)])), true)).await
+        written(replica.raft().change_membership(ChangeMembers::SetNodes(BTreeMap::from([(node, member)])), true)).await
     } else {
         // Does not wait until it has caught up.
-        written(replica.raft.add_learner(node, member, false)).await
+        written(replica.raft().add_learner(node, member, false)).await
     }
 }
 
 /// Waits, for a bounded time, until a new member has caught up, and settles who votes. Where it has not caught up by then it
 /// stays a learner, and its administrator's command asks again.
 async fn take_in(replica: &RunningReplica, node: u64) -> Proposed {
-    let mut metrics = replica.raft.metrics();
+    let mut metrics = replica.consensus.metrics();
     let caught_up = async {
         while !has_caught_up(&metrics.borrow_watched(), node) {
             metrics.changed().await.ok()?;
@@ -199,7 +203,7 @@ async fn remove(replica: &RunningReplica, node: u64) -> Proposed {
                 gone.join(", ")
             ));
         }
-        if let Err(proposed) = written(replica.raft.change_membership(voters, true)).await {
+        if let Err(proposed) = written(replica.raft().change_membership(voters, true)).await {
             return proposed;
         }
         if removed.leads {
@@ -208,7 +212,7 @@ async fn remove(replica: &RunningReplica, node: u64) -> Proposed {
         }
     }
     let out = ChangeMembers::RemoveNodes(BTreeSet::from([node]));
-    match written(replica.raft.change_membership(out, true)).await {
+    match written(replica.raft().change_membership(out, true)).await {
         Ok(()) => {
             tracing::info!(node, "the node is no member any more");
             replica.committed()
@@ -262,7 +266,7 @@ async fn settle(replica: &RunningReplica, seats: &BTreeMap<u64, Seat>) -> Propos
         return Proposed::Refused(format!("nodes {voters:?} are to vote, and too few of them answer"));
     }
     let unless_changed = Precondition::LastMembershipLogId { last_membership_log_id: *stored.log_id() };
-    match written(replica.raft.change_membership_if(voters.clone(), true, [unless_changed])).await {
+    match written(replica.raft().change_membership_if(voters.clone(), true, [unless_changed])).await {
         Ok(()) => {
             tracing::info!(?voters, "these nodes vote now");
             replica.committed()
@@ -308,7 +312,7 @@ pub struct Follower {
 
 /// Every other member; nothing where this node does not lead.
 pub(crate) fn followers(replica: &RunningReplica) -> BTreeMap<u64, Follower> {
-    let metrics = replica.raft.metrics();
+    let metrics = replica.raft().metrics();
     let metrics = metrics.borrow_watched();
     if !metrics.state.is_leader() {
         return BTreeMap::new();
@@ -335,7 +339,7 @@ pub(crate) fn followers(replica: &RunningReplica) -> BTreeMap<u64, Follower> {
 
 /// Every member; nothing where this node does not lead.
 fn seats(replica: &RunningReplica) -> Option<BTreeMap<u64, Seat>> {
-    let metrics = replica.raft.metrics();
+    let metrics = replica.raft().metrics();
     let metrics = metrics.borrow_watched();
     if !metrics.state.is_leader() {
         return None;

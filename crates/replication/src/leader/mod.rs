@@ -10,6 +10,7 @@ pub(crate) mod hashes;
 pub(crate) mod links;
 pub(crate) mod membership;
 pub(crate) mod presence;
+pub(crate) mod profiles;
 pub(crate) mod proposal;
 pub(crate) mod propose;
 pub(crate) mod rejoin;

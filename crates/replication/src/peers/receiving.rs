@@ -65,7 +65,7 @@ pub(crate) async fn receive_whole(
 }
 
 async fn install(running: &RunningReplica, vote: Vote, snapshot: Snapshot) -> Result<proto::SnapshotReply, Status> {
-    let response = running.raft.install_full_snapshot(vote, snapshot).await;
+    let response = running.raft().install_full_snapshot(vote, snapshot).await;
     let response = response.map_err(|fatal| Status::unavailable(fatal.to_string()))?;
     Ok(proto::SnapshotReply { vote: Some(wire::vote_out(&response.vote)) })
 }

@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     environment::{ReplicaTask, Tasks},
     gate::{hello, state::Gate},
-    leader::{batcher::Waiting, propose},
+    leader::{batcher::Waiting, profiles::profile_out, propose},
     legacy::LegacyQuestions,
     limits::{FORWARD_REQUESTS_MAX, FORWARDS_IN_FLIGHT_MAX},
     peers::{forward::recorded_out, receiving},
@@ -54,7 +54,7 @@ impl peer_server::Peer for PeerService {
 
     async fn identify(&self, _: Request<proto::IdentifyRequest>) -> Reply<proto::IdentifyReply> {
         let identity = self.running.identity;
-        let initialised = self.running.raft.is_initialized().await.map_err(stopped)?;
+        let initialised = self.running.raft().is_initialized().await.map_err(stopped)?;
         let store = Bytes::copy_from_slice(identity.store.as_bytes());
         let newest_format = self.running.newest_format.number();
         let boot = Some(self.running.gate.own().boot);
@@ -79,7 +79,7 @@ impl peer_server::Peer for PeerService {
             let message = message.ok().filter(|_| gate.is_admitted())?;
             wire::append_in(message).ok()
         });
-        let raft = &self.running.raft;
+        let raft = self.running.raft();
         let results = Runtime::scope(self.running.seed(), async { raft.stream_append(requests) }).await;
         let replies = results.map(move |result| match result {
             Ok(result) => {
@@ -93,7 +93,7 @@ impl peer_server::Peer for PeerService {
     async fn vote(&self, request: Request<proto::VoteRequest>) -> Reply<proto::VoteReply> {
         self.running.admit_started(request.metadata())?;
         let request = wire::vote_request_in(request.into_inner()).map_err(malformed)?;
-        let response = self.running.raft.vote(request).await.map_err(stopped)?;
+        let response = self.running.raft().vote(request).await.map_err(stopped)?;
         let durable = Some(self.running.gate.durable());
         Ok(Response::new(proto::VoteReply { durable, ..wire::vote_reply_out(&response) }))
     }
@@ -101,7 +101,7 @@ impl peer_server::Peer for PeerService {
     async fn pre_vote(&self, request: Request<proto::VoteRequest>) -> Reply<proto::VoteReply> {
         self.running.admit_started(request.metadata())?;
         let request = wire::vote_request_in(request.into_inner()).map_err(malformed)?;
-        let response = self.running.raft.pre_vote(request).await.map_err(stopped)?;
+        let response = self.running.raft().pre_vote(request).await.map_err(stopped)?;
         let durable = Some(self.running.gate.durable());
         Ok(Response::new(proto::VoteReply { durable, ..wire::vote_reply_out(&response) }))
     }
@@ -123,7 +123,7 @@ impl peer_server::Peer for PeerService {
     ) -> Reply<proto::TransferLeaderReply> {
         self.running.admit_trusting(request.metadata())?;
         let request = wire::transfer_in(request.into_inner()).map_err(malformed)?;
-        let response = self.running.raft.handle_transfer_leader(request).await.map_err(stopped)?;
+        let response = self.running.raft().handle_transfer_leader(request).await.map_err(stopped)?;
         Ok(Response::new(wire::transfer_reply_out(&response)))
     }
 
@@ -175,6 +175,7 @@ impl peer_server::Peer for PeerService {
             wall_ms: self.running.clock.wall_ms(),
             leaving,
             synchronised: self.running.clock.is_synchronised(),
+            election_profile: profile_out(self.running.consensus.profile()).into(),
             round_trips: self.running.round_trips.medians().into_iter().map(round_trip_out).collect(),
         }))
     }

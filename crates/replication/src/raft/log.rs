@@ -36,6 +36,7 @@ use uuid::Uuid;
 
 use crate::planted::{Bug, Planted};
 use crate::raft::{
+    lease::Lease,
     types::{Entry, EntryPayload, LogId, Membership, TypeConfig, Vote},
     wire::{self, Malformed},
 };
@@ -89,6 +90,8 @@ pub(crate) struct Log {
     planted: Planted,
     /// Writes that were durable when the last entry or vote became so: what is promised to others is among them.
     promised: Arc<AtomicU64>,
+    /// Of openraft's handles.
+    lease: Option<Lease>,
 }
 
 /// The commands, by index, in the log on `disk` and among the purged entries that it kept. The last ones may not be
@@ -248,12 +251,18 @@ impl Log {
             keeps_purged: false,
             planted: Planted::default(),
             promised: Arc::default(),
+            lease: None,
         })
     }
 
     /// The same, with a bug of the simulation.
     pub(crate) fn planted_with(self, planted: Planted) -> Self {
         Self { planted, ..self }
+    }
+
+    /// The same, for openraft.
+    pub(crate) fn leased(&self, lease: Lease) -> Self {
+        Self { lease: Some(lease), ..self.clone() }
     }
 
     /// The same; the disk is asked to keep every entry that is purged from here on.
@@ -308,6 +317,18 @@ impl Log {
         let is_unknown = |entry: &Entry| decoded_up_to(newest, entry) == Some(Err(MalformedCommand::NEWER));
         let mut behind = held.entries.range(last.map_or(0, |id| id.index + 1)..);
         behind.find(|(_, entry)| is_unknown(entry)).map(|(index, _)| *index)
+    }
+
+    /// Waits until all that was written before is durable.
+    ///
+    /// Errors: the disk took a write no more, this one or an earlier one.
+    pub(crate) async fn settle(&self) -> io::Result<()> {
+        let mut batch = Batch::default();
+        let vote = self.held().vote;
+        if let Some(vote) = vote {
+            batch.put(VOTE, wire::vote_out(&vote).encode_to_vec()).map_err(too_large)?;
+        }
+        self.commit(batch).await
     }
 
     /// What was purged does not come back after a crash.
@@ -435,12 +456,13 @@ impl RaftLogStorage<TypeConfig> for Log {
             batch.put(entry_key(entry.log_id.index), wire::entry_out(entry).encode_to_vec()).map_err(too_large)?;
         }
         self.held().append(entries);
-        let (promised, disk) = (Arc::clone(&self.promised), Arc::clone(&self.disk));
+        let (promised, disk, lease) = (Arc::clone(&self.promised), Arc::clone(&self.disk), self.lease.clone());
         let done = move |result: Result<(), storage::WriteFailed>| {
             if result.is_ok() {
                 raise_promised(&promised, &*disk);
             }
             callback.io_completed(result.map_err(|failure| failure.to_io()));
+            drop(lease);
         };
         self.disk.submit(batch, Some(Box::new(done))).await;
         Ok(())

@@ -1,6 +1,8 @@
 //! The interfaces of openraft on our side: its types, the log, the state machine, the snapshot file, the network.
 
+pub(crate) mod consensus;
 pub(crate) mod incoming;
+pub(crate) mod lease;
 pub(crate) mod log;
 pub(crate) mod network;
 pub(crate) mod sending;

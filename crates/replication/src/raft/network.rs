@@ -14,6 +14,7 @@ use openraft::{
         TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
     },
 };
+use tokio::sync::watch;
 use tonic::{Response, Status};
 use uuid::Uuid;
 
@@ -34,6 +35,8 @@ pub(crate) struct Links {
     pub(crate) gate: Arc<Gate>,
     /// Part of a snapshot in one message.
     pub(crate) chunk_bytes: usize,
+    /// Closed when the openraft that calls has ended.
+    pub(crate) ended: watch::Receiver<()>,
 }
 
 impl RaftNetworkFactory<TypeConfig> for Links {
@@ -42,7 +45,7 @@ impl RaftNetworkFactory<TypeConfig> for Links {
     async fn new_client(&mut self, target: u64, member: &Member) -> Link {
         let peer = self.peers.client(target, member).map_err(Arc::new);
         let to = Target { node: target, store: member.store, gate: Arc::clone(&self.gate) };
-        Link { peer, to, chunk_bytes: self.chunk_bytes }
+        Link { peer, to, chunk_bytes: self.chunk_bytes, ended: self.ended.clone() }
     }
 }
 
@@ -52,6 +55,7 @@ pub(crate) struct Link {
     peer: Result<Peer, Arc<NoChannel>>,
     to: Target,
     chunk_bytes: usize,
+    ended: watch::Receiver<()>,
 }
 
 /// The peer, as the start gate knows it.
@@ -170,7 +174,13 @@ impl RaftNetworkV2<TypeConfig> for Link {
             let messages = futures::stream::iter([first]).chain(requests);
             let messages = messages.take_while(move |_| std::future::ready(!gate.is_quarantined()));
             let messages = messages.map(|request| wire::append_out(&request));
-            let replies = self.peer()?.append(messages).await.map_err(|status| self.to.refused(&status))?;
+            let mut ended = self.ended.clone();
+            let mut peer = self.peer()?;
+            let replies = tokio::select! {
+                replies = peer.append(messages) => replies.map_err(|status| self.to.refused(&status))?,
+                // A peer that stands still must not hold up the openraft that follows.
+                _ = ended.changed() => return Err(unreachable("the caller has ended")),
+            };
             let results = replies.into_inner().map(move |reply| match reply {
                 Ok(reply) => to.append_result(&vote, reply),
                 Err(status) => Err(to.refused(&status)),
@@ -284,7 +294,8 @@ mod tests {
         let beginning = Beginning { was_member: true, is_alone: false };
         let identity = (disk.identity(), 1);
         let gate = Gate::open(disk, identity, Arc::default(), beginning, Planted::NONE).await.unwrap();
-        let mut links = Links { peers: Arc::new(peers), gate: Arc::new(gate), chunk_bytes: 1 };
+        let (_runs, ended) = watch::channel(());
+        let mut links = Links { peers: Arc::new(peers), gate: Arc::new(gate), chunk_bytes: 1, ended };
         let mut link = links.new_client(2, &member).await;
         let request = AppendEntriesRequest {
             vote: Vote::new_committed(1, 1),

@@ -32,6 +32,7 @@ use crate::leader::clock::AppliedTimes;
 use crate::observer::{AppliedEntry, Observer};
 use crate::planted::{Bug, Planted};
 use crate::raft::{
+    lease::Lease,
     snapshot_file::{SnapshotDamaged, SnapshotFile},
     types::{EncodedState, LogId, Payload, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
 };
@@ -89,6 +90,9 @@ pub(crate) struct StateMachine {
     keeps_noted: Arc<AtomicBool>,
     /// A bug of the simulation, and which node this is.
     planted: (Planted, u64),
+    /// Of openraft's handle.
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    lease: Option<Lease>,
 }
 
 /// Why a state machine did not start from what is on disk.
@@ -137,12 +141,18 @@ impl StateMachine {
             snapshot_turn: Arc::default(),
             keeps_noted: Arc::default(),
             planted: (Planted::default(), 0),
+            lease: None,
         })
     }
 
     /// The same, with a bug of the simulation in node `node`.
     pub(crate) fn planted_with(self, planted: Planted, node: u64) -> Self {
         Self { planted: (planted, node), ..self }
+    }
+
+    /// The same, for openraft.
+    pub(crate) fn leased(&self, lease: Lease) -> Self {
+        Self { lease: Some(lease), ..self.clone() }
     }
 
     /// The same, with an observer that is shown the state after each entry.
@@ -423,8 +433,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Ok(())
     }
 
+    /// Without the lease: a large snapshot takes seconds, and the next openraft need not wait for it. There is one at a time,
+    /// and none over a newer one.
     async fn get_snapshot_builder(&mut self) -> Self {
-        self.clone()
+        Self { lease: None, ..self.clone() }
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, state: EncodedState) -> io::Result<()> {

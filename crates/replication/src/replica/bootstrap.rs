@@ -83,7 +83,7 @@ pub(crate) async fn bootstrap(
     if !VOTERS.contains(&addresses.len()) {
         return Err(BootstrapError::NotOdd { nodes: addresses.len() });
     }
-    let initialised = replica.raft.is_initialized().await.map_err(BootstrapError::failed)?;
+    let initialised = replica.raft().is_initialized().await.map_err(BootstrapError::failed)?;
     if initialised {
         return Err(BootstrapError::AlreadyInitialised { node });
     }
@@ -99,7 +99,7 @@ pub(crate) async fn bootstrap(
         }
         members.insert(number, Member { address: address.clone(), store });
     }
-    match replica.raft.initialize(members).await {
+    match replica.raft().initialize(members).await {
         Ok(()) => Ok(format),
         Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(BootstrapError::AlreadyInitialised { node }),
         Err(error) => Err(BootstrapError::failed(error)),

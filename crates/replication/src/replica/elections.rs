@@ -7,8 +7,6 @@
 
 use std::sync::Arc;
 
-use openraft::async_runtime::WatchReceiver;
-
 use crate::replica::running::{Hanging, RunningReplica};
 
 /// Lets the node stand for election, or not, by the gate, the membership and the disk as they are now. A node whose disk
@@ -16,12 +14,15 @@ use crate::replica::running::{Hanging, RunningReplica};
 fn allow(replica: &RunningReplica) {
     let is_known = replica.member(replica.identity.owner).is_some_and(|member| member.store == replica.identity.store);
     let can_write = *replica.hanging.borrow() == Hanging::No;
-    replica.raft.runtime_config().elect(is_known && replica.gate.is_admitted() && !replica.has_diverged() && can_write);
+    replica
+        .raft()
+        .runtime_config()
+        .elect(is_known && replica.gate.is_admitted() && !replica.has_diverged() && can_write);
 }
 
 /// Follows the gate, the membership and the disk for as long as the replica runs.
 pub(crate) async fn follow(replica: Arc<RunningReplica>) {
-    let mut metrics = replica.raft.server_metrics();
+    let mut metrics = replica.consensus.server_metrics();
     let mut standing = replica.gate.standing();
     let mut hanging = replica.hanging.subscribe();
     let mut progress = replica.state_machine.progress();

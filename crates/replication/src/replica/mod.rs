@@ -5,12 +5,12 @@ use std::{
     time::Duration,
 };
 
-use activation::message::Record;
+use activation::{message::Record, settings::ElectionProfile};
 use api::peer::v1::peer_server::PeerServer;
 use bytes::Bytes;
-use openraft::{alias::WatchReceiverOf, async_runtime::WatchReceiver, errors::Fatal, metrics::RaftServerMetrics};
+use openraft::{async_runtime::WatchReceiver, errors::Fatal, metrics::RaftServerMetrics};
 use storage::Identity;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::{
     environment::ReplicaTask,
@@ -18,7 +18,7 @@ use crate::{
     legacy::LegacyQuestions,
     limits::{DISK_HANG_MAX, PEER_MESSAGE_BYTES_MAX, RETRY_PAUSE, SUBMIT_DEADLINE},
     peers::service::PeerService,
-    raft::types::TypeConfig,
+    raft::{consensus::Follow, types::TypeConfig},
     replica::running::{Hanging, RunningReplica, Unavailable},
 };
 
@@ -27,6 +27,7 @@ pub(crate) mod bootstrap;
 pub(crate) mod elections;
 mod hanging_disk;
 mod node_calls;
+pub(crate) mod profile;
 pub(crate) mod reads;
 pub(crate) mod running;
 pub(crate) mod start;
@@ -113,7 +114,20 @@ impl Replica {
 
     /// Whether this node belongs to a cluster.
     pub async fn is_initialised(&self) -> bool {
-        self.0.raft.is_initialized().await.unwrap_or(false)
+        loop {
+            match self.0.raft().is_initialized().await {
+                Ok(is_initialised) => return is_initialised,
+                Err(_) if self.0.consensus.failure().is_some() => return false,
+                // The consensus is made anew.
+                Err(_) => sleep(RETRY_PAUSE).await,
+            }
+        }
+    }
+
+    /// Keeps this node to an election profile, whatever the cluster's setting `raft.profile` says; with none it follows that.
+    /// Where it changes what is in force, the consensus is made anew within seconds, in the process.
+    pub fn keep_to_profile(&self, profile: Option<ElectionProfile>) {
+        self.0.own_profile.send_if_modified(|own| std::mem::replace(own, profile) != profile);
     }
 
     /// Records one request: by this node if it leads, else by the leader.
@@ -132,8 +146,8 @@ impl Replica {
         if *self.0.hanging.borrow() == Hanging::TooLong {
             return Health::Failed(Failure::hung());
         }
-        if let Err(fatal) = &self.0.raft.metrics().borrow_watched().running_state {
-            return Health::Failed(Failure::of(fatal));
+        if let Some(fatal) = self.0.consensus.failure() {
+            return Health::Failed(Failure::of(&fatal));
         }
         if let Some(failure) = &*self.0.gate.failure().borrow() {
             return Health::Failed(Failure::Storage(failure.to_string()));
@@ -164,7 +178,7 @@ impl Replica {
 
     /// Waits until this node has failed, and says why.
     pub async fn failed(&self) -> Failure {
-        let mut metrics = self.0.raft.metrics();
+        let mut metrics = self.0.consensus.metrics();
         let mut gate = self.0.gate.failure();
         let mut hanging = self.0.hanging.subscribe();
         loop {
@@ -174,11 +188,13 @@ impl Replica {
             if *hanging.borrow_and_update() == Hanging::TooLong {
                 return Failure::hung();
             }
-            if let Err(fatal) = &metrics.borrow_watched().running_state {
-                return Failure::of(fatal);
+            if let Some(fatal) = self.0.consensus.failure() {
+                return Failure::of(&fatal);
             }
             tokio::select! {
-                changed = metrics.changed() => if changed.is_err() { return Failure::Stopped },
+                changed = metrics.changed() => if changed.is_err() {
+                    return self.0.consensus.failure().map_or(Failure::Stopped, |fatal| Failure::of(&fatal));
+                },
                 changed = gate.changed() => if changed.is_err() { return Failure::Stopped },
                 changed = hanging.changed() => if changed.is_err() { return Failure::Stopped },
             }
@@ -200,11 +216,9 @@ impl Replica {
     ///
     /// In a task of its own: the first to wait for openraft's task must not be dropped meanwhile, or the others panic.
     pub(crate) async fn join(&self) {
-        let (raft, (done, stopped)) = (self.0.raft.clone(), tokio::sync::oneshot::channel());
+        let (consensus, (done, stopped)) = (Arc::clone(&self.0.consensus), tokio::sync::oneshot::channel());
         self.0.tasks.spawn(ReplicaTask::Shutdown, async move {
-            if let Err(error) = raft.shutdown().await {
-                tracing::warn!(%error, "the replica did not stop cleanly");
-            }
+            consensus.end().await;
             let _caller_is_gone = done.send(());
         });
         let _ended_with_the_runtime = stopped.await;
@@ -223,7 +237,7 @@ impl Replica {
                 if self.0.gate.is_quarantined() {
                     return Err(Unavailable::Quarantined);
                 }
-                let asked = self.0.raft.server_metrics().borrow_watched().current_leader;
+                let asked = self.0.raft().server_metrics().borrow_watched().current_leader;
                 // A leader that froze holds its requests for as long as its connections stand: once another one leads,
                 // they are asked again there.
                 tokio::select! {
@@ -233,10 +247,10 @@ impl Replica {
                         // would be asked again without a pause.
                         None => {
                             let _other_leader_or_pause =
-                                timeout(RETRY_PAUSE, succeeded(self.0.raft.server_metrics(), asked)).await;
+                                timeout(RETRY_PAUSE, succeeded(self.0.consensus.server_metrics(), asked)).await;
                         }
                     },
-                    () = succeeded(self.0.raft.server_metrics(), asked) => {}
+                    () = succeeded(self.0.consensus.server_metrics(), asked) => {}
                 }
             }
         };
@@ -245,7 +259,7 @@ impl Replica {
 }
 
 /// Returns when another node leads than the one that was `asked`.
-async fn succeeded(mut leader: WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>, asked: Option<u64>) {
+async fn succeeded(mut leader: Follow<RaftServerMetrics<TypeConfig>>, asked: Option<u64>) {
     while leader.borrow_watched().current_leader.is_none_or(|leader| Some(leader) == asked) {
         if leader.changed().await.is_err() {
             // The replica has stopped: the attempt will notice by itself.

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use activation::{
     clock::ClockAlarm,
+    settings::ElectionProfile,
     state::{Format, State},
 };
 use bytes::Bytes;
@@ -122,13 +123,13 @@ impl Replica {
     /// that no majority has answered for two elections' time does not call itself a leader even before that.
     pub fn cluster(&self) -> ClusterView {
         let applied = self.0.state_machine.membership();
-        let metrics = self.0.raft.metrics();
+        let metrics = self.0.raft().metrics();
         let metrics = metrics.borrow_watched();
         // The metrics follow a moment later: who waited for an entry to be applied is to see what it did.
         let is_newer = applied.log_id() > metrics.membership_config.log_id();
         let membership = if is_newer { applied.membership() } else { metrics.membership_config.membership() };
         let node = self.0.identity.owner;
-        let lease = Duration::from_millis(self.0.raft.config().election_timeout_max.saturating_mul(2));
+        let lease = Duration::from_millis(self.0.raft().config().election_timeout_max.saturating_mul(2));
         let is_alone = membership.voter_ids().count() <= 1;
         let leads =
             || is_alone || metrics.last_quorum_acked.is_some_and(|acked| openraft::Instant::elapsed(&*acked) < lease);
@@ -162,7 +163,7 @@ impl Replica {
 
     /// Whoever leads, from now on: each that this node hears of.
     pub fn leaders(&self) -> impl Stream<Item = u64> + Send + Unpin + use<> {
-        let metrics = self.0.raft.server_metrics();
+        let metrics = self.0.consensus.server_metrics();
         Box::pin(stream::unfold((metrics, None), async |(mut metrics, before)| {
             loop {
                 let now = metrics.borrow_watched().current_leader;
@@ -181,7 +182,7 @@ impl Replica {
 
     /// The last entry in the newest snapshot; 0 before the first.
     pub fn snapshot_index(&self) -> u64 {
-        self.0.raft.metrics().borrow_watched().snapshot.map_or(0, |id| id.index)
+        self.0.raft().metrics().borrow_watched().snapshot.map_or(0, |id| id.index)
     }
 
     /// The median of the last round trips to each other member, where enough are known.
@@ -189,9 +190,14 @@ impl Replica {
         self.0.round_trips.medians()
     }
 
+    /// The election profile in force on this node.
+    pub fn election_profile(&self) -> ElectionProfile {
+        self.0.consensus.profile()
+    }
+
     /// The longest round trip between two nodes that this node's settings bear.
     pub fn round_trip_max(&self) -> Duration {
-        self.0.round_trip_max
+        self.0.consensus.round_trip_max()
     }
 
     /// This node's wall clock.

@@ -12,6 +12,7 @@ use std::{
 
 use activation::{
     clock::{ClockAlarm, Stamp},
+    settings::ElectionProfile,
     state::{Applied, Format, RequestId},
 };
 use api::peer::v1 as proto;
@@ -33,6 +34,7 @@ use crate::{
         clock::LeaderClock,
         confirmation::Confirmation,
         presence::Presence,
+        profiles::Profiles,
         proposal::Proposed,
         round_trips::RoundTrips,
     },
@@ -42,6 +44,7 @@ use crate::{
     },
     planted::{Bug, Planted},
     raft::{
+        consensus::Consensus,
         incoming::Incoming,
         log::Log,
         state_machine::{Raft, StateMachine},
@@ -134,7 +137,9 @@ pub(crate) enum Hanging {
 pub(crate) struct RunningReplica {
     pub(crate) identity: Identity,
     pub(crate) gate: Arc<Gate>,
-    pub(crate) raft: Raft,
+    pub(crate) consensus: Arc<Consensus>,
+    /// The election profile that the node's own file gives.
+    pub(crate) own_profile: watch::Sender<Option<ElectionProfile>>,
     pub(crate) state_machine: StateMachine,
     pub(crate) clock: Arc<LeaderClock>,
     pub(crate) batcher: mpsc::Sender<Waiting>,
@@ -152,8 +157,7 @@ pub(crate) struct RunningReplica {
     pub(crate) first_seed: u64,
     pub(crate) presence: Presence,
     pub(crate) round_trips: RoundTrips,
-    /// The longest round trip between two nodes that the settings bear.
-    pub(crate) round_trip_max: Duration,
+    pub(crate) profiles: Profiles,
     pub(crate) confirmation: Confirmation,
     /// Of an alarm of the clocks.
     pub(crate) clock_warnings: Warnings,
@@ -175,6 +179,17 @@ pub(crate) struct RunningReplica {
 }
 
 impl RunningReplica {
+    /// The openraft that runs.
+    pub(crate) fn raft(&self) -> Raft {
+        self.consensus.raft()
+    }
+
+    /// The election profile that this node is to have.
+    pub(crate) fn wanted_profile(&self) -> ElectionProfile {
+        let own = *self.own_profile.borrow();
+        own.unwrap_or_else(|| self.state_machine.view(|state| state.settings().raft_profile))
+    }
+
     /// A fresh seed for a task that openraft starts on our behalf.
     pub(crate) fn seed(&self) -> u64 {
         self.seeds.fetch_add(1, Ordering::Relaxed)
@@ -193,11 +208,11 @@ impl RunningReplica {
     }
 
     pub(crate) fn server_metrics(&self) -> RaftServerMetrics<TypeConfig> {
-        self.raft.server_metrics().borrow_watched().clone()
+        self.raft().server_metrics().borrow_watched().clone()
     }
 
     pub(crate) fn member(&self, node: u64) -> Option<Member> {
-        self.raft.metrics().borrow_watched().membership_config.membership().get_node(&node).cloned()
+        self.raft().metrics().borrow_watched().membership_config.membership().get_node(&node).cloned()
     }
 
     /// Checks a caller on the peer port, and returns its node number.
@@ -248,7 +263,7 @@ impl RunningReplica {
 
     /// The leader as this node knows it, and where it is.
     pub(crate) fn leader(&self) -> Option<(u64, Member)> {
-        let metrics = self.raft.server_metrics();
+        let metrics = self.raft().server_metrics();
         let metrics = metrics.borrow_watched();
         let leader = metrics.current_leader?;
         let member = metrics.membership_config.membership().get_node(&leader)?.clone();
@@ -273,7 +288,7 @@ impl RunningReplica {
     /// Appends one command and waits until it is applied.
     pub(crate) async fn write(&self, command: Bytes) -> Proposed {
         let (responder, _committed, applied) = ProgressResponder::new();
-        if self.raft.client_write_ff(Command(command), Some(responder)).await.is_err() {
+        if self.raft().client_write_ff(Command(command), Some(responder)).await.is_err() {
             return Proposed::Retry;
         }
         match applied.await {
@@ -327,8 +342,8 @@ impl RunningReplica {
             let expiry_ms = times.expiry_ms.unwrap_or(cluster_time_ms);
             return Some(ReadPoint { log_index, cluster_time_ms, expiry_ms, clock_alarm: None, ahead_ms: None });
         }
-        let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
-        let ready = linearizer.await_ready(&self.raft).await.ok()?;
+        let linearizer = self.raft().get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
+        let ready = linearizer.await_ready(&self.raft()).await.ok()?;
         let stamp = self.stamp()?;
         Some(ReadPoint {
             log_index: ready.read_log_id().index(),

@@ -19,19 +19,18 @@ use crate::{
     },
     leader::{
         batcher, clock::LeaderClock, confirmation::Confirmation, duties, format, hashes, presence::Presence,
-        round_trips::RoundTrips,
+        profiles::Profiles, round_trips::RoundTrips,
     },
     peers::{channels::Peers, forward::Forwarder},
     planted::Planted,
     raft::{
+        consensus::{Consensus, NotMade, Parts},
         incoming::Incoming,
         log::{self, Log, LogDamaged},
-        network::Links,
         snapshot_file::SnapshotFile,
-        state_machine::{Raft, StateDamaged, StateMachine},
-        types::Runtime,
+        state_machine::{StateDamaged, StateMachine},
     },
-    replica::{Replica, elections, hanging_disk, running::RunningReplica},
+    replica::{Replica, elections, hanging_disk, profile, running::RunningReplica},
     settings::{Pace, RaftSettings, SettingsError},
     warnings::Warnings,
 };
@@ -78,6 +77,15 @@ pub enum StartError {
     Raft(Box<dyn Error + Send + Sync>),
 }
 
+impl From<NotMade> for StartError {
+    fn from(error: NotMade) -> Self {
+        match error {
+            NotMade::Settings(error) => Self::Settings(error),
+            NotMade::Raft(error) => Self::Raft(Box::new(error)),
+        }
+    }
+}
+
 impl From<GateError> for StartError {
     fn from(error: GateError) -> Self {
         match error {
@@ -115,23 +123,32 @@ impl Replica {
         #[cfg(feature = "fault-injection")]
         let log = if settings.keep_purged { log.keeping_purged() } else { log };
         let log = log.planted_with(settings.planted);
-        let config = Arc::new(settings.to_openraft(pace)?);
         let beginning = beginning(&log, &state_machine, identity);
         let gate = Gate::open(Arc::clone(&disk), (identity, boot), log.promised(), beginning, settings.planted).await?;
         let gate = Arc::new(gate);
         let peers = Arc::new(Peers::new(identity.owner, identity.store, boot, connect));
-        let chunk_bytes = pace.snapshot_chunk_bytes;
-        let links = Links { peers: Arc::clone(&peers), gate: Arc::clone(&gate), chunk_bytes };
-        let start = Raft::new(identity.owner, config, links, log.clone(), state_machine.clone());
-        let raft = Runtime::scope(seed, start).await.map_err(|error| StartError::Raft(Box::new(error)))?;
+        let parts = Parts {
+            node: identity.owner,
+            settings: *settings,
+            pace,
+            log: log.clone(),
+            state_machine: state_machine.clone(),
+            peers: Arc::clone(&peers),
+            gate: Arc::clone(&gate),
+        };
+        let replicated = state_machine.view(|state| state.settings().raft_profile);
+        let consensus = Consensus::begin(parts, settings.profile.unwrap_or(replicated), seed).await?;
+        let consensus = Arc::new(consensus);
         let clock = Arc::new(LeaderClock::new(clock, settings.planted));
-        let batcher = batcher::start(&tasks, raft.clone(), state_machine.clone(), Arc::clone(&clock), observer);
+        let batcher =
+            batcher::start(&tasks, Arc::clone(&consensus), state_machine.clone(), Arc::clone(&clock), observer);
         let forwarder = Forwarder::new(Arc::clone(&peers), tasks.clone());
         let incoming = Arc::new(Incoming::on(Arc::clone(&disk)));
         let running = Arc::new(RunningReplica {
             identity,
             gate,
-            raft,
+            consensus,
+            own_profile: tokio::sync::watch::Sender::new(settings.profile),
             state_machine,
             clock,
             batcher,
@@ -147,10 +164,10 @@ impl Replica {
             first_seed: seed,
             presence: Presence::default(),
             round_trips: RoundTrips::default(),
-            round_trip_max: settings.round_trip_max(),
+            profiles: Profiles::default(),
             confirmation: Confirmation::default(),
             clock_warnings: Warnings::default(),
-            snapshot_chunk_bytes: chunk_bytes,
+            snapshot_chunk_bytes: pace.snapshot_chunk_bytes,
             rejoining: tokio::sync::Mutex::default(),
             planted: settings.planted,
             format: tokio::sync::RwLock::default(),
@@ -163,6 +180,7 @@ impl Replica {
         tasks.spawn(ReplicaTask::Hashes, hashes::run(Arc::clone(&running)));
         tasks.spawn(ReplicaTask::HangingDisk, hanging_disk::follow(Arc::clone(&running)));
         tasks.spawn(ReplicaTask::Elections, elections::follow(Arc::clone(&running)));
+        tasks.spawn(ReplicaTask::Profile, profile::follow(Arc::clone(&running)));
         tasks.spawn(ReplicaTask::Admission, admission::run(Arc::clone(&running), pace.look_interval));
         tasks.spawn(ReplicaTask::Confirmation, duties::confirm(Arc::clone(&running), pace.look_interval));
         tasks.spawn(ReplicaTask::Formats, format::follow(Arc::downgrade(&running)));

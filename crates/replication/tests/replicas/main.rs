@@ -13,5 +13,6 @@ mod growing;
 mod hanging_disk;
 mod node_calls;
 mod one_count;
+mod profiles;
 mod recovering;
 mod world;

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Kinds of faults that this module or the administrator brings about.
-pub(crate) const KINDS: [&str; 28] = [
+pub(crate) const KINDS: [&str; 29] = [
     "partition",
     "one_way_partition",
     "slow_network",
@@ -47,6 +47,7 @@ pub(crate) const KINDS: [&str; 28] = [
     "transfer",
     "drain",
     "format",
+    "profile",
     "add",
     "remove",
     "rollback",

@@ -75,6 +75,7 @@ tables! {
         Setting::ConnectionsPerSource => "connections-per-source", Since(1);
         Setting::ClientsPort => "clients-port", Since(1);
         Setting::LowPriority => "low-priority", Since(1);
+        Setting::RaftProfile => "raft-profile", Never("newer than these files");
     }
     GRANTS: grant(Grant) {
         Grant::Node => "node", Since(1);

@@ -79,7 +79,8 @@ pub(super) fn links(observation: &ClusterObservation) -> Vec<Problem> {
         if link.is_slow() {
             return Some(Problem::warning(
                 link.to_string(),
-                "set raft.profile = \"far\" in the configuration of every node, and restart one after the other",
+                "quorate settings set raft.profile far; where that is not answered, set raft.profile = \"far\" in the configuration \
+                 of every node, and send each SIGHUP",
             ));
         }
         let [one, other] = link.nodes;

@@ -224,7 +224,7 @@ fn every_planted_fault_is_found_with_its_remedy() {
             |seen| {
                 seen.status.nodes[0].round_trips[1].microseconds = 120_000;
             },
-            "raft.profile",
+            "quorate settings set raft.profile far",
         ),
         ("quorum", Verdict::Warning, |seen| seen.status.failure_tolerance = 0, "cluster add"),
         (

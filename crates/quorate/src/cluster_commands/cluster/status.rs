@@ -3,7 +3,7 @@
 use admin::{
     cluster::{Link, RoundTripTime},
     limits::CLOCK_WARNING_MS,
-    wire::{TextEnum, node_dns_text, node_role, node_state},
+    wire::{TextEnum, election_profile, node_dns_text, node_role, node_state},
 };
 use std::{process::ExitCode, time::Duration};
 
@@ -76,6 +76,7 @@ fn json(reply: &ClusterStatusReply) -> serde_json::Value {
             "lag": lag(reply, node),
             "generation": node.reachable.then_some(node.generation),
             "state": optional(node_state(node).text()),
+            "profile": optional(election_profile(node).text()),
             "state_hash": optional(&node.state_hash),
             "state_hash_index": node.state_hash_index,
             "clock_offset_ms": node.clock_offset_ms,

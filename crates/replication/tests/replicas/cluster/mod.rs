@@ -19,6 +19,7 @@ use crate::world;
 
 /// Elections that suit a quiet loopback, and no more than a few rounds to the clock's next sample.
 pub(crate) const SETTINGS: RaftSettings = RaftSettings {
+    profile: None,
     heartbeat_interval: Duration::from_millis(50),
     election_timeout_min: Duration::from_millis(250),
     election_timeout_max: Duration::from_millis(500),

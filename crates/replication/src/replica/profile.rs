@@ -1,0 +1,106 @@
+//! Which election profile is in force on a node: the one that its own file gives, else the replicated setting `raft.profile` as it
+//! is applied here.
+//!
+//! A follower with the times of `near` stands for election while a leader with the heartbeats of `far` is well. So towards `far`
+//! the followers go first, one after the other, and the leader when all that answer have; towards `near` the leader goes
+//! first. A leader hands over before it changes, where it can. None waits longer than [`PROFILE_ORDER_MAX`].
+
+use std::sync::Arc;
+
+use activation::settings::ElectionProfile;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    leader::handover,
+    limits::{PROFILE_LOOK_PAUSE, PROFILE_ORDER_MAX, PROFILE_STAGGER},
+    raft::consensus::ChangeError,
+    replica::running::RunningReplica,
+};
+
+/// A change that waits for its turn.
+#[derive(Clone, Copy)]
+struct Pending {
+    profile: ElectionProfile,
+    since: Instant,
+}
+
+/// Follows the node's own file and the replicated setting, for as long as the replica runs.
+pub(crate) async fn follow(replica: Arc<RunningReplica>) {
+    let mut progress = replica.state_machine.progress();
+    let mut own = replica.own_profile.subscribe();
+    let mut pending: Option<Pending> = None;
+    let mut refused = None;
+    // What the log held when the node started is taken at once: it leads nothing yet.
+    let mut has_just_started = true;
+    loop {
+        let seen = progress.borrow_and_update().configuration_index;
+        own.mark_unchanged();
+        let profile = replica.wanted_profile();
+        let is_new = profile != replica.consensus.profile() && refused != Some(profile);
+        pending = is_new.then(|| match pending {
+            Some(pending) if pending.profile == profile => pending,
+            _ => Pending { profile, since: Instant::now() },
+        });
+        if pending.is_some_and(|pending| has_just_started || has_turn(&replica, pending)) {
+            match take(&replica, profile).await {
+                Ok(()) => {}
+                Err(ChangeError::Settings(error)) => {
+                    tracing::error!(%error, %profile, "the election profile cannot be taken with the times in this node's file");
+                    refused = Some(profile);
+                }
+                Err(ChangeError::Ended) => return,
+                Err(error) => {
+                    tracing::error!(%error, "the election profile did not change");
+                    return;
+                }
+            }
+        }
+        has_just_started = false;
+        tokio::select! {
+            () = replica.consensus.has_ended() => return,
+            changed = progress.wait_for(|progress| progress.configuration_index > seen) => if changed.is_err() { return },
+            changed = own.changed() => if changed.is_err() { return },
+            () = sleep(PROFILE_LOOK_PAUSE), if pending.is_some() => {}
+        }
+    }
+}
+
+/// Whether this node is to change now.
+fn has_turn(replica: &RunningReplica, pending: Pending) -> bool {
+    let waited = pending.since.elapsed();
+    let metrics = replica.server_metrics();
+    let membership = metrics.membership_config.membership();
+    let (node, leads) = (replica.identity.owner, metrics.state.is_leader());
+    let position = membership.nodes().take_while(|(member, _)| **member < node).count();
+    let stagger = PROFILE_STAGGER * u32::try_from(position).unwrap_or(u32::MAX);
+    let has = |member: u64| replica.profiles.of(member) == Some(pending.profile);
+    let is_in_order = match (pending.profile, leads) {
+        (ElectionProfile::Far, false) => waited >= stagger,
+        (ElectionProfile::Far, true) => {
+            let others = membership.voter_ids().filter(|voter| *voter != node);
+            others.filter(|voter| replica.profiles.of(*voter).is_some()).all(has)
+        }
+        (ElectionProfile::Near, false) => metrics.current_leader.is_some_and(has) && waited >= stagger,
+        (ElectionProfile::Near, true) => true,
+    };
+    is_in_order || waited >= PROFILE_ORDER_MAX
+}
+
+async fn take(replica: &RunningReplica, profile: ElectionProfile) -> Result<(), ChangeError> {
+    let metrics = replica.server_metrics();
+    let mut others =
+        metrics.membership_config.membership().voter_ids().filter(|voter| *voter != replica.identity.owner);
+    let (leads, is_alone) = (metrics.state.is_leader(), others.next().is_none());
+    if leads && !is_alone && !replica.consensus.has_times_of(profile) {
+        handover::hand_over(replica).await;
+    }
+    let began = Instant::now();
+    replica.consensus.change(profile, replica.seed()).await?;
+    let (took_ms, bearable_ms) = (began.elapsed().as_millis(), replica.consensus.round_trip_max().as_millis());
+    tracing::info!(%profile, took_ms, bearable_ms, "the election profile has changed");
+    if leads && is_alone {
+        // Without waiting for an election timeout: no other voter could lead.
+        let _stopped = replica.raft().trigger().elect(false).await;
+    }
+    Ok(())
+}
