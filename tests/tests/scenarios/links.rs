@@ -111,6 +111,7 @@ async fn scenario_far_sites() {
     for node in 1..=3 {
         scene.serves(1, node).await;
     }
+    all_have(&scene, 1, "far").await;
     assert_eq!((1..=3).map(|node| scene.cluster.process(node).pid()).collect::<Vec<_>>(), processes);
     scene.load.enters("the cluster's setting takes over");
     scene.cluster.administrate(2, &words!["settings", "set", "raft.profile", "far"]).await;

@@ -36,7 +36,8 @@ pub(crate) async fn follow(replica: Arc<RunningReplica>) {
         let seen = progress.borrow_and_update().configuration_index;
         own.mark_unchanged();
         let profile = replica.wanted_profile();
-        let is_new = profile != replica.consensus.profile() && refused != Some(profile);
+        refused = refused.filter(|refused| *refused == profile);
+        let is_new = profile != replica.consensus.profile() && refused.is_none();
         pending = is_new.then(|| match pending {
             Some(pending) if pending.profile == profile => pending,
             _ => Pending { profile, since: Instant::now() },
