@@ -52,7 +52,7 @@ impl<'a> Publisher<'a> {
 
     async fn install_catalog(&self, source: &Path) {
         let signed = self.path().with_extension("signed");
-        let sign = words!["publisher", "catalog", "sign", "--dir", self.path(), source, "--out", &signed];
+        let sign = words!["publisher", "catalog", "sign", "--dir", self.path(), source, "--out", &signed, "--force"];
         let fingerprint = text(&quorate().json(sign).await, "/fingerprint");
         self.cluster.administrate(1, &words!["catalog", "install", &signed, "--trust", &fingerprint]).await;
     }
@@ -79,13 +79,14 @@ impl<'a> Publisher<'a> {
     /// The publisher's part of the offline way.
     async fn answer(&self, request: &Path, answer: &Path) -> Finished {
         let dir = self.path();
-        quorate().run(words!["publisher", "activate", "--dir", &dir, "--request", request, "--out", answer]).await
+        let exchange = words!["publisher", "activate", "--dir", &dir, "--request", request, "--out", answer, "--force"];
+        quorate().run(exchange).await
     }
 
     /// The offline way from end to end; what the cluster took over.
     async fn activate(&self, more: &[&str]) -> Value {
         let [request, answer] = ["request.bin", "answer.bin"].map(|name| self.cluster.path(name));
-        let mut ask = words!["key", "activate", "--offline", &request].to_vec();
+        let mut ask = words!["key", "activate", "--offline", &request, "--force"].to_vec();
         ask.extend(more.iter().map(OsString::from));
         self.cluster.administrate(1, &ask).await;
         let answered = self.answer(&request, &answer).await;
@@ -340,7 +341,7 @@ async fn r31_a_place_that_was_given_back_is_taken_by_another_node() {
     assert!(file.exists());
     let [release, confirmed] = ["release.bin", "released.bin"].map(|name| cluster.path(name));
     let unconfirmed = cluster.admin(2, &words!["key", "release", "--node", "1", "--offline", &release]).await;
-    assert_eq!(unconfirmed.code, Some(2), "nobody is there to ask: {}", unconfirmed.stderr);
+    assert_eq!(unconfirmed.code, Some(2), "there is no terminal to ask at: {}", unconfirmed.stderr);
     let told = cluster.administrate(2, &words!["key", "release", "--node", "1", "--offline", &release, "--yes"]).await;
     assert_eq!((&told["released"][0]["node"], &told["nodes"]), (&1.into(), &serde_json::json!([])));
     eventually("the node has destroyed its key", async || (!file.exists()).then_some(())).await;
@@ -349,7 +350,8 @@ async fn r31_a_place_that_was_given_back_is_taken_by_another_node() {
     let pending = cluster.administrate(3, &words!["key", "list"]).await;
     assert_eq!(pending["pending_releases"][0]["node"], 1, "{pending}");
     // Lost on the way to the publisher, the command is given again.
-    cluster.administrate(3, &words!["key", "release", "--node", "1", "--offline", &release, "--yes"]).await;
+    let again = words!["key", "release", "--node", "1", "--offline", &release, "--yes", "--force"];
+    cluster.administrate(3, &again).await;
     assert_eq!(publisher.answer(&release, &confirmed).await.code, Some(0));
     let installed = cluster.administrate(1, &words!["key", "activate", "--answer", &confirmed]).await;
     assert_eq!(installed["released"][0]["node"], 1, "{installed}");
@@ -385,12 +387,18 @@ async fn r30_an_answer_for_another_cluster_is_refused_and_says_why() {
     let id = activation::trust::Trust::from_toml(&trust).unwrap().publisher;
     let fingerprint = activation::id::Fingerprint(id).to_string();
     another.administrate(1, &words!["catalog", "install", &signed, "--trust", &fingerprint]).await;
-    for cluster in [&cluster, &another] {
-        cluster.administrate(1, &words!["key", "install", &key, "--yes"]).await;
-    }
+    another.administrate(1, &words!["key", "install", &key, "--yes"]).await;
     another.administrate(1, &words!["key", "activate", "--offline", &request]).await;
     assert_eq!(publisher.answer(&request, &answer).await.code, Some(0));
     let install = words!["key", "activate", "--answer", &answer];
+    // To install that key here would not help.
+    let unknown = cluster.admin(1, &install).await;
+    assert_eq!(unknown.code, Some(1), "{}", unknown.stdout);
+    assert!(unknown.stderr.contains("belongs to another cluster"), "{}", unknown.stderr);
+    assert!(!unknown.stderr.contains("key install"), "{}", unknown.stderr);
+    let mixed_up = another.admin(1, &words!["key", "activate", "--answer", &request]).await;
+    assert!(mixed_up.stderr.contains("this is a request"), "{}", mixed_up.stderr);
+    cluster.administrate(1, &words!["key", "install", &key, "--yes"]).await;
     let refused = cluster.admin(1, &install).await;
     assert_eq!(refused.code, Some(1), "{}", refused.stdout);
     for words in ["belongs to another cluster", "the private key of another machine than node 1 of this cluster"] {
@@ -486,7 +494,7 @@ async fn r30_requests_and_answers_go_by_file_by_text_and_by_code() {
         assert_eq!(of, PhoneTextKind::Requests);
         fs::write(&request, &bytes).unwrap();
         let by_file = cluster.path("by-file.bin");
-        cluster.administrate(1, &words!["key", "activate", "--offline", &by_file]).await;
+        cluster.administrate(1, &words!["key", "activate", "--offline", &by_file, "--force"]).await;
         assert_eq!(fs::read(by_file).unwrap(), bytes, "asked again it is the same, by whatever way");
 
         assert_eq!(publisher.answer(&request, &answer).await.code, Some(0));

@@ -139,7 +139,14 @@ impl Keys<'_> {
         &self,
         asked: proto::InstallActivationRequest,
     ) -> Result<proto::InstallActivationReply, Status> {
-        let signed = SignedAnswers::decode(&asked.answer).map_err(invalid)?;
+        let signed = SignedAnswers::decode(&asked.answer).map_err(|error| {
+            let is_request = ActivationRequests::decode(&asked.answer).is_ok();
+            if is_request {
+                invalid("this is a request: give it to its publisher, and install the answer")
+            } else {
+                invalid(error)
+            }
+        })?;
         let answers = signed.answers();
         self.0.replica.read_point().await.map_err(unavailable)?;
         self.refuse_foreign(answers).await?;
@@ -182,6 +189,9 @@ impl Keys<'_> {
     /// another cluster would count as an activation of this one. One that also names nodes that were members when it was asked
     /// for is taken.
     async fn refuse_foreign(&self, answers: &ActivationAnswers) -> Result<(), Status> {
+        if let Some(why) = self.0.replica.view(|state| never_asked(state, answers)) {
+            return Err(foreign(&why));
+        }
         let members = self.members();
         let (of_members, others): (Vec<_>, Vec<_>) =
             answers.answers.iter().partition(|answer| members.contains(&answer.node));
@@ -308,6 +318,20 @@ impl Keys<'_> {
     async fn ask<Q: NodeRequest>(&self, node: NodeId, request: Q) -> Result<Q::Reply, NodeError> {
         self.0.nodes.ask(node, request, WORK_TIMEOUT).await
     }
+}
+
+/// Why no node of this cluster can have asked for these answers: to install the catalog or the key here would not make them
+/// this cluster's.
+fn never_asked(state: &State, answers: &ActivationAnswers) -> Option<String> {
+    if state.publisher(answers.publisher).is_none() {
+        return Some(format!(
+            "it is of publisher {}, whose catalog is not installed here",
+            Fingerprint(answers.publisher)
+        ));
+    }
+    let installed: BTreeSet<_> = state.keys().map(|installed| installed.id).collect();
+    let unknown = answers.answers.iter().map(|answer| answer.certificate.key).find(|key| !installed.contains(key))?;
+    Some(format!("it is for key {unknown}, which is not installed here"))
 }
 
 fn not_signed(node: NodeId, why: &dyn std::fmt::Display) -> Status {

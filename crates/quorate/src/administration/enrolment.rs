@@ -14,7 +14,7 @@ use super::{
     contexts::{self, Context, NewContext},
     key_password, refused, unreached,
 };
-use crate::output::{Failure, Output};
+use crate::output::{Failure, Output, new_file::ForceArgs};
 
 /// How long the cluster may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -34,6 +34,8 @@ pub(crate) struct Login {
     /// Under which name it is saved.
     #[arg(long, value_name = "NAME", default_value = contexts::DEFAULT)]
     context: String,
+    #[command(flatten)]
+    force: ForceArgs,
     /// Keep the private key under a password: asked for, or taken from QUORATE_CONTEXT_PASSWORD.
     #[arg(long)]
     password: bool,
@@ -46,6 +48,9 @@ impl Login {
             return Err(Failure::usage(what));
         }
         // Before the token is spent.
+        if Context::is_saved(&self.context)? {
+            self.force.allow_replacing(&format!("the saved context {}, with its private key,", self.context))?;
+        }
         let password = if self.password { Some(key_password::new_password()?) } else { None };
         let (request, key) = SigningRequest::create().map_err(anyhow::Error::from)?;
         let asked = EnrollRequest { request: request.into(), name: self.name.clone(), ..EnrollRequest::default() };

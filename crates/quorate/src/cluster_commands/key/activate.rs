@@ -6,13 +6,10 @@ use activation::phone_text::PhoneTextKind;
 use anyhow::anyhow;
 use api::admin::v1::{InstallActivationRequest, RequestActivationRequest};
 
-use super::exchange::{self, PublisherArgs};
+use super::exchange::{self, PublisherArgs, RequestFile};
 use crate::{
     administration::{AdminArgs, refused},
-    output::{
-        CommandResult, Failure, Output,
-        phone_text::{self, PhoneTextArgs},
-    },
+    output::{CommandResult, Failure, Output, phone_text},
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -40,10 +37,10 @@ pub(crate) struct Activate {
     #[arg(long, value_name = "FILE")]
     offline: Option<PathBuf>,
     /// Install what the publisher answered: its file, or the lines of it; `-` reads standard input.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "node", "name", "text", "qr"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "node", "name", "text", "qr", "force"])]
     answer: Option<PathBuf>,
     #[command(flatten)]
-    shown: PhoneTextArgs,
+    file: RequestFile,
     /// Only this key (its id).
     #[arg(long, value_name = "KEY_ID", default_value = "", hide_default_value = true)]
     key: String,
@@ -78,7 +75,7 @@ impl Activate {
             publisher: PublisherArgs::default(),
             offline: None,
             answer: None,
-            shown: PhoneTextArgs::default(),
+            file: RequestFile::default(),
             key: String::new(),
             node: 0,
             name: String::new(),
@@ -87,14 +84,12 @@ impl Activate {
     }
 
     pub(crate) fn run(self, output: &Output) -> CommandResult {
-        let Self { publisher, offline, answer, shown, key, node, name, admin } = self;
-        if shown.is_any() && offline.is_none() {
-            return Err(Failure::usage(anyhow!("--text and --qr go with --offline")));
-        }
+        let Self { publisher, offline, answer, file, key, node, name, admin } = self;
+        let target = file.target(offline.as_deref())?;
         let wanted = RequestActivationRequest { key_id: key, node, publisher: name, releases_only: false };
-        admin.run(async |mut admin| match (&publisher.address, &offline, &answer) {
+        admin.run(async |mut admin| match (&publisher.address, target, &answer) {
             (Some(address), ..) => exchange::online(&mut admin, &publisher, address, wanted, output).await,
-            (None, Some(file), _) => exchange::write_request(&mut admin, file, shown, wanted, output).await,
+            (None, Some(target), _) => exchange::write_request(&mut admin, target, wanted, output).await,
             (None, None, Some(file)) => {
                 let request =
                     InstallActivationRequest { answer: phone_text::read(file, PhoneTextKind::Answers)?.into() };
