@@ -363,6 +363,102 @@ async fn r31_a_place_that_was_given_back_is_taken_by_another_node() {
     assert_eq!(cluster.product(WORKSTATION).count(cluster.node(3).clients, 1).await, 1);
 }
 
+/// Slots of a key that are used, as its publisher says.
+async fn used(publisher: &Publisher<'_>, key: &str) -> u64 {
+    let shown = quorate().json(words!["publisher", "key", "show", "--dir", publisher.path(), key]).await;
+    shown["hosts_used"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn r31_neither_the_old_request_nor_a_kept_copy_of_the_key_file_brings_a_released_slot_back() {
+    let mut cluster = formed(3).await;
+    let publisher = Publisher::of(&cluster).await;
+    let key = publisher.install_key(&[]).await;
+    let [request, early, copy] = ["first.request", "first.answer", "kept"].map(|name| cluster.path(name));
+    cluster.administrate(1, &words!["key", "activate", "--node", "1", "--offline", &request]).await;
+    assert_eq!(publisher.answer(&request, &early).await.code, Some(0));
+    cluster.administrate(1, &words!["key", "activate", "--answer", &early]).await;
+    publisher.activate(&[]).await;
+    let file = cluster.node(1).data.join("keys").join(&key);
+    fs::copy(&file, &copy).unwrap();
+    let [release, confirmed] = ["release.bin", "released.bin"].map(|name| cluster.path(name));
+    cluster.administrate(2, &words!["key", "release", "--node", "1", "--offline", &release, "--yes"]).await;
+    assert_eq!(publisher.answer(&release, &confirmed).await.code, Some(0));
+    cluster.administrate(2, &words!["key", "activate", "--answer", &confirmed]).await;
+    eventually("the node has destroyed its key", async || (!file.exists()).then_some(())).await;
+
+    // The request that was answered before, as it is.
+    let replayed = publisher.answer(&request, &confirmed).await;
+    assert_eq!(replayed.code, Some(1), "{}", replayed.stdout);
+    assert!(replayed.stderr.contains("0xC004F041") && replayed.stderr.contains("--new-key"), "{}", replayed.stderr);
+
+    // The private key put back, with a request that the node signs now.
+    assert_eq!(cluster.stop(1).await, Some(0));
+    fs::copy(&copy, &file).unwrap();
+    cluster.start(1);
+    let publisher = Publisher { cluster: &cluster, folder: "publisher" };
+    let again = words!["key", "activate", "--node", "1", "--offline", &request, "--force"];
+    eventually("node 1 signs", async || (cluster.admin(2, &again).await.code == Some(0)).then_some(())).await;
+    let with_copy = publisher.answer(&request, &confirmed).await;
+    assert_eq!(with_copy.code, Some(1), "{}", with_copy.stdout);
+    assert_eq!(used(&publisher, &key).await, 2, "2 of 6 slots are used");
+
+    // The certificate from before, installed again: the next catalog blocks it without being asked.
+    cluster.administrate(2, &words!["key", "activate", "--answer", &early]).await;
+    let source = cluster.path("successor.toml");
+    fs::write(&source, fs::read_to_string(CATALOG).unwrap().replacen("serial = 1", "serial = 2", 1)).unwrap();
+    publisher.install_catalog(&source).await;
+    let states = listed(&cluster, &key).await.into_iter().map(|(_, state, _)| state).collect::<Vec<_>>();
+    assert_eq!(states, ["blocked", "activated", "activated"], "2 are active");
+    let product = cluster.product(WORKSTATION);
+    let refused = eventually("node 1 knows the catalog", async || {
+        match product.activate(cluster.node(1).clients, cmid(1)).await {
+            Err(ActivateError::Refused { status: Status::KEY_BLOCKED, .. }) => Some(()),
+            _ => None,
+        }
+    });
+    refused.await;
+
+    // With a new key the node is the same host again, on a slot of its own.
+    publisher.activate(&["--node", "1", "--new-key"]).await;
+    assert_eq!(used(&publisher, &key).await, 3);
+    assert_eq!(listed(&cluster, &key).await[0], (1, "activated".into(), Some(8)));
+    eventually("node 1 answers", async || product.activate(cluster.node(1).clients, cmid(1)).await.ok()).await;
+    let replaced = publisher.answer(&request, &confirmed).await;
+    assert_eq!(replaced.code, Some(1), "{}", replaced.stdout);
+}
+
+#[tokio::test]
+async fn r31_a_node_whose_slot_was_freed_goes_on_with_a_new_key() {
+    let cluster = formed(1).await;
+    let publisher = Publisher::of(&cluster).await;
+    let key = publisher.install_key(&[]).await;
+    publisher.activate(&[]).await;
+    let shown = quorate().json(words!["publisher", "key", "show", "--dir", publisher.path(), &key]).await;
+    let machine = text(&shown, "/activations/0/machine");
+    quorate().json(words!["publisher", "key", "free", "--dir", publisher.path(), &key, "--machine", machine]).await;
+    let [request, answer] = ["request.bin", "answer.bin"].map(|name| cluster.path(name));
+    cluster.administrate(1, &words!["key", "activate", "--node", "1", "--offline", &request, "--force"]).await;
+    assert_eq!(publisher.answer(&request, &answer).await.code, Some(1));
+    let nameless = cluster.admin(1, &words!["key", "activate", "--new-key", "--offline", &request, "--force"]).await;
+    assert_eq!(nameless.code, Some(2), "{}", nameless.stderr);
+
+    cluster
+        .administrate(1, &words!["key", "activate", "--node", "1", "--new-key", "--offline", &request, "--force"])
+        .await;
+    let product = cluster.product(WORKSTATION);
+    assert_eq!(product.count(cluster.node(1).clients, 1).await, 1, "until then it signs with the key that it has");
+    assert_eq!(publisher.answer(&request, &answer).await.code, Some(0));
+    // The answer was lost: the same node asks the same, without being told again.
+    let first = fs::read(&request).unwrap();
+    cluster.administrate(1, &words!["key", "activate", "--node", "1", "--offline", &request, "--force"]).await;
+    assert_eq!(fs::read(&request).unwrap(), first);
+    assert_eq!(publisher.answer(&request, &answer).await.code, Some(0));
+    cluster.administrate(1, &words!["key", "activate", "--answer", &answer]).await;
+    assert_eq!(listed(&cluster, &key).await, [(1, "activated".into(), Some(8))]);
+    assert_eq!(product.count(cluster.node(1).clients, 2).await, 2);
+}
+
 #[tokio::test]
 async fn r30_an_answer_that_is_installed_again_later_takes_nothing_back() {
     let cluster = formed(1).await;

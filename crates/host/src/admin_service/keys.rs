@@ -82,12 +82,16 @@ impl Keys<'_> {
         &self,
         asked: proto::RequestActivationRequest,
     ) -> Result<proto::RequestActivationReply, Status> {
-        let proto::RequestActivationRequest { key_id, node, publisher, releases_only } = asked;
+        let proto::RequestActivationRequest { key_id, node, publisher, releases_only, new_key } = asked;
+        if new_key && node == 0 {
+            return Err(invalid("name the node that makes a new key: --node NODE"));
+        }
         let key: Option<KeyId> = if key_id.is_empty() { None } else { Some(key_id.parse().map_err(invalid)?) };
         self.0.replica.read_point().await.map_err(unavailable)?;
         let of = self.0.replica.view(|state| publisher_meant(state, key, &publisher))?;
         let candidates = if releases_only { Vec::new() } else { self.candidates(key, node, of)? };
-        let requests = join_all(candidates.iter().map(|candidate| self.request_of(candidate, node != 0))).await;
+        let requests =
+            join_all(candidates.iter().map(|candidate| self.request_of(candidate, node != 0, new_key))).await;
         let mut by_publisher: BTreeMap<PublisherId, ActivationRequests> = BTreeMap::new();
         for (candidate, request) in candidates.iter().zip(requests) {
             if let Some(request) = request? {
@@ -227,7 +231,8 @@ impl Keys<'_> {
         if is_known {
             return false;
         }
-        let request = SignActivationRequest { key_id: key.as_ref().to_vec().into(), only_if_needed: false };
+        let request =
+            SignActivationRequest { key_id: key.as_ref().to_vec().into(), ..SignActivationRequest::default() };
         let Ok(signed) = self.ask(node, request).await else { return false };
         let Ok(asked) = ActivationRequests::decode(&signed.request) else { return false };
         asked.requests.iter().all(|request| *request.node_key() != node_key)
@@ -298,11 +303,12 @@ impl Keys<'_> {
         &self,
         candidate: &Candidate,
         was_named: bool,
+        new_key: bool,
     ) -> Result<Option<HostActivationRequest>, Status> {
         let Candidate { key, node, is_activated, .. } = *candidate;
         let failed = |why: &str| Status::unavailable(format!("node {node}: {why}"));
         let only_if_needed = is_activated && !was_named;
-        let request = SignActivationRequest { key_id: key.as_ref().to_vec().into(), only_if_needed };
+        let request = SignActivationRequest { key_id: key.as_ref().to_vec().into(), only_if_needed, new_key };
         let bytes = match self.ask(node, request).await {
             Ok(signed) => signed.request,
             Err(_) if only_if_needed => return Ok(None),

@@ -26,7 +26,8 @@ Example, with a file that `quorate key activate --offline request.bin` wrote on 
 By telephone, with lines that are read out (ends with Ctrl-D) and typed on the other side:
   quorate publisher activate --dir P --request - --out - --text
 
-A file with a refused node gives no answer and spends nothing. The same file again gives the same answer, free of charge.";
+A file with a refused node gives no answer and spends nothing. The same file again gives the same answer, free of
+charge, while its nodes hold their places.";
 
 /// Requests in, certificates out.
 #[derive(Debug, clap::Args)]

@@ -6,7 +6,7 @@ use activation::{
     catalog::{Catalog, SignedCatalog},
     id::Fingerprint,
     key::{KeyKind, TypedKey},
-    limits::CATALOG_TEXT_BYTES_MAX,
+    limits::{BLOCKED_MAX, BLOCKED_WARNING, CATALOG_TEXT_BYTES_MAX},
 };
 use anyhow::{Context, anyhow};
 use publisher::{CatalogReport, Operation, Report, Signing};
@@ -130,12 +130,21 @@ fn sign(
         other => return Err(unexpected(&other)),
     };
     new.write(&report.signed, Readers::Umask)?;
-    let CatalogReport { publisher, fingerprint, serial, signed } = report;
+    let CatalogReport { publisher, fingerprint, serial, blocked, signed } = report;
+    if blocked >= BLOCKED_WARNING {
+        output.remark(format_args!(
+            "warning: the catalog blocks {blocked} of at most {BLOCKED_MAX} keys and certificates. Block the host keys whose \
+             slots changed most, and issue others for them: the certificates of a blocked key take no room. \
+             `quorate publisher key list --dir {}` shows them",
+            folder.path.display()
+        ));
+    }
     output.result(
         &json!({
             "publisher": publisher,
             "fingerprint": fingerprint,
             "serial": serial,
+            "blocked": blocked,
             "catalog": out.display().to_string(),
             "bytes": signed.len(),
         }),
