@@ -80,6 +80,9 @@ impl World {
 #[tokio::test]
 async fn a_machine_goes_from_grace_to_a_licence_and_its_commands_say_so() {
     let world = World::with_four().await;
+    let none = world.run("machine", &words!["status"]).await;
+    assert_eq!(none.code, Some(2), "nothing is set up yet: {}", none.stdout);
+    world.succeeds("machine", &words!["set-host", world.cluster.node(1).clients.to_string()]).await;
     assert_eq!(world.status("machine").await["state"], "unlicensed", "nothing is installed yet");
     let unknown = world.run("machine", &words!["activate"]).await;
     assert_eq!(unknown.code, Some(2), "nobody said whom to trust: {}", unknown.stdout);
