@@ -229,7 +229,7 @@ impl Cluster {
     pub async fn activate(&self) {
         let [publisher, signed] = ["publisher", "catalog.signed"].map(|name| self.path(name));
         let quorate = &self.quorate;
-        let sign = words!["publisher", "catalog", "sign", "--dir", &publisher, CATALOG, "--out", &signed];
+        let sign = words!["publisher", "catalog", "sign", "--dir", &publisher, CATALOG, "--out", &signed, "--force"];
         let fingerprint = text(&quorate.json(sign).await, "/fingerprint");
         self.administrate(1, &words!["catalog", "install", &signed, "--trust", &fingerprint]).await;
         for group in GROUPS {
@@ -325,8 +325,9 @@ impl Cluster {
     pub async fn activate_members(&self, via: u64) {
         let publisher = self.path("publisher");
         let [request, answer] = ["request.bin", "answer.bin"].map(|name| self.path(name));
-        self.administrate(via, &words!["key", "activate", "--offline", &request]).await;
-        let exchange = words!["publisher", "activate", "--dir", &publisher, "--request", &request, "--out", &answer];
+        self.administrate(via, &words!["key", "activate", "--offline", &request, "--force"]).await;
+        let mut exchange = words!["publisher", "activate", "--dir", &publisher, "--request", &request].to_vec();
+        exchange.extend(words!["--out", &answer, "--force"]);
         self.quorate.json(exchange).await;
         self.administrate(via, &words!["key", "activate", "--answer", &answer]).await;
     }

@@ -169,6 +169,8 @@ fn machine(folder: &Path, path: &OsString) -> Command {
         .current_dir(folder)
         .env("PATH", path)
         .env("NO_COLOR", "1")
+        // The contexts of the account that runs the tests stay as they are.
+        .env("XDG_CONFIG_HOME", folder.join("config"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true);

@@ -80,6 +80,9 @@ impl World {
 #[tokio::test]
 async fn a_machine_goes_from_grace_to_a_licence_and_its_commands_say_so() {
     let world = World::with_four().await;
+    let none = world.run("machine", &words!["status"]).await;
+    assert_eq!(none.code, Some(2), "nothing is set up yet: {}", none.stdout);
+    world.succeeds("machine", &words!["set-host", world.cluster.node(1).clients.to_string()]).await;
     assert_eq!(world.status("machine").await["state"], "unlicensed", "nothing is installed yet");
     let unknown = world.run("machine", &words!["activate"]).await;
     assert_eq!(unknown.code, Some(2), "nobody said whom to trust: {}", unknown.stdout);
@@ -159,14 +162,28 @@ async fn a_machine_without_a_key_is_unlicensed_and_keeps_its_cmid() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("machine");
     let quorate = Quorate::at(QUORATE);
+    quorate.json(words!["client", "set-host", "host.example.test", "--state", &state]).await;
+    quorate.json(words!["client", "clear-host", "--state", &state]).await;
     let status = quorate.json(words!["client", "status", "--state", &state]).await;
     assert_eq!((&status["product"], &status["state"]), (&Value::Null, &json!("unlicensed")), "{status}");
     assert_eq!((&status["rearms_left"], &status["found_by"]), (&json!(3), &json!("srv")), "{status}");
     let later = quorate.json(words!["client", "status", "--state", &state]).await;
-    assert_eq!(later, status, "its id was made at the first look");
+    assert_eq!(later, status, "its id was made with its state");
     // What needs the publisher says so.
     let rearm = quorate.run(words!["client", "rearm", "--state", &state]).await;
     assert!(rearm.code == Some(2) && rearm.stderr.contains("--trust FILE"), "{rearm:?}");
+}
+
+#[tokio::test]
+async fn a_mistyped_state_folder_makes_no_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("machine");
+    for command in ["status", "activate", "run", "rearm", "generalize", "remove-key", "clear-key", "clear-host"] {
+        let refused = Quorate::at(QUORATE).run(words!["client", command, "--state", &state]).await;
+        assert_eq!(refused.code, Some(2), "{command}: {}", refused.stderr);
+        assert!(refused.stderr.contains("quorate client install-key"), "{command}: {}", refused.stderr);
+        assert!(!state.exists(), "{command}");
+    }
 }
 
 /// A machine that is licensed, and its file.

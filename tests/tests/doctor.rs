@@ -363,10 +363,11 @@ impl Publisher<'_> {
     /// Gives the place of a node back, with the words that say of which key.
     async fn takes_back(&self, which: &str, node: &str) {
         let [file, answer] = ["release.bin", "released.bin"].map(|name| self.cluster.path(name));
-        let mut release = words!["key", "release", "--node", node, "--offline", &file, "--yes"].to_vec();
+        let mut release = words!["key", "release", "--node", node, "--offline", &file, "--yes", "--force"].to_vec();
         release.extend(which.split(' ').map(Into::into));
         self.cluster.administrate(1, &release).await;
-        let told = words!["publisher", "activate", "--dir", self.folder(), "--request", &file, "--out", &answer];
+        let mut told = words!["publisher", "activate", "--dir", self.folder(), "--request", &file].to_vec();
+        told.extend(words!["--out", &answer, "--force"]);
         self.json(&told).await;
         self.cluster.administrate(1, &words!["key", "activate", "--answer", &answer]).await;
     }

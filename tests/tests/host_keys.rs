@@ -52,7 +52,7 @@ impl<'a> Publisher<'a> {
 
     async fn install_catalog(&self, source: &Path) {
         let signed = self.path().with_extension("signed");
-        let sign = words!["publisher", "catalog", "sign", "--dir", self.path(), source, "--out", &signed];
+        let sign = words!["publisher", "catalog", "sign", "--dir", self.path(), source, "--out", &signed, "--force"];
         let fingerprint = text(&quorate().json(sign).await, "/fingerprint");
         self.cluster.administrate(1, &words!["catalog", "install", &signed, "--trust", &fingerprint]).await;
     }
@@ -79,13 +79,14 @@ impl<'a> Publisher<'a> {
     /// The publisher's part of the offline way.
     async fn answer(&self, request: &Path, answer: &Path) -> Finished {
         let dir = self.path();
-        quorate().run(words!["publisher", "activate", "--dir", &dir, "--request", request, "--out", answer]).await
+        let exchange = words!["publisher", "activate", "--dir", &dir, "--request", request, "--out", answer, "--force"];
+        quorate().run(exchange).await
     }
 
     /// The offline way from end to end; what the cluster took over.
     async fn activate(&self, more: &[&str]) -> Value {
         let [request, answer] = ["request.bin", "answer.bin"].map(|name| self.cluster.path(name));
-        let mut ask = words!["key", "activate", "--offline", &request].to_vec();
+        let mut ask = words!["key", "activate", "--offline", &request, "--force"].to_vec();
         ask.extend(more.iter().map(OsString::from));
         self.cluster.administrate(1, &ask).await;
         let answered = self.answer(&request, &answer).await;
@@ -118,6 +119,12 @@ async fn listed(cluster: &Cluster, key: &str) -> Vec<(u64, String, Option<u64>)>
     places
         .map(|place| (place["node"].as_u64().unwrap(), text(place, "/state"), place["reactivations_left"].as_u64()))
         .collect()
+}
+
+/// Waits until this is listed of a node and the key: it takes note of an answer after it is installed.
+async fn becomes(cluster: &Cluster, key: &str, node: u64, state: &str, reactivations_left: u64) {
+    let expected = (node, state.to_owned(), Some(reactivations_left));
+    eventually("the node takes note", async || listed(cluster, key).await.contains(&expected).then_some(())).await;
 }
 
 #[tokio::test]
@@ -317,7 +324,7 @@ async fn r31_a_node_on_a_changed_machine_is_not_activated_until_it_is_activated_
 
     let publisher = Publisher { cluster: &cluster, folder: "publisher" };
     publisher.activate(&[]).await;
-    assert_eq!(listed(&cluster, &key).await, [(1, "activated".into(), Some(8))]);
+    becomes(&cluster, &key, 1, "activated", 8).await;
     assert_eq!(product.count(address, 2).await, 2, "what was refused was not counted, and nothing is lost");
     let nothing = cluster.admin(1, &words!["key", "activate", "--offline", cluster.path("r")]).await;
     assert!(nothing.stderr.contains("nothing to activate"), "{}", nothing.stderr);
@@ -340,7 +347,7 @@ async fn r31_a_place_that_was_given_back_is_taken_by_another_node() {
     assert!(file.exists());
     let [release, confirmed] = ["release.bin", "released.bin"].map(|name| cluster.path(name));
     let unconfirmed = cluster.admin(2, &words!["key", "release", "--node", "1", "--offline", &release]).await;
-    assert_eq!(unconfirmed.code, Some(2), "nobody is there to ask: {}", unconfirmed.stderr);
+    assert_eq!(unconfirmed.code, Some(2), "there is no terminal to ask at: {}", unconfirmed.stderr);
     let told = cluster.administrate(2, &words!["key", "release", "--node", "1", "--offline", &release, "--yes"]).await;
     assert_eq!((&told["released"][0]["node"], &told["nodes"]), (&1.into(), &serde_json::json!([])));
     eventually("the node has destroyed its key", async || (!file.exists()).then_some(())).await;
@@ -349,7 +356,8 @@ async fn r31_a_place_that_was_given_back_is_taken_by_another_node() {
     let pending = cluster.administrate(3, &words!["key", "list"]).await;
     assert_eq!(pending["pending_releases"][0]["node"], 1, "{pending}");
     // Lost on the way to the publisher, the command is given again.
-    cluster.administrate(3, &words!["key", "release", "--node", "1", "--offline", &release, "--yes"]).await;
+    let again = words!["key", "release", "--node", "1", "--offline", &release, "--yes", "--force"];
+    cluster.administrate(3, &again).await;
     assert_eq!(publisher.answer(&release, &confirmed).await.code, Some(0));
     let installed = cluster.administrate(1, &words!["key", "activate", "--answer", &confirmed]).await;
     assert_eq!(installed["released"][0]["node"], 1, "{installed}");
@@ -359,6 +367,102 @@ async fn r31_a_place_that_was_given_back_is_taken_by_another_node() {
 
     publisher.activate(&["--node", "3"]).await;
     assert_eq!(cluster.product(WORKSTATION).count(cluster.node(3).clients, 1).await, 1);
+}
+
+/// Slots of a key that are used, as its publisher says.
+async fn used(publisher: &Publisher<'_>, key: &str) -> u64 {
+    let shown = quorate().json(words!["publisher", "key", "show", "--dir", publisher.path(), key]).await;
+    shown["hosts_used"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn r31_neither_the_old_request_nor_a_kept_copy_of_the_key_file_brings_a_released_slot_back() {
+    let mut cluster = formed(3).await;
+    let publisher = Publisher::of(&cluster).await;
+    let key = publisher.install_key(&[]).await;
+    let [request, early, copy] = ["first.request", "first.answer", "kept"].map(|name| cluster.path(name));
+    cluster.administrate(1, &words!["key", "activate", "--node", "1", "--offline", &request]).await;
+    assert_eq!(publisher.answer(&request, &early).await.code, Some(0));
+    cluster.administrate(1, &words!["key", "activate", "--answer", &early]).await;
+    publisher.activate(&[]).await;
+    let file = cluster.node(1).data.join("keys").join(&key);
+    fs::copy(&file, &copy).unwrap();
+    let [release, confirmed] = ["release.bin", "released.bin"].map(|name| cluster.path(name));
+    cluster.administrate(2, &words!["key", "release", "--node", "1", "--offline", &release, "--yes"]).await;
+    assert_eq!(publisher.answer(&release, &confirmed).await.code, Some(0));
+    cluster.administrate(2, &words!["key", "activate", "--answer", &confirmed]).await;
+    eventually("the node has destroyed its key", async || (!file.exists()).then_some(())).await;
+
+    // The request that was answered before, as it is.
+    let replayed = publisher.answer(&request, &confirmed).await;
+    assert_eq!(replayed.code, Some(1), "{}", replayed.stdout);
+    assert!(replayed.stderr.contains("0xC004F041") && replayed.stderr.contains("--new-key"), "{}", replayed.stderr);
+
+    // The private key put back, with a request that the node signs now.
+    assert_eq!(cluster.stop(1).await, Some(0));
+    fs::copy(&copy, &file).unwrap();
+    cluster.start(1);
+    let publisher = Publisher { cluster: &cluster, folder: "publisher" };
+    let again = words!["key", "activate", "--node", "1", "--offline", &request, "--force"];
+    eventually("node 1 signs", async || (cluster.admin(2, &again).await.code == Some(0)).then_some(())).await;
+    let with_copy = publisher.answer(&request, &confirmed).await;
+    assert_eq!(with_copy.code, Some(1), "{}", with_copy.stdout);
+    assert_eq!(used(&publisher, &key).await, 2, "2 of 6 slots are used");
+
+    // The certificate from before, installed again: the next catalog blocks it without being asked.
+    cluster.administrate(2, &words!["key", "activate", "--answer", &early]).await;
+    let source = cluster.path("successor.toml");
+    fs::write(&source, fs::read_to_string(CATALOG).unwrap().replacen("serial = 1", "serial = 2", 1)).unwrap();
+    publisher.install_catalog(&source).await;
+    let states = listed(&cluster, &key).await.into_iter().map(|(_, state, _)| state).collect::<Vec<_>>();
+    assert_eq!(states, ["blocked", "activated", "activated"], "2 are active");
+    let product = cluster.product(WORKSTATION);
+    let refused = eventually("node 1 knows the catalog", async || {
+        match product.activate(cluster.node(1).clients, cmid(1)).await {
+            Err(ActivateError::Refused { status: Status::KEY_BLOCKED, .. }) => Some(()),
+            _ => None,
+        }
+    });
+    refused.await;
+
+    // With a new key the node is the same host again, on a slot of its own.
+    publisher.activate(&["--node", "1", "--new-key"]).await;
+    assert_eq!(used(&publisher, &key).await, 3);
+    becomes(&cluster, &key, 1, "activated", 8).await;
+    eventually("node 1 answers", async || product.activate(cluster.node(1).clients, cmid(1)).await.ok()).await;
+    let replaced = publisher.answer(&request, &confirmed).await;
+    assert_eq!(replaced.code, Some(1), "{}", replaced.stdout);
+}
+
+#[tokio::test]
+async fn r31_a_node_whose_slot_was_freed_goes_on_with_a_new_key() {
+    let cluster = formed(1).await;
+    let publisher = Publisher::of(&cluster).await;
+    let key = publisher.install_key(&[]).await;
+    publisher.activate(&[]).await;
+    let shown = quorate().json(words!["publisher", "key", "show", "--dir", publisher.path(), &key]).await;
+    let machine = text(&shown, "/activations/0/machine");
+    quorate().json(words!["publisher", "key", "free", "--dir", publisher.path(), &key, "--machine", machine]).await;
+    let [request, answer] = ["request.bin", "answer.bin"].map(|name| cluster.path(name));
+    cluster.administrate(1, &words!["key", "activate", "--node", "1", "--offline", &request, "--force"]).await;
+    assert_eq!(publisher.answer(&request, &answer).await.code, Some(1));
+    let nameless = cluster.admin(1, &words!["key", "activate", "--new-key", "--offline", &request, "--force"]).await;
+    assert_eq!(nameless.code, Some(2), "{}", nameless.stderr);
+
+    cluster
+        .administrate(1, &words!["key", "activate", "--node", "1", "--new-key", "--offline", &request, "--force"])
+        .await;
+    let product = cluster.product(WORKSTATION);
+    assert_eq!(product.count(cluster.node(1).clients, 1).await, 1, "until then it signs with the key that it has");
+    assert_eq!(publisher.answer(&request, &answer).await.code, Some(0));
+    // The answer was lost: the same node asks the same, without being told again.
+    let first = fs::read(&request).unwrap();
+    cluster.administrate(1, &words!["key", "activate", "--node", "1", "--offline", &request, "--force"]).await;
+    assert_eq!(fs::read(&request).unwrap(), first);
+    assert_eq!(publisher.answer(&request, &answer).await.code, Some(0));
+    cluster.administrate(1, &words!["key", "activate", "--answer", &answer]).await;
+    becomes(&cluster, &key, 1, "activated", 8).await;
+    assert_eq!(product.count(cluster.node(1).clients, 2).await, 2);
 }
 
 #[tokio::test]
@@ -385,12 +489,18 @@ async fn r30_an_answer_for_another_cluster_is_refused_and_says_why() {
     let id = activation::trust::Trust::from_toml(&trust).unwrap().publisher;
     let fingerprint = activation::id::Fingerprint(id).to_string();
     another.administrate(1, &words!["catalog", "install", &signed, "--trust", &fingerprint]).await;
-    for cluster in [&cluster, &another] {
-        cluster.administrate(1, &words!["key", "install", &key, "--yes"]).await;
-    }
+    another.administrate(1, &words!["key", "install", &key, "--yes"]).await;
     another.administrate(1, &words!["key", "activate", "--offline", &request]).await;
     assert_eq!(publisher.answer(&request, &answer).await.code, Some(0));
     let install = words!["key", "activate", "--answer", &answer];
+    // To install that key here would not help.
+    let unknown = cluster.admin(1, &install).await;
+    assert_eq!(unknown.code, Some(1), "{}", unknown.stdout);
+    assert!(unknown.stderr.contains("belongs to another cluster"), "{}", unknown.stderr);
+    assert!(!unknown.stderr.contains("key install"), "{}", unknown.stderr);
+    let mixed_up = another.admin(1, &words!["key", "activate", "--answer", &request]).await;
+    assert!(mixed_up.stderr.contains("this is a request"), "{}", mixed_up.stderr);
+    cluster.administrate(1, &words!["key", "install", &key, "--yes"]).await;
     let refused = cluster.admin(1, &install).await;
     assert_eq!(refused.code, Some(1), "{}", refused.stdout);
     for words in ["belongs to another cluster", "the private key of another machine than node 1 of this cluster"] {
@@ -486,7 +596,7 @@ async fn r30_requests_and_answers_go_by_file_by_text_and_by_code() {
         assert_eq!(of, PhoneTextKind::Requests);
         fs::write(&request, &bytes).unwrap();
         let by_file = cluster.path("by-file.bin");
-        cluster.administrate(1, &words!["key", "activate", "--offline", &by_file]).await;
+        cluster.administrate(1, &words!["key", "activate", "--offline", &by_file, "--force"]).await;
         assert_eq!(fs::read(by_file).unwrap(), bytes, "asked again it is the same, by whatever way");
 
         assert_eq!(publisher.answer(&request, &answer).await.code, Some(0));

@@ -194,9 +194,11 @@ async fn alerts_on_counts_clocks_leaders_and_keys_fire_and_resolve() {
     prometheus.alert("QuorateKeyNearlyUsed", true).await;
     quorate.json(words!["publisher", "key", "extend", "--dir", &publisher, key("key_id"), "--hosts", "9"]).await;
     let [request, answer] = ["request.bin", "answer.bin"].map(|name| cluster.path(name));
-    let ask = words!["key", "activate", "--node", "1", "--key", key("key_id"), "--offline", &request];
+    let ask = words!["key", "activate", "--node", "1", "--key", key("key_id"), "--offline", &request, "--force"];
     cluster.administrate(1, &ask).await;
-    quorate.json(words!["publisher", "activate", "--dir", &publisher, "--request", &request, "--out", &answer]).await;
+    let mut exchange = words!["publisher", "activate", "--dir", &publisher, "--request", &request].to_vec();
+    exchange.extend(words!["--out", &answer, "--force"]);
+    quorate.json(exchange).await;
     cluster.administrate(1, &words!["key", "activate", "--answer", &answer]).await;
     prometheus.alert("QuorateKeyNearlyUsed", false).await;
 

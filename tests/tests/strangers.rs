@@ -362,10 +362,18 @@ async fn a_password_keeps_the_key_of_a_context() {
         timeout(TIMEOUT, command.output()).await.unwrap().unwrap()
     };
     let address = world.cluster.node(1).admin.to_string();
-    let login = words!["cluster", "login", address, "--token", token, "--as", "Ada", "--password"];
+    let login = words!["cluster", "login", &address, "--token", token, "--as", "Ada", "--password"];
     assert!(run(&login, "correct horse").await.status.success());
     let key = std::fs::read_to_string(world.cluster.path("config").join("quorate/contexts/default.key")).unwrap();
     assert!(key.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
+    // Another token does not replace what is saved.
+    let another = world.token("reader", "1h").await;
+    let replace = words!["cluster", "login", &address, "--token", another, "--as", "Ada"];
+    let refused = run(&replace, "").await;
+    assert_eq!(refused.status.code(), Some(1), "{}", String::from_utf8_lossy(&refused.stderr));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--force"));
+    let file = world.cluster.path("config").join("quorate/contexts/default.key");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), key);
     let status = words!["cluster", "status", "--admin", "default"];
     assert!(run(&status, "correct horse").await.status.success());
     for wrong in ["battery staple", ""] {
@@ -373,6 +381,9 @@ async fn a_password_keeps_the_key_of_a_context() {
         assert_eq!(refused.status.code(), Some(1), "{}", String::from_utf8_lossy(&refused.stderr));
         assert!(String::from_utf8_lossy(&refused.stderr).contains("password"));
     }
+    // The token was not spent by the refusal.
+    assert!(run(&[&replace[..], &words!["--force"]].concat(), "").await.status.success());
+    assert!(run(&status, "").await.status.success(), "the new one has no password");
 }
 
 async fn identify(connector: &Connector, address: SocketAddr) -> Option<IdentifyReply> {

@@ -27,7 +27,10 @@ pub const APPLICATIONS_MAX: usize = 64;
 pub const GROUPS_MAX: usize = 64;
 pub const PLATFORMS_MAX: usize = 255;
 pub const EDITIONS_MAX: usize = 32;
+/// Keys and certificates that a catalog blocks.
 pub const BLOCKED_MAX: usize = 2000;
+/// From so many on, signing a catalog warns that the room of [`BLOCKED_MAX`] ends.
+pub const BLOCKED_WARNING: usize = 1500;
 /// A [`crate::catalog::Name`].
 pub const NAME_BYTES_MAX: usize = 48;
 /// Titles, editions and the publisher's name: text for people.

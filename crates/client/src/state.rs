@@ -140,6 +140,12 @@ struct StoredFormat {
 }
 
 impl StateFolder {
+    /// Whether a machine's state is kept in this folder. Makes nothing.
+    pub fn is_made(folder: &Path) -> Result<bool, StateError> {
+        let path = folder.join(FILE);
+        path.try_exists().map_err(|source| StateError::of(&path, source))
+    }
+
     /// Opens the folder. At first use it is made, with a random CMID, which stays.
     pub fn open(folder: &Path) -> Result<Self, StateError> {
         let io_error = |path: &Path| {

@@ -3,6 +3,11 @@
 //! Places that nodes give back are free before the requests of the same file are decided: a place changes hands in one
 //! step. Every entry of a file is decided, so that an error names each refused node; but a file with a refusal gives no
 //! certificate and spends nothing. The administrator mends it and asks again, and keeps one answer for one file.
+//!
+//! Signatures are verified before the records' turn is taken: a file with a signature that does not verify is refused for
+//! that alone, and waits for no other request.
+//!
+//! Invariant: a node key that has given its slot back, or lost it, never gets a certificate again.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +16,8 @@ use activation::{
     catalog::{Catalog, Group, Name, Platform},
     certificate::NodeCertificate,
     host_activation::{
-        ActivationAnswer, ActivationAnswers, ActivationRequests, HostActivation, HostActivationRequest, KeyStanding,
-        NodeKeys, ReleaseStatement, SignedAnswers,
+        ActivationAnswer, ActivationAnswers, ActivationRequests, HostActivation, KeyStanding, NodeKeys,
+        ReleaseStatement, SignedAnswers,
     },
     id::{KeyId, PublisherId},
     key::KeyKind,
@@ -25,6 +30,7 @@ use crate::{
     publisher::Publisher,
     records::{Activation, Change, Records, RecordsError},
     refusal::{Reason, Refusal, Refusals},
+    verified::{Verified, VerifiedRequest},
 };
 
 /// Why no certificate was given. Nothing was spent, save where a record's outcome is unknown; a retry finds that out.
@@ -47,11 +53,13 @@ pub enum ActivateError {
 impl Publisher {
     /// Takes the places back that nodes give back, and then activates the nodes that ask: all of it, or nothing. The
     /// records are durable before the answers are returned; a request that was answered before gets the same
-    /// certificate and spends nothing, and a place that was given back before is free still.
+    /// certificate and spends nothing while its node key holds a place, and a place that was given back before is free
+    /// still.
     pub async fn activate(&self, requests: &ActivationRequests) -> Result<SignedAnswers, ActivateError> {
         let trust = self.trust();
         let catalog = &trust.catalog.as_ref().ok_or(ActivateError::NoCatalog)?.catalog;
         let activation_key = self.credentials.activation(&trust)?;
+        let verified = Verified::of(requests).map_err(ActivateError::Refused)?;
         let turn = self.records.turn().await?;
         let mut exchange = Exchange {
             publisher: trust.publisher,
@@ -62,22 +70,7 @@ impl Publisher {
             keys: BTreeMap::new(),
             activations: Vec::new(),
         };
-        let (mut answers, mut released, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
-        for statement in &requests.releases {
-            match exchange.release(statement)? {
-                Ok(()) => released.push((statement.key, statement.node_key)),
-                Err(reason) => refusals.push(Refusal { node: statement.node, reason }),
-            }
-        }
-        for request in &requests.requests {
-            match exchange.decide(request)? {
-                Ok(answer) => answers.push(answer),
-                Err(reason) => refusals.push(Refusal { node: request.asked().node, reason }),
-            }
-        }
-        if !refusals.is_empty() {
-            return Err(ActivateError::Refused(Refusals(refusals)));
-        }
+        let (answers, released) = exchange.all(&verified)?;
         let Exchange { keys, activations, now_ms, .. } = exchange;
         let standings = keys.values().map(|(key, _)| standing(key)).collect();
         let mut change = Change::default();
@@ -109,12 +102,30 @@ struct Exchange<'a> {
     activations: Vec<Activation>,
 }
 
+/// What the nodes that ask get, and the places that are free again.
+type Exchanged = (Vec<ActivationAnswer>, Vec<(KeyId, [u8; 32])>);
+
 impl Exchange<'_> {
+    /// Decides every entry: an error names each refused node.
+    fn all(&mut self, verified: &Verified<'_>) -> Result<Exchanged, ActivateError> {
+        let (mut answers, mut released, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
+        for statement in verified.releases {
+            match self.release(statement)? {
+                Ok(()) => released.push((statement.key, statement.node_key)),
+                Err(reason) => refusals.push(Refusal { node: statement.node, reason }),
+            }
+        }
+        for request in &verified.requests {
+            match self.decide(request)? {
+                Ok(answer) => answers.push(answer),
+                Err(reason) => refusals.push(Refusal { node: request.request.asked().node, reason }),
+            }
+        }
+        if refusals.is_empty() { Ok((answers, released)) } else { Err(ActivateError::Refused(Refusals(refusals))) }
+    }
+
     /// Frees the place of the node that says so itself.
     fn release(&mut self, statement: &ReleaseStatement) -> Result<Result<(), Reason>, RecordsError> {
-        if statement.verify().is_err() {
-            return Ok(Err(Reason::ReleaseSignature));
-        }
         if statement.publisher != self.publisher {
             return Ok(Err(Reason::OtherPublisher));
         }
@@ -127,10 +138,10 @@ impl Exchange<'_> {
         Ok(Ok(()))
     }
 
-    fn decide(&mut self, request: &HostActivationRequest) -> Result<Result<ActivationAnswer, Reason>, RecordsError> {
+    fn decide(&mut self, verified: &VerifiedRequest<'_>) -> Result<Result<ActivationAnswer, Reason>, RecordsError> {
+        let VerifiedRequest { request, keys: NodeKeys { current, previous } } = *verified;
         let asked = request.asked();
         let HostActivation { request_id, node, machine, .. } = *asked;
-        let Ok(NodeKeys { current, previous }) = request.verify() else { return Ok(Err(Reason::Signature)) };
         if asked.key.kind() != KeyKind::Host {
             return Ok(Err(Reason::WrongKind(asked.key.kind())));
         }
@@ -142,20 +153,24 @@ impl Exchange<'_> {
         if key.blocked || self.catalog.blocked_keys().contains(&id) {
             return Ok(Err(Reason::KeyBlocked));
         }
-        if let Some(earlier) = self.earlier(request_id)? {
-            if earlier.request_digest != request.digest() {
-                return Ok(Err(Reason::RequestIdReused));
-            }
-            let holder = key.hosts.iter().find(|host| host.node_key == earlier.certificate.node_key);
-            let reactivations_left = holder.map_or(0, |host| key.reactivations_left(host));
-            let certificate = earlier.certificate;
+        let earlier = self.earlier(request_id)?;
+        if earlier.as_ref().is_some_and(|earlier| earlier.request_digest != request.digest()) {
+            return Ok(Err(Reason::RequestIdReused));
+        }
+        let node_key = current.to_bytes();
+        let holder = key.holder(node_key);
+        if holder.is_none() && self.records.was_certified(id, node_key)? {
+            return Ok(Err(Reason::NodeKeySpent { node }));
+        }
+        if let (Some(Activation { certificate, .. }), Some(holder)) = (earlier, holder) {
+            let reactivations_left = key.reactivations_left(holder);
             return Ok(Ok(ActivationAnswer { request_id, node, certificate, reactivations_left }));
         }
         let (group, platform) = match self.fit(&key, &asked.platform) {
             Ok((group, platform)) => (group.code, platform.code),
             Err(reason) => return Ok(Err(reason)),
         };
-        let host = Host { machine, node, node_key: current.to_bytes(), reactivations: 0, activated_ms: self.now_ms };
+        let host = Host { machine, node, node_key, reactivations: 0, activated_ms: self.now_ms };
         let reactivations_left = match key.admit(host, previous.map(|key| key.to_bytes())) {
             Ok(left) => left,
             Err(reason) => return Ok(Err(reason)),
@@ -208,3 +223,6 @@ impl Exchange<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,7 +53,7 @@ pub enum SignError {
 
 impl Publisher {
     /// Signs a catalog's source text and puts it into the trust file. Keys that are blocked on record are blocked by it
-    /// as well. It must be a successor of the one signed last; that one itself, unchanged, gives the same bytes again, so
+    /// as well, and certificates whose node key has no activation slot any more (R31). It must be a successor of the one signed last; that one itself, unchanged, gives the same bytes again, so
     /// an interrupted caller may repeat. An encrypted root key is opened with `passphrase`, or else with the one that was
     /// set.
     pub fn sign_catalog(&self, source: &str, passphrase: Option<&Passphrase>) -> Result<SignedCatalog, SignError> {
@@ -65,6 +65,9 @@ impl Publisher {
         let host_keys = self.keys()?.into_iter().filter(|key| key.blocked).map(|key| key.key.key_id());
         let direct_keys = self.direct_keys()?.into_iter().filter(|key| key.blocked).map(|key| key.key.key_id());
         let catalog = catalog.with_blocked(host_keys.chain(direct_keys), [])?;
+        // What a blocked key certified is blocked with it.
+        let spent = self.spent_certificates(catalog.blocked_keys())?;
+        let catalog = catalog.with_blocked([], spent)?;
         let _one_after_the_other = self.signing.lock().unwrap_or_else(PoisonError::into_inner);
         let trust = self.trust();
         let root = self.credentials.root(&trust, passphrase)?;

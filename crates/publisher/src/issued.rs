@@ -90,6 +90,11 @@ impl IssuedKey {
         self.limits.reactivations.saturating_sub(host.reactivations)
     }
 
+    /// The host whose certified node key this is.
+    pub(crate) fn holder(&self, node_key: [u8; 32]) -> Option<&Host> {
+        self.hosts.iter().find(|host| host.node_key == node_key)
+    }
+
     /// Gives `host` a place, or activates it again on the one that it has. Re-activations that it has left then.
     ///
     /// A host is known by its node key, or by the `previous` one where it proved that it has that too, or else by its

@@ -40,6 +40,8 @@ mod publisher;
 mod records;
 mod refusal;
 mod service;
+mod spent;
+mod verified;
 
 pub use crate::activate::ActivateError;
 pub use crate::backup::{BACKUP_FORMAT, Backup, RestoreError, Restored};

@@ -42,6 +42,16 @@ pub enum Reason {
     /// The id was answered before, for something else.
     #[error("its request id was used for another request: ask with a new request")]
     RequestIdReused,
+    /// The node key was certified and holds no activation slot any more: it gave the slot back, the slot was freed, or
+    /// another node key of the same host took it over (R31). A request that was answered before is refused with it.
+    #[error(
+        "its node key has no activation slot any more: it was released, freed, or replaced by another one; have the node \
+         make a new key with `quorate key activate --new-key --node {node}`, and --publisher HOST:PORT or --offline FILE"
+    )]
+    NodeKeySpent {
+        /// The node that asked.
+        node: NodeId,
+    },
     /// Never issued here.
     #[error("this publisher issued no such key")]
     UnknownKey,
@@ -87,6 +97,7 @@ impl Reason {
                 Status::KEY_INVALID
             }
             Self::KeyBlocked => Status::KEY_BLOCKED,
+            Self::NodeKeySpent { .. } => Status::HOST_NOT_ACTIVATED,
             Self::HostsUsedUp { .. } | Self::ReactivationsUsedUp { .. } => Status::KEY_LIMIT_REACHED,
         }
     }

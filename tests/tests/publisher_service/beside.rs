@@ -45,7 +45,7 @@ async fn commands_take_effect_at_once_while_it_serves() {
 
     house.json(&words!["key", "block", &id]).await;
     assert_eq!(refused(&publishing.activate(request(&key, 1)).await.unwrap_err()), Status::KEY_BLOCKED);
-    let blocked_offline = house.run(&words!["activate", "--request", &asked, "--out", &answer]).await;
+    let blocked_offline = house.run(&words!["activate", "--request", &asked, "--out", &answer, "--force"]).await;
     assert_eq!(blocked_offline.code, Some(1));
     assert!(blocked_offline.stderr.contains("0xC004F051"), "{}", blocked_offline.stderr);
 
@@ -103,6 +103,14 @@ async fn a_backup_made_beside_the_service_restores_what_it_gave() {
     let given = publishing.activate(request(&key, 1)).await.unwrap();
     let backup = house.path("records.backup");
     house.json(&words!["backup", "--out", &backup]).await;
+    let written = std::fs::read(&backup).unwrap();
+    house.key(1).await;
+    let again = house.run(&words!["backup", "--out", &backup]).await;
+    assert_eq!(again.code, Some(1), "{}", again.stderr);
+    assert!(again.stderr.contains("is there already") && again.stderr.contains("--force"), "{}", again.stderr);
+    assert_eq!(std::fs::read(&backup).unwrap(), written, "it is left as it was");
+    house.json(&words!["backup", "--out", &backup, "--force"]).await;
+    assert_ne!(std::fs::read(&backup).unwrap(), written);
 
     let in_use = house.run(&words!["restore", &backup]).await;
     assert_eq!(in_use.code, Some(2), "{}", in_use.stderr);
@@ -154,8 +162,37 @@ async fn an_offline_request_is_typed_and_its_answer_read_out() {
     assert_eq!(nowhere.code, Some(2), "{}", nowhere.stderr);
     let mistyped = std::fs::read_to_string(&typed).unwrap().replacen("1: ", "1: Z", 1);
     std::fs::write(&typed, mistyped).unwrap();
-    let refused = house.run(&words!["activate", "--request", &typed, "--out", &answer]).await;
+    let refused = house.run(&words!["activate", "--request", &typed, "--out", &answer, "--force"]).await;
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    let mixed_up = house.run(&words!["activate", "--request", &answer, "--out", "-", "--text"]).await;
+    assert_eq!(mixed_up.code, Some(2), "{}", mixed_up.stderr);
+    assert!(mixed_up.stderr.contains("quorate key activate --answer"), "{}", mixed_up.stderr);
+}
+
+#[tokio::test]
+async fn what_is_there_already_is_replaced_with_force_alone_and_before_anything_is_spent() {
+    let house = House::new().await;
+    let key = house.key(1).await;
+    let [asked, precious] = ["request.bin", "precious"].map(|name| house.path(name));
+    std::fs::write(&asked, request(&key, 1)).unwrap();
+    std::fs::write(&precious, "another file").unwrap();
+    let commands = [
+        words!["backup", "--out", &precious].to_vec(),
+        words!["catalog", "sign", CATALOG, "--out", &precious].to_vec(),
+        words!["activate", "--request", &asked, "--out", &precious].to_vec(),
+    ];
+    for command in &commands {
+        let refused = house.run(command).await;
+        assert_eq!(refused.code, Some(1), "{command:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains("--force"), "{command:?}: {}", refused.stderr);
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "another file", "{command:?}");
+    }
+    let shown = house.json(&words!["key", "show", key.key_id().to_string()]).await;
+    assert_eq!(shown["hosts_used"], 0, "nothing was activated for an answer that is not written");
+    for command in commands {
+        house.json(&[&command[..], &words!["--force"]].concat()).await;
+        assert_ne!(std::fs::read(&precious).unwrap(), b"another file");
+    }
 }
 
 #[tokio::test]
@@ -178,7 +215,7 @@ async fn with_a_passphrase_the_service_starts_only_with_it_and_does_not_lend_it_
     std::fs::rename(house.publisher(), house.path("without")).unwrap();
     house.json(&words!["init", "--passphrase-file", &right]).await;
     let signed = house.path("catalog.signed");
-    let sign = words!["catalog", "sign", CATALOG, "--out", &signed];
+    let sign = words!["catalog", "sign", CATALOG, "--out", &signed, "--force"];
     let refused = house.run(&sign).await;
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
     assert!(refused.stderr.contains("--passphrase-file"), "{}", refused.stderr);

@@ -95,7 +95,10 @@ impl Flaw {
             }
             Self::NotCovered => "raise the generation of its group, or lower the product's",
             Self::BlockedId { fix, .. } => fix,
-            Self::NoRoomForBlocked { .. } => "issue keys for fewer hosts, and block less",
+            Self::NoRoomForBlocked { .. } => {
+                "block the host keys whose slots changed most (`quorate publisher key block`), and issue others for \
+                 them: the certificates of a blocked key take no room"
+            }
         };
         fix.to_owned()
     }

@@ -82,12 +82,16 @@ impl Keys<'_> {
         &self,
         asked: proto::RequestActivationRequest,
     ) -> Result<proto::RequestActivationReply, Status> {
-        let proto::RequestActivationRequest { key_id, node, publisher, releases_only } = asked;
+        let proto::RequestActivationRequest { key_id, node, publisher, releases_only, new_key } = asked;
+        if new_key && node == 0 {
+            return Err(invalid("name the node that makes a new key: --node NODE"));
+        }
         let key: Option<KeyId> = if key_id.is_empty() { None } else { Some(key_id.parse().map_err(invalid)?) };
         self.0.replica.read_point().await.map_err(unavailable)?;
         let of = self.0.replica.view(|state| publisher_meant(state, key, &publisher))?;
         let candidates = if releases_only { Vec::new() } else { self.candidates(key, node, of)? };
-        let requests = join_all(candidates.iter().map(|candidate| self.request_of(candidate, node != 0))).await;
+        let requests =
+            join_all(candidates.iter().map(|candidate| self.request_of(candidate, node != 0, new_key))).await;
         let mut by_publisher: BTreeMap<PublisherId, ActivationRequests> = BTreeMap::new();
         for (candidate, request) in candidates.iter().zip(requests) {
             if let Some(request) = request? {
@@ -139,7 +143,14 @@ impl Keys<'_> {
         &self,
         asked: proto::InstallActivationRequest,
     ) -> Result<proto::InstallActivationReply, Status> {
-        let signed = SignedAnswers::decode(&asked.answer).map_err(invalid)?;
+        let signed = SignedAnswers::decode(&asked.answer).map_err(|error| {
+            let is_request = ActivationRequests::decode(&asked.answer).is_ok();
+            if is_request {
+                invalid("this is a request: give it to its publisher, and install the answer")
+            } else {
+                invalid(error)
+            }
+        })?;
         let answers = signed.answers();
         self.0.replica.read_point().await.map_err(unavailable)?;
         self.refuse_foreign(answers).await?;
@@ -182,6 +193,9 @@ impl Keys<'_> {
     /// another cluster would count as an activation of this one. One that also names nodes that were members when it was asked
     /// for is taken.
     async fn refuse_foreign(&self, answers: &ActivationAnswers) -> Result<(), Status> {
+        if let Some(why) = self.0.replica.view(|state| never_asked(state, answers)) {
+            return Err(foreign(&why));
+        }
         let members = self.members();
         let (of_members, others): (Vec<_>, Vec<_>) =
             answers.answers.iter().partition(|answer| members.contains(&answer.node));
@@ -217,7 +231,8 @@ impl Keys<'_> {
         if is_known {
             return false;
         }
-        let request = SignActivationRequest { key_id: key.as_ref().to_vec().into(), only_if_needed: false };
+        let request =
+            SignActivationRequest { key_id: key.as_ref().to_vec().into(), ..SignActivationRequest::default() };
         let Ok(signed) = self.ask(node, request).await else { return false };
         let Ok(asked) = ActivationRequests::decode(&signed.request) else { return false };
         asked.requests.iter().all(|request| *request.node_key() != node_key)
@@ -288,11 +303,12 @@ impl Keys<'_> {
         &self,
         candidate: &Candidate,
         was_named: bool,
+        new_key: bool,
     ) -> Result<Option<HostActivationRequest>, Status> {
         let Candidate { key, node, is_activated, .. } = *candidate;
         let failed = |why: &str| Status::unavailable(format!("node {node}: {why}"));
         let only_if_needed = is_activated && !was_named;
-        let request = SignActivationRequest { key_id: key.as_ref().to_vec().into(), only_if_needed };
+        let request = SignActivationRequest { key_id: key.as_ref().to_vec().into(), only_if_needed, new_key };
         let bytes = match self.ask(node, request).await {
             Ok(signed) => signed.request,
             Err(_) if only_if_needed => return Ok(None),
@@ -308,6 +324,20 @@ impl Keys<'_> {
     async fn ask<Q: NodeRequest>(&self, node: NodeId, request: Q) -> Result<Q::Reply, NodeError> {
         self.0.nodes.ask(node, request, WORK_TIMEOUT).await
     }
+}
+
+/// Why no node of this cluster can have asked for these answers: to install the catalog or the key here would not make them
+/// this cluster's.
+fn never_asked(state: &State, answers: &ActivationAnswers) -> Option<String> {
+    if state.publisher(answers.publisher).is_none() {
+        return Some(format!(
+            "it is of publisher {}, whose catalog is not installed here",
+            Fingerprint(answers.publisher)
+        ));
+    }
+    let installed: BTreeSet<_> = state.keys().map(|installed| installed.id).collect();
+    let unknown = answers.answers.iter().map(|answer| answer.certificate.key).find(|key| !installed.contains(key))?;
+    Some(format!("it is for key {unknown}, which is not installed here"))
 }
 
 fn not_signed(node: NodeId, why: &dyn std::fmt::Display) -> Status {

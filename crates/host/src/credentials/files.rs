@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! DATA/keys/<key id>        made for one host key; the node's certificate is for it, or will be
-//! DATA/keys/<key id>.next   made because the machine had changed; takes the other's place once it is certified
+//! DATA/keys/<key id>.next   made because the machine had changed, or the other lost its slot; takes its place once it is certified
 //! ```
 //! Each is readable by the daemon alone, whole or not at all, and says on which machine it was made.
 //!

@@ -119,6 +119,19 @@ impl Held {
     }
 }
 
+impl Keys {
+    /// What may sign a request on this machine: the next key, which waits for its certificate, before the current one.
+    fn waiting(&self, machine: &Identity) -> Option<Signers> {
+        let of_this_machine = [&self.next, &self.current].into_iter().flatten().find(|key| is_at_home(key, machine))?;
+        Some(Signers { key: of_this_machine.key.clone(), previous: self.moved(machine) })
+    }
+
+    /// The current key, where it was made on another machine.
+    fn moved(&self, machine: &Identity) -> Option<SigningKey> {
+        self.current.as_ref().filter(|current| !is_at_home(current, machine)).map(|current| current.key.clone())
+    }
+}
+
 impl Credentials {
     /// Loads the private keys in `folder`, and changes nothing there. Keys that are made from now on are of `new_secret`.
     pub(crate) fn load(node: NodeId, folder: &Path, hardware: Hardware, new_secret: NewSecret) -> io::Result<Self> {
@@ -158,15 +171,23 @@ impl Credentials {
         self.look_at_machine();
         let mut inner = self.inner();
         let KeyRing { keys, machine, .. } = &mut *inner;
+        let waiting = keys.get(&id).and_then(|keys| keys.waiting(machine));
+        waiting.map_or_else(|| self.make(&mut inner, id), Ok)
+    }
+
+    /// The same with a key that is made now, where the publisher gives nothing for the one that the node has: its slot was
+    /// freed, or the file is an old copy. Until the new key is certified the other one stays and signs what it signed.
+    pub(crate) fn new_signers(&self, id: KeyId) -> io::Result<Signers> {
+        self.look_at_machine();
+        self.make(&mut self.inner(), id)
+    }
+
+    /// Makes a key for this host key: the next one where there is one.
+    fn make(&self, inner: &mut KeyRing, id: KeyId) -> io::Result<Signers> {
+        let KeyRing { keys, machine, .. } = inner;
         let keys = keys.entry(id).or_default();
-        let (file, previous) = match &keys.current {
-            Some(current) if is_at_home(current, machine) => return Ok(alone(current)),
-            Some(current) => (KeyFile::Next, Some(current.key.clone())),
-            None => (KeyFile::Current, None),
-        };
-        if let Some(next) = keys.next.as_ref().filter(|next| file == KeyFile::Next && is_at_home(next, machine)) {
-            return Ok(Signers { key: next.key.clone(), previous });
-        }
+        let file = if keys.current.is_some() { KeyFile::Next } else { KeyFile::Current };
+        let previous = keys.moved(machine);
         let replaced = previous.as_ref().map(SigningKey::verifying_key);
         let key = SigningKey::from_bytes(&(self.new_secret)(self.node, id, replaced.as_ref())?);
         let made = PrivateKey { key, machine: machine.clone(), release_signed_at: None };
@@ -291,10 +312,6 @@ impl Unusable {
             Self::KeyLost => "the private key of the node's certificate is missing",
         }
     }
-}
-
-fn alone(key: &PrivateKey) -> Signers {
-    Signers { key: key.key.clone(), previous: None }
 }
 
 fn is_of(key: &PrivateKey, certified: [u8; 32]) -> bool {

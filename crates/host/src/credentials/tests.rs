@@ -400,3 +400,25 @@ fn a_damaged_key_is_named_and_not_shown() {
         assert!(!error.contains("0505"), "{text:?}: {error}");
     }
 }
+
+#[test]
+fn r31_a_new_key_is_made_on_demand_and_takes_the_other_ones_place_once_it_is_certified() {
+    let (mut world, credentials) = World::activated();
+    let before = credentials.signers(world.id()).unwrap().key;
+    let signers = credentials.new_signers(world.id()).unwrap();
+    assert!(signers.previous.is_none());
+    assert_ne!(public(&signers.key), public(&before));
+    assert!(world.signs(&credentials) && !credentials.is_in_need(world.id()), "the other one signs until then");
+    let again = world.start_and_take_note().signers(world.id()).unwrap();
+    assert_eq!(public(&again.key), public(&signers.key), "a retry, after a restart, is the same");
+    world.certify(&signers.key);
+    credentials.take_note(world.held()).unwrap();
+    assert!(world.signs(&credentials));
+    assert_eq!(world.files(), [world.id().to_string()], "the old key is destroyed");
+
+    // On a changed machine the publisher still knows the host by the key that it had.
+    drop(credentials);
+    world.move_to("another disk");
+    let changed = world.start_and_take_note().new_signers(world.id()).unwrap();
+    assert_eq!(changed.previous.as_ref().map(public), Some(public(&signers.key)));
+}

@@ -34,10 +34,11 @@ pub(super) struct Identity {
 
 impl Identity {
     pub(super) fn load(config: &Config) -> Result<Self, StartError> {
-        keep_private(&config.data);
         leave::check(&config.data)?;
         let source = Source::of(config);
         let shown = Arc::new(PresentedIdentity::new(source.load()?));
+        // Another node's folder is left as it is: by now it is this node's.
+        keep_private(&config.data);
         Ok(Self { platform: config.platform.clone(), source, shown })
     }
 }

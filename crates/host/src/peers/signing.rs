@@ -68,7 +68,9 @@ impl Signer {
         if asked.only_if_needed && !self.credentials.is_in_need(key_id) {
             return Ok(Bytes::new());
         }
-        let signers = self.credentials.signers(key_id).map_err(SigningError::NoPrivateKey)?;
+        let signers =
+            if asked.new_key { self.credentials.new_signers(key_id) } else { self.credentials.signers(key_id) };
+        let signers = signers.map_err(SigningError::NoPrivateKey)?;
         let mut request = HostActivation {
             request_id: [0; 16],
             node: identity.owner,

@@ -188,6 +188,7 @@ fn sign_catalog(
         publisher: opened.publisher.to_string(),
         fingerprint: Fingerprint(opened.publisher).to_string(),
         serial: opened.catalog.serial(),
+        blocked: opened.catalog.blocked_keys().len() + opened.catalog.blocked_certificates().len(),
         signed: signed.bytes().to_vec(),
     }))
 }

@@ -94,6 +94,9 @@ pub struct CatalogReport {
     pub fingerprint: String,
     /// Of the catalog.
     pub serial: u64,
+    /// Keys and certificates that it blocks; 0 from a service of the version before.
+    #[serde(default)]
+    pub blocked: usize,
     /// The signed catalog.
     pub signed: Vec<u8>,
 }

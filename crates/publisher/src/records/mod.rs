@@ -5,6 +5,7 @@
 //! Once a write has failed nobody gets a turn any more, because what the store shows then may not be on the disk.
 
 mod activation;
+mod certified;
 mod encoding;
 mod error;
 
@@ -21,6 +22,7 @@ use uuid::Uuid;
 pub(crate) use self::activation::Activation;
 pub use self::error::RecordsError;
 use self::{
+    certified::CertifiedKeys,
     encoding::{decode_activation, decode_direct_key, decode_key},
     error::damaged,
 };
@@ -40,6 +42,7 @@ pub(crate) struct Records {
     store: Arc<Store>,
     writer: Writer,
     turn: Arc<Mutex<()>>,
+    certified: CertifiedKeys,
 }
 
 /// The right to change the records.
@@ -59,7 +62,7 @@ impl Records {
     fn start(folder: &Path, store_if_new: Uuid) -> Result<Self, RecordsError> {
         let store = Arc::new(Store::open(folder, Owner { kind: Kind::Publisher, number: 0, store_if_new })?);
         let writer = Writer::start(Arc::clone(&store)).map_err(RecordsError::Start)?;
-        Ok(Self { store, writer, turn: Arc::default() })
+        Ok(Self { store, writer, turn: Arc::default(), certified: CertifiedKeys::default() })
     }
 
     pub(crate) async fn turn(&self) -> Result<Turn, RecordsError> {
@@ -74,13 +77,15 @@ impl Records {
 
     /// Makes all of `change` durable, or none.
     pub(crate) async fn commit(&self, turn: Turn, change: Change) -> Result<(), RecordsError> {
+        // Before it is durable: after a write that failed no turn is given any more.
+        self.certified.note(&change.certified);
         let (done, outcome) = oneshot::channel();
         let report = move |result| {
             drop(turn);
             // A caller that has gone finds what it asked for on record when it asks again.
             drop(done.send(result));
         };
-        self.writer.append(change.0, report).await;
+        self.writer.append(change.batch, report).await;
         Ok(outcome.await.map_err(|_| RecordsError::Stopped)??)
     }
 
@@ -101,7 +106,7 @@ impl Records {
 
     /// Waits until the writing thread has ended and the files are closed.
     pub(crate) async fn close(self) {
-        let Self { store, writer, turn } = self;
+        let Self { store, writer, turn, certified: _ } = self;
         drop((writer, turn));
         while Arc::strong_count(&store) > 1 {
             tokio::task::yield_now().await;
@@ -137,6 +142,20 @@ impl Records {
         value.map(|value| decode_direct_activation(&value)).transpose()
     }
 
+    /// What every activation request got, in the order of the request ids.
+    pub(crate) fn activations(&self) -> impl Iterator<Item = Result<Activation, RecordsError>> {
+        self.store.scan(ACTIVATIONS).map(|item| {
+            let (path, value) = item?;
+            let id = path.strip_prefix(ACTIVATIONS).and_then(|id| id.try_into().ok());
+            decode_activation(id.ok_or_else(|| damaged("a request id"))?, &value)
+        })
+    }
+
+    /// Whether a certificate for this node key was ever given for the host key.
+    pub(crate) fn was_certified(&self, key: KeyId, node_key: [u8; 32]) -> Result<bool, RecordsError> {
+        self.certified.contains((key, node_key), || self.activations())
+    }
+
     pub(crate) fn activation(&self, request_id: [u8; 16]) -> Result<Option<Activation>, RecordsError> {
         let value = self.store.get(&activation_path(request_id))?;
         value.map(|value| decode_activation(request_id, &value)).transpose()
@@ -148,33 +167,38 @@ pub(crate) type Raw = (Vec<u8>, Vec<u8>);
 
 /// What is to change, together.
 #[derive(Default)]
-pub(crate) struct Change(Batch);
+pub(crate) struct Change {
+    batch: Batch,
+    /// Host key and node key of each activation in it.
+    certified: Vec<(KeyId, [u8; 32])>,
+}
 
 impl Change {
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.batch.is_empty()
     }
 
     pub(crate) fn key(&mut self, key: &IssuedKey) -> Result<(), RecordsError> {
-        Ok(self.0.put(key_path(key.key.key_id()), encoding::encode_key(key))?)
+        Ok(self.batch.put(key_path(key.key.key_id()), encoding::encode_key(key))?)
     }
 
     pub(crate) fn activation(&mut self, activation: &Activation) -> Result<(), RecordsError> {
-        Ok(self.0.put(activation_path(activation.request_id), encoding::encode_activation(activation))?)
+        self.certified.push((activation.certificate.key, activation.certificate.node_key));
+        Ok(self.batch.put(activation_path(activation.request_id), encoding::encode_activation(activation))?)
     }
 
     pub(crate) fn direct_key(&mut self, key: &DirectKey) -> Result<(), RecordsError> {
-        Ok(self.0.put(direct_key_path(key.key.key_id()), encoding::encode_direct_key(key))?)
+        Ok(self.batch.put(direct_key_path(key.key.key_id()), encoding::encode_direct_key(key))?)
     }
 
     pub(crate) fn direct_activation(&mut self, certificate: &DirectCertificate) -> Result<(), RecordsError> {
-        Ok(self.0.put(direct_activation_path(certificate), certificate.encode())?)
+        Ok(self.batch.put(direct_activation_path(certificate), certificate.encode())?)
     }
 
     /// A record as [`Records::all`] gave it; refused where it cannot be read.
     pub(crate) fn raw(&mut self, path: Vec<u8>, value: Vec<u8>) -> Result<(), RecordsError> {
         check(&path, &value)?;
-        Ok(self.0.put(path, value)?)
+        Ok(self.batch.put(path, value)?)
     }
 }
 

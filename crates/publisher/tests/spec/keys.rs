@@ -5,7 +5,7 @@ use activation::key::KeyKind;
 use publisher::limits::{FORMER_HOSTS_MAX, HOSTS_MAX};
 use publisher::{ChangeError, IssueError, KeyLimits, Reason};
 
-use crate::world::{World, request, run};
+use crate::world::{World, asked, node_key, request, run, sign};
 
 const ONE: KeyLimits = KeyLimits { hosts: 1, reactivations: 1 };
 
@@ -54,7 +54,8 @@ fn r31_the_place_of_a_dead_host_is_freed_and_used_again() {
     assert_eq!(free(1).unwrap().hosts, []);
     assert!(matches!(free(1), Err(ChangeError::UnknownHost { .. })), "freed once");
     world.activate([request(&key, 2, 1)]).unwrap();
-    assert_eq!(world.refusals([request(&key, 1, 2)]), [(1, Reason::HostsUsedUp { limit: 1 })]);
+    let back = sign(asked(&key, 1, 2), &node_key(11));
+    assert_eq!(world.refusals([back]), [(1, Reason::HostsUsedUp { limit: 1 })]);
 }
 
 #[test]
@@ -62,14 +63,15 @@ fn r31_a_host_that_lost_its_place_comes_back_with_what_it_had_spent() {
     let world = World::with_catalog();
     let key = world.key(KeyLimits { hosts: 2, reactivations: 2 });
     let free = || run(world.publisher.free(key.key_id(), MachineDigest([1; 8]))).unwrap();
-    world.activate([request(&key, 1, 1)]).unwrap();
+    let ask = |attempt, node_key_number| sign(asked(&key, 1, attempt), &node_key(node_key_number));
+    world.activate([ask(1, 1)]).unwrap();
     free();
-    world.activate([request(&key, 1, 2)]).unwrap();
+    world.activate([ask(2, 11)]).unwrap();
     assert_eq!(world.on_record(&key).former_hosts, []);
-    world.activate([request(&key, 1, 3)]).unwrap();
+    world.activate([ask(3, 11)]).unwrap();
     free();
     let world = world.reopened();
-    assert_eq!(world.refusals([request(&key, 1, 4)]), [(1, Reason::ReactivationsUsedUp { limit: 2 })]);
+    assert_eq!(world.refusals([ask(4, 12)]), [(1, Reason::ReactivationsUsedUp { limit: 2 })]);
     assert_eq!(world.on_record(&key).former_hosts[0].reactivations, 2);
     world.activate([request(&key, 2, 1)]).expect("others are not held up by it");
 }
@@ -79,13 +81,13 @@ fn the_largest_key_with_all_its_former_hosts_fits_its_record() {
     let world = World::with_catalog();
     let key = world.key(KeyLimits { hosts: 500, reactivations: 1000 });
     let ask = |number: u32| {
-        let mut asked = crate::world::asked(&key, 1, 1);
+        let mut asked = asked(&key, 1, 1);
         asked.node = 65_535;
         asked.request_id[..4].copy_from_slice(&number.to_be_bytes());
         asked.machine.0[..4].copy_from_slice(&number.to_be_bytes());
         let mut seed = [1; 32];
         seed[..4].copy_from_slice(&number.to_be_bytes());
-        crate::world::sign(asked, &activation::SigningKey::from_bytes(&seed))
+        sign(asked, &activation::SigningKey::from_bytes(&seed))
     };
     let activate = |numbers: std::ops::Range<u32>| {
         for number in numbers.step_by(50) {

@@ -11,4 +11,5 @@ mod folder;
 mod hand_over;
 mod keys;
 mod killed;
+mod spent;
 mod world;

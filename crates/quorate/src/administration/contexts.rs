@@ -101,6 +101,13 @@ impl Context {
         names.iter().map(|name| Self::named(name)).collect()
     }
 
+    /// Whether anything is saved under this name.
+    pub(crate) fn is_saved(name: &str) -> anyhow::Result<bool> {
+        let folder = folder()?;
+        let mut files = ["toml", "pem", "key", "authority.pem"].into_iter().map(|kind| file(&folder, name, kind));
+        Ok(files.any(|path| path.symlink_metadata().is_ok()))
+    }
+
     /// Saves a new one; one of the same name is replaced.
     pub(crate) fn save(name: &str, new: &NewContext<'_>) -> anyhow::Result<PathBuf> {
         let folder = folder()?;
@@ -144,7 +151,7 @@ impl Context {
         if !identity.is_valid_at(client::time_ms()) {
             return Err(anyhow!(
                 "the certificate of context {} has expired, or this machine's clock is wrong: log in again with \
-                 `quorate cluster login {} --context {} --token T`",
+                 `quorate cluster login {} --context {} --force --token T`",
                 self.name,
                 self.written.address,
                 self.name

@@ -15,7 +15,7 @@ use super::{
     key_password, refused, unreached,
 };
 use crate::{
-    output::{Failure, Output},
+    output::{Failure, Output, new_file::ForceArgs},
     secrets::TokenArgs,
 };
 
@@ -36,6 +36,8 @@ pub(crate) struct Login {
     /// Under which name it is saved.
     #[arg(long, value_name = "NAME", default_value = contexts::DEFAULT)]
     context: String,
+    #[command(flatten)]
+    force: ForceArgs,
     /// Keep the private key under a password: asked for, or taken from QUORATE_CONTEXT_PASSWORD.
     #[arg(long)]
     password: bool,
@@ -49,6 +51,9 @@ impl Login {
         }
         let token = self.token.required()?;
         // Before the token is spent.
+        if Context::is_saved(&self.context)? {
+            self.force.allow_replacing(&format!("the saved context {}, with its private key,", self.context))?;
+        }
         let password = if self.password { Some(key_password::new_password()?) } else { None };
         let (request, key) = SigningRequest::create().map_err(anyhow::Error::from)?;
         let asked = EnrollRequest { request: request.into(), name: self.name.clone(), ..EnrollRequest::default() };

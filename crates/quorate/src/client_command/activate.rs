@@ -12,6 +12,7 @@ use client::{ActivateError, AskError, Client, Deadlines, Exchange, HostAddress, 
 use super::direct::{self, Service};
 use super::discover::DiscoveryArgs;
 use super::report::{ActivateReport, ActivateText, EXIT_NOT_REACHED};
+use super::state::check_is_made;
 use super::trust::{TrustArg, TrustFile};
 use crate::administration::block_on;
 use crate::output::{CommandResult, Failure, Output};
@@ -41,7 +42,7 @@ pub(crate) struct Activate {
     publisher_ca: Option<PathBuf>,
     #[command(flatten)]
     trust: TrustArg,
-    /// DiscoveryArgs the machine keeps its CMID and its key; made at first use.
+    /// Where the machine keeps its CMID and its key; `client install-key` makes it.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["product", "cmid"])]
     state: Option<PathBuf>,
     /// The product to activate, by its name in the catalog.
@@ -60,6 +61,9 @@ impl Activate {
     }
 
     pub(crate) fn run(self, output: &Output) -> CommandResult {
+        if let Some(folder) = &self.state {
+            check_is_made(folder)?;
+        }
         let file = self.trust.file(self.state.as_deref()).map_err(Failure::usage)?;
         let trust = file.read().map_err(Failure::usage)?;
         let Some(folder) = &self.state else {

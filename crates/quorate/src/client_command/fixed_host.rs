@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use client::{FixedHost, StateFolder};
 use serde_json::json;
 
+use super::state::check_is_made;
 use crate::output::{CommandResult, Output};
 
 pub(super) const EXAMPLES: &str = "\
@@ -51,6 +52,7 @@ impl ClearHost {
     }
 
     pub(crate) fn run(&self, output: &Output) -> CommandResult {
+        check_is_made(&self.state)?;
         StateFolder::open(&self.state)?.clear_host()?;
         let text = "Hosts are looked for in DNS again; the one that answered last is forgotten.";
         output.result(&json!({ "host": null, "found_by": null }), text);

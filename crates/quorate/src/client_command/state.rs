@@ -1,8 +1,9 @@
 //! The folder in which a client machine keeps its state, as arguments name it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use activation::lifecycle::{LicenseStanding, LicenseState, REARMS};
+use anyhow::anyhow;
 use client::{Client, ClientError, ClientStatus, FoundBy, Options, StateFolder};
 
 use super::trust::TrustArg;
@@ -25,6 +26,7 @@ impl ClientStateArgs {
     }
 
     pub(crate) fn open(&self, options: Options) -> Result<Client, Failure> {
+        check_is_made(&self.state)?;
         let file = self.trust.file(Some(&self.state)).map_err(Failure::usage)?;
         let trust = file.read().map_err(Failure::usage)?;
         Ok(Client::open(&self.state, trust, options)?)
@@ -33,6 +35,7 @@ impl ClientStateArgs {
     /// How a machine stands on which no key was ever installed: there is no publisher to verify anything with, and
     /// nothing to verify. None for any other.
     pub(crate) fn without_publisher(&self) -> Result<Option<ClientStatus>, Failure> {
+        check_is_made(&self.state)?;
         if !self.trust.is_unknown(&self.state) {
             return Ok(None);
         }
@@ -59,4 +62,16 @@ impl ClientStateArgs {
             licensed_ms: None,
         }))
     }
+}
+
+/// Refuses a folder without a state: a mistyped name makes no machine with an id of its own.
+pub(super) fn check_is_made(state: &Path) -> Result<(), Failure> {
+    if StateFolder::is_made(state).map_err(ClientError::from)? {
+        return Ok(());
+    }
+    let folder = state.display();
+    Err(Failure::usage(anyhow!(
+        "{folder} holds no state of a client machine, and none was made: `quorate client install-key KEY --state {folder} \
+         --trust FILE` makes one"
+    )))
 }

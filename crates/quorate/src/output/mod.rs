@@ -1,7 +1,9 @@
 //! What a command prints: JSON for machines, text and tables for people, errors with their causes.
 
 pub(crate) mod catalog_text;
+pub(crate) mod confirm;
 pub(crate) mod logging;
+pub(crate) mod new_file;
 pub(crate) mod phone_text;
 
 use std::{

@@ -2,15 +2,18 @@
 
 use std::path::PathBuf;
 
-use activation::{host_activation::ActivationRequests, phone_text::PhoneTextKind};
+use activation::{
+    host_activation::{ActivationRequests, SignedAnswers},
+    phone_text::PhoneTextKind,
+};
 use anyhow::{Context, anyhow};
 use publisher::{Operation, Report, Signing};
 use serde_json::json;
-use storage::durable::replace_file;
 
 use super::{folder::Folder, operations::unexpected, passphrase::PassphraseArgs};
 use crate::output::{
     Failure, Output,
+    new_file::{ForceArgs, NewFile, Readers},
     phone_text::{self, DASH, PhoneTextArgs},
     table,
 };
@@ -23,7 +26,8 @@ Example, with a file that `quorate key activate --offline request.bin` wrote on 
 By telephone, with lines that are read out (ends with Ctrl-D) and typed on the other side:
   quorate publisher activate --dir P --request - --out - --text
 
-A file with a refused node gives no answer and spends nothing. The same file again gives the same answer, free of charge.";
+A file with a refused node gives no answer and spends nothing. The same file again gives the same answer, free of
+charge, while its nodes hold their places.";
 
 /// Requests in, certificates out.
 #[derive(Debug, clap::Args)]
@@ -37,6 +41,8 @@ pub(crate) struct Activate {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
+    force: ForceArgs,
+    #[command(flatten)]
     shown: PhoneTextArgs,
     #[command(flatten)]
     passphrase: PassphraseArgs,
@@ -48,7 +54,15 @@ impl Activate {
         if !is_file && !self.shown.is_any() {
             return Err(Failure::usage(anyhow!("without a file, say how to show the answer: --text or --qr")));
         }
+        let file = if is_file { Some(NewFile::at(&self.out, self.force)?) } else { None };
         let requests = phone_text::read(&self.request, PhoneTextKind::Requests)?;
+        if SignedAnswers::decode(&requests).is_ok() {
+            return Err(Failure::usage(anyhow!(
+                "{} is an answer already: install it on its cluster with `quorate key activate --answer {}`",
+                self.request.display(),
+                self.request.display()
+            )));
+        }
         let decoded = ActivationRequests::decode(&requests);
         decoded.with_context(|| self.request.display().to_string()).map_err(Failure::usage)?;
         let operation = Operation::Activate { requests };
@@ -56,8 +70,8 @@ impl Activate {
             Report::Activated(report) => report,
             other => return Err(unexpected(&other)),
         };
-        if is_file {
-            replace_file(&self.out, &report.answers).with_context(|| format!("cannot write {}", self.out.display()))?;
+        if let Some(file) = file {
+            file.write(&report.answers, Readers::Umask)?;
         }
         let (lines, mut fields) = self.shown.show(PhoneTextKind::Answers, &report.answers)?;
         let mut text = table(["Node", "Key", "Certificate", "Re-activations left"]);

@@ -9,13 +9,16 @@ use serde_json::json;
 
 use super::{
     folder::{Folder, open_failure},
-    operations::{unexpected, write_private},
+    operations::unexpected,
 };
 use admin::time_text;
 
 use crate::{
     administration::block_on,
-    output::{Failure, Output},
+    output::{
+        Failure, Output,
+        new_file::{ForceArgs, NewFile, Readers},
+    },
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -40,6 +43,8 @@ pub(crate) struct Backup {
     /// Where the backup is written.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    #[command(flatten)]
+    force: ForceArgs,
 }
 
 /// Arguments of `publisher restore`.
@@ -53,12 +58,13 @@ pub(crate) struct Restore {
 
 impl Backup {
     pub(super) fn run(&self, output: &Output) -> Result<(), Failure> {
+        let file = NewFile::at(&self.out, self.force)?;
         let backup = match self.folder.perform(Operation::Backup)? {
             Report::Backup(backup) => backup,
             other => return Err(unexpected(&other)),
         };
         let bytes = BASE64.decode(backup.file.as_bytes()).map_err(|_| anyhow!("the backup came damaged: try again"))?;
-        write_private(&self.out, &bytes)?;
+        file.write(&bytes, Readers::Owner)?;
         output.result(
             &json!({ "backup": self.out.display().to_string(), "records": backup.records, "made_ms": backup.made_ms }),
             format_args!("{} holds {} records.", self.out.display(), backup.records),

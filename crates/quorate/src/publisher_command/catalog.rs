@@ -6,19 +6,21 @@ use activation::{
     catalog::{Catalog, SignedCatalog},
     id::Fingerprint,
     key::{KeyKind, TypedKey},
-    limits::CATALOG_TEXT_BYTES_MAX,
+    limits::{BLOCKED_MAX, BLOCKED_WARNING, CATALOG_TEXT_BYTES_MAX},
 };
 use anyhow::{Context, anyhow};
 use publisher::{CatalogReport, Operation, Report, Signing};
 use serde_json::json;
-use storage::durable::replace_file;
 
 use super::{
     folder::{Folder, read_bounded},
     operations::unexpected,
     passphrase::PassphraseArgs,
 };
-use crate::output::{Failure, Output, catalog_text};
+use crate::output::{
+    Failure, Output, catalog_text,
+    new_file::{ForceArgs, NewFile, Readers},
+};
 
 const SIGN_EXAMPLES: &str = "\
 Example:
@@ -52,6 +54,8 @@ pub(crate) enum Command {
         /// Where the signed catalog is written.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+        #[command(flatten)]
+        force: ForceArgs,
         #[command(flatten)]
         passphrase: PassphraseArgs,
     },
@@ -90,7 +94,10 @@ impl Command {
                 );
                 Ok(())
             }
-            Self::Sign { folder, file, out, passphrase } => sign(&folder, &file, &out, &passphrase, output),
+            Self::Sign { folder, file, out, force, passphrase } => {
+                let new = NewFile::at(&out, force)?;
+                sign(&folder, &file, (&out, new), &passphrase, output)
+            }
             Self::SetupKey { count } => setup_keys(count, output),
             Self::Show { file } => show(&file, output),
         }
@@ -107,7 +114,13 @@ fn parse(file: &Path) -> Result<Catalog, Failure> {
     Ok(Catalog::from_toml(&text).with_context(|| file.display().to_string())?)
 }
 
-fn sign(folder: &Folder, file: &Path, out: &Path, passphrase: &PassphraseArgs, output: &Output) -> Result<(), Failure> {
+fn sign(
+    folder: &Folder,
+    file: &Path,
+    (out, new): (&Path, NewFile),
+    passphrase: &PassphraseArgs,
+    output: &Output,
+) -> Result<(), Failure> {
     let text = read_text(file)?;
     // Its mistakes are shown with the file's name, before anything is signed.
     Catalog::from_toml(&text).with_context(|| file.display().to_string())?;
@@ -116,13 +129,22 @@ fn sign(folder: &Folder, file: &Path, out: &Path, passphrase: &PassphraseArgs, o
         Report::Catalog(report) => report,
         other => return Err(unexpected(&other)),
     };
-    replace_file(out, &report.signed).with_context(|| format!("cannot write {}", out.display()))?;
-    let CatalogReport { publisher, fingerprint, serial, signed } = report;
+    new.write(&report.signed, Readers::Umask)?;
+    let CatalogReport { publisher, fingerprint, serial, blocked, signed } = report;
+    if blocked >= BLOCKED_WARNING {
+        output.remark(format_args!(
+            "warning: the catalog blocks {blocked} of at most {BLOCKED_MAX} keys and certificates. Block the host keys whose \
+             slots changed most, and issue others for them: the certificates of a blocked key take no room. \
+             `quorate publisher key list --dir {}` shows them",
+            folder.path.display()
+        ));
+    }
     output.result(
         &json!({
             "publisher": publisher,
             "fingerprint": fingerprint,
             "serial": serial,
+            "blocked": blocked,
             "catalog": out.display().to_string(),
             "bytes": signed.len(),
         }),

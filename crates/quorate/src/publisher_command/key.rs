@@ -32,6 +32,8 @@ Examples:
   quorate publisher key extend --dir P 0123456789abcdef --reactivations 12   each of them 12 more times in all";
 
 const FREE_EXAMPLES: &str = "\
+The next catalog that is signed blocks the certificates of the host.
+
 Example, for a host that was lost and cannot give its place back itself (`quorate key release` does that):
   quorate publisher key show --dir P 0123456789abcdef                        lists the machines
   quorate publisher key free --dir P 0123456789abcdef --machine 89abcdef01234567";

@@ -1,8 +1,8 @@
 //! Performs an operation on the records: in this process where the folder is free, else by the service that has it open.
 
-use std::{io::Write, path::Path, time::Duration};
+use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use publisher::{
     AskError, OpenError, Operation, OperationError, OperationErrorKind, Publisher, RecordsError, Report, Signing, ask,
     perform,
@@ -101,17 +101,4 @@ pub(super) fn unexpected(report: &Report) -> Failure {
         Report::Backup(_) => "a backup",
     };
     anyhow!("the service answered with {name}, which was not asked: run the same version of both").into()
-}
-
-/// Writes a file that only its owner can read: whole, or not at all.
-pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        storage::durable::sync_folder(folder)
-    };
-    Ok(write().with_context(|| format!("cannot write {}", path.display()))?)
 }

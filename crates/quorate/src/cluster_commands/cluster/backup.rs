@@ -1,19 +1,18 @@
 //! `quorate cluster backup` and `restore`.
 
-use std::{
-    io::{self, Write},
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use api::admin::v1::BackupRequest;
 use serde_json::json;
-use tempfile::NamedTempFile;
 
 use crate::{
     administration::{AdminArgs, block_on, refused},
     host_command::configuration,
-    output::{Failure, Output},
+    output::{
+        Failure, Output,
+        new_file::{ForceArgs, NewFile, Readers},
+    },
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -35,8 +34,10 @@ A backup is a moment: what was counted after it is counted when machines ask aga
 /// Arguments of `cluster backup`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Backup {
-    /// The file to write; one that is there is left alone.
+    /// The file to write.
     file: PathBuf,
+    #[command(flatten)]
+    force: ForceArgs,
     #[command(flatten)]
     admin: AdminArgs,
 }
@@ -53,6 +54,7 @@ pub(crate) struct Restore {
 
 impl Backup {
     pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
+        let file = NewFile::at(&self.file, self.force)?;
         let progress = output.spinner("the backup is on its way");
         let content = self.admin.run(async |mut admin| {
             let mut parts = admin.backup(BackupRequest {}).await.map_err(refused)?.into_inner();
@@ -65,7 +67,7 @@ impl Backup {
         progress.finish_and_clear();
         let content = content?;
         let backup = replication::Backup::read(&content).map_err(|error| anyhow!("what came is no backup: {error}"))?;
-        write_new(&self.file, &content).with_context(|| format!("cannot write {}", self.file.display()))?;
+        file.write(&content, Readers::Owner)?;
         let (index, bytes) = (backup.log_index(), content.len());
         output.result(
             &json!({ "backup": self.file.display().to_string(), "log_index": index, "bytes": bytes }),
@@ -73,16 +75,6 @@ impl Backup {
         );
         Ok(())
     }
-}
-
-/// Whole or not at all, and never over another file. For its owner alone.
-fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = NamedTempFile::new_in(folder)?;
-    file.write_all(content)?;
-    file.as_file().sync_all()?;
-    file.persist_noclobber(path).map_err(|error| error.error)?;
-    storage::durable::sync_folder(folder)
 }
 
 impl Restore {

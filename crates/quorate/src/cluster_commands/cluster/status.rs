@@ -7,7 +7,7 @@ use admin::{
 };
 use std::{process::ExitCode, time::Duration};
 
-use api::admin::v1::{ClusterStatusReply, ClusterStatusRequest, NodeStatus};
+use api::admin::v1::{ClusterStatusReply, ClusterStatusRequest, NodeState, NodeStatus};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -22,7 +22,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// Arguments of `cluster status`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct StatusArgs {
-    /// Wait up to this many seconds for the node to answer and to know a leader.
+    /// Wait up to this many seconds until the node knows a leader, and every member answers it and has caught up.
     #[arg(long, value_name = "SECONDS", default_value_t = 0, hide_default_value = true)]
     wait: u64,
     #[command(flatten)]
@@ -32,14 +32,14 @@ pub(crate) struct StatusArgs {
 impl StatusArgs {
     /// Without a leader what is known is printed all the same, and the exit code is 1.
     pub(super) fn run(self, output: &Output) -> CommandResult {
-        let reply = wait_for_leader(&self.admin, Duration::from_secs(self.wait))?;
+        let reply = wait_until_whole(&self.admin, Duration::from_secs(self.wait))?;
         output.result(&json(&reply), text(&reply));
         Ok(if reply.leader == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }
 
-/// The status, asked again until a leader is known or the time is over.
-fn wait_for_leader(admin: &AdminArgs, wait: Duration) -> Result<ClusterStatusReply, Failure> {
+/// The status, asked again until the cluster is whole or the time is over.
+fn wait_until_whole(admin: &AdminArgs, wait: Duration) -> Result<ClusterStatusReply, Failure> {
     block_on(async {
         let deadline = Instant::now() + wait;
         loop {
@@ -47,13 +47,17 @@ fn wait_for_leader(admin: &AdminArgs, wait: Duration) -> Result<ClusterStatusRep
                 Ok(mut admin) => status(&mut admin).await,
                 Err(error) => Err(error.into()),
             };
-            let led = reply.as_ref().is_ok_and(|reply| reply.leader != 0);
-            if led || Instant::now() >= deadline {
+            if reply.as_ref().is_ok_and(is_whole) || Instant::now() >= deadline {
                 return reply;
             }
             sleep(PAUSE).await;
         }
     })?
+}
+
+/// Whether a leader is known, and every member answers and has caught up.
+fn is_whole(reply: &ClusterStatusReply) -> bool {
+    reply.leader != 0 && reply.nodes.iter().all(|node| node.reachable && node_state(node) == NodeState::Ok)
 }
 
 /// The status of the cluster, as the node that is asked knows it.
@@ -178,6 +182,32 @@ fn text(reply: &ClusterStatusReply) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cluster_is_whole_with_a_leader_and_every_member_caught_up() {
+        let node = |node, reachable, state: NodeState| NodeStatus {
+            node,
+            reachable,
+            state: state.into(),
+            ..NodeStatus::default()
+        };
+        let of = |leader, nodes: [NodeStatus; 2]| ClusterStatusReply {
+            leader,
+            nodes: nodes.into(),
+            ..ClusterStatusReply::default()
+        };
+        let well = node(1, true, NodeState::Ok);
+        assert!(is_whole(&of(1, [well.clone(), node(2, true, NodeState::Ok)])));
+        assert!(!is_whole(&of(0, [well.clone(), node(2, true, NodeState::Ok)])), "no leader");
+        for other in [
+            node(2, false, NodeState::Stopped),
+            node(2, false, NodeState::Unreachable),
+            node(2, true, NodeState::Lagging),
+            node(2, true, NodeState::Diverged),
+        ] {
+            assert!(!is_whole(&of(1, [well.clone(), other.clone()])), "{other:?}");
+        }
+    }
 
     #[test]
     fn a_clock_more_than_a_minute_off_is_marked() {

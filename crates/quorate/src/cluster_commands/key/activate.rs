@@ -6,19 +6,17 @@ use activation::phone_text::PhoneTextKind;
 use anyhow::anyhow;
 use api::admin::v1::{InstallActivationRequest, RequestActivationRequest};
 
-use super::exchange::{self, PublisherArgs};
+use super::exchange::{self, PublisherArgs, RequestFile};
 use crate::{
     administration::{AdminArgs, refused},
-    output::{
-        CommandResult, Failure, Output,
-        phone_text::{self, PhoneTextArgs},
-    },
+    output::{CommandResult, Failure, Output, phone_text},
 };
 
 pub(super) const EXAMPLES: &str = "\
 Examples, online:
   quorate key activate --publisher activation.example.test:1691
   quorate key activate --publisher activation.example.test:1691 --node 2
+  quorate key activate --publisher activation.example.test:1691 --node 2 --new-key    where the slot of its key is gone
 
 By file, for every node that is not activated, or whose machine changed:
   quorate key activate --offline request.bin
@@ -40,16 +38,19 @@ pub(crate) struct Activate {
     #[arg(long, value_name = "FILE")]
     offline: Option<PathBuf>,
     /// Install what the publisher answered: its file, or the lines of it; `-` reads standard input.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "node", "name", "text", "qr"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "node", "new_key", "name", "text", "qr", "force"])]
     answer: Option<PathBuf>,
     #[command(flatten)]
-    shown: PhoneTextArgs,
+    file: RequestFile,
     /// Only this key (its id).
     #[arg(long, value_name = "KEY_ID", default_value = "", hide_default_value = true)]
     key: String,
     /// Only this node, also when it is activated already: that spends a re-activation.
     #[arg(long, value_name = "NODE", default_value_t = 0, hide_default_value = true)]
     node: u64,
+    /// The node makes a new private key: where its publisher says that the one it has holds no activation slot any more.
+    #[arg(long, requires = "node")]
+    new_key: bool,
     /// Only keys of this publisher (name or fingerprint), where several have keys here.
     #[arg(long = "publisher-name", value_name = "NAME", default_value = "", hide_default_value = true)]
     name: String,
@@ -78,23 +79,22 @@ impl Activate {
             publisher: PublisherArgs::default(),
             offline: None,
             answer: None,
-            shown: PhoneTextArgs::default(),
+            file: RequestFile::default(),
             key: String::new(),
             node: 0,
+            new_key: false,
             name: String::new(),
             admin,
         }
     }
 
     pub(crate) fn run(self, output: &Output) -> CommandResult {
-        let Self { publisher, offline, answer, shown, key, node, name, admin } = self;
-        if shown.is_any() && offline.is_none() {
-            return Err(Failure::usage(anyhow!("--text and --qr go with --offline")));
-        }
-        let wanted = RequestActivationRequest { key_id: key, node, publisher: name, releases_only: false };
-        admin.run(async |mut admin| match (&publisher.address, &offline, &answer) {
+        let Self { publisher, offline, answer, file, key, node, new_key, name, admin } = self;
+        let target = file.target(offline.as_deref())?;
+        let wanted = RequestActivationRequest { key_id: key, node, publisher: name, releases_only: false, new_key };
+        admin.run(async |mut admin| match (&publisher.address, target, &answer) {
             (Some(address), ..) => exchange::online(&mut admin, &publisher, address, wanted, output).await,
-            (None, Some(file), _) => exchange::write_request(&mut admin, file, shown, wanted, output).await,
+            (None, Some(target), _) => exchange::write_request(&mut admin, target, wanted, output).await,
             (None, None, Some(file)) => {
                 let request =
                     InstallActivationRequest { answer: phone_text::read(file, PhoneTextKind::Answers)?.into() };

@@ -15,6 +15,7 @@ use crate::{
     administration::{Admin, refused},
     output::{
         Failure, Output,
+        new_file::{ForceArgs, NewFile, Readers},
         phone_text::{DASH, PhoneTextArgs},
         table,
     },
@@ -36,6 +37,42 @@ impl PublisherArgs {
     /// The service at this address, with the certificate that the publisher's own keys made.
     pub(super) fn at(address: String) -> Self {
         Self { address: Some(address), authorities: None }
+    }
+}
+
+/// How `--offline FILE` is written and shown.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub(super) struct RequestFile {
+    #[command(flatten)]
+    shown: PhoneTextArgs,
+    #[command(flatten)]
+    force: ForceArgs,
+}
+
+/// Where a request goes, sure before anything is asked: into a file, where there is one, and onto the screen.
+#[derive(Debug)]
+pub(super) struct RequestTarget {
+    file: Option<(PathBuf, NewFile)>,
+    shown: PhoneTextArgs,
+}
+
+impl RequestFile {
+    /// None without `--offline`.
+    pub(super) fn target(self, offline: Option<&Path>) -> Result<Option<RequestTarget>, Failure> {
+        let Self { shown, force } = self;
+        let Some(path) = offline else {
+            let stray = shown.is_any().then(|| Failure::usage(anyhow::anyhow!("--text and --qr go with --offline")));
+            return stray.map_or(Ok(None), Err);
+        };
+        if path.as_os_str() == DASH {
+            let why = || anyhow::anyhow!("without a file, say how to show the request: --text or --qr");
+            return if shown.is_any() {
+                Ok(Some(RequestTarget { file: None, shown }))
+            } else {
+                Err(Failure::usage(why()))
+            };
+        }
+        Ok(Some(RequestTarget { file: Some((path.to_owned(), NewFile::at(path, force)?)), shown }))
     }
 }
 
@@ -65,31 +102,31 @@ pub(super) async fn online(
     Ok(())
 }
 
-/// Writes what the cluster asks into a file, for somebody to carry.
+/// Writes what the cluster asks into a file, for an administrator to carry.
 pub(super) async fn write_request(
     admin: &mut Admin,
-    file: &Path,
-    shown: PhoneTextArgs,
+    target: RequestTarget,
     wanted: RequestActivationRequest,
     output: &Output,
 ) -> Result<(), Failure> {
-    let is_file = file.as_os_str() != DASH;
-    if !is_file && !shown.is_any() {
-        return Err(Failure::usage(anyhow::anyhow!("without a file, say how to show the request: --text or --qr")));
-    }
+    let RequestTarget { file, shown } = target;
     let asked = admin.request_activation(wanted).await.map_err(refused)?.into_inner();
     let (text, mut fields) = shown.show(PhoneTextKind::Requests, &asked.request)?;
-    if is_file {
-        std::fs::write(file, &asked.request).with_context(|| format!("cannot write {}", file.display()))?;
-    }
+    let path = match file {
+        Some((path, file)) => {
+            file.write(&asked.request, Readers::Owner)?;
+            Some(path.display().to_string())
+        }
+        None => None,
+    };
+    let what = path.as_ref().map_or_else(|| "This is".to_owned(), |path| format!("{path} holds"));
     fields.extend([
-        ("request".into(), json!(is_file.then(|| file.display().to_string()))),
+        ("request".into(), json!(path)),
         ("nodes".into(), json!(asked.nodes)),
         ("publisher".into(), json!(asked.publisher)),
         ("publisher_id".into(), json!(asked.publisher_id)),
         ("released".into(), json!(asked.released.iter().map(place_json).collect::<Vec<_>>())),
     ]);
-    let what = if is_file { format!("{} holds", file.display()) } else { "This is".to_owned() };
     let remark = format!(
         "{what} {}. Give it to {}, then install the answer with\n  quorate key activate --answer FILE",
         asked_words(&asked),

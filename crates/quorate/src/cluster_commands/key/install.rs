@@ -8,10 +8,9 @@ use anyhow::anyhow;
 use api::admin::v1::InstallKeyRequest;
 use serde_json::json;
 
-use super::confirm::confirm;
 use crate::{
     administration::AdminArgs,
-    output::{Failure, Output},
+    output::{Failure, Output, confirm::confirm},
     secrets::KeyArgs,
 };
 
@@ -47,6 +46,7 @@ impl Install {
         if !yes {
             confirm(
                 "A host key belongs on activation hosts only, never on client machines. Install it on this cluster? [y/N] ",
+                "--yes",
             )?;
         }
         let request = InstallKeyRequest { key: key.to_string(), publisher };

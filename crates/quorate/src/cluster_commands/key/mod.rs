@@ -1,7 +1,6 @@
 //! `quorate key ...`: host keys on the cluster, and the publisher's certificates for them.
 
 pub(crate) mod activate;
-mod confirm;
 mod exchange;
 pub(crate) mod install;
 pub(crate) mod list;

@@ -5,13 +5,10 @@ use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
 use anyhow::anyhow;
 use api::admin::v1::{ListKeysRequest, ReleaseActivationRequest, RequestActivationRequest};
 
-use super::{
-    confirm::confirm,
-    exchange::{self, PublisherArgs},
-};
+use super::exchange::{self, PublisherArgs, RequestFile, RequestTarget};
 use crate::{
     administration::{Admin, AdminArgs, refused},
-    output::{CommandResult, Failure, Output, phone_text::PhoneTextArgs},
+    output::{CommandResult, Failure, Output, confirm::confirm},
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -38,7 +35,7 @@ pub(crate) struct Release {
     #[arg(long, value_name = "FILE")]
     offline: Option<PathBuf>,
     #[command(flatten)]
-    shown: PhoneTextArgs,
+    file: RequestFile,
     /// Do not ask.
     #[arg(long)]
     yes: bool,
@@ -62,27 +59,28 @@ impl Release {
             key: String::new(),
             publisher: PublisherArgs::at(address),
             offline: None,
-            shown: PhoneTextArgs::default(),
+            file: RequestFile::default(),
             yes: true,
             admin,
         }
     }
 
     pub(crate) fn run(self, output: &Output) -> CommandResult {
-        if self.shown.is_any() && self.offline.is_none() {
-            return Err(Failure::usage(anyhow!("--text and --qr go with --offline")));
-        }
+        let target = self.file.target(self.offline.as_deref())?;
         if !self.yes {
-            confirm(&format!(
-                "Node {} will answer no more requests with this key until it is activated again. Give its place back? [y/N] ",
-                self.node
-            ))?;
+            confirm(
+                &format!(
+                    "Node {} will answer no more requests with this key until it is activated again. Give its place back? [y/N] ",
+                    self.node
+                ),
+                "--yes",
+            )?;
         }
-        self.admin.run(async |mut admin| self.release(&mut admin, output).await)?;
+        self.admin.run(async |mut admin| self.release(&mut admin, target, output).await)?;
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn release(&self, admin: &mut Admin, output: &Output) -> Result<(), Failure> {
+    async fn release(&self, admin: &mut Admin, target: Option<RequestTarget>, output: &Output) -> Result<(), Failure> {
         let places = self.places(admin).await?;
         let publisher = match places.publishers.iter().collect::<Vec<_>>().as_slice() {
             [] => {
@@ -96,9 +94,9 @@ impl Release {
             admin.release_activation(request).await.map_err(refused)?;
         }
         let wanted = RequestActivationRequest { publisher, releases_only: true, ..RequestActivationRequest::default() };
-        match (&self.publisher.address, &self.offline) {
+        match (&self.publisher.address, target) {
             (Some(address), _) => exchange::online(admin, &self.publisher, address, wanted, output).await,
-            (None, Some(file)) => exchange::write_request(admin, file, self.shown, wanted, output).await,
+            (None, Some(target)) => exchange::write_request(admin, target, wanted, output).await,
             (None, None) => Err(Failure::usage(anyhow!("give --publisher or --offline"))),
         }
     }

@@ -1,0 +1,34 @@
+//! A question at the terminal before something is lost.
+
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::{Context, anyhow};
+
+use super::Failure;
+
+/// Asks whether to go on. Without a terminal it fails and names `option`, which does it without asking (R30: a host key
+/// is not installed by accident, and an activation slot is not given back by accident).
+pub(crate) fn confirm(question: &str, option: &str) -> Result<(), Failure> {
+    if !can_ask() {
+        return Err(Failure::usage(anyhow!("stdin is not a terminal: re-run with {option} to confirm")));
+    }
+    ask(question)
+}
+
+/// Whether there is a terminal to ask at.
+pub(super) fn can_ask() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// Asks at the terminal; only `y` goes on.
+pub(super) fn ask(question: &str) -> Result<(), Failure> {
+    let mut terminal = io::stderr().lock();
+    terminal.write_all(question.as_bytes()).and_then(|()| terminal.flush()).context("cannot ask")?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).context("cannot read the answer")?;
+    if answer.trim().eq_ignore_ascii_case("y") {
+        Ok(())
+    } else {
+        Err(anyhow!("not confirmed: nothing was done").into())
+    }
+}
