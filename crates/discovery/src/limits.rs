@@ -68,6 +68,12 @@ pub const UDP_BYTES_MIN: usize = 512;
 /// Longest question to the cluster's own zone.
 pub const QUESTION_BYTES_MAX: usize = 1232;
 
+/// Answers over UDP to one network (a /24 of IPv4, a /56 of IPv6) in a second, once [`UDP_ANSWERS_BURST`] are used up.
+pub const UDP_ANSWERS_PER_SECOND: u32 = 100;
+
+/// Answers over UDP to one network at once.
+pub const UDP_ANSWERS_BURST: u32 = 200;
+
 /// Connections to the cluster's own zone at once.
 pub const CONNECTIONS_MAX: usize = 64;
 

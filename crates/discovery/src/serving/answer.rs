@@ -43,6 +43,12 @@ pub(super) fn answer(
     }
 }
 
+/// An answer over UDP that holds nothing, so that the question is asked again over TCP; none where [`answer`] gives none.
+pub(super) fn truncated(message: &[u8]) -> Option<Vec<u8>> {
+    let message = Message::from_octets(message).ok().filter(|message| !message.header().qr())?;
+    Reply::to(&message, false).bare(&message, Rcode::NOERROR, true).ok()
+}
+
 /// How the asker wants to be answered.
 struct Reply {
     bytes_max: usize,

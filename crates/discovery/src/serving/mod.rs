@@ -2,6 +2,7 @@
 //! hosts that are ready at that moment.
 
 mod answer;
+mod response_limit;
 mod server;
 mod zone;
 

@@ -1,7 +1,7 @@
 //! The sockets of the cluster's own zone: UDP and TCP.
 //!
-//! Invariant: work and memory per asker are bounded: one answer a datagram, connections limited in number, time and
-//! questions; what is beyond is dropped, and asked again by whoever wants it.
+//! Invariant: work and memory per asker are bounded: one answer a datagram, answers to a network limited by second, connections
+//! limited in number, time and questions; what is beyond is truncated or dropped, and asked again.
 
 use std::sync::Arc;
 use std::{io, time::Duration};
@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::answer::answer;
+use super::answer::{answer, truncated};
+use super::response_limit::{ResponseLimit, Verdict};
 use super::zone::{Delegated, Snapshot};
 use crate::limits::{CONNECTION_TIMEOUT, CONNECTIONS_MAX, QUESTION_BYTES_MAX, QUESTIONS_A_CONNECTION_MAX};
 
@@ -39,6 +40,7 @@ pub async fn serve(
 
 async fn serve_datagrams(delegated: &Delegated, snapshots: &watch::Receiver<Option<Snapshot>>, socket: UdpSocket) {
     let mut question = [0; QUESTION_BYTES_MAX];
+    let limit = ResponseLimit::default();
     loop {
         // Errors belong to one asker (its port is closed), save those that a pause may cure.
         let Ok((bytes, from)) = socket.recv_from(&mut question).await else {
@@ -46,7 +48,11 @@ async fn serve_datagrams(delegated: &Delegated, snapshots: &watch::Receiver<Opti
             continue;
         };
         let message = question.get(..bytes).unwrap_or_default();
-        let answered = answer(delegated, snapshots.borrow().as_ref(), message, false);
+        let answered = match limit.verdict(from.ip()) {
+            Verdict::Answer => answer(delegated, snapshots.borrow().as_ref(), message, false),
+            Verdict::Truncate => truncated(message),
+            Verdict::Drop => None,
+        };
         if let Some(bytes) = answered {
             // Whoever does not get it asks again.
             let _ = socket.send_to(&bytes, from).await;

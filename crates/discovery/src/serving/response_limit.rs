@@ -1,0 +1,96 @@
+//! How many answers a network gets over UDP: the source address of a datagram may be forged, and an answer is larger than its
+//! question, so that without a limit this server would flood whom a stranger names.
+
+use std::{
+    collections::hash_map::RandomState,
+    hash::BuildHasher,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use crate::limits::{UDP_ANSWERS_BURST, UDP_ANSWERS_PER_SECOND};
+
+/// What a datagram is answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// With the answer.
+    Answer,
+    /// With an answer that is as long as the question, and has a genuine asker come over TCP.
+    Truncate,
+    /// With nothing.
+    Drop,
+}
+
+/// Counts answers by network. Networks share 65,536 counters by a hash with a random key, so that its memory is bounded however
+/// many addresses are forged.
+pub(super) struct ResponseLimit {
+    answers: DefaultKeyedRateLimiter<u16>,
+    networks: RandomState,
+    /// Of datagrams above the limit every second one is truncated, and the others are dropped.
+    truncates: AtomicBool,
+}
+
+impl Default for ResponseLimit {
+    fn default() -> Self {
+        let number = |number| NonZeroU32::new(number).expect("limits are not zero");
+        let quota = Quota::per_second(number(UDP_ANSWERS_PER_SECOND)).allow_burst(number(UDP_ANSWERS_BURST));
+        Self { answers: RateLimiter::keyed(quota), networks: RandomState::new(), truncates: AtomicBool::new(false) }
+    }
+}
+
+impl ResponseLimit {
+    pub(super) fn verdict(&self, from: IpAddr) -> Verdict {
+        let [high, low, ..] = self.networks.hash_one(network(from)).to_be_bytes();
+        if self.answers.check_key(&u16::from_be_bytes([high, low])).is_ok() {
+            return Verdict::Answer;
+        }
+        match self.truncates.fetch_not(Ordering::Relaxed) {
+            false => Verdict::Truncate,
+            true => Verdict::Drop,
+        }
+    }
+}
+
+/// The /24 of an IPv4 address, or the /56 of an IPv6 address: what one site has, as a rule.
+fn network(from: IpAddr) -> IpAddr {
+    match from.to_canonical() {
+        IpAddr::V4(address) => Ipv4Addr::from(u32::from(address) >> 8 << 8).into(),
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 72 << 72).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_a_24_or_a_56() {
+        let cases = [
+            ("192.0.2.77", "192.0.2.0"),
+            ("::ffff:192.0.2.77", "192.0.2.0"),
+            ("2001:db8:1:2ff:3::4", "2001:db8:1:200::"),
+        ];
+        for (address, expected) in cases {
+            assert_eq!(network(address.parse().unwrap()), expected.parse::<IpAddr>().unwrap(), "{address}");
+        }
+    }
+
+    #[test]
+    fn above_the_limit_half_of_the_datagrams_are_truncated_and_the_others_dropped() {
+        let limit = ResponseLimit::default();
+        let from: IpAddr = "192.0.2.1".parse().unwrap();
+        let mut verdicts = Vec::new();
+        // However fast or slow this machine is: until both have been seen.
+        while verdicts.iter().filter(|verdict| **verdict != Verdict::Answer).count() < 2 {
+            verdicts.push(limit.verdict(from));
+            assert!(verdicts.len() < 1_000_000, "a limit is reached");
+        }
+        let burst = usize::try_from(UDP_ANSWERS_BURST).unwrap();
+        assert!(verdicts.iter().take(burst).all(|verdict| *verdict == Verdict::Answer));
+        let above: Vec<_> = verdicts.into_iter().filter(|verdict| *verdict != Verdict::Answer).collect();
+        assert_eq!(above, [Verdict::Truncate, Verdict::Drop]);
+    }
+}
