@@ -3,10 +3,11 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
-    Router,
+    Router, extract,
     extract::State,
     http::{StatusCode, header},
-    response::IntoResponse,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
     routing::get,
 };
 use hyper::{server::conn::http1, service::service_fn};
@@ -38,7 +39,8 @@ pub(crate) async fn serve(listener: TcpListener, watched: Watched, console: Arc<
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .with_state(watched)
-        .merge(console::pages(&console));
+        .merge(console::pages(&console))
+        .layer(middleware::from_fn(one_host));
     let slots = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -54,6 +56,15 @@ pub(crate) async fn serve(listener: TcpListener, watched: Watched, console: Arc<
             drop(slot);
         });
     }
+}
+
+/// RFC 9112, section 3.2: a request with several Host fields is answered with 400. Which of them names this server is open to
+/// dispute between what stands in front of it and the console, which judges by it.
+async fn one_host(request: extract::Request, next: Next) -> Response {
+    if request.headers().get_all(header::HOST).iter().count() > 1 {
+        return (StatusCode::BAD_REQUEST, "several Host fields\n").into_response();
+    }
+    next.run(request).await
 }
 
 /// Until the other side is gone, or its time is over.
@@ -110,6 +121,23 @@ mod tests {
 
     use super::*;
     use crate::limits::CONSOLE_STALL_TIMEOUT;
+
+    #[tokio::test]
+    async fn a_request_with_several_hosts_is_answered_with_400() {
+        use tokio::io::AsyncReadExt;
+        let pages = Router::new().route("/", get(async || "a page")).layer(middleware::from_fn(one_host));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for (hosts, status) in [("Host: a\r\n", "200"), ("Host: localhost\r\nHost: evil.example\r\n", "400")] {
+            let mut asker = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let request = format!("GET / HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n");
+            asker.write_all(request.as_bytes()).await.unwrap();
+            let (stream, peer) = listener.accept().await.unwrap();
+            answer(stream, peer, pages.clone()).await;
+            let mut answered = String::new();
+            asker.read_to_string(&mut answered).await.unwrap();
+            assert!(answered.starts_with(&format!("HTTP/1.1 {status} ")), "{hosts}: {answered}");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_asks_for_what_has_no_end_and_does_not_read_it_is_let_go() {
