@@ -30,9 +30,10 @@ pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Option<[u8; 32]>> {
     found
 }
 
-/// Copies all files of `from` to `to`, which must not exist.
+/// Copies all files of `from` to `to`, which must not exist, with their rights.
 pub fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir(to)?;
+    fs::set_permissions(to, fs::metadata(from)?.permissions())?;
     for item in fs::read_dir(from)? {
         let item = item?;
         let to = to.join(item.file_name());

@@ -84,7 +84,8 @@ impl Load {
         eventually("machines ask", || async { asked() >= enough }).await;
     }
 
-    /// What was acknowledged. Every request must have been, unless it was asked of a node that was `killed`.
+    /// What was acknowledged. Every request must have been, unless a node was `killed`: then a leader may be missing for longer
+    /// than a request waits.
     async fn stop(self, killed: Option<u64>) -> Vec<(Record, Recorded)> {
         self.stopping.store(true, Ordering::Relaxed);
         let mut acknowledged = Vec::new();
@@ -93,7 +94,7 @@ impl Load {
             for answer in answered {
                 match answer {
                     Ok(answer) => acknowledged.push(answer),
-                    Err(error) => assert_eq!(Some(node), killed, "node {node} did not answer: {error}"),
+                    Err(error) => assert!(killed.is_some(), "node {node} did not answer: {error}"),
                 }
             }
         }
@@ -257,12 +258,13 @@ async fn a_nodes_own_profile_holds_while_it_is_given_and_needs_no_majority() {
     cluster.node(1).on(async |replica| replica.keep_to_profile(None)).await;
     all_have(&cluster, Far).await;
     assert_eq!(count(&cluster.node(1).submit(1).await.unwrap()), 1);
-    // Nothing can be committed.
+    // Nothing can be committed: each node that runs is given its own.
     cluster.node_mut(2).stop_hard().await;
     cluster.node_mut(3).stop_hard().await;
     cluster.node(1).on(async |replica| replica.keep_to_profile(Some(Near))).await;
     eventually("node 1 has its own", || async { profile_of(&cluster, 1) == Near }).await;
     cluster.node_mut(2).start().await;
+    cluster.node(2).on(async |replica| replica.keep_to_profile(Some(Near))).await;
     eventually("it counts again", || async { cluster.node(1).submit(2).await.is_ok() }).await;
     cluster.assert_equal_states().await;
 }
