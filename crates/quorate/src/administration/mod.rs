@@ -5,22 +5,26 @@ pub(crate) mod enrolment;
 pub(crate) mod key_password;
 mod reach;
 mod repeating;
+mod unreached;
 
-use std::{error::Error, iter::successors, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use api::admin::v1::admin_client::AdminClient;
 use tokio::time::sleep;
 use transport::PresentedIdentity;
 
-use self::{contexts::Context, reach::Reach, repeating::Repeating};
+pub(crate) use self::unreached::{CONNECT_TIMEOUT, unreached};
+use self::{
+    contexts::Context,
+    reach::Reach,
+    repeating::Repeating,
+    unreached::{cause, certificates},
+};
 use crate::output::Failure;
 
 /// Pause between two looks at a node that is to go away.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
-
-/// How long a connection from afar may take to be made.
-pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Which node to talk to.
 #[derive(Debug, clap::Args)]
@@ -146,34 +150,6 @@ pub(crate) async fn connect(path: &std::path::Path) -> anyhow::Result<Admin> {
 async fn connect_afar(address: &str, context: &Context) -> anyhow::Result<Admin> {
     let own = Arc::new(PresentedIdentity::new(context.identity()?));
     Ok(AdminClient::new(Repeating::connect(Reach::Afar { address: address.to_owned(), own }).await?))
-}
-
-/// Nobody answers there, or not whom we mean.
-pub(crate) fn unreached(address: &str, error: &(dyn Error + 'static)) -> anyhow::Error {
-    let cause = cause(error);
-    match certificates(&cause) {
-        Some(why) => anyhow!("{address}: {why} ({cause})"),
-        None => {
-            anyhow!("no node answers at {address} ({cause}); is it running, and does it listen there (admin.listen)?")
-        }
-    }
-}
-
-fn cause(error: &(dyn Error + 'static)) -> String {
-    let sources = successors(Some(error), |&error| error.source());
-    sources.last().map_or_else(String::new, ToString::to_string)
-}
-
-/// What TLS says, for people.
-fn certificates(cause: &str) -> Option<&'static str> {
-    const KNOWN: [(&str, &str); 5] = [
-        ("received fatal alert: CertificateExpired", "the node says that our certificate has expired: log in again"),
-        ("received fatal alert", "the node does not take our certificate: it is another cluster's"),
-        ("invalid peer certificate: Expired", "the certificate of the node has expired"),
-        ("invalid peer certificate: certificate expired", "the certificate of the node has expired"),
-        ("invalid peer certificate", "what answers there is no node of the cluster that we know"),
-    ];
-    KNOWN.iter().find(|(said, _)| cause.contains(said)).map(|(_, why)| *why)
 }
 
 /// A refusal or a failure, in the node's own words.

@@ -8,7 +8,7 @@ use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 use transport::PresentedIdentity;
 
-use super::{CONNECT_TIMEOUT, cause, unreached};
+use super::unreached::{CONNECT_TIMEOUT, cause, unreached};
 
 /// Where a node is administrated, and what is shown there.
 #[derive(Clone)]

@@ -28,7 +28,10 @@ use tonic::{
     transport::Channel,
 };
 
-use super::reach::Reach;
+use super::{
+    reach::Reach,
+    unreached::{cause, certificates},
+};
 
 /// How long a request is asked again after the first reply was lost.
 const REPEAT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -141,8 +144,8 @@ impl Kept {
         let (parts, trailers, message) = match received.await {
             Ok(received) => received,
             // That a certificate is refused is known with the first reply only.
-            Err(error) if super::certificates(&super::cause(&*error)).is_some() => return Attempt::Failed(error),
-            Err(error) => return Attempt::Lost(super::cause(&*error)),
+            Err(error) if certificates(&cause(&*error)).is_some() => return Attempt::Failed(error),
+            Err(error) => return Attempt::Lost(cause(&*error)),
         };
         let status = Status::from_header_map(&parts.headers).or_else(|| Status::from_header_map(trailers.as_ref()?));
         match status {

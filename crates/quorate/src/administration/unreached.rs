@@ -1,0 +1,36 @@
+//! Why a node could not be reached, in words for people.
+
+use std::{error::Error, iter::successors, time::Duration};
+
+use anyhow::anyhow;
+
+/// How long a connection from afar may take to be made.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Nobody answers there, or not whom we mean.
+pub(crate) fn unreached(address: &str, error: &(dyn Error + 'static)) -> anyhow::Error {
+    let cause = cause(error);
+    match certificates(&cause) {
+        Some(why) => anyhow!("{address}: {why} ({cause})"),
+        None => {
+            anyhow!("no node answers at {address} ({cause}); is it running, and does it listen there (admin.listen)?")
+        }
+    }
+}
+
+pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
+    let sources = successors(Some(error), |&error| error.source());
+    sources.last().map_or_else(String::new, ToString::to_string)
+}
+
+/// What TLS says, for people.
+pub(super) fn certificates(cause: &str) -> Option<&'static str> {
+    const KNOWN: [(&str, &str); 5] = [
+        ("received fatal alert: CertificateExpired", "the node says that our certificate has expired: log in again"),
+        ("received fatal alert", "the node does not take our certificate: it is another cluster's"),
+        ("invalid peer certificate: Expired", "the certificate of the node has expired"),
+        ("invalid peer certificate: certificate expired", "the certificate of the node has expired"),
+        ("invalid peer certificate", "what answers there is no node of the cluster that we know"),
+    ];
+    KNOWN.iter().find(|(said, _)| cause.contains(said)).map(|(_, why)| *why)
+}
