@@ -66,8 +66,12 @@ pub(crate) async fn follow(replica: Arc<RunningReplica>) {
     }
 }
 
-/// Whether this node is to change now.
+/// Whether this node is to change now. Its own file is followed at once: in which order the nodes' files change is for their
+/// administrator to say.
 fn has_turn(replica: &RunningReplica, pending: Pending) -> bool {
+    if replica.own_profile.borrow().is_some() {
+        return true;
+    }
     let waited = pending.since.elapsed();
     let metrics = replica.server_metrics();
     let membership = metrics.membership_config.membership();
@@ -81,7 +85,7 @@ fn has_turn(replica: &RunningReplica, pending: Pending) -> bool {
             let others = membership.voter_ids().filter(|voter| *voter != node);
             others.filter(|voter| replica.profiles.of(*voter).is_some()).all(has)
         }
-        (ElectionProfile::Near, false) => metrics.current_leader.is_some_and(has) && waited >= stagger,
+        (ElectionProfile::Near, false) => metrics.current_leader.is_none_or(has) && waited >= stagger,
         (ElectionProfile::Near, true) => true,
     };
     is_in_order || waited >= PROFILE_ORDER_MAX
