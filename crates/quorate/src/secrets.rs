@@ -1,7 +1,7 @@
 //! Secrets that a command is given: tokens and keys.
 //!
 //! What stands on a command line every user of the machine can read while the command runs. A file, or standard input as `-`,
-//! shows it to nobody else.
+//! hides it from other users.
 
 use std::{
     fs::File,

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 /// How long a connection from afar may take to be made.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Nobody answers there, or not whom we mean.
+/// No node answers at the address, or one of another cluster: the reason, with the next thing to look at.
 pub(crate) fn unreached(address: &str, error: &(dyn Error + 'static)) -> anyhow::Error {
     let cause = cause(error);
     match certificates(&cause) {
