@@ -91,11 +91,11 @@ async fn r7_the_processor_is_left_to_others_and_taken_back() {
     assert_eq!(niceness(pid), before);
 }
 
-async fn third_connection_is_closed(address: SocketAddr) {
-    eventually("the third connection of a source is closed", async || {
+async fn first_of_three_connections_is_closed(address: SocketAddr) {
+    eventually("the first of a source's three connections is closed", async || {
+        let mut first = TcpStream::connect(address).await.unwrap();
         let _open = [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
-        let mut third = TcpStream::connect(address).await.unwrap();
-        let closed = tokio::time::timeout(std::time::Duration::from_millis(200), third.read(&mut [0])).await;
+        let closed = tokio::time::timeout(std::time::Duration::from_millis(200), first.read(&mut [0])).await;
         matches!(closed, Ok(Ok(0) | Err(_))).then_some(())
     })
     .await;
@@ -105,7 +105,7 @@ async fn third_connection_is_closed(address: SocketAddr) {
 async fn a_variable_with_a_settings_old_name_is_followed_with_a_warning() {
     let variables = [("QUORATE_CLIENTS_CONNECTIONS_PER_SOURCE_MAX", "2")];
     let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan { variables: &variables, ..Plan::of(1) }).await;
-    third_connection_is_closed(cluster.node(1).clients).await;
+    first_of_three_connections_is_closed(cluster.node(1).clients).await;
     let log = fs::read_to_string(&cluster.node(1).log).unwrap();
     let warning = log.lines().find(|line| line.contains("old name")).unwrap_or_default();
     for named in
@@ -121,7 +121,7 @@ async fn connections_of_one_source_are_limited_as_the_cluster_says() {
     let address: SocketAddr = cluster.node(1).clients;
     cluster.administrate(1, &words!["settings", "set", "clients.connections_per_source_max", "2"]).await;
     // On a cluster's setting nobody waits for each node.
-    third_connection_is_closed(address).await;
+    first_of_three_connections_is_closed(address).await;
     cluster.administrate(1, &words!["settings", "set", "clients.connections_per_source_max", "0"]).await;
     let mut sessions = Vec::new();
     let product = cluster.product(PRODUCT);

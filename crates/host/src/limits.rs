@@ -5,6 +5,9 @@ use std::{num::NonZeroUsize, time::Duration};
 /// How much is read from a client's connection at once, in bytes: more than one fragment.
 pub const READ_BYTES: usize = 8 << 10;
 
+/// Longest time without a byte between two PDUs of a client, where more than half of the connections of port 1688 are taken.
+pub const PRESSED_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long a process in which a task panicked may take to log the reason before it ends.
 pub const LAST_LINE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -101,10 +104,14 @@ pub const LOG_LINES_MAX: u32 = 100;
 /// in so long a time.
 pub const LOG_WINDOW: Duration = Duration::from_secs(1);
 
-/// Connections at once of those who look at metrics and health,
-pub const HTTP_CONNECTIONS_MAX: usize = 64;
+/// Connections at once to port 9688,
+pub const HTTP_CONNECTIONS_MAX: usize = 128;
+/// of one source, an IPv4 address or an IPv6 /64,
+pub const HTTP_CONNECTIONS_PER_SOURCE_MAX: usize = 64;
 /// how long one of them may take to ask, and to ask again,
 pub const HTTP_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// where more than half of the connections are taken,
+pub const PRESSED_HTTP_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// and how long it may stay.
 pub const HTTP_CONNECTION_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -153,5 +160,6 @@ const _: () = assert!(SHUTDOWN_DEADLINE.as_secs() > replication::limits::HANDOVE
 const _: () = assert!(SETTLE_TIMEOUT.as_secs() > 2 * discovery::limits::CONVERSATION_TIMEOUT.as_secs());
 const _: () = assert!(READ_BYTES > dcerpc::limits::FRAGMENT_BYTES_MAX as usize);
 const _: () = assert!(ADMIN_MESSAGE_BYTES_MAX > activation::limits::CATALOG_BYTES_MAX);
-const _: () = assert!(HTTP_CONNECTIONS_MAX > 2 * CONSOLE_VIEWERS_MAX);
+const _: () = assert!(HTTP_CONNECTIONS_PER_SOURCE_MAX > 2 * CONSOLE_VIEWERS_MAX);
+const _: () = assert!(HTTP_CONNECTIONS_MAX > HTTP_CONNECTIONS_PER_SOURCE_MAX);
 const _: () = assert!(CONSOLE_SAMPLE_INTERVAL.as_secs() * CONSOLE_SAMPLES_MAX as u64 == 86_400);

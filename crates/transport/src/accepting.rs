@@ -18,8 +18,13 @@ pub async fn accept_within<C, A: Future<Output = io::Result<C>>>(
     accept: impl FnOnce() -> A,
 ) -> Option<(C, OwnedSemaphorePermit)> {
     let permit = Arc::clone(slots).acquire_owned().await.ok()?;
-    match accept().await {
-        Ok(connection) => Some((connection, permit)),
+    or_pause(accept().await).await.map(|connection| (connection, permit))
+}
+
+/// None where the system refused to accept a connection; that is logged, and followed by [`ACCEPT_PAUSE`].
+pub(crate) async fn or_pause<C>(accepted: io::Result<C>) -> Option<C> {
+    match accepted {
+        Ok(connection) => Some(connection),
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");
             sleep(ACCEPT_PAUSE).await;

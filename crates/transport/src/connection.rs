@@ -10,13 +10,15 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    sync::OwnedSemaphorePermit,
     time::Sleep,
 };
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-use crate::subject::Subject;
+use crate::{
+    connections::{Activity, NotedStream, Place},
+    subject::Subject,
+};
 
 /// Who is at the other end. In the extensions of every request on the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,21 +29,31 @@ pub struct Caller {
     pub ends_ms: u64,
     /// Where from.
     pub address: SocketAddr,
+    /// What the connection is doing: a server notes each call of a caller without a certificate here.
+    pub activity: Activity,
 }
 
 /// A connection that was accepted.
 pub struct Connection {
-    pub(crate) stream: TlsStream<TcpStream>,
+    pub(crate) stream: TlsStream<NotedStream<TcpStream>>,
     pub(crate) caller: Caller,
     /// When a stranger's time is over.
     pub(crate) until: Option<Pin<Box<Sleep>>>,
-    pub(crate) _slots: Vec<OwnedSemaphorePermit>,
+    pub(crate) place: Place,
 }
 
 impl Connection {
     /// Who is at the other end.
     pub fn caller(&self) -> &Caller {
         &self.caller
+    }
+
+    /// An error once another connection needs the place of this one.
+    fn check_evicted(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        match self.place.poll_evicted(context) {
+            Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
+            Poll::Pending => Ok(()),
+        }
     }
 }
 
@@ -64,16 +76,19 @@ impl AsyncRead for Connection {
         {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
+        self.check_evicted(context)?;
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.check_evicted(context)?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check_evicted(context)?;
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
@@ -86,6 +101,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.check_evicted(context)?;
         Pin::new(&mut self.stream).poll_write_vectored(context, parts)
     }
 

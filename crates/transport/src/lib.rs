@@ -14,6 +14,7 @@
 mod accepting;
 mod authority;
 mod connection;
+mod connections;
 mod connector;
 mod error;
 mod files;
@@ -31,11 +32,14 @@ mod tests;
 pub use accepting::{accept_within, listen_privately};
 pub use authority::{Authority, SigningRequest};
 pub use connection::{Caller, Connection};
+pub use connections::{
+    Activity, Call, Connections, Counts, Limits, MalformedNetwork, Network, NotedStream, Place, Refusal, Rules, source,
+};
 pub use connector::{Connecting, Connector, connector, pinned};
 pub use error::TransportError;
 pub use files::{Folder, is_private_key_encrypted, read_private};
 pub use identity::{Identity, PresentedIdentity};
-pub use listener::listen;
+pub use listener::{Admission, IsKnown, listen};
 pub use port_probe::unreachable_ports;
 pub use subject::{MalformedName, Role, Subject, UnknownRole};
 pub use token::{MalformedToken, Token};

@@ -5,14 +5,31 @@ use std::time::Duration;
 /// How long a handshake may take, on both sides.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Handshakes at once of one listener; further connections wait in the system's queue.
-pub const HANDSHAKES_MAX: usize = 64;
+/// The same on the side that accepts, where connections without a known certificate take more than one in
+/// [`PRESSURE_SHARE`] of their places.
+pub const PRESSED_HANDSHAKE_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Connections at once of one listener; further ones wait in the system's queue.
-pub const CONNECTIONS_MAX: usize = 512;
+/// See [`PRESSED_HANDSHAKE_DEADLINE`].
+pub const PRESSURE_SHARE: usize = 2;
 
-/// Of those, connections of callers that showed no certificate; further ones are closed.
-pub const STRANGERS_MAX: usize = 32;
+/// Connections at once of one listener without a known certificate, those in their handshake among them: some 20 MB,
+pub const STRANGERS_MAX: usize = 512;
+/// and of one source, an IPv4 address or an IPv6 /64.
+pub const STRANGERS_PER_SOURCE_MAX: usize = 64;
+
+/// Connections at once of one listener with a known certificate,
+pub const KNOWN_MAX: usize = 512;
+/// and of one source.
+pub const KNOWN_PER_SOURCE_MAX: usize = 256;
+
+/// Connections of one listener that were told to close for others and are not closed yet; further ones wait in the system's
+/// queue.
+pub const CLOSING_MAX: usize = 64;
+
+/// Lines of the log about connections that one listener refused
+pub const REFUSAL_LINES_MAX: u32 = 10;
+/// within so long a time.
+pub const REFUSAL_LINES_WINDOW: Duration = Duration::from_secs(60);
 
 /// How long a caller without a certificate may stay: enough to get one.
 pub const STRANGER_DEADLINE: Duration = Duration::from_secs(60);
@@ -42,7 +59,8 @@ pub const NAME_BYTES_MAX: usize = 64;
 pub const PEM_BYTES_MAX: u64 = 256 << 10;
 
 const _: () = assert!(CLOCK_SKEW.as_secs() < NODE_LIFETIME.as_secs() / 3);
-const _: () = assert!(STRANGERS_MAX < CONNECTIONS_MAX);
+const _: () = assert!(STRANGERS_PER_SOURCE_MAX < STRANGERS_MAX && KNOWN_PER_SOURCE_MAX < KNOWN_MAX);
+const _: () = assert!(PRESSED_HANDSHAKE_DEADLINE.as_secs() < HANDSHAKE_DEADLINE.as_secs());
 
 /// Connections that wait in the system's queue of a private Unix socket.
 pub const UNIX_BACKLOG: u32 = 64;

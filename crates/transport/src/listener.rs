@@ -1,104 +1,106 @@
-//! Connections in: bounded in number, each with a deadline for its handshake.
+//! Connections in: bounded in number, in all and for each source, each with a deadline for its handshake.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::mpsc,
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, rustls::pki_types::CertificateDer};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
-    accepting::accept_within,
     connection::{Caller, Connection},
+    connections::{Connections, NotedStream, Place},
     identity::{PresentedIdentity, validity_ms},
-    limits::{CONNECTIONS_MAX, HANDSHAKE_DEADLINE, HANDSHAKES_MAX, STRANGER_DEADLINE, STRANGERS_MAX},
+    limits::{HANDSHAKE_DEADLINE, PRESSED_HANDSHAKE_DEADLINE, STRANGER_DEADLINE},
     subject::Subject,
     trust::Audience,
 };
+
+/// Whether a certificate that was verified against the authorities is known: its connection is not closed for others.
+pub type IsKnown = Arc<dyn Fn(&CertificateDer<'_>) -> bool + Send + Sync>;
+
+/// Who gets a connection, and who keeps it while others want one.
+pub type Admission = (Connections, IsKnown);
 
 /// What accepts connections for ever, and where they come out.
 pub fn listen(
     listener: TcpListener,
     identity: Arc<PresentedIdentity>,
     audience: Audience,
+    (connections, is_known): Admission,
 ) -> (impl Future<Output = ()>, ReceiverStream<io::Result<Connection>>) {
-    let (ready, connections) = mpsc::channel(1);
+    let (ready, accepted) = mpsc::channel(1);
     let accepting = async move {
-        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let turns = Arc::new(Semaphore::new(HANDSHAKES_MAX));
-        let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
         let mut handshakes = JoinSet::new();
         loop {
-            // A slot first: without one, connections wait in the system's queue instead of in our memory.
-            let accepted = tokio::select! {
-                accepted = take(&listener, &slots, &turns) => accepted,
+            let taken = tokio::select! {
+                taken = connections.accept(&listener) => taken,
                 // Finished tasks give their memory back.
                 Some(_) = handshakes.join_next() => continue,
                 () = ready.closed() => break,
             };
-            let Some((stream, address, slot, turn)) = accepted else { continue };
+            let Some((stream, address, place)) = taken else { continue };
             let acceptor = TlsAcceptor::from(identity.now().server(audience));
-            let (strangers, ready) = (Arc::clone(&strangers), ready.clone());
+            let deadline = if connections.is_pressed() { PRESSED_HANDSHAKE_DEADLINE } else { HANDSHAKE_DEADLINE };
+            let (is_known, ready) = (Arc::clone(&is_known), ready.clone());
             handshakes.spawn(async move {
-                if let Some(connection) = handshake(stream, address, acceptor, slot, &strangers).await {
-                    drop(turn);
+                let shaken = timeout(deadline, handshake(stream, address, acceptor, place, &is_known)).await;
+                let Ok(connection) = shaken else {
+                    return tracing::debug!(source = %address, "the TLS handshake took too long");
+                };
+                if let Some(connection) = connection {
                     // A server that stops takes no more.
                     let _stopping = ready.send(Ok(connection)).await;
                 }
             });
         }
     };
-    (accepting, ReceiverStream::new(connections))
-}
-
-type Taken = (TcpStream, SocketAddr, OwnedSemaphorePermit, OwnedSemaphorePermit);
-
-async fn take(listener: &TcpListener, slots: &Arc<Semaphore>, turns: &Arc<Semaphore>) -> Option<Taken> {
-    let turn = Arc::clone(turns).acquire_owned().await.ok()?;
-    let ((stream, address), slot) = accept_within(slots, || listener.accept()).await?;
-    Some((stream, address, slot, turn))
+    (accepting, ReceiverStream::new(accepted))
 }
 
 async fn handshake(
     stream: TcpStream,
     address: SocketAddr,
     acceptor: TlsAcceptor,
-    slot: OwnedSemaphorePermit,
-    strangers: &Arc<Semaphore>,
+    mut place: Place,
+    is_known: &IsKnown,
 ) -> Option<Connection> {
     stream.set_nodelay(true).ok()?;
-    let stream = match timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            tracing::debug!(source = %address, %error, "the TLS handshake failed");
+    let activity = place.activity().clone();
+    let shaken = tokio::select! {
+        shaken = acceptor.accept(NotedStream::new(stream, activity.clone())) => shaken,
+        () = place.evicted() => {
+            tracing::debug!(source = %address, "the TLS handshake was cut short: another connection needs its place");
             return None;
         }
-        Err(_) => {
-            tracing::debug!(source = %address, "the TLS handshake took too long");
+    };
+    let stream = match shaken {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::debug!(source = %address, %error, "the TLS handshake failed");
             return None;
         }
     };
     let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let (subject, ends_ms, mut slots, until) = match shown {
-        None => {
-            let Ok(slot) = Arc::clone(strangers).try_acquire_owned() else {
-                tracing::debug!(source = %address, "too many callers without a certificate");
-                return None;
-            };
-            (None, 0, vec![slot], Some(Box::pin(sleep(STRANGER_DEADLINE))))
-        }
+    let (subject, ends_ms, until) = match shown {
+        None => (None, 0, Some(Box::pin(sleep(STRANGER_DEADLINE)))),
         Some(certificate) => match (Subject::of(certificate), validity_ms(certificate)) {
-            (Ok(subject), Ok((_, ends_ms))) => (Some(subject), ends_ms, Vec::new(), None),
+            (Ok(subject), Ok((_, ends_ms))) => {
+                if is_known(certificate) && !place.is_known_now() {
+                    tracing::warn!(source = %address, %subject, "a caller was refused: too many connections are open");
+                    return None;
+                }
+                (Some(subject), ends_ms, None)
+            }
             (Err(error), _) | (_, Err(error)) => {
                 tracing::warn!(source = %address, %error, "a caller was refused");
                 return None;
             }
         },
     };
-    slots.push(slot);
-    Some(Connection { stream, caller: Caller { subject, ends_ms, address }, until, _slots: slots })
+    Some(Connection { stream, caller: Caller { subject, ends_ms, address, activity }, until, place })
 }

@@ -44,11 +44,16 @@ fn expired(authority: &Authority, subject: &Subject) -> Arc<PresentedIdentity> {
     Arc::new(PresentedIdentity::new(identity_until(authority, subject, then, DAY)))
 }
 
+fn all_are_known() -> IsKnown {
+    Arc::new(|_| true)
+}
+
 /// A node that says to everybody whom it takes them for.
 async fn greeter(own: Arc<PresentedIdentity>, audience: Audience) -> Uri {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (accepting, mut connections) = listen(listener, own, audience);
+    let admission = (Connections::new("test", Limits::TLS, Rules::default()), all_are_known());
+    let (accepting, mut connections) = listen(listener, own, audience, admission);
     tokio::spawn(accepting);
     tokio::spawn(async move {
         while let Some(Ok(mut connection)) = connections.next().await {

@@ -162,7 +162,7 @@ settings! {
         /// R4: connections at once from one address; absent: as each node's configuration says.
         ConnectionsPerSource as "clients.connections_per_source_max",
             connections_per_source_max: Option<u32> = None, ANY_U16,
-            "connections at once from one address; 0: as each node's configuration says";
+            "connections at once from one source (an IPv4 address or an IPv6 /64); 0: as each node's configuration says";
         /// How far the nodes are from each other, where a node's configuration does not say. Since format 3.
         RaftProfile as "raft.profile", raft_profile: ElectionProfile = ElectionProfile::Near, Form::Profile,
             "how far the nodes are from each other: near (round trips up to 75 ms) or far (up to 300 ms); a node whose configuration gives raft.profile keeps to that";

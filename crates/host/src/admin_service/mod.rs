@@ -41,7 +41,7 @@ use replication::Replica;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
-use transport::{Audience, PresentedIdentity, listen_privately};
+use transport::{Admission, Audience, PresentedIdentity, listen_privately};
 
 pub(crate) use self::{acting::Acting, keys::Keys, status::ACCESS_DENIED};
 use self::{
@@ -99,7 +99,7 @@ pub(crate) struct Parts {
 /// Makes the socket and returns what serves it, and the administration from afar where there is a listener for it.
 pub(crate) fn serve(
     path: &Path,
-    afar: Option<(TcpListener, Arc<PresentedIdentity>)>,
+    afar: Option<(TcpListener, Arc<PresentedIdentity>, Admission)>,
     parts: Parts,
 ) -> Result<impl Future<Output = ()> + use<>, AdminError> {
     if path.as_os_str().as_bytes().len() > SOCKET_PATH_BYTES_MAX {
@@ -121,7 +121,7 @@ pub(crate) fn serve(
     .max_encoding_message_size(ADMIN_MESSAGE_BYTES_MAX);
     let service = Guarded(service);
     Ok(async move {
-        let from_afar = afar.map(|(listener, own)| serve_afar(listener, own, service.clone()));
+        let from_afar = afar.map(|afar| serve_afar(afar, service.clone()));
         let incoming = UnixListenerStream::new(listener);
         let here = Server::builder()
             .layer(NamedCalls::new(HostTask::AdminCall))
@@ -138,11 +138,10 @@ pub(crate) fn serve(
 }
 
 async fn serve_afar(
-    listener: TcpListener,
-    own: Arc<PresentedIdentity>,
+    (listener, own, admission): (TcpListener, Arc<PresentedIdentity>, Admission),
     service: Guarded<admin_server::AdminServer<Admin>>,
 ) {
-    let (accepting, connections) = transport::listen(listener, own, Audience::Anybody);
+    let (accepting, connections) = transport::listen(listener, own, Audience::Anybody, admission);
     let server = Server::builder()
         .layer(NamedCalls::new(HostTask::AdminCall))
         .max_concurrent_streams(ADMIN_STREAMS_MAX)

@@ -10,10 +10,12 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
+use transport::Place;
+
 use crate::{
     client_port::answer::{Answerer, Fault},
     http::metrics::ClientFault,
-    limits::READ_BYTES,
+    limits::{PRESSED_IDLE_TIMEOUT, READ_BYTES},
 };
 
 /// Deadlines of a connection.
@@ -25,10 +27,10 @@ pub(crate) struct Timeouts {
     pub(crate) pdu: Duration,
 }
 
-/// Serves `stream` until it ends. A request that is under way when the node stops is still answered.
+/// Serves `stream` until it ends, or another connection needs its place. A request that is under way then, or when the node
+/// stops, is still answered.
 pub(crate) async fn serve(
-    mut stream: TcpStream,
-    source: IpAddr,
+    (mut stream, source, mut place): (TcpStream, IpAddr, Place),
     mut association: Association,
     answerer: Answerer,
     timeouts: Timeouts,
@@ -37,7 +39,8 @@ pub(crate) async fn serve(
     // Set when the first byte of a PDU arrives and kept until its last: dripping bytes gains nothing.
     let mut pdu_deadline = None;
     loop {
-        let deadline = pdu_deadline.unwrap_or_else(|| Instant::now() + timeouts.idle);
+        let idle = if place.is_pressed() { timeouts.idle.min(PRESSED_IDLE_TIMEOUT) } else { timeouts.idle };
+        let deadline = pdu_deadline.unwrap_or_else(|| Instant::now() + idle);
         let readable = tokio::select! {
             readable = timeout_at(deadline, stream.readable()) => readable,
             () = stopped(&mut stopping), if !association.is_mid_pdu() => {
@@ -46,6 +49,7 @@ pub(crate) async fn serve(
                 }
                 return;
             }
+            () = place.evicted() => return tracing::debug!(%source, "another connection needs the place of this one"),
         };
         match readable {
             Ok(Ok(())) => {}
@@ -63,10 +67,13 @@ pub(crate) async fn serve(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(_) => return,
         };
+        place.activity().received();
         let mut input = received.as_slice();
         while let Some(event) = association.receive(&mut input) {
             // A PDU is whole; what follows it has its own time.
             pdu_deadline = None;
+            // Until its answer is sent.
+            let _call = matches!(event, Event::Call(_)).then(|| place.activity().call());
             let pdu = match event {
                 Event::Send(pdu) => pdu,
                 Event::Call(call) => match answerer.answer(&call.stub, call.order).await {
@@ -78,7 +85,11 @@ pub(crate) async fn serve(
                     return tracing::debug!(%source, %violation, "a client broke the protocol");
                 }
             };
-            match timeout(timeouts.pdu, stream.write_all(&pdu)).await {
+            let sent = tokio::select! {
+                sent = timeout(timeouts.pdu, stream.write_all(&pdu)) => sent,
+                () = place.evicted() => return,
+            };
+            match sent {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return,
                 Err(_) => {

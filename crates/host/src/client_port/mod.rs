@@ -4,4 +4,3 @@ pub(crate) mod answer;
 mod connection;
 pub(crate) mod decider;
 pub(crate) mod server;
-pub(crate) mod sources;

@@ -1,22 +1,21 @@
 //! Port 1688: connections in, bounded in number, in all and for each source.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, time::Duration};
 
 use activation::message::{INTERFACE_UUID, INTERFACE_VERSION};
 use dcerpc::{Association, AssociationGroups, Interface};
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
     task::JoinSet,
     time::timeout,
 };
-use transport::accept_within;
+use transport::Connections;
 use uuid::Uuid;
 
 use crate::{
     client_port::answer::Answerer,
     client_port::connection::{self, Timeouts, stopped},
-    client_port::sources::Sources,
     config::Clients,
     limits::STOP_DEADLINE,
     tasks::{self, HostTask},
@@ -33,13 +32,12 @@ const INTERFACE: Interface = Interface {
 /// Serves `listener`, or the newest that came instead, until `stopping`; then lets open requests finish, up to a deadline.
 pub(crate) async fn serve(
     (mut listener, mut others): (TcpListener, mpsc::Receiver<TcpListener>),
-    (settings, sources): (&Clients, Sources),
+    (settings, port): (&Clients, Connections),
     answerer: Answerer,
     mut stopping: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let mut port = listener.local_addr()?.port();
+    let mut number = listener.local_addr()?.port();
     let groups = AssociationGroups::new();
-    let places = Arc::new(Semaphore::new(settings.connections_max));
     let timeouts = Timeouts {
         idle: Duration::from_secs(settings.idle_timeout_s),
         pdu: Duration::from_secs(settings.pdu_timeout_s),
@@ -47,35 +45,29 @@ pub(crate) async fn serve(
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = accept_within(&places, || listener.accept()) => accepted,
+            accepted = port.accept(&listener) => accepted,
             () = stopped(&mut stopping) => break,
             Some(other) = others.recv() => {
                 listener = other;
-                port = listener.local_addr()?.port();
+                number = listener.local_addr()?.port();
                 continue;
             }
             // Finished tasks give their memory back.
             Some(_) = connections.join_next() => continue,
         };
-        let Some(((stream, address), permit)) = accepted else { continue };
+        let Some((stream, address, place)) = accepted else { continue };
         answerer.metrics.connections.increment(1);
-        let Some(place) = sources.admit(address.ip()) else {
-            answerer.metrics.refused_for_source.increment(1);
-            tracing::debug!(source = %address.ip(), "a source has all its connections");
-            continue;
-        };
         if stream.set_nodelay(true).is_err() {
             continue;
         }
-        let association = Association::new(INTERFACE, groups.clone(), port);
+        let association = Association::new(INTERFACE, groups.clone(), number);
         let serving =
-            connection::serve(stream, address.ip(), association, answerer.clone(), timeouts, stopping.clone());
+            connection::serve((stream, address.ip(), place), association, answerer.clone(), timeouts, stopping.clone());
         let open = answerer.metrics.connections_open.clone();
         open.increment(1.0);
         tasks::spawn(&mut connections, HostTask::ClientConnection, async move {
             serving.await;
             open.decrement(1.0);
-            drop((place, permit));
         });
     }
     drop(listener);

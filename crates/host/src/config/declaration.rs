@@ -9,6 +9,7 @@ use std::{
 use activation::{catalog::Name, id::NodeId};
 
 use activation::settings::ElectionProfile;
+use transport::Network;
 
 use crate::config::values::ListenAddress;
 
@@ -160,6 +161,7 @@ macro_rules! list {
 list!(String);
 list!(SocketAddr);
 list!(IpAddr);
+list!(Network);
 
 /// The members of the first cluster: without them nothing is set.
 impl ValueType for BTreeMap<NodeId, String> {

@@ -11,6 +11,7 @@ use std::{
 use activation::settings::ElectionProfile;
 use activation::{catalog::Name, id::NodeId, limits::NODE_ID_MAX};
 use serde::Deserialize;
+use transport::Network;
 
 use crate::config::{
     declaration::{Form, Setting, TooSmall, ValueType, section},
@@ -95,13 +96,19 @@ section! {
         listen: SocketAddr = SocketAddr::from(([0; 8], 1688)),
             "Where client machines reach this node (ADDRESS:PORT)";
         connections_max: usize = 4096, at least 1,
-            "Connections at once; further ones wait in the system's queue";
+            "Connections at once; beyond them the oldest idle one of the source with most is closed for a new one";
         connections_per_source_default: usize = 256, at least 1,
-            "Connections at once from one address, where the cluster's clients.connections_per_source_max is 0; further ones are closed";
+            "Connections at once from one source (an IPv4 address or an IPv6 /64), where the cluster's clients.connections_per_source_max is 0; beyond them its oldest idle one is closed for a new one";
         idle_timeout_s: u64 = 60, at least 1,
             "Seconds until a connection on which nothing happens is closed";
         pdu_timeout_s: u64 = 5, at least 1,
             "Seconds a client may take to send one whole PDU, and to take an answer";
+        #[serde(deserialize_with = "values::networks")]
+        allow: Vec<Network> = Vec::new(),
+            "Networks (ADDRESS/BITS) whose client machines may connect, loopback too; empty: all. Read again on SIGHUP";
+        #[serde(deserialize_with = "values::networks")]
+        exempt: Vec<Network> = Vec::new(),
+            "Networks (ADDRESS/BITS) without a limit per source: gateways, balancers, imaging. Read again on SIGHUP";
     }
 }
 
@@ -115,6 +122,9 @@ section! {
             "The nodes that form the cluster at first, this one among them: NODE=HOST:PORT of the peer address";
         promote_after_s: u64 = 60, at least 1,
             "Seconds after which a voter that is gone gives its vote to a learner, where there is one; not while it is drained";
+        #[serde(deserialize_with = "values::networks")]
+        allow: Vec<Network> = Vec::new(),
+            "Networks (ADDRESS/BITS) whose nodes may connect, loopback too; empty: all. Read again on SIGHUP";
     }
 }
 
@@ -123,6 +133,9 @@ section! {
     "admin" Admin {
         listen: ListenAddress = SocketAddr::from(([0; 8], 1690)).into(),
             "Where administrators reach this node from afar (ADDRESS:PORT), with certificates; off: only through its socket";
+        #[serde(deserialize_with = "values::networks")]
+        allow: Vec<Network> = Vec::new(),
+            "Networks (ADDRESS/BITS) whose administrators may connect, loopback too; empty: all. The socket has no such list. Read again on SIGHUP";
     }
 }
 
@@ -131,6 +144,9 @@ section! {
     "metrics" Metrics {
         listen: ListenAddress = SocketAddr::from(([0; 8], 9688)).into(),
             "Where Prometheus finds /metrics, and others /livez and /readyz (ADDRESS:PORT), without certificates; off: nowhere";
+        #[serde(deserialize_with = "values::networks")]
+        allow: Vec<Network> = Vec::new(),
+            "Networks (ADDRESS/BITS) whose scrapers, probes and browsers may connect, loopback too; empty: all. Read again on SIGHUP";
     }
 }
 

@@ -12,6 +12,7 @@ use activation::{
     id::{NodeId, node_id},
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
+use transport::Network;
 
 /// A text that is no such value: what is wrong; the fix.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +86,12 @@ fn parse_member(text: &str) -> Option<(NodeId, &str)> {
     let node = node_id(node.trim().parse().ok()?).ok()?;
     let (host, port) = address.trim().rsplit_once(':')?;
     (!host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)).then(|| (node, address.trim()))
+}
+
+/// A list of networks.
+pub(super) fn networks<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<Network>, D::Error> {
+    let list = Vec::<String>::deserialize(list)?;
+    list.iter().map(|text| text.trim().parse().map_err(D::Error::custom)).collect()
 }
 
 /// The name of a profile.

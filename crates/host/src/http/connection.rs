@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use tokio::{sync::watch, time::Instant};
+use transport::{Activity, Call};
 
 use crate::limits::CONSOLE_STALL_TIMEOUT;
 
@@ -11,11 +12,17 @@ use crate::limits::CONSOLE_STALL_TIMEOUT;
 pub(crate) struct Connection {
     peer: SocketAddr,
     ends: Arc<watch::Sender<Instant>>,
+    activity: Activity,
 }
 
 impl Connection {
-    pub(super) fn new(peer: SocketAddr, ends: watch::Sender<Instant>) -> Self {
-        Self { peer, ends: Arc::new(ends) }
+    pub(super) fn new(peer: SocketAddr, ends: watch::Sender<Instant>, activity: Activity) -> Self {
+        Self { peer, ends: Arc::new(ends), activity }
+    }
+
+    /// Keeps the connection from being closed for another one, until what is returned is dropped: an answer is being made.
+    pub(crate) fn call(&self) -> Call {
+        self.activity.call()
     }
 
     /// The address of the other side.

@@ -1,6 +1,6 @@
 //! Port 9688: metrics for Prometheus, whether the node lives and is ready, and the console.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router, extract,
@@ -14,26 +14,27 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::watch,
     task::JoinSet,
     time::{Instant, sleep_until},
 };
 use tonic::codegen::{Service, http::Request};
-use transport::accept_within;
+use transport::{Connections, NotedStream, Place};
 
 use crate::{
     http::connection::Connection,
     http::console::{self, Console},
     http::metrics::Watched,
-    limits::{HTTP_CONNECTION_TIMEOUT, HTTP_CONNECTIONS_MAX, HTTP_REQUEST_TIMEOUT},
+    limits::{HTTP_CONNECTION_TIMEOUT, HTTP_REQUEST_TIMEOUT, PRESSED_HTTP_REQUEST_TIMEOUT},
     tasks::{self, HostTask},
 };
 
 /// What Prometheus takes for its text format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Serves until it is dropped. Connections are bounded in number and in time: whoever asks comes again.
-pub(crate) async fn serve(listener: TcpListener, watched: Watched, console: Arc<Console>) {
+/// Serves until it is dropped. Connections are bounded in number and in time. A new one always gets a place: scrapers and probes
+/// are answered however many silent connections there are.
+pub(crate) async fn serve((listener, port): (TcpListener, Connections), watched: Watched, console: Arc<Console>) {
     let pages = Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(async || "ok\n"))
@@ -41,20 +42,17 @@ pub(crate) async fn serve(listener: TcpListener, watched: Watched, console: Arc<
         .with_state(watched)
         .merge(console::pages(&console))
         .layer(middleware::from_fn(one_host));
-    let slots = Arc::new(Semaphore::new(HTTP_CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = accept_within(&slots, || listener.accept()) => accepted,
+            accepted = port.accept(&listener) => accepted,
             // Finished tasks give their memory back.
             Some(_) = connections.join_next() => continue,
         };
-        let Some(((stream, peer), slot)) = accepted else { continue };
-        let answered = answer(stream, peer, pages.clone());
-        tasks::spawn(&mut connections, HostTask::HttpConnection, async move {
-            answered.await;
-            drop(slot);
-        });
+        let Some((stream, peer, place)) = accepted else { continue };
+        let timeout = if port.is_pressed() { PRESSED_HTTP_REQUEST_TIMEOUT } else { HTTP_REQUEST_TIMEOUT };
+        let answered = answer((stream, peer, place), timeout, pages.clone());
+        tasks::spawn(&mut connections, HostTask::HttpConnection, answered);
     }
 }
 
@@ -67,18 +65,26 @@ async fn one_host(request: extract::Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Until the other side is gone, or its time is over.
-async fn answer(stream: TcpStream, peer: SocketAddr, pages: Router) {
+/// Until the other side is gone, its time is over, or another connection needs the place of this one. `timeout`: how long the
+/// other side may take to ask.
+async fn answer((stream, peer, mut place): (TcpStream, SocketAddr, Place), timeout: Duration, pages: Router) {
     let (ends, mut end) = watch::channel(Instant::now() + HTTP_CONNECTION_TIMEOUT);
-    let connection = Connection::new(peer, ends);
+    let connection = Connection::new(peer, ends, place.activity().clone());
+    let stream = NotedStream::new(stream, place.activity().clone());
     let pages = service_fn(move |mut request: Request<_>| {
+        let call = connection.call();
         request.extensions_mut().insert(connection.clone());
         // A router is always ready.
-        pages.clone().call(request)
+        let answer = pages.clone().call(request);
+        async move {
+            let answer = answer.await;
+            drop(call);
+            answer
+        }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HTTP_REQUEST_TIMEOUT)
+        .header_read_timeout(timeout)
         .serve_connection(TokioIo::new(stream), pages);
     let over = async move {
         loop {
@@ -92,6 +98,7 @@ async fn answer(stream: TcpStream, peer: SocketAddr, pages: Router) {
     tokio::select! {
         _gone_or_too_slow = serving => {}
         () = over => {}
+        () = place.evicted() => {}
     }
 }
 
@@ -118,9 +125,15 @@ mod tests {
     };
     use futures::stream;
     use tokio::io::AsyncWriteExt;
+    use transport::{Limits, Rules};
 
     use super::*;
     use crate::limits::CONSOLE_STALL_TIMEOUT;
+
+    fn place(peer: SocketAddr) -> Place {
+        let port = Connections::new("test", Limits::without_certificates(1, 1), Rules::default());
+        port.admit(peer.ip()).unwrap()
+    }
 
     #[tokio::test]
     async fn a_request_with_several_hosts_is_answered_with_400() {
@@ -132,7 +145,7 @@ mod tests {
             let request = format!("GET / HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n");
             asker.write_all(request.as_bytes()).await.unwrap();
             let (stream, peer) = listener.accept().await.unwrap();
-            answer(stream, peer, pages.clone()).await;
+            answer((stream, peer, place(peer)), HTTP_REQUEST_TIMEOUT, pages.clone()).await;
             let mut answered = String::new();
             asker.read_to_string(&mut answered).await.unwrap();
             assert!(answered.starts_with(&format!("HTTP/1.1 {status} ")), "{hosts}: {answered}");
@@ -155,7 +168,7 @@ mod tests {
         asker.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         let (stream, peer) = listener.accept().await.unwrap();
         let began = Instant::now();
-        answer(stream, peer, Router::new().route("/", get(endless))).await;
+        answer((stream, peer, place(peer)), HTTP_REQUEST_TIMEOUT, Router::new().route("/", get(endless))).await;
         let took = began.elapsed();
         assert!(
             SENT.load(Ordering::Relaxed) > 0 && took >= CONSOLE_STALL_TIMEOUT && took < HTTP_CONNECTION_TIMEOUT,

@@ -19,7 +19,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{client_port::sources::Sources, config::Config};
+use transport::Connections;
+
+use crate::config::Config;
 
 /// Until what failed is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
@@ -76,13 +78,17 @@ pub(crate) struct Live {
     address: watch::Sender<SocketAddr>,
     /// To those who serve clients.
     listeners: mpsc::Sender<TcpListener>,
-    sources: Sources,
+    connections: Connections,
     followed: watch::Sender<Followed>,
 }
 
 impl Live {
     /// `address` is where clients are served at first. With it, where they are to be served instead from time to time.
-    pub(crate) fn new(config: &Config, address: SocketAddr) -> (Self, mpsc::Receiver<TcpListener>) {
+    pub(crate) fn new(
+        config: &Config,
+        address: SocketAddr,
+        connections: Connections,
+    ) -> (Self, mpsc::Receiver<TcpListener>) {
         let (listeners, received) = mpsc::channel(1);
         let live = Self {
             node: config.node,
@@ -92,7 +98,7 @@ impl Live {
             niceness: getpriority_process(None).unwrap_or(0),
             address: watch::Sender::new(address),
             listeners,
-            sources: Sources::new(config.clients.connections_per_source_default),
+            connections,
             followed: watch::Sender::default(),
         };
         (live, received)
@@ -107,10 +113,6 @@ impl Live {
         *self.address.borrow()
     }
 
-    pub(crate) fn sources(&self) -> Sources {
-        self.sources.clone()
-    }
-
     /// Waits until the entry at `index` is followed, and says what cannot be.
     pub(crate) async fn followed(&self, index: u64, deadline: Duration) -> Result<(), Arc<FollowError>> {
         let mut followed = self.followed.subscribe();
@@ -123,7 +125,7 @@ impl Live {
 
     async fn apply(&self, own: &NodeSettings, per_source_max: Option<u32>) -> Result<(), FollowError> {
         let per_source_max = per_source_max.and_then(|max| usize::try_from(max).ok());
-        self.sources.set_max(per_source_max.unwrap_or(self.connections_per_source_default));
+        self.connections.set_per_source_max(per_source_max.unwrap_or(self.connections_per_source_default));
         let niceness = if own.low_priority { self.niceness.max(LOW_NICENESS) } else { self.niceness };
         let priority = set_niceness(niceness).map_err(FollowError::Priority);
         let listening =

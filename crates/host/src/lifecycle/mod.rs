@@ -5,5 +5,6 @@ pub(crate) mod drain;
 pub(crate) mod draining;
 pub(crate) mod leave;
 pub(crate) mod live_settings;
+pub(crate) mod ports;
 pub(crate) mod readiness;
 pub mod rescue;

@@ -33,6 +33,7 @@ use crate::{
         draining::Draining,
         leave::{self, LeaveError},
         live_settings::Live,
+        ports::Ports,
     },
     limits::{BOOTSTRAP_TIMEOUT, CLEANUP_DEADLINE, FLUSH_DEADLINE, SHUTDOWN_DEADLINE, STOP_DEADLINE},
     peers::node_client::NodeClient,
@@ -53,6 +54,7 @@ pub struct Node {
     draining: Arc<Draining>,
     answerer: Answerer,
     live: Arc<Live>,
+    ports: Ports,
     admin_socket: PathBuf,
     http_address: Option<SocketAddr>,
     data: PathBuf,
@@ -86,10 +88,22 @@ impl Node {
         let listeners = Listeners::bind(config).await?;
         let data = Data::open_beside(config, report).await?;
         let started = spawn::start((config, start.check_invariants), identity, listeners, data, timing).await?;
-        let spawn::Started { nodes, draining, answerer, live, http_address, stopping, serving, background } = started;
+        let spawn::Started { nodes, draining, answerer, live, ports, http_address, stopping, serving, background } =
+            started;
         let (admin_socket, data) = (config.admin_socket(), config.data.clone());
-        let node =
-            Self { nodes, draining, answerer, live, admin_socket, http_address, data, stopping, serving, background };
+        let node = Self {
+            nodes,
+            draining,
+            answerer,
+            live,
+            ports,
+            admin_socket,
+            http_address,
+            data,
+            stopping,
+            serving,
+            background,
+        };
         if start.bootstrap
             && let Err(error) = node.replica().bootstrap(&config.peers.members, BOOTSTRAP_TIMEOUT).await
         {
@@ -107,8 +121,10 @@ impl Node {
         self.nodes.replica()
     }
 
-    /// Takes from a configuration that was read again what takes effect without a restart: `raft.profile`.
+    /// Takes from a configuration that was read again what takes effect without a restart: `raft.profile`, and the lists of
+    /// networks (`clients.allow`, `clients.exempt`, `peers.allow`, `admin.allow`, `metrics.allow`).
     pub fn reconfigure(&self, config: &Config) {
+        self.ports.follow(config);
         self.replica().keep_to_profile(config.raft.profile);
     }
 

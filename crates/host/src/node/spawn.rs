@@ -10,6 +10,7 @@ use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
+use transport::Connections;
 
 use super::{
     error::StartError,
@@ -35,6 +36,7 @@ use crate::{
         drain::Drain,
         draining::Draining,
         live_settings::{self, Live},
+        ports::{self, Ports},
         readiness::Readiness,
     },
     peers::{
@@ -60,6 +62,7 @@ pub(super) struct Started {
     pub(super) draining: Arc<Draining>,
     pub(super) answerer: Answerer,
     pub(super) live: Arc<Live>,
+    pub(super) ports: Ports,
     pub(super) http_address: Option<SocketAddr>,
     pub(super) stopping: watch::Sender<bool>,
     pub(super) serving: JoinHandle<()>,
@@ -92,11 +95,13 @@ pub(super) async fn start(
     let nodes = NodeClient::new(replica.clone(), own);
     let draining = Arc::new(Draining::default());
     let readiness = Arc::new(Readiness::new(replica.clone(), Arc::clone(&credentials), Arc::clone(&draining)));
-    let (live, listeners) = Live::new(config, clients.local_addr().unwrap_or(config.clients.listen));
+    let ports = Ports::new(config);
+    let address = clients.local_addr().unwrap_or(config.clients.listen);
+    let (live, listeners) = Live::new(config, address, ports.clients.clone());
     let live = Arc::new(live);
     let answerer = answerer(config, &replica, &credentials, &metrics)?;
     let (stopping, stop) = watch::channel(false);
-    let serving = serve_clients(config, (clients, listeners), &live, answerer.clone(), stop);
+    let serving = serve_clients(config, (clients, listeners), ports.clients.clone(), answerer.clone(), stop);
     let dns = dns.map(|own| {
         let parts = (own, dns_ledger, dns_sockets, live.addresses());
         dns::start(parts, nodes.clone(), Arc::clone(&readiness), seed, &mut background)
@@ -115,7 +120,8 @@ pub(super) async fn start(
         duplicates: Arc::clone(&answerer.duplicates),
         distinct: Arc::clone(&answerer.distinct),
     });
-    let peer_port = peer_server::serve((peers, Arc::clone(&shown)), in_process, replica.clone(), service);
+    let peers = (peers, Arc::clone(&shown), ports::admission(&ports.peers));
+    let peer_port = peer_server::serve(peers, in_process, replica.clone(), service);
     tasks::spawn(&mut background, HostTask::PeerPort, peer_port);
     let watched = Watched {
         metrics: Arc::clone(&metrics),
@@ -126,6 +132,7 @@ pub(super) async fn start(
         dns: dns.clone(),
         distinct: Arc::clone(&answerer.distinct),
         shown: Arc::clone(&shown),
+        ports: ports.clone(),
         data: config.data.clone(),
         snapshot: snapshots.join(replication::SNAPSHOT_FILE),
     };
@@ -140,9 +147,9 @@ pub(super) async fn start(
     let refused_enrolments = metrics.refused_enrolments();
     spawn(HostTask::LeaderChanges, count_leader_changes(replica, metrics).boxed());
     let parts = admin_service::Parts { nodes: nodes.clone(), dns, drain, console, source, refused_enrolments };
-    let remote = admin.map(|listener| (listener, shown));
+    let remote = admin.map(|listener| (listener, shown, ports::admission(&ports.admin)));
     tasks::spawn(&mut background, HostTask::AdminPort, admin_service::serve(&config.admin_socket(), remote, parts)?);
-    Ok(Started { nodes, draining, answerer, live, http_address, stopping, serving, background })
+    Ok(Started { nodes, draining, answerer, live, ports, http_address, stopping, serving, background })
 }
 
 /// The disk of the replica, whose syncs the observer measures.
@@ -186,13 +193,13 @@ fn answerer(
 fn serve_clients(
     config: &Config,
     listeners: (TcpListener, tokio::sync::mpsc::Receiver<TcpListener>),
-    live: &Live,
+    port: Connections,
     answerer: Answerer,
     stop: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
-    let (settings, sources) = (config.clients.clone(), live.sources());
+    let settings = config.clients.clone();
     tasks::spawn_alone(HostTask::ClientPort, async move {
-        if let Err(error) = client_server::serve(listeners, (&settings, sources), answerer, stop).await {
+        if let Err(error) = client_server::serve(listeners, (&settings, port), answerer, stop).await {
             tracing::error!(%error, "clients are no longer served");
         }
     })
@@ -202,7 +209,8 @@ fn serve_http(config: &Config, listener: TcpListener, watched: Watched, backgrou
     let address = listener.local_addr().unwrap_or(config.clients.listen);
     let console = Arc::new(Console::new(watched.clone(), address, config.console.auth));
     tasks::spawn(background, HostTask::Console, Arc::clone(&console).work());
-    tasks::spawn(background, HostTask::HttpPort, http_server::serve(listener, watched, Arc::clone(&console)));
+    let served = (listener, watched.ports.metrics.clone());
+    tasks::spawn(background, HostTask::HttpPort, http_server::serve(served, watched, Arc::clone(&console)));
     console
 }
 

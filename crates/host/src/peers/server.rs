@@ -8,7 +8,7 @@ use futures::future::join;
 use replication::Replica;
 use tokio::net::TcpListener;
 use tonic::{Request, Status, service::interceptor::InterceptedService, transport::Server};
-use transport::{Audience, Caller, PresentedIdentity, Subject, listen};
+use transport::{Admission, Audience, Caller, PresentedIdentity, Subject, listen};
 
 use super::{in_process::Incoming, node_service::NodeService};
 use crate::{
@@ -19,12 +19,12 @@ use crate::{
 
 /// Serves the replica and the node service to other nodes, and the node service to this process, until it is dropped.
 pub(crate) async fn serve(
-    (listener, own): (TcpListener, Arc<PresentedIdentity>),
+    (listener, own, admission): (TcpListener, Arc<PresentedIdentity>, Admission),
     in_process: Incoming,
     replica: Replica,
     service: NodeService,
 ) {
-    let (accepting, connections) = listen(listener, own, Audience::Certified);
+    let (accepting, connections) = listen(listener, own, Audience::Certified, admission);
     let peer_service = replica.peer_service(Arc::new(service.clone()));
     let here = Server::builder()
         .layer(NamedCalls::new(HostTask::InProcessCall))
@@ -74,7 +74,7 @@ fn admit(request: Request<()>) -> Result<Request<()>, Status> {
 mod tests {
     use std::net::SocketAddr;
 
-    use transport::Role;
+    use transport::{Activity, Role};
 
     use super::*;
 
@@ -92,7 +92,12 @@ mod tests {
         for (subject, from, passes, case) in cases {
             let mut request = Request::new(());
             let address = SocketAddr::from(([127, 0, 0, 1], 1));
-            request.extensions_mut().insert(Caller { subject, ends_ms: u64::MAX, address });
+            request.extensions_mut().insert(Caller {
+                subject,
+                ends_ms: u64::MAX,
+                address,
+                activity: Activity::default(),
+            });
             if let Some(from) = from {
                 request.metadata_mut().insert(replication::FROM, from.parse().unwrap());
             }

@@ -28,7 +28,8 @@ Examples:
   quorate host run --config node1.toml --bootstrap     once, on one node, when all nodes are started
   quorate host run --config node1.toml                 from then on, and on all other nodes
 
-On SIGHUP raft.profile is read from the configuration again, and takes effect without a restart.
+On SIGHUP raft.profile and the lists of networks (clients.allow, clients.exempt, peers.allow, admin.allow,
+metrics.allow) are read from the configuration again, and take effect without a restart.
 
 Exit: 0 stopped as told; 1 failed while running, or no cluster was formed; 2 configuration, port or data folder.
 A panic in any task ends the process with SIGABRT: the last line of the log names the task and the reason.";
@@ -150,7 +151,7 @@ async fn follow_configuration(node: &Node, hang_up: &mut Signal, read: impl Fn()
                 let profile = config.raft.profile.map_or_else(|| "as the cluster's".into(), |own| own.to_string());
                 tracing::info!(
                     profile,
-                    "the configuration was read again: raft.profile is taken from it, the rest at the next start"
+                    "the configuration was read again: raft.profile and the lists of networks are taken from it, the rest at the next start"
                 );
                 node.reconfigure(&config);
             }

@@ -14,6 +14,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, watch},
     time::sleep_until,
 };
+use transport::Call;
 
 use super::{access::Until, feed::Feed, sections::Sections};
 use crate::http::connection::Connection;
@@ -29,6 +30,8 @@ struct Viewer {
     connection: Connection,
     /// Given back when they are gone.
     _place: OwnedSemaphorePermit,
+    /// For as long as they look and read.
+    _call: Call,
 }
 
 /// For as long as somebody reads it, and may.
@@ -42,7 +45,7 @@ pub(super) async fn stream(
     };
     let told = feed.told.subscribe();
     feed.wanted.notify_one();
-    let viewer = Viewer { told, sent: Sections::default(), until, connection, _place: place };
+    let viewer = Viewer { told, sent: Sections::default(), until, _call: connection.call(), connection, _place: place };
     let begin = stream::iter([Ok(Bytes::from(format!("retry: {COME_BACK_MS}\n\n")))]);
     let events = stream::StreamExt::chain(begin, stream::unfold(viewer, next));
     ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(events)).into_response()

@@ -15,7 +15,7 @@ use transport::PresentedIdentity;
 use super::{Metrics, difference_s, seconds, table};
 use crate::{
     dns::Dns,
-    lifecycle::readiness::Readiness,
+    lifecycle::{ports::Ports, readiness::Readiness},
     peers::node_client::NodeClient,
     records::distinct::{DISTINCT_DAYS, Distinct},
     records::duplicates::Duplicates,
@@ -34,6 +34,7 @@ pub(crate) struct Watched {
     pub(crate) distinct: Arc<Distinct>,
     /// What it shows to the other nodes.
     pub(crate) shown: Arc<PresentedIdentity>,
+    pub(crate) ports: Ports,
     /// Its data folder, and the newest snapshot in it.
     pub(crate) data: PathBuf,
     pub(crate) snapshot: PathBuf,
@@ -94,6 +95,9 @@ impl Watched {
             metrics.set(&table::DISTINCT, &[&days.to_string()], machines);
         }
         metrics.log_left_out.absolute(lines_left_out());
+        for (port, connections) in self.ports.named() {
+            metrics.look_at_port(port, connections.counts());
+        }
         metrics.set(&table::DUPLICATES, &[], number(self.duplicates.suspects() as u64));
         let Some(dns) = &self.dns else { return };
         for (domain, strangers) in dns.strangers() {

@@ -20,6 +20,7 @@ use activation::{
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 use replication::{Observer, Replica};
+use transport::Counts;
 
 pub(crate) use self::gather::Watched;
 pub use self::table::{Kind, METRICS, Metric, markdown};
@@ -60,7 +61,6 @@ pub(crate) struct Metrics {
     log_left_out: Counter,
     pub(crate) connections: Counter,
     pub(crate) connections_open: Gauge,
-    pub(crate) refused_for_source: Counter,
     faults: [Counter; 3],
     leader_changes: Counter,
     unavailable: Counter,
@@ -112,7 +112,6 @@ impl Default for Metrics {
             log_left_out: counter(&table::LOG_LEFT_OUT, &[]),
             connections: counter(&table::CONNECTIONS, &[]),
             connections_open: recorder.register_gauge(&key(&table::CONNECTIONS_OPEN, &[]), &METADATA),
-            refused_for_source: counter(&table::CONNECTIONS_REFUSED, &["source"]),
             faults: ["protocol", "slow", "request"].map(|kind| counter(&table::CLIENT_FAULTS, &[kind])),
             leader_changes: counter(&table::LEADER_CHANGES, &[]),
             unavailable: counter(&table::UNAVAILABLE, &[]),
@@ -206,6 +205,14 @@ impl Metrics {
             ClientFault::Slow => slow.increment(1),
             ClientFault::Request => request.increment(1),
         }
+    }
+
+    /// Shows what became of a port's connections so far.
+    fn look_at_port(&self, port: &str, counts: Counts) {
+        for (limit, refused) in [("network", counts.refused_networks), ("source", counts.refused_sources)] {
+            counter(&self.recorder, &table::CONNECTIONS_REFUSED, &[port, limit]).absolute(refused);
+        }
+        counter(&self.recorder, &table::CONNECTIONS_EVICTED, &[port]).absolute(counts.evicted);
     }
 
     /// Counts join tokens that were refused.

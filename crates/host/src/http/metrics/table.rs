@@ -114,8 +114,13 @@ pub(crate) const CONNECTIONS_OPEN: Metric =
     gauge("quorate_connections_open", &[], "Connections of clients at the moment");
 pub(crate) const CONNECTIONS_REFUSED: Metric = counter(
     "quorate_connections_refused_total",
-    &["limit"],
-    "Connections that were closed because of a limit: source (clients.connections_per_source_max)",
+    &["port", "limit"],
+    "Connections refused on a port: network (the port's allow list lacks it) or source (all its connections have a call under way)",
+);
+pub(crate) const CONNECTIONS_EVICTED: Metric = counter(
+    "quorate_connections_evicted_total",
+    &["port"],
+    "Idle connections that were closed on a port for new ones, of the source with most",
 );
 pub(crate) const ENROLMENTS_REFUSED: Metric = counter(
     "quorate_enrolments_refused_total",
@@ -280,6 +285,7 @@ pub const METRICS: &[Metric] = &[
     CONNECTIONS,
     CONNECTIONS_OPEN,
     CONNECTIONS_REFUSED,
+    CONNECTIONS_EVICTED,
     ENROLMENTS_REFUSED,
     CLIENT_FAULTS,
     ACTIVATIONS_LOST,

@@ -1,0 +1,61 @@
+//! The connections of the node's four ports: how many, of whom, and what became of them.
+
+use std::sync::Arc;
+
+use transport::{Admission, Connections, Limits, Rules};
+
+use crate::{
+    config::Config,
+    limits::{HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_SOURCE_MAX},
+};
+
+/// The connections of each port.
+#[derive(Clone, Debug)]
+pub(crate) struct Ports {
+    pub(crate) clients: Connections,
+    pub(crate) peers: Connections,
+    pub(crate) admin: Connections,
+    pub(crate) metrics: Connections,
+}
+
+impl Ports {
+    pub(crate) fn new(config: &Config) -> Self {
+        let [clients, peers, admin, metrics] = rules(config);
+        let of_clients = &config.clients;
+        let of_clients =
+            Limits::without_certificates(of_clients.connections_max, of_clients.connections_per_source_default);
+        let of_metrics = Limits::without_certificates(HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_SOURCE_MAX);
+        Self {
+            clients: Connections::new("clients", of_clients, clients),
+            peers: Connections::new("peers", Limits::TLS, peers),
+            admin: Connections::new("admin", Limits::TLS, admin),
+            metrics: Connections::new("metrics", of_metrics, metrics),
+        }
+    }
+
+    /// Takes the lists of networks from a configuration that was read again, from the next connection on.
+    pub(crate) fn follow(&self, config: &Config) {
+        let [clients, peers, admin, metrics] = rules(config);
+        self.clients.set_rules(clients);
+        self.peers.set_rules(peers);
+        self.admin.set_rules(admin);
+        self.metrics.set_rules(metrics);
+    }
+
+    /// Each with the name that its metrics and log lines have.
+    pub(crate) fn named(&self) -> [(&'static str, &Connections); 4] {
+        [("clients", &self.clients), ("peers", &self.peers), ("admin", &self.admin), ("metrics", &self.metrics)]
+    }
+}
+
+/// Of the ports in the order of [`Ports`].
+fn rules(config: &Config) -> [Rules; 4] {
+    let allow = |networks: &Vec<_>| Rules { allow: networks.clone(), exempt: Vec::new() };
+    let clients = Rules { exempt: config.clients.exempt.clone(), ..allow(&config.clients.allow) };
+    [clients, allow(&config.peers.allow), allow(&config.admin.allow), allow(&config.metrics.allow)]
+}
+
+/// Whose connections are not closed for those of strangers: all with a certificate of the cluster's authorities.
+pub(crate) fn admission(connections: &Connections) -> Admission {
+    (connections.clone(), Arc::new(|_| true))
+}

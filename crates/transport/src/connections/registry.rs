@@ -1,0 +1,283 @@
+//! Open connections by source, and which of them is closed for a new one.
+//!
+//! Invariant: never more connections than the limits say, apart from those that are being closed; never closes one with a
+//! call that waits for its answer, nor one whose certificate is known.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    activity::Activity,
+    networks::{Network, source},
+};
+use crate::limits::{
+    CLOSING_MAX, KNOWN_MAX, KNOWN_PER_SOURCE_MAX, PRESSURE_SHARE, STRANGERS_MAX, STRANGERS_PER_SOURCE_MAX,
+};
+
+/// How many connections a port has at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections without a known certificate, those in their handshake among them.
+    pub strangers: usize,
+    /// Of those, connections of one source.
+    pub strangers_per_source: usize,
+    /// Connections with a known certificate.
+    pub known: usize,
+    /// Of those, connections of one source.
+    pub known_per_source: usize,
+}
+
+impl Limits {
+    /// Of a port with TLS, where members and administrators have capacity of their own.
+    pub const TLS: Self = Self {
+        strangers: STRANGERS_MAX,
+        strangers_per_source: STRANGERS_PER_SOURCE_MAX,
+        known: KNOWN_MAX,
+        known_per_source: KNOWN_PER_SOURCE_MAX,
+    };
+
+    /// Of a port on which no certificate is shown.
+    pub const fn without_certificates(connections: usize, per_source: usize) -> Self {
+        Self { strangers: connections, strangers_per_source: per_source, known: 0, known_per_source: 0 }
+    }
+}
+
+/// Which networks may connect, and which without a limit per source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// Networks that may connect; none: all.
+    pub allow: Vec<Network>,
+    /// Networks whose addresses have no limit per source.
+    pub exempt: Vec<Network>,
+}
+
+impl Rules {
+    fn allows(&self, address: IpAddr) -> bool {
+        self.allow.is_empty() || self.allow.iter().any(|network| network.contains(address))
+    }
+
+    fn exempts(&self, address: IpAddr) -> bool {
+        self.exempt.iter().any(|network| network.contains(address))
+    }
+}
+
+/// Why a connection was closed as soon as it was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The port's list of networks lacks the address.
+    #[error("its address is in none of the networks that may connect")]
+    Network,
+    /// The source has all its connections, and a call waits for its answer on each.
+    #[error("its source has all its connections, each with a call under way")]
+    Source,
+    /// The port has all its connections, and a call waits for its answer on each.
+    #[error("the port has all its connections, each with a call under way")]
+    Port,
+}
+
+/// A source, apart from the connections of the same source that are exempt from its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Source {
+    is_limited: bool,
+    address: IpAddr,
+}
+
+/// Where a source stands among those that lose a connection; the last is the first to lose one. Limited sources before exempt
+/// ones, then by the number of connections, then by the age of the oldest one.
+type Rank = (bool, usize, Reverse<u64>, Source);
+
+struct Open {
+    activity: Activity,
+    /// Dropped: the connection is told to close.
+    evict: oneshot::Sender<()>,
+}
+
+/// A new connection.
+pub(super) struct Admitted {
+    pub(super) source: Source,
+    pub(super) id: u64,
+    /// Ready once the connection is to close.
+    pub(super) evicted: oneshot::Receiver<()>,
+    /// Whether another one was closed for it.
+    pub(super) has_evicted: bool,
+}
+
+/// All connections of one port.
+pub(super) struct Registry {
+    pub(super) limits: Limits,
+    pub(super) rules: Rules,
+    next_id: u64,
+    sources: BTreeMap<Source, BTreeMap<u64, Open>>,
+    ranks: BTreeSet<Rank>,
+    strangers: usize,
+    known: BTreeMap<IpAddr, usize>,
+    known_in_all: usize,
+    /// Told to close, and not closed yet.
+    closing: usize,
+}
+
+impl Registry {
+    pub(super) fn new(limits: Limits, rules: Rules) -> Self {
+        Self {
+            limits,
+            rules,
+            next_id: 0,
+            sources: BTreeMap::new(),
+            ranks: BTreeSet::new(),
+            strangers: 0,
+            known: BTreeMap::new(),
+            known_in_all: 0,
+            closing: 0,
+        }
+    }
+
+    /// Whether the next connection can be taken, whichever source it is of.
+    pub(super) fn has_room(&self) -> bool {
+        let can_evict = || self.ranks.iter().rev().any(|rank| self.has_idle(rank.3));
+        self.closing < CLOSING_MAX && (self.strangers < self.limits.strangers || can_evict())
+    }
+
+    /// Whether strangers have so many of their connections that their deadlines are short.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.strangers > self.limits.strangers / PRESSURE_SHARE
+    }
+
+    /// Takes a connection from `address`, and closes another one where a limit is reached.
+    pub(super) fn admit(&mut self, address: IpAddr, activity: Activity) -> Result<Admitted, Refusal> {
+        if !self.rules.allows(address) {
+            return Err(Refusal::Network);
+        }
+        let source = Source { is_limited: !self.rules.exempts(address), address: source(address) };
+        let open = self.sources.get(&source).map_or(0, BTreeMap::len);
+        let mut has_evicted = false;
+        if source.is_limited && open >= self.limits.strangers_per_source {
+            has_evicted = self.evict_of(source);
+            if !has_evicted {
+                return Err(Refusal::Source);
+            }
+        }
+        if self.strangers >= self.limits.strangers {
+            has_evicted = self.evict();
+            if !has_evicted {
+                return Err(Refusal::Port);
+            }
+        }
+        let (evict, evicted) = oneshot::channel();
+        let id = self.next_id;
+        self.next_id += 1;
+        self.change(source, |open| open.insert(id, Open { activity, evict }));
+        self.strangers += 1;
+        Ok(Admitted { source, id, evicted, has_evicted })
+    }
+
+    /// Closes the idlest connection of the source with most; where a call waits for its answer on each, of the next one.
+    fn evict(&mut self) -> bool {
+        while let Some(source) = self.ranks.iter().rev().map(|rank| rank.3).find(|source| self.has_idle(*source)) {
+            // A call may have begun since.
+            if self.evict_of(source) {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn has_idle(&self, source: Source) -> bool {
+        let open = self.sources.get(&source);
+        open.is_some_and(|open| open.values().any(|open| open.activity.idleness().is_some()))
+    }
+
+    /// Closes the idlest connection of `source`; false where a call waits for its answer on each.
+    fn evict_of(&mut self, source: Source) -> bool {
+        loop {
+            let idle = self.sources.get(&source).and_then(|open| {
+                let idle = open.iter().filter_map(|(id, open)| Some((open.activity.idleness()?, *id)));
+                idle.min().map(|(_, id)| id)
+            });
+            let Some(id) = idle else { return false };
+            // A call may have begun since.
+            let closes = self.sources.get(&source).and_then(|open| open.get(&id)).is_some_and(|o| o.activity.close());
+            if closes {
+                self.take(source, id);
+                self.closing += 1;
+                return true;
+            }
+        }
+    }
+
+    /// Counts the connection among those with a known certificate from now on, and returns what would tell it to close. `None`
+    /// where it is being closed already, or where there are too many of those.
+    pub(super) fn know(&mut self, source: Source, id: u64) -> Option<oneshot::Sender<()>> {
+        let of_source = self.known.get(&source.address).copied().unwrap_or_default();
+        let is_full = source.is_limited && of_source >= self.limits.known_per_source;
+        if is_full || self.known_in_all >= self.limits.known {
+            return None;
+        }
+        let open = self.take(source, id)?;
+        *self.known.entry(source.address).or_default() += 1;
+        self.known_in_all += 1;
+        Some(open.evict)
+    }
+
+    /// Takes note that a connection is closed.
+    pub(super) fn closed(&mut self, source: Source, id: u64, is_known: bool) {
+        if is_known {
+            self.known_in_all -= 1;
+            if let Some(known) = self.known.get_mut(&source.address) {
+                *known -= 1;
+                if *known == 0 {
+                    self.known.remove(&source.address);
+                }
+            }
+        } else if self.take(source, id).is_none() {
+            self.closing -= 1;
+        }
+    }
+
+    fn take(&mut self, source: Source, id: u64) -> Option<Open> {
+        let open = self.change(source, |open| open.remove(&id))?;
+        self.strangers -= 1;
+        Some(open)
+    }
+
+    /// Changes the connections of a source, and its rank with them.
+    fn change<T>(&mut self, source: Source, change: impl FnOnce(&mut BTreeMap<u64, Open>) -> T) -> T {
+        let open = self.sources.entry(source).or_default();
+        if let Some(rank) = rank(source, open) {
+            self.ranks.remove(&rank);
+        }
+        let changed = change(open);
+        match rank(source, open) {
+            Some(rank) => {
+                self.ranks.insert(rank);
+            }
+            None => {
+                self.sources.remove(&source);
+            }
+        }
+        changed
+    }
+
+    /// Connections without a known certificate.
+    pub(super) fn strangers(&self) -> usize {
+        self.strangers
+    }
+
+    /// Whether nothing is kept for anyone.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+            && self.ranks.is_empty()
+            && self.known.is_empty()
+            && (self.strangers, self.known_in_all, self.closing) == (0, 0, 0)
+    }
+}
+
+fn rank(source: Source, open: &BTreeMap<u64, Open>) -> Option<Rank> {
+    let (oldest, _) = open.first_key_value()?;
+    Some((source.is_limited, open.len(), Reverse(*oldest), source))
+}

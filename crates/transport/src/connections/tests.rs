@@ -1,0 +1,225 @@
+//! Who gets a place, and who loses one for it.
+
+use std::{task::Waker, time::Duration};
+
+use tokio::time::advance;
+
+use super::*;
+
+fn port(strangers: usize, strangers_per_source: usize) -> Connections {
+    port_with(strangers, strangers_per_source, Rules::default())
+}
+
+fn port_with(strangers: usize, strangers_per_source: usize, rules: Rules) -> Connections {
+    let limits = Limits { strangers, strangers_per_source, known: 2, known_per_source: 1 };
+    Connections::new("test", limits, rules)
+}
+
+/// An address of the network for examples.
+fn from(number: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, number])
+}
+
+fn networks(networks: &[&str]) -> Vec<Network> {
+    networks.iter().map(|network| network.parse().unwrap()).collect()
+}
+
+fn is_evicted(place: &mut Place) -> bool {
+    place.poll_evicted(&mut Context::from_waker(Waker::noop())).is_ready()
+}
+
+/// Which of `places` were told to close.
+fn evicted(places: &mut [Place]) -> Vec<usize> {
+    places.iter_mut().enumerate().filter_map(|(number, place)| is_evicted(place).then_some(number)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_full_loses_its_own_idlest_connection_and_others_lose_none() {
+    let port = port(10, 3);
+    let mut other = port.admit(from(2)).unwrap();
+    let mut places = Vec::new();
+    for _ in 0..3 {
+        places.push(port.admit(from(1)).unwrap());
+        advance(Duration::from_secs(1)).await;
+    }
+    places[0].activity().received();
+    places[1].activity().received();
+    // The last one never sent a byte, so it goes before older ones that did.
+    places.push(port.admit(from(1)).unwrap());
+    assert_eq!(evicted(&mut places), [2]);
+    places[3].activity().received();
+    advance(Duration::from_secs(1)).await;
+    places[0].activity().received();
+    places.push(port.admit("::ffff:192.0.2.1".parse().unwrap()).unwrap());
+    assert_eq!(evicted(&mut places), [1, 2], "an address has two forms");
+    assert!(!is_evicted(&mut other));
+    assert_eq!(port.counts(), Counts { evicted: 2, ..Counts::default() });
+}
+
+#[test]
+fn one_ipv6_64_is_one_source_and_does_not_fill_a_port() {
+    let port = port(8, 4);
+    let mut honest = port.admit("2001:db8:0:1::1".parse().unwrap()).unwrap();
+    let mut flood: Vec<_> = (0..1000_u128)
+        .map(|number| {
+            let address = u128::from("2001:db8::".parse::<std::net::Ipv6Addr>().unwrap()) + number;
+            port.admit(std::net::Ipv6Addr::from(address).into()).unwrap()
+        })
+        .filter_map(|mut place| (!is_evicted(&mut place)).then_some(place))
+        .collect();
+    flood.retain_mut(|place| !is_evicted(place));
+    assert_eq!((flood.len(), port.strangers()), (4, 5));
+    assert!(!is_evicted(&mut honest));
+}
+
+#[test]
+fn a_full_port_takes_a_place_from_the_source_with_most() {
+    let port = port(6, 4);
+    let mut many: Vec<_> = (0..4).map(|_| port.admit(from(1)).unwrap()).collect();
+    let mut few: Vec<_> = (0..2).map(|_| port.admit(from(2)).unwrap()).collect();
+    let mut third = port.admit(from(3)).unwrap();
+    let mut fourth = port.admit(from(4)).unwrap();
+    assert_eq!((evicted(&mut many), evicted(&mut few)), (vec![0, 1], vec![]));
+    assert!(!is_evicted(&mut third) && !is_evicted(&mut fourth));
+}
+
+#[test]
+fn among_sources_with_as_many_the_oldest_connection_goes() {
+    let port = port(3, 3);
+    let mut places: Vec<_> = [9, 1, 5].map(|number| port.admit(from(number)).unwrap()).into();
+    for number in [7, 2] {
+        places.push(port.admit(from(number)).unwrap());
+    }
+    assert_eq!(evicted(&mut places), [0, 1]);
+}
+
+#[test]
+fn a_call_under_way_keeps_its_connection_and_where_all_have_one_the_new_one_is_refused() {
+    let port = port(3, 2);
+    let mut places: Vec<_> = (0..2).map(|_| port.admit(from(1)).unwrap()).collect();
+    let calls: Vec<_> = places.iter().map(|place| place.activity().call()).collect();
+    assert_eq!(port.admit(from(1)).unwrap_err(), Refusal::Source);
+    places.push(port.admit(from(2)).unwrap());
+    let call = places[2].activity().call();
+    assert_eq!(port.admit(from(3)).unwrap_err(), Refusal::Port);
+    assert!(evicted(&mut places).is_empty());
+    drop(calls);
+    places.push(port.admit(from(3)).unwrap());
+    assert_eq!(evicted(&mut places), [0]);
+    drop(call);
+    assert_eq!(port.counts(), Counts { refused_sources: 2, evicted: 1, ..Counts::default() });
+}
+
+#[test]
+fn a_connection_that_is_told_to_close_begins_no_call_that_would_keep_it() {
+    let port = port(1, 1);
+    let mut place = port.admit(from(1)).unwrap();
+    let _newer = port.admit(from(2)).unwrap();
+    let _call = place.activity().call();
+    assert!(is_evicted(&mut place));
+}
+
+#[test]
+fn a_known_certificate_takes_no_place_of_strangers_and_is_not_closed_for_others() {
+    let port = port(2, 2);
+    let mut known = port.admit(from(1)).unwrap();
+    assert!(known.is_known_now());
+    assert_eq!(port.strangers(), 0);
+    let mut flood: Vec<_> = (0..9).map(|_| port.admit(from(1)).unwrap()).collect();
+    assert_eq!(evicted(&mut flood), [0, 1, 2, 3, 4, 5, 6]);
+    assert!(!is_evicted(&mut known));
+}
+
+#[test]
+fn known_certificates_are_bounded_by_source_and_in_all() {
+    let port = port(9, 9);
+    let [mut first, mut same, mut second, mut third] = [1, 1, 2, 3].map(|number| port.admit(from(number)).unwrap());
+    assert!(first.is_known_now() && !same.is_known_now(), "one of each source");
+    assert!(second.is_known_now() && !third.is_known_now(), "two in all");
+    drop(first);
+    assert!(third.is_known_now() && !same.is_known_now());
+    drop(second);
+    assert!(same.is_known_now());
+}
+
+#[test]
+fn one_that_is_told_to_close_is_not_known_any_more() {
+    let port = port(1, 1);
+    let mut place = port.admit(from(1)).unwrap();
+    let _newer = port.admit(from(1)).unwrap();
+    assert!(!place.is_known_now());
+}
+
+#[test]
+fn exempt_networks_have_no_limit_per_source_and_lose_places_last() {
+    let rules = Rules { exempt: networks(&["192.0.2.1"]), ..Rules::default() };
+    let port = port_with(6, 2, rules);
+    let mut exempt: Vec<_> = (0..4).map(|_| port.admit(from(1)).unwrap()).collect();
+    let mut others: Vec<_> = (0..2).map(|_| port.admit(from(2)).unwrap()).collect();
+    let mut newest = port.admit(from(3)).unwrap();
+    assert_eq!((evicted(&mut exempt), evicted(&mut others)), (vec![], vec![0]));
+    let _calls: Vec<_> = others.iter().chain([&newest]).map(|place| place.activity().call()).collect();
+    let one_more = port.admit(from(4)).unwrap();
+    let _call = one_more.activity().call();
+    assert!(!is_evicted(&mut newest));
+    assert_eq!(evicted(&mut exempt), [0]);
+}
+
+#[test]
+fn networks_that_are_not_listed_are_refused_and_counted_and_the_list_can_change() {
+    let rules = Rules { allow: networks(&["192.0.2.0/25", "2001:db8::/32"]), ..Rules::default() };
+    let port = port_with(2, 2, rules);
+    let inside = ["192.0.2.127", "::ffff:192.0.2.127", "2001:db8::1"];
+    assert!(inside.iter().all(|address| port.admit(address.parse().unwrap()).is_ok()));
+    let outside = ["192.0.2.128", "::ffff:192.0.2.128", "2001:db9::1", "127.0.0.1", "::1"];
+    assert!(outside.iter().all(|address| port.admit(address.parse().unwrap()).err() == Some(Refusal::Network)));
+    assert_eq!(port.counts().refused_networks, 5);
+    port.set_rules(Rules { allow: networks(&["127.0.0.0/8"]), ..Rules::default() });
+    assert!(port.admit(from(1)).is_err() && port.admit("127.0.0.1".parse().unwrap()).is_ok());
+}
+
+#[test]
+fn nothing_is_kept_of_connections_that_are_gone() {
+    let port = port(4, 2);
+    let mut places: Vec<_> = (0..200).map(|number| port.admit(from(number)).unwrap()).collect();
+    assert!(places[199].is_known_now());
+    assert_eq!(port.strangers(), 3);
+    places.clear();
+    assert!(port.registry().is_empty());
+}
+
+#[test]
+fn a_port_that_has_more_than_half_of_its_strangers_is_under_pressure() {
+    let port = port(4, 4);
+    let places: Vec<_> = (0..2).map(|_| port.admit(from(1)).unwrap()).collect();
+    assert!(!port.is_pressed());
+    let third = port.admit(from(1)).unwrap();
+    assert!(port.is_pressed());
+    drop((third, places));
+    assert!(!port.is_pressed());
+}
+
+#[test]
+fn lines_about_refusals_are_limited_and_the_next_says_how_many_were_left_out() {
+    let mut lines = Lines::default();
+    let start = Instant::now();
+    let said = (0..100).filter(|_| lines.admit(start) == Some(0)).count();
+    assert_eq!(said, usize::try_from(REFUSAL_LINES_MAX).unwrap());
+    assert_eq!(lines.admit(start + REFUSAL_LINES_WINDOW), Some(90));
+    assert_eq!(lines.admit(start + REFUSAL_LINES_WINDOW), Some(0));
+}
+
+#[tokio::test]
+async fn a_full_port_takes_no_connection_before_one_has_no_call_under_way() {
+    let port = port(1, 1);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = port.admit(from(1)).unwrap();
+    let call = place.activity().call();
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let accepting = port.accept(&listener);
+    tokio::pin!(accepting);
+    let early = poll_fn(|context| Poll::Ready(accepting.as_mut().poll(context).is_ready())).await;
+    assert!(!early);
+    drop(call);
+    assert!(accepting.await.is_some());
+}
