@@ -8,13 +8,24 @@ use anyhow::{Context, Result};
 use comfy_table::{ContentArrangement, Table, presets::UTF8_HORIZONTAL_ONLY};
 use serde::Deserialize;
 
-use crate::cargo::Workspace;
+use crate::{
+    cargo::Workspace,
+    floods::{self, Flood},
+};
 
 /// Names the folder to those who measure.
 pub(crate) const VARIABLE: &str = "QUORATE_TEST_FIGURES";
 
 /// Where figures are collected.
 pub(crate) struct Folder(PathBuf);
+
+/// What one test wrote.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Scenario(Scenario),
+    Flood(Flood),
+}
 
 /// One that has begun.
 #[derive(Deserialize)]
@@ -60,14 +71,18 @@ impl Folder {
 
     /// All that was measured; none where nothing was.
     pub(crate) fn table(&self) -> Result<Option<String>> {
-        let mut all = Vec::new();
+        let (mut all, mut of_floods) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&self.0)? {
             let path = entry?.path();
             let text = fs::read_to_string(&path)?;
-            all.push(serde_json::from_str::<Scenario>(&text).with_context(|| path.display().to_string())?);
+            match serde_json::from_str(&text).with_context(|| path.display().to_string())? {
+                Written::Scenario(scenario) => all.push(scenario),
+                Written::Flood(flood) => of_floods.push(flood),
+            }
         }
         all.sort_by(|one, other| one.scenario.cmp(&other.scenario));
-        Ok((!all.is_empty()).then(|| rendered(&all)))
+        let tables = [(!all.is_empty()).then(|| rendered(&all)), floods::rendered(of_floods)];
+        Ok(tables.into_iter().flatten().reduce(|one, other| format!("{one}\n\n{other}")))
     }
 }
 

@@ -11,6 +11,7 @@ mod arrows;
 mod cargo;
 mod figures;
 mod finding;
+mod floods;
 mod golden;
 mod hooks;
 mod libraries;
@@ -59,6 +60,7 @@ const SIMULATION: &str = "simulate";
         cargo xtask test r10_ r12_         the tests whose names contain one of these\n  \
         cargo xtask test cluster           what befalls a cluster under load, with a table of figures\n  \
         cargo xtask test cluster isolated  those scenarios whose names contain this\n  \
+        cargo xtask test hostile           floods of strangers on every port, with a table of what was served\n  \
         cargo xtask simulate               a simulated cluster under faults: the kept seeds, and 20 more\n  \
         cargo xtask soak                   the long tests, which `test` leaves out, and 1,000 more seeds\n  \
         cargo xtask soak simulate          only the seeds\n  \
@@ -90,7 +92,8 @@ enum Command {
     Fix,
     /// Install what the tests need where it is missing, verify, simulate for 3 minutes, then run all tests
     Test {
-        /// Only tests whose names contain one of these; `cluster` first: the scenarios, which are left out otherwise
+        /// Only tests whose names contain one of these; `cluster` first: the scenarios, `hostile` first: floods of
+        /// strangers, which are left out otherwise
         #[arg(value_name = "FILTER")]
         filters: Vec<String>,
     },
@@ -132,6 +135,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test { filters } if filters.first().is_some_and(|first| first == "cluster") => {
             let chosen = filters.get(1..).unwrap_or_default();
             suite::run(&workspace, &tools::provide(&workspace, false)?, Suite::Scenarios, chosen)
+        }
+        Command::Test { filters } if filters.first().is_some_and(|first| first == "hostile") => {
+            let chosen = filters.get(1..).unwrap_or_default();
+            suite::run(&workspace, &tools::provide(&workspace, false)?, Suite::Floods, chosen)
         }
         Command::Test { filters } => {
             let environment = tools::provide(&workspace, false)?;

@@ -21,13 +21,20 @@ const SCENARIO: &str = "scenario_";
 /// The only binary that has such tests: no other one need be built, and filters choose from it.
 const SCENARIOS: [&str; 2] = ["--test", "scenarios"];
 
+/// Tests whose names contain this are floods of strangers: alone, and where they are asked for.
+const FLOOD: &str = "hostile_";
+
+/// Their binary.
+const FLOODS: [&str; 2] = ["--test", "hostile"];
+
 /// Which tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Suite {
-    /// All but the soaks and the scenarios.
+    /// All but the soaks, the scenarios and the floods.
     Tests,
     Soaks,
     Scenarios,
+    Floods,
 }
 
 /// Names the recorded older version's program to the scenarios that upgrade from it.
@@ -36,7 +43,7 @@ const PREVIOUS_VERSION: &str = "QUORATE_TEST_PREVIOUS_VERSION";
 const TESTS: [&str; 2] = ["test", "--tests"];
 
 /// What the usual run leaves out.
-const LONG: [&str; 4] = ["--skip", SOAK, "--skip", SCENARIO];
+const LONG: [&str; 6] = ["--skip", SOAK, "--skip", SCENARIO, "--skip", FLOOD];
 
 const EVERYTHING: [&str; 3] = ["--workspace", "--all-features", "--no-fail-fast"];
 
@@ -53,6 +60,7 @@ pub(crate) fn run(
         Suite::Tests => runs(nextest, filters),
         Suite::Soaks => vec![named(nextest, "soak", &[], SOAK, filters)],
         Suite::Scenarios => vec![named(nextest, "cluster", &SCENARIOS, SCENARIO, filters)],
+        Suite::Floods => vec![named(nextest, "hostile", &FLOODS, FLOOD, filters)],
     };
     let figures = figures::Folder::emptied(workspace)?;
     for arguments in runs {
@@ -152,10 +160,10 @@ mod tests {
     #[test]
     fn without_nextest_tests_that_need_the_machine_run_one_at_a_time() {
         let runs = lines(false, &[]);
-        assert!(runs[1].ends_with("-- --test-threads=1 --skip soak_ --skip scenario_ machine_"));
-        assert!(runs[2].ends_with("-- --skip soak_ --skip scenario_ --skip machine_"));
+        assert!(runs[1].ends_with("-- --test-threads=1 --skip soak_ --skip scenario_ --skip hostile_ machine_"));
+        assert!(runs[2].ends_with("-- --skip soak_ --skip scenario_ --skip hostile_ --skip machine_"));
         let filtered = lines(false, &["r10_"]);
-        assert!(filtered.len() == 2 && filtered[1].ends_with("-- --test-threads=1 --skip soak_ --skip scenario_ r10_"));
+        assert!(filtered.len() == 2 && filtered[1].ends_with("--skip soak_ --skip scenario_ --skip hostile_ r10_"));
     }
 
     #[test]
@@ -182,6 +190,16 @@ mod tests {
         assert_eq!(line(true, &["isolated"]), format!("nextest run --profile cluster {one} isolated"));
         assert_eq!(line(false, &[]), format!("test {one} -- --test-threads=1 scenario_"));
         assert_eq!(line(false, &["isolated"]), format!("test {one} -- --test-threads=1 isolated"));
+    }
+
+    #[test]
+    fn floods_are_a_run_of_one_binary() {
+        let line = |filters: &[&str]| {
+            let filters: Vec<_> = filters.iter().map(|filter| (*filter).to_owned()).collect();
+            named(true, "hostile", &FLOODS, FLOOD, &filters).join(" ")
+        };
+        let one = "nextest run --profile hostile --workspace --all-features --no-fail-fast --test hostile";
+        assert_eq!((line(&[]), line(&["1690"])), (one.to_owned(), format!("{one} 1690")));
     }
 
     #[test]

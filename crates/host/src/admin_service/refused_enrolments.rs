@@ -3,7 +3,7 @@
 //! A token has 128 random bits, so guessing is no danger by itself. That it is tried is what an administrator must see.
 
 use std::{
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -88,15 +88,9 @@ impl RefusedEnrolments {
     }
 }
 
-/// An IPv4 address, or the /64 network of an IPv6 address: one subscriber has all addresses of that.
+/// `None`: the caller is on the node itself.
 fn source(from: &str) -> Option<IpAddr> {
-    match from.parse::<IpAddr>().ok()?.to_canonical() {
-        IpAddr::V6(address) => {
-            let network = u128::from(address) >> 64 << 64;
-            Some(Ipv6Addr::from(network).into())
-        }
-        address => Some(address),
-    }
+    from.parse().ok().map(transport::source)
 }
 
 #[cfg(test)]

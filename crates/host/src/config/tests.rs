@@ -1,6 +1,7 @@
 //! The configuration from file, flags and variables.
 
 use clap::{Args as _, FromArgMatches as _};
+use transport::Network;
 
 use super::*;
 
@@ -56,6 +57,11 @@ fn values_are_typed_once_they_are_read() {
     assert_eq!((config.admin.listen.get(), config.metrics.listen.get().unwrap().port()), (None, 9688));
     let over = Config::parse(&text, "node.toml", &flags(&["--peers-members", "1=b:1, 7=c:3"])).unwrap();
     assert_eq!(over.peers.members.into_keys().collect::<Vec<_>>(), [1, 7]);
+    let networks = flags(&["--clients-exempt", "10.0.0.0/8, 192.0.2.7", "--admin-allow", "2001:db8::/32"]);
+    let over = Config::parse(&text, "node.toml", &networks).unwrap();
+    let shown = |networks: Vec<Network>| networks.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(shown(over.clients.exempt), ["10.0.0.0/8", "192.0.2.7/32"]);
+    assert_eq!((shown(over.admin.allow), shown(over.peers.allow)), (vec!["2001:db8::/32".to_owned()], vec![]));
 }
 
 #[test]
@@ -64,6 +70,7 @@ fn what_is_refused_names_file_key_and_fix() {
         ("[peers]\nmembers = [\"2=a:1\"]", "node.toml: peers.members: this node, 1, is not among them; list"),
         ("[peers]\nmembers = [\"1=a\"]", "node.toml: peers.members: \"1=a\" is no NODE=HOST:PORT; write each as"),
         ("[peers]\nmembers = [\"1=a:1\", \"1=b:1\"]", "node.toml: peers.members: node 1 is listed twice; give"),
+        ("[clients]\nallow = [\"10.0.0.0/33\"]", "node.toml: clients.allow: \"10.0.0.0/33\" is no network; write ADDRESS/BITS"),
         ("[admin]\nlisten = \"here\"", "node.toml: admin.listen: \"here\": invalid socket address syntax; give"),
         ("[clients]\nlisten = \"here\"", "node.toml: clients.listen: invalid socket address syntax; correct"),
         ("[clients]\nidle_timeout_s = 0", "node.toml: clients.idle_timeout_s: it is 0; give at least 1"),

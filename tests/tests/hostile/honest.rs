@@ -1,0 +1,112 @@
+//! Those who are to be served: client machines, an administrator from afar, probes.
+
+use std::{env, fs, path::Path, time::Duration};
+
+use quorate_tests::{Cluster, Product, Quorate, cmid, finished, page, words};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::QUORATE;
+
+const PRODUCT: &str = "workstation-professional-2";
+
+/// What each of them asks in a phase.
+const REQUESTS: u64 = 300;
+const LOOKS: u64 = 12;
+const PROBES: u64 = 150;
+
+/// How those of one kind fared in one phase.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Measured {
+    pub(crate) served: u64,
+    pub(crate) refused: u64,
+    pub(crate) longest: Duration,
+}
+
+/// Before, during or after a flood.
+pub(crate) struct Phase {
+    pub(crate) name: &'static str,
+    pub(crate) asked: Vec<(&'static str, Measured)>,
+    /// Of all nodes together.
+    pub(crate) memory_mb: u64,
+}
+
+pub(crate) struct Honest {
+    product: Product,
+    next_machine: u64,
+}
+
+async fn measured(times: u64, mut ask: impl AsyncFnMut(u64) -> bool) -> Measured {
+    let mut measured = Measured::default();
+    for time in 0..times {
+        let began = Instant::now();
+        match ask(time).await {
+            true => measured.served += 1,
+            false => measured.refused += 1,
+        }
+        measured.longest = measured.longest.max(began.elapsed());
+    }
+    measured
+}
+
+impl Honest {
+    /// The administrator has a certificate from now on.
+    pub(crate) async fn new(cluster: &Cluster) -> Self {
+        let made = cluster.administrate(1, &words!["cluster", "token", "--role", "administrator"]).await;
+        let (token, address) = (made["token"].as_str().unwrap(), cluster.node(1).admin.to_string());
+        let words = words!["cluster", "login", address, "--token", token, "--as", "Ada", "--context", "lab"];
+        assert!(is_done(cluster, &words).await);
+        Self { product: cluster.product(PRODUCT), next_machine: 1 }
+    }
+
+    /// All of them ask at once, each on a new connection every time, of all nodes in turn.
+    pub(crate) async fn ask(&mut self, cluster: &Cluster, name: &'static str) -> Phase {
+        let (product, first) = (&self.product, self.next_machine);
+        self.next_machine += REQUESTS;
+        let nodes = cluster.running();
+        let node = |time: u64| cluster.node(nodes[usize::try_from(time).unwrap() % nodes.len()]);
+        let clients = measured(REQUESTS, async |time| {
+            product.activate(node(time).clients, cmid(first + time)).await.is_ok()
+        });
+        let administrator =
+            measured(LOOKS, async |_| is_done(cluster, &words!["cluster", "status", "--admin", "lab"]).await);
+        let probes = measured(PROBES, async |time| {
+            let mut is_served = true;
+            for path in ["/livez", "/readyz", "/metrics"] {
+                is_served &= matches!(page(node(time).metrics, path).await, Some((200, _)));
+            }
+            is_served
+        });
+        let (clients, administrator, probes) = tokio::join!(clients, administrator, probes);
+        let memory = nodes.iter().map(|node| cluster.process(*node).resident_bytes()).sum::<u64>();
+        Phase {
+            name,
+            asked: vec![("clients", clients), ("administrator", administrator), ("probes", probes)],
+            memory_mb: memory >> 20,
+        }
+    }
+}
+
+async fn is_done(cluster: &Cluster, words: &[std::ffi::OsString]) -> bool {
+    let mut command = Quorate::at(QUORATE).command(words);
+    finished(command.env("XDG_CONFIG_HOME", cluster.path("config"))).await.code == Some(0)
+}
+
+/// For the table, where one is made. A flood without phases has failed.
+pub(crate) fn write_down(flood: &str, phases: &[Phase]) {
+    let Some(folder) = env::var_os("QUORATE_TEST_FIGURES") else { return };
+    let phases: Vec<Value> = phases.iter().map(Phase::figures).collect();
+    let text = json!({ "flood": flood, "phases": phases }).to_string();
+    fs::write(Path::new(&folder).join(format!("{}.json", flood.replace(' ', "_"))), text).unwrap();
+}
+
+impl Phase {
+    fn figures(&self) -> Value {
+        let of = |(who, measured): &(&str, Measured)| {
+            let longest_ms = u64::try_from(measured.longest.as_millis()).unwrap();
+            json!({ "who": who, "served": measured.served, "refused": measured.refused, "longest_ms": longest_ms })
+        };
+        let asked: Vec<_> = self.asked.iter().map(of).collect();
+        json!({ "phase": self.name, "asked": asked, "memory_mb": self.memory_mb })
+    }
+}

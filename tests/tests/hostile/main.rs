@@ -1,0 +1,125 @@
+//! Floods of strangers on each port of three nodes, while client machines, an administrator, probes and the nodes themselves go on.
+//!
+//! Minutes in all, so they are left out of the usual run: `cargo xtask test hostile` runs them and prints a table of what was served
+//! and refused, the longest wait, and the memory of the nodes, before, during and after.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod honest;
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use quorate_tests::{Cluster, Flood, Plan, Quorate};
+use tokio::time::Instant;
+
+use self::honest::{Honest, Measured, Phase};
+
+pub(crate) const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
+/// By which a flood may raise the memory of a node.
+const MEMORY_MB_MAX: u64 = 64;
+
+/// Strangers, each at an address of its own.
+fn strangers(number: u8) -> Vec<Ipv4Addr> {
+    (1..=number).map(|stranger| Ipv4Addr::new(127, 99, 1, stranger)).collect()
+}
+
+async fn three_nodes() -> Cluster {
+    let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(3)).await;
+    cluster.settled(1).await;
+    cluster
+}
+
+/// One flood of each node, by the node's number.
+async fn floods(cluster: &Cluster, port: impl Fn(u64) -> (SocketAddr, u8, usize, &'static [u8])) -> Vec<Flood> {
+    let mut floods = Vec::new();
+    for node in cluster.numbers() {
+        let (target, sources, of_each, bytes) = port(node);
+        floods.push(Flood::begin(target, &strangers(sources), of_each, bytes).await);
+    }
+    floods
+}
+
+/// What the honest ones get before a flood; then what they get during it is compared with that.
+struct Run {
+    name: &'static str,
+    honest: Honest,
+    phases: Vec<Phase>,
+}
+
+impl Run {
+    async fn begin(name: &'static str, cluster: &Cluster) -> Self {
+        honest::write_down(name, &[]);
+        let mut run = Self { name, honest: Honest::new(cluster).await, phases: Vec::new() };
+        run.phase(cluster, "before", Vec::new()).await;
+        run
+    }
+
+    async fn phase(&mut self, cluster: &Cluster, name: &'static str, more: Vec<(&'static str, Measured)>) {
+        let mut phase = self.honest.ask(cluster, name).await;
+        phase.asked.extend(more);
+        self.phases.push(phase);
+    }
+
+    /// The flood is over.
+    async fn end(mut self, cluster: &Cluster) {
+        self.phase(cluster, "after", Vec::new()).await;
+        honest::write_down(self.name, &self.phases);
+        for phase in &self.phases {
+            for (who, measured) in &phase.asked {
+                assert_eq!(measured.refused, 0, "{who}, {}: {measured:?}", phase.name);
+            }
+            let grown_mb = phase.memory_mb.saturating_sub(self.phases[0].memory_mb);
+            assert!(grown_mb < MEMORY_MB_MAX * 3, "{}: {grown_mb} MB", phase.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn hostile_silent_connections_to_1688() {
+    let cluster = three_nodes().await;
+    let mut run = Run::begin("silent connections to 1688", &cluster).await;
+    // One node gets more than a port takes in all, the others what one source or a few have.
+    let floods = floods(&cluster, |node| {
+        let (sources, of_each) = if node == 1 { (200, 22) } else { (4, 300) };
+        (cluster.node(node).clients, sources, of_each, b"")
+    });
+    let floods = floods.await;
+    run.phase(&cluster, "during", Vec::new()).await;
+    drop(floods);
+    run.end(&cluster).await;
+}
+
+#[tokio::test]
+async fn hostile_half_open_connections_to_1689() {
+    let mut cluster = three_nodes().await;
+    let mut run = Run::begin("half-open connections to 1689", &cluster).await;
+    let floods = floods(&cluster, |node| (cluster.node(node).peers, 9, 133, b"")).await;
+    assert_eq!(cluster.stop(3).await, Some(0));
+    let began = Instant::now();
+    cluster.start(3);
+    cluster.settled(3).await;
+    let rejoined = Measured { served: 1, refused: 0, longest: began.elapsed() };
+    run.phase(&cluster, "during", vec![("node 3 rejoins", rejoined)]).await;
+    drop(floods);
+    run.end(&cluster).await;
+}
+
+#[tokio::test]
+async fn hostile_half_open_connections_to_1690() {
+    let cluster = three_nodes().await;
+    let mut run = Run::begin("half-open connections to 1690", &cluster).await;
+    let floods = floods(&cluster, |node| (cluster.node(node).admin, 9, 133, b"")).await;
+    run.phase(&cluster, "during", Vec::new()).await;
+    drop(floods);
+    run.end(&cluster).await;
+}
+
+#[tokio::test]
+async fn hostile_half_requests_to_9688() {
+    let cluster = three_nodes().await;
+    let mut run = Run::begin("half requests to 9688", &cluster).await;
+    let floods = floods(&cluster, |node| (cluster.node(node).metrics, 9, 66, b"GET /metrics HTTP/1.1\r\n")).await;
+    run.phase(&cluster, "during", Vec::new()).await;
+    drop(floods);
+    run.end(&cluster).await;
+}
