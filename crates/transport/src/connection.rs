@@ -16,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use crate::{
-    connections::{Activity, NotedStream, Place},
+    connections::{Activity, ConnectionSlot, NotedStream},
     subject::Subject,
 };
 
@@ -39,7 +39,7 @@ pub struct Connection {
     pub(crate) caller: Caller,
     /// When a stranger's time is over.
     pub(crate) until: Option<Pin<Box<Sleep>>>,
-    pub(crate) place: Place,
+    pub(crate) slot: ConnectionSlot,
 }
 
 impl Connection {
@@ -48,9 +48,9 @@ impl Connection {
         &self.caller
     }
 
-    /// An error once another connection needs the place of this one.
+    /// An error once another connection needs the slot of this one.
     fn check_evicted(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        match self.place.poll_evicted(context) {
+        match self.slot.poll_evicted(context) {
             Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
             Poll::Pending => Ok(()),
         }

@@ -33,7 +33,8 @@ pub use accepting::{accept_within, listen_privately};
 pub use authority::{Authority, SigningRequest};
 pub use connection::{Caller, Connection};
 pub use connections::{
-    Activity, Call, Connections, Counts, Limits, MalformedNetwork, Network, NotedStream, Place, Refusal, Rules, source,
+    Activity, Call, ConnectionSlot, Connections, Counts, Limits, MalformedNetwork, Network, NotedStream, Refusal,
+    Rules, source,
 };
 pub use connector::{Connecting, Connector, connector, pinned};
 pub use error::TransportError;

@@ -6,7 +6,7 @@ use std::time::Duration;
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The same on the side that accepts, where connections without a known certificate take more than one in
-/// [`PRESSURE_SHARE`] of their places.
+/// [`PRESSURE_SHARE`] of their connections.
 pub const PRESSED_HANDSHAKE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// See [`PRESSED_HANDSHAKE_DEADLINE`].

@@ -13,15 +13,16 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
     connection::{Caller, Connection},
-    connections::{Connections, NotedStream, Place},
+    connections::{ConnectionSlot, Connections, NotedStream},
     identity::{PresentedIdentity, validity_ms},
     limits::{HANDSHAKE_DEADLINE, PRESSED_HANDSHAKE_DEADLINE, STRANGER_DEADLINE},
     subject::Subject,
     trust::Audience,
 };
 
-/// Whether a certificate that was verified against the authorities is known: its connection is not closed for others.
-pub type IsKnown = Arc<dyn Fn(&CertificateDer<'_>) -> bool + Send + Sync>;
+/// Whether a certificate that was verified against the authorities, and names this subject, is known: its connection is not closed
+/// for others.
+pub type IsKnown = Arc<dyn Fn(&Subject, &CertificateDer<'_>) -> bool + Send + Sync>;
 
 /// Who gets a connection, and who keeps it while others want one.
 pub type Admission = (Connections, IsKnown);
@@ -43,12 +44,12 @@ pub fn listen(
                 Some(_) = handshakes.join_next() => continue,
                 () = ready.closed() => break,
             };
-            let Some((stream, address, place)) = taken else { continue };
+            let Some((stream, address, slot)) = taken else { continue };
             let acceptor = TlsAcceptor::from(identity.now().server(audience));
             let deadline = if connections.is_pressed() { PRESSED_HANDSHAKE_DEADLINE } else { HANDSHAKE_DEADLINE };
             let (is_known, ready) = (Arc::clone(&is_known), ready.clone());
             handshakes.spawn(async move {
-                let shaken = timeout(deadline, handshake(stream, address, acceptor, place, &is_known)).await;
+                let shaken = timeout(deadline, handshake(stream, address, acceptor, slot, &is_known)).await;
                 let Ok(connection) = shaken else {
                     return tracing::debug!(source = %address, "the TLS handshake took too long");
                 };
@@ -66,15 +67,15 @@ async fn handshake(
     stream: TcpStream,
     address: SocketAddr,
     acceptor: TlsAcceptor,
-    mut place: Place,
+    mut slot: ConnectionSlot,
     is_known: &IsKnown,
 ) -> Option<Connection> {
     stream.set_nodelay(true).ok()?;
-    let activity = place.activity().clone();
+    let activity = slot.activity().clone();
     let shaken = tokio::select! {
         shaken = acceptor.accept(NotedStream::new(stream, activity.clone())) => shaken,
-        () = place.evicted() => {
-            tracing::debug!(source = %address, "the TLS handshake was cut short: another connection needs its place");
+        () = slot.evicted() => {
+            tracing::debug!(source = %address, "the TLS handshake was cut short: another connection needs its slot");
             return None;
         }
     };
@@ -90,7 +91,7 @@ async fn handshake(
         None => (None, 0, Some(Box::pin(sleep(STRANGER_DEADLINE)))),
         Some(certificate) => match (Subject::of(certificate), validity_ms(certificate)) {
             (Ok(subject), Ok((_, ends_ms))) => {
-                if is_known(certificate) && !place.is_known_now() {
+                if is_known(&subject, certificate) && !slot.is_known_now() {
                     tracing::warn!(source = %address, %subject, "a caller was refused: too many connections are open");
                     return None;
                 }
@@ -102,5 +103,5 @@ async fn handshake(
             }
         },
     };
-    Some(Connection { stream, caller: Caller { subject, ends_ms, address, activity }, until, place })
+    Some(Connection { stream, caller: Caller { subject, ends_ms, address, activity }, until, slot })
 }

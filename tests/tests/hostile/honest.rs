@@ -65,9 +65,8 @@ impl Honest {
         self.next_machine += REQUESTS;
         let nodes = cluster.running();
         let node = |time: u64| cluster.node(nodes[usize::try_from(time).unwrap() % nodes.len()]);
-        let clients = measured(REQUESTS, async |time| {
-            product.activate(node(time).clients, cmid(first + time)).await.is_ok()
-        });
+        let clients =
+            measured(REQUESTS, async |time| product.activate(node(time).clients, cmid(first + time)).await.is_ok());
         let administrator =
             measured(LOOKS, async |_| is_done(cluster, &words!["cluster", "status", "--admin", "lab"]).await);
         let probes = measured(PROBES, async |time| {

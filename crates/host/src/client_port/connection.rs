@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use transport::Place;
+use transport::ConnectionSlot;
 
 use crate::{
     client_port::answer::{Answerer, Fault},
@@ -27,10 +27,10 @@ pub(crate) struct Timeouts {
     pub(crate) pdu: Duration,
 }
 
-/// Serves `stream` until it ends, or another connection needs its place. A request that is under way then, or when the node
+/// Serves `stream` until it ends, or another connection needs its slot. A request that is under way then, or when the node
 /// stops, is still answered.
 pub(crate) async fn serve(
-    (mut stream, source, mut place): (TcpStream, IpAddr, Place),
+    (mut stream, source, mut slot): (TcpStream, IpAddr, ConnectionSlot),
     mut association: Association,
     answerer: Answerer,
     timeouts: Timeouts,
@@ -39,7 +39,7 @@ pub(crate) async fn serve(
     // Set when the first byte of a PDU arrives and kept until its last: dripping bytes gains nothing.
     let mut pdu_deadline = None;
     loop {
-        let idle = if place.is_pressed() { timeouts.idle.min(PRESSED_IDLE_TIMEOUT) } else { timeouts.idle };
+        let idle = if slot.is_pressed() { timeouts.idle.min(PRESSED_IDLE_TIMEOUT) } else { timeouts.idle };
         let deadline = pdu_deadline.unwrap_or_else(|| Instant::now() + idle);
         let readable = tokio::select! {
             readable = timeout_at(deadline, stream.readable()) => readable,
@@ -49,7 +49,7 @@ pub(crate) async fn serve(
                 }
                 return;
             }
-            () = place.evicted() => return tracing::debug!(%source, "another connection needs the place of this one"),
+            () = slot.evicted() => return tracing::debug!(%source, "another connection needs the slot of this one"),
         };
         match readable {
             Ok(Ok(())) => {}
@@ -67,13 +67,13 @@ pub(crate) async fn serve(
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(_) => return,
         };
-        place.activity().received();
+        slot.activity().received();
         let mut input = received.as_slice();
         while let Some(event) = association.receive(&mut input) {
             // A PDU is whole; what follows it has its own time.
             pdu_deadline = None;
             // Until its answer is sent.
-            let _call = matches!(event, Event::Call(_)).then(|| place.activity().call());
+            let _call = matches!(event, Event::Call(_)).then(|| slot.activity().call());
             let pdu = match event {
                 Event::Send(pdu) => pdu,
                 Event::Call(call) => match answerer.answer(&call.stub, call.order).await {
@@ -87,7 +87,7 @@ pub(crate) async fn serve(
             };
             let sent = tokio::select! {
                 sent = timeout(timeouts.pdu, stream.write_all(&pdu)) => sent,
-                () = place.evicted() => return,
+                () = slot.evicted() => return,
             };
             match sent {
                 Ok(Ok(())) => {}

@@ -55,14 +55,14 @@ pub(crate) async fn serve(
             // Finished tasks give their memory back.
             Some(_) = connections.join_next() => continue,
         };
-        let Some((stream, address, place)) = accepted else { continue };
+        let Some((stream, address, slot)) = accepted else { continue };
         answerer.metrics.connections.increment(1);
         if stream.set_nodelay(true).is_err() {
             continue;
         }
         let association = Association::new(INTERFACE, groups.clone(), number);
         let serving =
-            connection::serve((stream, address.ip(), place), association, answerer.clone(), timeouts, stopping.clone());
+            connection::serve((stream, address.ip(), slot), association, answerer.clone(), timeouts, stopping.clone());
         let open = answerer.metrics.connections_open.clone();
         open.increment(1.0);
         tasks::spawn(&mut connections, HostTask::ClientConnection, async move {

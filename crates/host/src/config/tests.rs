@@ -70,7 +70,10 @@ fn what_is_refused_names_file_key_and_fix() {
         ("[peers]\nmembers = [\"2=a:1\"]", "node.toml: peers.members: this node, 1, is not among them; list"),
         ("[peers]\nmembers = [\"1=a\"]", "node.toml: peers.members: \"1=a\" is no NODE=HOST:PORT; write each as"),
         ("[peers]\nmembers = [\"1=a:1\", \"1=b:1\"]", "node.toml: peers.members: node 1 is listed twice; give"),
-        ("[clients]\nallow = [\"10.0.0.0/33\"]", "node.toml: clients.allow: \"10.0.0.0/33\" is no network; write ADDRESS/BITS"),
+        (
+            "[clients]\nallow = [\"10.0.0.0/33\"]",
+            "node.toml: clients.allow: \"10.0.0.0/33\" is no network; write ADDRESS/BITS",
+        ),
         ("[admin]\nlisten = \"here\"", "node.toml: admin.listen: \"here\": invalid socket address syntax; give"),
         ("[clients]\nlisten = \"here\"", "node.toml: clients.listen: invalid socket address syntax; correct"),
         ("[clients]\nidle_timeout_s = 0", "node.toml: clients.idle_timeout_s: it is 0; give at least 1"),

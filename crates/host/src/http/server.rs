@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use tonic::codegen::{Service, http::Request};
-use transport::{Connections, NotedStream, Place};
+use transport::{ConnectionSlot, Connections, NotedStream};
 
 use crate::{
     http::connection::Connection,
@@ -32,7 +32,7 @@ use crate::{
 /// What Prometheus takes for its text format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Serves until it is dropped. Connections are bounded in number and in time. A new one always gets a place: scrapers and probes
+/// Serves until it is dropped. Connections are bounded in number and in time. A new one always gets a slot: scrapers and probes
 /// are answered however many silent connections there are.
 pub(crate) async fn serve((listener, port): (TcpListener, Connections), watched: Watched, console: Arc<Console>) {
     let pages = Router::new()
@@ -49,9 +49,9 @@ pub(crate) async fn serve((listener, port): (TcpListener, Connections), watched:
             // Finished tasks give their memory back.
             Some(_) = connections.join_next() => continue,
         };
-        let Some((stream, peer, place)) = accepted else { continue };
+        let Some((stream, peer, slot)) = accepted else { continue };
         let timeout = if port.is_pressed() { PRESSED_HTTP_REQUEST_TIMEOUT } else { HTTP_REQUEST_TIMEOUT };
-        let answered = answer((stream, peer, place), timeout, pages.clone());
+        let answered = answer((stream, peer, slot), timeout, pages.clone());
         tasks::spawn(&mut connections, HostTask::HttpConnection, answered);
     }
 }
@@ -65,12 +65,12 @@ async fn one_host(request: extract::Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Until the other side is gone, its time is over, or another connection needs the place of this one. `timeout`: how long the
+/// Until the other side is gone, its time is over, or another connection needs the slot of this one. `timeout`: how long the
 /// other side may take to ask.
-async fn answer((stream, peer, mut place): (TcpStream, SocketAddr, Place), timeout: Duration, pages: Router) {
+async fn answer((stream, peer, mut slot): (TcpStream, SocketAddr, ConnectionSlot), timeout: Duration, pages: Router) {
     let (ends, mut end) = watch::channel(Instant::now() + HTTP_CONNECTION_TIMEOUT);
-    let connection = Connection::new(peer, ends, place.activity().clone());
-    let stream = NotedStream::new(stream, place.activity().clone());
+    let connection = Connection::new(peer, ends, slot.activity().clone());
+    let stream = NotedStream::new(stream, slot.activity().clone());
     let pages = service_fn(move |mut request: Request<_>| {
         let call = connection.call();
         request.extensions_mut().insert(connection.clone());
@@ -98,7 +98,7 @@ async fn answer((stream, peer, mut place): (TcpStream, SocketAddr, Place), timeo
     tokio::select! {
         _gone_or_too_slow = serving => {}
         () = over => {}
-        () = place.evicted() => {}
+        () = slot.evicted() => {}
     }
 }
 
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
     use crate::limits::CONSOLE_STALL_TIMEOUT;
 
-    fn place(peer: SocketAddr) -> Place {
+    fn slot(peer: SocketAddr) -> ConnectionSlot {
         let port = Connections::new("test", Limits::without_certificates(1, 1), Rules::default());
         port.admit(peer.ip()).unwrap()
     }
@@ -145,7 +145,7 @@ mod tests {
             let request = format!("GET / HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n");
             asker.write_all(request.as_bytes()).await.unwrap();
             let (stream, peer) = listener.accept().await.unwrap();
-            answer((stream, peer, place(peer)), HTTP_REQUEST_TIMEOUT, pages.clone()).await;
+            answer((stream, peer, slot(peer)), HTTP_REQUEST_TIMEOUT, pages.clone()).await;
             let mut answered = String::new();
             asker.read_to_string(&mut answered).await.unwrap();
             assert!(answered.starts_with(&format!("HTTP/1.1 {status} ")), "{hosts}: {answered}");
@@ -168,7 +168,7 @@ mod tests {
         asker.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         let (stream, peer) = listener.accept().await.unwrap();
         let began = Instant::now();
-        answer((stream, peer, place(peer)), HTTP_REQUEST_TIMEOUT, Router::new().route("/", get(endless))).await;
+        answer((stream, peer, slot(peer)), HTTP_REQUEST_TIMEOUT, Router::new().route("/", get(endless))).await;
         let took = began.elapsed();
         assert!(
             SENT.load(Ordering::Relaxed) > 0 && took >= CONSOLE_STALL_TIMEOUT && took < HTTP_CONNECTION_TIMEOUT,

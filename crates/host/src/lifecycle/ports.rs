@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use transport::{Admission, Connections, Limits, Rules};
+use transport::{Admission, Connections, Limits, Rules, Subject};
 
 use crate::{
     config::Config,
@@ -42,6 +42,17 @@ impl Ports {
         self.metrics.set_rules(metrics);
     }
 
+    /// On the port of peers the connections of nodes are not closed for others. A person's certificate is good for no call there.
+    pub(crate) fn admission_of_peers(&self) -> Admission {
+        (self.peers.clone(), Arc::new(|subject, _| matches!(subject, Subject::Node(_))))
+    }
+
+    /// On the port of administration the connections of all with a certificate of the cluster's authorities are not closed for
+    /// others.
+    pub(crate) fn admission_of_administrators(&self) -> Admission {
+        (self.admin.clone(), Arc::new(|_, _| true))
+    }
+
     /// Each with the name that its metrics and log lines have.
     pub(crate) fn named(&self) -> [(&'static str, &Connections); 4] {
         [("clients", &self.clients), ("peers", &self.peers), ("admin", &self.admin), ("metrics", &self.metrics)]
@@ -53,9 +64,4 @@ fn rules(config: &Config) -> [Rules; 4] {
     let allow = |networks: &Vec<_>| Rules { allow: networks.clone(), exempt: Vec::new() };
     let clients = Rules { exempt: config.clients.exempt.clone(), ..allow(&config.clients.allow) };
     [clients, allow(&config.peers.allow), allow(&config.admin.allow), allow(&config.metrics.allow)]
-}
-
-/// Whose connections are not closed for those of strangers: all with a certificate of the cluster's authorities.
-pub(crate) fn admission(connections: &Connections) -> Admission {
-    (connections.clone(), Arc::new(|_| true))
 }

@@ -36,7 +36,7 @@ use crate::{
         drain::Drain,
         draining::Draining,
         live_settings::{self, Live},
-        ports::{self, Ports},
+        ports::Ports,
         readiness::Readiness,
     },
     peers::{
@@ -120,7 +120,7 @@ pub(super) async fn start(
         duplicates: Arc::clone(&answerer.duplicates),
         distinct: Arc::clone(&answerer.distinct),
     });
-    let peers = (peers, Arc::clone(&shown), ports::admission(&ports.peers));
+    let peers = (peers, Arc::clone(&shown), ports.admission_of_peers());
     let peer_port = peer_server::serve(peers, in_process, replica.clone(), service);
     tasks::spawn(&mut background, HostTask::PeerPort, peer_port);
     let watched = Watched {
@@ -147,7 +147,7 @@ pub(super) async fn start(
     let refused_enrolments = metrics.refused_enrolments();
     spawn(HostTask::LeaderChanges, count_leader_changes(replica, metrics).boxed());
     let parts = admin_service::Parts { nodes: nodes.clone(), dns, drain, console, source, refused_enrolments };
-    let remote = admin.map(|listener| (listener, shown, ports::admission(&ports.admin)));
+    let remote = admin.map(|listener| (listener, shown, ports.admission_of_administrators()));
     tasks::spawn(&mut background, HostTask::AdminPort, admin_service::serve(&config.admin_socket(), remote, parts)?);
     Ok(Started { nodes, draining, answerer, live, ports, http_address, stopping, serving, background })
 }

@@ -1,4 +1,4 @@
-//! The connections of one port: bounded in all and for each source. Where a limit is reached, the new connection gets its place
+//! The connections of one port: bounded in all and for each source. Where a limit is reached, the new connection gets its slot
 //! and another one is closed: the oldest idle one of the source with most.
 
 mod activity;
@@ -117,7 +117,7 @@ impl Connections {
     /// The next connection of `listener`. Waits in front of it while each connection of the port has a call under way: further
     /// ones wait in the system's queue. `None` where the connection was refused, which is counted and logged, or could not be
     /// accepted. Cancel safe.
-    pub async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, SocketAddr, Place)> {
+    pub async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, SocketAddr, ConnectionSlot)> {
         loop {
             let changed = self.0.changed.notified();
             if self.registry().has_room() {
@@ -126,12 +126,12 @@ impl Connections {
             changed.await;
         }
         let (stream, address) = or_pause(listener.accept().await).await?;
-        let place = self.admit(address.ip()).ok()?;
-        Some((stream, address, place))
+        let slot = self.admit(address.ip()).ok()?;
+        Some((stream, address, slot))
     }
 
-    /// A place for a connection from `address`. A refusal is counted and logged.
-    pub fn admit(&self, address: IpAddr) -> Result<Place, Refusal> {
+    /// A slot for a connection from `address`. A refusal is counted and logged.
+    pub fn admit(&self, address: IpAddr) -> Result<ConnectionSlot, Refusal> {
         let activity = Activity::new(self.0.epoch, Arc::clone(&self.0.changed));
         let admitted = {
             let mut registry = self.registry();
@@ -142,7 +142,15 @@ impl Connections {
         match admitted {
             Ok(Admitted { source, id, evicted, has_evicted }) => {
                 self.0.evicted.fetch_add(has_evicted.into(), Ordering::Relaxed);
-                Ok(Place { connections: self.clone(), source, id, activity, evicted, is_evicted: false, known: None })
+                Ok(ConnectionSlot {
+                    connections: self.clone(),
+                    source,
+                    id,
+                    activity,
+                    evicted,
+                    is_evicted: false,
+                    known: None,
+                })
             }
             Err(refusal) => {
                 self.refused(address, refusal);
@@ -164,7 +172,7 @@ impl Connections {
         }
     }
 
-    /// Whether so many places are taken that deadlines of strangers are short.
+    /// Whether so many slots are taken that deadlines of strangers are short.
     pub fn is_pressed(&self) -> bool {
         self.0.is_pressed.load(Ordering::Relaxed)
     }
@@ -199,20 +207,20 @@ impl fmt::Debug for Connections {
     }
 }
 
-/// The place of one connection; given back when dropped.
+/// The slot of one connection; given back when dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct ConnectionSlot {
     connections: Connections,
     source: Source,
     id: u64,
     activity: Activity,
     evicted: oneshot::Receiver<()>,
     is_evicted: bool,
-    /// Keeps [`Place::evicted`] from becoming ready, once the certificate is known.
+    /// Keeps [`ConnectionSlot::evicted`] from becoming ready, once the certificate is known.
     known: Option<oneshot::Sender<()>>,
 }
 
-impl Place {
+impl ConnectionSlot {
     /// What the connection is doing.
     pub fn activity(&self) -> &Activity {
         &self.activity
@@ -234,7 +242,7 @@ impl Place {
         self.known.is_some()
     }
 
-    /// Ready once the connection is to close, because a new one needs its place.
+    /// Ready once the connection is to close, because a new one needs its slot.
     pub fn poll_evicted(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if !self.is_evicted {
             self.is_evicted = Pin::new(&mut self.evicted).poll(context).is_ready();
@@ -242,13 +250,13 @@ impl Place {
         if self.is_evicted { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Waits until the connection is to close, because a new one needs its place. Cancel safe.
+    /// Waits until the connection is to close, because a new one needs its slot. Cancel safe.
     pub async fn evicted(&mut self) {
         poll_fn(|context| self.poll_evicted(context)).await;
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         let mut registry = self.connections.registry();
         registry.closed(self.source, self.id, self.known.is_some());

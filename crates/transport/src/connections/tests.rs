@@ -1,4 +1,4 @@
-//! Who gets a place, and who loses one for it.
+//! Who gets a slot, and who loses one for it.
 
 use std::{task::Waker, time::Duration};
 
@@ -24,34 +24,34 @@ fn networks(networks: &[&str]) -> Vec<Network> {
     networks.iter().map(|network| network.parse().unwrap()).collect()
 }
 
-fn is_evicted(place: &mut Place) -> bool {
-    place.poll_evicted(&mut Context::from_waker(Waker::noop())).is_ready()
+fn is_evicted(slot: &mut ConnectionSlot) -> bool {
+    slot.poll_evicted(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
-/// Which of `places` were told to close.
-fn evicted(places: &mut [Place]) -> Vec<usize> {
-    places.iter_mut().enumerate().filter_map(|(number, place)| is_evicted(place).then_some(number)).collect()
+/// Which of `slots` were told to close.
+fn evicted(slots: &mut [ConnectionSlot]) -> Vec<usize> {
+    slots.iter_mut().enumerate().filter_map(|(number, slot)| is_evicted(slot).then_some(number)).collect()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_is_full_loses_its_own_idlest_connection_and_others_lose_none() {
     let port = port(10, 3);
     let mut other = port.admit(from(2)).unwrap();
-    let mut places = Vec::new();
+    let mut slots = Vec::new();
     for _ in 0..3 {
-        places.push(port.admit(from(1)).unwrap());
+        slots.push(port.admit(from(1)).unwrap());
         advance(Duration::from_secs(1)).await;
     }
-    places[0].activity().received();
-    places[1].activity().received();
+    slots[0].activity().received();
+    slots[1].activity().received();
     // The last one never sent a byte, so it goes before older ones that did.
-    places.push(port.admit(from(1)).unwrap());
-    assert_eq!(evicted(&mut places), [2]);
-    places[3].activity().received();
+    slots.push(port.admit(from(1)).unwrap());
+    assert_eq!(evicted(&mut slots), [2]);
+    slots[3].activity().received();
     advance(Duration::from_secs(1)).await;
-    places[0].activity().received();
-    places.push(port.admit("::ffff:192.0.2.1".parse().unwrap()).unwrap());
-    assert_eq!(evicted(&mut places), [1, 2], "an address has two forms");
+    slots[0].activity().received();
+    slots.push(port.admit("::ffff:192.0.2.1".parse().unwrap()).unwrap());
+    assert_eq!(evicted(&mut slots), [1, 2], "an address has two forms");
     assert!(!is_evicted(&mut other));
     assert_eq!(port.counts(), Counts { evicted: 2, ..Counts::default() });
 }
@@ -65,9 +65,9 @@ fn one_ipv6_64_is_one_source_and_does_not_fill_a_port() {
             let address = u128::from("2001:db8::".parse::<std::net::Ipv6Addr>().unwrap()) + number;
             port.admit(std::net::Ipv6Addr::from(address).into()).unwrap()
         })
-        .filter_map(|mut place| (!is_evicted(&mut place)).then_some(place))
+        .filter_map(|mut slot| (!is_evicted(&mut slot)).then_some(slot))
         .collect();
-    flood.retain_mut(|place| !is_evicted(place));
+    flood.retain_mut(|slot| !is_evicted(slot));
     assert_eq!((flood.len(), port.strangers()), (4, 5));
     assert!(!is_evicted(&mut honest));
 }
@@ -86,26 +86,26 @@ fn a_full_port_takes_a_place_from_the_source_with_most() {
 #[test]
 fn among_sources_with_as_many_the_oldest_connection_goes() {
     let port = port(3, 3);
-    let mut places: Vec<_> = [9, 1, 5].map(|number| port.admit(from(number)).unwrap()).into();
+    let mut slots: Vec<_> = [9, 1, 5].map(|number| port.admit(from(number)).unwrap()).into();
     for number in [7, 2] {
-        places.push(port.admit(from(number)).unwrap());
+        slots.push(port.admit(from(number)).unwrap());
     }
-    assert_eq!(evicted(&mut places), [0, 1]);
+    assert_eq!(evicted(&mut slots), [0, 1]);
 }
 
 #[test]
 fn a_call_under_way_keeps_its_connection_and_where_all_have_one_the_new_one_is_refused() {
     let port = port(3, 2);
-    let mut places: Vec<_> = (0..2).map(|_| port.admit(from(1)).unwrap()).collect();
-    let calls: Vec<_> = places.iter().map(|place| place.activity().call()).collect();
+    let mut slots: Vec<_> = (0..2).map(|_| port.admit(from(1)).unwrap()).collect();
+    let calls: Vec<_> = slots.iter().map(|slot| slot.activity().call()).collect();
     assert_eq!(port.admit(from(1)).unwrap_err(), Refusal::Source);
-    places.push(port.admit(from(2)).unwrap());
-    let call = places[2].activity().call();
+    slots.push(port.admit(from(2)).unwrap());
+    let call = slots[2].activity().call();
     assert_eq!(port.admit(from(3)).unwrap_err(), Refusal::Port);
-    assert!(evicted(&mut places).is_empty());
+    assert!(evicted(&mut slots).is_empty());
     drop(calls);
-    places.push(port.admit(from(3)).unwrap());
-    assert_eq!(evicted(&mut places), [0]);
+    slots.push(port.admit(from(3)).unwrap());
+    assert_eq!(evicted(&mut slots), [0]);
     drop(call);
     assert_eq!(port.counts(), Counts { refused_sources: 2, evicted: 1, ..Counts::default() });
 }
@@ -113,10 +113,10 @@ fn a_call_under_way_keeps_its_connection_and_where_all_have_one_the_new_one_is_r
 #[test]
 fn a_connection_that_is_told_to_close_begins_no_call_that_would_keep_it() {
     let port = port(1, 1);
-    let mut place = port.admit(from(1)).unwrap();
+    let mut slot = port.admit(from(1)).unwrap();
     let _newer = port.admit(from(2)).unwrap();
-    let _call = place.activity().call();
-    assert!(is_evicted(&mut place));
+    let _call = slot.activity().call();
+    assert!(is_evicted(&mut slot));
 }
 
 #[test]
@@ -145,9 +145,9 @@ fn known_certificates_are_bounded_by_source_and_in_all() {
 #[test]
 fn one_that_is_told_to_close_is_not_known_any_more() {
     let port = port(1, 1);
-    let mut place = port.admit(from(1)).unwrap();
+    let mut slot = port.admit(from(1)).unwrap();
     let _newer = port.admit(from(1)).unwrap();
-    assert!(!place.is_known_now());
+    assert!(!slot.is_known_now());
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn exempt_networks_have_no_limit_per_source_and_lose_places_last() {
     let mut others: Vec<_> = (0..2).map(|_| port.admit(from(2)).unwrap()).collect();
     let mut newest = port.admit(from(3)).unwrap();
     assert_eq!((evicted(&mut exempt), evicted(&mut others)), (vec![], vec![0]));
-    let _calls: Vec<_> = others.iter().chain([&newest]).map(|place| place.activity().call()).collect();
+    let _calls: Vec<_> = others.iter().chain([&newest]).map(|slot| slot.activity().call()).collect();
     let one_more = port.admit(from(4)).unwrap();
     let _call = one_more.activity().call();
     assert!(!is_evicted(&mut newest));
@@ -181,21 +181,21 @@ fn networks_that_are_not_listed_are_refused_and_counted_and_the_list_can_change(
 #[test]
 fn nothing_is_kept_of_connections_that_are_gone() {
     let port = port(4, 2);
-    let mut places: Vec<_> = (0..200).map(|number| port.admit(from(number)).unwrap()).collect();
-    assert!(places[199].is_known_now());
+    let mut slots: Vec<_> = (0..200).map(|number| port.admit(from(number)).unwrap()).collect();
+    assert!(slots[199].is_known_now());
     assert_eq!(port.strangers(), 3);
-    places.clear();
+    slots.clear();
     assert!(port.registry().is_empty());
 }
 
 #[test]
 fn a_port_that_has_more_than_half_of_its_strangers_is_under_pressure() {
     let port = port(4, 4);
-    let places: Vec<_> = (0..2).map(|_| port.admit(from(1)).unwrap()).collect();
+    let slots: Vec<_> = (0..2).map(|_| port.admit(from(1)).unwrap()).collect();
     assert!(!port.is_pressed());
     let third = port.admit(from(1)).unwrap();
     assert!(port.is_pressed());
-    drop((third, places));
+    drop((third, slots));
     assert!(!port.is_pressed());
 }
 
@@ -213,8 +213,8 @@ fn lines_about_refusals_are_limited_and_the_next_says_how_many_were_left_out() {
 async fn a_full_port_takes_no_connection_before_one_has_no_call_under_way() {
     let port = port(1, 1);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let place = port.admit(from(1)).unwrap();
-    let call = place.activity().call();
+    let slot = port.admit(from(1)).unwrap();
+    let call = slot.activity().call();
     let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let accepting = port.accept(&listener);
     tokio::pin!(accepting);
