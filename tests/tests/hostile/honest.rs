@@ -1,10 +1,13 @@
-//! Those who are to be served: client machines, an administrator from afar, probes.
+//! Those who are to be served: client machines, an administrator from afar, probes, resolvers.
 
-use std::{env, fs, path::Path, time::Duration};
+use std::{env, fs, net::SocketAddr, path::Path, time::Duration};
 
-use quorate_tests::{Cluster, Product, Quorate, cmid, finished, page, words};
+use quorate_tests::{Cluster, Product, Quorate, ZONE, cmid, finished, page, words};
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::{
+    net::UdpSocket,
+    time::{Instant, timeout},
+};
 
 use crate::QUORATE;
 
@@ -14,6 +17,13 @@ const PRODUCT: &str = "workstation-professional-2";
 const REQUESTS: u64 = 300;
 const LOOKS: u64 = 12;
 const PROBES: u64 = 150;
+/// Below what the nodes' own DNS servers answer at once to one network.
+const QUESTIONS: u64 = 90;
+
+/// Until a resolver asks again.
+const ANSWER: Duration = Duration::from_secs(2);
+/// The machines of a flood have smaller numbers.
+const FIRST_MACHINE: u64 = 1 << 40;
 
 /// How those of one kind fared in one phase.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,8 +42,10 @@ pub(crate) struct Phase {
 }
 
 pub(crate) struct Honest {
-    product: Product,
+    pub(crate) product: Product,
     next_machine: u64,
+    /// The nodes' own DNS servers, where they have some.
+    servers: Vec<SocketAddr>,
 }
 
 async fn measured(times: u64, mut ask: impl AsyncFnMut(u64) -> bool) -> Measured {
@@ -51,12 +63,12 @@ async fn measured(times: u64, mut ask: impl AsyncFnMut(u64) -> bool) -> Measured
 
 impl Honest {
     /// The administrator has a certificate from now on.
-    pub(crate) async fn new(cluster: &Cluster) -> Self {
+    pub(crate) async fn new(cluster: &Cluster, servers: Vec<SocketAddr>) -> Self {
         let made = cluster.administrate(1, &words!["cluster", "token", "--role", "administrator"]).await;
         let (token, address) = (made["token"].as_str().unwrap(), cluster.node(1).admin.to_string());
         let words = words!["cluster", "login", address, "--token", token, "--as", "Ada", "--context", "lab"];
         assert!(is_done(cluster, &words).await);
-        Self { product: cluster.product(PRODUCT), next_machine: 1 }
+        Self { product: cluster.product(PRODUCT), next_machine: FIRST_MACHINE, servers }
     }
 
     /// All of them ask at once, each on a new connection every time, of all nodes in turn.
@@ -76,11 +88,20 @@ impl Honest {
             }
             is_served
         });
-        let (clients, administrator, probes) = tokio::join!(clients, administrator, probes);
+        let questions = if self.servers.is_empty() { 0 } else { QUESTIONS };
+        let resolvers = measured(questions, async |time| {
+            let server = self.servers[usize::try_from(time).unwrap() % self.servers.len()];
+            is_answered(server).await
+        });
+        let (clients, administrator, probes, resolvers) = tokio::join!(clients, administrator, probes, resolvers);
+        let resolvers = (questions > 0).then_some(("resolvers", resolvers));
         let memory = nodes.iter().map(|node| cluster.process(*node).resident_bytes()).sum::<u64>();
         Phase {
             name,
-            asked: vec![("clients", clients), ("administrator", administrator), ("probes", probes)],
+            asked: [("clients", clients), ("administrator", administrator), ("probes", probes)]
+                .into_iter()
+                .chain(resolvers)
+                .collect(),
             memory_mb: memory >> 20,
         }
     }
@@ -89,6 +110,31 @@ impl Honest {
 async fn is_done(cluster: &Cluster, words: &[std::ffi::OsString]) -> bool {
     let mut command = Quorate::at(QUORATE).command(words);
     finished(command.env("XDG_CONFIG_HOME", cluster.path("config"))).await.code == Some(0)
+}
+
+/// A question for the hosts of the zone, over UDP.
+pub(crate) fn question() -> Vec<u8> {
+    let mut question = vec![0x51, 0x0a, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in format!("_vlmcs._tcp.{ZONE}").split('.') {
+        question.push(u8::try_from(label.len()).unwrap());
+        question.extend_from_slice(label.as_bytes());
+    }
+    // SRV, IN.
+    question.extend_from_slice(&[0, 0, 33, 0, 1]);
+    question
+}
+
+/// Whether a server answers with no error, or that there is no such name; a datagram may be lost.
+async fn is_answered(server: SocketAddr) -> bool {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut answer = [0; 512];
+    for _ in 0..3 {
+        socket.send_to(&question(), server).await.unwrap();
+        if let Ok(Ok(_)) = timeout(ANSWER, socket.recv(&mut answer)).await {
+            return matches!(answer[3] & 0x0f, 0 | 3);
+        }
+    }
+    false
 }
 
 /// For the table, where one is made. A flood without phases has failed.

@@ -7,10 +7,17 @@
 
 mod honest;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
-use quorate_tests::{Cluster, Flood, Plan, Quorate};
-use tokio::time::Instant;
+use quorate_tests::{Cluster, Flood, Load, Plan, Quorate, ZONE, free_port};
+use tokio::{
+    net::UdpSocket,
+    task::JoinSet,
+    time::{Instant, interval},
+};
 
 use self::honest::{Honest, Measured, Phase};
 
@@ -48,8 +55,13 @@ struct Run {
 
 impl Run {
     async fn begin(name: &'static str, cluster: &Cluster) -> Self {
+        Self::begin_with_dns(name, cluster, Vec::new()).await
+    }
+
+    /// The same of nodes that answer DNS at these addresses.
+    async fn begin_with_dns(name: &'static str, cluster: &Cluster, servers: Vec<SocketAddr>) -> Self {
         honest::write_down(name, &[]);
-        let mut run = Self { name, honest: Honest::new(cluster).await, phases: Vec::new() };
+        let mut run = Self { name, honest: Honest::new(cluster, servers).await, phases: Vec::new() };
         run.phase(cluster, "before", Vec::new()).await;
         run
     }
@@ -121,5 +133,67 @@ async fn hostile_half_requests_to_9688() {
     let floods = floods(&cluster, |node| (cluster.node(node).metrics, 9, 66, b"GET /metrics HTTP/1.1\r\n")).await;
     run.phase(&cluster, "during", Vec::new()).await;
     drop(floods);
+    run.end(&cluster).await;
+}
+
+#[tokio::test]
+async fn hostile_requests_of_new_machines_to_1688() {
+    let cluster = three_nodes().await;
+    let mut run = Run::begin("requests of new machines to 1688", &cluster).await;
+    let load = Load::start(&cluster, &run.honest.product, 16);
+    load.more(1000).await;
+    run.phase(&cluster, "during", Vec::new()).await;
+    load.end().await;
+    run.end(&cluster).await;
+}
+
+/// Questions that a stranger asks at each address and in each [`ASKING`].
+const QUESTIONS_AT_ONCE: usize = 10;
+/// The pace of an attacker; no test waits for it.
+const ASKING: Duration = Duration::from_millis(5);
+
+/// Asks `servers` without reading an answer, until it is dropped.
+async fn questions(servers: &[SocketAddr], sources: &[Ipv4Addr]) -> JoinSet<()> {
+    let mut asking = JoinSet::new();
+    for source in sources {
+        let socket = UdpSocket::bind((*source, 0)).await.unwrap();
+        let (servers, question) = (servers.to_vec(), honest::question());
+        asking.spawn(async move {
+            let mut pace = interval(ASKING);
+            loop {
+                pace.tick().await;
+                for server in servers.iter().cycle().take(QUESTIONS_AT_ONCE) {
+                    let _full = socket.send_to(&question, server).await;
+                }
+            }
+        });
+    }
+    asking
+}
+
+#[tokio::test]
+async fn hostile_questions_to_the_dns_servers() {
+    let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(3)).await;
+    let mut servers = Vec::new();
+    for node in 1..=3_u8 {
+        let server = free_port(cluster.loopback().address(node));
+        let variables = [
+            ("QUORATE_DNS_TARGET", format!("node{node}.{ZONE}")),
+            ("QUORATE_DNS_PUBLISH_NODE", "false".to_owned()),
+            ("QUORATE_DNS_SERVE", server.to_string()),
+            ("QUORATE_DNS_ZONE", ZONE.to_owned()),
+        ];
+        for (name, value) in variables {
+            cluster.set_variable(node.into(), name, value);
+        }
+        servers.push(server);
+    }
+    cluster.form().await;
+    cluster.activate().await;
+    cluster.settled(1).await;
+    let mut run = Run::begin_with_dns("questions to the DNS servers", &cluster, servers.clone()).await;
+    let flood = questions(&servers, &strangers(8)).await;
+    run.phase(&cluster, "during", Vec::new()).await;
+    drop(flood);
     run.end(&cluster).await;
 }

@@ -26,9 +26,9 @@ pub(super) struct SourceSlot {
 }
 
 impl Sources {
-    /// A place for one more connection from `address`, if it may have one.
+    /// A slot for one more connection from the source of `address`, if it may have one.
     pub(super) fn admit(&self, address: IpAddr) -> Option<SourceSlot> {
-        let address = address.to_canonical();
+        let address = transport::source(address);
         let mut sources = self.lock();
         let new = || Source { connections: 0, requests: Arc::new(Semaphore::new(REQUESTS_PER_SOURCE_MAX)) };
         let source = sources.entry(address).or_insert_with(new);
@@ -41,7 +41,7 @@ impl Sources {
 
     /// Waits until one more request from `address` may be decided.
     pub(super) async fn request(&self, address: IpAddr) -> Result<Option<OwnedSemaphorePermit>, AcquireError> {
-        let requests = self.lock().get(&address.to_canonical()).map(|source| Arc::clone(&source.requests));
+        let requests = self.lock().get(&transport::source(address)).map(|source| Arc::clone(&source.requests));
         match requests {
             Some(requests) => requests.acquire_owned().await.map(Some),
             // Its connection is gone, and nobody waits for the answer.
@@ -78,6 +78,10 @@ mod tests {
         assert!(sources.admit(one).is_none());
         assert!(sources.admit("::ffff:192.0.2.1".parse().unwrap()).is_none(), "the same address in its other form");
         assert!(sources.admit(other).is_some(), "another source is not held up");
+        let networks = ["2001:db8::1", "2001:db8::ffff:1"].map(|address| address.parse::<IpAddr>().unwrap());
+        let of_one_64: Vec<_> = networks.into_iter().cycle().map_while(|address| sources.admit(address)).collect();
+        assert_eq!(of_one_64.len(), CONNECTIONS_PER_SOURCE_MAX);
+        drop(of_one_64);
         slots.pop();
         assert!(sources.admit(one).is_some());
         slots.clear();
