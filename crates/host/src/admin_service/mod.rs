@@ -423,6 +423,8 @@ impl admin_server::Admin for Admin {
     }
 
     async fn enroll(&self, request: Request<proto::EnrollRequest>) -> Reply<proto::EnrollReply> {
+        // The request is whole: its connection is not closed for another one before the answer. The only call without a certificate.
+        let _call = request.extensions().get::<transport::Caller>().map(|caller| caller.activity.call());
         self.enrolment.enroll(self.acting(&request)?, request.get_ref()).await.map(Response::new)
     }
 }

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures::future::{BoxFuture, Either};
+use futures::future::Either;
 use replication::Clock;
 use tonic::{
     Status,
@@ -64,14 +64,10 @@ impl<S: NamedService> NamedService for Guarded<S> {
 impl<S> Service<http::Request<Body>> for Guarded<S>
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>,
-    S::Future: Send + 'static,
 {
     type Response = http::Response<Body>;
     type Error = Infallible;
-    type Future = Either<
-        BoxFuture<'static, Result<http::Response<Body>, Infallible>>,
-        Ready<Result<http::Response<Body>, Infallible>>,
-    >;
+    type Future = Either<S::Future, Ready<Result<http::Response<Body>, Infallible>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.0.poll_ready(context)
@@ -83,15 +79,7 @@ where
         match admit(call, &caller) {
             Ok(()) => {
                 request.extensions_mut().insert(caller);
-                let activity = request.extensions().get::<transport::Caller>().map(|caller| caller.activity.clone());
-                let call = activity.map(|activity| activity.call());
-                let answer = self.0.call(request);
-                // Until the answer is there, the connection is not closed for another one.
-                Either::Left(Box::pin(async move {
-                    let answer = answer.await;
-                    drop(call);
-                    answer
-                }))
+                Either::Left(self.0.call(request))
             }
             Err(why) => {
                 tracing::warn!(%caller, call, "an administrator's call was refused");
