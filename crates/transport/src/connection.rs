@@ -4,6 +4,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -16,17 +17,22 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-use crate::subject::Subject;
+use crate::{certificate::Certificate, standing::ConnectionStanding, subject::Subject};
 
 /// Who is at the other end. In the extensions of every request on the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// Whose certificate was shown and verified; none where none was shown.
-    pub subject: Option<Subject>,
-    /// When that certificate ends, in milliseconds since 1970: a connection may outlive it.
-    pub ends_ms: u64,
+    /// The certificate that was shown and verified when the connection began, which may outlive it; none where none was shown.
+    pub certificate: Option<Arc<Certificate>>,
     /// Where from.
     pub address: SocketAddr,
+}
+
+impl Caller {
+    /// Whom the certificate names; none where none was shown.
+    pub fn subject(&self) -> Option<&Subject> {
+        self.certificate.as_ref().map(|certificate| &certificate.subject)
+    }
 }
 
 /// A connection that was accepted.
@@ -35,6 +41,7 @@ pub struct Connection {
     pub(crate) caller: Caller,
     /// When a stranger's time is over.
     pub(crate) until: Option<Pin<Box<Sleep>>>,
+    pub(crate) standing: ConnectionStanding,
     pub(crate) _slots: Vec<OwnedSemaphorePermit>,
 }
 
@@ -63,6 +70,11 @@ impl AsyncRead for Connection {
             && until.as_mut().poll(context).is_ready()
         {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let Self { standing, caller, .. } = &mut *self;
+        if standing.poll_ended(caller, context).is_ready() {
+            tracing::info!(source = %self.caller.address, "a connection was closed: its certificate is good no more");
+            return Poll::Ready(Err(io::ErrorKind::PermissionDenied.into()));
         }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }

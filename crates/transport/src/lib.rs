@@ -13,6 +13,7 @@
 
 mod accepting;
 mod authority;
+mod certificate;
 mod connection;
 mod connector;
 mod error;
@@ -21,6 +22,7 @@ mod identity;
 pub mod limits;
 mod listener;
 mod port_probe;
+mod standing;
 mod subject;
 mod token;
 mod trust;
@@ -30,13 +32,15 @@ mod tests;
 
 pub use accepting::{accept_within, listen_privately};
 pub use authority::{Authority, SigningRequest};
+pub use certificate::Certificate;
 pub use connection::{Caller, Connection};
-pub use connector::{Connecting, Connector, connector, pinned};
+pub use connector::{Connecting, Connector, certificate_at, connector, pinned};
 pub use error::TransportError;
 pub use files::{Folder, is_private_key_encrypted, read_private};
 pub use identity::{Identity, PresentedIdentity};
 pub use listener::listen;
 pub use port_probe::unreachable_ports;
+pub use standing::Standing;
 pub use subject::{MalformedName, Role, Subject, UnknownRole};
 pub use token::{MalformedToken, Token};
 pub use trust::Audience;

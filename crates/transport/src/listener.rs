@@ -13,10 +13,11 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
     accepting::accept_within,
+    certificate::Certificate,
     connection::{Caller, Connection},
-    identity::{PresentedIdentity, validity_ms},
+    identity::PresentedIdentity,
     limits::{CONNECTIONS_MAX, HANDSHAKE_DEADLINE, HANDSHAKES_MAX, STRANGER_DEADLINE, STRANGERS_MAX},
-    subject::Subject,
+    standing::Standing,
     trust::Audience,
 };
 
@@ -25,6 +26,7 @@ pub fn listen(
     listener: TcpListener,
     identity: Arc<PresentedIdentity>,
     audience: Audience,
+    standing: Standing,
 ) -> (impl Future<Output = ()>, ReceiverStream<io::Result<Connection>>) {
     let (ready, connections) = mpsc::channel(1);
     let accepting = async move {
@@ -42,9 +44,9 @@ pub fn listen(
             };
             let Some((stream, address, slot, turn)) = accepted else { continue };
             let acceptor = TlsAcceptor::from(identity.now().server(audience));
-            let (strangers, ready) = (Arc::clone(&strangers), ready.clone());
+            let (strangers, ready, standing) = (Arc::clone(&strangers), ready.clone(), standing.clone());
             handshakes.spawn(async move {
-                if let Some(connection) = handshake(stream, address, acceptor, slot, &strangers).await {
+                if let Some(connection) = handshake((stream, address), acceptor, slot, &strangers, &standing).await {
                     drop(turn);
                     // A server that stops takes no more.
                     let _stopping = ready.send(Ok(connection)).await;
@@ -64,11 +66,11 @@ async fn take(listener: &TcpListener, slots: &Arc<Semaphore>, turns: &Arc<Semaph
 }
 
 async fn handshake(
-    stream: TcpStream,
-    address: SocketAddr,
+    (stream, address): (TcpStream, SocketAddr),
     acceptor: TlsAcceptor,
     slot: OwnedSemaphorePermit,
     strangers: &Arc<Semaphore>,
+    standing: &Standing,
 ) -> Option<Connection> {
     stream.set_nodelay(true).ok()?;
     let stream = match timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await {
@@ -83,22 +85,23 @@ async fn handshake(
         }
     };
     let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let (subject, ends_ms, mut slots, until) = match shown {
+    let (certificate, mut slots, until) = match shown {
         None => {
             let Ok(slot) = Arc::clone(strangers).try_acquire_owned() else {
                 tracing::debug!(source = %address, "too many callers without a certificate");
                 return None;
             };
-            (None, 0, vec![slot], Some(Box::pin(sleep(STRANGER_DEADLINE))))
+            (None, vec![slot], Some(Box::pin(sleep(STRANGER_DEADLINE))))
         }
-        Some(certificate) => match (Subject::of(certificate), validity_ms(certificate)) {
-            (Ok(subject), Ok((_, ends_ms))) => (Some(subject), ends_ms, Vec::new(), None),
-            (Err(error), _) | (_, Err(error)) => {
+        Some(certificate) => match Certificate::of(certificate) {
+            Ok(certificate) => (Some(Arc::new(certificate)), Vec::new(), None),
+            Err(error) => {
                 tracing::warn!(source = %address, %error, "a caller was refused");
                 return None;
             }
         },
     };
     slots.push(slot);
-    Some(Connection { stream, caller: Caller { subject, ends_ms, address }, until, _slots: slots })
+    let standing = standing.of_connection();
+    Some(Connection { stream, caller: Caller { certificate, address }, until, standing, _slots: slots })
 }

@@ -48,12 +48,12 @@ fn expired(authority: &Authority, subject: &Subject) -> Arc<PresentedIdentity> {
 async fn greeter(own: Arc<PresentedIdentity>, audience: Audience) -> Uri {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (accepting, mut connections) = listen(listener, own, audience);
+    let (accepting, mut connections) = listen(listener, own, audience, Standing::unconditional());
     tokio::spawn(accepting);
     tokio::spawn(async move {
         while let Some(Ok(mut connection)) = connections.next().await {
             tokio::spawn(async move {
-                let subject = connection.caller().subject.clone();
+                let subject = connection.caller().subject().cloned();
                 let greeting = subject.map_or_else(|| "a stranger".to_owned(), |subject| subject.to_string());
                 let _gone = connection.write_all(greeting.as_bytes()).await;
                 let _gone = connection.shutdown().await;
@@ -268,4 +268,62 @@ fn a_certificate_that_names_neither_node_nor_person_is_no_identity() {
     let (_, key) = cluster.issue_with_key(&Subject::Node(1), now_ms(), DAY).unwrap();
     let pem = cluster.certificate_pem().as_bytes();
     assert!(matches!(Identity::from_pem(pem, key.as_bytes(), pem), Err(TransportError::Subject { .. })));
+}
+
+#[tokio::test]
+async fn a_connection_ends_when_its_certificate_is_good_no_more() {
+    let cluster = Authority::create(now_ms()).unwrap();
+    let node = own(&cluster, &Subject::Node(1));
+    let shown = own(&cluster, &person(Role::Reader));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (changed, changes) = tokio::sync::watch::channel(0);
+    let revoked = Arc::new(std::sync::Mutex::new(None));
+    let looked = Arc::clone(&revoked);
+    let standing = Standing::new(changes, move |caller| {
+        caller.certificate.as_ref().map(|certificate| certificate.key) != *looked.lock().unwrap()
+    });
+    let (accepting, mut connections) = listen(listener, node, Audience::Certified, standing);
+    tokio::spawn(accepting);
+    let connect = |own: &Arc<PresentedIdentity>| {
+        let own = Arc::clone(own);
+        async move { connector(own, DAY).call(format!("http://{address}").parse().unwrap()).await.unwrap().into_inner() }
+    };
+    let other = own(&cluster, &person(Role::Operator));
+    let mut kept = Vec::new();
+    for own in [&shown, &other] {
+        let (client, server) = tokio::join!(connect(own), connections.next());
+        kept.push((client, server.unwrap().unwrap()));
+    }
+    let (mut other_client, mut other_server) = kept.pop().unwrap();
+    let (client, mut server) = kept.pop().unwrap();
+    let reading = tokio::spawn(async move { server.read_u8().await.map_err(|error| error.kind()) });
+    *revoked.lock().unwrap() = Some(shown.now().certificate().key);
+    changed.send_modify(|change| *change += 1);
+    assert_eq!(reading.await.unwrap(), Err(std::io::ErrorKind::PermissionDenied), "while it waits for bytes");
+    // A renewed certificate for the same key is the same holder; another holder is not touched.
+    other_client.write_u8(7).await.unwrap();
+    assert_eq!(other_server.read_u8().await.unwrap(), 7);
+    drop(client);
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_has_the_same_key_and_is_seen_at_its_address() {
+    let cluster = Authority::create(now_ms()).unwrap();
+    let (certificate, key) = cluster.issue_with_key(&Subject::Node(1), now_ms(), DAY).unwrap();
+    let before = Certificate::from_pem(&certificate).unwrap();
+    let renewed = cluster.renew(&Subject::Node(1), &key, now_ms(), DAY).unwrap();
+    let after = Certificate::from_pem(&renewed).unwrap();
+    assert_eq!(before.key, after.key);
+    assert_ne!(before.serial, after.serial);
+    let request = SigningRequest::from_der(&SigningRequest::with_key(&key).unwrap()).unwrap();
+    let asked = cluster.issue(&request, &Subject::Node(1), now_ms(), DAY).unwrap();
+    assert_eq!(Certificate::from_pem(&asked).unwrap().key, before.key);
+    let identity = |pem: &str| {
+        let authority = cluster.certificate_pem().as_bytes();
+        Arc::new(PresentedIdentity::new(Identity::from_pem(pem.as_bytes(), key.as_bytes(), authority).unwrap()))
+    };
+    let uri = greeter(identity(&renewed), Audience::Certified).await;
+    let address = uri.authority().unwrap().as_str();
+    assert_eq!(certificate_at(address, &identity(&certificate), DAY).await.unwrap(), after);
 }

@@ -6,4 +6,5 @@ pub(crate) mod draining;
 pub(crate) mod leave;
 pub(crate) mod live_settings;
 pub(crate) mod readiness;
+pub(crate) mod registration;
 pub mod rescue;

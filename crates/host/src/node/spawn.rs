@@ -22,7 +22,10 @@ use crate::{
     admin_service,
     client_port::{answer::Answerer, decider::Decider, server as client_server},
     config::Config,
-    credentials::follow::{follow_certificates, take_note},
+    credentials::{
+        follow::{follow_certificates, take_note},
+        registered::Registered,
+    },
     diagnosis::machine_probe::MachineProbe,
     dns,
     environment::connect_over_tls,
@@ -36,6 +39,7 @@ use crate::{
         draining::Draining,
         live_settings::{self, Live},
         readiness::Readiness,
+        registration::Registrar,
     },
     peers::{
         in_process,
@@ -59,6 +63,7 @@ pub(super) struct Started {
     pub(super) nodes: NodeClient,
     pub(super) draining: Arc<Draining>,
     pub(super) answerer: Answerer,
+    pub(super) registered: Arc<Registered>,
     pub(super) live: Arc<Live>,
     pub(super) http_address: Option<SocketAddr>,
     pub(super) stopping: watch::Sender<bool>,
@@ -92,6 +97,9 @@ pub(super) async fn start(
     let nodes = NodeClient::new(replica.clone(), own);
     let draining = Arc::new(Draining::default());
     let readiness = Arc::new(Readiness::new(replica.clone(), Arc::clone(&credentials), Arc::clone(&draining)));
+    let (registered, unknown_nodes) = Registered::new(replica.clone(), source.is_organisations());
+    let registered = Arc::new(registered);
+    let registrar = Registrar { nodes: nodes.clone(), registered: Arc::clone(&registered), shown: Arc::clone(&shown) };
     let (live, listeners) = Live::new(config, clients.local_addr().unwrap_or(config.clients.listen));
     let live = Arc::new(live);
     let answerer = answerer(config, &replica, &credentials, &metrics)?;
@@ -115,7 +123,8 @@ pub(super) async fn start(
         duplicates: Arc::clone(&answerer.duplicates),
         distinct: Arc::clone(&answerer.distinct),
     });
-    let peer_port = peer_server::serve((peers, Arc::clone(&shown)), in_process, replica.clone(), service);
+    let at_peers = (peers, Arc::clone(&shown));
+    let peer_port = peer_server::serve(at_peers, in_process, replica.clone(), service, Arc::clone(&registered));
     tasks::spawn(&mut background, HostTask::PeerPort, peer_port);
     let watched = Watched {
         metrics: Arc::clone(&metrics),
@@ -133,16 +142,18 @@ pub(super) async fn start(
     let console = http.map(|listener| serve_http(config, listener, watched, &mut background));
     let mut spawn = |task, work: BoxFuture<'static, ()>| tasks::spawn(&mut background, task, work);
     spawn(HostTask::CertificateRenewal, source.clone().follow(Arc::clone(&shown)).boxed());
+    spawn(HostTask::KeyRegistry, registrar.clone().keep(unknown_nodes).boxed());
     spawn(HostTask::NodeKeys, follow_certificates(replica.clone(), credentials).boxed());
     spawn(HostTask::LiveSettings, live_settings::follow(Arc::clone(&live), replica.clone()).boxed());
     spawn(HostTask::DistinctMachines, distinct::follow(Arc::clone(&answerer.distinct), nodes.clone()).boxed());
     spawn(HostTask::LogLimit, log_limit::report().boxed());
     let refused_enrolments = metrics.refused_enrolments();
     spawn(HostTask::LeaderChanges, count_leader_changes(replica, metrics).boxed());
-    let parts = admin_service::Parts { nodes: nodes.clone(), dns, drain, console, source, refused_enrolments };
+    let parts =
+        admin_service::Parts { nodes: nodes.clone(), dns, drain, console, source, refused_enrolments, registrar };
     let remote = admin.map(|listener| (listener, shown));
     tasks::spawn(&mut background, HostTask::AdminPort, admin_service::serve(&config.admin_socket(), remote, parts)?);
-    Ok(Started { nodes, draining, answerer, live, http_address, stopping, serving, background })
+    Ok(Started { nodes, draining, answerer, registered, live, http_address, stopping, serving, background })
 }
 
 /// The disk of the replica, whose syncs the observer measures.

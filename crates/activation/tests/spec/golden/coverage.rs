@@ -59,6 +59,9 @@ tables! {
         Command::Once { .. } => "once", Never("newer than these files");
         Command::AcceptClock { .. } => "accept-clock", Never("newer than these files");
         Command::NoteHash => "note-hash", Never("newer than these files");
+        Command::Register { .. } => "register", Never("newer than these files");
+        Command::Revoke(_) => "revoke", Never("newer than these files");
+        Command::RevokeToken { .. } => "revoke-token", Never("newer than these files");
     }
     ACTS: act(Act) {
         Act::Command(_) => "command", Since(2);
@@ -127,6 +130,7 @@ tables! {
         CommandRefusal::UnknownGroup { .. } => "unknown-group", Since(1);
         CommandRefusal::PlatformMayNotHold { .. } => "platform-may-not-hold", Since(1);
         CommandRefusal::Earlier(_) => "earlier", Never("newer than these files");
+        CommandRefusal::KeyOfAnotherHolder { .. } => "key-of-another-holder", Never("newer than these files");
     }
     CATALOG_ERRORS: catalog_error(CatalogError) {
         CatalogError::Source { .. } => "source", Never("a command holds signed bytes, not a text");
