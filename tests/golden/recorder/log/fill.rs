@@ -1,4 +1,4 @@
-//! Limits of the state, reached: all but the large ones of certificates and of places given back.
+//! Limits of the state, reached: all but the large ones of certificates and of released activation slots.
 
 use activation::audit::Origin;
 use activation::coded::{Code, Coded};
