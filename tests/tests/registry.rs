@@ -12,7 +12,11 @@ use api::{
 };
 use quorate_tests::{Cluster, Finished, Plan, Quorate, TIMEOUT, eventually, now_ms, words};
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 use tonic::{
     Code,
     transport::{Channel, Endpoint},
@@ -41,10 +45,6 @@ async fn cluster(nodes: u8) -> Cluster {
 
 /// The same command line that a person uses, with contexts of the test's own.
 async fn command(cluster: &Cluster, words: &[OsString]) -> Finished {
-    command_with(cluster, words).await
-}
-
-async fn command_with(cluster: &Cluster, words: &[OsString]) -> Finished {
     let mut command = Quorate::at(QUORATE).command(words);
     command.env("XDG_CONFIG_HOME", cluster.path("config"));
     let output = timeout(TIMEOUT, command.output()).await.unwrap().unwrap();
@@ -294,4 +294,46 @@ async fn a_node_that_was_off_follows_a_leader_that_came_in_meanwhile() {
     .await;
     let said = cluster.said(3);
     assert!(said.contains("the other members know it"), "{said}");
+}
+
+/// Asks the port of the console; what comes until the connection ends.
+async fn console_page(at: std::net::SocketAddr, path: &str, cookie: &str) -> String {
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\nHost: {at}\r\nCookie: {cookie}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_session_and_a_stream_of_the_console_end_with_the_certificate_that_asked_for_them() {
+    let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(1)).await;
+    cluster.set_variable(1, "QUORATE_CONSOLE_AUTH", "true");
+    cluster.form().await;
+    in_force(&cluster, 1).await;
+    let at = cluster.node(1).metrics;
+    for name in ["ada", "bob"] {
+        login(&cluster, 1, name, "reader").await;
+    }
+    let mut cookies = Vec::new();
+    for name in ["ada", "bob"] {
+        let told = command(&cluster, &words!["console", "--json", "--admin", name]).await;
+        let url = told.json()["url"].as_str().unwrap().to_owned();
+        let path = url.split_once(&at.to_string()).unwrap().1.to_owned();
+        let entered = console_page(at, &path, "").await;
+        let cookie = entered.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+        cookies.push(cookie.split(';').next().unwrap().to_owned());
+    }
+    let [adas, bobs] = cookies.try_into().unwrap();
+    let stream = tokio::spawn({
+        let adas = adas.clone();
+        async move { console_page(at, "/console/stream", &adas).await }
+    });
+    assert!(console_page(at, "/", &adas).await.starts_with("HTTP/1.1 200"));
+    cluster.administrate(1, &words!["cluster", "revoke", "ada"]).await;
+    let streamed = timeout(TIMEOUT, stream).await.unwrap().unwrap();
+    assert!(streamed.starts_with("HTTP/1.1 200"), "{streamed}");
+    assert!(console_page(at, "/", &adas).await.starts_with("HTTP/1.1 401"));
+    assert!(console_page(at, "/", &bobs).await.starts_with("HTTP/1.1 200"));
 }

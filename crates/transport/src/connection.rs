@@ -72,7 +72,9 @@ impl AsyncRead for Connection {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         let Self { standing, caller, .. } = &mut *self;
-        if standing.poll_ended(caller, context).is_ready() {
+        if let Some(certificate) = &caller.certificate
+            && standing.poll_ended(certificate, context).is_ready()
+        {
             tracing::info!(source = %self.caller.address, "a connection was closed: its certificate is good no more");
             return Poll::Ready(Err(io::ErrorKind::PermissionDenied.into()));
         }

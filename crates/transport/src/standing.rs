@@ -10,14 +10,14 @@ use std::{
 use tokio::sync::watch;
 use tokio_stream::{Stream as _, wrappers::WatchStream};
 
-use crate::connection::Caller;
+use crate::certificate::Certificate;
 
 /// Decides who stays connected. Cheap to clone.
 #[derive(Clone)]
 pub struct Standing {
-    /// Ticks whenever the answer for some caller may be another one.
+    /// Ticks whenever the answer for some certificate may be another one.
     changes: watch::Receiver<u64>,
-    may_stay: Arc<dyn Fn(&Caller) -> bool + Send + Sync>,
+    may_stay: Arc<dyn Fn(&Certificate) -> bool + Send + Sync>,
 }
 
 impl fmt::Debug for Standing {
@@ -27,12 +27,12 @@ impl fmt::Debug for Standing {
 }
 
 impl Standing {
-    /// `may_stay` is asked of every open connection at each of the `changes`.
-    pub fn new(changes: watch::Receiver<u64>, may_stay: impl Fn(&Caller) -> bool + Send + Sync + 'static) -> Self {
+    /// `may_stay` is asked of every certificate that an open connection began with, at each of the `changes`.
+    pub fn new(changes: watch::Receiver<u64>, may_stay: impl Fn(&Certificate) -> bool + Send + Sync + 'static) -> Self {
         Self { changes, may_stay: Arc::new(may_stay) }
     }
 
-    /// Every caller stays, for ever.
+    /// Every holder stays, for ever.
     pub fn unconditional() -> Self {
         let (_, changes) = watch::channel(0);
         Self::new(changes, |_| true)
@@ -53,15 +53,15 @@ impl Standing {
 /// The watch over one connection.
 pub(crate) struct ConnectionStanding {
     changes: Box<WatchStream<u64>>,
-    may_stay: Arc<dyn Fn(&Caller) -> bool + Send + Sync>,
+    may_stay: Arc<dyn Fn(&Certificate) -> bool + Send + Sync>,
 }
 
 impl ConnectionStanding {
-    /// Ready when the caller may stay no longer.
-    pub(crate) fn poll_ended(&mut self, caller: &Caller, context: &mut Context<'_>) -> Poll<()> {
+    /// Ready when the holder may stay no longer.
+    pub(crate) fn poll_ended(&mut self, certificate: &Certificate, context: &mut Context<'_>) -> Poll<()> {
         // Bounded: a watch holds one value, and is empty when that was seen.
         while let Poll::Ready(Some(_)) = Pin::new(&mut self.changes).poll_next(context) {
-            if !(self.may_stay)(caller) {
+            if !(self.may_stay)(certificate) {
                 return Poll::Ready(());
             }
         }

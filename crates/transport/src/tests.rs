@@ -280,9 +280,7 @@ async fn a_connection_ends_when_its_certificate_is_good_no_more() {
     let (changed, changes) = tokio::sync::watch::channel(0);
     let revoked = Arc::new(std::sync::Mutex::new(None));
     let looked = Arc::clone(&revoked);
-    let standing = Standing::new(changes, move |caller| {
-        caller.certificate.as_ref().map(|certificate| certificate.key) != *looked.lock().unwrap()
-    });
+    let standing = Standing::new(changes, move |certificate| Some(certificate.key) != *looked.lock().unwrap());
     let (accepting, mut connections) = listen(listener, node, Audience::Certified, standing);
     tokio::spawn(accepting);
     let connect = |own: &Arc<PresentedIdentity>| {

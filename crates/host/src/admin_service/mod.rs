@@ -410,7 +410,8 @@ impl admin_server::Admin for Admin {
         let console = self.console.as_ref().ok_or_else(|| {
             Status::failed_precondition("this node shows nothing: set metrics.listen in its configuration")
         })?;
-        let reply = console.ticket().map_err(|error| Status::failed_precondition(error.to_string()))?;
+        let holder = caller::of(&request).certificate;
+        let reply = console.ticket(holder).map_err(|error| Status::failed_precondition(error.to_string()))?;
         if reply.valid_s > 0 {
             tracing::info!(caller = %caller::of(&request), "a ticket for the console was given");
         }

@@ -119,12 +119,21 @@ impl Registered {
         self.changes.send_modify(|change| *change = change.wrapping_add(1));
     }
 
+    /// Waits until the holder of this certificate is let in no more.
+    pub(crate) async fn shut_out(&self, certificate: &Certificate) {
+        let mut changes = self.changes.subscribe();
+        loop {
+            changes.mark_unchanged();
+            if self.holder(certificate).is_err() || changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Whether callers stay connected.
     pub(crate) fn standing(self: &Arc<Self>) -> Standing {
         let registered = Arc::clone(self);
-        Standing::new(self.changes.subscribe(), move |caller| {
-            caller.certificate.as_ref().is_none_or(|certificate| registered.node(certificate).is_ok())
-        })
+        Standing::new(self.changes.subscribe(), move |certificate| registered.node(certificate).is_ok())
     }
 
     fn vouched(&self) -> MutexGuard<'_, BTreeMap<[u8; 32], u64>> {

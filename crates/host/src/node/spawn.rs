@@ -139,7 +139,8 @@ pub(super) async fn start(
         snapshot: snapshots.join(replication::SNAPSHOT_FILE),
     };
     let http_address = http.as_ref().and_then(|listener| listener.local_addr().ok());
-    let console = http.map(|listener| serve_http(config, listener, watched, &mut background));
+    let console =
+        http.map(|listener| serve_http((config, Arc::clone(&registered)), listener, watched, &mut background));
     let mut spawn = |task, work: BoxFuture<'static, ()>| tasks::spawn(&mut background, task, work);
     spawn(HostTask::CertificateRenewal, source.clone().follow(Arc::clone(&shown)).boxed());
     spawn(HostTask::KeyRegistry, registrar.clone().keep(unknown_nodes).boxed());
@@ -209,9 +210,14 @@ fn serve_clients(
     })
 }
 
-fn serve_http(config: &Config, listener: TcpListener, watched: Watched, background: &mut JoinSet<()>) -> Arc<Console> {
+fn serve_http(
+    (config, registered): (&Config, Arc<Registered>),
+    listener: TcpListener,
+    watched: Watched,
+    background: &mut JoinSet<()>,
+) -> Arc<Console> {
     let address = listener.local_addr().unwrap_or(config.clients.listen);
-    let console = Arc::new(Console::new(watched.clone(), address, config.console.auth));
+    let console = Arc::new(Console::new(watched.clone(), address, config.console.auth, registered));
     tasks::spawn(background, HostTask::Console, Arc::clone(&console).work());
     tasks::spawn(background, HostTask::HttpPort, http_server::serve(listener, watched, Arc::clone(&console)));
     console
