@@ -3,13 +3,14 @@
 use std::error::Error;
 use std::path::Path;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "activation.proto",
     "catalog.proto",
     "command.proto",
     "direct_activation.proto",
     "host_activation.proto",
     "lifecycle.proto",
+    "registry.proto",
     "settings.proto",
     "snapshot.proto",
     "tokens.proto",

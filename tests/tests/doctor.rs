@@ -158,9 +158,9 @@ async fn faults_in_dns_and_closed_ports_are_found_and_raise_alerts_and_the_advic
     // A certificate of the cluster's own that was not renewed.
     assert_eq!(cluster.stop(3).await, Some(0));
     let folder = Folder::at(&cluster.node(3).data.join("tls"));
-    let issued = folder.authority().unwrap().issue_with_key(&Subject::Node(3), quorate_tests::now_ms(), 10 * DAY);
-    let (certificate, key) = issued.unwrap();
-    folder.write_node(&certificate, &key).unwrap();
+    let key = folder.node_key().unwrap();
+    let renewed = folder.authority().unwrap().renew(&Subject::Node(3), &key, quorate_tests::now_ms(), 10 * DAY);
+    folder.renew_node(&renewed.unwrap()).unwrap();
     let lifetime = "QUORATE_TEST_CERTIFICATE_LIFETIME_S";
     cluster.set_variable(3, lifetime, (10 * DAY).as_secs().to_string());
     cluster.start(3);

@@ -21,8 +21,11 @@ use uuid::Uuid;
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 
-/// What was recorded, by the commit that wrote it.
-const RECORDING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/aa5b105");
+/// What was recorded.
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden");
+
+/// The formats, each with the commit that wrote it.
+const FORMATS: [(u32, &str); 3] = [(1, "aa5b105"), (2, "aa5b105"), (3, "bd99c00")];
 
 /// The node whose stores they are.
 const NODE: u64 = 1;
@@ -35,16 +38,16 @@ struct Golden {
 }
 
 impl Golden {
-    fn unpacked(kind: &str, format: u32) -> Self {
+    fn unpacked(kind: &str, (format, commit): (u32, &str)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let name = format!("{kind}-{format}");
-        unpack(&Path::new(RECORDING).join(format!("{name}.folder")), &folder.path().join("node"));
+        unpack(&Path::new(GOLDEN).join(commit).join(format!("{name}.folder")), &folder.path().join("node"));
         Self { name, format, folder }
     }
 
     fn all() -> Vec<Self> {
         let kinds = ["store", "purged"];
-        kinds.iter().flat_map(|kind| [1, 2].map(|format| Self::unpacked(kind, format))).collect()
+        kinds.iter().flat_map(|kind| FORMATS.map(|format| Self::unpacked(kind, format))).collect()
     }
 
     fn path(&self, name: &str) -> PathBuf {

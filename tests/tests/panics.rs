@@ -89,6 +89,7 @@ fn of_host(task: HostTask) -> Trigger {
         | HostTask::HttpPort
         | HostTask::Console
         | HostTask::CertificateRenewal
+        | HostTask::KeyRegistry
         | HostTask::NodeKeys
         | HostTask::KeyFolder
         | HostTask::LiveSettings
@@ -192,9 +193,9 @@ async fn a_panic_in_any_task_of_a_node_ends_its_process_and_the_log_names_task_a
         if trigger == Certificate {
             let lifetime = Duration::from_secs(6);
             let tls = Folder::at(&cluster.node(1).data.join("tls"));
-            let issued = tls.authority().unwrap().issue_with_key(&Subject::Node(1), now_ms(), lifetime);
-            let (certificate, key) = issued.unwrap();
-            tls.write_node(&certificate, &key).unwrap();
+            let key = tls.node_key().unwrap();
+            let renewed = tls.authority().unwrap().renew(&Subject::Node(1), &key, now_ms(), lifetime);
+            tls.renew_node(&renewed.unwrap()).unwrap();
             cluster.set_variable(1, "QUORATE_TEST_CERTIFICATE_LIFETIME_S", lifetime.as_secs().to_string());
         }
         cluster.set_variable(1, VARIABLE, task);

@@ -11,7 +11,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use api::peer::v1::{IdentifyReply, IdentifyRequest, peer_client::PeerClient};
+use api::{
+    admin::v1::{EnrollRequest, admin_client::AdminClient},
+    peer::v1::{IdentifyReply, IdentifyRequest, peer_client::PeerClient},
+};
 use quorate_tests::{Cluster, Finished, Plan, Process, Quorate, TIMEOUT, eventually, free_port, page, value, words};
 use tokio::time::{Instant, timeout};
 use tonic::{
@@ -21,7 +24,9 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use tonic_prost::ProstCodec;
-use transport::{Authority, Connector, Folder, Identity, PresentedIdentity, Role, Subject, connector, pinned};
+use transport::{
+    Authority, Connector, Folder, Identity, PresentedIdentity, Role, SigningRequest, Subject, connector, pinned,
+};
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const DENIED: &str = "0x80070005: access denied";
@@ -29,7 +34,8 @@ const NO_CONNECTION: &str = "no connection";
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// What a reader may ask, and what an operator may besides; all else is an administrator's.
-const READER: [&str; 12] = [
+const READER: [&str; 13] = [
+    "RenewCertificate",
     "Count",
     "ClusterStatus",
     "ShowCatalogs",
@@ -73,6 +79,11 @@ impl World {
     async fn of(nodes: u8) -> Self {
         let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(nodes)).await;
         cluster.form().await;
+        eventually("keys must be registered", async || {
+            let registry = cluster.administrate(1, &words!["cluster", "revoke", "--list"]).await;
+            (registry["in_force"] == true).then_some(())
+        })
+        .await;
         let authority = Folder::at(&cluster.node(1).data.join("tls")).authority().unwrap();
         Self { cluster, authority, other: Authority::create(now_ms()).unwrap() }
     }
@@ -85,20 +96,35 @@ impl World {
         connector(Arc::new(PresentedIdentity::new(identity)), TIMEOUT)
     }
 
-    fn person(&self, role: Role) -> Connector {
-        self.shows(&self.authority, &Subject::person("Ada", role).unwrap(), now_ms())
+    /// A person who came with a token.
+    async fn person(&self, role: Role) -> Connector {
+        let token: transport::Token = self.token(role.name(), "1h").await.parse().unwrap();
+        let (request, key) = SigningRequest::create().unwrap();
+        let pinned = pinned(token.authority(), TIMEOUT).unwrap();
+        let mut admin = AdminClient::new(channel(&pinned, self.cluster.node(1).admin).await.unwrap());
+        let secret = token.secret().to_vec().into();
+        let asked = EnrollRequest { secret, request: request.into(), name: "Ada".into(), ..EnrollRequest::default() };
+        let reply = admin.enroll(asked).await.unwrap().into_inner();
+        let (certificate, authority) = (reply.certificate.as_bytes(), reply.authority.as_bytes());
+        let identity = Identity::from_pem(certificate, key.as_bytes(), authority).unwrap();
+        connector(Arc::new(PresentedIdentity::new(identity)), TIMEOUT)
     }
 
+    /// A member, with what is in its folder.
     fn node(&self, number: u64) -> Connector {
-        self.shows(&self.authority, &Subject::Node(number), now_ms())
+        let identity = Folder::at(&self.cluster.node(number).data.join("tls")).identity().unwrap();
+        connector(Arc::new(PresentedIdentity::new(identity)), TIMEOUT)
     }
 
     /// Those whom no call may serve: not even an administrator of another cluster, or one of yesterday.
-    fn strangers(&self) -> [(&'static str, Connector); 5] {
+    fn strangers(&self) -> [(&'static str, Connector); 7] {
         let boss = Subject::person("Eve", Role::Administrator).unwrap();
         let long_ago = now_ms() - 3 * u64::try_from(DAY.as_millis()).unwrap();
         [
             ("no certificate", pinned(self.authority.fingerprint(), TIMEOUT).unwrap()),
+            // Whoever has the authority's key certifies anybody, and nobody is let in by that.
+            ("an administrator of a stolen authority", self.shows(&self.authority, &boss, now_ms())),
+            ("a node of a stolen authority", self.shows(&self.authority, &Subject::Node(1), now_ms())),
             ("an expired administrator", self.shows(&self.authority, &boss, long_ago)),
             ("an expired node", self.shows(&self.authority, &Subject::Node(1), long_ago)),
             ("another cluster's administrator", self.shows(&self.other, &boss, now_ms())),
@@ -172,7 +198,7 @@ fn is_shut_out(outcome: &Result<(), Status>) -> bool {
 
 #[tokio::test]
 async fn r37_a_stranger_reaches_no_call_of_the_administration_and_others_those_of_their_role() {
-    let world = World::of(1).await;
+    let world = World::of(3).await;
     let admin = world.cluster.node(1).admin;
     let calls = calls("admin.proto");
     for (who, connector) in world.strangers() {
@@ -187,7 +213,7 @@ async fn r37_a_stranger_reaches_no_call_of_the_administration_and_others_those_o
         assert_eq!(outcome.as_ref().unwrap_err().code(), Code::PermissionDenied, "a node, {path}: {outcome:?}");
     }
     for role in Role::ALL {
-        let connector = world.person(role);
+        let connector = world.person(role).await;
         // A node that is drained is gone: that one is left to the next test.
         for path in calls.iter().filter(|path| !matches!(name(path), "Drain" | "Enroll")) {
             let least = match name(path) {
@@ -205,9 +231,12 @@ async fn r37_a_stranger_reaches_no_call_of_the_administration_and_others_those_o
 
 #[tokio::test]
 async fn r37_a_stranger_reaches_no_call_between_nodes_and_a_node_only_as_itself() {
-    let world = World::of(1).await;
+    let world = World::of(3).await;
     let (peers, calls) = (world.peers(1), calls("peer.proto"));
-    let people = Role::ALL.map(|role| (role.name(), world.person(role)));
+    let mut people = Vec::new();
+    for role in Role::ALL {
+        people.push((role.name(), world.person(role).await));
+    }
     for (who, connector) in world.strangers().into_iter().chain(people) {
         for path in &calls {
             let outcome = call(&connector, peers, path, Some("1")).await;
@@ -309,7 +338,7 @@ async fn wrong_tokens_are_limited_counted_and_recorded_and_a_person_is_recorded_
     .await;
     let of = |act: &str| entries.iter().filter(|entry| entry["act"].as_str().unwrap().starts_with(act)).count();
     assert_eq!(of("refuse "), 1, "{entries:?}");
-    let enrolled = entries.iter().find(|entry| entry["act"] == "enrol a person").unwrap();
+    let enrolled = entries.iter().find(|entry| entry["act"] == "enrol Ada as reader").unwrap();
     assert_eq!(enrolled["who"], "Ada (reader), with a token");
     let said = world.cluster.said(1);
     for line in ["a join token was refused from=", "an administrator's act who="] {
@@ -459,15 +488,21 @@ async fn a_node_renews_its_certificate_by_itself_before_it_ends() {
     let mut world = World::of(1).await;
     assert_eq!(world.cluster.stop(1).await, Some(0));
     let tls = Folder::at(&world.cluster.node(1).data.join("tls"));
-    let (certificate, key) = world.authority.issue_with_key(&Subject::Node(1), now_ms(), LIFETIME).unwrap();
+    let key = tls.node_key().unwrap();
+    let certificate = world.authority.renew(&Subject::Node(1), &key, now_ms(), LIFETIME).unwrap();
     let ends_ms = now_ms() + u64::try_from(LIFETIME.as_millis()).unwrap();
-    tls.write_node(&certificate, &key).unwrap();
+    tls.renew_node(&certificate).unwrap();
     world.cluster.set_variable(1, "QUORATE_TEST_CERTIFICATE_LIFETIME_S", LIFETIME.as_secs().to_string());
     world.cluster.start(1);
     let peers = world.peers(1);
-    let node = world.node(2);
+    // Valid for longer, for the key that the cluster knows.
+    let longer = world.authority.renew(&Subject::Node(1), &key, now_ms(), DAY).unwrap();
+    let authority = world.authority.certificate_pem();
+    let identity = Identity::from_pem(longer.as_bytes(), key.as_bytes(), authority.as_bytes()).unwrap();
+    let node = connector(Arc::new(PresentedIdentity::new(identity)), TIMEOUT);
     eventually("the node answers", async || identify(&node, peers).await).await;
     eventually("the first certificate is over", async || (now_ms() > ends_ms).then_some(())).await;
     assert!(identify(&node, peers).await.is_some(), "a new connection, after the end of the first certificate");
     assert!(tls.identity().unwrap().ends_ms() > ends_ms);
+    assert_eq!(*tls.node_key().unwrap(), *key, "by its key the cluster knows it");
 }

@@ -52,6 +52,14 @@ codes! {
     Count = 17 => "count {} requests";
     CompareState = 18 => "compare the state at entry {}";
     NoteState = 19 => "note the state's hash";
+    /// Values: `node N` or a person's name, of each.
+    Register = 20 => "register the keys of";
+    /// Value: `node:N`, `serial:HEX` or a person's name.
+    Revoke = 21 => "revoke {}";
+    /// Value: the first bytes of its digest.
+    RevokeToken = 22 => "revoke token {}";
+    /// Values: name and role.
+    EnrolNamedPerson = 23 => "enrol {} as {}";
     // Acts that are none.
     AddNode = 50 => "add node {} at {}";
     RemoveNode = 51 => "remove node {}";
@@ -98,6 +106,7 @@ codes! {
     ProductGone = 127 => "product `{}` is missing";
     ProductMoved = 128 => "product `{}` moved from application `{}` to `{}`";
     CodeReused = 129 => "`{}` lost its code";
+    KeyOfAnotherHolder = 130 => "this key is registered for {}";
 }
 
 /// Text as the record takes it: printable, and not longer than [`AUDIT_TEXT_BYTES_MAX`].

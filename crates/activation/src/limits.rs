@@ -102,6 +102,16 @@ pub const OUTCOMES_KEPT: usize = 4096;
 pub const CODED_VALUES_MAX: usize = 16;
 /// Join tokens that wait for their bearers.
 pub const TOKENS_MAX: usize = 64;
+/// Keys of nodes and persons that may take part.
+pub const REGISTRATIONS_MAX: usize = 2_000;
+/// Keys that one command registers.
+pub const REGISTRATIONS_AT_ONCE_MAX: usize = 64;
+/// Revocations that are kept, for clusters whose certificates an organisation's authority issues.
+pub const REVOCATIONS_MAX: usize = 2_000;
+/// Longest serial number of a certificate, in bytes (RFC 5280, section 4.1.2.2).
+pub const SERIAL_BYTES_MAX: usize = 20;
+/// Longest name of a person, in bytes.
+pub const PERSON_NAME_BYTES_MAX: usize = 64;
 /// Addresses that a node announces.
 pub const ADDRESSES_MAX: usize = 16;
 /// Entries of the publish list (R26).

@@ -163,3 +163,18 @@ const _: () = assert!(ADMIN_MESSAGE_BYTES_MAX > activation::limits::CATALOG_BYTE
 const _: () = assert!(HTTP_CONNECTIONS_PER_SOURCE_MAX > 2 * CONSOLE_VIEWERS_MAX);
 const _: () = assert!(HTTP_CONNECTIONS_MAX > HTTP_CONNECTIONS_PER_SOURCE_MAX);
 const _: () = assert!(CONSOLE_SAMPLE_INTERVAL.as_secs() * CONSOLE_SAMPLES_MAX as u64 == 86_400);
+
+/// How often a node looks whether the registry of keys holds what it should.
+pub const REGISTRY_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a cluster that may have a registry of keys has none before its leader sees to it: who set the format may be in it.
+pub const REGISTRY_GRACE: Duration = Duration::from_secs(10);
+
+/// How long the other members may take to say whether they know a key.
+pub const VOUCH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Callers that the other members are to be asked about.
+pub const VOUCHING_WAITING_MAX: usize = 8;
+
+/// Callers that the other members know and this node's state does not yet.
+pub const VOUCHED_MAX: usize = 64;

@@ -26,6 +26,11 @@ pub(crate) fn certificate_lifetime() -> Option<Duration> {
     number("QUORATE_TEST_CERTIFICATE_LIFETIME_S").map(Duration::from_secs)
 }
 
+/// How long a person's certificate is valid, in place of the default.
+pub(crate) fn person_certificate_lifetime() -> Option<Duration> {
+    number("QUORATE_TEST_PERSON_CERTIFICATE_LIFETIME_S").map(Duration::from_secs)
+}
+
 /// How long a member may be silent before its DNS record is withdrawn, in place of the setting.
 pub(crate) fn dns_timeout() -> Option<Duration> {
     number("QUORATE_TEST_DNS_TIMEOUT_MS").map(Duration::from_millis)

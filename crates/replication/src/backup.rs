@@ -120,8 +120,10 @@ impl Backup {
         let raw = proto::Snapshot::decode(message).map_err(|_| BackupError::Malformed("encoding"))?;
         let last = raw.last.map(wire::log_id_in).ok_or(BackupError::Malformed("it ends nowhere"))?;
         // Checked here, so that a file that cannot be read is refused before anything is written.
-        State::decode_snapshot_up_to(Format::NEWEST, &raw.state)?;
-        Ok(Self { last, state: raw.state })
+        let mut state = State::decode_snapshot_up_to(Format::NEWEST, &raw.state)?;
+        // Who took part in that cluster takes part in no other: the new one's node has another key.
+        state.forget_registry();
+        Ok(Self { last, state: state.encode_snapshot().into() })
     }
 
     /// The last entry in it.

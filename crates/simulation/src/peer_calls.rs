@@ -97,6 +97,10 @@ impl Peer for WatchedCalls {
         self.calls.clock(request).await
     }
 
+    async fn vouch(&self, request: Request<proto::VouchRequest>) -> Reply<proto::VouchReply> {
+        self.calls.vouch(request).await
+    }
+
     async fn leaving(&self, request: Request<proto::LeavingRequest>) -> Reply<proto::LeavingReply> {
         self.calls.leaving(request).await
     }

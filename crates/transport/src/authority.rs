@@ -103,6 +103,18 @@ impl Authority {
         Ok((certificate, Zeroizing::new(key.serialize_pem())))
     }
 
+    /// A new certificate for `subject` and a key that it has already, in PEM.
+    pub fn renew(
+        &self,
+        subject: &Subject,
+        key_pem: &str,
+        now_ms: u64,
+        lifetime: Duration,
+    ) -> Result<String, TransportError> {
+        let not_a_key = |_| TransportError::NotPem { what: "the key".into(), expected: "private key" };
+        self.sign(&KeyPair::from_pem(key_pem).map_err(not_a_key)?, subject, now_ms, lifetime)
+    }
+
     fn sign(
         &self,
         key: &impl PublicKeyData,
@@ -136,6 +148,13 @@ impl SigningRequest {
         let key = KeyPair::generate()?;
         let request = CertificateParams::default().serialize_request(&key)?;
         Ok((request.der().to_vec(), Zeroizing::new(key.serialize_pem())))
+    }
+
+    /// A request for a key that is there already, in PEM: for a renewed certificate.
+    pub fn with_key(key_pem: &str) -> Result<Vec<u8>, TransportError> {
+        let not_a_key = |_| TransportError::NotPem { what: "the key".into(), expected: "private key" };
+        let key = KeyPair::from_pem(key_pem).map_err(not_a_key)?;
+        Ok(CertificateParams::default().serialize_request(&key)?.der().to_vec())
     }
 
     /// Reads one from DER, and verifies its signature.

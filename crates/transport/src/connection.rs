@@ -4,6 +4,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -16,21 +17,28 @@ use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
 use crate::{
+    certificate::Certificate,
     connections::{Activity, ConnectionSlot, NotedStream},
+    standing::{ConnectionStanding, IsKnown},
     subject::Subject,
 };
 
 /// Who is at the other end. In the extensions of every request on the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// Whose certificate was shown and verified; none where none was shown.
-    pub subject: Option<Subject>,
-    /// When that certificate ends, in milliseconds since 1970: a connection may outlive it.
-    pub ends_ms: u64,
+    /// The certificate that was shown and verified when the connection began, which may outlive it; none where none was shown.
+    pub certificate: Option<Arc<Certificate>>,
     /// Where from.
     pub address: SocketAddr,
     /// What the connection is doing: a server notes each call of a caller without a certificate here.
     pub activity: Activity,
+}
+
+impl Caller {
+    /// Whom the certificate names; none where none was shown.
+    pub fn subject(&self) -> Option<&Subject> {
+        self.certificate.as_ref().map(|certificate| &certificate.subject)
+    }
 }
 
 /// A connection that was accepted.
@@ -39,6 +47,8 @@ pub struct Connection {
     pub(crate) caller: Caller,
     /// When a stranger's time is over.
     pub(crate) until: Option<Pin<Box<Sleep>>>,
+    pub(crate) standing: ConnectionStanding,
+    pub(crate) is_known: IsKnown,
     pub(crate) slot: ConnectionSlot,
 }
 
@@ -77,6 +87,19 @@ impl AsyncRead for Connection {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         self.check_evicted(context)?;
+        let Self { standing, is_known, slot, caller, .. } = &mut *self;
+        if let Some(certificate) = &caller.certificate
+            && let Poll::Ready(may_stay) = standing.poll_changed(certificate, context)
+        {
+            if !may_stay {
+                tracing::info!(source = %caller.address, "a connection was closed: its certificate is good no more");
+                return Poll::Ready(Err(io::ErrorKind::PermissionDenied.into()));
+            }
+            if is_known(certificate) {
+                // Where there are too many of those, it stays as it is.
+                let _is_kept = slot.is_known_now();
+            }
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }

@@ -19,6 +19,7 @@ use tonic::transport::Uri;
 use tower::Service;
 
 use crate::{
+    certificate::Certificate,
     error::TransportError,
     identity::PresentedIdentity,
     limits::HANDSHAKE_DEADLINE,
@@ -70,6 +71,23 @@ impl Service<Uri> for Connector {
         let connect_timeout = self.connect_timeout;
         Box::pin(async move { connect(&uri, config, connect_timeout).await.map(TokioIo::new) })
     }
+}
+
+/// What the certificate of the node at `address`, HOST:PORT, says: its authorities are this identity's. Nothing is asked of it.
+///
+/// # Errors
+/// Where it cannot be reached in time, or is no node of these authorities.
+pub async fn certificate_at(
+    address: &str,
+    identity: &PresentedIdentity,
+    connect_timeout: Duration,
+) -> io::Result<Certificate> {
+    let invalid = |_| io::Error::new(io::ErrorKind::InvalidInput, format!("{address} is no HOST:PORT"));
+    let uri = format!("http://{address}").parse::<Uri>().map_err(invalid)?;
+    let stream = connect(&uri, identity.now().client(), connect_timeout).await?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let shown = shown.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no certificate was shown"))?;
+    Certificate::of(shown).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 async fn connect(uri: &Uri, config: Arc<ClientConfig>, connect_timeout: Duration) -> io::Result<TlsStream<TcpStream>> {

@@ -51,13 +51,37 @@ impl Folder {
         self.write("authority.pem", certificate_pem)
     }
 
-    /// Takes the node's own certificate in, or a renewed one.
+    /// Takes a new certificate for the node's present key in.
+    pub fn renew_node(&self, certificate_pem: &str) -> Result<(), TransportError> {
+        self.write("node.pem", certificate_pem)
+    }
+
+    /// The node's key.
+    pub fn node_key(&self) -> Result<Zeroizing<String>, TransportError> {
+        read_text(&self.0.join("node.key"))
+    }
+
+    /// Takes the node's own certificate in, with its key.
     pub fn write_node(&self, certificate_pem: &str, key_pem: &str) -> Result<(), TransportError> {
         self.write("node.key.next", key_pem)?;
         self.write("node.pem", certificate_pem)?;
         self.write("node.key", key_pem)?;
         let next = self.0.join("node.key.next");
         fs::remove_file(&next).map_err(|source| TransportError::Io { what: next.display().to_string(), source })
+    }
+
+    /// Destroys what lets this node, or whoever has its folder, be taken for a node of the cluster: its own key and the authority's.
+    pub fn destroy_keys(&self) -> Result<(), TransportError> {
+        for name in ["authority.key", "node.key", "node.key.next"] {
+            let path = self.0.join(name);
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(TransportError::Io { what: path.display().to_string(), source });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// What the node shows.

@@ -7,9 +7,9 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     sign::CertifiedKey,
 };
-use x509_parser::parse_x509_certificate;
 
 use crate::{
+    certificate::Certificate,
     error::TransportError,
     subject::Subject,
     trust::{Audience, Nodes, client_config, provider, roots, server_config},
@@ -18,8 +18,7 @@ use crate::{
 /// A certificate with its chain and key, and the authorities whose certificates are believed. Ready for handshakes.
 #[derive(Debug)]
 pub struct Identity {
-    subject: Subject,
-    valid_ms: (u64, u64),
+    certificate: Certificate,
     certified: Arc<ServerConfig>,
     anybody: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
@@ -36,29 +35,33 @@ impl Identity {
             .map_err(|_| TransportError::NotPem { what: "the key".into(), expected: "private key" })?;
         let own =
             chain.first().ok_or(TransportError::NotPem { what: "the certificate".into(), expected: "certificate" })?;
-        let subject = Subject::of(own)?;
-        let valid_ms = validity_ms(own)?;
+        let certificate = Certificate::of(own)?;
         let shown = Arc::new(CertifiedKey::from_der(chain, key, &provider())?);
         let roots = roots(&authorities)?;
         let server = |audience| server_config(Arc::clone(&roots), Arc::clone(&shown), audience).map(Arc::new);
         let (certified, anybody) = (server(Audience::Certified)?, server(Audience::Anybody)?);
         let client = Arc::new(client_config(Arc::new(Nodes::of(roots)?), Some(shown))?);
-        Ok(Self { subject, valid_ms, certified, anybody, client })
+        Ok(Self { certificate, certified, anybody, client })
     }
 
     /// Whom it is for.
     pub fn subject(&self) -> &Subject {
-        &self.subject
+        &self.certificate.subject
+    }
+
+    /// What its certificate says.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
     }
 
     /// When it ends, in milliseconds since 1970.
     pub fn ends_ms(&self) -> u64 {
-        self.valid_ms.1
+        self.certificate.ends_ms
     }
 
     /// Whether it is good at that time.
     pub fn is_valid_at(&self, now_ms: u64) -> bool {
-        (self.valid_ms.0..=self.valid_ms.1).contains(&now_ms)
+        self.certificate.is_valid_at(now_ms)
     }
 
     pub(crate) fn server(&self, audience: Audience) -> Arc<ServerConfig> {
@@ -77,13 +80,6 @@ fn certificates(what: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
     let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
     let certificates = certificates.ok().filter(|certificates| !certificates.is_empty());
     certificates.ok_or_else(|| TransportError::NotPem { what: what.into(), expected: "certificate" })
-}
-
-pub(crate) fn validity_ms(certificate: &CertificateDer<'_>) -> Result<(u64, u64), TransportError> {
-    let (_, parsed) = parse_x509_certificate(certificate)
-        .map_err(|_| TransportError::Certificate("a certificate is malformed".into()))?;
-    let ms = |time: x509_parser::time::ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0).saturating_mul(1000);
-    Ok((ms(parsed.validity().not_before), ms(parsed.validity().not_after)))
 }
 
 /// The identity presented in TLS handshakes. Renewing a certificate replaces it; the next handshake uses the new one.

@@ -13,6 +13,7 @@
 
 mod accepting;
 mod authority;
+mod certificate;
 mod connection;
 mod connections;
 mod connector;
@@ -22,6 +23,7 @@ mod identity;
 pub mod limits;
 mod listener;
 mod port_probe;
+mod standing;
 mod subject;
 mod token;
 mod trust;
@@ -31,17 +33,19 @@ mod tests;
 
 pub use accepting::{accept_within, listen_privately};
 pub use authority::{Authority, SigningRequest};
+pub use certificate::Certificate;
 pub use connection::{Caller, Connection};
 pub use connections::{
     Activity, Call, ConnectionSlot, Connections, Counts, Limits, MalformedNetwork, Network, NotedStream, Refusal,
     Rules, source,
 };
-pub use connector::{Connecting, Connector, connector, pinned};
+pub use connector::{Connecting, Connector, certificate_at, connector, pinned};
 pub use error::TransportError;
 pub use files::{Folder, is_private_key_encrypted, read_private};
 pub use identity::{Identity, PresentedIdentity};
-pub use listener::{Admission, IsKnown, listen};
+pub use listener::{Admission, listen};
 pub use port_probe::unreachable_ports;
+pub use standing::{IsKnown, Standing};
 pub use subject::{MalformedName, Role, Subject, UnknownRole};
 pub use token::{MalformedToken, Token};
 pub use trust::Audience;

@@ -46,8 +46,8 @@ pub const AUTHORITY_LIFETIME: Duration = Duration::from_secs(20 * 365 * 86_400);
 /// How long a node's certificate lasts. It is renewed when a third of it is left.
 pub const NODE_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
 
-/// How long a person's certificate lasts.
-pub const PERSON_LIFETIME: Duration = Duration::from_secs(365 * 86_400);
+/// How long a person's certificate lasts. It is renewed when it is used with a third of that left.
+pub const PERSON_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
 
 /// Certificates begin this long before they are made: the clocks of those who see them may be behind.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(86_400);

@@ -8,34 +8,40 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_rustls::{TlsAcceptor, rustls::pki_types::CertificateDer};
+use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
+    certificate::Certificate,
     connection::{Caller, Connection},
     connections::{ConnectionSlot, Connections, NotedStream},
-    identity::{PresentedIdentity, validity_ms},
+    identity::PresentedIdentity,
     limits::{HANDSHAKE_DEADLINE, PRESSED_HANDSHAKE_DEADLINE, STRANGER_DEADLINE},
-    subject::Subject,
+    standing::{IsKnown, Standing},
     trust::Audience,
 };
 
-/// Whether a certificate that was verified against the authorities, and names this subject, is known: its connection is not closed
-/// for others.
-pub type IsKnown = Arc<dyn Fn(&Subject, &CertificateDer<'_>) -> bool + Send + Sync>;
-
-/// Who gets a connection, and who keeps it while others want one.
-pub type Admission = (Connections, IsKnown);
+/// Who gets a connection, and who keeps it. Cheap to clone.
+#[derive(Clone)]
+pub struct Admission {
+    /// The connections of the port.
+    pub connections: Connections,
+    /// Whose connections end, because their certificate is good no more.
+    pub standing: Standing,
+    /// Whose connections are not closed for others. Asked after the handshake, and whenever [`Admission::standing`] changes.
+    pub is_known: IsKnown,
+}
 
 /// What accepts connections for ever, and where they come out.
 pub fn listen(
     listener: TcpListener,
     identity: Arc<PresentedIdentity>,
     audience: Audience,
-    (connections, is_known): Admission,
+    admission: Admission,
 ) -> (impl Future<Output = ()>, ReceiverStream<io::Result<Connection>>) {
     let (ready, accepted) = mpsc::channel(1);
     let accepting = async move {
+        let connections = &admission.connections;
         let mut handshakes = JoinSet::new();
         loop {
             let taken = tokio::select! {
@@ -47,9 +53,9 @@ pub fn listen(
             let Some((stream, address, slot)) = taken else { continue };
             let acceptor = TlsAcceptor::from(identity.now().server(audience));
             let deadline = if connections.is_pressed() { PRESSED_HANDSHAKE_DEADLINE } else { HANDSHAKE_DEADLINE };
-            let (is_known, ready) = (Arc::clone(&is_known), ready.clone());
+            let (admission, ready) = (admission.clone(), ready.clone());
             handshakes.spawn(async move {
-                let shaken = timeout(deadline, handshake(stream, address, acceptor, slot, &is_known)).await;
+                let shaken = timeout(deadline, handshake((stream, address), acceptor, slot, admission)).await;
                 let Ok(connection) = shaken else {
                     return tracing::debug!(source = %address, "the TLS handshake took too long");
                 };
@@ -64,11 +70,10 @@ pub fn listen(
 }
 
 async fn handshake(
-    stream: TcpStream,
-    address: SocketAddr,
+    (stream, address): (TcpStream, SocketAddr),
     acceptor: TlsAcceptor,
     mut slot: ConnectionSlot,
-    is_known: &IsKnown,
+    Admission { standing, is_known, .. }: Admission,
 ) -> Option<Connection> {
     stream.set_nodelay(true).ok()?;
     let activity = slot.activity().clone();
@@ -86,22 +91,23 @@ async fn handshake(
             return None;
         }
     };
+    // Before it is asked who is known: a change in between is seen.
+    let standing = standing.of_connection();
     let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let (subject, ends_ms, until) = match shown {
-        None => (None, 0, Some(Box::pin(sleep(STRANGER_DEADLINE)))),
-        Some(certificate) => match (Subject::of(certificate), validity_ms(certificate)) {
-            (Ok(subject), Ok((_, ends_ms))) => {
-                if is_known(&subject, certificate) && !slot.is_known_now() {
-                    tracing::warn!(source = %address, %subject, "a caller was refused: too many connections are open");
-                    return None;
-                }
-                (Some(subject), ends_ms, None)
-            }
-            (Err(error), _) | (_, Err(error)) => {
-                tracing::warn!(source = %address, %error, "a caller was refused");
+    let (certificate, until) = match shown.map(Certificate::of) {
+        None => (None, Some(Box::pin(sleep(STRANGER_DEADLINE)))),
+        Some(Ok(certificate)) => {
+            if is_known(&certificate) && !slot.is_known_now() {
+                let subject = &certificate.subject;
+                tracing::warn!(source = %address, %subject, "a caller was refused: too many connections are open");
                 return None;
             }
-        },
+            (Some(Arc::new(certificate)), None)
+        }
+        Some(Err(error)) => {
+            tracing::warn!(source = %address, %error, "a caller was refused");
+            return None;
+        }
     };
-    Some(Connection { stream, caller: Caller { subject, ends_ms, address, activity }, until, slot })
+    Some(Connection { stream, caller: Caller { certificate, address, activity }, until, standing, is_known, slot })
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
 };
 use tokio_stream::StreamExt;
 use tonic::transport::Uri;
@@ -44,21 +44,22 @@ fn expired(authority: &Authority, subject: &Subject) -> Arc<PresentedIdentity> {
     Arc::new(PresentedIdentity::new(identity_until(authority, subject, then, DAY)))
 }
 
-fn all_are_known() -> IsKnown {
-    Arc::new(|_, _| true)
+/// All whose certificates are good are known.
+fn admission(standing: Standing) -> Admission {
+    let connections = Connections::new("test", Limits::TLS, Rules::default());
+    Admission { connections, standing, is_known: Arc::new(|_| true) }
 }
 
 /// A node that says to everybody whom it takes them for.
 async fn greeter(own: Arc<PresentedIdentity>, audience: Audience) -> Uri {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let admission = (Connections::new("test", Limits::TLS, Rules::default()), all_are_known());
-    let (accepting, mut connections) = listen(listener, own, audience, admission);
+    let (accepting, mut connections) = listen(listener, own, audience, admission(Standing::unconditional()));
     tokio::spawn(accepting);
     tokio::spawn(async move {
         while let Some(Ok(mut connection)) = connections.next().await {
             tokio::spawn(async move {
-                let subject = connection.caller().subject.clone();
+                let subject = connection.caller().subject().cloned();
                 let greeting = subject.map_or_else(|| "a stranger".to_owned(), |subject| subject.to_string());
                 let _gone = connection.write_all(greeting.as_bytes()).await;
                 let _gone = connection.shutdown().await;
@@ -273,4 +274,97 @@ fn a_certificate_that_names_neither_node_nor_person_is_no_identity() {
     let (_, key) = cluster.issue_with_key(&Subject::Node(1), now_ms(), DAY).unwrap();
     let pem = cluster.certificate_pem().as_bytes();
     assert!(matches!(Identity::from_pem(pem, key.as_bytes(), pem), Err(TransportError::Subject { .. })));
+}
+
+#[tokio::test]
+async fn a_connection_ends_when_its_certificate_is_good_no_more() {
+    let cluster = Authority::create(now_ms()).unwrap();
+    let node = own(&cluster, &Subject::Node(1));
+    let shown = own(&cluster, &person(Role::Reader));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (changed, changes) = tokio::sync::watch::channel(0);
+    let revoked = Arc::new(std::sync::Mutex::new(None));
+    let looked = Arc::clone(&revoked);
+    let standing = Standing::new(changes, move |certificate| Some(certificate.key) != *looked.lock().unwrap());
+    let (accepting, mut connections) = listen(listener, node, Audience::Certified, admission(standing));
+    tokio::spawn(accepting);
+    let connect = |own: &Arc<PresentedIdentity>| {
+        let own = Arc::clone(own);
+        async move { connector(own, DAY).call(format!("http://{address}").parse().unwrap()).await.unwrap().into_inner() }
+    };
+    let other = own(&cluster, &person(Role::Operator));
+    let mut kept = Vec::new();
+    for own in [&shown, &other] {
+        let (client, server) = tokio::join!(connect(own), connections.next());
+        kept.push((client, server.unwrap().unwrap()));
+    }
+    let (mut other_client, mut other_server) = kept.pop().unwrap();
+    let (client, mut server) = kept.pop().unwrap();
+    let reading = tokio::spawn(async move { server.read_u8().await.map_err(|error| error.kind()) });
+    *revoked.lock().unwrap() = Some(shown.now().certificate().key);
+    changed.send_modify(|change| *change += 1);
+    assert_eq!(reading.await.unwrap(), Err(std::io::ErrorKind::PermissionDenied), "while it waits for bytes");
+    // A renewed certificate for the same key is the same holder; another holder is not touched.
+    other_client.write_u8(7).await.unwrap();
+    assert_eq!(other_server.read_u8().await.unwrap(), 7);
+    drop(client);
+}
+
+#[tokio::test]
+async fn a_connection_whose_certificate_becomes_known_is_not_closed_for_others_from_then_on() {
+    let cluster = Authority::create(now_ms()).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (changed, changes) = tokio::sync::watch::channel(0);
+    let known = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let looked = Arc::clone(&known);
+    let limits = Limits { strangers: 2, strangers_per_source: 2, ..Limits::TLS };
+    let port = Connections::new("test", limits, Rules::default());
+    let admission = Admission {
+        connections: port.clone(),
+        standing: Standing::new(changes, |_| true),
+        is_known: Arc::new(move |_| looked.load(std::sync::atomic::Ordering::Relaxed)),
+    };
+    let (accepting, mut connections) =
+        listen(listener, own(&cluster, &Subject::Node(1)), Audience::Certified, admission);
+    tokio::spawn(accepting);
+    let mut second = connector(own(&cluster, &Subject::Node(2)), DAY);
+    let (client, server) = tokio::join!(second.call(format!("http://{address}").parse().unwrap()), connections.next());
+    let (mut client, mut server) = (client.unwrap().into_inner(), server.unwrap().unwrap());
+    assert_eq!(port.strangers(), 1);
+    known.store(true, std::sync::atomic::Ordering::Relaxed);
+    changed.send_modify(|change| *change += 1);
+    client.write_u8(7).await.unwrap();
+    assert_eq!(server.read_u8().await.unwrap(), 7);
+    assert_eq!(port.strangers(), 0);
+    // Two have slots, and the first of three is closed for the third.
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    assert!(matches!(silent[0].read(&mut [0]).await, Ok(0) | Err(_)));
+    client.write_u8(8).await.unwrap();
+    assert_eq!(server.read_u8().await.unwrap(), 8);
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_has_the_same_key_and_is_seen_at_its_address() {
+    let cluster = Authority::create(now_ms()).unwrap();
+    let (certificate, key) = cluster.issue_with_key(&Subject::Node(1), now_ms(), DAY).unwrap();
+    let before = Certificate::from_pem(&certificate).unwrap();
+    let renewed = cluster.renew(&Subject::Node(1), &key, now_ms(), DAY).unwrap();
+    let after = Certificate::from_pem(&renewed).unwrap();
+    assert_eq!(before.key, after.key);
+    assert_ne!(before.serial, after.serial);
+    let request = SigningRequest::from_der(&SigningRequest::with_key(&key).unwrap()).unwrap();
+    let asked = cluster.issue(&request, &Subject::Node(1), now_ms(), DAY).unwrap();
+    assert_eq!(Certificate::from_pem(&asked).unwrap().key, before.key);
+    let identity = |pem: &str| {
+        let authority = cluster.certificate_pem().as_bytes();
+        Arc::new(PresentedIdentity::new(Identity::from_pem(pem.as_bytes(), key.as_bytes(), authority).unwrap()))
+    };
+    let uri = greeter(identity(&renewed), Audience::Certified).await;
+    let address = uri.authority().unwrap().as_str();
+    assert_eq!(certificate_at(address, &identity(&certificate), DAY).await.unwrap(), after);
 }

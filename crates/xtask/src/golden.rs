@@ -19,11 +19,13 @@ use crate::say;
 /// `cargo xtask golden ...`
 #[derive(Subcommand)]
 pub(crate) enum Golden {
-    /// Let an older commit write golden files: a log, snapshots, stores and backups, with their state hashes
+    /// Let a commit write golden files: a log, a snapshot, stores and backups, with their state hashes
     #[command(after_help = "Example:\n  \
-        cargo xtask golden record aa5b105    check that commit out below target/previous/, build it there, and write\n  \
-        \u{20}                                   tests/golden/aa5b105/\n\n\
-        The recorder, tests/golden/recorder/, uses that commit's public API: a later commit needs a recorder that fits it.")]
+        cargo xtask golden record bd99c00    check that commit out below target/previous/, build it there, and write\n  \
+        \u{20}                                   tests/golden/bd99c00/\n\n\
+        The recorder, tests/golden/recorder/, uses that commit's public API, and records the newest format, which is 3:\n\
+        a later commit needs a recorder that fits it. The one that wrote formats 1 and 2 at aa5b105 is in the history of\n\
+        that folder, before bd99c00 was recorded.")]
     Record {
         /// The commit whose code writes
         commit: String,
@@ -34,14 +36,12 @@ pub(crate) enum Golden {
 
 const FILES: &str = "tests/golden";
 
-/// The recorder's parts: folder in the recorder, crate that it becomes an example of, name of the example, features.
-const RECORDERS: [(&str, &str, &str, &[&str]); 2] = [
-    ("log", "activation", "golden_log", &[]),
-    ("store", "replication", "golden_store", &["--features", "activation/previous-format"]),
-];
+/// The recorder's parts: folder in the recorder, crate that it becomes an example of, name of the example.
+const RECORDERS: [(&str, &str, &str); 2] =
+    [("log", "activation", "golden_log"), ("store", "replication", "golden_store")];
 
-/// The formats that the recorded versions write.
-const FORMATS: [&str; 2] = ["1", "2"];
+/// The format that the recorder lets a commit write.
+const FORMAT: &str = "3";
 
 /// A store with all its entries, and one whose log was purged behind a snapshot after as many.
 const STORES: [(&str, Option<&str>); 2] = [("store", None), ("purged", Some("60"))];
@@ -59,26 +59,25 @@ pub(crate) fn run(workspace: &Workspace, command: &Golden) -> Result<()> {
 
 fn record(workspace: &Workspace, commit: &str) -> Result<()> {
     let previous = Previous::checked_out(workspace, commit)?;
-    let [(_, _, log_recorder, _), (_, _, store_recorder, _)] = RECORDERS;
-    for (part, package, example, features) in RECORDERS {
+    let [(_, _, log_recorder), (_, _, store_recorder)] = RECORDERS;
+    for (part, package, example) in RECORDERS {
         let to = previous.tree().join("crates").join(package).join("examples").join(example);
         replace_folder(&workspace.root.join(FILES).join("recorder").join(part), &to)?;
-        previous.cargo(workspace, &[&["build", "--package", package, "--example", example], features].concat())?;
+        previous.cargo(workspace, &["build", "--package", package, "--example", example])?;
     }
     let folder = workspace.root.join(FILES).join(previous.short());
     emptied(&folder)?;
     recorder(&previous, log_recorder, &[folder.as_os_str()])?;
     let scratch = workspace.target.join("previous").join("recording");
     let log = folder.join("log.txt");
-    for format in FORMATS {
-        for (kind, entries) in STORES {
-            let to = scratch.join(format!("{kind}-{format}"));
-            emptied(&to)?;
-            let mut arguments: Vec<&OsStr> = vec![log.as_ref(), format.as_ref(), to.as_ref()];
-            arguments.extend(entries.map(OsStr::new));
-            recorder(&previous, store_recorder, &arguments)?;
-            write(&folder.join(format!("{kind}-{format}.folder")), &packed(&to)?)?;
-        }
+    for (kind, entries) in STORES {
+        let name = format!("{kind}-{FORMAT}");
+        let to = scratch.join(&name);
+        emptied(&to)?;
+        let mut arguments: Vec<&OsStr> = vec![log.as_ref(), FORMAT.as_ref(), to.as_ref()];
+        arguments.extend(entries.map(OsStr::new));
+        recorder(&previous, store_recorder, &arguments)?;
+        write(&folder.join(format!("{name}.folder")), &packed(&to)?)?;
     }
     write(&folder.join("commit.txt"), format!("{}\n", previous.commit).as_bytes())?;
     let sizes = fs::read_dir(&folder)?.map(|entry| Ok(entry?.metadata()?.len())).collect::<Result<Vec<u64>>>()?;

@@ -6,8 +6,8 @@ use super::keys::admit;
 use super::outcomes::{Outcome, Outcomes, RequestId};
 use super::recorded;
 use super::{
-    Act, Applied, Batch, Command, CommandRefusal, Counted, Format, MalformedCommand, PublisherState, RecordOutcome,
-    Refusal, State,
+    Act, Applied, Batch, Command, CommandRefusal, Counted, Format, KeyDigest, MalformedCommand, PublisherState,
+    RecordOutcome, Refusal, Registration, Registry, State,
 };
 use crate::audit::{Audit, Description, Origin};
 use crate::catalog::{OpenedCatalog, SignedCatalog};
@@ -117,7 +117,16 @@ impl State {
                 Ok(())
             }
             Command::AddToken { digest, token } => self.tokens.add(digest, token, self.time_ms),
-            Command::UseToken { digest, time_ms, node } => self.tokens.spend(digest, time_ms, node),
+            Command::UseToken { digest, time_ms, node, registration } => {
+                self.use_token((digest, time_ms, node), registration)
+            }
+            // No leader writes one below its format.
+            Command::Register { .. } | Command::Revoke(_) if !self.format.registers_keys() => {
+                Err(CommandRefusal::Malformed("command"))
+            }
+            Command::Register { keys } => self.registry.register(&keys, self.time_ms),
+            Command::Revoke(revocation) => self.registry.revoke(revocation),
+            Command::RevokeToken { digest } => self.tokens.revoke(&digest),
             Command::SetFormat { format } => {
                 self.set_format(format);
                 Ok(())
@@ -257,6 +266,22 @@ impl State {
         Ok(())
     }
 
+    /// The token is spent only where its bearer's key can be registered.
+    fn use_token(
+        &mut self,
+        (digest, time_ms, node): ([u8; 32], u64, Option<NodeId>),
+        registration: Option<(KeyDigest, Registration)>,
+    ) -> Result<(), CommandRefusal> {
+        let mut registry = self.registry.clone();
+        // A version that does not know the field passes over it.
+        if let Some(registration) = registration.filter(|_| self.format.registers_keys()) {
+            registry.register(&[registration], self.time_ms)?;
+        }
+        self.tokens.spend(digest, time_ms, node)?;
+        self.registry = registry;
+        Ok(())
+    }
+
     fn change_settings(&mut self, changes: &[SettingChange]) -> Result<(), CommandRefusal> {
         let mut changed = self.settings.clone();
         for change in changes {
@@ -307,6 +332,9 @@ impl State {
         }
         if !format.remembers_commands() {
             self.outcomes = Outcomes::default();
+        }
+        if !format.registers_keys() {
+            self.registry = Registry::default();
         }
         self.settings.put_in(format);
         self.expiry_ms = if format.has_expiry_clock() { self.expiry_ms.or(self.time_ms) } else { None };

@@ -9,6 +9,7 @@ use super::batch::Batch;
 use super::format::Format;
 use super::malformed::MalformedCommand;
 use super::outcomes::RequestId;
+use super::registration::{KeyDigest, Registration, Revocation};
 use super::tokens::OpenToken;
 use super::tokens::{decode_digest, decode_token, encode_token};
 use crate::audit::{Origin, shortened};
@@ -41,7 +42,8 @@ pub enum Command {
     /// Somebody may get a certificate who has none: with the secret that has this SHA-256.
     AddToken { digest: [u8; 32], token: OpenToken },
     /// The secret was shown, at this moment of cluster time; its bearer gets a certificate, and a node this number.
-    UseToken { digest: [u8; 32], time_ms: u64, node: Option<NodeId> },
+    /// Since format 3 with the key with which its bearer takes part from then on.
+    UseToken { digest: [u8; 32], time_ms: u64, node: Option<NodeId>, registration: Option<(KeyDigest, Registration)> },
     /// What is written from here on is of this format.
     SetFormat { format: Format },
     /// An administrator's act, for the audit.
@@ -56,6 +58,12 @@ pub enum Command {
     AcceptClock { time_ms: u64 },
     /// Every node notes the hash of its state after this entry, for the leader to ask for it.
     NoteHash,
+    /// These keys may take part, with the certificates that were issued for them last; a node by one key alone. All or none.
+    Register { keys: Vec<(KeyDigest, Registration)> },
+    /// Who may take part no more.
+    Revoke(Revocation),
+    /// The token with this digest is good no more.
+    RevokeToken { digest: [u8; 32] },
 }
 
 /// What an administrator did.
@@ -93,6 +101,13 @@ impl Reading {
         Setting::from_log_name(log_name).filter(|setting| self.holds(*setting)).ok_or(self.unknown("setting"))
     }
 
+    fn registration(self, raw: &proto::Registration) -> Result<(KeyDigest, Registration), MalformedCommand> {
+        if proto::Grant::try_from(raw.role).is_err() {
+            return Err(self.unknown("role"));
+        }
+        Registration::from_proto(raw).ok_or(MalformedCommand("registration"))
+    }
+
     fn holds(self, setting: Setting) -> bool {
         setting.format() <= self.written.unwrap_or(self.newest).min(self.newest)
     }
@@ -119,6 +134,10 @@ impl Command {
             Self::Audited { act: Act::Noted { .. }, .. }
             | Self::Once { .. }
             | Self::AcceptClock { .. }
+            | Self::Register { .. }
+            | Self::Revoke(_)
+            | Self::RevokeToken { .. }
+            | Self::UseToken { registration: Some(_), .. }
             | Self::NoteHash => Format::CODED,
             Self::Batch(batch) if batch.stamp.expiry_ms.is_some() => Format::CODED,
             Self::Audited { act: Act::Command(command), .. } => command.format().max(Format::AUDITED),
@@ -162,11 +181,12 @@ impl Command {
             Self::AddToken { digest, token } => {
                 Kind::AddToken(proto::AddToken { token: Some(encode_token(digest, token)) })
             }
-            Self::UseToken { digest, time_ms, node } => Kind::UseToken(proto::UseToken {
+            Self::UseToken { digest, time_ms, node, registration } => Kind::UseToken(proto::UseToken {
                 digest: Bytes::copy_from_slice(digest),
                 time_ms: *time_ms,
                 // As in an announcement.
                 node: node.map_or(0, |node| u32::try_from(node).unwrap_or(u32::MAX)),
+                registration: registration.as_ref().map(|(key, registration)| registration.to_proto(key)),
             }),
             Self::SetFormat { format } => Kind::SetFormat(proto::SetFormat { format: format.number() }),
             Self::Audited { origin: Origin { who, from, time_ms }, act } => {
@@ -190,6 +210,13 @@ impl Command {
             }
             Self::AcceptClock { time_ms } => Kind::AcceptClock(proto::AcceptClock { time_ms: *time_ms }),
             Self::NoteHash => Kind::NoteHash(proto::NoteHash {}),
+            Self::Register { keys } => Kind::Register(proto::Register {
+                keys: keys.iter().map(|(key, registration)| registration.to_proto(key)).collect(),
+            }),
+            Self::Revoke(revocation) => Kind::Revoke(proto::Revoke { revocation: Some(revocation.to_proto()) }),
+            Self::RevokeToken { digest } => {
+                Kind::RevokeToken(proto::RevokeToken { digest: Bytes::copy_from_slice(digest) })
+            }
         };
         proto::Command { kind: Some(kind) }.encode_to_vec().into()
     }
@@ -226,7 +253,14 @@ impl Command {
             return Err(MalformedCommand::NEWER);
         }
         let kind = match raw.kind {
-            Some(Kind::Once(_) | Kind::AcceptClock(_) | Kind::NoteHash(_)) if newest < Format::CODED => None,
+            Some(
+                Kind::Once(_)
+                | Kind::AcceptClock(_)
+                | Kind::NoteHash(_)
+                | Kind::Register(_)
+                | Kind::Revoke(_)
+                | Kind::RevokeToken(_),
+            ) if newest < Format::CODED => None,
             // A version without the audit knows neither.
             Some(Kind::SetFormat(_) | Kind::Audited(_)) if newest < Format::AUDITED => None,
             kind => kind,
@@ -289,7 +323,12 @@ impl Command {
             Kind::UseToken(using) if using.time_ms <= limits::TIME_MS_MAX => {
                 let node = (using.node > 0).then(|| node_id(using.node.into())).transpose();
                 let node = node.map_err(|_| MalformedCommand("node"))?;
-                Ok(Self::UseToken { digest: decode_digest(&using.digest)?, time_ms: using.time_ms, node })
+                let registration = match using.registration.filter(|_| newest >= Format::CODED) {
+                    Some(raw) => Some(reading.registration(&raw)?),
+                    None => None,
+                };
+                let digest = decode_digest(&using.digest)?;
+                Ok(Self::UseToken { digest, time_ms: using.time_ms, node, registration })
             }
             Kind::UseToken(_) => Err(MalformedCommand("time")),
             Kind::SetFormat(set) => {
@@ -320,6 +359,20 @@ impl Command {
                 Ok(Self::StateHash { index: state.index, hash })
             }
             Kind::NoteHash(proto::NoteHash {}) => Ok(Self::NoteHash),
+            Kind::Register(register) => {
+                if !(1..=limits::REGISTRATIONS_AT_ONCE_MAX).contains(&register.keys.len()) {
+                    return Err(MalformedCommand("1 to 64 keys"));
+                }
+                let keys = register.keys.iter().map(|raw| reading.registration(raw)).collect::<Result<_, _>>()?;
+                Ok(Self::Register { keys })
+            }
+            Kind::Revoke(revoke) => {
+                let raw = revoke.revocation.as_ref().ok_or(MalformedCommand("revocation"))?;
+                // Without a kind it names one that is not known here.
+                let unknown = if raw.whom.is_none() { reading.unknown("whom") } else { MalformedCommand("whom") };
+                Ok(Self::Revoke(Revocation::from_proto(raw).ok_or(unknown)?))
+            }
+            Kind::RevokeToken(revoke) => Ok(Self::RevokeToken { digest: decode_digest(&revoke.digest)? }),
         }
     }
 }

@@ -61,6 +61,12 @@ impl Format {
         self >= Self::CODED
     }
 
+    /// Whether the state says whose key may take part, beside the authority's signature.
+    #[must_use]
+    pub fn registers_keys(self) -> bool {
+        self >= Self::CODED
+    }
+
     /// Whether a command has every node note the hash of its state.
     #[must_use]
     pub fn notes_hashes(self) -> bool {

@@ -16,6 +16,8 @@ mod malformed;
 mod outcome;
 mod outcomes;
 mod recorded;
+mod registration;
+mod registry;
 mod snapshot;
 mod tokens;
 
@@ -31,9 +33,11 @@ pub use self::malformed::MalformedCommand;
 pub use self::outcome::{Applied, CommandRefusal, Counted, MalformedOutcome, RecordOutcome, Refusal};
 use self::outcomes::Outcomes;
 pub use self::outcomes::RequestId;
+pub use self::registration::{Holder, KeyDigest, PersonRole, Registration, Revocation, Serial, Whom};
+pub use self::registry::Registry;
 pub use self::snapshot::SnapshotError;
 use self::tokens::Tokens;
-pub use self::tokens::{Grant, OpenToken};
+pub use self::tokens::{Grant, OpenToken, token_id};
 use crate::audit::Audit;
 use crate::catalog::{Catalog, Name, OpenedCatalog};
 use crate::certificate::NodeCertificate;
@@ -64,6 +68,8 @@ pub struct State {
     audit: Audit,
     /// Empty below format 3.
     outcomes: Outcomes,
+    /// Empty below format 3.
+    registry: Registry,
     /// Not replicated and not part of the hash.
     hashes: Hashes,
     /// What the version that runs here reads. Not replicated and not part of the hash.
@@ -189,6 +195,22 @@ impl State {
         self.tokens.open(digest)
     }
 
+    /// The tokens that were not used, by digest.
+    pub fn open_tokens(&self) -> impl Iterator<Item = (&[u8; 32], &OpenToken)> {
+        self.tokens.all()
+    }
+
+    /// Who may take part.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// A new cluster begins with this state: who took part in the one before takes no part in it.
+    pub fn forget_registry(&mut self) {
+        self.registry = Registry::default();
+    }
+
     /// The highest number that a token gave to a node; 0 where none did.
     #[must_use]
     pub fn highest_enrolled(&self) -> NodeId {
@@ -311,6 +333,8 @@ impl State {
         assert!(self.format.holds_audit() || self.audit == Audit::default(), "an audit below its format");
         self.audit.check_invariants();
         assert!(self.format.remembers_commands() || self.outcomes.is_empty(), "outcomes below their format");
+        assert!(self.format.registers_keys() || self.registry.is_empty(), "a registry below its format");
+        self.registry.check_invariants();
         assert!(self.format.has_expiry_clock() || self.expiry_ms.is_none(), "a clock of expiry below its format");
         assert!(self.expiry_ms <= self.time_ms, "the clock of expiry is ahead of cluster time");
         for (id, publisher) in &self.publishers {

@@ -3,6 +3,7 @@
 use prost::Message;
 use thiserror::Error;
 
+use super::registration::Holder;
 use crate::catalog::CatalogError;
 use crate::certificate::CertificateError;
 use crate::coded::Coded;
@@ -61,6 +62,8 @@ pub enum CommandRefusal {
     UnknownToken,
     #[error("the token's time is over: ask for another one")]
     ExpiredToken,
+    #[error("this key is registered for {holder}: make a new one")]
+    KeyOfAnotherHolder { holder: Holder },
     #[error("a reset sets cluster time back; it is not later than this already")]
     NotABackwardReset,
     /// What became of the same command when it was carried out.

@@ -1,5 +1,7 @@
 //! Acts and refusals as the audit records them since format 3: codes with values ([`crate::coded`]).
 
+use super::registration::{Holder, Registration};
+use super::tokens::token_id;
 use super::{Act, Command, CommandRefusal, Grant};
 use crate::catalog::{CatalogError, SignedCatalog};
 use crate::certificate::CertificateError;
@@ -52,6 +54,10 @@ pub(super) fn act(command: &Command) -> Coded {
             Grant::Operator => Coded::new(Code::AddPersonToken, ["operator"]),
             Grant::Reader => Coded::new(Code::AddPersonToken, ["reader"]),
         },
+        Command::UseToken {
+            registration: Some((_, Registration { holder: Holder::Person { name, role }, .. })),
+            ..
+        } => Coded::new(Code::EnrolNamedPerson, [name.as_str(), role.name()]),
         Command::UseToken { node: Some(node), .. } => Coded::new(Code::EnrolNode, [node]),
         Command::UseToken { node: None, .. } => Coded::bare(Code::EnrolPerson),
         Command::SetFormat { format } => Coded::new(Code::SetFormat, [format]),
@@ -63,6 +69,12 @@ pub(super) fn act(command: &Command) -> Coded {
         Command::AcceptClock { time_ms } => Coded::new(Code::AcceptClockAt, [time_ms]),
         Command::StateHash { index, .. } => Coded::new(Code::CompareState, [index]),
         Command::NoteHash => Coded::bare(Code::NoteState),
+        Command::Register { keys } => {
+            // Further ones than a code has values for are as many nodes or persons, whom their own acts name.
+            Coded::new(Code::Register, keys.iter().map(|(_, registration)| &registration.holder))
+        }
+        Command::Revoke(revocation) => Coded::new(Code::Revoke, [&revocation.whom]),
+        Command::RevokeToken { digest } => Coded::new(Code::RevokeToken, [token_id(digest)]),
     }
 }
 
@@ -83,6 +95,7 @@ pub(super) fn refusal(refusal: &CommandRefusal) -> Coded {
         CommandRefusal::TargetOfAnother { node, other } => Coded::new(Code::TargetOfAnother, [node, other]),
         CommandRefusal::UnknownToken => Coded::bare(Code::UnknownToken),
         CommandRefusal::ExpiredToken => Coded::bare(Code::ExpiredToken),
+        CommandRefusal::KeyOfAnotherHolder { holder } => Coded::new(Code::KeyOfAnotherHolder, [holder]),
         CommandRefusal::NotABackwardReset => Coded::bare(Code::NotABackwardReset),
         CommandRefusal::Certificate { node, source } => {
             let code = match source {

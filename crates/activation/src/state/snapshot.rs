@@ -12,6 +12,7 @@ use super::command::{decode_announcement, encode_announcement};
 use super::format::{Format, UnknownFormat};
 use super::keys::HeldKey;
 use super::outcomes::Outcomes;
+use super::registry::Registry;
 use super::tokens::Tokens;
 use super::{Activation, KeySlots, MalformedCommand, PublisherState, State};
 use crate::audit::{Audit, AuditEntry, Description, Origin};
@@ -92,6 +93,8 @@ impl State {
             audit: encode_audit(&self.audit),
             expiry_ms: self.expiry_ms,
             outcomes: self.outcomes.encode(),
+            registrations: self.registry.encode_registrations(),
+            revocations: self.registry.encode_revocations(),
             ..proto::Snapshot::default()
         }
     }
@@ -127,8 +130,14 @@ impl State {
         let outcomes = outcomes.ok_or(SnapshotError::Malformed("outcomes"))?;
         let audit = decode_audit(raw.audit.as_ref()).filter(|audit| format.holds_audit() || *audit == Audit::default());
         let audit = audit.ok_or(SnapshotError::Malformed("audit"))?;
+        if format.is_strict() && raw.registrations.iter().any(|raw| proto::Grant::try_from(raw.role).is_err()) {
+            return Err(SnapshotError::NewerContent);
+        }
+        let registry = Registry::decode(&raw.registrations, &raw.revocations);
+        let registry = registry.filter(|registry| format.registers_keys() || registry.is_empty());
+        let registry = registry.ok_or(SnapshotError::Malformed("registry"))?;
         let (time_ms, expiry_ms) = (raw.time_ms, raw.expiry_ms);
-        let mut state = Self { time_ms, expiry_ms, format, audit, outcomes, ..Self::reading_up_to(newest) };
+        let mut state = Self { time_ms, expiry_ms, format, audit, outcomes, registry, ..Self::reading_up_to(newest) };
         for raw in &raw.announcements {
             let decoded =
                 decode_announcement(raw).map_err(|MalformedCommand(field)| SnapshotError::Malformed(field))?;

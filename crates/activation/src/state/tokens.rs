@@ -20,6 +20,17 @@ pub enum Grant {
     Reader,
 }
 
+/// What a token is called among administrators: the first 12 hexadecimal digits of the digest of its secret.
+#[must_use]
+pub fn token_id(digest: &[u8; 32]) -> String {
+    use std::fmt::Write as _;
+    digest.iter().take(6).fold(String::new(), |mut id, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(id, "{byte:02x}");
+        id
+    })
+}
+
 /// A token that was not used yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenToken {
@@ -64,6 +75,16 @@ impl Tokens {
         self.open.remove(&digest);
         self.highest_enrolled = self.highest_enrolled.max(node.unwrap_or(0));
         Ok(())
+    }
+
+    /// Takes a token back.
+    pub(super) fn revoke(&mut self, digest: &[u8; 32]) -> Result<(), CommandRefusal> {
+        self.open.remove(digest).map(drop).ok_or(CommandRefusal::UnknownToken)
+    }
+
+    /// Those that were not used, by digest.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&[u8; 32], &OpenToken)> {
+        self.open.iter()
     }
 
     /// How many were not used.

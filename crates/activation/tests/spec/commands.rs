@@ -7,11 +7,12 @@ use activation::limits::{BATCH_RECORDS_MAX, COMMAND_BYTES_MAX};
 use activation::message::Record;
 use activation::settings::{Setting, SettingChange};
 use activation::state::{
-    Act, Applied, Batch, BatchBuilder, BatchFull, Command, CommandRefusal, Counted, Format, Grant, MalformedOutcome,
-    OpenToken, PushError, RecordOutcome, Refusal, State,
+    Act, Applied, Batch, BatchBuilder, BatchFull, Command, CommandRefusal, Counted, Format, Grant, Holder,
+    MalformedOutcome, OpenToken, PushError, RecordOutcome, Refusal, Revocation, State, Whom,
 };
 use proptest::prelude::*;
 
+use super::registry::{ada, registered, serial};
 use super::world::*;
 
 const STAMP: Stamp = Stamp { time_ms: START_MS, skew: SkewReference::ClusterTime, expiry_ms: None };
@@ -46,8 +47,8 @@ fn every_kind() -> Vec<Command> {
         Command::Announce { node: 2, announcement: announcement("node2.example.test") },
         Command::Forget { node: 2 },
         Command::AddToken { digest: [4; 32], token: OpenToken { grant: Grant::Reader, expires_ms: START_MS } },
-        Command::UseToken { digest: [4; 32], time_ms: START_MS, node: None },
-        Command::UseToken { digest: [5; 32], time_ms: START_MS, node: Some(4) },
+        Command::UseToken { digest: [4; 32], time_ms: START_MS, node: None, registration: None },
+        Command::UseToken { digest: [5; 32], time_ms: START_MS, node: Some(4), registration: None },
         Command::ResetClock { time_ms: START_MS },
         Command::SetFormat { format: Format::NEWEST },
         audited(Act::Command(Box::new(Command::Forget { node: 2 }))),
@@ -55,6 +56,12 @@ fn every_kind() -> Vec<Command> {
         audited(Act::Note { act: "add node 4".into(), refused: "nobody answers".into() }),
         Command::StateHash { index: 1024, hash: [3; 32] },
         Command::NoteHash,
+        Command::UseToken { digest: [4; 32], time_ms: START_MS, node: None, registration: Some(registered(3, ada())) },
+        Command::Register { keys: vec![registered(1, Holder::Node(1)), registered(2, ada())] },
+        Command::Revoke(Revocation { whom: Whom::Node(2), time_ms: START_MS }),
+        Command::Revoke(Revocation { whom: Whom::Serial(serial(9)), time_ms: START_MS }),
+        Command::Revoke(Revocation { whom: Whom::Person("Ada".into()), time_ms: START_MS }),
+        Command::RevokeToken { digest: [7; 32] },
     ]
 }
 

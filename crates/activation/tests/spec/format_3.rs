@@ -169,7 +169,12 @@ fn no_snapshot_holds_words_of_ours() {
         ttl("60"),
         ttl("0"),
         Act::Command(Box::new(Command::AddToken { digest: [4; 32], token })),
-        Act::Command(Box::new(Command::UseToken { digest: [5; 32], time_ms: START_MS, node: None })),
+        Act::Command(Box::new(Command::UseToken {
+            digest: [5; 32],
+            time_ms: START_MS,
+            node: None,
+            registration: None,
+        })),
         Act::Command(Box::new(Command::InstallCatalog { signed: b"none".as_slice().into() })),
         Act::Command(Box::new(Command::ResetClock { time_ms: START_MS + 1 })),
         Act::Noted { what: Coded::new(Code::AddNode, ["4", "node4:1689"]), refused: Some(9) },

@@ -26,6 +26,7 @@ mod messages;
 mod model;
 mod phone_text;
 mod refusals;
+mod registry;
 mod releases;
 mod settings;
 mod sizes;

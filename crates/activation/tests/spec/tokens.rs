@@ -12,7 +12,7 @@ fn add(digest: u8, grant: Grant, expires_ms: u64) -> Command {
 }
 
 fn spend(digest: u8, time_ms: u64, node: Option<u64>) -> Command {
-    Command::UseToken { digest: [digest; 32], time_ms, node }
+    Command::UseToken { digest: [digest; 32], time_ms, node, registration: None }
 }
 
 #[test]

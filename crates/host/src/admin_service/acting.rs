@@ -28,7 +28,7 @@ impl<'a> Acting<'a> {
     /// The caller of this request. Error: its request id is malformed.
     pub(super) fn of<T>(nodes: &'a NodeClient, request: &tonic::Request<T>) -> Result<Self, Status> {
         let ids = RequestIds::of(request.metadata())?;
-        let Caller { name, role, from } = caller::of(request);
+        let Caller { name, role, from, .. } = caller::of(request);
         let who = match (name.as_str(), role) {
             ("", _) => "the bearer of a token".to_owned(),
             (_, Some(role)) => format!("{name} ({role})"),
@@ -54,7 +54,7 @@ impl<'a> Acting<'a> {
     }
 
     /// Carries a command out, so that an administrator who asks this node next finds what was just done.
-    pub(super) async fn propose(&self, command: Command) -> Result<u64, Status> {
+    pub(crate) async fn propose(&self, command: Command) -> Result<u64, Status> {
         // The first act that can be recorded is the one after which others are.
         let begins = command.sets_format().is_some_and(Format::holds_audit);
         let command = if begins || self.is_recorded() {

@@ -10,8 +10,10 @@ use tonic::Status;
 
 use super::{
     acting::Acting,
+    caller::Caller,
     status::{invalid, unavailable},
 };
+use crate::lifecycle::registration::Registrar;
 
 /// All that is kept, the oldest first.
 pub(super) async fn read(acting: &Acting<'_>) -> Result<proto::AuditReply, Status> {
@@ -51,10 +53,15 @@ fn code(description: Option<&Description>) -> Option<proto::AuditCode> {
 }
 
 pub(super) async fn set_format(
-    acting: &Acting<'_>,
+    (acting, registrar): (&Acting<'_>, &Registrar),
+    caller: &Caller,
     asked: &proto::SetFormatRequest,
 ) -> Result<proto::SetFormatReply, Status> {
     let format = Format::new(asked.format).map_err(invalid)?;
     acting.propose(Command::SetFormat { format }).await?;
+    // Whoever sets the format that registers keys is registered with the members; others log in again.
+    if let Err(why) = registrar.take_over(acting, caller.certificate.as_deref()).await {
+        tracing::warn!(%why, "no key is registered yet: the leader sees to it");
+    }
     Ok(proto::SetFormatReply {})
 }

@@ -1,8 +1,10 @@
 //! Tokens, and the certificates that their bearers get.
 
+use std::time::Duration;
+
 use activation::{
     limits::NODE_ID_MAX,
-    state::{Command, Grant, OpenToken},
+    state::{Command, Grant, KeyDigest, OpenToken, Registration},
 };
 use admin::wire::{TextEnum, token_role};
 use api::admin::v1::{self as proto, CertificateRole};
@@ -10,15 +12,20 @@ use metrics::Counter;
 use replication::{Clock, Replica};
 use tokio::sync::Mutex;
 use tonic::Status;
-use transport::{Authority, Role, SigningRequest, Subject, Token, limits::PERSON_LIFETIME};
+use transport::{Authority, Certificate, Role, SigningRequest, Subject, Token, limits::PERSON_LIFETIME};
 
 use super::{
     acting::Acting,
+    caller::Caller,
     refused_enrolments::RefusedEnrolments,
     status::{ACCESS_DENIED, invalid, unavailable},
 };
 use crate::{
-    credentials::identity::Source, environment::SystemClock, limits::TOKEN_VALID_S_MAX, peers::node_client::NodeClient,
+    credentials::{identity::Source, registered::registration},
+    environment::SystemClock,
+    limits::TOKEN_VALID_S_MAX,
+    peers::node_client::NodeClient,
+    test_hooks,
 };
 
 /// Gives tokens out, and takes them.
@@ -101,7 +108,7 @@ impl Enrolment {
             self.refused.note(acting.from());
             refused(why)
         })?;
-        let spend = |node| Command::UseToken { digest, time_ms: now_ms, node };
+        let spend = |node, registration| Command::UseToken { digest, time_ms: now_ms, node, registration };
         let role = match open.grant {
             Grant::Node if !asked.request.is_empty() => {
                 return Err(invalid("the token is for a node: use it with `quorate host init --join`"));
@@ -109,7 +116,7 @@ impl Enrolment {
             Grant::Node => {
                 let node = number(acting.replica, asked.node)?;
                 acting.bearing_token(&Subject::Node(node));
-                acting.propose(spend(Some(node))).await?;
+                acting.propose(spend(Some(node), None)).await?;
                 tracing::info!(node, peer_address = asked.peer_address, "a node got the authority's key with a token");
                 return Ok(node_reply(acting.replica, &authority, node));
             }
@@ -123,18 +130,66 @@ impl Enrolment {
         let request = SigningRequest::from_der(&asked.request).map_err(invalid)?;
         let subject = Subject::person(&asked.name, role).map_err(invalid)?;
         acting.bearing_token(&format_args!("{} ({role})", asked.name));
-        acting.propose(spend(None)).await?;
-        let wall_ms = SystemClock::default().wall_ms();
-        let certificate = authority.issue(&request, &subject, wall_ms, PERSON_LIFETIME);
+        let (certificate, registered) = issued(&authority, &request, &subject)?;
+        // Registered before it is handed out, by the entry that spends the token.
+        let registers = acting.replica.view(|state| state.format().registers_keys());
+        acting.propose(spend(None, registers.then_some(registered))).await?;
         tracing::info!(%subject, "a person got a certificate with a token");
         Ok(proto::EnrollReply {
-            certificate: certificate.map_err(|error| Status::internal(error.to_string()))?,
+            certificate,
             authority: authority.certificate_pem().into(),
             role: certificate_role(role).into(),
             role_text: certificate_role(role).text().into(),
             ..proto::EnrollReply::default()
         })
     }
+
+    /// Another certificate for the key of the one that is shown.
+    pub(super) async fn renew(
+        &self,
+        acting: &Acting<'_>,
+        caller: &Caller,
+        asked: &proto::RenewCertificateRequest,
+    ) -> Result<proto::RenewCertificateReply, Status> {
+        let Some(shown) = caller.certificate.as_deref() else {
+            return Err(Status::failed_precondition(
+                "on a node's own socket no certificate is shown: there is none to renew",
+            ));
+        };
+        let authority = self.authority()?;
+        let request = SigningRequest::from_der(&asked.request).map_err(invalid)?;
+        let (certificate, registered) = issued(&authority, &request, &shown.subject)?;
+        if registered.0 != shown.key {
+            return Err(invalid(
+                "the request is for another key than the certificate that is shown: log in again instead",
+            ));
+        }
+        if acting.replica.view(|state| state.format().registers_keys() && state.registry().is_in_force()) {
+            acting.propose(Command::Register { keys: vec![registered] }).await?;
+        }
+        tracing::info!(subject = %shown.subject, "a person's certificate was renewed");
+        Ok(proto::RenewCertificateReply { certificate, authority: authority.certificate_pem().into() })
+    }
+}
+
+/// A person's certificate, and what the registry is to hold of it.
+fn issued(
+    authority: &Authority,
+    request: &SigningRequest,
+    subject: &Subject,
+) -> Result<(String, (KeyDigest, Registration)), Status> {
+    let failed = |error: &dyn std::fmt::Display| Status::internal(error.to_string());
+    let wall_ms = SystemClock::default().wall_ms();
+    let certificate = authority.issue(request, subject, wall_ms, person_lifetime()).map_err(|error| failed(&error))?;
+    let registered = Certificate::from_pem(&certificate).map_err(|error| failed(&error))?;
+    let registered =
+        registration(&registered).ok_or_else(|| failed(&"the serial number of the certificate is malformed"))?;
+    Ok((certificate, registered))
+}
+
+/// How long a person's certificate is valid.
+fn person_lifetime() -> Duration {
+    test_hooks::person_certificate_lifetime().unwrap_or(PERSON_LIFETIME)
 }
 
 fn certificate_role(role: Role) -> CertificateRole {

@@ -3,7 +3,7 @@
 use activation::{
     coded::{Code, Coded},
     id,
-    state::Command,
+    state::{Command, Revocation, Whom},
 };
 use api::{
     admin::v1::{self as proto, NodeState},
@@ -16,10 +16,16 @@ use super::{
     acting::Acting,
     status::{invalid, propose_error, unavailable},
 };
-use crate::limits::{LOOK_TIMEOUT, SETTLE_TIMEOUT, WORK_TIMEOUT};
+use crate::{
+    lifecycle::registration::Registrar,
+    limits::{LOOK_TIMEOUT, SETTLE_TIMEOUT, WORK_TIMEOUT},
+};
 
 /// The members, and who changes them.
-pub(super) struct Members<'a>(pub(super) &'a Acting<'a>);
+pub(super) struct Members<'a> {
+    pub(super) acting: &'a Acting<'a>,
+    pub(super) registrar: &'a Registrar,
+}
 
 impl Members<'_> {
     pub(super) async fn add(&self, asked: proto::AddNodeRequest) -> Result<proto::MembersReply, Status> {
@@ -31,20 +37,30 @@ impl Members<'_> {
         if !is_address(&asked.address) {
             return Err(invalid(format!("{:?} is no HOST:PORT of a node's peer address", asked.address)));
         }
-        let add = async { self.0.replica.add(node, &asked.address).await.map_err(propose_error) };
-        let index = self.0.noted(Coded::new(Code::AddNode, [node.to_string(), asked.address.clone()]), add).await?;
+        let add = async {
+            // Before it calls anyone: it is let in as what it shows now.
+            self.registrar.register_node(self.acting, node, &asked.address).await?;
+            let added = self.acting.replica.add(node, &asked.address).await.map_err(propose_error);
+            if added.is_err() && !self.acting.replica.cluster().members.contains_key(&node) {
+                // What became of the addition counts; the leader shuts out what is left over, too.
+                let _left_over = self.shut_out(node).await;
+            }
+            added
+        };
+        let index =
+            self.acting.noted(Coded::new(Code::AddNode, [node.to_string(), asked.address.clone()]), add).await?;
         self.seen_at(index).await
     }
 
     pub(super) async fn remove(&self, asked: proto::RemoveNodeRequest) -> Result<proto::MembersReply, Status> {
-        let cluster = self.0.replica.cluster();
+        let cluster = self.acting.replica.cluster();
         if !cluster.members.contains_key(&asked.node) {
             return Err(Status::not_found(format!(
                 "node {} is no member of this cluster: `quorate cluster status` lists them",
                 asked.node
             )));
         }
-        let looked = self.0.nodes.ask(asked.node, StatusRequest {}, LOOK_TIMEOUT).await;
+        let looked = self.acting.nodes.ask(asked.node, StatusRequest {}, LOOK_TIMEOUT).await;
         // One that the others do not let take part any more cannot give anything back.
         if looked.is_ok_and(|found| !matches!(found.state(), NodeState::Quarantined | NodeState::Diverged)) {
             return Err(Status::failed_precondition(format!(
@@ -53,14 +69,25 @@ impl Members<'_> {
                 asked.node
             )));
         }
-        let remove = async { self.0.replica.remove(asked.node).await.map_err(propose_error) };
-        let index = self.0.noted(Coded::new(Code::RemoveNode, [asked.node]), remove).await?;
-        self.0.replica.wait_applied(index).await.map_err(unavailable)?;
+        let remove = async { self.acting.replica.remove(asked.node).await.map_err(propose_error) };
+        let index = self.acting.noted(Coded::new(Code::RemoveNode, [asked.node]), remove).await?;
+        self.acting.replica.wait_applied(index).await.map_err(unavailable)?;
+        self.shut_out(asked.node).await?;
         // What it announced is kept until its record is gone from DNS: whoever looks after the records forgets it then.
-        if self.0.replica.view(|state| !state.announcements().contains_key(&asked.node)) {
-            self.0.propose(Command::Forget { node: asked.node }).await?;
+        if self.acting.replica.view(|state| !state.announcements().contains_key(&asked.node)) {
+            self.acting.propose(Command::Forget { node: asked.node }).await?;
         }
         self.seen_at(index).await
+    }
+
+    /// A node that was removed is let in no more, with whatever its folder still holds.
+    async fn shut_out(&self, node: u64) -> Result<(), Status> {
+        let is_registered = self.acting.replica.view(|state| state.registry().of_node(node).is_some());
+        if is_registered {
+            let time_ms = self.acting.replica.read_point().await.map_err(unavailable)?.cluster_time_ms;
+            self.acting.propose(Command::Revoke(Revocation { whom: Whom::Node(node), time_ms })).await?;
+        }
+        Ok(())
     }
 
     pub(super) async fn promote(&self, asked: proto::PromoteNodeRequest) -> Result<proto::MembersReply, Status> {
@@ -69,25 +96,25 @@ impl Members<'_> {
             Some(other) => Coded::new(Code::PromoteNodeInstead, [asked.node, other]),
             None => Coded::new(Code::PromoteNode, [asked.node]),
         };
-        let promote = async { self.0.replica.promote(asked.node, instead_of).await.map_err(propose_error) };
-        let index = self.0.noted(act, promote).await?;
+        let promote = async { self.acting.replica.promote(asked.node, instead_of).await.map_err(propose_error) };
+        let index = self.acting.noted(act, promote).await?;
         self.seen_at(index).await
     }
 
     /// Has a node whose state differs take over the majority's.
     pub(super) async fn rejoin(&self, asked: proto::RejoinNodeRequest) -> Result<proto::MembersReply, Status> {
         let node = asked.node;
-        if !self.0.replica.cluster().members.contains_key(&node) {
+        if !self.acting.replica.cluster().members.contains_key(&node) {
             return Err(Status::not_found(format!(
                 "node {node} is no member of this cluster: `quorate cluster status` lists them"
             )));
         }
-        if node == self.0.replica.identity().owner {
+        if node == self.acting.replica.identity().owner {
             return Err(Status::failed_precondition(format!(
                 "this is node {node}: ask another one to have it take over the majority's state (--admin)"
             )));
         }
-        let found = self.0.nodes.ask(node, StatusRequest {}, LOOK_TIMEOUT).await;
+        let found = self.acting.nodes.ask(node, StatusRequest {}, LOOK_TIMEOUT).await;
         let found = found.map_err(|why| {
             Status::failed_precondition(format!("node {node} does not answer: {why}. Start it (`quorate host run`)"))
         })?;
@@ -105,14 +132,14 @@ impl Members<'_> {
                 )));
             }
         }
-        let rejoin = async { self.0.replica.rejoin(node).await.map_err(propose_error) };
-        let index = self.0.noted(Coded::new(Code::RejoinNode, [node]), rejoin).await?;
+        let rejoin = async { self.acting.replica.rejoin(node).await.map_err(propose_error) };
+        let index = self.acting.noted(Coded::new(Code::RejoinNode, [node]), rejoin).await?;
         self.seen_at(index).await
     }
 
     /// Asks another member to go out of service.
     pub(super) async fn drain(&self, node: u64, asked: proto::DrainRequest) -> Result<proto::DrainReply, Status> {
-        let drained = self.0.nodes.ask(node, proto::DrainRequest { node: 0, ..asked }, SETTLE_TIMEOUT).await;
+        let drained = self.acting.nodes.ask(node, proto::DrainRequest { node: 0, ..asked }, SETTLE_TIMEOUT).await;
         drained.map_err(|why| Status::failed_precondition(format!("node {node}: {why}")))
     }
 
@@ -122,7 +149,7 @@ impl Members<'_> {
         asked: proto::TransferLeaderRequest,
     ) -> Result<proto::TransferLeaderReply, Status> {
         let to = asked.to;
-        let cluster = self.0.replica.cluster();
+        let cluster = self.acting.replica.cluster();
         if !cluster.voters.contains(&to) {
             return Err(invalid(format!("node {to} is no voter of this cluster; voters are {:?}", cluster.voters)));
         }
@@ -131,15 +158,15 @@ impl Members<'_> {
             return Ok(proto::TransferLeaderReply { leader });
         }
         let transfer = async {
-            let transferred = self.0.nodes.ask(leader, asked, WORK_TIMEOUT).await;
+            let transferred = self.acting.nodes.ask(leader, asked, WORK_TIMEOUT).await;
             transferred.map_err(|why| Status::unavailable(format!("node {leader} did not hand over: {why}")))
         };
-        self.0.noted(Coded::new(Code::TransferLeader, [to]), transfer).await
+        self.acting.noted(Coded::new(Code::TransferLeader, [to]), transfer).await
     }
 
     async fn seen_at(&self, index: u64) -> Result<proto::MembersReply, Status> {
-        self.0.replica.wait_applied(index).await.map_err(unavailable)?;
-        let cluster = self.0.replica.cluster();
+        self.acting.replica.wait_applied(index).await.map_err(unavailable)?;
+        let cluster = self.acting.replica.cluster();
         let learners = cluster.members.keys().copied().filter(|node| !cluster.voters.contains(node)).collect();
         Ok(proto::MembersReply { voters: cluster.voters, learners })
     }

@@ -10,6 +10,7 @@ mod keys;
 mod members;
 mod refused_enrolments;
 mod request_ids;
+mod revocation;
 mod rights;
 mod status;
 
@@ -54,7 +55,7 @@ use crate::{
     credentials::identity::Source,
     dns::{self, Dns},
     http::console::Console,
-    lifecycle::drain::Drain,
+    lifecycle::{drain::Drain, registration::Registrar},
     limits::{
         ADMIN_KEEP_ALIVE_INTERVAL, ADMIN_MESSAGE_BYTES_MAX, ADMIN_STREAMS_MAX, BACKUP_PART_BYTES,
         PEER_KEEP_ALIVE_TIMEOUT, SETTLE_TIMEOUT, SOCKET_PATH_BYTES_MAX, WORK_TIMEOUT,
@@ -94,6 +95,7 @@ pub(crate) struct Parts {
     pub(crate) source: Source,
     /// Counts wrong join tokens.
     pub(crate) refused_enrolments: Counter,
+    pub(crate) registrar: Registrar,
 }
 
 /// Makes the socket and returns what serves it, and the administration from afar where there is a listener for it.
@@ -106,7 +108,8 @@ pub(crate) fn serve(
         return Err(AdminError::PathTooLong { path: path.to_owned() });
     }
     let listener = listen_privately(path).map_err(|source| AdminError::Io { path: path.to_owned(), source })?;
-    let Parts { nodes, dns, drain, console, source, refused_enrolments } = parts;
+    let Parts { nodes, dns, drain, console, source, refused_enrolments, registrar } = parts;
+    let registered = Arc::clone(&registrar.registered);
     let enrolment = Arc::new(Enrolment::new(source, refused_enrolments));
     let (recording, recorder) = (Arc::clone(&enrolment), nodes.clone());
     let service = admin_server::AdminServer::new(Admin {
@@ -116,10 +119,11 @@ pub(crate) fn serve(
         drain,
         console,
         enrolment,
+        registrar,
     })
     .max_decoding_message_size(ADMIN_MESSAGE_BYTES_MAX)
     .max_encoding_message_size(ADMIN_MESSAGE_BYTES_MAX);
-    let service = Guarded(service);
+    let service = Guarded { service, registered: Arc::clone(&registered) };
     Ok(async move {
         let from_afar = afar.map(|afar| serve_afar(afar, service.clone()));
         let incoming = UnixListenerStream::new(listener);
@@ -164,6 +168,7 @@ struct Admin {
     drain: Arc<Drain>,
     console: Option<Arc<Console>>,
     enrolment: Arc<Enrolment>,
+    registrar: Registrar,
 }
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -203,7 +208,7 @@ impl admin_server::Admin for Admin {
         request: Request<proto::TransferLeaderRequest>,
     ) -> Reply<proto::TransferLeaderReply> {
         let acting = self.acting(&request)?;
-        Members(&acting).transfer_leader(request.into_inner()).await.map(Response::new)
+        self.members(&acting).transfer_leader(request.into_inner()).await.map(Response::new)
     }
 
     async fn clock(&self, request: Request<proto::ClockRequest>) -> Reply<proto::ClockReply> {
@@ -357,7 +362,7 @@ impl admin_server::Admin for Admin {
         let node = self.of_node(request.node)?.unwrap_or(own);
         let (force, leave) = (request.force, request.leave);
         let work = async {
-            if node == own { self.drain.begin(request).await } else { Members(&acting).drain(node, request).await }
+            if node == own { self.drain.begin(request).await } else { self.members(&acting).drain(node, request).await }
         };
         let act = match leave {
             true => Coded::new(Code::DrainLeavingNode, [node]),
@@ -369,22 +374,22 @@ impl admin_server::Admin for Admin {
 
     async fn add_node(&self, request: Request<proto::AddNodeRequest>) -> Reply<proto::MembersReply> {
         let acting = self.acting(&request)?;
-        Members(&acting).add(request.into_inner()).await.map(Response::new)
+        self.members(&acting).add(request.into_inner()).await.map(Response::new)
     }
 
     async fn remove_node(&self, request: Request<proto::RemoveNodeRequest>) -> Reply<proto::MembersReply> {
         let acting = self.acting(&request)?;
-        Members(&acting).remove(request.into_inner()).await.map(Response::new)
+        self.members(&acting).remove(request.into_inner()).await.map(Response::new)
     }
 
     async fn promote_node(&self, request: Request<proto::PromoteNodeRequest>) -> Reply<proto::MembersReply> {
         let acting = self.acting(&request)?;
-        Members(&acting).promote(request.into_inner()).await.map(Response::new)
+        self.members(&acting).promote(request.into_inner()).await.map(Response::new)
     }
 
     async fn rejoin_node(&self, request: Request<proto::RejoinNodeRequest>) -> Reply<proto::MembersReply> {
         let acting = self.acting(&request)?;
-        Members(&acting).rejoin(request.into_inner()).await.map(Response::new)
+        self.members(&acting).rejoin(request.into_inner()).await.map(Response::new)
     }
 
     async fn events(&self, request: Request<proto::EventsRequest>) -> Reply<Self::EventsStream> {
@@ -403,7 +408,8 @@ impl admin_server::Admin for Admin {
         let console = self.console.as_ref().ok_or_else(|| {
             Status::failed_precondition("this node shows nothing: set metrics.listen in its configuration")
         })?;
-        let reply = console.ticket().map_err(|error| Status::failed_precondition(error.to_string()))?;
+        let holder = caller::of(&request).certificate;
+        let reply = console.ticket(holder).map_err(|error| Status::failed_precondition(error.to_string()))?;
         if reply.valid_s > 0 {
             tracing::info!(caller = %caller::of(&request), "a ticket for the console was given");
         }
@@ -415,11 +421,37 @@ impl admin_server::Admin for Admin {
     }
 
     async fn set_format(&self, request: Request<proto::SetFormatRequest>) -> Reply<proto::SetFormatReply> {
-        audit::set_format(&self.acting(&request)?, request.get_ref()).await.map(Response::new)
+        audit::set_format((&self.acting(&request)?, &self.registrar), &caller::of(&request), request.get_ref())
+            .await
+            .map(Response::new)
     }
 
     async fn create_token(&self, request: Request<proto::CreateTokenRequest>) -> Reply<proto::CreateTokenReply> {
         self.enrolment.create(&self.acting(&request)?, request.get_ref()).await.map(Response::new)
+    }
+
+    async fn list_tokens(&self, _: Request<proto::ListTokensRequest>) -> Reply<proto::ListTokensReply> {
+        revocation::list_tokens(&self.replica).await.map(Response::new)
+    }
+
+    async fn revoke_token(&self, request: Request<proto::RevokeTokenRequest>) -> Reply<proto::RevokeTokenReply> {
+        revocation::revoke_token(&self.acting(&request)?, request.get_ref()).await.map(Response::new)
+    }
+
+    async fn revoke(&self, request: Request<proto::RevokeRequest>) -> Reply<proto::RevokeReply> {
+        revocation::revoke((&self.acting(&request)?, &self.registrar), request.get_ref()).await.map(Response::new)
+    }
+
+    async fn registry(&self, _: Request<proto::RegistryRequest>) -> Reply<proto::RegistryReply> {
+        revocation::registry(&self.replica).await.map(Response::new)
+    }
+
+    async fn renew_certificate(
+        &self,
+        request: Request<proto::RenewCertificateRequest>,
+    ) -> Reply<proto::RenewCertificateReply> {
+        let acting = self.acting(&request)?;
+        self.enrolment.renew(&acting, &caller::of(&request), request.get_ref()).await.map(Response::new)
     }
 
     async fn enroll(&self, request: Request<proto::EnrollRequest>) -> Reply<proto::EnrollReply> {
@@ -432,6 +464,10 @@ impl admin_server::Admin for Admin {
 impl Admin {
     fn acting<T>(&self, request: &Request<T>) -> Result<Acting<'_>, Status> {
         Acting::of(&self.nodes, request)
+    }
+
+    fn members<'a>(&'a self, acting: &'a Acting<'a>) -> Members<'a> {
+        Members { acting, registrar: &self.registrar }
     }
 
     /// The member that is meant; none: the cluster.

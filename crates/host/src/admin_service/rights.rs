@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     future::{Ready, ready},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -17,7 +18,7 @@ use tonic::{
 use transport::Role;
 
 use super::{caller::Caller, status::ACCESS_DENIED};
-use crate::environment::SystemClock;
+use crate::{credentials::registered::Registered, environment::SystemClock};
 
 /// Least role for each call; none: no certificate is needed.
 pub(super) const RIGHTS: &[(&str, Option<Role>)] = &[
@@ -33,6 +34,7 @@ pub(super) const RIGHTS: &[(&str, Option<Role>)] = &[
     ("Duplicates", Some(Role::Reader)),
     ("Examine", Some(Role::Reader)),
     ("ConsoleTicket", Some(Role::Reader)),
+    ("RenewCertificate", Some(Role::Reader)),
     ("TransferLeader", Some(Role::Operator)),
     ("Drain", Some(Role::Operator)),
     ("Backup", Some(Role::Operator)),
@@ -50,12 +52,19 @@ pub(super) const RIGHTS: &[(&str, Option<Role>)] = &[
     ("DnsSettle", Some(Role::Administrator)),
     ("SetFormat", Some(Role::Administrator)),
     ("CreateToken", Some(Role::Administrator)),
+    ("ListTokens", Some(Role::Administrator)),
+    ("RevokeToken", Some(Role::Administrator)),
+    ("Revoke", Some(Role::Administrator)),
+    ("Registry", Some(Role::Administrator)),
     ("Enroll", None),
 ];
 
 /// The service, behind the table.
 #[derive(Clone)]
-pub(super) struct Guarded<S>(pub(super) S);
+pub(super) struct Guarded<S> {
+    pub(super) service: S,
+    pub(super) registered: Arc<Registered>,
+}
 
 impl<S: NamedService> NamedService for Guarded<S> {
     const NAME: &'static str = S::NAME;
@@ -70,16 +79,16 @@ where
     type Future = Either<S::Future, Ready<Result<http::Response<Body>, Infallible>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(context)
+        self.service.poll_ready(context)
     }
 
     fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
-        let caller = Caller::of(request.extensions(), SystemClock::default().wall_ms());
+        let caller = Caller::of(request.extensions(), SystemClock::default().wall_ms(), &self.registered);
         let call = request.uri().path().rsplit('/').next().unwrap_or_default();
         match admit(call, &caller) {
             Ok(()) => {
                 request.extensions_mut().insert(caller);
-                Either::Left(self.0.call(request))
+                Either::Left(self.service.call(request))
             }
             Err(why) => {
                 tracing::warn!(%caller, call, "an administrator's call was refused");
@@ -114,6 +123,7 @@ pub(super) fn admit(call: &str, caller: &Caller) -> Result<(), AccessDenied> {
     let caller = match caller.role {
         Some(role) if role >= least => return Ok(()),
         Some(role) => format!("the certificate of {} is {} {role}'s", caller.name, article(role)),
+        None if caller.not_let_in.is_some() => caller.not_let_in.map_or_else(String::new, |why| why.to_string()),
         None if caller.name.is_empty() => "no certificate of this cluster was shown that is valid".to_owned(),
         None => format!("the certificate of {} is a node's", caller.name),
     };
@@ -148,7 +158,7 @@ mod tests {
     }
 
     fn caller(name: &str, role: Option<Role>) -> Caller {
-        Caller { name: name.into(), role, from: "192.0.2.1".into() }
+        Caller { name: name.into(), role, from: "192.0.2.1".into(), ..Caller::default() }
     }
 
     #[test]

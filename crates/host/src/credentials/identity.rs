@@ -5,7 +5,11 @@
 //! authority may stand in its place (`tls.authority`, `tls.certificate`, `tls.key`): then the files are somebody else's
 //! work, and are read again when they change.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use activation::{hresult, status::Status};
 use replication::Clock;
@@ -109,6 +113,11 @@ impl Source {
         }
     }
 
+    /// Whether an organisation's authority issues the certificates.
+    pub(crate) fn is_organisations(&self) -> bool {
+        matches!(self, Self::Organisation { .. })
+    }
+
     /// What to show from now on. An own certificate that ends soon is renewed first.
     pub(crate) fn load(&self) -> Result<Identity, IdentityError> {
         let identity = match self {
@@ -118,7 +127,7 @@ impl Source {
             Self::Cluster { folder, node } => {
                 let identity = folder.identity()?;
                 if identity.subject() == &Subject::Node(*node) && ends_soon(&identity, now_ms()) {
-                    certify(folder, &folder.authority()?, *node)?;
+                    renew(folder, &folder.authority()?, *node)?;
                     folder.identity()?
                 } else {
                     identity
@@ -216,6 +225,12 @@ fn certify(folder: &Folder, authority: &Authority, node: u64) -> Result<(), Tran
     folder.write_node(&certificate, &key)
 }
 
+/// The key stays: by it the cluster knows the node.
+fn renew(folder: &Folder, authority: &Authority, node: u64) -> Result<(), TransportError> {
+    let certificate = authority.renew(&Subject::Node(node), &folder.node_key()?, now_ms(), lifetime())?;
+    folder.renew_node(&certificate)
+}
+
 /// Whether a node with this configuration has a certificate, or an organisation's stands for it.
 pub fn is_made(config: &Config) -> bool {
     config.tls.authority.is_some() || folder(config).is_made()
@@ -225,6 +240,11 @@ pub fn is_made(config: &Config) -> bool {
 pub fn create(config: &Config) -> Result<(), IdentityError> {
     let authority = Authority::create(now_ms())?;
     take_in(config, authority.certificate_pem(), &authority.key_pem())
+}
+
+/// Destroys the keys of a node that has left, where the cluster's own authority certified them.
+pub(crate) fn destroy_keys(data: &Path) -> Result<(), TransportError> {
+    Folder::at(&data.join("tls")).destroy_keys()
 }
 
 /// A node of a cluster whose authority is at hand: in the `tls` folder of another node, or a copy of it.

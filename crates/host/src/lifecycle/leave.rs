@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use activation::state::Command;
 use api::admin::v1::ReleaseActivationRequest;
 use replication::ProposeError;
+use transport::TransportError;
 
 use crate::{
     admin_service::{Acting, Keys},
+    credentials::identity,
     peers::node_client::NodeClient,
 };
 
@@ -39,6 +41,9 @@ pub enum LeaveError {
         /// Why.
         source: std::io::Error,
     },
+    /// Its keys are still there.
+    #[error("it has left, and its keys are not destroyed: {0}; delete the folder `tls` of its data yourself")]
+    Keys(#[from] TransportError),
 }
 
 /// Refuses the folder of a node that left.
@@ -61,5 +66,7 @@ pub(crate) async fn leave(nodes: &NodeClient, data: &Path) -> Result<(), LeaveEr
     replica.remove(node).await?;
     let path = data.join(MARK);
     let text = "This node left its cluster. What is in this folder belongs to no cluster any more.\n";
-    storage::durable::replace_file(&path, text.as_bytes()).map_err(|source| LeaveError::Mark { path, source })
+    storage::durable::replace_file(&path, text.as_bytes()).map_err(|source| LeaveError::Mark { path, source })?;
+    identity::destroy_keys(data)?;
+    Ok(())
 }

@@ -7,4 +7,5 @@ pub(crate) mod leave;
 pub(crate) mod live_settings;
 pub(crate) mod ports;
 pub(crate) mod readiness;
+pub(crate) mod registration;
 pub mod rescue;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use transport::{Admission, Connections, Limits, Rules, Subject};
+use transport::{Admission, Certificate, Connections, Limits, Rules, Subject};
 
 use crate::{
     config::Config,
+    credentials::registered::Registered,
     limits::{HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_SOURCE_MAX},
 };
 
@@ -42,15 +43,25 @@ impl Ports {
         self.metrics.set_rules(metrics);
     }
 
-    /// On the port of peers the connections of nodes are not closed for others. A person's certificate is good for no call there.
-    pub(crate) fn admission_of_peers(&self) -> Admission {
-        (self.peers.clone(), Arc::new(|subject, _| matches!(subject, Subject::Node(_))))
+    /// On the port of peers the connections of nodes that are let in are not closed for others.
+    pub(crate) fn admission_of_peers(&self, registered: &Arc<Registered>) -> Admission {
+        let known = Arc::clone(registered);
+        let is_node = |certificate: &Certificate| matches!(certificate.subject, Subject::Node(_));
+        Admission {
+            connections: self.peers.clone(),
+            standing: registered.standing(),
+            is_known: Arc::new(move |certificate| is_node(certificate) && known.node(certificate).is_ok()),
+        }
     }
 
-    /// On the port of administration the connections of all with a certificate of the cluster's authorities are not closed for
-    /// others.
-    pub(crate) fn admission_of_administrators(&self) -> Admission {
-        (self.admin.clone(), Arc::new(|_, _| true))
+    /// On the port of administration the connections of all who are let in are not closed for others.
+    pub(crate) fn admission_of_administrators(&self, registered: &Arc<Registered>) -> Admission {
+        let known = Arc::clone(registered);
+        Admission {
+            connections: self.admin.clone(),
+            standing: registered.standing(),
+            is_known: Arc::new(move |certificate| known.holder(certificate).is_ok()),
+        }
     }
 
     /// Each with the name that its metrics and log lines have.

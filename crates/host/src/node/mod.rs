@@ -88,8 +88,18 @@ impl Node {
         let listeners = Listeners::bind(config).await?;
         let data = Data::open_beside(config, report).await?;
         let started = spawn::start((config, start.check_invariants), identity, listeners, data, timing).await?;
-        let spawn::Started { nodes, draining, answerer, live, ports, http_address, stopping, serving, background } =
-            started;
+        let spawn::Started {
+            nodes,
+            draining,
+            answerer,
+            registered,
+            live,
+            ports,
+            http_address,
+            stopping,
+            serving,
+            background,
+        } = started;
         let (admin_socket, data) = (config.admin_socket(), config.data.clone());
         let node = Self {
             nodes,
@@ -104,11 +114,12 @@ impl Node {
             serving,
             background,
         };
-        if start.bootstrap
-            && let Err(error) = node.replica().bootstrap(&config.peers.members, BOOTSTRAP_TIMEOUT).await
-        {
-            node.stop().await;
-            return Err(error.into());
+        if start.bootstrap {
+            if let Err(error) = node.replica().bootstrap(&config.peers.members, BOOTSTRAP_TIMEOUT).await {
+                node.stop().await;
+                return Err(error.into());
+            }
+            registered.set_formed_cluster(true);
         }
         if !node.replica().is_initialised().await {
             tracing::info!("this node belongs to no cluster yet: one node of it must be started with --bootstrap");

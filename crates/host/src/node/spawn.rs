@@ -23,7 +23,10 @@ use crate::{
     admin_service,
     client_port::{answer::Answerer, decider::Decider, server as client_server},
     config::Config,
-    credentials::follow::{follow_certificates, take_note},
+    credentials::{
+        follow::{follow_certificates, take_note},
+        registered::Registered,
+    },
     diagnosis::machine_probe::MachineProbe,
     dns,
     environment::connect_over_tls,
@@ -38,6 +41,7 @@ use crate::{
         live_settings::{self, Live},
         ports::Ports,
         readiness::Readiness,
+        registration::Registrar,
     },
     peers::{
         in_process,
@@ -61,6 +65,7 @@ pub(super) struct Started {
     pub(super) nodes: NodeClient,
     pub(super) draining: Arc<Draining>,
     pub(super) answerer: Answerer,
+    pub(super) registered: Arc<Registered>,
     pub(super) live: Arc<Live>,
     pub(super) ports: Ports,
     pub(super) http_address: Option<SocketAddr>,
@@ -95,6 +100,9 @@ pub(super) async fn start(
     let nodes = NodeClient::new(replica.clone(), own);
     let draining = Arc::new(Draining::default());
     let readiness = Arc::new(Readiness::new(replica.clone(), Arc::clone(&credentials), Arc::clone(&draining)));
+    let (registered, unknown_nodes) = Registered::new(replica.clone(), source.is_organisations());
+    let registered = Arc::new(registered);
+    let registrar = Registrar { nodes: nodes.clone(), registered: Arc::clone(&registered), shown: Arc::clone(&shown) };
     let ports = Ports::new(config);
     let address = clients.local_addr().unwrap_or(config.clients.listen);
     let (live, listeners) = Live::new(config, address, ports.clients.clone());
@@ -120,8 +128,8 @@ pub(super) async fn start(
         duplicates: Arc::clone(&answerer.duplicates),
         distinct: Arc::clone(&answerer.distinct),
     });
-    let peers = (peers, Arc::clone(&shown), ports.admission_of_peers());
-    let peer_port = peer_server::serve(peers, in_process, replica.clone(), service);
+    let at_peers = (peers, Arc::clone(&shown), ports.admission_of_peers(&registered));
+    let peer_port = peer_server::serve(at_peers, in_process, replica.clone(), service, Arc::clone(&registered));
     tasks::spawn(&mut background, HostTask::PeerPort, peer_port);
     let watched = Watched {
         metrics: Arc::clone(&metrics),
@@ -137,19 +145,22 @@ pub(super) async fn start(
         snapshot: snapshots.join(replication::SNAPSHOT_FILE),
     };
     let http_address = http.as_ref().and_then(|listener| listener.local_addr().ok());
-    let console = http.map(|listener| serve_http(config, listener, watched, &mut background));
+    let console =
+        http.map(|listener| serve_http((config, Arc::clone(&registered)), listener, watched, &mut background));
     let mut spawn = |task, work: BoxFuture<'static, ()>| tasks::spawn(&mut background, task, work);
     spawn(HostTask::CertificateRenewal, source.clone().follow(Arc::clone(&shown)).boxed());
+    spawn(HostTask::KeyRegistry, registrar.clone().keep(unknown_nodes).boxed());
     spawn(HostTask::NodeKeys, follow_certificates(replica.clone(), credentials).boxed());
     spawn(HostTask::LiveSettings, live_settings::follow(Arc::clone(&live), replica.clone()).boxed());
     spawn(HostTask::DistinctMachines, distinct::follow(Arc::clone(&answerer.distinct), nodes.clone()).boxed());
     spawn(HostTask::LogLimit, log_limit::report().boxed());
     let refused_enrolments = metrics.refused_enrolments();
     spawn(HostTask::LeaderChanges, count_leader_changes(replica, metrics).boxed());
-    let parts = admin_service::Parts { nodes: nodes.clone(), dns, drain, console, source, refused_enrolments };
-    let remote = admin.map(|listener| (listener, shown, ports.admission_of_administrators()));
+    let parts =
+        admin_service::Parts { nodes: nodes.clone(), dns, drain, console, source, refused_enrolments, registrar };
+    let remote = admin.map(|listener| (listener, shown, ports.admission_of_administrators(&registered)));
     tasks::spawn(&mut background, HostTask::AdminPort, admin_service::serve(&config.admin_socket(), remote, parts)?);
-    Ok(Started { nodes, draining, answerer, live, ports, http_address, stopping, serving, background })
+    Ok(Started { nodes, draining, answerer, registered, live, ports, http_address, stopping, serving, background })
 }
 
 /// The disk of the replica, whose syncs the observer measures.
@@ -205,9 +216,14 @@ fn serve_clients(
     })
 }
 
-fn serve_http(config: &Config, listener: TcpListener, watched: Watched, background: &mut JoinSet<()>) -> Arc<Console> {
+fn serve_http(
+    (config, registered): (&Config, Arc<Registered>),
+    listener: TcpListener,
+    watched: Watched,
+    background: &mut JoinSet<()>,
+) -> Arc<Console> {
     let address = listener.local_addr().unwrap_or(config.clients.listen);
-    let console = Arc::new(Console::new(watched.clone(), address, config.console.auth));
+    let console = Arc::new(Console::new(watched.clone(), address, config.console.auth, registered));
     tasks::spawn(background, HostTask::Console, Arc::clone(&console).work());
     let served = (listener, watched.ports.metrics.clone());
     tasks::spawn(background, HostTask::HttpPort, http_server::serve(served, watched, Arc::clone(&console)));

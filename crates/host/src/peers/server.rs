@@ -8,11 +8,12 @@ use futures::future::join;
 use replication::Replica;
 use tokio::net::TcpListener;
 use tonic::{Request, Status, service::interceptor::InterceptedService, transport::Server};
-use transport::{Admission, Audience, Caller, PresentedIdentity, Subject, listen};
+use transport::{Admission, Audience, Caller, Certificate, PresentedIdentity, Subject, listen};
 
 use super::{in_process::Incoming, node_service::NodeService};
 use crate::{
     admin_service::ACCESS_DENIED,
+    credentials::registered::{NotLetIn, Registered},
     limits::PEER_RESET_STREAMS_MAX,
     tasks::{HostTask, NamedCalls},
 };
@@ -23,6 +24,7 @@ pub(crate) async fn serve(
     in_process: Incoming,
     replica: Replica,
     service: NodeService,
+    registered: Arc<Registered>,
 ) {
     let (accepting, connections) = listen(listener, own, Audience::Certified, admission);
     let peer_service = replica.peer_service(Arc::new(service.clone()));
@@ -32,8 +34,10 @@ pub(crate) async fn serve(
         .http2_max_local_error_reset_streams(Some(PEER_RESET_STREAMS_MAX))
         .add_service(NodeServer::new(service.clone()))
         .serve_with_incoming(in_process);
+    let admitting = Arc::clone(&registered);
+    let admit_peer = move |request: Request<()>| admit(request, &*admitting);
     let introduced = move |request: Request<()>| {
-        let request = admit(request)?;
+        let request = admit(request, &*registered)?;
         replica.admit(request.metadata())?;
         Ok(request)
     };
@@ -41,7 +45,7 @@ pub(crate) async fn serve(
         .layer(NamedCalls::new(HostTask::PeerCall))
         .http2_max_pending_accept_reset_streams(Some(PEER_RESET_STREAMS_MAX))
         .http2_max_local_error_reset_streams(Some(PEER_RESET_STREAMS_MAX))
-        .add_service(InterceptedService::new(peer_service, admit))
+        .add_service(InterceptedService::new(peer_service, admit_peer))
         .add_service(InterceptedService::new(NodeServer::new(service), introduced))
         .serve_with_incoming(connections);
     let served = join(here, server);
@@ -55,15 +59,27 @@ pub(crate) async fn serve(
     }
 }
 
-/// Only nodes pass, and each as itself alone. What it says of its store is looked at further in.
-fn admit(request: Request<()>) -> Result<Request<()>, Status> {
-    let subject = request.extensions().get::<Caller>().and_then(|caller| caller.subject.as_ref());
-    let Some(Subject::Node(node)) = subject else {
-        return Err(Status::permission_denied(format!("{ACCESS_DENIED}: only nodes of the cluster may ask this")));
-    };
+/// Says as whom the holder of a certificate is let in.
+trait LetsIn {
+    fn node(&self, certificate: &Certificate) -> Result<Subject, NotLetIn>;
+}
+
+impl LetsIn for Registered {
+    fn node(&self, certificate: &Certificate) -> Result<Subject, NotLetIn> {
+        self.node(certificate)
+    }
+}
+
+/// Only nodes pass that are let in, and each as itself alone. What it says of its store is looked at further in.
+fn admit(request: Request<()>, registered: &impl LetsIn) -> Result<Request<()>, Status> {
+    let certificate = request.extensions().get::<Caller>().and_then(|caller| caller.certificate.as_ref());
+    let no_node = || Status::permission_denied(format!("{ACCESS_DENIED}: only nodes of the cluster may ask this"));
+    let subject = registered.node(certificate.ok_or_else(no_node)?);
+    let subject = subject.map_err(|why| Status::permission_denied(format!("{ACCESS_DENIED}: {why}")))?;
+    let Subject::Node(node) = subject else { return Err(no_node()) };
     // Identify is asked before the two know each other.
     match request.metadata().get(replication::FROM) {
-        Some(from) if from.to_str().ok().and_then(|from| from.parse().ok()) != Some(*node) => {
+        Some(from) if from.to_str().ok().and_then(|from| from.parse().ok()) != Some(node) => {
             Err(Status::permission_denied(format!("{ACCESS_DENIED}: node {node} says that it is another one")))
         }
         _ => Ok(request),
@@ -78,31 +94,40 @@ mod tests {
 
     use super::*;
 
+    /// All but this key.
+    struct AllBut([u8; 32]);
+
+    impl LetsIn for AllBut {
+        fn node(&self, certificate: &Certificate) -> Result<Subject, NotLetIn> {
+            if certificate.key == self.0 { Err(NotLetIn::Unregistered) } else { Ok(certificate.subject.clone()) }
+        }
+    }
+
     #[test]
-    fn only_a_node_passes_and_only_as_itself() {
+    fn only_a_node_that_is_let_in_passes_and_only_as_itself() {
         let reader = Subject::Person { name: "Ada".into(), role: Role::Administrator };
         let cases = [
-            (None, None, false, "nobody"),
-            (Some(reader), None, false, "an administrator"),
-            (Some(Subject::Node(2)), None, true, "a node that says nothing of itself"),
-            (Some(Subject::Node(2)), Some("2"), true, "a node as itself"),
-            (Some(Subject::Node(2)), Some("3"), false, "a node as another"),
-            (Some(Subject::Node(2)), Some("two"), false, "nonsense"),
+            (None, 1, None, false, "nobody"),
+            (Some(reader), 1, None, false, "an administrator"),
+            (Some(Subject::Node(2)), 1, None, true, "a node that says nothing of itself"),
+            (Some(Subject::Node(2)), 1, Some("2"), true, "a node as itself"),
+            (Some(Subject::Node(2)), 1, Some("3"), false, "a node as another"),
+            (Some(Subject::Node(2)), 1, Some("two"), false, "nonsense"),
+            (Some(Subject::Node(2)), 9, Some("2"), false, "a node whose key is not registered"),
         ];
-        for (subject, from, passes, case) in cases {
+        for (subject, key, from, passes, case) in cases {
             let mut request = Request::new(());
             let address = SocketAddr::from(([127, 0, 0, 1], 1));
-            request.extensions_mut().insert(Caller {
-                subject,
-                ends_ms: u64::MAX,
-                address,
-                activity: Activity::default(),
+            let certificate = subject.map(|subject| {
+                let (key, serial) = ([key; 32], vec![1]);
+                Arc::new(Certificate { subject, key, serial, begins_ms: 0, ends_ms: u64::MAX })
             });
+            request.extensions_mut().insert(Caller { certificate, address, activity: Activity::default() });
             if let Some(from) = from {
                 request.metadata_mut().insert(replication::FROM, from.parse().unwrap());
             }
-            assert_eq!(admit(request).is_ok(), passes, "{case}");
+            assert_eq!(admit(request, &AllBut([9; 32])).is_ok(), passes, "{case}");
         }
-        assert!(admit(Request::new(())).is_err(), "a connection that knows nobody");
+        assert!(admit(Request::new(()), &AllBut([9; 32])).is_err(), "a connection that knows nobody");
     }
 }

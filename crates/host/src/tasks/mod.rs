@@ -43,6 +43,8 @@ replication::named_tasks! {
         CertificateRenewal = "certificate renewal",
         /// Signs or reads a new certificate.
         CertificateLoad = "certificate load",
+        /// Keeps the registry of keys.
+        KeyRegistry = "key registry",
         /// Follows the publishers' certificates.
         NodeKeys = "node keys",
         /// Brings the folder of private keys in line with the state.

@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use serde::{Deserialize, Serialize};
-use transport::{Identity, Subject, is_private_key_encrypted, read_private};
+use transport::{Identity, SigningRequest, Subject, is_private_key_encrypted, read_private};
 
 use super::key_password;
 
@@ -130,6 +130,25 @@ impl Context {
     /// Where its cluster is administrated.
     pub(crate) fn address(&self) -> &str {
         &self.written.address
+    }
+
+    /// A request for a new certificate for the same key; none where the key is under a password, which is not asked for twice.
+    pub(crate) fn renewal_request(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        let key = read_private(&file(&self.folder, &self.name, "key"))?;
+        if is_private_key_encrypted(&key) {
+            return Ok(None);
+        }
+        Ok(Some(SigningRequest::with_key(std::str::from_utf8(&key)?)?))
+    }
+
+    /// Takes a renewed certificate in.
+    pub(crate) fn renew(&self, certificate: &str, authority: &str) -> anyhow::Result<()> {
+        for (kind, text) in [("authority.pem", authority), ("pem", certificate)] {
+            let path = file(&self.folder, &self.name, kind);
+            storage::durable::replace_private_file(&path, text.as_bytes())
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
     }
 
     /// What to show there.

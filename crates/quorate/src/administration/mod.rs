@@ -10,7 +10,7 @@ mod unreached;
 use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
-use api::admin::v1::admin_client::AdminClient;
+use api::admin::v1::{RenewCertificateRequest, admin_client::AdminClient};
 use tokio::time::sleep;
 use transport::PresentedIdentity;
 
@@ -148,8 +148,23 @@ pub(crate) async fn connect(path: &std::path::Path) -> anyhow::Result<Admin> {
 }
 
 async fn connect_afar(address: &str, context: &Context) -> anyhow::Result<Admin> {
-    let own = Arc::new(PresentedIdentity::new(context.identity()?));
-    Ok(AdminClient::new(Repeating::connect(Reach::Afar { address: address.to_owned(), own }).await?))
+    let identity = context.identity()?;
+    let is_renewed = identity.certificate().is_in_last_third_at(client::time_ms());
+    let own = Arc::new(PresentedIdentity::new(identity));
+    let mut admin = AdminClient::new(Repeating::connect(Reach::Afar { address: address.to_owned(), own }).await?);
+    if is_renewed && let Err(why) = renew(&mut admin, context).await {
+        // What was asked for can be done still.
+        tracing::warn!("the certificate of this context ends soon and was not renewed: {why:#}");
+    }
+    Ok(admin)
+}
+
+/// Has the certificate of a context renewed, which is in the last third of its life.
+async fn renew(admin: &mut Admin, context: &Context) -> anyhow::Result<()> {
+    let Some(request) = context.renewal_request()? else { return Ok(()) };
+    let asked = RenewCertificateRequest { request: request.into() };
+    let reply = admin.renew_certificate(asked).await.map_err(|status| anyhow!("{}", status.message()))?.into_inner();
+    context.renew(&reply.certificate, &reply.authority)
 }
 
 /// A refusal or a failure, in the node's own words.

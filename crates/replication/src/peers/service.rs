@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use activation::state::Holder;
 use api::peer::v1::{self as proto, peer_server};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -178,6 +179,17 @@ impl peer_server::Peer for PeerService {
             election_profile: profile_out(self.running.consensus.profile()).into(),
             round_trips: self.running.round_trips.medians().into_iter().map(round_trip_out).collect(),
         }))
+    }
+
+    async fn vouch(&self, request: Request<proto::VouchRequest>) -> Reply<proto::VouchReply> {
+        self.running.admit_trusting(request.metadata())?;
+        let key: [u8; 32] = request.get_ref().key.as_ref().try_into().map_err(|_| malformed(Malformed("key")))?;
+        let holder = self.running.state_machine.view(|state| state.registry().get(&key).map(|it| it.holder.clone()));
+        let node = match holder {
+            Some(Holder::Node(node)) => node,
+            Some(Holder::Person { .. }) | None => 0,
+        };
+        Ok(Response::new(proto::VouchReply { node }))
     }
 
     async fn leaving(&self, request: Request<proto::LeavingRequest>) -> Reply<proto::LeavingReply> {

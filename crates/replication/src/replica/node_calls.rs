@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use api::peer::v1 as proto;
 use bytes::Bytes;
+use futures::future::join_all;
 use tokio::time::timeout;
 use tonic::{Status, metadata::MetadataMap};
 
@@ -25,6 +26,21 @@ impl Replica {
     /// it connects when it is first used, and again after a failure.
     pub fn channel(&self, node: u64) -> Result<PeerChannel, NoChannel> {
         self.0.channel(node)
+    }
+
+    /// Whether other members than `node` have this key (SHA-256 of the public key) registered for it, and none that answers within
+    /// `deadline` knows it otherwise. For a node whose own state is behind.
+    pub async fn vouched_for(&self, node: u64, key: [u8; 32], deadline: Duration) -> bool {
+        let own = self.identity().owner;
+        let others = self.cluster().members.into_keys().filter(|member| *member != node && *member != own);
+        let asked = others.map(|member| async move {
+            let mut peer = self.0.peer(member).ok()?;
+            let key = Bytes::copy_from_slice(&key);
+            let reply = timeout(deadline, peer.vouch(proto::VouchRequest { key })).await.ok()?.ok()?;
+            Some(reply.into_inner().node == node)
+        });
+        let answers: Vec<bool> = join_all(asked).await.into_iter().flatten().collect();
+        !answers.is_empty() && answers.into_iter().all(|knows| knows)
     }
 
     /// Asks another member with the `Ask` call, for a node whose node service answers `UNIMPLEMENTED`.

@@ -11,7 +11,7 @@ use crate::proto;
 use crate::recording::Recording;
 use crate::world::*;
 
-pub(crate) fn record(to: &mut Recording, pass: &Pass, large: bool) {
+pub(crate) fn record(to: &mut Recording, pass: &Pass) {
     to.section("catalogs");
     let publisher = &pass.publisher;
     let good = publisher.install(&publisher.catalog(2));
@@ -45,9 +45,6 @@ pub(crate) fn record(to: &mut Recording, pass: &Pass, large: bool) {
     let draft = proto::Catalog::decode(signed.body.clone()).unwrap();
     let weak = proto::Catalog { activation_key_2: Bytes::from_static(&[0; 32]), ..draft.clone() };
     install(to, "refused catalog/malformed/activation key", sign(pass, weak.encode_to_vec()));
-    if large {
-        install(to, "refused catalog/malformed/too long", vec![0; activation::limits::CATALOG_BYTES_MAX + 1]);
-    }
     to.section("catalogs that are not sound");
     for change in unsound() {
         let mut draft = draft.clone();

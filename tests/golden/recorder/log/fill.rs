@@ -1,12 +1,10 @@
-//! Every limit of the state, reached.
+//! Limits of the state, reached: all but the large ones of certificates and of released activation slots.
 
 use activation::audit::Origin;
-use activation::host_activation::ReleaseStatement;
+use activation::coded::{Code, Coded};
 use activation::id::NodeId;
-use activation::limits::{
-    ANNOUNCEMENTS_MAX, AUDIT_ENTRIES_KEPT, CERTIFICATES_MAX, KEYS_MAX, PUBLISHERS_MAX, TOKENS_MAX,
-};
-use activation::settings::Setting;
+use activation::limits::{ANNOUNCEMENTS_MAX, AUDIT_ENTRIES_KEPT, KEYS_MAX, OUTCOMES_KEPT, PUBLISHERS_MAX, TOKENS_MAX};
+use activation::settings::{Setting, SettingChange};
 use activation::state::{Act, Command, Grant, OpenToken};
 
 use crate::pass::announcement;
@@ -20,19 +18,6 @@ fn publisher() -> Publisher {
 
 fn key() -> activation::key::TypedKey {
     host_key(20_000)
-}
-
-/// Certificates in one command.
-const CHUNK: usize = 64;
-
-fn nodes(count: usize) -> Vec<NodeId> {
-    (1001..).take(count).collect()
-}
-
-fn release(nodes: &[NodeId]) -> Command {
-    let (publisher, key) = (publisher().id(), key().key_id());
-    let statements = nodes.iter().map(|node| ReleaseStatement::sign(publisher, key, *node, &node_key(*node)));
-    Command::Release { statements: statements.collect() }
 }
 
 fn without_audit(to: &mut Recording, command: &Command) {
@@ -73,28 +58,19 @@ pub(crate) fn record(to: &mut Recording) {
         let token = OpenToken { grant: Grant::Reader, expires_ms: to.now_ms + 400 * DAY_MS };
         to.command(&Command::AddToken { digest: digest(100 + number), token });
     }
-    to.section("certificates and places given back");
-    let nodes = nodes(CERTIFICATES_MAX);
-    for nodes in nodes.chunks(CHUNK) {
-        without_audit(to, &publisher.activation(nodes, &key(), GROUP_SERVER, PLATFORM_SERVER));
-    }
-    let one_more = publisher.activation(&[9001], &key(), GROUP_SERVER, PLATFORM_SERVER);
-    to.act(&format!("refused too-many/certificates/{CERTIFICATES_MAX}"), one_more.clone());
-    for nodes in nodes.chunks(CHUNK) {
-        without_audit(to, &release(nodes));
-    }
-    without_audit(to, &one_more);
-    refused_at_the_limits(to, true);
+    refused_at_the_limits(to);
 }
 
 fn node_setting(node: NodeId) -> Command {
-    Command::ChangeSettings { node: Some(node), changes: vec![(Setting::LowPriority, "true".into())] }
+    Command::ChangeSettings {
+        node: Some(node),
+        changes: vec![SettingChange::from_log(Setting::LowPriority, "true".into())],
+    }
 }
 
 /// One more of each.
-pub(crate) fn refused_at_the_limits(to: &mut Recording, audits: bool) {
+fn refused_at_the_limits(to: &mut Recording) {
     to.section("one more of each than there may be");
-    assert_eq!(to.audits, audits);
     let publisher = publisher();
     let other = Publisher::new(999);
     let refused = |what: &str, max: usize| format!("refused too-many/{what}/{max}");
@@ -106,14 +82,21 @@ pub(crate) fn refused_at_the_limits(to: &mut Recording, audits: bool) {
     to.act(&refused("nodes with settings of their own", ANNOUNCEMENTS_MAX), node_setting(999));
     let token = OpenToken { grant: Grant::Node, expires_ms: to.now_ms + 400 * DAY_MS };
     to.act(&refused("open tokens", TOKENS_MAX), Command::AddToken { digest: digest(99), token });
-    to.act(&refused("places given back", CERTIFICATES_MAX), release(&[9001]));
 }
 
-/// The oldest acts make room for newer ones, and the chain still says what came before.
-pub(crate) fn audit_overflows(to: &mut Recording) {
-    for number in 0..=AUDIT_ENTRIES_KEPT {
-        let origin = Origin::new("Ada", "socket", START_MS);
-        let act = Act::Note { act: format!("note {number}"), refused: String::new() };
-        to.command(&Command::Audited { origin, act });
+/// The oldest acts and outcomes make room for newer ones; the chain of acts still says what came before.
+pub(crate) fn audit_and_outcomes_overflow(to: &mut Recording) {
+    to.hash_every = 64;
+    let act = Act::Noted { what: Coded::bare(Code::BackUp), refused: None };
+    let backup = Command::Audited { origin: Origin::new("Ada", "socket", START_MS), act };
+    for _ in 0..=AUDIT_ENTRIES_KEPT {
+        to.once("done", backup.clone());
     }
+    for _ in AUDIT_ENTRIES_KEPT..OUTCOMES_KEPT {
+        to.once("done", Command::Forget { node: 9 });
+    }
+    to.hash_every = 1;
+    // The one that was carried out first is not known any more.
+    to.expect("done", &Command::Once { id: [0xa1; 16], command: Box::new(Command::Forget { node: 9 }) });
+    to.done(Command::Forget { node: 9 });
 }

@@ -1,4 +1,5 @@
-//! Lets the code of an older commit write a golden log: every command, outcome and refusal, in every format that it writes.
+//! Lets the code of an older commit write a golden log: every command, outcome and refusal, in the newest format
+//! that it writes.
 //!
 //! `cargo xtask golden record COMMIT` places this folder into the `activation` crate of that commit, as an example, and runs
 //! it there: it uses that commit's public API and is not part of this workspace's build. Keys, times and ids are fixed, so a
@@ -10,7 +11,8 @@
 //!                             index, state hash after it, what applying gave, the audit entry that it added, the command
 //! FOLDER/state-FORMAT.bin     the state as a snapshot holds it, at the lines `# snapshot FORMAT`
 //! ```
-//! The command is base64. A line that begins with `#` is a comment, or says that a snapshot was written.
+//! The command is base64. The hash is `-` where it was not taken. A line that begins with `#` is a comment, or says
+//! that a snapshot was written.
 
 #![allow(
     clippy::unwrap_used,
@@ -34,7 +36,7 @@ mod proto {
 
 use std::path::Path;
 
-use activation::state::Format;
+use activation::state::{Command, Format};
 
 use crate::recording::Recording;
 
@@ -44,25 +46,25 @@ fn main() {
     std::fs::create_dir_all(folder).unwrap();
     let mut recording = Recording::new(folder);
 
-    recording.section("format 1");
-    pass::record(&mut recording, 1, false);
+    let newest = Format::NEWEST;
+    assert_eq!(newest.number(), 3, "this recorder knows format 3");
+    recording.section("format 3");
+    // As a new cluster begins.
+    recording.expect("done", &Command::SetFormat { format: newest });
+    pass::record(&mut recording, 3);
+
+    recording.section("format 2: what a lowered format leaves");
+    recording.done(Command::SetFormat { format: Format::AUDITED });
+    pass::lowered(&mut recording, 3);
+    recording.section("format 3 again");
+    recording.done(Command::SetFormat { format: newest });
+    pass::raised(&mut recording, 3);
     recording.snapshot();
 
-    recording.section("format 2: administrators' acts are audited");
-    let newest = Format::newest();
-    assert_eq!(newest.number(), 2, "this recorder knows formats 1 and 2");
-    recording.set_format(newest);
-    pass::record(&mut recording, 2, true);
-    recording.snapshot();
-
-    recording.section("every limit reached, in format 2");
+    recording.section("every limit reached, in format 3");
     fill::record(&mut recording);
-    recording.section("back to format 1: the audit goes");
-    recording.set_format(Format::OLDEST);
-    fill::refused_at_the_limits(&mut recording, false);
-    recording.section("format 2 again, with more acts than the audit keeps");
-    recording.set_format(newest);
-    fill::audit_overflows(&mut recording);
+    recording.section("more acts and commands than are remembered");
+    fill::audit_and_outcomes_overflow(&mut recording);
     recording.finish();
     println!("{} entries", recording.entries());
 }

@@ -1,7 +1,8 @@
 //! Bytes that are no answer of a publisher, and bytes that are no command.
 
+use activation::clock::{SkewReference, Stamp};
 use activation::limits;
-use activation::state::Command;
+use activation::state::{Applied, Batch, Command};
 use bytes::Bytes;
 use ed25519_dalek::Signer;
 use prost::Message;
@@ -13,7 +14,7 @@ use crate::recording::Recording;
 use crate::world::*;
 
 /// What a publisher answered, in ways that no version writes.
-pub(crate) fn answers(to: &mut Recording, pass: &Pass, large: bool) {
+pub(crate) fn answers(to: &mut Recording, pass: &Pass) {
     to.section("answers that are none");
     let publisher = &pass.publisher;
     let id = pass.key().key_id();
@@ -29,10 +30,6 @@ pub(crate) fn answers(to: &mut Recording, pass: &Pass, large: bool) {
     install(to, "malformed/signature", short.encode_to_vec());
     let torn = proto::SignedAnswers { answers: Bytes::from_static(&[0xff]), ..good.clone() };
     install(to, "malformed/answers", torn.encode_to_vec());
-    if large {
-        let long = activation::host_activation::FILE_BYTES_MAX + 1;
-        install(to, "malformed/too long", vec![0; long]);
-    }
     let changes: [(&str, fn(&mut proto::ActivationAnswers)); 12] = [
         ("1 to 64 entries", |answers| answers.answers.clear()),
         ("standings", |answers| answers.standings = vec![proto::KeyStanding::default(); 2]),
@@ -82,6 +79,9 @@ pub(crate) fn commands(to: &mut Recording, pass: &Pass) {
     to.entry(&[0xc2, 0x3e, 0x00]);
     entry(to, Kind::SetFormat(proto::SetFormat { format: 1000 }));
     entry(to, Kind::SetFormat(proto::SetFormat { format: 0 }));
+    for bytes in unknown(pass) {
+        assert_eq!(to.entry(&bytes), Applied::Newer, "{bytes:?}");
+    }
 }
 
 fn kinds(pass: &Pass) -> Vec<Kind> {
@@ -109,6 +109,7 @@ fn kinds(pass: &Pass) -> Vec<Kind> {
         using(&long, far, 0),
         using(&long, START_MS, 70_000),
         Kind::ResetClock(proto::ResetClock { time_ms: far }),
+        Kind::AcceptClock(proto::AcceptClock { time_ms: far }),
         Kind::StateHash(proto::StateHash { index: 1, hash: short.clone() }),
     ];
     for (digest, grant, expires_ms) in [(short, 1, START_MS), (long.clone(), 0, START_MS), (long, 1, far)] {
@@ -117,7 +118,69 @@ fn kinds(pass: &Pass) -> Vec<Kind> {
     kinds.extend(announcements(node));
     kinds.extend(batches(pass));
     kinds.extend(audited(pass));
+    kinds.extend(once(pass));
     kinds
+}
+
+/// What may not stand in a command that is carried out once, and an id that is none.
+fn once(pass: &Pass) -> Vec<Kind> {
+    let forget = Command::Forget { node: pass.first };
+    let within = Command::Once { id: [2; 16], command: Box::new(forget.clone()) };
+    let stamp = Stamp { time_ms: START_MS, skew: SkewReference::ClusterTime, expiry_ms: None };
+    let batch = Command::Batch(Batch { stamp, records: Vec::new() });
+    let hash = Command::StateHash { index: 1, hash: [1; 32] };
+    let id = Bytes::from_static(&[1; 16]);
+    let mut kinds = vec![
+        Kind::Once(proto::Once { id: id.slice(..3), command: forget.encode() }),
+        Kind::Once(proto::Once { id: id.clone(), command: Bytes::from_static(&[0xff]) }),
+        Kind::Once(proto::Once { id: id.clone(), command: Bytes::new() }),
+    ];
+    for command in [within, batch, hash, Command::NoteHash] {
+        kinds.push(Kind::Once(proto::Once { id: id.clone(), command: command.encode() }));
+    }
+    kinds
+}
+
+/// Field 99, a number: what no version knows yet.
+const UNKNOWN: [u8; 3] = [0x98, 0x06, 0x01];
+
+/// Commands that hold something unknown, at every depth at which something can be.
+fn unknown(pass: &Pass) -> Vec<Vec<u8>> {
+    let more = |bytes: &[u8]| [bytes, &UNKNOWN].concat();
+    let field = |number: usize, bytes: &[u8]| {
+        let mut field = Vec::new();
+        prost::encode_length_delimiter(number << 3 | 2, &mut field).unwrap();
+        prost::encode_length_delimiter(bytes.len(), &mut field).unwrap();
+        [field.as_slice(), bytes].concat()
+    };
+    let forget = Command::Forget { node: pass.first }.encode();
+    let stamp = [0x08, 1];
+    let mut record = Vec::new();
+    pass.publisher.record(pass.first, CLIENT, 1, START_MS).encode(&mut record);
+    let batch = |stamp: &[u8], record: &[u8]| field(1, &[field(1, stamp), field(2, record)].concat());
+    let setting = |name: &[u8]| [field(1, name), field(2, b"60")].concat();
+    let token = |grant: u8| [field(1, &[5; 32]), vec![0x10, grant, 0x18, 1]].concat();
+    let origin = [field(1, b"Ada"), field(2, b"socket"), vec![0x18, 1]].concat();
+    let act = |content: Vec<u8>| field(14, &[origin.clone(), content].concat());
+    let id = field(1, &[1; 16]);
+    vec![
+        more(&forget),
+        field(12, &more(&[0x08, 4])),
+        batch(&more(&stamp), &record),
+        batch(&[0x08, 1, 0x10, 9], &record),
+        batch(&stamp, &more(&record)),
+        field(8, &field(1, &more(&setting(b"dns.ttl_s")))),
+        field(8, &field(1, &setting(b"no.such.one"))),
+        field(10, &field(1, &more(&token(1)))),
+        field(10, &field(1, &token(9))),
+        act(field(7, &[0x08, 0xff, 0x7f])),
+        act(field(7, &more(&[0x08, 55]))),
+        act(field(4, &more(&forget))),
+        field(15, &[id.clone(), field(2, &more(&forget))].concat()),
+        field(15, &[id, field(2, &forget), UNKNOWN.to_vec()].concat()),
+        field(16, &more(&[0x08, 1])),
+        field(17, &UNKNOWN),
+    ]
 }
 
 fn announcements(node: u32) -> Vec<Kind> {
@@ -146,11 +209,12 @@ fn batches(pass: &Pass) -> Vec<Kind> {
     pass.publisher.record(pass.first, CLIENT, 1, START_MS).encode(&mut encoded);
     let good = proto::Record::decode(encoded.as_slice()).unwrap();
     let far = limits::TIME_MS_MAX + 1;
-    let stamp = proto::Stamp { time_ms: START_MS, skew_reference: 0, skew_reference_ms: 0 };
+    let stamp = proto::Stamp { time_ms: START_MS, skew_reference: 0, skew_reference_ms: 0, expiry_ms: None };
     let batch = |stamp, records| Kind::Batch(proto::Batch { stamp, records });
     let mut batches = vec![
         batch(None, Vec::new()),
         batch(Some(proto::Stamp { time_ms: far, ..stamp }), Vec::new()),
+        batch(Some(proto::Stamp { expiry_ms: Some(far), ..stamp }), Vec::new()),
         batch(Some(proto::Stamp { skew_reference: 9, ..stamp }), Vec::new()),
         batch(Some(stamp), vec![proto::Record::default(); limits::BATCH_RECORDS_MAX + 1]),
     ];
@@ -188,6 +252,8 @@ fn audited(pass: &Pass) -> Vec<Kind> {
         proto::Audited { note: String::new(), ..note.clone() },
         proto::Audited { command, ..note.clone() },
         proto::Audited { command: hash, note: String::new(), ..note.clone() },
+        proto::Audited { noted: Some(proto::Coded { code: 55, values: Vec::new() }), ..note.clone() },
+        proto::Audited { command: Command::NoteHash.encode(), note: String::new(), ..note.clone() },
         proto::Audited { command: Bytes::from_static(&[0xff]), note: String::new(), ..note },
     ]
     .map(Kind::Audited)

@@ -3,6 +3,7 @@
 use activation::catalog::CatalogError;
 use activation::certificate::CertificateError;
 use activation::host_activation::ActivationFileError;
+use activation::key::KeyKind;
 use activation::settings::SettingError;
 use activation::state::{Applied, CommandRefusal};
 use data_encoding::HEXLOWER;
@@ -16,6 +17,7 @@ pub(crate) fn applied(applied: &Applied) -> String {
         Applied::Done => "done".into(),
         Applied::Refused(refusal) => format!("refused {}", self::refusal(refusal)),
         Applied::Newer => "newer".into(),
+        Applied::Repeated { index, refused } => format!("repeated {index} {}", refused.is_some()),
         Applied::HashChecked { index, matches } => format!("hash {index} {matches:?}"),
     }
 }
@@ -25,7 +27,7 @@ fn refusal(refusal: &CommandRefusal) -> String {
         CommandRefusal::Malformed(field) => format!("malformed/{field}"),
         CommandRefusal::Catalog(error) => format!("catalog/{}", catalog(error)),
         CommandRefusal::TooMany { what, max } => format!("too-many/{what}/{max}"),
-        CommandRefusal::NotAHostKey(kind) => format!("not-a-host-key/{kind}"),
+        CommandRefusal::NotAHostKey(kind) => format!("not-a-host-key/{}", key_kind(*kind)),
         CommandRefusal::Answers(ActivationFileError::Newer { found }) => format!("answers/newer/{found}"),
         CommandRefusal::Answers(ActivationFileError::Malformed(field)) => format!("answers/malformed/{field}"),
         CommandRefusal::NotSignedByPublisher(_) => "not-signed-by-publisher".into(),
@@ -44,6 +46,7 @@ fn refusal(refusal: &CommandRefusal) -> String {
         CommandRefusal::Certificate { node, source: CertificateError::Signature } => {
             format!("certificate/signature/{node}")
         }
+        CommandRefusal::Earlier(earlier) => format!("earlier/{}", earlier.code as u32),
         CommandRefusal::KeyNotInstalled { node, key } => format!("key-not-installed/{node}/{key}"),
         CommandRefusal::UnknownGroup { node, group } => format!("unknown-group/{node}/{group}"),
         CommandRefusal::PlatformMayNotHold { node, platform, group } => {
@@ -54,9 +57,9 @@ fn refusal(refusal: &CommandRefusal) -> String {
 
 fn catalog(error: &CatalogError) -> String {
     match error {
-        CatalogError::Source { .. } => unreachable!("no text is applied"),
+        CatalogError::Source { .. } => "source".into(),
         CatalogError::Malformed(field) => format!("malformed/{field}"),
-        CatalogError::Unsound { .. } => "unsound".into(),
+        CatalogError::Unsound(_) => "unsound".into(),
         CatalogError::Signature => "signature".into(),
         CatalogError::NotNewer { installed, offered } => format!("not-newer/{installed}/{offered}"),
         CatalogError::ProductGone { name } => format!("product-gone/{name}"),
@@ -68,8 +71,16 @@ fn catalog(error: &CatalogError) -> String {
 fn setting(error: &SettingError) -> String {
     match error {
         SettingError::Unknown => "unknown".into(),
-        SettingError::Value { setting, .. } => format!("value/{}", setting.name()),
-        SettingError::OfNode(setting) => format!("of-node/{}", setting.name()),
-        SettingError::OfCluster(setting) => format!("of-cluster/{}", setting.name()),
+        SettingError::Value { setting, .. } => format!("value/{}", setting.log_name()),
+        SettingError::OfNode(setting) => format!("of-node/{}", setting.log_name()),
+        SettingError::OfCluster(setting) => format!("of-cluster/{}", setting.log_name()),
+    }
+}
+
+fn key_kind(kind: KeyKind) -> &'static str {
+    match kind {
+        KeyKind::Host => "host key",
+        KeyKind::Setup => "setup key",
+        KeyKind::Direct => "direct key",
     }
 }

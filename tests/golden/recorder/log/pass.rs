@@ -1,13 +1,15 @@
-//! Every command with every result, once: with a publisher, nodes and machines of its own for each format.
+//! Every command with every result, once, as a cluster of the newest format writes it.
 
 use activation::audit::Origin;
 use activation::catalog::Catalog;
 use activation::clock::{SkewReference, Stamp};
+use activation::coded::{Code, Coded};
 use activation::host_activation::{KeyStanding, ReleaseStatement};
 use activation::id::{KeyId, MachineDigest, NodeId, ProductId, PublisherId};
 use activation::key::KeyKind;
+use activation::limits::{AUDIT_TEXT_BYTES_MAX, CODED_VALUES_MAX};
 use activation::message::Record;
-use activation::settings::{Announcement, Rank, Setting};
+use activation::settings::{Announcement, Rank, Setting, SettingChange};
 use activation::state::{Act, Batch, Command, Grant, OpenToken};
 
 use crate::recording::Recording;
@@ -32,29 +34,34 @@ impl Pass {
     }
 }
 
-pub(crate) fn record(to: &mut Recording, number: u64, large: bool) {
+pub(crate) fn record(to: &mut Recording, number: u64) {
     let pass = Pass { publisher: Publisher::new(number), first: number * 10 };
     before_any_catalog(to, &pass);
-    catalogs::record(to, &pass, large);
+    catalogs::record(to, &pass);
     keys(to, &pass);
     certificates(to, &pass);
-    malformed::answers(to, &pass, large);
+    malformed::answers(to, &pass);
     counting(to, &pass);
     settings(to, &pass);
     announcements(to, &pass);
     tokens(to, &pass);
     releases(to, &pass);
     clock(to, &pass);
+    expiry(to, &pass);
+    repeated(to, &pass);
     blocked(to, &pass);
     hashes(to);
     malformed::commands(to, &pass);
-    if to.audits {
-        notes(to);
-    }
+    notes(to);
 }
 
+/// A batch while the clocks are right: both clocks go on together.
 fn batch(to: &mut Recording, skew: SkewReference, records: Vec<Record>) {
-    let stamp = Stamp { time_ms: to.now_ms, skew };
+    batch_until(to, skew, Some(to.now_ms), records);
+}
+
+fn batch_until(to: &mut Recording, skew: SkewReference, expiry_ms: Option<u64>, records: Vec<Record>) {
+    let stamp = Stamp { time_ms: to.now_ms, skew, expiry_ms };
     to.command(&Command::Batch(Batch { stamp, records }));
 }
 
@@ -174,7 +181,8 @@ fn counting(to: &mut Recording, pass: &Pass) {
 
 fn settings(to: &mut Recording, pass: &Pass) {
     to.section("settings");
-    let set = |node, setting, value: &str| Command::ChangeSettings { node, changes: vec![(setting, value.to_owned())] };
+    let change = |setting, value: &str| SettingChange::from_log(setting, value.to_owned());
+    let set = |node, setting, value: &str| Command::ChangeSettings { node, changes: vec![change(setting, value)] };
     let mine = Some(pass.first);
     let values = [
         (Setting::ActivationInterval, "60", "14"),
@@ -186,6 +194,7 @@ fn settings(to: &mut Recording, pass: &Pass) {
         (Setting::ConnectionsPerSource, "7", "65536"),
         (Setting::ClientsPort, "1700", "70000"),
         (Setting::LowPriority, "true", "yes\n"),
+        (Setting::RaftProfile, "far", "wide"),
     ];
     assert_eq!(values.len(), Setting::ALL.len());
     for (setting, right, wrong) in values {
@@ -198,13 +207,13 @@ fn settings(to: &mut Recording, pass: &Pass) {
     }
     // All or none; the text of the audit is cut.
     let long = "x".repeat(300);
-    let changes = vec![(Setting::DnsTtl, "90".to_owned()), (Setting::DnsDomains, long)];
+    let changes = vec![change(Setting::DnsTtl, "90"), change(Setting::DnsDomains, &long)];
     to.act("refused setting/value/dns.domains", Command::ChangeSettings { node: None, changes });
-    let changes = vec![(Setting::DnsTtl, "90".to_owned()), (Setting::DnsWithdrawDead, "600".to_owned())];
+    let changes = vec![change(Setting::DnsTtl, "90"), change(Setting::DnsWithdrawDead, "600")];
     to.done(Command::ChangeSettings { node: None, changes });
     to.done(Command::ChangeSettings { node: mine, changes: Vec::new() });
     // As by default again: nothing is kept of it.
-    let changes = vec![(Setting::ClientsPort, "0".to_owned()), (Setting::LowPriority, "false".to_owned())];
+    let changes = vec![change(Setting::ClientsPort, "0"), change(Setting::LowPriority, "false")];
     to.done(Command::ChangeSettings { node: mine, changes });
     to.done(set(Some(pass.first + 1), Setting::ClientsPort, "1701"));
 }
@@ -290,6 +299,64 @@ fn clock(to: &mut Recording, pass: &Pass) {
     batch(to, SkewReference::ClusterTime, vec![record]);
 }
 
+/// The clock of expiry stands while the clocks are not confirmed, and goes on when an administrator accepts them.
+fn expiry(to: &mut Recording, pass: &Pass) {
+    to.section("the clock of expiry");
+    let record = |to: &Recording, machine| vec![pass.publisher.record(pass.first, CLIENT, machine, to.now_ms)];
+    let stood_ms = to.now_ms;
+    for machine in 70..73 {
+        batch(to, SkewReference::ClusterTime, record(to, machine));
+    }
+    // Off for a month: what renews meanwhile stays, and nothing expires.
+    to.now_ms += 31 * DAY_MS;
+    batch_until(to, SkewReference::Other(to.now_ms), Some(stood_ms), record(to, 70));
+    // Neither backwards nor ahead of cluster time; a stamp without it leaves it where it is.
+    batch_until(to, SkewReference::ClusterTime, Some(stood_ms - HOUR_MS), record(to, 71));
+    batch_until(to, SkewReference::ClusterTime, None, record(to, 71));
+    to.done(Command::AcceptClock { time_ms: stood_ms - HOUR_MS });
+    to.done(Command::AcceptClock { time_ms: to.now_ms });
+    batch(to, SkewReference::ClusterTime, record(to, 73));
+    batch_until(to, SkewReference::ClusterTime, Some(to.now_ms + DAY_MS), record(to, 74));
+    to.done(Command::AcceptClock { time_ms: to.now_ms + DAY_MS });
+    to.now_ms += HOUR_MS;
+    batch_until(to, SkewReference::ClusterTime, Some(to.now_ms - 2 * HOUR_MS), record(to, 74));
+    // Set back to between the two clocks, and below both.
+    to.now_ms -= HOUR_MS / 2;
+    to.done(Command::ResetClock { time_ms: to.now_ms });
+    to.now_ms -= HOUR_MS;
+    to.done(Command::ResetClock { time_ms: to.now_ms });
+    batch(to, SkewReference::ClusterTime, record(to, 75));
+}
+
+/// Commands whose ids are known: they are answered as at first, whatever is in them.
+fn repeated(to: &mut Recording, pass: &Pass) {
+    to.section("commands that are proposed again");
+    let ttl = |value: &str| Command::ChangeSettings {
+        node: None,
+        changes: vec![SettingChange::from_log(Setting::DnsTtl, value.to_owned())],
+    };
+    let once = |to: &mut Recording, expected: &str, number: u8, command: Command| {
+        let command = to.audited(command);
+        to.expect(expected, &Command::Once { id: [number; 16], command: Box::new(command) })
+    };
+    let done = once(to, "done", 0xa1, ttl("61"));
+    let refused = once(to, "refused setting/value/dns.ttl_s", 0xa2, ttl("0"));
+    once(to, "done", 0xa3, ttl("62"));
+    once(to, &format!("repeated {done} false"), 0xa1, ttl("61"));
+    once(to, &format!("repeated {refused} true"), 0xa2, ttl("0"));
+    once(to, &format!("repeated {refused} true"), 0xa2, ttl("63"));
+    once(to, &format!("repeated {done} false"), 0xa1, Command::Forget { node: pass.first });
+    // A node's own, which is no administrator's act.
+    let forget = Command::Forget { node: pass.first + 7 };
+    let own = Command::Once { id: [0xa4; 16], command: Box::new(forget.clone()) };
+    let index = to.expect("done", &own);
+    to.expect(&format!("repeated {index} false"), &own);
+    // Without an id it is carried out each time.
+    for _ in 0..2 {
+        to.expect("done", &forget);
+    }
+}
+
 fn blocked(to: &mut Recording, pass: &Pass) {
     to.section("a blocked key");
     let publisher = &pass.publisher;
@@ -306,23 +373,76 @@ fn blocked(to: &mut Recording, pass: &Pass) {
 
 fn hashes(to: &mut Recording) {
     to.section("state hashes");
+    let noted = to.expect("done", &Command::NoteHash);
+    let hash = to.state().hash_at(noted).unwrap();
+    assert_eq!(to.state().noted_hash_index(), Some(noted));
+    for (index, hash) in [(noted, hash), (noted, [0; 32])] {
+        to.command(&Command::StateHash { index, hash });
+    }
     to.to_hash_boundary();
-    let now_ms = to.now_ms;
     batch(to, SkewReference::ClusterTime, Vec::new());
-    assert_eq!(to.now_ms, now_ms);
     let (index, hash) = to.state().newest_hash().unwrap();
     for (index, hash) in [(index, hash), (index, [0; 32]), (index + 1, hash)] {
         to.command(&Command::StateHash { index, hash });
     }
 }
 
+/// Every code, with the values that it has and the words that its text says.
 fn notes(to: &mut Recording) {
     to.section("acts that are no command");
-    let note = |who: &str, act: &str, refused: &str| Command::Audited {
-        origin: Origin::new(who, "socket", START_MS),
-        act: Act::Note { act: act.to_owned(), refused: refused.to_owned() },
+    let note = |to: &mut Recording, who: &str, what: Coded, refused: Option<u32>| {
+        let origin = Origin::new(who, "socket", to.now_ms);
+        to.once("done", Command::Audited { origin, act: Act::Noted { what, refused } });
     };
-    to.command(&note("uid:0", "back the state up", ""));
-    to.command(&note("uid:1000", "add node 4 at 192.0.2.4:1689", "no node answers"));
-    to.command(&note(&"ä".repeat(200), "text\u{fffd}", "\u{fffd}"));
+    for code in Code::ALL {
+        note(to, "uid:0", Coded::new(*code, ["4", "node4.golden.test:1689"]), None);
+    }
+    for status in 1..=17 {
+        note(to, "uid:1000", Coded::new(Code::AddNode, ["4", "192.0.2.4:1689"]), Some(status));
+    }
+    let (many, long) = (vec!["\u{e4}"; CODED_VALUES_MAX + 1], ["\u{e4}".repeat(AUDIT_TEXT_BYTES_MAX)]);
+    note(to, &"\u{e4}".repeat(200), Coded::new(Code::SetSettings, many), None);
+    note(to, "text\u{fffd}", Coded::new(Code::SetSettings, long), None);
+    // Words are refused since format 3.
+    let origin = Origin::new("uid:0", "socket", to.now_ms);
+    let act = Act::Note { act: "back the state up".to_owned(), refused: String::new() };
+    to.once("refused malformed/act", Command::Audited { origin, act });
+}
+
+/// In format 2, with what format 3 left: codes stand in words, and what only format 3 holds is gone.
+pub(crate) fn lowered(to: &mut Recording, number: u64) {
+    let pass = Pass { publisher: Publisher::new(number), first: number * 10 };
+    let profile = SettingChange::from_log(Setting::RaftProfile, "far".to_owned());
+    to.act("refused malformed/setting", Command::ChangeSettings { node: None, changes: vec![profile] });
+    to.done(Command::Forget { node: 9 });
+    let note = |act| Command::Audited { origin: Origin::new("uid:0", "socket", START_MS), act };
+    let words = Act::Note { act: "back the state up".to_owned(), refused: "no node answers".to_owned() };
+    to.expect("done", &note(words));
+    let codes = Act::Noted { what: Coded::bare(Code::BackUp), refused: None };
+    to.expect("refused malformed/act", &note(codes));
+    // Entries that a leader wrote just before it heard of the lower format.
+    let repeated = Command::Once { id: [0xa1; 16], command: Box::new(Command::Forget { node: 9 }) };
+    for _ in 0..2 {
+        to.expect("done", &repeated);
+    }
+    to.expect("done", &Command::AcceptClock { time_ms: to.now_ms });
+    to.expect("done", &Command::NoteHash);
+    let record = pass.publisher.record(pass.first, CLIENT, 80, to.now_ms);
+    batch(to, SkewReference::ClusterTime, vec![record.clone()]);
+    to.now_ms += HOUR_MS;
+    batch_until(to, SkewReference::ClusterTime, None, vec![record]);
+}
+
+/// In format 3 again.
+pub(crate) fn raised(to: &mut Recording, number: u64) {
+    let pass = Pass { publisher: Publisher::new(number), first: number * 10 };
+    to.done(Command::Forget { node: 9 });
+    to.expect("done", &Command::Once { id: [0xa1; 16], command: Box::new(Command::Forget { node: 9 }) });
+    let profile = SettingChange::from_log(Setting::RaftProfile, "far".to_owned());
+    to.done(Command::ChangeSettings { node: None, changes: vec![profile] });
+    let record = pass.publisher.record(pass.first, CLIENT, 81, to.now_ms);
+    batch_until(to, SkewReference::ClusterTime, None, vec![record.clone()]);
+    to.now_ms += HOUR_MS;
+    batch(to, SkewReference::ClusterTime, vec![record]);
+    to.expect("done", &Command::NoteHash);
 }

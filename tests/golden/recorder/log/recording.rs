@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use activation::audit::Origin;
+use activation::audit::{Description, Origin};
 use activation::limits::STATE_HASH_INTERVAL_ENTRIES;
-use activation::state::{Act, Applied, Command, Format, State};
+use activation::state::{Act, Applied, Command, State};
 use data_encoding::{BASE64, HEXLOWER};
 
 use crate::names;
@@ -19,14 +19,16 @@ pub(crate) struct Recording {
     entries: u64,
     /// Cluster time of the next batch.
     pub(crate) now_ms: u64,
-    /// Whether acts of administrators are audited.
-    pub(crate) audits: bool,
+    /// How many commands have an id.
+    ids: u128,
+    /// The state hash is written after every entry whose index is a multiple of this.
+    pub(crate) hash_every: u64,
 }
 
 impl Recording {
     pub(crate) fn new(folder: &Path) -> Self {
         let (text, state) = (String::new(), State::new());
-        Self { folder: folder.to_owned(), text, state, index: 0, entries: 0, now_ms: START_MS, audits: false }
+        Self { folder: folder.to_owned(), text, state, index: 0, entries: 0, now_ms: START_MS, ids: 0, hash_every: 1 }
     }
 
     pub(crate) fn state(&self) -> &State {
@@ -54,8 +56,12 @@ impl Recording {
         let applied = self.state.apply(self.index, bytes);
         self.state.check_invariants();
         let added = self.state.audit().entries().last().filter(|entry| entry.number != before);
-        let audited = added.map_or("-".to_owned(), |entry| format!("{} => {}", entry.act, entry.refused));
-        let (index, hash) = (self.index, HEXLOWER.encode(&self.state.hash()));
+        let audited = added.map_or("-".to_owned(), |entry| {
+            format!("{} => {}", entry.act, entry.refused.as_ref().map_or(String::new(), Description::to_string))
+        });
+        let index = self.index;
+        let is_hashed = index.is_multiple_of(self.hash_every);
+        let hash = if is_hashed { HEXLOWER.encode(&self.state.hash()) } else { "-".to_owned() };
         let (result, command) = (names::applied(&applied), BASE64.encode(bytes));
         writeln!(self.text, "{index}\t{hash}\t{result}\t{audited}\t{command}").unwrap();
         self.entries += 1;
@@ -67,25 +73,38 @@ impl Recording {
         self.entry(&command.encode())
     }
 
-    /// An administrator's act, which must come to `expected` (see [`names::applied`]).
-    pub(crate) fn act(&mut self, expected: &str, command: Command) {
-        let command = if self.audits {
-            let origin = Origin::new("Ada (administrator)", "192.0.2.7", self.now_ms);
-            Command::Audited { origin, act: Act::Command(Box::new(command)) }
-        } else {
-            command
-        };
-        let applied = self.command(&command);
+    /// An entry that must come to `expected` (see [`names::applied`]). Answers its index.
+    pub(crate) fn expect(&mut self, expected: &str, command: &Command) -> u64 {
+        let applied = self.command(command);
         assert_eq!(names::applied(&applied), expected, "{command:?}");
+        self.index
+    }
+
+    /// A command with an id of its own, as a cluster writes it whose format remembers commands; below that without.
+    pub(crate) fn once(&mut self, expected: &str, command: Command) {
+        self.ids += 1;
+        let id = self.ids.to_be_bytes();
+        let command = match self.state.format().remembers_commands() {
+            true => Command::Once { id, command: Box::new(command) },
+            false => command,
+        };
+        self.expect(expected, &command);
+    }
+
+    /// The command as an administrator gives it.
+    pub(crate) fn audited(&self, command: Command) -> Command {
+        let origin = Origin::new("Ada (administrator)", "192.0.2.7", self.now_ms);
+        Command::Audited { origin, act: Act::Command(Box::new(command)) }
+    }
+
+    /// An administrator's act, which must come to `expected`.
+    pub(crate) fn act(&mut self, expected: &str, command: Command) {
+        let command = self.audited(command);
+        self.once(expected, command);
     }
 
     pub(crate) fn done(&mut self, command: Command) {
         self.act("done", command);
-    }
-
-    pub(crate) fn set_format(&mut self, format: Format) {
-        self.audits = format.holds_audit();
-        self.done(Command::SetFormat { format });
     }
 
     /// The state as a snapshot holds it, in a file.

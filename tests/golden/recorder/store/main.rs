@@ -28,10 +28,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use activation::state::{Command, Format};
-use bytes::Bytes;
-use futures::future::BoxFuture;
-use replication::{Clock, Local, Pace, RaftSettings, Replica, Surroundings};
-use storage::{Kind, Owner, Store};
+use replication::{Clock, Environment, Pace, RaftSettings, Replica};
+use storage::{Kind, Owner, SledDisk, Store};
 use tonic::transport::Endpoint;
 use uuid::Uuid;
 
@@ -54,16 +52,12 @@ impl Clock for Stopped {
         START_MS
     }
 
+    fn is_synchronised(&self) -> bool {
+        true
+    }
+
     fn monotonic(&self) -> Duration {
         Duration::ZERO
-    }
-}
-
-struct NobodyAsks;
-
-impl Local for NobodyAsks {
-    fn answer(&self, _: Bytes) -> BoxFuture<'_, Result<Bytes, String>> {
-        Box::pin(async { Err("a recorder answers no questions".into()) })
     }
 }
 
@@ -74,22 +68,18 @@ fn main() {
         [log, format, folder, entries] => (*log, *format, *folder, Some(entries.parse().unwrap())),
         _ => panic!("usage: golden_store LOG FORMAT FOLDER [ENTRIES]"),
     };
-    match format {
-        // This process is one of the version before, which knows format 1 alone.
-        "1" => Format::forget_newest(),
-        "2" => {}
-        _ => panic!("this recorder knows formats 1 and 2"),
-    }
+    assert_eq!(format, Format::NEWEST.to_string(), "a node writes the newest format");
     let log = std::fs::read_to_string(log).unwrap();
-    let commands = commands(&log, &format!("format {format}"), &format!("snapshot {format}"));
+    let commands = commands(&log, &format!("format {format}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(record(Path::new(folder), commands, entries));
 }
 
-/// The commands between two comments of the log.
-fn commands(log: &str, first: &str, last: &str) -> Vec<Vec<u8>> {
-    let is = |line: &str, comment: &str| line.strip_prefix("# ").is_some_and(|text| text.starts_with(comment));
-    let part = log.lines().skip_while(|line| !is(line, first)).take_while(|line| !is(line, last));
+/// The commands of the log up to the next change of the format.
+fn commands(log: &str, first: &str) -> Vec<Vec<u8>> {
+    let begins = |line: &str, with: &str| line.strip_prefix("# ").is_some_and(|text| text.starts_with(with));
+    let part = log.lines().skip_while(|line| *line != format!("# {first}")).skip(1);
+    let part = part.take_while(|line| !begins(line, "format "));
     let commands: Vec<_> = part.filter(|line| !line.starts_with('#')).map(command).collect();
     assert!(!commands.is_empty(), "the log has no part {first:?}");
     commands
@@ -122,32 +112,32 @@ fn decoded(text: &str) -> Vec<u8> {
 async fn record(folder: &Path, commands: Vec<Vec<u8>>, entries: Option<u64>) {
     let owner = Owner { kind: Kind::Node, number: NODE, store_if_new: Uuid::from_u128(0x601D) };
     let store = Arc::new(Store::open(&folder.join("store"), owner).unwrap());
-    let surroundings = Surroundings {
-        clock: Arc::new(Stopped),
-        connect: Arc::new(|address| Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_lazy())),
-        seed: NODE,
-        local: Arc::new(NobodyAsks),
-        observer: Arc::new(()),
-    };
+    let snapshots = folder.join("snapshots");
+    let disk = Arc::new(SledDisk::start(store, &snapshots, |_| {}).unwrap());
+    let connect: replication::Connect =
+        Arc::new(|address| Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_lazy()));
+    let environment = Environment::new(Arc::new(Stopped), connect, (NODE, NODE), Arc::new(()));
     let mut pace = Pace::default();
     if let Some(entries) = entries {
         pace.snapshot_every_entries = entries;
     }
     let settings = RaftSettings::default();
-    let snapshots = folder.join("snapshots");
-    let replica = Replica::start_at_pace(store, &snapshots, &settings, surroundings, pace).await.unwrap();
+    let replica = Replica::start_at_pace(disk, &settings, environment, pace).await.unwrap();
     replica.bootstrap(&BTreeMap::from([(NODE, ADDRESS.to_owned())]), Duration::from_secs(10)).await.unwrap();
     let mut hashes = String::new();
     let mut refused = 0;
     for bytes in commands.into_iter().filter(|bytes| bytes.len() <= COMMAND_BYTES_MAX) {
-        match Command::decode(&bytes) {
+        match Command::decode_written_in(Format::NEWEST, Format::NEWEST, &bytes) {
             Ok(Command::Batch(batch)) => {
                 for record in &batch.records {
                     replica.submit(record).await.unwrap();
                 }
             }
             // The leader's own, and what no leader writes.
-            Ok(Command::StateHash { .. }) | Err(_) => continue,
+            Ok(Command::StateHash { .. } | Command::NoteHash) | Err(_) => continue,
+            Ok(Command::Once { id, command }) => {
+                refused += usize::from(replica.propose_once(id, &command).await.is_err())
+            }
             Ok(command) => refused += usize::from(replica.propose(&command).await.is_err()),
         }
         let (index, hash) = replica.state_hash();

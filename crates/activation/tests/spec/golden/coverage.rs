@@ -15,9 +15,9 @@ use activation::state::{Act, Applied, Command, CommandRefusal, Format, Grant, Re
 /// Where a recording must have something.
 #[derive(Clone, Copy, Debug)]
 enum Recorded {
-    /// In every format from this one on.
+    /// In every format from this one on, in each recording of the format.
     Since(u32),
-    /// Nowhere, for this reason. What is newer than the recordings is marked `Never("newer than these files")`.
+    /// Nowhere, for this reason. What is newer than all recordings is marked `Never("newer than these files")`.
     Never(&'static str),
 }
 
@@ -56,14 +56,17 @@ tables! {
         Command::Audited { .. } => "audited", Since(2);
         Command::ResetClock { .. } => "reset-clock", Since(1);
         Command::StateHash { .. } => "state-hash", Since(1);
-        Command::Once { .. } => "once", Never("newer than these files");
-        Command::AcceptClock { .. } => "accept-clock", Never("newer than these files");
-        Command::NoteHash => "note-hash", Never("newer than these files");
+        Command::Once { .. } => "once", Since(3);
+        Command::AcceptClock { .. } => "accept-clock", Since(3);
+        Command::NoteHash => "note-hash", Since(3);
+        Command::Register { .. } => "register", Never("newer than these files");
+        Command::Revoke(_) => "revoke", Never("newer than these files");
+        Command::RevokeToken { .. } => "revoke-token", Never("newer than these files");
     }
     ACTS: act(Act) {
         Act::Command(_) => "command", Since(2);
         Act::Note { .. } => "note", Since(2);
-        Act::Noted { .. } => "noted", Never("newer than these files");
+        Act::Noted { .. } => "noted", Since(3);
     }
     SETTINGS: setting(Setting) {
         Setting::ActivationInterval => "activation-interval", Since(1);
@@ -75,7 +78,7 @@ tables! {
         Setting::ConnectionsPerSource => "connections-per-source", Since(1);
         Setting::ClientsPort => "clients-port", Since(1);
         Setting::LowPriority => "low-priority", Since(1);
-        Setting::RaftProfile => "raft-profile", Never("newer than these files");
+        Setting::RaftProfile => "raft-profile", Since(3);
     }
     GRANTS: grant(Grant) {
         Grant::Node => "node", Since(1);
@@ -93,7 +96,7 @@ tables! {
         Applied::Done => "done", Since(1);
         Applied::Refused(_) => "refused", Since(1);
         Applied::Newer => "newer", Since(1);
-        Applied::Repeated { .. } => "repeated", Never("newer than these files");
+        Applied::Repeated { .. } => "repeated", Since(3);
         Applied::HashChecked { matches: Some(true), .. } => "hash-matches", Since(1);
         Applied::HashChecked { matches: Some(false), .. } => "hash-differs", Since(1);
         Applied::HashChecked { matches: None, .. } => "hash-unknown", Since(1);
@@ -126,7 +129,8 @@ tables! {
         CommandRefusal::KeyNotInstalled { .. } => "key-not-installed", Since(1);
         CommandRefusal::UnknownGroup { .. } => "unknown-group", Since(1);
         CommandRefusal::PlatformMayNotHold { .. } => "platform-may-not-hold", Since(1);
-        CommandRefusal::Earlier(_) => "earlier", Never("newer than these files");
+        CommandRefusal::Earlier(_) => "earlier", Never("a command that is repeated is no refusal here");
+        CommandRefusal::KeyOfAnotherHolder { .. } => "key-of-another-holder", Never("newer than these files");
     }
     CATALOG_ERRORS: catalog_error(CatalogError) {
         CatalogError::Source { .. } => "source", Never("a command holds signed bytes, not a text");
@@ -174,9 +178,6 @@ tables! {
     }
 }
 
-/// The formats that a recording has.
-const FORMATS: [u32; 2] = [1, 2];
-
 /// What was met while a log was replayed: format of the state, table, name.
 #[derive(Debug, Default)]
 pub(super) struct Coverage(BTreeSet<(u32, &'static str, &'static str)>);
@@ -196,11 +197,12 @@ impl Coverage {
     }
 
     /// What a recording must have and this one has not, or has although a table says why it cannot.
-    pub(super) fn wrong(&self) -> Vec<String> {
+    /// `formats` are those that it was recorded in.
+    pub(super) fn wrong(&self, formats: &[u32]) -> Vec<String> {
         let mut wrong = Vec::new();
         for (table, names) in TABLES {
             for (name, recorded) in *names {
-                for format in FORMATS {
+                for &format in formats {
                     let is_there = self.0.contains(&(format, *table, *name));
                     match recorded {
                         Since(first) if format >= *first && !is_there => {
@@ -237,6 +239,7 @@ fn add_command(it: &Command, met: &mut Vec<(&'static str, &'static str)>) {
                 add_command(inner, met);
             }
         }
+        Command::Once { command: inner, .. } => add_command(inner, met),
         Command::Batch(batch) => met.push(("skew_reference", skew_reference(&batch.stamp.skew))),
         Command::ChangeSettings { changes, .. } => {
             met.extend(changes.iter().map(|change| ("setting", setting(&change.setting()))));

@@ -15,30 +15,38 @@ use data_encoding::BASE64;
 use self::coverage::Coverage;
 use self::replay::{Difference, replay};
 
-/// The recordings, each by the beginning of the commit that wrote it.
-const RECORDINGS: [&str; 1] = ["aa5b105"];
-
-fn folder(recording: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden")).join(recording)
+/// What the code of one commit wrote.
+struct Recording {
+    /// The beginning of the commit.
+    commit: &'static str,
+    /// The formats in which every command and refusal is recorded.
+    formats: &'static [u32],
 }
 
-fn log(recording: &str) -> String {
-    fs::read_to_string(folder(recording).join("log.txt")).unwrap()
+const RECORDINGS: [Recording; 2] =
+    [Recording { commit: "aa5b105", formats: &[1, 2] }, Recording { commit: "bd99c00", formats: &[3] }];
+
+fn folder(commit: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden")).join(commit)
 }
 
-fn replayed(recording: &str, log: &str) -> Result<Coverage, Difference> {
-    replay(log, |format| fs::read(folder(recording).join(format!("state-{format}.bin"))).unwrap())
+fn log(commit: &str) -> String {
+    fs::read_to_string(folder(commit).join("log.txt")).unwrap()
+}
+
+fn replayed(commit: &str, log: &str) -> Result<Coverage, Difference> {
+    replay(log, |format| fs::read(folder(commit).join(format!("state-{format}.bin"))).unwrap())
 }
 
 #[test]
 fn golden_logs_give_the_recorded_hashes_results_texts_and_bytes_and_hold_every_command_and_refusal() {
-    for recording in RECORDINGS {
-        match replayed(recording, &log(recording)) {
+    for Recording { commit, formats } in RECORDINGS {
+        match replayed(commit, &log(commit)) {
             Ok(coverage) => {
-                println!("{recording}: {}", coverage.met());
-                assert_eq!(coverage.wrong(), Vec::<String>::new(), "{recording}");
+                println!("{commit}: {}", coverage.met());
+                assert_eq!(coverage.wrong(formats), Vec::<String>::new(), "{commit}");
             }
-            Err(difference) => panic!("{recording}: {difference}"),
+            Err(difference) => panic!("{commit}: {difference}"),
         }
     }
 }
@@ -51,7 +59,7 @@ fn line_with<'a>(log: &'a str, text: &str) -> &'a str {
 /// What a change of a replicated text, of a result or of an encoding looks like to the comparison.
 #[test]
 fn a_golden_log_with_one_planted_change_is_not_replayed() {
-    let [recording] = RECORDINGS;
+    let recording = "aa5b105";
     let whole = log(recording);
     // The parts up to the limits are enough, and quicker.
     let (log, _) = whole.split_once("# every limit").unwrap();
@@ -95,4 +103,33 @@ fn a_golden_log_with_one_planted_change_is_not_replayed() {
         bytes
     };
     assert!(replay(log, snapshot).is_err(), "a changed snapshot was not found");
+}
+
+/// The same where codes stand for words, and a command holds a command.
+#[test]
+fn a_golden_log_of_format_3_with_one_planted_change_is_not_replayed() {
+    let recording = "bd99c00";
+    let whole = log(recording);
+    let (log, _) = whole.split_once("# every limit").unwrap();
+    assert!(replayed(recording, log).is_ok());
+    let repeated = line_with(log, "\trepeated ");
+    let (_, before) = repeated.split_once("\trepeated ").unwrap();
+    let (before, _) = before.split_once(' ').unwrap();
+    let carried_out = log.lines().find(|line| line.starts_with(&format!("{before}\t"))).unwrap();
+    let (_, other) = line_with(log, "install key").rsplit_once('\t').unwrap();
+    let with_other = |line: &str| format!("{}\t{other}", line.rsplit_once('\t').unwrap().0);
+    let newer = line_with(log, "\tnewer\t");
+    for (change, from, to) in [
+        ("a repeated command that is done", repeated, repeated.replace("\trepeated ", "\tdone ")),
+        ("another command under the id", carried_out, with_other(carried_out)),
+        ("a newer command that is passed over", newer, newer.replace("\tnewer\t", "\trefused malformed/encoding\t")),
+    ] {
+        assert_ne!(from, to, "{change}");
+        let Err(difference) = replayed(recording, &log.replacen(from, &to, 1)) else {
+            panic!("{change} was not found")
+        };
+        assert_eq!(difference.index.to_string(), from.split('\t').next().unwrap(), "{change}: {difference}");
+    }
+    // Without the entry that carried it out, a later one is the first.
+    assert!(replayed(recording, &log.replacen(&format!("{carried_out}\n"), "", 1)).is_err());
 }

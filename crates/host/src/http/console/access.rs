@@ -19,10 +19,12 @@ use axum::{
 };
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
+use transport::Certificate;
 
 use super::headers::strict;
 use crate::{
+    credentials::registered::Registered,
     environment::random,
     http::connection::Connection,
     limits::{CONSOLE_SESSION_LIFETIME, CONSOLE_SESSIONS_MAX, CONSOLE_TICKET_LIFETIME, CONSOLE_TICKETS_MAX},
@@ -31,9 +33,33 @@ use crate::{
 /// Where a ticket is taken.
 pub(super) const ENTER: &str = "/console/enter";
 
-/// How long somebody may look; none: for ever.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Until(pub(super) Option<Instant>);
+/// The certificate with which a ticket was asked for; none on the node's own socket.
+pub(super) type Holder = Option<Arc<Certificate>>;
+
+/// How long a viewer may look.
+#[derive(Clone)]
+pub(super) struct Until {
+    /// None: for ever.
+    ends: Option<(Instant, Holder)>,
+    registered: Arc<Registered>,
+}
+
+impl Until {
+    /// Waits until the time is over, or the holder is let in no more.
+    pub(super) async fn over(&self) {
+        let Some((ends, holder)) = &self.ends else { return std::future::pending().await };
+        let shut_out = async {
+            match holder {
+                Some(certificate) => self.registered.shut_out(certificate).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = sleep_until(*ends) => {}
+            () = shut_out => {}
+        }
+    }
+}
 
 /// Tickets and sessions, in memory only.
 pub(super) struct Access {
@@ -42,15 +68,17 @@ pub(super) struct Access {
     cookie: String,
     tickets: Mutex<Secrets>,
     sessions: Mutex<Secrets>,
+    registered: Arc<Registered>,
 }
 
 impl Access {
-    pub(super) fn new(asks: bool, node: u64) -> Self {
+    pub(super) fn new(asks: bool, node: u64, registered: Arc<Registered>) -> Self {
         Self {
             asks,
             cookie: format!("quorate_console_{node}"),
             tickets: Mutex::new(Secrets::new(CONSOLE_TICKETS_MAX, CONSOLE_TICKET_LIFETIME)),
             sessions: Mutex::new(Secrets::new(CONSOLE_SESSIONS_MAX, CONSOLE_SESSION_LIFETIME)),
+            registered,
         }
     }
 
@@ -59,33 +87,38 @@ impl Access {
         self.asks
     }
 
-    /// A new one.
-    pub(super) fn ticket(&self) -> io::Result<String> {
-        made(&self.tickets)
+    /// A new one, for the holder of this certificate.
+    pub(super) fn ticket(&self, holder: Holder) -> io::Result<String> {
+        made(&self.tickets, holder)
     }
 
     /// A session for a ticket, as a cookie; none where the ticket is unknown, used or too old.
     fn enter(&self, ticket: &str) -> io::Result<Option<String>> {
-        if !self.tickets.lock().unwrap_or_else(PoisonError::into_inner).take(ticket, Instant::now()) {
-            return Ok(None);
-        }
-        let session = made(&self.sessions)?;
+        let taken = self.tickets.lock().unwrap_or_else(PoisonError::into_inner).take(ticket, Instant::now());
+        let Some(holder) = taken.filter(|holder| self.is_let_in(holder)) else { return Ok(None) };
+        let session = made(&self.sessions, holder)?;
         let valid_s = CONSOLE_SESSION_LIFETIME.as_secs();
         Ok(Some(format!("{}={session}; HttpOnly; SameSite=Strict; Path=/; Max-Age={valid_s}", self.cookie)))
     }
 
-    /// Until when the bearer of these cookies may look.
-    fn session(&self, headers: &HeaderMap) -> Option<Instant> {
+    fn is_let_in(&self, holder: &Holder) -> bool {
+        holder.as_ref().is_none_or(|certificate| self.registered.holder(certificate).is_ok())
+    }
+
+    /// Until when the bearer of these cookies may look, and who that is.
+    fn session(&self, headers: &HeaderMap) -> Option<(Instant, Holder)> {
         let lines = headers.get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
         let mut cookies = lines.flat_map(|line| line.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        cookies.find_map(|(name, value)| sessions.until(value, Instant::now()).filter(|_| name == self.cookie))
+        let known =
+            cookies.find_map(|(name, value)| sessions.until(value, Instant::now()).filter(|_| name == self.cookie));
+        known.filter(|(_, holder)| self.is_let_in(holder))
     }
 }
 
-fn made(secrets: &Mutex<Secrets>) -> io::Result<String> {
+fn made(secrets: &Mutex<Secrets>, holder: Holder) -> io::Result<String> {
     let secret = HEXLOWER.encode(&random::<32>()?);
-    secrets.lock().unwrap_or_else(PoisonError::into_inner).put(&secret, Instant::now());
+    secrets.lock().unwrap_or_else(PoisonError::into_inner).put(&secret, holder, Instant::now());
     Ok(secret)
 }
 
@@ -94,7 +127,7 @@ fn made(secrets: &Mutex<Secrets>) -> io::Result<String> {
 struct Secrets {
     max: usize,
     lifetime: Duration,
-    ends: BTreeMap<[u8; 32], Instant>,
+    ends: BTreeMap<[u8; 32], (Instant, Holder)>,
 }
 
 impl Secrets {
@@ -103,21 +136,24 @@ impl Secrets {
     }
 
     /// Where there are too many, the one that would end first goes.
-    fn put(&mut self, secret: &str, now: Instant) {
-        self.ends.retain(|_, ends| *ends > now);
+    fn put(&mut self, secret: &str, holder: Holder, now: Instant) {
+        self.ends.retain(|_, (ends, _)| *ends > now);
         while self.ends.len() >= self.max {
-            let Some(first) = self.ends.iter().min_by_key(|(_, ends)| **ends).map(|(digest, _)| *digest) else { break };
+            let Some(first) = self.ends.iter().min_by_key(|(_, (ends, _))| *ends).map(|(digest, _)| *digest) else {
+                break;
+            };
             self.ends.remove(&first);
         }
-        self.ends.insert(digest(secret), now + self.lifetime);
+        self.ends.insert(digest(secret), (now + self.lifetime, holder));
     }
 
-    fn take(&mut self, secret: &str, now: Instant) -> bool {
-        self.ends.remove(&digest(secret)).is_some_and(|ends| ends > now)
+    fn take(&mut self, secret: &str, now: Instant) -> Option<Holder> {
+        let (ends, holder) = self.ends.remove(&digest(secret))?;
+        (ends > now).then_some(holder)
     }
 
-    fn until(&self, secret: &str, now: Instant) -> Option<Instant> {
-        self.ends.get(&digest(secret)).copied().filter(|ends| *ends > now)
+    fn until(&self, secret: &str, now: Instant) -> Option<(Instant, Holder)> {
+        self.ends.get(&digest(secret)).filter(|(ends, _)| *ends > now).cloned()
     }
 }
 
@@ -140,8 +176,8 @@ pub(super) async fn guard(State(access): State<Arc<Access>>, mut request: Reques
     let is_page = path == "/" || path == ENTER;
     let response = match until {
         Ok(_) if !is_page && is_of_another_site(request.headers()) => Refusal::OtherSite.into_response(),
-        Ok(until) => {
-            request.extensions_mut().insert(Until(until));
+        Ok(ends) => {
+            request.extensions_mut().insert(Until { ends, registered: Arc::clone(&access.registered) });
             next.run(request).await
         }
         Err(refusal) => refusal.into_response(),
@@ -267,13 +303,13 @@ mod tests {
     async fn a_secret_is_good_once_or_for_its_time_and_there_are_so_many() {
         let now = Instant::now();
         let mut secrets = Secrets::new(2, Duration::from_secs(60));
-        secrets.put("a", now);
+        secrets.put("a", None, now);
         assert!(secrets.until("a", now).is_some() && secrets.until("b", now).is_none());
-        assert!(secrets.take("a", now) && !secrets.take("a", now), "once");
-        secrets.put("a", now);
-        assert!(!secrets.take("a", now + Duration::from_secs(60)), "its time is over");
+        assert!(secrets.take("a", now).is_some() && secrets.take("a", now).is_none(), "once");
+        secrets.put("a", None, now);
+        assert!(secrets.take("a", now + Duration::from_secs(60)).is_none(), "its time is over");
         for (secret, later_s) in [("a", 0), ("b", 1), ("c", 2)] {
-            secrets.put(secret, now + Duration::from_secs(later_s));
+            secrets.put(secret, None, now + Duration::from_secs(later_s));
         }
         let later = now + Duration::from_secs(3);
         assert_eq!(["a", "b", "c"].map(|secret| secrets.until(secret, later).is_some()), [false, true, true]);

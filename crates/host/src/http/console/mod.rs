@@ -22,9 +22,10 @@ use std::{
 
 use api::admin::v1::ConsoleTicketReply;
 use axum::{Router, http::header, middleware, response::IntoResponse, routing::get};
+use transport::Certificate;
 
 use self::{access::Access, feed::Feed};
-use crate::{http::metrics::Watched, limits::CONSOLE_TICKET_LIFETIME};
+use crate::{credentials::registered::Registered, http::metrics::Watched, limits::CONSOLE_TICKET_LIFETIME};
 
 const PAGE: &str = include_str!("page/console.html");
 const STYLE: &str = include_str!("page/console.css");
@@ -55,13 +56,13 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    pub(crate) fn new(watched: Watched, listen: SocketAddr, auth: bool) -> Self {
+    pub(crate) fn new(watched: Watched, listen: SocketAddr, auth: bool, registered: Arc<Registered>) -> Self {
         let node = watched.replica.identity().owner;
-        Self { feed: Arc::new(Feed::new(watched)), listen, access: Arc::new(Access::new(auth, node)) }
+        Self { feed: Arc::new(Feed::new(watched)), listen, access: Arc::new(Access::new(auth, node, registered)) }
     }
 
-    /// Where it is, with a ticket where one is needed; or why nobody can reach it.
-    pub(crate) fn ticket(&self) -> Result<ConsoleTicketReply, TicketError> {
+    /// Where it is, with a ticket for the holder of this certificate where one is needed; or why nobody can reach it.
+    pub(crate) fn ticket(&self, holder: Option<Arc<Certificate>>) -> Result<ConsoleTicketReply, TicketError> {
         let port = self.listen.port();
         let host = match (self.listen.ip().to_canonical(), self.access.asks()) {
             (ip, false) if ip.is_unspecified() => "localhost".to_owned(),
@@ -74,7 +75,7 @@ impl Console {
         if !self.access.asks() {
             return Ok(ConsoleTicketReply { url: format!("http://{host}:{port}/"), valid_s: 0 });
         }
-        let ticket = self.access.ticket().map_err(TicketError::Randomness)?;
+        let ticket = self.access.ticket(holder).map_err(TicketError::Randomness)?;
         let valid_s = u32::try_from(CONSOLE_TICKET_LIFETIME.as_secs()).unwrap_or(u32::MAX);
         Ok(ConsoleTicketReply { url: format!("http://{host}:{port}{}?ticket={ticket}", access::ENTER), valid_s })
     }

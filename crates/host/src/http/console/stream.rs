@@ -10,10 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::stream;
-use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
-    time::sleep_until,
-};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use transport::Call;
 
 use super::{access::Until, feed::Feed, sections::Sections};
@@ -61,15 +58,8 @@ async fn next(mut viewer: Viewer) -> Option<(Result<Bytes, Infallible>, Viewer)>
         }
         tokio::select! {
             changed = viewer.told.changed() => changed.ok()?,
-            () = over(viewer.until) => return None,
+            () = viewer.until.over() => return None,
         }
-    }
-}
-
-async fn over(Until(until): Until) {
-    match until {
-        Some(until) => sleep_until(until).await,
-        None => std::future::pending().await,
     }
 }
 

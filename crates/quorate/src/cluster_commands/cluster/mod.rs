@@ -4,17 +4,17 @@ mod audit;
 mod backup;
 mod format;
 mod members;
+mod revoke;
 mod status;
+mod token;
 
 use std::process::ExitCode;
 
-use admin::wire::TextEnum;
-use api::admin::v1::{CertificateRole, ClockRequest, CreateTokenRequest, TransferLeaderRequest, clock_request::Action};
+use api::admin::v1::{ClockRequest, TransferLeaderRequest, clock_request::Action};
 use serde_json::json;
 
 use crate::{
     administration::{AdminArgs, enrolment::Login},
-    arguments,
     output::{CommandResult, Failure, Output},
 };
 
@@ -50,17 +50,11 @@ pub(crate) enum Command {
     #[command(after_help = backup::RESTORE_EXAMPLES)]
     Restore(backup::Restore),
     /// A token with which a node joins, or a person logs in: once, and for a while.
-    #[command(after_help = TOKEN_EXAMPLES)]
-    Token {
-        /// What its bearer becomes.
-        #[arg(long, value_name = "ROLE", value_parser = ["node", "administrator", "operator", "reader"], default_value = "node")]
-        role: String,
-        /// How long it may be used: a number with s, m, h or d.
-        #[arg(long, value_name = "TIME", value_parser = arguments::seconds, default_value = "1h")]
-        valid: u64,
-        #[command(flatten)]
-        admin: AdminArgs,
-    },
+    #[command(after_help = token::EXAMPLES)]
+    Token(token::Token),
+    /// Let a node or a person in no more, on open connections either.
+    #[command(after_help = revoke::EXAMPLES)]
+    Revoke(revoke::Revoke),
     /// Get a certificate with a token, and save it as a context for --admin.
     Login(Login),
     /// What administrators did: who, what, from where, when.
@@ -73,14 +67,6 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Clock(Clock),
 }
-
-const TOKEN_EXAMPLES: &str = "\
-Examples:
-  quorate cluster token                                    for a node: quorate host init --join HOST:1690 --token T ...
-  quorate cluster token --role reader --valid 10m          for a person: quorate cluster login HOST:1690 --token T
-
-The token holds a secret: whoever has it first becomes what it says. It names the cluster's authority, so that its
-bearer knows whom to believe.";
 
 /// What an administrator decides about cluster time.
 #[derive(Debug, clap::Subcommand)]
@@ -112,15 +98,8 @@ impl Command {
                 let reply = admin.ask(async |admin| admin.transfer_leader(TransferLeaderRequest { to }).await)?;
                 output.result(&json!({ "leader": reply.leader }), format_args!("Node {} leads.", reply.leader));
             }
-            Self::Token { role, valid, admin } => {
-                let asked = CreateTokenRequest {
-                    role: CertificateRole::from_text(&role).into(),
-                    role_text: role,
-                    valid_s: valid,
-                };
-                let reply = admin.ask(async |admin| admin.create_token(asked).await)?;
-                output.result(&json!({ "token": reply.token, "expires_ms": reply.expires_ms }), &reply.token);
-            }
+            Self::Token(token) => token.run(output)?,
+            Self::Revoke(revoke) => revoke.run(output)?,
             Self::Login(login) => login.run(output)?,
             Self::Audit(audit) => audit.run(output)?,
             Self::Format(format) => format.run(output)?,

@@ -1,0 +1,141 @@
+//! Who may take part: a certificate says who its holder is, and only a key that is registered lets the holder in.
+//!
+//! So what is lost or taken away is shut out by one log entry, and a certificate that a stolen authority signs admits nobody.
+//! In a cluster whose certificates come from an organisation's authority no key is registered; there the revocations alone
+//! shut somebody out.
+
+use std::collections::BTreeMap;
+
+use super::outcome::CommandRefusal;
+use super::registration::{Holder, KeyDigest, Registration, Revocation, Whom};
+use crate::id::NodeId;
+use crate::{limits, proto};
+
+/// The keys that may take part, and who was shut out.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    keys: BTreeMap<KeyDigest, Registration>,
+    /// The oldest first.
+    revocations: Vec<Revocation>,
+}
+
+impl Registry {
+    /// Whether a key must be registered: as soon as one node's is.
+    #[must_use]
+    pub fn is_in_force(&self) -> bool {
+        self.keys.values().any(|registration| matches!(registration.holder, Holder::Node(_)))
+    }
+
+    /// What is known of this key; `None` where it may not take part.
+    #[must_use]
+    pub fn get(&self, key: &KeyDigest) -> Option<&Registration> {
+        self.keys.get(key)
+    }
+
+    /// By key.
+    pub fn registrations(&self) -> impl Iterator<Item = (&KeyDigest, &Registration)> {
+        self.keys.iter()
+    }
+
+    /// The key of a node.
+    #[must_use]
+    pub fn of_node(&self, node: NodeId) -> Option<(&KeyDigest, &Registration)> {
+        self.keys.iter().find(|(_, registration)| registration.holder == Holder::Node(node))
+    }
+
+    /// The oldest first.
+    #[must_use]
+    pub fn revocations(&self) -> &[Revocation] {
+        &self.revocations
+    }
+
+    /// Whether somebody is meant by `whom`.
+    #[must_use]
+    pub fn knows(&self, whom: &Whom) -> bool {
+        self.keys.values().any(|registration| whom.means(registration))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.revocations.is_empty()
+    }
+
+    /// Registers all of these or none. Persons whose certificates have ended make room. Where a node comes with another key,
+    /// the one before goes.
+    pub(super) fn register(
+        &mut self,
+        keys: &[(KeyDigest, Registration)],
+        now_ms: Option<u64>,
+    ) -> Result<(), CommandRefusal> {
+        let mut registered = self.keys.clone();
+        registered.retain(|_, known| match known.holder {
+            Holder::Node(_) => true,
+            Holder::Person { .. } => now_ms.is_none_or(|now_ms| known.ends_ms >= now_ms),
+        });
+        for (key, registration) in keys {
+            if let Some(known) = registered.get(key).filter(|known| known.holder != registration.holder) {
+                return Err(CommandRefusal::KeyOfAnotherHolder { holder: known.holder.clone() });
+            }
+            if matches!(registration.holder, Holder::Node(_)) {
+                registered.retain(|_, known| known.holder != registration.holder);
+            }
+            registered.insert(*key, registration.clone());
+        }
+        let max = limits::REGISTRATIONS_MAX;
+        if registered.len() > max {
+            return Err(CommandRefusal::TooMany { what: "registered keys", max });
+        }
+        self.keys = registered;
+        Ok(())
+    }
+
+    /// A later revocation of the same takes the place of an earlier one.
+    pub(super) fn revoke(&mut self, revocation: Revocation) -> Result<(), CommandRefusal> {
+        let (mut kept, max) = (self.revocations.clone(), limits::REVOCATIONS_MAX);
+        kept.retain(|known| known.whom != revocation.whom);
+        if kept.len() >= max {
+            return Err(CommandRefusal::TooMany { what: "revocations", max });
+        }
+        self.keys.retain(|_, registration| !revocation.whom.means(registration));
+        kept.push(revocation);
+        self.revocations = kept;
+        Ok(())
+    }
+
+    pub(super) fn encode_registrations(&self) -> Vec<proto::Registration> {
+        self.keys.iter().map(|(key, registration)| registration.to_proto(key)).collect()
+    }
+
+    pub(super) fn encode_revocations(&self) -> Vec<proto::Revocation> {
+        self.revocations.iter().map(Revocation::to_proto).collect()
+    }
+
+    /// `None` where these are not what a registry is encoded as.
+    pub(super) fn decode(keys: &[proto::Registration], revocations: &[proto::Revocation]) -> Option<Self> {
+        let is_sorted = keys.is_sorted_by(|one, next| one.key < next.key);
+        let keys = keys.iter().map(Registration::from_proto).collect::<Option<BTreeMap<_, _>>>()?;
+        let revocations = revocations.iter().map(Revocation::from_proto).collect::<Option<Vec<_>>>()?;
+        let registry = Self { keys, revocations };
+        (is_sorted && registry.flaw().is_none()).then_some(registry)
+    }
+
+    /// Panics if an invariant is broken.
+    pub(super) fn check_invariants(&self) {
+        assert_eq!(self.flaw(), None);
+    }
+
+    fn flaw(&self) -> Option<&'static str> {
+        let mut nodes: Vec<_> = self.keys.values().filter_map(|known| known.holder.node()).collect();
+        nodes.sort_unstable();
+        let count = nodes.len();
+        nodes.dedup();
+        let once =
+            |(at, one): (usize, &Revocation)| !self.revocations.iter().skip(at + 1).any(|it| it.whom == one.whom);
+        match () {
+            () if nodes.len() != count => Some("a node with two keys"),
+            () if self.keys.len() > limits::REGISTRATIONS_MAX => Some("too many registered keys"),
+            () if self.revocations.len() > limits::REVOCATIONS_MAX => Some("too many revocations"),
+            () if !self.revocations.iter().enumerate().all(once) => Some("a revocation that stands twice"),
+            () => None,
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The registry of keys, kept: taken over where a cluster has none yet, followed by this node, and told of what this node shows.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use activation::state::{Command, Holder, KeyDigest, Registration, Revocation, State, Whom};
+use futures::future::try_join_all;
+use replication::{ClusterView, Progress};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep},
+};
+use tonic::Status;
+use transport::{Certificate, PresentedIdentity, Subject, certificate_at};
+
+use crate::{
+    admin_service::Acting,
+    credentials::registered::{Registered, UnknownNode, registration},
+    limits::{PEER_CONNECT_TIMEOUT, REGISTRY_GRACE, REGISTRY_LOOK_INTERVAL, VOUCH_TIMEOUT},
+    peers::node_client::NodeClient,
+};
+
+/// What the registry is kept with.
+#[derive(Clone)]
+pub(crate) struct Registrar {
+    pub(crate) nodes: NodeClient,
+    pub(crate) registered: Arc<Registered>,
+    pub(crate) shown: Arc<PresentedIdentity>,
+}
+
+/// Why a key is not registered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotRegistered {
+    /// No certificate could be seen there.
+    #[error("the certificate of node {node} at {address} could not be seen: {source}")]
+    NotSeen {
+        /// The node.
+        node: u64,
+        /// HOST:PORT.
+        address: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another's.
+    #[error("at {address} there is {found}, not node {node}")]
+    OtherNode {
+        /// The node.
+        node: u64,
+        /// HOST:PORT.
+        address: String,
+        /// Whom the certificate names.
+        found: Subject,
+    },
+    /// It says what no registry holds.
+    #[error("the serial number of the certificate of {0} is none that is allowed")]
+    Serial(Subject),
+    /// The cluster did not take it.
+    #[error("{}", .0.message())]
+    Refused(Status),
+}
+
+impl From<NotRegistered> for Status {
+    fn from(why: NotRegistered) -> Self {
+        match why {
+            NotRegistered::Refused(status) => status,
+            why => Self::failed_precondition(why.to_string()),
+        }
+    }
+}
+
+impl Registrar {
+    /// Whether keys are registered in this cluster.
+    pub(crate) fn registers(&self) -> bool {
+        let format = self.nodes.replica().view(State::format);
+        self.registered.is_own_authority() && format.registers_keys()
+    }
+
+    fn is_in_force(&self) -> bool {
+        self.nodes.replica().view(|state| state.registry().is_in_force())
+    }
+
+    /// Registers every member with the key that it shows now, and `also`, all at once. Nothing where that is done already.
+    pub(crate) async fn take_over(&self, acting: &Acting<'_>, also: Option<&Certificate>) -> Result<(), NotRegistered> {
+        if !self.registers() || self.is_in_force() {
+            return Ok(());
+        }
+        let members = self.nodes.replica().cluster().members;
+        let seen = members.iter().map(|(&node, member)| self.key_of(node, &member.address));
+        let mut keys = try_join_all(seen).await?;
+        if let Some(certificate) = also {
+            keys.push(checked(certificate)?);
+        }
+        acting.propose(Command::Register { keys }).await.map_err(NotRegistered::Refused)?;
+        tracing::info!("from now on a key must be registered to be let in");
+        Ok(())
+    }
+
+    /// Registers the key that the node at `address` shows: an administrator vouches for it.
+    pub(crate) async fn register_node(
+        &self,
+        acting: &Acting<'_>,
+        node: u64,
+        address: &str,
+    ) -> Result<(), NotRegistered> {
+        if !self.registers() {
+            return Ok(());
+        }
+        self.take_over(acting, None).await?;
+        let key = self.key_of(node, address).await?;
+        let known = self.nodes.replica().view(|state| state.registry().get(&key.0).cloned());
+        if known.as_ref() != Some(&key.1) {
+            acting.propose(Command::Register { keys: vec![key] }).await.map_err(NotRegistered::Refused)?;
+        }
+        Ok(())
+    }
+
+    async fn key_of(&self, node: u64, address: &str) -> Result<(KeyDigest, Registration), NotRegistered> {
+        let certificate = if node == self.nodes.replica().identity().owner {
+            self.shown.now().certificate().clone()
+        } else {
+            let seen = certificate_at(address, &self.shown, PEER_CONNECT_TIMEOUT).await;
+            seen.map_err(|source| NotRegistered::NotSeen { node, address: address.to_owned(), source })?
+        };
+        if certificate.subject != Subject::Node(node) {
+            return Err(NotRegistered::OtherNode { node, address: address.to_owned(), found: certificate.subject });
+        }
+        checked(&certificate)
+    }
+
+    /// Tells the registry of a renewed certificate for the key that it knows.
+    async fn register_renewed(&self) -> Result<(), NotRegistered> {
+        let own = checked(self.shown.now().certificate())?;
+        let known = self.nodes.replica().view(|state| state.registry().get(&own.0).cloned());
+        let is_renewed = known.is_some_and(|known| known.holder == own.1.holder && known != own.1);
+        if is_renewed && self.registers() {
+            let acting = Acting::node(&self.nodes);
+            acting.propose(Command::Register { keys: vec![own] }).await.map_err(NotRegistered::Refused)?;
+        }
+        Ok(())
+    }
+
+    /// Asks the other members about a node that this one does not know: some must know it by this key, and none by another.
+    async fn ask_about(&self, unknown: UnknownNode) {
+        let UnknownNode { node, key } = unknown;
+        if self.nodes.replica().vouched_for(node, key, VOUCH_TIMEOUT).await {
+            tracing::info!(node, "this node's state does not hold the caller's key yet; the other members know it");
+            self.registered.vouch(unknown);
+        }
+    }
+
+    /// Keeps the registry, for as long as the node runs.
+    pub(crate) async fn keep(self, mut unknown: mpsc::Receiver<UnknownNode>) {
+        let mut progress = self.nodes.replica().progress();
+        let (mut seen, mut since) = (None, Since::default());
+        loop {
+            let index = progress.borrow_and_update().configuration_index;
+            if seen.replace(index) != Some(index) {
+                self.registered.changed();
+            }
+            if let Err(why) = self.look(&mut since).await {
+                tracing::warn!(%why, "the registry of keys was not brought up to date: it is tried again");
+            }
+            tokio::select! {
+                changed = changed(&mut progress, index) => if !changed { return },
+                asked = unknown.recv() => match asked {
+                    Some(unknown) => self.ask_about(unknown).await,
+                    None => return,
+                },
+                () = sleep(REGISTRY_LOOK_INTERVAL) => {}
+            }
+        }
+    }
+
+    /// A cluster without a registry gets one: at once where this node has just formed it, otherwise from the leader, a while
+    /// after the format allows it. Until then the administrator who set the format may register, and is in it then.
+    async fn look(&self, since: &mut Since) -> Result<(), NotRegistered> {
+        let cluster = self.nodes.replica().cluster();
+        if !self.registers() || self.is_in_force() {
+            since.lacking = None;
+            self.registered.set_formed_cluster(false);
+            self.register_renewed().await?;
+            return self.shut_out_departed(&cluster, &mut since.departed).await;
+        }
+        let since = *since.lacking.get_or_insert_with(Instant::now);
+        let is_due = cluster.leader == Some(cluster.node) && since.elapsed() >= REGISTRY_GRACE;
+        if is_due || self.registered.has_formed_cluster() {
+            self.take_over(&Acting::node(&self.nodes), None).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Waits until the configuration is another one than after the entry at `index`; false where the replica has ended.
+async fn changed(progress: &mut watch::Receiver<Progress>, index: u64) -> bool {
+    progress.wait_for(|progress| progress.configuration_index > index).await.is_ok()
+}
+
+impl Registrar {
+    /// The leader shuts out what is no member any more: a node that left, and one that was to be added and was not.
+    async fn shut_out_departed(
+        &self,
+        cluster: &ClusterView,
+        departed: &mut BTreeMap<u64, Instant>,
+    ) -> Result<(), NotRegistered> {
+        if cluster.leader != Some(cluster.node) || !self.registers() {
+            departed.clear();
+            return Ok(());
+        }
+        let (registered, time_ms) = self.nodes.replica().view(|state| {
+            let holders = state.registry().registrations().map(|(_, registration)| &registration.holder);
+            let nodes = holders.filter_map(|holder| match holder {
+                Holder::Node(node) => Some(*node),
+                Holder::Person { .. } => None,
+            });
+            (nodes.collect::<BTreeSet<_>>(), state.time_ms().unwrap_or(0))
+        });
+        departed.retain(|node, _| registered.contains(node) && !cluster.members.contains_key(node));
+        for node in registered.into_iter().filter(|node| !cluster.members.contains_key(node)) {
+            let since = departed.entry(node).or_insert_with(Instant::now);
+            if since.elapsed() >= REGISTRY_GRACE {
+                let revocation = Revocation { whom: Whom::Node(node), time_ms };
+                let proposed = Acting::node(&self.nodes).propose(Command::Revoke(revocation)).await;
+                proposed.map_err(NotRegistered::Refused)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Since when something is as it should not stay.
+#[derive(Default)]
+struct Since {
+    /// No registry, where there may be one.
+    lacking: Option<Instant>,
+    /// A registered node that is no member.
+    departed: BTreeMap<u64, Instant>,
+}
+
+fn checked(certificate: &Certificate) -> Result<(KeyDigest, Registration), NotRegistered> {
+    registration(certificate).ok_or_else(|| NotRegistered::Serial(certificate.subject.clone()))
+}

@@ -1,0 +1,104 @@
+//! `quorate cluster revoke`: who is let in no more, and who is.
+
+use admin::{time_text, wire::TextEnum};
+use api::admin::v1::{RegisteredKey, RegistryReply, RegistryRequest, RevokeRequest};
+use serde_json::{Value, json};
+
+use crate::{
+    administration::AdminArgs,
+    output::{Failure, Output, table},
+};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  quorate cluster revoke ada                    a person, with every certificate that she holds now
+  quorate cluster revoke node:4                 a node: what its folder holds lets it in no more
+  quorate cluster revoke serial:5e0a…           whoever shows the certificate with this number
+  quorate cluster revoke --list                 whose keys are registered, and who was revoked
+
+It takes effect on every node within seconds, on open connections and streams too. A person logs in again with a new token.
+A node that is revoked stays a member until `quorate cluster remove N --dead`.";
+
+/// Arguments of `cluster revoke`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Revoke {
+    /// node:N, serial:HEX, or a person's name.
+    #[arg(value_name = "WHOM", required_unless_present = "list")]
+    whom: Option<String>,
+    /// Whose keys are registered, and who was revoked.
+    #[arg(long, conflicts_with = "whom")]
+    list: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+impl Revoke {
+    pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
+        let Some(whom) = self.whom else { return list(&self.admin, output) };
+        let asked = RevokeRequest { whom: whom.clone() };
+        let revoked = self.admin.ask(async |admin| admin.revoke(asked).await)?.revoked;
+        let json: Vec<_> = revoked.iter().map(key_json).collect();
+        let text = match revoked.as_slice() {
+            // An organisation's authority issues them: none is registered here.
+            [] => format!("{whom} is let in no more with a certificate that began before now."),
+            keys => {
+                keys.iter().map(|key| format!("{} is let in no more.", holder_text(key))).collect::<Vec<_>>().join("\n")
+            }
+        };
+        output.result(&json!({ "revoked": json }), &text);
+        Ok(())
+    }
+}
+
+fn list(admin: &AdminArgs, output: &Output) -> Result<(), Failure> {
+    let reply = admin.ask(async |admin| admin.registry(RegistryRequest {}).await)?;
+    output.result(&registry_json(&reply), &registry_text(&reply));
+    Ok(())
+}
+
+fn registry_json(reply: &RegistryReply) -> Value {
+    let revoked = reply.revoked.iter().map(|one| json!({ "whom": one.whom, "at": time_text::rfc3339(one.time_ms) }));
+    json!({
+        "in_force": reply.in_force,
+        "keys": reply.keys.iter().map(key_json).collect::<Vec<_>>(),
+        "revoked": revoked.collect::<Vec<_>>(),
+    })
+}
+
+fn registry_text(reply: &RegistryReply) -> String {
+    let mut keys = table(["HOLDER", "ROLE", "ENDS", "SERIAL"]);
+    for key in &reply.keys {
+        keys.add_row([key.holder.as_str(), key.role().text(), &time_text::second(key.ends_ms), &key.serial]);
+    }
+    let mut revoked = table(["REVOKED", "AT"]);
+    for one in &reply.revoked {
+        revoked.add_row([one.whom.clone(), time_text::second(one.time_ms)]);
+    }
+    let mut parts = Vec::new();
+    if !reply.in_force {
+        parts.push("No key has to be registered: every certificate of the cluster's authority lets in.".to_owned());
+    }
+    if !reply.keys.is_empty() {
+        parts.push(keys.to_string());
+    }
+    if !reply.revoked.is_empty() {
+        parts.push(revoked.to_string());
+    }
+    parts.join("\n\n")
+}
+
+fn key_json(key: &RegisteredKey) -> Value {
+    json!({
+        "holder": key.holder,
+        "role": key.role().text(),
+        "serial": key.serial,
+        "ends_at": time_text::rfc3339(key.ends_ms),
+    })
+}
+
+fn holder_text(key: &RegisteredKey) -> String {
+    match key.role().text() {
+        "node" => key.holder.clone(),
+        role => format!("{} ({role})", key.holder),
+    }
+}

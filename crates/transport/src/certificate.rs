@@ -1,0 +1,55 @@
+//! What a certificate says, in the terms of this crate.
+
+use sha2::{Digest, Sha256};
+use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
+use x509_parser::parse_x509_certificate;
+
+use crate::{error::TransportError, subject::Subject};
+
+/// What a certificate says of its holder. Whether anybody vouches for it is another question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Whom it is for.
+    pub subject: Subject,
+    /// SHA-256 of its public key, as SubjectPublicKeyInfo in DER. A renewed certificate for the same key has the same.
+    pub key: [u8; 32],
+    /// Its number, big-endian (RFC 5280, section 4.1.2.2).
+    pub serial: Vec<u8>,
+    /// When it begins, in milliseconds since 1970.
+    pub begins_ms: u64,
+    /// When it ends, in milliseconds since 1970.
+    pub ends_ms: u64,
+}
+
+impl Certificate {
+    /// Reads the first certificate in PEM.
+    pub fn from_pem(pem: &str) -> Result<Self, TransportError> {
+        let der = CertificateDer::from_pem_slice(pem.as_bytes());
+        let not_pem = |_| TransportError::NotPem { what: "the certificate".into(), expected: "certificate" };
+        Self::of(&der.map_err(not_pem)?)
+    }
+
+    pub(crate) fn of(der: &CertificateDer<'_>) -> Result<Self, TransportError> {
+        let (_, parsed) = parse_x509_certificate(der)
+            .map_err(|_| TransportError::Certificate("a certificate is malformed".into()))?;
+        let ms = |time: x509_parser::time::ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0).saturating_mul(1000);
+        Ok(Self {
+            subject: Subject::of(der)?,
+            key: Sha256::digest(parsed.public_key().raw).into(),
+            serial: parsed.raw_serial().to_vec(),
+            begins_ms: ms(parsed.validity().not_before),
+            ends_ms: ms(parsed.validity().not_after),
+        })
+    }
+
+    /// Whether no more than a third of its life is left then: it is renewed.
+    pub fn is_in_last_third_at(&self, now_ms: u64) -> bool {
+        let life_ms = self.ends_ms.saturating_sub(self.begins_ms);
+        self.ends_ms.saturating_sub(now_ms) <= life_ms / 3
+    }
+
+    /// Whether it is good at that time.
+    pub fn is_valid_at(&self, now_ms: u64) -> bool {
+        (self.begins_ms..=self.ends_ms).contains(&now_ms)
+    }
+}
