@@ -9,8 +9,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::QUORATE;
-
+pub(crate) const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const PRODUCT: &str = "workstation-professional-2";
 
 /// What each of them asks in a phase.

@@ -19,9 +19,8 @@ use tokio::{
     time::{Instant, interval},
 };
 
-use self::honest::{Honest, Measured, Phase};
+use self::honest::{Honest, Measured, Phase, QUORATE};
 
-pub(crate) const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 /// By which a flood may raise the memory of a node.
 const MEMORY_MB_MAX: u64 = 64;
 
