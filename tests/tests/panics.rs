@@ -89,6 +89,7 @@ fn of_host(task: HostTask) -> Trigger {
         | HostTask::HttpPort
         | HostTask::Console
         | HostTask::CertificateRenewal
+        | HostTask::AuthorityKey
         | HostTask::KeyRegistry
         | HostTask::NodeKeys
         | HostTask::KeyFolder

@@ -337,3 +337,72 @@ async fn a_session_and_a_stream_of_the_console_end_with_the_certificate_that_ask
     assert!(console_page(at, "/", &adas).await.starts_with("HTTP/1.1 401"));
     assert!(console_page(at, "/", &bobs).await.starts_with("HTTP/1.1 200"));
 }
+
+/// Makes the folder of a node anew, as `host init --join` does it with a token.
+async fn joins(cluster: &Cluster, via: u64, node: u64) {
+    let made = cluster.administrate(via, &words!["cluster", "token"]).await;
+    let address = cluster.node(via).admin.to_string();
+    let (config, data) = (&cluster.node(node).config, &cluster.node(node).data);
+    std::fs::remove_dir_all(data.join("tls")).unwrap();
+    let written = std::fs::read_to_string(config).unwrap();
+    std::fs::remove_file(config).unwrap();
+    let number = node.to_string();
+    let peers = cluster.node(node).peers.to_string();
+    let words = words![
+        "host",
+        "init",
+        "--config",
+        config,
+        "--data",
+        data,
+        "--node",
+        &number,
+        "--peers-listen",
+        &peers,
+        "--join",
+        &address,
+        "--token",
+        made["token"].as_str().unwrap()
+    ];
+    let joined = command(cluster, &words).await;
+    assert_eq!(joined.code, Some(0), "{}", joined.stderr);
+    // With the addresses that the test knows it by.
+    std::fs::write(config, written).unwrap();
+}
+
+#[tokio::test]
+async fn the_authoritys_key_is_on_voters_only_and_a_node_without_it_lets_persons_in_and_renews_its_certificate() {
+    let mut cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::first_of(3)).await;
+    in_force(&cluster, 1).await;
+    let tls = |cluster: &Cluster, node: u64| Folder::at(&cluster.node(node).data.join("tls"));
+    joins(&cluster, 1, 2).await;
+    // It is due for renewal at once.
+    cluster.set_variable(2, "QUORATE_TEST_CERTIFICATE_LIFETIME_S", (1000 * 86_400).to_string());
+    let before = tls(&cluster, 2).identity().unwrap().certificate().clone();
+    cluster.start(2);
+    eventually("it can be asked", async || cluster.status(2).await).await;
+    assert_eq!(cluster.add(1, 2).await["learners"], serde_json::json!([2]));
+    eventually("another node has renewed its certificate", async || {
+        let now = tls(&cluster, 2).identity().ok()?.certificate().clone();
+        (now.serial != before.serial && now.key == before.key).then_some(())
+    })
+    .await;
+    assert!(!tls(&cluster, 2).holds_authority_key(), "a learner does not hold it");
+    login(&cluster, 2, "ada", "reader").await;
+    assert_eq!(status_as(&cluster, "ada").await.code, Some(0));
+
+    joins(&cluster, 2, 3).await;
+    cluster.start(3);
+    eventually("it can be asked", async || cluster.status(3).await).await;
+    cluster.add(2, 3).await;
+    eventually("all three vote, and hold the key", async || {
+        let status = cluster.status(1).await?;
+        let nodes = status["nodes"].as_array()?;
+        nodes.iter().all(|node| node["holds_authority"] == true).then_some(())
+    })
+    .await;
+    assert_eq!(
+        tls(&cluster, 3).authority().unwrap().fingerprint(),
+        tls(&cluster, 1).authority().unwrap().fingerprint()
+    );
+}

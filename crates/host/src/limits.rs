@@ -59,6 +59,8 @@ pub const PEER_RESET_STREAMS_MAX: usize = 1000;
 
 /// How often a node looks whether its certificate ends soon,
 pub const CERTIFICATE_LOOK_INTERVAL: Duration = Duration::from_secs(3600);
+/// after what pause it asks again where no other node renewed it,
+pub const CERTIFICATE_RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// or whether an organisation's files have changed.
 pub const ORGANISATION_LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -178,3 +180,6 @@ pub const VOUCHING_WAITING_MAX: usize = 8;
 
 /// Callers that the other members know and this node's state does not yet.
 pub const VOUCHED_MAX: usize = 64;
+
+/// How often a node that holds the authority's key looks whether the other voters do.
+pub const AUTHORITY_LOOK_INTERVAL: Duration = Duration::from_secs(2);

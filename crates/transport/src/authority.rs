@@ -65,6 +65,13 @@ impl Authority {
         Ok(Self { issuer, certificate: der, certificate_pem: certificate.to_owned() })
     }
 
+    /// SHA-256 of an authority's certificate in PEM.
+    pub fn fingerprint_of(certificate_pem: &str) -> Result<[u8; 32], TransportError> {
+        let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes());
+        let not_pem = |_| TransportError::NotPem { what: "the authority".into(), expected: "certificate" };
+        Ok(fingerprint(&der.map_err(not_pem)?))
+    }
+
     /// Its certificate, which everybody may know.
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem

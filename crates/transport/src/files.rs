@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! FOLDER/authority.pem   the cluster's authority
-//! FOLDER/authority.key   its key: this node may vouch for others, and for itself
+//! FOLDER/authority.key   its key, on voters: this node may vouch for others, and for itself
 //! FOLDER/node.pem        the node's certificate
 //! FOLDER/node.key        its key
 //! ```
@@ -43,6 +43,35 @@ impl Folder {
     pub fn authority(&self) -> Result<Authority, TransportError> {
         let certificate = read_text(&self.0.join("authority.pem"))?;
         Authority::from_pem(&certificate, &read_text(&self.0.join("authority.key"))?)
+    }
+
+    /// Whether it holds the authority's key, too.
+    pub fn holds_authority_key(&self) -> bool {
+        self.0.join("authority.key").exists()
+    }
+
+    /// The authority's certificate.
+    pub fn authority_pem(&self) -> Result<Zeroizing<String>, TransportError> {
+        read_text(&self.0.join("authority.pem"))
+    }
+
+    /// Takes in what a cluster certified: its authority's certificate, and the node's own with its key.
+    pub fn write_certified(
+        &self,
+        authority_pem: &str,
+        certificate_pem: &str,
+        key_pem: &str,
+    ) -> Result<(), TransportError> {
+        // Refused before anything is written.
+        Identity::from_pem(certificate_pem.as_bytes(), key_pem.as_bytes(), authority_pem.as_bytes())?;
+        self.write("authority.pem", authority_pem)?;
+        self.write_node(certificate_pem, key_pem)
+    }
+
+    /// Takes the key of the authority in whose certificate is here already.
+    pub fn write_authority_key(&self, key_pem: &str) -> Result<(), TransportError> {
+        Authority::from_pem(&self.authority_pem()?, key_pem)?;
+        self.write("authority.key", key_pem)
     }
 
     /// Takes the authority in: durable when this returns.

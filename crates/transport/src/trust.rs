@@ -1,22 +1,27 @@
 //! Whom the other side is verified against, and by which name.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio_rustls::rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
+    SignatureScheme,
     client::{
         Resumption, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, ring, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
-    server::{NoServerSessionStorage, WebPkiClientVerifier},
+    server::{
+        NoServerSessionStorage, WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
     sign::{CertifiedKey, SingleCertAndKey},
     version::TLS13,
 };
 
 use crate::{
     authority::{NODE_NAME, fingerprint},
+    certificate::Certificate,
     error::TransportError,
     subject::Subject,
 };
@@ -24,7 +29,8 @@ use crate::{
 /// Who may connect at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// Who shows a certificate of one of our authorities.
+    /// Who shows a certificate of one of our authorities, also one that has ended: a node that was off for a year comes back, and
+    /// renews it. Who asks for more looks at its end.
     Certified,
     /// Also who shows none, for a short while: somebody who comes for one. A bad certificate is refused here too.
     Anybody,
@@ -54,6 +60,10 @@ pub(crate) fn server_config(
         Audience::Anybody => callers.allow_unauthenticated().build(),
     };
     let callers = callers.map_err(|error| TransportError::Certificate(error.to_string()))?;
+    let callers = match audience {
+        Audience::Certified => Arc::new(AlsoEnded(callers)),
+        Audience::Anybody => callers,
+    };
     let config = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13])?;
     let mut config =
         config.with_client_cert_verifier(callers).with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
@@ -61,6 +71,50 @@ pub(crate) fn server_config(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)
+}
+
+/// Verifies a certificate that has ended as it was at its end.
+#[derive(Debug)]
+struct AlsoEnded(Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for AlsoEnded {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let malformed = |_| Error::InvalidCertificate(CertificateError::BadEncoding);
+        let end_s = Certificate::of(end_entity).map_err(malformed)?.ends_ms / 1000;
+        let then = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs().min(end_s)));
+        self.0.verify_client_cert(end_entity, intermediates, then)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
 }
 
 /// The same from the other side; without `shown`, nothing is shown.

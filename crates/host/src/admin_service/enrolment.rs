@@ -1,7 +1,5 @@
 //! Tokens, and the certificates that their bearers get.
 
-use std::time::Duration;
-
 use activation::{
     limits::NODE_ID_MAX,
     state::{Command, Grant, KeyDigest, OpenToken, Registration},
@@ -9,10 +7,10 @@ use activation::{
 use admin::wire::{TextEnum, token_role};
 use api::admin::v1::{self as proto, CertificateRole};
 use metrics::Counter;
-use replication::{Clock, Replica};
+use replication::Replica;
 use tokio::sync::Mutex;
 use tonic::Status;
-use transport::{Authority, Certificate, Role, SigningRequest, Subject, Token, limits::PERSON_LIFETIME};
+use transport::{Authority, Certificate, Role, Subject, Token};
 
 use super::{
     acting::Acting,
@@ -21,24 +19,22 @@ use super::{
     status::{ACCESS_DENIED, invalid, unavailable},
 };
 use crate::{
-    credentials::{identity::Source, registered::registration},
-    environment::SystemClock,
+    credentials::{issuing::Issuer, registered::registration},
     limits::TOKEN_VALID_S_MAX,
     peers::node_client::NodeClient,
-    test_hooks,
 };
 
 /// Gives tokens out, and takes them.
 pub(super) struct Enrolment {
-    source: Source,
+    issuer: Issuer,
     /// One at a time: two who ask for any number get different ones, and strangers cannot make much work.
     turn: Mutex<()>,
     refused: RefusedEnrolments,
 }
 
 impl Enrolment {
-    pub(super) fn new(source: Source, refused: Counter) -> Self {
-        Self { source, turn: Mutex::default(), refused: RefusedEnrolments::new(refused) }
+    pub(super) fn new(issuer: Issuer, refused: Counter) -> Self {
+        Self { issuer, turn: Mutex::default(), refused: RefusedEnrolments::new(refused) }
     }
 
     /// Records the wrong tokens. Does not end.
@@ -46,8 +42,9 @@ impl Enrolment {
         self.refused.record(nodes).await;
     }
 
-    fn authority(&self) -> Result<Authority, Status> {
-        let authority = self.source.authority().map_err(|error| Status::internal(error.to_string()))?;
+    /// The certificate of the cluster's authority, in PEM.
+    fn authority(&self) -> Result<String, Status> {
+        let authority = self.issuer.source.authority_pem().map_err(|error| Status::internal(error.to_string()))?;
         authority.ok_or_else(|| {
             Status::failed_precondition(
                 "this cluster uses an organisation's own authority (tls.authority): certificates come from there",
@@ -76,10 +73,11 @@ impl Enrolment {
         let authority = self.authority()?;
         let now_ms = acting.replica.read_point().await.map_err(unavailable)?.expiry_ms;
         let expires_ms = now_ms.saturating_add(asked.valid_s.saturating_mul(1000));
+        let fingerprint = Authority::fingerprint_of(&authority).map_err(|error| Status::internal(error.to_string()))?;
         let token = match acting.secret() {
             // A repeat of the request is answered with the same token.
-            Some(secret) => Token::with_secret(secret, authority.fingerprint()),
-            None => Token::create(authority.fingerprint()).map_err(|error| Status::internal(error.to_string()))?,
+            Some(secret) => Token::with_secret(secret, fingerprint),
+            None => Token::create(fingerprint).map_err(|error| Status::internal(error.to_string()))?,
         };
         let open = OpenToken { grant, expires_ms };
         acting.propose(Command::AddToken { digest: token.digest(), token: open }).await?;
@@ -110,15 +108,13 @@ impl Enrolment {
         })?;
         let spend = |node, registration| Command::UseToken { digest, time_ms: now_ms, node, registration };
         let role = match open.grant {
-            Grant::Node if !asked.request.is_empty() => {
-                return Err(invalid("the token is for a node: use it with `quorate host init --join`"));
-            }
             Grant::Node => {
                 let node = number(acting.replica, asked.node)?;
+                let reply = self.certified_node(acting.replica, asked, node).await?;
                 acting.bearing_token(&Subject::Node(node));
                 acting.propose(spend(Some(node), None)).await?;
-                tracing::info!(node, peer_address = asked.peer_address, "a node got the authority's key with a token");
-                return Ok(node_reply(acting.replica, &authority, node));
+                tracing::info!(node, peer_address = asked.peer_address, "a node got a certificate with a token");
+                return Ok(reply);
             }
             Grant::Administrator => Role::Administrator,
             Grant::Operator => Role::Operator,
@@ -127,17 +123,16 @@ impl Enrolment {
         if asked.request.is_empty() {
             return Err(invalid(format!("the token is for the role {role}: use it with `quorate cluster login`")));
         }
-        let request = SigningRequest::from_der(&asked.request).map_err(invalid)?;
         let subject = Subject::person(&asked.name, role).map_err(invalid)?;
         acting.bearing_token(&format_args!("{} ({role})", asked.name));
-        let (certificate, registered) = issued(&authority, &request, &subject)?;
+        let (certificate, registered) = self.issued(&asked.request, &subject).await?;
         // Registered before it is handed out, by the entry that spends the token.
         let registers = acting.replica.view(|state| state.format().registers_keys());
         acting.propose(spend(None, registers.then_some(registered))).await?;
         tracing::info!(%subject, "a person got a certificate with a token");
         Ok(proto::EnrollReply {
             certificate,
-            authority: authority.certificate_pem().into(),
+            authority,
             role: certificate_role(role).into(),
             role_text: certificate_role(role).text().into(),
             ..proto::EnrollReply::default()
@@ -157,8 +152,7 @@ impl Enrolment {
             ));
         };
         let authority = self.authority()?;
-        let request = SigningRequest::from_der(&asked.request).map_err(invalid)?;
-        let (certificate, registered) = issued(&authority, &request, &shown.subject)?;
+        let (certificate, registered) = self.issued(&asked.request, &shown.subject).await?;
         if registered.0 != shown.key {
             return Err(invalid(
                 "the request is for another key than the certificate that is shown: log in again instead",
@@ -168,28 +162,51 @@ impl Enrolment {
             acting.propose(Command::Register { keys: vec![registered] }).await?;
         }
         tracing::info!(subject = %shown.subject, "a person's certificate was renewed");
-        Ok(proto::RenewCertificateReply { certificate, authority: authority.certificate_pem().into() })
+        Ok(proto::RenewCertificateReply { certificate, authority })
     }
-}
 
-/// A person's certificate, and what the registry is to hold of it.
-fn issued(
-    authority: &Authority,
-    request: &SigningRequest,
-    subject: &Subject,
-) -> Result<(String, (KeyDigest, Registration)), Status> {
-    let failed = |error: &dyn std::fmt::Display| Status::internal(error.to_string());
-    let wall_ms = SystemClock::default().wall_ms();
-    let certificate = authority.issue(request, subject, wall_ms, person_lifetime()).map_err(|error| failed(&error))?;
-    let registered = Certificate::from_pem(&certificate).map_err(|error| failed(&error))?;
-    let registered =
-        registration(&registered).ok_or_else(|| failed(&"the serial number of the certificate is malformed"))?;
-    Ok((certificate, registered))
-}
+    /// A person's certificate, and what the registry is to hold of it.
+    async fn issued(&self, request: &[u8], subject: &Subject) -> Result<(String, (KeyDigest, Registration)), Status> {
+        let failed = |error: &dyn std::fmt::Display| Status::internal(error.to_string());
+        let certificate = self.issuer.issue(request.to_vec(), subject).await?;
+        let registered = Certificate::from_pem(&certificate).map_err(|error| failed(&error))?;
+        let registered =
+            registration(&registered).ok_or_else(|| failed(&"the serial number of the certificate is malformed"))?;
+        Ok((certificate, registered))
+    }
 
-/// How long a person's certificate is valid.
-fn person_lifetime() -> Duration {
-    test_hooks::person_certificate_lifetime().unwrap_or(PERSON_LIFETIME)
+    /// What a node gets: a certificate for its key, or where it is of a version before what it makes one with.
+    async fn certified_node(
+        &self,
+        replica: &Replica,
+        asked: &proto::EnrollRequest,
+        node: u64,
+    ) -> Result<proto::EnrollReply, Status> {
+        let members = replica.cluster().members.into_iter();
+        let mut reply = proto::EnrollReply {
+            authority: self.authority()?,
+            role: CertificateRole::Node.into(),
+            role_text: CertificateRole::Node.text().into(),
+            node,
+            members: members.map(|(node, member)| proto::PeerAddress { node, address: member.address }).collect(),
+            ..proto::EnrollReply::default()
+        };
+        if !asked.request.is_empty() {
+            reply.certificate = self.issuer.issue(asked.request.to_vec(), &Subject::Node(node)).await?;
+            return Ok(reply);
+        }
+        if replica.view(|state| state.format().registers_keys()) {
+            return Err(invalid(
+                "this version asks for the authority's key, which is given to no node that joins any more: upgrade it",
+            ));
+        }
+        let authority = self.issuer.source.authority().map_err(|error| Status::internal(error.to_string()))?;
+        let authority = authority.ok_or_else(|| {
+            Status::failed_precondition("this node does not hold the authority's key: ask another node of the cluster")
+        })?;
+        reply.authority_key = authority.key_pem().to_string();
+        Ok(reply)
+    }
 }
 
 fn certificate_role(role: Role) -> CertificateRole {
@@ -220,17 +237,4 @@ fn number(replica: &Replica, wanted: u64) -> Result<u64, Status> {
         return Err(invalid("the highest number is given: ask for one that is free"));
     }
     Ok(next)
-}
-
-fn node_reply(replica: &Replica, authority: &Authority, node: u64) -> proto::EnrollReply {
-    let members = replica.cluster().members.into_iter();
-    proto::EnrollReply {
-        authority: authority.certificate_pem().into(),
-        authority_key: authority.key_pem().to_string(),
-        role: CertificateRole::Node.into(),
-        role_text: CertificateRole::Node.text().into(),
-        node,
-        members: members.map(|(node, member)| proto::PeerAddress { node, address: member.address }).collect(),
-        ..proto::EnrollReply::default()
-    }
 }

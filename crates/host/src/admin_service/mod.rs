@@ -52,7 +52,7 @@ use self::{
     status::{invalid, propose_error, unavailable},
 };
 use crate::{
-    credentials::identity::Source,
+    credentials::issuing::Issuer,
     dns::{self, Dns},
     http::console::Console,
     lifecycle::{drain::Drain, registration::Registrar},
@@ -91,8 +91,8 @@ pub(crate) struct Parts {
     pub(crate) drain: Arc<Drain>,
     /// None where there is no port for it.
     pub(crate) console: Option<Arc<Console>>,
-    /// Where this node's certificate comes from, and those of others.
-    pub(crate) source: Source,
+    /// Issues certificates.
+    pub(crate) issuer: Issuer,
     /// Counts wrong join tokens.
     pub(crate) refused_enrolments: Counter,
     pub(crate) registrar: Registrar,
@@ -108,9 +108,9 @@ pub(crate) fn serve(
         return Err(AdminError::PathTooLong { path: path.to_owned() });
     }
     let listener = listen_privately(path).map_err(|source| AdminError::Io { path: path.to_owned(), source })?;
-    let Parts { nodes, dns, drain, console, source, refused_enrolments, registrar } = parts;
+    let Parts { nodes, dns, drain, console, issuer, refused_enrolments, registrar } = parts;
     let registered = Arc::clone(&registrar.registered);
-    let enrolment = Arc::new(Enrolment::new(source, refused_enrolments));
+    let enrolment = Arc::new(Enrolment::new(issuer, refused_enrolments));
     let (recording, recorder) = (Arc::clone(&enrolment), nodes.clone());
     let service = admin_server::AdminServer::new(Admin {
         replica: nodes.replica().clone(),

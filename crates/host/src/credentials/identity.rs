@@ -16,13 +16,14 @@ use replication::Clock;
 use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 use transport::{
-    Authority, Folder, Identity, PresentedIdentity, Subject, TransportError, limits::NODE_LIFETIME, read_private,
+    Authority, Folder, Identity, PresentedIdentity, SigningRequest, Subject, TransportError, limits::NODE_LIFETIME,
+    read_private,
 };
 
 use crate::{
     config::Config,
     environment::SystemClock,
-    limits::{CERTIFICATE_LOOK_INTERVAL, ORGANISATION_LOOK_INTERVAL},
+    limits::{CERTIFICATE_LOOK_INTERVAL, CERTIFICATE_RETRY_PAUSE, ORGANISATION_LOOK_INTERVAL},
     tasks::{self, HostTask},
     test_hooks,
 };
@@ -49,6 +50,9 @@ pub enum IdentityError {
     /// The files.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// No node that holds the authority's key certified this one's.
+    #[error("no node that holds the authority's key certified this one's: {0}")]
+    NotCertified(String),
     /// Somebody else's.
     #[error("the certificate in {} belongs to {found}, not to node {node}: give each node its own data folder", place.display())]
     OfAnother {
@@ -77,9 +81,15 @@ impl IdentityError {
             Self::Transport(TransportError::Io { source, .. }) => hresult::of_io(source),
             Self::Transport(_) => hresult::INVALID_DATA,
             Self::OfAnother { .. } => hresult::IN_USE,
-            Self::Expired { .. } => hresult::CERTIFICATE_EXPIRED,
+            Self::Expired { .. } | Self::NotCertified(_) => hresult::CERTIFICATE_EXPIRED,
         }
     }
+}
+
+/// Certifies a node's key, in its place or elsewhere.
+pub(crate) trait Certifies: Send + Sync + 'static {
+    /// A certificate in PEM for the node and the key that signed this request (PKCS #10, in DER); or why there is none.
+    fn certify(&self, node: u64, request: Vec<u8>) -> impl Future<Output = Result<String, String>> + Send;
 }
 
 /// Where a node's certificate comes from.
@@ -105,10 +115,45 @@ impl Source {
         }
     }
 
-    /// The cluster's authority with its key; none where it is an organisation's.
+    /// The cluster's authority with its key; none where this node does not hold it, or it is an organisation's.
     pub(crate) fn authority(&self) -> Result<Option<Authority>, TransportError> {
         match self {
-            Self::Cluster { folder, .. } => folder.authority().map(Some),
+            Self::Cluster { folder, .. } if folder.holds_authority_key() => folder.authority().map(Some),
+            Self::Cluster { .. } | Self::Organisation { .. } => Ok(None),
+        }
+    }
+
+    /// The certificate of the cluster's authority, in PEM; none where it is an organisation's.
+    pub(crate) fn authority_pem(&self) -> Result<Option<String>, TransportError> {
+        match self {
+            Self::Cluster { folder, .. } => Ok(Some(folder.authority_pem()?.to_string())),
+            Self::Organisation { .. } => Ok(None),
+        }
+    }
+
+    /// Whether this node holds the key of the cluster's authority; none where it is an organisation's.
+    pub(crate) fn holds_authority(&self) -> Option<bool> {
+        match self {
+            Self::Cluster { folder, .. } => Some(folder.holds_authority_key()),
+            Self::Organisation { .. } => None,
+        }
+    }
+
+    /// Takes the key of the cluster's authority in.
+    pub(crate) fn hold_authority(&self, key_pem: &str) -> Result<(), TransportError> {
+        match self {
+            Self::Cluster { folder, .. } if folder.holds_authority_key() => Ok(()),
+            Self::Cluster { folder, .. } => folder.write_authority_key(key_pem),
+            Self::Organisation { .. } => {
+                Err(TransportError::Certificate("this node uses an organisation's authority (tls.authority)".into()))
+            }
+        }
+    }
+
+    /// A request for a new certificate for the node's key; none where an organisation's files are used.
+    fn renewal_request(&self) -> Result<Option<Vec<u8>>, TransportError> {
+        match self {
+            Self::Cluster { folder, .. } => SigningRequest::with_key(&folder.node_key()?).map(Some),
             Self::Organisation { .. } => Ok(None),
         }
     }
@@ -126,7 +171,8 @@ impl Source {
             }
             Self::Cluster { folder, node } => {
                 let identity = folder.identity()?;
-                if identity.subject() == &Subject::Node(*node) && ends_soon(&identity, now_ms()) {
+                let is_due = identity.subject() == &Subject::Node(*node) && ends_soon(&identity, now_ms());
+                if is_due && folder.holds_authority_key() {
                     renew(folder, &folder.authority()?, *node)?;
                     folder.identity()?
                 } else {
@@ -152,13 +198,24 @@ impl Source {
         Ok(identity)
     }
 
-    /// Keeps what is shown fresh, for ever.
-    pub(crate) async fn follow(self, own: Arc<PresentedIdentity>) {
+    /// Has a node that holds the authority's key certify this one's anew.
+    async fn renew_by(&self, certifies: &impl Certifies) -> Result<(), IdentityError> {
+        let Self::Cluster { folder, node } = self else { return Ok(()) };
+        let Some(request) = self.renewal_request()? else { return Ok(()) };
+        let certificate = certifies.certify(*node, request).await.map_err(IdentityError::NotCertified)?;
+        Ok(folder.renew_node(&certificate)?)
+    }
+
+    /// Keeps what is shown fresh, for ever. A node without the authority's key has one of the others certify it.
+    pub(crate) async fn follow(self, own: Arc<PresentedIdentity>, certifies: impl Certifies) {
         let mut seen = self.digest();
+        // At once: one that was off for a year has an ended one.
+        let mut pause = Duration::ZERO;
         loop {
             let is_due = match &self {
                 Self::Cluster { .. } => {
-                    sleep(CERTIFICATE_LOOK_INTERVAL.min(lifetime() / 12)).await;
+                    sleep(pause).await;
+                    pause = CERTIFICATE_LOOK_INTERVAL.min(lifetime() / 12);
                     ends_soon(&own.now(), now_ms())
                 }
                 Self::Organisation { .. } => {
@@ -168,6 +225,13 @@ impl Source {
                 }
             };
             if !is_due {
+                continue;
+            }
+            if self.holds_authority() == Some(false)
+                && let Err(error) = self.renew_by(&certifies).await
+            {
+                tracing::warn!(%error, "this node's certificate ends soon, and was not renewed: it is tried again");
+                pause = pause.min(CERTIFICATE_RETRY_PAUSE);
                 continue;
             }
             let source = self.clone();
@@ -253,7 +317,21 @@ pub fn adopt(config: &Config, other: &Folder) -> Result<(), IdentityError> {
     take_in(config, authority.certificate_pem(), &authority.key_pem())
 }
 
-/// A node that a cluster let join: takes the authority in that it was given, and makes its own certificate.
+/// A node that a cluster let join, and certified: takes in what it was given.
+pub fn take_in_certified(
+    config: &Config,
+    authority_pem: &str,
+    certificate_pem: &str,
+    key_pem: &str,
+) -> Result<(), IdentityError> {
+    let folder = folder(config);
+    if folder.is_made() {
+        return Err(IdentityError::Made { folder: folder.path().to_owned() });
+    }
+    Ok(folder.write_certified(authority_pem, certificate_pem, key_pem)?)
+}
+
+/// A node that a cluster of the version before let join: takes the authority in that it was given, and makes its own certificate.
 pub fn take_in(config: &Config, authority_pem: &str, authority_key_pem: &str) -> Result<(), IdentityError> {
     let folder = folder(config);
     if folder.is_made() {

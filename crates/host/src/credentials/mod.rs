@@ -11,6 +11,7 @@ mod files;
 pub(crate) mod follow;
 pub(crate) mod hardware;
 pub mod identity;
+pub(crate) mod issuing;
 pub(crate) mod registered;
 #[cfg(test)]
 mod tests;

@@ -30,6 +30,9 @@ pub(crate) enum NotLetIn {
     /// The registry holds it for another.
     #[error("the key of this certificate is registered for another holder")]
     OfAnother,
+    /// The certificate has ended, and no registry knows its key.
+    #[error("this certificate has ended: renew it")]
+    Ended,
     /// An organisation's certificate that was revoked here.
     #[error("this certificate was revoked (`quorate cluster revoke`)")]
     Revoked,
@@ -95,6 +98,10 @@ impl Registered {
     /// when it is repeated.
     pub(crate) fn node(&self, certificate: &Certificate) -> Result<Subject, NotLetIn> {
         let judged = self.holder(certificate);
+        let is_registered = !self.is_organisations && self.replica.view(|state| state.registry().is_in_force());
+        if judged.is_ok() && !is_registered && certificate.ends_ms < self.replica.wall_ms() {
+            return Err(NotLetIn::Ended);
+        }
         let (Err(NotLetIn::Unregistered), Subject::Node(node)) = (&judged, &certificate.subject) else { return judged };
         let (node, key) = (*node, certificate.key);
         if self.vouched().get(&key) == Some(&node) {

@@ -1,6 +1,7 @@
 //! In service and out of it: settings followed while the node runs, drain, leaving the cluster, and the rescue of a
 //! data folder while the node is stopped.
 
+pub(crate) mod authority_key;
 pub(crate) mod drain;
 pub(crate) mod draining;
 pub(crate) mod leave;

@@ -25,6 +25,7 @@ use crate::{
     config::Config,
     credentials::{
         follow::{follow_certificates, take_note},
+        issuing::Issuer,
         registered::Registered,
     },
     diagnosis::machine_probe::MachineProbe,
@@ -36,6 +37,7 @@ use crate::{
         server as http_server,
     },
     lifecycle::{
+        authority_key,
         drain::Drain,
         draining::Draining,
         live_settings::{self, Live},
@@ -103,6 +105,7 @@ pub(super) async fn start(
     let (registered, unknown_nodes) = Registered::new(replica.clone(), source.is_organisations());
     let registered = Arc::new(registered);
     let registrar = Registrar { nodes: nodes.clone(), registered: Arc::clone(&registered), shown: Arc::clone(&shown) };
+    let issuer = Issuer { source: source.clone(), nodes: nodes.clone() };
     let ports = Ports::new(config);
     let address = clients.local_addr().unwrap_or(config.clients.listen);
     let (live, listeners) = Live::new(config, address, ports.clients.clone());
@@ -127,6 +130,7 @@ pub(super) async fn start(
         activations: Arc::clone(&answerer.activations),
         duplicates: Arc::clone(&answerer.duplicates),
         distinct: Arc::clone(&answerer.distinct),
+        source: source.clone(),
     });
     let at_peers = (peers, Arc::clone(&shown), ports.admission_of_peers(&registered));
     let peer_port = peer_server::serve(at_peers, in_process, replica.clone(), service, Arc::clone(&registered));
@@ -148,8 +152,9 @@ pub(super) async fn start(
     let console =
         http.map(|listener| serve_http((config, Arc::clone(&registered)), listener, watched, &mut background));
     let mut spawn = |task, work: BoxFuture<'static, ()>| tasks::spawn(&mut background, task, work);
-    spawn(HostTask::CertificateRenewal, source.clone().follow(Arc::clone(&shown)).boxed());
+    spawn(HostTask::CertificateRenewal, source.clone().follow(Arc::clone(&shown), issuer.clone()).boxed());
     spawn(HostTask::KeyRegistry, registrar.clone().keep(unknown_nodes).boxed());
+    spawn(HostTask::AuthorityKey, authority_key::hand_over(source, nodes.clone()).boxed());
     spawn(HostTask::NodeKeys, follow_certificates(replica.clone(), credentials).boxed());
     spawn(HostTask::LiveSettings, live_settings::follow(Arc::clone(&live), replica.clone()).boxed());
     spawn(HostTask::DistinctMachines, distinct::follow(Arc::clone(&answerer.distinct), nodes.clone()).boxed());
@@ -157,7 +162,7 @@ pub(super) async fn start(
     let refused_enrolments = metrics.refused_enrolments();
     spawn(HostTask::LeaderChanges, count_leader_changes(replica, metrics).boxed());
     let parts =
-        admin_service::Parts { nodes: nodes.clone(), dns, drain, console, source, refused_enrolments, registrar };
+        admin_service::Parts { nodes: nodes.clone(), dns, drain, console, issuer, refused_enrolments, registrar };
     let remote = admin.map(|listener| (listener, shown, ports.admission_of_administrators(&registered)));
     tasks::spawn(&mut background, HostTask::AdminPort, admin_service::serve(&config.admin_socket(), remote, parts)?);
     Ok(Started { nodes, draining, answerer, registered, live, ports, http_address, stopping, serving, background })

@@ -24,6 +24,12 @@ pub(crate) enum NodeError {
     /// It refused, it could not be reached, or it is no member.
     #[error("{}", .0.message())]
     Status(Status),
+    /// It runs a version that has no such call.
+    #[error("node {node} runs a version that does not know this: upgrade it")]
+    Unknown {
+        /// The node.
+        node: u64,
+    },
     /// It runs the version before, and its reply cannot be decoded.
     #[error("the reply cannot be decoded: {0}")]
     Decode(#[from] DecodeError),
@@ -83,7 +89,8 @@ impl NodeClient {
         request: Q,
         deadline: Duration,
     ) -> Result<Q::Reply, NodeError> {
-        let question = LegacyQuestion { question: Some(request.legacy()) }.encode_to_vec().into();
+        let question = request.legacy().ok_or(NodeError::Unknown { node })?;
+        let question = LegacyQuestion { question: Some(question) }.encode_to_vec().into();
         let answer = self.replica.legacy_ask(node, question, deadline).await.map_err(NodeError::Status)?;
         LegacyAnswer::decode(answer)?.answer.and_then(Q::from_legacy).ok_or(NodeError::OtherReply)
     }

@@ -14,10 +14,10 @@ use api::{
         TransferLeaderReply, TransferLeaderRequest, UnusableKey,
     },
     node::v1::{
-        DistinctMachinesReply, DistinctMachinesRequest, DnsPublicationsReply, DnsPublicationsRequest,
-        DuplicatesRequest, FollowSettingsReply, FollowSettingsRequest, ReadinessReply, ReadinessRequest,
-        SettleDnsRequest, SignActivationReply, SignActivationRequest, SignReleaseReply, SignReleaseRequest,
-        StatusRequest, node_server::Node,
+        CertifyReply, CertifyRequest, DistinctMachinesReply, DistinctMachinesRequest, DnsPublicationsReply,
+        DnsPublicationsRequest, DuplicatesRequest, FollowSettingsReply, FollowSettingsRequest, HoldAuthorityReply,
+        HoldAuthorityRequest, ReadinessReply, ReadinessRequest, SettleDnsRequest, SignActivationReply,
+        SignActivationRequest, SignReleaseReply, SignReleaseRequest, StatusRequest, node_server::Node,
     },
 };
 use data_encoding::HEXLOWER;
@@ -26,7 +26,7 @@ use tonic::{Request, Response, Status};
 
 use super::signing::Signer;
 use crate::{
-    credentials::Unusable,
+    credentials::{Unusable, identity::Source, issuing},
     diagnosis::machine_probe::MachineProbe,
     dns::Dns,
     lifecycle::{
@@ -52,6 +52,8 @@ pub(crate) struct Parts {
     pub(crate) activations: Arc<Activations>,
     pub(crate) duplicates: Arc<Duplicates>,
     pub(crate) distinct: Arc<Distinct>,
+    /// Where this node's certificate comes from.
+    pub(crate) source: Source,
 }
 
 /// Answers for this node.
@@ -137,6 +139,24 @@ impl Node for NodeService {
         Ok(Response::new(DuplicatesReply { duplicates, passed_over: Vec::new() }))
     }
 
+    async fn certify(&self, request: Request<CertifyRequest>) -> Reply<CertifyReply> {
+        let source = self.0.source.clone();
+        let certified =
+            tasks::blocking(HostTask::CertificateLoad, move || issuing::here(&source, request.get_ref())).await;
+        let certificate = certified.map_err(|error| Status::internal(error.to_string()))??;
+        Ok(Response::new(CertifyReply { certificate }))
+    }
+
+    async fn hold_authority(&self, request: Request<HoldAuthorityRequest>) -> Reply<HoldAuthorityReply> {
+        let source = self.0.source.clone();
+        let held =
+            tasks::blocking(HostTask::CertificateLoad, move || source.hold_authority(&request.get_ref().key)).await;
+        held.map_err(|error| Status::internal(error.to_string()))?
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        tracing::info!("this node votes, and holds the authority's key from now on");
+        Ok(Response::new(HoldAuthorityReply {}))
+    }
+
     async fn distinct_machines(&self, _: Request<DistinctMachinesRequest>) -> Reply<DistinctMachinesReply> {
         Ok(Response::new(self.0.distinct.windows(self.0.replica.wall_ms())))
     }
@@ -188,6 +208,7 @@ impl NodeService {
             round_trips: replica.round_trips().into_iter().map(round_trip).collect(),
             round_trip_max_us: microseconds(replica.round_trip_max()),
             election_profile: election_profile(replica).into(),
+            holds_authority: self.0.source.holds_authority(),
             // Role, address and the comparison of clocks are for the caller to fill in.
             ..NodeStatus::default()
         }

@@ -7,10 +7,11 @@ use api::{
         NodeStatus, TransferLeaderReply, TransferLeaderRequest,
     },
     node::v1::{
-        DistinctMachinesReply, DistinctMachinesRequest, DnsPublicationsReply, DnsPublicationsRequest,
-        DuplicatesRequest, FollowSettingsReply, FollowSettingsRequest, ReadinessReply, ReadinessRequest,
-        SettleDnsRequest, SignActivationReply, SignActivationRequest, SignReleaseReply, SignReleaseRequest,
-        StatusRequest, legacy_answer::Answer, legacy_question::Question, node_client::NodeClient,
+        CertifyReply, CertifyRequest, DistinctMachinesReply, DistinctMachinesRequest, DnsPublicationsReply,
+        DnsPublicationsRequest, DuplicatesRequest, FollowSettingsReply, FollowSettingsRequest, HoldAuthorityReply,
+        HoldAuthorityRequest, ReadinessReply, ReadinessRequest, SettleDnsRequest, SignActivationReply,
+        SignActivationRequest, SignReleaseReply, SignReleaseRequest, StatusRequest, legacy_answer::Answer,
+        legacy_question::Question, node_client::NodeClient,
     },
 };
 use bytes::Bytes;
@@ -29,8 +30,8 @@ pub(crate) trait NodeRequest: Clone + Send + 'static {
     /// Calls the service.
     fn call(self, client: NodeClient<NodeChannel>) -> BoxFuture<'static, Result<Response<Self::Reply>, Status>>;
 
-    /// The same request inside an `Ask` call.
-    fn legacy(self) -> Question;
+    /// The same request inside an `Ask` call; `None` where the version before has none.
+    fn legacy(self) -> Option<Question>;
 
     /// The reply inside the answer to an `Ask` call; `None` where that holds another reply.
     fn from_legacy(answer: Answer) -> Option<Self::Reply>;
@@ -46,8 +47,8 @@ macro_rules! node_requests {
                 async move { client.$method(self).await }.boxed()
             }
 
-            fn legacy(self) -> Question {
-                Question::$question(self)
+            fn legacy(self) -> Option<Question> {
+                Some(Question::$question(self))
             }
 
             fn from_legacy(answer: Answer) -> Option<$reply> {
@@ -74,6 +75,32 @@ node_requests! {
     EventsFilter => EventsPart, events, Events, Events, same;
     DuplicatesRequest => DuplicatesReply, duplicates, Duplicates, Duplicates, same;
     DistinctMachinesRequest => DistinctMachinesReply, distinct_machines, Distinct, Distinct, same;
+}
+
+/// The same for calls that the version before does not have.
+macro_rules! newer_requests {
+    ($($request:ty => $reply:ty, $method:ident;)*) => {$(
+        impl NodeRequest for $request {
+            type Reply = $reply;
+
+            fn call(self, mut client: NodeClient<NodeChannel>) -> BoxFuture<'static, Result<Response<$reply>, Status>> {
+                async move { client.$method(self).await }.boxed()
+            }
+
+            fn legacy(self) -> Option<Question> {
+                None
+            }
+
+            fn from_legacy(_: Answer) -> Option<$reply> {
+                None
+            }
+        }
+    )*};
+}
+
+newer_requests! {
+    CertifyRequest => CertifyReply, certify;
+    HoldAuthorityRequest => HoldAuthorityReply, hold_authority;
 }
 
 fn same<T>(reply: T) -> T {

@@ -43,6 +43,8 @@ replication::named_tasks! {
         CertificateRenewal = "certificate renewal",
         /// Signs or reads a new certificate.
         CertificateLoad = "certificate load",
+        /// Gives voters the authority's key.
+        AuthorityKey = "authority key",
         /// Keeps the registry of keys.
         KeyRegistry = "key registry",
         /// Follows the publishers' certificates.

@@ -6,8 +6,9 @@ use admin::wire::{TextEnum, enrolled_role};
 use anyhow::{Context as _, anyhow};
 use api::admin::v1::{EnrollReply, EnrollRequest, admin_client::AdminClient};
 use serde_json::json;
-use tonic::transport::Endpoint;
+use tonic::{Code, Response, Status, transport::Endpoint};
 use transport::{Authority, Identity, SigningRequest, Token};
+use zeroize::Zeroizing;
 
 use super::{
     CONNECT_TIMEOUT, block_on,
@@ -85,17 +86,36 @@ impl Login {
     }
 }
 
-/// What a node gets with a token, and makes its identity of.
-pub(crate) fn join(address: &str, token: &Token, node: u64, peer_address: String) -> Result<EnrollReply, Failure> {
-    let reply = enroll(address, token, EnrollRequest { node, peer_address, ..EnrollRequest::default() })?;
-    let authority = Authority::from_pem(&reply.authority, &reply.authority_key).map_err(anyhow::Error::from)?;
-    if authority.fingerprint() != token.authority() {
-        return Err(anyhow!("the authority that {address} sent is another one than the token names").into());
-    }
-    Ok(reply)
+/// What a node gets with a token.
+pub(crate) struct Joined {
+    pub(crate) reply: EnrollReply,
+    /// The node's own key, in PEM; it never leaves this machine.
+    pub(crate) key: Zeroizing<String>,
 }
 
-fn enroll(address: &str, token: &Token, mut asked: EnrollRequest) -> Result<EnrollReply, Failure> {
+/// Has the cluster certify a new key for this node. One of the version before gives out its authority's key instead.
+pub(crate) fn join(address: &str, token: &Token, node: u64, peer_address: String) -> Result<Joined, Failure> {
+    let (request, key) = SigningRequest::create().map_err(anyhow::Error::from)?;
+    let asked = EnrollRequest { node, peer_address, ..EnrollRequest::default() };
+    let certified = EnrollRequest { request: request.into(), ..asked.clone() };
+    let reply = match ask(address, token, certified)? {
+        // It takes the request for a person's.
+        Err(status) if status.code() == Code::InvalidArgument => ask(address, token, asked)?,
+        reply => reply,
+    };
+    let reply = reply.map_err(refused)?;
+    if Authority::fingerprint_of(&reply.authority).map_err(anyhow::Error::from)? != token.authority() {
+        return Err(anyhow!("the authority that {address} sent is another one than the token names").into());
+    }
+    Ok(Joined { reply, key })
+}
+
+fn enroll(address: &str, token: &Token, asked: EnrollRequest) -> Result<EnrollReply, Failure> {
+    ask(address, token, asked)?.map_err(refused)
+}
+
+/// The cluster's answer, or its refusal.
+fn ask(address: &str, token: &Token, mut asked: EnrollRequest) -> Result<Result<EnrollReply, Status>, Failure> {
     asked.secret = token.secret().to_vec().into();
     block_on(async {
         let connector = transport::pinned(token.authority(), CONNECT_TIMEOUT).map_err(anyhow::Error::from)?;
@@ -103,6 +123,6 @@ fn enroll(address: &str, token: &Token, mut asked: EnrollRequest) -> Result<Enro
         let endpoint = endpoint.map_err(|_| Failure::usage(anyhow!("{address:?} is no HOST:PORT")))?;
         let channel = endpoint.timeout(TIMEOUT).connect_with_connector(connector).await;
         let channel = channel.map_err(|error| unreached(address, &error))?;
-        Ok(AdminClient::new(channel).enroll(asked).await.map_err(refused)?.into_inner())
+        Ok(AdminClient::new(channel).enroll(asked).await.map(Response::into_inner))
     })?
 }

@@ -8,7 +8,7 @@ use transport::Folder;
 
 use super::configuration::warn_of;
 use crate::{
-    administration::enrolment,
+    administration::enrolment::{self, Joined},
     output::{CommandResult, Failure, Output},
     private_files::RightsBefore,
     secrets::TokenArgs,
@@ -70,10 +70,14 @@ impl Init {
                 return Err(anyhow!("{} has a certificate already, and it is left alone", config.data.display()).into());
             }
             let peers = config.peers.listen.to_string();
-            let reply = enrolment::join(address, &token, if wanted { config.node } else { 0 }, peers)?;
+            let Joined { reply, key } = enrolment::join(address, &token, if wanted { config.node } else { 0 }, peers)?;
             self.given.set("node", reply.node.to_string());
             config = self.configuration(&file)?;
-            let taken = identity::take_in(&config, &reply.authority, &reply.authority_key);
+            let taken = if reply.certificate.is_empty() {
+                identity::take_in(&config, &reply.authority, &reply.authority_key)
+            } else {
+                identity::take_in_certified(&config, &reply.authority, &reply.certificate, &key)
+            };
             taken.context("no certificate was made, and the token is used up")?;
         } else if self.renew_identity || !identity::is_made(&config) {
             // A folder that is there from before keeps what it has.

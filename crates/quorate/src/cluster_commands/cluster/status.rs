@@ -79,6 +79,7 @@ fn json(reply: &ClusterStatusReply) -> serde_json::Value {
             "match_index": node.match_index,
             "lag": lag(reply, node),
             "generation": node.reachable.then_some(node.generation),
+            "holds_authority": node.holds_authority,
             "state": optional(node_state(node).text()),
             "profile": optional(election_profile(node).text()),
             "state_hash": optional(&node.state_hash),

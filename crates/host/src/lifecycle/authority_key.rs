@@ -1,0 +1,52 @@
+//! The key of the cluster's authority, on voters: a node that has it gives it to every voter that has not.
+//!
+//! A join hands it to no node, and neither log, snapshot nor backup holds it.
+
+use std::collections::BTreeSet;
+
+use api::node::v1::{HoldAuthorityRequest, StatusRequest};
+use tokio::time::sleep;
+
+use crate::{
+    credentials::identity::Source,
+    limits::{AUTHORITY_LOOK_INTERVAL, LOOK_TIMEOUT},
+    peers::node_client::{NodeClient, NodeError},
+};
+
+/// Looks at the voters, for as long as the node runs.
+pub(crate) async fn hand_over(source: Source, nodes: NodeClient) {
+    let mut holders = BTreeSet::new();
+    loop {
+        sleep(AUTHORITY_LOOK_INTERVAL).await;
+        if source.holds_authority() != Some(true) {
+            continue;
+        }
+        let cluster = nodes.replica().cluster();
+        holders.retain(|node| cluster.voters.contains(node));
+        for &node in cluster.voters.iter().filter(|node| **node != cluster.node) {
+            if holders.contains(&node) {
+                continue;
+            }
+            match hold(&source, &nodes, node).await {
+                Ok(true) => drop(holders.insert(node)),
+                Ok(false) => {}
+                Err(why) => tracing::debug!(node, why, "a voter was not given the authority's key yet"),
+            }
+        }
+    }
+}
+
+/// Whether the node has the key now. One of a version before has had it from the beginning, and does not say so.
+async fn hold(source: &Source, nodes: &NodeClient, node: u64) -> Result<bool, String> {
+    let text = |why: NodeError| why.to_string();
+    let status = nodes.ask(node, StatusRequest {}, LOOK_TIMEOUT).await.map_err(text)?;
+    if status.holds_authority != Some(false) {
+        return Ok(true);
+    }
+    let authority = source.authority().map_err(|error| error.to_string())?;
+    let Some(authority) = authority else { return Ok(false) };
+    let key = authority.key_pem().to_string();
+    nodes.ask(node, HoldAuthorityRequest { key }, LOOK_TIMEOUT).await.map_err(text)?;
+    tracing::info!(node, "a voter was given the authority's key");
+    Ok(true)
+}
