@@ -14,7 +14,7 @@ use crate::catalog::{OpenedCatalog, SignedCatalog};
 use crate::clock::SkewReference;
 use crate::coded::{Code, Coded};
 use crate::count::{Count, Seen};
-use crate::id::NodeId;
+use crate::id::{NodeId, ProductId, PublisherId};
 use crate::limits;
 use crate::message::Record;
 use crate::settings::{Announcement, NodeSettings, SettingChange};
@@ -180,6 +180,17 @@ impl State {
                 }
                 done
             }
+        }
+    }
+
+    /// Why a request to `node` for this product is refused whatever its clock says, in the state as it is: what [`Self::apply`]
+    /// answers a record of it.
+    #[must_use]
+    pub fn refusal(&self, node: NodeId, publisher: PublisherId, product: ProductId) -> Option<Refusal> {
+        let Some(publisher) = self.publishers.get(&publisher) else { return Some(Refusal::NotActivated) };
+        match admit(&publisher.rights, &publisher.opened, node, product) {
+            Ok((_, product)) => (!publisher.counts.contains_key(&product.application)).then_some(Refusal::NotCovered),
+            Err(refusal) => Some(refusal),
         }
     }
 

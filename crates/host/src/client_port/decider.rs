@@ -11,7 +11,7 @@ use activation::{
     state::{Counted, RecordOutcome, Refusal, State},
     status::Status,
 };
-use replication::{Recorded, Replica};
+use replication::{Recorded, Replica, Unavailable};
 
 use crate::credentials::{Credential, Credentials, Unusable, follow::take_note};
 
@@ -29,6 +29,8 @@ pub(crate) enum Decision {
     Barred,
     /// Perhaps recorded: no leader answered within the deadline.
     Unavailable,
+    /// Not recorded: the state would refuse it, as of a moment after it came.
+    Refused(Refusal),
     /// Recorded, and counted or refused.
     Recorded(Recorded),
 }
@@ -38,7 +40,7 @@ impl Decision {
     pub(crate) fn counted(&self) -> Option<Counted> {
         match self {
             Self::Recorded(Recorded { outcome: RecordOutcome::Counted(counted), .. }) => Some(*counted),
-            Self::Barred | Self::Unavailable | Self::Recorded(_) => None,
+            Self::Barred | Self::Unavailable | Self::Refused(_) | Self::Recorded(_) => None,
         }
     }
 
@@ -46,21 +48,29 @@ impl Decision {
     pub(crate) fn recorded(&self) -> Option<&Recorded> {
         match self {
             Self::Recorded(recorded) => Some(recorded),
-            Self::Barred | Self::Unavailable => None,
+            Self::Barred | Self::Unavailable | Self::Refused(_) => None,
         }
     }
 }
 
 impl Decider {
-    /// Records the request, unless this node could sign no answer.
+    /// Records the request, unless this node could sign no answer, or the state refuses it whatever its clock says: such
+    /// requests write to no disk.
     pub(crate) async fn decide(&self, request: &ValidRequest) -> Decision {
         if let Some(why) = self.barred(request.request()).await {
             tracing::debug!(machine = %request.request().machine_name, why = why.words(), "a request was not taken");
             return Decision::Barred;
         }
-        let record = Record::new(self.replica.identity().owner, request);
-        match self.replica.submit(&record).await {
-            Ok(recorded) => Decision::Recorded(recorded),
+        let decided = match self.refusal(request.request()).await {
+            Ok(Some(refusal)) => Ok(Decision::Refused(refusal)),
+            Ok(None) => {
+                let record = Record::new(self.replica.identity().owner, request);
+                self.replica.submit(&record).await.map(Decision::Recorded)
+            }
+            Err(unavailable) => Err(unavailable),
+        };
+        match decided {
+            Ok(decision) => decision,
             Err(unavailable) => {
                 tracing::debug!(%unavailable, "a request was not recorded");
                 Decision::Unavailable
@@ -74,9 +84,10 @@ impl Decider {
         match decision {
             Decision::Barred => (Vec::new(), Status::HOST_NOT_ACTIVATED),
             Decision::Unavailable => (Vec::new(), Status::HOST_UNAVAILABLE),
+            Decision::Refused(refusal) => self.refuse(*refusal, request),
             Decision::Recorded(recorded) => match recorded.outcome {
                 RecordOutcome::Counted(counted) => self.sign(request, recorded, counted).await,
-                RecordOutcome::Refused(refusal) => (self.explain(refusal, request.request()), refusal.status()),
+                RecordOutcome::Refused(refusal) => self.refuse(refusal, request),
             },
         }
     }
@@ -95,6 +106,22 @@ impl Decider {
             Some(own) => (sign_answer(&body, &own.certificate, &own.key, request.digest()), Status::OK),
             None => (Vec::new(), Status::HOST_NOT_ACTIVATED),
         }
+    }
+
+    fn refuse(&self, refusal: Refusal, request: &ValidRequest) -> (Vec<u8>, Status) {
+        (self.explain(refusal, request.request()), refusal.status())
+    }
+
+    /// Why the state refuses a request. The state here may be older than the leader's, so it refuses nothing by itself: once a
+    /// majority has confirmed where the log stands, and this node has applied that, it is looked at again.
+    async fn refusal(&self, request: &Request) -> Result<Option<Refusal>, Unavailable> {
+        let node = self.replica.identity().owner;
+        let look = || self.replica.view(|state| state.refusal(node, request.publisher, request.product));
+        if look().is_none() {
+            return Ok(None);
+        }
+        self.replica.shared_read_point().await?;
+        Ok(look())
     }
 
     /// Why this node could not sign what the count would answer: known before anything is counted.
