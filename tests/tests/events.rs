@@ -32,7 +32,10 @@ async fn r8_every_request_is_an_event_of_the_node_that_answered_and_any_node_sho
             (&12290.into(), &machine.into(), &5.into())
         );
         assert_eq!((&event["node"], &event["product"]), (&(machine % 3 + 1).into(), &PRODUCT.into()));
-        assert_eq!(event["cmid"], cmid(machine).to_string());
+        assert_eq!(
+            (&event["cmid"], &event["client_address"]),
+            (&cmid(machine).to_string().into(), &"127.0.0.1".into())
+        );
     }
     let one = events(&cluster, 3, &["--cmid", &cmid(4).to_string(), "--since", "1h"]).await;
     assert_eq!(one.as_slice(), &all[3..4]);
@@ -79,6 +82,45 @@ async fn a_machines_story_says_what_it_was_answered_and_what_to_do() {
     });
     let refused = refused.await.json();
     assert!(refused["meaning"].as_str().unwrap().starts_with("No key of node 1 covers"), "{refused}");
+    assert_eq!((&refused["counted"], &refused["client_address"]), (&false.into(), &"127.0.0.1".into()));
+    assert_eq!(refused["requests"][0]["log_index"], 0, "it is in no log entry");
+}
+
+#[tokio::test]
+async fn r12_a_machine_that_newer_ones_displaced_is_not_counted_and_its_story_says_so() {
+    let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(1)).await;
+    let product = cluster.product(PRODUCT);
+    let who = cmid(1).to_string();
+    let explain = async |counted: bool| {
+        let told = eventually("the count is so, and it is noted", async || {
+            let told = cluster.admin(1, &words!["explain", &who]).await;
+            (told.code == Some(0)).then(|| told.json()).filter(|told| told["counted"] == counted)
+        });
+        told.await
+    };
+    // The threshold is 5: the count holds 10.
+    for machine in 1..=10 {
+        product.count(cluster.node(1).clients, machine).await;
+    }
+    let told = explain(true).await;
+    assert_eq!(
+        (&told["counted_in"][0]["counted"], &told["counted_in"][0]["node"]),
+        (&true.into(), &1.into()),
+        "{told}"
+    );
+    product.count(cluster.node(1).clients, 11).await;
+    let told = explain(false).await;
+    assert_eq!(told["counted_in"], Value::Array(Vec::new()), "{told}");
+    assert!(told["meaning"].as_str().unwrap().contains("is not any more"), "{told}");
+    let socket = format!("unix:{}", cluster.node(1).data.join("admin.sock").display());
+    let text = cluster.run(&words!["explain", &who, "--admin", socket]).await;
+    assert!(
+        text.stdout.contains("displaced it") && text.stdout.contains("Seen last from 127.0.0.1."),
+        "{}",
+        text.stdout
+    );
+    product.count(cluster.node(1).clients, 1).await;
+    explain(true).await;
 }
 
 #[tokio::test]
@@ -101,13 +143,15 @@ async fn r8_the_log_has_each_request_with_its_fields_in_the_documented_order() {
         "license_status=",
         "minutes_to_expiry=",
         "product=",
+        "count=1",
+        "client_address=127.0.0.1",
     ];
     let places = documented.iter().map(|field| line.find(field).unwrap_or_else(|| panic!("{field}: {line}")));
     assert!(places.is_sorted(), "{line}");
 }
 
 #[tokio::test]
-async fn a_flood_of_refusals_is_cut_in_the_log_and_what_is_left_out_is_counted() {
+async fn a_flood_of_refusals_is_cut_in_both_logs_and_what_is_left_out_is_counted() {
     const REFUSED: u32 = 2000;
     let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(1)).await;
     let unknown = cluster.product("no-such-thing");
@@ -135,8 +179,11 @@ async fn a_flood_of_refusals_is_cut_in_the_log_and_what_is_left_out_is_counted()
         all.last().is_some_and(|event| event["cmid"] == last.to_string()).then_some(all)
     })
     .await;
-    assert_eq!(all.len(), 2000, "the last ones");
-    assert_eq!(all[0]["cmid"], cmid(1).to_string(), "the first of the flood is left out, and no other");
+    assert_eq!(all[0]["cmid"], cmid(0).to_string(), "the first of the flood are kept");
+    let left_out = value(&metrics, "quorate_activation_log_left_out_total").unwrap();
+    let kept = u32::try_from(all.len() - 1).unwrap();
+    assert_eq!(f64::from(kept) + left_out, f64::from(REFUSED));
+    assert!((10..REFUSED / 2).contains(&kept), "10 in a minute, and {kept} are kept");
 }
 
 #[tokio::test]

@@ -96,8 +96,17 @@ pub const ACTIVATIONS_FOLLOW_INTERVAL: Duration = Duration::from_millis(500);
 /// How often nodes tell each other how many machines ask.
 pub const DISTINCT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Lines of one kind that a log takes
+/// Refused requests of one source that the activation log takes
+pub const REFUSALS_KEPT_PER_SOURCE_MAX: u32 = 10;
+/// in so long a time.
+pub const REFUSALS_KEPT_WINDOW: Duration = Duration::from_secs(60);
+/// Sources that are told apart at once; more of them share the part of one. 4,096 addresses, a few hundred kilobytes.
+pub const QUOTA_SOURCES_MAX: usize = 4096;
+
+/// Lines of one kind that a log takes,
 pub const LOG_LINES_MAX: u32 = 100;
+/// how many of them may be about requests of one source,
+pub const LOG_LINES_PER_SOURCE_MAX: u32 = 10;
 /// in so long a time.
 pub const LOG_WINDOW: Duration = Duration::from_secs(1);
 
@@ -153,5 +162,6 @@ const _: () = assert!(SHUTDOWN_DEADLINE.as_secs() > replication::limits::HANDOVE
 const _: () = assert!(SETTLE_TIMEOUT.as_secs() > 2 * discovery::limits::CONVERSATION_TIMEOUT.as_secs());
 const _: () = assert!(READ_BYTES > dcerpc::limits::FRAGMENT_BYTES_MAX as usize);
 const _: () = assert!(ADMIN_MESSAGE_BYTES_MAX > activation::limits::CATALOG_BYTES_MAX);
+const _: () = assert!(LOG_LINES_PER_SOURCE_MAX < LOG_LINES_MAX);
 const _: () = assert!(HTTP_CONNECTIONS_MAX > 2 * CONSOLE_VIEWERS_MAX);
 const _: () = assert!(CONSOLE_SAMPLE_INTERVAL.as_secs() * CONSOLE_SAMPLES_MAX as u64 == 86_400);

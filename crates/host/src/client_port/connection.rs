@@ -69,7 +69,7 @@ pub(crate) async fn serve(
             pdu_deadline = None;
             let pdu = match event {
                 Event::Send(pdu) => pdu,
-                Event::Call(call) => match answerer.answer(&call.stub, call.order).await {
+                Event::Call(call) => match answerer.answer(Some(source), &call.stub, call.order).await {
                     Ok(stub) => association.respond(call.handle, &stub),
                     Err(Fault(status)) => association.fault(call.handle, status),
                 },

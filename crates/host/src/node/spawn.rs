@@ -171,7 +171,7 @@ fn answerer(
     credentials: &Arc<crate::credentials::Credentials>,
     metrics: &Arc<Metrics>,
 ) -> Result<Answerer, StartError> {
-    let activations = Activations::open(&config.data, metrics.activations_lost.clone());
+    let activations = Activations::open(&config.data, metrics.activations_not_kept());
     let activations =
         activations.map_err(|source| StartError::Activations { path: config.data.join("activations"), source })?;
     Ok(Answerer {

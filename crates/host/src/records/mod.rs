@@ -6,3 +6,4 @@ pub(crate) mod distinct;
 pub(crate) mod duplicates;
 pub(crate) mod log_limit;
 mod sketch;
+pub(crate) mod source_quota;

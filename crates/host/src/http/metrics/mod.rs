@@ -56,7 +56,6 @@ pub(crate) struct Metrics {
     request_seconds: Histogram,
     skew: Histogram,
     pub(crate) other_machine: Counter,
-    pub(crate) activations_lost: Counter,
     log_left_out: Counter,
     pub(crate) connections: Counter,
     pub(crate) connections_open: Gauge,
@@ -108,7 +107,6 @@ impl Default for Metrics {
             request_seconds: histogram(&table::REQUEST_SECONDS),
             skew: histogram(&table::SKEW),
             other_machine: counter(&table::OTHER_MACHINE, &[]),
-            activations_lost: counter(&table::ACTIVATIONS_LOST, &[]),
             log_left_out: counter(&table::LOG_LEFT_OUT, &[]),
             connections: counter(&table::CONNECTIONS, &[]),
             connections_open: recorder.register_gauge(&key(&table::CONNECTIONS_OPEN, &[]), &METADATA),
@@ -211,6 +209,13 @@ impl Metrics {
     /// Counts join tokens that were refused.
     pub(crate) fn refused_enrolments(&self) -> Counter {
         counter(&self.recorder, &table::ENROLMENTS_REFUSED, &[])
+    }
+
+    /// Counts events that the activation log does not have: those that it could not take, and those beyond a source's part.
+    pub(crate) fn activations_not_kept(&self) -> (Counter, Counter) {
+        let [lost, left_out] =
+            [&table::ACTIVATIONS_LOST, &table::ACTIVATIONS_LEFT_OUT].map(|metric| counter(&self.recorder, metric, &[]));
+        (lost, left_out)
     }
 
     pub(crate) fn leader_changed(&self) {

@@ -133,10 +133,15 @@ pub(crate) const ACTIVATIONS_LOST: Metric = counter(
     &[],
     "Answered requests that the activation log could not take: the disk is full or too slow",
 );
+pub(crate) const ACTIVATIONS_LEFT_OUT: Metric = counter(
+    "quorate_activation_log_left_out_total",
+    &[],
+    "Refused requests that the activation log left out: more than 10 of one source in a minute",
+);
 pub(crate) const LOG_LEFT_OUT: Metric = counter(
     "quorate_log_lines_left_out_total",
     &[],
-    "Lines that were left out of the log since the process began: too many of a kind in a second",
+    "Lines that were left out of the log since the process began: too many of a kind, or about one source, in a second",
 );
 pub(crate) const LEADER_KNOWN: Metric =
     gauge("quorate_raft_leader_known", &[], "1 where the node knows a leader that a majority confirmed within seconds");
@@ -283,6 +288,7 @@ pub const METRICS: &[Metric] = &[
     ENROLMENTS_REFUSED,
     CLIENT_FAULTS,
     ACTIVATIONS_LOST,
+    ACTIVATIONS_LEFT_OUT,
     LOG_LEFT_OUT,
     LEADER_KNOWN,
     CLOCK_ALARM,
