@@ -220,3 +220,43 @@ async fn a_cmid_of_two_machines_is_named_with_both_and_counts_once() {
     assert_eq!(check["state"], "warning", "{check}");
     assert!(check["fix"].as_str().unwrap().contains("quorate duplicates"));
 }
+
+#[tokio::test]
+async fn a_source_brings_no_more_new_machines_than_the_limit_and_known_ones_renew_all_the_same() {
+    const MAX: u64 = 3;
+    let variables = [("QUORATE_CLIENTS_NEW_CMIDS_PER_MINUTE", "3")];
+    let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan { variables: &variables, ..Plan::of(1) }).await;
+    let product = cluster.product(PRODUCT);
+    let clients = cluster.node(1).clients;
+    let metrics = async || page(cluster.node(1).metrics, "/metrics").await.unwrap().1;
+    let last_index = async || value(&metrics().await, "quorate_raft_last_index").unwrap();
+    product.count(clients, 1).await;
+    // A minute may end meanwhile, and the next ones are let in then.
+    let mut machine = 1;
+    let (refused, before) = loop {
+        machine += 1;
+        assert!(machine < 100, "there is no limit");
+        let before = last_index().await;
+        if let Err(refused) = product.activate(clients, cmid(machine)).await {
+            break (refused, before);
+        }
+    };
+    assert!(machine > MAX, "{machine}");
+    let says = refused.to_string();
+    assert!(
+        says.contains("0xC004F039") && says.contains("it takes 3 new machines from one address in a minute"),
+        "{says}"
+    );
+    assert_eq!(last_index().await, before, "it is not recorded");
+    for known in 1..machine {
+        product.count(clients, known).await;
+    }
+    let metrics = metrics().await;
+    let counted = machine - 1;
+    let (new, refused) = ("quorate_new_cmids_total", "quorate_new_cmids_refused_total");
+    assert_eq!(
+        (value(&metrics, new), value(&metrics, refused)),
+        (Some(f64::from(u32::try_from(counted).unwrap())), Some(1.0))
+    );
+    assert_eq!(value(&metrics, "quorate_raft_proposals_failed_total"), Some(0.0), "a leader was there");
+}

@@ -29,7 +29,7 @@ const NO_CONNECTION: &str = "no connection";
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// What a reader may ask, and what an operator may besides; all else is an administrator's.
-const READER: [&str; 12] = [
+const READER: [&str; 13] = [
     "Count",
     "ClusterStatus",
     "ShowCatalogs",
@@ -39,6 +39,7 @@ const READER: [&str; 12] = [
     "DnsZone",
     "Audit",
     "Examine",
+    "CountedIn",
     "Duplicates",
     "Events",
     "ConsoleTicket",

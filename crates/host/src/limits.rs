@@ -103,6 +103,13 @@ pub const REFUSALS_KEPT_WINDOW: Duration = Duration::from_secs(60);
 /// Sources that are told apart at once; more of them share the part of one. 4,096 addresses, a few hundred kilobytes.
 pub const QUOTA_SOURCES_MAX: usize = 4096;
 
+/// In this time `clients.new_cmids_per_minute` counts.
+pub const NEW_CMIDS_WINDOW: Duration = Duration::from_secs(60);
+/// New CMIDs are counted by intervals as long as this,
+pub const NEW_CMIDS_INTERVAL: Duration = Duration::from_secs(600);
+/// and as many of them: an hour, and the 7 days before.
+pub const NEW_CMIDS_INTERVALS_MAX: usize = 6 * (7 * 24 + 1);
+
 /// Lines of one kind that a log takes,
 pub const LOG_LINES_MAX: u32 = 100;
 /// how many of them may be about requests of one source,

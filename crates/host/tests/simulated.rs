@@ -286,7 +286,7 @@ async fn what_the_count_would_refuse_is_answered_as_the_count_would_and_grows_no
     world.certify(host.node_key(world.key.key_id()).unwrap(), 1).await;
     assert_eq!(refused(&no_publisher, Vec::new()).await, Refusal::NotActivated);
     let held = Catalog::from_toml(CATALOG).unwrap().group(GROUP_SERVER_B).unwrap().name.clone();
-    let detail = RefusalDetail { needed: None, held: vec![held] };
+    let detail = RefusalDetail { held: vec![held], ..RefusalDetail::default() };
     assert_eq!(refused(&no_product, detail.encode()).await, Refusal::NotCovered);
     assert_eq!(world.verified(&host).await.body.count, 1);
 }

@@ -14,7 +14,7 @@ use crate::catalog::{OpenedCatalog, SignedCatalog};
 use crate::clock::SkewReference;
 use crate::coded::{Code, Coded};
 use crate::count::{Count, Seen};
-use crate::id::{NodeId, ProductId, PublisherId};
+use crate::id::{Cmid, NodeId, ProductId, PublisherId};
 use crate::limits;
 use crate::message::Record;
 use crate::settings::{Announcement, NodeSettings, SettingChange};
@@ -192,6 +192,17 @@ impl State {
             Ok((_, product)) => (!publisher.counts.contains_key(&product.application)).then_some(Refusal::NotCovered),
             Err(refusal) => Some(refusal),
         }
+    }
+
+    /// Whether the count that a request for this product would go to remembers no request of the CMID; not where the product is
+    /// in no catalog.
+    #[must_use]
+    pub fn is_new(&self, publisher: PublisherId, product: ProductId, cmid: Cmid) -> bool {
+        let count = self.publishers.get(&publisher).and_then(|publisher| {
+            let product = publisher.opened.product(product)?;
+            publisher.counts.get(&product.application)
+        });
+        count.is_some_and(|count| count.get(cmid).is_none())
     }
 
     fn count_batch(&mut self, batch: Batch) -> Applied {

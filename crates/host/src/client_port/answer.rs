@@ -63,9 +63,13 @@ impl Answerer {
             tracing::debug!(client_address = client.map(tracing::field::display), %malformed, "a request was malformed");
             Fault(fault::BAD_STUB_DATA)
         })?;
-        let decision = self.decider.decide(&request).await;
+        let decision = self.decider.decide(client, &request).await;
         if let Some(counted) = decision.counted() {
             self.observe(request.request(), counted);
+            if matches!(decision, Decision::Recorded { is_new: true, .. }) {
+                self.metrics.new_cmids.increment(1);
+                self.decider.new_cmids.note();
+            }
         }
         let (data, status) = self.decider.answer(&request, &decision).await;
         self.note((client, request.request()), status, &decision, began);
@@ -101,6 +105,11 @@ impl Answerer {
             took: began.elapsed(),
         };
         self.metrics.answered(replica, &answered);
+        match decision {
+            Decision::Unavailable => self.metrics.unavailable.increment(1),
+            Decision::TooManyNew => self.metrics.new_cmids_refused.increment(1),
+            Decision::Barred | Decision::Refused(_) | Decision::Recorded { .. } => {}
+        }
         say((client_address, request), status, counted);
         self.activations.note(activations::AnsweredRequest {
             node: replica.identity().owner,

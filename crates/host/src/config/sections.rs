@@ -102,6 +102,8 @@ section! {
             "Seconds until a connection on which nothing happens is closed";
         pdu_timeout_s: u64 = 5, at least 1,
             "Seconds a client may take to send one whole PDU, and to take an answer";
+        new_cmids_per_minute: u32 = 0,
+            "Machines that no count remembers which this node counts from one source (an IPv4 address or an IPv6 /64) in a minute; further ones are refused with 0xC004F039; 0: no limit. Read again on SIGHUP";
     }
 }
 

@@ -107,8 +107,10 @@ impl Node {
         self.nodes.replica()
     }
 
-    /// Takes from a configuration that was read again what takes effect without a restart: `raft.profile`.
+    /// Takes from a configuration that was read again what takes effect without a restart: `raft.profile` and
+    /// `clients.new_cmids_per_minute`.
     pub fn reconfigure(&self, config: &Config) {
+        self.answerer.decider.new_cmids.set_max(config.clients.new_cmids_per_minute);
         self.replica().keep_to_profile(config.raft.profile);
     }
 

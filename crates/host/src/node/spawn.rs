@@ -49,6 +49,7 @@ use crate::{
         distinct::{self, Distinct},
         duplicates::Duplicates,
         log_limit,
+        new_cmids::NewCmids,
     },
     tasks::{self, HostTask},
     test_hooks,
@@ -112,6 +113,7 @@ pub(super) async fn start(
         drain: Arc::clone(&drain),
         machine_probe: MachineProbe { data: config.data.clone(), certificate: Arc::clone(&shown) },
         activations: Arc::clone(&answerer.activations),
+        new_cmids: Arc::clone(&answerer.decider.new_cmids),
         duplicates: Arc::clone(&answerer.duplicates),
         distinct: Arc::clone(&answerer.distinct),
     });
@@ -175,7 +177,11 @@ fn answerer(
     let activations =
         activations.map_err(|source| StartError::Activations { path: config.data.join("activations"), source })?;
     Ok(Answerer {
-        decider: Decider { replica: replica.clone(), credentials: Arc::clone(credentials) },
+        decider: Decider {
+            replica: replica.clone(),
+            credentials: Arc::clone(credentials),
+            new_cmids: Arc::new(NewCmids::new(config.clients.new_cmids_per_minute)),
+        },
         activations: Arc::new(activations),
         duplicates: Arc::new(Duplicates::default()),
         distinct: Arc::new(Distinct::open(&config.data)),

@@ -62,7 +62,9 @@ pub(crate) struct Metrics {
     pub(crate) refused_for_source: Counter,
     faults: [Counter; 3],
     leader_changes: Counter,
-    unavailable: Counter,
+    pub(crate) unavailable: Counter,
+    pub(crate) new_cmids: Counter,
+    pub(crate) new_cmids_refused: Counter,
     commit_seconds: Histogram,
     batch_requests: Histogram,
     fsync_seconds: Histogram,
@@ -113,6 +115,8 @@ impl Default for Metrics {
             refused_for_source: counter(&table::CONNECTIONS_REFUSED, &["source"]),
             faults: ["protocol", "slow", "request"].map(|kind| counter(&table::CLIENT_FAULTS, &[kind])),
             leader_changes: counter(&table::LEADER_CHANGES, &[]),
+            new_cmids: counter(&table::NEW_CMIDS, &[]),
+            new_cmids_refused: counter(&table::NEW_CMIDS_REFUSED, &[]),
             unavailable: counter(&table::UNAVAILABLE, &[]),
             commit_seconds: histogram(&table::COMMIT_SECONDS),
             batch_requests: histogram(&table::BATCH_REQUESTS),
@@ -161,9 +165,6 @@ impl Metrics {
         let of = ANSWERS.iter().position(|answer| *answer == (result, status));
         if let Some(counter) = of.and_then(|of| self.group(replica, request).get(of).cloned()) {
             counter.increment(1);
-        }
-        if status == Status::HOST_UNAVAILABLE {
-            self.unavailable.increment(1);
         }
         self.request_seconds.record(took);
         if let Some(cluster_time_ms) = cluster_time_ms {

@@ -98,6 +98,17 @@ pub(crate) const OTHER_MACHINE: Metric = counter(
     "Requests with a CMID with which another machine asked before: copied machines, or changed hardware",
 );
 
+pub(crate) const NEW_CMIDS: Metric = counter(
+    "quorate_new_cmids_total",
+    &[],
+    "Machines that were counted and that the count did not remember: new ones, and those that it forgot",
+);
+pub(crate) const NEW_CMIDS_REFUSED: Metric = counter(
+    "quorate_new_cmids_refused_total",
+    &[],
+    "Requests of such machines that were refused: more of one source than clients.new_cmids_per_minute",
+);
+
 pub(crate) const DISTINCT: Metric = gauge(
     "quorate_distinct_machines",
     &["days"],
@@ -280,6 +291,8 @@ pub const METRICS: &[Metric] = &[
     REQUEST_SECONDS,
     SKEW,
     OTHER_MACHINE,
+    NEW_CMIDS,
+    NEW_CMIDS_REFUSED,
     DISTINCT,
     DUPLICATES,
     CONNECTIONS,
