@@ -36,19 +36,14 @@ pub fn lines_left_out() -> u64 {
 const CLIENT_ADDRESS: &str = "client_address";
 
 /// Lets at most [`LOG_LINES_MAX`] lines of a kind pass in [`LOG_WINDOW`]; two lines are of a kind where the same place in
-/// the code says them. Of those about requests, at most [`LOG_LINES_PER_SOURCE_MAX`] of one source pass, and what is left out of
+/// the code says them. Of a kind about requests, at most [`LOG_LINES_PER_SOURCE_MAX`] of one source pass, and what is left out of
 /// them takes no other source's part. For whoever sets the log up, in front of what writes it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct LogLimit {
     /// By file and line. There are no more than places in the code.
     said: Mutex<BTreeMap<(&'static str, u32), Window>>,
-    of_sources: SourceQuota,
-}
-
-impl Default for LogLimit {
-    fn default() -> Self {
-        Self { said: Mutex::default(), of_sources: SourceQuota::every(LOG_WINDOW) }
-    }
+    /// By file and line, of the lines that are about requests.
+    of_sources: Mutex<BTreeMap<(&'static str, u32), SourceQuota>>,
 }
 
 /// Reads where a line's request came from.
@@ -79,6 +74,12 @@ struct Window {
 }
 
 impl LogLimit {
+    fn admits_source(&self, place: (&'static str, u32), client: IpAddr, now: Instant) -> bool {
+        let mut of_sources = self.of_sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let quota = of_sources.entry(place).or_insert_with(|| SourceQuota::every(LOG_WINDOW));
+        quota.admits(client, LOG_LINES_PER_SOURCE_MAX, now)
+    }
+
     fn admits(&self, place: (&'static str, u32), now: Instant) -> bool {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let window = said.entry(place).or_insert(Window { began: now, lines: 0 });
@@ -99,7 +100,7 @@ impl<S: Subscriber> Filter<S> for LogLimit {
         let metadata = event.metadata();
         let place = (metadata.file().unwrap_or(metadata.target()), metadata.line().unwrap_or(0));
         let now = Instant::now();
-        let has_part = |client| self.of_sources.admits(client, LOG_LINES_PER_SOURCE_MAX, now);
+        let has_part = |client| self.admits_source(place, client, now);
         let admits = ClientAddress::of(event).is_none_or(has_part) && self.admits(place, now);
         if !admits {
             LEFT_OUT.fetch_add(1, Ordering::Relaxed);

@@ -162,6 +162,7 @@ fn what_cannot_be_evaluated_is_unknown_and_never_ok() {
         ("ports", Unknown),
         ("disk", Unknown),
         ("certificates", Unknown),
+        ("new-machines", Unknown),
         ("duplicates", Unknown),
         ("settings", Unknown),
     ];
