@@ -63,7 +63,7 @@ impl Command {
                 )
                 .into());
             }
-            let meaning = format!("No node keeps an event of it any more. {}", standing.words());
+            let meaning = format!("No node has an event of it. {}", standing.words());
             let value = json!({
                 "cmid": self.who,
                 "counted": standing.counted(),
