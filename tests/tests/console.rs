@@ -96,7 +96,7 @@ async fn r8_the_page_says_what_quorate_count_says_and_goes_on_to() {
         assert_eq!(on_page[0]["count"], machine);
     }
     // The last machine is the first of the events; the line of the count has been drawn.
-    let first = "return document.querySelector('#events tbody tr').cells[4].textContent";
+    let first = "return document.querySelector('#events tbody tr').cells[5].textContent";
     browser.until("the last event is the newest", &format!("{first} === '26 of 25'")).await;
     let events = browser.script("return document.querySelectorAll('#events tbody tr').length").await;
     assert_eq!(events, 20);
@@ -213,7 +213,7 @@ async fn whatever_a_machine_is_called_is_text_and_runs_nothing() {
     let names: Vec<_> = HOSTILE.iter().map(|name| json!(name)).collect();
     let all_the_same = format!(
         "const names = {};
-         showEvents({{ events: names.map((machine) => ({{ time_ms: 1, machine, product: machine, answer: machine, count: 1,
+         showEvents({{ events: names.map((machine) => ({{ time_ms: 1, machine, client_address: machine, product: machine, answer: machine, count: 1,
            required: 5, node: 1, well: false, other_machine: true }})), passed_over: names }});
          showNodes({{ leader: 1, term: 1, nodes: names.map((why, at) => ({{ id: at, role: why, address: why, reachable: false, why,
            lag: null, clock_offset_ms: null, version: why }})) }});

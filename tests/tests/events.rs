@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use activation::id::MachineDigest;
-use quorate_tests::{Cluster, Plan, Quorate, cmid, eventually, page, value, words};
+use quorate_tests::{Cluster, Finished, Plan, Quorate, cmid, eventually, page, value, words};
 use serde_json::Value;
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
@@ -32,7 +32,10 @@ async fn r8_every_request_is_an_event_of_the_node_that_answered_and_any_node_sho
             (&12290.into(), &machine.into(), &5.into())
         );
         assert_eq!((&event["node"], &event["product"]), (&(machine % 3 + 1).into(), &PRODUCT.into()));
-        assert_eq!(event["cmid"], cmid(machine).to_string());
+        assert_eq!(
+            (&event["cmid"], &event["client_address"]),
+            (&cmid(machine).to_string().into(), &"127.0.0.1".into())
+        );
     }
     let one = events(&cluster, 3, &["--cmid", &cmid(4).to_string(), "--since", "1h"]).await;
     assert_eq!(one.as_slice(), &all[3..4]);
@@ -54,31 +57,67 @@ async fn a_machines_story_says_what_it_was_answered_and_what_to_do() {
     let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(1)).await;
     let product = cluster.product(PRODUCT);
     let explain = async |who: &str| cluster.admin(1, &words!["explain", who]).await;
+    // The count has it at once, the activation log a moment later.
+    let is_noted = |told: &Finished| told.code == Some(0) && told.json()["requests"] != Value::Array(Vec::new());
     let unknown = explain(&cmid(9).to_string()).await;
     assert_eq!(unknown.code, Some(1));
     assert!(unknown.stderr.contains("has not reached the cluster"), "{}", unknown.stderr);
     product.count(cluster.node(1).clients, 1).await;
-    let below = eventually("it is noted", async || {
-        Some(explain(&cmid(1).to_string()).await).filter(|told| told.code == Some(0))
-    });
+    let below = eventually("it is noted", async || Some(explain(&cmid(1).to_string()).await).filter(is_noted));
     let below = below.await.json();
     assert!(below["meaning"].as_str().unwrap().contains("1 of 5 machines"), "{below}");
     assert!(below["fix"].as_str().unwrap().contains("quorate count"), "{below}");
     for machine in 2..=5 {
         product.count(cluster.node(1).clients, machine).await;
     }
-    let met = eventually("it is noted", async || {
-        Some(explain(&cmid(5).to_string()).await).filter(|told| told.code == Some(0))
-    });
+    let met = eventually("it is noted", async || Some(explain(&cmid(5).to_string()).await).filter(is_noted));
     let met = met.await.json();
     assert!(met["meaning"].as_str().unwrap().contains("activated for 180 days") && met["fix"].is_null(), "{met}");
     let other = cluster.product("suite-no-such-thing");
     assert!(other.activate(cluster.node(1).clients, cmid(7)).await.is_err());
-    let refused = eventually("it is noted", async || {
-        Some(explain(&cmid(7).to_string()).await).filter(|told| told.code == Some(0))
-    });
+    let refused = eventually("it is noted", async || Some(explain(&cmid(7).to_string()).await).filter(is_noted));
     let refused = refused.await.json();
     assert!(refused["meaning"].as_str().unwrap().starts_with("No key of node 1 covers"), "{refused}");
+    assert_eq!((&refused["counted"], &refused["client_address"]), (&false.into(), &"127.0.0.1".into()));
+    assert_eq!(refused["requests"][0]["log_index"], 0, "it is in no log entry");
+}
+
+#[tokio::test]
+async fn r12_a_machine_that_newer_ones_displaced_is_not_counted_and_its_story_says_so() {
+    let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(1)).await;
+    let product = cluster.product(PRODUCT);
+    let who = cmid(1).to_string();
+    let explain = async |counted: bool| {
+        let told = eventually("the count is so, and it is noted", async || {
+            let told = cluster.admin(1, &words!["explain", &who]).await;
+            let told = (told.code == Some(0)).then(|| told.json())?;
+            (told["counted"] == counted && told["requests"][0].is_object()).then_some(told)
+        });
+        told.await
+    };
+    // The threshold is 5: the count holds 10.
+    for machine in 1..=10 {
+        product.count(cluster.node(1).clients, machine).await;
+    }
+    let told = explain(true).await;
+    assert_eq!(
+        (&told["counted_in"][0]["counted"], &told["counted_in"][0]["node"]),
+        (&true.into(), &1.into()),
+        "{told}"
+    );
+    product.count(cluster.node(1).clients, 11).await;
+    let told = explain(false).await;
+    assert_eq!(told["counted_in"], Value::Array(Vec::new()), "{told}");
+    assert!(told["meaning"].as_str().unwrap().contains("is not any more"), "{told}");
+    let socket = format!("unix:{}", cluster.node(1).data.join("admin.sock").display());
+    let text = cluster.run(&words!["explain", &who, "--admin", socket]).await;
+    assert!(
+        text.stdout.contains("displaced it") && text.stdout.contains("Seen last from 127.0.0.1."),
+        "{}",
+        text.stdout
+    );
+    product.count(cluster.node(1).clients, 1).await;
+    explain(true).await;
 }
 
 #[tokio::test]
@@ -101,13 +140,15 @@ async fn r8_the_log_has_each_request_with_its_fields_in_the_documented_order() {
         "license_status=",
         "minutes_to_expiry=",
         "product=",
+        "count=1",
+        "client_address=127.0.0.1",
     ];
     let places = documented.iter().map(|field| line.find(field).unwrap_or_else(|| panic!("{field}: {line}")));
     assert!(places.is_sorted(), "{line}");
 }
 
 #[tokio::test]
-async fn a_flood_of_refusals_is_cut_in_the_log_and_what_is_left_out_is_counted() {
+async fn a_flood_of_refusals_is_cut_in_both_logs_and_what_is_left_out_is_counted() {
     const REFUSED: u32 = 2000;
     let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(1)).await;
     let unknown = cluster.product("no-such-thing");
@@ -135,8 +176,11 @@ async fn a_flood_of_refusals_is_cut_in_the_log_and_what_is_left_out_is_counted()
         all.last().is_some_and(|event| event["cmid"] == last.to_string()).then_some(all)
     })
     .await;
-    assert_eq!(all.len(), 2000, "the last ones");
-    assert_eq!(all[0]["cmid"], cmid(1).to_string(), "the first of the flood is left out, and no other");
+    assert_eq!(all[0]["cmid"], cmid(0).to_string(), "the first of the flood are kept");
+    let left_out = value(&metrics, "quorate_activation_log_left_out_total").unwrap();
+    let kept = u32::try_from(all.len() - 1).unwrap();
+    assert_eq!(f64::from(kept) + left_out, f64::from(REFUSED));
+    assert!((10..REFUSED / 2).contains(&kept), "10 in a minute, and {kept} are kept");
 }
 
 #[tokio::test]
@@ -172,4 +216,44 @@ async fn a_cmid_of_two_machines_is_named_with_both_and_counts_once() {
     let check = doctor["checks"].as_array().unwrap().iter().find(|check| check["name"] == "duplicates").unwrap();
     assert_eq!(check["state"], "warning", "{check}");
     assert!(check["fix"].as_str().unwrap().contains("quorate duplicates"));
+}
+
+#[tokio::test]
+async fn a_source_brings_no_more_new_machines_than_the_limit_and_known_ones_renew_all_the_same() {
+    const MAX: u64 = 3;
+    let variables = [("QUORATE_CLIENTS_NEW_CMIDS_PER_MINUTE", "3")];
+    let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan { variables: &variables, ..Plan::of(1) }).await;
+    let product = cluster.product(PRODUCT);
+    let clients = cluster.node(1).clients;
+    let metrics = async || page(cluster.node(1).metrics, "/metrics").await.unwrap().1;
+    let last_index = async || value(&metrics().await, "quorate_raft_last_index").unwrap();
+    product.count(clients, 1).await;
+    // A minute may end meanwhile, and the next ones are let in then.
+    let mut machine = 1;
+    let (refused, before) = loop {
+        machine += 1;
+        assert!(machine < 100, "there is no limit");
+        let before = last_index().await;
+        if let Err(refused) = product.activate(clients, cmid(machine)).await {
+            break (refused, before);
+        }
+    };
+    assert!(machine > MAX, "{machine}");
+    let says = refused.to_string();
+    assert!(
+        says.contains("0xC004F039") && says.contains("it takes 3 new machines from one address in a minute"),
+        "{says}"
+    );
+    assert_eq!(last_index().await, before, "it is not recorded");
+    for known in 1..machine {
+        product.count(clients, known).await;
+    }
+    let metrics = metrics().await;
+    let counted = machine - 1;
+    let (new, refused) = ("quorate_new_cmids_total", "quorate_new_cmids_refused_total");
+    assert_eq!(
+        (value(&metrics, new), value(&metrics, refused)),
+        (Some(f64::from(u32::try_from(counted).unwrap())), Some(1.0))
+    );
+    assert_eq!(value(&metrics, "quorate_raft_proposals_failed_total"), Some(0.0), "a leader was there");
 }

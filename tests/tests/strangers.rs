@@ -34,7 +34,7 @@ const NO_CONNECTION: &str = "no connection";
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// What a reader may ask, and what an operator may besides; all else is an administrator's.
-const READER: [&str; 13] = [
+const READER: [&str; 14] = [
     "RenewCertificate",
     "Count",
     "ClusterStatus",
@@ -45,6 +45,7 @@ const READER: [&str; 13] = [
     "DnsZone",
     "Audit",
     "Examine",
+    "CountedIn",
     "Duplicates",
     "Events",
     "ConsoleTicket",

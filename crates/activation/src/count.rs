@@ -210,6 +210,12 @@ impl Count {
         self.entries.get(&cmid).map(|entry| (entry.time_ms, &entry.seen))
     }
 
+    /// Whether a CMID counts at `now_ms`: its last request is remembered, and younger than 30 days.
+    #[must_use]
+    pub fn counts(&self, cmid: Cmid, now_ms: u64) -> bool {
+        self.entries.get(&cmid).is_some_and(|entry| !is_expired(entry.time_ms, now_ms))
+    }
+
     /// All that is remembered, the oldest request first: CMID, time, what it said.
     pub fn in_order(&self) -> impl Iterator<Item = (Cmid, u64, &Seen)> {
         self.records().map(|(cmid, entry)| (cmid, entry.time_ms, &entry.seen))

@@ -18,6 +18,13 @@ pub const CERTIFICATE_WARNING_MS: u64 = 14 * DAY_MS;
 /// A count is reported this long before it is expected to fall below a threshold, in milliseconds.
 pub const COUNT_WARNING_MS: u64 = 7 * DAY_MS;
 
+/// So many machines that no count remembered, within an hour, are never reported: half of what the count of a threshold of 25
+/// holds.
+pub const NEW_CMIDS_MIN: u64 = 25;
+
+/// More of them are, where they are as many times the usual number.
+pub const NEW_CMIDS_FACTOR: u64 = 3;
+
 /// A client's licence with less left than this was not renewed for long, in minutes: a licence lasts 180 days and is
 /// renewed every 7.
 pub const LICENCE_WARNING_MINUTES: u64 = 30 * 24 * 60;

@@ -17,13 +17,13 @@ use crate::address::HostAddress;
 #[derive(Debug, Error)]
 pub enum ActivateError {
     /// The host understood and said no.
-    #[error("the host at {peer} refused: {} ({status}){}", status.words(), Groups(detail.as_ref()))]
+    #[error("the host at {peer} refused: {} ({status}){}", status.words(), Detail(detail.as_ref()))]
     Refused {
         peer: SocketAddr,
         /// Not 0, and perhaps one that this version has no words for.
         status: Status,
-        /// With 0xC004F042, from hosts that say so: which group is needed and which are held. Advice for people, as
-        /// unsigned as the refusal itself.
+        /// With 0xC004F042, from hosts that say so: which group is needed and which are held. With 0xC004F039: the limit of new
+        /// machines that was reached. Advice for people, as unsigned as the refusal itself.
         detail: Option<RefusalDetail>,
     },
     /// The host's RPC layer ended the call: it is busy, or did not accept the request as one.
@@ -90,12 +90,18 @@ pub enum NotAHost {
     Stub(BadStub),
 }
 
-/// The groups of a refusal, as the end of a sentence.
-struct Groups<'a>(Option<&'a RefusalDetail>);
+/// The detail of a refusal, as the end of a sentence.
+struct Detail<'a>(Option<&'a RefusalDetail>);
 
-impl fmt::Display for Groups<'_> {
+impl fmt::Display for Detail<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(RefusalDetail { needed, held }) = self.0 else { return Ok(()) };
+        let Some(RefusalDetail { needed, held, new_cmids_per_minute }) = self.0 else { return Ok(()) };
+        if *new_cmids_per_minute > 0 {
+            return write!(
+                f,
+                ": it takes {new_cmids_per_minute} new machines from one address in a minute, and had as many; ask again in a minute"
+            );
+        }
         match needed {
             Some(needed) => write!(f, ": this product needs a key of group {needed} or higher")?,
             None => f.write_str(": the host's catalog does not list this product")?,

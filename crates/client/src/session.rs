@@ -185,8 +185,13 @@ fn answer(peer: SocketAddr, stub: &[u8], order: ByteOrder) -> Result<&[u8], Acti
         Ok((data, 0)) => Ok(data),
         Ok((data, status)) => {
             let status = Status(status);
-            let names_groups = status == Status::KEY_DOES_NOT_COVER_PRODUCT;
-            let detail = if names_groups { RefusalDetail::decode(data) } else { None };
+            let detail = match status {
+                Status::KEY_DOES_NOT_COVER_PRODUCT => RefusalDetail::decode(data),
+                Status::HOST_UNAVAILABLE => {
+                    RefusalDetail::decode(data).filter(|detail| detail.new_cmids_per_minute > 0)
+                }
+                _ => None,
+            };
             Err(ActivateError::Refused { peer, status, detail })
         }
         Err(bad) => Err(ActivateError::Protocol { peer, error: NotAHost::Stub(bad) }),

@@ -101,8 +101,24 @@ pub const ACTIVATIONS_FOLLOW_INTERVAL: Duration = Duration::from_millis(500);
 /// How often nodes tell each other how many machines ask.
 pub const DISTINCT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Lines of one kind that a log takes
+/// Refused requests of one source that the activation log takes
+pub const REFUSALS_KEPT_PER_SOURCE_MAX: u32 = 10;
+/// in so long a time.
+pub const REFUSALS_KEPT_WINDOW: Duration = Duration::from_secs(60);
+/// Sources that are told apart at once; more of them share the part of one. 4,096 addresses, a few hundred kilobytes.
+pub const QUOTA_SOURCES_MAX: usize = 4096;
+
+/// In this time `clients.new_cmids_per_minute` counts.
+pub const NEW_CMIDS_WINDOW: Duration = Duration::from_secs(60);
+/// New CMIDs are counted by intervals as long as this,
+pub const NEW_CMIDS_INTERVAL: Duration = Duration::from_secs(600);
+/// and as many of them: an hour, and the 7 days before.
+pub const NEW_CMIDS_INTERVALS_MAX: usize = 6 * (7 * 24 + 1);
+
+/// Lines of one kind that a log takes,
 pub const LOG_LINES_MAX: u32 = 100;
+/// how many of them may be about requests of one source,
+pub const LOG_LINES_PER_SOURCE_MAX: u32 = 10;
 /// in so long a time.
 pub const LOG_WINDOW: Duration = Duration::from_secs(1);
 
@@ -164,6 +180,7 @@ const _: () = assert!(READ_BYTES > dcerpc::limits::FRAGMENT_BYTES_MAX as usize);
 const _: () = assert!(ADMIN_MESSAGE_BYTES_MAX > activation::limits::CATALOG_BYTES_MAX);
 const _: () = assert!(HTTP_CONNECTIONS_PER_SOURCE_MAX > 2 * CONSOLE_VIEWERS_MAX);
 const _: () = assert!(HTTP_CONNECTIONS_MAX > HTTP_CONNECTIONS_PER_SOURCE_MAX);
+const _: () = assert!(LOG_LINES_PER_SOURCE_MAX < LOG_LINES_MAX);
 const _: () = assert!(CONSOLE_SAMPLE_INTERVAL.as_secs() * CONSOLE_SAMPLES_MAX as u64 == 86_400);
 
 /// How often a node looks whether the registry of keys holds what it should.

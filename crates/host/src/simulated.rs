@@ -32,6 +32,7 @@ use crate::{
         readiness::Readiness,
     },
     limits::STOP_DEADLINE,
+    records::new_cmids::NewCmids,
 };
 
 /// The parts of a host that decide who answers. Clones are the same host.
@@ -64,7 +65,7 @@ impl AnsweringHost {
         let draining = Arc::new(Draining::default());
         let readiness = Readiness::new(replica.clone(), Arc::clone(&credentials), Arc::clone(&draining));
         Ok(Self {
-            decider: Decider { replica, credentials },
+            decider: Decider { replica, credentials, new_cmids: Arc::new(NewCmids::new(0)) },
             readiness: Arc::new(readiness),
             draining,
             requests: Arc::default(),
@@ -74,7 +75,7 @@ impl AnsweringHost {
     /// Brings the private keys in line with the applied state whenever its configuration changes, until the replica stops.
     /// To be run by a task of the caller.
     pub async fn follow(self) {
-        let Decider { replica, credentials } = &self.decider;
+        let Decider { replica, credentials, .. } = &self.decider;
         let mut changes = ConfigurationChanges::of(replica);
         let followed = async {
             while changes.next().await.is_some() {
@@ -95,7 +96,7 @@ impl AnsweringHost {
     ///
     /// Errors: the private key cannot be written.
     pub fn node_key(&self, key: KeyId) -> io::Result<[u8; 32]> {
-        let Decider { replica, credentials } = &self.decider;
+        let Decider { replica, credentials, .. } = &self.decider;
         take_note(replica, credentials);
         Ok(credentials.signers(key)?.key.verifying_key().to_bytes())
     }
@@ -116,7 +117,7 @@ impl AnsweringHost {
         let Some(_open) = OpenRequest::begin(&self.requests) else {
             return Ok((Vec::new(), Status::HOST_UNAVAILABLE));
         };
-        let decision = self.decider.decide(&request).await;
+        let decision = self.decider.decide(None, &request).await;
         Ok(self.decider.answer(&request, &decision).await)
     }
 

@@ -17,11 +17,12 @@ use activation::{
     host_activation::{ActivationAnswer, ActivationAnswers},
     id::{Cmid, MachineDigest, ProductId, PublisherId},
     key::{KeyKind, TypedKey},
-    message::{LicenseStatus, Request, VerifiedAnswer, verify_answer},
-    state::Command,
+    message::{LicenseStatus, Record, RefusalDetail, Request, ValidRequest, VerifiedAnswer, verify_answer},
+    state::{Command, RecordOutcome, Refusal},
     status::Status,
     trust::Trust,
 };
+use futures::future::join_all;
 use host::{SystemClock, simulated::AnsweringHost};
 use replication::{Environment, Failure, Health, RaftSettings, Replica};
 use storage::{Kind, Owner, SledDisk, Store};
@@ -126,10 +127,14 @@ impl World {
     }
 
     fn request(&self) -> Vec<u8> {
+        self.request_for(self.publisher(), self.product())
+    }
+
+    fn request_for(&self, publisher: PublisherId, product: ProductId) -> Vec<u8> {
         let request = Request {
             nonce: [4; 16],
-            publisher: self.publisher(),
-            product: self.product(),
+            publisher,
+            product,
             cmid: Cmid([6; 16]),
             machine: MachineDigest([8; 8]),
             machine_name: "PC-1".parse().unwrap(),
@@ -251,4 +256,37 @@ async fn a_malformed_request_is_a_fault_and_is_not_recorded() {
     let before = world.replica.cluster().last_index;
     assert_eq!(host.answer(b"no request").await, Err(dcerpc::fault::BAD_STUB_DATA));
     assert_eq!(world.replica.cluster().last_index, before);
+}
+
+#[tokio::test]
+async fn what_the_count_would_refuse_is_answered_as_the_count_would_and_grows_no_log() {
+    let world = World::new().await;
+    let host = world.host();
+    let unknown = PublisherId::derive(&SigningKey::from_bytes(&[9; 32]).verifying_key());
+    let missing = ProductId::derive(world.publisher(), "no-such-product");
+    let [no_publisher, no_product, known] =
+        [world.request_for(unknown, world.product()), world.request_for(world.publisher(), missing), world.request()];
+    // Of the answer before the log: the same status and bytes as where it was recorded.
+    let refused = async |request: &[u8], detail: Vec<u8>| {
+        let before = world.replica.cluster().last_index;
+        let answers = join_all((0..20).map(|_| host.answer(request))).await;
+        assert_eq!(world.replica.cluster().last_index, before, "nothing is written");
+        let record = Record::new(NODE, &ValidRequest::decode(request).unwrap());
+        let recorded = world.replica.submit(&record).await.unwrap();
+        let RecordOutcome::Refused(refusal) = recorded.outcome else { panic!("{recorded:?}") };
+        assert!(world.replica.cluster().last_index > before, "what is recorded does grow the log");
+        for answer in answers {
+            assert_eq!(answer, Ok((detail.clone(), refusal.status())));
+        }
+        refusal
+    };
+    assert_eq!(refused(&known, Vec::new()).await, Refusal::NotActivated, "no catalog");
+    world.install_key().await;
+    assert_eq!(refused(&known, Vec::new()).await, Refusal::NotActivated, "no certificate");
+    world.certify(host.node_key(world.key.key_id()).unwrap(), 1).await;
+    assert_eq!(refused(&no_publisher, Vec::new()).await, Refusal::NotActivated);
+    let held = Catalog::from_toml(CATALOG).unwrap().group(GROUP_SERVER_B).unwrap().name.clone();
+    let detail = RefusalDetail { held: vec![held], ..RefusalDetail::default() };
+    assert_eq!(refused(&no_product, detail.encode()).await, Refusal::NotCovered);
+    assert_eq!(world.verified(&host).await.body.count, 1);
 }

@@ -1,17 +1,20 @@
-//! What a host adds to a refusal: which group is needed, and which it holds. Advice for people, not signed.
+//! What a host adds to a refusal: which group is needed and which it holds, or which limit was reached. Advice for people, not
+//! signed.
 
 use prost::Message;
 
 use crate::catalog::Name;
 use crate::proto;
 
-/// Goes with 0xC004F042 (the host's key does not cover the product).
+/// Goes with 0xC004F042 (the host's key does not cover the product), and with 0xC004F039 where a limit was reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RefusalDetail {
     /// The lowest group whose keys cover the product; none where the host's catalog does not list it.
     pub needed: Option<Name>,
     /// Groups of the host's keys, at most [`RefusalDetail::HELD_MAX`].
     pub held: Vec<Name>,
+    /// The limit of new CMIDs from one source in a minute that was reached; 0: that is not why.
+    pub new_cmids_per_minute: u32,
 }
 
 impl RefusalDetail {
@@ -24,6 +27,7 @@ impl RefusalDetail {
         proto::RefusalDetail {
             needed: self.needed.as_ref().map(ToString::to_string).unwrap_or_default(),
             held: self.held.iter().take(Self::HELD_MAX).map(ToString::to_string).collect(),
+            new_cmids_per_minute: self.new_cmids_per_minute,
         }
         .encode_to_vec()
     }
@@ -38,6 +42,6 @@ impl RefusalDetail {
         let needed = if raw.needed.is_empty() { None } else { Some(raw.needed.parse().ok()?) };
         let held: Vec<Name> =
             raw.held.iter().take(Self::HELD_MAX).map(|name| name.parse().ok()).collect::<Option<_>>()?;
-        Some(Self { needed, held })
+        Some(Self { needed, held, new_cmids_per_minute: raw.new_cmids_per_minute })
     }
 }

@@ -14,7 +14,7 @@ use crate::catalog::{OpenedCatalog, SignedCatalog};
 use crate::clock::SkewReference;
 use crate::coded::{Code, Coded};
 use crate::count::{Count, Seen};
-use crate::id::NodeId;
+use crate::id::{Cmid, NodeId, ProductId, PublisherId};
 use crate::limits;
 use crate::message::Record;
 use crate::settings::{Announcement, NodeSettings, SettingChange};
@@ -190,6 +190,28 @@ impl State {
                 done
             }
         }
+    }
+
+    /// Why a request to `node` for this product is refused whatever its clock says, in the state as it is: what [`Self::apply`]
+    /// answers a record of it.
+    #[must_use]
+    pub fn refusal(&self, node: NodeId, publisher: PublisherId, product: ProductId) -> Option<Refusal> {
+        let Some(publisher) = self.publishers.get(&publisher) else { return Some(Refusal::NotActivated) };
+        match admit(&publisher.rights, &publisher.opened, node, product) {
+            Ok((_, product)) => (!publisher.counts.contains_key(&product.application)).then_some(Refusal::NotCovered),
+            Err(refusal) => Some(refusal),
+        }
+    }
+
+    /// Whether the count that a request for this product would go to remembers no request of the CMID; not where the product is
+    /// in no catalog.
+    #[must_use]
+    pub fn is_new(&self, publisher: PublisherId, product: ProductId, cmid: Cmid) -> bool {
+        let count = self.publishers.get(&publisher).and_then(|publisher| {
+            let product = publisher.opened.product(product)?;
+            publisher.counts.get(&product.application)
+        });
+        count.is_some_and(|count| count.get(cmid).is_none())
     }
 
     fn count_batch(&mut self, batch: Batch) -> Applied {

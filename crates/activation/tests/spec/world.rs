@@ -8,7 +8,7 @@ use activation::id::{Cmid, MachineDigest, NodeId, ProductId, PublisherId};
 use activation::key::{KeyKind, TypedKey};
 use activation::message::{LicenseStatus, Record, Request};
 use activation::settings::{Announcement, Rank};
-use activation::state::{Applied, Batch, Command, Counted, Format, RecordOutcome, State};
+use activation::state::{Applied, Batch, Command, Counted, Format, RecordOutcome, Refusal, State};
 use activation::trust::Trust;
 use activation::{SigningKey, VerifyingKey};
 
@@ -196,7 +196,14 @@ impl Cluster {
 
     /// One request in a batch of its own.
     pub(crate) fn outcome(&mut self, record: Record) -> RecordOutcome {
-        self.batch(SkewReference::ClusterTime, vec![record])[0]
+        let foretold = self.state.refusal(record.node, record.publisher, record.product);
+        let outcome = self.batch(SkewReference::ClusterTime, vec![record])[0];
+        let refused = match outcome {
+            RecordOutcome::Counted(_) | RecordOutcome::Refused(Refusal::ClockSkew) => None,
+            RecordOutcome::Refused(refusal) => Some(refusal),
+        };
+        assert_eq!(foretold, refused, "what the state says before a request, and what becomes of it");
+        outcome
     }
 
     pub(crate) fn batch(&mut self, skew: SkewReference, records: Vec<Record>) -> Vec<RecordOutcome> {

@@ -81,8 +81,10 @@ async fn a_refusal_for_the_group_names_the_group_needed_and_those_held_and_is_be
     let publisher = Publisher::new(1);
     let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<_>>();
     let encoded = |needed: Option<&str>, held: &[&str]| {
-        RefusalDetail { needed: needed.map(|name| name.parse().unwrap()), held: names(held) }.encode()
+        let needed = needed.map(|name| name.parse().unwrap());
+        RefusalDetail { needed, held: names(held), new_cmids_per_minute: 0 }.encode()
     };
+    let limited = RefusalDetail { new_cmids_per_minute: 30, ..RefusalDetail::default() }.encode();
     let not_covered = Status::KEY_DOES_NOT_COVER_PRODUCT;
     for (status, data, says) in [
         (
@@ -104,6 +106,13 @@ async fn a_refusal_for_the_group_names_the_group_needed_and_those_held_and_is_be
         (not_covered, vec![0xff; 40], None),
         (not_covered, b"\x0a\x09a\x1b[31mred".to_vec(), None),
         (not_covered, vec![0; 4096], None),
+        (
+            Status::HOST_UNAVAILABLE,
+            limited,
+            Some("it takes 30 new machines from one address in a minute, and had as many; ask again in a minute"),
+        ),
+        (Status::HOST_UNAVAILABLE, encoded(Some("server-c"), &["server-b"]), None),
+        (Status::HOST_UNAVAILABLE, Vec::new(), None),
         (Status::HOST_NOT_ACTIVATED, encoded(Some("server-c"), &["server-b"]), None),
     ] {
         let data_sent = data.clone();
@@ -122,7 +131,8 @@ async fn a_refusal_for_the_group_names_the_group_needed_and_those_held_and_is_be
 fn r2_a_refusal_with_all_its_groups_fits_256_bytes_where_names_have_up_to_15_characters() {
     let name: activation::catalog::Name = "fifteen-letters".parse().unwrap();
     let held = vec![name.clone(); RefusalDetail::HELD_MAX + 9];
-    let stub = dcerpc::ndr::encode_answer(&RefusalDetail { needed: Some(name), held }.encode(), 1);
+    let stub =
+        dcerpc::ndr::encode_answer(&RefusalDetail { needed: Some(name), held, new_cmids_per_minute: 0 }.encode(), 1);
     assert!(24 + stub.len() <= PDU_BYTES_MAX, "{} bytes", 24 + stub.len());
 }
 

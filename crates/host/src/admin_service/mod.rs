@@ -24,7 +24,7 @@ use std::{
 use activation::{
     catalog::SignedCatalog,
     coded::{Code, Coded},
-    id::Fingerprint,
+    id::{Cmid, Fingerprint},
     settings::{Scope, SettingChange, SettingError},
     state::Command,
 };
@@ -394,6 +394,14 @@ impl admin_server::Admin for Admin {
 
     async fn events(&self, request: Request<proto::EventsRequest>) -> Reply<Self::EventsStream> {
         Ok(Response::new(events::stream(self.nodes.clone(), request.into_inner())))
+    }
+
+    async fn counted_in(&self, request: Request<proto::CountedInRequest>) -> Reply<proto::CountedInReply> {
+        let cmid =
+            <[u8; 16]>::try_from(request.into_inner().cmid.as_ref()).map_err(|_| invalid("a CMID has 16 bytes"))?;
+        let point = self.replica.read_point().await.map_err(unavailable)?;
+        let reply = self.replica.view(|state| observation::counted_in::counted_in(state, Cmid(cmid), point.expiry_ms));
+        Ok(Response::new(reply))
     }
 
     async fn duplicates(&self, _: Request<proto::DuplicatesRequest>) -> Reply<proto::DuplicatesReply> {

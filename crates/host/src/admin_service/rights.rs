@@ -31,6 +31,7 @@ pub(super) const RIGHTS: &[(&str, Option<Role>)] = &[
     ("DnsZone", Some(Role::Reader)),
     ("Audit", Some(Role::Reader)),
     ("Events", Some(Role::Reader)),
+    ("CountedIn", Some(Role::Reader)),
     ("Duplicates", Some(Role::Reader)),
     ("Examine", Some(Role::Reader)),
     ("ConsoleTicket", Some(Role::Reader)),

@@ -1,7 +1,7 @@
 //! One activation, from the stub of a call to the stub of its answer: decided and signed by the [`Decider`], then measured
 //! and kept as an event.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use activation::{
     message::{Request, ValidRequest},
@@ -41,7 +41,7 @@ impl Answers {
         let stub = ndr::encode_request(request);
         // Boxed, so that whoever spawns it need not know what the replica is made of.
         Box::pin(async move {
-            let answer = self.0.answer(&stub, ByteOrder::Little).await.map_err(|Fault(status)| status)?;
+            let answer = self.0.answer(None, &stub, ByteOrder::Little).await.map_err(|Fault(status)| status)?;
             let (data, status) = ndr::decode_answer(&answer, ByteOrder::Little).map_err(|bad| bad.fault_status())?;
             Ok((data.to_vec(), Status(status)))
         })
@@ -52,21 +52,27 @@ impl Answers {
 pub(crate) struct Fault(pub(crate) u32);
 
 impl Answerer {
-    /// The answer's stub. What is malformed is a fault and never reaches the log; every refusal is a status.
-    pub(crate) async fn answer(&self, stub: &[u8], order: ByteOrder) -> Result<Vec<u8>, Fault> {
+    /// The answer's stub. What is malformed is a fault and never reaches the log; every refusal is a status. `client` is
+    /// where the request came from, in any form; none: from within the process.
+    pub(crate) async fn answer(&self, client: Option<IpAddr>, stub: &[u8], order: ByteOrder) -> Result<Vec<u8>, Fault> {
         let began = Instant::now();
+        let client = client.map(|client| client.to_canonical());
         let bytes = ndr::decode_request(stub, order).map_err(|bad| Fault(bad.fault_status()))?;
         let request = ValidRequest::decode(bytes).map_err(|malformed| {
             self.metrics.client_fault(ClientFault::Request);
-            tracing::debug!(%malformed, "a request was malformed");
+            tracing::debug!(client_address = client.map(tracing::field::display), %malformed, "a request was malformed");
             Fault(fault::BAD_STUB_DATA)
         })?;
-        let decision = self.decider.decide(&request).await;
+        let decision = self.decider.decide(client, &request).await;
         if let Some(counted) = decision.counted() {
             self.observe(request.request(), counted);
+            if matches!(decision, Decision::Recorded { is_new: true, .. }) {
+                self.metrics.new_cmids.increment(1);
+                self.decider.new_cmids.note();
+            }
         }
         let (data, status) = self.decider.answer(&request, &decision).await;
-        self.note(request.request(), status, &decision, began);
+        self.note((client, request.request()), status, &decision, began);
         Ok(ndr::encode_answer(&data, status.0))
     }
 
@@ -81,7 +87,13 @@ impl Answerer {
     }
 
     /// Measured, and kept as event 12290.
-    fn note(&self, request: &Request, status: Status, decision: &Decision, began: Instant) {
+    fn note(
+        &self,
+        (client_address, request): (Option<IpAddr>, &Request),
+        status: Status,
+        decision: &Decision,
+        began: Instant,
+    ) {
         let replica = &self.decider.replica;
         let is_met = |counted: Counted| counted.count >= counted.threshold;
         let (counted, recorded) = (decision.counted(), decision.recorded());
@@ -93,12 +105,18 @@ impl Answerer {
             took: began.elapsed(),
         };
         self.metrics.answered(replica, &answered);
-        say(request, status, counted);
+        match decision {
+            Decision::Unavailable => self.metrics.unavailable.increment(1),
+            Decision::TooManyNew => self.metrics.new_cmids_refused.increment(1),
+            Decision::Barred | Decision::Refused(_) | Decision::Recorded { .. } => {}
+        }
+        say((client_address, request), status, counted);
         self.activations.note(activations::AnsweredRequest {
             node: replica.identity().owner,
             time_ms: replica.wall_ms(),
             status,
             request: request.clone(),
+            client_address,
             counted,
             log_position: recorded.map_or((0, 0), |recorded| (recorded.log_index, recorded.offset)),
         });
@@ -106,7 +124,7 @@ impl Answerer {
 }
 
 /// Event 12290 in the log, its fields in the documented order. What a flood of refusals leaves out is no other answer.
-fn say(request: &Request, status: Status, counted: Option<Counted>) {
+fn say((client_address, request): (Option<IpAddr>, &Request), status: Status, counted: Option<Counted>) {
     let required_count = counted.map_or(0, |counted| counted.threshold);
     macro_rules! say {
         ($words:literal) => {
@@ -122,6 +140,7 @@ fn say(request: &Request, status: Status, counted: Option<Counted>) {
                 minutes_to_expiry = request.minutes_to_expiry,
                 product = %request.product,
                 count = counted.map(|counted| counted.count),
+                client_address = client_address.map(tracing::field::display),
                 $words
             )
         };

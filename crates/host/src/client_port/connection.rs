@@ -76,7 +76,7 @@ pub(crate) async fn serve(
             let _call = matches!(event, Event::Call(_)).then(|| slot.activity().call());
             let pdu = match event {
                 Event::Send(pdu) => pdu,
-                Event::Call(call) => match answerer.answer(&call.stub, call.order).await {
+                Event::Call(call) => match answerer.answer(Some(source), &call.stub, call.order).await {
                     Ok(stub) => association.respond(call.handle, &stub),
                     Err(Fault(status)) => association.fault(call.handle, status),
                 },

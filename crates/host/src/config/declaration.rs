@@ -83,6 +83,7 @@ macro_rules! number {
     };
 }
 number!(u16, Some(u16::MAX as u64));
+number!(u32, Some(u32::MAX as u64));
 number!(u64, None);
 number!(usize, None);
 

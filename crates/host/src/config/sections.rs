@@ -109,6 +109,8 @@ section! {
         #[serde(deserialize_with = "values::networks")]
         exempt: Vec<Network> = Vec::new(),
             "Networks (ADDRESS/BITS) without a limit per source: gateways, balancers, imaging. Read again on SIGHUP";
+        new_cmids_per_minute: u32 = 0,
+            "Machines that no count remembers which this node counts from one source (an IPv4 address or an IPv6 /64) in a minute; further ones are refused with 0xC004F039; 0: no limit. Read again on SIGHUP";
     }
 }
 

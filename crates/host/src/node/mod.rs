@@ -132,10 +132,12 @@ impl Node {
         self.nodes.replica()
     }
 
-    /// Takes from a configuration that was read again what takes effect without a restart: `raft.profile`, and the lists of
-    /// networks (`clients.allow`, `clients.exempt`, `peers.allow`, `admin.allow`, `metrics.allow`).
+    /// Takes from a configuration that was read again what takes effect without a restart: `raft.profile`, the lists of
+    /// networks (`clients.allow`, `clients.exempt`, `peers.allow`, `admin.allow`, `metrics.allow`), and
+    /// `clients.new_cmids_per_minute`.
     pub fn reconfigure(&self, config: &Config) {
         self.ports.follow(config);
+        self.answerer.decider.new_cmids.set_max(config.clients.new_cmids_per_minute);
         self.replica().keep_to_profile(config.raft.profile);
     }
 

@@ -57,6 +57,7 @@ use crate::{
         distinct::{self, Distinct},
         duplicates::Duplicates,
         log_limit,
+        new_cmids::NewCmids,
     },
     tasks::{self, HostTask},
     test_hooks,
@@ -128,6 +129,7 @@ pub(super) async fn start(
         drain: Arc::clone(&drain),
         machine_probe: MachineProbe { data: config.data.clone(), certificate: Arc::clone(&shown) },
         activations: Arc::clone(&answerer.activations),
+        new_cmids: Arc::clone(&answerer.decider.new_cmids),
         duplicates: Arc::clone(&answerer.duplicates),
         distinct: Arc::clone(&answerer.distinct),
         source: source.clone(),
@@ -194,11 +196,15 @@ fn answerer(
     credentials: &Arc<crate::credentials::Credentials>,
     metrics: &Arc<Metrics>,
 ) -> Result<Answerer, StartError> {
-    let activations = Activations::open(&config.data, metrics.activations_lost.clone());
+    let activations = Activations::open(&config.data, metrics.activations_not_kept());
     let activations =
         activations.map_err(|source| StartError::Activations { path: config.data.join("activations"), source })?;
     Ok(Answerer {
-        decider: Decider { replica: replica.clone(), credentials: Arc::clone(credentials) },
+        decider: Decider {
+            replica: replica.clone(),
+            credentials: Arc::clone(credentials),
+            new_cmids: Arc::new(NewCmids::new(config.clients.new_cmids_per_minute)),
+        },
         activations: Arc::new(activations),
         duplicates: Arc::new(Duplicates::default()),
         distinct: Arc::new(Distinct::open(&config.data)),

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use activation::id::{ProductId, PublisherId};
+use activation::{
+    id::{ProductId, PublisherId},
+    state::State,
+};
 use api::admin::v1::{ActivationEvent, EventsFilter, EventsPart};
 use futures::future::join_all;
 
@@ -31,14 +34,16 @@ pub(crate) async fn gather(nodes: &NodeClient, filter: &EventsFilter, last: &mut
     whole.events.sort_by_key(|event| (event.time_ms, event.node, event.number));
     nodes.replica().view(|state| {
         for event in &mut whole.events {
-            event.product_name = product_name(state, event).unwrap_or_default();
+            (event.product_name, event.application) = product_of(state, event).unwrap_or_default();
         }
     });
     whole
 }
 
-fn product_name(state: &activation::state::State, event: &ActivationEvent) -> Option<String> {
+/// Names of the product that an event is about, and of its application.
+fn product_of(state: &State, event: &ActivationEvent) -> Option<(String, String)> {
     let publisher = PublisherId(event.publisher.as_ref().try_into().ok()?);
     let product = ProductId(event.product.as_ref().try_into().ok()?);
-    Some(state.publisher(publisher)?.opened().product(product)?.name.to_string())
+    let product = state.publisher(publisher)?.opened().product(product)?;
+    Some((product.name.to_string(), product.application.to_string()))
 }

@@ -1,6 +1,7 @@
 //! What all nodes report, gathered by one of them for administrators and the console.
 
 pub(crate) mod cluster_status;
+pub(crate) mod counted_in;
 pub(crate) mod counts;
 pub(crate) mod duplicates;
 pub(crate) mod events;

@@ -35,7 +35,7 @@ use crate::{
         readiness::{Readiness, quarantined_because},
     },
     limits::LOOK_TIMEOUT,
-    records::{activations::Activations, distinct::Distinct, duplicates::Duplicates},
+    records::{activations::Activations, distinct::Distinct, duplicates::Duplicates, new_cmids::NewCmids},
     tasks::{self, HostTask},
 };
 
@@ -50,6 +50,7 @@ pub(crate) struct Parts {
     pub(crate) drain: Arc<Drain>,
     pub(crate) machine_probe: MachineProbe,
     pub(crate) activations: Arc<Activations>,
+    pub(crate) new_cmids: Arc<NewCmids>,
     pub(crate) duplicates: Arc<Duplicates>,
     pub(crate) distinct: Arc<Distinct>,
     /// Where this node's certificate comes from.
@@ -172,7 +173,8 @@ impl NodeService {
     }
 
     fn node_status(&self) -> NodeStatus {
-        let Parts { replica, readiness, signer, live, .. } = &*self.0;
+        let Parts { replica, readiness, signer, live, new_cmids, .. } = &*self.0;
+        let new_cmids = new_cmids.rates();
         let identity = replica.identity();
         let cluster = replica.cluster();
         let (state_hash_index, state_hash) = replica.state_hash();
@@ -209,6 +211,8 @@ impl NodeService {
             round_trip_max_us: microseconds(replica.round_trip_max()),
             election_profile: election_profile(replica).into(),
             holds_authority: self.0.source.holds_authority(),
+            new_cmids_last_hour: new_cmids.last_hour,
+            new_cmids_usual: new_cmids.usual,
             // Role, address and the comparison of clocks are for the caller to fill in.
             ..NodeStatus::default()
         }

@@ -12,6 +12,7 @@ use std::{
     collections::VecDeque,
     fs::{self, File, OpenOptions},
     io::{self, BufReader, BufWriter, Read, Write},
+    net::IpAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     thread,
@@ -22,13 +23,17 @@ use api::admin::v1::{ActivationEvent, EventsFilter};
 use bytes::Bytes;
 use metrics::Counter;
 use prost::Message;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use crate::{
     limits::{
         ACTIVATIONS_FILE_BYTES_MAX, ACTIVATIONS_FILES_MAX, ACTIVATIONS_PAUSE, ACTIVATIONS_QUEUED_MAX,
-        ACTIVATIONS_SHOWN_MAX,
+        ACTIVATIONS_SHOWN_MAX, REFUSALS_KEPT_PER_SOURCE_MAX, REFUSALS_KEPT_WINDOW,
     },
+    records::source_quota::SourceQuota,
     tasks::{self, HostTask},
     test_hooks,
 };
@@ -44,6 +49,8 @@ pub(crate) struct AnsweredRequest {
     pub(crate) time_ms: u64,
     pub(crate) status: Status,
     pub(crate) request: Request,
+    /// None: from within the process.
+    pub(crate) client_address: Option<IpAddr>,
     pub(crate) counted: Option<Counted>,
     /// Entry and place in it; zeroes where it was not recorded.
     pub(crate) log_position: (u64, u32),
@@ -51,8 +58,9 @@ pub(crate) struct AnsweredRequest {
 
 impl From<AnsweredRequest> for ActivationEvent {
     fn from(
-        AnsweredRequest { node, time_ms, status, request, counted, log_position: (log_index, offset) }: AnsweredRequest,
+        AnsweredRequest { node, time_ms, status, request, client_address, counted, log_position }: AnsweredRequest,
     ) -> Self {
+        let (log_index, offset) = log_position;
         Self {
             node,
             number: 0,
@@ -73,6 +81,8 @@ impl From<AnsweredRequest> for ActivationEvent {
             offset,
             other_machine: counted.is_some_and(|counted| counted.other_machine),
             machine: Bytes::copy_from_slice(&request.machine.0),
+            client_address: client_address.map_or_else(String::new, |address| address.to_string()),
+            application: String::new(),
         }
     }
 }
@@ -92,11 +102,14 @@ pub(crate) struct Activations {
     folder: PathBuf,
     queue: mpsc::Sender<Note>,
     lost: Counter,
+    /// By source.
+    refusals: SourceQuota,
+    left_out: Counter,
 }
 
 impl Activations {
     /// Opens the log in the data folder, behind what is there.
-    pub(crate) fn open(data: &Path, lost: Counter) -> io::Result<Self> {
+    pub(crate) fn open(data: &Path, (lost, left_out): (Counter, Counter)) -> io::Result<Self> {
         let folder = data.join("activations");
         fs::create_dir_all(&folder)?;
         let last = mend(&folder)?;
@@ -110,11 +123,19 @@ impl Activations {
             file_bytes_max: ACTIVATIONS_FILE_BYTES_MAX,
         };
         tasks::thread(HostTask::ActivationLog, move || writer.run(waiting))?;
-        Ok(Self { folder, queue, lost })
+        Ok(Self { folder, queue, lost, refusals: SourceQuota::every(REFUSALS_KEPT_WINDOW), left_out })
     }
 
-    /// Takes an answered request; its number is given when it is written.
+    /// Takes an answered request; its number is given when it is written. Of the refused ones, so many of one source within
+    /// a time, and no more: one that is refused as often as it likes does not overwrite what others asked.
     pub(crate) fn note(&self, answered: AnsweredRequest) {
+        if answered.status != Status::OK
+            && let Some(from) = answered.client_address
+            && !self.refusals.admits(from, REFUSALS_KEPT_PER_SOURCE_MAX, Instant::now())
+        {
+            self.left_out.increment(1);
+            return;
+        }
         if self.queue.try_send(Note::Request(answered)).is_err() {
             self.lost.increment(1);
         }
@@ -364,7 +385,13 @@ mod tests {
     }
 
     fn log(folder: &Path) -> Activations {
-        Activations { folder: folder.to_owned(), queue: mpsc::channel(1).0, lost: Counter::noop() }
+        Activations {
+            folder: folder.to_owned(),
+            queue: mpsc::channel(1).0,
+            lost: Counter::noop(),
+            refusals: SourceQuota::every(REFUSALS_KEPT_WINDOW),
+            left_out: Counter::noop(),
+        }
     }
 
     fn numbers(folder: &Path, filter: &EventsFilter) -> Vec<u64> {

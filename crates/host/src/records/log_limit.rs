@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Debug,
+    net::IpAddr,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -10,10 +12,16 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{
+    Event, Metadata, Subscriber,
+    field::{Field, Visit},
+};
 use tracing_subscriber::layer::{Context, Filter};
 
-use crate::limits::{LOG_LINES_MAX, LOG_WINDOW};
+use crate::{
+    limits::{LOG_LINES_MAX, LOG_LINES_PER_SOURCE_MAX, LOG_WINDOW},
+    records::source_quota::SourceQuota,
+};
 
 /// A process has one log, whatever number of nodes.
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
@@ -24,12 +32,39 @@ pub fn lines_left_out() -> u64 {
     LEFT_OUT.load(Ordering::Relaxed)
 }
 
+/// The field of lines that are about one client's request: where that came from.
+const CLIENT_ADDRESS: &str = "client_address";
+
 /// Lets at most [`LOG_LINES_MAX`] lines of a kind pass in [`LOG_WINDOW`]; two lines are of a kind where the same place in
-/// the code says them. For whoever sets the log up, in front of what writes it.
+/// the code says them. Of a kind about requests, at most [`LOG_LINES_PER_SOURCE_MAX`] of one source pass, and what is left out of
+/// them takes no other source's part. For whoever sets the log up, in front of what writes it.
 #[derive(Debug, Default)]
 pub struct LogLimit {
     /// By file and line. There are no more than places in the code.
     said: Mutex<BTreeMap<(&'static str, u32), Window>>,
+    /// By file and line, of the lines that are about requests.
+    of_sources: Mutex<BTreeMap<(&'static str, u32), SourceQuota>>,
+}
+
+/// Reads where a line's request came from.
+#[derive(Default)]
+struct ClientAddress(Option<IpAddr>);
+
+impl ClientAddress {
+    fn of(event: &Event<'_>) -> Option<IpAddr> {
+        event.metadata().fields().field(CLIENT_ADDRESS)?;
+        let mut address = Self::default();
+        event.record(&mut address);
+        address.0
+    }
+}
+
+impl Visit for ClientAddress {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        if field.name() == CLIENT_ADDRESS {
+            self.0 = format!("{value:?}").parse().ok();
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -39,6 +74,12 @@ struct Window {
 }
 
 impl LogLimit {
+    fn admits_source(&self, place: (&'static str, u32), client: IpAddr, now: Instant) -> bool {
+        let mut of_sources = self.of_sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let quota = of_sources.entry(place).or_insert_with(|| SourceQuota::every(LOG_WINDOW));
+        quota.admits(client, LOG_LINES_PER_SOURCE_MAX, now)
+    }
+
     fn admits(&self, place: (&'static str, u32), now: Instant) -> bool {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let window = said.entry(place).or_insert(Window { began: now, lines: 0 });
@@ -58,7 +99,9 @@ impl<S: Subscriber> Filter<S> for LogLimit {
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
         let metadata = event.metadata();
         let place = (metadata.file().unwrap_or(metadata.target()), metadata.line().unwrap_or(0));
-        let admits = self.admits(place, Instant::now());
+        let now = Instant::now();
+        let has_part = |client| self.admits_source(place, client, now);
+        let admits = ClientAddress::of(event).is_none_or(has_part) && self.admits(place, now);
         if !admits {
             LEFT_OUT.fetch_add(1, Ordering::Relaxed);
         }
@@ -109,6 +152,24 @@ mod tests {
         fn on_event(&self, _: &Event<'_>, _: Context<'_, S>) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    #[test]
+    fn a_flood_of_one_source_leaves_the_lines_of_others_their_room() {
+        let counting = Counting::default();
+        let log = Registry::default().with(counting.clone().with_filter(LogLimit::default()));
+        let said = |from: IpAddr, lines: u32| {
+            let before = counting.0.load(Ordering::Relaxed);
+            for _ in 0..lines {
+                tracing::info!(client_address = %from, "a request");
+            }
+            counting.0.load(Ordering::Relaxed) - before
+        };
+        tracing::subscriber::with_default(log, || {
+            let flood = said([192, 0, 2, 1].into(), 3 * LOG_LINES_MAX);
+            assert!((LOG_LINES_PER_SOURCE_MAX..3 * LOG_LINES_MAX).contains(&flood), "{flood}");
+            assert_eq!(said([192, 0, 2, 2].into(), LOG_LINES_PER_SOURCE_MAX), LOG_LINES_PER_SOURCE_MAX);
+        });
     }
 
     #[test]

@@ -5,4 +5,6 @@ pub(crate) mod activations;
 pub(crate) mod distinct;
 pub(crate) mod duplicates;
 pub(crate) mod log_limit;
+pub(crate) mod new_cmids;
 mod sketch;
+pub(crate) mod source_quota;

@@ -150,6 +150,7 @@ pub(crate) fn event_json(event: &ActivationEvent) -> Value {
         "minutes_to_expiry": event.minutes_to_expiry,
         "product": printable(&event.product_name),
         "count": event.count,
+        "client_address": address_json(event),
         "node": event.node,
         "number": event.number,
         "time_ms": event.time_ms,
@@ -159,8 +160,13 @@ pub(crate) fn event_json(event: &ActivationEvent) -> Value {
     })
 }
 
+/// Where the request came from; null where the event does not say it.
+pub(crate) fn address_json(event: &ActivationEvent) -> Option<String> {
+    (!event.client_address.is_empty()).then(|| printable(&event.client_address))
+}
+
 fn text(events: &[ActivationEvent]) -> String {
-    let mut rows = table(["time (UTC)", "node", "machine", "CMID", "product", "status", "count"]);
+    let mut rows = table(["time (UTC)", "node", "machine", "address", "CMID", "product", "status", "count"]);
     for event in events {
         let count = if event.required_count > 0 {
             format!("{} of {}", event.count, event.required_count)
@@ -171,6 +177,7 @@ fn text(events: &[ActivationEvent]) -> String {
             time_text::second(event.time_ms),
             event.node.to_string(),
             printable(&event.machine_name),
+            printable(&event.client_address),
             cmid(event),
             printable(&event.product_name),
             status(event).to_string(),
@@ -180,8 +187,7 @@ fn text(events: &[ActivationEvent]) -> String {
     rows.to_string()
 }
 
-const HEAD: &str =
-    "time,status,required count,machine name,CMID,client time,VM,license status,minutes to expiry,product,count,node\n";
+const HEAD: &str = "time,status,required count,machine name,CMID,client time,VM,license status,minutes to expiry,product,count,node,client address\n";
 
 fn csv(event: &ActivationEvent) -> String {
     let fields = [
@@ -197,6 +203,7 @@ fn csv(event: &ActivationEvent) -> String {
         printable(&event.product_name),
         event.count.to_string(),
         event.node.to_string(),
+        printable(&event.client_address),
     ];
     let mut line = String::new();
     for (index, field) in fields.iter().enumerate() {
@@ -231,6 +238,8 @@ mod tests {
             let line = csv(&event(name));
             assert_eq!(line.split_once(",0,").unwrap().1.split_once(",,1970").unwrap().0, shown, "{line}");
         }
-        assert_eq!(event_json(&event("<b>\u{7}"))["machine_name"], "<b>\u{fffd}");
+        let of_an_older_version = event_json(&event("<b>\u{7}"));
+        assert_eq!(of_an_older_version["machine_name"], "<b>\u{fffd}");
+        assert_eq!(of_an_older_version["client_address"], Value::Null);
     }
 }

@@ -2,18 +2,20 @@
 
 use std::process::ExitCode;
 
-use activation::{id::Cmid, status::Status};
+use activation::{id::Cmid, limits::CMID_LIFETIME_MS, status::Status};
 use anyhow::anyhow;
-use api::admin::v1::{ActivationEvent, EventsFilter, EventsRequest};
+use api::admin::v1::{
+    ActivationEvent, CountedInReply, CountedInRequest, EventsFilter, EventsPart, EventsRequest, SeenIn,
+};
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use admin::{printable, time_text};
 
-use super::events::{cmid, event_json};
+use super::events::{address_json, cmid, event_json};
 use crate::{
-    administration::{AdminArgs, refused},
-    output::{CommandResult, Output},
+    administration::{Admin, AdminArgs, refused},
+    output::{CommandResult, Failure, Output},
 };
 
 const EXAMPLES: &str = "\
@@ -21,7 +23,8 @@ Examples:
   quorate explain desk-17
   quorate explain 01234567-89ab-cdef-0123-456789abcdef --json
 
-Every request that the nodes have kept, what was answered, what it means, and what to do.
+Every request that the nodes have kept and where it came from, what was answered, what it means, whether the machine is
+counted now, and what to do.
 Exit: 0 it is told; 1 no node has heard of such a machine.";
 
 /// What became of one machine's requests, and why.
@@ -35,33 +38,55 @@ pub(crate) struct Command {
     admin: AdminArgs,
 }
 
+/// What of a machine the nodes have kept, and what the count remembers.
+struct Known {
+    events: Vec<ActivationEvent>,
+    /// None where no majority confirmed what the count is.
+    counts: Option<CountedInReply>,
+    passed_over: Vec<String>,
+}
+
 impl Command {
     /// Runs it.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
-        let filter = match self.who.parse::<Cmid>() {
-            Ok(cmid) => EventsFilter { cmid: Bytes::copy_from_slice(&cmid.0), ..EventsFilter::default() },
-            Err(_) => EventsFilter { machine: self.who.clone(), ..EventsFilter::default() },
-        };
-        let (events, passed_over) = self.admin.run(async |mut admin| {
-            let request = EventsRequest { filter: Some(filter), follow: false };
-            let mut parts = admin.events(request).await.map_err(refused)?.into_inner();
-            let part = parts.message().await.map_err(refused)?.unwrap_or_default();
-            Ok((part.events, part.passed_over))
-        })?;
-        output.passed_over(&passed_over);
+        let known = self.admin.run(async |admin| ask(admin, &self.who).await)?;
+        output.passed_over(&known.passed_over);
+        let Known { events, counts, passed_over } = known;
+        let seen = counts.as_ref().map_or(&[] as &[SeenIn], |counts| &counts.seen);
+        let standing = Standing::of(&events, counts.as_ref());
         let Some(last) = events.last() else {
-            return Err(anyhow!(
-                "no node has kept a request of {}: it has not reached the cluster. On the machine: quorate client discover, \
-                 and quorate client status",
-                self.who
-            )
-            .into());
+            if seen.is_empty() {
+                return Err(anyhow!(
+                    "no node has kept a request of {}: it has not reached the cluster. On the machine: quorate client \
+                     discover, and quorate client status",
+                    self.who
+                )
+                .into());
+            }
+            let meaning = format!("No node has an event of it. {}", standing.words());
+            let value = json!({
+                "cmid": self.who,
+                "counted": standing.counted(),
+                "counted_in": seen.iter().map(seen_json).collect::<Vec<_>>(),
+                "client_address": null,
+                "requests": [],
+                "meaning": meaning,
+                "fix": null,
+                "shared_by": [],
+                "passed_over": passed_over,
+            });
+            output.result(&value, format_args!("{meaning}."));
+            return Ok(ExitCode::SUCCESS);
         };
-        let (meaning, fix) = meaning(last);
+        let (meaning, fix) = meaning(last, &standing);
         let story: Vec<_> = events.iter().map(told).collect();
         let shared = shared(&events);
+        let address = events.iter().rev().find_map(address_json);
         let value = json!({
             "cmid": cmid(last),
+            "counted": standing.counted(),
+            "counted_in": seen.iter().map(seen_json).collect::<Vec<_>>(),
+            "client_address": address,
             "requests": events.iter().map(event_json).collect::<Vec<_>>(),
             "meaning": meaning,
             "fix": (!fix.is_empty()).then_some(fix),
@@ -76,8 +101,120 @@ impl Command {
             ),
         };
         let fix = if fix.is_empty() { String::new() } else { format!("\nTo do: {fix}.") };
-        output.result(&value, format_args!("{}\n\n{meaning}.{fix}{copies}", story.join("\n")));
+        let from = address.map_or_else(String::new, |address| format!("\nSeen last from {address}."));
+        let standing = standing.words();
+        output.result(&value, format_args!("{}\n\n{meaning}.\n{standing}.{from}{fix}{copies}", story.join("\n")));
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The events of the machine, of all nodes, and what the count says of its CMID.
+async fn ask(mut admin: Admin, who: &str) -> Result<Known, Failure> {
+    let given = who.parse::<Cmid>().ok();
+    let filter = match given {
+        Some(cmid) => EventsFilter { cmid: Bytes::copy_from_slice(&cmid.0), ..EventsFilter::default() },
+        None => EventsFilter { machine: who.to_owned(), ..EventsFilter::default() },
+    };
+    let request = EventsRequest { filter: Some(filter), follow: false };
+    let mut parts = admin.events(request).await.map_err(refused)?.into_inner();
+    let EventsPart { events, mut passed_over } = parts.message().await.map_err(refused)?.unwrap_or_default();
+    let given = given.map(|cmid| Bytes::copy_from_slice(&cmid.0));
+    let counts = match given.or_else(|| events.last().map(|event| event.cmid.clone())) {
+        Some(cmid) => match admin.counted_in(CountedInRequest { cmid }).await {
+            Ok(reply) => Some(reply.into_inner()),
+            // The story is told all the same.
+            Err(why) => {
+                passed_over.push(format!("whether it is counted: {}", why.message()));
+                None
+            }
+        },
+        None => None,
+    };
+    Ok(Known { events, counts, passed_over })
+}
+
+fn seen_json(seen: &SeenIn) -> Value {
+    json!({
+        "publisher": printable(&seen.publisher_name),
+        "application": printable(&seen.application),
+        "counted": seen.counted,
+        "last_request_ms": seen.last_request_ms,
+        "node": seen.node,
+        "machine_name": printable(&seen.machine_name),
+    })
+}
+
+/// Whether a machine is in the count that its last request was for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It is, with its last request of then, in the count of this application.
+    Counted { application: String, last_request_ms: u64 },
+    /// It was counted within 30 days, and other machines have asked since: more than the count holds.
+    Displaced,
+    /// Its last request that was counted is 30 days old or older.
+    Expired,
+    /// No request of it was counted, as far as the nodes have kept any.
+    Never,
+    /// No majority confirmed what the count is.
+    Unknown,
+}
+
+impl Standing {
+    /// By the application of the last request; where that is in no catalog, by any.
+    fn of(events: &[ActivationEvent], counts: Option<&CountedInReply>) -> Self {
+        let Some(counts) = counts else { return Self::Unknown };
+        let asked_in = |publisher: &[u8], application: &str| match events.last() {
+            Some(last) if !last.application.is_empty() => {
+                last.publisher == publisher && last.application == application
+            }
+            _ => true,
+        };
+        let remembered = counts.seen.iter().filter(|seen| asked_in(&seen.publisher, &seen.application));
+        let newest = remembered.max_by_key(|seen| (seen.counted, seen.last_request_ms));
+        if let Some(seen) = newest {
+            let (application, last_request_ms) = (seen.application.clone(), seen.last_request_ms);
+            return if seen.counted { Self::Counted { application, last_request_ms } } else { Self::Expired };
+        }
+        let was_counted = |event: &&ActivationEvent| {
+            Status(event.status) == Status::OK && asked_in(&event.publisher, &event.application)
+        };
+        match events.iter().rev().find(was_counted) {
+            None => Self::Never,
+            Some(event) if event.time_ms.saturating_add(CMID_LIFETIME_MS) > counts.expiry_ms => Self::Displaced,
+            Some(_) => Self::Expired,
+        }
+    }
+
+    /// Null in JSON where it is not known.
+    fn counted(&self) -> Option<bool> {
+        match self {
+            Self::Counted { .. } => Some(true),
+            Self::Displaced | Self::Expired | Self::Never => Some(false),
+            Self::Unknown => None,
+        }
+    }
+
+    /// A sentence without its stop.
+    fn words(&self) -> String {
+        match self {
+            Self::Counted { application, last_request_ms } => format!(
+                "It is counted in {}, with its request of {}",
+                printable(application),
+                time_text::second(*last_request_ms)
+            ),
+            Self::Displaced => {
+                "It is not counted: newer requests of other machines displaced it, because a count holds \
+                                twice the threshold at most; it counts again with its next request"
+                    .into()
+            }
+            Self::Expired => {
+                "It is not counted: its last request that was is 30 days old or older; it counts again with \
+                              its next request"
+                    .into()
+            }
+            Self::Never => "It is not counted: no request of it was, as far as the nodes have kept them".into(),
+            Self::Unknown => "Whether it is counted is not known: no majority confirmed the count".into(),
+        }
     }
 }
 
@@ -94,23 +231,33 @@ fn told(event: &ActivationEvent) -> String {
         Status::OK => format!("below the threshold, count {} of {}", event.count, event.required_count),
         status => format!("refused, {status}"),
     };
+    let from = address_json(event).map_or_else(String::new, |address| format!(" at {address}"));
     format!(
-        "{time}  node {}: {}{virtual_machine} asked for {product}: {answer} ({place})",
+        "{time}  node {}: {}{from}{virtual_machine} asked for {product}: {answer} ({place})",
         event.node,
         printable(&event.machine_name)
     )
 }
 
 /// What the last answer means, and what to do.
-fn meaning(event: &ActivationEvent) -> (String, &'static str) {
+fn meaning(event: &ActivationEvent, standing: &Standing) -> (String, &'static str) {
     let product = &event.product_name;
     match Status(event.status) {
         Status::OK if event.count >= event.required_count => {
             ("It is activated for 180 days from its last answer, and renews by itself".into(), "")
         }
+        Status::OK if standing.counted() == Some(false) => (
+            format!(
+                "It was counted as machine {} of {} ({}), and is not any more",
+                event.count,
+                event.required_count,
+                Status::BELOW_THRESHOLD
+            ),
+            "wait until enough machines have asked: quorate count; and look at where they come from: quorate events",
+        ),
         Status::OK => (
             format!(
-                "It is counted; {} of {} machines have asked within 30 days ({})",
+                "It was counted; {} of {} machines had asked within 30 days ({})",
                 event.count,
                 event.required_count,
                 Status::BELOW_THRESHOLD

@@ -28,8 +28,8 @@ Examples:
   quorate host run --config node1.toml --bootstrap     once, on one node, when all nodes are started
   quorate host run --config node1.toml                 from then on, and on all other nodes
 
-On SIGHUP raft.profile and the lists of networks (clients.allow, clients.exempt, peers.allow, admin.allow,
-metrics.allow) are read from the configuration again, and take effect without a restart.
+On SIGHUP raft.profile, the lists of networks (clients.allow, clients.exempt, peers.allow, admin.allow, metrics.allow)
+and clients.new_cmids_per_minute are read from the configuration again, and take effect without a restart.
 
 Exit: 0 stopped as told; 1 failed while running, or no cluster was formed; 2 configuration, port or data folder.
 A panic in any task ends the process with SIGABRT: the last line of the log names the task and the reason.";

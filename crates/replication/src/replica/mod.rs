@@ -30,6 +30,7 @@ mod node_calls;
 pub(crate) mod profile;
 pub(crate) mod reads;
 pub(crate) mod running;
+pub(crate) mod shared_reads;
 pub(crate) mod start;
 
 /// How this node is.

@@ -50,6 +50,7 @@ use crate::{
         state_machine::{Raft, StateMachine},
         types::{Command, Member, TypeConfig},
     },
+    replica::shared_reads::SharedReads,
     warnings::Warnings,
 };
 
@@ -159,6 +160,7 @@ pub(crate) struct RunningReplica {
     pub(crate) round_trips: RoundTrips,
     pub(crate) profiles: Profiles,
     pub(crate) confirmation: Confirmation,
+    pub(crate) shared_reads: SharedReads,
     /// Of an alarm of the clocks.
     pub(crate) clock_warnings: Warnings,
     /// Part of a snapshot in one message, in bytes.

@@ -30,7 +30,7 @@ use crate::{
         snapshot_file::SnapshotFile,
         state_machine::{StateDamaged, StateMachine},
     },
-    replica::{Replica, elections, hanging_disk, profile, running::RunningReplica},
+    replica::{Replica, elections, hanging_disk, profile, running::RunningReplica, shared_reads::SharedReads},
     settings::{Pace, RaftSettings, SettingsError},
     warnings::Warnings,
 };
@@ -166,6 +166,7 @@ impl Replica {
             round_trips: RoundTrips::default(),
             profiles: Profiles::default(),
             confirmation: Confirmation::default(),
+            shared_reads: SharedReads::default(),
             clock_warnings: Warnings::default(),
             snapshot_chunk_bytes: pace.snapshot_chunk_bytes,
             rejoining: tokio::sync::Mutex::default(),

@@ -1,7 +1,14 @@
 //! Counts of client machines.
 
+use api::admin::v1::NodeStatus;
+
 use super::unasked::not_asked;
-use crate::{cluster::observation::ClusterObservation, finding::Problem, limits::COUNT_WARNING_MS, time_text};
+use crate::{
+    cluster::observation::ClusterObservation,
+    finding::Problem,
+    limits::{COUNT_WARNING_MS, NEW_CMIDS_FACTOR, NEW_CMIDS_MIN},
+    time_text,
+};
 
 pub(super) fn counts(observation: &ClusterObservation) -> Vec<Problem> {
     let Some(counts) = &observation.counts else {
@@ -51,5 +58,21 @@ pub(super) fn duplicates(observation: &ClusterObservation) -> Vec<Problem> {
             "start the node; see the check `nodes`",
         )
     }));
+    problems
+}
+
+/// Far more machines that no count remembered than usual: a rollout, or made-up CMIDs that displace genuine ones.
+pub(super) fn new_machines(observation: &ClusterObservation) -> Vec<Problem> {
+    let sum = |of: fn(&NodeStatus) -> u64| observation.status.nodes.iter().map(of).sum::<u64>();
+    let (last_hour, usual) = (sum(|node| node.new_cmids_last_hour), sum(|node| node.new_cmids_usual));
+    let mut problems: Vec<_> = not_asked(observation, "number of new machines").into_iter().collect();
+    if last_hour <= NEW_CMIDS_MIN.max(usual.saturating_mul(NEW_CMIDS_FACTOR)) {
+        return problems;
+    }
+    problems.push(Problem::warning(
+        format!("machines that no count remembered were counted within an hour: {last_hour}; usual are {usual}"),
+        "unless machines are being installed, see where they come from: quorate events --since 1h; and close port 1688 to \
+         these, or set clients.new_cmids_per_minute",
+    ));
     problems
 }

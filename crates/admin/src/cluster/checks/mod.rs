@@ -21,7 +21,7 @@ struct Check {
     problems: fn(&ClusterObservation) -> Vec<Problem>,
 }
 
-const CHECKS: [Check; 16] = [
+const CHECKS: [Check; 17] = [
     Check { name: "leader", passed: "a leader is known", problems: membership::leader },
     Check { name: "nodes", passed: "every node answers", problems: membership::nodes },
     Check { name: "quarantine", passed: "every node is on its own newest disk", problems: membership::quarantined },
@@ -36,6 +36,7 @@ const CHECKS: [Check; 16] = [
     Check { name: "disk", passed: "every disk has room, and is sure in good time", problems: machines::disks },
     Check { name: "certificates", passed: "no certificate ends soon", problems: machines::certificates },
     Check { name: "count", passed: "no count is about to fall below a threshold", problems: counts::counts },
+    Check { name: "new-machines", passed: "no more new machines asked than usual", problems: counts::new_machines },
     Check { name: "duplicates", passed: "no two machines share a CMID", problems: counts::duplicates },
     Check { name: "settings", passed: "settings and versions fit each other", problems: settings::settings },
 ];

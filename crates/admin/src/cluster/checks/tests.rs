@@ -162,6 +162,7 @@ fn what_cannot_be_evaluated_is_unknown_and_never_ok() {
         ("ports", Unknown),
         ("disk", Unknown),
         ("certificates", Unknown),
+        ("new-machines", Unknown),
         ("duplicates", Unknown),
         ("settings", Unknown),
     ];
@@ -352,4 +353,28 @@ fn every_planted_fault_is_found_with_its_remedy() {
         plant(&mut seen);
         expect::found(&check(&seen), name, verdict, remedy);
     }
+}
+
+#[test]
+fn far_more_new_machines_than_usual_are_reported_with_their_number() {
+    let new = |last_hour: u64, usual: u64| {
+        let mut seen = healthy();
+        for node in &mut seen.status.nodes {
+            (node.new_cmids_last_hour, node.new_cmids_usual) = (last_hour / 3, usual / 3);
+        }
+        check(&seen).into_iter().find(|finding| finding.check == "new-machines").unwrap()
+    };
+    for (last_hour, usual, verdict) in [
+        (0, 0, Verdict::Ok),
+        (24, 0, Verdict::Ok),
+        (60, 0, Verdict::Warning),
+        (60, 21, Verdict::Ok),
+        (66, 21, Verdict::Warning),
+        (2100, 1500, Verdict::Ok),
+    ] {
+        assert_eq!(new(last_hour, usual).verdict, verdict, "{last_hour}, usual {usual}");
+    }
+    let finding = new(60, 3);
+    assert!(finding.text.ends_with("within an hour: 60; usual are 3"), "{}", finding.text);
+    assert!(finding.remedy.text().contains("quorate events --since 1h"));
 }

@@ -139,6 +139,7 @@ pub(super) fn events<'a>(events: impl Iterator<Item = &'a ActivationEvent>, pass
         json!({
             "time_ms": event.time_ms,
             "machine": printable(&event.machine_name),
+            "client_address": printable(&event.client_address),
             "product": printable(&event.product_name),
             "answer": answer,
             "well": is_well,

@@ -57,13 +57,14 @@ pub(crate) struct Metrics {
     request_seconds: Histogram,
     skew: Histogram,
     pub(crate) other_machine: Counter,
-    pub(crate) activations_lost: Counter,
     log_left_out: Counter,
     pub(crate) connections: Counter,
     pub(crate) connections_open: Gauge,
     faults: [Counter; 3],
     leader_changes: Counter,
-    unavailable: Counter,
+    pub(crate) unavailable: Counter,
+    pub(crate) new_cmids: Counter,
+    pub(crate) new_cmids_refused: Counter,
     commit_seconds: Histogram,
     batch_requests: Histogram,
     fsync_seconds: Histogram,
@@ -108,12 +109,13 @@ impl Default for Metrics {
             request_seconds: histogram(&table::REQUEST_SECONDS),
             skew: histogram(&table::SKEW),
             other_machine: counter(&table::OTHER_MACHINE, &[]),
-            activations_lost: counter(&table::ACTIVATIONS_LOST, &[]),
             log_left_out: counter(&table::LOG_LEFT_OUT, &[]),
             connections: counter(&table::CONNECTIONS, &[]),
             connections_open: recorder.register_gauge(&key(&table::CONNECTIONS_OPEN, &[]), &METADATA),
             faults: ["protocol", "slow", "request"].map(|kind| counter(&table::CLIENT_FAULTS, &[kind])),
             leader_changes: counter(&table::LEADER_CHANGES, &[]),
+            new_cmids: counter(&table::NEW_CMIDS, &[]),
+            new_cmids_refused: counter(&table::NEW_CMIDS_REFUSED, &[]),
             unavailable: counter(&table::UNAVAILABLE, &[]),
             commit_seconds: histogram(&table::COMMIT_SECONDS),
             batch_requests: histogram(&table::BATCH_REQUESTS),
@@ -162,9 +164,6 @@ impl Metrics {
         let of = ANSWERS.iter().position(|answer| *answer == (result, status));
         if let Some(counter) = of.and_then(|of| self.group(replica, request).get(of).cloned()) {
             counter.increment(1);
-        }
-        if status == Status::HOST_UNAVAILABLE {
-            self.unavailable.increment(1);
         }
         self.request_seconds.record(took);
         if let Some(cluster_time_ms) = cluster_time_ms {
@@ -218,6 +217,13 @@ impl Metrics {
     /// Counts join tokens that were refused.
     pub(crate) fn refused_enrolments(&self) -> Counter {
         counter(&self.recorder, &table::ENROLMENTS_REFUSED, &[])
+    }
+
+    /// Counts events that the activation log does not have: those that it could not take, and those beyond a source's part.
+    pub(crate) fn activations_not_kept(&self) -> (Counter, Counter) {
+        let [lost, left_out] =
+            [&table::ACTIVATIONS_LOST, &table::ACTIVATIONS_LEFT_OUT].map(|metric| counter(&self.recorder, metric, &[]));
+        (lost, left_out)
     }
 
     pub(crate) fn leader_changed(&self) {

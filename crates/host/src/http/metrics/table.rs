@@ -98,6 +98,17 @@ pub(crate) const OTHER_MACHINE: Metric = counter(
     "Requests with a CMID with which another machine asked before: copied machines, or changed hardware",
 );
 
+pub(crate) const NEW_CMIDS: Metric = counter(
+    "quorate_new_cmids_total",
+    &[],
+    "Machines that were counted and that the count did not remember: new ones, and those that it forgot",
+);
+pub(crate) const NEW_CMIDS_REFUSED: Metric = counter(
+    "quorate_new_cmids_refused_total",
+    &[],
+    "Requests of such machines that were refused: more of one source than clients.new_cmids_per_minute",
+);
+
 pub(crate) const DISTINCT: Metric = gauge(
     "quorate_distinct_machines",
     &["days"],
@@ -138,10 +149,15 @@ pub(crate) const ACTIVATIONS_LOST: Metric = counter(
     &[],
     "Answered requests that the activation log could not take: the disk is full or too slow",
 );
+pub(crate) const ACTIVATIONS_LEFT_OUT: Metric = counter(
+    "quorate_activation_log_left_out_total",
+    &[],
+    "Refused requests that the activation log left out: more than 10 of one source in a minute",
+);
 pub(crate) const LOG_LEFT_OUT: Metric = counter(
     "quorate_log_lines_left_out_total",
     &[],
-    "Lines that were left out of the log since the process began: too many of a kind in a second",
+    "Lines that were left out of the log since the process began: too many of a kind, or about one source, in a second",
 );
 pub(crate) const LEADER_KNOWN: Metric =
     gauge("quorate_raft_leader_known", &[], "1 where the node knows a leader that a majority confirmed within seconds");
@@ -280,6 +296,8 @@ pub const METRICS: &[Metric] = &[
     REQUEST_SECONDS,
     SKEW,
     OTHER_MACHINE,
+    NEW_CMIDS,
+    NEW_CMIDS_REFUSED,
     DISTINCT,
     DUPLICATES,
     CONNECTIONS,
@@ -289,6 +307,7 @@ pub const METRICS: &[Metric] = &[
     ENROLMENTS_REFUSED,
     CLIENT_FAULTS,
     ACTIVATIONS_LOST,
+    ACTIVATIONS_LEFT_OUT,
     LOG_LEFT_OUT,
     LEADER_KNOWN,
     CLOCK_ALARM,

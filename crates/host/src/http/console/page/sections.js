@@ -108,13 +108,14 @@ function showEvents({ events, passed_over: passedOver }) {
   const rows = events.map((event) => ({ state: null, cells: [
     { content: make("time", { datetime: new Date(event.time_ms).toISOString() }, day(event.time_ms) === day(Date.now()) ? clock(event.time_ms) : minute(event.time_ms)), class: "moment" },
     { content: [named(event.machine), event.other_machine ? make("span", { class: "why" }, "its CMID was another machine’s before") : null] },
+    { content: event.client_address ? named(event.client_address) : "–" },
     { content: named(event.product || "unknown") },
     { content: event.well ? event.answer : word("bad", event.answer) },
     { content: event.count === null ? "–" : `${event.count} of ${event.required}`, number: true },
     { content: event.node, number: true },
   ] }));
   put(place("events"), make("div", { class: "card compact" },
-    rows.length ? table("What machines asked last", ["Time", "Machine", "Product", "Answer", "Count", "Node"], rows)
+    rows.length ? table("What machines asked last", ["Time", "Machine", "Address", "Product", "Answer", "Count", "Node"], rows)
       : make("p", { class: "quiet" }, "No machine has asked yet."),
     passedOver.map((why) => make("p", { class: "quiet small" }, `Not asked: ${why}`))));
 }

@@ -1,0 +1,23 @@
+//! In which counts a client machine is.
+
+use activation::{id::Cmid, state::State};
+use api::admin::v1::{CountedInReply, SeenIn};
+use bytes::Bytes;
+
+/// What each application remembers of a CMID, and whether that counts at `expiry_ms` of the clock of expiry.
+pub(crate) fn counted_in(state: &State, cmid: Cmid, expiry_ms: u64) -> CountedInReply {
+    let seen = state.seen(cmid).map(|known| {
+        let publisher = state.publisher(known.publisher).map_or_else(String::new, |of| of.name().to_owned());
+        let count = state.count(known.publisher, known.application.as_str());
+        SeenIn {
+            publisher: Bytes::copy_from_slice(&known.publisher.0),
+            publisher_name: publisher,
+            application: known.application.to_string(),
+            counted: count.is_some_and(|count| count.counts(cmid, expiry_ms)),
+            last_request_ms: known.last_request_ms,
+            node: known.seen.node,
+            machine_name: known.seen.machine_name.to_string(),
+        }
+    });
+    CountedInReply { seen: seen.collect(), expiry_ms }
+}

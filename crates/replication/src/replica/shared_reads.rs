@@ -1,0 +1,92 @@
+//! Read points that several callers share: each is served by the first one that was begun after it asked.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Mutex;
+
+use crate::replica::{Replica, running::Unavailable};
+
+/// Who has asked so far, and what the last read point served.
+#[derive(Debug, Default)]
+pub(crate) struct SharedReads {
+    /// The number of the next caller.
+    next: AtomicU64,
+    /// Held by the caller that reads for all who wait; they get it in the order in which they asked.
+    last: Mutex<Option<Served>>,
+}
+
+/// A read point, for the callers that asked before it was begun.
+#[derive(Clone, Copy, Debug)]
+struct Served {
+    /// Callers with a lower number.
+    below: u64,
+    result: Result<(), Unavailable>,
+}
+
+impl SharedReads {
+    /// Runs `read`, or waits for that of another caller which was begun after this call.
+    async fn serve(&self, read: impl Future<Output = Result<(), Unavailable>>) -> Result<(), Unavailable> {
+        let own = self.next.fetch_add(1, Ordering::SeqCst);
+        let mut last = self.last.lock().await;
+        if let Some(served) = last.filter(|served| own < served.below) {
+            return served.result;
+        }
+        // Each of them asked before the leader is asked: what was committed then is in what it answers.
+        let below = self.next.load(Ordering::SeqCst);
+        let result = read.await;
+        *last = Some(Served { below, result });
+        result
+    }
+}
+
+impl Replica {
+    /// Waits until all that was committed before this call is applied here, as [`Self::read_point`] does: however many callers
+    /// wait, a majority is asked for all of them together.
+    ///
+    /// Errors: no leader answered within the deadline, or this node may not answer.
+    pub async fn shared_read_point(&self) -> Result<(), Unavailable> {
+        self.0.shared_reads.serve(async { self.read_point().await.map(|_| ()) }).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, future::join_all};
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn callers_share_a_read_that_was_begun_after_they_asked_and_no_earlier_one() {
+        let (reads, begun, finish) = (SharedReads::default(), AtomicU64::new(0), Notify::new());
+        let read = || async {
+            begun.fetch_add(1, Ordering::SeqCst);
+            finish.notified().await;
+            Ok(())
+        };
+        let mut first = Box::pin(reads.serve(read()));
+        assert!((&mut first).now_or_never().is_none());
+        // The first read is under way: what is committed meanwhile may not be in it.
+        let mut others = Box::pin(join_all((0..100).map(|_| reads.serve(read()))));
+        assert!((&mut others).now_or_never().is_none());
+        assert_eq!(begun.load(Ordering::SeqCst), 1);
+        finish.notify_one();
+        assert_eq!(first.await, Ok(()));
+        assert!((&mut others).now_or_never().is_none());
+        finish.notify_one();
+        assert!(others.await.iter().all(Result::is_ok));
+        assert_eq!(begun.load(Ordering::SeqCst), 2, "one for all that waited");
+    }
+
+    #[tokio::test]
+    async fn a_read_whose_caller_is_gone_is_made_by_the_next_one() {
+        let reads = SharedReads::default();
+        let mut first = Box::pin(reads.serve(std::future::pending()));
+        assert!((&mut first).now_or_never().is_none());
+        let mut second = Box::pin(reads.serve(async { Err(Unavailable::NoLeader) }));
+        assert!((&mut second).now_or_never().is_none());
+        drop(first);
+        assert_eq!(second.await, Err(Unavailable::NoLeader));
+        assert_eq!(reads.serve(async { Ok(()) }).await, Ok(()), "a failure is not kept");
+    }
+}
