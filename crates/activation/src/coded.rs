@@ -52,8 +52,8 @@ codes! {
     Count = 17 => "count {} requests";
     CompareState = 18 => "compare the state at entry {}";
     NoteState = 19 => "note the state's hash";
-    /// Values: `node N` or a person's name, of each.
-    Register = 20 => "register the keys of";
+    /// Value: `node N` or a person's name, of each, with commas.
+    Register = 20 => "register the keys of {}";
     /// Value: `node:N`, `serial:HEX` or a person's name.
     Revoke = 21 => "revoke {}";
     /// Value: the first bytes of its digest.

@@ -70,8 +70,8 @@ pub(super) fn act(command: &Command) -> Coded {
         Command::StateHash { index, .. } => Coded::new(Code::CompareState, [index]),
         Command::NoteHash => Coded::bare(Code::NoteState),
         Command::Register { keys } => {
-            // Further ones than a code has values for are as many nodes or persons, whom their own acts name.
-            Coded::new(Code::Register, keys.iter().map(|(_, registration)| &registration.holder))
+            let holders: Vec<_> = keys.iter().map(|(_, registration)| registration.holder.to_string()).collect();
+            Coded::new(Code::Register, [holders.join(", ")])
         }
         Command::Revoke(revocation) => Coded::new(Code::Revoke, [&revocation.whom]),
         Command::RevokeToken { digest } => Coded::new(Code::RevokeToken, [token_id(digest)]),

@@ -108,6 +108,10 @@ impl Enrolment {
         })?;
         let spend = |node, registration| Command::UseToken { digest, time_ms: now_ms, node, registration };
         let role = match open.grant {
+            // Only a person has a name.
+            Grant::Node if !asked.name.is_empty() => {
+                return Err(invalid("the token is for a node: use it with `quorate host init --join`"));
+            }
             Grant::Node => {
                 let node = number(acting.replica, asked.node)?;
                 let reply = self.certified_node(acting.replica, asked, node).await?;

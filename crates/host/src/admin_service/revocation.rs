@@ -35,7 +35,7 @@ pub(super) async fn revoke_token(
     acting.replica.read_point().await.map_err(unavailable)?;
     let id = asked.id.to_ascii_lowercase();
     let digest = acting.replica.view(|state| {
-        let found = state.open_tokens().find(|(digest, _)| token_id(*digest) == id);
+        let found = state.open_tokens().find(|(digest, _)| token_id(digest) == id);
         found.map(|(digest, _)| *digest)
     });
     let digest = digest.ok_or_else(|| {
