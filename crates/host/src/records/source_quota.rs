@@ -2,12 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::time::Instant;
+use transport::source;
 
 use crate::limits::QUOTA_SOURCES_MAX;
 
@@ -45,16 +46,10 @@ impl SourceQuota {
     }
 }
 
-/// An IPv4 address, or the /64 network of an IPv6 address: one subscriber has all addresses of that.
-fn source(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),
-        address => address,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     const WINDOW: Duration = Duration::from_secs(60);

@@ -81,6 +81,14 @@ impl Replica {
         Ok(point)
     }
 
+    /// Waits until all that was committed before this call is applied here, as [`Self::read_point`] does: however many callers
+    /// wait, a majority is asked for all of them together.
+    ///
+    /// Errors: no leader answered within the deadline, or this node may not answer.
+    pub async fn shared_read_point(&self) -> Result<(), Unavailable> {
+        self.0.shared_reads.serve(async { self.read_point().await.map(|_| ()) }).await
+    }
+
     /// Waits until the entry at `index` is applied here.
     pub async fn wait_applied(&self, index: u64) -> Result<(), Unavailable> {
         let mut progress = self.progress();

@@ -160,7 +160,7 @@ pub(crate) struct RunningReplica {
     pub(crate) round_trips: RoundTrips,
     pub(crate) profiles: Profiles,
     pub(crate) confirmation: Confirmation,
-    pub(crate) shared_reads: SharedReads,
+    pub(crate) shared_reads: SharedReads<Unavailable>,
     /// Of an alarm of the clocks.
     pub(crate) clock_warnings: Warnings,
     /// Part of a snapshot in one message, in bytes.

@@ -4,28 +4,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
 
-use crate::replica::{Replica, running::Unavailable};
-
 /// Who has asked so far, and what the last read point served.
-#[derive(Debug, Default)]
-pub(crate) struct SharedReads {
+#[derive(Debug)]
+pub(crate) struct SharedReads<E> {
     /// The number of the next caller.
     next: AtomicU64,
     /// Held by the caller that reads for all who wait; they get it in the order in which they asked.
-    last: Mutex<Option<Served>>,
+    last: Mutex<Option<Served<E>>>,
 }
 
 /// A read point, for the callers that asked before it was begun.
 #[derive(Clone, Copy, Debug)]
-struct Served {
+struct Served<E> {
     /// Callers with a lower number.
     below: u64,
-    result: Result<(), Unavailable>,
+    result: Result<(), E>,
 }
 
-impl SharedReads {
+impl<E> Default for SharedReads<E> {
+    fn default() -> Self {
+        Self { next: AtomicU64::new(0), last: Mutex::new(None) }
+    }
+}
+
+impl<E: Copy> SharedReads<E> {
     /// Runs `read`, or waits for that of another caller which was begun after this call.
-    async fn serve(&self, read: impl Future<Output = Result<(), Unavailable>>) -> Result<(), Unavailable> {
+    pub(crate) async fn serve(&self, read: impl Future<Output = Result<(), E>>) -> Result<(), E> {
         let own = self.next.fetch_add(1, Ordering::SeqCst);
         let mut last = self.last.lock().await;
         if let Some(served) = last.filter(|served| own < served.below) {
@@ -39,26 +43,17 @@ impl SharedReads {
     }
 }
 
-impl Replica {
-    /// Waits until all that was committed before this call is applied here, as [`Self::read_point`] does: however many callers
-    /// wait, a majority is asked for all of them together.
-    ///
-    /// Errors: no leader answered within the deadline, or this node may not answer.
-    pub async fn shared_read_point(&self) -> Result<(), Unavailable> {
-        self.0.shared_reads.serve(async { self.read_point().await.map(|_| ()) }).await
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use futures::{FutureExt, future::join_all};
     use tokio::sync::Notify;
 
     use super::*;
+    use crate::replica::running::Unavailable;
 
     #[tokio::test]
     async fn callers_share_a_read_that_was_begun_after_they_asked_and_no_earlier_one() {
-        let (reads, begun, finish) = (SharedReads::default(), AtomicU64::new(0), Notify::new());
+        let (reads, begun, finish) = (SharedReads::<Unavailable>::default(), AtomicU64::new(0), Notify::new());
         let read = || async {
             begun.fetch_add(1, Ordering::SeqCst);
             finish.notified().await;
