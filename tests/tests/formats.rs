@@ -131,7 +131,7 @@ async fn what_administrators_do_is_recorded_and_a_noted_entry_is_found_again() {
     assert_eq!(after.code, Some(0), "{}", after.stderr);
     let after = after.json();
     let entries = after["entries"].as_array().unwrap();
-    let new: Vec<_> = entries.iter().skip(acts.len()).map(entry).collect();
+    let new: Vec<_> = entries.iter().skip(before["entries"].as_array().unwrap().len()).map(entry).collect();
     assert_eq!(new[0], ["set dns.ttl_s=60", ""]);
     assert_eq!(new[1], ["add node 4 at 127.0.0.1:1", ""]);
     // The reason in words is in the log of the node that was asked.

@@ -34,7 +34,10 @@ pub(crate) struct Registrar {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotRegistered {
     /// No certificate could be seen there.
-    #[error("the certificate of node {node} at {address} could not be seen: {source}")]
+    #[error(
+        "no node answers at {address} ({source}): start node {node} (`quorate host run`), and see that its peer address can be \
+         reached from here"
+    )]
     NotSeen {
         /// The node.
         node: u64,

@@ -135,7 +135,7 @@ async fn meet(
                 let address = member.address.clone();
                 return Ok(objected(node, &Objection::AnswersElsewhere { address }));
             }
-            None => return Ok(Verdict::Undecided(format!("nobody answers at its address {}", member.address))),
+            None => return Ok(Verdict::Undecided(format!("no node answers at its address {}", member.address))),
         }
     }
     Ok(match gate.meet(node, found).await? {

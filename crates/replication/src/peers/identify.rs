@@ -57,7 +57,7 @@ pub(crate) enum NotFound {
     #[error("{address}: {source}")]
     Address { address: String, source: tonic::transport::Error },
     #[error(
-        "nobody answers at {address}{reason}: start node {node} (`quorate host run`), and see that its peer address can be \
+        "no node answers at {address}{reason}: start node {node} (`quorate host run`), and see that its peer address can be \
          reached from here"
     )]
     NoAnswer { node: u64, address: String, reason: String },

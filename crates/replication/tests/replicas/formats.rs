@@ -91,7 +91,7 @@ async fn a_format_is_set_only_while_every_member_says_that_it_reads_it() {
     let leader = cluster.leader().await;
     cluster.node_mut(follower).stop_hard().await;
     let refused = propose(&cluster, leader, set(Format::AUDITED)).await.unwrap_err().to_string();
-    assert!(refused.contains("every member must read format 2: nobody answers at"), "{refused}");
+    assert!(refused.contains("every member must read format 2: no node answers at"), "{refused}");
     assert_eq!(cluster.node(leader).replica().view(|state| state.format()), Format::NEWEST);
     assert!(acts(&cluster, leader).is_empty());
 }

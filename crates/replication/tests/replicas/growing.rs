@@ -131,7 +131,7 @@ async fn who_may_not_become_a_member_is_refused_with_the_reason() {
         ("a wiped node under its old number", wiped, cluster.node(wiped).address(), "another store"),
         ("another node there", 4, cluster.node(wiped).address(), "there is node"),
         ("a member of another cluster", 1, theirs.node(1).address(), "another store"),
-        ("nobody there", 4, silent, "nobody answers"),
+        ("nobody there", 4, silent, "no node answers"),
     ];
     for (case, node, address, words) in cases {
         let refused = cluster.node(via).on(async move |replica| replica.add(node, &address).await).await;
