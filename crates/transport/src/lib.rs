@@ -9,7 +9,7 @@
 //! TLS 1.3 only, without resumption: every connection is authenticated anew.
 //!
 //! Invariant: never knows what is said over its channels, and never lets anybody pass whom an authority of its own does
-//! not vouch for at that moment.
+//! not vouch for at that moment; on the port between nodes, did not vouch for until its certificate ended.
 
 mod accepting;
 mod authority;

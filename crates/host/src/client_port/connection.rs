@@ -76,7 +76,8 @@ pub(crate) async fn serve(
             let _call = matches!(event, Event::Call(_)).then(|| slot.activity().call());
             let pdu = match event {
                 Event::Send(pdu) => pdu,
-                Event::Call(call) => match answerer.answer(Some(source), &call.stub, call.order).await {
+                // On the heap while it lasts: an idle connection holds no place for it.
+                Event::Call(call) => match Box::pin(answerer.answer(Some(source), &call.stub, call.order)).await {
                     Ok(stub) => association.respond(call.handle, &stub),
                     Err(Fault(status)) => association.fault(call.handle, status),
                 },

@@ -4,7 +4,6 @@
 //! call that waits for its answer, nor one whose certificate is known.
 
 use std::{
-    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
 };
@@ -12,7 +11,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    activity::Activity,
+    activity::{Activity, Idleness},
     networks::{Network, source},
 };
 use crate::limits::{
@@ -88,8 +87,8 @@ pub(super) struct Source {
 }
 
 /// Where a source stands among those that lose a connection; the last is the first to lose one. Limited sources before exempt
-/// ones, then by the number of connections, then by the age of the oldest one.
-type Rank = (bool, usize, Reverse<u64>, Source);
+/// ones, then by the number of connections.
+type Rank = (bool, usize, Source);
 
 struct Open {
     activity: Activity,
@@ -138,7 +137,7 @@ impl Registry {
 
     /// Whether the next connection can be taken, whichever source it is of.
     pub(super) fn has_room(&self) -> bool {
-        let can_evict = || self.ranks.iter().rev().any(|rank| self.has_idle(rank.3));
+        let can_evict = || self.next_to_lose().is_some();
         self.closing < CLOSING_MAX && (self.strangers < self.limits.strangers || can_evict())
     }
 
@@ -175,9 +174,9 @@ impl Registry {
         Ok(Admitted { source, id, evicted, has_evicted })
     }
 
-    /// Closes the idlest connection of the source with most; where a call waits for its answer on each, of the next one.
+    /// Closes the idlest connection of the sources with most; where a call waits for its answer on each, of those with fewer.
     fn evict(&mut self) -> bool {
-        while let Some(source) = self.ranks.iter().rev().map(|rank| rank.3).find(|source| self.has_idle(*source)) {
+        while let Some(source) = self.next_to_lose() {
             // A call may have begun since.
             if self.evict_of(source) {
                 return true;
@@ -186,19 +185,32 @@ impl Registry {
         false
     }
 
-    fn has_idle(&self, source: Source) -> bool {
-        let open = self.sources.get(&source);
-        open.is_some_and(|open| open.values().any(|open| open.activity.idleness().is_some()))
+    /// Of the sources with most connections, the one whose idlest connection is idlest: with equally many, one that says nothing
+    /// loses before one that asks.
+    fn next_to_lose(&self) -> Option<Source> {
+        let mut ranks = self.ranks.iter().rev().peekable();
+        while let Some((is_limited, count, _)) = ranks.peek().copied() {
+            let mut idlest = None;
+            while let Some((_, _, source)) = ranks.next_if(|rank| (rank.0, rank.1) == (*is_limited, *count)) {
+                let idle = self.idlest(*source).map(|idlest| (idlest, *source));
+                idlest = [idlest, idle].into_iter().flatten().min();
+            }
+            if let Some((_, source)) = idlest {
+                return Some(source);
+            }
+        }
+        None
+    }
+
+    /// The idlest connection of `source`; none where a call waits for its answer on each.
+    fn idlest(&self, source: Source) -> Option<(Idleness, u64)> {
+        let open = self.sources.get(&source)?.iter();
+        open.filter_map(|(id, open)| Some((open.activity.idleness()?, *id))).min()
     }
 
     /// Closes the idlest connection of `source`; false where a call waits for its answer on each.
     fn evict_of(&mut self, source: Source) -> bool {
-        loop {
-            let idle = self.sources.get(&source).and_then(|open| {
-                let idle = open.iter().filter_map(|(id, open)| Some((open.activity.idleness()?, *id)));
-                idle.min().map(|(_, id)| id)
-            });
-            let Some(id) = idle else { return false };
+        while let Some((_, id)) = self.idlest(source) {
             // A call may have begun since.
             let closes = self.sources.get(&source).and_then(|open| open.get(&id)).is_some_and(|o| o.activity.close());
             if closes {
@@ -207,6 +219,7 @@ impl Registry {
                 return true;
             }
         }
+        false
     }
 
     /// Counts the connection among those with a known certificate from now on, and returns what would tell it to close. `None`
@@ -278,6 +291,5 @@ impl Registry {
 }
 
 fn rank(source: Source, open: &BTreeMap<u64, Open>) -> Option<Rank> {
-    let (oldest, _) = open.first_key_value()?;
-    Some((source.is_limited, open.len(), Reverse(*oldest), source))
+    (!open.is_empty()).then_some((source.is_limited, open.len(), source))
 }

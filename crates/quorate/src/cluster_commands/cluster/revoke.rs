@@ -52,7 +52,7 @@ impl Revoke {
 
 fn list(admin: &AdminArgs, output: &Output) -> Result<(), Failure> {
     let reply = admin.ask(async |admin| admin.registry(RegistryRequest {}).await)?;
-    output.result(&registry_json(&reply), &registry_text(&reply));
+    output.result(&registry_json(&reply), registry_text(&reply));
     Ok(())
 }
 
