@@ -186,6 +186,9 @@ const _: () = assert!(CONSOLE_SAMPLE_INTERVAL.as_secs() * CONSOLE_SAMPLES_MAX as
 /// How often a node looks whether the registry of keys holds what it should.
 pub const REGISTRY_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Pause between two lines of the log that say that it does not.
+pub const REGISTRY_WARNING_PAUSE: Duration = Duration::from_secs(60);
+
 /// How long a cluster that may have a registry of keys has none before its leader sees to it: who set the format may be in it.
 pub const REGISTRY_GRACE: Duration = Duration::from_secs(10);
 

@@ -12,7 +12,7 @@ use crate::id::NodeId;
 use crate::{limits, proto};
 
 /// The keys that may take part, and who was shut out.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registry {
     keys: BTreeMap<KeyDigest, Registration>,
     /// The oldest first.

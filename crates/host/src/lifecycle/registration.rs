@@ -18,7 +18,7 @@ use transport::{Certificate, PresentedIdentity, Subject, certificate_at};
 use crate::{
     admin_service::Acting,
     credentials::registered::{Registered, UnknownNode, registration},
-    limits::{PEER_CONNECT_TIMEOUT, REGISTRY_GRACE, REGISTRY_LOOK_INTERVAL, VOUCH_TIMEOUT},
+    limits::{PEER_CONNECT_TIMEOUT, REGISTRY_GRACE, REGISTRY_LOOK_INTERVAL, REGISTRY_WARNING_PAUSE, VOUCH_TIMEOUT},
     peers::node_client::NodeClient,
 };
 
@@ -156,13 +156,18 @@ impl Registrar {
     /// Keeps the registry, for as long as the node runs.
     pub(crate) async fn keep(self, mut unknown: mpsc::Receiver<UnknownNode>) {
         let mut progress = self.nodes.replica().progress();
-        let (mut seen, mut since) = (None, Since::default());
+        let (mut seen, mut since, mut told) = (None, Since::default(), None);
         loop {
             let index = progress.borrow_and_update().configuration_index;
-            if seen.replace(index) != Some(index) {
+            let registry = Some(self.nodes.replica().view(|state| state.registry().clone()));
+            if seen != registry {
+                seen = registry;
                 self.registered.changed();
             }
-            if let Err(why) = self.look(&mut since).await {
+            if let Err(why) = self.look(&mut since).await
+                && told.is_none_or(|told: Instant| told.elapsed() >= REGISTRY_WARNING_PAUSE)
+            {
+                told = Some(Instant::now());
                 tracing::warn!(%why, "the registry of keys was not brought up to date: it is tried again");
             }
             tokio::select! {

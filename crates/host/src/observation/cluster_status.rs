@@ -54,6 +54,7 @@ fn reply(
         cluster_time_ms: point.map_or(0, |point| point.cluster_time_ms),
         clock_alarm: alarm,
         clock_ahead_ms: point.and_then(|point| point.ahead_ms),
+        registry_in_force: Some(replica.view(|state| state.registry().is_in_force())),
         nodes,
         answered_by: replica.identity().owner,
         format: replica.view(|state| state.format().number()),

@@ -11,7 +11,7 @@ use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use api::admin::v1::{RenewCertificateRequest, admin_client::AdminClient};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use transport::PresentedIdentity;
 
 pub(crate) use self::unreached::{CONNECT_TIMEOUT, unreached};
@@ -25,6 +25,9 @@ use crate::output::Failure;
 
 /// Pause between two looks at a node that is to go away.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the renewal of a person's certificate may take, before what was asked for is asked.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Which node to talk to.
 #[derive(Debug, clap::Args)]
@@ -152,9 +155,15 @@ async fn connect_afar(address: &str, context: &Context) -> anyhow::Result<Admin>
     let is_renewed = identity.certificate().is_in_last_third_at(client::time_ms());
     let own = Arc::new(PresentedIdentity::new(identity));
     let mut admin = AdminClient::new(Repeating::connect(Reach::Afar { address: address.to_owned(), own }).await?);
-    if is_renewed && let Err(why) = renew(&mut admin, context).await {
-        // What was asked for can be done still.
-        tracing::warn!("the certificate of this context ends soon and was not renewed: {why:#}");
+    if is_renewed {
+        // What was asked for can be done still, and must not wait for a cluster without a leader.
+        match timeout(RENEWAL_TIMEOUT, renew(&mut admin, context)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => tracing::warn!("the certificate of this context ends soon and was not renewed: {why:#}"),
+            Err(_) => {
+                tracing::warn!("the certificate of this context ends soon and was not renewed: no answer in time")
+            }
+        }
     }
     Ok(admin)
 }

@@ -2,13 +2,20 @@
 
 use std::collections::BTreeSet;
 
+use activation::state::Format;
 use api::admin::v1::NodeDnsState;
 
 use super::unasked::not_asked;
 use crate::{cluster::observation::ClusterObservation, finding::Problem, wire::node_dns};
 
 pub(super) fn settings(observation: &ClusterObservation) -> Vec<Problem> {
-    let checks = [intervals(observation), publishing(observation), versions(observation), format(observation)];
+    let checks = [
+        intervals(observation),
+        publishing(observation),
+        versions(observation),
+        format(observation),
+        registry(observation),
+    ];
     let mut problems: Vec<_> = checks.into_iter().flatten().collect();
     if observation.settings.is_empty() {
         problems.push(Problem::unknown("the settings are not known: no leader says so", "see the check `leader`"));
@@ -55,6 +62,19 @@ fn format(observation: &ClusterObservation) -> Option<Problem> {
         Problem::warning(
             format!("every node reads format {newest}, and the cluster writes {}", status.format),
             format!("when you are content with the upgrade: quorate cluster format set {newest}"),
+        )
+    })
+}
+
+/// A cluster whose authority is its own, and whose format holds a registry, has one from the beginning or from the change on.
+fn registry(observation: &ClusterObservation) -> Option<Problem> {
+    let status = &observation.status;
+    let has_own_authority = observation.reachable().any(|node| node.holds_authority.is_some());
+    let may_hold = has_own_authority && Format::new(status.format).is_ok_and(Format::registers_keys);
+    (may_hold && status.registry_in_force == Some(false)).then(|| {
+        Problem::warning(
+            "no key has to be registered: every certificate of the cluster's authority lets in",
+            "start the nodes that do not answer: the leader registers the members when it has seen the key of each",
         )
     })
 }

@@ -347,6 +347,7 @@ fn every_planted_fault_is_found_with_its_remedy() {
             "client discover",
         ),
         ("settings", Verdict::Warning, |seen| seen.status.format = 1, "format set 2"),
+        ("settings", Verdict::Warning, without_registry, "the leader registers the members"),
     ];
     for (name, verdict, plant, remedy) in faults {
         let mut seen = healthy();
@@ -377,4 +378,29 @@ fn far_more_new_machines_than_usual_are_reported_with_their_number() {
     let finding = new(60, 3);
     assert!(finding.text.ends_with("within an hour: 60; usual are 3"), "{}", finding.text);
     assert!(finding.remedy.text().contains("quorate events --since 1h"));
+}
+
+/// Of the format that holds a registry, with an authority of its own, and without one still.
+fn without_registry(seen: &mut ClusterObservation) {
+    (seen.status.format, seen.status.registry_in_force) = (3, Some(false));
+    for node in &mut seen.status.nodes {
+        (node.newest_format, node.holds_authority) = (3, Some(true));
+    }
+}
+
+#[test]
+fn an_organisations_authority_or_an_older_format_needs_no_registry() {
+    let settings = |change: fn(&mut ClusterObservation)| {
+        let mut seen = healthy();
+        without_registry(&mut seen);
+        change(&mut seen);
+        check(&seen).into_iter().find(|finding| finding.check == "settings").unwrap().verdict
+    };
+    assert_eq!(settings(|_| {}), Verdict::Warning);
+    assert_eq!(settings(|seen| seen.status.registry_in_force = Some(true)), Verdict::Ok);
+    assert_eq!(settings(|seen| seen.status.registry_in_force = None), Verdict::Ok, "a version before");
+    let organisations = |seen: &mut ClusterObservation| {
+        seen.status.nodes.iter_mut().for_each(|node| node.holds_authority = None);
+    };
+    assert_eq!(settings(organisations), Verdict::Ok);
 }
