@@ -149,7 +149,7 @@ fn is_name(name: &str) -> bool {
 pub enum Whom {
     /// A node, by its number.
     Node(NodeId),
-    /// Whoever shows the certificate with this number.
+    /// The holder of the certificate with this number.
     Serial(Serial),
     /// A person, by name: with every certificate.
     Person(String),
@@ -179,7 +179,7 @@ impl Whom {
     }
 }
 
-/// That somebody may take part no more.
+/// That a node, a person or a certificate may take part no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocation {
     pub whom: Whom,

@@ -1,8 +1,8 @@
 //! Who may take part: a certificate says who its holder is, and only a key that is registered lets the holder in.
 //!
-//! So what is lost or taken away is shut out by one log entry, and a certificate that a stolen authority signs admits nobody.
+//! So what is lost or taken away is shut out by one log entry, and a certificate that a stolen authority signs admits no caller.
 //! In a cluster whose certificates come from an organisation's authority no key is registered; there the revocations alone
-//! shut somebody out.
+//! shut a holder out.
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ impl Registry {
         &self.revocations
     }
 
-    /// Whether somebody is meant by `whom`.
+    /// Whether `whom` means a registered holder.
     #[must_use]
     pub fn knows(&self, whom: &Whom) -> bool {
         self.keys.values().any(|registration| whom.means(registration))

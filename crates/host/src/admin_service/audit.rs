@@ -59,7 +59,7 @@ pub(super) async fn set_format(
 ) -> Result<proto::SetFormatReply, Status> {
     let format = Format::new(asked.format).map_err(invalid)?;
     acting.propose(Command::SetFormat { format }).await?;
-    // Whoever sets the format that registers keys is registered with the members; others log in again.
+    // The caller who sets the format that registers keys is registered with the members; others log in again.
     if let Err(why) = registrar.take_over(acting, caller.certificate.as_deref()).await {
         tracing::warn!(%why, "no key is registered yet: the leader sees to it");
     }

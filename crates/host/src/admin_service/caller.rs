@@ -23,7 +23,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// From what the connection knows, and the registry says now. Whoever may open the node's own socket is an administrator.
+    /// From what the connection knows, and the registry says now. A caller on the node's own socket is an administrator.
     pub(crate) fn of(extensions: &Extensions, now_ms: u64, registered: &Registered) -> Self {
         if let Some(socket) = extensions.get::<UdsConnectInfo>() {
             let uid = socket.peer_cred.map_or_else(|| "uid:?".to_owned(), |peer| format!("uid:{}", peer.uid()));

@@ -47,7 +47,7 @@ pub(super) async fn revoke_token(
     Ok(proto::RevokeTokenReply {})
 }
 
-/// Shuts somebody out: with every certificate that they hold now, on open connections too.
+/// Shuts a holder out: with every certificate that it holds now, on open connections too.
 pub(super) async fn revoke(
     (acting, registrar): (&Acting<'_>, &Registrar),
     asked: &proto::RevokeRequest,

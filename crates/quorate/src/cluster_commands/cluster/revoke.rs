@@ -13,7 +13,7 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   quorate cluster revoke ada                    a person, with every certificate that she holds now
   quorate cluster revoke node:4                 a node: what its folder holds lets it in no more
-  quorate cluster revoke serial:5e0a…           whoever shows the certificate with this number
+  quorate cluster revoke serial:5e0a…           the holder of the certificate with this number
   quorate cluster revoke --list                 whose keys are registered, and who was revoked
 
 It takes effect on every node within seconds, on open connections and streams too. A person logs in again with a new token.
