@@ -58,6 +58,7 @@ codes! {
     Revoke = 21 => "revoke {}";
     /// Value: the first bytes of its digest.
     RevokeToken = 22 => "revoke token {}";
+    ReplaceAuthority = 24 => "replace the cluster's authority";
     /// Values: name and role.
     EnrolNamedPerson = 23 => "enrol {} as {}";
     // Acts that are none.

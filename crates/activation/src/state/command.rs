@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::format::Format;
 use super::malformed::MalformedCommand;
 use super::outcomes::RequestId;
-use super::registration::{KeyDigest, Registration, Revocation};
+use super::registration::{ClusterAuthority, KeyDigest, Registration, Revocation};
 use super::tokens::OpenToken;
 use super::tokens::{decode_digest, decode_token, encode_token};
 use crate::audit::{Origin, shortened};
@@ -62,6 +62,8 @@ pub enum Command {
     Register { keys: Vec<(KeyDigest, Registration)> },
     /// Who may take part no more.
     Revoke(Revocation),
+    /// The cluster's authority is this one from here on.
+    SetAuthority(ClusterAuthority),
     /// The token with this digest is good no more.
     RevokeToken { digest: [u8; 32] },
 }
@@ -137,6 +139,7 @@ impl Command {
             | Self::Register { .. }
             | Self::Revoke(_)
             | Self::RevokeToken { .. }
+            | Self::SetAuthority(_)
             | Self::UseToken { registration: Some(_), .. }
             | Self::NoteHash => Format::CODED,
             Self::Batch(batch) if batch.stamp.expiry_ms.is_some() => Format::CODED,
@@ -214,6 +217,7 @@ impl Command {
                 keys: keys.iter().map(|(key, registration)| registration.to_proto(key)).collect(),
             }),
             Self::Revoke(revocation) => Kind::Revoke(proto::Revoke { revocation: Some(revocation.to_proto()) }),
+            Self::SetAuthority(authority) => Kind::SetAuthority(authority.to_proto()),
             Self::RevokeToken { digest } => {
                 Kind::RevokeToken(proto::RevokeToken { digest: Bytes::copy_from_slice(digest) })
             }
@@ -259,7 +263,8 @@ impl Command {
                 | Kind::NoteHash(_)
                 | Kind::Register(_)
                 | Kind::Revoke(_)
-                | Kind::RevokeToken(_),
+                | Kind::RevokeToken(_)
+                | Kind::SetAuthority(_),
             ) if newest < Format::CODED => None,
             // A version without the audit knows neither.
             Some(Kind::SetFormat(_) | Kind::Audited(_)) if newest < Format::AUDITED => None,
@@ -371,6 +376,9 @@ impl Command {
                 // Without a kind it names one that is not known here.
                 let unknown = if raw.whom.is_none() { reading.unknown("whom") } else { MalformedCommand("whom") };
                 Ok(Self::Revoke(Revocation::from_proto(raw).ok_or(unknown)?))
+            }
+            Kind::SetAuthority(set) => {
+                ClusterAuthority::from_proto(&set).map(Self::SetAuthority).ok_or(MalformedCommand("authority"))
             }
             Kind::RevokeToken(revoke) => Ok(Self::RevokeToken { digest: decode_digest(&revoke.digest)? }),
         }

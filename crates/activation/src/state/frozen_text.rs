@@ -49,6 +49,7 @@ pub(super) fn act(command: &Command) -> String {
         | Command::Register { .. }
         | Command::Revoke(_)
         | Command::RevokeToken { .. }
+        | Command::SetAuthority(_)
         | Command::NoteHash => String::new(),
         Command::ResetClock { time_ms } => format!("set cluster time to {time_ms} ms"),
         Command::StateHash { index, .. } => format!("compare the state at entry {index}"),

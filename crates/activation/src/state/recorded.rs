@@ -74,6 +74,7 @@ pub(super) fn act(command: &Command) -> Coded {
             Coded::new(Code::Register, [holders.join(", ")])
         }
         Command::Revoke(revocation) => Coded::new(Code::Revoke, [&revocation.whom]),
+        Command::SetAuthority(_) => Coded::bare(Code::ReplaceAuthority),
         Command::RevokeToken { digest } => Coded::new(Code::RevokeToken, [token_id(digest)]),
     }
 }

@@ -12,7 +12,7 @@ use activation::state::{
 };
 use proptest::prelude::*;
 
-use super::registry::{ada, registered, serial};
+use super::registry::{ada, authority, registered, serial};
 use super::world::*;
 
 const STAMP: Stamp = Stamp { time_ms: START_MS, skew: SkewReference::ClusterTime, expiry_ms: None };
@@ -62,6 +62,7 @@ fn every_kind() -> Vec<Command> {
         Command::Revoke(Revocation { whom: Whom::Serial(serial(9)), time_ms: START_MS }),
         Command::Revoke(Revocation { whom: Whom::Person("Ada".into()), time_ms: START_MS }),
         Command::RevokeToken { digest: [7; 32] },
+        Command::SetAuthority(authority(1)),
     ]
 }
 

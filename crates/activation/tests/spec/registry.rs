@@ -2,7 +2,7 @@
 
 use activation::limits::REGISTRATIONS_MAX;
 use activation::state::{
-    Applied, Command, CommandRefusal, Format, Grant, Holder, KeyDigest, OpenToken, PersonRole, Registration,
+    Applied, ClusterAuthority, Command, CommandRefusal, Format, Grant, Holder, KeyDigest, OpenToken, PersonRole, Registration,
     Revocation, Serial, State, Whom,
 };
 use proptest::prelude::*;
@@ -20,6 +20,10 @@ pub(crate) fn ada() -> Holder {
 /// A key and a serial of this number.
 pub(crate) fn registered(number: u8, holder: Holder) -> (KeyDigest, Registration) {
     ([number; 32], Registration { holder, serial: serial(number), ends_ms: START_MS + DAY_MS })
+}
+
+pub(crate) fn authority(number: u8) -> ClusterAuthority {
+    ClusterAuthority { certificate: vec![number; 9].into(), previous: vec![0; 3].into(), since_ms: START_MS }
 }
 
 fn register(keys: Vec<(KeyDigest, Registration)>) -> Command {
@@ -191,4 +195,21 @@ proptest! {
         let command = register(vec![(key, Registration { holder: Holder::Node(node), serial: serial(number), ends_ms })]);
         prop_assert_eq!(Command::decode(&command.encode()), Ok(command));
     }
+}
+
+#[test]
+fn the_authority_is_the_one_that_was_set_last() {
+    let mut cluster = cluster();
+    assert_eq!(cluster.state.authority(), None);
+    for number in [1, 2] {
+        assert_eq!(cluster.apply(&Command::SetAuthority(authority(number))), Applied::Done);
+        assert_eq!(cluster.state.authority(), Some(&authority(number)));
+        survives_a_snapshot(&cluster.state);
+    }
+    cluster.apply(&Command::SetFormat { format: Format::new(2).unwrap() });
+    assert_eq!(cluster.state.authority(), None);
+    let before = Applied::Refused(CommandRefusal::Malformed("command"));
+    assert_eq!(cluster.apply(&Command::SetAuthority(authority(3))), before);
+    let too_long = ClusterAuthority { certificate: vec![1; 4097].into(), ..authority(1) };
+    assert!(Command::decode(&Command::SetAuthority(too_long).encode()).is_err());
 }

@@ -62,6 +62,7 @@ tables! {
         Command::Register { .. } => "register", Never("newer than these files");
         Command::Revoke(_) => "revoke", Never("newer than these files");
         Command::RevokeToken { .. } => "revoke-token", Never("newer than these files");
+        Command::SetAuthority(_) => "set-authority", Never("newer than these files");
     }
     ACTS: act(Act) {
         Act::Command(_) => "command", Since(2);
