@@ -80,6 +80,13 @@ impl Authority {
         Ok(Sha256::digest(parsed.subject().as_raw()).into())
     }
 
+    /// The certificate in DER of the first authority in PEM.
+    pub fn der_of(certificate_pem: &str) -> Result<Vec<u8>, TransportError> {
+        let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes());
+        let not_pem = |_| TransportError::NotPem { what: "the authority".into(), expected: "certificate" };
+        Ok(der.map_err(not_pem)?.to_vec())
+    }
+
     /// Its certificate in DER.
     pub fn certificate_der(&self) -> &[u8] {
         &self.certificate
