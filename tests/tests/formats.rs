@@ -152,3 +152,44 @@ async fn what_administrators_do_is_recorded_and_a_noted_entry_is_found_again() {
     cluster.settled(2).await;
     assert_eq!(audit(&cluster, 2, &[]).await.json(), audit(&cluster, 1, &[]).await.json());
 }
+
+/// The lines of a node's audit file.
+fn audit_lines(path: &std::path::Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn each_act_is_a_line_of_the_audit_file_which_is_opened_again_on_sighup() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(1)).await;
+    let (file, moved) = (cluster.path("audit.json"), cluster.path("audit.1"));
+    cluster.set_variable(1, "QUORATE_AUDIT_FILE", &file);
+    // Whatever else is said: that the node runs, and errors.
+    cluster.set_variable(1, "QUORATE_LOG", "error,quorate::host_command::run=info");
+    cluster.form().await;
+    let set = async |seconds: &str| cluster.admin(1, &words!["settings", "set", "dns.ttl_s", seconds]).await.code;
+    assert_eq!(set("60").await, Some(0));
+    let refused = cluster.admin(1, &words!["cluster", "add", "4=127.0.0.1:1"]).await;
+    assert_eq!(refused.code, Some(1));
+    let lines = audit_lines(&file);
+    let said = |act: &str, message: &str| {
+        lines.iter().any(|line| line["act"] == act && line["message"] == message && line["from"] == "socket")
+    };
+    assert!(said("set dns.ttl_s=60", "an administrator's act"), "{lines:?}");
+    assert!(said("add node 4 at 127.0.0.1:1", "an administrator's act was not done"), "{lines:?}");
+    assert!(lines.iter().all(|line| line["who"].as_str().is_some_and(|who| !who.is_empty())), "{lines:?}");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+
+    std::fs::rename(&file, &moved).unwrap();
+    cluster.process(1).hang_up();
+    eventually("it is opened again", async || file.exists().then_some(())).await;
+    assert_eq!(set("90").await, Some(0));
+    assert_eq!(audit_lines(&moved), lines);
+    assert!(audit_lines(&file).iter().any(|line| line["act"] == "set dns.ttl_s=90"));
+
+    assert_eq!(cluster.stop(1).await, Some(0));
+    let nowhere = cluster.run_host(&cluster.node(1).config, &["--audit-file", "/nowhere/audit"]).await;
+    assert_eq!(nowhere.code, Some(2));
+    assert!(nowhere.stderr.contains("audit.file"), "{}", nowhere.stderr);
+}

@@ -43,7 +43,7 @@ pub mod simulated;
 mod tasks;
 mod test_hooks;
 
-pub use admin_service::AdminError;
+pub use admin_service::{AUDIT_TARGET, AdminError};
 pub use client_port::answer::Answers;
 pub use config::{Config, ConfigError, OldName, Overrides, init, settings};
 pub use credentials::identity;

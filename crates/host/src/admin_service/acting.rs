@@ -1,5 +1,7 @@
 //! An administrator's hand on the cluster: what it does is recorded with a name (see [`activation::audit`]).
 
+use std::fmt::Display;
+
 use activation::{
     audit::{Origin, shortened},
     coded::Coded,
@@ -9,6 +11,7 @@ use replication::{ProposeError, Replica};
 use tonic::{Code, Status};
 
 use super::{
+    audit_log::AUDIT_TARGET,
     caller::{self, Caller},
     request_ids::RequestIds,
     status::{propose_error, unavailable},
@@ -21,6 +24,8 @@ pub(crate) struct Acting<'a> {
     pub(super) replica: &'a Replica,
     who: String,
     from: String,
+    /// The node acts by itself, for no administrator.
+    is_node: bool,
     ids: RequestIds,
 }
 
@@ -34,14 +39,14 @@ impl<'a> Acting<'a> {
             (_, Some(role)) => format!("{name} ({role})"),
             (_, None) => name,
         };
-        Ok(Self { nodes, replica: nodes.replica(), who, from, ids })
+        Ok(Self { nodes, replica: nodes.replica(), who, from, is_node: false, ids })
     }
 
     /// The node itself.
     pub(crate) fn node(nodes: &'a NodeClient) -> Self {
         let replica = nodes.replica();
         let who = format!("node {}", replica.identity().owner);
-        Self { nodes, replica, who, from: "itself".into(), ids: RequestIds::unrepeated() }
+        Self { nodes, replica, who, from: "itself".into(), is_node: true, ids: RequestIds::unrepeated() }
     }
 
     async fn origin(&self) -> Result<Origin, Status> {
@@ -65,14 +70,31 @@ impl<'a> Acting<'a> {
         let proposed = self.replica.propose_once(self.id_for(&command), &command).await;
         let act = command.act();
         match &proposed {
-            Ok(index) => tracing::info!(who = self.who, from = self.from, %act, index, "an administrator's act"),
-            Err(why) => {
-                tracing::warn!(who = self.who, from = self.from, %act, %why, "an administrator's act was not done")
-            }
+            Ok(index) => self.log_done(&act, Some(*index)),
+            Err(why) => self.log_not_done(&act, why),
         }
         let index = proposed.map_err(propose_error)?;
         self.replica.wait_applied(index).await.map_err(unavailable)?;
         Ok(index)
+    }
+
+    /// A line of the log, beside the replicated record.
+    fn log_done(&self, act: &Coded, index: Option<u64>) {
+        let Self { who, from, .. } = self;
+        if self.is_node {
+            tracing::info!(target: AUDIT_TARGET, who, from, %act, index, "the node's own act");
+        } else {
+            tracing::info!(target: AUDIT_TARGET, who, from, %act, index, "an administrator's act");
+        }
+    }
+
+    fn log_not_done(&self, act: &Coded, why: &dyn Display) {
+        let Self { who, from, .. } = self;
+        if self.is_node {
+            tracing::warn!(target: AUDIT_TARGET, who, from, %act, %why, "the node's own act was not done");
+        } else {
+            tracing::warn!(target: AUDIT_TARGET, who, from, %act, %why, "an administrator's act was not done");
+        }
     }
 
     /// By which the entry of this command is applied at most once: the caller's, where the caller gave its request one.
@@ -93,7 +115,7 @@ impl<'a> Acting<'a> {
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Status> {
         self.note(&act, None).await?;
-        tracing::info!(who = self.who, from = self.from, %act, "an administrator's act");
+        self.log_done(&act, None);
         self.refusal_noted(act, work).await
     }
 
@@ -104,9 +126,9 @@ impl<'a> Acting<'a> {
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Status> {
         match self.note(&act, None).await {
-            Ok(()) => tracing::info!(who = self.who, from = self.from, %act, "an administrator's act"),
+            Ok(()) => self.log_done(&act, None),
             Err(why) => {
-                tracing::error!(who = self.who, from = self.from, %act, why = why.message(), "not recorded");
+                tracing::error!(target: AUDIT_TARGET, who = self.who, from = self.from, %act, why = why.message(), "not recorded");
             }
         }
         self.refusal_noted(act, work).await
@@ -116,10 +138,9 @@ impl<'a> Acting<'a> {
         let done = work.await;
         if let Err(refusal) = &done {
             // The record has the status alone; the reason is here.
-            let reason = refusal.message();
-            tracing::warn!(who = self.who, from = self.from, %act, reason, "an administrator's act was not done");
+            self.log_not_done(&act, &refusal.message());
             if let Err(why) = self.note(&act, Some(refusal)).await {
-                tracing::error!(who = self.who, from = self.from, %act, why = why.message(), "its refusal was not recorded");
+                tracing::error!(target: AUDIT_TARGET, who = self.who, from = self.from, %act, why = why.message(), "its refusal was not recorded");
             }
         }
         done
@@ -131,7 +152,7 @@ impl<'a> Acting<'a> {
     }
 
     /// The same caller under the name that it gave with a valid token.
-    pub(super) fn bearing_token(&mut self, name: &dyn std::fmt::Display) {
+    pub(super) fn bearing_token(&mut self, name: &dyn Display) {
         self.who = format!("{name}, with a token");
     }
 

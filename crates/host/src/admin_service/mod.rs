@@ -3,6 +3,7 @@
 
 mod acting;
 mod audit;
+mod audit_log;
 mod authority;
 mod caller;
 mod enrolment;
@@ -45,6 +46,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 use transport::{Admission, Audience, PresentedIdentity, listen_privately};
 
+pub use self::audit_log::AUDIT_TARGET;
 pub(crate) use self::{acting::Acting, keys::Keys, status::ACCESS_DENIED};
 use self::{
     enrolment::Enrolment,

@@ -16,7 +16,7 @@ use moka::sync::Cache;
 use tokio::{sync::Notify, time::sleep};
 use tonic::Status;
 
-use super::acting::Acting;
+use super::{acting::Acting, audit_log::AUDIT_TARGET};
 use crate::{
     limits::{ENROLMENT_SOURCES_MAX, REFUSED_ENROLMENTS_INTERVAL, REFUSED_ENROLMENTS_PER_SOURCE_MAX},
     peers::node_client::NodeClient,
@@ -56,7 +56,7 @@ impl RefusedEnrolments {
 
     /// Takes note of a wrong token.
     pub(super) fn note(&self, from: &str) {
-        tracing::warn!(from, "a join token was refused");
+        tracing::warn!(target: AUDIT_TARGET, from, "a join token was refused");
         if let Some(source) = source(from) {
             self.by_source.get_with(source, Arc::default).fetch_add(1, Ordering::Relaxed);
         }

@@ -17,7 +17,7 @@ use tonic::{
 };
 use transport::Role;
 
-use super::{caller::Caller, status::ACCESS_DENIED};
+use super::{audit_log::AUDIT_TARGET, caller::Caller, status::ACCESS_DENIED};
 use crate::{credentials::registered::Registered, environment::SystemClock};
 
 /// Least role for each call; none: no certificate is needed.
@@ -93,7 +93,7 @@ where
                 Either::Left(self.service.call(request))
             }
             Err(why) => {
-                tracing::warn!(%caller, call, "an administrator's call was refused");
+                tracing::warn!(target: AUDIT_TARGET, %caller, call, "an administrator's call was refused");
                 Either::Right(ready(Ok(Status::from(why).into_http())))
             }
         }

@@ -19,6 +19,7 @@ impl Config {
             self.admin.too_small(),
             self.metrics.too_small(),
             self.console.too_small(),
+            self.audit.too_small(),
             self.tls.too_small(),
             self.raft.too_small(),
             self.dns.too_small(),

@@ -29,7 +29,7 @@ pub use self::{
     error::ConfigError,
     overrides::Overrides,
     renamed::OldName,
-    sections::{Admin, Clients, Config, Console, Dns, Drain, Metrics, Peers, Raft, Tls},
+    sections::{Admin, Audit, Clients, Config, Console, Dns, Drain, Metrics, Peers, Raft, Tls},
     values::ListenAddress,
 };
 use self::{

@@ -54,6 +54,9 @@ pub struct Config {
     /// The page for administrators.
     #[serde(default)]
     pub console: Console,
+    /// What administrators do.
+    #[serde(default)]
+    pub audit: Audit,
     /// An organisation's own authority.
     #[serde(default)]
     pub tls: Tls,
@@ -157,6 +160,14 @@ section! {
     "console" Console {
         auth: bool = false,
             "The console, on the same port: true: for whoever has a reader's rights (`quorate console`), from anywhere; false: for whoever is on this machine";
+    }
+}
+
+section! {
+    /// What administrators do, beside the replicated record.
+    "audit" Audit {
+        file: Option<PathBuf> = None,
+            "File to which each act of an administrator through this node, and each refused one, is appended, a JSON object a line; opened again on SIGHUP";
     }
 }
 

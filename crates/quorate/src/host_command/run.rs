@@ -14,7 +14,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::output::{
     CommandResult, Failure,
-    logging::{self, LogFormat, LogReader},
+    logging::{self, AuditFile, LogFormat, LogReader},
 };
 
 /// Threads of the runtime, at the least.
@@ -29,7 +29,8 @@ Examples:
   quorate host run --config node1.toml                 from then on, and on all other nodes
 
 On SIGHUP raft.profile, the lists of networks (clients.allow, clients.exempt, peers.allow, admin.allow, metrics.allow)
-and clients.new_cmids_per_minute are read from the configuration again, and take effect without a restart.
+and clients.new_cmids_per_minute are read from the configuration again, and take effect without a restart; audit.file
+is opened again.
 
 Exit: 0 stopped as told; 1 failed while running, or no cluster was formed; 2 configuration, port or data folder.
 A panic in any task ends the process with SIGABRT: the last line of the log names the task and the reason.";
@@ -53,7 +54,9 @@ pub(crate) struct Run {
 impl Run {
     pub(super) fn run(self) -> CommandResult {
         let config = Config::load(&self.config, &self.overrides).map_err(Failure::usage)?;
-        let reader = logging::start(self.log, LevelFilter::INFO);
+        let audit = config.audit.file.as_deref().map(AuditFile::open).transpose();
+        let audit = audit.context("audit.file cannot be appended to").map_err(Failure::usage)?;
+        let reader = logging::start_with_audit(self.log, LevelFilter::INFO, audit.clone());
         host::end_process_on_panic();
         for OldName { old, new } in &config.old_names {
             tracing::warn!(%old, %new, "a setting is given by its old name: use the new one");
@@ -64,7 +67,8 @@ impl Run {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
         let runtime = runtime.context("cannot start the runtime")?;
         let start = Start { bootstrap: self.bootstrap, ..Start::default() };
-        let outcome = runtime.block_on(run(config, start, reader, || Config::load(&self.config, &self.overrides)));
+        let outcome =
+            runtime.block_on(run(config, start, (reader, audit), || Config::load(&self.config, &self.overrides)));
         // What still waits for a disk that failed must not keep the process.
         runtime.shutdown_background();
         outcome
@@ -74,7 +78,7 @@ impl Run {
 async fn run(
     config: Config,
     start: Start,
-    reader: LogReader,
+    (reader, audit): (LogReader, Option<AuditFile>),
     read_again: impl Fn() -> Result<Config, ConfigError>,
 ) -> CommandResult {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
@@ -105,7 +109,7 @@ async fn run(
     let _no_supervisor = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&serves)]);
     tokio::select! {
         () = keep_supervisor_calm(&node) => {}
-        () = follow_configuration(&node, &mut hang_up, read_again) => {}
+        () = follow_configuration((&node, audit), &mut hang_up, read_again) => {}
         why = node.failed() => return Err(anyhow!("node {node_number} stopped: {why}").into()),
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -144,14 +148,22 @@ impl Patience {
 }
 
 /// Reads the configuration again at each SIGHUP. One that is wrong changes nothing.
-async fn follow_configuration(node: &Node, hang_up: &mut Signal, read: impl Fn() -> Result<Config, ConfigError>) {
+async fn follow_configuration(
+    (node, audit): (&Node, Option<AuditFile>),
+    hang_up: &mut Signal,
+    read: impl Fn() -> Result<Config, ConfigError>,
+) {
     while hang_up.recv().await.is_some() {
+        if let Some(Err(error)) = audit.as_ref().map(AuditFile::reopen) {
+            tracing::error!(%error, "audit.file was not opened again: what administrators do goes on into the one before");
+        }
         match read() {
             Ok(config) => {
                 let profile = config.raft.profile.map_or_else(|| "as the cluster's".into(), |own| own.to_string());
                 tracing::info!(
                     profile,
-                    "the configuration was read again: raft.profile and the lists of networks are taken from it, the rest at the next start"
+                    "the configuration was read again: raft.profile, the lists of networks and clients.new_cmids_per_minute are taken from \
+                     it, the rest at the next start"
                 );
                 node.reconfigure(&config);
             }

@@ -11,7 +11,7 @@ use activation::{
 
 use crate::{
     chance::{fnv, fnv_from},
-    publisher::{APPLICATION, Publisher},
+    publisher::{APPLICATION, Publisher, START_MS},
 };
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -81,8 +81,9 @@ struct Machine {
     time_ms: u64,
     /// Real time of the request.
     recorded: Duration,
-    /// Whether it was recorded in a format in which time stands still while a jump waits, so that it may expire early.
-    in_held_time: bool,
+    /// It was recorded in a format in which time stands still while a jump waits, or stamped with a time far behind the truth that
+    /// an administrator had set: it may expire early.
+    may_expire_early: bool,
 }
 
 /// Outcomes of so many commands are remembered.
@@ -93,6 +94,9 @@ pub(super) struct Model {
     time_ms: Option<u64>,
     /// Since format 3.
     expiry_ms: Option<u64>,
+    /// Cluster time was set back to clocks that were far behind the truth: when they are right again, what was stamped meanwhile is
+    /// as old as they were wrong.
+    is_set_back: bool,
     /// Of commands that are carried out once, the oldest first; since format 3.
     carried_out: Vec<[u8; 16]>,
     /// The oldest request first.
@@ -112,6 +116,7 @@ impl Default for Model {
             time_ms,
             expiry_ms: None,
             carried_out: Vec::new(),
+            is_set_back: false,
             machines,
             limit: 0,
             has_catalog: false,
@@ -182,27 +187,31 @@ impl Model {
             Some(Command::Batch(batch)) => self.batch(batch, publisher, now, &mut applied),
             Some(Command::Once { id, .. }) if self.carried_out.contains(id) => {}
             Some(Command::Once { id, command }) => {
-                self.administrative(command);
+                self.administrative(command, now);
                 if self.format >= 3 {
                     self.carried_out.push(*id);
                     let forgotten = self.carried_out.len().saturating_sub(OUTCOMES_KEPT);
                     self.carried_out.drain(..forgotten);
                 }
             }
-            Some(command) => self.administrative(command),
+            Some(command) => self.administrative(command, now),
             None => {}
         }
         applied
     }
 
-    fn administrative(&mut self, command: &Command) {
+    fn administrative(&mut self, command: &Command, now: Duration) {
         match command {
             Command::InstallCatalog { .. } => self.has_catalog = true,
             Command::InstallActivation { signed } => self.activated.extend(activated_by(signed)),
             Command::ResetClock { time_ms } if self.time_ms.is_some_and(|now_ms| *time_ms <= now_ms) => {
                 self.time_ms = Some(*time_ms);
                 self.expiry_ms = self.expiry_ms.map(|expiry_ms| expiry_ms.min(*time_ms));
-                self.machines.iter_mut().for_each(|machine| machine.time_ms = machine.time_ms.min(*time_ms));
+                self.is_set_back = is_far_behind(*time_ms, now);
+                for machine in self.machines.iter_mut().filter(|machine| machine.time_ms > *time_ms) {
+                    machine.time_ms = *time_ms;
+                    machine.may_expire_early |= self.is_set_back;
+                }
             }
             Command::SetFormat { format } => {
                 self.format = format.number();
@@ -223,7 +232,7 @@ impl Model {
             }
             Command::Audited { act, .. } => {
                 if let Act::Command(command) = act {
-                    self.administrative(command);
+                    self.administrative(command, now);
                 }
                 if self.format >= 2 {
                     self.audit += 1;
@@ -244,6 +253,7 @@ impl Model {
         }
         let time_ms = stamp_ms.max(self.time_ms.unwrap_or(0));
         self.time_ms = Some(time_ms);
+        self.is_set_back &= is_far_behind(time_ms, now);
         if self.format >= 3 {
             let before_ms = self.expiry_ms.unwrap_or(0);
             let to_ms = batch.stamp.expiry_ms.unwrap_or(self.expiry_ms.unwrap_or(time_ms));
@@ -283,7 +293,7 @@ impl Model {
         self.machines.retain(|machine| {
             let stays = expiry_ms.saturating_sub(machine.time_ms) < KEPT_MS;
             let age = now.saturating_sub(machine.recorded);
-            if !stays && !machine.in_held_time && age + EARLY < Duration::from_millis(KEPT_MS) {
+            if !stays && !machine.may_expire_early && age + EARLY < Duration::from_millis(KEPT_MS) {
                 let hours = age.as_secs() / 3600;
                 applied.early = Some(format!("machine {:x} expired {hours} hours after its request", machine.cmid));
             }
@@ -291,13 +301,19 @@ impl Model {
         });
         self.limit = self.limit.max(2 * threshold);
         self.machines.retain(|machine| machine.cmid != cmid);
-        let in_held_time = self.format < 3;
-        self.machines.push(Machine { cmid, time_ms, recorded: now, in_held_time });
+        let may_expire_early = self.format < 3 || self.is_set_back;
+        self.machines.push(Machine { cmid, time_ms, recorded: now, may_expire_early });
         while self.machines.len() > self.limit as usize {
             self.machines.remove(0);
         }
         u32::try_from(self.machines.len()).ok()
     }
+}
+
+/// Whether a time is further behind the truth than a machine may expire too early.
+fn is_far_behind(time_ms: u64, now: Duration) -> bool {
+    let truth = Duration::from_millis(START_MS) + now;
+    Duration::from_millis(time_ms) + EARLY < truth
 }
 
 /// The nodes that a publisher's answer activates.

@@ -167,3 +167,35 @@ fn the_oracle_names_a_machine_that_expires_early_by_real_time() {
     both.tell(&encoded, Duration::from_secs(2 * 3600));
     assert_eq!(both.kinds(), ["expired_early"]);
 }
+
+#[test]
+fn the_oracle_knows_what_an_administrator_set_back_to_wrong_clocks() {
+    let mut both = Both::new();
+    let newest = Command::SetFormat { format: Format::NEWEST };
+    both.apply(&newest);
+    both.ask(1, 0, 1);
+    let day_ms = 24 * HOUR_MS;
+    let batch = |both: &Both, machine, time_ms| {
+        let stamp = Stamp { time_ms, skew: SkewReference::LeaveOut, expiry_ms: Some(time_ms) };
+        Command::Batch(Batch { stamp, records: vec![both.record(machine, 0, time_ms)] }).encode()
+    };
+    let tell = |both: &mut Both, encoded: &[u8], real: u64| {
+        both.state.apply(both.index, encoded);
+        both.tell(encoded, Duration::from_millis(real));
+    };
+    // Forty days on, and the clocks say that none of them went by.
+    let at_forty = batch(&both, 2, START_MS + 40 * day_ms);
+    tell(&mut both, &at_forty, 40 * day_ms);
+    let reset = Command::ResetClock { time_ms: START_MS }.encode();
+    tell(&mut both, &reset, 40 * day_ms);
+    let wrong = batch(&both, 3, START_MS);
+    tell(&mut both, &wrong, 40 * day_ms + HOUR_MS);
+    // Right again: what was stamped with the wrong time is forgotten, as the administrator had it.
+    let right = batch(&both, 4, START_MS + 40 * day_ms + 2 * HOUR_MS);
+    tell(&mut both, &right, 40 * day_ms + 2 * HOUR_MS);
+    assert_eq!(both.kinds(), Vec::<Kind>::new());
+    // Later ones are not.
+    let early = batch(&both, 5, START_MS + 80 * day_ms);
+    tell(&mut both, &early, 41 * day_ms);
+    assert_eq!(both.kinds(), ["expired_early"]);
+}

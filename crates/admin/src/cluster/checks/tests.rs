@@ -199,7 +199,7 @@ fn what_cannot_be_evaluated_is_unknown_and_never_ok() {
 #[test]
 fn every_planted_fault_is_found_with_its_remedy() {
     type Fault = (&'static str, Verdict, fn(&mut ClusterObservation), &'static str);
-    let faults: [Fault; 34] = [
+    let faults: [Fault; 35] = [
         ("leader", Verdict::Failure, lose_the_leader, "start the nodes"),
         ("nodes", Verdict::Failure, |seen| silence(seen, 2), "cluster remove 3 --dead"),
         ("nodes", Verdict::Warning, |seen| seen.status.nodes[2].state = NodeState::Draining.into(), "maintenance"),
