@@ -31,8 +31,7 @@ async fn login(cluster: &Cluster, via: u64, name: &str, role: &str) {
     let made = cluster.administrate(via, &words!["cluster", "token", "--role", role]).await;
     let address = cluster.node(via).admin.to_string();
     let token = made["token"].as_str().unwrap();
-    let words =
-        words!["cluster", "login", &address, "--token", token, "--as", name, "--context", name, "--force"];
+    let words = words!["cluster", "login", &address, "--token", token, "--as", name, "--context", name, "--force"];
     let logged_in = command(cluster, &words).await;
     assert_eq!(logged_in.code, Some(0), "{}", logged_in.stderr);
 }
@@ -107,7 +106,8 @@ async fn an_authority_whose_key_leaked_is_believed_no_more_at_once() {
     };
     in_force(&cluster).await;
     login(&cluster, 1, "ada", "administrator").await;
-    let rotated = command(&cluster, &words!["cluster", "authority", "rotate", "--now", "--json", "--admin", "ada"]).await;
+    let rotated =
+        command(&cluster, &words!["cluster", "authority", "rotate", "--now", "--json", "--admin", "ada"]).await;
     assert_eq!(rotated.code, Some(0), "{}", rotated.stderr);
     let fingerprint = rotated.json()["fingerprint"].as_str().unwrap().to_owned();
     for node in [1, 2, 3] {

@@ -18,9 +18,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use crate::{
-    authority::Authority, error::TransportError, identity::Identity, known::KnownKeys, limits::PEM_BYTES_MAX,
-};
+use crate::{authority::Authority, error::TransportError, identity::Identity, known::KnownKeys, limits::PEM_BYTES_MAX};
 
 /// The folder of a node's certificates.
 #[derive(Clone, Debug)]

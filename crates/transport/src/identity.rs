@@ -49,7 +49,8 @@ impl Identity {
         let certificate = Certificate::of(own)?;
         let shown = Arc::new(CertifiedKey::from_der(chain, key, &provider())?);
         let roots = roots(&authorities)?;
-        let server = |audience| server_config(Arc::clone(&roots), Arc::clone(&shown), audience, known.clone()).map(Arc::new);
+        let server =
+            |audience| server_config(Arc::clone(&roots), Arc::clone(&shown), audience, known.clone()).map(Arc::new);
         let (certified, anybody) = (server(Audience::Certified)?, server(Audience::Anybody)?);
         let client = Arc::new(client_config(Arc::new(Nodes::of(roots, known.clone())?), Some(shown))?);
         Ok(Self { certificate, certified, anybody, client })

@@ -412,7 +412,10 @@ fn a_folder_follows_the_authority_that_takes_the_place_of_its_own() {
     assert!(!tls.follow_authority(current, previous).unwrap(), "once");
     assert_eq!(tls.authority().unwrap().fingerprint(), after.fingerprint());
     assert_eq!(tls.identity().unwrap().subject(), &Subject::Node(1), "its own certificate stands meanwhile");
-    assert_ne!(Authority::name_of(&tls.authority_pem().unwrap()).unwrap(), tls.identity().unwrap().certificate().issuer);
+    assert_ne!(
+        Authority::name_of(&tls.authority_pem().unwrap()).unwrap(),
+        tls.identity().unwrap().certificate().issuer
+    );
     assert!(tls.follow_authority(current, None).unwrap(), "the overlap is over");
     assert!(tls.holds_authority_key());
     // Another node, which has the old key.

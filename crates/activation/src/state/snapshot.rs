@@ -142,7 +142,8 @@ impl State {
         let authority = authority.ok().filter(|authority| format.registers_keys() || authority.is_none());
         let authority = authority.ok_or(SnapshotError::Malformed("authority"))?;
         let (time_ms, expiry_ms) = (raw.time_ms, raw.expiry_ms);
-        let mut state = Self { time_ms, expiry_ms, format, audit, outcomes, registry, authority, ..Self::reading_up_to(newest) };
+        let mut state =
+            Self { time_ms, expiry_ms, format, audit, outcomes, registry, authority, ..Self::reading_up_to(newest) };
         for raw in &raw.announcements {
             let decoded =
                 decode_announcement(raw).map_err(|MalformedCommand(field)| SnapshotError::Malformed(field))?;

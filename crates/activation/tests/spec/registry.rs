@@ -2,8 +2,8 @@
 
 use activation::limits::REGISTRATIONS_MAX;
 use activation::state::{
-    Applied, ClusterAuthority, Command, CommandRefusal, Format, Grant, Holder, KeyDigest, OpenToken, PersonRole, Registration,
-    Revocation, Serial, State, Whom,
+    Applied, ClusterAuthority, Command, CommandRefusal, Format, Grant, Holder, KeyDigest, OpenToken, PersonRole,
+    Registration, Revocation, Serial, State, Whom,
 };
 use proptest::prelude::*;
 

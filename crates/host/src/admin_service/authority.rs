@@ -28,7 +28,9 @@ pub(super) async fn rotate(
 ) -> Result<proto::RotateAuthorityReply, Status> {
     let internal = |error: &dyn std::fmt::Display| Status::internal(error.to_string());
     let present = source.authority_pem().map_err(|error| internal(&error))?.ok_or_else(|| {
-        Status::failed_precondition("this cluster uses an organisation's own authority (tls.authority): it is replaced there")
+        Status::failed_precondition(
+            "this cluster uses an organisation's own authority (tls.authority): it is replaced there",
+        )
     })?;
     let cluster = acting.replica.cluster();
     let node = cluster.node;
@@ -51,7 +53,8 @@ pub(super) async fn rotate(
     }
     let since_ms = acting.replica.read_point().await.map_err(unavailable)?.cluster_time_ms;
     let authority = Authority::create(SystemClock::default().wall_ms()).map_err(|error| internal(&error))?;
-    let previous = if asked.now { Vec::new() } else { Authority::der_of(&present).map_err(|error| internal(&error))? };
+    let previous =
+        if asked.now { Vec::new() } else { Authority::der_of(&present).map_err(|error| internal(&error))? };
     let certificate = authority.certificate_der().to_vec();
     let fingerprint = HEXLOWER.encode(&authority.fingerprint());
     // Before it is the cluster's: a crash in between leaves a key that is of no use, and no authority without one.

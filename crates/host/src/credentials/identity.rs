@@ -16,8 +16,8 @@ use replication::Clock;
 use sha2::{Digest, Sha256};
 use tokio::{sync::Notify, time::sleep};
 use transport::{
-    Authority, Folder, Identity, KnownKeys, PresentedIdentity, SigningRequest, Subject, TransportError, limits::NODE_LIFETIME,
-    read_private,
+    Authority, Folder, Identity, KnownKeys, PresentedIdentity, SigningRequest, Subject, TransportError,
+    limits::NODE_LIFETIME, read_private,
 };
 
 use crate::{
@@ -179,7 +179,11 @@ impl Source {
     }
 
     /// Takes over which authority the cluster has, and believes the one before for a while. Says whether anything was changed.
-    pub(crate) fn follow_authority(&self, authority: &ClusterAuthority, overlaps: bool) -> Result<bool, TransportError> {
+    pub(crate) fn follow_authority(
+        &self,
+        authority: &ClusterAuthority,
+        overlaps: bool,
+    ) -> Result<bool, TransportError> {
         let Self::Cluster { folder, authority_changed, .. } = self else { return Ok(false) };
         let previous = Some(authority.previous.as_ref()).filter(|previous| overlaps && !previous.is_empty());
         let is_changed = folder.follow_authority(&authority.certificate, previous)?;

@@ -207,7 +207,14 @@ mod tests {
     use super::*;
 
     fn certificate(subject: Subject, number: u8) -> Certificate {
-        Certificate { subject, key: [number; 32], serial: vec![0x40, number], begins_ms: 1000, ends_ms: 2000 }
+        Certificate {
+            subject,
+            key: [number; 32],
+            serial: vec![0x40, number],
+            issuer: [0; 32],
+            begins_ms: 1000,
+            ends_ms: 2000,
+        }
     }
 
     fn ada(role: Role) -> Subject {
