@@ -16,7 +16,7 @@ use replication::Clock;
 use sha2::{Digest, Sha256};
 use tokio::{sync::Notify, time::sleep};
 use transport::{
-    Authority, Folder, Identity, KnownKeys, PresentedIdentity, SigningRequest, Subject, TransportError,
+    Authority, Certificate, Folder, Identity, KnownKeys, PresentedIdentity, SigningRequest, Subject, TransportError,
     limits::NODE_LIFETIME, read_private,
 };
 
@@ -256,6 +256,11 @@ impl Source {
         let Self::Cluster { folder, node, .. } = self else { return Ok(()) };
         let Some(request) = self.renewal_request()? else { return Ok(()) };
         let certificate = certifies.certify(*node, request).await.map_err(IdentityError::NotCertified)?;
+        // A holder that has not taken another authority over yet signs with the one before.
+        if Authority::name_of(&folder.authority_pem()?)? != Certificate::from_pem(&certificate)?.issuer {
+            let why = "the node that was asked signed with an authority that was replaced".to_owned();
+            return Err(IdentityError::NotCertified(why));
+        }
         Ok(folder.renew_node(&certificate)?)
     }
 
