@@ -58,6 +58,7 @@ codes! {
     Revoke = 21 => "revoke {}";
     /// Value: the first bytes of its digest.
     RevokeToken = 22 => "revoke token {}";
+    ReplaceAuthority = 24 => "replace the cluster's authority";
     /// Values: name and role.
     EnrolNamedPerson = 23 => "enrol {} as {}";
     // Acts that are none.
@@ -107,6 +108,7 @@ codes! {
     ProductMoved = 128 => "product `{}` moved from application `{}` to `{}`";
     CodeReused = 129 => "`{}` lost its code";
     KeyOfAnotherHolder = 130 => "this key is registered for {}";
+    KeyNotRegistered = 131 => "this key of {} is not registered";
 }
 
 /// Text as the record takes it: printable, and not longer than [`AUDIT_TEXT_BYTES_MAX`].

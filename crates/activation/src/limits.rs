@@ -108,6 +108,8 @@ pub const REGISTRATIONS_MAX: usize = 2_000;
 pub const REGISTRATIONS_AT_ONCE_MAX: usize = 64;
 /// Revocations that are kept, for clusters whose certificates an organisation's authority issues.
 pub const REVOCATIONS_MAX: usize = 2_000;
+/// Longest certificate of an authority, in bytes of DER.
+pub const AUTHORITY_BYTES_MAX: usize = 4_096;
 /// Longest serial number of a certificate, in bytes (RFC 5280, section 4.1.2.2).
 pub const SERIAL_BYTES_MAX: usize = 20;
 /// Longest name of a person, in bytes.

@@ -72,6 +72,26 @@ impl Authority {
         Ok(fingerprint(&der.map_err(not_pem)?))
     }
 
+    /// SHA-256 of the name of the authority in PEM, in DER: what certificates of its have as [`crate::Certificate::issuer`].
+    pub fn name_of(certificate_pem: &str) -> Result<[u8; 32], TransportError> {
+        let not_pem = || TransportError::NotPem { what: "the authority".into(), expected: "certificate" };
+        let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(|_| not_pem())?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(&der).map_err(|_| not_pem())?;
+        Ok(Sha256::digest(parsed.subject().as_raw()).into())
+    }
+
+    /// The certificate in DER of the first authority in PEM.
+    pub fn der_of(certificate_pem: &str) -> Result<Vec<u8>, TransportError> {
+        let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes());
+        let not_pem = |_| TransportError::NotPem { what: "the authority".into(), expected: "certificate" };
+        Ok(der.map_err(not_pem)?.to_vec())
+    }
+
+    /// Its certificate in DER.
+    pub fn certificate_der(&self) -> &[u8] {
+        &self.certificate
+    }
+
     /// Its certificate, which everybody may know.
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem

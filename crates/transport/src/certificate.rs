@@ -15,6 +15,8 @@ pub struct Certificate {
     pub key: [u8; 32],
     /// Its number, big-endian (RFC 5280, section 4.1.2.2).
     pub serial: Vec<u8>,
+    /// SHA-256 of its issuer's name in DER: every authority of a cluster has another one.
+    pub issuer: [u8; 32],
     /// When it begins, in milliseconds since 1970.
     pub begins_ms: u64,
     /// When it ends, in milliseconds since 1970.
@@ -37,6 +39,7 @@ impl Certificate {
             subject: Subject::of(der)?,
             key: Sha256::digest(parsed.public_key().raw).into(),
             serial: parsed.raw_serial().to_vec(),
+            issuer: Sha256::digest(parsed.issuer().as_raw()).into(),
             begins_ms: ms(parsed.validity().not_before),
             ends_ms: ms(parsed.validity().not_after),
         })

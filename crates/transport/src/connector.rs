@@ -3,7 +3,7 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -31,6 +31,7 @@ use crate::{
 pub struct Connector {
     shown: Shown,
     connect_timeout: Duration,
+    seen: Arc<Mutex<Option<[u8; 32]>>>,
 }
 
 #[derive(Clone)]
@@ -42,13 +43,20 @@ enum Shown {
 /// Presents the certificate that `identity` holds when a connection is opened, and accepts nodes certified by its authorities.
 /// `connect_timeout` bounds the TCP connection; the handshake has [`HANDSHAKE_DEADLINE`].
 pub fn connector(identity: Arc<PresentedIdentity>, connect_timeout: Duration) -> Connector {
-    Connector { shown: Shown::Identity(identity), connect_timeout }
+    Connector { shown: Shown::Identity(identity), connect_timeout, seen: Arc::default() }
 }
 
 /// Presents no certificate, and accepts nodes certified by the authority whose certificate has this SHA-256.
 pub fn pinned(authority: [u8; 32], connect_timeout: Duration) -> Result<Connector, TransportError> {
     let config = client_config(Arc::new(Nodes::Pinned(authority)), None)?;
-    Ok(Connector { shown: Shown::Nothing(Arc::new(config)), connect_timeout })
+    Ok(Connector { shown: Shown::Nothing(Arc::new(config)), connect_timeout, seen: Arc::default() })
+}
+
+impl Connector {
+    /// The key of the node that was connected to last: SHA-256 of its public key. Shared between clones.
+    pub fn seen_key(&self) -> Option<[u8; 32]> {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A connection that is being made.
@@ -69,7 +77,14 @@ impl Service<Uri> for Connector {
             Shown::Nothing(config) => Arc::clone(config),
         };
         let connect_timeout = self.connect_timeout;
-        Box::pin(async move { connect(&uri, config, connect_timeout).await.map(TokioIo::new) })
+        let seen = Arc::clone(&self.seen);
+        Box::pin(async move {
+            let stream = connect(&uri, config, connect_timeout).await?;
+            let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+            let key = shown.and_then(|shown| Certificate::of(shown).ok()).map(|shown| shown.key);
+            *seen.lock().unwrap_or_else(PoisonError::into_inner) = key;
+            Ok(TokioIo::new(stream))
+        })
     }
 }
 

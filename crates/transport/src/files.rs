@@ -3,6 +3,7 @@
 //! ```text
 //! FOLDER/authority.pem   the cluster's authority
 //! FOLDER/authority.key   its key, on voters: this node may vouch for others, and for itself
+//! FOLDER/authority.key.next  the key of one that is to take its place
 //! FOLDER/node.pem        the node's certificate
 //! FOLDER/node.key        its key
 //! ```
@@ -17,7 +18,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use crate::{authority::Authority, error::TransportError, identity::Identity, limits::PEM_BYTES_MAX};
+use crate::{authority::Authority, error::TransportError, identity::Identity, known::KnownKeys, limits::PEM_BYTES_MAX};
 
 /// The folder of a node's certificates.
 #[derive(Clone, Debug)]
@@ -74,6 +75,44 @@ impl Folder {
         self.write("authority.key", key_pem)
     }
 
+    /// Keeps the key of an authority that is to take the place of the present one, for [`Self::follow_authority`].
+    pub fn stage_authority(&self, authority: &Authority) -> Result<(), TransportError> {
+        self.write("authority.key.next", &authority.key_pem())
+    }
+
+    /// Takes over which authority the cluster has, and which one it believes beside it, both in DER. A staged key that belongs to it
+    /// becomes the authority's, another key goes. Says whether anything was changed.
+    pub fn follow_authority(&self, current: &[u8], previous: Option<&[u8]>) -> Result<bool, TransportError> {
+        let mut pem = pem_of(current);
+        pem.extend(previous.map(pem_of));
+        let is_changed = self.authority_pem().ok().as_deref().map(String::as_str) != Some(pem.as_str());
+        let staged = read_text(&self.0.join("authority.key.next"));
+        let staged = staged.ok().filter(|key| Authority::from_pem(&pem, key).is_ok());
+        if !is_changed && staged.is_none() {
+            return Ok(false);
+        }
+        let held = read_text(&self.0.join("authority.key"));
+        let is_held = held.is_ok_and(|key| Authority::from_pem(&pem, &key).is_ok());
+        match staged {
+            Some(key) => self.write("authority.key", &key)?,
+            None if !is_held => self.remove("authority.key")?,
+            None => {}
+        }
+        self.write("authority.pem", &pem)?;
+        self.remove("authority.key.next")?;
+        Ok(true)
+    }
+
+    fn remove(&self, name: &str) -> Result<(), TransportError> {
+        let path = self.0.join(name);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(TransportError::Io { what: path.display().to_string(), source })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Takes the authority in: durable when this returns.
     pub fn write_authority(&self, certificate_pem: &str, key_pem: &str) -> Result<(), TransportError> {
         self.write("authority.key", key_pem)?;
@@ -101,25 +140,24 @@ impl Folder {
 
     /// Destroys what lets this node, or whoever has its folder, be taken for a node of the cluster: its own key and the authority's.
     pub fn destroy_keys(&self) -> Result<(), TransportError> {
-        for name in ["authority.key", "node.key", "node.key.next"] {
-            let path = self.0.join(name);
-            match fs::remove_file(&path) {
-                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(TransportError::Io { what: path.display().to_string(), source });
-                }
-                _ => {}
-            }
+        for name in ["authority.key", "authority.key.next", "node.key", "node.key.next"] {
+            self.remove(name)?;
         }
         Ok(())
     }
 
     /// What the node shows.
     pub fn identity(&self) -> Result<Identity, TransportError> {
+        self.identity_knowing(&KnownKeys::default())
+    }
+
+    /// The same; holders of the known keys are believed, too.
+    pub fn identity_knowing(&self, known: &KnownKeys) -> Result<Identity, TransportError> {
         let [certificate, key, next, authority] =
             ["node.pem", "node.key", "node.key.next", "authority.pem"].map(|name| self.0.join(name));
-        match identity(&certificate, &key, &authority) {
+        match identity(&certificate, &key, &authority, known) {
             // A crash in the middle of a renewal: the certificate is the new one, and so is the key beside the old one.
-            Err(_) if next.exists() => identity(&certificate, &next, &authority),
+            Err(_) if next.exists() => identity(&certificate, &next, &authority, known),
             identity => identity,
         }
     }
@@ -135,13 +173,30 @@ impl Folder {
 impl Identity {
     /// From files in PEM: the own chain, the key, the authorities.
     pub fn from_files(chain: &Path, key: &Path, authorities: &Path) -> Result<Self, TransportError> {
-        identity(chain, key, authorities)
+        Self::from_files_knowing(chain, key, authorities, &KnownKeys::default())
+    }
+
+    /// The same; holders of the known keys are believed, too.
+    pub fn from_files_knowing(
+        chain: &Path,
+        key: &Path,
+        authorities: &Path,
+        known: &KnownKeys,
+    ) -> Result<Self, TransportError> {
+        identity(chain, key, authorities, known)
     }
 }
 
-fn identity(chain: &Path, key: &Path, authorities: &Path) -> Result<Identity, TransportError> {
+/// A certificate in PEM (RFC 7468).
+fn pem_of(der: &[u8]) -> String {
+    let base64 = data_encoding::BASE64.encode(der);
+    let lines: Vec<_> = base64.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+}
+
+fn identity(chain: &Path, key: &Path, authorities: &Path, known: &KnownKeys) -> Result<Identity, TransportError> {
     let read = |path| read_private(path);
-    let identity = Identity::from_pem(&read(chain)?, &read(key)?, &read(authorities)?);
+    let identity = Identity::from_pem_knowing(&read(chain)?, &read(key)?, &read(authorities)?, known);
     identity.map_err(|error| match error {
         TransportError::NotPem { .. } | TransportError::Certificate(_) => TransportError::Certificate(format!(
             "{}, {} and {}: {error}",

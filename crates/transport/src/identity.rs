@@ -11,6 +11,7 @@ use tokio_rustls::rustls::{
 use crate::{
     certificate::Certificate,
     error::TransportError,
+    known::KnownKeys,
     subject::Subject,
     trust::{Audience, Nodes, client_config, provider, roots, server_config},
 };
@@ -27,6 +28,16 @@ pub struct Identity {
 impl Identity {
     /// From PEM: the own certificate first, then those between it and the authority; the key; the authorities.
     pub fn from_pem(chain: &[u8], key: &[u8], authorities: &[u8]) -> Result<Self, TransportError> {
+        Self::from_pem_knowing(chain, key, authorities, &KnownKeys::default())
+    }
+
+    /// The same; holders of the known keys are believed, too, whatever authority certified them.
+    pub fn from_pem_knowing(
+        chain: &[u8],
+        key: &[u8],
+        authorities: &[u8],
+        known: &KnownKeys,
+    ) -> Result<Self, TransportError> {
         let mut chain = certificates("the certificate", chain)?;
         let authorities = certificates("the authority", authorities)?;
         // Sent along, so that somebody who knows only its fingerprint can verify the rest.
@@ -38,9 +49,10 @@ impl Identity {
         let certificate = Certificate::of(own)?;
         let shown = Arc::new(CertifiedKey::from_der(chain, key, &provider())?);
         let roots = roots(&authorities)?;
-        let server = |audience| server_config(Arc::clone(&roots), Arc::clone(&shown), audience).map(Arc::new);
+        let server =
+            |audience| server_config(Arc::clone(&roots), Arc::clone(&shown), audience, known.clone()).map(Arc::new);
         let (certified, anybody) = (server(Audience::Certified)?, server(Audience::Anybody)?);
-        let client = Arc::new(client_config(Arc::new(Nodes::of(roots)?), Some(shown))?);
+        let client = Arc::new(client_config(Arc::new(Nodes::of(roots, known.clone())?), Some(shown))?);
         Ok(Self { certificate, certified, anybody, client })
     }
 

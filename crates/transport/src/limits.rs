@@ -43,6 +43,9 @@ pub const PORT_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an authority vouches.
 pub const AUTHORITY_LIFETIME: Duration = Duration::from_secs(20 * 365 * 86_400);
 
+/// How long an authority that was replaced is believed beside the new one.
+pub const AUTHORITY_OVERLAP: Duration = Duration::from_secs(30 * 86_400);
+
 /// How long a node's certificate lasts. It is renewed when a third of it is left.
 pub const NODE_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
 

@@ -369,3 +369,56 @@ async fn a_renewed_certificate_has_the_same_key_and_is_seen_at_its_address() {
     let address = uri.authority().unwrap().as_str();
     assert_eq!(certificate_at(address, &identity(&certificate), DAY).await.unwrap(), after);
 }
+
+#[tokio::test]
+async fn a_known_key_is_recognised_whatever_authority_certified_it() {
+    let (before, after) = (authority(), authority());
+    let identity = |authority: &Authority, subject: &Subject, known: &KnownKeys| {
+        let (certificate, key) = authority.issue_with_key(subject, now_ms(), DAY).unwrap();
+        let believed = authority.certificate_pem().as_bytes();
+        let identity = Identity::from_pem_knowing(certificate.as_bytes(), key.as_bytes(), believed, known).unwrap();
+        Arc::new(PresentedIdentity::new(identity))
+    };
+    let (at_node, at_person) = (KnownKeys::default(), KnownKeys::default());
+    let node = identity(&after, &Subject::Node(1), &at_node);
+    let ada = identity(&before, &person(Role::Reader), &at_person);
+    let admin = greeter(Arc::clone(&node), Audience::Anybody).await;
+    let peers = greeter(Arc::clone(&node), Audience::Certified).await;
+    let ask = async |uri: &Uri| greeting(connector(Arc::clone(&ada), PATIENCE), uri).await;
+    assert_eq!(ask(&admin).await, None, "neither knows the other's authority");
+    at_person.replace([node.now().certificate().key], []);
+    assert_eq!(ask(&admin).await, None, "the node does not know her");
+    at_node.replace([], [ada.now().certificate().key]);
+    assert_eq!(ask(&admin).await.as_deref(), Some("Ada, reader"));
+    assert_eq!(ask(&peers).await, None, "a person's key is none of a node");
+    // A person's key does not make a node of whoever listens.
+    at_person.replace([], [node.now().certificate().key]);
+    assert_eq!(ask(&admin).await, None);
+}
+
+#[test]
+fn a_folder_follows_the_authority_that_takes_the_place_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let tls = Folder::at(&folder.path().join("tls"));
+    let (before, after) = (authority(), authority());
+    tls.write_authority(before.certificate_pem(), &before.key_pem()).unwrap();
+    let (certificate, key) = before.issue_with_key(&Subject::Node(1), now_ms(), DAY).unwrap();
+    tls.write_node(&certificate, &key).unwrap();
+    // The holder, which staged the key.
+    tls.stage_authority(&after).unwrap();
+    assert_eq!(tls.authority().unwrap().fingerprint(), before.fingerprint(), "staged is not taken");
+    let (current, previous) = (after.certificate_der(), Some(before.certificate_der()));
+    assert!(tls.follow_authority(current, previous).unwrap());
+    assert!(!tls.follow_authority(current, previous).unwrap(), "once");
+    assert_eq!(tls.authority().unwrap().fingerprint(), after.fingerprint());
+    assert_eq!(tls.identity().unwrap().subject(), &Subject::Node(1), "its own certificate stands meanwhile");
+    assert_ne!(
+        Authority::name_of(&tls.authority_pem().unwrap()).unwrap(),
+        tls.identity().unwrap().certificate().issuer
+    );
+    assert!(tls.follow_authority(current, None).unwrap(), "the overlap is over");
+    assert!(tls.holds_authority_key());
+    // Another node, which has the old key.
+    assert!(tls.follow_authority(authority().certificate_der(), None).unwrap());
+    assert!(!tls.holds_authority_key(), "a key of no use is destroyed");
+}

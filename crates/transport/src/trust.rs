@@ -23,6 +23,7 @@ use crate::{
     authority::{NODE_NAME, fingerprint},
     certificate::Certificate,
     error::TransportError,
+    known::KnownKeys,
     subject::Subject,
 };
 
@@ -53,6 +54,7 @@ pub(crate) fn server_config(
     roots: Arc<RootCertStore>,
     shown: Arc<CertifiedKey>,
     audience: Audience,
+    known: KnownKeys,
 ) -> Result<ServerConfig, TransportError> {
     let callers = WebPkiClientVerifier::builder_with_provider(roots, provider());
     let callers = match audience {
@@ -60,10 +62,7 @@ pub(crate) fn server_config(
         Audience::Anybody => callers.allow_unauthenticated().build(),
     };
     let callers = callers.map_err(|error| TransportError::Certificate(error.to_string()))?;
-    let callers = match audience {
-        Audience::Certified => Arc::new(AlsoEnded(callers)),
-        Audience::Anybody => callers,
-    };
+    let callers = Arc::new(Callers { by_authority: callers, known, audience });
     let config = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13])?;
     let mut config =
         config.with_client_cert_verifier(callers).with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
@@ -73,15 +72,28 @@ pub(crate) fn server_config(
     Ok(config)
 }
 
-/// Verifies a certificate that has ended as it was at its end.
+/// Verifies callers: a known key whatever authority certified it, others by the authorities.
 #[derive(Debug)]
-struct AlsoEnded(Arc<dyn ClientCertVerifier>);
+struct Callers {
+    by_authority: Arc<dyn ClientCertVerifier>,
+    known: KnownKeys,
+    audience: Audience,
+}
 
-impl ClientCertVerifier for AlsoEnded {
+impl ClientCertVerifier for Callers {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.0.root_hint_subjects()
+        self.by_authority.root_hint_subjects()
     }
 
+    fn offer_client_auth(&self) -> bool {
+        self.by_authority.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.by_authority.client_auth_mandatory()
+    }
+
+    /// Between nodes one that has ended is verified as it was at its end.
     fn verify_client_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -89,9 +101,21 @@ impl ClientCertVerifier for AlsoEnded {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let malformed = |_| Error::InvalidCertificate(CertificateError::BadEncoding);
-        let end_s = Certificate::of(end_entity).map_err(malformed)?.ends_ms / 1000;
-        let then = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs().min(end_s)));
-        self.0.verify_client_cert(end_entity, intermediates, then)
+        let shown = Certificate::of(end_entity).map_err(malformed)?;
+        let now_ms = now.as_secs().saturating_mul(1000);
+        let (is_known, then_s) = match self.audience {
+            Audience::Certified => (self.known.is_node(&shown.key), now.as_secs().min(shown.ends_ms / 1000)),
+            Audience::Anybody => {
+                let is_known = self.known.is_node(&shown.key) || self.known.is_person(&shown.key);
+                (is_known && shown.is_valid_at(now_ms), now.as_secs())
+            }
+        };
+        if is_known {
+            // That it has the key, the handshake shows.
+            return Ok(ClientCertVerified::assertion());
+        }
+        let then = UnixTime::since_unix_epoch(Duration::from_secs(then_s));
+        self.by_authority.verify_client_cert(end_entity, intermediates, then)
     }
 
     fn verify_tls12_signature(
@@ -100,7 +124,7 @@ impl ClientCertVerifier for AlsoEnded {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
+        self.by_authority.verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -109,11 +133,11 @@ impl ClientCertVerifier for AlsoEnded {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
+        self.by_authority.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.by_authority.supported_verify_schemes()
     }
 }
 
@@ -136,16 +160,21 @@ pub(crate) fn client_config(
 /// Lets only a node of the cluster be a server.
 #[derive(Debug)]
 pub(crate) enum Nodes {
-    /// These authorities vouch for it.
-    Of(Arc<WebPkiServerVerifier>),
+    /// These authorities vouch for it, or its key is known.
+    Of(Arc<WebPkiServerVerifier>, KnownKeys),
     /// The authority with this fingerprint does; the node sends its certificate along.
     Pinned([u8; 32]),
 }
 
 impl Nodes {
-    pub(crate) fn of(roots: Arc<RootCertStore>) -> Result<Self, TransportError> {
-        Ok(Self::Of(verifier(roots).map_err(|error| TransportError::Certificate(error.to_string()))?))
+    pub(crate) fn of(roots: Arc<RootCertStore>, known: KnownKeys) -> Result<Self, TransportError> {
+        Ok(Self::Of(verifier(roots).map_err(|error| TransportError::Certificate(error.to_string()))?, known))
     }
+}
+
+fn is_known_node(end_entity: &CertificateDer<'_>, known: &KnownKeys) -> bool {
+    let shown = Certificate::of(end_entity);
+    shown.is_ok_and(|shown| matches!(shown.subject, Subject::Node(_)) && known.is_node(&shown.key))
 }
 
 fn verifier(roots: Arc<RootCertStore>) -> Result<Arc<WebPkiServerVerifier>, Error> {
@@ -163,7 +192,11 @@ impl ServerCertVerifier for Nodes {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let verifier = match self {
-            Self::Of(verifier) => Arc::clone(verifier),
+            Self::Of(_, known) if is_known_node(end_entity, known) => {
+                // That it has the key, the handshake shows.
+                return Ok(ServerCertVerified::assertion());
+            }
+            Self::Of(verifier, _) => Arc::clone(verifier),
             Self::Pinned(expected) => {
                 let authority = intermediates.iter().find(|certificate| fingerprint(certificate) == *expected);
                 let authority = authority.ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;

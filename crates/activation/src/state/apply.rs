@@ -121,11 +121,18 @@ impl State {
                 self.use_token((digest, time_ms, node), registration)
             }
             // No leader writes one below its format.
-            Command::Register { .. } | Command::Revoke(_) if !self.format.registers_keys() => {
+            Command::Register { .. } | Command::Revoke(_) | Command::SetAuthority(_)
+                if !self.format.registers_keys() =>
+            {
                 Err(CommandRefusal::Malformed("command"))
             }
-            Command::Register { keys } => self.registry.register(&keys, self.time_ms),
+            Command::Register { keys, renews: true } => self.registry.renew(keys),
+            Command::Register { keys, renews: false } => self.registry.register(&keys, self.time_ms),
             Command::Revoke(revocation) => self.registry.revoke(revocation),
+            Command::SetAuthority(authority) => {
+                self.authority = Some(authority);
+                Ok(())
+            }
             Command::RevokeToken { digest } => self.tokens.revoke(&digest),
             Command::SetFormat { format } => {
                 self.set_format(format);
@@ -356,6 +363,7 @@ impl State {
             self.outcomes = Outcomes::default();
         }
         if !format.registers_keys() {
+            self.authority = None;
             self.registry = Registry::default();
         }
         self.settings.put_in(format);

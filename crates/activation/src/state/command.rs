@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::format::Format;
 use super::malformed::MalformedCommand;
 use super::outcomes::RequestId;
-use super::registration::{KeyDigest, Registration, Revocation};
+use super::registration::{ClusterAuthority, KeyDigest, Registration, Revocation};
 use super::tokens::OpenToken;
 use super::tokens::{decode_digest, decode_token, encode_token};
 use crate::audit::{Origin, shortened};
@@ -59,9 +59,15 @@ pub enum Command {
     /// Every node notes the hash of its state after this entry, for the leader to ask for it.
     NoteHash,
     /// These keys may take part, with the certificates that were issued for them last; a node by one key alone. All or none.
-    Register { keys: Vec<(KeyDigest, Registration)> },
+    Register {
+        keys: Vec<(KeyDigest, Registration)>,
+        /// Refused where a key is not registered: a revocation before this one stands.
+        renews: bool,
+    },
     /// Who may take part no more.
     Revoke(Revocation),
+    /// The cluster's authority is this one from here on.
+    SetAuthority(ClusterAuthority),
     /// The token with this digest is good no more.
     RevokeToken { digest: [u8; 32] },
 }
@@ -137,6 +143,7 @@ impl Command {
             | Self::Register { .. }
             | Self::Revoke(_)
             | Self::RevokeToken { .. }
+            | Self::SetAuthority(_)
             | Self::UseToken { registration: Some(_), .. }
             | Self::NoteHash => Format::CODED,
             Self::Batch(batch) if batch.stamp.expiry_ms.is_some() => Format::CODED,
@@ -210,10 +217,12 @@ impl Command {
             }
             Self::AcceptClock { time_ms } => Kind::AcceptClock(proto::AcceptClock { time_ms: *time_ms }),
             Self::NoteHash => Kind::NoteHash(proto::NoteHash {}),
-            Self::Register { keys } => Kind::Register(proto::Register {
+            Self::Register { keys, renews } => Kind::Register(proto::Register {
                 keys: keys.iter().map(|(key, registration)| registration.to_proto(key)).collect(),
+                renews: *renews,
             }),
             Self::Revoke(revocation) => Kind::Revoke(proto::Revoke { revocation: Some(revocation.to_proto()) }),
+            Self::SetAuthority(authority) => Kind::SetAuthority(authority.to_proto()),
             Self::RevokeToken { digest } => {
                 Kind::RevokeToken(proto::RevokeToken { digest: Bytes::copy_from_slice(digest) })
             }
@@ -259,7 +268,8 @@ impl Command {
                 | Kind::NoteHash(_)
                 | Kind::Register(_)
                 | Kind::Revoke(_)
-                | Kind::RevokeToken(_),
+                | Kind::RevokeToken(_)
+                | Kind::SetAuthority(_),
             ) if newest < Format::CODED => None,
             // A version without the audit knows neither.
             Some(Kind::SetFormat(_) | Kind::Audited(_)) if newest < Format::AUDITED => None,
@@ -364,13 +374,16 @@ impl Command {
                     return Err(MalformedCommand("1 to 64 keys"));
                 }
                 let keys = register.keys.iter().map(|raw| reading.registration(raw)).collect::<Result<_, _>>()?;
-                Ok(Self::Register { keys })
+                Ok(Self::Register { keys, renews: register.renews })
             }
             Kind::Revoke(revoke) => {
                 let raw = revoke.revocation.as_ref().ok_or(MalformedCommand("revocation"))?;
                 // Without a kind it names one that is not known here.
                 let unknown = if raw.whom.is_none() { reading.unknown("whom") } else { MalformedCommand("whom") };
                 Ok(Self::Revoke(Revocation::from_proto(raw).ok_or(unknown)?))
+            }
+            Kind::SetAuthority(set) => {
+                ClusterAuthority::from_proto(&set).map(Self::SetAuthority).ok_or(MalformedCommand("authority"))
             }
             Kind::RevokeToken(revoke) => Ok(Self::RevokeToken { digest: decode_digest(&revoke.digest)? }),
         }

@@ -49,6 +49,7 @@ pub(super) fn act(command: &Command) -> String {
         | Command::Register { .. }
         | Command::Revoke(_)
         | Command::RevokeToken { .. }
+        | Command::SetAuthority(_)
         | Command::NoteHash => String::new(),
         Command::ResetClock { time_ms } => format!("set cluster time to {time_ms} ms"),
         Command::StateHash { index, .. } => format!("compare the state at entry {index}"),
@@ -109,7 +110,9 @@ pub(super) fn refusal(refusal: &CommandRefusal) -> String {
         }
         CommandRefusal::ExpiredToken => "the token's time is over: ask for another one".into(),
         // Of format 3.
-        CommandRefusal::Earlier(_) | CommandRefusal::KeyOfAnotherHolder { .. } => String::new(),
+        CommandRefusal::Earlier(_)
+        | CommandRefusal::KeyOfAnotherHolder { .. }
+        | CommandRefusal::KeyNotRegistered { .. } => String::new(),
         CommandRefusal::NotABackwardReset => "a reset sets cluster time back; it is not later than this already".into(),
         CommandRefusal::Certificate { node, source } => {
             format!("certificate for node {node}: {}", certificate(*source))

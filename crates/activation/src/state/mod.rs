@@ -33,7 +33,7 @@ pub use self::malformed::MalformedCommand;
 pub use self::outcome::{Applied, CommandRefusal, Counted, MalformedOutcome, RecordOutcome, Refusal};
 use self::outcomes::Outcomes;
 pub use self::outcomes::RequestId;
-pub use self::registration::{Holder, KeyDigest, PersonRole, Registration, Revocation, Serial, Whom};
+pub use self::registration::{ClusterAuthority, Holder, KeyDigest, PersonRole, Registration, Revocation, Serial, Whom};
 pub use self::registry::Registry;
 pub use self::snapshot::SnapshotError;
 use self::tokens::Tokens;
@@ -70,6 +70,8 @@ pub struct State {
     outcomes: Outcomes,
     /// Empty below format 3.
     registry: Registry,
+    /// Absent below format 3, and before the first one was replaced.
+    authority: Option<ClusterAuthority>,
     /// Not replicated and not part of the hash.
     hashes: Hashes,
     /// What the version that runs here reads. Not replicated and not part of the hash.
@@ -206,9 +208,16 @@ impl State {
         &self.registry
     }
 
-    /// A new cluster begins with this state: who took part in the one before takes no part in it.
+    /// The authority that took the place of the first one; `None` where none did.
+    #[must_use]
+    pub fn authority(&self) -> Option<&ClusterAuthority> {
+        self.authority.as_ref()
+    }
+
+    /// A new cluster begins with this state: who took part in the one before takes no part in it, and it has another authority.
     pub fn forget_registry(&mut self) {
         self.registry = Registry::default();
+        self.authority = None;
     }
 
     /// The highest number that a token gave to a node; 0 where none did.
@@ -334,6 +343,7 @@ impl State {
         self.audit.check_invariants();
         assert!(self.format.remembers_commands() || self.outcomes.is_empty(), "outcomes below their format");
         assert!(self.format.registers_keys() || self.registry.is_empty(), "a registry below its format");
+        assert!(self.format.registers_keys() || self.authority.is_none(), "an authority below its format");
         self.registry.check_invariants();
         assert!(self.format.has_expiry_clock() || self.expiry_ms.is_none(), "a clock of expiry below its format");
         assert!(self.expiry_ms <= self.time_ms, "the clock of expiry is ahead of cluster time");

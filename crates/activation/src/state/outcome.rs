@@ -64,6 +64,8 @@ pub enum CommandRefusal {
     ExpiredToken,
     #[error("this key is registered for {holder}: make a new one")]
     KeyOfAnotherHolder { holder: Holder },
+    #[error("this key of {holder} is not registered: it was revoked, or made room; get a certificate with a token")]
+    KeyNotRegistered { holder: Holder },
     #[error("a reset sets cluster time back; it is not later than this already")]
     NotABackwardReset,
     /// What became of the same command when it was carried out.

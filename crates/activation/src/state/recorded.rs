@@ -69,11 +69,12 @@ pub(super) fn act(command: &Command) -> Coded {
         Command::AcceptClock { time_ms } => Coded::new(Code::AcceptClockAt, [time_ms]),
         Command::StateHash { index, .. } => Coded::new(Code::CompareState, [index]),
         Command::NoteHash => Coded::bare(Code::NoteState),
-        Command::Register { keys } => {
+        Command::Register { keys, .. } => {
             let holders: Vec<_> = keys.iter().map(|(_, registration)| registration.holder.to_string()).collect();
             Coded::new(Code::Register, [holders.join(", ")])
         }
         Command::Revoke(revocation) => Coded::new(Code::Revoke, [&revocation.whom]),
+        Command::SetAuthority(_) => Coded::bare(Code::ReplaceAuthority),
         Command::RevokeToken { digest } => Coded::new(Code::RevokeToken, [token_id(digest)]),
     }
 }
@@ -96,6 +97,7 @@ pub(super) fn refusal(refusal: &CommandRefusal) -> Coded {
         CommandRefusal::UnknownToken => Coded::bare(Code::UnknownToken),
         CommandRefusal::ExpiredToken => Coded::bare(Code::ExpiredToken),
         CommandRefusal::KeyOfAnotherHolder { holder } => Coded::new(Code::KeyOfAnotherHolder, [holder]),
+        CommandRefusal::KeyNotRegistered { holder } => Coded::new(Code::KeyNotRegistered, [holder]),
         CommandRefusal::NotABackwardReset => Coded::bare(Code::NotABackwardReset),
         CommandRefusal::Certificate { node, source } => {
             let code = match source {

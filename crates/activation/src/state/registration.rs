@@ -219,3 +219,32 @@ impl Holder {
         }
     }
 }
+
+/// The authority that took the place of the one with which the cluster began, or of a later one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterAuthority {
+    /// Its certificate, in DER: 1 to [`limits::AUTHORITY_BYTES_MAX`] bytes.
+    pub certificate: Bytes,
+    /// The one before, in DER, which is believed beside it for a while; empty where it is not.
+    pub previous: Bytes,
+    /// When it was replaced, by cluster time.
+    pub since_ms: u64,
+}
+
+impl ClusterAuthority {
+    pub(super) fn to_proto(&self) -> proto::SetAuthority {
+        proto::SetAuthority {
+            certificate: self.certificate.clone(),
+            previous: self.previous.clone(),
+            time_ms: self.since_ms,
+        }
+    }
+
+    pub(super) fn from_proto(raw: &proto::SetAuthority) -> Option<Self> {
+        let fits = (1..=limits::AUTHORITY_BYTES_MAX).contains(&raw.certificate.len())
+            && raw.previous.len() <= limits::AUTHORITY_BYTES_MAX
+            && raw.time_ms <= limits::TIME_MS_MAX;
+        let (certificate, previous) = (raw.certificate.clone(), raw.previous.clone());
+        fits.then_some(Self { certificate, previous, since_ms: raw.time_ms })
+    }
+}

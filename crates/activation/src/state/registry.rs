@@ -88,6 +88,20 @@ impl Registry {
         Ok(())
     }
 
+    /// Takes over the renewed certificates of keys that are registered: of all or none.
+    pub(super) fn renew(&mut self, keys: Vec<(KeyDigest, Registration)>) -> Result<(), CommandRefusal> {
+        for (key, registration) in &keys {
+            let holder = registration.holder.clone();
+            match self.keys.get(key) {
+                Some(known) if known.holder == holder => {}
+                Some(known) => return Err(CommandRefusal::KeyOfAnotherHolder { holder: known.holder.clone() }),
+                None => return Err(CommandRefusal::KeyNotRegistered { holder }),
+            }
+        }
+        self.keys.extend(keys);
+        Ok(())
+    }
+
     /// A later revocation of the same takes the place of an earlier one.
     pub(super) fn revoke(&mut self, revocation: Revocation) -> Result<(), CommandRefusal> {
         let (mut kept, max) = (self.revocations.clone(), limits::REVOCATIONS_MAX);

@@ -12,6 +12,7 @@ use super::command::{decode_announcement, encode_announcement};
 use super::format::{Format, UnknownFormat};
 use super::keys::HeldKey;
 use super::outcomes::Outcomes;
+use super::registration::ClusterAuthority;
 use super::registry::Registry;
 use super::tokens::Tokens;
 use super::{Activation, KeySlots, MalformedCommand, PublisherState, State};
@@ -95,6 +96,7 @@ impl State {
             outcomes: self.outcomes.encode(),
             registrations: self.registry.encode_registrations(),
             revocations: self.registry.encode_revocations(),
+            authority: self.authority.as_ref().map(ClusterAuthority::to_proto),
             ..proto::Snapshot::default()
         }
     }
@@ -136,8 +138,12 @@ impl State {
         let registry = Registry::decode(&raw.registrations, &raw.revocations);
         let registry = registry.filter(|registry| format.registers_keys() || registry.is_empty());
         let registry = registry.ok_or(SnapshotError::Malformed("registry"))?;
+        let authority = raw.authority.as_ref().map(|raw| ClusterAuthority::from_proto(raw).ok_or(())).transpose();
+        let authority = authority.ok().filter(|authority| format.registers_keys() || authority.is_none());
+        let authority = authority.ok_or(SnapshotError::Malformed("authority"))?;
         let (time_ms, expiry_ms) = (raw.time_ms, raw.expiry_ms);
-        let mut state = Self { time_ms, expiry_ms, format, audit, outcomes, registry, ..Self::reading_up_to(newest) };
+        let mut state =
+            Self { time_ms, expiry_ms, format, audit, outcomes, registry, authority, ..Self::reading_up_to(newest) };
         for raw in &raw.announcements {
             let decoded =
                 decode_announcement(raw).map_err(|MalformedCommand(field)| SnapshotError::Malformed(field))?;

@@ -12,7 +12,7 @@ use activation::state::{
 };
 use proptest::prelude::*;
 
-use super::registry::{ada, registered, serial};
+use super::registry::{ada, authority, registered, serial};
 use super::world::*;
 
 const STAMP: Stamp = Stamp { time_ms: START_MS, skew: SkewReference::ClusterTime, expiry_ms: None };
@@ -57,11 +57,13 @@ fn every_kind() -> Vec<Command> {
         Command::StateHash { index: 1024, hash: [3; 32] },
         Command::NoteHash,
         Command::UseToken { digest: [4; 32], time_ms: START_MS, node: None, registration: Some(registered(3, ada())) },
-        Command::Register { keys: vec![registered(1, Holder::Node(1)), registered(2, ada())] },
+        Command::Register { keys: vec![registered(1, Holder::Node(1)), registered(2, ada())], renews: false },
+        Command::Register { keys: vec![registered(2, ada())], renews: true },
         Command::Revoke(Revocation { whom: Whom::Node(2), time_ms: START_MS }),
         Command::Revoke(Revocation { whom: Whom::Serial(serial(9)), time_ms: START_MS }),
         Command::Revoke(Revocation { whom: Whom::Person("Ada".into()), time_ms: START_MS }),
         Command::RevokeToken { digest: [7; 32] },
+        Command::SetAuthority(authority(1)),
     ]
 }
 

@@ -2,8 +2,8 @@
 
 use activation::limits::REGISTRATIONS_MAX;
 use activation::state::{
-    Applied, Command, CommandRefusal, Format, Grant, Holder, KeyDigest, OpenToken, PersonRole, Registration,
-    Revocation, Serial, State, Whom,
+    Applied, ClusterAuthority, Command, CommandRefusal, Format, Grant, Holder, KeyDigest, OpenToken, PersonRole,
+    Registration, Revocation, Serial, State, Whom,
 };
 use proptest::prelude::*;
 
@@ -22,8 +22,16 @@ pub(crate) fn registered(number: u8, holder: Holder) -> (KeyDigest, Registration
     ([number; 32], Registration { holder, serial: serial(number), ends_ms: START_MS + DAY_MS })
 }
 
+pub(crate) fn authority(number: u8) -> ClusterAuthority {
+    ClusterAuthority { certificate: vec![number; 9].into(), previous: vec![0; 3].into(), since_ms: START_MS }
+}
+
 fn register(keys: Vec<(KeyDigest, Registration)>) -> Command {
-    Command::Register { keys }
+    Command::Register { keys, renews: false }
+}
+
+fn renew(keys: Vec<(KeyDigest, Registration)>) -> Command {
+    Command::Register { keys, renews: true }
 }
 
 fn revoke(whom: Whom) -> Command {
@@ -73,6 +81,27 @@ fn a_node_has_one_key_and_a_key_one_holder() {
     (renewed.serial, renewed.ends_ms) = (serial(6), START_MS + 9 * DAY_MS);
     cluster.apply(&register(vec![(key, renewed.clone())]));
     assert_eq!(cluster.state.registry().get(&key), Some(&renewed));
+}
+
+#[test]
+fn a_renewal_that_comes_after_a_revocation_lets_its_holder_in_no_more() {
+    for whom in [Whom::Person("Ada".into()), Whom::Serial(serial(2))] {
+        let mut cluster = cluster();
+        cluster.apply(&register(vec![registered(1, Holder::Node(1)), registered(2, ada())]));
+        let (key, mut renewed) = registered(2, ada());
+        (renewed.serial, renewed.ends_ms) = (serial(7), START_MS + 9 * DAY_MS);
+        assert_eq!(cluster.apply(&renew(vec![(key, renewed.clone())])), Applied::Done);
+        assert_eq!(cluster.state.registry().get(&key), Some(&renewed));
+        let whom = if matches!(whom, Whom::Serial(_)) { Whom::Serial(serial(7)) } else { whom };
+        cluster.apply(&revoke(whom));
+        let before = cluster.state.hash();
+        let why = CommandRefusal::KeyNotRegistered { holder: ada() };
+        let both = vec![registered(1, Holder::Node(1)), (key, renewed)];
+        assert_eq!(cluster.apply(&renew(both)), Applied::Refused(why));
+        assert_eq!(cluster.state.hash(), before, "all or none");
+        let why = CommandRefusal::KeyOfAnotherHolder { holder: Holder::Node(1) };
+        assert_eq!(cluster.apply(&renew(vec![registered(1, ada())])), Applied::Refused(why));
+    }
 }
 
 #[test]
@@ -191,4 +220,21 @@ proptest! {
         let command = register(vec![(key, Registration { holder: Holder::Node(node), serial: serial(number), ends_ms })]);
         prop_assert_eq!(Command::decode(&command.encode()), Ok(command));
     }
+}
+
+#[test]
+fn the_authority_is_the_one_that_was_set_last() {
+    let mut cluster = cluster();
+    assert_eq!(cluster.state.authority(), None);
+    for number in [1, 2] {
+        assert_eq!(cluster.apply(&Command::SetAuthority(authority(number))), Applied::Done);
+        assert_eq!(cluster.state.authority(), Some(&authority(number)));
+        survives_a_snapshot(&cluster.state);
+    }
+    cluster.apply(&Command::SetFormat { format: Format::new(2).unwrap() });
+    assert_eq!(cluster.state.authority(), None);
+    let before = Applied::Refused(CommandRefusal::Malformed("command"));
+    assert_eq!(cluster.apply(&Command::SetAuthority(authority(3))), before);
+    let too_long = ClusterAuthority { certificate: vec![1; 4097].into(), ..authority(1) };
+    assert!(Command::decode(&Command::SetAuthority(too_long).encode()).is_err());
 }

@@ -163,7 +163,7 @@ impl Enrolment {
             ));
         }
         if acting.replica.view(|state| state.format().registers_keys() && state.registry().is_in_force()) {
-            acting.propose(Command::Register { keys: vec![registered] }).await?;
+            acting.propose(Command::Register { keys: vec![registered], renews: true }).await?;
         }
         tracing::info!(subject = %shown.subject, "a person's certificate was renewed");
         Ok(proto::RenewCertificateReply { certificate, authority })

@@ -4,6 +4,7 @@
 mod acting;
 mod audit;
 mod audit_log;
+mod authority;
 mod caller;
 mod enrolment;
 mod events;
@@ -454,6 +455,14 @@ impl admin_server::Admin for Admin {
 
     async fn registry(&self, _: Request<proto::RegistryRequest>) -> Reply<proto::RegistryReply> {
         revocation::registry(&self.replica).await.map(Response::new)
+    }
+
+    async fn rotate_authority(
+        &self,
+        request: Request<proto::RotateAuthorityRequest>,
+    ) -> Reply<proto::RotateAuthorityReply> {
+        let (acting, caller) = (self.acting(&request)?, caller::of(&request));
+        authority::rotate((&acting, &self.registrar.source), &caller, request.into_inner()).await.map(Response::new)
     }
 
     async fn renew_certificate(

@@ -1,7 +1,9 @@
 //! Who is let in no more: persons, nodes, and the bearers of tokens.
 
+use std::collections::BTreeSet;
+
 use activation::state::{Command, Grant, Holder, PersonRole, Registration, Revocation, Serial, Whom, token_id};
-use api::admin::v1::{self as proto, CertificateRole};
+use api::admin::v1::{self as proto, CertificateRole, NodeState, NodeStatus};
 use replication::Replica;
 use tonic::Status;
 use transport::{Role, Subject};
@@ -10,7 +12,7 @@ use super::{
     acting::Acting,
     status::{invalid, unavailable},
 };
-use crate::lifecycle::registration::Registrar;
+use crate::{lifecycle::registration::Registrar, observation::cluster_status};
 
 /// The tokens that were not used, and are good still.
 pub(super) async fn list_tokens(replica: &Replica) -> Result<proto::ListTokensReply, Status> {
@@ -57,25 +59,50 @@ pub(super) async fn revoke(
     let cluster = acting.replica.cluster();
     if let Whom::Node(node) = &whom
         && cluster.voters.contains(node)
-        && cluster.voters.len() <= 2
     {
-        return Err(Status::failed_precondition(format!(
-            "node {node} is one of {} voters: without it there would be no majority. Add a node first, or \
-             `quorate cluster remove {node}`, which revokes it, too",
-            cluster.voters.len()
-        )));
+        others_are_a_majority(*node, &cluster.voters, &cluster_status::gather(&registrar.nodes).await.nodes)?;
     }
-    let revoked: Vec<_> = acting.replica.view(|state| {
+    let meant: Vec<_> = acting.replica.view(|state| {
         let meant = state.registry().registrations().filter(|(_, registration)| whom.means(registration));
-        meant.map(|(_, registration)| described(registration)).collect()
+        meant.map(|(key, registration)| (*key, registration.clone())).collect()
     });
-    if revoked.is_empty() && registrar.registered.is_own_authority() {
+    if meant.is_empty() && registrar.registered.is_own_authority() {
         return Err(Status::not_found(format!(
             "no registered key is {whom}'s: `quorate cluster revoke --list` shows whose there are"
         )));
     }
-    acting.propose(Command::Revoke(Revocation { whom, time_ms: point.cluster_time_ms })).await?;
-    Ok(proto::RevokeReply { revoked })
+    let time_ms = point.cluster_time_ms;
+    acting.propose(Command::Revoke(Revocation { whom, time_ms })).await?;
+    for (key, _) in &meant {
+        // Renewed just before: the certificate has another number now, and is meant as well.
+        let renewed = acting.replica.view(|state| state.registry().get(key).map(|known| known.serial.clone()));
+        if let Some(serial) = renewed {
+            acting.propose(Command::Revoke(Revocation { whom: Whom::Serial(serial), time_ms })).await?;
+        }
+    }
+    Ok(proto::RevokeReply { revoked: meant.iter().map(|(_, registration)| described(registration)).collect() })
+}
+
+/// Refuses where the voters other than `node` that work are no majority of all: revoked, it votes no more and stays a voter.
+fn others_are_a_majority(node: u64, voters: &[u64], nodes: &[NodeStatus]) -> Result<(), Status> {
+    let works = |status: &&NodeStatus| {
+        let works = matches!(status.state(), NodeState::Ok | NodeState::Lagging | NodeState::Unspecified);
+        status.reachable && works
+    };
+    let working: BTreeSet<_> = nodes.iter().filter(works).map(|status| status.node).collect();
+    let (others, voters) = (voters.iter().filter(|voter| **voter != node), voters.len());
+    let (working, silent): (Vec<_>, Vec<_>) = others.copied().partition(|voter| working.contains(voter));
+    if working.len() > voters / 2 {
+        return Ok(());
+    }
+    let silent = match silent.as_slice() {
+        [] => String::new(),
+        silent => format!("; of the others, these do not work now: nodes {silent:?}"),
+    };
+    Err(Status::failed_precondition(format!(
+        "node {node} is one of {voters} voters, and without it there would be no majority{silent}. Start or add a node first, or \
+         `quorate cluster remove {node}`, which revokes it, too"
+    )))
 }
 
 /// Whose keys are registered.
@@ -130,5 +157,36 @@ fn granted(grant: Grant) -> CertificateRole {
         Grant::Administrator => CertificateRole::Administrator,
         Grant::Operator => CertificateRole::Operator,
         Grant::Reader => CertificateRole::Reader,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn voter(node: u64, state: NodeState) -> NodeStatus {
+        NodeStatus { node, reachable: state != NodeState::Unreachable, state: state.into(), ..NodeStatus::default() }
+    }
+
+    #[test]
+    fn a_voter_is_revoked_only_where_the_others_that_work_are_a_majority_of_all() {
+        use NodeState::{Diverged, Lagging, Ok as Well, Unreachable};
+        for (states, is_allowed) in [
+            (&[Well][..], false),
+            (&[Well, Well], false),
+            (&[Well, Well, Well], true),
+            (&[Unreachable, Well, Lagging], true),
+            (&[Well, Well, Unreachable], false),
+            (&[Well, Well, Diverged], false),
+            (&[Well, Well, Well, Unreachable], false),
+            (&[Well, Well, Well, Well, Unreachable], true),
+        ] {
+            let nodes: Vec<_> = (1..).zip(states).map(|(node, state)| voter(node, *state)).collect();
+            let voters: Vec<_> = nodes.iter().map(|status| status.node).collect();
+            let allowed = others_are_a_majority(1, &voters, &nodes);
+            assert_eq!(allowed.is_ok(), is_allowed, "{states:?}: {allowed:?}");
+            let why = allowed.map_err(|why| why.message().to_owned()).err().unwrap_or_default();
+            assert_eq!(why.contains("do not work now: nodes [3]"), states.len() == 3 && !is_allowed, "{why}");
+        }
     }
 }

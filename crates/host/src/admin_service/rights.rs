@@ -57,6 +57,7 @@ pub(super) const RIGHTS: &[(&str, Option<Role>)] = &[
     ("RevokeToken", Some(Role::Administrator)),
     ("Revoke", Some(Role::Administrator)),
     ("Registry", Some(Role::Administrator)),
+    ("RotateAuthority", Some(Role::Administrator)),
     ("Enroll", None),
 ];
 

@@ -11,13 +11,13 @@ use std::{
     time::Duration,
 };
 
-use activation::{hresult, status::Status};
+use activation::{hresult, state::ClusterAuthority, status::Status};
 use replication::Clock;
 use sha2::{Digest, Sha256};
-use tokio::time::sleep;
+use tokio::{sync::Notify, time::sleep};
 use transport::{
-    Authority, Folder, Identity, PresentedIdentity, SigningRequest, Subject, TransportError, limits::NODE_LIFETIME,
-    read_private,
+    Authority, Certificate, Folder, Identity, KnownKeys, PresentedIdentity, SigningRequest, Subject, TransportError,
+    limits::NODE_LIFETIME, read_private,
 };
 
 use crate::{
@@ -96,7 +96,14 @@ pub(crate) trait Certifies: Send + Sync + 'static {
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     /// The cluster's own authority: the node signs for itself.
-    Cluster { folder: Folder, node: u64 },
+    Cluster {
+        folder: Folder,
+        node: u64,
+        /// Holders that are recognised whatever authority certified them.
+        known: KnownKeys,
+        /// Told when the authority is another one.
+        authority_changed: Arc<Notify>,
+    },
     /// An organisation's.
     Organisation { authority: PathBuf, certificate: PathBuf, key: PathBuf, node: u64 },
 }
@@ -111,7 +118,12 @@ impl Source {
                 key: key.clone(),
                 node,
             },
-            _ => Self::Cluster { folder: folder(config), node },
+            _ => Self::Cluster {
+                folder: folder(config),
+                node,
+                known: KnownKeys::default(),
+                authority_changed: Arc::default(),
+            },
         }
     }
 
@@ -150,6 +162,47 @@ impl Source {
         }
     }
 
+    /// Where holders stand that are recognised whatever authority certified them; none where it is an organisation's.
+    pub(crate) fn known(&self) -> Option<&KnownKeys> {
+        match self {
+            Self::Cluster { known, .. } => Some(known),
+            Self::Organisation { .. } => None,
+        }
+    }
+
+    /// Keeps the key of an authority that is to take the place of the present one.
+    pub(crate) fn stage_authority(&self, authority: &Authority) -> Result<(), TransportError> {
+        match self {
+            Self::Cluster { folder, .. } => folder.stage_authority(authority),
+            Self::Organisation { .. } => Ok(()),
+        }
+    }
+
+    /// Takes over which authority the cluster has, and believes the one before for a while. Says whether anything was changed.
+    pub(crate) fn follow_authority(
+        &self,
+        authority: &ClusterAuthority,
+        overlaps: bool,
+    ) -> Result<bool, TransportError> {
+        let Self::Cluster { folder, authority_changed, .. } = self else { return Ok(false) };
+        let previous = Some(authority.previous.as_ref()).filter(|previous| overlaps && !previous.is_empty());
+        let is_changed = folder.follow_authority(&authority.certificate, previous)?;
+        if is_changed {
+            authority_changed.notify_one();
+        }
+        Ok(is_changed)
+    }
+
+    /// Whether the certificate is to be renewed: it ends soon, or another authority than the cluster's issued it.
+    fn is_due(&self, identity: &Identity) -> bool {
+        let is_of_another = || {
+            let authority = self.authority_pem().ok().flatten();
+            let name = authority.and_then(|pem| Authority::name_of(&pem).ok());
+            name.is_some_and(|name| name != identity.certificate().issuer)
+        };
+        ends_soon(identity, now_ms()) || is_of_another()
+    }
+
     /// A request for a new certificate for the node's key; none where an organisation's files are used.
     fn renewal_request(&self) -> Result<Option<Vec<u8>>, TransportError> {
         match self {
@@ -169,12 +222,12 @@ impl Source {
             Self::Cluster { folder, .. } if !folder.is_made() => {
                 return Err(IdentityError::Missing { folder: folder.path().to_owned() });
             }
-            Self::Cluster { folder, node } => {
-                let identity = folder.identity()?;
-                let is_due = identity.subject() == &Subject::Node(*node) && ends_soon(&identity, now_ms());
+            Self::Cluster { folder, node, known, .. } => {
+                let identity = folder.identity_knowing(known)?;
+                let is_due = identity.subject() == &Subject::Node(*node) && self.is_due(&identity);
                 if is_due && folder.holds_authority_key() {
                     renew(folder, &folder.authority()?, *node)?;
-                    folder.identity()?
+                    folder.identity_knowing(known)?
                 } else {
                     identity
                 }
@@ -184,7 +237,7 @@ impl Source {
             }
         };
         let (node, place) = match self {
-            Self::Cluster { node, folder } => (*node, folder.path()),
+            Self::Cluster { node, folder, .. } => (*node, folder.path()),
             Self::Organisation { node, certificate, .. } => (*node, certificate.as_path()),
         };
         if identity.subject() != &Subject::Node(node) {
@@ -200,9 +253,14 @@ impl Source {
 
     /// Has a node that holds the authority's key certify this one's anew.
     async fn renew_by(&self, certifies: &impl Certifies) -> Result<(), IdentityError> {
-        let Self::Cluster { folder, node } = self else { return Ok(()) };
+        let Self::Cluster { folder, node, .. } = self else { return Ok(()) };
         let Some(request) = self.renewal_request()? else { return Ok(()) };
         let certificate = certifies.certify(*node, request).await.map_err(IdentityError::NotCertified)?;
+        // A holder that has not taken another authority over yet signs with the one before.
+        if Authority::name_of(&folder.authority_pem()?)? != Certificate::from_pem(&certificate)?.issuer {
+            let why = "the node that was asked signed with an authority that was replaced".to_owned();
+            return Err(IdentityError::NotCertified(why));
+        }
         Ok(folder.renew_node(&certificate)?)
     }
 
@@ -213,10 +271,13 @@ impl Source {
         let mut pause = Duration::ZERO;
         loop {
             let is_due = match &self {
-                Self::Cluster { .. } => {
-                    sleep(pause).await;
+                Self::Cluster { authority_changed, .. } => {
+                    tokio::select! {
+                        () = sleep(pause) => {}
+                        () = authority_changed.notified() => {}
+                    }
                     pause = CERTIFICATE_LOOK_INTERVAL.min(lifetime() / 12);
-                    ends_soon(&own.now(), now_ms())
+                    self.is_due(&own.now())
                 }
                 Self::Organisation { .. } => {
                     sleep(ORGANISATION_LOOK_INTERVAL).await;

@@ -207,7 +207,14 @@ mod tests {
     use super::*;
 
     fn certificate(subject: Subject, number: u8) -> Certificate {
-        Certificate { subject, key: [number; 32], serial: vec![0x40, number], begins_ms: 1000, ends_ms: 2000 }
+        Certificate {
+            subject,
+            key: [number; 32],
+            serial: vec![0x40, number],
+            issuer: [0; 32],
+            begins_ms: 1000,
+            ends_ms: 2000,
+        }
     }
 
     fn ada(role: Role) -> Subject {
@@ -228,7 +235,7 @@ mod tests {
         let (node, person) = (certificate(Subject::Node(1), 1), certificate(ada(Role::Administrator), 2));
         let empty = state(&[]);
         assert_eq!(judge(empty.registry(), false, &person), Ok(person.subject.clone()), "before the takeover");
-        let taken_over = state(&[Command::Register { keys: vec![registration(&node).unwrap()] }]);
+        let taken_over = state(&[Command::Register { keys: vec![registration(&node).unwrap()], renews: false }]);
         let registry = taken_over.registry();
         assert_eq!(judge(registry, false, &node), Ok(Subject::Node(1)));
         assert_eq!(judge(registry, false, &person), Err(NotLetIn::Unregistered));

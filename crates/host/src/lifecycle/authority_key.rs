@@ -15,9 +15,15 @@ use crate::{
 
 /// Looks at the voters, for as long as the node runs.
 pub(crate) async fn hand_over(source: Source, nodes: NodeClient) {
-    let mut holders = BTreeSet::new();
+    let (mut holders, mut of) = (BTreeSet::new(), None);
     loop {
         sleep(AUTHORITY_LOOK_INTERVAL).await;
+        let authority = source.authority_pem().ok().flatten();
+        if of != authority {
+            // Another authority: what was known of its key is known no more.
+            holders.clear();
+            of = authority;
+        }
         if source.holds_authority() != Some(true) {
             continue;
         }

@@ -5,7 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use activation::state::{Command, Holder, KeyDigest, Registration, Revocation, State, Whom};
+use activation::state::{
+    ClusterAuthority, Command, Holder, KeyDigest, Registration, Registry, Revocation, State, Whom,
+};
 use futures::future::try_join_all;
 use replication::{ClusterView, Progress};
 use tokio::{
@@ -13,13 +15,17 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tonic::Status;
-use transport::{Certificate, PresentedIdentity, Subject, certificate_at};
+use transport::{Certificate, KnownKeys, PresentedIdentity, Subject, certificate_at, limits::AUTHORITY_OVERLAP};
 
 use crate::{
     admin_service::Acting,
-    credentials::registered::{Registered, UnknownNode, registration},
+    credentials::{
+        identity::Source,
+        registered::{Registered, UnknownNode, registration},
+    },
     limits::{PEER_CONNECT_TIMEOUT, REGISTRY_GRACE, REGISTRY_LOOK_INTERVAL, REGISTRY_WARNING_PAUSE, VOUCH_TIMEOUT},
     peers::node_client::NodeClient,
+    tasks::{self, HostTask},
 };
 
 /// What the registry is kept with.
@@ -28,6 +34,7 @@ pub(crate) struct Registrar {
     pub(crate) nodes: NodeClient,
     pub(crate) registered: Arc<Registered>,
     pub(crate) shown: Arc<PresentedIdentity>,
+    pub(crate) source: Source,
 }
 
 /// Why a key is not registered.
@@ -45,6 +52,17 @@ pub(crate) enum NotRegistered {
         address: String,
         /// Why.
         source: std::io::Error,
+    },
+    /// Its certificate is of another authority, or one from before the authority was replaced.
+    #[error(
+        "no authority of this cluster has certified what answers at {address}. A node {node} that got its certificate before \
+         `quorate cluster authority rotate` joins anew: empty its data folder, then `quorate host init --join` with another token"
+    )]
+    OtherAuthority {
+        /// The node.
+        node: u64,
+        /// HOST:PORT.
+        address: String,
     },
     /// Another's.
     #[error("at {address} there is {found}, not node {node}")]
@@ -95,7 +113,7 @@ impl Registrar {
         if let Some(certificate) = also {
             keys.push(checked(certificate)?);
         }
-        acting.propose(Command::Register { keys }).await.map_err(NotRegistered::Refused)?;
+        acting.propose(Command::Register { keys, renews: false }).await.map_err(NotRegistered::Refused)?;
         tracing::info!("from now on a key must be registered to be let in");
         Ok(())
     }
@@ -114,7 +132,10 @@ impl Registrar {
         let key = self.key_of(node, address).await?;
         let known = self.nodes.replica().view(|state| state.registry().get(&key.0).cloned());
         if known.as_ref() != Some(&key.1) {
-            acting.propose(Command::Register { keys: vec![key] }).await.map_err(NotRegistered::Refused)?;
+            acting
+                .propose(Command::Register { keys: vec![key], renews: false })
+                .await
+                .map_err(NotRegistered::Refused)?;
         }
         Ok(())
     }
@@ -124,7 +145,10 @@ impl Registrar {
             self.shown.now().certificate().clone()
         } else {
             let seen = certificate_at(address, &self.shown, PEER_CONNECT_TIMEOUT).await;
-            seen.map_err(|source| NotRegistered::NotSeen { node, address: address.to_owned(), source })?
+            seen.map_err(|source| match source.kind() {
+                std::io::ErrorKind::InvalidData => NotRegistered::OtherAuthority { node, address: address.to_owned() },
+                _ => NotRegistered::NotSeen { node, address: address.to_owned(), source },
+            })?
         };
         if certificate.subject != Subject::Node(node) {
             return Err(NotRegistered::OtherNode { node, address: address.to_owned(), found: certificate.subject });
@@ -139,7 +163,10 @@ impl Registrar {
         let is_renewed = known.is_some_and(|known| known.holder == own.1.holder && known != own.1);
         if is_renewed && self.registers() {
             let acting = Acting::node(&self.nodes);
-            acting.propose(Command::Register { keys: vec![own] }).await.map_err(NotRegistered::Refused)?;
+            acting
+                .propose(Command::Register { keys: vec![own], renews: true })
+                .await
+                .map_err(NotRegistered::Refused)?;
         }
         Ok(())
     }
@@ -156,14 +183,18 @@ impl Registrar {
     /// Keeps the registry, for as long as the node runs.
     pub(crate) async fn keep(self, mut unknown: mpsc::Receiver<UnknownNode>) {
         let mut progress = self.nodes.replica().progress();
-        let (mut seen, mut since, mut told) = (None, Since::default(), None);
+        let (mut seen, mut since, mut told, mut followed) = (None, Since::default(), None, None);
         loop {
             let index = progress.borrow_and_update().configuration_index;
             let registry = Some(self.nodes.replica().view(|state| state.registry().clone()));
             if seen != registry {
+                if let (Some(registry), Some(known)) = (&registry, self.source.known()) {
+                    recognise(known, registry);
+                }
                 seen = registry;
                 self.registered.changed();
             }
+            self.follow_authority(&mut followed).await;
             if let Err(why) = self.look(&mut since).await
                 && told.is_none_or(|told: Instant| told.elapsed() >= REGISTRY_WARNING_PAUSE)
             {
@@ -178,6 +209,33 @@ impl Registrar {
                 },
                 () = sleep(REGISTRY_LOOK_INTERVAL) => {}
             }
+        }
+    }
+
+    /// Takes over an authority that took the place of the one before, and lets the one before go when its time is over.
+    async fn follow_authority(&self, followed: &mut Option<(ClusterAuthority, bool)>) {
+        let replica = self.nodes.replica();
+        let Some(authority) = replica.view(|state| state.authority().cloned()) else { return };
+        let overlap_ms = u64::try_from(AUTHORITY_OVERLAP.as_millis()).unwrap_or(u64::MAX);
+        let overlaps = replica.wall_ms() < authority.since_ms.saturating_add(overlap_ms);
+        if followed.as_ref() == Some(&(authority.clone(), overlaps)) {
+            return;
+        }
+        let (source, wanted) = (self.source.clone(), authority.clone());
+        let work = move || {
+            let is_changed = source.follow_authority(&wanted, overlaps)?;
+            if is_changed { source.load().map(Some) } else { Ok(None) }
+        };
+        match tasks::blocking(HostTask::CertificateLoad, work).await {
+            Ok(Ok(identity)) => {
+                if let Some(identity) = identity {
+                    self.shown.replace(identity);
+                    tracing::info!("the cluster's authority is another one");
+                }
+                *followed = Some((authority, overlaps));
+            }
+            Ok(Err(why)) => tracing::error!(%why, "the cluster's authority was not taken over: it is tried again"),
+            Err(_) => {}
         }
     }
 
@@ -244,6 +302,15 @@ struct Since {
     lacking: Option<Instant>,
     /// A registered node that is no member.
     departed: BTreeMap<u64, Instant>,
+}
+
+/// Members and persons are recognised by their keys, whatever authority certified them; none before every caller's key is looked up.
+fn recognise(known: &KnownKeys, registry: &Registry) {
+    let is_in_force = registry.is_in_force();
+    let registered = || registry.registrations().filter(|_| is_in_force);
+    let nodes = registered().filter(|(_, it)| matches!(it.holder, Holder::Node(_)));
+    let persons = registered().filter(|(_, it)| matches!(it.holder, Holder::Person { .. }));
+    known.replace(nodes.map(|(key, _)| *key), persons.map(|(key, it)| (*key, it.ends_ms)));
 }
 
 fn checked(certificate: &Certificate) -> Result<(KeyDigest, Registration), NotRegistered> {

@@ -105,7 +105,12 @@ pub(super) async fn start(
     let readiness = Arc::new(Readiness::new(replica.clone(), Arc::clone(&credentials), Arc::clone(&draining)));
     let (registered, unknown_nodes) = Registered::new(replica.clone(), source.is_organisations());
     let registered = Arc::new(registered);
-    let registrar = Registrar { nodes: nodes.clone(), registered: Arc::clone(&registered), shown: Arc::clone(&shown) };
+    let registrar = Registrar {
+        nodes: nodes.clone(),
+        registered: Arc::clone(&registered),
+        shown: Arc::clone(&shown),
+        source: source.clone(),
+    };
     let issuer = Issuer { source: source.clone(), nodes: nodes.clone() };
     let ports = Ports::new(config);
     let address = clients.local_addr().unwrap_or(config.clients.listen);

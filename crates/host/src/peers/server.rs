@@ -120,7 +120,7 @@ mod tests {
             let address = SocketAddr::from(([127, 0, 0, 1], 1));
             let certificate = subject.map(|subject| {
                 let (key, serial) = ([key; 32], vec![1]);
-                Arc::new(Certificate { subject, key, serial, begins_ms: 0, ends_ms: u64::MAX })
+                Arc::new(Certificate { subject, key, serial, issuer: [0; 32], begins_ms: 0, ends_ms: u64::MAX })
             });
             request.extensions_mut().insert(Caller { certificate, address, activity: Activity::default() });
             if let Some(from) = from {

@@ -5,6 +5,7 @@
 //! CONFIG/quorate/contexts/NAME.pem             the certificate
 //! CONFIG/quorate/contexts/NAME.key             its key, perhaps under a password
 //! CONFIG/quorate/contexts/NAME.authority.pem   the cluster's authority
+//! CONFIG/quorate/contexts/NAME.nodes           keys of the nodes that were talked to: they are recognised by them, too
 //! ```
 //! CONFIG is `$XDG_CONFIG_HOME`, or `~/.config`.
 
@@ -15,10 +16,14 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
-use transport::{Identity, SigningRequest, Subject, is_private_key_encrypted, read_private};
+use transport::{Identity, KnownKeys, SigningRequest, Subject, is_private_key_encrypted, read_private};
 
 use super::key_password;
+
+/// Keys of nodes that a context keeps.
+const NODE_KEYS_MAX: usize = 64;
 
 /// The one that counts where none is named.
 pub(crate) const DEFAULT: &str = "default";
@@ -151,15 +156,39 @@ impl Context {
         Ok(())
     }
 
+    /// The keys by which nodes are recognised whatever authority certified them.
+    fn node_keys(&self) -> Vec<[u8; 32]> {
+        let text = fs::read_to_string(file(&self.folder, &self.name, "nodes")).unwrap_or_default();
+        let keys = text.lines().filter_map(|line| HEXLOWER.decode(line.as_bytes()).ok()?.try_into().ok());
+        keys.take(NODE_KEYS_MAX).collect()
+    }
+
+    /// Keeps the key of a node that was talked to.
+    pub(crate) fn keep_node_key(&self, key: [u8; 32]) -> anyhow::Result<()> {
+        let mut keys = self.node_keys();
+        if keys.contains(&key) {
+            return Ok(());
+        }
+        // The last ones that were met.
+        keys.insert(0, key);
+        keys.truncate(NODE_KEYS_MAX);
+        let text: String = keys.iter().map(|key| HEXLOWER.encode(key) + "\n").collect();
+        let path = file(&self.folder, &self.name, "nodes");
+        storage::durable::replace_private_file(&path, text.as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
     /// What to show there.
     pub(crate) fn identity(&self) -> anyhow::Result<Identity> {
         let key = read_private(&file(&self.folder, &self.name, "key"))?;
         let whose = format!("context {}", self.name);
         let plain = if is_private_key_encrypted(&key) { Some(key_password::decrypt(&key, &whose)?) } else { None };
         let key = plain.as_ref().map_or(key.as_slice(), |plain| plain.as_bytes());
+        let known = KnownKeys::default();
+        known.replace(self.node_keys(), []);
         let [certificate, authority] =
             ["pem", "authority.pem"].map(|kind| read_private(&file(&self.folder, &self.name, kind)));
-        let identity = Identity::from_pem(&certificate?, key, &authority?).context(whose)?;
+        let identity = Identity::from_pem_knowing(&certificate?, key, &authority?, &known).context(whose)?;
         let Subject::Person { .. } = identity.subject() else {
             return Err(anyhow!(
                 "the certificate of context {} is {}'s: log in as a person",

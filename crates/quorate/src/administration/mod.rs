@@ -154,7 +154,9 @@ async fn connect_afar(address: &str, context: &Context) -> anyhow::Result<Admin>
     let identity = context.identity()?;
     let is_renewed = identity.certificate().is_in_last_third_at(client::time_ms());
     let own = Arc::new(PresentedIdentity::new(identity));
-    let mut admin = AdminClient::new(Repeating::connect(Reach::Afar { address: address.to_owned(), own }).await?);
+    let mut admin = AdminClient::new(
+        Repeating::connect(Reach::Afar { address: address.to_owned(), own, context: context.clone() }).await?,
+    );
     if is_renewed {
         // What was asked for can be done still, and must not wait for a cluster without a leader.
         match timeout(RENEWAL_TIMEOUT, renew(&mut admin, context)).await {

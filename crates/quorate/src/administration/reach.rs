@@ -8,7 +8,10 @@ use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 use transport::PresentedIdentity;
 
-use super::unreached::{CONNECT_TIMEOUT, cause, unreached};
+use super::{
+    contexts::Context,
+    unreached::{CONNECT_TIMEOUT, cause, unreached},
+};
 
 /// Where a node is administrated, and what is shown there.
 #[derive(Clone)]
@@ -16,7 +19,7 @@ pub(super) enum Reach {
     /// The socket in its data folder.
     Socket(PathBuf),
     /// HOST:PORT of its `admin.listen`.
-    Afar { address: String, own: Arc<PresentedIdentity> },
+    Afar { address: String, own: Arc<PresentedIdentity>, context: Context },
 }
 
 impl Reach {
@@ -40,12 +43,18 @@ impl Reach {
                     )
                 })
             }
-            Self::Afar { address, own } => {
+            Self::Afar { address, own, context } => {
                 let endpoint =
                     Endpoint::from_shared(format!("http://{address}")).with_context(|| format!("{address:?}"))?;
                 let connector = transport::connector(Arc::clone(own), CONNECT_TIMEOUT);
-                let channel = endpoint.connect_with_connector(connector).await;
-                channel.map_err(|error| unreached(address, &error))
+                let channel = endpoint.connect_with_connector(connector.clone()).await;
+                let channel = channel.map_err(|error| unreached(address, &error))?;
+                if let Some(key) = connector.seen_key()
+                    && let Err(why) = context.keep_node_key(key)
+                {
+                    tracing::warn!("the node's key was not kept: {why:#}");
+                }
+                Ok(channel)
             }
         }
     }

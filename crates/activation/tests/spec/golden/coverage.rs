@@ -62,6 +62,7 @@ tables! {
         Command::Register { .. } => "register", Never("newer than these files");
         Command::Revoke(_) => "revoke", Never("newer than these files");
         Command::RevokeToken { .. } => "revoke-token", Never("newer than these files");
+        Command::SetAuthority(_) => "set-authority", Never("newer than these files");
     }
     ACTS: act(Act) {
         Act::Command(_) => "command", Since(2);
@@ -131,6 +132,7 @@ tables! {
         CommandRefusal::PlatformMayNotHold { .. } => "platform-may-not-hold", Since(1);
         CommandRefusal::Earlier(_) => "earlier", Never("a command that is repeated is no refusal here");
         CommandRefusal::KeyOfAnotherHolder { .. } => "key-of-another-holder", Never("newer than these files");
+        CommandRefusal::KeyNotRegistered { .. } => "key-not-registered", Never("newer than these files");
     }
     CATALOG_ERRORS: catalog_error(CatalogError) {
         CatalogError::Source { .. } => "source", Never("a command holds signed bytes, not a text");

@@ -47,6 +47,7 @@ fn refusal(refusal: &CommandRefusal) -> String {
             format!("certificate/signature/{node}")
         }
         CommandRefusal::KeyOfAnotherHolder { holder } => format!("key-of-another-holder/{holder}"),
+        CommandRefusal::KeyNotRegistered { holder } => format!("key-not-registered/{holder}"),
         CommandRefusal::Earlier(earlier) => format!("earlier/{}", earlier.code as u32),
         CommandRefusal::KeyNotInstalled { node, key } => format!("key-not-installed/{node}/{key}"),
         CommandRefusal::UnknownGroup { node, group } => format!("unknown-group/{node}/{group}"),

@@ -1,6 +1,7 @@
 //! `quorate cluster ...`
 
 mod audit;
+mod authority;
 mod backup;
 mod format;
 mod members;
@@ -55,6 +56,9 @@ pub(crate) enum Command {
     /// Let a node or a person in no more, on open connections either.
     #[command(after_help = revoke::EXAMPLES)]
     Revoke(revoke::Revoke),
+    /// The authority that certifies nodes and persons.
+    #[command(subcommand)]
+    Authority(authority::Authority),
     /// Get a certificate with a token, and save it as a context for --admin.
     Login(Login),
     /// What administrators did: who, what, from where, when.
@@ -100,6 +104,7 @@ impl Command {
             }
             Self::Token(token) => token.run(output)?,
             Self::Revoke(revoke) => revoke.run(output)?,
+            Self::Authority(authority) => authority.run(output)?,
             Self::Login(login) => login.run(output)?,
             Self::Audit(audit) => audit.run(output)?,
             Self::Format(format) => format.run(output)?,

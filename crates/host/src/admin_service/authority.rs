@@ -1,0 +1,67 @@
+//! The cluster's authority, replaced by another one: nothing that is registered changes, and certificates are issued anew for the
+//! same keys.
+
+use activation::state::{ClusterAuthority, Command};
+use api::admin::v1 as proto;
+use data_encoding::HEXLOWER;
+use replication::Clock;
+use tonic::Status;
+use transport::Authority;
+
+use super::{
+    acting::Acting,
+    caller::Caller,
+    status::{ACCESS_DENIED, unavailable},
+};
+use crate::{
+    credentials::identity::Source,
+    environment::SystemClock,
+    tasks::{self, HostTask},
+};
+
+/// Makes another authority, and has the cluster take it over. Its key is on this node first, which must vote; the other voters get
+/// it from here.
+pub(super) async fn rotate(
+    (acting, source): (&Acting<'_>, &Source),
+    caller: &Caller,
+    asked: proto::RotateAuthorityRequest,
+) -> Result<proto::RotateAuthorityReply, Status> {
+    let internal = |error: &dyn std::fmt::Display| Status::internal(error.to_string());
+    let present = source.authority_pem().map_err(|error| internal(&error))?.ok_or_else(|| {
+        Status::failed_precondition(
+            "this cluster uses an organisation's own authority (tls.authority): it is replaced there",
+        )
+    })?;
+    let cluster = acting.replica.cluster();
+    let node = cluster.node;
+    if !cluster.voters.contains(&node) {
+        return Err(Status::failed_precondition(format!(
+            "node {node} has no vote, and only voters hold the authority's key: ask one of nodes {:?}",
+            cluster.voters
+        )));
+    }
+    if asked.lost && caller.from != "socket" {
+        return Err(Status::permission_denied(format!(
+            "{ACCESS_DENIED}: an authority whose key is lost is replaced on a node's own socket"
+        )));
+    }
+    if !asked.lost && source.holds_authority() != Some(true) {
+        return Err(Status::failed_precondition(format!(
+            "node {node} does not hold the authority's key: ask a node that does (holds_authority in `quorate cluster status \
+             --json`). Where none does any more: quorate cluster authority rotate --lost, on this node's socket"
+        )));
+    }
+    let since_ms = acting.replica.read_point().await.map_err(unavailable)?.cluster_time_ms;
+    let authority = Authority::create(SystemClock::default().wall_ms()).map_err(|error| internal(&error))?;
+    let previous =
+        if asked.now { Vec::new() } else { Authority::der_of(&present).map_err(|error| internal(&error))? };
+    let certificate = authority.certificate_der().to_vec();
+    let fingerprint = HEXLOWER.encode(&authority.fingerprint());
+    // Before it is the cluster's: a crash in between leaves a key that is of no use, and no authority without one.
+    let staging = source.clone();
+    let staged = tasks::blocking(HostTask::CertificateLoad, move || staging.stage_authority(&authority)).await;
+    staged.map_err(|error| internal(&error))?.map_err(|error| internal(&error))?;
+    let replaced = ClusterAuthority { certificate: certificate.into(), previous: previous.into(), since_ms };
+    acting.propose(Command::SetAuthority(replaced)).await?;
+    Ok(proto::RotateAuthorityReply { fingerprint })
+}

@@ -1,0 +1,50 @@
+//! `quorate cluster authority`: the authority that certifies nodes and persons, replaced.
+
+use api::admin::v1::RotateAuthorityRequest;
+use serde_json::json;
+
+use crate::{
+    administration::AdminArgs,
+    output::{Failure, Output},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  quorate cluster authority rotate                while the cluster serves; the one before is believed for 30 days more
+  quorate cluster authority rotate --now          after its key got into other hands: it is believed no more
+  quorate cluster authority rotate --lost         no node has the key any more; on a node's own socket
+
+Keys stay, and with them everybody's place in the registry: certificates are issued anew for them. A node that is off meanwhile
+follows when it comes back. Tokens that were given out before and not used are good no more.";
+
+/// What is done with the authority.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Authority {
+    /// Put another one in its place.
+    #[command(after_help = EXAMPLES)]
+    Rotate {
+        /// Believe the one before no more from now on.
+        #[arg(long)]
+        now: bool,
+        /// No node has its key any more.
+        #[arg(long)]
+        lost: bool,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+}
+
+impl Authority {
+    pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
+        let Self::Rotate { now, lost, admin } = self;
+        let asked = RotateAuthorityRequest { now, lost };
+        let fingerprint = admin.ask(async |admin| admin.rotate_authority(asked).await)?.fingerprint;
+        output.result(
+            &json!({ "fingerprint": fingerprint }),
+            format_args!(
+                "The cluster has another authority, with the fingerprint\n  {fingerprint}\nThe nodes' certificates are issued anew."
+            ),
+        );
+        Ok(())
+    }
+}
