@@ -44,7 +44,7 @@ pub use files::{contents, copy_folder};
 pub use flood::{Flood, connect_from};
 pub use load::{Load, LoadResult, Pause};
 pub use loopback::{Loopback, free_port};
-pub use lost_reply::LostReply;
+pub use lost_reply::{LostReply, LostReplyFromAfar};
 pub use named::{Named, ZONE, dig};
 pub use network::Network;
 pub use organisation::{certify, certify_all, now_ms};

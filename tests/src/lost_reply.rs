@@ -2,15 +2,18 @@
 
 use std::{
     io,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
-    net::{UnixListener, UnixStream},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::watch,
     task::JoinHandle,
 };
+
+use crate::loopback::free_port;
 
 /// A socket in front of a node's own. What the first connection sends reaches the node, and nothing that the node answers
 /// comes back; later connections are passed on.
@@ -76,5 +79,87 @@ async fn serve(listener: UnixListener, node: PathBuf, mut broken: watch::Receive
             let mut host = UnixStream::connect(&node).await?;
             copy_bidirectional(&mut caller, &mut host).await
         });
+    }
+}
+
+/// An address in front of a node's administration from afar. What the first connection sends reaches the node; what the node answers
+/// after the handshake does not come back. Later connections are passed on.
+#[derive(Debug)]
+pub struct LostReplyFromAfar {
+    address: SocketAddr,
+    is_broken: watch::Sender<bool>,
+    serving: JoinHandle<io::Result<()>>,
+}
+
+impl LostReplyFromAfar {
+    /// In front of `node`.
+    ///
+    /// # Panics
+    /// When no port is free.
+    pub async fn before(node: SocketAddr) -> Self {
+        let listener = TcpListener::bind(free_port(Ipv4Addr::LOCALHOST)).await.expect("a free port");
+        let address = listener.local_addr().expect("a listener has an address");
+        let (is_broken, broken) = watch::channel(false);
+        Self { address, is_broken, serving: tokio::spawn(serve_from_afar(listener, node, broken)) }
+    }
+
+    /// HOST:PORT.
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Ends the first connection.
+    pub fn break_off(&self) {
+        self.is_broken.send_replace(true);
+    }
+}
+
+impl Drop for LostReplyFromAfar {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn serve_from_afar(listener: TcpListener, node: SocketAddr, mut broken: watch::Receiver<bool>) -> io::Result<()> {
+    let (mut caller, _) = listener.accept().await?;
+    let mut host = TcpStream::connect(node).await?;
+    tokio::select! {
+        done = broken.wait_for(|broken| *broken) => drop(done),
+        done = lose_after_handshake(&mut caller, &mut host) => done?,
+    }
+    drop((caller, host));
+    loop {
+        let (mut caller, _) = listener.accept().await?;
+        tokio::spawn(async move {
+            let mut host = TcpStream::connect(node).await?;
+            copy_bidirectional(&mut caller, &mut host).await
+        });
+    }
+}
+
+/// Of TLS 1.3 the caller needs the host's first flight only (RFC 8446, section 2): what comes once the caller has answered that is
+/// the reply.
+async fn lose_after_handshake(caller: &mut TcpStream, host: &mut TcpStream) -> io::Result<()> {
+    let (mut has_shaken, mut has_answered) = (false, false);
+    let (mut asked, mut told) = ([0; 4096], [0; 4096]);
+    loop {
+        tokio::select! {
+            read = caller.read(&mut asked) => match read? {
+                0 => return Ok(()),
+                read => {
+                    has_answered |= has_shaken;
+                    host.write_all(asked.get(..read).unwrap_or_default()).await?;
+                }
+            },
+            read = host.read(&mut told) => match read? {
+                0 => return Ok(()),
+                read => {
+                    has_shaken = true;
+                    if !has_answered {
+                        caller.write_all(told.get(..read).unwrap_or_default()).await?;
+                    }
+                }
+            },
+        }
     }
 }

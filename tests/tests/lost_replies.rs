@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 
-use quorate_tests::{Cluster, Finished, LostReply, Plan, Quorate, eventually, words};
+use quorate_tests::{Cluster, Finished, LostReply, LostReplyFromAfar, Plan, Quorate, eventually, words};
 use serde_json::Value;
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
@@ -67,6 +67,73 @@ async fn a_command_whose_reply_is_lost_is_carried_out_once() {
     let logged_in = quorate_tests::finished(login.env("XDG_CONFIG_HOME", &home)).await;
     assert_eq!(logged_in.code, Some(0), "{}", logged_in.stderr);
     assert_eq!(logged_in.json()["role"], Value::from("reader"));
+}
+
+#[tokio::test]
+async fn a_token_whose_reply_is_lost_is_answered_again_with_the_same_certificate() {
+    let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(1)).await;
+    cluster.form().await;
+    let quorate = Quorate::at(QUORATE);
+    let token = async |role: &str| {
+        let made = cluster.administrate(1, &words!["cluster", "token", "--role", role]).await;
+        made["token"].as_str().unwrap().to_owned()
+    };
+    let spent = |act: &'static str| {
+        let cluster = &cluster;
+        async move { eventually(act, async || (audited(cluster, act).await > 0).then_some(())).await }
+    };
+
+    let (way, reader) = (LostReplyFromAfar::before(cluster.node(1).admin).await, token("reader").await);
+    let mut login = quorate.command(["cluster", "login", &way.address(), "--as", "ada", "--token", &reader, "--json"]);
+    let breaks = async {
+        spent("enrol ada").await;
+        way.break_off();
+    };
+    let (logged_in, ()) =
+        tokio::join!(quorate_tests::finished(login.env("XDG_CONFIG_HOME", cluster.path("home"))), breaks);
+    assert_eq!(logged_in.code, Some(0), "{}", logged_in.stderr);
+    assert!(logged_in.stderr.contains("the reply was lost"), "{}", logged_in.stderr);
+    let mut count = quorate.command(["cluster", "status", "--admin", "default"]);
+    let asked = quorate_tests::finished(count.env("XDG_CONFIG_HOME", cluster.path("home"))).await;
+    assert_eq!(asked.code, Some(0), "{}", asked.stderr);
+
+    let (way, node) = (LostReplyFromAfar::before(cluster.node(1).admin).await, token("node").await);
+    let (config, data) = (cluster.path("node2.toml"), cluster.path("data2"));
+    let words = words![
+        "host",
+        "init",
+        "--config",
+        &config,
+        "--data",
+        &data,
+        "--join",
+        way.address(),
+        "--token",
+        &node,
+        "--json"
+    ];
+    let breaks = async {
+        spent("enrol node 2").await;
+        way.break_off();
+    };
+    let (joined, ()) = tokio::join!(quorate.run(words), breaks);
+    assert_eq!(joined.code, Some(0), "{}", joined.stderr);
+    let again = words![
+        "host",
+        "init",
+        "--config",
+        cluster.path("node3.toml"),
+        "--data",
+        cluster.path("data3"),
+        "--join",
+        way.address(),
+        "--token",
+        &node
+    ];
+    let again = quorate.run(again).await;
+    assert_eq!(again.code, Some(1), "another signing request: {}", again.stdout);
+    assert!(again.stderr.contains("it was used already"), "{}", again.stderr);
+    assert_eq!(audited(&cluster, "enrol").await, 2);
 }
 
 #[tokio::test]

@@ -107,7 +107,9 @@ async fn a_removed_node_is_let_in_no_more_whatever_its_folder_holds() {
     let (peers, admin) = (cluster.node(1).peers, cluster.node(1).admin);
     assert_eq!(identify(stolen.identity().unwrap(), peers).await, Ok(1), "a member");
     cluster.kill(3).await;
-    cluster.administrate(1, &words!["cluster", "remove", "3", "--dead"]).await;
+    let removed = cluster.administrate(1, &words!["cluster", "remove", "3", "--dead"]).await;
+    let may_hold = removed["may_hold"].as_array().unwrap();
+    assert!(may_hold.contains(&"the key of the cluster's authority".into()), "{removed}");
 
     assert_eq!(identify(stolen.identity().unwrap(), peers).await, Err(Code::PermissionDenied));
     let authority = stolen.authority().unwrap();

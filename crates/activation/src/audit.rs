@@ -11,6 +11,16 @@ use crate::coded::Coded;
 pub use crate::coded::shortened;
 use crate::limits::{AUDIT_ENTRIES_KEPT, AUDIT_TEXT_BYTES_MAX};
 
+/// In which of two records an act is kept. What others do, or strangers cause, never makes an administrator's act go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Actor {
+    /// An administrator, or who may use a node's own socket.
+    #[default]
+    Administrator,
+    /// An operator, a reader, the bearer of a token, a node itself. Since format 3.
+    Other,
+}
+
 /// Who did something, from where, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
@@ -20,13 +30,19 @@ pub struct Origin {
     pub from: String,
     /// Cluster time, in milliseconds since 1970, as the node that was asked knew it.
     pub time_ms: u64,
+    pub actor: Actor,
 }
 
 impl Origin {
-    /// What is longer than [`AUDIT_TEXT_BYTES_MAX`] is cut, and control characters are replaced.
+    /// An administrator's. What is longer than [`AUDIT_TEXT_BYTES_MAX`] is cut, and control characters are replaced.
     #[must_use]
     pub fn new(who: &str, from: &str, time_ms: u64) -> Self {
-        Self { who: shortened(who), from: shortened(from), time_ms }
+        Self { who: shortened(who), from: shortened(from), time_ms, actor: Actor::Administrator }
+    }
+
+    #[must_use]
+    pub fn by(self, actor: Actor) -> Self {
+        Self { actor, ..self }
     }
 
     pub(crate) fn is_valid(&self) -> bool {
@@ -136,7 +152,7 @@ pub fn verify<'a>(
     Ok(hash)
 }
 
-/// The record: the last [`AUDIT_ENTRIES_KEPT`] entries, and the hash of the one before them.
+/// A record: the last [`AUDIT_ENTRIES_KEPT`] entries, and the hash of the one before them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
     before: [u8; 32],
@@ -186,11 +202,7 @@ impl Audit {
         let mut entry = AuditEntry { number, origin, act, refused, hash: [0; 32] };
         entry.hash = entry.hash_after(&before);
         self.entries.push_back(entry);
-        if self.entries.len() > AUDIT_ENTRIES_KEPT
-            && let Some(dropped) = self.entries.pop_front()
-        {
-            self.before = dropped.hash;
-        }
+        self.trim();
     }
 
     /// Puts codes as format 2 can hold them, and chains the entries anew. The words are not for people and never change: nodes
@@ -213,6 +225,32 @@ impl Audit {
             entry.refused = entry.refused.as_ref().map(words);
             entry.hash = entry.hash_after(&hash);
             hash = entry.hash;
+        }
+    }
+
+    /// Takes the entries of another record in, by time, and chains all anew: a format that holds one record alone.
+    pub(crate) fn take_in(&mut self, other: &mut Self) {
+        if other.entries.is_empty() {
+            *other = Self::default();
+            return;
+        }
+        let mut number = self.entries.front().map_or(1, |first| first.number);
+        self.entries.extend(std::mem::take(other).entries);
+        self.entries.make_contiguous().sort_by_key(|entry| entry.origin.time_ms);
+        let mut hash = self.before;
+        for entry in &mut self.entries {
+            (entry.number, entry.origin.actor) = (number, Actor::Administrator);
+            entry.hash = entry.hash_after(&hash);
+            (number, hash) = (number + 1, entry.hash);
+        }
+        self.trim();
+    }
+
+    fn trim(&mut self) {
+        while self.entries.len() > AUDIT_ENTRIES_KEPT
+            && let Some(dropped) = self.entries.pop_front()
+        {
+            self.before = dropped.hash;
         }
     }
 

@@ -102,6 +102,10 @@ pub const OUTCOMES_KEPT: usize = 4096;
 pub const CODED_VALUES_MAX: usize = 16;
 /// Join tokens that wait for their bearers.
 pub const TOKENS_MAX: usize = 64;
+/// Used join tokens that are answered again, to those who did not get the first reply.
+pub const SPENT_TOKENS_MAX: usize = 64;
+/// Longest certificate of a node or a person, in bytes of DER.
+pub const CERTIFICATE_BYTES_MAX: usize = 2_048;
 /// Keys of nodes and persons that may take part.
 pub const REGISTRATIONS_MAX: usize = 2_000;
 /// Keys that one command registers.

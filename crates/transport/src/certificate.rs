@@ -26,9 +26,22 @@ pub struct Certificate {
 impl Certificate {
     /// Reads the first certificate in PEM.
     pub fn from_pem(pem: &str) -> Result<Self, TransportError> {
+        Self::of(&CertificateDer::from(Self::der_of(pem)?))
+    }
+
+    /// The first certificate in PEM, in DER.
+    pub fn der_of(pem: &str) -> Result<Vec<u8>, TransportError> {
         let der = CertificateDer::from_pem_slice(pem.as_bytes());
         let not_pem = |_| TransportError::NotPem { what: "the certificate".into(), expected: "certificate" };
-        Self::of(&der.map_err(not_pem)?)
+        Ok(der.map_err(not_pem)?.to_vec())
+    }
+
+    /// A certificate in DER, in PEM (RFC 7468).
+    #[must_use]
+    pub fn pem_of(der: &[u8]) -> String {
+        let base64 = data_encoding::BASE64.encode(der);
+        let lines: Vec<_> = base64.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
     }
 
     pub(crate) fn of(der: &CertificateDer<'_>) -> Result<Self, TransportError> {

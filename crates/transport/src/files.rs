@@ -18,7 +18,10 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use crate::{authority::Authority, error::TransportError, identity::Identity, known::KnownKeys, limits::PEM_BYTES_MAX};
+use crate::{
+    authority::Authority, certificate::Certificate, error::TransportError, identity::Identity, known::KnownKeys,
+    limits::PEM_BYTES_MAX,
+};
 
 /// The folder of a node's certificates.
 #[derive(Clone, Debug)]
@@ -83,8 +86,8 @@ impl Folder {
     /// Takes over which authority the cluster has, and which one it believes beside it, both in DER. A staged key that belongs to it
     /// becomes the authority's, another key goes. Says whether anything was changed.
     pub fn follow_authority(&self, current: &[u8], previous: Option<&[u8]>) -> Result<bool, TransportError> {
-        let mut pem = pem_of(current);
-        pem.extend(previous.map(pem_of));
+        let mut pem = Certificate::pem_of(current);
+        pem.extend(previous.map(Certificate::pem_of));
         let is_changed = self.authority_pem().ok().as_deref().map(String::as_str) != Some(pem.as_str());
         let staged = read_text(&self.0.join("authority.key.next"));
         let staged = staged.ok().filter(|key| Authority::from_pem(&pem, key).is_ok());
@@ -185,13 +188,6 @@ impl Identity {
     ) -> Result<Self, TransportError> {
         identity(chain, key, authorities, known)
     }
-}
-
-/// A certificate in PEM (RFC 7468).
-fn pem_of(der: &[u8]) -> String {
-    let base64 = data_encoding::BASE64.encode(der);
-    let lines: Vec<_> = base64.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
-    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
 }
 
 fn identity(chain: &Path, key: &Path, authorities: &Path, known: &KnownKeys) -> Result<Identity, TransportError> {

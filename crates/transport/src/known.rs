@@ -2,7 +2,7 @@
 //! keep their keys.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -13,12 +13,17 @@ pub struct KnownKeys(Arc<RwLock<Known>>);
 #[derive(Debug, Default)]
 struct Known {
     nodes: BTreeSet<[u8; 32]>,
-    persons: BTreeSet<[u8; 32]>,
+    /// With the end of the last certificate, in milliseconds since 1970.
+    persons: BTreeMap<[u8; 32], u64>,
 }
 
 impl KnownKeys {
-    /// These keys and no others from now on.
-    pub fn replace(&self, nodes: impl IntoIterator<Item = [u8; 32]>, persons: impl IntoIterator<Item = [u8; 32]>) {
+    /// These keys and no others from now on; those of persons with the end of the last certificate, in milliseconds since 1970.
+    pub fn replace(
+        &self,
+        nodes: impl IntoIterator<Item = [u8; 32]>,
+        persons: impl IntoIterator<Item = ([u8; 32], u64)>,
+    ) {
         let known = Known { nodes: nodes.into_iter().collect(), persons: persons.into_iter().collect() };
         // The only change is this assignment: the lock never guards a half-made one.
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = known;
@@ -28,7 +33,10 @@ impl KnownKeys {
         self.0.read().unwrap_or_else(PoisonError::into_inner).nodes.contains(key)
     }
 
-    pub(crate) fn is_person(&self, key: &[u8; 32]) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).persons.contains(key)
+    /// Of a certificate that ends at `ends_ms`. One that ends later than the last that was issued for the key is none of the cluster's:
+    /// its holder made it.
+    pub(crate) fn is_person(&self, key: &[u8; 32], ends_ms: u64) -> bool {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.persons.get(key).is_some_and(|last_ms| ends_ms <= *last_ms)
     }
 }

@@ -388,11 +388,14 @@ async fn a_known_key_is_recognised_whatever_authority_certified_it() {
     assert_eq!(ask(&admin).await, None, "neither knows the other's authority");
     at_person.replace([node.now().certificate().key], []);
     assert_eq!(ask(&admin).await, None, "the node does not know her");
-    at_node.replace([], [ada.now().certificate().key]);
+    let (key, ends_ms) = (ada.now().certificate().key, ada.now().certificate().ends_ms);
+    at_node.replace([], [(key, ends_ms - 1)]);
+    assert_eq!(ask(&admin).await, None, "one that ends later than the cluster issued: she made it herself");
+    at_node.replace([], [(key, ends_ms)]);
     assert_eq!(ask(&admin).await.as_deref(), Some("Ada, reader"));
     assert_eq!(ask(&peers).await, None, "a person's key is none of a node");
     // A person's key does not make a node of whoever listens.
-    at_person.replace([], [node.now().certificate().key]);
+    at_person.replace([], [(node.now().certificate().key, u64::MAX)]);
     assert_eq!(ask(&admin).await, None);
 }
 

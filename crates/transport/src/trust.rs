@@ -106,7 +106,7 @@ impl ClientCertVerifier for Callers {
         let (is_known, then_s) = match self.audience {
             Audience::Certified => (self.known.is_node(&shown.key), now.as_secs().min(shown.ends_ms / 1000)),
             Audience::Anybody => {
-                let is_known = self.known.is_node(&shown.key) || self.known.is_person(&shown.key);
+                let is_known = self.known.is_node(&shown.key) || self.known.is_person(&shown.key, shown.ends_ms);
                 (is_known && shown.is_valid_at(now_ms), now.as_secs())
             }
         };

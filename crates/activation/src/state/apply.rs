@@ -5,11 +5,12 @@ use super::hashes::Hashes;
 use super::keys::admit;
 use super::outcomes::{Outcome, Outcomes, RequestId};
 use super::recorded;
+use super::tokens::Enrolled;
 use super::{
     Act, Applied, Batch, Command, CommandRefusal, Counted, Format, KeyDigest, MalformedCommand, PublisherState,
     RecordOutcome, Refusal, Registration, Registry, State,
 };
-use crate::audit::{Audit, Description, Origin};
+use crate::audit::{Actor, Audit, Description, Origin};
 use crate::catalog::{OpenedCatalog, SignedCatalog};
 use crate::clock::SkewReference;
 use crate::coded::{Code, Coded};
@@ -117,8 +118,8 @@ impl State {
                 Ok(())
             }
             Command::AddToken { digest, token } => self.tokens.add(digest, token, self.time_ms),
-            Command::UseToken { digest, time_ms, node, registration } => {
-                self.use_token((digest, time_ms, node), registration)
+            Command::UseToken { digest, time_ms, node, registration, enrolled } => {
+                self.use_token((digest, time_ms, node), registration, enrolled)
             }
             // No leader writes one below its format.
             Command::Register { .. } | Command::Revoke(_) | Command::SetAuthority(_)
@@ -162,13 +163,13 @@ impl State {
             Act::Noted { .. } if !codes => Err(CommandRefusal::Malformed("act")),
             Act::Note { act, refused } => {
                 if self.format.holds_audit() {
-                    self.audit.push_text(origin, &act, &refused);
+                    self.record_of(&origin).push_text(origin, &act, &refused);
                 }
                 Ok(())
             }
             Act::Noted { what, refused } => {
                 let refused = refused.map(|status| Coded::new(Code::Status, [status]));
-                self.audit.push_coded(origin, what, refused);
+                self.record_of(&origin).push_coded(origin, what, refused);
                 Ok(())
             }
             Act::Command(command) => {
@@ -187,15 +188,25 @@ impl State {
                 if self.format.holds_audit() {
                     let refused = done.as_ref().err();
                     match description {
-                        Description::Coded(act) => self.audit.push_coded(origin, act, refused.map(recorded::refusal)),
+                        Description::Coded(act) => {
+                            self.record_of(&origin).push_coded(origin, act, refused.map(recorded::refusal))
+                        }
                         Description::Text(act) => {
                             let refused = refused.map_or_else(String::new, frozen_text::refusal);
-                            self.audit.push_text(origin, &act, &refused);
+                            self.record_of(&origin).push_text(origin, &act, &refused);
                         }
                     }
                 }
                 done
             }
+        }
+    }
+
+    /// The record that keeps what this one did.
+    fn record_of(&mut self, origin: &Origin) -> &mut Audit {
+        match origin.actor {
+            Actor::Other if self.format.holds_codes() => &mut self.audit_others,
+            Actor::Other | Actor::Administrator => &mut self.audit,
         }
     }
 
@@ -300,13 +311,14 @@ impl State {
         &mut self,
         (digest, time_ms, node): ([u8; 32], u64, Option<NodeId>),
         registration: Option<(KeyDigest, Registration)>,
+        enrolled: Option<Enrolled>,
     ) -> Result<(), CommandRefusal> {
         let mut registry = self.registry.clone();
         // A version that does not know the field passes over it.
         if let Some(registration) = registration.filter(|_| self.format.registers_keys()) {
             registry.register(&[registration], self.time_ms)?;
         }
-        self.tokens.spend(digest, time_ms, node)?;
+        self.tokens.spend(digest, time_ms, node, enrolled.filter(|_| self.format.registers_keys()))?;
         self.registry = registry;
         Ok(())
     }
@@ -357,6 +369,7 @@ impl State {
             self.audit = Audit::default();
         }
         if !format.holds_codes() {
+            self.audit.take_in(&mut self.audit_others);
             self.audit.put_in_words();
         }
         if !format.remembers_commands() {
@@ -365,6 +378,7 @@ impl State {
         if !format.registers_keys() {
             self.authority = None;
             self.registry = Registry::default();
+            self.tokens.forget_spent();
         }
         self.settings.put_in(format);
         self.expiry_ms = if format.has_expiry_clock() { self.expiry_ms.or(self.time_ms) } else { None };

@@ -10,9 +10,9 @@ use super::format::Format;
 use super::malformed::MalformedCommand;
 use super::outcomes::RequestId;
 use super::registration::{ClusterAuthority, KeyDigest, Registration, Revocation};
-use super::tokens::OpenToken;
+use super::tokens::{Enrolled, OpenToken};
 use super::tokens::{decode_digest, decode_token, encode_token};
-use crate::audit::{Origin, shortened};
+use crate::audit::{Actor, Origin, shortened};
 use crate::coded::Coded;
 use crate::host_activation::{REQUESTS_MAX, ReleaseStatement};
 use crate::id::{NodeId, PublisherId, node_id};
@@ -43,7 +43,13 @@ pub enum Command {
     AddToken { digest: [u8; 32], token: OpenToken },
     /// The secret was shown, at this moment of cluster time; its bearer gets a certificate, and a node this number.
     /// Since format 3 with the key with which its bearer takes part from then on.
-    UseToken { digest: [u8; 32], time_ms: u64, node: Option<NodeId>, registration: Option<(KeyDigest, Registration)> },
+    UseToken {
+        digest: [u8; 32],
+        time_ms: u64,
+        node: Option<NodeId>,
+        registration: Option<(KeyDigest, Registration)>,
+        enrolled: Option<Enrolled>,
+    },
     /// What is written from here on is of this format.
     SetFormat { format: Format },
     /// An administrator's act, for the audit.
@@ -145,8 +151,10 @@ impl Command {
             | Self::RevokeToken { .. }
             | Self::SetAuthority(_)
             | Self::UseToken { registration: Some(_), .. }
+            | Self::UseToken { enrolled: Some(_), .. }
             | Self::NoteHash => Format::CODED,
             Self::Batch(batch) if batch.stamp.expiry_ms.is_some() => Format::CODED,
+            Self::Audited { origin: Origin { actor: Actor::Other, .. }, .. } => Format::CODED,
             Self::Audited { act: Act::Command(command), .. } => command.format().max(Format::AUDITED),
             Self::SetFormat { .. } | Self::Audited { act: Act::Note { .. }, .. } => Format::AUDITED,
             _ => Format::OLDEST,
@@ -188,17 +196,19 @@ impl Command {
             Self::AddToken { digest, token } => {
                 Kind::AddToken(proto::AddToken { token: Some(encode_token(digest, token)) })
             }
-            Self::UseToken { digest, time_ms, node, registration } => Kind::UseToken(proto::UseToken {
+            Self::UseToken { digest, time_ms, node, registration, enrolled } => Kind::UseToken(proto::UseToken {
                 digest: Bytes::copy_from_slice(digest),
                 time_ms: *time_ms,
                 // As in an announcement.
                 node: node.map_or(0, |node| u32::try_from(node).unwrap_or(u32::MAX)),
                 registration: registration.as_ref().map(|(key, registration)| registration.to_proto(key)),
+                enrolled: enrolled.as_ref().map(Enrolled::to_proto),
             }),
             Self::SetFormat { format } => Kind::SetFormat(proto::SetFormat { format: format.number() }),
-            Self::Audited { origin: Origin { who, from, time_ms }, act } => {
+            Self::Audited { origin: Origin { who, from, time_ms, actor }, act } => {
                 let (who, from) = (who.clone(), from.clone());
-                let raw = proto::Audited { who, from, time_ms: *time_ms, ..proto::Audited::default() };
+                let by_other = *actor == Actor::Other;
+                let raw = proto::Audited { who, from, time_ms: *time_ms, by_other, ..proto::Audited::default() };
                 Kind::Audited(match act {
                     Act::Command(command) => proto::Audited { command: command.encode(), ..raw },
                     Act::Note { act, refused } => proto::Audited { note: act.clone(), refused: refused.clone(), ..raw },
@@ -337,8 +347,10 @@ impl Command {
                     Some(raw) => Some(reading.registration(&raw)?),
                     None => None,
                 };
+                let enrolled = using.enrolled.filter(|_| newest >= Format::CODED);
+                let enrolled = enrolled.as_ref().map(Enrolled::from_proto).transpose()?;
                 let digest = decode_digest(&using.digest)?;
-                Ok(Self::UseToken { digest, time_ms: using.time_ms, node, registration })
+                Ok(Self::UseToken { digest, time_ms: using.time_ms, node, registration, enrolled })
             }
             Kind::UseToken(_) => Err(MalformedCommand("time")),
             Kind::SetFormat(set) => {
@@ -391,7 +403,9 @@ impl Command {
 }
 
 fn decode_audited(reading: Reading, raw: proto::Audited) -> Result<Command, MalformedCommand> {
-    let origin = Origin { who: raw.who, from: raw.from, time_ms: raw.time_ms };
+    let is_other = raw.by_other && reading.newest >= Format::CODED;
+    let actor = if is_other { Actor::Other } else { Actor::Administrator };
+    let origin = Origin { who: raw.who, from: raw.from, time_ms: raw.time_ms, actor };
     if !origin.is_valid() || origin.time_ms > limits::TIME_MS_MAX {
         return Err(MalformedCommand("origin"));
     }

@@ -37,7 +37,7 @@ pub use self::registration::{ClusterAuthority, Holder, KeyDigest, PersonRole, Re
 pub use self::registry::Registry;
 pub use self::snapshot::SnapshotError;
 use self::tokens::Tokens;
-pub use self::tokens::{Grant, OpenToken, token_id};
+pub use self::tokens::{Enrolled, Grant, OpenToken, token_id};
 use crate::audit::Audit;
 use crate::catalog::{Catalog, Name, OpenedCatalog};
 use crate::certificate::NodeCertificate;
@@ -66,6 +66,8 @@ pub struct State {
     format: Format,
     /// Empty below format 2.
     audit: Audit,
+    /// What others than administrators did. Empty below format 3.
+    audit_others: Audit,
     /// Empty below format 3.
     outcomes: Outcomes,
     /// Empty below format 3.
@@ -202,6 +204,12 @@ impl State {
         self.tokens.all()
     }
 
+    /// What the used token with this digest gave; `None` where it was not used, is too long ago, or below format 3.
+    #[must_use]
+    pub fn enrolled(&self, digest: &[u8; 32]) -> Option<&Enrolled> {
+        self.tokens.enrolled(digest)
+    }
+
     /// Who may take part.
     #[must_use]
     pub fn registry(&self) -> &Registry {
@@ -218,6 +226,7 @@ impl State {
     pub fn forget_registry(&mut self) {
         self.registry = Registry::default();
         self.authority = None;
+        self.tokens.forget_spent();
     }
 
     /// The highest number that a token gave to a node; 0 where none did.
@@ -230,6 +239,12 @@ impl State {
     #[must_use]
     pub fn format(&self) -> Format {
         self.format
+    }
+
+    /// What others than administrators did, as far as it is kept: a record of its own.
+    #[must_use]
+    pub fn audit_of_others(&self) -> &Audit {
+        &self.audit_others
     }
 
     /// What administrators did, as far as it is kept.
@@ -340,7 +355,9 @@ impl State {
         let defaults = NodeSettings::default();
         assert!(self.node_settings.values().all(|settings| *settings != defaults), "settings that are as by default");
         assert!(self.format.holds_audit() || self.audit == Audit::default(), "an audit below its format");
+        assert!(self.format.holds_codes() || self.audit_others == Audit::default(), "an audit below its format");
         self.audit.check_invariants();
+        self.audit_others.check_invariants();
         assert!(self.format.remembers_commands() || self.outcomes.is_empty(), "outcomes below their format");
         assert!(self.format.registers_keys() || self.registry.is_empty(), "a registry below its format");
         assert!(self.format.registers_keys() || self.authority.is_none(), "an authority below its format");

@@ -16,7 +16,7 @@ use super::registration::ClusterAuthority;
 use super::registry::Registry;
 use super::tokens::Tokens;
 use super::{Activation, KeySlots, MalformedCommand, PublisherState, State};
-use crate::audit::{Audit, AuditEntry, Description, Origin};
+use crate::audit::{Actor, Audit, AuditEntry, Description, Origin};
 use crate::catalog::{CatalogError, Name, OpenedCatalog, SignedCatalog};
 use crate::certificate::NodeCertificate;
 use crate::coded::Coded;
@@ -92,11 +92,13 @@ impl State {
             tokens,
             highest_enrolled,
             audit: encode_audit(&self.audit),
+            audit_others: encode_audit(&self.audit_others),
             expiry_ms: self.expiry_ms,
             outcomes: self.outcomes.encode(),
             registrations: self.registry.encode_registrations(),
             revocations: self.registry.encode_revocations(),
             authority: self.authority.as_ref().map(ClusterAuthority::to_proto),
+            spent_tokens: self.tokens.encode_spent(),
             ..proto::Snapshot::default()
         }
     }
@@ -130,7 +132,11 @@ impl State {
         }
         let outcomes = Outcomes::decode(&raw.outcomes).filter(|it| format.remembers_commands() || it.is_empty());
         let outcomes = outcomes.ok_or(SnapshotError::Malformed("outcomes"))?;
-        let audit = decode_audit(raw.audit.as_ref()).filter(|audit| format.holds_audit() || *audit == Audit::default());
+        let audit_others = decode_audit(raw.audit_others.as_ref(), Actor::Other);
+        let audit_others = audit_others.filter(|audit| format.holds_codes() || *audit == Audit::default());
+        let audit_others = audit_others.ok_or(SnapshotError::Malformed("audit of others"))?;
+        let audit = decode_audit(raw.audit.as_ref(), Actor::Administrator);
+        let audit = audit.filter(|audit| format.holds_audit() || *audit == Audit::default());
         let audit = audit.ok_or(SnapshotError::Malformed("audit"))?;
         if format.is_strict() && raw.registrations.iter().any(|raw| proto::Grant::try_from(raw.role).is_err()) {
             return Err(SnapshotError::NewerContent);
@@ -142,8 +148,17 @@ impl State {
         let authority = authority.ok().filter(|authority| format.registers_keys() || authority.is_none());
         let authority = authority.ok_or(SnapshotError::Malformed("authority"))?;
         let (time_ms, expiry_ms) = (raw.time_ms, raw.expiry_ms);
-        let mut state =
-            Self { time_ms, expiry_ms, format, audit, outcomes, registry, authority, ..Self::reading_up_to(newest) };
+        let mut state = Self {
+            time_ms,
+            expiry_ms,
+            format,
+            audit,
+            audit_others,
+            outcomes,
+            registry,
+            authority,
+            ..Self::reading_up_to(newest)
+        };
         for raw in &raw.announcements {
             let decoded =
                 decode_announcement(raw).map_err(|MalformedCommand(field)| SnapshotError::Malformed(field))?;
@@ -151,6 +166,11 @@ impl State {
         }
         let tokens = Tokens::decode(&raw.tokens, raw.highest_enrolled);
         state.tokens = tokens.map_err(|MalformedCommand(field)| SnapshotError::Malformed(field))?;
+        if !format.registers_keys() && !raw.spent_tokens.is_empty() {
+            return Err(SnapshotError::Malformed("used tokens"));
+        }
+        let spent = state.tokens.decode_spent(&raw.spent_tokens);
+        spent.map_err(|MalformedCommand(field)| SnapshotError::Malformed(field))?;
         for raw in raw.node_settings {
             let node = node_id(raw.node.into()).map_err(|_| SnapshotError::Malformed("node"))?;
             let mut settings = NodeSettings::default();
@@ -246,12 +266,12 @@ fn encode_audit(audit: &Audit) -> Option<proto::AuditSnapshot> {
     Some(proto::AuditSnapshot { before: Bytes::copy_from_slice(&audit.before()), entries: entries.collect() })
 }
 
-fn decode_audit(raw: Option<&proto::AuditSnapshot>) -> Option<Audit> {
+fn decode_audit(raw: Option<&proto::AuditSnapshot>, actor: Actor) -> Option<Audit> {
     let Some(raw) = raw else { return Some(Audit::default()) };
     let entry = |raw: &proto::AuditEntry| {
         Some(AuditEntry {
             number: raw.number,
-            origin: Origin { who: raw.who.clone(), from: raw.from.clone(), time_ms: raw.time_ms },
+            origin: Origin { who: raw.who.clone(), from: raw.from.clone(), time_ms: raw.time_ms, actor },
             act: description(&raw.act, raw.act_coded.as_ref())?,
             refused: match (raw.refused.as_str(), &raw.refused_coded) {
                 ("", None) => None,

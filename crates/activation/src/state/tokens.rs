@@ -2,7 +2,7 @@
 //!
 //! Only the digest of a token's secret is here: who reads the state cannot use a token.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
@@ -39,11 +39,35 @@ pub struct OpenToken {
     pub expires_ms: u64,
 }
 
+/// What the bearer of a token got for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrolled {
+    /// SHA-256 of the signing request.
+    pub request: [u8; 32],
+    /// The certificate that answered it, in DER: 1 to [`limits::CERTIFICATE_BYTES_MAX`] bytes.
+    pub certificate: Bytes,
+}
+
+impl Enrolled {
+    pub(super) fn to_proto(&self) -> proto::Enrolled {
+        proto::Enrolled { request: Bytes::copy_from_slice(&self.request), certificate: self.certificate.clone() }
+    }
+
+    pub(super) fn from_proto(raw: &proto::Enrolled) -> Result<Self, MalformedCommand> {
+        if !(1..=limits::CERTIFICATE_BYTES_MAX).contains(&raw.certificate.len()) {
+            return Err(MalformedCommand("certificate"));
+        }
+        Ok(Self { request: decode_digest(&raw.request)?, certificate: raw.certificate.clone() })
+    }
+}
+
 /// The tokens that were not used, and what used ones gave.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tokens {
     /// By SHA-256 of the secret.
     open: BTreeMap<[u8; 32], OpenToken>,
+    /// What the last ones gave, by the digest of the secret; the first used first. Empty below format 3.
+    spent: VecDeque<([u8; 32], Enrolled)>,
     highest_enrolled: NodeId,
 }
 
@@ -64,7 +88,13 @@ impl Tokens {
         Ok(())
     }
 
-    pub(super) fn spend(&mut self, digest: [u8; 32], now_ms: u64, node: Option<NodeId>) -> Result<(), CommandRefusal> {
+    pub(super) fn spend(
+        &mut self,
+        digest: [u8; 32],
+        now_ms: u64,
+        node: Option<NodeId>,
+        enrolled: Option<Enrolled>,
+    ) -> Result<(), CommandRefusal> {
         let token = self.open.get(&digest).ok_or(CommandRefusal::UnknownToken)?;
         if token.expires_ms < now_ms {
             return Err(CommandRefusal::ExpiredToken);
@@ -73,8 +103,24 @@ impl Tokens {
             return Err(CommandRefusal::Malformed("node"));
         }
         self.open.remove(&digest);
+        if let Some(enrolled) = enrolled {
+            while self.spent.len() >= limits::SPENT_TOKENS_MAX {
+                self.spent.pop_front();
+            }
+            self.spent.push_back((digest, enrolled));
+        }
         self.highest_enrolled = self.highest_enrolled.max(node.unwrap_or(0));
         Ok(())
+    }
+
+    /// What the used token with this digest gave.
+    pub(super) fn enrolled(&self, digest: &[u8; 32]) -> Option<&Enrolled> {
+        self.spent.iter().rev().find_map(|(spent, enrolled)| (spent == digest).then_some(enrolled))
+    }
+
+    /// Forgets what used ones gave, which a format does not hold.
+    pub(super) fn forget_spent(&mut self) {
+        self.spent.clear();
     }
 
     /// Takes a token back.
@@ -102,6 +148,26 @@ impl Tokens {
         self.highest_enrolled
     }
 
+    pub(super) fn encode_spent(&self) -> Vec<proto::SpentToken> {
+        let spent = self.spent.iter().map(|(digest, enrolled)| proto::SpentToken {
+            digest: Bytes::copy_from_slice(digest),
+            enrolled: Some(enrolled.to_proto()),
+        });
+        spent.collect()
+    }
+
+    pub(super) fn decode_spent(&mut self, raw: &[proto::SpentToken]) -> Result<(), MalformedCommand> {
+        if raw.len() > limits::SPENT_TOKENS_MAX {
+            return Err(MalformedCommand("used tokens"));
+        }
+        let spent = raw.iter().map(|raw| {
+            let enrolled = raw.enrolled.as_ref().ok_or(MalformedCommand("enrolled"))?;
+            Ok((decode_digest(&raw.digest)?, Enrolled::from_proto(enrolled)?))
+        });
+        self.spent = spent.collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
     pub(super) fn encode(&self) -> (Vec<proto::OpenToken>, u32) {
         // As in a record: no parser lets a larger node id through.
         let highest = u32::try_from(self.highest_enrolled).unwrap_or(u32::MAX);
@@ -116,7 +182,7 @@ impl Tokens {
         if highest_enrolled > 0 {
             node_id(highest_enrolled.into()).map_err(|_| MalformedCommand("node"))?;
         }
-        Ok(Self { open, highest_enrolled: highest_enrolled.into() })
+        Ok(Self { open, spent: VecDeque::new(), highest_enrolled: highest_enrolled.into() })
     }
 }
 

@@ -1,7 +1,8 @@
 //! What administrators do is recorded, from the format on that holds it.
 
-use activation::audit::{AuditEntry, Description, Origin, shortened, verify};
-use activation::limits::AUDIT_TEXT_BYTES_MAX;
+use activation::audit::{Actor, Audit, AuditEntry, Description, Origin, shortened, verify};
+use activation::coded::{Code, Coded};
+use activation::limits::{AUDIT_ENTRIES_KEPT, AUDIT_TEXT_BYTES_MAX};
 use activation::settings::{Setting, SettingChange};
 use activation::state::{Act, Applied, Command, CommandRefusal, Format, SnapshotError, State};
 
@@ -101,9 +102,46 @@ fn an_act_is_no_batch_and_no_act_of_another() {
         let applied = cluster.apply(&by("Eve", Act::Command(Box::new(command))));
         assert_eq!(applied, Applied::Refused(CommandRefusal::Malformed("act")));
     }
-    let long = Origin { who: "x".repeat(AUDIT_TEXT_BYTES_MAX + 1), from: String::new(), time_ms: START_MS };
+    let who = "x".repeat(AUDIT_TEXT_BYTES_MAX + 1);
+    let long = Origin { who, from: String::new(), time_ms: START_MS, actor: Actor::Administrator };
     let act = Act::Note { act: "something".into(), refused: String::new() };
     let applied = cluster.apply(&Command::Audited { origin: long, act });
     assert_eq!(applied, Applied::Refused(CommandRefusal::Malformed("origin")));
     assert!(entries(&cluster.state).is_empty());
+}
+
+fn by_operator(act: Act, time_ms: u64) -> Command {
+    Command::Audited { origin: Origin::new("Bob (operator)", "192.0.2.8", time_ms).by(Actor::Other), act }
+}
+
+#[test]
+fn what_others_do_makes_no_act_of_an_administrator_go() {
+    let mut cluster = recorded();
+    cluster.apply(&Command::SetFormat { format: Format::NEWEST });
+    let noted = |number: usize| Act::Noted { what: Coded::new(Code::AddNode, [number]), refused: None };
+    cluster.apply(&by("Ada", noted(1)));
+    for number in 0..AUDIT_ENTRIES_KEPT + 2 {
+        let act = by_operator(noted(number), START_MS + number as u64);
+        assert_eq!(cluster.apply(&act), Applied::Done);
+    }
+    cluster.apply(&by("Ada", noted(2)));
+    let state = &cluster.state;
+    assert_eq!(entries(state).iter().map(|entry| (entry.0, entry.1)).collect::<Vec<_>>(), [(1, "Ada"), (2, "Ada")]);
+    let others: Vec<_> = state.audit_of_others().entries().collect();
+    assert_eq!((others.len(), others[0].number), (AUDIT_ENTRIES_KEPT, 3));
+    for record in [state.audit(), state.audit_of_others()] {
+        verify(record.before(), record.entries()).unwrap();
+    }
+    let restored = State::decode_snapshot(&state.encode_snapshot()).unwrap();
+    assert_eq!((restored.hash(), restored.audit_of_others()), (state.hash(), state.audit_of_others()));
+
+    // Format 2 holds one record: all that was kept, by time, and no more than it holds.
+    cluster.apply(&Command::SetFormat { format: Format::new(2).unwrap() });
+    let state = &cluster.state;
+    assert_eq!(state.audit_of_others(), &Audit::default());
+    verify(state.audit().before(), state.audit().entries()).unwrap();
+    let words = entries(state);
+    assert_eq!((words.len(), words.last().unwrap().0), (AUDIT_ENTRIES_KEPT, 1002));
+    let restored = State::decode_snapshot(&state.encode_snapshot()).unwrap();
+    assert_eq!(restored.hash(), state.hash());
 }

@@ -1,24 +1,34 @@
 //! Commands: their encoding, the batch builder, and entries that are no commands.
 
-use activation::audit::Origin;
+use activation::audit::{Actor, Origin};
 use activation::clock::{SkewReference, Stamp};
 use activation::host_activation::ReleaseStatement;
 use activation::limits::{BATCH_RECORDS_MAX, COMMAND_BYTES_MAX};
 use activation::message::Record;
 use activation::settings::{Setting, SettingChange};
 use activation::state::{
-    Act, Applied, Batch, BatchBuilder, BatchFull, Command, CommandRefusal, Counted, Format, Grant, Holder,
-    MalformedOutcome, OpenToken, PushError, RecordOutcome, Refusal, Revocation, State, Whom,
+    Act, Applied, Batch, BatchBuilder, BatchFull, Command, CommandRefusal, Counted, Enrolled, Format, Grant, Holder,
+    KeyDigest, MalformedOutcome, OpenToken, PushError, RecordOutcome, Refusal, Registration, Revocation, State, Whom,
 };
 use proptest::prelude::*;
 
 use super::registry::{ada, authority, registered, serial};
+use super::tokens::enrolled;
 use super::world::*;
 
 const STAMP: Stamp = Stamp { time_ms: START_MS, skew: SkewReference::ClusterTime, expiry_ms: None };
 
 fn audited(act: Act) -> Command {
     Command::Audited { origin: Origin::new("Ada", "192.0.2.7", START_MS), act }
+}
+
+fn use_token(
+    digest: u8,
+    node: Option<u64>,
+    registration: Option<(KeyDigest, Registration)>,
+    enrolled: Option<Enrolled>,
+) -> Command {
+    Command::UseToken { digest: [digest; 32], time_ms: START_MS, node, registration, enrolled }
 }
 
 fn every_kind() -> Vec<Command> {
@@ -47,16 +57,22 @@ fn every_kind() -> Vec<Command> {
         Command::Announce { node: 2, announcement: announcement("node2.example.test") },
         Command::Forget { node: 2 },
         Command::AddToken { digest: [4; 32], token: OpenToken { grant: Grant::Reader, expires_ms: START_MS } },
-        Command::UseToken { digest: [4; 32], time_ms: START_MS, node: None, registration: None },
-        Command::UseToken { digest: [5; 32], time_ms: START_MS, node: Some(4), registration: None },
+        use_token(4, None, None, None),
+        use_token(5, Some(4), None, None),
         Command::ResetClock { time_ms: START_MS },
         Command::SetFormat { format: Format::NEWEST },
         audited(Act::Command(Box::new(Command::Forget { node: 2 }))),
+        Command::Audited {
+            origin: Origin::new("Bob (operator)", "192.0.2.8", START_MS).by(Actor::Other),
+            act: Act::Command(Box::new(Command::Forget { node: 2 })),
+        },
         audited(Act::Note { act: "back the state up".into(), refused: String::new() }),
         audited(Act::Note { act: "add node 4".into(), refused: "nobody answers".into() }),
         Command::StateHash { index: 1024, hash: [3; 32] },
         Command::NoteHash,
-        Command::UseToken { digest: [4; 32], time_ms: START_MS, node: None, registration: Some(registered(3, ada())) },
+        use_token(4, None, Some(registered(3, ada())), None),
+        use_token(4, None, Some(registered(3, ada())), Some(enrolled(4))),
+        use_token(4, Some(4), None, Some(enrolled(4))),
         Command::Register { keys: vec![registered(1, Holder::Node(1)), registered(2, ada())], renews: false },
         Command::Register { keys: vec![registered(2, ada())], renews: true },
         Command::Revoke(Revocation { whom: Whom::Node(2), time_ms: START_MS }),

@@ -119,7 +119,7 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ),
         (
             "command/use-token",
-            Command::UseToken { digest: [4; 32], time_ms: START_MS, node: Some(4), registration: None }
+            Command::UseToken { digest: [4; 32], time_ms: START_MS, node: Some(4), registration: None, enrolled: None }
                 .encode()
                 .to_vec(),
         ),

@@ -174,6 +174,7 @@ fn no_snapshot_holds_words_of_ours() {
             time_ms: START_MS,
             node: None,
             registration: None,
+            enrolled: None,
         })),
         Act::Command(Box::new(Command::InstallCatalog { signed: b"none".as_slice().into() })),
         Act::Command(Box::new(Command::ResetClock { time_ms: START_MS + 1 })),

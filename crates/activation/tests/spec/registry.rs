@@ -141,6 +141,7 @@ fn a_token_is_spent_only_where_the_key_of_its_bearer_can_be_registered() {
         time_ms: START_MS,
         node: None,
         registration: Some(registered(number, reader.clone())),
+        enrolled: None,
     };
     let before = cluster.state.hash();
     let why = CommandRefusal::KeyOfAnotherHolder { holder: Holder::Node(1) };

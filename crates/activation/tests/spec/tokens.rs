@@ -1,7 +1,7 @@
 //! Join tokens: once, and not after their time.
 
-use activation::limits::TOKENS_MAX;
-use activation::state::{Applied, Command, CommandRefusal, Grant, OpenToken, State};
+use activation::limits::{SPENT_TOKENS_MAX, TOKENS_MAX};
+use activation::state::{Applied, Command, CommandRefusal, Enrolled, Format, Grant, OpenToken, State};
 
 use super::world::*;
 
@@ -12,7 +12,37 @@ fn add(digest: u8, grant: Grant, expires_ms: u64) -> Command {
 }
 
 fn spend(digest: u8, time_ms: u64, node: Option<u64>) -> Command {
-    Command::UseToken { digest: [digest; 32], time_ms, node, registration: None }
+    Command::UseToken { digest: [digest; 32], time_ms, node, registration: None, enrolled: None }
+}
+
+pub(crate) fn enrolled(number: u8) -> Enrolled {
+    Enrolled { request: [number; 32], certificate: vec![number; 5].into() }
+}
+
+fn enrol(number: u8, node: u64) -> Command {
+    let (digest, enrolled) = ([number; 32], Some(enrolled(number)));
+    Command::UseToken { digest, time_ms: 0, node: Some(node), registration: None, enrolled }
+}
+
+#[test]
+fn what_a_used_token_gave_is_known_while_it_is_one_of_the_last() {
+    let mut cluster = Cluster::activated();
+    cluster.apply(&Command::SetFormat { format: Format::NEWEST });
+    let count = u8::try_from(SPENT_TOKENS_MAX).unwrap() + 1;
+    for number in 0..count {
+        cluster.apply(&add(number, Grant::Node, HOUR));
+        assert_eq!(cluster.apply(&enrol(number, 9)), Applied::Done);
+    }
+    assert_eq!(cluster.state.enrolled(&[0; 32]), None, "the first one made room");
+    for number in 1..count {
+        assert_eq!(cluster.state.enrolled(&[number; 32]), Some(&enrolled(number)));
+    }
+    let restored = State::decode_snapshot(&cluster.state.encode_snapshot()).unwrap();
+    assert_eq!((restored.hash(), restored.enrolled(&[1; 32])), (cluster.state.hash(), Some(&enrolled(1))));
+    cluster.apply(&Command::SetFormat { format: Format::AUDITED });
+    assert_eq!(cluster.state.enrolled(&[1; 32]), None, "a format that does not hold it");
+    let restored = State::decode_snapshot(&cluster.state.encode_snapshot()).unwrap();
+    assert_eq!(restored.hash(), cluster.state.hash());
 }
 
 #[test]

@@ -3,12 +3,13 @@
 use std::fmt::Display;
 
 use activation::{
-    audit::{Origin, shortened},
+    audit::{Actor, Origin, shortened},
     coded::Coded,
     state::{Act, Command, Format, RequestId},
 };
 use replication::{ProposeError, Replica};
 use tonic::{Code, Status};
+use transport::Role;
 
 use super::{
     audit_log::AUDIT_TARGET,
@@ -24,6 +25,7 @@ pub(crate) struct Acting<'a> {
     pub(super) replica: &'a Replica,
     who: String,
     from: String,
+    actor: Actor,
     /// The node acts by itself, for no administrator.
     is_node: bool,
     ids: RequestIds,
@@ -34,24 +36,41 @@ impl<'a> Acting<'a> {
     pub(super) fn of<T>(nodes: &'a NodeClient, request: &tonic::Request<T>) -> Result<Self, Status> {
         let ids = RequestIds::of(request.metadata())?;
         let Caller { name, role, from, .. } = caller::of(request);
+        let actor = match role {
+            // On a node's own socket there is no role, and a user's name.
+            Some(Role::Administrator) => Actor::Administrator,
+            None if !name.is_empty() => Actor::Administrator,
+            Some(_) | None => Actor::Other,
+        };
         let who = match (name.as_str(), role) {
             ("", _) => "the bearer of a token".to_owned(),
             (_, Some(role)) => format!("{name} ({role})"),
             (_, None) => name,
         };
-        Ok(Self { nodes, replica: nodes.replica(), who, from, is_node: false, ids })
+        Ok(Self { nodes, replica: nodes.replica(), who, from, actor, is_node: false, ids })
     }
 
     /// The node itself.
     pub(crate) fn node(nodes: &'a NodeClient) -> Self {
         let replica = nodes.replica();
         let who = format!("node {}", replica.identity().owner);
-        Self { nodes, replica, who, from: "itself".into(), is_node: true, ids: RequestIds::unrepeated() }
+        Self {
+            nodes,
+            replica,
+            who,
+            from: "itself".into(),
+            actor: Actor::Other,
+            is_node: true,
+            ids: RequestIds::unrepeated(),
+        }
     }
 
     async fn origin(&self) -> Result<Origin, Status> {
         let point = self.replica.read_point().await.map_err(unavailable)?;
-        Ok(Origin::new(&self.who, &self.from, point.cluster_time_ms))
+        let origin = Origin::new(&self.who, &self.from, point.cluster_time_ms);
+        // Below format 3 there is one record.
+        let codes = self.replica.view(|state| state.format().holds_codes());
+        Ok(if codes { origin.by(self.actor) } else { origin })
     }
 
     fn is_recorded(&self) -> bool {

@@ -1,7 +1,7 @@
 //! The record of what administrators did, and the format that holds it.
 
 use activation::{
-    audit::Description,
+    audit::{Audit, Description},
     state::{Command, Format},
 };
 use api::admin::v1 as proto;
@@ -27,20 +27,26 @@ pub(super) async fn read(acting: &Acting<'_>) -> Result<proto::AuditReply, Statu
                 Format::NEWEST
             )));
         }
-        let audit = state.audit();
-        let entries = audit.entries().map(|entry| proto::AuditEntry {
-            number: entry.number,
-            time_ms: entry.origin.time_ms,
-            who: entry.origin.who.clone(),
-            from: entry.origin.from.clone(),
-            act: entry.act.to_string(),
-            refused: entry.refused.as_ref().map_or(String::new(), ToString::to_string),
-            hash: Bytes::copy_from_slice(&entry.hash),
-            act_code: code(Some(&entry.act)),
-            refused_code: code(entry.refused.as_ref()),
-        });
-        Ok(proto::AuditReply { before: Bytes::copy_from_slice(&audit.before()), entries: entries.collect() })
+        let (before, entries) = encoded(state.audit());
+        let (others_before, others) = encoded(state.audit_of_others());
+        Ok(proto::AuditReply { before, entries, others_before, others })
     })
+}
+
+/// The hash before the first entry, and the entries.
+fn encoded(audit: &Audit) -> (Bytes, Vec<proto::AuditEntry>) {
+    let entries = audit.entries().map(|entry| proto::AuditEntry {
+        number: entry.number,
+        time_ms: entry.origin.time_ms,
+        who: entry.origin.who.clone(),
+        from: entry.origin.from.clone(),
+        act: entry.act.to_string(),
+        refused: entry.refused.as_ref().map_or(String::new(), ToString::to_string),
+        hash: Bytes::copy_from_slice(&entry.hash),
+        act_code: code(Some(&entry.act)),
+        refused_code: code(entry.refused.as_ref()),
+    });
+    (Bytes::copy_from_slice(&audit.before()), entries.collect())
 }
 
 fn code(description: Option<&Description>) -> Option<proto::AuditCode> {

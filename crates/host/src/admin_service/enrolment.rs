@@ -1,13 +1,14 @@
 //! Tokens, and the certificates that their bearers get.
 
 use activation::{
-    limits::NODE_ID_MAX,
-    state::{Command, Grant, KeyDigest, OpenToken, Registration},
+    limits::{CERTIFICATE_BYTES_MAX, NODE_ID_MAX},
+    state::{Command, Enrolled, Grant, KeyDigest, OpenToken, Registration},
 };
 use admin::wire::{TextEnum, token_role};
 use api::admin::v1::{self as proto, CertificateRole};
 use metrics::Counter;
 use replication::Replica;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 use tonic::Status;
 use transport::{Authority, Certificate, Role, Subject, Token};
@@ -96,6 +97,9 @@ impl Enrolment {
         let digest = Token::digest_of(&asked.secret);
         let now_ms = acting.replica.read_point().await.map_err(unavailable)?.expiry_ms;
         let open = acting.replica.view(|state| state.open_token(&digest));
+        if let Some(reply) = self.answered_before(acting.replica, asked, &digest)? {
+            return Ok(reply);
+        }
         // Before anything is proposed: a caller without a token makes no entry of its own.
         let valid = match open {
             None => Err("the cluster knows no such token: it was used already, or is another's"),
@@ -106,7 +110,11 @@ impl Enrolment {
             self.refused.note(acting.from());
             refused(why)
         })?;
-        let spend = |node, registration| Command::UseToken { digest, time_ms: now_ms, node, registration };
+        let registers = acting.replica.view(|state| state.format().registers_keys());
+        let spend = |node, registration, certificate: &str| {
+            let enrolled = if registers { enrolled(&asked.request, certificate)? } else { None };
+            Ok::<_, Status>(Command::UseToken { digest, time_ms: now_ms, node, registration, enrolled })
+        };
         let role = match open.grant {
             // Only a person has a name.
             Grant::Node if !asked.name.is_empty() => {
@@ -116,7 +124,7 @@ impl Enrolment {
                 let node = number(acting.replica, asked.node)?;
                 let reply = self.certified_node(acting.replica, asked, node).await?;
                 acting.bearing_token(&Subject::Node(node));
-                acting.propose(spend(Some(node), None)).await?;
+                acting.propose(spend(Some(node), None, &reply.certificate)?).await?;
                 tracing::info!(node, peer_address = asked.peer_address, "a node got a certificate with a token");
                 return Ok(reply);
             }
@@ -131,16 +139,30 @@ impl Enrolment {
         acting.bearing_token(&format_args!("{} ({role})", asked.name));
         let (certificate, registered) = self.issued(&asked.request, &subject).await?;
         // Registered before it is handed out, by the entry that spends the token.
-        let registers = acting.replica.view(|state| state.format().registers_keys());
-        acting.propose(spend(None, registers.then_some(registered))).await?;
+        acting.propose(spend(None, registers.then_some(registered), &certificate)?).await?;
         tracing::info!(%subject, "a person got a certificate with a token");
-        Ok(proto::EnrollReply {
-            certificate,
-            authority,
-            role: certificate_role(role).into(),
-            role_text: certificate_role(role).text().into(),
-            ..proto::EnrollReply::default()
-        })
+        Ok(person_reply(certificate, authority, role))
+    }
+
+    /// The first answer once more, for a bearer whom it did not reach and who asks with the same signing request.
+    fn answered_before(
+        &self,
+        replica: &Replica,
+        asked: &proto::EnrollRequest,
+        digest: &[u8; 32],
+    ) -> Result<Option<proto::EnrollReply>, Status> {
+        let enrolled = replica.view(|state| state.enrolled(digest).cloned());
+        let Some(enrolled) = enrolled.filter(|enrolled| enrolled.request == request_digest(&asked.request)) else {
+            return Ok(None);
+        };
+        let authority = self.authority()?;
+        let pem = Certificate::pem_of(&enrolled.certificate);
+        let certificate = Certificate::from_pem(&pem).map_err(|error| Status::internal(error.to_string()))?;
+        tracing::info!(subject = %certificate.subject, "a used token was shown again, with the same signing request");
+        Ok(Some(match certificate.subject {
+            Subject::Node(node) => node_reply(replica, authority, node, pem),
+            Subject::Person { role, .. } => person_reply(pem, authority, role),
+        }))
     }
 
     /// Another certificate for the key of the one that is shown.
@@ -186,15 +208,7 @@ impl Enrolment {
         asked: &proto::EnrollRequest,
         node: u64,
     ) -> Result<proto::EnrollReply, Status> {
-        let members = replica.cluster().members.into_iter();
-        let mut reply = proto::EnrollReply {
-            authority: self.authority()?,
-            role: CertificateRole::Node.into(),
-            role_text: CertificateRole::Node.text().into(),
-            node,
-            members: members.map(|(node, member)| proto::PeerAddress { node, address: member.address }).collect(),
-            ..proto::EnrollReply::default()
-        };
+        let mut reply = node_reply(replica, self.authority()?, node, String::new());
         if !asked.request.is_empty() {
             reply.certificate = self.issuer.issue(asked.request.to_vec(), &Subject::Node(node)).await?;
             return Ok(reply);
@@ -211,6 +225,44 @@ impl Enrolment {
         reply.authority_key = authority.key_pem().to_string();
         Ok(reply)
     }
+}
+
+fn person_reply(certificate: String, authority: String, role: Role) -> proto::EnrollReply {
+    proto::EnrollReply {
+        certificate,
+        authority,
+        role: certificate_role(role).into(),
+        role_text: certificate_role(role).text().into(),
+        ..proto::EnrollReply::default()
+    }
+}
+
+fn node_reply(replica: &Replica, authority: String, node: u64, certificate: String) -> proto::EnrollReply {
+    let members = replica.cluster().members.into_iter();
+    proto::EnrollReply {
+        certificate,
+        authority,
+        role: CertificateRole::Node.into(),
+        role_text: CertificateRole::Node.text().into(),
+        node,
+        members: members.map(|(node, member)| proto::PeerAddress { node, address: member.address }).collect(),
+        ..proto::EnrollReply::default()
+    }
+}
+
+fn request_digest(request: &[u8]) -> [u8; 32] {
+    Sha256::digest(request).into()
+}
+
+/// What the log keeps of the answer, so that it can be given again; `None` where there was no signing request.
+fn enrolled(request: &[u8], certificate: &str) -> Result<Option<Enrolled>, Status> {
+    if request.is_empty() {
+        return Ok(None);
+    }
+    let certificate = Certificate::der_of(certificate).map_err(|error| Status::internal(error.to_string()))?;
+    // A longer one is not answered again.
+    let fits = certificate.len() <= CERTIFICATE_BYTES_MAX;
+    Ok(fits.then(|| Enrolled { request: request_digest(request), certificate: certificate.into() }))
 }
 
 fn certificate_role(role: Role) -> CertificateRole {

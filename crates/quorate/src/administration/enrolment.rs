@@ -1,11 +1,12 @@
 //! A join token for a certificate: how a person logs in, and how a node joins.
 
-use std::time::Duration;
+use std::{error::Error as _, time::Duration};
 
 use admin::wire::{TextEnum, enrolled_role};
 use anyhow::{Context as _, anyhow};
 use api::admin::v1::{EnrollReply, EnrollRequest, admin_client::AdminClient};
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 use tonic::{Code, Response, Status, transport::Endpoint};
 use transport::{Authority, Identity, SigningRequest, Token};
 use zeroize::Zeroizing;
@@ -13,7 +14,10 @@ use zeroize::Zeroizing;
 use super::{
     CONNECT_TIMEOUT, block_on,
     contexts::{self, Context, NewContext},
-    key_password, refused, unreached,
+    key_password, refused,
+    repeating::{REPEAT_PAUSE, REPEAT_TIMEOUT},
+    unreached,
+    unreached::cause,
 };
 use crate::{
     output::{Failure, Output, new_file::ForceArgs},
@@ -114,15 +118,38 @@ fn enroll(address: &str, token: &Token, asked: EnrollRequest) -> Result<EnrollRe
     ask(address, token, asked)?.map_err(refused)
 }
 
-/// The cluster's answer, or its refusal.
+/// The cluster's answer, or its refusal. Where the answer is lost, the same signing request is shown with the token again: a cluster
+/// that writes format 3 or later answers it as it did before.
 fn ask(address: &str, token: &Token, mut asked: EnrollRequest) -> Result<Result<EnrollReply, Status>, Failure> {
     asked.secret = token.secret().to_vec().into();
     block_on(async {
         let connector = transport::pinned(token.authority(), CONNECT_TIMEOUT).map_err(anyhow::Error::from)?;
         let endpoint = Endpoint::from_shared(format!("http://{address}"));
         let endpoint = endpoint.map_err(|_| Failure::usage(anyhow!("{address:?} is no HOST:PORT")))?;
-        let channel = endpoint.timeout(TIMEOUT).connect_with_connector(connector).await;
-        let channel = channel.map_err(|error| unreached(address, &error))?;
-        Ok(AdminClient::new(channel).enroll(asked).await.map(Response::into_inner))
+        let endpoint = endpoint.timeout(TIMEOUT);
+        let channel = endpoint.connect_with_connector(connector.clone()).await;
+        let mut channel = channel.map_err(|error| unreached(address, &error))?;
+        let until = Instant::now() + REPEAT_TIMEOUT;
+        loop {
+            let answer = AdminClient::new(channel.clone()).enroll(asked.clone()).await;
+            let lost = match answer {
+                Err(status) if is_lost(&status) && Instant::now() < until => status,
+                answer => return Ok(answer.map(Response::into_inner)),
+            };
+            eprintln!("{address}: the reply was lost ({}); asking again", cause(&lost));
+            channel = loop {
+                sleep(REPEAT_PAUSE).await;
+                match endpoint.connect_with_connector(connector.clone()).await {
+                    Ok(channel) => break channel,
+                    Err(_) if Instant::now() < until => {}
+                    Err(_) => return Ok(Err(lost)),
+                }
+            };
+        }
     })?
+}
+
+/// Whether the token may be used although no answer came: the status is not the node's.
+fn is_lost(status: &Status) -> bool {
+    status.source().is_some() || status.code() == Code::Unknown
 }

@@ -34,10 +34,10 @@ use super::{
 };
 
 /// How long a request is asked again after the first reply was lost.
-const REPEAT_TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const REPEAT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Pause between two attempts.
-const REPEAT_PAUSE: Duration = Duration::from_millis(500);
+pub(super) const REPEAT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Calls that change something and are answered with one message. The others are not asked again: what they read can be read
 /// anew, and `Enroll` makes no channel of this kind.

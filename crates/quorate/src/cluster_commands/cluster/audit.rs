@@ -2,10 +2,11 @@
 
 use std::str::FromStr;
 
-use activation::audit::{AuditEntry, Description, Origin, shortened, verify};
+use activation::audit::{Actor, AuditEntry, Description, Origin, shortened, verify};
 use activation::coded::Coded;
 use anyhow::{Context as _, anyhow};
 use api::admin::v1::{AuditCode, AuditReply, AuditRequest};
+use bytes::Bytes;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use serde_json::{Value, json};
 
@@ -22,8 +23,9 @@ Examples:
   quorate cluster audit --verify                      whether each entry follows from the one before
   quorate cluster audit --verify --contains 140:9f2c…  and whether the one that was noted then is still among them
 
-Each entry holds the hash of the one before: none can be changed or left out without every later hash being another one.
-Whoever keeps the last hash elsewhere can prove it against all nodes together.
+What administrators did, and what operators, nodes and bearers of tokens did, are two records with 1,000 entries each: no act of
+the latter makes one of the former go. Each entry holds the hash of the one before in its record: none can be changed or left
+out without every later hash being another one. Keep the last hash elsewhere, and it can be proved against all nodes.
 
 Exit: 0 shown, and whole; 1 not whole, or there is no record.";
 
@@ -68,39 +70,51 @@ impl FromStr for Noted {
 impl Audit {
     pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
         let reply = self.admin.ask(async |admin| admin.audit(AuditRequest {}).await)?;
-        let (before, entries) = read(reply).ok_or_else(|| anyhow!("the node answered something else than a record"))?;
+        let records = read(reply).ok_or_else(|| anyhow!("the node answered something else than a record"))?;
         if self.verify {
-            self.check(before, &entries)?;
+            self.check(&records)?;
         }
-        let shown = if self.all {
-            entries.as_slice()
-        } else {
-            entries.get(entries.len().saturating_sub(SHOWN)..).unwrap_or_default()
-        };
-        let last = entries.last().map(|entry| format!("{}:{}", entry.number, HEXLOWER_PERMISSIVE.encode(&entry.hash)));
+        let mut entries: Vec<_> = records.iter().flat_map(|record| &record.entries).collect();
+        entries.sort_by_key(|entry| entry.origin.time_ms);
+        let shown = if self.all { 0 } else { entries.len().saturating_sub(SHOWN) };
+        let shown = entries.get(shown..).unwrap_or_default();
+        let [last, last_other] = records.each_ref().map(Record::last);
         let value = json!({
             "verified": self.verify.then_some(true),
             "last": last,
-            "entries": shown.iter().map(entry_json).collect::<Vec<_>>(),
+            "last_other": last_other,
+            "entries": shown.iter().map(|entry| entry_json(entry)).collect::<Vec<_>>(),
         });
-        output.result(&value, self.text(shown, entries.len(), last.as_deref()));
+        output.result(&value, self.text(shown, &records));
         Ok(())
     }
 
-    fn check(&self, before: [u8; 32], entries: &[AuditEntry]) -> Result<(), Failure> {
-        verify(before, entries).map_err(|broken| anyhow!(broken))?;
-        let Some(noted) = &self.contains else { return Ok(()) };
-        match entries.iter().find(|entry| entry.number == noted.number) {
-            Some(entry) if entry.hash == noted.hash => Ok(()),
-            Some(_) => {
-                Err(anyhow!("entry {} is another one than was noted: the record was made anew", noted.number).into())
-            }
-            None => Err(anyhow!("entry {} is not kept any more, or not there yet", noted.number).into()),
+    fn check(&self, records: &[Record; 2]) -> Result<(), Failure> {
+        for record in records {
+            verify(record.before, &record.entries).map_err(|broken| anyhow!(broken))?;
         }
+        let Some(noted) = &self.contains else { return Ok(()) };
+        let of_number = |record: &Record| record.entries.iter().any(|entry| entry.number == noted.number);
+        let is_noted = |entry: &AuditEntry| entry.number == noted.number && entry.hash == noted.hash;
+        if records.iter().flat_map(|record| &record.entries).any(is_noted) {
+            return Ok(());
+        }
+        if records.iter().any(of_number) {
+            return Err(
+                anyhow!("entry {} is another one than was noted: the record was made anew", noted.number).into()
+            );
+        }
+        Err(anyhow!("entry {} is not kept any more, or not there yet", noted.number).into())
     }
 
-    fn text(&self, shown: &[AuditEntry], kept: usize, last: Option<&str>) -> String {
-        let Some(last) = last else { return "Nothing was done yet.".into() };
+    fn text(&self, shown: &[&AuditEntry], records: &[Record; 2]) -> String {
+        let [administrators, others] = records;
+        let last = match (administrators.last(), others.last()) {
+            (None, None) => return "Nothing was done yet.".into(),
+            (Some(last), None) | (None, Some(last)) => last,
+            (Some(last), Some(other)) => format!("{last}; of others than administrators: {other}"),
+        };
+        let kept: usize = records.iter().map(|record| record.entries.len()).sum();
         let verdict = if self.verify {
             format!("\nEach of {kept} follows from the one before. The last: {last}")
         } else {
@@ -108,7 +122,7 @@ impl Audit {
         };
         let mut rows = table(["", "time (UTC)", "who", "from", "what", "refused"]);
         for AuditEntry { number, origin, act, refused, .. } in shown {
-            let Origin { who, from, time_ms } = origin;
+            let Origin { who, from, time_ms, .. } = origin;
             let refused = refused.as_ref().map_or(String::new(), Description::to_string);
             rows.add_row([&number.to_string(), &time_text::second(*time_ms), who, from, &act.to_string(), &refused]);
         }
@@ -116,8 +130,28 @@ impl Audit {
     }
 }
 
+/// What administrators did, or what others did.
+struct Record {
+    /// The hash before the first entry.
+    before: [u8; 32],
+    /// The oldest first.
+    entries: Vec<AuditEntry>,
+}
+
+impl Record {
+    /// Number and hash of the last entry, as `--contains` takes them.
+    fn last(&self) -> Option<String> {
+        let last = self.entries.last()?;
+        Some(format!("{}:{}", last.number, HEXLOWER_PERMISSIVE.encode(&last.hash)))
+    }
+}
+
 fn entry_json(entry: &AuditEntry) -> Value {
     json!({
+        "record": match entry.origin.actor {
+            Actor::Administrator => "administrators",
+            Actor::Other => "others",
+        },
         "number": entry.number,
         "time_ms": entry.origin.time_ms,
         "who": entry.origin.who,
@@ -136,12 +170,22 @@ fn description(text: &str, code: Option<&AuditCode>) -> Option<Description> {
     }
 }
 
-/// Texts are made printable again: a node that is somebody else's may say anything.
-fn read(reply: AuditReply) -> Option<([u8; 32], Vec<AuditEntry>)> {
-    let entries = reply.entries.into_iter().map(|entry| {
+/// The record of the administrators, and that of the others.
+fn read(reply: AuditReply) -> Option<[Record; 2]> {
+    let others_before = if reply.others_before.is_empty() { Bytes::from_static(&[0; 32]) } else { reply.others_before };
+    Some([
+        record(&reply.before, reply.entries, Actor::Administrator)?,
+        // A version before sends none.
+        record(&others_before, reply.others, Actor::Other)?,
+    ])
+}
+
+/// Texts are made printable again: a node of another cluster may send anything.
+fn record(before: &[u8], entries: Vec<api::admin::v1::AuditEntry>, actor: Actor) -> Option<Record> {
+    let entries = entries.into_iter().map(|entry| {
         Some(AuditEntry {
             number: entry.number,
-            origin: Origin::new(&entry.who, &entry.from, entry.time_ms),
+            origin: Origin::new(&entry.who, &entry.from, entry.time_ms).by(actor),
             act: description(&entry.act, entry.act_code.as_ref())?,
             refused: match (entry.refused.as_str(), &entry.refused_code) {
                 ("", None) => None,
@@ -150,5 +194,5 @@ fn read(reply: AuditReply) -> Option<([u8; 32], Vec<AuditEntry>)> {
             hash: entry.hash.as_ref().try_into().ok()?,
         })
     });
-    Some((reply.before.as_ref().try_into().ok()?, entries.collect::<Option<_>>()?))
+    Some(Record { before: before.try_into().ok()?, entries: entries.collect::<Option<_>>()? })
 }

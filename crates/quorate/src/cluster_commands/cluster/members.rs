@@ -8,7 +8,7 @@ use api::admin::v1::{
     AddNodeRequest, DrainRequest, MembersReply, NodeRole, NodeState, PromoteNodeRequest, RejoinNodeRequest,
     RemoveNodeRequest,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::status::{PAUSE, status};
@@ -45,6 +45,13 @@ A majority of the voters confirms the state first, which is sent to the node the
 its activations; answered when it serves again. Asked of another node than the one that differs.
 
 Exit: 0 it serves again; 1 refused.";
+
+/// What every node holds.
+const ALWAYS_HELD: [&str; 2] =
+    ["host keys with their activations until the publisher frees them", "a TSIG key or keytab for DNS"];
+
+/// What a voter holds, too.
+const AUTHORITY_KEY: &str = "the key of the cluster's authority";
 
 /// How long a node that leaves may take, once resolvers have forgotten it.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(120);
@@ -152,15 +159,39 @@ impl Promote {
 
 impl Remove {
     pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
-        let reply = self.admin.run(async |mut admin| {
+        let (reply, may_hold) = self.admin.run(async |mut admin| {
             if self.dead {
+                let may_hold = self.may_hold(&mut admin).await?;
                 let request = RemoveNodeRequest { node: self.node };
-                return Ok(admin.remove_node(request).await.map_err(refused)?.into_inner());
+                return Ok((admin.remove_node(request).await.map_err(refused)?.into_inner(), may_hold));
             }
-            self.retire(&mut admin, output).await
+            // It destroys what it held.
+            Ok((self.retire(&mut admin, output).await?, Vec::new()))
         })?;
-        members(output, &format!("Node {} is no member any more.", self.node), &reply);
+        let what = format!("Node {} is no member any more.", self.node);
+        let (json, text) = (members_json(&reply), members_text(&what, &reply));
+        let Some(last) = may_hold.last() else {
+            output.result(&json, format_args!("{text}"));
+            return Ok(());
+        };
+        let replaced = if *last == AUTHORITY_KEY {
+            "\nWhere they may be in other hands, replace the authority:\n  quorate cluster authority rotate --now"
+        } else {
+            ""
+        };
+        let mut json = json;
+        json["may_hold"] = json!(may_hold);
+        output.result(&json, format_args!("{text}\nIts disk may still hold {}.{replaced}", may_hold.join(", ")));
         Ok(())
+    }
+
+    /// What a dead node's disk may still hold.
+    async fn may_hold(&self, admin: &mut Admin) -> Result<Vec<&'static str>, Failure> {
+        let nodes = status(admin).await?.nodes;
+        let voted = nodes.iter().any(|member| member.node == self.node && node_role(member) != NodeRole::Learner);
+        let is_own_authority = nodes.iter().any(|member| member.holds_authority.is_some());
+        let authority = (voted && is_own_authority).then_some(AUTHORITY_KEY);
+        Ok(ALWAYS_HELD.into_iter().chain(authority).collect())
     }
 
     /// Drains it for good, and waits until the others say that it is gone.
@@ -226,11 +257,16 @@ impl Remove {
 }
 
 fn members(output: &Output, what: &str, reply: &MembersReply) {
+    output.result(&members_json(reply), format_args!("{}", members_text(what, reply)));
+}
+
+fn members_json(reply: &MembersReply) -> Value {
+    json!({ "voters": reply.voters, "learners": reply.learners })
+}
+
+fn members_text(what: &str, reply: &MembersReply) -> String {
     let list = |nodes: &[u64]| nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let learners =
         if reply.learners.is_empty() { String::new() } else { format!("; learning: {}", list(&reply.learners)) };
-    output.result(
-        &json!({ "voters": reply.voters, "learners": reply.learners }),
-        format_args!("{what} Voting: {}{learners}.", list(&reply.voters)),
-    );
+    format!("{what} Voting: {}{learners}.", list(&reply.voters))
 }
