@@ -115,6 +115,11 @@ pub const NEW_CMIDS_INTERVAL: Duration = Duration::from_secs(600);
 /// and as many of them: an hour, and the 7 days before.
 pub const NEW_CMIDS_INTERVALS_MAX: usize = 6 * (7 * 24 + 1);
 
+/// Log lines that wait to be written, and are dropped beyond that; at most 32 MiB, usually 1 MiB.
+pub const LOG_QUEUED_MAX: usize = 4096;
+/// Longest line of a log, in bytes; of what is longer the beginning is kept.
+pub const LOG_LINE_BYTES_MAX: usize = 8192;
+
 /// Lines of one kind that a log takes,
 pub const LOG_LINES_MAX: u32 = 100;
 /// how many of them may be about requests of one source,

@@ -39,6 +39,7 @@ mod slmgr_command;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use host::limits::LAST_LINE_TIMEOUT;
 use output::Output;
 
 const EXAMPLES: &str = "\
@@ -138,5 +139,7 @@ impl Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(&cli.global);
-    cli.command.run(&output).unwrap_or_else(|failure| output.failure(&failure))
+    let ended = cli.command.run(&output).unwrap_or_else(|failure| output.failure(&failure));
+    host::flush_log(LAST_LINE_TIMEOUT);
+    ended
 }

@@ -11,7 +11,7 @@ use activation::{catalog::Name, id::NodeId};
 use activation::settings::ElectionProfile;
 use transport::Network;
 
-use crate::config::values::ListenAddress;
+use crate::config::{log_level::LogLevel, values::ListenAddress};
 
 /// How the text of a flag or a variable becomes a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +126,16 @@ impl ValueType for Option<String> {
 }
 
 impl ValueType for Option<ElectionProfile> {
+    fn form(_: u64) -> Form {
+        Form::Text
+    }
+
+    fn toml(&self) -> Option<String> {
+        self.as_ref()?.to_string().toml()
+    }
+}
+
+impl ValueType for Option<LogLevel> {
     fn form(_: u64) -> Form {
         Form::Text
     }

@@ -16,7 +16,7 @@ use std::{
 use replication::Replica;
 use storage::Opening;
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     task::{JoinHandle, JoinSet},
     time::timeout,
 };
@@ -55,6 +55,7 @@ pub struct Node {
     answerer: Answerer,
     live: Arc<Live>,
     ports: Ports,
+    reread: Arc<Notify>,
     admin_socket: PathBuf,
     http_address: Option<SocketAddr>,
     data: PathBuf,
@@ -95,6 +96,7 @@ impl Node {
             registered,
             live,
             ports,
+            reread,
             http_address,
             stopping,
             serving,
@@ -107,6 +109,7 @@ impl Node {
             answerer,
             live,
             ports,
+            reread,
             admin_socket,
             http_address,
             data,
@@ -139,6 +142,12 @@ impl Node {
         self.ports.follow(config);
         self.answerer.decider.new_cmids.set_max(config.clients.new_cmids_per_minute);
         self.replica().keep_to_profile(config.raft.profile);
+    }
+
+    /// Reads the node's certificate and private key again, and what they are verified by, from where they were at the start.
+    /// In the background: what cannot be used is logged, and changes nothing.
+    pub fn reread_certificate(&self) {
+        self.reread.notify_one();
     }
 
     /// The way that a request takes after the wire, for clients in the same process.

@@ -19,7 +19,7 @@ use crate::{
     peers::node_client::NodeClient,
     records::distinct::{DISTINCT_DAYS, Distinct},
     records::duplicates::Duplicates,
-    records::log_limit::lines_left_out,
+    records::{log_limit::lines_left_out, log_queue::lines_dropped},
 };
 
 /// A node, for those who look at it.
@@ -95,6 +95,7 @@ impl Watched {
             metrics.set(&table::DISTINCT, &[&days.to_string()], machines);
         }
         metrics.log_left_out.absolute(lines_left_out());
+        metrics.log_dropped.absolute(lines_dropped());
         for (port, connections) in self.ports.named() {
             metrics.look_at_port(port, connections.counts());
         }
