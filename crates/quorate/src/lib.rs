@@ -12,6 +12,7 @@
 //! quorate doctor --client                                        diagnosis/client_doctor/
 //! quorate client ...                                             client_command/
 //! quorate publisher ...                                          publisher_command/
+//! quorate version                                                version_command.rs
 //! quorate slmgr ...                                              slmgr_command/: verb.rs is the table of the verbs
 //!
 //! connections to a node, saved contexts, enrolment               administration/
@@ -35,6 +36,7 @@ mod private_files;
 mod publisher_command;
 mod secrets;
 mod slmgr_command;
+mod version_command;
 
 use std::process::ExitCode;
 
@@ -105,6 +107,9 @@ enum Command {
     /// Make keys, sign catalogs, issue host keys and activate hosts.
     #[command(subcommand)]
     Publisher(publisher_command::Command),
+    /// Version, commit and formats of this program.
+    #[command(after_help = version_command::EXAMPLES)]
+    Version(version_command::Command),
 }
 
 impl Command {
@@ -131,6 +136,7 @@ impl Command {
                 command.run(output)
             }
             Self::Publisher(command) => command.run(output),
+            Self::Version(command) => command.run(output),
         }
     }
 }
