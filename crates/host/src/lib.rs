@@ -50,6 +50,7 @@ pub use credentials::identity;
 pub use environment::SystemClock;
 pub use http::metrics;
 pub use lifecycle::{
+    descriptors::raise_descriptor_limit,
     leave::{HasLeft, LeaveError},
     rescue,
 };

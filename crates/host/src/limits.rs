@@ -8,6 +8,12 @@ pub const READ_BYTES: usize = 8 << 10;
 /// Longest time without a byte between two PDUs of a client, where more than half of the connections of port 1688 are taken.
 pub const PRESSED_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Open files that a node needs at the least (`ulimit -n`): below that it does not start.
+pub const DESCRIPTORS_MIN: u64 = 128;
+/// Of them, what a node needs beside the connections to its ports: its store, its log, its own connections to other nodes and
+/// to DNS.
+pub const DESCRIPTORS_OWN: usize = 64;
+
 /// How long a process in which a task panicked may take to log the reason before it ends.
 pub const LAST_LINE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -22,6 +28,11 @@ pub const CLEANUP_DEADLINE: Duration = Duration::from_secs(2);
 
 /// How long a bootstrapping node waits for the others.
 pub const BOOTSTRAP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a node that is to form a cluster, and finds that another one of the list has, waits until it is in that one,
+pub const TAKEN_IN_TIMEOUT: Duration = Duration::from_secs(5);
+/// and how often it looks.
+pub const TAKEN_IN_PAUSE: Duration = Duration::from_millis(20);
 
 /// CMIDs whose machines a node remembers, so as to find those that several share,
 pub const DUPLICATES_KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();

@@ -18,6 +18,8 @@ use crate::config::{log_level::LogLevel, values::ListenAddress};
 pub enum Form {
     /// As it is.
     Text,
+    /// The path of a file or folder; what `quorate host init` writes is absolute.
+    Path,
     /// A whole number of this range; without a maximum it is bounded by the format of the file only.
     Number {
         /// The smallest one.
@@ -147,7 +149,7 @@ impl ValueType for Option<LogLevel> {
 
 impl ValueType for Option<PathBuf> {
     fn form(_: u64) -> Form {
-        Form::Text
+        Form::Path
     }
 
     fn toml(&self) -> Option<String> {

@@ -84,7 +84,7 @@ pub(super) fn declared_first() -> Vec<Setting> {
         },
         Setting {
             key: "data",
-            form: Form::Text,
+            form: Form::Path,
             default: None,
             help: "Folder with the node's store, snapshots, keys and administration socket",
         },

@@ -88,6 +88,7 @@ pub fn listing() -> Vec<Listed> {
         origin: Origin::File,
         values: match setting.form {
             Form::Text => "text".into(),
+            Form::Path => "a path".into(),
             Form::Number { min, max: Some(max) } => format!("a number of {min} to {max}"),
             Form::Number { min: 0, max: None } => "a number".into(),
             Form::Number { min, max: None } => format!("a number of at least {min}"),

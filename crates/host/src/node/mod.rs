@@ -13,12 +13,12 @@ use std::{
     sync::Arc,
 };
 
-use replication::Replica;
+use replication::{BootstrapError, Replica};
 use storage::Opening;
 use tokio::{
     sync::{Notify, watch},
     task::{JoinHandle, JoinSet},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 pub use self::{error::StartError, timing::Timing};
@@ -30,12 +30,16 @@ use crate::{
     client_port::answer::{Answerer, Answers},
     config::Config,
     lifecycle::{
+        descriptors::descriptor_limit,
         draining::Draining,
         leave::{self, LeaveError},
         live_settings::Live,
         ports::Ports,
     },
-    limits::{BOOTSTRAP_TIMEOUT, CLEANUP_DEADLINE, FLUSH_DEADLINE, SHUTDOWN_DEADLINE, STOP_DEADLINE},
+    limits::{
+        BOOTSTRAP_TIMEOUT, CLEANUP_DEADLINE, DESCRIPTORS_MIN, FLUSH_DEADLINE, SHUTDOWN_DEADLINE, STOP_DEADLINE,
+        TAKEN_IN_PAUSE, TAKEN_IN_TIMEOUT,
+    },
     peers::node_client::NodeClient,
 };
 
@@ -85,8 +89,13 @@ impl Node {
     }
 
     async fn start_with(config: &Config, start: Start, timing: Timing, report: Report) -> Result<Self, StartError> {
+        let limit = descriptor_limit();
+        if limit < DESCRIPTORS_MIN {
+            return Err(StartError::Descriptors { limit });
+        }
         let identity = Identity::load(config)?;
-        let listeners = Listeners::bind(config).await?;
+        let listeners = Listeners::bind(config)?;
+        tracing::info!(listens = listeners.described(), "listening");
         let data = Data::open_beside(config, report).await?;
         let started = spawn::start((config, start.check_invariants), identity, listeners, data, timing).await?;
         let spawn::Started {
@@ -118,16 +127,49 @@ impl Node {
             background,
         };
         if start.bootstrap {
-            if let Err(error) = node.replica().bootstrap(&config.peers.members, BOOTSTRAP_TIMEOUT).await {
-                node.stop().await;
-                return Err(error.into());
+            match node.form_cluster(config).await {
+                Ok(has_formed) => registered.set_formed_cluster(has_formed),
+                Err(error) => {
+                    node.stop().await;
+                    return Err(error.into());
+                }
             }
-            registered.set_formed_cluster(true);
         }
         if !node.replica().is_initialised().await {
-            tracing::info!("this node belongs to no cluster yet: one node of it must be started with --bootstrap");
+            // Only a node that is to join a cluster has no list of those that form one.
+            if config.peers.members.is_empty() {
+                let place = format!("{}=HOST:PORT", config.node);
+                tracing::info!(
+                    "this node belongs to no cluster yet: let it in, on a node of one, with `quorate cluster add {place}`"
+                );
+            } else {
+                tracing::info!("this node belongs to no cluster yet: one node of it must be started with --bootstrap");
+            }
         }
         Ok(node)
+    }
+
+    /// Forms the cluster of `peers.members`, and returns whether it was this node that did. One that has its cluster already
+    /// keeps it: supervisors start a node with the same words each time.
+    async fn form_cluster(&self, config: &Config) -> Result<bool, BootstrapError> {
+        let replica = self.replica();
+        if replica.is_initialised().await {
+            tracing::info!("this node has its cluster already: --bootstrap changes nothing");
+            return Ok(false);
+        }
+        match replica.bootstrap(&config.peers.members, BOOTSTRAP_TIMEOUT).await {
+            Ok(()) => Ok(true),
+            // Several nodes of a list were started with --bootstrap: one was first, and this node is in its list, too.
+            Err(error @ BootstrapError::AlreadyInitialised { .. }) => {
+                let taken_in = timeout(TAKEN_IN_TIMEOUT, async {
+                    while !replica.is_initialised().await {
+                        sleep(TAKEN_IN_PAUSE).await;
+                    }
+                });
+                taken_in.await.map(|()| false).map_err(|_| error)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The replica, for those who look into it.

@@ -129,7 +129,12 @@ pub(super) async fn start(
         live: Arc::clone(&live),
         dns: dns.clone(),
         drain: Arc::clone(&drain),
-        machine_probe: MachineProbe { data: config.data.clone(), certificate: Arc::clone(&shown) },
+        machine_probe: MachineProbe {
+            data: config.data.clone(),
+            certificate: Arc::clone(&shown),
+            clients_wanted: config.clients.connections_max,
+            clients_max: ports.clients_max,
+        },
         activations: Arc::clone(&answerer.activations),
         new_cmids: Arc::clone(&answerer.decider.new_cmids),
         duplicates: Arc::clone(&answerer.duplicates),

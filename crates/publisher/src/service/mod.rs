@@ -23,7 +23,6 @@ use std::{
 
 use api::publishing::v1::publishing_server::PublishingServer;
 use tokio::{
-    net::TcpListener,
     sync::{Notify, watch},
     task::JoinSet,
     time::{sleep, timeout},
@@ -31,6 +30,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
+use transport::listen_tcp;
 
 pub use self::certificate::OrdinaryCertificate;
 pub use self::commands::{AskError, ask};
@@ -91,7 +91,7 @@ impl Service {
             });
         }
         let acceptor = TlsAcceptor::from(Arc::new(certificate::server_config(Arc::clone(&shown))?));
-        let listener = TcpListener::bind(listen).await;
+        let listener = listen_tcp(listen);
         let listen_error = |source| ServeError::Listen { address: listen.to_string(), source };
         let listener = listener.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;

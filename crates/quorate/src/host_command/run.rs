@@ -3,7 +3,7 @@
 use std::{cell::Cell, future::pending, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, anyhow};
-use host::{Config, ConfigError, Node, OldName, Overrides, Start, StartError};
+use host::{Config, ConfigError, Node, OldName, Overrides, Start, StartError, raise_descriptor_limit};
 use sd_notify::NotifyState;
 use storage::{Opening, OpeningStep};
 use tokio::{
@@ -25,7 +25,7 @@ const PATIENCE_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  quorate host run --config node1.toml --bootstrap     once, on one node, when all nodes are started
+  quorate host run --config node1.toml --bootstrap     on one node, when all nodes are started; later it changes nothing
   quorate host run --config node1.toml                 from then on, and on all other nodes
 
 On SIGHUP (systemctl reload quorate) raft.profile, log.level, the lists of networks (clients.allow, clients.exempt,
@@ -42,7 +42,8 @@ pub(crate) struct Run {
     /// The node's configuration.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Form the cluster of `peers.members`, then run. Once, by one node; refused where one of them has a cluster.
+    /// Form the cluster of `peers.members`, then run. A node that has its cluster already runs in that; refused where another
+    /// one has a cluster that this node is not in.
     #[arg(long)]
     bootstrap: bool,
     /// Form of the log lines on standard error.
@@ -55,6 +56,7 @@ pub(crate) struct Run {
 impl Run {
     pub(super) fn run(self) -> CommandResult {
         let config = Config::load(&self.config, &self.overrides).map_err(Failure::usage)?;
+        raise_descriptor_limit();
         let audit = config.audit.file.as_deref().map(AuditFile::open).transpose();
         let audit = audit.context("audit.file cannot be appended to").map_err(Failure::usage)?;
         host::end_process_on_panic();
@@ -160,7 +162,6 @@ async fn follow_configuration(
         if let Some(Err(error)) = audit.as_ref().map(AuditFile::reopen) {
             tracing::error!(%error, "audit.file was not opened again: what administrators do goes on into the one before");
         }
-        node.reread_certificate();
         match read() {
             Ok(config) => {
                 log.set_level(config.log.level.clone());
@@ -174,6 +175,8 @@ async fn follow_configuration(
             }
             Err(error) => tracing::error!(%error, "the configuration was read again, and nothing is taken from it"),
         }
+        // After the level: what becomes of it is logged.
+        node.reread_certificate();
     }
     pending().await
 }

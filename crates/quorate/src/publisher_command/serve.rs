@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use activation::id::Fingerprint;
 use anyhow::{Context, anyhow};
-use host::LogLevel;
+use host::{LogLevel, raise_descriptor_limit};
 use publisher::{OrdinaryCertificate, Publisher, ServeError, Service, Signing};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -61,6 +61,7 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(super) fn run(&self, output: &Output) -> Result<(), Failure> {
+        raise_descriptor_limit();
         let certificate = self.certificate()?;
         let publisher = Publisher::open(&self.folder.path).map_err(open_failure)?;
         if let Some(passphrase) = self.passphrase.for_signing(&self.folder.path, Signing::Certificates)? {

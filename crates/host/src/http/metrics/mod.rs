@@ -210,7 +210,9 @@ impl Metrics {
 
     /// Shows what became of a port's connections so far.
     fn look_at_port(&self, port: &str, counts: Counts) {
-        for (limit, refused) in [("network", counts.refused_networks), ("source", counts.refused_sources)] {
+        let refused =
+            [("network", counts.refused_networks), ("source", counts.refused_sources), ("system", counts.not_accepted)];
+        for (limit, refused) in refused {
             counter(&self.recorder, &table::CONNECTIONS_REFUSED, &[port, limit]).absolute(refused);
         }
         counter(&self.recorder, &table::CONNECTIONS_EVICTED, &[port]).absolute(counts.evicted);

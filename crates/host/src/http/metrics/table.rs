@@ -126,7 +126,7 @@ pub(crate) const CONNECTIONS_OPEN: Metric =
 pub(crate) const CONNECTIONS_REFUSED: Metric = counter(
     "quorate_connections_refused_total",
     &["port", "limit"],
-    "Connections refused on a port: network (the port's allow list lacks it) or source (all its connections have a call under way)",
+    "Connections refused on a port: network (the port's allow list lacks it), source (all its connections have a call under way) or system (no descriptor is left)",
 );
 pub(crate) const CONNECTIONS_EVICTED: Metric = counter(
     "quorate_connections_evicted_total",
