@@ -95,9 +95,10 @@ impl Node {
         }
         let identity = Identity::load(config)?;
         let listeners = Listeners::bind(config)?;
-        tracing::info!(listens = listeners.described(), "listening");
+        let listens = listeners.described();
         let data = Data::open_beside(config, report).await?;
         let started = spawn::start((config, start.check_invariants), identity, listeners, data, timing).await?;
+        tracing::info!(listens, "listening");
         let spawn::Started {
             nodes,
             draining,
