@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, ErrorKind},
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -38,6 +38,19 @@ pub fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
         socket.bind(&address.into())?;
         UdpSocket::from_std(socket.into())
     })
+}
+
+/// Whether `text` is `HOST:PORT` with a port above 0. An IPv6 address is written in brackets: without them the last part of the
+/// address would be taken for the port.
+#[must_use]
+pub fn is_host_and_port(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_host = match inside {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && !host.contains([':', '[', ']']),
+    };
+    is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
 /// Whether a socket that listens at `address` is reached by IPv4 and by IPv6.
@@ -75,7 +88,7 @@ fn lacks_ipv6(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv6Addr, SocketAddrV6};
+    use std::net::SocketAddrV6;
 
     use tokio::net::TcpStream;
 
@@ -100,6 +113,28 @@ mod tests {
         let other = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 0));
         let alone = bound(other, |_| Err::<(), _>(ErrorKind::AddrNotAvailable.into()));
         assert_eq!(alone.unwrap_err().kind(), ErrorKind::AddrNotAvailable, "what was named is not replaced");
+    }
+
+    #[test]
+    fn an_ipv6_address_without_brackets_is_no_host_with_a_port() {
+        for text in ["node1:1689", "192.0.2.1:1", "[::1]:1689", "[2001:db8::1]:65535"] {
+            assert!(is_host_and_port(text), "{text}");
+        }
+        for text in [
+            "",
+            "node1",
+            "node1:",
+            "node1:0",
+            "node1:65536",
+            ":1689",
+            "::1:1689",
+            "::1",
+            "[::1]",
+            "[node1]:1",
+            "[::1:1",
+        ] {
+            assert!(!is_host_and_port(text), "{text}");
+        }
     }
 
     #[tokio::test]

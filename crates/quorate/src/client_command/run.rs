@@ -74,7 +74,7 @@ async fn until_told(client: &mut Client, at_once: bool, log: &Log) -> anyhow::Re
         tell_supervisor(client, std::mem::take(&mut is_first));
         let event = tokio::select! {
             event = client.next() => event,
-            toggled = &mut follow_signal => return Ok(toggled.context("cannot wait for SIGUSR1")?),
+            toggled = &mut follow_signal => return toggled.context("cannot wait for SIGUSR1"),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         };

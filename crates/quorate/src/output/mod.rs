@@ -168,7 +168,7 @@ impl Output {
     fn last_words(&self, text: String) {
         host::flush_log(LAST_LINE_TIMEOUT);
         let (written, is_written) = sync_channel(1);
-        let output = self.clone();
+        let output = *self;
         let writer = Builder::new().name("last line".into()).spawn(move || {
             output.remark(text);
             let _too_late = written.send(());
