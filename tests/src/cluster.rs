@@ -304,6 +304,11 @@ impl Cluster {
         self.start_with(number, &[]);
     }
 
+    /// Starts a node that is to form the cluster of all that form it.
+    pub fn start_bootstrapping(&mut self, number: u64) {
+        self.start_with(number, &["--bootstrap"]);
+    }
+
     fn start_with(&mut self, number: u64, more: &[&str]) {
         let node = self.node(number);
         let program = node.program.as_ref().unwrap_or(&self.quorate);

@@ -54,7 +54,7 @@ impl Quorate {
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words);
         for (variable, _) in std::env::vars_os() {
-            if variable.to_string_lossy().starts_with("QUORATE_") {
+            if variable.to_string_lossy().starts_with("QUORATE_") || variable == "RUST_LOG" {
                 command.env_remove(variable);
             }
         }

@@ -69,6 +69,11 @@ impl Process {
         self.signal(Signal::HUP);
     }
 
+    /// Has it log more, or no longer.
+    pub fn toggle_debug(&self) {
+        self.signal(Signal::USR1);
+    }
+
     /// Takes the processor from it: its connections stand, and nothing comes out of them.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);

@@ -97,6 +97,7 @@ fn of_host(task: HostTask) -> Trigger {
         | HostTask::DistinctMachines
         | HostTask::SketchFolder
         | HostTask::LogLimit
+        | HostTask::LogWriter
         | HostTask::LeaderChanges
         | HostTask::DnsPublishing
         | HostTask::DnsWatch

@@ -12,6 +12,9 @@ pub const SYNC_US_MIN: u64 = 5;
 /// Largest fsync latency that is not reported, in microseconds.
 pub const SYNC_US_MAX: u64 = 50_000;
 
+/// Open files are reported from this share of the limit on, in percent.
+pub const DESCRIPTORS_PERCENT_MAX: u64 = 90;
+
 /// A certificate is reported this long before it ends, in milliseconds.
 pub const CERTIFICATE_WARNING_MS: u64 = 14 * DAY_MS;
 

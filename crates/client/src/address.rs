@@ -47,6 +47,16 @@ impl HostAddress {
         }
     }
 
+    /// `target` as SRV records give it, or an IP address without brackets; none where it is neither.
+    #[must_use]
+    pub fn of_target(target: &str, port: u16) -> Option<Self> {
+        let part = match target.parse::<IpAddr>() {
+            Ok(address) => HostPart::Address(address),
+            Err(_) => part(target.trim_end_matches('.')).ok()?,
+        };
+        Some(Self { part, port })
+    }
+
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port

@@ -373,7 +373,7 @@ impl Client {
         self.tell_state(opened);
         match result {
             Ok(exchange) => {
-                let host = format!("{}:{}", exchange.host.target.trim_end_matches('.'), exchange.host.port);
+                let host = exchange.host.endpoint();
                 let body = &exchange.answered.answer.body;
                 self.events.push_back(Event::Sent(RequestSent::new(Status::OK, host, &exchange.request, required)));
                 self.events.push_back(Event::Answered(AnswerProcessed::new(body, exchange.request.client_time_ms)));
@@ -392,7 +392,7 @@ impl Client {
             }
             Err(error) => {
                 for tried in error.tried() {
-                    let host = format!("{}:{}", tried.host.target.trim_end_matches('.'), tried.host.port);
+                    let host = tried.host.endpoint();
                     let refused = matches!(tried.error, ActivateError::Refused { .. });
                     let status = tried.error.status();
                     let sent = if refused { Status::OK } else { status };
@@ -431,9 +431,7 @@ impl Client {
         let (fixed, cached) = (opened.state.fixed_host(), opened.state.cached_host());
         let (host, found_by) = match (fixed, cached) {
             (Some(fixed), _) => (Some(fixed.to_string()), FoundBy::Fixed),
-            (None, Some(cached)) => {
-                (Some(format!("{}:{}", cached.target.trim_end_matches('.'), cached.port)), FoundBy::Cache)
-            }
+            (None, Some(cached)) => (Some(cached.endpoint()), FoundBy::Cache),
             (None, None) => (None, FoundBy::Srv),
         };
         let licence = self.evidence(&opened.state, &opened.kept).and_then(Result::ok);

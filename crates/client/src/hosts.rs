@@ -292,5 +292,5 @@ async fn exchange(
 }
 
 fn address_of(host: &FoundHost) -> Option<HostAddress> {
-    format!("{}:{}", host.target.trim_end_matches('.'), host.port).parse().ok()
+    HostAddress::of_target(&host.target, host.port)
 }

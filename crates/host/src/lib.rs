@@ -45,14 +45,18 @@ mod test_hooks;
 
 pub use admin_service::{AUDIT_TARGET, AdminError};
 pub use client_port::answer::Answers;
-pub use config::{Config, ConfigError, OldName, Overrides, init, settings};
+pub use config::{Config, ConfigError, LogLevel, OldName, Overrides, init, settings};
 pub use credentials::identity;
 pub use environment::SystemClock;
 pub use http::metrics;
 pub use lifecycle::{
+    descriptors::raise_descriptor_limit,
     leave::{HasLeft, LeaveError},
     rescue,
 };
 pub use node::{Node, Start, StartError, Timing};
-pub use records::log_limit::{LogLimit, lines_left_out};
+pub use records::{
+    log_limit::{LogLimit, lines_left_out},
+    log_queue::{LogQueue, flush_log, lines_dropped},
+};
 pub use tasks::{HostTask, panic::end_process_on_panic};

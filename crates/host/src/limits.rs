@@ -8,6 +8,12 @@ pub const READ_BYTES: usize = 8 << 10;
 /// Longest time without a byte between two PDUs of a client, where more than half of the connections of port 1688 are taken.
 pub const PRESSED_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Open files that a node needs at the least (`ulimit -n`): below that it does not start.
+pub const DESCRIPTORS_MIN: u64 = 128;
+/// Of them, what a node needs beside the connections to its ports: its store, its log, its own connections to other nodes and
+/// to DNS.
+pub const DESCRIPTORS_OWN: usize = 64;
+
 /// How long a process in which a task panicked may take to log the reason before it ends.
 pub const LAST_LINE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -22,6 +28,11 @@ pub const CLEANUP_DEADLINE: Duration = Duration::from_secs(2);
 
 /// How long a bootstrapping node waits for the others.
 pub const BOOTSTRAP_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a node that is to form a cluster, and finds that another one of the list has, waits until it is in that one,
+pub const TAKEN_IN_TIMEOUT: Duration = Duration::from_secs(5);
+/// and how often it looks.
+pub const TAKEN_IN_PAUSE: Duration = Duration::from_millis(20);
 
 /// CMIDs whose machines a node remembers, so as to find those that several share,
 pub const DUPLICATES_KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
@@ -114,6 +125,11 @@ pub const NEW_CMIDS_WINDOW: Duration = Duration::from_secs(60);
 pub const NEW_CMIDS_INTERVAL: Duration = Duration::from_secs(600);
 /// and as many of them: an hour, and the 7 days before.
 pub const NEW_CMIDS_INTERVALS_MAX: usize = 6 * (7 * 24 + 1);
+
+/// Log lines that wait to be written, and are dropped beyond that; at most 32 MiB, usually 1 MiB.
+pub const LOG_QUEUED_MAX: usize = 4096;
+/// Longest line of a log, in bytes; of what is longer the beginning is kept.
+pub const LOG_LINE_BYTES_MAX: usize = 8192;
 
 /// Lines of one kind that a log takes,
 pub const LOG_LINES_MAX: u32 = 100;

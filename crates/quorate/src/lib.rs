@@ -12,6 +12,7 @@
 //! quorate doctor --client                                        diagnosis/client_doctor/
 //! quorate client ...                                             client_command/
 //! quorate publisher ...                                          publisher_command/
+//! quorate version                                                version_command.rs
 //! quorate slmgr ...                                              slmgr_command/: verb.rs is the table of the verbs
 //!
 //! connections to a node, saved contexts, enrolment               administration/
@@ -35,10 +36,12 @@ mod private_files;
 mod publisher_command;
 mod secrets;
 mod slmgr_command;
+mod version_command;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use host::limits::LAST_LINE_TIMEOUT;
 use output::Output;
 
 const EXAMPLES: &str = "\
@@ -104,6 +107,9 @@ enum Command {
     /// Make keys, sign catalogs, issue host keys and activate hosts.
     #[command(subcommand)]
     Publisher(publisher_command::Command),
+    /// Version, commit and formats of this program.
+    #[command(after_help = version_command::EXAMPLES)]
+    Version(version_command::Command),
 }
 
 impl Command {
@@ -130,6 +136,7 @@ impl Command {
                 command.run(output)
             }
             Self::Publisher(command) => command.run(output),
+            Self::Version(command) => command.run(output),
         }
     }
 }
@@ -138,5 +145,7 @@ impl Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(&cli.global);
-    cli.command.run(&output).unwrap_or_else(|failure| output.failure(&failure))
+    let ended = cli.command.run(&output).unwrap_or_else(|failure| output.failure(&failure));
+    host::flush_log(LAST_LINE_TIMEOUT);
+    ended
 }

@@ -26,6 +26,9 @@ pub const PROPOSE_DEADLINE: Duration = Duration::from_secs(10);
 /// Pause before asking again where nothing said that the leader has changed.
 pub const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
+/// How often a node that forms a cluster names those that do not answer.
+pub const SILENT_MEMBER_INTERVAL: Duration = Duration::from_secs(3);
+
 /// Entries in one append message; with [`PEER_MESSAGE_BYTES_MAX`] in proportion.
 pub const APPEND_ENTRIES_MAX: u64 = 64;
 

@@ -3,8 +3,13 @@
 use std::{
     fs::{self, Metadata, Permissions},
     io,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{Access, access},
+    process::geteuid,
 };
 
 /// Folders below the first that are looked at: a data folder has fewer.
@@ -23,13 +28,44 @@ pub struct Corrected {
 }
 
 /// Takes the rights to `folder` and to all that it holds from every account but its owner. A folder that is not there is left
-/// so, and links are not followed.
+/// so; where `folder` is a link, what it points at is meant, and links below it are not followed.
 ///
 /// Error: the file or folder whose rights cannot be read or changed.
 pub fn correct(folder: &Path) -> io::Result<Corrected> {
     let mut corrected = Corrected::default();
-    correct_below(folder, DEPTH_MAX, &mut corrected)?;
+    let Ok(folder) = fs::canonicalize(folder) else { return Ok(corrected) };
+    correct_below(&folder, DEPTH_MAX, &mut corrected)?;
     Ok(corrected)
+}
+
+/// A file or folder of another account that this one may not read and write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its owner (uid).
+    pub owner: u32,
+    /// The account of this process (uid).
+    pub account: u32,
+}
+
+/// The first file or folder, of `folder` and what it holds, that belongs to another account and may not be used by this one: a
+/// process that ran as root leaves such files. None where all is well, and where it cannot be looked at.
+pub fn first_foreign(folder: &Path) -> Option<Foreign> {
+    foreign_below(&fs::canonicalize(folder).ok()?, geteuid().as_raw(), DEPTH_MAX)
+}
+
+fn foreign_below(path: &Path, account: u32, depth: usize) -> Option<Foreign> {
+    let metadata = fs::symlink_metadata(path).ok()?;
+    let owner = metadata.uid();
+    if owner != account && !metadata.is_symlink() && access(path, Access::READ_OK | Access::WRITE_OK).is_err() {
+        return Some(Foreign { path: path.to_owned(), owner, account });
+    }
+    if !metadata.is_dir() || depth == 0 {
+        return None;
+    }
+    let entries = fs::read_dir(path).ok()?;
+    entries.filter_map(Result::ok).find_map(|entry| foreign_below(&entry.path(), account, depth - 1))
 }
 
 fn correct_below(path: &Path, depth: usize, corrected: &mut Corrected) -> io::Result<()> {

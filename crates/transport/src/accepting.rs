@@ -22,7 +22,7 @@ pub async fn accept_within<C, A: Future<Output = io::Result<C>>>(
 }
 
 /// None where the system refused to accept a connection; that is logged, and followed by [`ACCEPT_PAUSE`].
-pub(crate) async fn or_pause<C>(accepted: io::Result<C>) -> Option<C> {
+async fn or_pause<C>(accepted: io::Result<C>) -> Option<C> {
     match accepted {
         Ok(connection) => Some(connection),
         Err(error) => {

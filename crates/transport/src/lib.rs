@@ -13,6 +13,7 @@
 
 mod accepting;
 mod authority;
+mod binding;
 mod certificate;
 mod connection;
 mod connections;
@@ -34,6 +35,7 @@ mod tests;
 
 pub use accepting::{accept_within, listen_privately};
 pub use authority::{Authority, SigningRequest};
+pub use binding::{bind_udp, is_host_and_port, is_of_both_families, listen_tcp};
 pub use certificate::Certificate;
 pub use connection::{Caller, Connection};
 pub use connections::{

@@ -25,8 +25,13 @@ pub const KNOWN_PER_SOURCE_MAX: usize = 256;
 /// Connections of one listener that were told to close for others and are not closed yet; further ones wait in the system's
 /// queue.
 pub const CLOSING_MAX: usize = 64;
+/// One for so many connections that the port may have, where that is less.
+pub const CLOSING_SHARE: usize = 4;
 
-/// Lines of the log about connections that one listener refused
+/// Connections that wait in the system's queue of a listener; the system's own limit is net.core.somaxconn.
+pub const LISTEN_BACKLOG: i32 = 1024;
+
+/// Lines of the log about connections that one listener refused, or that the system did not accept,
 pub const REFUSAL_LINES_MAX: u32 = 10;
 /// within so long a time.
 pub const REFUSAL_LINES_WINDOW: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! The workspace's own command: `cargo xtask verify | fix | test | simulate | soak | hooks`.
+//! The workspace's own command: `cargo xtask verify | fix | test | simulate | soak | release | hooks`.
 //!
 //! The architecture is only as good as its last check, so what the documents say of the code is checked here: the
 //! arrows between crates and between modules, the paths that documents name, the tests of each requirement, licences,
@@ -20,6 +20,7 @@ mod modules;
 mod output;
 mod paths;
 mod previous;
+mod release;
 mod requirements;
 mod simulate;
 mod sources;
@@ -99,6 +100,8 @@ enum Command {
     },
     /// Run a simulated cluster under faults, one process for each seed, and report what an oracle finds wrong
     Simulate(Simulate),
+    /// Build the release, and take the debug information out of the program into a file beside it
+    Release,
     /// Files that an older commit wrote, for tests that replay them
     Golden {
         #[command(subcommand)]
@@ -129,6 +132,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Verify { only, quick } => Ok(exit_code(verify::run(&workspace, &only, quick)?)),
         Command::Hooks => {
             say(hooks::install(&workspace)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Release => {
+            release::run(&workspace)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Fix => Ok(exit_code(verify::fix(&workspace)?)),

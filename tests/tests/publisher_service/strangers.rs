@@ -3,7 +3,7 @@
 use activation::{direct::DirectCertificate, direct::DirectRequest, id::Cmid, id::MachineDigest, id::ProductId};
 use activation::{host_activation::FILE_BYTES_MAX, status::Status};
 use client::{NotReached, Publishing, PublishingError};
-use quorate_tests::words;
+use quorate_tests::{eventually, words};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -68,6 +68,22 @@ async fn an_ordinary_certificate_is_verified_by_its_authority_and_name() {
         let refused = connect(Some(nonsense)).await.unwrap_err();
         assert!(matches!(refused, PublishingError::Certificates(_)), "{refused:?}");
     }
+
+    // At SIGHUP the files are read again; a key that is not that of the certificate changes nothing.
+    let next = CertificateParams::new([house.address.ip().to_string()]).unwrap();
+    std::fs::write(&chain, next.signed_by(&leaf, &stranger).unwrap().pem()).unwrap();
+    std::fs::write(&key, KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    let says = async |words: &str| {
+        eventually(words, async || house.process().said().contains(words).then_some(())).await;
+    };
+    house.process().hang_up();
+    says("the TLS certificate was not read again").await;
+    connect(Some(&authority.pem())).await.unwrap();
+    std::fs::write(&key, leaf.serialize_pem()).unwrap();
+    house.process().hang_up();
+    says("the TLS certificate was read again").await;
+    connect(Some(&stranger.pem())).await.unwrap();
+    connect(Some(&authority.pem())).await.unwrap_err();
 }
 
 #[tokio::test]

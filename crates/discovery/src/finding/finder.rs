@@ -52,6 +52,14 @@ pub struct FoundHost {
 }
 
 impl FoundHost {
+    /// Target and port as they are typed: `node1.example.com:1688`, `192.0.2.1:1688`, `[2001:db8::1]:1688`.
+    pub fn endpoint(&self) -> String {
+        match self.target.parse::<IpAddr>() {
+            Ok(address) => SocketAddr::new(address, self.port).to_string(),
+            Err(_) => format!("{}:{}", self.target.trim_end_matches('.'), self.port),
+        }
+    }
+
     /// Whether the other is the same target and port, wherever DNS says that it is.
     pub fn is_same_place(&self, other: &Self) -> bool {
         let bare = |target: &str| target.trim_end_matches('.').to_ascii_lowercase();

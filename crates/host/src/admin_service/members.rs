@@ -11,6 +11,7 @@ use api::{
 };
 use replication::Unavailable;
 use tonic::Status;
+use transport::is_host_and_port;
 
 use super::{
     acting::Acting,
@@ -30,12 +31,11 @@ pub(super) struct Members<'a> {
 impl Members<'_> {
     pub(super) async fn add(&self, asked: proto::AddNodeRequest) -> Result<proto::MembersReply, Status> {
         let node = id::node_id(asked.node).map_err(invalid)?;
-        let is_address = |address: &str| {
-            let parts = address.rsplit_once(':');
-            parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
-        };
-        if !is_address(&asked.address) {
-            return Err(invalid(format!("{:?} is no HOST:PORT of a node's peer address", asked.address)));
+        if !is_host_and_port(&asked.address) {
+            return Err(invalid(format!(
+                "{:?} is no HOST:PORT of a node's peer address; an IPv6 address is written in brackets",
+                asked.address
+            )));
         }
         let add = async {
             // Before it calls anyone: it is let in as what it shows now.

@@ -20,6 +20,7 @@ impl Config {
             self.metrics.too_small(),
             self.console.too_small(),
             self.audit.too_small(),
+            self.log.too_small(),
             self.tls.too_small(),
             self.raft.too_small(),
             self.dns.too_small(),

@@ -11,13 +11,15 @@ use activation::{catalog::Name, id::NodeId};
 use activation::settings::ElectionProfile;
 use transport::Network;
 
-use crate::config::values::ListenAddress;
+use crate::config::{log_level::LogLevel, values::ListenAddress};
 
 /// How the text of a flag or a variable becomes a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// As it is.
     Text,
+    /// The path of a file or folder; what `quorate host init` writes is absolute.
+    Path,
     /// A whole number of this range; without a maximum it is bounded by the format of the file only.
     Number {
         /// The smallest one.
@@ -135,9 +137,19 @@ impl ValueType for Option<ElectionProfile> {
     }
 }
 
-impl ValueType for Option<PathBuf> {
+impl ValueType for Option<LogLevel> {
     fn form(_: u64) -> Form {
         Form::Text
+    }
+
+    fn toml(&self) -> Option<String> {
+        self.as_ref()?.to_string().toml()
+    }
+}
+
+impl ValueType for Option<PathBuf> {
+    fn form(_: u64) -> Form {
+        Form::Path
     }
 
     fn toml(&self) -> Option<String> {

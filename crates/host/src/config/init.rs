@@ -40,6 +40,11 @@ fn toml(form: Form, text: &str) -> String {
     match form {
         Form::Number { .. } | Form::Flag => text.to_owned(),
         Form::Text => toml::Value::from(text).to_string(),
+        // A node may be started from another folder than the one where its configuration was written.
+        Form::Path => {
+            let path = std::path::absolute(text).unwrap_or_else(|_| text.into());
+            toml::Value::from(path.display().to_string()).to_string()
+        }
         Form::List => toml::Value::from(text.split(',').map(str::trim).collect::<Vec<_>>()).to_string(),
     }
 }

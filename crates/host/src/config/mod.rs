@@ -6,6 +6,7 @@ mod check;
 mod declaration;
 mod error;
 pub mod init;
+mod log_level;
 mod overrides;
 mod renamed;
 mod sections;
@@ -27,9 +28,10 @@ use replication::RaftSettings;
 
 pub use self::{
     error::ConfigError,
+    log_level::LogLevel,
     overrides::Overrides,
     renamed::OldName,
-    sections::{Admin, Audit, Clients, Config, Console, Dns, Drain, Metrics, Peers, Raft, Tls},
+    sections::{Admin, Audit, Clients, Config, Console, Dns, Drain, Log, Metrics, Peers, Raft, Tls},
     values::ListenAddress,
 };
 use self::{

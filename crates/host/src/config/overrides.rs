@@ -91,6 +91,7 @@ impl Args for Overrides {
         let command = SETTINGS.iter().fold(command, |command, setting| {
             let placeholder = match setting.form {
                 Form::Text => "TEXT",
+                Form::Path => "PATH",
                 Form::Number { .. } => "N",
                 Form::List => "A,B,...",
                 Form::Flag => "true|false",
@@ -115,7 +116,7 @@ impl Provider for &Overrides {
         for setting in SETTINGS.iter() {
             let Some(text) = self.given.get(setting.key) else { continue };
             let value = match setting.form {
-                Form::Text => Value::from(text.as_str()),
+                Form::Text | Form::Path => Value::from(text.as_str()),
                 Form::Number { .. } => text.parse::<u64>().map_or_else(|_| Value::from(text.as_str()), Value::from),
                 Form::List => Value::from(text.split(',').map(str::trim).collect::<Vec<_>>()),
                 Form::Flag => text.parse::<bool>().map_or_else(|_| Value::from(text.as_str()), Value::from),

@@ -15,6 +15,7 @@ use transport::Network;
 
 use crate::config::{
     declaration::{Form, Setting, TooSmall, ValueType, section},
+    log_level::LogLevel,
     renamed::OldName,
     values::{self, ListenAddress},
 };
@@ -57,6 +58,9 @@ pub struct Config {
     /// What administrators do.
     #[serde(default)]
     pub audit: Audit,
+    /// What is said.
+    #[serde(default)]
+    pub log: Log,
     /// An organisation's own authority.
     #[serde(default)]
     pub tls: Tls,
@@ -80,7 +84,7 @@ pub(super) fn declared_first() -> Vec<Setting> {
         },
         Setting {
             key: "data",
-            form: Form::Text,
+            form: Form::Path,
             default: None,
             help: "Folder with the node's store, snapshots, keys and administration socket",
         },
@@ -168,6 +172,14 @@ section! {
     "audit" Audit {
         file: Option<PathBuf> = None,
             "File to which each act of an administrator through this node, and each refused one, is appended, a JSON object a line; opened again on SIGHUP";
+    }
+}
+
+section! {
+    /// The log on standard error, or in the journal.
+    "log" Log {
+        level: Option<LogLevel> = None,
+            "What is logged: off, error, warn, info, debug or trace, and with commas TARGET=LEVEL, as in info,host=debug; without it as QUORATE_LOG or RUST_LOG says, else info. Read again on SIGHUP";
     }
 }
 

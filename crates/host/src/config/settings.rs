@@ -5,7 +5,9 @@ use std::{fmt::Write as _, sync::LazyLock};
 use activation::settings::{Scope, Setting as KeptSetting};
 
 pub use crate::config::declaration::{Form, Setting};
-use crate::config::sections::{Admin, Audit, Clients, Console, Dns, Drain, Metrics, Peers, Raft, Tls, declared_first};
+use crate::config::sections::{
+    Admin, Audit, Clients, Console, Dns, Drain, Log, Metrics, Peers, Raft, Tls, declared_first,
+};
 
 /// The settings of the configuration file, in its order.
 pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
@@ -17,6 +19,7 @@ pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
         Metrics::declared(),
         Console::declared(),
         Audit::declared(),
+        Log::declared(),
         Tls::declared(),
         Raft::declared(),
         Dns::declared(),
@@ -85,6 +88,7 @@ pub fn listing() -> Vec<Listed> {
         origin: Origin::File,
         values: match setting.form {
             Form::Text => "text".into(),
+            Form::Path => "a path".into(),
             Form::Number { min, max: Some(max) } => format!("a number of {min} to {max}"),
             Form::Number { min: 0, max: None } => "a number".into(),
             Form::Number { min, max: None } => format!("a number of at least {min}"),

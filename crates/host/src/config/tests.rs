@@ -69,6 +69,10 @@ fn what_is_refused_names_file_key_and_fix() {
     for (text, expected) in [
         ("[peers]\nmembers = [\"2=a:1\"]", "node.toml: peers.members: this node, 1, is not among them; list"),
         ("[peers]\nmembers = [\"1=a\"]", "node.toml: peers.members: \"1=a\" is no NODE=HOST:PORT; write each as"),
+        (
+            "[peers]\nmembers = [\"1=::1:1689\"]",
+            "node.toml: peers.members: \"1=::1:1689\" is no NODE=HOST:PORT; write each as",
+        ),
         ("[peers]\nmembers = [\"1=a:1\", \"1=b:1\"]", "node.toml: peers.members: node 1 is listed twice; give"),
         (
             "[clients]\nallow = [\"10.0.0.0/33\"]",

@@ -12,14 +12,14 @@ use activation::{
     id::{NodeId, node_id},
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
-use transport::Network;
+use transport::{Network, is_host_and_port};
 
 /// A text that is no such value: what is wrong; the fix.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum ValueError {
     #[error("{text:?}: {source}; give ADDRESS:PORT, or off")]
     Listen { text: String, source: AddrParseError },
-    #[error("{text:?} is no NODE=HOST:PORT; write each as \"NODE=HOST:PORT\"")]
+    #[error("{text:?} is no NODE=HOST:PORT; write each as \"NODE=HOST:PORT\", an IPv6 address in brackets")]
     Member { text: String },
     #[error("node {node} is listed twice; give each node one address")]
     MemberTwice { node: NodeId },
@@ -84,8 +84,7 @@ fn parse_members(list: &[String]) -> Result<BTreeMap<NodeId, String>, ValueError
 fn parse_member(text: &str) -> Option<(NodeId, &str)> {
     let (node, address) = text.split_once('=')?;
     let node = node_id(node.trim().parse().ok()?).ok()?;
-    let (host, port) = address.trim().rsplit_once(':')?;
-    (!host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)).then(|| (node, address.trim()))
+    is_host_and_port(address.trim()).then(|| (node, address.trim()))
 }
 
 /// A list of networks.

@@ -14,7 +14,7 @@ use std::{
 use activation::{hresult, state::ClusterAuthority, status::Status};
 use replication::Clock;
 use sha2::{Digest, Sha256};
-use tokio::{sync::Notify, time::sleep};
+use tokio::{sync::Notify, time::timeout};
 use transport::{
     Authority, Certificate, Folder, Identity, KnownKeys, PresentedIdentity, SigningRequest, Subject, TransportError,
     limits::NODE_LIFETIME, read_private,
@@ -264,31 +264,32 @@ impl Source {
         Ok(folder.renew_node(&certificate)?)
     }
 
-    /// Keeps what is shown fresh, for ever. A node without the authority's key has one of the others certify it.
-    pub(crate) async fn follow(self, own: Arc<PresentedIdentity>, certifies: impl Certifies) {
+    /// Keeps what is shown fresh, for ever, and reads it again whenever `reread` is notified. A node without the authority's
+    /// key has one of the others certify it.
+    pub(crate) async fn follow(self, own: Arc<PresentedIdentity>, certifies: impl Certifies, reread: Arc<Notify>) {
         let mut seen = self.digest();
         // At once: one that was off for a year has an ended one.
         let mut pause = Duration::ZERO;
         loop {
-            let is_due = match &self {
-                Self::Cluster { authority_changed, .. } => {
-                    tokio::select! {
-                        () = sleep(pause) => {}
-                        () = authority_changed.notified() => {}
-                    }
+            let wait = if self.is_organisations() { ORGANISATION_LOOK_INTERVAL } else { pause };
+            let is_told = tokio::select! {
+                told = timeout(wait, reread.notified()) => told.is_ok(),
+                () = self.authority_changed() => false,
+            };
+            let ends_soon = match &self {
+                Self::Cluster { .. } => {
                     pause = CERTIFICATE_LOOK_INTERVAL.min(lifetime() / 12);
                     self.is_due(&own.now())
                 }
-                Self::Organisation { .. } => {
-                    sleep(ORGANISATION_LOOK_INTERVAL).await;
-                    let now = self.digest();
-                    std::mem::replace(&mut seen, now) != now
-                }
+                Self::Organisation { .. } => false,
             };
-            if !is_due {
+            let now = self.digest();
+            let is_changed = std::mem::replace(&mut seen, now) != now;
+            if !(is_told || ends_soon || is_changed) {
                 continue;
             }
-            if self.holds_authority() == Some(false)
+            if ends_soon
+                && self.holds_authority() == Some(false)
                 && let Err(error) = self.renew_by(&certifies).await
             {
                 tracing::warn!(%error, "this node's certificate ends soon, and was not renewed: it is tried again");
@@ -299,7 +300,7 @@ impl Source {
             match tasks::blocking(HostTask::CertificateLoad, move || source.load()).await {
                 Ok(Ok(identity)) => {
                     own.replace(identity);
-                    tracing::info!("this node's certificate was renewed");
+                    tracing::info!("this node's certificate was {}", if is_told { "read again" } else { "renewed" });
                 }
                 Ok(Err(error)) => {
                     seen = None;
@@ -312,6 +313,14 @@ impl Source {
                 }
                 Err(_) => return,
             }
+        }
+    }
+
+    /// Waits until the cluster's authority is another one; for ever where an organisation's is used.
+    async fn authority_changed(&self) {
+        match self {
+            Self::Cluster { authority_changed, .. } => authority_changed.notified().await,
+            Self::Organisation { .. } => std::future::pending().await,
         }
     }
 

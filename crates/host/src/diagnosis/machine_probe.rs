@@ -12,7 +12,10 @@ use replication::Replica;
 use tokio::time::Instant;
 use transport::PresentedIdentity;
 
-use crate::tasks::{self, HostTask};
+use crate::{
+    lifecycle::descriptors::{descriptor_limit, descriptors_open},
+    tasks::{self, HostTask},
+};
 
 /// How many small writes are synced, one after the other, to measure fsync latency.
 const WRITES: usize = 5;
@@ -25,6 +28,9 @@ pub(crate) struct MachineProbe {
     pub(crate) data: PathBuf,
     /// The certificate that the node presents to other nodes.
     pub(crate) certificate: Arc<PresentedIdentity>,
+    /// Connections of clients that are configured, and that there are descriptors for.
+    pub(crate) clients_wanted: usize,
+    pub(crate) clients_max: usize,
 }
 
 impl MachineProbe {
@@ -43,6 +49,10 @@ impl MachineProbe {
             write_error: synced.err().map_or_else(String::new, |error| error.to_string()),
             certificate_ends_ms: self.certificate.now().ends_ms(),
             store_bytes: replica.store_bytes().unwrap_or(0),
+            descriptors_limit: descriptor_limit(),
+            descriptors_open: descriptors_open(),
+            clients_wanted: self.clients_wanted as u64,
+            clients_max: self.clients_max as u64,
         }
     }
 }

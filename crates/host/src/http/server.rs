@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router, extract,
-    extract::State,
+    extract::{RawQuery, State},
     http::{StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -12,6 +12,7 @@ use axum::{
 };
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -25,6 +26,7 @@ use crate::{
     http::connection::Connection,
     http::console::{self, Console},
     http::metrics::Watched,
+    lifecycle::readiness::Purpose,
     limits::{HTTP_CONNECTION_TIMEOUT, HTTP_REQUEST_TIMEOUT, PRESSED_HTTP_REQUEST_TIMEOUT},
     tasks::{self, HostTask},
 };
@@ -106,10 +108,31 @@ async fn metrics(State(watched): State<Watched>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, PROMETHEUS)], watched.page())
 }
 
-async fn readyz(State(watched): State<Watched>) -> impl IntoResponse {
-    let (ready, said) = watched.readiness_report();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+/// `?for=host`, `cluster` or `service`; without it `service`.
+async fn readyz(State(watched): State<Watched>, RawQuery(query): RawQuery) -> impl IntoResponse {
+    let (status, said) = match purpose(query.as_deref().unwrap_or_default()) {
+        Ok(purpose) => match watched.readiness_report(purpose) {
+            (true, said) => (StatusCode::OK, said),
+            (false, said) => (StatusCode::SERVICE_UNAVAILABLE, said),
+        },
+        Err(error) => (StatusCode::BAD_REQUEST, json!({ "error": error })),
+    };
     (status, [(header::CONTENT_TYPE, "application/json")], format!("{said}\n"))
+}
+
+/// Of a query. What is not understood is refused: a probe with a misspelt purpose must not pass.
+fn purpose(query: &str) -> Result<Purpose, String> {
+    let mut purpose = Purpose::Service;
+    for (name, value) in
+        query.split('&').filter(|part| !part.is_empty()).map(|part| part.split_once('=').unwrap_or((part, "")))
+    {
+        purpose = match name {
+            "for" => Purpose::named(value)
+                .ok_or_else(|| format!("unknown purpose; this version knows {}", Purpose::names()))?,
+            _ => return Err("unknown parameter; /readyz takes for=PURPOSE".into()),
+        };
+    }
+    Ok(purpose)
 }
 
 #[cfg(test)]

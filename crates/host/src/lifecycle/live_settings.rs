@@ -19,7 +19,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use transport::Connections;
+use transport::{Connections, listen_tcp};
 
 use crate::config::Config;
 
@@ -138,8 +138,7 @@ impl Live {
         if wanted.port() == 0 || self.address().port() == wanted.port() {
             return Ok(());
         }
-        let listener =
-            TcpListener::bind(wanted).await.map_err(|source| FollowError::Listen { address: wanted, source })?;
+        let listener = listen_tcp(wanted).map_err(|source| FollowError::Listen { address: wanted, source })?;
         tracing::info!(address = %wanted, "clients are served on another port from now on");
         if self.listeners.send(listener).await.is_err() {
             return Err(FollowError::Stopping);

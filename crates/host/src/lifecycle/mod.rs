@@ -2,6 +2,7 @@
 //! data folder while the node is stopped.
 
 pub(crate) mod authority_key;
+pub(crate) mod descriptors;
 pub(crate) mod drain;
 pub(crate) mod draining;
 pub(crate) mod leave;

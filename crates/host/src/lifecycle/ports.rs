@@ -7,7 +7,7 @@ use transport::{Admission, Certificate, Connections, Limits, Rules, Subject};
 use crate::{
     config::Config,
     credentials::registered::Registered,
-    limits::{HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_SOURCE_MAX},
+    lifecycle::descriptors::{Shares, descriptor_limit},
 };
 
 /// The connections of each port.
@@ -17,20 +17,32 @@ pub(crate) struct Ports {
     pub(crate) peers: Connections,
     pub(crate) admin: Connections,
     pub(crate) metrics: Connections,
+    /// Most connections of clients that the limit of open files leaves room for.
+    pub(crate) clients_max: usize,
 }
 
 impl Ports {
     pub(crate) fn new(config: &Config) -> Self {
         let [clients, peers, admin, metrics] = rules(config);
-        let of_clients = &config.clients;
-        let of_clients =
-            Limits::without_certificates(of_clients.connections_max, of_clients.connections_per_source_default);
-        let of_metrics = Limits::without_certificates(HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_SOURCE_MAX);
+        let descriptors = descriptor_limit();
+        let shares = Shares::of(descriptors, config.clients.connections_max);
+        if shares.clients < config.clients.connections_max {
+            tracing::warn!(
+                descriptors,
+                connections = shares.clients,
+                wanted = config.clients.connections_max,
+                "few files may be open: fewer clients than clients.connections_max are served at once; raise LimitNOFILE of the \
+                 unit, or `ulimit -n`"
+            );
+        }
+        let of_clients = Limits::without_certificates(shares.clients, config.clients.connections_per_source_default);
+        let of_metrics = Limits::without_certificates(shares.metrics, shares.metrics_per_source());
         Self {
             clients: Connections::new("clients", of_clients, clients),
-            peers: Connections::new("peers", Limits::TLS, peers),
-            admin: Connections::new("admin", Limits::TLS, admin),
+            peers: Connections::new("peers", shares.peers, peers),
+            admin: Connections::new("admin", shares.admin, admin),
             metrics: Connections::new("metrics", of_metrics, metrics),
+            clients_max: shares.clients,
         }
     }
 

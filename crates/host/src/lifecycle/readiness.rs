@@ -14,6 +14,40 @@ use crate::credentials::{Credentials, Unusable};
 /// One condition of readiness: its name, and why it is not met; `None` where it is.
 pub(crate) type Condition = (&'static str, Option<String>);
 
+/// What a node is to be ready for, as `/readyz?for=` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To run: what is needed of the node itself. It needs no other node, no leader and no activation.
+    Host,
+    /// To be a member: the next node of the cluster may be stopped or started.
+    Cluster,
+    /// To answer clients.
+    Service,
+}
+
+impl Purpose {
+    const ALL: [(&'static str, Self); 3] =
+        [("host", Self::Host), ("cluster", Self::Cluster), ("service", Self::Service)];
+
+    /// By its name; none where there is no such purpose.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find_map(|(known, purpose)| (known == name).then_some(purpose))
+    }
+
+    /// The names that there are.
+    pub(crate) fn names() -> String {
+        Self::ALL.map(|(name, _)| name).join(", ")
+    }
+
+    fn needs(self, condition: &str) -> bool {
+        match self {
+            Self::Host => matches!(condition, "state" | "quarantine"),
+            Self::Cluster => matches!(condition, "state" | "quarantine" | "leader" | "caught_up"),
+            Self::Service => true,
+        }
+    }
+}
+
 /// Everything that readiness depends on.
 pub(crate) struct Readiness {
     replica: Replica,
@@ -41,9 +75,10 @@ impl Readiness {
         self.conditions(cluster).into_iter().find_map(|(_, why)| why)
     }
 
-    /// Every condition, met or not.
-    pub(crate) fn checks(&self) -> [Condition; 7] {
-        self.conditions(&self.replica.cluster())
+    /// Every condition of `purpose`, met or not.
+    pub(crate) fn checks(&self, purpose: Purpose) -> Vec<Condition> {
+        let conditions = self.conditions(&self.replica.cluster());
+        conditions.into_iter().filter(|(name, _)| purpose.needs(name)).collect()
     }
 
     fn conditions(&self, cluster: &ClusterView) -> [Condition; 7] {

@@ -8,6 +8,7 @@ use storage::{DiskError, OpenError};
 
 use crate::{
     admin_service::AdminError, config::ConfigError, credentials::identity::IdentityError, lifecycle::leave::HasLeft,
+    limits::DESCRIPTORS_MIN,
 };
 
 /// Why a node did not start. What its data folder held is unchanged.
@@ -71,6 +72,30 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// Too few open files.
+    #[error(
+        "only {limit} files may be open, and a node needs {DESCRIPTORS_MIN}: raise LimitNOFILE of its unit, or `ulimit -n`"
+    )]
+    Descriptors {
+        /// How many (`RLIMIT_NOFILE`).
+        limit: u64,
+    },
+    /// What another account left in the data folder, as after a run as root.
+    #[error(
+        "{} belongs to another account (uid {owner}), and this one (uid {account}) may not use it, as after a run as root: give \
+         all of it to the account that runs the node, with  chown -R {account} {}",
+        path.display(), data.display()
+    )]
+    ForeignFile {
+        /// The first one.
+        path: PathBuf,
+        /// The data folder.
+        data: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// The account of this process.
+        account: u32,
+    },
     /// The operating system.
     #[error("the operating system gave no randomness: {0}")]
     Randomness(io::Error),
@@ -91,6 +116,8 @@ impl StartError {
             Self::Admin(AdminError::PathTooLong { .. }) => hresult::INVALID_ARGUMENT,
             Self::Identity(error) => error.status(),
             Self::Randomness(_) => hresult::NO_ENTROPY,
+            Self::Descriptors { .. } => Status::FAILED,
+            Self::ForeignFile { .. } => hresult::of_io(&io::ErrorKind::PermissionDenied.into()),
             Self::Admin(AdminError::Io { source, .. })
             | Self::Listen { source, .. }
             | Self::Keys { source, .. }

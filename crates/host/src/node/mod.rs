@@ -13,12 +13,12 @@ use std::{
     sync::Arc,
 };
 
-use replication::Replica;
+use replication::{BootstrapError, Replica};
 use storage::Opening;
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     task::{JoinHandle, JoinSet},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 pub use self::{error::StartError, timing::Timing};
@@ -30,12 +30,16 @@ use crate::{
     client_port::answer::{Answerer, Answers},
     config::Config,
     lifecycle::{
+        descriptors::descriptor_limit,
         draining::Draining,
         leave::{self, LeaveError},
         live_settings::Live,
         ports::Ports,
     },
-    limits::{BOOTSTRAP_TIMEOUT, CLEANUP_DEADLINE, FLUSH_DEADLINE, SHUTDOWN_DEADLINE, STOP_DEADLINE},
+    limits::{
+        BOOTSTRAP_TIMEOUT, CLEANUP_DEADLINE, DESCRIPTORS_MIN, FLUSH_DEADLINE, SHUTDOWN_DEADLINE, STOP_DEADLINE,
+        TAKEN_IN_PAUSE, TAKEN_IN_TIMEOUT,
+    },
     peers::node_client::NodeClient,
 };
 
@@ -55,6 +59,7 @@ pub struct Node {
     answerer: Answerer,
     live: Arc<Live>,
     ports: Ports,
+    reread: Arc<Notify>,
     admin_socket: PathBuf,
     http_address: Option<SocketAddr>,
     data: PathBuf,
@@ -84,10 +89,16 @@ impl Node {
     }
 
     async fn start_with(config: &Config, start: Start, timing: Timing, report: Report) -> Result<Self, StartError> {
+        let limit = descriptor_limit();
+        if limit < DESCRIPTORS_MIN {
+            return Err(StartError::Descriptors { limit });
+        }
         let identity = Identity::load(config)?;
-        let listeners = Listeners::bind(config).await?;
+        let listeners = Listeners::bind(config)?;
+        let listens = listeners.described();
         let data = Data::open_beside(config, report).await?;
         let started = spawn::start((config, start.check_invariants), identity, listeners, data, timing).await?;
+        tracing::info!(listens, "listening");
         let spawn::Started {
             nodes,
             draining,
@@ -95,6 +106,7 @@ impl Node {
             registered,
             live,
             ports,
+            reread,
             http_address,
             stopping,
             serving,
@@ -107,6 +119,7 @@ impl Node {
             answerer,
             live,
             ports,
+            reread,
             admin_socket,
             http_address,
             data,
@@ -115,16 +128,49 @@ impl Node {
             background,
         };
         if start.bootstrap {
-            if let Err(error) = node.replica().bootstrap(&config.peers.members, BOOTSTRAP_TIMEOUT).await {
-                node.stop().await;
-                return Err(error.into());
+            match node.form_cluster(config).await {
+                Ok(has_formed) => registered.set_formed_cluster(has_formed),
+                Err(error) => {
+                    node.stop().await;
+                    return Err(error.into());
+                }
             }
-            registered.set_formed_cluster(true);
         }
         if !node.replica().is_initialised().await {
-            tracing::info!("this node belongs to no cluster yet: one node of it must be started with --bootstrap");
+            // Only a node that is to join a cluster has no list of those that form one.
+            if config.peers.members.is_empty() {
+                let place = format!("{}=HOST:PORT", config.node);
+                tracing::info!(
+                    "this node belongs to no cluster yet: let it in, on a node of one, with `quorate cluster add {place}`"
+                );
+            } else {
+                tracing::info!("this node belongs to no cluster yet: one node of it must be started with --bootstrap");
+            }
         }
         Ok(node)
+    }
+
+    /// Forms the cluster of `peers.members`, and returns whether it was this node that did. One that has its cluster already
+    /// keeps it: supervisors start a node with the same words each time.
+    async fn form_cluster(&self, config: &Config) -> Result<bool, BootstrapError> {
+        let replica = self.replica();
+        if replica.is_initialised().await {
+            tracing::info!("this node has its cluster already: --bootstrap changes nothing");
+            return Ok(false);
+        }
+        match replica.bootstrap(&config.peers.members, BOOTSTRAP_TIMEOUT).await {
+            Ok(()) => Ok(true),
+            // Several nodes of a list were started with --bootstrap: one was first, and this node is in its list, too.
+            Err(error @ BootstrapError::AlreadyInitialised { .. }) => {
+                let taken_in = timeout(TAKEN_IN_TIMEOUT, async {
+                    while !replica.is_initialised().await {
+                        sleep(TAKEN_IN_PAUSE).await;
+                    }
+                });
+                taken_in.await.map(|()| false).map_err(|_| error)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The replica, for those who look into it.
@@ -139,6 +185,12 @@ impl Node {
         self.ports.follow(config);
         self.answerer.decider.new_cmids.set_max(config.clients.new_cmids_per_minute);
         self.replica().keep_to_profile(config.raft.profile);
+    }
+
+    /// Reads the node's certificate and private key again, and what they are verified by, from where they were at the start.
+    /// In the background: what cannot be used is logged, and changes nothing.
+    pub fn reread_certificate(&self) {
+        self.reread.notify_one();
     }
 
     /// The way that a request takes after the wire, for clients in the same process.

@@ -6,7 +6,10 @@ use std::{
 };
 
 use activation::catalog::Name;
-use storage::{Kind, OpenError, Opening, Owner, Store};
+use storage::{
+    Kind, OpenError, Opening, Owner, Store,
+    private::{Foreign, first_foreign},
+};
 use transport::PresentedIdentity;
 use uuid::Uuid;
 
@@ -34,6 +37,9 @@ pub(super) struct Identity {
 
 impl Identity {
     pub(super) fn load(config: &Config) -> Result<Self, StartError> {
+        if let Some(Foreign { path, owner, account }) = first_foreign(&config.data) {
+            return Err(StartError::ForeignFile { path, data: config.data.clone(), owner, account });
+        }
         leave::check(&config.data)?;
         let source = Source::of(config);
         let shown = Arc::new(PresentedIdentity::new(source.load()?));

@@ -7,7 +7,7 @@ use replication::{Environment, Observer, RaftSettings, Replica};
 use storage::{Disk, SledDisk, Store};
 use tokio::{
     net::TcpListener,
-    sync::watch,
+    sync::{Notify, watch},
     task::{JoinHandle, JoinSet},
 };
 use transport::Connections;
@@ -71,6 +71,8 @@ pub(super) struct Started {
     pub(super) registered: Arc<Registered>,
     pub(super) live: Arc<Live>,
     pub(super) ports: Ports,
+    /// Has the node read its certificate again.
+    pub(super) reread: Arc<Notify>,
     pub(super) http_address: Option<SocketAddr>,
     pub(super) stopping: watch::Sender<bool>,
     pub(super) serving: JoinHandle<()>,
@@ -132,7 +134,12 @@ pub(super) async fn start(
         live: Arc::clone(&live),
         dns: dns.clone(),
         drain: Arc::clone(&drain),
-        machine_probe: MachineProbe { data: config.data.clone(), certificate: Arc::clone(&shown) },
+        machine_probe: MachineProbe {
+            data: config.data.clone(),
+            certificate: Arc::clone(&shown),
+            clients_wanted: config.clients.connections_max,
+            clients_max: ports.clients_max,
+        },
         activations: Arc::clone(&answerer.activations),
         new_cmids: Arc::clone(&answerer.decider.new_cmids),
         duplicates: Arc::clone(&answerer.duplicates),
@@ -159,7 +166,9 @@ pub(super) async fn start(
     let console =
         http.map(|listener| serve_http((config, Arc::clone(&registered)), listener, watched, &mut background));
     let mut spawn = |task, work: BoxFuture<'static, ()>| tasks::spawn(&mut background, task, work);
-    spawn(HostTask::CertificateRenewal, source.clone().follow(Arc::clone(&shown), issuer.clone()).boxed());
+    let reread = Arc::new(Notify::new());
+    let follow = source.clone().follow(Arc::clone(&shown), issuer.clone(), Arc::clone(&reread));
+    spawn(HostTask::CertificateRenewal, follow.boxed());
     spawn(HostTask::KeyRegistry, registrar.clone().keep(unknown_nodes).boxed());
     spawn(HostTask::AuthorityKey, authority_key::hand_over(source, nodes.clone()).boxed());
     spawn(HostTask::NodeKeys, follow_certificates(replica.clone(), credentials).boxed());
@@ -172,7 +181,19 @@ pub(super) async fn start(
         admin_service::Parts { nodes: nodes.clone(), dns, drain, console, issuer, refused_enrolments, registrar };
     let remote = admin.map(|listener| (listener, shown, ports.admission_of_administrators(&registered)));
     tasks::spawn(&mut background, HostTask::AdminPort, admin_service::serve(&config.admin_socket(), remote, parts)?);
-    Ok(Started { nodes, draining, answerer, registered, live, ports, http_address, stopping, serving, background })
+    Ok(Started {
+        nodes,
+        draining,
+        answerer,
+        registered,
+        live,
+        ports,
+        reread,
+        http_address,
+        stopping,
+        serving,
+        background,
+    })
 }
 
 /// The disk of the replica, whose syncs the observer measures.

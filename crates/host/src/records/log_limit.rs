@@ -20,7 +20,7 @@ use tracing_subscriber::layer::{Context, Filter};
 
 use crate::{
     limits::{LOG_LINES_MAX, LOG_LINES_PER_SOURCE_MAX, LOG_WINDOW},
-    records::source_quota::SourceQuota,
+    records::{log_queue::lines_dropped, source_quota::SourceQuota},
 };
 
 /// A process has one log, whatever number of nodes.
@@ -109,11 +109,22 @@ impl<S: Subscriber> Filter<S> for LogLimit {
     }
 }
 
-/// Says how many lines were left out, where some were.
+/// Says how many lines were left out, or were dropped because the log was not read, where some were.
 pub(crate) async fn report() {
     let mut told = lines_left_out();
+    let mut told_of_dropped = lines_dropped();
     loop {
         sleep(REPORT_INTERVAL).await;
+        let dropped = lines_dropped();
+        if dropped > told_of_dropped {
+            let lines = dropped - told_of_dropped;
+            tracing::warn!(
+                lines,
+                "lines are missing in this log: what reads it was too slow, had stopped reading, or was full"
+            );
+            // Where there is no room yet, this line is one of them.
+            told_of_dropped = lines_dropped();
+        }
         let left_out = lines_left_out();
         if left_out > told {
             tracing::warn!(lines = left_out - told, "lines were left out of this log: too many of a kind in a second");

@@ -1,10 +1,11 @@
 //! What a node keeps beside the count, and what the count never reads: the activation log, CMIDs that several machines
-//! share, estimates of distinct machines, and the limits of log lines.
+//! share, estimates of distinct machines, the limits of log lines, and their way out of the process.
 
 pub(crate) mod activations;
 pub(crate) mod distinct;
 pub(crate) mod duplicates;
 pub(crate) mod log_limit;
+pub(crate) mod log_queue;
 pub(crate) mod new_cmids;
 mod sketch;
 pub(crate) mod source_quota;

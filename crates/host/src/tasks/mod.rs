@@ -59,6 +59,8 @@ replication::named_tasks! {
         SketchFolder = "sketch folder",
         /// Reports the lines that the log left out.
         LogLimit = "log limit",
+        /// Writes the log.
+        LogWriter = "log writer",
         /// Counts changes of the leader.
         LeaderChanges = "leader changes",
         /// Publishes the node's DNS records.

@@ -9,6 +9,7 @@
 //! demo, benchmarks, a simulation) keeps that process: a panic ends the task there, and is for them to notice.
 
 use std::{
+    io::{self, Write as _},
     panic::PanicHookInfo,
     process::abort,
     sync::{
@@ -20,7 +21,10 @@ use std::{
 
 use storage::panics::is_caught;
 
-use crate::limits::LAST_LINE_TIMEOUT;
+use crate::{
+    limits::LAST_LINE_TIMEOUT,
+    records::log_queue::{flush_log, is_written_by_this_thread},
+};
 
 /// Whether a thread is ending the process.
 static ENDING: AtomicBool = AtomicBool::new(false);
@@ -47,6 +51,8 @@ struct Report {
     task: String,
     at: String,
     reason: String,
+    /// Whether it is the thread that writes the log.
+    is_of_log: bool,
 }
 
 impl Report {
@@ -55,12 +61,25 @@ impl Report {
             task: super::current(),
             at: panic.location().map(ToString::to_string).unwrap_or_default(),
             reason: panic.payload_as_str().unwrap_or("a panic without a message").to_owned(),
+            is_of_log: is_written_by_this_thread(),
         }
     }
 
     fn log(&self, consequence: &str) {
-        let Self { task, at, reason } = self;
+        let Self { task, at, reason, .. } = self;
         tracing::error!(task, %at, reason, "{consequence}");
+    }
+
+    /// The same, and does not return before the line is written.
+    fn log_now(&self, consequence: &str) {
+        if self.is_of_log {
+            // No line goes through what has just ended.
+            let Self { task, at, reason, .. } = self;
+            let _whatever_it_is = writeln!(io::stderr(), "ERROR {consequence} task={task:?} at={at} reason={reason:?}");
+            return;
+        }
+        self.log(consequence);
+        flush_log(LAST_LINE_TIMEOUT);
     }
 }
 
@@ -77,7 +96,7 @@ fn end(report: Report) -> ! {
     }
     let (written, is_written) = sync_channel(1);
     let writer = thread::Builder::new().name("last line".into()).spawn(move || {
-        report.log("a task panicked: the process ends, and its supervisor starts it again");
+        report.log_now("a task panicked: the process ends, and its supervisor starts it again");
         let _nobody_waits_any_more = written.send(());
     });
     if writer.is_ok() {

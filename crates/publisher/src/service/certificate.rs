@@ -64,16 +64,21 @@ pub(super) struct Shown {
 impl Shown {
     /// The publisher's own, which does not change.
     pub(super) fn ordinary(certificate: OrdinaryCertificate) -> Result<Self, ServeError> {
-        let OrdinaryCertificate { chain, key } = certificate;
-        let provider = ring::default_provider();
-        let certified = CertifiedKey::from_der(chain, key, &provider);
-        let certified = certified.map_err(|error| ServeError::Certificate(error.to_string()))?;
-        Ok(Self { now: RwLock::new(Arc::new(certified)), is_renewed: false })
+        Ok(Self { now: RwLock::new(certified(certificate)?), is_renewed: false })
     }
 
     /// One that the activation key signs.
     pub(super) fn signed(publisher: PublisherId, activation_key: &SigningKey) -> Result<Self, ServeError> {
         Ok(Self { now: RwLock::new(Arc::new(issue(publisher, activation_key)?)), is_renewed: true })
+    }
+
+    /// Another one of the publisher's own in the place of the one before it; `false` where the activation key signs it.
+    pub(super) fn replace(&self, certificate: OrdinaryCertificate) -> Result<bool, ServeError> {
+        if self.is_renewed {
+            return Ok(false);
+        }
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = certified(certificate)?;
+        Ok(true)
     }
 
     /// Whether it has to be replaced by [`Self::renew`] from time to time.
@@ -99,6 +104,13 @@ impl ResolvesServerCert for Shown {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner)))
     }
+}
+
+/// Errors: the private key is not that of the certificate.
+fn certified(certificate: OrdinaryCertificate) -> Result<Arc<CertifiedKey>, ServeError> {
+    let OrdinaryCertificate { chain, key } = certificate;
+    let certified = CertifiedKey::from_der(chain, key, &ring::default_provider());
+    certified.map(Arc::new).map_err(|error| ServeError::Certificate(error.to_string()))
 }
 
 /// TLS 1.3 and HTTP/2, and nothing else.

@@ -23,7 +23,6 @@ use std::{
 
 use api::publishing::v1::publishing_server::PublishingServer;
 use tokio::{
-    net::TcpListener,
     sync::{Notify, watch},
     task::JoinSet,
     time::{sleep, timeout},
@@ -31,6 +30,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
+use transport::listen_tcp;
 
 pub use self::certificate::OrdinaryCertificate;
 pub use self::commands::{AskError, ask};
@@ -56,6 +56,7 @@ pub struct Service {
     tasks: JoinSet<()>,
     broken: Arc<Notify>,
     socket: PathBuf,
+    shown: Arc<Shown>,
 }
 
 impl Service {
@@ -89,8 +90,8 @@ impl Service {
                 }
             });
         }
-        let acceptor = TlsAcceptor::from(Arc::new(certificate::server_config(shown)?));
-        let listener = TcpListener::bind(listen).await;
+        let acceptor = TlsAcceptor::from(Arc::new(certificate::server_config(Arc::clone(&shown))?));
+        let listener = listen_tcp(listen);
         let listen_error = |source| ServeError::Listen { address: listen.to_string(), source };
         let listener = listener.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
@@ -118,7 +119,7 @@ impl Service {
                 tracing::error!(%error, "the service ended");
             }
         });
-        Ok(Self { address, stop, tasks, broken, socket })
+        Ok(Self { address, stop, tasks, broken, socket, shown })
     }
 
     /// Where it listens: the port is the real one, also where none was asked for.
@@ -129,6 +130,15 @@ impl Service {
     /// The socket for commands of the same folder.
     pub fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// Shows another ordinary certificate to those who connect from now on; `false` where the activation key signs what is
+    /// shown, which is never replaced from outside.
+    ///
+    /// # Errors
+    /// Where the private key is not that of the certificate: then the one before it is shown on.
+    pub fn replace_certificate(&self, certificate: OrdinaryCertificate) -> Result<bool, ServeError> {
+        self.shown.replace(certificate)
     }
 
     /// Waits until it cannot go on, and says why: the records cannot be written, or a part of it ended. What was answered

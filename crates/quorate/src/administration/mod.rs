@@ -7,12 +7,12 @@ mod reach;
 mod repeating;
 mod unreached;
 
-use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{net::Ipv6Addr, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use api::admin::v1::{RenewCertificateRequest, admin_client::AdminClient};
 use tokio::time::{sleep, timeout};
-use transport::PresentedIdentity;
+use transport::{PresentedIdentity, is_host_and_port};
 
 pub(crate) use self::unreached::{CONNECT_TIMEOUT, unreached};
 use self::{
@@ -54,14 +54,11 @@ impl FromStr for Address {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
-        let is_address = || {
-            let (host, port) = text.rsplit_once(':')?;
-            (!host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)).then_some(())
-        };
         match text.strip_prefix("unix:") {
             Some(path) if !path.is_empty() => Ok(Self::Socket(path.into())),
             None if text.starts_with('/') => Ok(Self::Socket(text.into())),
-            None if is_address().is_some() => Ok(Self::Afar(text.into())),
+            None if is_host_and_port(text) => Ok(Self::Afar(text.into())),
+            None if let Ok(address) = text.parse::<Ipv6Addr>() => Ok(Self::Afar(format!("[{address}]:{PORT}"))),
             None if contexts::is_name(text) => Ok(Self::Context(text.into())),
             _ => Err(anyhow!(
                 "give unix:PATH, as in unix:/var/lib/quorate/admin.sock, HOST[:PORT], or the name of a context that \
@@ -200,6 +197,8 @@ mod tests {
             ("site-2", Some(Address::Context("site-2".into()))),
             ("host.example.test:1690", Some(Address::Afar("host.example.test:1690".into()))),
             ("[::1]:1690", Some(Address::Afar("[::1]:1690".into()))),
+            ("::1", Some(Address::Afar("[::1]:1690".into()))),
+            ("[::1]", None),
             ("unix:", None),
             ("a/b", None),
             ("host:0", None),

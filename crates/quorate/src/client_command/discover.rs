@@ -1,6 +1,6 @@
 //! `quorate client discover`: the hosts that DNS names, as a client would try them (R16, R17).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
@@ -77,7 +77,11 @@ impl Discover {
         for (host, reached) in &hosts {
             let address = reached.map(|peer| peer.ip()).or_else(|| host.addresses.first().copied());
             let address = address.map(|address| address.to_string()).unwrap_or_default();
-            let target = host.target.trim_end_matches('.').to_owned() + ".";
+            // A name is shown with its last dot; an address has none.
+            let target = match host.target.parse::<IpAddr>() {
+                Ok(address) => address.to_string(),
+                Err(_) => host.target.trim_end_matches('.').to_owned() + ".",
+            };
             rows.add_row([
                 target.clone(),
                 address.clone(),

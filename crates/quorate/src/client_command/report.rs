@@ -86,7 +86,7 @@ impl ActivateReport {
             said.push(with_causes(error));
         }
         let host = match error.tried() {
-            [tried] => format!("{}:{}", tried.host.target.trim_end_matches('.'), tried.host.port),
+            [tried] => tried.host.endpoint(),
             _ => String::new(),
         };
         let detail = error.tried().iter().find_map(|tried| match &tried.error {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use activation::lifecycle::{AnswerProcessed, RequestSent};
 use anyhow::Context;
 use client::{Client, ClientError, Event, Options};
+use host::LogLevel;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
@@ -12,7 +13,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::{discover::DiscoveryArgs, state::ClientStateArgs};
 use crate::output::{
     CommandResult,
-    logging::{self, LogFormat},
+    logging::{self, Log, LogFormat},
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -35,14 +36,18 @@ pub(crate) struct Run {
     /// The form of log lines on standard error.
     #[arg(long, value_enum, value_name = "FORM", default_value = "text")]
     log: LogFormat,
+    /// What is logged: off, error, warn, info, debug or trace, and with commas TARGET=LEVEL; without it as QUORATE_LOG or
+    /// RUST_LOG says, else info. SIGUSR1 adds debug, or takes it back.
+    #[arg(long, env = "QUORATE_LOG_LEVEL", value_name = "LEVEL")]
+    log_level: Option<LogLevel>,
 }
 
 impl Run {
     pub(super) fn run(&self) -> CommandResult {
-        let _reader = logging::start(self.log, LevelFilter::INFO);
+        let log = logging::start(self.log, self.log_level.clone(), LevelFilter::INFO);
         let mut client = self.machine.open(Options { lookup: self.discovery.lookup(), ..Options::default() })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let ended = runtime.block_on(until_told(&mut client, self.now));
+        let ended = runtime.block_on(until_told(&mut client, self.now, &log));
         // A name lookup may still hang in a thread of its own.
         runtime.shutdown_background();
         ended?;
@@ -50,9 +55,13 @@ impl Run {
     }
 }
 
-async fn until_told(client: &mut Client, at_once: bool) -> anyhow::Result<()> {
+async fn until_told(client: &mut Client, at_once: bool, log: &Log) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    // Nothing is read again at it: state and DNS are read each time. It must not end the service.
+    let _ignored = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+    let follow_signal = log.follow_signal();
+    tokio::pin!(follow_signal);
     if at_once {
         match client.activate().await {
             // What it came to is among the events.
@@ -65,6 +74,7 @@ async fn until_told(client: &mut Client, at_once: bool) -> anyhow::Result<()> {
         tell_supervisor(client, std::mem::take(&mut is_first));
         let event = tokio::select! {
             event = client.next() => event,
+            toggled = &mut follow_signal => return toggled.context("cannot wait for SIGUSR1"),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         };

@@ -36,7 +36,8 @@ pub(crate) struct Command {
 impl Command {
     /// Runs it.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
-        let _reader = logging::start(LogFormat::Text, LevelFilter::ERROR);
+        let _log = logging::start(LogFormat::Text, None, LevelFilter::ERROR);
+        host::raise_descriptor_limit();
         let folder = tempfile::Builder::new().prefix("quorate-demo-").tempdir().context("cannot make a folder")?;
         let mut cluster = Cluster::start(folder.path(), output)?;
         let report = tour::run(&mut cluster, output)?;

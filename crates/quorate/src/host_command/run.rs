@@ -3,7 +3,7 @@
 use std::{cell::Cell, future::pending, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, anyhow};
-use host::{Config, ConfigError, Node, OldName, Overrides, Start, StartError};
+use host::{Config, ConfigError, Node, OldName, Overrides, Start, StartError, raise_descriptor_limit};
 use sd_notify::NotifyState;
 use storage::{Opening, OpeningStep};
 use tokio::{
@@ -14,7 +14,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::output::{
     CommandResult, Failure,
-    logging::{self, AuditFile, LogFormat, LogReader},
+    logging::{self, AuditFile, Log, LogFormat, LogReader},
 };
 
 /// Threads of the runtime, at the least.
@@ -25,12 +25,13 @@ const PATIENCE_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  quorate host run --config node1.toml --bootstrap     once, on one node, when all nodes are started
+  quorate host run --config node1.toml --bootstrap     on one node, when all nodes are started; later it changes nothing
   quorate host run --config node1.toml                 from then on, and on all other nodes
 
-On SIGHUP raft.profile, the lists of networks (clients.allow, clients.exempt, peers.allow, admin.allow, metrics.allow)
-and clients.new_cmids_per_minute are read from the configuration again, and take effect without a restart; audit.file
-is opened again.
+On SIGHUP (systemctl reload quorate) raft.profile, log.level, the lists of networks (clients.allow, clients.exempt,
+peers.allow, admin.allow, metrics.allow) and clients.new_cmids_per_minute are read from the configuration again, and take
+effect without a restart; the node's certificate and key are read again; audit.file is opened again.
+SIGUSR1 adds lines of the level debug to the log; a second one, or SIGHUP, takes them back.
 
 Exit: 0 stopped as told; 1 failed while running, or no cluster was formed; 2 configuration, port or data folder.
 A panic in any task ends the process with SIGABRT: the last line of the log names the task and the reason.";
@@ -41,7 +42,8 @@ pub(crate) struct Run {
     /// The node's configuration.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Form the cluster of `peers.members`, then run. Once, by one node; refused where one of them has a cluster.
+    /// Form the cluster of `peers.members`, then run. A node that has its cluster already runs in that; refused where another
+    /// one has a cluster that this node is not in.
     #[arg(long)]
     bootstrap: bool,
     /// Form of the log lines on standard error.
@@ -54,10 +56,11 @@ pub(crate) struct Run {
 impl Run {
     pub(super) fn run(self) -> CommandResult {
         let config = Config::load(&self.config, &self.overrides).map_err(Failure::usage)?;
+        raise_descriptor_limit();
         let audit = config.audit.file.as_deref().map(AuditFile::open).transpose();
         let audit = audit.context("audit.file cannot be appended to").map_err(Failure::usage)?;
-        let reader = logging::start_with_audit(self.log, LevelFilter::INFO, audit.clone());
         host::end_process_on_panic();
+        let log = logging::start_with_audit(self.log, config.log.level.clone(), LevelFilter::INFO, audit.clone());
         for OldName { old, new } in &config.old_names {
             tracing::warn!(%old, %new, "a setting is given by its old name: use the new one");
         }
@@ -68,7 +71,7 @@ impl Run {
         let runtime = runtime.context("cannot start the runtime")?;
         let start = Start { bootstrap: self.bootstrap, ..Start::default() };
         let outcome =
-            runtime.block_on(run(config, start, (reader, audit), || Config::load(&self.config, &self.overrides)));
+            runtime.block_on(run(config, start, (&log, audit), || Config::load(&self.config, &self.overrides)));
         // What still waits for a disk that failed must not keep the process.
         runtime.shutdown_background();
         outcome
@@ -78,7 +81,7 @@ impl Run {
 async fn run(
     config: Config,
     start: Start,
-    (reader, audit): (LogReader, Option<AuditFile>),
+    (log, audit): (&Log, Option<AuditFile>),
     read_again: impl Fn() -> Result<Config, ConfigError>,
 ) -> CommandResult {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
@@ -90,7 +93,7 @@ async fn run(
     let node = tokio::select! {
         started = starting => started.context("the start was cut short")?.map_err(|error| {
             // People are told by the command's own last line.
-            if reader == LogReader::Machine {
+            if log.reader == LogReader::Machine {
                 tracing::error!(event = 12291, status = %error.status(), %error, "the node could not be initialised");
             }
             start_failure(error)
@@ -109,7 +112,8 @@ async fn run(
     let _no_supervisor = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&serves)]);
     tokio::select! {
         () = keep_supervisor_calm(&node) => {}
-        () = follow_configuration((&node, audit), &mut hang_up, read_again) => {}
+        () = follow_configuration((&node, log, audit), &mut hang_up, read_again) => {}
+        toggled = log.follow_signal() => return Err(anyhow!("cannot wait for SIGUSR1: {toggled:?}").into()),
         why = node.failed() => return Err(anyhow!("node {node_number} stopped: {why}").into()),
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -119,6 +123,7 @@ async fn run(
     }
     let _no_supervisor = sd_notify::notify(&[NotifyState::Stopping]);
     tracing::info!(node = node_number, "stopping: open requests are finished, leadership is handed over");
+    log.stops();
     node.stop().await;
     Ok(ExitCode::SUCCESS)
 }
@@ -149,7 +154,7 @@ impl Patience {
 
 /// Reads the configuration again at each SIGHUP. One that is wrong changes nothing.
 async fn follow_configuration(
-    (node, audit): (&Node, Option<AuditFile>),
+    (node, log, audit): (&Node, &Log, Option<AuditFile>),
     hang_up: &mut Signal,
     read: impl Fn() -> Result<Config, ConfigError>,
 ) {
@@ -159,16 +164,19 @@ async fn follow_configuration(
         }
         match read() {
             Ok(config) => {
+                log.set_level(config.log.level.clone());
                 let profile = config.raft.profile.map_or_else(|| "as the cluster's".into(), |own| own.to_string());
                 tracing::info!(
                     profile,
-                    "the configuration was read again: raft.profile, the lists of networks and clients.new_cmids_per_minute are taken from \
-                     it, the rest at the next start"
+                    "the configuration was read again: raft.profile, log.level, the lists of networks and \
+                     clients.new_cmids_per_minute are taken from it, the rest at the next start"
                 );
                 node.reconfigure(&config);
             }
             Err(error) => tracing::error!(%error, "the configuration was read again, and nothing is taken from it"),
         }
+        // After the level: what becomes of it is logged.
+        node.reread_certificate();
     }
     pending().await
 }

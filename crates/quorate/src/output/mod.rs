@@ -2,6 +2,7 @@
 
 pub(crate) mod catalog_text;
 pub(crate) mod confirm;
+mod journal;
 pub(crate) mod logging;
 pub(crate) mod new_file;
 pub(crate) mod phone_text;
@@ -10,10 +11,13 @@ use std::{
     fmt,
     io::{self, Write},
     process::ExitCode,
+    sync::mpsc::sync_channel,
+    thread::Builder,
     time::Duration,
 };
 
 use comfy_table::{ContentArrangement, Table, presets};
+use host::limits::LAST_LINE_TIMEOUT;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -156,8 +160,22 @@ impl Output {
             fields.insert("error".into(), format!("{:#}", failure.error).into());
             self.line(Value::Object(fields));
         }
-        self.remark(format_args!("quorate: {:#}", failure.error));
+        self.last_words(format!("quorate: {:#}", failure.error));
         failure.exit.into()
+    }
+
+    /// A remark behind all that was logged; the process ends even where standard error is a pipe that is not read.
+    fn last_words(&self, text: String) {
+        host::flush_log(LAST_LINE_TIMEOUT);
+        let (written, is_written) = sync_channel(1);
+        let output = *self;
+        let writer = Builder::new().name("last line".into()).spawn(move || {
+            output.remark(text);
+            let _too_late = written.send(());
+        });
+        if writer.is_ok() {
+            let _too_late = is_written.recv_timeout(LAST_LINE_TIMEOUT);
+        }
     }
 
     fn line(&self, text: impl fmt::Display) {

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use activation::id::Fingerprint;
 use anyhow::{Context, anyhow};
+use host::{LogLevel, raise_descriptor_limit};
 use publisher::{OrdinaryCertificate, Publisher, ServeError, Service, Signing};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::output::{
     Failure, Output,
-    logging::{self, LogFormat},
+    logging::{self, Log, LogFormat},
 };
 
 pub(super) const EXAMPLES: &str = "\
@@ -52,56 +53,86 @@ pub(crate) struct Serve {
     /// Form of the log lines on standard error.
     #[arg(long, value_enum, default_value = "text")]
     log: LogFormat,
+    /// What is logged: off, error, warn, info, debug or trace, and with commas TARGET=LEVEL; without it as QUORATE_LOG or
+    /// RUST_LOG says, else info. SIGUSR1 adds debug, or takes it back.
+    #[arg(long, env = "QUORATE_LOG_LEVEL", value_name = "LEVEL")]
+    log_level: Option<LogLevel>,
 }
 
 impl Serve {
     pub(super) fn run(&self, output: &Output) -> Result<(), Failure> {
-        let certificate = match (&self.tls_certificate, &self.tls_private_key) {
-            (Some(certificate), Some(key)) => {
-                let (chain, key) = (read_bounded(certificate, PEM_BYTES_MAX)?, read_bounded(key, PEM_BYTES_MAX)?);
-                Some(OrdinaryCertificate::from_pem(&chain, &key).map_err(Failure::usage)?)
-            }
-            _ => None,
-        };
+        raise_descriptor_limit();
+        let certificate = self.certificate()?;
         let publisher = Publisher::open(&self.folder.path).map_err(open_failure)?;
         if let Some(passphrase) = self.passphrase.for_signing(&self.folder.path, Signing::Certificates)? {
             publisher.set_passphrase(passphrase);
         }
-        let _reader = logging::start(self.log, LevelFilter::INFO);
+        let log = logging::start(self.log, self.log_level.clone(), LevelFilter::INFO);
         let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
-        let outcome = runtime.block_on(serve(Arc::new(publisher), self.listen, certificate, output));
+        let outcome = runtime.block_on(self.serve(Arc::new(publisher), certificate, output, &log));
         // What still waits for a disk that failed must not keep the process.
         runtime.shutdown_background();
         outcome
     }
-}
 
-async fn serve(
-    publisher: Arc<Publisher>,
-    listen: SocketAddr,
-    certificate: Option<OrdinaryCertificate>,
-    output: &Output,
-) -> Result<(), Failure> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    let id = publisher.trust().publisher;
-    let fingerprint = Fingerprint(id);
-    let mut service = Service::start(publisher, listen, certificate).await.map_err(|error| match error {
-        ServeError::NoCatalog => Failure::from(error),
-        error => Failure::usage(error),
-    })?;
-    let address = service.address();
-    tracing::info!(listen = %address, %fingerprint, version = env!("CARGO_PKG_VERSION"), "the publisher serves");
-    output.result(
+    /// The publisher's own, where one is given.
+    fn certificate(&self) -> Result<Option<OrdinaryCertificate>, Failure> {
+        let (Some(certificate), Some(key)) = (&self.tls_certificate, &self.tls_private_key) else { return Ok(None) };
+        let (chain, key) = (read_bounded(certificate, PEM_BYTES_MAX)?, read_bounded(key, PEM_BYTES_MAX)?);
+        OrdinaryCertificate::from_pem(&chain, &key).map(Some).map_err(Failure::usage)
+    }
+
+    async fn serve(
+        &self,
+        publisher: Arc<Publisher>,
+        certificate: Option<OrdinaryCertificate>,
+        output: &Output,
+        log: &Log,
+    ) -> Result<(), Failure> {
+        let mut hang_up = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+        let id = publisher.trust().publisher;
+        let fingerprint = Fingerprint(id);
+        let mut service = Service::start(publisher, self.listen, certificate).await.map_err(|error| match error {
+            ServeError::NoCatalog => Failure::from(error),
+            error => Failure::usage(error),
+        })?;
+        let address = service.address();
+        tracing::info!(listen = %address, %fingerprint, version = env!("CARGO_PKG_VERSION"), "the publisher serves");
+        output.result(
         &json!({ "listen": address.to_string(), "publisher": id.to_string(), "fingerprint": fingerprint.to_string() }),
         format_args!("Publisher {fingerprint} serves at {address}."),
     );
-    tokio::select! {
-        why = service.failed() => return Err(anyhow!("the service stopped: {why}; its log says more").into()),
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        let follow_signal = log.follow_signal();
+        tokio::pin!(follow_signal);
+        loop {
+            tokio::select! {
+                why = service.failed() => return Err(anyhow!("the service stopped: {why}; its log says more").into()),
+                toggled = &mut follow_signal => return toggled.context("cannot wait for SIGUSR1").map_err(Failure::from),
+                Some(()) = hang_up.recv() => self.read_again(&service),
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+        }
+        tracing::info!("stopping: open requests are finished");
+        service.stop().await;
+        Ok(())
     }
-    tracing::info!("stopping: open requests are finished");
-    service.stop().await;
-    Ok(())
+
+    /// At SIGHUP: the ordinary certificate and its key, which are all that is read from files.
+    fn read_again(&self, service: &Service) {
+        let replaced = self.certificate().and_then(|certificate| match certificate {
+            Some(certificate) => service.replace_certificate(certificate).map_err(Failure::from),
+            None => Ok(false),
+        });
+        match replaced {
+            Ok(true) => tracing::info!("the TLS certificate was read again"),
+            Ok(false) => tracing::info!("SIGHUP: there is nothing to read again"),
+            Err(error) => {
+                let error = error.reason();
+                tracing::error!(error, "the TLS certificate was not read again: the one before it is shown on");
+            }
+        }
+    }
 }

@@ -3,11 +3,12 @@
 use std::{collections::BTreeMap, error::Error, time::Duration};
 
 use activation::state::Format;
+use futures::future::try_join_all;
 use openraft::errors::{InitializeError, RaftError};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
-    limits::RETRY_PAUSE,
+    limits::{RETRY_PAUSE, SILENT_MEMBER_INTERVAL},
     peers::identify::{self, Identified, NotIdentified},
     raft::types::Member,
     replica::running::RunningReplica,
@@ -90,14 +91,18 @@ pub(crate) async fn bootstrap(
     let deadline = Instant::now() + timeout;
     let mut members = BTreeMap::new();
     let mut format = replica.newest_format;
-    for (&number, address) in addresses {
-        let mut store = replica.identity.store;
-        if number != node {
-            let found = identify(replica, number, address, deadline).await?;
-            store = found.store;
-            format = format.min(found.format);
-        }
-        members.insert(number, Member { address: address.clone(), store });
+    let others = addresses.iter().filter(|(number, _)| **number != node);
+    // All at once: each that does not answer is named in the log.
+    let found = try_join_all(others.map(|(&number, address)| async move {
+        let found = identify(replica, number, address, deadline).await?;
+        Ok::<_, BootstrapError>((number, address.clone(), found))
+    }));
+    for (number, address, found) in found.await? {
+        format = format.min(found.format);
+        members.insert(number, Member { address, store: found.store });
+    }
+    if let Some(address) = addresses.get(&node) {
+        members.insert(node, Member { address: address.clone(), store: replica.identity.store });
     }
     match replica.raft().initialize(members).await {
         Ok(()) => Ok(format),
@@ -114,11 +119,18 @@ async fn identify(
     deadline: Instant,
 ) -> Result<Identified, BootstrapError> {
     let mut last_error = None;
+    let mut told = Instant::now();
     let answered = timeout_at(deadline, async {
         loop {
             match identify::identify(&replica.peers, address).await {
                 Err(NotIdentified::Malformed(malformed)) => return Err(malformed),
-                Err(error) => last_error = Some(error),
+                Err(error) => {
+                    if told.elapsed() >= SILENT_MEMBER_INTERVAL {
+                        tracing::warn!(node = expected, address, %error, "forming the cluster waits for a node: start it");
+                        told = Instant::now();
+                    }
+                    last_error = Some(error);
+                }
                 Ok(found) => return Ok(found),
             }
             tokio::time::sleep(RETRY_PAUSE).await;

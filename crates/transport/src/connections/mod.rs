@@ -10,6 +10,7 @@ mod tests;
 use std::{
     fmt,
     future::poll_fn,
+    io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
     sync::{
@@ -22,7 +23,7 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, oneshot},
-    time::Instant,
+    time::{Instant, sleep},
 };
 
 use self::registry::{Admitted, Registry, Source};
@@ -31,10 +32,7 @@ pub use self::{
     networks::{MalformedNetwork, Network, source},
     registry::{Limits, Refusal, Rules},
 };
-use crate::{
-    accepting::or_pause,
-    limits::{REFUSAL_LINES_MAX, REFUSAL_LINES_WINDOW},
-};
+use crate::limits::{ACCEPT_PAUSE, REFUSAL_LINES_MAX, REFUSAL_LINES_WINDOW};
 
 /// The connections of one port.
 #[derive(Clone)]
@@ -51,6 +49,7 @@ struct Inner {
     refused_networks: AtomicU64,
     refused_sources: AtomicU64,
     evicted: AtomicU64,
+    not_accepted: AtomicU64,
     lines: Mutex<Lines>,
 }
 
@@ -63,6 +62,8 @@ pub struct Counts {
     pub refused_sources: u64,
     /// Closed while they were idle, for a new one.
     pub evicted: u64,
+    /// Times that the system did not accept a connection: the process has no descriptor left, or the system.
+    pub not_accepted: u64,
 }
 
 /// Lines about refused connections within one [`REFUSAL_LINES_WINDOW`].
@@ -100,6 +101,7 @@ impl Connections {
             refused_networks: AtomicU64::new(0),
             refused_sources: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
+            not_accepted: AtomicU64::new(0),
             lines: Mutex::default(),
         }))
     }
@@ -125,7 +127,14 @@ impl Connections {
             }
             changed.await;
         }
-        let (stream, address) = or_pause(listener.accept().await).await?;
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                self.not_accepted(&error);
+                sleep(ACCEPT_PAUSE).await;
+                return None;
+            }
+        };
         let slot = self.admit(address.ip()).ok()?;
         Some((stream, address, slot))
     }
@@ -159,6 +168,15 @@ impl Connections {
         }
     }
 
+    /// Takes note that the system did not accept a connection.
+    fn not_accepted(&self, error: &io::Error) {
+        self.0.not_accepted.fetch_add(1, Ordering::Relaxed);
+        let admitted = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now());
+        if let Some(left_out) = admitted {
+            tracing::warn!(port = self.0.port, %error, left_out, "a connection could not be accepted");
+        }
+    }
+
     fn refused(&self, address: IpAddr, refusal: Refusal) {
         let counter = match refusal {
             Refusal::Network => &self.0.refused_networks,
@@ -189,6 +207,7 @@ impl Connections {
             refused_networks: of(&self.0.refused_networks),
             refused_sources: of(&self.0.refused_sources),
             evicted: of(&self.0.evicted),
+            not_accepted: of(&self.0.not_accepted),
         }
     }
 

@@ -15,7 +15,8 @@ use super::{
     networks::{Network, source},
 };
 use crate::limits::{
-    CLOSING_MAX, KNOWN_MAX, KNOWN_PER_SOURCE_MAX, PRESSURE_SHARE, STRANGERS_MAX, STRANGERS_PER_SOURCE_MAX,
+    CLOSING_MAX, CLOSING_SHARE, KNOWN_MAX, KNOWN_PER_SOURCE_MAX, PRESSURE_SHARE, STRANGERS_MAX,
+    STRANGERS_PER_SOURCE_MAX,
 };
 
 /// How many connections a port has at once.
@@ -138,7 +139,12 @@ impl Registry {
     /// Whether the next connection can be taken, whichever source it is of.
     pub(super) fn has_room(&self) -> bool {
         let can_evict = || self.next_to_lose().is_some();
-        self.closing < CLOSING_MAX && (self.strangers < self.limits.strangers || can_evict())
+        self.closing < self.closing_max() && (self.strangers < self.limits.strangers || can_evict())
+    }
+
+    /// A port with few connections has few of these, too: each has a descriptor.
+    fn closing_max(&self) -> usize {
+        (self.limits.strangers / CLOSING_SHARE).clamp(1, CLOSING_MAX)
     }
 
     /// Whether strangers have so many of their connections that their deadlines are short.

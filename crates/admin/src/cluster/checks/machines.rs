@@ -5,7 +5,7 @@ use api::admin::v1::MachineReport;
 use crate::{
     cluster::observation::ClusterObservation,
     finding::Problem,
-    limits::{CERTIFICATE_WARNING_MS, SYNC_US_MAX, SYNC_US_MIN},
+    limits::{CERTIFICATE_WARNING_MS, DESCRIPTORS_PERCENT_MAX, SYNC_US_MAX, SYNC_US_MIN},
     time_text,
 };
 
@@ -63,6 +63,32 @@ fn disk(machine: &MachineReport) -> Vec<Problem> {
         ));
     }
     problems
+}
+
+pub(super) fn descriptors(observation: &ClusterObservation) -> Vec<Problem> {
+    let known = observation.known_machines().flat_map(of_descriptors);
+    known.chain(not_probed(observation, "limit of open files")).collect()
+}
+
+fn of_descriptors(machine: &MachineReport) -> Option<Problem> {
+    let remedy = "raise LimitNOFILE in its unit (systemctl edit quorate), or `ulimit -n`, and start it again";
+    let MachineReport { node, descriptors_limit: limit, descriptors_open: open, clients_wanted, clients_max, .. } =
+        machine;
+    if *limit == 0 {
+        return None;
+    }
+    if *open >= limit / 100 * DESCRIPTORS_PERCENT_MAX {
+        return Some(Problem::warning(format!("node {node} has {open} files open, of {limit} that it may"), remedy));
+    }
+    (clients_max < clients_wanted).then(|| {
+        Problem::warning(
+            format!(
+                "node {node} serves {clients_max} clients at once, not the {clients_wanted} of clients.connections_max: it may \
+                 open {limit} files"
+            ),
+            remedy,
+        )
+    })
 }
 
 pub(super) fn certificates(observation: &ClusterObservation) -> Vec<Problem> {

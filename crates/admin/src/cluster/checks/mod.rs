@@ -21,7 +21,7 @@ struct Check {
     problems: fn(&ClusterObservation) -> Vec<Problem>,
 }
 
-const CHECKS: [Check; 17] = [
+const CHECKS: [Check; 18] = [
     Check { name: "leader", passed: "a leader is known", problems: membership::leader },
     Check { name: "nodes", passed: "every node answers", problems: membership::nodes },
     Check { name: "quarantine", passed: "every node is on its own newest disk", problems: membership::quarantined },
@@ -34,6 +34,7 @@ const CHECKS: [Check; 17] = [
     Check { name: "ports", passed: "every node takes connections from here", problems: membership::ports },
     Check { name: "dns", passed: "DNS names the nodes, and nobody else", problems: dns::records },
     Check { name: "disk", passed: "every disk has room, and is sure in good time", problems: machines::disks },
+    Check { name: "descriptors", passed: "every node may open files enough", problems: machines::descriptors },
     Check { name: "certificates", passed: "no certificate ends soon", problems: machines::certificates },
     Check { name: "count", passed: "no count is about to fall below a threshold", problems: counts::counts },
     Check { name: "new-machines", passed: "no more new machines asked than usual", problems: counts::new_machines },

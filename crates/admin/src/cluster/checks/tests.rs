@@ -42,6 +42,10 @@ fn machine(node: u64) -> MachineReport {
         sync_us: 400,
         certificate_ends_ms: NOW + 60 * DAY_MS,
         store_bytes: 1 << 20,
+        descriptors_limit: 65_536,
+        descriptors_open: 100,
+        clients_wanted: 4096,
+        clients_max: 4096,
         ..MachineReport::default()
     }
 }
@@ -161,6 +165,7 @@ fn what_cannot_be_evaluated_is_unknown_and_never_ok() {
         ("clocks", Unknown),
         ("ports", Unknown),
         ("disk", Unknown),
+        ("descriptors", Unknown),
         ("certificates", Unknown),
         ("new-machines", Unknown),
         ("duplicates", Unknown),
@@ -180,7 +185,7 @@ fn what_cannot_be_evaluated_is_unknown_and_never_ok() {
     seen.machines.clear();
     assert_eq!(
         not_passed(&seen),
-        [("ports", Unknown), ("disk", Unknown), ("certificates", Unknown), ("duplicates", Unknown)]
+        ["ports", "disk", "descriptors", "certificates", "duplicates"].map(|check| (check, Unknown))
     );
 
     let mut seen = healthy();
@@ -199,7 +204,7 @@ fn what_cannot_be_evaluated_is_unknown_and_never_ok() {
 #[test]
 fn every_planted_fault_is_found_with_its_remedy() {
     type Fault = (&'static str, Verdict, fn(&mut ClusterObservation), &'static str);
-    let faults: [Fault; 35] = [
+    let faults: [Fault; 37] = [
         ("leader", Verdict::Failure, lose_the_leader, "start the nodes"),
         ("nodes", Verdict::Failure, |seen| silence(seen, 2), "cluster remove 3 --dead"),
         ("nodes", Verdict::Warning, |seen| seen.status.nodes[2].state = NodeState::Draining.into(), "maintenance"),
@@ -326,6 +331,8 @@ fn every_planted_fault_is_found_with_its_remedy() {
         ("disk", Verdict::Warning, |seen| seen.machines[0].sync_us = 90_000, "faster disk"),
         ("disk", Verdict::Warning, |seen| seen.machines[0].sync_us = 2, "a power cut"),
         ("disk", Verdict::Warning, |seen| seen.machines[0].data_free_bytes = 1000, "make room"),
+        ("descriptors", Verdict::Warning, |seen| seen.machines[0].descriptors_open = 60_000, "LimitNOFILE"),
+        ("descriptors", Verdict::Warning, |seen| seen.machines[0].clients_max = 29, "LimitNOFILE"),
         (
             "certificates",
             Verdict::Warning,

@@ -15,11 +15,14 @@ use transport::PresentedIdentity;
 use super::{Metrics, difference_s, seconds, table};
 use crate::{
     dns::Dns,
-    lifecycle::{ports::Ports, readiness::Readiness},
+    lifecycle::{
+        ports::Ports,
+        readiness::{Purpose, Readiness},
+    },
     peers::node_client::NodeClient,
     records::distinct::{DISTINCT_DAYS, Distinct},
     records::duplicates::Duplicates,
-    records::log_limit::lines_left_out,
+    records::{log_limit::lines_left_out, log_queue::lines_dropped},
 };
 
 /// A node, for those who look at it.
@@ -95,6 +98,7 @@ impl Watched {
             metrics.set(&table::DISTINCT, &[&days.to_string()], machines);
         }
         metrics.log_left_out.absolute(lines_left_out());
+        metrics.log_dropped.absolute(lines_dropped());
         for (port, connections) in self.ports.named() {
             metrics.look_at_port(port, connections.counts());
         }
@@ -180,8 +184,8 @@ impl Watched {
     }
 
     /// Whether the node may answer clients, and each condition of it.
-    pub(crate) fn readiness_report(&self) -> (bool, Value) {
-        let checks = self.readiness.checks();
+    pub(crate) fn readiness_report(&self, purpose: Purpose) -> (bool, Value) {
+        let checks = self.readiness.checks(purpose);
         let ready = checks.iter().all(|(_, why)| why.is_none());
         let checks = checks.iter().map(|(name, why)| json!({ "name": name, "ok": why.is_none(), "reason": why }));
         let node = self.replica.identity().owner;

@@ -58,6 +58,7 @@ pub(crate) struct Metrics {
     skew: Histogram,
     pub(crate) other_machine: Counter,
     log_left_out: Counter,
+    log_dropped: Counter,
     pub(crate) connections: Counter,
     pub(crate) connections_open: Gauge,
     faults: [Counter; 3],
@@ -110,6 +111,7 @@ impl Default for Metrics {
             skew: histogram(&table::SKEW),
             other_machine: counter(&table::OTHER_MACHINE, &[]),
             log_left_out: counter(&table::LOG_LEFT_OUT, &[]),
+            log_dropped: counter(&table::LOG_DROPPED, &[]),
             connections: counter(&table::CONNECTIONS, &[]),
             connections_open: recorder.register_gauge(&key(&table::CONNECTIONS_OPEN, &[]), &METADATA),
             faults: ["protocol", "slow", "request"].map(|kind| counter(&table::CLIENT_FAULTS, &[kind])),
@@ -208,7 +210,9 @@ impl Metrics {
 
     /// Shows what became of a port's connections so far.
     fn look_at_port(&self, port: &str, counts: Counts) {
-        for (limit, refused) in [("network", counts.refused_networks), ("source", counts.refused_sources)] {
+        let refused =
+            [("network", counts.refused_networks), ("source", counts.refused_sources), ("system", counts.not_accepted)];
+        for (limit, refused) in refused {
             counter(&self.recorder, &table::CONNECTIONS_REFUSED, &[port, limit]).absolute(refused);
         }
         counter(&self.recorder, &table::CONNECTIONS_EVICTED, &[port]).absolute(counts.evicted);

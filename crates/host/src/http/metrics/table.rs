@@ -126,7 +126,7 @@ pub(crate) const CONNECTIONS_OPEN: Metric =
 pub(crate) const CONNECTIONS_REFUSED: Metric = counter(
     "quorate_connections_refused_total",
     &["port", "limit"],
-    "Connections refused on a port: network (the port's allow list lacks it) or source (all its connections have a call under way)",
+    "Connections refused on a port: network (the port's allow list lacks it), source (all its connections have a call under way) or system (no descriptor is left)",
 );
 pub(crate) const CONNECTIONS_EVICTED: Metric = counter(
     "quorate_connections_evicted_total",
@@ -158,6 +158,11 @@ pub(crate) const LOG_LEFT_OUT: Metric = counter(
     "quorate_log_lines_left_out_total",
     &[],
     "Lines that were left out of the log since the process began: too many of a kind, or about one source, in a second",
+);
+pub(crate) const LOG_DROPPED: Metric = counter(
+    "quorate_log_lines_dropped_total",
+    &[],
+    "Lines that were dropped since the process began: what reads the log is too slow, has stopped reading, or is full",
 );
 pub(crate) const LEADER_KNOWN: Metric =
     gauge("quorate_raft_leader_known", &[], "1 where the node knows a leader that a majority confirmed within seconds");
@@ -309,6 +314,7 @@ pub const METRICS: &[Metric] = &[
     ACTIVATIONS_LOST,
     ACTIVATIONS_LEFT_OUT,
     LOG_LEFT_OUT,
+    LOG_DROPPED,
     LEADER_KNOWN,
     CLOCK_ALARM,
     CLOCK_AHEAD,

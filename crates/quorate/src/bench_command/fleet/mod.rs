@@ -52,7 +52,8 @@ impl Command {
     /// Runs it.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         // What goes wrong shows in the report; nodes that stop one after the other complain of each other.
-        let _reader = logging::start(LogFormat::Text, LevelFilter::OFF);
+        let _log = logging::start(LogFormat::Text, None, LevelFilter::OFF);
+        host::raise_descriptor_limit();
         let folder = tempfile::Builder::new().prefix("quorate-bench-").tempdir().context("cannot make a folder")?;
         let clock = Arc::new(VirtualClock::default());
         // The leader takes the nodes' clocks once, at the beginning of its term: they are one clock, and a sample that was
