@@ -22,6 +22,7 @@ mod files;
 mod identity;
 pub mod limits;
 mod listener;
+mod names;
 mod port_probe;
 mod standing;
 mod subject;
