@@ -93,7 +93,7 @@ impl Finder {
     /// be tried. A target without an address is left out; where no target of a domain has one, the search goes on.
     ///
     /// [`Search::result`] is [`FindError::NoRecord`] where every domain was asked and none has a record; another error where
-    /// one could not be asked, or its targets have no address, because then nobody knows.
+    /// one could not be asked, or its targets have no address, because then it is not known whether there are hosts.
     pub async fn search_in<R: Rng + Send>(&self, service: &str, domains: &[DnsName], random: &mut R) -> Search {
         let mut asked = Vec::new();
         if domains.is_empty() {
@@ -130,10 +130,10 @@ impl Finder {
             asked.push(AskedName { name: name.to_string(), answer });
             match found {
                 Ok(hosts) => return Ok(hosts),
-                Err(FindError::NoRecord { .. }) => {}
+                // With what the name is an alias of.
+                Err(FindError::NoRecord { names: absent }) => names.extend(absent),
                 Err(error) => trouble = trouble.or(Some(error)),
             }
-            names.push(name.to_string());
         }
         Err(trouble.unwrap_or(FindError::NoRecord { names }))
     }
@@ -163,12 +163,14 @@ impl Finder {
         let mut passed = vec![name.clone()];
         let mut current = name.clone();
         loop {
-            let absent = match self.srv_at(&current).await {
-                Err(absent @ FindError::NoRecord { .. }) => absent,
+            let failure = match self.srv_at(&current).await {
+                // Servers that follow aliases themselves fail at a circle.
+                Err(failure @ (FindError::NoRecord { .. } | FindError::Failed { .. })) => failure,
                 other => return other,
             };
-            let Some(alias_of) = self.alias_of(&current).await? else {
-                return Err(if current == *name { absent } else { dangling(name, &current) });
+            let Ok(Some(alias_of)) = self.alias_of(&current).await else {
+                let is_dangling = current != *name && matches!(failure, FindError::NoRecord { .. });
+                return Err(if is_dangling { dangling(name, &current) } else { failure });
             };
             let unusable = |cause| Err(FindError::Unusable { name: name.to_string(), cause });
             if passed.contains(&alias_of) {

@@ -34,7 +34,11 @@ impl fmt::Display for NameAnswer {
         match self {
             Self::Hosts(1) => formatter.write_str("1 host"),
             Self::Hosts(count) => write!(formatter, "{count} hosts"),
-            Self::Nothing(FindError::NoRecord { .. }) => formatter.write_str("no record"),
+            Self::Nothing(FindError::NoRecord { names }) => {
+                let alias = names.iter().find_map(|name| name.split_once(" ("));
+                formatter.write_str("no record")?;
+                alias.map_or(Ok(()), |(_, of)| write!(formatter, " ({of}"))
+            }
             Self::Nothing(error) => write!(formatter, "{error}"),
         }
     }
