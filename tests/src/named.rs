@@ -32,9 +32,13 @@ impl Named {
 
     /// The same with its files and its address, and nothing that answers there yet.
     pub fn configured(nodes: u8, records: &str) -> Self {
-        let folder = tempfile::Builder::new().prefix("quorate-").tempdir().expect("there is a temporary folder");
         // It listens on addresses of interfaces only, and of the loopback there is one.
-        let address = free_port(Ipv4Addr::LOCALHOST);
+        Self::configured_at(free_port(Ipv4Addr::LOCALHOST), nodes, records)
+    }
+
+    /// The same at this address, which must be an interface's.
+    pub fn configured_at(address: SocketAddr, nodes: u8, records: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("quorate-").tempdir().expect("there is a temporary folder");
         let path = |name: &str| folder.path().join(name);
         let zone = format!(
             "$TTL 300\n@ IN SOA ns1 hostmaster 1 3600 600 86400 300\n@ IN NS ns1\nns1 IN A {}\n{records}\n",
@@ -103,6 +107,14 @@ impl Named {
         let path = self.folder.path().join(format!("wrong{node}.key"));
         std::fs::write(&path, key(node, "a secret that the name server does not know")).expect("it takes a file");
         path
+    }
+
+    /// The text of a node's key file, as BIND takes it, too: with blanks in the secret.
+    pub fn key_with_blanks(&self, node: u8) -> String {
+        let text = std::fs::read_to_string(self.key_file(node)).expect("a node has a key file");
+        let (before, secret) = text.split_once("secret \"").expect("a key has a secret");
+        let (first, rest) = secret.split_at(8);
+        format!("{before}secret \" {first} {rest}")
     }
 
     /// A key with a name that the name server does not know.

@@ -146,6 +146,15 @@ impl Network {
         self.run("mount", &["--bind", &file.display().to_string(), "/etc/hosts"]).await;
     }
 
+    /// Gives the test an `/etc` of its own, which is a copy: what is written there ends with the test. `copy` is a folder
+    /// that is not there yet.
+    pub async fn own_etc(&self, copy: &Path) {
+        let copy = copy.display().to_string();
+        self.run("cp", &["--archive", "/etc", &copy]).await;
+        self.run("mount", &["-t", "tmpfs", "-o", "mode=755", "tmpfs", "/etc"]).await;
+        self.run("cp", &["--archive", &format!("{copy}/."), "/etc"]).await;
+    }
+
     /// The words before a command that is to run where this node is.
     pub(crate) fn place(&self, node: u64) -> [String; 4] {
         ["ip".into(), "netns".into(), "exec".into(), format!("node{node}")]

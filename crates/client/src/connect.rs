@@ -1,4 +1,4 @@
-//! From a host's address to a connection: every address of the name is tried, each with a deadline of its own.
+//! From a host's address to a connection: the lookup of the name has a deadline of its own, and so has every address of it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,11 +9,11 @@ use tokio::time::timeout;
 
 use crate::address::{HostAddress, HostPart};
 use crate::error::NotReached;
-use crate::limits::ADDRESSES_MAX;
+use crate::limits::{ADDRESSES_MAX, LOOKUP_MS};
 
 /// The first address that takes the connection, in the order that the system's resolver gives (RFC 6724).
 pub(crate) async fn connect(host: &HostAddress, deadline: Duration) -> Result<(TcpStream, SocketAddr), NotReached> {
-    first_open(addresses(host, deadline).await?, deadline).await
+    first_open(addresses(host).await?, deadline).await
 }
 
 async fn first_open(addresses: Vec<SocketAddr>, deadline: Duration) -> Result<(TcpStream, SocketAddr), NotReached> {
@@ -27,12 +27,12 @@ async fn first_open(addresses: Vec<SocketAddr>, deadline: Duration) -> Result<(T
     Err(failure)
 }
 
-async fn addresses(host: &HostAddress, deadline: Duration) -> Result<Vec<SocketAddr>, NotReached> {
+async fn addresses(host: &HostAddress) -> Result<Vec<SocketAddr>, NotReached> {
     let name = match host.part() {
         HostPart::Address(address) => return Ok(vec![SocketAddr::new(*address, host.port())]),
         HostPart::Name(name) => name.as_str(),
     };
-    let found = timeout(deadline, lookup_host((name, host.port()))).await;
+    let found = timeout(Duration::from_millis(LOOKUP_MS), lookup_host((name, host.port()))).await;
     let found = found.unwrap_or_else(|_| Err(late())).map_err(NotReached::Lookup)?;
     Ok(found.take(ADDRESSES_MAX).collect())
 }

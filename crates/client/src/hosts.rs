@@ -9,7 +9,7 @@ use activation::hresult;
 use activation::message::Request;
 use activation::status::Status;
 use activation::trust::Trust;
-use discovery::{Desired, DnsName, FindError, Finder, FixedHost, FoundHost, NextStep, Preferred, connect};
+use discovery::{Desired, DnsName, FindError, Finder, FixedHost, FoundHost, NextStep, Preferred, Search, connect};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use thiserror::Error;
@@ -38,23 +38,25 @@ impl Default for Lookup {
 }
 
 impl Lookup {
-    /// The hosts in the first domain that has any, in the order in which they are to be tried: by priority, by chance and
-    /// weight within one (RFC 2782).
+    /// The hosts in the first domain that has any which can be tried, in the order in which they are to be tried: by
+    /// priority, by chance and weight within one (RFC 2782).
+    ///
+    /// # Errors
+    /// [`LookupError`] where no domain has one.
     pub async fn hosts(&self) -> Result<Vec<FoundHost>, LookupError> {
+        Ok(self.search().await?.result?)
+    }
+
+    /// The same, with every name that was asked for and what came of it.
+    ///
+    /// # Errors
+    /// [`LookupError`] where nothing could be asked.
+    pub async fn search(&self) -> Result<Search, LookupError> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(NoEntropy::from)?;
         let (finder, mut random) = (self.finder()?, StdRng::from_seed(seed));
-        if self.domains.is_empty() {
-            return Ok(finder.find(&self.service, None, &mut random).await?);
-        }
-        let mut missing = None;
-        for domain in &self.domains {
-            match finder.find(&self.service, Some(domain), &mut random).await {
-                Ok(hosts) => return Ok(hosts),
-                Err(error) => missing = missing.or(Some(error)),
-            }
-        }
-        Err(missing.unwrap_or_else(|| FindError::NoRecord { names: Vec::new() }).into())
+        let domains = if self.domains.is_empty() { finder.search()? } else { self.domains.clone() };
+        Ok(finder.search_in(&self.service, &domains, &mut random).await)
     }
 
     async fn fixed(&self, fixed: &FixedHost) -> Result<FoundHost, LookupError> {
@@ -73,7 +75,7 @@ impl Lookup {
 
     /// Made when it is needed: a machine whose fixed host is an address needs no DNS at all.
     fn finder(&self) -> Result<Finder, FindError> {
-        if self.servers.is_empty() { Finder::system() } else { Finder::with_servers(&self.servers, Vec::new()) }
+        if self.servers.is_empty() { Ok(Finder::system()) } else { Finder::with_servers(&self.servers, Vec::new()) }
     }
 }
 

@@ -49,7 +49,7 @@ pub use address::{HostAddress, InvalidAddress};
 pub use client::{Attempt, Client, ClientStatus, Options};
 pub use client_error::ClientError;
 pub use direct::{DirectActivationError, activate_directly};
-pub use discovery::{FindError, FixedHost, FoundHost};
+pub use discovery::{AskedName, FindError, FixedHost, FoundHost, NameAnswer, Search};
 pub use error::{ActivateError, NotAHost, NotReached};
 pub use event::Event;
 pub use hosts::{AskError, Exchange, FoundBy, Hosts, Lookup, LookupError, Tried};

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 /// R1: where hosts listen.
 pub const PORT_DEFAULT: u16 = 1688;
-/// One address of a host: name lookup likewise.
+/// One address of a host.
 pub const CONNECT_MS: u64 = 2_000;
+/// The lookup of a host's name: a dead first server of the system's resolver takes seconds.
+pub const LOOKUP_MS: u64 = 15_000;
 /// From the bind to the last byte of the answer.
 pub const EXCHANGE_MS: u64 = 5_000;
 /// One request to a publisher's service: it may wait for its turn there, and every answer is on a disk first.
@@ -27,7 +29,7 @@ const _: () = assert!(READ_BYTES >= activation::limits::PDU_BYTES_MAX);
 /// How long a client waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
-    /// For the lookup of the host's name, and for each address of the host.
+    /// For each address of the host. The lookup of its name has [`LOOKUP_MS`].
     pub connect: Duration,
     /// For [`activate`](crate::activate) from the bind to the answer; for a [`Session`](crate::Session) once for the
     /// bind and then for each exchange. Holds for the whole, so a host that drips bytes gains nothing.

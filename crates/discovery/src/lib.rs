@@ -25,15 +25,15 @@ mod record;
 mod serving;
 
 pub use finding::{
-    ConnectAttempt, ConnectError, FindError, Finder, FixedHost, FixedHostError, FoundHost, NextStep, Preferred,
-    connect, interleave, order,
+    AskedName, ConnectAttempt, ConnectError, FindError, Finder, FixedHost, FixedHostError, FoundHost, NameAnswer,
+    NextStep, Preferred, Search, connect, interleave, order,
 };
 pub use name::{DnsName, NameError};
 pub use publishing::{
     Addresses, Algorithm, AnswerSignatures, ChangeReport, Credentials, Desired, Domain, JudgedRecord, KeyFileError,
     MemberRecord, Neighbours, PresentRecords, Primary, PrimaryError, PublishError, RecordChange, RecordPublisher,
-    RecordState, Schedule, TsigKey, Update, classify, delegation_lines, difference, update_policy, withdrawal,
-    zone_lines,
+    RecordState, RefusedChange, Schedule, TsigKey, Update, classify, delegation_lines, difference, update_policy,
+    withdrawal, zone_lines,
 };
 #[cfg(feature = "gss-tsig")]
 pub use publishing::{GssKey, KerberosError};

@@ -11,7 +11,7 @@ pub const MESSAGE_BYTES_MAX: usize = 65_535;
 pub const RECORDS_MAX: usize = 256;
 
 /// Queries and updates in one conversation with a primary.
-pub const EXCHANGES_MAX: usize = 8;
+pub const EXCHANGES_MAX: usize = 12;
 
 /// Time of one conversation with a primary, from the first connect to the last answer, where the caller names none.
 pub const CONVERSATION_TIMEOUT: Duration = Duration::from_secs(15);
@@ -49,6 +49,12 @@ pub const SERVERS_MAX: usize = 4;
 
 /// Domains of a suffix search list that are asked.
 pub const SEARCH_DOMAINS_MAX: usize = 16;
+
+/// Aliases (CNAME) that are followed from the service's name, one behind the other.
+pub const ALIASES_MAX: usize = 8;
+
+/// Most that is read of the system's resolver configuration.
+pub const RESOLVER_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Time of one question to one DNS server, while finding.
 pub const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);

@@ -43,6 +43,9 @@ pub const DUPLICATES_SHOWN_MAX: usize = 1000;
 /// and how long such a CMID is not named in the log again.
 pub const DUPLICATES_NAMED_INTERVAL: Duration = Duration::from_secs(3600);
 
+/// Longest TSIG key file: it has a few lines.
+pub const KEY_FILE_BYTES_MAX: u64 = 16 << 10;
+
 /// How long a connection to a peer may take to be made.
 pub const PEER_CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
 

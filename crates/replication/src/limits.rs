@@ -125,6 +125,9 @@ pub const IDLE_STAMP_MS: u64 = 60 * 60 * 1000;
 /// Pause between two lines of the log about the same alarm.
 pub const WARNING_PAUSE: Duration = Duration::from_secs(60);
 
+/// Reasons of refused calls that are told apart in the log within [`WARNING_PAUSE`].
+pub const WARNING_REASONS_MAX: usize = 32;
+
 /// How long a leader waits until a majority of the voters has one state hash,
 pub const HASH_DEADLINE: Duration = Duration::from_secs(30);
 /// and pause before it asks them again.

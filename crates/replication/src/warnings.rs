@@ -1,10 +1,13 @@
 //! Lines of the log that are repeated while their cause lasts, and not more often than people can read.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use tokio::time::Instant;
 
-use crate::limits::WARNING_PAUSE;
+use crate::limits::{WARNING_PAUSE, WARNING_REASONS_MAX};
 
 /// When a line was written last.
 #[derive(Debug, Default)]
@@ -20,5 +23,64 @@ impl Warnings {
             *last = Some(Instant::now());
         }
         is_due
+    }
+}
+
+/// The same for lines with a reason that others send: each reason is written once, and then not again for
+/// [`WARNING_PAUSE`].
+#[derive(Debug, Default)]
+pub(crate) struct WarningsByReason(Mutex<BTreeMap<String, Repeated>>);
+
+#[derive(Debug)]
+struct Repeated {
+    written: Instant,
+    left_out: u64,
+}
+
+impl WarningsByReason {
+    /// How many lines with this reason were left out, where one is to be written now.
+    pub(crate) fn due(&self, reason: &str) -> Option<u64> {
+        // A map of counters, each changed alone.
+        let mut reasons = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(repeated) = reasons.get_mut(reason) {
+            if repeated.written.elapsed() < WARNING_PAUSE {
+                repeated.left_out += 1;
+                return None;
+            }
+            let left_out = std::mem::take(&mut repeated.left_out);
+            repeated.written = Instant::now();
+            return Some(left_out);
+        }
+        if reasons.len() >= WARNING_REASONS_MAX {
+            reasons.retain(|_, repeated| repeated.written.elapsed() < WARNING_PAUSE);
+        }
+        let has_room = reasons.len() < WARNING_REASONS_MAX;
+        has_room.then(|| {
+            reasons.insert(reason.to_owned(), Repeated { written: Instant::now(), left_out: 0 });
+            0
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reason_is_written_once_then_seldom_with_what_was_left_out_and_hides_no_other() {
+        let warnings = WarningsByReason::default();
+        let due: Vec<_> = (0..100).filter_map(|_| warnings.due("another store")).collect();
+        assert_eq!((due, warnings.due("says nothing")), (vec![0], Some(0)));
+        tokio::time::advance(WARNING_PAUSE).await;
+        assert_eq!((warnings.due("another store"), warnings.due("another store")), (Some(99), None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reasons_without_end_are_written_and_kept_within_a_bound() {
+        let warnings = WarningsByReason::default();
+        let written = (0..10_000).filter(|number| warnings.due(&number.to_string()).is_some()).count();
+        assert_eq!(written, WARNING_REASONS_MAX);
+        tokio::time::advance(WARNING_PAUSE).await;
+        assert_eq!(warnings.due("one more"), Some(0));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
@@ -23,6 +24,7 @@ use crate::{
     error::TransportError,
     identity::PresentedIdentity,
     limits::HANDSHAKE_DEADLINE,
+    names::Names,
     trust::{Nodes, client_config},
 };
 
@@ -32,6 +34,7 @@ pub struct Connector {
     shown: Shown,
     connect_timeout: Duration,
     seen: Arc<Mutex<Option<[u8; 32]>>>,
+    names: Names,
 }
 
 #[derive(Clone)]
@@ -41,15 +44,21 @@ enum Shown {
 }
 
 /// Presents the certificate that `identity` holds when a connection is opened, and accepts nodes certified by its authorities.
-/// `connect_timeout` bounds the TCP connection; the handshake has [`HANDSHAKE_DEADLINE`].
+/// `connect_timeout` bounds the TCP connection to each address; the lookup of a name has [`crate::limits::LOOKUP_TIMEOUT`],
+/// or [`crate::limits::LOOKUP_PATIENCE`] where its addresses of before can be tried, and the handshake has [`HANDSHAKE_DEADLINE`].
 pub fn connector(identity: Arc<PresentedIdentity>, connect_timeout: Duration) -> Connector {
-    Connector { shown: Shown::Identity(identity), connect_timeout, seen: Arc::default() }
+    Connector {
+        shown: Shown::Identity(identity),
+        connect_timeout,
+        names: Names::of_system(),
+        seen: Arc::default(),
+    }
 }
 
 /// Presents no certificate, and accepts nodes certified by the authority whose certificate has this SHA-256.
 pub fn pinned(authority: [u8; 32], connect_timeout: Duration) -> Result<Connector, TransportError> {
     let config = client_config(Arc::new(Nodes::Pinned(authority)), None)?;
-    Ok(Connector { shown: Shown::Nothing(Arc::new(config)), connect_timeout, seen: Arc::default() })
+    Ok(Connector { shown: Shown::Nothing(Arc::new(config)), connect_timeout, names: Names::of_system(), seen: Arc::default() })
 }
 
 impl Connector {
@@ -76,10 +85,10 @@ impl Service<Uri> for Connector {
             Shown::Identity(identity) => identity.now().client(),
             Shown::Nothing(config) => Arc::clone(config),
         };
-        let connect_timeout = self.connect_timeout;
+        let (connect_timeout, names) = (self.connect_timeout, self.names.clone());
         let seen = Arc::clone(&self.seen);
         Box::pin(async move {
-            let stream = connect(&uri, config, connect_timeout).await?;
+            let stream = connect(&uri, config, connect_timeout, &names).await?;
             let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
             let key = shown.and_then(|shown| Certificate::of(shown).ok()).map(|shown| shown.key);
             *seen.lock().unwrap_or_else(PoisonError::into_inner) = key;
@@ -99,20 +108,42 @@ pub async fn certificate_at(
 ) -> io::Result<Certificate> {
     let invalid = |_| io::Error::new(io::ErrorKind::InvalidInput, format!("{address} is no HOST:PORT"));
     let uri = format!("http://{address}").parse::<Uri>().map_err(invalid)?;
-    let stream = connect(&uri, identity.now().client(), connect_timeout).await?;
+    let stream = connect(&uri, identity.now().client(), connect_timeout, &Names::of_system()).await?;
     let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let shown = shown.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no certificate was shown"))?;
     Certificate::of(shown).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-async fn connect(uri: &Uri, config: Arc<ClientConfig>, connect_timeout: Duration) -> io::Result<TlsStream<TcpStream>> {
+async fn connect(
+    uri: &Uri,
+    config: Arc<ClientConfig>,
+    connect_timeout: Duration,
+    names: &Names,
+) -> io::Result<TlsStream<TcpStream>> {
     let invalid = || io::Error::new(io::ErrorKind::InvalidInput, format!("{uri} is no HOST:PORT"));
     let (host, port) = (uri.host().ok_or_else(invalid)?, uri.port_u16().ok_or_else(invalid)?);
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let late = |what: &str| io::Error::new(io::ErrorKind::TimedOut, format!("no {what} in time"));
-    let stream = timeout(connect_timeout, TcpStream::connect((host, port))).await.map_err(|_| late("connection"))??;
+    let addresses = names.addresses(host, port).await?;
+    let stream = first_open(&addresses, connect_timeout).await?;
     stream.set_nodelay(true)?;
     let name = ServerName::try_from(host.trim_end_matches('.').to_owned()).map_err(|_| invalid())?;
     let handshake = TlsConnector::from(config).connect(name, stream);
     timeout(HANDSHAKE_DEADLINE, handshake).await.map_err(|_| late("TLS"))?
+}
+
+/// The first address that takes a connection; each has `connect_timeout`.
+pub(crate) async fn first_open(addresses: &[SocketAddr], connect_timeout: Duration) -> io::Result<TcpStream> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "there is no address");
+    for address in addresses {
+        match timeout(connect_timeout, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => failure = error,
+            Err(_) => failure = late("connection"),
+        }
+    }
+    Err(failure)
+}
+
+fn late(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("no {what} in time"))
 }

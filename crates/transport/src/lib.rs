@@ -24,6 +24,7 @@ mod identity;
 mod known;
 pub mod limits;
 mod listener;
+mod names;
 mod port_probe;
 mod standing;
 mod subject;

@@ -66,6 +66,22 @@ pub const NAME_BYTES_MAX: usize = 64;
 /// Longest file with certificates or a key, in bytes.
 pub const PEM_BYTES_MAX: u64 = 256 << 10;
 
+/// How long the lookup of a node's name may take where no address of it is known: two tries at a dead first DNS server, and
+/// one at the second.
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long it is waited for where an address is known: a connection to a peer has little time, and the lookup goes on.
+pub const LOOKUP_PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long the lookup of a name may take where ports are tried for an administrator, who waits for it.
+pub const PORT_PROBE_LOOKUP_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// Names of nodes whose addresses are kept.
+pub const NAMES_MAX: usize = 1024;
+
+/// Addresses of one name that are tried.
+pub const ADDRESSES_MAX: usize = 8;
+
 const _: () = assert!(CLOCK_SKEW.as_secs() < NODE_LIFETIME.as_secs() / 3);
 const _: () = assert!(STRANGERS_PER_SOURCE_MAX < STRANGERS_MAX && KNOWN_PER_SOURCE_MAX < KNOWN_MAX);
 const _: () = assert!(PRESSED_HANDSHAKE_DEADLINE.as_secs() < HANDSHAKE_DEADLINE.as_secs());

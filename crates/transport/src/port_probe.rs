@@ -5,19 +5,29 @@ use std::{
     io,
 };
 
-use tokio::{net::TcpStream, task::JoinSet, time::timeout};
+use tokio::{task::JoinSet, time::timeout};
 
-use crate::limits::PORT_PROBE_TIMEOUT;
+use crate::{
+    connector::first_open,
+    limits::{PORT_PROBE_LOOKUP_TIMEOUT, PORT_PROBE_TIMEOUT},
+    names::Names,
+};
 
 /// Connects to all these endpoints (host and port) at once; those that accept no connection within
-/// [`PORT_PROBE_TIMEOUT`], and why.
+/// [`PORT_PROBE_TIMEOUT`] at any address of the host, and why. The lookup of a name has time of its own.
 pub async fn unreachable_ports(endpoints: BTreeSet<(String, u16)>) -> BTreeMap<(String, u16), io::Error> {
     let mut attempts = JoinSet::new();
+    let names = Names::of_system();
     for (host, port) in endpoints {
+        let names = names.clone();
         attempts.spawn(async move {
-            let connected = timeout(PORT_PROBE_TIMEOUT, TcpStream::connect((host.as_str(), port))).await;
-            let no_answer = || io::Error::new(io::ErrorKind::TimedOut, "no answer");
-            let error = connected.unwrap_or_else(|_| Err(no_answer())).err()?;
+            let connected = async {
+                let addresses = names.addresses(&host, port);
+                let late = || io::Error::new(io::ErrorKind::TimedOut, "its name was not resolved in time");
+                let addresses = timeout(PORT_PROBE_LOOKUP_TIMEOUT, addresses).await.unwrap_or_else(|_| Err(late()))?;
+                first_open(&addresses, PORT_PROBE_TIMEOUT).await
+            };
+            let error = connected.await.err()?;
             Some(((host, port), error))
         });
     }

@@ -20,6 +20,8 @@ pub enum FindError {
     NoAddress { targets: Vec<String> },
     #[error("DNS knows no zone that {name} would stand in")]
     NoZone { name: String },
+    #[error("the SOA of the zone {zone} names no primary (its MNAME is the root)")]
+    NoMname { zone: String },
     #[error("this machine's DNS configuration is of no use: {cause}")]
     Configuration { cause: String },
 }
@@ -33,6 +35,7 @@ impl FindError {
             Self::Failed { code, .. } => 0x8007_2328 + u32::from(*code),
             Self::Unusable { .. } => 0x8007_251E,      // DNS_ERROR_BAD_PACKET
             Self::NoAddress { .. } => 0x8007_251D,     // DNS_INFO_NO_RECORDS
+            Self::NoMname { .. } => 0x8007_2584,       // DNS_ERROR_ZONE_CONFIGURATION_ERROR
             Self::NoZone { .. } => 0x8007_2581,        // DNS_ERROR_ZONE_DOES_NOT_EXIST
             Self::Configuration { .. } => 0x8007_267C, // DNS_ERROR_NO_DNS_SERVERS
         }
@@ -48,6 +51,9 @@ impl FindError {
             }
             Self::NoAddress { .. } => "Publish A or AAAA records of the host, or correct its name.",
             Self::NoZone { .. } => "Correct the domain, or name the primary in the configuration (dns.primary).",
+            Self::NoMname { .. } => {
+                "Name the primary in the configuration (dns.primary), or correct the MNAME of the zone's SOA record."
+            }
             Self::Configuration { .. } => "Name a DNS server and a search domain in /etc/resolv.conf, or as an option.",
         }
     }

@@ -1,93 +1,53 @@
 //! Hosts looked up by SRV records, against the system's resolver or given servers (R16, R17).
 //!
-//! Invariant: nothing is cached here: who asks, asks DNS; and a search ends within [`crate::limits::SEARCH_TIMEOUT`].
+//! Invariant: no answer is cached here: each call asks DNS; and a search ends within [`crate::limits::SEARCH_TIMEOUT`].
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use futures::future::{BoxFuture, FutureExt as _};
+use futures::future::FutureExt as _;
 use futures::stream::{self, StreamExt as _};
-use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
-use hickory_resolver::system_conf::read_system_conf;
-use hickory_resolver::{Resolver, TokioResolver};
+use hickory_resolver::proto::rr::{RData, RecordType};
 use rand::Rng;
-use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::connect::interleave;
 use super::error::{FindError, sorted};
 use super::fixed::FixedHost;
+use super::found::FoundHost;
 use super::order::order;
-use crate::limits::{
-    ADDRESSES_MAX, HOSTS_MAX, QUESTION_TIMEOUT, RECORDS_MAX, SEARCH_DOMAINS_MAX, SEARCH_TIMEOUT, SERVERS_MAX,
-};
+use super::query_name::{name_of, question};
+use super::resolvers::{Resolvers, Source, SystemResolvers};
+use super::search::{AskedName, NameAnswer, Search};
+use crate::limits::{ADDRESSES_MAX, ALIASES_MAX, HOSTS_MAX, RECORDS_MAX, SEARCH_TIMEOUT};
 use crate::name::DnsName;
 use crate::record::{Srv, SrvRecord};
 
 /// Targets whose addresses are asked for at once.
 const QUESTIONS_AT_ONCE: usize = 8;
 
+/// The system's resolver configuration.
+const SYSTEM_FILE: &str = "/etc/resolv.conf";
+/// The port of the servers in it.
+const SYSTEM_PORT: u16 = 53;
+
 /// Asks DNS for hosts.
 #[derive(Clone, Debug)]
 pub struct Finder {
-    resolver: TokioResolver,
-    /// One for each server, where there are several: the resolver passes over a server that is silent, and takes the word
-    /// of one that has failed.
-    each: Vec<TokioResolver>,
-    search: Vec<DnsName>,
-}
-
-/// A host to try, with its addresses in the order in which to try them, never none.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FoundHost {
-    /// A name with its last dot, or an address.
-    pub target: String,
-    pub port: u16,
-    pub priority: u16,
-    pub weight: u16,
-    pub addresses: Vec<IpAddr>,
-}
-
-impl FoundHost {
-    /// Target and port as they are typed: `node1.example.com:1688`, `192.0.2.1:1688`, `[2001:db8::1]:1688`.
-    pub fn endpoint(&self) -> String {
-        match self.target.parse::<IpAddr>() {
-            Ok(address) => SocketAddr::new(address, self.port).to_string(),
-            Err(_) => format!("{}:{}", self.target.trim_end_matches('.'), self.port),
-        }
-    }
-
-    /// Whether the other is the same target and port, wherever DNS says that it is.
-    pub fn is_same_place(&self, other: &Self) -> bool {
-        let bare = |target: &str| target.trim_end_matches('.').to_ascii_lowercase();
-        self.port == other.port && bare(&self.target) == bare(&other.target)
-    }
-
-    /// Addresses with the port.
-    pub fn sockets(&self) -> Vec<SocketAddr> {
-        self.addresses.iter().map(|address| SocketAddr::new(*address, self.port)).collect()
-    }
+    source: Source,
 }
 
 impl Finder {
-    /// Asks as the system is configured to, with its search list.
-    ///
-    /// # Errors
-    /// [`FindError::Configuration`] where the system's configuration cannot be read.
-    pub fn system() -> Result<Self, FindError> {
-        let (config, options) =
-            read_system_conf().map_err(|error| FindError::Configuration { cause: error.to_string() })?;
-        let listed = config.search().iter().chain(config.domain()).filter_map(name_of);
-        let mut search: Vec<DnsName> = Vec::new();
-        for domain in listed {
-            if !domain.is_root() && !search.contains(&domain) {
-                search.push(domain);
-            }
-        }
-        Self::new(config, options, search)
+    /// Asks as the system is configured to at that moment, with its search list: `/etc/resolv.conf` is read again once it
+    /// changed. Where it is missing or names no server, each question fails with [`FindError::Configuration`].
+    pub fn system() -> Self {
+        Self::system_at(PathBuf::from(SYSTEM_FILE), SYSTEM_PORT)
+    }
+
+    /// The same with another file, whose servers listen on this port.
+    pub fn system_at(file: PathBuf, port: u16) -> Self {
+        Self { source: Source::System(Arc::new(SystemResolvers::at(file, port))) }
     }
 
     /// Asks these servers, over UDP and TCP, and no other.
@@ -95,110 +55,99 @@ impl Finder {
     /// # Errors
     /// [`FindError::Configuration`] where there is no server.
     pub fn with_servers(servers: &[SocketAddr], search: Vec<DnsName>) -> Result<Self, FindError> {
-        if servers.is_empty() {
-            return Err(FindError::Configuration { cause: "no DNS server is named".to_owned() });
-        }
-        let servers = servers.iter().map(|server| {
-            let mut config = NameServerConfig::udp_and_tcp(server.ip());
-            config.connections.iter_mut().for_each(|connection| connection.port = server.port());
-            config
-        });
-        let mut options = ResolverOpts::default();
-        options.use_hosts_file = ResolveHosts::Never;
-        Self::new(ResolverConfig::from_parts(None, Vec::new(), servers.collect()), options, search)
+        Ok(Self { source: Source::Given(Arc::new(Resolvers::given(servers, search)?)) })
     }
 
-    fn new(config: ResolverConfig, mut options: ResolverOpts, mut search: Vec<DnsName>) -> Result<Self, FindError> {
-        options.cache_size = 0;
-        options.attempts = 1;
-        options.timeout = QUESTION_TIMEOUT;
-        options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
-        search.truncate(SEARCH_DOMAINS_MAX);
-        let resolver = |config| {
-            let builder = Resolver::builder_with_config(config, TokioRuntimeProvider::default());
-            let built = builder.with_options(options.clone()).build();
-            built.map_err(|error| FindError::Configuration { cause: error.to_string() })
-        };
-        let alone = |server: &NameServerConfig| ResolverConfig::from_parts(None, Vec::new(), vec![server.clone()]);
-        let servers = config.name_servers();
-        let each = servers.iter().take(SERVERS_MAX).filter(|_| servers.len() > 1).map(alone).map(resolver);
-        let each = each.collect::<Result<_, _>>()?;
-        Ok(Self { resolver: resolver(config)?, each, search })
+    pub(super) fn resolvers(&self) -> Result<Arc<Resolvers>, FindError> {
+        self.source.now()
     }
 
-    /// Asks the servers as the resolver does; where one has failed, each of them until one has not.
-    pub(super) async fn ask<T>(
-        &self,
-        question: impl Fn(TokioResolver) -> BoxFuture<'static, Result<T, NetError>>,
-    ) -> Result<T, NetError> {
-        let mut answer = question(self.resolver.clone()).await;
-        for server in &self.each {
-            if !answer.as_ref().is_err_and(is_servers_failure) {
-                break;
-            }
-            answer = question(server.clone()).await;
-        }
-        answer
+    /// A number that is another one once the system's resolver configuration changed; always the same for given servers.
+    pub fn fingerprint(&self) -> u64 {
+        self.source.fingerprint()
     }
 
     /// The domains that are searched where none is named (R17).
-    pub fn search(&self) -> &[DnsName] {
-        &self.search
-    }
-
-    /// Hosts of a service in `domain`, or in the first domain of the search list that has any, in the order in which they
-    /// are to be tried. A target without an address is left out.
     ///
     /// # Errors
-    /// [`FindError::NoRecord`] where every domain was asked and none has a record; another error where one could not be
-    /// asked, because then nobody knows.
+    /// [`FindError::Configuration`] where the system's configuration is of no use.
+    pub fn search(&self) -> Result<Vec<DnsName>, FindError> {
+        Ok(self.resolvers()?.search.clone())
+    }
+
+    /// Hosts of a service in `domain`, or in the first domain of the search list that has any: see [`Finder::search_in`].
+    ///
+    /// # Errors
+    /// As [`Search::result`].
     pub async fn find<R: Rng + Send>(
         &self,
         service: &str,
         domain: Option<&DnsName>,
         random: &mut R,
     ) -> Result<Vec<FoundHost>, FindError> {
-        let domains = domain.map_or(self.search.as_slice(), std::slice::from_ref);
-        if domains.is_empty() {
-            return Err(FindError::Configuration {
-                cause: "no domain is named, and the search list is empty".to_owned(),
-            });
-        }
-        let search = async {
-            let (records, additional) = self.first_with_records(service, domains).await?;
-            let ordered = order(records, random);
-            self.located(ordered, &additional).await
-        };
-        let silent = || FindError::NoServer {
-            name: format!("{service} in {} domains", domains.len()),
-            cause: format!("no end within {SEARCH_TIMEOUT:?}"),
-        };
-        timeout(SEARCH_TIMEOUT, Box::pin(search)).await.map_err(|_| silent())?
+        let domains = domain.map_or_else(|| self.search(), |domain| Ok(vec![domain.clone()]))?;
+        self.search_in(service, &domains, random).await.result
     }
 
-    async fn first_with_records(
+    /// Hosts of a service in the first of these domains that has any which can be tried, in the order in which they are to
+    /// be tried. A target without an address is left out; where no target of a domain has one, the search goes on.
+    ///
+    /// [`Search::result`] is [`FindError::NoRecord`] where every domain was asked and none has a record; another error where
+    /// one could not be asked, or its targets have no address, because then it is not known whether there are hosts.
+    pub async fn search_in<R: Rng + Send>(&self, service: &str, domains: &[DnsName], random: &mut R) -> Search {
+        let mut asked = Vec::new();
+        if domains.is_empty() {
+            let cause = "no domain is named, and the search list is empty".to_owned();
+            return Search { asked, result: Err(FindError::Configuration { cause }) };
+        }
+        let search =
+            timeout(SEARCH_TIMEOUT, Box::pin(self.first_with_hosts(service, domains, random, &mut asked))).await;
+        let result = search.unwrap_or_else(|_| {
+            Err(FindError::NoServer {
+                name: format!("{service} in {} domains", domains.len()),
+                cause: format!("no end within {SEARCH_TIMEOUT:?}"),
+            })
+        });
+        Search { asked, result }
+    }
+
+    async fn first_with_hosts<R: Rng + Send>(
         &self,
         service: &str,
         domains: &[DnsName],
-    ) -> Result<(Vec<Srv>, Additional), FindError> {
+        random: &mut R,
+        asked: &mut Vec<AskedName>,
+    ) -> Result<Vec<FoundHost>, FindError> {
         let mut names = Vec::new();
         let mut trouble = None;
         for domain in domains {
             let name = domain.below(service).map_err(|error| FindError::Configuration { cause: error.to_string() })?;
-            match self.srv_with_additional(&name).await {
-                Ok((mut records, additional)) => {
-                    // RFC 2782: the root as target says that the service is not offered here.
-                    records.retain(|record| !record.srv.target.is_root());
-                    if !records.is_empty() {
-                        return Ok((records.into_iter().map(|record| record.srv).collect(), additional));
-                    }
-                }
-                Err(FindError::NoRecord { .. }) => {}
+            let found = self.hosts_at(&name, random).await;
+            let answer = match &found {
+                Ok(hosts) => NameAnswer::Hosts(hosts.len()),
+                Err(error) => NameAnswer::Nothing(error.clone()),
+            };
+            asked.push(AskedName { name: name.to_string(), answer });
+            match found {
+                Ok(hosts) => return Ok(hosts),
+                // With what the name is an alias of.
+                Err(FindError::NoRecord { names: absent }) => names.extend(absent),
                 Err(error) => trouble = trouble.or(Some(error)),
             }
-            names.push(name.to_string());
         }
         Err(trouble.unwrap_or(FindError::NoRecord { names }))
+    }
+
+    /// The hosts that the records at one name give, with their addresses; at least one.
+    async fn hosts_at<R: Rng + Send>(&self, name: &DnsName, random: &mut R) -> Result<Vec<FoundHost>, FindError> {
+        let (mut records, additional) = self.srv_with_additional(name).await?;
+        // RFC 2782: the root as target says that the service is not offered here.
+        records.retain(|record| !record.srv.target.is_root());
+        if records.is_empty() {
+            return Err(FindError::NoRecord { names: vec![name.to_string()] });
+        }
+        let ordered = order(records.into_iter().map(|record| record.srv).collect(), random);
+        self.located(ordered, &additional).await
     }
 
     /// The SRV records that DNS gives for a name, in no particular order.
@@ -209,9 +158,54 @@ impl Finder {
         self.srv_with_additional(name).await.map(|(records, _)| records)
     }
 
+    /// The records at a name, or at the name that it is an alias of.
     async fn srv_with_additional(&self, name: &DnsName) -> Result<(Vec<SrvRecord>, Additional), FindError> {
+        let mut passed = vec![name.clone()];
+        let mut current = name.clone();
+        loop {
+            let failure = match self.srv_at(&current).await {
+                // Servers that follow aliases themselves fail at a circle.
+                Err(failure @ (FindError::NoRecord { .. } | FindError::Failed { .. })) => failure,
+                other => return other,
+            };
+            let Ok(Some(alias_of)) = self.alias_of(&current).await else {
+                let is_dangling = current != *name && matches!(failure, FindError::NoRecord { .. });
+                return Err(if is_dangling { dangling(name, &current) } else { failure });
+            };
+            let unusable = |cause| Err(FindError::Unusable { name: name.to_string(), cause });
+            if passed.contains(&alias_of) {
+                return unusable(format!("its alias (CNAME) leads in a circle, back to {alias_of}"));
+            }
+            if passed.len() > ALIASES_MAX {
+                return unusable(format!("more than {ALIASES_MAX} aliases (CNAME) stand one behind the other"));
+            }
+            passed.push(alias_of.clone());
+            current = alias_of;
+        }
+    }
+
+    /// What the name is an alias of. The resolver gives up on SRV records behind an alias, so this is a question of its own.
+    async fn alias_of(&self, name: &DnsName) -> Result<Option<DnsName>, FindError> {
         let asked = question(name)?;
-        let answer = self.ask(|resolver| {
+        let resolvers = self.resolvers()?;
+        let answer = resolvers.ask(|resolver| {
+            let asked = asked.clone();
+            async move { resolver.lookup(asked, RecordType::CNAME).await }.boxed()
+        });
+        let answer = match answer.await {
+            Err(error) if error.is_no_records_found() => return Ok(None),
+            other => other.map_err(|error| sorted(name, error))?,
+        };
+        Ok(answer.answers().iter().find_map(|record| match &record.data {
+            RData::CNAME(target) if name_of(&record.name).as_ref() == Some(name) => name_of(&target.0),
+            _ => None,
+        }))
+    }
+
+    async fn srv_at(&self, name: &DnsName) -> Result<(Vec<SrvRecord>, Additional), FindError> {
+        let asked = question(name)?;
+        let resolvers = self.resolvers()?;
+        let answer = resolvers.ask(|resolver| {
             let asked = asked.clone();
             async move { resolver.lookup(asked, RecordType::SRV).await }.boxed()
         });
@@ -270,7 +264,8 @@ impl Finder {
     /// [`FindError::NoAddress`] where there are none.
     pub async fn addresses(&self, name: &DnsName) -> Result<Vec<IpAddr>, FindError> {
         let asked = question(name)?;
-        let answer = self.ask(|resolver| {
+        let resolvers = self.resolvers()?;
+        let answer = resolvers.ask(|resolver| {
             let asked = asked.clone();
             async move { resolver.lookup_ip(asked).await }.boxed()
         });
@@ -299,7 +294,8 @@ impl Finder {
         let alone: DnsName =
             fixed.host.parse().map_err(|error| FindError::Configuration { cause: format!("{error}") })?;
         let is_short = alone.labels() == 1 && !fixed.host.ends_with('.');
-        let below = self.search.iter().filter(|_| is_short).filter_map(|domain| domain.below(&fixed.host).ok());
+        let search = if is_short { self.search()? } else { Vec::new() };
+        let below = search.iter().filter_map(|domain| domain.below(&fixed.host).ok());
         let mut error = None;
         for name in below.chain([alone]) {
             match timeout(SEARCH_TIMEOUT, Box::pin(self.addresses(&name))).await {
@@ -312,10 +308,9 @@ impl Finder {
     }
 }
 
-/// What one server says of itself, and another need not.
-fn is_servers_failure(error: &NetError) -> bool {
-    use ResponseCode::{NotImp, Refused, ServFail};
-    matches!(error, NetError::Dns(DnsError::ResponseCode(ServFail | Refused | NotImp)))
+/// There is an alias, and nothing at its end.
+fn dangling(name: &DnsName, end: &DnsName) -> FindError {
+    FindError::NoRecord { names: vec![format!("{name} (an alias of {end})")] }
 }
 
 /// Addresses that came with an answer.
@@ -323,23 +318,4 @@ type Additional = Vec<(DnsName, IpAddr)>;
 
 fn silence(name: &DnsName) -> FindError {
     FindError::NoServer { name: name.to_string(), cause: format!("no end within {SEARCH_TIMEOUT:?}") }
-}
-
-pub(super) fn question(name: &DnsName) -> Result<Name, FindError> {
-    let labels = name.wire().iter().filter(|label| !label.is_root()).map(|label| label.as_slice().to_vec());
-    let unusable = |error| FindError::Unusable { name: name.to_string(), cause: format!("{error}") };
-    let mut name = Name::from_labels(labels).map_err(unusable)?;
-    name.set_fqdn(true);
-    Ok(name)
-}
-
-/// None where the name is longer than a name can be, which the resolver refuses already.
-pub(super) fn name_of(name: &Name) -> Option<DnsName> {
-    let mut wire = Vec::new();
-    for label in name.iter() {
-        wire.push(u8::try_from(label.len()).ok()?);
-        wire.extend_from_slice(label);
-    }
-    wire.push(0);
-    domain::base::Name::from_octets(wire).ok().map(|name| DnsName::from_wire(&name))
 }

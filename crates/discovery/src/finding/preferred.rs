@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use super::finder::FoundHost;
+use super::found::FoundHost;
 use crate::limits::HOSTS_MAX;
 
 /// The hosts of one client, across rounds.
@@ -85,8 +85,13 @@ impl Preferred {
     pub fn found(&mut self, hosts: Vec<FoundHost>) {
         self.round.asked_dns = true;
         let silent = &self.round.silent;
-        let fresh = |host: &FoundHost| !silent.iter().any(|silent| silent.is_same_place(host));
-        self.round.waiting = hosts.into_iter().filter(fresh).take(HOSTS_MAX).collect();
+        // A host that failed may have moved: what was not tried of it is.
+        let fresh = |host: FoundHost| {
+            let tried = |address| silent.iter().any(|s| s.is_same_place(&host) && s.addresses.contains(address));
+            let addresses: Vec<_> = host.addresses.iter().filter(|address| !tried(address)).copied().collect();
+            (!addresses.is_empty()).then_some(FoundHost { addresses, ..host })
+        };
+        self.round.waiting = hosts.into_iter().filter_map(fresh).take(HOSTS_MAX).collect();
     }
 
     /// This host answered: it is preferred from now on, and the round is over.
@@ -103,7 +108,7 @@ impl Preferred {
         if self.preferred.as_ref().is_some_and(|preferred| preferred.is_same_place(host)) {
             self.preferred = None;
         }
-        self.round.waiting.retain(|waiting| !waiting.is_same_place(host));
+        self.round.waiting.retain(|waiting| !waiting.is_same_place(host) || waiting.addresses != host.addresses);
         if self.round.silent.len() < HOSTS_MAX {
             self.round.silent.push(host.clone());
         }
@@ -141,9 +146,12 @@ mod tests {
         assert_eq!(hosts.next_step(), NextStep::Try(two.clone()));
         hosts.failed(&two);
         assert_eq!(hosts.next_step(), NextStep::AskDns);
-        // The silent one is not tried twice in a round, even when DNS gives it again with new addresses.
+        // The silent one is not tried twice in a round, save at addresses that it did not have before.
+        let both = ["192.0.2.1", "192.0.2.7"].map(|address| address.parse().unwrap()).to_vec();
         let moved = FoundHost { addresses: vec!["192.0.2.7".parse().unwrap()], ..two.clone() };
-        hosts.found(vec![moved, one.clone()]);
+        hosts.found(vec![FoundHost { addresses: both, ..two.clone() }, one.clone(), two.clone()]);
+        assert_eq!(hosts.next_step(), NextStep::Try(moved.clone()));
+        hosts.failed(&moved);
         assert_eq!(hosts.next_step(), NextStep::Try(one.clone()));
         hosts.failed(&one);
         assert_eq!(hosts.next_step(), NextStep::Exhausted);

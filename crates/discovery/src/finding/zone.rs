@@ -6,22 +6,24 @@ use hickory_resolver::proto::rr::rdata::SOA;
 use hickory_resolver::proto::rr::{RData, RecordType};
 
 use super::error::{FindError, sorted};
-use super::finder::{Finder, name_of, question};
+use super::finder::Finder;
+use super::query_name::{name_of, question};
 use crate::name::DnsName;
 
 /// Owner and MNAME of an SOA record.
 type Start = (DnsName, DnsName);
 
 impl Finder {
-    /// The primary of the zone that `name` stands in: MNAME of the nearest SOA, upwards.
+    /// The zone that `name` stands in, and its primary: owner and MNAME of the nearest SOA, upwards.
     ///
     /// The SOA of the root or of a public suffix says that there is no such zone: nobody's updates go there.
-    pub(crate) async fn zone_primary(&self, name: &DnsName) -> Result<DnsName, FindError> {
+    pub(crate) async fn zone_primary(&self, name: &DnsName) -> Result<(DnsName, DnsName), FindError> {
         let no_zone = || FindError::NoZone { name: name.to_string() };
         let mut above = Some(name.clone());
         while let Some(asked) = above.filter(|asked| !asked.is_root()) {
             let name_asked = question(&asked)?;
-            let answer = self.ask(|resolver| {
+            let resolvers = self.resolvers()?;
+            let answer = resolvers.ask(|resolver| {
                 let name = name_asked.clone();
                 async move { resolver.lookup(name, RecordType::SOA).await }.boxed()
             });
@@ -34,7 +36,11 @@ impl Finder {
             };
             if let Some((zone, primary)) = found {
                 let is_own = zone.labels() >= 2 || domain_of(name).is_some_and(|domain| zone.is_in(&domain));
-                return if is_own && !primary.is_root() { Ok(primary) } else { Err(no_zone()) };
+                return match primary.is_root() {
+                    _ if !is_own => Err(no_zone()),
+                    true => Err(FindError::NoMname { zone: zone.to_string() }),
+                    false => Ok((zone, primary)),
+                };
             }
             above = asked.parent();
         }

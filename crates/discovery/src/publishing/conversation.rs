@@ -81,7 +81,7 @@ impl<'a> Conversation<'a> {
     pub(super) async fn update(&mut self, zone: &DnsName, update: &Update) -> Result<(), PublishError> {
         let message =
             message::update(zone, update).map_err(|_| PublishError::TooMany { what: "changes in one update" })?;
-        let what = format!("the update of {}", update.service_name);
+        let what = format!("the update of {}", update.summary());
         match self.exchange(message, Opcode::UPDATE, &update.service_name, what).await {
             Ok(answer) if answer.header().rcode() == Rcode::NOERROR => Ok(()),
             Ok(_) => Err(PublishError::Malformed { primary: self.primary, cause: "it says that the zone is no name" }),

@@ -40,6 +40,68 @@ pub enum RecordChange {
     AddAddress { address: IpAddr, ttl_seconds: u32 },
 }
 
+/// A change of an address that the primary refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedChange {
+    /// Where the address was to stand.
+    pub name: DnsName,
+    pub change: RecordChange,
+}
+
+impl fmt::Display for RefusedChange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.name, self.change)
+    }
+}
+
+/// The type of a record, in the order in which updates of their own are made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum RecordKind {
+    Srv,
+    A,
+    Aaaa,
+}
+
+impl RecordChange {
+    fn kind(&self) -> RecordKind {
+        match self {
+            Self::DeleteSrv(_) | Self::AddSrv { .. } => RecordKind::Srv,
+            Self::DeleteAddress(IpAddr::V4(_)) | Self::AddAddress { address: IpAddr::V4(_), .. } => RecordKind::A,
+            Self::DeleteAddress(IpAddr::V6(_)) | Self::AddAddress { address: IpAddr::V6(_), .. } => RecordKind::Aaaa,
+        }
+    }
+}
+
+impl Update {
+    pub(super) fn is_of_srv(&self) -> bool {
+        self.changes.iter().all(|change| change.kind() == RecordKind::Srv)
+    }
+
+    /// Whether it changes addresses, and so may be refused although the key may change the SRV record.
+    pub(super) fn has_addresses(&self) -> bool {
+        !self.is_of_srv()
+    }
+
+    /// The names that it changes, with what is changed there.
+    pub(super) fn summary(&self) -> String {
+        let at = |is_srv: bool, name: &DnsName| {
+            let changes = self.changes.iter().filter(|change| (change.kind() == RecordKind::Srv) == is_srv);
+            let changes: Vec<_> = changes.map(ToString::to_string).collect();
+            (!changes.is_empty()).then(|| format!("{name} ({})", changes.join(", ")))
+        };
+        let parts = [at(true, &self.service_name), at(false, &self.target)];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" and ")
+    }
+
+    /// The same changes in one update for each type of record, SRV first.
+    pub(super) fn by_kind(self) -> impl Iterator<Item = Self> {
+        [RecordKind::Srv, RecordKind::A, RecordKind::Aaaa].into_iter().filter_map(move |kind| {
+            let changes: Vec<_> = self.changes.iter().filter(|change| change.kind() == kind).cloned().collect();
+            (!changes.is_empty()).then(|| Self { changes, ..self.clone() })
+        })
+    }
+}
+
 /// What turns `standing` into what the node wants.
 ///
 /// Records of neighbours are left as they are, and so is their TTL: where some stand, the node's SRV record takes theirs,

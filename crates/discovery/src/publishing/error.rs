@@ -24,6 +24,12 @@ pub enum PublishError {
     #[error("no primary was found for {name}: {cause}")]
     NoPrimary { name: DnsName, cause: FindError },
 
+    #[error("the primary {primary} was not found: {cause}")]
+    PrimaryNotFound { primary: String, cause: FindError },
+
+    #[error("the node's own name {name} is an alias (CNAME), and an SRV record must not name one")]
+    TargetAlias { name: DnsName },
+
     #[error("the primary {primary} cannot be reached: {cause}")]
     Unreachable { primary: String, cause: io::Error },
 
@@ -87,10 +93,10 @@ impl PublishError {
     /// The status of event 12293 (R28): the DNS error of that meaning as an HRESULT.
     pub fn code(&self) -> u32 {
         match self {
-            Self::Name(_) => 0x8007_2558,           // DNS_ERROR_INVALID_NAME
-            Self::NameShared { .. } => 0x8007_25EF, // DNS_ERROR_RECORD_ALREADY_EXISTS
-            Self::Alias { .. } => 0x8007_25EC,      // DNS_ERROR_CNAME_COLLISION
-            Self::NoPrimary { cause, .. } => cause.code(),
+            Self::Name(_) => 0x8007_2558,                                 // DNS_ERROR_INVALID_NAME
+            Self::NameShared { .. } => 0x8007_25EF,                       // DNS_ERROR_RECORD_ALREADY_EXISTS
+            Self::Alias { .. } | Self::TargetAlias { .. } => 0x8007_25EC, // DNS_ERROR_CNAME_COLLISION
+            Self::NoPrimary { cause, .. } | Self::PrimaryNotFound { cause, .. } => cause.code(),
             Self::Unreachable { .. } => 0x8007_06BA, // RPC_S_SERVER_UNAVAILABLE
             Self::Timeout { .. } => 0x8007_05B4,     // ERROR_TIMEOUT
             Self::Closed { .. } => 0x8007_251F,      // DNS_ERROR_NO_PACKET
@@ -109,6 +115,11 @@ impl PublishError {
         }
     }
 
+    /// Whether the primary understood the update and does not let this key make it.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::AccountRefused { .. })
+    }
+
     /// Whether an update may have been made all the same.
     pub fn is_outcome_unknown(&self) -> bool {
         !matches!(
@@ -116,7 +127,9 @@ impl PublishError {
             Self::Name(_)
                 | Self::NameShared { .. }
                 | Self::Alias { .. }
+                | Self::TargetAlias { .. }
                 | Self::NoPrimary { .. }
+                | Self::PrimaryNotFound { .. }
                 | Self::Unreachable { .. }
                 | Self::WrongKey { .. }
                 | Self::UnknownKey { .. }
@@ -135,6 +148,13 @@ impl PublishError {
                 "Set dns.share_name to publish beside them, name them in dns.known, or choose another service name."
             }
             Self::Alias { .. } => "Remove the alias, or choose another service name.",
+            Self::TargetAlias { .. } => {
+                "Give the name that the alias points to as dns.target, or put addresses in the alias's place."
+            }
+            Self::NoPrimary { cause: cause @ FindError::Configuration { .. }, .. } => cause.advice(),
+            Self::PrimaryNotFound { .. } => {
+                "Correct the MNAME of the zone's SOA record, give it an address, or name the primary (dns.primary)."
+            }
             Self::NoPrimary { .. } => "Name the primary in the configuration (dns.primary).",
             Self::Unreachable { .. } | Self::Timeout { .. } | Self::Closed { .. } => {
                 "See that the primary runs and that TCP port 53 is open to it; it is tried again by itself."

@@ -255,7 +255,10 @@ impl<'a> Tokens<'a> {
 
     fn secret(&mut self) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
         let word = self.word("a secret")?;
-        BASE64.decode(word.as_bytes()).map(Zeroizing::new).map_err(|_| self.fail("the secret is not base64"))
+        // BIND passes over blanks in it.
+        let solid: Zeroizing<Vec<u8>> =
+            Zeroizing::new(word.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
+        BASE64.decode(&solid).map(Zeroizing::new).map_err(|_| self.fail("the secret is not base64"))
     }
 }
 
@@ -277,6 +280,12 @@ mod tests {
         let text =
             "# a key\n// of\n/* node\n 1 */ key node1.example.test{secret MTIzNA==;algorithm \"HMAC-SHA512.\";} ;//end";
         assert_eq!(TsigKey::from_bind(text).unwrap().algorithm(), Algorithm::HmacSha512);
+    }
+
+    #[test]
+    fn a_secret_with_blanks_in_it_is_the_one_without_as_bind_takes_it() {
+        let blank = "key \"n.\" { algorithm hmac-sha256; secret \" MTIz NDU2\tNzg5MDEyMzQ1Ng== \"; };";
+        assert!(TsigKey::from_bind(blank).is_ok());
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod zone_text;
 
 pub use classification::{JudgedRecord, MemberRecord, RecordState, classify};
 pub use desired::{Desired, Domain, Neighbours};
-pub use difference::{PresentRecords, RecordChange, Update, difference, withdrawal};
+pub use difference::{PresentRecords, RecordChange, RefusedChange, Update, difference, withdrawal};
 pub use error::PublishError;
 #[cfg(feature = "gss-tsig")]
 pub use gss::GssKey;

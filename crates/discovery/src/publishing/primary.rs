@@ -30,21 +30,38 @@ impl Primary {
     /// The port of DNS.
     pub const PORT: u16 = 53;
 
-    /// Addresses of the server, in the order in which to try them, and its name. An address says nothing of the name.
-    pub(super) async fn addresses(
-        &self,
-        name: &DnsName,
-        finder: &Finder,
-    ) -> Result<(Vec<SocketAddr>, Option<DnsName>), PublishError> {
+    /// Where the server is that takes updates for the zone of `name`.
+    pub(super) async fn located(&self, name: &DnsName, finder: &Finder) -> Result<LocatedPrimary, PublishError> {
         let not_found = |cause| PublishError::NoPrimary { name: name.clone(), cause };
-        let (server, port) = match self {
-            Self::Address(address) => return Ok((vec![*address], None)),
-            Self::Name(server, port) => (server.clone(), *port),
-            Self::FromSoa { port } => (finder.zone_primary(name).await.map_err(not_found)?, *port),
+        let (server, port, shown) = match self {
+            Self::Address(address) => {
+                return Ok(LocatedPrimary { addresses: vec![*address], server: None, shown: self.to_string() });
+            }
+            Self::Name(server, port) => (server.clone(), *port, self.to_string()),
+            Self::FromSoa { port } => {
+                let (zone, server) = finder.zone_primary(name).await.map_err(not_found)?;
+                let shown = format!("{server} (named by the SOA of {zone})");
+                (server, *port, shown)
+            }
         };
-        let addresses = finder.addresses(&server).await.map_err(not_found)?;
-        Ok((addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect(), Some(server)))
+        let addresses = finder.addresses(&server).await;
+        let addresses = addresses.map_err(|cause| match self {
+            Self::FromSoa { .. } => PublishError::PrimaryNotFound { primary: shown.clone(), cause },
+            _ => not_found(cause),
+        })?;
+        let addresses = addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect();
+        Ok(LocatedPrimary { addresses, server: Some(server), shown })
     }
+}
+
+/// A primary that was looked up.
+pub(super) struct LocatedPrimary {
+    /// In the order in which to try them.
+    pub(super) addresses: Vec<SocketAddr>,
+    /// Its name; an address says nothing of it.
+    pub(super) server: Option<DnsName>,
+    /// As errors call it, with how it was found.
+    pub(super) shown: String,
 }
 
 impl Default for Primary {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::conversation::Conversation;
 use super::desired::{Desired, Neighbours};
-use super::difference::{PresentRecords, RecordChange, Update, difference, withdrawal};
+use super::difference::{PresentRecords, RecordChange, RefusedChange, Update, difference, withdrawal};
 use super::error::PublishError;
 use super::key::Credentials;
 use super::primary::Primary;
@@ -40,6 +40,8 @@ pub struct ChangeReport {
     pub primary: SocketAddr,
     /// Empty where everything stood already.
     pub changes: Vec<RecordChange>,
+    /// Changes of addresses that the primary does not let this key make: the SRV record stands all the same.
+    pub refused: Vec<RefusedChange>,
     pub addresses: Addresses,
     /// How the primary signed its answers.
     pub answer_signatures: AnswerSignatures,
@@ -162,19 +164,20 @@ impl RecordPublisher {
         // Half of the time, so that what follows the connection has some.
         let connected_by = Instant::now() + self.timeout / 2;
         let silent = |_| PublishError::Timeout { primary: self.primary.to_string(), after: self.timeout / 2 };
-        let addresses = self.primary.addresses(name, &self.finder);
-        let (addresses, server) = timeout_at(connected_by, Box::pin(addresses)).await.map_err(silent)??;
-        let unreachable = |cause| PublishError::Unreachable { primary: self.primary.to_string(), cause };
+        let located = self.primary.located(name, &self.finder);
+        let located = timeout_at(connected_by, Box::pin(located)).await.map_err(silent)??;
+        let unreachable = |cause| PublishError::Unreachable { primary: located.shown.clone(), cause };
         let left = connected_by.saturating_duration_since(Instant::now());
-        let stream = connect(&addresses, left).await.map_err(|error| unreachable(std::io::Error::other(error)))?;
+        let stream =
+            connect(&located.addresses, left).await.map_err(|error| unreachable(std::io::Error::other(error)))?;
         let primary = stream.peer_addr().map_err(unreachable)?;
         let mut conversation = Conversation::new(stream, primary, &self.credentials, signed_at_unix_seconds);
         #[cfg(feature = "gss-tsig")]
         if let Credentials::Gss(key) = &self.credentials {
-            Box::pin(key.agree(&mut conversation, server, name)).await?;
+            Box::pin(key.agree(&mut conversation, located.server, name)).await?;
         }
         #[cfg(not(feature = "gss-tsig"))]
-        let _ = server;
+        let _ = located.server;
         let zone = conversation.zone(name).await?;
         let addresses = match with_addresses {
             false => Addresses::NotAsked,
@@ -198,19 +201,48 @@ impl Opened<'_> {
         for rtype in [Rtype::A, Rtype::AAAA] {
             let (at_target, _) = self.conversation.ask(target, rtype).await?;
             if at_target.is_alias {
-                return Err(PublishError::Alias { name: target.clone() });
+                return Err(PublishError::TargetAlias { name: target.clone() });
             }
             addresses.extend(at_target.addresses);
         }
         Ok(PresentRecords { srv: at_name.srv, addresses: Some(addresses) })
     }
 
-    async fn make(mut self, update: Update) -> Result<ChangeReport, PublishError> {
+    /// Makes all changes in one update. A key that may write the SRV record and not the addresses has the whole refused:
+    /// then each kind of record gets an update of its own, and what is refused of the addresses is reported.
+    async fn make(mut self, mut update: Update) -> Result<ChangeReport, PublishError> {
+        let mut refused = Vec::new();
         if !update.changes.is_empty() {
-            self.conversation.update(&self.zone, &update).await?;
+            match self.conversation.update(&self.zone, &update).await {
+                Err(error) if error.is_refusal() && update.has_addresses() => {
+                    (update.changes, refused) = self.make_one_by_one(update.clone()).await?;
+                }
+                other => other?,
+            }
         }
         let Self { conversation, zone, primary, addresses } = self;
         let answer_signatures = conversation.answer_signatures();
-        Ok(ChangeReport { zone, primary, changes: update.changes, addresses, answer_signatures })
+        Ok(ChangeReport { zone, primary, changes: update.changes, refused, addresses, answer_signatures })
+    }
+
+    /// What was made, and what was refused.
+    async fn make_one_by_one(
+        &mut self,
+        update: Update,
+    ) -> Result<(Vec<RecordChange>, Vec<RefusedChange>), PublishError> {
+        let (mut made, mut refused) = (Vec::new(), Vec::new());
+        for part in update.by_kind() {
+            match self.conversation.update(&self.zone, &part).await {
+                Ok(()) => made.extend(part.changes),
+                // Without its SRV record the node is not published.
+                Err(error) if error.is_refusal() && !part.is_of_srv() => {
+                    let target = part.target;
+                    let of_target = |change| RefusedChange { name: target.clone(), change };
+                    refused.extend(part.changes.into_iter().map(of_target));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((made, refused))
     }
 }

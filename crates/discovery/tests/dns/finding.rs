@@ -45,6 +45,87 @@ async fn r17_the_search_list_is_asked_domain_by_domain() {
     assert!(matches!(error, FindError::Configuration { .. }), "{error}");
 }
 
+/// Aliases of the service's name in several domains: one alias, a chain of nine, and a circle of two.
+fn aliases() -> String {
+    let chain = |link: u32| format!("_vlmcs._tcp.long{link} CNAME _vlmcs._tcp.long{}\n", link + 1);
+    let circle = "_vlmcs._tcp.round CNAME _vlmcs._tcp.back\n_vlmcs._tcp.back CNAME _vlmcs._tcp.round\n";
+    let one = "_vlmcs._tcp.site CNAME _vlmcs._tcp\n_vlmcs._tcp.dangling CNAME _vlmcs._tcp.absent\n\
+               _vlmcs._tcp.twice CNAME _vlmcs._tcp.site\n";
+    (0..20).map(chain).collect::<String>() + circle + one
+}
+
+#[tokio::test]
+async fn an_alias_at_the_services_name_is_followed_bounded_and_without_circles() {
+    let named = Named::start(&format!("{RECORDS}{}", aliases())).await;
+    let finder = named.finder();
+    let mut random = StdRng::seed_from_u64(1);
+    let mut find = async |domain: &str| finder.find(Desired::SERVICE, Some(&name(domain)), &mut random).await;
+    for domain in ["site.example.test", "twice.example.test"] {
+        assert_eq!(find(domain).await.unwrap().len(), 3, "{domain}");
+    }
+    for (domain, said) in [("round.example.test", "in a circle"), ("long0.example.test", "more than 8 aliases")] {
+        let error = find(domain).await.unwrap_err();
+        assert!(matches!(error, FindError::Unusable { .. }) && error.to_string().contains(said), "{domain}: {error}");
+    }
+    let error = find("dangling.example.test").await.unwrap_err();
+    assert!(matches!(error, FindError::NoRecord { .. }), "{error}");
+    assert!(error.to_string().contains("an alias of _vlmcs._tcp.absent.example.test."), "{error}");
+}
+
+#[tokio::test]
+async fn r17_the_search_goes_on_past_a_domain_whose_targets_have_no_address_and_says_what_was_asked() {
+    let named = Named::start(&format!("{RECORDS}_vlmcs._tcp.stale SRV 0 0 1688 nowhere\n")).await;
+    let mut random = StdRng::seed_from_u64(1);
+    let domains = [name("empty.example.test"), name("stale.example.test"), name(ZONE), name("off.example.test")];
+    let search = named.finder().search_in(Desired::SERVICE, &domains, &mut random).await;
+    assert_eq!(search.result.unwrap().len(), 3);
+    let said: Vec<_> = search.asked.iter().map(|asked| format!("{} {}", asked.name, asked.answer)).collect();
+    let expected = [
+        "_vlmcs._tcp.empty.example.test. no record",
+        "_vlmcs._tcp.stale.example.test. DNS has no address of nowhere.example.test.",
+        "_vlmcs._tcp.example.test. 3 hosts",
+    ];
+    assert_eq!(said, expected);
+    // Where no domain has a host, the one that has records is what is told.
+    let search = named.finder().search_in(Desired::SERVICE, &domains[..2], &mut random).await;
+    assert!(matches!(search.result, Err(FindError::NoAddress { .. })), "{:?}", search.result);
+}
+
+#[tokio::test]
+async fn the_systems_resolver_configuration_is_read_again_when_it_was_written_replaced_or_linked_anew() {
+    let named = Named::start(RECORDS).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("resolv.conf");
+    let finder = Finder::system_at(file.clone(), named.address.port());
+    let mut random = StdRng::seed_from_u64(1);
+    let mut find = async || finder.find(Desired::SERVICE, None, &mut random).await;
+    let (good, dead) = ("search example.test\nnameserver 127.0.0.1\n", "search example.test\nnameserver 127.0.0.9\n");
+    let error = find().await.unwrap_err();
+    assert!(matches!(error, FindError::Configuration { .. }), "missing: {error}");
+    let mut before = finder.fingerprint();
+    let mut changed = || {
+        let now = finder.fingerprint();
+        std::mem::replace(&mut before, now) != now
+    };
+    std::fs::write(&file, "").unwrap();
+    assert!(changed());
+    let error = find().await.unwrap_err();
+    assert!(matches!(error, FindError::Configuration { .. }), "empty: {error}");
+    std::fs::write(&file, good).unwrap();
+    assert_eq!((changed(), changed(), find().await.unwrap().len()), (true, false, 3), "written");
+    std::fs::write(&file, dead).unwrap();
+    let error = find().await.unwrap_err();
+    assert!(changed() && matches!(error, FindError::NoServer { .. }), "{error}");
+    let other = folder.path().join("other");
+    std::fs::write(&other, good).unwrap();
+    std::fs::rename(&other, &file).unwrap();
+    assert_eq!((changed(), find().await.unwrap().len()), (true, 3), "replaced");
+    std::fs::write(&other, dead).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink(&other, &file).unwrap();
+    assert!(changed() && find().await.is_err(), "linked");
+}
+
 #[tokio::test]
 async fn r19_no_record_no_answer_and_a_refusal_are_told_apart() {
     let named = Named::start(RECORDS).await;

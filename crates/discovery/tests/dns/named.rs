@@ -75,9 +75,14 @@ impl Named {
 
     /// The same for another zone.
     pub(crate) async fn start_for(zone: &str, records: &str) -> Self {
+        Self::start_text(zone, &zone_text(records)).await
+    }
+
+    /// The same with the whole text of the zone.
+    pub(crate) async fn start_text(zone: &str, text: &str) -> Self {
         let mut said = String::new();
         for _ in 0..PORTS_TRIED {
-            match Self::try_start(zone, records).await {
+            match Self::try_start(zone, text).await {
                 Ok(named) => return named,
                 Err(NotRunning { log }) => said = log,
             }
@@ -85,13 +90,13 @@ impl Named {
         panic!("named does not start:\n{said}");
     }
 
-    async fn try_start(zone: &str, records: &str) -> Result<Self, NotRunning> {
+    async fn try_start(zone: &str, text: &str) -> Result<Self, NotRunning> {
         let folder = tempfile::tempdir().unwrap();
         let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let configuration = folder.path().join("named.conf");
         std::fs::write(&configuration, configuration_text(zone, folder.path().to_str().unwrap(), address.port()))
             .unwrap();
-        std::fs::write(folder.path().join("zone"), zone_text(records)).unwrap();
+        std::fs::write(folder.path().join("zone"), text).unwrap();
         let mut process = Command::new("named")
             .args(["-g", "-n", "1", "-c"])
             .arg(&configuration)
@@ -194,5 +199,10 @@ zone "{zone}" {{
 }
 
 pub(crate) fn zone_text(records: &str) -> String {
-    format!("$TTL 300\n@ IN SOA ns1 hostmaster 1 3600 600 86400 300\n@ IN NS ns1\nns1 IN A 127.0.0.1\n{records}\n")
+    zone_text_of("ns1", records)
+}
+
+/// The same with another MNAME in the SOA record.
+pub(crate) fn zone_text_of(mname: &str, records: &str) -> String {
+    format!("$TTL 300\n@ IN SOA {mname} hostmaster 1 3600 600 86400 300\n@ IN NS ns1\nns1 IN A 127.0.0.1\n{records}\n")
 }

@@ -14,6 +14,7 @@ use transport::ConnectionSlot;
 
 use crate::{
     client_port::answer::{Answerer, Fault},
+    client_port::foreign::{self, Foreign},
     http::metrics::ClientFault,
     limits::{PRESSED_IDLE_TIMEOUT, READ_BYTES},
 };
@@ -38,6 +39,7 @@ pub(crate) async fn serve(
 ) {
     // Set when the first byte of a PDU arrives and kept until its last: dripping bytes gains nothing.
     let mut pdu_deadline = None;
+    let mut is_first = true;
     loop {
         let idle = if slot.is_pressed() { timeouts.idle.min(PRESSED_IDLE_TIMEOUT) } else { timeouts.idle };
         let deadline = pdu_deadline.unwrap_or_else(|| Instant::now() + idle);
@@ -62,12 +64,24 @@ pub(crate) async fn serve(
             }
         }
         let received = match read(&stream) {
-            Ok(received) if received.is_empty() => return,
-            Ok(received) => received,
+            Ok(received) if !received.is_empty() => received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            Err(_) => return,
+            // Closed, or reset as some probes do.
+            Ok(_) | Err(_) => {
+                if is_first {
+                    answerer.metrics.foreign_connection(Foreign::Closed);
+                }
+                return;
+            }
         };
         slot.activity().received();
+        if std::mem::take(&mut is_first)
+            && let Some(foreign) = foreign::of_first_bytes(&received)
+        {
+            answerer.metrics.foreign_connection(foreign);
+            let _gone = timeout(timeouts.pdu, stream.write_all(foreign.answer())).await;
+            return tracing::debug!(%source, ?foreign, "a connection is no client's");
+        }
         let mut input = received.as_slice();
         while let Some(event) = association.receive(&mut input) {
             // A PDU is whole; what follows it has its own time.

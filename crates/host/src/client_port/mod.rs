@@ -3,4 +3,5 @@
 pub(crate) mod answer;
 mod connection;
 pub(crate) mod decider;
+pub(crate) mod foreign;
 pub(crate) mod server;

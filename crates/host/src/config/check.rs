@@ -1,5 +1,7 @@
 //! What no single value shows: ranges, and values that do not go together.
 
+use discovery::FixedHost;
+
 use crate::config::{
     declaration::TooSmall,
     error::ConfigError,
@@ -28,6 +30,15 @@ impl Config {
         ];
         if let Some(TooSmall { key, number, fix }) = sections.into_iter().find_map(|found| found) {
             return refuse(key, format!("it is {number}"), fix);
+        }
+        if let Some(advertised) = &self.clients.advertise
+            && let Err(error) = advertised.parse::<FixedHost>()
+        {
+            return refuse(
+                "clients.advertise",
+                error.to_string(),
+                "give HOST or HOST:PORT, as clients reach this node",
+            );
         }
         let times = self.election_times();
         if !times.is_sorted_by(|shorter, longer| shorter < longer) {

@@ -20,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+use discovery::FixedHost;
 use figment::{
     Figment,
     providers::{Format, Toml},
@@ -75,6 +76,11 @@ impl Config {
             promote_after: Duration::from_secs(self.peers.promote_after_s),
             ..RaftSettings::default()
         })
+    }
+
+    /// Where clients reach this node, if it was told; the text was checked when it was read.
+    pub(crate) fn advertised(&self) -> Option<FixedHost> {
+        self.clients.advertise.as_deref()?.parse().ok()
     }
 
     /// Heartbeat, shortest and longest election timeout, with the profile that the file gives, or the default.

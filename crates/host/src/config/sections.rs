@@ -102,6 +102,8 @@ section! {
     "clients" Clients {
         listen: SocketAddr = SocketAddr::from(([0; 8], 1688)),
             "Where client machines reach this node (ADDRESS:PORT)";
+        advertise: Option<String> = None,
+            "Where client machines reach this node (HOST[:PORT]) if that is not clients.listen: behind a port mapping or address translation. DNS gets its port, its address, and, without dns.target, its name";
         connections_max: usize = 4096, at least 1,
             "Connections at once; beyond them the oldest idle one of the source with most is closed for a new one";
         connections_per_source_default: usize = 256, at least 1,
@@ -215,6 +217,8 @@ section! {
     "dns" Dns {
         target: Option<String> = None,
             "This node's own name, fully qualified, that SRV records point at; without it the node does not publish itself";
+        port: u16 = 0,
+            "Port in this node's SRV record, if clients reach it at another than it listens on; 0: that of clients.advertise, else that of clients.listen or the node's clients.port";
         publish_node: bool = true,
             "Whether this node publishes itself, where the cluster does (the cluster's dns.publish)";
         key_file: Option<PathBuf> = None,
@@ -236,7 +240,7 @@ section! {
         weight: u16 = 0,
             "Weight of this node: its share among those of one priority";
         addresses: Vec<IpAddr> = Vec::new(),
-            "Addresses of dns.target; without any, that of clients.listen, or those with which this machine reaches others";
+            "Addresses of dns.target; without any, that of clients.advertise or clients.listen, or those with which this machine reaches others";
         share_name: bool = false,
             "Publish although records of others stand under the name";
         known: Vec<String> = Vec::new(),

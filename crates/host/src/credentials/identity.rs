@@ -276,7 +276,7 @@ impl Source {
                 told = timeout(wait, reread.notified()) => told.is_ok(),
                 () = self.authority_changed() => false,
             };
-            let ends_soon = match &self {
+            let is_due = match &self {
                 Self::Cluster { .. } => {
                     pause = CERTIFICATE_LOOK_INTERVAL.min(lifetime() / 12);
                     self.is_due(&own.now())
@@ -285,10 +285,10 @@ impl Source {
             };
             let now = self.digest();
             let is_changed = std::mem::replace(&mut seen, now) != now;
-            if !(is_told || ends_soon || is_changed) {
+            if !(is_told || is_due || is_changed) {
                 continue;
             }
-            if ends_soon
+            if is_due
                 && self.holds_authority() == Some(false)
                 && let Err(error) = self.renew_by(&certifies).await
             {

@@ -1,20 +1,18 @@
 //! What a node is told about itself and DNS, checked when it starts.
 
 use std::{
-    fs::File,
-    io::{self, Read},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
 use activation::settings::{Announcement, DomainName, Rank};
-use discovery::{Credentials, Delegated, DnsName, Finder, KeyFileError, Neighbours, Primary, RecordPublisher, TsigKey};
+use discovery::{Credentials, Delegated, DnsName, Finder, FixedHost, Neighbours, Primary, RecordPublisher};
 
+use super::key_file::KeyFile;
 use crate::config::{Config, ConfigError, Dns};
 
-/// A key file has a few lines.
-const KEY_FILE_BYTES_MAX: u64 = 16 * 1024;
 /// Addresses of documentation (RFC 5737, RFC 3849): nothing is sent there, the system only says from where it would be.
 const ELSEWHERE: [SocketAddr; 2] = [
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 53),
@@ -27,6 +25,8 @@ pub(crate) struct DnsConfig {
     pub(super) target: DnsName,
     announced: DomainName,
     rank: Rank,
+    /// Where clients reach it by another port than it listens on.
+    port: Option<u16>,
     addresses: Vec<IpAddr>,
     listens_on: IpAddr,
     pub(super) service: String,
@@ -34,9 +34,10 @@ pub(crate) struct DnsConfig {
     pub(super) share_name: bool,
     pub(super) known: Vec<DnsName>,
     pub(super) republish: Duration,
-    /// Of the node's own TSIG key, where it has one.
-    pub(super) key_name: Option<DnsName>,
-    pub(super) publisher: RecordPublisher,
+    /// The node's own TSIG key, where it has one.
+    key_file: Option<KeyFile>,
+    finder: Finder,
+    publisher: RecordPublisher,
     /// The zone that it answers for itself.
     pub(super) served: Option<Served>,
 }
@@ -53,9 +54,12 @@ pub(super) struct Served {
 impl DnsConfig {
     /// None where the node has no name in DNS.
     pub(crate) fn read(config: &Config) -> Result<Option<Self>, ConfigError> {
-        let Dns { target, .. } = &config.dns;
         let dns = &config.dns;
-        let Some(target) = target else {
+        let advertised = config.advertised();
+        let advertised_name = advertised.as_ref().filter(|host| host.address().is_none()).map(|host| &host.host);
+        // A node behind a port mapping may be told its name there, too.
+        let named = advertised_name.filter(|_| meant_without_name(dns).is_some());
+        let Some(target) = dns.target.as_ref().or(named) else {
             let meant = meant_without_name(dns).map(|key| {
                 wrong(key, "it is given, and dns.target is not".into(), "give the node's full name as dns.target")
             });
@@ -75,15 +79,16 @@ impl DnsConfig {
         if !is_service(service) || !is_service(protocol) || dns.service.parse::<DnsName>().is_err() {
             return Err(wrong("dns.service", format!("{:?}", dns.service), "two labels, as in _vlmcs._tcp"));
         }
-        let (credentials, key_name) = credentials(dns)?;
+        let (credentials, key_file) = credentials(dns)?;
         let primary = dns.primary.as_deref().map_or_else(|| Ok(Primary::default()), str::parse);
         let primary = primary.map_err(|error: discovery::PrimaryError| {
             wrong("dns.primary", error.to_string(), "give HOST or HOST:PORT")
         })?;
-        let finder =
-            if dns.resolvers.is_empty() { Finder::system() } else { Finder::with_servers(&dns.resolvers, Vec::new()) };
-        let finder =
-            finder.map_err(|error| wrong("dns.resolvers", error.to_string(), "name servers as ADDRESS:PORT"))?;
+        let finder = match dns.resolvers.as_slice() {
+            [] => Finder::system(),
+            resolvers => Finder::with_servers(resolvers, Vec::new())
+                .map_err(|error| wrong("dns.resolvers", error.to_string(), "name servers as ADDRESS:PORT"))?,
+        };
         let known = dns.known.iter().map(|name| name.parse()).collect::<Result<_, _>>();
         let known = known
             .map_err(|error: discovery::NameError| wrong("dns.known", error.to_string(), "give names of hosts"))?;
@@ -91,20 +96,43 @@ impl DnsConfig {
             target: DnsName::from(&announced),
             announced,
             rank: Rank { priority: dns.priority, weight: dns.weight },
-            addresses: dns.addresses.clone(),
+            port: Some(dns.port).filter(|port| *port > 0).or_else(|| advertised.as_ref()?.port),
+            addresses: addresses(dns, advertised.as_ref()),
             listens_on: config.clients.listen.ip(),
             service: dns.service.clone(),
             publish: dns.publish_node,
             share_name: dns.share_name,
             known,
             republish: Duration::from_secs(dns.republish_h.saturating_mul(3600)),
-            key_name,
+            key_file,
             served: served(dns)?,
+            finder: finder.clone(),
             publisher: RecordPublisher::new(primary, credentials, Neighbours::default(), finder),
         }))
     }
 
-    /// What the cluster is told; `port` is where clients are served now.
+    /// The way to the primaries, with the key as its file has it now.
+    pub(super) fn publisher(&self) -> RecordPublisher {
+        let mut publisher = self.publisher.clone();
+        if let Some(key_file) = &self.key_file {
+            publisher.credentials = Credentials::Tsig(key_file.key());
+        }
+        publisher
+    }
+
+    /// The name of the node's own TSIG key.
+    pub(super) fn key_name(&self) -> Option<DnsName> {
+        Some(self.key_file.as_ref()?.key().name().clone())
+    }
+
+    /// A number that is another one once the TSIG key or the system's resolver configuration changed.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.finder.fingerprint(), self.key_file.as_ref().map(KeyFile::fingerprint)).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// What the cluster is told. `port` is where clients are served now.
     pub(super) fn announcement(&self, port: u16) -> Announcement {
         let mut addresses = self.addresses.clone();
         if addresses.is_empty() && !self.listens_on.is_unspecified() {
@@ -114,8 +142,17 @@ impl DnsConfig {
             addresses.extend(ELSEWHERE.into_iter().filter_map(address_towards));
         }
         addresses.truncate(activation::limits::ADDRESSES_MAX);
+        let port = self.port.unwrap_or(port);
         Announcement { target: self.announced.clone(), port, rank: self.rank, addresses }
     }
+}
+
+/// The addresses that are given for the node: in the section of DNS, or as the one that is advertised.
+fn addresses(dns: &Dns, advertised: Option<&FixedHost>) -> Vec<IpAddr> {
+    if dns.addresses.is_empty() {
+        return advertised.and_then(FixedHost::address).into_iter().collect();
+    }
+    dns.addresses.clone()
 }
 
 /// A setting that says nothing to a node without a name, where one was given.
@@ -127,6 +164,7 @@ fn meant_without_name(dns: &Dns) -> Option<&'static str> {
         ("dns.unsigned", dns.unsigned),
         ("dns.primary", dns.primary.is_some()),
         ("dns.addresses", !dns.addresses.is_empty()),
+        ("dns.port", dns.port > 0),
         ("dns.serve", !dns.serve.is_empty()),
         ("dns.zone", dns.zone.is_some()),
     ];
@@ -169,7 +207,7 @@ fn address_towards(remote: SocketAddr) -> Option<IpAddr> {
     (!address.is_unspecified() && !address.is_loopback()).then_some(address)
 }
 
-fn credentials(dns: &Dns) -> Result<(Credentials, Option<DnsName>), ConfigError> {
+fn credentials(dns: &Dns) -> Result<(Credentials, Option<KeyFile>), ConfigError> {
     if dns.principal.is_some() && dns.keytab.is_none() {
         return Err(wrong("dns.principal", "no keytab is given".into(), "name the account's keytab in dns.keytab"));
     }
@@ -191,15 +229,14 @@ fn credentials(dns: &Dns) -> Result<(Credentials, Option<DnsName>), ConfigError>
         )),
         (None, None, _) => Ok((Credentials::Unsigned, None)),
         (Some(path), None, false) => {
-            let key = read_key(path).map_err(|error| {
+            let key_file = KeyFile::open(path).map_err(|error| {
                 wrong(
                     "dns.key_file",
                     error.to_string(),
                     "give a file as `tsig-keygen` writes it, readable by the daemon",
                 )
             })?;
-            let name = key.name().clone();
-            Ok((Credentials::Tsig(key), Some(name)))
+            Ok((Credentials::Tsig(key_file.key()), Some(key_file)))
         }
         (None, Some(path), false) => Ok((account(path, dns.principal.clone())?, None)),
     }
@@ -225,20 +262,4 @@ fn account(keytab: &Path, _: Option<String>) -> Result<Credentials, ConfigError>
 
 fn wrong(key: &'static str, what: String, fix: &'static str) -> ConfigError {
     ConfigError::Value { origin: "configuration".into(), key, what, fix }
-}
-
-/// A TSIG key file that is of no use.
-#[derive(Debug, thiserror::Error)]
-enum UnusableKey {
-    #[error("{}: {source}", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
-    #[error("{}: {source}", path.display())]
-    Malformed { path: PathBuf, source: KeyFileError },
-}
-
-fn read_key(path: &Path) -> Result<TsigKey, UnusableKey> {
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(KEY_FILE_BYTES_MAX).read_to_string(&mut text));
-    read.map_err(|source| UnusableKey::Unreadable { path: path.to_owned(), source })?;
-    TsigKey::from_bind(&text).map_err(|source| UnusableKey::Malformed { path: path.to_owned(), source })
 }

@@ -14,8 +14,10 @@ use super::records::{Dns, SettleRequest};
 
 /// How long the node waits before it looks again whether it is ready.
 const READINESS_PAUSE: Duration = Duration::from_secs(1);
-/// How long at most it does not look whether it is ready still, and whether its addresses changed: nobody tells it.
+/// How long at most it does not look whether it is ready still, and whether its addresses changed: nothing tells it.
 const LOOK_PAUSE: Duration = Duration::from_secs(60);
+/// How long at most after its TSIG key or the system's resolver configuration changed a node follows it.
+const FOLLOW_PAUSE: Duration = Duration::from_secs(3);
 
 struct Follower {
     dns: Arc<Dns>,
@@ -26,6 +28,8 @@ struct Follower {
     unready_since: Option<Instant>,
     /// Until something happens.
     wait: Duration,
+    /// Of the files that tell how to reach the primary, when records were last settled.
+    fingerprint: u64,
 }
 
 pub(super) async fn run(dns: Arc<Dns>, mut orders: mpsc::Receiver<SettleRequest>, seed: u64) {
@@ -39,6 +43,7 @@ pub(super) async fn run(dns: Arc<Dns>, mut orders: mpsc::Receiver<SettleRequest>
         settled: None,
         unready_since: None,
         wait: READINESS_PAUSE,
+        fingerprint: 0,
     };
     loop {
         let order = tokio::select! {
@@ -62,7 +67,7 @@ pub(super) async fn run(dns: Arc<Dns>, mut orders: mpsc::Receiver<SettleRequest>
 impl Follower {
     fn pause(&self) -> Duration {
         let silence_max = self.dns.silence_max().unwrap_or(LOOK_PAUSE);
-        self.wait.min(LOOK_PAUSE).min(silence_max.max(READINESS_PAUSE))
+        self.wait.min(LOOK_PAUSE).min(FOLLOW_PAUSE).min(silence_max.max(READINESS_PAUSE))
     }
 
     async fn step(&mut self, order: Option<SettleRequest>) {
@@ -75,6 +80,10 @@ impl Follower {
         self.unready_since = None;
         self.look_at_addresses();
         let wanted = self.dns.wanted();
+        let fingerprint = self.dns.own.fingerprint();
+        if std::mem::replace(&mut self.fingerprint, fingerprint) != fingerprint {
+            self.settled = None;
+        }
         let is_settled = |(before, due): &(Vec<Desired>, Instant)| *before == wanted && Instant::now() < *due;
         if order.is_none() && self.settled.as_ref().is_some_and(is_settled) {
             return;

@@ -11,6 +11,7 @@
 
 mod config;
 mod follow;
+mod key_file;
 mod ledger;
 mod records;
 mod serve;

@@ -153,7 +153,7 @@ impl Dns {
 
     /// The way to the primaries, with the neighbours as they are now.
     pub(super) fn publisher(&self) -> RecordPublisher {
-        let mut publisher = self.own.publisher.clone();
+        let mut publisher = self.own.publisher();
         publisher.neighbours = self.neighbours();
         publisher
     }

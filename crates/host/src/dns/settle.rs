@@ -13,6 +13,9 @@ use super::{
 /// `HRESULT_FROM_WIN32(ERROR_WRITE_FAULT)`.
 const WRITE_FAULT: u32 = 0x8007_001D;
 
+/// `HRESULT_FROM_WIN32(DNS_ERROR_RCODE_REFUSED)`.
+const REFUSED: u32 = 0x8007_232D;
+
 /// One attempt to publish or withdraw a record.
 struct PublishAttempt {
     result: Result<ChangeReport, PublishError>,
@@ -75,7 +78,7 @@ impl Dns {
         let error = format!("the list of this node's records cannot be written in its data folder: {error}");
         self.standing().entry(shown(domain)).or_default().last_error = Some(error.clone());
         tracing::error!(domain = shown(domain), error);
-        DnsOutcome { domain: shown(domain), changes: Vec::new(), error, status: WRITE_FAULT }
+        DnsOutcome { domain: shown(domain), error, status: WRITE_FAULT, ..DnsOutcome::default() }
     }
 
     /// Remembers and reports an outcome; events 12294 and 12293 where it is another than before (R28).
@@ -87,9 +90,19 @@ impl Dns {
             Ok(outcome) => {
                 let first = standing.settled.is_none() || standing.last_error.is_some();
                 let changed = !outcome.changes.is_empty();
-                standing.last_error = None;
+                let warning = warning_of(&outcome);
+                if warning.is_some() && standing.last_error != warning {
+                    tracing::warn!(
+                        event = 12293,
+                        status = %Status(REFUSED),
+                        domain = shown,
+                        error = warning,
+                        "the SRV record stands, and the addresses were not published"
+                    );
+                }
+                standing.last_error = warning.clone();
                 standing.settled = attempt.publishes.then(Instant::now);
-                if first || changed {
+                if (first || changed) && warning.is_none() {
                     let (publishes, changes) = (attempt.publishes, outcome.changes.len());
                     tracing::info!(event = 12294, domain = shown, publishes, changes, "DNS records are as wanted");
                 }
@@ -97,7 +110,8 @@ impl Dns {
                     tracing::debug!(domain = shown, "the target's addresses belong to another zone");
                 }
                 let changes = outcome.changes.iter().map(ToString::to_string).collect();
-                DnsOutcome { domain: shown, changes, error: String::new(), status: 0 }
+                let warning = warning.unwrap_or_default();
+                DnsOutcome { domain: shown, changes, error: String::new(), status: 0, warning }
             }
             Err(error) => {
                 let status = error.code();
@@ -112,10 +126,23 @@ impl Dns {
                     );
                 }
                 standing.last_error = Some(words.clone());
-                DnsOutcome { domain: shown, changes: Vec::new(), error: words, status }
+                DnsOutcome { domain: shown, error: words, status, ..DnsOutcome::default() }
             }
         }
     }
+}
+
+/// The records of addresses that the primary refused, and what to do; none where it refused nothing.
+fn warning_of(outcome: &ChangeReport) -> Option<String> {
+    let refused: Vec<_> = outcome.refused.iter().map(ToString::to_string).collect();
+    let primary = outcome.primary;
+    (!refused.is_empty()).then(|| {
+        format!(
+            "the primary {primary} takes this key's SRV record and refuses (REFUSED) its addresses, {}: Allow this key's \
+             updates of A and AAAA at the node's own name, or make these records by hand: `quorate dns zone` prints both.",
+            refused.join(", ")
+        )
+    })
 }
 
 fn record_of(desired: &Desired) -> PublishedRecord {

@@ -73,10 +73,11 @@ fn record(srv: &Srv, state: RecordState) -> DnsRecord {
 /// Lines for those who publish by hand, and the policy for those who let nodes do it.
 pub(crate) async fn zone(dns: &Dns) -> Result<DnsZoneReply, discovery::NameError> {
     let all = dns.all_desired();
+    let key_name = dns.own.key_name();
     // In the order of the domains' texts.
     let mut by_domain: BTreeMap<String, (DnsName, Vec<(DnsName, DnsName)>)> = BTreeMap::new();
     for desired in &all {
-        let key = match &dns.own.key_name {
+        let key = match &key_name {
             Some(own) if desired.target == dns.own.target => own.clone(),
             // By convention a node's key has its name.
             _ => desired.target.clone(),

@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
-use client::{Deadlines, FindError, Lookup, LookupError};
+use client::{AskedName, Deadlines, FindError, Lookup, LookupError, NameAnswer};
 use discovery::{Desired, DnsName, connect};
 use futures::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::report::EXIT_NOT_REACHED;
 use crate::administration::block_on;
@@ -60,17 +60,24 @@ pub(crate) struct Discover {
 impl Discover {
     pub(super) fn run(&self, output: &Output) -> CommandResult {
         let deadline = Deadlines::default().connect;
-        let looked = block_on(async {
-            let hosts = self.discovery.lookup().hosts().await?;
+        let (asked, looked) = block_on(async {
+            let search = match self.discovery.lookup().search().await {
+                Ok(search) => search,
+                Err(error) => return (Vec::new(), Err(error)),
+            };
+            let hosts = match search.result {
+                Ok(hosts) => hosts,
+                Err(error) => return (search.asked, Err(error.into())),
+            };
             let probes = hosts.into_iter().map(|host| async move {
                 let reached = connect(&host.sockets(), deadline).await.ok().and_then(|stream| stream.peer_addr().ok());
                 (host, reached)
             });
-            Ok::<_, LookupError>(join_all(probes).await)
+            (search.asked, Ok(join_all(probes).await))
         })?;
         let hosts = match looked {
             Ok(hosts) => hosts,
-            Err(error) => return not_found(&error, output),
+            Err(error) => return not_found(&error, &asked, output),
         };
         let mut rows = table(["target", "address", "port", "priority", "weight", "reachable"]);
         let mut shown = Vec::new();
@@ -95,24 +102,45 @@ impl Discover {
                 "weight": host.weight, "reachable": reached.is_some(),
             }));
         }
-        output.result(&json!({ "hosts": shown }), rows);
+        let said = asked_text(&asked);
+        output.result(&json!({ "hosts": shown, "asked": asked_json(&asked) }), format_args!("{said}{rows}"));
         let any = hosts.iter().any(|(_, reached)| reached.is_some());
         Ok(if any { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
+/// A line for each name that was asked for, with its answer.
+fn asked_text(asked: &[AskedName]) -> String {
+    asked.iter().map(|asked| format!("{}: {}\n", asked.name, asked.answer)).collect()
+}
+
+fn asked_json(asked: &[AskedName]) -> Vec<Value> {
+    let entry = |asked: &AskedName| {
+        let (hosts, status) = match &asked.answer {
+            NameAnswer::Hosts(count) => (*count, 0),
+            NameAnswer::Nothing(error) => (0, error.code()),
+        };
+        json!({
+            "name": asked.name, "answer": asked.answer.to_string(), "hosts": hosts,
+            "status": format!("0x{status:08X}"),
+        })
+    };
+    asked.iter().map(entry).collect()
+}
+
 /// DNS names no host.
-fn not_found(error: &LookupError, output: &Output) -> CommandResult {
+fn not_found(error: &LookupError, asked: &[AskedName], output: &Output) -> CommandResult {
     if let LookupError::Find(error @ FindError::Configuration { .. }) = error {
         return Err(Failure::usage(anyhow!("{error}: give --domain or --server")));
     }
     let (status, advice) = (error.status(), error.advice());
+    let said = asked_text(asked);
     output.result(
         &json!({
             "hosts": [], "status": status.to_string(), "words": status.words(), "advice": advice,
-            "error": error.to_string(),
+            "error": error.to_string(), "asked": asked_json(asked),
         }),
-        format_args!("No host was found: {error} ({status})\n  {advice}"),
+        format_args!("{said}No host was found: {error} ({status})\n  {advice}"),
     );
     Ok(ExitCode::from(EXIT_NOT_REACHED))
 }

@@ -124,6 +124,7 @@ fn settled_json(reply: &DnsSettleReply) -> Value {
                 "domain": domain.domain,
                 "changes": domain.changes,
                 "error": (!domain.error.is_empty()).then_some(&domain.error),
+                "warning": (!domain.warning.is_empty()).then_some(&domain.warning),
                 "status": format!("0x{:08X}", domain.status),
             })
         });
@@ -143,11 +144,14 @@ fn settled_text(reply: &DnsSettleReply) -> comfy_table::Table {
             rows.add_row([node.node.to_string(), String::new(), node.passed_over.clone()]);
         }
         for domain in &node.domains {
-            let what = match (domain.error.as_str(), domain.changes.as_slice()) {
+            let mut what = match (domain.error.as_str(), domain.changes.as_slice()) {
                 ("", []) => "as wanted already".to_owned(),
                 ("", changes) => changes.join("\n"),
                 (error, _) => format!("{error} (0x{:08X})", domain.status),
             };
+            if !domain.warning.is_empty() {
+                what = format!("{what}\nwarning: {}", domain.warning);
+            }
             rows.add_row([node.node.to_string(), domain.domain.clone(), what]);
         }
     }

@@ -1,6 +1,11 @@
 //! `quorate host init`: a configuration, and a certificate for the node.
 
-use std::{fmt::Write as _, path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use anyhow::{Context, anyhow};
 use host::{Config, Overrides, identity};
@@ -48,6 +53,12 @@ pub(crate) struct Init {
     given: Overrides,
 }
 
+/// Whether this HOST:PORT is on the machine itself, whatever machine that is.
+fn is_on_loopback(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback())
+}
+
 impl Init {
     pub(super) fn run(mut self, rights: RightsBefore, output: &Output) -> CommandResult {
         let file = self.config.display().to_string();
@@ -62,6 +73,9 @@ impl Init {
                 "peers.members: missing; give --peers-members NODE=HOST:PORT,... with every node of the first cluster, \
                  or --join with a cluster that runs"
             )));
+        }
+        if !self.renew_identity {
+            self.check_peers(&config)?;
         }
         if let Some(address) = &self.join {
             let token = self.token.required()?;
@@ -97,6 +111,27 @@ impl Init {
             ),
         );
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Refuses the default of peers.listen, which is on loopback, where other nodes are on other machines.
+    fn check_peers(&self, config: &Config) -> Result<(), Failure> {
+        if self.given.given().any(|(setting, _)| setting.key == "peers.listen") {
+            return Ok(());
+        }
+        let members = config.peers.members.iter().map(|(node, address)| (format!("{node}={address}"), address));
+        let joined = self.join.iter().map(|address| (format!("--join {address}"), address));
+        let Some((elsewhere, address)) = members.chain(joined).find(|(_, address)| !is_on_loopback(address)) else {
+            return Ok(());
+        };
+        let port = config.peers.listen.port();
+        let own = config.peers.members.get(&config.node).filter(|own| own.parse::<SocketAddr>().is_ok());
+        let example = own.cloned().unwrap_or_else(|| format!("ADDRESS:{port}"));
+        Err(Failure::usage(anyhow!(
+            "peers.listen: it is {} unless it is given, an address of this machine alone, and {address} ({elsewhere}) is on \
+             another: no other node would reach this one; give --peers-listen {example}, an address of this machine, or \
+             0.0.0.0:{port} for all of them",
+            config.peers.listen
+        )))
     }
 
     /// As it is, or as it will be written; with a number in the place of one that the cluster is still to give.

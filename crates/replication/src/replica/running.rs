@@ -51,7 +51,7 @@ use crate::{
         types::{Command, Member, TypeConfig},
     },
     replica::shared_reads::SharedReads,
-    warnings::Warnings,
+    warnings::{Warnings, WarningsByReason},
 };
 
 /// No answer could be had in time. Whether a request was recorded is unknown; recording it again does no harm.
@@ -163,6 +163,8 @@ pub(crate) struct RunningReplica {
     pub(crate) shared_reads: SharedReads<Unavailable>,
     /// Of an alarm of the clocks.
     pub(crate) clock_warnings: Warnings,
+    /// Of calls by nodes that mean another store: an old cluster calls on, ten times a second and more.
+    pub(crate) refused_calls: WarningsByReason,
     /// Part of a snapshot in one message, in bytes.
     pub(crate) snapshot_chunk_bytes: usize,
     /// Held while a node takes over the majority's state.
@@ -221,7 +223,9 @@ impl RunningReplica {
     pub(crate) fn admit(&self, metadata: &MetadataMap) -> Result<u64, Status> {
         let known = |node| self.member(node).map(|member| member.store);
         channels::admit(metadata, self.identity.store, known).inspect_err(|status| {
-            tracing::warn!(reason = status.message(), "a peer's call was refused");
+            if let Some(left_out) = self.refused_calls.due(status.message()) {
+                tracing::warn!(reason = status.message(), left_out, "a peer's call was refused");
+            }
         })
     }
 

@@ -32,7 +32,7 @@ use crate::{
     },
     replica::{Replica, elections, hanging_disk, profile, running::RunningReplica, shared_reads::SharedReads},
     settings::{Pace, RaftSettings, SettingsError},
-    warnings::Warnings,
+    warnings::{Warnings, WarningsByReason},
 };
 
 /// Why a replica did not start.
@@ -168,6 +168,7 @@ impl Replica {
             confirmation: Confirmation::default(),
             shared_reads: SharedReads::default(),
             clock_warnings: Warnings::default(),
+            refused_calls: WarningsByReason::default(),
             snapshot_chunk_bytes: pace.snapshot_chunk_bytes,
             rejoining: tokio::sync::Mutex::default(),
             planted: settings.planted,

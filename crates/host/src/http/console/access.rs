@@ -32,6 +32,8 @@ use crate::{
 
 /// Where a ticket is taken.
 pub(super) const ENTER: &str = "/console/enter";
+/// The page, as seen from there: a proxy may have the console under a path of its own.
+const PAGE_FROM_ENTER: &str = "../";
 
 /// The certificate with which a ticket was asked for; none on the node's own socket.
 pub(super) type Holder = Option<Arc<Certificate>>;
@@ -188,13 +190,14 @@ pub(super) async fn guard(State(access): State<Arc<Access>>, mut request: Reques
 /// Takes a ticket, once.
 pub(super) async fn enter(State(access): State<Arc<Access>>, request: Request) -> Response {
     if !access.asks {
-        return (StatusCode::SEE_OTHER, [(header::LOCATION, "/")]).into_response();
+        return (StatusCode::SEE_OTHER, [(header::LOCATION, PAGE_FROM_ENTER)]).into_response();
     }
     let query = request.uri().query().unwrap_or_default();
     let ticket = query.split('&').find_map(|pair| pair.strip_prefix("ticket=")).unwrap_or_default();
     match access.enter(ticket) {
         Ok(Some(cookie)) => {
-            (StatusCode::SEE_OTHER, [(header::LOCATION, "/".to_owned()), (header::SET_COOKIE, cookie)]).into_response()
+            (StatusCode::SEE_OTHER, [(header::LOCATION, PAGE_FROM_ENTER.to_owned()), (header::SET_COOKIE, cookie)])
+                .into_response()
         }
         Ok(None) => Refusal::NoTicket.into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

@@ -24,6 +24,7 @@ use transport::Counts;
 
 pub(crate) use self::gather::Watched;
 pub use self::table::{Kind, METRICS, Metric, markdown};
+use crate::client_port::foreign::{self, Foreign};
 
 /// What became of a request, with the status that was answered: every pair that there is.
 const ANSWERS: [(&str, Status); 7] = [
@@ -62,6 +63,8 @@ pub(crate) struct Metrics {
     pub(crate) connections: Counter,
     pub(crate) connections_open: Gauge,
     faults: [Counter; 3],
+    /// By kind, as [`foreign::KINDS`].
+    foreign: [Counter; foreign::KINDS.len()],
     leader_changes: Counter,
     pub(crate) unavailable: Counter,
     pub(crate) new_cmids: Counter,
@@ -115,6 +118,7 @@ impl Default for Metrics {
             connections: counter(&table::CONNECTIONS, &[]),
             connections_open: recorder.register_gauge(&key(&table::CONNECTIONS_OPEN, &[]), &METADATA),
             faults: ["protocol", "slow", "request"].map(|kind| counter(&table::CLIENT_FAULTS, &[kind])),
+            foreign: foreign::KINDS.map(|(_, kind)| counter(&table::FOREIGN_CONNECTIONS, &[kind])),
             leader_changes: counter(&table::LEADER_CHANGES, &[]),
             new_cmids: counter(&table::NEW_CMIDS, &[]),
             new_cmids_refused: counter(&table::NEW_CMIDS_REFUSED, &[]),
@@ -205,6 +209,13 @@ impl Metrics {
             ClientFault::Protocol => protocol.increment(1),
             ClientFault::Slow => slow.increment(1),
             ClientFault::Request => request.increment(1),
+        }
+    }
+
+    pub(crate) fn foreign_connection(&self, foreign: Foreign) {
+        let of_kind = foreign::KINDS.iter().zip(&self.foreign).find(|((kind, _), _)| *kind == foreign);
+        if let Some((_, counter)) = of_kind {
+            counter.increment(1);
         }
     }
 

@@ -144,6 +144,12 @@ pub(crate) const CLIENT_FAULTS: Metric = counter(
     "Clients that broke the protocol, took too long, or sent what is no request",
 );
 
+pub(crate) const FOREIGN_CONNECTIONS: Metric = counter(
+    "quorate_foreign_connections_total",
+    &["kind"],
+    "Connections to port 1688 that are no client's: closed without a byte (health checks), TLS, HTTP, a PROXY header",
+);
+
 pub(crate) const ACTIVATIONS_LOST: Metric = counter(
     "quorate_activation_log_lost_total",
     &[],
@@ -311,6 +317,7 @@ pub const METRICS: &[Metric] = &[
     CONNECTIONS_EVICTED,
     ENROLMENTS_REFUSED,
     CLIENT_FAULTS,
+    FOREIGN_CONNECTIONS,
     ACTIVATIONS_LOST,
     ACTIVATIONS_LEFT_OUT,
     LOG_LEFT_OUT,

@@ -19,8 +19,9 @@ use crate::{
 };
 
 pub(super) const ADD_EXAMPLES: &str = "\
-Example:
+Examples:
   quorate cluster add 4=10.0.0.4:1689     when `quorate host run` runs there, and belongs to no cluster
+  quorate cluster add 2=10.0.9.2:1689     member 2, which has its data, runs at this address from now on
 
 The new node learns first; answered when it has caught up. One, three or five nodes vote: with an even number the last one
 is a learner, which takes the place of a voter that is gone.";

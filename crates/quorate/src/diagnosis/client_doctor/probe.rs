@@ -9,7 +9,7 @@ use admin::client::{ClientObservation, HostProbe, LicenseObservation, LookupProb
 use client::{
     ActivateError, ClientStatus, Deadlines, FindError, FoundBy, Lookup, Options, Session, limits::PORT_DEFAULT, time_ms,
 };
-use discovery::{Finder, FixedHost, Srv};
+use discovery::{DnsName, Finder, FixedHost, Srv};
 use futures::future::join_all;
 
 use crate::{
@@ -95,45 +95,52 @@ fn host_set(status: &ClientStatus) -> Option<FixedHost> {
     host.parse().ok()
 }
 
-/// The records of the first domain that has any.
-async fn records(finder: &Finder, lookup: &Lookup) -> Result<Vec<Srv>, FindError> {
-    let domains = if lookup.domains.is_empty() { finder.search() } else { &lookup.domains };
+/// Every host that DNS names in the first domain where one has an address, and whether it answers. Where none has one
+/// anywhere, those of the first domain with records.
+async fn listed(lookup: &Lookup) -> Result<Vec<HostProbe>, FindError> {
+    let finder = finder(lookup)?;
+    let domains = if lookup.domains.is_empty() { finder.search()? } else { lookup.domains.clone() };
     if domains.is_empty() {
         let cause = "no domain is named, and the search list is empty".to_owned();
         return Err(FindError::Configuration { cause });
     }
-    let (mut names, mut trouble) = (Vec::new(), None);
-    for domain in domains {
+    let (mut names, mut trouble, mut without_address) = (Vec::new(), None, None);
+    for domain in &domains {
         let name = domain.below(&lookup.service);
         let name = name.map_err(|error| FindError::Configuration { cause: error.to_string() })?;
-        match finder.srv(&name).await {
-            Ok(mut records) => {
-                // RFC 2782: the root as target says that the service is not offered here.
-                records.retain(|record| !record.srv.target.is_root());
-                if !records.is_empty() {
-                    return Ok(records.into_iter().map(|record| record.srv).collect());
+        match records(&finder, &name).await {
+            Ok(records) => {
+                let probes = join_all(records.into_iter().map(|srv| probe_host(&finder, srv))).await;
+                if probes.iter().any(|probe| !matches!(probe.result, ProbeResult::NoAddress(_))) {
+                    return Ok(probes);
                 }
+                without_address = without_address.or(Some(probes));
             }
             Err(FindError::NoRecord { .. }) => {}
             Err(error) => trouble = trouble.or(Some(error)),
         }
         names.push(name.to_string());
     }
-    Err(trouble.unwrap_or(FindError::NoRecord { names }))
+    without_address.ok_or_else(|| trouble.unwrap_or(FindError::NoRecord { names }))
 }
 
-/// Every host that DNS names, and whether it answers.
-async fn listed(lookup: &Lookup) -> Result<Vec<HostProbe>, FindError> {
-    let finder = finder(lookup)?;
-    let records = records(&finder, lookup).await?;
-    let tried = records.into_iter().map(async |srv| {
-        let result = match finder.addresses(&srv.target).await {
-            Ok(addresses) => probe(&addresses, srv.port).await,
-            Err(error) => ProbeResult::NoAddress(error.to_string()),
-        };
-        HostProbe { target: srv.target.to_string(), port: srv.port, result }
-    });
-    Ok(join_all(tried).await)
+/// The records at a name; at least one.
+async fn records(finder: &Finder, name: &DnsName) -> Result<Vec<Srv>, FindError> {
+    let mut records = finder.srv(name).await?;
+    // RFC 2782: the root as target says that the service is not offered here.
+    records.retain(|record| !record.srv.target.is_root());
+    if records.is_empty() {
+        return Err(FindError::NoRecord { names: vec![name.to_string()] });
+    }
+    Ok(records.into_iter().map(|record| record.srv).collect())
+}
+
+async fn probe_host(finder: &Finder, srv: Srv) -> HostProbe {
+    let result = match finder.addresses(&srv.target).await {
+        Ok(addresses) => probe(&addresses, srv.port).await,
+        Err(error) => ProbeResult::NoAddress(error.to_string()),
+    };
+    HostProbe { target: srv.target.to_string(), port: srv.port, result }
 }
 
 /// The host that was named or set.
@@ -154,7 +161,7 @@ async fn named(lookup: &Lookup, fixed: &FixedHost) -> HostProbe {
 }
 
 fn finder(lookup: &Lookup) -> Result<Finder, FindError> {
-    if lookup.servers.is_empty() { Finder::system() } else { Finder::with_servers(&lookup.servers, Vec::new()) }
+    if lookup.servers.is_empty() { Ok(Finder::system()) } else { Finder::with_servers(&lookup.servers, Vec::new()) }
 }
 
 /// Connects and binds as a client does, and asks for nothing.

@@ -1,4 +1,5 @@
-// The connection with the node: what it says, and what to say when it says nothing.
+// The connection with the node: what it says, and what to say when it says nothing. Addresses are relative to the page: a
+// proxy may have it under a path of its own.
 
 /** Silence after which the node counts as lost, in milliseconds: it speaks every second. */
 const SILENCE_MS = 5000;
@@ -11,7 +12,7 @@ let isLost = false;
 
 function connect() {
   if (source) source.close();
-  source = new EventSource("/console/stream");
+  source = new EventSource("console/stream");
   for (const name of ["pulse", "nodes", "counts", "history", "keys", "dns", "checks", "events"]) {
     source.addEventListener(name, (event) => heard(name, event.data));
   }
@@ -67,7 +68,7 @@ function lost() {
 /** A session that is over does not come back by itself. */
 async function whyRefused(banner) {
   try {
-    const answer = await fetch("/console/console.css", { cache: "no-store" });
+    const answer = await fetch("console/console.css", { cache: "no-store" });
     if (answer.status === 401) banner.textContent = "Your session is over. Run “quorate console” again, and open the address that it prints.";
   } catch { /* The node is not there: the banner says so. */ }
 }
