@@ -11,7 +11,7 @@ use activation::{catalog::Name, id::NodeId};
 use activation::settings::ElectionProfile;
 use transport::Network;
 
-use crate::config::values::ListenAddress;
+use crate::config::values::{HostIdentity, ListenAddress};
 
 /// How the text of a flag or a variable becomes a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +104,7 @@ text!(String);
 text!(SocketAddr);
 text!(ListenAddress);
 text!(Name);
+text!(HostIdentity);
 
 impl ValueType for bool {
     fn form(_: u64) -> Form {

@@ -85,6 +85,11 @@ impl Config {
         test_hooks::machine_root().unwrap_or_else(|| PathBuf::from("/"))
     }
 
+    /// By what this machine is told from others.
+    pub(crate) fn identity_choice(&self) -> Choice {
+        self.identity.choice(&self.machine_root())
+    }
+
     /// The administration socket.
     pub fn admin_socket(&self) -> PathBuf {
         self.data.join("admin.sock")
