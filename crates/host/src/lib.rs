@@ -50,6 +50,7 @@ pub use credentials::identity;
 pub use environment::SystemClock;
 pub use http::metrics;
 pub use lifecycle::{
+    draining::Then,
     leave::{HasLeft, LeaveError},
     rescue,
 };

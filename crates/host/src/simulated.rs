@@ -29,7 +29,7 @@ use crate::{
         hardware::Hardware,
     },
     lifecycle::{
-        draining::{Begun, Draining, Phase},
+        draining::{Begun, Draining, Phase, Then},
         readiness::Readiness,
     },
     limits::STOP_DEADLINE,
@@ -127,7 +127,7 @@ impl AnsweringHost {
     /// was begun before stays as it is.
     pub fn drain(&self, wait: Duration) {
         if !matches!(self.draining.phase(), Phase::Until { .. }) {
-            Begun::new(&self.draining).ends(Instant::now() + wait, false);
+            Begun::new(&self.draining).ends(Instant::now() + wait, Then::Stop);
         }
     }
 

@@ -12,6 +12,7 @@ use replication::Replica;
 use tokio::time::Instant;
 use transport::PresentedIdentity;
 
+use super::builds;
 use crate::tasks::{self, HostTask};
 
 /// How many small writes are synced, one after the other, to measure fsync latency.
@@ -32,6 +33,8 @@ impl MachineProbe {
     pub(crate) async fn run(&self, replica: &Replica) -> MachineReport {
         let data = self.data.clone();
         let synced = tasks::blocking(HostTask::DiskProbe, move || sync_us(&data)).await.and_then(|synced| synced);
+        let (running, installed) = futures::join!(builds::running(), builds::installed());
+        let installed_unknown = installed.as_ref().err().or(running.as_ref().err()).cloned().unwrap_or_default();
         let disk = rustix::fs::statvfs(&self.data).ok();
         let bytes = |blocks: u64, size: u64| blocks.saturating_mul(size);
         MachineReport {
@@ -43,6 +46,9 @@ impl MachineProbe {
             write_error: synced.err().map_or_else(String::new, |error| error.to_string()),
             certificate_ends_ms: self.certificate.now().ends_ms(),
             store_bytes: replica.store_bytes().unwrap_or(0),
+            running: running.ok(),
+            installed: installed.ok(),
+            installed_unknown,
         }
     }
 }

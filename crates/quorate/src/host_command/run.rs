@@ -3,7 +3,7 @@
 use std::{cell::Cell, future::pending, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, anyhow};
-use host::{Config, ConfigError, Node, OldName, Overrides, Start, StartError};
+use host::{Config, ConfigError, Node, OldName, Overrides, Start, StartError, Then};
 use sd_notify::NotifyState;
 use storage::{Opening, OpeningStep};
 use tokio::{
@@ -16,6 +16,9 @@ use crate::output::{
     CommandResult, Failure,
     logging::{self, AuditFile, LogFormat, LogReader},
 };
+
+/// With which a node ends that is to be started again at once (`EX_TEMPFAIL` of sysexits.h): its unit names it, too.
+const RESTART_EXIT_CODE: u8 = 75;
 
 /// Threads of the runtime, at the least.
 const START_THREADS_MIN: usize = 2;
@@ -32,7 +35,8 @@ On SIGHUP raft.profile, the lists of networks (clients.allow, clients.exempt, pe
 and clients.new_cmids_per_minute are read from the configuration again, and take effect without a restart; audit.file
 is opened again.
 
-Exit: 0 stopped as told; 1 failed while running, or no cluster was formed; 2 configuration, port or data folder.
+Exit: 0 stopped as told; 1 failed while running, or no cluster was formed; 2 configuration, port or data folder; 75 it is to be
+started again at once (`quorate cluster upgrade --run`).
 A panic in any task ends the process with SIGABRT: the last line of the log names the task and the reason.";
 
 /// Arguments of `host run`.
@@ -107,20 +111,23 @@ async fn run(
     );
     let serves = format!("serves clients on {}", node.clients_address());
     let _no_supervisor = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&serves)]);
+    let mut ends_with = ExitCode::SUCCESS;
     tokio::select! {
         () = keep_supervisor_calm(&node) => {}
         () = follow_configuration((&node, audit), &mut hang_up, read_again) => {}
         why = node.failed() => return Err(anyhow!("node {node_number} stopped: {why}").into()),
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        drained = node.drained() => if let Err(error) = drained {
-            tracing::error!(%error, "the node stops, and has not left its cluster as it was told to");
+        drained = node.drained() => match drained {
+            Ok(Then::Restart) => ends_with = ExitCode::from(RESTART_EXIT_CODE),
+            Ok(Then::Stop | Then::Leave) => {}
+            Err(error) => tracing::error!(%error, "the node stops, and has not left its cluster as it was told to"),
         },
     }
     let _no_supervisor = sd_notify::notify(&[NotifyState::Stopping]);
     tracing::info!(node = node_number, "stopping: open requests are finished, leadership is handed over");
     node.stop().await;
-    Ok(ExitCode::SUCCESS)
+    Ok(ends_with)
 }
 
 /// Asks a supervisor for more time to start, while the store is opened (`EXTEND_TIMEOUT_USEC`, sd_notify(3)).
