@@ -51,6 +51,7 @@ pub use environment::SystemClock;
 pub use http::metrics;
 pub use lifecycle::{
     descriptors::raise_descriptor_limit,
+    draining::Then,
     leave::{HasLeft, LeaveError},
     rescue,
 };

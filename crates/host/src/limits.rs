@@ -222,3 +222,9 @@ pub const VOUCHED_MAX: usize = 64;
 
 /// How often a node that holds the authority's key looks whether the other voters do.
 pub const AUTHORITY_LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long a program may take to say which build it is.
+pub const BUILD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How much of that is read, in bytes.
+pub const BUILD_TEXT_BYTES_MAX: u64 = 4096;

@@ -13,6 +13,7 @@ use activation::{
     status::Status,
 };
 use dcerpc::fault;
+use machine::Choice;
 use replication::Replica;
 use sha2::{Digest, Sha256};
 use tokio::{
@@ -28,7 +29,7 @@ use crate::{
         hardware::Hardware,
     },
     lifecycle::{
-        draining::{Begun, Draining, Phase},
+        draining::{Begun, Draining, Phase, Then},
         readiness::Readiness,
     },
     limits::STOP_DEADLINE,
@@ -60,7 +61,8 @@ impl AnsweringHost {
     /// Errors: a private key in the folder cannot be read.
     pub fn new(replica: Replica, keys: &Path, machine_root: &Path) -> io::Result<Self> {
         let node = replica.identity().owner;
-        let credentials = Arc::new(Credentials::load(node, keys, Hardware::at(machine_root), derived_secret)?);
+        let credentials =
+            Arc::new(Credentials::load(node, keys, Hardware::at(machine_root, Choice::Machine), derived_secret)?);
         take_note(&replica, &credentials);
         let draining = Arc::new(Draining::default());
         let readiness = Readiness::new(replica.clone(), Arc::clone(&credentials), Arc::clone(&draining));
@@ -125,7 +127,7 @@ impl AnsweringHost {
     /// was begun before stays as it is.
     pub fn drain(&self, wait: Duration) {
         if !matches!(self.draining.phase(), Phase::Until { .. }) {
-            Begun::new(&self.draining).ends(Instant::now() + wait, false);
+            Begun::new(&self.draining).ends(Instant::now() + wait, Then::Stop);
         }
     }
 

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     digest::{self, FactorDigest},
@@ -19,7 +19,7 @@ const LAYERS_MAX: usize = 8;
 const BLANKS: [&str; 5] = ["", "none", "unknown", "uninitialized", "00:00:00:00:00:00"];
 
 /// Something that identifies a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Factor {
     /// The disk that `/` lives on: its own number.
@@ -34,11 +34,24 @@ pub enum Factor {
     Network,
     /// Vendor and model of the processor.
     Processor,
+    /// Not of the machine: the data folder alone. A copied folder is a copied host.
+    File,
+    /// Not of the machine: a mark that only some factors were taken.
+    Chosen,
 }
 
 impl Factor {
+    /// What a machine says of itself, and may be chosen.
+    pub const OF_MACHINE: [Self; 6] =
+        [Self::SystemDisk, Self::SystemVolume, Self::MachineId, Self::Board, Self::Network, Self::Processor];
+
+    pub(crate) fn is_of_machine(self) -> bool {
+        Self::OF_MACHINE.contains(&self)
+    }
+
     /// As it stands in a serialised identity; what a digest begins with.
-    pub(crate) fn name(self) -> &'static str {
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::SystemDisk => "system-disk",
             Self::SystemVolume => "system-volume",
@@ -46,6 +59,8 @@ impl Factor {
             Self::Board => "board",
             Self::Network => "network",
             Self::Processor => "processor",
+            Self::File => "file",
+            Self::Chosen => "chosen",
         }
     }
 }
@@ -59,6 +74,8 @@ pub(crate) fn read(factor: Factor, root: &Path) -> Option<FactorDigest> {
         Factor::Board => board(root),
         Factor::Network => network(root),
         Factor::Processor => processor(root),
+        // They never change.
+        Factor::File | Factor::Chosen => vec!["mark".to_owned()],
     };
     if texts.iter().all(|text| is_blank(text)) {
         return None;

@@ -6,6 +6,7 @@ use activation::id::MachineDigest;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
+    choice::Choice,
     digest::{self, FactorDigest},
     factors::{self, Factor},
 };
@@ -19,7 +20,7 @@ const TOLERANCE: u32 = 40;
 ///
 /// The sum decides, at [`TOLERANCE`]: the system disk alone, the machine id with anything else, or a new board with all
 /// that sits on it. A second network card, a memory upgrade, a move of a virtual machine to another processor do not.
-const WEIGHTS: [(Factor, u32); 6] = [
+const WEIGHTS: [(Factor, u32); 8] = [
     // R23: for volume activation mainly the system disk. A copy of the files on another disk is another machine.
     (Factor::SystemDisk, TOLERANCE),
     // Made anew when the disk is partitioned anew. Where the disk has no number of its own it stands in for it, and
@@ -34,6 +35,9 @@ const WEIGHTS: [(Factor, u32); 6] = [
     (Factor::Network, 10),
     // Exchanged with the board, or by a move to another host of virtual machines.
     (Factor::Processor, 10),
+    // Marks, which never change.
+    (Factor::File, TOLERANCE),
+    (Factor::Chosen, 0),
 ];
 
 /// The factors of one machine that could be read, each as a digest.
@@ -57,8 +61,35 @@ impl Identity {
     /// The machine whose file system is mounted at `root`; empty where nothing can be read.
     #[must_use]
     pub fn read(root: &Path) -> Self {
-        let read = WEIGHTS.iter().filter_map(|&(factor, _)| Some((factor, factors::read(factor, root)?)));
+        let read = Factor::OF_MACHINE.into_iter().filter_map(|factor| Some((factor, factors::read(factor, root)?)));
         Self(read.collect())
+    }
+
+    /// The machine at `root` as a host compares it with what it recorded, by whichever choice that was.
+    #[must_use]
+    pub fn of_host(root: &Path) -> Self {
+        let marks = [Factor::File, Factor::Chosen];
+        let marks = marks.into_iter().filter_map(|factor| Some((factor, factors::read(factor, root)?)));
+        Self(Self::read(root).0.into_iter().chain(marks).collect())
+    }
+
+    /// What of [`Self::of_host`] is recorded by this choice.
+    #[must_use]
+    pub fn restricted_to(&self, choice: &Choice) -> Self {
+        let factors = self.0.iter().filter(|(factor, _)| choice.contains(**factor));
+        Self(factors.map(|(factor, digest)| (*factor, *digest)).collect())
+    }
+
+    /// Whether some of the machine is recorded here: otherwise a copied folder is a copied host.
+    #[must_use]
+    pub fn is_of_machine(&self) -> bool {
+        self.0.keys().any(|factor| factor.is_of_machine())
+    }
+
+    /// Whether only some factors were taken.
+    #[must_use]
+    pub fn is_chosen(&self) -> bool {
+        self.0.contains_key(&Factor::Chosen)
     }
 
     /// The factors that could be read.
@@ -66,10 +97,11 @@ impl Identity {
         self.0.iter().map(|(&factor, &digest)| (factor, digest))
     }
 
-    /// Every factor in one digest: what a client's requests say of its machine.
+    /// Every factor of the machine in one digest: what a client's requests say of it.
     #[must_use]
     pub fn digest(&self) -> MachineDigest {
-        let factors: Vec<_> = self.0.iter().map(|(factor, digest)| format!("{}={digest}", factor.name())).collect();
+        let of_machine = self.0.iter().filter(|(factor, _)| factor.is_of_machine());
+        let factors: Vec<_> = of_machine.map(|(factor, digest)| format!("{}={digest}", factor.name())).collect();
         MachineDigest(digest::short(DIGEST_PURPOSE, factors.iter().map(String::as_str)))
     }
 

@@ -8,6 +8,7 @@
 //! Invariant: never gives away what identifies a machine: it leaves this crate as a short digest, and never fails: what
 //! cannot be read is not there.
 
+mod choice;
 mod description;
 mod digest;
 mod fact;
@@ -15,6 +16,7 @@ mod factors;
 mod identity;
 mod synchronised;
 
+pub use choice::{Choice, is_container};
 pub use description::Machine;
 pub use digest::FactorDigest;
 pub use factors::Factor;

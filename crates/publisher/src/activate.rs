@@ -16,7 +16,7 @@ use activation::{
     catalog::{Catalog, Group, Name, Platform},
     certificate::NodeCertificate,
     host_activation::{
-        ActivationAnswer, ActivationAnswers, ActivationRequests, HostActivation, KeyStanding, NodeKeys,
+        ActivationAnswer, ActivationAnswers, ActivationRequests, HostActivation, IdentityKind, KeyStanding, NodeKeys,
         ReleaseStatement, SignedAnswers,
     },
     id::{KeyId, PublisherId},
@@ -26,7 +26,7 @@ use activation::{
 use crate::{
     clock,
     credential::CredentialError,
-    issued::{Host, IssuedKey},
+    issued::{Host, IssuedKey, RequiredIdentity},
     publisher::Publisher,
     records::{Activation, Change, Records, RecordsError},
     refusal::{Reason, Refusal, Refusals},
@@ -165,6 +165,14 @@ impl Exchange<'_> {
         if let (Some(Activation { certificate, .. }), Some(holder)) = (earlier, holder) {
             let reactivations_left = key.reactivations_left(holder);
             return Ok(Ok(ActivationAnswer { request_id, node, certificate, reactivations_left }));
+        }
+        let found = match asked.identity {
+            IdentityKind::Machine => None,
+            IdentityKind::Factors => Some("some factors of its machine"),
+            IdentityKind::File => Some("its data folder"),
+        };
+        if let (RequiredIdentity::Machine, Some(found)) = (key.identity, found) {
+            return Ok(Err(Reason::Identity { node, found }));
         }
         let (group, platform) = match self.fit(&key, &asked.platform) {
             Ok((group, platform)) => (group.code, platform.code),

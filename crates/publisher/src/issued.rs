@@ -6,6 +6,8 @@ use activation::{
     key::TypedKey,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     limits::{FORMER_HOSTS_MAX, HOSTS_DEFAULT, HOSTS_MAX, REACTIVATIONS_DEFAULT, REACTIVATIONS_MAX},
     refusal::Reason,
@@ -32,6 +34,17 @@ impl Default for KeyLimits {
     }
 }
 
+/// By what a host must be told from others so that a key activates it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequiredIdentity {
+    /// By whatever the host chooses.
+    #[default]
+    Any,
+    /// By its whole machine: not by some factors of it, and not by its data folder.
+    Machine,
+}
+
 /// A host key on record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuedKey {
@@ -41,6 +54,8 @@ pub struct IssuedKey {
     pub group: Name,
     /// What it gives.
     pub limits: KeyLimits,
+    /// Which hosts it activates.
+    pub identity: RequiredIdentity,
     /// Milliseconds since the Unix epoch.
     pub issued_ms: u64,
     /// In the order of their first activation.

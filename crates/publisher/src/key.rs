@@ -8,7 +8,7 @@ use activation::{
 use crate::{
     clock,
     entropy::random,
-    issued::{IssuedKey, KeyLimits},
+    issued::{IssuedKey, KeyLimits, RequiredIdentity},
     limits::{HOSTS_MAX, REACTIVATIONS_MAX},
     publisher::Publisher,
     records::{Change, RecordsError},
@@ -85,6 +85,16 @@ pub enum ChangeError {
 impl Publisher {
     /// Issues a host key for a group of the catalog that was signed last. It is on record before it is returned.
     pub async fn issue_key(&self, group: &str, limits: KeyLimits) -> Result<IssuedKey, IssueError> {
+        self.issue_key_for(group, limits, RequiredIdentity::Any).await
+    }
+
+    /// The same for hosts that are told from others in this way.
+    pub async fn issue_key_for(
+        &self,
+        group: &str,
+        limits: KeyLimits,
+        identity: RequiredIdentity,
+    ) -> Result<IssuedKey, IssueError> {
         let trust = self.trust();
         let catalog = &trust.catalog.as_ref().ok_or(IssueError::NoCatalog)?.catalog;
         let group = catalog.group_named(group).ok_or_else(|| {
@@ -98,6 +108,7 @@ impl Publisher {
             key: TypedKey::generate(KeyKind::Host, group.code, random()?),
             group: group.name.clone(),
             limits,
+            identity,
             issued_ms: clock::now_ms(),
             hosts: Vec::new(),
             former_hosts: Vec::new(),

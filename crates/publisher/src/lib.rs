@@ -49,7 +49,7 @@ pub use crate::catalogs::SignError;
 pub use crate::credential::{CredentialError, NotAPassphrase, Passphrase};
 pub use crate::direct_key::{DirectError, DirectReason};
 pub use crate::folder::{InitError, OpenError};
-pub use crate::issued::{DirectKey, Host, IssuedKey, KeyLimits};
+pub use crate::issued::{DirectKey, Host, IssuedKey, KeyLimits, RequiredIdentity};
 pub use crate::key::{ChangeError, IssueError};
 pub use crate::operation::{
     ActivatedNode, ActivatedReport, BackupReport, CatalogReport, DirectKeyReport, HostReport, KeyReport, Operation,

@@ -72,6 +72,17 @@ pub enum Reason {
         /// The group of the key.
         group: Name,
     },
+    /// The publisher wants hosts that are told by their whole machine.
+    #[error(
+        "the key is for hosts that are told from others by their machine, and node {node} is told by {found}: set `identity = \"machine\"` \
+         in its configuration, start it again, and activate it with `--new-key`"
+    )]
+    Identity {
+        /// The node that asked.
+        node: NodeId,
+        /// `its data folder`, or `some factors of its machine`.
+        found: &'static str,
+    },
     /// R31: all places are taken.
     #[error("the key is good for {limit} hosts, and all are activated")]
     HostsUsedUp {
@@ -93,9 +104,11 @@ impl Reason {
             Self::Signature | Self::ReleaseSignature | Self::OtherPublisher | Self::RequestIdReused => {
                 Status::ACCESS_DENIED
             }
-            Self::UnknownKey | Self::WrongKind(_) | Self::UnknownPlatform(_) | Self::Platform { .. } => {
-                Status::KEY_INVALID
-            }
+            Self::UnknownKey
+            | Self::WrongKind(_)
+            | Self::UnknownPlatform(_)
+            | Self::Platform { .. }
+            | Self::Identity { .. } => Status::KEY_INVALID,
             Self::KeyBlocked => Status::KEY_BLOCKED,
             Self::NodeKeySpent { .. } => Status::HOST_NOT_ACTIVATED,
             Self::HostsUsedUp { .. } | Self::ReactivationsUsedUp { .. } => Status::KEY_LIMIT_REACHED,

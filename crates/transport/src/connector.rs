@@ -47,18 +47,18 @@ enum Shown {
 /// `connect_timeout` bounds the TCP connection to each address; the lookup of a name has [`crate::limits::LOOKUP_TIMEOUT`],
 /// or [`crate::limits::LOOKUP_PATIENCE`] where its addresses of before can be tried, and the handshake has [`HANDSHAKE_DEADLINE`].
 pub fn connector(identity: Arc<PresentedIdentity>, connect_timeout: Duration) -> Connector {
-    Connector {
-        shown: Shown::Identity(identity),
-        connect_timeout,
-        names: Names::of_system(),
-        seen: Arc::default(),
-    }
+    Connector { shown: Shown::Identity(identity), connect_timeout, names: Names::of_system(), seen: Arc::default() }
 }
 
 /// Presents no certificate, and accepts nodes certified by the authority whose certificate has this SHA-256.
 pub fn pinned(authority: [u8; 32], connect_timeout: Duration) -> Result<Connector, TransportError> {
     let config = client_config(Arc::new(Nodes::Pinned(authority)), None)?;
-    Ok(Connector { shown: Shown::Nothing(Arc::new(config)), connect_timeout, names: Names::of_system(), seen: Arc::default() })
+    Ok(Connector {
+        shown: Shown::Nothing(Arc::new(config)),
+        connect_timeout,
+        names: Names::of_system(),
+        seen: Arc::default(),
+    })
 }
 
 impl Connector {

@@ -10,7 +10,7 @@ use std::{
 use activation::{
     SigningKey,
     certificate::NodeCertificate,
-    host_activation::{ActivationRequests, HostActivation, HostActivationRequest, SignedAnswers},
+    host_activation::{ActivationRequests, HostActivation, HostActivationRequest, IdentityKind, SignedAnswers},
     id::MachineDigest,
     key::TypedKey,
     trust::Trust,
@@ -177,6 +177,7 @@ pub(crate) fn request(key: &TypedKey, node: u16) -> Vec<u8> {
         key: *key,
         platform: PLATFORM.parse().unwrap(),
         machine: MachineDigest([high, low, 0, 0, 0, 0, 0, 0]),
+        identity: IdentityKind::Machine,
     };
     let request = HostActivationRequest::sign(asked, &SigningKey::from_bytes(&seed), None);
     ActivationRequests { requests: vec![request], releases: Vec::new() }.encode()

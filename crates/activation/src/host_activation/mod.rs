@@ -16,7 +16,7 @@ use thiserror::Error;
 
 pub use self::answers::{ActivationAnswer, ActivationAnswers, KeyStanding, NotSignedByPublisher, SignedAnswers};
 pub use self::release::ReleaseStatement;
-pub use self::request::{ActivationRequests, HostActivation, HostActivationRequest, NodeKeys};
+pub use self::request::{ActivationRequests, HostActivation, HostActivationRequest, IdentityKind, NodeKeys};
 use crate::proto;
 
 /// The format that this version writes, and the newest that it reads.

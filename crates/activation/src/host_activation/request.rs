@@ -28,6 +28,48 @@ pub struct HostActivation {
     pub platform: Name,
     /// What makes it this host and no other: two nodes with one digest are one host to the publisher.
     pub machine: MachineDigest,
+    pub identity: IdentityKind,
+}
+
+/// By what a host is told from others: what has to change before it needs another activation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IdentityKind {
+    /// Everything that its machine says of itself (R23).
+    #[default]
+    Machine,
+    /// Some of it.
+    Factors,
+    /// Its data folder: a copied folder is a copied host.
+    File,
+}
+
+impl IdentityKind {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Machine => "machine",
+            Self::Factors => "factors",
+            Self::File => "file",
+        }
+    }
+
+    fn to_proto(self) -> proto::IdentityKind {
+        match self {
+            // As versions before wrote it: their requests and those of a machine stay the same.
+            Self::Machine => proto::IdentityKind::Unspecified,
+            Self::Factors => proto::IdentityKind::Factors,
+            Self::File => proto::IdentityKind::File,
+        }
+    }
+
+    fn from_proto(raw: i32) -> Result<Self, ActivationFileError> {
+        match proto::IdentityKind::try_from(raw) {
+            Ok(proto::IdentityKind::Unspecified | proto::IdentityKind::Machine) => Ok(Self::Machine),
+            Ok(proto::IdentityKind::Factors) => Ok(Self::Factors),
+            Ok(proto::IdentityKind::File) => Ok(Self::File),
+            Err(_) => Err(Malformed("identity")),
+        }
+    }
 }
 
 /// A request with its signatures, which [`Self::verify`] checks.
@@ -69,6 +111,7 @@ impl HostActivationRequest {
             platform: asked.platform.to_string(),
             machine: Bytes::copy_from_slice(&asked.machine.0),
             node_key: Bytes::copy_from_slice(&public(node_key)),
+            identity: asked.identity.to_proto().into(),
             previous_key: previous.map(|key| Bytes::copy_from_slice(&public(key))).unwrap_or_default(),
         };
         let signed: Bytes = signed.encode_to_vec().into();
@@ -129,6 +172,7 @@ impl HostActivationRequest {
             key: fields.key.parse().map_err(|_| Malformed("key"))?,
             platform: fields.platform.parse().map_err(|_| Malformed("platform"))?,
             machine: MachineDigest::try_from(fields.machine.as_ref()).map_err(|_| Malformed("machine"))?,
+            identity: IdentityKind::from_proto(fields.identity)?,
         };
         let node_key = fields.node_key.as_ref().try_into().map_err(|_| Malformed("node key"))?;
         let previous = match (fields.previous_key.as_ref(), raw.previous_signature.as_ref()) {

@@ -9,7 +9,9 @@ use std::path::Path;
 use activation::audit::Origin;
 use activation::clock::{SkewReference, Stamp};
 use activation::direct::{DirectCertificate, DirectRequest};
-use activation::host_activation::{ActivationRequests, HostActivation, HostActivationRequest, ReleaseStatement};
+use activation::host_activation::{
+    ActivationRequests, HostActivation, HostActivationRequest, IdentityKind, ReleaseStatement,
+};
 use activation::id::{MachineDigest, ProductId};
 use activation::key::{KeyKind, TypedKey};
 use activation::lifecycle::{Lifecycle, Moment};
@@ -74,6 +76,7 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         key: host_key(1),
         platform: "server-datacenter".parse().unwrap(),
         machine: MachineDigest([2; 8]),
+        identity: IdentityKind::File,
     };
     let asked = HostActivationRequest::sign(asked, &node_key(1), Some(&node_key(2)));
     let requests = ActivationRequests { requests: vec![asked], releases: vec![release.clone()] }.encode();

@@ -2,8 +2,8 @@
 
 use activation::SigningKey;
 use activation::host_activation::{
-    ActivationFileError, ActivationRequests, FILE_BYTES_MAX, HostActivation, HostActivationRequest, KeyStanding,
-    NotSignedByNode, NotSignedByPublisher, REQUESTS_MAX, ReleaseStatement, SignedAnswers,
+    ActivationFileError, ActivationRequests, FILE_BYTES_MAX, HostActivation, HostActivationRequest, IdentityKind,
+    KeyStanding, NotSignedByNode, NotSignedByPublisher, REQUESTS_MAX, ReleaseStatement, SignedAnswers,
 };
 use activation::id::{MachineDigest, NodeId, PublisherId};
 
@@ -17,6 +17,7 @@ fn asked(node: NodeId) -> HostActivation {
         key: host_key(1),
         platform: "server-standard-and-enterprise".parse().expect("a name"),
         machine: MachineDigest([number; 8]),
+        identity: IdentityKind::Machine,
     }
 }
 

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use activation::{
     host_activation::{
-        ActivationAnswer, ActivationAnswers, ActivationRequests, HostActivationRequest, REQUESTS_MAX, ReleaseStatement,
-        SignedAnswers,
+        ActivationAnswer, ActivationAnswers, ActivationRequests, HostActivation, HostActivationRequest, REQUESTS_MAX,
+        ReleaseStatement, SignedAnswers,
     },
     id::{Fingerprint, KeyId, NodeId, PublisherId},
     key::{KeyKind, TypedKey},
@@ -129,7 +129,10 @@ impl Keys<'_> {
         let requested = requests.iter().map(HostActivationRequest::asked);
         let requested: Vec<_> = requested.map(|asked| node_and_key(asked.node, asked.key.key_id())).collect();
         let nodes: BTreeSet<_> = requested.iter().map(|requested| requested.node).collect();
+        let reactivations =
+            requests.iter().filter_map(|request| self.reactivation(publisher, request.asked())).collect();
         Ok(proto::RequestActivationReply {
+            reactivations,
             request: asked.encode().into(),
             nodes: nodes.into_iter().collect(),
             publisher: self.0.replica.view(|state| publisher_name(state, publisher)),
@@ -137,6 +140,17 @@ impl Keys<'_> {
             requested,
             released: releases.iter().map(|release| node_and_key(release.node, release.key)).collect(),
         })
+    }
+
+    /// What the request of a node that holds a certificate for the key spends.
+    fn reactivation(&self, publisher: PublisherId, asked: &HostActivation) -> Option<proto::Reactivation> {
+        let (node, key) = (asked.node, asked.key.key_id());
+        let left = self.0.replica.view(|state| {
+            let publisher = state.publishers().find(|known| known.id() == publisher)?;
+            let installed = publisher.keys().find(|installed| installed.id == key)?;
+            Some(installed.activations.get(&node)?.reactivations_left)
+        })?;
+        Some(proto::Reactivation { node, key_id: key.to_string(), left })
     }
 
     pub(super) async fn install_answer(

@@ -11,7 +11,10 @@ use activation::{catalog::Name, id::NodeId};
 use activation::settings::ElectionProfile;
 use transport::Network;
 
-use crate::config::{log_level::LogLevel, values::ListenAddress};
+use crate::config::{
+    log_level::LogLevel,
+    values::{HostIdentity, ListenAddress},
+};
 
 /// How the text of a flag or a variable becomes a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +109,7 @@ text!(String);
 text!(SocketAddr);
 text!(ListenAddress);
 text!(Name);
+text!(HostIdentity);
 
 impl ValueType for bool {
     fn form(_: u64) -> Form {

@@ -25,6 +25,7 @@ use figment::{
     Figment,
     providers::{Format, Toml},
 };
+use machine::Choice;
 use replication::RaftSettings;
 
 pub use self::{
@@ -91,6 +92,11 @@ impl Config {
     /// The root below which the machine's own description is read.
     pub(crate) fn machine_root(&self) -> PathBuf {
         test_hooks::machine_root().unwrap_or_else(|| PathBuf::from("/"))
+    }
+
+    /// By what this machine is told from others.
+    pub(crate) fn identity_choice(&self) -> Choice {
+        self.identity.choice(&self.machine_root())
     }
 
     /// The administration socket.

@@ -17,7 +17,7 @@ use crate::config::{
     declaration::{Form, Setting, TooSmall, ValueType, section},
     log_level::LogLevel,
     renamed::OldName,
-    values::{self, ListenAddress},
+    values::{self, HostIdentity, ListenAddress},
 };
 
 /// What a node is told.
@@ -31,6 +31,9 @@ pub struct Config {
     /// Its platform class, as catalogs name it.
     #[serde(default = "default_platform", deserialize_with = "values::platform")]
     pub platform: Name,
+    /// By what this machine is told from others.
+    #[serde(default)]
+    pub identity: HostIdentity,
     /// Port 1688.
     #[serde(default)]
     pub clients: Clients,
@@ -93,6 +96,12 @@ pub(super) fn declared_first() -> Vec<Setting> {
             form: Form::Text,
             default: default_platform().toml(),
             help: "Platform class of this machine, as the publisher's catalog names it: it decides which keys the machine may hold",
+        },
+        Setting {
+            key: "identity",
+            form: Form::Text,
+            default: HostIdentity::default().toml(),
+            help: "By what this host is told from others (R23), for keys that are made from then on: auto (machine, and in a container file), machine, file (the data folder: a copied folder is a copied host), or factors of the machine, separated by commas: system-disk, system-volume, machine-id, board, network, processor",
         },
     ]
 }

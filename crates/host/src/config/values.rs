@@ -1,9 +1,11 @@
 //! Values of the configuration that have a form of their own, parsed while the file is read.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     net::{AddrParseError, SocketAddr},
+    path::Path,
+    str::FromStr,
 };
 
 use activation::settings::ElectionProfile;
@@ -11,18 +13,24 @@ use activation::{
     catalog::Name,
     id::{NodeId, node_id},
 };
+use machine::{Choice, Factor};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use transport::{Network, is_host_and_port};
 
 /// A text that is no such value: what is wrong; the fix.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-enum ValueError {
+pub enum ValueError {
     #[error("{text:?}: {source}; give ADDRESS:PORT, or off")]
     Listen { text: String, source: AddrParseError },
     #[error("{text:?} is no NODE=HOST:PORT; write each as \"NODE=HOST:PORT\", an IPv6 address in brackets")]
     Member { text: String },
     #[error("node {node} is listed twice; give each node one address")]
     MemberTwice { node: NodeId },
+    #[error(
+        "{text:?} is no identity; give auto, machine, file, or factors separated by commas: system-disk, system-volume, machine-id, \
+         board, network, processor"
+    )]
+    Identity { text: String },
     #[error("{text:?} is no name of a platform class; use the name that the publisher's catalog gives it")]
     Platform { text: String },
 }
@@ -61,6 +69,75 @@ impl fmt::Display for ListenAddress {
             Some(address) => address.fmt(f),
             None => f.write_str("off"),
         }
+    }
+}
+
+/// By what a host is told from others: `auto`, `machine`, `file`, or names of factors.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum HostIdentity {
+    /// By the machine, and in a container by the data folder.
+    #[default]
+    Auto,
+    /// Always the same.
+    Chosen(Choice),
+}
+
+impl HostIdentity {
+    /// For the machine whose file system is mounted at `root`.
+    pub(super) fn choice(&self, root: &Path) -> Choice {
+        match self {
+            Self::Auto => Choice::automatic(root),
+            Self::Chosen(choice) => choice.clone(),
+        }
+    }
+}
+
+impl FromStr for HostIdentity {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let factor = |name: &str| Factor::OF_MACHINE.into_iter().find(|factor| factor.name() == name.trim());
+        match text.trim() {
+            "auto" => Ok(Self::Auto),
+            "machine" => Ok(Self::Chosen(Choice::Machine)),
+            "file" => Ok(Self::Chosen(Choice::File)),
+            names => {
+                let factors = names.split(',').map(factor).collect::<Option<BTreeSet<_>>>();
+                let factors = factors.ok_or_else(|| ValueError::Identity { text: text.to_owned() })?;
+                Ok(Self::Chosen(Choice::Factors(factors)))
+            }
+        }
+    }
+}
+
+impl fmt::Display for HostIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Chosen(Choice::Machine) => f.write_str("machine"),
+            Self::Chosen(Choice::File) => f.write_str("file"),
+            Self::Chosen(Choice::Factors(factors)) => {
+                let names: Vec<_> = factors.iter().map(|factor| factor.name()).collect();
+                f.write_str(&names.join(","))
+            }
+        }
+    }
+}
+
+/// A text, or a list of factors.
+impl<'de> Deserialize<'de> for HostIdentity {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Text(String),
+            List(Vec<String>),
+        }
+        let text = match Written::deserialize(value)? {
+            Written::Text(text) => text,
+            Written::List(names) => names.join(","),
+        };
+        text.parse().map_err(D::Error::custom)
     }
 }
 

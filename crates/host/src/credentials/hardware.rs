@@ -1,9 +1,12 @@
 //! The machine of a node: what it is to the publisher, and what it is made of.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
-use activation::id::MachineDigest;
-use machine::Identity;
+use activation::{host_activation::IdentityKind, id::MachineDigest};
+use machine::{Choice, Identity};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -14,20 +17,22 @@ const MACHINE_ID: &str = "etc/machine-id";
 #[derive(Clone, Debug)]
 pub(crate) struct Hardware {
     root: PathBuf,
+    choice: Choice,
 }
 
 impl Hardware {
-    /// The one whose file system is mounted at `root`.
-    pub(crate) fn at(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+    /// The one whose file system is mounted at `root`, and by what keys that are made from now on are bound to it.
+    pub(crate) fn at(root: &Path, choice: Choice) -> Self {
+        Self { root: root.to_owned(), choice }
     }
 
     /// A digest of the machine and of the store on it: two nodes on one machine are two hosts.
     pub(crate) fn digest(&self, store: Uuid) -> MachineDigest {
         let mut digest = Sha256::new();
         digest.update(b"quorate/host-machine/1");
-        // A machine without one (a container, say) is told apart by its store alone.
-        digest.update(std::fs::read(self.root.join(MACHINE_ID)).unwrap_or_default().trim_ascii());
+        // A machine without one, and one that is told by its data folder, is told apart by its store alone.
+        let id = if self.choice == Choice::File { None } else { std::fs::read(self.root.join(MACHINE_ID)).ok() };
+        digest.update(id.unwrap_or_default().trim_ascii());
         digest.update(store.as_bytes());
         let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(digest.finalize());
         MachineDigest([a, b, c, d, e, f, g, h])
@@ -35,6 +40,30 @@ impl Hardware {
 
     /// What it is made of, now.
     pub(crate) fn identity(&self) -> Identity {
-        Identity::read(&self.root)
+        Identity::of_host(&self.root)
+    }
+
+    /// What of this a key that is made now is bound to.
+    ///
+    /// # Errors
+    /// Where the machine says none of what was chosen.
+    pub(crate) fn recorded(&self, now: &Identity) -> io::Result<Identity> {
+        let recorded = now.restricted_to(&self.choice);
+        let is_bound = recorded.is_of_machine() || self.choice == Choice::File;
+        is_bound.then_some(recorded).ok_or_else(|| {
+            io::Error::other(
+                "this machine says nothing of what `identity` in the configuration names: name other factors, or `file`, with \
+                 which a copied data folder is a copied host",
+            )
+        })
+    }
+}
+
+/// By what a key that is bound to this is told from others.
+pub(crate) fn kind_of(recorded: &Identity) -> IdentityKind {
+    match (recorded.is_of_machine(), recorded.is_chosen()) {
+        (false, _) => IdentityKind::File,
+        (true, true) => IdentityKind::Factors,
+        (true, false) => IdentityKind::Machine,
     }
 }

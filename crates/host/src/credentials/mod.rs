@@ -26,14 +26,14 @@ use std::{
 use activation::{
     SigningKey, VerifyingKey,
     certificate::NodeCertificate,
-    host_activation::ReleaseStatement,
+    host_activation::{IdentityKind, ReleaseStatement},
     id::{KeyId, NodeId, PublisherId},
     state::State,
 };
 use machine::Identity;
 
 use self::files::{KeyFile, KeyFolder, Keys, PrivateKey};
-use crate::credentials::hardware::Hardware;
+use crate::credentials::hardware::{Hardware, kind_of};
 
 /// The secret of a private key that a node makes for a host key; where its machine changed, in place of the key whose public
 /// half is given. A daemon takes the operating system's randomness.
@@ -79,6 +79,8 @@ pub(crate) struct Signers {
     pub(crate) key: SigningKey,
     /// Of this host before its machine changed.
     pub(crate) previous: Option<SigningKey>,
+    /// What `key` is bound to.
+    pub(crate) identity: IdentityKind,
 }
 
 #[derive(Debug)]
@@ -125,7 +127,8 @@ impl Keys {
     /// What may sign a request on this machine: the next key, which waits for its certificate, before the current one.
     fn waiting(&self, machine: &Identity) -> Option<Signers> {
         let of_this_machine = [&self.next, &self.current].into_iter().flatten().find(|key| is_at_home(key, machine))?;
-        Some(Signers { key: of_this_machine.key.clone(), previous: self.moved(machine) })
+        let identity = kind_of(&of_this_machine.machine);
+        Some(Signers { key: of_this_machine.key.clone(), previous: self.moved(machine), identity })
     }
 
     /// The current key, where it was made on another machine.
@@ -191,12 +194,13 @@ impl Credentials {
         let file = if keys.current.is_some() { KeyFile::Next } else { KeyFile::Current };
         let previous = keys.moved(machine);
         let replaced = previous.as_ref().map(SigningKey::verifying_key);
+        let machine = self.hardware.recorded(machine)?;
         let key = SigningKey::from_bytes(&(self.new_secret)(self.node, id, replaced.as_ref())?);
-        let made = PrivateKey { key, machine: machine.clone(), release_signed_at: None };
+        let made = PrivateKey { key, machine, release_signed_at: None };
         self.folder.write(id, file, &made)?;
-        let key = made.key.clone();
+        let (key, identity) = (made.key.clone(), kind_of(&made.machine));
         *keys.slot(file) = Some(made);
-        Ok(Signers { key, previous })
+        Ok(Signers { key, previous, identity })
     }
 
     /// Signs that the node gives its place back. Signed again it is the same statement; the key lives until the state
@@ -293,7 +297,8 @@ impl Credentials {
                 _ if known.unusable.get(key) == Some(why) => {}
                 Unusable::MachineChanged => tracing::error!(
                     key = %key.1,
-                    "this is not the machine that was activated: activate the node again with `quorate key activate`"
+                    "this is not the machine that was activated: activate the node again with `quorate key activate --reactivate`, \
+                     which spends a re-activation"
                 ),
                 // A node that has just started knows an older state than its folder, until the log is applied.
                 Unusable::KeyLost => tracing::warn!(

@@ -6,11 +6,12 @@ use activation::{
     SigningKey, VerifyingKey,
     catalog::{Catalog, SignedCatalog},
     certificate::NodeCertificate,
-    host_activation::{ActivationAnswer, ActivationAnswers, ReleaseStatement},
+    host_activation::{ActivationAnswer, ActivationAnswers, IdentityKind, ReleaseStatement},
     id::{KeyId, NodeId, PublisherId},
     key::{KeyKind, TypedKey},
     state::{Applied, Command, State},
 };
+use machine::{Choice, Factor};
 use tempfile::TempDir;
 
 use super::{Credentials, Held, Unusable};
@@ -30,6 +31,7 @@ struct World {
     state: State,
     index: u64,
     minutes: u32,
+    choice: Choice,
 }
 
 impl World {
@@ -37,7 +39,16 @@ impl World {
         let [root, activation] = [1, 2].map(|seed| SigningKey::from_bytes(&[seed; 32]));
         let key = TypedKey::generate(KeyKind::Host, GROUP_B, [7; 16]);
         let folder = tempfile::tempdir().unwrap();
-        let mut world = Self { folder, root, activation, key, state: State::new(), index: 0, minutes: 29_000_000 };
+        let mut world = Self {
+            folder,
+            root,
+            activation,
+            key,
+            state: State::new(),
+            index: 0,
+            minutes: 29_000_000,
+            choice: Choice::Machine,
+        };
         world.move_to("one disk");
         let keys = [world.activation.verifying_key(), SigningKey::from_bytes(&[3; 32]).verifying_key()];
         let signed = SignedCatalog::sign(&Catalog::from_toml(CATALOG).unwrap(), keys, &world.root);
@@ -88,7 +99,7 @@ impl World {
 
     /// The node starts: with what is in the folder and nothing else.
     fn start(&self) -> Credentials {
-        let hardware = Hardware::at(&self.folder.path().join("machine"));
+        let hardware = Hardware::at(&self.folder.path().join("machine"), self.choice.clone());
         Credentials::load(NODE, &self.keys(), hardware, random_secret).unwrap()
     }
 
@@ -270,7 +281,7 @@ fn a_node_that_was_down_while_its_place_was_given_back_and_confirmed_destroys_it
         fs::create_dir(&copy).unwrap();
         let name = world.id().to_string();
         fs::copy(world.keys().join(&name), copy.join(&name)).unwrap();
-        let hardware = Hardware::at(&world.folder.path().join("machine"));
+        let hardware = Hardware::at(&world.folder.path().join("machine"), Choice::Machine);
         Credentials::load(NODE, &copy, hardware, random_secret).unwrap().take_note(held).unwrap();
         assert_eq!(fs::read_dir(&copy).unwrap().count(), 0);
         fs::remove_dir(copy).unwrap();
@@ -394,7 +405,7 @@ fn a_damaged_key_is_named_and_not_shown() {
         format!("format = 1\nprivate_key = {secret}x\n[machine]\n"),
     ] {
         fs::write(world.keys().join(world.id().to_string()), &text).unwrap();
-        let hardware = Hardware::at(world.folder.path());
+        let hardware = Hardware::at(world.folder.path(), Choice::Machine);
         let error = Credentials::load(NODE, &world.keys(), hardware, random_secret).unwrap_err().to_string();
         assert!(error.contains(&world.id().to_string()) && error.contains("activate again"), "{text:?}: {error}");
         assert!(!error.contains("0505"), "{text:?}: {error}");
@@ -421,4 +432,38 @@ fn r31_a_new_key_is_made_on_demand_and_takes_the_other_ones_place_once_it_is_cer
     world.move_to("another disk");
     let changed = world.start_and_take_note().new_signers(world.id()).unwrap();
     assert_eq!(changed.previous.as_ref().map(public), Some(public(&signers.key)));
+}
+
+#[test]
+fn what_a_key_is_bound_to_is_chosen_when_it_is_made_and_stays() {
+    for (choice, kind, moves) in [
+        (Choice::Machine, IdentityKind::Machine, true),
+        (Choice::Factors([Factor::MachineId].into()), IdentityKind::Factors, true),
+        (Choice::Factors([Factor::Board].into()), IdentityKind::Factors, false),
+        (Choice::File, IdentityKind::File, false),
+    ] {
+        let mut world = World { choice: choice.clone(), ..World::new() };
+        let board = world.folder.path().join("machine/sys/class/dmi/id");
+        fs::create_dir_all(&board).unwrap();
+        fs::write(board.join("board_name"), "one board").unwrap();
+        let credentials = world.start_and_take_note();
+        let signers = credentials.signers(world.id()).unwrap();
+        assert_eq!(signers.identity, kind);
+        world.certify(&signers.key);
+        credentials.take_note(world.held()).unwrap();
+        // Another choice is for keys that are made from then on: a node is not activated again for it.
+        world.choice = if choice == Choice::File { Choice::Machine } else { Choice::File };
+        world.move_to("another disk");
+        let restarted = world.start_and_take_note();
+        assert_eq!(world.signs(&restarted), !moves, "{choice:?}");
+        assert_eq!(restarted.is_in_need(world.id()), moves, "{choice:?}");
+    }
+}
+
+#[test]
+fn no_key_is_made_that_nothing_binds_although_something_was_to() {
+    let world = World { choice: Choice::Factors([Factor::Network].into()), ..World::new() };
+    let why = world.start_and_take_note().signers(world.id()).unwrap_err().to_string();
+    assert!(why.contains("`identity` in the configuration"), "{why}");
+    assert_eq!(world.files(), Vec::<String>::new());
 }

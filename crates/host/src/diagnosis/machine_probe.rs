@@ -12,6 +12,7 @@ use replication::Replica;
 use tokio::time::Instant;
 use transport::PresentedIdentity;
 
+use super::builds;
 use crate::{
     lifecycle::descriptors::{descriptor_limit, descriptors_open},
     tasks::{self, HostTask},
@@ -38,6 +39,8 @@ impl MachineProbe {
     pub(crate) async fn run(&self, replica: &Replica) -> MachineReport {
         let data = self.data.clone();
         let synced = tasks::blocking(HostTask::DiskProbe, move || sync_us(&data)).await.and_then(|synced| synced);
+        let (running, installed) = futures::join!(builds::running(), builds::installed());
+        let installed_unknown = installed.as_ref().err().or(running.as_ref().err()).cloned().unwrap_or_default();
         let disk = rustix::fs::statvfs(&self.data).ok();
         let bytes = |blocks: u64, size: u64| blocks.saturating_mul(size);
         MachineReport {
@@ -53,6 +56,9 @@ impl MachineProbe {
             descriptors_open: descriptors_open(),
             clients_wanted: self.clients_wanted as u64,
             clients_max: self.clients_max as u64,
+            running: running.ok(),
+            installed: installed.ok(),
+            installed_unknown,
         }
     }
 }

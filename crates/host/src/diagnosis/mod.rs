@@ -1,3 +1,4 @@
 //! What a node finds on its own machine, for the checks of the crate `admin`.
 
+pub(crate) mod builds;
 pub(crate) mod machine_probe;

@@ -10,7 +10,7 @@ use discovery::Delegated;
 use tokio::{sync::Mutex, time::Instant};
 use tonic::Status;
 
-use super::draining::{Begun, Draining, Phase};
+use super::draining::{Begun, Draining, Phase, Then};
 use crate::{dns::Dns, observation::cluster_status, peers::node_client::NodeClient};
 
 /// What carries a drain out.
@@ -31,6 +31,9 @@ impl Drain {
     /// Leaves DNS, and sets the time at which the node stops. Refused without a consequence where the others would be no
     /// majority, or where DNS keeps the record.
     pub(crate) async fn begin(&self, request: DrainRequest) -> Result<DrainReply, Status> {
+        if request.leave && request.restart {
+            return Err(Status::invalid_argument("a node that leaves is not started again"));
+        }
         let _turn = self.turn.lock().await;
         let node = self.nodes.replica().identity().owner;
         let draining = &*self.draining;
@@ -47,7 +50,12 @@ impl Drain {
         }
         let (domains, forgotten_after) = self.withdraw(request.force, published).await?;
         let wait = request.wait_s.map_or(forgotten_after.min(self.wait), |seconds| Duration::from_secs(seconds.into()));
-        begun.ends(Instant::now() + wait, request.leave);
+        let then = match (request.leave, request.restart) {
+            (true, _) => Then::Leave,
+            (false, true) => Then::Restart,
+            (false, false) => Then::Stop,
+        };
+        begun.ends(Instant::now() + wait, then);
         tracing::info!(
             node,
             wait_s = wait.as_secs(),

@@ -11,11 +11,23 @@ pub(crate) enum Phase {
     #[default]
     InService,
     Withdrawing,
-    /// It stops then, whatever happens; where it leaves, it is no member any more by then.
+    /// It stops at `end`, whatever happens.
     Until {
         end: Instant,
-        leaves: bool,
+        then: Then,
     },
+}
+
+/// What a drained node does when it has stopped answering.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Then {
+    /// It stops, and stays down.
+    #[default]
+    Stop,
+    /// It leaves the cluster, and stops.
+    Leave,
+    /// It stops, and its supervisor starts it again.
+    Restart,
 }
 
 /// Whether a node is on its way out: what its parts follow.
@@ -27,14 +39,14 @@ impl Draining {
         self.phase() != Phase::InService
     }
 
-    /// Waits until the node is to stop; says whether it leaves the cluster.
-    pub(crate) async fn over(&self) -> bool {
+    /// Waits until the node is to stop; says what then.
+    pub(crate) async fn over(&self) -> Then {
         let mut phase = self.0.subscribe();
         let ends = phase.wait_for(|phase| matches!(phase, Phase::Until { .. })).await.map(|phase| *phase);
         match ends {
-            Ok(Phase::Until { end, leaves }) => {
+            Ok(Phase::Until { end, then }) => {
                 sleep_until(end).await;
-                leaves
+                then
             }
             _ => std::future::pending().await,
         }
@@ -54,8 +66,8 @@ impl<'a> Begun<'a> {
         Self(draining)
     }
 
-    pub(crate) fn ends(self, end: Instant, leaves: bool) {
-        self.0.0.send_replace(Phase::Until { end, leaves });
+    pub(crate) fn ends(self, end: Instant, then: Then) {
+        self.0.0.send_replace(Phase::Until { end, then });
     }
 }
 
@@ -85,8 +97,8 @@ mod tests {
         let begun = Begun::new(&draining);
         assert!(draining.is_on());
         let end = Instant::now() + Duration::from_secs(30);
-        begun.ends(end, true);
-        assert!(draining.over().await, "it leaves");
+        begun.ends(end, Then::Leave);
+        assert_eq!(draining.over().await, Then::Leave);
         assert!(draining.is_on() && Instant::now() >= end);
     }
 }

@@ -147,5 +147,5 @@ fn unusable_reason(unusable: &BTreeMap<KeyId, Unusable>) -> String {
     let why: BTreeSet<_> = unusable.values().map(|why| why.words()).collect();
     let keys: Vec<_> = unusable.keys().map(ToString::to_string).collect();
     let why = why.into_iter().collect::<Vec<_>>().join(", and ");
-    format!("{why}: activate again (`quorate key activate`), key {}", keys.join(", "))
+    format!("{why}: activate again (`quorate key activate --reactivate`), key {}", keys.join(", "))
 }

@@ -31,7 +31,7 @@ use crate::{
     config::Config,
     lifecycle::{
         descriptors::descriptor_limit,
-        draining::Draining,
+        draining::{Draining, Then},
         leave::{self, LeaveError},
         live_settings::Live,
         ports::Ports,
@@ -225,12 +225,13 @@ impl Node {
 
     /// Waits until an administrator has drained the node: it is to be stopped now. Where it was to leave the cluster, it
     /// has left; the error says why it could not.
-    pub async fn drained(&self) -> Result<(), LeaveError> {
-        if self.draining.over().await {
-            return leave::leave(&self.nodes, &self.data).await;
+    pub async fn drained(&self) -> Result<Then, LeaveError> {
+        let then = self.draining.over().await;
+        match then {
+            Then::Leave => leave::leave(&self.nodes, &self.data).await?,
+            Then::Stop | Then::Restart => self.replica().say_farewell().await,
         }
-        self.replica().say_farewell().await;
-        Ok(())
+        Ok(then)
     }
 
     /// Takes no more connections, finishes open requests, hands leadership over, and stops. Each wait is bounded: a disk that

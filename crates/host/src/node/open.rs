@@ -91,7 +91,7 @@ impl Data {
     /// The store last: opening it writes to it.
     fn open(config: &Config, report: &dyn Fn(Opening)) -> Result<Self, StartError> {
         let keys = config.data.join("keys");
-        let hardware = Hardware::at(&config.machine_root());
+        let hardware = Hardware::at(&config.machine_root(), config.identity_choice());
         let credentials = Credentials::load(config.node, &keys, hardware.clone(), |_, _, _| random());
         let credentials = Arc::new(credentials.map_err(|source| StartError::Keys { path: keys, source })?);
         let dns = dns::DnsConfig::read(config)?;

@@ -77,6 +77,7 @@ impl Signer {
             key,
             platform: self.platform.clone(),
             machine: self.hardware.digest(identity.store),
+            identity: signers.identity,
         };
         request.request_id = request_id(&request, &signers, current);
         let requests = vec![HostActivationRequest::sign(request, &signers.key, signers.previous.as_ref())];

@@ -3,7 +3,7 @@
 use activation::{
     SigningKey,
     catalog::Name,
-    host_activation::{ActivationRequests, HostActivation, HostActivationRequest},
+    host_activation::{ActivationRequests, HostActivation, HostActivationRequest, IdentityKind},
     id::MachineDigest,
     key::{KeyKind, TypedKey},
 };
@@ -15,7 +15,14 @@ const EXAMPLE: &str = include_str!("../../../../deploy/catalogs/example.toml");
 
 fn request(key: TypedKey) -> HostActivationRequest {
     let platform: Name = "server-standard-and-enterprise".parse().unwrap();
-    let asked = HostActivation { request_id: [1; 16], node: 1, key, platform, machine: MachineDigest([1; 8]) };
+    let asked = HostActivation {
+        request_id: [1; 16],
+        node: 1,
+        key,
+        platform,
+        machine: MachineDigest([1; 8]),
+        identity: IdentityKind::Machine,
+    };
     HostActivationRequest::sign(asked, &SigningKey::from_bytes(&[1; 32]), None)
 }
 

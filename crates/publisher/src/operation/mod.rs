@@ -20,7 +20,7 @@ use crate::{
     activate::ActivateError,
     catalogs::SignError,
     credential::{CredentialError, Passphrase},
-    issued::KeyLimits,
+    issued::{KeyLimits, RequiredIdentity},
     key::{ChangeError, IssueError},
     publisher::Publisher,
 };
@@ -37,6 +37,9 @@ pub enum Operation {
         hosts: u32,
         /// Re-activations of each host.
         reactivations: u32,
+        /// Which hosts it activates.
+        #[serde(default)]
+        identity: RequiredIdentity,
     },
     /// Every host key.
     ListKeys,
@@ -128,8 +131,8 @@ pub async fn perform(
     passphrase: Option<Passphrase>,
 ) -> Result<Report, OperationError> {
     match operation {
-        Operation::IssueKey { group, hosts, reactivations } => {
-            let issued = publisher.issue_key(&group, KeyLimits { hosts, reactivations }).await?;
+        Operation::IssueKey { group, hosts, reactivations, identity } => {
+            let issued = publisher.issue_key_for(&group, KeyLimits { hosts, reactivations }, identity).await?;
             Ok(Report::KeyIssued(KeyReport { key: issued.key.to_string(), ..KeyReport::of(&issued) }))
         }
         Operation::ListKeys => {

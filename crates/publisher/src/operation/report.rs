@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::issued::{DirectKey, Host, IssuedKey};
+use crate::issued::{DirectKey, Host, IssuedKey, RequiredIdentity};
 
 /// What became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +41,9 @@ pub struct KeyReport {
     pub hosts: u32,
     /// Re-activations of each host.
     pub reactivations: u32,
+    /// Which hosts it activates.
+    #[serde(default)]
+    pub identity: RequiredIdentity,
     /// Places taken.
     pub hosts_used: usize,
     /// Gives nothing any more.
@@ -161,6 +164,7 @@ impl KeyReport {
             group: key.group.to_string(),
             hosts: key.limits.hosts,
             reactivations: key.limits.reactivations,
+            identity: key.identity,
             hosts_used: key.hosts.len(),
             blocked: key.blocked,
             issued_ms: key.issued_ms,

@@ -12,7 +12,7 @@ use super::{
     error::{RecordsError, damaged},
 };
 use crate::{
-    issued::{DirectKey, Host, IssuedKey, KeyLimits},
+    issued::{DirectKey, Host, IssuedKey, KeyLimits, RequiredIdentity},
     proto,
 };
 
@@ -26,6 +26,7 @@ pub(super) fn encode_key(key: &IssuedKey) -> Vec<u8> {
         hosts: key.hosts.iter().map(encode_host).collect(),
         former_hosts: key.former_hosts.iter().map(encode_host).collect(),
         blocked: key.blocked,
+        machine_only: key.identity == RequiredIdentity::Machine,
     }
     .encode_to_vec()
 }
@@ -36,6 +37,7 @@ pub(super) fn decode_key(value: &[u8]) -> Result<IssuedKey, RecordsError> {
         key: raw.key.parse().map_err(|_| damaged("the symbols of a key"))?,
         group: raw.group.parse().map_err(|_| damaged("the group of a key"))?,
         limits: KeyLimits { hosts: raw.hosts_limit, reactivations: raw.reactivations_limit },
+        identity: if raw.machine_only { RequiredIdentity::Machine } else { RequiredIdentity::Any },
         issued_ms: raw.issued_ms,
         hosts: raw.hosts.iter().map(decode_host).collect::<Result<_, _>>()?,
         former_hosts: raw.former_hosts.iter().map(decode_host).collect::<Result<_, _>>()?,

@@ -4,7 +4,9 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 
 use activation::SigningKey;
-use activation::host_activation::{ActivationAnswers, ActivationRequests, HostActivation, HostActivationRequest};
+use activation::host_activation::{
+    ActivationAnswers, ActivationRequests, HostActivation, HostActivationRequest, IdentityKind,
+};
 use activation::id::{MachineDigest, NodeId};
 use activation::key::TypedKey;
 use publisher::{ActivateError, Host, IssuedKey, KeyLimits, Publisher, Reason};
@@ -118,6 +120,7 @@ pub(crate) fn asked(key: &TypedKey, host: u8, attempt: u8) -> HostActivation {
         key: *key,
         platform: STANDARD.parse().unwrap(),
         machine: MachineDigest([host; 8]),
+        identity: IdentityKind::Machine,
     }
 }
 

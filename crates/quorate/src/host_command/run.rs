@@ -3,7 +3,7 @@
 use std::{cell::Cell, future::pending, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, anyhow};
-use host::{Config, ConfigError, Node, OldName, Overrides, Start, StartError, raise_descriptor_limit};
+use host::{Config, ConfigError, Node, OldName, Overrides, Start, StartError, Then, raise_descriptor_limit};
 use sd_notify::NotifyState;
 use storage::{Opening, OpeningStep};
 use tokio::{
@@ -16,6 +16,9 @@ use crate::output::{
     CommandResult, Failure,
     logging::{self, AuditFile, Log, LogFormat, LogReader},
 };
+
+/// With which a node ends that is to be started again at once (`EX_TEMPFAIL` of sysexits.h): its unit names it, too.
+const RESTART_EXIT_CODE: u8 = 75;
 
 /// Threads of the runtime, at the least.
 const START_THREADS_MIN: usize = 2;
@@ -33,7 +36,8 @@ peers.allow, admin.allow, metrics.allow) and clients.new_cmids_per_minute are re
 effect without a restart; the node's certificate and key are read again; audit.file is opened again.
 SIGUSR1 adds lines of the level debug to the log; a second one, or SIGHUP, takes them back.
 
-Exit: 0 stopped as told; 1 failed while running, or no cluster was formed; 2 configuration, port or data folder.
+Exit: 0 stopped as told; 1 failed while running, or no cluster was formed; 2 configuration, port or data folder; 75 it is to be
+started again at once (`quorate cluster upgrade --run`).
 A panic in any task ends the process with SIGABRT: the last line of the log names the task and the reason.";
 
 /// Arguments of `host run`.
@@ -110,6 +114,7 @@ async fn run(
     );
     let serves = format!("serves clients on {}", node.clients_address());
     let _no_supervisor = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&serves)]);
+    let mut ends_with = ExitCode::SUCCESS;
     tokio::select! {
         () = keep_supervisor_calm(&node) => {}
         () = follow_configuration((&node, log, audit), &mut hang_up, read_again) => {}
@@ -117,15 +122,17 @@ async fn run(
         why = node.failed() => return Err(anyhow!("node {node_number} stopped: {why}").into()),
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        drained = node.drained() => if let Err(error) = drained {
-            tracing::error!(%error, "the node stops, and has not left its cluster as it was told to");
+        drained = node.drained() => match drained {
+            Ok(Then::Restart) => ends_with = ExitCode::from(RESTART_EXIT_CODE),
+            Ok(Then::Stop | Then::Leave) => {}
+            Err(error) => tracing::error!(%error, "the node stops, and has not left its cluster as it was told to"),
         },
     }
     let _no_supervisor = sd_notify::notify(&[NotifyState::Stopping]);
     tracing::info!(node = node_number, "stopping: open requests are finished, leadership is handed over");
     log.stops();
     node.stop().await;
-    Ok(ExitCode::SUCCESS)
+    Ok(ends_with)
 }
 
 /// Asks a supervisor for more time to start, while the store is opened (`EXTEND_TIMEOUT_USEC`, sd_notify(3)).

@@ -1,7 +1,7 @@
 //! `quorate publisher key ...`: host keys issued, how far they are used, and the exceptions (R31).
 
 use publisher::{
-    HostReport, KeyReport, Operation, Report,
+    HostReport, KeyReport, Operation, Report, RequiredIdentity,
     limits::{HOSTS_DEFAULT, REACTIVATIONS_DEFAULT},
 };
 use serde_json::json;
@@ -17,7 +17,8 @@ use crate::output::{Failure, Output, table};
 const ISSUE_EXAMPLES: &str = "\
 Examples:
   quorate publisher key issue --dir P --group server-b                 6 hosts, each of them 9 more times
-  quorate publisher key issue --dir P --group client --hosts 12 --json";
+  quorate publisher key issue --dir P --group client --hosts 12 --json
+  quorate publisher key issue --dir P --group server-b --identity machine   not for hosts in containers";
 
 const BLOCK_EXAMPLES: &str = "\
 Example:
@@ -55,6 +56,9 @@ pub(crate) enum Command {
         /// More activations of each host.
         #[arg(long, default_value_t = REACTIVATIONS_DEFAULT)]
         reactivations: u32,
+        /// Only for hosts that are told from others by their whole machine: a host in a container is refused.
+        #[arg(long, value_name = "any|machine", default_value = "any")]
+        identity: Identity,
     },
     /// The issued keys, and how many of their places are taken.
     #[command(after_help = "Example:\n  quorate publisher key list --dir P --json")]
@@ -91,11 +95,30 @@ pub(crate) enum Command {
     },
 }
 
+/// `--identity` of `key issue`.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Identity {
+    /// By whatever the host chooses.
+    Any,
+    /// By its whole machine.
+    Machine,
+}
+
+impl Identity {
+    fn required(self) -> RequiredIdentity {
+        match self {
+            Self::Any => RequiredIdentity::Any,
+            Self::Machine => RequiredIdentity::Machine,
+        }
+    }
+}
+
 impl Command {
     pub(super) fn run(self, output: &Output) -> Result<(), Failure> {
         let report = match self {
-            Self::Issue { folder, group, hosts, reactivations } => {
-                folder.perform(Operation::IssueKey { group, hosts, reactivations })
+            Self::Issue { folder, group, hosts, reactivations, identity } => {
+                let identity = identity.required();
+                folder.perform(Operation::IssueKey { group, hosts, reactivations, identity })
             }
             Self::List { folder } => folder.perform(Operation::ListKeys),
             Self::Show(KeyArgs { folder, id }) => folder.perform(Operation::ShowKey { id }),
@@ -123,6 +146,7 @@ fn issued(key: &KeyReport, output: &Output) {
             "group": key.group,
             "hosts": key.hosts,
             "reactivations": key.reactivations,
+            "identity": key.identity,
         }),
         format_args!(
             "{}\nkey id {}, group {}, for {} hosts and {} re-activations of each",

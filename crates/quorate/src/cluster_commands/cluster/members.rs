@@ -232,7 +232,7 @@ impl Remove {
             )
             .into());
         }
-        let request = DrainRequest { force: self.force, wait_s: self.wait.wait, node, leave: true };
+        let request = DrainRequest { force: self.force, wait_s: self.wait.wait, node, leave: true, restart: false };
         let drained = admin.drain(request).await.map_err(refused)?.into_inner();
         let progress = output.spinner(&format!(
             "node {node} has left DNS; it leaves the cluster in {} s, when resolvers have forgotten it",

@@ -8,6 +8,7 @@ mod members;
 mod revoke;
 mod status;
 mod token;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -67,6 +68,9 @@ pub(crate) enum Command {
     /// Which format the nodes write; set after an upgrade, and back before a downgrade.
     #[command(after_help = format::EXAMPLES)]
     Format(format::Format),
+    /// Start every node again with the build that is installed on it, one after the other.
+    #[command(after_help = upgrade::EXAMPLES)]
+    Upgrade(upgrade::Upgrade),
     /// Cluster time, when the nodes' clocks jumped or ran ahead.
     #[command(subcommand)]
     Clock(Clock),
@@ -108,6 +112,7 @@ impl Command {
             Self::Login(login) => login.run(output)?,
             Self::Audit(audit) => audit.run(output)?,
             Self::Format(format) => format.run(output)?,
+            Self::Upgrade(upgrade) => return upgrade.run(output),
             Self::Clock(Clock::Accept { admin }) => set_clock(&admin, Action::Accept, output)?,
             Self::Clock(Clock::Reset { admin }) => set_clock(&admin, Action::Reset, output)?,
         }

@@ -18,6 +18,9 @@ Examples, online:
   quorate key activate --publisher activation.example.test:1691 --node 2
   quorate key activate --publisher activation.example.test:1691 --node 2 --new-key    where the slot of its key is gone
 
+Where a machine changed (what it spends is said, and done with --reactivate):
+  quorate key activate --publisher activation.example.test:1691 --reactivate
+
 By file, for every node that is not activated, or whose machine changed:
   quorate key activate --offline request.bin
   quorate publisher activate --dir P --request request.bin --out answer.bin
@@ -48,6 +51,9 @@ pub(crate) struct Activate {
     /// Only this node, also when it is activated already: that spends a re-activation.
     #[arg(long, value_name = "NODE", default_value_t = 0, hide_default_value = true)]
     node: u64,
+    /// Spend re-activations for nodes whose machine changed. --node NODE says so, too.
+    #[arg(long, conflicts_with = "answer")]
+    reactivate: bool,
     /// The node makes a new private key: where its publisher says that the one it has holds no activation slot any more.
     #[arg(long, requires = "node")]
     new_key: bool,
@@ -82,6 +88,7 @@ impl Activate {
             file: RequestFile::default(),
             key: String::new(),
             node: 0,
+            reactivate: false,
             new_key: false,
             name: String::new(),
             admin,
@@ -89,9 +96,11 @@ impl Activate {
     }
 
     pub(crate) fn run(self, output: &Output) -> CommandResult {
-        let Self { publisher, offline, answer, file, key, node, new_key, name, admin } = self;
+        let Self { publisher, offline, answer, file, key, node, reactivate, new_key, name, admin } = self;
         let target = file.target(offline.as_deref())?;
+        let may_spend = reactivate || node != 0;
         let wanted = RequestActivationRequest { key_id: key, node, publisher: name, releases_only: false, new_key };
+        let wanted = (wanted, may_spend);
         admin.run(async |mut admin| match (&publisher.address, target, &answer) {
             (Some(address), ..) => exchange::online(&mut admin, &publisher, address, wanted, output).await,
             (None, Some(target), _) => exchange::write_request(&mut admin, target, wanted, output).await,

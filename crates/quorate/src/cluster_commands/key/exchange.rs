@@ -82,10 +82,11 @@ pub(super) async fn online(
     admin: &mut Admin,
     publisher: &PublisherArgs,
     address: &str,
-    wanted: RequestActivationRequest,
+    (wanted, may_spend): (RequestActivationRequest, bool),
     output: &Output,
 ) -> Result<(), Failure> {
     let asked = admin.request_activation(wanted).await.map_err(refused)?.into_inner();
+    warn_of_reactivations(&asked, may_spend)?;
     let authorities = publisher.authorities.as_deref().map(read_authorities).transpose()?;
     let catalogs = admin.show_catalogs(ShowCatalogsRequest {}).await.map_err(refused)?.into_inner();
     let opened = catalogs.signed_catalogs.iter().map(|signed| SignedCatalog::open(signed));
@@ -106,11 +107,12 @@ pub(super) async fn online(
 pub(super) async fn write_request(
     admin: &mut Admin,
     target: RequestTarget,
-    wanted: RequestActivationRequest,
+    (wanted, may_spend): (RequestActivationRequest, bool),
     output: &Output,
 ) -> Result<(), Failure> {
     let RequestTarget { file, shown } = target;
     let asked = admin.request_activation(wanted).await.map_err(refused)?.into_inner();
+    warn_of_reactivations(&asked, may_spend)?;
     let (text, mut fields) = shown.show(PhoneTextKind::Requests, &asked.request)?;
     let path = match file {
         Some((path, file)) => {
@@ -134,6 +136,24 @@ pub(super) async fn write_request(
     );
     shown.print(output, &fields, &text, &remark);
     Ok(())
+}
+
+/// A re-activation is spent only by who has read what it costs: each host has so many, and no more.
+fn warn_of_reactivations(asked: &RequestActivationReply, may_spend: bool) -> Result<(), Failure> {
+    if may_spend || asked.reactivations.is_empty() {
+        return Ok(());
+    }
+    let each = asked.reactivations.iter().map(|one| {
+        format!("\n  node {} with key {}: {} left when it was activated last", one.node, one.key_id, one.left)
+    });
+    let each: String = each.collect();
+    let why = anyhow::anyhow!(
+        "this spends a re-activation of a host that is activated already, whose machine or data folder is another one now:{each}\n\
+         Where that is wanted, repeat the command with --reactivate"
+    );
+    let spent =
+        asked.reactivations.iter().map(|one| json!({ "node": one.node, "key_id": one.key_id, "left": one.left }));
+    Err(Failure::from(why).with_details(json!({ "reactivations": spent.collect::<Vec<_>>() })))
 }
 
 fn asked_words(asked: &RequestActivationReply) -> String {

@@ -95,8 +95,8 @@ impl Release {
         }
         let wanted = RequestActivationRequest { publisher, releases_only: true, ..RequestActivationRequest::default() };
         match (&self.publisher.address, target) {
-            (Some(address), _) => exchange::online(admin, &self.publisher, address, wanted, output).await,
-            (None, Some(target)) => exchange::write_request(admin, target, wanted, output).await,
+            (Some(address), _) => exchange::online(admin, &self.publisher, address, (wanted, true), output).await,
+            (None, Some(target)) => exchange::write_request(admin, target, (wanted, true), output).await,
             (None, None) => Err(Failure::usage(anyhow!("give --publisher or --offline"))),
         }
     }

@@ -2,130 +2,23 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::{
-    ffi::OsString,
-    fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-};
+mod machine;
+mod publisher;
+
+use std::{ffi::OsString, fs, net::SocketAddr};
 
 use activation::{
     phone_text::{self, PhoneTextKind},
     status::Status,
 };
 use client::ActivateError;
-use quorate_tests::{
-    CATALOG, Cluster, Finished, Plan, Process, Quorate, cmid, eventually, free_port, terminal_code, words,
-};
-use serde_json::Value;
+use quorate_tests::{CATALOG, Cluster, Plan, Process, cmid, eventually, free_port, terminal_code, words};
 use tokio::net::TcpStream;
 
-const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
+use self::publisher::{Publisher, becomes, formed, listed, quorate, text};
+
 const WORKSTATION: &str = "workstation-professional-2";
 const DATACENTER: &str = "server-datacenter-2";
-
-/// A publisher in a folder of the cluster's own.
-struct Publisher<'a> {
-    cluster: &'a Cluster,
-    folder: &'static str,
-}
-
-impl<'a> Publisher<'a> {
-    /// The one that every cluster has, with its catalog on the cluster.
-    async fn of(cluster: &'a Cluster) -> Self {
-        let publisher = Self { cluster, folder: "publisher" };
-        publisher.install_catalog(CATALOG.as_ref()).await;
-        publisher
-    }
-
-    /// Another one, with a name of its own.
-    async fn another(cluster: &'a Cluster, folder: &'static str, name: &str) -> Self {
-        let publisher = Self { cluster, folder };
-        quorate().json(words!["publisher", "init", "--dir", publisher.path()]).await;
-        let text = fs::read_to_string(CATALOG).unwrap();
-        let line = text.lines().find(|line| line.starts_with("publisher = ")).unwrap().to_owned();
-        let source = cluster.path("another.toml");
-        fs::write(&source, text.replacen(&line, &format!("publisher = {name:?}"), 1)).unwrap();
-        publisher.install_catalog(&source).await;
-        publisher
-    }
-
-    async fn install_catalog(&self, source: &Path) {
-        let signed = self.path().with_extension("signed");
-        let sign = words!["publisher", "catalog", "sign", "--dir", self.path(), source, "--out", &signed, "--force"];
-        let fingerprint = text(&quorate().json(sign).await, "/fingerprint");
-        self.cluster.administrate(1, &words!["catalog", "install", &signed, "--trust", &fingerprint]).await;
-    }
-
-    fn path(&self) -> PathBuf {
-        self.cluster.path(self.folder)
-    }
-
-    async fn issue(&self, more: &[&str]) -> String {
-        let mut issue = words!["publisher", "key", "issue", "--dir", self.path(), "--group", "server-b"].to_vec();
-        issue.extend(more.iter().map(OsString::from));
-        text(&quorate().json(issue).await, "/key")
-    }
-
-    /// A new key, on the cluster; its id.
-    async fn install_key(&self, more: &[&str]) -> String {
-        let key = self.issue(more).await;
-        let trust = fs::read_to_string(self.path().join("trust.toml")).unwrap();
-        let id = activation::trust::Trust::from_toml(&trust).unwrap().publisher.to_string();
-        let install = words!["key", "install", &key, "--publisher", &id, "--yes"];
-        text(&self.cluster.administrate(1, &install).await, "/key_id")
-    }
-
-    /// The publisher's part of the offline way.
-    async fn answer(&self, request: &Path, answer: &Path) -> Finished {
-        let dir = self.path();
-        let exchange = words!["publisher", "activate", "--dir", &dir, "--request", request, "--out", answer, "--force"];
-        quorate().run(exchange).await
-    }
-
-    /// The offline way from end to end; what the cluster took over.
-    async fn activate(&self, more: &[&str]) -> Value {
-        let [request, answer] = ["request.bin", "answer.bin"].map(|name| self.cluster.path(name));
-        let mut ask = words!["key", "activate", "--offline", &request, "--force"].to_vec();
-        ask.extend(more.iter().map(OsString::from));
-        self.cluster.administrate(1, &ask).await;
-        let answered = self.answer(&request, &answer).await;
-        assert_eq!(answered.code, Some(0), "{}", answered.stderr);
-        self.cluster.administrate(1, &words!["key", "activate", "--answer", &answer]).await
-    }
-}
-
-fn quorate() -> Quorate {
-    Quorate::at(QUORATE)
-}
-
-fn text(value: &Value, pointer: &str) -> String {
-    let text = value.pointer(pointer).and_then(Value::as_str);
-    text.unwrap_or_else(|| panic!("{value} has no text at {pointer}")).to_owned()
-}
-
-async fn formed(nodes: u8) -> Cluster {
-    let mut cluster = Cluster::configured(&quorate(), Plan::of(nodes)).await;
-    cluster.form().await;
-    cluster
-}
-
-/// State and re-activations left of every node, for the key with this id.
-async fn listed(cluster: &Cluster, key: &str) -> Vec<(u64, String, Option<u64>)> {
-    let list = cluster.administrate(1, &words!["key", "list"]).await;
-    let keys = list["keys"].as_array().unwrap();
-    let key = keys.iter().find(|listed| listed["key_id"] == key).unwrap_or_else(|| panic!("{key} is not in {list}"));
-    let places = key["activations"].as_array().unwrap().iter();
-    places
-        .map(|place| (place["node"].as_u64().unwrap(), text(place, "/state"), place["reactivations_left"].as_u64()))
-        .collect()
-}
-
-/// Waits until this is listed of a node and the key: it takes note of an answer after it is installed.
-async fn becomes(cluster: &Cluster, key: &str, node: u64, state: &str, reactivations_left: u64) {
-    let expected = (node, state.to_owned(), Some(reactivations_left));
-    eventually("the node takes note", async || listed(cluster, key).await.contains(&expected).then_some(())).await;
-}
 
 #[tokio::test]
 async fn a_mistyped_key_is_refused_before_anything_is_sent_with_the_doubtful_group() {
@@ -276,58 +169,6 @@ async fn r30_nodes_are_activated_online_by_their_publisher_and_by_no_other() {
     for (machine, node) in [(1, 2), (2, 3)] {
         assert_eq!(product.count(cluster.node(node).clients, machine).await, machine);
     }
-}
-
-/// The description of a machine with this disk.
-fn describe(root: &Path, disk: &str) {
-    for (file, text) in [
-        ("proc/self/mountinfo", "28 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n"),
-        ("sys/dev/block/8:1/serial", disk),
-        ("etc/machine-id", "0123456789abcdef0123456789abcdef\n"),
-        ("proc/cpuinfo", "model name : Example 9000\n"),
-    ] {
-        fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
-        fs::write(root.join(file), text).unwrap();
-    }
-}
-
-#[tokio::test]
-async fn r31_a_node_on_a_changed_machine_is_not_activated_until_it_is_activated_again() {
-    let mut cluster = Cluster::configured(&quorate(), Plan::of(1)).await;
-    let root = cluster.path("machine");
-    describe(&root, "disk 1");
-    cluster.set_variable(1, "QUORATE_TEST_MACHINE_ROOT", &root);
-    cluster.form().await;
-    let publisher = Publisher::of(&cluster).await;
-    let key = publisher.install_key(&[]).await;
-    publisher.activate(&[]).await;
-    let product = cluster.product(WORKSTATION);
-    assert_eq!(product.count(cluster.node(1).clients, 1).await, 1);
-    assert_eq!(listed(&cluster, &key).await, [(1, "activated".into(), Some(9))]);
-
-    assert_eq!(cluster.stop(1).await, Some(0));
-    describe(&root, "disk 2");
-    cluster.start(1);
-    let address = cluster.node(1).clients;
-    let refused = eventually("the node answers", async || match product.activate(address, cmid(2)).await {
-        Err(ActivateError::Refused { status, .. }) if status != Status::HOST_UNAVAILABLE => Some(status),
-        _ => None,
-    });
-    assert_eq!(refused.await, Status::HOST_NOT_ACTIVATED);
-    eventually("the node says why it is not ready", async || {
-        let status = cluster.led(1).await;
-        text(&status, "/nodes/0/not_ready_because").contains("the machine changed: activate again").then_some(())
-    })
-    .await;
-    assert_eq!(listed(&cluster, &key).await, [(1, "changed".into(), Some(9))]);
-    assert!(cluster.process(1).said().contains("quorate key activate"), "{}", cluster.process(1).said());
-
-    let publisher = Publisher { cluster: &cluster, folder: "publisher" };
-    publisher.activate(&[]).await;
-    becomes(&cluster, &key, 1, "activated", 8).await;
-    assert_eq!(product.count(address, 2).await, 2, "what was refused was not counted, and nothing is lost");
-    let nothing = cluster.admin(1, &words!["key", "activate", "--offline", cluster.path("r")]).await;
-    assert!(nothing.stderr.contains("nothing to activate"), "{}", nothing.stderr);
 }
 
 #[tokio::test]

@@ -1,0 +1,78 @@
+//! By what a machine is told from others: a choice, because in a container or a virtual machine that moves, what a physical machine
+//! is told by changes by itself.
+
+use std::{collections::BTreeSet, path::Path};
+
+use crate::{fact::fact, factors::Factor};
+
+/// File systems that a container's `/` is made of, layer on layer.
+const LAYERED: [&str; 3] = ["overlay", "aufs", "fuse-overlayfs"];
+
+/// By what a machine is told from others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// Everything that the machine says of itself, by weight.
+    Machine,
+    /// These factors alone: at least one of [`Factor::OF_MACHINE`].
+    Factors(BTreeSet<Factor>),
+    /// The data folder: a copied folder is a copied host.
+    File,
+}
+
+impl Choice {
+    /// By the machine, and in a container by the data folder.
+    #[must_use]
+    pub fn automatic(root: &Path) -> Self {
+        if is_container(root) { Self::File } else { Self::Machine }
+    }
+
+    pub(crate) fn contains(&self, factor: Factor) -> bool {
+        match self {
+            Self::Machine => factor.is_of_machine(),
+            Self::Factors(factors) => factor == Factor::Chosen || factors.contains(&factor),
+            Self::File => factor == Factor::File,
+        }
+    }
+}
+
+/// Whether a container manager made what `root` shows. Best effort: managers leave different marks.
+#[must_use]
+pub fn is_container(root: &Path) -> bool {
+    let marks = [".dockerenv", "run/.containerenv", "run/systemd/container"];
+    let has_mark = marks.iter().any(|mark| root.join(mark).exists());
+    has_mark || is_layered(&fact(root, "proc/self/mountinfo"))
+}
+
+/// "36 35 0:27 / / rw,relatime - overlay overlay rw,...": the last one mounted at `/` is the one seen.
+fn is_layered(mounts: &str) -> bool {
+    let mount = mounts.lines().rfind(|line| line.split(' ').nth(4) == Some("/"));
+    let system = mount.and_then(|mount| mount.split_once(" - ")?.1.split(' ').next());
+    system.is_some_and(|system| LAYERED.contains(&system))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_known_by_its_marks_or_by_its_layered_root() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = root.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        assert!(!is_container(root.path()), "nothing is known of it");
+        write("proc/self/mountinfo", "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n");
+        assert!(!is_container(root.path()));
+        write(
+            "proc/self/mountinfo",
+            "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n36 35 0:27 / / rw,relatime - overlay overlay rw,lowerdir=/a\n",
+        );
+        assert!(is_container(root.path()), "the last one mounted is the one that is seen");
+        write("proc/self/mountinfo", "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n");
+        write("run/.containerenv", "");
+        assert!(is_container(root.path()));
+        assert_eq!(Choice::automatic(root.path()), Choice::File);
+    }
+}
