@@ -1,14 +1,19 @@
 //! Listening: one connection accepted within a limit, and a Unix socket for its owner only.
 
-use std::{fs, io, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tokio::{
     net::{UnixListener, UnixSocket},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep,
+    time::{Instant, sleep},
 };
 
-use crate::limits::{ACCEPT_PAUSE, UNIX_BACKLOG};
+use crate::limits::{ACCEPT_PAUSE, REFUSAL_LINES_MAX, REFUSAL_LINES_WINDOW, UNIX_BACKLOG};
 
 /// The next connection of `accept`, which is not begun before `slots` has a permit: without one, connections wait in the
 /// system's queue instead of in our memory. None where the system refused to accept one; that is logged, and followed by
@@ -21,12 +26,26 @@ pub async fn accept_within<C, A: Future<Output = io::Result<C>>>(
     or_pause(accept().await).await.map(|connection| (connection, permit))
 }
 
+/// When it was said last that the system did not accept a connection.
+static TOLD: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// Whether it may be said again: [`REFUSAL_LINES_MAX`] times within [`REFUSAL_LINES_WINDOW`].
+fn may_be_told(told: &mut Option<Instant>, now: Instant) -> bool {
+    let is_early = told.is_some_and(|told| now.duration_since(told) < REFUSAL_LINES_WINDOW / REFUSAL_LINES_MAX);
+    if !is_early {
+        *told = Some(now);
+    }
+    !is_early
+}
+
 /// None where the system refused to accept a connection; that is logged, and followed by [`ACCEPT_PAUSE`].
 async fn or_pause<C>(accepted: io::Result<C>) -> Option<C> {
     match accepted {
         Ok(connection) => Some(connection),
         Err(error) => {
-            tracing::warn!(%error, "a connection could not be accepted");
+            if may_be_told(&mut TOLD.lock().unwrap_or_else(PoisonError::into_inner), Instant::now()) {
+                tracing::warn!(%error, "a connection could not be accepted");
+            }
             sleep(ACCEPT_PAUSE).await;
             None
         }
@@ -51,8 +70,6 @@ pub fn listen_privately(path: &Path) -> io::Result<UnixListener> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -64,6 +81,14 @@ mod tests {
         let (connection, permit) = accept_within(&slots, || async { Ok(7) }).await.unwrap();
         assert!(connection == 7 && slots.available_permits() == 0);
         drop(permit);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_system_that_accepts_nothing_fills_no_log() {
+        let (began, mut told) = (Instant::now(), None);
+        let said = |at: &u32| may_be_told(&mut told, began + *at * ACCEPT_PAUSE);
+        let attempts = u32::try_from(REFUSAL_LINES_WINDOW.as_millis() / ACCEPT_PAUSE.as_millis()).unwrap();
+        assert_eq!((0..attempts).filter(said).count(), REFUSAL_LINES_MAX as usize);
     }
 
     #[tokio::test]

@@ -1,6 +1,9 @@
 //! What a program says of itself.
 
+use std::{fs, path::Path};
+
 use quorate_tests::Quorate;
+use tokio::process::Command;
 
 use crate::QUORATE;
 
@@ -20,4 +23,46 @@ async fn version_names_commit_time_and_formats_for_people_and_for_scripts() {
     assert!(version["built"].as_str().unwrap().ends_with('Z'), "{version}");
     let text = quorate.run(["version"]).await;
     assert!(text.stdout.contains(commit) && text.stdout.starts_with("quorate "), "{}", text.stdout);
+}
+
+/// What the build script says for the source in `root`.
+async fn says_of(root: &Path) -> String {
+    let package = root.join("crates/quorate");
+    fs::create_dir_all(&package).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/quorate/build.rs");
+    let program = root.join("build-script");
+    let mut compile = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    compile.args(["--edition", "2024", script, "-o"]).arg(&program).env("CARGO_MANIFEST_DIR", &package);
+    let compiled = compile.output().await.unwrap();
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    let mut run = Command::new(&program);
+    run.env_remove("QUORATE_BUILD_COMMIT").env("SOURCE_DATE_EPOCH", "1700000000");
+    let ran = run.output().await.unwrap();
+    assert!(ran.status.success());
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_build_from_an_archive_has_no_commit_and_one_from_a_repository_has_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let git = async |words: &[&str]| {
+        let who = ["-c", "user.name=a", "-c", "user.email=a@example.test"];
+        let ran = Command::new("git").arg("-C").arg(folder.path()).args(who).args(words).output().await.unwrap();
+        assert!(ran.status.success(), "{words:?}: {ran:?}");
+        String::from_utf8(ran.stdout).unwrap().trim().to_owned()
+    };
+    let unknown = "rustc-env=QUORATE_COMMIT=unknown\n";
+    let said = says_of(folder.path()).await;
+    assert!(said.contains(unknown) && said.contains("rustc-env=QUORATE_BUILT_S=1700000000\n"), "{said}");
+    git(&["init", "--quiet"]).await;
+    git(&["commit", "--quiet", "--allow-empty", "--message", "first"]).await;
+    let commit = git(&["rev-parse", "HEAD"]).await;
+    let said = says_of(folder.path()).await;
+    assert!(said.contains(&format!("rustc-env=QUORATE_COMMIT={commit}\n")), "{said}");
+    // The next commit has the script run again, and with it nothing but this package is built.
+    let watched = said.lines().filter(|line| line.starts_with("cargo::rerun-if-changed=")).count();
+    assert_eq!(watched, 3, "itself, HEAD and the branch: {said}");
+    // An archive that was unpacked somewhere in another project's repository.
+    let said = says_of(&folder.path().join("unpacked")).await;
+    assert!(said.contains(unknown), "{said}");
 }
