@@ -45,7 +45,7 @@ async fn r8_the_page_says_what_was_counted_and_promtool_has_nothing_to_say() {
     }
     // One that is no request.
     let mut rude = TcpStream::connect(cluster.node(2).clients).await.unwrap();
-    rude.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    rude.write_all(b"220 this is a mail server\r\n").await.unwrap();
     eventually("the node has closed on it", async || rude.read(&mut [0; 64]).await.ok().filter(|read| *read == 0))
         .await;
 

@@ -16,7 +16,7 @@ async fn a_member_that_moved_to_another_address_is_told_to_the_cluster_by_adding
     cluster.start(3);
     eventually("it runs, and the others do not find it", async || {
         let member = cluster.standing(1).await?.members.get(&3)?.clone();
-        (!member.reachable && cluster.said(3).contains(&moved.to_string())).then_some(())
+        (!member.reachable && cluster.said(3).matches("the node runs").count() == 2).then_some(())
     })
     .await;
     let added = cluster.administrate(1, &words!["cluster", "add", format!("3={moved}")]).await;

@@ -134,14 +134,26 @@ impl Peers {
 
     /// The client of `node`, over its [channel](Self::channel).
     pub(crate) fn client(&self, node: u64, member: &Member) -> Result<Peer, NoChannel> {
-        let client = PeerClient::new(self.channel(node, member)?);
-        Ok(client.max_decoding_message_size(PEER_MESSAGE_BYTES_MAX).max_encoding_message_size(PEER_MESSAGE_BYTES_MAX))
+        Ok(client_over(self.channel(node, member)?))
+    }
+
+    /// The client over the channel that was opened last to the node with this store, at whatever address; none where none was
+    /// opened.
+    pub(crate) fn newest(&self, node: u64, store: Uuid) -> Option<Peer> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, channel) = open.get(&node).filter(|(member, _)| member.store == store)?;
+        Some(client_over(channel.clone()))
     }
 
     /// A client of whoever is at `address`, for the one call that needs no introduction.
     pub(crate) fn stranger(&self, address: &str) -> Result<PeerClient<Channel>, tonic::transport::Error> {
         Ok(PeerClient::new((self.connect)(address)?))
     }
+}
+
+fn client_over(channel: PeerChannel) -> Peer {
+    let client = PeerClient::new(channel);
+    client.max_decoding_message_size(PEER_MESSAGE_BYTES_MAX).max_encoding_message_size(PEER_MESSAGE_BYTES_MAX)
 }
 
 /// The process that calls; `None` where its version does not say.

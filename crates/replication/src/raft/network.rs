@@ -45,7 +45,7 @@ impl RaftNetworkFactory<TypeConfig> for Links {
     async fn new_client(&mut self, target: u64, member: &Member) -> Link {
         let peer = self.peers.client(target, member).map_err(Arc::new);
         let to = Target { node: target, store: member.store, gate: Arc::clone(&self.gate) };
-        Link { peer, to, chunk_bytes: self.chunk_bytes, ended: self.ended.clone() }
+        Link { peer, peers: Arc::clone(&self.peers), to, chunk_bytes: self.chunk_bytes, ended: self.ended.clone() }
     }
 }
 
@@ -53,6 +53,7 @@ impl RaftNetworkFactory<TypeConfig> for Links {
 pub(crate) struct Link {
     /// The client, or why there is none: an address that is no address is found by the first call.
     peer: Result<Peer, Arc<NoChannel>>,
+    peers: Arc<Peers>,
     to: Target,
     chunk_bytes: usize,
     ended: watch::Receiver<()>,
@@ -115,12 +116,14 @@ fn malformed(Malformed(what): Malformed) -> RpcError {
 }
 
 impl Link {
-    /// The client; a node that is quarantined asks nobody for anything.
+    /// The client; a node that is quarantined asks no other for anything. openraft keeps a link for as long as the peer is a
+    /// member, whatever its address: so it is that of the channel which was opened last.
     fn peer(&self) -> Result<Peer, RpcError> {
         if self.to.gate.is_quarantined() {
             return Err(unreachable("this node is quarantined"));
         }
-        self.peer.clone().map_err(unreachable)
+        let newest = self.peers.newest(self.to.node, self.to.store);
+        newest.map_or_else(|| self.peer.clone().map_err(unreachable), Ok)
     }
 
     /// One call and its answer within `deadline`; anything else counts as unreachable, so that openraft backs off.
