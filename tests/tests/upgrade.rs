@@ -40,7 +40,7 @@ async fn every_node_is_started_again_with_what_is_installed_on_it_and_the_leader
         cluster.set_program(node, Some(&Quorate::at(program.to_str().unwrap())));
     }
     cluster.form().await;
-    cluster.activate_members(1).await;
+    cluster.activate().await;
     cluster.settled(1).await;
     let same = check(&cluster).await;
     assert_eq!((&same["possible"], &same["order"]), (&json!(true), &json!([])), "{same}");

@@ -25,7 +25,10 @@ pub async fn unreachable_ports(endpoints: BTreeSet<(String, u16)>) -> BTreeMap<(
                 let addresses = names.addresses(&host, port);
                 let late = || io::Error::new(io::ErrorKind::TimedOut, "its name was not resolved in time");
                 let addresses = timeout(PORT_PROBE_LOOKUP_TIMEOUT, addresses).await.unwrap_or_else(|_| Err(late()))?;
-                first_open(&addresses, PORT_PROBE_TIMEOUT).await
+                first_open(&addresses, PORT_PROBE_TIMEOUT).await.map_err(|error| match error.kind() {
+                    io::ErrorKind::TimedOut => io::Error::new(io::ErrorKind::TimedOut, "no answer"),
+                    _ => error,
+                })
             };
             let error = connected.await.err()?;
             Some(((host, port), error))

@@ -137,6 +137,12 @@ impl HostActivationRequest {
         &self.asked
     }
 
+    /// Whether the node has another key for the same host, from before its machine changed: the publisher counts a re-activation.
+    #[must_use]
+    pub fn has_previous_key(&self) -> bool {
+        self.previous.is_some()
+    }
+
     /// The node's public key, as it stands in the request.
     #[must_use]
     pub fn node_key(&self) -> &[u8; 32] {

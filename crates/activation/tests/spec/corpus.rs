@@ -76,7 +76,7 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         key: host_key(1),
         platform: "server-datacenter".parse().unwrap(),
         machine: MachineDigest([2; 8]),
-        identity: IdentityKind::File,
+        identity: IdentityKind::Machine,
     };
     let asked = HostActivationRequest::sign(asked, &node_key(1), Some(&node_key(2)));
     let requests = ActivationRequests { requests: vec![asked], releases: vec![release.clone()] }.encode();

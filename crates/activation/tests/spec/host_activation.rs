@@ -195,3 +195,15 @@ fn the_longest_files_fit_their_limit() {
     let bytes = answer(1..=63).encode();
     assert!(bytes.len() <= FILE_BYTES_MAX && SignedAnswers::decode(&bytes).is_ok(), "{}", bytes.len());
 }
+
+#[test]
+fn a_request_says_by_what_its_host_is_told_from_others() {
+    for identity in [IdentityKind::Machine, IdentityKind::Factors, IdentityKind::File] {
+        let request = HostActivationRequest::sign(HostActivation { identity, ..asked(1) }, &node_key(1), None);
+        let file = ActivationRequests { requests: vec![request], releases: Vec::new() }.encode();
+        let decoded = ActivationRequests::decode(&file).unwrap();
+        let [decoded] = decoded.requests.as_slice() else { panic!("one request") };
+        assert_eq!(decoded.asked().identity, identity);
+        decoded.verify().unwrap();
+    }
+}

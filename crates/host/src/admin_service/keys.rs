@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use activation::{
     host_activation::{
-        ActivationAnswer, ActivationAnswers, ActivationRequests, HostActivation, HostActivationRequest, REQUESTS_MAX,
-        ReleaseStatement, SignedAnswers,
+        ActivationAnswer, ActivationAnswers, ActivationRequests, HostActivationRequest, REQUESTS_MAX, ReleaseStatement,
+        SignedAnswers,
     },
     id::{Fingerprint, KeyId, NodeId, PublisherId},
     key::{KeyKind, TypedKey},
@@ -129,8 +129,7 @@ impl Keys<'_> {
         let requested = requests.iter().map(HostActivationRequest::asked);
         let requested: Vec<_> = requested.map(|asked| node_and_key(asked.node, asked.key.key_id())).collect();
         let nodes: BTreeSet<_> = requested.iter().map(|requested| requested.node).collect();
-        let reactivations =
-            requests.iter().filter_map(|request| self.reactivation(publisher, request.asked())).collect();
+        let reactivations = requests.iter().filter_map(|request| self.reactivation(publisher, request)).collect();
         Ok(proto::RequestActivationReply {
             reactivations,
             request: asked.encode().into(),
@@ -142,8 +141,10 @@ impl Keys<'_> {
         })
     }
 
-    /// What the request of a node that holds a certificate for the key spends.
-    fn reactivation(&self, publisher: PublisherId, asked: &HostActivation) -> Option<proto::Reactivation> {
+    /// What the request of a node that has another key for the same host spends. One with a new store, under a number that was
+    /// another's, is another host.
+    fn reactivation(&self, publisher: PublisherId, request: &HostActivationRequest) -> Option<proto::Reactivation> {
+        let asked = Some(request).filter(|request| request.has_previous_key())?.asked();
         let (node, key) = (asked.node, asked.key.key_id());
         let left = self.0.replica.view(|state| {
             let publisher = state.publishers().find(|known| known.id() == publisher)?;

@@ -465,5 +465,5 @@ fn no_key_is_made_that_nothing_binds_although_something_was_to() {
     let world = World { choice: Choice::Factors([Factor::Network].into()), ..World::new() };
     let why = world.start_and_take_note().signers(world.id()).unwrap_err().to_string();
     assert!(why.contains("`identity` in the configuration"), "{why}");
-    assert_eq!(world.files(), Vec::<String>::new());
+    assert!(!world.keys().exists(), "nothing is written");
 }

@@ -62,7 +62,7 @@ impl Login {
         let password = if self.password { Some(key_password::new_password()?) } else { None };
         let (request, key) = SigningRequest::create().map_err(anyhow::Error::from)?;
         let asked = EnrollRequest { request: request.into(), name: self.name.clone(), ..EnrollRequest::default() };
-        let reply = enroll(&self.address, &token, asked)?;
+        let reply = enroll(&self.address, &token, asked, output)?;
         Identity::from_pem(reply.certificate.as_bytes(), key.as_bytes(), reply.authority.as_bytes())
             .context("what the cluster answered is no certificate for this key")?;
         let key = match &password {
@@ -98,13 +98,18 @@ pub(crate) struct Joined {
 }
 
 /// Has the cluster certify a new key for this node. One of the version before gives out its authority's key instead.
-pub(crate) fn join(address: &str, token: &Token, node: u64, peer_address: String) -> Result<Joined, Failure> {
+pub(crate) fn join(
+    address: &str,
+    token: &Token,
+    (node, peer_address): (u64, String),
+    output: &Output,
+) -> Result<Joined, Failure> {
     let (request, key) = SigningRequest::create().map_err(anyhow::Error::from)?;
     let asked = EnrollRequest { node, peer_address, ..EnrollRequest::default() };
     let certified = EnrollRequest { request: request.into(), ..asked.clone() };
-    let reply = match ask(address, token, certified)? {
+    let reply = match ask(address, token, certified, output)? {
         // It takes the request for a person's.
-        Err(status) if status.code() == Code::InvalidArgument => ask(address, token, asked)?,
+        Err(status) if status.code() == Code::InvalidArgument => ask(address, token, asked, output)?,
         reply => reply,
     };
     let reply = reply.map_err(refused)?;
@@ -114,13 +119,18 @@ pub(crate) fn join(address: &str, token: &Token, node: u64, peer_address: String
     Ok(Joined { reply, key })
 }
 
-fn enroll(address: &str, token: &Token, asked: EnrollRequest) -> Result<EnrollReply, Failure> {
-    ask(address, token, asked)?.map_err(refused)
+fn enroll(address: &str, token: &Token, asked: EnrollRequest, output: &Output) -> Result<EnrollReply, Failure> {
+    ask(address, token, asked, output)?.map_err(refused)
 }
 
 /// The cluster's answer, or its refusal. Where the answer is lost, the same signing request is shown with the token again: a cluster
 /// that writes format 3 or later answers it as it did before.
-fn ask(address: &str, token: &Token, mut asked: EnrollRequest) -> Result<Result<EnrollReply, Status>, Failure> {
+fn ask(
+    address: &str,
+    token: &Token,
+    mut asked: EnrollRequest,
+    output: &Output,
+) -> Result<Result<EnrollReply, Status>, Failure> {
     asked.secret = token.secret().to_vec().into();
     block_on(async {
         let connector = transport::pinned(token.authority(), CONNECT_TIMEOUT).map_err(anyhow::Error::from)?;
@@ -136,7 +146,7 @@ fn ask(address: &str, token: &Token, mut asked: EnrollRequest) -> Result<Result<
                 Err(status) if is_lost(&status) && Instant::now() < until => status,
                 answer => return Ok(answer.map(Response::into_inner)),
             };
-            eprintln!("{address}: the reply was lost ({}); asking again", cause(&lost));
+            output.remark(format_args!("{address}: the reply was lost ({}); asking again", cause(&lost)));
             channel = loop {
                 sleep(REPEAT_PAUSE).await;
                 match endpoint.connect_with_connector(connector.clone()).await {

@@ -84,7 +84,8 @@ impl Init {
                 return Err(anyhow!("{} has a certificate already, and it is left alone", config.data.display()).into());
             }
             let peers = config.peers.listen.to_string();
-            let Joined { reply, key } = enrolment::join(address, &token, if wanted { config.node } else { 0 }, peers)?;
+            let node = if wanted { config.node } else { 0 };
+            let Joined { reply, key } = enrolment::join(address, &token, (node, peers), output)?;
             self.given.set("node", reply.node.to_string());
             config = self.configuration(&file)?;
             let taken = if reply.certificate.is_empty() {

@@ -8,7 +8,7 @@ use api::admin::v1::{
     AddNodeRequest, DrainRequest, MembersReply, NodeRole, NodeState, PromoteNodeRequest, RejoinNodeRequest,
     RemoveNodeRequest,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::status::{PAUSE, status};
@@ -170,18 +170,17 @@ impl Remove {
             Ok((self.retire(&mut admin, output).await?, Vec::new()))
         })?;
         let what = format!("Node {} is no member any more.", self.node);
-        let (json, text) = (members_json(&reply), members_text(&what, &reply));
         let Some(last) = may_hold.last() else {
-            output.result(&json, format_args!("{text}"));
+            members(output, &what, &reply);
             return Ok(());
         };
+        let text = members_text(&what, &reply);
+        let json = json!({ "voters": reply.voters, "learners": reply.learners, "may_hold": may_hold });
         let replaced = if *last == AUTHORITY_KEY {
             "\nWhere they may be in other hands, replace the authority:\n  quorate cluster authority rotate --now"
         } else {
             ""
         };
-        let mut json = json;
-        json["may_hold"] = json!(may_hold);
         output.result(&json, format_args!("{text}\nIts disk may still hold {}.{replaced}", may_hold.join(", ")));
         Ok(())
     }
@@ -258,11 +257,8 @@ impl Remove {
 }
 
 fn members(output: &Output, what: &str, reply: &MembersReply) {
-    output.result(&members_json(reply), format_args!("{}", members_text(what, reply)));
-}
-
-fn members_json(reply: &MembersReply) -> Value {
-    json!({ "voters": reply.voters, "learners": reply.learners })
+    let json = json!({ "voters": reply.voters, "learners": reply.learners });
+    output.result(&json, format_args!("{}", members_text(what, reply)));
 }
 
 fn members_text(what: &str, reply: &MembersReply) -> String {

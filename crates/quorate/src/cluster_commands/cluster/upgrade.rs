@@ -322,7 +322,8 @@ mod tests {
     fn nothing_is_started_again_where_a_node_is_missing_or_could_not_read_what_the_cluster_writes() {
         let whole = look(["2", "2", "2", "2"]);
         assert_eq!(whole.obstacle(), None);
-        let changes: [(fn(&mut Look), &str); 6] = [
+        type Change = fn(&mut Look);
+        let changes: [(Change, &str); 6] = [
             (|look| look.status.leader = 0, "no leader is known"),
             (|look| look.status.nodes[2].reachable = false, "node 3 is"),
             (|look| look.status.nodes[1].set_state(NodeState::Lagging), "node 2 is lagging"),

@@ -148,7 +148,7 @@ fn warn_of_reactivations(asked: &RequestActivationReply, may_spend: bool) -> Res
     });
     let each: String = each.collect();
     let why = anyhow::anyhow!(
-        "this spends a re-activation of a host that is activated already, whose machine or data folder is another one now:{each}\n\
+        "this spends a re-activation of a host that is activated already, whose machine is another one now:{each}\n\
          Where that is wanted, repeat the command with --reactivate"
     );
     let spent =
