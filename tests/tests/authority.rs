@@ -67,7 +67,8 @@ fn believed(cluster: &Cluster, node: u64) -> usize {
 
 #[tokio::test]
 async fn the_authority_is_replaced_under_load_and_a_node_that_was_off_follows() {
-    let mut cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(3)).await;
+    let kept = Plan { variables: &[("QUORATE_TEST_KEEP_LOG", "1")], ..Plan::of(3) };
+    let mut cluster = Cluster::activated(&Quorate::at(QUORATE), kept).await;
     in_force(&cluster).await;
     login(&cluster, 1, "ada", "administrator").await;
     let before = taken_over(&cluster, 1).unwrap();

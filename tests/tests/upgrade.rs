@@ -33,7 +33,8 @@ async fn check(cluster: &Cluster) -> Value {
 
 #[tokio::test]
 async fn every_node_is_started_again_with_what_is_installed_on_it_and_the_leader_last() {
-    let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(3)).await;
+    let kept = Plan { variables: &[("QUORATE_TEST_KEEP_LOG", "1")], ..Plan::of(3) };
+    let mut cluster = Cluster::configured(&Quorate::at(QUORATE), kept).await;
     let programs = [1, 2, 3].map(|node| cluster.path(&format!("quorate-{node}")));
     for (node, program) in (1..).zip(&programs) {
         put(program, |new| assert!(fs::copy(QUORATE, new).unwrap() > 0));
@@ -83,9 +84,9 @@ async fn every_node_is_started_again_with_what_is_installed_on_it_and_the_leader
     load.more(50).await;
     let answered = load.end().await;
     eprintln!("while every node was started again: {answered}");
-    answered.is_kept_by(&mut cluster).await;
     let done = check(&cluster).await;
     assert_eq!((&done["possible"], &done["order"]), (&json!(true), &json!([])), "{done}");
+    answered.is_kept_by(&mut cluster).await;
 }
 
 #[tokio::test]
@@ -95,6 +96,7 @@ async fn an_upgrade_stops_where_the_next_step_would_lose_the_majority() {
     put(&program, |new| assert!(fs::copy(QUORATE, new).unwrap() > 0));
     cluster.set_program(2, Some(&Quorate::at(program.to_str().unwrap())));
     cluster.form().await;
+    cluster.activate().await;
     cluster.settled(1).await;
     next_build(&program, "[1,2,3]");
     assert_eq!(check(&cluster).await["order"], json!([2]));
