@@ -62,7 +62,7 @@ impl AnsweringHost {
     pub fn new(replica: Replica, keys: &Path, machine_root: &Path) -> io::Result<Self> {
         let node = replica.identity().owner;
         let credentials =
-            Arc::new(Credentials::load(node, keys, Hardware::at(machine_root, Choice::Machine), derived_secret)?);
+            Arc::new(Credentials::load(node, keys, Hardware::at(machine_root, Choice::automatic(machine_root)), derived_secret)?);
         take_note(&replica, &credentials);
         let draining = Arc::new(Draining::default());
         let readiness = Readiness::new(replica.clone(), Arc::clone(&credentials), Arc::clone(&draining));

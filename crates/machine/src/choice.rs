@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use crate::{fact::fact, factors::Factor};
+use crate::{fact::fact, factors::Factor, identity::Identity};
 
 /// File systems that a container's `/` is made of, layer on layer.
 const LAYERED: [&str; 3] = ["overlay", "aufs", "fuse-overlayfs"];
@@ -20,10 +20,10 @@ pub enum Choice {
 }
 
 impl Choice {
-    /// By the machine, and in a container by the data folder.
+    /// By the machine. By the data folder in a container, and where the machine says nothing of itself.
     #[must_use]
     pub fn automatic(root: &Path) -> Self {
-        if is_container(root) { Self::File } else { Self::Machine }
+        if is_container(root) || !Identity::read(root).is_of_machine() { Self::File } else { Self::Machine }
     }
 
     pub(crate) fn contains(&self, factor: Factor) -> bool {
@@ -63,6 +63,9 @@ mod tests {
             std::fs::write(path, text).unwrap();
         };
         assert!(!is_container(root.path()), "nothing is known of it");
+        assert_eq!(Choice::automatic(root.path()), Choice::File, "and so it is told by its data folder");
+        write("etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+        assert_eq!(Choice::automatic(root.path()), Choice::Machine);
         write("proc/self/mountinfo", "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n");
         assert!(!is_container(root.path()));
         write(

@@ -37,9 +37,8 @@ impl<'a> Acting<'a> {
         let ids = RequestIds::of(request.metadata())?;
         let Caller { name, role, from, .. } = caller::of(request);
         let actor = match role {
-            // On a node's own socket there is no role, and a user's name.
+            // On a node's own socket this is the role, too.
             Some(Role::Administrator) => Actor::Administrator,
-            None if !name.is_empty() => Actor::Administrator,
             Some(_) | None => Actor::Other,
         };
         let who = match (name.as_str(), role) {
