@@ -70,9 +70,9 @@ pub const NODES_MAX: usize = 6;
 /// How often the leader checks whether the other nodes answer.
 pub const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The leader promotes a learner only if it answered within this time.
+/// A member counts as answering if it answered within this time; the leader promotes only such a learner.
 pub const PRESENT_WITHIN: Duration = Duration::from_secs(3);
-/// Largest lag, in entries, at which the leader promotes a learner.
+/// Largest replication lag, in entries, at which a node counts as caught up and a learner may be promoted.
 pub use activation::limits::LAG_ENTRIES_MAX;
 
 /// Timeout of an administrator's change of the membership. A new node catches up within it.

@@ -35,7 +35,7 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// The identity of the store.
     fn identity(&self) -> Identity;
 
-    /// The value of `key` when the disk was opened; `None` if there is none. Later submissions need not be visible.
+    /// The value of `key`, as last submitted before the disk was opened; `None` if there is none.
     ///
     /// Errors: the record cannot be read.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError>;

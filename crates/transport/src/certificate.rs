@@ -11,7 +11,8 @@ use crate::{error::TransportError, subject::Subject};
 pub struct Certificate {
     /// The holder of the certificate.
     pub subject: Subject,
-    /// SHA-256 of its public key, as SubjectPublicKeyInfo in DER. A renewed certificate for the same key has the same.
+    /// SHA-256 of the public key, as SubjectPublicKeyInfo in DER. A renewed certificate for the same key has the same
+    /// value.
     pub key: [u8; 32],
     /// The serial number, big-endian (RFC 5280, section 4.1.2.2).
     pub serial: Vec<u8>,

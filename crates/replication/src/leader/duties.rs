@@ -189,8 +189,8 @@ fn warn_of(replica: &RunningReplica, alarm: ClockAlarm) {
     }
 }
 
-/// A node whose clock differs by hours from the others' transfers leadership if another node can lead: its time
-/// would be wrong for all client machines.
+/// If this node's clock differs from the median by more than [`CLOCK_OFFSET_MS_MAX`], transfers leadership to a voter
+/// whose clock does not.
 async fn step_aside(replica: &RunningReplica, samples: &BTreeMap<u64, u64>) {
     let Some(median_ms) = replica.clock.median() else { return };
     let is_off = |wall_ms: &u64| wall_ms.abs_diff(median_ms) > CLOCK_OFFSET_MS_MAX;

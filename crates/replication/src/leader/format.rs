@@ -1,6 +1,6 @@
-//! Which format the cluster writes (see [`Format`]). It is raised only when every member reads the new format.
-//! Before an administrator is told that an older version may start on a node, everything that this version cannot
-//! read is removed from the node's disk.
+//! Which format the cluster writes (see [`Format`]). A format is set only when every member reads it. Before an
+//! administrator is told that an older version may start on a node, everything that this version cannot read is
+//! removed from the node's disk.
 
 use std::{
     io,

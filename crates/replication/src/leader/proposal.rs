@@ -23,7 +23,7 @@ pub(crate) enum Proposal {
     /// the proposer's version sends no id.
     ResetClock(Option<RequestId>),
     Change(Change),
-    /// This node, whose state has diverged, takes over the majority's state.
+    /// The node `node`, whose state has diverged, takes over the majority's state.
     Rejoin {
         node: u64,
     },
