@@ -102,8 +102,8 @@ pub const ROUND_TRIPS_KEPT: usize = 11;
 /// Smallest number of round trips to a member from which a median is taken.
 pub const ROUND_TRIPS_MIN: usize = 2;
 
-/// Timeout of a leader's call to its successor. Longer than the timeout of an append: a link that is too slow for
-/// appends is one reason to hand leadership over.
+/// Shortest timeout of a leader's call to its successor; the timeout of an append applies if it is longer. A link
+/// that is too slow for appends is one reason to hand leadership over.
 pub const TRANSFER_CALL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A leader whose disk has not finished a write for this long hands leadership over.
@@ -124,7 +124,7 @@ pub const PROFILE_LOOK_PAUSE: Duration = Duration::from_millis(100);
 /// Pause before a failed confirmation of the leader is retried.
 pub const CONFIRMATION_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// Timeout of a clock sample: a later reply is discarded, because its clock value is too old.
+/// Timeout of a clock sample; a slower reply gives no sample.
 pub const CLOCK_SAMPLE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Pause before a new leader samples the clocks again while it has no samples from a majority and so cannot stamp a

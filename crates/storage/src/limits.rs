@@ -26,10 +26,10 @@ pub const RECORDS_PER_REPORT: u64 = 4096;
 /// How often the progress of opening a store is logged.
 pub const OPENING_LOG_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Longest time, for each MiB of the database, of a step of the opening that cannot report its progress; in
-/// addition to [`OPENING_STEP_MIN`].
+/// Longest time of a step of the opening that cannot report its progress, for each MiB of the database, in addition
+/// to [`OPENING_STEP_MIN`].
 pub const OPENING_STEP_PER_MIB: Duration = Duration::from_millis(250);
-/// Longest time of any step of the opening, independent of the size of the database.
+/// Longest time between two reports of an opening whose step reports its progress.
 pub const OPENING_STEP_MIN: Duration = Duration::from_secs(60);
 
 /// Free space that opening a store needs in addition to the space for the copy, in bytes: sled begins a new

@@ -68,8 +68,8 @@ impl Writer {
         self.submit(batch, Some(Box::new(done))).await;
     }
 
-    /// Queues `batch`, like [`Self::append`] with a `done` callback. Without one the batch gets no barrier of its
-    /// own: it is durable with the next batch that has a callback.
+    /// Queues `batch`. With `done` this is [`Self::append`]; without it the batch gets no barrier of its own, and is
+    /// durable with the next batch that has a callback.
     pub(crate) async fn submit(&self, batch: Batch, done: Option<Done>) {
         self.send(Write { batch, done }).await;
     }

@@ -1,7 +1,7 @@
-//! Addresses to listen on, on hosts with and without IPv6.
+//! Addresses to listen on, on machines with and without IPv6.
 //!
-//! `[::]` means every address of the host, IPv4 and IPv6, independent of `net.ipv6.bindv6only`: the option is set
-//! on each socket. On a host without IPv6 it means `0.0.0.0`.
+//! `[::]` means every address of the machine, IPv4 and IPv6, independent of `net.ipv6.bindv6only`: the option is set
+//! on each socket. On a machine without IPv6 it means `0.0.0.0`.
 
 use std::{
     io::{self, ErrorKind},
@@ -13,10 +13,10 @@ use tokio::net::{TcpListener, UdpSocket};
 
 use crate::limits::LISTEN_BACKLOG;
 
-/// Listens on TCP at `address`; `[::]` means every address of the host.
+/// Listens on TCP at `address`; `[::]` means every address of the machine.
 ///
 /// # Errors
-/// The system refuses it: the port is in use, the address does not belong to this host, or the account may not use
+/// The system refuses it: the port is in use, the address does not belong to this machine, or the account may not use
 /// the port.
 pub fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     bound(address, |address| {
@@ -29,7 +29,7 @@ pub fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     })
 }
 
-/// Binds a UDP socket at `address`; `[::]` means every address of the host.
+/// Binds a UDP socket at `address`; `[::]` means every address of the machine.
 ///
 /// # Errors
 /// As [`listen_tcp`].
@@ -69,7 +69,7 @@ fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Soc
     Ok(socket)
 }
 
-/// Calls `bind` with `address`. If that is `[::]` and the host has no IPv6, calls it with `0.0.0.0`.
+/// Calls `bind` with `address`. If that is `[::]` and the machine has no IPv6, calls it with `0.0.0.0`.
 fn bound<S>(address: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<S>) -> io::Result<S> {
     match bind(address) {
         Err(error) if is_of_both_families(address) && lacks_ipv6(&error) => {

@@ -230,7 +230,7 @@ fn a_folder_holds_a_pair_also_after_a_crash_in_the_middle_of_a_renewal() {
     tls.identity().expect("the new pair");
 }
 
-/// A certificate from an organisation's authority: it has the host's name, and a subject as this project needs it
+/// A certificate from an organisation's authority: it has the machine's name, and a subject as this project needs it
 /// or another one.
 fn of_organisation(
     issuer: &rcgen::Issuer<'_, rcgen::KeyPair>,

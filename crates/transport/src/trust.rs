@@ -210,14 +210,14 @@ impl ServerCertVerifier for Nodes {
             |name: &ServerName<'_>| verifier.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
         let node = ServerName::try_from(NODE_NAME).map_err(|error| Error::General(error.to_string()))?;
         let verified = match verify(&node) {
-            // An organisation's authority issues certificates with the host's name: then the address must be that
+            // An organisation's authority issues certificates with the machine's name: then the address must be that
             // name.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => verify(address)?,
             verified => verified?,
         };
-        // Such an authority certifies many hosts, so the subject must name a node.
+        // Such an authority certifies many machines, so the subject must name a node.
         match Subject::of(end_entity) {
             Ok(Subject::Node(_)) => Ok(verified),
             _ => Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)),

@@ -98,7 +98,7 @@ async fn say_hello(replica: &RunningReplica) -> Vec<Asked> {
     join_all(asked).await
 }
 
-/// Checks which process answers at this node's own address. From a copy on another host, the call reaches the
+/// Checks which process answers at this node's own address. From a copy on another machine, the call reaches the
 /// original node.
 async fn look_at_own_address(replica: &RunningReplica, own: &Member) {
     let found = hello::who_answers(&replica.peers, &own.address, own.store).await;

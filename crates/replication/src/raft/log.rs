@@ -312,7 +312,7 @@ impl Log {
         held.entries.values().rev().find(|entry| is_newer(entry)).map(|entry| entry.log_id.index)
     }
 
-    /// Index of the first entry after `last` that a version cannot apply whose newest format is `newest`.
+    /// Index of the first entry after `last` that a version whose newest format is `newest` cannot apply.
     pub(crate) fn first_unknown_after(&self, last: Option<LogId>, newest: Format) -> Option<u64> {
         let held = self.held();
         let is_unknown = |entry: &Entry| decoded_up_to(newest, entry) == Some(Err(MalformedCommand::NEWER));

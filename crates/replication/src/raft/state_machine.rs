@@ -52,8 +52,8 @@ pub struct Progress {
     pub configuration_index: u64,
     /// Index of the last entry after which the leader must log the state hash.
     pub(crate) hash_due_index: u64,
-    /// The log up to this index holds entries that versions cannot read that do read the format the cluster writes;
-    /// 0 if there are none.
+    /// The log up to this index holds entries of a newer format than the cluster writes, which older versions cannot
+    /// read; 0 if there are none.
     pub(crate) purge_due_index: u64,
     /// Index of the entry at which this node's state was found to differ from the majority's; `None` if it agrees.
     pub diverged_at: Option<u64>,

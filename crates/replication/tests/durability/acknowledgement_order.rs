@@ -1,8 +1,8 @@
 //! No acknowledgement is written before the barrier that covers it, as the order of the system calls proves.
 //!
-//! The rule: for every acknowledged CMID there is a first write to sled's file `db` that contains its sixteen bytes, and
-//! an `fdatasync` or `fsync` of that file which begins after that write has returned, and returns 0 before the write of
-//! the acknowledgement begins. `sync_file_range` is not a barrier and does not count.
+//! The rule: for every acknowledged CMID there is a first write to sled's file `db` that contains its sixteen
+//! bytes, and an `fdatasync` or `fsync` of that file which begins after that write has returned, and returns 0
+//! before the write of the acknowledgement begins. `sync_file_range` is not a barrier and does not count.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 

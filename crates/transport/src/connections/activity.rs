@@ -1,4 +1,4 @@
-//! The activity of one connection: bytes that it received, and calls that wait for their answers.
+//! The activity of one connection: bytes that arrived on it, and calls that wait for their answers.
 
 use std::{
     io,
