@@ -1,8 +1,8 @@
-//! What a snapshot of millions of machines costs: the longest pause of answers and of a timer on the node's runtime while one is
-//! built and while one is sent, memory, and how long a new node takes to join.
+//! The cost of a snapshot of millions of machines: the longest pause of answers and of a timer on the node's
+//! runtime while a snapshot is built and while it is sent, memory, and how long a new node takes to join.
 //!
-//! `cargo bench -p replication --bench snapshots -- 4000000`; the number is that of the CMIDs, 200,000 without one. Compare ratios
-//! within one run, not figures of two machines.
+//! `cargo bench -p replication --bench snapshots -- 4000000`; the number is that of the CMIDs (default 200,000).
+//! Compare ratios within one run, not absolute values of two machines.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a benchmark prints")]
 
@@ -46,9 +46,9 @@ use tokio::{
 const CMIDS_DEFAULT: u64 = 200_000;
 const PUBLISHERS: u64 = 8;
 const CALLERS: u64 = 2048;
-/// Entries after which a snapshot is built.
+/// Number of entries after which a snapshot is built.
 const EVERY_ENTRIES: u64 = 3000;
-/// How often the timer on the node's runtime is to be heard.
+/// Interval of the timer on the node's runtime.
 const TICK: Duration = Duration::from_millis(5);
 
 fn main() {
@@ -65,7 +65,7 @@ async fn measure(cmids: u64) {
     let began = Instant::now();
     fill(node, &products, cmids).await;
     println!("{cmids} CMIDs in {} applications, recorded in {:.1} s", products.len(), began.elapsed().as_secs_f64());
-    // The next one holds all of them, and lets the log be purged.
+    // The next snapshot holds all of the CMIDs, and allows the log to be purged.
     let filled = node.replica().cluster().last_index;
     while node.replica().snapshot_index() < filled {
         append(node, EVERY_ENTRIES / 10).await;
@@ -107,7 +107,7 @@ async fn measure(cmids: u64) {
     cluster.node_mut(2).stop_hard().await;
 }
 
-/// Appends so many entries that change nothing: they are refused.
+/// Appends this many entries that change nothing, because they are refused.
 async fn append(node: &Node, entries: u64) {
     let append = async move |replica: Replica| {
         let entries = futures::stream::iter(0..entries);
@@ -118,7 +118,8 @@ async fn append(node: &Node, entries: u64) {
     node.on(append).await;
 }
 
-/// Forms a cluster of node 1 that is activated for [`PUBLISHERS`] publishers, each with so many applications of one product.
+/// Forms a cluster of node 1 that is activated for [`PUBLISHERS`] publishers, each with this many applications of
+/// one product.
 async fn form(cluster: &Cluster, applications: u64) -> Arc<[(PublisherId, ProductId)]> {
     let node = cluster.node(1);
     let alone = BTreeMap::from([(1, node.address())]);
@@ -179,7 +180,7 @@ fn catalog(publisher: u64, applications: u64) -> String {
     text
 }
 
-/// Machines are spread over the applications, and their CMIDs over the whole range.
+/// Distributes the machines over the applications, and their CMIDs over the whole range.
 fn record(products: &[(PublisherId, ProductId)], machine: u64, client_time_ms: u64) -> Record {
     let (publisher, product) = products[usize::try_from(machine).unwrap() % products.len()];
     let spread = machine.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -217,7 +218,7 @@ async fn fill(node: &Node, products: &Arc<[(PublisherId, ProductId)]>, cmids: u6
     }
 }
 
-/// Machines that renew one after the other, and a timer beside them on the node's runtime.
+/// Machines that renew one after the other, and concurrently a timer on the node's runtime.
 struct Probes {
     stop: watch::Sender<bool>,
     answers: JoinHandle<Duration>,
@@ -272,7 +273,7 @@ async fn ask(
             break;
         }
         let asked = Instant::now();
-        // A machine that is remembered, somewhere in the middle.
+        // A machine that is already recorded, somewhere in the middle.
         replica.submit(&record(&products, machine * 7919 % 100_000, client_time_ms)).await.unwrap();
         longest = longest.max(asked.elapsed());
         sleep(TICK).await;
@@ -280,7 +281,7 @@ async fn ask(
     longest
 }
 
-/// What the process holds in memory.
+/// Resident memory of the process, in MB.
 fn resident_mb() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

@@ -1,6 +1,7 @@
-//! Activations per second of three nodes in one process, durable on disk, beside the rate of bare barriers of that disk.
+//! Activations per second of three nodes in one process, durable on disk, compared with the rate of bare fsyncs of
+//! that disk.
 //!
-//! `cargo bench -p replication`. Compare ratios within one run, not figures of two machines.
+//! `cargo bench -p replication`. Compare ratios within one run, not absolute values of two machines.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a benchmark prints")]
 
@@ -30,7 +31,7 @@ const CALLERS: [u64; 4] = [1, 64, 256, 1024];
 const WARM_UP: Duration = Duration::from_millis(500);
 const MEASURED: Duration = Duration::from_secs(4);
 
-/// Bytes of one bare append: about an entry of one request.
+/// Bytes of one bare append: about the size of an entry with one request.
 const APPEND_BYTES: usize = 4096;
 
 struct Measured {
@@ -66,7 +67,7 @@ fn print(asked: &str, measured: &Measured, alone: f64, bare: f64) {
     println!("{asked:<10}  {callers:>7}  {per_second:>13.0}  {p50:>7.2}  {p99:>7.2}  {to_alone:>11.1}  {to_bare:>7.2}");
 }
 
-/// The same disk, without any of us.
+/// The rate of appends with fdatasync on the same disk, without this project's code.
 fn bare_barriers_per_second() -> f64 {
     let folder = tempfile::tempdir().unwrap();
     let mut file = File::create(folder.path().join("bare")).unwrap();
@@ -80,7 +81,7 @@ fn bare_barriers_per_second() -> f64 {
     f64::from(appends) / began.elapsed().as_secs_f64()
 }
 
-/// Lets `callers` ask, each again as soon as it is answered.
+/// Runs `callers` concurrent callers, each of which sends its next request as soon as the last is answered.
 async fn measure(cluster: &Cluster, asked: &str, callers: u64) -> Measured {
     eventually("the leader answers", || async { cluster.node(1).submit(0).await.is_ok() }).await;
     let leader = cluster.leader().await;

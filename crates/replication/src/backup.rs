@@ -1,11 +1,11 @@
 //! The whole replicated state in one file, and a cluster of one node begun from it.
 //!
 //! ```text
-//! quorate-backup 1\n        the form of the file
-//! a Snapshot                what the state is, after which entry, of which members
-//! 32 bytes                  SHA-256 of all before
+//! quorate-backup 1\n        the format of the file
+//! a Snapshot                the state, its last entry, its membership
+//! 32 bytes                  SHA-256 of all bytes before
 //! ```
-//! Nothing is taken from a file that is not what was written.
+//! A file whose digest does not match is refused.
 
 use std::{collections::BTreeMap, io, sync::Arc};
 
@@ -28,77 +28,77 @@ use crate::raft::{
 const HEAD: &[u8] = b"quorate-backup 1\n";
 const DIGEST_BYTES: usize = 32;
 
-/// Why a file is not taken for a backup.
+/// Why a file is not accepted as a backup.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
-    /// Something else, or the form of a later version.
+    /// The file is no backup, or has the format of a later version.
     #[error(
         "it is no backup that this version reads: `quorate cluster backup` of this or an earlier version writes one"
     )]
     Unknown,
-    /// Its end is missing, or a byte is another one.
+    /// The end of the file is missing, or a byte was changed.
     #[error("it is torn or altered: its content does not match its digest; take another copy")]
     Damaged,
-    /// The parts do not fit together.
+    /// The parts of the file contradict each other.
     #[error("it is damaged: {0}")]
     Malformed(&'static str),
-    /// The state.
+    /// The state in the file could not be decoded.
     #[error(transparent)]
     State(#[from] SnapshotError),
 }
 
-/// A backup that was read and checked.
+/// A backup that was read and verified.
 #[derive(Debug)]
 pub struct Backup {
     last: LogId,
     state: Bytes,
 }
 
-/// Why no cluster was begun.
+/// Why no cluster was formed.
 #[derive(Debug, thiserror::Error)]
 pub enum BeginError {
-    /// The store.
+    /// The store could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The log in it.
+    /// The log in the store is damaged.
     #[error(transparent)]
     Log(#[from] LogDamaged),
-    /// The snapshot beside it.
+    /// The snapshot beside the store is damaged.
     #[error(transparent)]
     State(#[from] StateDamaged),
-    /// It belongs to no cluster.
+    /// The node belongs to no cluster.
     #[error("this node has belonged to no cluster: there is nothing to recover in it")]
     Empty,
-    /// The log goes on in a later version's words.
+    /// The log contains an entry in the format of a later version.
     #[error("entry {index} of its log was written by a newer version: recover the node with that")]
     Newer {
-        /// The entry.
+        /// Index of that entry.
         index: u64,
     },
-    /// Its state is not the one that a majority had.
+    /// The node's state differs from the majority's.
     #[error(
         "the state of this node differs from the majority's since entry {index}: its counts are wrong. Recover another node, or \
          restore a backup (`quorate cluster restore`)"
     )]
     Diverged {
-        /// The entry at which it was seen to.
+        /// Index of the entry at which the difference was found.
         index: u64,
     },
-    /// The disk.
+    /// The disk write failed.
     #[error("cannot write: {0}; repeat it when the disk takes writes, and do not start the node before")]
     Write(io::Error),
 }
 
-/// What a cluster was begun from.
+/// The entry from which a cluster was formed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Begun {
-    /// The last entry that is in it.
+    /// Index of the last entry that the new cluster contains.
     pub log_index: u64,
-    /// Its term.
+    /// The new cluster's term.
     pub term: u64,
 }
 
-/// The file's content for this state.
+/// The content of a backup file for this state.
 pub(crate) fn encode(meta: &SnapshotMeta, state: &EncodedState) -> Bytes {
     let mut file = HEAD.to_vec();
     snapshot_file::pieces(meta, state).iter().for_each(|piece| file.extend_from_slice(piece));
@@ -108,7 +108,7 @@ pub(crate) fn encode(meta: &SnapshotMeta, state: &EncodedState) -> Bytes {
 }
 
 impl Backup {
-    /// Reads a file's content.
+    /// Reads and verifies the content of a backup file.
     pub fn read(file: &[u8]) -> Result<Self, BackupError> {
         let body = file.strip_prefix(HEAD).ok_or(BackupError::Unknown)?;
         let split = file.len().checked_sub(DIGEST_BYTES).filter(|split| *split >= HEAD.len());
@@ -119,29 +119,30 @@ impl Backup {
         let message = body.get(..body.len() - DIGEST_BYTES).unwrap_or_default();
         let raw = proto::Snapshot::decode(message).map_err(|_| BackupError::Malformed("encoding"))?;
         let last = raw.last.map(wire::log_id_in).ok_or(BackupError::Malformed("it ends nowhere"))?;
-        // Checked here, so that a file that cannot be read is refused before anything is written.
+        // Verified here, so that an unreadable file is refused before anything is written.
         let mut state = State::decode_snapshot_up_to(Format::NEWEST, &raw.state)?;
-        // Who took part in that cluster takes part in no other: the new one's node has another key.
+        // A key of the registry is valid in the old cluster only: the new cluster's node has another key.
         state.forget_registry();
         Ok(Self { last, state: state.encode_snapshot().into() })
     }
 
-    /// The last entry in it.
+    /// Index of the last entry in the backup.
     #[must_use]
     pub fn log_index(&self) -> u64 {
         self.last.index
     }
 
-    /// Begins a cluster of the node whose new disk this is, at `address`, from this state.
+    /// Forms a cluster of one node from this state. `disk` is the node's new disk, `address` its peer address.
     pub async fn restore(self, disk: Arc<dyn Disk>, address: &str) -> Result<Begun, BeginError> {
         begin(disk, address, self.last, &self.state, None).await
     }
 }
 
-/// Begins a cluster of this node alone, from all that its disk holds. For a majority that is lost for good: what only the
-/// others acknowledged is lost, and they must never run again with what they have.
+/// Forms a cluster of this node alone, from all that its disk holds. For a cluster that has lost its majority for
+/// good. Entries that only the other nodes acknowledged are lost, and the other nodes must never run again with
+/// their old data.
 ///
-/// Entries that no majority confirmed are in it, too: they count machines that asked.
+/// The new cluster also contains entries that no majority confirmed: they count machines that did ask.
 pub async fn recover(disk: Arc<dyn Disk>, address: &str) -> Result<Begun, BeginError> {
     let held = log::Held::load(&*disk)?;
     if let Some(index) = log::diverged_at(&*disk)? {
@@ -162,8 +163,9 @@ pub async fn recover(disk: Arc<dyn Disk>, address: &str) -> Result<Begun, BeginE
     begin(disk, address, last, &state.encode_snapshot().into(), Some(&held)).await
 }
 
-/// The new identity first: wherever this breaks off, the node is nobody that the others know, and it can be repeated. Then the
-/// snapshot, and only then what it replaces goes.
+/// The new identity is written first: if this function is interrupted at any later step, the other nodes do not
+/// recognise the node, and the command can be repeated. Then the snapshot is written. What the snapshot replaces is
+/// removed after that.
 async fn begin(
     disk: Arc<dyn Disk>,
     address: &str,
@@ -187,7 +189,7 @@ async fn begin(
     let state = EncodedState::new(state.clone());
     SnapshotFile::on(Arc::clone(&disk)).write(&meta, &state).await.map_err(BeginError::Write)?;
     commit(log::emptied(replaced, last)).await?;
-    // Last: until here the node is quarantined still, where it was.
+    // Last: until this is written, a quarantined node stays quarantined.
     commit(Ok(cleared(&*disk)?)).await?;
     Ok(Begun { log_index: last.index, term })
 }

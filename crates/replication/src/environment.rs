@@ -1,8 +1,8 @@
-//! What a replica is given from outside: time, the network, randomness, tasks.
+//! What a replica gets from its caller: time, the network, randomness, tasks.
 //!
-//! Everything in which a production node differs from a simulated one comes in here or through the
-//! [`Disk`](storage::Disk), and nowhere else. A replica sleeps by the time of the runtime that runs its tasks (tokio's),
-//! which a simulation advances as it wants; it starts no thread, opens no file, and blocks nowhere.
+//! Every difference between a production node and a simulated one enters here or through the
+//! [`Disk`](storage::Disk), and nowhere else. A replica sleeps by the clock of the runtime that runs its tasks
+//! (tokio's), which a simulation advances. A replica starts no thread, opens no file, and never blocks a thread.
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
@@ -17,17 +17,17 @@ use crate::observer::Observer;
 pub trait Clock: Send + Sync + 'static {
     /// Wall-clock time in milliseconds since the Unix epoch. May jump.
     fn wall_ms(&self) -> u64;
-    /// Whether the operating system says that the wall clock is synchronised; not where that cannot be read.
+    /// Whether the operating system reports the wall clock as synchronised; `false` if this cannot be read.
     fn is_synchronised(&self) -> bool;
-    /// Time since an origin that stays the same while the process lives. Never jumps.
+    /// Time since an origin that stays fixed while the process runs. Never jumps.
     fn monotonic(&self) -> Duration;
 }
 
-/// Opens a channel to HOST:PORT. It must return at once, connect when the channel is first used, and connect again after a
-/// failure.
+/// Opens a channel to HOST:PORT. It must return at once, connect when the channel is first used, and reconnect
+/// after a failure.
 pub type Connect = Arc<dyn Fn(&str) -> Result<Channel, tonic::transport::Error> + Send + Sync>;
 
-/// Declares an enum of tasks, each with the name that messages give it.
+/// Declares an enum of tasks, each with the name that log messages use.
 #[macro_export]
 macro_rules! named_tasks {
     ($(#[$attribute:meta])* pub enum $enum:ident { $($(#[$doc:meta])* $task:ident = $name:literal,)* }) => {
@@ -41,7 +41,7 @@ macro_rules! named_tasks {
             /// Every task.
             pub const ALL: &'static [Self] = &[$(Self::$task,)*];
 
-            /// What messages call it.
+            /// The task's name in log messages.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
@@ -53,35 +53,36 @@ macro_rules! named_tasks {
 }
 
 named_tasks! {
-    /// The tasks of a replica. Each is started through [`Tasks`], so that whoever runs a replica knows of its end.
+    /// The tasks of a replica. Each is started through [`Tasks`], so that the caller that runs a replica can
+    /// observe when a task ends.
     pub enum ReplicaTask {
-        /// Puts waiting requests into entries, where the node leads.
+        /// On the leader: collects waiting requests into log entries.
         Batcher = "batcher",
-        /// Answers the requests of one entry.
+        /// Answers the requests of one log entry.
         Batch = "batch",
-        /// What a leader does beside answering.
+        /// The leader's duties apart from answering requests: it samples clocks and advances cluster time.
         Duties = "duties",
-        /// Collects the members' state hashes, where the node leads.
+        /// On the leader: collects the members' state hashes.
         Hashes = "hashes",
-        /// Looks at the members, and settles who votes.
+        /// Checks whether the members answer, and decides which of them vote.
         Members = "members",
-        /// Lets the node stand for election, or not.
+        /// Enables or disables this node's elections.
         Elections = "elections",
-        /// Takes another election profile.
+        /// Changes the node's election profile.
         Profile = "profile",
-        /// Has the other members admit this node.
+        /// Says Hello to the other members, so that they admit this node.
         Admission = "admission",
-        /// Looks whether the disk hangs.
+        /// Checks whether the disk finishes writes.
         HangingDisk = "hanging disk",
-        /// Asks whether a majority confirms the leader.
+        /// Asks repeatedly whether a majority confirms the leader.
         Confirmation = "confirmation",
-        /// Makes room for versions that read an older format.
+        /// After a downgrade of the format, removes from the disk what older versions cannot read.
         Formats = "formats",
-        /// Waits for the replica's failure.
+        /// Waits for a failure of the replica.
         Failure = "failure",
         /// Forwards requests to the leader.
         Forwarding = "forwarding",
-        /// Takes the requests that another node forwards.
+        /// Receives the requests that another node forwards.
         Submissions = "submissions",
         /// Answers one message of forwarded requests.
         Submission = "submission",
@@ -93,12 +94,12 @@ named_tasks! {
 /// Starts tasks.
 type Spawn = dyn Fn(ReplicaTask, BoxFuture<'static, ()>) -> AbortHandle + Send + Sync;
 
-/// Runs the tasks of a replica beside each other.
+/// Runs the tasks of a replica concurrently.
 #[derive(Clone)]
 pub struct Tasks(Arc<Spawn>);
 
 impl Tasks {
-    /// Tasks that `spawn` starts. It must not run them before it returns.
+    /// Tasks that `spawn` starts. `spawn` must not run a task before it returns.
     pub fn new(spawn: impl Fn(ReplicaTask, BoxFuture<'static, ()>) -> AbortHandle + Send + Sync + 'static) -> Self {
         Self(Arc::new(spawn))
     }
@@ -109,7 +110,7 @@ impl Tasks {
 }
 
 impl Default for Tasks {
-    /// Tasks of the tokio runtime in which they are started.
+    /// Tasks that run on the tokio runtime in which they are started.
     fn default() -> Self {
         Self::new(|_, work| tokio::spawn(work).abort_handle())
     }
@@ -121,37 +122,37 @@ impl fmt::Debug for Tasks {
     }
 }
 
-/// Starts a piece of work.
+/// Starts a computation.
 type Start = dyn Fn(Box<dyn FnOnce() + Send>) + Send + Sync;
 
-/// Does what takes long without waiting for anything: encoding, decoding and hashing a whole state. On the threads that run tasks
-/// it would hold up heartbeats and answers.
+/// Runs long computations: encoding, decoding and hashing a whole state. They wait for no input or output. On the
+/// threads that run tasks they would delay heartbeats and answers.
 #[derive(Clone)]
 pub struct Computations(Arc<Start>);
 
 impl Computations {
-    /// Work that `start` does: on another thread, or at once.
+    /// Computations that `start` runs, on another thread or at once.
     pub fn new(start: impl Fn(Box<dyn FnOnce() + Send>) + Send + Sync + 'static) -> Self {
         Self(Arc::new(start))
     }
 
-    /// Does `work` and waits for its result.
+    /// Runs `work` and waits for its result.
     ///
-    /// Errors: it came to no end, because it panicked or the runtime stops.
+    /// Errors: `work` panicked, or the runtime stops.
     pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
         let (done, result) = oneshot::channel();
         self.start(move || drop(done.send(work())));
         result.await.map_err(|_| io::Error::other("a computation came to no end"))
     }
 
-    /// Does `work` without waiting for it.
+    /// Runs `work` without waiting for it.
     pub(crate) fn start(&self, work: impl FnOnce() + Send + 'static) {
         (self.0)(Box::new(work));
     }
 }
 
 impl Default for Computations {
-    /// On the threads for blocking work of the tokio runtime in which it is started.
+    /// Runs computations on the blocking threads of the tokio runtime in which they are started.
     fn default() -> Self {
         Self::new(|work| drop(tokio::task::spawn_blocking(work)))
     }
@@ -163,21 +164,21 @@ impl fmt::Debug for Computations {
     }
 }
 
-/// What a replica is given at its start.
+/// What a replica gets at its start.
 pub struct Environment {
     /// The clocks of this node.
     pub clock: Arc<dyn Clock>,
     /// Opens channels to other nodes.
     pub connect: Connect,
-    /// Seed of openraft's randomness, from which election timeouts follow.
+    /// Seed of openraft's randomness, which determines the election timeouts.
     pub seed: u64,
-    /// Tells this process from every other of the node: random, new with each start.
+    /// Distinguishes this process from every other process of the node: random, new at each start.
     pub boot: u64,
     /// Receives measurements, and the state after each entry.
     pub observer: Arc<dyn Observer>,
     /// Runs the replica's tasks.
     pub tasks: Tasks,
-    /// Does the replica's long computations.
+    /// Runs the replica's long computations.
     pub computations: Computations,
     /// The newest format that this node reads.
     pub newest_format: Format,

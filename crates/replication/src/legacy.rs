@@ -1,5 +1,5 @@
-//! Questions between nodes as the version before this one asks them: bytes inside the peer service's `Ask` call, whose
-//! content is known to the daemon only.
+//! Calls between nodes in the encoding of the previous version: bytes inside the peer service's `Ask` call, whose
+//! content only the daemon interprets.
 //!
 //! Served so that nodes of both versions work together during a rolling upgrade. Remove this module, the `Ask` call
 //! and `Replica::legacy_ask` one version after the node service was introduced.
@@ -8,9 +8,9 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use tonic::Status;
 
-/// Answers the questions of nodes that run the version before; use the node service for everything else.
+/// Answers the `Ask` calls of nodes that run the previous version; use the node service for everything else.
 pub trait LegacyQuestions: Send + Sync + 'static {
-    /// The encoded answer to an encoded question. A refusal is `FAILED_PRECONDITION`, with the reason as its message: that
-    /// is what nodes of the version before expect.
+    /// The encoded answer to an encoded request. A refusal is `FAILED_PRECONDITION` with the reason as its message,
+    /// as nodes of the previous version expect.
     fn answer(&self, question: Bytes) -> BoxFuture<'_, Result<Bytes, Status>>;
 }

@@ -1,12 +1,12 @@
 //! The replicated log and its state machine.
 //!
-//! openraft 0.10, seen only here, runs on [`storage`] and talks to other nodes over tonic. A request that reaches any
-//! node is recorded by the leader, together with all that wait at that moment, in one entry; [`activation::state`]
-//! applies the entry on every node. Clocks, randomness and the network are given to a replica at its start
-//! ([`Environment`]).
+//! This is the only crate that uses openraft (version 0.10). openraft runs on [`storage`] and calls other nodes
+//! over tonic. A request may reach any node; the leader writes it to the log, in one entry together with all
+//! requests that wait at that moment. [`activation::state`] applies the entry on every node. A replica gets its
+//! clock, its randomness and its network at its start ([`Environment`]).
 //!
-//! Invariant: never interprets a command beyond the format that it needs, and never answers before a majority has it on
-//! stable storage.
+//! Invariant: never interprets a command beyond the format that it needs, and never answers before a majority has
+//! it on stable storage.
 
 mod backup;
 mod environment;

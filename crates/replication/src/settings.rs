@@ -1,4 +1,4 @@
-//! openraft's settings, each with the reason that it has this value.
+//! openraft's settings, each with the reason for its value.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::limits::{
     SNAPSHOT_WHOLE_TIMEOUT,
 };
 
-/// Heartbeat, shortest and longest election timeout of a profile.
+/// Heartbeat interval, shortest and longest election timeout of a profile.
 pub fn election_times(profile: ElectionProfile) -> [Duration; 3] {
     let times_ms = match profile {
         ElectionProfile::Near => [100, 300, 600],
@@ -21,25 +21,28 @@ pub fn election_times(profile: ElectionProfile) -> [Duration; 3] {
     times_ms.map(Duration::from_millis)
 }
 
-/// What an administrator may choose about elections.
+/// The settings of elections that an administrator may choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RaftSettings {
-    /// The profile to which this node keeps, whatever the cluster's setting `raft.profile` says; none: it follows that.
+    /// The profile of this node, which overrides the cluster's setting `raft.profile`. `None` (default): the node
+    /// follows the cluster's setting.
     pub profile: Option<ElectionProfile>,
-    /// How often a leader is heard; zero, here and in the two below: as the profile says.
+    /// How often a leader sends a heartbeat. Zero (default): the profile's value.
     pub heartbeat_interval: Duration,
-    /// A follower that hears no leader for a random time from here ...
+    /// Shortest time without a heartbeat after which a follower stands for election; the actual time is random
+    /// between this and the maximum. Zero (default): the profile's value.
     pub election_timeout_min: Duration,
-    /// ... to here stands for election.
+    /// Longest time without a heartbeat after which a follower stands for election. Zero (default): the profile's
+    /// value.
     pub election_timeout_max: Duration,
-    /// After this a voter that is gone gives its vote to a learner.
+    /// How long a voter must be unreachable before a learner replaces it as a voter (default 60 s).
     pub promote_after: Duration,
-    /// Keep every entry: no snapshot is made by itself, and what is purged goes to a file beside the snapshots.
+    /// Keep every entry: no snapshot is made automatically, and purged entries go to a file beside the snapshots.
     #[cfg(feature = "fault-injection")]
     pub keep_purged: bool,
-    /// A bug that the simulation plants; none by default, and in production none at all.
+    /// A bug that the simulation plants; none by default, and none in production.
     pub planted: Planted,
-    /// With `keep_purged`: snapshots are made nevertheless, and what they cover is purged.
+    /// With `keep_purged`: snapshots are made nevertheless, and the entries that they cover are purged.
     #[cfg(feature = "fault-injection")]
     pub purge_what_is_kept: bool,
 }
@@ -61,16 +64,18 @@ impl Default for RaftSettings {
     }
 }
 
-/// Intervals of a replica's periodic work, and in which parts it sends a snapshot. The defaults are the limits of this crate; tests choose shorter ones.
+/// Intervals of a replica's periodic work, and the size of the parts in which it sends a snapshot. The defaults are
+/// the limits of this crate; tests choose shorter ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// Entries after which a snapshot is made, and entries kept behind it for followers that lag.
+    /// Number of entries after which a snapshot is made, and number of entries kept before it for followers that
+    /// lag.
     pub snapshot_every_entries: u64,
-    /// How often the leader asks for the voters' clocks.
+    /// How often the leader samples the voters' clocks.
     pub clock_sample_interval: Duration,
-    /// How often the leader looks whether the other nodes are there.
+    /// How often the leader checks whether the other nodes answer.
     pub look_interval: Duration,
-    /// Part of a snapshot in one message, in bytes: at most [`SNAPSHOT_CHUNK_BYTES`].
+    /// Size of one part of a snapshot, in bytes: at most [`SNAPSHOT_CHUNK_BYTES`].
     pub snapshot_chunk_bytes: usize,
 }
 
@@ -85,13 +90,14 @@ impl Default for Pace {
     }
 }
 
-/// Settings that contradict each other.
+/// The settings contradict each other.
 #[derive(Debug, thiserror::Error)]
 #[error("election settings: {0}; the interval must be below the shortest timeout, and that below the longest")]
 pub struct SettingsError(String);
 
 impl RaftSettings {
-    /// Heartbeat, shortest and longest election timeout: the profile's, where these settings give none.
+    /// Heartbeat interval, shortest and longest election timeout: the profile's value for each that is zero in
+    /// these settings.
     pub fn times(&self, profile: ElectionProfile) -> [Duration; 3] {
         let given = [self.heartbeat_interval, self.election_timeout_min, self.election_timeout_max];
         let mut times = election_times(profile);
@@ -101,8 +107,8 @@ impl RaftSettings {
         times
     }
 
-    /// The longest round trip between two nodes that these settings bear with this profile: openraft bounds an append by the
-    /// heartbeat interval, and the followers' disks take their part of it.
+    /// The longest round trip between two nodes that these settings tolerate with this profile. openraft limits an
+    /// append to the heartbeat interval, and the followers' disks need part of that.
     pub fn round_trip_max(&self, profile: ElectionProfile) -> Duration {
         let [heartbeat_interval, ..] = self.times(profile);
         heartbeat_interval * 3 / 4
@@ -121,19 +127,21 @@ impl RaftSettings {
             election_timeout_min: ms(election_timeout_min),
             election_timeout_max: ms(election_timeout_max),
             max_payload_entries: APPEND_ENTRIES_MAX,
-            // For a peer of a version that takes a snapshot in one go: to the others each part has a deadline of its own.
+            // For a peer whose version receives a snapshot as a whole. For other peers each part has its own
+            // timeout.
             install_snapshot_timeout: ms(SNAPSHOT_WHOLE_TIMEOUT),
             replication_lag_threshold: 1000,
             snapshot_policy,
             max_in_snapshot_log_to_keep: pace.snapshot_every_entries,
-            // Not before the membership knows the node by its store (`replica::elections`).
+            // Elections stay disabled until the membership lists the node with its store (`replica::elections`).
             enable_elect: false,
-            // A node that returns must not unseat a leader that is well.
+            // A node that returns must not unseat a healthy leader.
             enable_pre_vote: Some(true),
-            // The default lets a leader that was killed and restarted at once lead on from its stored vote: stale reads.
+            // With the default, a leader that was killed and restarted at once leads on from its stored vote: reads
+            // may be stale.
             enable_leader_restore: Some(false),
             removed_leader_step_down: openraft::StepDownPolicy::After(150),
-            // A node back from a crash is caught up at once instead of after the longest pause.
+            // A node that returns from a crash is caught up at once instead of after the longest pause.
             backoff: "20ms 40ms ...200ms".into(),
             ..Config::default()
         };

@@ -1,4 +1,4 @@
-//! Lines of the log that are repeated while their cause lasts, and not more often than people can read.
+//! Limits how often a log line is repeated while its cause lasts.
 
 use std::{
     collections::BTreeMap,
@@ -9,14 +9,14 @@ use tokio::time::Instant;
 
 use crate::limits::{WARNING_PAUSE, WARNING_REASONS_MAX};
 
-/// When a line was written last.
+/// When a log line was last written.
 #[derive(Debug, Default)]
 pub(crate) struct Warnings(Mutex<Option<Instant>>);
 
 impl Warnings {
-    /// Whether the line is to be written now; then it is not due again for [`WARNING_PAUSE`].
+    /// Whether the line may be written now. If so, it may not be written again for [`WARNING_PAUSE`].
     pub(crate) fn is_due(&self) -> bool {
-        // One value, set whole.
+        // The mutex guards one value, which is replaced as a whole: it is consistent after a panic.
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = last.is_none_or(|last| last.elapsed() >= WARNING_PAUSE);
         if is_due {
@@ -26,7 +26,7 @@ impl Warnings {
     }
 }
 
-/// The same for lines with a reason that others send: each reason is written once, and then not again for
+/// Limits log lines whose reason comes from other nodes: each reason is written once, and then not again for
 /// [`WARNING_PAUSE`].
 #[derive(Debug, Default)]
 pub(crate) struct WarningsByReason(Mutex<BTreeMap<String, Repeated>>);
@@ -38,9 +38,9 @@ struct Repeated {
 }
 
 impl WarningsByReason {
-    /// How many lines with this reason were left out, where one is to be written now.
+    /// If a line with this reason may be written now: how many lines with this reason were suppressed before it.
     pub(crate) fn due(&self, reason: &str) -> Option<u64> {
-        // A map of counters, each changed alone.
+        // A map of counters, each changed alone: it is consistent after a panic.
         let mut reasons = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(repeated) = reasons.get_mut(reason) {
             if repeated.written.elapsed() < WARNING_PAUSE {

@@ -1,8 +1,9 @@
-//! Whether a store is whole, found out on a copy of it.
+//! Checks on a copy whether a store is undamaged.
 //!
-//! sled repairs what it opens: it cuts the log at the first record it cannot read and writes zeros over the rest. A
-//! damaged store must stay as it was found, for whoever comes to rescue it. So sled is first let loose on a copy, every
-//! record is read and added up, and only a store that adds up is opened: by the copy, which takes its place ([`crate::copy`]).
+//! sled repairs a database when it opens it: it cuts the log at the first record that it cannot read, and
+//! overwrites the rest with zeros. A damaged store must stay unchanged, so that an administrator can still recover
+//! data from it. Therefore sled first opens a copy, every record is read and summed, and only a store that matches
+//! its tally is opened. The copy then replaces the database ([`crate::copy`]).
 
 use std::{io, path::Path};
 
@@ -39,8 +40,8 @@ enum Damage {
     Read(#[from] sled::Error),
 }
 
-/// Refuses a store that is not whole, before anything in it is changed; one that is whole is replaced by the copy that was
-/// checked.
+/// Checks a store on a copy. A damaged store is refused before anything in it is changed; an undamaged one is
+/// replaced by the checked copy.
 pub(crate) fn renew(folder: &Path, identity: &Identity, reporter: &Reporter<'_>) -> Result<(), OpenError> {
     let copies = Copies::of(folder);
     let db_file = folder.join("sled").join("db");
@@ -64,8 +65,8 @@ pub(crate) fn renew(folder: &Path, identity: &Identity, reporter: &Reporter<'_>)
     copies.replace(reporter)
 }
 
-/// Whether the database of a store without an identity was left by a creation that a crash cut short: nothing was ever
-/// acknowledged from such a one. Then the copy has replaced it.
+/// Whether a database without an identity file is the remainder of a creation that a crash interrupted: no write to
+/// it was ever acknowledged. In this case the copy has replaced it.
 pub(crate) fn is_unused(folder: &Path, reporter: &Reporter<'_>) -> Result<bool, OpenError> {
     if matches!(mark::read(folder), Ok(None | Some(1..))) {
         return Ok(false);
@@ -83,7 +84,8 @@ pub(crate) fn is_unused(folder: &Path, reporter: &Reporter<'_>) -> Result<bool, 
     Ok(is_unused)
 }
 
-/// Makes a copy of the database and looks at it. The copy is closed afterwards, and removed where it was refused.
+/// Makes a copy of the database and runs `look` on it. The copy is closed afterwards, and removed if the check
+/// failed.
 fn on_copy<T>(
     folder: &Path,
     copies: &Copies,
@@ -93,12 +95,13 @@ fn on_copy<T>(
     let looked = copies.make(reporter).and_then(|()| {
         reporter.step(OpeningStep::Recover);
         let db = open_sled(folder, &copies.copy)?;
-        // sled answers some damage with a panic instead of an error, and a disk that fails while it closes the database.
+        // For some kinds of damage sled panics instead of returning an error; the same if the disk fails while sled
+        // closes the database.
         let looked = catch_with_sled(move || look(&db));
         looked.unwrap_or(Err(Damage::Unreadable)).map_err(|what| damaged(folder, what))
     });
     if looked.is_err() {
-        // The cause is worth more than that: what is left here is removed at the next opening.
+        // An error here would hide the cause; left-over files are removed at the next opening.
         let _left_over = copies.discard();
     }
     looked

@@ -1,14 +1,14 @@
-//! The copy of a database that is checked, and takes the database's place.
+//! The copy of a database that is checked, and then replaces the database.
 //!
-//! Where a sync fails, Linux marks the pages as clean: a reader of the file sees what was written, no later sync writes it
-//! again, and a crash takes it away. So what is found is not used as it is: every byte of it is written anew, synced, and
-//! used only then.
+//! When a sync fails, Linux marks the pages as clean: a reader of the file gets the written data, no later sync
+//! writes it again, and a crash loses it. Therefore an existing database is not used as it is: every byte of it is
+//! written anew and synced before it is used.
 //!
 //! ```text
-//! FOLDER/check      the copy, until it is whole and synced
-//! FOLDER/replaced   the database as it was, once the copy has its place, until it is removed
+//! FOLDER/check       the copy, until it is complete and synced
+//! FOLDER/replaced    the original database, from its replacement by the copy until it is removed
 //! ```
-//! A crash at any step leaves `sled`, or else `replaced`, which is then renamed back.
+//! A crash at any step leaves either `sled`, or `replaced`, which is then renamed back.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -25,7 +25,7 @@ use crate::{
     opening::{OpeningStep, Reporter},
 };
 
-/// The folders that the copy and its original have beside each other.
+/// The database folder, and the folders of its copy and of the replaced original.
 pub(crate) struct Copies {
     folder: PathBuf,
     database: PathBuf,
@@ -43,7 +43,7 @@ impl Copies {
         }
     }
 
-    /// Ends what a crash cut short: afterwards there is the database alone.
+    /// Completes an opening that a crash interrupted: afterwards only the database is left.
     pub(crate) fn settle(&self) -> Result<(), OpenError> {
         if !self.database.exists() && self.replaced.exists() {
             fs::rename(&self.replaced, &self.database).map_err(io_error("put back", &self.database))?;
@@ -52,7 +52,7 @@ impl Copies {
         self.discard()
     }
 
-    /// Removes all but the database.
+    /// Removes everything but the database.
     pub(crate) fn discard(&self) -> Result<(), OpenError> {
         for gone in [&self.copy, &self.replaced] {
             match fs::remove_dir_all(gone) {
@@ -63,7 +63,7 @@ impl Copies {
         Ok(())
     }
 
-    /// Copies the database, where there is room for it.
+    /// Copies the database, if there is enough free space.
     pub(crate) fn make(&self, reporter: &Reporter<'_>) -> Result<(), OpenError> {
         let total = size(&self.database).map_err(io_error("read", &self.database))?;
         reporter.begins(total);
@@ -82,7 +82,7 @@ impl Copies {
         Ok(())
     }
 
-    /// Puts the copy, which is closed, into the place of the database, durably.
+    /// Replaces the database by the closed copy, durably.
     pub(crate) fn replace(&self, reporter: &Reporter<'_>) -> Result<(), OpenError> {
         reporter.step(OpeningStep::Sync);
         sync_all(&self.copy).map_err(io_error("sync", &self.copy))?;
@@ -93,7 +93,7 @@ impl Copies {
     }
 }
 
-/// Bytes of all files in a folder, as programs read them.
+/// Total length of all files in a folder, in bytes.
 fn size(folder: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for item in fs::read_dir(folder)? {
@@ -115,7 +115,7 @@ fn sync_all(folder: &Path) -> io::Result<()> {
     durable::sync_folder(folder)
 }
 
-/// A copy on its way.
+/// A copy in progress.
 struct Copying<'a> {
     reporter: &'a Reporter<'a>,
     done: u64,
@@ -138,7 +138,7 @@ impl Copying<'_> {
         Ok(())
     }
 
-    /// Byte for byte: a file system that shares blocks between copies would not write them again.
+    /// Copied byte by byte: a file system that shares blocks between copies would not write them again.
     fn file(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         let (mut from, mut to) = (File::open(from)?, OpenOptions::new().write(true).create_new(true).open(to)?);
         to.set_permissions(from.metadata()?.permissions())?;

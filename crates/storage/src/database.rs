@@ -1,4 +1,4 @@
-//! The sled database inside a store: how it is configured, and what of it belongs to the store itself.
+//! The sled database inside a store: its configuration, and the records that the store reserves for itself.
 
 use std::{io, path::Path, thread, time::Duration};
 
@@ -10,10 +10,10 @@ use crate::{
     panics::catch_with_sled,
 };
 
-/// The key under which the database repeats its store's UUID: an emptied database is noticed.
+/// The key under which the database repeats its store's UUID, so that an emptied database is detected.
 pub(crate) const IDENTITY_KEY: &[u8] = b"\0identity";
 
-/// Keeps the cause where sled has one, and its words where not.
+/// The I/O error inside a sled error, or one with sled's message.
 pub(crate) fn into_io(error: sled::Error) -> io::Error {
     match error {
         sled::Error::Io(error) => error,
@@ -21,7 +21,7 @@ pub(crate) fn into_io(error: sled::Error) -> io::Error {
     }
 }
 
-/// Opens the database. sled writes to what it opens: check the content on a copy first.
+/// Opens the database. sled writes to a database when it opens it: check the content on a copy first.
 pub(crate) fn open_sled(folder: &Path, sled_folder: &Path) -> Result<sled::Db, OpenError> {
     let config = sled::Config::new()
         .path(sled_folder)
@@ -29,7 +29,7 @@ pub(crate) fn open_sled(folder: &Path, sled_folder: &Path) -> Result<sled::Db, O
         .cache_capacity(CACHE_BYTES)
         .flush_every_ms(None)
         .print_profile_on_drop(false);
-    // sled answers some damage with a panic instead of an error.
+    // For some kinds of damage sled panics instead of returning an error.
     match catch_with_sled(|| open_when_closed(&config)) {
         Ok(Ok(db)) => Ok(db),
         Ok(Err(sled::Error::Io(source))) => {
@@ -40,8 +40,8 @@ pub(crate) fn open_sled(folder: &Path, sled_folder: &Path) -> Result<sled::Db, O
     }
 }
 
-/// Opens the database once sled's threads have let go of it: those of a database that was closed hold its lock for a moment
-/// longer. No other process is waited for, as the store has a lock of its own.
+/// Opens the database, after sled's threads have released it: the threads of a database that was just closed hold
+/// its lock for a moment longer. This does not wait for other processes, because the store has a lock of its own.
 fn open_when_closed(config: &sled::Config) -> sled::Result<sled::Db> {
     let began = Instant::now();
     loop {
@@ -54,7 +54,7 @@ fn open_when_closed(config: &sled::Config) -> sled::Result<sled::Db> {
     }
 }
 
-/// sled has no kind of error of its own for it.
+/// sled has no separate kind of error for this.
 fn is_locked(error: &io::Error) -> bool {
     error.to_string().starts_with("could not acquire lock")
 }

@@ -1,7 +1,7 @@
-//! The seam below which everything physical lies: records, snapshots, and when they are durable.
+//! The interface to stable storage: records, snapshots, and when they are durable.
 //!
-//! A replica uses nothing else of a disk. [`SledDisk`](crate::SledDisk) is what production runs; a simulation puts a disk
-//! of its own in its place, whose power fails where the simulation wants it.
+//! A replica accesses a disk only through it. [`SledDisk`](crate::SledDisk) is the implementation for production; a
+//! simulation replaces it by one whose power fails at chosen moments.
 
 use std::{fmt, time::Duration};
 
@@ -15,25 +15,27 @@ use crate::{
     identity::Identity,
 };
 
-/// How many writes a disk has taken. The number only grows; what is counted as one write is the disk's own affair.
+/// How many writes a disk has executed. The numbers only grow; what counts as one write is up to the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Writes {
-    /// Writes that the disk held when it was opened.
+    /// Number of writes that the disk held when it was opened.
     pub at_opening: u64,
-    /// Writes that the last barrier since then covered; 0 before the first. After any crash the disk holds at least as many.
+    /// Number of writes that the last barrier since then covered; 0 before the first barrier. After any crash the
+    /// disk holds at least this many.
     pub durable: u64,
 }
 
-/// What a replica keeps on stable storage.
+/// The stable storage of a replica.
 ///
-/// Batches become durable in the order in which they were submitted. A callback may come late, and together with others,
-/// but never before its batch and every batch submitted earlier are durable. After a crash the disk holds a prefix of the
-/// submitted batches, at least up to the last one that was called back. After the first failure every later write fails.
+/// Batches become durable in the order in which they were submitted. A callback may come late, and together with
+/// others, but never before its batch and every batch submitted earlier are durable. After a crash the disk holds a
+/// prefix of the submitted batches, at least up to the last one whose callback was called. After the first failure
+/// every later write fails.
 pub trait Disk: fmt::Debug + Send + Sync + 'static {
-    /// Whose store this is.
+    /// The identity of the store.
     fn identity(&self) -> Identity;
 
-    /// The value of `key`, as it was last submitted before the disk was opened. `None` if there is none.
+    /// The value of `key`, as last submitted before the disk was opened; `None` if there is none.
     ///
     /// Errors: the record cannot be read.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError>;
@@ -43,11 +45,11 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// Errors: a record cannot be read.
     fn scan<'a>(&'a self, prefix: &[u8]) -> Box<dyn Iterator<Item = Result<Record, ReadError>> + Send + 'a>;
 
-    /// Submits `batch`, which becomes visible and durable as one; waits only while too many batches are queued. `done` is
-    /// called once; without it the batch becomes durable with the next one that has a callback.
+    /// Submits `batch`, which becomes visible and durable atomically. Waits only while too many batches are queued.
+    /// `done` is called once; without it the batch becomes durable with the next batch that has a callback.
     fn submit(&self, batch: Batch, done: Option<Done>) -> BoxFuture<'_, ()>;
 
-    /// How many writes this disk has taken. A disk that held more before has gone back in time.
+    /// How many writes this disk has executed. A disk that reports fewer than before has gone back in time.
     fn writes(&self) -> Writes;
 
     /// The snapshot file; `None` before the first.
@@ -55,39 +57,39 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// Errors: the file cannot be read.
     fn read_snapshot(&self) -> Result<Option<Bytes>, SnapshotIoError>;
 
-    /// Replaces the snapshot file with `pieces`, which follow each other: after a crash it is the old one or the new one, whole.
-    /// Durable on return.
+    /// Replaces the snapshot file by the concatenation of `pieces`. After a crash the file is completely the old
+    /// one or completely the new one. Durable on return.
     ///
-    /// Errors: the file could not be written, or not be made durable; the old one stays.
+    /// Errors: the file could not be written, or not be made durable; the old file stays.
     fn write_snapshot(&self, pieces: Vec<Bytes>) -> BoxFuture<'_, Result<(), SnapshotIoError>>;
 
-    /// How many bytes are held of the snapshot `name`, which another node sends; 0 where there are none. What is held of any
-    /// other is removed, so there is at most one; with `None` all is removed.
+    /// The number of bytes held of the snapshot `name`, which another node sends; 0 if there are none. Data held of
+    /// any other snapshot is removed, so there is at most one; with `None` all is removed.
     ///
-    /// Errors: the folder cannot be read, or a file in it not be removed.
+    /// Errors: the folder cannot be read, or a file in it cannot be removed.
     fn keep_partial(&self, name: Option<&str>) -> BoxFuture<'_, Result<u64, SnapshotIoError>>;
 
-    /// Adds `piece` to the `offset` bytes that are held of the snapshot `name`. It is not durable, and after a crash what is held
-    /// may be anything: what is complete is to be compared with a digest.
+    /// Appends `piece` to the `offset` bytes held of the snapshot `name`. This is not durable, and after a crash
+    /// the data held may be arbitrary: the caller must compare the complete data with a digest.
     ///
     /// Errors: another number of bytes is held, or the piece cannot be written.
     fn add_to_partial(&self, name: &str, offset: u64, piece: Bytes) -> BoxFuture<'_, Result<(), SnapshotIoError>>;
 
-    /// All that is held of the snapshot `name`.
+    /// All data held of the snapshot `name`.
     ///
     /// Errors: nothing is held, or it cannot be read.
     fn read_partial(&self, name: &str) -> Result<Bytes, SnapshotIoError>;
 
-    /// Where the snapshot is, for messages: a path.
+    /// The path of the snapshot, for messages.
     fn snapshot_path(&self) -> String;
 
-    /// For how long the write that is under way has been so; zero where none is. A disk that hangs answers neither with
-    /// success nor with an error.
+    /// How long the current write has been in progress; zero if there is none. A disk that hangs returns neither
+    /// success nor an error.
     fn hanging_for(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// Pages that were written without ever being synced. Above zero the node is to be replaced.
+    /// Number of pages that were written but never synced. If it is not 0, the node must be replaced.
     fn unsynced_pages(&self) -> usize {
         0
     }

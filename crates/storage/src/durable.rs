@@ -1,4 +1,4 @@
-//! Files that survive an operating-system crash: whole or not at all.
+//! Atomic and durable replacement of files: they survive a crash of the operating system.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -7,19 +7,19 @@ use std::{
     path::Path,
 };
 
-/// Writes `bytes` to `path` so that after any crash the file is either the old one or the new one, whole.
+/// Writes `bytes` to `path` so that after any crash the file is completely the old one or completely the new one.
 ///
-/// Temporary file beside it, `fsync`, rename, `fsync` of the folder.
+/// Steps: temporary file beside it, `fsync`, rename, `fsync` of the folder.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, &[bytes], 0o666)
 }
 
-/// The same for bytes in pieces that follow each other.
+/// Like [`replace_file`], for content in several consecutive pieces.
 pub fn replace_file_with_pieces(path: &Path, pieces: &[impl AsRef<[u8]>]) -> io::Result<()> {
     replace(path, pieces, 0o666)
 }
 
-/// The same for what its owner alone may read, from the first byte on.
+/// Like [`replace_file`], for a file that only its owner may read, from the first byte on (mode 0600).
 pub fn replace_private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, &[bytes], 0o600)
 }
@@ -28,7 +28,7 @@ fn replace(path: &Path, pieces: &[impl AsRef<[u8]>], mode: u32) -> io::Result<()
     let folder = path.parent().ok_or_else(|| io::Error::other("a path without a folder"))?;
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
-    // Left by a crash: its rights may be others.
+    // A file left by a crash may have other permissions.
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -40,16 +40,16 @@ fn replace(path: &Path, pieces: &[impl AsRef<[u8]>], mode: u32) -> io::Result<()
     sync_folder(folder)
 }
 
-/// Makes the names in `folder` durable.
+/// Makes the file names in `folder` durable.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
-    // An empty parent is the current folder: `Path::new("data").parent()`.
+    // An empty parent means the current folder, as in `Path::new("data").parent()`.
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     File::open(folder)?.sync_all()
 }
 
-/// Creates `folder` with its parents and makes the names of all that it created durable, and that of `folder`.
+/// Creates `folder` with its parents. Makes the names of all folders that it created durable, and that of `folder`.
 ///
-/// A folder's name is durable before anything is created in it. So where a crash cuts this short, the next call makes
+/// A folder's name is durable before anything is created in it. After a crash during this call, the next call makes
 /// durable what is missing.
 pub fn create_folder(folder: &Path) -> io::Result<()> {
     let parent = folder.parent();

@@ -1,4 +1,4 @@
-//! Why a store was not opened or read.
+//! Errors of opening, reading and writing a store.
 
 use std::{
     io,
@@ -14,13 +14,13 @@ use crate::{
 /// Why a store was not opened. Nothing in the folder has been changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Another process, or another part of this one, has it open.
+    /// Another process, or another part of this one, has the store open.
     #[error("the store {} is in use: another process has it open; stop that one first", folder.display())]
     InUse {
         /// The store's folder.
         folder: PathBuf,
     },
-    /// It belongs to somebody else.
+    /// The store belongs to another owner: another node, or a publisher.
     #[error(
         "the store {} belongs to {} {}, not to {expected_kind} {expected}: give each its own data folder",
         folder.display(), found.kind, found.owner
@@ -28,14 +28,14 @@ pub enum OpenError {
     OtherOwner {
         /// The store's folder.
         folder: PathBuf,
-        /// What the folder says it is.
+        /// The identity in the folder.
         found: Identity,
-        /// What was asked for.
+        /// The kind of store that the caller expected.
         expected_kind: Kind,
-        /// The number of the node that asked.
+        /// The number of the caller's node; 0 for a publisher.
         expected: u64,
     },
-    /// A newer binary wrote it.
+    /// A newer version wrote the store.
     #[error(
         "the store {} has format {found}, this binary reads up to {FORMAT}: run the newer version that wrote it",
         folder.display()
@@ -43,10 +43,10 @@ pub enum OpenError {
     NewerFormat {
         /// The store's folder.
         folder: PathBuf,
-        /// Its format.
+        /// The store's format.
         found: u32,
     },
-    /// Its content is not what was written.
+    /// The store's content is damaged.
     #[error(
         "the store {} is damaged: {what}; the files are left as they are: restore them from a backup, \
          or move the folder away and let the node join again under a new number",
@@ -55,10 +55,10 @@ pub enum OpenError {
     Damaged {
         /// The store's folder.
         folder: PathBuf,
-        /// What was found.
+        /// Description of the damage.
         what: String,
     },
-    /// There is no room for the copy that is checked.
+    /// There is not enough space for the copy that is checked.
     #[error(
         "the store {} cannot be opened: the copy of it that is checked first needs {} MiB in that folder, and {} MiB are \
          free; make room there and start again",
@@ -67,30 +67,30 @@ pub enum OpenError {
     NoRoom {
         /// The store's folder.
         folder: PathBuf,
-        /// Free space that is needed, in bytes.
+        /// Free space needed in the folder, in bytes.
         needed_bytes: u64,
-        /// Free space that there is, in bytes.
+        /// Free space available in the folder, in bytes.
         free_bytes: u64,
     },
-    /// The operating system said no.
+    /// The operating system returned an error.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation that was attempted.
         action: &'static str,
-        /// On what.
+        /// The path of the operation.
         path: PathBuf,
-        /// Its answer.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-/// A read that failed.
+/// A read from the store failed.
 #[derive(Debug, thiserror::Error)]
 #[error("reading the store {} failed: {source}", folder.display())]
 pub struct ReadError {
     /// The store's folder.
     pub folder: PathBuf,
-    /// The answer of the database or the operating system.
+    /// The error of the database or of the operating system.
     pub source: io::Error,
 }
 
@@ -98,11 +98,11 @@ pub struct ReadError {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {}: {source}", path.display())]
 pub struct SnapshotIoError {
-    /// What was tried.
+    /// The operation that was attempted.
     pub action: &'static str,
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// The answer of the operating system.
+    /// The error of the operating system.
     pub source: io::Error,
 }
 
@@ -120,23 +120,23 @@ pub struct WriteFailed {
 }
 
 impl WriteFailed {
-    /// A write that `cause` made impossible.
+    /// A write that failed because of `cause`.
     pub fn new(cause: io::Error) -> Self {
         Self { cause: Arc::new(cause) }
     }
 
-    /// The writer ended before it came to the write.
+    /// The writer ended before it executed the write.
     pub(crate) fn stopped() -> Self {
         Self::new(io::Error::other("the writer has stopped"))
     }
 
-    /// The same as an [`io::Error`], with its kind.
+    /// The same error as an [`io::Error`], with its kind.
     pub fn to_io(&self) -> io::Error {
         io::Error::new(self.cause.kind(), self.to_string())
     }
 }
 
-/// Says on what an operation failed.
+/// An error of opening, with the operation and its path.
 pub(crate) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_owned();
     move |source| OpenError::Io { action, path, source }

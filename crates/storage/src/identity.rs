@@ -1,4 +1,5 @@
-//! Whose store a folder is, and in which format: a small text file beside the database, read before sled may touch it.
+//! The identity and format of a store: a small text file beside the database, which is read before sled opens the
+//! database.
 
 use std::fmt;
 
@@ -33,13 +34,14 @@ impl fmt::Display for Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Identity {
-    /// What it holds.
+    /// What the store holds.
     pub kind: Kind,
-    /// The number of the node it belongs to; 0 for a publisher.
+    /// The number of the node that owns the store; 0 for a publisher.
     pub owner: u64,
-    /// Made at random when the store was created: a wiped node that returns under its old number has another one.
+    /// Random, made when the store was created: a node whose disk was wiped and that returns under its old number
+    /// has another UUID.
     pub store: Uuid,
-    /// The format of everything in it.
+    /// The format of everything in the store.
     pub format: u32,
 }
 

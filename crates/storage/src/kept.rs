@@ -1,8 +1,8 @@
-//! Records that were purged, in a file beside the snapshot, for tests that look up every acknowledged request. Only in the
+//! Purged records, in a file beside the snapshot, for tests that look up every acknowledged request. Only in the
 //! tests' build (feature `fault-injection`): a production node neither writes nor reads this file.
 //!
-//! Each record has its length in front of it, as a protobuf varint. A record is durable here before it is removed from the
-//! store, so that after a crash of any kind it is in one of the two, or in both.
+//! Each record follows its length, a protobuf varint. A record is durable here before it is removed from the store,
+//! so after any crash it is in one of the two, or in both.
 
 use std::{
     fs::{self, File},
@@ -21,12 +21,12 @@ fn path(folder: &Path) -> PathBuf {
     folder.join("purged-entries")
 }
 
-/// The records in the file in `folder`, in the order in which they were written; none where there is no file.
+/// The records in the file in `folder`, in the order in which they were written; empty if there is no file.
 pub(crate) fn read(folder: &Path) -> io::Result<Vec<Bytes>> {
     Ok(read_complete(folder)?.0)
 }
 
-/// The records, and the length of the part of the file that was written completely.
+/// The records, and the length of the completely written part of the file, in bytes.
 fn read_complete(folder: &Path) -> io::Result<(Vec<Bytes>, u64)> {
     let content = match fs::read(path(folder)) {
         Err(error) if error.kind() == ErrorKind::NotFound => Bytes::new(),
@@ -36,7 +36,7 @@ fn read_complete(folder: &Path) -> io::Result<(Vec<Bytes>, u64)> {
     loop {
         let complete = (content.len() - rest.len()) as u64;
         let mut ahead = rest.clone();
-        // A process that was killed while it wrote leaves an incomplete record, which is still in the store.
+        // A process that was killed during a write leaves an incomplete record; that record is still in the store.
         let Ok(length) = prost::decode_length_delimiter(&mut ahead) else { return Ok((records, complete)) };
         if length > ahead.len() {
             return Ok((records, complete));
@@ -47,7 +47,7 @@ fn read_complete(folder: &Path) -> io::Result<(Vec<Bytes>, u64)> {
 }
 
 impl Kept {
-    /// Opens the file in `folder`; an incomplete record at its end is cut off.
+    /// Opens the file in `folder`, and truncates an incomplete record at its end.
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
         let (_, complete) = read_complete(folder)?;
         let file = File::options().create(true).append(true).open(path(folder))?;

@@ -1,25 +1,28 @@
-//! sled, opened the one right way.
+//! Durable storage on sled.
 //!
-//! sled 0.34 acknowledges a flush that an operating-system crash undoes: on Linux its `flush` ends in
-//! `sync_file_range`, which asks for no barrier. So nothing in Quorate touches sled directly. This crate gives
-//! - [`Store`]: a folder with one sled database in it, its [`Identity`] (whose it is, in which format), and a lock;
-//! - [`Writer`]: the only way to write. One thread takes all that waits, applies it as one atomic batch, flushes,
-//!   calls `fdatasync` on sled's file through a descriptor of its own, and only then reports success.
+//! sled 0.34 acknowledges a flush that a crash of the operating system undoes: on Linux its `flush` ends in
+//! `sync_file_range`, which issues no disk barrier. Therefore no other crate of Quorate uses sled directly. This
+//! crate provides
+//! - [`Store`]: a folder with one sled database in it, its [`Identity`] (its owner and format), and a lock;
+//! - [`Writer`]: the only way to write. One thread takes all waiting writes, applies them as one atomic batch,
+//!   flushes, calls `fdatasync` on sled's file through its own descriptor (the barrier), and only then reports
+//!   success.
 //!
-//! A replica sees neither of them: it uses a [`Disk`], which [`SledDisk`] is made of both and of a folder for snapshots. A
-//! simulation puts another disk in its place.
+//! A replica uses neither of them directly: it uses a [`Disk`]. [`SledDisk`] implements that with both, and with a
+//! folder for snapshots. A simulation implements it differently.
 //!
-//! sled opens a damaged database with what is left of it. So every write carries a tally of the whole content, and the
-//! number of acknowledged writes stands in a file beside the database: a store that lacks anything is refused, and left
-//! as it is.
+//! sled opens a damaged database with the part that is readable. Therefore every write updates a tally of the whole
+//! content, and the number of acknowledged writes is in a file beside the database: a store that lacks anything is
+//! refused, and left unchanged.
 //!
-//! After a sync that failed the operating system may still show what never reached the disk, as if it had. So a store is
-//! not used as it is found: a copy of it is checked and synced, and takes its place.
+//! After a failed sync the operating system may still return data from its cache that never reached the disk.
+//! Therefore a store is not used as it is found: a copy of it is checked and synced, and replaces it.
 //!
-//! Values are capped at [`limits::VALUE_BYTES_MAX`]: sled moves larger pages into files of their own, which it never
-//! syncs at all.
+//! Values are limited to [`limits::VALUE_BYTES_MAX`]: sled writes larger pages to separate files, which it never
+//! syncs.
 //!
-//! Invariant: never reports a write as done before a barrier covers it, and never reports success again after a failure.
+//! Invariant: never reports a write as done before a barrier covers it, and never reports success again after a
+//! failure.
 
 mod batch;
 mod check;

@@ -1,7 +1,9 @@
-//! How many writes were acknowledged, in a file of its own: a database whose end is missing is noticed.
+//! The number of acknowledged writes, in a file of its own (the mark): a database whose end is missing is detected
+//! by it.
 //!
-//! The mark is written after the barrier, and without one of its own. An operating-system crash may take it back, never
-//! forward: it says at most what the database holds, so an undamaged store is never refused.
+//! The mark is written after the barrier of the writes, and is not synced itself. A crash of the operating system
+//! may therefore restore an older mark, but never a newer one. The mark is never above the number of writes in the
+//! database, so an undamaged store is never refused.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -12,7 +14,7 @@ use std::{
 
 use crate::durable;
 
-/// The number and its complement, in one sector: written whole or not at all.
+/// The number and its complement, within one sector of the disk, which is written atomically.
 const BYTES: usize = 16;
 
 pub(crate) struct Mark {
@@ -24,24 +26,24 @@ pub(crate) fn path(folder: &Path) -> PathBuf {
 }
 
 impl Mark {
-    /// Makes the mark of a new store, durably.
+    /// Creates the mark of a new store, durably.
     pub(crate) fn create(folder: &Path) -> io::Result<Self> {
         durable::replace_file(&path(folder), &to_bytes(0))?;
         Self::open(folder)
     }
 
-    /// Opens the mark of an existing store to raise it.
+    /// Opens the mark of an existing store for writing.
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
         Ok(Self { file: OpenOptions::new().write(true).open(path(folder))? })
     }
 
-    /// Takes note that `writes` writes are durable.
+    /// Records that `writes` writes are durable.
     pub(crate) fn raise(&self, writes: u64) -> io::Result<()> {
         self.file.write_all_at(&to_bytes(writes), 0)
     }
 }
 
-/// The number of writes in the mark of `folder`; `None` where it is not what was written.
+/// The number of writes in the mark of `folder`; `None` if the number and its complement do not match.
 pub(crate) fn read(folder: &Path) -> io::Result<Option<u64>> {
     let bytes = fs::read(path(folder))?;
     Ok(<[u8; BYTES]>::try_from(bytes).ok().and_then(from_bytes))

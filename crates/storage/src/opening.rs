@@ -1,4 +1,4 @@
-//! How far the opening of a store is, for the log and for a supervisor that waits.
+//! The progress of opening a store, for the log and for a supervisor that waits.
 
 use std::{cell::Cell, fmt, path::Path, time::Duration};
 
@@ -6,34 +6,34 @@ use tokio::time::Instant;
 
 use crate::limits::{OPENING_LOG_INTERVAL, OPENING_STEP_MIN, OPENING_STEP_PER_MIB};
 
-/// A step of the opening of a store.
+/// A step of opening a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpeningStep {
-    /// The database is copied; counted in bytes.
+    /// The database is copied; progress in bytes.
     Copy,
-    /// sled reads its log, in the copy or at the end; counted in bytes, none of which is reported as done.
+    /// sled reads its log, first in the copy and finally in the database; total in bytes, `done` stays 0.
     Recover,
-    /// The records of the copy are read and added up; counted in records.
+    /// The records of the copy are read and summed; progress in records.
     Check,
-    /// The copy is synced, and takes the place of the database; counted in bytes, none of which is reported as done.
+    /// The copy is synced and replaces the database; total in bytes, `done` stays 0.
     Sync,
 }
 
-/// How far the opening of a store is.
+/// The progress of opening a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opening {
-    /// What is done at present.
+    /// The current step.
     pub step: OpeningStep,
-    /// How much of it is done,
+    /// How much of the step is done, in the unit of the step.
     pub done: u64,
-    /// of how much.
+    /// The size of the whole step, in the unit of the step.
     pub total: u64,
     /// Size of the database, in bytes.
     pub database_bytes: u64,
 }
 
 impl Opening {
-    /// How long it may take until the next report, on a slow disk.
+    /// The longest time until the next report, on a slow disk.
     #[must_use]
     pub fn patience(&self) -> Duration {
         match self.step {
@@ -73,19 +73,20 @@ impl<'a> Reporter<'a> {
         Self { folder, report, database_bytes: Cell::new(0), began, logged: Cell::new(began) }
     }
 
-    /// The database has so many bytes: a copy of it is about to be made. News only where it takes long.
+    /// The database has this many bytes, and a copy of it is about to be made. Logged at debug level only: reports
+    /// at info level follow only if the opening takes long.
     pub(crate) fn begins(&self, database_bytes: u64) {
         self.database_bytes.set(database_bytes);
         let store = self.folder.display();
         tracing::debug!(%store, bytes = database_bytes, "opening the store: a copy of it is checked, and takes its place");
     }
 
-    /// A step that does not report how far it is.
+    /// Begins a step that reports no progress.
     pub(crate) fn step(&self, step: OpeningStep) {
         self.at(step, 0, self.database_bytes.get());
     }
 
-    /// How far a step is.
+    /// Reports the progress of a step.
     pub(crate) fn at(&self, step: OpeningStep, done: u64, total: u64) {
         let opening = Opening { step, done, total, database_bytes: self.database_bytes.get() };
         (self.report)(opening);
@@ -96,7 +97,7 @@ impl<'a> Reporter<'a> {
         }
     }
 
-    /// The store is open, with so many records.
+    /// The store is open and holds this many records.
     pub(crate) fn ends(&self, records: u64) {
         let (bytes, seconds) = (self.database_bytes.get(), self.began.elapsed().as_secs());
         if self.logged.get() > self.began {

@@ -1,6 +1,7 @@
-//! Panics that are caught on purpose and become an error, told from those that must end the process.
+//! Catches panics that are expected and become errors, and distinguishes them from panics that must end the
+//! process.
 //!
-//! A daemon's panic hook runs before [`catch`] sees the panic, so it asks [`is_caught`] first.
+//! A daemon's panic hook runs before [`catch`] does, so the hook calls [`is_caught`] first.
 
 use std::{
     cell::Cell,
@@ -10,20 +11,20 @@ use std::{
 };
 
 thread_local! {
-    /// How many calls of [`catch`] this thread is in.
+    /// Number of nested calls of [`catch`] on this thread.
     static CATCHING: Cell<usize> = const { Cell::new(0) };
 }
 
-/// How many threads are in [`catch_with_sled`].
+/// Number of threads that are inside [`catch_with_sled`].
 static CATCHING_SLED: AtomicUsize = AtomicUsize::new(0);
 
-/// How sled calls its own threads, which catch their panics.
+/// Prefix of the names of sled's own threads, which catch their panics.
 const SLED_THREAD: &str = "sled-io-";
 
-/// Runs `work`. A panic in it is returned as an error: the caller reports it, and uses nothing that `work` may have left
-/// half changed.
+/// Runs `work` and catches a panic in it. The caller must report the panic, and must not use values that `work` may
+/// have left half changed.
 ///
-/// Errors: what `work` panicked with.
+/// Errors: the payload of the panic.
 pub fn catch<T>(work: impl FnOnce() -> T) -> thread::Result<T> {
     CATCHING.with(|catching| catching.set(catching.get() + 1));
     let outcome = catch_unwind(AssertUnwindSafe(work));
@@ -31,7 +32,7 @@ pub fn catch<T>(work: impl FnOnce() -> T) -> thread::Result<T> {
     outcome
 }
 
-/// The same where `work` makes sled read a database that may be damaged: then sled's threads may panic, too.
+/// Like [`catch`], for work in which sled reads a database that may be damaged: sled's threads may panic then, too.
 pub(crate) fn catch_with_sled<T>(work: impl FnOnce() -> T) -> thread::Result<T> {
     CATCHING_SLED.fetch_add(1, Ordering::SeqCst);
     let outcome = catch(work);
@@ -39,7 +40,7 @@ pub(crate) fn catch_with_sled<T>(work: impl FnOnce() -> T) -> thread::Result<T> 
     outcome
 }
 
-/// For a panic hook: whether a panic of the current thread is caught on purpose.
+/// For a panic hook: whether a panic of the current thread will be caught.
 #[must_use]
 pub fn is_caught() -> bool {
     let by_us = CATCHING.try_with(Cell::get).is_ok_and(|catching| catching > 0);

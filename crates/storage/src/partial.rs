@@ -1,4 +1,4 @@
-//! A snapshot that arrives from another node, as far as it has: one file, which the next attempt goes on with.
+//! The part of a snapshot that has arrived from another node: one file, which the next attempt continues.
 
 use std::{
     fs::{self, OpenOptions},
@@ -6,15 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What the names of such files begin with.
+/// Prefix of the names of these files.
 const PREFIX: &str = "partial-";
 
-/// The file for the snapshot `name`.
+/// Path of the file for the snapshot `name`.
 pub(crate) fn path(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{PREFIX}{name}"))
 }
 
-/// The length of the file for `name`; 0 where there is none. Every other one is removed.
+/// The length of the file for `name`, in bytes; 0 if there is none. All other partial files are removed.
 pub(crate) fn keep(folder: &Path, name: Option<&str>) -> io::Result<u64> {
     let kept = name.map(|name| path(folder, name));
     let mut length = 0;
@@ -31,7 +31,7 @@ pub(crate) fn keep(folder: &Path, name: Option<&str>) -> io::Result<u64> {
     Ok(length)
 }
 
-/// Adds `piece` to the `offset` bytes of the file at `path`, which is created for the first piece.
+/// Appends `piece` to the `offset` bytes of the file at `path`, which is created for the first piece.
 pub(crate) fn add(path: &Path, offset: u64, piece: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().append(true).create(offset == 0).open(path)?;
     let length = file.metadata()?.len();

@@ -1,4 +1,4 @@
-//! A folder whose content its owner alone may read.
+//! Permissions of a data folder: only its owner may read its content.
 
 use std::{
     fs::{self, Metadata, Permissions},
@@ -12,25 +12,26 @@ use rustix::{
     process::geteuid,
 };
 
-/// Folders below the first that are looked at: a data folder has fewer.
+/// Largest depth of folders that are checked; a data folder is less deep.
 const DEPTH_MAX: usize = 8;
 
-/// Rights of the group and of all other accounts.
+/// Permissions of the group and of all other accounts.
 const OF_OTHERS: u32 = 0o077;
 
-/// What other accounts had rights to.
+/// The files and folders to which other accounts had permissions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Corrected {
-    /// How many files and folders.
+    /// Number of files and folders that were changed.
     pub changed: usize,
-    /// The first of them.
+    /// The first of them; `None` if none was changed.
     pub first: Option<PathBuf>,
 }
 
-/// Takes the rights to `folder` and to all that it holds from every account but its owner. A folder that is not there is left
-/// so; where `folder` is a link, what it points at is meant, and links below it are not followed.
+/// Removes all permissions of the group and of other accounts from `folder` and everything in it. Does nothing if
+/// the folder does not exist. If `folder` is a symbolic link, its target is meant; links inside it are not
+/// followed.
 ///
-/// Error: the file or folder whose rights cannot be read or changed.
+/// Errors: the file or folder whose permissions cannot be read or changed.
 pub fn correct(folder: &Path) -> io::Result<Corrected> {
     let mut corrected = Corrected::default();
     let Ok(folder) = fs::canonicalize(folder) else { return Ok(corrected) };
@@ -38,19 +39,20 @@ pub fn correct(folder: &Path) -> io::Result<Corrected> {
     Ok(corrected)
 }
 
-/// A file or folder of another account that this one may not read and write.
+/// A file or folder of another account that this process may not read and write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreign {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// Its owner (uid).
     pub owner: u32,
-    /// The account of this process (uid).
+    /// The effective account of this process (uid).
     pub account: u32,
 }
 
-/// The first file or folder, of `folder` and what it holds, that belongs to another account and may not be used by this one: a
-/// process that ran as root leaves such files. None where all is well, and where it cannot be looked at.
+/// The first file or folder, in `folder` or `folder` itself, that belongs to another account and that this process
+/// may not read and write: a process that ran as root leaves such files. `None` if there is none, or if the folder
+/// cannot be read.
 pub fn first_foreign(folder: &Path) -> Option<Foreign> {
     foreign_below(&fs::canonicalize(folder).ok()?, geteuid().as_raw(), DEPTH_MAX)
 }
@@ -71,11 +73,11 @@ fn foreign_below(path: &Path, account: u32, depth: usize) -> Option<Foreign> {
 fn correct_below(path: &Path, depth: usize, corrected: &mut Corrected) -> io::Result<()> {
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let metadata = match fs::symlink_metadata(path) {
-        // Gone meanwhile, as temporary files are.
+        // The file was removed in the meantime, as temporary files are.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         metadata => metadata.map_err(named)?,
     };
-    // The folder first: what is in it is out of reach from then on.
+    // The folder first: from then on other accounts cannot reach its content.
     correct_one(path, &metadata, corrected).map_err(named)?;
     if metadata.is_dir() && depth > 0 {
         for entry in fs::read_dir(path).map_err(named)? {

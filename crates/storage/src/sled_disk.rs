@@ -21,7 +21,7 @@ use crate::{
     writer::Writer,
 };
 
-/// Name of the newest snapshot, in the folder for snapshots.
+/// File name of the newest snapshot, in the folder for snapshots.
 pub const SNAPSHOT_FILE: &str = "snapshot";
 
 /// A store that is open for writing, and a folder for snapshots.
@@ -36,22 +36,22 @@ pub struct SledDisk {
 /// Why a [`SledDisk`] was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
-    /// The thread that writes the store could not be started.
+    /// The writing thread of the store could not be started.
     #[error("cannot start the thread that writes the store: {0}")]
     Writer(io::Error),
-    /// The folder for snapshots cannot be used.
+    /// The folder for snapshots cannot be created or used.
     #[error("the folder for snapshots {} cannot be used: {source}", path.display())]
     Folder {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// The answer of the operating system.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
 impl SledDisk {
-    /// Starts the writer of `store`; snapshots are in `snapshots`, which is created where it is missing. `synced` is told,
-    /// on the writing thread, how long each durable barrier took.
+    /// Starts the writer of `store`. Snapshots are in the folder `snapshots`, which is created if it is missing.
+    /// `synced` is called on the writing thread with the duration of each barrier.
     pub fn start(
         store: Arc<Store>,
         snapshots: &Path,
@@ -68,7 +68,7 @@ impl SledDisk {
         })
     }
 
-    /// The same disk; records that are purged from here on go to a file beside the snapshot.
+    /// The same disk; from now on purged records are kept in a file beside the snapshot.
     #[cfg(feature = "fault-injection")]
     pub fn keeping_purged(self) -> Result<Self, DiskError> {
         let kept = crate::kept::Kept::open(&self.snapshots);
@@ -87,7 +87,7 @@ impl fmt::Debug for SledDisk {
     }
 }
 
-/// Does `work` on a thread that may wait for the disk.
+/// Runs `work` on a thread that may block on the disk.
 fn on_files<T: Send + 'static>(
     action: &'static str,
     path: PathBuf,

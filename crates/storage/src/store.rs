@@ -1,14 +1,14 @@
-//! A folder with one database in it.
+//! A store: a folder with one database in it.
 //!
 //! ```text
-//! FOLDER/lock           held while the store is open
-//! FOLDER/identity       whose it is (text)
-//! FOLDER/acknowledged   how many writes were acknowledged
-//! FOLDER/sled/          sled's own files: db, conf, blobs/ (which must stay empty)
-//! FOLDER/check/         a copy of these, while the store is being opened
-//! FOLDER/replaced/      what the copy replaced, until it is removed
+//! FOLDER/lock            locked while the store is open
+//! FOLDER/identity        the store's owner and format (text)
+//! FOLDER/acknowledged    how many writes were acknowledged
+//! FOLDER/sled/           sled's own files: db, conf, blobs/ (which must stay empty)
+//! FOLDER/check/          a copy of these, while the store is being opened
+//! FOLDER/replaced/       the files that the copy replaced, until they are removed
 //! ```
-//! Identity, format and content are checked before sled is opened, because sled writes to what it opens.
+//! Identity, format and content are checked before sled opens the database, because sled writes to it then.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -38,10 +38,10 @@ use crate::{
     tally::{self, Tally},
 };
 
-/// Who opens a store.
+/// The owner that opens a store.
 #[derive(Clone, Copy, Debug)]
 pub struct Owner {
-    /// What it is to hold.
+    /// What the store must hold.
     pub kind: Kind,
     /// The node's number; 0 for a publisher.
     pub number: u64,
@@ -49,29 +49,29 @@ pub struct Owner {
     pub store_if_new: Uuid,
 }
 
-/// An open store: reads here, writes through a [`Writer`](crate::Writer).
+/// An open store. It reads; a [`Writer`](crate::Writer) writes.
 pub struct Store {
     folder: PathBuf,
     identity: Identity,
     db: sled::Db,
-    /// sled's file through a descriptor of our own: `fdatasync` on it is the barrier that sled does not give.
+    /// sled's file, opened a second time: `fdatasync` on this descriptor is the barrier that sled does not provide.
     log_file: File,
     tally: Mutex<Tally>,
-    /// Writes that were there when it was opened,
+    /// Number of writes when the store was opened.
     writes_at_opening: u64,
-    /// and those that the last barrier covered.
+    /// Number of writes that the last barrier covered.
     durable_writes: AtomicU64,
     mark: Mark,
     _lock: File,
 }
 
 impl Store {
-    /// Opens the store in `folder`, or creates it where the folder is empty or missing.
+    /// Opens the store in `folder`, or creates it if the folder is empty or missing.
     pub fn open(folder: &Path, owner: Owner) -> Result<Self, OpenError> {
         Self::open_reporting(folder, owner, &|_| {})
     }
 
-    /// The same; `report` is told how far the opening is, on this thread.
+    /// Opens the store like [`Self::open`], and calls `report` with the progress, on this thread.
     pub fn open_reporting(folder: &Path, owner: Owner, report: &dyn Fn(Opening)) -> Result<Self, OpenError> {
         let reporter = Reporter::new(folder, report);
         durable::create_folder(folder).map_err(io_error("create", folder))?;
@@ -105,7 +105,7 @@ impl Store {
         Self::finish(folder, identity, db, tally, mark, lock)
     }
 
-    /// The identity is written last: a crash on the way leaves a store from which nothing was ever acknowledged.
+    /// The identity is written last: a crash before that leaves a store from which nothing was ever acknowledged.
     fn create(folder: &Path, owner: Owner, lock: File, reporter: &Reporter<'_>) -> Result<Self, OpenError> {
         let identity_path = folder.join("identity");
         let sled_folder = folder.join("sled");
@@ -119,7 +119,7 @@ impl Store {
         insert(IDENTITY_KEY, identity.store.as_bytes())?;
         insert(tally::KEY, &Tally::default().to_bytes())?;
         db.flush().map_err(|error| io_error("write", &sled_folder)(into_io(error)))?;
-        // sled syncs neither of them. A settings file that is not what was written would keep the store from being opened.
+        // sled syncs neither of them. With a damaged settings file the store could not be opened again.
         for name in ["db", "conf"] {
             let file = sled_folder.join(name);
             File::open(&file).and_then(|opened| opened.sync_all()).map_err(io_error("sync", &file))?;
@@ -154,12 +154,12 @@ impl Store {
         })
     }
 
-    /// Whose it is.
+    /// The identity of the store.
     pub fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// Where it is.
+    /// The folder of the store.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -177,24 +177,25 @@ impl Store {
         })
     }
 
-    /// Bytes on disk.
+    /// Size of the database on disk, in bytes.
     pub fn bytes_on_disk(&self) -> Result<u64, ReadError> {
         self.db.size_on_disk().map_err(|source| self.read_error(source))
     }
 
-    /// How many writes it has taken; none is durable before the first barrier.
+    /// How many writes the store has executed; `durable` is 0 until the first barrier since it was opened.
     pub fn writes(&self) -> Writes {
         Writes { at_opening: self.writes_at_opening, durable: self.durable_writes.load(Ordering::Acquire) }
     }
 
-    /// Files in `blobs/`: pages that sled wrote without any sync. Above zero is an alarm.
+    /// Number of files in `blobs/`: pages that sled wrote without any sync. If it is not 0, an alarm is raised.
     pub fn blobs(&self) -> usize {
         fs::read_dir(self.folder.join("sled").join("blobs")).map_or(0, Iterator::count)
     }
 
-    /// Applies `changes` as one; with `barrier`, they and everything before them are durable on return.
+    /// Applies `changes` atomically; with `barrier`, they and all earlier changes are durable on return.
     pub(crate) fn write(&self, changes: Changes, barrier: bool) -> io::Result<()> {
-        // After a panic in here the tally may be ahead of the database, and what reached the disk is unknown.
+        // After a panic in this function the tally may be ahead of the database, and it is unknown what reached the
+        // disk.
         let mut tally = self.tally.lock().expect("no write follows one that panicked: the store must be opened anew");
         tally.write(&changes, |key| self.db.get(key)).map_err(into_io)?;
         let mut batch = sled::Batch::default();
@@ -214,7 +215,7 @@ impl Store {
         Ok(())
     }
 
-    /// Makes everything written so far durable: sled's buffers to its file, the file to the disk.
+    /// Makes everything written so far durable: flushes sled's buffers to its file, and the file to the disk.
     fn barrier(&self) -> io::Result<()> {
         self.db.flush().map_err(into_io)?;
         #[cfg(feature = "fault-injection")]
@@ -245,7 +246,7 @@ fn lock(folder: &Path) -> Result<File, OpenError> {
 }
 
 fn check_identity(folder: &Path, text: &str, owner: Owner) -> Result<Identity, OpenError> {
-    // The format first: a newer one may say more about itself than this binary understands.
+    // The format is checked first: a newer format may have fields that this version does not know.
     let format = toml::from_str::<toml::Table>(text)
         .ok()
         .and_then(|table| table.get("format").and_then(toml::Value::as_integer))

@@ -1,35 +1,36 @@
-//! What the store should hold: how many writes led here, how many records there are, and a sum over them.
+//! The tally: the number of writes, the number of records, and a checksum over all records.
 //!
-//! sled passes over a damaged stretch of its log in silence and opens with what it finds around it: an older value, a
-//! record missing in the middle, a shorter tail. The tally goes into the database with every write, so that a store
-//! that lacks anything, or has anything back that was replaced, does not add up.
+//! When sled finds a damaged part in its log it skips it silently, and opens with the rest: an older value, without
+//! a record in the middle, or with a shorter end. Every write therefore updates the tally in the database. If a
+//! store lacks a record, or contains one that was replaced, its content does not match its tally.
 //!
 //! Invariant: the tally in the database is that of all other records in it.
 
 use std::collections::BTreeMap;
 
-/// The key of the tally. Keys of the store's users begin with a byte above zero.
+/// The key of the tally. Keys of the store's callers begin with a byte above zero.
 pub(crate) const KEY: &[u8] = b"\0tally";
 
 const BYTES: usize = 24;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    /// Writes so far: what [`crate::mark`] compares.
+    /// Number of writes so far; [`crate::mark`] compares it with the mark.
     pub(crate) writes: u64,
-    /// Records, without the tally itself.
+    /// Number of records, without the tally itself.
     pub(crate) records: u64,
-    /// The sum of [`digest`] over all records. A sum, so that a write need not look at what it does not change.
+    /// The sum of [`digest`] over all records. A sum, so that a write need not read records that it does not
+    /// change.
     sum: u64,
 }
 
 impl Tally {
-    /// The tally of an empty store after as many writes.
+    /// The tally of an empty store after this many writes.
     pub(crate) fn of_nothing(writes: u64) -> Self {
         Self { writes, ..Self::default() }
     }
 
-    /// Takes in one write. `before` gives the present value of a key.
+    /// Adds one write. `before` returns the current value of a key.
     pub(crate) fn write<E>(
         &mut self,
         changes: &BTreeMap<Vec<u8>, Option<Vec<u8>>>,
@@ -49,7 +50,7 @@ impl Tally {
         Ok(())
     }
 
-    /// Takes one more record in.
+    /// Adds one record.
     pub(crate) fn add(&mut self, key: &[u8], value: &[u8]) {
         self.records = self.records.wrapping_add(1);
         self.sum = self.sum.wrapping_add(digest(key, value));
@@ -71,7 +72,7 @@ impl Tally {
     }
 }
 
-/// Against decay, not against an adversary, who could write a tally as well.
+/// Detects decay, not manipulation: an attacker could also write a matching tally.
 fn digest(key: &[u8], value: &[u8]) -> u64 {
     let key_digest = crc32fast::hash(key);
     let mut record = crc32fast::Hasher::new_with_initial(key_digest);
@@ -83,7 +84,7 @@ fn digest(key: &[u8], value: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    /// Applies writes to a map and keeps the tally along with it.
+    /// A map to which writes are applied, and its tally.
     #[derive(Default)]
     struct Model {
         records: BTreeMap<Vec<u8>, Vec<u8>>,

@@ -1,8 +1,9 @@
 //! The only way to write: group commit under one barrier.
 //!
-//! One thread takes what waits, applies it as one atomic batch, flushes, syncs, and then calls back. What arrives
-//! while a barrier is under way waits for the next one, so the cost of a barrier is shared by all that came meanwhile.
-//! After the first failure every later write fails with the same cause: a node that cannot write its disk stops.
+//! One thread takes the waiting writes, applies them as one atomic batch, flushes, syncs, and then calls back.
+//! Writes that arrive while a barrier is in progress wait for the next one, so all of them share the cost of one
+//! barrier. After the first failure every later write fails with the same cause: a node that cannot write to its
+//! disk stops.
 
 use std::{
     io,
@@ -23,12 +24,12 @@ use crate::{
     store::Store,
 };
 
-/// The name of the writing thread, as the log gives it after a panic.
+/// The name of the writing thread, as it appears in the log after a panic.
 pub const WRITER_THREAD: &str = "store-writer";
 
 struct Write {
     batch: Batch,
-    /// Called after the barrier; absent where nobody waits and the next barrier is early enough.
+    /// Called after the barrier. `None` if no caller waits and the next barrier is early enough.
     done: Option<Done>,
 }
 
@@ -40,7 +41,7 @@ pub struct Writer {
     under_way: UnderWay,
 }
 
-/// When the write began that is under way.
+/// When the write that is in progress began; `None` if there is none.
 type UnderWay = Arc<Mutex<Option<Instant>>>;
 
 impl Writer {
@@ -49,7 +50,8 @@ impl Writer {
         Self::start_timed(store, |_| {})
     }
 
-    /// The same; `synced` is told, on the writing thread, how long each barrier took with what it covers.
+    /// Starts the writing thread of `store`. `synced` is called on that thread with the duration of each barrier
+    /// and the writes that it covers.
     pub fn start_timed(store: Arc<Store>, synced: impl Fn(Duration) + Send + 'static) -> io::Result<Self> {
         let (queue, waiting) = mpsc::channel(QUEUED_WRITES_MAX);
         let failed = Arc::new(OnceLock::new());
@@ -61,13 +63,13 @@ impl Writer {
         Ok(Self { queue, failed, under_way })
     }
 
-    /// Queues `batch`; `done` is called, on the writing thread, once it is durable or has failed.
+    /// Queues `batch`; `done` is called on the writing thread when the batch is durable or has failed.
     pub async fn append(&self, batch: Batch, done: impl FnOnce(Result<(), WriteFailed>) + Send + 'static) {
         self.submit(batch, Some(Box::new(done))).await;
     }
 
-    /// The same; without `done` there is no barrier for the batch alone: it is durable with the next one that has a
-    /// callback.
+    /// Queues `batch`. With `done` this is [`Self::append`]; without it the batch gets no barrier of its own, and is
+    /// durable with the next batch that has a callback.
     pub(crate) async fn submit(&self, batch: Batch, done: Option<Done>) {
         self.send(Write { batch, done }).await;
     }
@@ -79,19 +81,19 @@ impl Writer {
         outcome.await.unwrap_or_else(|_| Err(self.stopped()))
     }
 
-    /// Queues `batch` without a barrier of its own: durable with the next write that asks for one. For what can be
-    /// found again from the rest, such as how far the log was known to be committed.
+    /// Queues `batch` without a barrier of its own: it is durable with the next write that has one. For data that
+    /// can be derived again, such as the committed index of the log.
     pub async fn append_lazily(&self, batch: Batch) {
         self.submit(batch, None).await;
     }
 
-    /// For how long the write that is under way has been so; zero where none is.
+    /// How long the current write has been in progress; zero if there is none.
     pub fn hanging_for(&self) -> Duration {
         let began = *self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         began.map_or(Duration::ZERO, |began| began.elapsed())
     }
 
-    /// Why writing stopped, once it has.
+    /// The first failed write; `None` if there was none.
     pub fn failure(&self) -> Option<&WriteFailed> {
         self.failed.get()
     }

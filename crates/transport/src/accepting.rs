@@ -1,4 +1,4 @@
-//! Listening: one connection accepted within a limit, and a Unix socket for its owner only.
+//! Accepting connections within a limit, and a private Unix socket.
 
 use std::{
     fs, io,
@@ -15,9 +15,9 @@ use tokio::{
 
 use crate::limits::{ACCEPT_PAUSE, REFUSAL_LINES_MAX, REFUSAL_LINES_WINDOW, UNIX_BACKLOG};
 
-/// The next connection of `accept`, which is not begun before `slots` has a permit: without one, connections wait in the
-/// system's queue instead of in our memory. None where the system refused to accept one; that is logged, and followed by
-/// [`ACCEPT_PAUSE`].
+/// The next connection of `accept`, which is called only when `slots` has a permit: without one, connections wait
+/// in the system's queue instead of this process's memory. `None` if the system failed to accept one; this is
+/// logged, and followed by [`ACCEPT_PAUSE`].
 pub async fn accept_within<C, A: Future<Output = io::Result<C>>>(
     slots: &Arc<Semaphore>,
     accept: impl FnOnce() -> A,
@@ -26,10 +26,10 @@ pub async fn accept_within<C, A: Future<Output = io::Result<C>>>(
     or_pause(accept().await).await.map(|connection| (connection, permit))
 }
 
-/// When it was said last that the system did not accept a connection.
+/// When the last log line about a connection that was not accepted was written.
 static TOLD: Mutex<Option<Instant>> = Mutex::new(None);
 
-/// Whether it may be said again: [`REFUSAL_LINES_MAX`] times within [`REFUSAL_LINES_WINDOW`].
+/// Whether such a line may be written again: at most [`REFUSAL_LINES_MAX`] times within [`REFUSAL_LINES_WINDOW`].
 fn may_be_told(told: &mut Option<Instant>, now: Instant) -> bool {
     let is_early = told.is_some_and(|told| now.duration_since(told) < REFUSAL_LINES_WINDOW / REFUSAL_LINES_MAX);
     if !is_early {
@@ -38,7 +38,7 @@ fn may_be_told(told: &mut Option<Instant>, now: Instant) -> bool {
     !is_early
 }
 
-/// None where the system refused to accept a connection; that is logged, and followed by [`ACCEPT_PAUSE`].
+/// `None` if the system failed to accept a connection; this is logged, and followed by [`ACCEPT_PAUSE`].
 async fn or_pause<C>(accepted: io::Result<C>) -> Option<C> {
     match accepted {
         Ok(connection) => Some(connection),
@@ -52,11 +52,11 @@ async fn or_pause<C>(accepted: io::Result<C>) -> Option<C> {
     }
 }
 
-/// Listens at `path` on a socket that only this account can open; its rights are set before anyone can connect. A socket
-/// that is there is replaced: the caller holds a lock that shows that no process uses it.
+/// Listens at `path` on a socket that only this account can open; its permissions are set before connections are
+/// possible. An existing socket is replaced: the caller must hold a lock that proves that no process uses it.
 ///
 /// # Errors
-/// Where the system refuses one of these steps.
+/// The system refuses one of these steps.
 pub fn listen_privately(path: &Path) -> io::Result<UnixListener> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -18,10 +18,10 @@ use crate::{
     subject::Subject,
 };
 
-/// What every node's certificate names, whatever its address is.
+/// The DNS name in every node's certificate, independent of the node's address.
 pub(crate) const NODE_NAME: &str = "node.quorate";
 
-/// Vouches for nodes and persons of one cluster.
+/// The certification authority of one cluster: certifies its nodes and persons.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
@@ -35,13 +35,13 @@ impl std::fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// A new one, with a new key.
+    /// A new authority, with a new key.
     pub fn create(now_ms: u64) -> Result<Self, TransportError> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
         let mut subject = DistinguishedName::new();
         subject.push(DnType::OrganizationName, "quorate");
-        // Different for every cluster, for those who look at certificates.
+        // Unique for every cluster, so that an administrator can distinguish their certificates.
         subject.push(DnType::CommonName, format!("Quorate cluster {}", HEXLOWER.encode(&random::<8>()?)));
         params.distinguished_name = subject;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -52,7 +52,7 @@ impl Authority {
         Self::from_pem(&certificate.pem(), &key.serialize_pem())
     }
 
-    /// The same again, from its certificate and its key.
+    /// An existing authority, from its certificate and its key in PEM.
     pub fn from_pem(certificate: &str, key: &str) -> Result<Self, TransportError> {
         let not_pem = |expected| TransportError::NotPem { what: "the authority".into(), expected };
         let der = CertificateDer::from_pem_slice(certificate.as_bytes()).map_err(|_| not_pem("certificate"))?;
@@ -65,14 +65,15 @@ impl Authority {
         Ok(Self { issuer, certificate: der, certificate_pem: certificate.to_owned() })
     }
 
-    /// SHA-256 of an authority's certificate in PEM.
+    /// SHA-256 of an authority's certificate; the certificate is given in PEM.
     pub fn fingerprint_of(certificate_pem: &str) -> Result<[u8; 32], TransportError> {
         let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes());
         let not_pem = |_| TransportError::NotPem { what: "the authority".into(), expected: "certificate" };
         Ok(fingerprint(&der.map_err(not_pem)?))
     }
 
-    /// SHA-256 of the name of the authority in PEM, in DER: what certificates of its have as [`crate::Certificate::issuer`].
+    /// SHA-256 of the name (in DER) of the authority whose certificate is given in PEM. Certificates issued by it
+    /// have the same value in [`crate::Certificate::issuer`].
     pub fn name_of(certificate_pem: &str) -> Result<[u8; 32], TransportError> {
         let not_pem = || TransportError::NotPem { what: "the authority".into(), expected: "certificate" };
         let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(|_| not_pem())?;
@@ -80,34 +81,35 @@ impl Authority {
         Ok(Sha256::digest(parsed.subject().as_raw()).into())
     }
 
-    /// The certificate in DER of the first authority in PEM.
+    /// The first authority's certificate in PEM, converted to DER.
     pub fn der_of(certificate_pem: &str) -> Result<Vec<u8>, TransportError> {
         let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes());
         let not_pem = |_| TransportError::NotPem { what: "the authority".into(), expected: "certificate" };
         Ok(der.map_err(not_pem)?.to_vec())
     }
 
-    /// Its certificate in DER.
+    /// The authority's certificate in DER.
     pub fn certificate_der(&self) -> &[u8] {
         &self.certificate
     }
 
-    /// Its certificate, which everybody may know.
+    /// The authority's certificate in PEM, which is public.
     pub fn certificate_pem(&self) -> &str {
         &self.certificate_pem
     }
 
-    /// Its key, which only nodes may know.
+    /// The authority's private key in PEM, which only nodes may have.
     pub fn key_pem(&self) -> Zeroizing<String> {
         Zeroizing::new(self.issuer.key().serialize_pem())
     }
 
-    /// SHA-256 of its certificate.
+    /// SHA-256 of the authority's certificate.
     pub fn fingerprint(&self) -> [u8; 32] {
         fingerprint(&self.certificate)
     }
 
-    /// A certificate for `subject` with the key that signed the request. Of what the request says, only the key counts.
+    /// A certificate in PEM for `subject`, with the key that signed the request. Everything else in the request is
+    /// ignored.
     pub fn issue(
         &self,
         request: &SigningRequest,
@@ -118,7 +120,7 @@ impl Authority {
         self.sign(&request.0.public_key, subject, now_ms, lifetime)
     }
 
-    /// A certificate for `subject` with a new key: both in PEM.
+    /// A certificate for `subject` with a new key; both in PEM.
     pub fn issue_with_key(
         &self,
         subject: &Subject,
@@ -130,7 +132,7 @@ impl Authority {
         Ok((certificate, Zeroizing::new(key.serialize_pem())))
     }
 
-    /// A new certificate for `subject` and a key that it has already, in PEM.
+    /// A new certificate for `subject` with its existing key; both in PEM.
     pub fn renew(
         &self,
         subject: &Subject,
@@ -166,25 +168,25 @@ impl Authority {
     }
 }
 
-/// A request for a certificate: a public key, and the proof that whoever asks has the private one.
+/// A certificate signing request: a public key, and the proof that the requester has the private key.
 pub struct SigningRequest(CertificateSigningRequestParams);
 
 impl SigningRequest {
-    /// Makes a key and a request for it: the request in DER, the key in PEM.
+    /// Creates a key and a request for it: the request in DER, the key in PEM.
     pub fn create() -> Result<(Vec<u8>, Zeroizing<String>), TransportError> {
         let key = KeyPair::generate()?;
         let request = CertificateParams::default().serialize_request(&key)?;
         Ok((request.der().to_vec(), Zeroizing::new(key.serialize_pem())))
     }
 
-    /// A request for a key that is there already, in PEM: for a renewed certificate.
+    /// A request in DER for an existing key in PEM, to renew a certificate.
     pub fn with_key(key_pem: &str) -> Result<Vec<u8>, TransportError> {
         let not_a_key = |_| TransportError::NotPem { what: "the key".into(), expected: "private key" };
         let key = KeyPair::from_pem(key_pem).map_err(not_a_key)?;
         Ok(CertificateParams::default().serialize_request(&key)?.der().to_vec())
     }
 
-    /// Reads one from DER, and verifies its signature.
+    /// Reads a request in DER, and verifies its signature.
     pub fn from_der(der: &[u8]) -> Result<Self, TransportError> {
         let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(der));
         request.map(Self).map_err(|_| TransportError::Request)
@@ -195,7 +197,8 @@ pub(crate) fn fingerprint(certificate: &CertificateDer<'_>) -> [u8; 32] {
     Sha256::digest(certificate).into()
 }
 
-/// From a while before now: an authority or a certificate that is short-lived for a test lives that long from now.
+/// The period of validity, which begins [`CLOCK_SKEW`] before `now_ms` and ends `lifetime` after it. A short
+/// lifetime, as in tests, therefore counts from now.
 fn period(now_ms: u64, lifetime: Duration) -> Result<(OffsetDateTime, OffsetDateTime), TransportError> {
     let now = i64::try_from(now_ms / 1000).ok().and_then(|now| OffsetDateTime::from_unix_timestamp(now).ok());
     let now = now.ok_or_else(|| TransportError::Certificate("the clock shows no date".into()))?;
@@ -204,7 +207,7 @@ fn period(now_ms: u64, lifetime: Duration) -> Result<(OffsetDateTime, OffsetDate
     Ok((now.saturating_sub(skew), now.saturating_add(lifetime)))
 }
 
-/// Positive, and never given twice (RFC 5280, section 4.1.2.2).
+/// Positive and unique (RFC 5280, section 4.1.2.2).
 fn serial_number() -> Result<SerialNumber, TransportError> {
     let mut bytes = random::<16>()?;
     if let Some(first) = bytes.first_mut() {

@@ -1,7 +1,7 @@
 //! Addresses to listen on, on machines with and without IPv6.
 //!
-//! `[::]` means every address of the machine, IPv4 and IPv6, whatever `net.ipv6.bindv6only` says: the option is set on each
-//! socket. On a machine without IPv6 it means `0.0.0.0`.
+//! `[::]` means every address of the machine, IPv4 and IPv6, independent of `net.ipv6.bindv6only`: the option is set
+//! on each socket. On a machine without IPv6 it means `0.0.0.0`.
 
 use std::{
     io::{self, ErrorKind},
@@ -13,14 +13,15 @@ use tokio::net::{TcpListener, UdpSocket};
 
 use crate::limits::LISTEN_BACKLOG;
 
-/// Listens on TCP at `address`; `[::]` is every address of the machine.
+/// Listens on TCP at `address`; `[::]` means every address of the machine.
 ///
 /// # Errors
-/// Where the system refuses it: the port is taken, the address is not this machine's, or the account may not use the port.
+/// The system refuses it: the port is in use, the address does not belong to this machine, or the account may not use
+/// the port.
 pub fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     bound(address, |address| {
         let socket = socket(address, Type::STREAM, Protocol::TCP)?;
-        // A port of connections that have just ended can be listened on again.
+        // Allows a port to be used again whose connections have just ended.
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
         socket.listen(LISTEN_BACKLOG)?;
@@ -28,7 +29,7 @@ pub fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     })
 }
 
-/// The same on UDP.
+/// Binds a UDP socket at `address`; `[::]` means every address of the machine.
 ///
 /// # Errors
 /// As [`listen_tcp`].
@@ -40,8 +41,8 @@ pub fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
     })
 }
 
-/// Whether `text` is `HOST:PORT` with a port above 0. An IPv6 address is written in brackets: without them the last part of the
-/// address would be taken for the port.
+/// Whether `text` is `HOST:PORT` with a port above 0. An IPv6 address must be in brackets; otherwise the last part
+/// of the address would be parsed as the port.
 #[must_use]
 pub fn is_host_and_port(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
@@ -53,7 +54,7 @@ pub fn is_host_and_port(text: &str) -> bool {
     is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// Whether a socket that listens at `address` is reached by IPv4 and by IPv6.
+/// Whether a socket that listens at `address` accepts both IPv4 and IPv6.
 #[must_use]
 pub fn is_of_both_families(address: SocketAddr) -> bool {
     address.is_ipv6() && address.ip().is_unspecified()
@@ -68,7 +69,7 @@ fn socket(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Soc
     Ok(socket)
 }
 
-/// With `bind` at `address`, or where that is `[::]` and the machine has no IPv6, at `0.0.0.0`.
+/// Calls `bind` with `address`. If that is `[::]` and the machine has no IPv6, calls it with `0.0.0.0`.
 fn bound<S>(address: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<S>) -> io::Result<S> {
     match bind(address) {
         Err(error) if is_of_both_families(address) && lacks_ipv6(&error) => {

@@ -1,4 +1,4 @@
-//! What a certificate says, in the terms of this crate.
+//! The content of a certificate, in the terms of this crate.
 
 use sha2::{Digest, Sha256};
 use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -6,20 +6,21 @@ use x509_parser::parse_x509_certificate;
 
 use crate::{error::TransportError, subject::Subject};
 
-/// What a certificate says of its holder. Whether anybody vouches for it is another question.
+/// The content of a certificate. Reading it does not verify it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
-    /// Whom it is for.
+    /// The holder of the certificate.
     pub subject: Subject,
-    /// SHA-256 of its public key, as SubjectPublicKeyInfo in DER. A renewed certificate for the same key has the same.
+    /// SHA-256 of the public key, as SubjectPublicKeyInfo in DER. A renewed certificate for the same key has the same
+    /// value.
     pub key: [u8; 32],
-    /// Its number, big-endian (RFC 5280, section 4.1.2.2).
+    /// The serial number, big-endian (RFC 5280, section 4.1.2.2).
     pub serial: Vec<u8>,
-    /// SHA-256 of its issuer's name in DER: every authority of a cluster has another one.
+    /// SHA-256 of the issuer's name in DER; it differs between all authorities of a cluster.
     pub issuer: [u8; 32],
-    /// When it begins, in milliseconds since 1970.
+    /// When the validity begins, in milliseconds since 1970.
     pub begins_ms: u64,
-    /// When it ends, in milliseconds since 1970.
+    /// When the validity ends, in milliseconds since 1970.
     pub ends_ms: u64,
 }
 
@@ -29,14 +30,14 @@ impl Certificate {
         Self::of(&CertificateDer::from(Self::der_of(pem)?))
     }
 
-    /// The first certificate in PEM, in DER.
+    /// The first certificate in PEM, converted to DER.
     pub fn der_of(pem: &str) -> Result<Vec<u8>, TransportError> {
         let der = CertificateDer::from_pem_slice(pem.as_bytes());
         let not_pem = |_| TransportError::NotPem { what: "the certificate".into(), expected: "certificate" };
         Ok(der.map_err(not_pem)?.to_vec())
     }
 
-    /// A certificate in DER, in PEM (RFC 7468).
+    /// A certificate in DER, converted to PEM (RFC 7468).
     #[must_use]
     pub fn pem_of(der: &[u8]) -> String {
         let base64 = data_encoding::BASE64.encode(der);
@@ -58,13 +59,13 @@ impl Certificate {
         })
     }
 
-    /// Whether no more than a third of its life is left then: it is renewed.
+    /// Whether at most a third of the lifetime is left at `now_ms`, so that the certificate must be renewed.
     pub fn is_in_last_third_at(&self, now_ms: u64) -> bool {
         let life_ms = self.ends_ms.saturating_sub(self.begins_ms);
         self.ends_ms.saturating_sub(now_ms) <= life_ms / 3
     }
 
-    /// Whether it is good at that time.
+    /// Whether the certificate is valid at `now_ms`, in milliseconds since 1970.
     pub fn is_valid_at(&self, now_ms: u64) -> bool {
         (self.begins_ms..=self.ends_ms).contains(&now_ms)
     }

@@ -1,4 +1,4 @@
-//! One connection that was accepted: TLS over TCP, and who is at its other end.
+//! One accepted connection: TLS over TCP, and its caller.
 
 use std::{
     io,
@@ -23,19 +23,20 @@ use crate::{
     subject::Subject,
 };
 
-/// Who is at the other end. In the extensions of every request on the connection.
+/// The caller at the other end of a connection. It is in the extensions of every request on the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The certificate that was shown and verified when the connection began, which may outlive it; none where none was shown.
+    /// The certificate that the caller presented when the connection began, and that was verified then. It may end
+    /// before the connection does. `None` if the caller presented none.
     pub certificate: Option<Arc<Certificate>>,
-    /// Where from.
+    /// The client address.
     pub address: SocketAddr,
-    /// What the connection is doing: a server notes each call of a caller without a certificate here.
+    /// The activity of the connection: a server records each call of a caller without a certificate here.
     pub activity: Activity,
 }
 
 impl Caller {
-    /// Whom the certificate names; none where none was shown.
+    /// The subject of the certificate; `None` if the caller presented none.
     pub fn subject(&self) -> Option<&Subject> {
         self.certificate.as_ref().map(|certificate| &certificate.subject)
     }
@@ -45,7 +46,7 @@ impl Caller {
 pub struct Connection {
     pub(crate) stream: TlsStream<NotedStream<TcpStream>>,
     pub(crate) caller: Caller,
-    /// When a stranger's time is over.
+    /// When a connection without a certificate is closed.
     pub(crate) until: Option<Pin<Box<Sleep>>>,
     pub(crate) standing: ConnectionStanding,
     pub(crate) is_known: IsKnown,
@@ -53,12 +54,12 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Who is at the other end.
+    /// The caller at the other end.
     pub fn caller(&self) -> &Caller {
         &self.caller
     }
 
-    /// An error once another connection needs the slot of this one.
+    /// An error if another connection needs the slot of this one.
     fn check_evicted(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         match self.slot.poll_evicted(context) {
             Poll::Ready(()) => Err(io::ErrorKind::ConnectionAborted.into()),
@@ -96,7 +97,7 @@ impl AsyncRead for Connection {
                 return Poll::Ready(Err(io::ErrorKind::PermissionDenied.into()));
             }
             if is_known(certificate) {
-                // Where there are too many of those, it stays as it is.
+                // If the limit of known connections is reached, the connection stays counted as before.
                 let _is_kept = slot.is_known_now();
             }
         }

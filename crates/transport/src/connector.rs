@@ -1,4 +1,4 @@
-//! Connections out, for a channel of tonic's.
+//! Outgoing connections, for tonic's channels.
 
 use std::{
     io,
@@ -28,7 +28,7 @@ use crate::{
     trust::{Nodes, client_config},
 };
 
-/// Opens connections to nodes: for `Endpoint::connect_with_connector` and its lazy form, with `http://HOST:PORT`.
+/// Opens connections to nodes. For `Endpoint::connect_with_connector` and its lazy form, with `http://HOST:PORT`.
 #[derive(Clone)]
 pub struct Connector {
     shown: Shown,
@@ -43,14 +43,16 @@ enum Shown {
     Nothing(Arc<ClientConfig>),
 }
 
-/// Presents the certificate that `identity` holds when a connection is opened, and accepts nodes certified by its authorities.
-/// `connect_timeout` bounds the TCP connection to each address; the lookup of a name has [`crate::limits::LOOKUP_TIMEOUT`],
-/// or [`crate::limits::LOOKUP_PATIENCE`] where its addresses of before can be tried, and the handshake has [`HANDSHAKE_DEADLINE`].
+/// A connector that presents the certificate in `identity` at the time a connection is opened, and accepts nodes
+/// certified by its authorities. `connect_timeout` limits the TCP connection to each address. The lookup of a name
+/// is limited to [`crate::limits::LOOKUP_TIMEOUT`], or to [`crate::limits::LOOKUP_PATIENCE`] if earlier addresses
+/// of the name can be tried. The handshake is limited to [`HANDSHAKE_DEADLINE`].
 pub fn connector(identity: Arc<PresentedIdentity>, connect_timeout: Duration) -> Connector {
     Connector { shown: Shown::Identity(identity), connect_timeout, names: Names::of_system(), seen: Arc::default() }
 }
 
-/// Presents no certificate, and accepts nodes certified by the authority whose certificate has this SHA-256.
+/// A connector that presents no certificate, and accepts nodes certified by the authority whose certificate has
+/// this SHA-256.
 pub fn pinned(authority: [u8; 32], connect_timeout: Duration) -> Result<Connector, TransportError> {
     let config = client_config(Arc::new(Nodes::Pinned(authority)), None)?;
     Ok(Connector {
@@ -62,13 +64,13 @@ pub fn pinned(authority: [u8; 32], connect_timeout: Duration) -> Result<Connecto
 }
 
 impl Connector {
-    /// The key of the node that was connected to last: SHA-256 of its public key. Shared between clones.
+    /// SHA-256 of the public key of the node that was connected to last. Shared between clones.
     pub fn seen_key(&self) -> Option<[u8; 32]> {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A connection that is being made.
+/// A connection that is being opened.
 pub type Connecting = Pin<Box<dyn Future<Output = io::Result<TokioIo<TlsStream<TcpStream>>>> + Send>>;
 
 impl Service<Uri> for Connector {
@@ -97,10 +99,11 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// What the certificate of the node at `address`, HOST:PORT, says: its authorities are this identity's. Nothing is asked of it.
+/// The certificate of the node at `address`, HOST:PORT, verified against this identity's authorities. No request is
+/// sent.
 ///
 /// # Errors
-/// Where it cannot be reached in time, or is no node of these authorities.
+/// The node cannot be reached in time, or these authorities did not certify it as a node.
 pub async fn certificate_at(
     address: &str,
     identity: &PresentedIdentity,
@@ -131,7 +134,7 @@ async fn connect(
     timeout(HANDSHAKE_DEADLINE, handshake).await.map_err(|_| late("TLS"))?
 }
 
-/// The first address that takes a connection; each has `connect_timeout`.
+/// The connection to the first address that accepts one; each attempt is limited to `connect_timeout`.
 pub(crate) async fn first_open(addresses: &[SocketAddr], connect_timeout: Duration) -> io::Result<TcpStream> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "there is no address");
     for address in addresses {

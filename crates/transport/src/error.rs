@@ -1,37 +1,37 @@
-//! Why a certificate, a key or a request is of no use.
+//! Errors of certificates, keys and requests.
 
-/// Why there is no certificate, or none of use.
+/// Why there is no usable certificate, key or request.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// PEM that holds something else.
+    /// The PEM does not hold what was expected.
     #[error("{what} holds no {expected} in PEM")]
     NotPem {
-        /// The file.
+        /// Path or description of the PEM.
         what: String,
-        /// A certificate, or a private key.
+        /// What was expected: a certificate, a private key, or text.
         expected: &'static str,
     },
-    /// It cannot be read or written.
+    /// A file cannot be read or written.
     #[error("cannot use {what}: {source}")]
     Io {
-        /// The file.
+        /// Path of the file.
         what: String,
-        /// The system's answer.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A certificate that says neither which node nor which person it is for.
+    /// The certificate's subject names neither a node nor a person.
     #[error(
         "a certificate whose subject is {found:?} names no node and no person: it needs O=quorate, \
          OU=node|administrator|operator|reader and CN=number or name"
     )]
     Subject {
-        /// What it says.
+        /// The subject in the certificate.
         found: String,
     },
-    /// A request for a certificate.
+    /// A certificate signing request is malformed, or its signature is wrong.
     #[error("the request for a certificate is malformed, or is not signed by its key")]
     Request,
-    /// Certificates and keys that do not belong together, or cannot be made.
+    /// A certificate and a key do not belong together, or cannot be created.
     #[error("{0}")]
     Certificate(String),
 }

@@ -1,14 +1,14 @@
-//! Where certificates and keys are kept.
+//! The files of certificates and keys.
 //!
 //! ```text
-//! FOLDER/authority.pem   the cluster's authority
-//! FOLDER/authority.key   its key, on voters: this node may vouch for others, and for itself
-//! FOLDER/authority.key.next  the key of one that is to take its place
-//! FOLDER/node.pem        the node's certificate
-//! FOLDER/node.key        its key
+//! FOLDER/authority.pem       the certificate of the cluster's authority
+//! FOLDER/authority.key       the authority's key, on voters: this node may certify others, and itself
+//! FOLDER/authority.key.next the key of an authority that is to replace it
+//! FOLDER/node.pem            the node's certificate
+//! FOLDER/node.key            the node's key
 //! ```
-//! Keys are readable by their owner alone, and each file is whole or not there. A renewed key waits as `node.key.next`
-//! until its certificate is written, so that a crash at any moment leaves a pair.
+//! Only the owner of a key file may read it, and each file is complete or absent. A renewed key is stored as
+//! `node.key.next` until its certificate is written, so a crash at any moment leaves a matching pair.
 
 use std::{
     fs::{self, File},
@@ -28,17 +28,17 @@ use crate::{
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// The one at `path`, which need not be there yet.
+    /// The folder at `path`, which need not exist yet.
     pub fn at(path: &Path) -> Self {
         Self(path.to_owned())
     }
 
-    /// Whether it holds a node's certificate.
+    /// Whether the folder holds a node's certificate.
     pub fn is_made(&self) -> bool {
         self.0.join("node.pem").exists()
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -49,42 +49,43 @@ impl Folder {
         Authority::from_pem(&certificate, &read_text(&self.0.join("authority.key"))?)
     }
 
-    /// Whether it holds the authority's key, too.
+    /// Whether the folder also holds the authority's key.
     pub fn holds_authority_key(&self) -> bool {
         self.0.join("authority.key").exists()
     }
 
-    /// The authority's certificate.
+    /// The authority's certificate, in PEM.
     pub fn authority_pem(&self) -> Result<Zeroizing<String>, TransportError> {
         read_text(&self.0.join("authority.pem"))
     }
 
-    /// Takes in what a cluster certified: its authority's certificate, and the node's own with its key.
+    /// Stores what a cluster certified: its authority's certificate, and the node's own certificate with its key.
     pub fn write_certified(
         &self,
         authority_pem: &str,
         certificate_pem: &str,
         key_pem: &str,
     ) -> Result<(), TransportError> {
-        // Refused before anything is written.
+        // Verified first: a mismatch is refused before anything is written.
         Identity::from_pem(certificate_pem.as_bytes(), key_pem.as_bytes(), authority_pem.as_bytes())?;
         self.write("authority.pem", authority_pem)?;
         self.write_node(certificate_pem, key_pem)
     }
 
-    /// Takes the key of the authority in whose certificate is here already.
+    /// Stores the key of the authority whose certificate is in the folder already.
     pub fn write_authority_key(&self, key_pem: &str) -> Result<(), TransportError> {
         Authority::from_pem(&self.authority_pem()?, key_pem)?;
         self.write("authority.key", key_pem)
     }
 
-    /// Keeps the key of an authority that is to take the place of the present one, for [`Self::follow_authority`].
+    /// Stores the key of an authority that is to replace the present one, for [`Self::follow_authority`].
     pub fn stage_authority(&self, authority: &Authority) -> Result<(), TransportError> {
         self.write("authority.key.next", &authority.key_pem())
     }
 
-    /// Takes over which authority the cluster has, and which one it believes beside it, both in DER. A staged key that belongs to it
-    /// becomes the authority's, another key goes. Says whether anything was changed.
+    /// Adopts the cluster's current authority and, if there is one, the previous authority that is still trusted,
+    /// both in DER. A staged key of the current authority becomes the authority's key; a key of another authority
+    /// is removed. Returns whether anything changed.
     pub fn follow_authority(&self, current: &[u8], previous: Option<&[u8]>) -> Result<bool, TransportError> {
         let mut pem = Certificate::pem_of(current);
         pem.extend(previous.map(Certificate::pem_of));
@@ -116,23 +117,23 @@ impl Folder {
         }
     }
 
-    /// Takes the authority in: durable when this returns.
+    /// Stores the authority's certificate and key; durable on return.
     pub fn write_authority(&self, certificate_pem: &str, key_pem: &str) -> Result<(), TransportError> {
         self.write("authority.key", key_pem)?;
         self.write("authority.pem", certificate_pem)
     }
 
-    /// Takes a new certificate for the node's present key in.
+    /// Stores a new certificate for the node's present key.
     pub fn renew_node(&self, certificate_pem: &str) -> Result<(), TransportError> {
         self.write("node.pem", certificate_pem)
     }
 
-    /// The node's key.
+    /// The node's key, in PEM.
     pub fn node_key(&self) -> Result<Zeroizing<String>, TransportError> {
         read_text(&self.0.join("node.key"))
     }
 
-    /// Takes the node's own certificate in, with its key.
+    /// Stores the node's own certificate with its key.
     pub fn write_node(&self, certificate_pem: &str, key_pem: &str) -> Result<(), TransportError> {
         self.write("node.key.next", key_pem)?;
         self.write("node.pem", certificate_pem)?;
@@ -141,7 +142,8 @@ impl Folder {
         fs::remove_file(&next).map_err(|source| TransportError::Io { what: next.display().to_string(), source })
     }
 
-    /// Destroys what lets this node, or whoever has its folder, be taken for a node of the cluster: its own key and the authority's.
+    /// Removes the keys with which this node, or another holder of its folder, could present itself as a node of
+    /// the cluster: its own key and the authority's.
     pub fn destroy_keys(&self) -> Result<(), TransportError> {
         for name in ["authority.key", "authority.key.next", "node.key", "node.key.next"] {
             self.remove(name)?;
@@ -149,17 +151,18 @@ impl Folder {
         Ok(())
     }
 
-    /// What the node shows.
+    /// The identity that the node presents.
     pub fn identity(&self) -> Result<Identity, TransportError> {
         self.identity_knowing(&KnownKeys::default())
     }
 
-    /// The same; holders of the known keys are believed, too.
+    /// Like [`Self::identity`]; in addition, holders of the known keys are trusted.
     pub fn identity_knowing(&self, known: &KnownKeys) -> Result<Identity, TransportError> {
         let [certificate, key, next, authority] =
             ["node.pem", "node.key", "node.key.next", "authority.pem"].map(|name| self.0.join(name));
         match identity(&certificate, &key, &authority, known) {
-            // A crash in the middle of a renewal: the certificate is the new one, and so is the key beside the old one.
+            // After a crash during a renewal: the certificate is the new one, and its key is still in
+            // `node.key.next`.
             Err(_) if next.exists() => identity(&certificate, &next, &authority, known),
             identity => identity,
         }
@@ -174,12 +177,12 @@ impl Folder {
 }
 
 impl Identity {
-    /// From files in PEM: the own chain, the key, the authorities.
+    /// From files in PEM: the own chain, the key, the trusted authorities.
     pub fn from_files(chain: &Path, key: &Path, authorities: &Path) -> Result<Self, TransportError> {
         Self::from_files_knowing(chain, key, authorities, &KnownKeys::default())
     }
 
-    /// The same; holders of the known keys are believed, too.
+    /// Like [`Self::from_files`]; in addition, holders of the known keys are trusted.
     pub fn from_files_knowing(
         chain: &Path,
         key: &Path,
@@ -211,7 +214,8 @@ fn read_text(path: &Path) -> Result<Zeroizing<String>, TransportError> {
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// A file that may hold a key, up to [`PEM_BYTES_MAX`]: forgotten when dropped.
+/// Reads a file that may hold a key, up to [`PEM_BYTES_MAX`] bytes. The content is overwritten in memory when it is
+/// dropped.
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, TransportError> {
     let io = |source| TransportError::Io { what: path.display().to_string(), source };
     let mut bytes = Zeroizing::new(Vec::new());
@@ -219,7 +223,7 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, TransportError> {
     Ok(bytes)
 }
 
-/// Whether PEM holds a private key that needs a passphrase.
+/// Whether the PEM holds a private key that is encrypted with a passphrase.
 pub fn is_private_key_encrypted(pem: &[u8]) -> bool {
     let marker = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
     pem.windows(marker.len()).any(|window| window == marker)

@@ -1,4 +1,4 @@
-//! What a node or a person shows, and whom they believe.
+//! The certificate that a node or a person presents, and the authorities that it trusts.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -16,7 +16,7 @@ use crate::{
     trust::{Audience, Nodes, client_config, provider, roots, server_config},
 };
 
-/// A certificate with its chain and key, and the authorities whose certificates are believed. Ready for handshakes.
+/// A certificate with its chain and key, and the trusted authorities. Ready for handshakes.
 #[derive(Debug)]
 pub struct Identity {
     certificate: Certificate,
@@ -26,12 +26,14 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// From PEM: the own certificate first, then those between it and the authority; the key; the authorities.
+    /// From PEM: in `chain` the own certificate first, then those between it and the authority; the key; the
+    /// trusted authorities.
     pub fn from_pem(chain: &[u8], key: &[u8], authorities: &[u8]) -> Result<Self, TransportError> {
         Self::from_pem_knowing(chain, key, authorities, &KnownKeys::default())
     }
 
-    /// The same; holders of the known keys are believed, too, whatever authority certified them.
+    /// Like [`Self::from_pem`]; in addition, holders of the known keys are trusted, whichever authority certified
+    /// them.
     pub fn from_pem_knowing(
         chain: &[u8],
         key: &[u8],
@@ -40,7 +42,7 @@ impl Identity {
     ) -> Result<Self, TransportError> {
         let mut chain = certificates("the certificate", chain)?;
         let authorities = certificates("the authority", authorities)?;
-        // Sent along, so that somebody who knows only its fingerprint can verify the rest.
+        // The authorities are sent along, so that a caller that knows only a fingerprint can verify the chain.
         chain.extend(authorities.iter().filter(|authority| !chain.contains(authority)).cloned().collect::<Vec<_>>());
         let key = PrivateKeyDer::from_pem_slice(key)
             .map_err(|_| TransportError::NotPem { what: "the key".into(), expected: "private key" })?;
@@ -56,22 +58,22 @@ impl Identity {
         Ok(Self { certificate, certified, anybody, client })
     }
 
-    /// Whom it is for.
+    /// The holder of the certificate.
     pub fn subject(&self) -> &Subject {
         &self.certificate.subject
     }
 
-    /// What its certificate says.
+    /// The parsed certificate.
     pub fn certificate(&self) -> &Certificate {
         &self.certificate
     }
 
-    /// When it ends, in milliseconds since 1970.
+    /// When the certificate ends, in milliseconds since 1970.
     pub fn ends_ms(&self) -> u64 {
         self.certificate.ends_ms
     }
 
-    /// Whether it is good at that time.
+    /// Whether the certificate is valid at `now_ms`, in milliseconds since 1970.
     pub fn is_valid_at(&self, now_ms: u64) -> bool {
         self.certificate.is_valid_at(now_ms)
     }
@@ -106,7 +108,7 @@ impl PresentedIdentity {
 
     /// Presents `identity` from now on. Open connections stay open.
     pub fn replace(&self, identity: Identity) {
-        // The only change is this assignment: the lock never guards a half-made one, so its poison means nothing.
+        // The only change is this assignment, so the value is consistent even if the lock is poisoned.
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
     }
 

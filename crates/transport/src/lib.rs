@@ -1,15 +1,16 @@
-//! Authentication: the cluster's authority, certificates, roles, and TLS channels that know the caller.
+//! Authentication: the cluster's authority, certificates, roles, and TLS connections with verified callers.
 //!
-//! Every cluster has a certification authority of its own ([`Authority`]), or uses an organisation's. A certificate says
-//! who its holder is ([`Subject`]): a node by its number, or a person by name and [`Role`]. A node or a person presents an
-//! [`Identity`], held in a [`PresentedIdentity`], which a renewed one replaces for the next handshake. [`listen`] gives
-//! connections that know their [`Caller`], [`connector`] opens those of the other side. A caller without a certificate
-//! brings a [`Token`], and verifies the cluster by the fingerprint in it ([`pinned`]).
+//! Every cluster has a certification authority of its own ([`Authority`]), or uses that of an organisation. A
+//! certificate names its holder ([`Subject`]): a node by its number, or a person by name and [`Role`]. A node or a
+//! person presents an [`Identity`], held in a [`PresentedIdentity`]; a renewed identity replaces it for the next
+//! handshake. [`listen`] accepts connections with their [`Caller`], [`connector`] opens them on the other side. A
+//! caller without a certificate brings a [`Token`], and verifies the cluster by the fingerprint in it ([`pinned`]).
 //!
 //! TLS 1.3 only, without resumption: every connection is authenticated anew.
 //!
-//! Invariant: never knows what is said over its channels, and never lets anybody pass whom an authority of its own does
-//! not vouch for at that moment; on the port between nodes, did not vouch for until its certificate ended.
+//! Invariant: never interprets the content of its connections, and never accepts a certificate unless one of its
+//! authorities certified it, or its key is a known one, and it is valid at that moment; on the port between nodes a
+//! certificate that has ended is verified as of its end.
 
 mod accepting;
 mod authority;

@@ -1,63 +1,66 @@
-//! Every bound of this crate, with its unit last in the name.
+//! Every limit of this crate; each name ends in its unit.
 
 use std::time::Duration;
 
-/// How long a handshake may take, on both sides.
+/// Timeout of a TLS handshake, on both sides.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// The same on the side that accepts, where connections without a known certificate take more than one in
-/// [`PRESSURE_SHARE`] of their connections.
+/// Timeout of a TLS handshake on the accepting side, while connections without a known certificate use more than
+/// one in [`PRESSURE_SHARE`] of their slots.
 pub const PRESSED_HANDSHAKE_DEADLINE: Duration = Duration::from_secs(2);
 
-/// See [`PRESSED_HANDSHAKE_DEADLINE`].
+/// Share of the slots from which handshakes have a shorter timeout; see [`PRESSED_HANDSHAKE_DEADLINE`].
 pub const PRESSURE_SHARE: usize = 2;
 
-/// Connections at once of one listener without a known certificate, those in their handshake among them: some 20 MB,
+/// Largest number of concurrent connections of one listener without a known certificate, including those in their
+/// handshake: some 20 MB of memory.
 pub const STRANGERS_MAX: usize = 512;
-/// and of one source, an IPv4 address or an IPv6 /64.
+/// Largest number of concurrent connections without a known certificate from one source (an IPv4 address or an IPv6
+/// /64).
 pub const STRANGERS_PER_SOURCE_MAX: usize = 64;
 
-/// Connections at once of one listener with a known certificate,
+/// Largest number of concurrent connections of one listener with a known certificate.
 pub const KNOWN_MAX: usize = 512;
-/// and of one source.
+/// Largest number of concurrent connections with a known certificate from one source.
 pub const KNOWN_PER_SOURCE_MAX: usize = 256;
 
-/// Connections of one listener that were told to close for others and are not closed yet; further ones wait in the system's
-/// queue.
+/// Largest number of connections of one listener that were notified to close for new ones and are still open;
+/// further new connections wait in the system's queue.
 pub const CLOSING_MAX: usize = 64;
-/// One for so many connections that the port may have, where that is less.
+/// The number of connections being closed is also limited to one for this many connections that the port may have.
 pub const CLOSING_SHARE: usize = 4;
 
-/// Connections that wait in the system's queue of a listener; the system's own limit is net.core.somaxconn.
+/// Length of the system's queue of connections for a listener; the system's own limit is net.core.somaxconn.
 pub const LISTEN_BACKLOG: i32 = 1024;
 
-/// Lines of the log about connections that one listener refused, or that the system did not accept,
+/// Largest number of log lines, within [`REFUSAL_LINES_WINDOW`], about connections that one listener refused or
+/// that the system failed to accept.
 pub const REFUSAL_LINES_MAX: u32 = 10;
-/// within so long a time.
+/// Period in which at most [`REFUSAL_LINES_MAX`] such lines are logged.
 pub const REFUSAL_LINES_WINDOW: Duration = Duration::from_secs(60);
 
-/// How long a caller without a certificate may stay: enough to get one.
+/// How long a caller without a certificate may stay connected: long enough to get one.
 pub const STRANGER_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Pause after the system refused to accept a connection (out of descriptors, say).
+/// Pause after the system failed to accept a connection (for example without free descriptors).
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a port may take to accept a connection before it is reported as unreachable.
 pub const PORT_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long an authority vouches.
+/// Lifetime of an authority's certificate.
 pub const AUTHORITY_LIFETIME: Duration = Duration::from_secs(20 * 365 * 86_400);
 
-/// How long an authority that was replaced is believed beside the new one.
+/// How long a replaced authority is still trusted beside the new one.
 pub const AUTHORITY_OVERLAP: Duration = Duration::from_secs(30 * 86_400);
 
-/// How long a node's certificate lasts. It is renewed when a third of it is left.
+/// Lifetime of a node's certificate. It is renewed when a third of it is left.
 pub const NODE_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
 
-/// How long a person's certificate lasts. It is renewed when it is used with a third of that left.
+/// Lifetime of a person's certificate. It is renewed when it is used while at most a third of it is left.
 pub const PERSON_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
 
-/// Certificates begin this long before they are made: the clocks of those who see them may be behind.
+/// Certificates are valid from this long before they are issued: the clocks of other machines may be behind.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(86_400);
 
 /// Longest name of a person, in bytes.
@@ -66,25 +69,26 @@ pub const NAME_BYTES_MAX: usize = 64;
 /// Longest file with certificates or a key, in bytes.
 pub const PEM_BYTES_MAX: u64 = 256 << 10;
 
-/// How long the lookup of a node's name may take where no address of it is known: two tries at a dead first DNS server, and
-/// one at the second.
+/// Timeout of the lookup of a node's name while no address of it is known: two attempts at a first DNS server that
+/// is down, and one at the second.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long it is waited for where an address is known: a connection to a peer has little time, and the lookup goes on.
+/// Timeout of the lookup of a node's name while an earlier address is known: a connection to a peer must not wait
+/// long, and the lookup continues in the background.
 pub const LOOKUP_PATIENCE: Duration = Duration::from_millis(100);
 
-/// How long the lookup of a name may take where ports are tried for an administrator, who waits for it.
+/// Timeout of the lookup of a name when ports are probed for an administrator.
 pub const PORT_PROBE_LOOKUP_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// Names of nodes whose addresses are kept.
+/// Largest number of node names whose addresses are kept.
 pub const NAMES_MAX: usize = 1024;
 
-/// Addresses of one name that are tried.
+/// Largest number of addresses of one name that are tried.
 pub const ADDRESSES_MAX: usize = 8;
 
 const _: () = assert!(CLOCK_SKEW.as_secs() < NODE_LIFETIME.as_secs() / 3);
 const _: () = assert!(STRANGERS_PER_SOURCE_MAX < STRANGERS_MAX && KNOWN_PER_SOURCE_MAX < KNOWN_MAX);
 const _: () = assert!(PRESSED_HANDSHAKE_DEADLINE.as_secs() < HANDSHAKE_DEADLINE.as_secs());
 
-/// Connections that wait in the system's queue of a private Unix socket.
+/// Length of the system's queue of connections for a private Unix socket.
 pub const UNIX_BACKLOG: u32 = 64;

@@ -1,4 +1,4 @@
-//! Connections in: bounded in number, in all and for each source, each with a deadline for its handshake.
+//! Incoming connections: limited in number, in total and for each source, each with a deadline for its handshake.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -21,18 +21,19 @@ use crate::{
     trust::Audience,
 };
 
-/// Who gets a connection, and who keeps it. Cheap to clone.
+/// Decides which connections are accepted, and which are kept open. Cheap to clone.
 #[derive(Clone)]
 pub struct Admission {
     /// The connections of the port.
     pub connections: Connections,
-    /// Whose connections end, because their certificate is good no more.
+    /// Ends connections whose certificate is no longer accepted.
     pub standing: Standing,
-    /// Whose connections are not closed for others. Asked after the handshake, and whenever [`Admission::standing`] changes.
+    /// Whether the holder of a certificate is known; such connections are not closed for new ones. Called after the
+    /// handshake, and whenever [`Admission::standing`] changes.
     pub is_known: IsKnown,
 }
 
-/// What accepts connections for ever, and where they come out.
+/// A future that accepts connections for ever, and the stream of the accepted connections.
 pub fn listen(
     listener: TcpListener,
     identity: Arc<PresentedIdentity>,
@@ -46,7 +47,7 @@ pub fn listen(
         loop {
             let taken = tokio::select! {
                 taken = connections.accept(&listener) => taken,
-                // Finished tasks give their memory back.
+                // Releases the memory of finished tasks.
                 Some(_) = handshakes.join_next() => continue,
                 () = ready.closed() => break,
             };
@@ -60,7 +61,7 @@ pub fn listen(
                     return tracing::debug!(source = %address, "the TLS handshake took too long");
                 };
                 if let Some(connection) = connection {
-                    // A server that stops takes no more.
+                    // A server that stops accepts no more connections.
                     let _stopping = ready.send(Ok(connection)).await;
                 }
             });
@@ -91,7 +92,7 @@ async fn handshake(
             return None;
         }
     };
-    // Before it is asked who is known: a change in between is seen.
+    // Subscribes to changes before `is_known` is called, so that a change in between is not missed.
     let standing = standing.of_connection();
     let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let (certificate, until) = match shown.map(Certificate::of) {

@@ -1,7 +1,9 @@
-//! Addresses of nodes by name. A lookup has time of its own, apart from that of the connection: a dead first server of the
-//! system's resolver takes seconds. The addresses that were found last are kept, and stand while a new lookup is late or fails.
+//! Addresses of nodes by name. A lookup has a timeout of its own, separate from that of the connection: if the
+//! first server of the system's resolver is down, a lookup takes seconds. The addresses found last are kept, and
+//! used while a new lookup is late or fails.
 //!
-//! Invariant: for one name there is one lookup at a time, and what it finds counts, whether anything waits for it or not.
+//! Invariant: for one name there is one lookup at a time, and its result is kept, whether a caller still waits for
+//! it or not.
 
 use std::{
     collections::BTreeMap,
@@ -17,12 +19,12 @@ use tokio::{net::lookup_host, sync::watch, time::timeout};
 
 use crate::limits::{ADDRESSES_MAX, LOOKUP_PATIENCE, LOOKUP_TIMEOUT, NAMES_MAX};
 
-/// What a lookup found, or the kind and the text of its error; nothing while it runs.
+/// The result of a lookup, or the kind and the text of its error; `None` while the lookup runs.
 type Outcome = Option<Result<Vec<SocketAddr>, (io::ErrorKind, String)>>;
 type Name = (String, u16);
 type Lookup = dyn Fn(Name) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> + Send + Sync;
 
-/// The names that one connector looks up. Clones share what they know.
+/// The names that one connector looks up. Clones share their addresses.
 #[derive(Clone)]
 pub(crate) struct Names {
     known: Arc<Mutex<BTreeMap<Name, NameState>>>,
@@ -31,14 +33,14 @@ pub(crate) struct Names {
 
 #[derive(Default)]
 struct NameState {
-    /// What the last lookup that succeeded found.
+    /// The result of the last successful lookup.
     addresses: Vec<SocketAddr>,
-    /// The lookup that runs.
+    /// The lookup that is running, if any.
     running: Option<watch::Receiver<Outcome>>,
 }
 
 impl Names {
-    /// Names as the system resolves them.
+    /// Names that the system's resolver looks up.
     pub(crate) fn of_system() -> Self {
         Self::with(Arc::new(|(host, port)| {
             Box::pin(async move { Ok(lookup_host((host.as_str(), port)).await?.take(ADDRESSES_MAX).collect()) })
@@ -49,11 +51,11 @@ impl Names {
         Self { known: Arc::default(), lookup }
     }
 
-    /// The addresses of `host`, looked up anew. Where it has been found before, what was found then stands once the lookup
-    /// took longer than [`LOOKUP_PATIENCE`] or failed; otherwise it has [`LOOKUP_TIMEOUT`].
+    /// The addresses of `host`, from a new lookup. If earlier addresses are known, they are returned when the
+    /// lookup fails or takes longer than [`LOOKUP_PATIENCE`]; otherwise the lookup may take [`LOOKUP_TIMEOUT`].
     ///
     /// # Errors
-    /// Where it is not found, and never was.
+    /// The name is not found, and no earlier addresses are known.
     pub(crate) async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
@@ -73,14 +75,14 @@ impl Names {
         }
     }
 
-    /// What is known of the name, and the lookup that runs from now on.
+    /// The known addresses of the name, and the running lookup, which is started if there is none.
     fn begin(&self, name: &Name) -> (Vec<SocketAddr>, watch::Receiver<Outcome>) {
         let mut known = self.known();
         if known.len() >= NAMES_MAX && !known.contains_key(name) {
             known.retain(|_, state| state.running.is_some());
         }
         let state = known.entry(name.clone()).or_default();
-        // A lookup whose task is gone without an outcome does not run.
+        // A lookup whose task ended without a result is not running.
         if let Some(running) = state.running.as_ref().filter(|running| running.has_changed().is_ok()) {
             return (state.addresses.clone(), running.clone());
         }
@@ -140,7 +142,7 @@ mod tests {
 
     use super::*;
 
-    /// One lookup: how long it takes, and what it finds.
+    /// One lookup: how long it takes, and its result.
     type Step = (Duration, Result<&'static str, io::ErrorKind>);
 
     fn names(steps: impl IntoIterator<Item = Step>) -> Names {
@@ -162,7 +164,7 @@ mod tests {
     }
 
     const AT_ONCE: Duration = Duration::ZERO;
-    /// A dead first server of two.
+    /// A lookup for which the first of two DNS servers is down.
     const SLOW: Duration = Duration::from_secs(5);
 
     #[tokio::test(start_paused = true)]

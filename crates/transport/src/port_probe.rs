@@ -1,4 +1,4 @@
-//! Whether ports accept connections, for checks by administrators.
+//! Probes whether ports accept connections, for checks by administrators.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,8 +13,9 @@ use crate::{
     names::Names,
 };
 
-/// Connects to all these endpoints (host and port) at once; those that accept no connection within
-/// [`PORT_PROBE_TIMEOUT`] at any address of the host, and why. The lookup of a name has time of its own.
+/// Connects to all these endpoints (host and port) concurrently. Returns those that accept no connection within
+/// [`PORT_PROBE_TIMEOUT`] at any address of the host, with the error. The lookup of a name has a timeout of its
+/// own, [`PORT_PROBE_LOOKUP_TIMEOUT`].
 pub async fn unreachable_ports(endpoints: BTreeSet<(String, u16)>) -> BTreeMap<(String, u16), io::Error> {
     let mut attempts = JoinSet::new();
     let names = Names::of_system();

@@ -1,4 +1,4 @@
-//! Whether the holder of a certificate may stay connected: asked again at each change of what decides it.
+//! Whether the holder of a certificate may stay connected; decided again at each change of the criteria.
 
 use std::{
     fmt,
@@ -12,14 +12,14 @@ use tokio_stream::{Stream as _, wrappers::WatchStream};
 
 use crate::certificate::Certificate;
 
-/// Whether the holder of a certificate, which was verified against the authorities, is known: its connection is not closed for
-/// others.
+/// Whether the holder of a certificate is known. The certificate was verified against the authorities. The
+/// connections of a known holder are not closed for new ones.
 pub type IsKnown = Arc<dyn Fn(&Certificate) -> bool + Send + Sync>;
 
-/// Decides who stays connected. Cheap to clone.
+/// Decides which connections stay open. Cheap to clone.
 #[derive(Clone)]
 pub struct Standing {
-    /// Ticks whenever the answer for some certificate may be another one.
+    /// Changes whenever the decision for a certificate may have changed.
     changes: watch::Receiver<u64>,
     may_stay: Arc<dyn Fn(&Certificate) -> bool + Send + Sync>,
 }
@@ -31,21 +31,21 @@ impl fmt::Debug for Standing {
 }
 
 impl Standing {
-    /// `may_stay` is asked of every certificate that an open connection began with, at each of the `changes`.
+    /// `may_stay` is called for the certificate of every open connection, at each of the `changes`.
     pub fn new(changes: watch::Receiver<u64>, may_stay: impl Fn(&Certificate) -> bool + Send + Sync + 'static) -> Self {
         Self { changes, may_stay: Arc::new(may_stay) }
     }
 
-    /// Every holder stays, for ever.
+    /// A standing that keeps every connection, for ever.
     pub fn unconditional() -> Self {
         let (_, changes) = watch::channel(0);
         Self::new(changes, |_| true)
     }
 
-    /// The watch over one connection.
+    /// The observation of one connection.
     pub(crate) fn of_connection(&self) -> ConnectionStanding {
         let mut changes = self.changes.clone();
-        // What changed before counts in each call, which says why it is refused.
+        // Earlier changes need no observation: each call checks them, and names the reason when it is refused.
         changes.mark_unchanged();
         ConnectionStanding {
             changes: Box::new(WatchStream::from_changes(changes)),
@@ -54,17 +54,17 @@ impl Standing {
     }
 }
 
-/// The watch over one connection.
+/// The observation of one connection.
 pub(crate) struct ConnectionStanding {
     changes: Box<WatchStream<u64>>,
     may_stay: Arc<dyn Fn(&Certificate) -> bool + Send + Sync>,
 }
 
 impl ConnectionStanding {
-    /// Ready after a change: whether the holder may still stay.
+    /// Ready after a change: whether the holder may stay connected.
     pub(crate) fn poll_changed(&mut self, certificate: &Certificate, context: &mut Context<'_>) -> Poll<bool> {
         let mut has_changed = false;
-        // Bounded: a watch holds one value, and is empty when that was seen.
+        // The loop ends: a watch holds one value, and is not ready after that was read.
         while let Poll::Ready(Some(_)) = Pin::new(&mut self.changes).poll_next(context) {
             if !(self.may_stay)(certificate) {
                 return Poll::Ready(false);

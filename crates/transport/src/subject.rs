@@ -1,4 +1,4 @@
-//! Who a certificate is for.
+//! The subject of a certificate: the node or person that it names.
 
 use std::{fmt, str::FromStr};
 
@@ -8,27 +8,27 @@ use x509_parser::{parse_x509_certificate, x509::AttributeTypeAndValue};
 
 use crate::{error::TransportError, limits::NAME_BYTES_MAX};
 
-/// The organisation in every subject of ours.
+/// The organisation in the subject of every certificate of this project.
 const ORGANISATION: &str = "quorate";
-/// The unit of nodes.
+/// The organisational unit in the subject of nodes.
 const NODE: &str = "node";
 
-/// What a person may do. A later one may do all that an earlier one may.
+/// The role of a person. Each role includes the rights of the roles before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Look.
+    /// May read.
     Reader,
-    /// Keep the cluster running: drain, hand over, back up.
+    /// May keep the cluster running: drain nodes, hand leadership over, make backups.
     Operator,
-    /// Everything.
+    /// May do everything.
     Administrator,
 }
 
 impl Role {
-    /// All of them.
+    /// All roles, from the fewest rights to all.
     pub const ALL: [Self; 3] = [Self::Reader, Self::Operator, Self::Administrator];
 
-    /// As it stands in certificates and commands.
+    /// The role's name in certificates and commands.
     pub fn name(self) -> &'static str {
         match self {
             Self::Reader => "reader",
@@ -53,38 +53,41 @@ impl FromStr for Role {
     }
 }
 
-/// Not the name of a [`Role`].
+/// The text is not the name of a [`Role`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is no role: give reader, operator or administrator")]
 pub struct UnknownRole {
-    /// What was given.
+    /// The text that was given.
     pub text: String,
 }
 
-/// Not a name that a certificate can carry and a log can show.
+/// The name cannot be used in a certificate or shown in a log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name:?} is no name: give 1 to {NAME_BYTES_MAX} bytes without control characters")]
 pub struct MalformedName {
-    /// What was given.
+    /// The name that was given.
     pub name: String,
 }
 
-/// Who a certificate is for: O=quorate, OU=node|administrator|operator|reader, CN=number or name.
+/// The holder of a certificate: O=quorate, OU=node|administrator|operator|reader, CN=number or name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// A node of the cluster.
     Node(u64),
     /// A person, or a program that works for one.
     Person {
-        /// For people and the audit.
+        /// The person's name, for display and for the audit.
         name: String,
-        /// What they may do.
+        /// The person's role.
         role: Role,
     },
 }
 
 impl Subject {
-    /// A person, if the name is one that a certificate can carry and a log can show.
+    /// A person with this name and role.
+    ///
+    /// Errors: the name is empty, too long, begins or ends with white space, or contains a control character or a
+    /// double quote.
     pub fn person(name: &str, role: Role) -> Result<Self, MalformedName> {
         let fits = (1..=NAME_BYTES_MAX).contains(&name.len())
             && name.trim() == name
@@ -111,7 +114,7 @@ impl Subject {
         let (_, parsed) = parse_x509_certificate(certificate)
             .map_err(|_| TransportError::Certificate("a certificate is malformed".into()))?;
         let subject = parsed.subject();
-        // Exactly one of each: a certificate with two names is for nobody.
+        // Each attribute must occur exactly once: a certificate with two names is refused.
         let organisation = only(subject.iter_organization());
         let (unit, name) = (only(subject.iter_organizational_unit()), only(subject.iter_common_name()));
         let known = match (organisation, unit, name) {

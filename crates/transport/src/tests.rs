@@ -1,4 +1,4 @@
-//! Two ends of a channel, and who is let through.
+//! Both ends of a connection, and which callers are accepted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -38,19 +38,19 @@ fn own(authority: &Authority, subject: &Subject) -> Arc<PresentedIdentity> {
     Arc::new(PresentedIdentity::new(identity_until(authority, subject, now_ms(), DAY)))
 }
 
-/// Certified three days ago for one.
+/// An identity whose certificate was issued three days ago for one day.
 fn expired(authority: &Authority, subject: &Subject) -> Arc<PresentedIdentity> {
     let then = now_ms() - 3 * u64::try_from(DAY.as_millis()).unwrap();
     Arc::new(PresentedIdentity::new(identity_until(authority, subject, then, DAY)))
 }
 
-/// All whose certificates are good are known.
+/// An admission that treats every holder of a valid certificate as known.
 fn admission(standing: Standing) -> Admission {
     let connections = Connections::new("test", Limits::TLS, Rules::default());
     Admission { connections, standing, is_known: Arc::new(|_| true) }
 }
 
-/// A node that says to everybody whom it takes them for.
+/// A node that replies to each connection with the subject that it verified.
 async fn greeter(own: Arc<PresentedIdentity>, audience: Audience) -> Uri {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -69,7 +69,7 @@ async fn greeter(own: Arc<PresentedIdentity>, audience: Audience) -> Uri {
     format!("http://{address}").parse().unwrap()
 }
 
-/// What the node at `uri` says; none where there is no connection, or a broken one.
+/// The reply of the node at `uri`; `None` if there is no connection, or if it breaks.
 async fn greeting(mut connector: Connector, uri: &Uri) -> Option<String> {
     let connection = connector.call(uri.clone()).await.ok()?;
     let mut connection = connection.into_inner();
@@ -85,14 +85,14 @@ async fn who_is_let_through_to_a_node_and_whom_it_takes_them_for() {
     let peers = greeter(Arc::clone(&node), Audience::Certified).await;
     let admin = greeter(node, Audience::Anybody).await;
     let second = Subject::Node(2);
-    // Who knows the fingerprint shows nothing; the others show what they have.
+    // The connector with the fingerprint presents no certificate; the others present theirs.
     let with = |own| connector(own, PATIENCE);
     let nothing = pinned(cluster.fingerprint(), PATIENCE).unwrap();
     let cases = [
         ("a node", with(own(&cluster, &second)), Some("node 2"), Some("node 2")),
         ("a reader", with(own(&cluster, &person(Role::Reader))), Some("Ada, reader"), Some("Ada, reader")),
         ("no certificate", nothing, None, Some("a stranger")),
-        // Off for longer than its certificate lasted, it has it renewed.
+        // A node that was off for longer than its certificate lasted; it renews it on the node port.
         ("expired", with(expired(&cluster, &second)), Some("node 2"), None),
         ("another cluster's", with(stray(&cluster, &other)), None, None),
     ];
@@ -102,7 +102,7 @@ async fn who_is_let_through_to_a_node_and_whom_it_takes_them_for() {
     }
 }
 
-/// Of another cluster, and would believe this one.
+/// An identity of another cluster that also trusts this one.
 fn stray(cluster: &Authority, other: &Authority) -> Arc<PresentedIdentity> {
     let (certificate, key) = other.issue_with_key(&Subject::Node(2), now_ms(), DAY).unwrap();
     let both = format!("{}{}", other.certificate_pem(), cluster.certificate_pem());
@@ -230,7 +230,8 @@ fn a_folder_holds_a_pair_also_after_a_crash_in_the_middle_of_a_renewal() {
     tls.identity().expect("the new pair");
 }
 
-/// An organisation's authority signs what its own programs made: the name of the machine, and a subject of ours or not.
+/// A certificate from an organisation's authority: it has the machine's name, and a subject as this project needs it
+/// or another one.
 fn of_organisation(
     issuer: &rcgen::Issuer<'_, rcgen::KeyPair>,
     authority: &str,
@@ -306,7 +307,7 @@ async fn a_connection_ends_when_its_certificate_is_good_no_more() {
     *revoked.lock().unwrap() = Some(shown.now().certificate().key);
     changed.send_modify(|change| *change += 1);
     assert_eq!(reading.await.unwrap(), Err(std::io::ErrorKind::PermissionDenied), "while it waits for bytes");
-    // A renewed certificate for the same key is the same holder; another holder is not touched.
+    // A renewed certificate for the same key has the same holder; connections of other holders stay open.
     other_client.write_u8(7).await.unwrap();
     assert_eq!(other_server.read_u8().await.unwrap(), 7);
     drop(client);
@@ -339,7 +340,7 @@ async fn a_connection_whose_certificate_becomes_known_is_not_closed_for_others_f
     client.write_u8(7).await.unwrap();
     assert_eq!(server.read_u8().await.unwrap(), 7);
     assert_eq!(port.strangers(), 0);
-    // Two have slots, and the first of three is closed for the third.
+    // Two connections have slots, and the first of three is closed for the third.
     let mut silent = Vec::new();
     for _ in 0..3 {
         silent.push(TcpStream::connect(address).await.unwrap());
@@ -394,7 +395,7 @@ async fn a_known_key_is_recognised_whatever_authority_certified_it() {
     at_node.replace([], [(key, ends_ms)]);
     assert_eq!(ask(&admin).await.as_deref(), Some("Ada, reader"));
     assert_eq!(ask(&peers).await, None, "a person's key is none of a node");
-    // A person's key does not make a node of whoever listens.
+    // A person's key is not accepted for a server, which must be a node.
     at_person.replace([], [(node.now().certificate().key, u64::MAX)]);
     assert_eq!(ask(&admin).await, None);
 }
@@ -407,7 +408,7 @@ fn a_folder_follows_the_authority_that_takes_the_place_of_its_own() {
     tls.write_authority(before.certificate_pem(), &before.key_pem()).unwrap();
     let (certificate, key) = before.issue_with_key(&Subject::Node(1), now_ms(), DAY).unwrap();
     tls.write_node(&certificate, &key).unwrap();
-    // The holder, which staged the key.
+    // The node that holds the authority's key and staged the new one.
     tls.stage_authority(&after).unwrap();
     assert_eq!(tls.authority().unwrap().fingerprint(), before.fingerprint(), "staged is not taken");
     let (current, previous) = (after.certificate_der(), Some(before.certificate_der()));

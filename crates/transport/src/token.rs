@@ -1,4 +1,4 @@
-//! Join tokens: what somebody without a certificate brings.
+//! Join tokens: with one, a caller without a certificate enrols.
 
 use std::{fmt, str::FromStr};
 
@@ -10,41 +10,41 @@ use crate::{authority::random, error::TransportError};
 
 const PREFIX: &str = "quorate-join-1";
 
-/// Good once, for a while: a secret that the cluster knows by its digest, and the fingerprint by which its bearer knows
-/// the cluster. Written `quorate-join-1.SECRET.FINGERPRINT`.
+/// A token, valid once and for a limited time. It holds a secret, of which the cluster keeps the digest, and the
+/// fingerprint by which the token's bearer verifies the cluster. Written `quorate-join-1.SECRET.FINGERPRINT`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     secret: Zeroizing<[u8; 16]>,
     authority: [u8; 32],
 }
 
-/// Not a token.
+/// The text is not a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this is no join token: give what `quorate cluster token` printed, quorate-join-1.…")]
 pub struct MalformedToken;
 
 impl Token {
-    /// A new one for the cluster whose authority has this fingerprint.
+    /// A new token for the cluster whose authority has this fingerprint.
     pub fn create(authority: [u8; 32]) -> Result<Self, TransportError> {
         Ok(Self { secret: Zeroizing::new(random()?), authority })
     }
 
-    /// One with a secret that was drawn at random elsewhere.
+    /// A token with a secret that was generated elsewhere.
     pub fn with_secret(secret: [u8; 16], authority: [u8; 32]) -> Self {
         Self { secret: Zeroizing::new(secret), authority }
     }
 
-    /// What the bearer shows.
+    /// The secret that the bearer presents.
     pub fn secret(&self) -> &[u8; 16] {
         &self.secret
     }
 
-    /// What the cluster keeps.
+    /// SHA-256 of the secret, which the cluster keeps.
     pub fn digest(&self) -> [u8; 32] {
         Self::digest_of(self.secret())
     }
 
-    /// The digest of a secret that was shown.
+    /// SHA-256 of a secret that was presented.
     pub fn digest_of(secret: &[u8]) -> [u8; 32] {
         Sha256::digest(secret).into()
     }
@@ -54,7 +54,7 @@ impl Token {
         self.authority
     }
 
-    /// As it is handed to its bearer.
+    /// The token's text, which is given to its bearer.
     pub fn text(&self) -> Zeroizing<String> {
         let (secret, authority) = (BASE64URL_NOPAD.encode(self.secret()), BASE64URL_NOPAD.encode(&self.authority));
         Zeroizing::new(format!("{PREFIX}.{secret}.{authority}"))
@@ -78,7 +78,7 @@ impl FromStr for Token {
     }
 }
 
-/// Never the secret.
+/// Never shows the secret.
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token")

@@ -1,4 +1,4 @@
-//! Whom the other side is verified against, and by which name.
+//! Verification of the other side: by which authorities, and by which name.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,13 +27,14 @@ use crate::{
     subject::Subject,
 };
 
-/// Who may connect at all.
+/// Which callers may connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// Who shows a certificate of one of our authorities, also one that has ended: a node that was off for a year comes back, and
-    /// renews it. Who asks for more looks at its end.
+    /// Callers with a certificate of one of the authorities, even if it has ended: a node that was off for a year
+    /// returns and renews it. Services that grant more rights must check the end of the certificate.
     Certified,
-    /// Also who shows none, for a short while: somebody who comes for one. A bad certificate is refused here too.
+    /// In addition, callers without a certificate, for a short time, so that they can request one. An invalid
+    /// certificate is refused here too.
     Anybody,
 }
 
@@ -49,7 +50,7 @@ pub(crate) fn roots(authorities: &[CertificateDer<'static>]) -> Result<Arc<RootC
     Ok(Arc::new(roots))
 }
 
-/// TLS 1.3 and HTTP/2; every handshake whole, so that a certificate is looked at each time.
+/// A TLS 1.3 configuration for HTTP/2. Handshakes are never resumed, so that the certificate is verified each time.
 pub(crate) fn server_config(
     roots: Arc<RootCertStore>,
     shown: Arc<CertifiedKey>,
@@ -72,7 +73,7 @@ pub(crate) fn server_config(
     Ok(config)
 }
 
-/// Verifies callers: a known key whatever authority certified it, others by the authorities.
+/// Verifies callers: known keys independent of the authority that certified them, all others by the authorities.
 #[derive(Debug)]
 struct Callers {
     by_authority: Arc<dyn ClientCertVerifier>,
@@ -93,7 +94,7 @@ impl ClientCertVerifier for Callers {
         self.by_authority.client_auth_mandatory()
     }
 
-    /// Between nodes one that has ended is verified as it was at its end.
+    /// Between nodes a certificate that has ended is verified as of its end.
     fn verify_client_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -111,7 +112,7 @@ impl ClientCertVerifier for Callers {
             }
         };
         if is_known {
-            // That it has the key, the handshake shows.
+            // The handshake proves that the caller has the private key.
             return Ok(ClientCertVerified::assertion());
         }
         let then = UnixTime::since_unix_epoch(Duration::from_secs(then_s));
@@ -141,7 +142,7 @@ impl ClientCertVerifier for Callers {
     }
 }
 
-/// The same from the other side; without `shown`, nothing is shown.
+/// The client's configuration for [`server_config`]; without `shown`, the client presents no certificate.
 pub(crate) fn client_config(
     nodes: Arc<Nodes>,
     shown: Option<Arc<CertifiedKey>>,
@@ -157,12 +158,12 @@ pub(crate) fn client_config(
     Ok(config)
 }
 
-/// Lets only a node of the cluster be a server.
+/// Accepts only nodes of the cluster as servers.
 #[derive(Debug)]
 pub(crate) enum Nodes {
-    /// These authorities vouch for it, or its key is known.
+    /// One of these authorities certified the node, or its key is known.
     Of(Arc<WebPkiServerVerifier>, KnownKeys),
-    /// The authority with this fingerprint does; the node sends its certificate along.
+    /// The authority with this SHA-256 certified the node, which sends the authority's certificate along.
     Pinned([u8; 32]),
 }
 
@@ -193,7 +194,7 @@ impl ServerCertVerifier for Nodes {
     ) -> Result<ServerCertVerified, Error> {
         let verifier = match self {
             Self::Of(_, known) if is_known_node(end_entity, known) => {
-                // That it has the key, the handshake shows.
+                // The handshake proves that the node has the private key.
                 return Ok(ServerCertVerified::assertion());
             }
             Self::Of(verifier, _) => Arc::clone(verifier),
@@ -209,13 +210,14 @@ impl ServerCertVerifier for Nodes {
             |name: &ServerName<'_>| verifier.verify_server_cert(end_entity, intermediates, name, ocsp_response, now);
         let node = ServerName::try_from(NODE_NAME).map_err(|error| Error::General(error.to_string()))?;
         let verified = match verify(&node) {
-            // An organisation's authority names machines as it always does: then the address must be that name.
+            // An organisation's authority issues certificates with the machine's name: then the address must be that
+            // name.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => verify(address)?,
             verified => verified?,
         };
-        // Such an authority vouches for many machines, and only nodes are nodes.
+        // Such an authority certifies many machines, so the subject must name a node.
         match Subject::of(end_entity) {
             Ok(Subject::Node(_)) => Ok(verified),
             _ => Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)),

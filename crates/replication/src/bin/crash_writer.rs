@@ -1,13 +1,14 @@
-//! Writes until it is stopped, and checks afterwards that nothing it acknowledged is lost. Run by the durability tests.
+//! Records activations until it is stopped, and verifies afterwards that nothing it acknowledged is lost. The
+//! durability tests run it.
 //!
 //! ```text
-//! crash_writer write DIR [COUNT]   records activations of distinct machines, COUNT or without end; one line for each
-//!                                  that is acknowledged, at once: INDEX OFFSET CMID
-//! crash_writer check DIR ACKS      opens DIR again and looks every line of the file ACKS up
+//! crash_writer write DIR [COUNT]      records activations of COUNT distinct machines, or without end; prints a
+//!                                     line for each as soon as it is acknowledged: INDEX OFFSET CMID
+//! crash_writer check DIR ACKS         opens DIR again and looks up every line of the file ACKS
 //! ```
 //!
-//! With the variable `QUORATE_TEST_SNAPSHOT_EVERY` the writer makes a snapshot after as many entries, and purges what it
-//! covers; what is purged stays in a file that `check` reads as well.
+//! With the environment variable `QUORATE_TEST_SNAPSHOT_EVERY` the writer makes a snapshot after that many entries,
+//! and purges the entries that it covers; purged entries stay in a file that `check` reads as well.
 
 #[path = "../../tests/replicas/world.rs"]
 mod world;
@@ -38,18 +39,18 @@ use uuid::Uuid;
 
 const NODE: u64 = 1;
 
-/// Callers at once, so that an entry holds several requests.
+/// Number of concurrent callers, so that an entry holds several requests.
 const CALLERS: u64 = 32;
 
-/// Machines that one run may invent: the next run begins behind them.
+/// Number of machines that one run may use: the next run starts after them.
 const MACHINES_PER_ENTRY: u64 = 1 << 20;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The variable that lets the writer make snapshots: after how many entries.
+/// Environment variable: number of entries after which the writer makes a snapshot; without it, none.
 const SNAPSHOT_EVERY: &str = "QUORATE_TEST_SNAPSHOT_EVERY";
 
-/// A clock that is right as far as anybody here can tell.
+/// A clock that is always reported as synchronised.
 struct SteadyClock(Instant);
 
 impl Clock for SteadyClock {
@@ -77,7 +78,7 @@ async fn main() -> Result<()> {
     }
 }
 
-/// Opens the disk in DIR, with the folders that a node has.
+/// Opens the disk in DIR, with the folder layout of a node.
 fn open(folder: &Path) -> Result<Arc<dyn Disk>> {
     let owner = Owner { kind: Kind::Node, number: NODE, store_if_new: Uuid::from_u128(1) };
     let store = Arc::new(Store::open(&folder.join("store"), owner)?);
@@ -98,7 +99,7 @@ async fn start(disk: Arc<dyn Disk>) -> Result<Replica> {
 async fn write(folder: &Path, count: u64) -> Result<()> {
     let replica = start(open(folder)?).await?;
     if !replica.is_initialised().await {
-        // A cluster of one calls nobody, so the address is never used.
+        // A cluster of one node makes no calls, so the address is never used.
         let addresses = BTreeMap::from([(NODE, "127.0.0.1:1".to_owned())]);
         replica.bootstrap(&addresses, PATIENCE).await?;
     }
@@ -130,7 +131,7 @@ async fn record(replica: &Replica, machine: u64) -> Result<Recorded> {
     Ok(recorded)
 }
 
-/// One line, in one write, before the next request of this caller.
+/// Prints one line, in one write, before the next request of this caller.
 fn acknowledge(recorded: &Recorded, machine: u64) -> io::Result<()> {
     let line = format!("{} {} {}\n", recorded.log_index, recorded.offset, world::cmid(machine));
     io::stdout().lock().write_all(line.as_bytes())
@@ -162,7 +163,7 @@ async fn check(folder: &Path, acknowledged: &Path) -> Result<()> {
     Ok(())
 }
 
-/// All batches in the log, also those that were purged from it.
+/// All batches in the log, including those that were purged from it.
 fn batches(disk: &dyn Disk) -> Result<BTreeMap<u64, Batch>> {
     let mut batches = BTreeMap::new();
     for (index, command) in read_commands(disk)? {

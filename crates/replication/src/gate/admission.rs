@@ -1,5 +1,5 @@
-//! The task that says Hello: before the node takes part, to all members; afterwards to those that do not know this process
-//! yet; and, where the node leads, to all members once a second, so that what is known of each node spreads.
+//! The task that says Hello. Before the node takes part, it calls all members; afterwards, those that have not
+//! recognised this process yet. A leader calls all members once a second, so that the records of each node spread.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     replica::running::RunningReplica,
 };
 
-/// Runs for as long as the replica does.
+/// Runs until the replica stops.
 pub(crate) async fn run(replica: Arc<RunningReplica>, every: Duration) {
     let began = Instant::now();
     let mut metrics = replica.consensus.server_metrics();
@@ -44,7 +44,7 @@ pub(crate) async fn run(replica: Arc<RunningReplica>, every: Duration) {
             let is_urgent = !replica.gate.is_admitted() && began.elapsed() < URGENT_FOR;
             let pause = if is_urgent { HELLO_PAUSE } else { every };
             let _woken_or_over = timeout(pause, replica.gate.wake.notified()).await;
-            // Woken by each refused call: no more often than this.
+            // Every refused call wakes this task: limit how often it runs.
             sleep(HELLO_PAUSE).await;
         }
         if replica.consensus.failure().is_some() {
@@ -53,14 +53,14 @@ pub(crate) async fn run(replica: Arc<RunningReplica>, every: Duration) {
     }
 }
 
-/// A member as it answered, or did not.
+/// The result of asking one member.
 struct Asked {
     votes: bool,
     is_this_node: bool,
     agreed: bool,
 }
 
-/// Whether so many members know this start that the node may take part.
+/// Whether enough members have recognised this start for the node to take part.
 fn is_enough(members: &[Asked], waited: Duration) -> bool {
     let others = || members.iter().filter(|member| !member.is_this_node);
     let all = !members.is_empty() && others().all(|member| member.agreed);
@@ -69,7 +69,7 @@ fn is_enough(members: &[Asked], waited: Duration) -> bool {
     !members.is_empty() && (all || (agreed >= voters / 2 && waited >= WITNESS_WAIT))
 }
 
-/// Says Hello to every member that is to hear it, all at once.
+/// Says Hello to every member that must hear it, concurrently.
 async fn say_hello(replica: &RunningReplica) -> Vec<Asked> {
     let metrics = replica.server_metrics();
     let leads = metrics.state.is_leader().then_some(metrics.vote);
@@ -98,7 +98,8 @@ async fn say_hello(replica: &RunningReplica) -> Vec<Asked> {
     join_all(asked).await
 }
 
-/// A copy on another machine reaches the node itself there.
+/// Checks which process answers at this node's own address. From a copy on another machine, the call reaches the
+/// original node.
 async fn look_at_own_address(replica: &RunningReplica, own: &Member) {
     let found = hello::who_answers(&replica.peers, &own.address, own.store).await;
     if found.is_some_and(|boot| boot != Some(replica.gate.own().boot)) {
@@ -107,14 +108,14 @@ async fn look_at_own_address(replica: &RunningReplica, own: &Member) {
     }
 }
 
-/// Says Hello to one member; whether it agreed, and this node has nothing to say against it.
+/// Says Hello to one member. Returns whether the member agreed and this node has no objection to it.
 async fn ask(replica: &RunningReplica, node: u64, member: &Member, leads: Option<&Vote>) -> bool {
     let Ok(mut peer) = replica.peers.client(node, member) else { return false };
     let message = hello::hello_out(&replica.gate, node, member.store, leads);
     let reply = match timeout(HELLO_TIMEOUT, peer.hello(message)).await {
         Ok(Ok(reply)) => reply.into_inner(),
         Ok(Err(status)) if status.code() == tonic::Code::Unimplemented => {
-            // Of the version before: it remembers nobody, and lets everybody in.
+            // A member of the previous version records no starts and admits every node.
             return true;
         }
         Ok(Err(status)) => {
@@ -147,7 +148,8 @@ async fn ask(replica: &RunningReplica, node: u64, member: &Member, leads: Option
             true
         }
         Ok(Err(objection)) => {
-            // It is told with the next Hello, which holds what is known of it.
+            // The next Hello carries this node's record of the member, from which the member learns of the
+            // objection.
             tracing::error!(node, %objection, "a member is not the one that is known: it is to be quarantined");
             false
         }
@@ -162,7 +164,7 @@ async fn ask(replica: &RunningReplica, node: u64, member: &Member, leads: Option
 mod tests {
     use super::*;
 
-    /// Members: this node first; each votes or learns, and has agreed or not.
+    /// Members, this node first; each pair says whether the member votes, and whether it has agreed.
     fn members(of: &[(bool, bool)]) -> Vec<Asked> {
         let asked = |(index, (votes, agreed)): (usize, &(bool, bool))| Asked {
             votes: *votes,

@@ -1,4 +1,4 @@
-//! Hello: two members compare what they know of each other.
+//! Hello: two members compare their records of each other's starts.
 
 use api::peer::v1 as proto;
 use storage::WriteFailed;
@@ -19,17 +19,17 @@ use crate::{
     },
 };
 
-/// What a Hello says.
+/// The content of a Hello request.
 pub(crate) struct Hello {
-    /// The caller.
+    /// The caller's start.
     own: Incarnation,
-    /// What it knows of other nodes, and its own writes by now.
+    /// The caller's records of other nodes' starts, and its own current number of writes.
     known: Vec<(u64, Incarnation)>,
-    /// What this node acknowledged to the caller, where that leads.
+    /// The last entry that this node acknowledged to the caller, if the caller leads.
     acknowledged: Option<(Vote, LogId)>,
 }
 
-/// The message to the member `node` with this store; `vote` is that of this node where it leads.
+/// The request to the member `node` with this store; `vote` is this node's vote if it leads.
 pub(crate) fn hello_out(gate: &Gate, node: u64, store: Uuid, vote: Option<&Vote>) -> proto::HelloRequest {
     let acknowledged = vote.and_then(|vote| Some((vote, gate.acknowledged_by(node, store, vote)?)));
     proto::HelloRequest {
@@ -55,7 +55,7 @@ pub(crate) fn hello_in(message: proto::HelloRequest) -> Result<Hello, Malformed>
     })
 }
 
-/// What a member answered.
+/// A member's answer to Hello.
 pub(crate) enum Verdict {
     Agreed,
     Objection(String),
@@ -105,19 +105,20 @@ pub(crate) async fn answer(
     let is_read = !gate.was_member || membership.nodes().next().is_some();
     let verdict = match membership.get_node(&node) {
         None if !is_read => Verdict::Undecided("it has not read its membership yet".into()),
-        // Not in the membership that this node has: nothing depends on it here.
+        // The node is not in this node's membership: nothing here depends on it.
         None => Verdict::Agreed,
         Some(member) => meet(gate, peers, (node, member), hello.own).await?,
     };
     let by_now = hello.known.iter().find(|(known, _)| *known == node && membership.get_node(&node).is_some());
     if let (Verdict::Agreed, Some((_, start))) = (&verdict, by_now) {
-        // Its own writes by now.
+        // The caller's current number of writes.
         gate.hear(node, start);
     }
     Ok(verdict)
 }
 
-/// Judges the start of another member: by what is known of it, and by who answers at its address.
+/// Judges the start of another member: by the record of its last start, and by the process that answers at its
+/// address.
 async fn meet(
     gate: &Gate,
     peers: &Peers,
@@ -149,14 +150,14 @@ fn objected(node: u64, objection: &Objection) -> Verdict {
     Verdict::Objection(objection.to_string())
 }
 
-/// The process that answers at `address` with this store: `None` where none does, `Some(None)` where it is of an earlier
-/// version.
+/// The process that answers at `address` with this store: `None` if none does, `Some(None)` if its version does not
+/// report its process.
 pub(crate) async fn who_answers(peers: &Peers, address: &str, store: Uuid) -> Option<Option<u64>> {
     let found = timeout(ADDRESS_PROBE_TIMEOUT, identify::identify(peers, address)).await.ok()?.ok()?;
     (found.store == store).then_some(found.boot)
 }
 
-/// What the caller knows that speaks against this node.
+/// The objection that the caller's records raise against this node, if any.
 fn against_this_node(gate: &Gate, log: &Log, hello: &Hello) -> Option<Objection> {
     let own = gate.own();
     let of_this_node = hello.known.iter().filter(|(_, start)| start.store == own.store);

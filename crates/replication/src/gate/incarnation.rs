@@ -1,4 +1,4 @@
-//! One start of a node, and whether it can follow one that is known. Pure.
+//! One start of a node, and whether it can follow the last recorded start. Pure: no input or output.
 
 use api::log::v1 as log;
 use uuid::Uuid;
@@ -10,15 +10,15 @@ use crate::raft::wire::{self, Malformed};
 pub(crate) struct Incarnation {
     /// The UUID of the store.
     pub(crate) store: Uuid,
-    /// How often a node has run on the store.
+    /// How many times the store was opened by a node.
     pub(crate) generation: u64,
-    /// Random, new with each process.
+    /// Random number of the process, new at each start.
     pub(crate) boot: u64,
-    /// Writes of the store that are durable; where a node speaks of itself, those that were there at its start.
+    /// Number of durable writes of the store. When a node reports its own start: the number at that start.
     pub(crate) writes: u64,
 }
 
-/// What speaks against a node.
+/// Why a node is not recognised.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Objection {
     #[error("its disk went back in time: this would be start {found} on its store, and start {known} is known")]
@@ -34,14 +34,14 @@ pub(crate) enum Objection {
     AnswersElsewhere { address: String },
     #[error("its disk went back in time: entry {index}, which it acknowledged, is not in its log")]
     LostEntry { index: u64 },
-    /// In the words of the member that objects.
+    /// The reason that another member gave.
     #[error("{0}")]
     Told(String),
 }
 
-/// Whether `found` can be the same start as `known`, or a later one.
+/// Whether `found` is the same start as `known`, or a later one.
 pub(crate) fn judge(known: Option<&Incarnation>, found: &Incarnation) -> Result<(), Objection> {
-    // With another store it is another node: the membership says which one counts.
+    // Another store means another node: the membership decides which store is the member's.
     let Some(known) = known.filter(|known| known.store == found.store) else { return Ok(()) };
     let generation = found.generation;
     if generation < known.generation {
@@ -56,13 +56,13 @@ pub(crate) fn judge(known: Option<&Incarnation>, found: &Incarnation) -> Result<
     Ok(())
 }
 
-/// What is known after `heard`, where that says more; `None` where it does not.
+/// The newest record after `heard` is merged into `known`; `None` if `heard` adds nothing.
 pub(crate) fn learned(known: Option<&Incarnation>, heard: &Incarnation) -> Option<Incarnation> {
     let Some(known) = known.filter(|known| known.store == heard.store) else { return Some(*heard) };
     let is_later = heard.generation > known.generation;
     let is_same = heard.generation == known.generation && heard.boot == known.boot;
     let says_more = is_later || (is_same && heard.writes > known.writes);
-    // Each number of writes that was once true stays a lower bound.
+    // Every number of writes that was once true remains a lower bound.
     says_more.then(|| Incarnation { writes: heard.writes.max(known.writes), ..*heard })
 }
 

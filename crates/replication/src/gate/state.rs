@@ -1,12 +1,12 @@
-//! The state of the gate: what is known of each member's starts, and whether this node may take part.
+//! The state of the start gate: the recorded starts of each member, and whether this node may take part.
 //!
 //! ```text
-//! g                     how often a node has run on this store
-//! k<node, 8 bytes>      the newest start that is known of a member
-//! q                     this node is quarantined, and why
+//! g                         how many times a node has opened this store
+//! k<node, 8 bytes>          the newest recorded start of a member
+//! q                         this node is quarantined, with the reason
 //! ```
-//! Records of the store beside those of the log. A member's start is durable here before this node agrees to it; how many
-//! writes it reports meanwhile becomes durable with the next write of the log.
+//! These records are in the store, beside those of the log. A member's start is durable here before this node
+//! agrees to it. The number of writes that the member reports later becomes durable with the next write of the log.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -47,11 +47,11 @@ fn known_key(node: u64) -> [u8; 9] {
 /// Whether this node may take part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It asks the other members.
+    /// The node asks the other members to admit it.
     Waiting,
-    /// It takes part.
+    /// The node takes part.
     Admitted,
-    /// It takes no part any more, for this reason.
+    /// The node takes no part any more, for this reason.
     Quarantined(Arc<str>),
 }
 
@@ -67,18 +67,19 @@ pub(crate) enum GateError {
 /// The gate of one node.
 pub(crate) struct Gate {
     node: u64,
-    /// This start.
+    /// This start of the node.
     own: Incarnation,
-    /// Writes of this node that were durable when it last promised something.
+    /// Number of this node's writes that were durable when it last made a promise to other nodes.
     promised: Arc<AtomicU64>,
     disk: Arc<dyn Disk>,
     known: Mutex<Known>,
-    /// Held while a member's start is judged and stored: of two processes of one node only one is agreed to.
+    /// Held while a member's start is judged and stored: if two processes of one node ask, only one is agreed to.
     turn: tokio::sync::Mutex<()>,
     standing: watch::Sender<Standing>,
-    /// Why the disk took no write, once it has not: openraft does not see what is written here, and the node must stop.
+    /// The first failed write, if any. openraft does not observe the gate's writes, so the node must stop by
+    /// itself.
     failed: watch::Sender<Option<WriteFailed>>,
-    /// Whether the disk held a membership with this node at the start.
+    /// Whether the disk held a membership with this node at its start.
     pub(crate) was_member: bool,
     /// Wakes the task that says Hello.
     pub(crate) wake: Notify,
@@ -88,13 +89,13 @@ pub(crate) struct Gate {
 #[derive(Default)]
 struct Known {
     starts: BTreeMap<u64, Incarnation>,
-    /// Members whose start says more here than on the disk,
+    /// Members whose recorded start is newer in memory than on the disk.
     unstored: BTreeSet<u64>,
-    /// and the process of each that the disk names.
+    /// For each member, the process (boot number) in the record on the disk.
     stored: BTreeMap<u64, u64>,
-    /// Members that know this process: the store of each.
+    /// Members that have recognised this process, with the store of each.
     agreed: BTreeMap<u64, Uuid>,
-    /// The last entry that a member with this store acknowledged to this leader.
+    /// For each member with its store: the last entry that it acknowledged to this leader.
     acknowledged: BTreeMap<u64, (Uuid, Vote, LogId)>,
 }
 
@@ -104,18 +105,18 @@ impl fmt::Debug for Gate {
     }
 }
 
-/// How a member of a cluster begins.
+/// What the disk of a cluster member held at its start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Beginning {
     /// Whether the disk holds a membership with this node.
     pub(crate) was_member: bool,
-    /// Whether it is the only member.
+    /// Whether this node is the only member.
     pub(crate) is_alone: bool,
 }
 
 impl Gate {
-    /// Reads what the disk holds. Unless the node is quarantined the start is counted, durably: what is said to others
-    /// must not be said again by a process that does not know of it.
+    /// Reads the gate's records from the disk. Unless the node is quarantined, this start is counted durably before
+    /// it returns: a later process must not make the same promises without a record of this one.
     pub(crate) async fn open(
         disk: Arc<dyn Disk>,
         (identity, boot): (Identity, u64),
@@ -156,12 +157,12 @@ impl Gate {
         })
     }
 
-    /// This start, with the writes that were there when it began.
+    /// This start, with the number of writes at its beginning.
     pub(crate) fn own(&self) -> Incarnation {
         self.own
     }
 
-    /// What a reply says of this process.
+    /// This process and its durable writes, for a reply to another node.
     pub(crate) fn durable(&self) -> peer::Durable {
         peer::Durable { boot: self.own.boot, writes: self.promised.load(Ordering::Acquire) }
     }
@@ -178,7 +179,7 @@ impl Gate {
         matches!(&*self.standing.borrow(), Standing::Quarantined(_))
     }
 
-    /// Why this node is quarantined, where it is.
+    /// Why this node is quarantined; `None` if it is not.
     pub(crate) fn quarantined_because(&self) -> Option<Arc<str>> {
         match &*self.standing.borrow() {
             Standing::Quarantined(reason) => Some(Arc::clone(reason)),
@@ -186,7 +187,7 @@ impl Gate {
         }
     }
 
-    /// The node takes part from now on, unless something was found meanwhile.
+    /// Admits the node, unless it was quarantined in the meantime.
     pub(crate) fn admit(&self) {
         let admitted = self.standing.send_if_modified(|standing| {
             let is_new = *standing == Standing::Waiting;
@@ -200,7 +201,7 @@ impl Gate {
         }
     }
 
-    /// The node takes no part any more, now and after every later start.
+    /// Quarantines the node, for this run and every later start.
     pub(crate) async fn quarantine(&self, objection: &Objection, found_by: u64) {
         if self.is_quarantined() || self.planted.has(Bug::OpenGate) {
             return;
@@ -225,23 +226,25 @@ impl Gate {
         })
     }
 
-    /// The disk did not take what is no batch of the store: the node fails as with any other write.
+    /// A write outside the store's batches failed: the node fails as after any other failed write.
     pub(crate) fn disk_failed(&self, error: &impl fmt::Display) {
         self.failed.send_replace(Some(WriteFailed::new(io::Error::other(error.to_string()))));
     }
 
-    /// The same for a snapshot of the node's own.
+    /// A write of this node's snapshot failed: the node fails as after any other failed write.
     pub(crate) fn snapshot_failed(&self, error: &io::Error) {
         self.failed.send_replace(Some(WriteFailed::new(io::Error::new(error.kind(), error.to_string()))));
     }
 
-    /// Why the disk took no write, where it did not.
+    /// The first failed write, once there is one.
     pub(crate) fn failure(&self) -> watch::Receiver<Option<WriteFailed>> {
         self.failed.subscribe()
     }
 
-    /// Whether the process `boot` of `node`, a member with this store, may call here, and this node take part in what it
-    /// asks.
+    /// Whether this node may serve a call from the process `boot` of `node`, a member with this store.
+    ///
+    /// Errors: this node is not admitted (`UNAVAILABLE`), is quarantined (`FAILED_PRECONDITION`), or has recorded
+    /// another process of the caller (`ABORTED`).
     pub(crate) fn check(&self, node: u64, store: Option<Uuid>, boot: Option<u64>) -> Result<(), Status> {
         match &*self.standing.borrow() {
             Standing::Admitted => {}
@@ -262,12 +265,12 @@ impl Gate {
         }
     }
 
-    /// The newest start that is known of `node`.
+    /// The newest recorded start of `node`.
     pub(crate) fn known_of(&self, node: u64, store: Uuid) -> Option<Incarnation> {
         self.known().starts.get(&node).copied().filter(|start| start.store == store)
     }
 
-    /// All that is known of other members, for one of them; of this node as it reports itself.
+    /// The recorded starts of all members, for a Hello; that of this node with its current number of writes.
     pub(crate) fn all_known(&self) -> Vec<peer::Known> {
         let known = self.known();
         let message = |(node, start): (&u64, &Incarnation)| peer::Known {
@@ -278,7 +281,7 @@ impl Gate {
         known.starts.iter().filter(|(node, _)| **node != self.node).chain([(&self.node, &own)]).map(message).collect()
     }
 
-    /// Judges a member's start as that member reports it. Where nothing speaks against it, it is durable on return.
+    /// Judges the start that a member reports. If there is no objection, the record is durable on return.
     pub(crate) async fn meet(&self, node: u64, found: Incarnation) -> Result<Result<(), Objection>, WriteFailed> {
         let _turn = self.turn.lock().await;
         let known = self.known_of(node, found.store);
@@ -302,7 +305,7 @@ impl Gate {
         Ok(Ok(()))
     }
 
-    /// Takes in what a third node says of a member, or a member of its own writes.
+    /// Merges what a third node reports about a member, or what a member reports about its own writes.
     pub(crate) fn hear(&self, node: u64, heard: &Incarnation) {
         let mut known = self.known();
         if let Some(start) = learned(known.starts.get(&node), heard) {
@@ -311,8 +314,9 @@ impl Gate {
         }
     }
 
-    /// Takes in what the reply of a member says of it. An error where the process that replied has not said Hello: what it
-    /// replied does not count.
+    /// Merges what a member's reply reports about it.
+    ///
+    /// Errors: the process that replied has not said Hello; its reply must be ignored.
     pub(crate) fn hear_reply(&self, node: u64, store: Uuid, durable: Option<peer::Durable>) -> Result<(), String> {
         let (Some(peer::Durable { boot, writes }), Some(known)) = (durable, self.known_of(node, store)) else {
             return Ok(());
@@ -327,7 +331,7 @@ impl Gate {
         Ok(())
     }
 
-    /// Stores what was heard since the last time, to become durable with the next write of the log.
+    /// Submits records that changed since the last call; they become durable with the next write of the log.
     pub(crate) async fn store_heard(&self) {
         let starts: Vec<_> = {
             let mut known = self.known();
@@ -346,30 +350,32 @@ impl Gate {
         self.disk.submit(batch, None).await;
     }
 
-    /// Whether `node` knows this process.
+    /// Whether `node` has recognised this process.
     pub(crate) fn is_known_to(&self, node: u64, store: Uuid) -> bool {
         self.known().agreed.get(&node) == Some(&store)
     }
 
-    /// `node` knows this process.
+    /// Notes that `node` has recognised this process.
     pub(crate) fn agreed(&self, node: u64, store: Uuid) {
         self.known().agreed.insert(node, store);
     }
 
-    /// `node` may not know this process, or this process not that of `node`: they are to say Hello, now.
+    /// `node` may not have recognised this process, or this node not the process of `node`: wakes the task that
+    /// says Hello.
     pub(crate) fn is_unknown_to(&self, node: u64) {
         self.known().agreed.remove(&node);
         self.wake.notify_one();
     }
 
-    /// A call was answered with this status: a member that does not know this process is told.
+    /// Notes the status of a failed call: `ABORTED` means that the member has not recognised this process, so the
+    /// node says Hello again.
     pub(crate) fn was_refused(&self, node: u64, status: &Status) {
         if status.code() == tonic::Code::Aborted {
             self.is_unknown_to(node);
         }
     }
 
-    /// A member acknowledged every entry up to `last` to this leader.
+    /// Notes that a member acknowledged every entry up to `last` to this leader.
     pub(crate) fn acknowledged(&self, node: u64, store: Uuid, vote: Vote, last: LogId) {
         let mut known = self.known();
         match known.acknowledged.get_mut(&node) {
@@ -386,7 +392,7 @@ impl Gate {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        // Changed by single insertions: it is whole after a panic.
+        // Changed by single insertions: it is consistent after a panic.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -424,7 +430,7 @@ fn read_known(disk: &dyn Disk) -> Result<BTreeMap<u64, Incarnation>, LogDamaged>
     Ok(starts)
 }
 
-/// Takes a quarantine away, and what was known of members: for a cluster that is begun anew from what the disk holds.
+/// Removes the quarantine and the members' recorded starts, for a cluster that is formed anew from this disk.
 pub(crate) fn cleared(disk: &dyn Disk) -> Result<Batch, LogDamaged> {
     let mut batch = Batch::default();
     batch.remove(QUARANTINE);

@@ -1,7 +1,8 @@
-//! Many requests, one log entry.
+//! Combines many requests into one log entry.
 //!
-//! The leader takes all that waits at this moment into one batch and proposes it; while it becomes durable the next one
-//! gathers. There is no artificial delay: a lone request goes at once, a thousand share one barrier.
+//! The leader puts all requests that wait at one moment into one batch and proposes it. While that batch becomes
+//! durable, the next one fills. There is no artificial delay: a single request is proposed at once, and a thousand
+//! requests share one fsync.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -21,26 +22,27 @@ use crate::{
     raft::{consensus::Consensus, state_machine::StateMachine, types::Command},
 };
 
-/// What became of one request.
+/// The outcome of one recorded request.
 #[derive(Clone, Debug)]
 pub struct Recorded {
-    /// The count, or the refusal.
+    /// The count after the request, or the refusal.
     pub outcome: RecordOutcome,
-    /// Cluster time of the entry.
+    /// Cluster time of the log entry, in milliseconds since the Unix epoch.
     pub cluster_time_ms: u64,
-    /// The entry that holds the request.
+    /// Index of the log entry that holds the request.
     pub log_index: u64,
     /// Position of the request in the entry, from 0.
     pub offset: u32,
 }
 
-/// An encoded record and who waits for it. Dropped without an answer it is asked again: recording is idempotent.
+/// An encoded record and its caller's reply channel. If it is dropped without an answer the caller retries:
+/// recording is idempotent.
 pub(crate) struct Waiting {
     pub(crate) record: Bytes,
     pub(crate) reply: oneshot::Sender<Recorded>,
 }
 
-/// Starts the batcher of a node. It answers only while the node leads; it ends when the last sender is dropped.
+/// Starts the batcher of a node. It answers only while the node leads, and ends when the last sender is dropped.
 pub(crate) fn start(
     tasks: &Tasks,
     consensus: Arc<Consensus>,
@@ -90,7 +92,7 @@ async fn gather(
                     waiting.push_front(Waiting { record, reply });
                     break;
                 }
-                // Checked here, before the log: another node may run another version.
+                // Checked before the record is written to the log: the other node may run another version.
                 Err(PushError::Malformed(what)) => tracing::warn!(%what, "a node forwarded what is no record"),
             }
         }
@@ -104,14 +106,14 @@ async fn gather(
                 tracing::debug!(%stopped, "the log takes no more entries");
                 return;
             }
-            // It is made anew: the callers, dropped here, ask again.
+            // openraft is being restarted: the callers' channels are dropped here, so they retry.
             continue;
         }
         drop(order);
         tasks.spawn(ReplicaTask::Batch, async move {
             // openraft logs a warning when this receiver is dropped; keep it until the entry is applied.
             let _committed = committed;
-            // A write that failed, or whose outcome is unknown, drops the callers: they ask again.
+            // A write that failed, or whose outcome is unknown, drops the callers' channels: they retry.
             if let Ok(Ok(response)) = applied.await
                 && let Some(Applied::Batch { time_ms, outcomes }) = response.data
             {
@@ -125,7 +127,7 @@ async fn gather(
 
 fn answer(callers: Vec<oneshot::Sender<Recorded>>, outcomes: Vec<RecordOutcome>, cluster_time_ms: u64, log_index: u64) {
     for (offset, (reply, outcome)) in (0..).zip(callers.into_iter().zip(outcomes)) {
-        // A caller whose deadline has passed is gone; its request stays recorded.
+        // A caller whose deadline has passed no longer waits; its request stays recorded.
         let _gone = reply.send(Recorded { outcome, cluster_time_ms, log_index, offset });
     }
 }

@@ -1,7 +1,7 @@
-//! Cluster time, as the leader of the moment gives it out.
+//! Cluster time, as the current leader stamps it.
 //!
-//! The rules are [`ClusterClock`]'s; here they meet this node's clocks and leadership. A node that does not lead has no
-//! clock to stamp with, so what waits for a stamp is asked again elsewhere.
+//! [`ClusterClock`] holds the rules; this module connects them with this node's clocks and its role. A node that
+//! does not lead issues no stamps, so a caller that needs one retries at the leader.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -17,17 +17,19 @@ use crate::{
 
 struct Leading {
     term: u64,
-    /// A leader that is none for a moment goes on in the same term from its last stamp: what it stamped may still be applied.
+    /// A node that loses and regains leadership within one term continues from its last stamp: entries that it
+    /// stamped may still be applied.
     leads_now: bool,
     cluster: ClusterClock,
-    /// The last stamp given out: entries under way are not applied yet, and time must not fall behind them.
+    /// The last stamp that was issued. Entries with it may not be applied yet, and cluster time must not run
+    /// backwards behind them.
     last: Times,
 }
 
-/// What the last applied entry left: what a stamp goes on from.
+/// The times and the format after the last applied entry, from which the next stamp continues.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AppliedTimes {
-    /// The term of that entry.
+    /// The term of the last applied entry.
     pub(crate) term: Option<u64>,
     pub(crate) times: Times,
     pub(crate) format: Format,
@@ -53,7 +55,7 @@ impl LeaderClock {
         self.own.is_synchronised()
     }
 
-    /// Takes note of who leads; returns whether this node has begun to.
+    /// Records whether this node leads, and in which term; returns whether it has just become leader.
     pub(crate) fn set_role(&self, leading_term: Option<u64>, voters: &[u64]) -> bool {
         let at = self.own.monotonic();
         let mut leading = self.lock();
@@ -77,7 +79,7 @@ impl LeaderClock {
         }
     }
 
-    /// Takes one voter's clock, as read just now.
+    /// Records one voter's clock, which was read just now.
     pub(crate) fn sample(&self, node: u64, wall_ms: u64, is_synchronised: bool) {
         let at = self.own.monotonic();
         if let Some(leading) = self.lock().as_mut().filter(|leading| leading.leads_now) {
@@ -85,13 +87,13 @@ impl LeaderClock {
         }
     }
 
-    /// A stamp for the next batch, not before the applied one; none where this node does not lead, has not applied an entry of
-    /// its term, or has no time yet.
+    /// A stamp for the next batch, never earlier than the applied time. `None` if this node does not lead, has not
+    /// applied an entry of its term, or has no cluster time yet.
     pub(crate) fn stamp(&self, applied: impl FnOnce() -> AppliedTimes) -> Option<Stamp> {
         let at = self.own.monotonic();
         let mut leading = self.lock();
         let leading = leading.as_mut().filter(|leading| leading.leads_now)?;
-        // Looked at now: what was applied before a reset must not come back after it.
+        // Read under the lock: a time that was applied before a reset must not be used after it.
         let AppliedTimes { term, times, format } = applied();
         if term < Some(leading.term) && !self.planted.has(Bug::EarlyStamp) {
             return None;
@@ -113,17 +115,17 @@ impl LeaderClock {
         Some(stamp)
     }
 
-    /// Whether this node leads, and gave no stamp yet.
+    /// Whether this node leads and has not issued a stamp yet.
     pub(crate) fn waits_for_clocks(&self) -> bool {
         self.lock().as_ref().is_some_and(|leading| leading.leads_now && leading.last.time_ms.is_none())
     }
 
-    /// What an administrator is to look at.
+    /// The clock alarm for the administrator, if there is one and this node leads.
     pub(crate) fn alarm(&self) -> Option<ClockAlarm> {
         self.lock().as_ref().filter(|leading| leading.leads_now).and_then(|leading| leading.cluster.alarm())
     }
 
-    /// Formats 1 and 2: takes the jump that raised the alarm.
+    /// Formats 1 and 2: accepts the jump that raised the alarm.
     pub(crate) fn accept(&self) {
         let at = self.own.monotonic();
         if let Some(leading) = self.lock().as_mut().filter(|leading| leading.leads_now) {
@@ -131,13 +133,13 @@ impl LeaderClock {
         }
     }
 
-    /// The median of the voters' clocks; none without samples of a majority.
+    /// The median of the voters' clocks, in milliseconds; `None` without samples from a majority.
     pub(crate) fn median(&self) -> Option<u64> {
         let at = self.own.monotonic();
         self.lock().as_ref().filter(|leading| leading.leads_now).and_then(|leading| leading.cluster.median(at))
     }
 
-    /// By how much the last stamp is ahead of the median, in milliseconds.
+    /// How far the last stamp is ahead of the median of the voters' clocks, in milliseconds.
     pub(crate) fn ahead_ms(&self) -> Option<u64> {
         let at = self.own.monotonic();
         let leading = self.lock();
@@ -145,13 +147,13 @@ impl LeaderClock {
         Some(leading.last.time_ms?.saturating_sub(leading.cluster.median(at)?))
     }
 
-    /// To which time cluster time is to be set back without an administrator.
+    /// The time to which cluster time must be set back automatically, without an administrator's command.
     pub(crate) fn to_reset(&self) -> Option<u64> {
         let at = self.own.monotonic();
         self.lock().as_ref().filter(|leading| leading.leads_now).and_then(|leading| leading.cluster.to_reset(at))
     }
 
-    /// Goes on from what the log has just set the clocks to. `applied` is looked at under the lock.
+    /// Continues from the times to which a log entry has just set the clocks. `applied` is read under the lock.
     pub(crate) fn set(&self, applied: impl FnOnce() -> AppliedTimes) {
         let at = self.own.monotonic();
         if let Some(leading) = self.lock().as_mut().filter(|leading| leading.leads_now) {
@@ -160,8 +162,8 @@ impl LeaderClock {
         }
     }
 
-    /// Held from a stamp until its entry is in the log: an entry stamped before the clocks or the format were set must not
-    /// follow that.
+    /// Held from the moment of a stamp until its entry is in the log: an entry that was stamped before the clocks
+    /// or the format were set must not follow the entry that sets them.
     pub(crate) async fn order(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.order.lock().await
     }

@@ -1,4 +1,5 @@
-//! What a leader does beside answering: it asks for the voters' clocks, brings cluster time along, and hands over.
+//! A leader's duties apart from answering requests: it samples the voters' clocks, advances cluster time, and hands
+//! over.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -24,7 +25,7 @@ use crate::{
     settings::Pace,
 };
 
-/// Runs for as long as the replica does.
+/// Runs until the replica stops.
 pub(crate) async fn run(replica: Arc<RunningReplica>, pace: Pace) {
     let mut role = replica.consensus.server_metrics();
     let mut next_sample = interval(pace.clock_sample_interval);
@@ -47,7 +48,7 @@ pub(crate) async fn run(replica: Arc<RunningReplica>, pace: Pace) {
     }
 }
 
-/// Beside the rest: a change of the membership takes its time.
+/// A task of its own: a change of the membership takes time.
 async fn look_at_members(replica: Arc<RunningReplica>, every: Duration) {
     let mut next = interval(every);
     next.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -66,7 +67,7 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// A file of its own for a page is one that sled never syncs: what is in it would not outlive a crash.
+/// sled puts a large page into a separate file, which it never syncs: the page would not survive a crash.
 fn look_at_store(replica: &RunningReplica) {
     let blobs = replica.disk.unsynced_pages();
     if blobs > 0 {
@@ -74,7 +75,7 @@ fn look_at_store(replica: &RunningReplica) {
     }
 }
 
-/// Asks whether a majority confirms the leader, again and again, for as long as the replica runs.
+/// Asks repeatedly whether a majority confirms the leader, until the replica stops.
 pub(crate) async fn confirm(replica: Arc<RunningReplica>, every: Duration) {
     let mut leader = replica.consensus.server_metrics();
     loop {
@@ -107,7 +108,7 @@ fn take_role(replica: &RunningReplica) -> bool {
     replica.clock.set_role(term, &voters)
 }
 
-/// Asks every voter for its clock, all at once. One that does not answer in time gives no sample.
+/// Samples every voter's clock, concurrently. A voter that does not answer in time gives no sample.
 async fn sample_clocks(replica: &RunningReplica) {
     let metrics = replica.server_metrics();
     if !metrics.state.is_leader() {
@@ -126,15 +127,15 @@ async fn sample_clocks(replica: &RunningReplica) {
         Some((node, reply.wall_ms))
     });
     let samples: BTreeMap<_, _> = join_all(samples).await.into_iter().flatten().collect();
-    // A stamp is where a jump is noticed: without requests it would go unseen.
+    // A jump is detected when a stamp is made; without requests there would be none.
     if let Some(stamp) = replica.stamp() {
         keep_time(replica, stamp).await;
     }
     step_aside(replica, &samples).await;
 }
 
-/// Brings the replicated clocks along where nobody asks, sets cluster time back where confirmed clocks are behind it, and says
-/// each minute in the log what an administrator has to look at.
+/// Advances the replicated clocks when there are no requests, sets cluster time back when confirmed clocks are
+/// behind it, and logs once a minute a clock alarm that an administrator must handle.
 async fn keep_time(replica: &RunningReplica, stamp: Stamp) {
     let AppliedTimes { times, format, .. } = replica.state_machine.applied_times();
     if let Some(alarm) = replica.clock.alarm() {
@@ -151,7 +152,7 @@ async fn keep_time(replica: &RunningReplica, stamp: Stamp) {
             "cluster time is ahead of the clocks, which confirm each other: it is set back to them"
         );
         let written = replica.write(Domain::ResetClock { time_ms }.encode()).await;
-        // Otherwise stamps that are under way would be forgotten, and time would fall behind them.
+        // If it was not committed, stamps that are in use would be discarded, and cluster time would run backwards.
         if matches!(written, Proposed::Committed { .. }) {
             replica.clock.set(|| replica.state_machine.applied_times());
         }
@@ -188,7 +189,8 @@ fn warn_of(replica: &RunningReplica, alarm: ClockAlarm) {
     }
 }
 
-/// A node whose clock is hours off the others' does not lead where another can: what it says of time helps nobody.
+/// If this node's clock differs from the median by more than [`CLOCK_OFFSET_MS_MAX`], transfers leadership to a voter
+/// whose clock does not.
 async fn step_aside(replica: &RunningReplica, samples: &BTreeMap<u64, u64>) {
     let Some(median_ms) = replica.clock.median() else { return };
     let is_off = |wall_ms: &u64| wall_ms.abs_diff(median_ms) > CLOCK_OFFSET_MS_MAX;

@@ -1,5 +1,6 @@
-//! Which format the cluster writes (see [`Format`]): set when every member reads it. What a version cannot read that reads
-//! this format is gone from a node's disk before anybody is told that it may start there.
+//! Which format the cluster writes (see [`Format`]). A format is set only when every member reads it. Before an
+//! administrator is told that an older version may start on a node, everything that this version cannot read is
+//! removed from the node's disk.
 
 use std::{
     io,
@@ -23,7 +24,7 @@ use crate::{
     replica::running::RunningReplica,
 };
 
-/// Why the cluster may not write a format.
+/// Why the cluster cannot write a format.
 #[derive(Debug, thiserror::Error)]
 enum NotReadable {
     #[error(transparent)]
@@ -32,7 +33,8 @@ enum NotReadable {
     Older { node: u64, newest: Format },
 }
 
-/// Takes an administrator's command on this node, which must lead, in the format that the cluster writes by then.
+/// Executes an administrator's command on this node, which must lead, encoded in the format that the cluster writes
+/// at that time.
 pub(crate) async fn propose(replica: &RunningReplica, command: Bytes) -> Proposed {
     let written = replica.state_machine.view(State::format);
     let decoded = match Domain::decode_written_in(written, replica.newest_format, &command) {
@@ -45,7 +47,7 @@ pub(crate) async fn propose(replica: &RunningReplica, command: Bytes) -> Propose
             ));
         }
         Err(malformed) => {
-            // Of a newer format than is written it may be well-formed.
+            // The command may be well-formed in a format newer than the one that is written.
             let newer = Domain::decode_up_to(replica.newest_format, &command).ok().map(|command| command.format());
             let newer = newer.filter(|format| *format > written);
             return newer.map_or_else(|| Proposed::refused(malformed), |format| is_not_held(written, format));
@@ -55,7 +57,8 @@ pub(crate) async fn propose(replica: &RunningReplica, command: Bytes) -> Propose
         return set(replica, format, decoded).await;
     }
     let _stands = replica.format.read().await;
-    // All that was committed before is applied here, an earlier leader's change of the format, too.
+    // After this, all entries committed before are applied here, including a change of the format by an earlier
+    // leader.
     if replica.read_point_here().await.is_none() {
         return Proposed::Retry;
     }
@@ -73,7 +76,7 @@ fn is_not_held(written: Format, needed: Format) -> Proposed {
     ))
 }
 
-/// A command as this format holds it; nothing where it holds no such thing, and nothing is to be carried out.
+/// A command as this format encodes it; `None` if the format has no such command and nothing must be executed.
 fn put_in(format: Format, command: Domain) -> Option<Domain> {
     match command {
         Domain::Once { id, command } if format.remembers_commands() => {
@@ -92,7 +95,7 @@ fn put_in(format: Format, command: Domain) -> Option<Domain> {
     }
 }
 
-/// Every member must say that its version reads it, and no other one comes in meanwhile.
+/// Sets the format. Every member must report that its version reads it, and no member may be added in the meantime.
 async fn set(replica: &RunningReplica, format: Format, command: Domain) -> Proposed {
     let _turn = replica.presence.turn.lock().await;
     let _alone = replica.format.write().await;
@@ -101,7 +104,7 @@ async fn set(replica: &RunningReplica, format: Format, command: Domain) -> Propo
         return Proposed::Retry;
     }
     if let Some((name, value, default)) = replica.state_machine.view(|state| state.settings().not_held_in(format)) {
-        // Another profile than the nodes need would stop the cluster.
+        // Otherwise the cluster would fall back to another election profile than the nodes need, and stop working.
         return Proposed::Refused(format!(
             "format {format} does not hold the setting {name}, which is {value}: give {name} in the configuration of every node \
              that needs it, and `quorate settings set {name} {default}` first"
@@ -125,12 +128,12 @@ async fn set(replica: &RunningReplica, format: Format, command: Domain) -> Propo
     }
     match join_all(asked).await.into_iter().collect::<Result<(), NotReadable>>() {
         Ok(()) => {
-            // No stamp of the format before may follow.
+            // No batch that was stamped in the old format may follow.
             let _order = replica.clock.order().await;
             if replica.read_point_here().await.is_none() {
                 return Proposed::Retry;
             }
-            // Every member reads both formats.
+            // Every member reads both formats, so the command may use the newer one.
             match put_in(replica.state_machine.view(State::format).max(format), command) {
                 Some(command) => replica.write(command.encode()).await,
                 None => replica.committed(),
@@ -140,7 +143,7 @@ async fn set(replica: &RunningReplica, format: Format, command: Domain) -> Propo
     }
 }
 
-/// The oldest format that a version must read to start from what this node has on its disk.
+/// The oldest format that a version must read to start from this node's disk.
 pub(crate) fn stored(replica: &RunningReplica) -> Format {
     let due = replica.state_machine.progress().borrow().purge_due_index;
     if due > replica.clean_index.load(Ordering::Acquire) {
@@ -150,7 +153,7 @@ pub(crate) fn stored(replica: &RunningReplica) -> Format {
     }
 }
 
-/// Makes room for older versions, each time that the format was lowered. Runs for as long as the replica does.
+/// After each lowering of the format: removes what older versions cannot read. Runs until the replica stops.
 pub(crate) async fn follow(replica: Weak<RunningReplica>) {
     let Some(mut progress) = replica.upgrade().map(|replica| replica.state_machine.progress()) else { return };
     let mut clean_index = 0;
@@ -164,7 +167,7 @@ pub(crate) async fn follow(replica: Weak<RunningReplica>) {
                 replica.clean_index.store(index, Ordering::Release);
                 tracing::info!(index, "nothing of a newer format than the cluster writes is left on this disk");
             }
-            // The replica has stopped, and says why itself.
+            // The replica has stopped, and reports the reason itself.
             Err(error) => {
                 tracing::warn!(%error, "what is of a newer format stays on this disk");
                 return;
@@ -173,23 +176,24 @@ pub(crate) async fn follow(replica: Weak<RunningReplica>) {
     }
 }
 
-/// Replaces the log up to `index` by a snapshot, for good.
+/// Replaces the log up to `index` by a snapshot, permanently.
 async fn purge(replica: &RunningReplica, index: u64) -> io::Result<()> {
     while replica.log.purged().is_none_or(|purged| purged.index < index) {
         let raft = replica.raft();
         let snapshot = raft.metrics().borrow_watched().snapshot.map_or(0, |id| id.index);
-        // One that is being built already may be too early; one that is in the way of a follower waits. Asked again.
+        // Retried: a snapshot that is already being built may end too early, and a purge waits for a follower that
+        // still needs the entries.
         let asked = match snapshot < index {
             true => raft.trigger().snapshot().await,
             false => raft.trigger().purge_log(index).await,
         };
-        // One that is made anew is asked again.
+        // If openraft is being restarted, the request is retried.
         if asked.is_err()
             && let Some(fatal) = replica.consensus.failure()
         {
             return Err(io::Error::other(fatal.to_string()));
         }
-        // Not at the next change of the metrics: each trigger is one.
+        // A pause, not the next change of the metrics: each trigger changes the metrics.
         sleep(RETRY_PAUSE).await;
     }
     replica.log.settle_purge().await

@@ -1,4 +1,4 @@
-//! Leadership on its way to another node, and the notice that this node stops.
+//! Transfer of leadership to another node, and the notice that this node stops.
 
 use std::sync::atomic::Ordering;
 
@@ -12,10 +12,11 @@ use crate::{
     replica::running::{RunningReplica, Unavailable},
 };
 
-/// Makes `to` the leader and waits until this node sees it.
+/// Makes `to` the leader and waits until this node observes it.
 pub(crate) async fn transfer(replica: &RunningReplica, to: u64) -> Result<(), Unavailable> {
     let mut metrics = replica.raft().server_metrics();
-    // openraft waits for the successor without accepting writes: where that is no voter and this node the only one, for ever.
+    // openraft accepts no writes while it waits for the successor. If `to` is no voter and this node is the only
+    // one, it would wait for ever.
     if !metrics.borrow_watched().membership_config.membership().voter_ids().any(|voter| voter == to) {
         return Err(Unavailable::NoLeader);
     }
@@ -29,7 +30,7 @@ pub(crate) async fn transfer(replica: &RunningReplica, to: u64) -> Result<(), Un
     timeout_at(Instant::now() + HANDOVER_DEADLINE, arrived).await.unwrap_or(Err(Unavailable::NoLeader))
 }
 
-/// Hands leadership to the voter whose log is the longest, where this node leads and there is one.
+/// Transfers leadership to the voter with the longest log, if this node leads and there is another voter.
 pub(crate) async fn hand_over(replica: &RunningReplica) {
     let wanted = replica.wanted_profile();
     let successor = {
@@ -38,7 +39,8 @@ pub(crate) async fn hand_over(replica: &RunningReplica) {
         let voters: Vec<_> = metrics.membership_config.membership().voter_ids().collect();
         metrics.replication.as_ref().and_then(|matched| {
             let others = matched.iter().filter(|(node, _)| **node != replica.identity.owner && voters.contains(node));
-            // Where the election profile changes, to one that has changed, which need not hand over again.
+            // While the election profile changes: prefer a voter that has changed already, because it need not hand
+            // over again.
             let has_profile = |node| replica.profiles.of(node) == Some(wanted);
             others.max_by_key(|(node, last)| (has_profile(**node), last.map(|id| id.index))).map(|(node, _)| *node)
         })
@@ -50,8 +52,8 @@ pub(crate) async fn hand_over(replica: &RunningReplica) {
     }
 }
 
-/// Tells the other members that this node stops and comes back. A member that does not hear it counts the node as lost
-/// after [`promote_after`](crate::RaftSettings::promote_after).
+/// Notifies the other members that this node stops and will return. A member that does not receive the notice
+/// counts the node as lost after [`promote_after`](crate::RaftSettings::promote_after).
 pub(crate) async fn announce_stop(replica: &RunningReplica) {
     replica.leaving.store(true, Ordering::Relaxed);
     let metrics = replica.server_metrics();

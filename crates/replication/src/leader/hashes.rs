@@ -1,5 +1,6 @@
-//! State hashes: at each boundary the leader collects those of the members and logs the value that a majority of the voters
-//! has, its own or not. Whoever has another one takes note of it, durably, and neither serves nor leads any more.
+//! State hashes: at each boundary the leader collects the members' hashes and logs the value that a majority of the
+//! voters has, whether it is the leader's or not. A node with another hash records this durably, and no longer
+//! serves or leads.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -20,7 +21,7 @@ pub(crate) type Hash = [u8; 32];
 
 const NOT_DECIDED: &str = "no majority of the voters has one state hash: whose state is right is not decided";
 
-/// Runs for as long as the replica does.
+/// Runs until the replica stops.
 pub(crate) async fn run(replica: Arc<RunningReplica>) {
     let mut progress = replica.state_machine.progress();
     let mut hashed_index = progress.borrow().hash_due_index;
@@ -40,9 +41,10 @@ pub(crate) async fn run(replica: Arc<RunningReplica>) {
     }
 }
 
-/// Makes it durable that the state differs, or that it does not any more, because it took over the majority's.
+/// Records durably that this node's state has diverged, or that it no longer differs because the node took over the
+/// majority's state.
 async fn note(replica: &RunningReplica, diverged_at: Option<u64>) {
-    // A failed write stops the replica by itself: no log entry is written after it.
+    // A failed write stops the replica on its own: no log entry is written after it.
     let stored = match diverged_mark(diverged_at) {
         Ok(batch) => storage::commit(&*replica.disk, batch).await.map_err(|failure| failure.to_io()),
         Err(error) => Err(error),
@@ -52,15 +54,15 @@ async fn note(replica: &RunningReplica, diverged_at: Option<u64>) {
     }
 }
 
-/// What is known of the members' hashes at one index.
+/// The members' hashes at one index, as far as they answered.
 #[derive(Debug, Default)]
 pub(crate) struct Collected {
     pub(crate) hashes: BTreeMap<u64, Hash>,
-    /// Of a version before, which is not asked for its hash.
+    /// Number of voters of the previous version, which do not report a hash.
     silent: usize,
 }
 
-/// Collects the members' hashes and logs the majority's, where this node leads.
+/// On the leader: collects the members' hashes and logs the majority's.
 async fn settle(replica: &RunningReplica) {
     let Some((index, own)) = replica.state_machine.view(State::newest_hash) else { return };
     let deadline = Instant::now() + HASH_DEADLINE;
@@ -88,8 +90,8 @@ async fn settle(replica: &RunningReplica) {
     }
 }
 
-/// The hash that a majority of all voters has. With voters of a version before, which cannot be asked, this leader's own where
-/// no majority can come about.
+/// The hash that a majority of all voters has. If too few voters can be asked for a majority, because the others
+/// run the previous version: this leader's own hash.
 fn decide(collected: &Collected, voters: &[u64], own: Hash) -> Option<Hash> {
     let can_be_asked = voters.len().saturating_sub(collected.silent);
     majority(collected, voters).or_else(|| (can_be_asked < needed(voters)).then_some(own))
@@ -99,14 +101,14 @@ fn needed(voters: &[u64]) -> usize {
     voters.len() / 2 + 1
 }
 
-/// The hash that a majority of all voters has.
+/// The hash that a majority of all voters reported, if there is one.
 pub(crate) fn majority(collected: &Collected, voters: &[u64]) -> Option<Hash> {
     let mut counts: BTreeMap<Hash, usize> = BTreeMap::new();
     collected.hashes.values().for_each(|hash| *counts.entry(*hash).or_default() += 1);
     counts.into_iter().find(|(_, count)| *count >= needed(voters)).map(|(hash, _)| hash)
 }
 
-/// Asks every voter for the hash of its state after the entry at `index`, which is `own` here.
+/// Asks every voter for the hash of its state after the entry at `index`; `own` is this node's hash.
 pub(crate) async fn collect(replica: &RunningReplica, voters: &[u64], index: u64, own: Hash) -> Collected {
     let asked = voters.iter().map(|&node| async move {
         if node == replica.identity.owner {
@@ -131,7 +133,7 @@ pub(crate) async fn collect(replica: &RunningReplica, voters: &[u64], index: u64
     collected
 }
 
-/// Has a voter lead whose state is the right one.
+/// Transfers leadership to a voter whose state hash is the majority's.
 pub(crate) async fn hand_over_to_one_that_agrees(
     replica: &RunningReplica,
     collected: &Collected,

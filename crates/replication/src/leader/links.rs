@@ -1,7 +1,8 @@
-//! Links that are too slow are named, and a leader that is too far from a majority hands over.
+//! Warnings about slow links, and hand-over by a leader that is too far from a majority.
 //!
-//! openraft bounds an append by the heartbeat interval. A leader from which a majority is further away than that may replicate
-//! nothing, and its heartbeats arrive all the same: the others elect no other one. So it hands over, where one is nearer.
+//! openraft limits an append to the heartbeat interval. A leader whose round trip to a majority is longer may
+//! replicate nothing, although its heartbeats still arrive, so the followers elect no other leader. Such a leader
+//! therefore transfers leadership to a nearer voter, if there is one.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +14,8 @@ use crate::{
     replica::running::RunningReplica,
 };
 
-/// Says which links are too slow, and hands leadership over where this node is too far from a majority and another is not.
+/// Warns about slow links, and transfers leadership if this node is too far from a majority and another voter is
+/// not.
 pub(crate) async fn look(replica: &RunningReplica) {
     let metrics = replica.server_metrics();
     let membership = metrics.membership_config.membership();

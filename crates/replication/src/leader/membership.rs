@@ -1,8 +1,9 @@
-//! Growing, shrinking, and keeping enough voters: what a leader does to the membership.
+//! The leader's changes of the membership: adding and removing members, and keeping enough voters.
 //!
-//! Administrators say who belongs to the cluster; who votes follows from that and from who is there ([`voters::elect`]).
-//! The leader looks every second: a voter that is gone for [`RaftSettings::promote_after`](crate::RaftSettings) gives
-//! its vote to a learner. One that said it is leaving keeps it, for it comes back.
+//! Administrators decide which nodes are members; the leader derives which of them vote from that and from which of
+//! them answer ([`voters::elect`]). It checks every second: a voter that has not answered for
+//! [`RaftSettings::promote_after`](crate::RaftSettings) loses its vote to a learner. A voter that announced its
+//! stop keeps its vote, because it will return.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,7 +38,7 @@ use crate::{
     replica::running::RunningReplica,
 };
 
-/// Looks at every member and, on the node that leads, settles who votes.
+/// Checks whether every member answers and, on the leader, decides which members vote.
 pub(crate) async fn look(replica: &RunningReplica) {
     observe(replica).await;
     let _turn = replica.presence.turn.lock().await;
@@ -46,7 +47,7 @@ pub(crate) async fn look(replica: &RunningReplica) {
     }
 }
 
-/// Asks every member whether it is there, and how long the way there and back takes.
+/// Asks every member whether it answers, and measures the round trip.
 async fn observe(replica: &RunningReplica) {
     let metrics = replica.server_metrics();
     if metrics.state.is_leader() {
@@ -71,13 +72,13 @@ async fn observe(replica: &RunningReplica) {
     note_progress(replica);
 }
 
-/// Of at most so many members as a cluster has.
+/// Reads at most [`NODES_MAX`] round trips of a message.
 fn round_trips_in(round_trips: &[proto::RoundTrip]) -> BTreeMap<u64, Duration> {
     let known = round_trips.iter().take(NODES_MAX);
     known.map(|trip| (trip.node, Duration::from_micros(trip.microseconds))).collect()
 }
 
-/// Notes which entries every member has.
+/// Records which entries every member has.
 fn note_progress(replica: &RunningReplica) {
     let metrics = replica.raft().metrics();
     let metrics = metrics.borrow_watched();
@@ -88,14 +89,15 @@ fn note_progress(replica: &RunningReplica) {
     }
 }
 
-/// Carries an administrator's change out on this node, which must lead.
+/// Executes an administrator's change on this node, which must lead.
 pub(crate) async fn change(replica: &RunningReplica, change: Change) -> Proposed {
     let turn = replica.presence.turn.lock().await;
     observe(replica).await;
     match change {
         Change::Add { node, address } => match add(replica, node, address).await {
             Ok(()) => {
-                // A node that stalls may take long: the others are looked at meanwhile.
+                // A node that lags may take long to catch up: release the lock, so that the other members are
+                // checked in the meantime.
                 drop(turn);
                 take_in(replica, node).await
             }
@@ -106,7 +108,7 @@ pub(crate) async fn change(replica: &RunningReplica, change: Change) -> Proposed
     }
 }
 
-/// Makes the node a learner that the leader replicates to.
+/// Adds the node as a learner, to which the leader replicates.
 async fn add(replica: &RunningReplica, node: u64, address: String) -> Result<(), Proposed> {
     let refuse = |why: String| Err(Proposed::Refused(why));
     let Some(seats) = seats(replica) else { return Err(Proposed::Retry) };
@@ -141,19 +143,19 @@ async fn add(replica: &RunningReplica, node: u64, address: String) -> Result<(),
         _ => {}
     }
     let member = Member { address, store: found.store };
-    // Again where it is a member already: it may have moved to another address.
+    // If the node is a member already, its address may have changed.
     if replica.member(node).is_some_and(|known| known == member) {
         Ok(())
     } else if replica.member(node).is_some() {
         written(replica.raft().change_membership(ChangeMembers::SetNodes(BTreeMap::from([(node, member)])), true)).await
     } else {
-        // Does not wait until it has caught up.
+        // Does not wait until the learner has caught up.
         written(replica.raft().add_learner(node, member, false)).await
     }
 }
 
-/// Waits, for a bounded time, until a new member has caught up, and settles who votes. Where it has not caught up by then it
-/// stays a learner, and its administrator's command asks again.
+/// Waits, for a bounded time, until a new member has caught up, then decides which members vote. A member that has
+/// not caught up in time stays a learner, and the administrator's command retries.
 async fn take_in(replica: &RunningReplica, node: u64) -> Proposed {
     let mut metrics = replica.consensus.metrics();
     let caught_up = async {
@@ -176,7 +178,7 @@ async fn take_in(replica: &RunningReplica, node: u64) -> Proposed {
     }
 }
 
-/// Whether a member has all entries but those of a busy second, as the leader knows.
+/// Whether a member lags the leader's log by at most [`LAG_ENTRIES_MAX`] entries, by the leader's metrics.
 fn has_caught_up(metrics: &RaftMetrics<TypeConfig>, node: u64) -> bool {
     let matched = metrics.replication.as_ref().and_then(|matched| matched.get(&node).copied().flatten());
     matched.is_some_and(|id| id.index + LAG_ENTRIES_MAX >= metrics.last_log_index.unwrap_or(0))
@@ -207,7 +209,8 @@ async fn remove(replica: &RunningReplica, node: u64) -> Proposed {
             return proposed;
         }
         if removed.leads {
-            // Whoever leads now takes it out: a leader that takes itself out may never hear that it is out.
+            // The next leader removes this node: a leader that removes itself may never learn that its removal is
+            // committed.
             return Proposed::Retry;
         }
     }
@@ -252,12 +255,12 @@ async fn promote(replica: &RunningReplica, node: u64, instead_of: Option<u64>) -
     settle(replica, &seats).await
 }
 
-/// Makes those vote who are to, where they do not.
+/// Changes the voters to the elected set, if they differ from it.
 async fn settle(replica: &RunningReplica, seats: &BTreeMap<u64, Seat>) -> Proposed {
     let metrics = replica.server_metrics();
     let stored = &metrics.membership_config;
     let voters = voters::elect(seats);
-    // A change whose leader was lost half way leaves two sets.
+    // A change whose leader was lost half way leaves a joint configuration of two sets.
     let stands = matches!(stored.membership().get_joint_config().as_slice(), [only] if *only == voters);
     if stands {
         return replica.committed();
@@ -275,42 +278,43 @@ async fn settle(replica: &RunningReplica, seats: &BTreeMap<u64, Seat>) -> Propos
     }
 }
 
-/// Waits for a change of the membership, for a bounded time: a leader without a majority would hold it, and the look at the
-/// members, until another one leads.
+/// Waits for a change of the membership, for a bounded time: with a leader that has no majority, the change and the
+/// periodic check of the members would wait until another node leads.
 async fn written<T>(
     change: impl Future<Output = Result<T, RaftError<TypeConfig, ClientWriteError<TypeConfig>>>>,
 ) -> Result<(), Proposed> {
     match timeout(MEMBERSHIP_STEP_TIMEOUT, change).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(error)))) => {
-            // A change that is under way, or a node that is not yet a learner: asked again.
+            // Another change is in progress, or the node is not a learner yet: retried.
             tracing::debug!(%error, "the membership was not changed");
             Err(Proposed::Retry)
         }
-        // What stands already is not changed again: asked again, too.
+        // Retried too: a change that is in force already is not made again.
         Ok(Err(_)) | Err(_) => Err(Proposed::Retry),
     }
 }
 
-/// Another member, as the leader sees it.
+/// Another member, as the leader observes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Follower {
-    /// The last entry that it is known to have, with all before; `None` where it is not known yet.
+    /// Index of the last entry that the member is known to have, together with all entries before it; `None` while
+    /// unknown.
     pub match_index: Option<u64>,
-    /// Entries that it does not have, as far as is known.
+    /// Number of entries that the member does not have, as far as the leader knows.
     pub lag: u64,
-    /// It lacks more than [`LAG_ENTRIES_MAX`] entries, or one of them for longer than
+    /// Whether the member lacks more than [`LAG_ENTRIES_MAX`] entries, or one entry for longer than
     /// [`LAG_MAX`](crate::limits::LAG_MAX).
     pub lags: bool,
-    /// It said that it stops and comes back.
+    /// Whether the member announced that it stops and will return.
     pub is_leaving: bool,
-    /// It was heard of within the last seconds.
+    /// Whether the member answered within [`PRESENT_WITHIN`](crate::limits::PRESENT_WITHIN).
     pub answers: bool,
-    /// It votes.
+    /// Whether the member votes.
     pub votes: bool,
 }
 
-/// Every other member; nothing where this node does not lead.
+/// Every other member; empty if this node does not lead.
 pub(crate) fn followers(replica: &RunningReplica) -> BTreeMap<u64, Follower> {
     let metrics = replica.raft().metrics();
     let metrics = metrics.borrow_watched();
@@ -337,7 +341,7 @@ pub(crate) fn followers(replica: &RunningReplica) -> BTreeMap<u64, Follower> {
     others.map(|node| (node, follower(node))).collect()
 }
 
-/// Every member; nothing where this node does not lead.
+/// Every member; `None` if this node does not lead.
 fn seats(replica: &RunningReplica) -> Option<BTreeMap<u64, Seat>> {
     let metrics = replica.raft().metrics();
     let metrics = metrics.borrow_watched();
@@ -364,7 +368,8 @@ fn seats(replica: &RunningReplica) -> Option<BTreeMap<u64, Seat>> {
     Some(membership.nodes().map(|(&node, _)| (node, seat(node))).collect())
 }
 
-/// The same; `added` has caught up, which the metrics may not say yet.
+/// Every member, with `added` counted as caught up, which the metrics may not report yet; `None` if this node does
+/// not lead.
 fn seats_with(replica: &RunningReplica, added: u64) -> Option<BTreeMap<u64, Seat>> {
     let mut seats = seats(replica)?;
     seats.entry(added).or_default().is_fit = true;

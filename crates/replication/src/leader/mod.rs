@@ -1,4 +1,4 @@
-//! What a leader does: it batches requests, keeps cluster time, carries proposals out, and looks after the membership.
+//! What a leader does: it batches requests, keeps cluster time, executes proposals, and manages the membership.
 
 pub(crate) mod batcher;
 pub(crate) mod clock;

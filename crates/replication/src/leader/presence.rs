@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// The leader's own observation of the other members, begun anew with every term in which it leads.
+/// The leader's observation of the other members, restarted with every term in which it leads.
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     seen: Mutex<Seen>,
@@ -25,22 +25,22 @@ struct Seen {
     due: BTreeMap<u64, Due>,
 }
 
-/// What a member has to have.
+/// The entries that a member should have by now.
 #[derive(Clone, Copy, Debug)]
 struct Due {
-    /// All entries up to this one,
+    /// The last entry that the member should have.
     index: u64,
-    /// which were there then.
+    /// When that entry was in the leader's log.
     since: Instant,
 }
 
 impl Presence {
-    /// Notes that `node` is about to stop, and will come back.
+    /// Records that `node` announced that it stops and will return.
     pub(crate) fn is_leaving(&self, node: u64) {
         self.seen().leaving.insert(node);
     }
 
-    /// Forgets the answers of earlier terms.
+    /// Discards the answers of earlier terms.
     pub(crate) fn begin(&self, term: u64) {
         let mut seen = self.seen();
         if seen.term != Some(term) {
@@ -50,7 +50,7 @@ impl Presence {
         }
     }
 
-    /// Notes that `node` answered just now, and whether it is about to stop.
+    /// Records that `node` answered just now, and whether it is about to stop.
     pub(crate) fn answered(&self, node: u64, leaving: bool) {
         let mut seen = self.seen();
         seen.answered.insert(node, Instant::now());
@@ -61,7 +61,7 @@ impl Presence {
         };
     }
 
-    /// How long `node` has not answered: since its last answer, or since this node leads where there was none.
+    /// How long `node` has not answered: since its last answer, or without one since this node became leader.
     pub(crate) fn silent_for(&self, node: u64) -> Duration {
         let seen = self.seen();
         let last = seen.answered.get(&node).copied().or(seen.since);
@@ -73,12 +73,12 @@ impl Presence {
         self.seen().answered.contains_key(&node)
     }
 
-    /// Whether `node` said that it stops and comes back.
+    /// Whether `node` announced that it stops and will return.
     pub(crate) fn has_left(&self, node: u64) -> bool {
         self.seen().leaving.contains(&node)
     }
 
-    /// Notes that the log ends at `last_index`, and that `node` has all entries up to `matched`.
+    /// Records that the log ends at `last_index`, and that `node` has all entries up to `matched`.
     pub(crate) fn has_got(&self, node: u64, matched: Option<u64>, last_index: u64) {
         let mut seen = self.seen();
         let now = Due { index: last_index, since: Instant::now() };
@@ -88,7 +88,7 @@ impl Presence {
         }
     }
 
-    /// How long `node`, which has all entries up to `matched`, has lacked an entry at least.
+    /// How long `node`, which has all entries up to `matched`, has lacked an entry; a lower bound.
     pub(crate) fn lacks_for(&self, node: u64, matched: Option<u64>) -> Duration {
         let due = self.seen().due.get(&node).copied();
         let lacking = due.filter(|due| matched.is_none_or(|matched| matched < due.index));
@@ -96,7 +96,7 @@ impl Presence {
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        // Observations, made again every second: after a panic the worst is one answer that was not noted.
+        // Observations that are repeated every second: after a panic, at worst one answer is missing.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -119,7 +119,7 @@ mod tests {
         advance(second).await;
         assert_eq!(presence.lacks_for(2, Some(5)), second);
         assert_eq!(presence.lacks_for(2, None), second);
-        // It follows at a distance, as a member of a busy cluster does.
+        // The member lags steadily by a few entries, as in a busy cluster.
         presence.has_got(2, Some(9), 20);
         assert_eq!(presence.lacks_for(2, Some(9)), Duration::ZERO);
         presence.begin(7);

@@ -1,4 +1,4 @@
-//! The election profiles that the other members have in force, as they said when they were asked last.
+//! The election profiles that the other members have in force, by their last replies.
 
 use std::{
     collections::BTreeMap,
@@ -8,12 +8,13 @@ use std::{
 use activation::settings::ElectionProfile;
 use api::peer::v1 as proto;
 
-/// Those of members that answered, and say it.
+/// The profiles of the members that answered and reported one.
 #[derive(Debug, Default)]
 pub(crate) struct Profiles(Mutex<BTreeMap<u64, ElectionProfile>>);
 
 impl Profiles {
-    /// Notes what `node` said; nothing where it did not answer, or is of a version that does not say it.
+    /// Records the profile that `node` reported; `None` if it did not answer, or if its version does not report
+    /// one.
     pub(crate) fn reports(&self, node: u64, profile: Option<ElectionProfile>) {
         match profile {
             Some(profile) => self.reported().insert(node, profile),
@@ -21,13 +22,13 @@ impl Profiles {
         };
     }
 
-    /// What `node` said last.
+    /// The profile that `node` reported last.
     pub(crate) fn of(&self, node: u64) -> Option<ElectionProfile> {
         self.reported().get(&node).copied()
     }
 
     fn reported(&self) -> MutexGuard<'_, BTreeMap<u64, ElectionProfile>> {
-        // Single insertions: it is whole after a panic.
+        // Changed by single insertions: it is consistent after a panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,10 +1,10 @@
-//! What an administrator proposes to the leader, what became of it, and both as messages between nodes.
+//! What an administrator proposes to the leader, its outcome, and both as messages between nodes.
 
 use activation::state::RequestId;
 use api::peer::v1::{self as proto, propose_request::Proposal as Message};
 use bytes::Bytes;
 
-/// What an administrator wants of the membership.
+/// A change of the membership that an administrator requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Add { node: u64, address: String },
@@ -16,28 +16,31 @@ pub(crate) enum Change {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Proposal {
     Command(Bytes),
-    /// Carried out once, as the id says; without one the proposer's version gives none.
+    /// Accepts a jump of the clocks. The id ensures that it is executed once; `None` if the proposer's version
+    /// sends no id.
     AcceptClock(Option<RequestId>),
-    /// The same.
+    /// Sets cluster time to the median of the voters' clocks. The id ensures that it is executed once; `None` if
+    /// the proposer's version sends no id.
     ResetClock(Option<RequestId>),
     Change(Change),
-    /// This node, whose state differs, takes over the majority's.
+    /// The node `node`, whose state has diverged, takes over the majority's state.
     Rejoin {
         node: u64,
     },
 }
 
-/// What became of a proposal.
+/// The outcome of a proposal.
 #[derive(Debug)]
 pub(crate) enum Proposed {
     Committed {
         log_index: u64,
     },
-    /// Why it was not carried out, for the administrator; the message between nodes has no more than this text.
+    /// The proposal was not executed; the text tells the administrator why. The message between nodes carries only
+    /// this text.
     Refused(String),
-    /// Nothing was carried out: this node does not lead, or not any more.
+    /// Nothing was executed: this node does not lead, or no longer leads.
     Retry,
-    /// It may have been carried out.
+    /// The outcome is unknown: the proposal may have been executed.
     Unknown,
 }
 
@@ -107,7 +110,7 @@ impl From<proto::ProposeReply> for Proposed {
             Some(Result::Committed(proto::Committed { log_index })) => Self::Committed { log_index },
             Some(Result::Refused(why)) => Self::Refused(why),
             Some(Result::Retry(proto::Retry {})) => Self::Retry,
-            // Nothing that this version knows: it may have been carried out.
+            // A result that this version does not know: the proposal may have been executed.
             Some(Result::Unknown(proto::Unknown {})) | None => Self::Unknown,
         }
     }

@@ -1,4 +1,4 @@
-//! Proposals on their way: to the leader, and on the leader into the log.
+//! Proposals: their forwarding to the leader, and on the leader their writing to the log.
 
 use std::{error::Error, io};
 
@@ -18,7 +18,7 @@ use crate::{
     replica::running::RunningReplica,
 };
 
-/// One attempt: here if this node leads, else at the leader.
+/// One attempt: on this node if it leads, else a call to the leader.
 pub(crate) async fn once(replica: &RunningReplica, proposal: Proposal) -> Proposed {
     if !replica.gate.is_admitted() {
         return Proposed::Retry;
@@ -35,8 +35,8 @@ pub(crate) async fn once(replica: &RunningReplica, proposal: Proposal) -> Propos
     }
 }
 
-/// Whether the call ended before the other node could have heard it: nobody took the connection, or the node refused the call
-/// before it looked at it.
+/// Whether the call failed before the other node could have executed it: the connection was refused, or the node
+/// refused the call before it read it.
 fn was_not_sent(status: &Status) -> bool {
     let mut cause = status.source();
     while let Some(error) = cause {
@@ -50,7 +50,7 @@ fn was_not_sent(status: &Status) -> bool {
     matches!(status.code(), Code::FailedPrecondition | Code::PermissionDenied | Code::Unauthenticated)
 }
 
-/// Proposes on this node, which must lead.
+/// Executes a proposal on this node, which must lead.
 pub(crate) async fn here(replica: &RunningReplica, proposal: Proposal) -> Proposed {
     match proposal {
         Proposal::Command(command) => format::propose(replica, command).await,
@@ -67,7 +67,7 @@ async fn accept_clock(replica: &RunningReplica, id: Option<RequestId>) -> Propos
     let _order = replica.clock.order().await;
     let has_expiry_clock = replica.state_machine.applied_times().format.has_expiry_clock();
     let has_jumped = replica.clock.alarm().is_some_and(|alarm| alarm.kind() == ClockAlarmKind::Jump);
-    // Of one that was done already the log says what became of it.
+    // For a proposal that was executed before, the log holds the outcome.
     let was_done = id.is_some_and(|id| replica.state_machine.view(|state| state.has_carried_out(&id)));
     if !has_jumped && !was_done {
         return Proposed::refused("no jump of the clocks waits to be accepted");
@@ -77,7 +77,7 @@ async fn accept_clock(replica: &RunningReplica, id: Option<RequestId>) -> Propos
         return set_clocks(replica, id, Domain::AcceptClock { time_ms }).await;
     }
     replica.clock.accept();
-    // An empty batch carries the new time into the log, so that the next leader starts from it.
+    // An empty batch writes the new time to the log, so that the next leader continues from it.
     match replica.stamp() {
         Some(stamp) => replica.write(BatchBuilder::new(stamp).finish()).await,
         None => Proposed::Retry,
@@ -90,7 +90,8 @@ async fn reset_clock(replica: &RunningReplica, id: Option<RequestId>) -> Propose
     set_clocks(replica, id, Domain::ResetClock { time_ms }).await
 }
 
-/// Writes a command that sets the clocks, and goes on from where it set them. The caller holds the order of stamps.
+/// Writes a command that sets the clocks; the leader's clock continues from there. The caller holds the order of
+/// stamps ([`LeaderClock::order`](crate::leader::clock::LeaderClock::order)).
 async fn set_clocks(replica: &RunningReplica, id: Option<RequestId>, command: Domain) -> Proposed {
     let remembers = replica.state_machine.applied_times().format.remembers_commands();
     let command = match id.filter(|_| remembers) {

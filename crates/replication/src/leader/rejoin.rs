@@ -1,8 +1,8 @@
-//! A node whose state differs gets one that a majority confirms, and serves again under its number.
+//! A node whose state has diverged takes over a state that a majority confirms, and serves again under its number.
 //!
-//! A command has every node note the hash of its state after one entry. Once a majority of all voters gives one hash, the leader
-//! logs it, as at any other entry, and sends the state as it was there. The node finds the hash in its own log: it does not
-//! take the leader's word for it.
+//! A command makes every node record the hash of its state after one entry. When a majority of all voters reports
+//! the same hash, the leader logs it, as it does at the regular boundaries, and sends the state after that entry.
+//! The node verifies the received state against the hash in its own log: it does not trust the leader alone.
 
 use activation::state::{Command as Domain, State};
 use api::peer::v1 as proto;
@@ -22,7 +22,8 @@ use crate::{
     replica::running::RunningReplica,
 };
 
-/// Has `node` take over the state that a majority confirms; done as well where its state does not differ.
+/// Makes `node` take over the state that a majority confirms. Succeeds without effect if its state has not
+/// diverged.
 pub(crate) async fn rejoin(replica: &RunningReplica, node: u64) -> Proposed {
     let _one_at_a_time = replica.rejoining.lock().await;
     match confirmed_for(replica, node).await {
@@ -31,9 +32,9 @@ pub(crate) async fn rejoin(replica: &RunningReplica, node: u64) -> Proposed {
     }
 }
 
-/// The state that `node` is to take over.
+/// The state that `node` must take over.
 async fn confirmed_for(replica: &RunningReplica, node: u64) -> Result<(SnapshotMeta, State), Proposed> {
-    // No change of the format meanwhile.
+    // The format must not change in the meantime.
     let _stands = replica.format.read().await;
     if replica.read_point_here().await.is_none() {
         return Err(Proposed::Retry);
@@ -51,7 +52,7 @@ fn voters(replica: &RunningReplica) -> Vec<u64> {
     replica.server_metrics().membership_config.membership().voter_ids().collect()
 }
 
-/// Whether a majority of the voters may come about without the node.
+/// Whether a majority of the voters is possible without `node`.
 fn can_be_confirmed(replica: &RunningReplica, node: u64, voters: &[u64]) -> Result<(), String> {
     let format = replica.state_machine.view(State::format);
     let anew =
@@ -77,7 +78,7 @@ fn can_be_confirmed(replica: &RunningReplica, node: u64, voters: &[u64]) -> Resu
     Ok(())
 }
 
-/// Whether the node knows its state to differ; `None` where it does not answer.
+/// Whether the node has found its state to be diverged; `None` if it does not answer.
 async fn differs(replica: &RunningReplica, node: u64) -> Option<bool> {
     if node == replica.identity.owner {
         return Some(replica.has_diverged());
@@ -90,7 +91,7 @@ async fn differs(replica: &RunningReplica, node: u64) -> Option<bool> {
     Some(reply.ok()?.into_inner().diverged)
 }
 
-/// The state after an entry of now, once the log says that a majority has it.
+/// The state after a newly written entry, once the log records that a majority has it.
 async fn confirmed_state(replica: &RunningReplica, voters: &[u64]) -> Result<(SnapshotMeta, State), Proposed> {
     let _kept = replica.state_machine.keep_noted();
     let index = match replica.write(Domain::NoteHash.encode()).await {
@@ -105,7 +106,8 @@ async fn confirmed_state(replica: &RunningReplica, voters: &[u64]) -> Result<(Sn
     }
 }
 
-/// Waits, for a bounded time, until a majority of the voters says that its state after the entry at `index` has this hash.
+/// Waits, for a bounded time, until a majority of the voters reports this hash for its state after the entry at
+/// `index`.
 async fn confirm(replica: &RunningReplica, voters: &[u64], index: u64, own: Hash) -> Result<(), Proposed> {
     let deadline = Instant::now() + HASH_DEADLINE;
     loop {

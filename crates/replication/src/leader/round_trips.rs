@@ -1,4 +1,4 @@
-//! How long a round trip to each other member takes, and who is near enough to a majority to lead.
+//! Round-trip times to the other members, and the choice of a leader that is near enough to a majority.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -11,13 +11,13 @@ use crate::{
     warnings::Warnings,
 };
 
-/// The round trips of this node, and what the others report of theirs.
+/// The round-trip times of this node, and those that the other members report.
 #[derive(Debug, Default)]
 pub(crate) struct RoundTrips {
     seen: Mutex<Seen>,
-    /// Of links that are too slow.
+    /// Limits the warnings about slow links.
     pub(crate) warnings: Warnings,
-    /// Attempts to hand over because of them.
+    /// Limits the attempts to hand leadership over because of slow links.
     pub(crate) handovers: Warnings,
 }
 
@@ -28,7 +28,7 @@ struct Seen {
 }
 
 impl RoundTrips {
-    /// Notes that a round trip to `node` took so long.
+    /// Records one round trip to `node`.
     pub(crate) fn took(&self, node: u64, round_trip: Duration) {
         let mut seen = self.seen();
         let kept = seen.own.entry(node).or_default();
@@ -38,32 +38,33 @@ impl RoundTrips {
         kept.push_back(round_trip);
     }
 
-    /// Notes what `node` says of its own round trips.
+    /// Records the round-trip times that `node` reports.
     pub(crate) fn reports(&self, node: u64, round_trips: BTreeMap<u64, Duration>) {
         self.seen().reported.insert(node, round_trips);
     }
 
-    /// Forgets all but these members.
+    /// Removes the records of all nodes but these members.
     pub(crate) fn keep(&self, members: &BTreeSet<u64>) {
         let mut seen = self.seen();
         seen.own.retain(|node, _| members.contains(node));
         seen.reported.retain(|node, _| members.contains(node));
     }
 
-    /// The median of the last round trips to each other member, where enough are known.
+    /// The median of the last round trips to each other member, for members with at least [`ROUND_TRIPS_MIN`] of
+    /// them.
     pub(crate) fn medians(&self) -> BTreeMap<u64, Duration> {
         let seen = self.seen();
         let known = seen.own.iter().filter(|(_, kept)| kept.len() >= ROUND_TRIPS_MIN);
         known.filter_map(|(&node, kept)| Some((node, median(kept)?))).collect()
     }
 
-    /// What each other member said last.
+    /// The round-trip times that each other member reported last.
     pub(crate) fn reported(&self) -> BTreeMap<u64, BTreeMap<u64, Duration>> {
         self.seen().reported.clone()
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        // Single insertions: it is whole after a panic.
+        // Changed by single insertions: it is consistent after a panic.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -71,11 +72,12 @@ impl RoundTrips {
 fn median(kept: &VecDeque<Duration>) -> Option<Duration> {
     let mut sorted: Vec<_> = kept.iter().copied().collect();
     sorted.sort_unstable();
-    // Of two the faster one: the first call makes the connection.
+    // Of two values the smaller one: the first call includes opening the connection.
     sorted.get(sorted.len().checked_sub(1)? / 2).copied()
 }
 
-/// How long `node` waits for a majority of `voters`, itself among them; nothing where too few round trips are known.
+/// How long `node` waits for replies from a majority of `voters`, itself included; `None` if too few round trips
+/// are recorded.
 fn majority_wait(node: u64, voters: &BTreeSet<u64>, round_trips: &BTreeMap<u64, Duration>) -> Option<Duration> {
     let mut others: Vec<_> =
         voters.iter().filter(|voter| **voter != node).filter_map(|voter| round_trips.get(voter).copied()).collect();
@@ -86,8 +88,8 @@ fn majority_wait(node: u64, voters: &BTreeSet<u64>, round_trips: &BTreeMap<u64, 
     }
 }
 
-/// The voter that is to lead in place of `leader`, which waits for a majority longer than `bearable`: one that waits no longer
-/// than that, and at most half as long.
+/// The voter that should lead instead of `leader`, if `leader` waits longer than `bearable` for a majority: a voter
+/// whose wait is at most `bearable`, and at most half of the leader's.
 pub(crate) fn nearer(
     leader: u64,
     voters: &BTreeSet<u64>,
@@ -149,7 +151,8 @@ mod tests {
         let far = round_trips([(1, 120), (2, 130)]);
         let near = BTreeMap::from([(1, round_trips([(2, 1), (3, 120)])), (2, round_trips([(1, 2), (3, 130)]))]);
         assert_eq!(nearer(3, &voters, &far, &near, ms(75)), Some(1));
-        // A majority is near, all are as far, or the others say nothing.
+        // No successor: a majority is near the leader, all voters are equally far, or the others have reported
+        // nothing.
         assert_eq!(nearer(3, &voters, &round_trips([(1, 1), (2, 130)]), &near, ms(75)), None);
         let all_far = BTreeMap::from([(1, round_trips([(2, 120), (3, 120)]))]);
         assert_eq!(nearer(3, &voters, &far, &all_far, ms(75)), None);

@@ -1,38 +1,38 @@
-//! Which members vote: one, three or five of them, preferably those that answer.
+//! Which members vote: one, three or five, preferably members that answer.
 //!
-//! With an even number of members one is a learner: it holds everything and takes a voter's place when that is gone. An
-//! even number of voters would need one more of them to agree, and bear no more losses.
+//! With an even number of members one is a learner: it holds the whole state and replaces a voter that is lost. An
+//! even number of voters would need one more vote for a majority, and would tolerate no more failures.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A member, as the leader sees it.
+/// A member, as the leader observes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seat {
-    /// It votes now.
+    /// Whether the member votes now.
     pub(crate) votes: bool,
-    /// It leads now.
+    /// Whether the member leads now.
     pub(crate) leads: bool,
-    /// A voter that is there, or away for a while only; a learner that is there and has everything.
+    /// For a voter: it answers, or is absent for a short time only. For a learner: it answers and has caught up.
     pub(crate) is_fit: bool,
 }
 
-/// How many of so many members vote.
+/// The number of voters for a number of members.
 pub(crate) fn votes(members: usize) -> usize {
     members.saturating_sub(1) | 1
 }
 
-/// Who is to vote. Nobody is promoted who is not fit, and whoever votes keeps the vote unless another one is needed in
-/// its place.
+/// The members that must vote. A learner that is not fit is never promoted, and a voter keeps its vote unless
+/// another member is needed instead.
 pub(crate) fn elect(seats: &BTreeMap<u64, Seat>) -> BTreeSet<u64> {
     let mut eligible: Vec<_> = seats.iter().filter(|(_, seat)| seat.votes || seat.is_fit).collect();
     eligible.sort_by_key(|(node, seat)| (!seat.leads, !seat.is_fit, !seat.votes, **node));
     let most = eligible.len().min(votes(seats.len()));
-    // One less where that makes the number odd.
+    // One fewer if the number would be even.
     eligible.truncate(votes(most).min(most));
     eligible.into_iter().map(|(node, _)| *node).collect()
 }
 
-/// Whether those who are fit among `voters` are a majority of them.
+/// Whether the fit members among `voters` are a majority of them.
 pub(crate) fn can_agree(voters: &BTreeSet<u64>, seats: &BTreeMap<u64, Seat>) -> bool {
     let fit = voters.iter().filter(|voter| seats.get(voter).is_some_and(|seat| seat.is_fit)).count();
     fit > voters.len() / 2
@@ -42,7 +42,8 @@ pub(crate) fn can_agree(voters: &BTreeSet<u64>, seats: &BTreeMap<u64, Seat>) -> 
 mod tests {
     use super::*;
 
-    /// `L` leads, `V` votes, `v` votes and is gone, `l` learns, `x` learns and is gone or behind; numbered from 1.
+    /// `L`: leader; `V`: voter; `v`: voter that does not answer; `l`: learner; `x`: learner that does not answer or
+    /// lags; `-`: number not used. Numbered from 1.
     fn seats(text: &str) -> BTreeMap<u64, Seat> {
         let seat = |letter| match letter {
             'L' => Seat { votes: true, leads: true, is_fit: true },
@@ -62,21 +63,21 @@ mod tests {
         assert_eq!([1, 2, 3, 4, 5, 6].map(votes), [1, 1, 3, 3, 5, 5]);
         let cases: [(&str, &[u64]); 19] = [
             ("L", &[1]),
-            // Growth: the second, fourth and sixth wait for the third and fifth.
+            // Growth: the second, fourth and sixth member stay learners until the third and fifth are there.
             ("Ll", &[1]),
             ("Lll", &[1, 2, 3]),
             ("LVVl", &[1, 2, 3]),
             ("LVVll", &[1, 2, 3, 4, 5]),
             ("LVVVVl", &[1, 2, 3, 4, 5]),
-            // Who does not keep up is not promoted, and no even number votes.
+            // A member that does not keep up is not promoted, and the number of voters stays odd.
             ("Llx", &[1]),
             ("LVVlx", &[1, 2, 3]),
-            // A voter that is gone gives its place to the learner, and without one keeps it.
+            // A voter that does not answer loses its vote to the learner; without a learner it keeps the vote.
             ("LVvl", &[1, 2, 4]),
             ("LVv", &[1, 2, 3]),
             ("LVvx", &[1, 2, 3]),
             ("LvVvVl", &[1, 3, 5, 6, 2]),
-            // Shrinking: whoever was taken out is made up for, or one more gives its vote up.
+            // Shrinking: another member replaces the removed voter, or one more voter loses its vote.
             ("LVVV-", &[1, 2, 3]),
             ("LVV-l", &[1, 2, 3]),
             ("LV-l", &[1, 2, 4]),
@@ -92,7 +93,7 @@ mod tests {
 
     #[test]
     fn an_election_is_odd_settles_and_takes_nobody_who_is_unfit_in() {
-        // Every cluster of up to six members.
+        // Checks every combination of up to six members.
         for members in 1..=6_u32 {
             for code in 0..5_usize.pow(members) {
                 let letters = (0..members).map(|place| b"LVvlx"[code / 5_usize.pow(place) % 5] as char);

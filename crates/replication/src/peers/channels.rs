@@ -1,4 +1,4 @@
-//! The other nodes, as seen from here: one open channel each, shared by all that talks to it.
+//! Channels to the other nodes: one open channel to each, shared by all callers in this process.
 
 use std::{
     collections::BTreeMap,
@@ -17,13 +17,13 @@ use uuid::Uuid;
 
 use crate::{environment::Connect, limits::PEER_MESSAGE_BYTES_MAX, raft::types::Member};
 
-/// Key of the metadata that says who calls: the node's number.
+/// Metadata key of the calling node's number.
 pub const FROM: &str = "quorate-from";
-/// Who calls: the UUID of its store.
+/// Metadata key of the UUID of the calling node's store.
 const FROM_STORE: &str = "quorate-from-store";
-/// Who calls: its process. Not sent by earlier versions.
+/// Metadata key of the calling process. Earlier versions do not send it.
 const FROM_BOOT: &str = "quorate-from-boot";
-/// Whom the caller means: the UUID of the store it knows under this number.
+/// Metadata key of the UUID of the store that the caller expects at the called node's number.
 const TO_STORE: &str = "quorate-to-store";
 
 /// A channel to a member that adds this node's [`Introduction`] to every call.
@@ -35,20 +35,20 @@ pub(crate) type Peer = PeerClient<PeerChannel>;
 /// Why there is no channel to a node.
 #[derive(Debug, thiserror::Error)]
 pub enum NoChannel {
-    /// The membership does not hold the node.
+    /// The node is not in the membership.
     #[error("node {node} is no member of this cluster")]
     NotMember {
-        /// The node.
+        /// Number of the node.
         node: u64,
     },
-    /// The address in the membership is none that can be connected to.
+    /// The node's address in the membership is not a valid endpoint.
     #[error("node {node} has the address {address:?}, which cannot be used: {source}")]
     Address {
-        /// The node.
+        /// Number of the node.
         node: u64,
-        /// Its address, HOST:PORT.
+        /// The node's address, HOST:PORT.
         address: String,
-        /// What is wrong with it.
+        /// The error of the address.
         source: tonic::transport::Error,
     },
 }
@@ -62,7 +62,7 @@ impl From<NoChannel> for Status {
     }
 }
 
-/// Metadata that says which node calls, and which store it means to reach.
+/// Metadata that identifies the calling node and the store that it expects to reach.
 #[derive(Clone, Debug)]
 pub struct Introduction {
     from: MetadataValue<Ascii>,
@@ -111,9 +111,9 @@ impl Peers {
         Self { node, store, boot, connect, open: Mutex::default() }
     }
 
-    /// The channel to `node`, opened once and kept for as long as the node's address and store stay.
+    /// The channel to `node`, opened once and kept while the node's address and store stay the same.
     pub(crate) fn channel(&self, node: u64, member: &Member) -> Result<PeerChannel, NoChannel> {
-        // A cache of channels, changed by single insertions: it is whole after a panic.
+        // A cache of channels, changed by single insertions: it is consistent after a panic.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, channel)) = open.get(&node)
             && known == member
@@ -137,15 +137,15 @@ impl Peers {
         Ok(client_over(self.channel(node, member)?))
     }
 
-    /// The client over the channel that was opened last to the node with this store, at whatever address; none where none was
-    /// opened.
+    /// A client on the channel that was opened last to the node with this store, at any address; `None` if there is
+    /// none.
     pub(crate) fn newest(&self, node: u64, store: Uuid) -> Option<Peer> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, channel) = open.get(&node).filter(|(member, _)| member.store == store)?;
         Some(client_over(channel.clone()))
     }
 
-    /// A client of whoever is at `address`, for the one call that needs no introduction.
+    /// A client for an unidentified node at `address`, for the one call that needs no introduction.
     pub(crate) fn stranger(&self, address: &str) -> Result<PeerClient<Channel>, tonic::transport::Error> {
         Ok(PeerClient::new((self.connect)(address)?))
     }
@@ -156,14 +156,15 @@ fn client_over(channel: PeerChannel) -> Peer {
     client.max_decoding_message_size(PEER_MESSAGE_BYTES_MAX).max_encoding_message_size(PEER_MESSAGE_BYTES_MAX)
 }
 
-/// The process that calls; `None` where its version does not say.
+/// The calling process; `None` if its version does not send it.
 pub(crate) fn calling_boot(metadata: &MetadataMap) -> Option<u64> {
     metadata.get(FROM_BOOT)?.to_str().ok()?.parse().ok()
 }
 
-/// Checks a caller: it must mean this store, and must not be a node that the membership knows by another one.
+/// Checks a caller: it must expect this node's store, and must not use the number of a member that has another
+/// store.
 ///
-/// A node that lost its data and came back under its old number is refused both as a callee and as a caller.
+/// A node that lost its data and returned under its old number is refused in both roles, as callee and as caller.
 pub(crate) fn admit(
     metadata: &MetadataMap,
     own_store: Uuid,

@@ -1,4 +1,4 @@
-//! From the node that was asked to the leader: one open stream, many requests in a message.
+//! Forwards requests from the node that received them to the leader: one open stream, many requests in a message.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use crate::{
     raft::types::Member,
 };
 
-/// The stream to the leader of the moment; made anew when the leader changes or the stream breaks.
+/// The stream to the current leader; reopened when the leader changes or the stream breaks.
 pub(crate) struct Forwarder {
     peers: Arc<Peers>,
     tasks: Tasks,
@@ -31,17 +31,19 @@ impl Forwarder {
         Self { peers, tasks, open: Mutex::new(None) }
     }
 
-    /// Hands `waiting` to the stream to `leader`. Whatever goes wrong drops it, and its caller asks again.
+    /// Puts `waiting` into the queue of the stream to `leader`. On any failure it is dropped, and its caller
+    /// retries.
     pub(crate) async fn send(&self, leader: u64, member: &Member, waiting: Waiting) {
         let queue = self.queue(leader, member);
         if let Some(queue) = queue {
-            // The stream ended between the look and the send: dropped, asked again, then with a new stream.
+            // If the stream ended between the check and the send, the request is dropped and its caller retries on
+            // a new stream.
             let _ended = queue.send(waiting).await;
         }
     }
 
     fn queue(&self, leader: u64, member: &Member) -> Option<mpsc::Sender<Waiting>> {
-        // A cached stream, replaced by one assignment: it is whole after a panic.
+        // A cached stream, replaced by one assignment: it is consistent after a panic.
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         match open.as_ref() {
             Some((node, known, queue)) if *node == leader && known == member && !queue.is_closed() => {
@@ -58,7 +60,8 @@ impl Forwarder {
     }
 }
 
-/// Runs one stream until it breaks or its queue is dropped. Whoever still waits then is dropped.
+/// Runs one stream until it breaks or its queue is dropped. Requests that still wait then are dropped, and their
+/// callers retry.
 async fn run(mut peer: Peer, mut requests: mpsc::Receiver<Waiting>) {
     let (messages, outgoing) = mpsc::channel::<proto::SubmitRequest>(FORWARDS_IN_FLIGHT_MAX);
     let mut replies = match peer.submit(ReceiverStream::new(outgoing)).await {
@@ -80,7 +83,7 @@ async fn run(mut peer: Peer, mut requests: mpsc::Receiver<Waiting>) {
                 }
                 let (records, callers) = batch.drain(..).map(|waiting| (waiting.record, waiting.reply)).unzip();
                 under_way.insert(next_id, callers);
-                // Fewer messages are under way than the channel holds, so this does not wait.
+                // Fewer messages are in flight than the channel holds, so this send does not wait.
                 if messages.send(proto::SubmitRequest { id: next_id, records }).await.is_err() {
                     return;
                 }
@@ -118,7 +121,7 @@ pub(crate) fn recorded_out(recorded: Option<&Recorded>) -> proto::Submitted {
     })
 }
 
-/// None where the leader had no answer, or one that this version does not understand: asked again either way.
+/// `None` if the leader had no answer, or one that this version cannot decode: the caller retries in both cases.
 fn recorded_in(submitted: &proto::Submitted) -> Option<Recorded> {
     let outcome = RecordOutcome::decode(&submitted.outcome).ok()?;
     Some(Recorded {

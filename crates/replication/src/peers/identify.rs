@@ -1,4 +1,4 @@
-//! Asks which node runs at an address, before the two know each other.
+//! Asks which node runs at an address, before the two nodes are members of one cluster.
 
 use activation::state::Format;
 use api::peer::v1 as proto;
@@ -15,20 +15,20 @@ use crate::{
 pub(crate) struct Identified {
     pub(crate) node: u64,
     pub(crate) store: Uuid,
-    /// The newest format that its version reads.
+    /// The newest format that the node's version reads.
     pub(crate) format: Format,
-    /// Whether it belongs to a cluster.
+    /// Whether the node belongs to a cluster.
     pub(crate) initialised: bool,
-    /// Which process of the node answered; `None` where its version does not say.
+    /// The process that answered; `None` if its version does not report it.
     pub(crate) boot: Option<u64>,
 }
 
-/// Why a node did not say who it is.
+/// Why a node was not identified.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotIdentified {
     #[error("{0}")]
     Address(#[from] tonic::transport::Error),
-    /// The status of the call.
+    /// The status of the failed call.
     #[error("{0}")]
     Call(String),
     #[error("no answer")]
@@ -37,7 +37,7 @@ pub(crate) enum NotIdentified {
     Malformed(#[from] Malformed),
 }
 
-/// One call to the node at `address`.
+/// One call that identifies the node at `address`.
 pub(crate) async fn identify(peers: &Peers, address: &str) -> Result<Identified, NotIdentified> {
     let mut peer = peers.stranger(address)?;
     let reply = match timeout(PEER_CALL_TIMEOUT, peer.identify(proto::IdentifyRequest {})).await {
@@ -46,12 +46,12 @@ pub(crate) async fn identify(peers: &Peers, address: &str) -> Result<Identified,
         Err(_) => return Err(NotIdentified::Timeout),
     };
     let store = wire::store_in(&reply.store)?;
-    // A later version reads more than is known here.
+    // A later version may read formats that this version does not know.
     let format = Format::new(reply.newest_format.min(Format::NEWEST.number())).unwrap_or_default();
     Ok(Identified { node: reply.node, store, format, initialised: reply.initialised, boot: reply.boot })
 }
 
-/// Why it is not known that a certain node runs at an address.
+/// Why no node with the expected number was found at an address.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotFound {
     #[error("{address}: {source}")]
@@ -67,7 +67,7 @@ pub(crate) enum NotFound {
     Malformed(#[from] Malformed),
 }
 
-/// The node at `address`, which must be `node`.
+/// Identifies the node at `address`, which must have the number `node`.
 pub(crate) async fn find(peers: &Peers, node: u64, address: &str) -> Result<Identified, NotFound> {
     let no_answer = |reason| NotFound::NoAnswer { node, address: address.to_owned(), reason };
     let found = identify(peers, address).await.map_err(|error| match error {

@@ -1,4 +1,4 @@
-//! The other nodes: channels to them, calls to them, and the service that they call.
+//! The other nodes: channels and calls to them, and the service that they call.
 
 pub(crate) mod channels;
 pub(crate) mod forward;

@@ -1,4 +1,4 @@
-//! Receiving a snapshot from another node, in parts or in one go.
+//! Receives a snapshot from another node, in parts or as a whole.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::{
     replica::running::RunningReplica,
 };
 
-/// What a snapshot is, said before it comes.
+/// What the sender announces about a snapshot before it sends the state.
 struct Head {
     vote: Vote,
     meta: SnapshotMeta,
@@ -43,13 +43,13 @@ fn head_in(head: Option<proto::SnapshotHead>) -> Result<Head, Status> {
     Ok(Head { vote, meta, state_bytes })
 }
 
-/// Receives a snapshot in one go and installs it.
+/// Receives a snapshot as a whole and installs it.
 pub(crate) async fn receive_whole(
     running: &RunningReplica,
     mut chunks: Streaming<proto::SnapshotChunk>,
 ) -> Result<proto::SnapshotReply, Status> {
     let Head { vote, meta, state_bytes } = head_in(chunks.message().await?.and_then(|first| first.head))?;
-    // Grown by what arrives, not by what was announced.
+    // The buffer grows with what arrives, not to the announced size.
     let mut state = BytesMut::new();
     while let Some(chunk) = chunks.message().await? {
         if (state.len() + chunk.state.len()) as u64 > state_bytes {
@@ -81,7 +81,8 @@ impl From<TransferError> for Status {
     }
 }
 
-/// Why a transfer ended. A disk that did not take part of it fails the node: no other write may ever tell.
+/// The status for a transfer that ended. If the disk refused a part of it the node fails: there may be no other
+/// write that would reveal the fault.
 fn ended(running: &RunningReplica, error: TransferError) -> Status {
     if let TransferError::Disk(error) = &error {
         running.gate.disk_failed(error);
@@ -89,7 +90,7 @@ fn ended(running: &RunningReplica, error: TransferError) -> Status {
     error.into()
 }
 
-/// What is to become of a snapshot that has arrived.
+/// What the sender announced about the snapshot that arrives.
 struct Offered {
     vote: Vote,
     meta: SnapshotMeta,
@@ -103,7 +104,7 @@ struct Call {
     step: Step,
 }
 
-/// What comes next.
+/// The next step of the call.
 #[expect(clippy::large_enum_variant, reason = "one for each transfer, of which there are few")]
 enum Step {
     Offer,
@@ -112,7 +113,7 @@ enum Step {
     Done,
 }
 
-/// Receives a snapshot in parts, says after each how much is held, and installs it.
+/// Receives a snapshot in parts, reports after each part how much is held, and installs the snapshot.
 pub(crate) fn receive_in_parts(
     running: Arc<RunningReplica>,
     parts: Streaming<proto::SnapshotPart>,
@@ -122,7 +123,7 @@ pub(crate) fn receive_in_parts(
 }
 
 impl Call {
-    /// Does the next step and says how far the transfer is; `None` after the last.
+    /// Executes the next step and reports the progress; `None` after the last step.
     async fn next(mut self) -> Result<Option<(proto::SnapshotProgress, Self)>, Status> {
         if !self.running.gate.is_admitted() {
             return Err(Status::failed_precondition("the node is not admitted any more"));
@@ -133,7 +134,7 @@ impl Call {
                 self.held(offered, transfer)
             }
             Step::Parts { offered, mut transfer } => {
-                // The caller may begin anew later.
+                // The stream ended; the caller may continue in a later call.
                 let Some(message) = self.parts.message().await? else { return Ok(None) };
                 let Some(Part::State(state)) = message.part.filter(|part| *part != Part::State(Bytes::new())) else {
                     return Err(Status::invalid_argument("a part of a snapshot is empty, or an offer"));
@@ -169,7 +170,7 @@ impl Call {
         Ok((Offered { vote, meta, replaces_diverged: offer.replaces_diverged }, transfer))
     }
 
-    /// How much is held; what is complete is installed next.
+    /// The progress after a part; if the snapshot is complete, installing it is the next step.
     fn held(&self, offered: Offered, transfer: Transfer) -> (Progress, Step) {
         let progress = Progress::HeldBytes(transfer.held());
         if !transfer.is_complete() {

@@ -1,4 +1,4 @@
-//! The peer service: what other nodes ask of this one.
+//! The peer service: the calls that other nodes make to this one.
 
 use std::{
     pin::Pin,
@@ -31,11 +31,11 @@ use crate::{
 type Reply<T> = Result<Response<T>, Status>;
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// The service of one replica; see [`Replica::peer_service`](crate::Replica::peer_service).
+/// The peer service of one replica; see [`Replica::peer_service`](crate::Replica::peer_service).
 #[derive(Clone)]
 pub struct PeerService {
     pub(crate) running: Arc<RunningReplica>,
-    /// Answers the `Ask` call of nodes that run the version before.
+    /// Answers the `Ask` call of nodes that run the previous version.
     pub(crate) legacy: Arc<dyn LegacyQuestions>,
 }
 
@@ -75,7 +75,7 @@ impl peer_server::Peer for PeerService {
     async fn append(&self, request: Request<Streaming<proto::AppendRequest>>) -> Reply<Self::AppendStream> {
         self.running.admit_started(request.metadata())?;
         let (gate, replying) = (Arc::clone(&self.running.gate), Arc::clone(&self.running.gate));
-        // A message that cannot be read ends the stream; the leader begins a new one.
+        // A message that cannot be decoded ends the stream; the leader opens a new one.
         let requests = tokio_stream::StreamExt::map_while(request.into_inner(), move |message| {
             let message = message.ok().filter(|_| gate.is_admitted())?;
             wire::append_in(message).ok()
@@ -168,7 +168,7 @@ impl peer_server::Peer for PeerService {
     async fn clock(&self, request: Request<proto::ClockRequest>) -> Reply<proto::ClockReply> {
         self.running.admit(request.metadata())?;
         if let Some(reason) = self.running.gate.quarantined_because() {
-            // To the leader it is gone: its vote goes to a learner.
+            // The refusal makes the leader count this node as lost: its vote goes to a learner.
             return Err(Status::failed_precondition(format!("the node is quarantined: {reason}")));
         }
         let leaving = self.running.leaving.load(Ordering::Relaxed);
@@ -209,7 +209,8 @@ fn round_trip_out((node, took): (u64, Duration)) -> proto::RoundTrip {
     proto::RoundTrip { node, microseconds: u64::try_from(took.as_micros()).unwrap_or(u64::MAX) }
 }
 
-/// Reads one node's submissions, a bounded number of messages at a time, and answers each when all of it is recorded.
+/// Reads one node's submissions, a bounded number of messages at a time, and answers each message when all of its
+/// requests are recorded.
 async fn take_submissions(
     (tasks, batcher, gate): (Tasks, mpsc::Sender<Waiting>, Arc<Gate>),
     mut messages: Streaming<proto::SubmitRequest>,

@@ -1,4 +1,4 @@
-//! A node whose state differs takes over one that a majority confirmed, and serves again.
+//! A node whose state has diverged takes over a state that a majority confirmed, and serves again.
 
 use tokio::time::timeout;
 use tonic::Status;
@@ -18,14 +18,14 @@ impl From<TakeOverError> for Status {
         let text = error.to_string();
         match error {
             TakeOverError::Malformed(_) | TakeOverError::Differs(_) => Self::failed_precondition(text),
-            // Asked again, it gets another state.
+            // On a retry the leader sends another state.
             TakeOverError::NotConfirmed(_) | TakeOverError::Purged(_) => Self::aborted(text),
             TakeOverError::Stopped(_) => Self::unavailable(text),
         }
     }
 }
 
-/// A state that does not differ is not replaced.
+/// Refuses the call if this node's state has not diverged: such a state is never replaced.
 pub(crate) fn check(running: &RunningReplica) -> Result<(), Status> {
     match running.state_machine.progress().borrow().diverged_at.is_some() {
         true => Ok(()),
@@ -36,14 +36,15 @@ pub(crate) fn check(running: &RunningReplica) -> Result<(), Status> {
     }
 }
 
-/// Replaces the state, and takes the mark away once what is on the disk is the majority's, too.
+/// Replaces the state, and removes the divergence mark when the snapshot on the disk holds the majority's state
+/// too.
 pub(crate) async fn take_over(running: &RunningReplica, meta: SnapshotMeta, state: EncodedState) -> Result<(), Status> {
     check(running)?;
     let index = meta.last_log_id.map_or(0, |last| last.index);
     wait_confirmed(running, index).await;
     let taken = running.state_machine.take_over(meta, &state, &running.log).await;
     let index = taken.inspect_err(|error| fail_with_disk(running, error))?;
-    // A failed write stops the replica by itself: no log entry is written after it.
+    // A failed write stops the replica on its own: no log entry is written after it.
     let cleared = storage::commit(&*running.disk, diverged_mark(None).map_err(TakeOverError::Stopped)?).await;
     cleared.map_err(|failure| TakeOverError::Stopped(failure.to_io()))?;
     running.state_machine.agrees_up_to(index);
@@ -51,14 +52,15 @@ pub(crate) async fn take_over(running: &RunningReplica, meta: SnapshotMeta, stat
     Ok(())
 }
 
-/// The disk that does not take the snapshot takes no write of the log either.
+/// A disk that refuses the snapshot would refuse writes of the log as well: the node fails.
 fn fail_with_disk(running: &RunningReplica, error: &TakeOverError) {
     if let TakeOverError::Stopped(error) = error {
         running.gate.snapshot_failed(error);
     }
 }
 
-/// Waits, for a bounded time, until the majority's hash after the entry at `index` is applied: the leader has it in its log.
+/// Waits, for a bounded time, until this node has applied the majority's hash after the entry at `index`, which the
+/// leader has logged.
 async fn wait_confirmed(running: &RunningReplica, index: u64) {
     let mut progress = running.state_machine.progress();
     let confirmed =

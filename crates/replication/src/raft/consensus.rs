@@ -1,8 +1,8 @@
-//! The openraft that runs, and its replacement: openraft fixes its times when it is made, so another election profile is
-//! another openraft on the same store, in the same process.
+//! The running openraft instance, and its replacement. openraft takes its timeouts at creation only, so a change of
+//! the election profile replaces it by another instance on the same store, in the same process.
 //!
-//! Invariant: never two on one store. The next one begins when the one before has stopped, has let go of the log and the state
-//! machine, and everything that it appended is durable.
+//! Invariant: never two on one store. The next instance starts only after the last one has stopped and has released
+//! the log and the state machine, and after everything that it appended is durable.
 
 use std::{io, ops::Deref, sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ use crate::{
     settings::{Pace, RaftSettings, SettingsError},
 };
 
-/// What each openraft of a replica is made of.
+/// What is needed to create each openraft instance of a replica.
 pub(crate) struct Parts {
     pub(crate) node: u64,
     pub(crate) settings: RaftSettings,
@@ -40,11 +40,11 @@ pub(crate) struct Parts {
     pub(crate) gate: Arc<Gate>,
 }
 
-/// One openraft, and what ends with it.
+/// One openraft instance, and what ends with it.
 struct Made {
     raft: Raft,
     leases: Leases,
-    /// Dropped, it ends the calls to other nodes.
+    /// Dropping it ends the instance's calls to other nodes.
     links: watch::Sender<()>,
 }
 
@@ -68,37 +68,37 @@ impl Parts {
     }
 }
 
-/// How the consensus is.
+/// The phase of the consensus.
 #[derive(Clone)]
 enum Phase {
-    /// It runs, unless it has failed by itself.
+    /// The instance runs, unless it has failed on its own.
     Runs,
-    /// It is made anew.
+    /// The instance is being replaced.
     Changes,
-    /// It could not be made anew.
+    /// The replacement could not be created.
     Failed(Fatal<TypeConfig>),
-    /// It was shut down.
+    /// The consensus was shut down.
     Ended,
 }
 
 #[derive(Clone)]
 struct Current {
     raft: Raft,
-    /// Which one since the start.
+    /// Number of the instance since the start of the process, from 0.
     number: u64,
     profile: ElectionProfile,
     phase: Phase,
 }
 
-/// The openraft that runs.
+/// The consensus: the current openraft instance and what is needed to replace it.
 pub(crate) struct Consensus {
     parts: Parts,
     current: watch::Sender<Current>,
-    /// What ends with the one that runs. Held while it is made anew.
+    /// What ends with the current instance. Locked while the instance is replaced.
     held: Mutex<Option<(Leases, watch::Sender<()>)>>,
 }
 
-/// Why there is no consensus.
+/// Why the first instance could not be created.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotMade {
     #[error(transparent)]
@@ -107,7 +107,7 @@ pub(crate) enum NotMade {
     Raft(#[from] Fatal<TypeConfig>),
 }
 
-/// Why the consensus was not made anew.
+/// Why the instance was not replaced.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ChangeError {
     #[error(transparent)]
@@ -115,7 +115,7 @@ pub(crate) enum ChangeError {
     /// The replica stops.
     #[error("the replica has stopped")]
     Ended,
-    /// What was written before could not be made durable.
+    /// An earlier write could not be made durable.
     #[error("the log could not be made durable: {0}")]
     Disk(#[from] io::Error),
     /// openraft failed.
@@ -124,14 +124,14 @@ pub(crate) enum ChangeError {
 }
 
 impl Consensus {
-    /// Makes the first one.
+    /// Creates the first instance.
     pub(crate) async fn begin(parts: Parts, profile: ElectionProfile, seed: u64) -> Result<Self, NotMade> {
         let Made { raft, leases, links } = parts.make(parts.config(profile)?, seed).await?;
         let current = Current { raft, number: 0, profile, phase: Phase::Runs };
         Ok(Self { parts, current: watch::Sender::new(current), held: Mutex::new(Some((leases, links))) })
     }
 
-    /// The one that runs, or ran last.
+    /// The current instance, or the last one if none runs.
     pub(crate) fn raft(&self) -> Raft {
         self.current.borrow().raft.clone()
     }
@@ -141,14 +141,14 @@ impl Consensus {
         self.current.borrow().profile
     }
 
-    /// The longest round trip between two nodes that the times in force bear.
+    /// The longest round trip between two nodes that the timeouts in force tolerate.
     pub(crate) fn round_trip_max(&self) -> Duration {
         self.parts.settings.round_trip_max(self.profile())
     }
 
-    /// Why it runs no more; nothing while it is made anew.
+    /// Why no instance runs; `None` while it is being replaced.
     pub(crate) fn failure(&self) -> Option<Fatal<TypeConfig>> {
-        // Looked at under its lock: what is shut down on purpose is in another phase before.
+        // Read under one lock: before an instance is shut down on purpose, the phase changes.
         let current = self.current.borrow();
         match &current.phase {
             Phase::Runs => current.raft.metrics().borrow_watched().running_state.clone().err(),
@@ -158,24 +158,24 @@ impl Consensus {
         }
     }
 
-    /// Returns when it was shut down, or could not be made anew.
+    /// Returns when the consensus was shut down, or when a replacement could not be created.
     pub(crate) async fn has_ended(&self) {
         let is_over = |current: &Current| matches!(current.phase, Phase::Failed(_) | Phase::Ended);
         let mut current = self.current.subscribe();
         let _sender_is_here = current.wait_for(is_over).await;
     }
 
-    /// Its metrics, whichever runs.
+    /// Metrics of the current instance, across replacements.
     pub(crate) fn metrics(&self) -> Follow<RaftMetrics<TypeConfig>> {
         Follow::begin(self.current.subscribe(), Raft::metrics)
     }
 
-    /// The metrics of its role, whichever runs.
+    /// Server metrics (role, vote, membership) of the current instance, across replacements.
     pub(crate) fn server_metrics(&self) -> Follow<RaftServerMetrics<TypeConfig>> {
         Follow::begin(self.current.subscribe(), Raft::server_metrics)
     }
 
-    /// Takes another profile: ends openraft, and makes another one with the times of `profile`.
+    /// Changes the election profile: stops the instance and creates another one with the timeouts of `profile`.
     pub(crate) async fn change(&self, profile: ElectionProfile, seed: u64) -> Result<(), ChangeError> {
         let mut held = self.held.lock().await;
         let config = self.parts.config(profile)?;
@@ -217,7 +217,8 @@ impl Consensus {
         Ok(())
     }
 
-    /// Whether the one that runs has these times already: where a node's own file gives them, a profile changes nothing.
+    /// Whether the timeouts of `profile` are in force already. A profile changes nothing if the node's
+    /// configuration file gives all timeouts.
     pub(crate) fn has_times_of(&self, profile: ElectionProfile) -> bool {
         let settings = &self.parts.settings;
         settings.times(profile) == settings.times(self.profile())
@@ -234,10 +235,10 @@ impl Consensus {
             drop(links);
             leases.are_over().await;
         }
-        // A write that failed meanwhile had no openraft to tell it to.
+        // A write that failed after the instance stopped was reported to no openraft.
         self.parts.log.settle().await.inspect_err(|error| self.parts.gate.disk_failed(error))?;
         let made = self.parts.make(config, seed).await.map_err(ChangeError::Raft)?;
-        // Until its first metrics it knows no member, and calls of other nodes would be refused.
+        // Before its first metrics the new instance reports no members, and calls of other nodes would be refused.
         let (mut metrics, mut server_metrics) = (made.raft.metrics(), made.raft.server_metrics());
         while was_member
             && (has_no_member(&metrics.borrow_watched().membership_config)
@@ -252,7 +253,7 @@ impl Consensus {
         Ok(made)
     }
 
-    /// Goes to another phase; not from the last one.
+    /// Changes the phase, unless the consensus was shut down; returns whether it did.
     fn enter(&self, phase: Phase) -> bool {
         self.current.send_if_modified(|current| {
             let goes_on = !matches!(current.phase, Phase::Ended);
@@ -263,7 +264,7 @@ impl Consensus {
         })
     }
 
-    /// Ends it for good, and waits until it has ended.
+    /// Shuts the consensus down permanently, and waits until the instance has stopped.
     pub(crate) async fn end(&self) {
         self.enter(Phase::Ended);
         let _held = self.held.lock().await;
@@ -281,7 +282,7 @@ fn is_member(raft: &Raft) -> bool {
     !has_no_member(&raft.metrics().borrow_watched().membership_config)
 }
 
-/// Why a stopped one had failed before it was stopped.
+/// The failure that an instance had before it was stopped, if any.
 fn failed_by_itself(raft: &Raft) -> Option<Fatal<TypeConfig>> {
     let fatal = raft.metrics().borrow_watched().running_state.clone().err()?;
     (!matches!(fatal, Fatal::Stopped)).then_some(fatal)
@@ -293,14 +294,14 @@ async fn stop(raft: &Raft) {
     }
 }
 
-/// The consensus has ended.
+/// The consensus has been shut down, or has failed.
 #[derive(Debug)]
 pub(crate) struct Ended;
 
-/// Metrics of whichever openraft runs.
+/// Metrics of the current openraft instance, across replacements.
 pub(crate) struct Follow<T: Send + Sync + 'static> {
     current: watch::Receiver<Current>,
-    /// Whose metrics these are.
+    /// Number of the instance whose metrics these are.
     number: u64,
     of: fn(&Raft) -> WatchReceiverOf<TypeConfig, T>,
     metrics: WatchReceiverOf<TypeConfig, T>,
@@ -315,17 +316,17 @@ impl<T: Send + Sync + 'static> Follow<T> {
         Self { current, number, of, metrics }
     }
 
-    /// As they are now; while the consensus is made anew, as they were last.
+    /// The current metrics; while the instance is being replaced, the last ones.
     pub(crate) fn borrow_watched(&self) -> impl Deref<Target = T> {
         self.metrics.borrow_watched()
     }
 
-    /// Waits for a change; the error says that there will be none.
+    /// Waits for a change; an error means that there will be none.
     pub(crate) async fn changed(&mut self) -> Result<(), Ended> {
         if self.metrics.changed().await.is_ok() {
             return Ok(());
         }
-        // That one has ended: on purpose, and another one follows, or not.
+        // That instance has stopped: either another one replaces it, or the consensus has ended.
         let number = self.number;
         let is_settled = |current: &Current| current.number != number || !matches!(current.phase, Phase::Changes);
         let (number, metrics) = {

@@ -1,8 +1,8 @@
-//! A snapshot that another node sends, as far as it has arrived: on the disk, so that the next attempt goes on where this one
-//! breaks off, also after a start of this node.
+//! A snapshot that another node is sending, as far as it has arrived. It is on the disk, so that the next attempt
+//! continues where the last one was interrupted, also after a restart of this node.
 //!
-//! There is one at most: what is held of another snapshot is removed when a new one is offered. Nothing is believed of what is
-//! held before all of it has the digest that was offered.
+//! There is at most one: the data held for another snapshot is removed when a new snapshot is offered. None of the
+//! data is used before its digest equals the one that was offered.
 
 use std::{
     io,
@@ -22,19 +22,19 @@ use crate::{
     raft::types::{EncodedState, LogId},
 };
 
-/// Why a transfer ends before the snapshot is whole.
+/// Why a transfer ends before the snapshot is complete.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TransferError {
-    /// The sender began anew, or another one did.
+    /// The sender, or another sender, has begun a new transfer.
     #[error("another transfer of a snapshot has begun")]
     Superseded,
-    /// More arrived than was offered.
+    /// More bytes arrived than were offered.
     #[error("a snapshot is longer than it was offered")]
     TooLong,
-    /// It is removed: the next attempt begins anew.
+    /// The digest does not match. The data is removed, and the next attempt starts from the beginning.
     #[error("the snapshot that was received does not match its digest")]
     Damaged,
-    /// The disk.
+    /// The disk failed.
     #[error(transparent)]
     Disk(#[from] SnapshotIoError),
     /// The node stops.
@@ -42,16 +42,16 @@ pub(crate) enum TransferError {
     Stopped(#[from] io::Error),
 }
 
-/// The transfers of a node; only the newest goes on.
+/// The transfers of a node; only the newest one may continue.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     disk: Arc<dyn Disk>,
     newest: AtomicU64,
-    /// Held while the disk is changed.
+    /// Locked while the data on the disk is changed.
     turn: Mutex<()>,
 }
 
-/// One transfer.
+/// One transfer of a snapshot.
 #[derive(Debug)]
 pub(crate) struct Transfer {
     incoming: Arc<Incoming>,
@@ -67,7 +67,7 @@ impl Incoming {
         Self { disk, newest: AtomicU64::new(0), turn: Mutex::new(()) }
     }
 
-    /// Begins the transfer of a snapshot of `length` bytes, and ends the one before.
+    /// Begins the transfer of a snapshot of `length` bytes, and ends the previous transfer.
     pub(crate) async fn begin(
         self: &Arc<Self>,
         last: Option<LogId>,
@@ -91,7 +91,7 @@ impl Incoming {
 }
 
 impl Transfer {
-    /// How many bytes are held.
+    /// The number of bytes held.
     pub(crate) fn held(&self) -> u64 {
         self.held
     }
@@ -100,7 +100,7 @@ impl Transfer {
         self.held == self.length
     }
 
-    /// Holds what follows.
+    /// Appends the next bytes of the snapshot.
     pub(crate) async fn add(&mut self, piece: Bytes) -> Result<(), TransferError> {
         let after = self.held + piece.len() as u64;
         if after > self.length {
@@ -113,7 +113,7 @@ impl Transfer {
         Ok(())
     }
 
-    /// The whole state.
+    /// The complete state, after its digest was verified.
     pub(crate) async fn state(&self, computations: &Computations) -> Result<EncodedState, TransferError> {
         let turn = self.turn().await?;
         let (disk, name, digest) = (Arc::clone(&self.incoming.disk), self.name.clone(), self.digest);
@@ -127,7 +127,7 @@ impl Transfer {
         Err(TransferError::Damaged)
     }
 
-    /// Removes what is held, which has been installed.
+    /// Removes the data held, which has been installed.
     pub(crate) async fn remove(self) -> Result<(), TransferError> {
         let _turn = self.turn().await?;
         self.incoming.disk.keep_partial(None).await?;

@@ -1,11 +1,12 @@
-//! What openraft holds of the log and the state machine while it runs. Its tasks outlive its shutdown for a moment: the next one
-//! on the same store begins when the last of them, and the last write that is under way, has let go.
+//! Leases on the log and the state machine, held by an openraft instance. Its tasks run on for a moment after its
+//! shutdown: the next instance on the same store starts only when the last of these tasks and the last write in
+//! progress have released their leases.
 
 use std::convert::Infallible;
 
 use tokio::sync::mpsc;
 
-/// Held by each handle that openraft has of the log or the state machine.
+/// Held by each handle of openraft to the log or the state machine.
 #[derive(Clone, Debug)]
 pub(crate) struct Lease(#[expect(dead_code, reason = "it is there to be dropped")] mpsc::Sender<Infallible>);
 
@@ -14,7 +15,7 @@ pub(crate) struct Lease(#[expect(dead_code, reason = "it is there to be dropped"
 pub(crate) struct Leases(mpsc::Receiver<Infallible>);
 
 impl Lease {
-    /// The first one; all others are its clones.
+    /// The first lease; all others are clones of it.
     pub(crate) fn begin() -> (Self, Leases) {
         let (held, leases) = mpsc::channel(1);
         (Self(held), Leases(leases))
@@ -22,7 +23,7 @@ impl Lease {
 }
 
 impl Leases {
-    /// Returns when none is held any more.
+    /// Returns when no lease is held any more.
     pub(crate) async fn are_over(&mut self) {
         let _closed = self.0.recv().await;
     }

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! e<index, 8 bytes big-endian>   an entry
-//! v   the vote      p   the last purged position      c   the last position known to be committed
-//! r   how often a cluster of this node alone was begun from what it had
-//! d   the entry at which the state was seen to differ from the majority's; absent where it was not
+//! v   the vote   p   id of the last purged entry   c   id of the last entry known to be committed
+//! r   how many times a cluster of this node alone was formed from its data (recovery)
+//! d   the entry at which the state was found to have diverged; absent if it was not
 //! ```
-//! One database, so that one batch changes entries, vote and marks together. Entries that are not purged are also kept
-//! in memory: openraft reads them from there, the disk is read once, at start.
+//! All records are in one database, so that one batch changes entries, vote and marks together. Entries that are
+//! not purged are also kept in memory: openraft reads them from there, and the disk is read once, at start.
 //!
 //! Invariant: never calls back before the barrier that covers the entries.
 
@@ -54,23 +54,23 @@ fn entry_key(index: u64) -> [u8; 9] {
     key
 }
 
-/// Why the log on disk was not taken.
+/// Why the log on disk was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum LogDamaged {
     /// The store could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// A record is not what this version writes.
+    /// A record has content that this version does not write.
     #[error("the log is damaged at {place}: {what}; restore the store from a backup or let the node join anew")]
     Content {
         /// Which record.
         place: String,
-        /// What is wrong with it.
+        /// Description of the damage.
         what: String,
     },
 }
 
-/// What is on the disk, read into memory.
+/// The records on the disk, read into memory.
 #[derive(Default)]
 pub(crate) struct Held {
     entries: BTreeMap<u64, Entry>,
@@ -79,22 +79,23 @@ pub(crate) struct Held {
     committed: Option<LogId>,
 }
 
-/// A handle to the log: openraft's writer and its readers share one.
+/// A handle to the log; openraft's writer and its readers share one log.
 #[derive(Clone)]
 pub(crate) struct Log {
     held: Arc<Mutex<Held>>,
     disk: Arc<dyn Disk>,
-    /// Whether the disk is to keep entries that are purged.
+    /// Whether the disk keeps entries that are purged.
     #[cfg(feature = "fault-injection")]
     keeps_purged: bool,
     planted: Planted,
-    /// Writes that were durable when the last entry or vote became so: what is promised to others is among them.
+    /// Number of writes that were durable when the last entry or vote became durable. Everything promised to other
+    /// nodes is among them.
     promised: Arc<AtomicU64>,
-    /// Of openraft's handles.
+    /// The lease of openraft's handles; `None` for other handles.
     lease: Option<Lease>,
 }
 
-/// The commands, by index, in the log on `disk` and among the purged entries that it kept. The last ones may not be
+/// The commands in the log on `disk` and among the purged entries that it kept, by index. The last ones may not be
 /// committed.
 #[cfg(feature = "fault-injection")]
 pub fn read_commands(disk: &dyn Disk) -> Result<BTreeMap<u64, Bytes>, LogDamaged> {
@@ -109,21 +110,21 @@ pub fn read_commands(disk: &dyn Disk) -> Result<BTreeMap<u64, Bytes>, LogDamaged
     Ok(entries.filter_map(command).collect())
 }
 
-/// How often a cluster was begun from what this disk had.
+/// How many times a cluster was formed from this disk's data (recovery).
 pub(crate) fn recoveries(disk: &dyn Disk) -> Result<u64, LogDamaged> {
     let Some(value) = disk.get(RECOVERIES)? else { return Ok(0) };
     let damaged = || LogDamaged::Content { place: "mark r".into(), what: "it is not 8 bytes".into() };
     Ok(u64::from_be_bytes(value.try_into().map_err(|_| damaged())?))
 }
 
-/// The entry at which the state was seen to differ from the majority's.
+/// Index of the entry at which the state was found to differ from the majority's; `None` if it was not.
 pub(crate) fn diverged_at(disk: &dyn Disk) -> Result<Option<u64>, LogDamaged> {
     let Some(value) = disk.get(DIVERGED)? else { return Ok(None) };
     let damaged = || LogDamaged::Content { place: "mark d".into(), what: "it is not 8 bytes".into() };
     Ok(Some(u64::from_be_bytes(value.try_into().map_err(|_| damaged())?)))
 }
 
-/// Notes that, or that it is so no more.
+/// Sets the divergence mark, or removes it if `diverged_at` is `None`.
 pub(crate) fn diverged_mark(diverged_at: Option<u64>) -> io::Result<Batch> {
     let mut batch = Batch::default();
     match diverged_at {
@@ -133,8 +134,8 @@ pub(crate) fn diverged_mark(diverged_at: Option<u64>) -> io::Result<Batch> {
     Ok(batch)
 }
 
-/// Who a node is to the others. After a recovery it is another one: those that were lost must not find in it the member
-/// that they knew, should they come back.
+/// The identity that the node presents to other nodes. After a recovery it is a new one: if a lost node returns, it
+/// must not recognise this node as the member that it knew.
 pub(crate) fn peer_identity(own: Identity, recoveries: u64) -> Identity {
     if recoveries == 0 {
         return own;
@@ -148,7 +149,7 @@ pub(crate) fn peer_identity(own: Identity, recoveries: u64) -> Identity {
     Identity { store: Uuid::from_bytes(store), ..own }
 }
 
-/// Gives the store's owner a new identity towards the others, and a vote that none of before can outdo.
+/// Gives the node a new identity towards other nodes, and a vote with a term that no earlier vote exceeds.
 pub(crate) fn renamed(term: u64, owner: u64, recoveries: u64) -> io::Result<Batch> {
     let mut batch = Batch::default();
     batch.put(VOTE, wire::vote_out(&Vote::new(term, owner)).encode_to_vec()).map_err(too_large)?;
@@ -156,7 +157,7 @@ pub(crate) fn renamed(term: u64, owner: u64, recoveries: u64) -> io::Result<Batc
     Ok(batch)
 }
 
-/// Empties a log whose state is in a snapshot up to `last`.
+/// Removes all entries of a log whose state is in a snapshot up to `last`.
 pub(crate) fn emptied(held: Option<&Held>, last: LogId) -> io::Result<Batch> {
     let mut batch = Batch::default();
     for index in held.iter().flat_map(|held| held.entries.keys()) {
@@ -173,7 +174,7 @@ impl Held {
         self.vote.map_or(0, |vote| vote.leader_id.term)
     }
 
-    /// The entries behind `last`, and their commands.
+    /// The entries after `last`, with their commands.
     pub(crate) fn entries_after(&self, last: Option<LogId>) -> impl Iterator<Item = (LogId, Option<Bytes>)> {
         let first = last.map_or(0, |id| id.index + 1);
         self.entries.range(first..).map(|(_, entry)| {
@@ -189,11 +190,11 @@ impl Held {
         self.entries.last_key_value().map(|(_, entry)| entry.log_id).or(self.purged)
     }
 
-    /// Adds entries behind the last one.
+    /// Appends entries after the last one.
     fn append(&mut self, entries: Vec<Entry>) {
         for entry in entries {
             let (id, last) = (entry.log_id, self.last());
-            // The first entry of all has the index that openraft gives it.
+            // The very first entry may have any index: openraft chooses it.
             assert!(
                 last.is_none_or(|last| id.index == last.index + 1 && id > last),
                 "the log has no gaps: entry {id} does not follow {last:?}"
@@ -202,14 +203,14 @@ impl Held {
         }
     }
 
-    /// Takes away the entries behind `last`, and gives their indexes.
+    /// Removes the entries after `last`, and returns their indexes.
     fn truncate_after(&mut self, last: Option<LogId>) -> impl Iterator<Item = u64> + use<> {
         let purged = self.purged;
         assert!(last >= purged, "the log is not cut at {last:?}: up to {purged:?} it is in a snapshot and committed");
         self.entries.split_off(&last.map_or(0, |id| id.index + 1)).into_keys()
     }
 
-    /// Takes away the entries up to `upto`, and gives them.
+    /// Removes the entries up to `upto`, and returns them.
     fn purge(&mut self, upto: LogId) -> BTreeMap<u64, Entry> {
         let purged = self.purged;
         assert!(Some(upto) >= purged, "the log is purged forward only: up to {upto} after {purged:?}");
@@ -255,33 +256,33 @@ impl Log {
         })
     }
 
-    /// The same, with a bug of the simulation.
+    /// The same handle, with a bug of the simulation.
     pub(crate) fn planted_with(self, planted: Planted) -> Self {
         Self { planted, ..self }
     }
 
-    /// The same, for openraft.
+    /// The same handle with a lease, for openraft.
     pub(crate) fn leased(&self, lease: Lease) -> Self {
         Self { lease: Some(lease), ..self.clone() }
     }
 
-    /// The same; the disk is asked to keep every entry that is purged from here on.
+    /// The same handle; the disk keeps every entry that is purged from now on.
     #[cfg(feature = "fault-injection")]
     pub(crate) fn keeping_purged(self) -> Self {
         Self { keeps_purged: true, ..self }
     }
 
-    /// The entry at `index`, as long as it is not purged.
+    /// The entry at `index`; `None` if it is purged or does not exist.
     pub(crate) fn entry(&self, index: u64) -> Option<Entry> {
         self.held().entries.get(&index).cloned()
     }
 
-    /// Writes of the disk that cover everything that was promised to others. Only grows.
+    /// Number of the disk's writes that covers everything promised to other nodes. Only grows.
     pub(crate) fn promised(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.promised)
     }
 
-    /// The newest membership in the log; `None` where the log holds none.
+    /// The newest membership in the log; `None` if the log holds none.
     pub(crate) fn membership(&self) -> Option<Membership> {
         let held = self.held();
         held.entries.values().rev().find_map(|entry| match &entry.payload {
@@ -290,8 +291,8 @@ impl Log {
         })
     }
 
-    /// Whether this node follows the leader of `vote` and its log does not hold the entry `id`, which that leader wrote. A
-    /// later leader may have had it removed: then this node follows that one.
+    /// Whether this node follows the leader of `vote` and its log lacks the entry `id`, which that leader wrote. A
+    /// later leader may have removed the entry; then this node follows that leader, and the result is `false`.
     pub(crate) fn lacks(&self, vote: &Vote, id: &LogId) -> bool {
         let held = self.held();
         let follows = held.vote.is_some_and(|own| own.leader_id == vote.leader_id);
@@ -299,19 +300,19 @@ impl Log {
         follows && !is_purged && held.entries.get(&id.index).is_none_or(|entry| entry.log_id != *id)
     }
 
-    /// Where the entries in memory begin: everything up to here has been purged.
+    /// Id of the last purged entry: the entries in memory begin after it.
     pub(crate) fn purged(&self) -> Option<LogId> {
         self.held().purged
     }
 
-    /// The last entry that is of a newer format than this.
+    /// Index of the last entry that is of a newer format than `format`.
     pub(crate) fn last_newer_than(&self, format: Format) -> Option<u64> {
         let held = self.held();
         let is_newer = |entry: &Entry| matches!(decoded(entry), Some(Ok(command)) if command.format() > format);
         held.entries.values().rev().find(|entry| is_newer(entry)).map(|entry| entry.log_id.index)
     }
 
-    /// The first entry behind `last` that a version cannot apply whose newest format is `newest`.
+    /// Index of the first entry after `last` that a version whose newest format is `newest` cannot apply.
     pub(crate) fn first_unknown_after(&self, last: Option<LogId>, newest: Format) -> Option<u64> {
         let held = self.held();
         let is_unknown = |entry: &Entry| decoded_up_to(newest, entry) == Some(Err(MalformedCommand::NEWER));
@@ -319,9 +320,9 @@ impl Log {
         behind.find(|(_, entry)| is_unknown(entry)).map(|(index, _)| *index)
     }
 
-    /// Waits until all that was written before is durable.
+    /// Waits until all earlier writes are durable.
     ///
-    /// Errors: the disk took a write no more, this one or an earlier one.
+    /// Errors: this write or an earlier one failed.
     pub(crate) async fn settle(&self) -> io::Result<()> {
         let mut batch = Batch::default();
         let vote = self.held().vote;
@@ -331,7 +332,7 @@ impl Log {
         self.commit(batch).await
     }
 
-    /// What was purged does not come back after a crash.
+    /// Waits until the purge is durable: purged entries then do not return after a crash.
     pub(crate) async fn settle_purge(&self) -> io::Result<()> {
         let purged = self.purged();
         let mut batch = Batch::default();
@@ -352,7 +353,7 @@ impl Log {
     }
 }
 
-/// What was written so far may be promised from now on.
+/// Everything written so far may be promised to other nodes from now on.
 fn raise_promised(promised: &AtomicU64, disk: &dyn Disk) {
     promised.fetch_max(disk.writes().durable, Ordering::AcqRel);
 }
@@ -436,7 +437,8 @@ impl RaftLogStorage<TypeConfig> for Log {
             None => batch.remove(COMMITTED),
         }
         self.held().committed = committed;
-        // Only a hint how far a restarted node may apply at once: what it loses it learns again from the leader.
+        // Only a hint how far a restarted node may apply at once: if it is lost, the node learns it again from the
+        // leader.
         self.disk.submit(batch, None).await;
         Ok(())
     }
@@ -494,7 +496,8 @@ impl RaftLogStorage<TypeConfig> for Log {
                 batch.remove(entry_key(index));
             }
         }
-        // The snapshot that replaces these entries is durable; they may as well come back after a crash, with the mark.
+        // The snapshot that replaces these entries is durable. After a crash the entries may return, together with
+        // the old mark.
         self.disk.submit(batch, None).await;
         Ok(())
     }
@@ -516,7 +519,7 @@ mod tests {
         Entry { log_id: at(term, index), payload: EntryPayload::Blank }
     }
 
-    /// Entries 3 to 5, those before are purged.
+    /// Entries 3 to 5; the entries before are purged.
     fn held() -> Held {
         let entries = (3..=5).map(|index| (index, entry(1, index))).collect();
         Held { entries, purged: Some(at(1, 2)), ..Held::default() }

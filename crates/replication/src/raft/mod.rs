@@ -1,4 +1,4 @@
-//! The interfaces of openraft on our side: its types, the log, the state machine, the snapshot file, the network.
+//! This crate's side of openraft's interfaces: types, log, state machine, snapshot file, network.
 
 pub(crate) mod consensus;
 pub(crate) mod incoming;

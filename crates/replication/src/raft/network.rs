@@ -29,13 +29,13 @@ use crate::{
     },
 };
 
-/// Makes a [`Link`] to each node that openraft asks for.
+/// Creates a [`Link`] to each node that openraft calls.
 pub(crate) struct Links {
     pub(crate) peers: Arc<Peers>,
     pub(crate) gate: Arc<Gate>,
-    /// Part of a snapshot in one message.
+    /// Size of one part of a snapshot, in bytes; each part is one message.
     pub(crate) chunk_bytes: usize,
-    /// Closed when the openraft that calls has ended.
+    /// Closed when the calling openraft instance has ended.
     pub(crate) ended: watch::Receiver<()>,
 }
 
@@ -49,9 +49,9 @@ impl RaftNetworkFactory<TypeConfig> for Links {
     }
 }
 
-/// One peer.
+/// The calls to one peer.
 pub(crate) struct Link {
-    /// The client, or why there is none: an address that is no address is found by the first call.
+    /// The client, or why there is none: an invalid address is reported by the first call.
     peer: Result<Peer, Arc<NoChannel>>,
     peers: Arc<Peers>,
     to: Target,
@@ -59,7 +59,7 @@ pub(crate) struct Link {
     ended: watch::Receiver<()>,
 }
 
-/// The peer, as the start gate knows it.
+/// The peer's identity, and the start gate that records it.
 #[derive(Clone)]
 struct Target {
     node: u64,
@@ -73,16 +73,18 @@ impl Target {
         unreachable(status.message())
     }
 
-    /// What a reply says of the peer's store; an error where what it replies does not count.
+    /// Records what a reply reports about the peer's store.
+    ///
+    /// Errors: the reply must be ignored.
     fn hear(&self, durable: Option<proto::Durable>) -> Result<(), RpcError> {
         self.gate.hear_reply(self.node, self.store, durable).map_err(unreachable)
     }
 
     /// The result of an append by the leader of `vote`.
     ///
-    /// A peer that lacks what it acknowledged to this leader has lost it. openraft does not expect that: a debug build
-    /// panics, a release build never replicates to the peer again. So it is told that the peer cannot be reached, and the
-    /// peer learns with the next Hello what it lacks.
+    /// A peer that lacks an entry that it acknowledged to this leader has lost it. openraft does not expect this
+    /// case: a debug build panics, and a release build never replicates to the peer again. Therefore openraft gets
+    /// the error that the peer is unreachable, and the next Hello notifies the peer of the missing entry.
     fn append_result(
         &self,
         vote: &Vote,
@@ -116,8 +118,9 @@ fn malformed(Malformed(what): Malformed) -> RpcError {
 }
 
 impl Link {
-    /// The client; a node that is quarantined asks no other for anything. openraft keeps a link for as long as the peer is a
-    /// member, whatever its address: so it is that of the channel which was opened last.
+    /// The client; an error if this node is quarantined, because it must not call other nodes. openraft keeps a
+    /// link while the peer is a member, even if its address changes, so the client uses the channel that was opened
+    /// last.
     fn peer(&self) -> Result<Peer, RpcError> {
         if self.to.gate.is_quarantined() {
             return Err(unreachable("this node is quarantined"));
@@ -126,7 +129,8 @@ impl Link {
         newest.map_or_else(|| self.peer.clone().map_err(unreachable), Ok)
     }
 
-    /// One call and its answer within `deadline`; anything else counts as unreachable, so that openraft backs off.
+    /// One call with its reply within `deadline`. Any failure counts as unreachable, so that openraft pauses before
+    /// the next call.
     async fn call<T>(
         &self,
         deadline: Duration,
@@ -165,14 +169,16 @@ impl RaftNetworkV2<TypeConfig> for Link {
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
-        // No deadline of its own: heartbeats bring theirs, and the channel's keep-alive ends a stream to a dead peer.
+        // No deadline for the stream: heartbeats have their own, and the channel's keep-alive ends a stream to a
+        // peer that is down.
         Box::pin(async move {
-            // openraft pauses after an error inside this stream: a call that fails before it asks for the first request
-            // would be made again at once, some ten thousand times a second for as long as a peer is down.
+            // openraft pauses after an error only if it occurs inside this stream. If a call failed before the
+            // first request is taken, openraft would repeat it without a pause, some ten thousand times a second
+            // while a peer is down.
             let Some(first) = requests.next().await else {
                 return Ok(futures::stream::empty().boxed() as BoxStream<'s, _>);
             };
-            // All requests of a stream are of one leadership.
+            // All requests of a stream belong to one term of leadership.
             let (vote, to, gate) = (first.vote, self.to.clone(), Arc::clone(&self.to.gate));
             let messages = futures::stream::iter([first]).chain(requests);
             let messages = messages.take_while(move |_| std::future::ready(!gate.is_quarantined()));
@@ -181,7 +187,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
             let mut peer = self.peer()?;
             let replies = tokio::select! {
                 replies = peer.append(messages) => replies.map_err(|status| self.to.refused(&status))?,
-                // A peer that stands still must not hold up the openraft that follows.
+                // A peer that does not respond must not delay the openraft instance that follows.
                 _ = ended.changed() => return Err(unreachable("the caller has ended")),
             };
             let results = replies.into_inner().map(move |reply| match reply {
@@ -208,7 +214,8 @@ impl RaftNetworkV2<TypeConfig> for Link {
         request: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RpcError> {
-        // openraft's own default grants: a peer that cannot be asked must not count as one that agrees.
+        // openraft's default implementation grants the vote: a peer that cannot be reached must not count as
+        // agreement.
         let mut peer = self.peer()?;
         let reply = self.call(option.hard_ttl(), peer.pre_vote(wire::vote_request_out(&request))).await?;
         self.to.hear(reply.durable)?;
@@ -272,7 +279,7 @@ mod tests {
     use super::*;
     use crate::{gate::state::Beginning, planted::Planted};
 
-    /// A stream that notes whether anybody has asked for the next request, where openraft would pause.
+    /// A stream that records whether the next request was taken, at which point openraft would pause.
     struct Pausing(Arc<AtomicBool>, Option<AppendEntriesRequest<TypeConfig>>);
 
     impl Stream for Pausing {
@@ -286,7 +293,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_that_is_down_is_not_called_again_before_openrafts_pause() {
-        // Port 9 of the loopback address: nobody is there.
+        // Nothing listens on port 9 of the loopback address.
         let connect = Arc::new(|address: &str| Ok(Endpoint::from_shared(format!("http://{address}"))?.connect_lazy()));
         let peers = Peers::new(1, Uuid::from_u128(1), 1, connect);
         let member = Member { address: "127.0.0.1:9".into(), store: Uuid::from_u128(2) };

@@ -20,11 +20,11 @@ use crate::{
     },
 };
 
-/// Sends `snapshot`, in parts of `chunk_bytes`, and waits until it is installed. A peer that does not know parts gets it in one
-/// go, within `whole`.
+/// Sends `snapshot`, in parts of `chunk_bytes` bytes, and waits until it is installed. A peer whose version does
+/// not support parts gets it as a whole, within `whole`.
 ///
-/// Errors: the peer refused it, could not be reached, or made no progress within [`SNAPSHOT_PROGRESS_TIMEOUT`]. It keeps what
-/// it holds, and the next attempt goes on from there.
+/// Errors: the peer refused the snapshot, could not be reached, or made no progress within
+/// [`SNAPSHOT_PROGRESS_TIMEOUT`]. The peer keeps what it received, and the next attempt continues from there.
 pub(crate) async fn send(
     peer: &mut Peer,
     vote: &Vote,
@@ -38,8 +38,8 @@ pub(crate) async fn send(
     }
 }
 
-/// Sends a snapshot that a majority confirmed to a peer whose state differs, in parts of `chunk_bytes`, and waits until it has
-/// taken it over. Errors as in [`send`].
+/// Sends a snapshot that a majority confirmed to a peer whose state has diverged, in parts of `chunk_bytes` bytes,
+/// and waits until the peer has taken it over. Errors as in [`send`].
 pub(crate) async fn replace_diverged(
     peer: &mut Peer,
     vote: &Vote,
@@ -78,12 +78,13 @@ async fn send_in_parts(
     chunk_bytes: usize,
 ) -> Result<proto::SnapshotReply, Status> {
     let (parts, outgoing) = mpsc::channel(SNAPSHOT_CHUNKS_IN_FLIGHT_MAX);
-    // There is room: it is the first.
+    // The channel has room: this is the first message.
     let _sent = parts.try_send(part(Part::Offer(offer)));
     let answered = timeout(SNAPSHOT_PROGRESS_TIMEOUT, peer.send_snapshot(ReceiverStream::new(outgoing))).await;
     let mut answers = answered.map_err(|_| no_progress())??.into_inner();
     let mut deadline = Instant::now() + SNAPSHOT_PROGRESS_TIMEOUT;
-    // How much the peer holds, and where the next part begins, once it has said where to begin.
+    // The number of bytes that the peer holds, and the start of the next part, once the peer has reported where to
+    // start.
     let mut held = None;
     let mut next = state.len();
     loop {
@@ -121,7 +122,7 @@ fn no_progress() -> Status {
     Status::deadline_exceeded(format!("the peer took nothing more of a snapshot within {seconds} s"))
 }
 
-/// As versions before this one expect it; the first message says what is coming.
+/// Sends a snapshot as previous versions expect it; the first message announces its size.
 async fn send_whole(
     peer: &mut Peer,
     vote: &Vote,

@@ -1,6 +1,7 @@
-//! The snapshot on disk: one file, whole or not at all.
+//! The snapshot on disk: one file, which is replaced atomically.
 //!
-//! It is durable before it is reported: the log behind it may be purged from that moment on.
+//! The file is durable before the snapshot is reported to openraft, because the log before it may be purged from
+//! then on.
 
 use std::{io, sync::Arc};
 
@@ -16,29 +17,29 @@ use crate::raft::{
     wire::{self, Malformed},
 };
 
-/// The form of the file around the state; the state has a format of its own.
+/// Format of the file around the state; the state has a format of its own.
 const FORMAT: u32 = 1;
 
-/// Why a snapshot on disk was not taken.
+/// Why a snapshot on disk was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotDamaged {
     /// The file cannot be read.
     #[error(transparent)]
     Io(#[from] SnapshotIoError),
-    /// A newer binary wrote it.
+    /// A newer version wrote the file.
     #[error("{path} has format {found}, this binary reads up to {FORMAT}: run the newer version that wrote it")]
     Newer {
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// Its format.
+        /// The file's format.
         found: u32,
     },
-    /// It is not what was written.
+    /// The file's content is damaged.
     #[error("{path} is damaged: {what}; restore it from a backup or let the node join anew")]
     Content {
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// What is wrong with it.
+        /// Description of the damage.
         what: String,
     },
 }
@@ -52,7 +53,7 @@ impl SnapshotFile {
         Self(disk, Planted::default())
     }
 
-    /// The same, with a bug of the simulation.
+    /// The same file, with a bug of the simulation.
     pub(crate) fn planted_with(self, planted: Planted) -> Self {
         Self(self.0, planted)
     }
@@ -66,7 +67,7 @@ impl SnapshotFile {
         Ok(self.0.write_snapshot(pieces(meta, state).into()).await?)
     }
 
-    /// The snapshot, where there is one.
+    /// The snapshot; `None` if there is no file.
     pub(crate) fn read(&self) -> Result<Option<Snapshot>, SnapshotDamaged> {
         let path = || self.path();
         let damaged = |what: String| SnapshotDamaged::Content { path: path(), what };
@@ -77,7 +78,7 @@ impl SnapshotFile {
         }
         let state = EncodedState::verified(std::mem::take(&mut file.state), &file.digest);
         let state = state.ok_or_else(|| damaged("its content does not match its digest".into()))?;
-        // Files of versions before this one are without a seal.
+        // Files of previous versions have no seal.
         let seal = std::mem::take(&mut file.seal);
         if !seal.is_empty() && !self.1.has(Bug::SnapshotWithoutIndex) && seal_of(&file) != seal {
             return Err(damaged("its index or its membership does not match its seal".into()));
@@ -89,9 +90,9 @@ impl SnapshotFile {
     }
 }
 
-/// A snapshot as it is written: a message in three pieces, so that the state is not copied.
+/// A snapshot as it is written: one protobuf message in three pieces, so that the state is not copied.
 pub(crate) fn pieces(meta: &SnapshotMeta, state: &EncodedState) -> [Bytes; 3] {
-    /// Of the field `state`, which is 4, and of its length.
+    /// Protobuf key of the field `state` (field number 4), before its length.
     const STATE_KEY: u8 = 4 << 3 | 2;
     let mut head = proto::Snapshot {
         format: FORMAT,
@@ -108,7 +109,7 @@ pub(crate) fn pieces(meta: &SnapshotMeta, state: &EncodedState) -> [Bytes; 3] {
     [before_state.into(), state.bytes().clone(), after_state.encode_to_vec().into()]
 }
 
-/// Covers the index and the membership, and the state through its digest.
+/// The digest that covers the index, the membership, and (through its own digest) the state.
 fn seal_of(file: &proto::Snapshot) -> Bytes {
     let head = proto::Snapshot { state: Bytes::new(), seal: Bytes::new(), ..file.clone() };
     Sha256::digest(head.encode_to_vec()).to_vec().into()

@@ -1,6 +1,7 @@
-//! The state machine as openraft sees it: entries in, [`State`] forward, results out; snapshots to and fro.
+//! The state machine that openraft drives: it applies entries to [`State`] and returns their results, and it builds
+//! and installs snapshots.
 //!
-//! Invariant: what is applied depends on the entries alone, and an entry is applied whole or the node stops.
+//! Invariant: the state depends on the applied entries alone, and an entry is applied completely or the node stops.
 
 mod taking_over;
 
@@ -42,24 +43,25 @@ pub(crate) use self::taking_over::TakeOverError;
 /// openraft with this state machine.
 pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
 
-/// What the rest of a node may know as soon as it is applied.
+/// How far this node has applied the log. Other parts of the node follow it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// The last entry applied; 0 before the first.
+    /// Index of the last entry applied; 0 before the first.
     pub applied_index: u64,
-    /// The last entry that changed anything but counts: keys, certificates, catalogs, membership.
+    /// Index of the last entry that changed anything but counts: keys, certificates, catalogs, membership.
     pub configuration_index: u64,
-    /// The last entry after which the leader is to log its hash.
+    /// Index of the last entry after which the leader must log the state hash.
     pub(crate) hash_due_index: u64,
-    /// The log up to here holds what versions cannot read that read what the cluster writes; 0 where it holds nothing such.
+    /// The log up to this index holds entries of a newer format than the cluster writes, which older versions cannot
+    /// read; 0 if there are none.
     pub(crate) purge_due_index: u64,
-    /// The entry at which this node's state was seen to differ from the majority's.
+    /// Index of the entry at which this node's state was found to differ from the majority's; `None` if it agrees.
     pub diverged_at: Option<u64>,
-    /// The last entry at which it was seen to; 0 where it was at none since this start.
+    /// Index of the last entry at which a difference was found; 0 if none was found since this start.
     pub(crate) differed_at: u64,
 }
 
-/// Why a state machine is not used any more after a panic while it was changed.
+/// Why a state machine is not used after a panic during a change.
 const HALF_CHANGED: &str = "the replicated state may hold half of an entry: restart the node";
 
 struct Replicated {
@@ -67,16 +69,16 @@ struct Replicated {
     last: Option<LogId>,
     membership: StoredMembership,
     snapshot: Option<Snapshot>,
-    /// The newest hashes that a majority has, by the entry after which it has them.
+    /// The newest hashes that a majority has, by the index of the entry after which they were taken.
     confirmed: BTreeMap<u64, [u8; 32]>,
-    /// All that a snapshot would hold after the last entry that asked for the state's hash, where that is wanted.
+    /// The content of a snapshot after the last entry that requested a state hash, if a leader needs it.
     kept: Option<(SnapshotMeta, State)>,
 }
 
 /// A handle to the replicated state.
 #[derive(Clone)]
 pub(crate) struct StateMachine {
-    /// Poisoned by a panic while it was changed, not by one in a reader.
+    /// Poisoned by a panic during a change, not by a panic in a reader.
     replicated: Arc<RwLock<Replicated>>,
     progress: Arc<watch::Sender<Progress>>,
     file: SnapshotFile,
@@ -84,35 +86,36 @@ pub(crate) struct StateMachine {
     computations: Computations,
     /// The newest format that this node reads.
     newest: Format,
-    /// Held while a snapshot is written and until it is known: one at a time, and none over a newer one.
+    /// Locked from the writing of a snapshot until it is recorded: only one is written at a time, and none replaces
+    /// a newer one.
     snapshot_turn: Arc<tokio::sync::Mutex<()>>,
-    /// Whether the state is kept as it is after an entry that asks for its hash.
+    /// Whether the state is kept after an entry that requests a state hash.
     keeps_noted: Arc<AtomicBool>,
-    /// A bug of the simulation, and which node this is.
+    /// A bug of the simulation, and the number of this node.
     planted: (Planted, u64),
-    /// Of openraft's handle.
+    /// The lease of openraft's handle; `None` for other handles.
     #[expect(dead_code, reason = "it is there to be dropped")]
     lease: Option<Lease>,
 }
 
-/// Why a state machine did not start from what is on disk.
+/// Why a state machine did not start from the snapshot on disk.
 #[derive(Debug, thiserror::Error)]
 pub enum StateDamaged {
-    /// The file around the state.
+    /// The file around the state is damaged.
     #[error(transparent)]
     File(#[from] SnapshotDamaged),
-    /// The state in it.
+    /// The state in the file could not be decoded.
     #[error("the state in {path}: {source}")]
     State {
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// What is wrong.
+        /// The decoding error.
         source: activation::state::SnapshotError,
     },
 }
 
 impl StateMachine {
-    /// Starts from the snapshot on disk, or from nothing.
+    /// Starts from the snapshot on disk, or from an empty state.
     pub(crate) fn load(file: SnapshotFile, newest: Format) -> Result<Self, StateDamaged> {
         let mut replicated = Replicated {
             state: State::reading_up_to(newest),
@@ -145,32 +148,32 @@ impl StateMachine {
         })
     }
 
-    /// The same, with a bug of the simulation in node `node`.
+    /// The same handle, with a bug of the simulation in node `node`.
     pub(crate) fn planted_with(self, planted: Planted, node: u64) -> Self {
         Self { planted: (planted, node), ..self }
     }
 
-    /// The same, for openraft.
+    /// The same handle with a lease, for openraft.
     pub(crate) fn leased(&self, lease: Lease) -> Self {
         Self { lease: Some(lease), ..self.clone() }
     }
 
-    /// The same, with an observer that is shown the state after each entry.
+    /// The same handle, with an observer that gets the state after each entry.
     pub(crate) fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
         Self { observer, ..self }
     }
 
-    /// The same, with what encodes and decodes the state.
+    /// The same handle, with the computations that encode and decode the state.
     pub(crate) fn computing_with(self, computations: Computations) -> Self {
         Self { computations, ..self }
     }
 
-    /// What was found in the log when it was read: up to there it holds what is newer than the state's format.
+    /// Records that the log, as read at start, holds entries up to `index` that are newer than the state's format.
     pub(crate) fn holds_newer_up_to(&self, index: u64) {
         self.progress.send_modify(|progress| progress.purge_due_index = index);
     }
 
-    /// The state was seen to differ from the majority's at this entry, before this start.
+    /// Records that, before this start, the state was found to differ from the majority's at this entry.
     pub(crate) fn has_diverged(&self, at: Option<u64>) {
         if let Some(index) = at {
             self.report_diverged(index);
@@ -178,12 +181,13 @@ impl StateMachine {
         self.progress.send_modify(|progress| progress.diverged_at = at);
     }
 
-    /// The state alone.
+    /// Takes the state out of the state machine.
     pub(crate) fn into_state(self) -> State {
         std::mem::take(&mut self.write().state)
     }
 
-    /// All that a snapshot of now would hold. Only a copy of the state, which is cheap, holds up what is applied.
+    /// The content of a snapshot of the current state. Applying entries waits only for a copy of the state, which
+    /// is cheap.
     ///
     /// Errors: the node stops.
     pub(crate) async fn snapshot(&self) -> io::Result<(SnapshotMeta, EncodedState)> {
@@ -196,29 +200,29 @@ impl StateMachine {
         Ok((meta, self.computations.run(encode).await?))
     }
 
-    /// Looks at the state as it is applied now.
+    /// Reads the state as applied now.
     pub(crate) fn view<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.read().state)
     }
 
-    /// Looks at the state together with the entry after which it is so; 0 before the first.
+    /// Reads the state together with the index of the last entry applied (0 before the first).
     pub(crate) fn view_at<T>(&self, look: impl FnOnce(u64, &State) -> T) -> T {
         let replicated = self.read();
         look(replicated.last.map_or(0, |id| id.index), &replicated.state)
     }
 
-    /// The state's hash, and the entry after which it was taken.
+    /// The state's hash, and the index of the last entry applied.
     pub(crate) fn hash(&self) -> (u64, [u8; 32]) {
         let replicated = self.read();
         (replicated.last.map_or(0, |id| id.index), replicated.state.hash())
     }
 
-    /// The membership as it is applied.
+    /// The membership as applied.
     pub(crate) fn membership(&self) -> StoredMembership {
         self.read().membership.clone()
     }
 
-    /// The last entry's term, and the times and the format after it.
+    /// The term of the last entry applied, and the times and the format after it.
     pub(crate) fn applied_times(&self) -> AppliedTimes {
         let replicated = self.read();
         AppliedTimes {
@@ -244,8 +248,8 @@ impl StateMachine {
         self.replicated.write().expect(HALF_CHANGED)
     }
 
-    /// Applies one entry. A panic on the way is an error, which stops openraft and so the node; the state may be half
-    /// changed then, and every later look at it panics.
+    /// Applies one entry. A panic becomes an error, which stops openraft and therefore the node. The state may then
+    /// be half changed, so every later access panics.
     fn apply_or_stop(&self, id: LogId, payload: Payload) -> io::Result<Option<Applied>> {
         panics::catch(|| self.apply_entry(id, payload)).unwrap_or_else(|panic| {
             let reason = panic_message(&*panic);
@@ -335,7 +339,8 @@ impl StateMachine {
 }
 
 impl StateMachine {
-    /// Goes on from `snapshot`, which `state` was decoded from. Returns the state that it was before: to forget it takes time.
+    /// Replaces the state by that of `snapshot`, from which `state` was decoded. Returns the previous state,
+    /// because dropping it takes time.
     fn replace(&self, state: State, snapshot: Snapshot) -> State {
         let mut replicated = self.write();
         let (from, to) = (replicated.last, snapshot.meta.last_log_id);
@@ -345,8 +350,8 @@ impl StateMachine {
         std::mem::replace(&mut replicated.state, state)
     }
 
-    /// Keeps the state as it is after the entry at `index`, where that asks for its hash and a leader wants it. Returns what
-    /// was kept before, which takes time to forget.
+    /// Keeps a copy of the state after the entry at `index`, if that entry requests a state hash and a leader needs
+    /// the copy. Returns the previous copy, because dropping it takes time.
     fn keep_noted_at(&self, index: u64, replicated: &mut Replicated) -> Option<(SnapshotMeta, State)> {
         let is_wanted = self.keeps_noted.load(atomic::Ordering::Acquire);
         if !is_wanted || replicated.state.noted_hash_index() != Some(index) {
@@ -394,7 +399,7 @@ impl Replicated {
         self.membership = meta.last_membership.clone();
     }
 
-    /// Takes note of a hash that a majority has.
+    /// Records a hash that a majority has.
     fn note_confirmed(&mut self, command: Option<&[u8]>) {
         if let Some(Ok(Domain::StateHash { index, hash })) = command.map(Domain::decode) {
             self.confirmed.insert(index, hash);
@@ -405,7 +410,7 @@ impl Replicated {
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
@@ -433,8 +438,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Ok(())
     }
 
-    /// Without the lease: a large snapshot takes seconds, and the next openraft need not wait for it. There is one at a time,
-    /// and none over a newer one.
+    /// Without the lease: a large snapshot takes seconds, and the next openraft instance need not wait for it. Only
+    /// one is built at a time, and none replaces a newer one.
     async fn get_snapshot_builder(&mut self) -> Self {
         Self { lease: None, ..self.clone() }
     }
@@ -448,7 +453,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let index = meta.last_log_id.map_or(0, |id| id.index);
         let replaced = self.replace(decoded, Snapshot { meta: meta.clone(), snapshot: state });
         self.computations.start(move || drop(replaced));
-        // Where this node's state differed it goes on not to serve: that this one is the majority's is not confirmed.
+        // If this node's state had diverged it still does not serve: the installed state is not confirmed to be the
+        // majority's.
         self.progress.send_modify(|progress| {
             progress.applied_index = index;
             progress.configuration_index = index;
@@ -465,7 +471,8 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
     type SnapshotData = EncodedState;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
-        // What is installed meanwhile waits; what was installed before is in the state that is taken here.
+        // A snapshot that is installed in the meantime waits; one that was installed before is part of the state
+        // that is read here.
         let _turn = match self.planted.0.has(Bug::OldSnapshot) {
             true => None,
             false => Some(self.snapshot_turn.lock().await),

@@ -1,4 +1,4 @@
-//! openraft's own suite of storage tests, on our log and state machine.
+//! openraft's test suite for storage, run on this crate's log and state machine.
 
 use std::{io, sync::Arc};
 
@@ -20,8 +20,8 @@ use crate::raft::{
     types::{EncodedState, Entry, LogId, Runtime, Snapshot, SnapshotMeta, StoredMembership, TypeConfig},
 };
 
-/// The suite applies entries with gaps between them, which openraft never does and our state machine refuses: the gaps are
-/// filled with blank entries.
+/// A state machine that fills gaps between entries with blank entries: the suite applies entries with gaps, which
+/// openraft never does and this crate's state machine refuses.
 struct Gapless(StateMachine);
 
 impl RaftStateMachine<TypeConfig> for Gapless {

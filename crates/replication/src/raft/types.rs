@@ -1,4 +1,4 @@
-//! openraft's types, given their meaning here. No other crate sees them.
+//! openraft's types with this crate's type parameters. No other crate uses them.
 
 use std::fmt;
 
@@ -30,7 +30,7 @@ pub(crate) type SnapshotMeta = SnapshotMetaOf<TypeConfig>;
 pub(crate) type Snapshot = SnapshotOf<TypeConfig, EncodedState>;
 pub(crate) type RpcError = openraft::errors::RPCError<TypeConfig>;
 
-/// An encoded command of the activation domain, opaque to the log.
+/// An encoded command of the `activation` crate, opaque to the log.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Command(pub Bytes);
 
@@ -54,13 +54,13 @@ pub(crate) struct EncodedState {
 }
 
 impl EncodedState {
-    /// Takes the digest of `bytes`: of millions of machines a matter of seconds.
+    /// Computes the digest of `bytes`, which takes seconds for the state of millions of machines.
     pub(crate) fn new(bytes: Bytes) -> Self {
         let digest = Sha256::digest(&bytes).into();
         Self { bytes, digest }
     }
 
-    /// The same; `None` where `digest` is not that of `bytes`.
+    /// The state in `bytes`; `None` if `digest` is not the digest of `bytes`.
     pub(crate) fn verified(bytes: Bytes, digest: &[u8]) -> Option<Self> {
         Some(Self::new(bytes)).filter(|state| state.digest == digest)
     }
@@ -80,11 +80,11 @@ impl fmt::Debug for EncodedState {
     }
 }
 
-/// A member of the cluster, as its membership records it.
+/// A member of the cluster, as the membership records it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Member {
-    /// HOST:PORT of its peer service.
+    /// The address of the member's peer service, HOST:PORT.
     pub address: String,
-    /// The UUID of its store: with another store it is another node.
+    /// The UUID of the member's store. A node with another store is another node.
     pub store: Uuid,
 }

@@ -1,6 +1,7 @@
-//! Between openraft's types and our protobuf, which is what disks and other nodes see.
+//! Conversion between openraft's types and this project's protobuf messages, which go to disks and to other nodes.
 //!
-//! Everything that comes in is checked here: a message with a part missing is [`Malformed`], never a default.
+//! Every incoming message is checked here: a message that lacks a part is [`Malformed`]; no default replaces the
+//! part.
 
 use api::{log::v1 as log, peer::v1 as peer};
 use openraft::{
@@ -69,7 +70,7 @@ pub(crate) fn membership_in(membership: log::Membership) -> Result<Membership> {
         .into_iter()
         .map(|member| Ok((member.node, Member { address: member.address, store: store_in(&member.store)? })))
         .collect::<Result<std::collections::BTreeMap<_, _>>>()?;
-    // The empty membership is that of a node that belongs to no cluster yet.
+    // An empty membership is valid: that of a node that belongs to no cluster yet.
     Membership::new(voters, members).map_err(|_| Malformed("a voter is no member"))
 }
 

@@ -1,4 +1,4 @@
-//! What administrators ask of the cluster: commands, the clock, the membership, leadership.
+//! The administrators' requests: commands, the clock, the membership, leadership.
 
 use std::{
     collections::BTreeMap,
@@ -22,17 +22,17 @@ use crate::{
     },
 };
 
-/// Why an administrator's command was not carried out.
+/// Why an administrator's command was not executed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProposeError {
     /// The state machine refused it.
     #[error("{0}")]
     Refused(String),
-    /// No leader took it in time.
+    /// No leader executed the command in time.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// It was written, and leadership was lost before it was known what became of it. Since format 3 it would have been asked
-    /// again; below it a command that is asked twice may be carried out twice.
+    /// The command was written, and leadership was lost before its outcome was known. From format 3 on such a
+    /// command is retried; in older formats a repeated command may be executed twice.
     #[error(
         "whether this was carried out is not known: leadership was lost meanwhile. Look at what it should have changed before \
          you repeat it"
@@ -43,25 +43,26 @@ pub enum ProposeError {
 impl Replica {
     /// Forms a cluster of `addresses` (node number to HOST:PORT of its peer service), this node among them.
     ///
-    /// Waits until all of them answer, up to `deadline`; refused where one of them belongs to a cluster already. The cluster
-    /// writes the newest format that all of them read.
+    /// Waits until all of them answer, up to `deadline`. Refused if one of them belongs to a cluster already. The
+    /// cluster writes the newest format that all of them read.
     pub async fn bootstrap(&self, addresses: &BTreeMap<u64, String>, deadline: Duration) -> Result<(), BootstrapError> {
         let format = bootstrap::bootstrap(&self.0, addresses, deadline).await?;
         if format > Format::OLDEST
             && let Err(error) = self.set_first_format(format).await
         {
-            // The cluster is formed and counts; only the format stays the oldest.
+            // The cluster is formed and records requests; only its format stays the oldest.
             tracing::warn!(%error, "the cluster writes format {}: `quorate cluster format set {format}`", Format::OLDEST);
         }
         Ok(())
     }
 
-    /// Carries a command out once; returns the index of its entry.
+    /// Executes a command once; returns the index of its entry.
     pub async fn propose(&self, command: &Domain) -> Result<u64, ProposeError> {
         self.propose_once(self.0.request_id(), command).await
     }
 
-    /// The same for a request with this id, which the caller may repeat: it is carried out once all the same, since format 3.
+    /// Executes a command once for a request with this id; returns the index of its entry. From format 3 on the
+    /// caller may repeat the request: it is still executed once.
     pub async fn propose_once(&self, id: RequestId, command: &Domain) -> Result<u64, ProposeError> {
         let remembers = self.view(State::format).remembers_commands();
         let command = match remembers {
@@ -71,31 +72,31 @@ impl Replica {
         self.propose_within(PROPOSE_DEADLINE, remembers, || Proposal::Command(command.clone())).await
     }
 
-    /// Takes the jump of the clocks that raised the alarm.
+    /// Accepts the jump of the clocks that raised the alarm; returns the index of its entry.
     pub async fn accept_clock(&self, id: RequestId) -> Result<u64, ProposeError> {
         let remembers = self.view(State::format).remembers_commands();
         self.propose_within(PROPOSE_DEADLINE, remembers, || Proposal::AcceptClock(Some(id))).await
     }
 
-    /// Sets cluster time to the median of the voters' clocks, also backwards.
+    /// Sets cluster time to the median of the voters' clocks, also backwards; returns the index of its entry.
     pub async fn reset_clock(&self, id: RequestId) -> Result<u64, ProposeError> {
         let remembers = self.view(State::format).remembers_commands();
         self.propose_within(PROPOSE_DEADLINE, remembers, || Proposal::ResetClock(Some(id))).await
     }
 
-    /// Sets the format of a cluster that was just formed. The same entry twice changes nothing, so that it may be repeated.
+    /// Sets the format of a newly formed cluster. Repeating it changes nothing, so it may be retried.
     async fn set_first_format(&self, format: Format) -> Result<u64, ProposeError> {
         let command = Domain::SetFormat { format }.encode();
         self.propose_within(PROPOSE_DEADLINE, true, || Proposal::Command(command.clone())).await
     }
 
-    /// An id for a request of this node's own.
+    /// A new id for a request of this node.
     pub fn request_id(&self) -> RequestId {
         self.0.request_id()
     }
 
-    /// Makes the node that runs at `address` a member: a learner that catches up, and a voter where one more is useful.
-    /// Returns when it has caught up.
+    /// Adds the node that runs at `address` as a member: first as a learner that catches up, then as a voter if one
+    /// more voter is useful. Returns when it has caught up.
     pub async fn add(&self, node: u64, address: &str) -> Result<u64, ProposeError> {
         let added = self.change(Change::Add { node, address: address.into() }).await;
         match added {
@@ -110,41 +111,43 @@ impl Replica {
         }
     }
 
-    /// Takes a node out of the cluster, this one too. Whoever takes its vote has it before it goes.
+    /// Removes a node from the cluster, which may be this node. Its vote is given to another member before it is
+    /// removed.
     pub async fn remove(&self, node: u64) -> Result<u64, ProposeError> {
         self.change(Change::Remove { node }).await
     }
 
-    /// Gives a learner a vote: that of another one, of one that is gone, or one that was missing.
+    /// Makes a learner a voter: in place of the voter `instead_of`, in place of a voter that does not answer, or as
+    /// an additional voter.
     pub async fn promote(&self, node: u64, instead_of: Option<u64>) -> Result<u64, ProposeError> {
         self.change(Change::Promote { node, instead_of }).await
     }
 
-    /// Has a node whose state differs take over one that a majority confirms, so that it serves again. Where its state does not
-    /// differ nothing is done.
+    /// Makes a node whose state has diverged take over the state that a majority confirms, so that it serves again.
+    /// Has no effect on a node whose state has not diverged.
     pub async fn rejoin(&self, node: u64) -> Result<u64, ProposeError> {
         self.propose_within(REJOIN_DEADLINE, true, || Proposal::Rejoin { node }).await
     }
 
     async fn change(&self, change: Change) -> Result<u64, ProposeError> {
-        // What stands already is not changed again.
+        // May be repeated: a membership that is in force already is not changed again.
         self.propose_within(MEMBERSHIP_DEADLINE, true, || Proposal::Change(change.clone())).await
     }
 
-    /// Makes `to` the leader; returns when this node sees it lead.
+    /// Makes `to` the leader; returns when this node observes that it leads.
     pub async fn transfer_leader(&self, to: u64) -> Result<(), Unavailable> {
         handover::transfer(&self.0, to).await
     }
 
-    /// Tries until the leader has answered. What may not be repeated is not tried again after an attempt whose outcome is not
-    /// known.
+    /// Repeats the proposal until the leader has answered. A proposal that must not be executed twice is not
+    /// repeated after an attempt whose outcome is unknown.
     async fn propose_within(
         &self,
         deadline: Duration,
         may_repeat: bool,
         proposal: impl Fn() -> Proposal,
     ) -> Result<u64, ProposeError> {
-        // An attempt is dropped where another leader is heard of: what became of it is not known then either.
+        // An attempt is dropped when this node learns of another leader: its outcome is unknown then, too.
         let (under_way, is_unknown) = (AtomicBool::new(false), AtomicBool::new(false));
         let proposed = self.retrying(deadline, || async {
             if under_way.swap(true, Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! Forming a cluster: once, by one node, of nodes that belong to none.
+//! Forms a cluster: done once, by one node, from nodes that belong to no cluster.
 
 use std::{collections::BTreeMap, error::Error, time::Duration};
 
@@ -14,36 +14,36 @@ use crate::{
     replica::running::RunningReplica,
 };
 
-/// Numbers of voters that make sense.
+/// Allowed numbers of voters.
 const VOTERS: [usize; 3] = [1, 3, 5];
 
 /// Why no cluster was formed.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
-    /// A node belongs to a cluster already, this one or another.
+    /// A node belongs to a cluster already, to this one or another.
     #[error(
         "node {node} already belongs to a cluster: a cluster is formed once; start this node without bootstrapping"
     )]
     AlreadyInitialised {
-        /// The node.
+        /// Number of the node.
         node: u64,
     },
-    /// Somebody else is at the address.
+    /// A node with another number answers at the address.
     #[error("at {address} there is node {found}, not node {expected}: the peer lists of the two nodes disagree")]
     OtherNode {
-        /// The address.
+        /// The address, HOST:PORT.
         address: String,
         /// The number in the list.
         expected: u64,
-        /// The number that answered.
+        /// The number of the node that answered.
         found: u64,
     },
     /// A node did not answer.
     #[error("node {node} at {address} did not answer ({why}): start it, then bootstrap again")]
     Silent {
-        /// The node.
+        /// Number of the node.
         node: u64,
-        /// Where it should be.
+        /// The address at which it was called, HOST:PORT.
         address: String,
         /// The last error.
         why: String,
@@ -51,13 +51,13 @@ pub enum BootstrapError {
     /// This node is not in the list.
     #[error("this is node {node}, which the list of peers does not hold")]
     NotListed {
-        /// This node.
+        /// Number of this node.
         node: u64,
     },
-    /// An even number of voters tolerates no more losses than one less, and needs more of them to agree.
+    /// An even number of voters tolerates no more failures than one voter fewer, and needs a larger majority.
     #[error("a cluster is formed of 1, 3 or 5 nodes, not of {nodes}: leave one out of the list")]
     NotOdd {
-        /// How many are listed.
+        /// Number of nodes listed.
         nodes: usize,
     },
     /// A peer answered with a malformed message, or openraft failed.
@@ -71,7 +71,7 @@ impl BootstrapError {
     }
 }
 
-/// Forms the cluster, and gives the newest format that all its nodes read.
+/// Forms the cluster, and returns the newest format that all its nodes read.
 pub(crate) async fn bootstrap(
     replica: &RunningReplica,
     addresses: &BTreeMap<u64, String>,
@@ -92,7 +92,7 @@ pub(crate) async fn bootstrap(
     let mut members = BTreeMap::new();
     let mut format = replica.newest_format;
     let others = addresses.iter().filter(|(number, _)| **number != node);
-    // All at once: each that does not answer is named in the log.
+    // Concurrently: each node that does not answer is named in the log.
     let found = try_join_all(others.map(|(&number, address)| async move {
         let found = identify(replica, number, address, deadline).await?;
         Ok::<_, BootstrapError>((number, address.clone(), found))
@@ -111,7 +111,7 @@ pub(crate) async fn bootstrap(
     }
 }
 
-/// The node at `address`: it must be `expected` and belong to no cluster.
+/// Identifies the node at `address`: it must have the number `expected` and belong to no cluster.
 async fn identify(
     replica: &RunningReplica,
     expected: u64,

@@ -1,16 +1,16 @@
-//! When a node may stand for election: once the other members know this start of it (`crate::gate`), and the membership that
-//! it has knows it by its own store; and never while its state differs from the majority's.
+//! When a node may stand for election: after the other members have recognised this start (`crate::gate`), and if
+//! the node's membership lists it with its own store; never while its state has diverged.
 //!
-//! A node that joins under a number that another node had before it reads its log from the beginning, and with it the
-//! memberships of that time. Where the earlier node was the only voter, openraft would elect this one on the spot: a second
-//! cluster, with entries of its own.
+//! A node that joins under the number of an earlier node reads its log from the beginning, including old
+//! memberships. If the earlier node was the only voter, openraft would elect this node at once: a second cluster,
+//! with entries of its own.
 
 use std::sync::Arc;
 
 use crate::replica::running::{Hanging, RunningReplica};
 
-/// Lets the node stand for election, or not, by the gate, the membership and the disk as they are now. A node whose disk
-/// hangs cannot save its vote, nor lead.
+/// Enables or disables elections by the current gate, membership and disk. A node whose disk hangs can neither save
+/// its vote nor lead.
 fn allow(replica: &RunningReplica) {
     let is_known = replica.member(replica.identity.owner).is_some_and(|member| member.store == replica.identity.store);
     let can_write = *replica.hanging.borrow() == Hanging::No;
@@ -20,7 +20,7 @@ fn allow(replica: &RunningReplica) {
         .elect(is_known && replica.gate.is_admitted() && !replica.has_diverged() && can_write);
 }
 
-/// Follows the gate, the membership and the disk for as long as the replica runs.
+/// Follows the gate, the membership and the disk until the replica stops.
 pub(crate) async fn follow(replica: Arc<RunningReplica>) {
     let mut metrics = replica.consensus.server_metrics();
     let mut standing = replica.gate.standing();

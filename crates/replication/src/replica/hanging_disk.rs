@@ -1,4 +1,5 @@
-//! A disk that hangs: neither success nor an error comes back. A node on it must not keep what others could do.
+//! Detects a disk that hangs: a write returns neither success nor an error. A node on such a disk must not keep
+//! leadership, which another node could take.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,8 +11,8 @@ use crate::{
     replica::running::{Hanging, RunningReplica},
 };
 
-/// Looks at the disk for as long as the replica runs: one that has hung for [`DISK_HANDOVER_AFTER`] costs the node its
-/// leadership, and one that has hung for [`DISK_HANG_MAX`] ends the replica.
+/// Checks the disk until the replica stops. After [`DISK_HANDOVER_AFTER`] without a finished write the node
+/// transfers leadership, after [`DISK_HANG_MAX`] the replica fails.
 pub(crate) async fn follow(replica: Arc<RunningReplica>) {
     let mut looks = interval(DISK_LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -25,7 +26,7 @@ pub(crate) async fn follow(replica: Arc<RunningReplica>) {
         }
         match hanging {
             Hanging::No => {}
-            // openraft itself may wait for the disk, and then answers nothing.
+            // openraft itself may wait for the disk, and then does not reply.
             Hanging::ForSeconds if leads(&replica) => {
                 let _looked_at_again = timeout(DISK_HANG_MAX - time, handover::hand_over(&replica)).await;
             }

@@ -1,4 +1,4 @@
-//! One node's part in the cluster: the handle that the daemon holds.
+//! One node's replica: the handle that the daemon holds.
 
 use std::{
     sync::{Arc, Weak},
@@ -33,29 +33,30 @@ pub(crate) mod running;
 pub(crate) mod shared_reads;
 pub(crate) mod start;
 
-/// How this node is.
+/// The health of this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// It runs.
+    /// The node runs.
     Running,
-    /// Its state differs from the majority's since this entry.
+    /// The node's state has differed from the majority's since the entry at this index.
     Diverged(u64),
-    /// Its disk went back in time, or it is a copy: it takes no part any more, for this reason.
+    /// The node is quarantined, for this reason: its disk went back in time, or its data folder was copied. It
+    /// takes no part any more.
     Quarantined(String),
-    /// It has stopped; only a restart helps.
+    /// The node has failed and must be restarted.
     Failed(Failure),
 }
 
 /// Why a replica has stopped.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// The log, the snapshot or the state machine failed; the text says which of them, and how.
+    /// The log, the snapshot or the state machine failed; the text names which of them, and the error.
     #[error("{0}")]
     Storage(String),
     /// openraft's task panicked.
     #[error("panicked")]
     Panicked,
-    /// It was shut down.
+    /// The replica was shut down.
     #[error("the replica has stopped")]
     Stopped,
 }
@@ -74,41 +75,42 @@ impl Failure {
     }
 }
 
-/// A running replica. Cheap to clone; the last one dropped does not stop it: [`shutdown`](Self::shutdown) does.
+/// A running replica. Cheap to clone. Dropping the last clone does not stop it; [`shutdown`](Self::shutdown) does.
 #[derive(Clone)]
 pub struct Replica(pub(crate) Arc<RunningReplica>);
 
-/// A replica that does not keep itself running: for what the replica itself holds, as the environment's
-/// [`LegacyQuestions`](crate::LegacyQuestions) are.
+/// A weak handle to a replica, which does not keep it running. For values that the replica itself holds, such as
+/// the environment's [`LegacyQuestions`](crate::LegacyQuestions).
 #[derive(Clone, Default)]
 pub struct WeakReplica(Weak<RunningReplica>);
 
 impl WeakReplica {
-    /// The replica, as long as it is held elsewhere.
+    /// The replica, while another handle keeps it running; else `None`.
     pub fn upgrade(&self) -> Option<Replica> {
         self.0.upgrade().map(Replica)
     }
 }
 
 impl Replica {
-    /// The service that other nodes call; to be served on this node's peer address.
+    /// The service that other nodes call; the daemon serves it on this node's peer address.
     pub fn peer_service(&self, legacy: Arc<dyn LegacyQuestions>) -> PeerServer<PeerService> {
         PeerServer::new(self.peer_calls(legacy))
             .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX)
     }
 
-    /// What answers these calls, without the server around it: for a simulation that looks at each answer.
+    /// The implementation of the peer service without the server around it, for a simulation that inspects each
+    /// reply.
     pub fn peer_calls(&self, legacy: Arc<dyn LegacyQuestions>) -> PeerService {
         PeerService { running: Arc::clone(&self.0), legacy }
     }
 
-    /// A handle that does not keep it running.
+    /// A weak handle, which does not keep the replica running.
     pub fn downgrade(&self) -> WeakReplica {
         WeakReplica(Arc::downgrade(&self.0))
     }
 
-    /// Whose replica this is.
+    /// The identity of this node.
     pub fn identity(&self) -> Identity {
         self.0.identity
     }
@@ -119,19 +121,20 @@ impl Replica {
             match self.0.raft().is_initialized().await {
                 Ok(is_initialised) => return is_initialised,
                 Err(_) if self.0.consensus.failure().is_some() => return false,
-                // The consensus is made anew.
+                // The consensus is being replaced: retry.
                 Err(_) => sleep(RETRY_PAUSE).await,
             }
         }
     }
 
-    /// Keeps this node to an election profile, whatever the cluster's setting `raft.profile` says; with none it follows that.
-    /// Where it changes what is in force, the consensus is made anew within seconds, in the process.
+    /// Sets the node's own election profile, which overrides the cluster's setting `raft.profile`; with `None` the
+    /// node follows that setting. If this changes the profile in force, the consensus is replaced within seconds,
+    /// in the same process.
     pub fn keep_to_profile(&self, profile: Option<ElectionProfile>) {
         self.0.own_profile.send_if_modified(|own| std::mem::replace(own, profile) != profile);
     }
 
-    /// Records one request: by this node if it leads, else by the leader.
+    /// Records one request: on this node if it leads, else on the leader.
     ///
     /// Returns when the request is on stable storage of a majority and applied.
     pub async fn submit(&self, record: &Record) -> Result<Recorded, Unavailable> {
@@ -141,9 +144,9 @@ impl Replica {
         self.retrying(SUBMIT_DEADLINE, || self.0.submit_once(bytes.clone())).await
     }
 
-    /// How this node is, now.
+    /// The current health of this node.
     pub fn health(&self) -> Health {
-        // First, as it also stops openraft.
+        // Checked first, because a hanging disk also stops openraft.
         if *self.0.hanging.borrow() == Hanging::TooLong {
             return Health::Failed(Failure::hung());
         }
@@ -162,22 +165,22 @@ impl Replica {
         }
     }
 
-    /// Whether a write has been under way for so long that the node neither leads nor stands for election.
+    /// Whether a write has been in progress for so long that the node neither leads nor stands for election.
     pub fn is_disk_hanging(&self) -> bool {
         *self.0.hanging.borrow() != Hanging::No
     }
 
-    /// How often a node has run on this store, this time included.
+    /// How many times a node has opened this store, including this time.
     pub fn generation(&self) -> u64 {
         self.0.gate.own().generation
     }
 
-    /// Whether the other members know this start of the node, so that it takes part.
+    /// Whether the other members have recognised this start of the node, so that it takes part.
     pub fn is_admitted(&self) -> bool {
         self.0.gate.is_admitted()
     }
 
-    /// Waits until this node has failed, and says why.
+    /// Waits until this node has failed, and returns the reason.
     pub async fn failed(&self) -> Failure {
         let mut metrics = self.0.consensus.metrics();
         let mut gate = self.0.gate.failure();
@@ -202,12 +205,12 @@ impl Replica {
         }
     }
 
-    /// Tells the others that this node stops soon and comes back: its vote is kept for it.
+    /// Notifies the other members that this node stops soon and will return, so that it keeps its vote.
     pub async fn say_farewell(&self) {
         handover::announce_stop(&self.0).await;
     }
 
-    /// Hands leadership over, if this node leads and another can, and stops.
+    /// Transfers leadership, if this node leads and another voter can lead, and stops.
     pub async fn shutdown(&self) {
         handover::hand_over(&self.0).await;
         self.join().await;
@@ -215,7 +218,8 @@ impl Replica {
 
     /// Stops openraft and waits until it has stopped.
     ///
-    /// In a task of its own: the first to wait for openraft's task must not be dropped meanwhile, or the others panic.
+    /// Runs in a task of its own: if the first caller that waits for openraft's task were dropped, the other
+    /// callers would panic.
     pub(crate) async fn join(&self) {
         let (consensus, (done, stopped)) = (Arc::clone(&self.0.consensus), tokio::sync::oneshot::channel());
         self.0.tasks.spawn(ReplicaTask::Shutdown, async move {
@@ -225,7 +229,8 @@ impl Replica {
         let _ended_with_the_runtime = stopped.await;
     }
 
-    /// Tries until there is an answer or `deadline` is over; between tries it waits for a new leader, or a moment.
+    /// Repeats `attempt` until it succeeds or `deadline` has passed; between attempts it waits for a change of
+    /// leader, or for [`RETRY_PAUSE`].
     async fn retrying<T, F>(&self, deadline: Duration, attempt: impl Fn() -> F) -> Result<T, Unavailable>
     where
         F: Future<Output = Option<T>>,
@@ -239,13 +244,13 @@ impl Replica {
                     return Err(Unavailable::Quarantined);
                 }
                 let asked = self.0.raft().server_metrics().borrow_watched().current_leader;
-                // A leader that froze holds its requests for as long as its connections stand: once another one leads,
-                // they are asked again there.
+                // A frozen leader holds its requests while its connections last. When another node becomes leader,
+                // the requests are retried there.
                 tokio::select! {
                     answer = attempt() => match answer {
                         Some(answer) => return Ok(answer),
-                        // Not at any change of the metrics: a leader without a majority changes them with each attempt, and
-                        // would be asked again without a pause.
+                        // Not at every change of the metrics: a leader without a majority changes them with each
+                        // attempt, and would be called again without a pause.
                         None => {
                             let _other_leader_or_pause =
                                 timeout(RETRY_PAUSE, succeeded(self.0.consensus.server_metrics(), asked)).await;
@@ -259,11 +264,11 @@ impl Replica {
     }
 }
 
-/// Returns when another node leads than the one that was `asked`.
+/// Returns when a node other than `asked` is leader.
 async fn succeeded(mut leader: Follow<RaftServerMetrics<TypeConfig>>, asked: Option<u64>) {
     while leader.borrow_watched().current_leader.is_none_or(|leader| Some(leader) == asked) {
         if leader.changed().await.is_err() {
-            // The replica has stopped: the attempt will notice by itself.
+            // The replica has stopped: the attempt detects this itself.
             return std::future::pending().await;
         }
     }

@@ -1,4 +1,5 @@
-//! What another service on the peer port needs of the replica: whom it may answer, and channels to the other members.
+//! What another service on the peer port needs from the replica: a check of its callers, and channels to the other
+//! members.
 
 use std::time::Duration;
 
@@ -14,22 +15,23 @@ use crate::{
 };
 
 impl Replica {
-    /// Checks the caller of another service on the peer port by the rules of the peer service, and returns its node number.
+    /// Checks the caller of another service on the peer port by the rules of the peer service, and returns its node
+    /// number.
     ///
-    /// The caller must mean this node's store, and must not use the number of a member that has another store. `metadata` is
-    /// that of the call, as a [`PeerChannel`] writes it.
+    /// The caller must expect this node's store, and must not use the number of a member that has another store.
+    /// `metadata` is that of the call, as a [`PeerChannel`] writes it.
     pub fn admit(&self, metadata: &MetadataMap) -> Result<u64, Status> {
         self.0.admit(metadata)
     }
 
-    /// A channel to the member `node` that introduces this node with each call. It is the one that the replica itself uses;
-    /// it connects when it is first used, and again after a failure.
+    /// A channel to the member `node` that introduces this node with each call. The replica itself uses the same
+    /// channel. It connects when it is first used, and reconnects after a failure.
     pub fn channel(&self, node: u64) -> Result<PeerChannel, NoChannel> {
         self.0.channel(node)
     }
 
-    /// Whether other members than `node` have this key (SHA-256 of the public key) registered for it, and none that answers within
-    /// `deadline` knows it otherwise. For a node whose own state is behind.
+    /// Whether the members other than `node` have registered this key (SHA-256 of the public key) for it: at least
+    /// one answers within `deadline`, and none that answers contradicts. For a node whose own state lags.
     pub async fn vouched_for(&self, node: u64, key: [u8; 32], deadline: Duration) -> bool {
         let own = self.identity().owner;
         let others = self.cluster().members.into_keys().filter(|member| *member != node && *member != own);
@@ -43,9 +45,10 @@ impl Replica {
         !answers.is_empty() && answers.into_iter().all(|knows| knows)
     }
 
-    /// Asks another member with the `Ask` call, for a node whose node service answers `UNIMPLEMENTED`.
+    /// Calls another member with the `Ask` call, for a node whose node service answers `UNIMPLEMENTED`.
     ///
-    /// Errors: `NOT_FOUND` if `node` is no member, `DEADLINE_EXCEEDED` after `deadline`, else what the other node says.
+    /// Errors: `NOT_FOUND` if `node` is no member, `DEADLINE_EXCEEDED` after `deadline`, else the other node's
+    /// status.
     pub async fn legacy_ask(&self, node: u64, question: Bytes, deadline: Duration) -> Result<Bytes, Status> {
         let mut peer = self.0.peer(node)?;
         match timeout(deadline, peer.ask(proto::AskRequest { question })).await {

@@ -1,9 +1,10 @@
-//! Which election profile is in force on a node: the one that its own file gives, else the replicated setting `raft.profile` as it
-//! is applied here.
+//! The election profile in force on a node: that of its configuration file, else the replicated setting
+//! `raft.profile` as applied on this node.
 //!
-//! A follower with the times of `near` stands for election while a leader with the heartbeats of `far` is well. So towards `far`
-//! the followers go first, one after the other, and the leader when all that answer have; towards `near` the leader goes
-//! first. A leader hands over before it changes, where it can. None waits longer than [`PROFILE_ORDER_MAX`].
+//! A follower with the timeouts of `near` would stand for election although a leader with the heartbeats of `far`
+//! is healthy. Therefore, for a change to `far`, the followers change first, one after the other, and the leader
+//! changes after all followers that answer. For a change to `near`, the leader changes first. A leader transfers
+//! leadership before it changes, if it can. No node waits longer than [`PROFILE_ORDER_MAX`].
 
 use std::sync::Arc;
 
@@ -17,20 +18,20 @@ use crate::{
     replica::running::RunningReplica,
 };
 
-/// A change that waits for its turn.
+/// A change of the profile that waits for its turn.
 #[derive(Clone, Copy)]
 struct Pending {
     profile: ElectionProfile,
     since: Instant,
 }
 
-/// Follows the node's own file and the replicated setting, for as long as the replica runs.
+/// Follows the node's configuration file and the replicated setting until the replica stops.
 pub(crate) async fn follow(replica: Arc<RunningReplica>) {
     let mut progress = replica.state_machine.progress();
     let mut own = replica.own_profile.subscribe();
     let mut pending: Option<Pending> = None;
     let mut refused = None;
-    // What the log held when the node started is taken at once: it leads nothing yet.
+    // A profile that was in the log when the node started is adopted at once: the node does not lead yet.
     let mut has_just_started = true;
     loop {
         let seen = progress.borrow_and_update().configuration_index;
@@ -66,8 +67,8 @@ pub(crate) async fn follow(replica: Arc<RunningReplica>) {
     }
 }
 
-/// Whether this node is to change now. Its own file is followed at once: in which order the nodes' files change is for their
-/// administrator to say.
+/// Whether this node may change now. A profile from the node's configuration file is adopted at once: the
+/// administrator chooses the order in which the nodes' files change.
 fn has_turn(replica: &RunningReplica, pending: Pending) -> bool {
     if replica.own_profile.borrow().is_some() {
         return true;
@@ -104,7 +105,7 @@ async fn take(replica: &RunningReplica, profile: ElectionProfile) -> Result<(), 
     let (took_ms, bearable_ms) = (began.elapsed().as_millis(), replica.consensus.round_trip_max().as_millis());
     tracing::info!(%profile, took_ms, bearable_ms, "the election profile has changed");
     if leads && is_alone {
-        // Without waiting for an election timeout: no other voter could lead.
+        // Stands for election at once, without waiting for an election timeout: no other voter could lead.
         let _stopped = replica.raft().trigger().elect(false).await;
     }
     Ok(())

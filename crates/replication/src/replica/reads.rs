@@ -1,4 +1,4 @@
-//! What a node reads: the state that is applied here, the log, the cluster as it knows it.
+//! Reads on this node: the applied state, the log, and the cluster as this node observes it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -33,32 +33,33 @@ use crate::{
     },
 };
 
-/// What this node knows of the cluster.
+/// The cluster as this node observes it.
 #[derive(Clone, Debug)]
 pub struct ClusterView {
-    /// This node.
+    /// Number of this node.
     pub node: u64,
-    /// The leader, where one is known: a majority confirmed it within
-    /// [`CONFIRMED_WITHIN`](crate::limits::CONFIRMED_WITHIN).
+    /// Number of the leader, if a majority confirmed it within
+    /// [`CONFIRMED_WITHIN`](crate::limits::CONFIRMED_WITHIN); else `None`.
     pub leader: Option<u64>,
-    /// The term.
+    /// The current term.
     pub term: u64,
     /// Numbers of the voters.
     pub voters: Vec<u64>,
-    /// All members.
+    /// All members, voters and learners, by number.
     pub members: BTreeMap<u64, Member>,
-    /// The last entry in this node's log.
+    /// Index of the last entry in this node's log.
     pub last_index: u64,
-    /// The last entry that this node knows to be committed, from the last time that a majority confirmed the leader. This
-    /// node may not have it.
+    /// Index of the last entry known to be committed when a majority last confirmed the leader. This node may not
+    /// have it yet.
     pub confirmed_index: u64,
 }
 
 impl Replica {
-    /// The whole state as it is now, as a file's content that [`crate::Backup`] reads. Any node gives it, while it serves.
+    /// The whole current state, as the content of a file that [`crate::Backup`] reads. Any node that serves can
+    /// produce it.
     pub async fn backup(&self) -> Result<Bytes, Unavailable> {
         self.read_point().await?;
-        // Both fail only where the node stops.
+        // Both fail only if the node stops.
         let (meta, state) = self.0.state_machine.snapshot().await.map_err(|_| Unavailable::NoLeader)?;
         let file = self.0.computations.run(move || backup::encode(&meta, &state)).await;
         file.map_err(|_| Unavailable::NoLeader)
@@ -69,27 +70,28 @@ impl Replica {
         self.0.newest_format
     }
 
-    /// The oldest format that a version must read to start from what this node has on its disk.
+    /// The oldest format that a version must read to start from this node's disk.
     pub fn stored_format(&self) -> Format {
         format::stored(&self.0)
     }
 
-    /// Waits until all that was committed before this call is applied here (ReadIndex), and says where that is.
+    /// Waits until all that was committed before this call is applied on this node (ReadIndex), and returns the
+    /// read point.
     pub async fn read_point(&self) -> Result<ReadPoint, Unavailable> {
         let point = self.retrying(SUBMIT_DEADLINE, || self.0.read_point_once()).await?;
         self.wait_applied(point.log_index).await?;
         Ok(point)
     }
 
-    /// Waits until all that was committed before this call is applied here, as [`Self::read_point`] does: however many callers
-    /// wait, a majority is asked for all of them together.
+    /// Waits until all that was committed before this call is applied on this node, as [`Self::read_point`] does.
+    /// Concurrent callers share one confirmation by a majority.
     ///
     /// Errors: no leader answered within the deadline, or this node may not answer.
     pub async fn shared_read_point(&self) -> Result<(), Unavailable> {
         self.0.shared_reads.serve(async { self.read_point().await.map(|_| ()) }).await
     }
 
-    /// Waits until the entry at `index` is applied here.
+    /// Waits until the entry at `index` is applied on this node, at most [`SUBMIT_DEADLINE`].
     pub async fn wait_applied(&self, index: u64) -> Result<(), Unavailable> {
         let mut progress = self.progress();
         let applied = progress.wait_for(|progress| progress.applied_index >= index);
@@ -99,27 +101,27 @@ impl Replica {
         }
     }
 
-    /// Looks at the state as it is applied here, which may lag behind the leader's.
+    /// Reads the state as applied on this node, which may lag behind the leader's.
     pub fn view<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         self.0.state_machine.view(look)
     }
 
-    /// The same, together with the index of the last entry applied.
+    /// Reads the state as applied on this node, together with the index of the last entry applied.
     pub fn view_at<T>(&self, look: impl FnOnce(u64, &State) -> T) -> T {
         self.0.state_machine.view_at(look)
     }
 
-    /// Follows what is applied here.
+    /// Follows how far this node has applied the log.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.0.state_machine.progress()
     }
 
-    /// The hash of the state here, and the index of the entry after which it was taken.
+    /// The hash of this node's state, and the index of the last entry applied.
     pub fn state_hash(&self) -> (u64, [u8; 32]) {
         self.0.state_machine.hash()
     }
 
-    /// The command at `index`, as long as the log holds it.
+    /// The command at `index`; `None` if the entry is purged or holds no command.
     pub fn command_at(&self, index: u64) -> Option<Bytes> {
         match self.0.log.entry(index)?.payload {
             EntryPayload::Normal(Command(bytes)) => Some(bytes),
@@ -127,13 +129,15 @@ impl Replica {
         }
     }
 
-    /// What this node knows of the cluster. A leader that no majority confirmed lately is none: another may lead already. One
-    /// that no majority has answered for two elections' time does not call itself a leader even before that.
+    /// The cluster as this node observes it. A leader that no majority confirmed recently is not reported, because
+    /// another node may lead already. A leader that has had no reply from a majority for twice the longest election
+    /// timeout does not report itself as leader even before that.
     pub fn cluster(&self) -> ClusterView {
         let applied = self.0.state_machine.membership();
         let metrics = self.0.raft().metrics();
         let metrics = metrics.borrow_watched();
-        // The metrics follow a moment later: who waited for an entry to be applied is to see what it did.
+        // The metrics are updated slightly later: a caller that waited for an entry to be applied must see its
+        // effect.
         let is_newer = applied.log_id() > metrics.membership_config.log_id();
         let membership = if is_newer { applied.membership() } else { metrics.membership_config.membership() };
         let node = self.0.identity.owner;
@@ -152,24 +156,24 @@ impl Replica {
         }
     }
 
-    /// Whether a majority confirmed the leader within [`CONFIRMED_WITHIN`](crate::limits::CONFIRMED_WITHIN). Without that
-    /// this node may name a leader that has long been replaced.
+    /// Whether a majority confirmed the leader within [`CONFIRMED_WITHIN`](crate::limits::CONFIRMED_WITHIN).
+    /// Without that this node may report a leader that was replaced long ago.
     pub fn is_confirmed(&self) -> bool {
         self.0.confirmation.is_fresh() || self.0.planted.has(Bug::UnconfirmedReady)
     }
 
-    /// On a leader what an administrator is to look at of the clocks, and by how much cluster time is ahead of the voters' median
-    /// in milliseconds, where that is known. Nothing on other nodes.
+    /// On the leader: the clock alarm for the administrator, if any, and how far cluster time is ahead of the
+    /// voters' median, in milliseconds, if known. On other nodes: `None` for both.
     pub fn clock(&self) -> (Option<ClockAlarm>, Option<u64>) {
         (self.0.clock.alarm(), self.0.clock.ahead_ms())
     }
 
-    /// The other members; nothing where this node does not lead.
+    /// The other members, by number; empty if this node does not lead.
     pub fn followers(&self) -> BTreeMap<u64, Follower> {
         membership::followers(&self.0)
     }
 
-    /// Whoever leads, from now on: each that this node hears of.
+    /// The leader from now on: one item for each leader that this node learns of.
     pub fn leaders(&self) -> impl Stream<Item = u64> + Send + Unpin + use<> {
         let metrics = self.0.consensus.server_metrics();
         Box::pin(stream::unfold((metrics, None), async |(mut metrics, before)| {
@@ -183,17 +187,17 @@ impl Replica {
         }))
     }
 
-    /// Pages of the store that were never made durable: none, or the node is to be replaced.
+    /// Number of the store's pages that were never made durable. If it is not 0, the node must be replaced.
     pub fn unsynced_pages(&self) -> usize {
         self.0.disk.unsynced_pages()
     }
 
-    /// The last entry in the newest snapshot; 0 before the first.
+    /// Index of the last entry in the newest snapshot; 0 before the first snapshot.
     pub fn snapshot_index(&self) -> u64 {
         self.0.raft().metrics().borrow_watched().snapshot.map_or(0, |id| id.index)
     }
 
-    /// The median of the last round trips to each other member, where enough are known.
+    /// The median of the last round trips to each other member, for members with enough of them.
     pub fn round_trips(&self) -> BTreeMap<u64, Duration> {
         self.0.round_trips.medians()
     }
@@ -203,17 +207,17 @@ impl Replica {
         self.0.consensus.profile()
     }
 
-    /// The longest round trip between two nodes that this node's settings bear.
+    /// The longest round trip between two nodes that this node's settings tolerate.
     pub fn round_trip_max(&self) -> Duration {
         self.0.consensus.round_trip_max()
     }
 
-    /// This node's wall clock.
+    /// This node's wall clock, in milliseconds since the Unix epoch.
     pub fn wall_ms(&self) -> u64 {
         self.0.clock.wall_ms()
     }
 
-    /// Bytes of the store on disk; `None` where the disk does not say.
+    /// Size of the store on disk, in bytes; `None` if the disk does not report it.
     pub fn store_bytes(&self) -> Option<u64> {
         self.0.disk.bytes_on_disk().ok()
     }

@@ -1,6 +1,7 @@
-//! The parts of a running replica, and what all that works on it needs: who leads, appending a command, where the log stands.
+//! The parts of a running replica, and what all of its tasks need: the leader, appending a command, read points.
 //!
-//! One attempt each; [`Replica`](crate::Replica) repeats them until there is an answer or the deadline.
+//! Each function makes one attempt; [`Replica`](crate::Replica) repeats them until one succeeds or the deadline
+//! passes.
 
 use std::{
     sync::{
@@ -54,19 +55,19 @@ use crate::{
     warnings::{Warnings, WarningsByReason},
 };
 
-/// No answer could be had in time. Whether a request was recorded is unknown; recording it again does no harm.
+/// No result within the deadline. Whether a request was recorded is unknown; recording it again does no harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
-    /// No leader, or none that answered.
+    /// There is no leader, or the leader did not answer.
     #[error("no leader answered within the deadline: a majority of the voters must be up and reach each other")]
     NoLeader,
-    /// This node's state differs from the majority's.
+    /// This node's state has diverged from the majority's.
     #[error(
         "this node's state differs from the majority's: it answers no more until it has taken over theirs (`quorate cluster \
          rejoin NODE`, asked of another node)"
     )]
     Diverged,
-    /// This node is quarantined: its disk went back in time, or it is a copy.
+    /// This node is quarantined: its disk went back in time, or its data folder was copied.
     #[error(
         "this node is quarantined, because its disk went back in time or is a copy: it answers no more; remove it \
          (`quorate cluster remove NODE --dead`) and let it join under a new number; where a majority is quarantined: \
@@ -75,18 +76,19 @@ pub enum Unavailable {
     Quarantined,
 }
 
-/// Where the log stood when it was asked; all that is applied up to there is current.
+/// A read point: a state that has applied the log up to it is current.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadPoint {
-    /// The entry.
+    /// Index of the last committed entry.
     pub log_index: u64,
-    /// Cluster time then.
+    /// Cluster time at the read point, in milliseconds since the Unix epoch.
     pub cluster_time_ms: u64,
-    /// The time by which requests expire and certificates end; cluster time in formats 1 and 2.
+    /// The time by which requests expire and certificates end, in milliseconds since the Unix epoch; equal to
+    /// cluster time in formats 1 and 2.
     pub expiry_ms: u64,
-    /// What an administrator has to look at.
+    /// The clock alarm that an administrator must handle, if any.
     pub clock_alarm: Option<ClockAlarm>,
-    /// By how much cluster time is ahead of the voters' median; none where that is not known.
+    /// How far cluster time is ahead of the voters' median, in milliseconds; `None` if unknown.
     pub ahead_ms: Option<u64>,
 }
 
@@ -125,12 +127,13 @@ impl From<proto::ReadPoint> for ReadPoint {
 /// Whether the disk of a replica finishes its writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Hanging {
-    /// It does.
+    /// It finishes its writes.
     #[default]
     No,
-    /// It has not for so long that the node should not lead.
+    /// A write has been in progress for [`DISK_HANDOVER_AFTER`](crate::limits::DISK_HANDOVER_AFTER): the node must
+    /// not lead.
     ForSeconds,
-    /// It has not for so long that the node has failed.
+    /// A write has been in progress for [`DISK_HANG_MAX`](crate::limits::DISK_HANG_MAX): the node has failed.
     TooLong,
 }
 
@@ -139,7 +142,7 @@ pub(crate) struct RunningReplica {
     pub(crate) identity: Identity,
     pub(crate) gate: Arc<Gate>,
     pub(crate) consensus: Arc<Consensus>,
-    /// The election profile that the node's own file gives.
+    /// The election profile from the node's configuration file, if any.
     pub(crate) own_profile: watch::Sender<Option<ElectionProfile>>,
     pub(crate) state_machine: StateMachine,
     pub(crate) clock: Arc<LeaderClock>,
@@ -149,7 +152,7 @@ pub(crate) struct RunningReplica {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) tasks: Tasks,
     pub(crate) computations: Computations,
-    /// The snapshot that another node sends.
+    /// The snapshot that another node is sending.
     pub(crate) incoming: Arc<Incoming>,
     /// The newest format that this node reads.
     pub(crate) newest_format: Format,
@@ -161,45 +164,46 @@ pub(crate) struct RunningReplica {
     pub(crate) profiles: Profiles,
     pub(crate) confirmation: Confirmation,
     pub(crate) shared_reads: SharedReads<Unavailable>,
-    /// Of an alarm of the clocks.
+    /// Limits the log lines about a clock alarm.
     pub(crate) clock_warnings: Warnings,
-    /// Of calls by nodes that mean another store: an old cluster calls on, ten times a second and more.
+    /// Limits the log lines about calls by nodes that expect another store: an old cluster may call ten times a
+    /// second and more.
     pub(crate) refused_calls: WarningsByReason,
-    /// Part of a snapshot in one message, in bytes.
+    /// Size of one part of a snapshot, in bytes; each part is one message.
     pub(crate) snapshot_chunk_bytes: usize,
     /// Held while a node takes over the majority's state.
     pub(crate) rejoining: tokio::sync::Mutex<()>,
     /// A bug of the simulation.
     pub(crate) planted: Planted,
-    /// Held to read while a command is on its way that depends on the format.
+    /// Locked for reading while a command that depends on the format is in progress.
     pub(crate) format: tokio::sync::RwLock<()>,
-    /// What the log held of newer formats up to here is gone for good.
+    /// Entries of newer formats up to this index have been removed from the disk permanently.
     pub(crate) clean_index: AtomicU64,
     pub(crate) promote_after: Duration,
-    /// Whether its disk finishes its writes.
+    /// Whether the disk finishes its writes.
     pub(crate) hanging: watch::Sender<Hanging>,
-    /// Whether this node is about to stop, and comes back.
+    /// Whether this node is about to stop, and will return.
     pub(crate) leaving: AtomicBool,
 }
 
 impl RunningReplica {
-    /// The openraft that runs.
+    /// The current openraft instance.
     pub(crate) fn raft(&self) -> Raft {
         self.consensus.raft()
     }
 
-    /// The election profile that this node is to have.
+    /// The election profile that this node should have.
     pub(crate) fn wanted_profile(&self) -> ElectionProfile {
         let own = *self.own_profile.borrow();
         own.unwrap_or_else(|| self.state_machine.view(|state| state.settings().raft_profile))
     }
 
-    /// A fresh seed for a task that openraft starts on our behalf.
+    /// A new seed for a task that openraft starts on behalf of this crate.
     pub(crate) fn seed(&self) -> u64 {
         self.seeds.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// An id that no other request has: of this store, this process (whose seed is random), and a number.
+    /// An id that no other request has, derived from the store, this process (whose seed is random), and a counter.
     pub(crate) fn request_id(&self) -> RequestId {
         let mut digest = Sha256::new();
         digest.update(b"quorate/request/1");
@@ -229,8 +233,8 @@ impl RunningReplica {
         })
     }
 
-    /// The same for a call in which the log, a vote or a request is at stake: this node must be admitted, and know the
-    /// process that calls.
+    /// Checks a caller on the peer port for a call that concerns the log, a vote or a request: this node must be
+    /// admitted, and must have recognised the calling process. Returns the caller's node number.
     pub(crate) fn admit_started(&self, metadata: &MetadataMap) -> Result<u64, Status> {
         let node = self.admit(metadata)?;
         let store = self.member(node).map(|member| member.store);
@@ -240,12 +244,13 @@ impl RunningReplica {
         Ok(node)
     }
 
-    /// Whether this node's state was seen to differ from the majority's.
+    /// Whether this node's state was found to differ from the majority's.
     pub(crate) fn has_diverged(&self) -> bool {
         !self.planted.has(Bug::DivergedLeads) && self.state_machine.progress().borrow().diverged_at.is_some()
     }
 
-    /// The same for a call that asks for what this node's state says, or that this node leads.
+    /// Checks a caller on the peer port for a call that relies on this node's state, or on its leadership: the
+    /// state must not have diverged. Returns the caller's node number.
     pub(crate) fn admit_trusting(&self, metadata: &MetadataMap) -> Result<u64, Status> {
         let node = self.admit_started(metadata)?;
         if self.has_diverged() {
@@ -267,7 +272,7 @@ impl RunningReplica {
         self.peers.client(node, &member)
     }
 
-    /// The leader as this node knows it, and where it is.
+    /// The leader, as this node observes it, and its member record.
     pub(crate) fn leader(&self) -> Option<(u64, Member)> {
         let metrics = self.raft().server_metrics();
         let metrics = metrics.borrow_watched();
@@ -304,25 +309,25 @@ impl RunningReplica {
                 Some(Applied::Repeated { index, refused: None }) => Proposed::Committed { log_index: index },
                 _ => Proposed::Committed { log_index: response.log_id.index },
             },
-            // Refused before it was written.
+            // openraft refused the command before it was written.
             Ok(Err(ClientWriteError::ForwardToLeader(_))) => Proposed::Retry,
-            // It was written, and leadership was lost since.
+            // The command was written, and leadership was lost afterwards.
             Ok(Err(_)) | Err(_) => Proposed::Unknown,
         }
     }
 
-    /// What was proposed stands already: with the last entry applied here.
+    /// The outcome of a proposal that is in force already: the index of the last entry applied on this node.
     pub(crate) fn committed(&self) -> Proposed {
         Proposed::Committed { log_index: self.state_machine.last().map_or(0, |id| id.index) }
     }
 
-    /// A stamp for the next batch, where this node leads and has applied the first entry of its term: before that an
+    /// A stamp for the next batch, if this node leads and has applied the first entry of its term. Before that, an
     /// entry of an earlier leader may still set cluster time.
     pub(crate) fn stamp(&self) -> Option<Stamp> {
         self.clock.stamp(|| self.state_machine.applied_times())
     }
 
-    /// Where the log stands, from the leader.
+    /// One attempt to get a read point from the leader.
     pub(crate) async fn read_point_once(&self) -> Option<ReadPoint> {
         if !self.gate.is_admitted() {
             return None;
@@ -340,7 +345,7 @@ impl RunningReplica {
         }
     }
 
-    /// Asks a majority whether this node still leads (ReadIndex, never a lease), and says where the log stands.
+    /// Asks a majority whether this node still leads (ReadIndex, never a lease), and returns the read point.
     pub(crate) async fn read_point_here(&self) -> Option<ReadPoint> {
         if self.planted.has(Bug::StaleRead) {
             let (log_index, times) = self.state_machine.view_at(|index, state| (index, state.times()));

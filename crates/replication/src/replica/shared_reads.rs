@@ -1,22 +1,23 @@
-//! Read points that several callers share: each is served by the first one that was begun after it asked.
+//! Read points that several callers share: each caller is served by the first read that began after its call.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
 
-/// Who has asked so far, and what the last read point served.
+/// The number of calls so far, and the last read point.
 #[derive(Debug)]
 pub(crate) struct SharedReads<E> {
     /// The number of the next caller.
     next: AtomicU64,
-    /// Held by the caller that reads for all who wait; they get it in the order in which they asked.
+    /// Locked by the caller that reads for all waiting callers; the others get the lock in the order of their
+    /// calls.
     last: Mutex<Option<Served<E>>>,
 }
 
-/// A read point, for the callers that asked before it was begun.
+/// A read point, for the callers that called before it began.
 #[derive(Clone, Copy, Debug)]
 struct Served<E> {
-    /// Callers with a lower number.
+    /// Callers with a lower number are served by it.
     below: u64,
     result: Result<(), E>,
 }
@@ -28,14 +29,15 @@ impl<E> Default for SharedReads<E> {
 }
 
 impl<E: Copy> SharedReads<E> {
-    /// Runs `read`, or waits for that of another caller which was begun after this call.
+    /// Runs `read`, or waits for that of another caller which began after this call.
     pub(crate) async fn serve(&self, read: impl Future<Output = Result<(), E>>) -> Result<(), E> {
         let own = self.next.fetch_add(1, Ordering::SeqCst);
         let mut last = self.last.lock().await;
         if let Some(served) = last.filter(|served| own < served.below) {
             return served.result;
         }
-        // Each of them asked before the leader is asked: what was committed then is in what it answers.
+        // Each of these callers called before the leader is asked, so the leader's reply covers what was committed
+        // then.
         let below = self.next.load(Ordering::SeqCst);
         let result = read.await;
         *last = Some(Served { below, result });
@@ -61,7 +63,7 @@ mod tests {
         };
         let mut first = Box::pin(reads.serve(read()));
         assert!((&mut first).now_or_never().is_none());
-        // The first read is under way: what is committed meanwhile may not be in it.
+        // The first read is in progress: it may not cover what is committed in the meantime.
         let mut others = Box::pin(join_all((0..100).map(|_| reads.serve(read()))));
         assert!((&mut others).now_or_never().is_none());
         assert_eq!(begun.load(Ordering::SeqCst), 1);

@@ -1,4 +1,4 @@
-//! Starting a replica on what its disk holds.
+//! Starts a replica from what its disk holds.
 
 use std::{
     error::Error,
@@ -41,35 +41,35 @@ pub enum StartError {
     /// The settings contradict each other.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The log on disk.
+    /// The log on disk is damaged.
     #[error(transparent)]
     Log(#[from] LogDamaged),
-    /// The snapshot on disk.
+    /// The snapshot on disk is damaged.
     #[error(transparent)]
     State(#[from] StateDamaged),
-    /// The log begins after the snapshot ends.
+    /// The log begins after the end of the snapshot.
     #[error(
         "the log begins after entry {purged}, the snapshot {path} ends at {snapshot}: entries between them are missing; \
          restore both from one backup, or let the node join anew"
     )]
     Gap {
-        /// The last purged entry.
+        /// Index of the last purged entry.
         purged: u64,
-        /// The last entry in the snapshot.
+        /// Index of the last entry in the snapshot.
         snapshot: u64,
-        /// The snapshot.
+        /// Path of the snapshot.
         path: String,
     },
-    /// The log goes on in a later version's words.
+    /// The log contains an entry in the format of a later version.
     #[error(
         "entry {index} of the log was written by a newer version: run that on this node, or have the cluster go back \
          first (`quorate cluster format --help`)"
     )]
     Newer {
-        /// The entry.
+        /// Index of that entry.
         index: u64,
     },
-    /// The disk took no write.
+    /// A write to the disk failed.
     #[error("the start could not be noted on the disk: {0}")]
     Write(#[from] WriteFailed),
     /// openraft did not start.
@@ -105,7 +105,7 @@ impl Replica {
         Self::start_at_pace(disk, settings, environment, Pace::default()).await
     }
 
-    /// The same, at another pace than the usual one.
+    /// Starts the replica whose log and snapshot are on `disk`, with intervals other than the defaults.
     pub async fn start_at_pace(
         disk: Arc<dyn Disk>,
         settings: &RaftSettings,
@@ -204,7 +204,7 @@ fn beginning(log: &Log, state_machine: &StateMachine, identity: Identity) -> Beg
     Beginning { was_member, is_alone: membership.nodes().count() <= 1 }
 }
 
-/// The state machine on `disk`, if the log goes on where its snapshot ends, in a format that this node reads.
+/// The state machine on `disk`, if the log continues where its snapshot ends, in a format that this node reads.
 fn load_state_machine(
     disk: &Arc<dyn Disk>,
     log: &Log,

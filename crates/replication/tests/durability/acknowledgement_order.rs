@@ -1,14 +1,14 @@
-//! No acknowledgement before the barrier that covers it, by the order of the system calls.
+//! No acknowledgement is written before the barrier that covers it, as the order of the system calls proves.
 //!
-//! The rule: for every acknowledged CMID there is a first write to sled's file `db` that contains its sixteen bytes, and
-//! an `fdatasync` or `fsync` of that file which begins after that write has returned, and returns 0 before the write of
-//! the acknowledgement begins. `sync_file_range` is not a barrier and does not count.
+//! The rule: for every acknowledged CMID there is a first write to sled's file `db` that contains its sixteen
+//! bytes, and an `fdatasync` or `fsync` of that file which begins after that write has returned, and returns 0
+//! before the write of the acknowledgement begins. `sync_file_range` is not a barrier and does not count.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use crate::writer::{Barrier, PROGRAM, tool};
 
-/// One system call. Times are lines of the trace.
+/// One system call. Times are line numbers of the trace.
 #[derive(Debug)]
 struct Call {
     name: String,
@@ -19,7 +19,7 @@ struct Call {
 }
 
 impl Call {
-    /// The file that its descriptor stands for.
+    /// The path of the file of its descriptor.
     fn file(&self) -> String {
         let file = self.arguments.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
         file.map_or_else(String::new, |(file, _)| text(file))
@@ -35,7 +35,7 @@ impl Call {
     }
 }
 
-/// Reads a trace of several threads: a call that another thread's interrupts is in two parts.
+/// Parses a trace of several threads: a call that is interrupted by another thread's call is in two parts.
 fn parse(trace: &str) -> Vec<Call> {
     let mut unfinished = BTreeMap::new();
     let mut calls = Vec::new();
@@ -70,7 +70,7 @@ fn parse(trace: &str) -> Vec<Call> {
     calls
 }
 
-/// The acknowledgements that came before their barrier, and how many there were in all.
+/// The acknowledgements that came before their barrier, and the number of all acknowledgements.
 fn premature(trace: &str) -> (Vec<String>, usize) {
     let calls = parse(trace);
     let database: Vec<_> = calls.iter().filter(|call| call.is_on_database()).collect();
@@ -97,7 +97,7 @@ fn premature(trace: &str) -> (Vec<String>, usize) {
     (premature, all)
 }
 
-/// What a string of `\x..` stands for.
+/// The text that a string of `\x..` encodes.
 fn text(written: &str) -> String {
     let bytes = written.split("\\x").filter(|byte| !byte.is_empty());
     bytes.map(|byte| char::from(u8::from_str_radix(byte, 16).unwrap())).collect()

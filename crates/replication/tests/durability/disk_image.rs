@@ -1,4 +1,4 @@
-//! ext4 in a file, mounted through a loop device, and unmounted whatever happens.
+//! An ext4 file system in a file, mounted through a loop device, and always unmounted.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use crate::writer::tool;
 
 const BYTES: u64 = 192 << 20;
 
-/// Makes an empty file system in the file `image`.
+/// Creates an empty file system in the file `image`.
 pub(crate) fn make(image: &Path) {
     fs::File::create(image).unwrap().set_len(BYTES).unwrap();
     let options = ["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"];
@@ -25,7 +25,7 @@ pub(crate) struct Mounted {
 impl Mounted {
     pub(crate) fn new(image: &Path, at: PathBuf) -> Self {
         fs::create_dir_all(&at).unwrap();
-        // The journal is committed when somebody asks for it, not by the clock: what is not synced stays in memory.
+        // The journal is committed only on a sync, not by time: data that is not synced stays in memory.
         tool("mount", Command::new("mount").args(["-o", "loop,commit=300"]).arg(image).arg(&at));
         Self { at }
     }

@@ -1,7 +1,7 @@
-//! A sync fails, and the node is started again before the power fails.
+//! A sync fails, and the node is restarted before a power failure.
 //!
-//! Where a sync fails, Linux marks the pages as clean: a program that reads the file sees what was written, later syncs
-//! succeed, and a crash takes it away. What the node takes for durable when it is started again must be so.
+//! When a sync fails, Linux marks the pages as clean: a program that reads the file gets the written data, later
+//! syncs succeed, and a crash loses the data. What a restarted node treats as durable must be durable.
 
 use std::process::Command;
 
@@ -10,11 +10,11 @@ use crate::{
     writer::{Barrier, Lost, Snapshots, Writer, check, write_with},
 };
 
-/// What the second start does with the store.
+/// How the second start treats the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reopened {
     Renewed,
-    /// It is used as it is found: what the test is there to see.
+    /// The store is used as it is found: the test must detect the loss that follows.
     AsFound,
 }
 
@@ -27,7 +27,8 @@ impl Reopened {
     }
 }
 
-/// Fails one sync after so many acknowledgements, starts the writer again, which acknowledges more, and cuts the power.
+/// Fails one sync after this many acknowledgements, restarts the writer, which acknowledges more, and cuts the
+/// power.
 fn fail_sync_after(acknowledged: usize, reopened: Reopened) -> Result<(), Lost> {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().join("mounted");

@@ -1,4 +1,4 @@
-//! A disk that hangs: neither success nor an error comes back from a sync.
+//! A disk that hangs: a sync returns neither success nor an error.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::strict::StrictFileSystem;
 
-/// How long a test waits for the disk to begin or to finish what it was told.
+/// How long a test waits for the disk to begin or to finish its work.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn eventually(what: &str, condition: impl Fn() -> bool) {

@@ -2,18 +2,18 @@ use std::env;
 
 use crate::writer::{Barrier, Snapshots, Writer, check};
 
-/// Stores of the soak. Each begins empty, so that opening and checking it stay quick.
+/// Number of stores of the soak test. Each begins empty, so that it is opened and checked quickly.
 const STORES: usize = 10;
 
 const KILLS_PER_STORE: usize = 100;
 
 const KILLS_PER_CHECK: usize = 50;
 
-/// Replays the one store of the soak whose number it is.
+/// Environment variable: replays only the store of the soak test with this number.
 const REPLAY: &str = "QUORATE_SOAK_STORE";
 
-/// Killing the process leaves the operating system's cache, so this shows that sled recovers, not that the barrier is
-/// there: the other tests of this file's neighbours do.
+/// A kill of the process keeps the operating system's cache, so this test shows that sled recovers, not that the
+/// barrier works; the other durability tests show that.
 #[test]
 fn machine_thirty_kills_of_one_store_lose_nothing_that_was_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
@@ -47,8 +47,8 @@ fn the_checker_notices_an_activation_that_is_not_there() {
     }
 }
 
-/// The kills of one store, as its number decides: every other one makes snapshots and purges its log. Returns how many
-/// activations were acknowledged.
+/// Kills the writer of one store repeatedly, as the store's number determines: every other store makes snapshots
+/// and purges its log. Returns the number of acknowledged activations.
 fn kill_again_and_again(store: usize) -> usize {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

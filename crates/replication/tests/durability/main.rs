@@ -1,7 +1,8 @@
-//! What is acknowledged is on the disk: after a kill, after a crash of the operating system, and by the order of the
-//! system calls. Each test that shows it is also run with the barrier taken away, and must notice.
+//! Acknowledged activations are on the disk: after a kill, after a crash of the operating system, and by the order
+//! of the system calls. Each test that shows this also runs with the barrier removed, and must then detect the
+//! loss.
 //!
-//! These tests need root (mounting), `mkfs.ext4`, `mount` and `strace`; where one is missing they fail and name it.
+//! These tests need root (mounting), `mkfs.ext4`, `mount` and `strace`; if one is missing they fail and name it.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 

@@ -1,7 +1,7 @@
-//! The operating system crashes: what it had not yet sent to the disk is gone.
+//! The operating system crashes: data that it had not sent to the disk is lost.
 //!
-//! The writer runs on a file system in a file. It is stopped, and the file copied: the copy holds what the block device
-//! had been sent, which is what a crash at that moment leaves. The copy is mounted elsewhere and checked.
+//! The writer runs on a file system in a file. It is stopped, and the file is copied: the copy has what was sent to
+//! the block device, which is what remains after a crash at that moment. The copy is mounted elsewhere and checked.
 
 use std::{fs, process::Command};
 
@@ -10,7 +10,9 @@ use crate::{
     writer::{Barrier, Lost, Snapshots, Writer, check, tool},
 };
 
-/// Crashes one writer after so many acknowledged activations, and says what was lost.
+/// Simulates a crash under a writer after this many acknowledged activations.
+///
+/// Errors: the activations that were lost.
 fn crash(acknowledged: usize, barrier: Barrier) -> Result<(), Lost> {
     let folder = tempfile::tempdir().unwrap();
     let (disk, copy) = (folder.path().join("disk"), folder.path().join("copy"));
@@ -27,7 +29,7 @@ fn crash(acknowledged: usize, barrier: Barrier) -> Result<(), Lost> {
     check(&mounted.path().join("data"), &acknowledged, folder.path())
 }
 
-/// Stops all threads of a process, and returns when they stand still.
+/// Stops all threads of a process, and returns when all of them are stopped.
 fn stop(process: u32) {
     tool("kill", Command::new("kill").arg("-STOP").arg(process.to_string()));
     let is_stopped = |status: String| status.lines().any(|line| line.starts_with("State:\tT"));
@@ -38,7 +40,7 @@ fn stop(process: u32) {
             status.is_ok_and(is_stopped)
         })
     };
-    // A thread in a system call stops at its end; a barrier ends.
+    // A thread in a system call stops at the end of the call; a barrier ends by itself.
     while !all_stopped() {
         std::thread::yield_now();
     }

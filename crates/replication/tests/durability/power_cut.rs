@@ -1,8 +1,8 @@
-//! The power fails: only what was synced is there afterwards.
+//! The power fails: only synced data remains.
 //!
-//! The writer runs on a file system that forgets everything else. Its power is cut while the writer is at work; the writer
-//! goes on with a disk that answers nothing but errors, and is killed. Everything that it had acknowledged until then must
-//! be found in what was synced before the cut, and the writer must be able to go on there.
+//! The writer runs on a file system that loses everything else. Its power is cut while the writer works. The writer
+//! then gets only errors from its disk, and is killed. Every activation that it had acknowledged must be found in
+//! the data that was synced before the cut, and the writer must be able to continue on it.
 
 use std::{
     env, fs,
@@ -17,36 +17,36 @@ use crate::{
     writer::{Barrier, Lost, Snapshots, Writer, check, write},
 };
 
-/// Replays the one run of a soak whose number it is.
+/// Environment variable: replays only the run of a soak test with this number.
 const REPLAY: &str = "QUORATE_SOAK_RUN";
 
 /// When the power is cut.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
-    /// As soon as the writer has acknowledged as many activations, whatever it is doing then.
+    /// As soon as the writer has acknowledged this many activations, whatever it does then.
     Acknowledged(usize),
-    /// When as many syncs are done since the writer was started, and nothing else is.
+    /// As soon as this many syncs are done since the writer was started; no later sync succeeds.
     Synced(u64),
 }
 
-/// One store, and the two power cuts that it lives through.
+/// One store, and its two power cuts.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     cuts: [Moment; 2],
     snapshots: Snapshots,
 }
 
-/// What a run was, where it lost nothing.
+/// The result of a run that lost nothing.
 #[derive(Debug)]
 struct Outcome {
-    /// How many activations were acknowledged before the first cut, and between the two.
+    /// The number of activations acknowledged before the first cut, and between the two.
     acknowledged: [usize; 2],
     has_snapshot: bool,
 }
 
 impl Run {
-    /// The run of a soak. Every other one makes snapshots. Cuts at a sync come early: while the store is created, while it
-    /// is opened again, and in the middle of the first snapshots.
+    /// The run of a soak test with this number. Every other run makes snapshots. Cuts at a sync come early: while
+    /// the store is created, while it is reopened, and during the first snapshots.
     fn of(number: usize) -> Self {
         let acknowledged = |seed: usize| Moment::Acknowledged(1 + seed * 7919 % 4001);
         let synced = |seed: usize| Moment::Synced(1 + (seed * 37 % 211) as u64);
@@ -60,7 +60,9 @@ impl Run {
         Self { cuts, snapshots }
     }
 
-    /// Runs it; the error says after which of the cuts something was lost, and what.
+    /// Executes the run.
+    ///
+    /// Errors: the cut after which activations were lost, and which ones.
     fn cut(self, barrier: Barrier) -> Result<Outcome, String> {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().join("mounted");
@@ -73,7 +75,7 @@ impl Run {
             all.extend(acknowledged);
             files = files.after_power_cut();
             let mounted = files.mount(&at);
-            // Where nothing was acknowledged there need not be anything: the writer begins anew.
+            // If nothing was acknowledged, the store may be empty: the writer starts from the beginning.
             if !all.is_empty() {
                 check(&mounted.path().join("data"), &all, folder.path())
                     .map_err(|lost| format!("after the cut at {moment:?}, of {} acknowledged: {lost}", all.len()))?;
@@ -88,7 +90,7 @@ impl Run {
         Ok(outcome)
     }
 
-    /// Lets the writer work until the power is cut, and returns what it acknowledged.
+    /// Runs the writer until the power is cut, and returns the activations that it acknowledged.
     fn until(
         self,
         moment: Moment,
@@ -110,7 +112,7 @@ impl Run {
     }
 }
 
-/// The runs of a soak, or the one that is to be replayed.
+/// The numbers of the runs of a soak test, or of the one that is replayed.
 fn numbers(runs: usize) -> Vec<usize> {
     env::var(REPLAY).map_or_else(|_| (0..runs).collect(), |number| vec![number.parse().unwrap()])
 }
@@ -129,7 +131,8 @@ fn soak_without_the_barrier_a_power_cut_is_seen_to_lose_activations() {
     assert!(lost.is_err(), "nothing was lost without a barrier, so this test shows nothing: {lost:?}");
 }
 
-/// Nothing is acknowledged while a store is created and a cluster formed: whatever is left of them, the writer goes on.
+/// Nothing is acknowledged while a store is created and a cluster formed: from any remainder of them, the writer
+/// must continue.
 #[test]
 fn soak_after_a_power_cut_before_the_first_acknowledgement_the_writer_begins_anew() {
     let mut acknowledged = 0;

@@ -10,7 +10,7 @@ use std::{
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_crash_writer");
 
-/// Whether the barrier is there.
+/// Whether the barrier is in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Barrier {
     InPlace,
@@ -26,7 +26,7 @@ impl Barrier {
     }
 }
 
-/// After how many entries the writer makes a snapshot and purges what it covers, if ever.
+/// After how many entries, if ever, the writer makes a snapshot and purges the entries that it covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Snapshots {
     Never,
@@ -42,7 +42,7 @@ impl Snapshots {
     }
 }
 
-/// A writer at work. Killed when dropped.
+/// A running writer. It is killed when dropped.
 pub(crate) struct Writer {
     child: Child,
     lines: BufReader<ChildStdout>,
@@ -63,14 +63,14 @@ impl Writer {
         self.child.id()
     }
 
-    /// Reads until the writer has acknowledged as many activations.
+    /// Reads until the writer has acknowledged this many activations.
     pub(crate) fn wait_for(&mut self, acknowledged: usize) {
         while self.acknowledged.len() < acknowledged {
             assert!(next(&mut self.lines, &mut self.acknowledged), "the writer ended by itself");
         }
     }
 
-    /// Waits until it ends by itself, and returns all that it had acknowledged.
+    /// Waits until the writer ends by itself, and returns all activations that it had acknowledged.
     pub(crate) fn end(mut self) -> Vec<String> {
         while next(&mut self.lines, &mut self.acknowledged) {}
         let status = self.child.wait().unwrap();
@@ -78,14 +78,15 @@ impl Writer {
         std::mem::take(&mut self.acknowledged)
     }
 
-    /// Kills it (signal 9), and returns all that it had acknowledged.
+    /// Kills the writer (signal 9), and returns all activations that it had acknowledged.
     pub(crate) fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
         while next(&mut self.lines, &mut self.acknowledged) {}
         std::mem::take(&mut self.acknowledged)
     }
 
-    /// The same, once `wait` has returned; what the writer acknowledges meanwhile is read.
+    /// Kills the writer after `wait` has returned, and returns the acknowledged activations; its output is read in
+    /// the meantime.
     pub(crate) fn kill_after<T: Send>(mut self, wait: impl FnOnce() -> T + Send) -> (T, Vec<String>) {
         let Self { child, lines, acknowledged } = &mut self;
         let waited = thread::scope(|scope| {
@@ -101,7 +102,7 @@ impl Writer {
     }
 }
 
-/// Reads one line; `false` at the end, where a line may be incomplete.
+/// Reads one line; returns `false` at the end, where a line may be incomplete.
 fn next(lines: &mut BufReader<ChildStdout>, acknowledged: &mut Vec<String>) -> bool {
     let mut line = String::new();
     lines.read_line(&mut line).unwrap();
@@ -119,8 +120,8 @@ impl Drop for Writer {
     }
 }
 
-/// What the program says of a store that is not what it should be: activations were acknowledged and are not there, or
-/// the store cannot be opened.
+/// The program's message about a damaged store: acknowledged activations are missing, or the store cannot be
+/// opened.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Lost(String);
 
@@ -130,19 +131,20 @@ impl fmt::Display for Lost {
     }
 }
 
-/// Opens the store again and looks every acknowledged activation up.
+/// Opens the store again and looks up every acknowledged activation.
 pub(crate) fn check(folder: &Path, acknowledged: &[String], scratch: &Path) -> Result<(), Lost> {
     let acks = scratch.join("acknowledged");
     fs::write(&acks, acknowledged.concat()).unwrap();
     run(Command::new(PROGRAM).arg("check").arg(folder).arg(&acks)).map(drop)
 }
 
-/// Lets the writer record as many activations, and returns those that it acknowledged: all of them.
+/// Runs the writer until it has recorded this many activations, and returns those that it acknowledged: all of
+/// them.
 pub(crate) fn write(folder: &Path, activations: usize) -> Result<Vec<String>, Lost> {
     write_with(folder, activations, |_| {})
 }
 
-/// The same, with changes of the command.
+/// Like [`write`], with changes to the command line.
 pub(crate) fn write_with(
     folder: &Path,
     activations: usize,
@@ -160,13 +162,13 @@ pub(crate) fn write_with(
 fn run(program: &mut Command) -> Result<Output, Lost> {
     Barrier::InPlace.set(program);
     Snapshots::Never.set(program);
-    // The cause is wanted, not where it was written down.
+    // The message must contain the cause without a backtrace.
     program.env("RUST_BACKTRACE", "0").env_remove("RUST_LIB_BACKTRACE");
     let output = program.output().unwrap();
     if output.status.success() { Ok(output) } else { Err(Lost(words(&output))) }
 }
 
-/// Runs a tool that the test cannot do without.
+/// Runs a tool that the test needs; fails if the tool does.
 pub(crate) fn tool(name: &str, command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("this test needs the program `{name}`: {error}"));
     assert!(output.status.success(), "`{name}` failed; this test needs root: {}", words(&output));

@@ -1,4 +1,4 @@
-//! A node that was away comes back to the same state: from the others' log, or from a snapshot.
+//! A node that was absent catches up to the same state: from the others' log, or from a snapshot.
 
 use std::{fs, path::PathBuf};
 
@@ -13,7 +13,7 @@ use crate::{
     world,
 };
 
-/// Snapshots after few entries.
+/// A pace with a snapshot after few entries.
 fn quick_snapshots() -> Pace {
     Pace { snapshot_every_entries: 100, ..pace() }
 }
@@ -26,7 +26,7 @@ async fn append(node: &Node, entries: u64) {
             .for_each_concurrent(32, |number| {
                 let replica = replica.clone();
                 async move {
-                    // One key, over and over: the number of keys is bounded.
+                    // Seven keys in turn: the number of keys is limited.
                     let command = world::install_key(world::host_key(number % 7));
                     replica.propose(&command).await.unwrap();
                 }
@@ -61,7 +61,7 @@ async fn a_node_catches_up_through_a_snapshot() {
     assert!(cluster.node(away).replica().command_at(100).is_none(), "from a snapshot: these entries never came");
 }
 
-/// A cluster of three, and the number of a node that was away until the others purged what it lacks.
+/// A cluster of three, and the number of a node that was absent until the others purged entries that it lacks.
 async fn with_one_that_needs_a_snapshot(pace: Pace) -> (Cluster, u64) {
     let mut cluster = Cluster::activated_at(3, SETTINGS, pace).await;
     for machine in 1..=20 {
@@ -93,7 +93,7 @@ async fn a_snapshot_goes_on_where_the_connection_broke() {
     eventually("nothing of the transfer is left", || async { partial_of(cluster.node(away)).is_none() }).await;
 }
 
-/// What a node holds of a snapshot that another one sends.
+/// The file with the part of a snapshot that a node has received, if there is one.
 fn partial_of(node: &Node) -> Option<PathBuf> {
     let mut files = fs::read_dir(node.folder()).unwrap().map(|file| file.unwrap().path());
     files.find(|path| path.file_name().unwrap().to_str().unwrap().starts_with("partial-"))
@@ -163,7 +163,7 @@ async fn a_node_does_not_start_without_the_snapshot_that_its_log_begins_after() 
     let mut cluster = Cluster::activated_at(1, SETTINGS, quick_snapshots()).await;
     append(cluster.node(1), 350).await;
     eventually("the log is purged", || async { cluster.node(1).replica().command_at(2).is_none() }).await;
-    // What was purged is noted with the next write.
+    // The purge becomes durable with the next write.
     cluster.node(1).submit(1).await.unwrap();
     cluster.node_mut(1).stop_hard().await;
     let snapshot = cluster.node(1).folder().join("snapshot");

@@ -72,7 +72,7 @@ async fn a_jump_of_a_single_node_raises_the_alarm_and_nothing_expires_until_it_i
 
     let id = node.replica().request_id();
     for _ in 0..2 {
-        // A repeated request is answered as the first.
+        // A repeated request gets the reply of the first.
         node.on(async move |replica| replica.accept_clock(id).await).await.unwrap();
     }
     alarm_is(&cluster, false).await;
@@ -106,7 +106,7 @@ async fn synchronised_clocks_confirm_a_stop_of_forty_days_without_a_hand() {
     cluster.node(1).clock().set_synchronised(true);
     cluster.node_mut(1).start().await;
     cluster.leader().await;
-    // The clock may be asked after the first machine.
+    // The clocks may be sampled only after the first request.
     eventually("machines of forty days ago are forgotten", || async {
         count(&cluster.node(1).submit(2).await.unwrap()) == 1
     })

@@ -1,4 +1,4 @@
-//! The state's hash goes into the log, and a node whose own differs is found out.
+//! The state's hash is logged, and a node whose state has diverged is detected.
 
 use std::{fs, path::Path};
 
@@ -19,7 +19,7 @@ use crate::{
     world,
 };
 
-/// Appends so many entries that a hash of the state becomes due.
+/// Appends enough entries for a state hash to become due.
 async fn append_until_a_hash_is_due(cluster: &Cluster) {
     let leader = cluster.leader().await;
     cluster
@@ -31,7 +31,7 @@ async fn append_until_a_hash_is_due(cluster: &Cluster) {
                     async move {
                         let command = world::install_key(world::host_key(number % 3));
                         match replica.propose(&command).await {
-                            // A leader whose own state is the wrong one finds it out on the way.
+                            // A leader whose own state has diverged may detect it in the meantime.
                             Ok(_) | Err(ProposeError::Unknown | ProposeError::Unavailable(Unavailable::Diverged)) => {}
                             Err(error) => panic!("{error}"),
                         }
@@ -42,7 +42,7 @@ async fn append_until_a_hash_is_due(cluster: &Cluster) {
         .await;
 }
 
-/// The logged hashes of a node's log: the index they are for.
+/// The logged hashes in a node's log: the indexes that they are for.
 fn logged_hashes(cluster: &Cluster, node: u64) -> Vec<u64> {
     let replica = cluster.node(node).replica();
     let commands = (0..=replica.cluster().last_index).filter_map(|index| replica.command_at(index));
@@ -69,7 +69,7 @@ async fn every_1024_entries_the_leader_logs_its_hash_and_equal_nodes_go_on() {
     }
 }
 
-/// Three nodes, one of which was started on a snapshot that was altered; its number.
+/// Three nodes, one of which was started on an altered snapshot, and the number of that node.
 async fn with_an_altered_follower() -> (Cluster, u64) {
     let quick = Pace { snapshot_every_entries: 100, ..pace() };
     let mut cluster = Cluster::activated_at(3, SETTINGS, quick).await;
@@ -82,7 +82,7 @@ async fn with_an_altered_follower() -> (Cluster, u64) {
     eventually("the node has a snapshot", || async { snapshot.exists() }).await;
     cluster.node_mut(altered).stop_hard().await;
     alter(&snapshot);
-    // With no other snapshot to come that would set it right.
+    // No later snapshot may replace the altered state.
     cluster.node_mut(altered).set_pace(pace());
     cluster.node_mut(altered).start().await;
     (cluster, altered)
@@ -108,7 +108,7 @@ async fn a_node_whose_state_was_altered_is_found_out_and_answers_no_more() {
         node.submit(200).await.unwrap();
     }
 
-    // It does not lead, and knows that after a restart, too.
+    // The node does not lead, also not after a restart.
     let leader = cluster.leader().await;
     cluster.node(leader).on(async move |replica| replica.transfer_leader(altered).await).await.unwrap_err();
     cluster.node_mut(altered).stop_hard().await;
@@ -123,7 +123,7 @@ async fn a_node_whose_state_was_altered_is_found_out_and_answers_no_more() {
     .await;
     assert_eq!(cluster.node(altered).submit(201).await.unwrap_err(), Unavailable::Diverged);
 
-    // Its counts are wrong: no cluster is begun from them.
+    // Its counts are wrong: no cluster is formed from them.
     cluster.node_mut(altered).stop_hard().await;
     let recovered = recover(cluster.node(altered).open_disk().await, &cluster.node(altered).address()).await;
     assert!(matches!(recovered, Err(BeginError::Diverged { .. })), "{recovered:?}");
@@ -150,12 +150,12 @@ async fn a_leader_whose_state_was_altered_hands_over_and_the_majority_goes_on() 
     }
 }
 
-/// Has another node ask that `node` takes over the majority's state.
+/// Proposes through the node `via` that `node` takes over the majority's state.
 async fn rejoin(cluster: &Cluster, via: u64, node: u64) -> Result<u64, ProposeError> {
     cluster.node(via).on(async move |replica| replica.rejoin(node).await).await
 }
 
-/// It serves with the same state as the others, and may lead.
+/// Asserts that the node serves with the same state as the others, and may lead.
 async fn is_sound(cluster: &Cluster, node: u64) {
     assert_eq!(cluster.node(node).replica().health(), Health::Running);
     cluster.node(node).submit(300).await.unwrap();
@@ -172,10 +172,10 @@ async fn is_sound(cluster: &Cluster, node: u64) {
 async fn a_diverged_node_takes_over_the_state_that_a_majority_confirms_and_serves_under_its_number() {
     let (mut cluster, altered) = with_an_altered_follower().await;
     append_until_found_out(&cluster, altered).await;
-    // Of a follower, so that the leader is asked for it.
+    // The command goes to a follower, which forwards it to the leader.
     let leader = cluster.leader().await;
     let via = (1..=3).find(|node| ![altered, leader].contains(node)).unwrap();
-    // Entries follow on the state that is confirmed while it is sent.
+    // Entries are appended while the confirmed state is sent.
     let appended = async {
         for machine in 400..=500 {
             cluster.node(via).submit(machine).await.unwrap();
@@ -185,7 +185,7 @@ async fn a_diverged_node_takes_over_the_state_that_a_majority_confirms_and_serve
     rejoined.unwrap();
     assert_eq!(cluster.node(altered).replica().health(), Health::Running, "on return");
 
-    // From its disk alone.
+    // The state on its disk is the majority's too.
     cluster.node_mut(altered).stop_hard().await;
     let (file, _) = read_snapshot(&cluster.node(altered).folder().join("snapshot"));
     assert!(file.last.unwrap().index > STATE_HASH_INTERVAL_ENTRIES, "the snapshot is not the old one");
@@ -212,7 +212,7 @@ async fn a_state_that_could_not_be_written_leaves_the_node_marked_and_it_is_repe
     cluster.node_mut(altered).stop_hard().await;
     cluster.node(altered).refuse(None);
     cluster.node_mut(altered).start().await;
-    // The same command goes on asking.
+    // The same command retries until it succeeds.
     timeout(PATIENCE, asked).await.expect("it is repeated").unwrap().unwrap();
     is_sound(&cluster, altered).await;
 }
@@ -268,13 +268,13 @@ fn read_snapshot(path: &Path) -> (proto::Snapshot, State) {
     (file, state)
 }
 
-/// Adds a key that nobody installed to the state in a snapshot, and makes the file whole again.
+/// Adds a key to the state in a snapshot that no command installed, and updates the file's digest.
 fn alter(path: &Path) {
     let (mut file, mut state) = read_snapshot(path);
     state.apply(1, &world::install_key(world::host_key(99)).encode());
     file.state = state.encode_snapshot().into();
     file.digest = Sha256::digest(&file.state).to_vec().into();
-    // As a version before the seal wrote it.
+    // Without a seal, as versions before the seal wrote it.
     file.seal = Bytes::new();
     fs::write(path, file.encode_to_vec()).unwrap();
 }

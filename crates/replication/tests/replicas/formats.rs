@@ -1,4 +1,4 @@
-//! The format of what is written, up and down.
+//! Upgrades and downgrades of the format.
 
 use activation::{
     audit::Origin,
@@ -51,14 +51,14 @@ async fn a_lowered_format_leaves_nothing_newer_on_any_disk_and_can_be_raised_aga
     })
     .await;
     assert_eq!(count(&cluster.node(follower).submit(1).await.unwrap()), 1);
-    // An administrator's act is written in the words of that format, without the id that it carries since format 3.
+    // An administrator's act is written in that format, without the id that it has since format 3.
     let index = propose(&cluster, follower, forget.clone()).await.unwrap();
     let held = cluster.node(lead).replica().command_at(index).unwrap();
     assert_eq!(Command::decode(&held), Ok(forget));
     let noted = audited(Act::Note { act: "something".into(), refused: String::new() });
     propose(&cluster, follower, noted).await.unwrap();
     cluster.assert_equal_states().await;
-    // What was recorded as a code stands in the words that every version puts it in.
+    // An act that was recorded as a code is kept as text, which every version reads.
     let kept = ["code 9: 9", "set format 2", "forget node 9", "something"];
     assert_eq!(acts(&cluster, 1), kept);
 

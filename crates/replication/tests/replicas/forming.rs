@@ -1,4 +1,4 @@
-//! A cluster is formed once, of nodes that are who they say they are.
+//! A cluster is formed once, from nodes whose numbers match the list.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,4 +1,4 @@
-//! The start gate: who is let in, and who is quarantined.
+//! The start gate: which nodes are admitted, and which are quarantined.
 
 use replication::{Health, Unavailable};
 use storage::Batch;
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::cluster::{Cluster, Node, PATIENCE, count, eventually};
 
-/// Asks until there is an answer: the count.
+/// Repeats the request until it is answered; returns the count.
 async fn submit(node: &Node, machine: u64) -> u32 {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -17,7 +17,7 @@ async fn submit(node: &Node, machine: u64) -> u32 {
     }
 }
 
-/// Three voters, and node 4 that learns.
+/// Three voters, and node 4 as a learner.
 async fn with_a_learner() -> Cluster {
     let cluster = Cluster::unformed(4, crate::cluster::SETTINGS, crate::cluster::pace()).await;
     let mut voters = cluster.addresses();
@@ -48,7 +48,7 @@ async fn is_quarantined(node: &Node) -> String {
     reason.unwrap()
 }
 
-/// Stops `node`, keeps what it has, lets it count twelve machines more, and puts the older folder back.
+/// Stops `node`, copies its folder, lets it count twelve more machines, and restores the older folder.
 async fn roll_back(cluster: &mut Cluster, node: u64) {
     let kept = cluster.path("kept");
     cluster.node_mut(node).stop_hard().await;
@@ -99,7 +99,8 @@ async fn a_learner_whose_disk_went_back_in_time_is_quarantined_and_the_others_go
     a_rolled_back_node_is_quarantined(with_a_learner().await, 4).await;
 }
 
-/// As where an image of a running machine is put back: no start lies between, and only the number of writes tells.
+/// As when an image of a running machine is restored: there was no start in between, and only the number of writes
+/// reveals it.
 #[tokio::test]
 async fn a_disk_that_lost_what_was_written_since_the_last_start_is_found_by_its_number_of_writes() {
     let mut cluster = Cluster::activated(3).await;
@@ -154,7 +155,7 @@ async fn of_two_processes_of_one_node_the_one_at_its_address_takes_part_whicheve
     cluster.node_mut(copied).stop_hard().await;
     let mut copy = cluster.node(copied).copied_to(cluster.path("copy")).await;
     copy.start().await;
-    // It is asked for what it may not give as long as nobody reaches it where the node is registered.
+    // The copy must not answer while no member can reach it at the node's registered address.
     assert_eq!(copy.submit(2).await.unwrap_err(), Unavailable::NoLeader);
     assert!(!copy.replica().is_admitted());
     cluster.node_mut(copied).start().await;

@@ -1,4 +1,4 @@
-//! Members come and go, and enough of them vote.
+//! Members are added and removed, and an odd number of them votes.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use crate::{
     world,
 };
 
-/// Of one node, two, three and so on.
+/// The expected voters of a cluster of one node, two, three and so on.
 const VOTERS: [&[u64]; 6] = [&[1], &[1], &[1, 2, 3], &[1, 2, 3], &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5]];
 
-/// So many nodes, of which the first alone is a cluster; all of them are activated there.
+/// This many nodes. The first alone is a cluster; all of them are activated there.
 async fn first_of(nodes: u64) -> Cluster {
     let cluster = Cluster::unformed(nodes, SETTINGS, pace()).await;
     let alone = BTreeMap::from([(1, cluster.node(1).address())]);
@@ -54,7 +54,7 @@ async fn a_cluster_grows_from_one_to_six_and_shrinks_back_and_counts_all_the_whi
     let cluster = first_of(6).await;
     let mut machines = 0;
     for (node, expected) in (1..).zip(VOTERS).skip(1) {
-        // Asked of any node, a new one too.
+        // The command may go to any node, also to a new one.
         add(&cluster, node - 1, node).await.unwrap();
         voters_become(&cluster, node, expected).await;
         machines += 1;
@@ -62,7 +62,7 @@ async fn a_cluster_grows_from_one_to_six_and_shrinks_back_and_counts_all_the_whi
     }
     cluster.assert_equal_states().await;
     for left in (1..=5_usize).rev() {
-        // The leader goes: the others have its place filled before.
+        // The leader is removed: before that, the other nodes give its vote to another member.
         let leader = cluster.node(6).replica().cluster();
         let goes = leader
             .leader
@@ -109,7 +109,7 @@ async fn a_voter_that_said_it_comes_back_keeps_its_vote() {
     cluster.node(away).on(async |replica| replica.say_farewell().await).await;
     cluster.node_mut(away).stop_hard().await;
     cluster.node_mut(dead).stop_hard().await;
-    // Silent for no longer than the other one.
+    // The returning node is absent for no longer than the dead one.
     let expected: Vec<_> = (1..=6).filter(|node| *node != dead).collect();
     voters_become(&cluster, leader, &expected).await;
     cluster.node_mut(away).start().await;
@@ -162,7 +162,8 @@ async fn a_learner_is_promoted_in_place_of_another_when_an_administrator_says_so
 
 #[tokio::test]
 async fn a_node_under_the_number_of_the_first_voter_follows_and_forms_no_cluster_of_its_own() {
-    // Long enough that the new node 1 is seen on its way through what node 1 alone decided.
+    // The log is long enough that the new node 1 can be observed while it applies the entries that the old node 1
+    // wrote alone.
     let mut cluster = first_of(3).await;
     for machine in 1..=500 {
         cluster.node(1).submit(machine % 3 + 1).await.unwrap();
@@ -176,7 +177,8 @@ async fn a_node_under_the_number_of_the_first_voter_follows_and_forms_no_cluster
     cluster.node_mut(1).stop_hard().await;
     cluster.node_mut(1).wipe();
     cluster.node_mut(1).start().await;
-    // The log that it is sent begins with a membership whose only voter is node 1: another one, with another store.
+    // The log that it receives begins with a membership whose only voter is node 1, but another one, with another
+    // store.
     add(&cluster, 2, 1).await.unwrap();
     assert_eq!(count(&cluster.node(1).submit(4).await.unwrap()), 4);
     cluster.assert_equal_states().await;

@@ -1,4 +1,4 @@
-//! Disks that hang: neither success nor an error comes back.
+//! Disks that hang: a write returns neither success nor an error.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::cluster::{Cluster, Node, PATIENCE, count, eventually};
 
-/// The others follow one of themselves.
+/// Waits until the other nodes follow one of themselves.
 async fn led_by_another(cluster: &Cluster, hung: u64) -> u64 {
     let mut leader = None;
     eventually("another node leads", || {
@@ -21,7 +21,7 @@ async fn led_by_another(cluster: &Cluster, hung: u64) -> u64 {
     leader.unwrap()
 }
 
-/// Asks until there is an answer: the count.
+/// Repeats the request until it is answered; returns the count.
 async fn submit(node: &Node, machine: u64) -> u32 {
     let answered = async {
         loop {
@@ -40,7 +40,7 @@ async fn a_leader_whose_disk_hangs_hands_over_before_it_fails_and_goes_on_where_
     let follower = cluster.follower().await;
     submit(cluster.node(follower), 1).await;
     cluster.node(hung).hang_disk();
-    // Something must be written for it to hang.
+    // A disk hangs only when something is written.
     let (leader, counted) = tokio::join!(led_by_another(&cluster, hung), submit(cluster.node(follower), 2));
     assert_eq!(cluster.node(hung).replica().health(), Health::Running, "it handed over, and has not failed yet");
     assert!(cluster.node(hung).replica().is_disk_hanging(), "so it is not ready");

@@ -1,4 +1,4 @@
-//! Calls between daemons beside the peer service.
+//! Calls between daemons outside the peer service.
 
 use api::peer::v1::{ClockRequest, peer_client::PeerClient};
 use replication::FROM;

@@ -1,4 +1,4 @@
-//! Three nodes count as one, and nothing short of losing a majority loses the count.
+//! Three nodes keep one count, and only the loss of a majority loses it.
 
 use std::collections::BTreeSet;
 
@@ -103,7 +103,7 @@ async fn requests_that_are_under_way_when_the_leader_stops_hard_are_answered_and
     asking.await.unwrap();
     cluster.node_mut(leader).start().await;
     cluster.assert_equal_states().await;
-    // 400 machines asked; the application remembers the last of them.
+    // 400 machines sent requests; the application keeps the last `world::CACHE_LIMIT` of them.
     assert_eq!(cluster.node(follower).known_machines(), world::CACHE_LIMIT);
 }
 

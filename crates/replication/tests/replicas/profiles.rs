@@ -1,4 +1,4 @@
-//! Another election profile, while the cluster counts.
+//! Changes of the election profile while the cluster records requests.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +23,7 @@ use crate::{
 };
 use ElectionProfile::{Far, Near};
 
-/// The times are those of the profile.
+/// Settings without own timeouts: those of the profile apply.
 const FOLLOWING: RaftSettings = RaftSettings {
     heartbeat_interval: Duration::ZERO,
     election_timeout_min: Duration::ZERO,
@@ -31,7 +31,7 @@ const FOLLOWING: RaftSettings = RaftSettings {
     ..SETTINGS
 };
 
-/// Every entry stays in the log, where a test looks for it.
+/// A pace that keeps every entry in the log, where a test looks for it.
 fn keeping() -> Pace {
     Pace { snapshot_every_entries: 100_000, ..pace() }
 }
@@ -58,7 +58,7 @@ async fn all_have(cluster: &Cluster, profile: ElectionProfile) {
 
 type Answered = Result<(Record, Recorded), Unavailable>;
 
-/// Machines that ask every running node, each once, one after the other.
+/// Machines that send requests to every running node, each once, one after the other.
 struct Load {
     stopping: Arc<AtomicBool>,
     machines: Arc<AtomicU64>,
@@ -77,15 +77,15 @@ impl Load {
         Self { stopping, machines, of_node }
     }
 
-    /// Waits until so many more machines have asked.
+    /// Waits until this many more machines have sent requests.
     async fn more(&self, machines: u64) {
         let asked = || self.machines.load(Ordering::Relaxed);
         let enough = asked() + machines;
         eventually("machines ask", || async { asked() >= enough }).await;
     }
 
-    /// What was acknowledged. Every request must have been, unless a node was `killed`: then a leader may be missing for longer
-    /// than a request waits.
+    /// Stops the load, and returns the acknowledged requests. Every request must have been acknowledged, unless a
+    /// node was `killed`: then there may be no leader for longer than the deadline of a request.
     async fn stop(self, killed: Option<u64>) -> Vec<(Record, Recorded)> {
         self.stopping.store(true, Ordering::Relaxed);
         let mut acknowledged = Vec::new();
@@ -112,7 +112,7 @@ async fn ask(
     while !stopping.load(Ordering::Relaxed) {
         let record = world::record(node, machines.fetch_add(1, Ordering::Relaxed), time_ms);
         let (asked, replica) = (record.clone(), replica.clone());
-        // A node that was killed runs nothing any more.
+        // A node that was killed runs no tasks any more.
         let Ok(answer) = handle.spawn(async move { replica.submit(&asked).await }).await else { break };
         answered.push(answer.map(|recorded| (record, recorded)));
         let _pause = timeout(Duration::from_millis(10), std::future::pending::<()>()).await;
@@ -120,7 +120,7 @@ async fn ask(
     answered
 }
 
-/// Every running node has all that was acknowledged, where it was acknowledged to be.
+/// Asserts that every running node has all acknowledged requests at the acknowledged positions.
 async fn assert_all_are_recorded(cluster: &Cluster, acknowledged: &[(Record, Recorded)]) {
     cluster.assert_equal_states().await;
     for node in cluster.running() {
@@ -148,7 +148,7 @@ async fn a_cluster_takes_another_profile_under_load_and_answers_every_request() 
     load.more(30).await;
     let acknowledged = load.stop(None).await;
     assert_all_are_recorded(&cluster, &acknowledged).await;
-    // What was written by each of them is on the disk.
+    // Every acknowledged request is on the disk.
     for node in 1..=3 {
         cluster.node_mut(node).stop_hard().await;
     }
@@ -247,7 +247,7 @@ async fn a_nodes_own_profile_holds_while_it_is_given_and_needs_no_majority() {
     let profile_of = |cluster: &Cluster, node: u64| cluster.node(node).replica().election_profile();
     eventually("node 1 has its own", || async { profile_of(&cluster, 1) == Far }).await;
     assert_eq!([2, 3].map(|node| profile_of(&cluster, node)), [Near, Near]);
-    // The cluster's setting does not change it, and holds again when it is no longer given.
+    // The node's own profile overrides the cluster's setting; without it the setting applies again.
     cluster.node(1).on(async |replica| replica.keep_to_profile(Some(Near))).await;
     set(&cluster, 2, Far).await;
     eventually("the others follow the setting", || async {
@@ -258,7 +258,7 @@ async fn a_nodes_own_profile_holds_while_it_is_given_and_needs_no_majority() {
     cluster.node(1).on(async |replica| replica.keep_to_profile(None)).await;
     all_have(&cluster, Far).await;
     assert_eq!(count(&cluster.node(1).submit(1).await.unwrap()), 1);
-    // Nothing can be committed: each node that runs is given its own.
+    // Nothing can be committed: each running node gets its own profile.
     cluster.node_mut(2).stop_hard().await;
     cluster.node_mut(3).stop_hard().await;
     cluster.node(1).on(async |replica| replica.keep_to_profile(Some(Near))).await;

@@ -1,4 +1,4 @@
-//! A cluster anew: from a backup, and from what one node has when the others are lost.
+//! A new cluster from a backup, or from one node's data after the other nodes are lost.
 
 use std::collections::BTreeMap;
 
@@ -90,7 +90,7 @@ async fn the_last_of_three_nodes_goes_on_alone_and_the_lost_ones_cannot_come_bac
     let view = cluster.node(3).replica().cluster();
     assert_eq!((view.voters.clone(), view.members.len()), (vec![3], 1));
 
-    // They are a majority of what was: they go on without it, and it without them.
+    // The two lost nodes are a majority of the old cluster: both clusters continue independently.
     cluster.node_mut(1).start().await;
     cluster.node_mut(2).start().await;
     assert_eq!(submit(&cluster, 1, 40).await, 31, "the lost ones count on their own");
@@ -110,7 +110,7 @@ async fn a_recovery_that_breaks_off_lets_nobody_of_before_in_and_is_completed_wh
     cluster.settled_hashes().await;
     cluster.node_mut(3).stop_hard().await;
     let (folder, address) = (cluster.node(3).folder().to_owned(), cluster.node(3).address());
-    // Where the snapshot is written first.
+    // The snapshot is first written to this path.
     let obstacle = folder.join("snapshot.new");
     std::fs::create_dir(&obstacle).unwrap();
     let broken = replication::recover(cluster.node(3).open_disk().await, &address).await;

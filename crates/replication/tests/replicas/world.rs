@@ -1,4 +1,4 @@
-//! A publisher, nodes that it has activated, and machines that ask them.
+//! A publisher, the nodes that it has activated, and the requests of client machines.
 
 use std::sync::LazyLock;
 
@@ -15,17 +15,17 @@ use activation::{
 
 const EXAMPLE: &str = include_str!("../../../../deploy/catalogs/example.toml");
 
-/// 2026-01-01, when the wall clocks of all tests begin.
+/// 2026-01-01 in milliseconds since the Unix epoch: the wall clocks of all tests start at this time.
 pub(crate) const START_MS: u64 = 1_767_225_600_000;
 
-/// What all machines ask for.
+/// The product that all machines request.
 const PRODUCT: &str = "workstation-professional-2";
 
-/// Codes of the example catalog.
+/// Codes in the example catalog.
 const GROUP_SERVER_B: u8 = 3;
 const PLATFORM_STANDARD: u8 = 4;
 
-/// The most CMIDs that the application remembers: twice the product's threshold (R12).
+/// The largest number of CMIDs that the application keeps: twice the product's threshold (R12).
 pub(crate) const CACHE_LIMIT: u32 = 50;
 
 fn root() -> SigningKey {
@@ -36,19 +36,19 @@ fn activation_keys() -> [SigningKey; 2] {
     [2, 3].map(|seed| SigningKey::from_bytes(&[seed; 32]))
 }
 
-/// Derived once: a key pair for every request would be most of what a load generator does.
+/// Derived once: a key pair for every request would take most of a load generator's time.
 static PUBLISHER: LazyLock<PublisherId> = LazyLock::new(|| PublisherId::derive(&root().verifying_key()));
 
 pub(crate) fn publisher() -> PublisherId {
     *PUBLISHER
 }
 
-/// A host key that no other number gives.
+/// A host key that is different for every `number`.
 pub(crate) fn host_key(number: u64) -> TypedKey {
     TypedKey::generate(KeyKind::Host, GROUP_SERVER_B, u128::from(number).to_be_bytes())
 }
 
-/// The commands that let `nodes` answer: catalog, host key, and certificates for all of them.
+/// The commands that let `nodes` answer requests: catalog, host key, and certificates for all of them.
 pub(crate) fn activation(nodes: impl IntoIterator<Item = NodeId>) -> [Command; 3] {
     let catalog = Catalog::from_toml(EXAMPLE).expect("the example catalog is valid");
     let public = activation_keys().map(|key| key.verifying_key());

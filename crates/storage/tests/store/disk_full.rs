@@ -1,4 +1,5 @@
-//! A disk that fills up: a size-capped tmpfs. Needs root; without it the test fails and says so.
+//! A disk that becomes full: a tmpfs of limited size. Needs root; without it the test fails with a message that
+//! says so.
 
 use std::{
     fs,
@@ -16,7 +17,7 @@ use crate::{
     filled, key, open, put, refusal, value,
 };
 
-/// A mounted tmpfs, unmounted at the end.
+/// A mounted tmpfs, which is unmounted when the value is dropped.
 struct SmallDisk {
     mounted_at: PathBuf,
     _folder: TempDir,
@@ -42,7 +43,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: a failed test may still hold files open.
+        // A lazy unmount: a failed test may still hold files open.
         let _status = Command::new("umount").arg("-l").arg(&self.mounted_at).status();
     }
 }
@@ -84,7 +85,7 @@ async fn machine_a_full_disk_fails_every_later_write_and_keeps_every_acknowledge
     assert_eq!(store.get(b"later").unwrap(), None);
 }
 
-/// Writes to `ballast` until no more than so many bytes are free.
+/// Writes to `ballast` until only this many bytes are free.
 fn leave(disk: &Path, free_bytes: u64) {
     let room = rustix::fs::statvfs(disk).unwrap();
     let ballast = room.f_bavail * room.f_frsize - free_bytes;

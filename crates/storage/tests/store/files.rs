@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Every file's content, and every folder as one without.
+/// The content of every file, by path; a folder has `None`.
 pub(crate) fn content(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let mut found = BTreeMap::new();
     for item in fs::read_dir(folder).unwrap() {
@@ -22,7 +22,7 @@ pub(crate) fn content(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     found
 }
 
-/// The names of what differs.
+/// The paths whose content differs.
 pub(crate) fn changed(
     before: &BTreeMap<PathBuf, Option<Vec<u8>>>,
     after: &BTreeMap<PathBuf, Option<Vec<u8>>>,
@@ -40,7 +40,7 @@ pub(crate) fn edit(path: &Path, edit: impl FnOnce(&mut Vec<u8>)) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Where `needle` last occurs.
+/// Position of the last occurrence of `needle`.
 pub(crate) fn last_place(bytes: &[u8], needle: &[u8]) -> usize {
     bytes.windows(needle.len()).rposition(|window| window == needle).expect("not in the file")
 }

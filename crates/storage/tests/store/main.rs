@@ -32,12 +32,12 @@ fn key(number: impl Into<u32>) -> String {
     format!("key {:04}", number.into())
 }
 
-/// 512 bytes that occur nowhere else.
+/// 512 bytes that occur in no other record.
 fn value(number: u8) -> Vec<u8> {
     vec![number; 512]
 }
 
-/// A store of 64 records in as many writes, closed again.
+/// A store of 64 records, each from one write, closed again.
 async fn filled(folder: &Path) {
     let store = open(folder).unwrap();
     let writer = Writer::start(Arc::clone(&store)).unwrap();
@@ -48,7 +48,7 @@ async fn filled(folder: &Path) {
     closed(store);
 }
 
-/// Waits until the writing thread has let go of the store, and closes it.
+/// Waits until the writing thread has released the store, and closes it.
 fn closed(mut store: Arc<Store>) {
     let deadline = std::time::Duration::from_secs(10);
     let (done, gone) = std::sync::mpsc::sync_channel(1);

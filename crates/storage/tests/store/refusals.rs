@@ -1,4 +1,4 @@
-//! Stores that must not be opened, and must be left as they are.
+//! Stores that must be refused, and must be left unchanged.
 
 use std::{fs, path::Path};
 
@@ -11,10 +11,10 @@ use crate::{
     filled, key, open, refusal, value,
 };
 
-/// What was done to a store.
+/// A change that damages a store.
 type Deed = fn(&Path);
 
-/// What the refusal must be.
+/// Whether a refusal is the expected one.
 type Expected = fn(&OpenError) -> bool;
 
 fn is_damaged(error: &OpenError) -> bool {

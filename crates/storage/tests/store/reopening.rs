@@ -147,15 +147,15 @@ async fn an_opening_that_was_cut_short_at_any_step_loses_nothing() {
     let folder = tempdir().unwrap();
     filled(folder.path()).await;
     let [sled, copy, replaced] = ["sled", "check", "replaced"].map(|name| folder.path().join(name));
-    // While the copy was made,
+    // Interrupted while the copy was made.
     fs::create_dir(&copy).unwrap();
     fs::write(copy.join("db"), "half of it").unwrap();
     holds_all(folder.path());
-    // between the two renames,
+    // Interrupted between the two renames.
     fs::create_dir(&copy).unwrap();
     fs::rename(&sled, &replaced).unwrap();
     holds_all(folder.path());
-    // and before what was replaced was removed.
+    // Interrupted before the replaced database was removed.
     fs::create_dir(&replaced).unwrap();
     fs::write(replaced.join("db"), "what was there before").unwrap();
     holds_all(folder.path());

@@ -1,4 +1,4 @@
-//! What one connection is doing: bytes that it sent, and calls that wait for their answers.
+//! The activity of one connection: bytes that arrived on it, and calls that wait for their answers.
 
 use std::{
     io,
@@ -16,29 +16,30 @@ use tokio::{
     time::Instant,
 };
 
-/// In place of the number of calls: the connection is being closed for another one.
+/// Value instead of the number of calls while the connection is being closed for another one.
 const CLOSING: u32 = u32::MAX;
 
-/// What a connection is doing. Shared between what serves it and the registry that may close it.
+/// The activity of a connection. Shared between the server of the connection and the registry that may close it.
 #[derive(Clone, Debug)]
 pub struct Activity(Arc<State>);
 
 #[derive(Debug)]
 struct State {
-    /// What [`State::last_ms`] counts from.
+    /// Origin of [`State::last_ms`].
     epoch: Instant,
     calls: AtomicU32,
     has_sent: AtomicBool,
     last_ms: AtomicU64,
-    /// Told when the last call is answered.
+    /// Notified when the last call is answered.
     idle: Arc<Notify>,
 }
 
-/// A call that waits for its answer; dropped when it is answered. Its connection is not closed for another one.
+/// A call that waits for its answer; drop it when the call is answered. While it exists, its connection is not
+/// closed for another one.
 #[derive(Debug)]
 pub struct Call(Option<Activity>);
 
-/// Sorts idle connections: the smallest is closed first.
+/// Order of idle connections: the smallest is closed first.
 pub(super) type Idleness = (bool, u64);
 
 impl Activity {
@@ -54,13 +55,13 @@ impl Activity {
         activity
     }
 
-    /// Takes note that the other side sent something.
+    /// Records that the other side sent bytes.
     pub fn received(&self) {
         self.0.has_sent.store(true, Ordering::Relaxed);
         self.moved();
     }
 
-    /// Takes note of a call, until what is returned is dropped.
+    /// Records a call, until the returned value is dropped.
     pub fn call(&self) -> Call {
         let counted = self.0.calls.fetch_update(Ordering::AcqRel, Ordering::Acquire, |calls| match calls {
             CLOSING => None,
@@ -74,27 +75,27 @@ impl Activity {
         self.0.last_ms.store(ms, Ordering::Relaxed);
     }
 
-    /// How idle the connection is: one that never sent a byte before one that did, then by the time of the last byte or
-    /// answer. `None` while a call waits for its answer.
+    /// How idle the connection is: a connection that never sent a byte comes before one that did, then the time of
+    /// the last byte or answer decides. `None` while a call waits for its answer.
     pub(super) fn idleness(&self) -> Option<Idleness> {
         let is_idle = self.0.calls.load(Ordering::Acquire) == 0;
         is_idle.then(|| (self.0.has_sent.load(Ordering::Relaxed), self.0.last_ms.load(Ordering::Relaxed)))
     }
 
-    /// Lets no call begin any more, where none waits for its answer; otherwise false.
+    /// Prevents new calls and returns true, if no call waits for its answer; otherwise returns false.
     pub(super) fn close(&self) -> bool {
         self.0.calls.compare_exchange(0, CLOSING, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 
-/// Of a connection that no registry knows.
+/// The activity of a connection that is in no registry.
 impl Default for Activity {
     fn default() -> Self {
         Self::new(Instant::now(), Arc::default())
     }
 }
 
-/// The same connection.
+/// Equal if both belong to the same connection.
 impl PartialEq for Activity {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -113,7 +114,7 @@ impl Drop for Call {
     }
 }
 
-/// A stream that takes note of what is received on it.
+/// A stream that records in an [`Activity`] when it receives bytes.
 #[derive(Debug)]
 pub struct NotedStream<S> {
     stream: S,
@@ -121,7 +122,7 @@ pub struct NotedStream<S> {
 }
 
 impl<S> NotedStream<S> {
-    /// Notes in `activity` what `stream` receives.
+    /// Records in `activity` when `stream` receives bytes.
     pub fn new(stream: S, activity: Activity) -> Self {
         Self { stream, activity }
     }

@@ -1,5 +1,5 @@
-//! The connections of one port: bounded in all and for each source. Where a limit is reached, the new connection gets its slot
-//! and another one is closed: the oldest idle one of the source with most.
+//! The connections of one port: limited in total and for each source. When a limit is reached, another connection
+//! is closed and the new one gets its slot: the longest idle one of the source with the most connections.
 
 mod activity;
 mod networks;
@@ -39,12 +39,12 @@ use crate::limits::{ACCEPT_PAUSE, REFUSAL_LINES_MAX, REFUSAL_LINES_WINDOW};
 pub struct Connections(Arc<Inner>);
 
 struct Inner {
-    /// For the log.
+    /// The port's name in the log.
     port: &'static str,
     epoch: Instant,
     registry: Mutex<Registry>,
     is_pressed: AtomicBool,
-    /// Told when a connection is closed or becomes idle.
+    /// Notified when a connection is closed or becomes idle.
     changed: Arc<Notify>,
     refused_networks: AtomicU64,
     refused_sources: AtomicU64,
@@ -53,20 +53,21 @@ struct Inner {
     lines: Mutex<Lines>,
 }
 
-/// What became of a port's connections since the process began.
+/// Counters of a port's connections since the process began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Refused because the list of networks lacks their address.
+    /// Refused because the address is not in the list of networks.
     pub refused_networks: u64,
-    /// Refused because each connection of their source, or of the port, had a call under way.
+    /// Refused because a call was in progress on each connection of their source, or of the port.
     pub refused_sources: u64,
-    /// Closed while they were idle, for a new one.
+    /// Closed for a new connection while they were idle.
     pub evicted: u64,
-    /// Times that the system did not accept a connection: the process has no descriptor left, or the system.
+    /// How many times the system failed to accept a connection, because the process or the system had no
+    /// descriptors left.
     pub not_accepted: u64,
 }
 
-/// Lines about refused connections within one [`REFUSAL_LINES_WINDOW`].
+/// The log lines about refused connections within one [`REFUSAL_LINES_WINDOW`].
 #[derive(Default)]
 struct Lines {
     began: Option<Instant>,
@@ -75,7 +76,7 @@ struct Lines {
 }
 
 impl Lines {
-    /// Whether one more line is said, and if so, how many were left out before it.
+    /// Whether one more line may be written; if so, how many were suppressed before it.
     fn admit(&mut self, now: Instant) -> Option<u64> {
         if self.began.is_none_or(|began| now.duration_since(began) >= REFUSAL_LINES_WINDOW) {
             (self.began, self.said) = (Some(now), 0);
@@ -90,7 +91,7 @@ impl Lines {
 }
 
 impl Connections {
-    /// Of the port that the log calls `port`.
+    /// The connections of the port that log lines call `port`.
     pub fn new(port: &'static str, limits: Limits, rules: Rules) -> Self {
         Self(Arc::new(Inner {
             port,
@@ -106,19 +107,19 @@ impl Connections {
         }))
     }
 
-    /// Changes the rules for connections from now on. Open connections stay open.
+    /// Changes the rules for new connections. Open connections stay open.
     pub fn set_rules(&self, rules: Rules) {
         self.registry().rules = rules;
     }
 
-    /// Changes the limit per source of connections without a known certificate, from the next connection on.
+    /// Changes the limit per source of connections without a known certificate, for new connections.
     pub fn set_per_source_max(&self, connections: usize) {
         self.registry().limits.strangers_per_source = connections;
     }
 
-    /// The next connection of `listener`. Waits in front of it while each connection of the port has a call under way: further
-    /// ones wait in the system's queue. `None` where the connection was refused, which is counted and logged, or could not be
-    /// accepted. Cancel safe.
+    /// The next connection of `listener`. While a call is in progress on each connection of the port this waits,
+    /// and further connections wait in the system's queue. `None` if the connection was refused, which is counted
+    /// and logged, or could not be accepted. Cancel safe.
     pub async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, SocketAddr, ConnectionSlot)> {
         loop {
             let changed = self.0.changed.notified();
@@ -168,7 +169,7 @@ impl Connections {
         }
     }
 
-    /// Takes note that the system did not accept a connection.
+    /// Counts and logs that the system failed to accept a connection.
     fn not_accepted(&self, error: &io::Error) {
         self.0.not_accepted.fetch_add(1, Ordering::Relaxed);
         let admitted = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now());
@@ -190,17 +191,17 @@ impl Connections {
         }
     }
 
-    /// Whether so many slots are taken that deadlines of strangers are short.
+    /// Whether so many slots are in use that connections without a known certificate have short deadlines.
     pub fn is_pressed(&self) -> bool {
         self.0.is_pressed.load(Ordering::Relaxed)
     }
 
-    /// Connections without a known certificate that are open now.
+    /// Number of open connections without a known certificate.
     pub fn strangers(&self) -> usize {
         self.registry().strangers()
     }
 
-    /// What became of connections so far.
+    /// The counters of this port's connections.
     pub fn counts(&self) -> Counts {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts {
@@ -226,7 +227,7 @@ impl fmt::Debug for Connections {
     }
 }
 
-/// The slot of one connection; given back when dropped.
+/// The slot of one connection; released when dropped.
 #[derive(Debug)]
 pub struct ConnectionSlot {
     connections: Connections,
@@ -240,7 +241,7 @@ pub struct ConnectionSlot {
 }
 
 impl ConnectionSlot {
-    /// What the connection is doing.
+    /// The activity of the connection.
     pub fn activity(&self) -> &Activity {
         &self.activity
     }
@@ -250,8 +251,8 @@ impl ConnectionSlot {
         self.connections.is_pressed()
     }
 
-    /// Moves the connection to those with a known certificate, which are not closed for others. False where it is being closed
-    /// already, or where there are too many of those: it is to be closed then.
+    /// Moves the connection to those with a known certificate, which are not closed for new ones. Returns false if
+    /// it is being closed already, or if a limit of known connections is reached: the caller must close it then.
     pub fn is_known_now(&mut self) -> bool {
         if self.known.is_none() {
             let mut registry = self.connections.registry();
@@ -261,7 +262,7 @@ impl ConnectionSlot {
         self.known.is_some()
     }
 
-    /// Ready once the connection is to close, because a new one needs its slot.
+    /// Ready when the connection must close because a new one needs its slot.
     pub fn poll_evicted(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if !self.is_evicted {
             self.is_evicted = Pin::new(&mut self.evicted).poll(context).is_ready();
@@ -269,7 +270,7 @@ impl ConnectionSlot {
         if self.is_evicted { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Waits until the connection is to close, because a new one needs its slot. Cancel safe.
+    /// Waits until the connection must close because a new one needs its slot. Cancel safe.
     pub async fn evicted(&mut self) {
         poll_fn(|context| self.poll_evicted(context)).await;
     }

@@ -1,4 +1,4 @@
-//! Which addresses are one source, and lists of networks.
+//! Sources of connections, and networks for lists.
 
 use std::{
     fmt,
@@ -12,13 +12,14 @@ use ipnet::IpNet;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network(IpNet);
 
-/// A text that is no network.
+/// The text is no network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no network; write ADDRESS/BITS, 10.0.0.0/8 or 2001:db8::/32 for example, or one address")]
 pub struct MalformedNetwork(String);
 
 impl Network {
-    /// Whether `address` is in it. An IPv4 address in its IPv6 form (`::ffff:192.0.2.1`) counts as the IPv4 address.
+    /// Whether `address` is in the network. An IPv4 address in its IPv6 form (`::ffff:192.0.2.1`) counts as the
+    /// IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())
     }
@@ -40,7 +41,8 @@ impl fmt::Display for Network {
     }
 }
 
-/// The source that `address` belongs to: an IPv4 address itself, of an IPv6 address its /64, all of which one subscriber has.
+/// The source of `address`: an IPv4 address itself, or the /64 of an IPv6 address, because one subscriber has all
+/// addresses of a /64.
 pub fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) >> 64 << 64).into(),

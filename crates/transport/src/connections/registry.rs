@@ -1,7 +1,7 @@
-//! Open connections by source, and which of them is closed for a new one.
+//! Open connections by source, and the choice of the one that is closed for a new one.
 //!
-//! Invariant: never more connections than the limits say, apart from those that are being closed; never closes one with a
-//! call that waits for its answer, nor one whose certificate is known.
+//! Invariant: never more connections than the limits say, apart from those that are being closed; never closes one
+//! with a call that waits for its answer, nor one whose certificate is known.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,21 +19,21 @@ use crate::limits::{
     STRANGERS_PER_SOURCE_MAX,
 };
 
-/// How many connections a port has at once.
+/// The limits of a port's concurrent connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections without a known certificate, those in their handshake among them.
+    /// Connections without a known certificate ("strangers"), including those in their handshake.
     pub strangers: usize,
-    /// Of those, connections of one source.
+    /// Connections without a known certificate from one source.
     pub strangers_per_source: usize,
     /// Connections with a known certificate.
     pub known: usize,
-    /// Of those, connections of one source.
+    /// Connections with a known certificate from one source.
     pub known_per_source: usize,
 }
 
 impl Limits {
-    /// Of a port with TLS, where members and administrators have capacity of their own.
+    /// The limits of a port with TLS, where members and administrators have separate capacity.
     pub const TLS: Self = Self {
         strangers: STRANGERS_MAX,
         strangers_per_source: STRANGERS_PER_SOURCE_MAX,
@@ -41,16 +41,16 @@ impl Limits {
         known_per_source: KNOWN_PER_SOURCE_MAX,
     };
 
-    /// Of a port on which no certificate is shown.
+    /// The limits of a port without client certificates.
     pub const fn without_certificates(connections: usize, per_source: usize) -> Self {
         Self { strangers: connections, strangers_per_source: per_source, known: 0, known_per_source: 0 }
     }
 }
 
-/// Which networks may connect, and which without a limit per source.
+/// The networks that may connect, and those without a limit per source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// Networks that may connect; none: all.
+    /// Networks that may connect; if empty, all may.
     pub allow: Vec<Network>,
     /// Networks whose addresses have no limit per source.
     pub exempt: Vec<Network>,
@@ -69,31 +69,31 @@ impl Rules {
 /// Why a connection was closed as soon as it was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The port's list of networks lacks the address.
+    /// The address is not in the port's list of networks.
     #[error("its address is in none of the networks that may connect")]
     Network,
-    /// The source has all its connections, and a call waits for its answer on each.
+    /// The source has reached its limit, and a call waits for its answer on each of its connections.
     #[error("its source has all its connections, each with a call under way")]
     Source,
-    /// The port has all its connections, and a call waits for its answer on each.
+    /// The port has reached its limit, and a call waits for its answer on each connection.
     #[error("the port has all its connections, each with a call under way")]
     Port,
 }
 
-/// A source, apart from the connections of the same source that are exempt from its limit.
+/// A source. Its connections that are exempt from the limit are counted separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Source {
     is_limited: bool,
     address: IpAddr,
 }
 
-/// Where a source stands among those that lose a connection; the last is the first to lose one. Limited sources before exempt
-/// ones, then by the number of connections.
+/// Rank of a source; the source with the highest rank loses a connection first. Limited sources rank above exempt
+/// ones, then the number of connections decides.
 type Rank = (bool, usize, Source);
 
 struct Open {
     activity: Activity,
-    /// Dropped: the connection is told to close.
+    /// Dropped to notify the connection that it must close.
     evict: oneshot::Sender<()>,
 }
 
@@ -101,9 +101,9 @@ struct Open {
 pub(super) struct Admitted {
     pub(super) source: Source,
     pub(super) id: u64,
-    /// Ready once the connection is to close.
+    /// Ready when the connection must close.
     pub(super) evicted: oneshot::Receiver<()>,
-    /// Whether another one was closed for it.
+    /// Whether another connection was closed for this one.
     pub(super) has_evicted: bool,
 }
 
@@ -117,7 +117,7 @@ pub(super) struct Registry {
     strangers: usize,
     known: BTreeMap<IpAddr, usize>,
     known_in_all: usize,
-    /// Told to close, and not closed yet.
+    /// Number of connections that were notified to close and are still open.
     closing: usize,
 }
 
@@ -136,23 +136,23 @@ impl Registry {
         }
     }
 
-    /// Whether the next connection can be taken, whichever source it is of.
+    /// Whether the next connection can be accepted, from any source.
     pub(super) fn has_room(&self) -> bool {
         let can_evict = || self.next_to_lose().is_some();
         self.closing < self.closing_max() && (self.strangers < self.limits.strangers || can_evict())
     }
 
-    /// A port with few connections has few of these, too: each has a descriptor.
+    /// A port with few connections also has few that are being closed: each uses a descriptor.
     fn closing_max(&self) -> usize {
         (self.limits.strangers / CLOSING_SHARE).clamp(1, CLOSING_MAX)
     }
 
-    /// Whether strangers have so many of their connections that their deadlines are short.
+    /// Whether connections without a known certificate use so much of their limit that their deadlines are short.
     pub(super) fn is_pressed(&self) -> bool {
         self.strangers > self.limits.strangers / PRESSURE_SHARE
     }
 
-    /// Takes a connection from `address`, and closes another one where a limit is reached.
+    /// Admits a connection from `address`, and closes another one if a limit is reached.
     pub(super) fn admit(&mut self, address: IpAddr, activity: Activity) -> Result<Admitted, Refusal> {
         if !self.rules.allows(address) {
             return Err(Refusal::Network);
@@ -180,10 +180,11 @@ impl Registry {
         Ok(Admitted { source, id, evicted, has_evicted })
     }
 
-    /// Closes the idlest connection of the sources with most; where a call waits for its answer on each, of those with fewer.
+    /// Closes the idlest connection of the sources with the most connections. If a call waits for its answer on
+    /// each of these, continues with the sources with fewer.
     fn evict(&mut self) -> bool {
         while let Some(source) = self.next_to_lose() {
-            // A call may have begun since.
+            // A call may have begun since then.
             if self.evict_of(source) {
                 return true;
             }
@@ -191,8 +192,8 @@ impl Registry {
         false
     }
 
-    /// Of the sources with most connections, the one whose idlest connection is idlest: with equally many, one that says nothing
-    /// loses before one that asks.
+    /// Of the sources with the most connections, the one whose idlest connection is the idlest of all: with equal
+    /// numbers, a source that sends nothing loses a connection before one that does.
     fn next_to_lose(&self) -> Option<Source> {
         let mut ranks = self.ranks.iter().rev().peekable();
         while let Some((is_limited, count, _)) = ranks.peek().copied() {
@@ -208,16 +209,16 @@ impl Registry {
         None
     }
 
-    /// The idlest connection of `source`; none where a call waits for its answer on each.
+    /// The idlest connection of `source`; `None` if a call waits for its answer on each.
     fn idlest(&self, source: Source) -> Option<(Idleness, u64)> {
         let open = self.sources.get(&source)?.iter();
         open.filter_map(|(id, open)| Some((open.activity.idleness()?, *id))).min()
     }
 
-    /// Closes the idlest connection of `source`; false where a call waits for its answer on each.
+    /// Closes the idlest connection of `source`; returns false if a call waits for its answer on each.
     fn evict_of(&mut self, source: Source) -> bool {
         while let Some((_, id)) = self.idlest(source) {
-            // A call may have begun since.
+            // A call may have begun since then.
             let closes = self.sources.get(&source).and_then(|open| open.get(&id)).is_some_and(|o| o.activity.close());
             if closes {
                 self.take(source, id);
@@ -228,8 +229,8 @@ impl Registry {
         false
     }
 
-    /// Counts the connection among those with a known certificate from now on, and returns what would tell it to close. `None`
-    /// where it is being closed already, or where there are too many of those.
+    /// Moves the connection to those with a known certificate. Returns the sender whose drop would notify it to
+    /// close; `None` if it is being closed already, or if a limit of known connections is reached.
     pub(super) fn know(&mut self, source: Source, id: u64) -> Option<oneshot::Sender<()>> {
         let of_source = self.known.get(&source.address).copied().unwrap_or_default();
         let is_full = source.is_limited && of_source >= self.limits.known_per_source;
@@ -242,7 +243,7 @@ impl Registry {
         Some(open.evict)
     }
 
-    /// Takes note that a connection is closed.
+    /// Removes a closed connection.
     pub(super) fn closed(&mut self, source: Source, id: u64, is_known: bool) {
         if is_known {
             self.known_in_all -= 1;
@@ -263,7 +264,7 @@ impl Registry {
         Some(open)
     }
 
-    /// Changes the connections of a source, and its rank with them.
+    /// Changes the connections of a source, and updates its rank.
     fn change<T>(&mut self, source: Source, change: impl FnOnce(&mut BTreeMap<u64, Open>) -> T) -> T {
         let open = self.sources.entry(source).or_default();
         if let Some(rank) = rank(source, open) {
@@ -281,12 +282,12 @@ impl Registry {
         changed
     }
 
-    /// Connections without a known certificate.
+    /// Number of connections without a known certificate.
     pub(super) fn strangers(&self) -> usize {
         self.strangers
     }
 
-    /// Whether nothing is kept for anyone.
+    /// Whether the registry holds no connection and no source.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.sources.is_empty()

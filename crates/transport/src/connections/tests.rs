@@ -1,4 +1,4 @@
-//! Who gets a slot, and who loses one for it.
+//! Which connections get a slot, and which lose one for it.
 
 use std::{task::Waker, time::Duration};
 
@@ -15,7 +15,7 @@ fn port_with(strangers: usize, strangers_per_source: usize, rules: Rules) -> Con
     Connections::new("test", limits, rules)
 }
 
-/// An address of the network for examples.
+/// An address of the network for documentation, 192.0.2.0/24 (RFC 5737).
 fn from(number: u8) -> IpAddr {
     IpAddr::from([192, 0, 2, number])
 }
@@ -28,7 +28,7 @@ fn is_evicted(slot: &mut ConnectionSlot) -> bool {
     slot.poll_evicted(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
-/// Which of `slots` were told to close.
+/// The numbers of the `slots` that were notified to close.
 fn evicted(slots: &mut [ConnectionSlot]) -> Vec<usize> {
     slots.iter_mut().enumerate().filter_map(|(number, slot)| is_evicted(slot).then_some(number)).collect()
 }
@@ -44,7 +44,7 @@ async fn a_source_that_is_full_loses_its_own_idlest_connection_and_others_lose_n
     }
     slots[0].activity().received();
     slots[1].activity().received();
-    // The last one never sent a byte, so it goes before older ones that did.
+    // The last connection never sent a byte, so it is closed before older ones that did.
     slots.push(port.admit(from(1)).unwrap());
     assert_eq!(evicted(&mut slots), [2]);
     slots[3].activity().received();

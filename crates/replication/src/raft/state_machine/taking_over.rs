@@ -1,8 +1,9 @@
-//! A state that differs from the majority's is replaced by one that a majority confirmed.
+//! Replaces a state that has diverged by one that a majority confirmed.
 //!
-//! The log of such a node is sound, and it has applied entries that follow on the confirmed state. So it applies these again,
-//! from its own log, on a copy: at last on the confirmed state as it was sent. What is on the disk is replaced first, then what
-//! is in memory. Wherever this breaks off, the node is marked as before, and it can be repeated.
+//! The node's log is sound, and the node has applied entries that follow the confirmed state. Therefore it applies
+//! these entries again, from its own log, to a copy of the confirmed state. The snapshot on the disk is replaced
+//! first, then the state in memory. If this is interrupted at any step, the node stays marked as diverged, and the
+//! command can be repeated.
 
 use std::{io, sync::atomic::Ordering};
 
@@ -14,43 +15,44 @@ use crate::raft::{
     types::{EncodedState, Entry, EntryPayload, LogId, Snapshot, SnapshotMeta, StoredMembership},
 };
 
-/// Rounds in which the copy catches up with what is applied meanwhile, before the last one, which holds up what is applied.
+/// Number of rounds in which the copy catches up with entries applied in the meantime, before the last round, which
+/// blocks applying.
 const CATCH_UP_ROUNDS: usize = 3;
 
 /// Why a state was not taken over.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TakeOverError {
-    /// It is not what was sent, or of a newer format.
+    /// The received state cannot be decoded, or has a newer format.
     #[error("the state cannot be read: {0}")]
     Malformed(String),
-    /// No majority has this hash in the log that this node has.
+    /// This node's log does not record that a majority has this hash.
     #[error("no majority of the voters confirmed this state after entry {0}")]
     NotConfirmed(u64),
-    /// The log begins later.
+    /// The log begins after the confirmed state.
     #[error("entry {0}, which follows on the confirmed state, is not in this node's log any more")]
     Purged(u64),
-    /// The confirmed state, brought forward by this node's own log, differs as well.
+    /// The confirmed state, after this node's own log is applied to it, differs as well.
     #[error("the confirmed state, and the log up to entry {0}, give another state than the majority's")]
     Differs(u64),
-    /// The disk; or the node stops.
+    /// The disk failed, or the node stops.
     #[error(transparent)]
     Stopped(#[from] io::Error),
 }
 
-/// The state is kept as it is after an entry that asks for its hash, as long as this lives.
+/// While this value lives, the state machine keeps a copy of the state after an entry that requests a state hash.
 pub(crate) struct KeepsNoted(StateMachine);
 
 impl Drop for KeepsNoted {
     fn drop(&mut self) {
         self.0.keeps_noted.store(false, Ordering::Release);
-        // Poisoned: the node stops.
+        // If the lock is poisoned the node stops, and nothing needs to be removed.
         if let Ok(kept) = self.0.replicated.write().map(|mut replicated| replicated.kept.take()) {
             self.0.computations.start(move || drop(kept));
         }
     }
 }
 
-/// A state on its way to where the log is applied.
+/// A copy of the state to which the log is applied again.
 struct Replay {
     state: State,
     last: LogId,
@@ -94,13 +96,13 @@ impl Replay {
 }
 
 impl StateMachine {
-    /// Has the state kept as it is after each entry that asks for its hash.
+    /// Makes the state machine keep a copy of the state after each entry that requests a state hash.
     pub(crate) fn keep_noted(&self) -> KeepsNoted {
         self.keeps_noted.store(true, Ordering::Release);
         KeepsNoted(self.clone())
     }
 
-    /// The state after the entry at `index`, where it was kept, with its hash.
+    /// The state after the entry at `index` and its hash, if a copy was kept.
     pub(crate) fn kept_at(&self, index: u64) -> Option<(SnapshotMeta, State, [u8; 32])> {
         let replicated = self.read();
         let (meta, state) = replicated.kept.clone()?;
@@ -108,13 +110,13 @@ impl StateMachine {
         (meta.last_log_id.map(|last| last.index) == Some(index)).then_some((meta, state, hash))
     }
 
-    /// The hash that a majority has after the entry at `index`, as far as it is in the log that is applied, and remembered.
+    /// The hash that a majority has after the entry at `index`, if this node has applied it and still holds it.
     pub(crate) fn confirmed_at(&self, index: u64) -> Option<[u8; 32]> {
         self.read().confirmed.get(&index).copied()
     }
 
-    /// Goes on from a state that a majority confirmed in place of the one that differs. Returns the last entry in it; what is
-    /// on the disk is that state by then. That the node differed stays noted.
+    /// Replaces a diverged state by one that a majority confirmed. Returns the index of the last entry in it. On
+    /// return the snapshot on the disk holds that state; the divergence mark is not removed here.
     pub(crate) async fn take_over(
         &self,
         meta: SnapshotMeta,
@@ -130,7 +132,7 @@ impl StateMachine {
         if self.confirmed_at(last.index) != Some(hash) {
             return Err(TakeOverError::NotConfirmed(last.index));
         }
-        // No snapshot of the state that differs is written from here on.
+        // From here on no snapshot of the diverged state is written.
         let _turn = self.snapshot_turn.lock().await;
         let mut replay = Replay { state, last, membership };
         for _round in 0..CATCH_UP_ROUNDS {
@@ -144,13 +146,14 @@ impl StateMachine {
         Ok(index)
     }
 
-    /// Applies again what is applied by now.
+    /// Applies to the copy the entries that this node has applied so far.
     async fn caught_up(&self, mut replay: Replay, log: &Log) -> Result<Replay, TakeOverError> {
         let (machine, log, last) = (self.clone(), log.clone(), self.last());
         self.computations.run(move || replay.bring_to(&machine, &log, last).map(|()| replay)).await?
     }
 
-    /// Applies again what is applied since, and goes on from there. Returns the last entry, and the state as it was.
+    /// Applies to the copy the last entries, and replaces the state by it. Returns the index of the last entry, and
+    /// the previous state.
     fn exchange(&self, mut replay: Replay, snapshot: Snapshot, log: &Log) -> Result<(u64, State), TakeOverError> {
         let mut guard = self.write();
         let replicated: &mut Replicated = &mut guard;
@@ -163,7 +166,7 @@ impl StateMachine {
         let replaced = std::mem::replace(&mut replicated.state, replay.state);
         drop(guard);
         self.progress.send_modify(|progress| {
-            // An entry may have been applied since.
+            // Another entry may have been applied since.
             progress.applied_index = progress.applied_index.max(index);
             progress.configuration_index = progress.configuration_index.max(index);
             progress.hash_due_index = progress.hash_due_index.max(hash_due_index);
@@ -171,7 +174,8 @@ impl StateMachine {
         Ok((index, replaced))
     }
 
-    /// The state up to `index` is the majority's, and that is on the disk. Differs it again since, it is marked as before.
+    /// Records that the state up to `index`, in memory and on the disk, is the majority's. If a later difference
+    /// was found, the node stays marked as diverged.
     pub(crate) fn agrees_up_to(&self, index: u64) {
         self.progress.send_modify(|progress| {
             progress.diverged_at = (progress.differed_at > index).then_some(progress.differed_at);
@@ -207,7 +211,7 @@ mod tests {
         assert_eq!(applied.unwrap().map(|applied| matches!(applied, Applied::Refused(_))), Some(false));
     }
 
-    /// A machine that noted its hash after entry 1, with that hash, and an empty log.
+    /// A state machine that noted its hash after entry 1, with that hash, and an empty log.
     fn noted() -> (TempDir, StateMachine, Log, [u8; 32]) {
         let folder = tempfile::tempdir().unwrap();
         let owner = Owner { kind: Kind::Node, number: 1, store_if_new: Uuid::from_u128(1) };
@@ -221,7 +225,7 @@ mod tests {
         (folder, machine, log, hash)
     }
 
-    /// What is sent of a state after entry 1.
+    /// The snapshot of a state after entry 1, as a leader sends it.
     fn sent(state: &State) -> (SnapshotMeta, EncodedState) {
         let meta = SnapshotMeta { last_log_id: Some(at(1)), last_membership: StoredMembership::default() };
         (meta, EncodedState::new(state.encode_snapshot().into()))

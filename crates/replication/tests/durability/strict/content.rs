@@ -1,13 +1,14 @@
-//! What is in a file: as programs see it, and as it was when the file was last synced.
+//! The content of a file: as programs read it, and as it was at the last sync.
 
 use std::ops::Range;
 
-/// The bytes of a file, twice. Syncing costs as much as was written since the last sync, not as much as the file is long.
+/// The current and the synced bytes of a file. A sync costs as much as was written since the last one, not as much
+/// as the file is long.
 #[derive(Debug, Default)]
 pub(crate) struct Content {
     now: Vec<u8>,
     synced: Vec<u8>,
-    /// Where the two may differ. A range may reach behind the end of the file, which has become shorter.
+    /// Where the two may differ. A range may extend beyond the end of a file that has become shorter.
     changed: Vec<Range<usize>>,
 }
 
@@ -37,14 +38,14 @@ impl Content {
         self.change(offset..end);
     }
 
-    /// Cuts the file off, or lengthens it with zeros.
+    /// Truncates the file, or extends it with zeros.
     pub(crate) fn set_len(&mut self, len: usize) {
         let old = self.now.len();
         self.now.resize(len, 0);
         self.change(old.min(len)..old.max(len));
     }
 
-    /// Makes the bytes of this moment durable, and the length.
+    /// Makes the current bytes and the current length durable.
     pub(crate) fn sync(&mut self) {
         let len = self.now.len();
         self.synced.resize(len, 0);
@@ -54,15 +55,15 @@ impl Content {
         }
     }
 
-    /// A sync that fails, as on Linux: programs go on seeing what they wrote, and no later sync makes it durable. What is
-    /// written from here on is. `false` where there is nothing to sync.
+    /// Fails a sync, as on Linux: programs continue to read what they wrote, and no later sync makes it durable;
+    /// later writes are not affected. Returns `false` if there was nothing to sync.
     pub(crate) fn fail_sync(&mut self) -> bool {
         let was_changed = !self.changed.is_empty();
         self.changed.clear();
         was_changed
     }
 
-    /// The bytes after a power cut.
+    /// The bytes that remain after a power cut.
     pub(crate) fn synced(&self) -> &[u8] {
         &self.synced
     }

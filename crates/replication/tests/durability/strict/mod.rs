@@ -1,4 +1,4 @@
-//! A file system in memory whose power can be cut: what was not synced until then is gone.
+//! A file system in memory whose power can be cut: data that was not synced before is lost.
 
 mod content;
 mod mounted;
@@ -17,7 +17,7 @@ use fuser::Errno;
 pub(crate) use mounted::Mounted;
 use tree::{Inode, Status, Tree};
 
-/// How long a program may take until it notices that the power is gone.
+/// How long a program may take until it gets an error after the power cut.
 const NOTICED_WITHIN: Duration = Duration::from_secs(60);
 
 /// A handle to the file system, which is in this process.
@@ -32,21 +32,21 @@ struct Shared {
 
 struct State {
     tree: Tree,
-    /// The listings that programs are reading.
+    /// The folder listings that programs are reading.
     listings: BTreeMap<u64, Vec<(Box<OsStr>, Status)>>,
     next_listing: u64,
     has_power: bool,
-    /// How often a file or a folder was synced.
+    /// Number of syncs of files and folders.
     syncs: u64,
-    /// The power is cut when as many syncs are done.
+    /// The number of syncs after which the power is cut.
     cut_after_syncs: u64,
     /// Whether the next sync of a file fails.
     fails_next_sync: bool,
-    /// How many syncs have failed.
+    /// Number of failed syncs.
     failed_syncs: u64,
-    /// Whether syncs take for ever.
+    /// Whether syncs hang.
     hangs: bool,
-    /// How many calls came after the cut.
+    /// Number of calls after the power cut.
     refused: u64,
 }
 
@@ -72,47 +72,47 @@ impl StrictFileSystem {
         Self(Arc::new(Shared { state: Mutex::new(state), refused: Condvar::new(), goes_on: Condvar::new() }))
     }
 
-    /// Cuts the power: from here on every call is answered with EIO.
+    /// Cuts the power: from now on every call returns EIO.
     pub(crate) fn cut(&self) {
         self.state().has_power = false;
     }
 
-    /// Cuts the power as soon as as many more syncs are done. The last one succeeds.
+    /// Cuts the power after this many more syncs. The last one succeeds.
     pub(crate) fn cut_after_syncs(&self, more: u64) {
         let mut state = self.state();
         state.cut_after_syncs = state.syncs + more;
     }
 
-    /// The next sync of a file that was written fails with EIO. What it should have made durable is seen by programs, and is
-    /// not on the disk.
+    /// The next sync of a file that was written fails with EIO. Programs continue to read what it should have made
+    /// durable, but it is not on the disk.
     pub(crate) fn fail_next_sync(&self) {
         self.state().fails_next_sync = true;
     }
 
-    /// How many syncs have failed.
+    /// Number of failed syncs.
     pub(crate) fn failed_syncs(&self) -> u64 {
         self.state().failed_syncs
     }
 
-    /// From here on a sync does not return, or does so again.
+    /// Sets whether syncs hang.
     pub(crate) fn hang(&self, hangs: bool) {
         self.state().hangs = hangs;
         self.0.goes_on.notify_all();
     }
 
-    /// How often a file or a folder was synced.
+    /// Number of syncs of files and folders.
     pub(crate) fn syncs(&self) -> u64 {
         self.state().syncs
     }
 
-    /// Waits until a program was refused something for want of power; `false` if none was in a minute.
+    /// Waits until a call failed because of the power cut; returns `false` if none failed within a minute.
     pub(crate) fn wait_for_refusal(&self) -> bool {
         let none = |state: &mut State| state.refused == 0;
         let (state, _) = self.0.refused.wait_timeout_while(self.state(), NOTICED_WITHIN, none).unwrap();
         state.refused > 0
     }
 
-    /// The file system after the power came back: a new one, with what was durable.
+    /// The file system after the power returns: a new one, with the durable data.
     pub(crate) fn after_power_cut(&self) -> Self {
         Self::with(self.state().tree.after_power_cut())
     }
@@ -121,7 +121,7 @@ impl StrictFileSystem {
         self.0.state.lock().unwrap()
     }
 
-    /// Answers a call of a program.
+    /// Executes a call of a program; EIO if there is no power.
     fn call<T>(&self, act: impl FnOnce(&mut State) -> Result<T, Errno>) -> Result<T, Errno> {
         let mut state = self.state();
         if state.has_power {
@@ -132,7 +132,7 @@ impl StrictFileSystem {
         Err(Errno::EIO)
     }
 
-    /// Answers `fsync` and `fdatasync`, of a file and of a folder.
+    /// Executes `fsync` and `fdatasync` of a file or a folder.
     fn sync(&self, inode: Inode) -> Result<(), Errno> {
         self.call(|state| {
             let fails = state.fails_next_sync && state.tree.fail_sync(inode)?;
@@ -148,12 +148,13 @@ impl StrictFileSystem {
         })
     }
 
-    /// Waits while syncs hang. To be called where other calls are answered meanwhile.
+    /// Waits while syncs hang. Call it on a thread of its own, because other calls must be answered in the
+    /// meantime.
     fn wait_while_it_hangs(&self) {
         drop(self.0.goes_on.wait_while(self.state(), |state| state.hangs).unwrap());
     }
 
-    /// Keeps a listing, which stays as it is while the program reads it.
+    /// Keeps a listing, which does not change while the program reads it.
     fn open_listing(&self, folder: Inode) -> Result<u64, Errno> {
         self.call(|state| {
             let listing = state.tree.list(folder)?;

@@ -1,7 +1,7 @@
-//! The file system at a mount point, through FUSE: calls of the kernel become calls of the tree.
+//! The file system at a mount point, through FUSE: system calls become calls of the tree.
 //!
-//! Files are not cached by the kernel (direct I/O), so that `read` and `write` are calls at once, and `sync_file_range` has
-//! nothing to do: it makes nothing durable here. Locks (`flock`, `fcntl`) are the kernel's own, local to the mount.
+//! The kernel does not cache files (direct I/O), so `read` and `write` become calls at once, and `sync_file_range`
+//! has nothing to do: it makes nothing durable here. Locks (`flock`, `fcntl`) are the kernel's, local to the mount.
 
 use std::{
     ffi::OsStr,
@@ -19,22 +19,22 @@ use fuser::{
 
 use crate::strict::{StrictFileSystem, tree::Status};
 
-/// Nothing that the kernel learns is believed a second time: after a cut every call is refused.
+/// Lifetime of the kernel's caches: none, because after a power cut every call must be refused.
 const NEVER: Duration = Duration::ZERO;
 
 const BLOCK_BYTES: u32 = 4096;
 
-/// Far more than any test writes.
+/// Far more blocks than any test writes.
 const BLOCKS: u64 = 1 << 24;
 
-/// The file system, mounted. Unmounted when dropped.
+/// The mounted file system. It is unmounted when dropped.
 pub(crate) struct Mounted {
     session: Option<BackgroundSession>,
     at: PathBuf,
 }
 
 impl StrictFileSystem {
-    /// Mounts it on the folder `at`, which is created.
+    /// Mounts the file system on the folder `at`, which is created.
     pub(crate) fn mount(&self, at: &Path) -> Mounted {
         Mounted::new(self.clone(), at)
     }
@@ -92,7 +92,7 @@ impl Status {
     }
 }
 
-/// The bits of a mode that are permissions.
+/// The permission bits of a mode.
 fn permissions(mode: u32) -> u16 {
     u16::try_from(mode & 0o7777).unwrap()
 }
@@ -239,7 +239,7 @@ impl Filesystem for StrictFileSystem {
         }
     }
 
-    /// With `O_APPEND` the kernel gives the end of the file as `offset`, while no other write is under way.
+    /// With `O_APPEND` the kernel passes the end of the file as `offset`, if no other write is in progress.
     fn write(
         &self,
         _: &Request,
@@ -262,14 +262,14 @@ impl Filesystem for StrictFileSystem {
         }
     }
 
-    /// Closing makes nothing durable.
+    /// Closing a file makes nothing durable.
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
         empty(reply, self.call(|_| Ok(())));
     }
 
     fn fsync(&self, _: &Request, inode: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
         let files = self.clone();
-        // Beside the other calls, which a sync that hangs does not hold up.
+        // On a thread of its own, so that a sync that hangs does not block other calls.
         std::thread::spawn(move || {
             files.wait_while_it_hangs();
             empty(reply, files.sync(inode.0));

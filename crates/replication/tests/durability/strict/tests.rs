@@ -1,4 +1,4 @@
-//! What survives, by the rules of the tree and by the calls of a program.
+//! What survives a power cut, tested on the tree and with the calls of a program.
 
 use std::{
     ffi::OsStr,

@@ -1,9 +1,9 @@
 //! Files and folders, as programs see them and as they are after a power cut.
 //!
-//! The rule, stricter than any real file system: a file has the content of its last `fsync` or `fdatasync`, a folder the
-//! names of its own last `fsync`. So a name that was created, renamed or removed is undone where its folder was not synced;
-//! a file is empty where its name was synced, but not its content; and a file that was moved from one synced folder to one
-//! that was not is gone. Modes are not data: they stay.
+//! The rule, stricter than any real file system: a file has the content of its last `fsync` or `fdatasync`, and a
+//! folder has the names of its own last `fsync`. Therefore the creation, renaming or removal of a name is undone if
+//! its folder was not synced; a file is empty if its name was synced but not its content; and a file that was moved
+//! from a synced folder to one that was not synced is lost. Modes are not data: they survive.
 
 use std::{collections::BTreeMap, ffi::OsStr};
 
@@ -11,7 +11,7 @@ use fuser::Errno;
 
 use crate::strict::content::Content;
 
-/// The number of a file or folder. It is never used again: a tree lives as long as one test.
+/// The number of a file or folder. It is never reused, because a tree lives only as long as one test.
 pub(crate) type Inode = u64;
 
 pub(crate) const ROOT: Inode = 1;
@@ -30,7 +30,7 @@ struct Node {
     kind: Kind,
 }
 
-/// What `stat` says.
+/// The result of `stat`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Status {
     pub(crate) inode: Inode,
@@ -41,24 +41,24 @@ pub(crate) struct Status {
 
 #[derive(Debug)]
 pub(crate) struct Tree {
-    /// The node of inode N is at N - 1.
+    /// The node of inode N is at index N - 1.
     nodes: Vec<Node>,
 }
 
 impl Tree {
-    /// A tree with nothing but its root.
+    /// A tree that contains only its root.
     pub(crate) fn empty() -> Self {
         Self { nodes: vec![Node { mode: 0o755, kind: folder() }] }
     }
 
-    /// What is left after a power cut: nothing but what is durable.
+    /// The tree that remains after a power cut: only what is durable.
     pub(crate) fn after_power_cut(&self) -> Self {
         let mut after = Self { nodes: Vec::new() };
         self.copy_synced(ROOT, &mut after);
         after
     }
 
-    /// A folder is never moved into another one, so that this ends.
+    /// The recursion ends because a folder is never moved into another one.
     fn copy_synced(&self, inode: Inode, after: &mut Self) -> Inode {
         let node = &self.nodes[index(inode)];
         let copy = after.add(node.mode, folder());
@@ -105,7 +105,7 @@ impl Tree {
         self.create(parent, name, mode, folder())
     }
 
-    /// Removes the name of a file. Who has the file open goes on using it.
+    /// Removes the name of a file. Programs that have the file open can continue to use it.
     pub(crate) fn remove_file(&mut self, folder: Inode, name: &OsStr) -> Result<(), Errno> {
         if self.is_folder(self.look_up(folder, name)?)? {
             return Err(Errno::EISDIR);
@@ -122,7 +122,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Renames a file, or a folder within its parent. What had the new name has lost it.
+    /// Renames a file, or a folder within its parent. A file that had the new name loses it.
     pub(crate) fn rename(&mut self, from: Inode, name: &OsStr, to: Inode, new_name: &OsStr) -> Result<(), Errno> {
         let inode = self.look_up(from, name)?;
         let is_folder = self.is_folder(inode)?;
@@ -168,7 +168,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Fails a sync of a file that was written; `false` where nothing was, or for a folder.
+    /// Fails a sync of a file that was written; returns `false` if nothing was written, or for a folder.
     pub(crate) fn fail_sync(&mut self, inode: Inode) -> Result<bool, Errno> {
         match &mut self.node_mut(inode)?.kind {
             Kind::File(content) => Ok(content.fail_sync()),

@@ -1,4 +1,4 @@
-//! A disk that hangs, or takes no part of a snapshot, when a test says so.
+//! A disk that hangs, or refuses snapshots, when a test requests it.
 
 use std::{
     fmt, io,
@@ -11,26 +11,26 @@ use futures::future::BoxFuture;
 use storage::{Batch, Disk, Done, Identity, ReadError, Record, SledDisk, SnapshotIoError, Writes};
 use tokio::time::Instant;
 
-/// Whether a disk hangs, for the test that decides it.
+/// Controls whether a disk hangs; the test holds a clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hang(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
     hangs: bool,
-    /// When the first write came that hangs,
+    /// When the first write came that hangs.
     since: Option<Instant>,
-    /// and all that did.
+    /// All writes that hang.
     held: Vec<(Batch, Option<Done>)>,
     refuses: Option<Refused>,
 }
 
-/// What a disk does not take.
+/// What a disk refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// A snapshot.
     Snapshots,
-    /// A part of a snapshot that another node sends.
+    /// Parts of a snapshot that another node sends.
     Parts,
 }
 
@@ -41,12 +41,12 @@ impl fmt::Debug for State {
 }
 
 impl Hang {
-    /// From here on every write is held.
+    /// From now on every write hangs.
     pub(crate) fn begin(&self) {
         self.state().hangs = true;
     }
 
-    /// Writes what was held to `disk`, and then all else.
+    /// Submits the writes that hang to `disk`, and ends the hanging.
     pub(crate) async fn end(&self, disk: &dyn Disk) {
         loop {
             let held = {
@@ -58,13 +58,13 @@ impl Hang {
                 std::mem::take(&mut state.held)
             };
             for (batch, done) in held {
-                // What the disk was told first becomes durable first.
+                // Writes become durable in the order in which they were submitted.
                 disk.submit(batch, done).await;
             }
         }
     }
 
-    /// What it does not take from here on.
+    /// What the disk refuses from now on; `None`: nothing.
     pub(crate) fn refuse(&self, what: Option<Refused>) {
         self.state().refuses = what;
     }
@@ -80,7 +80,7 @@ impl Hang {
     }
 }
 
-/// A disk of production that hangs now and then. What is written meanwhile is held, and cannot be read.
+/// A production disk that can hang. Writes that hang are held, and cannot be read.
 #[derive(Debug)]
 pub(crate) struct HangingDisk {
     pub(crate) inner: SledDisk,

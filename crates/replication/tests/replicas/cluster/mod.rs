@@ -1,4 +1,4 @@
-//! Replicas in one process: each on a runtime, a port and a folder of its own, so that one can be stopped hard.
+//! Replicas in one process, each with its own runtime, port and folder, so that one can be killed.
 
 pub(crate) mod hanging_disk;
 mod node;
@@ -17,7 +17,7 @@ pub(crate) use self::{
 };
 use crate::world;
 
-/// Elections that suit a quiet loopback, and no more than a few rounds to the clock's next sample.
+/// Election timeouts for a quiet loopback interface.
 pub(crate) const SETTINGS: RaftSettings = RaftSettings {
     profile: None,
     heartbeat_interval: Duration::from_millis(50),
@@ -31,13 +31,13 @@ pub(crate) const SETTINGS: RaftSettings = RaftSettings {
     purge_what_is_kept: false,
 };
 
-/// Clocks and members are looked at often, snapshots made as seldom as in production.
+/// The clocks and members are sampled often; snapshots are made as rarely as in production.
 pub(crate) fn pace() -> Pace {
     let often = Duration::from_millis(50);
     Pace { clock_sample_interval: often, look_interval: often, ..Pace::default() }
 }
 
-/// Nodes 1 to n.
+/// A cluster of the nodes 1 to n.
 pub(crate) struct Cluster {
     nodes: BTreeMap<u64, Node>,
     folder: TempDir,
@@ -97,7 +97,7 @@ impl Cluster {
         self.nodes.values().filter(|node| node.is_running())
     }
 
-    /// The node that the running ones agree to be led by.
+    /// The leader that all running nodes report.
     pub(crate) async fn leader(&self) -> u64 {
         let mut leader = None;
         eventually("all running nodes follow one of them", || {
@@ -131,7 +131,7 @@ impl Cluster {
         hashes
     }
 
-    /// Asserts that all running nodes come to the same state.
+    /// Asserts that all running nodes reach the same state.
     pub(crate) async fn assert_equal_states(&self) {
         let hashes = self.settled_hashes().await;
         let first = hashes.values().next().unwrap();
@@ -139,7 +139,7 @@ impl Cluster {
     }
 }
 
-/// The count in an answer, which must be no refusal.
+/// The count in an answer; panics if it is a refusal.
 pub(crate) fn count(recorded: &Recorded) -> u32 {
     match recorded.outcome {
         RecordOutcome::Counted(counted) => counted.count,

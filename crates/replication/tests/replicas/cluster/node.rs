@@ -1,4 +1,4 @@
-//! One node: what stays when it stops (folder, address, clock), and what does not (runtime, replica).
+//! One node: what remains when it stops (folder, address, clock), and what does not (runtime, replica).
 
 use std::{
     fs,
@@ -38,7 +38,7 @@ use super::{
 };
 use crate::world;
 
-/// Answers a question with the question and its own number.
+/// Answers a request with the request's content and its own number.
 struct Echo(u64);
 
 impl LegacyQuestions for Echo {
@@ -62,12 +62,12 @@ pub(crate) struct Node {
     clock: Arc<TestClock>,
     settings: RaftSettings,
     pace: Pace,
-    /// It serves the calls of the version before, which has no `Hello` and no `SendSnapshot`.
+    /// Whether the node serves only the calls of the previous version, which has no `Hello` and no `SendSnapshot`.
     is_older: bool,
     hang: Hang,
-    /// The disk of the last start.
+    /// The disk since the last start.
     disk: Option<Arc<HangingDisk>>,
-    /// Each call that sends it a snapshot breaks off after so many bytes.
+    /// Each call that sends a snapshot to the node breaks after this many bytes.
     snapshots_break_after_bytes: Option<usize>,
     running: Option<Running>,
 }
@@ -107,52 +107,52 @@ impl Node {
         &self.clock
     }
 
-    /// From its next start it serves no `Hello` and no `SendSnapshot`, as the version before.
+    /// From its next start the node serves no `Hello` and no `SendSnapshot`, as in the previous version.
     pub(crate) fn serve_as_older_version(&mut self) {
         self.is_older = true;
     }
 
-    /// From its next start each call that sends it a snapshot breaks off after so many bytes.
+    /// From its next start each call that sends a snapshot to the node breaks after this many bytes.
     pub(crate) fn break_snapshots_after(&mut self, bytes: usize) {
         self.snapshots_break_after_bytes = Some(bytes);
     }
 
-    /// The stopped node's folder, copied.
+    /// Copies the stopped node's folder to `to`.
     pub(crate) async fn copy_folder(&self, to: &Path) {
         assert!(!self.is_running());
         drop(self.open_store().await);
         copy_folder(&self.folder, to);
     }
 
-    /// The stopped node's folder becomes a copy of `from`.
+    /// Replaces the stopped node's folder by a copy of `from`.
     pub(crate) async fn put_folder_back(&mut self, from: &Path) {
         drop(self.open_store().await);
         self.wipe();
         copy_folder(from, &self.folder);
     }
 
-    /// Another host under the same number, on a copy of the stopped node's folder, at an address of its own.
+    /// A second node under the same number, on a copy of the stopped node's folder, at an address of its own.
     pub(crate) async fn copied_to(&self, folder: PathBuf) -> Self {
         self.copy_folder(&folder).await;
         Self::new(self.number, folder, self.settings, self.pace)
     }
 
-    /// From here on the disk of the node finishes no write.
+    /// From now on the node's disk finishes no write.
     pub(crate) fn hang_disk(&self) {
         self.hang.begin();
     }
 
-    /// The disk finishes what it was told, and goes on.
+    /// The disk finishes the writes that hang, and works again.
     pub(crate) async fn free_disk(&self) {
         self.hang.end(&self.disk.as_ref().expect("the node is stopped").inner).await;
     }
 
-    /// What its disk does not take from here on.
+    /// What the node's disk refuses from now on; `None`: nothing.
     pub(crate) fn refuse(&self, what: Option<Refused>) {
         self.hang.refuse(what);
     }
 
-    /// For how long its disk has not finished a write.
+    /// How long the node's disk has not finished a write.
     pub(crate) fn hanging_for(&self) -> Duration {
         self.disk.as_ref().map_or(Duration::ZERO, |disk| disk.hanging_for())
     }
@@ -169,7 +169,7 @@ impl Node {
         &self.running.as_ref().expect("the node is stopped").replica
     }
 
-    /// Starts the node on what its folder holds.
+    /// Starts the node from its folder.
     pub(crate) async fn start(&mut self) {
         self.try_start().await.unwrap_or_else(|error| panic!("node {} did not start: {error}", self.number));
     }
@@ -200,7 +200,7 @@ impl Node {
         }
     }
 
-    /// Opens the disk of the node, which has stopped.
+    /// Opens the disk of the stopped node.
     pub(crate) async fn open_disk(&self) -> Arc<dyn Disk> {
         Arc::new(self.open_hanging_disk().await)
     }
@@ -212,7 +212,7 @@ impl Node {
         HangingDisk { inner: disk, hang: self.hang.clone() }
     }
 
-    /// Opens the store; a node that was stopped hard lets go of it a moment later.
+    /// Opens the store of the stopped node; a node that was killed releases it a moment later.
     pub(crate) async fn open_store(&self) -> Arc<Store> {
         let mut opened = None;
         eventually("the store is free", || {
@@ -229,7 +229,7 @@ impl Node {
         opened.unwrap()
     }
 
-    /// Stops the node as a crash would: nothing is handed over, nothing is finished.
+    /// Stops the node as a crash would: without a hand-over, and with unfinished work.
     pub(crate) async fn stop_hard(&mut self) {
         let Running { runtime, replica } = self.running.take().expect("the node is stopped already");
         drop((replica, self.disk.take()));
@@ -242,7 +242,7 @@ impl Node {
         self.stop_hard().await;
     }
 
-    /// Takes everything away that the stopped node had on disk.
+    /// Removes everything that the stopped node had on disk.
     pub(crate) fn wipe(&mut self) {
         assert!(!self.is_running());
         fs::remove_dir_all(&self.folder).unwrap();
@@ -277,7 +277,7 @@ impl Node {
         replication::Clock::wall_ms(&*self.clock)
     }
 
-    /// How many machines the node knows of, by its own clock.
+    /// The number of machines in the node's counts, at its own clock's time.
     pub(crate) fn known_machines(&self) -> u32 {
         self.replica().view(|state| state.counts(self.clock_ms()).iter().map(|application| application.count).sum())
     }
@@ -308,7 +308,7 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// A service without the calls that the version before does not know, or one whose snapshots break off.
+/// A service without the calls that the previous version does not have, or one on which snapshots break.
 #[derive(Clone)]
 struct Served<S> {
     service: S,
@@ -345,7 +345,7 @@ where
     }
 }
 
-/// The body of a call that breaks off.
+/// The body of a call that breaks.
 struct Breaking {
     body: Body,
     left_bytes: usize,

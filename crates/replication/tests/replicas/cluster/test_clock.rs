@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::world;
 
-/// A wall clock that goes on from the beginning of all tests, and may be wrong.
+/// A wall clock that runs from the common start time of all tests, and may be wrong.
 pub(crate) struct TestClock {
     origin: Instant,
     error_ms: AtomicI64,
@@ -22,12 +22,12 @@ impl TestClock {
         Self { origin: Instant::now(), error_ms: AtomicI64::new(0), is_synchronised: AtomicBool::new(false) }
     }
 
-    /// From now on the operating system says that the clock is synchronised, or that it is not, as at the beginning.
+    /// Sets whether the operating system reports the clock as synchronised; at first it does not.
     pub(crate) fn set_synchronised(&self, is_synchronised: bool) {
         self.is_synchronised.store(is_synchronised, Ordering::Relaxed);
     }
 
-    /// From now on the wall clock is wrong by this much.
+    /// Sets the error of the wall clock, in milliseconds.
     pub(crate) fn set_error_ms(&self, error_ms: i64) {
         self.error_ms.store(error_ms, Ordering::Relaxed);
     }

@@ -4,10 +4,10 @@ use std::{future::Future, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
-/// How long a test waits for something that must happen.
+/// How long a test waits for an expected event.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits until `happened`, or fails with what was waited for.
+/// Waits until `happened` returns true; fails with `what` after [`PATIENCE`].
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut happened: impl FnMut() -> F) {
     let deadline = Instant::now() + PATIENCE;
     while !happened().await {
