@@ -1,7 +1,8 @@
-//! CMIDs that several machines share: which machines ask with each, as far as this node saw them.
+//! CMIDs that several machines share: the machines that send requests with each CMID, as far as this node received
+//! them.
 //!
-//! Outside the count, which takes a CMID for one machine whatever asks with it. Bounded: the CMIDs that asked last, and of
-//! each the machines that did.
+//! This is separate from the count, which takes a CMID for one machine whatever machines use it. Only the CMIDs that
+//! were used last are kept, and for each only the machines that used it last.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,9 +24,9 @@ pub(crate) struct Duplicates {
 
 #[derive(Default)]
 struct Known {
-    /// The one that asked last comes last.
+    /// The machines; the one with the latest request is last.
     machines: Vec<SeenMachine>,
-    /// Times that another machine asked than before.
+    /// Number of times that a request came from another machine than the request before.
     changes: u32,
     /// The count says that another machine asked before, here or elsewhere.
     is_suspect: bool,
