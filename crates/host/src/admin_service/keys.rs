@@ -31,7 +31,7 @@ use crate::{
     peers::{node_client::NodeError, request::NodeRequest},
 };
 
-/// The keys of one cluster.
+/// The host keys of one cluster, managed on behalf of one caller.
 pub(crate) struct Keys<'a>(pub(crate) &'a Acting<'a>);
 
 /// A certificate that can be requested from a publisher.

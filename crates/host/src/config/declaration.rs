@@ -32,7 +32,7 @@ pub enum Form {
     },
     /// A list of parts, separated by commas.
     List,
-    /// `true` or `false`.
+    /// A Boolean: `true` or `false`.
     Flag,
 }
 

@@ -30,7 +30,7 @@ impl ConfigurationChanges {
     }
 }
 
-/// Brings the node's keys in line with the state whenever its configuration changes.
+/// Updates the node's keys to the state whenever its configuration changes.
 pub(crate) async fn follow_certificates(replica: Replica, credentials: Arc<Credentials>) {
     let mut changes = ConfigurationChanges::of(&replica);
     while changes.next().await.is_some() {

@@ -26,7 +26,7 @@ impl Connection {
         self.activity.call()
     }
 
-    /// The address of the other side.
+    /// The client's address and port.
     pub(crate) fn peer(&self) -> SocketAddr {
         self.peer
     }

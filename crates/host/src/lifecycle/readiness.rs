@@ -17,11 +17,11 @@ pub(crate) type Condition = (&'static str, Option<String>);
 /// The purpose for which readiness is checked, as `/readyz?for=` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To run: the node itself works. This needs no other node, no leader and no activation.
+    /// Ready to run: the node itself works. This needs no other node, no leader and no activation.
     Host,
-    /// To be a member: the next node of the cluster may be stopped or started.
+    /// Ready as a member: the next node of the cluster may be stopped or started.
     Cluster,
-    /// To answer clients.
+    /// Ready to answer clients.
     Service,
 }
 

@@ -43,7 +43,7 @@ impl Identity {
         leave::check(&config.data)?;
         let source = Source::of(config);
         let shown = Arc::new(PresentedIdentity::new(source.load()?));
-        // The data folder of another node is not changed: at this point it is known to be this node's.
+        // Only after the certificate has shown that the folder is this node's: another node's folder is not changed.
         keep_private(&config.data);
         Ok(Self { platform: config.platform.clone(), source, shown })
     }

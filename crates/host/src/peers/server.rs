@@ -79,7 +79,7 @@ fn admit(request: Request<()>, registered: &impl LetsIn) -> Result<Request<()>, 
     let subject = registered.node(certificate.ok_or_else(no_node)?);
     let subject = subject.map_err(|why| Status::permission_denied(format!("{ACCESS_DENIED}: {why}")))?;
     let Subject::Node(node) = subject else { return Err(no_node()) };
-    // An Identify call carries no such number, because the two nodes do not know each other yet.
+    // A call without the sender's number passes: Identify is called before the two nodes are introduced to each other.
     match request.metadata().get(replication::FROM) {
         Some(from) if from.to_str().ok().and_then(|from| from.parse().ok()) != Some(node) => {
             Err(Status::permission_denied(format!("{ACCESS_DENIED}: node {node} says that it is another one")))

@@ -78,7 +78,7 @@ replication::named_tasks! {
         ActivationLogRead = "activation log read",
         /// Opens the data folder.
         StoreOpening = "store opening",
-        /// Measures the disk.
+        /// Measures the disk's fsync latency.
         DiskProbe = "disk probe",
         /// Encodes or decodes a whole state.
         Computation = "computation",
