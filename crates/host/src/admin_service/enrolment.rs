@@ -281,7 +281,8 @@ fn refused(why: &str) -> Status {
     Status::permission_denied(format!("{ACCESS_DENIED}: {why}"))
 }
 
-/// The node number that was requested, or the lowest number above all that were ever given.
+/// The node number that was requested; otherwise the number after the highest that a member has or that was given
+/// with a token.
 fn number(replica: &Replica, wanted: u64) -> Result<u64, Status> {
     let members = replica.cluster().members;
     if wanted > 0 {

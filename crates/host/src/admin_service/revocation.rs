@@ -84,8 +84,8 @@ pub(super) async fn revoke(
     Ok(proto::RevokeReply { revoked: meant.iter().map(|(_, registration)| described(registration)).collect() })
 }
 
-/// Refuses where the working voters other than `node` are not a majority: a revoked voter no longer votes but still
-/// counts as a voter.
+/// Refuses where the working voters other than `node` are no majority of all voters: a revoked voter no longer votes
+/// but still counts as a voter.
 fn others_are_a_majority(node: u64, voters: &[u64], nodes: &[NodeStatus]) -> Result<(), Status> {
     let works = |status: &&NodeStatus| {
         let works = matches!(status.state(), NodeState::Ok | NodeState::Lagging | NodeState::Unspecified);

@@ -1,6 +1,7 @@
 //! The declaration of every setting of a node's own configuration: name, type, default, least value and help. The
 //! structs, the defaults, the flags, the `QUORATE_...` variables, the commented file that `quorate host init` writes
-//! and the table in `docs/settings.md` are generated from it. These settings take effect when the node starts.
+//! and the table in `docs/settings.md` are generated from it. These settings take effect when the node starts; the
+//! help names those that are read again on SIGHUP.
 
 use std::{
     collections::BTreeMap,

@@ -1,5 +1,5 @@
-//! The certificate that a node presents to the other nodes. It is made together with the node, and the node renews
-//! it.
+//! The certificate that a node presents to the other nodes. It is made when the node is initialised, and renewed
+//! automatically.
 //!
 //! Usually the cluster has its own authority, whose key the voters hold (`DATA/tls/`, see [`transport::Folder`]).
 //! The first node makes the authority; a node with its key renews its own certificate, and the others have a node

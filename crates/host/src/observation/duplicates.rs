@@ -33,7 +33,7 @@ pub(crate) async fn gather(nodes: &NodeClient) -> DuplicatesReply {
     DuplicatesReply { duplicates, passed_over: known.passed_over }
 }
 
-/// Asks all members, and merges their replies without combining CMIDs.
+/// Asks all members, and joins their replies in one list.
 async fn ask(nodes: &NodeClient, asked: DuplicatesRequest) -> DuplicatesReply {
     let members = nodes.replica().cluster().members;
     let asked = members.keys().map(|&node| {

@@ -71,8 +71,8 @@ impl LetsIn for Registered {
     }
 }
 
-/// Admits a call only from a node that the registry admits, and only under its own number. The replica checks later
-/// what the node says of its store.
+/// Admits a call only from a node that the registry admits, and only under its own number. The replica checks the
+/// node's store afterwards.
 fn admit(request: Request<()>, registered: &impl LetsIn) -> Result<Request<()>, Status> {
     let certificate = request.extensions().get::<Caller>().and_then(|caller| caller.certificate.as_ref());
     let no_node = || Status::permission_denied(format!("{ACCESS_DENIED}: only nodes of the cluster may ask this"));

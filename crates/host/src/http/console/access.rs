@@ -220,7 +220,8 @@ fn names_loopback(host: &str) -> bool {
     is_address || host.eq_ignore_ascii_case("localhost")
 }
 
-/// Whether another site caused the request. Browsers report it; other programs do not, but no web page directs them.
+/// Whether another site caused the request. Browsers report it; other programs do not, but no web page can make them
+/// send a request.
 fn is_of_another_site(headers: &HeaderMap) -> bool {
     headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none")
 }
