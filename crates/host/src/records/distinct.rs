@@ -1,8 +1,8 @@
 //! Number of distinct machines: an estimate (HyperLogLog) of the distinct CMIDs of the last days, over all nodes.
 //!
-//! The count keeps CMIDs only up to its cache limit, twice a threshold; this estimate shows how many machines there are.
-//! Each node keeps a sketch for every quarter of a day, and sketches merge: a machine that sent requests to two nodes is
-//! one machine.
+//! The count keeps CMIDs only up to its cache limit, twice a threshold; this estimate shows how many machines there
+//! are. Each node keeps a sketch for every quarter of a day, and sketches merge: a machine that sent requests to two
+//! nodes is one machine.
 //!
 //! ```text
 //! DATA/distinct/<quarter since 1970, 16 hex digits>.hll      the sketch's registers, a byte each
