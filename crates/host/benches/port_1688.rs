@@ -1,7 +1,9 @@
-//! Port 1688 of one durable node: activations per second, beside a bare tokio server that moves the same bytes.
+//! Benchmark of port 1688 on one durable node: activations per second, compared with a bare tokio server that moves
+//! the same bytes.
 //!
-//! `cargo bench -p host`. Node and bare server are processes of their own (this program, told by its first argument), so
-//! that their CPU time can be read. Compare ratios within one run, not figures of two machines.
+//! Run it with `cargo bench -p host`. The node and the bare server are separate processes (this program, with its
+//! role as the first argument), so that the CPU time of each can be read. Compare ratios within one run, not
+//! absolute figures of two machines.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a benchmark prints")]
 
@@ -98,7 +100,7 @@ fn print(connection: &str, clients: u64, server: &str, rate: &Rate, to_bare: Opt
     );
 }
 
-/// A child process that is killed with its handle.
+/// A child process that is killed when this value is dropped.
 struct Server(Child);
 
 impl Drop for Server {
@@ -108,7 +110,8 @@ impl Drop for Server {
     }
 }
 
-/// Starts this program in another role; returns the line in which it says where it is.
+/// Starts this program in another role. Returns the child process and the first line of its output, which holds its
+/// address.
 fn start(arguments: &[&str]) -> (Server, String) {
     let mut child =
         Command::new(std::env::current_exe().unwrap()).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
@@ -122,7 +125,7 @@ fn say(line: &str) {
     std::io::stdout().flush().unwrap();
 }
 
-/// CPU time of a process, in seconds.
+/// CPU time that a process has used so far, in seconds (user and system).
 fn cpu_seconds(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
@@ -155,7 +158,7 @@ const INTERFACE: Interface = Interface {
     operations: 1,
 };
 
-/// One client's connection, without the verification of answers: a load generator must not be the slower side.
+/// A client's connection that does not verify answers, so that the load generator is not slower than the server.
 struct Connection {
     stream: TcpStream,
     association: ClientAssociation,
@@ -195,7 +198,7 @@ impl Connection {
     }
 }
 
-/// Bytes of the bind_ack and of an answer.
+/// Sizes of the bind_ack and of an answer, in bytes.
 async fn sizes(address: SocketAddr, publisher: PublisherId) -> (usize, usize) {
     let mut connection = Connection::open(address).await;
     let bind_ack = connection.received;
@@ -217,7 +220,7 @@ async fn new_connections(address: SocketAddr, publisher: PublisherId, clients: u
     .await
 }
 
-/// The same bytes as [`Connection`] sends, to the bare server, whose answers mean nothing.
+/// Sends the same bytes as [`Connection`] to the bare server, and ignores the content of its answers.
 async fn exchange_bytes(address: SocketAddr, publisher: PublisherId) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.set_nodelay(true).unwrap();
@@ -262,7 +265,7 @@ async fn run<F: Future<Output = ()> + Send + 'static>(
     Rate { per_second, cores }
 }
 
-/// What one signature costs, alone on a core.
+/// Time for one signature on one core, in microseconds.
 fn signing_us() -> f64 {
     const SIGNATURES: u32 = 20_000;
     let key = SigningKey::from_bytes(&[7; 32]);
@@ -283,7 +286,7 @@ fn signing_us() -> f64 {
     began.elapsed().as_secs_f64() * 1e6 / f64::from(SIGNATURES)
 }
 
-/// One node, activated by a publisher made for the occasion; runs until it is killed.
+/// Runs one node that is activated by a publisher made for this benchmark, until the process is killed.
 async fn node(folder: &Path) {
     let data = folder.join("node");
     let peer = free_address();
@@ -324,7 +327,7 @@ fn free_address() -> SocketAddr {
     std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
 }
 
-/// The floor: reads what comes and sends as many bytes as the node would.
+/// The bare server, as the lower bound of the cost: it reads what arrives and sends as many bytes as the node would.
 async fn bare(bind_ack: usize, answer: usize) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     say(&listener.local_addr().unwrap().to_string());

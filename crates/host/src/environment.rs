@@ -1,4 +1,4 @@
-//! The edge: real clocks, real randomness, real sockets, handed to what lies below as parameters.
+//! The environment of a node: real clocks, randomness and sockets, handed to the other crates as parameters.
 
 use std::{
     sync::Arc,
@@ -30,7 +30,7 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the edge where time enters")]
     fn wall_ms(&self) -> u64 {
-        // A clock before 1970 reads as 1970: the median of the nodes' clocks outvotes it.
+        // A clock before 1970 reads as 1970: in the median of the voters' clocks it is outvoted.
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
     }
@@ -51,7 +51,8 @@ pub(crate) fn random<const N: usize>() -> std::io::Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// Opens channels to other nodes: TLS over TCP, with what this node shows at the moment of each connection.
+/// Opens channels to other nodes over TLS and TCP, with the certificate that this node presents at the time of each
+/// connection.
 pub(crate) fn connect_over_tls(own: Arc<PresentedIdentity>) -> Connect {
     let connector = connector(own, PEER_CONNECT_TIMEOUT);
     Arc::new(move |address| {

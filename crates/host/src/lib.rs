@@ -1,28 +1,30 @@
 //! The daemon of one node.
 //!
-//! [`Config`] is its configuration, [`Node`] is what runs: port 1688 for clients, the services for other nodes, the
-//! administration socket. Clocks, randomness and sockets enter here and are handed down.
+//! [`Config`] is the configuration of a node, [`Node`] is a running node: port 1688 for clients, the services for
+//! other nodes, the administration socket. Clocks, randomness and sockets enter in this crate and are passed to the
+//! others.
 //!
 //! | folder | subject |
 //! |---|---|
 //! | `config` | the configuration: file, variables, flags |
 //! | `node` | one running node: how its parts are opened, started and stopped |
 //! | `client_port` | port 1688: connections, requests, signed answers |
-//! | `peers` | what nodes say to each other: the peer service's port and questions between daemons |
-//! | `lifecycle` | readiness, drain, leaving, settings followed while running, rescue of a data folder |
+//! | `peers` | communication between nodes: port of the peer and node services, client of the node service |
+//! | `lifecycle` | readiness, drain, leaving, settings that take effect while the node runs, rescue of a data folder |
 //! | `credentials` | private keys for answers, the node's certificate, the machine's identity |
-//! | `records` | what a node keeps beside the count: activation log, shared CMIDs, distinct machines |
+//! | `records` | records beside the count: activation log, shared CMIDs, distinct machines |
 //! | `dns` | the node's DNS records and its own zone |
 //! | `admin_service` | the administration service and its rights |
-//! | `observation` | what all nodes report, gathered by one of them |
-//! | `diagnosis` | what a node finds on its own machine: disk, certificate |
+//! | `observation` | the reports of all nodes, gathered by one of them |
+//! | `diagnosis` | examination of a node's own machine: disk, certificate |
 //! | `http` | port 9688: metrics, health, console |
-//! | `tasks` | the names of all tasks and threads, and the end of the process where one panics |
+//! | `tasks` | the names of all tasks and threads, and the end of the process when one panics |
 //!
-//! With the feature `fault-injection` the module `simulated` has the parts that decide who answers, for a simulation.
+//! With the feature `fault-injection` the module `simulated` offers the parts that decide on requests, for a
+//! simulation.
 //!
-//! Invariant: never decides a count, nor a refusal except that of its own changed machine: it asks the replica, signs
-//! the outcome, and bounds what comes in.
+//! Invariant: never decides a count, nor a refusal except that of its own changed machine: it submits requests to
+//! the replica, signs the outcome, and limits incoming connections and requests.
 
 mod admin_service;
 mod client_port;

@@ -1,4 +1,4 @@
-//! Every bound of this crate that is no setting, with its unit last in the name.
+//! Every limit of this crate that is not a setting, with its unit last in the name.
 
 use std::{num::NonZeroUsize, time::Duration};
 
@@ -8,52 +8,55 @@ pub const READ_BYTES: usize = 8 << 10;
 /// Longest time without a byte between two PDUs of a client, where more than half of the connections of port 1688 are taken.
 pub const PRESSED_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Open files that a node needs at the least (`ulimit -n`): below that it does not start.
+/// Least limit of open files (`ulimit -n`) with which a node starts.
 pub const DESCRIPTORS_MIN: u64 = 128;
-/// Of them, what a node needs beside the connections to its ports: its store, its log, its own connections to other nodes and
-/// to DNS.
+/// Open files that a node needs besides the connections to its ports: for its store, its log, and its own
+/// connections to other nodes and to DNS.
 pub const DESCRIPTORS_OWN: usize = 64;
 
 /// How long a process in which a task panicked may take to log the reason before it ends.
 pub const LAST_LINE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long open requests may take once the node is told to stop,
+/// How long open requests may take after the node has begun to stop.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(5);
-/// how long handing leadership over and stopping the replica,
+/// How long a stopping node may take to hand leadership over and to stop its replica.
 pub const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
-/// how long writing the rest of the activation log,
+/// How long a stopping node may take to write the rest of the activation log.
 pub const FLUSH_DEADLINE: Duration = Duration::from_secs(5);
-/// and how long what is left: the background tasks, and the administration socket's file.
+/// How long a stopping node may take for the remaining cleanup: the background tasks, and the administration
+/// socket's file.
 pub const CLEANUP_DEADLINE: Duration = Duration::from_secs(2);
 
-/// How long a bootstrapping node waits for the others.
+/// How long a node that forms a cluster waits for the other nodes.
 pub const BOOTSTRAP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a node that is to form a cluster, and finds that another one of the list has, waits until it is in that one,
+/// How long a node that was to form a cluster, and finds that another node of its list has formed it, waits until it
+/// belongs to that cluster.
 pub const TAKEN_IN_TIMEOUT: Duration = Duration::from_secs(5);
-/// and how often it looks.
+/// Pause between two checks whether the node belongs to the cluster that another node formed.
 pub const TAKEN_IN_PAUSE: Duration = Duration::from_millis(20);
 
-/// CMIDs whose machines a node remembers, so as to find those that several share,
+/// CMIDs whose machines a node remembers, to find CMIDs that several machines share.
 pub const DUPLICATES_KNOWN_MAX: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
-/// machines of each,
+/// Machines that a node remembers for each CMID.
 pub const DUPLICATES_MACHINES_MAX: usize = 8;
-/// CMIDs in an answer about them,
+/// Largest number of CMIDs in a reply about shared CMIDs.
 pub const DUPLICATES_SHOWN_MAX: usize = 1000;
-/// and how long such a CMID is not named in the log again.
+/// How long a shared CMID is not logged again.
 pub const DUPLICATES_NAMED_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Longest TSIG key file: it has a few lines.
+/// Longest TSIG key file, in bytes: such a file has a few lines.
 pub const KEY_FILE_BYTES_MAX: u64 = 16 << 10;
 
-/// How long a connection to a peer may take to be made.
+/// How long connecting to a peer may take.
 pub const PEER_CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// How long another node may take to say how it is,
+/// How long another node may take to report its state.
 pub const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
-/// or to look into its keys and sign,
+/// How long another node may take to check its keys and sign, or for similar work.
 pub const WORK_TIMEOUT: Duration = Duration::from_secs(5);
-/// or to bring its records in line: every domain's primary has the time that `discovery` gives it.
+/// How long another node may take to update its DNS records: every domain's primary has the time that `discovery`
+/// gives it.
 pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Largest reply of the node service, in bytes.
@@ -62,125 +65,127 @@ pub const NODE_MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Bytes in flight on the channel from a node to its own node service, in each direction.
 pub const IN_PROCESS_BYTES: usize = 64 << 10;
 
-/// A peer that answers no ping for this long is gone: what waits on its channel fails.
+/// How often a connection to a peer is checked with a ping.
 pub const PEER_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
-/// See [`PEER_KEEP_ALIVE_INTERVAL`].
+/// How long a peer may take to answer a ping. After that the connection is closed, and the calls on it fail.
 pub const PEER_KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Streams that peers may reset before the connection is closed on them: heartbeats with a deadline reset theirs by the
-/// hundred while a node is silent, and must find it again afterwards.
+/// Streams that peers may reset before their connection is closed. Heartbeats with a deadline reset hundreds of
+/// streams while a node is silent, and must be able to reach it again afterwards.
 pub const PEER_RESET_STREAMS_MAX: usize = 1000;
 
-/// How often a node looks whether its certificate ends soon,
+/// How often a node checks whether its certificate expires soon.
 pub const CERTIFICATE_LOOK_INTERVAL: Duration = Duration::from_secs(3600);
-/// after what pause it asks again where no other node renewed it,
+/// Pause before a node requests a certificate again, where no other node renewed it.
 pub const CERTIFICATE_RETRY_PAUSE: Duration = Duration::from_secs(5);
-/// or whether an organisation's files have changed.
+/// How often a node checks whether an organisation's certificate files have changed.
 pub const ORGANISATION_LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Join tokens that one source may show in vain within [`REFUSED_ENROLMENTS_INTERVAL`].
+/// Wrong join tokens that one source may present within [`REFUSED_ENROLMENTS_INTERVAL`].
 pub const REFUSED_ENROLMENTS_PER_SOURCE_MAX: u32 = 10;
-/// Within this time refused join tokens are counted together, and become one entry of the audit.
+/// Refused join tokens within this time are counted together, and become one audit entry.
 pub const REFUSED_ENROLMENTS_INTERVAL: Duration = Duration::from_secs(60);
-/// Sources whose refused join tokens are counted: 4,096 addresses, a few hundred kilobytes.
+/// Sources whose refused join tokens are counted: 4,096 addresses use a few hundred kilobytes.
 pub const ENROLMENT_SOURCES_MAX: u64 = 4096;
 
-/// Longest time that a join token may have, in seconds.
+/// Longest validity of a join token, in seconds.
 pub const TOKEN_VALID_S_MAX: u64 = 7 * 86_400;
 
-/// How often somebody who administrates from afar is asked whether they are still there.
+/// How often the connection of a remote administrator is checked with a ping.
 pub const ADMIN_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
-/// Calls at once on one connection from afar.
+/// Concurrent calls on one connection of a remote administrator.
 pub const ADMIN_STREAMS_MAX: u32 = 32;
 
-/// Largest message of an administrator, in bytes: a signed catalog with room.
+/// Largest message from an administrator, in bytes: a signed catalog fits.
 pub const ADMIN_MESSAGE_BYTES_MAX: usize = 1 << 20;
 
-/// Part of a backup in one message to an administrator, in bytes.
+/// Size of the part of a backup in one message to an administrator, in bytes.
 pub const BACKUP_PART_BYTES: usize = 256 << 10;
 
-/// Events that wait to be written into the activation log,
+/// Events that may wait to be written into the activation log.
 pub const ACTIVATIONS_QUEUED_MAX: usize = 8192;
-/// how long they may,
+/// How long events may wait before they are written into the activation log.
 pub const ACTIVATIONS_PAUSE: Duration = Duration::from_millis(20);
-/// bytes of one of its files,
+/// Size at which a file of the activation log is full, in bytes.
 pub const ACTIVATIONS_FILE_BYTES_MAX: u64 = 8 << 20;
-/// how many of them are kept,
+/// Number of files of the activation log that are kept.
 pub const ACTIVATIONS_FILES_MAX: usize = 16;
-/// and events of one node in an answer.
+/// Largest number of events of one node in a reply.
 pub const ACTIVATIONS_SHOWN_MAX: usize = 2000;
-/// How often whoever follows events asks the nodes for more.
+/// How often a call that follows events asks the nodes for new ones.
 pub const ACTIVATIONS_FOLLOW_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often nodes tell each other how many machines ask.
+/// How often nodes exchange their estimates of distinct machines.
 pub const DISTINCT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Refused requests of one source that the activation log takes
+/// Refused requests of one source that the activation log takes within [`REFUSALS_KEPT_WINDOW`].
 pub const REFUSALS_KEPT_PER_SOURCE_MAX: u32 = 10;
-/// in so long a time.
+/// The time within which [`REFUSALS_KEPT_PER_SOURCE_MAX`] applies.
 pub const REFUSALS_KEPT_WINDOW: Duration = Duration::from_secs(60);
-/// Sources that are told apart at once; more of them share the part of one. 4,096 addresses, a few hundred kilobytes.
+/// Sources that are counted separately at once; all others share the quota of one source. 4,096 addresses use a few
+/// hundred kilobytes.
 pub const QUOTA_SOURCES_MAX: usize = 4096;
 
-/// In this time `clients.new_cmids_per_minute` counts.
+/// The time within which `clients.new_cmids_per_minute` applies.
 pub const NEW_CMIDS_WINDOW: Duration = Duration::from_secs(60);
-/// New CMIDs are counted by intervals as long as this,
+/// Length of one interval in which new CMIDs are counted.
 pub const NEW_CMIDS_INTERVAL: Duration = Duration::from_secs(600);
-/// and as many of them: an hour, and the 7 days before.
+/// Number of these intervals that are kept: one hour, and the 7 days before it.
 pub const NEW_CMIDS_INTERVALS_MAX: usize = 6 * (7 * 24 + 1);
 
-/// Log lines that wait to be written, and are dropped beyond that; at most 32 MiB, usually 1 MiB.
+/// Log lines that may wait to be written; further lines are dropped. They use at most 32 MiB, usually 1 MiB.
 pub const LOG_QUEUED_MAX: usize = 4096;
-/// Longest line of a log, in bytes; of what is longer the beginning is kept.
+/// Longest log line, in bytes; of a longer line only the beginning is kept.
 pub const LOG_LINE_BYTES_MAX: usize = 8192;
 
-/// Lines of one kind that a log takes,
+/// Log lines of one kind that pass within [`LOG_WINDOW`].
 pub const LOG_LINES_MAX: u32 = 100;
-/// how many of them may be about requests of one source,
+/// Log lines of one kind about requests of one source that pass within [`LOG_WINDOW`].
 pub const LOG_LINES_PER_SOURCE_MAX: u32 = 10;
-/// in so long a time.
+/// The time within which the limits of log lines apply.
 pub const LOG_WINDOW: Duration = Duration::from_secs(1);
 
-/// Connections at once to port 9688,
+/// Concurrent connections to port 9688.
 pub const HTTP_CONNECTIONS_MAX: usize = 128;
-/// of one source, an IPv4 address or an IPv6 /64,
+/// Concurrent connections to port 9688 from one source (an IPv4 address or an IPv6 /64).
 pub const HTTP_CONNECTIONS_PER_SOURCE_MAX: usize = 64;
-/// how long one of them may take to ask, and to ask again,
+/// How long a connection to port 9688 may take to send its first or next request.
 pub const HTTP_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// where more than half of the connections are taken,
+/// How long a connection to port 9688 may take to send a request while more than half of the connections are taken.
 pub const PRESSED_HTTP_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// and how long it may stay.
+/// How long a connection to port 9688 may last.
 pub const HTTP_CONNECTION_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Those who look at the console at once; each has a connection for as long as they look.
+/// Concurrent viewers of the console; each has a connection as long as it is open.
 pub const CONSOLE_VIEWERS_MAX: usize = 16;
-/// How long one of them may take to read what it was sent.
+/// How long a viewer may take to read what was sent to it.
 pub const CONSOLE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often the nodes are asked while somebody looks,
+/// How often the nodes are asked for their state while the console has a viewer.
 pub const CONSOLE_INTERVAL: Duration = Duration::from_secs(1);
-/// for new events,
+/// How often the nodes are asked for new events while the console has a viewer.
 pub const CONSOLE_EVENTS_INTERVAL: Duration = Duration::from_secs(2);
-/// and, which costs every node a few writes and DNS some questions, for all that the doctor wants to know.
+/// How often the slow observations for the doctor's checks are made while the console has a viewer. They cost every
+/// node a few writes, and some DNS queries.
 pub const CONSOLE_EXAMINE_INTERVAL: Duration = Duration::from_secs(30);
-/// Events that it shows.
+/// Number of events that the console shows.
 pub const CONSOLE_EVENTS_MAX: usize = 20;
 
-/// How often a node notes its counts for the console,
+/// How often a node samples its counts for the console.
 pub const CONSOLE_SAMPLE_INTERVAL: Duration = Duration::from_secs(30);
-/// how many of them it keeps: a day's,
+/// Number of samples that are kept: those of one day.
 pub const CONSOLE_SAMPLES_MAX: usize = 2880;
-/// how many points are drawn of them,
+/// Number of points that the console draws from the samples.
 pub const CONSOLE_POINTS_MAX: usize = 480;
-/// and of how many applications.
+/// Number of applications whose counts are sampled.
 pub const CONSOLE_APPLICATIONS_MAX: usize = 64;
 
-/// Tickets for the console that nobody has used yet,
+/// Tickets for the console that are valid and not used yet.
 pub const CONSOLE_TICKETS_MAX: usize = 64;
-/// and how long one is good.
+/// How long a ticket for the console is valid.
 pub const CONSOLE_TICKET_LIFETIME: Duration = Duration::from_secs(60);
-/// Those who came in with one,
+/// Concurrent sessions of the console.
 pub const CONSOLE_SESSIONS_MAX: usize = 256;
-/// and how long they may stay.
+/// How long a session of the console lasts.
 pub const CONSOLE_SESSION_LIFETIME: Duration = Duration::from_secs(12 * 3600);
 
 /// Longest path of a Unix socket, in bytes (`sun_path`, less the final zero).
@@ -202,29 +207,30 @@ const _: () = assert!(HTTP_CONNECTIONS_MAX > HTTP_CONNECTIONS_PER_SOURCE_MAX);
 const _: () = assert!(LOG_LINES_PER_SOURCE_MAX < LOG_LINES_MAX);
 const _: () = assert!(CONSOLE_SAMPLE_INTERVAL.as_secs() * CONSOLE_SAMPLES_MAX as u64 == 86_400);
 
-/// How often a node looks whether the registry of keys holds what it should.
+/// How often a node checks the registry of keys.
 pub const REGISTRY_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Pause between two lines of the log that say that it does not.
+/// Pause between two log lines about a registry of keys that is not up to date.
 pub const REGISTRY_WARNING_PAUSE: Duration = Duration::from_secs(60);
 
-/// How long a cluster that may have a registry of keys has none before its leader sees to it: who set the format may be in it.
+/// How long the leader waits before it creates a missing registry of keys, so that the administrator who set the
+/// format can register first.
 pub const REGISTRY_GRACE: Duration = Duration::from_secs(10);
 
-/// How long the other members may take to say whether they know a key.
+/// How long the other members may take to report whether they know a key.
 pub const VOUCH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Callers that the other members are to be asked about.
+/// Calling nodes that may wait until the other members are asked about them.
 pub const VOUCHING_WAITING_MAX: usize = 8;
 
-/// Callers that the other members know and this node's state does not yet.
+/// Calling nodes that the other members know and this node's state does not hold yet.
 pub const VOUCHED_MAX: usize = 64;
 
-/// How often a node that holds the authority's key looks whether the other voters do.
+/// How often a node that holds the authority's key checks whether the other voters hold it.
 pub const AUTHORITY_LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How long a program may take to say which build it is.
+/// How long a program may take to report its build.
 pub const BUILD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How much of that is read, in bytes.
+/// How much of a program's report of its build is read, in bytes.
 pub const BUILD_TEXT_BYTES_MAX: u64 = 4096;

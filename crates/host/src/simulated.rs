@@ -1,8 +1,8 @@
-//! For a simulation of a cluster: the parts of a host that decide who answers, as the daemon runs them.
+//! For a simulation of a cluster: the parts of a host that decide on requests, unchanged from the daemon.
 //!
-//! They need a replica, a folder for private keys and a description of the machine, and neither sockets, event files,
-//! metrics nor DNS. They start no thread and no task, read no clock but that of the tokio runtime and of the replica, and
-//! take no randomness from the operating system; files below the two folders are read and written at once.
+//! They need a replica, a folder for private keys and a description of the machine, but no sockets, event files,
+//! metrics or DNS. They start no thread and no task, read only the clocks of the tokio runtime and of the replica,
+//! and take no randomness from the operating system. Files below the two folders are read and written synchronously.
 
 use std::{io, path::Path, sync::Arc, time::Duration};
 
@@ -36,7 +36,7 @@ use crate::{
     records::new_cmids::NewCmids,
 };
 
-/// The parts of a host that decide who answers. Clones are the same host.
+/// The parts of a host that decide on requests. Clones are the same host.
 #[derive(Clone)]
 pub struct AnsweringHost {
     decider: Decider,
@@ -45,18 +45,18 @@ pub struct AnsweringHost {
     requests: Arc<watch::Sender<Requests>>,
 }
 
-/// Requests of clients, as the server of port 1688 counts them by their connections.
+/// The requests of clients, as the server of port 1688 counts them by their connections.
 #[derive(Debug, Default)]
 struct Requests {
-    /// Those under way.
+    /// The number of requests in progress.
     open: usize,
-    /// Whether no more are taken.
+    /// Whether new requests are refused.
     closed: bool,
 }
 
 impl AnsweringHost {
-    /// The host of a replica that has started. `keys` is the folder of the node's private keys; `machine_root` stands for
-    /// the `/` below which the description of the machine is read.
+    /// Creates the host of a replica that has started. `keys` is the folder of the node's private keys;
+    /// `machine_root` is the folder in place of `/` below which the description of the machine is read.
     ///
     /// Errors: a private key in the folder cannot be read.
     pub fn new(replica: Replica, keys: &Path, machine_root: &Path) -> io::Result<Self> {
@@ -74,8 +74,8 @@ impl AnsweringHost {
         })
     }
 
-    /// Brings the private keys in line with the applied state whenever its configuration changes, until the replica stops.
-    /// To be run by a task of the caller.
+    /// Updates the private keys to the applied state whenever its configuration changes, until the replica stops.
+    /// The caller runs this in a task of its own.
     pub async fn follow(self) {
         let Decider { replica, credentials, .. } = &self.decider;
         let mut changes = ConfigurationChanges::of(replica);
@@ -91,10 +91,10 @@ impl AnsweringHost {
         }
     }
 
-    /// The public key that a publisher is to certify for a host key, made now where there is none.
+    /// The public key that a publisher has to certify for a host key. The key is made if there is none.
     ///
-    /// The private key follows from the node's number and the host key, and from the key that it replaces where the machine
-    /// changed: one that was lost, or whose slot was given back, is made again the same.
+    /// The private key is derived from the node's number and the host key, and, where the machine changed, from the
+    /// key that it replaces. A key that was lost, or whose slot was released, is therefore made again identically.
     ///
     /// Errors: the private key cannot be written.
     pub fn node_key(&self, key: KeyId) -> io::Result<[u8; 32]> {
@@ -103,15 +103,15 @@ impl AnsweringHost {
         Ok(credentials.signers(key)?.key.verifying_key().to_bytes())
     }
 
-    /// Why this node may not answer clients, in words; `None` where it may.
+    /// Why this node may not answer clients, as text; `None` where it may.
     pub fn unready_because(&self) -> Option<String> {
         self.readiness.unready_because()
     }
 
-    /// The answer to an encoded request, and its status; what comes with a refusal is advice for people.
+    /// The answer to an encoded request, and its status. With a refusal the answer holds advice for people.
     ///
-    /// Once [`stop_when_drained`](Self::stop_when_drained) stops the node a request is not recorded, and its status is that
-    /// of a node without a leader: a client of the daemon would find port 1688 closed.
+    /// Once [`stop_when_drained`](Self::stop_when_drained) stops the node, a request is not recorded, and its status
+    /// is that of a node without a leader: a client of the daemon would find port 1688 closed.
     ///
     /// Errors: the status of a DCE/RPC fault where the request is malformed.
     pub async fn answer(&self, request: &[u8]) -> Result<(Vec<u8>, Status), u32> {
@@ -123,16 +123,17 @@ impl AnsweringHost {
         Ok(self.decider.answer(&request, &decision).await)
     }
 
-    /// Begins a drain that ends after `wait`: from now on the node is not ready, and still answers. The end of a drain that
-    /// was begun before stays as it is.
+    /// Begins a drain that ends after `wait`: from now on the node is not ready, but still answers. If a drain was
+    /// begun before, its end does not change.
     pub fn drain(&self, wait: Duration) {
         if !matches!(self.draining.phase(), Phase::Until { .. }) {
             Begun::new(&self.draining).ends(Instant::now() + wait, Then::Stop);
         }
     }
 
-    /// Waits until a drain is over, and stops the node as the daemon does: announces it to the other members, finishes
-    /// open requests within [`STOP_DEADLINE`] and takes no others, hands leadership over, and shuts the replica down.
+    /// Waits until a drain is over, and stops the node as the daemon does: announces the stop to the other members,
+    /// accepts no new requests, finishes open ones within [`STOP_DEADLINE`], hands leadership over, and shuts the
+    /// replica down.
     pub async fn stop_when_drained(&self) {
         self.draining.over().await;
         self.decider.replica.say_farewell().await;
@@ -145,11 +146,11 @@ impl AnsweringHost {
     }
 }
 
-/// A request under way, until it is dropped.
+/// A request in progress, until it is dropped.
 struct OpenRequest<'a>(&'a watch::Sender<Requests>);
 
 impl<'a> OpenRequest<'a> {
-    /// `None` where no more are taken.
+    /// Begins a request; `None` where new requests are refused.
     fn begin(requests: &'a watch::Sender<Requests>) -> Option<Self> {
         let is_taken = requests.send_if_modified(|requests| {
             requests.open += usize::from(!requests.closed);
@@ -165,7 +166,7 @@ impl Drop for OpenRequest<'_> {
     }
 }
 
-/// In place of the operating system's randomness: the same in every run, and no secret.
+/// A replacement for the operating system's randomness: the same in every run, and not secret.
 fn derived_secret(node: NodeId, key: KeyId, replaced: Option<&VerifyingKey>) -> io::Result<[u8; 32]> {
     let mut digest = Sha256::new_with_prefix(b"quorate/simulated-node-key/1");
     digest.update(node.to_be_bytes());

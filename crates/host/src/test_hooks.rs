@@ -56,14 +56,14 @@ pub(crate) fn is_clock_synchronised() -> Option<bool> {
     variable("QUORATE_TEST_CLOCK_SYNCHRONISED").map(|value| value == "yes")
 }
 
-/// The settings of the replica, with the entries that are purged from the log kept where a test asks for it.
+/// The settings of the replica. Where a test requests it, entries that are purged from the log are kept.
 pub(crate) fn raft_settings(settings: RaftSettings) -> RaftSettings {
     #[cfg(feature = "fault-injection")]
     let settings = RaftSettings { keep_purged: variable("QUORATE_TEST_KEEP_LOG").is_some(), ..settings };
     settings
 }
 
-/// The disk of the replica, which keeps what is purged from the log where the settings say so.
+/// The disk of the replica. Where the settings say so, it keeps entries that are purged from the log.
 pub(crate) fn disk(disk: SledDisk, settings: &RaftSettings) -> Result<SledDisk, DiskError> {
     #[cfg(feature = "fault-injection")]
     if settings.keep_purged {
@@ -73,12 +73,12 @@ pub(crate) fn disk(disk: SledDisk, settings: &RaftSettings) -> Result<SledDisk, 
     Ok(disk)
 }
 
-/// Panics where a test wants the task with this name to. The panic is the task's first act.
+/// Panics if a test requests a panic in the task with this name. The panic is the first thing that the task does.
 pub(crate) fn panic_in(task: &str) {
     assert!(variable("QUORATE_TEST_PANIC").is_none_or(|wanted| wanted != task), "a test wants a panic in {task}");
 }
 
-/// Writes nothing into the activation log while the file that a test names is there: its disk hangs.
+/// Blocks the writer of the activation log while a file that a test names exists: simulates a disk that hangs.
 pub(crate) fn hang_activation_log() {
     while variable("QUORATE_TEST_HANG_ACTIVATION_LOG").is_some_and(|file| Path::new(&file).exists()) {
         thread::park_timeout(Duration::from_millis(10));
@@ -90,7 +90,7 @@ pub(crate) fn check_invariants() -> bool {
     variable("QUORATE_TEST_CHECK_INVARIANTS").is_some()
 }
 
-/// The newest format that this node reads: where a test asks for it that of an earlier version.
+/// The newest format that this node reads; where a test requests it, that of an earlier version.
 pub(crate) fn newest_format() -> Format {
     let asked = number("QUORATE_TEST_PREVIOUS_FORMAT").and_then(|number| Format::new(u32::try_from(number).ok()?).ok());
     asked.unwrap_or(Format::NEWEST)

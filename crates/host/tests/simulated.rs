@@ -1,4 +1,5 @@
-//! One replica behind the parts of a host that decide who answers, without sockets: from its first request to its stop.
+//! Tests of one replica with the parts of a host that decide on requests, without sockets: from its first request to
+//! its stop.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -46,7 +47,7 @@ struct World {
 }
 
 impl World {
-    /// A cluster of one node, which knows no publisher yet.
+    /// A cluster of one node, with no catalog installed.
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let owner = Owner { kind: Kind::Node, number: NODE, store_if_new: Uuid::from_bytes([5; 16]) };
@@ -71,7 +72,7 @@ impl World {
         self.folder.path().join("machine")
     }
 
-    /// The node is on a machine with this disk.
+    /// Moves the node to a machine with this disk.
     fn move_to(&self, disk: &str) {
         for (file, text) in [
             ("proc/self/mountinfo", "28 1 8:1 / / rw - ext4 /dev/sda1 rw"),
@@ -150,7 +151,7 @@ impl World {
         ProductId::derive(self.publisher(), PRODUCT)
     }
 
-    /// An answer with which a client is activated, or would be with more machines.
+    /// A verified answer: it activates the client, or would with more machines in the count.
     async fn verified(&self, host: &AnsweringHost) -> VerifiedAnswer {
         let request = self.request();
         let (answer, status) = host.answer(&request).await.unwrap();
@@ -208,7 +209,7 @@ async fn a_request_that_is_open_when_the_node_stops_is_answered_and_a_later_one_
     world.certify(host.node_key(world.key.key_id()).unwrap(), 1).await;
     host.drain(Duration::ZERO);
     let request = world.request();
-    // Polled in this order.
+    // The futures are polled in this order.
     let (open, (), later) = futures::join!(host.answer(&request), host.stop_when_drained(), async {
         eventually("the node stops", || world.replica.health() != Health::Running).await;
         host.answer(&request).await
@@ -266,7 +267,7 @@ async fn what_the_count_would_refuse_is_answered_as_the_count_would_and_grows_no
     let missing = ProductId::derive(world.publisher(), "no-such-product");
     let [no_publisher, no_product, known] =
         [world.request_for(unknown, world.product()), world.request_for(world.publisher(), missing), world.request()];
-    // Of the answer before the log: the same status and bytes as where it was recorded.
+    // Without a record in the log: the same status and bytes as for a request that was recorded.
     let refused = async |request: &[u8], detail: Vec<u8>| {
         let before = world.replica.cluster().last_index;
         let answers = join_all((0..20).map(|_| host.answer(request))).await;

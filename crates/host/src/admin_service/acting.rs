@@ -1,4 +1,4 @@
-//! An administrator's hand on the cluster: what it does is recorded with a name (see [`activation::audit`]).
+//! Acts of a caller on the cluster: each is recorded under the caller's name (see [`activation::audit`]).
 
 use std::fmt::Display;
 
@@ -26,13 +26,13 @@ pub(crate) struct Acting<'a> {
     who: String,
     from: String,
     actor: Actor,
-    /// The node acts by itself, for no administrator.
+    /// True where the node acts by itself and not for an administrator.
     is_node: bool,
     ids: RequestIds,
 }
 
 impl<'a> Acting<'a> {
-    /// The caller of this request. Error: its request id is malformed.
+    /// The caller of this request. Error: the request id is malformed.
     pub(super) fn of<T>(nodes: &'a NodeClient, request: &tonic::Request<T>) -> Result<Self, Status> {
         let ids = RequestIds::of(request.metadata())?;
         let Caller { name, role, from, .. } = caller::of(request);
@@ -49,7 +49,7 @@ impl<'a> Acting<'a> {
         Ok(Self { nodes, replica: nodes.replica(), who, from, actor, is_node: false, ids })
     }
 
-    /// The node itself.
+    /// The node itself as the caller, for acts that no administrator requested.
     pub(crate) fn node(nodes: &'a NodeClient) -> Self {
         let replica = nodes.replica();
         let who = format!("node {}", replica.identity().owner);
@@ -67,7 +67,7 @@ impl<'a> Acting<'a> {
     async fn origin(&self) -> Result<Origin, Status> {
         let point = self.replica.read_point().await.map_err(unavailable)?;
         let origin = Origin::new(&self.who, &self.from, point.cluster_time_ms);
-        // Below format 3 there is one record.
+        // Formats that do not hold codes (before format 3) have a single audit record.
         let codes = self.replica.view(|state| state.format().holds_codes());
         Ok(if codes { origin.by(self.actor) } else { origin })
     }
@@ -76,9 +76,10 @@ impl<'a> Acting<'a> {
         self.replica.view(|state| state.format().holds_audit())
     }
 
-    /// Carries a command out, so that an administrator who asks this node next finds what was just done.
+    /// Proposes a command and waits until this node has applied it, so that the administrator's next request to this
+    /// node sees the result.
     pub(crate) async fn propose(&self, command: Command) -> Result<u64, Status> {
-        // The first act that can be recorded is the one after which others are.
+        // The command that introduces the audit record is itself the first recorded act.
         let begins = command.sets_format().is_some_and(Format::holds_audit);
         let command = if begins || self.is_recorded() {
             Command::Audited { origin: self.origin().await?, act: Act::Command(Box::new(command)) }
@@ -96,7 +97,7 @@ impl<'a> Acting<'a> {
         Ok(index)
     }
 
-    /// A line of the log, beside the replicated record.
+    /// Writes a line to the node's log, in addition to the replicated audit record.
     fn log_done(&self, act: &Coded, index: Option<u64>) {
         let Self { who, from, .. } = self;
         if self.is_node {
@@ -115,18 +116,19 @@ impl<'a> Acting<'a> {
         }
     }
 
-    /// By which the entry of this command is applied at most once: the caller's, where the caller gave its request one.
+    /// The id by which the entry of this command is applied at most once: derived from the caller's request id where
+    /// the caller gave one, otherwise a new id.
     pub(super) fn id_for(&self, command: &Command) -> RequestId {
         self.ids.next(&self.who, command).unwrap_or_else(|| self.replica.request_id())
     }
 
-    /// A secret that repeats of this request have in common; none where the caller gave it no id.
+    /// A secret that is the same in every repeat of this request; `None` where the caller gave no request id.
     pub(super) fn secret(&self) -> Option<[u8; 16]> {
         self.ids.secret(&self.who)
     }
 
-    /// Does what is no command: recorded before it is begun, so that nothing is done without a trace, and once more where
-    /// it was refused.
+    /// Performs an act that is not a command. The act is recorded before it begins, so that it never happens without
+    /// a record. If it is refused, the refusal is recorded as a second entry.
     pub(super) async fn noted<T>(
         &self,
         act: Coded,
@@ -137,7 +139,7 @@ impl<'a> Acting<'a> {
         self.refusal_noted(act, work).await
     }
 
-    /// The same for what must be possible in a cluster that can record nothing.
+    /// Performs an act as [`Self::noted`] does, but performs it also where the cluster cannot commit the record.
     pub(super) async fn noted_if_possible<T>(
         &self,
         act: Coded,
@@ -155,7 +157,7 @@ impl<'a> Acting<'a> {
     async fn refusal_noted<T>(&self, act: Coded, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
         let done = work.await;
         if let Err(refusal) = &done {
-            // The record has the status alone; the reason is here.
+            // The audit record holds the refusal's status only; the node's log holds the reason.
             self.log_not_done(&act, &refusal.message());
             if let Err(why) = self.note(&act, Some(refusal)).await {
                 tracing::error!(target: AUDIT_TARGET, who = self.who, from = self.from, %act, why = why.message(), "its refusal was not recorded");
@@ -164,12 +166,12 @@ impl<'a> Acting<'a> {
         done
     }
 
-    /// Records what was done, or happened, without more.
+    /// Records an act or an event that needs no further work.
     pub(super) async fn record(&self, what: &Coded) -> Result<(), Status> {
         self.note(what, None).await
     }
 
-    /// The same caller under the name that it gave with a valid token.
+    /// Renames the caller to the name that it gave with a valid token.
     pub(super) fn bearing_token(&mut self, name: &dyn Display) {
         self.who = format!("{name}, with a token");
     }

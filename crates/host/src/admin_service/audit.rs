@@ -1,4 +1,4 @@
-//! The record of what administrators did, and the format that holds it.
+//! The audit record of administrators' acts, and the change of format that introduces it.
 
 use activation::{
     audit::{Audit, Description},
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::lifecycle::registration::Registrar;
 
-/// All that is kept, the oldest first.
+/// All audit entries that the cluster keeps, oldest first.
 pub(super) async fn read(acting: &Acting<'_>) -> Result<proto::AuditReply, Status> {
     acting.replica.read_point().await.map_err(unavailable)?;
     acting.replica.view(|state| {
@@ -33,7 +33,7 @@ pub(super) async fn read(acting: &Acting<'_>) -> Result<proto::AuditReply, Statu
     })
 }
 
-/// The hash before the first entry, and the entries.
+/// The hash before the first entry, and the encoded entries.
 fn encoded(audit: &Audit) -> (Bytes, Vec<proto::AuditEntry>) {
     let entries = audit.entries().map(|entry| proto::AuditEntry {
         number: entry.number,
@@ -65,7 +65,8 @@ pub(super) async fn set_format(
 ) -> Result<proto::SetFormatReply, Status> {
     let format = Format::new(asked.format).map_err(invalid)?;
     acting.propose(Command::SetFormat { format }).await?;
-    // The caller who sets the format that registers keys is registered with the members; others log in again.
+    // The caller that sets the format that registers keys is registered together with the members. All other persons
+    // have to log in again.
     if let Err(why) = registrar.take_over(acting, caller.certificate.as_deref()).await {
         tracing::warn!(%why, "no key is registered yet: the leader sees to it");
     }

@@ -1,4 +1,4 @@
-//! The lines of the log that say what administrators do.
+//! Log lines about administrators' acts.
 
-/// Their target: by it they go to a file of their own, too, where one is configured.
+/// The tracing target of these lines. By it they are also written to a separate file, where one is configured.
 pub const AUDIT_TARGET: &str = "quorate::audit";

@@ -1,5 +1,5 @@
-//! The cluster's authority, replaced by another one: nothing that is registered changes, and certificates are issued anew for the
-//! same keys.
+//! Replacement of the cluster's authority. The registry of keys does not change; certificates are issued again for
+//! the same keys.
 
 use activation::state::{ClusterAuthority, Command};
 use api::admin::v1 as proto;
@@ -19,8 +19,8 @@ use crate::{
     tasks::{self, HostTask},
 };
 
-/// Makes another authority, and has the cluster take it over. Its key is on this node first, which must vote; the other voters get
-/// it from here.
+/// Creates a new authority and proposes it to the cluster. Its key is first stored on this node, which must be a
+/// voter; the other voters get the key from this node.
 pub(super) async fn rotate(
     (acting, source): (&Acting<'_>, &Source),
     caller: &Caller,
@@ -57,7 +57,8 @@ pub(super) async fn rotate(
         if asked.now { Vec::new() } else { Authority::der_of(&present).map_err(|error| internal(&error))? };
     let certificate = authority.certificate_der().to_vec();
     let fingerprint = HEXLOWER.encode(&authority.fingerprint());
-    // Before it is the cluster's: a crash in between leaves a key that is of no use, and no authority without one.
+    // Store the key before the cluster uses the authority: a crash in between leaves an unused key, and never an
+    // authority without a key.
     let staging = source.clone();
     let staged = tasks::blocking(HostTask::CertificateLoad, move || staging.stage_authority(&authority)).await;
     staged.map_err(|error| internal(&error))?.map_err(|error| internal(&error))?;

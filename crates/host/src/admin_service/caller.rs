@@ -1,4 +1,4 @@
-//! Who asks something of the administration.
+//! The caller of an administration request.
 
 use std::{fmt, sync::Arc};
 
@@ -7,23 +7,24 @@ use transport::{Certificate, Role, Subject};
 
 use crate::credentials::registered::{NotLetIn, Registered};
 
-/// Who asks; in the extensions of every request.
+/// The caller of an administration request; stored in the extensions of every request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Caller {
-    /// What the certificate says, `node N`, or `uid:N` on the node's own socket; empty where nothing is known.
+    /// The name in the certificate, `node N`, or `uid:N` on the node's own socket. Empty for an unknown caller.
     pub(crate) name: String,
-    /// What they may do; none for nodes and strangers.
+    /// The caller's role. `None` for nodes and unknown callers.
     pub(crate) role: Option<Role>,
-    /// An address, or `socket`.
+    /// The caller's IP address, or `socket`.
     pub(crate) from: String,
-    /// What was shown; none on the socket, and by strangers.
+    /// The certificate that the caller presented. `None` on the socket, and for callers without one.
     pub(crate) certificate: Option<Arc<Certificate>>,
-    /// Why its holder is not let in.
+    /// Why the holder of the certificate is not admitted; `None` where it is, or where there is no certificate.
     pub(crate) not_let_in: Option<NotLetIn>,
 }
 
 impl Caller {
-    /// From what the connection knows, and the registry says now. A caller on the node's own socket is an administrator.
+    /// Determines the caller from the connection and the current registry. A caller on the node's own socket is an
+    /// administrator.
     pub(crate) fn of(extensions: &Extensions, now_ms: u64, registered: &Registered) -> Self {
         if let Some(socket) = extensions.get::<UdsConnectInfo>() {
             let uid = socket.peer_cred.map_or_else(|| "uid:?".to_owned(), |peer| format!("uid:{}", peer.uid()));
@@ -33,7 +34,7 @@ impl Caller {
         let from = caller.address.ip().to_canonical().to_string();
         let Some(certificate) = &caller.certificate else { return Self { from, ..Self::default() } };
         let stranger = Self { from, certificate: Some(Arc::clone(certificate)), ..Self::default() };
-        // The connection is older than the end of what was shown on it.
+        // The certificate was valid when the connection began and has expired since.
         if certificate.ends_ms < now_ms {
             return stranger;
         }
@@ -45,7 +46,7 @@ impl Caller {
     }
 }
 
-/// Who makes this call, as [`super::rights`] noted it.
+/// The caller of this request, as [`super::rights`] noted it in the extensions.
 pub(super) fn of<T>(request: &tonic::Request<T>) -> Caller {
     request.extensions().get::<Caller>().cloned().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Tokens, and the certificates that their bearers get.
+//! Join tokens, and the certificates that their bearers get.
 
 use activation::{
     limits::{CERTIFICATE_BYTES_MAX, NODE_ID_MAX},
@@ -25,10 +25,11 @@ use crate::{
     peers::node_client::NodeClient,
 };
 
-/// Gives tokens out, and takes them.
+/// Creates join tokens, and enrols the persons and nodes that present them.
 pub(super) struct Enrolment {
     issuer: Issuer,
-    /// One at a time: two who ask for any number get different ones, and strangers cannot make much work.
+    /// Enrols one caller at a time: two nodes that ask for a free number get different ones, and callers without a
+    /// token cannot cause much work.
     turn: Mutex<()>,
     refused: RefusedEnrolments,
 }
@@ -38,7 +39,7 @@ impl Enrolment {
         Self { issuer, turn: Mutex::default(), refused: RefusedEnrolments::new(refused) }
     }
 
-    /// Records the wrong tokens. Does not end.
+    /// Records refused tokens in the audit record. Does not return.
     pub(super) async fn record_refused(&self, nodes: &NodeClient) {
         self.refused.record(nodes).await;
     }
@@ -76,7 +77,7 @@ impl Enrolment {
         let expires_ms = now_ms.saturating_add(asked.valid_s.saturating_mul(1000));
         let fingerprint = Authority::fingerprint_of(&authority).map_err(|error| Status::internal(error.to_string()))?;
         let token = match acting.secret() {
-            // A repeat of the request is answered with the same token.
+            // A repeated request gets the same token.
             Some(secret) => Token::with_secret(secret, fingerprint),
             None => Token::create(fingerprint).map_err(|error| Status::internal(error.to_string()))?,
         };
@@ -100,7 +101,7 @@ impl Enrolment {
         if let Some(reply) = self.answered_before(acting.replica, asked, &digest)? {
             return Ok(reply);
         }
-        // Before anything is proposed: a caller without a token makes no entry of its own.
+        // Check the token before any proposal: a caller without a valid token must not cause a log entry.
         let valid = match open {
             None => Err("the cluster knows no such token: it was used already, or is another's"),
             Some(open) if open.expires_ms < now_ms => Err("the token's time is over: ask for another one"),
@@ -116,7 +117,7 @@ impl Enrolment {
             Ok::<_, Status>(Command::UseToken { digest, time_ms: now_ms, node, registration, enrolled })
         };
         let role = match open.grant {
-            // Only a person has a name.
+            // Only persons enrol with a name.
             Grant::Node if !asked.name.is_empty() => {
                 return Err(invalid("the token is for a node: use it with `quorate host init --join`"));
             }
@@ -138,13 +139,14 @@ impl Enrolment {
         let subject = Subject::person(&asked.name, role).map_err(invalid)?;
         acting.bearing_token(&format_args!("{} ({role})", asked.name));
         let (certificate, registered) = self.issued(&asked.request, &subject).await?;
-        // Registered before it is handed out, by the entry that spends the token.
+        // The entry that spends the token also registers the key, before the certificate is handed out.
         acting.propose(spend(None, registers.then_some(registered), &certificate)?).await?;
         tracing::info!(%subject, "a person got a certificate with a token");
         Ok(person_reply(certificate, authority, role))
     }
 
-    /// The first answer once more, for a bearer whom it did not reach and who asks with the same signing request.
+    /// The answer that was given before, for a bearer that lost it and repeats the same signing request; `None`
+    /// otherwise.
     fn answered_before(
         &self,
         replica: &Replica,
@@ -165,7 +167,7 @@ impl Enrolment {
         }))
     }
 
-    /// Another certificate for the key of the one that is shown.
+    /// Issues another certificate for the key of the certificate that the caller presented.
     pub(super) async fn renew(
         &self,
         acting: &Acting<'_>,
@@ -191,7 +193,7 @@ impl Enrolment {
         Ok(proto::RenewCertificateReply { certificate, authority })
     }
 
-    /// A person's certificate, and what the registry is to hold of it.
+    /// A person's certificate, and the registration of its key.
     async fn issued(&self, request: &[u8], subject: &Subject) -> Result<(String, (KeyDigest, Registration)), Status> {
         let failed = |error: &dyn std::fmt::Display| Status::internal(error.to_string());
         let certificate = self.issuer.issue(request.to_vec(), subject).await?;
@@ -201,7 +203,8 @@ impl Enrolment {
         Ok((certificate, registered))
     }
 
-    /// What a node gets: a certificate for its key, or where it is of a version before what it makes one with.
+    /// The reply to a node: a certificate for its key. A node of the version before, which sends no signing request,
+    /// gets the authority's key instead, as long as the format registers no keys.
     async fn certified_node(
         &self,
         replica: &Replica,
@@ -254,13 +257,14 @@ fn request_digest(request: &[u8]) -> [u8; 32] {
     Sha256::digest(request).into()
 }
 
-/// What the log keeps of the answer, so that it can be given again; `None` where there was no signing request.
+/// The part of the answer that the log keeps so that the answer can be given again; `None` without a signing
+/// request.
 fn enrolled(request: &[u8], certificate: &str) -> Result<Option<Enrolled>, Status> {
     if request.is_empty() {
         return Ok(None);
     }
     let certificate = Certificate::der_of(certificate).map_err(|error| Status::internal(error.to_string()))?;
-    // A longer one is not answered again.
+    // A certificate above the size limit is not kept, so that answer cannot be given again.
     let fits = certificate.len() <= CERTIFICATE_BYTES_MAX;
     Ok(fits.then(|| Enrolled { request: request_digest(request), certificate: certificate.into() }))
 }
@@ -277,7 +281,8 @@ fn refused(why: &str) -> Status {
     Status::permission_denied(format!("{ACCESS_DENIED}: {why}"))
 }
 
-/// The number that is wanted, or the lowest free one above all that were given.
+/// The node number that was requested; otherwise the number after the highest that a member has or that was given
+/// with a token.
 fn number(replica: &Replica, wanted: u64) -> Result<u64, Status> {
     let members = replica.cluster().members;
     if wanted > 0 {

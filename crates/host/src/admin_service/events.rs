@@ -16,7 +16,7 @@ use crate::{
 
 pub(super) type Stream = ReceiverStream<Result<EventsPart, Status>>;
 
-/// Where the caller follows, the stream lasts until the caller is gone.
+/// Streams events to the caller. Where the caller follows, the stream lasts until the caller disconnects.
 pub(super) fn stream(nodes: NodeClient, asked: EventsRequest) -> Stream {
     let (parts, received) = mpsc::channel(1);
     tasks::spawn_alone(HostTask::EventStream, async move {

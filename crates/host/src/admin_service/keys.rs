@@ -1,6 +1,6 @@
-//! Host keys over the cluster: installed, listed, exchanged for certificates, given back.
+//! Host keys of the cluster: installed, listed, exchanged for certificates, released.
 //!
-//! Any node serves this. It asks each node for what only that node can sign, and proposes what comes of it.
+//! Any node serves these calls. It requests from each node what only that node can sign, and proposes the result.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,16 +31,16 @@ use crate::{
     peers::{node_client::NodeError, request::NodeRequest},
 };
 
-/// The keys of one cluster.
+/// The host keys of one cluster, managed on behalf of one caller.
 pub(crate) struct Keys<'a>(pub(crate) &'a Acting<'a>);
 
-/// One certificate that could be asked for.
+/// A certificate that can be requested from a publisher.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     publisher: PublisherId,
     key: KeyId,
     node: NodeId,
-    /// It may turn out not to be needed.
+    /// The node is activated with this key, so a new certificate may turn out to be unnecessary.
     is_activated: bool,
 }
 
@@ -70,7 +70,7 @@ impl Keys<'_> {
         let members = self.members();
         let asked = members.iter().map(|&node| async move {
             let status = self.ask(node, StatusRequest {}).await;
-            // Who does not answer says nothing about its machine; what is replicated is known all the same.
+            // A node that does not answer reports no unusable keys; the replicated state is listed in any case.
             let Ok(status) = status else { return (node, BTreeMap::new()) };
             (node, status.unusable_keys.into_iter().map(|key| (key.key_id.clone(), unusable_state(&key))).collect())
         });
@@ -141,8 +141,8 @@ impl Keys<'_> {
         })
     }
 
-    /// What the request of a node that has another key for the same host spends. One with a new store, under a number that was
-    /// another's, is another host.
+    /// The re-activation that a request spends where the node has another key for the same host. A node with a new
+    /// store, under a number that belonged to another node, is a different host.
     fn reactivation(&self, publisher: PublisherId, request: &HostActivationRequest) -> Option<proto::Reactivation> {
         let asked = Some(request).filter(|request| request.has_previous_key())?.asked();
         let (node, key) = (asked.node, asked.key.key_id());
@@ -169,7 +169,7 @@ impl Keys<'_> {
         let answers = signed.answers();
         self.0.replica.read_point().await.map_err(unavailable)?;
         self.refuse_foreign(answers).await?;
-        // Who gave them back is known only until the answer is installed.
+        // Collected before the proposal: the state forgets the released slots once the answer is installed.
         let pending: BTreeMap<_, _> = self
             .pending_releases(Some(answers.publisher))
             .into_iter()
@@ -202,11 +202,11 @@ impl Keys<'_> {
         })
     }
 
-    /// Refuses an answer that was given to another cluster.
+    /// Refuses an answer that belongs to another cluster.
     ///
-    /// The replicated state knows no members, and takes every certificate that the publisher signed: an answer for a node of
-    /// another cluster would count as an activation of this one. One that also names nodes that were members when it was asked
-    /// for is taken.
+    /// The replicated state does not hold the membership and accepts every certificate that the publisher signed. An
+    /// answer for a node of another cluster would count as an activation of this one. An answer for a member may also
+    /// name nodes that were members only when it was requested.
     async fn refuse_foreign(&self, answers: &ActivationAnswers) -> Result<(), Status> {
         if let Some(why) = self.0.replica.view(|state| never_asked(state, answers)) {
             return Err(foreign(&why));
@@ -234,8 +234,8 @@ impl Keys<'_> {
         )))
     }
 
-    /// Whether the certificate is for a private key that this cluster's node of that number does not have. A node that cannot
-    /// be asked is taken to have it.
+    /// Whether the certificate is for a private key that the node with that number in this cluster does not have. A
+    /// node that cannot be reached is assumed to have the key.
     async fn is_of_another_machine(&self, publisher: PublisherId, answer: &ActivationAnswer) -> bool {
         let (node, key, node_key) = (answer.node, answer.certificate.key, answer.certificate.node_key);
         let is_known = self.0.replica.view(|state| {
@@ -313,7 +313,8 @@ impl Keys<'_> {
         }))
     }
 
-    /// The request of one node; none where it needs no certificate, or is activated and does not answer.
+    /// The signed request of one node. `None` where it needs no certificate, or where it is activated already and
+    /// does not answer.
     async fn request_of(
         &self,
         candidate: &Candidate,
@@ -341,8 +342,8 @@ impl Keys<'_> {
     }
 }
 
-/// Why no node of this cluster can have asked for these answers: to install the catalog or the key here would not make them
-/// this cluster's.
+/// The reason why no node of this cluster can have requested these answers; `None` where one can. Installing the
+/// catalog or the key here would not make them this cluster's answers.
 fn never_asked(state: &State, answers: &ActivationAnswers) -> Option<String> {
     if state.publisher(answers.publisher).is_none() {
         return Some(format!(
@@ -369,7 +370,7 @@ fn foreign(why: &str) -> Status {
     ))
 }
 
-/// `node 1` or `nodes 1, 2`.
+/// Formats node numbers: `node 1` or `nodes 1, 2`.
 fn numbered(nodes: impl IntoIterator<Item = NodeId>) -> String {
     let nodes: BTreeSet<_> = nodes.into_iter().collect();
     let word = if nodes.len() == 1 { "node" } else { "nodes" };
@@ -380,13 +381,13 @@ fn node_and_key(node: NodeId, key: KeyId) -> proto::NodeAndKey {
     proto::NodeAndKey { node, key_id: key.to_string() }
 }
 
-/// Names with fingerprints: two publishers may have one name.
+/// Lists publishers by name and fingerprint, because two publishers may have the same name.
 fn list_publishers(state: &State, publishers: &[PublisherId]) -> String {
     let named = publishers.iter().map(|&id| format!("{} ({})", publisher_name(state, id), Fingerprint(id)));
     named.collect::<Vec<_>>().join(", ")
 }
 
-/// The publisher that somebody calls by its name, fingerprint or id; without a word the only one.
+/// Finds the publisher with this name, fingerprint or id. An empty text finds the only installed publisher.
 fn find_publisher(state: &State, wanted: &str) -> Result<PublisherId, Status> {
     let by_id = wanted.parse::<Fingerprint>().ok().map(|Fingerprint(id)| id);
     let is_meant = |name: &str, id| wanted.is_empty() || by_id == Some(id) || name.eq_ignore_ascii_case(wanted);
@@ -409,7 +410,7 @@ fn find_publisher(state: &State, wanted: &str) -> Result<PublisherId, Status> {
     }
 }
 
-/// Whose certificates are asked for: that of the key, or who was named; none where neither was said.
+/// The publisher whose certificates are requested: that of the key, or the one named. `None` where neither is given.
 fn publisher_meant(state: &State, key: Option<KeyId>, named: &str) -> Result<Option<PublisherId>, Status> {
     let named = if named.is_empty() { None } else { Some(find_publisher(state, named)?) };
     let Some(key) = key else { return Ok(named) };

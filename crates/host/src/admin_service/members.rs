@@ -1,4 +1,4 @@
-//! Who belongs to the cluster, and who leads it.
+//! Changes of the membership and of the leader.
 
 use activation::{
     coded::{Code, Coded},
@@ -22,7 +22,7 @@ use crate::{
     limits::{LOOK_TIMEOUT, SETTLE_TIMEOUT, WORK_TIMEOUT},
 };
 
-/// The members, and who changes them.
+/// Changes of the membership and of the leader, made for one caller.
 pub(super) struct Members<'a> {
     pub(super) acting: &'a Acting<'a>,
     pub(super) registrar: &'a Registrar,
@@ -38,11 +38,12 @@ impl Members<'_> {
             )));
         }
         let add = async {
-            // Before it calls anyone: it is let in as what it shows now.
+            // Register the node's present key before it calls any member.
             self.registrar.register_node(self.acting, node, &asked.address).await?;
             let added = self.acting.replica.add(node, &asked.address).await.map_err(propose_error);
             if added.is_err() && !self.acting.replica.cluster().members.contains_key(&node) {
-                // What became of the addition counts; the leader shuts out what is left over, too.
+                // If the addition failed, revoke the registration. The result of the addition is what counts; the
+                // leader also revokes leftover registrations.
                 let _left_over = self.shut_out(node).await;
             }
             added
@@ -61,7 +62,7 @@ impl Members<'_> {
             )));
         }
         let looked = self.acting.nodes.ask(asked.node, StatusRequest {}, LOOK_TIMEOUT).await;
-        // One that the others do not let take part any more cannot give anything back.
+        // A node that the others have quarantined, or that diverged, cannot release its activations.
         if looked.is_ok_and(|found| !matches!(found.state(), NodeState::Quarantined | NodeState::Diverged)) {
             return Err(Status::failed_precondition(format!(
                 "node {} answers: `quorate cluster remove {0}` drains it, and has it give its activations back. One that \
@@ -73,14 +74,15 @@ impl Members<'_> {
         let index = self.acting.noted(Coded::new(Code::RemoveNode, [asked.node]), remove).await?;
         self.acting.replica.wait_applied(index).await.map_err(unavailable)?;
         self.shut_out(asked.node).await?;
-        // What it announced is kept until its record is gone from DNS: whoever looks after the records forgets it then.
+        // Keep the node's announcement until its record is gone from DNS: the node that watches the records forgets
+        // it then.
         if self.acting.replica.view(|state| !state.announcements().contains_key(&asked.node)) {
             self.acting.propose(Command::Forget { node: asked.node }).await?;
         }
         self.seen_at(index).await
     }
 
-    /// A node that was removed is let in no more, with whatever its folder still holds.
+    /// Revokes a removed node's key, so that it is not admitted again with the content of its data folder.
     async fn shut_out(&self, node: u64) -> Result<(), Status> {
         let is_registered = self.acting.replica.view(|state| state.registry().of_node(node).is_some());
         if is_registered {
@@ -101,7 +103,7 @@ impl Members<'_> {
         self.seen_at(index).await
     }
 
-    /// Has a node whose state differs take over the majority's.
+    /// Makes a diverged node replace its state with the majority's.
     pub(super) async fn rejoin(&self, asked: proto::RejoinNodeRequest) -> Result<proto::MembersReply, Status> {
         let node = asked.node;
         if !self.acting.replica.cluster().members.contains_key(&node) {
@@ -137,13 +139,13 @@ impl Members<'_> {
         self.seen_at(index).await
     }
 
-    /// Asks another member to go out of service.
+    /// Asks another member to drain itself.
     pub(super) async fn drain(&self, node: u64, asked: proto::DrainRequest) -> Result<proto::DrainReply, Status> {
         let drained = self.acting.nodes.ask(node, proto::DrainRequest { node: 0, ..asked }, SETTLE_TIMEOUT).await;
         drained.map_err(|why| Status::failed_precondition(format!("node {node}: {why}")))
     }
 
-    /// Has the leader hand over.
+    /// Asks the leader to hand leadership over to another voter.
     pub(super) async fn transfer_leader(
         &self,
         asked: proto::TransferLeaderRequest,

@@ -1,5 +1,5 @@
-//! Administration: on a Unix socket in the data folder, where whoever may open the socket is an administrator, and from
-//! afar over TLS, where certificates say what each may do ([`rights`]).
+//! The administration service: on a Unix socket in the data folder, where every caller that can open the socket is
+//! an administrator, and remotely over TLS, where the caller's certificate gives its role ([`rights`]).
 
 mod acting;
 mod audit;
@@ -68,31 +68,31 @@ use crate::{
     tasks::{HostTask, NamedCalls},
 };
 
-/// Why there is no administration socket.
+/// Why the administration socket cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// The system's limit.
+    /// The path exceeds the system's limit of `SOCKET_PATH_BYTES_MAX` bytes.
     #[error("the path of the administration socket, {}, is longer than {SOCKET_PATH_BYTES_MAX} bytes: choose a shorter `data`", path.display())]
     PathTooLong {
-        /// The path.
+        /// The path of the socket.
         path: PathBuf,
     },
-    /// The system's refusal.
+    /// The system refused to create the socket.
     #[error("cannot make the administration socket {}: {source}", path.display())]
     Io {
-        /// The path.
+        /// The path of the socket.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// What the administration works on.
+/// The parts of a node that the administration service works on.
 pub(crate) struct Parts {
     pub(crate) nodes: NodeClient,
     pub(crate) dns: Option<Arc<Dns>>,
     pub(crate) drain: Arc<Drain>,
-    /// None where there is no port for it.
+    /// The console; `None` where `metrics.listen` is off.
     pub(crate) console: Option<Arc<Console>>,
     /// Issues certificates.
     pub(crate) issuer: Issuer,
@@ -101,7 +101,8 @@ pub(crate) struct Parts {
     pub(crate) registrar: Registrar,
 }
 
-/// Makes the socket and returns what serves it, and the administration from afar where there is a listener for it.
+/// Creates the socket and returns a future that serves it, and remote administration where `afar` has a listener for
+/// it.
 pub(crate) fn serve(
     path: &Path,
     afar: Option<(TcpListener, Arc<PresentedIdentity>, Admission)>,
@@ -223,7 +224,7 @@ impl admin_server::Admin for Admin {
             Action::Unspecified => return Err(invalid("say whether to accept the clocks or to reset to them")),
         };
         let acting = self.acting(&request)?;
-        // The leader makes the command; what it will set is not known here.
+        // Only the id matters here: the leader makes the actual command, and its time is not known yet.
         let id = acting.id_for(&match action {
             Action::Accept => Command::AcceptClock { time_ms: 0 },
             _ => Command::ResetClock { time_ms: 0 },
@@ -312,7 +313,7 @@ impl admin_server::Admin for Admin {
         let node = self.of_node(request.node)?;
         let scope = if node.is_some() { Scope::Node } else { Scope::Cluster };
         let changes = request.changes.iter();
-        // A wrong name or value is refused here, before it is proposed.
+        // Refuse a wrong name or value before it is proposed.
         let changes = changes.map(|change| SettingChange::parse(scope, change.name.parse()?, &change.value));
         let changes = changes.collect::<Result<_, SettingError>>().map_err(invalid)?;
         let index = acting.propose(Command::ChangeSettings { node, changes }).await?;
@@ -355,7 +356,7 @@ impl admin_server::Admin for Admin {
     }
 
     async fn drain(&self, request: Request<proto::DrainRequest>) -> Reply<proto::DrainReply> {
-        // To go out of service is an operator's; to leave the cluster is an administrator's.
+        // Draining needs the role operator; leaving the cluster needs the role administrator.
         if request.get_ref().leave {
             rights::admit("RemoveNode", &caller::of(&request))?;
         }
@@ -474,7 +475,8 @@ impl admin_server::Admin for Admin {
     }
 
     async fn enroll(&self, request: Request<proto::EnrollRequest>) -> Reply<proto::EnrollReply> {
-        // The request is whole: its connection is not closed for another one before the answer. The only call without a certificate.
+        // The request has arrived completely: keep its connection open until the answer is sent. This is the only
+        // call without a certificate.
         let _call = request.extensions().get::<transport::Caller>().map(|caller| caller.activity.call());
         self.enrolment.enroll(self.acting(&request)?, request.get_ref()).await.map(Response::new)
     }
@@ -489,7 +491,7 @@ impl Admin {
         Members { acting, registrar: &self.registrar }
     }
 
-    /// The member that is meant; none: the cluster.
+    /// The member with this number; `None` for 0, which means the cluster.
     fn of_node(&self, node: u64) -> Result<Option<u64>, Status> {
         if node > 0 && !self.replica.cluster().members.contains_key(&node) {
             return Err(Status::not_found(format!(
@@ -499,7 +501,7 @@ impl Admin {
         Ok((node > 0).then_some(node))
     }
 
-    /// Why a node does not follow its settings up to this entry; empty where it does.
+    /// Why the node does not follow its settings up to this entry; empty where it does.
     async fn problem_of(&self, node: u64, log_index: u64) -> String {
         match self.nodes.ask(node, FollowSettingsRequest { log_index }, WORK_TIMEOUT).await {
             Ok(followed) => followed.problem,

@@ -1,6 +1,6 @@
-//! Wrong join tokens: limited by source, counted, and recorded as one entry a minute with their number.
+//! Wrong join tokens: limited per source, counted, and recorded as one audit entry a minute with their number.
 //!
-//! A token has 128 random bits, so guessing is no danger by itself. That it is tried is what an administrator must see.
+//! A token has 128 random bits, so guessing alone is no danger. The record lets an administrator see the attempts.
 
 use std::{
     net::IpAddr,
@@ -22,7 +22,7 @@ use crate::{
     peers::node_client::NodeClient,
 };
 
-/// What was refused lately, and by which sources.
+/// Enrolments that were refused recently, by source.
 #[derive(Debug)]
 pub(super) struct RefusedEnrolments {
     /// Refusals by source, each forgotten [`REFUSED_ENROLMENTS_INTERVAL`] after its first one.
@@ -39,7 +39,8 @@ impl RefusedEnrolments {
         Self { by_source, unrecorded: AtomicU64::new(0), refused: Notify::new(), counter }
     }
 
-    /// Error: this source was refused too often within the last minute. A caller without an address is on the node itself.
+    /// Checks the limit of a source. Error: too many of this source's tokens were refused within the last minute. A
+    /// caller without an address is on the node itself and has no limit.
     pub(super) fn admit(&self, from: &str) -> Result<(), Status> {
         let Some(source) = source(from) else { return Ok(()) };
         let refused = self.by_source.get(&source).map_or(0, |refused| refused.load(Ordering::Relaxed));
@@ -54,7 +55,7 @@ impl RefusedEnrolments {
         )))
     }
 
-    /// Takes note of a wrong token.
+    /// Counts a wrong token.
     pub(super) fn note(&self, from: &str) {
         tracing::warn!(target: AUDIT_TARGET, from, "a join token was refused");
         if let Some(source) = source(from) {
@@ -69,7 +70,7 @@ impl RefusedEnrolments {
         self.refused.notify_one();
     }
 
-    /// Records them, at most once in each [`REFUSED_ENROLMENTS_INTERVAL`]. Does not end.
+    /// Records refused tokens, at most once in each [`REFUSED_ENROLMENTS_INTERVAL`]. Does not return.
     pub(super) async fn record(&self, nodes: &NodeClient) {
         loop {
             self.refused.notified().await;
@@ -79,7 +80,7 @@ impl RefusedEnrolments {
             }
             tracing::warn!(number, "join tokens were refused: the cluster knows no such tokens, or their time is over");
             if let Err(why) = Acting::node(nodes).record(&Coded::new(Code::RefuseEnrolments, [number])).await {
-                // Recorded with the next ones.
+                // Count them again with the next entry.
                 self.unrecorded.fetch_add(number, Ordering::Relaxed);
                 tracing::error!(number, why = why.message(), "refused join tokens were not recorded");
             }
@@ -88,7 +89,7 @@ impl RefusedEnrolments {
     }
 }
 
-/// `None`: the caller is on the node itself.
+/// The source of a caller's address; `None` where the caller is on the node itself.
 fn source(from: &str) -> Option<IpAddr> {
     from.parse().ok().map(transport::source)
 }

@@ -1,8 +1,8 @@
 //! Ids by which the log entries of one administrator's request are applied at most once.
 //!
-//! The caller gives its request 16 random bytes and repeats the request with the same bytes where the reply was lost, at the
-//! same node or at another one. Each entry that the request makes gets an id that is derived from them, so that the repeated
-//! request finds what the first one did instead of doing it twice.
+//! The caller sends 16 random bytes with its request and repeats the request with the same bytes if the reply was
+//! lost, to the same node or to another one. Each entry that the request makes gets an id derived from these bytes,
+//! so that the repeated request finds the entries of the first one instead of making them again.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,7 +14,7 @@ use admin::wire::REQUEST_ID_METADATA;
 use sha2::{Digest, Sha256};
 use tonic::{Status, metadata::MetadataMap};
 
-/// The ids of one request's entries.
+/// The ids of the log entries that one request makes.
 #[derive(Debug)]
 pub(super) struct RequestIds {
     given: Option<RequestId>,
@@ -22,12 +22,12 @@ pub(super) struct RequestIds {
 }
 
 impl RequestIds {
-    /// Of a request that nothing repeats.
+    /// The ids of a request that is never repeated: none.
     pub(super) fn unrepeated() -> Self {
         Self { given: None, entries: AtomicU32::new(0) }
     }
 
-    /// As the caller gave them with its request. Error: what it gave is not one value of 16 bytes.
+    /// The ids of a request, from its metadata. Error: the value is not exactly one value of 16 bytes.
     pub(super) fn of(metadata: &MetadataMap) -> Result<Self, Status> {
         let malformed =
             || Status::invalid_argument(format!("{REQUEST_ID_METADATA}: one value of 16 bytes is expected"));
@@ -43,16 +43,18 @@ impl RequestIds {
         Ok(Self { given, ..Self::unrepeated() })
     }
 
-    /// The id of the request's next entry, which carries out `command` for `who`; none where the caller gave none.
+    /// The id of the request's next entry, which carries out `command` for the caller `who`; `None` where the caller
+    /// sent no request id.
     ///
-    /// The kind of the command is part of it: an attempt that ended in another way writes other entries.
+    /// The kind of the command is part of the id: a repeat that takes another course makes entries with other ids.
     pub(super) fn next(&self, who: &str, command: &Command) -> Option<RequestId> {
         let given = self.given?;
         let number = self.entries.fetch_add(1, Ordering::Relaxed);
         Some(derived("quorate/request/1", &given, &[who.as_bytes(), &number.to_be_bytes(), &kind(command)]))
     }
 
-    /// A secret that repeats of the request have in common: of what the log and the state hold, nothing leads to it.
+    /// A secret that is the same in every repeat of the request; `None` without a request id. It cannot be derived
+    /// from the log or the state.
     pub(super) fn secret(&self, who: &str) -> Option<[u8; 16]> {
         self.given.map(|given| derived("quorate/request-secret/1", &given, &[who.as_bytes()]))
     }
@@ -63,7 +65,7 @@ fn derived(label: &str, given: &RequestId, parts: &[&[u8]]) -> [u8; 16] {
     digest.update(label);
     digest.update(given);
     for part in parts {
-        // Lengths first: two different lists of parts never have the same bytes.
+        // Hash each part's length first, so that two different lists of parts never have the same bytes.
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part);
     }
@@ -71,7 +73,7 @@ fn derived(label: &str, given: &RequestId, parts: &[&[u8]]) -> [u8; 16] {
     *digest.first_chunk().expect("32 bytes hold 16")
 }
 
-/// What the command does, apart from values that differ between two attempts, as times do.
+/// The kind of a command, without values that differ between two attempts, such as times.
 fn kind(command: &Command) -> Vec<u8> {
     let number = |code: Code| (code as u32).to_be_bytes().to_vec();
     match command {

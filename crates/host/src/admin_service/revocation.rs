@@ -1,4 +1,4 @@
-//! Who is let in no more: persons, nodes, and the bearers of tokens.
+//! Revocation of persons, nodes and join tokens.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{lifecycle::registration::Registrar, observation::cluster_status};
 
-/// The tokens that were not used, and are good still.
+/// The join tokens that are neither used nor expired.
 pub(super) async fn list_tokens(replica: &Replica) -> Result<proto::ListTokensReply, Status> {
     let now_ms = replica.read_point().await.map_err(unavailable)?.expiry_ms;
     let tokens = replica.view(|state| {
@@ -29,7 +29,7 @@ pub(super) async fn list_tokens(replica: &Replica) -> Result<proto::ListTokensRe
     Ok(proto::ListTokensReply { tokens })
 }
 
-/// Takes a token back.
+/// Revokes a join token.
 pub(super) async fn revoke_token(
     acting: &Acting<'_>,
     asked: &proto::RevokeTokenRequest,
@@ -49,7 +49,7 @@ pub(super) async fn revoke_token(
     Ok(proto::RevokeTokenReply {})
 }
 
-/// Shuts a holder out: with every certificate that it holds now, on open connections too.
+/// Revokes a holder with all its current certificates. Open connections are closed, too.
 pub(super) async fn revoke(
     (acting, registrar): (&Acting<'_>, &Registrar),
     asked: &proto::RevokeRequest,
@@ -74,7 +74,8 @@ pub(super) async fn revoke(
     let time_ms = point.cluster_time_ms;
     acting.propose(Command::Revoke(Revocation { whom, time_ms })).await?;
     for (key, _) in &meant {
-        // Renewed just before: the certificate has another number now, and is meant as well.
+        // The certificate may have been renewed just before and have another serial number now: revoke that number
+        // as well.
         let renewed = acting.replica.view(|state| state.registry().get(key).map(|known| known.serial.clone()));
         if let Some(serial) = renewed {
             acting.propose(Command::Revoke(Revocation { whom: Whom::Serial(serial), time_ms })).await?;
@@ -83,7 +84,8 @@ pub(super) async fn revoke(
     Ok(proto::RevokeReply { revoked: meant.iter().map(|(_, registration)| described(registration)).collect() })
 }
 
-/// Refuses where the voters other than `node` that work are no majority of all: revoked, it votes no more and stays a voter.
+/// Refuses where the working voters other than `node` are no majority of all voters: a revoked voter no longer votes
+/// but still counts as a voter.
 fn others_are_a_majority(node: u64, voters: &[u64], nodes: &[NodeStatus]) -> Result<(), Status> {
     let works = |status: &&NodeStatus| {
         let works = matches!(status.state(), NodeState::Ok | NodeState::Lagging | NodeState::Unspecified);
@@ -105,7 +107,7 @@ fn others_are_a_majority(node: u64, voters: &[u64], nodes: &[NodeStatus]) -> Res
     )))
 }
 
-/// Whose keys are registered.
+/// The holders whose keys are registered, and the revocations.
 pub(super) async fn registry(replica: &Replica) -> Result<proto::RegistryReply, Status> {
     replica.read_point().await.map_err(unavailable)?;
     Ok(replica.view(|state| {

@@ -1,4 +1,4 @@
-//! Who may ask what: one table, and what enforces it before a request is even read.
+//! Access rights: one table of calls and roles, and the service that enforces it before a request is decoded.
 
 use std::{
     convert::Infallible,
@@ -20,7 +20,7 @@ use transport::Role;
 use super::{audit_log::AUDIT_TARGET, caller::Caller, status::ACCESS_DENIED};
 use crate::{credentials::registered::Registered, environment::SystemClock};
 
-/// Least role for each call; none: no certificate is needed.
+/// The least role for each call; `None`: the call needs no certificate.
 pub(super) const RIGHTS: &[(&str, Option<Role>)] = &[
     ("Count", Some(Role::Reader)),
     ("ClusterStatus", Some(Role::Reader)),
@@ -61,7 +61,7 @@ pub(super) const RIGHTS: &[(&str, Option<Role>)] = &[
     ("Enroll", None),
 ];
 
-/// The service, behind the table.
+/// The administration service behind the table of rights.
 #[derive(Clone)]
 pub(super) struct Guarded<S> {
     pub(super) service: S,
@@ -100,12 +100,12 @@ where
     }
 }
 
-/// A call that the caller's role does not allow; the message begins with the status that administrators know.
+/// Refusal of a call that the caller's role does not allow. The message begins with the status [`ACCESS_DENIED`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{ACCESS_DENIED}: this needs the role {needed}, and {caller}")]
 pub(super) struct AccessDenied {
     needed: Role,
-    /// What is known of the caller, as the end of a sentence.
+    /// The caller as it is known, worded as the end of a sentence.
     caller: String,
 }
 
@@ -115,7 +115,7 @@ impl From<AccessDenied> for Status {
     }
 }
 
-/// Checks the caller's role. A call that is not in the table needs an administrator.
+/// Checks the caller's role. A call that is not in the table needs the role administrator.
 pub(super) fn admit(call: &str, caller: &Caller) -> Result<(), AccessDenied> {
     let least = match RIGHTS.iter().find(|(name, _)| *name == call) {
         Some((_, None)) => return Ok(()),

@@ -3,7 +3,7 @@
 use replication::{ProposeError, Unavailable};
 use tonic::Status;
 
-/// Beginning of every message to a caller without the right.
+/// Beginning of every message to a caller that lacks the right.
 pub(crate) const ACCESS_DENIED: &str = "0x80070005: access denied";
 
 pub(super) fn unavailable(error: Unavailable) -> Status {

@@ -1,5 +1,5 @@
-//! One activation, from the stub of a call to the stub of its answer: decided and signed by the [`Decider`], then measured
-//! and kept as an event.
+//! One activation, from the stub of a call to the stub of its answer: [`Decider`] decides and signs, then the
+//! request is measured and kept as an event.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -30,16 +30,16 @@ pub(crate) struct Answerer {
     pub(crate) activations: Arc<Activations>,
 }
 
-/// A node's answers for clients in its own process: what port 1688 gives, without connections and PDUs.
+/// A node's answers for clients in the same process: the content that port 1688 sends, without connections and PDUs.
 #[derive(Clone)]
 pub struct Answers(pub(crate) Answerer);
 
 impl Answers {
-    /// The answer to an encoded request, and its status; what comes with a refusal is advice for people. A malformed
-    /// request is a DCE/RPC fault, whose status is the error.
+    /// The answer to an encoded request, and its status. With a refusal the answer holds advice for people. Error:
+    /// the status of a DCE/RPC fault where the request is malformed.
     pub fn to<'a>(&'a self, request: &[u8]) -> BoxFuture<'a, Result<(Vec<u8>, Status), u32>> {
         let stub = ndr::encode_request(request);
-        // Boxed, so that whoever spawns it need not know what the replica is made of.
+        // Boxed, so that callers that spawn it need not know the replica's types.
         Box::pin(async move {
             let answer = self.0.answer(None, &stub, ByteOrder::Little).await.map_err(|Fault(status)| status)?;
             let (data, status) = ndr::decode_answer(&answer, ByteOrder::Little).map_err(|bad| bad.fault_status())?;
@@ -52,8 +52,8 @@ impl Answers {
 pub(crate) struct Fault(pub(crate) u32);
 
 impl Answerer {
-    /// The answer's stub. What is malformed is a fault and never reaches the log; every refusal is a status. `client` is
-    /// where the request came from, in any form; none: from within the process.
+    /// The stub of the answer. A malformed request is a fault and never reaches the log; every refusal is a status.
+    /// `client` is the address that the request came from, IPv4-mapped or not; `None` from within the process.
     pub(crate) async fn answer(&self, client: Option<IpAddr>, stub: &[u8], order: ByteOrder) -> Result<Vec<u8>, Fault> {
         let began = Instant::now();
         let client = client.map(|client| client.to_canonical());
@@ -76,7 +76,7 @@ impl Answerer {
         Ok(ndr::encode_answer(&data, status.0))
     }
 
-    /// Notes the machine of a request that was counted.
+    /// Notes the client machine of a request that was counted.
     fn observe(&self, request: &Request, counted: Counted) {
         if counted.other_machine {
             self.metrics.other_machine.increment(1);
@@ -86,7 +86,7 @@ impl Answerer {
         self.distinct.note(request.cmid, now_ms);
     }
 
-    /// Measured, and kept as event 12290.
+    /// Measures the request, and keeps it as event 12290.
     fn note(
         &self,
         (client_address, request): (Option<IpAddr>, &Request),
@@ -123,7 +123,8 @@ impl Answerer {
     }
 }
 
-/// Event 12290 in the log, its fields in the documented order. What a flood of refusals leaves out is no other answer.
+/// Logs event 12290 with its fields in the documented order. The log's limit of lines for refusals never drops other
+/// answers.
 fn say((client_address, request): (Option<IpAddr>, &Request), status: Status, counted: Option<Counted>) {
     let required_count = counted.map_or(0, |counted| counted.threshold);
     macro_rules! say {

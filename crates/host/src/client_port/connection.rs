@@ -1,4 +1,4 @@
-//! One client's connection: bytes in, PDUs out, until it closes, breaks a rule or takes too long.
+//! One client's connection: reads bytes and sends PDUs until it closes, breaks the protocol or exceeds a deadline.
 
 use std::{io, net::IpAddr, time::Duration};
 
@@ -28,8 +28,8 @@ pub(crate) struct Timeouts {
     pub(crate) pdu: Duration,
 }
 
-/// Serves `stream` until it ends, or another connection needs its slot. A request that is under way then, or when the node
-/// stops, is still answered.
+/// Serves `stream` until it ends or another connection needs its slot. A request in progress at that time, or when
+/// the node stops, is still answered.
 pub(crate) async fn serve(
     (mut stream, source, mut slot): (TcpStream, IpAddr, ConnectionSlot),
     mut association: Association,
@@ -37,7 +37,8 @@ pub(crate) async fn serve(
     timeouts: Timeouts,
     mut stopping: watch::Receiver<bool>,
 ) {
-    // Set when the first byte of a PDU arrives and kept until its last: dripping bytes gains nothing.
+    // Set when the first byte of a PDU arrives and kept until its last byte: sending byte by byte does not extend
+    // it.
     let mut pdu_deadline = None;
     let mut is_first = true;
     loop {
@@ -66,7 +67,7 @@ pub(crate) async fn serve(
         let received = match read(&stream) {
             Ok(received) if !received.is_empty() => received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-            // Closed, or reset as some probes do.
+            // Closed or reset by the other side, as some probes do.
             Ok(_) | Err(_) => {
                 if is_first {
                     answerer.metrics.foreign_connection(Foreign::Closed);
@@ -84,13 +85,13 @@ pub(crate) async fn serve(
         }
         let mut input = received.as_slice();
         while let Some(event) = association.receive(&mut input) {
-            // A PDU is whole; what follows it has its own time.
+            // The PDU is complete; the next one has a deadline of its own.
             pdu_deadline = None;
-            // Until its answer is sent.
+            // Held until the answer is sent.
             let _call = matches!(event, Event::Call(_)).then(|| slot.activity().call());
             let pdu = match event {
                 Event::Send(pdu) => pdu,
-                // On the heap while it lasts: an idle connection holds no place for it.
+                // Boxed while the call lasts, so that an idle connection uses no memory for it.
                 Event::Call(call) => match Box::pin(answerer.answer(Some(source), &call.stub, call.order)).await {
                     Ok(stub) => association.respond(call.handle, &stub),
                     Err(Fault(status)) => association.fault(call.handle, status),
@@ -121,15 +122,15 @@ pub(crate) async fn serve(
     }
 }
 
-/// What is there to read. The buffer lives on the stack only: an idle connection holds none.
+/// Reads what is available. The buffer is on the stack only: an idle connection holds none.
 fn read(stream: &TcpStream) -> io::Result<Vec<u8>> {
     let mut buffer = [0; READ_BYTES];
     let length = stream.try_read(&mut buffer)?;
     Ok(buffer.get(..length).unwrap_or_default().to_vec())
 }
 
-/// Returns when the node is told to stop.
+/// Returns when the node begins to stop.
 pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    // A sender that is gone is a node that is gone.
+    // A dropped sender means that the node has ended.
     let _stopped_or_gone = stopping.wait_for(|stopping| *stopping).await;
 }

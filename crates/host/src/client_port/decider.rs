@@ -1,6 +1,7 @@
-//! What a client is told: whether this node takes the request, what the cluster's count says of it, and the signature.
+//! The decision on a request: whether this node accepts it, the result of the cluster's count, and the signature.
 //!
-//! Nothing here measures, writes an event or knows a connection, so that the simulation of a cluster runs it as it is.
+//! This module takes no measurements, writes no events and knows no connections, so that the simulation of a cluster
+//! runs it unchanged.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -18,7 +19,7 @@ use crate::{
     records::new_cmids::NewCmids,
 };
 
-/// Has requests counted by the cluster, and signs the answers with this node's keys.
+/// Submits requests to the cluster's count, and signs the answers with this node's keys.
 #[derive(Clone)]
 pub(crate) struct Decider {
     pub(crate) replica: Replica,
@@ -26,36 +27,36 @@ pub(crate) struct Decider {
     pub(crate) new_cmids: Arc<NewCmids>,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Decision {
-    /// Not recorded: this node could not sign what the count would answer.
+    /// Not recorded: this node cannot sign an answer, whatever the count.
     Barred,
-    /// Perhaps recorded: no leader answered within the deadline.
+    /// Possibly recorded: no leader answered within the deadline.
     Unavailable,
-    /// Not recorded: the state would refuse it, as of a moment after it came.
+    /// Not recorded: the state, as of a time after the request arrived, refuses it.
     Refused(Refusal),
-    /// Not recorded: the count does not remember the CMID, and its source has brought as many new ones as it may.
+    /// Not recorded: the count does not hold the CMID, and its source has reached the limit of new CMIDs.
     TooManyNew,
-    /// Recorded, and counted or refused.
+    /// Recorded in the log, and either counted or refused.
     Recorded {
         recorded: Recorded,
-        /// Whether the count, as this node knew it, did not remember the CMID.
+        /// Whether the CMID was missing from the count in this node's state.
         is_new: bool,
     },
 }
 
-/// What the state here says of a request before it is recorded.
+/// The result of checking a request against this node's state before it is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Foreseen {
     Refused(Refusal),
-    /// The count does not remember the CMID.
+    /// The count does not hold the CMID.
     New,
     Known,
 }
 
 impl Decision {
-    /// What was counted, if anything.
+    /// The result of the count, if the request was counted.
     pub(crate) fn counted(&self) -> Option<Counted> {
         match self {
             Self::Recorded { recorded: Recorded { outcome: RecordOutcome::Counted(counted), .. }, .. } => {
@@ -65,7 +66,7 @@ impl Decision {
         }
     }
 
-    /// Where the request was recorded, and when.
+    /// Where and when the request was recorded, if it was.
     pub(crate) fn recorded(&self) -> Option<&Recorded> {
         match self {
             Self::Recorded { recorded, .. } => Some(recorded),
@@ -75,8 +76,9 @@ impl Decision {
 }
 
 impl Decider {
-    /// Records the request of a client at this address, unless this node could sign no answer, the state refuses it whatever its
-    /// clock says, or it is one new CMID more than its source may bring: such requests write to no disk.
+    /// Records the request of a client at this address, except where this node cannot sign an answer, where the
+    /// state refuses the request whatever the client's clock, or where its source exceeds the limit of new CMIDs.
+    /// Such requests cause no write to disk.
     pub(crate) async fn decide(&self, client: Option<IpAddr>, request: &ValidRequest) -> Decision {
         if let Some(why) = self.barred(request.request()).await {
             tracing::debug!(machine = %request.request().machine_name, why = why.words(), "a request was not taken");
@@ -92,8 +94,8 @@ impl Decider {
         let mut foreseen = self.foresee(request.request());
         let is_over = foreseen == Foreseen::New && !self.new_cmids.admits(client);
         if is_over || matches!(foreseen, Foreseen::Refused(_)) {
-            // The state here may be older than the leader's, so it refuses nothing by itself: once a majority has confirmed where
-            // the log stands, and this node has applied that, it is looked at again.
+            // This node's state may be older than the leader's, so it does not refuse on its own: after a majority
+            // has confirmed the log's end and this node has applied up to it, the request is checked again.
             self.replica.shared_read_point().await?;
             foreseen = self.foresee(request.request());
         }
@@ -116,8 +118,8 @@ impl Decider {
         })
     }
 
-    /// The answer to a request that was decided so, and its status. Without [`Status::OK`] it is advice for people, or
-    /// empty.
+    /// The answer to a request after this decision, and its status. With another status than [`Status::OK`] the
+    /// answer is advice for people, or empty.
     pub(crate) async fn answer(&self, request: &ValidRequest, decision: &Decision) -> (Vec<u8>, Status) {
         match decision {
             Decision::Barred => (Vec::new(), Status::HOST_NOT_ACTIVATED),
@@ -147,7 +149,7 @@ impl Decider {
         }
     }
 
-    /// The limit of new CMIDs, for people.
+    /// The limit of new CMIDs, as advice for people.
     fn limited(&self) -> RefusalDetail {
         RefusalDetail { new_cmids_per_minute: self.new_cmids.per_minute_max(), ..RefusalDetail::default() }
     }
@@ -156,11 +158,12 @@ impl Decider {
         (self.explain(refusal, request.request()), refusal.status())
     }
 
-    /// Why this node could not sign what the count would answer: known before anything is counted.
+    /// Why this node cannot sign an answer, whatever the count; checked before anything is counted. `None` where it
+    /// can sign.
     async fn barred(&self, request: &Request) -> Option<Unusable> {
         match self.credentials.barred(request.publisher)? {
             Unusable::MachineChanged => Some(Unusable::MachineChanged),
-            // Perhaps the state here is only old.
+            // This node's state may only be out of date.
             Unusable::KeyLost => {
                 self.replica.read_point().await.ok()?;
                 take_note(&self.replica, &self.credentials);
@@ -169,7 +172,8 @@ impl Decider {
         }
     }
 
-    /// What goes with a refusal, for the people on both sides. The count has decided; this only looks.
+    /// The detail of a refusal, for the client's user and the node's administrator. The count has decided already;
+    /// this only reads the state.
     fn explain(&self, refusal: Refusal, request: &Request) -> Vec<u8> {
         if refusal != Refusal::NotCovered {
             return Vec::new();
@@ -187,7 +191,8 @@ impl Decider {
         detail.encode()
     }
 
-    /// What signs under the key that the count chose. The leader may have applied a certificate that this node has not.
+    /// The credential for the key that the count chose. The leader may have applied a certificate that this node has
+    /// not applied yet.
     async fn credential(&self, request: &ValidRequest, counted: &Counted, log_index: u64) -> Option<Arc<Credential>> {
         let publisher = request.request().publisher;
         if let Some(credential) = self.credentials.get(publisher, counted.key) {
@@ -203,7 +208,7 @@ impl Decider {
     }
 }
 
-/// The group that a request's product needs, and those that the node holds.
+/// The group that the request's product needs, and the groups that the node holds.
 fn groups_of(state: &State, node: NodeId, request: &Request) -> RefusalDetail {
     let Some(publisher) = state.publisher(request.publisher) else { return RefusalDetail::default() };
     let catalog = publisher.catalog();
@@ -216,7 +221,8 @@ fn groups_of(state: &State, node: NodeId, request: &Request) -> RefusalDetail {
     }
 }
 
-/// The product's own group, or, where that covers earlier generations only, the first that reaches it.
+/// The product's own group, or, where that group covers only earlier generations, the first group that covers the
+/// product.
 fn lowest_covering(catalog: &Catalog, product: &Product) -> Option<Name> {
     let own = catalog.group(product.group).filter(|own| catalog.covers(own.code, product));
     own.or_else(|| catalog.groups_covering(product).next()).map(|group| group.name.clone())

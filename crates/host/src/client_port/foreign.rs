@@ -1,10 +1,10 @@
-//! Connections to port 1688 that are no client's: probes that connect and close, and programs that speak something else.
-//! They are counted by kind and leave no line in the log.
+//! Connections to port 1688 from programs other than clients: probes that connect and close, and other protocols.
+//! They are counted by kind and not logged.
 
-/// What came in place of a client.
+/// What was received instead of a client's first PDU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Foreign {
-    /// Nothing: a probe that connects and closes.
+    /// No data: a probe that connects and closes.
     Closed,
     Tls,
     Http,
@@ -12,19 +12,19 @@ pub(crate) enum Foreign {
     Proxy,
 }
 
-/// All kinds, in the order of their counters.
+/// All kinds with their names, in the order of their counters.
 pub(crate) const KINDS: [(Foreign, &str); 4] =
     [(Foreign::Closed, "closed"), (Foreign::Tls, "tls"), (Foreign::Http, "http"), (Foreign::Proxy, "proxy")];
 
-/// RFC 9110 section 9.3, RFC 5789, and the preface of HTTP/2 (RFC 9113 section 3.4).
+/// First bytes of an HTTP request: RFC 9110 section 9.3, RFC 5789, and the preface of HTTP/2 (RFC 9113 section 3.4).
 const HTTP_METHODS: [&[u8]; 10] =
     [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"CONNECT ", b"OPTIONS ", b"TRACE ", b"PATCH ", b"PRI * HTTP/2"];
-/// A handshake record of TLS, any version from SSL 3.0 on.
+/// First bytes of a TLS handshake record, of any version from SSL 3.0 on.
 const TLS: &[u8] = &[0x16, 0x03];
-/// "The PROXY protocol", versions 1 and 2, sections 2.1 and 2.2.
+/// First bytes of the PROXY protocol: "The PROXY protocol", versions 1 and 2, sections 2.1 and 2.2.
 const PROXY: [&[u8]; 2] = [b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"];
 
-/// What the first bytes of a connection are, where they are none of a client's.
+/// The protocol of a connection's first bytes, where it is one of the foreign ones.
 pub(crate) fn of_first_bytes(bytes: &[u8]) -> Option<Foreign> {
     if bytes.starts_with(TLS) {
         return Some(Foreign::Tls);
@@ -36,7 +36,8 @@ pub(crate) fn of_first_bytes(bytes: &[u8]) -> Option<Foreign> {
 }
 
 impl Foreign {
-    /// What it is told before the connection is closed: an HTTP client one line for people, all others nothing.
+    /// What this node sends before it closes the connection: one line for people to an HTTP client, otherwise
+    /// nothing.
     pub(crate) fn answer(self) -> &'static [u8] {
         match self {
             Self::Http => HTTP_ANSWER,
@@ -65,7 +66,7 @@ mod tests {
             (&[0x16, 0x03, 0x01, 0x02, 0x00], Some(Foreign::Tls)),
             (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 1688\r\n", Some(Foreign::Proxy)),
             (b"\r\n\r\n\0\r\nQUIT\n\x21\x11", Some(Foreign::Proxy)),
-            // A bind.
+            // A bind PDU.
             (&[5, 0, 11, 3, 0x10, 0, 0, 0], None),
             (b"GETTING", None),
             (b"", None),

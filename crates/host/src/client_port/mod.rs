@@ -1,4 +1,5 @@
-//! Port 1688: connections of client machines, bounded in all and per source, and the signed answers to their requests.
+//! Port 1688: connections of client machines, limited in total and per source, and the signed answers to their
+//! requests.
 
 pub(crate) mod answer;
 mod connection;

@@ -1,4 +1,4 @@
-//! Port 1688: connections in, bounded in number, in all and for each source.
+//! Port 1688: accepts connections, limited in total and per source.
 
 use std::{io, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::{
     tasks::{self, HostTask},
 };
 
-/// `Activation`, as clients bind to it.
+/// The interface `Activation`, to which clients bind.
 const INTERFACE: Interface = Interface {
     uuid: Uuid::from_u128(INTERFACE_UUID),
     major: INTERFACE_VERSION.0,
@@ -29,7 +29,8 @@ const INTERFACE: Interface = Interface {
     operations: 1,
 };
 
-/// Serves `listener`, or the newest that came instead, until `stopping`; then lets open requests finish, up to a deadline.
+/// Serves `listener`, or the newest listener from the channel instead, until `stopping`; then lets open requests
+/// finish, up to [`STOP_DEADLINE`].
 pub(crate) async fn serve(
     (mut listener, mut others): (TcpListener, mpsc::Receiver<TcpListener>),
     (settings, port): (&Clients, Connections),
@@ -52,7 +53,7 @@ pub(crate) async fn serve(
                 number = listener.local_addr()?.port();
                 continue;
             }
-            // Finished tasks give their memory back.
+            // Join finished tasks, which frees their memory.
             Some(_) = connections.join_next() => continue,
         };
         let Some((stream, address, slot)) = accepted else { continue };

@@ -1,4 +1,4 @@
-//! What no single value shows: ranges, and values that do not go together.
+//! Checks of the whole configuration: ranges, and combinations of values that no single value shows.
 
 use discovery::FixedHost;
 
@@ -9,7 +9,7 @@ use crate::config::{
 };
 
 impl Config {
-    /// Refuses what cannot work; `origin` is named in the error.
+    /// Refuses a configuration that cannot work. `origin` is the file name in the error.
     pub(super) fn check(&self, origin: &str) -> Result<(), ConfigError> {
         let refuse = |key, what: String, fix| Err(ConfigError::Value { origin: origin.into(), key, what, fix });
         if activation::id::node_id(self.node).is_err() {

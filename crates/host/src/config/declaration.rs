@@ -1,4 +1,4 @@
-//! What a setting of the configuration file is declared with, and the macro that makes sections of the file.
+//! The declaration of a setting of the configuration file, and the macro that declares a section of the file.
 
 use std::{
     collections::BTreeMap,
@@ -16,36 +16,36 @@ use crate::config::{
     values::{HostIdentity, ListenAddress},
 };
 
-/// How the text of a flag or a variable becomes a value.
+/// How the text of a flag or variable is read as a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// As it is.
+    /// Text that is taken unchanged.
     Text,
-    /// The path of a file or folder; what `quorate host init` writes is absolute.
+    /// The path of a file or folder; `quorate host init` writes it as an absolute path.
     Path,
-    /// A whole number of this range; without a maximum it is bounded by the format of the file only.
+    /// A whole number in this range; without a maximum only the file format limits it.
     Number {
-        /// The smallest one.
+        /// The smallest allowed number.
         min: u64,
-        /// The largest one.
+        /// The largest allowed number.
         max: Option<u64>,
     },
-    /// Parts separated by commas.
+    /// A list of parts, separated by commas.
     List,
-    /// `true` or `false`.
+    /// A Boolean: `true` or `false`.
     Flag,
 }
 
 /// One setting of the configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// Its place in the file: `section.name`, or `name` above all sections.
+    /// The setting's key in the file: `section.name`, or `name` above all sections.
     pub key: &'static str,
-    /// How its text is read, and which values it may have.
+    /// How the setting's text is read, and which values are allowed.
     pub form: Form,
-    /// The value where the file gives none, as TOML; `None` where there is no such value.
+    /// The value where the file gives none, as TOML; `None` where the setting has no default.
     pub default: Option<String>,
-    /// What it does, with its unit.
+    /// What the setting does, with its unit.
     pub help: &'static str,
 }
 
@@ -58,13 +58,13 @@ pub(super) struct TooSmall {
 
 /// The type of a setting's value.
 pub(super) trait ValueType {
-    /// How text becomes such a value; a number has at least `min`.
+    /// How text is read as a value of this type; `min` is the smallest allowed number.
     fn form(min: u64) -> Form;
 
-    /// As TOML; `None` where nothing is set.
+    /// The value as TOML; `None` where nothing is set.
     fn toml(&self) -> Option<String>;
 
-    /// The number, if it is one.
+    /// The value as a number; `None` where it is not a number.
     fn number(&self) -> Option<u64> {
         None
     }
@@ -180,7 +180,7 @@ list!(SocketAddr);
 list!(IpAddr);
 list!(Network);
 
-/// The members of the first cluster: without them nothing is set.
+/// The members of the first cluster; an empty map means that the setting is not given.
 impl ValueType for BTreeMap<NodeId, String> {
     fn form(_: u64) -> Form {
         Form::List
@@ -192,7 +192,7 @@ impl ValueType for BTreeMap<NodeId, String> {
     }
 }
 
-/// Makes a section of the file: its struct, the defaults, and its rows in the table of settings. An entry:
+/// Declares a section of the file: its struct, the defaults, and its rows in the table of settings. An entry:
 ///
 /// ```text
 /// name: Type = default, at least 1, "help";
@@ -232,7 +232,7 @@ macro_rules! section {
                 },)*]
             }
 
-            /// The first number that is below its minimum.
+            /// The first number of this section that is below its minimum.
             pub(super) fn too_small(&self) -> Option<TooSmall> {
                 let checked = [$((
                     concat!($section, ".", stringify!($name)),

@@ -1,36 +1,36 @@
-//! A configuration that is refused.
+//! Errors of a configuration that is refused.
 
 use std::path::PathBuf;
 
-/// A configuration that was not taken.
+/// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read {}: {source}; `quorate host init` writes one", path.display())]
     Read {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A key is unknown, missing or has a value of another kind.
     #[error("{origin}: {what}")]
     Key {
-        /// The file or the flags.
+        /// Where the key was given: the file, or the flags and variables.
         origin: String,
         /// The key, what is wrong with it, and the fix.
         what: String,
     },
-    /// A value is of the right kind and still impossible.
+    /// A value has the right type but is not allowed.
     #[error("{origin}: {key}: {what}; {fix}")]
     Value {
-        /// The file.
+        /// The file in which the value was given.
         origin: String,
-        /// The key.
+        /// The key of the setting.
         key: &'static str,
-        /// What is wrong.
+        /// What is wrong with the value.
         what: String,
-        /// What to do.
+        /// How to correct it.
         fix: &'static str,
     },
 }

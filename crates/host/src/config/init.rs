@@ -1,4 +1,4 @@
-//! A new node's commented configuration.
+//! The commented configuration file of a new node.
 
 use std::{
     fmt::Write as _,
@@ -12,7 +12,8 @@ use crate::config::{
     settings::{Form, SETTINGS, flag, variable},
 };
 
-/// The text of a configuration file: every setting with its meaning, its default commented out, what was given set.
+/// The text of a configuration file: every setting with its meaning. Settings that are given are set; the others are
+/// commented out with their defaults.
 pub fn configuration(given: &Overrides) -> String {
     let mut text = String::from(
         "# Configuration of one Quorate node, read by `quorate host run --config FILE`.\n\
@@ -40,7 +41,8 @@ fn toml(form: Form, text: &str) -> String {
     match form {
         Form::Number { .. } | Form::Flag => text.to_owned(),
         Form::Text => toml::Value::from(text).to_string(),
-        // A node may be started from another folder than the one where its configuration was written.
+        // A path is made absolute: the node may be started in another folder than the one in which its configuration
+        // was written.
         Form::Path => {
             let path = std::path::absolute(text).unwrap_or_else(|_| text.into());
             toml::Value::from(path.display().to_string()).to_string()
@@ -49,7 +51,7 @@ fn toml(form: Form, text: &str) -> String {
     }
 }
 
-/// Writes a new file; one that is there already is left alone.
+/// Writes a new file with this text. An existing file is not changed: that is an error.
 pub fn write_new(path: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)?;

@@ -1,18 +1,18 @@
-//! What a log is to say.
+//! The level of detail of the log.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-/// Levels, the quietest first.
+/// The levels, from the least to the most detailed.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// A level for all lines, levels for the lines of single modules (`TARGET=LEVEL`), or both, separated by commas: the
-/// directives of `tracing_subscriber::EnvFilter` without spans and fields.
+/// The level of the log: one level for all lines, levels for the lines of single modules (`TARGET=LEVEL`), or both,
+/// separated by commas. These are the directives of `tracing_subscriber::EnvFilter` without spans and fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLevel(String);
 
-/// A text that is no such thing.
+/// The error for a text that is not a log level.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no log level; give off, error, warn, info, debug or trace, or TARGET=LEVEL, separated by commas")]
 pub struct NoLogLevel(String);
@@ -20,7 +20,8 @@ pub struct NoLogLevel(String);
 impl FromStr for LogLevel {
     type Err = NoLogLevel;
 
-    /// A word alone must be a level: the library would take a misspelt one for a module, and log nothing else.
+    /// A word without `=` must be a level: the library would take a misspelt level for a module name, and log
+    /// nothing else.
     fn from_str(text: &str) -> Result<Self, NoLogLevel> {
         let is_level = |level: &str| LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level));
         let is_target = |target: &str| {

@@ -1,4 +1,5 @@
-//! The configuration of a node: file, then variables, then flags; the later one stands.
+//! The configuration of a node: read from the file, then from variables, then from flags. A later source overrides
+//! an earlier one.
 //!
 //! Unknown keys are refused. Every error names the file (or the flag), the key and the fix.
 
@@ -43,16 +44,16 @@ use self::{
 use crate::test_hooks;
 
 impl Config {
-    /// Reads `file` and lays `overrides` over it.
+    /// Reads the configuration from `file`, with `overrides` in place of the file's values.
     pub fn load(file: &Path, overrides: &Overrides) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(file).map_err(|source| ConfigError::Read { path: file.to_owned(), source })?;
         Self::parse(&text, &file.display().to_string(), overrides)
     }
 
-    /// The same from a text; `origin` is named in errors.
+    /// Reads the configuration from a text, as [`Self::load`] does from a file. `origin` is the file name in errors.
     pub fn parse(text: &str, origin: &str, overrides: &Overrides) -> Result<Self, ConfigError> {
-        // Parsed alone first: the parser of the format names line and column.
+        // The text is parsed on its own first, because the TOML parser's errors name line and column.
         let mut file = toml::from_str::<toml::Table>(text)
             .map_err(|error| ConfigError::Key { origin: origin.to_owned(), what: error.to_string() })?;
         let mut old_names = renamed::rename(&mut file, origin)?;
@@ -65,7 +66,7 @@ impl Config {
         Ok(Self { old_names, ..config })
     }
 
-    /// The settings of the replica.
+    /// The settings of the replica, from the sections `raft` and `peers`.
     #[allow(clippy::needless_update, reason = "the tests' build has one more field")]
     pub fn raft_settings(&self) -> RaftSettings {
         let Raft { profile, heartbeat_ms, election_timeout_min_ms, election_timeout_max_ms } = self.raft;
@@ -79,27 +80,29 @@ impl Config {
         })
     }
 
-    /// Where clients reach this node, if it was told; the text was checked when it was read.
+    /// The host and port of `clients.advertise`, where client machines reach this node; `None` if it is not set. The
+    /// text was checked when the configuration was read.
     pub(crate) fn advertised(&self) -> Option<FixedHost> {
         self.clients.advertise.as_deref()?.parse().ok()
     }
 
-    /// Heartbeat, shortest and longest election timeout, with the profile that the file gives, or the default.
+    /// The heartbeat interval, and the shortest and longest election timeout, with the file's profile or else the
+    /// default one.
     fn election_times(&self) -> [Duration; 3] {
         self.raft_settings().times(self.raft.profile.unwrap_or_default())
     }
 
-    /// The root below which the machine's own description is read.
+    /// The folder below which the description of the machine is read, `/` except in tests.
     pub(crate) fn machine_root(&self) -> PathBuf {
         test_hooks::machine_root().unwrap_or_else(|| PathBuf::from("/"))
     }
 
-    /// By what this machine is told from others.
+    /// The properties by which this machine is distinguished from other machines.
     pub(crate) fn identity_choice(&self) -> Choice {
         self.identity.choice(&self.machine_root())
     }
 
-    /// The administration socket.
+    /// The path of the administration socket.
     pub fn admin_socket(&self) -> PathBuf {
         self.data.join("admin.sock")
     }
@@ -123,7 +126,7 @@ fn key_error(origin: &str, error: &figment::Error) -> ConfigError {
             let variable = variable(name);
             format!("{name}: missing; add it to the file, or give --{flag} or {variable}")
         }
-        // Values with a form of their own name their fix.
+        // Errors of values with their own parser name the fix already.
         Kind::Message(what) if what.contains("; ") => format!("{key}: {what}"),
         kind => format!("{key}: {kind}; correct the value"),
     };

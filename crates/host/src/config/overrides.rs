@@ -1,4 +1,4 @@
-//! Settings given as flags or variables, over those of the file.
+//! Settings given as flags or variables. They override those of the file.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use crate::config::{
     settings::{Form, SETTINGS, Setting, flag, variable},
 };
 
-/// The origin of such a value in errors.
+/// The origin in errors for a value from a flag or variable.
 pub(super) const OVERRIDES: &str = "flags and QUORATE_ variables";
 
-/// Settings given as flags or variables. A clap argument group made from the table of settings.
+/// Settings given as flags or variables: a clap argument group made from the table of settings.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     given: BTreeMap<&'static str, String>,
@@ -24,17 +24,17 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// Gives one more, over what was given.
+    /// Sets one setting. It overrides an earlier value of the same setting.
     pub fn set(&mut self, key: &'static str, text: String) {
         self.given.insert(key, text);
     }
 
-    /// The old names by which some were given.
+    /// The old names that were used for some of the given settings.
     pub fn old_names(&self) -> &[OldName] {
         &self.old_names
     }
 
-    /// What was given, as text.
+    /// The settings that were given, with their text.
     pub fn given(&self) -> impl Iterator<Item = (&'static Setting, &str)> {
         SETTINGS.iter().filter_map(|setting| Some((setting, self.given.get(setting.key)?.as_str())))
     }
@@ -56,7 +56,7 @@ impl FromArgMatches for Overrides {
         for Renamed { old, new } in RENAMED {
             let Some((is_flag, text)) = given(matches, old) else { continue };
             let by_new_name = given(matches, new);
-            // A flag stands over a variable, whatever the names.
+            // A flag overrides a variable, whichever of the two has the old name.
             if by_new_name.is_none_or(|(new_is_flag, _)| is_flag && !new_is_flag) {
                 self.given.insert(new, text.to_owned());
             }
@@ -69,7 +69,7 @@ impl FromArgMatches for Overrides {
     }
 }
 
-/// Whether it was given as a flag (else as a variable), and the text.
+/// Whether the setting was given as a flag (`true`) or as a variable (`false`), and its text.
 fn given<'a>(matches: &'a ArgMatches, key: &str) -> Option<(bool, &'a str)> {
     let is_flag = match matches.value_source(key)? {
         ValueSource::CommandLine => true,

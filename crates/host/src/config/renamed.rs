@@ -1,27 +1,28 @@
-//! Settings that had another name: it is accepted with a warning.
+//! Settings that were renamed: the old name is accepted with a warning.
 
 use std::fmt;
 
 use crate::config::error::ConfigError;
 
-/// A setting that was called something else.
+/// A setting that was renamed.
 pub(super) struct Renamed {
     pub(super) old: &'static str,
     pub(super) new: &'static str,
 }
 
-/// Until these were renamed, settings of the cluster had the same names.
+/// The renamed settings. Under the old names they could be confused with settings of the cluster that have the same
+/// names.
 pub(super) const RENAMED: &[Renamed] = &[
     Renamed { old: "clients.connections_per_source_max", new: "clients.connections_per_source_default" },
     Renamed { old: "dns.publish", new: "dns.publish_node" },
 ];
 
-/// An old name that was used.
+/// An old name of a setting that was used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OldName {
-    /// The key, flag or variable, as it was given.
+    /// The old name as it was given: a key, flag or variable.
     pub old: String,
-    /// What it is called now.
+    /// The new name in the same form.
     pub new: String,
 }
 
@@ -31,7 +32,7 @@ impl fmt::Display for OldName {
     }
 }
 
-/// Gives the settings of a file their new names.
+/// Replaces old names of settings in a file by the new ones, and returns the old names that were used.
 pub(super) fn rename(file: &mut toml::Table, origin: &str) -> Result<Vec<OldName>, ConfigError> {
     let mut used = Vec::new();
     for Renamed { old, new } in RENAMED {

@@ -1,6 +1,7 @@
-//! Every setting of a node's own configuration, once: name, type, default, least value and help. The structs, the
-//! defaults, the flags, the `QUORATE_...` variables, the commented file that `quorate host init` writes and the table in
-//! `docs/settings.md` all follow from these declarations. They take effect when the node starts.
+//! The declaration of every setting of a node's own configuration: name, type, default, least value and help. The
+//! structs, the defaults, the flags, the `QUORATE_...` variables, the commented file that `quorate host init` writes
+//! and the table in `docs/settings.md` are generated from it. These settings take effect when the node starts; the
+//! help names those that are read again on SIGHUP.
 
 use std::{
     collections::BTreeMap,
@@ -20,51 +21,51 @@ use crate::config::{
     values::{self, HostIdentity, ListenAddress},
 };
 
-/// What a node is told.
+/// The configuration of a node.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Number of this node.
+    /// The number of this node.
     pub node: NodeId,
-    /// Its folder.
+    /// The path of this node's data folder.
     pub data: PathBuf,
-    /// Its platform class, as catalogs name it.
+    /// The node's platform class, by its name in catalogs.
     #[serde(default = "default_platform", deserialize_with = "values::platform")]
     pub platform: Name,
-    /// By what this machine is told from others.
+    /// The properties by which this machine is distinguished from other machines.
     #[serde(default)]
     pub identity: HostIdentity,
-    /// Port 1688.
+    /// The section `clients`: port 1688.
     #[serde(default)]
     pub clients: Clients,
-    /// The other nodes.
+    /// The section `peers`: the other nodes.
     #[serde(default)]
     pub peers: Peers,
-    /// Elections.
+    /// The section `raft`: election times.
     #[serde(default)]
     pub raft: Raft,
-    /// Its records in DNS.
+    /// The section `dns`: this node's records in DNS.
     #[serde(default)]
     pub dns: Dns,
-    /// Going out of service.
+    /// The section `drain`: taking the node out of service.
     #[serde(default)]
     pub drain: Drain,
-    /// Administration from afar.
+    /// The section `admin`: remote administration.
     #[serde(default)]
     pub admin: Admin,
-    /// Metrics and health.
+    /// The section `metrics`: metrics and health.
     #[serde(default)]
     pub metrics: Metrics,
-    /// The page for administrators.
+    /// The section `console`: the page for administrators.
     #[serde(default)]
     pub console: Console,
-    /// What administrators do.
+    /// The section `audit`: the file of administrators' acts.
     #[serde(default)]
     pub audit: Audit,
-    /// What is said.
+    /// The section `log`: the level of the log.
     #[serde(default)]
     pub log: Log,
-    /// An organisation's own authority.
+    /// The section `tls`: an organisation's own authority.
     #[serde(default)]
     pub tls: Tls,
     /// Settings that were given by an old name.
@@ -76,7 +77,7 @@ fn default_platform() -> Name {
     "server-standard-and-enterprise".parse().expect("it is a name: 1 to 48 lower-case letters and hyphens")
 }
 
-/// The settings above all sections.
+/// The settings above all sections of the file.
 pub(super) fn declared_first() -> Vec<Setting> {
     vec![
         Setting {
@@ -107,7 +108,7 @@ pub(super) fn declared_first() -> Vec<Setting> {
 }
 
 section! {
-    /// What concerns client machines.
+    /// Settings of the port for client machines.
     "clients" Clients {
         listen: SocketAddr = SocketAddr::from(([0; 8], 1688)),
             "Where client machines reach this node (ADDRESS:PORT)";
@@ -133,7 +134,7 @@ section! {
 }
 
 section! {
-    /// What concerns the other nodes.
+    /// Settings of the communication with the other nodes.
     "peers" Peers {
         listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 1689)),
             "Where the other nodes reach this one (ADDRESS:PORT)";
@@ -149,7 +150,7 @@ section! {
 }
 
 section! {
-    /// Administration from afar.
+    /// Settings of remote administration.
     "admin" Admin {
         listen: ListenAddress = SocketAddr::from(([0; 8], 1690)).into(),
             "Where administrators reach this node from afar (ADDRESS:PORT), with certificates; off: only through its socket";
@@ -160,7 +161,7 @@ section! {
 }
 
 section! {
-    /// Metrics and health.
+    /// Settings of metrics and health.
     "metrics" Metrics {
         listen: ListenAddress = SocketAddr::from(([0; 8], 9688)).into(),
             "Where Prometheus finds /metrics, and others /livez and /readyz (ADDRESS:PORT), without certificates; off: nowhere";
@@ -171,7 +172,7 @@ section! {
 }
 
 section! {
-    /// The page for administrators, on the port of the metrics.
+    /// Settings of the console, the page for administrators on the port of the metrics.
     "console" Console {
         auth: bool = false,
             "The console, on the same port: true: for whoever has a reader's rights (`quorate console`), from anywhere; false: for whoever is on this machine";
@@ -179,7 +180,7 @@ section! {
 }
 
 section! {
-    /// What administrators do, beside the replicated record.
+    /// Settings of the file of administrators' acts, which is written in addition to the replicated audit record.
     "audit" Audit {
         file: Option<PathBuf> = None,
             "File to which each act of an administrator through this node, and each refused one, is appended, a JSON object a line; opened again on SIGHUP";
@@ -187,7 +188,7 @@ section! {
 }
 
 section! {
-    /// The log on standard error, or in the journal.
+    /// Settings of the log on standard error, or in the journal.
     "log" Log {
         level: Option<LogLevel> = None,
             "What is logged: off, error, warn, info, debug or trace, and with commas TARGET=LEVEL, as in info,host=debug; without it as QUORATE_LOG or RUST_LOG says, else info. Read again on SIGHUP";
@@ -195,7 +196,8 @@ section! {
 }
 
 section! {
-    /// Files of an organisation's own authority: all three, or none where the cluster has an authority of its own.
+    /// Files of an organisation's own authority: all three are given, or none where the cluster has its own
+    /// authority.
     "tls" Tls {
         authority: Option<PathBuf> = None,
             "File with the certificates of your organisation's own authority (PEM), instead of the one that the cluster makes";
@@ -207,7 +209,7 @@ section! {
 }
 
 section! {
-    /// Election times.
+    /// Settings of election times.
     "raft" Raft {
         #[serde(deserialize_with = "values::profile")]
         profile: Option<ElectionProfile> = None,
@@ -222,7 +224,7 @@ section! {
 }
 
 section! {
-    /// How a node publishes itself (R25 to R29). Names are text here: the node reads them when it starts.
+    /// Settings of the node's DNS records (R25 to R29). Names are text here: the node parses them when it starts.
     "dns" Dns {
         target: Option<String> = None,
             "This node's own name, fully qualified, that SRV records point at; without it the node does not publish itself";
@@ -264,7 +266,7 @@ section! {
 }
 
 section! {
-    /// How a node goes out of service.
+    /// Settings of taking a node out of service.
     "drain" Drain {
         wait_s: u64 = 60,
             "Longest time in seconds that `host drain` waits for resolvers to forget this node; less where dns.ttl_s is less";

@@ -1,4 +1,4 @@
-//! All settings in one table: those of a node's own configuration, and those that the cluster keeps.
+//! One table of all settings: those of a node's own configuration, and those that the cluster replicates.
 
 use std::{fmt::Write as _, sync::LazyLock};
 
@@ -9,7 +9,7 @@ use crate::config::sections::{
     Admin, Audit, Clients, Console, Dns, Drain, Log, Metrics, Peers, Raft, Tls, declared_first,
 };
 
-/// The settings of the configuration file, in its order.
+/// The settings of the configuration file, in the order of the file.
 pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
     [
         declared_first(),
@@ -28,24 +28,24 @@ pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
     .concat()
 });
 
-/// `--clients-listen` for `clients.listen`.
+/// The name of a setting's flag, without the leading `--`: `clients-listen` for `clients.listen`.
 pub fn flag(key: &str) -> String {
     key.replace(['.', '_'], "-")
 }
 
-/// `QUORATE_CLIENTS_LISTEN` for `clients.listen`.
+/// The name of a setting's environment variable: `QUORATE_CLIENTS_LISTEN` for `clients.listen`.
 pub fn variable(key: &str) -> String {
     format!("QUORATE_{}", key.replace('.', "_").to_uppercase())
 }
 
-/// Where a setting is given, and with that, when it takes effect.
+/// Where a setting is given, which also determines when it takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// In the node's configuration: when the node starts.
+    /// In the node's configuration; it takes effect when the node starts.
     File,
-    /// In the cluster's log, one value for all nodes: at once (live).
+    /// In the cluster's log, with one value for all nodes; it takes effect at once (live).
     Cluster,
-    /// In the cluster's log, one value for each node: at once (live).
+    /// In the cluster's log, with one value per node; it takes effect at once (live).
     Node,
 }
 
@@ -56,22 +56,22 @@ impl Origin {
     }
 }
 
-/// A setting of either kind.
+/// A setting of a node's configuration or of the cluster, as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// As it is given in the file, or to `quorate settings set`.
+    /// The name, as it is written in the file or given to `quorate settings set`.
     pub name: &'static str,
-    /// Where it is given.
+    /// Where the setting is given.
     pub origin: Origin,
-    /// Which values it may have.
+    /// Which values are allowed.
     pub values: String,
-    /// The value where none is given, if there is one.
+    /// The value where none is given; `None` where there is no default.
     pub default: Option<String>,
-    /// What it does, with its unit.
+    /// What the setting does, with its unit.
     pub help: &'static str,
 }
 
-/// All settings: the cluster's first.
+/// All settings, those of the cluster first.
 pub fn listing() -> Vec<Listed> {
     let kept = KeptSetting::ALL.into_iter().map(|setting| Listed {
         name: setting.name(),
@@ -101,7 +101,7 @@ pub fn listing() -> Vec<Listed> {
     kept.chain(of_file).collect()
 }
 
-/// The tables of `docs/settings.md`: the settings that are given there.
+/// The tables of `docs/settings.md`, with the settings of the wanted origins.
 pub fn markdown(is_wanted: impl Fn(Origin) -> bool) -> String {
     let mut text = String::from("| setting | values | default | meaning |\n|---|---|---|---|\n");
     for Listed { name, values, default, help, .. } in listing().into_iter().filter(|listed| is_wanted(listed.origin)) {
@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn no_two_settings_have_one_name_in_file_flags_variables_and_cluster() {
-        // But for the one that a node's own file may hold while the cluster cannot commit its own.
+        // The exception is `raft.profile`, which a node's own file may set while the cluster cannot commit its own
+        // value.
         let is_shared = |listed: &Listed| listed.name == "raft.profile" && matches!(listed.origin, Origin::Cluster);
         let mut listing = listing();
         assert_eq!(listing.iter().filter(|listed| is_shared(listed)).count(), 1);

@@ -1,4 +1,4 @@
-//! The configuration from file, flags and variables.
+//! Tests of the configuration from file, flags and variables.
 
 use clap::{Args as _, FromArgMatches as _};
 use transport::Network;
@@ -28,7 +28,7 @@ fn names(config: &Config) -> Vec<String> {
 #[test]
 fn a_file_with_nothing_but_what_must_be_said_has_the_defaults_of_the_table() {
     let config = parse(FILE).unwrap();
-    // The commented file with every default set.
+    // The commented file with every default uncommented.
     let mut text = String::new();
     let mut section = "";
     for setting in settings::SETTINGS.iter() {
@@ -131,7 +131,7 @@ fn old_flags_are_accepted_with_a_warning_and_stand_over_the_file() {
     );
     let new_stands = flags(&["--dns-publish", "false", "--dns-publish-node", "true"]);
     assert!(Config::parse(FILE, "node.toml", &new_stands).unwrap().dns.publish_node);
-    // A file that is made from them has the new names only.
+    // A file that is written from these flags has the new names only.
     let written = init::configuration(&flags(&["--node", "1", "--data", "d", "--dns-publish", "false"]));
     assert!(written.contains("\npublish_node = false\n") && !written.contains("\npublish = "), "{written}");
     let help = Overrides::augment_args(clap::Command::new("test")).render_long_help().to_string();

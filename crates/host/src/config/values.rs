@@ -1,4 +1,4 @@
-//! Values of the configuration that have a form of their own, parsed while the file is read.
+//! Values of the configuration with their own syntax, parsed while the file is read.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ use machine::{Choice, Factor};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use transport::{Network, is_host_and_port};
 
-/// A text that is no such value: what is wrong; the fix.
+/// The error for a text that is not such a value: what is wrong, and the fix.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
     #[error("{text:?}: {source}; give ADDRESS:PORT, or off")]
@@ -40,7 +40,7 @@ pub enum ValueError {
 pub struct ListenAddress(Option<SocketAddr>);
 
 impl ListenAddress {
-    /// Where to listen; `None`: nowhere.
+    /// The address to listen on; `None` for `off`.
     pub fn get(self) -> Option<SocketAddr> {
         self.0
     }
@@ -72,18 +72,18 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// By what a host is told from others: `auto`, `machine`, `file`, or names of factors.
+/// The properties by which a host is distinguished from others: `auto`, `machine`, `file`, or names of factors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum HostIdentity {
-    /// By the machine, and in a container by the data folder.
+    /// `machine`, or in a container `file`: the data folder.
     #[default]
     Auto,
-    /// Always the same.
+    /// The choice that the configuration gives.
     Chosen(Choice),
 }
 
 impl HostIdentity {
-    /// For the machine whose file system is mounted at `root`.
+    /// The choice for the machine whose file system is mounted at `root`.
     pub(super) fn choice(&self, root: &Path) -> Choice {
         match self {
             Self::Auto => Choice::automatic(root),
@@ -124,7 +124,7 @@ impl fmt::Display for HostIdentity {
     }
 }
 
-/// A text, or a list of factors.
+/// Reads a text, or a list of factors.
 impl<'de> Deserialize<'de> for HostIdentity {
     fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
@@ -141,7 +141,7 @@ impl<'de> Deserialize<'de> for HostIdentity {
     }
 }
 
-/// The nodes that form the cluster at first, from a list of `NODE=HOST:PORT`.
+/// Reads the nodes that form the cluster at first, from a list of `NODE=HOST:PORT`.
 pub(super) fn members<'de, D: Deserializer<'de>>(list: D) -> Result<BTreeMap<NodeId, String>, D::Error> {
     let list = Vec::<String>::deserialize(list)?;
     parse_members(&list).map_err(D::Error::custom)
@@ -164,18 +164,18 @@ fn parse_member(text: &str) -> Option<(NodeId, &str)> {
     is_host_and_port(address.trim()).then(|| (node, address.trim()))
 }
 
-/// A list of networks.
+/// Reads a list of networks.
 pub(super) fn networks<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<Network>, D::Error> {
     let list = Vec::<String>::deserialize(list)?;
     list.iter().map(|text| text.trim().parse().map_err(D::Error::custom)).collect()
 }
 
-/// The name of a profile.
+/// Reads the name of an election profile.
 pub(super) fn profile<'de, D: Deserializer<'de>>(text: D) -> Result<Option<ElectionProfile>, D::Error> {
     String::deserialize(text)?.parse().map(Some).map_err(D::Error::custom)
 }
 
-/// The name of a platform class.
+/// Reads the name of a platform class.
 pub(super) fn platform<'de, D: Deserializer<'de>>(text: D) -> Result<Name, D::Error> {
     let text = String::deserialize(text)?;
     text.parse().map_err(|_| D::Error::custom(ValueError::Platform { text }))

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! DATA/keys/<key id>        made for one host key; the node's certificate is for it, or will be
-//! DATA/keys/<key id>.next   made because the machine had changed, or the other lost its slot; takes its place once it is certified
+//! DATA/keys/<key id>.next   made after the machine changed or the other key lost its slot; replaces it once certified
 //! ```
-//! Each is readable by the daemon alone, whole or not at all, and says on which machine it was made.
+//! Each file is readable by the daemon's account alone, is written completely or not at all, and records the machine
+//! on which its key was made.
 //!
 //! Invariant: never leaves a key behind that was given back or replaced.
 
@@ -21,29 +22,29 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use machine::Identity;
 use serde::{Deserialize, Serialize};
 
-/// What this version writes, and the newest that it reads.
+/// The format that this version writes, and the newest that it reads.
 const FORMAT: u32 = 1;
 const NEXT: &str = ".next";
 const TEMPORARY: &str = ".new";
 
-/// A private key, and what is kept with it.
+/// A private key with the data that is stored with it.
 #[derive(Clone, Debug)]
 pub(crate) struct PrivateKey {
     pub(crate) key: SigningKey,
-    /// The machine on which it was made, and on which alone it signs.
+    /// The machine on which the key was made. The key signs on this machine only.
     pub(crate) machine: Identity,
-    /// The entry up to which the log was applied when the node signed that it gives its place back.
+    /// The applied index at which the node signed the release of its activation slot; `None` if it did not.
     pub(crate) release_signed_at: Option<u64>,
 }
 
-/// The keys for one host key.
+/// The private keys for one host key.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Keys {
     pub(crate) current: Option<PrivateKey>,
     pub(crate) next: Option<PrivateKey>,
 }
 
-/// Which of them.
+/// Which of the private keys of a host key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyFile {
     Current,
@@ -69,7 +70,7 @@ impl KeyFolder {
         Self(path.to_owned())
     }
 
-    /// All keys in it; changes nothing there.
+    /// Loads all keys in the folder. Does not change the folder.
     pub(crate) fn load(&self) -> io::Result<BTreeMap<KeyId, Keys>> {
         let mut keys: BTreeMap<KeyId, Keys> = BTreeMap::new();
         let entries = match fs::read_dir(&self.0) {
@@ -84,7 +85,7 @@ impl KeyFolder {
                 Some(id) => (id, KeyFile::Next),
                 None => (name, KeyFile::Current),
             };
-            // What is no key id is none of ours: a temporary file of a write that a crash cut off.
+            // A name that is not a key id is ignored: it is a temporary file of a write that a crash interrupted.
             if let Ok(id) = id.parse() {
                 *keys.entry(id).or_default().slot(file) = Some(read(&path)?);
             }
@@ -92,7 +93,7 @@ impl KeyFolder {
         Ok(keys)
     }
 
-    /// Private from the first byte, durable when this returns.
+    /// Writes a key to its file, with mode 0600 from its creation. The file is durable when this returns.
     pub(crate) fn write(&self, id: KeyId, file: KeyFile, key: &PrivateKey) -> io::Result<()> {
         storage::durable::create_folder(&self.0)?;
         let path = self.path(id, file);
@@ -116,7 +117,7 @@ impl KeyFolder {
         storage::durable::sync_folder(&self.0)
     }
 
-    /// The next key takes the current one's place; that one is destroyed.
+    /// Renames the next key to the current one, and destroys the key that it replaces.
     pub(crate) fn promote(&self, id: KeyId) -> io::Result<()> {
         let (current, next) = (self.path(id, KeyFile::Current), self.path(id, KeyFile::Next));
         let replaced = OpenOptions::new().write(true).open(&current);
@@ -129,7 +130,7 @@ impl KeyFolder {
         }
     }
 
-    /// Destroys one of the keys, if it is there.
+    /// Destroys one of the keys, if its file exists.
     pub(crate) fn destroy(&self, id: KeyId, file: KeyFile) -> io::Result<()> {
         let path = self.path(id, file);
         let file = match OpenOptions::new().write(true).open(&path) {
@@ -158,7 +159,8 @@ impl Keys {
     }
 }
 
-/// Overwrites what no name leads to any more. Where the disk or the file system keeps old blocks it is the most one can do.
+/// Overwrites a file that has no name any more. Where the disk or the file system keeps old blocks, this is the most
+/// that can be done.
 fn blank(mut file: File) -> io::Result<()> {
     let length = usize::try_from(file.metadata()?.len()).unwrap_or_default();
     file.write_all(&vec![0; length])?;
@@ -172,7 +174,7 @@ fn read(path: &Path) -> io::Result<PrivateKey> {
     };
     let text = fs::read_to_string(path).map_err(|error| damaged(error.to_string()))?;
     let text = text.trim_ascii_end();
-    // Before machines were recorded a file held the key and nothing else: such a key stays where it is.
+    // Files from before machines were recorded hold only the key: such a key is not bound to a machine.
     let first_form = || Written {
         format: FORMAT,
         private_key: text.to_owned(),
@@ -180,7 +182,7 @@ fn read(path: &Path) -> io::Result<PrivateKey> {
         machine: Identity::default(),
     };
     let is_first_form = text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    // The parser's own message would show the line, and with it the key.
+    // The parser's complete message would show the line, and with it the key.
     let parsed = || toml::from_str(text).map_err(|error: toml::de::Error| damaged(error.message().to_owned()));
     let written = if is_first_form { first_form() } else { parsed()? };
     if written.format > FORMAT {

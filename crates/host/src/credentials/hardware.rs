@@ -1,4 +1,4 @@
-//! The machine of a node: what it is to the publisher, and what it is made of.
+//! The machine of a node: the digest that the publisher sees, and the factors that identify it.
 
 use std::{
     io,
@@ -10,10 +10,10 @@ use machine::{Choice, Identity};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// Where Linux keeps the identity that an installation made for itself.
+/// Where Linux keeps the id that an installation generated for itself.
 const MACHINE_ID: &str = "etc/machine-id";
 
-/// The machine that a node runs on, as far as its files say.
+/// The machine that a node runs on, as described by its system files.
 #[derive(Clone, Debug)]
 pub(crate) struct Hardware {
     root: PathBuf,
@@ -21,16 +21,17 @@ pub(crate) struct Hardware {
 }
 
 impl Hardware {
-    /// The one whose file system is mounted at `root`, and by what keys that are made from now on are bound to it.
+    /// The machine whose file system is mounted at `root`, and the choice of factors to which new keys are bound.
     pub(crate) fn at(root: &Path, choice: Choice) -> Self {
         Self { root: root.to_owned(), choice }
     }
 
-    /// A digest of the machine and of the store on it: two nodes on one machine are two hosts.
+    /// A digest of the machine and of the store on it. Two nodes on one machine are two hosts.
     pub(crate) fn digest(&self, store: Uuid) -> MachineDigest {
         let mut digest = Sha256::new();
         digest.update(b"quorate/host-machine/1");
-        // A machine without one, and one that is told by its data folder, is told apart by its store alone.
+        // A machine without an id, and one that is identified by its data folder, are distinguished by their stores
+        // alone.
         let id = if self.choice == Choice::File { None } else { std::fs::read(self.root.join(MACHINE_ID)).ok() };
         digest.update(id.unwrap_or_default().trim_ascii());
         digest.update(store.as_bytes());
@@ -38,15 +39,15 @@ impl Hardware {
         MachineDigest([a, b, c, d, e, f, g, h])
     }
 
-    /// What it is made of, now.
+    /// The factors of the machine as they are now.
     pub(crate) fn identity(&self) -> Identity {
         Identity::of_host(&self.root)
     }
 
-    /// What of this a key that is made now is bound to.
+    /// The factors to which a key is bound that is made now.
     ///
     /// # Errors
-    /// Where the machine says none of what was chosen.
+    /// The machine has none of the chosen factors.
     pub(crate) fn recorded(&self, now: &Identity) -> io::Result<Identity> {
         let recorded = now.restricted_to(&self.choice);
         let is_bound = recorded.is_of_machine() || self.choice == Choice::File;
@@ -59,7 +60,7 @@ impl Hardware {
     }
 }
 
-/// By what a key that is bound to this is told from others.
+/// The kind of identity to which a key with these recorded factors is bound.
 pub(crate) fn kind_of(recorded: &Identity) -> IdentityKind {
     match (recorded.is_of_machine(), recorded.is_chosen()) {
         (false, _) => IdentityKind::File,

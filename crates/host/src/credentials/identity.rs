@@ -1,9 +1,11 @@
-//! What a node shows to the others: made when the node is, renewed by itself.
+//! The certificate that a node presents to the other nodes. It is made when the node is initialised, and renewed
+//! automatically.
 //!
-//! Usually the cluster has an authority of its own, whose key every node holds (`DATA/tls/`, see [`transport::Folder`]):
-//! the first node makes it, the others get it when they join, and each renews its own certificate. An organisation's own
-//! authority may stand in its place (`tls.authority`, `tls.certificate`, `tls.key`): then the files are somebody else's
-//! work, and are read again when they change.
+//! Usually the cluster has its own authority, whose key the voters hold (`DATA/tls/`, see [`transport::Folder`]).
+//! The first node makes the authority; a node with its key renews its own certificate, and the others have a node
+//! with the key certify them. An organisation's own authority may be used instead (`tls.authority`,
+//! `tls.certificate`, `tls.key`): the organisation then maintains the files, and the node reads them again when they
+//! change.
 
 use std::{
     path::{Path, PathBuf},
@@ -28,45 +30,45 @@ use crate::{
     test_hooks,
 };
 
-/// Why a node has nothing to show.
+/// Why a node has no certificate to present.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// It was never made, or belongs to a data folder from before there were certificates.
+    /// The certificate was never made, or the data folder is from a version without certificates.
     #[error(
         "this node has no certificate in {}: make one with `quorate host init --renew-identity --config FILE`, which \
          begins an authority, and with `--authority` or `--join` added where the cluster has one already",
         folder.display()
     )]
     Missing {
-        /// Where it should be.
+        /// The folder in which the certificate is expected.
         folder: PathBuf,
     },
-    /// It is there already.
+    /// A certificate exists already.
     #[error("there is a certificate in {} already, and it is left alone", folder.display())]
     Made {
-        /// Where.
+        /// The folder that holds it.
         folder: PathBuf,
     },
-    /// The files.
+    /// A certificate or key file cannot be read, written or used.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// No node that holds the authority's key certified this one's.
+    /// No node that holds the authority's key certified this node's key.
     #[error("no node that holds the authority's key certified this one's: {0}")]
     NotCertified(String),
-    /// Somebody else's.
+    /// The certificate belongs to another node or person.
     #[error("the certificate in {} belongs to {found}, not to node {node}: give each node its own data folder", place.display())]
     OfAnother {
-        /// Its folder, or the file.
+        /// The node's folder, or the certificate file.
         place: PathBuf,
-        /// Whom the certificate names.
+        /// The subject that the certificate names.
         found: Subject,
-        /// This node.
+        /// The number of this node.
         node: u64,
     },
-    /// An organisation's certificate that nobody renewed.
+    /// An organisation's certificate has expired, or is not valid yet.
     #[error("the certificate in {} has expired, or is not valid yet: renew it, or set this machine's clock", file.display())]
     Expired {
-        /// The file.
+        /// The certificate file.
         file: PathBuf,
     },
 }
@@ -86,25 +88,26 @@ impl IdentityError {
     }
 }
 
-/// Certifies a node's key, in its place or elsewhere.
+/// Certifies a node's key, on this node or on another one.
 pub(crate) trait Certifies: Send + Sync + 'static {
-    /// A certificate in PEM for the node and the key that signed this request (PKCS #10, in DER); or why there is none.
+    /// A certificate in PEM for `node` and the key that signed this request (PKCS #10, in DER). Error: why no
+    /// certificate was issued.
     fn certify(&self, node: u64, request: Vec<u8>) -> impl Future<Output = Result<String, String>> + Send;
 }
 
-/// Where a node's certificate comes from.
+/// The source of a node's certificate.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
-    /// The cluster's own authority: the node signs for itself.
+    /// The cluster's own authority; a node that holds its key signs its own certificate.
     Cluster {
         folder: Folder,
         node: u64,
-        /// Holders that are recognised whatever authority certified them.
+        /// Keys of holders that are recognised whatever authority certified them.
         known: KnownKeys,
-        /// Told when the authority is another one.
+        /// Notified when the cluster's authority was replaced.
         authority_changed: Arc<Notify>,
     },
-    /// An organisation's.
+    /// An organisation's authority, with the node's files.
     Organisation { authority: PathBuf, certificate: PathBuf, key: PathBuf, node: u64 },
 }
 
@@ -127,7 +130,8 @@ impl Source {
         }
     }
 
-    /// The cluster's authority with its key; none where this node does not hold it, or it is an organisation's.
+    /// The cluster's authority with its key; `None` where this node does not hold the key, or an organisation's
+    /// authority is used.
     pub(crate) fn authority(&self) -> Result<Option<Authority>, TransportError> {
         match self {
             Self::Cluster { folder, .. } if folder.holds_authority_key() => folder.authority().map(Some),
@@ -135,7 +139,7 @@ impl Source {
         }
     }
 
-    /// The certificate of the cluster's authority, in PEM; none where it is an organisation's.
+    /// The certificate of the cluster's authority, in PEM; `None` where an organisation's authority is used.
     pub(crate) fn authority_pem(&self) -> Result<Option<String>, TransportError> {
         match self {
             Self::Cluster { folder, .. } => Ok(Some(folder.authority_pem()?.to_string())),
@@ -143,7 +147,7 @@ impl Source {
         }
     }
 
-    /// Whether this node holds the key of the cluster's authority; none where it is an organisation's.
+    /// Whether this node holds the key of the cluster's authority; `None` where an organisation's authority is used.
     pub(crate) fn holds_authority(&self) -> Option<bool> {
         match self {
             Self::Cluster { folder, .. } => Some(folder.holds_authority_key()),
@@ -151,7 +155,7 @@ impl Source {
         }
     }
 
-    /// Takes the key of the cluster's authority in.
+    /// Stores the key of the cluster's authority on this node.
     pub(crate) fn hold_authority(&self, key_pem: &str) -> Result<(), TransportError> {
         match self {
             Self::Cluster { folder, .. } if folder.holds_authority_key() => Ok(()),
@@ -162,7 +166,8 @@ impl Source {
         }
     }
 
-    /// Where holders stand that are recognised whatever authority certified them; none where it is an organisation's.
+    /// The keys of holders that are recognised whatever authority certified them; `None` where an organisation's
+    /// authority is used.
     pub(crate) fn known(&self) -> Option<&KnownKeys> {
         match self {
             Self::Cluster { known, .. } => Some(known),
@@ -170,7 +175,7 @@ impl Source {
         }
     }
 
-    /// Keeps the key of an authority that is to take the place of the present one.
+    /// Stores the key of an authority that is about to replace the present one.
     pub(crate) fn stage_authority(&self, authority: &Authority) -> Result<(), TransportError> {
         match self {
             Self::Cluster { folder, .. } => folder.stage_authority(authority),
@@ -178,7 +183,8 @@ impl Source {
         }
     }
 
-    /// Takes over which authority the cluster has, and believes the one before for a while. Says whether anything was changed.
+    /// Switches to the cluster's present authority. While `overlaps` is true, the previous authority is trusted,
+    /// too. Returns whether anything changed.
     pub(crate) fn follow_authority(
         &self,
         authority: &ClusterAuthority,
@@ -193,7 +199,8 @@ impl Source {
         Ok(is_changed)
     }
 
-    /// Whether the certificate is to be renewed: it ends soon, or another authority than the cluster's issued it.
+    /// Whether the certificate has to be renewed: it expires soon, or was not issued by the cluster's present
+    /// authority.
     fn is_due(&self, identity: &Identity) -> bool {
         let is_of_another = || {
             let authority = self.authority_pem().ok().flatten();
@@ -203,7 +210,7 @@ impl Source {
         ends_soon(identity, now_ms()) || is_of_another()
     }
 
-    /// A request for a new certificate for the node's key; none where an organisation's files are used.
+    /// A request for a new certificate for the node's key; `None` where an organisation's files are used.
     fn renewal_request(&self) -> Result<Option<Vec<u8>>, TransportError> {
         match self {
             Self::Cluster { folder, .. } => SigningRequest::with_key(&folder.node_key()?).map(Some),
@@ -216,7 +223,8 @@ impl Source {
         matches!(self, Self::Organisation { .. })
     }
 
-    /// What to show from now on. An own certificate that ends soon is renewed first.
+    /// Loads the certificate to present from now on. Where this node holds the authority's key, a certificate that
+    /// has to be renewed is renewed first.
     pub(crate) fn load(&self) -> Result<Identity, IdentityError> {
         let identity = match self {
             Self::Cluster { folder, .. } if !folder.is_made() => {
@@ -251,12 +259,12 @@ impl Source {
         Ok(identity)
     }
 
-    /// Has a node that holds the authority's key certify this one's anew.
+    /// Requests a new certificate for this node's key from a node that holds the authority's key.
     async fn renew_by(&self, certifies: &impl Certifies) -> Result<(), IdentityError> {
         let Self::Cluster { folder, node, .. } = self else { return Ok(()) };
         let Some(request) = self.renewal_request()? else { return Ok(()) };
         let certificate = certifies.certify(*node, request).await.map_err(IdentityError::NotCertified)?;
-        // A holder that has not taken another authority over yet signs with the one before.
+        // A node that does not follow the new authority yet still signs with the previous one.
         if Authority::name_of(&folder.authority_pem()?)? != Certificate::from_pem(&certificate)?.issuer {
             let why = "the node that was asked signed with an authority that was replaced".to_owned();
             return Err(IdentityError::NotCertified(why));
@@ -264,11 +272,11 @@ impl Source {
         Ok(folder.renew_node(&certificate)?)
     }
 
-    /// Keeps what is shown fresh, for ever, and reads it again whenever `reread` is notified. A node without the authority's
-    /// key has one of the others certify it.
+    /// Renews the presented certificate whenever it is due, and reads it again whenever `reread` is notified. A node
+    /// without the authority's key requests the certificate from another node. Runs until the node stops.
     pub(crate) async fn follow(self, own: Arc<PresentedIdentity>, certifies: impl Certifies, reread: Arc<Notify>) {
         let mut seen = self.digest();
-        // At once: one that was off for a year has an ended one.
+        // Check at once: a node that was off for a year has an expired certificate.
         let mut pause = Duration::ZERO;
         loop {
             let wait = if self.is_organisations() { ORGANISATION_LOOK_INTERVAL } else { pause };
@@ -316,7 +324,7 @@ impl Source {
         }
     }
 
-    /// Waits until the cluster's authority is another one; for ever where an organisation's is used.
+    /// Waits until the cluster's authority was replaced; never returns where an organisation's authority is used.
     async fn authority_changed(&self) {
         match self {
             Self::Cluster { authority_changed, .. } => authority_changed.notified().await,
@@ -324,7 +332,8 @@ impl Source {
         }
     }
 
-    /// Of an organisation's three files; none where one cannot be read.
+    /// A digest of an organisation's three files; `None` where one cannot be read, or the cluster's own authority is
+    /// used.
     fn digest(&self) -> Option<[u8; 32]> {
         let Self::Organisation { authority, certificate, key, .. } = self else { return None };
         let mut digest = Sha256::new();
@@ -339,7 +348,7 @@ fn folder(config: &Config) -> Folder {
     Folder::at(&config.data.join("tls"))
 }
 
-/// A third of its life, or less, is left.
+/// Whether a third or less of the certificate's lifetime is left.
 fn ends_soon(identity: &Identity, now_ms: u64) -> bool {
     let left = Duration::from_millis(identity.ends_ms().saturating_sub(now_ms));
     left <= lifetime() / 3
@@ -359,35 +368,36 @@ fn certify(folder: &Folder, authority: &Authority, node: u64) -> Result<(), Tran
     folder.write_node(&certificate, &key)
 }
 
-/// The key stays: by it the cluster knows the node.
+/// Issues a new certificate for the same key, because the cluster knows the node by its key.
 fn renew(folder: &Folder, authority: &Authority, node: u64) -> Result<(), TransportError> {
     let certificate = authority.renew(&Subject::Node(node), &folder.node_key()?, now_ms(), lifetime())?;
     folder.renew_node(&certificate)
 }
 
-/// Whether a node with this configuration has a certificate, or an organisation's stands for it.
+/// Whether a node with this configuration has a certificate, or uses an organisation's.
 pub fn is_made(config: &Config) -> bool {
     config.tls.authority.is_some() || folder(config).is_made()
 }
 
-/// The first node of a cluster: makes its authority, and its own certificate.
+/// Creates the authority of a new cluster, and the certificate of its first node.
 pub fn create(config: &Config) -> Result<(), IdentityError> {
     let authority = Authority::create(now_ms())?;
     take_in(config, authority.certificate_pem(), &authority.key_pem())
 }
 
-/// Destroys the keys of a node that has left, where the cluster's own authority certified them.
+/// Destroys the keys of a node that has left the cluster, where the cluster's own authority certified them.
 pub(crate) fn destroy_keys(data: &Path) -> Result<(), TransportError> {
     Folder::at(&data.join("tls")).destroy_keys()
 }
 
-/// A node of a cluster whose authority is at hand: in the `tls` folder of another node, or a copy of it.
+/// Takes over a cluster's authority with its key from the `tls` folder of another node, or from a copy of it, and
+/// makes this node's certificate.
 pub fn adopt(config: &Config, other: &Folder) -> Result<(), IdentityError> {
     let authority = other.authority()?;
     take_in(config, authority.certificate_pem(), &authority.key_pem())
 }
 
-/// A node that a cluster let join, and certified: takes in what it was given.
+/// Stores what a node received when it joined: the authority's certificate, and the node's certificate and key.
 pub fn take_in_certified(
     config: &Config,
     authority_pem: &str,
@@ -401,7 +411,8 @@ pub fn take_in_certified(
     Ok(folder.write_certified(authority_pem, certificate_pem, key_pem)?)
 }
 
-/// A node that a cluster of the version before let join: takes the authority in that it was given, and makes its own certificate.
+/// Stores the authority with its key, as nodes of the version before hand it to a node that joins, and makes this
+/// node's certificate.
 pub fn take_in(config: &Config, authority_pem: &str, authority_key_pem: &str) -> Result<(), IdentityError> {
     let folder = folder(config);
     if folder.is_made() {

@@ -1,4 +1,5 @@
-//! Certificates for nodes and persons: signed here where this node holds the authority's key, and otherwise by a member that does.
+//! Issues certificates for nodes and persons: on this node where it holds the authority's key, otherwise on a member
+//! that does.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use transport::{
 use super::identity::{Certifies, Source};
 use crate::{environment::SystemClock, limits::LOOK_TIMEOUT, peers::node_client::NodeClient, test_hooks};
 
-/// Issues certificates, here or elsewhere. Cheap to clone.
+/// Issues certificates, on this node or on another member. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Issuer {
     pub(crate) source: Source,
@@ -22,7 +23,7 @@ pub(crate) struct Issuer {
 }
 
 impl Issuer {
-    /// A certificate for `subject` in PEM, for the key that signed the request (PKCS #10, in DER).
+    /// Issues a certificate for `subject` in PEM, for the key that signed the request (PKCS #10, in DER).
     pub(crate) async fn issue(&self, request: Vec<u8>, subject: &Subject) -> Result<String, Status> {
         let asked = request_out(request, subject);
         match here(&self.source, &asked) {
@@ -47,7 +48,7 @@ impl Certifies for Issuer {
     }
 }
 
-/// Signs with the authority's key that this node holds. `FAILED_PRECONDITION` where it does not.
+/// Signs with the authority's key that this node holds. Error: `FAILED_PRECONDITION` where it holds none.
 pub(crate) fn here(source: &Source, asked: &CertifyRequest) -> Result<String, Status> {
     let internal = |error: transport::TransportError| Status::internal(error.to_string());
     let invalid = |error: &dyn std::fmt::Display| Status::invalid_argument(error.to_string());

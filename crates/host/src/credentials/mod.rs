@@ -1,11 +1,11 @@
-//! The node's own keys, and the publishers' certificates for them.
+//! The node's private keys for answers, and the publishers' certificates for them.
 //!
-//! Certificates are replicated; the private key is not. With both, and on the machine on which the key was made (R23), the
-//! node signs answers. On another machine it signs nothing but the request to be activated again, with a new key and the
-//! old one, so that the publisher knows the host (R31).
+//! Certificates are replicated; the private key is not. With both, and on the machine on which the key was made
+//! (R23), the node signs answers. On another machine it signs only the request to be activated again, with a new key
+//! and with the old one, so that the publisher recognises the host (R31).
 //!
-//! Invariant: a key is destroyed only when the state says that another one is certified in its place, or that the node's
-//! own statement gave the place back.
+//! Invariant: never destroys a key unless the state says that another key is certified in its place, or that the
+//! node's own statement released the activation slot.
 
 mod files;
 pub(crate) mod follow;
@@ -35,8 +35,8 @@ use machine::Identity;
 use self::files::{KeyFile, KeyFolder, Keys, PrivateKey};
 use crate::credentials::hardware::{Hardware, kind_of};
 
-/// The secret of a private key that a node makes for a host key; where its machine changed, in place of the key whose public
-/// half is given. A daemon takes the operating system's randomness.
+/// Makes the secret of a private key that a node makes for a host key. Where the machine changed, the public key of
+/// the key to be replaced is given. A daemon uses the operating system's randomness.
 pub(crate) type NewSecret = fn(NodeId, KeyId, Option<&VerifyingKey>) -> io::Result<[u8; 32]>;
 
 /// A certificate and the private key that it certifies.
@@ -46,7 +46,7 @@ pub(crate) struct Credential {
     pub(crate) key: SigningKey,
 }
 
-/// Why a certificate of this node is good for nothing here.
+/// Why this node cannot sign with one of its certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Unusable {
     /// The machine is no longer the one on which the key was made.
@@ -55,31 +55,32 @@ pub(crate) enum Unusable {
     KeyLost,
 }
 
-/// What the node can sign, and what it cannot although it is certified.
+/// The keys with which the node can sign, and those with which it cannot although they are certified.
 #[derive(Debug, Default)]
 pub(crate) struct SigningKeys {
     usable: BTreeMap<(PublisherId, KeyId), Arc<Credential>>,
     unusable: BTreeMap<(PublisherId, KeyId), Unusable>,
 }
 
-/// What the applied state says of this node.
+/// The certificates and releases of this node in the applied state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Held {
-    /// The entry after which the state is so.
+    /// The index of the entry after which the state was read.
     applied_index: u64,
     certificates: BTreeMap<(PublisherId, KeyId), NodeCertificate>,
-    /// Key and node key of places that were given back and wait for the publisher.
+    /// Key ids and node keys of activation slots that the node released and for which the publisher's answer is
+    /// pending.
     released: BTreeSet<(KeyId, [u8; 32])>,
 }
 
-/// What signs a request to the publisher.
+/// The keys that sign a request to the publisher.
 #[derive(Debug)]
 pub(crate) struct Signers {
-    /// To be certified.
+    /// The key that is to be certified.
     pub(crate) key: SigningKey,
-    /// Of this host before its machine changed.
+    /// The key of this host before its machine changed; `None` where it did not change.
     pub(crate) previous: Option<SigningKey>,
-    /// What `key` is bound to.
+    /// The kind of identity to which `key` is bound.
     pub(crate) identity: IdentityKind,
 }
 
@@ -102,7 +103,7 @@ pub(crate) struct Credentials {
 }
 
 impl Held {
-    /// From the state after the entry at `applied_index`.
+    /// Collects this node's certificates and releases from the state after the entry at `applied_index`.
     pub(crate) fn of(state: &State, node: NodeId, applied_index: u64) -> Self {
         let mut held = Self { applied_index, ..Self::default() };
         for publisher in state.publishers() {
@@ -124,7 +125,8 @@ impl Held {
 }
 
 impl Keys {
-    /// What may sign a request on this machine: the next key, which waits for its certificate, before the current one.
+    /// The keys that may sign a request on this machine: the next key, which waits for its certificate, before the
+    /// current one.
     fn waiting(&self, machine: &Identity) -> Option<Signers> {
         let of_this_machine = [&self.next, &self.current].into_iter().flatten().find(|key| is_at_home(key, machine))?;
         let identity = kind_of(&of_this_machine.machine);
@@ -138,7 +140,8 @@ impl Keys {
 }
 
 impl Credentials {
-    /// Loads the private keys in `folder`, and changes nothing there. Keys that are made from now on are of `new_secret`.
+    /// Loads the private keys in `folder`, and does not change the folder. `new_secret` makes the secrets of new
+    /// keys.
     pub(crate) fn load(node: NodeId, folder: &Path, hardware: Hardware, new_secret: NewSecret) -> io::Result<Self> {
         let folder = KeyFolder::at(folder);
         let inner = KeyRing { keys: folder.load()?, machine: hardware.identity(), held: Held::default() };
@@ -149,8 +152,8 @@ impl Credentials {
         self.node
     }
 
-    /// Takes note of what is replicated now: promotes and destroys keys, and works out what can be signed. What is
-    /// older than what was noted before is passed over.
+    /// Follows the replicated state: promotes and destroys keys, and determines with which keys the node can sign. A
+    /// state that is older than the last one given is ignored.
     pub(crate) fn take_note(&self, held: Held) -> io::Result<()> {
         let mut inner = self.inner();
         if held.applied_index < inner.held.applied_index {
@@ -162,7 +165,8 @@ impl Credentials {
         settled
     }
 
-    /// Whether the node has to be activated with this key for the first time or again, by what it knows of itself.
+    /// Whether the node has to be activated with this key, for the first time or again, as far as this node's state
+    /// and machine show.
     pub(crate) fn is_in_need(&self, id: KeyId) -> bool {
         self.look_at_machine();
         let inner = self.inner();
@@ -171,7 +175,8 @@ impl Credentials {
         !current.is_some_and(|current| is_of(current, certified) && is_at_home(current, &inner.machine))
     }
 
-    /// What signs a request for this host key: made now where there is nothing that may, the same until it is certified.
+    /// The keys that sign a request for this host key. A new key is made where no key may sign on this machine;
+    /// later calls return the same one until it is certified.
     pub(crate) fn signers(&self, id: KeyId) -> io::Result<Signers> {
         self.look_at_machine();
         let mut inner = self.inner();
@@ -180,14 +185,15 @@ impl Credentials {
         waiting.map_or_else(|| self.make(&mut inner, id), Ok)
     }
 
-    /// The same with a key that is made now, where the publisher gives nothing for the one that the node has: its slot was
-    /// freed, or the file is an old copy. Until the new key is certified the other one stays and signs what it signed.
+    /// The keys that sign a request for this host key, with a new key in any case. For a key that the publisher no
+    /// longer certifies: its slot was freed, or its file is an old copy. The old key stays, and signs what it signed
+    /// before, until the new one is certified.
     pub(crate) fn new_signers(&self, id: KeyId) -> io::Result<Signers> {
         self.look_at_machine();
         self.make(&mut self.inner(), id)
     }
 
-    /// Makes a key for this host key: the next one where there is one.
+    /// Makes a key for this host key: the next key where a current one exists, otherwise the current one.
     fn make(&self, inner: &mut KeyRing, id: KeyId) -> io::Result<Signers> {
         let KeyRing { keys, machine, .. } = inner;
         let keys = keys.entry(id).or_default();
@@ -203,8 +209,8 @@ impl Credentials {
         Ok(Signers { key, previous, identity })
     }
 
-    /// Signs that the node gives its place back. Signed again it is the same statement; the key lives until the state
-    /// says that the place is given back.
+    /// Signs the statement that the node releases its activation slot. A repeated call signs the same statement; the
+    /// key is kept until the state says that the slot is released.
     pub(crate) fn release(&self, publisher: PublisherId, id: KeyId) -> io::Result<ReleaseStatement> {
         let mut inner = self.inner();
         let KeyRing { keys, held, .. } = &mut *inner;
@@ -222,18 +228,19 @@ impl Credentials {
         Ok(ReleaseStatement::sign(publisher, id, self.node, &current.key))
     }
 
-    /// What signs answers under this host key, where the node has it.
+    /// The credential that signs answers under this host key; `None` where the node has none.
     pub(crate) fn get(&self, publisher: PublisherId, id: KeyId) -> Option<Arc<Credential>> {
         self.signing_keys().usable.get(&(publisher, id)).cloned()
     }
 
-    /// Why the node cannot sign with one of its certificates of this publisher, whatever the count says.
+    /// Why the node cannot sign with one of its certificates of this publisher, whatever the count; `None` where it
+    /// can sign with all.
     pub(crate) fn barred(&self, publisher: PublisherId) -> Option<Unusable> {
         let signing_keys = self.signing_keys();
         signing_keys.unusable.iter().filter(|((of, _), _)| *of == publisher).map(|(_, why)| *why).min()
     }
 
-    /// The keys that the node is certified for and cannot sign with.
+    /// The keys for which the node is certified but with which it cannot sign.
     pub(crate) fn unusable(&self) -> BTreeMap<KeyId, Unusable> {
         self.signing_keys().unusable.iter().map(|((_, id), why)| (*id, *why)).collect()
     }
@@ -255,7 +262,7 @@ impl Credentials {
         }
     }
 
-    /// Brings the folder in line with the state. Every step can be repeated, and a crash between two loses nothing.
+    /// Updates the folder to the state. Every step can be repeated, and a crash between two steps loses nothing.
     fn settle(&self, inner: &mut KeyRing) -> io::Result<()> {
         let KeyRing { keys, held, .. } = inner;
         for (&id, keys) in keys.iter_mut() {
@@ -267,7 +274,8 @@ impl Credentials {
                 keys.current = keys.next.take();
             }
             if keys.current.as_ref().is_some_and(|current| is_given_back(current, id, held)) {
-                // The current key last: as long as it is there the folder still says that both have to go.
+                // Destroy the current key last: as long as it exists, the folder still shows that both keys have to
+                // be destroyed.
                 self.folder.destroy(id, KeyFile::Next)?;
                 keys.next = None;
                 self.folder.destroy(id, KeyFile::Current)?;
@@ -300,7 +308,7 @@ impl Credentials {
                     "this is not the machine that was activated: activate the node again with `quorate key activate --reactivate`, \
                      which spends a re-activation"
                 ),
-                // A node that has just started knows an older state than its folder, until the log is applied.
+                // A node that has just started may have an older state than its folder until it has applied the log.
                 Unusable::KeyLost => tracing::warn!(
                     key = %key.1,
                     "as far as the log is applied here, this node is certified for a private key that it does not have;                      if it stays so, activate the node again with `quorate key activate`"
@@ -312,7 +320,7 @@ impl Credentials {
 }
 
 impl Unusable {
-    /// Half a sentence.
+    /// The reason as a part of a sentence.
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::MachineChanged => "the machine changed",
@@ -329,7 +337,8 @@ fn is_at_home(key: &PrivateKey, machine: &Identity) -> bool {
     key.machine.change_to(machine).is_within_tolerance()
 }
 
-/// Its own statement waits for the publisher; or it signed one at a time when it was certified, and now it is not.
+/// Whether the key's slot was released: its own statement waits for the publisher, or it signed a statement while it
+/// was certified and is not certified any more.
 fn is_given_back(key: &PrivateKey, id: KeyId, held: &Held) -> bool {
     let public = key.key.verifying_key().to_bytes();
     let gone = held.certified(id) != Some(public);

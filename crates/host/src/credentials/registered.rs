@@ -1,7 +1,8 @@
-//! Who may take part, by what the cluster knows of keys: a certificate says who its holder is, and the registry in the replicated
-//! state says whether that holder is let in (see [`activation::state::Registry`]).
+//! Decides which certificates' holders are admitted: a certificate names its holder, and the registry in the
+//! replicated state says whether that holder is admitted (see [`activation::state::Registry`]).
 //!
-//! Where an organisation's authority issues the certificates, chain and subject let in, and only a revocation shuts out.
+//! Where an organisation's authority issues the certificates, a valid chain and subject are enough, and only a
+//! revocation excludes a holder.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +19,7 @@ use transport::{Certificate, Role, Standing, Subject};
 
 use crate::limits::{VOUCHED_MAX, VOUCHING_WAITING_MAX};
 
-/// Why a holder of a certificate is not let in.
+/// Why the holder of a certificate is not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotLetIn {
     /// The registry does not hold the key.
@@ -27,30 +28,30 @@ pub(crate) enum NotLetIn {
          again (`quorate cluster login HOST:1690 --force --token T`), a node is added again (`quorate cluster add`)"
     )]
     Unregistered,
-    /// The registry holds it for another.
+    /// The key is registered for another holder.
     #[error("the key of this certificate is registered for another holder")]
     OfAnother,
-    /// The certificate has ended, and no registry knows its key.
+    /// The certificate has expired, and no registry is in force that knows its key.
     #[error("this certificate has ended: renew it")]
     Ended,
-    /// An organisation's certificate that was revoked here.
+    /// An organisation's certificate that was revoked in this cluster.
     #[error("this certificate was revoked (`quorate cluster revoke`)")]
     Revoked,
 }
 
-/// Decides by the state that is applied here. Cheap to ask.
+/// Decides by the state that is applied on this node. Cheap to call.
 pub(crate) struct Registered {
     replica: Replica,
-    /// An organisation's authority issues the certificates.
+    /// True where an organisation's authority issues the certificates.
     is_organisations: bool,
-    /// By members that were asked, since the state changed last.
+    /// Keys and node numbers that other members confirmed since the state last changed.
     vouched: Mutex<BTreeMap<[u8; 32], u64>>,
     unknown: mpsc::Sender<UnknownNode>,
     changes: watch::Sender<u64>,
     has_formed_cluster: AtomicBool,
 }
 
-/// A node that calls, and that this node's state does not know.
+/// A calling node whose key is not in this node's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UnknownNode {
     pub(crate) node: u64,
@@ -58,7 +59,7 @@ pub(crate) struct UnknownNode {
 }
 
 impl Registered {
-    /// What decides, and where those come out whom the other members have to be asked about.
+    /// Creates the registry's view, and the channel of unknown nodes about which the other members have to be asked.
     pub(crate) fn new(replica: Replica, is_organisations: bool) -> (Self, mpsc::Receiver<UnknownNode>) {
         let (unknown, asked) = mpsc::channel(VOUCHING_WAITING_MAX);
         let (changes, _) = watch::channel(0);
@@ -80,7 +81,7 @@ impl Registered {
         !self.is_organisations
     }
 
-    /// Whether this process has formed the cluster, which has no registry yet: it is given one at once.
+    /// Sets whether this process has formed the cluster, which has no registry yet and gets one at once.
     pub(crate) fn set_formed_cluster(&self, formed: bool) {
         self.has_formed_cluster.store(formed, Ordering::Relaxed);
     }
@@ -89,13 +90,13 @@ impl Registered {
         self.has_formed_cluster.load(Ordering::Relaxed)
     }
 
-    /// As whom the holder of this certificate is let in now.
+    /// The subject as which the holder of this certificate is admitted now.
     pub(crate) fn holder(&self, certificate: &Certificate) -> Result<Subject, NotLetIn> {
         self.replica.view(|state| judge(state.registry(), self.is_organisations, certificate))
     }
 
-    /// The same for a node that calls: where this node's state may be behind, the other members are asked, and the call is let in
-    /// when it is repeated.
+    /// The subject as which a calling node is admitted now. Where this node's state may lag, the other members are
+    /// asked, and the call is admitted when the caller repeats it.
     pub(crate) fn node(&self, certificate: &Certificate) -> Result<Subject, NotLetIn> {
         let judged = self.holder(certificate);
         let is_registered = !self.is_organisations && self.replica.view(|state| state.registry().is_in_force());
@@ -107,12 +108,12 @@ impl Registered {
         if self.vouched().get(&key) == Some(&node) {
             return Ok(Subject::Node(node));
         }
-        // Full: it calls again.
+        // Where the channel is full, the caller's next call tries again.
         let _waiting = self.unknown.try_send(UnknownNode { node, key });
         judged
     }
 
-    /// Members that know more than this node have this key registered for the node.
+    /// Notes that members with newer state have this key registered for the node.
     pub(crate) fn vouch(&self, UnknownNode { node, key }: UnknownNode) {
         let mut vouched = self.vouched();
         if vouched.len() < VOUCHED_MAX {
@@ -120,13 +121,13 @@ impl Registered {
         }
     }
 
-    /// What this node knows is another now: every connection is looked at again.
+    /// Notes that this node's view of the registry changed: every connection is checked again.
     pub(crate) fn changed(&self) {
         self.vouched().clear();
         self.changes.send_modify(|change| *change = change.wrapping_add(1));
     }
 
-    /// Waits until the holder of this certificate is let in no more.
+    /// Waits until the holder of this certificate is no longer admitted.
     pub(crate) async fn shut_out(&self, certificate: &Certificate) {
         let mut changes = self.changes.subscribe();
         loop {
@@ -137,19 +138,19 @@ impl Registered {
         }
     }
 
-    /// Whether callers stay connected.
+    /// Decides whether open connections of callers are kept.
     pub(crate) fn standing(self: &Arc<Self>) -> Standing {
         let registered = Arc::clone(self);
         Standing::new(self.changes.subscribe(), move |certificate| registered.node(certificate).is_ok())
     }
 
     fn vouched(&self) -> MutexGuard<'_, BTreeMap<[u8; 32], u64>> {
-        // Changed by single insertions: it is whole after a panic.
+        // Changed by single insertions only: it is consistent after a panic.
         self.vouched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The registration of a certificate's key; `None` where its serial number is none that RFC 5280 allows.
+/// The registration of a certificate's key; `None` where its serial number is not valid by RFC 5280.
 pub(crate) fn registration(certificate: &Certificate) -> Option<([u8; 32], Registration)> {
     let holder = match &certificate.subject {
         Subject::Node(node) => Holder::Node(*node),
@@ -169,7 +170,7 @@ fn judge(registry: &Registry, is_organisations: bool, certificate: &Certificate)
             _ => false,
         };
         let mut revocations = registry.revocations().iter();
-        // One that was issued afterwards lets in again.
+        // A certificate that was issued after the revocation is admitted.
         let revoked = revocations.any(|one| is_revoked(&one.whom) && certificate.begins_ms <= one.time_ms);
         return if revoked { Err(NotLetIn::Revoked) } else { Ok(subject()) };
     }
@@ -239,7 +240,7 @@ mod tests {
         let registry = taken_over.registry();
         assert_eq!(judge(registry, false, &node), Ok(Subject::Node(1)));
         assert_eq!(judge(registry, false, &person), Err(NotLetIn::Unregistered));
-        // Signed by the same authority, for the same number.
+        // A certificate signed by the same authority for the same node number, but with another key.
         assert_eq!(judge(registry, false, &certificate(Subject::Node(1), 3)), Err(NotLetIn::Unregistered));
         let raised = certificate(Subject::Node(2), 1);
         assert_eq!(judge(registry, false, &raised), Err(NotLetIn::OfAnother));

@@ -1,4 +1,4 @@
-//! A node's keys through activation, a changed machine, release, and a crash at every step of them.
+//! Tests of a node's keys through activation, a changed machine, release, and a crash at every step.
 
 use std::{fs, io, os::unix::fs::PermissionsExt, path::PathBuf};
 
@@ -73,7 +73,7 @@ impl World {
         self.state.check_invariants();
     }
 
-    /// The data folder is on a machine with this disk and this machine id.
+    /// Moves the data folder to a machine with this disk and this machine id.
     fn move_to(&self, machine: &str) {
         let root = self.folder.path().join("machine");
         for (file, text) in [
@@ -97,7 +97,7 @@ impl World {
         names
     }
 
-    /// The node starts: with what is in the folder and nothing else.
+    /// Starts the node with the content of the folder only.
     fn start(&self) -> Credentials {
         let hardware = Hardware::at(&self.folder.path().join("machine"), self.choice.clone());
         Credentials::load(NODE, &self.keys(), hardware, random_secret).unwrap()
@@ -210,7 +210,7 @@ fn r31_a_crash_around_the_certificate_of_the_new_key_loses_neither_the_old_nor_t
     let signers = world.start_and_take_note().signers(world.id()).unwrap();
     let before = world.held();
     world.certify(&signers.key);
-    // Down when the answer was installed, and started with a state from before it.
+    // The node was down when the answer was installed, and starts with an older state.
     let credentials = world.start();
     credentials.take_note(before).unwrap();
     assert_eq!(world.files().len(), 2, "both are there until the state says which one counts");
@@ -258,7 +258,7 @@ fn a_place_is_given_back_by_a_statement_and_the_key_lives_until_it_is_replicated
             statement,
             "asked again it is the same"
         );
-        // The one who asked may be gone: nothing is given back before all know it.
+        // The caller that requested the release may be gone: nothing is released before the log says so.
         assert_eq!(world.signs(&world.start_and_take_note()), !moved);
         world.apply(Command::Release { statements: vec![statement] });
         credentials.take_note(world.held()).unwrap();
@@ -297,7 +297,7 @@ fn an_older_state_destroys_nothing() {
     world.certify(&signers.key);
     credentials.take_note(world.held()).unwrap();
     credentials.release(world.publisher(), world.id()).unwrap();
-    // A node starts with the state of its last snapshot, which may know of no certificate yet.
+    // A node starts with the state of its last snapshot, which may not hold a certificate yet.
     let restarted = world.start();
     restarted.take_note(older.clone()).unwrap();
     assert_eq!(world.files(), [world.id().to_string()]);
@@ -316,7 +316,7 @@ fn a_crash_between_destroying_the_two_keys_leaves_the_rest_for_the_next_start() 
     credentials.signers(world.id()).unwrap();
     let statement = credentials.release(world.publisher(), world.id()).unwrap();
     world.apply(Command::Release { statements: vec![statement] });
-    // The next one goes first: as if it had been cut off there.
+    // The next key is destroyed first: simulate a crash right after that.
     fs::remove_file(world.keys().join(format!("{}.next", world.id()))).unwrap();
     world.start_and_take_note();
     assert_eq!(world.files(), Vec::<String>::new());
@@ -427,7 +427,7 @@ fn r31_a_new_key_is_made_on_demand_and_takes_the_other_ones_place_once_it_is_cer
     assert!(world.signs(&credentials));
     assert_eq!(world.files(), [world.id().to_string()], "the old key is destroyed");
 
-    // On a changed machine the publisher still knows the host by the key that it had.
+    // On a changed machine the publisher recognises the host by its previous key.
     drop(credentials);
     world.move_to("another disk");
     let changed = world.start_and_take_note().new_signers(world.id()).unwrap();
@@ -451,7 +451,7 @@ fn what_a_key_is_bound_to_is_chosen_when_it_is_made_and_stays() {
         assert_eq!(signers.identity, kind);
         world.certify(&signers.key);
         credentials.take_note(world.held()).unwrap();
-        // Another choice is for keys that are made from then on: a node is not activated again for it.
+        // Another choice applies to keys made from then on only: the node does not have to be activated again.
         world.choice = if choice == Choice::File { Choice::Machine } else { Choice::File };
         world.move_to("another disk");
         let restarted = world.start_and_take_note();

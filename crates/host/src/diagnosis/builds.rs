@@ -1,5 +1,5 @@
-//! Which build of the program runs, and which one is installed in its place: after an upgrade of the package they differ until the
-//! node is started again.
+//! Which build of the program runs, and which one is installed: after an upgrade of the package they differ until
+//! the node is restarted.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,9 +12,9 @@ use tokio::{io::AsyncReadExt, process::Command, time::timeout};
 
 use crate::limits::{BUILD_TEXT_BYTES_MAX, BUILD_TIMEOUT};
 
-/// The image of this process, also where its file was replaced (proc(5)).
+/// The executable of this process, also where its file was replaced (proc(5)).
 const RUNNING: &str = "/proc/self/exe";
-/// What Linux appends to the path of a file that was replaced.
+/// The suffix that Linux appends to the path of a replaced file.
 const REPLACED: &str = " (deleted)";
 
 #[derive(Deserialize)]
@@ -25,12 +25,12 @@ struct Said {
     formats: Vec<u32>,
 }
 
-/// The build of this process; or why it is not known.
+/// The build of this process. Error: why it is not known.
 pub(crate) async fn running() -> Result<Build, String> {
     ask(Path::new(RUNNING)).await
 }
 
-/// The build at the path from which this process was started; or why it is not known.
+/// The build at the path from which this process was started. Error: why it is not known.
 pub(crate) async fn installed() -> Result<Build, String> {
     let path = std::env::current_exe().map_err(|error| format!("the path of the program is not known: {error}"))?;
     ask(&replaced_by(&path)).await
@@ -40,7 +40,7 @@ fn replaced_by(path: &Path) -> PathBuf {
     path.to_str().and_then(|text| text.strip_suffix(REPLACED)).map_or_else(|| path.to_owned(), PathBuf::from)
 }
 
-/// Has the program say which build it is.
+/// Runs `program` to get its build.
 async fn ask(program: &Path) -> Result<Build, String> {
     let failed = |why: String| format!("{} does not say which build it is: {why}", program.display());
     let mut command = Command::new(program);

@@ -1,4 +1,4 @@
-//! What a node finds on its own machine: free space, fsync latency, the end of its certificate.
+//! The state of a node's own machine: free space, fsync latency, expiry of its certificate.
 
 use std::{
     fs::File,
@@ -18,24 +18,25 @@ use crate::{
     tasks::{self, HostTask},
 };
 
-/// How many small writes are synced, one after the other, to measure fsync latency.
+/// Number of small writes that are synced one after the other to measure fsync latency.
 const WRITES: usize = 5;
 const WRITE_BYTES: usize = 4096;
 
-/// Looks at the node's own machine.
+/// Examines the node's own machine.
 #[derive(Clone)]
 pub(crate) struct MachineProbe {
     /// The node's data folder.
     pub(crate) data: PathBuf,
     /// The certificate that the node presents to other nodes.
     pub(crate) certificate: Arc<PresentedIdentity>,
-    /// Connections of clients that are configured, and that there are descriptors for.
+    /// The configured number of client connections, and the number that the limit of open files allows.
     pub(crate) clients_wanted: usize,
     pub(crate) clients_max: usize,
 }
 
 impl MachineProbe {
-    /// Writes and syncs a little in the data folder. A failing disk is part of the report, not an error.
+    /// Writes and syncs small amounts of data in the data folder. A failing disk is part of the report, not an
+    /// error.
     pub(crate) async fn run(&self, replica: &Replica) -> MachineReport {
         let data = self.data.clone();
         let synced = tasks::blocking(HostTask::DiskProbe, move || sync_us(&data)).await.and_then(|synced| synced);
@@ -65,7 +66,7 @@ impl MachineProbe {
 
 /// Median fsync latency of small writes in `folder`, in microseconds; at least 1.
 fn sync_us(folder: &Path) -> io::Result<u64> {
-    // Removed when it is closed.
+    // An unnamed file: the system removes it when it is closed.
     let mut file: File = tempfile::tempfile_in(folder)?;
     let mut times = Vec::with_capacity(WRITES);
     for _ in 0..WRITES {

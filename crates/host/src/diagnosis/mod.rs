@@ -1,4 +1,4 @@
-//! What a node finds on its own machine, for the checks of the crate `admin`.
+//! Examination of a node's own machine, for the checks of the crate `admin`.
 
 pub(crate) mod builds;
 pub(crate) mod machine_probe;

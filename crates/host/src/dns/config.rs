@@ -1,4 +1,4 @@
-//! What a node is told about itself and DNS, checked when it starts.
+//! A node's own DNS configuration, checked when the node starts.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -13,19 +13,20 @@ use discovery::{Credentials, Delegated, DnsName, Finder, FixedHost, Neighbours, 
 use super::key_file::KeyFile;
 use crate::config::{Config, ConfigError, Dns};
 
-/// Addresses of documentation (RFC 5737, RFC 3849): nothing is sent there, the system only says from where it would be.
+/// Documentation addresses (RFC 5737, RFC 3849). Nothing is sent to them: the system only reports the source address
+/// that it would use.
 const ELSEWHERE: [SocketAddr; 2] = [
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 53),
     SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), 53),
 ];
 
-/// One node's side of its records.
+/// One node's configuration of its own records.
 #[derive(Debug)]
 pub(crate) struct DnsConfig {
     pub(super) target: DnsName,
     announced: DomainName,
     rank: Rank,
-    /// Where clients reach it by another port than it listens on.
+    /// The port in the SRV record, if clients reach the node at another port than it listens on.
     port: Option<u16>,
     addresses: Vec<IpAddr>,
     listens_on: IpAddr,
@@ -34,11 +35,11 @@ pub(crate) struct DnsConfig {
     pub(super) share_name: bool,
     pub(super) known: Vec<DnsName>,
     pub(super) republish: Duration,
-    /// The node's own TSIG key, where it has one.
+    /// The file with the node's own TSIG key, if it has one.
     key_file: Option<KeyFile>,
     finder: Finder,
     publisher: RecordPublisher,
-    /// The zone that it answers for itself.
+    /// The delegated zone that this node serves; `None` where it serves none.
     pub(super) served: Option<Served>,
 }
 
@@ -46,18 +47,18 @@ pub(crate) struct DnsConfig {
 #[derive(Clone, Debug)]
 pub(super) struct Served {
     pub(super) zone: DnsName,
-    /// The domain whose clients find the nodes there.
+    /// The domain whose clients find the nodes in this zone.
     pub(super) domain: DnsName,
     pub(super) delegated: Delegated,
 }
 
 impl DnsConfig {
-    /// None where the node has no name in DNS.
+    /// Reads and checks the configuration. `None` where the node has no name in DNS.
     pub(crate) fn read(config: &Config) -> Result<Option<Self>, ConfigError> {
         let dns = &config.dns;
         let advertised = config.advertised();
         let advertised_name = advertised.as_ref().filter(|host| host.address().is_none()).map(|host| &host.host);
-        // A node behind a port mapping may be told its name there, too.
+        // A node behind a port mapping may get its name from `clients.advertise`.
         let named = advertised_name.filter(|_| meant_without_name(dns).is_some());
         let Some(target) = dns.target.as_ref().or(named) else {
             let meant = meant_without_name(dns).map(|key| {
@@ -111,7 +112,7 @@ impl DnsConfig {
         }))
     }
 
-    /// The way to the primaries, with the key as its file has it now.
+    /// The publisher that sends updates to the primaries, with the key as it is in its file now.
     pub(super) fn publisher(&self) -> RecordPublisher {
         let mut publisher = self.publisher.clone();
         if let Some(key_file) = &self.key_file {
@@ -120,19 +121,19 @@ impl DnsConfig {
         publisher
     }
 
-    /// The name of the node's own TSIG key.
+    /// The name of the node's own TSIG key; `None` where it has none.
     pub(super) fn key_name(&self) -> Option<DnsName> {
         Some(self.key_file.as_ref()?.key().name().clone())
     }
 
-    /// A number that is another one once the TSIG key or the system's resolver configuration changed.
+    /// A number that changes when the TSIG key or the system's resolver configuration changes.
     pub(super) fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.finder.fingerprint(), self.key_file.as_ref().map(KeyFile::fingerprint)).hash(&mut hasher);
         hasher.finish()
     }
 
-    /// What the cluster is told. `port` is where clients are served now.
+    /// The announcement to the cluster. `port` is the port on which clients are served now.
     pub(super) fn announcement(&self, port: u16) -> Announcement {
         let mut addresses = self.addresses.clone();
         if addresses.is_empty() && !self.listens_on.is_unspecified() {
@@ -147,7 +148,7 @@ impl DnsConfig {
     }
 }
 
-/// The addresses that are given for the node: in the section of DNS, or as the one that is advertised.
+/// The configured addresses of the node: those of `dns.addresses`, or the address in `clients.advertise`.
 fn addresses(dns: &Dns, advertised: Option<&FixedHost>) -> Vec<IpAddr> {
     if dns.addresses.is_empty() {
         return advertised.and_then(FixedHost::address).into_iter().collect();
@@ -155,7 +156,7 @@ fn addresses(dns: &Dns, advertised: Option<&FixedHost>) -> Vec<IpAddr> {
     dns.addresses.clone()
 }
 
-/// A setting that says nothing to a node without a name, where one was given.
+/// The first setting that is given and has no effect without the node's name.
 fn meant_without_name(dns: &Dns) -> Option<&'static str> {
     let given = [
         ("dns.key_file", dns.key_file.is_some()),
@@ -197,7 +198,7 @@ fn served(dns: &Dns) -> Result<Option<Served>, ConfigError> {
     Ok(Some(Served { zone, domain, delegated }))
 }
 
-/// With which address this machine would speak to `remote`; none without a route.
+/// The local address from which this machine would send to `remote`; `None` without a route.
 fn address_towards(remote: SocketAddr) -> Option<IpAddr> {
     let unspecified: IpAddr =
         if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };

@@ -1,5 +1,4 @@
-//! When this node's records are brought in line: on a change of what is wanted, when somebody asks, and again now and
-//! then.
+//! Schedules updates of this node's records: when the wanted records change, on a request, and again periodically.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,23 +11,23 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::records::{Dns, SettleRequest};
 
-/// How long the node waits before it looks again whether it is ready.
+/// How long the node waits before it checks again whether it is ready.
 const READINESS_PAUSE: Duration = Duration::from_secs(1);
-/// How long at most it does not look whether it is ready still, and whether its addresses changed: nothing tells it.
+/// Longest time between two checks of the node's readiness and addresses: no event reports a change of them.
 const LOOK_PAUSE: Duration = Duration::from_secs(60);
-/// How long at most after its TSIG key or the system's resolver configuration changed a node follows it.
+/// Longest time until a node follows a change of its TSIG key or of the system's resolver configuration.
 const FOLLOW_PAUSE: Duration = Duration::from_secs(3);
 
 struct Follower {
     dns: Arc<Dns>,
     schedule: Schedule,
     random: StdRng,
-    /// What was settled, and when it is to be settled again.
+    /// The records that were settled last, and when they are due to be settled again.
     settled: Option<(Vec<Desired>, Instant)>,
     unready_since: Option<Instant>,
-    /// Until something happens.
+    /// How long to wait if no event arrives first.
     wait: Duration,
-    /// Of the files that tell how to reach the primary, when records were last settled.
+    /// The fingerprint, when records were last settled, of the files that determine how to reach the primary.
     fingerprint: u64,
 }
 
@@ -48,7 +47,7 @@ pub(super) async fn run(dns: Arc<Dns>, mut orders: mpsc::Receiver<SettleRequest>
     loop {
         let order = tokio::select! {
             () = tokio::time::sleep(follower.pause()) => None,
-            // Entries that only count machines change nothing here.
+            // Entries that only count machines change no records.
             changed = progress.wait_for(|progress| progress.configuration_index > seen) => match changed {
                 Ok(progress) => {
                     seen = progress.configuration_index;
@@ -56,7 +55,7 @@ pub(super) async fn run(dns: Arc<Dns>, mut orders: mpsc::Receiver<SettleRequest>
                 }
                 Err(_) => return,
             },
-            // Clients are served on another port.
+            // The port on which clients are served changed.
             Ok(()) = clients.changed() => None,
             order = orders.recv() => order,
         };
@@ -90,7 +89,7 @@ impl Follower {
         }
         let settled = match self.dns.announce().await {
             Ok(()) => self.dns.settle(&wanted).await,
-            // Others would take this node's record for a stranger's.
+            // Without the announcement, other members would treat this node's record as foreign.
             Err(why) => self.dns.passed_over(&format!("the cluster took no note of this node's DNS name: {why}")),
         };
         let succeeded = settled.passed_over.is_empty() && settled.domains.iter().all(|domain| domain.status == 0);
@@ -99,7 +98,8 @@ impl Follower {
         answer(order, settled);
     }
 
-    /// A node that may not answer clients publishes nothing; after a while it withdraws itself.
+    /// A node that is not ready publishes nothing, and withdraws its records once it has been unready for as long as
+    /// a silent member may be.
     async fn unready(&mut self, order: Option<SettleRequest>, why: &str) {
         let since = *self.unready_since.get_or_insert_with(Instant::now);
         (self.settled, self.wait) = (None, READINESS_PAUSE);
@@ -114,7 +114,7 @@ impl Follower {
         answer(order, self.dns.passed_over(&format!("the node is not ready: {why}")));
     }
 
-    /// A node on its way out withdraws itself at once.
+    /// A node that is being drained withdraws its records at once.
     async fn leave(&mut self, order: Option<SettleRequest>) {
         (self.settled, self.unready_since, self.wait) = (None, None, READINESS_PAUSE);
         if order.is_none() && self.dns.left(&[]).is_empty() {
@@ -139,13 +139,13 @@ impl Follower {
 
 fn answer(order: Option<SettleRequest>, settled: DnsSettled) {
     if let Some(order) = order {
-        // Whoever asked may be gone.
+        // The requester may no longer be waiting.
         let _gone = order.send(settled);
     }
 }
 
 impl Dns {
-    /// Tells the cluster where this node is found, if it does not know.
+    /// Announces this node's DNS name to the cluster, unless the state holds the same announcement already.
     async fn announce(&self) -> Result<(), ProposeError> {
         let (node, announcement) = (self.node(), self.announcement());
         let known = self.replica.view(|state| state.announcements().get(&node) == Some(&announcement));

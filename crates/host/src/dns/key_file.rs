@@ -1,4 +1,4 @@
-//! The file with the node's TSIG key, read again once it changed: a key is replaced without a restart.
+//! The file with the node's TSIG key. It is read again when it changes, so that a key is replaced without a restart.
 
 use std::{
     fs::File,
@@ -12,7 +12,7 @@ use discovery::{KeyFileError, TsigKey};
 
 use crate::limits::KEY_FILE_BYTES_MAX;
 
-/// A TSIG key file that is of no use.
+/// Why a TSIG key file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UnusableKey {
     #[error("{}: {source}", path.display())]
@@ -21,7 +21,7 @@ pub(super) enum UnusableKey {
     Malformed { path: PathBuf, source: KeyFileError },
 }
 
-/// The key that was read last stands while the file is of no use.
+/// A TSIG key file. While the file cannot be used, the key that was read last stays in use.
 #[derive(Debug)]
 pub(super) struct KeyFile {
     path: PathBuf,
@@ -31,7 +31,7 @@ pub(super) struct KeyFile {
 #[derive(Debug)]
 struct Current {
     key: TsigKey,
-    /// Of what the file held when it was last read, of use or not.
+    /// The fingerprint of the file's content when it was last read, usable or not.
     fingerprint: u64,
 }
 
@@ -43,7 +43,7 @@ impl KeyFile {
         Ok(Self { path: path.to_owned(), current: Mutex::new(Current { key, fingerprint }) })
     }
 
-    /// The key as the file has it now. A file that became useless is reported once, and the key of before kept.
+    /// The key as it is in the file now. A file that became unusable is reported once, and the previous key is kept.
     pub(super) fn key(&self) -> TsigKey {
         let text = read(&self.path);
         let seen = fingerprint(&text);
@@ -66,7 +66,7 @@ impl KeyFile {
         current.key.clone()
     }
 
-    /// Differs once the file holds something else.
+    /// A number that changes when the content of the file changes.
     pub(super) fn fingerprint(&self) -> u64 {
         fingerprint(&read(&self.path))
     }

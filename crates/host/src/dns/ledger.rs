@@ -1,5 +1,6 @@
-//! Where this node's records stand because it published them: kept across restarts, so that what is no longer wanted is
-//! withdrawn also when the wish changed while the node was down, and what somebody made by hand never is (R29).
+//! The list of records that this node published, kept across restarts. A record that is no longer wanted is
+//! withdrawn even if the configuration changed while the node was down, and a record that was made by hand never is
+//! (R29).
 //!
 //! Invariant: a record is listed on the disk before the update that creates it is sent.
 
@@ -13,7 +14,7 @@ use std::{
 use discovery::DnsName;
 use serde::{Deserialize, Serialize};
 
-/// A record of this node: an SRV record at the service's name in the domain, which names the target.
+/// A record of this node: an SRV record at the service's name in the domain that points at the target.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PublishedRecord {
@@ -22,7 +23,7 @@ pub(super) struct PublishedRecord {
     pub(super) target: DnsName,
 }
 
-/// The SRV records that this node published, on the disk.
+/// The SRV records that this node published, stored on disk.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     path: PathBuf,
@@ -36,7 +37,7 @@ struct Stored {
 }
 
 impl Ledger {
-    /// Of a data folder; empty where none was kept yet.
+    /// Loads the list from a data folder; empty where the folder has none yet.
     pub(crate) fn load(data: &Path) -> io::Result<Self> {
         let path = data.join("dns-records.toml");
         let stored = match std::fs::read_to_string(&path) {
@@ -46,17 +47,17 @@ impl Ledger {
         Ok(Self { path, records: Mutex::new(stored.record) })
     }
 
-    /// Every record that this node may have published.
+    /// All records that this node may have published.
     pub(super) fn records(&self) -> BTreeSet<PublishedRecord> {
         self.lock().clone()
     }
 
-    /// Notes that this record may stand in DNS from now on. Returns whether that is new.
+    /// Adds a record that may exist in DNS from now on. Returns whether it is new in the list.
     pub(super) fn add(&self, record: &PublishedRecord) -> io::Result<bool> {
         self.change(|records| records.insert(record.clone()))
     }
 
-    /// Notes that this record does not stand in DNS any more. Returns whether it was listed.
+    /// Removes a record that does not exist in DNS any more. Returns whether it was in the list.
     pub(super) fn remove(&self, record: &PublishedRecord) -> io::Result<bool> {
         self.change(|records| records.remove(record))
     }

@@ -1,10 +1,11 @@
-//! A node's records in DNS (R25 to R29): published while it may answer clients, brought in line when the settings change,
-//! and again now and then; on one node, the leader where it can, those of members that are dead; and, where a zone was
-//! delegated to the nodes, the zone itself.
+//! A node's records in DNS (R25 to R29). They are published while the node may answer clients, and updated when the
+//! settings change and again periodically. One node, the leader where it can, withdraws the records of dead members.
+//! Where a zone was delegated to the nodes, they also serve the zone itself.
 //!
-//! What is wanted comes from the node's own configuration (its name, rank, key) and from the cluster's settings (where,
-//! whether, for how long). A restart withdraws nothing: it takes seconds, and DNS forgets slowly. A node that may not
-//! answer clients for as long as a dead one is borne withdraws itself.
+//! The wanted records follow from the node's own configuration (its name, rank, key) and from the cluster's settings
+//! (domains, whether to publish, how long). A restart withdraws nothing: it takes seconds, and resolvers cache
+//! records for longer. A node that may not answer clients withdraws its own records after the same time after which
+//! a dead member's are withdrawn.
 //!
 //! Invariant: never publishes a node that is not ready, and never touches a record that is not this node's or a dead
 //! member's.
@@ -42,10 +43,10 @@ use crate::{
     tasks::{self, HostTask},
 };
 
-/// Requests to settle at once.
+/// Requests to settle that may wait.
 const ORDERS_MAX: usize = 8;
 
-/// Starts the tasks, and gives what commands ask.
+/// Starts the DNS tasks, and returns the handle through which commands reach them.
 pub(crate) fn start(
     (own, ledger, sockets, clients): (DnsConfig, Ledger, Vec<Sockets>, channel::Receiver<SocketAddr>),
     nodes: NodeClient,

@@ -1,4 +1,5 @@
-//! What a node knows of its records in DNS: which ones it wants, how publishing went, and how the members are.
+//! A node's view of its records in DNS: the wanted ones, the results of publishing, and the readiness of the
+//! members.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,39 +24,40 @@ use tokio::{
 use super::{config::DnsConfig, ledger::Ledger};
 use crate::{lifecycle::readiness::Readiness, limits::LOOK_TIMEOUT, peers::node_client::NodeClient, test_hooks};
 
-/// How publishing in one domain went since the node started.
+/// The results of publishing in one domain since the node started.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PublishState {
-    /// When the node last saw that its record stands.
+    /// When the node last saw that its record exists.
     pub(super) settled: Option<Instant>,
     pub(super) last_error: Option<String>,
 }
 
-/// A request to settle now; the outcome is sent back.
+/// A request to settle now, as the channel to which the outcome is sent.
 pub(super) type SettleRequest = oneshot::Sender<DnsSettled>;
 
-/// The part of a node that knows its records.
+/// The part of a node that publishes its records.
 pub(crate) struct Dns {
     pub(super) own: DnsConfig,
     pub(super) replica: Replica,
     pub(super) nodes: NodeClient,
     pub(super) readiness: Arc<Readiness>,
     pub(super) ledger: Ledger,
-    /// Its addresses are looked up now and then.
+    /// This node's announcement; its addresses are looked up again periodically.
     pub(super) announcement: Mutex<Announcement>,
     pub(super) standing: Mutex<BTreeMap<String, PublishState>>,
-    /// Records of others under the cluster's name by domain, as this node saw them where it looks.
+    /// Number of foreign records under the cluster's name by domain, on the node that watches the records.
     pub(super) strangers: Mutex<BTreeMap<String, u32>>,
     pub(super) orders: mpsc::Sender<SettleRequest>,
-    /// Where clients are served now.
+    /// The address on which clients are served now.
     pub(super) clients: channel::Receiver<SocketAddr>,
-    /// What the zone that this node serves holds; nothing where it serves none, or knows nothing now.
+    /// The content of the zone that this node serves; `None` where it serves none, or cannot determine the content
+    /// now.
     pub(super) zone: channel::Sender<Option<Snapshot>>,
 }
 
 impl Dns {
-    /// Settles now, and says what came of it. First it catches up: settings that were changed on another node are to be
-    /// followed, not those of before.
+    /// Settles now, and returns the outcome. The node first catches up with the log, so that it follows settings
+    /// that were just changed on another node.
     pub(crate) async fn settle_now(&self) -> DnsSettled {
         if let Err(error) = self.replica.read_point().await {
             return self.passed_over(&error.to_string());
@@ -67,7 +69,7 @@ impl Dns {
         answered.await.unwrap_or_else(|_| self.passed_over("the node is stopping"))
     }
 
-    /// What became of this node's own records.
+    /// The results of publishing this node's own records.
     pub(crate) fn own_publications(&self) -> DnsPublicationsReply {
         let all = self.standing();
         let domains = all.iter().map(|(domain, standing)| DnsPublication {
@@ -80,7 +82,7 @@ impl Dns {
 
     pub(super) fn set_strangers<'a>(&self, domains: impl Iterator<Item = &'a String>) {
         let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
-        // A domain without any is listed with none, so that nobody takes silence for order.
+        // A domain without foreign records is listed with 0, so that it differs from a domain that was not checked.
         strangers.values_mut().for_each(|count| *count = 0);
         for domain in self.all_domains() {
             strangers.entry(shown(&domain)).or_default();
@@ -88,17 +90,18 @@ impl Dns {
         domains.for_each(|domain| *strangers.entry(domain.clone()).or_default() += 1);
     }
 
-    /// Records of others under the cluster's name, by domain; none on a node that does not look.
+    /// Number of foreign records under the cluster's name, by domain; empty on a node that does not watch the
+    /// records.
     pub(crate) fn strangers(&self) -> BTreeMap<String, u32> {
         self.strangers.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Domains with records of this node's making.
+    /// The domains in which this node may have published records.
     pub(crate) fn published(&self) -> BTreeSet<String> {
         self.ledger.records().iter().map(|record| shown(&record.domain)).collect()
     }
 
-    /// The zone that this node answers for.
+    /// The name of the zone that this node serves; `None` where it serves none.
     pub(crate) fn served_zone(&self) -> Option<String> {
         self.own.served.as_ref().map(|served| shown(&served.zone))
     }
@@ -119,7 +122,7 @@ impl Dns {
         self.announcement.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The records that should stand, one set a domain; none where publishing is off.
+    /// The records that should exist, one set per domain; empty where publishing is off.
     pub(super) fn wanted(&self) -> Vec<Desired> {
         let announcement = self.announcement();
         self.replica.view(|state| {
@@ -143,15 +146,15 @@ impl Dns {
         }
     }
 
-    /// Where a node publishes itself: the cluster's list, or the domain of its own name (R26); never where the nodes
-    /// answer themselves.
+    /// The domains in which a member publishes itself: the cluster's list, or the domain of its own name (R26). The
+    /// domain that the nodes serve themselves is left out.
     pub(super) fn domains(&self, settings: &Settings, of: &Announcement) -> Vec<Domain> {
         let mut domains = listed(settings, of);
         domains.retain(|domain| self.own.served.as_ref().is_none_or(|served| domain.name != served.domain));
         domains
     }
 
-    /// The way to the primaries, with the neighbours as they are now.
+    /// The publisher that sends updates to the primaries, with the present members as its neighbours.
     pub(super) fn publisher(&self) -> RecordPublisher {
         let mut publisher = self.own.publisher();
         publisher.neighbours = self.neighbours();
@@ -173,7 +176,7 @@ impl Dns {
         self.replica.wall_ms() / 1000
     }
 
-    /// Domains in which any member publishes itself.
+    /// The domains in which any member publishes itself, sorted.
     pub(super) fn all_domains(&self) -> Vec<DnsName> {
         let mut names: Vec<DnsName> = self.all_desired().into_iter().map(|desired| desired.domain.name).collect();
         names.sort();
@@ -181,7 +184,7 @@ impl Dns {
         names
     }
 
-    /// The records of every member, whether they stand or not.
+    /// The wanted records of every member, whether they exist or not.
     pub(super) fn all_desired(&self) -> Vec<Desired> {
         let own = self.announcement();
         self.replica.view(|state| {
@@ -193,7 +196,7 @@ impl Dns {
         })
     }
 
-    /// How every member is that answers.
+    /// The readiness of every member that answers.
     pub(super) async fn look(&self) -> BTreeMap<u64, ReadinessReply> {
         let members = self.replica.cluster().members;
         let asked = members.keys().map(|&node| async move {
@@ -203,7 +206,8 @@ impl Dns {
         join_all(asked).await.into_iter().flatten().collect()
     }
 
-    /// How long a member may be silent, or this node not ready; none where nobody is withdrawn.
+    /// How long a member may be silent, or this node not ready, before its records are withdrawn; `None` where none
+    /// are withdrawn.
     pub(super) fn silence_max(&self) -> Option<Duration> {
         let seconds = self.replica.view(|state| state.settings().dns_withdraw_dead_s);
         let silence_max = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
@@ -211,7 +215,8 @@ impl Dns {
     }
 }
 
-/// The domains in which a node publishes itself, with its rank in each: the cluster's list, or the domain of its own name.
+/// The domains in which a node publishes itself, with its rank in each: the cluster's list, or the domain of its own
+/// name.
 pub(super) fn listed(settings: &Settings, of: &Announcement) -> Vec<Domain> {
     let domain = |name, Rank { priority, weight }| Domain { name, priority, weight };
     match settings.dns_domains.as_slice() {
@@ -226,7 +231,7 @@ pub(super) fn listed(settings: &Settings, of: &Announcement) -> Vec<Domain> {
     }
 }
 
-/// As people write it, without the root's dot.
+/// A domain as people write it, without the root's dot.
 pub(super) fn shown(domain: &DnsName) -> String {
     domain.to_string().trim_end_matches('.').to_owned()
 }

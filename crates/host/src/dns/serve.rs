@@ -1,7 +1,8 @@
-//! The zone that was delegated to the nodes: every second a look at who may answer clients, and DNS answered from that.
+//! The zone that was delegated to the nodes: every second the node checks which members may answer clients, and
+//! answers DNS queries accordingly.
 //!
-//! A node that knows no leader may be the one that is cut off: it says that it does not know, so that resolvers ask
-//! another node.
+//! A node without a leader may be cut off from the majority: it answers that it does not know the content, so that
+//! resolvers ask another node.
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
@@ -19,22 +20,22 @@ use super::{
 };
 use crate::tasks::{self, HostTask};
 
-/// Between two looks,
+/// Pause between two checks.
 const EVERY: Duration = Duration::from_secs(1);
-/// and as long as this node knows nothing.
+/// Pause between two checks while this node does not know the content of the zone.
 const EVERY_AT_FIRST: Duration = Duration::from_millis(100);
 
-/// One address on which the node answers DNS.
+/// The sockets of one address on which the node answers DNS, over UDP and TCP.
 pub(crate) type Sockets = (UdpSocket, TcpListener);
 
 pub(super) async fn run(dns: Arc<Dns>, served: Served, sockets: Vec<Sockets>) {
-    // Ends with this task.
+    // The servers end with this task.
     let mut serving = JoinSet::new();
     for (datagrams, connections) in sockets {
         let server = discovery::serve(served.delegated.clone(), dns.zone.subscribe(), datagrams, connections);
         tasks::spawn(&mut serving, HostTask::DnsServer, server);
     }
-    // Those that are silent now are name servers still.
+    // Members that are silent now stay name servers.
     let mut servers = BTreeSet::from([dns.node()]);
     let mut progress = dns.replica.progress();
     let mut seen = 0;
@@ -42,7 +43,7 @@ pub(super) async fn run(dns: Arc<Dns>, served: Served, sockets: Vec<Sockets>) {
         let now = dns.zone_now(&served, &mut servers).await;
         let pause = if now.is_some() { EVERY } else { EVERY_AT_FIRST };
         dns.zone.send_if_modified(|standing| take(standing, now, dns.now_s()));
-        // A member that was activated, or announced itself, need not wait.
+        // A change of the configuration, such as an activation or an announcement, ends the pause.
         tokio::select! {
             () = sleep(pause) => {}
             changed = progress.wait_for(|progress| progress.configuration_index > seen) => match changed {
@@ -53,7 +54,7 @@ pub(super) async fn run(dns: Arc<Dns>, served: Served, sockets: Vec<Sockets>) {
     }
 }
 
-/// Whether there is anything new; if so the serial grows.
+/// Takes the new content over. Returns whether it changed; if so, the serial grows.
 fn take(standing: &mut Option<Snapshot>, now: Option<Snapshot>, now_s: u64) -> bool {
     let Some(mut now) = now else { return standing.take().is_some() };
     let before = standing.as_ref().map_or(0, |standing| standing.serial);
@@ -68,7 +69,7 @@ fn take(standing: &mut Option<Snapshot>, now: Option<Snapshot>, now_s: u64) -> b
 }
 
 impl Dns {
-    /// None where this node cannot know.
+    /// The present content of the zone; `None` where this node knows no leader.
     async fn zone_now(&self, served: &Served, servers: &mut BTreeSet<u64>) -> Option<Snapshot> {
         let seen = self.look().await;
         self.replica.cluster().leader?;
@@ -92,8 +93,8 @@ impl Dns {
         Some(snapshot)
     }
 
-    /// Which names serve the zone, with the addresses that the parent zone needs: this node, and every member that says so
-    /// or is silent.
+    /// The name servers of the zone with the addresses that the parent zone needs: this node, and every member that
+    /// reports that it serves the zone or is silent.
     pub(super) async fn name_servers(&self, served: &Served) -> Vec<(DnsName, Vec<IpAddr>)> {
         let (seen, zone) = (self.look().await, shown(&served.zone));
         let serves = |node: &u64| seen.get(node).is_none_or(|readiness| readiness.serves_zone == zone);

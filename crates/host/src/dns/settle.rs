@@ -1,4 +1,4 @@
-//! Bringing this node's records in line, domain by domain.
+//! Updates this node's records, domain by domain.
 
 use activation::status::Status;
 use api::admin::v1::{DnsOutcome, DnsSettled};
@@ -10,21 +10,21 @@ use super::{
     records::{Dns, shown},
 };
 
-/// `HRESULT_FROM_WIN32(ERROR_WRITE_FAULT)`.
+/// The HRESULT of a failed write of the list: `HRESULT_FROM_WIN32(ERROR_WRITE_FAULT)`.
 const WRITE_FAULT: u32 = 0x8007_001D;
 
-/// `HRESULT_FROM_WIN32(DNS_ERROR_RCODE_REFUSED)`.
+/// The HRESULT of a refused update: `HRESULT_FROM_WIN32(DNS_ERROR_RCODE_REFUSED)`.
 const REFUSED: u32 = 0x8007_232D;
 
 /// One attempt to publish or withdraw a record.
 struct PublishAttempt {
     result: Result<ChangeReport, PublishError>,
-    /// False where the record is withdrawn.
+    /// True where the record is published, false where it is withdrawn.
     publishes: bool,
 }
 
 impl Dns {
-    /// Publishes where the node should stand, and withdraws where it stood and should no longer.
+    /// Publishes the wanted records, and withdraws published ones that are no longer wanted.
     pub(super) async fn settle(&self, wanted: &[Desired]) -> DnsSettled {
         let mut domains = Vec::new();
         for desired in wanted {
@@ -43,7 +43,7 @@ impl Dns {
             Err(error) => return self.not_kept(&record.domain, &error),
         };
         let result = self.publisher().publish(desired, self.now_s()).await;
-        // A record that stood already is not of this node's making; one that was refused does not stand.
+        // A record that existed before was not made by this node; one that the primary refused does not exist.
         let is_not_ours = match &result {
             Ok(outcome) => outcome.changes.is_empty(),
             Err(error) => !error.is_outcome_unknown(),
@@ -68,7 +68,7 @@ impl Dns {
         self.note(domain, PublishAttempt { result, publishes: false })
     }
 
-    /// Records that this node published, and that are no longer wanted.
+    /// Records that this node published and that are no longer wanted.
     pub(super) fn left(&self, wanted: &[Desired]) -> Vec<PublishedRecord> {
         let wanted: Vec<_> = wanted.iter().map(record_of).collect();
         self.ledger.records().into_iter().filter(|record| !wanted.contains(record)).collect()
@@ -81,7 +81,7 @@ impl Dns {
         DnsOutcome { domain: shown(domain), error, status: WRITE_FAULT, ..DnsOutcome::default() }
     }
 
-    /// Remembers and reports an outcome; events 12294 and 12293 where it is another than before (R28).
+    /// Stores and returns an outcome. Logs event 12294 or 12293 where it differs from the previous outcome (R28).
     fn note(&self, domain: &DnsName, attempt: PublishAttempt) -> DnsOutcome {
         let shown = shown(domain);
         let mut all = self.standing();
@@ -132,7 +132,7 @@ impl Dns {
     }
 }
 
-/// The records of addresses that the primary refused, and what to do; none where it refused nothing.
+/// A warning about address records that the primary refused, with the remedy; `None` where it refused none.
 fn warning_of(outcome: &ChangeReport) -> Option<String> {
     let refused: Vec<_> = outcome.refused.iter().map(ToString::to_string).collect();
     let primary = outcome.primary;

@@ -1,4 +1,4 @@
-//! What stands in DNS, judged against the membership; and the records as text.
+//! The records that exist in DNS, compared with the membership; and the wanted records as text.
 
 use std::collections::BTreeMap;
 
@@ -20,10 +20,11 @@ use super::{
 };
 use crate::limits::LOOK_TIMEOUT;
 
-/// What the members say of their own records, by domain and node.
+/// The members' reports about publishing their own records, by domain and node.
 type Standings = BTreeMap<(String, u64), DnsPublication>;
 
-/// Every domain of the publish list, as its primary has it now; and the one that the nodes answer for.
+/// The status of every domain of the publish list, as its primary has it now, and of the domain that the nodes
+/// serve.
 pub(crate) async fn status(dns: &Dns) -> DnsStatusReply {
     let answering = dns.look().await;
     let standings = dns.standings().await;
@@ -70,16 +71,16 @@ fn record(srv: &Srv, state: RecordState) -> DnsRecord {
     }
 }
 
-/// Lines for those who publish by hand, and the policy for those who let nodes do it.
+/// Zone lines for administrators who publish by hand, and an update policy for administrators who let nodes publish.
 pub(crate) async fn zone(dns: &Dns) -> Result<DnsZoneReply, discovery::NameError> {
     let all = dns.all_desired();
     let key_name = dns.own.key_name();
-    // In the order of the domains' texts.
+    // Sorted by the text of the domain.
     let mut by_domain: BTreeMap<String, (DnsName, Vec<(DnsName, DnsName)>)> = BTreeMap::new();
     for desired in &all {
         let key = match &key_name {
             Some(own) if desired.target == dns.own.target => own.clone(),
-            // By convention a node's key has its name.
+            // By convention a node's key has the name of the node.
             _ => desired.target.clone(),
         };
         let domain = &desired.domain.name;
@@ -100,12 +101,12 @@ pub(crate) async fn zone(dns: &Dns) -> Result<DnsZoneReply, discovery::NameError
 }
 
 impl Dns {
-    /// Where the SRV records of a domain stand.
+    /// The name in a domain at which the SRV records are.
     fn name_in(&self, domain: &str) -> String {
         format!("{}.{}.", self.own.service, domain.trim_end_matches('.'))
     }
 
-    /// What stands in a domain now, and whose it is.
+    /// The records that exist in a domain now, each with its state: a member's, a known or a foreign one.
     pub(super) async fn entries(
         &self,
         domain: &DnsName,
@@ -118,7 +119,7 @@ impl Dns {
                 let there = self.domains(state.settings(), of).into_iter().find(|there| there.name == *domain)?;
                 let (priority, weight) = (there.priority, there.weight);
                 let srv = Srv { target: DnsName::from(&of.target), port: of.port, priority, weight };
-                // Nobody's record is missing where none is to stand.
+                // No member's record is missing where none is to be published.
                 let stands = standing.iter().any(|record| record.srv.target == srv.target);
                 (publishes || stands).then_some(MemberRecord { srv, alive: is_alive(*node) })
             };
@@ -127,7 +128,8 @@ impl Dns {
         Ok(classify(&standing, &self.own.target, &members, &self.own.known))
     }
 
-    /// Everybody may ask, so a wrong key is not in the way; where only those with a key may, it is used.
+    /// Reads without a signature first, so that a wrong key does not prevent it; where the primary refuses that, the
+    /// node's key is used.
     async fn read(&self, domain: &DnsName) -> Result<Vec<SrvRecord>, PublishError> {
         let mut publisher = self.publisher();
         let signed = std::mem::replace(&mut publisher.credentials, Credentials::Unsigned);
@@ -152,7 +154,7 @@ impl Dns {
         DnsRecord { stale: entry.stale, age_s, ..record(&entry.srv, entry.state) }
     }
 
-    /// This node's own before that of another.
+    /// The last error in a domain: this node's own before that of another node.
     fn last_error(&self, domain: &str, standings: &Standings) -> Option<String> {
         let failed = |node: u64| {
             let standing = standings.get(&(domain.to_owned(), node))?;
@@ -174,7 +176,7 @@ impl Dns {
         join_all(asked).await.into_iter().flatten().collect()
     }
 
-    /// The records that this node answers with, and those of members that are not ready.
+    /// The records that this node serves, and those of members that are not ready.
     fn served_status(&self, served: &Served) -> DnsDomain {
         let zone = self.zone.borrow();
         let ready = zone.as_ref().map_or(&[][..], |zone| zone.ready.as_slice());

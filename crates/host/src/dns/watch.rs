@@ -1,7 +1,7 @@
-//! A look at the records of all: a member that is dead is withdrawn on its behalf, one that is back is told to publish
-//! itself again, a stranger is reported.
+//! Watches the records of all members: a dead member's record is withdrawn on its behalf, a member whose record is
+//! missing is asked to publish itself again, and a foreign record is reported.
 //!
-//! One node looks: the leader, or where that has no name in DNS, the first one that has and answers.
+//! One node watches: the leader, or, where the leader has no name in DNS, the first node that has one and answers.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,17 +17,17 @@ use tokio::time::Instant;
 use super::records::{Dns, shown};
 use crate::{limits::LOOK_TIMEOUT, test_hooks};
 
-/// Between two looks.
+/// Pause between two checks.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// What the node that looks has seen.
+/// The results of earlier checks on the node that watches.
 #[derive(Default)]
 struct WatchState {
     /// Members that do not answer, and since when.
     silent_since: BTreeMap<u64, Instant>,
-    /// Domain and target of the strangers that stand.
+    /// Domain and target of the foreign records that exist.
     strangers: BTreeSet<(String, String)>,
-    /// What went wrong in a domain, or with a target in it, the last time.
+    /// The last error in a domain, or for a target in it.
     failures: BTreeMap<(String, String), String>,
 }
 
@@ -48,7 +48,7 @@ pub(super) async fn run(dns: Arc<Dns>) {
 impl Dns {
     fn is_on_duty(&self, answering: &BTreeMap<u64, ReadinessReply>) -> bool {
         let leader = self.replica.cluster().leader;
-        // Without a leader, or cut off from it, this node knows too little.
+        // Without a leader, or without contact to it, this node's view is not reliable enough.
         let Some(leader) = leader.filter(|leader| answering.contains_key(leader)) else { return false };
         let announced: BTreeSet<u64> = self.replica.view(|state| state.announcements().keys().copied().collect());
         let on_duty = if announced.contains(&leader) {
@@ -61,7 +61,7 @@ impl Dns {
 }
 
 impl WatchState {
-    /// Says what went wrong once, until it is something else.
+    /// Logs an error once, until another one replaces it.
     fn failed(&mut self, domain: &DnsName, target: String, error: &discovery::PublishError) {
         let said = self.failures.insert((shown(domain), target.clone()), error.to_string());
         if said.as_deref() != Some(error.to_string().as_str()) {
@@ -81,12 +81,13 @@ async fn look(dns: &Dns, answering: &BTreeMap<u64, ReadinessReply>, seen: &mut W
     let silent_since = seen.silent_since.clone();
     let is_alive = |node: u64| match (silent_since.get(&node), silence_max) {
         (Some(since), Some(silence_max)) => now.duration_since(*since) < silence_max,
-        // Where silent members are not withdrawn, none counts as dead. A node that is no longer a member does.
+        // Where silent members are not withdrawn, no member counts as dead. A node that is no longer a member counts
+        // as dead.
         (Some(_), None) => true,
         (None, _) => members.contains_key(&node),
     };
     let mut strangers = BTreeSet::new();
-    // Of nodes that are members no more: what is gone from every domain may be forgotten.
+    // Announcements of former members: they are forgotten once their records are gone from every domain.
     let announced = dns.replica.view(|state| state.announcements().keys().copied().collect::<Vec<_>>());
     let gone: Vec<_> = announced.into_iter().filter(|node| !members.contains_key(node)).collect();
     let mut is_clean = true;
@@ -130,14 +131,15 @@ async fn look(dns: &Dns, answering: &BTreeMap<u64, ReadinessReply>, seen: &mut W
     }
 }
 
-/// A member that was cut off and withdrawn knows nothing of it: without this it would stay away until it publishes anew.
+/// Asks a member to publish itself again. A member that was cut off and withdrawn does not notice that: without this
+/// request its record would be missing until its next periodic update.
 async fn remind(dns: &Dns, target: &DnsName) {
     let node = dns.replica.view(|state| {
         let mut announced = state.announcements().iter();
         announced.find(|(_, of)| DnsName::from(&of.target) == *target).map(|(node, _)| *node)
     });
     let Some(node) = node else { return };
-    // What comes of it shows at the next look.
+    // The next check shows the result.
     let _answered = dns.nodes.ask(node, SettleDnsRequest {}, LOOK_TIMEOUT).await;
 }
 

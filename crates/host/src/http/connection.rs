@@ -1,4 +1,4 @@
-//! One connection to port 9688, and the deadline at which it is closed.
+//! One connection to port 9688, and its deadline.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -20,17 +20,18 @@ impl Connection {
         Self { peer, ends: Arc::new(ends), activity }
     }
 
-    /// Keeps the connection from being closed for another one, until what is returned is dropped: an answer is being made.
+    /// Protects the connection from being closed in favour of another one while an answer is made, until the
+    /// returned value is dropped.
     pub(crate) fn call(&self) -> Call {
         self.activity.call()
     }
 
-    /// The address of the other side.
+    /// The client's address and port.
     pub(crate) fn peer(&self) -> SocketAddr {
         self.peer
     }
 
-    /// Extends the connection's deadline: the client has read what was sent so far of an answer without an end.
+    /// Extends the connection's deadline: the client has read all that was sent so far of an answer without an end.
     pub(crate) fn is_read(&self) {
         self.ends.send_replace(Instant::now() + CONSOLE_STALL_TIMEOUT);
     }

@@ -1,4 +1,4 @@
-//! Port 9688: metrics for Prometheus, whether the node lives and is ready, and the console.
+//! Port 9688: metrics for Prometheus, liveness and readiness, and the console.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -31,11 +31,11 @@ use crate::{
     tasks::{self, HostTask},
 };
 
-/// What Prometheus takes for its text format.
+/// The content type of Prometheus' text format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Serves until it is dropped. Connections are bounded in number and in time. A new one always gets a slot: scrapers and probes
-/// are answered however many silent connections there are.
+/// Serves until it is dropped. Connections are limited in number and duration. A new connection always gets a slot,
+/// so that scrapers and probes are answered however many silent connections there are.
 pub(crate) async fn serve((listener, port): (TcpListener, Connections), watched: Watched, console: Arc<Console>) {
     let pages = Router::new()
         .route("/metrics", get(metrics))
@@ -48,7 +48,7 @@ pub(crate) async fn serve((listener, port): (TcpListener, Connections), watched:
     loop {
         let accepted = tokio::select! {
             accepted = port.accept(&listener) => accepted,
-            // Finished tasks give their memory back.
+            // Join finished tasks, which frees their memory.
             Some(_) = connections.join_next() => continue,
         };
         let Some((stream, peer, slot)) = accepted else { continue };
@@ -58,8 +58,8 @@ pub(crate) async fn serve((listener, port): (TcpListener, Connections), watched:
     }
 }
 
-/// RFC 9112, section 3.2: a request with several Host fields is answered with 400. Which of them names this server is open to
-/// dispute between what stands in front of it and the console, which judges by it.
+/// Refuses a request with several Host fields with 400 (RFC 9112, section 3.2). A proxy in front of this server and
+/// the console, whose access check uses the field, might read different ones.
 async fn one_host(request: extract::Request, next: Next) -> Response {
     if request.headers().get_all(header::HOST).iter().count() > 1 {
         return (StatusCode::BAD_REQUEST, "several Host fields\n").into_response();
@@ -67,8 +67,8 @@ async fn one_host(request: extract::Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Until the other side is gone, its time is over, or another connection needs the slot of this one. `timeout`: how long the
-/// other side may take to ask.
+/// Answers the requests of one connection until it is closed, its time is over, or another connection needs its
+/// slot. `timeout`: how long the client may take to send a request.
 async fn answer((stream, peer, mut slot): (TcpStream, SocketAddr, ConnectionSlot), timeout: Duration, pages: Router) {
     let (ends, mut end) = watch::channel(Instant::now() + HTTP_CONNECTION_TIMEOUT);
     let connection = Connection::new(peer, ends, slot.activity().clone());
@@ -76,7 +76,7 @@ async fn answer((stream, peer, mut slot): (TcpStream, SocketAddr, ConnectionSlot
     let pages = service_fn(move |mut request: Request<_>| {
         let call = connection.call();
         request.extensions_mut().insert(connection.clone());
-        // A router is always ready.
+        // An axum router is always ready.
         let answer = pages.clone().call(request);
         async move {
             let answer = answer.await;
@@ -108,7 +108,7 @@ async fn metrics(State(watched): State<Watched>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, PROMETHEUS)], watched.page())
 }
 
-/// `?for=host`, `cluster` or `service`; without it `service`.
+/// Answers `/readyz` with `?for=host`, `cluster` or `service`; without it `service`.
 async fn readyz(State(watched): State<Watched>, RawQuery(query): RawQuery) -> impl IntoResponse {
     let (status, said) = match purpose(query.as_deref().unwrap_or_default()) {
         Ok(purpose) => match watched.readiness_report(purpose) {
@@ -120,7 +120,8 @@ async fn readyz(State(watched): State<Watched>, RawQuery(query): RawQuery) -> im
     (status, [(header::CONTENT_TYPE, "application/json")], format!("{said}\n"))
 }
 
-/// Of a query. What is not understood is refused: a probe with a misspelt purpose must not pass.
+/// The purpose in a query. An unknown parameter or purpose is refused: a probe with a misspelt purpose must not
+/// pass.
 fn purpose(query: &str) -> Result<Purpose, String> {
     let mut purpose = Purpose::Service;
     for (name, value) in

@@ -1,6 +1,7 @@
-//! The key of the cluster's authority, on voters: a node that has it gives it to every voter that has not.
+//! Distribution of the key of the cluster's authority to voters: a node that holds it sends it to every voter that
+//! does not.
 //!
-//! A join hands it to no node, and neither log, snapshot nor backup holds it.
+//! A node that joins does not get the key, and the log, snapshots and backups do not contain it.
 
 use std::collections::BTreeSet;
 
@@ -13,14 +14,14 @@ use crate::{
     peers::node_client::{NodeClient, NodeError},
 };
 
-/// Looks at the voters, for as long as the node runs.
+/// Checks the voters periodically, as long as the node runs.
 pub(crate) async fn hand_over(source: Source, nodes: NodeClient) {
     let (mut holders, mut of) = (BTreeSet::new(), None);
     loop {
         sleep(AUTHORITY_LOOK_INTERVAL).await;
         let authority = source.authority_pem().ok().flatten();
         if of != authority {
-            // Another authority: what was known of its key is known no more.
+            // The authority was replaced: the list of nodes that hold its key is no longer valid.
             holders.clear();
             of = authority;
         }
@@ -42,7 +43,8 @@ pub(crate) async fn hand_over(source: Source, nodes: NodeClient) {
     }
 }
 
-/// Whether the node has the key now. One of a version before has had it from the beginning, and does not say so.
+/// Sends the key to the node if it does not hold it. Returns whether the node holds it now. A node of the version
+/// before, which does not report it, has held the key since it was made.
 async fn hold(source: &Source, nodes: &NodeClient, node: u64) -> Result<bool, String> {
     let text = |why: NodeError| why.to_string();
     let status = nodes.ask(node, StatusRequest {}, LOOK_TIMEOUT).await.map_err(text)?;

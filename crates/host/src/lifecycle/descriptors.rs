@@ -1,7 +1,8 @@
-//! Open files, sockets and pipes of this process: how many it may have, and how they are shared out.
+//! Open files, sockets and pipes of this process: their limit, and how it is divided.
 //!
-//! Connections of clients never take what the node needs to be a node: its store, its peers, its administration and metrics.
-//! Where all that is configured does not fit below the limit, each port gets a share, and clients the rest.
+//! Client connections never use the descriptors that the node needs for its store, its peers, its administration and
+//! its metrics. Where the configured numbers do not fit below the limit, each port gets a share, and clients get the
+//! rest.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use transport::{
@@ -11,28 +12,28 @@ use transport::{
 
 use crate::limits::{DESCRIPTORS_OWN, HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_SOURCE_MAX};
 
-/// Raises the limit of open files to the most that the system lets this process have (`ulimit -Hn`), and returns what it is
-/// then. Nothing in this process waits with select(2), for which many would be a danger.
+/// Raises the limit of open files to the highest that the system allows this process (`ulimit -Hn`), and returns the
+/// limit that then applies. Nothing in this process uses select(2), which is unsafe with many descriptors.
 pub fn raise_descriptor_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
-        // Refused at most where the system has a limit below; what there is stands.
+        // The system may refuse this where it has a lower limit; then the present limit stays.
         let _refused = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     }
     descriptor_limit()
 }
 
-/// How many descriptors this process may have open.
+/// The number of descriptors that this process may have open.
 pub(crate) fn descriptor_limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// How many it has open; 0 where the system does not say.
+/// The number of descriptors that this process has open; 0 where the system does not report it.
 pub(crate) fn descriptors_open() -> u64 {
     std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64)
 }
 
-/// How many connections each port may have.
+/// The number of connections that each port may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shares {
     pub(crate) clients: usize,
@@ -42,7 +43,7 @@ pub(crate) struct Shares {
 }
 
 impl Shares {
-    /// Of `limit` descriptors, where `clients_max` connections of clients are wanted.
+    /// Divides `limit` descriptors, where `clients_max` client connections are configured.
     pub(crate) fn of(limit: u64, clients_max: usize) -> Self {
         let whole =
             Self { clients: clients_max, peers: Limits::TLS, admin: Limits::TLS, metrics: HTTP_CONNECTIONS_MAX };
@@ -68,12 +69,13 @@ impl Shares {
         Self { clients: clients.clamp(1, clients_max), ..others }
     }
 
-    /// Most connections of one source to port 9688.
+    /// The maximum number of connections of one source to port 9688.
     pub(crate) fn metrics_per_source(&self) -> usize {
         self.metrics.min(HTTP_CONNECTIONS_PER_SOURCE_MAX)
     }
 
-    /// What all these connections take, those among them that are being closed for others.
+    /// The number of descriptors that all these connections need, including those that are being closed in favour of
+    /// others.
     fn descriptors(&self) -> usize {
         let port = |strangers: usize| strangers + (strangers / CLOSING_SHARE).min(CLOSING_MAX);
         let tls = |limits: Limits| port(limits.strangers) + limits.known;

@@ -1,6 +1,7 @@
-//! Taking a node out of service: first nobody finds it any more, then it hands its leadership over and stops (R38).
+//! Takes a node out of service: it first leaves DNS, then hands leadership over and stops (R38).
 //!
-//! While resolvers forget it, it goes on answering. Nothing of this is kept: a node that is started again is in service.
+//! It goes on answering until resolvers have forgotten it. The drain is not stored: a node that is started again is
+//! in service.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -13,12 +14,12 @@ use tonic::Status;
 use super::draining::{Begun, Draining, Phase, Then};
 use crate::{dns::Dns, observation::cluster_status, peers::node_client::NodeClient};
 
-/// What carries a drain out.
+/// Carries out the drain of this node.
 pub(crate) struct Drain {
     nodes: NodeClient,
     draining: Arc<Draining>,
     dns: Option<Arc<Dns>>,
-    /// At most, for resolvers.
+    /// Longest time to wait until resolvers have forgotten the node.
     wait: Duration,
     turn: Mutex<()>,
 }
@@ -28,8 +29,8 @@ impl Drain {
         Self { nodes, draining, dns, wait, turn: Mutex::default() }
     }
 
-    /// Leaves DNS, and sets the time at which the node stops. Refused without a consequence where the others would be no
-    /// majority, or where DNS keeps the record.
+    /// Withdraws the node from DNS, and sets the time at which it stops. Error: the other nodes would be no
+    /// majority, or its DNS record cannot be withdrawn; then the node stays in service.
     pub(crate) async fn begin(&self, request: DrainRequest) -> Result<DrainReply, Status> {
         if request.leave && request.restart {
             return Err(Status::invalid_argument("a node that leaves is not started again"));
@@ -41,9 +42,11 @@ impl Drain {
             let wait = end.saturating_duration_since(Instant::now());
             return Ok(DrainReply { node, domains: Vec::new(), wait_s: seconds(wait) });
         }
-        // Another task settles, too, when the node is drained: what stood before is known here alone.
+        // Read before the drain begins: from then on another task withdraws records, too, and they would be missing
+        // here.
         let published = self.dns.as_ref().map(|dns| dns.published()).unwrap_or_default();
-        // Set before the others are looked at: of two that drain at once, one at least sees the other.
+        // Begin before the other nodes are checked: of two nodes that drain at the same time, at least one sees the
+        // other.
         let begun = Begun::new(draining);
         if !request.force {
             self.others_suffice(request.leave).await?;
@@ -64,7 +67,7 @@ impl Drain {
         Ok(DrainReply { node, domains, wait_s: seconds(wait) })
     }
 
-    /// Whether the cluster goes on without this node.
+    /// Checks that the cluster can go on without this node.
     async fn others_suffice(&self, leaves: bool) -> Result<(), Status> {
         let own = self.nodes.replica().identity().owner;
         let cluster = self.nodes.replica().cluster();
@@ -78,12 +81,12 @@ impl Drain {
             return Ok(());
         }
         let nodes = cluster_status::gather(&self.nodes).await.nodes;
-        // One whose log is not known to be far behind the leader's.
+        // A node that answers, and whose log is not known to lag far behind the leader's.
         let is_able = |status: &NodeStatus| {
             status.reachable && matches!(node_state(status), NodeState::Ok | NodeState::Unspecified)
         };
         let stays = |node: u64| nodes.iter().any(|status| status.node == node && is_able(status));
-        // Where it leaves, another one has its vote before it goes.
+        // When a node leaves, another member gets its vote first.
         if leaves && voters.len() <= 1 && cluster.members.keys().any(|node| *node != own && stays(*node)) {
             return Ok(());
         }
@@ -99,7 +102,7 @@ impl Drain {
         )))
     }
 
-    /// What was withdrawn, and after which time resolvers have forgotten it.
+    /// Withdraws the node's records. Returns the outcomes, and the time after which resolvers have forgotten them.
     async fn withdraw(&self, force: bool, published: BTreeSet<String>) -> Result<(Vec<DnsOutcome>, Duration), Status> {
         let Some(dns) = &self.dns else { return Ok((Vec::new(), Duration::ZERO)) };
         let mut settled = dns.settle_now().await;
@@ -123,7 +126,7 @@ impl Drain {
         }
         let ttl_s = match (settled.domains.is_empty(), dns.served_zone()) {
             (false, _) => self.nodes.replica().view(|state| state.settings().dns_ttl_s),
-            // The other nodes look every second.
+            // The other nodes check every second which members are ready.
             (true, Some(_)) => Delegated::TTL_SECONDS + 1,
             (true, None) => 0,
         };
@@ -131,7 +134,7 @@ impl Drain {
     }
 }
 
-/// Rounded up.
+/// The duration in seconds, rounded up.
 fn seconds(wait: Duration) -> u32 {
     u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)
 }

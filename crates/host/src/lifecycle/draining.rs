@@ -5,32 +5,32 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// How far a node has got on its way out.
+/// The phase of a node's drain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Phase {
     #[default]
     InService,
     Withdrawing,
-    /// It stops at `end`, whatever happens.
+    /// The node stops at `end`, whatever happens.
     Until {
         end: Instant,
         then: Then,
     },
 }
 
-/// What a drained node does when it has stopped answering.
+/// What a drained node does after it has stopped answering.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Then {
-    /// It stops, and stays down.
+    /// The node stops, and stays down.
     #[default]
     Stop,
-    /// It leaves the cluster, and stops.
+    /// The node leaves the cluster, and stops.
     Leave,
-    /// It stops, and its supervisor starts it again.
+    /// The node stops, and its supervisor starts it again.
     Restart,
 }
 
-/// Whether a node is on its way out: what its parts follow.
+/// Whether the node is being drained; its parts follow this value.
 #[derive(Debug, Default)]
 pub(crate) struct Draining(watch::Sender<Phase>);
 
@@ -39,7 +39,7 @@ impl Draining {
         self.phase() != Phase::InService
     }
 
-    /// Waits until the node is to stop; says what then.
+    /// Waits until a drained node has to stop, and returns what it does then.
     pub(crate) async fn over(&self) -> Then {
         let mut phase = self.0.subscribe();
         let ends = phase.wait_for(|phase| matches!(phase, Phase::Until { .. })).await.map(|phase| *phase);
@@ -57,7 +57,7 @@ impl Draining {
     }
 }
 
-/// The beginning of a drain. Dropped before its end is set, the node is in service again.
+/// A drain that has begun. If this value is dropped before the end is set, the node is in service again.
 pub(crate) struct Begun<'a>(&'a Draining);
 
 impl<'a> Begun<'a> {

@@ -1,6 +1,6 @@
-//! A node's last act as a member: it gives its activations back, and leaves the cluster.
+//! The last act of a node as a member: it releases its activations, and leaves the cluster.
 //!
-//! Its data stays for those who want to look into it, with a mark: a node that left does not start again on it.
+//! Its data is kept for later inspection, with a mark: a node that left does not start again with this data.
 
 use std::path::{Path, PathBuf};
 
@@ -15,10 +15,10 @@ use crate::{
     peers::node_client::NodeClient,
 };
 
-/// Stands in the data folder of a node that left.
+/// The file that marks the data folder of a node that left.
 const MARK: &str = "left";
 
-/// The data folder of a node that left its cluster.
+/// The data folder belongs to a node that left its cluster.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "this node has left its cluster ({} says so): to join again, empty the folder and initialise the node under a number \
@@ -27,39 +27,39 @@ const MARK: &str = "left";
 )]
 pub struct HasLeft(PathBuf);
 
-/// Why a node is a member still.
+/// Why a node did not leave the cluster completely.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaveError {
-    /// The others do not let it go.
+    /// The cluster refused to remove the node; it is still a member.
     #[error("it stays a member: {0}")]
     Refused(#[from] ProposeError),
-    /// The mark could not be written.
+    /// The node has left, but the mark could not be written.
     #[error("it has left, and cannot write {}: {source}; do not start it again", path.display())]
     Mark {
-        /// The file.
+        /// The path of the mark.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// Its keys are still there.
+    /// The node has left, but its keys could not be destroyed.
     #[error("it has left, and its keys are not destroyed: {0}; delete the folder `tls` of its data yourself")]
     Keys(#[from] TransportError),
 }
 
-/// Refuses the folder of a node that left.
+/// Refuses the data folder of a node that left.
 pub(crate) fn check(data: &Path) -> Result<(), HasLeft> {
     let mark = data.join(MARK);
     if mark.exists() { Err(HasLeft(mark)) } else { Ok(()) }
 }
 
-/// Gives the node's places back, and takes it out of the membership.
+/// Releases the node's activation slots, and removes the node from the membership.
 pub(crate) async fn leave(nodes: &NodeClient, data: &Path) -> Result<(), LeaveError> {
     let replica = nodes.replica();
     let node = replica.identity().owner;
     let released = Keys(&Acting::node(nodes)).release(ReleaseActivationRequest { node, key_id: String::new() }).await;
     match released {
         Ok(reply) => tracing::info!(places = reply.released.len(), "the node gave its activations back"),
-        // It held none, or its key is gone: then the publisher frees the place.
+        // The node held no slot, or its key is gone: then the publisher has to free the slot.
         Err(why) => tracing::warn!(why = why.message(), "the node gave no activation back"),
     }
     replica.propose(&Command::Forget { node }).await?;

@@ -1,6 +1,8 @@
-//! Settings that take effect while the node runs: its port for clients, connections per source, its priority (R36, R38).
+//! Settings that take effect while the node runs: its port for clients, connections per source, its priority (R36,
+//! R38).
 //!
-//! What cannot be followed is said, tried again, and costs nothing that works: clients are served where they were.
+//! A setting that cannot be followed is logged and tried again, and breaks nothing that works: clients are served on
+//! the previous port.
 
 use std::{
     fs, io,
@@ -23,67 +25,68 @@ use transport::{Connections, listen_tcp};
 
 use crate::config::Config;
 
-/// Until what failed is tried again.
+/// Pause before a setting that could not be followed is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
-/// As `nice` does by default.
+/// The niceness of a node with low priority; the default of `nice`.
 const LOW_NICENESS: i32 = 10;
 
-/// How far the node follows.
+/// Up to which entry the node follows the settings.
 #[derive(Clone, Debug, Default)]
 struct Followed {
-    /// Entries up to here are followed,
+    /// The index up to which entries are followed, apart from `problem`.
     index: u64,
-    /// but for this.
+    /// Why a setting up to `index` cannot be followed; `None` where all are.
     problem: Option<Arc<FollowError>>,
 }
 
 /// Why the node does not follow a setting.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FollowError {
-    /// Its state lags.
+    /// The node's state lags.
     #[error("the node is behind: it follows when it has caught up")]
     Lagging,
-    /// The system refused another priority.
+    /// The system refused to change the priority.
     #[error("its priority cannot be set ({0}): give it CAP_SYS_NICE, or start it again")]
     Priority(io::Error),
     /// The new port cannot be used.
     #[error("it cannot listen on {address} ({source}): clients are served where they were; set another clients.port")]
     Listen {
-        /// Where it should serve clients.
+        /// The address on which the node should serve clients.
         address: SocketAddr,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// The node is on its way out.
+    /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
-    /// The port could not be written down for the next start.
+    /// The port could not be stored for the next start.
     #[error("it cannot keep its port in {} ({source}): it starts on another one", path.display())]
     Remember {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// The parts of a node that follow settings.
+/// The parts of a node that follow settings while it runs.
 pub(crate) struct Live {
     node: u64,
     listen: SocketAddr,
-    /// Remembers the port, for the next start.
+    /// The file that stores the port for the next start.
     port_file: PathBuf,
     connections_per_source_default: usize,
     niceness: i32,
     address: watch::Sender<SocketAddr>,
-    /// To those who serve clients.
+    /// Sends a new listener to the server of port 1688.
     listeners: mpsc::Sender<TcpListener>,
     connections: Connections,
     followed: watch::Sender<Followed>,
 }
 
 impl Live {
-    /// `address` is where clients are served at first. With it, where they are to be served instead from time to time.
+    /// Creates the parts. `address` is the address on which clients are served at first. The receiver gets each
+    /// listener that replaces the one before.
     pub(crate) fn new(
         config: &Config,
         address: SocketAddr,
@@ -104,7 +107,7 @@ impl Live {
         (live, received)
     }
 
-    /// Where clients are served now, and later.
+    /// The address on which clients are served, now and after each change.
     pub(crate) fn addresses(&self) -> watch::Receiver<SocketAddr> {
         self.address.subscribe()
     }
@@ -113,7 +116,8 @@ impl Live {
         *self.address.borrow()
     }
 
-    /// Waits until the entry at `index` is followed, and says what cannot be.
+    /// Waits until the entry at `index` is followed. Error: a setting that cannot be followed, or the deadline has
+    /// passed.
     pub(crate) async fn followed(&self, index: u64, deadline: Duration) -> Result<(), Arc<FollowError>> {
         let mut followed = self.followed.subscribe();
         let reached = timeout(deadline, followed.wait_for(|followed| followed.index >= index)).await;
@@ -133,7 +137,7 @@ impl Live {
         priority.and(listening)
     }
 
-    /// The new port is taken before the old one is left. Connections that stand, stand.
+    /// Opens the new port before the old one is closed. Existing connections are kept.
     async fn listen_on(&self, wanted: SocketAddr) -> Result<(), FollowError> {
         if wanted.port() == 0 || self.address().port() == wanted.port() {
             return Ok(());
@@ -158,8 +162,8 @@ impl Live {
     }
 }
 
-/// Where clients were served last, where that is not as configured. A hint, which needs no store to be opened: what is
-/// replicated decides as soon as it is known.
+/// The address on which clients were served last, where it differs from the configuration. It can be read before the
+/// store is opened. The replicated setting takes precedence as soon as it is known.
 pub(crate) fn last_address(config: &Config) -> Option<SocketAddr> {
     let port = fs::read_to_string(port_file(&config.data)).ok()?.trim().parse().ok()?;
     Some(SocketAddr::new(config.clients.listen.ip(), port))
@@ -169,7 +173,7 @@ fn port_file(data: &Path) -> PathBuf {
     data.join("clients-port")
 }
 
-/// Follows the settings of the cluster, and of this node.
+/// Follows the cluster's settings and those of this node.
 pub(crate) async fn follow(live: Arc<Live>, replica: Replica) {
     let mut progress = replica.progress();
     loop {
@@ -190,12 +194,12 @@ pub(crate) async fn follow(live: Arc<Live>, replica: Replica) {
     }
 }
 
-/// Of all threads: on Linux each has its own, which those that it starts inherit.
+/// Sets the niceness of all threads: on Linux each thread has its own, which the threads that it starts inherit.
 fn set_niceness(niceness: i32) -> io::Result<()> {
     for thread in fs::read_dir("/proc/self/task")? {
         let thread = thread?.file_name().into_string().ok().and_then(|number| number.parse().ok());
         let Some(thread) = thread.and_then(Pid::from_raw) else { continue };
-        // One that has just ended has no priority.
+        // A thread that has just ended has no priority.
         if getpriority_process(Some(thread)).is_ok_and(|current| current != niceness) {
             setpriority_process(Some(thread), niceness)?;
         }

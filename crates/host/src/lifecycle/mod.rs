@@ -1,4 +1,4 @@
-//! In service and out of it: settings followed while the node runs, drain, leaving the cluster, and the rescue of a
+//! The lifecycle of a node: settings that take effect while it runs, drain, leaving the cluster, and the rescue of a
 //! data folder while the node is stopped.
 
 pub(crate) mod authority_key;

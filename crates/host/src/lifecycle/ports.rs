@@ -1,4 +1,4 @@
-//! The connections of the node's four ports: how many, of whom, and what became of them.
+//! The connections of the node's four ports: their limits, the networks that may connect, and their counters.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(crate) struct Ports {
     pub(crate) peers: Connections,
     pub(crate) admin: Connections,
     pub(crate) metrics: Connections,
-    /// Most connections of clients that the limit of open files leaves room for.
+    /// The maximum number of client connections that the limit of open files allows.
     pub(crate) clients_max: usize,
 }
 
@@ -46,7 +46,7 @@ impl Ports {
         }
     }
 
-    /// Takes the lists of networks from a configuration that was read again, from the next connection on.
+    /// Takes over the lists of networks from a configuration that was read again; they apply to new connections.
     pub(crate) fn follow(&self, config: &Config) {
         let [clients, peers, admin, metrics] = rules(config);
         self.clients.set_rules(clients);
@@ -55,7 +55,7 @@ impl Ports {
         self.metrics.set_rules(metrics);
     }
 
-    /// On the port of peers the connections of nodes that are let in are not closed for others.
+    /// Admission to the port of peers: connections of admitted nodes are not closed in favour of others.
     pub(crate) fn admission_of_peers(&self, registered: &Arc<Registered>) -> Admission {
         let known = Arc::clone(registered);
         let is_node = |certificate: &Certificate| matches!(certificate.subject, Subject::Node(_));
@@ -66,7 +66,8 @@ impl Ports {
         }
     }
 
-    /// On the port of administration the connections of all who are let in are not closed for others.
+    /// Admission to the port of administration: connections of all admitted callers are not closed in favour of
+    /// others.
     pub(crate) fn admission_of_administrators(&self, registered: &Arc<Registered>) -> Admission {
         let known = Arc::clone(registered);
         Admission {
@@ -76,13 +77,13 @@ impl Ports {
         }
     }
 
-    /// Each with the name that its metrics and log lines have.
+    /// The connections of each port, with the port's name in metrics and log lines.
     pub(crate) fn named(&self) -> [(&'static str, &Connections); 4] {
         [("clients", &self.clients), ("peers", &self.peers), ("admin", &self.admin), ("metrics", &self.metrics)]
     }
 }
 
-/// Of the ports in the order of [`Ports`].
+/// The rules of the ports, in the order of [`Ports`].
 fn rules(config: &Config) -> [Rules; 4] {
     let allow = |networks: &Vec<_>| Rules { allow: networks.clone(), exempt: Vec::new() };
     let clients = Rules { exempt: config.clients.exempt.clone(), ..allow(&config.clients.allow) };

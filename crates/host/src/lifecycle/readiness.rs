@@ -1,4 +1,4 @@
-//! Whether this node may answer clients, and each condition of it.
+//! The readiness of this node to answer clients, with the state of each condition.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,17 +11,17 @@ use replication::{ClusterView, Health, Replica};
 use super::draining::Draining;
 use crate::credentials::{Credentials, Unusable};
 
-/// One condition of readiness: its name, and why it is not met; `None` where it is.
+/// One condition of readiness: its name, and why it is not met; `None` where it is met.
 pub(crate) type Condition = (&'static str, Option<String>);
 
-/// What a node is to be ready for, as `/readyz?for=` names it.
+/// The purpose for which readiness is checked, as `/readyz?for=` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To run: what is needed of the node itself. It needs no other node, no leader and no activation.
+    /// Ready to run: the node itself works. This needs no other node, no leader and no activation.
     Host,
-    /// To be a member: the next node of the cluster may be stopped or started.
+    /// Ready as a member: the next node of the cluster may be stopped or started.
     Cluster,
-    /// To answer clients.
+    /// Ready to answer clients.
     Service,
 }
 
@@ -29,12 +29,12 @@ impl Purpose {
     const ALL: [(&'static str, Self); 3] =
         [("host", Self::Host), ("cluster", Self::Cluster), ("service", Self::Service)];
 
-    /// By its name; none where there is no such purpose.
+    /// The purpose with this name; `None` where there is none.
     pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find_map(|(known, purpose)| (known == name).then_some(purpose))
     }
 
-    /// The names that there are.
+    /// The names of all purposes, separated by commas.
     pub(crate) fn names() -> String {
         Self::ALL.map(|(name, _)| name).join(", ")
     }
@@ -48,7 +48,7 @@ impl Purpose {
     }
 }
 
-/// Everything that readiness depends on.
+/// The parts of a node on which its readiness depends.
 pub(crate) struct Readiness {
     replica: Replica,
     credentials: Arc<Credentials>,
@@ -70,7 +70,8 @@ impl Readiness {
         self.unready_in(&self.replica.cluster())
     }
 
-    /// The same, judged by a view of the cluster that the caller has taken already.
+    /// Why this node may not answer clients, judged by a view of the cluster that the caller already has; `None`
+    /// where it may.
     pub(crate) fn unready_in(&self, cluster: &ClusterView) -> Option<String> {
         self.conditions(cluster).into_iter().find_map(|(_, why)| why)
     }
@@ -86,7 +87,7 @@ impl Readiness {
         let activated =
             self.replica.view(|state| state.publishers().any(|publisher| state.is_activated(publisher.id(), owner)));
         let unusable = self.credentials.unusable();
-        // The leader may be far ahead of what reached this node's log.
+        // The leader's log may be far ahead of this node's.
         let due_index = cluster.last_index.max(cluster.confirmed_index);
         let lag = due_index.saturating_sub(self.replica.progress().borrow().applied_index);
         let seconds = replication::limits::CONFIRMED_WITHIN.as_secs();
@@ -118,7 +119,8 @@ impl Readiness {
     }
 }
 
-/// The links of this node that are too slow for its election times, as the end of a sentence.
+/// The links of this node that are too slow for its election timeouts, worded as the end of a sentence; empty where
+/// there are none.
 fn slow_links(replica: &Replica) -> String {
     let limit = replica.round_trip_max();
     let slow: Vec<_> = replica.round_trips().into_iter().filter(|(_, took)| *took > limit).collect();
@@ -135,7 +137,7 @@ fn slow_links(replica: &Replica) -> String {
     )
 }
 
-/// Why the node takes no part in the cluster any more, where it does not.
+/// Why the node is quarantined; `None` where it is not.
 pub(crate) fn quarantined_because(replica: &Replica) -> Option<String> {
     match replica.health() {
         Health::Quarantined(why) => Some(why),

@@ -1,4 +1,5 @@
-//! The registry of keys, kept: taken over where a cluster has none yet, followed by this node, and told of what this node shows.
+//! Maintains the registry of keys: creates it where a cluster has none yet, makes this node follow it, and registers
+//! this node's renewed certificate.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,7 +29,7 @@ use crate::{
     tasks::{self, HostTask},
 };
 
-/// What the registry is kept with.
+/// Maintains the registry of keys.
 #[derive(Clone)]
 pub(crate) struct Registrar {
     pub(crate) nodes: NodeClient,
@@ -40,44 +41,44 @@ pub(crate) struct Registrar {
 /// Why a key is not registered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotRegistered {
-    /// No certificate could be seen there.
+    /// The node did not answer with a certificate.
     #[error(
         "no node answers at {address} ({source}): start node {node} (`quorate host run`), and see that its peer address can be \
          reached from here"
     )]
     NotSeen {
-        /// The node.
+        /// The number of the node.
         node: u64,
-        /// HOST:PORT.
+        /// The peer address, HOST:PORT.
         address: String,
-        /// Why.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// Its certificate is of another authority, or one from before the authority was replaced.
+    /// The certificate is from another authority, or from before the authority was replaced.
     #[error(
         "no authority of this cluster has certified what answers at {address}. A node {node} that got its certificate before \
          `quorate cluster authority rotate` joins anew: empty its data folder, then `quorate host init --join` with another token"
     )]
     OtherAuthority {
-        /// The node.
+        /// The number of the node.
         node: u64,
-        /// HOST:PORT.
+        /// The peer address, HOST:PORT.
         address: String,
     },
-    /// Another's.
+    /// The certificate at the address belongs to another holder.
     #[error("at {address} there is {found}, not node {node}")]
     OtherNode {
-        /// The node.
+        /// The number of the node that was expected.
         node: u64,
-        /// HOST:PORT.
+        /// The peer address, HOST:PORT.
         address: String,
-        /// Whom the certificate names.
+        /// The subject that the certificate names.
         found: Subject,
     },
-    /// It says what no registry holds.
+    /// The certificate's serial number is not allowed in the registry.
     #[error("the serial number of the certificate of {0} is none that is allowed")]
     Serial(Subject),
-    /// The cluster did not take it.
+    /// The cluster refused the registration.
     #[error("{}", .0.message())]
     Refused(Status),
 }
@@ -102,7 +103,8 @@ impl Registrar {
         self.nodes.replica().view(|state| state.registry().is_in_force())
     }
 
-    /// Registers every member with the key that it shows now, and `also`, all at once. Nothing where that is done already.
+    /// Registers every member with the key that it presents now, and `also`, in one entry. Does nothing where the
+    /// registry is in force already.
     pub(crate) async fn take_over(&self, acting: &Acting<'_>, also: Option<&Certificate>) -> Result<(), NotRegistered> {
         if !self.registers() || self.is_in_force() {
             return Ok(());
@@ -118,7 +120,7 @@ impl Registrar {
         Ok(())
     }
 
-    /// Registers the key that the node at `address` shows: an administrator vouches for it.
+    /// Registers the key that the node at `address` presents, on behalf of an administrator.
     pub(crate) async fn register_node(
         &self,
         acting: &Acting<'_>,
@@ -156,7 +158,7 @@ impl Registrar {
         checked(&certificate)
     }
 
-    /// Tells the registry of a renewed certificate for the key that it knows.
+    /// Registers a renewed certificate of this node for the key that is registered already.
     async fn register_renewed(&self) -> Result<(), NotRegistered> {
         let own = checked(self.shown.now().certificate())?;
         let known = self.nodes.replica().view(|state| state.registry().get(&own.0).cloned());
@@ -171,7 +173,8 @@ impl Registrar {
         Ok(())
     }
 
-    /// Asks the other members about a node that this one does not know: some must know it by this key, and none by another.
+    /// Asks the other members about a node that this node's state does not hold. The node is accepted if some
+    /// members know it by this key, and none by another.
     async fn ask_about(&self, unknown: UnknownNode) {
         let UnknownNode { node, key } = unknown;
         if self.nodes.replica().vouched_for(node, key, VOUCH_TIMEOUT).await {
@@ -180,7 +183,7 @@ impl Registrar {
         }
     }
 
-    /// Keeps the registry, for as long as the node runs.
+    /// Maintains the registry, as long as the node runs.
     pub(crate) async fn keep(self, mut unknown: mpsc::Receiver<UnknownNode>) {
         let mut progress = self.nodes.replica().progress();
         let (mut seen, mut since, mut told, mut followed) = (None, Since::default(), None, None);
@@ -212,7 +215,8 @@ impl Registrar {
         }
     }
 
-    /// Takes over an authority that took the place of the one before, and lets the one before go when its time is over.
+    /// Follows an authority that replaced the previous one, and stops trusting the previous one when the overlap has
+    /// ended.
     async fn follow_authority(&self, followed: &mut Option<(ClusterAuthority, bool)>) {
         let replica = self.nodes.replica();
         let Some(authority) = replica.view(|state| state.authority().cloned()) else { return };
@@ -239,8 +243,9 @@ impl Registrar {
         }
     }
 
-    /// A cluster without a registry gets one: at once where this node has just formed it, otherwise from the leader, a while
-    /// after the format allows it. Until then the administrator who set the format may register, and is in it then.
+    /// Creates the registry in a cluster without one: at once where this node has just formed the cluster, otherwise
+    /// by the leader, [`REGISTRY_GRACE`] after the format allows it. The delay lets the administrator who set the
+    /// format register first, and so be in the registry.
     async fn look(&self, since: &mut Since) -> Result<(), NotRegistered> {
         let cluster = self.nodes.replica().cluster();
         if !self.registers() || self.is_in_force() {
@@ -258,13 +263,14 @@ impl Registrar {
     }
 }
 
-/// Waits until the configuration is another one than after the entry at `index`; false where the replica has ended.
+/// Waits until the configuration changes after the entry at `index`; `false` where the replica has ended.
 async fn changed(progress: &mut watch::Receiver<Progress>, index: u64) -> bool {
     progress.wait_for(|progress| progress.configuration_index > index).await.is_ok()
 }
 
 impl Registrar {
-    /// The leader shuts out what is no member any more: a node that left, and one that was to be added and was not.
+    /// On the leader, revokes the keys of nodes that are not members: a node that left, and one whose addition
+    /// failed.
     async fn shut_out_departed(
         &self,
         cluster: &ClusterView,
@@ -295,16 +301,17 @@ impl Registrar {
     }
 }
 
-/// Since when something is as it should not stay.
+/// Since when a temporary condition has lasted.
 #[derive(Default)]
 struct Since {
-    /// No registry, where there may be one.
+    /// There is no registry although the format allows one.
     lacking: Option<Instant>,
-    /// A registered node that is no member.
+    /// A registered node is not a member.
     departed: BTreeMap<u64, Instant>,
 }
 
-/// Members and persons are recognised by their keys, whatever authority certified them; none before every caller's key is looked up.
+/// Recognises members and persons by their keys, whatever authority certified them. Recognises none while no
+/// registry is in force.
 fn recognise(known: &KnownKeys, registry: &Registry) {
     let is_in_force = registry.is_in_force();
     let registered = || registry.registrations().filter(|_| is_in_force);

@@ -1,4 +1,4 @@
-//! A cluster of one node begun anew, on a node that does not run: from a backup, or from what the node itself holds.
+//! Begins a new cluster of one node while that node is stopped: from a backup, or from the node's own data.
 
 use std::{
     io,
@@ -16,55 +16,55 @@ use crate::{
     lifecycle::leave::{self, HasLeft},
 };
 
-/// Why no cluster was begun. What the data folder held is unchanged.
+/// Why no cluster was begun. The content of the data folder is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum RescueError {
-    /// The file cannot be read.
+    /// The backup file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// It is no backup.
+    /// The file is not a backup.
     #[error("{}: {source}", path.display())]
     Backup {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// What is wrong with the content.
         source: BackupError,
     },
-    /// A node lives there.
+    /// The data folder holds a node's store already.
     #[error("{} holds a node's store already: restore into an empty data folder", path.display())]
     Occupied {
-        /// The store.
+        /// The path of the store.
         path: PathBuf,
     },
-    /// Nobody lives there.
+    /// The data folder holds no store.
     #[error("{} holds no store: there is nothing to recover; `quorate cluster restore` begins a cluster from a backup", path.display())]
     Nothing {
-        /// Where it should be.
+        /// The path at which the store is expected.
         path: PathBuf,
     },
-    /// It left its cluster.
+    /// The node left its cluster.
     #[error(transparent)]
     Left(#[from] HasLeft),
-    /// The store.
+    /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// Its writer, or the folder for snapshots.
+    /// The writer of the store cannot be started, or the folder for snapshots cannot be used.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The cluster.
+    /// The cluster cannot be begun.
     #[error(transparent)]
     Begin(#[from] BeginError),
-    /// The operating system.
+    /// The operating system gave no randomness.
     #[error("the operating system gave no randomness: {0}")]
     Randomness(io::Error),
 }
 
-/// Begins a cluster of this node from a backup, in a data folder without a store.
+/// Begins a cluster of this node alone from a backup, in a data folder without a store.
 pub async fn restore(config: &Config, file: &Path) -> Result<Begun, RescueError> {
     let content = std::fs::read(file).map_err(|source| RescueError::Read { path: file.to_owned(), source })?;
     let backup = Backup::read(&content).map_err(|source| RescueError::Backup { path: file.to_owned(), source })?;
@@ -77,7 +77,8 @@ pub async fn restore(config: &Config, file: &Path) -> Result<Begun, RescueError>
     Ok(backup.restore(open(config)?, &address).await?)
 }
 
-/// Begins a cluster of this node alone from all that it holds, because a majority of its cluster is lost for good.
+/// Begins a cluster of this node alone from all data that it holds, for a cluster that has lost a majority of its
+/// voters for good.
 pub async fn recover(config: &Config) -> Result<Begun, RescueError> {
     leave::check(&config.data)?;
     let path = store_of(config);
@@ -103,7 +104,7 @@ fn open(config: &Config) -> Result<Arc<SledDisk>, RescueError> {
     Ok(Arc::new(SledDisk::start(store, &snapshots_of(config), |_| {})?))
 }
 
-/// Where others will reach it.
+/// The address under which other nodes will reach this node.
 fn peer_address(config: &Config) -> String {
     config.peers.members.get(&config.node).cloned().unwrap_or_else(|| config.peers.listen.to_string())
 }

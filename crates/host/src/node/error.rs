@@ -11,92 +11,92 @@ use crate::{
     limits::DESCRIPTORS_MIN,
 };
 
-/// Why a node did not start. What its data folder held is unchanged.
+/// Why a node did not start. The content of its data folder is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The configuration.
+    /// The configuration is refused.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// It left its cluster.
+    /// The node left its cluster.
     #[error(transparent)]
     Left(#[from] HasLeft),
-    /// The store.
+    /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// Its writer, or the folder for snapshots.
+    /// The writer of the store cannot be started, or the folder for snapshots cannot be used.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// What is in it.
+    /// The replica cannot be started from the content of the store.
     #[error(transparent)]
     Replica(#[from] ReplicaError),
     /// No cluster was formed.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
-    /// The administration socket.
+    /// The administration socket cannot be created.
     #[error(transparent)]
     Admin(#[from] AdminError),
-    /// An address to listen on.
+    /// An address cannot be listened on.
     #[error("{key}: cannot listen on {address}: {source}; stop what uses it or choose another address")]
     Listen {
-        /// The setting.
+        /// The key of the setting.
         key: &'static str,
-        /// Its value.
+        /// The address.
         address: SocketAddr,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
-    /// What it shows to the other nodes.
+    /// The node has no usable certificate to present to the other nodes.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// The node's private keys.
+    /// The node's private keys cannot be used.
     #[error("cannot use the keys in {}: {source}", path.display())]
     Keys {
-        /// The folder.
+        /// The folder of the keys.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// What it notes of machines that ask.
+    /// The activation log cannot be used.
     #[error("cannot use the activation log in {}: {source}; make it readable for the daemon, or move it away", path.display())]
     Activations {
-        /// The folder.
+        /// The folder of the activation log.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// The list of its DNS records.
+    /// The list of the node's DNS records cannot be read.
     #[error("cannot read the list of this node's DNS records in {}: {source}; restore dns-records.toml there", path.display())]
     Records {
         /// The data folder.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// Too few open files.
+    /// The limit of open files is too low.
     #[error(
         "only {limit} files may be open, and a node needs {DESCRIPTORS_MIN}: raise LimitNOFILE of its unit, or `ulimit -n`"
     )]
     Descriptors {
-        /// How many (`RLIMIT_NOFILE`).
+        /// The limit (`RLIMIT_NOFILE`).
         limit: u64,
     },
-    /// What another account left in the data folder, as after a run as root.
+    /// A file in the data folder belongs to another account, as after a run as root.
     #[error(
         "{} belongs to another account (uid {owner}), and this one (uid {account}) may not use it, as after a run as root: give \
          all of it to the account that runs the node, with  chown -R {account} {}",
         path.display(), data.display()
     )]
     ForeignFile {
-        /// The first one.
+        /// The first such file.
         path: PathBuf,
         /// The data folder.
         data: PathBuf,
-        /// Its owner.
+        /// The user id of its owner.
         owner: u32,
-        /// The account of this process.
+        /// The user id of this process.
         account: u32,
     },
-    /// The operating system.
+    /// The operating system gave no randomness.
     #[error("the operating system gave no randomness: {0}")]
     Randomness(io::Error),
 }

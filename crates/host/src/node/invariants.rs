@@ -1,4 +1,4 @@
-//! The invariants of the replicated state, checked after every entry: in the demo, and where a test asks for it.
+//! Checks of the invariants of the replicated state after every entry: in the demo, and where a test requests them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,8 +7,8 @@ use replication::{AppliedEntry, Observer};
 
 use crate::{http::metrics::Metrics, test_hooks};
 
-/// Measures as [`Metrics`] does, and panics as soon as an applied entry has broken an invariant. The panic ends the
-/// replica, so that the node stops.
+/// Measures as [`Metrics`] does, and panics when an applied entry breaks an invariant. The panic ends the replica,
+/// so that the node stops.
 pub(crate) struct InvariantChecks(pub(crate) Arc<Metrics>);
 
 impl Observer for InvariantChecks {

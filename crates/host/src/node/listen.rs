@@ -1,4 +1,4 @@
-//! Every address that a node listens on, taken before anything of its data is touched.
+//! Every address that a node listens on, bound before its data is opened.
 
 use std::net::SocketAddr;
 
@@ -10,20 +10,20 @@ use crate::{config::Config, dns, lifecycle::live_settings};
 
 /// The sockets of one node.
 pub(super) struct Listeners {
-    /// Port 1688.
+    /// Port 1688, for clients.
     pub(super) clients: TcpListener,
-    /// Port 1689.
+    /// Port 1689, for peers.
     pub(super) peers: TcpListener,
-    /// Port 1690; `None` where administration is local only.
+    /// Port 1690, for remote administration; `None` where it is off.
     pub(super) admin: Option<TcpListener>,
-    /// Port 9688; `None` where it is off.
+    /// Port 9688, for metrics and the console; `None` where it is off.
     pub(super) http: Option<TcpListener>,
-    /// The node's own DNS server.
+    /// The addresses of the node's own DNS server.
     pub(super) dns: Vec<dns::Sockets>,
 }
 
 impl Listeners {
-    /// A second daemon that is started by mistake fails here.
+    /// Binds all addresses. A second daemon that is started by mistake fails here.
     pub(super) fn bind(config: &Config) -> Result<Self, StartError> {
         let mut dns = Vec::new();
         let clients = listen_for_clients(config)?;
@@ -36,7 +36,8 @@ impl Listeners {
         Ok(Self { clients, peers, admin, http, dns })
     }
 
-    /// What is listened on, for the log: `clients [::]:1688 (IPv4 and IPv6), peers 10.0.0.1:1689, ...`.
+    /// The addresses that are listened on, for the log: `clients [::]:1688 (IPv4 and IPv6), peers 10.0.0.1:1689,
+    /// ...`.
     pub(super) fn described(&self) -> String {
         let described = |(name, listener): (&str, &TcpListener)| {
             let address = listener.local_addr().ok()?;
@@ -62,7 +63,8 @@ fn listen_if_set(key: &'static str, address: Option<SocketAddr>) -> Result<Optio
     }
 }
 
-/// On the port that a setting of the cluster gave the node last, if it is free; otherwise as configured.
+/// Listens on the port that a setting of the cluster gave the node last, if it is free; otherwise on the configured
+/// one.
 fn listen_for_clients(config: &Config) -> Result<TcpListener, StartError> {
     if let Some(last) = live_settings::last_address(config)
         && let Ok(listener) = listen_tcp(last)
@@ -72,7 +74,7 @@ fn listen_for_clients(config: &Config) -> Result<TcpListener, StartError> {
     listen("clients.listen", config.clients.listen)
 }
 
-/// Over UDP and TCP.
+/// Listens over UDP and TCP.
 fn listen_for_dns(key: &'static str, address: SocketAddr) -> Result<dns::Sockets, StartError> {
     let connections = listen(key, address)?;
     let address = connections.local_addr().unwrap_or(address);

@@ -1,4 +1,4 @@
-//! One node: everything that `quorate host run` starts, and how it stops.
+//! One node: the parts that `quorate host run` starts, and how they are stopped.
 
 mod error;
 mod invariants;
@@ -46,9 +46,9 @@ use crate::{
 /// How a node starts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Start {
-    /// Form the cluster of `peers.members`, once.
+    /// Form the cluster of `peers.members`. Has no effect on a node that belongs to a cluster.
     pub bootstrap: bool,
-    /// Check the invariants of the replicated state after every entry, and stop where one is broken.
+    /// Check the invariants of the replicated state after every entry, and stop when one is broken.
     pub check_invariants: bool,
 }
 
@@ -69,12 +69,13 @@ pub struct Node {
 }
 
 impl Node {
-    /// Opens the store, listens, joins the cluster that it belongs to, or forms it.
+    /// Starts a node: opens the store, listens, and joins the cluster that the node belongs to, or forms it.
     pub async fn start(config: &Config, start: Start) -> Result<Self, StartError> {
         Self::start_by(config, start, Timing::default()).await
     }
 
-    /// The same; `report` is told how far the opening of the store is, which takes long where that is large.
+    /// Starts a node as [`Self::start`] does, and reports the progress of opening the store, which takes long for a
+    /// large store.
     pub async fn start_reporting(
         config: &Config,
         start: Start,
@@ -83,7 +84,8 @@ impl Node {
         Self::start_with(config, start, Timing::default(), Box::new(report)).await
     }
 
-    /// The same with other clocks than the system's: for a test or a benchmark that drives a cluster through time.
+    /// Starts a node as [`Self::start`] does, with other clocks than the system's: for a test or a benchmark that
+    /// controls time.
     pub async fn start_by(config: &Config, start: Start, timing: Timing) -> Result<Self, StartError> {
         Self::start_with(config, start, timing, Box::new(|_| {})).await
     }
@@ -137,7 +139,7 @@ impl Node {
             }
         }
         if !node.replica().is_initialised().await {
-            // Only a node that is to join a cluster has no list of those that form one.
+            // A node that is to join a cluster has no list of members; only a node that forms one has.
             if config.peers.members.is_empty() {
                 let place = format!("{}=HOST:PORT", config.node);
                 tracing::info!(
@@ -150,8 +152,8 @@ impl Node {
         Ok(node)
     }
 
-    /// Forms the cluster of `peers.members`, and returns whether it was this node that did. One that has its cluster already
-    /// keeps it: supervisors start a node with the same words each time.
+    /// Forms the cluster of `peers.members`, and returns whether this node formed it. A node that belongs to a
+    /// cluster already stays in it: supervisors start a node with the same arguments each time.
     async fn form_cluster(&self, config: &Config) -> Result<bool, BootstrapError> {
         let replica = self.replica();
         if replica.is_initialised().await {
@@ -160,7 +162,8 @@ impl Node {
         }
         match replica.bootstrap(&config.peers.members, BOOTSTRAP_TIMEOUT).await {
             Ok(()) => Ok(true),
-            // Several nodes of a list were started with --bootstrap: one was first, and this node is in its list, too.
+            // Several nodes of the list were started with --bootstrap: one was first, and its list contains this
+            // node, too.
             Err(error @ BootstrapError::AlreadyInitialised { .. }) => {
                 let taken_in = timeout(TAKEN_IN_TIMEOUT, async {
                     while !replica.is_initialised().await {
@@ -173,58 +176,59 @@ impl Node {
         }
     }
 
-    /// The replica, for those who look into it.
+    /// The replica, for inspection.
     pub fn replica(&self) -> &Replica {
         self.nodes.replica()
     }
 
-    /// Takes from a configuration that was read again what takes effect without a restart: `raft.profile`, the lists of
-    /// networks (`clients.allow`, `clients.exempt`, `peers.allow`, `admin.allow`, `metrics.allow`), and
-    /// `clients.new_cmids_per_minute`.
+    /// Takes over those values of a configuration that was read again that take effect without a restart:
+    /// `raft.profile`, the lists of networks (`clients.allow`, `clients.exempt`, `peers.allow`, `admin.allow`,
+    /// `metrics.allow`), and `clients.new_cmids_per_minute`.
     pub fn reconfigure(&self, config: &Config) {
         self.ports.follow(config);
         self.answerer.decider.new_cmids.set_max(config.clients.new_cmids_per_minute);
         self.replica().keep_to_profile(config.raft.profile);
     }
 
-    /// Reads the node's certificate and private key again, and what they are verified by, from where they were at the start.
-    /// In the background: what cannot be used is logged, and changes nothing.
+    /// Reads the node's certificate and private key again, and the authority that verifies them, from the same files
+    /// as at the start. This happens in the background: files that cannot be used are logged, and change nothing.
     pub fn reread_certificate(&self) {
         self.reread.notify_one();
     }
 
-    /// The way that a request takes after the wire, for clients in the same process.
+    /// Answers requests of clients in the same process, as port 1688 does after decoding.
     pub fn answers(&self) -> Answers {
         Answers(self.answerer.clone())
     }
 
-    /// Where clients reach it now.
+    /// The address on which clients are served now.
     pub fn clients_address(&self) -> SocketAddr {
         self.live.address()
     }
 
-    /// Where metrics and health are found, if anywhere.
+    /// The address of metrics and health; `None` where they are off.
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http_address
     }
 
-    /// Where administrators reach it.
+    /// The path of the administration socket.
     pub fn admin_socket(&self) -> &Path {
         &self.admin_socket
     }
 
-    /// Waits until the node has failed for good (its disk refused a write, say), and says why.
+    /// Waits until the node has failed permanently (for example because its disk refused a write), and returns the
+    /// reason.
     pub async fn failed(&self) -> String {
         self.replica().failed().await.to_string()
     }
 
-    /// Returns once its consensus has answered: never where that is stuck. For a supervisor's watchdog.
+    /// Returns once the node's consensus has answered, and never where it hangs. For a supervisor's watchdog.
     pub async fn lives(&self) {
         let _whatever_it_is = self.replica().is_initialised().await;
     }
 
-    /// Waits until an administrator has drained the node: it is to be stopped now. Where it was to leave the cluster, it
-    /// has left; the error says why it could not.
+    /// Waits until an administrator has drained the node and it has to stop. Where it was to leave the cluster, it
+    /// has left when this returns; the error says why it could not.
     pub async fn drained(&self) -> Result<Then, LeaveError> {
         let then = self.draining.over().await;
         match then {
@@ -234,14 +238,15 @@ impl Node {
         Ok(then)
     }
 
-    /// Takes no more connections, finishes open requests, hands leadership over, and stops. Each wait is bounded: a disk that
-    /// hangs delays the end of the node by less than half a minute.
+    /// Accepts no more connections, finishes open requests, hands leadership over, and stops. Each wait has a limit:
+    /// a disk that hangs delays the end of the node by less than half a minute.
     pub async fn stop(mut self) {
         self.stopping.send_replace(true);
         if !matches!(timeout(2 * STOP_DEADLINE, &mut self.serving).await, Ok(Ok(()))) {
             tracing::error!("the task that serves clients broke off");
         }
-        // Clients wait for the next leader; only this process waits for the activation log.
+        // The replica stops first, because clients wait for the next leader; only this process waits for the
+        // activation log.
         if timeout(SHUTDOWN_DEADLINE, self.nodes.replica().shutdown()).await.is_err() {
             tracing::error!(
                 seconds = SHUTDOWN_DEADLINE.as_secs(),
@@ -254,7 +259,7 @@ impl Node {
         }
         let cleanup = async {
             self.background.shutdown().await;
-            // Left behind by a crash it is replaced at the next start.
+            // A crash leaves the socket's file behind; the next start replaces it.
             let _gone = tokio::fs::remove_file(&self.admin_socket).await;
         };
         if timeout(CLEANUP_DEADLINE, cleanup).await.is_err() {

@@ -1,4 +1,4 @@
-//! What a node finds in its configuration and its data folder when it starts.
+//! Reads a node's configuration and data folder when it starts.
 
 use std::{
     path::{Path, PathBuf},
@@ -23,10 +23,10 @@ use crate::{
     tasks::{self, HostTask},
 };
 
-/// Is told how far the opening of the store is.
+/// Reports the progress of opening the store.
 pub(super) type Report = Box<dyn Fn(Opening) + Send>;
 
-/// The platform class and the certificate of the node: what can be refused before a socket is opened.
+/// The platform class and the certificate of the node, which are checked before a socket is opened.
 pub(super) struct Identity {
     pub(super) platform: Name,
     /// Where the node's certificate comes from.
@@ -43,13 +43,13 @@ impl Identity {
         leave::check(&config.data)?;
         let source = Source::of(config);
         let shown = Arc::new(PresentedIdentity::new(source.load()?));
-        // Another node's folder is left as it is: by now it is this node's.
+        // Only after the certificate has shown that the folder is this node's: another node's folder is not changed.
         keep_private(&config.data);
         Ok(Self { platform: config.platform.clone(), source, shown })
     }
 }
 
-/// Takes the rights of other accounts from the data folder: it holds the node's private keys.
+/// Removes the access rights of other accounts from the data folder, because it holds the node's private keys.
 fn keep_private(data: &Path) {
     match storage::private::correct(data) {
         Ok(corrected) => {
@@ -69,26 +69,26 @@ fn keep_private(data: &Path) {
 pub(super) struct Data {
     pub(super) hardware: Hardware,
     pub(super) credentials: Arc<Credentials>,
-    /// How the node publishes itself; `None` where it has no name in DNS.
+    /// The configuration of the node's DNS records; `None` where it has no name in DNS.
     pub(super) dns: Option<dns::DnsConfig>,
     pub(super) dns_ledger: dns::Ledger,
-    /// Randomness for elections and pauses.
+    /// The seed of random elections and pauses.
     pub(super) seed: u64,
-    /// Tells this process from every other of the node.
+    /// A number that distinguishes this process from all earlier ones of the node.
     pub(super) boot: u64,
     pub(super) store: Arc<Store>,
     pub(super) snapshots: PathBuf,
 }
 
 impl Data {
-    /// The same on a thread that may wait for the disk: opening the store copies it.
+    /// Opens the data on a thread that may wait for the disk, because opening the store copies it.
     pub(super) async fn open_beside(config: &Config, report: Report) -> Result<Self, StartError> {
         let (config, path) = (config.clone(), config.data.clone());
         let opened = tasks::blocking(HostTask::StoreOpening, move || Self::open(&config, &*report)).await;
         opened.map_err(|source| OpenError::Io { action: "open the data in", path, source })?
     }
 
-    /// The store last: opening it writes to it.
+    /// Opens the data. The store is opened last, because opening it writes to it.
     fn open(config: &Config, report: &dyn Fn(Opening)) -> Result<Self, StartError> {
         let keys = config.data.join("keys");
         let hardware = Hardware::at(&config.machine_root(), config.identity_choice());

@@ -1,4 +1,4 @@
-//! Starts the parts of a node, each after those that it needs.
+//! Starts the parts of a node, each after the parts that it needs.
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -63,7 +63,7 @@ use crate::{
     test_hooks,
 };
 
-/// A node's parts that its handle keeps.
+/// The parts of a node that its handle keeps.
 pub(super) struct Started {
     pub(super) nodes: NodeClient,
     pub(super) draining: Arc<Draining>,
@@ -71,7 +71,7 @@ pub(super) struct Started {
     pub(super) registered: Arc<Registered>,
     pub(super) live: Arc<Live>,
     pub(super) ports: Ports,
-    /// Has the node read its certificate again.
+    /// Makes the node read its certificate again.
     pub(super) reread: Arc<Notify>,
     pub(super) http_address: Option<SocketAddr>,
     pub(super) stopping: watch::Sender<bool>,
@@ -79,7 +79,7 @@ pub(super) struct Started {
     pub(super) background: JoinSet<()>,
 }
 
-/// Starts everything.
+/// Starts all parts of a node.
 pub(super) async fn start(
     (config, check_invariants): (&Config, bool),
     identity: Identity,
@@ -196,7 +196,7 @@ pub(super) async fn start(
     })
 }
 
-/// The disk of the replica, whose syncs the observer measures.
+/// The disk of the replica. The observer measures its syncs.
 fn open_disk(
     store: Arc<Store>,
     snapshots: &Path,
@@ -207,7 +207,8 @@ fn open_disk(
     Ok(Arc::new(test_hooks::disk(disk, settings)?))
 }
 
-/// The metrics; with `check_invariants`, or where a test asks for it, checks of the state in front of them.
+/// The observer of the replica: the metrics; with `check_invariants`, or where a test requests it, preceded by
+/// checks of the state.
 fn observer(metrics: &Arc<Metrics>, check_invariants: bool) -> Arc<dyn Observer> {
     if check_invariants || test_hooks::check_invariants() {
         Arc::new(InvariantChecks(Arc::clone(metrics)))
@@ -267,7 +268,7 @@ fn serve_http(
     console
 }
 
-/// Counts each time that another node leads than before.
+/// Counts each change of the leader.
 async fn count_leader_changes(replica: Replica, metrics: Arc<Metrics>) {
     let mut before = None;
     let mut leaders = replica.leaders();

@@ -1,4 +1,4 @@
-//! The clocks of a node, and the pace of what it does by itself.
+//! The clocks of a node, and the intervals of its own periodic work.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use replication::{Clock, Pace};
 
 use crate::environment::SystemClock;
 
-/// By what time a node lives. A daemon has the defaults: no configuration changes them.
+/// The clocks and intervals of a node. A daemon uses the defaults; no configuration changes them.
 #[derive(Clone)]
 pub struct Timing {
-    /// Its clocks.
+    /// The clocks of the node.
     pub clock: Arc<dyn Clock>,
-    /// How often its replica does what nobody asks for.
+    /// The intervals of the replica's periodic work.
     pub pace: Pace,
 }
 

@@ -1,4 +1,4 @@
-//! The state of the cluster: what the membership says, and what every member says of itself.
+//! The state of the cluster: the membership, and every member's report of its own state.
 
 use activation::clock::{ClockAlarm, ClockAlarmKind};
 use admin::wire::{TextEnum, node_state};
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::{limits::LOOK_TIMEOUT, peers::node_client::NodeClient};
 
-/// Asks every member. One that does not answer is listed as not reachable, so this never fails.
+/// Asks every member for its state. A member that does not answer is listed as not reachable, so this never fails.
 pub(crate) async fn gather(nodes: &NodeClient) -> ClusterStatusReply {
     let replica = nodes.replica();
     let (cluster, nodes) = ask_all(nodes).await;
@@ -20,7 +20,8 @@ pub(crate) async fn gather(nodes: &NodeClient) -> ClusterStatusReply {
     reply(replica, &cluster, nodes, point)
 }
 
-/// The same for those who look every second: where no leader answers it takes no longer than to ask the members.
+/// Asks every member for its state, as [`gather`] does, for callers that ask every second: where no leader answers
+/// it takes no longer than asking the members.
 pub(crate) async fn glance(nodes: &NodeClient) -> ClusterStatusReply {
     let replica = nodes.replica();
     let ((cluster, nodes), point) = join(ask_all(nodes), timeout(LOOK_TIMEOUT, replica.read_point())).await;
@@ -43,7 +44,7 @@ fn reply(
     point: Option<ReadPoint>,
 ) -> ClusterStatusReply {
     let alarm = point.and_then(|point| point.clock_alarm).map_or(String::new(), |alarm| alarm_text(&alarm));
-    // Without a leader no state is known to be ok.
+    // Without a leader no node's state is known to be ok.
     let is_able = |node: &&NodeStatus| node_state(node) == NodeState::Ok && cluster.voters.contains(&node.node);
     let able = nodes.iter().filter(is_able).count();
     let majority = cluster.voters.len() / 2 + 1;
@@ -74,10 +75,10 @@ fn alarm_text(alarm: &ClockAlarm) -> String {
     }
 }
 
-/// Completes what each node says of itself by what the leader knows of it.
+/// Completes each node's report of itself with the leader's data.
 ///
-/// Only a leader that a majority confirmed reports the progress of the others. Without one nothing is known of how far a
-/// node's log is behind, and a node that finds no fault in itself has no state.
+/// Only a leader that a majority confirmed reports the progress of the others. Without it the lag of a node is
+/// unknown, and a node that reports no fault has no state.
 fn judge(nodes: &mut [NodeStatus], leader: Option<u64>) {
     let leading = nodes.iter().find(|node| Some(node.node) == leader && node.reachable);
     let leading = leading.map(|leader| (leader.node, leader.last_index, leader.progress.clone()));
@@ -86,7 +87,7 @@ fn judge(nodes: &mut [NodeStatus], leader: Option<u64>) {
         let leads = leading.as_ref().filter(|(leader, ..)| *leader == node.node);
         node.match_index = leads.map(|(_, last_index, _)| *last_index).or(progress.and_then(|of| of.match_index));
         let reported = match node_state(node) {
-            // A version before, which reports none.
+            // A node of the version before reports no state.
             NodeState::Unspecified if node.draining => NodeState::Draining,
             NodeState::Unspecified => NodeState::Ok,
             reported => reported,
@@ -107,7 +108,8 @@ fn judge(nodes: &mut [NodeStatus], leader: Option<u64>) {
     }
 }
 
-/// The clocks were compared with this node's, which may be the wrong one: the voters' median is what cluster time follows.
+/// The clocks were compared with this node's clock, which may be the wrong one: convert to offsets from the voters'
+/// median, which cluster time follows.
 fn against_median(nodes: &mut [NodeStatus], voters: &[u64]) {
     let known = nodes.iter().filter(|node| node.reachable && voters.contains(&node.node));
     let mut offsets: Vec<_> = known.map(|node| node.clock_offset_ms).collect();
@@ -115,7 +117,7 @@ fn against_median(nodes: &mut [NodeStatus], voters: &[u64]) {
         return;
     }
     offsets.sort_unstable();
-    // The lower one of an even number, as for cluster time.
+    // The lower of the two middle values of an even number, as for cluster time.
     let median = offsets.get((offsets.len() - 1) / 2).copied().unwrap_or(0);
     for node in nodes.iter_mut().filter(|node| node.reachable) {
         node.clock_offset_ms = node.clock_offset_ms.saturating_sub(median);
@@ -126,7 +128,7 @@ async fn ask(nodes: &NodeClient, cluster: &ClusterView, node: u64, member: &Memb
     let replica = nodes.replica();
     let asked_ms = replica.wall_ms();
     let status = nodes.ask(node, StatusRequest {}, LOOK_TIMEOUT).await;
-    // The question took as long as the answer, as far as one can tell.
+    // Assume that the request took as long as the reply.
     let middle_ms = asked_ms.midpoint(replica.wall_ms());
     let role = match cluster.leader {
         Some(leader) if leader == node => NodeRole::Leader,

@@ -1,10 +1,11 @@
-//! In which counts a client machine is.
+//! The counts that include a client machine.
 
 use activation::{id::Cmid, state::State};
 use api::admin::v1::{CountedInReply, SeenIn};
 use bytes::Bytes;
 
-/// What each application remembers of a CMID, and whether that counts at `expiry_ms` of the clock of expiry.
+/// Each application's record of a CMID, and whether it counts at `expiry_ms`, the time against which machines
+/// expire.
 pub(crate) fn counted_in(state: &State, cmid: Cmid, expiry_ms: u64) -> CountedInReply {
     let seen = state.seen(cmid).map(|known| {
         let publisher = state.publisher(known.publisher).map_or_else(String::new, |of| of.name().to_owned());

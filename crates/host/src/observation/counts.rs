@@ -1,4 +1,5 @@
-//! What administrators and the console ask alike: the counts, the settings, what each member finds on its own machine.
+//! Data that both administrators and the console request: the counts, the settings, and each member's report of its
+//! own machine.
 
 use activation::{
     settings::Setting,
@@ -9,7 +10,7 @@ use futures::future::join_all;
 
 use crate::{limits::WORK_TIMEOUT, peers::node_client::NodeClient};
 
-/// Every application's count at that time of the clock by which machines are forgotten.
+/// Every application's count at `expiry_ms`, the time against which machines expire.
 pub(crate) fn counts(state: &State, expiry_ms: u64) -> CountReply {
     let applications = state.counts(expiry_ms).into_iter().map(application).collect();
     CountReply { applications, cluster_time_ms: expiry_ms }
@@ -35,7 +36,7 @@ fn application(of: ApplicationCount) -> proto::ApplicationCount {
     }
 }
 
-/// The settings of a node, or of the cluster where none is named.
+/// The settings of a node; those of the cluster where no node is given.
 pub(crate) fn settings(state: &State, node: Option<u64>) -> Vec<SettingValue> {
     let value = |setting: Setting| match node {
         None => state.settings().get(setting),
@@ -45,7 +46,7 @@ pub(crate) fn settings(state: &State, node: Option<u64>) -> Vec<SettingValue> {
     all.filter_map(|setting| Some(SettingValue { name: setting.name().into(), value: value(setting)? })).collect()
 }
 
-/// What each member finds on its own machine. Each writes a little there.
+/// Each member's report of its own machine. Each member writes a small amount of data for it.
 pub(crate) async fn probe_machines(nodes: &NodeClient) -> Vec<MachineReport> {
     let members = nodes.replica().cluster().members;
     let asked = members.keys().map(|&node| async move {

@@ -1,4 +1,4 @@
-//! CMIDs that several machines share: what every node knows of them, merged.
+//! CMIDs that several machines share: the records of all nodes, merged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,8 @@ use crate::{
     records::duplicates::merge,
 };
 
-/// First which CMIDs any node suspects, then what all know of these: each machine may have asked another node.
+/// Asks all nodes first which CMIDs they suspect, then for all records of these CMIDs: each machine may have sent
+/// its requests to another node.
 pub(crate) async fn gather(nodes: &NodeClient) -> DuplicatesReply {
     let suspected = ask(nodes, DuplicatesRequest::default()).await;
     let cmids: BTreeSet<Bytes> = suspected.duplicates.iter().map(|suspect| suspect.cmid.clone()).collect();
@@ -32,7 +33,7 @@ pub(crate) async fn gather(nodes: &NodeClient) -> DuplicatesReply {
     DuplicatesReply { duplicates, passed_over: known.passed_over }
 }
 
-/// Of all members.
+/// Asks all members, and joins their replies in one list.
 async fn ask(nodes: &NodeClient, asked: DuplicatesRequest) -> DuplicatesReply {
     let members = nodes.replica().cluster().members;
     let asked = members.keys().map(|&node| {

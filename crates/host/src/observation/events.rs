@@ -1,4 +1,4 @@
-//! Activation events of all nodes: every node's own log, merged.
+//! Activation events of all nodes: every node's own activation log, merged.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use futures::future::join_all;
 
 use crate::{limits::WORK_TIMEOUT, peers::node_client::NodeClient};
 
-/// What every member has behind its `last` event, in the order of time.
+/// The events of every member after its number in `last`, in order of time.
 pub(crate) async fn gather(nodes: &NodeClient, filter: &EventsFilter, last: &mut BTreeMap<u64, u64>) -> EventsPart {
     let members = nodes.replica().cluster().members;
     let asked = members.keys().map(|&node| {
@@ -40,7 +40,7 @@ pub(crate) async fn gather(nodes: &NodeClient, filter: &EventsFilter, last: &mut
     whole
 }
 
-/// Names of the product that an event is about, and of its application.
+/// The names of an event's product and of its application.
 fn product_of(state: &State, event: &ActivationEvent) -> Option<(String, String)> {
     let publisher = PublisherId(event.publisher.as_ref().try_into().ok()?);
     let product = ProductId(event.product.as_ref().try_into().ok()?);

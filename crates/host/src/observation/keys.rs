@@ -1,4 +1,4 @@
-//! Installed keys as administrators see them.
+//! The installed keys, as they are listed for administrators.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,11 @@ use activation::{
 use admin::wire::TextEnum;
 use api::admin::v1::{self as proto, NodeActivationState};
 
-/// By member of the cluster, what it says of keys that it cannot sign with.
+/// By member, the state of each key with which the member cannot sign.
 pub(crate) type Unusable = BTreeMap<NodeId, BTreeMap<String, NodeActivationState>>;
 
-/// Every installed key with every member. A node that is no member any more is left out, whatever its certificate says.
+/// Every installed key, with every node that is a member and its activation. A node that is not a member any more is
+/// left out, even where it has a certificate.
 pub(crate) fn keys(state: &State, unusable: &Unusable) -> proto::ListKeysReply {
     let releases = state.publishers().flat_map(activation::state::PublisherState::pending_releases);
     proto::ListKeysReply {
@@ -68,7 +69,7 @@ fn node_activation(
     }
 }
 
-/// A key's group: as a certificate says it, or else as the key itself hints.
+/// The group of a key: that of a certificate, or else the hint in the key itself.
 pub(crate) fn group(state: &State, publisher: PublisherId, key: KeyId) -> Option<String> {
     let publisher = state.publisher(publisher)?;
     let key = publisher.keys().find(|installed| installed.id == key)?;
@@ -86,7 +87,7 @@ pub(crate) fn released(state: &State, place: &ReleaseStatement) -> proto::PlaceR
     }
 }
 
-/// The name in the publisher's catalog; empty where none is installed.
+/// The publisher's name in its catalog; empty where none is installed.
 pub(crate) fn publisher_name(state: &State, publisher: PublisherId) -> String {
     state.publisher(publisher).map(|publisher| publisher.name().to_owned()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What all nodes report, gathered by one of them for administrators and the console.
+//! Reports of all nodes, gathered by one of them for administrators and the console.
 
 pub(crate) mod cluster_status;
 pub(crate) mod counted_in;

@@ -1,4 +1,5 @@
-//! A channel to this node's own node service, without the network: a node asks itself as it asks the others.
+//! A channel to this node's own node service without the network, so that a node calls itself as it calls the
+//! others.
 
 use std::io;
 
@@ -13,14 +14,15 @@ use tower::service_fn;
 
 use crate::limits::IN_PROCESS_BYTES;
 
-/// Connections that wait for the service to start; the channel needs one.
+/// Connections that may wait for the service to start; the channel needs one.
 const WAITING_MAX: usize = 4;
 
-/// Connections of the channel, for a tonic server.
+/// The server's end of the channel: a stream of connections for a tonic server.
 pub(crate) type Incoming =
     futures::stream::Map<ReceiverStream<DuplexStream>, fn(DuplexStream) -> io::Result<DuplexStream>>;
 
-/// The channel, and the connections that it makes. Calls wait until the connections are served.
+/// Creates the channel, and the stream of the connections that it makes. Calls wait until the connections are
+/// served.
 pub(crate) fn pair() -> (Channel, Incoming) {
     let (connections, accepted) = mpsc::channel(WAITING_MAX);
     let connect = service_fn(move |_: Uri| {

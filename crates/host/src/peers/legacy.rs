@@ -1,4 +1,4 @@
-//! The node service for nodes of the version before, which put their questions into the peer service's `Ask` call.
+//! The node service for nodes of the version before, which send their requests in the peer service's `Ask` call.
 //! Remove it together with that call, one version after the node service was introduced.
 
 use api::node::v1::{
@@ -22,7 +22,7 @@ impl LegacyQuestions for NodeService {
                     Status::failed_precondition("the question is empty, or a newer one than this node knows")
                 })?;
             let answer = self.answered(question).await;
-            // The version before expects every refusal with this code.
+            // Nodes of the version before expect this code for every refusal.
             let answer = answer.map_err(|status| Status::failed_precondition(status.message()))?;
             Ok(LegacyAnswer { answer: Some(answer) }.encode_to_vec().into())
         };

@@ -1,4 +1,4 @@
-//! What nodes say to each other: the port of the peer and node services, and the client of the node service.
+//! Communication between nodes: the port of the peer and node services, and the client of the node service.
 
 pub(crate) mod in_process;
 mod legacy;

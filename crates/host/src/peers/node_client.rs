@@ -1,4 +1,4 @@
-//! The client of the node service: questions of this node's daemon to the daemon of any member, itself included.
+//! The client of the node service: calls from this node's daemon to the daemon of any member, including itself.
 
 use std::time::Duration;
 
@@ -15,30 +15,30 @@ use crate::limits::NODE_MESSAGE_BYTES_MAX;
 /// Why a node gave no reply.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NodeError {
-    /// It did not reply within the timeout.
+    /// The node did not reply within the timeout.
     #[error("node {node} did not answer")]
     Timeout {
-        /// The node.
+        /// The number of the node.
         node: u64,
     },
-    /// It refused, it could not be reached, or it is no member.
+    /// The node refused the call, could not be reached, or is not a member.
     #[error("{}", .0.message())]
     Status(Status),
-    /// It runs a version that has no such call.
+    /// The node runs a version that does not have the call.
     #[error("node {node} runs a version that does not know this: upgrade it")]
     Unknown {
-        /// The node.
+        /// The number of the node.
         node: u64,
     },
-    /// It runs the version before, and its reply cannot be decoded.
+    /// The node runs the version before, and its reply cannot be decoded.
     #[error("the reply cannot be decoded: {0}")]
     Decode(#[from] DecodeError),
-    /// It runs the version before, and its reply is not one to this request.
+    /// The node runs the version before, and its reply is not one to this request.
     #[error("the reply does not belong to the request")]
     OtherReply,
 }
 
-/// Asks the daemons of members. Cheap to clone.
+/// Calls the daemons of members. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct NodeClient {
     replica: Replica,
@@ -46,17 +46,17 @@ pub(crate) struct NodeClient {
 }
 
 impl NodeClient {
-    /// `own` leads to this node's own service, without the network.
+    /// Creates the client. `own` is the channel to this node's own service, without the network.
     pub(crate) fn new(replica: Replica, own: Channel) -> Self {
         Self { replica, own }
     }
 
-    /// The replica, which knows the members.
+    /// The replica, which has the list of members.
     pub(crate) fn replica(&self) -> &Replica {
         &self.replica
     }
 
-    /// Sends `request` to the member `node`. One that runs the version before is asked by the `Ask` call.
+    /// Sends `request` to the member `node`. To a node of the version before it is sent in the `Ask` call.
     pub(crate) async fn ask<Q: NodeRequest>(
         &self,
         node: u64,

@@ -1,4 +1,4 @@
-//! The node service: what the daemon of another member, or this one, may ask this node.
+//! The node service: the calls of other members' daemons, or of this node's own, to this node.
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,7 +39,7 @@ use crate::{
     tasks::{self, HostTask},
 };
 
-/// The parts of a node that answer.
+/// The parts of a node that answer these calls.
 pub(crate) struct Parts {
     pub(crate) replica: Replica,
     pub(crate) readiness: Arc<Readiness>,
@@ -53,11 +53,11 @@ pub(crate) struct Parts {
     pub(crate) new_cmids: Arc<NewCmids>,
     pub(crate) duplicates: Arc<Duplicates>,
     pub(crate) distinct: Arc<Distinct>,
-    /// Where this node's certificate comes from.
+    /// The source of this node's certificate.
     pub(crate) source: Source,
 }
 
-/// Answers for this node.
+/// Answers the calls to this node.
 #[derive(Clone)]
 pub(crate) struct NodeService(Arc<Parts>);
 
@@ -122,7 +122,7 @@ impl Node for NodeService {
 
     async fn events(&self, request: Request<EventsFilter>) -> Reply<EventsPart> {
         let (activations, filter) = (Arc::clone(&self.0.activations), request.into_inner());
-        // It may have to wait for the disk.
+        // Blocking, because reading may wait for the disk.
         let read = tasks::blocking(HostTask::ActivationLogRead, move || activations.read(&filter)).await;
         let events = read
             .map_err(|error| Status::internal(error.to_string()))?
@@ -213,12 +213,12 @@ impl NodeService {
             holds_authority: self.0.source.holds_authority(),
             new_cmids_last_hour: new_cmids.last_hour,
             new_cmids_usual: new_cmids.usual,
-            // Role, address and the comparison of clocks are for the caller to fill in.
+            // The caller fills in the role, the address and the comparison of clocks.
             ..NodeStatus::default()
         }
     }
 
-    /// The state of the node's records, and the last error where that is a failure.
+    /// The state of the node's DNS records, and the last error where publishing failed.
     fn dns_state(&self) -> (NodeDnsState, String) {
         let Some(dns) = &self.0.dns else { return (NodeDnsState::None, String::new()) };
         let publications = dns.own_publications();
@@ -237,7 +237,7 @@ impl NodeService {
     }
 }
 
-/// What this node knows of itself; whether it lags, the leader knows.
+/// The node's own view of its state; only the leader can tell whether the node lags.
 fn own_state(replica: &Replica, readiness: &Readiness) -> NodeState {
     match replica.health() {
         Health::Failed(_) => NodeState::Stopped,
@@ -263,7 +263,7 @@ fn microseconds(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Where this node leads, what it knows of the others.
+/// The progress of the other members where this node is the leader; otherwise empty.
 fn progress(replica: &Replica, cluster: &ClusterView) -> Vec<MemberProgress> {
     if cluster.leader != Some(cluster.node) {
         return Vec::new();

@@ -1,5 +1,5 @@
-//! Every call of the node service as a type: its request, its reply, and both as nodes of the version before encode them
-//! inside the peer service's `Ask` call.
+//! Every call of the node service as a type: its request, its reply, and the encoding of both that nodes of the
+//! version before use inside the peer service's `Ask` call.
 
 use api::{
     admin::v1::{
@@ -19,25 +19,26 @@ use futures::{FutureExt, future::BoxFuture};
 use tonic::{Response, Status, body::Body, codegen::http, transport};
 use tower::util::BoxCloneSyncService;
 
-/// A channel to one node: over the network, or within the process.
+/// A channel to one node, over the network or within the process.
 pub(crate) type NodeChannel = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, transport::Error>;
 
 /// A request of the node service.
 pub(crate) trait NodeRequest: Clone + Send + 'static {
-    /// Its reply.
+    /// The reply to the request.
     type Reply: Send;
 
-    /// Calls the service.
+    /// Calls the service with this request.
     fn call(self, client: NodeClient<NodeChannel>) -> BoxFuture<'static, Result<Response<Self::Reply>, Status>>;
 
-    /// The same request inside an `Ask` call; `None` where the version before has none.
+    /// This request inside an `Ask` call; `None` where the version before does not have it.
     fn legacy(self) -> Option<Question>;
 
-    /// The reply inside the answer to an `Ask` call; `None` where that holds another reply.
+    /// The reply inside the answer to an `Ask` call; `None` where the answer holds another reply.
     fn from_legacy(answer: Answer) -> Option<Self::Reply>;
 }
 
-/// One line for each call: request -> reply, method, names in the `Ask` call, and how a reply is made of the latter.
+/// Declares the calls, one line each: request -> reply, method, names in the `Ask` call, and how the reply is made
+/// from the answer to the latter.
 macro_rules! node_requests {
     ($($request:ty => $reply:ty, $method:ident, $question:ident, $answer:ident, $reply_of:expr;)*) => {$(
         impl NodeRequest for $request {
@@ -77,7 +78,7 @@ node_requests! {
     DistinctMachinesRequest => DistinctMachinesReply, distinct_machines, Distinct, Distinct, same;
 }
 
-/// The same for calls that the version before does not have.
+/// Declares calls that the version before does not have.
 macro_rules! newer_requests {
     ($($request:ty => $reply:ty, $method:ident;)*) => {$(
         impl NodeRequest for $request {

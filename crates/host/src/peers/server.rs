@@ -1,5 +1,5 @@
-//! The peer port: the peer service and the node service over TLS, for nodes of the cluster only; and the node service
-//! within the process.
+//! The peer port: the peer service and the node service over TLS, for nodes of the cluster only; and the node
+//! service within the process.
 
 use std::sync::Arc;
 
@@ -18,7 +18,8 @@ use crate::{
     tasks::{HostTask, NamedCalls},
 };
 
-/// Serves the replica and the node service to other nodes, and the node service to this process, until it is dropped.
+/// Serves the replica and the node service to other nodes, and the node service to this process, until it is
+/// dropped.
 pub(crate) async fn serve(
     (listener, own, admission): (TcpListener, Arc<PresentedIdentity>, Admission),
     in_process: Incoming,
@@ -59,7 +60,7 @@ pub(crate) async fn serve(
     }
 }
 
-/// Says as whom the holder of a certificate is let in.
+/// Decides which subject the holder of a certificate is admitted as.
 trait LetsIn {
     fn node(&self, certificate: &Certificate) -> Result<Subject, NotLetIn>;
 }
@@ -70,14 +71,15 @@ impl LetsIn for Registered {
     }
 }
 
-/// Only nodes pass that are let in, and each as itself alone. What it says of its store is looked at further in.
+/// Admits a call only from a node that the registry admits, and only under its own number. The replica checks the
+/// node's store afterwards.
 fn admit(request: Request<()>, registered: &impl LetsIn) -> Result<Request<()>, Status> {
     let certificate = request.extensions().get::<Caller>().and_then(|caller| caller.certificate.as_ref());
     let no_node = || Status::permission_denied(format!("{ACCESS_DENIED}: only nodes of the cluster may ask this"));
     let subject = registered.node(certificate.ok_or_else(no_node)?);
     let subject = subject.map_err(|why| Status::permission_denied(format!("{ACCESS_DENIED}: {why}")))?;
     let Subject::Node(node) = subject else { return Err(no_node()) };
-    // Identify is asked before the two know each other.
+    // A call without the sender's number passes: Identify is called before the two nodes are introduced to each other.
     match request.metadata().get(replication::FROM) {
         Some(from) if from.to_str().ok().and_then(|from| from.parse().ok()) != Some(node) => {
             Err(Status::permission_denied(format!("{ACCESS_DENIED}: node {node} says that it is another one")))
@@ -94,7 +96,7 @@ mod tests {
 
     use super::*;
 
-    /// All but this key.
+    /// Admits all keys but this one.
     struct AllBut([u8; 32]);
 
     impl LetsIn for AllBut {

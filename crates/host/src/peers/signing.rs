@@ -1,4 +1,5 @@
-//! What only this node can sign: requests to the publisher for a certificate, and statements that give a slot back.
+//! Signs what only this node can sign: requests to the publisher for a certificate, and statements that release a
+//! slot.
 
 use std::sync::Arc;
 
@@ -18,10 +19,10 @@ use crate::credentials::{Credentials, Signers, follow::take_note, hardware::Hard
 /// Why nothing was signed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SigningError {
-    /// The id of the key is none.
+    /// The key id in the request is malformed.
     #[error(transparent)]
     Key(#[from] InvalidId),
-    /// No leader confirmed what this node knows.
+    /// No leader confirmed that this node's state is up to date.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     /// The key is not in this node's state.
@@ -30,7 +31,7 @@ pub(crate) enum SigningError {
     /// There is no private key to sign with, and none could be made.
     #[error("no private key: {0}")]
     NoPrivateKey(std::io::Error),
-    /// The credentials refuse to sign a release.
+    /// The node's credentials refused to sign a release.
     #[error("{0}")]
     Release(std::io::Error),
 }
@@ -50,9 +51,10 @@ pub(crate) struct Signer {
 }
 
 impl Signer {
-    /// The encoded request for a certificate; empty where none is needed and the caller asked only for a needed one.
+    /// The encoded request for a certificate. Empty where the node needs none and the caller asked for a needed one
+    /// only.
     pub(crate) async fn activation(&self, asked: &SignActivationRequest) -> Result<Bytes, SigningError> {
-        // What was just installed through another node is to be known here, too.
+        // Catch up first, so that a key that was just installed through another node is in this node's state.
         self.replica.read_point().await?;
         let key_id = KeyId::try_from(asked.key_id.as_ref())?;
         let identity = self.replica.identity();
@@ -84,7 +86,7 @@ impl Signer {
         Ok(ActivationRequests { requests, releases: Vec::new() }.encode().into())
     }
 
-    /// The encoded statement that this node gives its slot of a key back.
+    /// The encoded statement that this node releases its slot of a key.
     pub(crate) async fn release(&self, asked: &SignReleaseRequest) -> Result<Bytes, SigningError> {
         self.replica.read_point().await?;
         let key_id = KeyId::try_from(asked.key_id.as_ref())?;
@@ -99,8 +101,8 @@ impl Signer {
     }
 }
 
-/// The same id until the publisher's answer is installed: a request that is made again because its answer was lost spends
-/// nothing twice. A request that differs in anything has another id.
+/// The id of a request, which stays the same until the publisher's answer is installed: a request that is repeated
+/// because its answer was lost spends nothing twice. A request that differs in any part has another id.
 fn request_id(asked: &HostActivation, signers: &Signers, current: Option<CertificateId>) -> [u8; 16] {
     let mut digest = Sha256::new();
     digest.update(b"quorate/request/2");

@@ -1,12 +1,13 @@
-//! The activation log of a node (event 12290): what machines asked here and were answered, bounded, in files that follow each
-//! other.
+//! The activation log of a node (event 12290): the requests of client machines to this node and their answers,
+//! limited in size, in a sequence of files.
 //!
 //! ```text
 //! DATA/activations/<number of its first event, 16 hex digits>.log
 //!   "quorate activations 1\n", then for each event: length (4, big-endian), CRC-32 of what follows (4), ActivationEvent
 //! ```
-//! It is no part of the count and nobody waits for it: a full queue or a full disk costs events, never an activation, and
-//! how many is counted. What a crash tore at the end of a file is cut off at the next start.
+//! The log is separate from the count, and no request waits for it: a full queue or a full disk loses events, never
+//! an activation, and the lost events are counted. An incomplete event at the end of a file, as after a crash, is
+//! cut off at the next start.
 
 use std::{
     collections::VecDeque,
@@ -39,20 +40,20 @@ use crate::{
 };
 
 const HEAD: &[u8] = b"quorate activations 1\n";
-/// No event is longer.
+/// Longest event, in bytes.
 const EVENT_BYTES_MAX: usize = 1024;
 
-/// A request that this node answered.
+/// A request that this node answered, with its answer.
 #[derive(Clone, Debug)]
 pub(crate) struct AnsweredRequest {
     pub(crate) node: u64,
     pub(crate) time_ms: u64,
     pub(crate) status: Status,
     pub(crate) request: Request,
-    /// None: from within the process.
+    /// The client's address; `None` for a request from within the process.
     pub(crate) client_address: Option<IpAddr>,
     pub(crate) counted: Option<Counted>,
-    /// Entry and place in it; zeroes where it was not recorded.
+    /// The index of the log entry and the offset in it; zeroes where the request was not recorded.
     pub(crate) log_position: (u64, u32),
 }
 
@@ -93,22 +94,22 @@ impl From<AnsweredRequest> for ActivationEvent {
 )]
 enum Note {
     Request(AnsweredRequest),
-    /// Tells that all before it is written.
+    /// Reports when everything before it is written.
     Flush(oneshot::Sender<()>),
 }
 
-/// A handle to the log; what is noted is written by a thread of its own.
+/// A handle to the activation log. A separate thread writes the events.
 pub(crate) struct Activations {
     folder: PathBuf,
     queue: mpsc::Sender<Note>,
     lost: Counter,
-    /// By source.
+    /// Refused requests, counted per source.
     refusals: SourceQuota,
     left_out: Counter,
 }
 
 impl Activations {
-    /// Opens the log in the data folder, behind what is there.
+    /// Opens the log in the data folder, and continues it after the events that it holds.
     pub(crate) fn open(data: &Path, (lost, left_out): (Counter, Counter)) -> io::Result<Self> {
         let folder = data.join("activations");
         fs::create_dir_all(&folder)?;
@@ -126,8 +127,8 @@ impl Activations {
         Ok(Self { folder, queue, lost, refusals: SourceQuota::every(REFUSALS_KEPT_WINDOW), left_out })
     }
 
-    /// Takes an answered request; its number is given when it is written. Of the refused ones, so many of one source within
-    /// a time, and no more: one that is refused as often as it likes does not overwrite what others asked.
+    /// Queues an answered request; it gets its number when it is written. Of refused requests, only a limited number
+    /// per source and time is taken, so that one source does not overwrite the events of the others.
     pub(crate) fn note(&self, answered: AnsweredRequest) {
         if answered.status != Status::OK
             && let Some(from) = answered.client_address
@@ -141,7 +142,7 @@ impl Activations {
         }
     }
 
-    /// Waits until all that was noted is written, or could not be.
+    /// Waits until all queued events are written, or could not be.
     pub(crate) async fn flush(&self) {
         let (written, all) = oneshot::channel();
         if self.queue.send(Note::Flush(written)).await.is_ok() {
@@ -149,16 +150,16 @@ impl Activations {
         }
     }
 
-    /// The last events that the filter lets pass, the oldest first. Reads the disk.
+    /// The last events that pass the filter, oldest first. Reads from the disk.
     pub(crate) fn read(&self, filter: &EventsFilter) -> io::Result<Vec<ActivationEvent>> {
         let wanted = match usize::try_from(filter.last).unwrap_or(usize::MAX) {
             0 => ACTIVATIONS_SHOWN_MAX,
             last => last.min(ACTIVATIONS_SHOWN_MAX),
         };
-        // The newest file first: what is shown is mostly in it alone.
+        // The newest file first: usually it alone holds all events to be shown.
         let mut found = VecDeque::new();
         for (_, path) in files(&self.folder)?.into_iter().rev() {
-            // One that is rotated away meanwhile is not missed.
+            // A file that was rotated away in the meantime is skipped.
             let Ok(file) = File::open(path) else { continue };
             let mut events = Events::of(file)?;
             let (mut of_file, mut behind) = (VecDeque::new(), true);
@@ -188,7 +189,7 @@ fn passes(filter: &EventsFilter, event: &ActivationEvent) -> bool {
         && (filter.machine.is_empty() || filter.machine.eq_ignore_ascii_case(&event.machine_name))
 }
 
-/// The files by the number of their first event.
+/// The files of the log, sorted by the number of their first event.
 fn files(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -203,7 +204,7 @@ fn files(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(files)
 }
 
-/// Cuts off what is torn at the end of the newest file, and gives the number of the last event.
+/// Cuts off an incomplete event at the end of the newest file. Returns the number of the last event.
 fn mend(folder: &Path) -> io::Result<u64> {
     let Some((first, path)) = files(folder)?.pop() else { return Ok(0) };
     let mut events = Events::of(File::open(&path)?)?;
@@ -215,7 +216,7 @@ fn mend(folder: &Path) -> io::Result<u64> {
     Ok(last)
 }
 
-/// The events of one file, up to its end or to what is torn.
+/// The events of one file, up to its end or to an incomplete event.
 struct Events {
     file: BufReader<File>,
     whole_bytes: u64,
@@ -260,13 +261,13 @@ fn filled(file: &mut impl Read, bytes: &mut [u8]) -> io::Result<bool> {
     }
 }
 
-/// The thread that writes.
+/// The state of the thread that writes the log.
 struct Writer {
     folder: PathBuf,
-    /// The newest, and its size with what is written next.
+    /// The newest file, and its size including the data that is not flushed yet.
     file: Option<(BufWriter<File>, u64)>,
     last: u64,
-    /// The size of the newest and the last event in it, as far as they were handed to the system.
+    /// The size of the newest file and the number of its last event, as of the last flush to the system.
     kept: (u64, u64),
     lost: Counter,
     file_bytes_max: u64,
@@ -286,7 +287,7 @@ impl Writer {
             test_hooks::hang_activation_log();
             let wanted = self.last + events.len() as u64;
             if let Err(error) = self.write(events.into_iter()) {
-                // As often as it happens, but not for every event.
+                // One line for each failed write, not for each event.
                 tracing::warn!(%error, folder = %self.folder.display(), "activations could not be noted; they were answered all the same");
                 self.cut_off();
                 self.lost.increment(wanted.saturating_sub(self.last));
@@ -294,7 +295,8 @@ impl Writer {
             for written in flushes.drain(..) {
                 let _gone = written.send(());
             }
-            // What comes meanwhile is written at once, and wakes nobody.
+            // Events that arrive during this pause are written together after it, without waking this thread for
+            // each.
             thread::park_timeout(ACTIVATIONS_PAUSE);
         }
     }
@@ -322,7 +324,7 @@ impl Writer {
         Ok(())
     }
 
-    /// After a failure: nothing behind a torn event would be found again.
+    /// Cuts the newest file off after a failed write: events after an incomplete one could not be read.
     fn cut_off(&mut self) {
         let (size, last) = self.kept;
         self.last = last;
@@ -334,7 +336,7 @@ impl Writer {
         }
     }
 
-    /// The newest file, or a new one where that is full.
+    /// The newest file, or a new one where the newest is full.
     fn file(&mut self) -> io::Result<&mut (BufWriter<File>, u64)> {
         if self.file.as_ref().is_none_or(|(_, size)| *size >= self.file_bytes_max) {
             self.keep()?;
@@ -428,7 +430,7 @@ mod tests {
         writer.write([event(2)].into_iter()).unwrap();
         assert_eq!(numbers(folder.path(), &EventsFilter::default()), [1, 2]);
 
-        // A disk that is full takes nothing; the numbers go on without a gap.
+        // A full disk takes no event; the numbers continue without a gap.
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         writer.file = Some((BufWriter::new(full), 100));
         writer.write([event(3)].into_iter()).unwrap_err();

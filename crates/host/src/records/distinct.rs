@@ -1,7 +1,8 @@
-//! How many machines ask: an estimate (HyperLogLog) of the distinct CMIDs of the last days, by all nodes together.
+//! Number of distinct machines: an estimate (HyperLogLog) of the distinct CMIDs of the last days, over all nodes.
 //!
-//! The count knows no more machines than twice a threshold; this is for those who want to know how many there are. Each
-//! node keeps a sketch of every quarter of a day, and sketches merge: a machine that asked two nodes is one.
+//! The count keeps CMIDs only up to its cache limit, twice a threshold; this estimate shows how many machines there
+//! are. Each node keeps a sketch for every quarter of a day, and sketches merge: a machine that sent requests to two
+//! nodes is one machine.
 //!
 //! ```text
 //! DATA/distinct/<quarter since 1970, 16 hex digits>.hll      the sketch's registers, a byte each
@@ -27,17 +28,17 @@ use crate::{
     tasks::{self, HostTask},
 };
 
-/// Over which the machines are estimated.
+/// The periods over which the machines are estimated, in days.
 pub(crate) const DISTINCT_DAYS: [u64; 4] = [1, 7, 30, 180];
 
 const QUARTER_MS: u64 = 6 * 3_600_000;
 const QUARTERS_A_DAY: u64 = 4;
 
-/// What a node knows of the machines that asked it.
+/// A node's sketches of the machines that sent it requests.
 pub(crate) struct Distinct {
     folder: PathBuf,
     known: Mutex<Known>,
-    /// Of all nodes, by [`DISTINCT_DAYS`], as they were asked last.
+    /// The estimates over all nodes for each of [`DISTINCT_DAYS`], as of the last exchange.
     estimates: Mutex<[f64; DISTINCT_DAYS.len()]>,
 }
 
@@ -48,7 +49,8 @@ struct Known {
 }
 
 impl Distinct {
-    /// With what was saved in the data folder. What cannot be read there is left out: it is an estimate.
+    /// Loads the sketches that were saved in the data folder. A file that cannot be read is left out: the result is
+    /// an estimate.
     pub(crate) fn open(data: &Path) -> Self {
         let folder = data.join("distinct");
         let quarters = read(&folder).unwrap_or_default();
@@ -56,7 +58,7 @@ impl Distinct {
         Self { folder, known, estimates: Mutex::default() }
     }
 
-    /// A machine asked.
+    /// Notes a request of a machine.
     pub(crate) fn note(&self, cmid: Cmid, now_ms: u64) {
         let quarter = now_ms / QUARTER_MS;
         let known = &mut *self.known();
@@ -64,12 +66,12 @@ impl Distinct {
         known.unsaved.insert(quarter);
     }
 
-    /// The sketches of the last days, by [`DISTINCT_DAYS`].
+    /// The merged sketches of the last days, one for each of [`DISTINCT_DAYS`].
     pub(crate) fn windows(&self, now_ms: u64) -> DistinctMachinesReply {
         let now = now_ms / QUARTER_MS;
         let windows = DISTINCT_DAYS.map(|days| {
             let mut whole = Sketch::default();
-            // The quarter that is not over, and as many before it as make the days.
+            // The current quarter, and the quarters before it that make up the days.
             for (_, quarter) in self.known().quarters.range(now.saturating_sub(days * QUARTERS_A_DAY)..=now) {
                 whole.merge(quarter);
             }
@@ -78,12 +80,12 @@ impl Distinct {
         DistinctMachinesReply { windows: windows.into() }
     }
 
-    /// What all nodes know, as they were asked last.
+    /// The estimates over all nodes for each of [`DISTINCT_DAYS`], as of the last exchange.
     pub(crate) fn estimates(&self) -> [f64; DISTINCT_DAYS.len()] {
         *self.estimates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Saves what is new, and forgets what is older than the longest of [`DISTINCT_DAYS`].
+    /// Saves new data, and removes sketches older than the longest of [`DISTINCT_DAYS`].
     fn save(&self, now_ms: u64) -> io::Result<()> {
         let now = now_ms / QUARTER_MS;
         let days = DISTINCT_DAYS.into_iter().max().unwrap_or(0);
@@ -118,7 +120,7 @@ impl Distinct {
     }
 }
 
-/// Saves, and asks all nodes, again and again.
+/// Periodically saves the sketches, and gets those of all nodes.
 pub(crate) async fn follow(distinct: Arc<Distinct>, nodes: NodeClient) {
     loop {
         let (saved, now_ms) = (Arc::clone(&distinct), nodes.replica().wall_ms());
@@ -136,7 +138,8 @@ pub(crate) async fn follow(distinct: Arc<Distinct>, nodes: NodeClient) {
     }
 }
 
-/// How many machines, over [`DISTINCT_DAYS`], several nodes know together. What is no sketch of this kind is left out.
+/// The estimated number of machines of several nodes together, for each of [`DISTINCT_DAYS`]. Invalid sketches are
+/// left out.
 fn merged(answers: impl Iterator<Item = DistinctMachinesReply>) -> [f64; DISTINCT_DAYS.len()] {
     let mut wholes = DISTINCT_DAYS.map(|_| Sketch::default());
     for answer in answers {

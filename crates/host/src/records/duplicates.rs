@@ -1,7 +1,8 @@
-//! CMIDs that several machines share: which machines ask with each, as far as this node saw them.
+//! CMIDs that several machines share: the machines that send requests with each CMID, as far as this node received
+//! them.
 //!
-//! Outside the count, which takes a CMID for one machine whatever asks with it. Bounded: the CMIDs that asked last, and of
-//! each the machines that did.
+//! This is separate from the count, which takes a CMID for one machine whatever machines use it. Only the CMIDs that
+//! were used last are kept, and for each only the machines that used it last.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,11 +24,11 @@ pub(crate) struct Duplicates {
 
 #[derive(Default)]
 struct Known {
-    /// The one that asked last comes last.
+    /// The machines; the one with the latest request is last.
     machines: Vec<SeenMachine>,
-    /// Times that another machine asked than before.
+    /// Number of times that a request came from another machine than the request before.
     changes: u32,
-    /// The count says that another machine asked before, here or elsewhere.
+    /// The count reports that another machine used the CMID before, at this node or at another one.
     is_suspect: bool,
     named: Option<Instant>,
 }
@@ -45,8 +46,8 @@ impl Default for Duplicates {
 }
 
 impl Duplicates {
-    /// A machine asked, at `now_ms`; `other_machine` is what the count says of its CMID. A CMID that several machines share
-    /// is named in the log, at most once an hour.
+    /// Notes a request of a machine at `now_ms`. `other_machine`: the count reports that another machine used the
+    /// CMID before. A CMID that several machines share is logged at most once an hour.
     pub(crate) fn note(&self, request: &Request, now_ms: u64, other_machine: bool) {
         let is_due = {
             let mut all = self.known();
@@ -65,12 +66,13 @@ impl Duplicates {
         }
     }
 
-    /// How many are suspected.
+    /// The number of CMIDs that are suspected to be shared.
     pub(crate) fn suspects(&self) -> usize {
         self.known().iter().filter(|(_, known)| known.is_shared()).count()
     }
 
-    /// Those that are suspected; or, where `asked` names some, what is known of these.
+    /// The CMIDs that are suspected to be shared; where `asked` is not empty, the records of the CMIDs in it
+    /// instead.
     pub(crate) fn shown(&self, asked: &[Cmid]) -> Vec<DuplicateCmid> {
         let all = self.known();
         if asked.is_empty() {
@@ -129,7 +131,8 @@ impl Known {
     }
 }
 
-/// What several nodes know of one CMID, as one: each machine once, where it asked last, the last one at the end.
+/// Merges the records of several nodes about one CMID: each machine once, with its latest request; the machine with
+/// the latest request is last.
 pub(crate) fn merge(known: impl Iterator<Item = DuplicateCmid>) -> Option<DuplicateCmid> {
     known.reduce(|mut whole, part| {
         whole.changes = whole.changes.saturating_add(part.changes);
@@ -185,7 +188,7 @@ mod tests {
         assert_eq!(duplicates.suspects(), 1);
         let shown = duplicates.shown(&[]);
         assert_eq!((shown.len(), names(&shown[0]), shown[0].changes), (1, vec!["pc-2", "pc-1"], 2));
-        // The other machine asked another node.
+        // The other machine sent its request to another node.
         duplicates.note(&request(8, 3), 6, true);
         assert_eq!(duplicates.suspects(), 2);
         assert_eq!(names(&duplicates.shown(&[request(8, 3).cmid])[0]), ["pc-3"]);

@@ -1,4 +1,5 @@
-//! So many lines of a kind in a second, and no more: whoever makes a node say something cannot fill its disk with it.
+//! Limits the log lines of each kind per second, so that a program that causes log lines cannot fill the node's
+//! disk.
 
 use std::{
     collections::BTreeMap,
@@ -23,30 +24,31 @@ use crate::{
     records::{log_queue::lines_dropped, source_quota::SourceQuota},
 };
 
-/// A process has one log, whatever number of nodes.
+/// One counter per process: a process has one log, however many nodes it runs.
 static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
-/// Lines that were left out since the process began.
+/// Number of lines that were left out since the process began.
 #[must_use]
 pub fn lines_left_out() -> u64 {
     LEFT_OUT.load(Ordering::Relaxed)
 }
 
-/// The field of lines that are about one client's request: where that came from.
+/// The field that marks a line about a client's request: the address that the request came from.
 const CLIENT_ADDRESS: &str = "client_address";
 
-/// Lets at most [`LOG_LINES_MAX`] lines of a kind pass in [`LOG_WINDOW`]; two lines are of a kind where the same place in
-/// the code says them. Of a kind about requests, at most [`LOG_LINES_PER_SOURCE_MAX`] of one source pass, and what is left out of
-/// them takes no other source's part. For whoever sets the log up, in front of what writes it.
+/// A filter that passes at most [`LOG_LINES_MAX`] lines of a kind in [`LOG_WINDOW`]. Two lines are of a kind where
+/// the same place in the code logs them. Of a kind about requests, at most [`LOG_LINES_PER_SOURCE_MAX`] lines of one
+/// source pass, and lines that are left out for this reason do not use up the other sources' share. The program that
+/// sets up the log puts this filter in front of its writer.
 #[derive(Debug, Default)]
 pub struct LogLimit {
-    /// By file and line. There are no more than places in the code.
+    /// Windows by file and line of the log statement; their number is limited by the statements in the code.
     said: Mutex<BTreeMap<(&'static str, u32), Window>>,
-    /// By file and line, of the lines that are about requests.
+    /// Quotas by file and line of the log statement, for lines about requests.
     of_sources: Mutex<BTreeMap<(&'static str, u32), SourceQuota>>,
 }
 
-/// Reads where a line's request came from.
+/// Reads the client address of a line.
 #[derive(Default)]
 struct ClientAddress(Option<IpAddr>);
 
@@ -109,7 +111,8 @@ impl<S: Subscriber> Filter<S> for LogLimit {
     }
 }
 
-/// Says how many lines were left out, or were dropped because the log was not read, where some were.
+/// Periodically logs how many lines were left out, and how many were dropped because the log was not read, if there
+/// were any.
 pub(crate) async fn report() {
     let mut told = lines_left_out();
     let mut told_of_dropped = lines_dropped();
@@ -122,7 +125,7 @@ pub(crate) async fn report() {
                 lines,
                 "lines are missing in this log: what reads it was too slow, had stopped reading, or was full"
             );
-            // Where there is no room yet, this line is one of them.
+            // Where the queue is still full, this line is dropped, too.
             told_of_dropped = lines_dropped();
         }
         let left_out = lines_left_out();
@@ -133,7 +136,7 @@ pub(crate) async fn report() {
     }
 }
 
-/// How often it is looked whether lines were left out.
+/// How often left-out and dropped lines are reported.
 const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
@@ -194,7 +197,7 @@ mod tests {
             }
         });
         let passed = counting.0.load(Ordering::Relaxed);
-        // A second may have ended meanwhile.
+        // A second may have ended in the meantime.
         assert!((LOG_LINES_MAX..3 * LOG_LINES_MAX).contains(&passed), "{passed}");
         assert!(lines_left_out() - before >= u64::from(3 * LOG_LINES_MAX - passed));
     }

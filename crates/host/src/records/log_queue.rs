@@ -1,8 +1,8 @@
-//! The way of log lines out of the process: a bounded queue, and a thread that writes them.
+//! The output of log lines: a bounded queue, and a thread that writes them.
 //!
-//! What reads the log may stop reading: a pipe, a terminal that was paused, a journal or a disk that hangs. Written where they
-//! are said, lines would then hold every thread that has one to say, and the node with them. Through the queue the node goes
-//! on; what finds no room is counted, and said once there is room again.
+//! The reader of the log may stop reading: a pipe, a paused terminal, a journal or a disk that hangs. If lines were
+//! written where they are logged, every thread with a line to log would then wait, and the node with them. With the
+//! queue the node goes on. Lines that do not fit are counted, and their number is logged once there is space again.
 
 use std::{
     io::{self, Write},
@@ -20,11 +20,12 @@ use crate::{
     tasks::{self, HostTask},
 };
 
-/// A process has one log, whatever number of nodes.
+/// One queue per process: a process has one log, however many nodes it runs.
 static QUEUE: OnceLock<LogQueue> = OnceLock::new();
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Log lines that were dropped since the process began: what reads the log did not read, or could not be written to.
+/// Number of log lines that were dropped since the process began, because the reader of the log was too slow or the
+/// log could not be written.
 #[must_use]
 pub fn lines_dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
@@ -32,22 +33,22 @@ pub fn lines_dropped() -> u64 {
 
 enum Message {
     Line(Vec<u8>),
-    /// All that came before is written.
+    /// Reports when everything before it is written.
     Flush(SyncSender<()>),
 }
 
-/// Takes log lines, and waits for nothing. Each write is one line. Cheap to clone.
+/// Takes log lines without waiting. Each write is one line. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct LogQueue {
     messages: SyncSender<Message>,
 }
 
 impl LogQueue {
-    /// The queue of this process in front of `sink`, which gets each line in one write. A second call changes nothing: it
-    /// returns the queue that is there.
+    /// Starts the queue of this process with `sink` as its output, which gets each line in one write. A second call
+    /// changes nothing and returns the existing queue.
     ///
     /// # Errors
-    /// Where the thread that writes could not be started.
+    /// The thread that writes cannot be started.
     pub fn start(sink: impl Write + Send + 'static) -> io::Result<Self> {
         let (messages, lines) = sync_channel(LOG_QUEUED_MAX);
         let queue = Self { messages };
@@ -63,10 +64,11 @@ impl LogQueue {
         }
     }
 
-    /// Waits until all lines before are written, but not longer than `limit`; whether they are.
+    /// Waits until all earlier lines are written, but not longer than `limit`. Returns whether they are.
     fn flush(&self, limit: Duration) -> bool {
         let (written, is_written) = sync_channel(1);
-        // A queue that is full is one that is not read, or will be empty in a moment: it is waited for in vain or not at all.
+        // A full queue either is not read at all or is empty in a moment: a separate thread sends the message, and
+        // the time limit below applies.
         let sent = match self.messages.try_send(Message::Flush(written)) {
             Ok(()) => true,
             Err(TrySendError::Full(flush)) => {
@@ -109,8 +111,8 @@ fn write_all(messages: &Receiver<Message>, mut sink: impl Write) {
     }
 }
 
-/// Waits until the log lines said so far are written, but not longer than `limit`; whether they are. For the end of a
-/// process, which ends whatever reads its log.
+/// Waits until all log lines so far are written, but not longer than `limit`. Returns whether they are. For the end
+/// of a process, which ends even if its log is not read.
 pub fn flush_log(limit: Duration) -> bool {
     QUEUE.get().is_none_or(|queue| queue.flush(limit))
 }
@@ -126,7 +128,7 @@ mod tests {
 
     use super::*;
 
-    /// Takes a line whenever it is let.
+    /// Takes a line each time the test lets it.
     struct Slow {
         let_through: Receiver<()>,
         taken: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -153,7 +155,7 @@ mod tests {
         for number in 0..said {
             queue.write_all(format!("{number}\n").as_bytes()).unwrap();
         }
-        // One may be with the writer.
+        // One line may be with the writer.
         let dropped = usize::try_from(lines_dropped()).unwrap();
         assert!((99..=100).contains(&dropped), "{dropped}");
         assert!(!flush_log(Duration::from_millis(1)), "nothing was written");

@@ -1,5 +1,6 @@
-//! What a node keeps beside the count, and what the count never reads: the activation log, CMIDs that several machines
-//! share, estimates of distinct machines, the limits of log lines, and their way out of the process.
+//! Records that a node keeps beside the count, and that the count never reads: the activation log, CMIDs that
+//! several machines share, estimates of distinct machines, the limits of log lines, and the queue through which log
+//! lines are written.
 
 pub(crate) mod activations;
 pub(crate) mod distinct;

@@ -1,4 +1,4 @@
-//! New CMIDs, which the count does not remember: how many of them one source may bring, and how many there were.
+//! New CMIDs, which the count does not hold: the limit for each source, and their number over time.
 
 use std::{
     collections::BTreeMap,
@@ -17,23 +17,24 @@ use crate::{
     records::source_quota::SourceQuota,
 };
 
-/// The limit of a source, and the numbers of the last 7 days.
+/// The limit of new CMIDs per source, and their numbers in the last 7 days.
 #[derive(Debug)]
 pub(crate) struct NewCmids {
-    /// 0: no limit.
+    /// The limit per source in a minute; 0: no limit.
     per_minute_max: AtomicU32,
     of_sources: SourceQuota,
     began: Instant,
-    /// By the number of their [`NEW_CMIDS_INTERVAL`], counted from the start.
+    /// Numbers of new CMIDs by the number of their [`NEW_CMIDS_INTERVAL`], counted from the start of the node.
     counted: Mutex<BTreeMap<u64, u64>>,
 }
 
-/// How many new CMIDs were counted.
+/// Numbers of new CMIDs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NewCmidRates {
-    /// Within the last hour.
+    /// New CMIDs within the last hour.
     pub(crate) last_hour: u64,
-    /// In an hour of the 7 days before that, on average, rounded up; since the start where that was later.
+    /// New CMIDs per hour, on average over the 7 days before the last hour, rounded up; since the start of the node
+    /// where that was later.
     pub(crate) usual: u64,
 }
 
@@ -47,23 +48,23 @@ impl NewCmids {
         }
     }
 
-    /// From the next request on.
+    /// Changes the limit, from the next request on.
     pub(crate) fn set_max(&self, per_minute_max: u32) {
         self.per_minute_max.store(per_minute_max, Ordering::Relaxed);
     }
 
-    /// The limit of a source in a minute; 0: none.
+    /// The limit per source in a minute; 0: no limit.
     pub(crate) fn per_minute_max(&self) -> u32 {
         self.per_minute_max.load(Ordering::Relaxed)
     }
 
-    /// Whether a client may bring one more. Requests from within the process have no limit.
+    /// Whether a client may bring one more new CMID. Requests from within the process have no limit.
     pub(crate) fn admits(&self, client: Option<IpAddr>) -> bool {
         let max = self.per_minute_max();
         max == 0 || client.is_none_or(|client| self.of_sources.admits(client, max, Instant::now()))
     }
 
-    /// One was counted.
+    /// Counts one new CMID.
     pub(crate) fn note(&self) {
         let interval = self.interval();
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,7 @@
-//! A HyperLogLog sketch of distinct machines: its registers in an encoding of our own, a byte each.
+//! A HyperLogLog sketch of distinct machines: its registers in this project's own encoding, one byte each.
 //!
-//! The encoding is what nodes send each other and keep on disk, so hash and registers never change. The estimate is left to
-//! a library, which is given the registers through its public interface.
+//! Nodes exchange this encoding and store it on disk, so the hash and the registers never change. A library computes
+//! the estimate; it gets the registers through its public interface.
 
 use std::hash::{Hash, Hasher};
 
@@ -13,20 +13,21 @@ use siphasher::sip::SipHasher13;
 const INDEX_BITS: u32 = 12;
 /// Registers of a sketch.
 pub(super) const REGISTERS: usize = 1 << INDEX_BITS;
-/// The other bits of a hash: a register holds the position of the highest one that is set, or one more.
+/// The remaining bits of a hash: a register holds the position of the highest set bit among them, or one more.
 const RANK_BITS: u32 = u64::BITS - INDEX_BITS;
 /// Largest value of a register.
 const RANK_MAX: u8 = 53;
-/// The library's measure of precision: it gives sketches of [`REGISTERS`], whose standard error is 1.6 %.
+/// The library's parameter of precision: it gives sketches of [`REGISTERS`] registers, with a standard error of 1.6
+/// %.
 const ERROR_RATE: f64 = 0.004_08;
 
 const _: () = assert!(RANK_MAX as u32 == RANK_BITS + 1);
 
-/// A set of machines, known by its size only.
+/// A set of machines of which only the size can be estimated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sketch(Box<[u8]>);
 
-/// Bytes that are no registers of a sketch.
+/// The error for bytes that are not the registers of a sketch.
 #[derive(Debug, thiserror::Error)]
 #[error("a sketch has {REGISTERS} registers of 0 to {RANK_MAX}")]
 pub(super) struct NotASketch;
@@ -38,7 +39,7 @@ impl Default for Sketch {
 }
 
 impl Sketch {
-    /// Adds a machine. All nodes hash alike, so that their sketches merge.
+    /// Adds a machine. All nodes use the same hash, so that their sketches merge.
     pub(super) fn insert(&mut self, cmid: Cmid) {
         let mut hasher = SipHasher13::new_with_keys(0, 0);
         cmid.0.hash(&mut hasher);
@@ -64,7 +65,7 @@ impl Sketch {
         library.len().round()
     }
 
-    /// [`REGISTERS`] bytes.
+    /// The registers: [`REGISTERS`] bytes.
     pub(super) fn registers(&self) -> &[u8] {
         &self.0
     }
@@ -107,7 +108,7 @@ mod tests {
         }
     }
 
-    /// The encoding of earlier versions is the library's own hash of a CMID: sketches on disk go on counting.
+    /// Earlier versions encoded sketches with the library's own hash of a CMID: their sketches on disk stay valid.
     #[test]
     fn a_sketch_estimates_exactly_what_the_library_does_for_the_same_machines() {
         for machines in [0, 1, 100, 5000, 40_000] {

@@ -1,4 +1,4 @@
-//! How much of a kind each source of requests may cause within a time, so that one source takes only its own part.
+//! A quota for each source of requests within a time, so that one source cannot use up the others' share.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,7 @@ use transport::source;
 
 use crate::limits::QUOTA_SOURCES_MAX;
 
-/// Counts by source, begun anew after each `window`.
+/// Counts per source, restarted after each `window`.
 #[derive(Debug)]
 pub(crate) struct SourceQuota {
     window: Duration,
@@ -23,7 +23,7 @@ pub(crate) struct SourceQuota {
 struct Window {
     began: Instant,
     by_source: BTreeMap<IpAddr, u32>,
-    /// Of all sources beyond [`QUOTA_SOURCES_MAX`] together.
+    /// The count of all sources above [`QUOTA_SOURCES_MAX`] together.
     of_others: u32,
 }
 
@@ -32,8 +32,8 @@ impl SourceQuota {
         Self { window, counted: Mutex::default() }
     }
 
-    /// Whether the source of `address` may cause one more: `max` in each window. The sources beyond [`QUOTA_SOURCES_MAX`] in a
-    /// window have the part of one.
+    /// Counts one event of the source of `address`. Returns whether the source is within `max` events in this
+    /// window. The sources above [`QUOTA_SOURCES_MAX`] in a window share the quota of one source.
     pub(crate) fn admits(&self, address: IpAddr, max: u32, now: Instant) -> bool {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let window = counted.take().filter(|window| now.duration_since(window.began) < self.window);

@@ -1,4 +1,4 @@
-//! Calls of a tonic server under the name of a task: tonic runs them in tasks of its own.
+//! Names for the calls of a tonic server: tonic runs the calls in its own tasks.
 
 use std::task::{Context, Poll};
 
@@ -7,7 +7,7 @@ use tower::{Layer, Service};
 
 use super::{HostTask, named};
 
-/// Gives the calls of a server a name; its layer, and the server in it.
+/// Runs the calls of a server under the name of a task; both the layer and the service that it makes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NamedCalls<S = ()> {
     task: HostTask,
@@ -15,7 +15,7 @@ pub(crate) struct NamedCalls<S = ()> {
 }
 
 impl NamedCalls {
-    /// The layer of a server whose calls are this task.
+    /// The layer of a server whose calls run as this task.
     pub(crate) fn new(task: HostTask) -> Self {
         Self { task, service: () }
     }

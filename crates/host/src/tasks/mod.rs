@@ -1,7 +1,8 @@
-//! The one place where the daemon starts a task or a thread: each has a name, which the log gives where it panics.
+//! The only module in which the daemon starts tasks and threads. Each has a name, which is logged when it panics.
 //!
-//! A node in which a task panicked is half a node: requests are not batched any more, or members not looked at, and nothing
-//! else notices. So a panic in any task ends the process ([`panic`]), and its supervisor starts it again.
+//! A node in which a task panicked works only in part: for example, requests are not batched any more, or members
+//! not checked, and no other task notices it. So a panic in any task ends the process ([`panic`]), and its
+//! supervisor starts it again.
 
 mod calls;
 pub(crate) mod panic;
@@ -31,33 +32,33 @@ replication::named_tasks! {
         AdminPort = "administration port",
         /// A call of an administrator.
         AdminCall = "administration call",
-        /// Sends events to an administrator.
+        /// Streams events to an administrator.
         EventStream = "event stream",
         /// Serves port 9688.
         HttpPort = "http port",
         /// One connection to port 9688.
         HttpConnection = "http connection",
-        /// Gathers what the console shows.
+        /// Gathers the data of the console.
         Console = "console",
         /// Renews the node's certificate.
         CertificateRenewal = "certificate renewal",
         /// Signs or reads a new certificate.
         CertificateLoad = "certificate load",
-        /// Gives voters the authority's key.
+        /// Sends the authority's key to voters.
         AuthorityKey = "authority key",
-        /// Keeps the registry of keys.
+        /// Maintains the registry of keys.
         KeyRegistry = "key registry",
-        /// Follows the publishers' certificates.
+        /// Follows the publishers' certificates for this node's keys.
         NodeKeys = "node keys",
-        /// Brings the folder of private keys in line with the state.
+        /// Updates the folder of private keys to the state.
         KeyFolder = "key folder",
         /// Follows the settings that take effect while the node runs.
         LiveSettings = "live settings",
-        /// Estimates how many machines ask.
+        /// Estimates the number of distinct machines.
         DistinctMachines = "distinct machines",
-        /// Saves what the estimates are made of.
+        /// Saves the sketches of the estimates.
         SketchFolder = "sketch folder",
-        /// Reports the lines that the log left out.
+        /// Reports the lines that were left out of the log.
         LogLimit = "log limit",
         /// Writes the log.
         LogWriter = "log writer",
@@ -77,7 +78,7 @@ replication::named_tasks! {
         ActivationLogRead = "activation log read",
         /// Opens the data folder.
         StoreOpening = "store opening",
-        /// Measures the disk.
+        /// Measures the disk's fsync latency.
         DiskProbe = "disk probe",
         /// Encodes or decodes a whole state.
         Computation = "computation",
@@ -88,19 +89,20 @@ tokio::task_local! {
     static NAME: &'static str;
 }
 
-/// The name of the task that runs on this thread, or else of the thread.
+/// The name of the task that runs on this thread; outside of a task, the name of the thread.
 fn current() -> String {
     NAME.try_with(|name| (*name).to_owned())
         .unwrap_or_else(|_| thread::current().name().unwrap_or("unnamed").to_owned())
 }
 
-/// `work` under the name of its task.
+/// Runs `work` under the name of its task.
 pub(crate) fn named<F: Future>(task: HostTask, work: F) -> impl Future<Output = F::Output> {
     under(task.name(), work)
 }
 
 fn under<F: Future>(name: &'static str, work: F) -> impl Future<Output = F::Output> {
-    // Pinned before it is moved: a block that awaits what it captured holds it twice, and there are thousands of connections.
+    // Pinned before it is moved: an async block that awaits a captured future holds it twice, and there are
+    // thousands of connections.
     let work = Box::pin(work);
     NAME.scope(name, async move {
         test_hooks::panic_in(name);
@@ -108,7 +110,7 @@ fn under<F: Future>(name: &'static str, work: F) -> impl Future<Output = F::Outp
     })
 }
 
-/// Starts a task that ends with `tasks`.
+/// Starts a task that is aborted when `tasks` is dropped.
 pub(crate) fn spawn(
     tasks: &mut JoinSet<()>,
     task: HostTask,
@@ -125,19 +127,19 @@ pub(crate) fn spawn_alone(
     tokio::spawn(named(task, work))
 }
 
-/// Starts the tasks of the replica.
+/// Starts tasks for the replica.
 pub(crate) fn of_replica() -> Tasks {
     Tasks::new(|task: ReplicaTask, work| tokio::spawn(under(task.name(), work)).abort_handle())
 }
 
-/// Does the long computations of the replica, each on a thread for such work.
+/// Runs the long computations of the replica, each on a thread for blocking work.
 pub(crate) fn computations() -> Computations {
     Computations::new(|work| drop(tokio::task::spawn_blocking(move || on_thread(HostTask::Computation, work))))
 }
 
-/// Runs `work`, which waits for the disk, on a thread for such work.
+/// Runs `work`, which waits for the disk, on a thread for blocking work.
 ///
-/// Errors: the runtime stops. A panic of `work` goes on in the caller, where it did not end the process.
+/// Errors: the runtime is stopping. Where a panic of `work` does not end the process, it continues in the caller.
 pub(crate) async fn blocking<T: Send + 'static>(
     task: HostTask,
     work: impl FnOnce() -> T + Send + 'static,

@@ -1,12 +1,13 @@
-//! A panic ends the process, with its reason in the log.
+//! Ends the process on a panic, with the reason in the log.
 //!
-//! This is a panic hook and not `panic = "abort"`: what is caught on purpose (an entry that cannot be applied, a database
-//! that cannot be read) keeps its own way out, and the log names the task. It is also not a `catch_unwind` around each
-//! task: libraries start tasks that this crate never sees, and unwinding would poison locks, let callers go on with half a
-//! change, and run destructors that wait. The hook runs before any of that.
+//! This is a panic hook and not `panic = "abort"`: a panic that is caught on purpose (an entry that cannot be
+//! applied, a database that cannot be read) is still handled by its catcher, and the log names the task. It is also
+//! not a `catch_unwind` around each task: libraries start tasks that this crate does not see, and unwinding would
+//! poison locks, let callers go on with half a change, and run destructors that wait. The hook runs before any of
+//! that.
 //!
-//! Only the command that is a daemon installs it. Whoever embeds a [`Node`](crate::Node) in a process of its own (tests, the
-//! demo, benchmarks, a simulation) keeps that process: a panic ends the task there, and is for them to notice.
+//! Only the daemon's command installs the hook. A program that embeds a [`Node`](crate::Node) (tests, the demo,
+//! benchmarks, a simulation) keeps its process: there a panic ends the task, and the program has to notice it.
 
 use std::{
     io::{self, Write as _},
@@ -28,16 +29,17 @@ use crate::{
 
 /// Whether a thread is ending the process.
 static ENDING: AtomicBool = AtomicBool::new(false);
-/// Whether a panic was caught on purpose, which may stop the node.
+/// Whether a panic was caught on purpose; such a panic may stop the node.
 static CAUGHT: AtomicBool = AtomicBool::new(false);
 
-/// From now on a panic in any thread or task of this process that is not caught on purpose is logged, and ends the process
-/// with SIGABRT within twice [`LAST_LINE_TIMEOUT`]. For a process whose supervisor starts it again.
+/// Installs the panic hook. From then on, a panic in any thread or task of this process that is not caught on
+/// purpose is logged, and ends the process with SIGABRT within twice [`LAST_LINE_TIMEOUT`]. For a process whose
+/// supervisor starts it again.
 pub fn end_process_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
         let report = Report::of(panic);
         if is_caught() {
-            // Whoever catches it reports what follows from it, but does not know the place.
+            // The code that catches the panic reports the consequence, but does not know where the panic occurred.
             CAUGHT.store(true, Ordering::SeqCst);
             report.log("a panic was caught");
         } else {
@@ -46,12 +48,12 @@ pub fn end_process_on_panic() {
     }));
 }
 
-/// What the log says of a panic.
+/// The content of the log line about a panic.
 struct Report {
     task: String,
     at: String,
     reason: String,
-    /// Whether it is the thread that writes the log.
+    /// Whether the thread that panicked is the one that writes the log.
     is_of_log: bool,
 }
 
@@ -70,10 +72,11 @@ impl Report {
         tracing::error!(task, %at, reason, "{consequence}");
     }
 
-    /// The same, and does not return before the line is written.
+    /// Logs the panic as [`Self::log`] does, and returns only when the line is written or [`LAST_LINE_TIMEOUT`] has
+    /// passed.
     fn log_now(&self, consequence: &str) {
         if self.is_of_log {
-            // No line goes through what has just ended.
+            // The thread that writes the log has just ended: write to standard error directly.
             let Self { task, at, reason, .. } = self;
             let _whatever_it_is = writeln!(io::stderr(), "ERROR {consequence} task={task:?} at={at} reason={reason:?}");
             return;
@@ -85,11 +88,12 @@ impl Report {
 
 /// Logs the first panic, and ends the process.
 ///
-/// The line is written by a thread of its own, for a bounded time: the thread that panicked may hold the log's lock, and
-/// whatever reads the log may have stopped reading. The process ends all the same.
+/// A separate thread writes the line, for a limited time: the thread that panicked may hold the log's lock, and the
+/// reader of the log may have stopped reading. The process ends in any case.
 fn end(report: Report) -> ! {
     if ENDING.swap(true, Ordering::SeqCst) {
-        // Another thread ends the process; or this is the thread that was to write the line, and could not.
+        // Either another thread is ending the process, or this is the thread that was to write the line and
+        // panicked.
         loop {
             thread::park();
         }
@@ -103,11 +107,11 @@ fn end(report: Report) -> ! {
         let _too_late = is_written.recv_timeout(LAST_LINE_TIMEOUT);
     }
     if CAUGHT.load(Ordering::SeqCst) {
-        // This panic may only follow from the one that was caught: whoever looks at a state that is half changed panics. The
-        // node is being stopped then, with the reason of the first.
+        // This panic may be a consequence of the caught one: code that reads a half-changed state panics. The node
+        // is being stopped then, with the reason of the first panic; give that time to finish.
         let (_kept, never) = sync_channel::<()>(1);
         let _not_stopped_in_time = never.recv_timeout(LAST_LINE_TIMEOUT);
     }
-    // Not `exit`: that runs destructors of libraries, which may wait for the thread that panicked.
+    // Not `exit`: it runs destructors of libraries, which may wait for the thread that panicked.
     abort()
 }

@@ -1,7 +1,9 @@
-//! Who may look at the console: whoever is on this machine; or, with `console.auth`, whoever came in with a ticket.
+//! Access to the console: without `console.auth` from this machine only; with `console.auth` from anywhere, with a
+//! session that began with a ticket.
 //!
-//! A web page of somebody else's may send a browser here, too. So on loopback the name that was asked for has to be one
-//! of loopback (a name that a stranger's DNS points here is not), and what other sites ask for is refused.
+//! A web page of another site may direct a browser here, too. So on loopback the requested host name has to be one
+//! of loopback (a foreign name that DNS resolves to this machine is not), and requests that other sites cause are
+//! refused.
 
 use std::{
     collections::BTreeMap,
@@ -30,24 +32,24 @@ use crate::{
     limits::{CONSOLE_SESSION_LIFETIME, CONSOLE_SESSIONS_MAX, CONSOLE_TICKET_LIFETIME, CONSOLE_TICKETS_MAX},
 };
 
-/// Where a ticket is taken.
+/// The path at which a ticket is exchanged for a session.
 pub(super) const ENTER: &str = "/console/enter";
-/// The page, as seen from there: a proxy may have the console under a path of its own.
+/// The page relative to [`ENTER`]: a proxy may serve the console under a path of its own.
 const PAGE_FROM_ENTER: &str = "../";
 
-/// The certificate with which a ticket was asked for; none on the node's own socket.
+/// The certificate with which a ticket was requested; `None` for a ticket requested on the node's own socket.
 pub(super) type Holder = Option<Arc<Certificate>>;
 
-/// How long a viewer may look.
+/// How long a viewer has access.
 #[derive(Clone)]
 pub(super) struct Until {
-    /// None: for ever.
+    /// The end of the session and its holder; `None`: access without a limit.
     ends: Option<(Instant, Holder)>,
     registered: Arc<Registered>,
 }
 
 impl Until {
-    /// Waits until the time is over, or the holder is let in no more.
+    /// Waits until the session has ended, or its holder is no longer admitted.
     pub(super) async fn over(&self) {
         let Some((ends, holder)) = &self.ends else { return std::future::pending().await };
         let shut_out = async {
@@ -66,7 +68,8 @@ impl Until {
 /// Tickets and sessions, in memory only.
 pub(super) struct Access {
     asks: bool,
-    /// Of this node alone: a browser tells nodes on one machine apart by nothing else.
+    /// The name of the cookie, different for each node: browsers do not separate cookies of nodes on one machine by
+    /// port.
     cookie: String,
     tickets: Mutex<Secrets>,
     sessions: Mutex<Secrets>,
@@ -84,17 +87,17 @@ impl Access {
         }
     }
 
-    /// Whether it asks for tickets.
+    /// Whether access needs a ticket.
     pub(super) fn asks(&self) -> bool {
         self.asks
     }
 
-    /// A new one, for the holder of this certificate.
+    /// Creates a ticket for the holder of this certificate.
     pub(super) fn ticket(&self, holder: Holder) -> io::Result<String> {
         made(&self.tickets, holder)
     }
 
-    /// A session for a ticket, as a cookie; none where the ticket is unknown, used or too old.
+    /// Exchanges a ticket for a session, as a cookie; `None` where the ticket is unknown, used or expired.
     fn enter(&self, ticket: &str) -> io::Result<Option<String>> {
         let taken = self.tickets.lock().unwrap_or_else(PoisonError::into_inner).take(ticket, Instant::now());
         let Some(holder) = taken.filter(|holder| self.is_let_in(holder)) else { return Ok(None) };
@@ -107,7 +110,7 @@ impl Access {
         holder.as_ref().is_none_or(|certificate| self.registered.holder(certificate).is_ok())
     }
 
-    /// Until when the bearer of these cookies may look, and who that is.
+    /// The end and the holder of the session in these cookies; `None` without a valid session.
     fn session(&self, headers: &HeaderMap) -> Option<(Instant, Holder)> {
         let lines = headers.get_all(header::COOKIE).into_iter().filter_map(|line| line.to_str().ok());
         let mut cookies = lines.flat_map(|line| line.split(';')).filter_map(|cookie| cookie.trim().split_once('='));
@@ -124,8 +127,8 @@ fn made(secrets: &Mutex<Secrets>, holder: Holder) -> io::Result<String> {
     Ok(secret)
 }
 
-/// Secrets that were given out. Only their digests are kept, and only they are compared: how long that takes says nothing of
-/// a secret.
+/// Secrets that were given out. Only their digests are stored and compared, so that the time of a comparison reveals
+/// nothing of a secret.
 struct Secrets {
     max: usize,
     lifetime: Duration,
@@ -137,7 +140,7 @@ impl Secrets {
         Self { max, lifetime, ends: BTreeMap::new() }
     }
 
-    /// Where there are too many, the one that would end first goes.
+    /// Stores a secret. Above the maximum, the secret that would expire first is removed.
     fn put(&mut self, secret: &str, holder: Holder, now: Instant) {
         self.ends.retain(|_, (ends, _)| *ends > now);
         while self.ends.len() >= self.max {
@@ -163,7 +166,7 @@ fn digest(secret: &str) -> [u8; 32] {
     Sha256::digest(secret).into()
 }
 
-/// Stands before every page of the console.
+/// Checks the access to every page of the console.
 pub(super) async fn guard(State(access): State<Arc<Access>>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Connection>().map(Connection::peer);
     let path = request.uri().path();
@@ -174,7 +177,7 @@ pub(super) async fn guard(State(access): State<Arc<Access>>, mut request: Reques
     } else {
         access.session(request.headers()).map(Some).ok_or(Refusal::NoSession)
     };
-    // A link may lead to a page; what belongs to the page is asked for by the page alone.
+    // Links from other sites may lead to a page; the page's parts are requested only by the page itself.
     let is_page = path == "/" || path == ENTER;
     let response = match until {
         Ok(_) if !is_page && is_of_another_site(request.headers()) => Refusal::OtherSite.into_response(),
@@ -187,7 +190,7 @@ pub(super) async fn guard(State(access): State<Arc<Access>>, mut request: Reques
     (strict(), response).into_response()
 }
 
-/// Takes a ticket, once.
+/// Exchanges a ticket for a session. A ticket is valid once.
 pub(super) async fn enter(State(access): State<Arc<Access>>, request: Request) -> Response {
     if !access.asks {
         return (StatusCode::SEE_OTHER, [(header::LOCATION, PAGE_FROM_ENTER)]).into_response();
@@ -204,7 +207,7 @@ pub(super) async fn enter(State(access): State<Arc<Access>>, request: Request) -
     }
 }
 
-/// Whether somebody on this machine asks, by a name of this machine.
+/// Whether the request comes from this machine and names this machine.
 fn is_here(peer: Option<SocketAddr>, headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) && host.is_some_and(names_loopback)
@@ -217,7 +220,8 @@ fn names_loopback(host: &str) -> bool {
     is_address || host.eq_ignore_ascii_case("localhost")
 }
 
-/// Browsers say so; other programs, which nobody lures anywhere, do not.
+/// Whether another site caused the request. Browsers report it; other programs do not, but no web page can make them
+/// send a request.
 fn is_of_another_site(headers: &HeaderMap) -> bool {
     headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none")
 }

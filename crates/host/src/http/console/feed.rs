@@ -1,4 +1,4 @@
-//! What viewers are sent, shared by the task that gathers it and the streams that send it.
+//! The data for viewers, shared by the task that gathers it and the streams that send it.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use tokio::sync::{Notify, Semaphore, watch};
 use super::{history::History, sections::Sections};
 use crate::{http::metrics::Watched, limits::CONSOLE_VIEWERS_MAX};
 
-/// The sections of the page, as they were gathered last.
+/// The sections of the page as they were gathered last, and the limit of viewers.
 pub(super) struct Feed {
     pub(super) watched: Watched,
     pub(super) history: History,
     pub(super) told: watch::Sender<Sections>,
-    /// Notified when a viewer comes.
+    /// Notified when a viewer connects.
     pub(super) wanted: Notify,
     /// Bounds the number of viewers.
     pub(super) viewers: Arc<Semaphore>,

@@ -1,4 +1,4 @@
-//! The one task that asks the nodes, for all who look.
+//! The single task that requests data from the nodes for all viewers.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -22,7 +22,7 @@ use crate::{
     observation::{self, cluster_status, counts},
 };
 
-/// What is observed every [`CONSOLE_EXAMINE_INTERVAL`] only, and when that was.
+/// The data that is gathered only every [`CONSOLE_EXAMINE_INTERVAL`], and when it was gathered.
 struct SlowObservation {
     at: Instant,
     wall_ms: u64,
@@ -32,14 +32,14 @@ struct SlowObservation {
     unreachable: Vec<UnreachablePort>,
 }
 
-/// Between the three that look, each at its own pace: none waits for a slower one.
+/// Results shared between the three loops, each with its own interval, so that none waits for a slower one.
 #[derive(Default)]
 struct Known {
     cluster: Mutex<Option<ClusterStatusReply>>,
     slow: Mutex<Option<Arc<SlowObservation>>>,
 }
 
-/// Observes the cluster while there is a viewer. A viewer that comes back soon is shown the last slow observation.
+/// Observes the cluster while there is a viewer. A viewer that reconnects soon is shown the last slow observation.
 pub(super) async fn for_viewers(feed: &Feed) {
     let known = Known::default();
     loop {
@@ -50,7 +50,7 @@ pub(super) async fn for_viewers(feed: &Feed) {
             () = follow_events(feed) => {}
             () = feed.told.closed() => {}
         }
-        // The next viewer is told nothing that is old.
+        // Clear the sections, so that the next viewer gets no outdated data.
         feed.told.send_replace(sections::Sections::default());
     }
 }
@@ -62,7 +62,7 @@ fn tell(feed: &Feed, name: &'static str, section: &serde_json::Value) {
     });
 }
 
-/// How the nodes are, the counts, the keys; and what follows from all that is known.
+/// Gathers the state of the nodes, the counts and the keys, and runs the checks on all gathered data.
 async fn look(feed: &Feed, known: &Known) {
     let watched = &feed.watched;
     let replica = &watched.replica;
@@ -110,12 +110,12 @@ async fn look(feed: &Feed, known: &Known) {
             tell(feed, "dns", &sections::dns(slow.dns.as_ref()));
         }
         *known.cluster.lock().unwrap_or_else(PoisonError::into_inner) = Some(cluster);
-        // Last: with it the page is whole.
+        // Sent last: with this section the page is complete.
         tell(feed, "pulse", &sections::pulse(replica.identity().owner, replica.wall_ms()));
     }
 }
 
-/// What costs more: each node writes and syncs a little, DNS is asked, ports are tried.
+/// Gathers what costs more: each node writes and syncs a small amount of data, DNS is queried, ports are tried.
 async fn observe_slowly(feed: &Feed, known: &Known) {
     let watched = &feed.watched;
     loop {
@@ -143,7 +143,7 @@ async fn observe_slowly(feed: &Feed, known: &Known) {
     }
 }
 
-/// The last events of all nodes.
+/// Gathers the last events of all nodes.
 async fn follow_events(feed: &Feed) {
     let last = u32::try_from(CONSOLE_EVENTS_MAX).unwrap_or(u32::MAX);
     let filter = EventsFilter { last, ..EventsFilter::default() };
@@ -155,7 +155,7 @@ async fn follow_events(feed: &Feed) {
         ticks.tick().await;
         let part = observation::events::gather(&feed.watched.nodes, &filter, &mut behind).await;
         shown.extend(part.events);
-        // One that was silent may bring older ones.
+        // A node that did not answer before may deliver older events.
         shown.make_contiguous().sort_by_key(|event| (event.time_ms, event.node, event.number));
         while shown.len() > CONSOLE_EVENTS_MAX {
             shown.pop_front();

@@ -5,11 +5,12 @@ use axum::{
     response::AppendHeaders,
 };
 
-/// Content from this origin only, nothing inline, and no frame around the page.
+/// The content security policy: content from this origin only, no inline scripts or styles, and no frame around the
+/// page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; form-action 'none'";
 
-/// What a browser is told with every response.
+/// The security headers of every response.
 pub(super) fn strict() -> AppendHeaders<[(HeaderName, HeaderValue); 5]> {
     AppendHeaders([
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),

@@ -1,4 +1,4 @@
-//! Counts over the last day, in memory: noted every 30 s, whether somebody looks or not.
+//! Counts over the last day, in memory: sampled every 30 s, with or without viewers.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -13,17 +13,17 @@ use crate::http::metrics::Watched;
 use crate::limits::{CONSOLE_APPLICATIONS_MAX, CONSOLE_POINTS_MAX, CONSOLE_SAMPLE_INTERVAL, CONSOLE_SAMPLES_MAX};
 use crate::test_hooks;
 
-/// An application.
+/// An application, with its publisher.
 pub(super) type Of = (PublisherId, Name);
 
-/// When, in milliseconds since 1970, and how many.
+/// A sample: its time in milliseconds since 1970, and the count.
 type Sample = (u64, u32);
 
-/// What was counted.
+/// The samples of each application, oldest first.
 #[derive(Default)]
 pub(super) struct History(Mutex<BTreeMap<Of, VecDeque<Sample>>>);
 
-/// Until it is dropped.
+/// Samples the counts until the future is dropped.
 pub(super) async fn note(watched: &Watched, history: &History) {
     let mut ticks = interval(test_hooks::console_sample_interval().unwrap_or(CONSOLE_SAMPLE_INTERVAL));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -45,7 +45,7 @@ pub(super) async fn note(watched: &Watched, history: &History) {
 }
 
 impl History {
-    /// Applications that are no more are forgotten.
+    /// Adds a sample per application. Applications that no longer exist are removed.
     fn add(&self, time_ms: u64, counts: Vec<(Of, u32)>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|of, _| counts.iter().any(|(counted, _)| counted == of));
@@ -61,8 +61,8 @@ impl History {
         }
     }
 
-    /// For each application its name on the page, and points in the order of time: seconds since 1970, and the count. Where
-    /// there are more samples than points, a point is the lowest of several: no dip is lost.
+    /// For each application its id on the page, and its points in order of time: seconds since 1970, and the count.
+    /// Where there are more samples than points, a point is the lowest of several samples, so that no dip is lost.
     pub(super) fn shown(&self) -> Value {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let all = kept.iter().map(|(of, samples)| {
@@ -78,7 +78,7 @@ impl History {
     }
 }
 
-/// How the page tells applications apart.
+/// The id by which the page distinguishes applications.
 pub(super) fn id((publisher, application): &Of) -> String {
     format!("{publisher}/{application}")
 }

@@ -1,10 +1,10 @@
-//! The console: a page for administrators on the port of the metrics, live for as long as somebody looks.
+//! The console: a page for administrators on the port of the metrics, updated live while there is a viewer.
 //!
-//! One task asks the nodes for all who look ([`gather`]) and puts what it learns into sections, each a JSON text
-//! ([`sections`]); a viewer is sent the sections that changed ([`stream`]). Counts are noted all the time
-//! ([`history`]). Who may look is in [`access`].
+//! One task requests data from the nodes for all viewers ([`gather`]) and puts it into sections, each a JSON text
+//! ([`sections`]); a viewer is sent the sections that changed ([`stream`]). Counts are sampled all the time
+//! ([`history`]). Access is checked in [`access`].
 //!
-//! Invariant: never changes anything, and never asks anybody anything while nobody looks.
+//! Invariant: never changes anything, and never sends a request to a node while there is no viewer.
 
 mod access;
 mod feed;
@@ -29,20 +29,20 @@ use crate::{credentials::registered::Registered, http::metrics::Watched, limits:
 
 const PAGE: &str = include_str!("page/console.html");
 const STYLE: &str = include_str!("page/console.css");
-/// In the order in which they are put together: functions, then what calls them.
+/// The scripts in the order in which they are concatenated: functions before their callers.
 const SCRIPT: &str =
     concat!(include_str!("page/draw.js"), include_str!("page/sections.js"), include_str!("page/live.js"));
 
 /// Why the console cannot be reached.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TicketError {
-    /// Without tickets it answers on loopback, and its port does not listen there.
+    /// Without tickets the console answers on loopback only, and its port does not listen there.
     #[error(
         "the console answers on loopback only, and metrics.listen is {0}: set console.auth = true in the node's \
          configuration, or listen on all addresses"
     )]
     LoopbackOnly(IpAddr),
-    /// The operating system.
+    /// The operating system gave no randomness.
     #[error("there is no randomness: {0}")]
     Randomness(io::Error),
 }
@@ -50,7 +50,7 @@ pub(crate) enum TicketError {
 /// The console of one node.
 pub(crate) struct Console {
     feed: Arc<Feed>,
-    /// The address of its port.
+    /// The address on which its port listens.
     listen: SocketAddr,
     access: Arc<Access>,
 }
@@ -61,7 +61,8 @@ impl Console {
         Self { feed: Arc::new(Feed::new(watched)), listen, access: Arc::new(Access::new(auth, node, registered)) }
     }
 
-    /// Where it is, with a ticket for the holder of this certificate where one is needed; or why nobody can reach it.
+    /// The address of the console, with a ticket for the holder of this certificate where access needs one. Error:
+    /// why the console cannot be reached.
     pub(crate) fn ticket(&self, holder: Option<Arc<Certificate>>) -> Result<ConsoleTicketReply, TicketError> {
         let port = self.listen.port();
         let host = match (self.listen.ip().to_canonical(), self.access.asks()) {
@@ -80,14 +81,14 @@ impl Console {
         Ok(ConsoleTicketReply { url: format!("http://{host}:{port}{}?ticket={ticket}", access::ENTER), valid_s })
     }
 
-    /// By which the other nodes know this machine.
+    /// The host name under which the other nodes reach this machine.
     fn own_host(&self) -> Option<String> {
         let cluster = self.feed.watched.replica.cluster();
         let (host, _) = cluster.members.get(&cluster.node)?.address.rsplit_once(':')?;
         Some(host.to_owned())
     }
 
-    /// Until it is dropped: notes counts, and asks the nodes while somebody looks.
+    /// Samples counts, and requests data from the nodes while there is a viewer, until the future is dropped.
     pub(crate) async fn work(self: Arc<Self>) {
         tokio::join!(history::note(&self.feed.watched, &self.feed.history), gather::for_viewers(&self.feed));
     }
@@ -100,7 +101,7 @@ fn written(ip: IpAddr) -> String {
     }
 }
 
-/// Its pages; [`access::guard`] stands before each.
+/// The pages of the console; [`access::guard`] checks every request first.
 pub(crate) fn pages(console: &Console) -> Router {
     let pages = Router::new()
         .route("/", get(async || page("text/html; charset=utf-8", PAGE)))

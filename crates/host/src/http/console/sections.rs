@@ -1,4 +1,4 @@
-//! What the page is told, section by section: pure, from what was asked to JSON. Times are milliseconds since 1970.
+//! The sections of the page: pure functions from gathered data to JSON. Times are milliseconds since 1970.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,13 +10,13 @@ use admin::{
 use api::admin::v1::{ActivationEvent, ClusterStatusReply, CountReply, DnsStatusReply, ListKeysReply};
 use serde_json::{Value, json};
 
-/// By name, each as JSON on one line.
+/// The sections by name, each as JSON on one line.
 pub(super) type Sections = BTreeMap<&'static str, Arc<str>>;
 
-/// Machines by the days since they asked, for an application.
+/// An application's id, and its number of machines by days since their last request.
 pub(super) type Ages = (String, [u32; CMID_LIFETIME_DAYS]);
 
-/// That the node lives, and what its clock says.
+/// A sign of life of the node, with the time of its clock.
 pub(super) fn pulse(node: u64, wall_ms: u64) -> Value {
     json!({ "node": node, "time_ms": wall_ms })
 }
@@ -48,7 +48,7 @@ pub(super) fn nodes(cluster: &ClusterStatusReply) -> Value {
 }
 
 pub(super) fn counts(counts: &CountReply, ages: &[Ages]) -> Value {
-    // Both are in the order of the state.
+    // Both lists are in the order of the state.
     let applications = counts.applications.iter().zip(ages).map(|(application, (id, ages))| {
         let products = application.products.iter().map(|product| {
             json!({
@@ -90,7 +90,7 @@ pub(super) fn keys(keys: &ListKeysReply) -> Value {
     keys.collect()
 }
 
-/// None: this node has no name in DNS.
+/// The section of DNS. `None`: this node has no name in DNS.
 pub(super) fn dns(dns: Option<&DnsStatusReply>) -> Value {
     let domain = |domain: &api::admin::v1::DnsDomain| {
         let records = domain.records.iter().map(|record| {
@@ -113,7 +113,8 @@ pub(super) fn dns(dns: Option<&DnsStatusReply>) -> Value {
     dns.map_or(Value::Null, |dns| dns.domains.iter().map(domain).collect())
 }
 
-/// `examined_ms`: when the slow part of the observation was made; `None` before the first time.
+/// The section of checks. `examined_ms`: when the slow part of the observation was made; `None` before the first
+/// time.
 pub(super) fn checks(findings: &[Finding], examined_ms: Option<u64>) -> Value {
     let checks = findings.iter().map(|finding| {
         json!({
@@ -127,7 +128,7 @@ pub(super) fn checks(findings: &[Finding], examined_ms: Option<u64>) -> Value {
     json!({ "checks": checks.collect::<Vec<_>>(), "examined_ms": examined_ms })
 }
 
-/// The newest first.
+/// The section of activation events, newest first.
 pub(super) fn events<'a>(events: impl Iterator<Item = &'a ActivationEvent>, passed_over: &[String]) -> Value {
     let events = events.map(|event| {
         let status = Status(event.status);

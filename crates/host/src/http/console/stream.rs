@@ -1,4 +1,4 @@
-//! What a viewer is sent: server-sent events, one for each section that changed.
+//! The stream to a viewer: server-sent events, one for each section that changed.
 
 use std::{convert::Infallible, fmt::Write, sync::Arc};
 
@@ -16,22 +16,22 @@ use transport::Call;
 use super::{access::Until, feed::Feed, sections::Sections};
 use crate::http::connection::Connection;
 
-/// How soon a browser comes back, in milliseconds.
+/// How soon a browser reconnects, in milliseconds.
 const COME_BACK_MS: u32 = 1000;
 
-/// Somebody who looks.
+/// A browser that shows the console.
 struct Viewer {
     told: watch::Receiver<Sections>,
     sent: Sections,
     until: Until,
     connection: Connection,
-    /// Given back when they are gone.
+    /// The viewer's permit, released when it disconnects.
     _place: OwnedSemaphorePermit,
-    /// For as long as they look and read.
+    /// Protects the connection from being closed for another one while the viewer is connected and reads.
     _call: Call,
 }
 
-/// For as long as somebody reads it, and may.
+/// Streams sections until the viewer disconnects, stops reading, or loses access.
 pub(super) async fn stream(
     State(feed): State<Arc<Feed>>,
     Extension(until): Extension<Until>,
@@ -48,7 +48,8 @@ pub(super) async fn stream(
     ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(events)).into_response()
 }
 
-/// Asked for again only when the last one is on its way: whoever does not read keeps no more than that.
+/// The next event of the stream. It is polled only after the previous one was handed to the connection, so that a
+/// viewer that does not read holds only one event in memory.
 async fn next(mut viewer: Viewer) -> Option<(Result<Bytes, Infallible>, Viewer)> {
     loop {
         viewer.connection.is_read();
@@ -64,12 +65,12 @@ async fn next(mut viewer: Viewer) -> Option<(Result<Bytes, Infallible>, Viewer)>
 }
 
 impl Viewer {
-    /// The sections that are other ones than were sent.
+    /// The sections that differ from those that were sent last, as server-sent events.
     fn news(&mut self) -> String {
         let told = self.told.borrow_and_update();
         let mut text = String::new();
         for (&name, section) in told.iter().filter(|(name, section)| self.sent.get(*name) != Some(*section)) {
-            // JSON on one line.
+            // The section is JSON on one line, as the format needs.
             let _into_a_string = write!(text, "event: {name}\ndata: {section}\n\n");
         }
         self.sent.clone_from(&told);

@@ -1,4 +1,4 @@
-//! What is looked at when somebody asks: the state, the replica, the node's own affairs.
+//! Metrics that are read when the page is requested: from the state, the replica and the node's other parts.
 
 use std::{
     fs,
@@ -25,7 +25,7 @@ use crate::{
     records::{log_limit::lines_left_out, log_queue::lines_dropped},
 };
 
-/// A node, for those who look at it.
+/// The parts of a node from which metrics and the console read.
 #[derive(Clone)]
 pub(crate) struct Watched {
     pub(crate) metrics: Arc<Metrics>,
@@ -35,16 +35,16 @@ pub(crate) struct Watched {
     pub(crate) duplicates: Arc<Duplicates>,
     pub(crate) dns: Option<Arc<Dns>>,
     pub(crate) distinct: Arc<Distinct>,
-    /// What it shows to the other nodes.
+    /// The certificate that the node presents to the other nodes.
     pub(crate) shown: Arc<PresentedIdentity>,
     pub(crate) ports: Ports,
-    /// Its data folder, and the newest snapshot in it.
+    /// The node's data folder.
     pub(crate) data: PathBuf,
     pub(crate) snapshot: PathBuf,
 }
 
 impl Watched {
-    /// The page that Prometheus scrapes.
+    /// The page of metrics that Prometheus scrapes.
     pub(crate) fn page(&self) -> String {
         let metrics = &self.metrics;
         metrics.set(&table::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
@@ -63,15 +63,16 @@ impl Watched {
         handle.render()
     }
 
-    /// The time by which machines are forgotten: what was stamped last, which a leader brings along; in formats 1 and 2, where
-    /// it does not, this node's clock where nothing was stamped for long.
+    /// The time against which machines expire: the time that was stamped last, which a leader keeps up to date. In
+    /// formats 1 and 2 a leader does not: where nothing was stamped for long, this node's clock is used.
     pub(crate) fn expiry_time_ms(&self) -> u64 {
         let times = self.replica.view(State::times);
         if let Some(expiry_ms) = times.expiry_ms {
             return expiry_ms;
         }
         let stamped = times.time_ms.unwrap_or(0);
-        // Without requests no time is stamped: what expired meanwhile is not to be shown as counted.
+        // Without requests no time is stamped in these formats: machines that expired meanwhile must not be shown as
+        // counted.
         stamped.max(self.replica.wall_ms().min(stamped.saturating_add(LULL_MS_MAX)))
     }
 
@@ -87,7 +88,7 @@ impl Watched {
         metrics.set(&table::SNAPSHOT_INDEX, &[], number(self.replica.snapshot_index()));
         metrics.set(&table::STORE_BYTES, &[], self.replica.store_bytes().map_or(f64::NAN, number));
         metrics.set(&table::STORE_BLOBS, &[], number(self.replica.unsynced_pages() as u64));
-        // What cannot be looked at is no number: the last one that was may be long wrong.
+        // A value that cannot be read is shown as NaN: the last value that was read may be wrong by now.
         let disk = rustix::fs::statvfs(&self.data).ok();
         let bytes = |blocks: u64, size: u64| number(blocks.saturating_mul(size));
         let size = disk.as_ref().map_or(f64::NAN, |disk| bytes(disk.f_blocks, disk.f_frsize));
@@ -138,8 +139,8 @@ impl Watched {
         metrics.set(&table::CLOCK_ALARM, &[], flag(alarm.is_some()));
         metrics.set(&table::CLOCK_AHEAD, &[], ahead_ms.map_or(f64::NAN, seconds));
         let followers = self.replica.followers();
-        // What only a leader knows is zero on the others where that says that nothing is known, and no number where a zero
-        // would say that all is well: a value of an earlier leadership is never shown.
+        // Values that only a leader has are 0 on the other nodes where 0 means that nothing is known, and NaN where
+        // 0 would mean that all is well. A value of an earlier leadership is never shown.
         let voters = |counts: fn(&Follower) -> bool| {
             let others = followers.values().filter(|follower| follower.votes && counts(follower)).count();
             if leads { number(others as u64 + 1) } else { 0.0 }
@@ -183,7 +184,7 @@ impl Watched {
         }
     }
 
-    /// Whether the node may answer clients, and each condition of it.
+    /// Whether the node is ready for `purpose`, and the state of each condition.
     pub(crate) fn readiness_report(&self, purpose: Purpose) -> (bool, Value) {
         let checks = self.readiness.checks(purpose);
         let ready = checks.iter().all(|(_, why)| why.is_none());
@@ -193,7 +194,7 @@ impl Watched {
     }
 }
 
-/// Without requests cluster time is taken from the node's own clock, but no further than this.
+/// Longest time in milliseconds by which the node's own clock replaces the stamped time while there are no requests.
 const LULL_MS_MAX: u64 = 86_400_000;
 
 impl Metrics {

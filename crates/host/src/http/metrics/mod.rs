@@ -1,6 +1,6 @@
-//! What is measured of a node: counted where it happens ([`Metrics`]), or looked at when somebody asks ([`gather`]).
+//! Metrics of a node: counted where an event happens ([`Metrics`]), or read when the page is requested ([`gather`]).
 //!
-//! Each node has a recorder of its own, and no global one: several nodes may live in one process.
+//! Each node has its own recorder, and there is no global one: several nodes may run in one process.
 
 mod gather;
 mod table;
@@ -26,7 +26,7 @@ pub(crate) use self::gather::Watched;
 pub use self::table::{Kind, METRICS, Metric, markdown};
 use crate::client_port::foreign::{self, Foreign};
 
-/// What became of a request, with the status that was answered: every pair that there is.
+/// The outcome of a request with the status of its answer: every pair that exists.
 const ANSWERS: [(&str, Status); 7] = [
     ("activated", Status::OK),
     ("below_threshold", Status::OK),
@@ -37,20 +37,20 @@ const ANSWERS: [(&str, Status); 7] = [
     ("refused", Status::HOST_UNAVAILABLE),
 ];
 
-/// What is written where a request's product is in no installed catalog.
+/// The group label of requests whose product is in no installed catalog.
 const NO_GROUP: &str = "none";
 
 /// Counters of one product group, in the order of [`ANSWERS`].
 type Answers = Arc<[Counter; ANSWERS.len()]>;
 
-/// The groups of products that were asked for, and the entry as of which they are known.
+/// Counters of the requested products, and the index of the configuration for which they are valid.
 #[derive(Default)]
 struct Groups {
     configuration_index: u64,
     of_products: BTreeMap<(PublisherId, ProductId), Answers>,
 }
 
-/// What a node counts while it runs.
+/// The metrics that a node counts while it runs.
 pub(crate) struct Metrics {
     recorder: PrometheusRecorder,
     groups: RwLock<Groups>,
@@ -63,7 +63,7 @@ pub(crate) struct Metrics {
     pub(crate) connections: Counter,
     pub(crate) connections_open: Gauge,
     faults: [Counter; 3],
-    /// By kind, as [`foreign::KINDS`].
+    /// Foreign connections by kind, in the order of [`foreign::KINDS`].
     foreign: [Counter; foreign::KINDS.len()],
     leader_changes: Counter,
     pub(crate) unavailable: Counter,
@@ -74,14 +74,14 @@ pub(crate) struct Metrics {
     fsync_seconds: Histogram,
 }
 
-/// How a client misbehaved.
+/// How a client broke the rules.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ClientFault {
-    /// DCE/RPC.
+    /// It violated the DCE/RPC protocol.
     Protocol,
-    /// A deadline.
+    /// It exceeded a deadline.
     Slow,
-    /// What it sent is no request.
+    /// It sent a malformed request.
     Request,
 }
 
@@ -133,7 +133,7 @@ impl Default for Metrics {
 
 const METADATA: metrics::Metadata<'_> = metrics::Metadata::new("quorate", Level::INFO, None);
 
-/// Values in the order of the metric's labels.
+/// The key of a metric, with values in the order of its labels.
 fn key(metric: &Metric, values: &[&str]) -> Key {
     debug_assert_eq!(metric.labels.len(), values.len(), "{}", metric.name);
     let labels = metric.labels.iter().zip(values).map(|(label, value)| Label::new(*label, (*value).to_owned()));
@@ -148,13 +148,13 @@ fn answers(recorder: &PrometheusRecorder, group: &str) -> Answers {
     Arc::new(ANSWERS.map(|(result, status)| counter(recorder, &table::REQUESTS, &[group, result, &status.to_string()])))
 }
 
-/// One answered request.
+/// The measurements of one answered request.
 pub(crate) struct RequestMeasurement<'a> {
     pub(crate) request: &'a Request,
     pub(crate) status: Status,
-    /// Whether the count reached the threshold; of no meaning with a refusal.
+    /// Whether the count reached the threshold; without meaning for a refusal.
     pub(crate) is_met: bool,
-    /// Where it was recorded.
+    /// The cluster time at which the request was recorded; `None` where it was not recorded.
     pub(crate) cluster_time_ms: Option<u64>,
     pub(crate) took: Duration,
 }
@@ -189,7 +189,7 @@ impl Metrics {
                 return Arc::clone(known);
             }
         }
-        // Products in no catalog are not kept: anybody may make them up.
+        // Products in no catalog are not kept: a client may send any product id.
         let Some(name) = replica.view(|state| group_of(state, request)) else { return Arc::clone(&self.without_group) };
         let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
         if groups.configuration_index != configuration_index {
@@ -198,7 +198,7 @@ impl Metrics {
         Arc::clone(groups.of_products.entry(product).or_insert_with(|| answers(&self.recorder, &name)))
     }
 
-    /// Shows the counters of a group before its first request: who scrapes sees no step in what was not there before.
+    /// Registers the counters of a group before its first request, so that a scraper sees them start at 0.
     fn expect_group(&self, name: &str) {
         answers(&self.recorder, name);
     }
@@ -219,7 +219,7 @@ impl Metrics {
         }
     }
 
-    /// Shows what became of a port's connections so far.
+    /// Sets the counters of a port's connections.
     fn look_at_port(&self, port: &str, counts: Counts) {
         let refused =
             [("network", counts.refused_networks), ("source", counts.refused_sources), ("system", counts.not_accepted)];
@@ -229,12 +229,13 @@ impl Metrics {
         counter(&self.recorder, &table::CONNECTIONS_EVICTED, &[port]).absolute(counts.evicted);
     }
 
-    /// Counts join tokens that were refused.
+    /// The counter of join tokens that were refused.
     pub(crate) fn refused_enrolments(&self) -> Counter {
         counter(&self.recorder, &table::ENROLMENTS_REFUSED, &[])
     }
 
-    /// Counts events that the activation log does not have: those that it could not take, and those beyond a source's part.
+    /// The counters of events that are missing in the activation log: those that it could not take, and those above
+    /// a source's quota.
     pub(crate) fn activations_not_kept(&self) -> (Counter, Counter) {
         let [lost, left_out] =
             [&table::ACTIVATIONS_LOST, &table::ACTIVATIONS_LEFT_OUT].map(|metric| counter(&self.recorder, metric, &[]));
@@ -267,12 +268,12 @@ fn group_of(state: &State, request: &Request) -> Option<String> {
     Some(publisher.catalog().group(product.group)?.name.to_string())
 }
 
-/// Seconds by which one moment is later than another.
+/// The difference between two times, in seconds.
 fn difference_s(one_ms: u64, other_ms: u64) -> f64 {
     seconds(one_ms) - seconds(other_ms)
 }
 
-/// Exact to the millisecond for the next hundred thousand years.
+/// Milliseconds as seconds. Exact to the millisecond for the next hundred thousand years.
 #[expect(clippy::cast_precision_loss, reason = "times in milliseconds have less than 53 bits")]
 fn seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0

@@ -1,31 +1,31 @@
-//! Every metric, once: names, labels and help, on the page that is scraped and in `docs/observability.md`.
+//! The definition of every metric: name, labels and help, for the scraped page and for `docs/observability.md`.
 //!
-//! Names begin with `quorate_`, units are base units. No CMID and no machine name is ever a label: labels have few values,
-//! and those are the cluster's own.
+//! Names begin with `quorate_`, units are base units. A CMID or a machine name is never a label: labels have few
+//! values, and only values that the cluster defines.
 
 use std::fmt::Write as _;
 
-/// What kind of a number it is.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
-    /// Only ever grows while the node runs.
+    /// A counter, which only grows while the node runs.
     Counter,
-    /// As it is when it is looked at.
+    /// A gauge: the value at the time of the scrape.
     Gauge,
-    /// With these upper bounds.
+    /// A histogram with these upper bounds.
     Histogram(&'static [f64]),
 }
 
-/// A metric.
+/// The definition of a metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Metric {
-    /// Its whole name.
+    /// The complete name.
     pub name: &'static str,
-    /// What kind.
+    /// The kind.
     pub kind: Kind,
-    /// Names of its labels.
+    /// The names of the labels.
     pub labels: &'static [&'static str],
-    /// What it says.
+    /// The help text: the meaning of the metric.
     pub help: &'static str,
 }
 
@@ -41,10 +41,10 @@ const fn histogram(name: &'static str, bounds: &'static [f64], help: &'static st
     Metric { name, kind: Kind::Histogram(bounds), labels: &[], help }
 }
 
-/// From a tenth of a millisecond to ten seconds.
+/// Upper bounds for latencies, in seconds: 0.1 ms to 10 s.
 const LATENCIES: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
-/// Four hours are the most that is accepted (0xC004F06C).
+/// Upper bounds for clock skew, in seconds. At most 4 h are accepted (0xC004F06C).
 const SKEWS: &[f64] =
     &[-14_400.0, -3_600.0, -600.0, -60.0, -10.0, -1.0, 0.0, 1.0, 10.0, 60.0, 600.0, 3_600.0, 14_400.0];
 
@@ -290,7 +290,7 @@ pub(crate) const CERTIFICATE_ENDS: Metric = gauge(
     "When the certificate ends that the node shows to the others",
 );
 
-/// All of them.
+/// All metrics, in the order of the page.
 pub const METRICS: &[Metric] = &[
     BUILD_INFO,
     READY,
@@ -362,7 +362,7 @@ pub const METRICS: &[Metric] = &[
     CERTIFICATE_ENDS,
 ];
 
-/// The table in `docs/observability.md`.
+/// The table of metrics in `docs/observability.md`.
 pub fn markdown() -> String {
     let mut text = "| metric | kind | labels | what it says |\n|---|---|---|---|\n".to_owned();
     for Metric { name, kind, labels, help } in METRICS {
