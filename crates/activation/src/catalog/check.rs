@@ -152,8 +152,8 @@ fn references(
     draft.iter().map(|text| resolve(text).ok_or_else(|| unknown(position, section))).collect()
 }
 
-/// For each group the codes of the group itself and of all groups below it. The error is the name of a group that a
-/// cycle of `above` leads back to.
+/// For each group the codes of the group itself and of all groups below it. The error is the name of a group whose
+/// `above` entries lead to a cycle.
 fn climb(groups: &BTreeMap<u8, Group>) -> Result<BTreeMap<Name, BTreeSet<u8>>, Name> {
     let mut reaches: BTreeMap<Name, BTreeSet<u8>> = BTreeMap::new();
     let mut waiting: Vec<&Group> = groups.values().collect();
