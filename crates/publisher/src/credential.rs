@@ -70,7 +70,7 @@ pub enum CredentialError {
         /// The path of the key file.
         path: PathBuf,
     },
-    /// The operating system said no.
+    /// The operating system failed to read the key file.
     #[error("cannot read {}: {source}", path.display())]
     Io {
         /// The path of the key file.

@@ -247,8 +247,10 @@ impl Command {
 
     /// Reads a command.
     ///
-    /// Errors: [`MalformedCommand::NEWER`] for a command of a kind or format that this version does not know; otherwise the
-    /// field that is malformed.
+    /// # Errors
+    ///
+    /// [`MalformedCommand::NEWER`] for a command of a kind or format that this version does not know; otherwise the
+    /// malformed field.
     pub fn decode(bytes: &[u8]) -> Result<Self, MalformedCommand> {
         Self::decode_up_to(Format::NEWEST, bytes)
     }

@@ -5,8 +5,9 @@
 //! ```text
 //! 1   everything but the audit
 //! 2   the audit
-//! 3   a clock of its own for expiry; administrators' commands once only; codes where format 2 has texts; a state hash that
-//!     does not read all records; what is not known is newer, not malformed
+//! 3   a separate clock for expiry; administrators' commands that are carried out once; codes where format 2 has
+//!     texts; a state hash that does not read all records; unknown content counts as newer, not as malformed
+//! ```
 //! ```
 
 use std::fmt;

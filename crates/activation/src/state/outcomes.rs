@@ -1,4 +1,5 @@
-//! Outcomes of the last commands that carry a request id: a retried command is answered from here and is not carried out again.
+//! Outcomes of the last commands that carry a request id. A retried command is answered from here and is not carried
+//! out again.
 
 use std::collections::{BTreeMap, VecDeque};
 
