@@ -110,7 +110,6 @@ macro_rules! settings {
                 /// Changes one setting.
                 ///
                 /// # Errors
-                ///
                 /// The setting is of the other scope, or does not accept this value.
                 pub fn change(&mut self, change: &SettingChange) -> Result<(), SettingError> {
                     let setting = change.setting();

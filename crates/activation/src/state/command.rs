@@ -248,7 +248,6 @@ impl Command {
     /// Reads a command.
     ///
     /// # Errors
-    ///
     /// [`MalformedCommand::NEWER`] for a command of a kind or format that this version does not know; otherwise the
     /// malformed field.
     pub fn decode(bytes: &[u8]) -> Result<Self, MalformedCommand> {
@@ -259,7 +258,6 @@ impl Command {
     /// is not known.
     ///
     /// # Errors
-    ///
     /// [`MalformedCommand::NEWER`] or the malformed field, as [`Self::decode`].
     pub fn decode_up_to(newest: Format, bytes: &[u8]) -> Result<Self, MalformedCommand> {
         Self::read(Reading { newest, written: None }, bytes)

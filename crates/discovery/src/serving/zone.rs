@@ -49,7 +49,6 @@ impl Delegated {
     /// above it where only the service's own name is delegated.
     ///
     /// # Errors
-    ///
     /// [`DelegatedError`] where the service's name is not in the zone.
     pub fn new(zone: DnsName, service: &str, domain: &DnsName, ttl_seconds: u32) -> Result<Self, DelegatedError> {
         let service_name = domain.below(service)?;

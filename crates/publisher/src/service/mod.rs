@@ -137,7 +137,6 @@ impl Service {
     /// signs the certificate, which cannot be replaced from outside.
     ///
     /// # Errors
-    ///
     /// The private key does not belong to the certificate. The service then continues with the certificate before.
     pub fn replace_certificate(&self, certificate: OrdinaryCertificate) -> Result<bool, ServeError> {
         self.shown.replace(certificate)
