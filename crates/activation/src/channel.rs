@@ -23,7 +23,7 @@ pub enum Channel {
     },
 }
 
-/// A direct key as a machine keeps it.
+/// A direct key in a machine's stored state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DirectKey {
     Typed(TypedKey),

@@ -25,7 +25,7 @@ pub struct ActivationAnswer {
     pub reactivations_left: u32,
 }
 
-/// How many activation slots of a key are used.
+/// The use of a key's activation slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyStanding {
     pub key: KeyId,
@@ -46,7 +46,7 @@ pub struct ActivationAnswers {
     pub answers: Vec<ActivationAnswer>,
     /// Activation slots that are free again, by key and node key.
     pub released: Vec<(KeyId, [u8; 32])>,
-    /// One for each key of the answers and the released slots.
+    /// The use of each key that the answers or the released slots name.
     pub standings: Vec<KeyStanding>,
 }
 

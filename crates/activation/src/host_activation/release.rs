@@ -11,7 +11,7 @@ use crate::signature::{public_key, sign, verifies};
 
 const PURPOSE: &str = "quorate/release/1";
 
-/// A node's statement that it gives up its certificate and destroys its key. The publisher then grants the
+/// A node's statement that it gives up its certificate and destroys its key. The publisher can then grant the
 /// activation slot to another node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReleaseStatement {
