@@ -1,5 +1,5 @@
-//! Thresholds of the checks, with their unit last in the name. A clock fails at [`activation::limits::CLOCK_SKEW_MS_MAX`],
-//! a node lags from [`activation::limits::LAG_ENTRIES_MAX`] on.
+//! Thresholds of the checks, with their unit last in the name. A clock fails at
+//! [`activation::limits::CLOCK_SKEW_MS_MAX`]; a node lags from [`activation::limits::LAG_ENTRIES_MAX`] on.
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 

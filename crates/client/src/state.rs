@@ -1,7 +1,7 @@
 //! The stored state of a client machine: its CMID, and the key that selects how it is activated (R22, R24, R35).
 //!
 //! ```text
-//! DIR/client.toml   replaced as a whole; readable by its owner alone, because a direct key stands in it
+//! DIR/client.toml   replaced as a whole; readable by its owner alone, because it holds a direct key
 //! DIR/trust.toml    the publisher's keys and catalog, as they were given with the key
 //! DIR/lock          held while the folder is open, so that two clients do not share a state
 //! ```

@@ -62,8 +62,8 @@ fn acquire_from(name: Option<&Name>, keytab: &CStr, cache: &CStr) -> Result<Cred
     let mut mechanisms = [described(GSS_MECH_KRB5), described(GSS_MECH_SPNEGO)];
     let mut wanted = library::gss_OID_set_desc { count: 2, elements: mechanisms.as_mut_ptr() };
     let (mut minor, mut credential) = (0, ptr::null_mut());
-    // SAFETY: every pointer is null where the call allows it, or to a local (or the borrowed name and texts) that outlives
-    // the call; counts are those of the arrays; the library only reads its inputs and copies what it keeps.
+    // SAFETY: every pointer is null where the call allows it, or to a local (or the borrowed name and texts) that
+    // outlives the call; counts are those of the arrays; the library only reads its inputs and copies what it keeps.
     let major = unsafe {
         library::gss_acquire_cred_from(
             &mut minor,
