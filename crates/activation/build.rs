@@ -17,13 +17,13 @@ const FILES: [&str; 10] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // A build script runs in its package's folder, wherever that was when the script was compiled.
+    // A build script runs in its package's folder, wherever it was compiled.
     let folder = Path::new("../../proto");
     for file in FILES {
         println!("cargo::rerun-if-changed={}", folder.join(file).display());
     }
     let descriptors = protox::compile(FILES, [folder])?;
-    // `Bytes`: a record of a log entry borrows from the entry's buffer instead of copying each of its ids.
+    // With `Bytes`, a record of a log entry borrows from the entry's buffer instead of copying each of its ids.
     prost_build::Config::new().bytes(["."]).compile_fds(descriptors)?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 const FILE: &str = "publisher.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // A build script runs in its package's folder, wherever that was when the script was compiled.
+    // A build script runs in its package's folder, wherever it was compiled.
     let folder = Path::new("../../proto");
     println!("cargo::rerun-if-changed={}", folder.join(FILE).display());
     let descriptors = protox::compile([FILE], [folder])?;

@@ -1,5 +1,5 @@
-//! What a record costs: encoding it once, building a batch, and applying it on each replica; and what an answer costs to
-//! sign and to verify. `cargo bench -p activation`.
+//! Measures the cost of a record (encoding it once, building a batch, and applying it on each replica) and of
+//! signing and verifying an answer. Run with `cargo bench -p activation`.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 #![expect(clippy::print_stdout, reason = "and prints it")]

@@ -1,5 +1,5 @@
-//! The record of what administrators did: each entry holds the hash of the one before, so that none can be changed or
-//! left out without every later hash saying so.
+//! The audit record: acts of administrators and other callers. Each entry holds the hash of the entry before, so a
+//! changed or missing entry shows in every later hash.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,30 +11,31 @@ use crate::coded::Coded;
 pub use crate::coded::shortened;
 use crate::limits::{AUDIT_ENTRIES_KEPT, AUDIT_TEXT_BYTES_MAX};
 
-/// In which of two records an act is kept. What others do, or strangers cause, never makes an administrator's act go.
+/// Which of the two records keeps an act. Acts of other callers never displace an administrator's act.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Actor {
-    /// An administrator, or who may use a node's own socket.
+    /// An administrator, or a user of a node's local socket.
     #[default]
     Administrator,
-    /// An operator, a reader, the bearer of a token, a node itself. Since format 3.
+    /// An operator, a reader, the bearer of a token, or a node. Since format 3.
     Other,
 }
 
-/// Who did something, from where, and when.
+/// The caller of an act, with its address and the time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// Name and role, as the certificate says; `uid:N` on a node's own socket.
+    /// Name and role as in the certificate, or `uid:N` on a node's local socket.
     pub who: String,
-    /// An address, or `socket`.
+    /// The client address, or `socket`.
     pub from: String,
-    /// Cluster time, in milliseconds since 1970, as the node that was asked knew it.
+    /// Cluster time at the node that received the request, in milliseconds since 1970.
     pub time_ms: u64,
     pub actor: Actor,
 }
 
 impl Origin {
-    /// An administrator's. What is longer than [`AUDIT_TEXT_BYTES_MAX`] is cut, and control characters are replaced.
+    /// An administrator's origin. Text longer than [`AUDIT_TEXT_BYTES_MAX`] is cut, and control characters are
+    /// replaced.
     #[must_use]
     pub fn new(who: &str, from: &str, time_ms: u64) -> Self {
         Self { who: shortened(who), from: shortened(from), time_ms, actor: Actor::Administrator }
@@ -50,7 +51,7 @@ impl Origin {
     }
 }
 
-/// What an entry describes, an act or the reason of a refusal: in words where it was recorded in format 2, else as a code.
+/// The description of an act, or of the reason for a refusal: text where format 2 recorded it, otherwise a code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Description {
     Text(String),
@@ -75,7 +76,7 @@ impl fmt::Display for Description {
     }
 }
 
-/// Adds what belongs to one field of an entry. A text is covered as format 2 covered it.
+/// Adds one field of an entry to the hash. A text is hashed as in format 2.
 fn cover(digest: &mut Sha256, description: Option<&Description>) {
     let mut part = |bytes: &[u8]| {
         digest.update((bytes.len() as u64).to_be_bytes());
@@ -85,7 +86,7 @@ fn cover(digest: &mut Sha256, description: Option<&Description>) {
         None => part(b""),
         Some(Description::Text(text)) => part(text.as_bytes()),
         Some(Description::Coded(coded)) => {
-            // No text is that long.
+            // A mark that no text can equal, because texts are shorter.
             part(&[0; CODED_MARK_BYTES]);
             part(&(coded.code as u32).to_be_bytes());
             part(&(coded.values().len() as u64).to_be_bytes());
@@ -96,21 +97,21 @@ fn cover(digest: &mut Sha256, description: Option<&Description>) {
 
 const CODED_MARK_BYTES: usize = AUDIT_TEXT_BYTES_MAX + 1;
 
-/// One act.
+/// One act in the audit record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// From 1 on, without a gap.
+    /// The entry's number, from 1 on without a gap.
     pub number: u64,
     pub origin: Origin,
     pub act: Description,
-    /// Why it was refused; none where it was done.
+    /// Why the act was refused; `None` where it was done.
     pub refused: Option<Description>,
-    /// SHA-256 over the hash of the entry before and this one.
+    /// SHA-256 over the hash of the entry before and this entry.
     pub hash: [u8; 32],
 }
 
 impl AuditEntry {
-    /// What its hash must be after an entry with the hash `before`.
+    /// The hash that this entry must have after an entry with the hash `before`.
     #[must_use]
     pub fn hash_after(&self, before: &[u8; 32]) -> [u8; 32] {
         let mut digest = Sha256::new();
@@ -128,14 +129,14 @@ impl AuditEntry {
     }
 }
 
-/// An entry whose hash is not what the entries say.
+/// The hash of an entry does not follow from the entry before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("entry {number} of the record does not follow from the one before: it was changed, or one was left out")]
 pub struct BrokenChain {
     pub number: u64,
 }
 
-/// Checks entries that follow the one with the hash `before`; gives the last hash.
+/// Verifies the hash chain of entries that follow the entry with the hash `before`. Returns the last hash.
 pub fn verify<'a>(
     before: [u8; 32],
     entries: impl IntoIterator<Item = &'a AuditEntry>,
@@ -152,7 +153,7 @@ pub fn verify<'a>(
     Ok(hash)
 }
 
-/// A record: the last [`AUDIT_ENTRIES_KEPT`] entries, and the hash of the one before them.
+/// An audit record: the last [`AUDIT_ENTRIES_KEPT`] entries, and the hash of the entry before them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
     before: [u8; 32],
@@ -160,18 +161,19 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// The hash of the entry before the first one that is kept; zeroes where none was dropped.
+    /// The hash of the entry before the first kept entry; zeros where no entry was dropped.
     #[must_use]
     pub fn before(&self) -> [u8; 32] {
         self.before
     }
 
-    /// The oldest first.
+    /// The kept entries, the oldest first.
     pub fn entries(&self) -> impl Iterator<Item = &AuditEntry> {
         self.entries.iter()
     }
 
-    /// Panics if an invariant is broken. The whole chain is for [`verify`]: here the last entry must follow from the one before.
+    /// Panics if an invariant is broken. Checks only that the last entry follows from the one before; [`verify`]
+    /// checks the whole chain.
     pub(crate) fn check_invariants(&self) {
         assert!(self.entries.len() <= AUDIT_ENTRIES_KEPT, "{} entries of the audit", self.entries.len());
         let mut newest = self.entries.iter().rev();
@@ -183,7 +185,7 @@ impl Audit {
         }
     }
 
-    /// Records in words, as format 2 does.
+    /// Records an act as text, as in format 2.
     pub(crate) fn push_text(&mut self, origin: Origin, act: &str, refused: &str) {
         let refused = shortened(refused);
         self.push(
@@ -205,8 +207,8 @@ impl Audit {
         self.trim();
     }
 
-    /// Puts codes as format 2 can hold them, and chains the entries anew. The words are not for people and never change: nodes
-    /// of every version that reads format 3 must arrive at the same ones.
+    /// Converts codes to texts that format 2 can hold, and computes the hash chain again. These texts are not meant
+    /// for readers and never change: nodes of every version that reads format 3 must arrive at the same bytes.
     pub(crate) fn put_in_words(&mut self) {
         let words = |description: &Description| match description {
             Description::Text(text) => Description::Text(text.clone()),
@@ -228,7 +230,8 @@ impl Audit {
         }
     }
 
-    /// Takes the entries of another record in, by time, and chains all anew: a format that holds one record alone.
+    /// Merges the entries of another record by time and computes the hash chain again, for a format that holds only
+    /// one record.
     pub(crate) fn take_in(&mut self, other: &mut Self) {
         if other.entries.is_empty() {
             *other = Self::default();
@@ -254,7 +257,7 @@ impl Audit {
         }
     }
 
-    /// A record as a snapshot holds it. `None` where it is not whole.
+    /// The record that a snapshot holds. `None` where an entry is invalid or the chain is broken.
     pub(crate) fn restore(before: [u8; 32], entries: Vec<AuditEntry>) -> Option<Self> {
         let is_valid = |entry: &AuditEntry| {
             entry.origin.is_valid() && entry.act.is_valid() && entry.refused.as_ref().is_none_or(Description::is_valid)
@@ -305,7 +308,7 @@ mod tests {
             |entries| entries[6].origin.who = "eve".into(),
             |entries| drop(entries.remove(6)),
             |entries| entries.swap(6, 7),
-            // With a hash that fits: the next one does not follow then.
+            // The changed entry with a matching hash: then the next entry does not follow from it.
             |entries| {
                 entries[6].act = changed(&entries[6].act);
                 entries[6].hash = entries[6].hash_after(&entries[5].hash);

@@ -1,8 +1,8 @@
 //! Node certificates: a publisher allows a node's key to answer for one product group.
 //!
-//! The publisher signs, with either of its two activation keys, "quorate/node/1" and then publisher id, key id, group,
-//! platform class, time of issue and the node's public key. In an answer the publisher id is not sent: a client puts in
-//! the only publisher it trusts, and a certificate of another one does not verify.
+//! The publisher signs, with either of its two activation keys, "quorate/node/1" and then publisher id, key id,
+//! group, platform class, time of issue and the node's public key. An answer does not carry the publisher id: a
+//! client inserts the id of the publisher that it trusts, so a certificate of another publisher does not verify.
 
 use bytes::Bytes;
 use ed25519_dalek::{SigningKey, VerifyingKey};
@@ -15,19 +15,19 @@ use crate::{limits, proto};
 
 const PURPOSE: &str = "quorate/node/1";
 
-/// Length of [`NodeCertificate::fields`].
+/// Length of [`NodeCertificate::fields`], in bytes.
 pub const FIELDS_BYTES: usize = 14;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeCertificate {
     pub publisher: PublisherId,
-    /// The host key that was spent for it.
+    /// The host key for which the certificate was issued.
     pub key: KeyId,
     /// Code of the product group, as in the publisher's catalog.
     pub group: u8,
-    /// Code of the platform class the node said it runs on.
+    /// Code of the platform class that the node stated.
     pub platform: u8,
-    /// Minutes since the Unix epoch.
+    /// Time of issue, in minutes since the Unix epoch.
     pub issued_minutes: u32,
     pub node_key: [u8; 32],
     pub signature: [u8; 64],
@@ -60,7 +60,8 @@ impl NodeCertificate {
         certificate
     }
 
-    /// Whether one of the publisher's two activation keys signed it, and the node key is usable.
+    /// Verifies that one of the publisher's two activation keys signed the certificate, and that the node key is
+    /// usable.
     pub fn verify(&self, activation_keys: &[VerifyingKey; 2]) -> Result<(), CertificateError> {
         public_key(&self.node_key).ok_or(CertificateError::Malformed("node key"))?;
         let fields = self.fields();
@@ -69,7 +70,7 @@ impl NodeCertificate {
         if signed { Ok(()) } else { Err(CertificateError::Signature) }
     }
 
-    /// What a catalog names to block this one certificate and no other of the same key.
+    /// The id with which a catalog blocks this certificate and no other certificate of the same key.
     #[must_use]
     pub fn id(&self) -> CertificateId {
         CertificateId(short_hash("quorate/certificate/1", &[&self.publisher.0, &self.fields(), &self.node_key]))
@@ -84,7 +85,7 @@ impl NodeCertificate {
         fields
     }
 
-    /// The counterpart of [`Self::fields`].
+    /// Builds a certificate from the bytes that [`Self::fields`] returned, the node key and the signature.
     pub fn from_parts(
         publisher: PublisherId,
         fields: &[u8],
@@ -110,7 +111,7 @@ impl NodeCertificate {
         .encode_to_vec()
     }
 
-    /// Parses; says nothing about the signature: see [`Self::verify`].
+    /// Decodes a certificate. Does not verify the signature: see [`Self::verify`].
     pub fn decode(bytes: &[u8]) -> Result<Self, CertificateError> {
         if bytes.len() > limits::REQUEST_BYTES_MAX {
             return Err(CertificateError::Malformed("too long"));

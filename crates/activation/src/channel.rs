@@ -1,4 +1,4 @@
-//! How a machine comes to be activated: by a host that counts it, or by its publisher directly (R24, R35).
+//! How a machine is activated: by a host that counts it, or directly by its publisher (R24, R35).
 
 use thiserror::Error;
 
@@ -9,7 +9,7 @@ use crate::key::{KeyKind, TypedKey};
 use crate::status::Status;
 use crate::trust::Trust;
 
-/// What the key that was installed last selects.
+/// The kind of activation that the last installed key selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Channel {
     /// A setup key: the machine asks hosts.
@@ -18,16 +18,16 @@ pub enum Channel {
     Direct {
         product: Name,
         key: DirectKey,
-        /// What the publisher gave; absent until it was asked.
+        /// The publisher's certificate; `None` until the machine is activated.
         certificate: Option<DirectCertificate>,
     },
 }
 
-/// A direct key as a machine keeps it.
+/// A direct key in a machine's stored state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DirectKey {
     Typed(TypedKey),
-    /// What is left of one that was cleared after it had done its work: it activates nothing any more.
+    /// The id of a key that was cleared after the activation. It can no longer activate a machine.
     Cleared(KeyId),
 }
 
@@ -60,7 +60,7 @@ pub enum InstallKeyError {
 }
 
 impl InstallKeyError {
-    /// The code that administrators know.
+    /// The HRESULT of the error.
     #[must_use]
     pub fn status(&self) -> Status {
         Status::KEY_INVALID
@@ -83,7 +83,7 @@ pub enum DirectError {
 }
 
 impl DirectError {
-    /// The code that administrators know.
+    /// The HRESULT of the error.
     #[must_use]
     pub fn status(self) -> Status {
         match self {
@@ -102,8 +102,9 @@ impl Channel {
         }
     }
 
-    /// What `key` makes of a machine on channel `before`. A direct key is for `product`, or for the one that is set up.
-    /// The same direct key again keeps what the publisher gave for it.
+    /// The channel after `key` is installed on a machine whose channel is `before`. A direct key is for `product`,
+    /// or, where that is `None`, for the product that is set up. Installing the same direct key again keeps the
+    /// publisher's certificate.
     pub fn install_key(
         before: Option<&Self>,
         key: TypedKey,
@@ -128,7 +129,7 @@ impl Channel {
         }
     }
 
-    /// What the publisher gave for this very key and product.
+    /// The publisher's certificate for exactly this key and product.
     fn certificate_of(&self, product: &Name, key: TypedKey) -> Option<&DirectCertificate> {
         match self {
             Self::Direct { product: held, key: held_key, certificate }
@@ -140,7 +141,7 @@ impl Channel {
         }
     }
 
-    /// Keeps no more of a direct key than what its certificate is checked by. A setup key is public: it stays.
+    /// Replaces a direct key by its id, which suffices to verify its certificate. A setup key is public and stays.
     pub fn clear_key(&self) -> Result<Self, KeyStillNeeded> {
         match self {
             Self::Volume { .. } => Ok(self.clone()),
@@ -152,8 +153,8 @@ impl Channel {
         }
     }
 
-    /// Whether a directly activated machine is activated: everything is checked again each time, so that changing a
-    /// stored certificate gains nothing. A volume machine is not activated directly.
+    /// Checks whether a directly activated machine is activated. Every check is repeated each time, so a changed
+    /// copy of the stored certificate does not verify. A volume machine is not activated directly.
     pub fn check_direct(&self, trust: &Trust, cmid: Cmid, machine: MachineDigest) -> Result<(), DirectError> {
         let Self::Direct { product, key, certificate: Some(certificate) } = self else {
             return Err(DirectError::NotYet);

@@ -1,7 +1,8 @@
-//! What the log and the audit hold of acts and refusals since format 3: a number, and the values that belong to it.
+//! Acts and refusals as the log and the audit hold them since format 3: a number, and the values that belong to it.
 //!
-//! Words are for people, and every version words a code as it likes; the number and the order of its values are never
-//! changed or used again. A code that this version does not know was written in a newer format.
+//! Texts are for readers, and each version may word a code differently. The number of a code and the order of its
+//! values never change, and a number is never used again. A code that this version does not know was written in a
+//! newer format.
 
 use std::fmt;
 
@@ -10,7 +11,7 @@ use crate::proto;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $Code:ident = $number:literal => $text:literal;)*) => {
-        /// What happened.
+        /// The kind of act or refusal.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[repr(u32)]
         pub enum Code {
@@ -20,7 +21,7 @@ macro_rules! codes {
         impl Code {
             pub const ALL: &[Self] = &[$(Self::$Code,)*];
 
-            /// Its words; `{}` stands for each of its values.
+            /// The text of the code; each `{}` stands for one of its values.
             fn text(self) -> &'static str {
                 match self { $(Self::$Code => $text,)* }
             }
@@ -34,11 +35,11 @@ codes! {
     InstallUnreadableCatalog = 2 => "install a catalog that cannot be read";
     InstallKey = 3 => "install key {}";
     InstallActivation = 4 => "install what the publisher answered";
-    /// Values: key and node of each.
+    /// Values: for each release, the key and the node.
     Release = 5 => "release key and node";
-    /// Values: setting and value of each.
+    /// Values: for each change, the setting and its value.
     SetSettings = 6 => "set";
-    /// Values: the node, then setting and value of each.
+    /// Values: the node, then for each change the setting and its value.
     SetNodeSettings = 7 => "set on node {}:";
     Announce = 8 => "announce node {} as {}";
     Forget = 9 => "forget node {}";
@@ -52,16 +53,16 @@ codes! {
     Count = 17 => "count {} requests";
     CompareState = 18 => "compare the state at entry {}";
     NoteState = 19 => "note the state's hash";
-    /// Value: `node N` or a person's name, of each, with commas.
+    /// Value: the holders, `node N` or a person's name each, separated by commas.
     Register = 20 => "register the keys of {}";
     /// Value: `node:N`, `serial:HEX` or a person's name.
     Revoke = 21 => "revoke {}";
-    /// Value: the first bytes of its digest.
+    /// Value: the first bytes of the token's digest.
     RevokeToken = 22 => "revoke token {}";
     ReplaceAuthority = 24 => "replace the cluster's authority";
-    /// Values: name and role.
+    /// Values: the person's name and role.
     EnrolNamedPerson = 23 => "enrol {} as {}";
-    // Acts that are none.
+    // Acts that are not commands.
     AddNode = 50 => "add node {} at {}";
     RemoveNode = 51 => "remove node {}";
     PromoteNode = 52 => "promote node {}";
@@ -111,7 +112,7 @@ codes! {
     KeyNotRegistered = 131 => "this key of {} is not registered";
 }
 
-/// Text as the record takes it: printable, and not longer than [`AUDIT_TEXT_BYTES_MAX`].
+/// Text as the audit record takes it: printable, and at most [`AUDIT_TEXT_BYTES_MAX`] bytes.
 #[must_use]
 pub fn shortened(text: &str) -> String {
     let mut kept = String::new();
@@ -134,7 +135,7 @@ pub struct Coded {
 }
 
 impl Coded {
-    /// Values are made printable and cut, and what is above [`CODED_VALUES_MAX`] is left out.
+    /// Builds a code. Values are made printable and cut to length; values beyond [`CODED_VALUES_MAX`] are dropped.
     pub fn new<V: ToString>(code: Code, values: impl IntoIterator<Item = V>) -> Self {
         let values = values.into_iter().take(CODED_VALUES_MAX).map(|value| shortened(&value.to_string())).collect();
         Self { code, values }
@@ -155,12 +156,13 @@ impl Coded {
         proto::Coded { code: self.code as u32, values: self.values.clone() }
     }
 
-    /// `None` where the code is not known, or the values are not as [`Self::new`] makes them.
+    /// `None` where the code is unknown, or the values are not as [`Self::new`] makes them.
     pub(crate) fn from_proto(raw: &proto::Coded) -> Option<Self> {
         Self::from_parts(raw.code, &raw.values)
     }
 
-    /// The same of a number and values that came another way.
+    /// Builds a code from a number and its values. `None` where the code is unknown, or the values are not as
+    /// [`Self::new`] makes them.
     #[must_use]
     pub fn from_parts(number: u32, values: &[String]) -> Option<Self> {
         let code = *Code::ALL.iter().find(|code| **code as u32 == number)?;
@@ -190,7 +192,7 @@ const STATUSES: [&str; 17] = [
     "not authenticated",
 ];
 
-/// In words.
+/// Writes the code as text.
 impl fmt::Display for Coded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.code == Code::Status {
@@ -203,7 +205,7 @@ impl fmt::Display for Coded {
         for part in parts {
             write!(f, "{}{part}", values.next().map_or("?", String::as_str))?;
         }
-        // Further values belong together by two, as a setting and its value do.
+        // Further values form pairs, as a setting and its value do.
         while let Some(name) = values.next() {
             write!(f, " {name}")?;
             if let Some(value) = values.next() {

@@ -1,8 +1,9 @@
 //! The count of one application: the CMIDs that asked for activation, in order of their last request (R10 to R12).
 //!
-//! Recording, in this order: forget what is 30 days old or older by the clock of expiry; raise the limit to twice the product's threshold if
-//! it is lower; take the CMID out and put it in again at the end, so that its 30 days start anew; while there are more
-//! than the limit, forget the oldest; answer how many are left. Reading changes nothing.
+//! Recording a request takes these steps in this order. Forget requests that are 30 days old or older by the clock
+//! of expiry. Raise the limit to twice the product's threshold if it is lower. Remove the CMID and append it at the
+//! end, so that its 30 days begin again. While there are more CMIDs than the limit, forget the oldest. Return the
+//! number that remains. Reading changes nothing.
 //!
 //! Invariants: the limit never shrinks; the order of last requests is the order of their times; at most `limit` CMIDs.
 
@@ -12,10 +13,10 @@ use crate::id::{Cmid, MachineDigest, MachineName, NodeId, ProductId};
 use crate::limits::{CACHE_FACTOR, CMID_LIFETIME_MS};
 use crate::parted::{Parted, PartedMap};
 
-/// What is remembered of a machine's last request.
+/// What the count remembers of a machine's last request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// The node that answered.
+    /// The node that answered the request.
     pub node: NodeId,
     pub product: ProductId,
     pub machine: MachineDigest,
@@ -30,8 +31,9 @@ struct Entry {
     seen: Seen,
 }
 
-/// A sum over the digests of entries, so that a change costs the same however many there are. Four numbers of 64 bits, added
-/// without carry between them: against decay and divergence, not against an attacker who chooses entries.
+/// A sum over the digests of entries, so that a change costs the same however many entries there are. Four numbers
+/// of 64 bits, added without carry between them. It protects against corruption and divergence, not against an
+/// attacker who chooses entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sum([u64; 4]);
 
@@ -54,7 +56,7 @@ impl Sum {
 }
 
 impl Entry {
-    /// SHA-256 over all that is remembered of a CMID, in four numbers.
+    /// SHA-256 over all that the count remembers of a CMID, as four numbers.
     fn digest(&self, cmid: Cmid) -> [u64; 4] {
         let Self { order, time_ms, seen: Seen { node, product, machine, machine_name, virtual_machine } } = self;
         let mut digest = Sha256::new();
@@ -76,21 +78,22 @@ impl Entry {
     }
 }
 
-/// When a count falls below a threshold, in milliseconds of cluster time. None where it is below already.
+/// When a count falls below a threshold, in milliseconds of cluster time. `None` where it is below already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forecast {
-    /// If no machine asked from now on: exact.
+    /// The exact time if no machine asked from now on.
     pub without_requests_ms: Option<u64>,
-    /// If the machines that asked within the last 7 days went on to, and no others did. None also where it stays above.
+    /// The time if the machines that asked within the last 7 days continued to ask, and no other machine did. `None`
+    /// also where the count stays above the threshold.
     pub with_trend_ms: Option<u64>,
 }
 
-/// A machine that renews asks every 7 days (R14).
+/// The period of the trend: a machine that renews asks every 7 days (R14).
 const TREND_MS: u64 = 7 * DAY_MS;
 
 const DAY_MS: u64 = 86_400_000;
 
-/// Days that a CMID counts after its last request: what [`Count::ages`] tells apart.
+/// How many days a CMID counts after its last request; the length of [`Count::ages`].
 pub const CMID_LIFETIME_DAYS: usize = 30;
 const _: () = assert!(CMID_LIFETIME_MS == CMID_LIFETIME_DAYS as u64 * DAY_MS);
 
@@ -99,13 +102,13 @@ const _: () = assert!(CMID_LIFETIME_MS == CMID_LIFETIME_DAYS as u64 * DAY_MS);
 pub struct Count {
     limit: u32,
     next_order: u64,
-    /// Over all entries.
+    /// The sum over all entries.
     sum: Sum,
     entries: PartedMap<Cmid, Entry>,
     by_order: PartedMap<u64, Cmid>,
 }
 
-/// CMIDs are random: 64 parts.
+/// Splits CMIDs into 64 parts; they are random, so the parts have about the same size.
 impl Parted for Cmid {
     fn part(&self) -> u64 {
         let Self([first, ..]) = self;
@@ -119,9 +122,9 @@ impl Count {
         Self::default()
     }
 
-    /// Records a request for a product with this threshold. Answers the count, this machine included, and what was
-    /// remembered of the CMID's request before. `now_ms` is cluster time, `expiry_ms` the clock by which requests expire;
-    /// neither decreases from call to call, save through [`Self::reset_clock`].
+    /// Records a request for a product with this threshold. Returns the count including this machine, and what was
+    /// remembered of the CMID's last request. `now_ms` is cluster time, `expiry_ms` the clock by which requests
+    /// expire; neither decreases from call to call, except through [`Self::reset_clock`].
     pub fn record(
         &mut self,
         threshold: u32,
@@ -130,7 +133,7 @@ impl Count {
         now_ms: u64,
         expiry_ms: u64,
     ) -> (u32, Option<Seen>) {
-        // All in release builds, too: a count that is wrong is worse than a node that stops.
+        // These assertions run in release builds, too: a wrong count is worse than a node that stops.
         assert!(self.newest_ms() <= Some(now_ms), "time runs backwards: a CMID was recorded after {now_ms} ms");
         assert!(expiry_ms <= now_ms, "requests expire by {expiry_ms} ms, and it is {now_ms} ms");
         self.expire(expiry_ms);
@@ -155,7 +158,7 @@ impl Count {
     pub fn forecast(&self, threshold: u32, now_ms: u64) -> Forecast {
         let live: Vec<_> = self.times(now_ms).collect();
         let falls_below_at = |times: &[u64], staying: usize| {
-            // That many have to go until one is missing.
+            // How many requests must expire before one is missing.
             let last = (times.len() + staying + 1).checked_sub(threshold as usize).filter(|_| threshold > 0)?;
             Some(times.get(last.checked_sub(1)?)? + CMID_LIFETIME_MS)
         };
@@ -164,7 +167,7 @@ impl Count {
         Forecast { without_requests_ms: falls_below_at(&live, 0), with_trend_ms: falls_below_at(old, recent.len()) }
     }
 
-    /// How many of the CMIDs that count at `now_ms` do not count any more so much later, if they do not ask again.
+    /// How many of the CMIDs that count at `now_ms` will have expired `within_ms` later if they do not ask again.
     #[must_use]
     pub fn expiring_within(&self, within_ms: u64, now_ms: u64) -> u32 {
         let then_ms = now_ms.saturating_add(within_ms);
@@ -178,13 +181,13 @@ impl Count {
         self.times(now_ms).next()
     }
 
-    /// How many of the CMIDs that count at `now_ms` asked last so many whole days ago: 0 to 29.
+    /// How many of the CMIDs that count at `now_ms` last asked a given number of whole days ago, from 0 to 29.
     #[must_use]
     pub fn ages(&self, now_ms: u64) -> [u32; CMID_LIFETIME_DAYS] {
         let mut ages = [0_u32; CMID_LIFETIME_DAYS];
         for time_ms in self.times(now_ms) {
             let days = usize::try_from(now_ms.saturating_sub(time_ms) / DAY_MS).unwrap_or(usize::MAX);
-            // What counts is younger than the last day's end.
+            // CMIDs that count are younger than 30 days, so the index is in range.
             if let Some(age) = ages.get_mut(days) {
                 *age += 1;
             }
@@ -192,7 +195,7 @@ impl Count {
         ages
     }
 
-    /// Of the last requests that count at `now_ms`, the oldest first.
+    /// Times of the last requests that count at `now_ms`, the oldest first.
     fn times(&self, now_ms: u64) -> impl Iterator<Item = u64> {
         let times = self.in_order().map(|(_, time_ms, _)| time_ms);
         times.skip_while(move |time_ms| is_expired(*time_ms, now_ms))
@@ -204,24 +207,24 @@ impl Count {
         self.limit
     }
 
-    /// The last request of a CMID that is still remembered: its time and what it said.
+    /// The last request of a CMID that is still remembered: its time and its content.
     #[must_use]
     pub fn get(&self, cmid: Cmid) -> Option<(u64, &Seen)> {
         self.entries.get(&cmid).map(|entry| (entry.time_ms, &entry.seen))
     }
 
-    /// Whether a CMID counts at `now_ms`: its last request is remembered, and younger than 30 days.
+    /// Whether a CMID counts at `now_ms`: its last request is remembered and younger than 30 days.
     #[must_use]
     pub fn counts(&self, cmid: Cmid, now_ms: u64) -> bool {
         self.entries.get(&cmid).is_some_and(|entry| !is_expired(entry.time_ms, now_ms))
     }
 
-    /// All that is remembered, the oldest request first: CMID, time, what it said.
+    /// All remembered requests, the oldest first: CMID, time and content.
     pub fn in_order(&self) -> impl Iterator<Item = (Cmid, u64, &Seen)> {
         self.records().map(|(cmid, entry)| (cmid, entry.time_ms, &entry.seen))
     }
 
-    /// The same, each with its place in the order: place, CMID, time, what it said.
+    /// All remembered requests, the oldest first, each with its number in the order: number, CMID, time and content.
     pub(crate) fn with_order(&self) -> impl Iterator<Item = (u64, Cmid, u64, &Seen)> {
         self.records().map(|(cmid, entry)| (entry.order, cmid, entry.time_ms, &entry.seen))
     }
@@ -230,7 +233,7 @@ impl Count {
         self.by_order.iter().filter_map(|(_, cmid)| Some((*cmid, self.entries.get(cmid)?)))
     }
 
-    /// Cluster time was set back to `time_ms`: what was recorded later counts as recorded then.
+    /// Cluster time was set back to `time_ms`: requests that were recorded later now count as recorded at `time_ms`.
     pub fn reset_clock(&mut self, time_ms: u64) {
         let sum = &mut self.sum;
         for (cmid, entry) in self.entries.iter_mut().filter(|(_, entry)| entry.time_ms > time_ms) {
@@ -240,8 +243,8 @@ impl Count {
         }
     }
 
-    /// Counts places in the order anew, from 0 on: from here on they are the same on every node, whatever snapshots it has
-    /// started from.
+    /// Numbers the requests in their order again, from 0. From here on the numbers are the same on every node,
+    /// whatever snapshots it started from.
     pub(crate) fn number_anew(&mut self) {
         let in_order: Vec<_> = std::mem::take(&mut self.by_order).iter().map(|(_, cmid)| *cmid).collect();
         (self.next_order, self.sum) = (0, Sum::default());
@@ -255,23 +258,23 @@ impl Count {
         }
     }
 
-    /// The place that the next record gets, counted since the last [`Self::number_anew`].
+    /// The number in the order that the next record gets, counted since the last [`Self::number_anew`].
     pub(crate) fn next_order(&self) -> u64 {
         self.next_order
     }
 
-    /// What stands for all that is remembered, with its order, in a state hash.
+    /// The sum over all remembered requests and their order, which the state hash covers.
     pub(crate) fn sum(&self) -> [u8; 32] {
         self.sum.to_bytes()
     }
 
-    /// How many CMIDs are remembered.
+    /// The number of remembered CMIDs.
     pub(crate) fn remembered(&self) -> usize {
         self.entries.len()
     }
 
-    /// A count as a snapshot describes it, oldest request first, each with its place where the snapshot has it. `None` if no
-    /// sequence of requests leads there.
+    /// Builds a count from a snapshot's requests, the oldest first, each with its number in the order where the
+    /// snapshot has one. `None` if no sequence of requests leads to this count.
     pub(crate) fn restore(
         limit: u32,
         next_order: Option<u64>,

@@ -1,7 +1,7 @@
-//! Direct activation (R24): a machine exchanges a direct key with the publisher for a certificate of its own.
+//! Direct activation (R24): a machine exchanges a direct key with the publisher for its own certificate.
 //!
-//! No host and no count has part in it. The certificate is bound to product, CMID and machine, and lasts until the
-//! machine is turned back into a volume client by a setup key.
+//! No host and no count takes part. The certificate is bound to product, CMID and machine, and lasts until a setup
+//! key makes the machine a volume client again.
 
 use bytes::Bytes;
 use ed25519_dalek::{SigningKey, VerifyingKey};
@@ -17,20 +17,20 @@ use crate::signature::{hash, sign, verifies};
 const PURPOSE: &str = "quorate/direct/1";
 const REQUEST_PURPOSE: &str = "quorate/direct-request/1";
 
-/// A request or a certificate, encoded.
+/// The longest encoded request or certificate, in bytes.
 pub const DIRECT_BYTES_MAX: usize = 512;
 
-/// Bytes that are no request: the field that is wrong.
+/// Bytes that are not a request. Holds the name of the malformed field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the request is malformed: {0}")]
 pub struct MalformedDirectRequest(pub &'static str);
 
 use MalformedDirectRequest as Malformed;
 
-/// What a machine asks of its publisher.
+/// A machine's request to its publisher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectRequest {
-    /// Random; a retry keeps it.
+    /// Random; a retry has the same id.
     pub request_id: [u8; 16],
     pub key: TypedKey,
     pub product: ProductId,
@@ -65,29 +65,29 @@ impl DirectRequest {
         })
     }
 
-    /// SHA-256 of all of it: equal for a retry, different for another request under the same id.
+    /// SHA-256 of the encoded request: equal for a retry, different for another request with the same id.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         hash(REQUEST_PURPOSE, &[&self.encode()])
     }
 }
 
-/// The publisher's word that one machine may use one product.
+/// The publisher's certificate that one machine may use one product.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectCertificate {
     pub publisher: PublisherId,
-    /// The direct key that was spent for it.
+    /// The direct key for which the certificate was issued.
     pub key: KeyId,
     pub product: ProductId,
     pub cmid: Cmid,
     pub machine: MachineDigest,
-    /// Minutes since the Unix epoch.
+    /// Time of issue, in minutes since the Unix epoch.
     pub issued_minutes: u32,
     pub signature: [u8; 64],
 }
 
 impl DirectCertificate {
-    /// Answers a request, signed with one of the publisher's activation keys.
+    /// Issues a certificate for a request, signed with one of the publisher's activation keys.
     #[must_use]
     pub fn issue(
         publisher: PublisherId,
@@ -102,20 +102,20 @@ impl DirectCertificate {
         certificate
     }
 
-    /// Whether one of the publisher's two activation keys signed it.
+    /// Verifies that one of the publisher's two activation keys signed the certificate.
     pub fn verify(&self, activation_keys: &[VerifyingKey; 2]) -> Result<(), CertificateError> {
         let signed = self.signed();
         let verified = activation_keys.iter().any(|key| verifies(key, PURPOSE, &[&signed], &self.signature));
         if verified { Ok(()) } else { Err(CertificateError::Signature) }
     }
 
-    /// Whether it was given for this product on this machine.
+    /// Whether the certificate was issued for this product on this machine.
     #[must_use]
     pub fn is_for(&self, product: ProductId, cmid: Cmid, machine: MachineDigest) -> bool {
         (self.product, self.cmid, self.machine) == (product, cmid, machine)
     }
 
-    /// Every field but the signature, each of fixed length.
+    /// The signed fields: every field except the signature, each of fixed length.
     fn signed(&self) -> Vec<u8> {
         let issued = self.issued_minutes.to_be_bytes();
         let parts: [&[u8]; 6] =
@@ -137,7 +137,7 @@ impl DirectCertificate {
         .encode_to_vec()
     }
 
-    /// Parses; says nothing about the signature: see [`Self::verify`].
+    /// Decodes a certificate. Does not verify the signature: see [`Self::verify`].
     pub fn decode(bytes: &[u8]) -> Result<Self, CertificateError> {
         let malformed = CertificateError::Malformed;
         if bytes.len() > DIRECT_BYTES_MAX {

@@ -1,5 +1,5 @@
-//! HRESULTs for failures on this machine: `HRESULT_FROM_WIN32` of the system error that means the same, where the codes of
-//! volume activation ([`crate::status`]) have none.
+//! HRESULTs for failures on this machine: `HRESULT_FROM_WIN32` of the system error with the same meaning, for
+//! failures that have no code of volume activation ([`crate::status`]).
 
 use std::io;
 
@@ -7,7 +7,7 @@ use crate::status::Status;
 
 /// `ERROR_PATH_NOT_FOUND`.
 pub const PATH_NOT_FOUND: Status = Status(0x8007_0003);
-/// `ERROR_INVALID_DATA`: a file or an answer is not as it was written or agreed.
+/// `ERROR_INVALID_DATA`: a file differs from what was written, or an answer from what was agreed.
 pub const INVALID_DATA: Status = Status(0x8007_000D);
 /// `ERROR_WRITE_PROTECT`.
 pub const WRITE_PROTECTED: Status = Status(0x8007_0013);
@@ -21,7 +21,7 @@ pub const DISK_FULL: Status = Status(0x8007_0070);
 pub const IO: Status = Status(0x8007_045D);
 /// `ERROR_NOT_FOUND`: what the call needs was never installed.
 pub const NOT_INSTALLED: Status = Status(0x8007_0490);
-/// `ERROR_REVISION_MISMATCH`: written by a newer version.
+/// `ERROR_REVISION_MISMATCH`: a newer version wrote the file.
 pub const NEWER_FORMAT: Status = Status(0x8007_051A);
 /// `WSAEADDRINUSE`: another process listens on the address.
 pub const ADDRESS_IN_USE: Status = Status(0x8007_2740);

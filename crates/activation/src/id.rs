@@ -1,4 +1,4 @@
-//! Identifiers: small, copied, compared, and validated where they are parsed.
+//! Identifiers: small values, validated when they are parsed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,11 +9,11 @@ use thiserror::Error;
 use crate::limits::{MACHINE_NAME_BYTES_MAX, NODE_ID_MAX};
 use crate::signature::short_hash;
 
-/// A text or a byte string that is not the identifier it should be. Never repeats the input.
+/// The error for a text or a byte string that is not the expected identifier. Never repeats the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("not {expected}")]
 pub struct InvalidId {
-    /// What would have been right, as a noun phrase.
+    /// The expected identifier, as a noun phrase.
     pub expected: &'static str,
 }
 
@@ -71,28 +71,29 @@ macro_rules! bytes_id {
 }
 
 hex_id! {
-    /// A publisher, by its root key: the first 16 bytes of SHA-256("quorate/publisher/1", root public key).
+    /// A publisher id, from its root key: the first 16 bytes of SHA-256("quorate/publisher/1", root public key).
     PublisherId, 16, "a publisher id of 32 hexadecimal digits"
 }
 hex_id! {
-    /// A product: the first 16 bytes of SHA-256("quorate/product/1", publisher id, product name). A client can ask for
-    /// a product by name without holding the catalog.
+    /// A product id: the first 16 bytes of SHA-256("quorate/product/1", publisher id, product name). A client can
+    /// name a product in a request without holding the catalog.
     ProductId, 16, "a product id of 32 hexadecimal digits"
 }
 hex_id! {
-    /// A typed key, by the first 8 bytes of SHA-256("quorate/key/1", its 25 symbols).
+    /// The id of a typed key: the first 8 bytes of SHA-256("quorate/key/1", its 25 symbols).
     KeyId, 8, "a key id of 16 hexadecimal digits"
 }
 hex_id! {
-    /// A node certificate: the first 16 bytes of SHA-256("quorate/certificate/1", the bytes that its publisher signed).
+    /// The id of a node certificate: the first 16 bytes of SHA-256("quorate/certificate/1", the bytes that its
+    /// publisher signed).
     CertificateId, 16, "a certificate id of 32 hexadecimal digits"
 }
 hex_id! {
-    /// Digest of a machine's identity, made by the client; tells cloned machines apart.
+    /// Digest of a machine's identity, computed by the client; distinguishes cloned machines.
     MachineDigest, 8, "a machine digest of 16 hexadecimal digits"
 }
 
-/// Client machine id, made at installation (R10); shown as a hyphenated UUID.
+/// Client machine id (R10), generated at installation; written as a hyphenated UUID.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cmid(pub [u8; 16]);
 
@@ -105,7 +106,7 @@ impl fmt::Display for Cmid {
 impl FromStr for Cmid {
     type Err = InvalidId;
 
-    /// Any form of a UUID that is in use: hyphenated, plain, in braces.
+    /// Accepts every usual form of a UUID: hyphenated, plain, in braces.
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let uuid = uuid::Uuid::try_parse(text).map_err(|_| InvalidId { expected: "a CMID in the form of a UUID" })?;
         Ok(Self(uuid.into_bytes()))
@@ -115,7 +116,7 @@ impl FromStr for Cmid {
 bytes_id!(Cmid, 16, "a CMID of 16 bytes");
 
 impl PublisherId {
-    /// The id that belongs to a root public key.
+    /// Derives the publisher's id from its root public key.
     #[must_use]
     pub fn derive(root: &ed25519_dalek::VerifyingKey) -> Self {
         Self(short_hash("quorate/publisher/1", &[root.as_bytes()]))
@@ -123,14 +124,14 @@ impl PublisherId {
 }
 
 impl ProductId {
-    /// The id of the product that `publisher` calls `name`.
+    /// Derives the id of the product that `publisher` calls `name`.
     #[must_use]
     pub fn derive(publisher: PublisherId, name: &str) -> Self {
         Self(short_hash("quorate/product/1", &[&publisher.0, name.as_bytes()]))
     }
 }
 
-/// A publisher id as people read it aloud: eight groups of four digits. Parsed with or without separators.
+/// A publisher id for reading aloud: eight groups of four digits. Parsed with or without separators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fingerprint(pub PublisherId);
 
@@ -156,10 +157,10 @@ impl FromStr for Fingerprint {
     }
 }
 
-/// A member of the cluster: 1 to [`NODE_ID_MAX`], validated where it is parsed.
+/// The number of a node in its cluster: 1 to [`NODE_ID_MAX`], validated where it is parsed.
 pub type NodeId = u64;
 
-/// A node id from a number that came from elsewhere.
+/// Validates a number as a node id.
 pub fn node_id(number: u64) -> Result<NodeId, InvalidId> {
     if (1..=NODE_ID_MAX).contains(&number) {
         Ok(number)
@@ -169,7 +170,7 @@ pub fn node_id(number: u64) -> Result<NodeId, InvalidId> {
 }
 
 /// A machine's own name: 1 to 63 bytes of letters and digits of any script, and `-`, `_`, `.`. Safe to print, to log
-/// and to put into a table. Kept inline, because one is decoded with every record of the log.
+/// and to put into a table. Stored inline, because one is decoded with every record of the log.
 #[derive(Clone)]
 pub struct MachineName {
     length: u8,
@@ -182,7 +183,7 @@ const NOT_A_MACHINE_NAME: InvalidId =
 impl MachineName {
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Only `try_from` makes one, from a valid text.
+        // Only `try_from` builds the value, from valid text, so this never fails.
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 

@@ -1,8 +1,8 @@
-//! The typed key: 25 symbols that a person copies from a letter into a prompt.
+//! The typed key: 25 symbols that a person types from a document into a prompt.
 //!
-//! A key identifies; it gives no rights. Those come only from the certificate that a publisher signs in exchange for it.
-//! Symbols, in order: kind, group hint, 21 random (102 bits), and two that check the others and show where a typing error
-//! is.
+//! A key is an identifier and gives no rights. Rights come only from the certificate that a publisher signs in
+//! exchange for it. Symbols, in order: kind, group hint, 21 random (102 bits), and two check symbols, which also
+//! locate a typing error.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,15 +16,15 @@ use crate::symbols::{FREE_SYMBOLS, SYMBOLS, digits, parse, seal, show, symbol, v
 
 const RANDOM_SYMBOLS: usize = FREE_SYMBOLS - 2;
 
-/// The highest group hint that one symbol holds.
+/// The highest group hint that one symbol can hold.
 pub const GROUP_HINT_MAX: u8 = 28;
 
-/// What a key is for (R24, R30, R35).
+/// The use of a key (R24, R30, R35).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum KeyKind {
-    /// Installed on hosts; exchanged for node certificates.
+    /// Installed on hosts, and exchanged for node certificates.
     Host,
-    /// Public, one per product edition: selects volume activation on a client.
+    /// Public, one for each product edition: selects volume activation on a client.
     Setup,
     /// Activates one machine with the publisher directly.
     Direct,
@@ -52,7 +52,7 @@ impl fmt::Display for KeyKind {
     }
 }
 
-/// A valid key. `Display` shows all of it; `Debug` only its last group.
+/// A valid key. `Display` writes the whole key, `Debug` only its last group.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TypedKey {
     kind: KeyKind,
@@ -69,7 +69,8 @@ pub enum KeyError {
 }
 
 impl TypedKey {
-    /// Makes a key. `group_hint` is at most [`GROUP_HINT_MAX`] (higher ones are cut to it); the entropy decides the rest.
+    /// Generates a key. `group_hint` is at most [`GROUP_HINT_MAX`]; a higher value is reduced to it. `entropy`
+    /// determines the random symbols.
     #[must_use]
     pub fn generate(kind: KeyKind, group_hint: u8, entropy: [u8; 16]) -> Self {
         let hint = symbol(u32::from(group_hint.min(GROUP_HINT_MAX)));
@@ -82,7 +83,7 @@ impl TypedKey {
         self.kind
     }
 
-    /// What the publisher wrote into the key about its group; a hint for people, never a right.
+    /// The group number that the publisher wrote into the key: a hint for readers that gives no rights.
     #[must_use]
     pub fn group_hint(&self) -> u8 {
         self.symbols.get(1).and_then(|symbol| value(*symbol)).and_then(|value| u8::try_from(value).ok()).unwrap_or(0)
@@ -105,7 +106,7 @@ impl TypedKey {
 impl FromStr for TypedKey {
     type Err = KeyError;
 
-    /// Tolerates lower case, and spaces and hyphens anywhere.
+    /// Accepts lower case, and spaces and hyphens anywhere.
     fn from_str(text: &str) -> Result<Self, KeyError> {
         let symbols = parse(text)?;
         let kind =

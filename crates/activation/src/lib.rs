@@ -1,11 +1,12 @@
-//! The domain of volume activation, pure: catalogs, keys and certificates, messages, the count, cluster time.
+//! The domain of volume activation, as pure code: catalogs, keys and certificates, messages, the count, cluster
+//! time.
 //!
-//! Everything a publisher, a host and a client must agree on is here, as functions from values to values. Bytes from
-//! elsewhere become validated types at the edge ([`message`], [`catalog`], [`certificate`], [`trust`]); the replicated
-//! [`state`] is fed with encoded commands and gives the same bytes on every node.
+//! Everything on which a publisher, a host and a client must agree is here, as functions from values to values.
+//! Bytes from elsewhere become validated types at the edge ([`message`], [`catalog`], [`certificate`], [`trust`]).
+//! The replicated [`state`] takes encoded commands and arrives at the same bytes on every node.
 //!
 //! Units: `..._ms` is milliseconds since the Unix epoch; monotonic times are a [`std::time::Duration`] since an
-//! arbitrary origin of the caller's. Numbers like R12 refer to the project's list of requirements.
+//! arbitrary origin that the caller chooses. Numbers such as R12 refer to the project's list of requirements.
 //!
 //! Invariant: never reads a clock, a file or a socket, and never draws a random number; time and entropy are arguments.
 

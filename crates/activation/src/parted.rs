@@ -1,19 +1,19 @@
-//! An ordered map whose copy is cheap, for a snapshot that is encoded while the state goes on.
+//! An ordered map that is cheap to copy, for a snapshot that is encoded while the state continues to change.
 //!
-//! The map is kept in parts. A copy shares all of them; a part is copied when one of the two maps changes it, and no other
-//! part is. So a copy costs as much as there are parts, and a change after it at most one part more than without. The maps of
-//! the crate `imbl`, which do the same, have a licence that this project does not take; those of `rpds` are trees of single
-//! nodes, several times slower to change than this.
+//! The map is kept in parts. A copy shares all parts; when one of the two maps changes a part, only that part is
+//! copied. So a copy costs as much as there are parts, and a change after it costs at most one more copied part. The
+//! maps of the crate `imbl`, which do the same, have a licence that this project does not accept; those of `rpds`
+//! are trees of single nodes, and changing them is several times slower.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-/// A key that knows its part. Of two keys the greater one is never in the lower part.
+/// A key that determines its part. Of two keys the greater one is never in the lower part.
 pub(crate) trait Parted: Ord + Clone {
-    /// The number of the part.
+    /// The number of the key's part.
     fn part(&self) -> u64;
 }
 
-/// A place in the order of requests: parts of 256.
+/// A number in the order of requests: 256 of them form a part.
 impl Parted for u64 {
     fn part(&self) -> u64 {
         self >> 8
@@ -23,7 +23,7 @@ impl Parted for u64 {
 /// An ordered map in parts.
 #[derive(Clone, Debug)]
 pub(crate) struct PartedMap<K, V> {
-    /// None is empty.
+    /// The parts by number; no part is empty.
     parts: BTreeMap<u64, Arc<BTreeMap<K, V>>>,
     len: usize,
 }
@@ -47,7 +47,7 @@ impl<K: Parted, V: Clone> PartedMap<K, V> {
         Arc::make_mut(self.parts.get_mut(&key.part())?).get_mut(key)
     }
 
-    /// Returns what was there before.
+    /// Returns the value that the key had before.
     pub(crate) fn insert(&mut self, key: K, value: V) -> Option<V> {
         let before = Arc::make_mut(self.parts.entry(key.part()).or_default()).insert(key, value);
         self.len += usize::from(before.is_none());
@@ -84,12 +84,12 @@ impl<K: Parted, V: Clone> PartedMap<K, V> {
         popped
     }
 
-    /// In the order of the keys.
+    /// Iterates in the order of the keys.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.parts.values().flat_map(|part| part.iter())
     }
 
-    /// In the order of the keys. Copies every part that is shared.
+    /// Iterates in the order of the keys. Copies every part that is shared.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
         self.parts.values_mut().flat_map(|part| Arc::make_mut(part).iter_mut())
     }

@@ -1,8 +1,8 @@
 //! Files of the offline activation as text that can be read out on the telephone and typed (R30).
 //!
-//! Each line has a number and, like a typed key, five groups of five symbols that check themselves, so a typing error is
-//! found where it is made. A line carries what it is of, its number and 12 bytes; all lines together carry the length of
-//! the file, the file and the beginning of its SHA-256. Lines may come in any order.
+//! Each line has a number and, like a typed key, five groups of five symbols with check symbols, so a typing error
+//! is located in its line and group. A line carries its kind, its number and 12 bytes. All lines together carry the
+//! length of the file, the file and the beginning of its SHA-256. Lines may be entered in any order.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -13,25 +13,25 @@ use crate::signature::short_hash;
 use crate::symbols::{MODULUS, SYMBOLS, SymbolError, digits, number, parse, seal, show, symbol, value};
 
 const PURPOSE: &str = "quorate/spoken/1";
-/// Symbols that hold a line's number.
+/// The number of symbols that hold a line's number.
 const NUMBER_SYMBOLS: usize = 2;
-/// Symbols that hold a line's bytes.
+/// The number of symbols that hold a line's bytes.
 const BYTES_SYMBOLS: usize = 20;
 const LINE_BYTES: usize = 12;
 const LENGTH_BYTES: usize = 2;
 const DIGEST_BYTES: usize = 4;
-/// Lines that can be numbered.
+/// The most lines, as many as can be numbered.
 const LINES_MAX: usize = (MODULUS * MODULUS) as usize;
 
-/// The longest file that can be read out.
+/// The longest file that can be read out, in bytes.
 pub const PHONE_TEXT_BYTES_MAX: usize = LINES_MAX * LINE_BYTES - LENGTH_BYTES - DIGEST_BYTES;
-/// The longest text that is looked at.
+/// The longest text that is parsed, in bytes.
 const TEXT_BYTES_MAX: usize = LINES_MAX * 64;
 
 const _: () = assert!(1 + NUMBER_SYMBOLS + BYTES_SYMBOLS + 2 == SYMBOLS);
 const _: () = assert!(PHONE_TEXT_BYTES_MAX <= u16::MAX as usize);
 
-/// What the lines are of.
+/// The kind of file that the lines encode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PhoneTextKind {
     /// Encoded [`crate::host_activation::ActivationRequests`].
@@ -43,7 +43,7 @@ pub enum PhoneTextKind {
 impl PhoneTextKind {
     const ALL: [Self; 2] = [Self::Requests, Self::Answers];
 
-    /// No kind of key begins so.
+    /// The first symbol of a line; no kind of key begins with it.
     fn symbol(self) -> u8 {
         match self {
             Self::Requests => b'Q',
@@ -61,7 +61,7 @@ impl fmt::Display for PhoneTextKind {
     }
 }
 
-/// Why lines are not the file they should be.
+/// Why lines cannot be decoded to a file.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PhoneTextError {
     #[error("the file is too long to be read out: carry it as a file")]
@@ -80,7 +80,7 @@ pub enum PhoneTextError {
     Digest,
 }
 
-/// The lines of a file, each `NUMBER: XXXXX-XXXXX-XXXXX-XXXXX-XXXXX`, numbered from 1.
+/// Encodes a file as lines, each `NUMBER: XXXXX-XXXXX-XXXXX-XXXXX-XXXXX`, numbered from 1.
 pub fn lines(of: PhoneTextKind, file: &[u8]) -> Result<Vec<String>, PhoneTextError> {
     let length = u16::try_from(file.len()).ok().filter(|_| file.len() <= PHONE_TEXT_BYTES_MAX);
     let length = length.ok_or(PhoneTextError::TooLong)?.to_be_bytes();
@@ -96,7 +96,7 @@ pub fn lines(of: PhoneTextKind, file: &[u8]) -> Result<Vec<String>, PhoneTextErr
     Ok(lines.collect())
 }
 
-/// [`lines`] as one text.
+/// Encodes a file as [`lines`] does, as one text.
 pub fn write(of: PhoneTextKind, file: &[u8]) -> Result<String, PhoneTextError> {
     let mut text = String::new();
     for line in lines(of, file)? {
@@ -114,8 +114,8 @@ impl fmt::Display for Line {
     }
 }
 
-/// Reads lines back, in any order, also repeated, with or without their numbers. Errors name a line by its place among
-/// those that are not empty.
+/// Decodes lines, in any order, also repeated, with or without their numbers. An error names a line by its position
+/// among the lines that are not empty.
 pub fn read(text: &str) -> Result<(PhoneTextKind, Vec<u8>), PhoneTextError> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(PhoneTextError::TooLong);
@@ -143,7 +143,7 @@ pub fn read(text: &str) -> Result<(PhoneTextKind, Vec<u8>), PhoneTextError> {
     Ok((of.ok_or(PhoneTextError::Empty)?, file.to_vec()))
 }
 
-/// Kind, number from 0, and the bytes as a number.
+/// The kind, the number counted from 0, and the bytes as a number.
 fn split(symbols: &[u8; SYMBOLS]) -> Option<(PhoneTextKind, u32, u128)> {
     let (&[kind, high, low], rest) = symbols.split_first_chunk::<3>()?;
     let kind = PhoneTextKind::ALL.into_iter().find(|of| of.symbol() == kind)?;

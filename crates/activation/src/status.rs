@@ -1,4 +1,4 @@
-//! Status codes as administrators know them (HRESULTs), with words for people.
+//! HRESULT status codes of volume activation, with texts for readers.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ macro_rules! statuses {
         impl Status {
             $(#[doc = $words] pub const $name: Self = Self($code);)*
 
-            /// Every code that has words of its own.
+            /// Every code that has its own text.
             pub const ALL: &[Self] = &[$(Self::$name),*];
 
             /// What the code means, as a plain sentence.
@@ -23,7 +23,7 @@ macro_rules! statuses {
                 }
             }
 
-            /// The next step.
+            /// The next step for the administrator.
             #[must_use]
             pub fn advice(self) -> &'static str {
                 match self {

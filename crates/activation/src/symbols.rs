@@ -1,27 +1,29 @@
-//! Twenty-five symbols that a person copies: the shape of typed keys and of lines that are read out.
+//! Twenty-five symbols that a person types: the form of typed keys and of lines that are read out.
 //!
-//! The alphabet has 29 symbols, a prime, so symbols are numbers of a field. The last two of the 25 make two sums zero:
-//! the plain sum and the sum weighted by place. One wrong symbol changes both, and their quotient is its place; a swap of
-//! two different symbols leaves the first and changes the second. So each is found out, and its group can be named.
+//! The alphabet has 29 symbols, a prime, so symbols are numbers of a field. The last two of the 25 make two sums
+//! zero: the plain sum and the sum weighted by position. One wrong symbol changes both sums, and their quotient is
+//! its position. A swap of two different symbols leaves the first sum and changes the second. So each such error is
+//! detected, and its group can be named.
 
 use std::fmt;
 
 use thiserror::Error;
 
-/// Digits and capital letters without `0`, `O`, `1`, `I`, `L`, `5`'s twin `S`, and `U`.
+/// Digits and capital letters without `0`, `O`, `1`, `I`, `L`, `S` (which resembles `5`), and `U`.
 const ALPHABET: &[u8; 29] = b"23456789ABCDEFGHJKMNPQRTVWXYZ";
 pub(crate) const SYMBOLS: usize = 25;
-/// What is left beside the two check symbols.
+/// The number of symbols beside the two check symbols.
 pub(crate) const FREE_SYMBOLS: usize = SYMBOLS - 2;
 const GROUP_SYMBOLS: usize = 5;
 const GROUPS: usize = SYMBOLS / GROUP_SYMBOLS;
 pub(crate) const MODULUS: u32 = 29;
-/// Weights of the two check symbols, which stand last; the weight of a symbol is its place, counted from 1.
+/// Weights of the two check symbols, which are the last ones; the weight of a symbol is its position, counted from
+/// 1.
 const CHECK_WEIGHTS: [u32; 2] = [24, 25];
 
 const _: () = assert!(CHECK_WEIGHTS[1] < MODULUS && CHECK_WEIGHTS[1] - CHECK_WEIGHTS[0] == 1);
 
-/// Why a text is not 25 symbols that belong together. Groups and places are counted from 1.
+/// Why a text is not 25 valid symbols. Groups and positions are counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SymbolError {
     #[error("25 characters in five groups are needed; this has {symbols}{}", doubtful.hint())]
@@ -34,13 +36,13 @@ pub enum SymbolError {
     Check { doubtful: DoubtfulGroups },
 }
 
-/// The groups that explain a typing error, if one symbol is wrong or two neighbours changed places; none of them where
-/// more is wrong.
+/// The groups in which a typing error may be, if one symbol is wrong or two neighbours are swapped; empty where more
+/// symbols are wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DoubtfulGroups([bool; GROUPS]);
 
 impl DoubtfulGroups {
-    /// Counted from 1.
+    /// The numbers of the groups, counted from 1.
     pub fn groups(self) -> impl Iterator<Item = usize> {
         (1..).zip(self.0).filter(|(_, doubtful)| *doubtful).map(|(group, _)| group)
     }
@@ -79,7 +81,7 @@ pub(crate) fn value(symbol: u8) -> Option<u32> {
     (0..).zip(ALPHABET).find(|(_, candidate)| **candidate == symbol).map(|(value, _)| value)
 }
 
-/// Symbols that stand for the lowest digits of `number` in base 29, lowest first.
+/// Symbols for the lowest digits of `number` in base 29, the lowest first.
 pub(crate) fn digits(mut number: u128) -> impl Iterator<Item = u8> {
     std::iter::repeat_with(move || {
         let digit = u32::try_from(number % u128::from(MODULUS)).unwrap_or(0);
@@ -88,7 +90,7 @@ pub(crate) fn digits(mut number: u128) -> impl Iterator<Item = u8> {
     })
 }
 
-/// The counterpart of [`digits`]; none where the digits are more than a number holds.
+/// Reads the number that [`digits`] wrote; `None` where it exceeds 128 bits.
 pub(crate) fn number(digits: &[u8]) -> Option<u128> {
     digits
         .iter()
@@ -96,12 +98,12 @@ pub(crate) fn number(digits: &[u8]) -> Option<u128> {
         .try_fold(0_u128, |number, digit| number.checked_mul(MODULUS.into())?.checked_add(u128::from(value(*digit)?)))
 }
 
-/// Adds the two check symbols.
+/// Appends the two check symbols.
 pub(crate) fn seal(free: impl IntoIterator<Item = u8>) -> [u8; SYMBOLS] {
     let mut symbols = [symbol(0); SYMBOLS];
     symbols.iter_mut().take(FREE_SYMBOLS).zip(free).for_each(|(to, from)| *to = from);
     let (plain, weighted) = sums(&symbols);
-    // The last two are worth 0 so far. x + y = -plain, 24x + 25y = -weighted.
+    // The last two symbols are worth 0 so far. x + y = -plain, 24x + 25y = -weighted.
     let last = (CHECK_WEIGHTS[0] * plain + (MODULUS - weighted)) % MODULUS;
     let first = (2 * MODULUS - plain - last) % MODULUS;
     symbols.iter_mut().skip(FREE_SYMBOLS).zip([first, last]).for_each(|(to, from)| *to = symbol(from));
@@ -115,7 +117,7 @@ fn sums(symbols: &[u8; SYMBOLS]) -> (u32, u32) {
     (values().sum::<u32>() % MODULUS, weighted % MODULUS)
 }
 
-/// Reads what a person typed: tolerates lower case, and spaces and hyphens anywhere.
+/// Reads typed text: accepts lower case, and spaces and hyphens anywhere.
 pub(crate) fn parse(text: &str) -> Result<[u8; SYMBOLS], SymbolError> {
     let is_gap = |c: char| c.is_whitespace() || c == '-';
     let typed = || text.chars().filter(|c| !is_gap(*c));
@@ -135,7 +137,7 @@ pub(crate) fn parse(text: &str) -> Result<[u8; SYMBOLS], SymbolError> {
     }
 }
 
-/// Where five groups were typed: those that do not have five characters.
+/// Where the text has five groups: the groups that do not have five characters.
 fn wrong_lengths(text: &str, is_gap: impl Fn(char) -> bool) -> DoubtfulGroups {
     let groups: Vec<_> = text.split(is_gap).filter(|group| !group.is_empty()).take(GROUPS + 1).collect();
     let mut doubtful = DoubtfulGroups::default();
@@ -145,7 +147,7 @@ fn wrong_lengths(text: &str, is_gap: impl Fn(char) -> bool) -> DoubtfulGroups {
     doubtful
 }
 
-/// The groups in which one wrong symbol, or one swap of neighbours, explains the two sums.
+/// The groups in which one wrong symbol, or one swap of neighbours, accounts for the two sums.
 fn locate(symbols: &[u8; SYMBOLS], plain: u32, weighted: u32) -> DoubtfulGroups {
     let mut doubtful = DoubtfulGroups::default();
     if plain != 0 {
@@ -158,7 +160,7 @@ fn locate(symbols: &[u8; SYMBOLS], plain: u32, weighted: u32) -> DoubtfulGroups 
     }
     let values: Vec<_> = symbols.iter().map(|symbol| value(*symbol).unwrap_or(0)).collect();
     for (index, pair) in values.windows(2).enumerate() {
-        // Neighbours a, b that should be b, a: weighted is too much by b - a.
+        // Neighbours a, b that should be b, a: the weighted sum is too large by b - a.
         if let [a, b] = pair
             && (b + MODULUS - a) % MODULUS == weighted
         {
@@ -169,7 +171,7 @@ fn locate(symbols: &[u8; SYMBOLS], plain: u32, weighted: u32) -> DoubtfulGroups 
     doubtful
 }
 
-/// Five groups of five, with hyphens.
+/// Writes five groups of five symbols, separated by hyphens.
 pub(crate) fn show(symbols: &[u8; SYMBOLS], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for (index, group) in symbols.chunks(GROUP_SYMBOLS).enumerate() {
         if index > 0 {

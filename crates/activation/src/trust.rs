@@ -1,5 +1,5 @@
-//! What a client is built with or given as a file: a publisher's public keys, and the catalog that says which group
-//! covers which product.
+//! The trust file, which a client embeds or reads: a publisher's public keys, and the catalog that states which
+//! group covers which product.
 
 use std::fmt::Write;
 
@@ -15,12 +15,12 @@ use crate::signature::{public_key, sign, verifies};
 
 const PURPOSE: &str = "quorate/trust/1";
 
-/// A publisher's public keys, the root's signature over them, and perhaps its catalog.
+/// A publisher's public keys, the root's signature over them, and optionally its catalog.
 #[derive(Clone, Debug)]
 pub struct Trust {
     pub publisher: PublisherId,
     pub root: VerifyingKey,
-    /// Either may sign node certificates.
+    /// The two activation keys; either may sign node certificates.
     pub activation_keys: [VerifyingKey; 2],
     pub catalog: Option<OpenedCatalog>,
     signature: [u8; 64],
@@ -76,7 +76,7 @@ impl Trust {
         Ok(Self { publisher: PublisherId::derive(&root), root, activation_keys, catalog, signature })
     }
 
-    /// What the publisher reads out and an administrator compares: the publisher id in groups.
+    /// The publisher id in groups, which the publisher reads out and an administrator compares.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint(self.publisher)
@@ -98,7 +98,8 @@ impl Trust {
         text
     }
 
-    /// Parses a trust file and verifies every signature in it. That its root is the right one only a person can say.
+    /// Parses a trust file and verifies every signature in it. Whether its root key is the right one must be checked
+    /// by a person, by comparing the fingerprint.
     pub fn from_toml(text: &str) -> Result<Self, TrustError> {
         if text.len() > TRUST_TEXT_BYTES_MAX {
             return Err(TrustError::TooLong);

@@ -1,22 +1,22 @@
-//! What a check reports.
+//! The findings of checks.
 
 use crate::remedy::Remedy;
 
-/// How a check ended, from good to bad.
+/// The result of a check, from good to bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// The check passed.
     Ok,
-    /// The check could not be evaluated: whether it would pass is not known.
+    /// The check could not be evaluated, so it is unknown whether it would pass.
     Unknown,
-    /// Service continues; it will fail, or a part of it already does.
+    /// Service continues; it will fail later, or a part of it fails already.
     Warning,
     /// Clients are not served, or will not be after the next failure.
     Failure,
 }
 
 impl Verdict {
-    /// As printed: `ok`, `unknown`, `warning`, `failure`.
+    /// The printed name: `ok`, `unknown`, `warning`, `failure`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -33,15 +33,15 @@ impl Verdict {
 pub struct Finding {
     /// Name of the check.
     pub check: &'static str,
-    /// How it ended.
+    /// The result of the check.
     pub verdict: Verdict,
     /// What was found.
     pub text: String,
-    /// What to do; empty where the check passed.
+    /// The remedy; empty where the check passed.
     pub remedy: Remedy,
 }
 
-/// A problem that a check found, before it carries the check's name.
+/// A problem that a check found, without the check's name.
 #[derive(Debug)]
 pub(crate) struct Problem {
     verdict: Verdict,
@@ -81,7 +81,7 @@ pub(crate) fn findings(check: &'static str, passed: impl Into<String>, problems:
 pub(crate) mod expect {
     use super::*;
 
-    /// Every check passed, in one line each, and has a name of its own.
+    /// Asserts that every check passed, with one finding each, and that the names are distinct.
     pub(crate) fn all_passed(findings: &[Finding]) {
         let passed = |finding: &Finding| finding.verdict == Verdict::Ok && finding.remedy.is_empty();
         assert!(findings.iter().all(passed), "{findings:?}");
@@ -89,7 +89,7 @@ pub(crate) mod expect {
         assert_eq!(names.len(), findings.len(), "{findings:?}");
     }
 
-    /// The check found a problem that bad, with a remedy that contains those words.
+    /// Asserts that the check found a problem with this verdict and a remedy that contains this text.
     pub(crate) fn found(findings: &[Finding], check: &str, verdict: Verdict, remedy: &str) {
         let is_it = |finding: &&Finding| {
             finding.check == check && finding.verdict == verdict && finding.remedy.text().contains(remedy)

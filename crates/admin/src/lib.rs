@@ -1,4 +1,4 @@
-//! What administrators see, shared by the daemon (console) and the command line.
+//! What administrators read, shared by the daemon (console) and the command line.
 //!
 //! | module | subject |
 //! |---|---|
@@ -6,9 +6,9 @@
 //! | `remedy` | what to do about a finding, and the commands in it |
 //! | `cluster` | an observation of a whole cluster, and its checks |
 //! | `client` | an observation of one client machine, and its checks |
-//! | `time_text` | times for people, in UTC |
-//! | `printable` | text from elsewhere, made safe to print |
-//! | `wire` | the enums of `admin.proto`: texts, and messages of versions before |
+//! | `time_text` | times as text, in UTC |
+//! | `printable` | untrusted text, made safe to print |
+//! | `wire` | the enums of `admin.proto`: texts, and messages of earlier versions |
 //! | `limits` | the thresholds of all checks |
 //!
 //! Invariant: never does I/O and never reads a clock: observations and times are arguments.

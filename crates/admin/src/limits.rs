@@ -1,9 +1,9 @@
-//! Thresholds of the checks, with their unit last in the name. A clock fails at [`activation::limits::CLOCK_SKEW_MS_MAX`],
-//! a node lags from [`activation::limits::LAG_ENTRIES_MAX`] on.
+//! Thresholds of the checks, with their unit last in the name. A clock fails at
+//! [`activation::limits::CLOCK_SKEW_MS_MAX`]; a node lags from [`activation::limits::LAG_ENTRIES_MAX`] on.
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// A clock that is further off than this is reported, in milliseconds.
+/// A clock that is off by more than this is reported, in milliseconds.
 pub const CLOCK_WARNING_MS: u64 = 60_000;
 
 /// fsync latency below this, in microseconds, means that the disk does not wait for its medium.
@@ -21,15 +21,15 @@ pub const CERTIFICATE_WARNING_MS: u64 = 14 * DAY_MS;
 /// A count is reported this long before it is expected to fall below a threshold, in milliseconds.
 pub const COUNT_WARNING_MS: u64 = 7 * DAY_MS;
 
-/// So many machines that no count remembered, within an hour, are never reported: half of what the count of a threshold of 25
-/// holds.
+/// Up to this number of new machines within an hour, which no count remembered, is never reported: half of the cache
+/// limit for a threshold of 25.
 pub const NEW_CMIDS_MIN: u64 = 25;
 
-/// More of them are, where they are as many times the usual number.
+/// More new machines are reported where they are at least this many times the usual number.
 pub const NEW_CMIDS_FACTOR: u64 = 3;
 
-/// A client's licence with less left than this was not renewed for long, in minutes: a licence lasts 180 days and is
-/// renewed every 7.
+/// A client's licence with less time left than this, in minutes, was not renewed for long: a licence lasts 180 days
+/// and is renewed every 7 days.
 pub const LICENCE_WARNING_MINUTES: u64 = 30 * 24 * 60;
 
 const _: () = assert!(CLOCK_WARNING_MS < activation::limits::CLOCK_SKEW_MS_MAX);

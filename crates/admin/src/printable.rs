@@ -1,4 +1,4 @@
-//! Text from elsewhere (machine names, errors of other nodes), for terminals, pages and tables.
+//! Untrusted text (machine names, errors of other nodes), for terminals, pages and tables.
 
 /// `text` with control characters, and characters that change the writing direction, replaced by U+FFFD.
 #[must_use]

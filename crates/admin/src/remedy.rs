@@ -1,26 +1,26 @@
-//! What to do about a finding, and the commands in it.
+//! The remedy of a finding, with its commands.
 
 use std::fmt;
 
-/// What to do about a finding, in words with commands among them; empty where nothing is to be done.
+/// The remedy of a finding, as text with commands in it; empty where nothing has to be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remedy(String);
 
 impl Remedy {
-    /// Whether nothing is to be done.
+    /// Whether nothing has to be done.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// As printed.
+    /// The text as it is printed.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0
     }
 
-    /// The commands among the words, to copy: in their order, each once. `install it (quorate catalog install), then
-    /// quorate key install KEY on it` gives `quorate catalog install` and `quorate key install KEY`.
+    /// The commands in the text, for copying: in their order, each once. `install it (quorate catalog install), then
+    /// quorate key install KEY on it` yields `quorate catalog install` and `quorate key install KEY`.
     #[must_use]
     pub fn commands(&self) -> Vec<String> {
         let mut commands: Vec<String> = Vec::new();
@@ -63,7 +63,7 @@ impl fmt::Display for Remedy {
     }
 }
 
-/// Words that a command of ours may consist of, after `quorate`.
+/// Words that may be part of a `quorate` command, after `quorate`.
 const VERBS: &[&str] = &[
     "accept",
     "activate",

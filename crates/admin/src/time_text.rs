@@ -1,28 +1,28 @@
-//! Times for people, in UTC.
+//! Times as text, in UTC.
 
 use time::{Date, OffsetDateTime, Time};
 
-/// A time after the year 9999 reads as 1970.
+/// The date and time; a time after the year 9999 becomes 1970.
 fn utc(time_ms: u64) -> (Date, Time) {
     let seconds = i64::try_from(time_ms / 1000).unwrap_or(i64::MAX);
     let utc = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     (utc.date(), utc.time())
 }
 
-/// `2026-01-31`, from milliseconds since 1970.
+/// The date as `2026-01-31`, from milliseconds since 1970.
 #[must_use]
 pub fn date(time_ms: u64) -> String {
     utc(time_ms).0.to_string()
 }
 
-/// `2026-01-31 13:05:00`, from milliseconds since 1970.
+/// The time as `2026-01-31 13:05:00`, from milliseconds since 1970.
 #[must_use]
 pub fn second(time_ms: u64) -> String {
     let (date, time) = utc(time_ms);
     format!("{date} {:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())
 }
 
-/// `2026-01-31T13:05:00Z`, from milliseconds since 1970, for programs (RFC 3339).
+/// The time as `2026-01-31T13:05:00Z` (RFC 3339), from milliseconds since 1970, for programs.
 #[must_use]
 pub fn rfc3339(time_ms: u64) -> String {
     format!("{}Z", second(time_ms).replace(' ', "T"))

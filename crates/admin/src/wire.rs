@@ -1,18 +1,18 @@
-//! The enums of `admin.proto`: their texts, and the one way to read them from messages of this version and of those before,
-//! which sent the text only.
+//! The enums of `admin.proto`: their texts, and how to read them from messages of this version and of earlier
+//! versions, which sent only the text.
 
 use api::admin::v1::{
     CertificateRole, CreateTokenRequest, DnsRecord, DnsRecordState, ElectionProfile, EnrollReply, NodeActivation,
     NodeActivationState, NodeDnsState, NodeRole, NodeState, NodeStatus, UnusableKey,
 };
 
-/// Metadata of an administrator's request: 16 random bytes. A request that comes again with the same bytes is carried out once
-/// in a cluster that writes format 3 or later.
+/// Metadata of an administrator's request: 16 random bytes. In a cluster that writes format 3 or later, a request
+/// that is repeated with the same bytes is carried out once.
 pub const REQUEST_ID_METADATA: &str = "quorate-request-bin";
 
-/// An enum of `admin.proto` whose values have a text: printed, and sent to versions before.
+/// An enum of `admin.proto` whose values have a text, which is printed and sent to earlier versions.
 pub trait TextEnum: Copy + Default + PartialEq + TryFrom<i32> + 'static {
-    /// Every value but the unspecified one.
+    /// Every value except the unspecified one.
     const TEXTS: &'static [(Self, &'static str)];
 
     /// The text of this value; empty where it is unspecified.
@@ -51,7 +51,7 @@ impl TextEnum for ElectionProfile {
 }
 
 impl TextEnum for NodeDnsState {
-    // A failure is told by its error.
+    // A failure is reported by its error.
     const TEXTS: &'static [(Self, &'static str)] =
         &[(Self::Published, "published"), (Self::Withdrawn, "withdrawn"), (Self::None, "none")];
 }
@@ -86,7 +86,7 @@ impl TextEnum for CertificateRole {
     ];
 }
 
-/// The adapter: the enum, or where that is unspecified the text of a version before.
+/// The enum, or where that is unspecified the value for the text that an earlier version sent.
 fn received<E: TextEnum>(number: i32, text: &str) -> E {
     match E::try_from(number) {
         Ok(value) if value != E::default() => value,
@@ -94,35 +94,37 @@ fn received<E: TextEnum>(number: i32, text: &str) -> E {
     }
 }
 
-/// Role of a member.
+/// The role of a member.
 #[must_use]
 pub fn node_role(node: &NodeStatus) -> NodeRole {
     received(node.role, &node.role_text)
 }
 
-/// Whether a member can carry the quorum; unspecified where that is not known, or where a version before was asked.
+/// Whether a member can contribute to the quorum; unspecified where that is unknown, or where the reply is of an
+/// earlier version.
 #[must_use]
 pub fn node_state(node: &NodeStatus) -> NodeState {
     received(node.state, "")
 }
 
-/// Election profile in force on a member; unspecified where the node did not answer, or is of a version before.
+/// The election profile in force on a member; unspecified where the node did not answer, or runs an earlier version.
 #[must_use]
 pub fn election_profile(node: &NodeStatus) -> ElectionProfile {
     received(node.election_profile, "")
 }
 
-/// State of a node's own records in DNS; unspecified where the node did not answer.
+/// The state of a node's own records in DNS; unspecified where the node did not answer.
 #[must_use]
 pub fn node_dns(node: &NodeStatus) -> NodeDnsState {
     match received(node.dns, &node.dns_text) {
-        // Versions before sent the error in place of a state.
+        // Earlier versions sent the error in place of a state.
         NodeDnsState::Unspecified if !node.dns_text.is_empty() => NodeDnsState::Failed,
         state => state,
     }
 }
 
-/// The same as text: the last error where it failed, empty where the node did not answer.
+/// The state of a node's own records in DNS as text: the last error where it failed, empty where the node did not
+/// answer.
 #[must_use]
 pub fn node_dns_text(node: &NodeStatus) -> &str {
     match node_dns(node) {
@@ -132,13 +134,13 @@ pub fn node_dns_text(node: &NodeStatus) -> &str {
     }
 }
 
-/// Whose a record in DNS is.
+/// The owner of a record in DNS.
 #[must_use]
 pub fn record_state(record: &DnsRecord) -> DnsRecordState {
     received(record.state, &record.state_text)
 }
 
-/// State of a node with one host key.
+/// The state of a node for one host key.
 #[must_use]
 pub fn activation_state(activation: &NodeActivation) -> NodeActivationState {
     received(activation.state, &activation.state_text)
@@ -150,13 +152,13 @@ pub fn unusable_state(key: &UnusableKey) -> NodeActivationState {
     received(key.state, &key.state_text)
 }
 
-/// Role that a token is asked for.
+/// The role that is requested for a token.
 #[must_use]
 pub fn token_role(asked: &CreateTokenRequest) -> CertificateRole {
     received(asked.role, &asked.role_text)
 }
 
-/// Role of a certificate that was got with a token.
+/// The role of a certificate that was issued for a token.
 #[must_use]
 pub fn enrolled_role(reply: &EnrollReply) -> CertificateRole {
     received(reply.role, &reply.role_text)
@@ -183,7 +185,7 @@ mod tests {
         texts_lead_back::<DnsRecordState>();
         texts_lead_back::<NodeActivationState>();
         texts_lead_back::<CertificateRole>();
-        // Where both are there, the enum counts.
+        // Where both are set, the enum is used.
         let node = NodeStatus { role: NodeRole::Voter.into(), role_text: "leader".into(), ..NodeStatus::default() };
         assert_eq!(node_role(&node), NodeRole::Voter);
     }

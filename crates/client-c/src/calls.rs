@@ -1,7 +1,7 @@
 //! The functions of the library.
 //!
-//! Pointers that C may leave out are `Option`s of references, so that only texts have to be read by hand. What C hands
-//! over to be filled is `MaybeUninit`: it need not be initialised.
+//! Pointers that C may leave out are `Option`s of references, so only texts need unsafe reads. Memory that C passes
+//! to be filled is `MaybeUninit`: it need not be initialised.
 
 #![expect(unsafe_code, reason = "names that C links to, and texts as C has them")]
 
@@ -163,12 +163,12 @@ pub extern "C" fn quorate_client_free(client: Option<Box<QuorateClient>>) {
     let _no_panic_to_tell = catch_unwind(AssertUnwindSafe(|| drop(client)));
 }
 
-/// One attempt, on a runtime that lasts as long.
+/// Makes one attempt, on a runtime that exists for this call only.
 fn ask(client: &mut Client) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::internal(format!("no sockets can be waited for: {error}")))?;
     let attempt = runtime.block_on(client.activate());
-    // A name lookup may still hang in a thread of its own.
+    // A name lookup may still be blocked in a separate thread.
     runtime.shutdown_background();
     let attempt = attempt.map_err(Failure::from)?;
     let body = attempt.result?.answered.answer.body;
@@ -183,7 +183,7 @@ fn ask(client: &mut Client) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits for the handle.
+/// Locks the handle and runs `act` on its client.
 fn with<T>(client: Option<&QuorateClient>, act: impl FnOnce(&mut Client) -> Result<T, Failure>) -> Result<T, Failure> {
     let client = client.ok_or_else(|| Failure::argument("`client` is NULL".to_owned()))?;
     let poisoned =
@@ -191,7 +191,7 @@ fn with<T>(client: Option<&QuorateClient>, act: impl FnOnce(&mut Client) -> Resu
     act(&mut *client.client.lock().map_err(poisoned)?)
 }
 
-/// Runs what a call does, and tells the caller how it ended. A panic ends here.
+/// Runs the body of a call, and writes its outcome into `error`. A panic ends here.
 fn guarded<T>(
     error: Option<&mut MaybeUninit<QuorateError>>,
     act: impl FnOnce() -> Result<T, Failure>,

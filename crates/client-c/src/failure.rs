@@ -1,4 +1,4 @@
-//! Why a call did not do what it was to do, sorted by who can do something about it.
+//! Why a call failed, sorted by which side can correct it.
 
 use std::error::Error;
 use std::ffi::c_char;
@@ -49,7 +49,7 @@ pub struct QuorateError {
     pub advice: [c_char; QUORATE_ADVICE_BYTES],
 }
 
-/// The same, on its way out.
+/// The error before it is written to the caller's memory.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) result: QuorateResult,
@@ -71,13 +71,13 @@ impl Failure {
         Self { result, status: Status::OK, message, advice: "" }
     }
 
-    /// A key that was not taken.
+    /// The key was refused.
     pub(crate) fn key(error: &dyn Error) -> Self {
         let advice = Status::KEY_INVALID.advice();
         Self { result: QuorateResult::KeyRefused, status: Status::KEY_INVALID, message: chain(error), advice }
     }
 
-    /// A host answered, and more machines are needed.
+    /// A host answered, and the count is below the threshold.
     pub(crate) fn below_threshold(count: u32, threshold: u32) -> Self {
         let status = Status::BELOW_THRESHOLD;
         let message = format!("{} It is {count}, and {threshold} are needed.", status.words());
@@ -126,7 +126,7 @@ impl QuorateError {
     }
 }
 
-/// An error with its causes, each said once.
+/// An error with its causes, without repetition.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,11 +1,11 @@
-//! The client for programs that are not written in Rust (`include/quorate_client.h`): open the machine's folder, install
-//! the setup key, ask to be activated, and read how the machine stands.
+//! The client for programs that are not written in Rust (`include/quorate_client.h`): they open the machine's
+//! folder, install the setup key, ask for activation, and read the license state.
 //!
-//! An opaque handle, results as numbers, texts in buffers of the caller's own: nothing but the handle is to be freed.
-//! There is no global state, and between two calls no thread and no open file. A mistake inside the library is a result
-//! as well: no panic reaches the caller.
+//! An opaque handle, results as numbers, and texts in buffers that the caller provides: the handle is the only thing
+//! to free. There is no global state, and between two calls no thread and no open file. An error inside the library
+//! is also a result: no panic reaches the caller.
 //!
-//! Invariant: never lets a panic reach its caller, and never keeps a pointer that it was handed for a call.
+//! Invariant: never lets a panic reach its caller, and never keeps a pointer that was passed to a call.
 
 mod argument;
 mod calls;

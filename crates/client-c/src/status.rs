@@ -1,4 +1,4 @@
-//! How a machine stands, as C sees it.
+//! The machine's license state, as C reads it.
 
 use std::ffi::c_char;
 
@@ -72,7 +72,7 @@ impl From<&ClientStatus> for QuorateStatus {
     fn from(status: &ClientStatus) -> Self {
         let standing = status.standing;
         let number = |value: Option<u64>| value.map_or(-1, |value| i64::try_from(value).unwrap_or(i64::MAX));
-        // An attempt is not to be made too early by the part of a second that is left out.
+        // Rounded up, so that the program does not make an attempt a fraction of a second too early.
         let seconds = standing.next_attempt.map(|wait| wait.as_millis().div_ceil(1000));
         Self {
             state: match standing.state {

@@ -1,8 +1,8 @@
-//! Texts that go out into buffers of a fixed size.
+//! Texts for buffers of a fixed size.
 
 use std::ffi::c_char;
 
-/// `text` with a zero at its end. What does not fit is left out, whole characters at a time.
+/// `text`, zero-terminated. Whole characters that do not fit are dropped.
 pub(crate) fn buffer<const BYTES: usize>(text: &str) -> [c_char; BYTES] {
     let mut buffer = [0; BYTES];
     let end = text.floor_char_boundary(BYTES.saturating_sub(1).min(text.len()));

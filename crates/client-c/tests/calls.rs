@@ -1,4 +1,4 @@
-//! What a program may do wrong, and what it is told.
+//! Mistakes that a program can make, and the errors that it receives.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(unsafe_code, reason = "functions for C are called as C does")]
@@ -19,7 +19,7 @@ use quorate_client::{
 };
 
 const CATALOG: &str = include_str!("../../../deploy/catalogs/example.toml");
-/// Of server-standard-2 in that catalog.
+/// The setup key of server-standard-2 in that catalog.
 const SETUP_KEY: &CStr = c"P257E-J9HE2-3ADQ7-CQCZK-Y8M5G";
 /// A text that is not UTF-8.
 const NO_TEXT: &CStr = c"\xFF";
@@ -40,7 +40,7 @@ fn words(text: &[c_char]) -> String {
     CStr::from_bytes_until_nul(&bytes).unwrap().to_str().unwrap().to_owned()
 }
 
-/// A call, and the error that it left; every call writes one.
+/// Makes a call and returns its result and its error; every call writes one.
 fn told<T>(call: impl FnOnce(Option<&mut MaybeUninit<QuorateError>>) -> T) -> (T, QuorateError) {
     let mut error = MaybeUninit::uninit();
     let given = call(Some(&mut error));
@@ -112,7 +112,7 @@ fn calls_without_what_they_need_say_so() {
         assert_eq!((result, error.result), (QuorateResult::Argument, QuorateResult::Argument), "{said}");
         assert!(words(&error.message).contains(said), "{}", words(&error.message));
     }
-    // Nobody has to ask why.
+    // The `error` argument may be NULL.
     assert_eq!(quorate_client_activate(None, None), QuorateResult::Argument);
     quorate_client_free(None);
 }
@@ -160,7 +160,7 @@ fn a_folder_that_is_used_or_damaged_is_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let (at, trust) = (name(folder.path()), trust());
     let client = open(Some(&at), Some(&trust)).0.unwrap();
-    // Opened twice it is shared.
+    // A folder that is opened twice is shared.
     let second = open(Some(&at), Some(&trust)).0.unwrap();
     assert_eq!(words(&status(&second).cmid), words(&status(&client).cmid));
 

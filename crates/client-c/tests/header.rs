@@ -1,10 +1,11 @@
-//! The header says what the library is: it is made from the source, and committed so that nobody needs the tool.
+//! The header describes the library. It is generated from the source and committed, so that building needs no
+//! cbindgen.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 
-/// What C sees, by file: no cargo is needed to find it.
+/// The files that cbindgen reads, by name, so that it does not have to call cargo.
 const SOURCES: [&str; 3] = ["failure.rs", "status.rs", "calls.rs"];
 
 #[test]

@@ -12,7 +12,7 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let [folder, trust, key, host @ ..] = words.as_slice() else {
         return Err("usage: editor FOLDER TRUST-FILE SETUP-KEY [HOST[:PORT]]".into());
     };
-    // A product has this text built in: a file can be exchanged.
+    // A product embeds this text, because a file can be replaced.
     let trust = Trust::from_toml(&std::fs::read_to_string(trust)?)?;
 
     let mut client = Client::open(Path::new(folder), trust, Options::default())?;
@@ -20,7 +20,8 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     if let Some(host) = host.first() {
         client.set_host(host.parse()?)?;
     }
-    // Here at each start; an editor that runs for days lets `client.next()` do it when it is time.
+    // Called here at each start; an editor that runs for days calls `client.next()` instead, which waits for the
+    // right time.
     if !client.status()?.is_licensed() {
         let attempt = client.activate().await?;
         if let Err(error) = attempt.result {
@@ -37,7 +38,7 @@ async fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     Ok(if status.is_licensed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// As `println!`, which the whole workspace does without: a reader that went away is an error, not a panic.
+/// Like `println!`, which this workspace does not use: a closed output is an error, not a panic.
 fn writeln(mut to: impl std::io::Write, line: std::fmt::Arguments<'_>) -> std::io::Result<()> {
     writeln!(to, "{line}")
 }

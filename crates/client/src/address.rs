@@ -1,4 +1,4 @@
-//! Where a host is: `HOST[:PORT]`, as administrators type it and SRV records give it.
+//! A host's address: `HOST[:PORT]`, as administrators type it and SRV records hold it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,8 +10,8 @@ use crate::limits::{LABEL_BYTES_MAX, NAME_BYTES_MAX, PORT_DEFAULT};
 
 /// A host's name or IP address, and its port (R18).
 ///
-/// Parsed from `host.example.test`, `host:1700`, `192.0.2.1`, `[2001:db8::1]:1700`, `2001:db8::1`; without a port it is
-/// [`PORT_DEFAULT`]. Safe to print: a name has nothing but letters, digits, `-`, `_` and `.`.
+/// Parsed from `host.example.test`, `host:1700`, `192.0.2.1`, `[2001:db8::1]:1700`, `2001:db8::1`; without a port it
+/// is [`PORT_DEFAULT`]. Safe to print: a name has only letters, digits, `-`, `_` and `.`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostAddress {
     part: HostPart,
@@ -24,7 +24,7 @@ pub(crate) enum HostPart {
     Address(IpAddr),
 }
 
-/// A text that is no [`HostAddress`]. Never repeats the text.
+/// The text is not a [`HostAddress`]. The error never repeats the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum InvalidAddress {
     #[error("the port is not a number from 1 to 65535")]
@@ -47,7 +47,8 @@ impl HostAddress {
         }
     }
 
-    /// `target` as SRV records give it, or an IP address without brackets; none where it is neither.
+    /// Builds an address from a target of an SRV record, or from an IP address without brackets; `None` where
+    /// `target` is neither.
     #[must_use]
     pub fn of_target(target: &str, port: u16) -> Option<Self> {
         let part = match target.parse::<IpAddr>() {
@@ -109,7 +110,7 @@ fn part(text: &str) -> Result<HostPart, InvalidAddress> {
     if name.len() > NAME_BYTES_MAX || !name.split('.').all(label) {
         return Err(InvalidAddress::Name);
     }
-    // Resolvers read "1.2.3" and "0x7f.1" as IPv4 addresses that nobody meant.
+    // Resolvers read "1.2.3" and "0x7f.1" as IPv4 addresses, which the administrator did not intend.
     let last = name.rsplit('.').next().unwrap_or_default();
     if is_number(last) {
         return Err(InvalidAddress::Ipv4);

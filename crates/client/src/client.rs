@@ -1,4 +1,4 @@
-//! A machine that is to be licensed, as a publisher's software or a service drives it (R13 to R24).
+//! A client machine with its stored state, for a publisher's software or a service (R13 to R24).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,11 +16,11 @@
 //! # }
 //! ```
 //!
-//! `examples/editor.rs` is a whole program.
+//! `examples/editor.rs` is a complete program.
 //!
-//! The folder is shared with other processes on the machine: each look and each change takes its lock for a moment, and
-//! nothing is held while a host is asked. Times are kept by [`Lifecycle`]; what is kept as a licence is the exchange, and
-//! it is verified anew at each look.
+//! Other processes on the machine share the folder: each read and each change holds its lock for a moment, and no
+//! lock is held while a host is asked. [`Lifecycle`] computes the times. The stored licence is the exchange with the
+//! host, and it is verified again on each read.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -49,21 +49,21 @@ use crate::limits::Deadlines;
 use crate::request::{chance, moment, random_cmid, request};
 use crate::state::{Life, StateError, StateFolder};
 
-/// How long at most a client that waits does not look whether its state was changed by another process, or its clock.
+/// How long a waiting client goes at most without checking its clock, and whether another process changed the state.
 const LOOK_PAUSE: Duration = Duration::from_secs(10);
 
-/// How long the passing of time alone is not kept.
+/// How long elapsed time alone is not written to the disk.
 const KEEP_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// What is not in the state folder.
+/// Options that are not stored in the state folder.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where hosts are looked for.
+    /// How hosts are discovered in DNS.
     pub lookup: Lookup,
     pub deadlines: Deadlines,
-    /// Where the machine's own description is: `/`, or where a container has its host's.
+    /// The root folder of the machine's own description: `/`, or the host's root folder in a container.
     pub root: PathBuf,
-    /// Asks this host for once, whatever is set.
+    /// A host that is asked this time only, whatever the stored setting.
     pub host: Option<FixedHost>,
 }
 
@@ -73,62 +73,62 @@ impl Default for Options {
     }
 }
 
-/// How a machine stands, for people and programs.
+/// A machine's license state, for display and for programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientStatus {
-    /// None until a key was installed.
+    /// The product; `None` until a key was installed.
     pub product: Option<Name>,
     pub standing: LicenseStanding,
     /// Why the machine is in out-of-tolerance grace (0xC004F00F, R23), or in notification after a grace period
-    /// (0xC004F009, R15); none in every other state.
+    /// (0xC004F009, R15); `None` in every other state.
     pub reason: Option<Status>,
     pub cmid: Cmid,
-    /// The host that is asked first, as `HOST:PORT`; none where DNS is asked.
+    /// The host that is asked first, as `HOST:PORT`; `None` where DNS is asked.
     pub host: Option<String>,
-    /// How the host is, or will be, found.
+    /// How the host was, or will be, discovered.
     pub found_by: FoundBy,
-    /// When a host gave the licence, by its cluster's time; none without one.
+    /// When a host gave the licence, by its cluster's time, in milliseconds since 1970; `None` without a licence.
     pub licensed_ms: Option<u64>,
 }
 
-/// What one attempt came to.
+/// The result of one attempt.
 #[derive(Debug)]
 pub struct Attempt {
-    /// The answer, or why there is none.
+    /// The verified answer, or why there is none.
     pub result: Result<Exchange, AskError>,
-    /// Afterwards.
+    /// The license state after the attempt.
     pub status: ClientStatus,
 }
 
-/// One machine, one product.
+/// A client machine with one product.
 #[derive(Debug)]
 pub struct Client {
     folder: PathBuf,
     trust: Trust,
     options: Options,
-    /// Not yet given to the caller.
+    /// Events that were not returned to the caller yet.
     events: VecDeque<Event>,
     woken: bool,
-    /// As events last told it; none before the first look.
+    /// The state that events last reported; `None` before the first read.
     told_state: Option<LicenseState>,
-    /// When this client last kept the times.
+    /// When this client last wrote the times to the disk.
     kept_at: Instant,
 }
 
-/// The state, looked at: locked, verified, at this moment.
+/// The state while it is locked and verified for one read or change.
 struct Opened {
     state: StateFolder,
     life: Lifecycle,
     kept: Life,
     cmid: Cmid,
     installed: Installed,
-    /// When it was looked at, and what the times were then.
+    /// The moment of the read, and the lifecycle at that moment.
     now: Moment,
     before: Lifecycle,
 }
 
 impl Client {
-    /// Opens the machine's folder; at first use it is made, with a CMID of its own, and out-of-box grace begins.
+    /// Opens the machine's folder. At first use the folder is created with a new CMID, and out-of-box grace begins.
     pub fn open(folder: &Path, trust: Trust, options: Options) -> Result<Self, ClientError> {
         let (folder, events, kept_at) = (folder.to_owned(), VecDeque::new(), Instant::now());
         let mut client = Self { folder, trust, options, events, woken: false, told_state: None, kept_at };
@@ -136,19 +136,20 @@ impl Client {
         Ok(client)
     }
 
-    /// The publisher whose keys are trusted.
+    /// The trusted publisher, with its keys.
     #[must_use]
     pub fn trust(&self) -> &Trust {
         &self.trust
     }
 
-    /// How the machine stands now.
+    /// The machine's license state now.
     pub fn status(&mut self) -> Result<ClientStatus, ClientError> {
         self.change(|client, opened| Ok(client.status_of(opened)))
     }
 
-    /// Which way the machine is activated (R24, R35): a setup key asks hosts, a direct key the publisher. A direct key is
-    /// for `product`, or for the one that is set up.
+    /// Installs a key, which selects how the machine is activated (R24, R35): with a setup key it asks hosts, with a
+    /// direct key the publisher. A direct key is for `product`, or, where that is `None`, for the product that is
+    /// set up.
     pub fn install_key(&mut self, key: TypedKey, product: Option<Name>) -> Result<Channel, ClientError> {
         self.change(|client, opened| {
             let catalog = &client.trust.catalog.as_ref().ok_or(ClientError::NoCatalog)?.catalog;
@@ -158,8 +159,8 @@ impl Client {
         })
     }
 
-    /// Takes the key away, and with it the licence and what the publisher gave for the key. The times stay: a key that is
-    /// installed again begins no new grace.
+    /// Removes the key, and with it the licence and the publisher's certificate. The times stay, so installing a key
+    /// again begins no new grace period.
     pub fn remove_key(&mut self) -> Result<(), ClientError> {
         let chance = chance()?;
         self.change(|_, opened| {
@@ -172,7 +173,7 @@ impl Client {
         })
     }
 
-    /// Keeps no more of the direct key than its id, once it has activated the machine. A setup key is public, and stays.
+    /// Reduces the direct key to its id, once it has activated the machine. A setup key is public and stays.
     pub fn clear_key(&mut self) -> Result<(), ClientError> {
         self.change(|_, opened| {
             let Some(channel) = opened.state.channel() else { return Ok(()) };
@@ -181,17 +182,17 @@ impl Client {
         })
     }
 
-    /// Asks only this host from now on (R18).
+    /// Makes the client ask only this host from now on (R18).
     pub fn set_host(&mut self, host: FixedHost) -> Result<(), ClientError> {
         self.change(|_, opened| Ok(opened.state.set_host(host)?))
     }
 
-    /// Looks for hosts in DNS again, and forgets the one that answered last (R18).
+    /// Makes the client discover hosts in DNS again, and removes the cached host that answered last (R18).
     pub fn clear_host(&mut self) -> Result<(), ClientError> {
         self.change(|_, opened| Ok(opened.state.clear_host()?))
     }
 
-    /// Sets the timers anew (R21).
+    /// Resets the timers (R21).
     pub fn rearm(&mut self) -> Result<(), ClientError> {
         let chance = chance()?;
         self.change(|_, opened| {
@@ -201,8 +202,8 @@ impl Client {
         })
     }
 
-    /// Makes the machine an image for others (R22): a new CMID, no identity, no licence, and the timers anew where a rearm
-    /// is left. Without one it is done all the same, and said as an error.
+    /// Prepares the machine as an image for others (R22): a new CMID, no identity, no licence, and reset timers
+    /// where a rearm is left. Without a rearm left the rest is done all the same, and the call returns an error.
     pub fn generalize(&mut self) -> Result<(), ClientError> {
         let (chance, cmid) = (chance()?, random_cmid()?);
         let rearmed = self.change(|_, opened| {
@@ -213,7 +214,7 @@ impl Client {
         Ok(rearmed?)
     }
 
-    /// Asks now (R20): one round of hosts, and what it came to.
+    /// Asks hosts now (R20): one round, and its result.
     pub async fn activate(&mut self) -> Result<Attempt, ClientError> {
         let (product, cmid, mut hosts, asked) = self.change(|client, opened| client.question(opened))?;
         let Options { lookup, deadlines, .. } = self.options.clone();
@@ -226,7 +227,8 @@ impl Client {
         let result = hosts.ask(&lookup, fresh, &self.trust, deadlines).await;
         let chance = chance()?;
         let status = self.change(|client, opened| {
-            // Another process may have installed another key meanwhile, or made an image: the answer is not for that.
+            // In the meantime another process may have installed another key, or prepared an image: the answer is
+            // not for that.
             let is_same = opened.cmid == cmid && client.product_id(&opened.state) == Some(product);
             client.take(opened, (&result, &asked), is_same, chance);
             if is_same {
@@ -237,8 +239,8 @@ impl Client {
         Ok(Attempt { result, status })
     }
 
-    /// The next thing that happens: waits for the time of an attempt, makes it, and says what came of it. To be called
-    /// again and again; dropped at any time, it loses nothing but the attempt that was under way.
+    /// Returns the next event: waits until an attempt is due, makes it, and reports the result. Call it repeatedly.
+    /// It can be dropped at any time; only the attempt that was in progress is lost.
     pub async fn next(&mut self) -> Event {
         loop {
             if let Some(event) = self.events.pop_front() {
@@ -263,7 +265,7 @@ impl Client {
                 },
                 Ok(Next::Wait(wait)) => wait.min(LOOK_PAUSE),
                 Ok(Next::Nothing) => LOOK_PAUSE,
-                // Somebody else is at it.
+                // Another process uses the folder.
                 Err(ClientError::State(StateError::InUse { .. })) => LOOK_PAUSE,
                 Err(error) => {
                     self.events.push_back(Event::Trouble(error));
@@ -276,7 +278,7 @@ impl Client {
         }
     }
 
-    /// Takes the lock, looks at the machine, lets `act` change the state, and keeps it.
+    /// Takes the lock, reads the state, lets `act` change it, and stores it.
     fn change<T>(
         &mut self,
         act: impl FnOnce(&mut Self, &mut Opened) -> Result<T, ClientError>,
@@ -284,7 +286,7 @@ impl Client {
         let mut opened = self.look()?;
         let acted = act(self, &mut opened);
         let Opened { mut state, life, mut kept, cmid, before, .. } = opened;
-        // That time passes is kept now and then only: the disk is not to be busy with it.
+        // Elapsed time alone is written only at long intervals, to spare the disk.
         if life != before || self.kept_at.elapsed() > KEEP_PAUSE {
             kept.times = life.encode();
         }
@@ -334,10 +336,10 @@ impl Client {
         Ok(Opened { state, life, kept, cmid, installed, now, before })
     }
 
-    /// The proof of the licence that is kept, verified; none where none is.
+    /// The stored proof of the licence, verified; `None` where none is stored.
     fn evidence(&self, state: &StateFolder, kept: &Life) -> Option<Result<Evidence, EvidenceError>> {
         let (request, answer) = kept.exchange.as_ref()?;
-        // R24: a direct key ends what hosts gave.
+        // R24: installing a direct key ends a licence that a host gave.
         let product = self.product_id(state).filter(|_| matches!(state.channel(), Some(Channel::Volume { .. })))?;
         let machine = digest_of(kept.identity.as_ref());
         Some(Evidence::verify(request, answer, &self.trust, (product, state.cmid(), machine)))
@@ -347,7 +349,7 @@ impl Client {
         state.channel().map(|channel| ProductId::derive(self.trust.publisher, channel.product().as_str()))
     }
 
-    /// What the next request says.
+    /// The next request, and the hosts to send it to.
     fn question(&self, opened: &Opened) -> Result<(ProductId, Cmid, Hosts, Request), ClientError> {
         let product = self.product_id(&opened.state).filter(|_| opened.installed == Installed::Setup);
         let product = product.ok_or(ClientError::NotForHosts)?;
@@ -360,7 +362,7 @@ impl Client {
         Ok((product, opened.cmid, Hosts::new(fixed, opened.state.cached_host().cloned()), asked))
     }
 
-    /// What an attempt came to moves the state.
+    /// Applies the result of an attempt to the state.
     fn take(
         &mut self,
         opened: &mut Opened,
@@ -411,7 +413,8 @@ impl Client {
         self.tell_state(opened);
     }
 
-    /// An event where the state is another than events told before, whether time, the hardware or an answer changed it.
+    /// Adds an event where the state differs from the last reported one, whether time, the hardware or an answer
+    /// changed it.
     fn tell_state(&mut self, opened: &Opened) {
         let after = opened.life.standing(opened.now, opened.installed).state;
         if let Some(before) = self.told_state.replace(after)
@@ -447,13 +450,13 @@ impl Client {
     }
 }
 
-/// A machine of which nothing is known yet is like no other.
+/// The digest of the machine's identity; zeros where no identity is recorded yet.
 fn digest_of(identity: Option<&Identity>) -> MachineDigest {
     identity.map_or(MachineDigest([0; 8]), Identity::digest)
 }
 
 impl ClientStatus {
-    /// Whether the software may run without a word.
+    /// Whether the machine is licensed, so the software may run without a notice.
     #[must_use]
     pub fn is_licensed(&self) -> bool {
         self.standing.state == LicenseState::Licensed

@@ -1,4 +1,4 @@
-//! Why a client machine could not do what it was told, with the status of each reason.
+//! Errors of a client machine's operations, with an HRESULT for each.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::request::NoEntropy;
 use crate::state::StateError;
 
-/// Why something could not be done. The state is as it was.
+/// Why an operation failed. The state is unchanged.
 #[derive(Debug, Error)]
 pub enum ClientError {
     #[error(transparent)]
@@ -35,8 +35,8 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// The HRESULT for events and programs: a code of volume activation where there is one, else that of the system
-    /// error which means the same.
+    /// The HRESULT for events and programs: a code of volume activation where there is one, otherwise the code of
+    /// the system error with the same meaning.
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
@@ -58,7 +58,8 @@ mod tests {
 
     use super::*;
 
-    /// One of each variant. A new variant does not compile until this names it; add it to the table below as well.
+    /// The name of each variant. A new variant does not compile until it has a name here; add it to the table below
+    /// as well.
     fn name(error: &ClientError) -> &'static str {
         match error {
             ClientError::State(StateError::InUse { .. }) => "in use",

@@ -1,4 +1,4 @@
-//! From a host's address to a connection: the lookup of the name has a deadline of its own, and so has every address of it.
+//! Connects to a host's address. The lookup of the name has its own deadline, and so has each of its IP addresses.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use crate::address::{HostAddress, HostPart};
 use crate::error::NotReached;
 use crate::limits::{ADDRESSES_MAX, LOOKUP_MS};
 
-/// The first address that takes the connection, in the order that the system's resolver gives (RFC 6724).
+/// Connects to the first IP address that accepts, in the order of the system's resolver (RFC 6724).
 pub(crate) async fn connect(host: &HostAddress, deadline: Duration) -> Result<(TcpStream, SocketAddr), NotReached> {
     first_open(addresses(host).await?, deadline).await
 }
@@ -39,7 +39,7 @@ async fn addresses(host: &HostAddress) -> Result<Vec<SocketAddr>, NotReached> {
 
 async fn open(address: SocketAddr, deadline: Duration) -> io::Result<TcpStream> {
     let stream = timeout(deadline, TcpStream::connect(address)).await.unwrap_or_else(|_| Err(late()))?;
-    // A request is one small PDU that nothing follows: waiting for more to send would only delay it.
+    // A request is one small PDU and nothing follows it: waiting for more data would only delay it.
     stream.set_nodelay(true)?;
     Ok(stream)
 }

@@ -1,4 +1,4 @@
-//! Direct activation (R24): once, with the publisher, by a direct key.
+//! Direct activation (R24): once, with the publisher, using a direct key.
 
 use activation::certificate::CertificateError;
 use activation::channel::{Channel, DirectError, DirectKey};
@@ -14,7 +14,7 @@ use crate::publishing::{Publishing, PublishingError};
 use crate::request::{NoEntropy, random};
 use crate::state::{StateError, StateFolder};
 
-/// Why a machine is not activated directly. Its state is as it was.
+/// Why a machine was not activated directly. Its state is unchanged.
 #[derive(Debug, Error)]
 pub enum DirectActivationError {
     #[error("no direct key is installed")]
@@ -25,7 +25,7 @@ pub enum DirectActivationError {
     Publishing(#[from] PublishingError),
     #[error("the publisher's service answered no certificate: {0}")]
     Certificate(#[from] CertificateError),
-    /// The service gave a certificate that does not activate this machine.
+    /// The service returned a certificate that does not activate this machine.
     #[error(transparent)]
     NotForThis(#[from] DirectError),
     #[error(transparent)]
@@ -35,7 +35,7 @@ pub enum DirectActivationError {
 }
 
 impl DirectActivationError {
-    /// The code that administrators know.
+    /// The HRESULT of the error.
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
@@ -49,8 +49,8 @@ impl DirectActivationError {
     }
 }
 
-/// Exchanges the installed direct key for a certificate of this machine, and keeps it once it was verified. The same
-/// machine with the same key and CMID spends nothing a second time.
+/// Exchanges the installed direct key for this machine's certificate, verifies the certificate and stores it. The
+/// same machine with the same key and CMID uses no second activation.
 pub async fn activate_directly(
     state: &mut StateFolder,
     trust: &Trust,

@@ -1,4 +1,4 @@
-//! Why a host gave no answer that counts, sorted by who is to blame.
+//! Why a host gave no valid answer, sorted by which side is to blame.
 
 use std::fmt;
 use std::io;
@@ -13,41 +13,43 @@ use thiserror::Error;
 
 use crate::address::HostAddress;
 
-/// No verified answer. None of these says anything that is signed: the next host may well answer.
+/// No verified answer. None of these replies is signed, so the next host may still answer.
 #[derive(Debug, Error)]
 pub enum ActivateError {
-    /// The host understood and said no.
+    /// The host understood the request and refused it.
     #[error("the host at {peer} refused: {} ({status}){}", status.words(), Detail(detail.as_ref()))]
     Refused {
         peer: SocketAddr,
-        /// Not 0, and perhaps one that this version has no words for.
+        /// The host's HRESULT: not 0, and possibly one that has no text in this version.
         status: Status,
-        /// With 0xC004F042, from hosts that say so: which group is needed and which are held. With 0xC004F039: the limit of new
-        /// machines that was reached. Advice for people, as unsigned as the refusal itself.
+        /// With 0xC004F042, from hosts that send it: which group is needed and which groups the host holds. With
+        /// 0xC004F039: the limit of new machines that was reached. Advice for the user, as unsigned as the refusal
+        /// itself.
         detail: Option<RefusalDetail>,
     },
-    /// The host's RPC layer ended the call: it is busy, or did not accept the request as one.
+    /// The host's RPC layer ended the call: the host is busy, or did not accept the bytes as a request.
     #[error("the host at {peer} ended the call with fault 0x{status:08x}")]
     Fault {
         peer: SocketAddr,
-        /// One of [`dcerpc::fault`], or another.
+        /// The fault code: one of [`dcerpc::fault`], or another.
         status: u32,
     },
-    /// Nothing came back.
+    /// The host was not reached, or sent no reply.
     #[error("no host was reached at {host}")]
     NotReached {
         host: HostAddress,
         #[source]
         reason: NotReached,
     },
-    /// An answer that activates nothing: of another publisher, replayed, changed on the way, not covering the product.
+    /// An answer that does not verify: of another publisher, replayed, changed on the way, or not covering the
+    /// product.
     #[error("the answer from {peer} cannot be trusted")]
     NotTrusted {
         peer: SocketAddr,
         #[source]
         error: AnswerError,
     },
-    /// Something else than an activation host listens there.
+    /// A server of another kind listens at the address.
     #[error("what listens at {peer} is not an activation host")]
     Protocol {
         peer: SocketAddr,
@@ -56,14 +58,14 @@ pub enum ActivateError {
     },
 }
 
-/// Why nothing came back.
+/// Why there was no reply.
 #[derive(Debug, Error)]
 pub enum NotReached {
     #[error("the name could not be looked up")]
     Lookup(#[source] io::Error),
     #[error("the name has no address")]
     NoAddress,
-    /// The last of the addresses; the others failed as well.
+    /// The last of the IP addresses; the others failed as well.
     #[error("no connection to {address}")]
     Connect {
         address: SocketAddr,
@@ -76,12 +78,12 @@ pub enum NotReached {
     Closed,
     #[error("no answer in time")]
     Silent,
-    /// An earlier exchange on the same session timed out, was abandoned, or failed.
+    /// An earlier exchange on the same session timed out, was dropped, or failed.
     #[error("the session is over: an earlier exchange on it did not end")]
     SessionOver,
 }
 
-/// How it shows that something is no activation host.
+/// How a server showed that it is not an activation host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NotAHost {
     #[error(transparent)]
@@ -114,7 +116,7 @@ impl fmt::Display for Detail<'_> {
 }
 
 impl ActivateError {
-    /// The code that administrators know for this. Where no host spoke for itself it is the client's own.
+    /// The HRESULT of the error: the host's own where the host refused, otherwise the client's.
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
@@ -126,7 +128,7 @@ impl ActivateError {
         }
     }
 
-    /// What to do next, as a sentence.
+    /// The next step, as a sentence.
     #[must_use]
     pub fn advice(&self) -> &'static str {
         match self {

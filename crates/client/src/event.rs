@@ -1,4 +1,4 @@
-//! What happens in a machine's life, as [`crate::Client::next`] tells it.
+//! Events of a client machine, as [`crate::Client::next`] returns them.
 
 use std::fmt;
 
@@ -7,31 +7,33 @@ use activation::status::Status;
 
 use crate::client_error::ClientError;
 
-/// Something that happened.
+/// An event of a client machine.
 #[derive(Debug)]
 pub enum Event {
-    /// 12288: a host was asked.
+    /// Event 12288: the client sent a request to a host.
     Sent(RequestSent),
-    /// 12289: its answer was processed.
+    /// Event 12289: the client processed the answer.
     Answered(AnswerProcessed),
-    /// No host gave an answer that counts.
+    /// No host gave a valid answer.
     Failed { status: Status, error: String },
     StateChanged {
         before: LicenseState,
         after: LicenseState,
-        /// 0xC004F00F where the hardware is out of tolerance (R23), 0xC004F009 where a grace period expired (R15).
+        /// The cause: 0xC004F00F where the hardware is out of tolerance (R23), 0xC004F009 where a grace period
+        /// expired (R15).
         reason: Option<Status>,
     },
-    /// The machine is not the one that was recorded: its hardware changed, or the folder was copied from another machine.
+    /// The machine differs from the recorded one: its hardware changed, or the folder was copied from another
+    /// machine.
     HardwareChanged { was_licensed: bool },
-    /// What was kept as the proof of a licence proves nothing.
+    /// The stored proof of a licence does not verify.
     EvidenceLost(EvidenceError),
-    /// The state could not be read or kept; it is tried again.
+    /// The state could not be read or stored; the client tries again.
     Trouble(ClientError),
 }
 
 impl Event {
-    /// The number that administrators know, where it has one.
+    /// The number of the event that administrators see; `None` where it has none.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         match self {
@@ -41,7 +43,7 @@ impl Event {
         }
     }
 
-    /// The status that goes with it, where it has one.
+    /// The HRESULT of the event; `None` where it has none.
     #[must_use]
     pub fn status(&self) -> Option<Status> {
         match self {

@@ -1,7 +1,7 @@
-//! Which host a client asks (R16, R18): the one that it was told, else the one that answered last, else those that DNS
-//! names, one after the other.
+//! Which host a client asks (R16, R18): the fixed host if one is set, otherwise the host that answered last,
+//! otherwise the hosts from DNS, one after the other.
 //!
-//! Invariant: DNS is not asked for hosts while a fixed host is set, or as long as the host that answered last answers.
+//! Invariant: never asks DNS for hosts while a fixed host is set, or as long as the host that answered last answers.
 
 use std::net::SocketAddr;
 
@@ -20,14 +20,14 @@ use crate::limits::{Deadlines, PORT_DEFAULT};
 use crate::request::NoEntropy;
 use crate::session::{ReceivedAnswer, Session};
 
-/// Where hosts are looked for in DNS (R17).
+/// How hosts are discovered in DNS (R17).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lookup {
-    /// Asked in this order; none: as the system is configured.
+    /// The DNS servers, asked in this order; empty: the system's configuration.
     pub servers: Vec<SocketAddr>,
-    /// Looked through in this order; none: the system's search list.
+    /// The domains, searched in this order; empty: the system's search list.
     pub domains: Vec<DnsName>,
-    /// Service and protocol, `_vlmcs._tcp`.
+    /// Service and protocol of the SRV records, `_vlmcs._tcp`.
     pub service: String,
 }
 
@@ -38,19 +38,19 @@ impl Default for Lookup {
 }
 
 impl Lookup {
-    /// The hosts in the first domain that has any which can be tried, in the order in which they are to be tried: by
-    /// priority, by chance and weight within one (RFC 2782).
+    /// The hosts of the first domain that has any usable ones, in the order in which the client tries them: by
+    /// priority, and at random by weight within one priority (RFC 2782).
     ///
     /// # Errors
-    /// [`LookupError`] where no domain has one.
+    /// [`LookupError`] where no domain has a host.
     pub async fn hosts(&self) -> Result<Vec<FoundHost>, LookupError> {
         Ok(self.search().await?.result?)
     }
 
-    /// The same, with every name that was asked for and what came of it.
+    /// Searches as [`Self::hosts`] does, and also returns every name that was asked for and its result.
     ///
     /// # Errors
-    /// [`LookupError`] where nothing could be asked.
+    /// [`LookupError`] where no query could be sent.
     pub async fn search(&self) -> Result<Search, LookupError> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(NoEntropy::from)?;
@@ -73,13 +73,13 @@ impl Lookup {
         Ok(self.finder()?.resolve(fixed, PORT_DEFAULT).await?)
     }
 
-    /// Made when it is needed: a machine whose fixed host is an address needs no DNS at all.
+    /// Built only when it is needed: a machine whose fixed host is an IP address needs no DNS.
     fn finder(&self) -> Result<Finder, FindError> {
         if self.servers.is_empty() { Ok(Finder::system()) } else { Finder::with_servers(&self.servers, Vec::new()) }
     }
 }
 
-/// DNS gave no host.
+/// DNS returned no host.
 #[derive(Debug, Error)]
 pub enum LookupError {
     #[error(transparent)]
@@ -89,7 +89,7 @@ pub enum LookupError {
 }
 
 impl LookupError {
-    /// The code that administrators know.
+    /// The HRESULT of the error.
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
@@ -98,7 +98,7 @@ impl LookupError {
         }
     }
 
-    /// What to do next, as a sentence.
+    /// The next step, as a sentence.
     #[must_use]
     pub fn advice(&self) -> &'static str {
         match self {
@@ -108,19 +108,19 @@ impl LookupError {
     }
 }
 
-/// How a host came to be asked.
+/// How a host was discovered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FoundBy {
-    /// It was set.
+    /// An administrator or a program set the host.
     Fixed,
-    /// It answered the last time.
+    /// The host answered the last time.
     Cache,
-    /// DNS named it.
+    /// An SRV record named the host.
     Srv,
 }
 
 impl FoundBy {
-    /// As commands print it.
+    /// The name that commands print.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -131,17 +131,17 @@ impl FoundBy {
     }
 }
 
-/// An answer that counts, below the threshold or not, and to what.
+/// A verified answer, at or below the threshold, with its request.
 #[derive(Clone, Debug)]
 pub struct Exchange {
     pub answered: ReceivedAnswer,
-    /// The request that was answered.
+    /// The request to which this is the answer.
     pub request: Request,
     pub host: FoundHost,
     pub found_by: FoundBy,
 }
 
-/// A host that was asked in vain.
+/// A host that gave no valid answer.
 #[derive(Debug)]
 pub struct Tried {
     pub host: FoundHost,
@@ -149,29 +149,29 @@ pub struct Tried {
     pub error: ActivateError,
 }
 
-/// No host gave an answer that counts.
+/// No host gave a valid answer.
 #[derive(Debug, Error)]
 pub enum AskError {
-    /// No host was found; those that were known already had failed before.
+    /// No further host was found; the hosts that were already known had failed before.
     #[error("{error}")]
     Lookup {
         #[source]
         error: LookupError,
         tried: Vec<Tried>,
     },
-    /// Every host that was tried, with its reason; at least one.
+    /// Every host that was tried, with the reason of its failure; at least one.
     #[error("none of {} hosts gave an answer that counts", .0.len())]
     NoneAnswered(Vec<Tried>),
 }
 
 impl AskError {
-    /// The code that administrators know.
+    /// The HRESULT of the error.
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
             Self::Lookup { error, .. } => error.status(),
             Self::NoneAnswered(tried) => {
-                // What all say is said; otherwise it is only known that nobody answered.
+                // The status that all hosts share; otherwise only that no host gave a valid answer.
                 let mut all = tried.iter().map(|tried| tried.error.status());
                 let first = all.next().unwrap_or(Status::NO_HOST_REACHED);
                 if all.all(|status| status == first) { first } else { Status::NO_HOST_REACHED }
@@ -179,7 +179,7 @@ impl AskError {
         }
     }
 
-    /// What to do next, as a sentence.
+    /// The next step, as a sentence.
     #[must_use]
     pub fn advice(&self) -> &'static str {
         match self {
@@ -200,7 +200,7 @@ impl AskError {
     }
 }
 
-/// The hosts of one client, across attempts.
+/// The hosts of one client, kept across attempts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hosts {
     fixed: Option<FixedHost>,
@@ -208,21 +208,21 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// With what was kept: the host that was set, and the one that answered last.
+    /// Hosts from the stored state: the fixed host, and the host that answered last.
     #[must_use]
     pub fn new(fixed: Option<FixedHost>, cached: Option<FoundHost>) -> Self {
         Self { fixed, preferred: Preferred::new(cached) }
     }
 
-    /// The host that answered last: to be kept across restarts.
+    /// The host that answered last. Store it across restarts.
     #[must_use]
     pub fn cached(&self) -> Option<&FoundHost> {
         self.preferred.preferred()
     }
 
-    /// One attempt: asks the hosts in turn until one gives an answer that counts. One that is silent, does not speak the
-    /// interface, refuses, or answers for another publisher is left behind: none of that is signed, so anybody on the way
-    /// may have said it. Each gets a request of its own.
+    /// Makes one attempt: asks the hosts in turn until one gives a valid answer. A host that is silent, does not
+    /// speak the interface, refuses, or answers for another publisher is skipped: none of that is signed, so an
+    /// attacker on the network path may have sent it. Each host gets a new request.
     pub async fn ask(
         &mut self,
         lookup: &Lookup,

@@ -1,9 +1,9 @@
 //! The client of a host: one request, one verified answer.
 //!
-//! A publisher embeds this crate to let its software activate itself in volume. [`activate`] asks one host once, on a
-//! connection of its own; a [`Session`] carries several requests on one connection. Either gives a [`ReceivedAnswer`] only
-//! after every signature held: the publisher's over the host's certificate, and the host's over this very request.
-//! All else is an [`ActivateError`], sorted by who is to blame.
+//! A publisher embeds this crate so that its software can activate itself in volume. [`activate`] asks one host
+//! once, on a separate connection; a [`Session`] carries several requests on one connection. Both return a
+//! [`ReceivedAnswer`] only after every signature was verified: the publisher's over the host's certificate, and the
+//! host's over exactly this request. Everything else is an [`ActivateError`], sorted by which side is to blame.
 //!
 //! ```no_run
 //! use activation::id::ProductId;
@@ -24,10 +24,11 @@
 //! # }
 //! ```
 //!
-//! A tokio runtime with I/O and time enabled must be there. What a host says unsigned, a refusal or a fault, is only
-//! reported: it must not change the state of a license, because anybody on the way can say it.
+//! The caller provides a tokio runtime with I/O and time enabled. An unsigned reply of a host, a refusal or a fault,
+//! is only reported: it must not change the license state, because an attacker on the network path can send it.
 //!
-//! Invariant: never takes a host's word for anything that the publisher's keys do not vouch for.
+//! Invariant: never trusts anything from a host that the publisher's keys do not sign, directly or through the
+//! host's certificate.
 
 mod address;
 mod client;
@@ -43,7 +44,7 @@ mod request;
 mod session;
 mod state;
 
-/// The types of keys, answers and states, for those who depend on this crate alone.
+/// The types of keys, answers and states, for programs that depend on this crate alone.
 pub use activation;
 pub use address::{HostAddress, InvalidAddress};
 pub use client::{Attempt, Client, ClientStatus, Options};

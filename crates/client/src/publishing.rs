@@ -1,8 +1,8 @@
-//! A publisher's service: host keys exchanged for certificates (R30, R31), machines activated directly (R24).
+//! A publisher's service: exchanges host keys for certificates (R30, R31) and activates machines directly (R24).
 //!
-//! [`Publishing`] is one connection over TLS 1.3 to the publisher that is meant; requests and answers are files as they
-//! also travel by hand, and signed in themselves. A request keeps its id when it is asked again: whatever happened to
-//! the first attempt, it is answered the same and spends nothing twice.
+//! [`Publishing`] is one connection over TLS 1.3 to the given publisher. Requests and answers are files that can
+//! also be carried by hand, and have their own signatures. A retried request has the same id, so whatever happened
+//! to the first attempt, it gets the same answer and uses no second activation.
 
 mod anchors;
 mod error;
@@ -41,9 +41,9 @@ pub struct Publishing {
 }
 
 impl Publishing {
-    /// Connects to the service at `HOST:PORT`, and makes sure that it is this publisher's: one of the two activation keys
-    /// vouches for it. A publisher with an ordinary certificate is verified by the name in `address` instead, against the
-    /// certification authorities in the PEM file `authorities`.
+    /// Connects to the service at `HOST:PORT`, and verifies that it is this publisher's: one of the two activation
+    /// keys must have signed its certificate. Where the publisher has an ordinary certificate, the name in `address`
+    /// is verified instead, against the certification authorities in the PEM file `authorities`.
     pub async fn connect(
         address: &str,
         publisher: PublisherId,
@@ -107,7 +107,7 @@ impl Publishing {
         let address = self.address.clone();
         let transport = std::error::Error::source(status).is_some();
         match status.code() {
-            // Not said by the publisher, but found here: the connection is gone.
+            // The client itself detected this: the connection is broken.
             _ if transport => {
                 let error = io::Error::other(plain(status.message()));
                 PublishingError::NotReached { address, reason: NotReached::Broken(error) }
@@ -132,14 +132,14 @@ impl Publishing {
     }
 }
 
-/// The one connection that is there already; when it is gone, so is the channel.
+/// A channel on the existing connection; when the connection closes, the channel fails.
 async fn channel(stream: TlsStream<TcpStream>) -> Result<Channel, tonic::transport::Error> {
     let stream = Mutex::new(Some(TokioIo::new(stream)));
     let once = tower::service_fn(move |_: Uri| {
         let stream = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
         std::future::ready(stream.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)))
     });
-    // The address is not used: the connection is made.
+    // The address is not used, because the connection exists already.
     Endpoint::from_static("http://publisher").connect_with_connector(once).await
 }
 
@@ -157,10 +157,10 @@ fn protocol(address: &HostAddress, message: &dyn fmt::Display) -> PublishingErro
     PublishingError::Protocol { address: address.clone(), message: plain(&message.to_string()) }
 }
 
-/// A publisher's words are shown up to this length.
+/// The longest text of a publisher that is shown, in characters.
 const REASON_CHARS_MAX: usize = 300;
 
-/// Text from the other side, fit for a terminal and a log.
+/// The other side's text without control characters, for a terminal and a log.
 fn plain(text: &str) -> String {
     text.chars().take(REASON_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -1,4 +1,4 @@
-//! A request made on this machine: the edge where randomness and the clock come in.
+//! Builds requests on this machine. Randomness and the clock enter here.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,15 +10,16 @@ use activation::message::{LicenseStatus, Request};
 use machine::Machine;
 use thiserror::Error;
 
-/// Without randomness a request cannot be told from its replay.
+/// The system returned no random bytes. Without a random nonce a request cannot be distinguished from its replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the operating system gives no random bytes")]
 pub struct NoEntropy(#[from] getrandom::Error);
 
-/// A fresh request of `machine`, dated now, with a nonce of its own: ask only once with it.
+/// A new request of `machine` with the present time and a random nonce. Use it once.
 ///
-/// It says of the license what a machine without a state of its own can say: unlicensed, nothing left. Set
-/// `license_status` and `minutes_to_expiry` where more is known; both are for reports, never for the count.
+/// The license fields have the values of a machine without a stored state: unlicensed, no time left. Set
+/// `license_status` and `minutes_to_expiry` where they are known; both are for reports and have no effect on the
+/// count.
 pub fn request(
     publisher: PublisherId,
     product: ProductId,
@@ -44,7 +45,8 @@ pub fn random_cmid() -> Result<Cmid, NoEntropy> {
     Ok(Cmid(uuid::Builder::from_random_bytes(random()?).into_uuid().into_bytes()))
 }
 
-/// This machine's clock, in milliseconds since the Unix epoch. A clock before 1970 gives 0; the host will name the skew.
+/// This machine's clock, in milliseconds since the Unix epoch. A clock before 1970 gives 0; the host then refuses
+/// with the clock skew.
 #[must_use]
 pub fn time_ms() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "the client is where a request gets its time")]
@@ -53,7 +55,8 @@ pub fn time_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(TIME_MS_MAX).min(TIME_MS_MAX)
 }
 
-/// What this machine's clocks say. Where the system does not say which start this is, there is the wall clock alone.
+/// The readings of this machine's clocks. Where the system does not provide the id of its start, only the wall clock
+/// is set.
 pub(crate) fn moment(root: &Path) -> Moment {
     let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_default();
     let boot = read("proc/sys/kernel/random/boot_id");
@@ -69,7 +72,7 @@ pub(crate) fn moment(root: &Path) -> Moment {
     }
 }
 
-/// For intervals that chance shortens.
+/// A random number, by which chance shortens intervals.
 pub(crate) fn chance() -> Result<u64, NoEntropy> {
     let [a, b, c, d, e, f, g, h, ..] = random()?;
     Ok(u64::from_le_bytes([a, b, c, d, e, f, g, h]))

@@ -28,29 +28,31 @@ const ACTIVATION: Interface = Interface {
     operations: INTERFACE_OPERATIONS,
 };
 
-/// An answer that every check of [`verify_answer`] let through, and how it came.
+/// An answer that passed every check of [`verify_answer`], with details of its transport.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceivedAnswer {
     pub answer: VerifiedAnswer,
-    /// The answer's bytes as the node signed them: with those of the request they prove it to whoever asks later.
+    /// The answer's bytes as the node signed them. Together with the request's bytes they can be verified again
+    /// later.
     pub signed: Vec<u8>,
-    /// Who answered.
+    /// The address of the host that answered.
     pub peer: SocketAddr,
-    /// The request on the wire: its whole PDU.
+    /// Length of the request on the wire, as a whole PDU, in bytes.
     pub request_pdu_bytes: usize,
-    /// The answer on the wire: all fragments of its PDU.
+    /// Length of the answer on the wire, all fragments of its PDU, in bytes.
     pub response_pdu_bytes: usize,
 }
 
 impl ReceivedAnswer {
-    /// [`Status::OK`], or [`Status::BELOW_THRESHOLD`]: the host counts, the client decides (R3).
+    /// [`Status::OK`] or [`Status::BELOW_THRESHOLD`]: the host counts, and the client compares with the threshold
+    /// (R3).
     #[must_use]
     pub fn status(&self) -> Status {
         if self.answer.body.is_activated() { Status::OK } else { Status::BELOW_THRESHOLD }
     }
 }
 
-/// Asks one host once, on a connection of its own.
+/// Asks one host once, on a separate connection.
 pub async fn activate(
     host: &HostAddress,
     request: &Request,
@@ -66,10 +68,11 @@ pub async fn activate(
     .await
 }
 
-/// A bound connection, for one exchange after another.
+/// A bound connection that carries one exchange after another.
 ///
-/// A refusal, a fault or an answer that cannot be trusted leaves the session usable. After a timeout, an exchange that
-/// was dropped half-way or a broken connection, every further exchange is [`NotReached::SessionOver`].
+/// After a refusal, a fault or an answer that does not verify, the session stays usable. After a timeout, an
+/// exchange that was dropped half-way or a broken connection, every further exchange returns
+/// [`NotReached::SessionOver`].
 #[derive(Debug)]
 pub struct Session<S = TcpStream> {
     stream: S,
@@ -77,12 +80,12 @@ pub struct Session<S = TcpStream> {
     peer: SocketAddr,
     deadlines: Deadlines,
     buffer: Box<[u8]>,
-    /// The part of `buffer` that the association has not taken yet.
+    /// The part of `buffer` that the association has not consumed yet.
     unread: Range<usize>,
 }
 
 impl Session {
-    /// Connects to the first address of `host` that takes the connection, and binds.
+    /// Connects to the first IP address of `host` that accepts, and binds.
     pub async fn connect(host: &HostAddress, deadlines: Deadlines) -> Result<Self, ActivateError> {
         let mut session = Self::open(host, deadlines).await?;
         within(deadlines.exchange, session.peer, session.bind()).await?;
@@ -97,19 +100,19 @@ impl Session {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    /// Binds on a connection that exists already, of any kind; `peer` is what errors and answers will name.
+    /// Binds on an existing connection of any kind; errors and answers name `peer`.
     pub async fn over(stream: S, peer: SocketAddr, deadlines: Deadlines) -> Result<Self, ActivateError> {
         let mut session = Self::new(stream, peer, deadlines);
         within(deadlines.exchange, peer, session.bind()).await?;
         Ok(session)
     }
 
-    /// Asks, and verifies the answer against `trust`.
+    /// Sends the request, and verifies the answer against `trust`.
     pub async fn exchange(&mut self, request: &Request, trust: &Trust) -> Result<ReceivedAnswer, ActivateError> {
         within(self.deadlines.exchange, self.peer, self.ask(request, trust)).await
     }
 
-    /// The address that took the connection.
+    /// The IP address and port to which the session is connected.
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
         self.peer
@@ -151,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// The next event, and how many bytes of the stream made it up.
+    /// The next event, and how many bytes of the stream it consisted of.
     async fn next_event(&mut self) -> Result<(ClientEvent, usize), ActivateError> {
         let mut taken = 0;
         loop {
@@ -179,7 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 }
 
-/// The bytes of an answer out of the results of the operation.
+/// Extracts the bytes of an answer from the results of the operation.
 fn answer(peer: SocketAddr, stub: &[u8], order: ByteOrder) -> Result<&[u8], ActivateError> {
     match ndr::decode_answer(stub, order) {
         Ok((data, 0)) => Ok(data),

@@ -1,11 +1,12 @@
-//! What a client machine keeps: its CMID, and the key that says how it is activated (R22, R24, R35).
+//! The stored state of a client machine: its CMID, and the key that selects how it is activated (R22, R24, R35).
 //!
 //! ```text
-//! DIR/client.toml   replaced as a whole; readable by its owner alone, because a direct key stands in it
+//! DIR/client.toml   replaced as a whole; readable by its owner alone, because it holds a direct key
 //! DIR/trust.toml    the publisher's keys and catalog, as they were given with the key
 //! DIR/lock          held while the folder is open, so that two clients do not share a state
 //! ```
-//! Signed answers are stored as they came and verified again whenever they are used: editing the file gains nothing.
+//! Signed answers are stored as they were received and verified again whenever they are used, so editing the file
+//! yields no licence.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -36,13 +37,13 @@ use crate::request::{NoEntropy, chance, moment, random_cmid};
 const FILE: &str = "client.toml";
 const TRUST: &str = "trust.toml";
 const LOCK: &str = "lock";
-/// How often it is looked whether another process still has the folder open, and the pause between two looks: a second.
+/// How often the lock is tried, and the pause between two tries: one second in all.
 const LOCK_LOOKS: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
-/// The newest format that this version reads: 2 where a direct key was cleared, else 1 is written.
+/// The newest format that this version reads. It writes 2 where a direct key was cleared, otherwise 1.
 const STATE_FORMAT: u32 = 2;
 
-/// Why a state folder was not opened or not written. What it held is as it was.
+/// Why a state folder was not opened or not written. Its content is unchanged.
 #[derive(Debug, Error)]
 pub enum StateError {
     #[error("{} is in use by another client", folder.display())]
@@ -51,7 +52,7 @@ pub enum StateError {
     Newer { path: PathBuf, found: u32 },
     #[error("{} is not as it was written ({problem}): restore it, or delete it and set the machine up again", path.display())]
     Damaged { path: PathBuf, problem: String },
-    /// File rights decide who may change the state.
+    /// File permissions control which accounts may change the state.
     #[error(
         "{} may not be used by this account ({}): run the command with the rights of its owner, or of an administrator",
         path.display(), Status::ACCESS_DENIED
@@ -87,12 +88,12 @@ impl StateError {
 #[derive(Debug)]
 pub struct StateFolder {
     folder: PathBuf,
-    /// Held, and released by being closed.
+    /// The lock, which is released when the file is closed.
     _lock: File,
     kept: Kept,
 }
 
-/// What stands in the file.
+/// The content of the state file.
 #[derive(Clone, Debug)]
 struct Kept {
     cmid: Cmid,
@@ -102,14 +103,14 @@ struct Kept {
     life: Life,
 }
 
-/// The machine's times, what proves its licence, and which machine it is.
+/// The machine's times, the proof of its licence, and the identity of the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Life {
-    /// As [`activation::lifecycle::Lifecycle`] encodes itself.
+    /// The lifecycle, as [`activation::lifecycle::Lifecycle`] encodes itself.
     pub(crate) times: Vec<u8>,
-    /// A request and the signed answer to it that licensed the machine.
+    /// The request that licensed the machine, and the signed answer to it.
     pub(crate) exchange: Option<(Vec<u8>, Vec<u8>)>,
-    /// Absent before the first look, and in an image for others.
+    /// The machine's identity; `None` before the first read, and in an image for others.
     pub(crate) identity: Option<Identity>,
 }
 
@@ -120,16 +121,16 @@ struct Stored {
     cmid: String,
     product: Option<String>,
     key: Option<String>,
-    /// Since format 2: instead of a key that was cleared.
+    /// Since format 2: the id of a key that was cleared.
     cleared_key: Option<String>,
     direct_certificate: Option<String>,
     fixed_host: Option<String>,
     times: String,
-    /// Over the times and the CMID: shows that nothing was damaged, not that nobody meddled.
+    /// A checksum over the times and the CMID. It detects damage, not deliberate changes.
     times_checksum: String,
     licence_request: Option<String>,
     licence_answer: Option<String>,
-    // Tables, so they stand last.
+    // Tables, which must be last in TOML.
     cached_host: Option<FoundHost>,
     identity: Option<Identity>,
 }
@@ -140,13 +141,13 @@ struct StoredFormat {
 }
 
 impl StateFolder {
-    /// Whether a machine's state is kept in this folder. Makes nothing.
+    /// Whether this folder holds a machine's state. Creates nothing.
     pub fn is_made(folder: &Path) -> Result<bool, StateError> {
         let path = folder.join(FILE);
         path.try_exists().map_err(|source| StateError::of(&path, source))
     }
 
-    /// Opens the folder. At first use it is made, with a random CMID, which stays.
+    /// Opens the folder. At first use it is created with a random CMID, which is kept.
     pub fn open(folder: &Path) -> Result<Self, StateError> {
         let io_error = |path: &Path| {
             let path = path.to_owned();
@@ -180,23 +181,23 @@ impl StateFolder {
         self.kept.cmid
     }
 
-    /// Absent until a key was installed.
+    /// The channel; `None` until a key was installed.
     #[must_use]
     pub fn channel(&self) -> Option<&Channel> {
         self.kept.channel.as_ref()
     }
 
-    /// Keeps a channel; it is on the disk when this returns.
+    /// Stores a channel; it is on the disk when this returns.
     pub fn set_channel(&mut self, channel: Channel) -> Result<(), StateError> {
         self.change(|kept| kept.channel = Some(channel))
     }
 
-    /// Forgets the channel.
+    /// Removes the channel.
     pub fn clear_channel(&mut self) -> Result<(), StateError> {
         self.change(|kept| kept.channel = None)
     }
 
-    /// The host that was set (R18).
+    /// The fixed host (R18).
     #[must_use]
     pub fn fixed_host(&self) -> Option<&FixedHost> {
         self.kept.fixed_host.as_ref()
@@ -208,17 +209,17 @@ impl StateFolder {
         self.kept.cached_host.as_ref()
     }
 
-    /// Turns discovery off: only this host is asked (R18).
+    /// Sets a fixed host: only this host is asked, and discovery is off (R18).
     pub fn set_host(&mut self, host: FixedHost) -> Result<(), StateError> {
         self.change(|kept| kept.fixed_host = Some(host))
     }
 
-    /// Turns discovery on again, and forgets the host that answered last (R18).
+    /// Turns discovery on again, and removes the host that answered last (R18).
     pub fn clear_host(&mut self) -> Result<(), StateError> {
         self.change(|kept| (kept.fixed_host, kept.cached_host) = (None, None))
     }
 
-    /// Keeps the host that answered last. Nothing is written where it is the same.
+    /// Stores the host that answered last. Nothing is written where it is unchanged.
     pub fn keep_hosts(&mut self, hosts: &Hosts) -> Result<(), StateError> {
         if hosts.cached() == self.kept.cached_host.as_ref() {
             return Ok(());
@@ -275,19 +276,19 @@ impl StateFolder {
         written.map_err(|source| StateError::of(&path, source))
     }
 
-    /// Where the publisher's trust file is kept.
+    /// The path of the publisher's trust file.
     #[must_use]
     pub fn trust_file(folder: &Path) -> PathBuf {
         folder.join(TRUST)
     }
 
-    /// Keeps the publisher's trust file beside the state, for commands that are given none.
+    /// Stores the publisher's trust file beside the state, for commands without a trust file argument.
     pub fn keep_trust(&self, text: &str) -> Result<(), StateError> {
         replace(&self.folder, TRUST, text).map_err(|source| StateError::of(&self.folder.join(TRUST), source))
     }
 }
 
-/// Whole or not at all, and its owner's alone from the first byte.
+/// Replaces the file as a whole or not at all; only its owner can read it, from the first byte on.
 fn replace(folder: &Path, name: &str, text: &str) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
@@ -296,7 +297,7 @@ fn replace(folder: &Path, name: &str, text: &str) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Takes the lock; others hold it for a moment only, so it is waited for, a little.
+/// Takes the lock. Other processes hold it only for moments, so this waits up to a second.
 fn take(lock: &File) -> Result<(), TryLockError> {
     for _ in 0..LOCK_LOOKS {
         match lock.try_lock() {
@@ -368,7 +369,7 @@ fn checksum(cmid: Cmid, times: &[u8]) -> String {
     HEXLOWER_PERMISSIVE.encode(&digest)
 }
 
-/// Anything else is forgotten: DNS will say where hosts are.
+/// Whether the cached host is valid. An invalid one is dropped, and the client asks DNS again.
 fn is_host_to_ask(host: &FoundHost) -> bool {
     host.target.parse::<FixedHost>().is_ok() && host.port > 0 && (1..=ADDRESSES_MAX).contains(&host.addresses.len())
 }

@@ -1,7 +1,7 @@
-//! The server's side of one connection.
+//! The server's side of one connection, without I/O.
 //!
-//! Bytes in, events out: feed what the socket gave to [`Association::receive`], do what each event says, repeat until
-//! it gives `None`.
+//! Bytes in, events out: pass the bytes of the socket to [`Association::receive`], perform each event, and repeat
+//! until it returns `None`.
 //!
 //! ```
 //! # use dcerpc::{Association, AssociationGroups, Event, Interface, fault};
@@ -21,9 +21,9 @@
 //! }
 //! ```
 //!
-//! Pipelined requests simply stay in the caller's `input` until the caller asks for the next event: a caller that
-//! answers each call before it asks again has one call at a time and holds one read buffer. Invariant: an association
-//! itself never holds more than one unfinished fragment and one unfinished call (`limits`).
+//! Pipelined requests stay in the caller's `input` until the caller asks for the next event: a caller that answers
+//! each call before it asks again has one call at a time and holds one read buffer. Invariant: an association itself
+//! never holds more than one unfinished fragment and one unfinished call (`limits`).
 
 use uuid::Uuid;
 
@@ -40,21 +40,21 @@ use crate::pdu::{DID_NOT_EXECUTE, HEADER_BYTES, Header, Kind, VERSION, VERSION_M
 use crate::reassembly::{Misfit, Reassembly, WholeCall};
 use crate::violation::Violation;
 
-/// What the caller has to do next.
+/// An action that the caller has to perform.
 #[derive(Debug)]
 pub enum Event {
     /// Write these bytes to the client.
     Send(Vec<u8>),
-    /// Run this call and give its handle to [`Association::respond`] or [`Association::fault`].
+    /// Run this call and pass its handle to [`Association::respond`] or [`Association::fault`].
     Call(Call),
-    /// Close the connection. Comes once, as the last event; a last answer was sent before it where one is due.
+    /// Close the connection. Returned once, as the last event; where a last answer is due, it was returned before.
     Close(Violation),
 }
 
 /// A complete request for an operation that the interface has.
 #[derive(Debug)]
 pub struct Call {
-    /// Gives the right to one answer.
+    /// The handle, which permits one answer.
     pub handle: CallHandle,
     /// Operation number, below [`Interface::operations`].
     pub opnum: u16,
@@ -67,7 +67,7 @@ pub struct Call {
     pub order: ByteOrder,
 }
 
-/// Names one call of one association. Not to be cloned: a call has one answer.
+/// Identifies one call of one association. It cannot be cloned, because a call has one answer.
 #[derive(Debug)]
 #[must_use = "a call without an answer leaves its client waiting"]
 pub struct CallHandle {
@@ -86,21 +86,21 @@ pub struct Association {
 #[derive(Clone, Copy, Debug)]
 enum Ending {
     Open,
-    /// The last answer went out as an event; the close follows.
+    /// The last answer was returned as an event; the close follows.
     Due(Violation),
     Closed,
 }
 
 impl Association {
-    /// An association for one new connection. `port` goes into bind_ack as the secondary address.
+    /// Creates the association of a new connection. `port` is sent in bind_ack as the secondary address.
     pub fn new(interface: Interface, groups: AssociationGroups, port: u16) -> Self {
         let session = ServerSession { interface, groups, port, bound: None, reassembly: Reassembly::default() };
         Self { framing: Framing::default(), session, ending: Ending::Open }
     }
 
-    /// Takes bytes off the front of `input` up to the next event; `None` when all of it is taken.
+    /// Consumes bytes from the front of `input` up to the next event; `None` when all of it is consumed.
     ///
-    /// Any split of the stream gives the same events. After [`Event::Close`] input is dropped.
+    /// The events do not depend on how the stream is split. After [`Event::Close`] input is dropped.
     pub fn receive(&mut self, input: &mut &[u8]) -> Option<Event> {
         loop {
             match self.ending {
@@ -132,7 +132,7 @@ impl Association {
         }
     }
 
-    /// The response to a call: all its fragments, of the size that the client takes, ready to be written.
+    /// The response to a call: all its fragments, of a size that the client accepts, ready to be written.
     pub fn respond(&self, call: CallHandle, stub: &[u8]) -> Vec<u8> {
         let fields = CallFields { call_id: call.call_id, context: call.context, opnum: 0 };
         call::encode_call(Kind::Response, fields, self.session.transmit_bytes(), stub)
@@ -140,15 +140,15 @@ impl Association {
 
     /// A fault as the answer to a call; `status` is one of [`crate::fault`], or an operation's own.
     ///
-    /// It makes no claim on whether the call has run.
+    /// The fault does not state whether the call was run.
     pub fn fault(&self, call: CallHandle, status: u32) -> Vec<u8> {
         call::encode_fault(call.call_id, call.context, 0, status)
     }
 
-    /// A shutdown PDU, which asks the client to hang up; `None` before a bind and after [`Event::Close`], when closing
-    /// is all there is to do.
+    /// A shutdown PDU, which asks the client to disconnect; `None` before a bind and after [`Event::Close`], when
+    /// the caller only has to close the connection.
     ///
-    /// Requests that cross it on the wire are still served; when to close is the caller's decision.
+    /// Requests that the client sent before it received the PDU are still served; the caller decides when to close.
     pub fn shutdown(&self) -> Option<Vec<u8>> {
         if !(self.is_bound() && matches!(self.ending, Ending::Open)) {
             return None;
@@ -159,13 +159,13 @@ impl Association {
         Some(output)
     }
 
-    /// Whether bytes of an unfinished fragment or call are held: the deadline for a whole call runs as long as this
-    /// stays true, however the bytes trickle in.
+    /// Whether bytes of an unfinished fragment or call are held. The deadline for a whole call runs as long as this
+    /// is true, even if the bytes arrive one by one.
     pub fn is_mid_pdu(&self) -> bool {
         !(self.framing.is_empty() && self.session.reassembly.is_empty())
     }
 
-    /// Whether a bind was answered with bind_ack, whatever became of its contexts.
+    /// Whether a bind was answered with bind_ack, whether or not its contexts were accepted.
     pub fn is_bound(&self) -> bool {
         self.session.bound.is_some()
     }
@@ -177,7 +177,7 @@ impl Association {
     }
 }
 
-/// The association without its byte stream: whole PDUs in.
+/// The association without its byte stream; it processes whole PDUs.
 #[derive(Debug)]
 struct ServerSession {
     interface: Interface,
@@ -187,7 +187,7 @@ struct ServerSession {
     reassembly: Reassembly,
 }
 
-/// What a bind has settled.
+/// The parameters that a bind agreed.
 #[derive(Debug)]
 struct Bound {
     settled: Settled,
@@ -196,7 +196,7 @@ struct Bound {
     _group: Membership,
 }
 
-/// The event that one PDU leads to, if any.
+/// The event that one PDU causes, if any.
 type ServerStep = Result<Option<Event>, Violation>;
 
 impl ServerSession {
@@ -204,7 +204,7 @@ impl ServerSession {
         self.bound.as_ref().map_or(FRAGMENT_BYTES_MIN, |bound| bound.settled.transmit_bytes)
     }
 
-    /// Judges a PDU by its header, before any of its body is held.
+    /// Checks a PDU by its header, before any of its body is held.
     fn admit(&self, header: &Header) -> Result<(), Violation> {
         if (header.version, header.version_minor) != (VERSION, VERSION_MINOR) {
             return Err(Violation::ProtocolVersion { major: header.version, minor: header.version_minor });
@@ -229,7 +229,7 @@ impl ServerSession {
                 self.reassembly.abandon(header.call_id);
                 Ok(None)
             }
-            // co_cancel: an operation here is over before a cancel could help, so the call just completes.
+            // co_cancel: an operation here ends before a cancel could take effect, so the call completes.
             _ => Ok(None),
         }
     }
@@ -242,7 +242,7 @@ impl ServerSession {
             NoGroup::Unknown => Violation::UnknownGroup(proposal.group),
             NoGroup::TableFull => Violation::TooManyGroups,
         })?;
-        // What the client receives is what this side transmits, and the other way round.
+        // The client's receive size is this side's transmit size, and vice versa.
         let settled = Settled {
             transmit_bytes: proposal.receive_bytes.clamp(FRAGMENT_BYTES_MIN, FRAGMENT_BYTES_MAX),
             receive_bytes: proposal.transmit_bytes.clamp(FRAGMENT_BYTES_MIN, FRAGMENT_BYTES_MAX),
@@ -284,7 +284,7 @@ impl ServerSession {
     }
 }
 
-/// A fault for a call that was not run; the association goes on.
+/// A fault for a call that was not run; the association continues.
 fn refuse(call_id: u32, context: u16, status: u32) -> Event {
     Event::Send(call::encode_fault(call_id, context, DID_NOT_EXECUTE, status))
 }

@@ -1,8 +1,8 @@
 //! The client's side of one connection: one interface over NDR 2.0, one call at a time.
 //!
-//! Write what [`ClientAssociation::bind`] gives, feed what comes back to [`ClientAssociation::receive`] until
-//! [`ClientEvent::Bound`], then write requests. A server is trusted no more than a client is: what it can make this
-//! side hold is one fragment and one answer (`limits`).
+//! Write the bytes of [`ClientAssociation::bind`], pass the server's bytes to [`ClientAssociation::receive`] until
+//! [`ClientEvent::Bound`], then write requests. A server is trusted no more than a client is: it can make this side
+//! hold at most one fragment and one answer (`limits`).
 
 use crate::framing::{Framed, Framing};
 use crate::interface::Interface;
@@ -13,10 +13,10 @@ use crate::pdu::octets::{ByteOrder, Truncated};
 use crate::pdu::{HEADER_BYTES, Header, Kind, VERSION, VERSION_MINOR};
 use crate::reassembly::{Misfit, Reassembly};
 
-/// Number of the bind; calls count on from it.
+/// Call number of the bind; calls continue from it.
 const BIND_CALL_ID: u32 = 1;
 
-/// What the server's bytes mean.
+/// An event that the server's bytes cause.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ClientEvent {
     /// The interface was accepted: requests may be sent.
@@ -30,18 +30,18 @@ pub enum ClientEvent {
         /// Byte order of the integers in `stub`.
         order: ByteOrder,
     },
-    /// The server refused the call, or failed to run it. The association may be used further.
+    /// The server refused the call, or failed to run it. The association can still be used.
     Fault {
         /// Number of the call.
         call_id: u32,
-        /// One of [`crate::fault`], or an operation's own.
+        /// The fault code: one of [`crate::fault`], or an operation's own.
         status: u32,
     },
-    /// The server asks to be left: no further calls, and the connection is to be closed.
+    /// The server asks the client to disconnect: send no further calls, and close the connection.
     Shutdown,
 }
 
-/// The server refused, or broke the protocol: this association is over.
+/// The server refused, or violated the protocol. The association cannot be used any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AssociationError {
     /// bind_nak, with its reason (C706 section 12.6.3.1).
@@ -58,12 +58,12 @@ pub enum AssociationError {
         /// 1 unknown interface, 2 unknown transfer syntaxes, 3 local limit.
         reason: u16,
     },
-    /// Bytes that no server may send at this point.
+    /// Bytes that a server may not send at this point.
     #[error("server broke the protocol: {0}")]
     Protocol(#[from] ProtocolError),
 }
 
-/// How a server broke the protocol.
+/// How a server violated the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {
     /// A version other than 5.0.
@@ -86,19 +86,19 @@ pub enum ProtocolError {
     /// A body that ends too early.
     #[error("PDU type {0} is too short")]
     Truncated(u8),
-    /// A verifier, although no authentication was asked for.
+    /// A verifier, although no authentication was requested.
     #[error("authentication that was not asked for")]
     Verifier,
-    /// A bind_ack with another number of results than one, or that accepts another transfer syntax than offered.
+    /// A bind_ack with a number of results other than one, or that accepts another transfer syntax than offered.
     #[error("bind_ack does not answer the bind")]
     Ack,
-    /// A server that takes less than the least that the protocol demands.
+    /// The server's receive size is below the minimum that the protocol requires.
     #[error("server takes fragments of only {0} bytes")]
     ReceiveSize(u16),
-    /// Fragments that do not make up one answer.
+    /// Fragments that do not form one answer.
     #[error("fragment out of sequence")]
     FragmentSequence,
-    /// An answer that outgrew the limit.
+    /// An answer that exceeds the limit.
     #[error("answer longer than {CALL_STUB_BYTES_MAX} bytes")]
     AnswerTooLong,
 }
@@ -106,16 +106,16 @@ pub enum ProtocolError {
 /// Why a request cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// No bind was accepted yet, or the association is over.
+    /// No bind was accepted yet, or the association cannot be used any more.
     #[error("the association is not bound")]
     NotBound,
-    /// The answer to the previous call is not there yet.
+    /// The answer to the previous call has not arrived yet.
     #[error("call {call_id} is still open")]
     CallOpen {
         /// Number of the open call.
         call_id: u32,
     },
-    /// A stub that the other side would not reassemble.
+    /// The stub is longer than the other side reassembles.
     #[error("stub of {bytes} bytes, at most {CALL_STUB_BYTES_MAX} allowed")]
     StubTooLong {
         /// Length of the stub.
@@ -147,7 +147,7 @@ enum ClientState {
 }
 
 impl ClientAssociation {
-    /// An association for a new connection, asking for `interface`.
+    /// Creates an association for a new connection that requests `interface`.
     pub fn new(interface: Interface) -> Self {
         let session = ClientSession {
             interface,
@@ -158,7 +158,7 @@ impl ClientAssociation {
         Self { framing: Framing::default(), session }
     }
 
-    /// The bind to be written first, once.
+    /// The bind, which must be written first and once.
     pub fn bind(&mut self) -> Vec<u8> {
         if self.session.state == ClientState::New {
             self.session.state = ClientState::Binding;
@@ -166,7 +166,7 @@ impl ClientAssociation {
         bind::encode_bind(BIND_CALL_ID, FRAGMENT_BYTES_MAX, self.session.interface.syntax())
     }
 
-    /// A request, as all its fragments, ready to be written. Its number is the one the next answer carries.
+    /// A request as all its fragments, ready to be written. Its number is the one in the next answer.
     pub fn request(&mut self, opnum: u16, stub: &[u8]) -> Result<Vec<u8>, RequestError> {
         let ClientState::Bound { transmit_bytes, open_call } = self.session.state else {
             return Err(RequestError::NotBound);
@@ -184,9 +184,9 @@ impl ClientAssociation {
         Ok(call::encode_call(Kind::Request, fields, transmit_bytes, stub))
     }
 
-    /// Takes bytes off the front of `input` up to the next event; `None` when all of it is taken.
+    /// Consumes bytes from the front of `input` up to the next event; `None` when all of it is consumed.
     ///
-    /// Any split of the stream gives the same events. After an error input is dropped.
+    /// The events do not depend on how the stream is split. After an error input is dropped.
     pub fn receive(&mut self, input: &mut &[u8]) -> Option<Result<ClientEvent, AssociationError>> {
         loop {
             if self.session.state == ClientState::Over {
@@ -216,7 +216,7 @@ impl ClientAssociation {
     }
 }
 
-/// The event that one PDU leads to, if any.
+/// The event that one PDU causes, if any.
 type ClientStep = Result<Option<ClientEvent>, AssociationError>;
 
 impl ClientSession {

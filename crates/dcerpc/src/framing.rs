@@ -1,19 +1,19 @@
 //! Cuts the byte stream into fragments.
 //!
-//! A fragment that lies whole in the caller's input is not copied. Otherwise exactly its own bytes are held until it
-//! is complete, so what a peer can make this side hold is one fragment, and an idle connection holds nothing.
+//! A fragment that is complete in the caller's input is not copied. Otherwise exactly its own bytes are held until
+//! it is complete. So a peer can make this side hold at most one fragment, and an idle connection holds nothing.
 
 use std::borrow::Cow;
 
 use crate::pdu::{HEADER_BYTES, Header};
 
-/// Bytes of one unfinished fragment.
+/// The held bytes of one unfinished fragment.
 #[derive(Debug, Default)]
 pub(crate) struct Framing {
     held: Vec<u8>,
 }
 
-/// What the stream gave.
+/// The result of reading the stream.
 pub(crate) enum Framed<'a, E> {
     /// A whole fragment, header included.
     Whole(Header, Cow<'a, [u8]>),
@@ -30,10 +30,11 @@ impl Framing {
         self.held.is_empty()
     }
 
-    /// Takes at most one fragment off `input`; `None` when all of `input` is taken and the fragment is not complete.
+    /// Consumes at most one fragment of `input`; `None` when all of `input` is consumed and the fragment is not
+    /// complete.
     ///
-    /// `admit` sees each header once before anything is allocated for its body. It must refuse a `fragment_bytes`
-    /// below the header's own size.
+    /// `admit` receives each header once, before anything is allocated for its body. It must refuse a
+    /// `fragment_bytes` below the header's own size.
     pub(crate) fn next<'a, E>(
         &mut self,
         input: &mut &'a [u8],

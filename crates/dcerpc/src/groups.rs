@@ -1,7 +1,7 @@
 //! Association groups of one node (C706 section 12.6.4.3).
 //!
-//! Connections of one client may share a group by naming its number in their bind. A group lives while an association
-//! holds it; numbers come from a counter and are never 0, which on the wire means "a new group".
+//! Connections of one client may share a group by sending its number in their bind. A group exists as long as an
+//! association holds it. Numbers come from a counter and are never 0, which on the wire means "a new group".
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ struct Table {
     members: BTreeMap<u32, u32>,
 }
 
-/// Why an association has no group.
+/// Why an association cannot join a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoGroup {
     Unknown,
@@ -33,7 +33,7 @@ impl AssociationGroups {
         Self::default()
     }
 
-    /// Joins group `id`, or a new group for `id` 0.
+    /// Joins group `id`, or creates a group where `id` is 0.
     pub(crate) fn join(&self, id: u32) -> Result<Membership, NoGroup> {
         let mut table = self.lock();
         let id = if id == 0 { table.open()? } else { id };
@@ -53,7 +53,7 @@ impl Table {
         if self.members.len() >= ASSOCIATION_GROUPS_MAX {
             return Err(NoGroup::TableFull);
         }
-        // Ends: there are fewer groups than numbers.
+        // The loop ends, because there are fewer groups than numbers.
         loop {
             self.last_id = self.last_id.wrapping_add(1);
             if self.last_id != 0 && !self.members.contains_key(&self.last_id) {
@@ -64,7 +64,7 @@ impl Table {
     }
 }
 
-/// One association's hold on its group, given back on drop.
+/// One association's membership in its group, which ends on drop.
 #[derive(Debug)]
 pub(crate) struct Membership {
     groups: AssociationGroups,

@@ -1,19 +1,19 @@
-//! Which interface an association is for: its identifier and version.
+//! The interface of an association: its identifier and version.
 
 use uuid::Uuid;
 
 use crate::pdu::bind::SyntaxId;
 
-/// The interface that a server offers, or that a client asks for.
+/// The interface that a server offers, or that a client requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interface {
     /// Interface identifier.
     pub uuid: Uuid,
-    /// Must be equal on both sides.
+    /// Major version; must be equal on both sides.
     pub major: u16,
-    /// A server accepts its own and lower ones.
+    /// Minor version; a server accepts its own and lower ones.
     pub minor: u16,
-    /// Number of operations; a request for this number or above is a fault. Without meaning on a client.
+    /// Number of operations. A request for this number or above is answered with a fault. Not used on a client.
     pub operations: u16,
 }
 

@@ -1,14 +1,15 @@
 //! Connection-oriented DCE/RPC (C706 chapter 12, MS-RPCE) without I/O.
 //!
-//! A server keeps one [`Association`] per connection, a client one [`ClientAssociation`]; both take bytes and give
-//! back what is to be done. No sockets, no clock, no randomness: deadlines and connection limits belong to the caller.
-//! What an operation means is not known here; [`ndr`] has the one stub layout that Quorate's interfaces use.
+//! A server keeps one [`Association`] for each connection, a client one [`ClientAssociation`]. Both take bytes and
+//! return the actions to perform. The crate uses no sockets, clock or randomness; the caller enforces deadlines and
+//! connection limits. The crate does not interpret operations; [`ndr`] has the one stub layout that Quorate's
+//! interfaces use.
 //!
-//! Deliberately absent: security contexts (the interface is anonymous, its answers carry signatures of their own),
+//! Deliberately absent: security contexts (the interface is anonymous, and its answers have their own signatures),
 //! NDR64, several transfer syntaxes, multiplexed calls, the endpoint mapper, connectionless RPC.
 //!
-//! Invariant: whatever a peer sends, an association holds at most one unfinished fragment and one unfinished call
-//! within [`limits`], and any split of the same bytes gives the same events.
+//! Invariant: an association never holds more than one unfinished fragment and one unfinished call within
+//! [`limits`], whatever a peer sends; and the events never depend on how the bytes are split.
 
 mod association;
 mod client;

@@ -1,4 +1,4 @@
-//! NDR 2.0 stubs of the one shape of operation that Quorate's interfaces have: bytes in, bytes and a status out.
+//! NDR 2.0 stubs for the one kind of operation that Quorate's interfaces have: bytes in, bytes and a status out.
 //!
 //! ```idl
 //! error_status_t Operation(
@@ -15,21 +15,21 @@
 use crate::fault;
 use crate::pdu::octets::{ByteOrder, Reader, Truncated};
 
-/// The referent of the answer's one non-null pointer; any other value but 0 would do.
+/// The referent of the answer's one non-null pointer; any value except 0 would do.
 const REFERENT: u32 = 0x0002_0000;
-/// Longest tail after the last parameter that is taken for padding.
+/// Longest tail after the last parameter that is accepted as padding, in bytes.
 const PADDING_BYTES_MAX: usize = 7;
 
 /// A stub that does not follow the operation's definition. On a server: fault [`fault::BAD_STUB_DATA`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadStub {
-    /// The stub ends before what its lengths announce.
+    /// The stub ends before the length that its fields state.
     #[error("stub is too short")]
     Truncated,
     /// Length parameter and array conformance differ, or a null pointer has a length.
     #[error("stub contradicts itself about its length")]
     Lengths,
-    /// More follows the last parameter than padding.
+    /// The bytes after the last parameter are more than padding.
     #[error("stub has {bytes} bytes too many")]
     Trailing {
         /// Bytes after the last parameter.
@@ -38,7 +38,7 @@ pub enum BadStub {
 }
 
 impl BadStub {
-    /// Status of the fault that a server answers.
+    /// Status of the fault with which a server answers.
     pub fn fault_status(self) -> u32 {
         fault::BAD_STUB_DATA
     }
@@ -50,7 +50,7 @@ impl From<Truncated> for BadStub {
     }
 }
 
-/// Request stub around `data`, little-endian.
+/// Encodes a request stub with `data`, little-endian.
 pub fn encode_request(data: &[u8]) -> Vec<u8> {
     let length = length_field(data);
     let mut stub = Vec::with_capacity(8 + data.len());
@@ -60,7 +60,7 @@ pub fn encode_request(data: &[u8]) -> Vec<u8> {
     stub
 }
 
-/// The data in a request stub.
+/// Decodes the data in a request stub.
 pub fn decode_request(stub: &[u8], order: ByteOrder) -> Result<&[u8], BadStub> {
     let mut reader = Reader::new(stub, order);
     let length = reader.u32()?;
@@ -69,7 +69,7 @@ pub fn decode_request(stub: &[u8], order: ByteOrder) -> Result<&[u8], BadStub> {
     Ok(data)
 }
 
-/// Answer stub around `data` (empty: a null pointer) and `status`, little-endian.
+/// Encodes an answer stub with `data` (empty: a null pointer) and `status`, little-endian.
 pub fn encode_answer(data: &[u8], status: u32) -> Vec<u8> {
     let length = length_field(data);
     let mut stub = Vec::with_capacity(16 + data.len().next_multiple_of(4));
@@ -86,7 +86,7 @@ pub fn encode_answer(data: &[u8], status: u32) -> Vec<u8> {
     stub
 }
 
-/// Data and status in an answer stub; a null pointer gives no data.
+/// Decodes data and status in an answer stub; a null pointer yields no data.
 pub fn decode_answer(stub: &[u8], order: ByteOrder) -> Result<(&[u8], u32), BadStub> {
     let mut reader = Reader::new(stub, order);
     let length = reader.u32()?;

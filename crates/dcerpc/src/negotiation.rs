@@ -1,4 +1,4 @@
-//! What a server makes of a bind or an alter_context: which presentation contexts it accepts.
+//! How a server answers a bind or an alter_context: which presentation contexts it accepts.
 
 use crate::interface::Interface;
 use crate::limits::PRESENTATION_CONTEXTS_MAX;
@@ -10,14 +10,15 @@ use crate::violation::Violation;
 /// Authentication types whose verifiers are skipped: GSS negotiate, NTLM, schannel, Kerberos, netlogon (MS-RPCE
 /// section 2.2.1.1.7).
 const KNOWN_AUTHENTICATION_TYPES: [u8; 5] = [0x09, 0x0a, 0x0e, 0x10, 0x44];
-/// What precedes the authentication value in a verifier: type, level, padding, context.
+/// Length of the fields before the authentication value in a verifier, in bytes: type, level, padding, context.
 const VERIFIER_PREFIX_BYTES: usize = 8;
 
-/// Bit of bind-time feature negotiation that holds here anyway: the connection survives an orphaned call. The other
-/// one, security context multiplexing (0x1), has no meaning without security contexts (MS-RPCE section 2.2.2.14).
+/// Bit of bind-time feature negotiation that is always true here: the connection survives an orphaned call. The
+/// other bit, security context multiplexing (0x1), has no meaning without security contexts (MS-RPCE section
+/// 2.2.2.14).
 const KEEP_CONNECTION_ON_ORPHAN: u16 = 0x2;
 
-/// The proposal in the body of a bind or an alter_context.
+/// Decodes the proposal in the body of a bind or an alter_context.
 pub(crate) fn decode(header: Header, body: &[u8]) -> Result<Proposal<'_>, Violation> {
     if !header.is_whole() {
         return Err(Violation::MalformedBind);
@@ -25,7 +26,8 @@ pub(crate) fn decode(header: Header, body: &[u8]) -> Result<Proposal<'_>, Violat
     Proposal::decode(without_verifier(header, body)?, header.order).map_err(|Truncated| Violation::MalformedBind)
 }
 
-/// Skips an authentication verifier of a known type: the client may bind and is then served as anyone else.
+/// Skips an authentication verifier of a known type: the client may bind and is then served like an anonymous
+/// client.
 fn without_verifier(header: Header, body: &[u8]) -> Result<&[u8], Violation> {
     if header.auth_bytes == 0 {
         return Ok(body);
@@ -39,8 +41,8 @@ fn without_verifier(header: Header, body: &[u8]) -> Result<&[u8], Violation> {
     }
 }
 
-/// The result for each proposed context, in order; the numbers of accepted ones are added to `accepted`, which never
-/// outgrows `PRESENTATION_CONTEXTS_MAX`.
+/// The result for each proposed context, in order. The numbers of accepted contexts are added to `accepted`, which
+/// never exceeds `PRESENTATION_CONTEXTS_MAX`.
 pub(crate) fn answer(
     interface: &Interface,
     proposal: &Proposal<'_>,
@@ -73,7 +75,8 @@ fn judge(interface: &Interface, proposed: &ProposedContext, kind: Kind) -> Conte
     }
 }
 
-/// All contexts mean the one interface in the one transfer syntax, so a number that comes twice stays what it was.
+/// Every context means the one interface in the one transfer syntax, so a repeated number does not change its
+/// context.
 fn keep(accepted: &mut Vec<u16>, id: u16) -> ContextResult {
     if !accepted.contains(&id) {
         if accepted.len() >= PRESENTATION_CONTEXTS_MAX {

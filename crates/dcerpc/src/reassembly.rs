@@ -1,7 +1,7 @@
-//! Puts the fragments of one call together.
+//! Reassembles the fragments of one call.
 //!
-//! Without concurrent multiplexing, which is never agreed to here, the fragments of one call follow each other: there
-//! is at most one call in the making, never longer than `CALL_STUB_BYTES_MAX`.
+//! Concurrent multiplexing is never agreed here, so the fragments of one call follow each other: there is at most
+//! one unfinished call, never longer than `CALL_STUB_BYTES_MAX`.
 
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ use crate::pdu::call::Fragment;
 use crate::pdu::octets::ByteOrder;
 use crate::pdu::{FIRST_FRAGMENT, LAST_FRAGMENT};
 
-/// A request or response with all its fragments there.
+/// A request or response whose fragments have all arrived.
 #[derive(Debug)]
 pub(crate) struct WholeCall {
     pub(crate) call_id: u32,
@@ -24,9 +24,9 @@ pub(crate) struct WholeCall {
 /// Why a fragment cannot belong to any call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Misfit {
-    /// Another call's fragment in between, a second first fragment, or no first fragment.
+    /// A fragment of another call in between, a second first fragment, or no first fragment.
     Sequence,
-    /// The call outgrew `CALL_STUB_BYTES_MAX`.
+    /// The call exceeds `CALL_STUB_BYTES_MAX`.
     TooLong,
 }
 
@@ -44,7 +44,7 @@ impl Reassembly {
         self.partial.is_none()
     }
 
-    /// Takes the next fragment and gives the call when it was the last one. After a `Misfit` nothing is held.
+    /// Adds the next fragment, and returns the call where it was the last one. After a `Misfit` nothing is held.
     pub(crate) fn add(&mut self, fragment: &Fragment<'_>) -> Result<Option<WholeCall>, Misfit> {
         let first = fragment.header.flags & FIRST_FRAGMENT != 0;
         let mut call = match (self.partial.take(), first) {
@@ -67,7 +67,7 @@ impl Reassembly {
         Ok(None)
     }
 
-    /// Gives up the call in the making if it has this number.
+    /// Drops the unfinished call if it has this number.
     pub(crate) fn abandon(&mut self, call_id: u32) {
         self.partial.take_if(|call| call.call_id == call_id);
     }
@@ -81,8 +81,8 @@ impl WholeCall {
             && self.order == fragment.header.order
     }
 
-    /// Appends with doubling growth that stops at the cap, so that neither many tiny fragments nor one call cost more
-    /// than the cap allows.
+    /// Appends with doubling growth that stops at the limit, so that neither many small fragments nor one call use
+    /// more memory than the limit allows.
     fn extend(&mut self, octets: &[u8]) -> Result<(), Misfit> {
         let bytes = self.stub.len() + octets.len();
         if bytes > CALL_STUB_BYTES_MAX {

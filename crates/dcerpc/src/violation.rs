@@ -1,12 +1,12 @@
-//! The ways in which a client's bytes end its association, and what each is answered before the close.
+//! The protocol violations of a client that end its association, and the answer to each before the close.
 //!
-//! The answers are those that Samba's server gives, which is what existing clients were written against.
+//! The answers are those of Samba's server, for which existing clients were written.
 
 use crate::fault;
 use crate::limits::{CALL_STUB_BYTES_MAX, FRAGMENT_BYTES_MAX};
 use crate::pdu::{DID_NOT_EXECUTE, Header, Kind, bind, call};
 
-/// Why a server closes an association. The text names numbers only, never the peer's own bytes.
+/// Why a server closes an association. The text holds numbers only, never the peer's own bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
     /// A protocol version other than 5.0: bind_nak, reason 4.
@@ -26,22 +26,22 @@ pub enum Violation {
     /// A second bind: bind_nak, reason 0.
     #[error("second bind on one connection")]
     SecondBind,
-    /// A bind or alter_context that ends too early, or comes in several fragments.
+    /// A bind or alter_context that ends too early, or is sent in several fragments.
     #[error("malformed bind or alter_context")]
     MalformedBind,
-    /// A bind or alter_context that proposes nothing.
+    /// A bind or alter_context without presentation contexts.
     #[error("bind or alter_context without presentation contexts")]
     NoContexts,
     /// More than `PRESENTATION_CONTEXTS_MAX` contexts at once: bind_nak, reason 2.
     #[error("{0} presentation contexts in one bind or alter_context")]
     TooManyContexts(u8),
-    /// An association group that is not alive: bind_nak, reason 0.
+    /// An association group that does not exist: bind_nak, reason 0.
     #[error("unknown association group {0}")]
     UnknownGroup(u32),
-    /// `ASSOCIATION_GROUPS_MAX` groups are alive: bind_nak, reason 2.
+    /// The table already has `ASSOCIATION_GROUPS_MAX` groups: bind_nak, reason 2.
     #[error("no room for another association group")]
     TooManyGroups,
-    /// A verifier of no known authentication type: bind_nak, reason 8.
+    /// A verifier of an unknown authentication type: bind_nak, reason 8.
     #[error("unknown authentication type {0}")]
     AuthenticationType(u8),
     /// A request that ends within its own header: fault `PROTOCOL_ERROR`.
@@ -53,15 +53,15 @@ pub enum Violation {
     /// A fragment longer than negotiated: fault `PROTOCOL_ERROR`.
     #[error("fragment of {bytes} bytes, at most {max} allowed")]
     FragmentTooLong {
-        /// Length that the header claims.
+        /// Length that the header states.
         bytes: u16,
-        /// Length that was settled on, or `FRAGMENT_BYTES_MAX` before the bind.
+        /// Length that was agreed, or `FRAGMENT_BYTES_MAX` before the bind.
         max: u16,
     },
-    /// A fragment shorter than the fields every PDU has: closed without an answer.
+    /// A fragment shorter than the fields of every PDU: closed without an answer.
     #[error("fragment length of {0} bytes is shorter than a header")]
     FragmentTooShort(u16),
-    /// A call that outgrew `CALL_STUB_BYTES_MAX`: fault `REMOTE_NO_MEMORY`.
+    /// A call that exceeds `CALL_STUB_BYTES_MAX`: fault `REMOTE_NO_MEMORY`.
     #[error("call longer than {CALL_STUB_BYTES_MAX} bytes")]
     CallTooLong,
     /// A PDU type that no client sends: closed without an answer.
@@ -78,7 +78,7 @@ mod nak {
 }
 
 impl Violation {
-    /// The last PDU before the close, if the offending PDU is of a kind that is answered at all.
+    /// The last PDU before the close, where the offending PDU is of a kind that is answered.
     pub(crate) fn answer(self, header: &Header) -> Option<Vec<u8>> {
         match (self, header.kind) {
             (Self::FragmentTooShort(_), _) => None,
@@ -109,7 +109,7 @@ impl Violation {
         }
     }
 
-    /// The length limits that hold for every fragment; `max` is what this association settled on.
+    /// Checks the length limits for every fragment; `max` is the size that this association agreed.
     pub(crate) fn check_length(header: &Header, max: u16) -> Result<(), Self> {
         debug_assert!(max <= FRAGMENT_BYTES_MAX);
         let bytes = header.fragment_bytes;

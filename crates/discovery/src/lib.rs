@@ -1,19 +1,19 @@
-//! A host's DNS records: published by dynamic update, watched, and found (R16 to R18, R25 to R29).
+//! A host's DNS records: published by dynamic update, watched, and discovered (R16 to R18, R25 to R29).
 //!
-//! Two halves share the words of [`DnsName`] and [`Srv`]:
+//! Two parts share the types [`DnsName`] and [`Srv`]:
 //!
-//! - **publishing**: what a node wants to stand in DNS ([`Desired`]) is compared with what stands there, and the difference
-//!   is one RFC 2136 update over TCP ([`RecordPublisher`]). What stands there is judged against the membership by [`classify`].
-//! - **finding**: SRV records are looked up and ordered by RFC 2782 ([`Finder`], [`order`]), one host is tried after the
-//!   other ([`Preferred`]), its addresses as RFC 8305 says ([`connect`]).
+//! - **publishing**: a node's records ([`Desired`]) are compared with the records in DNS, and the difference is one
+//!   RFC 2136 update over TCP ([`RecordPublisher`]). [`classify`] compares the records in DNS with the membership.
+//! - **finding**: SRV records are looked up and ordered by RFC 2782 ([`Finder`], [`order`]), hosts are tried one
+//!   after the other ([`Preferred`]), and the addresses of each by RFC 8305 ([`connect`]).
 //!
-//! And a third, small one, **serving**: the cluster answers for a zone of its own ([`serve`]).
+//! A third, small part is **serving**: the cluster is the DNS server of its own zone ([`serve`]).
 //!
-//! Signing time and randomness are parameters; the deadlines run on tokio's clock.
+//! Signing time and randomness are parameters; deadlines use tokio's clock.
 //!
-//! Invariant: never removes or changes a record that is not the caller's own or, for a dead member, that member's SRV
-//! record; never sends an update unsigned unless told so by name; never lets a DNS server decide how much memory or time
-//! an exchange takes.
+//! Invariant: never removes or changes a record that is not the caller's own or, for a dead member, that member's
+//! SRV record; never sends an unsigned update unless the configuration requires it explicitly; never lets a DNS
+//! server decide how much memory or time an exchange takes.
 
 #![forbid(unsafe_code)]
 

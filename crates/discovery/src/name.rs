@@ -1,6 +1,6 @@
 //! Domain names, compared without regard to case.
 //!
-//! Invariant: always absolute; at most 255 bytes on the wire, labels of at most 63.
+//! Invariant: always absolute; at most 255 bytes on the wire, with labels of at most 63 bytes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,44 +9,44 @@ use activation::settings::DomainName;
 use domain::base::{Name, ToName};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// An absolute domain name. Text with and without the last dot is the same name; it is shown with it.
+/// An absolute domain name. Text with and without the trailing dot is the same name; it is written with the dot.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DnsName(Name<Vec<u8>>);
 
-/// Text that is no domain name.
+/// The text is not a domain name.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("`{text}` is not a domain name: {cause}; write it like `node1.example.com`")]
 pub struct NameError {
-    /// At most 255 characters of the text.
+    /// The first 255 characters of the text.
     pub text: String,
     cause: &'static str,
 }
 
 impl DnsName {
-    /// The name of a label, or of several with dots between, below this one.
+    /// The name with a label, or several labels separated by dots, in front of this name.
     ///
     /// # Errors
-    /// Where the result is no domain name.
+    /// [`NameError`] where the result is not a domain name.
     pub fn below(&self, labels: &str) -> Result<Self, NameError> {
         if self.0.is_root() { labels.parse() } else { format!("{labels}.{self}").parse() }
     }
 
-    /// The name without its first label; none for the root.
+    /// The name without its first label; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
         self.0.parent().map(|parent| Self(parent.to_name()))
     }
 
-    /// Whether this is `ancestor` itself or a name below it.
+    /// Whether this is `ancestor` itself, or a name below it.
     pub fn is_in(&self, ancestor: &Self) -> bool {
         self.0.ends_with(&ancestor.0)
     }
 
-    /// Whether this is the root, which an SRV record names as its target to say "not here" (RFC 2782).
+    /// Whether this is the root. An SRV record with the root as its target means "service not offered" (RFC 2782).
     pub fn is_root(&self) -> bool {
         self.0.is_root()
     }
 
-    /// Labels, without the root.
+    /// The number of labels, without the root.
     pub fn labels(&self) -> usize {
         self.0.label_count().saturating_sub(1)
     }
@@ -79,7 +79,7 @@ impl FromStr for DnsName {
     }
 }
 
-/// The name that the cluster's settings and announcements hold, in the form that DNS needs. Every [`DomainName`] is one.
+/// Converts a name from the cluster's settings and announcements. Every [`DomainName`] is a valid name.
 impl From<&DomainName> for DnsName {
     fn from(domain: &DomainName) -> Self {
         let name = Name::vec_from_str(domain.as_str());

@@ -1,4 +1,4 @@
-//! What a daemon does in tasks of its own has to be sent to other threads.
+//! The futures that a daemon spawns must be `Send`.
 
 #![cfg(test)]
 

@@ -1,4 +1,4 @@
-//! A service account: the keytab with its keys, its name in it, and where its tickets are kept.
+//! A service account: the keytab with its keys, its name in the keytab, and the cache of its tickets.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -10,10 +10,10 @@ use std::time::SystemTime;
 
 use crate::error::KerberosError;
 
-/// How a keytab begins: MIT's file format, version 1 or 2.
+/// The first byte of a keytab in MIT's file format, version 1 or 2.
 const FIRST_BYTE: u8 = 5;
 
-/// An account whose keys lie in a keytab. Clones share its tickets.
+/// An account whose keys are in a keytab. Clones share its tickets.
 #[derive(Clone)]
 pub struct Account {
     keytab: PathBuf,
@@ -21,22 +21,22 @@ pub struct Account {
     cache: Arc<Mutex<Cache>>,
 }
 
-/// Which cache in memory holds the tickets, and from which state of the keytab they are.
+/// The cache in memory that holds the tickets, and the state of the keytab for which they were requested.
 struct Cache {
     number: u64,
     keytab: Option<Stamp>,
 }
 
-/// When a file was changed last, and its length: another keytab has another.
+/// Modification time and length of a file, by which a replaced keytab is recognised.
 type Stamp = (Option<SystemTime>, u64);
 
 impl Account {
-    /// The account `principal` (`NAME@REALM`; the realm may be left to the system's configuration), or the first one in
-    /// the keytab.
+    /// The account `principal` (`NAME@REALM`; without a realm the system's configuration applies), or the first
+    /// account in the keytab.
     ///
     /// # Errors
-    /// [`KerberosError::Keytab`] where the file cannot be read or is no keytab, or where a name cannot be given to the
-    /// library.
+    /// [`KerberosError::Keytab`] where the file cannot be read or is not a keytab, or where the library cannot take
+    /// one of the names.
     pub fn new(keytab: PathBuf, principal: Option<String>) -> Result<Self, KerberosError> {
         let wrong = |cause: &str| KerberosError::Keytab { path: keytab.clone(), cause: cause.to_owned() };
         if keytab.to_str().is_none_or(|path| path.is_empty() || path.contains('\0')) {
@@ -55,18 +55,18 @@ impl Account {
         &self.keytab
     }
 
-    /// The account's name, where one was given.
+    /// The account's name, where the caller gave one.
     pub fn principal(&self) -> Option<&str> {
         self.principal.as_deref()
     }
 
-    /// Lets the tickets go, so that the next context begins with new ones: a service that does not take one may have
-    /// got another key meanwhile.
+    /// Discards the tickets, so that the next context begins with new ones: a service that refuses a ticket may have
+    /// another key now.
     pub fn forget(&self) {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).number = next_number();
     }
 
-    /// The cache for tickets of the keytab as it is now, in the library's words.
+    /// The name of the cache for tickets of the present keytab, in the library's notation.
     pub(crate) fn cache(&self) -> Result<String, KerberosError> {
         let read = look_into(&self.keytab).and_then(|()| fs::metadata(&self.keytab));
         let found =
@@ -80,7 +80,7 @@ impl Account {
         Ok(format!("MEMORY:quorate-{}", cache.number))
     }
 
-    /// The account in words.
+    /// The account's name for error texts.
     pub(crate) fn described(&self) -> String {
         self.principal.clone().unwrap_or_else(|| "its first account".to_owned())
     }

@@ -10,7 +10,7 @@ use crate::credential;
 use crate::diagnosis::sorted;
 use crate::error::KerberosError;
 
-/// A context that is being made, or stands.
+/// A context that is being established, or is established.
 #[derive(Debug)]
 pub struct Context {
     context: ClientCtx,
@@ -18,21 +18,22 @@ pub struct Context {
     service: String,
 }
 
-/// Where the making of a context is.
+/// The stage of establishing a context.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// These bytes go to the service, and its answer to [`Context::step`].
+    /// Send these bytes to the service, and pass its answer to [`Context::step`].
     Send(Vec<u8>),
-    /// It stands: both sides have proven who they are. The bytes still go to the service, where there are some.
+    /// The context is established: both sides have proven their identity. Bytes, where there are some, must still be
+    /// sent to the service.
     Stands(Option<Vec<u8>>),
 }
 
 impl Context {
-    /// Begins a context of `account` with `service` (`SERVICE@HOST`), negotiated by SPNEGO. Tickets are asked of the KDC
-    /// where the account has none that hold.
+    /// Begins a context of `account` with `service` (`SERVICE@HOST`), negotiated by SPNEGO. Requests tickets from
+    /// the KDC where the account has no valid ones.
     ///
     /// # Errors
-    /// [`KerberosError`] by cause.
+    /// [`KerberosError`], sorted by cause.
     pub fn begin(account: &Account, service: &str) -> Result<(Self, Vec<u8>), KerberosError> {
         let fail = |error: Error| sorted(&error, account, service);
         let keytab = account.keytab().to_string_lossy();
@@ -42,8 +43,8 @@ impl Context {
             let flags = CtxFlags::GSS_C_MUTUAL_FLAG | CtxFlags::GSS_C_REPLAY_FLAG | CtxFlags::GSS_C_INTEG_FLAG;
             Ok(ClientCtx::new(Some(credential.clone()), target, flags, Some(mechanism)))
         };
-        // Negotiation hides why there is no ticket. So the ticket is got by a context without negotiation, which is not
-        // used; the next one finds it in the cache.
+        // Negotiation hides why there is no ticket. So a context without negotiation, which is not used, requests
+        // the ticket first; the negotiated context finds the ticket in the cache.
         context(GSS_MECH_KRB5)?.step(None, None).map_err(fail)?;
         let mut context =
             Self { context: context(GSS_MECH_SPNEGO)?, account: account.clone(), service: service.to_owned() };
@@ -53,10 +54,11 @@ impl Context {
         }
     }
 
-    /// Takes the service's answer.
+    /// Processes the service's answer.
     ///
     /// # Errors
-    /// [`KerberosError`] where it does not prove that it is the service, or the context would not protect messages.
+    /// [`KerberosError`] where the answer does not prove the service's identity, or the context would not protect
+    /// messages.
     pub fn step(&mut self, answer: &[u8]) -> Result<Stage, KerberosError> {
         self.advance(Some(answer))
     }
@@ -76,21 +78,22 @@ impl Context {
         Ok(Stage::Stands(token.filter(|token| !token.is_empty())))
     }
 
-    /// A signature over `message` (GSS_GetMIC).
+    /// Returns a signature over `message` (GSS_GetMIC).
     ///
     /// # Errors
-    /// Where the context does not stand, or has expired.
+    /// [`KerberosError`] where the context is not established, or has expired.
     pub fn sign(&mut self, message: &[u8]) -> Result<Vec<u8>, KerberosError> {
         let signed = self.context.get_mic(message).map(|signature| signature.to_vec());
         signed.map_err(|error| sorted(&error, &self.account, &self.service))
     }
 
-    /// Whether the service made `signature` over `message`, and it is seen for the first time (GSS_VerifyMIC).
+    /// Verifies that the service made `signature` over `message`, and that it was not received before
+    /// (GSS_VerifyMIC).
     pub fn verify(&mut self, message: &[u8], signature: &[u8]) -> bool {
         self.context.verify_mic(message, signature).is_ok()
     }
 
-    /// The account's name, as the ticket has it.
+    /// The account's name in the ticket.
     pub fn account(&self) -> String {
         let name = self.context.source_name().and_then(|name| name.display_name().map(|name| name.to_vec()));
         name.map_or_else(|_| self.account.described(), |name| String::from_utf8_lossy(&name).into_owned())

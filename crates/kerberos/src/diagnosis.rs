@@ -1,11 +1,11 @@
-//! What a failure of the library means for an operator: its status codes as [`KerberosError`]s.
+//! Converts status codes of the library to [`KerberosError`]s with a cause for the operator.
 
 use libgssapi::error::{Error, MajorFlags};
 
 use crate::account::Account;
 use crate::error::KerberosError;
 
-/// Errors of the protocol and of MIT's library (krb5.h), as they stand in the minor status.
+/// Errors of the protocol and of MIT's library (krb5.h), with their values in the minor status.
 mod code {
     pub(super) const NAME_EXPIRED: i64 = -1_765_328_383;
     pub(super) const CLIENT_UNKNOWN: i64 = -1_765_328_378;
@@ -25,11 +25,11 @@ mod code {
     pub(super) const KEYTAB_FORMAT: i64 = -1_765_328_149;
 }
 
-/// The library's failure for `account` on its way to `service`.
+/// The error of the library for `account` and `service`.
 pub(crate) fn sorted(error: &Error, account: &Account, service: &str) -> KerberosError {
     let cause = error.to_string().trim().to_owned();
     let (keytab, principal) = (account.keytab().to_owned(), account.described());
-    // A minor status is 32 bits without a sign; the tables' errors are negative.
+    // A minor status is an unsigned number of 32 bits; the errors in the tables are negative.
     match i64::from(error.minor) - (1 << 32) {
         code::KEYTAB_NO_ENTRY | code::KEYTAB_NO_VERSION_OF_KEY => {
             KerberosError::NotInKeytab { keytab, principal, cause }
@@ -41,7 +41,7 @@ pub(crate) fn sorted(error: &Error, account: &Account, service: &str) -> Kerbero
         code::CLIENT_UNKNOWN => KerberosError::UnknownAccount { principal, cause },
         code::CLIENT_REVOKED | code::NAME_EXPIRED | code::KEY_EXPIRED => KerberosError::Disabled { principal, cause },
         code::SERVICE_UNKNOWN => KerberosError::UnknownService { service: service.to_owned(), cause },
-        // Said of an account that the keytab does not hold, by a library that looks there first.
+        // The error for an account that the keytab does not hold, from a library that reads the keytab first.
         _ if error.major.contains(MajorFlags::GSS_S_NO_CRED) => KerberosError::NotInKeytab { keytab, principal, cause },
         _ => KerberosError::Other { cause },
     }

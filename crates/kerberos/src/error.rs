@@ -1,8 +1,8 @@
-//! Why Kerberos failed, by what an operator can do about it.
+//! Why Kerberos failed, sorted by the remedy.
 
 use std::path::PathBuf;
 
-/// A ticket or a context that was not had.
+/// A ticket or a context could not be obtained.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KerberosError {

@@ -1,13 +1,13 @@
-//! The system's Kerberos library, as far as a service account needs it that signs messages: a ticket from a keytab, a
-//! context with one service, and signatures (MICs) in it.
+//! The part of the system's Kerberos library that a service account needs to sign messages: a ticket from a keytab,
+//! a context with one service, and signatures (MICs) in it.
 //!
-//! Without the feature `system` the crate is empty: the library is the system's, and not every system has it.
+//! Without the feature `system` the crate is empty, because not every system has the library.
 //!
-//! Every call but [`Context::sign`] and [`Context::verify`] may speak with a KDC and wait for it: they belong on a thread
-//! that may wait.
+//! Every call except [`Context::sign`] and [`Context::verify`] may wait for a KDC, so make it on a thread that may
+//! block.
 //!
-//! Invariant: never reads or changes the process's environment, and never leaves a ticket in a file: each account has its
-//! own cache, in memory.
+//! Invariant: never reads or changes the process's environment, and never leaves a ticket in a file: each account
+//! has its own cache, in memory.
 
 #![cfg(feature = "system")]
 

@@ -1,21 +1,21 @@
-//! By what a machine is told from others: a choice, because in a container or a virtual machine that moves, what a physical machine
-//! is told by changes by itself.
+//! What identifies a machine: a configured choice, because in a container or a virtual machine that moves, the
+//! factors of a physical machine change by themselves.
 
 use std::{collections::BTreeSet, path::Path};
 
 use crate::{fact::fact, factors::Factor, identity::Identity};
 
-/// File systems that a container's `/` is made of, layer on layer.
+/// Layered file systems, of which a container's `/` consists.
 const LAYERED: [&str; 3] = ["overlay", "aufs", "fuse-overlayfs"];
 
-/// By what a machine is told from others.
+/// What identifies a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// Everything that the machine says of itself, by weight.
+    /// All factors of the machine, by weight.
     Machine,
-    /// These factors alone: at least one of [`Factor::OF_MACHINE`].
+    /// These factors only: at least one of [`Factor::OF_MACHINE`].
     Factors(BTreeSet<Factor>),
-    /// The data folder: a copied folder is a copied host.
+    /// The data folder: a copy of the folder is a copy of the host.
     File,
 }
 
@@ -35,7 +35,7 @@ impl Choice {
     }
 }
 
-/// Whether a container manager made what `root` shows. Best effort: managers leave different marks.
+/// Whether `root` is a container's root folder. Best effort: container managers leave different marks.
 #[must_use]
 pub fn is_container(root: &Path) -> bool {
     let marks = [".dockerenv", "run/.containerenv", "run/systemd/container"];
@@ -43,7 +43,8 @@ pub fn is_container(root: &Path) -> bool {
     has_mark || is_layered(&fact(root, "proc/self/mountinfo"))
 }
 
-/// "36 35 0:27 / / rw,relatime - overlay overlay rw,...": the last one mounted at `/` is the one seen.
+/// "36 35 0:27 / / rw,relatime - overlay overlay rw,...": the file system that was mounted last at `/` is the
+/// visible one.
 fn is_layered(mounts: &str) -> bool {
     let mount = mounts.lines().rfind(|line| line.split(' ').nth(4) == Some("/"));
     let system = mount.and_then(|mount| mount.split_once(" - ")?.1.split(' ').next());

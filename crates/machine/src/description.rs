@@ -1,4 +1,4 @@
-//! Name, identity and kind of a machine; best effort, because nothing here decides a count.
+//! A machine's name, identity and kind. Best effort, because none of these decides a count.
 
 use std::path::Path;
 
@@ -9,26 +9,27 @@ use activation::{
 
 use crate::{digest, fact::fact};
 
-/// Sets the digest apart from any other made of the same machine id, which itself must not leave the machine.
+/// The purpose of the digest, which makes it differ from any other digest of the same machine id. The machine id
+/// itself must not leave the machine.
 const DIGEST_PURPOSE: &str = "quorate/machine/1";
 const NAMELESS: &str = "unnamed";
-/// In the vendor or product name of the firmware of virtual machines.
+/// Names of hypervisors in the vendor or product name of a virtual machine's firmware.
 const HYPERVISORS: [&str; 8] =
     ["qemu", "kvm", "vmware", "virtualbox", "xen", "virtual machine", "bhyve", "google compute engine"];
 
-/// Name, identity and kind of a machine.
+/// A machine's name, identity and kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
-    /// For events and reports (R8).
+    /// The machine's name, for events and reports (R8).
     pub name: MachineName,
-    /// Tells cloned machines apart that share a CMID.
+    /// The digest that distinguishes cloned machines with the same CMID.
     pub digest: MachineDigest,
-    /// Counts like any other machine (R1); for reports.
+    /// Whether the machine is virtual, for reports. A virtual machine counts like any other (R1).
     pub is_virtual: bool,
 }
 
 impl Machine {
-    /// The machine that this runs on.
+    /// The machine on which the program runs.
     #[must_use]
     pub fn this() -> Self {
         Self::read(Path::new("/"))
@@ -45,7 +46,7 @@ impl Machine {
     }
 }
 
-/// `-` stands for what a machine name may not have; what is too long is cut.
+/// Replaces characters that a machine name may not have by `-`, and cuts a name that is too long.
 fn machine_name(hostname: &str) -> MachineName {
     let allowed = |c: char| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
     let mut name: String = hostname.chars().map(allowed).collect();
@@ -53,7 +54,7 @@ fn machine_name(hostname: &str) -> MachineName {
     name.parse().or_else(|_| NAMELESS.parse()).expect("a constant of allowed characters is a name")
 }
 
-/// The processor says so on x86; elsewhere the firmware's names do.
+/// On x86 the processor's flags show it; on other architectures the firmware's names.
 fn is_virtual(root: &Path) -> bool {
     let processor = fact(root, "proc/cpuinfo");
     let flags = processor.lines().filter(|line| line.starts_with("flags"));

@@ -1,4 +1,4 @@
-//! Short digests with a purpose: what identifies a machine is kept and sent as these and as nothing else.
+//! Short digests with a purpose. Identifying values of a machine are stored and sent only in this form.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
-/// The first 8 bytes of SHA-256 over a purpose and texts; a zero ends each of them.
+/// The first 8 bytes of SHA-256 over a purpose and texts, each ended by a zero byte.
 pub(crate) fn short<'a>(purpose: &str, texts: impl IntoIterator<Item = &'a str>) -> [u8; 8] {
     let mut hasher = Sha256::new_with_prefix(purpose);
     hasher.update([0]);
@@ -21,7 +21,8 @@ pub(crate) fn short<'a>(purpose: &str, texts: impl IntoIterator<Item = &'a str>)
     [a, b, c, d, e, f, g, h]
 }
 
-/// One factor of a machine's identity: enough to see that it changed, and too little to say what it was.
+/// The digest of one factor of a machine's identity: it shows that the factor changed, and does not reveal its
+/// value.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FactorDigest(pub [u8; 8]);
 

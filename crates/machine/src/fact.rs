@@ -2,10 +2,10 @@
 
 use std::{fs::File, io::Read, path::Path};
 
-/// What is read of a file that describes the machine.
+/// The most bytes that are read of a file that describes the machine.
 const FACT_BYTES_MAX: u64 = 64 * 1024;
 
-/// The start of a file, without white space around it; empty where it cannot be read.
+/// The beginning of a file, without surrounding white space; empty where the file cannot be read.
 pub(crate) fn fact(root: &Path, path: impl AsRef<Path>) -> String {
     let mut bytes = Vec::new();
     let read = File::open(root.join(path)).and_then(|file| file.take(FACT_BYTES_MAX).read_to_end(&mut bytes));

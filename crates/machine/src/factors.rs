@@ -1,4 +1,5 @@
-//! Where Linux says what a machine is made of. Only what everybody may read: an identity must not depend on who asks.
+//! Reads from Linux what a machine consists of. Only files that every user may read, because an identity must not
+//! depend on the account.
 
 use std::{
     fs,
@@ -13,35 +14,36 @@ use crate::{
 };
 
 const PURPOSE: &str = "quorate/factor/1";
-/// Layers of logical volumes, encryption and RAID below a file system.
+/// The most layers of logical volumes, encryption and RAID below a file system.
 const LAYERS_MAX: usize = 8;
-/// Serial numbers and addresses that stand for none.
+/// Serial numbers and addresses that mean "none".
 const BLANKS: [&str; 5] = ["", "none", "unknown", "uninitialized", "00:00:00:00:00:00"];
 
-/// Something that identifies a machine.
+/// A factor of a machine's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Factor {
-    /// The disk that `/` lives on: its own number.
+    /// The serial number of the disk that holds `/`.
     SystemDisk,
-    /// The volume on it: the number of the partition, the logical volume or the file system.
+    /// The volume that holds `/`: the id of the partition, the logical volume or the file system.
     SystemVolume,
-    /// `/etc/machine-id`: what the installation made for itself.
+    /// `/etc/machine-id`, which is generated at installation.
     MachineId,
     /// Vendor and model of the machine and of its board.
     Board,
-    /// The burnt-in addresses of the network interfaces that are hardware.
+    /// The permanent addresses of the physical network interfaces.
     Network,
     /// Vendor and model of the processor.
     Processor,
-    /// Not of the machine: the data folder alone. A copied folder is a copied host.
+    /// Not of the machine: a mark that the data folder alone identifies the host. A copy of the folder is a copy of
+    /// the host.
     File,
-    /// Not of the machine: a mark that only some factors were taken.
+    /// Not of the machine: a mark that only some factors were chosen.
     Chosen,
 }
 
 impl Factor {
-    /// What a machine says of itself, and may be chosen.
+    /// The factors of the machine, which can be chosen.
     pub const OF_MACHINE: [Self; 6] =
         [Self::SystemDisk, Self::SystemVolume, Self::MachineId, Self::Board, Self::Network, Self::Processor];
 
@@ -49,7 +51,7 @@ impl Factor {
         Self::OF_MACHINE.contains(&self)
     }
 
-    /// As it stands in a serialised identity; what a digest begins with.
+    /// The name in a serialised identity; a digest begins with it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -65,7 +67,7 @@ impl Factor {
     }
 }
 
-/// The digest of a factor; none where the machine does not say.
+/// The digest of a factor; `None` where the machine does not provide it.
 pub(crate) fn read(factor: Factor, root: &Path) -> Option<FactorDigest> {
     let texts: Vec<String> = match factor {
         Factor::SystemDisk => system_disk(root).into_iter().collect(),
@@ -74,7 +76,7 @@ pub(crate) fn read(factor: Factor, root: &Path) -> Option<FactorDigest> {
         Factor::Board => board(root),
         Factor::Network => network(root),
         Factor::Processor => processor(root),
-        // They never change.
+        // Marks never change.
         Factor::File | Factor::Chosen => vec!["mark".to_owned()],
     };
     if texts.iter().all(|text| is_blank(text)) {
@@ -88,27 +90,28 @@ fn is_blank(text: &str) -> bool {
     BLANKS.contains(&text.to_lowercase().as_str())
 }
 
-/// The device in sysfs that the file system of `/` is on.
+/// The device in sysfs that holds the file system of `/`.
 fn system_device(root: &Path) -> Option<PathBuf> {
     let mounts = fact(root, "proc/self/mountinfo");
-    // "36 35 98:0 /mnt1 /mnt2 rw,noatime shared:1 - ext3 /dev/root rw": the last one mounted at a place is the one seen.
+    // "36 35 98:0 /mnt1 /mnt2 rw,noatime shared:1 - ext3 /dev/root rw": the file system that was mounted last at a
+    // path is the visible one.
     let mount = mounts.lines().rfind(|line| line.split(' ').nth(4) == Some("/"))?;
     let number = mount.split(' ').nth(2)?;
     let by_number = root.join("sys/dev/block").join(number);
     if by_number.exists() {
         return Some(by_number);
     }
-    // File systems over several devices (btrfs) have a number of their own, and name one of the devices.
+    // File systems over several devices (btrfs) have their own device number, and name one of the devices.
     let source = mount.split_once(" - ")?.1.split(' ').nth(1)?;
     let name = source.strip_prefix("/dev/")?;
     let by_name = root.join("sys/class/block").join(name.replace('/', "!"));
     by_name.exists().then_some(by_name)
 }
 
-/// What lies below: the whole disk of a partition, the first device of a logical volume.
+/// The device below: the whole disk of a partition, the first device of a logical volume.
 fn below(device: &Path) -> Option<PathBuf> {
     if device.join("partition").exists() {
-        // Through the link: the folder of a partition lies in that of its disk.
+        // Follows the link: the folder of a partition is inside the folder of its disk.
         return fs::canonicalize(device).ok()?.parent().map(Path::to_owned);
     }
     let mut parts: Vec<_> = fs::read_dir(device.join("slaves")).ok()?.flatten().map(|entry| entry.path()).collect();
@@ -129,7 +132,7 @@ fn system_volume(root: &Path) -> Option<String> {
     own.or_else(|| partition_number(&device)).or_else(|| link_to(root, &device))
 }
 
-/// Newer kernels say it in the device's events.
+/// Newer kernels state it in the device's events.
 fn partition_number(device: &Path) -> Option<String> {
     let event = fact(device, "uevent");
     event.lines().find_map(|line| line.strip_prefix("PARTUUID=")).map(str::to_owned)
@@ -150,7 +153,7 @@ fn link_to(root: &Path, device: &Path) -> Option<String> {
     })
 }
 
-/// Serial numbers are for root alone, so they are left out; so is what an update of the firmware changes.
+/// Serial numbers are readable by root only, so they are left out; so are values that a firmware update changes.
 fn board(root: &Path) -> Vec<String> {
     let firmware = ["sys_vendor", "product_name", "board_vendor", "board_name"]
         .map(|name| fact(root, Path::new("sys/class/dmi/id").join(name)));
@@ -158,7 +161,8 @@ fn board(root: &Path) -> Vec<String> {
     firmware.into_iter().chain(tree).collect()
 }
 
-/// The addresses of hardware, as burnt in: those of bridges, and those that a driver draws at random, come and go.
+/// The permanent addresses of physical interfaces. Addresses of bridges, and random ones that a driver generates,
+/// change.
 fn network(root: &Path) -> Vec<String> {
     let interfaces = fs::read_dir(root.join("sys/class/net")).into_iter().flatten().flatten();
     let mut addresses: Vec<_> = interfaces
@@ -173,7 +177,7 @@ fn network(root: &Path) -> Vec<String> {
     addresses
 }
 
-/// What the first processor says of its make, on the architectures that Linux runs on.
+/// The make of the first processor, on the architectures that Linux supports.
 fn processor(root: &Path) -> Vec<String> {
     const KEYS: [&str; 7] = ["vendor_id", "cpu family", "model", "model name", "CPU implementer", "CPU part", "cpu"];
     let text = fact(root, "proc/cpuinfo");

@@ -1,4 +1,4 @@
-//! What makes a machine this one and no other, by weight (R23): some of it may change, not too much at once.
+//! The identity of a machine, by weight (R23): some of its factors may change, but not too many at once.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -13,27 +13,29 @@ use crate::{
 
 const DIGEST_PURPOSE: &str = "quorate/identity/1";
 
-/// What a machine is beyond tolerance from.
+/// The weight of changes from which on a machine is beyond tolerance.
 const TOLERANCE: u32 = 40;
 
-/// Every factor, what its change weighs, and why.
+/// Every factor, the weight of its change, and the reason.
 ///
-/// The sum decides, at [`TOLERANCE`]: the system disk alone, the machine id with anything else, or a new board with all
-/// that sits on it. A second network card, a memory upgrade, a move of a virtual machine to another processor do not.
+/// The sum decides, at [`TOLERANCE`]: the system disk alone, the machine id with any other factor, or a new board
+/// with everything on it. A second network card, a memory upgrade, or a move of a virtual machine to another
+/// processor does not reach it.
 const WEIGHTS: [(Factor, u32); 8] = [
-    // R23: for volume activation mainly the system disk. A copy of the files on another disk is another machine.
+    // R23: volume activation mainly considers the system disk. A copy of the files on another disk is another
+    // machine.
     (Factor::SystemDisk, TOLERANCE),
-    // Made anew when the disk is partitioned anew. Where the disk has no number of its own it stands in for it, and
-    // weighs as much: see `weight`.
+    // Changes when the disk is partitioned again. Where the disk has no serial number, the volume replaces the disk
+    // and has the same weight: see `weight`.
     (Factor::SystemVolume, 10),
-    // Nothing but a new installation changes it, but some administrators make it anew after cloning: heavy, not
-    // decisive by itself.
+    // Only a new installation changes it, but some administrators generate it again after cloning: heavy, but not
+    // decisive alone.
     (Factor::MachineId, 30),
-    // A model, not a number: equal on all machines of one make. It tells a move to other hardware.
+    // A model, not a serial number: equal on all machines of one make. It shows a move to other hardware.
     (Factor::Board, 20),
-    // Cards are exchanged, added and, in virtual machines, made up.
+    // Cards are exchanged, added and, in virtual machines, simulated.
     (Factor::Network, 10),
-    // Exchanged with the board, or by a move to another host of virtual machines.
+    // Changes with the board, or when a virtual machine moves to another hypervisor host.
     (Factor::Processor, 10),
     // Marks, which never change.
     (Factor::File, TOLERANCE),
@@ -42,30 +44,30 @@ const WEIGHTS: [(Factor, u32); 8] = [
 
 /// The factors of one machine that could be read, each as a digest.
 ///
-/// Serialises as a map from a factor's name to 16 hexadecimal digits. Names that this version does not know, of a newer
-/// one, are passed over.
+/// Serialises as a map from a factor's name to 16 hexadecimal digits. Unknown names, which a newer version wrote,
+/// are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Identity(BTreeMap<Factor, FactorDigest>);
 
-/// How much of a recorded identity is no longer so.
+/// How much of a recorded identity has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdentityChange {
-    /// Weight of the recorded factors that differ now, or cannot be read any more.
+    /// Weight of the recorded factors that differ now, or can no longer be read.
     pub changed_weight: u32,
     /// Weight of all recorded factors.
     pub recorded_weight: u32,
 }
 
 impl Identity {
-    /// The machine whose file system is mounted at `root`; empty where nothing can be read.
+    /// The identity of the machine whose file system is mounted at `root`; empty where nothing can be read.
     #[must_use]
     pub fn read(root: &Path) -> Self {
         let read = Factor::OF_MACHINE.into_iter().filter_map(|factor| Some((factor, factors::read(factor, root)?)));
         Self(read.collect())
     }
 
-    /// The machine at `root` as a host compares it with what it recorded, by whichever choice that was.
+    /// The identity of the machine at `root` with all marks, for comparison with a host's record of any choice.
     #[must_use]
     pub fn of_host(root: &Path) -> Self {
         let marks = [Factor::File, Factor::Chosen];
@@ -73,20 +75,20 @@ impl Identity {
         Self(Self::read(root).0.into_iter().chain(marks).collect())
     }
 
-    /// What of [`Self::of_host`] is recorded by this choice.
+    /// The part of [`Self::of_host`] that is recorded with this choice.
     #[must_use]
     pub fn restricted_to(&self, choice: &Choice) -> Self {
         let factors = self.0.iter().filter(|(factor, _)| choice.contains(**factor));
         Self(factors.map(|(factor, digest)| (*factor, *digest)).collect())
     }
 
-    /// Whether some of the machine is recorded here: otherwise a copied folder is a copied host.
+    /// Whether factors of the machine are recorded here. Otherwise a copy of the data folder is a copy of the host.
     #[must_use]
     pub fn is_of_machine(&self) -> bool {
         self.0.keys().any(|factor| factor.is_of_machine())
     }
 
-    /// Whether only some factors were taken.
+    /// Whether only some factors were chosen.
     #[must_use]
     pub fn is_chosen(&self) -> bool {
         self.0.contains_key(&Factor::Chosen)
@@ -97,7 +99,7 @@ impl Identity {
         self.0.iter().map(|(&factor, &digest)| (factor, digest))
     }
 
-    /// Every factor of the machine in one digest: what a client's requests say of it.
+    /// One digest over all factors of the machine, which a client's requests carry.
     #[must_use]
     pub fn digest(&self) -> MachineDigest {
         let of_machine = self.0.iter().filter(|(factor, _)| factor.is_of_machine());
@@ -105,8 +107,8 @@ impl Identity {
         MachineDigest(digest::short(DIGEST_PURPOSE, factors.iter().map(String::as_str)))
     }
 
-    /// How far the machine has moved away from this, its recorded identity. A factor that was not recorded is ignored;
-    /// one that was recorded and cannot be read now has changed.
+    /// How much the machine has changed from this recorded identity. A factor that was not recorded is ignored; a
+    /// recorded factor that can no longer be read has changed.
     #[must_use]
     pub fn change_to(&self, now: &Self) -> IdentityChange {
         let weigh = |factors: &mut dyn Iterator<Item = Factor>| factors.map(|factor| self.weight(factor)).sum();
@@ -117,7 +119,7 @@ impl Identity {
         }
     }
 
-    /// What a change of this factor weighs in this identity.
+    /// The weight of a change of this factor in this identity.
     fn weight(&self, factor: Factor) -> u32 {
         let stands_in = factor == Factor::SystemVolume && !self.0.contains_key(&Factor::SystemDisk);
         let factor = if stands_in { Factor::SystemDisk } else { factor };
@@ -126,8 +128,8 @@ impl Identity {
 }
 
 impl IdentityChange {
-    /// Whether it is still the same machine: less than the tolerance has changed, and, where little was recorded, not
-    /// more than half of it. An identity without any factor never changes.
+    /// Whether it is still the same machine: the changed weight is below the tolerance and, where few factors were
+    /// recorded, at most half of the recorded weight. An identity without any factor never changes.
     #[must_use]
     pub fn is_within_tolerance(self) -> bool {
         self.changed_weight < TOLERANCE && 2 * self.changed_weight <= self.recorded_weight

@@ -1,12 +1,12 @@
-//! What a machine says of itself: [`Machine`] for requests and reports, [`Identity`] to tell whether it is still the same
-//! hardware (R23).
+//! Describes the machine: [`Machine`] for requests and reports, [`Identity`] to determine whether the hardware is
+//! still the same (R23).
 //!
-//! Everything is read from files that Linux offers to an unprivileged reader, below a root that the caller names, so that
-//! a test lays out a machine in a folder and a container's host can be described from inside. One fact is no file: whether
-//! the wall clock is synchronised.
+//! Everything is read from files that Linux offers to an unprivileged reader, below a root folder that the caller
+//! gives. So a test can lay out a machine in a folder, and a container's host can be described from inside. Only one
+//! fact is not a file: whether the wall clock is synchronised.
 //!
-//! Invariant: never gives away what identifies a machine: it leaves this crate as a short digest, and never fails: what
-//! cannot be read is not there.
+//! Invariant: never returns an identifying value of a machine, only a short digest of it; never fails: a file that
+//! cannot be read counts as absent.
 
 mod choice;
 mod description;

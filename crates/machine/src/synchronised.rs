@@ -1,10 +1,10 @@
 //! Whether the operating system keeps the wall clock synchronised.
 
-/// What the kernel says of its clock (adjtimex(2)): false where it is not synchronised, where it reports an error, and where
-/// it does not answer.
+/// The state of the kernel's clock (adjtimex(2)): `false` where it is not synchronised, where the kernel reports an
+/// error, and where the call fails.
 #[must_use]
 pub fn is_clock_synchronised() -> bool {
-    // SAFETY: the structure holds integers only, for which zeroes are a value; `modes` 0 asks and changes nothing.
+    // SAFETY: the structure holds integers only, for which zero is valid; `modes` 0 reads and changes nothing.
     #[expect(unsafe_code, reason = "the call has no safe form")]
     let mut clock: libc::timex = unsafe { std::mem::zeroed() };
     // SAFETY: the pointer is to a structure of the size that the call expects, and is not kept.
@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn the_kernel_is_asked() {
-        // What it says differs from machine to machine; it must not fail.
+        // The result differs from machine to machine; the call must not fail.
         let _either = is_clock_synchronised();
     }
 }

@@ -1,11 +1,12 @@
-//! Host keys exchanged for node certificates, within the limits of each key (R31) and on fit platforms (R34).
+//! Host keys exchanged for node certificates, within the limits of each key (R31) and on permitted platforms (R34).
 //!
-//! Places that nodes give back are free before the requests of the same file are decided: a place changes hands in one
-//! step. Every entry of a file is decided, so that an error names each refused node; but a file with a refusal gives no
-//! certificate and spends nothing. The administrator mends it and asks again, and keeps one answer for one file.
+//! Activation slots that nodes give back are free before the requests of the same file are decided, so a slot can
+//! pass to another node in one step. Every entry of a file is decided, so that the error names each refused node.
+//! But a file with a refusal yields no certificate and uses no slot: the administrator corrects the cause and asks
+//! again, and keeps one answer for one file.
 //!
-//! Signatures are verified before the records' turn is taken: a file with a signature that does not verify is refused for
-//! that alone, and waits for no other request.
+//! Signatures are verified before the turn to change the records is taken: a file with an invalid signature is
+//! refused without waiting for other requests.
 //!
 //! Invariant: a node key that has given its slot back, or lost it, never gets a certificate again.
 
@@ -33,16 +34,17 @@ use crate::{
     verified::{Verified, VerifiedRequest},
 };
 
-/// Why no certificate was given. Nothing was spent, save where a record's outcome is unknown; a retry finds that out.
+/// Why no certificate was issued. No activation slot was used, except where the outcome of a write is unknown; a
+/// retry then gets the recorded result.
 #[derive(Debug, thiserror::Error)]
 pub enum ActivateError {
-    /// By the rules.
+    /// The rules refuse at least one entry of the file.
     #[error("nothing was activated: {0}")]
     Refused(Refusals),
-    /// There is nothing to go by.
+    /// No catalog was signed yet, so groups and platform classes are not defined.
     #[error("no catalog was signed yet: sign one first, it names groups and platforms")]
     NoCatalog,
-    /// No activation key to sign with.
+    /// No activation key is available to sign with.
     #[error(transparent)]
     Credential(#[from] CredentialError),
     /// The records could not be read or written.
@@ -51,10 +53,10 @@ pub enum ActivateError {
 }
 
 impl Publisher {
-    /// Takes the places back that nodes give back, and then activates the nodes that ask: all of it, or nothing. The
-    /// records are durable before the answers are returned; a request that was answered before gets the same
-    /// certificate and spends nothing while its node key holds a place, and a place that was given back before is free
-    /// still.
+    /// Takes back the activation slots that nodes release, and then activates the nodes with requests: all of it, or
+    /// nothing. The records are durable before the answers are returned. A request that was answered before gets the
+    /// same certificate, and uses no further slot, while its node key holds a slot. A slot that was released before
+    /// stays free.
     pub async fn activate(&self, requests: &ActivationRequests) -> Result<SignedAnswers, ActivateError> {
         let trust = self.trust();
         let catalog = &trust.catalog.as_ref().ok_or(ActivateError::NoCatalog)?.catalog;
@@ -90,23 +92,24 @@ fn standing(key: &IssuedKey) -> KeyStanding {
     KeyStanding { key: key.key.key_id(), hosts_limit: key.limits.hosts, hosts_used }
 }
 
-/// One file, decided entry after entry: each sees what those before it took and gave back.
+/// The entries of one file while they are decided in order: each entry is decided on the slots that the entries
+/// before it left.
 struct Exchange<'a> {
     publisher: PublisherId,
     catalog: &'a Catalog,
     activation_key: &'a SigningKey,
     records: &'a Records,
     now_ms: u64,
-    /// Every key that was named so far, as it stands now, and whether it is other than on record.
+    /// Every key that an entry has named, in its present state, and whether that differs from the record.
     keys: BTreeMap<KeyId, (IssuedKey, bool)>,
     activations: Vec<Activation>,
 }
 
-/// What the nodes that ask get, and the places that are free again.
+/// The answers to the requests, and the activation slots that are free again.
 type Exchanged = (Vec<ActivationAnswer>, Vec<(KeyId, [u8; 32])>);
 
 impl Exchange<'_> {
-    /// Decides every entry: an error names each refused node.
+    /// Decides every entry. The error names each refused node.
     fn all(&mut self, verified: &Verified<'_>) -> Result<Exchanged, ActivateError> {
         let (mut answers, mut released, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
         for statement in verified.releases {
@@ -124,13 +127,13 @@ impl Exchange<'_> {
         if refusals.is_empty() { Ok((answers, released)) } else { Err(ActivateError::Refused(Refusals(refusals))) }
     }
 
-    /// Frees the place of the node that says so itself.
+    /// Frees the activation slot of the node that signed the statement.
     fn release(&mut self, statement: &ReleaseStatement) -> Result<Result<(), Reason>, RecordsError> {
         if statement.publisher != self.publisher {
             return Ok(Err(Reason::OtherPublisher));
         }
         let Some(mut key) = self.key(statement.key)? else { return Ok(Err(Reason::UnknownKey)) };
-        // One that has no place gave it back before, or the publisher freed it.
+        // A node key without a slot released it before, or the publisher freed it.
         if let Some(place) = key.hosts.iter().position(|host| host.node_key == statement.node_key) {
             key.vacate(place);
             self.keys.insert(statement.key, (key, true));
@@ -146,7 +149,7 @@ impl Exchange<'_> {
             return Ok(Err(Reason::WrongKind(asked.key.kind())));
         }
         let id = asked.key.key_id();
-        // The id is a short hash: the key itself must be the one that was issued.
+        // The id is a short hash, so the key itself must equal the issued key.
         let Some(mut key) = self.key(id)?.filter(|key| key.key == asked.key) else {
             return Ok(Err(Reason::UnknownKey));
         };
@@ -198,7 +201,7 @@ impl Exchange<'_> {
         Ok(Ok(ActivationAnswer { request_id, node, certificate, reactivations_left }))
     }
 
-    /// As it stands after the entries before this one.
+    /// The key's state after the entries before this one.
     fn key(&mut self, id: KeyId) -> Result<Option<IssuedKey>, RecordsError> {
         if let Some((key, _)) = self.keys.get(&id) {
             return Ok(Some(key.clone()));
@@ -210,7 +213,7 @@ impl Exchange<'_> {
         Ok(key)
     }
 
-    /// What the same request id got before, on record or in this file.
+    /// The result of an earlier request with the same id, on record or in this file.
     fn earlier(&self, request_id: [u8; 16]) -> Result<Option<Activation>, RecordsError> {
         match self.activations.iter().find(|activation| activation.request_id == request_id) {
             Some(activation) => Ok(Some(activation.clone())),
@@ -218,9 +221,9 @@ impl Exchange<'_> {
         }
     }
 
-    /// R34: group of the key and platform class of the node, if they go together.
+    /// R34: the group of the key and the platform class of the node, if that class may hold keys of the group.
     fn fit(&self, key: &IssuedKey, platform: &Name) -> Result<(&Group, &Platform), Reason> {
-        // A successor catalog keeps every group, so a key's group is always there.
+        // A successor catalog keeps every group, so the key's group is in it.
         let group = self.catalog.group_named(key.group.as_str()).ok_or(Reason::UnknownKey)?;
         let known = self.catalog.platform_named(platform.as_str());
         let known = known.ok_or_else(|| Reason::UnknownPlatform(platform.clone()))?;

@@ -1,11 +1,12 @@
-//! The records as one file, and back.
+//! Backup of the records to one file, and restore.
 //!
-//! A backup is a moment: what was given after it is not in it. Restored, an older backup has forgotten those keys and
-//! places, and the publisher would give them again. So backups are made after every change that matters, kept apart from
-//! the private keys, and restored only where no newer records are.
+//! A backup holds the records of one moment. After an older backup is restored, keys that were issued and slots that
+//! were used later are no longer on record, and the publisher would grant those slots again. So an administrator
+//! makes a backup after every change that matters, keeps it apart from the private keys, and restores it only where
+//! no newer records exist.
 //!
-//! Restoring makes new records beside the place and moves them there whole: a file that is refused, or a crash, leaves
-//! everything as it was.
+//! Restoring writes new records beside the existing folder and then moves them into place as a whole: after a
+//! refused file or a crash everything is as before.
 
 use std::{
     fs, io,
@@ -29,82 +30,82 @@ use crate::{
 /// The format that this version writes, and the newest that it reads.
 pub const BACKUP_FORMAT: u32 = 1;
 
-/// First in every backup, for people and for `file`.
+/// The first line of every backup, for readers and for `file`.
 const TITLE: &[u8] = b"quorate publisher backup\n";
 const CHECKSUM_BYTES: usize = 32;
-/// Records that are written at once.
+/// The number of records in one write.
 const RECORDS_PER_WRITE: usize = 256;
-/// Beside the records: those that are being restored, and the empty ones that they replace.
+/// Folders beside the records: the records that are being restored, and the empty records that they replace.
 const RESTORING: &str = "records.restoring";
 const REPLACED: &str = "records.replaced";
 
 /// A consistent copy of all records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backup {
-    /// The file.
+    /// The content of the backup file.
     pub bytes: Vec<u8>,
-    /// Records in it.
+    /// The number of records in the file.
     pub records: usize,
     /// When it was made, in milliseconds since the Unix epoch.
     pub made_ms: u64,
 }
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// Records in the file.
+    /// The number of records in the file.
     pub records: usize,
     /// When the backup was made, in milliseconds since the Unix epoch.
     pub made_ms: u64,
 }
 
-/// Why nothing was restored. The folder is as it was.
+/// Why nothing was restored. The folder is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// Another file.
+    /// The file is not a backup.
     #[error("the file is no backup of a publisher's records")]
     NotABackup,
-    /// Cut off, or changed.
+    /// The checksum does not match: the file is truncated or was changed.
     #[error("the backup is torn or was altered: its checksum does not fit; use another one")]
     Altered,
-    /// Of a newer version.
+    /// A newer version made the backup.
     #[error("the backup has format {found}; this version reads up to {BACKUP_FORMAT}: run a newer version")]
     Newer {
-        /// Its format.
+        /// The format of the backup.
         found: u32,
     },
-    /// Of somebody else.
+    /// The backup is of another publisher.
     #[error("the backup is of publisher {found}, and the folder is of publisher {expected}")]
     OtherPublisher {
-        /// Whose folder it is.
+        /// The publisher of the folder.
         expected: PublisherId,
-        /// Whose backup it is.
+        /// The publisher of the backup.
         found: PublisherId,
     },
-    /// There is something to lose.
+    /// The folder has records already, which a restore would replace.
     #[error("{} has records already: restore into a publisher's folder without any", folder.display())]
     NotEmpty {
-        /// The records.
+        /// The folder of the existing records.
         folder: PathBuf,
     },
-    /// The folder is not a publisher's.
+    /// The folder is not a publisher's folder.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The records that are there are in use or damaged, or the new ones could not be written.
+    /// The existing records are in use or damaged, or the new ones could not be written.
     #[error(transparent)]
     Records(#[from] RecordsError),
-    /// The operating system said no.
+    /// The operating system refused to move or remove a file.
     #[error("cannot move {}: {source}", path.display())]
     Io {
-        /// What was to be moved or removed.
+        /// The path that was to be moved or removed.
         path: PathBuf,
-        /// Its answer.
+        /// The operating system's error.
         source: io::Error,
     },
 }
 
 impl Publisher {
-    /// All records at one moment, between two changes.
+    /// Returns all records at one moment, between two changes.
     pub async fn backup(&self) -> Result<Backup, RecordsError> {
         let turn = self.records.turn().await?;
         let all = self.records.all()?;
@@ -124,13 +125,13 @@ impl Publisher {
         Ok(Backup { bytes, records: count, made_ms })
     }
 
-    /// Puts the records of a backup into the publisher's `folder`, whose own records are empty or missing.
+    /// Restores the records of a backup into the publisher's `folder`, which must have no records or empty ones.
     pub async fn restore(folder: &Path, backup: &[u8]) -> Result<Restored, RestoreError> {
         let expected = folder::read_trust(folder)?.publisher;
         let content = open(backup, expected)?;
         let [records, restoring, replaced] = [RECORDS, RESTORING, REPLACED].map(|name| folder.join(name));
         if !records.exists() && replaced.exists() {
-            // A crash came between the two moves below.
+            // A crash occurred between the two moves below.
             rename(&replaced, &records)?;
         }
         if records.exists() {
@@ -145,7 +146,7 @@ impl Publisher {
         }
         if records.exists() {
             rename(&records, &replaced)?;
-            // Somebody may have issued a key meanwhile.
+            // Another process may have issued a key in the meantime.
             if let Err(error) = check_empty(&replaced).await {
                 rename(&replaced, &records)?;
                 remove(&restoring)?;
@@ -159,7 +160,7 @@ impl Publisher {
     }
 }
 
-/// Everything about the file is checked before anything is touched.
+/// Validates the file before anything is changed.
 fn open(backup: &[u8], expected: PublisherId) -> Result<proto::Backup, RestoreError> {
     let content = backup.strip_prefix(TITLE).ok_or(RestoreError::NotABackup)?;
     let split = backup.len().checked_sub(CHECKSUM_BYTES).filter(|_| content.len() >= CHECKSUM_BYTES);

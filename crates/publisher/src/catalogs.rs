@@ -1,4 +1,4 @@
-//! Catalogs signed with the root key; the one signed last stands in the trust file.
+//! Signs catalogs with the root key; the trust file holds the last signed catalog.
 
 use std::{
     io,
@@ -18,44 +18,45 @@ use crate::{
     records::RecordsError,
 };
 
-/// Why a catalog was not signed. The trust file is as it was.
+/// Why a catalog was not signed. The trust file is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
-    /// It is not sound, or may not replace the one that was signed last.
+    /// The catalog is not sound, or may not replace the last signed one.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// It is somebody else's.
+    /// The catalog names another publisher.
     #[error("the catalog says publisher = {found:?}, but this is {expected:?}")]
     OtherPublisher {
-        /// The name that this publisher was made with.
+        /// The name with which this publisher was created.
         expected: String,
         /// The name in the catalog.
         found: String,
     },
-    /// Which keys are blocked could not be read.
+    /// The records of blocked keys could not be read.
     #[error(transparent)]
     Records(#[from] RecordsError),
-    /// No root key to sign with.
+    /// The root key is not available.
     #[error(transparent)]
     Credential(#[from] CredentialError),
-    /// The trust file could not be made.
+    /// The trust file could not be built.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// The operating system said no.
+    /// The operating system refused to write the trust file.
     #[error("cannot write {}: {source}", path.display())]
     Io {
-        /// The trust file.
+        /// The path of the trust file.
         path: PathBuf,
-        /// Its answer.
+        /// The operating system's error.
         source: io::Error,
     },
 }
 
 impl Publisher {
-    /// Signs a catalog's source text and puts it into the trust file. Keys that are blocked on record are blocked by it
-    /// as well, and certificates whose node key has no activation slot any more (R31). It must be a successor of the one signed last; that one itself, unchanged, gives the same bytes again, so
-    /// an interrupted caller may repeat. An encrypted root key is opened with `passphrase`, or else with the one that was
-    /// set.
+    /// Signs a catalog's source text and writes it into the trust file. The signed catalog also blocks keys that are
+    /// blocked on record, and certificates whose node key no longer has an activation slot (R31). The catalog must
+    /// be a successor of the last signed one. The same catalog, unchanged, yields the same bytes again, so an
+    /// interrupted caller may repeat the call. An encrypted root key is decrypted with `passphrase`, or else with
+    /// the passphrase that was set.
     pub fn sign_catalog(&self, source: &str, passphrase: Option<&Passphrase>) -> Result<SignedCatalog, SignError> {
         let catalog = Catalog::from_toml(source)?;
         if let Some(expected) = self.name.as_ref().filter(|name| *name != catalog.publisher_name()) {
@@ -65,7 +66,7 @@ impl Publisher {
         let host_keys = self.keys()?.into_iter().filter(|key| key.blocked).map(|key| key.key.key_id());
         let direct_keys = self.direct_keys()?.into_iter().filter(|key| key.blocked).map(|key| key.key.key_id());
         let catalog = catalog.with_blocked(host_keys.chain(direct_keys), [])?;
-        // What a blocked key certified is blocked with it.
+        // Certificates of a blocked key are blocked with the key, so they need no entry.
         let spent = self.spent_certificates(catalog.blocked_keys())?;
         let catalog = catalog.with_blocked([], spent)?;
         let _one_after_the_other = self.signing.lock().unwrap_or_else(PoisonError::into_inner);

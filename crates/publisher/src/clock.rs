@@ -1,4 +1,5 @@
-//! The one place where this crate reads a clock: records and certificates carry the time at which they were made.
+//! Reads the clock; no other module of this crate does. Records and certificates carry the time at which they were
+//! made.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,7 +1,8 @@
-//! Private keys in files: one key each, in PKCS#8 and PEM, readable by their owner alone from the moment they exist.
+//! Private keys in files: one key each, in PKCS#8 and PEM, readable only by the owner from the moment the file
+//! exists.
 //!
-//! With a passphrase a key is encrypted (PBES2: scrypt and AES-256-CBC), so that what reads it elsewhere also reads it
-//! here: `openssl pkey -in root.key`. All keys of a folder are made with the same passphrase.
+//! With a passphrase a key is encrypted (PBES2: scrypt and AES-256-CBC) so that other programs can read it, too:
+//! `openssl pkey -in root.key`. All keys of a folder are encrypted with the same passphrase.
 
 use std::{
     fmt,
@@ -29,17 +30,18 @@ use crate::{
 pub(crate) const ROOT: &str = "root.key";
 pub(crate) const ACTIVATION: [&str; 2] = ["activation-1.key", "activation-2.key"];
 
-/// Encrypts a publisher's private keys. Wiped from memory when dropped, and never shown.
+/// The passphrase that encrypts a publisher's private keys. Wiped from memory when dropped, and never written to
+/// logs.
 #[derive(Clone)]
 pub struct Passphrase(Zeroizing<String>);
 
-/// A text that is no passphrase.
+/// The text is not a passphrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a passphrase is 1 to {PASSPHRASE_BYTES_MAX} bytes of text in one line")]
 pub struct NotAPassphrase;
 
 impl Passphrase {
-    /// A text of one line, as it is: blanks at its ends belong to it.
+    /// Takes a text of one line unchanged, with blanks at its ends.
     pub fn new(text: impl Into<Zeroizing<String>>) -> Result<Self, NotAPassphrase> {
         let text = text.into();
         let is_one = (1..=PASSPHRASE_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
@@ -59,50 +61,50 @@ impl fmt::Debug for Passphrase {
     }
 }
 
-/// Why a private key is not there to sign with.
+/// Why a private key is not available for signing.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
-    /// It is kept elsewhere.
+    /// The file does not exist: the key is kept elsewhere.
     #[error("{} is not here: bring it from where it is kept, for as long as it is needed", path.display())]
     Missing {
-        /// The file.
+        /// The path of the key file.
         path: PathBuf,
     },
-    /// The operating system said no.
+    /// The operating system failed to read the key file.
     #[error("cannot read {}: {source}", path.display())]
     Io {
-        /// The file.
+        /// The path of the key file.
         path: PathBuf,
-        /// Its answer.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// It is encrypted, and nobody said with what.
+    /// The key is encrypted, and no passphrase was given.
     #[error("{} is protected by a passphrase, and none was given", path.display())]
     NoPassphrase {
-        /// The file.
+        /// The path of the key file.
         path: PathBuf,
     },
-    /// Another passphrase was used when it was written.
+    /// The key was encrypted with another passphrase.
     #[error("the passphrase does not open {}: give the one that `publisher init` was given", path.display())]
     WrongPassphrase {
-        /// The file.
+        /// The path of the key file.
         path: PathBuf,
     },
-    /// Not as it was written.
+    /// The file is not a private key in the expected encoding.
     #[error("{} is not a private key as `publisher init` writes it: restore it from a backup", path.display())]
     Malformed {
-        /// The file.
+        /// The path of the key file.
         path: PathBuf,
     },
-    /// It belongs to another publisher, or to another purpose.
+    /// The key is of another publisher or for another purpose.
     #[error("{} does not belong to the public keys in the trust file beside it", path.display())]
     Foreign {
-        /// The file.
+        /// The path of the key file.
         path: PathBuf,
     },
 }
 
-/// Makes a private key and writes it to a file that did not exist.
+/// Generates a private key and writes it to a new file.
 pub(crate) fn create(path: &Path, passphrase: Option<&Passphrase>) -> io::Result<SigningKey> {
     let secret = Zeroizing::new(random::<32>().map_err(io::Error::other)?);
     let key = SigningKey::from_bytes(&secret);
@@ -114,7 +116,7 @@ pub(crate) fn create(path: &Path, passphrase: Option<&Passphrase>) -> io::Result
 }
 
 fn write_pem(key: &SigningKey, passphrase: Option<&Passphrase>) -> io::Result<Zeroizing<String>> {
-    // Without the public half, which older versions of openssl do not read in this place.
+    // Without the public key, which older versions of openssl do not accept at this position.
     let plain = KeypairBytes { secret_key: key.to_bytes(), public_key: None };
     let plain = plain.to_pkcs8_der().map_err(io::Error::other)?;
     let Some(Passphrase(passphrase)) = passphrase else {
@@ -133,11 +135,11 @@ fn write_pem(key: &SigningKey, passphrase: Option<&Passphrase>) -> io::Result<Ze
     document.to_pem(EncryptedPrivateKeyInfoOwned::PEM_LABEL, LineEnding::LF).map_err(io::Error::other)
 }
 
-/// The private keys of a folder, each read when something is first to be signed with it.
+/// The private keys of a folder. Each is read when it is first needed for a signature.
 pub(crate) struct Credentials {
     folder: PathBuf,
     passphrase: Mutex<Option<Passphrase>>,
-    /// Kept, since a service signs with it all the time. The root key is not.
+    /// Kept in memory, because a service signs with it all the time. The root key is not kept.
     activation: OnceLock<SigningKey>,
 }
 
@@ -146,12 +148,12 @@ impl Credentials {
         Self { folder: folder.to_owned(), passphrase: Mutex::new(passphrase), activation: OnceLock::new() }
     }
 
-    /// What encrypted keys are opened with from now on.
+    /// Sets the passphrase that decrypts keys from now on.
     pub(crate) fn set_passphrase(&self, passphrase: Passphrase) {
         *self.passphrase.lock().unwrap_or_else(PoisonError::into_inner) = Some(passphrase);
     }
 
-    /// Forgets it: what is needed from now on was read.
+    /// Removes the passphrase from memory, once every key that is needed was read.
     pub(crate) fn forget_passphrase(&self) {
         *self.passphrase.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -166,12 +168,13 @@ impl Credentials {
         read(&self.folder.join(ROOT), &trust.root, given.or(set.as_ref()))
     }
 
-    /// An activation key, whichever is here.
+    /// The first activation key that is available.
     pub(crate) fn activation(&self, trust: &Trust) -> Result<&SigningKey, CredentialError> {
         self.activation_with(trust, self.passphrase().as_ref())
     }
 
-    /// The same with another passphrase than the one that was set.
+    /// The first activation key that is available, decrypted with `passphrase` instead of the passphrase that was
+    /// set.
     pub(crate) fn activation_with(
         &self,
         trust: &Trust,
@@ -193,7 +196,7 @@ impl Credentials {
     }
 }
 
-/// Whether the first of these files that is there needs a passphrase.
+/// Whether the first of these files that exists needs a passphrase.
 pub(crate) fn needs_passphrase(folder: &Path, names: &[&str]) -> Result<bool, CredentialError> {
     for name in names {
         match read_text(&folder.join(name)) {
@@ -230,7 +233,7 @@ fn read(path: &Path, public: &VerifyingKey, passphrase: Option<&Passphrase>) -> 
         let encrypted = encrypted.map_err(|_| CredentialError::Malformed { path: path() })?;
         let plain = encrypted.decrypt(passphrase.as_bytes());
         let plain = plain.map_err(|_| CredentialError::WrongPassphrase { path: path() })?;
-        // A wrong passphrase leaves sound padding once in a few hundred times, and then no key.
+        // Once in a few hundred times a wrong passphrase yields valid padding; the result is then not a key.
         SigningKey::from_pkcs8_der(plain.as_bytes()).map_err(|_| CredentialError::WrongPassphrase { path: path() })?
     } else {
         SigningKey::from_pkcs8_pem(&text).map_err(|_| CredentialError::Malformed { path: path() })?

@@ -1,4 +1,4 @@
-//! Direct keys as they were issued: each activates machines of one product, without any host (R24).
+//! Issued direct keys: each activates machines of one product, without a host (R24).
 
 use activation::{
     catalog::Name,
@@ -19,13 +19,14 @@ use crate::{
     records::{Change, RecordsError},
 };
 
-/// Why a machine was not activated. Nothing was spent, save where a record's outcome is unknown; a retry finds that out.
+/// Why a machine was not activated. No activation was used, except where the outcome of a write is unknown; a retry
+/// then gets the recorded result.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectError {
-    /// By the rules.
+    /// The rules refuse the request.
     #[error("the machine was not activated: {status} {0}", status = .0.status())]
     Refused(DirectReason),
-    /// No activation key to sign with.
+    /// No activation key is available to sign with.
     #[error(transparent)]
     Credential(#[from] CredentialError),
     /// The records could not be read or written.
@@ -36,28 +37,28 @@ pub enum DirectError {
 /// Why a machine gets no direct certificate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DirectReason {
-    /// A host or setup key.
+    /// The key is a host key or a setup key.
     #[error("a direct key is needed, and this is a {0}")]
     WrongKind(KeyKind),
-    /// Never issued here.
+    /// This publisher did not issue the key.
     #[error("this publisher issued no such key")]
     UnknownKey,
-    /// On record, or in the catalog that was signed last.
+    /// The key is blocked on record, or in the last signed catalog.
     #[error("the key is blocked")]
     KeyBlocked,
-    /// Issued for something else.
+    /// The key was issued for another product.
     #[error("the key is for product `{0}`")]
     OtherProduct(Name),
     /// R24: every activation of the key is used.
     #[error("the key is good for {limit} machines, and all are activated")]
     UsedUp {
-        /// Machines that the key activates.
+        /// The number of machines that the key activates.
         limit: u32,
     },
 }
 
 impl DirectReason {
-    /// The code that administrators know.
+    /// The HRESULT of the reason.
     pub fn status(&self) -> Status {
         match self {
             Self::WrongKind(_) | Self::UnknownKey => Status::KEY_INVALID,
@@ -69,8 +70,8 @@ impl DirectReason {
 }
 
 impl Publisher {
-    /// Activates one machine with a direct key (R24). The record is durable before the certificate is returned; the
-    /// same machine and CMID get the same certificate again, and spend nothing.
+    /// Activates one machine with a direct key (R24). The record is durable before the certificate is returned. The
+    /// same machine and CMID get the same certificate again and use no further activation.
     pub async fn activate_directly(&self, request: &DirectRequest) -> Result<DirectCertificate, DirectError> {
         let trust = self.trust();
         let activation_key = self.credentials.activation(&trust)?;
@@ -106,7 +107,7 @@ impl Publisher {
         Ok(certificate)
     }
 
-    /// Issues a direct key for a product of the catalog that was signed last. It is on record before it is returned.
+    /// Issues a direct key for a product of the last signed catalog. The key is on record before it is returned.
     pub async fn issue_direct_key(&self, product: &str, activations: u32) -> Result<DirectKey, IssueError> {
         let trust = self.trust();
         let catalog = &trust.catalog.as_ref().ok_or(IssueError::NoCatalog)?.catalog;
@@ -140,7 +141,7 @@ impl Publisher {
         self.records.direct_key(id)?.ok_or(ChangeError::UnknownKey { id })
     }
 
-    /// Refuses every later activation with the direct key. Machines that it activated stay so.
+    /// Blocks the direct key: later activations are refused. Machines that it activated stay activated.
     pub async fn block_direct(&self, id: KeyId) -> Result<DirectKey, ChangeError> {
         let turn = self.records.turn().await?;
         let mut key = self.direct_key(id)?;

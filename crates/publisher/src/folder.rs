@@ -1,4 +1,4 @@
-//! The publisher's folder: made once, opened by one process at a time.
+//! The publisher's folder: created once, and opened by one process at a time.
 //!
 //! `trust.toml` is written last: a folder that has it is complete.
 
@@ -26,71 +26,71 @@ use crate::{
 const SETTINGS_FILE: &str = "publisher.toml";
 pub(crate) const RECORDS: &str = "records";
 
-/// Why no publisher was made.
+/// Why no publisher was created.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
-    /// There is something in it, perhaps a publisher.
+    /// The folder is not empty; it may hold a publisher.
     #[error("{} is not empty: a publisher is made once, in a folder of its own", folder.display())]
     NotEmpty {
-        /// The folder.
+        /// The path of the folder.
         folder: PathBuf,
     },
-    /// Not a name.
+    /// The text is not a valid name.
     #[error("the publisher's name is not 1 to {TITLE_BYTES_MAX} bytes of text in one line")]
     Name,
-    /// The operating system said no.
+    /// The operating system refused a write.
     #[error("cannot write {}: {source}", path.display())]
     Io {
-        /// What was to be written.
+        /// The path that was to be written.
         path: PathBuf,
-        /// Its answer.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The keys just made do not verify.
+    /// The new keys do not verify.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// The records could not be made.
+    /// The records could not be created.
     #[error(transparent)]
     Records(#[from] RecordsError),
 }
 
-/// Why a folder was not opened. Nothing in it was changed.
+/// Why a folder was not opened. The folder is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Not a publisher's.
+    /// The folder is not a publisher's folder.
     #[error("{} holds no publisher: make one with `quorate publisher init --dir {}`", folder.display(), folder.display())]
     NoPublisher {
-        /// The folder.
+        /// The path of the folder.
         folder: PathBuf,
     },
-    /// Without them, places that were given would be given again.
+    /// The records are missing. Without them the publisher would grant activation slots again that are in use.
     #[error("the records are missing in {}: restore them from a backup", folder.display())]
     NoRecords {
-        /// Where they should be.
+        /// The path where the records should be.
         folder: PathBuf,
     },
-    /// The operating system said no.
+    /// The operating system refused a read.
     #[error("cannot read {}: {source}", path.display())]
     Io {
-        /// What was to be read.
+        /// The path that was to be read.
         path: PathBuf,
-        /// Its answer.
+        /// The operating system's error.
         source: io::Error,
     },
     /// The trust file is damaged.
     #[error("{}: {source}", path.display())]
     Trust {
-        /// The file.
+        /// The path of the trust file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The flaw in the trust file.
         source: TrustError,
     },
     /// The file with the publisher's name is damaged.
     #[error("{}: {problem}", path.display())]
     Settings {
-        /// The file.
+        /// The path of the file with the publisher's name.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The flaw in that file.
         problem: String,
     },
     /// The records could not be opened.
@@ -101,19 +101,19 @@ pub enum OpenError {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
-    /// What `publisher` must say in every catalog that is signed here.
+    /// The name that every catalog signed here must have in `publisher`.
     name: String,
 }
 
 impl Publisher {
-    /// Makes the keys, the trust file and empty records of a new publisher in `folder`, which is missing or empty and
-    /// which nobody but its owner can enter afterwards. A `name` binds its catalogs: see [`Self::sign_catalog`].
-    /// With a `passphrase` the private keys are encrypted.
+    /// Creates the keys, the trust file and empty records of a new publisher in `folder`, which must be missing or
+    /// empty; afterwards only its owner can enter it. A `name` binds the catalogs: see [`Self::sign_catalog`]. With
+    /// a `passphrase` the private keys are encrypted.
     pub fn init(folder: &Path, name: Option<&str>, passphrase: Option<Passphrase>) -> Result<Self, InitError> {
         init(folder, name, passphrase)
     }
 
-    /// Opens the folder of [`Self::init`].
+    /// Opens a folder that [`Self::init`] created.
     pub fn open(folder: &Path) -> Result<Self, OpenError> {
         open(folder)
     }
@@ -148,7 +148,7 @@ fn init(folder: &Path, name: Option<&str>, passphrase: Option<Passphrase>) -> Re
     Ok(Publisher::new(folder, name.map(str::to_owned), trust, credentials, records))
 }
 
-/// A folder that only its owner can enter, made here or found empty.
+/// Creates a folder that only its owner can enter, or restricts an empty one.
 fn create_private(folder: &Path) -> Result<(), InitError> {
     let io_error = |source| InitError::Io { path: folder.to_owned(), source };
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -164,7 +164,7 @@ fn create_private(folder: &Path) -> Result<(), InitError> {
     }
 }
 
-/// The trust file of a folder, which need not have anything else.
+/// Reads the trust file of a folder; other files need not exist.
 pub(crate) fn read_trust(folder: &Path) -> Result<Trust, OpenError> {
     let path = folder.join(Publisher::TRUST_FILE);
     let text = read(&path, TRUST_TEXT_BYTES_MAX as u64 + 1)?;
@@ -190,7 +190,7 @@ fn read_name(path: &Path) -> Result<Option<String>, OpenError> {
     Ok(Some(settings.name))
 }
 
-/// The first bytes of a file; none where there is no such file.
+/// The first `bytes_max` bytes of a file; `None` where the file does not exist.
 fn read(path: &Path, bytes_max: u64) -> Result<Option<String>, OpenError> {
     let io_error = |source| OpenError::Io { path: path.to_owned(), source };
     let file = match File::open(path) {

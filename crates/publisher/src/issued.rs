@@ -1,4 +1,4 @@
-//! Keys as they were issued, and the hosts that hold the activation slots of a host key (R24, R31).
+//! Issued keys, and the hosts that hold the activation slots of a host key (R24, R31).
 
 use activation::{
     catalog::Name,
@@ -13,12 +13,12 @@ use crate::{
     refusal::Reason,
 };
 
-/// How much a key gives.
+/// The limits of a host key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyLimits {
-    /// Hosts at once: 1 to [`HOSTS_MAX`].
+    /// Hosts that may hold an activation slot at the same time: 1 to [`HOSTS_MAX`].
     pub hosts: u32,
-    /// More activations of each of them: up to [`REACTIVATIONS_MAX`].
+    /// Re-activations of each host: up to [`REACTIVATIONS_MAX`].
     pub reactivations: u32,
 }
 
@@ -34,87 +34,88 @@ impl Default for KeyLimits {
     }
 }
 
-/// By what a host must be told from others so that a key activates it.
+/// The kind of identity that a host must have so that a key activates it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequiredIdentity {
-    /// By whatever the host chooses.
+    /// Any kind of identity.
     #[default]
     Any,
-    /// By its whole machine: not by some factors of it, and not by its data folder.
+    /// The whole machine: not some of its factors, and not the data folder.
     Machine,
 }
 
 /// A host key on record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuedKey {
-    /// Its id is [`TypedKey::key_id`].
+    /// The typed key; its id is [`TypedKey::key_id`].
     pub key: TypedKey,
-    /// The group whose products, and those below, it covers.
+    /// The group of the key. It covers this group's products and those of the groups below.
     pub group: Name,
-    /// What it gives.
+    /// The limits of the key.
     pub limits: KeyLimits,
-    /// Which hosts it activates.
+    /// The kind of identity that a host must have.
     pub identity: RequiredIdentity,
-    /// Milliseconds since the Unix epoch.
+    /// Time of issue, in milliseconds since the Unix epoch.
     pub issued_ms: u64,
-    /// In the order of their first activation.
+    /// Hosts with an activation slot, in the order of their first activation.
     pub hosts: Vec<Host>,
-    /// Hosts that have no place any more, the latest one last: one that comes back goes on with the re-activations that
-    /// it had spent. At most [`FORMER_HOSTS_MAX`].
+    /// Hosts without an activation slot, the latest one last. A host that returns keeps the number of re-activations
+    /// it had used. At most [`FORMER_HOSTS_MAX`].
     pub former_hosts: Vec<Host>,
-    /// Gives nothing any more.
+    /// Whether the key is blocked: a blocked key activates no host.
     pub blocked: bool,
 }
 
-/// One place of a key, taken.
+/// A host with an activation slot of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
-    /// What the latest activation gave as the machine's identity.
+    /// The digest of the machine's identity in the latest activation.
     pub machine: MachineDigest,
-    /// The node's number in its cluster at that time.
+    /// The node's number in its cluster at the latest activation.
     pub node: NodeId,
-    /// The public key that was certified then.
+    /// The public key that the latest activation certified.
     pub node_key: [u8; 32],
-    /// Activations after the first.
+    /// The number of activations after the first.
     pub reactivations: u32,
-    /// The latest activation, in milliseconds since the Unix epoch.
+    /// Time of the latest activation, in milliseconds since the Unix epoch.
     pub activated_ms: u64,
 }
 
 /// A direct key on record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectKey {
-    /// Its id is [`TypedKey::key_id`].
+    /// The typed key; its id is [`TypedKey::key_id`].
     pub key: TypedKey,
     /// The product that it activates.
     pub product: Name,
-    /// Machines that it activates: 1 to [`crate::limits::DIRECT_ACTIVATIONS_MAX`].
+    /// The number of machines that it may activate: 1 to [`crate::limits::DIRECT_ACTIVATIONS_MAX`].
     pub activations: u32,
-    /// Machines that it has activated.
+    /// The number of machines that it has activated.
     pub used: u32,
-    /// Milliseconds since the Unix epoch.
+    /// Time of issue, in milliseconds since the Unix epoch.
     pub issued_ms: u64,
-    /// Gives nothing any more.
+    /// Whether the key is blocked: a blocked key activates no machine.
     pub blocked: bool,
 }
 
 impl IssuedKey {
-    /// Re-activations that a host of this key has left.
+    /// The number of re-activations that the host has left on this key.
     pub fn reactivations_left(&self, host: &Host) -> u32 {
         self.limits.reactivations.saturating_sub(host.reactivations)
     }
 
-    /// The host whose certified node key this is.
+    /// The host whose certified node key is `node_key`.
     pub(crate) fn holder(&self, node_key: [u8; 32]) -> Option<&Host> {
         self.hosts.iter().find(|host| host.node_key == node_key)
     }
 
-    /// Gives `host` a place, or activates it again on the one that it has. Re-activations that it has left then.
+    /// Grants `host` an activation slot, or activates it again on its present slot. Returns the number of
+    /// re-activations that it then has left.
     ///
-    /// A host is known by its node key, or by the `previous` one where it proved that it has that too, or else by its
-    /// machine: new hardware and a new node key on the same machine are both the same host again. One that gave its
-    /// place back and returns is no new host either.
+    /// A host is recognised by its node key, or by the `previous` node key where it proved that it holds that too,
+    /// or else by its machine: new hardware, and a new node key on the same machine, are both the same host. A host
+    /// that gave its slot back and returns is also the same host.
     pub(crate) fn admit(&mut self, host: Host, previous: Option<[u8; 32]>) -> Result<u32, Reason> {
         let place = find(&self.hosts, &host, previous);
         let former = if place.is_none() { find(&self.former_hosts, &host, previous) } else { None };
@@ -145,7 +146,7 @@ impl IssuedKey {
         Ok(left)
     }
 
-    /// Takes the place from its host.
+    /// Removes the host from its activation slot.
     pub(crate) fn vacate(&mut self, place: usize) {
         let host = self.hosts.remove(place);
         if self.former_hosts.len() >= FORMER_HOSTS_MAX as usize {
@@ -155,7 +156,7 @@ impl IssuedKey {
     }
 }
 
-/// Where `hosts` has this host, the latest entry first.
+/// The position of this host in `hosts`, searched from the latest entry.
 fn find(hosts: &[Host], host: &Host, previous: Option<[u8; 32]>) -> Option<usize> {
     let by_key = hosts.iter().rposition(|known| known.node_key == host.node_key);
     let by_previous = || hosts.iter().rposition(|known| previous == Some(known.node_key));

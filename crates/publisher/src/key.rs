@@ -1,4 +1,4 @@
-//! Host keys issued, listed, blocked, extended, and their activation slots freed (R31).
+//! Issues, lists, blocks and extends host keys, and frees their activation slots (R31).
 
 use activation::{
     id::{KeyId, MachineDigest},
@@ -17,33 +17,33 @@ use crate::{
 /// Why no key was issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
-    /// Groups and products are named by the catalog.
+    /// No catalog was signed yet, so groups and products are not defined.
     #[error("no catalog was signed yet: sign one first, it names groups and products")]
     NoCatalog,
-    /// Not in the catalog.
+    /// The catalog has no such group.
     #[error("the catalog has no group {group:?}; it has {known}")]
     UnknownGroup {
-        /// What was asked for.
+        /// The requested group.
         group: String,
         /// The names of all groups.
         known: String,
     },
-    /// Not in the catalog.
+    /// The catalog has no such product.
     #[error("the catalog has no product {product:?}: `quorate publisher catalog show` lists all")]
     UnknownProduct {
-        /// What was asked for.
+        /// The requested product.
         product: String,
     },
-    /// More than a record holds.
+    /// The limits are above what a key can have.
     #[error("a key is issued for 1 to {HOSTS_MAX} hosts and up to {REACTIVATIONS_MAX} re-activations of each")]
     Limits,
-    /// None at all, or more than a record holds.
+    /// The number is 0, or above what a direct key can have.
     #[error("a direct key is issued for 1 to {} activations", crate::limits::DIRECT_ACTIVATIONS_MAX)]
     DirectLimit,
-    /// The operating system has none.
+    /// The operating system returned no random numbers.
     #[error("no random numbers: {0}")]
     Entropy(#[from] getrandom::Error),
-    /// The key was not recorded; it does not exist.
+    /// The key was not recorded, so it does not exist.
     #[error(transparent)]
     Records(#[from] RecordsError),
 }
@@ -51,30 +51,30 @@ pub enum IssueError {
 /// Why a key was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
-    /// Never issued here.
+    /// This publisher did not issue the key.
     #[error("no key {id} was issued here: list the keys")]
     UnknownKey {
-        /// What was asked for.
+        /// The requested id.
         id: KeyId,
     },
-    /// Not on this key.
+    /// The machine has no activation slot of this key.
     #[error("no machine {machine} has a place on key {id}: show the key")]
     UnknownHost {
-        /// The key.
+        /// The id of the key.
         id: KeyId,
-        /// What was asked for.
+        /// The requested machine.
         machine: MachineDigest,
     },
-    /// R31: a key is extended, and not cut.
+    /// R31: the limits of a key can be raised and never lowered.
     #[error(
         "the key is good for {} hosts and {} re-activations of each, and is not cut below that", current.hosts,
         current.reactivations
     )]
     Cut {
-        /// What it gives now.
+        /// The present limits of the key.
         current: KeyLimits,
     },
-    /// More than a record holds.
+    /// The limits are above what a key can have.
     #[error("a key can be good for 1 to {HOSTS_MAX} hosts and up to {REACTIVATIONS_MAX} re-activations of each")]
     Limits,
     /// The change was not recorded.
@@ -83,12 +83,12 @@ pub enum ChangeError {
 }
 
 impl Publisher {
-    /// Issues a host key for a group of the catalog that was signed last. It is on record before it is returned.
+    /// Issues a host key for a group of the last signed catalog. The key is on record before it is returned.
     pub async fn issue_key(&self, group: &str, limits: KeyLimits) -> Result<IssuedKey, IssueError> {
         self.issue_key_for(group, limits, RequiredIdentity::Any).await
     }
 
-    /// The same for hosts that are told from others in this way.
+    /// Issues a host key as [`Self::issue_key`], for hosts with this kind of identity.
     pub async fn issue_key_for(
         &self,
         group: &str,
@@ -131,8 +131,8 @@ impl Publisher {
         self.records.key(id)?.ok_or(ChangeError::UnknownKey { id })
     }
 
-    /// Refuses every later activation with the key; its certificates stand until a catalog that blocks it is installed,
-    /// and every catalog signed from now on does.
+    /// Blocks the key: later activations are refused. Its certificates stay valid until a cluster installs a catalog
+    /// that blocks the key; every catalog signed from now on does.
     pub async fn block(&self, id: KeyId) -> Result<IssuedKey, ChangeError> {
         self.change_key(id, |key| {
             key.blocked = true;
@@ -141,8 +141,8 @@ impl Publisher {
         .await
     }
 
-    /// R31, the exception: the key is good for so many hosts, or re-activations of each, from now on. Limits that are
-    /// not given stay; none is cut.
+    /// R31, the exception: raises the number of hosts, or of re-activations of each host. A limit that is `None`
+    /// stays as it is; no limit can be lowered.
     pub async fn extend(
         &self,
         id: KeyId,
@@ -167,7 +167,7 @@ impl Publisher {
         .await
     }
 
-    /// Frees the place of a host that cannot give it back itself any more (R31).
+    /// Frees the activation slot of a host that can no longer give it back itself (R31).
     pub async fn free(&self, id: KeyId, machine: MachineDigest) -> Result<IssuedKey, ChangeError> {
         self.change_key(id, |key| {
             let place = key.hosts.iter().position(|host| host.machine == machine);

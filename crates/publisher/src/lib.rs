@@ -1,5 +1,5 @@
-//! The publisher's side: catalogs signed, keys issued, hosts and machines activated within their limits (R24, R30, R31,
-//! R34).
+//! The publisher's side: signs catalogs, issues keys, and activates hosts and machines within their limits (R24,
+//! R30, R31, R34).
 //!
 //! A publisher is a folder that belongs to one person or service account:
 //!
@@ -12,11 +12,12 @@
 //! DIR/publisher.sock     where a running service takes the commands of the folder's owner
 //! DIR/records/           which keys were issued, what was activated with them
 //! ```
-//! With a passphrase the private keys are encrypted; `openssl` reads them either way. One is read when something is first
-//! to be signed with it, so a folder without `root.key` still issues and activates. Records are durable before an answer
-//! leaves: a place that was given is never given again.
+//! With a passphrase the private keys are encrypted; `openssl` reads them either way. A private key is read when it
+//! is first needed for a signature, so a folder without `root.key` can still issue keys and activate. Records are
+//! durable before an answer is sent: an activation slot is never granted twice.
 //!
-//! A [`Service`] activates hosts and machines online. What commands ask is an [`Operation`], whoever has the folder open.
+//! A [`Service`] activates hosts and machines online. The requests of commands are [`Operation`]s; they are the same
+//! whether the command or a service has the folder open.
 //!
 //! Invariant: never returns a key or a certificate that its records could forget.
 

@@ -1,4 +1,4 @@
-//! An open publisher folder: what every operation on it shares.
+//! An open publisher folder, which all operations share.
 
 use std::{
     path::{Path, PathBuf},
@@ -17,13 +17,13 @@ pub struct Publisher {
     pub(crate) folder: PathBuf,
     pub(crate) name: Option<String>,
     pub(crate) trust: RwLock<Arc<Trust>>,
-    /// Held while a catalog is being signed: one succeeds the other.
+    /// Held while a catalog is signed, so that catalogs are signed one after the other.
     pub(crate) signing: Mutex<()>,
     pub(crate) credentials: Credentials,
     pub(crate) records: Records,
 }
 
-/// What is to be signed, and so which private key is needed.
+/// What is to be signed, which determines the private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signing {
     /// A catalog, with the root key.
@@ -33,10 +33,10 @@ pub enum Signing {
 }
 
 impl Publisher {
-    /// The public file in the folder that clients are given.
+    /// The name of the public file in the folder that clients receive.
     pub const TRUST_FILE: &str = "trust.toml";
 
-    /// The socket in the folder where a running service takes commands.
+    /// The name of the socket in the folder on which a running service takes commands.
     pub const SOCKET: &str = "publisher.sock";
 
     pub(crate) fn new(
@@ -50,12 +50,12 @@ impl Publisher {
         Self { folder, name, trust, signing: Mutex::default(), credentials, records }
     }
 
-    /// Its public keys and the catalog that was signed last.
+    /// The publisher's public keys and the last signed catalog.
     pub fn trust(&self) -> Arc<Trust> {
         Arc::clone(&self.trust.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether the folder's key for `signing` is encrypted. Also of a folder that another process has open.
+    /// Whether the folder's key for `signing` is encrypted. Works also while another process has the folder open.
     pub fn needs_passphrase(folder: &Path, signing: Signing) -> Result<bool, CredentialError> {
         match signing {
             Signing::Catalog => credential::needs_passphrase(folder, &[credential::ROOT]),
@@ -63,13 +63,13 @@ impl Publisher {
         }
     }
 
-    /// What encrypted keys are opened with from now on. Whether it is the right one shows when something is signed.
+    /// Sets the passphrase that decrypts keys from now on. It is verified when a key is first read.
     pub fn set_passphrase(&self, passphrase: Passphrase) {
         self.credentials.set_passphrase(passphrase);
     }
 
-    /// Reads an activation key into memory, so that a service finds out at its start whether it can sign, and forgets
-    /// the passphrase: it opens the root key as well.
+    /// Reads an activation key into memory, so that a service detects at its start whether it can sign, and then
+    /// removes the passphrase from memory, because it decrypts the root key as well.
     pub fn unlock(&self) -> Result<(), CredentialError> {
         self.credentials.activation(&self.trust())?;
         self.credentials.forget_passphrase();

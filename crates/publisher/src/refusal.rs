@@ -1,10 +1,10 @@
-//! Why a node gets no certificate, with the code of each reason.
+//! Why a node receives no certificate, with an HRESULT for each reason.
 
 use std::fmt;
 
 use activation::{catalog::Name, id::NodeId, key::KeyKind, status::Status};
 
-/// The refused requests of a file, at least one.
+/// The refused entries of a file, at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusals(pub Vec<Refusal>);
 
@@ -17,88 +17,89 @@ impl fmt::Display for Refusals {
     }
 }
 
-/// A refused request.
+/// A refused entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("node {node}: {} {reason}", reason.status())]
 pub struct Refusal {
-    /// The node that asked.
+    /// The node of the entry.
     pub node: NodeId,
-    /// Why it gets nothing.
+    /// The reason of the refusal.
     pub reason: Reason,
 }
 
-/// Why a node gets no certificate.
+/// Why a node receives no certificate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
-    /// Somebody else asked in its name, or the file was changed.
+    /// The request is not signed by the node key in it: another key signed it, or the file was changed.
     #[error("the request is not signed by the node key in it")]
     Signature,
-    /// Somebody else gives the place back in its name, or the file was changed.
+    /// The release is not signed by the node key in it: another key signed it, or the file was changed.
     #[error("the release is not signed by the node key in it")]
     ReleaseSignature,
-    /// The place is not one of this publisher's.
+    /// The released activation slot is of another publisher's key.
     #[error("the release is meant for another publisher")]
     OtherPublisher,
-    /// The id was answered before, for something else.
+    /// The id was used before for another request.
     #[error("its request id was used for another request: ask with a new request")]
     RequestIdReused,
-    /// The node key was certified and holds no activation slot any more: it gave the slot back, the slot was freed, or
-    /// another node key of the same host took it over (R31). A request that was answered before is refused with it.
+    /// The node key was certified and no longer holds an activation slot: it gave the slot back, the slot was freed,
+    /// or another node key of the same host took it over (R31). A request that was answered before is then refused,
+    /// too.
     #[error(
         "its node key has no activation slot any more: it was released, freed, or replaced by another one; have the node \
          make a new key with `quorate key activate --new-key --node {node}`, and --publisher HOST:PORT or --offline FILE"
     )]
     NodeKeySpent {
-        /// The node that asked.
+        /// The node of the request.
         node: NodeId,
     },
-    /// Never issued here.
+    /// This publisher did not issue the key.
     #[error("this publisher issued no such key")]
     UnknownKey,
-    /// A setup or direct key.
+    /// The key is a setup key or a direct key.
     #[error("a host key is needed, and this is a {0}")]
     WrongKind(KeyKind),
-    /// On record, or in the catalog that was signed last.
+    /// The key is blocked on record, or in the last signed catalog.
     #[error("the key is blocked")]
     KeyBlocked,
-    /// Not in the catalog.
+    /// The catalog has no such platform class.
     #[error("the catalog has no platform class `{0}`")]
     UnknownPlatform(Name),
-    /// R34.
+    /// R34: the platform class may not hold keys of the group.
     #[error("platform class `{platform}` may not hold keys of group `{group}`")]
     Platform {
-        /// What the node runs on.
+        /// The platform class of the node.
         platform: Name,
         /// The group of the key.
         group: Name,
     },
-    /// The publisher wants hosts that are told by their whole machine.
+    /// The key requires hosts that are identified by their whole machine.
     #[error(
         "the key is for hosts that are told from others by their machine, and node {node} is told by {found}: set `identity = \"machine\"` \
          in its configuration, start it again, and activate it with `--new-key`"
     )]
     Identity {
-        /// The node that asked.
+        /// The node of the request.
         node: NodeId,
-        /// `its data folder`, or `some factors of its machine`.
+        /// The kind of identity that the node has: `its data folder`, or `some factors of its machine`.
         found: &'static str,
     },
-    /// R31: all places are taken.
+    /// R31: all activation slots are in use.
     #[error("the key is good for {limit} hosts, and all are activated")]
     HostsUsedUp {
-        /// Places of the key.
+        /// The number of activation slots of the key.
         limit: u32,
     },
-    /// R31: this host was activated again too often.
+    /// R31: this host has used all its re-activations.
     #[error("the key is good for {limit} re-activations of a host, and this host has used them")]
     ReactivationsUsedUp {
-        /// Re-activations of each host.
+        /// The number of re-activations of each host.
         limit: u32,
     },
 }
 
 impl Reason {
-    /// The code that administrators know.
+    /// The HRESULT of the reason.
     pub fn status(&self) -> Status {
         match self {
             Self::Signature | Self::ReleaseSignature | Self::OtherPublisher | Self::RequestIdReused => {

@@ -1,4 +1,4 @@
-//! Certificates whose node key holds no activation slot any more (R31): every catalog that is signed blocks them.
+//! Certificates whose node key no longer holds an activation slot (R31): every signed catalog blocks them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,13 +11,13 @@ use crate::{
 };
 
 impl Publisher {
-    /// The certificates that no slot stands behind: of node keys that were released, freed, or replaced by another one of
-    /// the same host. Those of `blocked_keys` are left out.
+    /// Certificates without an activation slot: their node key was released, freed, or replaced by another key of
+    /// the same host. Certificates of `blocked_keys` are left out.
     pub(crate) fn spent_certificates(
         &self,
         blocked_keys: &BTreeSet<KeyId>,
     ) -> Result<BTreeSet<CertificateId>, RecordsError> {
-        // The activations first: the keys that are read after them know the hosts of each.
+        // Activations are read first, so the keys read after them contain the hosts of each.
         let activations: Vec<Activation> = self.records.activations().collect::<Result<_, _>>()?;
         let keys: BTreeMap<KeyId, IssuedKey> = self.keys()?.into_iter().map(|key| (key.key.key_id(), key)).collect();
         let is_spent = |activation: &&Activation| {

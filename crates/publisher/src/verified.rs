@@ -1,4 +1,4 @@
-//! A file of requests whose signatures hold. Needs no records, and so no turn of theirs.
+//! A file of requests with verified signatures. Verification reads no records, so it needs no turn.
 
 use activation::host_activation::{ActivationRequests, HostActivationRequest, NodeKeys, ReleaseStatement};
 
@@ -7,9 +7,9 @@ use crate::refusal::{Reason, Refusal, Refusals};
 /// The entries of a file, each signed by the node key in it.
 #[derive(Debug)]
 pub(crate) struct Verified<'a> {
-    /// In the order of the file.
+    /// The requests, in the order of the file.
     pub(crate) requests: Vec<VerifiedRequest<'a>>,
-    /// In the order of the file.
+    /// The release statements, in the order of the file.
     pub(crate) releases: &'a [ReleaseStatement],
 }
 
@@ -21,8 +21,8 @@ pub(crate) struct VerifiedRequest<'a> {
 }
 
 impl<'a> Verified<'a> {
-    /// Verifies up to two signatures of each request and one of each release. The refusals name every node whose entry is
-    /// not signed.
+    /// Verifies up to two signatures of each request and one of each release statement. The refusals name every node
+    /// whose entry has an invalid signature.
     pub(crate) fn of(file: &'a ActivationRequests) -> Result<Self, Refusals> {
         let mut refusals = Vec::new();
         for statement in &file.releases {

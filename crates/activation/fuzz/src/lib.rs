@@ -1,5 +1,5 @@
-//! What is fuzzed: every function from bytes of elsewhere to a value. Each target is one of these functions, and a plain
-//! test runs the committed corpus through them.
+//! The fuzzed functions: every function that decodes untrusted bytes. Each fuzz target is one of these functions,
+//! and a plain test runs the committed corpus through them.
 
 use activation::SigningKey;
 use activation::catalog::{Catalog, SignedCatalog};
@@ -14,7 +14,7 @@ use activation::phone_text;
 use activation::state::{Command, RecordOutcome, State};
 use activation::trust::Trust;
 
-/// What is decoded encodes to something that decodes to the same.
+/// A decoded request encodes to bytes that decode to the same request.
 pub fn request(bytes: &[u8]) {
     if let Ok(valid) = ValidRequest::decode(bytes) {
         let again = ValidRequest::decode(&valid.request().encode()).expect("a valid request encodes to one");
@@ -27,7 +27,7 @@ pub fn request(bytes: &[u8]) {
     let _ = Record::decode(bytes);
 }
 
-/// No answer of a stranger verifies; no bytes panic.
+/// No bytes verify as an answer, and no bytes cause a panic.
 pub fn answer(bytes: &[u8]) {
     let key = |seed: u8| SigningKey::from_bytes(&[seed; 32]);
     let activation_keys = [key(2).verifying_key(), key(3).verifying_key()];
@@ -36,7 +36,7 @@ pub fn answer(bytes: &[u8]) {
     let _ = RecordOutcome::decode(bytes);
 }
 
-/// Whatever is applied leaves a sound state that a snapshot carries.
+/// Any command leaves a sound state, which a snapshot can hold.
 pub fn command(bytes: &[u8]) {
     if let Ok(command) = Command::decode(bytes) {
         assert_eq!(Command::decode(&command.encode()), Ok(command));
@@ -51,7 +51,7 @@ pub fn command(bytes: &[u8]) {
     }
 }
 
-/// Signed catalogs, catalog texts and trust files.
+/// Decodes signed catalogs, catalog texts and trust files.
 pub fn catalog(bytes: &[u8]) {
     if let Ok(opened) = SignedCatalog::open(bytes) {
         assert_eq!(opened.product_ids().count(), opened.catalog.products().count());
@@ -67,7 +67,7 @@ pub fn catalog(bytes: &[u8]) {
     }
 }
 
-/// What people type: keys, and files that are read out. What is shown reads back.
+/// Parses typed text: keys, and files that are read out. The displayed form parses to the same value.
 pub fn key(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(key) = text.parse::<TypedKey>() {
@@ -79,7 +79,8 @@ pub fn key(bytes: &[u8]) {
     }
 }
 
-/// What a client machine keeps of its times: never a licence without evidence, never more grace than a new machine has.
+/// Decodes the stored times of a client machine: never a licence without evidence, never more grace than a new
+/// machine has.
 pub fn lifecycle(bytes: &[u8]) {
     let now = Moment { wall_ms: 1_767_225_600_000, boot: Some([1; 16]), uptime_ms: 0 };
     let Ok(read) = Lifecycle::decode(bytes, None, now) else { return };
@@ -90,7 +91,7 @@ pub fn lifecycle(bytes: &[u8]) {
     assert_eq!(again.standing(now, Installed::Setup), standing);
 }
 
-/// Certificates, and what nodes and machines exchange for them.
+/// Decodes certificates, and the requests and answers by which nodes and machines obtain them.
 pub fn certificate(bytes: &[u8]) {
     if let Ok(certificate) = NodeCertificate::decode(bytes) {
         assert_eq!(NodeCertificate::decode(&certificate.encode()), Ok(certificate));

@@ -1,4 +1,4 @@
-//! The one validation of catalogs, whether they come as text or as signed bytes.
+//! The validation of catalogs, which text and signed bytes share.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::id::{CertificateId, KeyId};
 use crate::key::{KeyKind, TypedKey};
 use crate::{limits, proto};
 
-/// Where in the source a defect is: `section[index].field`, as the keys of the TOML text are called.
+/// The position of a defect in the source: `section[index].field`, with the key names of the TOML text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FieldPosition {
     pub(super) section: &'static str,
@@ -26,7 +26,7 @@ impl FieldPosition {
     }
 }
 
-/// What is wrong with a catalog, and where.
+/// A flaw in a catalog with its position.
 #[derive(Clone, Debug)]
 pub(super) struct Defect {
     pub(super) position: FieldPosition,
@@ -39,7 +39,7 @@ impl Defect {
     }
 }
 
-/// Checks a draft, whose activation keys are not looked at.
+/// Validates a draft. Its activation keys are not checked.
 pub(super) fn check(draft: &proto::Catalog) -> Result<Catalog, Defect> {
     let publisher_name = text(&draft.publisher_name, FieldPosition::top("publisher"))?;
     if draft.serial == 0 {
@@ -87,7 +87,7 @@ fn name(text: &str, position: FieldPosition) -> Result<Name, Defect> {
     text.parse().map_err(|error| Defect::new(position, Flaw::Name(error)))
 }
 
-/// Text for people: nothing that could move a cursor or hide in a table.
+/// Text for display: without control characters, which could move a cursor or break a table.
 fn text(text: &str, position: FieldPosition) -> Result<String, Defect> {
     let sound = !text.trim().is_empty() && text.len() <= limits::TITLE_BYTES_MAX && !text.chars().any(char::is_control);
     if sound {
@@ -152,7 +152,8 @@ fn references(
     draft.iter().map(|text| resolve(text).ok_or_else(|| unknown(position, section))).collect()
 }
 
-/// For each group the codes of itself and of all below it; an error names a group that stands above itself.
+/// For each group the codes of the group itself and of all groups below it. The error is the name of a group whose
+/// `above` entries lead to a cycle.
 fn climb(groups: &BTreeMap<u8, Group>) -> Result<BTreeMap<Name, BTreeSet<u8>>, Name> {
     let mut reaches: BTreeMap<Name, BTreeSet<u8>> = BTreeMap::new();
     let mut waiting: Vec<&Group> = groups.values().collect();
@@ -231,7 +232,7 @@ fn products(
     Ok(products)
 }
 
-/// R35: each edition has a public setup key of its own.
+/// R35: each edition has its own public setup key.
 fn editions(
     draft: &[proto::Edition],
     position: FieldPosition,

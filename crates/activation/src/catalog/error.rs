@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::flaw::Flaw;
 use super::model::Name;
 
-/// Why a catalog is refused. Texts from a catalog are shown only after their characters were checked.
+/// Why a catalog is refused. The error holds texts of the catalog only after their characters were checked.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CatalogError {
     #[error("line {line}, column {column}: {problem}; {fix}")]

@@ -1,4 +1,4 @@
-//! What makes a catalog unsound, and how its publisher mends it.
+//! Flaws of a catalog, and how its publisher corrects them.
 
 use std::fmt;
 
@@ -6,43 +6,43 @@ use crate::id::InvalidId;
 use crate::key::{KeyError, KeyKind};
 use crate::limits;
 
-/// One reason why a catalog is not sound. `Display` says what is wrong, [`Flaw::fix`] what mends it; both are for the publisher,
-/// and neither enters the replicated state (see `state/frozen_text.rs`).
+/// One reason why a catalog is not sound. `Display` states the flaw, [`Flaw::fix`] the correction. Both are for the
+/// publisher, and neither enters the replicated state (see `state/frozen_text.rs`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Flaw {
-    /// A title, an edition's or the publisher's name is empty, too long, or holds control characters.
+    /// A title, an edition's name or the publisher's name is empty, too long, or holds control characters.
     Text,
     /// The serial is 0.
     SerialZero,
     /// A section has more entries than a catalog may have.
     TooManyEntries { section: &'static str, max: usize },
-    /// A name is not made of the characters that names have.
+    /// A name has characters that names may not have.
     Name(InvalidId),
     /// A code or generation is not a number of 1 to 255.
     NotSmall { field: &'static str },
     /// A name or code is used twice in its section.
     Twice { section: &'static str, field: &'static str },
-    /// A field names an entry of another section that is not there.
+    /// A field refers to an entry of another section that does not exist.
     Unknown { section: &'static str },
-    /// Following `above` from a group leads back to it.
+    /// Following `above` from a group leads back to the group.
     LadderCycle,
     /// The threshold is out of range.
     Threshold,
     /// A product has more editions than it may have.
     TooManyEditions,
-    /// An edition's setup key is not a key.
+    /// An edition's setup key is not a valid key.
     SetupKey { edition: String, error: KeyError },
     /// An edition's setup key is a key of another kind.
     NotASetupKey { edition: String, kind: KeyKind },
     /// Two editions have one setup key.
     SetupKeyTwice { edition: String },
-    /// No group's keys cover a product.
+    /// No group's keys cover the product.
     NotCovered,
     /// More keys and certificates are blocked than a catalog may hold.
     TooManyBlocked,
-    /// A blocked key or certificate is not an id.
+    /// A blocked key or certificate is not a valid id.
     BlockedId { field: &'static str, error: InvalidId, fix: &'static str },
-    /// A catalog has no room for as many blocked keys and certificates.
+    /// The encoded catalog would exceed its size limit with so many blocked keys and certificates.
     NoRoomForBlocked { blocked: usize },
 }
 
@@ -76,7 +76,7 @@ impl fmt::Display for Flaw {
 }
 
 impl Flaw {
-    /// What the publisher does about it.
+    /// How the publisher corrects the flaw.
     #[must_use]
     pub fn fix(&self) -> String {
         let fix = match self {

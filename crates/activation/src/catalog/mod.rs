@@ -1,9 +1,9 @@
-//! Catalogs: what a publisher sells in volume, how its products are counted, and which host key covers what (R5, R32 to
-//! R34).
+//! Catalogs: a publisher's products, how they are counted, and which host key covers which product (R5, R32 to R34).
 //!
-//! A publisher writes TOML ([`Catalog::from_toml`]), signs it with its root key ([`SignedCatalog`]) and hands it to
-//! clusters and clients, which open it ([`SignedCatalog::open`]). Text and signed bytes pass through one validation, so a
-//! [`Catalog`] is always sound: names resolve, the ladder has no cycle, every product is covered by some key.
+//! A publisher writes TOML ([`Catalog::from_toml`]), signs it with its root key ([`SignedCatalog`]) and gives it to
+//! clusters and clients, which open it ([`SignedCatalog::open`]). Text and signed bytes pass the same validation, so
+//! a [`Catalog`] is always sound: names resolve, the ladder of groups has no cycle, and every product is covered by
+//! a group's keys.
 
 mod check;
 mod error;
@@ -25,7 +25,7 @@ impl Catalog {
         source::parse(text)
     }
 
-    /// The same catalog with more keys and certificates blocked, if it can hold them.
+    /// The same catalog with these keys and certificates blocked as well, if it can hold them.
     pub fn with_blocked(
         mut self,
         keys: impl IntoIterator<Item = KeyId>,
@@ -40,8 +40,8 @@ impl Catalog {
         Ok(self)
     }
 
-    /// Whether this catalog may replace `old`: a higher serial, no product gone or moved to another application (its
-    /// machines would be counted twice or not at all), no code given a new meaning.
+    /// Checks whether this catalog may replace `old`: it has a higher serial, no product is removed or moved to
+    /// another application (its machines would be counted twice or not at all), and no code has a new meaning.
     pub fn check_successor(&self, old: &Self) -> Result<(), CatalogError> {
         if self.serial <= old.serial {
             return Err(CatalogError::NotNewer { installed: old.serial, offered: self.serial });

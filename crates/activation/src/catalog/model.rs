@@ -1,4 +1,4 @@
-//! A sound catalog: its parts, and what follows from them.
+//! A sound catalog: its parts, and what is derived from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::id::{CertificateId, InvalidId, KeyId};
 use crate::key::TypedKey;
 use crate::limits::NAME_BYTES_MAX;
 
-/// A name in a catalog: 1 to 48 of `a-z`, `0-9` and `-`, beginning with a letter or a digit.
+/// A name in a catalog: 1 to 48 characters of `a-z`, `0-9` and `-`, beginning with a letter or a digit.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Box<str>);
 
@@ -52,51 +52,52 @@ impl std::borrow::Borrow<str> for Name {
     }
 }
 
-/// A rung of the ladder (R32).
+/// A product group, which is one rung of the ladder (R32).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     pub name: Name,
-    /// What certificates carry; stable for ever.
+    /// The code that certificates carry; it never changes.
     pub code: u8,
     /// The newest generation that this group's keys cover.
     pub generation: u8,
     /// Names of the groups directly below.
     pub above: BTreeSet<Name>,
-    /// Codes of this group and of all below it.
+    /// Codes of this group and of all groups below it.
     pub(super) reach: BTreeSet<u8>,
 }
 
-/// What a host may run on, and which groups' keys it may hold there (R34).
+/// A platform class: what a host may run on, and which groups' keys it may hold there (R34).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Platform {
     pub name: Name,
-    /// What certificates carry; stable for ever.
+    /// The code that certificates carry; it never changes.
     pub code: u8,
-    /// Names of groups.
+    /// Names of the groups whose keys a host on this platform may hold.
     pub may_hold: BTreeSet<Name>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Product {
     pub name: Name,
-    /// For people.
+    /// The product's title, for display.
     pub title: String,
-    /// All products of one application share one count (R11).
+    /// The application whose count the product uses; all products of one application share one count (R11).
     pub application: Name,
-    /// Code of its group.
+    /// Code of the product's group.
     pub group: u8,
     pub generation: u8,
-    /// R9: a machine counts as activated from this count on.
+    /// R9: the count from which on machines with this product are activated.
     pub threshold: u32,
     pub editions: Vec<Edition>,
 }
 
-/// R35: what a machine is set up with.
+/// R35: an edition of a product, with its public setup key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edition {
-    /// For people.
+    /// The edition's name, for display.
     pub name: String,
-    /// Public: installed on a client it selects volume activation of the product. No other edition has it.
+    /// The public setup key: installed on a client, it selects volume activation of the product. No other edition
+    /// has this key.
     pub setup_key: TypedKey,
 }
 
@@ -114,7 +115,7 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// The publisher's name, for people.
+    /// The publisher's name, for display.
     #[must_use]
     pub fn publisher_name(&self) -> &str {
         &self.publisher_name
@@ -129,17 +130,17 @@ impl Catalog {
         self.applications.iter()
     }
 
-    /// By code.
+    /// The groups, by code.
     pub fn groups(&self) -> impl Iterator<Item = &Group> {
         self.groups.values()
     }
 
-    /// By code.
+    /// The platform classes, by code.
     pub fn platforms(&self) -> impl Iterator<Item = &Platform> {
         self.platforms.values()
     }
 
-    /// By name.
+    /// The products, by name.
     pub fn products(&self) -> impl Iterator<Item = &Product> {
         self.products.values()
     }
@@ -169,7 +170,7 @@ impl Catalog {
         self.products.get(name)
     }
 
-    /// R35: what a setup key stands for.
+    /// R35: the product and edition of a setup key.
     #[must_use]
     pub fn by_setup_key(&self, key: &TypedKey) -> Option<(&Product, &Edition)> {
         let editions =
@@ -194,7 +195,8 @@ impl Catalog {
         held.is_some_and(|held| held.reach.contains(&product.group) && product.generation <= held.generation)
     }
 
-    /// Groups whose keys cover the product, lowest code first: what an administrator may install.
+    /// The groups whose keys cover the product, lowest code first. An administrator may install a key of any of
+    /// these.
     pub fn groups_covering<'a>(&'a self, product: &'a Product) -> impl Iterator<Item = &'a Group> {
         self.groups.values().filter(|group| self.covers(group.code, product))
     }
@@ -206,7 +208,7 @@ impl Catalog {
         platform.zip(group).is_some_and(|(platform, group)| platform.may_hold.contains(&group.name))
     }
 
-    /// Whether the publisher blocked this certificate, or the key that was spent for it.
+    /// Whether the publisher blocked this certificate, or the key for which it was issued.
     #[must_use]
     pub fn blocks(&self, certificate: &NodeCertificate) -> bool {
         self.blocked_keys.contains(&certificate.key) || self.blocked_certificates.contains(&certificate.id())

@@ -1,5 +1,5 @@
-//! A catalog as it travels: signed by the publisher's root key, with the two activation keys that may sign node
-//! certificates.
+//! A catalog in the signed form in which it is distributed: signed by the publisher's root key, with the two
+//! activation keys that may sign node certificates.
 
 use std::collections::BTreeMap;
 
@@ -16,27 +16,27 @@ use crate::{limits, proto};
 
 const PURPOSE: &str = "quorate/catalog/1";
 
-/// The bytes of a signed catalog, as [`SignedCatalog::sign`] made them.
+/// The bytes of a signed catalog, as [`SignedCatalog::sign`] returned them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedCatalog {
     bytes: Bytes,
 }
 
-/// A signed catalog whose signature holds and whose content is sound.
+/// A signed catalog whose signature was verified and whose content is sound.
 #[derive(Clone, Debug)]
 pub struct OpenedCatalog {
     pub publisher: PublisherId,
     pub root: VerifyingKey,
-    /// Either may sign node certificates.
+    /// The two activation keys; either may sign node certificates.
     pub activation_keys: [VerifyingKey; 2],
     pub catalog: Catalog,
-    /// As they were signed.
+    /// The signed bytes.
     pub bytes: Bytes,
     products: BTreeMap<ProductId, Product>,
 }
 
 impl SignedCatalog {
-    /// Signs a catalog. It fits [`limits::CATALOG_BYTES_MAX`], or it would not be a [`Catalog`].
+    /// Signs a catalog. The result fits [`limits::CATALOG_BYTES_MAX`], because a [`Catalog`] is never larger.
     #[must_use]
     pub fn sign(catalog: &Catalog, activation_keys: [VerifyingKey; 2], root: &SigningKey) -> Self {
         let [first, second] = activation_keys;
@@ -50,8 +50,8 @@ impl SignedCatalog {
         &self.bytes
     }
 
-    /// Verifies the signature by the root that the bytes name, then checks the catalog. Whether that root is to be
-    /// trusted is for the caller to decide: compare [`OpenedCatalog::publisher`].
+    /// Verifies the signature by the root key that the bytes name, then validates the catalog. The caller decides
+    /// whether to trust that root key: compare [`OpenedCatalog::publisher`].
     pub fn open(bytes: &[u8]) -> Result<OpenedCatalog, CatalogError> {
         if bytes.len() > limits::CATALOG_BYTES_MAX {
             return Err(CatalogError::Malformed("too long"));
@@ -80,13 +80,13 @@ impl OpenedCatalog {
         self.products.get(&id)
     }
 
-    /// By id.
+    /// The products with their ids, by id.
     pub fn product_ids(&self) -> impl Iterator<Item = (ProductId, &Product)> {
         self.products.iter().map(|(id, product)| (*id, product))
     }
 }
 
-/// What a catalog will take once it is signed, in bytes.
+/// Length of a catalog once it is signed, in bytes.
 pub(super) fn encoded_bytes(catalog: &Catalog) -> usize {
     wrap(body(catalog, &[0; 32], &[0; 32]), &[0; 32], &[0; 64]).len()
 }

@@ -149,7 +149,7 @@ impl From<Product> for proto::Product {
     }
 }
 
-/// Where a field is in the text: the field's value, else the entry, else the beginning.
+/// The position of a field in the text: the field's value if it is there, else the entry, else the beginning.
 fn find(text: &str, position: FieldPosition) -> Range<usize> {
     let Ok(document) = DeTable::parse(text) else { return 0..0 };
     let mut span = 0..0;

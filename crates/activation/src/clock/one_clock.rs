@@ -1,4 +1,4 @@
-//! Formats 1 and 2: one clock, which stands still while a jump waits to be confirmed.
+//! Formats 1 and 2: one clock, which stands still while a jump is not confirmed.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use super::samples::{Reading, Samples};
 use super::types::{ClockAlarm, NoTime, SkewReference, Stamp};
 use crate::limits::{CLOCK_CONFIRMATIONS_MIN, CLOCK_JUMP_MS_MAX};
 
-/// A target more than a day beyond the time that has passed, confirmed by fewer than three samples, raises an alarm: time
-/// stands still, so that nothing expires, until an administrator accepts the jump, three samples confirm it, or the target
-/// comes back.
+/// The clock of formats 1 and 2. A target that is more than a day beyond the elapsed time and is confirmed by fewer
+/// than three samples raises an alarm. Time then stands still, so that nothing expires, until an administrator
+/// accepts the jump, three samples confirm it, or the target returns to the range.
 #[derive(Clone, Debug)]
 pub(super) struct OneClock {
     began: Duration,
-    /// The last stamp that was not held back by an alarm.
+    /// The last stamp that no alarm held back.
     anchor: Option<Reading>,
     alarm: Option<ClockAlarm>,
 }
@@ -62,7 +62,8 @@ impl OneClock {
         Stamp { time_ms, skew: SkewReference::ClusterTime, expiry_ms: None }
     }
 
-    /// Where time would be if it had gone on from the last stamp, or from the beginning of the leadership.
+    /// Where time would be if it had advanced with the monotonic clock since the last stamp, or since the leadership
+    /// began.
     fn expected(&self, previous_ms: u64, at: Duration) -> u64 {
         let from = self.anchor.unwrap_or(Reading { ms: previous_ms, at: self.began });
         from.aged(at).max(previous_ms)

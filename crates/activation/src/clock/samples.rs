@@ -1,4 +1,4 @@
-//! What the voters' wall clocks showed, and what follows from that.
+//! Samples of the voters' wall clocks, and the median and confirmation computed from them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::id::NodeId;
 use crate::limits::{CLOCK_AGREEMENT_MS, CLOCK_SAMPLE_AGE_MS_MAX, TIME_MS_MAX};
 
-/// A time, and when it was so by the leader's monotonic clock.
+/// A time on a wall clock, with the leader's monotonic time of the reading.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reading {
     pub(super) ms: u64,
@@ -14,7 +14,7 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// What a clock that showed this goes on to show.
+    /// What the clock shows at `at` if it has advanced steadily since the reading.
     pub(super) fn aged(self, at: Duration) -> u64 {
         self.ms.saturating_add(millis(at.saturating_sub(self.at))).min(TIME_MS_MAX)
     }
@@ -27,11 +27,11 @@ pub(super) fn millis(duration: Duration) -> u64 {
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     reading: Reading,
-    /// Whether its operating system keeps the clock synchronised.
+    /// Whether the node's operating system keeps the clock synchronised.
     is_synchronised: bool,
 }
 
-/// One sample per voter, at most 60 s old.
+/// The samples of the voters: one for each voter, at most 60 s old.
 #[derive(Clone, Debug)]
 pub(super) struct Samples {
     voters: BTreeSet<NodeId>,
@@ -55,7 +55,7 @@ impl Samples {
         }
     }
 
-    /// What each freshly sampled clock shows at `at`.
+    /// The time that each freshly sampled clock shows at `at`.
     pub(super) fn fresh(&self, at: Duration) -> BTreeMap<NodeId, u64> {
         self.fresh_samples(at).map(|(node, sample)| (node, sample.reading.aged(at))).collect()
     }
@@ -74,7 +74,8 @@ impl Samples {
         times.get(times.len().saturating_sub(1) / 2).copied().filter(|_| self.is_majority(times.len()))
     }
 
-    /// Whether a majority of all voters is fresh, synchronised, and within [`CLOCK_AGREEMENT_MS`] of `median_ms`.
+    /// Whether a majority of all voters has fresh, synchronised samples within [`CLOCK_AGREEMENT_MS`] of
+    /// `median_ms`.
     pub(super) fn confirm(&self, median_ms: u64, at: Duration) -> bool {
         let agrees = |sample: &Sample| {
             sample.is_synchronised && sample.reading.aged(at).abs_diff(median_ms) <= CLOCK_AGREEMENT_MS

@@ -1,10 +1,11 @@
-//! Since format 3: cluster time follows the clocks, and a second clock, by which requests expire, follows only what is
-//! confirmed.
+//! Since format 3: cluster time follows the clocks. A second clock, by which requests expire, follows only confirmed
+//! clocks.
 //!
-//! Cluster time goes to the voters' median at once, however far that is, so that machines are compared with the right
-//! time. The clock of expiry goes to the median where a majority of voters has synchronised clocks that agree with it;
-//! otherwise it goes on with the leader's monotonic clock. So a wrong clock expires nothing, what is recorded meanwhile has
-//! the time that the clocks showed, and an administrator who accepts them loses nothing of it.
+//! Cluster time moves to the voters' median at once, however far that is, so that client clocks are compared with
+//! the right time. The clock of expiry moves to the median where a majority of voters has synchronised clocks that
+//! agree with it; otherwise it advances with the leader's monotonic clock. So a wrong clock makes nothing expire,
+//! requests recorded meanwhile have the time that the clocks showed, and nothing of that is lost when an
+//! administrator accepts the clocks.
 
 use std::time::Duration;
 
@@ -32,16 +33,16 @@ impl TwoClocks {
     }
 
     pub(super) fn stamp(&mut self, samples: &Samples, replicated: Times, at: Duration) -> Result<Stamp, NoTime> {
-        // Stamps that are under way are not replicated yet.
+        // Stamps of entries that are not applied yet are missing from `replicated`; `last` has them.
         let time_ms = replicated.time_ms.max(self.last.map(|last| last.time_ms));
         let expiry_ms = replicated.expiry_ms.max(self.last.map(|last| last.expiry_ms));
-        // 0 at the first stamp of a leadership: without confirmation the clock of expiry stands still then.
+        // 0 at the first stamp of a leadership: without confirmation the clock of expiry then stands still.
         let passed_ms = self.last.map_or(0, |last| millis(at.saturating_sub(last.at)));
         let median_ms = samples.median(at);
         let (time_ms, skew) = match median_ms {
             Some(median_ms) => (median_ms.max(time_ms.unwrap_or(0)), SkewReference::Other(median_ms)),
-            // The first stamp of a leadership needs the clocks: how long no leader stamped is not known without them, and what
-            // is recorded now might be taken for weeks old a moment later.
+            // The first stamp of a leadership needs the clocks. Without them the time since the last leader's stamp
+            // is unknown, and a request that is recorded now might count as weeks old a moment later.
             None => {
                 let last_ms = time_ms.filter(|_| self.last.is_some()).ok_or(NoTime)?;
                 (last_ms.saturating_add(passed_ms).min(TIME_MS_MAX), SkewReference::LeaveOut)
@@ -55,14 +56,14 @@ impl TwoClocks {
         Ok(Stamp { time_ms, skew, expiry_ms: Some(expiry_ms) })
     }
 
-    /// The log set the clocks to these times.
+    /// Sets the clocks to the times that the log set.
     pub(super) fn set(&mut self, time_ms: u64, expiry_ms: u64, at: Duration) {
         self.last = Some(Last { at, time_ms, expiry_ms });
         self.alarm = None;
     }
 
-    /// To which time cluster time is to be set back without an administrator: confirmed clocks are behind it, and requests
-    /// would not expire later by that.
+    /// The time to which the leader sets cluster time back without an administrator: confirmed clocks are behind
+    /// cluster time, and the clock of expiry is not ahead of them, so no request would expire later because of it.
     pub(super) fn to_reset(&self, samples: &Samples, at: Duration) -> Option<u64> {
         let last = self.last?;
         let median_ms = samples.median(at).filter(|median_ms| samples.confirm(*median_ms, at))?;

@@ -1,4 +1,4 @@
-//! What a publisher gives.
+//! A publisher's answers to activation requests.
 
 use bytes::Bytes;
 use ed25519_dalek::{SigningKey, VerifyingKey};
@@ -14,10 +14,10 @@ use crate::{limits, proto};
 
 const PURPOSE: &str = "quorate/answers/1";
 
-/// What one node gets.
+/// A publisher's answer to one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActivationAnswer {
-    /// Of the request that is answered.
+    /// The id of the answered request.
     pub request_id: [u8; 16],
     pub node: NodeId,
     pub certificate: NodeCertificate,
@@ -25,31 +25,32 @@ pub struct ActivationAnswer {
     pub reactivations_left: u32,
 }
 
-/// What is left of a key.
+/// The use of a key's activation slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyStanding {
     pub key: KeyId,
-    /// R31: places.
+    /// R31: the number of activation slots that the key grants.
     pub hosts_limit: u32,
-    /// Places taken, in all clusters.
+    /// Activation slots in use, in all clusters.
     pub hosts_used: u32,
 }
 
-/// What a publisher gives in exchange for [`super::ActivationRequests`].
+/// A publisher's answers to the [`super::ActivationRequests`] of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActivationAnswers {
     pub publisher: PublisherId,
-    /// By the publisher's clock: of two standings of a key the later one holds.
+    /// Time of the answer by the publisher's clock, in milliseconds since 1970. Of two statements about a key the
+    /// later one holds.
     pub answered_ms: u64,
-    /// In the order of the requests.
+    /// The answers, in the order of the requests.
     pub answers: Vec<ActivationAnswer>,
-    /// Places that are free again: key and node key.
+    /// Activation slots that are free again, by key and node key.
     pub released: Vec<(KeyId, [u8; 32])>,
-    /// One for each key that is named above.
+    /// The use of each key that the answers or the released slots name.
     pub standings: Vec<KeyStanding>,
 }
 
-/// [`ActivationAnswers`] as they travel.
+/// [`ActivationAnswers`] in the signed form in which they are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedAnswers {
     answers: ActivationAnswers,
@@ -57,7 +58,7 @@ pub struct SignedAnswers {
     signature: [u8; 64],
 }
 
-/// Neither of the publisher's activation keys signed it.
+/// Neither of the publisher's activation keys signed the answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the answer is not signed by this publisher")]
 pub struct NotSignedByPublisher;
@@ -140,8 +141,8 @@ impl SignedAnswers {
         proto::SignedAnswers { format: ACTIVATION_FORMAT, answers: self.signed.clone(), signature }.encode_to_vec()
     }
 
-    /// Parses, and checks that every certificate is of the named publisher and key and that no node has two; says
-    /// nothing about the signature: see [`Self::verify`].
+    /// Decodes answers, and checks that every certificate is of the named publisher and key and that no node has
+    /// two. Does not verify the signature: see [`Self::verify`].
     pub fn decode(bytes: &[u8]) -> Result<Self, ActivationFileError> {
         let bytes = check_format(bytes)?;
         let raw = proto::SignedAnswers::decode(bytes).map_err(|_| Malformed("encoding"))?;
@@ -150,8 +151,8 @@ impl SignedAnswers {
         Ok(Self { answers: ActivationAnswers::from_proto(&answers)?, signed: raw.answers, signature })
     }
 
-    /// Whether one of the publisher's two activation keys signed it. The certificates in it are signed as well: see
-    /// [`NodeCertificate::verify`].
+    /// Verifies that one of the publisher's two activation keys signed the answers. The certificates inside have
+    /// their own signatures: see [`NodeCertificate::verify`].
     pub fn verify(&self, activation_keys: &[VerifyingKey; 2]) -> Result<(), NotSignedByPublisher> {
         let signed = activation_keys.iter().any(|key| verifies(key, PURPOSE, &[&self.signed], &self.signature));
         if signed { Ok(()) } else { Err(NotSignedByPublisher) }

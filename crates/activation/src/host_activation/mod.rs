@@ -1,10 +1,12 @@
-//! The exchange of a host key for node certificates (R30, R31): what nodes ask of a publisher, and what they get.
+//! The exchange of a host key for node certificates (R30, R31): the requests of nodes, and the publisher's answers.
 //!
-//! A request is signed by the node key that is to be certified, so nobody can have a certificate issued for a key that
-//! is not theirs. Its random id makes it repeatable: the same id gets the same certificate and spends nothing. One file
-//! carries the requests of all members of a cluster and the places they give back, one file the answers.
+//! A request is signed by the node key that is to be certified, so a node cannot obtain a certificate for another
+//! node's key. Its random id makes it repeatable: the same id receives the same certificate and uses no further
+//! activation slot. One file carries the requests of all members of a cluster and the slots that they give back, one
+//! file the answers.
 //!
-//! Invariant: the private node key never leaves its node; what travels is public except for the typed host key.
+//! Invariant: the private node key never leaves its node; everything that is sent is public except for the typed
+//! host key.
 
 mod answers;
 mod release;
@@ -21,17 +23,17 @@ use crate::proto;
 
 /// The format that this version writes, and the newest that it reads.
 pub const ACTIVATION_FORMAT: u32 = 1;
-/// Requests and releases, or answers, in one file.
+/// The most requests and releases, or answers, in one file.
 pub const REQUESTS_MAX: usize = 64;
-/// The signed fields of one request, with what newer versions may add.
+/// The longest signed fields of one request, in bytes, with room for fields of newer versions.
 pub const FIELDS_BYTES_MAX: usize = 320;
-/// A file of requests or of answers.
+/// The longest file of requests or of answers, in bytes.
 pub const FILE_BYTES_MAX: usize = 32 * 1024;
 
 const _: () = assert!(REQUESTS_MAX * (FIELDS_BYTES_MAX + 160) < FILE_BYTES_MAX);
 const _: () = assert!(FILE_BYTES_MAX < crate::limits::COMMAND_BYTES_MAX);
 
-/// Bytes that are not the file they should be. Never repeats them.
+/// The bytes are not the expected file. The error never repeats them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ActivationFileError {
     #[error("the file has format {found}; this version reads up to {ACTIVATION_FORMAT}: run a newer version")]
@@ -42,12 +44,12 @@ pub enum ActivationFileError {
 
 use ActivationFileError::Malformed;
 
-/// Not signed by the node key in it.
+/// The request or statement is not signed by the node key in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("not signed by the node key in it")]
 pub struct NotSignedByNode;
 
-/// Bounds the file and reads its format number before anything else of it.
+/// Checks the file's length, and then its format number before any other content.
 fn check_format(bytes: &[u8]) -> Result<Bytes, ActivationFileError> {
     if bytes.len() > FILE_BYTES_MAX {
         return Err(Malformed("too long"));

@@ -1,4 +1,4 @@
-//! A place given back (R31).
+//! A node's statement that it gives back an activation slot (R31).
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
@@ -11,7 +11,8 @@ use crate::signature::{public_key, sign, verifies};
 
 const PURPOSE: &str = "quorate/release/1";
 
-/// A node says that it gives up its certificate and destroys its key. The publisher then gives the place to another.
+/// A node's statement that it gives up its certificate and destroys its key. The publisher can then grant the
+/// activation slot to another node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReleaseStatement {
     pub publisher: PublisherId,
@@ -35,7 +36,7 @@ impl ReleaseStatement {
         if verifies(&node_key, PURPOSE, &[&self.signed()], &self.signature) { Ok(()) } else { Err(NotSignedByNode) }
     }
 
-    /// Fields of fixed length.
+    /// The signed fields, each of fixed length.
     fn signed(&self) -> Vec<u8> {
         let node = self.node.to_be_bytes();
         let parts: [&[u8]; 4] = [&self.publisher.0, &self.key.0, &node, &self.node_key];
@@ -62,13 +63,13 @@ impl ReleaseStatement {
         })
     }
 
-    /// The bytes of one statement, as a node hands it to another.
+    /// Encodes one statement, as a node sends it to another node.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         prost::Message::encode_to_vec(&self.to_proto())
     }
 
-    /// Parses; says nothing about the signature: see [`Self::verify`].
+    /// Decodes a statement. Does not verify the signature: see [`Self::verify`].
     pub fn decode(bytes: &[u8]) -> Result<Self, ActivationFileError> {
         if bytes.len() > super::FIELDS_BYTES_MAX {
             return Err(Malformed("too long"));

@@ -1,4 +1,4 @@
-//! What nodes ask.
+//! The activation requests of nodes.
 
 use bytes::Bytes;
 use ed25519_dalek::{SigningKey, VerifyingKey};
@@ -17,29 +17,29 @@ use crate::signature::{hash, public_key, sign, verifies};
 const PURPOSE: &str = "quorate/activate/1";
 const AGAIN_PURPOSE: &str = "quorate/activate-again/1";
 
-/// What a node says about itself when it asks for a certificate.
+/// A node's statement about itself in its request for a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostActivation {
-    /// Random. A retry keeps it; a re-activation (R31) draws a new one.
+    /// Random. A retry has the same id; a re-activation (R31) has a new one.
     pub request_id: [u8; 16],
     pub node: NodeId,
     pub key: TypedKey,
-    /// The platform class it runs on, as the publisher's catalog names it (R34).
+    /// The node's platform class, as the publisher's catalog names it (R34).
     pub platform: Name,
-    /// What makes it this host and no other: two nodes with one digest are one host to the publisher.
+    /// The digest that identifies this host: to the publisher, two nodes with one digest are one host.
     pub machine: MachineDigest,
     pub identity: IdentityKind,
 }
 
-/// By what a host is told from others: what has to change before it needs another activation.
+/// What identifies a host, and so what must change before the host needs another activation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IdentityKind {
-    /// Everything that its machine says of itself (R23).
+    /// All the factors of its machine (R23).
     #[default]
     Machine,
-    /// Some of it.
+    /// Some factors of its machine.
     Factors,
-    /// Its data folder: a copied folder is a copied host.
+    /// Its data folder: a copy of the folder is a copy of the host.
     File,
 }
 
@@ -55,7 +55,8 @@ impl IdentityKind {
 
     fn to_proto(self) -> proto::IdentityKind {
         match self {
-            // As versions before wrote it: their requests and those of a machine stay the same.
+            // Encoded as versions before did, so the bytes of their requests and of requests by machine do not
+            // change.
             Self::Machine => proto::IdentityKind::Unspecified,
             Self::Factors => proto::IdentityKind::Factors,
             Self::File => proto::IdentityKind::File,
@@ -72,13 +73,13 @@ impl IdentityKind {
     }
 }
 
-/// A request with its signatures, which [`Self::verify`] checks.
+/// A request with its signatures. [`Self::verify`] verifies them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostActivationRequest {
     asked: HostActivation,
     node_key: [u8; 32],
     previous: Option<Previous>,
-    /// The fields as they were signed: a newer node may have signed more than this version knows.
+    /// The signed bytes of the fields: a newer node may have signed fields that this version does not know.
     signed: Bytes,
     signature: [u8; 64],
 }
@@ -89,23 +90,24 @@ struct Previous {
     signature: [u8; 64],
 }
 
-/// The public keys whose private ones the node holds.
+/// The public keys whose private keys the node holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeKeys {
-    /// To be certified.
+    /// The key to be certified.
     pub current: VerifyingKey,
-    /// Certified earlier, before the machine changed: this is the same host (R31).
+    /// The key that was certified before the machine changed; it proves that this is the same host (R31).
     pub previous: Option<VerifyingKey>,
 }
 
 impl HostActivationRequest {
-    /// Signs with the key that is to be certified, and with the `previous` one of the same host if there was another.
+    /// Signs a request with the key that is to be certified, and also with the `previous` key of the same host if
+    /// there was one.
     #[must_use]
     pub fn sign(asked: HostActivation, node_key: &SigningKey, previous: Option<&SigningKey>) -> Self {
         let public = |key: &SigningKey| key.verifying_key().to_bytes();
         let signed = proto::HostActivationFields {
             request_id: Bytes::copy_from_slice(&asked.request_id),
-            // As in a record: no parser lets a larger node id through.
+            // The conversion loses nothing: as in a record, every parser refuses a larger node id.
             node: u32::try_from(asked.node).unwrap_or(u32::MAX),
             key: asked.key.to_string(),
             platform: asked.platform.to_string(),
@@ -121,7 +123,7 @@ impl HostActivationRequest {
         Self { asked, node_key: public(node_key), previous, signed, signature }
     }
 
-    /// The node's public keys, once it is sure that the node holds the private ones.
+    /// Verifies the signatures, which prove that the node holds the private keys, and returns the public keys.
     pub fn verify(&self) -> Result<NodeKeys, NotSignedByNode> {
         let verified = |bytes: &[u8; 32], purpose, signature| {
             public_key(bytes).filter(|key| verifies(key, purpose, &[&self.signed], signature)).ok_or(NotSignedByNode)
@@ -137,19 +139,20 @@ impl HostActivationRequest {
         &self.asked
     }
 
-    /// Whether the node has another key for the same host, from before its machine changed: the publisher counts a re-activation.
+    /// Whether the request names an earlier key of the same host, from before its machine changed: the publisher
+    /// counts a re-activation.
     #[must_use]
     pub fn has_previous_key(&self) -> bool {
         self.previous.is_some()
     }
 
-    /// The node's public key, as it stands in the request.
+    /// The node's public key in the request.
     #[must_use]
     pub fn node_key(&self) -> &[u8; 32] {
         &self.node_key
     }
 
-    /// SHA-256 of everything that was signed: equal for a retry, different for another request under the same id.
+    /// SHA-256 of the signed bytes: equal for a retry, different for another request with the same id.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         hash(PURPOSE, &[&self.signed])
@@ -192,8 +195,8 @@ impl HostActivationRequest {
     }
 }
 
-/// What a cluster asks of one publisher: certificates for members, and places that members gave back. Together 1 to
-/// [`super::REQUESTS_MAX`].
+/// A cluster's requests to one publisher: certificates for members, and activation slots that members give back.
+/// Together 1 to [`super::REQUESTS_MAX`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ActivationRequests {
     pub requests: Vec<HostActivationRequest>,
@@ -208,7 +211,7 @@ impl ActivationRequests {
         proto::ActivationRequests { format: ACTIVATION_FORMAT, requests, releases }.encode_to_vec()
     }
 
-    /// Parses, and checks that no node asks twice; says nothing about the signatures: see
+    /// Decodes requests, and checks that no node has two. Does not verify the signatures: see
     /// [`HostActivationRequest::verify`] and [`ReleaseStatement::verify`].
     pub fn decode(bytes: &[u8]) -> Result<Self, ActivationFileError> {
         let bytes = check_format(bytes)?;

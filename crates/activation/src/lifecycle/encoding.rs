@@ -1,4 +1,4 @@
-//! A lifecycle as bytes, and back: whatever is read is within bounds, or refused.
+//! Encodes and decodes a lifecycle. Decoded values are within their bounds; other bytes are refused.
 
 use prost::Message;
 use thiserror::Error;
@@ -9,10 +9,10 @@ use crate::limits::{INTERVAL_MINUTES_MAX, INTERVAL_MINUTES_MIN, LIFECYCLE_BYTES_
 use crate::proto;
 use crate::status::Status;
 
-/// What this version writes, and the newest that it reads.
+/// The format that this version writes, and the newest that it reads.
 const FORMAT: u32 = 1;
 
-/// Bytes that are no lifecycle.
+/// The bytes are not a lifecycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum LifecycleError {
     #[error("the record of the machine's times is damaged: {0}")]
@@ -51,8 +51,9 @@ impl Lifecycle {
         .encode_to_vec()
     }
 
-    /// Reads what was kept. A licence that it speaks of is one only with the evidence, and for as long as that says:
-    /// without it, it is over. What is not signed is taken for no more than a new installation has.
+    /// Decodes a stored lifecycle. A licence in it holds only with `evidence`, and for as long as the evidence
+    /// states; without evidence the licence is over. The rest is not signed, so it can never give more than a new
+    /// installation has.
     pub fn decode(bytes: &[u8], evidence: Option<&Evidence>, now: Moment) -> Result<Self, LifecycleError> {
         if bytes.len() > LIFECYCLE_BYTES_MAX {
             return Err(LifecycleError::Malformed("too long"));
@@ -99,7 +100,7 @@ impl Lifecycle {
             rearms_left: rearms_left.ok_or(LifecycleError::Malformed("rearms"))?,
             last_status: raw.last_status.map(Status),
         };
-        // Signed, so it was at least that late.
+        // A host signed this time, so it is at least that late.
         let signed_ms = evidence.map_or(0, |evidence| evidence.body().cluster_time_ms);
         read.timeline.passed_ms = read.timeline.passed_ms.max(signed_ms);
         read.ends = read.ends.within(&read.timeline, read.term.longest_ms());

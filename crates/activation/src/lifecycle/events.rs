@@ -1,4 +1,4 @@
-//! What a client reports of an exchange: events 12288 and 12289, their fields in the documented order.
+//! A client's reports of an exchange: events 12288 and 12289, with their fields in the documented order.
 
 use std::fmt;
 
@@ -6,23 +6,23 @@ use crate::id::{Cmid, ProductId};
 use crate::message::{AnswerBody, Request};
 use crate::status::Status;
 
-/// Event 12288: a request was sent.
+/// Event 12288: the client sent a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestSent {
-    /// How sending ended.
+    /// The result of sending.
     pub status: Status,
-    /// Always 0: kept for those who read events by position.
+    /// Always 0; kept for programs that read events by position.
     pub flags: u32,
-    /// `HOST:PORT`, as it was found or set.
+    /// The host as `HOST:PORT`, as discovery found it or an administrator set it.
     pub host: String,
     pub cmid: Cmid,
     pub client_time_ms: u64,
     pub virtual_machine: bool,
-    /// 0 to 6.
+    /// The license status as a number, 0 to 6.
     pub license_status: u8,
     pub minutes_to_expiry: u32,
     pub product: ProductId,
-    /// The threshold, where the catalog in the trust file says it.
+    /// The threshold, where the catalog in the trust file has it.
     pub required_count: u32,
 }
 
@@ -55,13 +55,13 @@ impl fmt::Display for RequestSent {
     }
 }
 
-/// Event 12289: an answer was processed.
+/// Event 12289: the client processed an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerProcessed {
     pub status: Status,
     /// Always 0.
     pub flags: u32,
-    /// Whether the machine is licensed by it.
+    /// Whether the answer makes the machine licensed.
     pub is_bound: bool,
     pub count: u32,
     pub activation_interval_minutes: u32,
@@ -72,7 +72,7 @@ pub struct AnswerProcessed {
 impl AnswerProcessed {
     pub const ID: u32 = 12289;
 
-    /// A host said why it does not activate. That is unsigned, and moves no state.
+    /// The report of a host's refusal. A refusal is unsigned, so it changes no state.
     #[must_use]
     pub fn refused(status: Status, client_time_ms: u64) -> Self {
         let (activation_interval_minutes, renewal_interval_minutes) = (0, 0);

@@ -1,4 +1,4 @@
-//! The proof of a licence: one's own request and the host's signed answer to it, as they were on the wire.
+//! The proof of a licence: the client's request and the host's signed answer to it, byte for byte as they were sent.
 
 use thiserror::Error;
 
@@ -6,16 +6,16 @@ use crate::id::{Cmid, MachineDigest, ProductId};
 use crate::message::{AnswerBody, AnswerError, MalformedRequest, ValidRequest, verify_answer};
 use crate::trust::Trust;
 
-/// R13: what one answer is good for: 180 days.
+/// R13: how long one answer licenses a machine, in milliseconds: 180 days.
 pub const LICENCE_MS: u64 = 180 * 24 * 60 * 60 * 1000;
 
-/// An exchange that was verified: made only by [`Evidence::verify`], each time anew from the bytes that were kept.
+/// An exchange that was verified. Only [`Evidence::verify`] builds it, each time from the stored bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evidence {
     body: AnswerBody,
 }
 
-/// Why an exchange proves nothing.
+/// Why an exchange is not a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum EvidenceError {
     #[error(transparent)]
@@ -27,7 +27,7 @@ pub enum EvidenceError {
 }
 
 impl Evidence {
-    /// Checks everything: that the request is of this publisher, product, CMID and machine, and that the answer to it is
+    /// Verifies that the request is of this publisher, product, CMID and machine, and that the answer to it is
     /// signed by a host that the publisher allows to answer for the product.
     pub fn verify(
         request: &[u8],
@@ -43,13 +43,13 @@ impl Evidence {
         Ok(Self { body: verify_answer(answer, request, trust, product)?.body })
     }
 
-    /// What the host said.
+    /// The content of the host's answer.
     #[must_use]
     pub fn body(&self) -> &AnswerBody {
         &self.body
     }
 
-    /// Until when it makes this machine a licensed one (R13); none below the threshold.
+    /// Until when the answer licenses this machine (R13), in milliseconds since 1970; `None` below the threshold.
     #[must_use]
     pub fn licensed_until_ms(&self) -> Option<u64> {
         self.body.is_activated().then(|| self.body.cluster_time_ms.saturating_add(LICENCE_MS))

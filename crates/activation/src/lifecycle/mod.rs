@@ -1,17 +1,19 @@
-//! The life of a client machine, pure (R13 to R15, R20 to R24): which state it is in, when it asks next, and what moves it.
+//! The lifecycle of a client machine, pure (R13 to R15, R20 to R24): its state, its next request, and what changes
+//! them.
 //!
-//! Time comes in as a [`Moment`], chance as a number; what to do and when comes out. The state that is kept has times
-//! only: a licence is proved each time by [`Evidence`], which is verified anew from the bytes of the exchange, so editing
-//! what is kept never makes one.
+//! Time is passed in as a [`Moment`] and chance as a number; the next action and its time are returned. The stored
+//! state holds times only. A licence is proved each time by [`Evidence`], which is verified again from the bytes of
+//! the exchange, so editing the stored state never yields a licence.
 //!
-//! Clocks may jump by months either way. One that is set back lengthens nothing. Where one that was set forward says that
-//! a term is over, a host is asked first; and when it comes back, or a signed answer says how late it is, the term is again
-//! what it was.
+//! Clocks may jump by months in either direction. A clock that is set back lengthens no term. Where a clock that was
+//! set forward shows that a term is over, the client asks a host first; and when the clock is set back, or a signed
+//! answer gives the time, the term is again what it was.
 //!
-//! What is not signed can be edited by whoever owns the file, so it can say no more than a new installation has.
+//! The owner of the file can edit whatever is not signed, so unsigned content never gives more than a new
+//! installation has.
 //!
-//! Invariants: licensed only with evidence of a count at or above the threshold, for 180 days of reckoned time and the time
-//! it takes to ask once more; at most [`REARMS`] rearms.
+//! Invariants: licensed only with evidence of a count at or above the threshold, for 180 days of reckoned time plus
+//! the time for one last request; at most [`REARMS`] rearms.
 
 mod encoding;
 mod events;
@@ -34,19 +36,19 @@ use crate::status::Status;
 
 const MINUTE_MS: u64 = 60 * 1000;
 const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
-/// R15: both graces.
+/// R15: length of both grace periods, in milliseconds.
 pub const GRACE_MS: u64 = 30 * DAY_MS;
-/// R21: how often the timers may be set anew.
+/// R21: how often the timers may be reset.
 pub const REARMS: u8 = 3;
-/// Machines that start together first ask within this time, each at a moment of its own.
+/// Machines that start together make their first request within this time, each at a random moment, in milliseconds.
 pub const FIRST_ATTEMPT_SPREAD_MS: u64 = MINUTE_MS;
-/// Where only the wall clock says that a term is over, a host is asked first: the term goes on until that failed, and at
-/// most while the machine runs for so long.
+/// How long a term continues where only the wall clock shows that it is over, in milliseconds of running time. The
+/// client asks a host first, and the term ends when that request fails, or when this time has passed.
 pub const ASK_FIRST_MS: u64 = ACTIVATION_INTERVAL_MINUTES_DEFAULT as u64 * MINUTE_MS;
-/// Of an interval, the share that chance may take away: the guide's times still hold.
+/// Chance shortens an interval by at most one part in this number, so the documented times still hold.
 const JITTER_SHARE: u64 = 10;
 
-/// Nothing is left to set the timers anew with (R21, R22).
+/// No rearm is left (R21, R22).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("no rearm is left: the timers can be set anew {REARMS} times")]
 pub struct NoRearmsLeft;
@@ -56,7 +58,7 @@ enum Term {
     OutOfBoxGrace,
     Licence,
     OutOfToleranceGrace,
-    /// A licence that was taken away, whatever its evidence says.
+    /// A licence that was withdrawn, whatever its evidence states.
     Over,
 }
 
@@ -70,13 +72,13 @@ impl Term {
     }
 }
 
-/// The life of one machine with one product.
+/// The lifecycle of one machine with one product.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lifecycle {
     timeline: Timeline,
     term: Term,
     ends: Due,
-    /// Only the wall clock says that the term is over: it goes on while the machine runs for so long.
+    /// The running time that is left where only the wall clock shows that the term is over, in milliseconds.
     ask_first_ms: Option<u64>,
     next_attempt: Due,
     activation_interval_minutes: u32,
@@ -86,7 +88,7 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// A machine's first start: out-of-box grace (R15). `chance` is a random number, here and below.
+    /// A machine's first start: out-of-box grace (R15). `chance` is a random number, in all methods.
     #[must_use]
     pub fn begin(now: Moment, chance: u64) -> Self {
         let timeline = Timeline::begin(now);
@@ -105,7 +107,8 @@ impl Lifecycle {
         new
     }
 
-    /// The program starts: an attempt that is overdue is made soon, but not by all machines of a building at once.
+    /// The program starts. An overdue request is made soon, at a random moment, so that the machines of a building
+    /// do not all ask at once.
     pub fn wake(&mut self, now: Moment, chance: u64) {
         self.advance(now);
         if self.next_attempt.left_ms(&self.timeline) == 0 {
@@ -113,12 +116,13 @@ impl Lifecycle {
         }
     }
 
-    /// Takes note of the time; nothing else.
+    /// Advances the time to `now` and changes nothing else.
     pub fn advance(&mut self, now: Moment) {
         self.advance_unnoticed(now, 0);
     }
 
-    /// Of the time that the machine ran since it took note, at most `unnoticed_ms` are counted as time to ask in.
+    /// Advances the time to `now`. Where the term ended on the wall clock since the last call, at most
+    /// `unnoticed_ms` of the running time since then is subtracted from [`ASK_FIRST_MS`].
     fn advance_unnoticed(&mut self, now: Moment, unnoticed_ms: u64) {
         let left_ms = self.ends.left_ms(&self.timeline);
         let vouched_ms = self.timeline.advance(now);
@@ -133,7 +137,7 @@ impl Lifecycle {
         }
     }
 
-    /// How the machine stands.
+    /// The machine's license state at `now`.
     #[must_use]
     pub fn standing(&self, now: Moment, installed: Installed) -> LicenseStanding {
         let then = self.at(now);
@@ -143,7 +147,7 @@ impl Lifecycle {
             (Installed::Direct { certified: true }, _) => LicenseState::Licensed,
             _ if is_over => LicenseState::Notification,
             (_, Term::OutOfBoxGrace) => LicenseState::OutOfBoxGrace,
-            // A licence of hosts is for the product's setup key.
+            // A volume licence was given for the product's setup key, so it does not hold with a direct key.
             (Installed::Direct { certified: false }, Term::Licence) => LicenseState::Notification,
             (_, Term::Over) => LicenseState::Notification,
             (_, Term::Licence) => LicenseState::Licensed,
@@ -161,9 +165,9 @@ impl Lifecycle {
         }
     }
 
-    /// Why the machine lost what it had, as the code that administrators know: its hardware is out of tolerance (R23), or
-    /// a grace period expired (R15). None in every other state, and where a licence ran out: then the last attempt's
-    /// status says why it was not renewed.
+    /// Why the machine lost its state, as the HRESULT for administrators: its hardware is out of tolerance (R23), or
+    /// a grace period expired (R15). `None` in every other state, and where a licence ran out: then the status of
+    /// the last attempt states why it was not renewed.
     #[must_use]
     pub fn reason(&self, now: Moment, installed: Installed) -> Option<Status> {
         match (self.standing(now, installed).state, self.at(now).term) {
@@ -175,7 +179,7 @@ impl Lifecycle {
         }
     }
 
-    /// What to do now.
+    /// The next action.
     #[must_use]
     pub fn next(&self, now: Moment, installed: Installed) -> Next {
         match self.standing(now, installed).next_attempt {
@@ -185,13 +189,13 @@ impl Lifecycle {
         }
     }
 
-    /// A host answered (R3, R13, R14): its signed time is believed, its intervals are taken over, and at or above the
-    /// threshold the 180 days begin.
+    /// Takes over a host's answer (R3, R13, R14): its signed time and its intervals. At or above the threshold the
+    /// 180 days begin.
     pub fn answered(&mut self, now: Moment, evidence: &Evidence, chance: u64) {
         self.advance(now);
         let body = evidence.body();
         self.timeline.correct(body.cluster_time_ms);
-        // What began by a clock that was ahead has no more days than what begins now.
+        // A term that began while the clock was ahead must not be longer than one that begins now.
         self.ends = self.ends.within(&self.timeline, self.term.longest_ms());
         self.activation_interval_minutes = body.activation_interval_minutes;
         self.renewal_interval_minutes = body.renewal_interval_minutes;
@@ -208,15 +212,16 @@ impl Lifecycle {
         }
     }
 
-    /// Nobody answered, or none that counts (R14). What is not signed moves no state; it only ends the wait for a host.
+    /// An attempt failed: no host answered, or no answer was valid (R14). An unsigned reply changes no state; it
+    /// only ends the wait for a host.
     pub fn failed(&mut self, now: Moment, status: Status, chance: u64) {
         self.advance(now);
         self.last_status = Some(status);
         self.asked(chance);
     }
 
-    /// The hardware changed beyond tolerance (R15, R23): a licence turns into out-of-tolerance grace, and a host is to be
-    /// asked. Gives whether it did.
+    /// The hardware changed beyond tolerance (R15, R23): a licence becomes out-of-tolerance grace, and the next
+    /// request is soon. Returns whether there was a licence.
     pub fn hardware_changed(&mut self, now: Moment, chance: u64) -> bool {
         self.advance(now);
         let was_licensed = self.term == Term::Licence && !self.is_over();
@@ -230,14 +235,15 @@ impl Lifecycle {
         was_licensed
     }
 
-    /// The evidence of a licence is gone, or is not for what is installed now: the licence ends, and a host is to be asked.
+    /// The evidence of the licence is missing, or does not fit what is installed now: the licence ends, and the next
+    /// request is soon.
     pub fn lost_evidence(&mut self, now: Moment, chance: u64) {
         self.advance(now);
         self.take_away_licence();
         self.ask_soon(chance);
     }
 
-    /// Sets the timers anew (R21): out-of-box grace, and what was licensed is so no more.
+    /// Resets the timers (R21): the machine is in out-of-box grace, and a licence ends.
     pub fn rearm(&mut self, now: Moment, chance: u64) -> Result<(), NoRearmsLeft> {
         self.advance(now);
         self.rearms_left = self.rearms_left.checked_sub(1).ok_or(NoRearmsLeft)?;
@@ -247,8 +253,8 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// The machine is to be an image for others (R22): the caller gives it another CMID and forgets its identity. Without a
-    /// rearm left the timers stay, but no copy inherits a licence.
+    /// Prepares the machine as an image for others (R22); the caller gives it a new CMID and removes its identity.
+    /// Without a rearm left the timers stay, but no copy inherits a licence.
     pub fn generalize(&mut self, now: Moment, chance: u64) -> Result<(), NoRearmsLeft> {
         let rearmed = self.rearm(now, chance);
         if rearmed.is_err() {
@@ -257,7 +263,7 @@ impl Lifecycle {
         rearmed
     }
 
-    /// Whether what is kept says that there is a licence, which evidence must prove.
+    /// Whether the stored state has a licence, which evidence must prove.
     #[must_use]
     pub fn claims_licence(&self) -> bool {
         self.term == Term::Licence
@@ -265,7 +271,7 @@ impl Lifecycle {
 
     fn at(&self, now: Moment) -> Self {
         let mut then = self.clone();
-        // Where nobody takes note, the time to ask runs out all the same.
+        // The time for the last request passes even if `advance` is not called.
         then.advance_unnoticed(now, u64::MAX);
         then
     }
@@ -281,7 +287,7 @@ impl Lifecycle {
         }
     }
 
-    /// An attempt was made in vain: what only waited for it is over.
+    /// An attempt brought no licence: a term that only waited for the attempt is over.
     fn asked(&mut self, chance: u64) {
         self.ask_first_ms = None;
         self.ask_after(self.activation_interval_minutes, chance);
@@ -291,8 +297,8 @@ impl Lifecycle {
         self.next_attempt = Due::after(&self.timeline, chance % FIRST_ATTEMPT_SPREAD_MS);
     }
 
-    /// R14, less what chance takes away. The last attempt of a term is made shortly before its end, by machines whose terms
-    /// end together at moments of their own.
+    /// Schedules the next request after the interval of R14, shortened by chance. The last attempt of a term is made
+    /// shortly before its end, at a random moment, because the terms of many machines may end together.
     fn ask_after(&mut self, minutes: u32, chance: u64) {
         let interval_ms = u64::from(minutes).saturating_mul(MINUTE_MS);
         let mut after_ms = interval_ms - chance % (interval_ms / JITTER_SHARE).max(1);

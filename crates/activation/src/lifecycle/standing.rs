@@ -1,11 +1,11 @@
-//! How a machine stands and what it is to do, as values for those who drive it and those who look.
+//! A machine's license state and its next action, as values for callers.
 
 use std::time::Duration;
 
 use crate::message::LicenseStatus;
 use crate::status::Status;
 
-/// What a machine may run as.
+/// The license states of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LicenseState {
     OutOfBoxGrace,
@@ -16,7 +16,7 @@ pub enum LicenseState {
 }
 
 impl LicenseState {
-    /// As commands print it.
+    /// The name that commands print.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -28,7 +28,7 @@ impl LicenseState {
         }
     }
 
-    /// As requests and events carry it.
+    /// The value that requests and events carry.
     #[must_use]
     pub fn status(self) -> LicenseStatus {
         match self {
@@ -41,37 +41,38 @@ impl LicenseState {
     }
 }
 
-/// Which way the machine is to be activated (R24), as its key says.
+/// How the machine is activated (R24), as its key determines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Installed {
-    /// No key.
+    /// No key is installed.
     Nothing,
-    /// A setup key: hosts are asked.
+    /// A setup key: the machine asks hosts.
     Setup,
-    /// A direct key; whether the publisher's certificate holds for this machine.
+    /// A direct key. `certified` states whether the publisher's certificate is valid for this machine.
     Direct { certified: bool },
 }
 
-/// How a machine stands at one moment.
+/// A machine's license state at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LicenseStanding {
     pub state: LicenseState,
-    /// Until the state ends; none where it does not end by itself.
+    /// Minutes until the state ends; `None` where it does not end by itself.
     pub minutes_left: Option<u64>,
-    /// Until a host is asked; none where none is.
+    /// Time until the next request to a host; `None` where none is due.
     pub next_attempt: Option<Duration>,
     pub rearms_left: u8,
-    /// Of the last attempt.
+    /// The status of the last attempt.
     pub last_status: Option<Status>,
 }
 
-/// What to do now.
+/// The next action of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Ask a host, and say [`super::Lifecycle::answered`] or [`super::Lifecycle::failed`].
+    /// Ask a host, then call [`super::Lifecycle::answered`] or [`super::Lifecycle::failed`].
     Attempt,
-    /// Look again then, or when something happens; and every hour, with [`super::Lifecycle::advance`], because clocks may jump.
+    /// Check again after this time or on an event, and every hour with [`super::Lifecycle::advance`], because clocks
+    /// may jump.
     Wait(Duration),
-    /// No host is asked: no key is installed, or a direct one.
+    /// Ask no host: no key is installed, or a direct key.
     Nothing,
 }

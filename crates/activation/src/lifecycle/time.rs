@@ -1,25 +1,26 @@
-//! How late it is, for a machine whose clock anybody may set.
+//! Elapsed time on a machine whose wall clock any local user or program may set.
 
 use crate::limits::TIME_MS_MAX;
 
-/// What a machine's clocks say at one moment.
+/// The readings of a machine's clocks at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// The wall clock, which may jump.
+    /// The wall clock, which may jump, in milliseconds since 1970.
     pub wall_ms: u64,
-    /// Which start of the system this is, where it can be told.
+    /// The id of this start of the system, where it is known.
     pub boot: Option<[u8; 16]>,
-    /// Time since then, sleep included; it never jumps.
+    /// Time since this start of the system, sleep included, in milliseconds; it never jumps.
     pub uptime_ms: u64,
 }
 
-/// Time as a machine reckons it, from two times.
+/// The machine's time, computed from two times.
 ///
-/// *Passed* is what the machine can tell: within one start of the system the uptime; across starts, how far the wall
-/// clock moved, because a machine that was off has nothing else, and at least the uptime since. It never goes back, save
-/// to the signed time of a cluster, so a clock that is set back lengthens nothing. *Reckoned* is the wall clock where that
-/// is ahead of it: one that is set forward ends a term early, and when it comes back, so does the term. A clock that was
-/// set while the machine was off cannot be told from time that passed: there a signed answer is needed.
+/// *Passed* is the time that the machine can confirm. Within one start of the system it advances by the uptime.
+/// Across starts it advances by how far the wall clock moved, because a machine that was off has no other measure,
+/// and at least by the uptime since the start. It never goes back, except to the signed time of a cluster, so a
+/// clock that is set back lengthens no term. *Reckoned* is the wall clock where that is ahead of *passed*: a clock
+/// that is set forward ends a term early, and when the clock is set back, the term is restored. A clock that was set
+/// while the machine was off cannot be distinguished from elapsed time; only a signed answer corrects that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Timeline {
     pub(super) passed_ms: u64,
@@ -38,7 +39,7 @@ impl Timeline {
         self.passed_ms.max(self.wall_ms)
     }
 
-    /// Moves on to `now`, and gives for how much of it the uptime vouches, in milliseconds.
+    /// Advances to `now`. Returns how much of the advance the uptime confirms, in milliseconds.
     pub(super) fn advance(&mut self, now: Moment) -> u64 {
         let wall_ms = now.wall_ms.min(TIME_MS_MAX);
         let is_same_start = self.boot.is_some() && self.boot == now.boot;
@@ -46,10 +47,10 @@ impl Timeline {
         let vouched_ms = match now.uptime_ms.checked_sub(self.uptime_ms) {
             Some(since_ms) if !is_other_start => since_ms,
             None if is_same_start => 0,
-            // Another start, as far as can be told.
+            // Another start of the system, as far as the machine can determine.
             _ => now.uptime_ms,
         };
-        // A clock that was behind catches up before its movement counts.
+        // A clock that was behind first catches up; only movement beyond that counts.
         let moved_ms = wall_ms.saturating_sub(self.reckoned_ms());
         let elapsed_ms = if is_same_start { vouched_ms } else { vouched_ms.max(moved_ms) };
         self.passed_ms = self.passed_ms.saturating_add(elapsed_ms).min(TIME_MS_MAX);
@@ -57,15 +58,15 @@ impl Timeline {
         vouched_ms
     }
 
-    /// A cluster says how late it is, and signed it.
+    /// Sets both times to the time that a cluster signed.
     pub(super) fn correct(&mut self, cluster_time_ms: u64) {
         self.passed_ms = cluster_time_ms.min(TIME_MS_MAX);
         self.wall_ms = self.passed_ms;
     }
 }
 
-/// When something is due: once either time reaches it. Both are kept, so that what began while the clock was ahead is not
-/// put off when the clock comes back.
+/// When something is due: as soon as either time reaches its value. Both are kept, so that a due time that was set
+/// while the clock was ahead is not postponed when the clock is set back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Due {
     pub(super) passed_ms: u64,
@@ -82,7 +83,7 @@ impl Due {
         Self { passed_ms: time_ms, reckoned_ms: time_ms }
     }
 
-    /// No longer away than this.
+    /// Limits the due time to at most `ms` from now.
     pub(super) fn within(self, timeline: &Timeline, ms: u64) -> Self {
         self.min(Self::after(timeline, ms))
     }
@@ -92,13 +93,13 @@ impl Due {
         Self { passed_ms: self.passed_ms.min(passed_ms), reckoned_ms: self.reckoned_ms.min(reckoned_ms) }
     }
 
-    /// 0 once it is reached.
+    /// Milliseconds until it is due; 0 once it is reached.
     pub(super) fn left_ms(self, timeline: &Timeline) -> u64 {
         let left_ms = self.passed_ms.saturating_sub(timeline.passed_ms);
         left_ms.min(self.reckoned_ms.saturating_sub(timeline.reckoned_ms()))
     }
 
-    /// How long ago it was reached.
+    /// Milliseconds since it was due.
     pub(super) fn over_ms(self, timeline: &Timeline) -> u64 {
         let over_ms = timeline.passed_ms.saturating_sub(self.passed_ms);
         over_ms.max(timeline.reckoned_ms().saturating_sub(self.reckoned_ms))

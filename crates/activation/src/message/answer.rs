@@ -1,8 +1,9 @@
-//! The answer of a host: signed by the node, whose key the publisher signed.
+//! A host's answer: signed by the node, whose key the publisher certified.
 //!
 //! An answer is a protobuf message whose last field, the proof, has exactly 160 bytes: the node's signature, the
-//! publisher's signature and the node's public key. The node signs "quorate/answer/1", the SHA-256 of the request and
-//! every byte of the answer before the proof's tag, so what is signed is what was sent and nothing is encoded twice.
+//! publisher's signature and the node's public key. The node signs "quorate/answer/1", the SHA-256 of the request
+//! and every byte of the answer before the proof's tag. So the signature covers the bytes as sent, and nothing is
+//! encoded twice.
 
 use std::ops::RangeInclusive;
 
@@ -19,28 +20,28 @@ use crate::trust::Trust;
 use crate::{limits, proto};
 
 const PURPOSE: &str = "quorate/answer/1";
-/// Field 9, length-delimited, 160 bytes.
+/// Tag and length of the proof: field 9, length-delimited, 160 bytes.
 const PROOF_HEADER: [u8; 3] = [0x4a, 0xa0, 0x01];
 const PROOF_BYTES: usize = 64 + 64 + 32;
 
-/// What a host tells a client. Values are within the ranges of [`limits`].
+/// The content of a host's answer. Values are within the ranges of [`limits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AnswerBody {
-    /// Machines of the application, this one included (R3).
+    /// The number of machines of the application, this one included (R3).
     pub count: u32,
     /// R9: the client is activated when `count >= threshold`.
     pub threshold: u32,
     pub activation_interval_minutes: u32,
     pub renewal_interval_minutes: u32,
     pub cluster_time_ms: u64,
-    /// The log entry that holds this activation,
+    /// The index of the log entry that holds this activation.
     pub log_index: u64,
-    /// and the place of its record in that entry.
+    /// The position of the request's record in that entry.
     pub offset: u32,
 }
 
 impl AnswerBody {
-    /// R9: reaching the threshold suffices.
+    /// R9: whether the count has reached the threshold.
     #[must_use]
     pub fn is_activated(&self) -> bool {
         self.count >= self.threshold
@@ -62,7 +63,7 @@ fn within<T: PartialOrd>(value: T, range: RangeInclusive<T>, field: &'static str
     if range.contains(&value) { Ok(()) } else { Err(AnswerError::Malformed(field)) }
 }
 
-/// Encodes and signs the answer to the request whose bytes have this SHA-256.
+/// Encodes and signs the answer to the request whose bytes have the given SHA-256.
 #[must_use]
 pub fn sign_answer(
     body: &AnswerBody,
@@ -98,7 +99,7 @@ pub struct VerifiedAnswer {
     pub certificate: NodeCertificate,
 }
 
-/// Why an answer activates nothing.
+/// Why an answer does not activate the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum AnswerError {
     #[error("the answer is malformed: {0}")]
@@ -117,8 +118,8 @@ pub enum AnswerError {
     Signature,
 }
 
-/// Checks an answer to one's own request as the client must: the publisher's certificate, that it is not blocked and its
-/// group covers `product`, and the node's signature over the request and the answer as sent.
+/// Verifies the answer to the client's request: that the publisher signed the certificate, that it is not blocked
+/// and its group covers `product`, and that the node signed the request and the answer as sent.
 pub fn verify_answer(
     answer: &[u8],
     request_bytes: &[u8],
@@ -170,7 +171,7 @@ struct Proof {
     node_key: [u8; 32],
 }
 
-/// Cuts an answer into what the node signed and the proof.
+/// Splits an answer into the bytes that the node signed and the proof.
 fn split(answer: &[u8]) -> Result<(&[u8], Proof), AnswerError> {
     if answer.len() > limits::ANSWER_BYTES_MAX {
         return Err(AnswerError::Malformed("too long"));

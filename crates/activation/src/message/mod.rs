@@ -1,7 +1,7 @@
-//! What client, host and log say: requests, the records made of them, and signed answers.
+//! Messages of clients, hosts and the log: requests, the records made from them, and signed answers.
 //!
-//! Bytes become values only through validation: a [`ValidRequest`] cannot be made of bad bytes, and a [`VerifiedAnswer`]
-//! exists only after every signature held.
+//! Bytes become values only through validation: a [`ValidRequest`] cannot be built from malformed bytes, and a
+//! [`VerifiedAnswer`] exists only after every signature was verified.
 
 mod answer;
 mod interface;

@@ -1,4 +1,4 @@
-//! What the log keeps of a request: all that the count needs on every node, and nothing of the wire.
+//! The part of a request that the log keeps: all that the count needs on every node, and no detail of the transport.
 
 use bytes::Bytes;
 use prost::Message;
@@ -21,7 +21,7 @@ pub struct Record {
     pub client_time_ms: u64,
 }
 
-/// Bytes that are no record: the field that is wrong.
+/// Bytes that are not a record. Holds the name of the malformed field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("malformed record: {0}")]
 pub struct MalformedRecord(pub &'static str);
@@ -44,7 +44,7 @@ impl Record {
 
     pub(crate) fn to_proto(&self) -> proto::Record {
         proto::Record {
-            // A node id is at most 65535; a larger one, which no parser lets through, would not decode.
+            // A node id is at most 65535; every parser refuses a larger one, which would not decode either.
             node: u32::try_from(self.node).unwrap_or(u32::MAX),
             publisher: Bytes::copy_from_slice(&self.publisher.0),
             product: Bytes::copy_from_slice(&self.product.0),
@@ -70,11 +70,11 @@ impl Record {
         if bytes.len() > limits::REQUEST_BYTES_MAX {
             return Err(MalformedRecord("too long"));
         }
-        // One copy that all fields share, instead of one each.
+        // One copy of the bytes, which all fields share, instead of one copy for each field.
         let bytes = Bytes::copy_from_slice(bytes);
         let length = bytes.len();
         let raw = proto::Record::decode(bytes).map_err(|_| MalformedRecord("encoding"))?;
-        // A decoder drops the fields that it does not know; what is left is shorter.
+        // The decoder drops fields that it does not know, so re-encoding gives fewer bytes.
         if raw.encoded_len() != length {
             return Err(MalformedRecord("a field that this version does not know"));
         }

@@ -1,24 +1,25 @@
-//! What a host adds to a refusal: which group is needed and which it holds, or which limit was reached. Advice for people, not
-//! signed.
+//! The detail that a host adds to a refusal: which group is needed and which groups it holds, or which limit was
+//! reached. It is advice for the user and not signed.
 
 use prost::Message;
 
 use crate::catalog::Name;
 use crate::proto;
 
-/// Goes with 0xC004F042 (the host's key does not cover the product), and with 0xC004F039 where a limit was reached.
+/// Detail of a refusal with 0xC004F042 (the host's key does not cover the product), or with 0xC004F039 where a limit
+/// was reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RefusalDetail {
-    /// The lowest group whose keys cover the product; none where the host's catalog does not list it.
+    /// The lowest group whose keys cover the product; `None` where the host's catalog does not list it.
     pub needed: Option<Name>,
     /// Groups of the host's keys, at most [`RefusalDetail::HELD_MAX`].
     pub held: Vec<Name>,
-    /// The limit of new CMIDs from one source in a minute that was reached; 0: that is not why.
+    /// The limit of new CMIDs from one source in a minute that was reached; 0 where this was not the reason.
     pub new_cmids_per_minute: u32,
 }
 
 impl RefusalDetail {
-    /// Groups that are named.
+    /// The most groups that a detail names.
     pub const HELD_MAX: usize = 3;
     const BYTES_MAX: usize = 256;
 
@@ -32,7 +33,7 @@ impl RefusalDetail {
         .encode_to_vec()
     }
 
-    /// None where the bytes are not a detail: a refusal without one is still a refusal.
+    /// Decodes a detail. `None` where the bytes are not a detail; the refusal holds without it.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         if bytes.is_empty() || bytes.len() > Self::BYTES_MAX {

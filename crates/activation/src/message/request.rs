@@ -1,4 +1,4 @@
-//! The request of a client machine.
+//! A client machine's request.
 
 use bytes::Bytes;
 use prost::Message;
@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::id::{Cmid, MachineDigest, MachineName, ProductId, PublisherId};
 use crate::{limits, proto};
 
-/// What a client says about its own license; for events and reports, never for the count.
+/// The client's statement about its own license, for events and reports. It has no effect on the count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum LicenseStatus {
@@ -45,7 +45,7 @@ impl TryFrom<u32> for LicenseStatus {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Random: ties the answer to this request.
+    /// Random; binds the answer to this request.
     pub nonce: [u8; 16],
     pub publisher: PublisherId,
     pub product: ProductId,
@@ -55,11 +55,11 @@ pub struct Request {
     pub virtual_machine: bool,
     pub license_status: LicenseStatus,
     pub minutes_to_expiry: u32,
-    /// At most [`limits::TIME_MS_MAX`].
+    /// The client's wall clock in milliseconds since 1970, at most [`limits::TIME_MS_MAX`].
     pub client_time_ms: u64,
 }
 
-/// Bytes that are no request: the field that is wrong. Never repeats the bytes.
+/// Bytes that are not a request. Holds the name of the malformed field, and never repeats the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("malformed request: {0}")]
 pub struct MalformedRequest(pub &'static str);
@@ -83,7 +83,7 @@ impl Request {
     }
 }
 
-/// A request that came in as bytes and is sound, with the digest of those bytes for the answer's signature.
+/// A request that was decoded and validated, with the SHA-256 of its bytes, which the answer's signature covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidRequest {
     request: Request,
@@ -91,7 +91,7 @@ pub struct ValidRequest {
 }
 
 impl ValidRequest {
-    /// Fields that this version does not know are skipped: they belong to newer clients.
+    /// Decodes a request. Fields that this version does not know are ignored: newer clients may send them.
     pub fn decode(bytes: &[u8]) -> Result<Self, MalformedRequest> {
         if bytes.len() > limits::REQUEST_BYTES_MAX {
             return Err(MalformedRequest("too long"));
@@ -120,7 +120,7 @@ impl ValidRequest {
         &self.request
     }
 
-    /// SHA-256 of the request's bytes as they came in.
+    /// SHA-256 of the request's bytes as received.
     #[must_use]
     pub fn digest(&self) -> &[u8; 32] {
         &self.digest

@@ -1,4 +1,4 @@
-//! The table of all settings that log entries change, and a change of one.
+//! The table of all settings that log entries change, and the type of one change.
 
 use std::str::FromStr;
 
@@ -16,16 +16,16 @@ const INTERVAL: Form = Form::Number { min: INTERVAL_MINUTES_MIN, max: INTERVAL_M
 const DAY_S: u32 = 86_400;
 const ANY_U16: Form = Form::Number { min: 0, max: 65_535 };
 
-/// Whose a setting is.
+/// Whether a setting is of the cluster or of one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// One value, which every node follows.
+    /// One value for all nodes.
     Cluster,
-    /// Each node has its own value.
+    /// A separate value for each node.
     Node,
 }
 
-/// Makes, of one declaration for each setting, the enum of names and the structs of values. An entry:
+/// Generates the enum of names and the structs of values from one declaration for each setting. An entry:
 ///
 /// ```text
 /// Setting as "name.in.log.and.commands", field: Type = default, form, "help";
@@ -47,8 +47,8 @@ macro_rules! settings {
         impl Setting {
             pub const ALL: [Self; [$($($name,)*)*].len()] = [$($(Self::$Setting,)*)*];
 
-            /// The name in log entries and snapshots of formats 1 and 2, which every version that reads them knows:
-            /// never changed. What administrators see and type is [`Self::name`].
+            /// The name in log entries and snapshots of formats 1 and 2. It never changes, because every version
+            /// that reads these formats must know it. Administrators see and type [`Self::name`].
             #[must_use]
             pub fn log_name(self) -> &'static str {
                 match self { $($(Self::$Setting => $name,)*)* }
@@ -59,19 +59,19 @@ macro_rules! settings {
                 match self { $($(Self::$Setting => Scope::$scope,)*)* }
             }
 
-            /// What the value may be.
+            /// Which values the setting accepts.
             #[must_use]
             pub fn form(self) -> Form {
                 match self { $($(Self::$Setting => $form,)*)* }
             }
 
-            /// The value where none was set.
+            /// The value where the setting was not changed.
             #[must_use]
             pub fn default_value(self) -> TypedValue {
                 match self { $($(Self::$Setting => <$Type>::to_value(&$default),)*)* }
             }
 
-            /// What it does, with its unit.
+            /// What the setting does, with its unit.
             #[must_use]
             pub fn help(self) -> &'static str {
                 match self { $($(Self::$Setting => $help,)*)* }
@@ -92,7 +92,7 @@ macro_rules! settings {
             }
 
             impl $Group {
-                /// The value; none of a setting of the other scope.
+                /// The value; `None` for a setting of the other scope.
                 #[must_use]
                 pub fn value(&self, setting: Setting) -> Option<TypedValue> {
                     match setting {
@@ -101,16 +101,16 @@ macro_rules! settings {
                     }
                 }
 
-                /// The value as text, which [`Self::set`] takes; none of a setting of the other scope.
+                /// The value as text, which [`Self::set`] accepts; `None` for a setting of the other scope.
                 #[must_use]
                 pub fn get(&self, setting: Setting) -> Option<String> {
                     self.value(setting).map(|value| value.to_string())
                 }
 
-                /// Changes one.
+                /// Changes one setting.
                 ///
                 /// # Errors
-                /// The setting is of the other scope, or may not have this value.
+                /// The setting is of the other scope, or does not accept this value.
                 pub fn change(&mut self, change: &SettingChange) -> Result<(), SettingError> {
                     let setting = change.setting();
                     setting.check_scope(Scope::$scope)?;
@@ -122,7 +122,7 @@ macro_rules! settings {
                     changed.ok_or(SettingError::Value { setting })
                 }
 
-                /// Changes one, if the text is a value that it may have.
+                /// Changes one setting, if it accepts the value that the text represents.
                 ///
                 /// # Errors
                 /// As [`SettingChange::parse`].
@@ -135,52 +135,53 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Settings that every node follows.
+    /// Settings that all nodes follow.
     Cluster Settings {
-        /// R14: after how many minutes a client that is not activated asks again.
+        /// R14: minutes after which a client that is not activated asks again.
         ActivationInterval as "activation.interval_minutes",
             activation_interval_minutes: u32 = ACTIVATION_INTERVAL_MINUTES_DEFAULT, INTERVAL,
             "minutes until a client that is not activated asks again";
-        /// R14: after how many minutes an activated client renews.
+        /// R14: minutes after which an activated client renews.
         RenewalInterval as "renewal.interval_minutes",
             renewal_interval_minutes: u32 = RENEWAL_INTERVAL_MINUTES_DEFAULT, INTERVAL,
             "minutes until an activated client renews";
-        /// R28: whether nodes publish themselves in DNS.
+        /// R28: whether nodes publish their SRV records in DNS.
         DnsPublish as "dns.publish", dns_publish: bool = true, Form::Flag,
             "whether nodes publish themselves in DNS";
-        /// R26: where they do. Empty: each in the domain of its own name.
+        /// R26: the domains in which nodes publish. Empty: each node in the domain of its own name.
         DnsDomains as "dns.domains", dns_domains: Vec<PublishDomain> = Vec::new(), Form::Domains,
             "where nodes publish themselves; empty: each in the domain of its own name";
-        /// Seconds that resolvers may keep a record: one for the cluster, because a record with another changes the
-        /// whole RRset's.
+        /// How long resolvers may keep a record, in seconds. One value for the cluster, because a record with
+        /// another TTL changes the TTL of the whole RRset.
         DnsTtl as "dns.ttl_s", dns_ttl_s: u32 = 300, Form::Number { min: 1, max: DAY_S },
             "seconds that resolvers may keep a record";
-        /// Seconds until the record of a member that is dead is withdrawn on its behalf; 0: never.
+        /// After how long a dead member's record is withdrawn on its behalf, in seconds; 0: never.
         DnsWithdrawDead as "dns.withdraw_dead_s",
             dns_withdraw_dead_s: u32 = 600, Form::NumberOrZero { min: 60, max: DAY_S },
             "seconds until a dead member's record is withdrawn for it; 0: never";
-        /// R4: connections at once from one address; absent: as each node's configuration says.
+        /// R4: the most concurrent connections from one source; `None`: each node's configuration decides.
         ConnectionsPerSource as "clients.connections_per_source_max",
             connections_per_source_max: Option<u32> = None, ANY_U16,
             "connections at once from one source (an IPv4 address or an IPv6 /64); 0: as each node's configuration says";
-        /// How far the nodes are from each other, where a node's configuration does not say. Since format 3.
+        /// The distance between the nodes, for nodes whose configuration does not set it. Since format 3.
         RaftProfile as "raft.profile", raft_profile: ElectionProfile = ElectionProfile::Near, Form::Profile,
             "how far the nodes are from each other: near (round trips up to 75 ms) or far (up to 300 ms); a node whose configuration gives raft.profile keeps to that";
     }
 
-    /// Settings of one node that are changed while it runs, and outlive its restart (R36).
+    /// Settings of one node that can be changed while it runs, and that survive its restart (R36).
     Node NodeSettings {
-        /// R1: where clients reach the node; absent: as its configuration says.
+        /// R1: the port on which the node answers clients; `None`: its configuration decides.
         ClientsPort as "clients.port", clients_port: Option<u16> = None, ANY_U16,
             "port of one node for client machines; 0: as its configuration says";
-        /// R7: the processor is left to others.
+        /// R7: whether the node runs with low priority, so that other programs get the processor first.
         LowPriority as "process.low_priority", low_priority: bool = false, Form::Flag,
             "whether one node leaves the processor to others";
     }
 }
 
 impl Settings {
-    /// The first setting that is not as by default and that `format` does not hold: its name, its value and the default.
+    /// The first setting that differs from its default and that `format` does not hold: its name, its value and the
+    /// default.
     #[must_use]
     pub fn not_held_in(&self, format: Format) -> Option<(&'static str, TypedValue, TypedValue)> {
         let newer = Setting::ALL.into_iter().filter(|setting| setting.format() > format);
@@ -188,7 +189,7 @@ impl Settings {
         set.into_iter().find(|(_, value, default)| value != default)
     }
 
-    /// Leaves the settings that `format` does not hold as they are by default.
+    /// Resets the settings that `format` does not hold to their defaults.
     pub(crate) fn put_in(&mut self, format: Format) {
         if Setting::RaftProfile.format() > format {
             self.raft_profile = ElectionProfile::default();
@@ -196,7 +197,7 @@ impl Settings {
     }
 }
 
-/// There is no such setting, or it cannot have this value.
+/// The setting does not exist, or does not accept the value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SettingError {
     #[error("there is no such setting; there are {}", names())]
@@ -214,13 +215,13 @@ fn names() -> String {
 }
 
 impl Setting {
-    /// The setting that log entries and snapshots call so.
+    /// The setting with this name in log entries and snapshots.
     #[must_use]
     pub fn from_log_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|setting| setting.log_name() == name)
     }
 
-    /// The first format that holds it.
+    /// The first format that holds the setting.
     #[must_use]
     pub fn format(self) -> Format {
         match self {
@@ -229,13 +230,13 @@ impl Setting {
         }
     }
 
-    /// As administrators see and type it.
+    /// The name that administrators see and type.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.log_name()
     }
 
-    /// Whether each node has its own.
+    /// Whether each node has its own value.
     #[must_use]
     pub fn is_of_node(self) -> bool {
         self.scope() == Scope::Node
@@ -258,25 +259,25 @@ impl FromStr for Setting {
     }
 }
 
-/// A new value for one setting, parsed once: where an administrator gives it, or where it is read from the log.
+/// A new value for one setting, parsed once: when an administrator gives it, or when it is read from the log.
 ///
-/// Log entries of formats 1 and 2 hold the text as it was given (`0120` for 120), and the audit shows it, so the text is
-/// kept beside the value. They may also hold a text that is no value of the setting: such a change is read, and is refused
-/// when it is applied.
+/// Log entries of formats 1 and 2 hold the text as it was given (`0120` for 120), and the audit shows it, so the
+/// text is kept beside the value. Log entries may also hold a text that is not a value of the setting: such a change
+/// can be read, and is refused when it is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingChange {
     setting: Setting,
     text: String,
-    /// None: the text is no value of the setting.
+    /// `None` where the text is not a value of the setting.
     value: Option<TypedValue>,
 }
 
 impl SettingChange {
-    /// A change that an administrator asks for, of the cluster's settings or of one node's.
+    /// A change that an administrator requests, of the cluster's settings or of one node's.
     ///
     /// # Errors
     /// [`SettingError::OfNode`] or [`SettingError::OfCluster`] where the setting is of the other scope,
-    /// [`SettingError::Value`] where the text is no value of it.
+    /// [`SettingError::Value`] where the text is not a value of the setting.
     pub fn parse(scope: Scope, setting: Setting, text: &str) -> Result<Self, SettingError> {
         setting.check_scope(scope)?;
         let change = Self::from_log(setting, text.to_owned());
@@ -284,7 +285,7 @@ impl SettingChange {
         Ok(change)
     }
 
-    /// A change as a log entry holds it; whether it can be applied is told by [`Self::value`].
+    /// A change from a log entry. [`Self::value`] returns an error where it cannot be applied.
     #[must_use]
     pub fn from_log(setting: Setting, text: String) -> Self {
         let value = setting.form().parse(&text);
@@ -296,7 +297,7 @@ impl SettingChange {
         self.setting
     }
 
-    /// The value as it was given, as log entries and the audit hold it.
+    /// The text as it was given, which log entries and the audit hold.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -305,7 +306,7 @@ impl SettingChange {
     /// The new value.
     ///
     /// # Errors
-    /// [`SettingError::Value`] where the text is no value of the setting.
+    /// [`SettingError::Value`] where the text is not a value of the setting.
     pub fn value(&self) -> Result<&TypedValue, SettingError> {
         self.value.as_ref().ok_or(SettingError::Value { setting: self.setting })
     }

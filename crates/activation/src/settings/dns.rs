@@ -6,24 +6,24 @@ use std::str::FromStr;
 
 use crate::id::InvalidId;
 
-/// An entry of the publish list (R26). Text: `DOMAIN` or `DOMAIN:PRIORITY:WEIGHT`.
+/// An entry of the publish list (R26), written `DOMAIN` or `DOMAIN:PRIORITY:WEIGHT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishDomain {
     pub domain: DomainName,
-    /// Priority and weight in this domain; absent: each node's own.
+    /// Priority and weight in this domain; `None`: each node's own.
     pub rank: Option<Rank>,
 }
 
-/// RFC 2782.
+/// Priority and weight of an SRV record (RFC 2782).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rank {
-    /// Lower ones are asked first.
+    /// Clients try lower priorities first.
     pub priority: u16,
-    /// The share among those of one priority.
+    /// The share of clients among the records of one priority.
     pub weight: u16,
 }
 
-/// A domain in lower case, without the root's dot.
+/// A domain name in lower case, without the trailing dot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DomainName(Box<str>);
 
@@ -37,8 +37,8 @@ impl DomainName {
 impl FromStr for DomainName {
     type Err = InvalidId;
 
-    /// Labels of 1 to 63 letters, digits, `-` and `_`, 253 bytes in all (RFC 1035 section 2.3.4); a dot at the end is
-    /// taken off.
+    /// Accepts labels of 1 to 63 letters, digits, `-` and `_`, 253 bytes in all (RFC 1035 section 2.3.4); removes a
+    /// trailing dot.
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -81,15 +81,16 @@ impl fmt::Display for PublishDomain {
     }
 }
 
-/// Where a node is found in DNS, as it announced it (R25): known to every node, also when it is dead.
+/// A node's name, port, rank and addresses in DNS, as the node announced them (R25). Every node knows them, also
+/// when the announcing node is dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
-    /// The name that SRV records point at.
+    /// The target name of the node's SRV records.
     pub target: DomainName,
-    /// R1: where clients reach it.
+    /// R1: the port on which the node answers clients.
     pub port: u16,
-    /// Its own rank, where a domain of the publish list gives none.
+    /// The node's own rank, for domains of the publish list that give none.
     pub rank: Rank,
-    /// At most [`crate::limits::ADDRESSES_MAX`].
+    /// The node's addresses, at most [`crate::limits::ADDRESSES_MAX`].
     pub addresses: Vec<IpAddr>,
 }

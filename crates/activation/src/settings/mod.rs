@@ -1,8 +1,9 @@
-//! Settings that the cluster shares: set once, every node follows (R14, R26, R28, R36).
+//! Settings that the cluster shares: an administrator sets them once, and all nodes follow them (R14, R26, R28,
+//! R36).
 //!
-//! Each is declared once, in the table of [`declarations`]: its name, form, default and help. A value is text where people
-//! give and read it, and typed from there on. What is of one node alone and takes effect when it starts stands in that
-//! node's configuration, not here.
+//! Each setting is declared once, in the table of [`declarations`]: its name, form, default and help. A value is
+//! text where administrators give and read it, and typed everywhere else. A setting that concerns one node alone and
+//! takes effect when it starts is in that node's configuration, not here.
 
 mod declarations;
 mod dns;

@@ -1,17 +1,17 @@
-//! How far the nodes of a cluster are from each other: what decides heartbeats and election times.
+//! The distance between the nodes of a cluster, which determines heartbeat and election timeouts.
 
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// How far the nodes of a cluster are from each other.
+/// The distance between the nodes of a cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ElectionProfile {
-    /// One site.
+    /// All nodes at one site.
     #[default]
     Near,
-    /// Two sites, or more.
+    /// Nodes at two or more sites.
     Far,
 }
 
@@ -32,7 +32,7 @@ impl FromStr for ElectionProfile {
     }
 }
 
-/// The name of no profile.
+/// The text is not the name of a profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("it is near or far")]
 pub struct UnknownProfile;

@@ -1,4 +1,4 @@
-//! Values of settings: what each form accepts, and how fields hold them.
+//! Values of settings: which values each form accepts, and how fields hold them.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use super::dns::PublishDomain;
 use super::profile::ElectionProfile;
 use crate::limits::DOMAINS_MAX;
 
-/// What a setting's value may be.
+/// The form of a setting's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// `true` or `false`.
     Flag,
     /// A whole number of this range.
     Number { min: u32, max: u32 },
-    /// The same, or 0, which turns the setting off.
+    /// A whole number of this range, or 0, which turns the setting off.
     NumberOrZero { min: u32, max: u32 },
     /// A publish list of at most [`DOMAINS_MAX`] different domains; the empty text is the empty list.
     Domains,
@@ -21,7 +21,7 @@ pub enum Form {
     Profile,
 }
 
-/// A value that a setting may have.
+/// A value of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TypedValue {
     Flag(bool),
@@ -31,7 +31,8 @@ pub enum TypedValue {
 }
 
 impl Form {
-    /// The value that this text stands for, if it is one; space around it is ignored.
+    /// The value that this text represents; `None` where the form does not accept it. Surrounding white space is
+    /// ignored.
     #[must_use]
     pub fn parse(self, text: &str) -> Option<TypedValue> {
         let text = text.trim();
@@ -45,7 +46,7 @@ impl Form {
     }
 }
 
-/// What is expected, as a noun phrase.
+/// Writes what is expected, as a noun phrase.
 impl fmt::Display for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -76,7 +77,7 @@ fn domains(text: &str) -> Option<Vec<PublishDomain>> {
     (names.len() == domains.len() && domains.len() <= DOMAINS_MAX).then_some(domains)
 }
 
-/// The text that [`Form::parse`] reads as this value.
+/// Writes the text that [`Form::parse`] reads as this value.
 impl fmt::Display for TypedValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -91,11 +92,11 @@ impl fmt::Display for TypedValue {
     }
 }
 
-/// A type of a field that holds a setting.
+/// The type of a field that holds a setting.
 pub(super) trait Field: Sized {
     fn to_value(&self) -> TypedValue;
 
-    /// None where the value is of another type.
+    /// `None` where the value is of another type.
     fn from_value(value: &TypedValue) -> Option<Self>;
 }
 
@@ -119,7 +120,7 @@ impl Field for u32 {
     }
 }
 
-/// 0 stands for none.
+/// 0 represents `None`.
 impl Field for Option<u32> {
     fn to_value(&self) -> TypedValue {
         TypedValue::Number(self.unwrap_or(0))
@@ -130,7 +131,7 @@ impl Field for Option<u32> {
     }
 }
 
-/// 0 stands for none.
+/// 0 represents `None`.
 impl Field for Option<u16> {
     fn to_value(&self) -> TypedValue {
         TypedValue::Number(self.unwrap_or(0).into())

@@ -1,4 +1,5 @@
-//! Which node may answer for what: keys are installed, nodes activated with them, and their slots given back.
+//! Which node may answer for what: key installation, activation of nodes with a key, and release of activation
+//! slots.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +24,7 @@ impl State {
         rights.is_some_and(Rights::is_activated)
     }
 
-    /// Groups of the certificates that a node holds of this publisher and that are not blocked, by code.
+    /// Codes of the product groups for which a node holds a certificate of this publisher that is not blocked.
     #[must_use]
     pub fn groups_held(&self, publisher: PublisherId, node: NodeId) -> Vec<u8> {
         let rights = self.publishers.get(&publisher).and_then(|publisher| publisher.rights.get(&node));
@@ -49,7 +50,7 @@ impl State {
         if !self.publishers.contains_key(&publisher) {
             return Err(CommandRefusal::UnknownPublisher);
         }
-        // Installed for the wrong publisher at first: nobody was activated with it.
+        // The key was first installed for the wrong publisher; no node was activated with it, so it can move.
         self.publishers.values_mut().for_each(|other| drop(other.keys.remove(&id)));
         let held = HeldKey { key, standing: None, activations: BTreeMap::new() };
         self.publishers.get_mut(&publisher).map(|publisher| publisher.keys.insert(id, held));
@@ -89,7 +90,7 @@ impl PublisherState {
             let (node, key) = (answer.node, answer.certificate.key);
             let held = keys.get_mut(&key).ok_or(CommandRefusal::KeyNotInstalled { node, key })?;
             self.check_certificate(node, &answer.certificate)?;
-            // A place that was given back in the meantime is not taken again by an older answer.
+            // An older answer must not take an activation slot again that was given back in the meantime.
             if !self.releases.contains_key(&(key, answer.certificate.node_key)) {
                 held.activate(answer);
             }
@@ -126,7 +127,7 @@ impl PublisherState {
         Ok(())
     }
 
-    /// It is signed by the node key that stands in the node's certificate, or it was taken before.
+    /// Accepts a statement signed by the node key in the node's certificate, or one that was accepted before.
     fn check_release(&self, statement: &ReleaseStatement) -> Result<(), CommandRefusal> {
         let ReleaseStatement { key, node, .. } = *statement;
         statement.verify().map_err(|_| CommandRefusal::NotSignedByNode { node })?;

@@ -1,4 +1,4 @@
-//! Applying commands, one arm each.
+//! Applies commands, one match arm for each kind.
 
 use super::frozen_text;
 use super::hashes::Hashes;
@@ -21,8 +21,8 @@ use crate::message::Record;
 use crate::settings::{Announcement, NodeSettings, SettingChange};
 
 impl State {
-    /// Applies the log entry at `index`. Never fails and never panics, whatever the bytes: what is not a command is
-    /// refused and changes nothing.
+    /// Applies the log entry at `index`. Never fails and never panics, whatever the bytes: bytes that are not a
+    /// command are refused and change nothing.
     pub fn apply(&mut self, index: u64, command: &[u8]) -> Applied {
         if let Some(boundary) = self.hashes.missed_before(index) {
             let hash = self.hash();
@@ -51,8 +51,9 @@ impl State {
         applied
     }
 
-    /// [`Self::apply`], and [`Self::check_invariants`] behind it: for the demo and for tests of whole clusters.
-    /// It looks at everything that the state holds, which is a small share of a batch's cost at the counts of a cluster.
+    /// Like [`Self::apply`], and then checks the invariants with [`Self::check_invariants`]; for the demo and for
+    /// tests of whole clusters. The check reads the whole state, which costs a small share of a batch's time at a
+    /// cluster's usual counts.
     pub fn apply_checked(&mut self, index: u64, command: &[u8]) -> Applied {
         let before = (self.time_ms, self.audit.entries().last().map(|entry| entry.number));
         let applied = self.apply(index, command);
@@ -64,19 +65,20 @@ impl State {
         applied
     }
 
-    /// The newest of the own hashes that are taken every [`limits::STATE_HASH_INTERVAL_ENTRIES`]: what a leader logs.
+    /// The newest of this node's hashes that are taken every [`limits::STATE_HASH_INTERVAL_ENTRIES`], with its
+    /// index: the hash that a leader writes to the log.
     #[must_use]
     pub fn newest_hash(&self) -> Option<(u64, [u8; 32])> {
         self.hashes.newest()
     }
 
-    /// The last entry after which a hash was noted because a command asked for it.
+    /// The index of the last entry after which a hash was noted because a command requested it.
     #[must_use]
     pub fn noted_hash_index(&self) -> Option<u64> {
         self.hashes.newest_noted()
     }
 
-    /// Carries the command out where its id is not known; otherwise answers what became of it.
+    /// Carries the command out if its id is new; otherwise returns the outcome of the first time.
     fn once(&mut self, index: u64, id: RequestId, command: Command) -> Applied {
         if let Some(Outcome { index, refused }) = self.outcomes.get(&id) {
             return Applied::Repeated { index: *index, refused: refused.clone() };
@@ -92,7 +94,7 @@ impl State {
         applied
     }
 
-    /// The own hash after the entry at `index`, as long as it is kept.
+    /// This node's hash after the entry at `index`; `None` when it is no longer kept.
     #[must_use]
     pub fn hash_at(&self, index: u64) -> Option<[u8; 32]> {
         self.hashes.at(index)
@@ -121,7 +123,7 @@ impl State {
             Command::UseToken { digest, time_ms, node, registration, enrolled } => {
                 self.use_token((digest, time_ms, node), registration, enrolled)
             }
-            // No leader writes one below its format.
+            // A leader never writes one of these below the format that introduced it.
             Command::Register { .. } | Command::Revoke(_) | Command::SetAuthority(_)
                 if !self.format.registers_keys() =>
             {
@@ -145,7 +147,7 @@ impl State {
                 self.accept_clock(time_ms);
                 Ok(())
             }
-            // Only `apply` carries one out, and none is inside another.
+            // `apply` alone carries these out, and neither may be inside another command.
             Command::Once { .. } | Command::NoteHash => Err(CommandRefusal::Malformed("command")),
         };
         match changed {
@@ -154,11 +156,11 @@ impl State {
         }
     }
 
-    /// Carries the act out, and records it with what became of it: since format 3 as codes, before that in words.
+    /// Carries the act out and records it with its outcome: as codes since format 3, as text before that.
     fn audited(&mut self, origin: Origin, act: Act) -> Result<(), CommandRefusal> {
         let codes = self.format.holds_codes();
         match act {
-            // Words in a format that holds codes, and codes in one that holds words: no leader writes either.
+            // Text in a format that holds codes, or codes in a format that holds text: a leader writes neither.
             Act::Note { .. } if codes => Err(CommandRefusal::Malformed("act")),
             Act::Noted { .. } if !codes => Err(CommandRefusal::Malformed("act")),
             Act::Note { act, refused } => {
@@ -173,7 +175,7 @@ impl State {
                 Ok(())
             }
             Act::Command(command) => {
-                // Put as the format says that holds after it.
+                // Recorded in the encoding of the format that holds after the command.
                 let codes = command.sets_format().unwrap_or(self.format).holds_codes();
                 let description = if codes {
                     Description::Coded(recorded::act(&command))
@@ -184,7 +186,7 @@ impl State {
                     Applied::Refused(refusal) => Err(refusal),
                     _ => Ok(()),
                 };
-                // After it: a change of the format may have ended the audit, or begun it.
+                // Checked after the command: a change of the format may have ended or begun the audit.
                 if self.format.holds_audit() {
                     let refused = done.as_ref().err();
                     match description {
@@ -202,7 +204,7 @@ impl State {
         }
     }
 
-    /// The record that keeps what this one did.
+    /// The audit record that keeps the acts of this origin.
     fn record_of(&mut self, origin: &Origin) -> &mut Audit {
         match origin.actor {
             Actor::Other if self.format.holds_codes() => &mut self.audit_others,
@@ -210,8 +212,8 @@ impl State {
         }
     }
 
-    /// Why a request to `node` for this product is refused whatever its clock says, in the state as it is: what [`Self::apply`]
-    /// answers a record of it.
+    /// Why a request to `node` for this product is refused whatever its clock shows, in the present state. The same
+    /// refusal that [`Self::apply`] gives for a record of the request.
     #[must_use]
     pub fn refusal(&self, node: NodeId, publisher: PublisherId, product: ProductId) -> Option<Refusal> {
         let Some(publisher) = self.publishers.get(&publisher) else { return Some(Refusal::NotActivated) };
@@ -221,8 +223,7 @@ impl State {
         }
     }
 
-    /// Whether the count that a request for this product would go to remembers no request of the CMID; not where the product is
-    /// in no catalog.
+    /// Whether the application's count holds no request of this CMID. False where the product is in no catalog.
     #[must_use]
     pub fn is_new(&self, publisher: PublisherId, product: ProductId, cmid: Cmid) -> bool {
         let count = self.publishers.get(&publisher).and_then(|publisher| {
@@ -236,7 +237,7 @@ impl State {
         let time_ms = batch.stamp.time_ms.max(self.time_ms.unwrap_or(0));
         self.time_ms = Some(time_ms);
         if self.format.has_expiry_clock() {
-            // Without one the batch was written in the format before: the clock stays where it is.
+            // Without `expiry_ms` the batch was written in the format before: the clock of expiry stays where it is.
             let to_ms = batch.stamp.expiry_ms.or(self.expiry_ms).unwrap_or(time_ms);
             self.expiry_ms = Some(to_ms.max(self.expiry_ms.unwrap_or(0)).min(time_ms));
         }
@@ -249,12 +250,13 @@ impl State {
         let records = batch.records.len();
         let outcomes = batch.records.into_iter().map(|record| self.count_record(record, times, reference_ms));
         let outcomes: Vec<_> = outcomes.collect();
-        // Callers are answered by the position of their record.
+        // Each caller is answered by the position of its record in the batch.
         assert_eq!(outcomes.len(), records, "one outcome for each record");
         Applied::Batch { time_ms, outcomes }
     }
 
-    /// The order of the checks is part of the replicated behaviour: activated, covered, clock, then the count.
+    /// Counts one record. The order of the checks is part of the replicated behaviour: activated, covered, clock,
+    /// then the count.
     fn count_record(
         &mut self,
         record: Record,
@@ -306,7 +308,7 @@ impl State {
         Ok(())
     }
 
-    /// The token is spent only where its bearer's key can be registered.
+    /// Uses a token. The token is spent only if its bearer's key can be registered.
     fn use_token(
         &mut self,
         (digest, time_ms, node): ([u8; 32], u64, Option<NodeId>),
@@ -314,7 +316,7 @@ impl State {
         enrolled: Option<Enrolled>,
     ) -> Result<(), CommandRefusal> {
         let mut registry = self.registry.clone();
-        // A version that does not know the field passes over it.
+        // A version that does not know the field `registration` ignores it.
         if let Some(registration) = registration.filter(|_| self.format.registers_keys()) {
             registry.register(&[registration], self.time_ms)?;
         }
@@ -415,7 +417,8 @@ impl PublisherState {
         Self { opened, keys, releases, rights, counts }
     }
 
-    /// A successor keeps every application that has products, so no count is lost that a machine could still ask for.
+    /// Replaces the catalog. A successor keeps every application that has products, so no count is lost that a
+    /// client machine could still ask for.
     fn replace_catalog(&mut self, opened: OpenedCatalog) {
         let mut before = std::mem::take(&mut self.counts);
         let kept = |name: &crate::catalog::Name| (name.clone(), before.remove(name).unwrap_or_default());

@@ -1,4 +1,4 @@
-//! A batch: all requests that waited at one moment, in one log entry, stamped once.
+//! A batch: all requests that waited at one moment, in one log entry with one time stamp.
 
 use bytes::Bytes;
 use prost::{Message, length_delimiter_len};
@@ -13,7 +13,7 @@ use crate::proto;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     pub stamp: Stamp,
-    /// At most [`BATCH_RECORDS_MAX`].
+    /// The requests, at most [`BATCH_RECORDS_MAX`].
     pub records: Vec<Record>,
 }
 
@@ -59,12 +59,12 @@ impl TryFrom<proto::Batch> for Batch {
     }
 }
 
-/// The batch holds as many records, or bytes, as it may: propose it and begin another.
+/// The batch holds as many records or bytes as it may. Propose it and begin another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the batch is full")]
 pub struct BatchFull;
 
-/// Why an encoded record was not taken.
+/// Why an encoded record was not added to the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum PushError {
     #[error(transparent)]
@@ -73,7 +73,7 @@ pub enum PushError {
     Malformed(#[from] MalformedRecord),
 }
 
-/// Builds the encoded command of a batch as records come in. It never exceeds [`COMMAND_BYTES_MAX`] or
+/// Builds the encoded command of a batch while records arrive. It never exceeds [`COMMAND_BYTES_MAX`] or
 /// [`BATCH_RECORDS_MAX`].
 #[derive(Clone, Debug)]
 pub struct BatchBuilder {
@@ -104,7 +104,7 @@ impl BatchBuilder {
         self.records == 0
     }
 
-    /// Length of what [`Self::finish`] would give now.
+    /// Length in bytes of the command that [`Self::finish`] would return now.
     #[must_use]
     pub fn len_bytes(&self) -> usize {
         command_len(self.body.len())
@@ -117,8 +117,8 @@ impl BatchBuilder {
         Ok(())
     }
 
-    /// Takes a record that another node encoded. It is validated here, because one bad record would make every node
-    /// refuse the whole batch.
+    /// Adds a record that another node encoded. It is validated here, because one malformed record would make every
+    /// node refuse the whole batch.
     pub fn push_encoded(&mut self, record: &[u8]) -> Result<(), PushError> {
         Record::decode(record)?;
         self.reserve(record.len())?;
@@ -126,11 +126,11 @@ impl BatchBuilder {
         Ok(())
     }
 
-    /// The encoded command.
+    /// Returns the encoded command.
     #[must_use]
     pub fn finish(self) -> Bytes {
         let mut command = Vec::with_capacity(self.len_bytes());
-        // A leader that proposed a longer one would have every node refuse all requests in it.
+        // If a leader proposed a longer command, every node would refuse all requests in it.
         assert!(self.len_bytes() <= COMMAND_BYTES_MAX && self.records <= BATCH_RECORDS_MAX, "the batch is too large");
         command.push(FIELD_1);
         put_length(self.body.len(), &mut command);
@@ -138,7 +138,7 @@ impl BatchBuilder {
         command.into()
     }
 
-    /// Writes tag and length of a record, if it still fits.
+    /// Writes tag and length of a record if the record still fits.
     fn reserve(&mut self, record_bytes: usize) -> Result<(), BatchFull> {
         let body_bytes = self.body.len() + 1 + length_delimiter_len(record_bytes) + record_bytes;
         if self.records == BATCH_RECORDS_MAX || command_len(body_bytes) > COMMAND_BYTES_MAX {

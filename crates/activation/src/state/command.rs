@@ -23,26 +23,27 @@ use crate::{limits, proto};
 /// A change of the replicated state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Requests to be counted.
+    /// Requests to count.
     Batch(Batch),
-    /// A publisher's first catalog, with its root key, or a newer one.
+    /// A publisher's first catalog with its root key, or a newer catalog.
     InstallCatalog { signed: Bytes },
     /// A host key of a publisher whose catalog is installed.
     InstallKey { publisher: PublisherId, key: TypedKey },
-    /// What a publisher answered, an encoded [`crate::host_activation::SignedAnswers`]: all of it or nothing.
+    /// A publisher's answer: an encoded [`crate::host_activation::SignedAnswers`]. All of it is applied or nothing.
     InstallActivation { signed: Bytes },
-    /// Nodes give their places back: their certificates go, the statements wait for the publisher. All or none.
+    /// Nodes give their activation slots back: their certificates are removed, and the statements are kept until the
+    /// publisher confirms them. All or none.
     Release { statements: Vec<ReleaseStatement> },
-    /// Settings that every node follows, or those of one node; all or none.
+    /// Settings for all nodes, or for one node. All or none.
     ChangeSettings { node: Option<NodeId>, changes: Vec<SettingChange> },
-    /// A node tells where it is found in DNS.
+    /// A node's name, port and rank in DNS.
     Announce { node: NodeId, announcement: Announcement },
-    /// A node is no member any more: its announcement and its settings go.
+    /// A node is no longer a member: its announcement and its settings are removed.
     Forget { node: NodeId },
-    /// Somebody may get a certificate who has none: with the secret that has this SHA-256.
+    /// A new token: its bearer may enrol and receive a certificate. `digest` is the SHA-256 of the token's secret.
     AddToken { digest: [u8; 32], token: OpenToken },
-    /// The secret was shown, at this moment of cluster time; its bearer gets a certificate, and a node this number.
-    /// Since format 3 with the key with which its bearer takes part from then on.
+    /// A bearer used the token at `time_ms` of cluster time and receives a certificate; a node receives the number
+    /// `node` too. Since format 3 it also holds the key that is registered for the bearer.
     UseToken {
         digest: [u8; 32],
         time_ms: u64,
@@ -50,42 +51,46 @@ pub enum Command {
         registration: Option<(KeyDigest, Registration)>,
         enrolled: Option<Enrolled>,
     },
-    /// What is written from here on is of this format.
+    /// Entries and snapshots are written in this format from here on.
     SetFormat { format: Format },
-    /// An administrator's act, for the audit.
+    /// An act, recorded in the audit with its origin.
     Audited { origin: Origin, act: Act },
-    /// Cluster time went wrong: set it back, and requests recorded later with it.
+    /// Cluster time was wrong: sets it back, and with it the times of requests that were recorded later.
     ResetClock { time_ms: u64 },
-    /// The state hash after the entry at `index`, as a majority of the voters has it.
+    /// The state hash after the entry at `index`, on which a majority of the voters agrees.
     StateHash { index: u64, hash: [u8; 32] },
-    /// A command that is carried out once, however often it is written: neither a batch, nor one of hashes, nor such a command.
+    /// A command that is carried out once, however often it is written to the log. Never a batch, a command about
+    /// state hashes, or another command of this kind.
     Once { id: RequestId, command: Box<Self> },
-    /// An administrator confirms the clocks, which show this: the clock of expiry goes on from there.
+    /// An administrator confirms the clocks, which show `time_ms`: the clock of expiry continues from there.
     AcceptClock { time_ms: u64 },
-    /// Every node notes the hash of its state after this entry, for the leader to ask for it.
+    /// Every node notes the hash of its state after this entry, so that the leader can request it.
     NoteHash,
-    /// These keys may take part, with the certificates that were issued for them last; a node by one key alone. All or none.
+    /// Registers these keys, with the certificates that were last issued for them. A node has one key at most. All
+    /// or none.
     Register {
         keys: Vec<(KeyDigest, Registration)>,
-        /// Refused where a key is not registered: a revocation before this one stands.
+        /// Whether this is a renewal. A renewal of a key that is not registered is refused, so an earlier revocation
+        /// holds.
         renews: bool,
     },
-    /// Who may take part no more.
+    /// A node, a certificate or a person loses access.
     Revoke(Revocation),
-    /// The cluster's authority is this one from here on.
+    /// Replaces the cluster's authority.
     SetAuthority(ClusterAuthority),
-    /// The token with this digest is good no more.
+    /// Revokes the token with this digest.
     RevokeToken { digest: [u8; 32] },
 }
 
 /// What an administrator did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// A command: neither a batch, nor one of hashes, nor itself such an act.
+    /// A command, which is neither a batch, nor about state hashes, nor itself an audited act.
     Command(Box<Command>),
-    /// Formats 1 and 2: something else, in words; `refused` says why it was not done, and is empty where it is.
+    /// Formats 1 and 2: another act, as text. `refused` is the reason why it was refused, and empty where it was
+    /// done.
     Note { act: String, refused: String },
-    /// Since format 3: something else; `refused` is the gRPC status with which it was refused.
+    /// Since format 3: another act, as a code. `refused` is the gRPC status with which it was refused.
     Noted { what: Coded, refused: Option<u32> },
 }
 
@@ -99,7 +104,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// What a value that is not known is: from the writer's format on newer, before that malformed.
+    /// The error for an unknown value: newer where the writer's format is strict, otherwise malformed.
     fn unknown(self, field: &'static str) -> MalformedCommand {
         if self.is_strict() { MalformedCommand::NEWER } else { MalformedCommand(field) }
     }
@@ -108,7 +113,7 @@ impl Reading {
         self.written.is_some_and(Format::is_strict)
     }
 
-    /// The setting, as versions know it that write the format in which the command was written.
+    /// The setting with this name, if the format in which the command was written has it.
     fn setting(self, log_name: &str) -> Result<Setting, MalformedCommand> {
         Setting::from_log_name(log_name).filter(|setting| self.holds(*setting)).ok_or(self.unknown("setting"))
     }
@@ -126,7 +131,7 @@ impl Reading {
 }
 
 impl Command {
-    /// The format that this sets, if it is such a command, or an administrator's.
+    /// The format that this command sets, also where it is an audited command or one that is carried out once.
     #[must_use]
     pub fn sets_format(&self) -> Option<Format> {
         match self {
@@ -136,7 +141,7 @@ impl Command {
         }
     }
 
-    /// The oldest format that holds this.
+    /// The oldest format that can hold this command.
     #[must_use]
     pub fn format(&self) -> Format {
         match self {
@@ -186,12 +191,12 @@ impl Command {
                     name: change.setting().log_name().to_owned(),
                     value: change.text().to_owned(),
                 });
-                // As in an announcement.
+                // The conversion loses nothing, as in an announcement.
                 let node = node.map_or(0, |node| u32::try_from(node).unwrap_or(u32::MAX));
                 Kind::ChangeSettings(proto::ChangeSettings { changes: changes.collect(), node })
             }
             Self::Announce { node, announcement } => Kind::Announce(encode_announcement(*node, announcement)),
-            // As in an announcement.
+            // The conversion loses nothing, as in an announcement.
             Self::Forget { node } => Kind::Forget(proto::Forget { node: u32::try_from(*node).unwrap_or(u32::MAX) }),
             Self::AddToken { digest, token } => {
                 Kind::AddToken(proto::AddToken { token: Some(encode_token(digest, token)) })
@@ -199,7 +204,7 @@ impl Command {
             Self::UseToken { digest, time_ms, node, registration, enrolled } => Kind::UseToken(proto::UseToken {
                 digest: Bytes::copy_from_slice(digest),
                 time_ms: *time_ms,
-                // As in an announcement.
+                // The conversion loses nothing, as in an announcement.
                 node: node.map_or(0, |node| u32::try_from(node).unwrap_or(u32::MAX)),
                 registration: registration.as_ref().map(|(key, registration)| registration.to_proto(key)),
                 enrolled: enrolled.as_ref().map(Enrolled::to_proto),
@@ -242,19 +247,24 @@ impl Command {
 
     /// Reads a command.
     ///
-    /// Errors: [`MalformedCommand::NEWER`] for a command of a kind or format that this version does not know; otherwise the
-    /// field that is malformed.
+    /// # Errors
+    /// [`MalformedCommand::NEWER`] for a command of a kind or format that this version does not know; otherwise the
+    /// malformed field.
     pub fn decode(bytes: &[u8]) -> Result<Self, MalformedCommand> {
         Self::decode_up_to(Format::NEWEST, bytes)
     }
 
-    /// The same, as a version reads it whose newest format is `newest`, where it is not known in which format it was written.
+    /// Reads a command as a version does whose newest format is `newest`, where the format in which it was written
+    /// is not known.
+    ///
+    /// # Errors
+    /// [`MalformedCommand::NEWER`] or the malformed field, as [`Self::decode`].
     pub fn decode_up_to(newest: Format, bytes: &[u8]) -> Result<Self, MalformedCommand> {
         Self::read(Reading { newest, written: None }, bytes)
     }
 
-    /// The same for a command that was written in format `written`. Since format 3 whatever is not known, a field or a value
-    /// at any depth, makes it [`MalformedCommand::NEWER`].
+    /// Reads a command that was written in format `written`, as a version does whose newest format is `newest`.
+    /// Since format 3 anything unknown, a field or a value at any depth, makes it [`MalformedCommand::NEWER`].
     pub fn decode_written_in(written: Format, newest: Format, bytes: &[u8]) -> Result<Self, MalformedCommand> {
         Self::read(Reading { newest, written: Some(written) }, bytes)
     }
@@ -265,9 +275,9 @@ impl Command {
         if bytes.len() > limits::COMMAND_BYTES_MAX {
             return Err(MalformedCommand("too long"));
         }
-        // One copy, so that the fields of all records share it.
+        // One copy of the bytes, which the fields of all records share.
         let raw = proto::Command::decode(Bytes::copy_from_slice(bytes)).map_err(|_| MalformedCommand("encoding"))?;
-        // A decoder drops the fields that it does not know; what is left is shorter.
+        // The decoder drops fields that it does not know, so re-encoding gives fewer bytes.
         if reading.is_strict() && raw.encoded_len() != bytes.len() {
             return Err(MalformedCommand::NEWER);
         }
@@ -281,11 +291,11 @@ impl Command {
                 | Kind::RevokeToken(_)
                 | Kind::SetAuthority(_),
             ) if newest < Format::CODED => None,
-            // A version without the audit knows neither.
+            // A version without the audit knows neither kind.
             Some(Kind::SetFormat(_) | Kind::Audited(_)) if newest < Format::AUDITED => None,
             kind => kind,
         };
-        // Without a kind and not empty it holds one that is not known here.
+        // Bytes that are not empty and have no known kind hold a kind that this version does not know.
         let unknown = if bytes.is_empty() { MalformedCommand("unknown kind") } else { MalformedCommand::NEWER };
         match kind.ok_or(unknown)? {
             Kind::Batch(batch) => {
@@ -390,7 +400,7 @@ impl Command {
             }
             Kind::Revoke(revoke) => {
                 let raw = revoke.revocation.as_ref().ok_or(MalformedCommand("revocation"))?;
-                // Without a kind it names one that is not known here.
+                // Without a value in `whom` the entry names a kind of holder that this version does not know.
                 let unknown = if raw.whom.is_none() { reading.unknown("whom") } else { MalformedCommand("whom") };
                 Ok(Self::Revoke(Revocation::from_proto(raw).ok_or(unknown)?))
             }
@@ -441,7 +451,7 @@ pub(super) fn encode_announcement(node: NodeId, announcement: &Announcement) -> 
         IpAddr::V6(address) => Bytes::copy_from_slice(&address.octets()),
     };
     proto::Announcement {
-        // As in a record: no parser lets a larger node id through.
+        // The conversion loses nothing: as in a record, every parser refuses a larger node id.
         node: u32::try_from(node).unwrap_or(u32::MAX),
         target: announcement.target.to_string(),
         port: announcement.port.into(),

@@ -1,11 +1,13 @@
-//! Formats of what is stored and sent between nodes: a version reads all since the first, and writes the one that the cluster is
-//! set to. So nodes of two versions are one cluster, and go back to the older version, until somebody says otherwise.
+//! Formats of what is stored and of what nodes send to each other. A version reads all formats from the first on,
+//! and writes the one that the cluster is set to. So nodes of two versions form one cluster and can go back to the
+//! older version, until an administrator raises the format.
 //!
 //! ```text
 //! 1   everything but the audit
 //! 2   the audit
-//! 3   a clock of its own for expiry; administrators' commands once only; codes where format 2 has texts; a state hash that
-//!     does not read all records; what is not known is newer, not malformed
+//! 3   a separate clock for expiry; administrators' commands that are carried out once; codes where format 2 has
+//!     texts; a state hash that does not read all records; unknown content counts as newer, not as malformed
+//! ```
 //! ```
 
 use std::fmt;
@@ -25,11 +27,11 @@ pub struct UnknownFormat {
 
 impl Format {
     pub const OLDEST: Self = Self(1);
-    /// The newest that this version reads.
+    /// The newest format that this version reads.
     pub const NEWEST: Self = Self(3);
-    /// The first that holds the audit.
+    /// The first format that holds the audit.
     pub const AUDITED: Self = Self(2);
-    /// The first with two clocks, commands that are carried out once, and codes instead of texts.
+    /// The first format with two clocks, commands that are carried out once, and codes instead of texts.
     pub(crate) const CODED: Self = Self(3);
 
     pub fn new(number: u32) -> Result<Self, UnknownFormat> {
@@ -43,31 +45,31 @@ impl Format {
         self.0
     }
 
-    /// Whether what administrators do is recorded.
+    /// Whether acts of administrators are recorded.
     #[must_use]
     pub fn holds_audit(self) -> bool {
         self >= Self::AUDITED
     }
 
-    /// Whether requests expire by a clock of their own, which only confirmed clocks move.
+    /// Whether requests expire by a separate clock, which advances only with confirmed clocks.
     #[must_use]
     pub fn has_expiry_clock(self) -> bool {
         self >= Self::CODED
     }
 
-    /// Whether a command that carries an id is carried out once, however often it is proposed.
+    /// Whether a command with an id is carried out once, however often it is proposed.
     #[must_use]
     pub fn remembers_commands(self) -> bool {
         self >= Self::CODED
     }
 
-    /// Whether the state says whose key may take part, beside the authority's signature.
+    /// Whether the state holds the registry of keys, beside the authority's signature.
     #[must_use]
     pub fn registers_keys(self) -> bool {
         self >= Self::CODED
     }
 
-    /// Whether a command has every node note the hash of its state.
+    /// Whether there is a command that makes every node note the hash of its state.
     #[must_use]
     pub fn notes_hashes(self) -> bool {
         self >= Self::CODED
@@ -79,12 +81,12 @@ impl Format {
         self >= Self::CODED
     }
 
-    /// Whether what a version does not know, however deep it stands, is newer and never passed over.
+    /// Whether anything that a version does not know, at any depth, counts as newer and is never ignored.
     pub(crate) fn is_strict(self) -> bool {
         self >= Self::CODED
     }
 
-    /// Whether the state hash takes sums over records in place of the records.
+    /// Whether the state hash covers sums over the records of machines in place of the records.
     pub(crate) fn hashes_sums(self) -> bool {
         self >= Self::CODED
     }

@@ -1,13 +1,15 @@
-//! Texts of formats 1 and 2, letter for letter as the first version that wrote them.
+//! Texts of formats 1 and 2, byte for byte as the first version wrote them.
 //!
-//! In format 2 an administrator's command is recorded in the audit with a text of what it does and, where it was refused,
-//! a text of the reason. Every node writes these texts itself when it applies the command, and they are part of the audit's
-//! hash chain and of the state hash. A node whose texts differ by one letter has another state than the others, and stops.
-//! So nothing here follows a better wording: `Display` of the same types is for people, may change in any version, and is
-//! never called from here. A later format records no text that a version could word differently.
+//! In format 2 an administrator's command is recorded in the audit with a text of what it does and, where it was
+//! refused, a text of the reason. Every node writes these texts itself when it applies the command, and they are
+//! part of the audit's hash chain and of the state hash. A node whose texts differ by one byte has another state
+//! than the others, and stops. So these texts never change, even where a better wording is found. `Display` of the
+//! same types is for readers, may change in any version, and is never called from here. A later format records no
+//! text that a version could word differently.
 //!
-//! The golden files in `tests/golden/` hold one audit entry of each text; replaying them fails where one changed. The field
-//! names in `Malformed(...)` are such texts, too, although they stand where the bytes are decoded.
+//! The golden files in `tests/golden/` hold one audit entry with each text; replaying them fails where a text
+//! changed. The field names in `Malformed(...)` are such texts too, although they are written in the code that
+//! decodes the bytes.
 
 use std::fmt::Write as _;
 
@@ -19,12 +21,13 @@ use crate::id::NodeId;
 use crate::key::{DoubtfulGroups, KeyError, KeyKind, SymbolError};
 use crate::settings::{Setting, SettingChange, SettingError};
 
-/// What a command does.
+/// The text of what a command does.
 pub(super) fn act(command: &Command) -> String {
     match command {
         Command::Batch(batch) => format!("count {} requests", batch.records.len()),
         Command::InstallCatalog { signed } => match SignedCatalog::open(signed) {
-            // `{:?}` of a text depends on the standard library's tables of printable characters; kept as it was.
+            // `{:?}` of a text depends on the standard library's tables of printable characters; kept as the first
+            // version wrote it.
             Ok(opened) => {
                 format!("install catalog {} of {:?}", opened.catalog.serial(), opened.catalog.publisher_name())
             }
@@ -42,7 +45,7 @@ pub(super) fn act(command: &Command) -> String {
         Command::SetFormat { format } => format!("set format {}", format.number()),
         Command::Audited { act: Act::Command(command), .. } => act(command),
         Command::Audited { act: Act::Note { act, .. }, .. } => act.clone(),
-        // Of format 3, which records no texts; no leader writes them below it.
+        // Commands of format 3, which records no texts; a leader does not write them below it.
         Command::Audited { act: Act::Noted { .. }, .. }
         | Command::Once { .. }
         | Command::AcceptClock { .. }
@@ -84,7 +87,7 @@ fn grant(grant: Grant) -> &'static str {
     }
 }
 
-/// Why a command was refused.
+/// The text of why a command was refused.
 pub(super) fn refusal(refusal: &CommandRefusal) -> String {
     match refusal {
         CommandRefusal::Malformed(field) => format!("the command is malformed: {field}"),
@@ -109,7 +112,7 @@ pub(super) fn refusal(refusal: &CommandRefusal) -> String {
             "the cluster knows no such token: it was used already, or is not this cluster's".into()
         }
         CommandRefusal::ExpiredToken => "the token's time is over: ask for another one".into(),
-        // Of format 3.
+        // Refusals of format 3.
         CommandRefusal::Earlier(_)
         | CommandRefusal::KeyOfAnotherHolder { .. }
         | CommandRefusal::KeyNotRegistered { .. } => String::new(),
@@ -177,14 +180,14 @@ fn expected(setting: Setting) -> &'static str {
         Setting::DnsTtl => "a number of 1 to 86400",
         Setting::DnsWithdrawDead => "0, or a number of 60 to 86400",
         Setting::ConnectionsPerSource | Setting::ClientsPort => "a number of 0 to 65535",
-        // Of no entry of these formats.
+        // No entry of formats 1 and 2 holds this setting.
         Setting::RaftProfile => "near or far",
     }
 }
 
 fn catalog(error: &CatalogError) -> String {
     match error {
-        // Only a text has a line; a command holds signed bytes.
+        // Only a catalog's source text has lines; a command holds signed bytes.
         CatalogError::Source { line, column, problem, fix } => {
             format!("line {line}, column {column}: {problem}; {fix}")
         }
@@ -209,7 +212,7 @@ fn catalog(error: &CatalogError) -> String {
     }
 }
 
-/// What is wrong with a catalog, and what mends it.
+/// The texts of a flaw in a catalog, and of how to correct it.
 fn flaw(flaw: &Flaw) -> (String, String) {
     const MAKE_ONE: &str = "make one with `quorate publisher catalog setup-key`";
     let (problem, fix): (String, &str) = match flaw {

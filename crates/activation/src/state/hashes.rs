@@ -1,21 +1,23 @@
-//! A node's own state hashes at the indices where the leader logs one, and where it asked for one, for comparison.
+//! This node's state hashes, for comparison: at the indices where the leader logs one, and where a command requested
+//! one.
 
 use std::collections::BTreeMap;
 
 use crate::limits::{STATE_HASH_INTERVAL_ENTRIES, STATE_HASHES_KEPT};
 
-/// The newest few hashes, by log index.
+/// The newest hashes by log index, at most [`STATE_HASHES_KEPT`] of each kind.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hashes {
     last_index: Option<u64>,
     taken: BTreeMap<u64, [u8; 32]>,
-    /// Those that a command asked for.
+    /// Hashes that a command requested.
     noted: BTreeMap<u64, [u8; 32]>,
 }
 
 impl Hashes {
-    /// The index to hash the present state for, before the entry at `next_index` is applied. Not every entry of a log is
-    /// a command: if the one at the boundary was none, the state there is the one that is still present.
+    /// The index at which the present state must be hashed before the entry at `next_index` is applied; `None` where
+    /// there is none. Not every entry of the log is a command: if the entry at the boundary was not one, the state
+    /// after it is still the present state.
     pub(super) fn missed_before(&self, next_index: u64) -> Option<u64> {
         let boundary = next_index.saturating_sub(1) / STATE_HASH_INTERVAL_ENTRIES * STATE_HASH_INTERVAL_ENTRIES;
         let reached = self.last_index.is_some_and(|last| last < boundary);

@@ -1,4 +1,4 @@
-//! Installed keys, what nodes got for them, and the rights that follow from that.
+//! Installed keys, the certificates that nodes received for them, and the rights that follow from these.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +9,22 @@ use crate::host_activation::{ActivationAnswer, KeyStanding};
 use crate::id::{KeyId, NodeId, ProductId, PublisherId};
 use crate::key::TypedKey;
 
-/// What one node got for one key.
+/// A node's activation with one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Activation {
     pub certificate: NodeCertificate,
-    /// R31: how often this host may be activated again, as its publisher said with the certificate.
+    /// R31: how often this host may be activated again, as the publisher stated with the certificate.
     pub reactivations_left: u32,
 }
 
-/// What a publisher said last about a key.
+/// A publisher's last statement about a key's activation slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeySlots {
-    /// R31: places.
+    /// R31: the number of activation slots that the key grants.
     pub hosts_limit: u32,
-    /// Places taken, in this cluster and in others.
+    /// Activation slots in use, in this cluster and in others.
     pub hosts_used: u32,
-    /// When it said so, by its clock.
+    /// When the publisher stated this, by its clock, in milliseconds since 1970.
     pub told_ms: u64,
 }
 
@@ -34,12 +34,12 @@ pub struct InstalledKey<'a> {
     pub id: KeyId,
     pub publisher: PublisherId,
     pub key: &'a TypedKey,
-    /// Absent before the first activation.
+    /// The publisher's last statement; `None` before the first activation.
     pub standing: Option<KeySlots>,
     pub activations: &'a BTreeMap<NodeId, Activation>,
 }
 
-/// The same, owned by the state.
+/// An installed key as the state owns it, with the nodes that are activated with it.
 #[derive(Clone, Debug)]
 pub(super) struct HeldKey {
     pub(super) key: TypedKey,
@@ -70,7 +70,7 @@ impl HeldKey {
     }
 }
 
-/// What one node may answer for, for one publisher. It exists as soon as the node holds a certificate.
+/// For which products one node may answer, for one publisher. It exists as soon as the node holds a certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Rights {
     /// Key and group of each certificate that is not blocked, smallest key first.
@@ -92,7 +92,7 @@ impl Rights {
     }
 }
 
-/// With which key a node answers for a product, or why it does not.
+/// With which key a node answers for a product, or why it refuses.
 pub(super) fn admit<'a>(
     rights: &BTreeMap<NodeId, Rights>,
     opened: &'a OpenedCatalog,
@@ -114,7 +114,7 @@ impl Rights {
         !self.held.is_empty()
     }
 
-    /// Groups of the certificates that are not blocked, by code.
+    /// Codes of the groups of the certificates that are not blocked.
     pub(super) fn groups(&self) -> Vec<u8> {
         let mut groups: Vec<_> = self.held.iter().map(|(_, group)| *group).collect();
         groups.sort_unstable();

@@ -1,8 +1,8 @@
 //! The replicated state machine: catalogs, keys, certificates, counts and time, changed only by applying commands.
 //!
-//! Every node applies the same commands in the same order and arrives at the same bytes, which [`State::hash`] proves.
-//! Applying reads no clock, no randomness and no file, and never fails: what cannot be applied is refused, on every node
-//! alike.
+//! Every node applies the same commands in the same order and arrives at the same bytes, which [`State::hash`]
+//! proves. Applying reads no clock, no randomness and no file, and never fails: a command that cannot be applied is
+//! refused, on every node alike.
 
 mod activations;
 mod apply;
@@ -48,39 +48,39 @@ use crate::id::{Cmid, KeyId, NodeId, PublisherId};
 use crate::limits;
 use crate::settings::{Announcement, NodeSettings, Settings};
 
-/// All that is replicated.
+/// The whole replicated state.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// Time of the last batch; absent before the first.
+    /// Cluster time of the last batch, in milliseconds since 1970; absent before the first batch.
     time_ms: Option<u64>,
-    /// By which requests expire, never above `time_ms`. Absent before the first batch, and below format 3, where requests
-    /// expire by `time_ms`.
+    /// The clock by which requests expire, in milliseconds since 1970, never above `time_ms`. Absent before the
+    /// first batch, and below format 3, where requests expire by `time_ms`.
     expiry_ms: Option<u64>,
     settings: Settings,
     announcements: BTreeMap<NodeId, Announcement>,
-    /// Those that differ from the defaults.
+    /// Settings of nodes that differ from the defaults.
     node_settings: BTreeMap<NodeId, NodeSettings>,
     publishers: BTreeMap<PublisherId, PublisherState>,
     tokens: Tokens,
-    /// The format of what is written; 1 until an administrator says otherwise.
+    /// The format that is written; 1 until an administrator raises it.
     format: Format,
-    /// Empty below format 2.
+    /// Acts of administrators. Empty below format 2.
     audit: Audit,
-    /// What others than administrators did. Empty below format 3.
+    /// Acts of callers other than administrators. Empty below format 3.
     audit_others: Audit,
-    /// Empty below format 3.
+    /// Outcomes of the last commands that carry a request id. Empty below format 3.
     outcomes: Outcomes,
-    /// Empty below format 3.
+    /// Registered keys and revocations. Empty below format 3.
     registry: Registry,
-    /// Absent below format 3, and before the first one was replaced.
+    /// The authority that replaced the first one. Absent below format 3, and until the first one is replaced.
     authority: Option<ClusterAuthority>,
-    /// Not replicated and not part of the hash.
+    /// This node's state hashes. Not replicated, and not part of the hash.
     hashes: Hashes,
-    /// What the version that runs here reads. Not replicated and not part of the hash.
+    /// The newest format that the running version reads. Not replicated, and not part of the hash.
     reads: NewestRead,
 }
 
-/// The newest format that a version reads; by default that of this version.
+/// The newest format that a version reads; by default the newest of this version.
 #[derive(Clone, Copy, Debug)]
 struct NewestRead(Format);
 
@@ -90,17 +90,17 @@ impl Default for NewestRead {
     }
 }
 
-/// What a cluster holds of one publisher.
+/// The cluster's state for one publisher.
 #[derive(Clone, Debug)]
 pub struct PublisherState {
     opened: OpenedCatalog,
-    /// Host keys that were installed, with what nodes got for them.
+    /// Installed host keys, with the activations of nodes by each key.
     keys: BTreeMap<KeyId, HeldKey>,
-    /// Places given back that the publisher has not confirmed, by key and node key.
+    /// Statements of released activation slots that the publisher has not confirmed, by key and node key.
     releases: BTreeMap<(KeyId, [u8; 32]), ReleaseStatement>,
     /// Derived from activations and catalog.
     rights: BTreeMap<NodeId, Rights>,
-    /// One per application of the catalog.
+    /// The counts, one for each application of the catalog.
     counts: BTreeMap<Name, Count>,
 }
 
@@ -110,7 +110,7 @@ impl PublisherState {
         self.opened.publisher
     }
 
-    /// For people.
+    /// The publisher's name, for display.
     #[must_use]
     pub fn name(&self) -> &str {
         self.opened.catalog.publisher_name()
@@ -137,13 +137,13 @@ impl PublisherState {
         self.keys.iter().map(|(id, held)| held.installed(*id, self.id()))
     }
 
-    /// Places given back that the publisher has not confirmed yet.
+    /// Statements of released activation slots that the publisher has not confirmed yet.
     pub fn pending_releases(&self) -> impl Iterator<Item = &ReleaseStatement> {
         self.releases.values()
     }
 }
 
-/// The count of one application, for people and metrics.
+/// The count of one application, for display and metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApplicationCount {
     pub publisher: PublisherId,
@@ -152,18 +152,19 @@ pub struct ApplicationCount {
     pub count: u32,
     /// R12: the most CMIDs that are kept; 0 before the first request.
     pub cache_limit: u32,
-    /// The last request of the machine that counts and asked longest ago.
+    /// The oldest last request among the machines that count, in milliseconds since 1970; `None` where no machine
+    /// counts.
     pub oldest_ms: Option<u64>,
     /// How many machines are forgotten within 1, 3 and 7 days if they do not ask again.
     pub expiring: [u32; 3],
-    /// By name.
+    /// The application's products with their thresholds, ordered by name.
     pub products: Vec<ProductThreshold>,
 }
 
-/// Days of [`ApplicationCount::expiring`].
+/// The days of [`ApplicationCount::expiring`].
 pub const EXPIRING_DAYS: [u64; 3] = [1, 3, 7];
 
-/// A product of an application.
+/// A product of an application, with its threshold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProductThreshold {
     pub name: Name,
@@ -187,49 +188,51 @@ impl State {
         Self::default()
     }
 
-    /// An empty state that reads commands as a version does whose newest format is `newest`.
+    /// An empty state that reads commands as a version whose newest format is `newest`.
     #[must_use]
     pub fn reading_up_to(newest: Format) -> Self {
         Self { reads: NewestRead(newest), ..Self::default() }
     }
 
-    /// What the token with this digest would give, and until when.
+    /// What the unused token with this digest grants, and when it expires.
     #[must_use]
     pub fn open_token(&self, digest: &[u8; 32]) -> Option<OpenToken> {
         self.tokens.open(digest)
     }
 
-    /// The tokens that were not used, by digest.
+    /// The unused tokens, by the digest of their secret.
     pub fn open_tokens(&self) -> impl Iterator<Item = (&[u8; 32], &OpenToken)> {
         self.tokens.all()
     }
 
-    /// What the used token with this digest gave; `None` where it was not used, is too long ago, or below format 3.
+    /// What the bearer of the used token with this digest received; `None` where the token was not used, is no
+    /// longer remembered, or below format 3.
     #[must_use]
     pub fn enrolled(&self, digest: &[u8; 32]) -> Option<&Enrolled> {
         self.tokens.enrolled(digest)
     }
 
-    /// Who may take part.
+    /// The registered keys and the revocations.
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// The authority that took the place of the first one; `None` where none did.
+    /// The authority that replaced the first one; `None` where the first one was never replaced.
     #[must_use]
     pub fn authority(&self) -> Option<&ClusterAuthority> {
         self.authority.as_ref()
     }
 
-    /// A new cluster begins with this state: who took part in the one before takes no part in it, and it has another authority.
+    /// Removes the registry, the replaced authority and the used tokens, because a new cluster begins with this
+    /// state: it has another authority, and no key of the cluster before has access to it.
     pub fn forget_registry(&mut self) {
         self.registry = Registry::default();
         self.authority = None;
         self.tokens.forget_spent();
     }
 
-    /// The highest number that a token gave to a node; 0 where none did.
+    /// The highest node number that a token granted; 0 where no token granted one.
     #[must_use]
     pub fn highest_enrolled(&self) -> NodeId {
         self.tokens.highest_enrolled()
@@ -241,13 +244,13 @@ impl State {
         self.format
     }
 
-    /// What others than administrators did, as far as it is kept: a record of its own.
+    /// Acts of callers other than administrators, as far as they are kept, in a separate record.
     #[must_use]
     pub fn audit_of_others(&self) -> &Audit {
         &self.audit_others
     }
 
-    /// What administrators did, as far as it is kept.
+    /// Acts of administrators, as far as they are kept.
     #[must_use]
     pub fn audit(&self) -> &Audit {
         &self.audit
@@ -265,37 +268,38 @@ impl State {
         Times { time_ms: self.time_ms, expiry_ms: self.expiry_ms }
     }
 
-    /// The time by which requests expire and certificates end, as of the last batch; `None` before the first.
+    /// The time by which requests expire and certificates end, as of the last batch, in milliseconds since 1970;
+    /// `None` before the first.
     #[must_use]
     pub fn expiry_ms(&self) -> Option<u64> {
         self.expiry_ms.or(self.time_ms)
     }
 
-    /// Whether a command with this id was carried out, as far as that is remembered.
+    /// Whether a command with this id was carried out, among the last [`limits::OUTCOMES_KEPT`] such commands.
     #[must_use]
     pub fn has_carried_out(&self, id: &RequestId) -> bool {
         self.outcomes.get(id).is_some()
     }
 
-    /// What every node follows.
+    /// The settings that all nodes follow.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// What this node alone follows.
+    /// The settings of this node alone.
     #[must_use]
     pub fn node_settings(&self, node: NodeId) -> NodeSettings {
         self.node_settings.get(&node).cloned().unwrap_or_default()
     }
 
-    /// Where nodes are found in DNS, by node.
+    /// The DNS names, ports and ranks of the nodes, by node.
     #[must_use]
     pub fn announcements(&self) -> &BTreeMap<NodeId, Announcement> {
         &self.announcements
     }
 
-    /// By id.
+    /// The publishers, by id.
     pub fn publishers(&self) -> impl Iterator<Item = &PublisherState> {
         self.publishers.values()
     }
@@ -305,14 +309,15 @@ impl State {
         self.publishers.get(&publisher)
     }
 
-    /// With which key and certificate a node answers for a publisher.
+    /// The certificate with which a node answers for a publisher, for this host key.
     #[must_use]
     pub fn certificate(&self, publisher: PublisherId, key: KeyId, node: NodeId) -> Option<&NodeCertificate> {
         let key = self.publishers.get(&publisher)?.keys.get(&key)?;
         key.activations.get(&node).map(|activation| &activation.certificate)
     }
 
-    /// Every application's count at `now_ms` of the clock of expiry, by publisher and name. Changes nothing: what expired by then is left out.
+    /// Every application's count at `now_ms` of the clock of expiry, by publisher and name. Changes nothing:
+    /// requests that have expired by then are left out.
     #[must_use]
     pub fn counts(&self, now_ms: u64) -> Vec<ApplicationCount> {
         let counts =
@@ -331,7 +336,7 @@ impl State {
             .collect()
     }
 
-    /// Where a CMID was last seen: at most once per application.
+    /// The last requests of a CMID: at most one for each application.
     pub fn seen(&self, cmid: Cmid) -> impl Iterator<Item = SeenIn<'_>> {
         self.publishers.values().flat_map(move |publisher| {
             publisher.counts.iter().filter_map(move |(application, count)| {

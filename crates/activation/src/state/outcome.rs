@@ -1,4 +1,4 @@
-//! What comes out of applying a command.
+//! Outcomes of applying a command.
 
 use prost::Message;
 use thiserror::Error;
@@ -19,15 +19,18 @@ use crate::{limits, proto};
 pub enum Applied {
     /// One outcome per record, in order.
     Batch { time_ms: u64, outcomes: Vec<RecordOutcome> },
-    /// The state is now as the command wants it, perhaps as before.
+    /// The state is now as the command requires, and may have been so before.
     Done,
-    /// Nothing changed.
+    /// The command was refused; nothing changed.
     Refused(CommandRefusal),
-    /// Nothing changed, and something should have: a newer version wrote the entry. Whoever cannot apply it must stop.
+    /// A newer version wrote the entry, and this version cannot apply it. Nothing changed. The node must stop,
+    /// because its state would differ from that of the others.
     Newer,
-    /// A command that is carried out once, and was: nothing changed now.
+    /// A command that is carried out once, and was carried out before. Nothing changed now. `index` and `refused`
+    /// are those of the first time.
     Repeated { index: u64, refused: Option<Coded> },
-    /// Another node's hash at `index` was compared with the own one; `None` if that is no longer, or not yet, known.
+    /// Another node's hash at `index` was compared with this node's; `matches` is `None` where this node does not
+    /// have its hash at `index`, or no longer.
     HashChecked { index: u64, matches: Option<bool> },
 }
 
@@ -68,7 +71,7 @@ pub enum CommandRefusal {
     KeyNotRegistered { holder: Holder },
     #[error("a reset sets cluster time back; it is not later than this already")]
     NotABackwardReset,
-    /// What became of the same command when it was carried out.
+    /// The outcome of the same command when it was first carried out.
     #[error("{0}")]
     Earlier(Coded),
     #[error("certificate for node {node}: {source}")]
@@ -81,7 +84,7 @@ pub enum CommandRefusal {
     PlatformMayNotHold { node: NodeId, platform: u8, group: u8 },
 }
 
-/// What became of one record.
+/// The outcome of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordOutcome {
     Counted(Counted),
@@ -94,13 +97,14 @@ pub struct Counted {
     pub threshold: u32,
     pub activation_interval_minutes: u32,
     pub renewal_interval_minutes: u32,
-    /// The node signs with the certificate for this key.
+    /// The host key whose certificate the node signs with.
     pub key: KeyId,
-    /// The CMID was remembered from a machine with another digest: one of them is a copy, or its hardware changed.
+    /// The CMID was remembered with another machine digest: one of the two machines is a copy, or the hardware
+    /// changed.
     pub other_machine: bool,
 }
 
-/// Why a request was not counted. A refusal touches neither cache nor limit.
+/// Why a request was not counted. A refusal changes neither the remembered CMIDs nor the cache limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
     NotActivated,
@@ -121,7 +125,7 @@ impl Refusal {
     }
 }
 
-/// Bytes that are no outcome.
+/// The bytes are not an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("malformed outcome")]
 pub struct MalformedOutcome;

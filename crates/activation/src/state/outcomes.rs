@@ -1,4 +1,5 @@
-//! Outcomes of the last commands that carry a request id: a retried command is answered from here and is not carried out again.
+//! Outcomes of the last commands that carry a request id. A retried command is answered from here and is not carried
+//! out again.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,17 +13,17 @@ pub type RequestId = [u8; 16];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Outcome {
-    /// The entry that carried it out.
+    /// The index of the log entry that carried the command out.
     pub(super) index: u64,
-    /// Why it changed nothing; absent where it was done.
+    /// Why the command was refused; `None` where it was done.
     pub(super) refused: Option<Coded>,
 }
 
-/// The last [`OUTCOMES_KEPT`], dropped by count alone: no clock has a part in it.
+/// The last [`OUTCOMES_KEPT`] outcomes. Older ones are dropped by number alone; no clock has a part in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Outcomes {
     by_id: BTreeMap<RequestId, Outcome>,
-    /// The oldest first.
+    /// Request ids, the oldest first.
     order: VecDeque<RequestId>,
 }
 
@@ -31,7 +32,7 @@ impl Outcomes {
         self.by_id.get(id)
     }
 
-    /// Takes the outcome of a command that is not known yet.
+    /// Adds the outcome of a command whose id is new.
     pub(super) fn push(&mut self, id: RequestId, outcome: Outcome) {
         let before = self.by_id.insert(id, outcome);
         assert!(before.is_none(), "a command was carried out twice");
@@ -58,7 +59,7 @@ impl Outcomes {
         self.order.iter().filter_map(encoded).collect()
     }
 
-    /// `None` where these are not what [`Self::encode`] gives.
+    /// `None` where the messages are not what [`Self::encode`] writes.
     pub(super) fn decode(raw: &[proto::OutcomeSnapshot]) -> Option<Self> {
         let mut outcomes = Self::default();
         for raw in raw {

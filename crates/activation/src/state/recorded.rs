@@ -9,7 +9,7 @@ use crate::coded::{Code, Coded};
 use crate::settings::{SettingChange, SettingError};
 
 impl Command {
-    /// What the audit calls it.
+    /// The act as the audit records it.
     #[must_use]
     pub fn act(&self) -> Coded {
         match self {
@@ -20,7 +20,7 @@ impl Command {
     }
 }
 
-/// What a command does.
+/// The code of what a command does.
 pub(super) fn act(command: &Command) -> Coded {
     let settings = |changes: &[SettingChange]| -> Vec<String> {
         changes.iter().flat_map(|change| [change.setting().log_name().to_owned(), change.text().to_owned()]).collect()
@@ -63,7 +63,7 @@ pub(super) fn act(command: &Command) -> Coded {
         Command::SetFormat { format } => Coded::new(Code::SetFormat, [format]),
         Command::Audited { act: Act::Command(command), .. } | Command::Once { command, .. } => act(command),
         Command::Audited { act: Act::Noted { what, .. }, .. } => what.clone(),
-        // Not written since format 3, and refused there.
+        // Not written since format 3; a command of this kind is refused there.
         Command::Audited { act: Act::Note { .. }, .. } => Coded::bare(Code::MalformedCommand),
         Command::ResetClock { time_ms } => Coded::new(Code::SetClockBack, [time_ms]),
         Command::AcceptClock { time_ms } => Coded::new(Code::AcceptClockAt, [time_ms]),
@@ -79,7 +79,7 @@ pub(super) fn act(command: &Command) -> Coded {
     }
 }
 
-/// Why a command was refused.
+/// The code of why a command was refused.
 pub(super) fn refusal(refusal: &CommandRefusal) -> Coded {
     match refusal {
         CommandRefusal::Malformed(_) => Coded::bare(Code::MalformedCommand),

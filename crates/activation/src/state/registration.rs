@@ -1,4 +1,4 @@
-//! What the registry holds of a key, and of those who were shut out.
+//! What the registry holds for a key, and for a revoked holder.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::coded::shortened;
 use crate::id::{NodeId, node_id};
 use crate::{limits, proto};
 
-/// SHA-256 of a public key, as SubjectPublicKeyInfo in DER.
+/// SHA-256 of a public key, which is encoded as SubjectPublicKeyInfo in DER.
 pub type KeyDigest = [u8; 32];
 
 /// The serial number of a certificate: 1 to [`limits::SERIAL_BYTES_MAX`] bytes, big-endian, without leading zeros.
@@ -16,7 +16,7 @@ pub type KeyDigest = [u8; 32];
 pub struct Serial(Bytes);
 
 impl Serial {
-    /// `None` where there are too many bytes, or none but zeros.
+    /// `None` where there are too many bytes, or only zeros.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Option<Self> {
         let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
@@ -24,11 +24,11 @@ impl Serial {
         (1..=limits::SERIAL_BYTES_MAX).contains(&bytes.len()).then(|| Self(Bytes::copy_from_slice(bytes)))
     }
 
-    /// From hexadecimal digits, which may be separated by colons.
+    /// Reads hexadecimal digits, which may be separated by colons. `None` where the text is no such number.
     #[must_use]
     pub fn from_hex(text: &str) -> Option<Self> {
         let digits: Vec<_> = text.chars().filter(|c| *c != ':').map(|c| c.to_digit(16)).collect::<Option<_>>()?;
-        // An odd number lacks its leading zero.
+        // An odd number of digits lacks its leading zero.
         let digits = if digits.len() % 2 == 0 { digits } else { [vec![0], digits].concat() };
         let bytes = digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit));
         Self::new(&bytes.map(u8::try_from).collect::<Result<Vec<_>, _>>().ok()?)
@@ -39,14 +39,14 @@ impl Serial {
     }
 }
 
-/// In hexadecimal digits.
+/// Writes hexadecimal digits.
 impl fmt::Display for Serial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
-/// What a person may do.
+/// The role of a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PersonRole {
     Administrator,
@@ -65,18 +65,18 @@ impl PersonRole {
     }
 }
 
-/// Whose key it is.
+/// The holder of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holder {
     Node(NodeId),
     Person {
-        /// 1 to [`limits::PERSON_NAME_BYTES_MAX`] bytes, printable.
+        /// The person's name: 1 to [`limits::PERSON_NAME_BYTES_MAX`] bytes, printable.
         name: String,
         role: PersonRole,
     },
 }
 
-/// `node N`, or the person's name.
+/// Writes `node N`, or the person's name.
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -86,20 +86,20 @@ impl fmt::Display for Holder {
     }
 }
 
-/// What is known of a key that may take part.
+/// The registry's entry for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
     pub holder: Holder,
-    /// Of the certificate that was issued for it last.
+    /// Serial number of the certificate that was last issued for the key.
     pub serial: Serial,
-    /// When that ends, in milliseconds since 1970.
+    /// When that certificate ends, in milliseconds since 1970.
     pub ends_ms: u64,
 }
 
 impl Registration {
     pub(super) fn to_proto(&self, key: &KeyDigest) -> proto::Registration {
         let (node, name, role) = match &self.holder {
-            // As in a record: no parser lets a larger node id through.
+            // The conversion loses nothing: as in a record, every parser refuses a larger node id.
             Holder::Node(node) => (u32::try_from(*node).unwrap_or(u32::MAX), "", proto::Grant::Unspecified),
             Holder::Person { name, role } => (0, name.as_str(), role_out(*role)),
         };
@@ -144,7 +144,7 @@ fn is_name(name: &str) -> bool {
     (1..=limits::PERSON_NAME_BYTES_MAX).contains(&name.len()) && shortened(name) == name
 }
 
-/// Who may take part no more.
+/// The subject of a revocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whom {
     /// A node, by its number.
@@ -155,7 +155,7 @@ pub enum Whom {
     Person(String),
 }
 
-/// As it is written in commands: `node:N`, `serial:HEX`, or the person's name.
+/// Writes it as commands take it: `node:N`, `serial:HEX`, or the person's name.
 impl fmt::Display for Whom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -167,7 +167,7 @@ impl fmt::Display for Whom {
 }
 
 impl Whom {
-    /// Whether the holder, or the certificate, of this registration is meant.
+    /// Whether the revocation's subject is the holder or the certificate of this registration.
     #[must_use]
     pub fn means(&self, registration: &Registration) -> bool {
         match (self, &registration.holder) {
@@ -179,11 +179,11 @@ impl Whom {
     }
 }
 
-/// That a node, a person or a certificate may take part no more.
+/// A revocation of a node, a person or a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocation {
     pub whom: Whom,
-    /// By cluster time; a certificate that began later is not meant.
+    /// Cluster time of the revocation, in milliseconds since 1970. Certificates that began later are not revoked.
     pub time_ms: u64,
 }
 
@@ -191,7 +191,7 @@ impl Revocation {
     pub(super) fn to_proto(&self) -> proto::Revocation {
         use proto::revocation::Whom as Raw;
         let whom = match &self.whom {
-            // As in a record.
+            // The conversion loses nothing, as in a record.
             Whom::Node(node) => Raw::Node(u32::try_from(*node).unwrap_or(u32::MAX)),
             Whom::Serial(serial) => Raw::Serial(serial.0.clone()),
             Whom::Person(name) => Raw::Name(name.clone()),
@@ -220,14 +220,15 @@ impl Holder {
     }
 }
 
-/// The authority that took the place of the one with which the cluster began, or of a later one.
+/// The authority that replaced the cluster's first authority, or a later one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterAuthority {
     /// Its certificate, in DER: 1 to [`limits::AUTHORITY_BYTES_MAX`] bytes.
     pub certificate: Bytes,
-    /// The one before, in DER, which is believed beside it for a while; empty where it is not.
+    /// The certificate of the authority before, in DER, which is trusted beside the new one for a while; empty where
+    /// it is not.
     pub previous: Bytes,
-    /// When it was replaced, by cluster time.
+    /// When the authority was replaced, by cluster time, in milliseconds since 1970.
     pub since_ms: u64,
 }
 

@@ -1,8 +1,8 @@
-//! Who may take part: a certificate says who its holder is, and only a key that is registered lets the holder in.
+//! The registry: a certificate names its holder, but only a registered key gives the holder access.
 //!
-//! So what is lost or taken away is shut out by one log entry, and a certificate that a stolen authority signs admits no caller.
-//! In a cluster whose certificates come from an organisation's authority no key is registered; there the revocations alone
-//! shut a holder out.
+//! So one log entry shuts out a lost or withdrawn key, and a certificate that a stolen authority signs admits no
+//! caller. In a cluster whose certificates come from an organisation's authority no key is registered; there the
+//! revocations alone shut a holder out.
 
 use std::collections::BTreeMap;
 
@@ -11,45 +11,45 @@ use super::registration::{Holder, KeyDigest, Registration, Revocation, Whom};
 use crate::id::NodeId;
 use crate::{limits, proto};
 
-/// The keys that may take part, and who was shut out.
+/// The registered keys, and the revocations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registry {
     keys: BTreeMap<KeyDigest, Registration>,
-    /// The oldest first.
+    /// Revocations, the oldest first.
     revocations: Vec<Revocation>,
 }
 
 impl Registry {
-    /// Whether a key must be registered: as soon as one node's is.
+    /// Whether a key must be registered to give access: true as soon as one node's key is registered.
     #[must_use]
     pub fn is_in_force(&self) -> bool {
         self.keys.values().any(|registration| matches!(registration.holder, Holder::Node(_)))
     }
 
-    /// What is known of this key; `None` where it may not take part.
+    /// The entry of this key; `None` where it is not registered.
     #[must_use]
     pub fn get(&self, key: &KeyDigest) -> Option<&Registration> {
         self.keys.get(key)
     }
 
-    /// By key.
+    /// The registered keys with their entries, by key digest.
     pub fn registrations(&self) -> impl Iterator<Item = (&KeyDigest, &Registration)> {
         self.keys.iter()
     }
 
-    /// The key of a node.
+    /// The registered key of a node.
     #[must_use]
     pub fn of_node(&self, node: NodeId) -> Option<(&KeyDigest, &Registration)> {
         self.keys.iter().find(|(_, registration)| registration.holder == Holder::Node(node))
     }
 
-    /// The oldest first.
+    /// The revocations, the oldest first.
     #[must_use]
     pub fn revocations(&self) -> &[Revocation] {
         &self.revocations
     }
 
-    /// Whether `whom` means a registered holder.
+    /// Whether `whom` is the subject of a registered key.
     #[must_use]
     pub fn knows(&self, whom: &Whom) -> bool {
         self.keys.values().any(|registration| whom.means(registration))
@@ -59,8 +59,8 @@ impl Registry {
         self.keys.is_empty() && self.revocations.is_empty()
     }
 
-    /// Registers all of these or none. Persons whose certificates have ended make room. Where a node comes with another key,
-    /// the one before goes.
+    /// Registers all of these keys or none. Persons whose certificates have ended are removed. A node's new key
+    /// replaces its earlier key.
     pub(super) fn register(
         &mut self,
         keys: &[(KeyDigest, Registration)],
@@ -88,7 +88,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Takes over the renewed certificates of keys that are registered: of all or none.
+    /// Replaces the entries of registered keys after their certificates were renewed: of all or none.
     pub(super) fn renew(&mut self, keys: Vec<(KeyDigest, Registration)>) -> Result<(), CommandRefusal> {
         for (key, registration) in &keys {
             let holder = registration.holder.clone();
@@ -102,7 +102,7 @@ impl Registry {
         Ok(())
     }
 
-    /// A later revocation of the same takes the place of an earlier one.
+    /// Revokes access. A later revocation of the same subject replaces the earlier one.
     pub(super) fn revoke(&mut self, revocation: Revocation) -> Result<(), CommandRefusal> {
         let (mut kept, max) = (self.revocations.clone(), limits::REVOCATIONS_MAX);
         kept.retain(|known| known.whom != revocation.whom);
@@ -123,7 +123,7 @@ impl Registry {
         self.revocations.iter().map(Revocation::to_proto).collect()
     }
 
-    /// `None` where these are not what a registry is encoded as.
+    /// `None` where the messages are not the encoding of a registry.
     pub(super) fn decode(keys: &[proto::Registration], revocations: &[proto::Revocation]) -> Option<Self> {
         let is_sorted = keys.is_sorted_by(|one, next| one.key < next.key);
         let keys = keys.iter().map(Registration::from_proto).collect::<Option<BTreeMap<_, _>>>()?;

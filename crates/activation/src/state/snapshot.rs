@@ -1,5 +1,5 @@
-//! The state as one versioned blob. Deterministic: equal states give equal bytes, so the SHA-256 of the blob is the
-//! state hash.
+//! The state as one sequence of bytes with a format number. The encoding is deterministic: equal states give equal
+//! bytes, so the SHA-256 of the bytes is the state hash.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ use crate::key::TypedKey;
 use crate::settings::{NodeSettings, Setting, Settings};
 use crate::{limits, proto};
 
-/// Why a blob is not taken as the state.
+/// Why bytes are not accepted as a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SnapshotError {
     #[error("the snapshot has format {found}; this version reads up to {newest}: run a newer version")]
@@ -40,17 +40,17 @@ pub enum SnapshotError {
     Catalog(#[from] CatalogError),
 }
 
-/// What stands for the machines of an application.
+/// How the machines of an application are encoded.
 #[derive(Clone, Copy)]
 enum Counts {
-    /// Their records.
+    /// As their records.
     Records,
-    /// A sum over them, for the hash.
+    /// As a sum over the records, for the hash.
     Sums,
 }
 
 impl State {
-    /// SHA-256 of [`Self::encode_snapshot`]; since format 3 of the same with sums in place of the records of machines.
+    /// SHA-256 of [`Self::encode_snapshot`]; since format 3 with sums in place of the records of machines.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
         let counts = if self.format.hashes_sums() { Counts::Sums } else { Counts::Records };
@@ -62,7 +62,8 @@ impl State {
         self.encode(Counts::Records)
     }
 
-    /// In one piece of memory of the right size: a state of millions of machines is not copied while it is put together.
+    /// Encodes into one allocation of the right size, so that a state of millions of machines is not copied while it
+    /// is encoded.
     fn encode(&self, counts: Counts) -> Vec<u8> {
         let format = self.format;
         let head = proto::Snapshot { format: format.number(), time_ms: self.time_ms, ..proto::Snapshot::default() };
@@ -81,7 +82,7 @@ impl State {
         bytes
     }
 
-    /// What follows the publishers.
+    /// The fields that follow the publishers.
     fn rest_of_snapshot(&self) -> proto::Snapshot {
         let (tokens, highest_enrolled) = self.tokens.encode();
         let node_settings = self.node_settings.iter();
@@ -103,15 +104,15 @@ impl State {
         }
     }
 
-    /// Reads the state from [`Self::encode_snapshot`]'s bytes.
+    /// Reads the state from the bytes of [`Self::encode_snapshot`].
     ///
-    /// Errors: a format that this version does not read, or the field that is malformed.
+    /// Errors: a format that this version does not read, or the malformed field.
     pub fn decode_snapshot(bytes: &[u8]) -> Result<Self, SnapshotError> {
         Self::decode_snapshot_up_to(Format::NEWEST, &Bytes::copy_from_slice(bytes))
     }
 
-    /// The same, as a version reads it whose newest format is `newest`; the state goes on to read commands as that version.
-    /// Beside the state and `bytes` it takes memory for one application's records.
+    /// Reads a snapshot as a version does whose newest format is `newest`; the state then reads commands as that
+    /// version. Beside the state and `bytes` it needs memory for one application's records.
     pub fn decode_snapshot_up_to(newest: Format, bytes: &Bytes) -> Result<Self, SnapshotError> {
         let format =
             proto::SnapshotFormat::decode(bytes.as_ref()).map_err(|_| SnapshotError::Malformed("encoding"))?.format;
@@ -242,12 +243,12 @@ impl State {
     }
 }
 
-/// What a value that is not known is: newer since format 3.
+/// The error for an unknown value: newer content since format 3, otherwise malformed.
 fn unknown(format: Format, what: &'static str) -> SnapshotError {
     if format.is_strict() { SnapshotError::NewerContent } else { SnapshotError::Malformed(what) }
 }
 
-/// Nothing before the first entry: an older format has no such field.
+/// `None` before the first entry: an older format has no such field.
 fn encode_audit(audit: &Audit) -> Option<proto::AuditSnapshot> {
     if *audit == Audit::default() {
         return None;
@@ -284,7 +285,7 @@ fn decode_audit(raw: Option<&proto::AuditSnapshot>, actor: Actor) -> Option<Audi
     Audit::restore(raw.before.as_ref().try_into().ok()?, entries)
 }
 
-/// A text of the audit; empty where there is none.
+/// The text of a description; empty where it has none.
 fn in_words(description: Option<&Description>) -> String {
     match description {
         Some(Description::Text(text)) => text.clone(),
@@ -299,7 +300,7 @@ fn as_code(description: Option<&Description>) -> Option<proto::Coded> {
     }
 }
 
-/// A text or a code, not both. `None` where it is neither.
+/// A description from a text or a code. `None` where there are both, or the code is unknown.
 fn description(text: &str, coded: Option<&proto::Coded>) -> Option<Description> {
     match coded {
         None => Some(Description::Text(text.to_owned())),
@@ -316,12 +317,12 @@ fn encode_settings(settings: &Settings, format: Format) -> Vec<proto::SettingVal
 fn encode_node_settings(node: NodeId, settings: &NodeSettings, format: Format) -> proto::NodeSettings {
     let defaults = NodeSettings::default();
     let settings = encoded_settings(format, |setting| settings.get(setting), |setting| defaults.get(setting));
-    // As in an announcement.
+    // The conversion loses nothing, as in an announcement.
     proto::NodeSettings { node: u32::try_from(node).unwrap_or(u32::MAX), settings }
 }
 
-/// All since format 3, so that a version with another default arrives at the same hash or is seen to differ; before that those
-/// that are not as by default.
+/// Since format 3 all settings, so that a version with another default arrives at the same hash or is recognised as
+/// different; before that only the settings that differ from the defaults.
 fn encoded_settings(
     format: Format,
     value: impl Fn(Setting) -> Option<String>,
@@ -341,11 +342,11 @@ const PUBLISHERS_TAG: u8 = 3;
 const APPLICATIONS_TAG: u8 = 4;
 const SEEN_TAG: u8 = 3;
 
-/// A publisher on its way into a snapshot. Its records are encoded one after the other, as they are written.
+/// A publisher while it is encoded into a snapshot. Its records are encoded one after the other as they are written.
 struct PublisherParts<'a> {
     head: proto::PublisherSnapshot,
     applications: Vec<ApplicationParts<'a>>,
-    /// Bytes of all.
+    /// Encoded length of the publisher, in bytes.
     len: usize,
 }
 
@@ -374,13 +375,13 @@ impl<'a> PublisherParts<'a> {
     }
 }
 
-/// The same for an application.
+/// An application while it is encoded into a snapshot.
 struct ApplicationParts<'a> {
     head: proto::ApplicationSnapshot,
-    /// Where records are written.
+    /// The count whose records are written; `None` where a sum is written instead.
     records: Option<&'a Count>,
     has_order: bool,
-    /// What follows the records.
+    /// The fields that follow the records.
     rest: proto::ApplicationSnapshot,
     len: usize,
 }
@@ -411,7 +412,7 @@ impl<'a> ApplicationParts<'a> {
         records.map(move |(order, cmid, time_ms, seen)| proto::SeenSnapshot {
             cmid: copy(&cmid.0),
             time_ms,
-            // As in a record: no parser lets a larger node id through.
+            // The conversion loses nothing: as in a record, every parser refuses a larger node id.
             node: u32::try_from(seen.node).unwrap_or(u32::MAX),
             product: copy(&seen.product.0),
             machine: copy(&seen.machine.0),
@@ -431,18 +432,18 @@ impl<'a> ApplicationParts<'a> {
     }
 }
 
-/// As many bytes as `value` has, for a record of which only the length is asked.
+/// Zero bytes, as many as `value` has, for a record of which only the length is needed.
 fn stand_in(value: &[u8]) -> Bytes {
     static ZEROS: [u8; limits::MACHINE_NAME_BYTES_MAX] = [0; limits::MACHINE_NAME_BYTES_MAX];
     Bytes::from_static(ZEROS.get(..value.len()).unwrap_or(&ZEROS))
 }
 
-/// Bytes of a nested message of `len` bytes, with its tag and its length.
+/// Length in bytes of a nested message of `len` bytes with its tag and its length field.
 fn nested_len(len: usize) -> usize {
     1 + prost::length_delimiter_len(len) + len
 }
 
-/// What stands before a nested message.
+/// Writes the tag and the length field of a nested message.
 fn put_nested_key(tag: u8, len: usize, bytes: &mut Vec<u8>) {
     const LENGTH_DELIMITED: u8 = 2;
     bytes.push(tag << 3 | LENGTH_DELIMITED);
@@ -453,10 +454,10 @@ fn put(message: &impl Message, bytes: &mut Vec<u8>) {
     message.encode(bytes).expect("a vector grows as needed");
 }
 
-/// A message that is a part of a snapshot. Its bytes are those of the snapshot, not a copy.
+/// Decodes a message that is a part of a snapshot. Its fields share the snapshot's bytes; nothing is copied.
 fn decode<M: Message + Default>(format: Format, bytes: &Bytes) -> Result<M, SnapshotError> {
     let message = M::decode(bytes.clone()).map_err(|_| SnapshotError::Malformed("encoding"))?;
-    // A decoder drops the fields that it does not know; what is left is shorter.
+    // The decoder drops fields that it does not know, so re-encoding gives fewer bytes.
     if format.is_strict() && message.encoded_len() != bytes.len() {
         return Err(SnapshotError::NewerContent);
     }
@@ -465,7 +466,7 @@ fn decode<M: Message + Default>(format: Format, bytes: &Bytes) -> Result<M, Snap
 
 fn encode_key(held: &HeldKey) -> proto::KeySnapshot {
     let activations = held.activations.iter().map(|(node, activation)| proto::ActivationSnapshot {
-        // As in a record: no parser lets a larger node id through.
+        // The conversion loses nothing: as in a record, every parser refuses a larger node id.
         node: u32::try_from(*node).unwrap_or(u32::MAX),
         certificate: activation.certificate.encode().into(),
         reactivations_left: activation.reactivations_left,

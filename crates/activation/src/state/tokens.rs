@@ -1,6 +1,6 @@
-//! Join tokens: who brings one gets a certificate, once, and not after its time.
+//! Tokens for enrolment: the bearer of a token receives a certificate, once, and not after the token has expired.
 //!
-//! Only the digest of a token's secret is here: who reads the state cannot use a token.
+//! The state holds only the digest of a token's secret, so a reader of the state cannot use the token.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,7 +11,7 @@ use super::outcome::CommandRefusal;
 use crate::id::{NodeId, node_id};
 use crate::{limits, proto};
 
-/// What the bearer of a token becomes.
+/// The role that the bearer of a token receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
     Node,
@@ -20,7 +20,7 @@ pub enum Grant {
     Reader,
 }
 
-/// What a token is called among administrators: the first 12 hexadecimal digits of the digest of its secret.
+/// The id of a token for administrators: the first 12 hexadecimal digits of the digest of its secret.
 #[must_use]
 pub fn token_id(digest: &[u8; 32]) -> String {
     use std::fmt::Write as _;
@@ -31,20 +31,20 @@ pub fn token_id(digest: &[u8; 32]) -> String {
     })
 }
 
-/// A token that was not used yet.
+/// A token that has not been used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenToken {
     pub grant: Grant,
-    /// Its last moment, by cluster time.
+    /// The last moment at which it may be used, by cluster time, in milliseconds since 1970.
     pub expires_ms: u64,
 }
 
-/// What the bearer of a token got for it.
+/// What the bearer of a used token received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Enrolled {
-    /// SHA-256 of the signing request.
+    /// SHA-256 of the certificate signing request.
     pub request: [u8; 32],
-    /// The certificate that answered it, in DER: 1 to [`limits::CERTIFICATE_BYTES_MAX`] bytes.
+    /// The certificate that was issued for the request, in DER: 1 to [`limits::CERTIFICATE_BYTES_MAX`] bytes.
     pub certificate: Bytes,
 }
 
@@ -61,18 +61,19 @@ impl Enrolled {
     }
 }
 
-/// The tokens that were not used, and what used ones gave.
+/// The unused tokens, and what the bearers of used tokens received.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tokens {
-    /// By SHA-256 of the secret.
+    /// Unused tokens, by SHA-256 of the secret.
     open: BTreeMap<[u8; 32], OpenToken>,
-    /// What the last ones gave, by the digest of the secret; the first used first. Empty below format 3.
+    /// What the bearers of the last used tokens received, by the digest of the secret, the first used first. Empty
+    /// below format 3.
     spent: VecDeque<([u8; 32], Enrolled)>,
     highest_enrolled: NodeId,
 }
 
 impl Tokens {
-    /// Expired ones make room: there is no other reason to look at them again.
+    /// Adds a token. Expired tokens are removed here and at no other time.
     pub(super) fn add(
         &mut self,
         digest: [u8; 32],
@@ -113,37 +114,37 @@ impl Tokens {
         Ok(())
     }
 
-    /// What the used token with this digest gave.
+    /// What the bearer of the used token with this digest received.
     pub(super) fn enrolled(&self, digest: &[u8; 32]) -> Option<&Enrolled> {
         self.spent.iter().rev().find_map(|(spent, enrolled)| (spent == digest).then_some(enrolled))
     }
 
-    /// Forgets what used ones gave, which a format does not hold.
+    /// Removes what the bearers of used tokens received, for a format that does not hold it.
     pub(super) fn forget_spent(&mut self) {
         self.spent.clear();
     }
 
-    /// Takes a token back.
+    /// Removes an unused token.
     pub(super) fn revoke(&mut self, digest: &[u8; 32]) -> Result<(), CommandRefusal> {
         self.open.remove(digest).map(drop).ok_or(CommandRefusal::UnknownToken)
     }
 
-    /// Those that were not used, by digest.
+    /// The unused tokens, by the digest of their secret.
     pub(super) fn all(&self) -> impl Iterator<Item = (&[u8; 32], &OpenToken)> {
         self.open.iter()
     }
 
-    /// How many were not used.
+    /// The number of unused tokens.
     pub(super) fn count(&self) -> usize {
         self.open.len()
     }
 
-    /// What the token with this digest would give, and until when.
+    /// What the unused token with this digest grants, and when it expires.
     pub(super) fn open(&self, digest: &[u8; 32]) -> Option<OpenToken> {
         self.open.get(digest).copied()
     }
 
-    /// The highest number that a token gave to a node; 0 where none did.
+    /// The highest node number that a token granted; 0 where no token granted one.
     pub(super) fn highest_enrolled(&self) -> NodeId {
         self.highest_enrolled
     }

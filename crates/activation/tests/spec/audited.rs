@@ -1,4 +1,4 @@
-//! What administrators do is recorded, from the format on that holds it.
+//! Acts of administrators are recorded, from the first format on that holds the audit.
 
 use activation::audit::{Actor, Audit, AuditEntry, Description, Origin, shortened, verify};
 use activation::coded::{Code, Coded};
@@ -17,7 +17,7 @@ fn set(setting: Setting, value: &str) -> Act {
     Act::Command(Box::new(Command::ChangeSettings { node: None, changes }))
 }
 
-/// Format 2, which records words.
+/// Format 2, which records texts.
 fn recorded() -> Cluster {
     let mut cluster = Cluster::activated();
     assert_eq!(cluster.apply(&Command::SetFormat { format: Format::new(2).unwrap() }), Applied::Done);
@@ -85,7 +85,7 @@ fn an_older_format_holds_no_record_and_carries_acts_out_all_the_same() {
 #[test]
 fn what_a_newer_version_wrote_is_neither_passed_over_nor_refused() {
     let mut state = State::new();
-    // Field 99, a message: a kind that nobody knows yet.
+    // Field 99, a message: a kind of command that no version knows.
     assert_eq!(state.apply(1, &[0x9a, 0x06, 0x00]), Applied::Newer);
     let unread = Format::NEWEST.number() + 1;
     // Field 13, a message with field 1.
@@ -135,7 +135,7 @@ fn what_others_do_makes_no_act_of_an_administrator_go() {
     let restored = State::decode_snapshot(&state.encode_snapshot()).unwrap();
     assert_eq!((restored.hash(), restored.audit_of_others()), (state.hash(), state.audit_of_others()));
 
-    // Format 2 holds one record: all that was kept, by time, and no more than it holds.
+    // Format 2 holds one record: the kept entries of both, by time, and at most as many as it may hold.
     cluster.apply(&Command::SetFormat { format: Format::new(2).unwrap() });
     let state = &cluster.state;
     assert_eq!(state.audit_of_others(), &Audit::default());

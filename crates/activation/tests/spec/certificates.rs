@@ -1,4 +1,4 @@
-//! Installing keys and certificates, and the rights that follow.
+//! Installation of keys and certificates, and the rights that follow.
 
 use activation::certificate::{CertificateError, NodeCertificate};
 use activation::key::{KeyKind, TypedKey};
@@ -99,7 +99,7 @@ fn a_certificate_that_does_not_fit_is_refused_with_its_reason() {
         CommandRefusal::KeyNotInstalled { node, key }
     );
     assert_eq!(refused(&mut cluster, certificate(99, 4)), CommandRefusal::UnknownGroup { node, group: 99 });
-    // R34: a client platform hosts for client products only.
+    // R34: a client platform may hold keys for client products only.
     let expected = CommandRefusal::PlatformMayNotHold { node, platform: 1, group: GROUP_B };
     assert_eq!(refused(&mut cluster, certificate(GROUP_B, 1)), expected);
     assert!(!cluster.state.is_activated(publisher.id(), 4));

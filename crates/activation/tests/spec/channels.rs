@@ -25,7 +25,7 @@ fn volume() -> Channel {
     install(None, setup_key(CLIENT)).unwrap()
 }
 
-/// On channel `Direct`, with what the publisher gives for it.
+/// The channel `Direct` with the publisher's certificate.
 fn activated() -> Channel {
     let request = DirectRequest {
         request_id: [1; 16],

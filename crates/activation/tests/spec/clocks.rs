@@ -14,7 +14,7 @@ fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A leadership that began at second 0 and heard these clocks at once.
+/// A leadership that began at second 0 and received these clock samples at once.
 fn clock(voters: &[u64], samples: &[(u64, u64)]) -> ClusterClock {
     let mut clock = ClusterClock::new(voters.iter().copied(), at(0));
     for (node, wall_ms) in samples {
@@ -188,7 +188,7 @@ fn offsets_tell_each_clocks_distance_from_the_median() {
 }
 
 proptest! {
-    /// Whatever the clocks say and however samples, stamps, acceptances and elections follow each other.
+    /// For any clock values and any sequence of samples, stamps, acceptances and elections.
     #[test]
     fn stamps_never_run_backwards_and_never_jump_unconfirmed(
         steps in proptest::collection::vec((0..6u64, any::<prop::sample::Index>(), 0..200_000u64), 1..60)

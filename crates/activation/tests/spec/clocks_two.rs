@@ -1,4 +1,4 @@
-//! The two clocks of format 3, as the leader keeps them.
+//! The two clocks of format 3 on the leader.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A leadership of second 0 that heard these clocks at once: node, time, whether it is synchronised.
+/// A leadership that began at second 0 and received these samples at once: node, time, whether it is synchronised.
 fn clock(voters: &[u64], samples: &[(u64, u64, bool)]) -> ClusterClock {
     let mut clock = ClusterClock::new(voters.iter().copied(), at(0));
     for (node, wall_ms, is_synchronised) in samples {
@@ -125,7 +125,7 @@ fn after_the_log_has_set_the_clocks_stamps_go_on_from_there() {
 }
 
 proptest! {
-    /// Whatever the clocks say and however samples, stamps and elections follow each other.
+    /// For any clock values and any sequence of samples, stamps and elections.
     #[test]
     fn neither_clock_runs_backwards_and_expiry_goes_no_faster_than_time_unless_confirmed(
         steps in proptest::collection::vec((0..6u64, any::<prop::sample::Index>(), 0..200_000u64, any::<bool>()), 1..60)

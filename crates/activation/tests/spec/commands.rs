@@ -1,4 +1,4 @@
-//! Commands: their encoding, the batch builder, and entries that are no commands.
+//! Commands: their encoding, the batch builder, and entries that are not commands.
 
 use activation::audit::{Actor, Origin};
 use activation::clock::{SkewReference, Stamp};

@@ -1,7 +1,7 @@
-//! Every file of the fuzzing corpus goes through the functions that are fuzzed, and the seeds are what this version
-//! writes: bytes that were sent or stored once must stay readable and must not change.
+//! Every file of the fuzzing corpus is passed to the fuzzed functions, and the seeds equal what this version writes:
+//! bytes that were sent or stored by an older version must stay readable and must not change.
 //!
-//! After a wanted change of a format or of the example catalog, run the tests once with `QUORATE_WRITE_CORPUS=1`.
+//! After an intended change of a format or of the example catalog, run the tests once with `QUORATE_WRITE_CORPUS=1`.
 
 use std::fs;
 use std::path::Path;
@@ -47,7 +47,7 @@ fn audited(act: Act) -> Command {
     Command::Audited { origin: Origin::new("Ada", "192.0.2.7", START_MS), act }
 }
 
-/// Path under the corpus, content.
+/// Path below the corpus folder, and content.
 fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let cluster = Cluster::activated();
     let request = request(cluster.publisher.id(), CLIENT).encode();

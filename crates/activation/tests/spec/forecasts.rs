@@ -1,4 +1,4 @@
-//! When a count falls below a threshold: what is foretold is what happens.
+//! When a count falls below a threshold: the forecast equals what then happens.
 
 use activation::count::{Count, Forecast, Seen};
 use activation::id::{MachineDigest, ProductId};
@@ -20,7 +20,7 @@ fn seen() -> Seen {
     }
 }
 
-/// Machines that asked so many hours before now.
+/// Machines that asked this many hours before now.
 fn asked(hours_ago: &[u64]) -> Count {
     let mut hours: Vec<_> = hours_ago.to_vec();
     hours.sort_unstable_by(|one, other| other.cmp(one));
@@ -61,7 +61,7 @@ proptest! {
                 prop_assert!(count.live(at - 1) >= threshold && count.live(at) < threshold);
             }
         }
-        // Those of the last 7 days ask again, in time.
+        // Machines that asked within the last 7 days ask again in time.
         let mut going_on = Count::new();
         for (machine, time_ms, seen) in count.in_order() {
             let again = if NOW_MS - time_ms <= 7 * DAY_MS { NOW_MS } else { time_ms };

@@ -1,4 +1,5 @@
-//! Format 3: two clocks, commands that are carried out once, codes for texts, and what is not known is newer.
+//! Format 3: two clocks, commands that are carried out once, codes instead of texts, and unknown content counts as
+//! newer.
 
 use activation::audit::{Description, Origin, verify};
 use activation::clock::{SkewReference, Stamp};
@@ -30,19 +31,19 @@ fn once(id: u8, command: Command) -> Command {
     Command::Once { id: [id; 16], command: Box::new(command) }
 }
 
-/// Tag and length of a field, and what is in it.
+/// Tag and length of a field, and its content.
 fn field(number: u8, content: &[u8]) -> Vec<u8> {
     [&[number << 3 | 2, u8::try_from(content.len()).unwrap()], content].concat()
 }
 
-/// Field 99, a number: what no version knows yet.
+/// Field 99, a number, which no version knows.
 const UNKNOWN: [u8; 3] = [0x98, 0x06, 0x01];
 
 fn with_unknown(content: &[u8]) -> Vec<u8> {
     [content, &UNKNOWN].concat()
 }
 
-/// What is inside the one field of a command.
+/// The content of a command's one field.
 fn content(command: &Command) -> Vec<u8> {
     let bytes = command.encode();
     assert!(bytes[1] < 0x80, "short enough for one byte of length");
@@ -81,7 +82,7 @@ fn whatever_is_not_known_at_any_depth_is_newer_and_changes_nothing() {
         let mut newer = cluster.state.clone();
         assert_eq!(newer.apply(100, &command), Applied::Newer, "{what}");
         assert_eq!(newer.encode_snapshot(), cluster.state.encode_snapshot(), "{what}");
-        // Before format 3 such a thing was passed over or malformed, and stays so.
+        // Before format 3 such content was ignored or malformed, and stays so.
         let mut older = Cluster::activated_in(format(2)).state;
         assert_ne!(older.apply(100, &command), Applied::Newer, "{what} in format 2");
     }
@@ -130,7 +131,7 @@ fn batch(cluster: &mut Cluster, (time_ms, expiry_ms): (u64, u64), machines: std:
     outcomes.iter().map(count).collect()
 }
 
-/// Three days off and another month, as the clocks say, and nothing confirms it.
+/// The clocks jump three days and then another month ahead, and nothing confirms them.
 #[test]
 fn what_renews_during_an_alarm_is_not_lost_when_the_clocks_are_accepted() {
     let mut cluster = cluster();
@@ -159,7 +160,7 @@ fn the_clock_of_expiry_never_runs_backwards_nor_ahead() {
     assert_eq!((cluster.state.time_ms(), cluster.state.expiry_ms()), (Some(START_MS + 25), Some(START_MS + 25)));
 }
 
-/// Every act and refusal leaves codes and values in the log's effects, and none of our words.
+/// Every act and refusal is recorded as a code with values, and never as text of this version.
 #[test]
 fn no_snapshot_holds_words_of_ours() {
     let mut cluster = cluster();
@@ -242,7 +243,7 @@ fn the_election_profile_is_of_format_3_and_a_lowered_format_leaves_nothing_of_it
     assert_eq!(set_in_state, Some(("raft.profile", "far".into())));
     assert_eq!(cluster.apply(&Command::SetFormat { format: format(2) }), Applied::Done);
     assert_eq!((value(&cluster).as_str(), cluster.state.settings().not_held_in(format(2))), ("near", None));
-    // As versions take it that know no such setting.
+    // A version that does not know this setting refuses it in the same way.
     assert_eq!(cluster.apply(&far), Applied::Refused(CommandRefusal::Malformed("setting")));
     let newest = Format::NEWEST;
     assert!(

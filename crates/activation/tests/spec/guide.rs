@@ -1,4 +1,4 @@
-//! The guide's own behaviour, by R number.
+//! The behaviour that the guide describes, by R number.
 
 use activation::id::MachineDigest;
 use activation::message::{AnswerBody, Record};
@@ -190,7 +190,7 @@ fn a_cmid_that_two_machines_share_counts_once_and_is_noticed() {
     assert!(!counted.other_machine, "what is forgotten was nobody's");
 }
 
-/// Rows: the group held; columns: whether it covers client, A, B and C products of either generation.
+/// Rows: the held group; columns: whether it covers client, A, B and C products of either generation.
 #[test]
 fn r32_a_key_covers_its_group_all_lower_groups_and_earlier_generations() {
     let catalog = example();

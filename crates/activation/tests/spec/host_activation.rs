@@ -1,4 +1,4 @@
-//! What nodes ask of a publisher, and what they get, as files (R30, R31).
+//! Activation requests of nodes and the publisher's answers, as files (R30, R31).
 
 use activation::SigningKey;
 use activation::host_activation::{
@@ -97,7 +97,7 @@ fn a_request_with_any_bit_changed_is_malformed_or_not_signed_by_its_node() {
             let mut changed = bytes.clone();
             changed[place / 8] ^= 1 << (place % 8);
             let Ok(read) = ActivationRequests::decode(&changed) else { continue };
-            // A changed tag may make a field one that this version skips, and a release of what was a request.
+            // A changed tag may make a field unknown, which this version ignores, or turn a request into a release.
             let Some(request) = read.requests.first() else { continue };
             assert_ne!(read, original, "bit {place} means nothing");
             assert_eq!(request.verify(), Err(NotSignedByNode), "bit {place} changed what was signed");

@@ -1,4 +1,4 @@
-//! Typed keys: what a person may get wrong is found out.
+//! Typed keys: typing errors are detected.
 
 use activation::key::{KeyError, KeyKind, SymbolError, TypedKey};
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ fn any_key() -> impl Strategy<Value = TypedKey> {
 
 const ALPHABET: &str = "23456789ABCDEFGHJKMNPQRTVWXYZ";
 
-/// Where the symbols stand in the shown text, without the hyphens.
+/// The positions of the symbols in the displayed text, without the hyphens.
 fn symbol_places() -> Vec<usize> {
     (0..29).filter(|place| place % 6 != 5).collect()
 }

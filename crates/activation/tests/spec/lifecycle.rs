@@ -1,4 +1,4 @@
-//! The client's life, requirement by requirement (R13 to R15, R20 to R24).
+//! The client's lifecycle, requirement by requirement (R13 to R15, R20 to R24).
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ use LicenseState::{Licensed, Notification, OutOfBoxGrace, OutOfToleranceGrace, U
 
 const MINUTE_MS: u64 = 60_000;
 const MACHINE: MachineDigest = MachineDigest([7; 8]);
-/// The chance that takes nothing away.
+/// The value of `chance` that does not shorten an interval.
 const LATEST: u64 = 0;
 
-/// So many milliseconds after the machine's first start, in the same start of the system.
+/// The moment this many milliseconds after the machine's first start, in the same start of the system.
 pub(crate) fn at(ms: u64) -> Moment {
     Moment { wall_ms: START_MS + ms, boot: Some([1; 16]), uptime_ms: ms }
 }
@@ -82,7 +82,7 @@ impl Hosts {
         Evidence::verify(request, answer, &self.trust, (product(&self.publisher, CLIENT), cmid, MACHINE))
     }
 
-    /// What a host says at that moment, by a clock that is right.
+    /// A host's verified answer at that moment, by a correct clock.
     pub(crate) fn say(&self, ms: u64, count: u32) -> Evidence {
         self.verify(&self.exchange(cmid(1), START_MS + ms, count), cmid(1)).unwrap()
     }
@@ -282,19 +282,19 @@ fn hosts_that_are_away_for_179_days_cost_nothing_and_for_181_the_licence_which_i
 fn a_clock_that_jumps_lengthens_nothing_and_ends_nothing_before_a_host_was_asked() {
     let hosts = Hosts::new();
     let boot = |number: u8, wall_ms, uptime_ms| Moment { wall_ms, boot: Some([number; 16]), uptime_ms };
-    // Set back by a year while it runs: the uptime counts.
+    // Set back by a year while the machine runs: the uptime counts.
     let life = licensed(&hosts, 0);
     let back = |uptime_ms| boot(1, START_MS - 365 * DAY_MS, uptime_ms);
     assert_eq!(setup(&life, back(179 * DAY_MS)).state, Licensed);
     assert_eq!(setup(&life, back(180 * DAY_MS)).state, Notification);
 
-    // Set back while it was off: what was reckoned stays.
+    // Set back while the machine was off: the reckoned time stays.
     let mut life = licensed(&hosts, 0);
     life.advance(at(179 * DAY_MS));
     assert_eq!(setup(&life, boot(2, START_MS, DAY_MS - 1)).state, Licensed);
     assert_eq!(setup(&life, boot(2, START_MS, DAY_MS)).state, Notification);
 
-    // Set forward by a year: a host is asked first.
+    // Set forward by a year: the client asks a host first.
     for start in [1, 2] {
         let ahead = |more| boot(start, START_MS + 365 * DAY_MS + more, HOUR_MS + more);
         let mut life = licensed(&hosts, 0);
@@ -307,7 +307,7 @@ fn a_clock_that_jumps_lengthens_nothing_and_ends_nothing_before_a_host_was_asked
         let mut failed = life.clone();
         failed.failed(ahead(0), Status::NO_HOST_REACHED, LATEST);
         assert_eq!(setup(&failed, ahead(0)).state, Notification);
-        // A signed answer says how late it really is.
+        // A signed answer corrects the time.
         life.answered(boot(start, START_MS + HOUR_MS, HOUR_MS), &hosts.say(HOUR_MS, 24), LATEST);
         let standing = setup(&life, boot(start, START_MS + HOUR_MS, HOUR_MS));
         assert_eq!((standing.state, standing.minutes_left), (Licensed, Some(180 * 24 * 60 - 60)));

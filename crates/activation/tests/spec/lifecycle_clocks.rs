@@ -1,4 +1,4 @@
-//! The client's life where clocks are set, where nobody looks, and where somebody edits what is kept.
+//! The client's lifecycle where clocks are set, where `advance` is not called, and where the stored state is edited.
 
 use activation::lifecycle::{
     ASK_FIRST_MS, FIRST_ATTEMPT_SPREAD_MS, GRACE_MS, Installed, LICENCE_MS, LicenseState, Lifecycle, Moment, Next,
@@ -15,7 +15,7 @@ use LicenseState::{Licensed, Notification, OutOfBoxGrace};
 
 const MINUTE_MS: u64 = 60_000;
 
-/// The same moment, by a wall clock that is ahead by so many days.
+/// The same moment by a wall clock that is ahead by this many days.
 fn ahead(days: i64, ms: u64) -> Moment {
     let right = at(ms);
     Moment { wall_ms: right.wall_ms.checked_add_signed(days * DAY_MS.cast_signed()).unwrap(), ..right }
@@ -170,7 +170,7 @@ fn machines_whose_terms_end_together_do_not_ask_together() {
     assert!(around.iter().all(|of_moment| *of_moment < 200), "no five seconds have a fifth of them: {around:?}");
 }
 
-/// What is kept, written down a second time.
+/// The encoding of the stored state, written independently of the implementation.
 #[derive(Clone, PartialEq, Message)]
 struct Kept {
     #[prost(uint32, tag = "1")]

@@ -1,6 +1,7 @@
-//! The client's life under any sequence of events, judged by somebody who knows the true time.
+//! The client's lifecycle under any sequence of events, compared with a model that has the true time.
 //!
-//! The wall clock jumps by months either way, the machine is switched off and on; only the uptime is honest.
+//! The wall clock jumps by months in either direction, and the machine is switched off and on; only the uptime is
+//! always correct.
 
 use activation::id::Cmid;
 use activation::lifecycle::{ASK_FIRST_MS, GRACE_MS, Installed, LICENCE_MS, LicenseState, Lifecycle, Moment, REARMS};
@@ -12,19 +13,19 @@ use crate::world::{DAY_MS, HOUR_MS, START_MS, cmid};
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Runs on for so long.
+    /// The machine runs for this many milliseconds.
     Run(u64),
-    /// Is off for so long.
+    /// The machine is off for this many milliseconds.
     Off(u64),
-    /// Somebody sets the wall clock by so much.
+    /// The wall clock is set by this many milliseconds.
     Jump(i64),
-    /// The hosts answer with this count, if the clock is right enough for them.
+    /// The hosts answer with this count if the clock skew is within their limit.
     Ask(u32),
     Fail,
     HardwareChanged,
     Rearm,
     Generalize,
-    /// The program is started anew from what it kept.
+    /// The program restarts from its stored state.
     Restart,
 }
 
@@ -44,7 +45,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..40)
 }
 
-/// The machine, and what is true of it.
+/// The machine, and the true values of the model.
 struct World {
     hosts: Hosts,
     life: Lifecycle,
@@ -52,15 +53,15 @@ struct World {
     cmid: Cmid,
     cmids: u32,
     true_ms: u64,
-    /// What the wall clock is off by; `Jump(0)` sets it right.
+    /// How far the wall clock is wrong, in milliseconds; `Jump(0)` corrects it.
     wrong_by_ms: i64,
     boot: u8,
     uptime_ms: u64,
-    /// When a valid answer at or above the threshold came last, unless something has ended it since.
+    /// When the last valid answer at or above the threshold came; `None` if an event has ended the licence since.
     licensed_at: Option<u64>,
-    /// Whether the machine was off with a clock that was set back, since then.
+    /// Whether the machine was off with a clock that was set back since that answer.
     unwitnessed: bool,
-    /// How long it has run since it was switched on, or its clock was set.
+    /// How long the machine has run since it was switched on or its clock was set, in milliseconds.
     steady_ms: u64,
     rearms: u8,
 }
@@ -100,7 +101,7 @@ impl World {
             Step::Off(ms) => {
                 (self.true_ms, self.uptime_ms, self.boot) = (self.true_ms + ms, 0, self.boot.wrapping_add(1));
                 self.steady_ms = 0;
-                // With a clock that was set back, nobody knows how long it was off.
+                // With a clock that was set back, the machine cannot determine how long it was off.
                 self.unwitnessed |= self.wrong_by_ms < 0;
                 self.life.wake(self.now(), 0);
             }
@@ -136,7 +137,7 @@ impl World {
 
     fn ask(&mut self, count: u32) {
         let now = self.now();
-        // 0xC004F06C: hosts do not answer those whose clock is wrong.
+        // 0xC004F06C: hosts refuse clients whose clock is wrong.
         if now.wall_ms.abs_diff(self.true_ms) > 4 * HOUR_MS {
             return self.life.failed(now, Status::CLOCK_SKEW, 0);
         }
@@ -156,13 +157,14 @@ impl World {
         prop_assert!(self.rearms <= REARMS && standing.rearms_left == REARMS - self.rearms);
         if is_licensed {
             prop_assert!(age.is_some(), "licensed without a valid answer");
-            // A machine that was off with a clock set back cannot know how long; every other is bound by the truth, once it
-            // had time to ask a host.
+            // A machine that was off with a clock that was set back cannot determine how long. For every other
+            // machine the true time holds, once it had time to ask a host.
             let may_ask_first = self.steady_ms < ASK_FIRST_MS;
             let is_fresh = age.is_some_and(|age| age < LICENCE_MS);
             prop_assert!(self.unwitnessed || may_ask_first || is_fresh, "licensed after {age:?}");
         } else if let Some(age) = age {
-            // The clock says that it is later, and somebody was asked; once it is right, the licence is there again.
+            // The clock is ahead, and a request to a host has failed. Once the clock is right, the licence holds
+            // again.
             prop_assert!(self.wrong_by_ms > 0 || age >= LICENCE_MS, "not licensed after {age}");
         }
         if standing.state == LicenseState::OutOfBoxGrace {

@@ -1,5 +1,5 @@
-//! The specification of `activation`, as tests. `guide` holds the behaviour of the published guide by R number, `model`
-//! compares with a naive model, the others go module by module.
+//! The specification of `activation`, as tests. `guide` tests the behaviour of the published guide by R number,
+//! `model` compares with a naive model, and each other file tests one module.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a broken assumption should fail the test")]
 

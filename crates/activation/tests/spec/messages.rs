@@ -1,4 +1,4 @@
-//! Requests, records and answers: what survives the wire, and what does not pass.
+//! Requests, records and answers: what encodes and decodes unchanged, and what is refused.
 
 use activation::id::ProductId;
 use activation::limits::{REQUEST_BYTES_MAX, TIME_MS_MAX};
@@ -11,7 +11,7 @@ use prost::Message;
 
 use super::world::*;
 
-/// The wire form of a request, written down a second time.
+/// The wire form of a request, written independently of the implementation.
 #[derive(Clone, PartialEq, Message)]
 struct Wire {
     #[prost(bytes = "vec", tag = "1")]
@@ -54,7 +54,7 @@ fn body() -> AnswerBody {
     }
 }
 
-/// What a client and an honest host exchange.
+/// The request of a client and the valid answer of a host.
 struct Exchange {
     publisher: Publisher,
     request: Request,

@@ -1,7 +1,7 @@
-//! The state machine against a naive model: one flat list of requests, scanned from end to end for every question.
+//! The state machine against a naive model: one flat list of requests, which is scanned from end to end each time.
 //!
-//! The model knows nothing of groups, certificates or catalogs: which node answers for which product is written down as
-//! a table, and the rules of the count are applied to the whole list each time.
+//! The model has no groups, certificates or catalogs: a table states which node answers for which product, and the
+//! rules of the count are applied to the whole list each time.
 
 use activation::clock::SkewReference;
 use activation::id::{Cmid, NodeId};
@@ -11,15 +11,15 @@ use proptest::prelude::*;
 
 use super::world::*;
 
-/// Product, application, threshold, and what nodes 1 to 5 say to it.
+/// Product, application, threshold, and how nodes 1 to 5 answer requests for it.
 type Row = (&'static str, &'static str, usize, [Result<u8, Refusal>; 5]);
 
 const NO: Result<u8, Refusal> = Err(Refusal::NotCovered);
 const BLOCKED: Result<u8, Refusal> = Err(Refusal::KeyBlocked);
 const NONE: Result<u8, Refusal> = Err(Refusal::NotActivated);
 
-/// Node 1 holds key 1 for server-b, node 2 key 1 for clients, node 3 key 1 for server-b and key 2 for the suite, node 4 a
-/// blocked key, node 5 nothing.
+/// Node 1 holds key 1 for server-b, node 2 key 1 for clients, node 3 key 1 for server-b and key 2 for the suite,
+/// node 4 a blocked key, node 5 no key.
 const PRODUCTS: [Row; 6] = [
     ("workstation-professional-2", "platform", 25, [Ok(1), Ok(1), Ok(1), BLOCKED, NONE]),
     ("workstation-business-1", "platform", 25, [Ok(1), Ok(1), Ok(1), BLOCKED, NONE]),
@@ -51,9 +51,9 @@ struct Asked {
 
 #[derive(Default)]
 struct Model {
-    /// Every request that still counts, in the order of asking.
+    /// Every request that still counts, in the order of arrival.
     list: Vec<Asked>,
-    /// Every threshold that was ever counted with.
+    /// Every threshold that was used in a count.
     thresholds: Vec<(&'static str, usize)>,
 }
 
@@ -117,7 +117,7 @@ fn any_ask() -> impl Strategy<Value = Ask> {
     })
 }
 
-/// Time passed since the last batch, and what waited by then.
+/// The time that passed since the last batch, and the requests that waited then.
 fn any_batches() -> impl Strategy<Value = Vec<(u64, Vec<Ask>)>> {
     let passed = prop_oneof![
         4 => 0..HOUR_MS,

@@ -1,4 +1,4 @@
-//! Which requests are refused, in which order of reasons, and that a refusal leaves no trace.
+//! Which requests are refused and in which order the reasons are checked; a refusal changes no state.
 
 use activation::clock::{SkewReference, Stamp};
 use activation::id::{ProductId, PublisherId};
@@ -42,7 +42,7 @@ fn a_host_without_a_key_refuses_everything_as_not_activated() {
     assert!(matches!(cluster.outcome(record), RecordOutcome::Counted(_)));
 }
 
-/// The key decides which products, the platform which keys.
+/// The key decides which products a host activates, the platform which keys it may hold.
 #[test]
 fn r5_what_a_host_activates_depends_on_its_key_and_on_its_platform() {
     const WORKSTATION: u8 = 1;

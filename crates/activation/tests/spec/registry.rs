@@ -1,4 +1,4 @@
-//! Who may take part: keys that are registered, and those who were shut out.
+//! The registry: registered keys, and revocations.
 
 use activation::limits::REGISTRATIONS_MAX;
 use activation::state::{
@@ -17,7 +17,7 @@ pub(crate) fn ada() -> Holder {
     Holder::Person { name: "Ada".into(), role: PersonRole::Administrator }
 }
 
-/// A key and a serial of this number.
+/// A key and its registration with a serial of this number.
 pub(crate) fn registered(number: u8, holder: Holder) -> (KeyDigest, Registration) {
     ([number; 32], Registration { holder, serial: serial(number), ends_ms: START_MS + DAY_MS })
 }
@@ -123,7 +123,7 @@ fn who_is_revoked_takes_part_no_more() {
         }
         assert_eq!(registry.revocations(), [Revocation { whom: whom.clone(), time_ms: START_MS }]);
         survives_a_snapshot(&cluster.state);
-        // Once more, later: the list holds each but once.
+        // Revoked again later: the list holds each subject once.
         cluster.apply(&Command::Revoke(Revocation { whom: whom.clone(), time_ms: START_MS + 5 }));
         assert_eq!(cluster.state.registry().revocations(), [Revocation { whom, time_ms: START_MS + 5 }]);
     }
@@ -215,7 +215,7 @@ fn a_serial_is_read_from_digits() {
 }
 
 proptest! {
-    /// No bytes from the log make a panic, and what is read is encoded as it was.
+    /// No bytes from the log cause a panic, and a decoded registration encodes to the same bytes.
     #[test]
     fn registrations_are_read_as_they_were_written(node in 1..1000_u64, key: [u8; 32], number in 1..=255_u8, ends_ms in 0..START_MS) {
         let command = register(vec![(key, Registration { holder: Holder::Node(node), serial: serial(number), ends_ms })]);

@@ -1,4 +1,4 @@
-//! Places given back, and what the publisher says is left of a key (R31).
+//! Released activation slots, and the publisher's statement of a key's remaining slots (R31).
 
 use activation::host_activation::{KeyStanding, ReleaseStatement};
 use activation::state::{Applied, Command, CommandRefusal, KeySlots, RecordOutcome, Refusal};
@@ -17,7 +17,7 @@ fn pending(cluster: &Cluster) -> Vec<u64> {
     cluster.state.publishers().flat_map(|publisher| publisher.pending_releases()).map(|release| release.node).collect()
 }
 
-/// What the publisher answers once it has the statement.
+/// The publisher's answer after it received the statement.
 fn confirm(cluster: &mut Cluster, node: u64) {
     let mut answers = cluster.publisher.answers(vec![]);
     answers.released = vec![(host_key(1).key_id(), node_key(node).verifying_key().to_bytes())];

@@ -117,7 +117,7 @@ fn a_value_is_parsed_once_and_its_text_enters_the_log_as_it_was_given() {
     assert_eq!(cluster.apply(&command), Applied::Done);
     assert_eq!(cluster.state.settings().get(Setting::DnsTtl).as_deref(), Some("120"));
 
-    // The scope is looked at first, as by the versions before: the reason of a refusal is part of the audit.
+    // The scope is checked first, as in earlier versions: the reason of a refusal is part of the audit.
     let wrong_twice = SettingChange::from_log(Setting::ClientsPort, "a port".into());
     let refused = cluster.apply(&Command::ChangeSettings { node: None, changes: vec![wrong_twice] });
     assert_eq!(refused, Applied::Refused(CommandRefusal::Setting(SettingError::OfNode(Setting::ClientsPort))));

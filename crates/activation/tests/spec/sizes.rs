@@ -1,5 +1,5 @@
-//! R2: one packet of about 250 bytes each way. PDUs are counted with the headers of the transport: 24 bytes of DCE/RPC
-//! header, and what NDR puts around the message, which pads it to a multiple of four.
+//! R2: one packet of about 250 bytes each way. PDUs are counted with the headers of the transport: 24 bytes of
+//! DCE/RPC header, and the NDR encoding of the message, which pads it to a multiple of four.
 
 use activation::limits::{
     COUNT_MAX, INTERVAL_MINUTES_MAX, LOG_INDEX_MAX, OFFSET_MAX, PDU_BYTES_MAX, THRESHOLD_MAX, TIME_MS_MAX,

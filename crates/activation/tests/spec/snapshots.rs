@@ -92,7 +92,7 @@ fn damaged_snapshots_are_refused_or_sound(bytes: &[u8]) {
     }
 }
 
-/// Format 1 is what older stores hold: it stays readable, byte for byte, whatever is added later.
+/// Older stores hold format 1: it stays readable, byte for byte, whatever later formats add.
 #[test]
 fn format_1_stays_what_it_is() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/spec/format-1.snapshot");
@@ -136,7 +136,7 @@ fn a_boundary_that_fell_on_an_entry_without_a_command_has_its_hash_all_the_same(
     let (mut every, mut skipping) = (Cluster::activated(), Cluster::activated());
     every.state.apply(boundary - 1, &batch(&every, 1).encode());
     skipping.state.apply(boundary - 1, &batch(&skipping, 1).encode());
-    // What is refused changes nothing, like an entry that is no command at all.
+    // A refused entry changes nothing, like an entry that is not a command.
     every.state.apply(boundary, b"");
     every.state.apply(boundary + 1, &batch(&every, 2).encode());
     skipping.state.apply(boundary + 1, &batch(&skipping, 2).encode());

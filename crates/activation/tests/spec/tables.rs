@@ -8,7 +8,7 @@ use super::world::*;
 
 const GROUPS: [(&str, u8); 4] = [("client", 1), ("server-a", 2), ("server-b", 3), ("server-c", 4)];
 
-/// Table 1: what stands in a row of the ladder, newer generation and earlier generation.
+/// Table 1: the products on each rung of the ladder, newer generation and earlier generation.
 const TABLE_1: [(&str, &[&str], &[&str]); 4] = [
     (
         "client",
@@ -20,12 +20,12 @@ const TABLE_1: [(&str, &[&str], &[&str]); 4] = [
     ("server-c", &["server-datacenter-2", "server-mainframe-2"], &["server-datacenter-1", "server-mainframe-1"]),
 ];
 
-/// Editions without hypervisor: of the earlier generation, groups B and C.
+/// Editions without hypervisor, of the earlier generation, groups B and C.
 const WITHOUT_HYPERVISOR: [&str; 3] = ["server-standard-1", "server-enterprise-1", "server-datacenter-1"];
 
-/// Table 2: what may host a key of the group.
+/// Table 2: the platforms that may host a key of each group.
 const TABLE_2: [(&str, &[&str]); 4] = [
-    // Client platforms, and the old server with its add-on; a server hosts for clients as well (R32).
+    // Client platforms, and the old server with its add-on; a server may also host for clients (R32).
     (
         "client",
         &[

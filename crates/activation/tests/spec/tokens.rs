@@ -1,4 +1,4 @@
-//! Join tokens: once, and not after their time.
+//! Tokens: usable once, and not after they expire.
 
 use activation::limits::{SPENT_TOKENS_MAX, TOKENS_MAX};
 use activation::state::{Applied, Command, CommandRefusal, Enrolled, Format, Grant, OpenToken, State};

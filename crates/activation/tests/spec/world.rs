@@ -14,7 +14,7 @@ use activation::{SigningKey, VerifyingKey};
 
 pub(crate) const EXAMPLE: &str = include_str!("../../../../deploy/catalogs/example.toml");
 
-/// 2026-01-01, when every test begins.
+/// 2026-01-01, the time at which every test begins.
 pub(crate) const START_MS: u64 = 1_767_225_600_000;
 pub(crate) const HOUR_MS: u64 = 60 * 60 * 1000;
 pub(crate) const DAY_MS: u64 = 24 * HOUR_MS;
@@ -76,7 +76,7 @@ impl Publisher {
 }
 
 impl Publisher {
-    /// Certificates as they travel: each host may be activated nine more times.
+    /// Signed certificates as the publisher sends them: each host may be activated nine more times.
     pub(crate) fn answer(&self, certificates: Vec<(NodeId, NodeCertificate)>) -> SignedAnswers {
         self.answers(certificates).sign(&self.activation[0])
     }
@@ -126,12 +126,13 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Nothing installed.
+    /// A cluster with nothing installed.
     pub(crate) fn empty() -> Self {
         Self { publisher: Publisher::new(1), state: State::new(), index: 0, now_ms: START_MS }
     }
 
-    /// The example catalog and one host key installed; nodes 1, 2 and 3 activated for group server-b.
+    /// A cluster with the example catalog and one host key installed; nodes 1, 2 and 3 are activated for group
+    /// server-b.
     pub(crate) fn activated() -> Self {
         let mut cluster = Self::empty();
         cluster.install_catalog(&example());
@@ -142,14 +143,15 @@ impl Cluster {
         cluster
     }
 
-    /// The same, from here on in this format.
+    /// A cluster as [`Self::activated`], set to this format.
     pub(crate) fn activated_in(format: Format) -> Self {
         let mut cluster = Self::activated();
         cluster.must(&Command::SetFormat { format });
         cluster
     }
 
-    /// Applies a command and checks what must hold after every one: the invariants, and that a snapshot carries it all.
+    /// Applies a command and checks what must hold after every command: the invariants, and that a snapshot holds
+    /// the whole state.
     pub(crate) fn apply(&mut self, command: &Command) -> Applied {
         self.index += 1;
         let applied = self.state.apply(self.index, &command.encode());
@@ -180,7 +182,7 @@ impl Cluster {
         self.must(&Command::InstallActivation { signed });
     }
 
-    /// A record of machine number `machine`, whose clock is right, asking node 1.
+    /// A record of a request of machine number `machine` to node 1, with a correct clock.
     pub(crate) fn record(&self, product: &str, machine: u32) -> Record {
         Record {
             node: 1,
@@ -194,7 +196,7 @@ impl Cluster {
         }
     }
 
-    /// One request in a batch of its own.
+    /// Applies one request in a separate batch.
     pub(crate) fn outcome(&mut self, record: Record) -> RecordOutcome {
         let foretold = self.state.refusal(record.node, record.publisher, record.product);
         let outcome = self.batch(SkewReference::ClusterTime, vec![record])[0];
@@ -215,7 +217,7 @@ impl Cluster {
         }
     }
 
-    /// A machine asks and is counted.
+    /// Applies a machine's request, which must be counted.
     pub(crate) fn ask(&mut self, product: &str, machine: u32) -> Counted {
         let record = self.record(product, machine);
         match self.outcome(record) {
@@ -224,12 +226,12 @@ impl Cluster {
         }
     }
 
-    /// Several machines ask in turn; the counts they are given.
+    /// Applies the requests of several machines in turn; returns their counts.
     pub(crate) fn ask_all(&mut self, product: &str, machines: impl IntoIterator<Item = u32>) -> Vec<u32> {
         machines.into_iter().map(|machine| self.ask(product, machine).count).collect()
     }
 
-    /// The count as a reader sees it now.
+    /// The application's count now, as a reader of the state gets it.
     pub(crate) fn count(&self, application: &str) -> u32 {
         let counts = self.state.counts(self.now_ms);
         counts.iter().find(|count| count.application.as_str() == application).unwrap().count
@@ -257,7 +259,7 @@ pub(crate) fn request(publisher: PublisherId, product: &str) -> Request {
     }
 }
 
-/// What a node of this name says of itself.
+/// The announcement of a node with this name.
 pub(crate) fn announcement(target: &str) -> Announcement {
     Announcement {
         target: target.parse().unwrap(),

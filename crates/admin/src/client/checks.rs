@@ -1,4 +1,5 @@
-//! The checks of a client machine: pure functions from an observation to problems. What was not observed is not reported.
+//! The checks of a client machine: pure functions from an observation to problems. Parts that were not observed are
+//! not reported.
 
 #[cfg(test)]
 mod tests;
@@ -15,8 +16,8 @@ use crate::{
     limits::{CLOCK_WARNING_MS, LICENCE_WARNING_MINUTES},
 };
 
-/// Runs every check of what was observed. One that passes gives one finding, one that does not gives a finding for each
-/// problem.
+/// Runs every check of the observed parts. A check that passes yields one finding; a check that does not pass yields
+/// a finding for each problem.
 #[must_use]
 pub fn check(observation: &ClientObservation) -> Vec<Finding> {
     let mut found = discovery(observation);
@@ -51,7 +52,8 @@ fn endpoint(host: &HostProbe) -> String {
     format!("{} port {}", host.target.trim_end_matches('.'), host.port)
 }
 
-/// How bad it is that one host does not answer: clients go on to the next one.
+/// The verdict for a host that does not answer: clients try the next one, so it is a failure only where no host
+/// answers.
 fn verdict(hosts: &[HostProbe]) -> Verdict {
     let any_answers = hosts.iter().any(|host| matches!(host.result, ProbeResult::Answers));
     if any_answers { Verdict::Warning } else { Verdict::Failure }

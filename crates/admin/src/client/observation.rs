@@ -1,4 +1,4 @@
-//! What the checks of a client machine look at.
+//! The input of the checks of a client machine.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use activation::{lifecycle::LicenseState, status::Status};
 /// What was observed on a client machine.
 #[derive(Clone, Debug)]
 pub struct ClientObservation {
-    /// The one host that the machine asks, because it was given or set; DNS is not used then.
+    /// The one host that the machine asks, because it was given or set; DNS is then not used.
     pub fixed_host: Option<String>,
     /// How many hosts DNS names; `None` where DNS was not asked.
     pub named_hosts: Option<Result<usize, LookupProblem>>,
@@ -22,60 +22,60 @@ pub struct ClientObservation {
 /// DNS names no host.
 #[derive(Clone, Debug)]
 pub struct LookupProblem {
-    /// What went wrong, with its status code.
+    /// The cause, with its status code.
     pub cause: String,
     /// DNS answered that there is no record, as opposed to giving no usable answer.
     pub is_absent: bool,
-    /// What to do where DNS gave no usable answer.
+    /// The next step where DNS gave no usable answer.
     pub advice: &'static str,
 }
 
-/// A host, and what probing it gave.
+/// A host, and the result of probing it.
 #[derive(Clone, Debug)]
 pub struct HostProbe {
     /// Its name or address.
     pub target: String,
     /// Its port.
     pub port: u16,
-    /// What probing it gave.
+    /// The result of probing it.
     pub result: ProbeResult,
 }
 
-/// What probing a host gave.
+/// The result of probing a host.
 #[derive(Clone, Debug)]
 pub enum ProbeResult {
     /// It accepts activation requests.
     Answers,
-    /// Its name has no address: why.
+    /// Its name has no address, with the reason.
     NoAddress(String),
-    /// No connection could be made, or it was closed at once: why.
+    /// No connection could be made, or it was closed at once, with the reason.
     NoConnection(String),
-    /// A connection was made, and the other side does not speak as a host does.
+    /// A connection was made, and the server does not speak a host's protocol.
     NotAHost {
-        /// What it did instead.
+        /// What the server did instead.
         cause: String,
-        /// What to do.
+        /// The next step.
         advice: &'static str,
     },
 }
 
-/// The state that a client machine keeps.
+/// The stored state of a client machine.
 #[derive(Clone, Debug)]
 pub enum MachineObservation {
-    /// No folder was given: it was not looked at.
+    /// No folder was given, so the state was not read.
     NotRequested,
     /// The folder holds no state.
     Absent(PathBuf),
-    /// The folder's state cannot be read: why.
+    /// The folder's state cannot be read, with the reason.
     Unreadable(PathBuf, String),
-    /// The folder, and how its machine is licensed.
+    /// The folder, and the license state of its machine.
     Known(PathBuf, LicenseObservation),
 }
 
-/// How a client machine is licensed.
+/// The license state of a client machine.
 #[derive(Clone, Copy, Debug)]
 pub struct LicenseObservation {
-    /// Its license state.
+    /// The state.
     pub state: LicenseState,
     /// Minutes until that state ends; `None` where it does not end by itself.
     pub minutes_left: Option<u64>,

@@ -1,4 +1,4 @@
-//! The way between two nodes, as they measured it.
+//! The network link between two nodes, as they measured it.
 
 use std::fmt;
 
@@ -9,16 +9,16 @@ use api::admin::v1::NodeStatus;
 pub struct Link {
     /// The nodes, the smaller number first.
     pub nodes: [u64; 2],
-    /// What a round trip takes, in microseconds; `None` where neither end has measured it yet.
+    /// The time of a round trip, in microseconds; `None` where neither end has measured it yet.
     pub took: Option<RoundTripTime>,
 }
 
-/// A round trip, in microseconds.
+/// The time of a round trip, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RoundTripTime {
-    /// The median of the last ones.
+    /// The median of the last round trips, in microseconds.
     pub took_us: u64,
-    /// The longest that the settings of the node that measured it bear.
+    /// The longest round trip that the settings of the measuring node allow, in microseconds.
     pub limit_us: u64,
 }
 
@@ -29,7 +29,8 @@ impl RoundTripTime {
 }
 
 impl Link {
-    /// The links between those of `nodes` that answer. Of two ends that measured, the one counts that finds it too slow, or slower.
+    /// The links between those of `nodes` that answer. Where both ends measured, the measurement that exceeds its
+    /// limit, or the slower one, is used.
     #[must_use]
     pub fn between(nodes: &[NodeStatus]) -> Vec<Self> {
         let nodes: Vec<_> = nodes.iter().filter(|node| node.reachable).collect();
@@ -45,14 +46,14 @@ impl Link {
         pairs.map(link).collect()
     }
 
-    /// Whether it is known to be too slow for the election times of one of its ends.
+    /// Whether the link is known to be too slow for the election timeouts of one of its ends.
     #[must_use]
     pub fn is_slow(&self) -> bool {
         self.took.is_some_and(RoundTripTime::is_slow)
     }
 }
 
-/// What one node measured to another one; versions before measure nothing.
+/// The measurement of one node to another one; nodes of earlier versions measure nothing.
 fn measured(from: &NodeStatus, to: &NodeStatus) -> Option<RoundTripTime> {
     let trip = from.round_trips.iter().find(|trip| trip.node == to.node)?;
     let limit_us = Some(from.round_trip_max_us).filter(|limit_us| *limit_us > 0)?;

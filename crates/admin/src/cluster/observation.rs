@@ -1,4 +1,4 @@
-//! What the checks of a cluster look at.
+//! The input of the checks of a cluster.
 
 use std::{collections::BTreeSet, fmt::Display};
 
@@ -9,26 +9,26 @@ use api::admin::v1::{
 
 use crate::wire::record_state;
 
-/// What the nodes reported and what was tried from the observer's machine. What only a leader knows is absent where there
-/// is none.
+/// The reports of the nodes, and the results of attempts from the observer's machine. Values that only a leader
+/// reports are absent where there is none.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterObservation {
-    /// The members, each with what it reports of itself.
+    /// The members, each with its own report.
     pub status: ClusterStatusReply,
-    /// What each member finds on its own machine: disk, certificate.
+    /// Each member's report of its own machine: disk, certificate.
     pub machines: Vec<MachineReport>,
     /// Installed host keys.
     pub keys: Option<ListKeysReply>,
     /// Counts of all applications.
     pub counts: Option<CountReply>,
-    /// The cluster's settings; empty where they are not known.
+    /// The cluster's settings; empty where they are unknown.
     pub settings: Vec<SettingValue>,
     /// CMIDs that several machines share.
     pub duplicates: Option<DuplicatesReply>,
     /// The records in DNS.
     pub dns: Option<DnsStatusReply>,
-    /// Endpoints for clients ([`client_endpoints`]) that accept no connection from the observer's machine; absent where none
-    /// was tried yet.
+    /// Endpoints for clients ([`client_endpoints`]) that accept no connection from the observer's machine; `None`
+    /// where none was tried yet.
     pub unreachable: Option<Vec<UnreachablePort>>,
 }
 
@@ -47,22 +47,22 @@ impl ClusterObservation {
 /// An endpoint that accepts no connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreachablePort {
-    /// `HOST:PORT`.
+    /// The endpoint, `HOST:PORT`.
     pub endpoint: String,
-    /// Why.
+    /// The reason.
     pub cause: String,
 }
 
 impl UnreachablePort {
-    /// From what connecting to an endpoint of [`client_endpoints`] gave.
+    /// From the result of a connection attempt to an endpoint of [`client_endpoints`].
     pub fn new((host, port): (String, u16), cause: impl Display) -> Self {
         Self { endpoint: format!("{host}:{port}"), cause: cause.to_string() }
     }
 }
 
-/// Host and port where clients should be answered: each node's own, and those of the cluster's records in DNS. Names in a
-/// zone that the nodes serve themselves lead to the nodes' own ports; whether resolvers ask the nodes for them is checked
-/// on a client machine.
+/// Host and port at which clients should be answered: each node's own, and those of the cluster's records in DNS.
+/// Names in a zone that the nodes serve themselves lead to the nodes' own ports; a check on a client machine
+/// determines whether resolvers ask the nodes for them.
 #[must_use]
 pub fn client_endpoints(status: &ClusterStatusReply, dns: Option<&DnsStatusReply>) -> BTreeSet<(String, u16)> {
     let port = |port: u32| u16::try_from(port).ok().filter(|port| *port > 0);

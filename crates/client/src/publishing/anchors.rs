@@ -1,9 +1,10 @@
-//! Whom a connection to a publisher's service may lead to: what TLS verifies the other side against.
+//! The trust anchors against which TLS verifies the publisher's service.
 //!
-//! The publisher's two activation keys are trust anchors, as certification authorities are for a browser, and there are
-//! no others. The usual verification does the rest: the certificate must be signed by one of them, be in time, be good
-//! for a server, and carry the name that is this publisher's alone. An activation key signs node certificates as well;
-//! those begin with the text `quorate/`, X.509 ones with the byte 0x30, so neither passes for the other.
+//! The publisher's two activation keys are trust anchors, as certification authorities are for a browser, and there
+//! are no others. The usual verification does the rest: one of them must have signed the certificate, it must be
+//! valid now and for a server, and it must have the name that only this publisher has. An activation key also signs
+//! node certificates; those begin with the text `quorate/`, X.509 ones with the byte 0x30, so neither is accepted as
+//! the other.
 
 use std::sync::Arc;
 
@@ -18,7 +19,8 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use super::error::PublishingError;
 use crate::address::HostAddress;
 
-/// TLS 1.3 and HTTP/2, to this publisher and nobody else; with the name that its certificate must carry.
+/// A client configuration for TLS 1.3 and HTTP/2 to this publisher only, and the name that its certificate must
+/// have.
 pub(super) fn of_publisher(
     publisher: PublisherId,
     activation_keys: &[VerifyingKey; 2],
@@ -34,7 +36,8 @@ pub(super) fn of_publisher(
     Ok((config(RootCertStore { roots: anchors.collect() })?, name))
 }
 
-/// The same to a publisher with an ordinary certificate, of an authority in the PEM file `authorities`.
+/// A client configuration for a publisher with an ordinary certificate, of an authority in the PEM file
+/// `authorities`.
 pub(super) fn of_authorities(
     address: &HostAddress,
     authorities: &[u8],

@@ -11,46 +11,47 @@ use tokio_rustls::rustls;
 use crate::address::{HostAddress, InvalidAddress};
 use crate::error::NotReached;
 
-/// No answer of the publisher that is meant.
+/// No answer of the given publisher.
 #[derive(Debug, Error)]
 pub enum PublishingError {
     #[error("not the address of a publisher's service: {0}")]
     Address(#[from] InvalidAddress),
     #[error("the file of authorities does not do: {0}")]
     Certificates(&'static str),
-    /// Nothing came back. Whether the request was answered is unknown: asked again, it is answered the same.
+    /// The publisher was not reached, or sent no reply. Whether it performed the request is unknown; a retry gets
+    /// the same answer.
     #[error("no publisher was reached at {address}")]
     NotReached {
         address: HostAddress,
         #[source]
         reason: NotReached,
     },
-    /// The other side has no certificate that this publisher signed.
+    /// The server has no certificate that this publisher signed.
     #[error("what answers at {address} is not this publisher")]
     NotThisPublisher {
         address: HostAddress,
         #[source]
         error: rustls::Error,
     },
-    /// By the publisher's rules: nothing was given, and nothing was spent.
+    /// The publisher's rules refuse the request: no certificate was issued and no activation was used.
     #[error("the publisher refused: {}", Listed(.0))]
     Refused(Vec<Refusal>),
-    /// It is this publisher, and it cannot answer now.
+    /// The publisher was verified, and cannot answer now.
     #[error("the publisher at {address} does not answer now: {message}")]
     Unavailable { address: HostAddress, message: String },
-    /// Something else than a publisher's service, or another version of it.
+    /// The server is not a publisher's service, or runs another version.
     #[error("what listens at {address} does not speak as a publisher's service: {message}")]
     Protocol { address: HostAddress, message: String },
 }
 
-/// What the publisher says no to, and why.
+/// One entry that the publisher refused, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{}{status} {reason}", Asking(*.node))]
 pub struct Refusal {
-    /// The node that asked; none where a machine asked for itself.
+    /// The node of the entry; `None` where a machine asked for itself.
     pub node: Option<NodeId>,
     pub status: Status,
-    /// For people, in the publisher's words.
+    /// The reason as text, in the publisher's wording.
     pub reason: String,
 }
 
@@ -74,7 +75,7 @@ impl fmt::Display for Asking {
 }
 
 impl PublishingError {
-    /// The code that administrators know for this. Where the publisher did not speak it is the client's own.
+    /// The HRESULT of the error: the publisher's own where it refused, otherwise the client's.
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
@@ -86,7 +87,7 @@ impl PublishingError {
         }
     }
 
-    /// What to do next, as a sentence.
+    /// The next step, as a sentence.
     #[must_use]
     pub fn advice(&self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! What an honest host says, and what the client makes of it.
+//! Valid answers and refusals of a host, and how the client processes them.
 
 use activation::limits::PDU_BYTES_MAX;
 use activation::message::RefusalDetail;

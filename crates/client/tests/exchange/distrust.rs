@@ -1,4 +1,4 @@
-//! Hosts that answer, and whose answers activate nothing.
+//! Answers of hosts that do not verify, and so activate nothing.
 
 use activation::message::AnswerError;
 use activation::status::Status;

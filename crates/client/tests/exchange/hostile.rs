@@ -1,4 +1,5 @@
-//! Servers that say nothing, drip, break the protocol or never stop. Time is tokio's, and stands still but for deadlines.
+//! Servers that send nothing, send single bytes, break the protocol or never stop. Time is tokio's paused time,
+//! which advances only for deadlines.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Hosts for the client to meet: a real server association whose one operation does as the test says, and raw bytes.
+//! Test hosts: a real server association whose one operation replies as the test requires, and raw bytes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,35 +17,35 @@ const INTERFACE: Interface = Interface {
     operations: INTERFACE_OPERATIONS,
 };
 
-/// What a host does with one request.
+/// The reply of a test host to one request.
 pub(crate) enum Reply {
     Answer(Vec<u8>),
-    /// An HRESULT, unsigned, without an answer.
+    /// An unsigned HRESULT without an answer.
     Refuse(u32),
-    /// The same with something beside it.
+    /// An unsigned HRESULT with a detail.
     RefuseWith(u32, Vec<u8>),
     Fault(u32),
-    /// An answer whose stub is these bytes.
+    /// An answer with these bytes as its stub.
     Stub(Vec<u8>),
     /// These bytes instead of a PDU.
     Raw(Vec<u8>),
-    /// These bytes, and then the others again and again, one time each millisecond, until the client leaves.
+    /// The bytes `first`, and then `next` once each millisecond until the client disconnects.
     Endless {
         first: Vec<u8>,
         next: Vec<u8>,
     },
-    /// A PDU that asks the client to leave.
+    /// A PDU that asks the client to disconnect.
     Shutdown,
     Silence,
     Close,
 }
 
-/// Where hosts without a socket are said to be.
+/// The address that hosts without a socket have in errors.
 pub(crate) fn peer() -> SocketAddr {
     "192.0.2.7:1688".parse().unwrap()
 }
 
-/// Serves one connection until the client leaves.
+/// Serves one connection until the client disconnects.
 pub(crate) async fn serve<S>(mut stream: S, interface: Interface, mut reply: impl FnMut(&[u8]) -> Reply)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -88,21 +88,21 @@ async fn endless(stream: &mut (impl AsyncWrite + Unpin), first: Vec<u8>, next: &
     }
 }
 
-/// A session with a host that does with each request what `reply` says.
+/// A session with a host that replies to each request as `reply` returns.
 pub(crate) async fn session_with(reply: impl FnMut(&[u8]) -> Reply + Send + 'static) -> Session<DuplexStream> {
     let (near, far) = duplex(64 * 1024);
     tokio::spawn(serve(far, INTERFACE, reply));
     Session::over(near, peer(), Deadlines::default()).await.unwrap()
 }
 
-/// What the client makes of a server that offers another interface.
+/// The client's error with a server that offers another interface.
 pub(crate) async fn bind_to(interface: Interface) -> ActivateError {
     let (near, far) = duplex(64 * 1024);
     tokio::spawn(serve(far, interface, |_| Reply::Close));
     Session::over(near, peer(), Deadlines::default()).await.unwrap_err()
 }
 
-/// What the client makes of a server that answers the bind with `bytes` and then waits.
+/// The client's error with a server that answers the bind with `bytes` and then waits.
 pub(crate) async fn bind_answered_with(bytes: Vec<u8>) -> ActivateError {
     let (near, mut far) = duplex(1024 * 1024);
     far.write_all(&bytes).await.unwrap();

@@ -1,4 +1,4 @@
-//! How a machine loses what it had, as events and status say it: a grace period that expired, hardware out of tolerance.
+//! How events and status report the loss of a license state: an expired grace period, hardware out of tolerance.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use crate::world::{GROUP_CLIENT, Publisher, THRESHOLD, body};
 const SETUP_KEY: &str = "P2G7F-PE64X-4W6Y2-EA7W3-NR56K";
 const DAY_S: u64 = 24 * 60 * 60;
 
-/// A machine's own files, where its uptime and its hardware can be changed.
+/// A machine's root folder, in which its uptime and its hardware can be changed.
 struct Root(TempDir);
 
 impl Root {
@@ -52,12 +52,12 @@ impl Root {
     }
 }
 
-/// Nobody listens there.
+/// An address on which no process listens.
 async fn closed_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
-/// A host that counts as many machines as the threshold demands.
+/// A host whose count equals the threshold.
 async fn host(publisher: &Publisher) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

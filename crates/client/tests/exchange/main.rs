@@ -1,4 +1,4 @@
-//! The client against hosts of every kind: honest, refusing, silent, broken and hostile.
+//! The client against hosts of every kind: valid, refusing, silent, broken and hostile.
 
 #[cfg(test)]
 mod addresses;

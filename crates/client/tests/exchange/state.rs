@@ -1,4 +1,4 @@
-//! What a client machine keeps, and what becomes of it.
+//! The stored state of a client machine, and how it changes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! The same over real sockets, where names are looked up and ports may be closed.
+//! Exchanges over real sockets, with name lookups and closed ports.
 
 use std::net::SocketAddr;
 
@@ -52,7 +52,7 @@ async fn a_session_is_kept_open_over_tcp() {
 #[tokio::test]
 async fn a_host_is_found_by_name() {
     let publisher = Publisher::new(1);
-    // `localhost` is ::1 as well on most machines, where nobody listens.
+    // `localhost` is also ::1 on most machines, where no process listens.
     let address = host(&publisher, TcpListener::bind("127.0.0.1:0").await.unwrap()).await;
     let name: HostAddress = format!("localhost:{}", address.port()).parse().unwrap();
     let answered = activate(&name, &publisher.request(), &publisher.trust(), Deadlines::default()).await.unwrap();

@@ -1,4 +1,4 @@
-//! A publisher, a node that it certified, and a machine that asks.
+//! A publisher, a node that it certified, and a machine that asks it.
 
 use activation::SigningKey;
 use activation::catalog::{Catalog, SignedCatalog};
@@ -30,7 +30,7 @@ impl Publisher {
         PublisherId::derive(&self.root.verifying_key())
     }
 
-    /// What its clients hold.
+    /// The trust file that its clients have.
     pub(crate) fn trust(&self) -> Trust {
         let keys = self.activation.each_ref().map(SigningKey::verifying_key);
         let catalog = Catalog::from_toml(EXAMPLE).unwrap();
@@ -42,7 +42,7 @@ impl Publisher {
         client::request(self.id(), ProductId::derive(self.id(), PRODUCT), cmid, &machine()).unwrap()
     }
 
-    /// A node with a key of `group`.
+    /// A node with a host key of `group`.
     pub(crate) fn node(&self, group: u8) -> Node {
         let key = SigningKey::from_bytes(&[200; 32]);
         let certificate = NodeCertificate::issue(
@@ -62,7 +62,7 @@ pub(crate) fn machine() -> Machine {
     Machine { name: "PC-0123456789AB".parse().unwrap(), digest: MachineDigest([7; 8]), is_virtual: true }
 }
 
-/// What a host needs to answer.
+/// A node that can answer: its key and its certificate.
 #[derive(Clone)]
 pub(crate) struct Node {
     pub(crate) key: SigningKey,

@@ -13,7 +13,7 @@ pub(crate) struct SyntaxId {
     pub(crate) minor: u16,
 }
 
-/// NDR 2.0, the one transfer syntax spoken here.
+/// NDR 2.0, the only transfer syntax that is supported.
 pub(crate) const NDR: SyntaxId = SyntaxId { uuid: uuid!("8a885d04-1ceb-11c9-9fe8-08002b104860"), major: 2, minor: 0 };
 
 const NONE: SyntaxId = SyntaxId { uuid: Uuid::nil(), major: 0, minor: 0 };
@@ -25,7 +25,8 @@ const FEATURES_PREFIX: [u8; 8] = [0x2c, 0x1c, 0xb7, 0x6c, 0x12, 0x98, 0x40, 0x45
 impl SyntaxId {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, Truncated> {
         let uuid = reader.uuid()?;
-        // One 32-bit field on the wire, major version in the low half: as two fields a big-endian sender's would swap.
+        // One 32-bit field on the wire, major version in the low half: read as two fields, a big-endian sender's
+        // would be swapped.
         let [m0, m1, n0, n1] = reader.u32()?.to_le_bytes();
         Ok(Self { uuid, major: u16::from_le_bytes([m0, m1]), minor: u16::from_le_bytes([n0, n1]) })
     }
@@ -73,7 +74,7 @@ impl<'a> Proposal<'a> {
         Ok(Self { transmit_bytes, receive_bytes, group, context_count, contexts: reader })
     }
 
-    /// The contexts, in the client's order. What follows the last one is padding before a skipped verifier.
+    /// The contexts, in the client's order. Bytes after the last one are padding before a skipped verifier.
     pub(crate) fn contexts(&self) -> impl Iterator<Item = Result<ProposedContext, Truncated>> + use<'a> {
         let mut reader = self.contexts;
         (0..self.context_count).map(move |_| ProposedContext::decode(&mut reader))
@@ -123,7 +124,7 @@ impl ContextResult {
     }
 }
 
-/// Sizes and group that a bind settled; repeated in every alter_context_resp.
+/// Sizes and group that a bind agreed; repeated in every alter_context_resp.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settled {
     pub(crate) transmit_bytes: u16,
@@ -131,7 +132,8 @@ pub(crate) struct Settled {
     pub(crate) group: u32,
 }
 
-/// bind_ack (`port` is its secondary address), or alter_context_resp (no port: an empty secondary address).
+/// Encodes a bind_ack (`port` is its secondary address), or an alter_context_resp (no port: an empty secondary
+/// address).
 pub(crate) fn encode_ack(call_id: u32, settled: Settled, port: Option<u16>, results: &[ContextResult]) -> Vec<u8> {
     let mut output = Vec::with_capacity(bind_ack_bytes_max(results.len()));
     let kind = if port.is_some() { Kind::BindAck } else { Kind::AlterContextResponse };
@@ -153,7 +155,7 @@ pub(crate) fn encode_ack(call_id: u32, settled: Settled, port: Option<u16>, resu
     output
 }
 
-/// bind_nak, with the one protocol version that is spoken here.
+/// Encodes a bind_nak with the only supported protocol version.
 pub(crate) fn encode_nak(call_id: u32, reason: u16) -> Vec<u8> {
     let mut output = Vec::with_capacity(HEADER_BYTES + 5);
     open_fragment(&mut output, Kind::BindNak, WHOLE, call_id);
@@ -163,7 +165,7 @@ pub(crate) fn encode_nak(call_id: u32, reason: u16) -> Vec<u8> {
     output
 }
 
-/// bind with one context: number 0, `interface` over NDR 2.0, in a new association group.
+/// Encodes a bind with one context: number 0, `interface` over NDR 2.0, in a new association group.
 pub(crate) fn encode_bind(call_id: u32, fragment_bytes: u16, interface: SyntaxId) -> Vec<u8> {
     let mut output = Vec::with_capacity(72);
     open_fragment(&mut output, Kind::Bind, WHOLE, call_id);
@@ -178,7 +180,7 @@ pub(crate) fn encode_bind(call_id: u32, fragment_bytes: u16, interface: SyntaxId
     output
 }
 
-/// What a client needs of a bind_ack that answers its one context.
+/// The fields that a client needs of a bind_ack that answers its one context.
 pub(crate) struct Ack {
     pub(crate) receive_bytes: u16,
     pub(crate) result_count: u8,
@@ -195,7 +197,7 @@ impl Ack {
         reader.take(4)?;
         let address_bytes = usize::from(reader.u16()?);
         reader.take(address_bytes)?;
-        // Padding to four bytes, counted from the start of the PDU, of which the header is a multiple.
+        // Padding to four bytes, counted from the start of the PDU; the header's length is a multiple of four.
         reader.take((body.len() - reader.rest().len()).wrapping_neg() % 4)?;
         let result_count = reader.u8()?;
         reader.take(3)?;
@@ -206,7 +208,7 @@ impl Ack {
     }
 }
 
-/// Reason of a bind_nak; the versions after it change nothing for a client that speaks one.
+/// Decodes the reason of a bind_nak. The versions after it have no meaning for a client that supports only one.
 pub(crate) fn decode_nak(body: &[u8], order: ByteOrder) -> Result<u16, Truncated> {
     Reader::new(body, order).u16()
 }

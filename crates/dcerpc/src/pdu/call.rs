@@ -21,7 +21,7 @@ pub(crate) struct Fragment<'a> {
 impl<'a> Fragment<'a> {
     pub(crate) fn decode_request(header: Header, body: &'a [u8]) -> Result<Self, Truncated> {
         let mut reader = Reader::new(body, header.order);
-        // alloc_hint: a hint that a stranger gives is no reason to allocate.
+        // alloc_hint: an untrusted hint is no reason to allocate.
         reader.take(4)?;
         let context = reader.u16()?;
         let opnum = reader.u16()?;
@@ -38,7 +38,7 @@ impl<'a> Fragment<'a> {
     }
 }
 
-/// Context and operation of the call that the fragments of `encode_call` belong to.
+/// Context and operation of the call to which the fragments of `encode_call` belong.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CallFields {
     pub(crate) call_id: u32,
@@ -47,7 +47,7 @@ pub(crate) struct CallFields {
     pub(crate) opnum: u16,
 }
 
-/// All fragments of a request or response, one after the other, none longer than `fragment_bytes`.
+/// Encodes all fragments of a request or response, one after the other, none longer than `fragment_bytes`.
 pub(crate) fn encode_call(kind: Kind, fields: CallFields, fragment_bytes: u16, stub: &[u8]) -> Vec<u8> {
     let room = usize::from(fragment_bytes).saturating_sub(CALL_HEADER_BYTES);
     let room = (room - room % STUB_FRAGMENT_ALIGNMENT_BYTES).max(STUB_FRAGMENT_ALIGNMENT_BYTES);
@@ -71,7 +71,7 @@ pub(crate) fn encode_call(kind: Kind, fields: CallFields, fragment_bytes: u16, s
     output
 }
 
-/// A fault; `flags` beyond first and last fragment say whether the call is known not to have run.
+/// Encodes a fault. `flags` beyond first and last fragment state whether the call is known not to have run.
 pub(crate) fn encode_fault(call_id: u32, context: u16, flags: u8, status: u32) -> Vec<u8> {
     let mut output = Vec::with_capacity(FAULT_BYTES);
     open_fragment(&mut output, Kind::Fault, WHOLE | flags, call_id);
@@ -84,7 +84,7 @@ pub(crate) fn encode_fault(call_id: u32, context: u16, flags: u8, status: u32) -
     output
 }
 
-/// Status of a fault.
+/// Decodes the status of a fault.
 pub(crate) fn decode_fault(header: Header, body: &[u8]) -> Result<u32, Truncated> {
     let mut reader = Reader::new(body, header.order);
     reader.take(8)?;

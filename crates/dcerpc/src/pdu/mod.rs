@@ -1,7 +1,7 @@
-//! Layout of the PDUs: the fixed 16-byte header, and one module per family of bodies.
+//! Layout of the PDUs: the fixed 16-byte header, and one module for each family of bodies.
 //!
-//! Decoding gives validated types or says `Truncated`; what a wrong PDU means is for the two associations to say.
-//! Whatever is encoded here is little-endian.
+//! Decoding returns validated types or `Truncated`; the two associations decide how to treat a malformed PDU.
+//! Everything is encoded little-endian.
 
 pub(crate) mod bind;
 pub(crate) mod call;
@@ -10,9 +10,9 @@ pub(crate) mod octets;
 use octets::ByteOrder;
 
 pub(crate) const HEADER_BYTES: usize = 16;
-/// Header of a request without object UUID, and of a response.
+/// Length of the header of a request without object UUID, and of a response, in bytes.
 pub(crate) const CALL_HEADER_BYTES: usize = HEADER_BYTES + 8;
-/// The stub in every fragment but the last is a multiple of this (C706 section 12.6.4).
+/// The stub in every fragment except the last has a length that is a multiple of this (C706 section 12.6.4).
 pub(crate) const STUB_FRAGMENT_ALIGNMENT_BYTES: usize = 8;
 
 pub(crate) const VERSION: u8 = 5;
@@ -24,7 +24,8 @@ pub(crate) const DID_NOT_EXECUTE: u8 = 0x20;
 pub(crate) const OBJECT_UUID: u8 = 0x80;
 pub(crate) const WHOLE: u8 = FIRST_FRAGMENT | LAST_FRAGMENT;
 
-/// Bytes of the largest bind_ack for `contexts` presentation contexts: five port digits and their NUL, padded.
+/// Length of the largest bind_ack for `contexts` presentation contexts, in bytes: five port digits and their NUL,
+/// padded.
 pub(crate) const fn bind_ack_bytes_max(contexts: usize) -> usize {
     HEADER_BYTES + 8 + 8 + 4 + contexts * 24
 }
@@ -82,7 +83,7 @@ impl Kind {
     }
 }
 
-/// The fields that every PDU starts with.
+/// The fields with which every PDU begins.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
     pub(crate) version: u8,
@@ -90,9 +91,9 @@ pub(crate) struct Header {
     pub(crate) kind: Kind,
     pub(crate) flags: u8,
     pub(crate) order: ByteOrder,
-    /// Length of the whole fragment, this header included, as the sender claims it.
+    /// Length of the whole fragment including this header, as the sender states it.
     pub(crate) fragment_bytes: u16,
-    /// Length of the authentication value; its 8-byte prefix is not counted.
+    /// Length of the authentication value without its 8-byte prefix.
     pub(crate) auth_bytes: u16,
     pub(crate) call_id: u32,
 }
@@ -119,7 +120,7 @@ impl Header {
     }
 }
 
-/// Starts a PDU in `output`; `close_fragment` writes its length once the body is there.
+/// Starts a PDU in `output`; `close_fragment` writes its length after the body.
 pub(crate) fn open_fragment(output: &mut Vec<u8>, kind: Kind, flags: u8, call_id: u32) {
     let [c0, c1, c2, c3] = call_id.to_le_bytes();
     // Representation 0x10: little-endian, ASCII, IEEE floating point.

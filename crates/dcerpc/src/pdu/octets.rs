@@ -1,11 +1,11 @@
-//! Integers and UUIDs in the byte order that a PDU declares for itself.
+//! Integers and UUIDs in the byte order that a PDU declares.
 
 use uuid::Uuid;
 
 /// Byte order of the integers in one PDU, stub included ("receiver makes it right", C706 section 14.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ByteOrder {
-    /// Least significant byte first; everything this crate sends.
+    /// Least significant byte first; the order of everything that this crate sends.
     Little,
     /// Most significant byte first.
     Big,
@@ -38,7 +38,7 @@ impl ByteOrder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Truncated;
 
-/// Takes fields off the front of a slice.
+/// Reads fields from the front of a slice.
 #[derive(Clone, Copy)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],

@@ -6,7 +6,7 @@ use dcerpc::{AssociationGroups, Violation};
 use crate::echo::{Echo, Happening};
 use crate::pdus::*;
 
-/// One case: what the client sends on a new connection, and all that comes of it.
+/// One case: what the client sends on a new connection, and all resulting events.
 struct Case {
     name: &'static str,
     sent: Vec<String>,
@@ -40,7 +40,7 @@ fn normal(line: &str) -> String {
     if line.starts_with("05") { text(&octets(line)) } else { line.to_owned() }
 }
 
-/// One line an event: the PDU sent, the call, or the close.
+/// One line for each event: a PDU that was sent, a call, or the close.
 fn transcript(seen: &[Happening]) -> Vec<String> {
     let line = |happening: &Happening| match happening {
         Happening::Sent(pdu) => text(pdu),
@@ -55,7 +55,7 @@ fn transcript(seen: &[Happening]) -> Vec<String> {
 
 const CALL: &str = "call 0, Little: 040000000400000000010203";
 
-/// Answer to a bind with these context results, each 24 bytes of result, reason and syntax.
+/// The answer to a bind with these context results, each 24 bytes of result, reason and syntax.
 fn ack(results: &[&str]) -> String {
     let length = u16::try_from(36 + 24 * results.len()).unwrap();
     let count = u8::try_from(results.len()).unwrap();
@@ -66,7 +66,7 @@ fn ack(results: &[&str]) -> String {
     )
 }
 
-/// A bind of these contexts, each from its number on.
+/// A bind of these contexts, each written from its number on.
 fn bind(contexts: &[&str]) -> String {
     let contexts = contexts.iter().map(|context| text(&octets(context))).collect::<Vec<_>>();
     let count = u8::try_from(contexts.len()).unwrap();
@@ -87,7 +87,7 @@ const ECHO_NDR64: &str =
     "0000 0100 9d7c5b3a2f1e6b4a8c7d9e0f1a2b3c4d 01000000 | 33057171babe37498319b5dbef9ccc36 01000000";
 const ECHO_NDR64_AND_NDR: &str = "0000 0200 9d7c5b3a2f1e6b4a8c7d9e0f1a2b3c4d 01000000 \
     | 33057171babe37498319b5dbef9ccc36 01000000 | 045d888aeb1cc9119fe808002b104860 02000000";
-/// Asks for security context multiplexing (1) and for keeping the connection on an orphan (2).
+/// Requests security context multiplexing (1) and keeping the connection on an orphan (2).
 const FEATURES: &str =
     "0100 0100 9d7c5b3a2f1e6b4a8c7d9e0f1a2b3c4d 01000000 | 2c1cb76c12984045 0300000000000000 01000000";
 
@@ -129,7 +129,7 @@ fn fragment_sizes_are_clamped() {
     check(vec![
         case("too small", [edited(BIND, 16, "e803 e803")], [edited(BIND_ACK, 16, "0008 0008")]),
         case("too large", [edited(BIND, 16, "ffff ffff")], [edited(BIND_ACK, 16, "d016 d016")]),
-        // What the client transmits is what the server receives.
+        // The client's transmit size is the server's receive size.
         case("each its own way", [edited(BIND, 16, "b810 ffff")], [edited(BIND_ACK, 16, "d016 b810")]),
     ]);
 }
@@ -363,7 +363,7 @@ fn connections_share_a_group_while_one_of_them_lives() {
 
 #[test]
 fn a_response_is_cut_into_fragments_of_the_size_the_client_takes() {
-    // 3,000 bytes to a client that takes 2,048: 3,016 bytes of stub in fragments of at most 2,024.
+    // 3,000 bytes to a client that accepts 2,048: 3,016 bytes of stub in fragments of at most 2,024.
     let data = [7; 3000];
     let mut echo = Echo::new(&AssociationGroups::new());
     echo.feed(&octets(&edited(BIND, 18, "0008")));
@@ -409,7 +409,7 @@ fn a_call_that_outgrows_the_reassembly_is_refused() {
 fn a_claimed_length_allocates_nothing_beyond_one_fragment() {
     let mut echo = Echo::new(&AssociationGroups::new());
     assert!(!echo.association.is_mid_pdu());
-    // The largest bind there may be, of which only the header comes.
+    // Only the header of the largest possible bind arrives.
     echo.feed(&octets(&edited(BIND, 8, "d016"))[..16]);
     assert!(echo.association.is_mid_pdu());
     assert!(echo.association.held_bytes() <= usize::from(FRAGMENT_BYTES_MAX));

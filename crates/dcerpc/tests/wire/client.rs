@@ -1,4 +1,4 @@
-//! The client's behaviour, case by case: what a server's octets mean to a client that has sent bind and request.
+//! The client's behaviour, case by case: events from a server's octets after the client has sent bind and request.
 
 use dcerpc::limits::CALL_STUB_BYTES_MAX;
 use dcerpc::{AssociationError, ByteOrder, ClientAssociation, ClientEvent, ProtocolError, RequestError, ndr};
@@ -14,7 +14,7 @@ fn drain(client: &mut ClientAssociation, mut input: &[u8]) -> Vec<Received> {
     std::iter::from_fn(|| client.receive(&mut input)).collect()
 }
 
-/// Binds on the first answer, sends call 2, and gives all that the answers mean.
+/// Binds on the first answer, sends call 2, and returns all events of the answers.
 fn converse(answers: &[&str]) -> Vec<Received> {
     let mut client = ClientAssociation::new(ECHO);
     client.bind();

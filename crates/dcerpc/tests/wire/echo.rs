@@ -1,4 +1,4 @@
-//! A server whose one operation answers with the bytes it was given, still without I/O.
+//! A server without I/O whose one operation answers with the bytes of the request.
 
 use dcerpc::{Association, AssociationGroups, ByteOrder, Event, Interface, Violation, ndr};
 use uuid::{Uuid, uuid};
@@ -6,7 +6,7 @@ use uuid::{Uuid, uuid};
 pub(crate) const ECHO: Interface =
     Interface { uuid: uuid!("3a5b7c9d-1e2f-4a6b-8c7d-9e0f1a2b3c4d"), major: 1, minor: 0, operations: 1 };
 
-/// What was seen of one event.
+/// One observed event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Happening {
     Sent(Vec<u8>),
@@ -23,7 +23,7 @@ impl Echo {
         Self { association: Association::new(ECHO, groups.clone(), 1688) }
     }
 
-    /// Feeds one read of the socket and answers every call in it.
+    /// Passes one read of the socket to the association, and answers every call in it.
     pub(crate) fn feed(&mut self, mut input: &[u8]) -> Vec<Happening> {
         let mut seen = Vec::new();
         while let Some(event) = self.association.receive(&mut input) {

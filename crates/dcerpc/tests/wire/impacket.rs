@@ -13,7 +13,7 @@ use uuid::{Uuid, uuid};
 
 use crate::echo::{Echo, Happening};
 
-/// Where `cargo xtask test` puts its Python, unless `QUORATE_TEST_PYTHON` names another one.
+/// The Python that `cargo xtask test` installs, unless `QUORATE_TEST_PYTHON` names another one.
 fn python() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     std::env::var_os("QUORATE_TEST_PYTHON")
@@ -31,7 +31,7 @@ fn require_impacket(python: &Path) {
     );
 }
 
-/// What the server saw of its clients.
+/// The server's observations of its clients.
 #[derive(Default)]
 struct DecodedCall {
     calls: usize,
@@ -67,7 +67,7 @@ fn serve(mut connection: TcpStream, mut echo: Echo, seen: &Mutex<DecodedCall>) {
     }
 }
 
-/// Runs `client` against an echo server on a port of its own.
+/// Runs `client` against an echo server on a separate port.
 fn with_server<T>(client: impl FnOnce(SocketAddr) -> T) -> (T, DecodedCall) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();

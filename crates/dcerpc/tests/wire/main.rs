@@ -1,4 +1,4 @@
-//! The crate as a peer sees it: bytes against both associations, and against independent implementations.
+//! The crate from a peer's point of view: bytes against both associations, and against independent implementations.
 
 #[cfg(test)]
 mod behaviour;

@@ -1,6 +1,6 @@
-//! Real PDUs, as hexadecimal text: `|` and spaces only divide the fields.
+//! Real PDUs, as hexadecimal text: `|` and spaces only separate the fields.
 //!
-//! `BIND` and `REQUEST` are what impacket sends; the others follow C706 section 12.6.4 by hand.
+//! impacket sends `BIND` and `REQUEST`; the others were written by hand after C706 section 12.6.4.
 
 /// Octets of hexadecimal text.
 pub(crate) fn octets(text: &str) -> Vec<u8> {
@@ -25,7 +25,7 @@ pdu! {
         "0000 0100 9d7c5b3a2f1e6b4a8c7d9e0f1a2b3c4d 01000000" "045d888aeb1cc9119fe808002b104860 02000000";
     BIND_ACK = "05000c03 10000000 3c00 0000 01000000" "b810 b810 01000000" "0500 3136383800 00" "01000000"
         "0000 0000 045d888aeb1cc9119fe808002b104860 02000000";
-    /// As `BIND`, with every integer and UUID the other way round.
+    /// `BIND` with every integer and UUID in the other byte order.
     BIND_BIG_ENDIAN = "05000b03 00000000 0048 0000 00000001" "10b8 10b8 00000000" "01000000"
         "0000 0100 3a5b7c9d1e2f4a6b8c7d9e0f1a2b3c4d 00000001" "8a885d041ceb11c99fe808002b104860 00000002";
     /// Call 1: four bytes, 00010203.
@@ -37,11 +37,11 @@ pdu! {
         "00112233445566778899aabbccddeeff" "04000000 04000000 00010203";
     REQUEST_OF_NO_BYTES = "05000003 10000000 2000 0000 01000000" "08000000 0000 0000" "00000000 00000000";
     RESPONSE_OF_NO_BYTES = "05000203 10000000 2400 0000 01000000" "0c000000 0000 0000" "00000000 00000000 00000000";
-    /// What impacket sends with `call(0, b'\x04\0\0\0\0\x01\x02\x03')`: no array conformance.
+    /// impacket's bytes for `call(0, b'\x04\0\0\0\0\x01\x02\x03')`: no array conformance.
     REQUEST_SHORT_STUB = "05000003 10000000 2000 0000 01000000" "08000000 0000 0000" "04000000 00010203";
     REQUEST_BAD_OPERATION = "05000003 10000000 2400 0000 01000000" "0c000000 0000 0100" "04000000 04000000 00010203";
     REQUEST_BAD_CONTEXT = "05000003 10000000 2400 0000 01000000" "0c000000 0700 0000" "04000000 04000000 00010203";
-    /// Verifier of 16 bytes, as an NTLM signature is.
+    /// A verifier of 16 bytes, the length of an NTLM signature.
     REQUEST_WITH_VERIFIER = "05000003 10000000 3c00 1000 01000000" "0c000000 0000 0000"
         "04000000 04000000 00010203" "0a050000 00000000" "01000000 0000000000000000 00000000";
     /// The call of `REQUEST`, in three fragments, with an alloc_hint of 4 GiB.

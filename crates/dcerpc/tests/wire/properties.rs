@@ -1,4 +1,4 @@
-//! What holds for streams that nobody wrote down.
+//! Properties of the associations on generated streams.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -76,7 +76,7 @@ proptest! {
             fragment.resize(24 + size, 0);
             stream.extend(fragment);
         }
-        // Whether the bound held is asserted after each piece.
+        // `serve` asserts the limit on held bytes after each piece.
         let pieces: Vec<&[u8]> = stream.chunks(1000).collect();
         stream::serve(&pieces);
     }

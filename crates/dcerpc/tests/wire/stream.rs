@@ -1,4 +1,5 @@
-//! What holds for any bytes at all, on both sides: the function behind the fuzz target, the corpus and the properties.
+//! Properties of both sides for any bytes: the function that the fuzz target, the corpus and the property tests
+//! call.
 
 use dcerpc::limits::{CALL_STUB_BYTES_MAX, FRAGMENT_BYTES_MAX};
 use dcerpc::{AssociationError, AssociationGroups, ClientAssociation, ClientEvent};
@@ -7,8 +8,8 @@ use crate::echo::{ECHO, Echo, Happening};
 
 const HELD_BYTES_MAX: usize = CALL_STUB_BYTES_MAX + FRAGMENT_BYTES_MAX as usize;
 
-/// Neither side panics, holds more than its bound, or lets the split of the stream show in its events; what the server
-/// sends is cut into fragments of a legal length.
+/// Neither side panics, holds more than its limit, or returns events that depend on how the stream is split. The
+/// server's output is cut into fragments of a legal length.
 pub(crate) fn check(stream: &[u8]) {
     let whole = serve(&[stream]);
     for happening in &whole {
@@ -34,7 +35,7 @@ pub(crate) fn serve(pieces: &[&[u8]]) -> Vec<Happening> {
     seen
 }
 
-/// The events of a client that binds, then sends one request after each event, and is answered in these pieces.
+/// The events of a client that binds, sends one request after each event, and receives the answers in these pieces.
 pub(crate) fn ask(pieces: &[&[u8]]) -> Vec<Result<ClientEvent, AssociationError>> {
     let mut client = ClientAssociation::new(ECHO);
     client.bind();

@@ -1,4 +1,4 @@
-//! tshark's dissector, an independent reading of every PDU: one whole exchange as a capture file, nothing malformed.
+//! tshark's dissector, an independent decoder of every PDU: one whole exchange as a capture file, nothing malformed.
 
 use std::path::Path;
 use std::process::Command;
@@ -74,7 +74,7 @@ impl<'a> Connection<'a> {
         self.sequence[from] += u32::try_from(payload.len()).unwrap();
     }
 
-    /// One packet for each fragment.
+    /// Records one packet for each fragment.
     fn pdus(&mut self, from: usize, mut pdus: &[u8]) {
         const PSH_ACK: u8 = 0x18;
         while !pdus.is_empty() {
@@ -85,7 +85,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// What the client sends, and what the echo server answers.
+    /// Records the client's bytes and the echo server's answer.
     fn exchange(&mut self, echo: &mut Echo, sent: &[u8]) -> Vec<u8> {
         self.pdus(0, sent);
         let mut answers = Vec::new();
@@ -99,7 +99,7 @@ impl<'a> Connection<'a> {
     }
 }
 
-/// A connection on which the client sends these PDUs, each answered before the next.
+/// Records a connection on which the client sends these PDUs, each answered before the next.
 fn record(capture: &mut Capture, client_port: u16, sent: &[&str]) {
     let mut echo = Echo::new(&AssociationGroups::new());
     let mut connection = Connection::open(capture, client_port);
@@ -111,7 +111,7 @@ fn record(capture: &mut Capture, client_port: u16, sent: &[&str]) {
     }
 }
 
-/// A connection of this crate's own client, with a call and an answer in fragments.
+/// Records a connection of this crate's client, with a call and an answer in fragments.
 fn record_own_client(capture: &mut Capture, client_port: u16) {
     let mut echo = Echo::new(&AssociationGroups::new());
     let mut connection = Connection::open(capture, client_port);
@@ -122,7 +122,7 @@ fn record_own_client(capture: &mut Capture, client_port: u16) {
     connection.exchange(&mut echo, &request);
 }
 
-/// tshark's lines on a capture, with each TCP stream on the server's port taken for DCE/RPC.
+/// The lines that tshark prints for a capture, with each TCP stream on the server's port decoded as DCE/RPC.
 fn tshark(capture: &Path, arguments: &[&str]) -> Vec<String> {
     let output = Command::new("tshark")
         .args(["-d", "tcp.port==1688,dcerpc", "-r"])
@@ -136,7 +136,7 @@ fn tshark(capture: &Path, arguments: &[&str]) -> Vec<String> {
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// Names what tshark calls malformed, or an error of the protocol.
+/// The packets that tshark marks as malformed, or as a protocol error.
 fn malformed(capture: &Path) -> Vec<String> {
     tshark(capture, &["-Y", "_ws.malformed || (dcerpc && _ws.expert.severity == error)"])
 }
@@ -190,7 +190,7 @@ fn tshark_finds_every_pdu_and_nothing_malformed() {
 #[test]
 fn tshark_would_find_a_malformed_pdu() {
     let mut capture = Capture::new();
-    // One context, said to be nine.
+    // The count states nine contexts, and there is one.
     Connection::open(&mut capture, 40_001).pdus(0, &octets(&edited(BIND, 24, "09")));
     assert_eq!(malformed(stored(&capture).path()).len(), 1);
 }

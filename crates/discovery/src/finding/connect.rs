@@ -1,4 +1,4 @@
-//! A connection to one host with several addresses, attempts staggered (RFC 8305, "Happy Eyeballs").
+//! Connects to one host with several addresses by staggered attempts (RFC 8305, "Happy Eyeballs").
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -10,26 +10,26 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::limits::{ADDRESSES_MAX, ATTEMPT_DELAY};
 
-/// An attempt that failed.
+/// A connection attempt that failed.
 #[derive(Debug)]
 pub struct ConnectAttempt {
     pub address: SocketAddr,
     pub cause: io::Error,
 }
 
-/// No address took a connection.
+/// No address accepted a connection.
 #[derive(Debug, thiserror::Error)]
 #[error("no address answered within {after:?}: {}", causes(failed, *unanswered))]
 pub struct ConnectError {
     pub after: Duration,
-    /// Those that failed, in the order in which they did.
+    /// The failed attempts, in the order in which they failed.
     pub failed: Vec<ConnectAttempt>,
-    /// Attempts without any answer, or not begun, at the deadline.
+    /// The number of attempts that had no result, or had not begun, at the deadline.
     pub unanswered: usize,
 }
 
 impl ConnectError {
-    /// Whether time ran out, rather than all addresses refusing.
+    /// Whether the deadline passed, rather than all addresses having failed.
     pub fn timed_out(&self) -> bool {
         self.unanswered > 0
     }
@@ -44,8 +44,8 @@ fn causes(failed: &[ConnectAttempt], unanswered: usize) -> String {
     if causes.is_empty() { "it has no address".to_owned() } else { causes.join("; ") }
 }
 
-/// Addresses with their families alternating, IPv6 first, each family in its given order (RFC 8305 section 4). Doubles
-/// are left out, and what is beyond [`crate::limits::ADDRESSES_MAX`].
+/// Returns the addresses with alternating families, IPv6 first, each family in its given order (RFC 8305 section 4).
+/// Duplicates are left out, and so are addresses beyond [`crate::limits::ADDRESSES_MAX`].
 pub fn interleave(addresses: impl IntoIterator<Item = IpAddr>) -> Vec<IpAddr> {
     let mut unique: Vec<IpAddr> = Vec::new();
     for address in addresses {
@@ -65,11 +65,11 @@ pub fn interleave(addresses: impl IntoIterator<Item = IpAddr>) -> Vec<IpAddr> {
     woven
 }
 
-/// The first connection that stands. Attempts begin in the given order, the next one when one failed or after
-/// [`crate::limits::ATTEMPT_DELAY`]; all others are dropped when one stands.
+/// Returns the first established connection. Attempts begin in the given order, each as soon as one failed or after
+/// [`crate::limits::ATTEMPT_DELAY`]. All other attempts are dropped when one succeeds.
 ///
 /// # Errors
-/// [`ConnectError`] when all failed, or none stood within `deadline` from now.
+/// [`ConnectError`] when all attempts failed, or none succeeded within `deadline` from now.
 pub async fn connect(addresses: &[SocketAddr], deadline: Duration) -> Result<TcpStream, ConnectError> {
     let ends = Instant::now() + deadline;
     let mut waiting = addresses.iter().copied().take(ADDRESSES_MAX);
@@ -85,7 +85,7 @@ pub async fn connect(addresses: &[SocketAddr], deadline: Duration) -> Result<Tcp
                         next_start = Instant::now() + ATTEMPT_DELAY;
                     }
                     None if under_way.is_empty() => return None,
-                    // No more to begin: only answers are waited for.
+                    // No attempt is left to begin: wait for results only.
                     None => next_start = ends,
                 }
             }
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(interleave((0..100).map(|last| IpAddr::from([192, 0, 2, last]))).len(), ADDRESSES_MAX);
     }
 
-    /// A port that nobody listens on.
+    /// An address on which no process listens.
     async fn closed() -> SocketAddr {
         TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
     }
@@ -151,14 +151,14 @@ mod tests {
         assert!(nowhere.to_string().contains("no address"), "{nowhere}");
     }
 
-    /// An address that never answers: its queue of connections is full, so that the system drops what comes.
+    /// An address that never answers: its queue of connections is full, so the system drops new ones.
     async fn silent() -> (SocketAddr, Vec<tokio::task::JoinHandle<()>>, TcpListener) {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = socket.listen(1).unwrap();
         let address = listener.local_addr().unwrap();
         let mut held = Vec::new();
-        // Full as soon as one is not taken at once.
+        // The queue is full as soon as a connection is not accepted at once.
         loop {
             match tokio::time::timeout(ATTEMPT_DELAY, TcpStream::connect(address)).await {
                 Ok(stream) => held.push(tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! Why DNS gave no host, sorted by who is to blame.
+//! Why DNS returned no host, sorted by which side is to blame.
 
 use hickory_resolver::net::{DnsError, NetError};
 
@@ -27,7 +27,7 @@ pub enum FindError {
 }
 
 impl FindError {
-    /// The status that a client reports: the DNS error of that meaning as an HRESULT.
+    /// The status that a client reports: the HRESULT of the DNS error with the same meaning.
     pub fn code(&self) -> u32 {
         match self {
             Self::NoRecord { .. } => 0x8007_232B, // DNS_ERROR_RCODE_NAME_ERROR
@@ -41,7 +41,7 @@ impl FindError {
         }
     }
 
-    /// What to do next, one sentence.
+    /// The next step, in one sentence.
     pub fn advice(&self) -> &'static str {
         match self {
             Self::NoRecord { .. } => "Publish a host in one of these domains, or name a host (client set-host).",
@@ -59,7 +59,7 @@ impl FindError {
     }
 }
 
-/// Sorts an error by who is to blame: nobody answered, the server failed, or there is no such record.
+/// Sorts an error by which side is to blame: no server answered, a server failed, or the record does not exist.
 pub(super) fn sorted(name: &DnsName, error: NetError) -> FindError {
     let (name, cause) = (name.to_string(), error.to_string());
     match error {

@@ -1,6 +1,7 @@
-//! Hosts looked up by SRV records, against the system's resolver or given servers (R16, R17).
+//! Discovers hosts by SRV records, with the system's resolver or given servers (R16, R17).
 //!
-//! Invariant: no answer is cached here: each call asks DNS; and a search ends within [`crate::limits::SEARCH_TIMEOUT`].
+//! Invariant: never caches an answer: each call asks DNS; and a search ends within
+//! [`crate::limits::SEARCH_TIMEOUT`].
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -24,36 +25,37 @@ use crate::limits::{ADDRESSES_MAX, ALIASES_MAX, HOSTS_MAX, RECORDS_MAX, SEARCH_T
 use crate::name::DnsName;
 use crate::record::{Srv, SrvRecord};
 
-/// Targets whose addresses are asked for at once.
+/// The number of targets whose addresses are looked up at the same time.
 const QUESTIONS_AT_ONCE: usize = 8;
 
 /// The system's resolver configuration.
 const SYSTEM_FILE: &str = "/etc/resolv.conf";
-/// The port of the servers in it.
+/// The port of the servers in that file.
 const SYSTEM_PORT: u16 = 53;
 
-/// Asks DNS for hosts.
+/// Discovers hosts in DNS.
 #[derive(Clone, Debug)]
 pub struct Finder {
     source: Source,
 }
 
 impl Finder {
-    /// Asks as the system is configured to at that moment, with its search list: `/etc/resolv.conf` is read again once it
-    /// changed. Where it is missing or names no server, each question fails with [`FindError::Configuration`].
+    /// Uses the system's configuration and its search list as they are at each query: `/etc/resolv.conf` is read
+    /// again after it changed. Where it is missing or names no server, each query fails with
+    /// [`FindError::Configuration`].
     pub fn system() -> Self {
         Self::system_at(PathBuf::from(SYSTEM_FILE), SYSTEM_PORT)
     }
 
-    /// The same with another file, whose servers listen on this port.
+    /// Uses the configuration in `file`, as [`Self::system`], with servers that listen on `port`.
     pub fn system_at(file: PathBuf, port: u16) -> Self {
         Self { source: Source::System(Arc::new(SystemResolvers::at(file, port))) }
     }
 
-    /// Asks these servers, over UDP and TCP, and no other.
+    /// Uses only these servers, over UDP and TCP.
     ///
     /// # Errors
-    /// [`FindError::Configuration`] where there is no server.
+    /// [`FindError::Configuration`] where `servers` is empty.
     pub fn with_servers(servers: &[SocketAddr], search: Vec<DnsName>) -> Result<Self, FindError> {
         Ok(Self { source: Source::Given(Arc::new(Resolvers::given(servers, search)?)) })
     }
@@ -62,20 +64,21 @@ impl Finder {
         self.source.now()
     }
 
-    /// A number that is another one once the system's resolver configuration changed; always the same for given servers.
+    /// A number that differs after the system's resolver configuration changed; constant for given servers.
     pub fn fingerprint(&self) -> u64 {
         self.source.fingerprint()
     }
 
-    /// The domains that are searched where none is named (R17).
+    /// The domains that are searched where the caller names none (R17).
     ///
     /// # Errors
-    /// [`FindError::Configuration`] where the system's configuration is of no use.
+    /// [`FindError::Configuration`] where the system's configuration cannot be used.
     pub fn search(&self) -> Result<Vec<DnsName>, FindError> {
         Ok(self.resolvers()?.search.clone())
     }
 
-    /// Hosts of a service in `domain`, or in the first domain of the search list that has any: see [`Finder::search_in`].
+    /// Finds hosts of a service in `domain`, or in the first domain of the search list that has any: see
+    /// [`Finder::search_in`].
     ///
     /// # Errors
     /// As [`Search::result`].
@@ -89,11 +92,13 @@ impl Finder {
         self.search_in(service, &domains, random).await.result
     }
 
-    /// Hosts of a service in the first of these domains that has any which can be tried, in the order in which they are to
-    /// be tried. A target without an address is left out; where no target of a domain has one, the search goes on.
+    /// Finds hosts of a service in the first of these domains that has usable ones, in the order in which to try
+    /// them. A target without an address is left out; where no target of a domain has an address, the search
+    /// continues.
     ///
-    /// [`Search::result`] is [`FindError::NoRecord`] where every domain was asked and none has a record; another error where
-    /// one could not be asked, or its targets have no address, because then it is not known whether there are hosts.
+    /// [`Search::result`] is [`FindError::NoRecord`] where every domain was asked and none has a record. It is
+    /// another error where a domain could not be asked, or its targets have no address, because it is then unknown
+    /// whether there are hosts.
     pub async fn search_in<R: Rng + Send>(&self, service: &str, domains: &[DnsName], random: &mut R) -> Search {
         let mut asked = Vec::new();
         if domains.is_empty() {
@@ -130,7 +135,7 @@ impl Finder {
             asked.push(AskedName { name: name.to_string(), answer });
             match found {
                 Ok(hosts) => return Ok(hosts),
-                // With what the name is an alias of.
+                // Includes the name of which it is an alias.
                 Err(FindError::NoRecord { names: absent }) => names.extend(absent),
                 Err(error) => trouble = trouble.or(Some(error)),
             }
@@ -138,10 +143,10 @@ impl Finder {
         Err(trouble.unwrap_or(FindError::NoRecord { names }))
     }
 
-    /// The hosts that the records at one name give, with their addresses; at least one.
+    /// The hosts of the SRV records at one name, with their addresses; at least one.
     async fn hosts_at<R: Rng + Send>(&self, name: &DnsName, random: &mut R) -> Result<Vec<FoundHost>, FindError> {
         let (mut records, additional) = self.srv_with_additional(name).await?;
-        // RFC 2782: the root as target says that the service is not offered here.
+        // RFC 2782: the root as target means that the service is not offered in this domain.
         records.retain(|record| !record.srv.target.is_root());
         if records.is_empty() {
             return Err(FindError::NoRecord { names: vec![name.to_string()] });
@@ -150,7 +155,7 @@ impl Finder {
         self.located(ordered, &additional).await
     }
 
-    /// The SRV records that DNS gives for a name, in no particular order.
+    /// The SRV records at a name, in no particular order.
     ///
     /// # Errors
     /// [`FindError::NoRecord`] where there are none.
@@ -158,13 +163,13 @@ impl Finder {
         self.srv_with_additional(name).await.map(|(records, _)| records)
     }
 
-    /// The records at a name, or at the name that it is an alias of.
+    /// The SRV records at a name, or at the name of which it is an alias.
     async fn srv_with_additional(&self, name: &DnsName) -> Result<(Vec<SrvRecord>, Additional), FindError> {
         let mut passed = vec![name.clone()];
         let mut current = name.clone();
         loop {
             let failure = match self.srv_at(&current).await {
-                // Servers that follow aliases themselves fail at a circle.
+                // Servers that follow aliases themselves return a failure for a cycle.
                 Err(failure @ (FindError::NoRecord { .. } | FindError::Failed { .. })) => failure,
                 other => return other,
             };
@@ -184,7 +189,8 @@ impl Finder {
         }
     }
 
-    /// What the name is an alias of. The resolver gives up on SRV records behind an alias, so this is a question of its own.
+    /// The name of which `name` is an alias. The resolver does not follow aliases of SRV records, so this is a
+    /// separate query.
     async fn alias_of(&self, name: &DnsName) -> Result<Option<DnsName>, FindError> {
         let asked = question(name)?;
         let resolvers = self.resolvers()?;
@@ -237,14 +243,14 @@ impl Finder {
         Ok((records, additional.take(RECORDS_MAX).collect()))
     }
 
-    /// Hosts with their addresses, in the same order.
+    /// The hosts with their addresses, in the same order.
     async fn located(&self, ordered: Vec<Srv>, additional: &Additional) -> Result<Vec<FoundHost>, FindError> {
         let targets: Vec<String> = ordered.iter().take(HOSTS_MAX).map(|srv| srv.target.to_string()).collect();
         let lookups = ordered.into_iter().take(HOSTS_MAX).map(|srv| async move {
             let given: Vec<IpAddr> =
                 additional.iter().filter(|(name, _)| *name == srv.target).map(|(_, address)| *address).collect();
             let both = given.iter().any(IpAddr::is_ipv4) && given.iter().any(IpAddr::is_ipv6);
-            // One family alone may be all there is, or what fitted the answer.
+            // Where only one family was sent, there may be no other, or the other did not fit into the answer.
             let asked = if both { Ok(Vec::new()) } else { self.addresses(&srv.target).await };
             let addresses = interleave(given.into_iter().chain(asked.unwrap_or_default()));
             let Srv { target, port, priority, weight } = srv;
@@ -258,7 +264,7 @@ impl Finder {
         if hosts.is_empty() { Err(FindError::NoAddress { targets }) } else { Ok(hosts) }
     }
 
-    /// The addresses of a name, families alternating.
+    /// The addresses of a name, with alternating families.
     ///
     /// # Errors
     /// [`FindError::NoAddress`] where there are none.
@@ -276,10 +282,11 @@ impl Finder {
         Ok(interleave(answer.iter().take(2 * ADDRESSES_MAX)))
     }
 
-    /// A fixed host with its addresses: a short name is looked up in each domain of the search list, then alone.
+    /// A fixed host with its addresses. A short name is looked up in each domain of the search list, and then as it
+    /// is.
     ///
     /// # Errors
-    /// Where it has none.
+    /// [`FindError`] where the host has no address.
     pub async fn resolve(&self, fixed: &FixedHost, usual_port: u16) -> Result<FoundHost, FindError> {
         let host = |target: String, addresses| FoundHost {
             target,
@@ -308,12 +315,12 @@ impl Finder {
     }
 }
 
-/// There is an alias, and nothing at its end.
+/// The error for an alias whose target has no records.
 fn dangling(name: &DnsName, end: &DnsName) -> FindError {
     FindError::NoRecord { names: vec![format!("{name} (an alias of {end})")] }
 }
 
-/// Addresses that came with an answer.
+/// Addresses from the additional section of an answer.
 type Additional = Vec<(DnsName, IpAddr)>;
 
 fn silence(name: &DnsName) -> FindError {

@@ -1,4 +1,5 @@
-//! A host that is named instead of looked for (R18): `FQDN`, short name, IPv4 or IPv6 address, with or without a port.
+//! A host that is configured instead of discovered (R18): `FQDN`, short name, IPv4 or IPv6 address, with or without
+//! a port.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -6,16 +7,16 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A fixed host. It turns discovery off.
+/// A fixed host. Setting it turns discovery off.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FixedHost {
-    /// A name, short or full, or an address without brackets.
+    /// A short or full name, or an IP address without brackets.
     pub host: String,
-    /// None: the usual port.
+    /// The port; `None`: the default port.
     pub port: Option<u16>,
 }
 
-/// Text that names no host.
+/// The text does not name a host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` is no host: {cause}; write it like `node1.example.com:1688`, `192.0.2.1:1688` or `[2001:db8::1]:1688`"
@@ -26,7 +27,7 @@ pub struct FixedHostError {
 }
 
 impl FixedHost {
-    /// The address, where the host is one.
+    /// The IP address, where `host` is one.
     pub fn address(&self) -> Option<IpAddr> {
         self.host.parse().ok()
     }

@@ -1,4 +1,4 @@
-//! Hosts looked up by DNS, put in order, and tried one after the other.
+//! Discovers hosts by DNS, orders them, and tries one after the other.
 
 mod connect;
 mod error;

@@ -5,14 +5,15 @@ use rand::{Rng, RngExt as _};
 
 use crate::record::Srv;
 
-/// Records in the order in which they are to be tried: by priority, and within one priority at random by weight.
+/// Returns the records in the order in which to try them: by priority, and within one priority at random by weight.
 ///
-/// Weight 0 beside larger weights gets the small share that the RFC gives it, 1 of (sum + 1) for the first of them; where
-/// all weights are 0, all are equal.
+/// Weight 0 beside larger weights gets the small share that the RFC gives it, 1 of (sum + 1) for the first such
+/// record. Where all weights are 0, all records have equal shares.
 pub fn order(mut records: Vec<Srv>, random: &mut impl Rng) -> Vec<Srv> {
-    // Chance decides among equals, never the server's order: all weights are 0 where nobody configured any (R25).
+    // Chance decides among equal records, never the server's order: all weights are 0 where none are configured
+    // (R25).
     records.shuffle(random);
-    // Within a priority, weight 0 stands first: there a drawn 0 finds it.
+    // Within a priority, records of weight 0 come first: there a drawn 0 selects one.
     records.sort_by_key(|record| (record.priority, record.weight != 0));
     let mut ordered = Vec::with_capacity(records.len());
     while let Some(first) = records.first() {
@@ -45,7 +46,7 @@ mod tests {
         Srv { target: target.parse().unwrap(), port: 1688, priority, weight }
     }
 
-    /// How often each is tried first.
+    /// How often each record is first in the order.
     fn first_choices(records: &[Srv]) -> BTreeMap<String, u32> {
         let mut random = StdRng::seed_from_u64(16);
         let mut counts = BTreeMap::new();
@@ -67,7 +68,8 @@ mod tests {
     #[test]
     fn ten_thousand_selections_follow_the_weights() {
         let table: &[&[(&str, u16, f64)]] = &[
-            // Drawn from 0 to 100: the first record of the group gets one value more, and chance decides who is first.
+            // Numbers are drawn from 0 to 100: the first record of the group has one value more, and chance decides
+            // which is first.
             &[("a.", 60, 0.6), ("b.", 30, 0.3), ("c.", 10, 0.1)],
             &[("a.", 1, 0.5), ("b.", 1, 0.5)],
             &[("a.", 0, 0.25), ("b.", 0, 0.25), ("c.", 0, 0.25), ("d.", 0, 0.25)],
@@ -109,7 +111,7 @@ mod tests {
             }
         }
         let (n, share) = (f64::from(after_a), 0.75);
-        // Drawn from 0 to 40, so each share may be one value of 41 off.
+        // Numbers are drawn from 0 to 40, so each share may be off by one value of 41.
         assert!((f64::from(b_second) / n - share).abs() < 0.025 + 5.0 * (share * (1.0 - share) / n).sqrt());
     }
 

@@ -1,17 +1,17 @@
-//! Which host is tried next (R16, R18): the one that answered last until it fails, then those that DNS gives, each
-//! silent one dropped for this round. Pure.
+//! Selects the host to try next (R16, R18): the host that answered last until it fails, then the hosts from DNS. A
+//! host that fails is dropped for the round. Pure.
 //!
-//! A round ends with [`Preferred::answered`] or with [`NextStep::Exhausted`], and the next call of [`Preferred::next`] begins
-//! a new one.
+//! A round ends with [`Preferred::answered`] or with [`NextStep::Exhausted`]; the next call of
+//! [`Preferred::next_step`] begins a new one.
 //!
-//! Invariant: DNS is asked at most once a round, and not at all while the preferred host answers or a fixed host is set.
+//! Invariant: never asks DNS more than once in a round, nor while the preferred host answers or a fixed host is set.
 
 use std::collections::VecDeque;
 
 use super::found::FoundHost;
 use crate::limits::HOSTS_MAX;
 
-/// The hosts of one client, across rounds.
+/// The hosts of one client, kept across rounds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preferred {
     fixed: Option<FoundHost>,
@@ -27,35 +27,35 @@ struct Round {
     waiting: VecDeque<FoundHost>,
 }
 
-/// What to do next.
+/// The next step of a round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NextStep {
-    /// Try this host; say [`Preferred::answered`] or [`Preferred::failed`].
+    /// Try this host, then call [`Preferred::answered`] or [`Preferred::failed`].
     Try(FoundHost),
-    /// Ask DNS; say [`Preferred::found`].
+    /// Ask DNS, then call [`Preferred::found`].
     AskDns,
-    /// No host is left: this attempt failed.
+    /// No host is left: the attempt failed.
     Exhausted,
 }
 
 impl Preferred {
-    /// With the host that answered last, as it was kept (R16).
+    /// Starts with the host that answered last, from the stored state (R16).
     pub fn new(preferred: Option<FoundHost>) -> Self {
         Self { preferred, ..Self::default() }
     }
 
-    /// The host that is tried first and alone: to be kept across restarts.
+    /// The host that is tried first and alone. Store it across restarts.
     pub fn preferred(&self) -> Option<&FoundHost> {
         self.preferred.as_ref()
     }
 
-    /// Turns discovery off: only this host is tried (`/skms`).
+    /// Sets a fixed host: discovery is off, and only this host is tried (`/skms`).
     pub fn fix(&mut self, host: FoundHost) {
         self.fixed = Some(host);
         self.round = Round::default();
     }
 
-    /// Turns discovery on again and forgets the preferred host (`/ckms`).
+    /// Turns discovery on again and removes the preferred host (`/ckms`).
     pub fn clear(&mut self) {
         *self = Self::default();
     }
@@ -80,12 +80,12 @@ impl Preferred {
         NextStep::Exhausted
     }
 
-    /// DNS gave these, in the order in which they are to be tried. None where it failed. Only
-    /// [`crate::limits::HOSTS_MAX`] of them count.
+    /// Adds the hosts that DNS returned, in the order in which to try them; none where the query failed. Only the
+    /// first [`crate::limits::HOSTS_MAX`] are used.
     pub fn found(&mut self, hosts: Vec<FoundHost>) {
         self.round.asked_dns = true;
         let silent = &self.round.silent;
-        // A host that failed may have moved: what was not tried of it is.
+        // A failed host may have moved: its addresses that were not tried yet are tried.
         let fresh = |host: FoundHost| {
             let tried = |address| silent.iter().any(|s| s.is_same_place(&host) && s.addresses.contains(address));
             let addresses: Vec<_> = host.addresses.iter().filter(|address| !tried(address)).copied().collect();
@@ -94,7 +94,7 @@ impl Preferred {
         self.round.waiting = hosts.into_iter().filter_map(fresh).take(HOSTS_MAX).collect();
     }
 
-    /// This host answered: it is preferred from now on, and the round is over.
+    /// The host answered: it is preferred from now on, and the round is over.
     pub fn answered(&mut self, host: &FoundHost) {
         if self.fixed.is_none() {
             self.preferred = Some(host.clone());
@@ -102,8 +102,8 @@ impl Preferred {
         self.round = Round::default();
     }
 
-    /// This host was silent, refused, or gave an answer that is not believed: it is dropped for this round, and no longer
-    /// preferred.
+    /// The host was silent, refused, or gave an answer that does not verify: it is dropped for this round and is no
+    /// longer preferred.
     pub fn failed(&mut self, host: &FoundHost) {
         if self.preferred.as_ref().is_some_and(|preferred| preferred.is_same_place(host)) {
             self.preferred = None;
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(hosts.next_step(), NextStep::Try(two.clone()));
         hosts.failed(&two);
         assert_eq!(hosts.next_step(), NextStep::AskDns);
-        // The silent one is not tried twice in a round, save at addresses that it did not have before.
+        // A silent host is not tried twice in a round, except at addresses that it did not have before.
         let both = ["192.0.2.1", "192.0.2.7"].map(|address| address.parse().unwrap()).to_vec();
         let moved = FoundHost { addresses: vec!["192.0.2.7".parse().unwrap()], ..two.clone() };
         hosts.found(vec![FoundHost { addresses: both, ..two.clone() }, one.clone(), two.clone()]);

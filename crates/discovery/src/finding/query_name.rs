@@ -1,4 +1,4 @@
-//! Names as the resolver takes and gives them.
+//! Converts names to and from the resolver's type.
 
 use hickory_resolver::proto::rr::Name;
 
@@ -13,7 +13,7 @@ pub(super) fn question(name: &DnsName) -> Result<Name, FindError> {
     Ok(name)
 }
 
-/// None where the name is longer than a name can be, which the resolver refuses already.
+/// `None` where the name is longer than DNS allows; the resolver refuses such a name already.
 pub(super) fn name_of(name: &Name) -> Option<DnsName> {
     let mut wire = Vec::new();
     for label in name.iter() {

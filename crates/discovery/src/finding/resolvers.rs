@@ -1,5 +1,5 @@
-//! The servers that are asked and the domains that are searched: given ones, or the system's, which are read again when
-//! its configuration changed.
+//! The DNS servers and search domains: given ones, or the system's, which are read again after the configuration
+//! changed.
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -21,7 +21,7 @@ use super::query_name::name_of;
 use crate::limits::{QUESTION_TIMEOUT, RESOLVER_FILE_BYTES_MAX, SEARCH_DOMAINS_MAX, SERVERS_MAX};
 use crate::name::DnsName;
 
-/// Where the servers come from.
+/// The origin of the servers.
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     Given(Arc<Resolvers>),
@@ -29,7 +29,7 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// The servers as they are now.
+    /// The present servers.
     ///
     /// # Errors
     /// [`FindError::Configuration`] where the system's configuration cannot be read, or names no server.
@@ -40,7 +40,7 @@ impl Source {
         }
     }
 
-    /// Differs once the system's configuration is another one.
+    /// A number that differs after the system's configuration changed.
     pub(super) fn fingerprint(&self) -> u64 {
         let Self::System(system) = self else { return 0 };
         let mut hasher = DefaultHasher::new();
@@ -49,14 +49,14 @@ impl Source {
     }
 }
 
-/// The system's configuration. It is read by its path at each use, so a file that was written, replaced or linked to
-/// another one is followed, and one that is missing at first is no error until something is asked.
+/// The system's configuration. It is read by its path at each use, so a file that was rewritten, replaced or linked
+/// to another one takes effect. A missing file is an error only when a query needs it.
 #[derive(Debug)]
 pub(super) struct SystemResolvers {
     file: PathBuf,
-    /// The port of all its servers, which the file cannot name.
+    /// The port of all its servers; the file cannot name one.
     port: u16,
-    /// The text that was read last, and what it says.
+    /// The text that was read last, with the servers and domains that it names.
     read: Mutex<Option<(Vec<u8>, Arc<Resolvers>)>>,
 }
 
@@ -94,19 +94,19 @@ impl SystemResolvers {
     }
 }
 
-/// Servers and domains, as they were at one time.
+/// Servers and search domains of one configuration.
 #[derive(Debug)]
 pub(super) struct Resolvers {
     resolver: TokioResolver,
-    /// One for each server, where there are several: the resolver passes over a server that is silent, and takes the word
-    /// of one that has failed.
+    /// One resolver for each server, where there are several. The common resolver skips a server that is silent, but
+    /// returns the failure of a server that answers with one.
     each: Vec<TokioResolver>,
-    /// Looked through where no domain is named (R17).
+    /// The domains that are searched where the caller names none (R17).
     pub(super) search: Vec<DnsName>,
 }
 
 impl Resolvers {
-    /// These servers, over UDP and TCP, and no other.
+    /// Uses only these servers, over UDP and TCP.
     pub(super) fn given(servers: &[SocketAddr], search: Vec<DnsName>) -> Result<Self, FindError> {
         if servers.is_empty() {
             return Err(FindError::Configuration { cause: "no DNS server is named".to_owned() });
@@ -135,7 +135,7 @@ impl Resolvers {
         Ok(Self { resolver: resolver(config)?, each, search })
     }
 
-    /// Asks the servers as the resolver does; where one has failed, each of them until one has not.
+    /// Asks with the common resolver; where a server failed, asks each server in turn until one does not fail.
     pub(super) async fn ask<T>(
         &self,
         question: impl Fn(TokioResolver) -> BoxFuture<'static, Result<T, NetError>>,
@@ -156,7 +156,7 @@ fn on_port(mut server: NameServerConfig, port: u16) -> NameServerConfig {
     server
 }
 
-/// What one server says of itself, and another need not.
+/// Whether the error is a failure of one server, which another server may not have.
 fn is_servers_failure(error: &NetError) -> bool {
     use ResponseCode::{NotImp, Refused, ServFail};
     matches!(error, NetError::Dns(DnsError::ResponseCode(ServFail | Refused | NotImp)))

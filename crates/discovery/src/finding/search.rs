@@ -1,31 +1,31 @@
-//! What one search asked, and what was answered.
+//! The queries of one search, and their results.
 
 use std::fmt;
 
 use super::error::FindError;
 use super::found::FoundHost;
 
-/// A search for hosts: every name that was asked for, in order, and what came of it.
+/// A search for hosts: every queried name in order, with its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Search {
     pub asked: Vec<AskedName>,
-    /// The hosts of the first domain that has any which can be tried.
+    /// The hosts of the first domain that has usable ones.
     pub result: Result<Vec<FoundHost>, FindError>,
 }
 
-/// A name of the service in one domain.
+/// The name of the service in one domain, with the result of its query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AskedName {
     pub name: String,
     pub answer: NameAnswer,
 }
 
-/// What came of one name.
+/// The result of the query for one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NameAnswer {
-    /// So many of its records name hosts with addresses.
+    /// The number of records that name hosts with addresses.
     Hosts(usize),
-    /// There is nothing to try: why.
+    /// Nothing to try, with the reason.
     Nothing(FindError),
 }
 

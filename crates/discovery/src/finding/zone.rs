@@ -1,4 +1,4 @@
-//! The primary of a zone, found by the zone's SOA.
+//! Finds the primary of a zone by the zone's SOA record.
 
 use futures::future::FutureExt as _;
 use hickory_resolver::net::NetError;
@@ -14,9 +14,10 @@ use crate::name::DnsName;
 type Start = (DnsName, DnsName);
 
 impl Finder {
-    /// The zone that `name` stands in, and its primary: owner and MNAME of the nearest SOA, upwards.
+    /// The zone of `name` and its primary: owner and MNAME of the nearest SOA record, upwards.
     ///
-    /// The SOA of the root or of a public suffix says that there is no such zone: nobody's updates go there.
+    /// Where the nearest SOA is of the root or of a public suffix, there is no such zone: hosts cannot publish
+    /// there.
     pub(crate) async fn zone_primary(&self, name: &DnsName) -> Result<(DnsName, DnsName), FindError> {
         let no_zone = || FindError::NoZone { name: name.to_string() };
         let mut above = Some(name.clone());
@@ -48,7 +49,7 @@ impl Finder {
     }
 }
 
-/// That there is no such record is said with the SOA of the zone that says so.
+/// The SOA record in a negative answer, which is the SOA of the zone that gave the answer.
 fn said_with_absence(asked: &DnsName, error: NetError) -> Result<Option<Start>, FindError> {
     if !error.is_no_records_found() {
         return Err(sorted(asked, error));

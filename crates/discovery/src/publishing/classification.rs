@@ -1,50 +1,50 @@
-//! What stands in DNS, judged against the membership. Pure.
+//! Compares the records in DNS with the membership. Pure.
 
 use serde::Serialize;
 
 use crate::name::DnsName;
 use crate::record::{Srv, SrvRecord};
 
-/// A node of the cluster, as the membership has it.
+/// A node of the cluster and its SRV record, from the membership.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberRecord {
-    /// What the node should have published here.
+    /// The SRV record that the node should have published here.
     pub srv: Srv,
-    /// False once it has been silent for the time after which its record is withdrawn.
+    /// `false` once the node has been silent for the time after which its record is withdrawn.
     pub alive: bool,
 }
 
-/// Whose a record is.
+/// The state of a record, by its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RecordState {
-    /// The node's that asks.
+    /// A record of the node that makes the comparison.
     Own,
-    /// A living member's.
+    /// A living member's record.
     Member,
-    /// A dead member's: clients still try it.
+    /// A dead member's record: clients still try it.
     Dead,
-    /// No member's, but the configuration knows it.
+    /// Not a member's record, but listed as known in the configuration.
     Known,
-    /// Nobody's here: a rogue host, or a leftover. Reported, never deleted.
+    /// A record of no member, and not known: a rogue host, or a leftover. Reported, never deleted.
     Foreign,
-    /// A living member's that does not stand there.
+    /// A living member's record that is missing in DNS.
     Missing,
 }
 
-/// A record, and whose it is.
+/// A record with its state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct JudgedRecord {
     #[serde(flatten)]
     pub srv: Srv,
     pub state: RecordState,
-    /// The member should have published another port, priority or weight.
+    /// The record's port, priority or weight differs from what the member should have published.
     pub stale: bool,
-    /// None where it is missing.
+    /// The TTL of the record; `None` where it is missing.
     pub ttl_seconds: Option<u32>,
 }
 
-/// Every record that stands, and every living member's that does not, ordered by target and then rdata.
+/// Every record in DNS, and every missing record of a living member, ordered by target and then rdata.
 pub fn classify(
     standing: &[SrvRecord],
     own: &DnsName,

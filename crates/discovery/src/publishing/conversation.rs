@@ -1,8 +1,8 @@
-//! One TCP connection to a primary, on which questions and updates go one after the other, each signed and each answer
-//! verified.
+//! One TCP connection to a primary that carries queries and updates one after the other. Each is signed, and each
+//! answer is verified.
 //!
-//! Invariant: an answer that is not what was asked for, or whose signature is wrong, ends the conversation; nothing of it
-//! is used.
+//! Invariant: never uses any content of an answer that does not match its query or has a wrong signature; such an
+//! answer ends the conversation.
 
 use std::net::SocketAddr;
 
@@ -29,7 +29,8 @@ pub(super) struct Conversation<'a> {
 }
 
 impl<'a> Conversation<'a> {
-    /// A conversation on `stream`, signed with a TSIG key or not at all: a GSS key signs once a context was agreed.
+    /// Starts a conversation on `stream`, signed with a TSIG key or unsigned. A GSS key signs once a context is
+    /// established.
     pub(super) fn new(
         stream: TcpStream,
         primary: SocketAddr,
@@ -39,19 +40,19 @@ impl<'a> Conversation<'a> {
         Self { stream, primary, signer: Signer::at_once(credentials), signed_at_unix_seconds, exchanges: 0 }
     }
 
-    /// Signs with `signer` from now on.
+    /// Signs messages with `signer` from now on.
     #[cfg(feature = "gss-tsig")]
     pub(super) fn sign_with(&mut self, signer: Signer<'a>) {
         self.signer = signer;
     }
 
-    /// The zone that `name` stands in, of which this server must be an authority.
+    /// The zone of `name`, for which this server must be authoritative.
     pub(super) async fn zone(&mut self, name: &DnsName) -> Result<DnsName, PublishError> {
         let elsewhere = || PublishError::NotAuthoritative { primary: self.primary, name: name.clone() };
         let (elsewhere, primary) = (elsewhere(), self.primary);
         let asked = self.ask(name, Rtype::SOA).await;
         let (answered, is_authority) = match asked {
-            // A server refuses to speak of zones that it does not hold.
+            // A server refuses queries for zones that it does not hold.
             Err(PublishError::Refused { .. }) => return Err(elsewhere),
             other => other?,
         };
@@ -65,7 +66,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// The records of a type at a name, and whether the server is an authority for it.
+    /// The records of a type at a name, and whether the server is authoritative for it.
     pub(super) async fn ask(&mut self, name: &DnsName, rtype: Rtype) -> Result<(RecordsAtName, bool), PublishError> {
         let what = format!("the question for {name} {rtype}");
         let question =
@@ -77,7 +78,7 @@ impl<'a> Conversation<'a> {
         Ok((answered, answer.header().aa()))
     }
 
-    /// Makes all changes, or none.
+    /// Makes all changes of the update, or none.
     pub(super) async fn update(&mut self, zone: &DnsName, update: &Update) -> Result<(), PublishError> {
         let message =
             message::update(zone, update).map_err(|_| PublishError::TooMany { what: "changes in one update" })?;
@@ -101,7 +102,7 @@ impl<'a> Conversation<'a> {
         let signed = self.signer.sign(&mut message, ours)?;
         let mut answer = self.send_and_receive(message).await?;
         let malformed = |cause| PublishError::Malformed { primary: self.primary, cause };
-        // Signed or not, an answer to something else is none.
+        // An answer to another message is malformed, whether it is signed or not.
         message::check_header(&answer, id, opcode).map_err(malformed)?;
         self.signer.verify(&mut answer, &signed, self.primary, ours)?;
         match answer.header().rcode() {
@@ -110,7 +111,7 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    /// An exchange before there is a signer, whose answer the caller judges.
+    /// An exchange before there is a signer. The caller verifies the answer.
     #[cfg(feature = "gss-tsig")]
     pub(super) async fn exchange_unsigned(&mut self, message: Outgoing) -> Result<Incoming, PublishError> {
         self.count()?;
@@ -153,7 +154,7 @@ impl<'a> Conversation<'a> {
     fn refusal(&self, rcode: Rcode, opcode: Opcode, name: &DnsName, what: String) -> PublishError {
         let primary = self.primary;
         match (rcode, self.signer.account()) {
-            // How directories say that a record belongs to somebody else: Microsoft's DNS, BIND, and Samba's.
+            // The response codes for a record that another account owns: Microsoft's DNS, BIND, and Samba's.
             (Rcode::REFUSED | Rcode::SERVFAIL, Some(account)) if opcode == Opcode::UPDATE => {
                 PublishError::AccountRefused { primary, account, rcode: rcode.to_string(), what }
             }

@@ -1,4 +1,4 @@
-//! What one node wants to stand in one domain (R25, R26).
+//! The records that one node wants to have in one domain (R25, R26).
 
 use std::net::IpAddr;
 
@@ -12,10 +12,10 @@ use crate::record::Srv;
 #[serde(deny_unknown_fields)]
 pub struct Domain {
     pub name: DnsName,
-    /// Lower is tried first.
+    /// Clients try lower priorities first.
     #[serde(default)]
     pub priority: u16,
-    /// Share among the hosts of one priority.
+    /// The share of clients among the hosts of one priority.
     #[serde(default)]
     pub weight: u16,
 }
@@ -23,29 +23,30 @@ pub struct Domain {
 /// The records of one node in one domain: one SRV record, and A and AAAA records of its target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
-    /// Service and protocol, [`Desired::SERVICE`] where nothing else is configured.
+    /// Service and protocol; [`Desired::SERVICE`] by default.
     pub service: String,
     pub domain: Domain,
-    /// The node's own name, fully qualified. Every record that names it belongs to this node.
+    /// The node's fully qualified name. Every record with this target belongs to the node.
     pub target: DnsName,
     pub port: u16,
-    /// One for the whole cluster: servers keep one TTL for all records of a name and type.
+    /// The TTL, one for the whole cluster: servers keep one TTL for all records of a name and type.
     pub ttl_seconds: u32,
-    /// All addresses of the target, at most [`crate::limits::ADDRESSES_MAX`]. Empty: A and AAAA are left alone.
+    /// All addresses of the target, at most [`crate::limits::ADDRESSES_MAX`]. Empty: A and AAAA records are not
+    /// changed.
     pub addresses: Vec<IpAddr>,
 }
 
 impl Desired {
-    /// The service that clients look for (R16).
+    /// The service that clients look up (R16).
     pub const SERVICE: &str = "_vlmcs._tcp";
 
-    /// The TTL where none is configured.
+    /// The default TTL, in seconds.
     pub const TTL_SECONDS: u32 = 300;
 
-    /// The name at which the SRV record stands.
+    /// The owner name of the SRV record.
     ///
     /// # Errors
-    /// Where service and domain together are no domain name.
+    /// [`NameError`] where service and domain together are not a domain name.
     pub fn service_name(&self) -> Result<DnsName, NameError> {
         self.domain.name.below(&self.service)
     }
@@ -56,14 +57,14 @@ impl Desired {
     }
 }
 
-/// Who else may stand under the same name.
+/// Records of other hosts that may have the same owner name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Neighbours {
-    /// Publish although records of strangers stand under the name.
+    /// Whether to publish although there are records of unknown hosts at the name.
     pub share_name: bool,
     /// Targets of the cluster's nodes.
     pub members: Vec<DnsName>,
-    /// Targets that the configuration names as known; they are never in the way.
+    /// Targets that the configuration lists as known; they do not prevent publishing.
     pub known: Vec<DnsName>,
 }
 

@@ -1,7 +1,7 @@
-//! The difference between what a node wants and what stands, as one update. Pure.
+//! The difference between a node's desired records and the records in DNS, as one update. Pure.
 //!
-//! Invariant: an update names single records by their rdata, never a whole record set, and only records whose target is
-//! the node's own, or addresses at that target.
+//! Invariant: never names a whole record set in an update, only single records by their rdata: records whose target
+//! is the node's own, and addresses at that target.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,26 +12,26 @@ use super::error::PublishError;
 use crate::name::{DnsName, NameError};
 use crate::record::{AddressRecord, Srv, SrvRecord};
 
-/// What a server says stands at the service's name, and at the target's.
+/// The records that a server has at the service's name and at the target's name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PresentRecords {
     pub srv: Vec<SrvRecord>,
-    /// A and AAAA of the target. None where they were not asked for: then they are left alone.
+    /// A and AAAA records of the target; `None` where they were not queried, and then they are not changed.
     pub addresses: Option<Vec<AddressRecord>>,
 }
 
 /// Changes that a server makes all or none (RFC 2136), deletions first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Update {
-    /// Where the SRV records stand.
+    /// The owner name of the SRV records.
     pub service_name: DnsName,
-    /// Where the addresses stand.
+    /// The owner name of the addresses.
     pub target: DnsName,
-    /// Empty: nothing is to be done.
+    /// The changes; empty where there is nothing to do.
     pub changes: Vec<RecordChange>,
 }
 
-/// One record, added or deleted.
+/// The addition or deletion of one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordChange {
     DeleteSrv(Srv),
@@ -43,7 +43,7 @@ pub enum RecordChange {
 /// A change of an address that the primary refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedChange {
-    /// Where the address was to stand.
+    /// The owner name of the address.
     pub name: DnsName,
     pub change: RecordChange,
 }
@@ -54,7 +54,7 @@ impl fmt::Display for RefusedChange {
     }
 }
 
-/// The type of a record, in the order in which updates of their own are made.
+/// The type of a record, in the order in which separate updates are made.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum RecordKind {
     Srv,
@@ -77,12 +77,12 @@ impl Update {
         self.changes.iter().all(|change| change.kind() == RecordKind::Srv)
     }
 
-    /// Whether it changes addresses, and so may be refused although the key may change the SRV record.
+    /// Whether it changes addresses. Such an update may be refused although the key may change the SRV record.
     pub(super) fn has_addresses(&self) -> bool {
         !self.is_of_srv()
     }
 
-    /// The names that it changes, with what is changed there.
+    /// The names that it changes, with the changes at each.
     pub(super) fn summary(&self) -> String {
         let at = |is_srv: bool, name: &DnsName| {
             let changes = self.changes.iter().filter(|change| (change.kind() == RecordKind::Srv) == is_srv);
@@ -93,7 +93,7 @@ impl Update {
         parts.into_iter().flatten().collect::<Vec<_>>().join(" and ")
     }
 
-    /// The same changes in one update for each type of record, SRV first.
+    /// The same changes as a separate update for each type of record, SRV first.
     pub(super) fn by_kind(self) -> impl Iterator<Item = Self> {
         [RecordKind::Srv, RecordKind::A, RecordKind::Aaaa].into_iter().filter_map(move |kind| {
             let changes: Vec<_> = self.changes.iter().filter(|change| change.kind() == kind).cloned().collect();
@@ -102,14 +102,14 @@ impl Update {
     }
 }
 
-/// What turns `standing` into what the node wants.
+/// The update that turns `standing` into the desired records.
 ///
-/// Records of neighbours are left as they are, and so is their TTL: where some stand, the node's SRV record takes theirs,
-/// because a server keeps one for all records of a name and type.
+/// Records of neighbours are not changed, and neither is their TTL: where there are some, the node's SRV record gets
+/// their TTL, because a server keeps one TTL for all records of a name and type.
 ///
 /// # Errors
-/// [`PublishError::NameShared`] where a stranger's record stands at the name and sharing it was not agreed to;
-/// [`PublishError::Name`] where service and domain make no name.
+/// [`PublishError::NameShared`] where an unknown host has a record at the name and sharing the name is not allowed;
+/// [`PublishError::Name`] where service and domain are not a domain name.
 pub fn difference(
     desired: &Desired,
     standing: &PresentRecords,
@@ -159,10 +159,10 @@ fn address_changes(desired: &Desired, standing: &PresentRecords) -> Vec<RecordCh
     stale.map(|record| RecordChange::DeleteAddress(record.address)).chain(missing).collect()
 }
 
-/// What takes the records of `target` away: its SRV records, and its addresses where `standing` has them.
+/// The update that removes the records of `target`: its SRV records, and its addresses where `standing` has them.
 ///
 /// # Errors
-/// Where service and domain make no name.
+/// [`PublishError::Name`] where service and domain are not a domain name.
 pub fn withdrawal(
     service: &str,
     domain: &DnsName,

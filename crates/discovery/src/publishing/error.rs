@@ -1,4 +1,4 @@
-//! Why records could not be published, sorted by what to do about it.
+//! Why records could not be published, sorted by the remedy.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::finding::FindError;
 use crate::name::{DnsName, NameError};
 
-/// A conversation with a primary that did not end as wanted. Nothing of an update that failed was made, save where the
-/// answer did not come or could not be trusted: then it is unknown, and the next attempt looks again.
+/// A failed conversation with a primary. A failed update made no change, except where the answer was missing or did
+/// not verify: then the outcome is unknown, and the next attempt reads the records again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
@@ -84,13 +84,13 @@ fn seconds(theirs: Option<u64>) -> String {
     theirs.map_or_else(|| "unknown".to_owned(), |seconds| seconds.to_string())
 }
 
-/// `HRESULT_FROM_WIN32` of a DNS error, which is 9000 and the response code.
+/// `HRESULT_FROM_WIN32` of a DNS error, which is 9000 plus the response code.
 const fn of_response_code(rcode: u32) -> u32 {
     0x8007_2328 + rcode
 }
 
 impl PublishError {
-    /// The status of event 12293 (R28): the DNS error of that meaning as an HRESULT.
+    /// The status of event 12293 (R28): the HRESULT of the DNS error with the same meaning.
     pub fn code(&self) -> u32 {
         match self {
             Self::Name(_) => 0x8007_2558,                                 // DNS_ERROR_INVALID_NAME
@@ -115,12 +115,12 @@ impl PublishError {
         }
     }
 
-    /// Whether the primary understood the update and does not let this key make it.
+    /// Whether the primary understood the update and does not allow this key to make it.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Self::Refused { .. } | Self::AccountRefused { .. })
     }
 
-    /// Whether an update may have been made all the same.
+    /// Whether the update may have been made although there was an error.
     pub fn is_outcome_unknown(&self) -> bool {
         !matches!(
             self,
@@ -140,7 +140,7 @@ impl PublishError {
         )
     }
 
-    /// What to do next, one sentence.
+    /// The next step, in one sentence.
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Name(_) => "Correct the domain or the service name in the configuration.",
@@ -190,7 +190,7 @@ impl PublishError {
     }
 }
 
-/// The security error of that meaning.
+/// The security error with the same meaning.
 #[cfg(feature = "gss-tsig")]
 fn of_kerberos(error: &kerberos::KerberosError) -> u32 {
     use kerberos::KerberosError;

@@ -1,6 +1,6 @@
-//! The key that signs updates (TSIG, RFC 8945), read from a file in BIND's own syntax, as `tsig-keygen` writes it.
+//! The key that signs updates (TSIG, RFC 8945), read from a file in BIND's syntax, as `tsig-keygen` writes it.
 //!
-//! Invariant: never shows the secret, neither in an error nor in a debug form.
+//! Invariant: never writes the secret, neither in an error nor in a debug form.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,16 +12,17 @@ use zeroize::Zeroizing;
 use crate::limits::{KEY_FILE_BYTES_MAX, SECRET_BYTES_MAX};
 use crate::name::DnsName;
 
-/// How a node proves that an update is its own.
+/// How a node authenticates its updates.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Credentials {
-    /// Every message of a conversation is signed, and every answer must be.
+    /// Every message of a conversation is signed with this key, and every answer must be.
     Tsig(TsigKey),
-    /// The same, in a Kerberos context that each conversation begins with.
+    /// Every message is signed in a Kerberos context, which each conversation establishes first, and every answer
+    /// must be.
     #[cfg(feature = "gss-tsig")]
     Gss(super::gss::GssKey),
-    /// Nothing is signed: for servers that take updates by address. Only ever when asked for by name.
+    /// Messages are not signed: for servers that authorise updates by address. Only used when explicitly configured.
     Unsigned,
 }
 
@@ -33,7 +34,7 @@ pub struct TsigKey {
     key: Arc<domain::tsig::Key>,
 }
 
-/// The algorithms that are offered; MD5 and SHA-1 are not.
+/// The supported algorithms; MD5 and SHA-1 are not supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     HmacSha256,
@@ -41,20 +42,20 @@ pub enum Algorithm {
     HmacSha512,
 }
 
-/// A key file that cannot be used.
+/// The key file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} of the key file: {cause}; it should be what `tsig-keygen -a hmac-sha256 NAME` writes")]
 pub struct KeyFileError {
-    /// Counted from 1.
+    /// The line of the error, counted from 1.
     pub line: usize,
     pub cause: String,
 }
 
 impl TsigKey {
-    /// A key from its parts; the secret is the bytes themselves, not base64.
+    /// Builds a key from its parts; `secret` is the bytes themselves, not base64.
     ///
     /// # Errors
-    /// Where the name cannot stand in a signature, or the secret is empty or longer than
+    /// [`KeyFileError`] where the name cannot be part of a signature, or the secret is empty or longer than
     /// [`crate::limits::SECRET_BYTES_MAX`].
     pub fn new(name: DnsName, algorithm: Algorithm, secret: &[u8]) -> Result<Self, KeyFileError> {
         let fail = |cause: &str| KeyFileError { line: 1, cause: cause.to_owned() };
@@ -67,10 +68,11 @@ impl TsigKey {
         Ok(Self { name, algorithm, key: Arc::new(key) })
     }
 
-    /// The one key of a file: `key "name" { algorithm hmac-sha256; secret "base64"; };`, with comments of the three kinds.
+    /// Reads the only key of a file: `key "name" { algorithm hmac-sha256; secret "base64"; };`, with comments of the
+    /// three kinds.
     ///
     /// # Errors
-    /// With the line, where the text is anything else, or holds more than one key.
+    /// [`KeyFileError`] with the line, where the text is anything else, or holds more than one key.
     pub fn from_bind(text: &str) -> Result<Self, KeyFileError> {
         if text.len() > KEY_FILE_BYTES_MAX {
             return Err(KeyFileError { line: 1, cause: format!("the file is longer than {KEY_FILE_BYTES_MAX} bytes") });
@@ -140,7 +142,7 @@ impl Algorithm {
 }
 
 impl fmt::Display for Algorithm {
-    /// As key files name it.
+    /// Writes the name that key files use.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::HmacSha256 => "hmac-sha256",
@@ -159,7 +161,7 @@ enum Token<'a> {
     Quoted(&'a str),
 }
 
-/// The words of a file in `named.conf` syntax.
+/// The tokens of a file in `named.conf` syntax.
 struct Tokens<'a> {
     rest: &'a str,
     line: usize,
@@ -170,7 +172,7 @@ impl<'a> Tokens<'a> {
         KeyFileError { line: self.line, cause: cause.into() }
     }
 
-    /// What was found is described, not shown: it may be a secret.
+    /// The error describes what was found and does not repeat it, because it may be a secret.
     fn unexpected(&self, wanted: &str, found: Option<Token<'_>>) -> KeyFileError {
         let found = match found {
             None => "the file ends",
@@ -255,7 +257,7 @@ impl<'a> Tokens<'a> {
 
     fn secret(&mut self) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
         let word = self.word("a secret")?;
-        // BIND passes over blanks in it.
+        // BIND ignores blanks in the secret.
         let solid: Zeroizing<Vec<u8>> =
             Zeroizing::new(word.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
         BASE64.decode(&solid).map(Zeroizing::new).map_err(|_| self.fail("the secret is not base64"))

@@ -1,6 +1,6 @@
-//! Queries and updates as bytes, and answers read from bytes that anybody may have sent.
+//! Encodes queries and updates, and decodes answers, whose bytes are untrusted.
 //!
-//! Invariant: reading takes at most [`crate::limits::RECORDS_MAX`] records of an answer, and follows no alias.
+//! Invariant: never reads more than [`crate::limits::RECORDS_MAX`] records of an answer, and never follows an alias.
 
 use std::net::IpAddr;
 
@@ -16,13 +16,13 @@ use crate::limits::RECORDS_MAX;
 use crate::name::DnsName;
 use crate::record::{AddressRecord, Srv, SrvRecord};
 
-/// A message to be signed and sent, with the two bytes of its length before it.
+/// A message to be signed and sent, preceded by the two bytes of its length.
 pub(super) type Outgoing = AdditionalBuilder<StreamTarget<Vec<u8>>>;
 
-/// A message as it came.
+/// A message as received.
 pub(super) type Incoming = Message<Vec<u8>>;
 
-/// What can be wrong in an answer's bytes.
+/// The error text for malformed bytes of an answer.
 pub(super) type Malformed = &'static str;
 
 pub(super) fn query(name: &DnsName, rtype: Rtype) -> Result<Outgoing, PushError> {
@@ -37,7 +37,7 @@ pub(super) fn query_of_class(name: &DnsName, rtype: Rtype, class: Class) -> Resu
     Ok(question.additional())
 }
 
-/// RFC 2136: the zone, no prerequisites, the changes in their order.
+/// Encodes an update (RFC 2136): the zone, no prerequisites, the changes in their order.
 pub(super) fn update(zone: &DnsName, update: &Update) -> Result<Outgoing, PushError> {
     let mut builder = builder()?;
     builder.header_mut().set_random_id();
@@ -46,7 +46,7 @@ pub(super) fn update(zone: &DnsName, update: &Update) -> Result<Outgoing, PushEr
     zone_section.push((zone.wire(), Rtype::SOA, Class::IN))?;
     let mut updates = zone_section.authority();
     let (service, target) = (update.service_name.wire(), update.target.wire());
-    // RFC 2136 section 2.5.4: class NONE and TTL 0 delete the one record with this rdata.
+    // RFC 2136 section 2.5.4: class NONE and TTL 0 delete the single record with this rdata.
     let gone = Ttl::from_secs(0);
     for change in &update.changes {
         match change {
@@ -81,7 +81,7 @@ fn rdata(srv: &Srv) -> SrvData<&domain::base::Name<Vec<u8>>> {
     SrvData::new(srv.priority, srv.weight, srv.port, srv.target.wire())
 }
 
-/// Whether this answers that message: same id, same operation, whole.
+/// Checks that the answer belongs to the message: same id, same operation, not truncated.
 pub(super) fn check_header(answer: &Incoming, id: u16, opcode: Opcode) -> Result<(), Malformed> {
     let header = answer.header();
     if !header.qr() {
@@ -97,14 +97,15 @@ pub(super) fn check_header(answer: &Incoming, id: u16, opcode: Opcode) -> Result
     }
 }
 
-/// Whether this answers that question.
+/// Checks that the answer repeats the query.
 pub(super) fn check_question(answer: &Incoming, name: &DnsName, rtype: Rtype) -> Result<(), Malformed> {
     let question = answer.sole_question().map_err(|_| "it does not repeat the question")?;
     let same = DnsName::from_wire(question.qname()) == *name && question.qtype() == rtype;
     if same { Ok(()) } else { Err("it answers another question") }
 }
 
-/// What the TSIG record at the end says, not yet verified: the error, and the server's time where it gives one.
+/// The content of the TSIG record at the end, not verified yet: the error, and the server's time where the record
+/// has it.
 pub(super) fn signature_error(answer: &Incoming) -> Option<(u16, Option<u64>)> {
     let record = answer.additional().ok()?.take(RECORDS_MAX).last()?.ok()?;
     match record.into_any_record::<AllRecordData<_, ParsedName<_>>>().ok()?.data() {
@@ -115,19 +116,19 @@ pub(super) fn signature_error(answer: &Incoming) -> Option<(u16, Option<u64>)> {
     }
 }
 
-/// What the answer section has at exactly this name.
+/// The records of the answer section at exactly this name.
 #[derive(Debug, Default)]
 pub(super) struct RecordsAtName {
     pub(super) srv: Vec<SrvRecord>,
     pub(super) addresses: Vec<AddressRecord>,
     pub(super) is_alias: bool,
-    /// The owner of an SOA, in the answer or, where there is no answer, in the authority section.
+    /// The owner of an SOA record in the answer section or, where that is empty, in the authority section.
     pub(super) zone: Option<DnsName>,
-    /// MNAME of that SOA: the primary, by its own name.
+    /// MNAME of that SOA record: the primary, by its own name.
     pub(super) zone_primary: Option<DnsName>,
 }
 
-/// Reads the records at `name`. Types that are of no interest are passed over.
+/// Reads the records at `name`. Records of other types are ignored.
 pub(super) fn read(answer: &Incoming, name: &DnsName) -> Result<RecordsAtName, Malformed> {
     const UNREADABLE: &str = "a record cannot be read";
     let mut read = RecordsAtName::default();
@@ -170,7 +171,7 @@ pub(super) fn read(answer: &Incoming, name: &DnsName) -> Result<RecordsAtName, M
     Ok(read)
 }
 
-/// Whether the server says that the name or the record is not there, which is an answer.
+/// Whether the response code is a valid answer: success, or that the name does not exist.
 pub(super) fn is_plain(rcode: Rcode) -> bool {
     matches!(rcode, Rcode::NOERROR | Rcode::NXDOMAIN)
 }

@@ -1,4 +1,4 @@
-//! What a node wants to stand in DNS, what stands there, and the update between the two.
+//! A node's desired records in DNS, the records that are there, and the update between the two.
 
 mod classification;
 mod conversation;

@@ -1,4 +1,4 @@
-//! Where updates go.
+//! The destination of updates.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -8,18 +8,18 @@ use super::error::PublishError;
 use crate::finding::{Finder, FixedHost};
 use crate::name::DnsName;
 
-/// The server that takes updates for a zone.
+/// The server that accepts updates of a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Primary {
-    /// By address and port.
+    /// A server by address and port.
     Address(SocketAddr),
-    /// By name, looked up when it is needed, and port.
+    /// A server by name, which is looked up when it is needed, and port.
     Name(DnsName, u16),
-    /// The one that the SOA of the zone names (MNAME), on this port.
+    /// The server that the zone's SOA record names (MNAME), on this port.
     FromSoa { port: u16 },
 }
 
-/// Text that names no primary.
+/// The text does not name a primary.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is no DNS server; write it like `ns1.example.com`, `192.0.2.53:53` or `[2001:db8::53]:53`")]
 pub struct PrimaryError {
@@ -27,10 +27,10 @@ pub struct PrimaryError {
 }
 
 impl Primary {
-    /// The port of DNS.
+    /// The default port of DNS.
     pub const PORT: u16 = 53;
 
-    /// Where the server is that takes updates for the zone of `name`.
+    /// Looks up the server that accepts updates of the zone of `name`.
     pub(super) async fn located(&self, name: &DnsName, finder: &Finder) -> Result<LocatedPrimary, PublishError> {
         let not_found = |cause| PublishError::NoPrimary { name: name.clone(), cause };
         let (server, port, shown) = match self {
@@ -54,13 +54,13 @@ impl Primary {
     }
 }
 
-/// A primary that was looked up.
+/// A primary after its lookup.
 pub(super) struct LocatedPrimary {
-    /// In the order in which to try them.
+    /// Its addresses, in the order in which to try them.
     pub(super) addresses: Vec<SocketAddr>,
-    /// Its name; an address says nothing of it.
+    /// Its name; `None` where only its address is known.
     pub(super) server: Option<DnsName>,
-    /// As errors call it, with how it was found.
+    /// Its name in errors, with how it was found.
     pub(super) shown: String,
 }
 
@@ -73,7 +73,7 @@ impl Default for Primary {
 impl FromStr for Primary {
     type Err = PrimaryError;
 
-    /// A name or an address, with or without a port.
+    /// Accepts a name or an address, with or without a port.
     fn from_str(text: &str) -> Result<Self, PrimaryError> {
         let fail = || PrimaryError { text: text.chars().take(255).collect() };
         let FixedHost { host, port } = text.parse().map_err(|_| fail())?;

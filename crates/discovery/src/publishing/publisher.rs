@@ -1,4 +1,4 @@
-//! Records published, withdrawn and read, each in one conversation with the zone's primary.
+//! Publishes, withdraws and reads records, each in one conversation with the zone's primary.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,47 +19,48 @@ use crate::limits::{ADDRESSES_MAX, CONVERSATION_TIMEOUT};
 use crate::name::DnsName;
 use crate::record::SrvRecord;
 
-/// One node's way to the primaries of its domains.
+/// Publishes one node's records at the primaries of its domains.
 ///
-/// Every call is one conversation: a connection, the questions for what stands, and at most one update. The caller says
-/// when (in seconds since 1970) the messages are signed; nothing is tried twice here.
+/// Every call is one conversation: a connection, the queries for the present records, and at most one update. The
+/// caller passes the signing time of the messages, in seconds since 1970. A failed call is not retried here.
 #[derive(Clone, Debug)]
 pub struct RecordPublisher {
     pub primary: Primary,
     pub credentials: Credentials,
     pub neighbours: Neighbours,
-    /// For a whole conversation, the search for the primary included. At most half of it goes to connecting.
+    /// Deadline of a whole conversation, including the search for the primary. Connecting takes at most half of it.
     pub timeout: Duration,
     finder: Finder,
 }
 
-/// What a conversation changed.
+/// The changes of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangeReport {
     pub zone: DnsName,
     pub primary: SocketAddr,
-    /// Empty where everything stood already.
+    /// The changes; empty where the records were already as desired.
     pub changes: Vec<RecordChange>,
-    /// Changes of addresses that the primary does not let this key make: the SRV record stands all the same.
+    /// Changes of addresses that the primary does not allow this key to make. The SRV record is published all the
+    /// same.
     pub refused: Vec<RefusedChange>,
     pub addresses: Addresses,
     /// How the primary signed its answers.
     pub answer_signatures: AnswerSignatures,
 }
 
-/// What became of the A and AAAA records.
+/// The result for the A and AAAA records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Addresses {
-    /// They are as wanted.
+    /// They are as desired.
     Settled,
-    /// None were wanted: they were left alone.
+    /// None were desired, so they were not changed.
     NotAsked,
-    /// The target's name does not stand in the zone of this domain, so they have to be published there.
+    /// The target's name is not in the zone of this domain, so they must be published in its own zone.
     OutsideZone,
 }
 
-/// A connection with the zone found, and how the target stands to it.
+/// A connection whose zone is known, and whether the target's addresses are in that zone.
 struct Opened<'a> {
     conversation: Conversation<'a>,
     zone: DnsName,
@@ -73,10 +74,11 @@ impl RecordPublisher {
         Self { primary, credentials, neighbours, timeout: CONVERSATION_TIMEOUT, finder }
     }
 
-    /// Makes the desired records stand: what is stale is replaced in the update that adds the new (R25).
+    /// Publishes the desired records. The update that adds the new records also deletes outdated ones (R25).
     ///
     /// # Errors
-    /// [`PublishError`], each with its code and advice; the records are then as before, save where that is unknown.
+    /// [`PublishError`], each with its code and advice. The records are unchanged, except where the outcome is
+    /// unknown.
     pub async fn publish(&self, desired: &Desired, signed_at_unix_seconds: u64) -> Result<ChangeReport, PublishError> {
         if desired.addresses.len() > ADDRESSES_MAX {
             return Err(PublishError::TooMany { what: "addresses of one node" });
@@ -92,10 +94,11 @@ impl RecordPublisher {
         .await
     }
 
-    /// Takes the SRV records of `target` away, and its addresses only where asked for: others may use the name.
+    /// Withdraws the SRV records of `target`. Its addresses are removed only on request, because other services may
+    /// use the name.
     ///
     /// # Errors
-    /// As for [`RecordPublisher::publish`].
+    /// As [`RecordPublisher::publish`].
     pub async fn withdraw(
         &self,
         service: &str,
@@ -114,10 +117,10 @@ impl RecordPublisher {
         .await
     }
 
-    /// Takes the SRV records of a dead member away on its behalf, never its addresses.
+    /// Withdraws the SRV records of a dead member on its behalf, never its addresses.
     ///
     /// # Errors
-    /// As for [`RecordPublisher::publish`].
+    /// As [`RecordPublisher::publish`].
     pub async fn withdraw_dead(
         &self,
         service: &str,
@@ -128,10 +131,10 @@ impl RecordPublisher {
         self.withdraw(service, domain, target, false, signed_at_unix_seconds).await
     }
 
-    /// The SRV records that stand at the primary now: what [`crate::classify`] judges.
+    /// The SRV records that the primary has now, for [`crate::classify`].
     ///
     /// # Errors
-    /// As for [`RecordPublisher::publish`].
+    /// As [`RecordPublisher::publish`].
     pub async fn standing(
         &self,
         service: &str,
@@ -161,7 +164,7 @@ impl RecordPublisher {
         with_addresses: bool,
         signed_at_unix_seconds: u64,
     ) -> Result<Opened<'_>, PublishError> {
-        // Half of the time, so that what follows the connection has some.
+        // Half of the time, so that the other half remains for the queries and the update.
         let connected_by = Instant::now() + self.timeout / 2;
         let silent = |_| PublishError::Timeout { primary: self.primary.to_string(), after: self.timeout / 2 };
         let located = self.primary.located(name, &self.finder);
@@ -208,8 +211,9 @@ impl Opened<'_> {
         Ok(PresentRecords { srv: at_name.srv, addresses: Some(addresses) })
     }
 
-    /// Makes all changes in one update. A key that may write the SRV record and not the addresses has the whole refused:
-    /// then each kind of record gets an update of its own, and what is refused of the addresses is reported.
+    /// Makes all changes in one update. Where a key may write the SRV record and not the addresses, the primary
+    /// refuses the whole update; then each type of record gets a separate update, and refused changes of addresses
+    /// are reported.
     async fn make(mut self, mut update: Update) -> Result<ChangeReport, PublishError> {
         let mut refused = Vec::new();
         if !update.changes.is_empty() {
@@ -225,7 +229,7 @@ impl Opened<'_> {
         Ok(ChangeReport { zone, primary, changes: update.changes, refused, addresses, answer_signatures })
     }
 
-    /// What was made, and what was refused.
+    /// Makes a separate update for each type. Returns the changes that were made and those that were refused.
     async fn make_one_by_one(
         &mut self,
         update: Update,
@@ -234,7 +238,7 @@ impl Opened<'_> {
         for part in update.by_kind() {
             match self.conversation.update(&self.zone, &part).await {
                 Ok(()) => made.extend(part.changes),
-                // Without its SRV record the node is not published.
+                // A refused SRV record is an error, because without it the node is not published.
                 Err(error) if error.is_refusal() && !part.is_of_srv() => {
                     let target = part.target;
                     let of_target = |change| RefusedChange { name: target.clone(), change };

@@ -1,7 +1,7 @@
-//! When a node publishes again: now and then although all is well, and soon after a failure. Pure: what is said is how
-//! long to wait.
+//! When a node publishes again: at intervals while all is well, and soon after a failure. Pure: it returns how long
+//! to wait.
 //!
-//! Invariant: a wait is never zero, and nodes that began together do not stay together.
+//! Invariant: never a wait of zero; random waits separate nodes that began at the same time.
 
 use std::time::Duration;
 
@@ -17,26 +17,26 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// How often records are published anew where nothing else is configured: somebody may have removed them.
+    /// The default interval after which records are published again, because another program may have removed them.
     pub const EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
     pub fn new(every: Duration) -> Self {
         Self { every: every.max(RETRY_AFTER_MIN), failures: 0 }
     }
 
-    /// Failures since the last success.
+    /// The number of failures since the last success.
     pub fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// The records stand: from nine tenths to the whole of the interval.
+    /// The records are published: returns a random wait of nine tenths to the whole of the interval.
     pub fn succeeded(&mut self, random: &mut impl Rng) -> Duration {
         self.failures = 0;
         self.every.mul_f64(random.random_range(0.9..=1.0))
     }
 
-    /// They may not: from half to the whole of a time that doubles with each failure, up to
-    /// [`crate::limits::RETRY_AFTER_MAX`] and never beyond the interval.
+    /// The records may not be published: returns a random wait of half to the whole of a time that doubles with each
+    /// failure, up to [`crate::limits::RETRY_AFTER_MAX`] and never beyond the interval.
     pub fn failed(&mut self, random: &mut impl Rng) -> Duration {
         let doubled = RETRY_AFTER_MIN.saturating_mul(2_u32.saturating_pow(self.failures));
         self.failures = self.failures.saturating_add(1);

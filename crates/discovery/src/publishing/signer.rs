@@ -1,9 +1,9 @@
-//! How the messages of a conversation are signed, and what an answer's signature is worth.
+//! Signs the messages of a conversation, and verifies the signatures of answers.
 //!
-//! Two ways, one for each kind of key, over the same bytes (RFC 8945 section 4.3): a MAC with a shared secret, or a
-//! Kerberos context's signature (RFC 3645).
+//! Each kind of key has its own method over the same bytes (RFC 8945 section 4.3): a MAC with a shared secret, or
+//! the signature of a Kerberos context (RFC 3645).
 //!
-//! Invariant: an answer that says that something is or was done counts only with a signature made for this very question.
+//! Invariant: never accepts an answer that reports success without a signature made for exactly this query.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::signature::{AnswerSignatures, BADKEY, BADSIG, BADTIME, BADTRUNC};
 use crate::limits::SIGNATURE_FUDGE_SECONDS;
 use crate::name::DnsName;
 
-/// Who signs.
+/// The method of signing.
 pub(super) enum Signer<'a> {
     Nobody,
     Tsig(&'a TsigKey),
@@ -29,7 +29,7 @@ pub(super) enum Signer<'a> {
     Gss(Box<GssSession>),
 }
 
-/// What the answer's signature is checked against.
+/// What the answer's signature is verified against.
 pub(super) enum Signed<'a> {
     Not,
     Tsig(&'a DnsName, Box<ClientTransaction<Arc<Key>>>),
@@ -38,7 +38,7 @@ pub(super) enum Signed<'a> {
 }
 
 impl<'a> Signer<'a> {
-    /// The signer that needs no words with the server before; a GSS key has none.
+    /// The signer that needs no exchange with the server first; a GSS key has none.
     pub(super) fn at_once(credentials: &'a Credentials) -> Self {
         match credentials {
             Credentials::Tsig(key) => Self::Tsig(key),
@@ -46,7 +46,7 @@ impl<'a> Signer<'a> {
         }
     }
 
-    /// Adds the signature, as the last record.
+    /// Adds the signature as the last record.
     pub(super) fn sign(&mut self, message: &mut Outgoing, at_unix_seconds: u64) -> Result<Signed<'a>, PublishError> {
         match self {
             Self::Nobody => Ok(Signed::Not),
@@ -62,7 +62,7 @@ impl<'a> Signer<'a> {
         }
     }
 
-    /// Whether the answer may be believed. `ours` is the time of the question's signature.
+    /// Verifies the answer. `ours` is the time at which the query was signed.
     pub(super) fn verify(
         &mut self,
         answer: &mut Incoming,
@@ -80,7 +80,7 @@ impl<'a> Signer<'a> {
         }
     }
 
-    /// The account that signs, where it is one of a directory.
+    /// The account that signs, where it is an account of a directory.
     pub(super) fn account(&self) -> Option<String> {
         match self {
             #[cfg(feature = "gss-tsig")]
@@ -98,7 +98,8 @@ impl<'a> Signer<'a> {
     }
 }
 
-/// A refusal of the signature is believed unsigned: no server can sign with a key that it does not have.
+/// Verifies a TSIG signature. A server's refusal of the signature is accepted unsigned, because no server can sign
+/// with a key that it does not have.
 fn verify_tsig(
     answer: &mut Incoming,
     key: &DnsName,
@@ -119,7 +120,7 @@ fn verify_tsig(
     match signature.answer(answer, Time48::from_u64(ours)) {
         Ok(()) => Ok(()),
         Err(ValidationError::BadTime) => Err(PublishError::Clock { primary, ours, theirs: None }),
-        // A server that does not understand signatures says so without one.
+        // A server that does not support signatures refuses the query unsigned.
         Err(ValidationError::ServerUnsigned) if !message::is_plain(rcode) => Ok(()),
         Err(ValidationError::ServerUnsigned) => Err(PublishError::Unsigned { primary }),
         Err(error) => Err(PublishError::Forged { primary, cause: error.to_string() }),

@@ -1,4 +1,4 @@
-//! The records and the policy as text, for those who publish by hand or set up a BIND.
+//! The records and the policy as text, for administrators who publish by hand or set up BIND.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -7,10 +7,11 @@ use super::desired::Desired;
 use super::difference::kind;
 use crate::name::{DnsName, NameError};
 
-/// Lines for a zone file, one record a line, every name absolute: the SRV record of each, then its addresses, once.
+/// Lines for a zone file, one record each, with absolute names: the SRV record of each node, and then its addresses
+/// once.
 ///
 /// # Errors
-/// Where a service and domain make no name.
+/// [`NameError`] where a service and domain are not a domain name.
 pub fn zone_lines(all: &[Desired]) -> Result<String, NameError> {
     let mut lines: Vec<String> = Vec::new();
     for desired in all {
@@ -28,8 +29,8 @@ pub fn zone_lines(all: &[Desired]) -> Result<String, NameError> {
     Ok(text)
 }
 
-/// Lines of the parent zone that delegate `zone` to its servers: an NS record each, and the addresses of those whose name
-/// stands in the zone itself (RFC 1034 section 4.2.1).
+/// Lines of the parent zone that delegate `zone` to its servers: an NS record for each, and the addresses of servers
+/// whose name is in the zone itself (RFC 1034 section 4.2.1).
 pub fn delegation_lines(zone: &DnsName, ttl_seconds: u32, servers: &[(DnsName, Vec<IpAddr>)]) -> String {
     let mut text = String::new();
     for (server, addresses) in servers {
@@ -41,13 +42,13 @@ pub fn delegation_lines(zone: &DnsName, ttl_seconds: u32, servers: &[(DnsName, V
     text
 }
 
-/// The `update-policy` of a BIND zone by which each node may change SRV records at the service's name, and addresses at
-/// its own name only. A wildcard would let one node's key take any host's address.
+/// The `update-policy` of a BIND zone. It allows each node to change SRV records at the service's name, and
+/// addresses at its own name only. A wildcard would let one node's key take the address of any host.
 ///
-/// `nodes` are the names of key and target of each.
+/// `nodes` holds the names of each node's key and target.
 ///
 /// # Errors
-/// Where service and domain make no name.
+/// [`NameError`] where service and domain are not a domain name.
 pub fn update_policy(service: &str, domain: &DnsName, nodes: &[(DnsName, DnsName)]) -> Result<String, NameError> {
     let service_name = domain.below(service)?;
     let mut text = String::from("update-policy {\n");

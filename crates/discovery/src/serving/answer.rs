@@ -1,7 +1,7 @@
-//! One question to the cluster's own zone, answered. Pure: bytes in, bytes out.
+//! Answers one query to the cluster's own zone. Pure: bytes in, bytes out.
 //!
-//! Invariant: never answers for a name outside the zone, never asks anybody, and never gives more bytes than the asker
-//! takes.
+//! Invariant: never answers for a name outside the zone, never asks another server, and never returns more bytes
+//! than the client accepts.
 
 use std::net::IpAddr;
 
@@ -14,20 +14,21 @@ use super::zone::{Delegated, Snapshot};
 use crate::limits::{HOSTS_MAX, MESSAGE_BYTES_MAX, UDP_BYTES_MAX, UDP_BYTES_MIN};
 use crate::name::DnsName;
 
-/// The OPT record of an answer without options (RFC 6891).
+/// The length of the OPT record of an answer without options, in bytes (RFC 6891).
 const OPT_BYTES: usize = 11;
 
-/// Times of the SOA that only secondaries would heed; there are none.
+/// The timers of the SOA record, which only secondaries use; there are none.
 const SECONDARIES: Ttl = Ttl::from_secs(3600);
 
 type Builder = AdditionalBuilder<Vec<u8>>;
 
-/// The answer to a message; none where it deserves none, because it is an answer itself or not even a header.
+/// The answer to a message; `None` where the message is itself an answer or has no complete header.
 ///
-/// `over_tcp` allows answers of any length; over UDP what does not fit is truncated, so that it is asked again over TCP.
+/// With `over_tcp` an answer may have any length. Over UDP an answer that does not fit is truncated, so that the
+/// client asks again over TCP.
 ///
-/// Without a snapshot this server knows nothing of the zone now: it says SERVFAIL, so that another one is asked, never
-/// that there are no hosts.
+/// Without a snapshot this server cannot answer for the zone now: it returns SERVFAIL, so that the client asks
+/// another server, and never that there are no hosts.
 pub(super) fn answer(
     delegated: &Delegated,
     snapshot: Option<&Snapshot>,
@@ -38,18 +39,18 @@ pub(super) fn answer(
     let reply = Reply::to(&message, over_tcp);
     match reply.answered(delegated, snapshot, &message) {
         Ok(bytes) => Some(bytes),
-        // RFC 2181 section 9: a truncated answer says that there is more, and holds nothing that could mislead.
+        // RFC 2181 section 9: a truncated answer states that there is more, and holds nothing that could mislead.
         Err(_) => reply.bare(&message, Rcode::NOERROR, true).ok(),
     }
 }
 
-/// An answer over UDP that holds nothing, so that the question is asked again over TCP; none where [`answer`] gives none.
+/// An empty UDP answer that makes the client ask again over TCP; `None` where [`answer`] returns `None`.
 pub(super) fn truncated(message: &[u8]) -> Option<Vec<u8>> {
     let message = Message::from_octets(message).ok().filter(|message| !message.header().qr())?;
     Reply::to(&message, false).bare(&message, Rcode::NOERROR, true).ok()
 }
 
-/// How the asker wants to be answered.
+/// The form of answer that the client accepts.
 struct Reply {
     bytes_max: usize,
     has_opt: bool,
@@ -131,7 +132,7 @@ impl Reply {
     }
 }
 
-/// The zone at one moment.
+/// The content of the zone at one moment.
 struct Contents<'a> {
     delegated: &'a Delegated,
     snapshot: &'a Snapshot,
@@ -170,7 +171,8 @@ impl Contents<'_> {
         Ok(())
     }
 
-    /// Addresses of the hosts, as far as there is room: they may be asked for (RFC 2181 section 9).
+    /// Adds addresses of the hosts as far as there is room. Where some do not fit, the client can query them (RFC
+    /// 2181 section 9).
     fn push_additional(&self, additional: &mut Builder) {
         for srv in self.snapshot.ready.iter().take(HOSTS_MAX) {
             let owner = srv.target.wire();
@@ -186,7 +188,7 @@ impl Contents<'_> {
         }
     }
 
-    /// The minimum is how long it is believed that a name is not there (RFC 2308).
+    /// The SOA record. Its minimum is how long resolvers may cache that a name does not exist (RFC 2308).
     fn soa(&self) -> Soa<&domain::base::Name<Vec<u8>>> {
         let zone = self.delegated.zone.wire();
         let primary = self.snapshot.name_servers.first().map_or(zone, DnsName::wire);

@@ -1,5 +1,5 @@
-//! How many answers a network gets over UDP: the source address of a datagram may be forged, and an answer is larger than its
-//! question, so that without a limit this server would flood whom a stranger names.
+//! Limits the UDP answers to each network. The source address of a datagram may be forged, and an answer is larger
+//! than its query, so without a limit an attacker could use this server to flood a third party.
 
 use std::{
     collections::hash_map::RandomState,
@@ -13,23 +13,23 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::limits::{UDP_ANSWERS_BURST, UDP_ANSWERS_PER_SECOND};
 
-/// What a datagram is answered with.
+/// How a datagram is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// With the answer.
     Answer,
-    /// With an answer that is as long as the question, and has a genuine asker come over TCP.
+    /// With a truncated answer, as long as the query, which makes a genuine client ask again over TCP.
     Truncate,
-    /// With nothing.
+    /// Not at all.
     Drop,
 }
 
-/// Counts answers by network. Networks share 65,536 counters by a hash with a random key, so that its memory is bounded however
-/// many addresses are forged.
+/// Counts answers by network. Networks share 65,536 counters by a hash with a random key, so the memory is bounded
+/// however many addresses are forged.
 pub(super) struct ResponseLimit {
     answers: DefaultKeyedRateLimiter<u16>,
     networks: RandomState,
-    /// Of datagrams above the limit every second one is truncated, and the others are dropped.
+    /// Of the datagrams above the limit every second one is truncated, and the others are dropped.
     truncates: AtomicBool,
 }
 
@@ -54,7 +54,7 @@ impl ResponseLimit {
     }
 }
 
-/// The /24 of an IPv4 address, or the /56 of an IPv6 address: what one site has, as a rule.
+/// The /24 of an IPv4 address or the /56 of an IPv6 address, which is usually one site.
 fn network(from: IpAddr) -> IpAddr {
     match from.to_canonical() {
         IpAddr::V4(address) => Ipv4Addr::from(u32::from(address) >> 8 << 8).into(),
@@ -83,7 +83,7 @@ mod tests {
         let limit = ResponseLimit::default();
         let from: IpAddr = "192.0.2.1".parse().unwrap();
         let mut verdicts = Vec::new();
-        // However fast or slow this machine is: until both have been seen.
+        // Repeated until both verdicts have occurred, however fast this machine is.
         while verdicts.iter().filter(|verdict| **verdict != Verdict::Answer).count() < 2 {
             verdicts.push(limit.verdict(from));
             assert!(verdicts.len() < 1_000_000, "a limit is reached");

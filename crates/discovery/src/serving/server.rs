@@ -1,7 +1,8 @@
 //! The sockets of the cluster's own zone: UDP and TCP.
 //!
-//! Invariant: work and memory per asker are bounded: one answer a datagram, answers to a network limited by second, connections
-//! limited in number, time and questions; what is beyond is truncated or dropped, and asked again.
+//! Invariant: never unbounded work or memory for one client: one answer for each datagram, a limit of answers per
+//! second to each network, and connections limited in number, time and queries. Anything beyond is truncated or
+//! dropped, and the client asks again.
 
 use std::sync::Arc;
 use std::{io, time::Duration};
@@ -17,14 +18,15 @@ use super::response_limit::{ResponseLimit, Verdict};
 use super::zone::{Delegated, Snapshot};
 use crate::limits::{CONNECTION_TIMEOUT, CONNECTIONS_MAX, QUESTION_BYTES_MAX, QUESTIONS_A_CONNECTION_MAX};
 
-/// After an error of a whole socket (no descriptors left, a host that is unreachable), before it is used again.
+/// The pause after an error of a whole socket (no file descriptors left, an unreachable host) before it is used
+/// again.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Answers until it is dropped, always from the snapshot of that moment; with SERVFAIL while there is none, so that a
-/// resolver asks another server.
+/// Answers queries until it is dropped, always from the present snapshot; with SERVFAIL while there is none, so that
+/// a resolver asks another server.
 ///
-/// The sockets should be bound to one address each, not to all: an answer to a datagram leaves from the address that the
-/// system chooses, and an asker takes it only from the one it asked.
+/// The sockets should be bound to one address each, not to all addresses: the system chooses the source address of
+/// an answer to a datagram, and a client accepts the answer only from the address that it asked.
 pub async fn serve(
     delegated: Delegated,
     snapshots: watch::Receiver<Option<Snapshot>>,
@@ -42,7 +44,7 @@ async fn serve_datagrams(delegated: &Delegated, snapshots: &watch::Receiver<Opti
     let mut question = [0; QUESTION_BYTES_MAX];
     let limit = ResponseLimit::default();
     loop {
-        // Errors belong to one asker (its port is closed), save those that a pause may cure.
+        // Most errors concern one client (its port is closed). A pause may resolve the others.
         let Ok((bytes, from)) = socket.recv_from(&mut question).await else {
             sleep(PAUSE).await;
             continue;
@@ -54,7 +56,7 @@ async fn serve_datagrams(delegated: &Delegated, snapshots: &watch::Receiver<Opti
             Verdict::Drop => None,
         };
         if let Some(bytes) = answered {
-            // Whoever does not get it asks again.
+            // A client that does not receive the answer asks again.
             let _ = socket.send_to(&bytes, from).await;
         }
     }
@@ -65,7 +67,7 @@ async fn serve_connections(
     snapshots: &watch::Receiver<Option<Snapshot>>,
     listener: TcpListener,
 ) {
-    // Dropped with this future, and every connection with it.
+    // Dropped with this future, which closes every connection.
     let mut open = JoinSet::new();
     loop {
         while open.len() >= CONNECTIONS_MAX {
@@ -76,7 +78,7 @@ async fn serve_connections(
             Ok((stream, _)) => {
                 let (delegated, snapshots) = (Arc::clone(delegated), snapshots.clone());
                 open.spawn(async move {
-                    // Who is slow or breaks off is not waited for.
+                    // A slow client, or one that disconnects, is not waited for.
                     let _ = timeout(CONNECTION_TIMEOUT, converse(&delegated, &snapshots, stream)).await;
                 });
             }

@@ -1,4 +1,4 @@
-//! What a delegated zone has: fixed names, and the hosts of the moment.
+//! The content of a delegated zone: fixed names, and the hosts that are ready now.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use crate::limits::ADDRESSES_MAX;
 use crate::name::{DnsName, NameError};
 use crate::record::Srv;
 
-/// The names of a zone that was delegated to the cluster.
+/// The names of a zone that is delegated to the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delegated {
     pub(super) zone: DnsName,
@@ -15,7 +15,7 @@ pub struct Delegated {
     pub(super) ttl_seconds: u32,
 }
 
-/// A zone that cannot be served.
+/// The zone cannot be served.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DelegatedError {
     #[error(transparent)]
@@ -26,28 +26,30 @@ pub enum DelegatedError {
     Outside { zone: DnsName, service_name: DnsName },
 }
 
-/// What the zone holds at one moment, as far as this server knows.
+/// The content of the zone at one moment, as this server has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The nodes that serve the zone, at most [`crate::limits::HOSTS_MAX`]: the parent zone should name the same.
+    /// The nodes that serve the zone, at most [`crate::limits::HOSTS_MAX`]; the parent zone should name the same
+    /// nodes.
     pub name_servers: Vec<DnsName>,
     /// The hosts that are ready, at most [`crate::limits::HOSTS_MAX`].
     pub ready: Vec<Srv>,
-    /// Addresses of targets and name servers, ready or not: a resolver needs those of the name servers to ask at all.
+    /// Addresses of targets and name servers, ready or not: a resolver needs the addresses of the name servers to
+    /// send a query.
     pub addresses: BTreeMap<DnsName, Vec<IpAddr>>,
-    /// Grows with every change: the serial of the SOA.
+    /// The serial of the SOA record, which increases with every change.
     pub serial: u32,
 }
 
 impl Delegated {
-    /// A TTL after which clients no longer see a node that is gone, in seconds.
+    /// The TTL of the records, in seconds: after this time clients no longer see a node that is gone.
     pub const TTL_SECONDS: u32 = 5;
 
-    /// `zone` is what the parent delegates; the records of `service` stand below `domain`, which may be the zone itself, or
-    /// above it where only the service's own name was delegated.
+    /// `zone` is the delegated name. The records of `service` are below `domain`, which may be the zone itself, or
+    /// above it where only the service's own name is delegated.
     ///
     /// # Errors
-    /// Where the service's name does not stand in the zone.
+    /// [`DelegatedError`] where the service's name is not in the zone.
     pub fn new(zone: DnsName, service: &str, domain: &DnsName, ttl_seconds: u32) -> Result<Self, DelegatedError> {
         let service_name = domain.below(service)?;
         if !service_name.is_in(&zone) {
@@ -61,7 +63,7 @@ impl Delegated {
         all.get(..ADDRESSES_MAX).unwrap_or(all)
     }
 
-    /// Whether the name, or one below it, has records. The service's name always is there, with or without hosts.
+    /// Whether the name, or one below it, has records. The service's name always exists, with or without hosts.
     pub(super) fn exists(&self, snapshot: &Snapshot, name: &DnsName) -> bool {
         let fixed = BTreeSet::from([&self.zone, &self.service_name]);
         fixed.into_iter().chain(snapshot.addresses.keys()).any(|there| there.is_in(name))

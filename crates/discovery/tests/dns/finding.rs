@@ -1,4 +1,4 @@
-//! Hosts found by the records of a real server.
+//! Discovery of hosts by the records of a real server.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -24,7 +24,7 @@ async fn r16_hosts_are_found_in_order_with_their_addresses_interleaved() {
     let named = Named::start(RECORDS).await;
     let mut random = StdRng::seed_from_u64(1);
     let hosts = named.finder().find(Desired::SERVICE, Some(&name(ZONE)), &mut random).await.unwrap();
-    // What has no address is left out, and the higher priority is last.
+    // A target without an address is left out, and the higher priority value is last.
     assert_eq!(hosts.len(), 3);
     assert_eq!(targets(&hosts)[2], "node3.example.test.");
     let one = hosts.iter().find(|host| host.target == "node1.example.test.").unwrap();
@@ -45,7 +45,7 @@ async fn r17_the_search_list_is_asked_domain_by_domain() {
     assert!(matches!(error, FindError::Configuration { .. }), "{error}");
 }
 
-/// Aliases of the service's name in several domains: one alias, a chain of nine, and a circle of two.
+/// Aliases of the service's name in several domains: one alias, a chain of nine, and a cycle of two.
 fn aliases() -> String {
     let chain = |link: u32| format!("_vlmcs._tcp.long{link} CNAME _vlmcs._tcp.long{}\n", link + 1);
     let circle = "_vlmcs._tcp.round CNAME _vlmcs._tcp.back\n_vlmcs._tcp.back CNAME _vlmcs._tcp.round\n";
@@ -86,7 +86,7 @@ async fn r17_the_search_goes_on_past_a_domain_whose_targets_have_no_address_and_
         "_vlmcs._tcp.example.test. 3 hosts",
     ];
     assert_eq!(said, expected);
-    // Where no domain has a host, the one that has records is what is told.
+    // Where no domain has a host, the error is that of the domain that has records.
     let search = named.finder().search_in(Desired::SERVICE, &domains[..2], &mut random).await;
     assert!(matches!(search.result, Err(FindError::NoAddress { .. })), "{:?}", search.result);
 }

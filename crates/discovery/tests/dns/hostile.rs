@@ -1,4 +1,4 @@
-//! Servers that mean harm: an error, in bounded time.
+//! Malicious servers: each causes an error within bounded time.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use tokio::time::{Instant, timeout};
 
 use crate::named::{ZONE, desired, key, name, now};
 
-/// A question in, an answer out.
+/// Returns the bytes of an answer to the bytes of a query.
 type Answer = Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
 
 fn answer(answer: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Answer {
     Arc::new(answer)
 }
 
-/// The question, marked as an authoritative answer with these counts, and what follows it.
+/// The query, marked as an authoritative answer with these counts, followed by `records`.
 fn echoed(question: &[u8], flags: [u8; 2], counts: [u16; 3], records: &[u8]) -> Vec<u8> {
     // The header, then one question: a name, type, class.
     let end = 12 + question[12..].iter().position(|byte| *byte == 0).unwrap() + 5;
@@ -37,7 +37,7 @@ fn echoed(question: &[u8], flags: [u8; 2], counts: [u16; 3], records: &[u8]) -> 
 const AUTHORITATIVE: [u8; 2] = [0x84, 0];
 const TRUNCATED: [u8; 2] = [0x86, 0];
 
-/// A record at the question's own name.
+/// A record at the queried name.
 fn record(rtype: u16, rdata: &[u8]) -> Vec<u8> {
     let length = u16::try_from(rdata.len()).unwrap();
     let fields = [&[0xC0, 12][..], &rtype.to_be_bytes(), &[0, 1, 0, 0, 1, 44], &length.to_be_bytes(), rdata];
@@ -64,7 +64,7 @@ async fn converse(mut stream: TcpStream, answer: Answer) -> std::io::Result<()> 
     }
 }
 
-/// The same answers on UDP and TCP of one port.
+/// A server with the same answers on UDP and TCP of one port.
 async fn server(answer: Answer) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -151,7 +151,7 @@ async fn an_answer_that_is_not_signed_with_the_key_is_not_believed() {
     let error = publisher(unsigned, Credentials::Tsig(key(1))).publish(&desired(1, 60), now()).await.unwrap_err();
     assert!(matches!(error, PublishError::Unsigned { .. }), "{error}");
 
-    // The question's own signature, sent back.
+    // The signature of the query, sent back.
     let replayed = answer(|question: &[u8]| {
         let mut bytes = question.to_vec();
         bytes[2] |= 0x84;

@@ -1,4 +1,4 @@
-//! Publishing and finding against a real `named`, and against servers that mean harm.
+//! Publishing and finding against a real `named`, and against malicious servers.
 
 #![cfg(test)]
 

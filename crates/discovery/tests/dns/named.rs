@@ -1,4 +1,5 @@
-//! A `named` of the test's own: a folder, a port, a zone, three keys, and the policy that the crate documents.
+//! A `named` process for one test, with its own folder, port, zone, three keys, and the policy that the crate
+//! documents.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -17,10 +18,10 @@ use tokio::time::timeout;
 
 pub(crate) const ZONE: &str = "example.test";
 
-/// What starting a server may take on a busy machine.
+/// How long the start of a server may take on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Another process may take the port between its choice and its use.
+/// How many ports are tried: another process may take a port between its choice and its use.
 const PORTS_TRIED: usize = 5;
 
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::HmacSha256, Algorithm::HmacSha384, Algorithm::HmacSha512];
@@ -41,7 +42,7 @@ fn secret(node: usize) -> Vec<u8> {
     format!("the secret of node {node}, known to it and the primary").into_bytes()
 }
 
-/// The key of a node, read from text as the primary's configuration has it.
+/// The key of a node, read from the same text that the primary's configuration has.
 pub(crate) fn key(node: usize) -> TsigKey {
     TsigKey::from_bind(&key_statement(node)).unwrap()
 }
@@ -62,23 +63,24 @@ pub(crate) struct Named {
     _folder: TempDir,
 }
 
-/// The server ended, or its port was taken.
+/// The server ended, or its port was in use.
 struct NotRunning {
     log: String,
 }
 
 impl Named {
-    /// A primary of `example.test` that takes updates by the documented policy. `records` stand in the zone already.
+    /// Starts a primary of `example.test` that accepts updates by the documented policy. The zone initially has
+    /// `records`.
     pub(crate) async fn start(records: &str) -> Self {
         Self::start_for(ZONE, records).await
     }
 
-    /// The same for another zone.
+    /// Starts a primary as [`Self::start`], for another zone.
     pub(crate) async fn start_for(zone: &str, records: &str) -> Self {
         Self::start_text(zone, &zone_text(records)).await
     }
 
-    /// The same with the whole text of the zone.
+    /// Starts a primary as [`Self::start_for`], with the whole text of the zone.
     pub(crate) async fn start_text(zone: &str, text: &str) -> Self {
         let mut said = String::new();
         for _ in 0..PORTS_TRIED {
@@ -118,11 +120,11 @@ impl Named {
             }
             false
         });
-        // A port that was taken is told in the log, and named runs on without it.
+        // named reports a port that is in use in its log, and continues without the port.
         if !running.await.unwrap_or(false) || said.contains("address in use") {
             return Err(NotRunning { log: said });
         }
-        // A pipe that nobody reads would stop the server.
+        // The pipe must be read, because a full pipe would block the server.
         tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
         Ok(Self { address, _process: process, _folder: folder })
     }
@@ -140,7 +142,7 @@ impl Named {
         Finder::with_servers(&[self.address], vec![name("absent.test"), name(ZONE)]).unwrap()
     }
 
-    /// The lines that `dig +short` prints, sorted: an implementation of its own.
+    /// The sorted lines that `dig +short` prints: an independent implementation.
     pub(crate) async fn dig(&self, owner: &str, rtype: &str) -> Vec<String> {
         let port = self.address.port().to_string();
         let output = Command::new("dig")
@@ -202,7 +204,7 @@ pub(crate) fn zone_text(records: &str) -> String {
     zone_text_of("ns1", records)
 }
 
-/// The same with another MNAME in the SOA record.
+/// A zone text as [`zone_text`], with another MNAME in the SOA record.
 pub(crate) fn zone_text_of(mname: &str, records: &str) -> String {
     format!("$TTL 300\n@ IN SOA {mname} hostmaster 1 3600 600 86400 300\n@ IN NS ns1\nns1 IN A 127.0.0.1\n{records}\n")
 }

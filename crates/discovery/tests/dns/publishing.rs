@@ -1,4 +1,4 @@
-//! What three nodes publish, change and withdraw.
+//! Records that three nodes publish, change and withdraw.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -30,7 +30,7 @@ async fn r25_three_nodes_publish_under_the_documented_policy_and_dig_shows_exact
         assert_eq!(named.dig(&target(node).to_string(), "A").await, [format!("192.0.2.{node}")]);
         assert_eq!(named.dig(&target(node).to_string(), "AAAA").await, [format!("2001:db8::{node}")]);
     }
-    // Again: nothing is to be done.
+    // Publishing again changes nothing.
     let again = named.publisher(1).publish(&desired(1, 60), now()).await.unwrap();
     assert_eq!(again.changes, []);
 }
@@ -97,7 +97,7 @@ async fn r29_a_strangers_record_stops_publishing_until_sharing_is_agreed_and_is_
     publisher.neighbours.share_name = true;
     publisher.publish(&desired(1, 60), now()).await.unwrap();
     let standing = named.standing().await;
-    // The neighbour's TTL is the set's, and stays.
+    // The neighbour's TTL is the TTL of the set, and stays.
     assert!(standing.len() == 2 && standing.iter().all(|record| record.ttl_seconds == 3600), "{standing:?}");
     let entries = classify(&standing, &target(1), &[], &[]);
     let states: Vec<_> = entries.iter().map(|entry| entry.state).collect();
@@ -174,7 +174,7 @@ async fn every_node_publishes_the_publish_list_with_the_priority_of_each_domain(
     publisher.neighbours = Neighbours::default();
     let other = Domain { name: name("site.example.test"), priority: 5, weight: 7 };
     let wanted = Desired { domain: other, addresses: Vec::new(), ..desired(1, 60) };
-    // The documented policy names one domain: the other is refused, and says what.
+    // The documented policy names one domain: an update of another one is refused, and the error names it.
     let error = publisher.publish(&wanted, now()).await.unwrap_err();
     assert!(error.to_string().contains("_vlmcs._tcp.site.example.test."), "{error}");
     assert_eq!(error.code(), 0x8007_232D);

@@ -1,4 +1,4 @@
-//! Each thing that can be wrong between a node and its primary is an error of its own (R28).
+//! Each problem between a node and its primary is a separate error (R28).
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ async fn every_refusal_has_a_cause_and_a_code_of_its_own_and_changes_nothing() {
 #[tokio::test]
 async fn a_key_that_may_not_change_the_address_publishes_the_srv_record_and_names_what_was_refused() {
     let named = Named::start("").await;
-    // The policy lets each key change the addresses at its own node's name only.
+    // The policy allows each key to change addresses at its own node's name only.
     let wanted = Desired { target: target(2), ..desired(1, 60) };
     let outcome = named.publisher(1).publish(&wanted, now()).await.unwrap();
     assert_eq!(named.dig("_vlmcs._tcp.example.test", "SRV").await, ["0 60 1688 node2.example.test."]);
@@ -54,7 +54,7 @@ async fn a_key_that_may_not_change_the_address_publishes_the_srv_record_and_name
     let refused: Vec<_> = outcome.refused.iter().map(ToString::to_string).collect();
     let expected = ["node2.example.test.: add 300 A 192.0.2.1", "node2.example.test.: add 300 AAAA 2001:db8::1"];
     assert_eq!((outcome.changes.len(), refused), (1, expected.map(str::to_owned).to_vec()));
-    // What is refused for the SRV record itself is an error, and names it.
+    // A refused SRV record is an error, which names the record.
     let elsewhere = Desired { service: "_other._tcp".to_owned(), ..desired(1, 60) };
     let error = named.publisher(1).publish(&elsewhere, now()).await.unwrap_err().to_string();
     assert!(error.contains("_other._tcp.example.test. (add 300 SRV 0 60 1688 node1.example.test.)"), "{error}");
@@ -62,7 +62,7 @@ async fn a_key_that_may_not_change_the_address_publishes_the_srv_record_and_name
 
 #[tokio::test]
 async fn a_zone_whose_soa_names_no_primary_or_a_dead_one_is_told_apart_from_no_zone() {
-    // MNAME, what stands beside it, what the error says, its code.
+    // MNAME, further records, the text of the error, its code.
     let table = [
         (".", "", "names no primary", 0x8007_2584),
         ("gone", "", "gone.example.test. (named by the SOA of example.test.) was not found", 0x8007_251D),

@@ -1,4 +1,4 @@
-//! The cluster as the DNS server of its own zone, seen by `dig` and by the clients' own search.
+//! The cluster as the DNS server of its own zone, queried by `dig` and by the clients' own search.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -80,7 +80,7 @@ async fn a_node_that_is_no_longer_ready_is_gone_from_the_next_answer() {
     sender.send(Some(ready(&[]))).unwrap();
     let error = finder.find(Desired::SERVICE, None, &mut random).await.unwrap_err();
     assert!(matches!(error, FindError::NoRecord { .. }), "{error}");
-    // A server that knows nothing now does not say that there is nothing.
+    // A server without a snapshot does not answer that there are no hosts.
     sender.send(None).unwrap();
     let error = finder.find(Desired::SERVICE, None, &mut random).await.unwrap_err();
     assert!(!matches!(error, FindError::NoRecord { .. }), "{error}");
@@ -99,7 +99,7 @@ async fn rubbish_and_idle_connections_keep_nobody_from_being_answered() {
     }
     let mut greedy = TcpStream::connect(address).await.unwrap();
     greedy.write_all(&[0xFF, 0xFF]).await.unwrap();
-    // Closed at once, not read to the end.
+    // Closed at once, and not read to the end.
     let read = timeout(Duration::from_secs(5), greedy.read(&mut [0; 1])).await.unwrap();
     assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
     for transport in ["+notcp", "+tcp"] {

@@ -1,4 +1,4 @@
-//! What a machine says of itself, from the files of a machine that is laid out in a folder.
+//! Descriptions of machines, from files that are laid out in a folder.
 
 use std::path::Path;
 

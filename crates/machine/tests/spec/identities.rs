@@ -1,4 +1,4 @@
-//! R23: which changes make another machine of it, and which do not.
+//! R23: which changes make it another machine, and which do not.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -48,7 +48,7 @@ const BOARD: (&str, &str) = ("sys/class/dmi/id/board_name", "X299\n");
 const NETWORK: (&str, &str) = ("sys/devices/pci0/net/eth0/address", "02:66:77:88:99:aa\n");
 const PROCESSOR: (&str, &str) = ("proc/cpuinfo", "processor\t: 0\nvendor_id\t: Example\nmodel name\t: Example 9500\n");
 
-/// What stands in a file that is to be gone.
+/// The content that marks a file to be removed.
 const GONE: &str = "\0";
 
 fn tower() -> TempDir {

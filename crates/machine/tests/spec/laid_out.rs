@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 
 use tempfile::TempDir;
 
-/// A file system with these files, and these links with their targets.
+/// A root folder with these files, and these links with their targets.
 pub(crate) fn root(files: &[(&str, &str)], links: &[(&str, &str)]) -> TempDir {
     let root = tempfile::tempdir().unwrap();
     for (path, text) in files {
@@ -18,7 +18,7 @@ pub(crate) fn root(files: &[(&str, &str)], links: &[(&str, &str)]) -> TempDir {
     root
 }
 
-/// Writes one file of it, over the one that is there.
+/// Writes one file below the root, and replaces an existing one.
 pub(crate) fn put(root: &Path, path: &str, text: &str) {
     let path = root.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! Machines that are laid out in folders, and what is read of them.
+//! Machines that are laid out in folders, and their descriptions.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

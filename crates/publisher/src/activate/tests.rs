@@ -1,4 +1,4 @@
-//! What is decided before the records' turn is taken.
+//! Checks that are made before the turn to change the records is taken.
 
 use activation::{
     SigningKey,

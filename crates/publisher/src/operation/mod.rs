@@ -1,7 +1,7 @@
-//! What a command asks of a publisher, and what it is told: the same whether the command has the folder open itself or
-//! a service has, which the command then asks over the socket in the folder.
+//! The operations of publisher commands, and their reports. They are the same whether the command has the folder
+//! open itself or a service has; in that case the command sends the operation over the socket in the folder.
 //!
-//! A report carries what people are shown. A whole typed key is in the report of its issue, and in no other.
+//! A report holds what the command prints. Only the report of its issue holds a whole typed key.
 
 mod report;
 
@@ -25,106 +25,107 @@ use crate::{
     publisher::Publisher,
 };
 
-/// What is asked.
+/// An operation on a publisher.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
-    /// See [`Publisher::issue_key`].
+    /// Issues a host key: see [`Publisher::issue_key`].
     IssueKey {
         /// Name of a product group.
         group: String,
-        /// Places.
+        /// The number of activation slots.
         hosts: u32,
-        /// Re-activations of each host.
+        /// The number of re-activations of each host.
         reactivations: u32,
-        /// Which hosts it activates.
+        /// The kind of identity that a host must have.
         #[serde(default)]
         identity: RequiredIdentity,
     },
-    /// Every host key.
+    /// Lists every host key.
     ListKeys,
-    /// One host key.
+    /// Shows one host key.
     ShowKey {
-        /// Its id.
+        /// The id of the key, in hexadecimal.
         id: String,
     },
-    /// See [`Publisher::block`].
+    /// Blocks a host key: see [`Publisher::block`].
     BlockKey {
-        /// Its id.
+        /// The id of the key, in hexadecimal.
         id: String,
     },
-    /// See [`Publisher::extend`].
+    /// Extends a host key: see [`Publisher::extend`].
     ExtendKey {
-        /// Its id.
+        /// The id of the key, in hexadecimal.
         id: String,
-        /// Places from now on.
+        /// The new number of activation slots; unchanged where absent.
         hosts: Option<u32>,
-        /// Re-activations of each host from now on.
+        /// The new number of re-activations of each host; unchanged where absent.
         reactivations: Option<u32>,
     },
-    /// See [`Publisher::free`].
+    /// Frees an activation slot: see [`Publisher::free`].
     FreePlace {
-        /// Id of the key.
+        /// The id of the key, in hexadecimal.
         id: String,
-        /// Digest of the machine.
+        /// The digest of the machine, in hexadecimal.
         machine: String,
     },
-    /// See [`Publisher::issue_direct_key`].
+    /// Issues a direct key: see [`Publisher::issue_direct_key`].
     IssueDirectKey {
         /// Name of a product.
         product: String,
-        /// Machines.
+        /// The number of machines that the key may activate.
         activations: u32,
     },
-    /// Every direct key.
+    /// Lists every direct key.
     ListDirectKeys,
-    /// One direct key.
+    /// Shows one direct key.
     ShowDirectKey {
-        /// Its id.
+        /// The id of the key, in hexadecimal.
         id: String,
     },
-    /// See [`Publisher::block_direct`].
+    /// Blocks a direct key: see [`Publisher::block_direct`].
     BlockDirectKey {
-        /// Its id.
+        /// The id of the key, in hexadecimal.
         id: String,
     },
-    /// See [`Publisher::sign_catalog`].
+    /// Signs a catalog: see [`Publisher::sign_catalog`].
     SignCatalog {
-        /// The catalog in TOML.
+        /// The catalog's source text in TOML.
         source: String,
     },
-    /// See [`Publisher::activate`].
+    /// Activates nodes and takes back activation slots: see [`Publisher::activate`].
     Activate {
-        /// A file of requests.
+        /// The content of a file of requests.
         requests: Vec<u8>,
     },
-    /// See [`Publisher::backup`].
+    /// Makes a backup of all records: see [`Publisher::backup`].
     Backup,
 }
 
-/// Why there is no report.
+/// Why an operation failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct OperationError {
-    /// For people: the cause, and the next step.
+    /// The cause and the next step, as text for the caller.
     pub message: String,
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub kind: OperationErrorKind,
 }
 
-/// Whose move it is.
+/// The kinds of failure, by what the caller can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OperationErrorKind {
-    /// Refused by the rules, or failed.
+    /// The rules refused the operation, or it failed.
     Refused,
-    /// A mistake in what was asked.
+    /// The operation has an invalid argument.
     Usage,
-    /// The same with the passphrase of the private keys may do.
+    /// The operation needs the passphrase of the private keys; repeat it with that.
     NoPassphrase,
 }
 
-/// Does it. An encrypted private key is opened with `passphrase`, or else with the one that was set.
+/// Performs an operation. An encrypted private key is decrypted with `passphrase`, or else with the passphrase that
+/// was set.
 pub async fn perform(
     publisher: &Publisher,
     operation: Operation,
@@ -276,7 +277,7 @@ impl From<SignError> for OperationError {
 }
 
 impl From<ActivateError> for OperationError {
-    /// With the next step, where a node was refused.
+    /// Adds the next step where a node was refused.
     fn from(error: ActivateError) -> Self {
         match error {
             ActivateError::Credential(error) => error.into(),

@@ -1,152 +1,152 @@
-//! What a command is told: what it prints for machines, nearly as it stands.
+//! Reports of operations; a command's output for programs is nearly the same.
 
 use serde::{Deserialize, Serialize};
 
 use crate::issued::{DirectKey, Host, IssuedKey, RequiredIdentity};
 
-/// What became of it.
+/// The result of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Report {
-    /// The only report with the whole key.
+    /// A host key was issued. Only this report holds the whole key.
     KeyIssued(KeyReport),
-    /// In the order of their issue.
+    /// Host keys, in the order of issue.
     Keys(Vec<KeyReport>),
-    /// As it stands now.
+    /// The present state of a host key.
     Key(KeyReport),
-    /// The only report with the whole key.
+    /// A direct key was issued. Only this report holds the whole key.
     DirectKeyIssued(DirectKeyReport),
-    /// In the order of their issue.
+    /// Direct keys, in the order of issue.
     DirectKeys(Vec<DirectKeyReport>),
-    /// As it stands now.
+    /// The present state of a direct key.
     DirectKey(DirectKeyReport),
-    /// A signed catalog.
+    /// A catalog was signed.
     Catalog(CatalogReport),
-    /// Nodes were activated, or gave their places back.
+    /// Nodes were activated, or gave their activation slots back.
     Activated(ActivatedReport),
-    /// All records.
+    /// A backup of all records.
     Backup(BackupReport),
 }
 
-/// A host key.
+/// The report of a host key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyReport {
-    /// All of it where it was just issued, else its last group.
+    /// The whole key in the report of its issue, otherwise only its last group.
     pub key: String,
-    /// In hexadecimal.
+    /// The id of the key, in hexadecimal.
     pub key_id: String,
     /// Name of the group.
     pub group: String,
-    /// Places.
+    /// The number of activation slots.
     pub hosts: u32,
-    /// Re-activations of each host.
+    /// The number of re-activations of each host.
     pub reactivations: u32,
-    /// Which hosts it activates.
+    /// The kind of identity that a host must have.
     #[serde(default)]
     pub identity: RequiredIdentity,
-    /// Places taken.
+    /// The number of activation slots in use.
     pub hosts_used: usize,
-    /// Gives nothing any more.
+    /// Whether the key is blocked.
     pub blocked: bool,
-    /// Milliseconds since the Unix epoch.
+    /// Time of issue, in milliseconds since the Unix epoch.
     pub issued_ms: u64,
-    /// Places taken, in the order of their first activation.
+    /// Hosts with an activation slot, in the order of their first activation.
     pub activations: Vec<HostReport>,
-    /// Hosts that have no place any more.
+    /// Hosts that no longer have an activation slot.
     pub former: Vec<HostReport>,
 }
 
-/// A host of a key.
+/// The report of a host of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostReport {
-    /// Its number in its cluster.
+    /// The node's number in its cluster.
     pub node: u64,
     /// Digest of the machine, in hexadecimal.
     pub machine: String,
-    /// How often it may be activated again.
+    /// How often the host may be activated again.
     pub reactivations_left: u32,
-    /// The latest activation, in milliseconds since the Unix epoch.
+    /// Time of the latest activation, in milliseconds since the Unix epoch.
     pub activated_ms: u64,
 }
 
-/// A direct key.
+/// The report of a direct key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DirectKeyReport {
-    /// All of it where it was just issued, else its last group.
+    /// The whole key in the report of its issue, otherwise only its last group.
     pub key: String,
-    /// In hexadecimal.
+    /// The id of the key, in hexadecimal.
     pub key_id: String,
     /// Name of the product.
     pub product: String,
-    /// Machines that it activates.
+    /// The number of machines that the key may activate.
     pub activations: u32,
-    /// Machines that it has activated.
+    /// The number of machines that it has activated.
     pub used: u32,
-    /// Gives nothing any more.
+    /// Whether the key is blocked.
     pub blocked: bool,
-    /// Milliseconds since the Unix epoch.
+    /// Time of issue, in milliseconds since the Unix epoch.
     pub issued_ms: u64,
 }
 
-/// A signed catalog.
+/// The report of a signed catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CatalogReport {
-    /// In hexadecimal.
+    /// The publisher's id, in hexadecimal.
     pub publisher: String,
-    /// The same as people read it out.
+    /// The publisher's id in groups for reading aloud.
     pub fingerprint: String,
-    /// Of the catalog.
+    /// The serial of the catalog.
     pub serial: u64,
-    /// Keys and certificates that it blocks; 0 from a service of the version before.
+    /// The number of keys and certificates that it blocks; 0 from a service of the version before.
     #[serde(default)]
     pub blocked: usize,
-    /// The signed catalog.
+    /// The bytes of the signed catalog.
     pub signed: Vec<u8>,
 }
 
-/// What the nodes of a file got.
+/// The report of a file of requests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActivatedReport {
-    /// In hexadecimal.
+    /// The publisher's id, in hexadecimal.
     pub publisher: String,
-    /// In the order of the requests.
+    /// The activated nodes, in the order of the requests.
     pub activated: Vec<ActivatedNode>,
-    /// Places that are free again.
+    /// The nodes whose activation slots are free again.
     pub released: Vec<ReleasedNode>,
-    /// The file of answers.
+    /// The content of the file of answers.
     pub answers: Vec<u8>,
 }
 
-/// A node that was activated.
+/// The report of a node that was activated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActivatedNode {
-    /// Its number in its cluster.
+    /// The node's number in its cluster.
     pub node: u64,
-    /// In hexadecimal.
+    /// The id of the host key, in hexadecimal.
     pub key_id: String,
     /// The certificate's id, in hexadecimal.
     pub certificate: String,
-    /// How often it may be activated again.
+    /// How often the host may be activated again.
     pub reactivations_left: u32,
 }
 
-/// A node that gave its place back.
+/// The report of a node that gave its activation slot back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleasedNode {
-    /// Its number in its cluster.
+    /// The node's number in its cluster.
     pub node: u64,
-    /// In hexadecimal.
+    /// The id of the host key, in hexadecimal.
     pub key_id: String,
 }
 
-/// All records.
+/// The report of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupReport {
-    /// How many there are.
+    /// The number of records in the backup.
     pub records: usize,
-    /// Milliseconds since the Unix epoch.
+    /// Time of the backup, in milliseconds since the Unix epoch.
     pub made_ms: u64,
-    /// The backup, in base64: it may be large.
+    /// The content of the backup in base64, because it may be large.
     pub file: String,
 }
 

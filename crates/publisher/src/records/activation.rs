@@ -5,11 +5,11 @@ use ::activation::{
     id::{MachineDigest, NodeId},
 };
 
-/// What an activation request got.
+/// The result of an activation request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Activation {
     pub(crate) request_id: [u8; 16],
-    /// Of everything the node signed: the same id with another content is another request.
+    /// Digest of everything that the node signed. The same id with another digest is another request.
     pub(crate) request_digest: [u8; 32],
     pub(crate) node: NodeId,
     pub(crate) machine: MachineDigest,

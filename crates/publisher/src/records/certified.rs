@@ -1,4 +1,4 @@
-//! Which node keys were ever certified: an index in memory over the records of activations.
+//! The node keys that were ever certified: an index in memory over the records of activations.
 
 use std::{
     collections::BTreeSet,
@@ -9,15 +9,16 @@ use ::activation::id::KeyId;
 
 use super::{activation::Activation, error::RecordsError};
 
-/// A host key, and the public key of a node that got a certificate for it.
+/// A host key, and the public key of a node that received a certificate for it.
 type CertifiedKey = (KeyId, [u8; 32]);
 
-/// Every node key that was certified. Read from the records when it is first needed: once in the life of a service.
+/// Every node key that was certified. It is read from the records when it is first needed, once in the lifetime of a
+/// service.
 #[derive(Debug, Default)]
 pub(super) struct CertifiedKeys(Mutex<Option<BTreeSet<CertifiedKey>>>);
 
 impl CertifiedKeys {
-    /// Whether it was certified. `activations` are all that are on record.
+    /// Whether this node key was certified. `activations` returns all recorded activations.
     pub(super) fn contains<T>(
         &self,
         wanted: CertifiedKey,
@@ -39,9 +40,9 @@ impl CertifiedKeys {
         Ok(known.insert(read).contains(&wanted))
     }
 
-    /// Takes note of those that a change certifies.
+    /// Adds the node keys that a change certifies.
     pub(super) fn note(&self, certified: &[CertifiedKey]) {
-        // Not read yet: it is in the records by then.
+        // If the index was not read yet, the later read finds the keys in the records.
         if let Some(known) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             known.extend(certified);
         }

@@ -1,4 +1,4 @@
-//! Records as bytes, and back. A record that is read was written by this or an older version.
+//! Encodes and decodes records. This version or an older one wrote the records that are read.
 
 use activation::{
     certificate::NodeCertificate,
@@ -115,6 +115,6 @@ pub(super) fn decode_direct_key(value: &[u8]) -> Result<DirectKey, RecordsError>
 }
 
 fn node_number(node: NodeId) -> u32 {
-    // No parser lets a larger node id through.
+    // The conversion loses nothing: every parser refuses a larger node id.
     u32::try_from(node).unwrap_or(u32::MAX)
 }

@@ -3,28 +3,28 @@
 /// The records cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordsError {
-    /// Another process has them open, or they are damaged.
+    /// Another process has the records open, or they are damaged.
     #[error(transparent)]
     Open(#[from] storage::OpenError),
-    /// The writing thread did not start, or there were no random numbers for the store's identity.
+    /// The writing thread did not start, or no random numbers were available for the store's identity.
     #[error("cannot open the records: {0}")]
     Start(std::io::Error),
-    /// The disk refused a read.
+    /// The disk failed to read.
     #[error(transparent)]
     Read(#[from] storage::ReadError),
-    /// The disk refused a write. Whether it is there after a restart is unknown.
+    /// The disk failed to write. Whether the write is there after a restart is unknown.
     #[error(transparent)]
     Write(#[from] storage::WriteFailed),
-    /// A record became too large.
+    /// A record is larger than the store's limit.
     #[error(transparent)]
     TooLarge(#[from] storage::ValueTooLarge),
-    /// The writing thread ended before it reported.
+    /// The writing thread ended before it reported the outcome.
     #[error("the records stopped being written: start again")]
     Stopped,
-    /// A record is not as it was written.
+    /// A record cannot be decoded.
     #[error("the records are damaged ({what}): restore them from a backup")]
     Damaged {
-        /// The record, and what of it.
+        /// The record, and its malformed part.
         what: &'static str,
     },
 }

@@ -1,8 +1,9 @@
-//! The records: issued keys with their hosts, what each activation request got, direct keys and their activations.
+//! The records: issued keys with their hosts, results of activation requests, direct keys and their activations.
 //!
-//! Whoever is to change them takes a [`Turn`], reads, decides and commits. The turn ends when the change is durable or
-//! has failed, also where the caller was dropped meanwhile: the next one never decides on records that are out of date.
-//! Once a write has failed nobody gets a turn any more, because what the store shows then may not be on the disk.
+//! A caller that changes the records takes a [`Turn`], reads, decides and commits. The turn ends when the change is
+//! durable or has failed, also where the caller was dropped in the meantime, so the next caller never decides on
+//! outdated records. After a failed write no caller gets a turn, because the store's content in memory may then
+//! differ from the disk.
 
 mod activation;
 mod certified;
@@ -35,7 +36,7 @@ const KEYS: &[u8] = b"key/";
 const ACTIVATIONS: &[u8] = b"activation/";
 const DIRECT_KEYS: &[u8] = b"direct-key/";
 const DIRECT_ACTIVATIONS: &[u8] = b"direct-activation/";
-/// Where every record is.
+/// The prefixes under which all records are stored.
 const PREFIXES: [&[u8]; 4] = [ACTIVATIONS, DIRECT_ACTIVATIONS, DIRECT_KEYS, KEYS];
 
 pub(crate) struct Records {
@@ -54,7 +55,7 @@ impl Records {
         Self::start(folder, uuid::Builder::from_random_bytes(random).into_uuid())
     }
 
-    /// Opens records that exist.
+    /// Opens existing records.
     pub(crate) fn open(folder: &Path) -> Result<Self, RecordsError> {
         Self::start(folder, Uuid::nil())
     }
@@ -70,31 +71,32 @@ impl Records {
         self.writer.failure().cloned().map_or(Ok(turn), |failure| Err(failure.into()))
     }
 
-    /// Whether a write has failed: nobody gets a turn any more.
+    /// Whether a write has failed; then no caller gets a turn.
     pub(crate) fn have_failed(&self) -> bool {
         self.writer.failure().is_some()
     }
 
     /// Makes all of `change` durable, or none.
     pub(crate) async fn commit(&self, turn: Turn, change: Change) -> Result<(), RecordsError> {
-        // Before it is durable: after a write that failed no turn is given any more.
+        // Noted before the change is durable: after a failed write no caller gets a turn, so the early note does no
+        // harm.
         self.certified.note(&change.certified);
         let (done, outcome) = oneshot::channel();
         let report = move |result| {
             drop(turn);
-            // A caller that has gone finds what it asked for on record when it asks again.
+            // A caller that was dropped finds the result on record when it asks again.
             drop(done.send(result));
         };
         self.writer.append(change.batch, report).await;
         Ok(outcome.await.map_err(|_| RecordsError::Stopped)??)
     }
 
-    /// Everything, as it is stored, in the order of the keys.
+    /// All records as stored, in the order of their paths.
     pub(crate) fn all(&self) -> Result<Vec<Raw>, RecordsError> {
         PREFIXES.into_iter().flat_map(|prefix| self.store.scan(prefix)).map(|item| Ok(item?)).collect()
     }
 
-    /// Whether nothing was ever recorded.
+    /// Whether there are no records.
     pub(crate) fn is_empty(&self) -> Result<bool, RecordsError> {
         for prefix in PREFIXES {
             if self.store.scan(prefix).next().transpose()?.is_some() {
@@ -117,7 +119,7 @@ impl Records {
         self.store.get(&key_path(id))?.map(|value| decode_key(&value)).transpose()
     }
 
-    /// By id.
+    /// The host keys, by id.
     pub(crate) fn keys(&self) -> Result<Vec<IssuedKey>, RecordsError> {
         self.store.scan(KEYS).map(|item| decode_key(&item?.1)).collect()
     }
@@ -126,12 +128,12 @@ impl Records {
         self.store.get(&direct_key_path(id))?.map(|value| decode_direct_key(&value)).transpose()
     }
 
-    /// By id.
+    /// The direct keys, by id.
     pub(crate) fn direct_keys(&self) -> Result<Vec<DirectKey>, RecordsError> {
         self.store.scan(DIRECT_KEYS).map(|item| decode_direct_key(&item?.1)).collect()
     }
 
-    /// What a machine got for a direct key.
+    /// The certificate and data that a machine received for a direct key.
     pub(crate) fn direct_activation(
         &self,
         key: KeyId,
@@ -142,7 +144,7 @@ impl Records {
         value.map(|value| decode_direct_activation(&value)).transpose()
     }
 
-    /// What every activation request got, in the order of the request ids.
+    /// The results of all activation requests, in the order of the request ids.
     pub(crate) fn activations(&self) -> impl Iterator<Item = Result<Activation, RecordsError>> {
         self.store.scan(ACTIVATIONS).map(|item| {
             let (path, value) = item?;
@@ -151,7 +153,7 @@ impl Records {
         })
     }
 
-    /// Whether a certificate for this node key was ever given for the host key.
+    /// Whether a certificate for this node key was ever issued for the host key.
     pub(crate) fn was_certified(&self, key: KeyId, node_key: [u8; 32]) -> Result<bool, RecordsError> {
         self.certified.contains((key, node_key), || self.activations())
     }
@@ -162,14 +164,14 @@ impl Records {
     }
 }
 
-/// Where a record stands, and its bytes.
+/// The path of a record, and its bytes.
 pub(crate) type Raw = (Vec<u8>, Vec<u8>);
 
-/// What is to change, together.
+/// A change of several records, made as a whole.
 #[derive(Default)]
 pub(crate) struct Change {
     batch: Batch,
-    /// Host key and node key of each activation in it.
+    /// Host key and node key of each activation in the change.
     certified: Vec<(KeyId, [u8; 32])>,
 }
 
@@ -195,14 +197,14 @@ impl Change {
         Ok(self.batch.put(direct_activation_path(certificate), certificate.encode())?)
     }
 
-    /// A record as [`Records::all`] gave it; refused where it cannot be read.
+    /// Adds a record as [`Records::all`] returned it. Refused where it cannot be decoded.
     pub(crate) fn raw(&mut self, path: Vec<u8>, value: Vec<u8>) -> Result<(), RecordsError> {
         check(&path, &value)?;
         Ok(self.batch.put(path, value)?)
     }
 }
 
-/// Whether a record could be read from where it stands.
+/// Checks that a record can be decoded and belongs to its path.
 fn check(path: &[u8], value: &[u8]) -> Result<(), RecordsError> {
     let place = if path.starts_with(KEYS) {
         key_path(decode_key(value)?.key.key_id())

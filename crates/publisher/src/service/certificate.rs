@@ -1,14 +1,14 @@
-//! What the service shows to those who connect (TLS 1.3).
+//! The certificate that the service presents to its clients (TLS 1.3).
 //!
-//! Unless the publisher has an ordinary certificate, an activation key signs one, as a certification authority would,
-//! for a key pair that lives in memory only. Clients know both activation keys, so they need nothing else to know whom
-//! they talk to.
+//! Unless the publisher has an ordinary certificate, an activation key signs one, as a certification authority
+//! would, for a key pair that exists only in memory. Clients have both activation keys from the trust file, so they
+//! need nothing else to verify the service.
 //!
-//! It is sound that one key signs certificates of both kinds, X.509 ones and those of nodes: nothing that is signed for
-//! one purpose can be taken for the other. What the domain signs begins with the text `quorate/` and its purpose; what
-//! X.509 signs is an ASN.1 sequence and begins with the byte 0x30. And nobody chooses what is signed here: name, public
-//! key and times are the service's own. The certificate names the publisher, it is no authority itself, and is good
-//! for servers only, so it opens no way to certify anything else.
+//! One key may sign both X.509 certificates and node certificates, because bytes signed for one purpose can never be
+//! taken for the other. What the domain signs begins with the text `quorate/` and its purpose; what X.509 signs is
+//! an ASN.1 sequence and begins with the byte 0x30. Also, no client influences the signed bytes: name, public key
+//! and times are chosen by the service. The certificate names the publisher, is not an authority, and is valid for
+//! servers only, so it cannot be used to certify anything else.
 
 use std::{
     fmt,
@@ -37,14 +37,14 @@ use crate::{
     limits::{CERTIFICATE_CLOCK_SKEW, CERTIFICATE_LIFETIME},
 };
 
-/// An ordinary certificate, and the private key that belongs to it.
+/// An ordinary certificate with its private key.
 pub struct OrdinaryCertificate {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 }
 
 impl OrdinaryCertificate {
-    /// A chain, the server's own certificate first, and the private key, both in PEM.
+    /// Reads a certificate chain, the server's own certificate first, and the private key, both in PEM.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, ServeError> {
         let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>();
         let chain = chain.ok().filter(|chain| !chain.is_empty());
@@ -55,24 +55,25 @@ impl OrdinaryCertificate {
     }
 }
 
-/// The certificate that is shown now.
+/// The certificate that the service presents now.
 pub(super) struct Shown {
     now: RwLock<Arc<CertifiedKey>>,
     is_renewed: bool,
 }
 
 impl Shown {
-    /// The publisher's own, which does not change.
+    /// The publisher's ordinary certificate, which is not renewed automatically.
     pub(super) fn ordinary(certificate: OrdinaryCertificate) -> Result<Self, ServeError> {
         Ok(Self { now: RwLock::new(certified(certificate)?), is_renewed: false })
     }
 
-    /// One that the activation key signs.
+    /// A certificate that the activation key signs.
     pub(super) fn signed(publisher: PublisherId, activation_key: &SigningKey) -> Result<Self, ServeError> {
         Ok(Self { now: RwLock::new(Arc::new(issue(publisher, activation_key)?)), is_renewed: true })
     }
 
-    /// Another one of the publisher's own in the place of the one before it; `false` where the activation key signs it.
+    /// Replaces the ordinary certificate. Returns `false` where the activation key signs the certificate; then
+    /// nothing is replaced.
     pub(super) fn replace(&self, certificate: OrdinaryCertificate) -> Result<bool, ServeError> {
         if self.is_renewed {
             return Ok(false);
@@ -81,12 +82,12 @@ impl Shown {
         Ok(true)
     }
 
-    /// Whether it has to be replaced by [`Self::renew`] from time to time.
+    /// Whether the certificate must be replaced by [`Self::renew`] at intervals.
     pub(super) fn is_renewed(&self) -> bool {
         self.is_renewed
     }
 
-    /// A new one in the place of the one that [`Self::signed`] made.
+    /// Replaces the certificate that [`Self::signed`] issued by a new one.
     pub(super) fn renew(&self, publisher: PublisherId, activation_key: &SigningKey) -> Result<(), ServeError> {
         let certified = Arc::new(issue(publisher, activation_key)?);
         *self.now.write().unwrap_or_else(PoisonError::into_inner) = certified;
@@ -106,14 +107,16 @@ impl ResolvesServerCert for Shown {
     }
 }
 
-/// Errors: the private key is not that of the certificate.
+/// Pairs certificate and private key.
+///
+/// Errors: the private key does not belong to the certificate.
 fn certified(certificate: OrdinaryCertificate) -> Result<Arc<CertifiedKey>, ServeError> {
     let OrdinaryCertificate { chain, key } = certificate;
     let certified = CertifiedKey::from_der(chain, key, &ring::default_provider());
     certified.map(Arc::new).map_err(|error| ServeError::Certificate(error.to_string()))
 }
 
-/// TLS 1.3 and HTTP/2, and nothing else.
+/// A server configuration for TLS 1.3 and HTTP/2 only.
 pub(super) fn server_config(shown: Arc<Shown>) -> Result<ServerConfig, ServeError> {
     let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13]);
@@ -123,7 +126,7 @@ pub(super) fn server_config(shown: Arc<Shown>) -> Result<ServerConfig, ServeErro
     Ok(config)
 }
 
-/// The activation key as the authority that signs.
+/// The activation key as the signing authority.
 struct Authority<'a>(&'a SigningKey);
 
 impl PublicKeyData for Authority<'_> {

@@ -1,6 +1,6 @@
-//! Commands of the folder's owner, over a Unix socket: one operation on a connection, in JSON, and its outcome.
+//! Commands of the folder's owner over a Unix socket: one operation in JSON on each connection, and its result.
 //!
-//! File rights decide who may: the socket and its folder are their owner's alone.
+//! File permissions control the access: only the owner can use the socket and enter its folder.
 
 use std::{io, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
 
@@ -37,23 +37,23 @@ type OperationResult = Result<Report, OperationError>;
 /// Why a service did not answer a command.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// Nobody listens.
+    /// No service listens on the socket.
     #[error("no service answers at {path}: {source}")]
     NotReached {
-        /// The socket.
+        /// The path of the socket.
         path: String,
-        /// The system's answer.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// It went away. Whether the operation was done is unknown.
+    /// The service closed the connection. Whether the operation was performed is unknown.
     #[error("the service ended before it answered: look whether it was done, and ask again ({0})")]
     Broken(io::Error),
-    /// Another version serves.
+    /// The service runs another version.
     #[error("the service does not understand this command, or is not understood: run the same version of both ({0})")]
     Version(serde_json::Error),
 }
 
-/// Has the service of the publisher's `folder` do it.
+/// Sends an operation to the service that has the publisher's `folder` open, and returns its report.
 pub async fn ask(
     folder: &Path,
     operation: Operation,
@@ -75,7 +75,7 @@ pub async fn ask(
     serde_json::from_slice(&answer).map_err(AskError::Version)
 }
 
-/// Makes the socket, and returns what serves it until the service is told to stop.
+/// Creates the socket, and returns the future that serves it until the service is told to stop.
 pub(super) fn serve(
     path: &Path,
     shared: SharedPublisher,

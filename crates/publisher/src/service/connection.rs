@@ -1,7 +1,7 @@
-//! One connection: TLS over TCP, with its slots, closed when nothing was asked on it for a while.
+//! One connection: TLS over TCP, with its slots. It is closed when it has had no request for a while.
 //!
-//! Keep-alive finds peers that are gone; it says nothing of one that stays and asks nothing. So requests are noted here
-//! ([`Activity`]), and reading ends where the last one is too long ago.
+//! Keep-alive detects peers that are gone, but not a peer that stays connected without requests. So requests are
+//! recorded here ([`Activity`]), and reading ends when the last request is too long ago.
 
 use std::{
     io,
@@ -29,10 +29,10 @@ pub(super) struct Connection<S = TlsStream<TcpStream>, P = ConnectionSlots> {
     _slots: P,
 }
 
-/// Given back when the connection is closed.
+/// The slots of a connection, which are released when it is closed.
 pub(super) type ConnectionSlots = (SourceSlot, tokio::sync::OwnedSemaphorePermit);
 
-/// Who asks, on which connection.
+/// The caller of a request: its address and its connection.
 #[derive(Clone)]
 pub(super) struct Caller {
     pub(super) address: IpAddr,
@@ -44,11 +44,11 @@ struct Activity {
     last: Instant,
 }
 
-/// A request under way.
+/// A request that is being answered.
 pub(super) struct Open(Caller);
 
 impl Caller {
-    /// Notes a request, until what is returned is dropped.
+    /// Records a request as open until the returned value is dropped.
     pub(super) fn open(&self) -> Open {
         self.activity().open += 1;
         Open(self.clone())
@@ -142,7 +142,7 @@ mod tests {
         (Connection::new(ours, IpAddr::from([192, 0, 2, 1]), ()), theirs)
     }
 
-    /// Whether reading goes on waiting.
+    /// Whether a read is still pending.
     async fn waits(connection: &mut Connection<DuplexStream, ()>) -> bool {
         let mut byte = [0];
         tokio::select! {

@@ -1,33 +1,33 @@
-//! Why there is no service.
+//! Errors at the start of the service.
 
 use std::{io, path::PathBuf};
 
 use crate::{credential::CredentialError, limits::SOCKET_PATH_BYTES_MAX};
 
-/// Why there is no service.
+/// Why the service could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Nothing could be signed.
+    /// The activation key is not available.
     #[error(transparent)]
     Credential(#[from] CredentialError),
-    /// There is nothing to go by.
+    /// No catalog was signed yet, so groups and platform classes are not defined.
     #[error("no catalog was signed yet: sign one first, it names groups and platforms")]
     NoCatalog,
-    /// It could not be made, or is not what it should be.
+    /// The service's certificate could not be issued, or is invalid.
     #[error("the certificate of the service: {0}")]
     Certificate(String),
-    /// The system's limit.
+    /// The path of the command socket exceeds the operating system's limit.
     #[error("the path of the socket for commands, {}, is longer than {SOCKET_PATH_BYTES_MAX} bytes", path.display())]
     PathTooLong {
-        /// The path.
+        /// The path of the socket.
         path: PathBuf,
     },
-    /// The system's refusal.
+    /// The operating system refused to listen.
     #[error("cannot listen at {address}: {source}")]
     Listen {
-        /// Where.
+        /// The address, or the path of the socket.
         address: String,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
 }

@@ -1,4 +1,4 @@
-//! Connections in: bounded in number, in all and for each source, each with a deadline for its handshake.
+//! Incoming connections: limited in all and for each source, each with a deadline for its handshake.
 
 use std::{io, sync::Arc};
 
@@ -18,10 +18,11 @@ use super::{
 };
 use crate::limits::{CONNECTIONS_MAX, HANDSHAKE_DEADLINE};
 
-/// Handshakes that are done and not yet taken up.
+/// The most connections with a finished handshake that wait to be served.
 const WAITING_MAX: usize = 16;
 
-/// What accepts connections until the service is told to stop, and where they come out.
+/// Returns the future that accepts connections until the service is told to stop, and the channel on which they
+/// arrive.
 pub(super) fn accept(
     listener: TcpListener,
     acceptor: TlsAcceptor,
@@ -38,14 +39,14 @@ pub(super) fn accept(
             let accepted = tokio::select! {
                 accepted = take(&listener, &slots, &sources) => accepted,
                 () = &mut stopped => break,
-                // Finished tasks give their memory back.
+                // Joining finished tasks frees their memory.
                 Some(_) = handshakes.join_next() => continue,
             };
             let Some((stream, slots)) = accepted else { continue };
             let (acceptor, ready) = (acceptor.clone(), ready.clone());
             handshakes.spawn(async move {
                 if let Some(connection) = handshake(stream, acceptor, slots).await {
-                    // A service that stops takes no more.
+                    // The send fails when the service is stopping, which then takes no more connections.
                     let _stopping = ready.send(Ok(connection)).await;
                 }
             });

@@ -1,10 +1,11 @@
-//! The publisher's service: activation over TLS for everybody, and the publisher's own commands over a socket.
+//! The publisher's service: activation over TLS for any client, and the publisher's own commands over a socket.
 //!
-//! A publisher's folder is open once. While the service has it, commands of the same folder reach it through
-//! `DIR/publisher.sock`, which only the folder's owner can open; both ways end in [`crate::perform`].
+//! Only one process can have a publisher's folder open. While the service has it open, commands for the same folder
+//! reach the service through `DIR/publisher.sock`, which only the folder's owner can open. Both ways call
+//! [`crate::perform`].
 //!
-//! Everything a stranger can cause is bounded: connections in all and for each source, the handshake, messages,
-//! requests at once, the time that each may take, and how long a connection may stand without one.
+//! Everything that an unknown client can cause is limited: connections in all and for each source, the handshake,
+//! messages, concurrent requests, the time of each request, and how long a connection may stay open without one.
 
 mod certificate;
 mod commands;
@@ -49,7 +50,7 @@ use crate::{
     publisher::Publisher,
 };
 
-/// A service that runs. Stopped by [`Self::stop`]; dropped, it ends at once.
+/// A running service. [`Self::stop`] lets open requests finish; dropping it ends them at once.
 pub struct Service {
     address: SocketAddr,
     stop: watch::Sender<bool>,
@@ -60,8 +61,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Serves `publisher`, whose activation key can be read, at `listen`: with an ordinary certificate, or with one that
-    /// the activation key signs.
+    /// Serves `publisher` at `listen`. Its activation key must be readable. `certificate` is an ordinary
+    /// certificate; without one the activation key signs a certificate.
     pub async fn start(
         publisher: Arc<Publisher>,
         listen: SocketAddr,
@@ -122,27 +123,27 @@ impl Service {
         Ok(Self { address, stop, tasks, broken, socket, shown })
     }
 
-    /// Where it listens: the port is the real one, also where none was asked for.
+    /// The address at which the service listens, with the actual port also where port 0 was given.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The socket for commands of the same folder.
+    /// The path of the socket for commands of the same folder.
     pub fn socket(&self) -> &Path {
         &self.socket
     }
 
-    /// Shows another ordinary certificate to those who connect from now on; `false` where the activation key signs what is
-    /// shown, which is never replaced from outside.
+    /// Presents another ordinary certificate on connections from now on. Returns `false` where the activation key
+    /// signs the certificate, which cannot be replaced from outside.
     ///
     /// # Errors
-    /// Where the private key is not that of the certificate: then the one before it is shown on.
+    /// The private key does not belong to the certificate. The service then continues with the certificate before.
     pub fn replace_certificate(&self, certificate: OrdinaryCertificate) -> Result<bool, ServeError> {
         self.shown.replace(certificate)
     }
 
-    /// Waits until it cannot go on, and says why: the records cannot be written, or a part of it ended. What was answered
-    /// is on record; the next start finds it.
+    /// Waits until the service cannot continue, and returns the reason: the records cannot be written, or one of its
+    /// tasks ended. Every answered request is on record; the next start finds it.
     pub async fn failed(&mut self) -> &'static str {
         tokio::select! {
             () = self.broken.notified() => "the records cannot be written",
@@ -150,19 +151,19 @@ impl Service {
         }
     }
 
-    /// Takes no more requests, and finishes those that are open, up to a deadline.
+    /// Accepts no more requests, and finishes the open ones up to a deadline.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
         let finished = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(STOP_DEADLINE, finished).await.is_err() {
             tracing::warn!("some requests were still open at the deadline");
         }
-        // What is left of it is found and replaced by the next service.
+        // If the removal fails, the next service replaces the socket.
         let _gone = std::fs::remove_file(&self.socket);
     }
 }
 
-/// Replaces the certificate long before it ends, for ever.
+/// Replaces the certificate at intervals, long before it expires.
 async fn renew(publisher: Arc<Publisher>, shown: Arc<Shown>) {
     loop {
         sleep(CERTIFICATE_RENEWAL).await;

@@ -1,4 +1,4 @@
-//! The two calls of `proto/publishing.proto`.
+//! Implements the two RPCs of `proto/publishing.proto`.
 
 use activation::{direct::DirectRequest, host_activation::ActivationRequests, id::NodeId};
 use api::publishing::v1::{self as proto, activate_reply, direct_activate_reply, publishing_server::Publishing};
@@ -68,7 +68,7 @@ impl Publishing for Answers {
 }
 
 impl Answers {
-    /// Notes the request on its connection, and waits for its turn among those of the same source.
+    /// Records the request on its connection, and waits for a slot among the requests of the same source.
     async fn begin<T>(
         &self,
         request: &Request<T>,
@@ -90,7 +90,7 @@ fn malformed(error: impl std::fmt::Display) -> Status {
     Status::invalid_argument(error.to_string())
 }
 
-/// The publisher's own trouble: strangers are not told what it is.
+/// An internal failure of the publisher. The cause is logged and not sent to the client.
 fn failed(error: &dyn std::error::Error) -> Status {
     tracing::error!(%error, "a request could not be answered");
     Status::unavailable("the publisher cannot answer now: ask again later, with the same request")

@@ -1,4 +1,4 @@
-//! What the tasks of the service share: the publisher, and the signal to stop.
+//! State that the tasks of the service share: the publisher, and the signal to stop.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::publisher::Publisher;
 
-/// The open publisher, and how a task reports that its records can no longer be written.
+/// The open publisher, and the signal of a task that the records can no longer be written.
 #[derive(Clone)]
 pub(super) struct SharedPublisher {
     pub(super) publisher: Arc<Publisher>,
@@ -14,7 +14,7 @@ pub(super) struct SharedPublisher {
 }
 
 impl SharedPublisher {
-    /// To be called after every operation: a service whose disk refused a write has nothing to give any more.
+    /// Must be called after every operation: a service whose disk failed a write cannot answer any more.
     pub(super) fn notice(&self) {
         if self.publisher.records.have_failed() {
             self.broken.notify_one();
@@ -24,6 +24,6 @@ impl SharedPublisher {
 
 /// Returns when the service is told to stop.
 pub(super) async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // A sender that is gone is a service that is gone.
+    // The wait also ends when the sender was dropped, because then the service is gone.
     let _stopped_or_gone = stopping.wait_for(|stopping| *stopping).await;
 }

@@ -1,4 +1,4 @@
-//! What each address has open: one source must not take everything.
+//! The open connections and requests of each source: one source must not use all capacity.
 
 use std::{
     collections::BTreeMap,
@@ -19,14 +19,14 @@ struct Source {
     requests: Arc<Semaphore>,
 }
 
-/// One connection of a source; given back when dropped.
+/// The slot of one connection of a source; released when dropped.
 pub(super) struct SourceSlot {
     sources: Sources,
     address: IpAddr,
 }
 
 impl Sources {
-    /// A slot for one more connection from the source of `address`, if it may have one.
+    /// A slot for another connection from the source of `address`; `None` where the source has reached its limit.
     pub(super) fn admit(&self, address: IpAddr) -> Option<SourceSlot> {
         let address = transport::source(address);
         let mut sources = self.lock();
@@ -39,12 +39,12 @@ impl Sources {
         Some(SourceSlot { sources: self.clone(), address })
     }
 
-    /// Waits until one more request from `address` may be decided.
+    /// Waits until another request from `address` may be decided.
     pub(super) async fn request(&self, address: IpAddr) -> Result<Option<OwnedSemaphorePermit>, AcquireError> {
         let requests = self.lock().get(&transport::source(address)).map(|source| Arc::clone(&source.requests));
         match requests {
             Some(requests) => requests.acquire_owned().await.map(Some),
-            // Its connection is gone, and nobody waits for the answer.
+            // The connection is closed, so no client waits for the answer.
             None => Ok(None),
         }
     }

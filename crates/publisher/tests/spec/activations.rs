@@ -1,4 +1,4 @@
-//! What a key gives, to whom, and how often (R30, R31, R34).
+//! What a key grants, to which nodes, and how often (R30, R31, R34).
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ fn r30_each_member_gets_one_certificate_of_the_keys_group_for_its_own_node_key()
     let world = World::with_catalog();
     let key = world.key(R31);
     let requests = file((1..=3).map(|host| request(&key, host, 1)));
-    // As files, which is how they travel.
+    // Encoded and decoded as files, which is how they are sent.
     let requests = ActivationRequests::decode(&requests.encode()).unwrap();
     let answers = world.activate(requests.requests.clone()).unwrap();
     let trust = world.publisher.trust();
@@ -62,7 +62,7 @@ fn r31_a_host_is_activated_nine_more_times_and_the_tenth_is_refused() {
     let host = &world.hosts(&key)[0];
     assert_eq!((world.hosts(&key).len(), host.reactivations), (1, 9));
     assert_eq!(world.refusals([request(&key, 1, 11)]), [(1, Reason::ReactivationsUsedUp { limit: 9 })]);
-    // The other places are untouched by it.
+    // The other activation slots are not affected.
     world.activate([request(&key, 2, 1)]).unwrap();
 }
 
@@ -243,7 +243,7 @@ fn a_caller_that_goes_away_takes_no_place_from_the_records() {
             }
         });
     }
-    // Whoever asks again finds what was written for him; no place was given twice, and none to nobody.
+    // A retry finds the recorded result; no activation slot was granted twice or left without a host.
     for host in 1..=40 {
         world.activate([request(&key, host, 1)]).unwrap();
     }

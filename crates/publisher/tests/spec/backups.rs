@@ -1,4 +1,4 @@
-//! The records as a file, and back: what comes back, and what is refused.
+//! Backup and restore of the records: what is restored, and what is refused.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::world::{World, open_when_closed, request, run};
 
-/// A publisher with keys, places taken, and more records than are written at once.
+/// A publisher with keys, activation slots in use, and more records than one write holds.
 fn used() -> World {
     let world = World::with_catalog();
     let key = world.key(KeyLimits { hosts: 200, reactivations: 9 });
@@ -29,14 +29,14 @@ fn backup(world: &World) -> Backup {
     run(world.publisher.backup()).unwrap()
 }
 
-/// Closes the publisher, and gives its folder with what deletes it.
+/// Closes the publisher, and returns its folder with the guard that deletes it.
 fn closed(world: World) -> (tempfile::TempDir, std::path::PathBuf) {
     let World { _temporary, folder, publisher } = world;
     drop(publisher);
     (_temporary, folder)
 }
 
-/// Restores when the folder is not in use any more.
+/// Restores as soon as the folder is no longer in use.
 fn restore(folder: &Path, bytes: &[u8]) -> Result<Restored, RestoreError> {
     for _ in 0..1_000_000 {
         match run(Publisher::restore(folder, bytes)) {
@@ -100,7 +100,7 @@ fn what_is_torn_altered_newer_or_anothers_is_refused_and_nothing_is_touched() {
         bytes[at] ^= 1;
         bytes
     };
-    // The format stands first: field 1 as a varint. The checksum is made anew.
+    // The format is the first field: field 1 as a varint. The checksum is computed again.
     let title = b"quorate publisher backup\n".len();
     let mut newer = saved[..saved.len() - 32].to_vec();
     newer[title + 1] = 2;

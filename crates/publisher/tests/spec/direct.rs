@@ -46,7 +46,7 @@ fn r24_a_direct_key_activates_as_many_machines_as_it_was_issued_for() {
     let refused = ask(&world, &request(&world, &key, 3, 3)).unwrap_err();
     assert_eq!((refused.clone(), refused.status()), (DirectReason::UsedUp { limit: 2 }, Status::KEY_LIMIT_REACHED));
 
-    // The same machine again, also under another request id, also when everything is used, also after a restart.
+    // The same machine again, also with another request id, after all activations are used, and after a restart.
     let world = world.reopened();
     let again = DirectRequest { request_id: [9; 16], ..request(&world, &key, 1, 1) };
     assert_eq!(ask(&world, &again), Ok(first));

@@ -1,4 +1,4 @@
-//! What is in the folder, who may read it, and what it is refused for.
+//! The files of the folder, their permissions, and the folders that are refused.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -133,12 +133,13 @@ fn either_activation_key_is_enough_and_one_is_needed() {
     assert_eq!(world.hosts(&key).len(), 2);
 }
 
-/// `openssl` refused a key, with what it wrote to standard error.
+/// The standard error of `openssl` when it refused a key.
 #[derive(Debug)]
 #[expect(dead_code, reason = "shown where a test fails")]
 struct OpensslRefused(String);
 
-/// What `openssl pkey` says of the public half of a private key, in hexadecimal; nothing where it is not installed.
+/// The public key that `openssl pkey` prints for a private key, in hexadecimal; `None` where `openssl` is not
+/// installed.
 fn read_by_openssl(key: &Path, passphrase: Option<&str>) -> Option<Result<String, OpensslRefused>> {
     let mut command = Command::new("openssl");
     command.args(["pkey", "-noout", "-text_pub", "-in"]).arg(key).stdin(Stdio::null());

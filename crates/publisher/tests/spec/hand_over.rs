@@ -1,4 +1,5 @@
-//! Places that change hands, and hosts that stay the same although everything about them changed (R31).
+//! Activation slots that pass to another host, and hosts that stay the same although machine, node and key changed
+//! (R31).
 
 use activation::host_activation::{
     ActivationAnswers, ActivationRequests, HostActivationRequest, KeyStanding, ReleaseStatement, SignedAnswers,
@@ -16,7 +17,7 @@ fn r31_a_changed_machine_that_proves_its_earlier_key_keeps_its_place() {
     let world = World::with_catalog();
     let key = world.key(KeyLimits { hosts: 1, reactivations: 1 });
     world.activate([request(&key, 1, 1)]).unwrap();
-    // Another machine and another node key: nothing but the earlier key says that it is the same host.
+    // Another machine and another node key: only the earlier key shows that it is the same host.
     let changed = |attempt, previous: u8| {
         let mut asked = asked(&key, 2, attempt);
         asked.node = 1;
@@ -28,12 +29,12 @@ fn r31_a_changed_machine_that_proves_its_earlier_key_keeps_its_place() {
     let [host] = <[_; 1]>::try_from(world.hosts(&key)).unwrap();
     assert_eq!((host.machine, host.reactivations), (MachineDigest([2; 8]), 1));
     assert_eq!(host.node_key, node_key(2).verifying_key().to_bytes());
-    // A retry of the lost answer spends nothing; another change is one too many.
+    // A retry of the lost answer uses no re-activation; another change is one too many.
     assert_eq!(world.activate([changed(2, 1)]).unwrap().answers, answers.answers);
     assert_eq!(world.refusals([changed(3, 2)]), [(1, Reason::ReactivationsUsedUp { limit: 1 })]);
 }
 
-/// What a node that goes says, as the publisher gets it.
+/// The release statement of a node, as the publisher receives it.
 fn release(world: &World, key: &TypedKey, host: u8) -> ReleaseStatement {
     ReleaseStatement::sign(world.publisher.trust().publisher, key.key_id(), host.into(), &node_key(host))
 }
@@ -46,7 +47,7 @@ fn exchange(
     match run(world.publisher.activate(&ActivationRequests { requests, releases })) {
         Ok(signed) => {
             signed.verify(&world.publisher.trust().activation_keys).unwrap();
-            // What is sent can be read.
+            // Encoded answers decode.
             Ok(SignedAnswers::decode(&signed.encode()).unwrap().answers().clone())
         }
         Err(ActivateError::Refused(refusals)) => Err(refusals.0.into_iter().map(|refusal| refusal.reason).collect()),
@@ -68,7 +69,7 @@ fn r31_a_released_place_is_used_again_also_by_a_request_of_the_same_file() {
     let machines: Vec<_> = world.hosts(&key).iter().map(|host| host.machine.0[0]).collect();
     assert_eq!(machines, [2, 3]);
 
-    // Said again, it is as true as before, and frees nobody else's place.
+    // A repeated statement is valid and frees no other host's activation slot.
     let again = exchange(&world, vec![release(&world, &key, 1)], Vec::new()).unwrap();
     assert_eq!((again.released, again.standings[0].hosts_used), (vec![(key.key_id(), node_1)], 2));
     let freed = exchange(&world, vec![release(&world, &key, 2)], Vec::new()).unwrap();

@@ -1,4 +1,4 @@
-//! Keys after they were issued: shown, extended, blocked, and places freed (R31); direct keys (R24).
+//! Issued keys: shown, extended, blocked, and activation slots freed (R31); direct keys (R24).
 
 use activation::id::{KeyId, MachineDigest};
 use activation::key::KeyKind;
@@ -101,7 +101,7 @@ fn the_largest_key_with_all_its_former_hosts_fits_its_record() {
     activate(500..1000);
     let full = world.on_record(&key);
     assert_eq!((full.hosts.len(), full.former_hosts.len()), (500, FORMER_HOSTS_MAX as usize));
-    // One more forgets the oldest.
+    // Another former host displaces the oldest.
     run(world.publisher.free(key.key_id(), full.hosts[0].machine)).unwrap();
     world.activate([ask(1000)]).unwrap();
     let after = world.on_record(&key).former_hosts;

@@ -1,4 +1,4 @@
-//! kill -9 in the middle of activations: what was answered is on record, and no more places than there are.
+//! SIGKILL during activations: every answered request is on record, and no more slots are used than the key has.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
@@ -16,7 +16,7 @@ const FOLDER: &str = "PUBLISHER_TEST_FOLDER";
 const KEY: &str = "PUBLISHER_TEST_KEY";
 const THIS: &str = "killed::what_was_answered_before_a_kill_is_on_record_after_it";
 
-/// The process that is killed: this program once more, told by its environment to activate hosts until it ends.
+/// The process that is killed: this program again, which its environment tells to activate hosts until it ends.
 fn activate_hosts_until_killed(folder: &OsStr) {
     let key: TypedKey = std::env::var(KEY).unwrap().parse().unwrap();
     let publisher = open_when_closed(Path::new(folder));
@@ -50,7 +50,7 @@ fn what_was_answered_before_a_kill_is_on_record_after_it() {
             lines.by_ref().filter_map(|line| parse(&line)).take(answers_before_kill).collect();
         child.kill().unwrap();
         child.wait().unwrap();
-        // What it said between the last line read and its end was answered as well.
+        // Requests that it reported between the last line read and its end were answered as well.
         answered.extend(lines.filter_map(|line| parse(&line)));
         assert!(answered.len() >= answers_before_kill, "round {round}: the child ended by itself");
 
@@ -65,7 +65,7 @@ fn what_was_answered_before_a_kill_is_on_record_after_it() {
     }
 }
 
-/// A line of the child, if it is whole.
+/// Parses a line of the child, if it is complete.
 fn parse(line: &str) -> Option<(u8, NodeCertificate)> {
     let (host, certificate) = line.strip_prefix("answered ")?.split_once(' ')?;
     Some((host.parse().ok()?, NodeCertificate::decode(&HEXLOWER.decode(certificate.as_bytes()).ok()?).ok()?))

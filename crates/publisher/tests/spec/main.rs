@@ -1,5 +1,5 @@
-//! The specification of `publisher`, as tests: what is in its folder, which catalogs it signs, what a key gives, and
-//! what outlives a kill.
+//! The specification of `publisher`, as tests: the files of its folder, the catalogs that it signs, what a key
+//! grants, and what survives SIGKILL.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a broken assumption should fail the test")]
 

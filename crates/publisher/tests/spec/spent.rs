@@ -1,4 +1,5 @@
-//! A node key that lost its activation slot gets nothing any more, and the next catalog blocks what it got (R31).
+//! A node key that lost its activation slot receives no certificate, and the next catalog blocks its certificates
+//! (R31).
 
 use std::collections::BTreeSet;
 
@@ -13,7 +14,7 @@ use crate::world::{World, asked, example_with, node_key, request, run, sign};
 const R31: KeyLimits = KeyLimits { hosts: 6, reactivations: 9 };
 const SPENT: Reason = Reason::NodeKeySpent { node: 1 };
 
-/// The certificates that the requests got.
+/// The certificates that the requests received.
 fn certify(world: &World, requests: impl IntoIterator<Item = HostActivationRequest>) -> BTreeSet<CertificateId> {
     world.activate(requests).unwrap().answers.iter().map(|answer| answer.certificate.id()).collect()
 }
@@ -28,7 +29,7 @@ fn free(world: &World, key: &TypedKey) {
     run(world.publisher.free(key.key_id(), MachineDigest([1; 8]))).unwrap();
 }
 
-/// The certificates that a catalog blocks which is signed now.
+/// The certificates that a catalog blocks if it is signed now.
 fn blocked(world: &World) -> BTreeSet<CertificateId> {
     let signed = world.publisher.sign_catalog(&example_with("serial = 1", "serial = 2"), None).unwrap();
     SignedCatalog::open(signed.bytes()).unwrap().catalog.blocked_certificates().clone()
@@ -52,7 +53,7 @@ fn r31_neither_an_earlier_request_nor_a_new_one_of_a_released_or_freed_node_key_
         assert!(matches!(&error, ActivateError::Refused(_)));
         assert!(error.to_string().contains("quorate key activate --new-key --node 1"), "{error}");
 
-        // With a new key the node is the same host again, and takes a slot.
+        // With a new key the node is the same host again and uses a slot.
         world.activate([sign(asked(&key, 1, 3), &node_key(11))]).unwrap();
         assert_eq!(world.hosts(&key).last().unwrap().reactivations, 1);
         assert_eq!(world.refusals([request(&key, 1, 1)]), [(1, SPENT)], "also once its host is back");
@@ -77,7 +78,7 @@ fn r31_the_next_catalog_blocks_every_certificate_without_a_slot_and_no_other() {
     let world = World::with_catalog();
     let [key, replaced] = [world.key(R31), world.key(R31)];
     let mut expected = certify(&world, [request(&key, 1, 1)]);
-    // Another platform: another certificate for the same node key, also within the same minute.
+    // Another platform: another certificate for the same node key, within the same minute.
     let mut again = asked(&key, 1, 2);
     again.platform = "server-datacenter".parse().unwrap();
     expected.extend(certify(&world, [sign(again, &node_key(1))]));

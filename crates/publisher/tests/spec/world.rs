@@ -1,4 +1,4 @@
-//! A publisher with the example catalog, and nodes that ask it.
+//! A publisher with the example catalog, and nodes with requests.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -26,14 +26,14 @@ pub(crate) fn example_with(from: &str, to: &str) -> String {
 }
 
 pub(crate) struct World {
-    /// Deleted with its content at the end.
+    /// The guard that deletes the folder at the end.
     pub(crate) _temporary: tempfile::TempDir,
     pub(crate) folder: PathBuf,
     pub(crate) publisher: Publisher,
 }
 
 impl World {
-    /// A publisher that has signed nothing yet.
+    /// A publisher that has signed no catalog yet.
     pub(crate) fn new() -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let folder = temporary.path().join("publisher");
@@ -70,7 +70,7 @@ impl World {
         Ok(signed.answers().clone())
     }
 
-    /// What the publisher says no to, in the order of the requests.
+    /// The refusals of the requests, in their order.
     pub(crate) fn refusals(&self, requests: impl IntoIterator<Item = HostActivationRequest>) -> Vec<(NodeId, Reason)> {
         match self.activate(requests) {
             Err(ActivateError::Refused(refusals)) => {
@@ -89,7 +89,7 @@ impl World {
     }
 }
 
-/// Opens a folder whose last owner in this process is on its way out: its writing thread ends by itself.
+/// Opens a folder whose previous owner in this process is being dropped: its writing thread ends by itself.
 pub(crate) fn open_when_closed(folder: &Path) -> Publisher {
     for _ in 0..1_000_000 {
         match Publisher::open(folder) {
@@ -110,7 +110,7 @@ pub(crate) fn node_key(number: u8) -> SigningKey {
     SigningKey::from_bytes(&[number; 32])
 }
 
-/// What host number `host` asks: its own machine and node key. `attempt` tells its requests apart.
+/// The request of host number `host`, with its own machine and node key. `attempt` makes its requests distinct.
 pub(crate) fn asked(key: &TypedKey, host: u8, attempt: u8) -> HostActivation {
     let mut request_id = [host; 16];
     request_id[0] = attempt;

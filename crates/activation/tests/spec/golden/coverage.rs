@@ -1,7 +1,7 @@
-//! What a recorded log holds, of everything that a log can hold.
+//! Which kinds of content a recorded log contains, of all kinds that a log can contain.
 //!
-//! Each table names every variant of its type in a `match` without a wildcard: a new variant does not compile until it stands
-//! here, recorded or marked as one that no recording of this age can have.
+//! Each table names every variant of its type in a `match` without a wildcard. So a new variant does not compile
+//! until it is listed here, as recorded or as one that no recording of this age can contain.
 
 use std::collections::BTreeSet;
 
@@ -12,12 +12,12 @@ use activation::host_activation::ActivationFileError;
 use activation::settings::{Setting, SettingError};
 use activation::state::{Act, Applied, Command, CommandRefusal, Format, Grant, RecordOutcome, Refusal};
 
-/// Where a recording must have something.
+/// In which recordings a variant must occur.
 #[derive(Clone, Copy, Debug)]
 enum Recorded {
     /// In every format from this one on, in each recording of the format.
     Since(u32),
-    /// Nowhere, for this reason. What is newer than all recordings is marked `Never("newer than these files")`.
+    /// In no recording, for this reason. A variant newer than all recordings has `Never("newer than these files")`.
     Never(&'static str),
 }
 
@@ -51,7 +51,7 @@ tables! {
         Command::Forget { .. } => "forget", Since(1);
         Command::AddToken { .. } => "add-token", Since(1);
         Command::UseToken { .. } => "use-token", Since(1);
-        // After it the format is another one.
+        // The format is another one after this command.
         Command::SetFormat { .. } => "set-format", Since(1);
         Command::Audited { .. } => "audited", Since(2);
         Command::ResetClock { .. } => "reset-clock", Since(1);
@@ -180,7 +180,7 @@ tables! {
     }
 }
 
-/// What was met while a log was replayed: format of the state, table, name.
+/// Variants that occurred while a log was replayed: format of the state, table, name.
 #[derive(Debug, Default)]
 pub(super) struct Coverage(BTreeSet<(u32, &'static str, &'static str)>);
 
@@ -198,8 +198,8 @@ impl Coverage {
         self.0.extend(met.into_iter().map(|(table, name)| (format.number(), table, name)));
     }
 
-    /// What a recording must have and this one has not, or has although a table says why it cannot.
-    /// `formats` are those that it was recorded in.
+    /// Variants that a recording must contain and this one lacks, and variants that it contains although a table
+    /// says that it cannot. `formats` are the formats in which it was recorded.
     pub(super) fn wrong(&self, formats: &[u32]) -> Vec<String> {
         let mut wrong = Vec::new();
         for (table, names) in TABLES {
@@ -219,7 +219,7 @@ impl Coverage {
         wrong
     }
 
-    /// How many of each table were met.
+    /// How many variants of each table occurred.
     pub(super) fn met(&self) -> String {
         let count = |table: &str| {
             self.0.iter().filter(|(_, of, _)| *of == table).map(|(.., name)| name).collect::<BTreeSet<_>>().len()

@@ -1,7 +1,8 @@
-//! Golden logs: what older versions wrote gives the same state, results and bytes with today's code.
+//! Golden logs: entries that older versions wrote give the same state, results and bytes with today's code.
 //!
-//! `cargo xtask golden record COMMIT` let that commit's code write them; `tests/golden/recorder/log/main.rs` says what is in
-//! them. A node of that version and one of this are in one cluster during an upgrade, and compare their state hashes.
+//! `cargo xtask golden record COMMIT` writes them with that commit's code; `tests/golden/recorder/log/main.rs`
+//! describes their content. During an upgrade a node of that version and a node of this version are in one cluster
+//! and compare their state hashes.
 
 mod coverage;
 mod names;
@@ -15,9 +16,9 @@ use data_encoding::BASE64;
 use self::coverage::Coverage;
 use self::replay::{Difference, replay};
 
-/// What the code of one commit wrote.
+/// The recording that the code of one commit wrote.
 struct Recording {
-    /// The beginning of the commit.
+    /// The beginning of the commit's hash.
     commit: &'static str,
     /// The formats in which every command and refusal is recorded.
     formats: &'static [u32],
@@ -56,12 +57,12 @@ fn line_with<'a>(log: &'a str, text: &str) -> &'a str {
     log.lines().find(|line| line.contains(text)).unwrap_or_else(|| panic!("no line has {text:?}"))
 }
 
-/// What a change of a replicated text, of a result or of an encoding looks like to the comparison.
+/// The comparison detects a changed replicated text, result or encoding.
 #[test]
 fn a_golden_log_with_one_planted_change_is_not_replayed() {
     let recording = "aa5b105";
     let whole = log(recording);
-    // The parts up to the limits are enough, and quicker.
+    // The parts before the limits suffice and run faster.
     let (log, _) = whole.split_once("# every limit").unwrap();
     assert!(replayed(recording, log).is_ok());
 
@@ -105,7 +106,7 @@ fn a_golden_log_with_one_planted_change_is_not_replayed() {
     assert!(replay(log, snapshot).is_err(), "a changed snapshot was not found");
 }
 
-/// The same where codes stand for words, and a command holds a command.
+/// The comparison detects a change also where codes replace texts and a command holds a command.
 #[test]
 fn a_golden_log_of_format_3_with_one_planted_change_is_not_replayed() {
     let recording = "bd99c00";
@@ -130,6 +131,6 @@ fn a_golden_log_of_format_3_with_one_planted_change_is_not_replayed() {
         };
         assert_eq!(difference.index.to_string(), from.split('\t').next().unwrap(), "{change}: {difference}");
     }
-    // Without the entry that carried it out, a later one is the first.
+    // Without the entry that carried the command out, a later entry carries it out.
     assert!(replayed(recording, &log.replacen(&format!("{carried_out}\n"), "", 1)).is_err());
 }

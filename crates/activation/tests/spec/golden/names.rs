@@ -1,4 +1,4 @@
-//! Results by the names of the recorded logs, which follow no renaming of a type.
+//! Results by the names in the recorded logs, which stay when a type is renamed.
 
 use activation::catalog::CatalogError;
 use activation::certificate::CertificateError;

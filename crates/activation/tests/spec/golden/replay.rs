@@ -1,4 +1,4 @@
-//! Applies a recorded log with today's code and compares everything that was recorded.
+//! Applies a recorded log with today's code and compares every recorded value.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use data_encoding::{BASE64, HEXLOWER};
 use super::coverage::Coverage;
 use super::names;
 
-/// The first thing that is not as it was recorded.
+/// The first value that differs from the recording.
 #[derive(Debug)]
 pub(super) struct Difference {
-    /// The entry.
+    /// The index of the log entry.
     pub(super) index: u64,
     what: &'static str,
     pub(super) recorded: String,
@@ -26,7 +26,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Stands where no hash was taken.
+/// The mark where no hash was recorded.
 const NO_HASH: &str = "-";
 
 /// One line of a recorded log.

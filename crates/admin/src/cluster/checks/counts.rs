@@ -61,7 +61,8 @@ pub(super) fn duplicates(observation: &ClusterObservation) -> Vec<Problem> {
     problems
 }
 
-/// Far more machines that no count remembered than usual: a rollout, or made-up CMIDs that displace genuine ones.
+/// Far more new machines than usual, which no count remembered: a rollout, or invented CMIDs that displace genuine
+/// ones.
 pub(super) fn new_machines(observation: &ClusterObservation) -> Vec<Problem> {
     let sum = |of: fn(&NodeStatus) -> u64| observation.status.nodes.iter().map(of).sum::<u64>();
     let (last_hour, usual) = (sum(|node| node.new_cmids_last_hour), sum(|node| node.new_cmids_usual));

@@ -13,7 +13,7 @@ pub(super) fn disks(observation: &ClusterObservation) -> Vec<Problem> {
     observation.known_machines().flat_map(disk).chain(not_probed(observation, "disk")).collect()
 }
 
-/// Machines of which a check knows nothing: `what` it would have looked at.
+/// Problems for machines that a check could not read; `what` names what it would have read.
 fn not_probed(observation: &ClusterObservation, what: &str) -> Vec<Problem> {
     if observation.machines.is_empty() {
         return vec![Problem::unknown(format!("no {what} was looked at yet"), "ask again in a minute")];

@@ -35,7 +35,7 @@ pub(super) fn nodes(observation: &ClusterObservation) -> Vec<Problem> {
     nodes.iter().filter_map(node).collect()
 }
 
-/// What is wrong with one node. A planned drain is no failure.
+/// The problem of one node. A planned drain is not a failure.
 fn node(node: &NodeStatus) -> Option<Problem> {
     let number = node.node;
     let again = "start it again (quorate host run) when its maintenance is done";
@@ -54,13 +54,13 @@ fn node(node: &NodeStatus) -> Option<Problem> {
                 "copy its data folder for the developers, then quorate cluster rejoin {number}, asked of another node"
             ),
         )),
-        // See `quarantine`.
+        // Reported by `quarantine`.
         NodeState::Quarantined => None,
         _ if !node.reachable => Some(Problem::failure(
             format!("node {number} does not answer: {}", node.not_ready_because),
             format!("start it (quorate host run); gone for good: quorate cluster remove {number} --dead"),
         )),
-        // How far its log is: see `lag`.
+        // `lag` reports how much of the log it has.
         NodeState::Ok | NodeState::Lagging | NodeState::Unreachable | NodeState::Unspecified => None,
     }
 }
@@ -69,7 +69,7 @@ fn is_voter(node: &&NodeStatus) -> bool {
     node_role(node) != NodeRole::Learner
 }
 
-/// Links between nodes that answer: too slow where a round trip takes longer than the settings of one end bear.
+/// Links between nodes that answer: too slow where a round trip takes longer than the settings of one end allow.
 pub(super) fn links(observation: &ClusterObservation) -> Vec<Problem> {
     let nodes = &observation.status.nodes;
     if nodes.is_empty() {
@@ -177,7 +177,7 @@ pub(super) fn lag(observation: &ClusterObservation) -> Vec<Problem> {
     status.nodes.iter().filter_map(|node| lacking(node, last)).collect()
 }
 
-/// How a node's log is behind the leader's, which ends at `last`.
+/// The problem of a node whose log lags behind the leader's, which ends at `last`.
 fn lacking(node: &NodeStatus, last: u64) -> Option<Problem> {
     let number = node.node;
     let Some(matched) = node.match_index else {

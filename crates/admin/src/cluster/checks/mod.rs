@@ -16,7 +16,7 @@ use crate::finding::{Finding, Problem, findings};
 /// One check.
 struct Check {
     name: &'static str,
-    /// What to say where it finds no problem.
+    /// The text where the check finds no problem.
     passed: &'static str,
     problems: fn(&ClusterObservation) -> Vec<Problem>,
 }
@@ -42,7 +42,8 @@ const CHECKS: [Check; 18] = [
     Check { name: "settings", passed: "settings and versions fit each other", problems: settings::settings },
 ];
 
-/// Runs every check. One that passes gives one finding, one that does not gives a finding for each problem.
+/// Runs every check. A check that passes yields one finding; a check that does not pass yields a finding for each
+/// problem.
 #[must_use]
 pub fn check(observation: &ClusterObservation) -> Vec<Finding> {
     let run = |check: &Check| findings(check.name, check.passed, (check.problems)(observation));

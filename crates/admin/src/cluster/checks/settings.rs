@@ -66,7 +66,8 @@ fn format(observation: &ClusterObservation) -> Option<Problem> {
     })
 }
 
-/// A cluster whose authority is its own, and whose format holds a registry, has one from the beginning or from the change on.
+/// A cluster with its own authority, in a format that holds a registry, must have a registry: from its formation, or
+/// from the change of the format on.
 fn registry(observation: &ClusterObservation) -> Option<Problem> {
     let status = &observation.status;
     let has_own_authority = observation.reachable().any(|node| node.holds_authority.is_some());

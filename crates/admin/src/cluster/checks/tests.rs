@@ -112,7 +112,7 @@ fn silence(seen: &mut ClusterObservation, node: usize) {
     (silent.reachable, silent.state) = (false, NodeState::Unreachable.into());
 }
 
-/// A cluster that has just lost its leader: all nodes answer, and what only a leader knows is missing.
+/// A cluster that has just lost its leader: all nodes answer, and everything that only a leader reports is missing.
 fn lose_the_leader(seen: &mut ClusterObservation) {
     (seen.status.leader, seen.status.cluster_time_ms, seen.status.failure_tolerance) = (0, 0, 0);
     for node in &mut seen.status.nodes {
@@ -122,7 +122,7 @@ fn lose_the_leader(seen: &mut ClusterObservation) {
     seen.settings.clear();
 }
 
-/// The names of the checks that did not pass, with how they ended.
+/// The names of the checks that did not pass, with their verdicts.
 fn not_passed(seen: &ClusterObservation) -> Vec<(&'static str, Verdict)> {
     let findings = check(seen).into_iter().filter(|finding| finding.verdict != Verdict::Ok);
     let mut names: Vec<_> = findings.map(|finding| (finding.check, finding.verdict)).collect();
@@ -179,7 +179,7 @@ fn what_cannot_be_evaluated_is_unknown_and_never_ok() {
     seen.dns = Some(DnsStatusReply::default());
     assert_eq!(not_passed(&seen), [("dns", Unknown)], "no domain");
 
-    // What an observer has not looked at yet.
+    // Parts that an observer has not read yet.
     let mut seen = healthy();
     (seen.unreachable, seen.duplicates) = (None, None);
     seen.machines.clear();
@@ -387,7 +387,7 @@ fn far_more_new_machines_than_usual_are_reported_with_their_number() {
     assert!(finding.remedy.text().contains("quorate events --since 1h"));
 }
 
-/// Of the format that holds a registry, with an authority of its own, and without one still.
+/// A cluster in the format that holds a registry, with its own authority, and still without a registry.
 fn without_registry(seen: &mut ClusterObservation) {
     (seen.status.format, seen.status.registry_in_force) = (3, Some(false));
     for node in &mut seen.status.nodes {

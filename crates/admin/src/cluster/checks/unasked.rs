@@ -1,8 +1,8 @@
-//! Nodes that a check could not look at.
+//! Nodes that a check could not read.
 
 use crate::{cluster::observation::ClusterObservation, finding::Problem};
 
-/// That a check looked at no node, or not at all: `what` it would have looked at.
+/// The problem of a check that could read no node, or nothing at all; `what` names what it would have read.
 pub(super) fn not_asked(observation: &ClusterObservation, what: &str) -> Option<Problem> {
     let nodes = &observation.status.nodes;
     if nodes.is_empty() {

@@ -104,7 +104,7 @@ fn withdrawing_names_each_record_of_the_target() {
     assert_eq!(shown(&gone), ["delete SRV 0 10 1688 node1.example.test.", "delete A 192.0.2.1"]);
 }
 
-/// A zone as a server keeps it: sets of rdata, one TTL a set (RFC 2136 section 3.4.2).
+/// A zone as a server keeps it: sets of rdata with one TTL for each set (RFC 2136 section 3.4.2).
 fn applied(standing: &PresentRecords, update: &Update) -> PresentRecords {
     let mut after = standing.clone();
     for change in &update.changes {
@@ -132,7 +132,7 @@ fn applied(standing: &PresentRecords, update: &Update) -> PresentRecords {
     after
 }
 
-/// One TTL for the whole set, as a server gives it.
+/// One TTL for the whole set, as in a server's answer.
 fn any_srv_set() -> impl Strategy<Value = Vec<SrvRecord>> {
     let one = (0u16..5, 0u16..3, 0u16..3, 1688u16..1690);
     (proptest::collection::btree_set(one, 0..12), prop_oneof![Just(300u32), Just(900)]).prop_map(|(set, ttl)| {

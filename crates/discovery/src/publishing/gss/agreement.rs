@@ -1,7 +1,7 @@
 //! The exchange of TKEY records at the beginning of a conversation (RFC 3645 section 3.1).
 //!
-//! The answers that carry tokens are not signed, or signed by a context that does not stand yet. Nothing of them is
-//! believed but the token, and that proves itself: with it the server shows that it holds the service's key.
+//! The answers that carry tokens are unsigned, or signed in a context that is not established yet. So only the token
+//! in them is used, and the token is its own proof: with it the server shows that it holds the service's key.
 
 use domain::base::Rtype;
 use domain::base::iana::{Opcode, Rcode, TsigRcode};
@@ -16,8 +16,8 @@ use super::{GssKey, GssSession, service};
 use crate::name::DnsName;
 
 impl GssKey {
-    /// Agrees on a context with the primary, whose name is the SOA's where `server` is not given. Messages of the
-    /// conversation are signed in that context afterwards.
+    /// Establishes a context with the primary. Where `server` is `None`, its name is taken from the SOA record.
+    /// Messages of the conversation are signed in that context afterwards.
     pub(in super::super) async fn agree(
         &self,
         conversation: &mut Conversation<'_>,
@@ -48,7 +48,7 @@ impl GssKey {
         }
     }
 
-    /// One token to the server, and its token back.
+    /// Sends one token to the server, and returns the server's token.
     async fn hand_over(
         &self,
         conversation: &mut Conversation<'_>,
@@ -64,7 +64,7 @@ impl GssKey {
         let malformed = |cause| PublishError::Malformed { primary, cause };
         message::check_header(&answer, id, Opcode::QUERY).map_err(malformed)?;
         let refused = |cause: String| {
-            // The ticket may be of a key that the service no longer has.
+            // The ticket may be for a key that the service no longer has.
             self.forget();
             PublishError::ContextRefused { primary, service: service(server), cause }
         };
@@ -78,7 +78,7 @@ impl GssKey {
     }
 }
 
-/// The primary's own name (MNAME of the SOA): where the configuration has only an address.
+/// The primary's name (MNAME of the SOA record), for a configuration that has only its address.
 async fn own_name(conversation: &mut Conversation<'_>, name: &DnsName) -> Result<DnsName, PublishError> {
     let elsewhere = PublishError::NotAuthoritative { primary: conversation.primary(), name: name.clone() };
     match conversation.ask(name, Rtype::SOA).await {
@@ -87,10 +87,10 @@ async fn own_name(conversation: &mut Conversation<'_>, name: &DnsName) -> Result
     }
 }
 
-/// A name that no other context has (RFC 2930 section 2.1).
+/// A context name that no other context has (RFC 2930 section 2.1).
 fn context_name(server: &DnsName) -> DnsName {
     let label = format!("{:032x}", rand::random::<u128>());
     let below = format!("{label}.{}", server.to_string().to_ascii_lowercase()).parse();
-    // Some names leave no room.
+    // A long host name leaves no room for the label.
     below.or_else(|_| label.parse()).expect("32 letters and digits are a name")
 }

@@ -1,10 +1,12 @@
-//! Updates signed with a Kerberos context (GSS-TSIG, RFC 3645): what the "secure only" zones of Active Directory take.
+//! Updates signed in a Kerberos context (GSS-TSIG, RFC 3645), which the "secure only" zones of Active Directory
+//! require.
 //!
-//! An account's keytab gives a ticket for `DNS/<host name of the primary>`; one exchange of TKEY records (RFC 2930) on the
-//! connection makes a context of it; then every message is signed in that context, over the bytes that a TSIG MAC covers.
+//! An account's keytab yields a ticket for `DNS/<host name of the primary>`. One exchange of TKEY records (RFC 2930)
+//! on the connection establishes a context with it. Then every message is signed in that context, over the bytes
+//! that a TSIG MAC covers.
 //!
-//! Invariant: a context counts only once the server has proven that it holds the service's key; no call that may wait for a
-//! KDC runs on a thread of the runtime, and of one key only one at a time.
+//! Invariant: never uses a context before the server has proven that it holds the service's key; never makes a call
+//! that may wait for a KDC on a thread of the runtime, nor more than one at a time for one key.
 
 mod agreement;
 mod session;
@@ -32,32 +34,34 @@ pub struct GssKey {
 }
 
 impl GssKey {
-    /// The account `principal` (`NAME@REALM`) of a keytab, or the first one in it. The keytab is read again when a ticket
-    /// is needed, so it may be replaced.
+    /// The account `principal` (`NAME@REALM`) of a keytab, or the first account in it. The keytab is read again when
+    /// a ticket is needed, so it may be replaced.
     ///
     /// # Errors
-    /// Where the file cannot be read or is no keytab. What else is wrong shows when records are published.
+    /// [`KerberosError`] where the file cannot be read or is not a keytab. Other problems show when records are
+    /// published.
     pub fn from_keytab(path: PathBuf, principal: Option<String>) -> Result<Self, KerberosError> {
         Ok(Self { account: Account::new(path, principal)?, turn: Arc::new(Semaphore::new(1)) })
     }
 
-    /// A context with the DNS service on `host`, and the first bytes for it.
+    /// Begins a context with the DNS service on `host`. Returns the context and the first token for the server.
     pub(super) async fn begin(&self, host: &DnsName) -> Result<(Context, Vec<u8>), PublishError> {
         let (account, service) = (self.account.clone(), service(host));
         self.waiting(move || Context::begin(&account, &service)).await
     }
 
-    /// The server's answer taken: the context, and what it needs next.
+    /// Processes the server's token. Returns the context and its next stage.
     pub(super) async fn step(&self, mut context: Context, answer: Vec<u8>) -> Result<(Context, Stage), PublishError> {
         self.waiting(move || context.step(&answer).map(|stage| (context, stage))).await
     }
 
-    /// After a refusal the next context begins with new tickets.
+    /// Discards the tickets after a refusal, so that the next context begins with new ones.
     pub(super) fn forget(&self) {
         self.account.forget();
     }
 
-    /// On a thread that may wait. One that waits on is left behind, and the next call waits for its end.
+    /// Runs the call on a thread that may block. After a timeout the call continues in the background, and the next
+    /// call waits for its end.
     async fn waiting<T: Send + 'static>(
         &self,
         call: impl FnOnce() -> Result<T, KerberosError> + Send + 'static,
@@ -76,7 +80,7 @@ impl GssKey {
     }
 }
 
-/// What tickets are for (RFC 3645 section 3.1.1).
+/// The name of the service for which tickets are requested (RFC 3645 section 3.1.1).
 pub(super) fn service(host: &DnsName) -> String {
     format!("DNS@{}", host.to_string().trim_end_matches('.').to_ascii_lowercase())
 }

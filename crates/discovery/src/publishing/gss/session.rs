@@ -1,4 +1,4 @@
-//! A context that stands, as a signer of messages.
+//! An established context, as a signer of messages.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ use super::wire::{Trailer, Variables, algorithm, trailer};
 use crate::limits::SIGNATURE_FUDGE_SECONDS;
 use crate::name::DnsName;
 
-/// The context of one conversation, under the name that both sides know it by.
+/// The context of one conversation, with the name that both sides use for it.
 pub(in super::super) struct GssSession {
     context: Context,
     key: DnsName,
@@ -23,12 +23,12 @@ pub(in super::super) struct GssSession {
 }
 
 impl GssSession {
-    /// `key` is the name of the TKEY record.
+    /// `key` is the owner name of the TKEY record.
     pub(in super::super) fn new(context: Context, key: DnsName, service: String) -> Self {
         Self { context, key, service, answer_signatures: AnswerSignatures::Standard }
     }
 
-    /// Adds a signature, and gives it.
+    /// Adds a signature to the message, and returns it.
     pub(in super::super) fn sign(
         &mut self,
         message: &mut Outgoing,
@@ -46,9 +46,10 @@ impl GssSession {
         Ok(mac)
     }
 
-    /// Whether an answer may be believed; `question` is the signature of what it answers.
+    /// Verifies an answer; `question` is the signature of the query.
     ///
-    /// A refusal is believed without a signature, and where it only sends back the question's own, as Samba does.
+    /// A refusal is accepted without a signature, and where it only repeats the signature of the query, as Samba
+    /// does.
     pub(in super::super) fn verify(
         &mut self,
         answer: &Incoming,
@@ -80,7 +81,8 @@ impl GssSession {
         Ok(())
     }
 
-    /// RFC 8945 section 5.3: the question's signature with its length before it, the answer, the variables.
+    /// Verifies the MAC over the bytes of RFC 8945 section 5.3: the signature of the query preceded by its length,
+    /// the answer, and the variables. Also accepts the form without the length.
     fn covers(&mut self, found: &Trailer, question: &[u8]) -> bool {
         let Trailer { message, key, time, fudge, mac, error, other, .. } = found;
         let mut without_length = question.to_vec();

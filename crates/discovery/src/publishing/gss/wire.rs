@@ -11,23 +11,24 @@ use super::super::message::{self, Incoming, Malformed, Outgoing};
 use crate::limits::{CONTEXT_LIFE, RECORDS_MAX, SIGNATURE_FUDGE_SECONDS};
 use crate::name::DnsName;
 
-/// Negotiation by GSS-API (RFC 2930 section 2.5).
+/// The mode for negotiation by GSS-API (RFC 2930 section 2.5).
 const MODE_GSS: u16 = 3;
 
-/// The algorithm of contexts (RFC 3645).
+/// The algorithm name of GSS contexts (RFC 3645).
 pub(super) fn algorithm() -> Name<Vec<u8>> {
     Name::vec_from_str("gss-tsig").unwrap_or_else(|_| Name::root_vec())
 }
 
-/// A name as signatures cover it: whole, in small letters.
+/// A name in the form that signatures cover: uncompressed, in lower case.
 fn canonical(name: &Name<Vec<u8>>) -> Vec<u8> {
     name.as_slice().to_ascii_lowercase()
 }
 
-/// The question that carries a token to the server: TKEY in the additional section (RFC 2930 section 4.3).
+/// The query that carries a token to the server, with a TKEY record in the additional section (RFC 2930 section
+/// 4.3).
 pub(in super::super) fn tkey_query(key: &DnsName, token: &[u8], now_unix_seconds: u64) -> Result<Outgoing, PushError> {
     let mut message = message::query_of_class(key, Rtype::TKEY, Class::ANY)?;
-    // Times are of 32 bits and wrap (RFC 2930 section 2.3).
+    // Times have 32 bits and wrap (RFC 2930 section 2.3).
     let seconds = |at: u64| u32::try_from(at & u64::from(u32::MAX)).unwrap_or_default().to_be_bytes();
     let length = u16::try_from(token.len()).map_err(|_| PushError::ShortBuf)?;
     let mut rdata = canonical(&algorithm());
@@ -43,14 +44,14 @@ pub(in super::super) fn tkey_query(key: &DnsName, token: &[u8], now_unix_seconds
     Ok(message)
 }
 
-/// What the server's TKEY record says.
+/// The content of the server's TKEY record.
 #[derive(Debug, PartialEq, Eq)]
 pub(in super::super) struct Tkey {
     pub(in super::super) error: u16,
     pub(in super::super) token: Vec<u8>,
 }
 
-/// The TKEY record of an answer; none where the server gives none.
+/// The TKEY record of an answer; `None` where the answer has none.
 pub(in super::super) fn read_tkey(answer: &Incoming, key: &DnsName) -> Result<Option<Tkey>, Malformed> {
     const UNREADABLE: &str = "its TKEY record cannot be read";
     for record in answer.answer().map_err(|_| UNREADABLE)?.take(RECORDS_MAX) {
@@ -80,7 +81,7 @@ fn tkey(rdata: &[u8]) -> Option<Tkey> {
     (mode == MODE_GSS || error != 0).then_some(Tkey { error, token })
 }
 
-/// What follows a name: labels up to the empty one, or up to a pointer.
+/// The bytes after a name, which ends with an empty label or a pointer.
 fn after_name(mut bytes: &[u8]) -> Option<&[u8]> {
     loop {
         let (length, rest) = bytes.split_first()?;
@@ -93,7 +94,7 @@ fn after_name(mut bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// The variables of a signature, as it covers them (RFC 8945 section 4.3.3).
+/// The variables of a signature, in the form that it covers (RFC 8945 section 4.3.3).
 #[derive(Debug)]
 pub(super) struct Variables<'a> {
     pub(super) key: &'a DnsName,
@@ -104,18 +105,18 @@ pub(super) struct Variables<'a> {
 }
 
 impl Variables<'_> {
-    /// Of a question that is signed at `time`, in seconds since 1970.
+    /// The variables of a query that is signed at `time`, in seconds since 1970.
     pub(super) fn of_question(key: &DnsName, time: u64) -> Variables<'_> {
         Variables { key, time, fudge: SIGNATURE_FUDGE_SECONDS, error: 0, other: &[] }
     }
 
-    /// Appends them to what is signed.
+    /// Appends the variables to the signed bytes.
     pub(super) fn append_to(&self, bytes: &mut Vec<u8>) {
         bytes.extend(canonical(self.key.wire()));
         bytes.extend(Class::ANY.to_int().to_be_bytes());
         bytes.extend(0_u32.to_be_bytes());
         bytes.extend(canonical(&algorithm()));
-        // Six bytes.
+        // The lower six bytes.
         bytes.extend(self.time.to_be_bytes().into_iter().skip(2));
         bytes.extend(self.fudge.to_be_bytes());
         bytes.extend(self.error.to_be_bytes());
@@ -124,7 +125,7 @@ impl Variables<'_> {
     }
 }
 
-/// The TSIG record at the end of an answer, and the answer without it, as its signature covers it.
+/// The TSIG record at the end of an answer, and the answer without it, which its signature covers.
 #[derive(Debug)]
 pub(super) struct Trailer {
     pub(super) message: Vec<u8>,
@@ -137,7 +138,7 @@ pub(super) struct Trailer {
     pub(super) other: Vec<u8>,
 }
 
-/// The signature of an answer; none where its last record is none.
+/// The TSIG record of an answer; `None` where its last record is not a TSIG record.
 pub(super) fn trailer(answer: &Incoming) -> Result<Option<Trailer>, Malformed> {
     const UNREADABLE: &str = "its last records cannot be read";
     let mut section = answer.additional().map_err(|_| UNREADABLE)?;
@@ -155,7 +156,7 @@ pub(super) fn trailer(answer: &Incoming) -> Result<Option<Trailer>, Malformed> {
     let record = record.into_any_record::<AllRecordData<_, ParsedName<_>>>().map_err(|_| UNREADABLE)?;
     let AllRecordData::Tsig(tsig) = record.data() else { return Ok(None) };
     let mut message = answer.as_slice().get(..start).unwrap_or_default().to_vec();
-    // The header as it was before the record was added: its own id, and one record less.
+    // Restores the header from before the record was added: the original id, and one record less.
     let others = answer.header_counts().arcount().saturating_sub(1);
     for (place, number) in [(0, tsig.original_id()), (10, others)] {
         let header = message.get_mut(place..place + 2).ok_or(UNREADABLE)?;

@@ -68,7 +68,7 @@ fn what_is_in_the_zone_is_answered_with_authority_and_everything_else_refused() 
         assert_eq!((header.id(), header.qr(), header.ra()), (77, true, false));
         assert_eq!((header.rcode(), counts.ancount()), (rcode, answers), "{owner} {rtype}");
         assert_eq!(header.aa(), rcode != Rcode::REFUSED, "{owner} {rtype}");
-        // What is not there is said with the SOA, so that it is believed for no longer than the TTL.
+        // A negative answer holds the SOA record, so that resolvers cache it for no longer than the TTL.
         assert_eq!(counts.nscount() == 1, rcode != Rcode::REFUSED && answers == 0, "{owner} {rtype}");
     }
 }
@@ -120,7 +120,7 @@ fn another_operation_version_or_number_of_questions_is_refused_and_an_answer_is_
 fn a_zone_needs_the_service_in_it() {
     let zone = name("hosts.example.test");
     assert!(Delegated::new(zone, "_vlmcs._tcp", &name("example.test"), 5).is_err());
-    // Only the service's own name delegated: the targets stand elsewhere.
+    // Only the service's name is delegated; the targets are in another zone.
     let narrow = name("_vlmcs._tcp.example.test");
     assert!(Delegated::new(narrow, "_vlmcs._tcp", &name("example.test"), 5).is_ok());
 }

@@ -61,7 +61,7 @@ fn what_is_signed_is_the_message_before_its_signature_was_added() {
     let time = Time48::from_u64(7);
     let tsig = Tsig::new(algorithm(), time, 300, &b"mac"[..], id, TsigRcode::NOERROR, &b""[..]).unwrap();
     message.push((key.wire(), Class::ANY, Ttl::from_secs(0), tsig)).unwrap();
-    // A forwarder may give a message another id; the signature is over the original one.
+    // A forwarder may change a message's id; the signature covers the original one.
     message.header_mut().set_id(id.wrapping_add(1));
     let found = trailer(&Message::from_octets(message.as_slice().to_vec()).unwrap()).unwrap().unwrap();
     assert_eq!(found.message, before);
