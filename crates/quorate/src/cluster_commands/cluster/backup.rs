@@ -1,4 +1,4 @@
-//! `quorate cluster backup` and `restore`.
+//! `quorate cluster backup` and `quorate cluster restore`.
 
 use std::path::PathBuf;
 
@@ -45,7 +45,7 @@ pub(crate) struct Backup {
 /// Arguments of `cluster restore`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Restore {
-    /// The backup.
+    /// The backup file.
     file: PathBuf,
     /// The configuration of the node that begins the cluster.
     #[arg(long, value_name = "FILE")]
