@@ -1,4 +1,4 @@
-//! Folders that `cargo xtask golden record` packed into one file, without the zeros of a store's segments.
+//! Unpacks folders that `cargo xtask golden record` packed into one file, without the zeros of a store's segments.
 //!
 //! ```text
 //! folder PATH\n
@@ -12,7 +12,7 @@ use std::{
     path::Path,
 };
 
-/// Makes the folder `to` of what was packed; it must not exist.
+/// Unpacks the file `packed` into the new folder `to`, which must not exist.
 ///
 /// # Panics
 /// Where the file is not a packed folder.
