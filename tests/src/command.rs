@@ -11,7 +11,7 @@ use tokio::{process::Command, time::timeout};
 
 use crate::TIMEOUT;
 
-/// The binary under test.
+/// The binary under test; runs commands.
 #[derive(Clone, Debug)]
 pub struct Quorate {
     program: PathBuf,

@@ -3,7 +3,7 @@
 //! ```text
 //! folder PATH\n
 //! file PATH LENGTH\n
-//! part OFFSET LENGTH\n   of the file above, followed by as many bytes and \n; what no part holds is zero
+//! part OFFSET LENGTH\n   of the file above, followed by LENGTH bytes and \n; bytes outside all parts are zero
 //! ```
 
 use std::{

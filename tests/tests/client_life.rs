@@ -76,7 +76,8 @@ impl World {
     }
 }
 
-/// R15: 30 days of grace; R18: a fixed host; R20: activated by hand; R13: for 180 days; R21: rearmed; R22: an image.
+/// R15: 30 days of grace; R18: a fixed host; R20: activated by hand; R13: licensed for 180 days; R21: rearmed; R22:
+/// an image.
 #[tokio::test]
 async fn a_machine_goes_from_grace_to_a_licence_and_its_commands_say_so() {
     let world = World::with_four().await;

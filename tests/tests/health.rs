@@ -8,7 +8,7 @@ use quorate_tests::{Cluster, Plan, Quorate, eventually, page, value, words};
 use serde_json::Value;
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
-/// Checks that need a leader.
+/// Checks of the doctor that need a leader.
 const LED_CHECKS: [&str; 8] = ["quorum", "lag", "activation", "keys", "clocks", "certificates", "count", "settings"];
 
 /// The doctor's exit code, and the worst state of each check.

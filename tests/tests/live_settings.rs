@@ -15,7 +15,7 @@ const PRODUCT: &str = "server-standard-2";
 fn niceness(pid: u32) -> BTreeSet<i32> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let stats = threads.filter_map(|thread| fs::read_to_string(thread.unwrap().path().join("stat")).ok());
-    // The 19th field; the second one may have spaces, and ends with the last parenthesis.
+    // The niceness is the 19th field. The second field may contain spaces, and ends with the last parenthesis.
     stats.map(|stat| stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap().parse().unwrap()).collect()
 }
 

@@ -21,8 +21,7 @@
 //! files that this account alone may read                         private_files.rs
 //! ```
 //!
-//! Invariant: never holds a rule of activation, replication or the wire of its own: it sends requests and prints
-//! replies.
+//! Invariant: never holds a rule of activation, replication or the wire of its own: it asks and prints.
 
 mod administration;
 mod arguments;
@@ -53,7 +52,7 @@ Examples:
   quorate count                         on the host itself: how far each application is
   quorate client activate --host host.example.test:1688 --trust publisher.toml --product NAME";
 
-/// Volume activation as a cluster: one count, on every node.
+/// Volume activation as a cluster: all nodes share one count.
 #[derive(Debug, Parser)]
 #[command(name = "quorate", version, about, after_help = EXAMPLES, propagate_version = true)]
 struct Cli {

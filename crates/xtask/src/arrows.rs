@@ -9,7 +9,7 @@ use crate::finding::Finding;
 /// Each package of the workspace, with the packages of the workspace that it may use. A row names only packages of
 /// rows above it.
 const HOUSE: &[(&str, &[&str])] = &[
-    // L0: pure
+    // L0: computation without I/O
     ("activation", &[]),
     ("dcerpc", &[]),
     // L1: generated code, storage, the machine's properties
@@ -53,7 +53,7 @@ const HOUSE: &[(&str, &[&str])] = &[
 /// This package may use every package, and no package may use it: it is in no row.
 const ONLOOKER: &str = "quorate-tests";
 
-/// The simulation replaces the C library's clock in its own process: no other package may depend on it, not even for its
+/// The simulation replaces the C library's clock in its own process: no other package may depend on it, not even for
 /// tests.
 const APART: &str = "simulation";
 

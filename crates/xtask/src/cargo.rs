@@ -27,7 +27,7 @@ struct Metadata {
 pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) version: String,
-    /// An SPDX expression.
+    /// The package's licence as an SPDX expression.
     pub(crate) license: Option<String>,
     /// The registry or repository from which the package comes; `None` for a package of the workspace.
     pub(crate) source: Option<String>,

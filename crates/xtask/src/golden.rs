@@ -31,7 +31,8 @@ pub(crate) enum Golden {
         /// The commit whose code writes the files
         commit: String,
     },
-    /// Build the recorded version, which the scenarios of `cargo xtask test cluster` upgrade from and go back to
+    /// Build the recorded version, from which the scenarios of `cargo xtask test cluster` upgrade and to which they
+    /// downgrade
     Build,
 }
 
@@ -109,7 +110,7 @@ const PAGE_BYTES: usize = 512;
 /// ```text
 /// folder PATH\n
 /// file PATH LENGTH\n
-/// part OFFSET LENGTH\n   of the file above, followed by as many bytes and \n; what no part holds is zero
+/// part OFFSET LENGTH\n   of the file above, followed by LENGTH bytes and \n; bytes outside all parts are zero
 /// ```
 fn packed(folder: &Path) -> Result<Vec<u8>> {
     let mut packed = Vec::new();

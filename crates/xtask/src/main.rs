@@ -75,7 +75,7 @@ struct Arguments {
 enum Command {
     /// Check the workspace against its design, without writing anything
     Verify {
-        /// Only these checks
+        /// Run only these checks
         #[arg(value_name = "CHECK", value_parser = verify::names())]
         only: Vec<String>,
         /// Only the checks that take seconds: without clippy and licences; everything has to compile
@@ -97,7 +97,8 @@ enum Command {
         #[arg(value_name = "FILTER")]
         filters: Vec<String>,
     },
-    /// Run a simulated cluster under faults, one process for each seed, and report what an oracle finds wrong
+    /// Run a simulated cluster under faults, one process for each seed, and report the violations that an oracle
+    /// finds
     Simulate(Simulate),
     /// Build the release, and move the debug information of the program into a file beside it
     Release,

@@ -1,7 +1,7 @@
 //! The tools that the tests need besides Rust: found, or installed on Debian as root, or reported with the commands
 //! that install them.
 //!
-//! Invariant: nothing outside the build folder is changed on a machine where nothing is missing.
+//! Invariant: never changes anything outside the build folder on a machine where no tool is missing.
 
 use std::env;
 use std::ffi::OsString;
@@ -49,7 +49,7 @@ const TOOLS: &[Tool] = &[
     Tool { name: "cargo clippy", probe: Cargo("clippy"), origin: Rustup("clippy") },
     // Commits that the hook accepts or refuses.
     Tool { name: "git", probe: OnPath, origin: Debian("git") },
-    // An independent dissector of DCE/RPC.
+    // An independent implementation that dissects DCE/RPC.
     Tool { name: "tshark", probe: OnPath, origin: Debian("tshark") },
     // Records the order of system calls, to show that acknowledgements follow fdatasync; simulates failing disks.
     Tool { name: "strace", probe: OnPath, origin: Debian("strace") },

@@ -10,7 +10,7 @@ use super::{World, own_key};
 /// Path of libfaketime in Debian.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
-/// The one error of a node in event 12293, in its log.
+/// The errors of a node with event 12293, from its log.
 fn reported(world: &World, node: u64) -> Vec<String> {
     let said = world.cluster.process(node).said();
     said.lines().filter(|line| line.contains("12293")).map(str::to_owned).collect()

@@ -2,11 +2,11 @@
 //! there.
 //!
 //! ```text
-//! CONFIG/quorate/contexts/NAME.toml            where, and as whom
+//! CONFIG/quorate/contexts/NAME.toml            address of the administration, name and role of the caller
 //! CONFIG/quorate/contexts/NAME.pem             the certificate
-//! CONFIG/quorate/contexts/NAME.key             its key, perhaps under a password
+//! CONFIG/quorate/contexts/NAME.key             the certificate's private key, which may be encrypted with a password
 //! CONFIG/quorate/contexts/NAME.authority.pem   the cluster's authority
-//! CONFIG/quorate/contexts/NAME.nodes           keys of the nodes that were talked to: they are recognised by them, too
+//! CONFIG/quorate/contexts/NAME.nodes           keys of nodes to which the context has connected
 //! ```
 //! CONFIG is `$XDG_CONFIG_HOME`, or `~/.config`.
 

@@ -23,7 +23,7 @@ pub(super) enum Reach {
 }
 
 impl Reach {
-    /// Connects.
+    /// Connects to the administration, anew at each call.
     pub(super) async fn connect(&self) -> anyhow::Result<Channel> {
         match self {
             Self::Socket(path) => {

@@ -42,7 +42,8 @@ struct StatusReport {
     cmid: String,
     rearms_left: u8,
     last_status: Option<String>,
-    /// 0xC004F00F in out-of-tolerance grace, 0xC004F009 in notification after a grace period, else null.
+    /// Status code of the grace or notification: 0xC004F00F in out-of-tolerance grace, 0xC004F009 in notification
+    /// after a grace period, else null.
     reason: Option<String>,
 }
 

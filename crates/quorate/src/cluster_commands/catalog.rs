@@ -16,7 +16,7 @@ const INSTALL_EXAMPLES: &str = "\
 Example:
   quorate catalog install example.catalog --trust 5f3c-...   the fingerprint is printed by `quorate publisher init`";
 
-/// The publishers' signed catalogs on this cluster.
+/// Commands for the publishers' signed catalogs on this cluster.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Install a signed catalog, or a newer one of the same publisher, on the whole cluster.

@@ -26,7 +26,7 @@ Examples:
 
 A node publishes itself if its configuration has dns.target and a key, and only while it may answer clients.";
 
-/// The cluster's records in DNS.
+/// Commands for the cluster's records in DNS.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Command {

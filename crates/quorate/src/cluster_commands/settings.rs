@@ -25,7 +25,7 @@ Changes take effect at once: on every node, or on the one that --node names.
 
 Exit: 0 done; 1 refused, or the node cannot follow what was set; 2 no such setting or value.";
 
-/// Settings of the cluster.
+/// Commands for the settings of the cluster and of its nodes.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Command {

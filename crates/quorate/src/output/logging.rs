@@ -116,7 +116,8 @@ pub(crate) fn start_with_audit(
         Some(socket) => LogQueue::start(socket).map(|queue| Journal::new(queue).boxed()),
         None => LogQueue::start(io::stderr()).map(|queue| lines(queue, format)),
     };
-    // Where no thread can be started the process runs without a log; its other failures are reported by the command.
+    // Without a thread for it there is no log. A process that cannot start a thread also has other failures, which it
+    // reports.
     let log = log.ok().map(|log| log.with_filter(LogLimit::default()).with_filter(filter));
     let audit = audit.map(|file| {
         let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false);

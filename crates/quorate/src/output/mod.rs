@@ -51,7 +51,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command failed, and with which exit code.
+/// The error with which a command failed, and its exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     error: anyhow::Error,

@@ -80,8 +80,9 @@ impl PhoneTextArgs {
     }
 }
 
-/// Draws a QR code. The light modules are drawn, because terminals are dark; the crate's names for light and dark are
-/// swapped for this. On a terminal the code sets its own colours.
+/// Draws a QR code with characters for the light modules and spaces for the dark ones. The crate calls the drawn
+/// modules dark, so its settings for light and dark are swapped. On a terminal the code sets its own colours,
+/// whatever colours the terminal has.
 fn drawn(code: &str) -> Result<String, Failure> {
     let code = QrCode::with_error_correction_level(code, EcLevel::L).context("the lines do not fit a QR code")?;
     let rows = code.render().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).quiet_zone(true).build();

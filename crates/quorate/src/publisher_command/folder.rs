@@ -27,7 +27,7 @@ pub(super) fn open_failure(error: OpenError) -> Failure {
     }
 }
 
-/// One key of a folder.
+/// The argument that names one key of a folder.
 #[derive(Debug, clap::Args)]
 pub(crate) struct KeyArgs {
     #[command(flatten)]

@@ -14,7 +14,7 @@ use super::document::Subject;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Test {
     pub(crate) name: String,
-    /// `FILE:LINE`.
+    /// Location of the test, as `FILE:LINE`.
     pub(crate) place: String,
 }
 

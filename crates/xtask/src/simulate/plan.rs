@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn so_many_seeds_run() {
-        // seeds, timed, seeds that run when the time is up from the beginning, and when it is up after 30
+        // columns: seeds, timed, seeds that run when the time is up from the beginning, and when it is up after 30
         let table = [
             (None, true, 20, 30),
             (Some(3), true, 3, 3),

@@ -7,9 +7,9 @@
 //!
 //! ```text
 //! golden_log FOLDER
-//! FOLDER/log.txt              one line an entry, fields separated by tabs:
-//!                             index, state hash after it, what applying gave, the audit entry that it added, the command
-//! FOLDER/state-FORMAT.bin     the state as a snapshot holds it, at the lines `# snapshot FORMAT`
+//! FOLDER/log.txt              one line for each entry, fields separated by tabs:
+//!                             index, state hash after the entry, outcome, audit entry that it added, command
+//! FOLDER/state-FORMAT.bin     the state as a snapshot holds it, written at the line `# snapshot FORMAT`
 //! ```
 //! The command is in base64. The hash is `-` where none was computed. A line that begins with `#` is a comment, or
 //! marks that a snapshot was written.

@@ -6,13 +6,13 @@
 //!
 //! ```text
 //! golden_store LOG FORMAT FOLDER [ENTRIES]
-//! LOG                       what `golden_log` wrote
-//! FORMAT                    the format that the node writes: its part of the log is taken
+//! LOG                       the log that `golden_log` wrote
+//! FORMAT                    the format that the node writes; only the log's commands in this format are applied
 //! FOLDER/store/             the node's store
 //! FOLDER/snapshots/         its snapshot, where there is one
 //! FOLDER/backup             a backup of the same state
 //! FOLDER/hashes.txt         index and state hash after each command, separated by a tab
-//! ENTRIES                   a snapshot is made, and the log behind it purged, after as many entries
+//! ENTRIES                   after this many entries a snapshot is made, and the log before it is purged
 //! ```
 
 #![allow(

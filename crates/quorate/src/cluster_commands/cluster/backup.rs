@@ -34,7 +34,7 @@ A backup is a moment: what was counted after it is counted when machines ask aga
 /// Arguments of `cluster backup`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Backup {
-    /// The file to write.
+    /// The backup file to write.
     file: PathBuf,
     #[command(flatten)]
     force: ForceArgs,
@@ -47,7 +47,7 @@ pub(crate) struct Backup {
 pub(crate) struct Restore {
     /// The backup file.
     file: PathBuf,
-    /// The configuration of the node that begins the cluster.
+    /// The configuration of the first node of the new cluster.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 }

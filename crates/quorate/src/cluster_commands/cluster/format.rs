@@ -40,7 +40,7 @@ pub(crate) struct Format {
 /// Changes to the format.
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Write this format from now on.
+    /// Make the nodes write this format from now on.
     Set {
         /// Number of the format.
         #[arg(value_name = "FORMAT")]

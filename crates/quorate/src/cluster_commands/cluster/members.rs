@@ -119,7 +119,7 @@ pub(crate) struct Promote {
 /// Arguments of `cluster rejoin`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Rejoin {
-    /// The node whose state differs.
+    /// Number of the node whose state differs.
     #[arg(value_name = "NODE")]
     node: u64,
     #[command(flatten)]

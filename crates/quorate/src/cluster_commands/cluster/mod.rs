@@ -20,12 +20,12 @@ use crate::{
     output::{CommandResult, Failure, Output},
 };
 
-/// The cluster and its nodes.
+/// Commands for the cluster and its nodes.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Show every node: role, readiness, log, activation, DNS, clock; with --json also term, state hash and format.
     Status(status::StatusArgs),
-    /// Make a node that runs and belongs to no cluster a member: NODE=HOST:PORT of its peer address.
+    /// Make a running node that belongs to no cluster a member: NODE=HOST:PORT of its peer address.
     #[command(after_help = members::ADD_EXAMPLES)]
     Add(members::Add),
     /// Take a node out of the cluster; a node that still runs is drained first.
@@ -54,7 +54,7 @@ pub(crate) enum Command {
     /// Issue a token with which one node joins, or one person logs in, once and within a time.
     #[command(after_help = token::EXAMPLES)]
     Token(token::Token),
-    /// Revoke the certificate of a node or a person, on open connections too.
+    /// Revoke the keys of a node or a person; its open connections end too.
     #[command(after_help = revoke::EXAMPLES)]
     Revoke(revoke::Revoke),
     /// Show and replace the authority that certifies nodes and persons.

@@ -40,7 +40,7 @@ impl PublisherArgs {
     }
 }
 
-/// How `--offline FILE` is written and shown.
+/// The options of `--offline FILE`: in which forms the request is shown, and whether an existing file is replaced.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub(super) struct RequestFile {
     #[command(flatten)]
