@@ -1,7 +1,7 @@
-//! Which commit the program is built from, and when, for `quorate version`.
+//! Records the commit and the build time of the program, for `quorate version`.
 //!
-//! Only this crate is built anew after a commit. What is built from an archive, without git, is of an unknown commit, unless
-//! `QUORATE_BUILD_COMMIT` names it; `SOURCE_DATE_EPOCH` (reproducible-builds.org) stands for the time.
+//! After a commit only this crate is rebuilt. A build from an archive without git records the commit as unknown,
+//! unless `QUORATE_BUILD_COMMIT` names it. `SOURCE_DATE_EPOCH` (reproducible-builds.org) replaces the build time.
 
 #![allow(clippy::print_stdout, reason = "this is how a build script answers cargo")]
 
@@ -33,17 +33,18 @@ fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// The commit that is checked out in the repository of `root`, and of no other around it.
+/// The commit that is checked out in the repository whose top folder is `root`; `None` where the repository is an
+/// outer one.
 fn of_git(root: &Path) -> Option<String> {
     let top = PathBuf::from(git(root, &["rev-parse", "--show-toplevel"])?);
     if top.canonicalize().ok()? != root.canonicalize().ok()? {
         return None;
     }
-    // What changes with a commit, or with what is checked out.
+    // These files change with a commit or a checkout.
     let branch = git(root, &["rev-parse", "--symbolic-full-name", "HEAD"]).unwrap_or_default();
     for name in ["HEAD", "packed-refs", &branch] {
         let path = git(root, &["rev-parse", "--git-path", name]).map(|path| root.join(path));
-        // One that is missing would have the script run each time.
+        // cargo would run this script at each build for a file that does not exist.
         if let Some(path) = path.filter(|path| path.is_file()) {
             println!("cargo::rerun-if-changed={}", path.display());
         }

@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{Process, TIMEOUT, eventually, free_port};
 
-/// For a browser that nobody sees, that asks nobody else anything, and that may be root's.
+/// Arguments for a browser without a window that makes no connections of its own and that may run as root.
 const ARGUMENTS: [&str; 10] = [
     "--headless",
     "--no-sandbox",
@@ -27,7 +27,7 @@ const ARGUMENTS: [&str; 10] = [
     "--window-size=1280,1000",
 ];
 
-/// A browser with one empty tab. Dropped, it ends with all that it started.
+/// A browser with one empty tab. When it is dropped, it ends with all processes that it started.
 #[derive(Debug)]
 pub struct Browser {
     port: u16,
@@ -36,21 +36,21 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts one that keeps what it writes in a new folder of `folder`.
+    /// Starts a browser that keeps its files in a new folder below `folder`.
     ///
     /// # Panics
-    /// Where there is no Chromium, or no driver of it.
+    /// Where Chromium or its driver is missing.
     pub async fn start(folder: &Path) -> Self {
         let own = folder.join("browser");
         fs::create_dir_all(&own).unwrap_or_else(|error| panic!("{}: {error}", own.display()));
         let port = free_port(Ipv4Addr::LOCALHOST).port();
-        // The browser is the driver's child and would outlive it: in a namespace of theirs both end together.
+        // The browser is a child of the driver and would outlive it. In their own namespace both end together.
         let mut command = Command::new("unshare");
         if !rustix::process::geteuid().is_root() {
             command.arg("--map-root-user");
         }
         command.args(["--pid", "--fork", "--mount-proc", "--kill-child", "chromedriver", &format!("--port={port}")]);
-        // Nothing of whoever runs the tests.
+        // The browser gets no settings of the account that runs the tests.
         command.env("HOME", &own).env("TMPDIR", &own).env("TZ", "UTC");
         let driver = Process::start(&mut command, &own.join("log"));
         let mut browser = Self { port, session: String::new(), _driver: driver };
@@ -76,12 +76,12 @@ impl Browser {
         self.command("url", &json!({ "url": url })).await;
     }
 
-    /// What a script in the page returns: the body of a function.
+    /// Runs a script, given as the body of a function, in the page, and returns its result.
     pub async fn script(&self, body: &str) -> Value {
         self.command("execute/sync", &json!({ "script": body, "args": [] })).await
     }
 
-    /// Waits until a script in the page returns something else than null, false, or an empty text.
+    /// Waits until a script in the page returns a value other than null, false, or an empty text.
     pub async fn until(&self, what: &str, body: &str) -> Value {
         eventually(what, async || {
             let said = self.script(body).await;
@@ -90,19 +90,19 @@ impl Browser {
         .await
     }
 
-    /// Presses a key, by its character in WebDriver's table or as it is.
+    /// Presses a key: a character, or a key in WebDriver's table of characters.
     pub async fn press(&self, key: char) {
         let press = ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key.to_string() }));
         let actions = json!({ "actions": [{ "type": "key", "id": "keys", "actions": press }] });
         self.command("actions", &actions).await;
     }
 
-    /// A command of the browser's own protocol for developers.
+    /// Sends a command of the browser's DevTools protocol.
     pub async fn develop(&self, command: &str, parameters: Value) -> Value {
         self.command("goog/cdp/execute", &json!({ "cmd": command, "params": parameters })).await
     }
 
-    /// The page from its top, so many pixels wide and high, as PNG.
+    /// A picture of the page from its top in PNG, with this width and height in pixels.
     pub async fn picture(&self, width: u64, height: u64) -> Vec<u8> {
         let screen = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.develop("Emulation.setDeviceMetricsOverride", screen).await;
@@ -123,7 +123,7 @@ impl Browser {
         answer
     }
 
-    /// What the driver answers, without the envelope; nothing where nobody answers.
+    /// The driver's answer without its envelope; `None` where the driver does not answer.
     async fn try_call(&self, method: &str, path: &str, body: &Value) -> Option<Value> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.ok()?;
         let body = if body.is_null() { String::new() } else { body.to_string() };
@@ -135,7 +135,7 @@ impl Browser {
         );
         stream.write_all(head.as_bytes()).await.ok()?;
         stream.write_all(body.as_bytes()).await.ok()?;
-        // It keeps the connection open, whatever it is asked.
+        // The driver keeps the connection open, whatever the request says.
         let mut answer = BufReader::new(stream);
         let mut length = 0;
         loop {

@@ -1,20 +1,20 @@
-//! The client's library for C, as cargo has made it for the tests.
+//! The client library for C, as cargo built it for the tests.
 
 use std::{env, path::PathBuf};
 
-/// Which of its forms.
+/// A form of the library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CLibrary {
-    /// Linked when the program starts.
+    /// Linked when the program starts (a shared library).
     Shared,
-    /// Linked into the program.
+    /// Linked into the program (a static library).
     Static,
 }
 
-/// Where it is: cargo makes what a test depends on beside the test's own program.
+/// Path of the library. cargo builds what a test depends on beside the test's own program.
 ///
 /// # Panics
-/// When it is not there.
+/// When the library does not exist.
 pub fn c_library(form: CLibrary) -> PathBuf {
     let name = match form {
         CLibrary::Shared => "libquorate_client.so",

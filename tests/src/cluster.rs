@@ -1,4 +1,4 @@
-//! A cluster of real processes, made with the commands that administrators use.
+//! A cluster of real processes, set up with the commands that administrators use.
 
 use std::{
     collections::BTreeMap,
@@ -14,68 +14,68 @@ use tempfile::TempDir;
 
 use crate::{Finished, Loopback, Network, Process, Product, Quorate, eventually, free_port};
 
-/// The catalog of the tests' publisher.
+/// Path of the catalog of the tests' publisher.
 pub const CATALOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/catalogs/example.toml");
-/// The class in that catalog that may hold all keys below.
+/// The platform class in that catalog that may hold all keys of the tests.
 const PLATFORM: &str = "server-standard-and-enterprise";
-/// Groups whose keys the cluster gets: the client products with the servers, and the suite beside them.
+/// Groups for whose keys the cluster is activated: the client products with the servers, and the suite.
 const GROUPS: [&str; 2] = ["server-b", "suite"];
 
-/// What a cluster is to be.
+/// The properties of a cluster for a test.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan<'a> {
-    /// How many nodes.
+    /// Number of nodes.
     pub nodes: u8,
-    /// How many of them form the cluster; the others may be added later.
+    /// How many of the nodes form the cluster; the others may be added later.
     pub forming: u8,
-    /// Variables of every node's process.
+    /// Environment variables of every node's process.
     pub variables: &'a [(&'a str, &'a str)],
-    /// Where each node has a place of its own; none: on loopback.
+    /// The network in which each node has its own namespace; `None`: all nodes are on loopback.
     pub network: Option<&'a Network>,
 }
 
 impl Plan<'static> {
-    /// So many nodes, and nothing special about them.
+    /// A plan of this many nodes with default properties.
     pub fn of(nodes: u8) -> Self {
         Self { nodes, forming: nodes, variables: &[], network: None }
     }
 
-    /// So many nodes, of which the first alone forms the cluster.
+    /// A plan of this many nodes, of which the first one alone forms the cluster.
     pub fn first_of(nodes: u8) -> Self {
         Self { forming: 1, ..Self::of(nodes) }
     }
 }
 
-/// One node: its files, its addresses, and its process where it runs.
+/// One node: its files, its addresses, and its process while it runs.
 #[derive(Debug)]
 pub struct Node {
-    /// Its configuration.
+    /// Path of the configuration.
     pub config: PathBuf,
-    /// Its data folder.
+    /// Path of the data folder.
     pub data: PathBuf,
-    /// Where clients reach it.
+    /// Address on which the node serves clients.
     pub clients: SocketAddr,
-    /// Where other nodes reach it.
+    /// Address of the node's peer service.
     pub peers: SocketAddr,
-    /// Where administrators reach it from afar.
+    /// Address of the node's administration over the network.
     pub admin: SocketAddr,
-    /// Where metrics and health are.
+    /// Address of metrics and health checks.
     pub metrics: SocketAddr,
-    /// What its processes say.
+    /// Path of the file with the log of the node's processes.
     pub log: PathBuf,
-    /// Words before its command.
+    /// Words before the node's command, which run it in its namespace.
     place: Vec<String>,
-    /// Its program, where it is another one than the cluster's.
+    /// The node's program, where it differs from the cluster's.
     program: Option<Quorate>,
-    /// Of this node's process, besides those of all.
+    /// Environment variables of this node's process, besides those of all nodes.
     variables: Vec<(String, OsString)>,
     process: Option<Process>,
 }
 
-/// Lines of a node's log that a failing test shows.
+/// How many lines of each node's log a failing test shows.
 const LINES: usize = 30;
 
-/// A test that fails shows what its nodes said last.
+/// When a test fails, prints the last lines of the node's log.
 impl Drop for Node {
     fn drop(&mut self) {
         if !std::thread::panicking() {
@@ -91,12 +91,12 @@ impl Drop for Node {
         let lines: Vec<_> = said.lines().collect();
         let (_, last) = lines.split_at(lines.len().saturating_sub(LINES));
         let report = format!("\nthe node of {} {state}; it said last:\n{}\n", self.config.display(), last.join("\n"));
-        // Not print: a panic is under way.
+        // Not `print!`, because a panic is under way.
         let _a_closed_terminal = std::io::stderr().write_all(report.as_bytes());
     }
 }
 
-/// A publisher and the nodes that it activates, in a folder of their own.
+/// A publisher and the nodes that it activates, with their own temporary folder.
 #[derive(Debug)]
 pub struct Cluster {
     quorate: Quorate,
@@ -104,32 +104,32 @@ pub struct Cluster {
     variables: Vec<(String, String)>,
     nodes: BTreeMap<u64, Node>,
     forming: u64,
-    // Last: the processes go before their files.
+    // The last field, so that the processes end before their files are removed.
     folder: TempDir,
 }
 
-/// What `cluster status` says.
+/// The result of `cluster status`, in short.
 #[derive(Clone, Debug)]
 pub struct ClusterStatus {
-    /// The leader, where one is known.
+    /// Number of the leader, where one is known.
     pub leader: Option<u64>,
-    /// Every member.
+    /// All members, by number.
     pub members: BTreeMap<u64, Member>,
 }
 
-/// What `cluster status` says of one node.
+/// The status of one member in `cluster status`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// It answered.
+    /// Whether the member answered.
     pub reachable: bool,
-    /// It may answer clients.
+    /// Whether the member is ready to answer clients.
     pub ready: bool,
-    /// Its state: the entry after which it was hashed, and the hash.
+    /// The member's state: the index of the entry after which it was hashed, and the hash.
     pub state: (u64, String),
 }
 
 impl Cluster {
-    /// A cluster that answers clients, on every node.
+    /// A cluster whose nodes are all activated and answer clients.
     pub async fn activated(quorate: &Quorate, plan: Plan<'_>) -> Self {
         let mut cluster = Self::configured(quorate, plan).await;
         cluster.form().await;
@@ -138,7 +138,8 @@ impl Cluster {
         cluster
     }
 
-    /// Starts all nodes, and waits until they are one cluster with a leader. It holds no key yet.
+    /// Starts all nodes that form the cluster, and waits until they are one cluster with a leader. It holds no key
+    /// yet.
     pub async fn form(&mut self) {
         let numbers: Vec<_> = self.numbers().into_iter().filter(|number| *number <= self.forming).collect();
         let (first, others) = numbers.split_first().expect("a cluster has a node");
@@ -147,11 +148,11 @@ impl Cluster {
         }
         self.start_with(*first, &["--bootstrap"]);
         eventually("a leader is elected", async || self.standing(*first).await?.leader).await;
-        // Until it has said in which format the cluster writes, it still forms it.
+        // The first node forms the cluster until it has logged in which format the cluster writes.
         eventually("the cluster is formed", async || self.said(*first).contains("the node runs").then_some(())).await;
     }
 
-    /// A publisher with a signed catalog, and nodes that have a configuration and no more.
+    /// A publisher with a signed catalog, and nodes that have only a configuration.
     pub async fn configured(quorate: &Quorate, plan: Plan<'_>) -> Self {
         let folder = tempfile::Builder::new().prefix("quorate-").tempdir().expect("there is a temporary folder");
         let loopback = Loopback::claim();
@@ -174,7 +175,7 @@ impl Cluster {
         for (number, [clients, peers, admin, metrics]) in addresses {
             let (config, data) = (path(format!("node{number}.toml")), path(format!("node{number}")));
             let number_text = number.to_string();
-            // A node that joins later is told nothing of the others: they come to it.
+            // The configuration of a node that joins later does not name the other nodes: the others connect to it.
             let members =
                 if number <= u64::from(plan.forming) { members.join(",") } else { format!("{number}={peers}") };
             let [clients_text, peers_text, admin_text, metrics_text] =
@@ -225,7 +226,7 @@ impl Cluster {
         cluster
     }
 
-    /// Installs catalog and keys, and carries the nodes' requests to the publisher and its answers back.
+    /// Installs catalog and keys, and activates the nodes with files that go to the publisher and back.
     pub async fn activate(&self) {
         let [publisher, signed] = ["publisher", "catalog.signed"].map(|name| self.path(name));
         let quorate = &self.quorate;
@@ -240,12 +241,12 @@ impl Cluster {
         self.activate_members(1).await;
     }
 
-    /// A file or folder of the cluster's own.
+    /// Path of a file or folder in the cluster's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Addresses that are the cluster's alone; nodes have those with their numbers.
+    /// The cluster's own loopback addresses; each node has the address with its number.
     pub fn loopback(&self) -> Loopback {
         self.loopback
     }
@@ -255,12 +256,12 @@ impl Cluster {
         self.nodes.keys().copied().collect()
     }
 
-    /// The numbers of those whose process was started and not ended.
+    /// The numbers of the nodes whose process was started and has not been ended.
     pub fn running(&self) -> Vec<u64> {
         self.nodes.iter().filter(|(_, node)| node.process.is_some()).map(|(number, _)| *number).collect()
     }
 
-    /// A node.
+    /// The node with this number.
     pub fn node(&self, number: u64) -> &Node {
         self.nodes.get(&number).unwrap_or_else(|| panic!("there is no node {number}"))
     }
@@ -269,32 +270,32 @@ impl Cluster {
         self.nodes.get_mut(&number).unwrap_or_else(|| panic!("there is no node {number}"))
     }
 
-    /// Where clients reach the nodes, in the order of their numbers.
+    /// The addresses on which the nodes serve clients, in the order of the nodes' numbers.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.nodes.values().map(|node| node.clients).collect()
     }
 
-    /// A product of the publisher.
+    /// A product of the publisher, by its name in the catalog.
     pub fn product(&self, name: &str) -> Product {
         self.product_of("publisher", name)
     }
 
-    /// A product of the publisher in this folder of the cluster's own.
+    /// A product of the publisher in this subfolder of the cluster's folder.
     pub fn product_of(&self, publisher: &str, name: &str) -> Product {
         Product::new(&self.path(publisher).join("trust.toml"), name)
     }
 
-    /// Sets a variable of one node's process, from its next start on.
+    /// Sets an environment variable of one node's process, from its next start on.
     pub fn set_variable(&mut self, number: u64, name: &str, value: impl Into<OsString>) {
         self.node_mut(number).variables.push((name.to_owned(), value.into()));
     }
 
-    /// Takes a variable of one node's process back, from its next start on.
+    /// Removes an environment variable of one node's process, from its next start on.
     pub fn unset_variable(&mut self, number: u64, name: &str) {
         self.node_mut(number).variables.retain(|(set, _)| set != name);
     }
 
-    /// Runs one node with another program than the cluster's, or with the cluster's again, from its next start on.
+    /// Runs one node with `program`, or again with the cluster's program, from its next start on.
     pub fn set_program(&mut self, number: u64, program: Option<&Quorate>) {
         self.node_mut(number).program = program.cloned();
     }
@@ -304,7 +305,7 @@ impl Cluster {
         self.start_with(number, &[]);
     }
 
-    /// Starts a node that is to form the cluster of all that form it.
+    /// Starts a node that forms the cluster of its configuration.
     pub fn start_bootstrapping(&mut self, number: u64) {
         self.start_with(number, &["--bootstrap"]);
     }
@@ -320,13 +321,13 @@ impl Cluster {
         self.node_mut(number).process = Some(process);
     }
 
-    /// Makes a node that runs a member, by asking another one.
+    /// Makes a running node a member, by a command to the node `via`.
     pub async fn add(&self, via: u64, number: u64) -> Value {
         let place = format!("{number}={}", self.node(number).peers);
         self.administrate(via, &words!["cluster", "add", &place]).await
     }
 
-    /// Carries the requests of all members that are not activated yet to the publisher, and its answers back.
+    /// Activates all members that are not activated yet, with files that go to the publisher and back.
     pub async fn activate_members(&self, via: u64) {
         let publisher = self.path("publisher");
         let [request, answer] = ["request.bin", "answer.bin"].map(|name| self.path(name));
@@ -337,14 +338,14 @@ impl Cluster {
         self.administrate(via, &words!["key", "activate", "--answer", &answer]).await;
     }
 
-    /// Runs `host run` where it must fail, to its end.
+    /// Runs `host run`, which must fail, until it ends.
     pub async fn run_host(&self, config: &Path, more: &[&str]) -> Finished {
         let mut command = words!["host", "run", "--config", config].to_vec();
         command.extend(more.iter().map(OsString::from));
         self.quorate.run(command).await
     }
 
-    /// Takes everything from a node that does not run, but its certificate.
+    /// Erases the data folder of a node that does not run, except its certificate.
     pub fn wipe(&self, number: u64) {
         let data = &self.node(number).data;
         for entry in std::fs::read_dir(data).expect("a node has a folder") {
@@ -358,47 +359,47 @@ impl Cluster {
         }
     }
 
-    /// Runs a `host` command on a node's configuration, to its end.
+    /// Runs a `host` command on a node's configuration, until it ends.
     pub async fn run_host_command(&self, number: u64, command: &str, more: &[&str]) -> Finished {
         let mut words = words!["host", command, "--config", &self.node(number).config].to_vec();
         words.extend(more.iter().map(OsString::from));
         self.quorate.run(words).await
     }
 
-    /// The process of a node that runs.
+    /// The process of a running node.
     pub fn process(&self, number: u64) -> &Process {
         self.node(number).process.as_ref().unwrap_or_else(|| panic!("node {number} does not run"))
     }
 
-    /// All that a node has logged.
+    /// Everything that a node has logged.
     pub fn said(&self, number: u64) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.node(number).log).unwrap_or_default()).into_owned()
     }
 
-    /// Runs a command of this program, to its end.
+    /// Runs a command of the cluster's program, until it ends.
     pub async fn run(&self, words: &[OsString]) -> Finished {
         self.quorate.run(words).await
     }
 
-    /// `kill -9`.
+    /// Kills a node with SIGKILL.
     pub async fn kill(&mut self, number: u64) {
         let process = self.node_mut(number).process.take();
         process.unwrap_or_else(|| panic!("node {number} does not run")).kill().await;
     }
 
-    /// SIGTERM, and the exit code.
+    /// Stops a node with SIGTERM, and returns its exit code.
     pub async fn stop(&mut self, number: u64) -> Option<i32> {
         self.process(number).terminate();
         self.ended(number).await
     }
 
-    /// The exit code of a node that was told to stop.
+    /// Waits for the end of a node that was told to stop, and returns its exit code.
     pub async fn ended(&mut self, number: u64) -> Option<i32> {
         let process = self.node_mut(number).process.take();
         process.unwrap_or_else(|| panic!("node {number} does not run")).end().await.code()
     }
 
-    /// How the process of a node ended, where it ended by itself.
+    /// The exit status of a node that ended by itself; `None` while it runs.
     pub fn has_ended(&mut self, number: u64) -> Option<ExitStatus> {
         self.node_mut(number).process.as_mut()?.has_ended()
     }
@@ -408,7 +409,7 @@ impl Cluster {
         self.admin_by(&self.quorate, node, words).await
     }
 
-    /// The same with the command line of another program.
+    /// Runs an administrator's command on a node with another program as command line.
     pub async fn admin_by(&self, program: &Quorate, node: u64, words: &[OsString]) -> Finished {
         let mut socket = OsString::from("unix:");
         socket.push(self.node(node).data.join("admin.sock"));
@@ -417,14 +418,14 @@ impl Cluster {
         program.run(command).await
     }
 
-    /// Runs an administrator's command that must succeed, and gives its answer.
+    /// Runs an administrator's command that must succeed, and returns its JSON result.
     pub async fn administrate(&self, node: u64, words: &[OsString]) -> Value {
         let finished = self.admin(node, words).await;
         assert_eq!(finished.code, Some(0), "{words:?}: {}", finished.stderr);
         finished.json()
     }
 
-    /// What `cluster status` prints on a node, with a leader or without; nothing where nobody answers.
+    /// What `cluster status` prints on a node, with a leader or without; `None` where the node does not answer.
     pub async fn status(&self, via: u64) -> Option<Value> {
         let finished = self.admin(via, &words!["cluster", "status"]).await;
         let status =
@@ -434,19 +435,19 @@ impl Cluster {
         Some(status)
     }
 
-    /// The same, once a leader is known.
+    /// What `cluster status` prints on a node, once a leader is known.
     pub async fn led(&self, via: u64) -> Value {
         eventually("a leader is known", async || self.status(via).await.filter(|status| status["leader"].is_u64()))
             .await
     }
 
-    /// The same in short.
+    /// The status in short; `None` where the node does not answer.
     pub async fn standing(&self, via: u64) -> Option<ClusterStatus> {
         let status = self.status(via).await?;
         let members = status.get("nodes").and_then(Value::as_array)?.iter().map(|node| {
             let flag = |name| node.get(name).and_then(Value::as_bool).expect("a node's status has this flag");
             let index = node.get("state_hash_index").and_then(Value::as_u64).expect("a hash has an index");
-            // A node that did not answer has none.
+            // A node that did not answer has no state hash.
             let hash = node.get("state_hash").and_then(Value::as_str).unwrap_or_default();
             let member = Member { reachable: flag("reachable"), ready: flag("ready"), state: (index, hash.to_owned()) };
             (node.get("id").and_then(Value::as_u64).expect("a node has a number"), member)
@@ -454,7 +455,7 @@ impl Cluster {
         Some(ClusterStatus { leader: status.get("leader").and_then(Value::as_u64), members: members.collect() })
     }
 
-    /// Waits until every node is ready and all have the same state at the same entry.
+    /// Waits until every node is ready and all nodes have the same state at the same entry.
     pub async fn settled(&self, via: u64) -> ClusterStatus {
         eventually("all nodes are ready and in one state", async || {
             let standing = self.standing(via).await?;

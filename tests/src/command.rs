@@ -1,4 +1,4 @@
-//! Commands of the binary under test.
+//! Runs commands of the binary under test.
 
 use std::{
     ffi::OsStr,
@@ -11,40 +11,40 @@ use tokio::{process::Command, time::timeout};
 
 use crate::TIMEOUT;
 
-/// The binary under test.
+/// The binary under test; runs commands.
 #[derive(Clone, Debug)]
 pub struct Quorate {
     program: PathBuf,
 }
 
-/// What a command left behind.
+/// The result of a command that has ended.
 #[derive(Clone, Debug)]
 pub struct Finished {
-    /// Its exit code; none where a signal ended it.
+    /// Exit code; `None` where a signal ended the command.
     pub code: Option<i32>,
-    /// What it printed for the one who asked.
+    /// Standard output.
     pub stdout: String,
-    /// What it printed besides.
+    /// Standard error.
     pub stderr: String,
 }
 
 impl Quorate {
-    /// The one at `program`: tests know it as `env!("CARGO_BIN_EXE_quorate-under-test")`.
+    /// The binary at `program`: tests get the path from `env!("CARGO_BIN_EXE_quorate-under-test")`.
     pub fn at(program: impl Into<PathBuf>) -> Self {
         Self { program: program.into() }
     }
 
-    /// Where it is.
+    /// Path of the binary.
     pub fn program(&self) -> &Path {
         &self.program
     }
 
-    /// A command that knows nothing of the settings of whoever runs the tests, and ends when it is dropped.
+    /// A command without the settings of the account that runs the tests; its process is killed when it is dropped.
     pub fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         self.command_in(&[], arguments)
     }
 
-    /// The same behind other words, which say where it runs.
+    /// A command with other words before it, which say where it runs.
     pub(crate) fn command_in(
         &self,
         place: &[String],
@@ -62,18 +62,18 @@ impl Quorate {
         command
     }
 
-    /// Runs a command to its end.
+    /// Runs a command until it ends.
     ///
     /// # Panics
-    /// When it does not end.
+    /// When the command does not end in time.
     pub async fn run(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Finished {
         finished(&mut self.command(arguments)).await
     }
 
-    /// Runs a command that must succeed, with `--json`, and gives its one object.
+    /// Runs a command that must succeed with `--json`, and returns the one JSON object that it prints.
     ///
     /// # Panics
-    /// When it fails or prints anything else.
+    /// When the command fails or prints anything else.
     pub async fn json(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Value {
         let mut words: Vec<_> = arguments.into_iter().map(|word| word.as_ref().to_owned()).collect();
         words.push("--json".into());
@@ -83,10 +83,10 @@ impl Quorate {
     }
 }
 
-/// Runs a command to its end.
+/// Runs a command until it ends.
 ///
 /// # Panics
-/// When it does not end.
+/// When the command does not end in time.
 pub async fn finished(command: &mut Command) -> Finished {
     let output = timeout(TIMEOUT, command.output()).await;
     let output = output.unwrap_or_else(|_| panic!("{command:?} does not end"));
@@ -99,10 +99,10 @@ pub async fn finished(command: &mut Command) -> Finished {
 }
 
 impl Finished {
-    /// Standard output as the one JSON object that it is.
+    /// Standard output as JSON.
     ///
     /// # Panics
-    /// When it is something else.
+    /// When standard output is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", self.stdout, self.stderr))
     }

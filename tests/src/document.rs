@@ -1,7 +1,8 @@
-//! The commands of a document, run as its reader would.
+//! Runs the commands of a document as a reader would.
 //!
-//! Fenced blocks say what they are: `sh` is typed into one terminal, block after block; `sh background` is typed into a
-//! terminal of its own, where it stays; `text` is what the commands before it print, where `…` stands for anything.
+//! Fenced blocks have these kinds: `sh` is typed into one terminal, block after block; `sh background` is typed into
+//! another terminal, where it keeps running; `text` is the output of the commands before it, where `…` stands for any
+//! text.
 
 use std::{ffi::OsString, os::unix::fs::symlink, path::Path, process::Stdio};
 
@@ -17,15 +18,15 @@ use crate::{CLibrary, Quorate, TIMEOUT, c_library};
 /// A fenced block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Block {
-    /// Commands for the one terminal.
+    /// Commands for the main terminal.
     Commands(String),
-    /// Commands for a terminal of their own.
+    /// Commands for another terminal, where they keep running.
     Background(String),
-    /// What the commands before print.
+    /// The expected output of the commands before it.
     Output(String),
 }
 
-/// The fenced blocks of a document in Markdown that say something to a reader with a terminal.
+/// The fenced blocks of a Markdown document that hold commands or output.
 pub fn blocks(markdown: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut lines = markdown.lines();
@@ -44,7 +45,8 @@ pub fn blocks(markdown: &str) -> Vec<Block> {
     blocks
 }
 
-/// The first line of `expected` that `printed` does not show after the one before; none where all are there.
+/// The first line of `expected` that is not found in `printed` after the line before it; `None` where all lines are
+/// found.
 pub fn missing<'a>(expected: &'a str, printed: &str) -> Option<&'a str> {
     let mut printed = printed.lines();
     expected
@@ -53,8 +55,8 @@ pub fn missing<'a>(expected: &'a str, printed: &str) -> Option<&'a str> {
         .find(|expected| !printed.any(|line| matches_line(expected, line)))
 }
 
-/// Whether the parts between `…` are in the line, in their order; how much space stands between words is a matter of
-/// the terminal's width.
+/// Whether the line holds the parts between `…` in their order. White space between words may differ, because it
+/// depends on the terminal's width.
 fn matches_line(expected: &str, line: &str) -> bool {
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let (expected, line) = (words(expected), words(line));
@@ -65,13 +67,13 @@ fn matches_line(expected: &str, line: &str) -> bool {
     rest.is_some_and(|rest| rest.ends_with(last))
 }
 
-/// A reader with a machine of their own, `quorate` on its path, and as many terminals as the document asks for.
+/// A reader with a separate machine, `quorate` in its `PATH`, and as many terminals as the document needs.
 ///
-/// Documents name ports and end processes by what they are called. So the machine is one: its processes and its network
-/// are in namespaces, which need root or user namespaces. Dropped, it ends with all that was started on it.
+/// Documents use fixed ports and end processes by name. So the reader's processes and network are in namespaces,
+/// which need root or user namespaces. When the reader is dropped, all processes end that were started there.
 #[derive(Debug)]
 pub struct Reader {
-    /// Dropped first: the machine ends before its files.
+    /// Dropped first, so that the processes end before their files are removed.
     _machine: Child,
     input: ChildStdin,
     output: Lines<BufReader<ChildStdout>>,
@@ -79,10 +81,10 @@ pub struct Reader {
     folder: TempDir,
 }
 
-/// What no command prints by itself: it ends the output of a block.
+/// Marks the end of a block's output; no command prints this line by itself.
 const END: &str = "-- end of block:";
 
-/// What documents take from the repository into the reader's folder.
+/// Files of the repository that documents use, with their names in the reader's folder.
 const FILES: [(&str, &str); 3] = [
     ("example.toml", concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/catalogs/example.toml")),
     ("editor.c", concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/client-c/examples/editor.c")),
@@ -112,9 +114,10 @@ impl Reader {
         reader
     }
 
-    /// Runs commands in the one terminal, and gives what they print and the exit code of the last one.
+    /// Runs commands in the main terminal; returns their output and the exit code of the last one.
     pub async fn run(&mut self, commands: &str) -> (String, i32) {
-        // In the same shell: what one block sets the next one knows. Nobody types answers.
+        // All blocks run in the same shell, so that a later block sees variables that an earlier one set. Standard
+        // input is empty: no command can ask a question.
         let script = format!("{{\n{commands}\n}} </dev/null 2>&1\nprintf '\\n{END} %s\\n' \"$?\"\n");
         self.input.write_all(script.as_bytes()).await.expect("the shell reads");
         let mut printed = String::new();
@@ -134,7 +137,7 @@ impl Reader {
         }
     }
 
-    /// Starts commands in a terminal of their own.
+    /// Starts commands in another terminal.
     pub async fn start(&mut self, commands: &str) {
         let log = terminal(self.background);
         let script = format!("(\n{commands}\n) </dev/null >{log} 2>&1 &\n");
@@ -142,7 +145,7 @@ impl Reader {
         self.background += 1;
     }
 
-    /// What the terminals of the background show.
+    /// The output of all background terminals.
     pub fn said(&self) -> String {
         let said = |number| std::fs::read_to_string(self.folder.path().join(terminal(number))).unwrap_or_default();
         (0..self.background).map(said).collect::<Vec<_>>().join("----\n")
@@ -153,7 +156,7 @@ fn terminal(number: usize) -> String {
     format!("terminal{number}.log")
 }
 
-/// A shell that is the first process of a machine.
+/// A shell that is the first process in its own namespaces.
 fn machine(folder: &Path, path: &OsString) -> Command {
     let mut machine = Command::new("unshare");
     for (variable, _) in std::env::vars_os() {
@@ -169,7 +172,7 @@ fn machine(folder: &Path, path: &OsString) -> Command {
         .current_dir(folder)
         .env("PATH", path)
         .env("NO_COLOR", "1")
-        // The contexts of the account that runs the tests stay as they are.
+        // The saved contexts of the account that runs the tests are not used or changed.
         .env("XDG_CONFIG_HOME", folder.join("config"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -1,4 +1,4 @@
-//! The files of a folder: to see that nothing touched them, and to try things on a copy.
+//! The files of a folder: their hashes, to check that nothing changed, and copies, to try changes on.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-/// Every file below `folder`, with the SHA-256 of its content; folders stand there without one. Sockets are left out:
+/// Every file below `folder`, with the SHA-256 of its content; folders have no hash. Sockets are left out, because
 /// they have no content.
 pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Option<[u8; 32]>> {
     let mut found = BTreeMap::new();
@@ -30,7 +30,7 @@ pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Option<[u8; 32]>> {
     found
 }
 
-/// Copies all files of `from` to `to`, which must not exist, with their rights.
+/// Copies all files of `from` with their permissions to `to`, which must not exist.
 pub fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir(to)?;
     fs::set_permissions(to, fs::metadata(from)?.permissions())?;

@@ -1,4 +1,4 @@
-//! Connections of a stranger, many of them, that say little and are opened again when they are closed.
+//! Many connections that send little, and are opened again when the other side closes them.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -18,20 +18,20 @@ use tokio::{
 
 use crate::eventually;
 
-/// How often a connection that was closed is opened again. The pace of an attacker; no test waits for it.
+/// Pause before a closed connection is opened again. It sets the pace of the attack; no test waits for it.
 const REOPENING: Duration = Duration::from_millis(250);
 
 /// Connects from `source`, an address of this machine.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the operating system.
 pub async fn connect_from(source: Ipv4Addr, target: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((source, 0).into())?;
     socket.connect(target).await
 }
 
-/// What a stranger does to one port. Dropped, it ends.
+/// A flood of connections to one port. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Flood {
     _connections: JoinSet<()>,
@@ -39,8 +39,8 @@ pub struct Flood {
 }
 
 impl Flood {
-    /// Holds so many connections from each of `sources` to `target`, which send `bytes` and no more. Returns when each was open
-    /// once.
+    /// Opens `of_each` connections from each of `sources` to `target`, which send `bytes` and then nothing. Returns
+    /// when each connection was open once.
     pub async fn begin(target: SocketAddr, sources: &[Ipv4Addr], of_each: usize, bytes: &'static [u8]) -> Self {
         let opened = Arc::new(AtomicUsize::new(0));
         let mut connections = JoinSet::new();
@@ -54,13 +54,13 @@ impl Flood {
         flood
     }
 
-    /// Waits until so many more connections were opened.
+    /// Waits until this many more connections were opened.
     pub async fn more(&self, connections: usize) {
         let enough = self.opened() + connections;
         eventually("the flood's connections are opened", async || (self.opened() >= enough).then_some(())).await;
     }
 
-    /// Connections that were opened so far.
+    /// How many connections were opened so far.
     pub fn opened(&self) -> usize {
         self.opened.load(Ordering::Relaxed)
     }
@@ -73,7 +73,7 @@ async fn hold(source: Ipv4Addr, target: SocketAddr, bytes: &[u8], opened: Arc<At
         let Ok(mut stream) = connect_from(source, target).await else { continue };
         opened.fetch_add(1, Ordering::Relaxed);
         let _closed = stream.write_all(bytes).await;
-        // Until the other side closes it.
+        // Reads until the other side closes the connection.
         while stream.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {}
     }
 }

@@ -1,13 +1,13 @@
-//! Real processes for tests of the whole: the one binary, run as people run it.
+//! Real processes for tests of the whole product: the one binary, run as its users run it.
 //!
-//! [`Quorate`] runs commands. A [`Cluster`] is made with them and with nothing else: a publisher, a configuration for
-//! each node, a process for each node, a key, certificates. A [`Product`] is what client machines ask for, [`wire`] is
-//! for those who ask without manners. All of it is on loopback, and each cluster on addresses of its own; or in
-//! the namespaces of a [`Network`], which can be cut.
+//! [`Quorate`] runs commands. A [`Cluster`] is set up with these commands only: a publisher, a configuration for each
+//! node, a process for each node, a key, certificates. A [`Product`] is what client machines ask for, [`wire`] makes
+//! malformed requests. Everything is on loopback, each cluster on its own addresses, or in the namespaces of a
+//! [`Network`], which can be partitioned.
 //!
 //! Invariant: never waits without a deadline, never leaves a process behind, never asserts how long anything took.
 
-/// The words of a command: texts and paths as they come.
+/// The words of a command, from texts and paths.
 #[macro_export]
 macro_rules! words {
     ($($word:expr),* $(,)?) => { [$(::std::ffi::OsString::from($word)),*] };

@@ -1,4 +1,4 @@
-//! Client machines that ask, as fast as they are answered or at a pace, and what they were told.
+//! Client machines that ask as fast as they are answered, or at a fixed rate, and the answers that they received.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,10 +23,10 @@ use uuid::Uuid;
 
 use crate::{Cluster, Product, cmid, eventually};
 
-/// Log index and place in the entry, as answers name them.
+/// Log index and offset in the entry, as answers name them.
 type LogPosition = (u64, u32);
 
-/// What the clients were told.
+/// The answers that the clients received.
 #[derive(Debug)]
 struct Told {
     acknowledged: BTreeMap<Cmid, LogPosition>,
@@ -34,16 +34,16 @@ struct Told {
     unanswered: u64,
     last_answer: Instant,
     pauses: Vec<Pause>,
-    /// Hosts that answered since somebody wanted to know.
+    /// Hosts that have answered since the last call of `Load::is_answered_by`.
     hosts: BTreeSet<SocketAddr>,
 }
 
-/// The longest time without an answer to anybody, while this went on.
+/// The longest time without an answer to any client during one phase of a load.
 #[derive(Clone, Debug)]
 pub struct Pause {
-    /// What went on.
+    /// Name of the phase.
     pub during: String,
-    /// How long nobody was answered.
+    /// The longest time in which no client was answered.
     pub longest: Duration,
 }
 
@@ -55,24 +55,24 @@ struct Shared {
     began: Instant,
 }
 
-/// Clients under way, each with a machine of its own a request.
+/// Running clients; each request comes from a new machine.
 #[derive(Debug)]
 pub struct Load {
     shared: Arc<Shared>,
     clients: JoinSet<()>,
 }
 
-/// What became of a load. As text: its figures.
+/// The result of a load. As text: its figures.
 #[derive(Debug)]
 pub struct LoadResult {
     acknowledged: BTreeMap<Cmid, LogPosition>,
     /// Requests that a host answered with a refusal.
     pub refused: u64,
-    /// Requests that were answered by nobody in time, or whose connection broke.
+    /// Requests that no host answered in time, or whose connection broke.
     pub unanswered: u64,
-    /// From the first to the last request.
+    /// Time from the first to the last request.
     pub lasted: Duration,
-    /// One for each part of the load, the longest time without an answer in it.
+    /// The longest time without an answer, for each phase of the load.
     pub pauses: Vec<Pause>,
 }
 
@@ -88,7 +88,7 @@ impl fmt::Display for LoadResult {
 }
 
 impl Told {
-    /// The time since the last answer, which may be the longest without one.
+    /// Records the time since the last answer, which may be the longest without an answer.
     fn paused(&mut self) {
         let pause = self.last_answer.elapsed();
         if let Some(now) = self.pauses.last_mut() {
@@ -105,7 +105,7 @@ impl Shared {
 
     fn answered(&self, host: SocketAddr, machine: Cmid, place: LogPosition) {
         let mut told = self.told();
-        // When all have been told to end, nobody is kept waiting.
+        // When the clients are ending, the time between answers is no pause.
         if !self.is_over() {
             told.paused();
         }
@@ -118,29 +118,31 @@ impl Shared {
     }
 }
 
-/// How long a client of a load waits: as client machines do.
+/// Timeouts of the clients of a load, the same as those of client machines.
 const DEADLINES: Deadlines = Deadlines { connect: Duration::from_secs(2), exchange: Duration::from_secs(5) };
 
-/// Answers after which a client with a pace goes on to the next host: machines come and go, and a host that is back has
+/// After this many answers a client with a fixed rate goes on to the next host. So a host that has restarted gets
 /// clients again.
 const TURN: usize = 64;
 
-/// How a client goes about it, where it does not ask as fast as it can.
+/// The rate of a client that does not ask as fast as it can.
 struct Pace {
     request: Interval,
-    /// Until it goes on to the next host for the first time. Not all at once.
+    /// After how many answers the client goes on to the next host for the first time; different for each client, so
+    /// that they do not all change at once.
     first_turn: usize,
 }
 
 impl Load {
-    /// So many clients of all nodes, each as fast as it is answered. A client keeps its connection while it is answered, and
-    /// goes on to the next node when it is not. What became of a request without an answer is unknown, and nobody's claim.
+    /// Starts this many clients of all nodes, each of which asks as fast as it is answered. A client keeps its
+    /// connection while it is answered, and else goes on to the next node. The outcome of a request without an answer
+    /// is unknown, so nothing is expected of it.
     pub fn start(cluster: &Cluster, product: &Product, clients: usize) -> Self {
         Self::begin(&cluster.addresses(), product, clients, None)
     }
 
-    /// The same of the hosts at these addresses, with so many requests a second from all clients together, and no more. All
-    /// hosts are asked in turn.
+    /// Starts this many clients of the hosts at these addresses, with at most `per_second` requests a second from all
+    /// clients together. Each client asks all hosts in turn.
     pub fn paced(hosts: &[SocketAddr], product: &Product, clients: usize, per_second: u32) -> Self {
         let each = Duration::from_secs(1) * u32::try_from(clients).expect("a load has few clients") / per_second;
         Self::begin(hosts, product, clients, Some(each))
@@ -163,7 +165,7 @@ impl Load {
             let nodes = turn.into_iter().cycle();
             let pace = pace.map(|each| {
                 let mut request = interval(each);
-                // Who was kept waiting does not ask more often for it.
+                // A client that had to wait does not ask more often afterwards.
                 request.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 Pace { request, first_turn: TURN * (client + 1) / clients }
             });
@@ -172,21 +174,21 @@ impl Load {
         Self { shared, clients: tasks }
     }
 
-    /// From here on something else goes on: pauses are told apart.
+    /// Begins a new phase; pauses are recorded for each phase.
     pub fn enters(&self, during: impl Into<String>) {
         let mut told = self.shared.told();
         told.paused();
         told.pauses.push(Pause { during: during.into(), longest: Duration::ZERO });
     }
 
-    /// Waits for so many more answers.
+    /// Waits for this many more answers.
     pub async fn more(&self, answers: usize) {
         let answered = || self.shared.told().acknowledged.len();
         let enough = answered() + answers;
         eventually("clients are answered", async || (answered() >= enough).then_some(())).await;
     }
 
-    /// Waits until each of these hosts has answered from now on.
+    /// Waits until each of these hosts has answered once more.
     pub async fn is_answered_by(&self, hosts: &[SocketAddr]) {
         self.shared.told().hosts.clear();
         eventually("every host answers clients", async || {
@@ -196,7 +198,7 @@ impl Load {
         .await;
     }
 
-    /// Ends the clients.
+    /// Ends the clients, and returns the result.
     pub async fn end(mut self) -> LoadResult {
         self.shared.told().paused();
         self.shared.stop.store(true, Ordering::Relaxed);
@@ -214,7 +216,7 @@ impl Load {
     }
 }
 
-/// One client.
+/// The loop of one client.
 async fn ask(shared: Arc<Shared>, product: Product, nodes: impl Iterator<Item = SocketAddr>, mut pace: Option<Pace>) {
     let mut turn = pace.as_ref().map_or(usize::MAX, |pace| pace.first_turn);
     for node in nodes {
@@ -252,7 +254,7 @@ async fn ask(shared: Arc<Shared>, product: Product, nodes: impl Iterator<Item = 
 }
 
 impl LoadResult {
-    /// How many requests were answered.
+    /// How many requests were acknowledged.
     pub fn answered(&self) -> usize {
         self.acknowledged.len()
     }
@@ -262,10 +264,11 @@ impl LoadResult {
         self.pauses.iter().map(|pause| pause.longest).max().unwrap_or_default()
     }
 
-    /// Stops the nodes that run, which kept their whole log (`QUORATE_TEST_KEEP_LOG`), and looks for every answer in each.
+    /// Stops the running nodes, which kept their whole log (`QUORATE_TEST_KEEP_LOG`), and looks for every answer in
+    /// each log.
     ///
     /// # Panics
-    /// Where one is not there, in the place that it named.
+    /// Where a log does not hold an answer at the position that the answer named.
     pub async fn is_kept_by(&self, cluster: &mut Cluster) {
         for (node, log) in logs(cluster).await {
             let lost: Vec<_> = self.acknowledged.iter().filter(|(machine, place)| !log.has(machine, place)).collect();
@@ -273,11 +276,11 @@ impl LoadResult {
         }
     }
 
-    /// The same where a snapshot may stand for entries that a node had not received yet: every answer is in a log, and in
-    /// none its place is another's.
+    /// Checks the answers where a snapshot may have replaced entries that a node had not received yet: each answer is
+    /// in at least one log, and no log holds another request at its position.
     ///
     /// # Panics
-    /// Where one is in no log, or another one is in its place.
+    /// Where no log holds an answer, or a log holds another request at its position.
     pub async fn is_held_by(&self, cluster: &mut Cluster) {
         let logs = logs(cluster).await;
         for (machine, place) in &self.acknowledged {
@@ -300,7 +303,7 @@ impl Log {
     }
 }
 
-/// Stops the nodes that run, and reads their logs.
+/// Stops the running nodes, and reads their logs.
 async fn logs(cluster: &mut Cluster) -> BTreeMap<u64, Log> {
     let running = cluster.running();
     for &node in &running {

@@ -1,4 +1,4 @@
-//! Addresses that no other test uses: on Linux all of 127.0.0.0/8 is this machine.
+//! Loopback addresses that no other test uses: on Linux all of 127.0.0.0/8 belongs to the local machine.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
@@ -13,21 +13,21 @@ pub struct Loopback {
     block: u8,
 }
 
-/// Addresses of one block.
+/// How many addresses a block has.
 const BLOCK: u8 = 16;
 
 impl Loopback {
-    /// A block that nobody else has: the number of the process keeps test processes apart.
+    /// Claims a block that no other cluster has; the process id keeps test processes apart.
     pub(crate) fn claim() -> Self {
         static CLAIMED: AtomicU8 = AtomicU8::new(0);
         let [.., high, low] = std::process::id().to_be_bytes();
         let block = CLAIMED.fetch_add(1, Ordering::Relaxed);
         assert!(block < u8::MAX / BLOCK, "a test process makes at most {} clusters", u8::MAX / BLOCK);
-        // 127.0.x.y is left to those who say localhost.
+        // 127.0.x.y is left to programs that use localhost.
         Self { process: [high | 0x80, low], block }
     }
 
-    /// The address with this number, 0 to 15.
+    /// The address with this number in the block, 0 to 15.
     pub fn address(&self, number: u8) -> Ipv4Addr {
         assert!(number < BLOCK, "a block has {BLOCK} addresses");
         let [high, low] = self.process;
@@ -35,16 +35,16 @@ impl Loopback {
     }
 }
 
-/// Ports that the system gives no connection or lookup by itself, so that none of a node's own can be in the way.
+/// Ports from which the system opens no connection or lookup by itself, so that nodes can bind them.
 const PORTS: Range<u16> = 10_000..32_000;
 
-/// A port that is free now on `address`, for TCP and UDP, and that this process has given nobody else.
+/// A port that is free now on `address`, for TCP and UDP, and that this process has not returned before.
 ///
 /// # Panics
-/// When there is none.
+/// When no port is free.
 pub fn free_port(address: Ipv4Addr) -> SocketAddr {
     static GIVEN: AtomicU16 = AtomicU16::new(0);
-    // On 127.0.0.1 test processes meet: each begins elsewhere.
+    // Test processes share 127.0.0.1, so each one begins its search at another port.
     let first = std::process::id().wrapping_mul(61);
     let mut free = PORTS.map(|_| {
         let step = u32::from(GIVEN.fetch_add(1, Ordering::Relaxed));

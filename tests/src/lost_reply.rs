@@ -1,4 +1,4 @@
-//! A way to a node's administration on which the first reply is lost.
+//! Proxies to a node's administration that lose the first reply.
 
 use std::{
     io,
@@ -15,8 +15,8 @@ use tokio::{
 
 use crate::loopback::free_port;
 
-/// A socket in front of a node's own. What the first connection sends reaches the node, and nothing that the node answers
-/// comes back; later connections are passed on.
+/// A proxy for a node's administration socket. Requests on the first connection reach the node, and its replies are
+/// dropped; later connections are passed through.
 #[derive(Debug)]
 pub struct LostReply {
     path: PathBuf,
@@ -25,10 +25,10 @@ pub struct LostReply {
 }
 
 impl LostReply {
-    /// At `path`, in front of the socket `node`.
+    /// Opens the proxy at `path`, for the socket `node`.
     ///
     /// # Panics
-    /// When there can be no socket at `path`.
+    /// When no socket can be made at `path`.
     pub fn at(path: PathBuf, node: &Path) -> Self {
         let listener = UnixListener::bind(&path).expect("a socket of the test's own");
         let (is_broken, broken) = watch::channel(false);
@@ -36,12 +36,12 @@ impl LostReply {
         Self { path, is_broken, serving }
     }
 
-    /// As `--admin` takes it.
+    /// The proxy's address in the form that `--admin` takes.
     pub fn admin(&self) -> String {
         format!("unix:{}", self.path.display())
     }
 
-    /// Ends the first connection.
+    /// Closes the first connection.
     pub fn break_off(&self) {
         self.is_broken.send_replace(true);
     }
@@ -82,8 +82,8 @@ async fn serve(listener: UnixListener, node: PathBuf, mut broken: watch::Receive
     }
 }
 
-/// An address in front of a node's administration from afar. What the first connection sends reaches the node; what the node answers
-/// after the handshake does not come back. Later connections are passed on.
+/// A proxy for a node's administration over the network. Requests on the first connection reach the node, and its
+/// replies after the TLS handshake are dropped; later connections are passed through.
 #[derive(Debug)]
 pub struct LostReplyFromAfar {
     address: SocketAddr,
@@ -92,7 +92,7 @@ pub struct LostReplyFromAfar {
 }
 
 impl LostReplyFromAfar {
-    /// In front of `node`.
+    /// Opens the proxy for the address `node`.
     ///
     /// # Panics
     /// When no port is free.
@@ -103,12 +103,12 @@ impl LostReplyFromAfar {
         Self { address, is_broken, serving: tokio::spawn(serve_from_afar(listener, node, broken)) }
     }
 
-    /// HOST:PORT.
+    /// The proxy's address, HOST:PORT.
     pub fn address(&self) -> String {
         self.address.to_string()
     }
 
-    /// Ends the first connection.
+    /// Closes the first connection.
     pub fn break_off(&self) {
         self.is_broken.send_replace(true);
     }
@@ -137,8 +137,8 @@ async fn serve_from_afar(listener: TcpListener, node: SocketAddr, mut broken: wa
     }
 }
 
-/// Of TLS 1.3 the caller needs the host's first flight only (RFC 8446, section 2): what comes once the caller has answered that is
-/// the reply.
+/// In a TLS 1.3 handshake the caller needs only the host's first flight (RFC 8446, section 2). What the host sends
+/// after the caller's answer to it is the reply.
 async fn lose_after_handshake(caller: &mut TcpStream, host: &mut TcpStream) -> io::Result<()> {
     let (mut has_shaken, mut has_answered) = (false, false);
     let (mut asked, mut told) = ([0; 4096], [0; 4096]);

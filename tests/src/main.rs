@@ -1,4 +1,4 @@
-//! The binary as people run it, and with it the switches that only tests may have.
+//! The binary of the product, with additional switches that only tests may use.
 
 use std::process::ExitCode;
 

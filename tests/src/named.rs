@@ -1,4 +1,4 @@
-//! A real `named` of the test's own: one zone, a key for each node, and the policy that the documents give.
+//! A real `named` for a test: one zone, a key for each node, and the update policy that the documents give.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -11,32 +11,33 @@ use tokio::process::Command;
 
 use crate::{Cluster, Process, eventually, free_port};
 
-/// The zone.
+/// Name of the zone.
 pub const ZONE: &str = "example.test";
 
-/// A name server.
+/// A name server process.
 #[derive(Debug)]
 pub struct Named {
-    /// Where it answers, over UDP and TCP.
+    /// Address on which the server answers, over UDP and TCP.
     pub address: SocketAddr,
     process: Option<Process>,
-    // Last: the process goes before its files.
+    // The last field, so that the process ends before its files are removed.
     folder: TempDir,
 }
 
 impl Named {
-    /// A primary of [`ZONE`] in which `nodes` nodes may publish themselves, and in which `records` stand already.
+    /// Starts a primary of [`ZONE`] in which `nodes` nodes may publish their records, and which holds `records` at
+    /// first.
     pub async fn start(nodes: u8, records: &str) -> Self {
         Self::configured(nodes, records).running().await
     }
 
-    /// The same with its files and its address, and nothing that answers there yet.
+    /// A primary with its files and its address, whose process has not been started.
     pub fn configured(nodes: u8, records: &str) -> Self {
-        // It listens on addresses of interfaces only, and of the loopback there is one.
+        // named listens only on addresses of network interfaces, and on loopback that is 127.0.0.1.
         Self::configured_at(free_port(Ipv4Addr::LOCALHOST), nodes, records)
     }
 
-    /// The same at this address, which must be an interface's.
+    /// A primary at this address, which must be one of a network interface; its process has not been started.
     pub fn configured_at(address: SocketAddr, nodes: u8, records: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("quorate-").tempdir().expect("there is a temporary folder");
         let path = |name: &str| folder.path().join(name);
@@ -53,7 +54,7 @@ impl Named {
         Self { address, process: None, folder }
     }
 
-    /// Starts it, and waits until it answers.
+    /// Starts the server, and waits until it answers.
     pub async fn running(mut self) -> Self {
         let path = |name: &str| self.folder.path().join(name);
         let mut command = Command::new("named");
@@ -64,14 +65,14 @@ impl Named {
         self
     }
 
-    /// `kill -9`.
+    /// Kills the server with SIGKILL.
     pub async fn stop(&mut self) {
         if let Some(process) = self.process.take() {
             process.kill().await;
         }
     }
 
-    /// Gives each node of a cluster its name and its key here.
+    /// Configures each node of a cluster to publish in this zone, with its name and its key.
     pub fn publishes(&self, cluster: &mut Cluster) {
         for number in cluster.numbers() {
             let node = u8::try_from(number).expect("a test's nodes have small numbers");
@@ -82,10 +83,10 @@ impl Named {
         }
     }
 
-    /// Changes the zone as somebody with the key of a node does: a command of `nsupdate`, like `add` or `delete`.
+    /// Changes the zone with the key of a node: `change` is a command of `nsupdate`, such as `add` or `delete`.
     ///
     /// # Panics
-    /// When it is refused.
+    /// When the server refuses the update.
     pub async fn update(&self, node: u8, change: &str) {
         let path = self.folder.path().join("update");
         let (ip, port) = (self.address.ip(), self.address.port());
@@ -97,19 +98,19 @@ impl Named {
         assert!(done.status.success(), "{change}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
-    /// The file with the TSIG key of a node.
+    /// Path of the file with the TSIG key of a node.
     pub fn key_file(&self, node: u8) -> PathBuf {
         self.folder.path().join(format!("node{node}.key"))
     }
 
-    /// A key of this node's name with another secret.
+    /// Path of a key file with this node's key name and another secret.
     pub fn wrong_key_file(&self, node: u8) -> PathBuf {
         let path = self.folder.path().join(format!("wrong{node}.key"));
         std::fs::write(&path, key(node, "a secret that the name server does not know")).expect("it takes a file");
         path
     }
 
-    /// The text of a node's key file, as BIND takes it, too: with blanks in the secret.
+    /// The text of a node's key file with blanks in the secret, which BIND accepts.
     pub fn key_with_blanks(&self, node: u8) -> String {
         let text = std::fs::read_to_string(self.key_file(node)).expect("a node has a key file");
         let (before, secret) = text.split_once("secret \"").expect("a key has a secret");
@@ -117,19 +118,19 @@ impl Named {
         format!("{before}secret \" {first} {rest}")
     }
 
-    /// A key with a name that the name server does not know.
+    /// Path of a key file with a name that the name server does not know.
     pub fn unknown_key_file(&self) -> PathBuf {
         let path = self.folder.path().join("unknown.key");
         std::fs::write(&path, key(99, "a secret of the test's own, node by node")).expect("it takes a file");
         path
     }
 
-    /// The lines of `dig +short`, sorted: what an implementation of its own finds.
+    /// The lines of `dig +short`, sorted: the view of an independent resolver.
     pub async fn dig(&self, kind: &str, name: &str) -> Vec<String> {
         dig(self.address, kind, name).await
     }
 
-    /// How often a client's resolver asked for hosts: over UDP, which nodes and `dig` here do not use.
+    /// How many queries for hosts came over UDP, which clients' resolvers use and nodes and `dig` do not use here.
     pub fn questions_for_hosts(&self) -> usize {
         let said = self.process.as_ref().map_or_else(String::new, Process::said);
         let question = format!("query: _vlmcs._tcp.{ZONE} IN SRV ");
@@ -143,7 +144,7 @@ impl Named {
     }
 }
 
-/// The lines of `dig +short`, asked of any server, sorted.
+/// The sorted lines of `dig +short`, from the server at this address.
 pub async fn dig(server: SocketAddr, kind: &str, name: &str) -> Vec<String> {
     let (ip, port) = (format!("@{}", server.ip()), server.port().to_string());
     let words = [ip.as_str(), "-p", &port, "+short", "+tcp", "+tries=1", "+time=5", name, kind];

@@ -1,5 +1,5 @@
-//! Nodes with addresses of their own: network namespaces on one bridge, inside namespaces that the test alone has. What
-//! is cut there, mounted there or left running there ends with the test.
+//! Nodes with their own addresses, in network namespaces on one bridge. All of them are inside namespaces of the
+//! test: what is disconnected, mounted or left running there ends with the test.
 
 use std::{
     collections::BTreeSet,
@@ -11,26 +11,26 @@ use std::{
 
 use tokio::{io::AsyncWriteExt, process::Command};
 
-/// Set where a test runs in namespaces of its own.
+/// Environment variable that is set where a test runs in its own namespaces.
 const INSIDE: &str = "QUORATE_TEST_INSIDE";
 
-/// The bridge, and what hangs on it. Clients are the test itself, on the bridge.
+/// A bridge with the nodes' namespaces. The test itself is on the bridge, as the clients.
 #[derive(Debug)]
 pub struct Network(());
 
-/// The clients' address; nodes have those with their numbers.
+/// Number of the clients' address; each node has the address with its number.
 const HUB: u8 = 254;
 
 impl Network {
-    /// Runs this test (by its full name) once more in namespaces of its own, and gives the network there. Here it gives
-    /// nothing: the test is over, and passed there.
+    /// Runs this test (by its full name) once more in its own namespaces, and returns the network there. In the outer
+    /// run it returns `None` after the inner run has passed.
     ///
     /// # Panics
-    /// When it failed there.
+    /// When the inner run failed.
     pub async fn of(test: &str) -> Option<Self> {
         if std::env::var_os(INSIDE).is_some() {
             let network = Self(());
-            // Namespaces have their names in files below: none of this machine's.
+            // Names of namespaces are files below this folder: none of this machine's are visible.
             network.run("mount", &["-t", "tmpfs", "tmpfs", "/run"]).await;
             network
                 .links(&format!(
@@ -63,12 +63,12 @@ impl Network {
         Self(())
     }
 
-    /// Where the node with this number is.
+    /// The address of the node with this number.
     pub fn address(&self, node: u8) -> Ipv4Addr {
         address(node)
     }
 
-    /// A place for one more node.
+    /// Makes a namespace for one more node.
     pub async fn add(&self, node: u8) {
         let inside = format!("node{node}");
         self.links(&format!(
@@ -82,16 +82,16 @@ impl Network {
         }
     }
 
-    /// In a node's place this address is its own as well.
+    /// Adds this address to those that belong to the namespace of a node.
     pub(crate) async fn also_has(&self, node: u64, address: IpAddr) {
         let inside = format!("node{node}");
-        // Outside, that address stays the other node's.
+        // Outside the namespace, the address stays the other node's.
         let quiet = "echo 1 > /proc/sys/net/ipv4/conf/all/arp_ignore";
         self.run("ip", &["netns", "exec", &inside, "sh", "-c", quiet]).await;
         self.run("ip", &["-n", &inside, "addr", "add", &format!("{address}/32"), "dev", "lo"]).await;
     }
 
-    /// Nothing passes between these nodes and those, in both directions. Clients reach all of them.
+    /// Partitions these nodes from those nodes, in both directions. Clients still reach all nodes.
     pub async fn part(&self, these: &[u64], those: &[u64]) {
         for &node in these {
             self.deafen(node, those).await;
@@ -101,7 +101,7 @@ impl Network {
         }
     }
 
-    /// What these nodes send does not arrive at `node`; what it sends arrives.
+    /// Drops what these nodes send to `node`; what `node` sends still arrives.
     pub async fn deafen(&self, node: u64, these: &[u64]) {
         let from: BTreeSet<_> = these.iter().map(|node| address(small(*node)).to_string()).collect();
         let from = from.into_iter().collect::<Vec<_>>().join(", ");
@@ -111,14 +111,14 @@ impl Network {
         self.input("ip", &["netns", "exec", &format!("node{node}"), "nft", "-f", "-"], &rules).await;
     }
 
-    /// Everything arrives at these nodes again.
+    /// Removes the filters of these nodes, so that everything arrives there again.
     pub async fn heal(&self, nodes: &[u64]) {
         for node in nodes {
             self.input("ip", &["netns", "exec", &format!("node{node}"), "nft", "-f", "-"], "flush ruleset\n").await;
         }
     }
 
-    /// Puts what is in `folder` on a disk of its own, with so much room.
+    /// Moves what is in `folder` to a separate disk of this size.
     pub async fn small_disk(&self, folder: &Path, mebibytes: u32) {
         let (folder, copy) = (folder.display().to_string(), format!("{}.copy", folder.display()));
         self.run("cp", &["--archive", &folder, &copy]).await;
@@ -126,7 +126,7 @@ impl Network {
         self.run("cp", &["--archive", &format!("{copy}/."), &folder]).await;
     }
 
-    /// What is sent to this port arrives nowhere, for all that are on loopback.
+    /// Drops all packets to this port on loopback.
     pub async fn close_port(&self, port: u16) {
         let rules = format!(
             "table inet closed {{\n chain arriving {{\n type filter hook input priority 0;\n tcp dport {port} drop\n }}\n}}\n"
@@ -134,20 +134,20 @@ impl Network {
         self.input("nft", &["-f", "-"], &rules).await;
     }
 
-    /// All ports on loopback are open again.
+    /// Opens all ports on loopback again.
     pub async fn open_ports(&self) {
         self.input("nft", &["-f", "-"], "flush ruleset\n").await;
     }
 
-    /// Gives addresses names, for all programs of the test.
+    /// Gives names to addresses, for all programs of the test.
     pub async fn name(&self, names: &[(&str, Ipv4Addr)], file: &Path) {
         let lines: String = names.iter().map(|(name, address)| format!("{address} {name}\n")).collect();
         std::fs::write(file, lines).expect("a test's own file can be written");
         self.run("mount", &["--bind", &file.display().to_string(), "/etc/hosts"]).await;
     }
 
-    /// Gives the test an `/etc` of its own, which is a copy: what is written there ends with the test. `copy` is a folder
-    /// that is not there yet.
+    /// Gives the test its own copy of `/etc`; changes to it end with the test. `copy` is a folder that does not exist
+    /// yet.
     pub async fn own_etc(&self, copy: &Path) {
         let copy = copy.display().to_string();
         self.run("cp", &["--archive", "/etc", &copy]).await;
@@ -155,7 +155,7 @@ impl Network {
         self.run("cp", &["--archive", &format!("{copy}/."), "/etc"]).await;
     }
 
-    /// The words before a command that is to run where this node is.
+    /// The words before a command that run it in the namespace of this node.
     pub(crate) fn place(&self, node: u64) -> [String; 4] {
         ["ip".into(), "netns".into(), "exec".into(), format!("node{node}")]
     }

@@ -1,4 +1,4 @@
-//! What an organisation's own programs would do for nodes whose certificates it signs itself.
+//! Signs certificates for nodes, as an organisation's own authority would.
 
 use std::{
     fs,
@@ -10,14 +10,14 @@ use transport::{Authority, Subject};
 
 use crate::Cluster;
 
-/// The clock of this machine, by which certificates are verified.
+/// The time of this machine in milliseconds since 1970, by which certificates are verified.
 #[expect(clippy::disallowed_methods, reason = "certificates are verified by the clock of this machine")]
 pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
     u64::try_from(since.as_millis()).expect("milliseconds fit for long")
 }
 
-/// Writes authority, certificate and key of a node, in the place of those that are there.
+/// Writes authority, certificate and key of a node, and replaces existing ones. Returns their paths.
 pub fn certify(organisation: &Authority, cluster: &Cluster, node: u64, lifetime: Duration) -> [PathBuf; 3] {
     let [authority, certificate, key] =
         ["authority", "certificate", "key"].map(|kind| cluster.path(&format!("{node}-{kind}.pem")));
@@ -29,7 +29,8 @@ pub fn certify(organisation: &Authority, cluster: &Cluster, node: u64, lifetime:
     [authority, certificate, key]
 }
 
-/// Takes the cluster's own authority from all nodes of a cluster that does not run yet, and gives them certificates.
+/// Removes the cluster's own authority from all nodes of a cluster that does not run yet, and gives them certificates
+/// of the organisation.
 pub fn certify_all(organisation: &Authority, cluster: &mut Cluster, lifetime: Duration) {
     for node in cluster.numbers() {
         fs::remove_dir_all(cluster.node(node).data.join("tls")).expect("host init has made it");

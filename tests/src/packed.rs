@@ -1,9 +1,9 @@
-//! Folders that `cargo xtask golden record` packed into one file, without the zeros of a store's segments.
+//! Unpacks folders that `cargo xtask golden record` packed into one file, without the zeros of a store's segments.
 //!
 //! ```text
 //! folder PATH\n
 //! file PATH LENGTH\n
-//! part OFFSET LENGTH\n   of the file above, followed by as many bytes and \n; what no part holds is zero
+//! part OFFSET LENGTH\n   of the file above, followed by LENGTH bytes and \n; bytes outside all parts are zero
 //! ```
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
     path::Path,
 };
 
-/// Makes the folder `to` of what was packed; it must not exist.
+/// Unpacks the file `packed` into the new folder `to`, which must not exist.
 ///
 /// # Panics
 /// Where the file is not a packed folder.

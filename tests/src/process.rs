@@ -1,4 +1,4 @@
-//! A daemon that a test started, and ends.
+//! A daemon that a test starts and ends.
 
 use std::{
     fs::File,
@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::TIMEOUT;
 
-/// A running process, its standard error in a file. Dropped, it is killed.
+/// A running process whose standard error goes to a file. It is killed when it is dropped.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -22,7 +22,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`; what it says is added to the file `log`.
+    /// Starts `command`; its standard error is appended to the file `log`.
     pub fn start(command: &mut Command, log: &Path) -> Self {
         let file = File::options().create(true).append(true).open(log);
         let file = file.unwrap_or_else(|error| panic!("cannot write {}: {error}", log.display()));
@@ -30,56 +30,56 @@ impl Process {
         Self { child: child.unwrap_or_else(|error| panic!("{command:?}: {error}")), log: log.to_owned() }
     }
 
-    /// Number of the process.
+    /// The process id.
     ///
     /// # Panics
-    /// When it has ended.
+    /// When the process has ended.
     pub fn pid(&self) -> u32 {
         self.child.id().unwrap_or_else(|| panic!("the process has ended; it said:\n{}", self.said()))
     }
 
-    /// Whether it has not ended yet.
+    /// Whether the process still runs.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// How it ended, where it has.
+    /// The exit status of the process; `None` while it runs.
     pub fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// All that it wrote to standard error, and those before it with the same file.
+    /// Everything that the process, and earlier ones with the same file, wrote to standard error.
     pub fn said(&self) -> String {
         let bytes = std::fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// `kill -9`, and its end.
+    /// Kills the process with SIGKILL, and waits for its end.
     pub async fn kill(mut self) {
         self.child.kill().await.expect("a process of one's own can be killed");
     }
 
-    /// Asks it to stop.
+    /// Sends SIGTERM, which asks the process to stop.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
-    /// Has it read its configuration again.
+    /// Sends SIGHUP, upon which the process reads its configuration again.
     pub fn hang_up(&self) {
         self.signal(Signal::HUP);
     }
 
-    /// Has it log more, or no longer.
+    /// Sends SIGUSR1, which switches debug lines on or off.
     pub fn toggle_debug(&self) {
         self.signal(Signal::USR1);
     }
 
-    /// Takes the processor from it: its connections stand, and nothing comes out of them.
+    /// Stops the process with SIGSTOP: its connections stay open, and it sends nothing.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Gives it back.
+    /// Continues a process that was stopped with [`Self::freeze`].
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
     }
@@ -89,17 +89,17 @@ impl Process {
         kill_process(pid, signal).expect("a process of one's own takes signals");
     }
 
-    /// Waits for its end.
+    /// Waits until the process ends.
     ///
     /// # Panics
-    /// When it does not end.
+    /// When the process does not end in time.
     pub async fn end(&mut self) -> ExitStatus {
         let end = timeout(TIMEOUT, self.child.wait()).await;
         let end = end.unwrap_or_else(|_| panic!("the process does not end; it said:\n{}", self.said()));
         end.expect("a child can be waited for")
     }
 
-    /// Memory that it has in use, in bytes (`VmRSS`).
+    /// Memory that the process uses, in bytes (`VmRSS`).
     pub fn resident_bytes(&self) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));

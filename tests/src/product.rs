@@ -1,4 +1,4 @@
-//! What client machines ask for, and how they ask.
+//! The product for which client machines ask, and the requests for it.
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
@@ -24,11 +24,11 @@ pub fn cmid(number: u64) -> Cmid {
     Cmid(u128::from(number).to_be_bytes())
 }
 
-/// Long: a test does not measure how busy the machine is.
+/// Long timeouts, because a test does not measure how busy the machine is.
 const DEADLINES: Deadlines = Deadlines { connect: Duration::from_secs(10), exchange: Duration::from_secs(30) };
 
 impl Product {
-    /// The one that the catalog in the trust file calls `name`.
+    /// The product that the catalog in the trust file calls `name`.
     pub(crate) fn new(trust: &Path, name: &str) -> Self {
         let text = std::fs::read_to_string(trust).expect("`publisher init` has written the trust file");
         let trust = Trust::from_toml(&text).expect("the trust file is sound");
@@ -36,12 +36,12 @@ impl Product {
         Self { trust, id }
     }
 
-    /// What its machines trust.
+    /// The publisher's keys, which the machines trust.
     pub fn trust(&self) -> &Trust {
         &self.trust
     }
 
-    /// A fresh request of the machine with this CMID.
+    /// A new request of the machine with this CMID.
     pub fn request(&self, cmid: Cmid) -> Request {
         client::request(self.trust.publisher, self.id, cmid, &Machine::this()).expect("there is randomness")
     }
@@ -56,11 +56,11 @@ impl Product {
         client::activate(&address.into(), request, &self.trust, DEADLINES).await
     }
 
-    /// The count that the host at `address` answers the machine with this number. A host whose disk takes seconds for a sync
-    /// says that no leader answered; the machine asks again, as clients do.
+    /// The count in the answer of the host at `address` to the machine with this number. A host whose fsync takes
+    /// seconds answers that there is no leader; then the machine asks again, as clients do.
     ///
     /// # Panics
-    /// When it answers anything else.
+    /// When the host answers anything else.
     pub async fn count(&self, address: SocketAddr, machine: u64) -> u64 {
         let answered =
             eventually("the host has a leader", async || match self.activate(address, cmid(machine)).await {
@@ -72,12 +72,12 @@ impl Product {
         answered.answer.body.count.into()
     }
 
-    /// A connection to the host at `address`, for several requests.
+    /// Opens a connection to the host at `address`, for several requests.
     pub async fn session(&self, address: SocketAddr) -> Result<Session, ActivateError> {
         self.session_within(address, DEADLINES).await
     }
 
-    /// The same with other deadlines than a patient test's.
+    /// Opens a connection with these timeouts, instead of the long ones of tests.
     pub(crate) async fn session_within(
         &self,
         address: SocketAddr,
@@ -86,7 +86,7 @@ impl Product {
         Session::connect(&address.into(), deadlines).await
     }
 
-    /// Asks on an open connection.
+    /// Sends a request on an open connection.
     pub async fn ask(&self, session: &mut Session, cmid: Cmid) -> Result<ReceivedAnswer, ActivateError> {
         session.exchange(&self.request(cmid), &self.trust).await
     }

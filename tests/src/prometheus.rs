@@ -1,4 +1,4 @@
-//! A real Prometheus with the project's own files, which are for waiting long: here it waits little.
+//! A real Prometheus with the project's own files, in which the waiting times are shortened.
 
 use std::{fs, net::SocketAddr, path::Path};
 
@@ -7,10 +7,10 @@ use tokio::process::Command;
 
 use crate::{Cluster, Process, eventually, free_port, page};
 
-/// The project's own configuration and alerts.
+/// Folder of the project's own configuration and alerts.
 pub const PROMETHEUS_FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/prometheus");
 
-/// How long a condition must hold before its alert fires; here a second.
+/// Waiting times of the alerts in the project's files; the tests replace them by one second.
 const PAUSES: [&str; 7] = ["30s", "1m", "2m", "5m", "10m", "15m", "1h"];
 
 /// A Prometheus that scrapes the nodes of a cluster.
@@ -21,12 +21,12 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// With the project's own files, but for the addresses and the pauses.
+    /// Starts a Prometheus with the project's own files; only addresses and waiting times differ.
     pub async fn of(cluster: &Cluster) -> Self {
         Self::with(cluster, &[]).await
     }
 
-    /// The same, with these words of the alerts replaced: each must be there.
+    /// Starts a Prometheus with these words of the alerts replaced; each word must occur.
     pub async fn with(cluster: &Cluster, replaced: &[(&str, &str)]) -> Self {
         let folder = cluster.path("prometheus");
         fs::create_dir_all(&folder).expect("a test's own folder takes another");
@@ -34,7 +34,7 @@ impl Prometheus {
         let targets = cluster.numbers().into_iter().map(|node| format!("\"{}\"", cluster.node(node).metrics));
         let targets = targets.collect::<Vec<_>>().join(", ");
         let own = r#""node1.example.com:9688", "node2.example.com:9688", "node3.example.com:9688""#;
-        // A scrape may take as long as the pause between two: a busy node needs some time.
+        // A scrape may take as long as the interval between two scrapes, because a busy node needs some time.
         let configuration = read("prometheus.yml").replace(own, &targets).replace("15s", "1s");
         assert!(configuration.contains(&targets) && configuration.contains("scrape_interval: 1s"));
         fs::write(folder.join("prometheus.yml"), configuration).expect("a folder takes a file");
@@ -62,10 +62,10 @@ impl Prometheus {
         prometheus
     }
 
-    /// What an expression gives: a value for each set of labels, none where it gives nothing.
+    /// The result of an expression: one value for each set of labels; empty where there is none.
     ///
     /// # Panics
-    /// When it is no expression.
+    /// When the expression is invalid.
     pub async fn ask(&self, expression: &str) -> Vec<Value> {
         let encoded: String = expression.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let (_, text) = page(self.address, &format!("/api/v1/query?query={encoded}")).await.expect("it answers");
@@ -79,7 +79,7 @@ impl Prometheus {
         !self.ask(&format!("ALERTS{{alertname=\"{name}\",alertstate=\"firing\"}}")).await.is_empty()
     }
 
-    /// Waits until an alert fires, or does not any more.
+    /// Waits until an alert fires, or until it does not fire any more.
     pub async fn alert(&self, name: &str, fires: bool) {
         eventually(&format!("{name} fires: {fires}"), async || (self.fires(name).await == fires).then_some(())).await;
     }

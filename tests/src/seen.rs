@@ -1,4 +1,4 @@
-//! Pages of port 9688, as a monitor gets them.
+//! Reads pages of port 9688, as a monitoring system does.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Status and body of a page of port 9688; nothing where nobody answers.
+/// Status and body of a page of port 9688; `None` where the node does not answer.
 pub async fn page(at: SocketAddr, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(at).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
@@ -30,7 +30,7 @@ fn unchunked(mut body: &str) -> String {
     whole
 }
 
-/// The value of a series on the page of metrics, whose labels are written as there.
+/// The value of a series on the page of metrics; `series` includes the labels as they are written there.
 pub fn value(text: &str, series: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
 }

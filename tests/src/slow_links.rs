@@ -1,7 +1,8 @@
-//! Links between nodes on which every byte arrives later: relays of the test's own.
+//! Delays every byte on links between nodes, with relays that belong to the test.
 //!
-//! In each node's namespace every other node's address is the namespace's own as well, and a relay listens there. It calls
-//! the other node from outside, and hands on what it hears after a delay.
+//! In each node's namespace, the addresses of all other nodes belong to the namespace too, and a relay listens on
+//! each. The relay connects to the other node from outside the namespace, and forwards what it receives after a
+//! delay.
 
 use std::{
     collections::BTreeMap,
@@ -28,11 +29,11 @@ use tokio::{
 
 use crate::{Cluster, Network};
 
-/// Pieces that are on their way in one direction of one connection.
+/// How many pieces may be under way in one direction of one connection.
 const PIECES_MAX: usize = 256;
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// How long what one node sends another one is on its way, by pair.
+/// How long bytes from one node to another are under way, by pair of nodes.
 #[derive(Clone, Debug, Default)]
 struct Delays(Arc<Mutex<BTreeMap<[u64; 2], Duration>>>);
 
@@ -43,7 +44,7 @@ impl Delays {
     }
 }
 
-/// The links between the nodes of a cluster; they end with this.
+/// The slow links between the nodes of a cluster; they end when this is dropped.
 #[derive(Debug)]
 pub struct SlowLinks {
     delays: Delays,
@@ -51,7 +52,8 @@ pub struct SlowLinks {
 }
 
 impl SlowLinks {
-    /// Puts a relay between each node of `cluster` and each other one, without a delay yet. To be called before the nodes run.
+    /// Starts a relay between each pair of nodes of `cluster`, at first without a delay. Call it before the nodes
+    /// run.
     ///
     /// # Panics
     /// Where a namespace cannot be entered.
@@ -69,7 +71,7 @@ impl SlowLinks {
         Self { delays, _relays: relays }
     }
 
-    /// A round trip between these two takes so long from now on, half of it in each direction.
+    /// Sets the round trip time between two nodes; half of it is added in each direction.
     pub fn set_round_trip(&self, one: u64, other: u64, round_trip: Duration) {
         let mut delays = self.delays.0.lock().unwrap_or_else(PoisonError::into_inner);
         for pair in [[one, other], [other, one]] {
@@ -78,7 +80,7 @@ impl SlowLinks {
     }
 }
 
-/// A listener in the namespace of a node, which a thread enters for it.
+/// A listener in the namespace of a node; a thread enters the namespace to make it.
 fn listener_inside(node: u64, address: SocketAddr) -> TcpListener {
     let listening = thread::spawn(move || -> io::Result<StdListener> {
         let inside = File::open(format!("/run/netns/node{node}"))?;
@@ -92,7 +94,7 @@ fn listener_inside(node: u64, address: SocketAddr) -> TcpListener {
     TcpListener::from_std(listener).expect("a runtime takes a listener")
 }
 
-/// Relays every connection of one node to another one.
+/// Relays every connection of one node to another node.
 async fn relay(listener: TcpListener, to: SocketAddr, delays: Delays, pair: [u64; 2]) {
     let mut connections = JoinSet::new();
     loop {
@@ -112,7 +114,8 @@ async fn connect(inside: TcpStream, to: SocketAddr, delays: Delays, pair: [u64; 
     tokio::join!(there, back);
 }
 
-/// Hands bytes on, each after the delay of the moment in which it was heard, until the sender ends or the receiver is gone.
+/// Forwards bytes, each after the delay that applied when it was received, until the sender ends or the receiver has
+/// closed.
 async fn hand_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delays: Delays, pair: [u64; 2]) {
     let (queue, mut arriving) = mpsc::channel::<(Instant, Vec<u8>)>(PIECES_MAX);
     let hear = async move {
@@ -135,6 +138,6 @@ async fn hand_on(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delays: Delays
         }
         let _gone = to.shutdown().await;
     };
-    // What was heard is said to its end.
+    // Forwards everything that was received before it returns.
     tokio::join!(hear, say);
 }

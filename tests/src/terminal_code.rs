@@ -1,14 +1,14 @@
-//! QR codes as a camera in front of the terminal sees them.
+//! Reads QR codes from a command's output, as a camera in front of the terminal does.
 
 use rqrr::PreparedImage;
 
-/// Pixels of one module.
+/// Width of one module, in pixels.
 const SCALE: usize = 4;
 
-/// The texts of the codes that are drawn in a command's output, one after the other.
+/// The texts of the QR codes in a command's output, in order.
 ///
 /// # Panics
-/// When one of them cannot be read.
+/// When one of the codes cannot be read.
 pub fn read_all(printed: &str) -> Vec<String> {
     let is_drawn = |line: &&str| !line.is_empty() && line.chars().all(|c| matches!(c, ' ' | '█' | '▀' | '▄'));
     let mut codes: Vec<Vec<&str>> = vec![Vec::new()];
@@ -22,7 +22,7 @@ pub fn read_all(printed: &str) -> Vec<String> {
     codes.iter().filter(|code| !code.is_empty()).map(|code| read(code)).collect()
 }
 
-/// Each character is two modules, one above the other; what is drawn is light.
+/// Reads one code. Each character is two modules, one above the other; drawn modules are light.
 fn read(rows: &[&str]) -> String {
     let light: Vec<Vec<bool>> = rows
         .iter()

@@ -1,18 +1,19 @@
-//! Waiting for a condition: the one place where tests sleep.
+//! Waits for a condition. Tests sleep only here.
 
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-/// How long a condition may take to come true before the test gives up. No measure of speed: a busy machine is slow.
+/// How long a condition may take to become true before the test fails. It does not measure speed, because a busy
+/// machine is slow.
 pub const TIMEOUT: Duration = Duration::from_secs(90);
 
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Asks `probe` until it has something to say.
+/// Calls `probe` until it returns a value.
 ///
 /// # Panics
-/// After [`TIMEOUT`], with `what` it waited for.
+/// After [`TIMEOUT`]; the message contains `what`, the condition.
 pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let answer = timeout(TIMEOUT, async {
         loop {

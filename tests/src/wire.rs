@@ -1,4 +1,4 @@
-//! PDUs laid out by hand, to be broken by those who wish (C706 section 12.6).
+//! PDUs made by hand, which tests can make malformed (C706 section 12.6).
 
 use std::io;
 
@@ -14,19 +14,19 @@ const RESPONSE: u8 = 2;
 const FAULT: u8 = 3;
 const BIND_ACK: u8 = 12;
 
-/// The bind that every connection begins with.
+/// The bind with which every connection begins.
 pub fn bind() -> Vec<u8> {
     let (major, minor) = INTERFACE_VERSION;
     let uuid = Uuid::from_u128(INTERFACE_UUID);
     ClientAssociation::new(Interface { uuid, major, minor, operations: INTERFACE_OPERATIONS }).bind()
 }
 
-/// The whole request PDU around an activation request; call it 1 on the first request of a connection.
+/// The whole request PDU around an activation request; `call_id` is 1 for the first request of a connection.
 pub fn request(call_id: u32, message: &[u8]) -> Vec<u8> {
     fragment(call_id, 0x03, &ndr::encode_request(message))
 }
 
-/// One fragment of a request: 0x01 in `flags` says first, 0x02 last.
+/// One fragment of a request. In `flags`, 0x01 marks the first fragment, 0x02 the last.
 pub fn fragment(call_id: u32, flags: u8, stub: &[u8]) -> Vec<u8> {
     let length = u16::try_from(CALL_HEADER_BYTES + stub.len()).expect("a fragment has a length of two bytes");
     let mut pdu = vec![5, 0, REQUEST, flags, 0x10, 0, 0, 0];
@@ -40,20 +40,20 @@ pub fn fragment(call_id: u32, flags: u8, stub: &[u8]) -> Vec<u8> {
     pdu
 }
 
-/// What came back, in whole PDUs.
+/// A PDU that was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// The bind was taken.
+    /// The bind was accepted.
     BindAck,
-    /// The bytes of an answer, and the status beside it.
+    /// An answer: its bytes, and its status.
     Response(Vec<u8>, u32),
-    /// The status of a fault.
+    /// A fault, with its status.
     Fault(u32),
-    /// A PDU of another type.
+    /// A PDU of another type, with the type.
     Other(u8),
 }
 
-/// The next PDU; nothing where the other side has closed the connection.
+/// Reads the next PDU; `None` where the other side has closed the connection.
 pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Reply>> {
     let mut pdu = vec![0; HEADER_BYTES];
     match stream.read_exact(&mut pdu).await {

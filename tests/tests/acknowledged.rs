@@ -1,12 +1,12 @@
-//! What a client was told stays true: thirty times a node is killed under load, and every activation that was
-//! acknowledged is found afterwards in the log of every node, at the index and in the place that its answer named.
+//! Acknowledged activations are never lost: a node is killed under load thirty times, and afterwards every
+//! acknowledged activation is in the log of every node, at the index and offset that its answer named.
 
 use quorate_tests::{Cluster, Load, Plan, Quorate, eventually};
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const ROUNDS: u64 = 30;
 const CLIENTS: usize = 6;
-/// Answers before a node is killed, and again before it returns.
+/// How many answers the test waits for before it kills a node, and again before it starts the node.
 const ANSWERS: usize = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! The cluster's authority, replaced while the cluster serves.
+//! The cluster's authority is replaced while the cluster serves.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -18,7 +18,7 @@ async fn in_force(cluster: &Cluster) {
     .await;
 }
 
-/// The command line that a person uses, with contexts of the test's own.
+/// Runs a command as a person would, with saved contexts that belong to the test.
 async fn command(cluster: &Cluster, words: &[OsString]) -> Finished {
     let mut command = Quorate::at(QUORATE).command(words);
     command.env("XDG_CONFIG_HOME", cluster.path("config"));
@@ -45,7 +45,8 @@ fn tls(cluster: &Cluster, node: u64) -> Folder {
     Folder::at(&cluster.node(node).data.join("tls"))
 }
 
-/// The fingerprint of the authority that a node believes first, where its own certificate is of that one and it has the key.
+/// The fingerprint of the authority that a node trusts first; `None` unless the node's certificate is from that
+/// authority and the node has its key.
 fn taken_over(cluster: &Cluster, node: u64) -> Option<String> {
     let tls = tls(cluster, node);
     let pem = tls.authority_pem().ok()?;
@@ -85,7 +86,7 @@ async fn the_authority_is_replaced_under_load_and_a_node_that_was_off_follows() 
     load.more(100).await;
     let answered = load.end().await;
     eprintln!("while the authority was replaced: {answered}");
-    // She believes the one before, and knows the node by its key.
+    // Ada's context trusts the previous authority, and recognises the node by its key.
     status_as(&cluster, "ada").await;
     login(&cluster, 2, "bob", "reader").await;
     status_as(&cluster, "bob").await;

@@ -1,5 +1,5 @@
-//! What strangers send to port 1688 harms nobody: an honest machine is counted meanwhile and afterwards, memory comes
-//! back, nothing of it reaches the log as it came, and the node still stops as told.
+//! Malformed input on port 1688 does no harm: an honest machine is counted meanwhile and afterwards, memory use falls
+//! again, no raw input gets into the log, and the node stops when it is told to.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -23,20 +23,21 @@ use tokio::{
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const MEGABYTE: u64 = 1 << 20;
-/// What a node may have in use afterwards above its level before: the log in memory up to the next snapshot, and what
-/// the allocator keeps.
+/// How much more memory than before a node may use afterwards, in bytes: for the log in memory up to the next
+/// snapshot, and for what the allocator keeps.
 const MEMORY_KEPT_BYTES_MAX: u64 = 16 * MEGABYTE;
-/// A text for the log that nobody should read there.
+/// A text in the input that must not get into the log.
 const PLANTED: &str = "planted";
-/// The strangers' addresses; the nodes have those below.
+/// Numbers of the loopback addresses from which malformed input comes; the nodes have lower ones.
 const STRANGERS: std::ops::Range<u8> = 8..14;
 
-/// A node of its own for each kind of stranger, logging all it can.
+/// A node for one kind of malformed input. It logs at the most detailed level.
 struct Attacked {
     cluster: Cluster,
     node: SocketAddr,
     honest: Product,
-    /// Of another application: where strangers happen to be counted, the honest count does not move.
+    /// A product of another application, for which the malformed requests ask: where one of them is counted, the
+    /// honest count stays the same.
     imitated: Product,
     machines: u64,
     resident_before_bytes: u64,
@@ -62,7 +63,7 @@ impl Attacked {
         assert_eq!(count, self.machines, "an honest machine is counted as if it were alone");
     }
 
-    /// Runs the strangers, and an honest machine beside them, again and again.
+    /// Runs `strangers`, and meanwhile counts honest machines repeatedly.
     async fn meanwhile<T>(&self, strangers: impl Future<Output = T>) -> T {
         let over = std::cell::Cell::new(false);
         let strangers = async {
@@ -88,7 +89,7 @@ impl Attacked {
         self.cluster.loopback().address(numbers[number % numbers.len()])
     }
 
-    /// A sound request of the application that strangers imitate.
+    /// A valid request for the product for which the malformed requests ask.
     fn sound_message(&self, machine: u64) -> Vec<u8> {
         self.imitated.request(cmid(machine)).encode()
     }
@@ -115,10 +116,10 @@ async fn connect(node: SocketAddr, source: Ipv4Addr) -> TcpStream {
     socket.connect(node).await.unwrap()
 }
 
-/// Writes `bytes`, says that no more will come, and reads what comes back until the other side closes too.
+/// Writes `bytes`, shuts down the sending side, and reads until the other side closes too.
 async fn send_and_leave(mut stream: TcpStream, bytes: &[u8]) {
     let exchange = async {
-        // The node may have heard enough before the end.
+        // The node may close the connection before it has read everything.
         let _refused = stream.write_all(bytes).await;
         let _refused = stream.shutdown().await;
         let _reset = copy(&mut stream, &mut sink()).await;
@@ -135,7 +136,7 @@ async fn random_bytes_disturb_nobody() {
             for connection in 0..500 {
                 let mut bytes = vec![0; random.random_range(1..4096)];
                 random.fill(&mut bytes[..]);
-                // Half of them look like the protocol at first.
+                // Half of the connections begin like the protocol.
                 if connection % 2 == 0 {
                     let bind = wire::bind();
                     let kept = bytes.len().min(random.random_range(1..bind.len()));
@@ -156,7 +157,7 @@ fn with_flipped_bits(random: &mut StdRng, mut pdu: Vec<u8>) -> Vec<u8> {
     pdu
 }
 
-/// Sends requests with flipped bits on one connection until the node has heard enough of it, and gives their number.
+/// Sends requests with flipped bits on one connection until the node closes it, and returns how many were sent.
 async fn flipped_on_one_connection(attacked: &Attacked, number: usize, random: &mut StdRng, requests: u32) -> u32 {
     let (mut reader, mut writer) = attacked.connect(number).await.into_split();
     let reading = tokio::spawn(async move { copy(&mut reader, &mut sink()).await });
@@ -225,7 +226,7 @@ async fn a_fragment_larger_than_negotiated_is_a_fault_and_the_end_of_the_connect
                     stream.write_all(&wire::bind()).await.unwrap();
                     assert_eq!(wire::read(&mut stream).await.unwrap(), Some(Reply::BindAck));
                     let fragment = wire::fragment(2, flags, &vec![0xa5; stub_bytes]);
-                    // Its header is enough: nothing of the rest is taken in.
+                    // The header is enough for a refusal: the node reads nothing of the rest.
                     let (header, rest) = fragment.split_at(24);
                     stream.write_all(header).await.unwrap();
                     let reply = wire::read(&mut stream).await.unwrap();
@@ -239,7 +240,7 @@ async fn a_fragment_larger_than_negotiated_is_a_fault_and_the_end_of_the_connect
     attacked.must_be_unharmed().await;
 }
 
-/// A sound message whose machine name is `name` instead.
+/// A valid message except for the machine name, which is `name`.
 fn message_with_name(attacked: &Attacked, name: &str) -> Vec<u8> {
     let mut request = attacked.imitated.request(cmid(0));
     let stand_in = "x".repeat(name.len());
@@ -274,7 +275,7 @@ async fn a_machine_name_of_control_characters_is_a_fault_and_is_printed_nowhere(
     attacked.must_be_unharmed().await;
 }
 
-/// Sends one byte a second, and gives how many the node took before it closed the connection.
+/// Sends one byte a second, and returns how many bytes the node accepted before it closed the connection.
 async fn drip(mut stream: TcpStream, bytes: &[u8]) -> usize {
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -326,7 +327,7 @@ async fn machine_a_thousand_idle_connections_cost_less_than_fifteen_megabytes_an
     attacked.count_one_more().await;
     let cost = attacked.cluster.process(1).resident_bytes().saturating_sub(before);
     assert!(cost < 15 * MEGABYTE, "{cost} bytes for {IDLE} connections");
-    // They were there all the time.
+    // The idle connections were open all the time.
     for stream in &mut idle {
         let open = timeout(Duration::ZERO, stream.read(&mut [0])).await;
         assert!(open.is_err(), "a connection was closed: {open:?}");

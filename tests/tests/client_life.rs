@@ -1,5 +1,5 @@
-//! A machine's life through the commands and the library, with a real host: what it keeps, and what meddling gains (R13 to
-//! R24, nothing).
+//! The life of a client machine through the commands and the library, with a real host: what the machine keeps, and
+//! that changing it gains nothing (R13 to R24).
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -16,7 +16,7 @@ use quorate_tests::{Cluster, Finished, Plan, Process, Quorate, eventually, words
 use serde_json::{Value, json};
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
-/// Of server-standard-2, in the example catalog: five machines are needed.
+/// A setup key of server-standard-2, in the example catalog; its threshold is 5.
 const SETUP_KEY: &str = "P257E-J9HE2-3ADQ7-CQCZK-Y8M5G";
 
 struct World {
@@ -28,7 +28,7 @@ impl World {
         Self { cluster: Cluster::activated(&Quorate::at(QUORATE), Plan::of(1)).await }
     }
 
-    /// The same, and four other machines have asked already.
+    /// A world in which four other machines have asked already.
     async fn with_four() -> Self {
         let world = Self::new().await;
         let product = world.cluster.product("server-standard-2");
@@ -59,7 +59,7 @@ impl World {
         finished.json()
     }
 
-    /// A machine with the setup key and this one host.
+    /// Installs the setup key on a machine, and sets the host as its only one.
     async fn set_up(&self, machine: &str) {
         self.succeeds(machine, &words!["install-key", SETUP_KEY, "--trust", self.trust()]).await;
         self.succeeds(machine, &words!["set-host", self.cluster.node(1).clients.to_string()]).await;
@@ -69,14 +69,15 @@ impl World {
         self.succeeds(machine, &words!["status"]).await
     }
 
-    /// The same machine in this process, on other hardware where `root` says so.
+    /// The same machine in this process; another `root` gives it other hardware.
     fn client(&self, folder: &Path, root: &Path) -> Result<Client, client::ClientError> {
         let trust = Trust::from_toml(&fs::read_to_string(self.trust()).unwrap()).unwrap();
         Client::open(folder, trust, Options { root: root.to_owned(), ..Options::default() })
     }
 }
 
-/// R15: 30 days of grace; R18: a fixed host; R20: activated by hand; R13: for 180 days; R21: rearmed; R22: an image.
+/// R15: 30 days of grace; R18: a fixed host; R20: activated by hand; R13: licensed for 180 days; R21: rearmed; R22:
+/// an image.
 #[tokio::test]
 async fn a_machine_goes_from_grace_to_a_licence_and_its_commands_say_so() {
     let world = World::with_four().await;
@@ -151,7 +152,7 @@ async fn the_service_keeps_its_machine_activated_and_reports_its_exchanges() {
     let (sent, processed) = (event(12288).await, event(12289).await);
     assert_eq!((&sent["required_count"], &sent["license_status"]), (&json!(5), &json!(2)));
     assert_eq!((&processed["count"], &processed["bound"]), (&json!(5), &json!(true)));
-    // Other commands work beside it.
+    // Other commands work while the service runs.
     world.succeeds("machine", &words!["rearm"]).await;
     service.terminate();
     assert_eq!(service.end().await.code(), Some(0));
@@ -169,7 +170,7 @@ async fn a_machine_without_a_key_is_unlicensed_and_keeps_its_cmid() {
     assert_eq!((&status["rearms_left"], &status["found_by"]), (&json!(3), &json!("srv")), "{status}");
     let later = quorate.json(words!["client", "status", "--state", &state]).await;
     assert_eq!(later, status, "its id was made with its state");
-    // What needs the publisher says so.
+    // A command that needs the publisher's keys says so.
     let rearm = quorate.run(words!["client", "rearm", "--state", &state]).await;
     assert!(rearm.code == Some(2) && rearm.stderr.contains("--trust FILE"), "{rearm:?}");
 }
@@ -186,7 +187,7 @@ async fn a_mistyped_state_folder_makes_no_machine() {
     }
 }
 
-/// A machine that is licensed, and its file.
+/// Makes a licensed machine; returns its folder and the content of its file.
 async fn licensed(world: &World) -> (PathBuf, String) {
     world.set_up("machine").await;
     world.succeeds("machine", &words!["activate"]).await;
@@ -203,7 +204,7 @@ async fn a_damaged_state_file_is_an_error_or_a_fall_to_grace_and_never_a_gain() 
     let sound = world.client(&folder, Path::new("/")).unwrap().status().unwrap();
     assert_eq!(sound.standing.state, LicenseState::Licensed);
     let is_no_gain = |what: String| {
-        // An error is well: it names the file.
+        // An error is correct too, because it names the file.
         let Ok(status) = world.client(&folder, Path::new("/")).and_then(|mut client| client.status()) else { return };
         let (now, before) = (status.standing, sound.standing);
         assert!(now.rearms_left <= before.rearms_left, "{what}: {now:?}");
@@ -227,7 +228,7 @@ async fn a_damaged_state_file_is_an_error_or_a_fall_to_grace_and_never_a_gain() 
     assert_eq!((again.standing.state, again.cmid), (LicenseState::Licensed, sound.cmid));
 }
 
-/// A machine laid out in a folder.
+/// Writes the files that describe a machine into a folder.
 fn machine(root: &Path, id: &str, board: &str) {
     for (path, text) in [
         ("etc/machine-id", id),
@@ -266,13 +267,13 @@ async fn r23_a_state_that_was_copied_to_another_machine_is_noticed_and_licenses_
     let event = copied.next().await;
     assert!(matches!(event, Event::HardwareChanged { was_licensed: true }), "{event}");
 
-    // Asking, it takes the original's place in the count, and the host says so.
+    // When the copy asks, it replaces the original in the count, and the host logs a warning.
     let cmid = copied.activate().await.unwrap().status.cmid.to_string();
     let warned =
         |said: &str| said.lines().any(|line| line.contains("two machines use one CMID") && line.contains(&cmid));
     assert!(warned(&world.cluster.process(1).said()), "the host did not notice the copy");
 
-    // With the other machine's identity written into it, the exchange is not of this machine.
+    // With the copy's identity written into the original's file, the stored exchange does not belong to this machine.
     let identity = |path: &Path| {
         let text = fs::read_to_string(path.join("client.toml")).unwrap();
         text[text.find("[identity]").unwrap()..].to_owned()
@@ -300,7 +301,7 @@ async fn a_caller_who_may_not_write_the_state_is_told_so() {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
     let run = words![QUORATE, "client", "rearm", "--state", &folder];
-    // Root may write everything, so somebody else is asked to try.
+    // Root may write everything, so the command runs as another account.
     let as_nobody = words!["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     let command = if rustix::process::geteuid().is_root() { [&as_nobody[..], &run[..]].concat() } else { run.to_vec() };
     let refused = tokio::process::Command::new(&command[0]).args(&command[1..]).output().await;
@@ -351,7 +352,7 @@ async fn machine_a_full_disk_costs_no_state_that_was_kept() {
 async fn r20_a_refusal_is_an_answer_that_was_processed_and_moves_no_state() {
     let world = World::new().await;
     let mut client = world.client(&world.state("machine"), Path::new("/")).unwrap();
-    // Of group C, for which the host has no key.
+    // A key of group C, for which the host has no key.
     client.install_key("P2QP9-AKQJQ-C65E8-KJ37J-AFEYM".parse().unwrap(), None).unwrap();
     client.set_host(world.cluster.node(1).clients.to_string().parse().unwrap()).unwrap();
     let refused = client.activate().await.unwrap();

@@ -1,4 +1,4 @@
-//! Clocks that were wrong when a node started, and that nothing confirms: real processes.
+//! Clocks that were wrong when a node started, and clocks that are not synchronised, with real processes.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -7,12 +7,12 @@ use serde_json::Value;
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const PRODUCT: &str = "workstation-professional-2";
-/// The C library's clock, replaced.
+/// The library that replaces the C library's clock.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 const HOUR_MS: u64 = 60 * 60 * 1000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
-/// One node, whose operating system does not synchronise its clock.
+/// An activated node whose operating system does not synchronise its clock.
 async fn node() -> (Cluster, Product) {
     let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(1)).await;
     cluster.set_variable(1, "QUORATE_TEST_CLOCK_SYNCHRONISED", "no");
@@ -22,7 +22,7 @@ async fn node() -> (Cluster, Product) {
     (cluster, product)
 }
 
-/// The node is off, and starts with a clock that is so far ahead.
+/// Stops the node, and starts it with a clock that is this many hours ahead.
 async fn starts_ahead(cluster: &mut Cluster, hours: u64) {
     assert_eq!(cluster.stop(1).await, Some(0));
     for name in ["LD_PRELOAD", "FAKETIME", "FAKETIME_DONT_FAKE_MONOTONIC"] {
@@ -37,7 +37,7 @@ async fn starts_ahead(cluster: &mut Cluster, hours: u64) {
     cluster.led(1).await;
 }
 
-/// The count that a machine is answered whose clock is so far ahead.
+/// The count in the answer to a machine whose clock is this far ahead.
 async fn count(cluster: &Cluster, product: &Product, machine: u64, ahead_ms: u64) -> u32 {
     let answered = eventually("the machine is counted", async || {
         let mut request = product.request(cmid(machine));
@@ -64,7 +64,7 @@ async fn alarm(cluster: &Cluster) -> Option<String> {
     status["clock"]["alarm"].as_str().map(str::to_owned)
 }
 
-/// Waits until an alarm with these words stands, and everything that is to say so does.
+/// Waits until there is an alarm with these words, and checks everything that reports it.
 async fn is_alarmed(cluster: &Cluster, words: &str) {
     eventually(&format!("an alarm: {words}"), async || alarm(cluster).await.filter(|alarm| alarm.contains(words)))
         .await;

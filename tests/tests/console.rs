@@ -1,4 +1,4 @@
-//! The console, as a browser shows it and as strangers do not get it.
+//! The console in a browser, and requests that it must refuse.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -16,9 +16,9 @@ use tokio::{
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const PRODUCT: &str = "workstation-professional-2";
-/// Counts are noted often, so that there is a line to draw.
+/// Counts are sampled often, so that the page can draw a line.
 const SAMPLES: (&str, &str) = ("QUORATE_TEST_CONSOLE_SAMPLE_MS", "100");
-/// The contract: a node that does not answer is seen within this time.
+/// A guaranteed time: within it the page shows a node that does not answer as unreachable.
 const TURNS_RED_WITHIN: Duration = Duration::from_secs(5);
 
 async fn activated(nodes: u8) -> Cluster {
@@ -29,7 +29,7 @@ fn console(cluster: &Cluster, node: u64) -> String {
     format!("http://{}/", cluster.node(node).metrics)
 }
 
-/// A browser that shows a node's console, with all that it has to show.
+/// Opens a node's console in a browser, and waits until the page shows everything.
 async fn shown(cluster: &Cluster, node: u64) -> Browser {
     let browser = Browser::start(&cluster.path("")).await;
     browser.open(&console(cluster, node)).await;
@@ -44,7 +44,8 @@ async fn is_whole(browser: &Browser) {
     browser.until("the page is whole", whole).await;
 }
 
-/// Of each application on the page: its count, and for each threshold whether it is met, until which day, by which products.
+/// Script that returns each application on the page: its count, and for each threshold whether it is reached, until
+/// which day, and the products.
 const COUNTS: &str = "return [...document.querySelectorAll('[data-application]')].map((application) => ({
     application: application.querySelector('h3').textContent,
     count: Number(application.querySelector('.figure').textContent),
@@ -56,7 +57,7 @@ const COUNTS: &str = "return [...document.querySelectorAll('[data-application]')
     })),
 }));";
 
-/// The same of what `quorate count --json` says.
+/// The same values from the output of `quorate count --json`.
 fn counted(reply: &Value) -> Value {
     let applications = reply["applications"].as_array().unwrap().iter().map(|application| {
         let mut thresholds: BTreeMap<u64, (bool, String, Vec<&str>)> = BTreeMap::new();
@@ -95,7 +96,7 @@ async fn r8_the_page_says_what_quorate_count_says_and_goes_on_to() {
         .await;
         assert_eq!(on_page[0]["count"], machine);
     }
-    // The last machine is the first of the events; the line of the count has been drawn.
+    // The last machine is the first one among the events, and the line of the count has been drawn.
     let first = "return document.querySelector('#events tbody tr').cells[5].textContent";
     browser.until("the last event is the newest", &format!("{first} === '26 of 25'")).await;
     let events = browser.script("return document.querySelectorAll('#events tbody tr').length").await;
@@ -109,19 +110,19 @@ async fn r8_the_page_says_what_quorate_count_says_and_goes_on_to() {
     }
 }
 
-/// For the documents.
+/// Writes the picture of the console for the documents.
 async fn write_screenshot(cluster: &Cluster, browser: &Browser) {
     let product = cluster.product("server-standard-2");
     for machine in 27..=33 {
         product.count(cluster.node(machine % 3 + 1).clients, machine).await;
     }
     browser.until("all are counted", "return document.querySelector('.figure').textContent === '33'").await;
-    // Down to the nodes: what comes below are names of the machine that draws it.
+    // The picture ends below the nodes, because the page shows names of this machine further down.
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/console.png");
     fs::write(path, browser.picture(1280, 1245).await).unwrap();
 }
 
-/// What the page says of a node: its state, which is its colour, and the word for it.
+/// Script that returns the state of a node on the page: the class that gives its colour, and the word.
 fn state_of(node: u64) -> String {
     format!(
         "const row = document.querySelector('#nodes tr[data-id=\"{node}\"]');
@@ -161,14 +162,14 @@ async fn a_killed_node_turns_red_in_time_and_what_mends_it_can_be_copied() {
     let is_well = async || (browser.script(&state_of(3)).await[0] == "good").then_some(());
     cluster.start(3);
     eventually("node 3 is well again", is_well).await;
-    // One whose connections stand, and which says nothing.
+    // A frozen node: its connections stay open, and it does not answer.
     let gone = Instant::now();
     cluster.process(3).freeze();
     turns_red(&browser, 3, gone).await;
     cluster.process(3).thaw();
     eventually("node 3 answers again", is_well).await;
 
-    // Its own node: the page says so, and since when, and comes back by itself.
+    // The page's own node stops: the page says so, with the time, and recovers by itself.
     cluster.kill(1).await;
     let lost = "const lost = document.getElementById('lost'); return !lost.hidden && lost.textContent";
     let said = browser.until("the page says that its node is gone", lost).await;
@@ -178,7 +179,7 @@ async fn a_killed_node_turns_red_in_time_and_what_mends_it_can_be_copied() {
     browser.until("it is back", "return !isLost && document.getElementById('lost').hidden").await;
 }
 
-/// What a node of somebody else's might say a machine is called.
+/// Machine names that a hostile node might report.
 const HOSTILE: [&str; 4] = [
     "<img src=x onerror=\"window.hurt=1\">",
     "</td></table><script>window.hurt=1</script>",
@@ -189,7 +190,7 @@ const HOSTILE: [&str; 4] = [
 #[tokio::test]
 async fn whatever_a_machine_is_called_is_text_and_runs_nothing() {
     let cluster = activated(1).await;
-    // The longest name that passes, and one that is written from right to left.
+    // The longest name that is accepted, and a name that is written from right to left.
     let trust = fs::read_to_string(cluster.path("publisher").join("trust.toml")).unwrap();
     let trust = Trust::from_toml(&trust).unwrap();
     let deadlines = Deadlines { connect: Duration::from_secs(10), exchange: Duration::from_secs(30) };
@@ -209,7 +210,7 @@ async fn whatever_a_machine_is_called_is_text_and_runs_nothing() {
     phone(&browser).await;
     assert!(fits(&browser).await, "the longest name fits on a phone");
 
-    // Nothing else passes on port 1688; a node that is not ours any more might say it all the same.
+    // Port 1688 accepts no such names, but a node that an attacker controls could send them to the page.
     let names: Vec<_> = HOSTILE.iter().map(|name| json!(name)).collect();
     let all_the_same = format!(
         "const names = {};
@@ -230,7 +231,7 @@ async fn whatever_a_machine_is_called_is_text_and_runs_nothing() {
     assert_eq!(browser.script("return window.hurt === undefined").await, true);
 }
 
-/// Status line and headers, and the body, of one request.
+/// Sends one request; returns its status line with headers, and its body.
 async fn ask(at: SocketAddr, path: &str, headers: &[(&str, &str)]) -> (String, String) {
     let mut stream = TcpStream::connect(at).await.unwrap();
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -267,7 +268,7 @@ async fn without_tickets_the_console_is_for_this_machine_by_its_own_name() {
             assert!(head.contains(header), "{header}: {head}");
         }
     }
-    // A name of somebody else's that leads here.
+    // Host names that another site may have pointed at this node.
     for host in ["console.example.com", "localhost.example.com:9688", "192.0.2.1:9688"] {
         for path in ["/", "/console/stream", "/console/console.js"] {
             let (head, body) = ask(at, path, &[("Host", host)]).await;
@@ -276,7 +277,7 @@ async fn without_tickets_the_console_is_for_this_machine_by_its_own_name() {
         }
         assert_eq!(status(&ask(at, "/livez", &[("Host", host)]).await.0), 200, "health is for everybody");
     }
-    // A page of somebody else's that asks for ours.
+    // A request for the console from a page of another site.
     let from_elsewhere = [("Host", own.as_str()), ("Sec-Fetch-Site", "cross-site")];
     assert_eq!(status(&ask(at, "/console/stream", &from_elsewhere).await.0), 403);
     let told = cluster.administrate(1, &words!["console"]).await;
@@ -318,7 +319,8 @@ async fn with_console_auth_only_a_ticket_lets_in_and_only_once() {
     assert_eq!(status(&head), 401, "a ticket is good once");
     assert!(body.contains("quorate console"));
 
-    // Another one, by hand: what it gives is a cookie for this node, and with it the page.
+    // Uses a second ticket without a browser: it gives a cookie for this node, and the cookie gives access to the
+    // page.
     let told = cluster.administrate(1, &words!["console"]).await;
     let path = told["url"].as_str().unwrap().split_once(&at.to_string()).unwrap().1.to_owned();
     let (head, _) = ask(at, &path, &[("Host", "a.example.com")]).await;
@@ -329,7 +331,7 @@ async fn with_console_auth_only_a_ticket_lets_in_and_only_once() {
     assert_eq!(status(&ask(at, "/", &[("Host", "a.example.com"), ("Cookie", cookie)]).await.0), 200);
 }
 
-/// The status of a stream, and the connection, on which it goes on.
+/// Opens a stream; returns its status and the connection on which it continues.
 async fn stream(at: SocketAddr) -> (u16, TcpStream) {
     let mut stream = TcpStream::connect(at).await.unwrap();
     stream.write_all(format!("GET /console/stream HTTP/1.1\r\nHost: {at}\r\n\r\n").as_bytes()).await.unwrap();
@@ -359,7 +361,7 @@ async fn phone(browser: &Browser) {
     browser.develop("Emulation.setDeviceMetricsOverride", screen).await;
 }
 
-/// Nothing has to be pushed aside to be read.
+/// Whether the page fits the window, so that it needs no horizontal scrolling.
 async fn fits(browser: &Browser) -> bool {
     browser.script("return document.documentElement.scrollWidth <= window.innerWidth").await == true
 }

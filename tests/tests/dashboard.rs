@@ -1,4 +1,4 @@
-//! The dashboard for Grafana: what it asks, a real Prometheus that scrapes real nodes can answer.
+//! The dashboard for Grafana: a real Prometheus that scrapes real nodes has data for all of its queries.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -14,26 +14,26 @@ use serde_json::Value;
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const DASHBOARD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/grafana/quorate.json");
-/// It needs five machines.
+/// A product with threshold 5.
 const PRODUCT: &str = "server-standard-2";
 
-/// Not shown: each says what another panel says as well.
+/// Series that the dashboard does not show, because another panel shows the same information.
 const UNUSED: [&str; 9] = [
-    // Alerts use them, to be silent about nodes that are drained.
+    // Alerts use these two, to stay silent about drained nodes.
     "quorate_raft_peer_drained",
     "quorate_raft_members_drained",
     "quorate_raft_voters_drained",
-    // The lag itself is shown.
+    // A panel shows the lag itself.
     "quorate_raft_peer_lags",
-    // The alarm that follows from it is shown.
+    // A panel shows the alarm that follows from it.
     "quorate_cluster_time_ahead_seconds",
-    // The entries since it was made are shown.
+    // A panel shows the number of entries since the snapshot.
     "quorate_snapshot_age_seconds",
-    // Machines that are forgotten within so many days are shown.
+    // A panel shows how many machines expire within some days.
     "quorate_cache_oldest_seconds",
-    // The limit is far above any threshold.
+    // The cache limit is far above any threshold.
     "quorate_cache_limit",
-    // They are among the refusals, as 0xC004F039.
+    // These are counted among the refusals, as 0xC004F039.
     "quorate_raft_proposals_failed_total",
 ];
 
@@ -53,7 +53,7 @@ fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
     list(dashboard, "/panels").iter().filter(|panel| panel["type"] != "row")
 }
 
-/// What stands in the place of a variable when somebody looks.
+/// Replaces the dashboard's variables by values, as Grafana does.
 fn substituted(expression: &str) -> String {
     let mut expression = expression.to_owned();
     for (variable, value) in
@@ -65,7 +65,7 @@ fn substituted(expression: &str) -> String {
     expression
 }
 
-/// Every expression of the dashboard, by where it stands.
+/// All expressions of the dashboard, by the panel or variable to which they belong.
 fn expressions(dashboard: &Value) -> BTreeMap<String, String> {
     let shown = panels(dashboard).flat_map(|panel| {
         let title = text(panel, "/title");
@@ -152,7 +152,7 @@ async fn every_expression_of_the_dashboard_gives_numbers_while_machines_ask() {
     let prometheus = Prometheus::of(&cluster).await;
     for (place, expression) in expressions(&dashboard()) {
         eventually(&format!("{place} gives a number: {expression}"), async || {
-            // One that is answered, and one whose clock is wrong.
+            // One machine that is answered, and one whose clock is wrong.
             product.count(cluster.node(1).clients, 1).await;
             let mut late = product.request(cmid(7));
             late.client_time_ms -= 5 * 3_600_000;

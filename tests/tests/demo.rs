@@ -1,4 +1,4 @@
-//! The tour, as its readers and as machines see it.
+//! The tour, with output for people and for programs.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -8,7 +8,7 @@ use quorate_tests::Quorate;
 use serde_json::Value;
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
-/// Of a request or answer PDU (R2).
+/// Size limit of a request or answer PDU, in bytes (R2).
 const PDU_BYTES_MAX: u64 = 256;
 
 fn keys(object: &Value) -> BTreeSet<&str> {

@@ -1,4 +1,5 @@
-//! R24: a volume client becomes a directly activated one by a direct key, and a volume client again by its setup key.
+//! R24: a direct key turns a volume client into a directly activated one, and its setup key turns it back into a
+//! volume client.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -9,10 +10,10 @@ use serde_json::Value;
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const PRODUCT: &str = "server-standard-2";
-/// Of that product, in the example catalog.
+/// A setup key of that product, in the example catalog.
 const SETUP_KEY: &str = "P257E-J9HE2-3ADQ7-CQCZK-Y8M5G";
 
-/// A host, the publisher's service beside it, and machines that have a state each.
+/// A host, the publisher's service beside it, and machines with a state folder each.
 struct World {
     quorate: Quorate,
     service: String,
@@ -43,7 +44,7 @@ impl World {
         self.quorate.json(issue).await["key"].as_str().unwrap().to_owned()
     }
 
-    /// A command of the client, on the machine with this state folder.
+    /// Runs a client command on the machine with this state folder.
     async fn client(&self, machine: &str, words: &[OsString]) -> Finished {
         let mut command = words!["client"].to_vec();
         command.extend(words.iter().cloned());
@@ -116,7 +117,7 @@ async fn a_direct_certificate_that_was_copied_or_changed_activates_nothing() {
     world.install("machine", &key).await;
     assert_eq!(world.ask_publisher("machine").await.code, Some(0));
     let read = |machine: &str| std::fs::read_to_string(world.cluster.path(machine).join("client.toml")).unwrap();
-    // The certificate of one machine in the state of another, which has another CMID.
+    // The certificate of one machine is copied to another machine with another CMID.
     world.install("copy", &key).await;
     let (original, copy) = (read("machine"), read("copy"));
     let certificate = original.lines().find(|line| line.starts_with("direct_certificate")).unwrap();

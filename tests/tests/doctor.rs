@@ -1,4 +1,4 @@
-//! The doctor finds what was planted, and its advice, carried out, makes it pass.
+//! The doctor finds planted problems, and carrying out its advice corrects them.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -11,10 +11,10 @@ use serde_json::Value;
 use transport::{Authority, Folder, Subject};
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
-/// The C library's clock, replaced.
+/// The library that replaces the C library's clock.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
-/// Exit code, and what it says of one check: state, finding, fix.
+/// The doctor's exit code, and its results of one check: state, finding, fix.
 async fn doctor(cluster: &Cluster, via: u64, name: &str) -> (Option<i32>, Vec<(String, String, String)>) {
     let finished = cluster.admin(via, &words!["doctor"]).await;
     let reply = finished.json();
@@ -32,7 +32,7 @@ async fn is_well(cluster: &Cluster, via: u64, name: &str) {
     .await;
 }
 
-/// Waits until a check says these words in this state, and gives what to do about it.
+/// Waits until a check has a finding with these words in this state; returns its fix.
 async fn found(cluster: &Cluster, name: &str, state: &str, words: &str) -> String {
     eventually(&format!("{name} says `{words}`"), async || {
         let (_, told) = doctor(cluster, 1, name).await;
@@ -87,7 +87,7 @@ async fn a_wrong_clock_and_a_missing_activation_are_found_and_mended() {
     is_well(&cluster, 1, "clocks").await;
 }
 
-/// A name of the publisher's in DNS that leads to no member.
+/// A name in the zone that belongs to no member.
 const STRANGER: &str = "stranger IN A 127.0.0.9";
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn faults_in_dns_and_closed_ports_are_found_and_raise_alerts_and_the_advic
     }) {
         cluster.set_variable(node, name, value);
     }
-    // The doctor looks names up as everybody does.
+    // The doctor looks names up with the system's resolver, so the names are in the hosts file.
     let places: Vec<_> =
         (1..=3_u8).map(|node| (format!("node{node}.{ZONE}"), cluster.loopback().address(node))).collect();
     let names: Vec<_> = places.iter().map(|(name, address)| (name.as_str(), *address)).collect();
@@ -115,7 +115,7 @@ async fn faults_in_dns_and_closed_ports_are_found_and_raise_alerts_and_the_advic
         is_well(&cluster, 1, name).await;
     }
 
-    // A record of somebody else.
+    // A record that belongs to no member.
     named.update(1, &format!("add _vlmcs._tcp.{ZONE}. 300 SRV 9 0 1688 stranger.{ZONE}.")).await;
     let fix = found(&cluster, "dns", "warning", "belongs to no member").await;
     prometheus.alert("QuorateForeignRecord", true).await;
@@ -124,7 +124,7 @@ async fn faults_in_dns_and_closed_ports_are_found_and_raise_alerts_and_the_advic
     is_well(&cluster, 1, "dns").await;
     prometheus.alert("QuorateForeignRecord", false).await;
 
-    // One that is not as its node announces it.
+    // A record that differs from what its node announces.
     let port = cluster.node(2).clients.port();
     named.update(1, &format!("delete _vlmcs._tcp.{ZONE}. SRV 0 0 {port} node2.{ZONE}.")).await;
     named.update(1, &format!("add _vlmcs._tcp.{ZONE}. 300 SRV 7 7 {port} node2.{ZONE}.")).await;
@@ -133,7 +133,7 @@ async fn faults_in_dns_and_closed_ports_are_found_and_raise_alerts_and_the_advic
     cluster.administrate(1, &words!["dns", "publish"]).await;
     is_well(&cluster, 1, "dns").await;
 
-    // A name server that is dead.
+    // A name server that does not answer.
     let mut named = named;
     named.stop().await;
     assert_eq!(cluster.admin(1, &words!["dns", "publish"]).await.code, Some(1));
@@ -148,14 +148,14 @@ async fn faults_in_dns_and_closed_ports_are_found_and_raise_alerts_and_the_advic
     let machine = ClientMachine { cluster: &cluster, server: named.address.to_string() };
     machine.looks_at_its_way_to_the_hosts(&network, port).await;
 
-    // R39: the one port for clients, closed on the way.
+    // R39: the only port for clients is closed by a firewall.
     network.close_port(port).await;
     let fix = found(&cluster, "ports", "failure", &format!(":{port} from here: no answer")).await;
     assert!(fix.starts_with("open the port in the firewalls"), "{fix}");
     network.open_ports().await;
     is_well(&cluster, 1, "ports").await;
 
-    // A certificate of the cluster's own that was not renewed.
+    // A certificate of the cluster's authority that was not renewed.
     assert_eq!(cluster.stop(3).await, Some(0));
     let folder = Folder::at(&cluster.node(3).data.join("tls"));
     let key = folder.node_key().unwrap();
@@ -172,13 +172,13 @@ async fn faults_in_dns_and_closed_ports_are_found_and_raise_alerts_and_the_advic
     is_well(&cluster, 1, "certificates").await;
 }
 
-/// A client machine, whose way to the hosts is looked at from there.
+/// A client machine, from which the doctor checks the hosts.
 struct ClientMachine<'a> {
     cluster: &'a Cluster,
     server: String,
 }
 
-/// Of server-standard-2, in the example catalog.
+/// A setup key of server-standard-2, in the example catalog.
 const SETUP_KEY: &str = "P257E-J9HE2-3ADQ7-CQCZK-Y8M5G";
 
 impl ClientMachine<'_> {
@@ -186,7 +186,7 @@ impl ClientMachine<'_> {
         self.cluster.path("machine")
     }
 
-    /// Exit code, and name, state and fix of every check that is not ok.
+    /// The doctor's exit code, and name, state and fix of every check that is not ok.
     async fn doctor(&self, more: &[&str]) -> (Option<i32>, Vec<(String, String, String)>) {
         let mut words = words!["doctor", "--client", "--server", &self.server, "--json"].to_vec();
         words.extend(more.iter().map(Into::into));
@@ -210,7 +210,7 @@ impl ClientMachine<'_> {
         let well = (Some(0), Vec::new());
         assert_eq!(self.doctor(&domain).await, well);
 
-        // The machine itself: nothing installed, not activated, activated.
+        // The state of the machine: nothing installed, not activated, activated.
         let with_state = [&domain[..], &["--state", &state]].concat();
         let (code, told) = self.doctor(&with_state).await;
         assert_eq!((code, told.len(), told[0].0.as_str()), (Some(1), 1, "licence"), "{told:?}");
@@ -235,7 +235,7 @@ impl ClientMachine<'_> {
         assert_eq!(self.client(&activate).await, Some(0));
         assert_eq!(self.doctor(&with_state).await, well);
 
-        // No record, and the advice for that.
+        // There is no record, and the fix says how to publish one.
         self.cluster.administrate(1, &words!["dns", "withdraw"]).await;
         let (code, told) = self.doctor(&domain).await;
         assert_eq!((code, told.len(), told[0].0.as_str()), (Some(1), 1, "discovery"), "{told:?}");
@@ -243,7 +243,7 @@ impl ClientMachine<'_> {
         self.cluster.administrate(1, &words!["dns", "publish"]).await;
         assert_eq!(self.doctor(&domain).await, well);
 
-        // A port that is closed: machines go on to the next host. One that was set has no next.
+        // The port is closed: without a fixed host, machines go on to the next host; with one they cannot.
         network.close_port(port).await;
         let (code, told) = self.doctor(&domain).await;
         assert_eq!((code, told.len(), told[0].1.as_str()), (Some(4), 1, "warning"), "{told:?}");
@@ -267,7 +267,7 @@ async fn a_full_disk_an_ending_certificate_and_a_blocked_key_are_found_and_the_a
     let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(3)).await;
     let organisation = Authority::create(quorate_tests::now_ms()).unwrap();
     certify_all(&organisation, &mut cluster, 60 * DAY);
-    // Of all of them: how full the disk of this machine is says nothing here.
+    // All nodes get small disks of their own, so that the free space of this machine's disk does not matter.
     for node in 1..=3 {
         network.small_disk(&cluster.node(node).data, 256).await;
     }
@@ -308,7 +308,8 @@ async fn a_full_disk_an_ending_certificate_and_a_blocked_key_are_found_and_the_a
         listed["keys"].as_array().unwrap().iter().find(|key| key["group"] == "server-b").unwrap()["key_id"].clone();
     publisher.blocks(key.as_str().unwrap()).await;
     let fix = found(&cluster, "keys", "failure", &format!("key {} is blocked", key.as_str().unwrap())).await;
-    // Word for word: another key, its activation, and the blocked one given back on each node that it names.
+    // Follows the advice exactly: another key, its activation, and the release of the blocked key on each node that
+    // the advice names.
     publisher.installs_another("server-b").await;
     assert!(fix.contains("quorate key install KEY and quorate key activate, then"), "{fix}");
     let (_, release) = fix.split_once("then quorate key release ").unwrap();
@@ -323,13 +324,13 @@ async fn a_full_disk_an_ending_certificate_and_a_blocked_key_are_found_and_the_a
 async fn no_disk_is_full(cluster: &Cluster) {
     eventually("no disk is full", async || {
         let (_, told) = doctor(cluster, 1, "disk").await;
-        // A disk that is memory is told of, too, and stays.
+        // The finding about a disk in memory stays, because that is no full disk.
         told.iter().all(|check| !check.1.contains("MiB left")).then_some(())
     })
     .await;
 }
 
-/// The publisher of a cluster, who is asked by file.
+/// The publisher of a cluster, to whom requests go by file.
 struct Publisher<'a> {
     cluster: &'a Cluster,
 }
@@ -343,7 +344,7 @@ impl Publisher<'_> {
         Quorate::at(QUORATE).json(words).await
     }
 
-    /// Blocks a key, and lets the cluster know by the next catalog.
+    /// Blocks a key, and installs the next catalog on the cluster, which contains the block.
     async fn blocks(&self, key: &str) {
         let (folder, source) = (self.folder(), self.cluster.path("successor.toml"));
         self.json(&words!["publisher", "key", "block", "--dir", &folder, key]).await;
@@ -360,7 +361,7 @@ impl Publisher<'_> {
         self.cluster.activate_members(1).await;
     }
 
-    /// Gives the place of a node back, with the words that say of which key.
+    /// Releases the activation slot of a node; `which` holds the arguments that name the key.
     async fn takes_back(&self, which: &str, node: &str) {
         let [file, answer] = ["release.bin", "released.bin"].map(|name| self.cluster.path(name));
         let mut release = words!["key", "release", "--node", node, "--offline", &file, "--yes", "--force"].to_vec();

@@ -1,5 +1,5 @@
-//! Programs that have the client in them, in Rust and in C: compiled and linked as their publisher would, and run with a
-//! real host.
+//! Programs in Rust and in C that embed the client: compiled and linked as their publisher would do it, and run
+//! against a real host.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -18,18 +18,18 @@ const RUST_EXAMPLE: &str = env!("CARGO_BIN_EXE_editor-under-test");
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/client-c/examples/editor.c");
 const HEADERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/client-c/include");
 const PRODUCT: &str = "server-standard-2";
-/// Of that product, in the example catalog: five machines are needed.
+/// A setup key of that product, in the example catalog; its threshold is 5.
 const SETUP_KEY: &str = "P257E-J9HE2-3ADQ7-CQCZK-Y8M5G";
-/// No compiler may have anything to say.
+/// Compiler flags under which every warning is an error.
 const STRICT: [&str; 5] = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 
-/// A host, and a folder for what is compiled.
+/// A host, and a folder for compiled programs.
 struct World {
     cluster: Cluster,
 }
 
 impl World {
-    /// So many other machines have asked already.
+    /// A world in which this many other machines have asked already.
     async fn with(machines: u64) -> Self {
         let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(1)).await;
         let product = cluster.product(PRODUCT);
@@ -47,7 +47,7 @@ impl World {
         self.cluster.path("machine")
     }
 
-    /// The example, compiled with `flags` and linked with the library.
+    /// Compiles the example with `flags`, and links it with the library.
     async fn editor(&self, form: CLibrary, flags: &[&str]) -> PathBuf {
         let editor = self.cluster.path("editor");
         let mut command = Command::new("cc");
@@ -58,7 +58,7 @@ impl World {
             CLibrary::Static => command.args(["-lpthread", "-ldl", "-lm"]),
         };
         if form == CLibrary::Static && cfg!(feature = "gss-tsig") {
-            // All of the workspace is built with the features of the tests.
+            // The library was built with all features of the workspace's tests, so it needs this library too.
             command.arg("-lgssapi_krb5");
         }
         let compiled = run(&mut command).await;
@@ -120,7 +120,7 @@ async fn a_c_program_activates_its_machine_and_shares_the_folder_with_the_comman
     assert_eq!((&status["state"], &status["last_status"]), (&json!("licensed"), &json!("0x00000000")));
     assert_eq!((&status["product"], &status["found_by"]), (&json!(PRODUCT), &json!("fixed")));
 
-    // It needs no host for the rest of the 180 days, and the same key again changes nothing.
+    // The machine needs no host for the rest of the 180 days, and installing the same key again changes nothing.
     world.cluster.kill(1).await;
     let later = world.run(&editor).await;
     assert_eq!((later.code, later.stderr.as_str()), (Some(0), ""), "{}", later.stdout);

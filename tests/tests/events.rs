@@ -1,4 +1,4 @@
-//! What machines asked and were answered: every node's log, merged, and one machine's story.
+//! Activation events: the logs of all nodes merged, and the explanation for one machine.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -22,7 +22,7 @@ async fn r8_every_request_is_an_event_of_the_node_that_answered_and_any_node_sho
     for machine in 1..=6 {
         product.count(cluster.node(machine % 3 + 1).clients, machine).await;
     }
-    // Written beside the answers, a moment later.
+    // The activation log is written shortly after the answers.
     let all =
         eventually("all are noted", async || Some(events(&cluster, 2, &[]).await).filter(|events| events.len() == 6))
             .await;
@@ -42,7 +42,7 @@ async fn r8_every_request_is_an_event_of_the_node_that_answered_and_any_node_sho
     let name = all[0]["machine_name"].as_str().unwrap();
     assert_eq!(events(&cluster, 1, &["--machine", &name.to_uppercase()]).await.len(), 6, "one machine plays all");
 
-    // A node that is gone is named, and one that is back has what it had.
+    // A stopped node is listed as passed over, and after its restart it has its earlier events.
     cluster.kill(2).await;
     let told = cluster.administrate(1, &words!["events"]).await;
     assert_eq!(told["events"].as_array().unwrap().len(), 4);
@@ -57,7 +57,7 @@ async fn a_machines_story_says_what_it_was_answered_and_what_to_do() {
     let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(1)).await;
     let product = cluster.product(PRODUCT);
     let explain = async |who: &str| cluster.admin(1, &words!["explain", who]).await;
-    // The count has it at once, the activation log a moment later.
+    // The count changes at once, the activation log shortly afterwards.
     let is_noted = |told: &Finished| told.code == Some(0) && told.json()["requests"] != Value::Array(Vec::new());
     let unknown = explain(&cmid(9).to_string()).await;
     assert_eq!(unknown.code, Some(1));
@@ -95,7 +95,7 @@ async fn r12_a_machine_that_newer_ones_displaced_is_not_counted_and_its_story_sa
         });
         told.await
     };
-    // The threshold is 5: the count holds 10.
+    // The threshold is 5, so the cache limit is 10.
     for machine in 1..=10 {
         product.count(cluster.node(1).clients, machine).await;
     }
@@ -156,7 +156,7 @@ async fn a_flood_of_refusals_is_cut_in_both_logs_and_what_is_left_out_is_counted
     for machine in 0..u64::from(REFUSED) {
         assert!(unknown.ask(&mut session, cmid(machine)).await.is_err());
     }
-    // A machine that is not among those of the flood: its event is the last one.
+    // Another machine than those before, so that its event can be recognised as the last one.
     let last = cmid(u64::from(REFUSED));
     let answered = cluster.product(PRODUCT).activate(cluster.node(1).clients, last).await;
     assert_eq!(answered.unwrap().answer.body.count, 1);
@@ -170,7 +170,7 @@ async fn a_flood_of_refusals_is_cut_in_both_logs_and_what_is_left_out_is_counted
     let left_out = value(&metrics, "quorate_log_lines_left_out_total").unwrap();
     assert!(left_out > 0.0 && lines < REFUSED, "{lines} lines, {left_out} left out");
     assert_eq!(f64::from(lines) + left_out, f64::from(REFUSED));
-    // Written in the order of the answers, a moment later.
+    // The activation log is written in the order of the answers, and shortly after them.
     let all = eventually("the last request is in the activation log", async || {
         let all = events(&cluster, 1, &["--last", "2000"]).await;
         all.last().is_some_and(|event| event["cmid"] == last.to_string()).then_some(all)
@@ -197,7 +197,7 @@ async fn a_cmid_of_two_machines_is_named_with_both_and_counts_once() {
     let duplicates = async || cluster.administrate(2, &words!["duplicates"]).await["duplicates"].clone();
     assert_eq!(asks(1, "desk-1", 1).await, 1);
     assert_eq!(duplicates().await, Value::Array(Vec::new()));
-    // Each asks another node: none of them has seen both.
+    // The two machines ask different nodes, so no node has seen both.
     assert_eq!(asks(2, "desk-2", 2).await, 1, "never counted twice");
     eventually("all nodes together know of one machine", async || {
         let text = page(cluster.node(3).metrics, "/metrics").await?.1;
@@ -228,7 +228,7 @@ async fn a_source_brings_no_more_new_machines_than_the_limit_and_known_ones_rene
     let metrics = async || page(cluster.node(1).metrics, "/metrics").await.unwrap().1;
     let last_index = async || value(&metrics().await, "quorate_raft_last_index").unwrap();
     product.count(clients, 1).await;
-    // A minute may end meanwhile, and the next ones are let in then.
+    // A new minute may begin meanwhile; then further machines are accepted.
     let mut machine = 1;
     let (refused, before) = loop {
         machine += 1;

@@ -1,4 +1,4 @@
-//! Fleets of client machines over months, by a clock of their own (R9, R13, R14).
+//! Fleets of client machines over months, on a virtual clock (R9, R13, R14).
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 
-/// Months of a fleet take longer than a command.
+/// Months of a fleet take longer than other commands.
 const TIMEOUT: Duration = Duration::from_secs(200);
 
 async fn fleet(machines: u64, days: u64) -> Value {
@@ -32,7 +32,7 @@ fn number(report: &Value, key: &str) -> u64 {
     report[key].as_u64().unwrap_or_else(|| panic!("{key} is no number in {report}"))
 }
 
-/// Everybody was answered, and everybody is licensed at the end of every day.
+/// Asserts that all requests were answered, and that all machines are licensed at the end of every day.
 fn assert_all_went_well(report: &Value) {
     assert_eq!(report["licensed_share_min_after_day_1"], 1.0, "{report}");
     assert_eq!(report["answered"], report["requests"], "{report}");
@@ -55,8 +55,8 @@ async fn r14_thirty_machines_on_a_cold_cluster_are_all_licensed_within_the_guide
     let found: BTreeSet<_> = report.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(found, BTreeSet::from(fields));
     assert_all_went_well(&report);
-    // All ask within a minute. The first 24 answers are below the threshold: those machines ask again within two hours, and
-    // no machine a third time.
+    // All machines ask within a minute. The first 24 answers are below the threshold: those machines ask again within
+    // two hours, and no machine asks a third time.
     assert!(number(&report, "all_licensed_after_minutes") <= 1 + 120, "{report}");
     assert_eq!(number(&report, "requests"), 30 + 24, "{report}");
 }
@@ -75,7 +75,7 @@ async fn machine_ten_thousand_machines_over_three_weeks_stay_licensed_and_come_s
     let report = fleet(10_000, 21).await;
     assert_all_went_well(&report);
     let requests = number(&report, "requests");
-    // Three renewals in three weeks, each up to a tenth early: the last of them may be a fourth.
+    // Three renewals in three weeks, each up to a tenth early, so that some machines renew a fourth time.
     assert!((10_000 * 3..10_000 * 5).contains(&requests), "{requests}");
     let by_day: Vec<u64> =
         report["requests_by_day"].as_array().unwrap().iter().map(|day| day.as_u64().unwrap()).collect();
@@ -103,7 +103,8 @@ async fn soak_r13_ten_thousand_machines_are_licensed_through_four_hundred_days()
     );
     let by_day: Vec<_> =
         report["requests_by_day"].as_array().unwrap().iter().map(|day| day.as_u64().unwrap()).collect();
-    // Forty-five renewals, each by up to 16.8 hours early, have spread them by 33 hours (one standard deviation).
+    // After forty-five renewals, each up to 16.8 hours early, the machines are spread by 33 hours (one standard
+    // deviation).
     let busiest = by_day[300..].iter().max().unwrap();
     assert!(*busiest < 3_500, "chance has spread those that started together: {busiest}");
 }

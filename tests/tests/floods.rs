@@ -1,4 +1,4 @@
-//! Strangers who take connections, and those who get theirs all the same: administrators, nodes, probes, clients.
+//! Floods of connections do not keep out administrators, nodes, probes and clients.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -14,7 +14,7 @@ use transport::{Folder, pinned};
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const PRODUCT: &str = "server-standard-2";
 
-/// Strangers, each at an address of its own. What tests ask by themselves comes from 127.0.0.1.
+/// Source addresses for floods. Connections of the tests themselves come from 127.0.0.1.
 fn strangers(number: u8) -> Vec<Ipv4Addr> {
     (1..=number).map(|stranger| Ipv4Addr::new(127, 99, 0, stranger)).collect()
 }
@@ -23,7 +23,7 @@ async fn one_node(variables: &[(&str, &str)]) -> Cluster {
     Cluster::activated(&Quorate::at(QUORATE), Plan { variables, ..Plan::of(1) }).await
 }
 
-/// A reader who comes with a token, and then looks.
+/// Logs in with a token as a reader, and runs a command.
 async fn logs_in_and_looks(cluster: &Cluster) {
     let made = cluster.administrate(1, &words!["cluster", "token", "--role", "reader", "--valid", "1h"]).await;
     let (token, address) = (made["token"].as_str().unwrap(), cluster.node(1).admin.to_string());
@@ -44,7 +44,7 @@ async fn metric(cluster: &Cluster, series: &str) -> f64 {
     value(&text, series).unwrap_or_else(|| panic!("{series} is not in {text}"))
 }
 
-/// Connections that this process opens and says nothing on.
+/// Opens connections on which this process sends nothing.
 async fn silent(target: SocketAddr, number: usize) -> Vec<TcpStream> {
     let mut streams = Vec::new();
     for _ in 0..number {
@@ -56,7 +56,8 @@ async fn silent(target: SocketAddr, number: usize) -> Vec<TcpStream> {
 #[tokio::test]
 async fn half_open_connections_keep_no_administrator_out() {
     let cluster = one_node(&[]).await;
-    // From the administrator's own address, and from others, which open theirs again.
+    // Connections from the administrator's own address, and from other addresses, which open theirs again when they
+    // are closed.
     let _silent = silent(cluster.node(1).admin, 563).await;
     let _flood = Flood::begin(cluster.node(1).admin, &strangers(9), 64, b"").await;
     logs_in_and_looks(&cluster).await;
@@ -91,7 +92,7 @@ async fn a_node_rejoins_while_thousands_of_connections_to_all_nodes_are_half_ope
     cluster.settled(2).await;
     let product = cluster.product(PRODUCT);
     assert_eq!(product.count(cluster.node(2).clients, 1).await, 1);
-    // The members have their connections, and strangers none of them.
+    // The members keep their connections, while those of the flood are closed.
     floods[0].more(100).await;
     assert_eq!(product.count(cluster.node(2).clients, 2).await, 2);
 }
@@ -118,7 +119,7 @@ async fn r4_two_hundred_sources_do_not_fill_the_port_of_clients() {
     let (clients, product) = (cluster.node(1).clients, cluster.product(PRODUCT));
     let mut session = product.session(clients).await.unwrap();
     let _flood = Flood::begin(clients, &strangers(200), 4, b"").await;
-    // Who has one connection keeps it, and who comes gets one.
+    // A client with an open connection keeps it, and a new client gets a connection.
     assert_eq!(product.ask(&mut session, cmid(1)).await.unwrap().answer.body.count, 1);
     for machine in 2..=9 {
         assert_eq!(product.count(clients, machine).await, machine);
@@ -160,7 +161,7 @@ async fn networks_that_are_not_listed_are_refused_on_each_port_and_lists_change_
     let ports = [("clients", node.clients), ("peers", node.peers), ("admin", node.admin), ("metrics", node.metrics)];
     let written = std::fs::read_to_string(&node.config).unwrap();
     let with_lists = ports.iter().fold(written.clone(), |text, (section, _)| {
-        // Prometheus stays where it is.
+        // The address of Prometheus stays allowed.
         let more = if *section == "metrics" { ", \"127.0.0.1\"" } else { "" };
         text.replace(&format!("[{section}]\n"), &format!("[{section}]\nallow = [\"127.99.0.2/32\"{more}]\n"))
     });
@@ -170,7 +171,7 @@ async fn networks_that_are_not_listed_are_refused_on_each_port_and_lists_change_
     for (port, address) in ports {
         let refused = format!("quorate_connections_refused_total{{port=\"{port}\",limit=\"network\"}}");
         eventually(&format!("a stranger is refused on the port of {port}"), async || {
-            // Closed at once, or so many are not.
+            // Closed at once, so that the attempts before the list is in force do not add up to many open connections.
             drop(connect_from(stranger, address).await.unwrap());
             (metric(&cluster, &refused).await > 0.0).then_some(())
         })
@@ -183,7 +184,7 @@ async fn networks_that_are_not_listed_are_refused_on_each_port_and_lists_change_
     }
     let product = cluster.product(PRODUCT);
     assert!(product.activate(node.clients, cmid(1)).await.is_err());
-    // The socket has no list.
+    // The local socket has no list of allowed networks.
     cluster.administrate(1, &words!["cluster", "status"]).await;
     let said = cluster.said(1);
     let lines: Vec<_> = said.lines().filter(|line| line.contains("a connection was refused")).collect();

@@ -1,4 +1,5 @@
-//! An upgrade, the format that follows it, and the way back; and what the newer format holds: the audit.
+//! An upgrade, the change of format after it, and the downgrade; and the audit record, which only the newer format
+//! has.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -7,14 +8,14 @@ use serde_json::{Value, json};
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 
-/// A process with this stands for the version before, which knows one format less.
+/// With this environment variable a process acts as the previous version, which knows one format less.
 const PREVIOUS: &str = "QUORATE_TEST_PREVIOUS_FORMAT";
 
 async fn set(cluster: &Cluster, via: u64, format: &str) -> Finished {
     cluster.admin(via, &words!["cluster", "format", "set", format]).await
 }
 
-/// Stops a node as an administrator does, and starts it as this version, or as the one before.
+/// Stops a node as an administrator does, and starts it as this version or as the previous one.
 async fn replace(cluster: &mut Cluster, node: u64, previous: bool) {
     assert_eq!(cluster.stop(node).await, Some(0), "node {node}");
     if previous {
@@ -27,7 +28,7 @@ async fn replace(cluster: &mut Cluster, node: u64, previous: bool) {
         .await;
 }
 
-/// A machine is counted by every node.
+/// Every node counts a machine.
 async fn is_counted(cluster: &Cluster, machine: u64) {
     let product = cluster.product("workstation-professional-2");
     for node in cluster.running() {
@@ -60,7 +61,7 @@ async fn a_cluster_is_upgraded_node_by_node_and_goes_back_once_its_format_did() 
     let refused = set(&cluster, 1, "3").await;
     assert_eq!(refused.code, Some(1));
     let why = "every member must read format 3: the version of node 3 reads formats up to 2: upgrade it first";
-    // Or it leads, and does not know what it is asked.
+    // Where node 3 is the leader, it does not know the request.
     let leads = "node 3 leads, and its version does not know what was asked: upgrade it";
     assert!([why, leads].iter().any(|why| refused.stderr.contains(why)), "{}", refused.stderr);
     let recorded = cluster.administrate(1, &words!["cluster", "audit", "--all"]).await["entries"].clone();
@@ -72,7 +73,7 @@ async fn a_cluster_is_upgraded_node_by_node_and_goes_back_once_its_format_did() 
     is_counted(&cluster, 3).await;
     assert_eq!(set(&cluster, 1, "4").await.code, Some(1), "nobody knows it");
 
-    // An older version does not start on it, and says why.
+    // An older version does not start on a disk in the new format, and says why.
     assert_eq!(cluster.stop(3).await, Some(0));
     cluster.set_variable(3, PREVIOUS, "2");
     cluster.start(3);
@@ -116,7 +117,7 @@ async fn what_administrators_do_is_recorded_and_a_noted_entry_is_found_again() {
         ["act", "refused"].iter().map(|name| entry[name].as_str().unwrap_or_default().to_owned()).collect()
     };
     let before = audit(&cluster, 1, &[]).await.json();
-    // The cluster registers its members when it is formed, beside what administrators do.
+    // The cluster registers its members when it is formed; these entries are left out.
     let all = before["entries"].as_array().unwrap().iter().map(|entry| entry["act"].to_string());
     let acts: Vec<_> = all.filter(|act| act != "\"register the keys of node 1, node 2, node 3\"").collect();
     assert!(acts[0].starts_with("\"install catalog 1 of ") && acts[1].starts_with("\"install key "), "{acts:?}");
@@ -134,7 +135,7 @@ async fn what_administrators_do_is_recorded_and_a_noted_entry_is_found_again() {
     let new: Vec<_> = entries.iter().skip(before["entries"].as_array().unwrap().len()).map(entry).collect();
     assert_eq!(new[0], ["set dns.ttl_s=60", ""]);
     assert_eq!(new[1], ["add node 4 at 127.0.0.1:1", ""]);
-    // The reason in words is in the log of the node that was asked.
+    // The reason in words is in the log of the node that received the command.
     assert!(new[2][0] == new[1][0] && new[2][1] == "the cluster is not in a state for it", "{new:?}");
     assert_eq!(new[3], ["back the state up", ""]);
     for entry in entries.iter().filter(|entry| entry["who"] != "node 1") {
@@ -146,14 +147,14 @@ async fn what_administrators_do_is_recorded_and_a_noted_entry_is_found_again() {
     assert_eq!(refused.code, Some(1));
     assert!(refused.stderr.contains("is another one than was noted"), "{}", refused.stderr);
 
-    // All nodes hold the same, and a node that starts again, too.
+    // All nodes have the same record, also a node that restarts.
     cluster.kill(2).await;
     cluster.start(2);
     cluster.settled(2).await;
     assert_eq!(audit(&cluster, 2, &[]).await.json(), audit(&cluster, 1, &[]).await.json());
 }
 
-/// The lines of a node's audit file.
+/// The lines of a node's audit file, as JSON.
 fn audit_lines(path: &std::path::Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -165,7 +166,8 @@ async fn each_act_is_a_line_of_the_audit_file_which_is_opened_again_on_sighup() 
     let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(1)).await;
     let (file, moved) = (cluster.path("audit.json"), cluster.path("audit.1"));
     cluster.set_variable(1, "QUORATE_AUDIT_FILE", &file);
-    // Whatever else is said: that the node runs, and errors.
+    // The audit file gets its lines whatever the log level is; here it allows errors and the message that the node
+    // runs.
     cluster.set_variable(1, "QUORATE_LOG", "error,quorate::host_command::run=info");
     cluster.form().await;
     let set = async |seconds: &str| cluster.admin(1, &words!["settings", "set", "dns.ttl_s", seconds]).await.code;

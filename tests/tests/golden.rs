@@ -1,6 +1,7 @@
-//! Stores and backups that an older version wrote (`tests/golden/`, by `cargo xtask golden record`), with today's code.
+//! Stores and backups that an older version wrote (`tests/golden/`, by `cargo xtask golden record`), opened with
+//! today's code.
 //!
-//! The logs among the golden files are replayed by the tests of the crate `activation`.
+//! Tests of the crate `activation` replay the logs among the golden files.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -21,16 +22,16 @@ use uuid::Uuid;
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 
-/// What was recorded.
+/// Folder of the golden files.
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden");
 
-/// The formats, each with the commit that wrote it.
+/// Each format, with the commit that wrote it.
 const FORMATS: [(u32, &str); 3] = [(1, "aa5b105"), (2, "aa5b105"), (3, "bd99c00")];
 
-/// The node whose stores they are.
+/// Number of the node that wrote the stores.
 const NODE: u64 = 1;
 
-/// A cluster of one node that wrote one format: with all its log, or with the log purged behind a snapshot.
+/// A cluster of one node that wrote one format, with its whole log, or with a log that was purged after a snapshot.
 struct Golden {
     name: String,
     format: u32,
@@ -54,7 +55,7 @@ impl Golden {
         self.folder.path().join("node").join(name)
     }
 
-    /// Index and state hash after each of the recorded commands.
+    /// Index and state hash after each recorded command.
     fn hashes(&self) -> Vec<(u64, String)> {
         let text = fs::read_to_string(self.path("hashes.txt")).unwrap();
         let hash = |line: &str| {
@@ -83,7 +84,7 @@ fn hex(hash: [u8; 32]) -> String {
     data_encoding::HEXLOWER.encode(&hash)
 }
 
-/// The state that a node has as its snapshot.
+/// The state in a node's snapshot.
 fn snapshot(folder: &Path) -> State {
     let file = fs::read(folder.join(SNAPSHOT_FILE)).unwrap();
     let state = api::log::v1::Snapshot::decode(file.as_slice()).unwrap().state;
@@ -110,7 +111,7 @@ async fn golden_stores_hold_what_was_recorded_and_lead_to_the_recorded_state() {
             }
             assert_eq!(hashes.next(), None, "{name}: a recorded entry is not in the log");
         }
-        // Everything that the store and the snapshot beside it hold, as one state.
+        // One state from all that the store and the snapshot beside it hold.
         recover(disk, "127.0.0.1:1").await.unwrap();
         let state = snapshot(&golden.path("snapshots"));
         assert_eq!((state.format().number(), hex(state.hash())), (golden.format, golden.last_hash().1), "{name}");
@@ -134,7 +135,7 @@ async fn golden_backups_are_restored_to_the_recorded_state_and_altered_ones_refu
     }
 }
 
-/// What a node says of the cluster, of its counts and of its audit.
+/// What a node reports of its counts and of its audit record.
 async fn said(cluster: &Cluster, format: u32) -> (Value, Value) {
     let counts = cluster.administrate(NODE, &words!["count"]).await["applications"].clone();
     if format < 2 {
@@ -144,7 +145,7 @@ async fn said(cluster: &Cluster, format: u32) -> (Value, Value) {
     (counts, audit["entries"].clone())
 }
 
-/// A cluster of one node that was never started, and whose configuration stands.
+/// A cluster of one node that has a configuration and was never started.
 async fn one_node() -> Cluster {
     Cluster::configured(&Quorate::at(QUORATE), Plan::of(1)).await
 }

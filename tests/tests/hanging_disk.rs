@@ -1,4 +1,4 @@
-//! A disk that hangs keeps neither the cluster nor the end of the process.
+//! A disk that hangs stops neither the cluster nor the end of the node's process.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -9,7 +9,7 @@ use quorate_tests::{Cluster, Plan, Quorate, cmid, eventually, page};
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const WORKSTATION: &str = "workstation-professional-2";
 
-/// Three nodes; what `variable` names hangs on a node for as long as its file [`hangs`] is there.
+/// Three nodes; the operation that `variable` selects hangs on a node while the file [`hangs`] of the node exists.
 async fn cluster(variable: &str) -> Cluster {
     let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(3)).await;
     for node in cluster.numbers() {
@@ -25,7 +25,7 @@ fn hangs(cluster: &Cluster, node: u64) -> std::path::PathBuf {
     cluster.path(&format!("hangs-{node}"))
 }
 
-/// The leader, and a node that follows it.
+/// Numbers of the leader and of a follower.
 async fn leader_and_follower(cluster: &Cluster) -> (u64, u64) {
     let leader = cluster.settled(1).await.leader.unwrap();
     (leader, cluster.numbers().into_iter().find(|node| *node != leader).unwrap())

@@ -1,4 +1,4 @@
-//! What a cluster says of itself: nothing is shown as good that is not known to be.
+//! The reports of a cluster on its own health: nothing is reported as good that is not known to be good.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -8,10 +8,10 @@ use quorate_tests::{Cluster, Plan, Quorate, eventually, page, value, words};
 use serde_json::Value;
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
-/// Checks that need a leader.
+/// Checks of the doctor that need a leader.
 const LED_CHECKS: [&str; 8] = ["quorum", "lag", "activation", "keys", "clocks", "certificates", "count", "settings"];
 
-/// The doctor's exit code, and by check the worst state.
+/// The doctor's exit code, and the worst state of each check.
 async fn doctor(cluster: &Cluster, via: u64) -> (Option<i32>, BTreeMap<String, String>) {
     let finished = cluster.admin(via, &words!["doctor"]).await;
     let reply = finished.json();
@@ -33,13 +33,13 @@ async fn metric(cluster: &Cluster, node: u64, name: &str) -> Option<f64> {
     value(&text, name)
 }
 
-/// By node, a field of `cluster status`.
+/// A field of `cluster status`, by node.
 fn field(status: &Value, name: &str) -> BTreeMap<u64, Value> {
     let nodes = status["nodes"].as_array().unwrap().iter();
     nodes.map(|node| (node["id"].as_u64().unwrap(), node[name].clone())).collect()
 }
 
-/// Waits until a node knows that it has no leader, and checks that everything that it says is in keeping with that.
+/// Waits until a node knows that there is no leader, and checks that all its reports agree with that.
 async fn knows_no_leader(cluster: &Cluster, node: u64) {
     let status = eventually("no leader is known", async || {
         cluster.status(node).await.filter(|status| status["leader"].is_null())

@@ -1,4 +1,4 @@
-//! Settings that take effect while nodes run, and outlive a restart (R1, R7, R36, R38).
+//! Settings that take effect while nodes run, and stay in effect after a restart (R1, R7, R36, R38).
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -15,7 +15,7 @@ const PRODUCT: &str = "server-standard-2";
 fn niceness(pid: u32) -> BTreeSet<i32> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let stats = threads.filter_map(|thread| fs::read_to_string(thread.unwrap().path().join("stat")).ok());
-    // The 19th field; the second one may have spaces, and ends with the last parenthesis.
+    // The niceness is the 19th field. The second field may contain spaces, and ends with the last parenthesis.
     stats.map(|stat| stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap().parse().unwrap()).collect()
 }
 
@@ -28,7 +28,7 @@ async fn r36_a_nodes_port_changes_at_once_and_for_good_and_open_connections_stan
 
     let new = free_port(cluster.loopback().address(2));
     let port = new.port().to_string();
-    // Asked of another node.
+    // The command goes to another node.
     let set = words!["settings", "set", "clients.port", &port, "--node", "2"];
     cluster.administrate(1, &set).await;
     assert_eq!(product.count(new, 2).await, 2);
@@ -38,7 +38,7 @@ async fn r36_a_nodes_port_changes_at_once_and_for_good_and_open_connections_stan
     let expected = json!({ "settings": { "clients.port": port, "process.low_priority": "false" } });
     assert_eq!(shown, expected);
 
-    // Also where the configured port is another program's by then.
+    // The new port stays in use after a restart, even where another program has taken the configured port.
     drop(open);
     assert_eq!(cluster.stop(2).await, Some(0));
     let _other = TcpListener::bind(before).await.unwrap();
@@ -58,7 +58,7 @@ async fn r36_a_port_that_is_taken_is_said_and_clients_are_served_where_they_were
     assert_eq!(set.code, Some(1), "{}", set.stdout);
     assert!(set.stderr.contains(&taken.to_string()) && set.stderr.contains("served where they were"), "{}", set.stderr);
     assert_eq!(product.count(before, 1).await, 1);
-    // It is tried again.
+    // The node tries again to bind the port.
     drop(other);
     eventually("the node serves clients on the port that is free now", async || TcpStream::connect(taken).await.ok())
         .await;
@@ -120,7 +120,7 @@ async fn connections_of_one_source_are_limited_as_the_cluster_says() {
     let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::of(1)).await;
     let address: SocketAddr = cluster.node(1).clients;
     cluster.administrate(1, &words!["settings", "set", "clients.connections_per_source_max", "2"]).await;
-    // On a cluster's setting nobody waits for each node.
+    // The command does not wait until each node applies a setting of the cluster.
     first_of_three_connections_is_closed(address).await;
     cluster.administrate(1, &words!["settings", "set", "clients.connections_per_source_max", "0"]).await;
     let mut sessions = Vec::new();

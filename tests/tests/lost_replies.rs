@@ -1,4 +1,4 @@
-//! An administrator's command whose reply is lost is asked again, and carried out once.
+//! An administrator's command whose reply is lost is repeated, and carried out once.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 
-/// The entries of the audit whose act contains `act`.
+/// How many entries of the audit record have an act that contains `act`.
 async fn audited(cluster: &Cluster, act: &str) -> usize {
     let audit = cluster.administrate(1, &words!["cluster", "audit", "--all"]).await;
     let entries = audit["entries"].as_array().unwrap().iter();
@@ -21,7 +21,8 @@ async fn setting(cluster: &Cluster, name: &str) -> String {
     shown["settings"][name].as_str().unwrap().to_owned()
 }
 
-/// Runs a command whose first reply is lost once the audit has `act`; `meanwhile` runs before the connection breaks.
+/// Runs a command whose first reply is lost. `meanwhile` runs once the audit record holds `act`, before the
+/// connection breaks.
 async fn with_lost_reply(cluster: &Cluster, command: &[OsString], act: &str, meanwhile: &[OsString]) -> Finished {
     let before = audited(cluster, act).await;
     let path = cluster.path("lost.sock");
@@ -47,14 +48,14 @@ async fn a_command_whose_reply_is_lost_is_carried_out_once() {
     let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(1)).await;
     cluster.form().await;
 
-    // A newer value stays: the repeat does not set the older one again.
+    // The newer value stays: the repeated request does not set the older one again.
     let set = |value: &str| words!["settings", "set", "renewal.interval_minutes", value].to_vec();
     let finished = with_lost_reply(&cluster, &set("20000"), "20000", &set("30000")).await;
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     assert_eq!(setting(&cluster, "renewal.interval_minutes").await, "30000");
     assert_eq!(audited(&cluster, "20000").await, 1);
 
-    // The token that is printed is the one that the cluster knows, and the only one.
+    // The printed token is the only token that the cluster has issued.
     let token = words!["cluster", "token", "--role", "reader"];
     let finished = with_lost_reply(&cluster, &token, "give out a token", &[]).await;
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);

@@ -1,4 +1,4 @@
-//! Nodes join and leave a cluster of real processes, by the commands that administrators use.
+//! Nodes join and leave a cluster of real processes, with the commands that administrators use.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -14,7 +14,7 @@ async fn members(cluster: &Cluster, via: u64) -> Value {
     nodes.map(|node| (node["id"].to_string(), json!(role(node)))).collect::<serde_json::Map<_, _>>().into()
 }
 
-/// A cluster of node 1, and others that run and belong to none.
+/// A cluster of node 1, and further nodes that run and belong to no cluster.
 async fn first_of(nodes: u8) -> Cluster {
     let mut cluster = Cluster::activated(
         &Quorate::at(QUORATE),
@@ -47,7 +47,7 @@ async fn r38_a_cluster_grows_to_four_and_shrinks_to_one_under_load() {
     let standing = cluster.settled(4).await;
     assert_eq!(standing.members.len(), 4);
 
-    // The first one, which may lead, leaves with all it has; then the others until one is left.
+    // The first node, which may be the leader, leaves with its keys; then the others, until one is left.
     for (left, (node, via)) in [3, 2, 1].into_iter().zip([(1, 4), (2, 4), (3, 4)]) {
         let removed = cluster.administrate(via, &words!["cluster", "remove", node.to_string()]).await;
         let members = ["voters", "learners"].map(|role| removed[role].as_array().unwrap().len());
@@ -86,7 +86,7 @@ async fn r38_a_dead_node_is_taken_out_and_another_one_takes_its_place() {
     cluster.administrate(1, &words!["cluster", "remove", "3", "--dead"]).await;
     assert_eq!(members(&cluster, 1).await.as_object().unwrap().len(), 2);
 
-    // Its data belongs to a former member: it does not come in again with it.
+    // The node's data belongs to a former member, so it cannot join again with this data.
     cluster.start(3);
     let again = eventually("it can be asked", async || {
         let place = format!("3={}", cluster.node(3).peers);

@@ -1,4 +1,4 @@
-//! A cluster whose certificates an organisation's own authority signs.
+//! A cluster whose certificates are signed by an organisation's own authority.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -21,7 +21,7 @@ async fn an_organisations_authority_takes_the_place_of_the_clusters_own() {
     assert_eq!(refused.code, Some(1));
     assert!(refused.stderr.contains("organisation's own authority"), "{}", refused.stderr);
 
-    // Another authority is believed as soon as the files say so.
+    // Another authority is trusted as soon as it is in the files.
     let successor = Authority::create(now_ms()).unwrap();
     let subject = Subject::person("Ada", transport::Role::Reader).unwrap();
     let (certificate, key) = successor.issue_with_key(&subject, now_ms(), DAY).unwrap();
@@ -35,7 +35,7 @@ async fn an_organisations_authority_takes_the_place_of_the_clusters_own() {
     })
     .await;
 
-    // What cannot be read is an event, and the certificate from before is shown still.
+    // An unreadable certificate causes an event, and the node still presents its previous certificate.
     let [_, broken, _] = certify(&successor, &cluster, 1, DAY);
     fs::write(broken, "no certificate").unwrap();
     let line = eventually("event 12292 is in the log", async || {

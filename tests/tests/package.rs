@@ -1,4 +1,4 @@
-//! The Debian package, built and installed: on a copy of this machine's files that is gone afterwards.
+//! The Debian package, built and installed in a copy of this machine's file system, which is removed afterwards.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,7 +10,7 @@ use std::{
 
 use tokio::process::Command;
 
-/// As root, with the package beside it, in a file system that may be changed. Each line must succeed.
+/// Runs as root, with the package beside it, in a file system that may be changed. Each line must succeed.
 const INSTALLED: &str = r#"
 dpkg --install /quorate.deb
 quorate --version
@@ -35,7 +35,7 @@ test -d /var/lib/quorate/store
 echo every line succeeded
 "#;
 
-/// All of this machine's files, changes in memory only, and a network of its own.
+/// Makes the copy: all files of this machine, with changes kept in memory only, and a separate network.
 const COPY: &str = r#"
 mount -t tmpfs tmpfs /mnt
 mkdir /mnt/changed /mnt/work /mnt/all
@@ -48,7 +48,7 @@ cp "$1" /mnt/all/quorate.deb
 exec chroot /mnt/all env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin sh -eux -c "$2"
 "#;
 
-/// What `cargo deb` makes: a release build, as administrators get it.
+/// Builds the package with `cargo deb`: a release build, as administrators get it.
 async fn package(folder: &Path) -> PathBuf {
     let path = folder.join("quorate.deb");
     let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -1,4 +1,4 @@
-//! A panic in any task ends the process, and the log says which task it was and why.
+//! A panic in any task ends the process, and the log names the task and the reason.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -22,31 +22,31 @@ use transport::{Folder, Subject};
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const PRODUCT: &str = "workstation-professional-2";
-/// Names the task that is to panic.
+/// Environment variable with the name of the task that panics.
 const VARIABLE: &str = "QUORATE_TEST_PANIC";
 
-/// What makes a task run.
+/// The event that makes a task run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trigger {
-    /// The start of the node.
+    /// The node starts.
     Start,
-    /// A client's request to the node alone.
+    /// A client sends a request to the node.
     Request,
-    /// A command of an administrator.
+    /// An administrator runs this command.
     Command(&'static str),
-    /// An administrator's backup of the state.
+    /// An administrator makes a backup.
     Backup,
-    /// A connection to port 9688.
+    /// A connection is opened to port 9688.
     Http,
-    /// A certificate of the node that ends soon.
+    /// A certificate of the node is near its end.
     Certificate,
-    /// SIGTERM.
+    /// The process receives SIGTERM.
     Stop,
-    /// Other nodes that call this one.
+    /// Other nodes call this node.
     Others,
-    /// A client's request to a follower.
+    /// A client sends a request to a follower.
     RequestToFollower,
-    /// A client's request to another node while this one leads.
+    /// A client sends a request to another node while this one is the leader.
     RequestToLead,
 }
 
@@ -58,7 +58,7 @@ impl Trigger {
     }
 }
 
-/// The table: a new task does not compile without its line here.
+/// The trigger of each task of a replica. A new task does not compile without its line here.
 fn of_replica(task: ReplicaTask) -> Trigger {
     match task {
         ReplicaTask::Batcher
@@ -79,7 +79,7 @@ fn of_replica(task: ReplicaTask) -> Trigger {
     }
 }
 
-/// The same for the daemon's own tasks.
+/// The trigger of each task of the daemon. A new task does not compile without its line here.
 fn of_host(task: HostTask) -> Trigger {
     match task {
         HostTask::ClientPort
@@ -122,7 +122,7 @@ fn table() -> Vec<(&'static str, Trigger)> {
     replica.chain(host).chain([(WRITER_THREAD, Start)]).collect()
 }
 
-/// Aborted, and the log names the task and the reason.
+/// Asserts that the process aborted, and that the log names the task and the reason.
 fn assert_aborted(task: &str, ended: ExitStatus, said: &str) {
     assert_eq!(ended.signal(), Some(Signal::ABORT.as_raw()), "{task}: {ended}\n{said}");
     let line = said.lines().find(|line| line.contains("a task panicked"));
@@ -132,7 +132,7 @@ fn assert_aborted(task: &str, ended: ExitStatus, said: &str) {
     }
 }
 
-/// The node ends, however often it must be made to run the task.
+/// Triggers the task repeatedly until the node ends.
 async fn ends(cluster: &mut Cluster, node: u64, task: &str, trigger: Trigger, product: &Product) {
     let seen = cluster.said(node).len();
     let ended = eventually(&format!("a panic in {task} ends the process"), async || {
@@ -145,7 +145,7 @@ async fn ends(cluster: &mut Cluster, node: u64, task: &str, trigger: Trigger, pr
     assert_aborted(task, ended, &cluster.said(node)[seen..]);
 }
 
-/// Makes the node run the task; it has said what is above `seen` in its log.
+/// Triggers the task; `seen` is the length of the node's log before.
 async fn set_off(cluster: &Cluster, node: u64, trigger: Trigger, product: &Product, seen: usize) {
     match trigger {
         Start | Others | Certificate => {}
@@ -241,7 +241,7 @@ async fn a_log_that_nobody_reads_does_not_keep_a_process_in_which_a_task_panicke
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
     fcntl_setfl(&full, OFlags::empty()).unwrap();
     let mut command = Quorate::at(QUORATE).command(words!["host", "run", "--config", &cluster.node(1).config]);
-    // The line of the panic is the first that the node wants to write.
+    // The line about the panic is the first that the node writes.
     command.env("QUORATE_LOG", "off,host::tasks=error").env(VARIABLE, ReplicaTask::Batcher.name());
     let mut node = command.stdout(Stdio::null()).stderr(full).kill_on_drop(true).spawn().unwrap();
     let ended = timeout(TIMEOUT, node.wait()).await.expect("the process ends").unwrap();

@@ -1,4 +1,5 @@
-//! Three processes are one host: one count on all, kept through kills and restarts, and words for every way not to start.
+//! Three processes act as one host: one count on all nodes, kept through kills and restarts; and an error message for
+//! every obstacle to a start.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -16,7 +17,7 @@ async fn cluster(nodes: u8) -> (Cluster, Product) {
     (cluster, product)
 }
 
-/// The count as administrators see it on `node`.
+/// The count that administrators see on `node`.
 async fn count(cluster: &Cluster, node: u64) -> u64 {
     let reply = cluster.administrate(node, &words!["count", "--application", "platform"]).await;
     reply.pointer("/applications/0/count").unwrap().as_u64().unwrap()
@@ -75,7 +76,8 @@ async fn a_request_that_was_forwarded_to_a_leader_that_froze_is_answered_by_the_
     let through = cluster.node(follower).clients;
     product.count(through, 1).await;
     cluster.process(leader).freeze();
-    // One request, one answer: its stream to the frozen leader stands open, and it must not wait for that one.
+    // A single request gets its answer: its stream to the frozen leader stays open, and the request must not wait for
+    // that leader.
     assert_eq!(product.count(through, 2).await, 2);
 }
 
@@ -84,13 +86,13 @@ async fn a_cluster_is_formed_once() {
     let (mut cluster, product) = cluster(3).await;
     product.count(cluster.node(1).clients, 1).await;
     assert_eq!(cluster.stop(2).await, Some(0));
-    // A supervisor starts it with the same words each time.
+    // A supervisor starts the node with the same arguments each time.
     cluster.start_bootstrapping(2);
     cluster.settled(1).await;
     assert_eq!(product.count(cluster.node(2).clients, 2).await, 2);
     assert!(cluster.said(2).contains("this node has its cluster already"), "{}", cluster.said(2));
 
-    // One that lost its data must not form another cluster beside the one that there is.
+    // A node that lost its data must not form another cluster beside the existing one.
     assert_eq!(cluster.stop(2).await, Some(0));
     cluster.wipe(2);
     let config = cluster.node(2).config.clone();
@@ -107,7 +109,8 @@ async fn a_leader_that_is_told_to_stop_hands_over_and_exits_with_zero() {
     let other = cluster.numbers().into_iter().find(|node| *node != leader).unwrap();
     let exit = cluster.stop(leader).await;
     assert_eq!(exit, Some(0));
-    // Handed over before its end, not lost to an election after it: asked at once, the others know another leader.
+    // The leader handed leadership over before it ended, so the other nodes know the new leader at once, without an
+    // election.
     let successor = cluster.standing(other).await.unwrap().leader;
     assert!(successor.is_some_and(|successor| successor != leader), "{successor:?} after {leader}");
     assert_eq!(product.count(cluster.node(other).clients, 1).await, 1);
@@ -121,7 +124,7 @@ async fn a_request_that_is_under_way_when_the_node_is_told_to_stop_is_answered()
     let request = wire::request(2, &product.request(cmid(1)).encode());
     let (half, rest) = request.split_at(request.len() / 2);
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // In one write with the bind, so that whoever has answered the bind has also read this half.
+    // In one write with the bind, so that a node which has answered the bind has also read this half.
     stream.write_all(&[&wire::bind(), half].concat()).await.unwrap();
     assert_eq!(wire::read(&mut stream).await.unwrap(), Some(wire::Reply::BindAck));
 
@@ -133,12 +136,12 @@ async fn a_request_that_is_under_way_when_the_node_is_told_to_stop_is_answered()
     assert_eq!(cluster.ended(leader).await, Some(0));
 }
 
-/// Something that keeps a node from starting.
+/// An obstacle that keeps a node from starting.
 struct Obstacle {
     name: &'static str,
-    /// Puts it in the way of the node with this configuration and this data folder.
+    /// Creates the obstacle for the node with this configuration and this data folder.
     put: fn(&Path, &Path),
-    /// What the one line must name: the file or the key, and the fix.
+    /// What the error line must contain: the file or the key, and the fix.
     names: &'static [&'static str],
 }
 

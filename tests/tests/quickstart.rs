@@ -1,4 +1,4 @@
-//! The documents' own commands do what the documents say.
+//! The commands in the documents do what the documents say.
 
 use std::path::Path;
 
@@ -14,16 +14,16 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Commands for those who build Quorate: here it is built already.
+/// Whether the commands build Quorate; the tests have built it already, so they are skipped.
 fn builds(commands: &str) -> bool {
     commands.lines().all(|line| line.starts_with("cargo ") || line.starts_with('#') || line.trim().is_empty())
 }
 
-/// Does all that a document says, in its order, and gives the number of blocks that were typed.
+/// Runs all commands of a document in order, checks their output, and returns how many blocks were typed.
 async fn follow(document: &str) -> usize {
     let blocks = blocks(&read(document));
     let mut reader = Reader::new(&Quorate::at(QUORATE)).await;
-    // A text that follows no commands is a picture.
+    // A text block that follows no commands is an illustration.
     let mut printed = None;
     let mut followed = 0;
     for block in blocks {

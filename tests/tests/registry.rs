@@ -1,4 +1,5 @@
-//! Who is let in: keys that are registered, and what becomes of those who were removed, revoked, or never let in.
+//! The registry of keys: registered keys are accepted, and keys that were removed, revoked or never registered are
+//! refused.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -30,7 +31,7 @@ async fn registry(cluster: &Cluster, via: u64) -> Value {
     cluster.administrate(via, &words!["cluster", "revoke", "--list"]).await
 }
 
-/// All keys of the members are registered.
+/// Waits until the keys of all members are registered and the registry is in force.
 async fn in_force(cluster: &Cluster, via: u64) {
     eventually("keys must be registered", async || (registry(cluster, via).await["in_force"] == true).then_some(()))
         .await;
@@ -43,7 +44,7 @@ async fn cluster(nodes: u8) -> Cluster {
     cluster
 }
 
-/// The same command line that a person uses, with contexts of the test's own.
+/// Runs a command as a person would, with saved contexts that belong to the test.
 async fn command(cluster: &Cluster, words: &[OsString]) -> Finished {
     let mut command = Quorate::at(QUORATE).command(words);
     command.env("XDG_CONFIG_HOME", cluster.path("config"));
@@ -94,7 +95,7 @@ async fn identify(identity: Identity, address: impl std::fmt::Display) -> Result
     peer.identify(IdentifyRequest {}).await.map(|reply| reply.into_inner().node).map_err(|status| status.code())
 }
 
-/// Somebody whom a stolen key of the authority certifies.
+/// An identity with a certificate that was made with a stolen key of the authority.
 fn forged(authority: &Authority, subject: &Subject) -> Identity {
     let (certificate, key) = authority.issue_with_key(subject, now_ms(), TIMEOUT * 100).unwrap();
     Identity::from_pem(certificate.as_bytes(), key.as_bytes(), authority.certificate_pem().as_bytes()).unwrap()
@@ -150,7 +151,7 @@ async fn who_is_revoked_is_out_at_once_on_open_streams_too_and_comes_back_with_a
     for name in ["ada", "bob"] {
         login(&cluster, 1, name, "operator").await;
     }
-    // Open on another node than the one that is asked to revoke.
+    // The streams are open on another node than the one that receives the revocation.
     let mut streams = Vec::new();
     for name in ["ada", "bob"] {
         let channel = channel(identity_of_context(&cluster, name), cluster.node(2).admin).await.unwrap();
@@ -177,7 +178,7 @@ async fn who_is_revoked_is_out_at_once_on_open_streams_too_and_comes_back_with_a
     login(&cluster, 3, "ada", "reader").await;
     assert_eq!(status_as(&cluster, "ada").await.code, Some(0));
 
-    // By number, as the list shows it.
+    // Revokes a key by its serial number, as the list shows it.
     let held = registry(&cluster, 2).await;
     assert_eq!(held["revoked"][0]["whom"], "ada", "{held}");
     let keys = held["keys"].as_array().unwrap();
@@ -222,7 +223,8 @@ async fn a_token_that_is_taken_back_lets_nobody_in() {
 #[tokio::test]
 async fn a_persons_certificate_is_renewed_when_it_is_used_near_its_end() {
     let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(1)).await;
-    // It began a day before it was made, for clocks that are behind: less than a third of it is left.
+    // Certificates begin a day before they are made, for clocks that are behind; so less than a third of this one's
+    // lifetime is left.
     cluster.set_variable(1, "QUORATE_TEST_PERSON_CERTIFICATE_LIFETIME_S", "3600");
     cluster.form().await;
     in_force(&cluster, 1).await;
@@ -237,7 +239,7 @@ async fn a_persons_certificate_is_renewed_when_it_is_used_near_its_end() {
     let ada: Vec<_> = keys.iter().filter(|key| key["holder"] == "ada").collect();
     assert_eq!(ada.len(), 1, "{held}");
     assert_ne!(ada[0]["serial"], Value::Null);
-    // Once revoked, it is not renewed either.
+    // A revoked certificate is not renewed.
     cluster.administrate(1, &words!["cluster", "revoke", "ada"]).await;
     assert_eq!(status_as(&cluster, "ada").await.code, Some(1));
     assert_eq!(identity_of_context(&cluster, "ada").certificate().serial, after.serial);
@@ -269,7 +271,7 @@ async fn a_cluster_of_an_older_format_takes_its_members_and_the_administrator_ov
     assert!(refused.stderr.contains("quorate cluster login"), "{}", refused.stderr);
 }
 
-/// It missed that another node came in, which leads now: the others vouch for that one.
+/// While the node was off, another node joined and became the leader; the other members confirm that node's key.
 #[tokio::test]
 async fn a_node_that_was_off_follows_a_leader_that_came_in_meanwhile() {
     let mut cluster = Cluster::activated(&Quorate::at(QUORATE), Plan::first_of(4)).await;
@@ -298,7 +300,7 @@ async fn a_node_that_was_off_follows_a_leader_that_came_in_meanwhile() {
     assert!(said.contains("the other members know it"), "{said}");
 }
 
-/// Asks the port of the console; what comes until the connection ends.
+/// Sends a request to the port of the console; returns what arrives until the connection ends.
 async fn console_page(at: std::net::SocketAddr, path: &str, cookie: &str) -> String {
     let mut stream = TcpStream::connect(at).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\nHost: {at}\r\nCookie: {cookie}\r\n\r\n");
@@ -340,7 +342,7 @@ async fn a_session_and_a_stream_of_the_console_end_with_the_certificate_that_ask
     assert!(console_page(at, "/", &bobs).await.starts_with("HTTP/1.1 200"));
 }
 
-/// Makes the folder of a node anew, as `host init --join` does it with a token.
+/// Replaces the folder of a node by a new one, with `host init --join` and a token.
 async fn joins(cluster: &Cluster, via: u64, node: u64) {
     let made = cluster.administrate(via, &words!["cluster", "token"]).await;
     let address = cluster.node(via).admin.to_string();
@@ -368,7 +370,7 @@ async fn joins(cluster: &Cluster, via: u64, node: u64) {
     ];
     let joined = command(cluster, &words).await;
     assert_eq!(joined.code, Some(0), "{}", joined.stderr);
-    // With the addresses that the test knows it by.
+    // Restores the configuration, which has the addresses that the test uses.
     std::fs::write(config, written).unwrap();
 }
 
@@ -378,7 +380,7 @@ async fn the_authoritys_key_is_on_voters_only_and_a_node_without_it_lets_persons
     in_force(&cluster, 1).await;
     let tls = |cluster: &Cluster, node: u64| Folder::at(&cluster.node(node).data.join("tls"));
     joins(&cluster, 1, 2).await;
-    // It is due for renewal at once.
+    // With this lifetime the certificate is due for renewal at once.
     cluster.set_variable(2, "QUORATE_TEST_CERTIFICATE_LIFETIME_S", (1000 * 86_400).to_string());
     let before = tls(&cluster, 2).identity().unwrap().certificate().clone();
     cluster.start(2);

@@ -1,4 +1,4 @@
-//! What an administrator has when nodes are lost: a backup, and the node that is left.
+//! Recovery after nodes are lost: from a backup, and with the only node that is left.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -40,7 +40,7 @@ async fn a_backup_of_a_serving_cluster_begins_another_one_elsewhere() {
     let again = cluster.admin(2, &words!["cluster", "backup", &file]).await;
     assert_eq!(again.code, Some(1), "a backup is never overwritten");
 
-    // Elsewhere: node 4 has belonged to no cluster.
+    // The backup is restored on node 4, which has belonged to no cluster.
     let config = cluster.node(4).config.clone();
     let restore = async |file: &std::path::Path| {
         Quorate::at(QUORATE).run(words!["cluster", "restore", file, "--config", &config, "--json"]).await
@@ -98,7 +98,7 @@ async fn the_node_that_is_left_goes_on_alone_when_an_administrator_accepts_the_l
     });
     assert_eq!(answered.await.answer.body.count, 31, "with the certificate that it has");
 
-    // A lost one comes in again with nothing.
+    // A lost node joins again with an empty disk.
     cluster.wipe(1);
     cluster.start(1);
     eventually("it comes in", async || {

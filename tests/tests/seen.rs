@@ -1,4 +1,4 @@
-//! What Prometheus and health checks see: a real Prometheus scrapes real nodes.
+//! Metrics and health checks: a real Prometheus scrapes real nodes.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -43,7 +43,7 @@ async fn r8_the_page_says_what_was_counted_and_promtool_has_nothing_to_say() {
     for machine in 1..=26 {
         product.count(cluster.node(machine % 3 + 1).clients, machine).await;
     }
-    // One that is no request.
+    // Input that is no request.
     let mut rude = TcpStream::connect(cluster.node(2).clients).await.unwrap();
     rude.write_all(b"220 this is a mail server\r\n").await.unwrap();
     eventually("the node has closed on it", async || rude.read(&mut [0; 64]).await.ok().filter(|read| *read == 0))
@@ -67,7 +67,7 @@ async fn r8_the_page_says_what_was_counted_and_promtool_has_nothing_to_say() {
     let rude = metrics(&cluster, 2).await;
     assert_eq!(value(&rude, r#"quorate_client_faults_total{kind="protocol"}"#), Some(1.0), "{rude}");
     let leader = cluster.settled(1).await.leader.unwrap();
-    // It looks at the others every second.
+    // The leader contacts the other voters every second.
     let text = eventually("all voters answer the leader", async || {
         let text = metrics(&cluster, leader).await;
         (value(&text, "quorate_raft_voters_answering") == Some(3.0)).then_some(text)
@@ -133,7 +133,7 @@ async fn prometheus_scrapes_the_nodes_and_alerts_fire_and_resolve() {
     prometheus.alert("QuorateNoLeader", false).await;
 }
 
-/// Windows of an hour are of seconds here, and a node lags that lacks some entries.
+/// Replaces windows of an hour in the alerts by seconds.
 const SHORTENED: [(&str, &str); 1] = [("[1h]", "[15s]")];
 
 #[tokio::test]
@@ -146,7 +146,7 @@ async fn alerts_on_counts_clocks_leaders_and_keys_fire_and_resolve() {
     let prometheus = Prometheus::with(&cluster, &SHORTENED).await;
     eventually("all nodes are scraped", async || (prometheus.ask("sum(up) == 3").await.len() == 1).then_some(())).await;
 
-    // Its threshold is 5.
+    // The threshold of the product is 5.
     product.count(cluster.node(1).clients, 5).await;
     prometheus.alert("QuorateCountNearThreshold", true).await;
     product.count(cluster.node(1).clients, 6).await;
@@ -157,7 +157,7 @@ async fn alerts_on_counts_clocks_leaders_and_keys_fire_and_resolve() {
             let mut request = product.request(cmid(machine));
             match alert {
                 "QuorateClientClocks" => request.client_time_ms -= 5 * 3_600_000,
-                // Another machine each time.
+                // The request comes from another machine each time.
                 _ => request.machine.0 = request.nonce[..8].try_into().unwrap(),
             }
             let _refused_or_not = product.send(cluster.node(node).clients, &request).await;
@@ -170,14 +170,14 @@ async fn alerts_on_counts_clocks_leaders_and_keys_fire_and_resolve() {
     let mut leader = cluster.settled(1).await.leader.unwrap();
     eventually("QuorateLeaderChanges fires while leadership is handed on", async || {
         leader = leader % 3 + 1;
-        // One that leads already, or has not caught up, is passed over.
+        // A node that is the leader already, or that has not caught up, refuses the transfer.
         cluster.admin(1, &words!["cluster", "transfer", "--to", leader.to_string()]).await;
         prometheus.fires("QuorateLeaderChanges").await.then_some(())
     })
     .await;
     prometheus.alert("QuorateLeaderChanges", false).await;
 
-    // A place given back, and taken again.
+    // An activation slot is released, and taken again.
     let file = cluster.path("release.bin");
     cluster.administrate(1, &words!["key", "release", "--node", "3", "--offline", file, "--yes"]).await;
     prometheus.alert("QuorateNotReady", true).await;

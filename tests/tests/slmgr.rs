@@ -1,4 +1,4 @@
-//! The verbs that administrators know do what their commands do (R36).
+//! The slmgr verbs that administrators know do the same as the equivalent commands (R36).
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -8,7 +8,7 @@ use quorate_tests::{Cluster, Finished, Plan, Quorate, free_port, words};
 use serde_json::{Value, json};
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
-/// Of server-standard-2, in the example catalog: five machines are needed.
+/// A setup key of server-standard-2, in the example catalog; its threshold is 5.
 const SETUP_KEY: &str = "P257E-J9HE2-3ADQ7-CQCZK-Y8M5G";
 
 struct World {
@@ -29,14 +29,14 @@ impl World {
         Quorate::at(QUORATE).run(all).await
     }
 
-    /// On the host.
+    /// Runs a verb on the host; returns its JSON result.
     async fn host(&self, words: &[&str]) -> Value {
         let done = self.slmgr(&[&[self.admin.as_str()], words].concat()).await;
         assert_eq!(done.code, Some(0), "{words:?}: {}{}", done.stdout, done.stderr);
         done.json()
     }
 
-    /// On this machine as a client.
+    /// Runs a verb on this machine as a client; returns its JSON result.
     async fn client(&self, words: &[&str]) -> Value {
         let done = self.slmgr(words).await;
         assert_eq!(done.code, Some(0), "{words:?}: {}{}", done.stdout, done.stderr);
@@ -58,7 +58,7 @@ async fn r36_the_verbs_of_a_host_do_what_they_say() {
     for words in [&["/sri", "20160"][..], &["/SAI", "15"], &["/sprt", port.as_str()], &["/cpri"]] {
         world.host(words).await;
     }
-    // No node has a name in DNS here, so nobody has a record to withdraw.
+    // Here the nodes have no names in DNS, so there is no record to withdraw.
     world.slmgr(&[&world.admin, "/cdns"]).await;
     let after = world.host(&["/dlv"]).await;
     assert_eq!(after["port"].to_string(), port);
@@ -110,7 +110,7 @@ async fn r36_the_verbs_of_a_client_machine_do_what_they_say() {
     assert_eq!(world.client(&["/dli"]).await["product"], Value::Null);
 }
 
-/// R37: as whom, and what they may do there.
+/// R37: over the network a certificate identifies the caller, and its role decides what the caller may do.
 #[tokio::test]
 async fn r37_from_afar_a_certificate_is_shown_and_decides() {
     let world = World::new().await;
@@ -137,7 +137,7 @@ async fn r37_from_afar_a_certificate_is_shown_and_decides() {
     let shown = slmgr(&[&address, "reader", "/dli"]).await;
     assert_eq!(shown.code, Some(0), "{}", shown.stderr);
     assert!(shown.stdout.contains("Renewal interval       20160 minutes"), "{}", shown.stdout);
-    // A saved context is a target of its own.
+    // A saved context can be the target.
     assert_eq!(slmgr(&["reader", "/dli"]).await.code, Some(0));
 
     for words in [&["reader", "/sri", "15"][..], &[&address, "reader", "/cpri"], &[&address, "reader", "/cdns"]] {
@@ -150,7 +150,7 @@ async fn r37_from_afar_a_certificate_is_shown_and_decides() {
         (&[&address, "administrator", "/dli"], "set QUORATE_CONTEXT_PASSWORD"),
         (&[&address, "bob", "/dli"], "there is no saved context \"bob\""),
         (&[&address, "../bob", "/dli"], "there is no saved context"),
-        // No context, so a host, and nobody is there.
+        // The target is no saved context, so it is the name of a host, and no node answers there.
         (&["host.invalid", "reader", "/dli"], "no node answers at host.invalid:1690"),
     ] {
         let refused = slmgr(words).await;

@@ -1,4 +1,4 @@
-//! Nodes whose disk went back in time, and copies of a data folder: real processes.
+//! Nodes whose disk was set back in time, and copies of a data folder, with real processes.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -15,7 +15,7 @@ async fn cluster_of_three() -> (Cluster, Product) {
     (cluster, product)
 }
 
-/// Asks a node until it counts the machine: the count.
+/// Asks a node until it counts the machine; returns the count.
 async fn activate(cluster: &Cluster, product: &Product, node: u64, machine: u64) -> u32 {
     let answered = eventually("a client is answered", async || {
         product.activate(cluster.node(node).clients, quorate_tests::cmid(machine)).await.ok()
@@ -61,7 +61,8 @@ async fn a_voter_whose_folder_is_put_back_is_quarantined_and_says_what_to_do() {
     eventually("its log names the command", async || cluster.said(2).contains("quorate cluster remove").then_some(()))
         .await;
 
-    // With the third voter gone no majority is left that kept what it promised: nothing is counted wrongly.
+    // Without the third voter, no majority is left of voters that kept what they promised: nothing is counted
+    // wrongly.
     cluster.kill(3).await;
     is_quarantined(cluster.node(2).metrics).await;
     for node in [1, 2] {
@@ -69,22 +70,23 @@ async fn a_voter_whose_folder_is_put_back_is_quarantined_and_says_what_to_do() {
         assert!(asked.is_err(), "node {node} counted without a majority");
     }
     cluster.start(3);
-    // Machine 20 may count: its request was written without an acknowledgement, and a majority may take it over now.
+    // Machine 20 may be counted: its request was written without an acknowledgement, and a majority may commit it
+    // now.
     assert!((15..=16).contains(&activate(&cluster, &product, 1, 15).await));
     let refused = cluster.admin(1, &words!["cluster", "remove", "2"]).await;
     assert!(refused.stderr.contains("quorate cluster remove 2 --dead"), "{}", refused.stderr);
-    // Its log is not sound, so that another state helps it nothing.
+    // Its log is not sound, so that another node's state would not help.
     let refused = cluster.admin(1, &words!["cluster", "rejoin", "2"]).await;
     assert_eq!(refused.code, Some(1));
     assert!(refused.stderr.contains("node 2 is quarantined"), "{}", refused.stderr);
     assert!(refused.stderr.contains("quorate cluster remove 2 --dead"), "{}", refused.stderr);
-    // It answers: it takes no part all the same, and goes without a drain.
+    // The node answers but takes no part in the cluster, so it is removed without a drain.
     let removed = cluster.admin(1, &words!["cluster", "remove", "2", "--dead"]).await;
     assert_eq!(removed.code, Some(0), "{}", removed.stderr);
     assert!((16..=17).contains(&activate(&cluster, &product, 3, 16).await));
 }
 
-/// The configuration of a copy of a node: another folder, other addresses.
+/// The configuration for a copy of a node, with another folder and other addresses.
 fn copied_config(cluster: &Cluster, number: u64, data: &Path) -> (String, [SocketAddr; 2]) {
     let node = cluster.node(number);
     let address = cluster.loopback().address(9);

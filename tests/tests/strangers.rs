@@ -1,5 +1,5 @@
-//! Who reaches what over the network: every call of the administration and of the peer service, by everybody who might
-//! try. And how a stranger becomes somebody: with a token, once, and not after its time.
+//! Access over the network: every call of the administration and of the peer service, by every kind of caller. And
+//! enrolment: a token works once, and not after its time.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -33,7 +33,7 @@ const DENIED: &str = "0x80070005: access denied";
 const NO_CONNECTION: &str = "no connection";
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// What a reader may ask, and what an operator may besides; all else is an administrator's.
+/// Calls that a reader may make. An operator may make further calls; all other calls need an administrator.
 const READER: [&str; 14] = [
     "RenewCertificate",
     "Count",
@@ -57,7 +57,7 @@ fn now_ms() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
 
-/// Every call of a service, as the files say that clients are made from.
+/// The names of all calls of a service, from the proto files.
 fn calls(file: &str) -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto");
     let descriptors = protox::compile([file], [folder]).unwrap();
@@ -69,7 +69,7 @@ fn calls(file: &str) -> Vec<String> {
     calls
 }
 
-/// An authority, and those who have certificates of it.
+/// A cluster with its authority, another authority, and callers with certificates of either.
 struct World {
     cluster: Cluster,
     authority: Authority,
@@ -89,7 +89,8 @@ impl World {
         Self { cluster, authority, other: Authority::create(now_ms()).unwrap() }
     }
 
-    /// Somebody of `authority`, certified at that time for a day, who would believe this cluster.
+    /// A caller with a certificate of `authority` that is valid for a day from `now_ms`; the caller trusts this
+    /// cluster.
     fn shows(&self, authority: &Authority, subject: &Subject, now_ms: u64) -> Connector {
         let (certificate, key) = authority.issue_with_key(subject, now_ms, DAY).unwrap();
         let believed = format!("{}{}", authority.certificate_pem(), self.authority.certificate_pem());
@@ -97,7 +98,7 @@ impl World {
         connector(Arc::new(PresentedIdentity::new(identity)), TIMEOUT)
     }
 
-    /// A person who came with a token.
+    /// A person who enrolled with a token.
     async fn person(&self, role: Role) -> Connector {
         let token: transport::Token = self.token(role.name(), "1h").await.parse().unwrap();
         let (request, key) = SigningRequest::create().unwrap();
@@ -111,19 +112,20 @@ impl World {
         connector(Arc::new(PresentedIdentity::new(identity)), TIMEOUT)
     }
 
-    /// A member, with what is in its folder.
+    /// A member, with the certificate and key in its folder.
     fn node(&self, number: u64) -> Connector {
         let identity = Folder::at(&self.cluster.node(number).data.join("tls")).identity().unwrap();
         connector(Arc::new(PresentedIdentity::new(identity)), TIMEOUT)
     }
 
-    /// Those whom no call may serve: not even an administrator of another cluster, or one of yesterday.
+    /// Callers that no call may serve: among them an administrator of another cluster, and one whose certificate has
+    /// expired.
     fn strangers(&self) -> [(&'static str, Connector); 7] {
         let boss = Subject::person("Eve", Role::Administrator).unwrap();
         let long_ago = now_ms() - 3 * u64::try_from(DAY.as_millis()).unwrap();
         [
             ("no certificate", pinned(self.authority.fingerprint(), TIMEOUT).unwrap()),
-            // Whoever has the authority's key certifies anybody, and nobody is let in by that.
+            // A stolen key of the authority can certify any caller, but their keys are not registered.
             ("an administrator of a stolen authority", self.shows(&self.authority, &boss, now_ms())),
             ("a node of a stolen authority", self.shows(&self.authority, &Subject::Node(1), now_ms())),
             ("an expired administrator", self.shows(&self.authority, &boss, long_ago)),
@@ -176,7 +178,7 @@ async fn call(connector: &Connector, address: SocketAddr, path: &str, from: Opti
     timeout(TIMEOUT, work).await.unwrap()
 }
 
-/// A connection that is refused is no call at all.
+/// A refused connection gives an error status without a call.
 async fn channel(connector: &Connector, address: SocketAddr) -> Result<Channel, Status> {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
     let channel = endpoint.connect_with_connector(connector.clone()).await;
@@ -187,12 +189,12 @@ fn name(path: &str) -> &str {
     path.rsplit('/').next().unwrap()
 }
 
-/// Refused by TLS, before a request could be sent; or by the service, in these words and no others.
+/// Whether the caller was refused by TLS before a request could be sent, or by the service with exactly these words.
 fn is_shut_out(outcome: &Result<(), Status>) -> bool {
     match outcome {
         Ok(()) => false,
         Err(status) if status.code() == Code::PermissionDenied => status.message().starts_with(DENIED),
-        // What a service says has no source: this was found out on our side, when the connection broke.
+        // A status from the service has no source; a source means that this side detected a broken connection.
         Err(status) => status.source().is_some() || status.message() == NO_CONNECTION,
     }
 }
@@ -215,7 +217,7 @@ async fn r37_a_stranger_reaches_no_call_of_the_administration_and_others_those_o
     }
     for role in Role::ALL {
         let connector = world.person(role).await;
-        // A node that is drained is gone: that one is left to the next test.
+        // A drained node would stop, so the next test covers that call.
         for path in calls.iter().filter(|path| !matches!(name(path), "Drain" | "Enroll")) {
             let least = match name(path) {
                 call if READER.contains(&call) => Role::Reader,
@@ -223,7 +225,7 @@ async fn r37_a_stranger_reaches_no_call_of_the_administration_and_others_those_o
                 _ => Role::Administrator,
             };
             let denied = call(&connector, admin, path, None).await.err().filter(|s| s.code() == Code::PermissionDenied);
-            // Empty trust is refused in the same way, by the call itself.
+            // The call that installs a catalog refuses an empty `trust` with the same code.
             let denied = denied.filter(|status| status.message().starts_with(DENIED));
             assert_eq!(denied.is_none(), role >= least, "{role}, {path}: {denied:?}");
         }
@@ -248,7 +250,8 @@ async fn r37_a_stranger_reaches_no_call_between_nodes_and_a_node_only_as_itself(
     for path in &calls {
         let disguised = call(&node, peers, path, Some("1")).await;
         assert!(is_shut_out(&disguised), "node 2 as node 1, {path}: {disguised:?}");
-        // It got in, and still says nothing of its store: but for Identify that is asked next.
+        // The node is accepted but has not shown the identity of its store, so every call except Identify asks for
+        // that first.
         let itself = call(&node, peers, path, Some("2")).await;
         let expected = (name(path) != "Identify").then_some(Code::Unauthenticated);
         assert_eq!(itself.err().map(|status| status.code()), expected, "{path}");
@@ -330,7 +333,7 @@ async fn wrong_tokens_are_limited_counted_and_recorded_and_a_person_is_recorded_
 
     let (status, metrics) = page(world.cluster.node(1).metrics, "/metrics").await.unwrap();
     assert_eq!((status, value(&metrics, "quorate_enrolments_refused_total")), (200, Some(11.0)));
-    // The first at once; those of the minute that follows together, at its end.
+    // The first refusal is recorded at once; the refusals of the following minute are recorded together at its end.
     let entries = eventually("they are recorded", async || {
         let audit = world.cluster.administrate(1, &words!["cluster", "audit", "--all"]).await;
         let entries: Vec<_> = audit["entries"].as_array().unwrap().clone();
@@ -396,7 +399,7 @@ async fn a_password_keeps_the_key_of_a_context() {
     assert!(run(&login, "correct horse").await.status.success());
     let key = std::fs::read_to_string(world.cluster.path("config").join("quorate/contexts/default.key")).unwrap();
     assert!(key.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"));
-    // Another token does not replace what is saved.
+    // Another token does not replace the saved context.
     let another = world.token("reader", "1h").await;
     let replace = words!["cluster", "login", &address, "--token", another, "--as", "Ada"];
     let refused = run(&replace, "").await;
@@ -411,7 +414,7 @@ async fn a_password_keeps_the_key_of_a_context() {
         assert_eq!(refused.status.code(), Some(1), "{}", String::from_utf8_lossy(&refused.stderr));
         assert!(String::from_utf8_lossy(&refused.stderr).contains("password"));
     }
-    // The token was not spent by the refusal.
+    // The refused command did not spend the token.
     assert!(run(&[&replace[..], &words!["--force"]].concat(), "").await.status.success());
     assert!(run(&status, "").await.status.success(), "the new one has no password");
 }
@@ -426,7 +429,7 @@ async fn a_node_that_joins_with_a_token_gets_a_number_and_a_certificate_and_star
     let world = World::of(1).await;
     let first = world.cluster.node(1).admin.to_string();
     let loopback = world.cluster.loopback();
-    // The second number was given, though nobody used it yet.
+    // The second number stays assigned, although no node with it has started yet.
     for (name, expected) in [("two", 2), ("three", 3)] {
         let token = world.token("node", "1h").await;
         let (config, data) = (world.cluster.path(&format!("{name}.toml")), world.cluster.path(name));
@@ -497,7 +500,7 @@ async fn a_node_renews_its_certificate_by_itself_before_it_ends() {
     world.cluster.set_variable(1, "QUORATE_TEST_CERTIFICATE_LIFETIME_S", LIFETIME.as_secs().to_string());
     world.cluster.start(1);
     let peers = world.peers(1);
-    // Valid for longer, for the key that the cluster knows.
+    // A longer certificate for the key that the cluster knows.
     let longer = world.authority.renew(&Subject::Node(1), &key, now_ms(), DAY).unwrap();
     let authority = world.authority.certificate_pem();
     let identity = Identity::from_pem(longer.as_bytes(), key.as_bytes(), authority.as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! Units that systemd takes, with little left to attack, and a node that tells its supervisor how it is.
+//! The systemd units are valid and leave little to attack, and a node reports its status to its supervisor.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -16,7 +16,7 @@ use tokio::{net::UnixDatagram, process::Command, time::timeout};
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const UNITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/systemd");
 
-/// The units in a folder, with the binary under test in them.
+/// The units in a temporary folder, changed to run the binary under test.
 fn units() -> (TempDir, Vec<PathBuf>) {
     let folder = tempfile::tempdir().unwrap();
     let units = ["quorate.service", "quorate-client.service"].map(|name| {
@@ -44,7 +44,7 @@ async fn systemd_takes_the_units_without_a_word() {
     for unit in units {
         let name = unit.file_name().unwrap().to_str().unwrap();
         let verified = run("systemd-analyze", &["verify", "--man=no", unit.to_str().unwrap()]).await;
-        // It may have something to say about this machine's own units.
+        // systemd-analyze may report problems of this machine's own units.
         let said = said(&verified);
         let ours: Vec<_> = said.lines().filter(|line| line.contains(name)).collect();
         assert_eq!(ours, Vec::<&str>::new());
@@ -112,7 +112,7 @@ async fn a_node_that_opens_its_store_asks_for_time_says_how_far_it_is_and_hears_
     cluster.set_variable(1, "QUORATE_TEST_HANG_OPENING", &hangs);
     let seen = cluster.said(1).len();
     cluster.start(1);
-    // Again and again, for as long as it makes progress.
+    // The node asks for more time repeatedly, as long as it makes progress.
     for _ in 0..2 {
         let mut buffer = [0; 1024];
         let told = timeout(TIMEOUT, supervisor.recv(&mut buffer)).await.expect("the node tells something").unwrap();
@@ -152,11 +152,11 @@ async fn a_node_feeds_its_watchdog() {
 #[tokio::test]
 async fn under_systemd_events_are_entries_of_the_journal_with_their_fields() {
     let test = "under_systemd_events_are_entries_of_the_journal_with_their_fields";
-    // Where the journal listens is the same on every machine; in here it is ours.
+    // The journal's socket has the same path on every machine; in this namespace it belongs to the test.
     let Some(_network) = Network::of(test).await else { return };
     fs::create_dir_all("/run/systemd/journal").unwrap();
     let journal = UnixDatagram::bind("/run/systemd/journal/socket").unwrap();
-    // Read all the time: the journal that does not is one that its writers wait for.
+    // Reads all the time, because writers wait for a journal that does not read.
     let entry = tokio::spawn(async move {
         let mut entry = Vec::new();
         while !has(&entry, &field("F_EVENT", "12290")) {
@@ -182,7 +182,7 @@ async fn under_systemd_events_are_entries_of_the_journal_with_their_fields() {
     assert_eq!(cluster.said(1), before, "and nothing twice");
 }
 
-/// A field as the journal's protocol has it, whatever is in it: name, length in eight bytes, value.
+/// A field in the journal's protocol, with any bytes as value: name, length in eight bytes, value.
 fn field(name: &str, value: &str) -> Vec<u8> {
     [name.as_bytes(), b"\n", &(value.len() as u64).to_le_bytes(), value.as_bytes(), b"\n"].concat()
 }

@@ -1,4 +1,4 @@
-//! Every node of a cluster started again with the build that is installed on it, by one command.
+//! One command restarts every node of a cluster with the build that is installed on it.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -12,7 +12,7 @@ const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 /// The exit code of a node that is to be started again at once.
 const RESTART: i32 = 75;
 
-/// Puts a file in the place of `path` as a package manager does: under another name first.
+/// Replaces the file at `path` as a package manager does: writes it under another name, then renames it.
 fn put(path: &Path, write: impl FnOnce(&Path)) {
     let new = path.with_extension("new");
     write(&new);
@@ -20,7 +20,7 @@ fn put(path: &Path, write: impl FnOnce(&Path)) {
     fs::rename(new, path).unwrap();
 }
 
-/// A program that says that it is another build, and is the same otherwise.
+/// Writes a program that reports another build, and is the same otherwise.
 fn next_build(path: &Path, formats: &str) {
     let said = format!(r#"{{"version":"99.0.0","commit":"next","built":"later","formats":{formats}}}"#);
     let script = format!("#!/bin/sh\nif [ \"$1\" = version ]; then echo '{said}'; else exec '{QUORATE}' \"$@\"; fi\n");
@@ -49,7 +49,7 @@ async fn every_node_is_started_again_with_what_is_installed_on_it_and_the_leader
     assert_eq!(running, same["nodes"][0]["installed"]);
     assert!(running["formats"].as_array().unwrap().contains(&same["format"]), "{same}");
 
-    // What is installed would not read what the cluster writes.
+    // The installed build does not read the format that the cluster writes.
     next_build(&programs[1], "[1]");
     let unfit = check(&cluster).await;
     assert_eq!(unfit["possible"], false, "{unfit}");
@@ -70,7 +70,7 @@ async fn every_node_is_started_again_with_what_is_installed_on_it_and_the_leader
     assert_eq!(due["nodes"][0]["running"], running, "a package that is installed restarts nothing");
 
     let load = Load::start(&cluster, &cluster.product("workstation-professional-2"), 4);
-    // Asked through a node that is started again itself.
+    // The command is connected to a node that restarts itself.
     let socket = format!("unix:{}", cluster.node(order[0]).data.join("admin.sock").display());
     let words = words!["cluster", "upgrade", "--run", "--wait", "0", "--json", "--admin", socket].to_vec();
     let upgrade = tokio::spawn(async move { Quorate::at(QUORATE).run(words).await });

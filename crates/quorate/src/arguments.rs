@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-/// A length of time in seconds: `90s`, `10m`, `1h`, `7d`.
+/// Parses a length of time, `90s`, `10m`, `1h` or `7d`; the result is in seconds.
 pub(crate) fn seconds(text: &str) -> anyhow::Result<u64> {
     let factor = match text.chars().last() {
         Some('s') => 1,
@@ -16,15 +16,16 @@ pub(crate) fn seconds(text: &str) -> anyhow::Result<u64> {
     seconds.context("give a number with s, m, h or d, as in 90s, 10m, 1h or 7d")
 }
 
-/// The time so many seconds ago, in milliseconds since 1970.
+/// The time `seconds` ago, in milliseconds since 1970.
 pub(crate) fn ago_ms(seconds: u64) -> u64 {
     client::time_ms().saturating_sub(seconds.saturating_mul(1000))
 }
 
-/// How long a node that is drained waits, after it withdrew its DNS records.
+/// How long a node that is drained waits after it withdrew its DNS records.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct DrainWait {
-    /// How long resolvers have to forget the node, instead of the cluster's dns.ttl_s or the node's drain.wait_s.
+    /// How long resolvers have to forget the node, in seconds, instead of the cluster's dns.ttl_s or the node's
+    /// drain.wait_s.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(..=86_400))]
     pub(crate) wait: Option<u32>,
 }

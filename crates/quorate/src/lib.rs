@@ -52,7 +52,7 @@ Examples:
   quorate count                         on the host itself: how far each application is
   quorate client activate --host host.example.test:1688 --trust publisher.toml --product NAME";
 
-/// Volume activation as a cluster: one count, on every node.
+/// Volume activation as a cluster: all nodes share one count.
 #[derive(Debug, Parser)]
 #[command(name = "quorate", version, about, after_help = EXAMPLES, propagate_version = true)]
 struct Cli {
@@ -64,9 +64,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Three nodes, a publisher and client machines on loopback: the tour.
+    /// Run a tour with three nodes, a publisher and client machines, on loopback.
     Demo(demo::Command),
-    /// Measure, on a cluster made for the occasion.
+    /// Measure a cluster that exists only for the measurement.
     #[command(subcommand)]
     Bench(bench_command::Command),
     /// Run a node, or write its configuration.
@@ -78,36 +78,36 @@ enum Command {
     /// Install host keys on the cluster and activate its nodes.
     #[command(subcommand)]
     Key(cluster_commands::key::Command),
-    /// How far each application is: its count, against the thresholds of its products.
+    /// Show the count of each application, against the thresholds of its products.
     Count(cluster_commands::count::Command),
-    /// The cluster and its nodes.
+    /// Show and change the cluster and its nodes.
     #[command(subcommand)]
     Cluster(cluster_commands::cluster::Command),
-    /// The cluster's records in DNS.
+    /// Show and publish the cluster's records in DNS.
     #[command(subcommand)]
     Dns(cluster_commands::dns::Command),
-    /// What machines asked and were answered, by all nodes.
+    /// Show what client machines asked and how all nodes answered.
     Events(diagnosis::events::Command),
-    /// CMIDs that several machines share, and which machines.
+    /// List CMIDs with which several machines ask, and those machines.
     Duplicates(diagnosis::duplicates::Command),
-    /// What became of one machine's requests, and why.
+    /// Explain what happened to one machine's requests, and why.
     Explain(diagnosis::explain::Command),
-    /// What is wrong with the cluster, and what mends it.
+    /// Check the cluster, and show how to correct each problem.
     Doctor(diagnosis::doctor::Command),
-    /// Where a node's page for administrators is.
+    /// Print the address of a node's page for administrators.
     Console(cluster_commands::console::Command),
-    /// Settings that every node of the cluster follows.
+    /// Show and change the settings of the cluster and of its nodes.
     #[command(subcommand)]
     Settings(cluster_commands::settings::Command),
-    /// The verbs that administrators know, for hosts and client machines.
+    /// Run the slmgr verbs that administrators know, for hosts and client machines.
     Slmgr(slmgr_command::Command),
-    /// What a client machine does: activate by hand.
+    /// Activate a client machine by hand, or as a service.
     #[command(subcommand)]
     Client(client_command::Command),
     /// Make keys, sign catalogs, issue host keys and activate hosts.
     #[command(subcommand)]
     Publisher(publisher_command::Command),
-    /// Version, commit and formats of this program.
+    /// Show version, commit and formats of this program.
     #[command(after_help = version_command::EXAMPLES)]
     Version(version_command::Command),
 }
@@ -131,7 +131,7 @@ impl Command {
             Self::Settings(command) => command.run(output),
             Self::Slmgr(command) => command.run(output),
             Self::Client(command) => {
-                // What a machine keeps holds its CMID and its key.
+                // The files that a client machine creates hold its CMID and its key.
                 private_files::of_this_account();
                 command.run(output)
             }

@@ -1,4 +1,4 @@
-//! The binary; everything is in the library, so that tests can build it with their own features.
+//! The binary. All code is in the library, so that tests can build it with other features.
 
 use std::process::ExitCode;
 

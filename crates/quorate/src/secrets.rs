@@ -1,7 +1,7 @@
-//! Secrets that a command is given: tokens and keys.
+//! Arguments for the secrets that a command takes: tokens and keys.
 //!
-//! What stands on a command line every user of the machine can read while the command runs. A file, or standard input as `-`,
-//! hides it from other users.
+//! Every user of the machine can read a command line while the command runs. A secret in a file, or from standard
+//! input as `-`, is hidden from other users.
 
 use std::{
     fs::File,
@@ -15,16 +15,17 @@ use zeroize::Zeroizing;
 
 use crate::output::Failure;
 
-/// Longest line that is read: far longer than any token or key.
+/// Length limit of a line that is read, in bytes: far longer than any token or key.
 const LINE_BYTES_MAX: u64 = 1024;
 
-/// Stands for standard input in place of a file.
+/// Argument that stands for standard input in place of a file.
 const STANDARD_INPUT: &str = "-";
 
 /// A join token.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TokenArgs {
-    /// What `quorate cluster token` printed. Other users of this machine see it while the command runs: see --token-file.
+    /// The token that `quorate cluster token` printed. Other users of this machine see it while the command runs: see
+    /// --token-file.
     #[arg(long, env = "QUORATE_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<Token>,
     /// A file with the token in its first line; - for standard input.
@@ -33,24 +34,25 @@ pub(crate) struct TokenArgs {
 }
 
 impl TokenArgs {
-    /// The token; none where none was given. A file counts more than QUORATE_TOKEN.
+    /// The token; `None` where none was given. A file takes precedence over QUORATE_TOKEN.
     pub(crate) fn given(&self) -> Result<Option<Token>, Failure> {
         let Some(file) = &self.token_file else { return Ok(self.token.clone()) };
         let token = first_line(file)?.parse::<Token>();
         token.map(Some).with_context(|| file.display().to_string()).map_err(Failure::usage)
     }
 
-    /// The token. Error: none was given.
+    /// The token; an error where none was given.
     pub(crate) fn required(&self) -> Result<Token, Failure> {
         self.given()?
             .ok_or_else(|| Failure::usage(anyhow!("a token is needed: give --token TOKEN or --token-file FILE")))
     }
 }
 
-/// A typed key.
+/// A host key or another key, as its user typed it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct KeyArgs {
-    /// The typed key: five groups of five characters. Other users of this machine see it while the command runs: see --key-file.
+    /// The key: five groups of five characters. Other users of this machine see it while the command runs: see
+    /// --key-file.
     #[arg(value_name = "KEY", required_unless_present = "key_file", conflicts_with = "key_file")]
     key: Option<String>,
     /// A file with the key in its first line; - for standard input.
@@ -59,12 +61,12 @@ pub(crate) struct KeyArgs {
 }
 
 impl KeyArgs {
-    /// This key.
+    /// The argument for a key that is known already.
     pub(crate) fn of(key: String) -> Self {
         Self { key: Some(key), key_file: None }
     }
 
-    /// As it was typed.
+    /// The key as it was typed.
     pub(crate) fn text(&self) -> Result<Zeroizing<String>, Failure> {
         match (&self.key, &self.key_file) {
             (Some(key), _) if key == STANDARD_INPUT => first_line(Path::new(STANDARD_INPUT)),
@@ -75,7 +77,7 @@ impl KeyArgs {
     }
 }
 
-/// The first line of a file, or of standard input, without white space around it.
+/// The first line of a file, or of standard input, without surrounding white space.
 fn first_line(file: &Path) -> Result<Zeroizing<String>, Failure> {
     let read = || -> anyhow::Result<Zeroizing<String>> {
         let mut bytes = Zeroizing::new(Vec::new());

@@ -1,4 +1,4 @@
-//! `quorate version`: what this program is, for people and for scripts that compare nodes.
+//! `quorate version`: version, commit and formats of this program, for people and for scripts that compare nodes.
 
 use std::process::ExitCode;
 
@@ -8,9 +8,9 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::output::{CommandResult, Output};
 
-/// The commit that the program was built from; `unknown` where it was built from an archive.
+/// The commit that the program was built from; `unknown` for a build from an archive without git.
 const COMMIT: &str = env!("QUORATE_COMMIT");
-/// When its build began, in seconds since 1970.
+/// When the build began, in seconds since 1970.
 const BUILT_S: &str = env!("QUORATE_BUILT_S");
 
 pub(crate) const EXAMPLES: &str = "\
@@ -25,7 +25,7 @@ Nodes whose programs have a format in common can be in one cluster (quorate clus
 pub(crate) struct Command {}
 
 impl Command {
-    /// Runs it.
+    /// Runs the command.
     pub(crate) fn run(&self, output: &Output) -> CommandResult {
         let version = env!("CARGO_PKG_VERSION");
         let built = BUILT_S.parse().ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());

@@ -1,4 +1,4 @@
-//! An administrator: forms the cluster, and then gives commands as time goes, to whichever node answers.
+//! The simulated administrator: forms the cluster, and then sends commands at random times to any node that runs.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,13 +24,13 @@ use crate::{
     world::{Wish, World},
 };
 
-/// How long the administrator waits for one command. Longer than any command of the product takes.
+/// Timeout of one command, longer than any command of the product takes.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(150);
 
-/// How long a node waits for the others when the cluster is formed.
+/// How long a node waits for the other nodes when the cluster is formed.
 const FORMING_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Carries orders out in a node's own runtime, one beside the other, as the administration socket does.
+/// Carries out orders in a node's own runtime, concurrently, as the administration socket does.
 pub(crate) async fn obey(
     world: World,
     node: u64,
@@ -101,7 +101,7 @@ async fn carry_out(
     }
 }
 
-/// What a node knows of the cluster.
+/// The cluster's membership as one node reports it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Status {
     members: BTreeSet<u64>,
@@ -110,12 +110,12 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    /// A voter that does not lead.
+    /// A voter that is not the leader.
     pub(crate) fn follower(&self) -> Option<u64> {
         self.voters.iter().copied().find(|voter| Some(*voter) != self.leader)
     }
 
-    /// A member that does not vote.
+    /// A member that is not a voter.
     pub(crate) fn learner(&self) -> Option<u64> {
         self.members.iter().copied().find(|member| !self.voters.contains(member))
     }
@@ -125,29 +125,30 @@ fn numbers(list: &str) -> BTreeSet<u64> {
     list.split(',').filter_map(|number| number.parse().ok()).collect()
 }
 
-/// The administrator's side.
+/// The administrator's state during a run.
 pub(crate) struct Administrator {
     pub(crate) world: World,
     pub(crate) chance: Chance,
-    /// Which election profile the cluster gets, and when.
+    /// Random choices of election profiles, and of the times when they are set.
     pub(crate) profiles: Chance,
-    /// Nodes that form the cluster, and all that may join it.
+    /// Nodes that form the cluster; `nodes_max` counts also those that may join it.
     pub(crate) nodes: u64,
     pub(crate) nodes_max: u64,
     /// The longest pause between two commands.
     pub(crate) pause: Duration,
-    /// Whether nodes join and leave.
+    /// Whether the administrator adds and removes nodes.
     pub(crate) changes_members: bool,
     pub(crate) changes_formats: bool,
-    /// Each of its settings is another one.
+    /// Number of commands so far. Each command sets the activation interval to another value.
     pub(crate) commands: u32,
 }
 
-/// The interval of the first command: the smallest that the settings allow, and one more with each.
+/// Activation interval of the first command, in minutes: the smallest that the settings allow. Each further command
+/// adds one minute.
 const FIRST_INTERVAL_MINUTES: u32 = 15;
 
 impl Administrator {
-    /// Gives an order to a node.
+    /// Sends an order to a node and returns its outcome.
     pub(crate) async fn order(&self, node: u64, order: Order) -> Result<String, String> {
         let (answer, outcome) = oneshot::channel();
         let sender = self.world.node(node, |state| state.commands.clone()).ok_or("the node is down")?;
@@ -165,7 +166,7 @@ impl Administrator {
         outcome
     }
 
-    /// The same again and again, at any node of `nodes`, until it is done.
+    /// Repeats an order at the nodes of `nodes` in turn until one carries it out.
     async fn insist(&mut self, nodes: &[u64], order: Order) -> String {
         loop {
             let node = self.chance.pick(nodes).copied().unwrap_or(1);
@@ -207,7 +208,7 @@ impl Administrator {
         self.insist(members, Order::Propose(Box::new(command))).await;
     }
 
-    /// Gives commands until the simulation ends.
+    /// Sends commands until the simulation ends.
     pub(crate) async fn run(mut self) -> turmoil::Result {
         self.set_up().await;
         while !self.world.is_ending() {
@@ -272,7 +273,7 @@ impl Administrator {
     }
 
     async fn drain(&mut self, node: u64) {
-        // One at a time, and never the last: as the daemon refuses it.
+        // One node at a time, and never the last one, because the daemon refuses that.
         let status = self.status(node).await;
         if status.members.len() < 3 || self.world.nodes_up().len() < status.members.len() {
             return;
@@ -289,9 +290,10 @@ impl Administrator {
         let _refused = self.order(node, Order::Propose(Box::new(Command::SetFormat { format }))).await;
     }
 
-    /// Adds a node on an empty disk, or takes one out.
+    /// Adds a node with an empty disk, or removes a node.
     async fn change_members(&mut self, node: u64) {
-        // A node that is cut off, or quarantined, may know members of long ago only: a number that is taken is not given again.
+        // A node that is partitioned or quarantined may have an old list of members only, and a number that is in use
+        // must not be given again.
         if self.order(node, Order::Read).await.is_err() {
             return;
         }
@@ -319,7 +321,7 @@ impl Administrator {
                 self.activate_soon(node, new).await;
             }
         } else if !grows && let Some(&old) = self.chance.pick(&status.members.iter().copied().collect::<Vec<_>>()) {
-            // An activated member must be left.
+            // An activated member has to remain.
             if !status.members.iter().any(|left| *left != old && activated.contains(left) && up.contains(left)) {
                 return;
             }
@@ -330,7 +332,7 @@ impl Administrator {
         }
     }
 
-    /// Activates a node that has joined; given up after a few tries, as people do.
+    /// Activates a node that has joined; gives up after 30 s, as an administrator would.
     async fn activate_soon(&mut self, node: u64, new: u64) {
         let members = [node, new];
         let _given_up = timeout(Duration::from_secs(30), self.activate(&members, new)).await;

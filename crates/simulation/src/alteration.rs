@@ -1,4 +1,4 @@
-//! A state that became another one on the disk, as broken memory would make it, in a file that is whole.
+//! Alters the state in a snapshot file, as broken memory would. The file itself stays valid.
 
 use activation::{
     clock::{SkewReference, Stamp},
@@ -13,10 +13,10 @@ use sha2::{Digest, Sha256};
 
 use crate::publisher::{PRODUCTS, Publisher, START_MS};
 
-/// Machines that the altered state counts, and that never asked.
+/// Number of machines in the altered state's count that never asked.
 const MACHINES: u8 = 10;
 
-/// The snapshot file with machines more in its state. As it was where it cannot be read.
+/// The snapshot file with more machines in its state; unchanged where the file cannot be decoded.
 pub(crate) fn with_more_machines(file: Bytes, publisher: &Publisher, activated: NodeId) -> Bytes {
     let Ok(mut snapshot) = log::Snapshot::decode(file.clone()) else { return file };
     let Ok(mut state) = State::decode_snapshot(&snapshot.state) else { return file };
@@ -35,7 +35,7 @@ pub(crate) fn with_more_machines(file: Bytes, publisher: &Publisher, activated: 
     state.apply(1, &batch.encode());
     snapshot.state = state.encode_snapshot().into();
     snapshot.digest = Bytes::copy_from_slice(&Sha256::digest(&snapshot.state));
-    // As a version before the seal wrote it.
+    // Without the seal, as an older version of the product writes snapshots.
     snapshot.seal = Bytes::new();
     snapshot.encode_to_vec().into()
 }

@@ -1,38 +1,38 @@
-//! Randomness that follows from the seed alone. Each user has a stream of its own, so that one more draw in one place
-//! changes nothing elsewhere.
+//! Random numbers that depend on the seed alone. Each user has its own stream, so that one more number drawn in one
+//! component changes nothing in the others.
 
 use std::ops::Range;
 
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 
-/// A stream of choices.
+/// A stream of random choices.
 #[derive(Debug)]
 pub(crate) struct Chance(StdRng);
 
 impl Chance {
-    /// The stream `label` of `seed`.
+    /// The stream named `label` of `seed`.
     pub(crate) fn new(seed: u64, label: &str) -> Self {
-        // FNV-1a over both: the same in every process.
+        // FNV-1a over seed and label gives the same stream in every process.
         let bytes = seed.to_be_bytes().into_iter().chain(label.bytes());
         Self(StdRng::seed_from_u64(fnv(bytes)))
     }
 
-    /// Any number.
+    /// A random number of 64 bits.
     pub(crate) fn number(&mut self) -> u64 {
         self.0.next_u64()
     }
 
-    /// A number in `range`; its start where the range is empty.
+    /// A random number in `range`; its start where the range is empty.
     pub(crate) fn within(&mut self, range: Range<u64>) -> u64 {
         if range.is_empty() { range.start } else { self.0.random_range(range) }
     }
 
-    /// True `percent` times in a hundred.
+    /// True with a probability of `percent` percent.
     pub(crate) fn percent(&mut self, percent: u64) -> bool {
         self.within(0..100) < percent
     }
 
-    /// One of `items`.
+    /// One of `items`; `None` where there are none.
     pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         let index = usize::try_from(self.within(0..items.len() as u64)).unwrap_or(0);
         items.get(index)
@@ -46,12 +46,12 @@ impl Chance {
     }
 }
 
-/// FNV-1a, 64 bits.
+/// The FNV-1a hash of 64 bits.
 pub(crate) fn fnv(bytes: impl IntoIterator<Item = u8>) -> u64 {
     fnv_from(0xcbf2_9ce4_8422_2325, bytes)
 }
 
-/// FNV-1a, going on from `hash`.
+/// The FNV-1a hash, continued from `hash`.
 pub(crate) fn fnv_from(hash: u64, bytes: impl IntoIterator<Item = u8>) -> u64 {
     bytes.into_iter().fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -6,11 +6,11 @@ use replication::Clock;
 
 use crate::{publisher::START_MS, world::World};
 
-/// The clocks of one node.
+/// The wall clock and the monotonic clock of one node.
 pub(crate) struct NodeClock {
     pub(crate) world: World,
     pub(crate) node: u64,
-    /// True time when the node started: where its monotonic clock begins.
+    /// True time when the node started, from which its monotonic clock counts.
     pub(crate) origin: Duration,
 }
 
@@ -28,7 +28,8 @@ impl Clock for NodeClock {
         u64::try_from(shown).unwrap_or(0)
     }
 
-    /// What a synchronising daemon would say: where there is one, of a clock that it keeps within a minute.
+    /// What a time synchronisation daemon would report: whether one runs, and the clock differs from true time by
+    /// less than a minute.
     fn is_synchronised(&self) -> bool {
         let truth_ms = START_MS + u64::try_from(self.world.true_time().as_millis()).unwrap_or(0);
         self.world.synchronises_clocks() && self.wall_ms().abs_diff(truth_ms) < 60_000

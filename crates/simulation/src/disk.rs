@@ -1,8 +1,8 @@
-//! A simulated disk: what is durable, and what would be lost if the power went now.
+//! A simulated disk, which distinguishes durable batches from batches that a power cut would lose.
 //!
-//! Batches are written in order. A barrier makes every batch durable that was there when it began, after a time that
-//! comes from the seed. A crash keeps a prefix of the batches that no barrier covers: the operating system may have
-//! written some of them by itself, but never a later one without an earlier one.
+//! Batches are written in order. A barrier makes all batches durable that were written before it began, after a time
+//! that comes from the seed. A crash keeps a prefix of the batches that no barrier covers: the operating system may
+//! have written some of them by itself, but never a later batch without all earlier ones.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -22,23 +22,23 @@ use uuid::Uuid;
 
 use crate::chance::Chance;
 
-/// Batches that may wait for the disk, as in production.
+/// How many batches may wait for the disk, as in production.
 const QUEUED_BATCHES_MAX: usize = 1024;
 
-/// Keys of log entries begin with this byte, the mark of what is purged is the other one: what the oracle must know of the
-/// records to see a truncation.
+/// Keys of log entries begin with this byte. [`PURGED`] is the key of the mark that shows which entries are purged.
+/// The oracle needs both to recognise a truncation of the log.
 const ENTRY: u8 = b'e';
 const PURGED: &[u8] = b"p";
 const VOTE: &[u8] = b"v";
 
 type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
-/// What is on a disk, all of it durable.
+/// The durable content of a disk.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Image {
     pub(crate) records: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) snapshot: Option<Bytes>,
-    /// Batches that led here.
+    /// How many batches were written to reach this content.
     writes: u64,
 }
 
@@ -53,7 +53,7 @@ impl Image {
         }
     }
 
-    /// The vote on the disk, and the last entry in its log or snapshot.
+    /// The vote on the disk, and the index of the last entry in its log or snapshot.
     pub(crate) fn promised(&self) -> (Option<(u64, u64)>, u64) {
         let vote = self.records.get(VOTE).and_then(|vote| log::Vote::decode(vote.as_slice()).ok());
         let snapshot = self.snapshot.clone().and_then(|snapshot| log::Snapshot::decode(snapshot).ok());
@@ -69,47 +69,47 @@ impl Image {
     }
 }
 
-/// How a disk fails its next write.
+/// How the next write to a disk fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failing {
-    /// EIO.
+    /// The write fails with EIO.
     Broken,
-    /// ENOSPC.
+    /// The write fails with ENOSPC.
     Full,
 }
 
-/// One node's disk. It outlives the node.
+/// The state of one node's disk. It outlives the node's process.
 #[derive(Debug)]
 struct Platter {
     identity: Identity,
     durable: Image,
     pending: VecDeque<Changes>,
-    /// What has arrived of a snapshot that another node sends, and its name.
+    /// Name and received bytes of a snapshot that another node is sending.
     partial: Option<(String, Vec<u8>)>,
     chance: Chance,
-    /// Percentage of barriers that take up to 200 ms.
+    /// Percentage of barriers that are slow; these take up to 200 ms.
     slow_percent: u64,
-    /// How long the next barrier hangs.
+    /// By how much longer the next barrier takes.
     hang: Duration,
-    /// When the barrier began that is under way.
+    /// When the current barrier began.
     under_way: Option<Instant>,
     failing: Option<Failing>,
-    /// Planted: barriers report success and do nothing.
+    /// Planted bug: barriers report success and make nothing durable.
     skips_sync: bool,
-    /// The snapshot file is not what was written.
+    /// Whether the snapshot file differs from what was written.
     damaged: bool,
 }
 
-/// A handle to a node's disk, also for the simulation itself.
+/// Shared access to a node's disk, for the node and for the simulation.
 #[derive(Clone)]
 pub(crate) struct DiskBay(Arc<Mutex<Platter>>);
 
-/// What a crash did.
+/// What a crash did to the batches that were not durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Crashed {
-    /// Batches that no barrier covered.
+    /// How many batches no barrier covered.
     pub(crate) pending: usize,
-    /// Those of them that are on the disk all the same.
+    /// How many of these batches are on the disk nevertheless.
     pub(crate) kept: usize,
 }
 
@@ -137,7 +137,7 @@ impl DiskBay {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The power goes, or the process is killed.
+    /// The process is killed, or the power fails.
     pub(crate) fn crash(&self) -> Crashed {
         let mut platter = self.platter();
         let pending = platter.pending.len();
@@ -153,12 +153,12 @@ impl DiskBay {
         Crashed { pending, kept }
     }
 
-    /// Something was written that is not durable yet.
+    /// Whether a batch was written that is not durable yet.
     pub(crate) fn is_behind(&self) -> bool {
         !self.platter().pending.is_empty()
     }
 
-    /// Everything is taken from the disk; the next node on it is another one.
+    /// Erases the disk and gives it a new identity, so that the next node on it has another store.
     pub(crate) fn wipe(&self) {
         let mut platter = self.platter();
         let node = platter.identity.owner;
@@ -169,17 +169,17 @@ impl DiskBay {
         (platter.failing, platter.damaged) = (None, false);
     }
 
-    /// Which store is on it.
+    /// Id of the store on the disk.
     pub(crate) fn store(&self) -> Uuid {
         self.platter().identity.store
     }
 
-    /// What is durable.
+    /// The durable content of the disk.
     pub(crate) fn image(&self) -> Image {
         self.platter().durable.clone()
     }
 
-    /// The disk goes back to `image`.
+    /// Replaces the content of the disk by the older `image`.
     pub(crate) fn roll_back(&self, image: Image) {
         let mut platter = self.platter();
         platter.durable = image;
@@ -187,7 +187,7 @@ impl DiskBay {
         platter.partial = None;
     }
 
-    /// This disk becomes a copy of `other`, with its identity.
+    /// Makes this disk a copy of `other`, with the same identity.
     pub(crate) fn copy_from(&self, other: &Self) {
         let (identity, image) = {
             let other = other.platter();
@@ -207,13 +207,13 @@ impl DiskBay {
         platter.damaged = true;
     }
 
-    /// Changes the snapshot file, which is whole afterwards.
+    /// Changes the snapshot file and leaves it valid.
     pub(crate) fn alter_snapshot(&self, change: impl FnOnce(Bytes) -> Bytes) {
         let mut platter = self.platter();
         platter.durable.snapshot = platter.durable.snapshot.take().map(change);
     }
 
-    /// Whether the snapshot file was damaged. A node that starts on it all the same has made it its own.
+    /// Whether the snapshot file was damaged. A node that starts from a damaged file has accepted it as its own.
     pub(crate) fn is_damaged(&self) -> bool {
         self.platter().damaged
     }
@@ -226,7 +226,7 @@ impl DiskBay {
         self.platter().slow_percent = percent;
     }
 
-    /// The next barrier takes this much longer.
+    /// Makes the next barrier take this much longer.
     pub(crate) fn hang(&self, hang: Duration) {
         self.platter().hang = hang;
     }
@@ -235,7 +235,7 @@ impl DiskBay {
         self.platter().failing = failing;
     }
 
-    /// For how long the barrier that is under way has been so.
+    /// How long the current barrier has taken so far.
     pub(crate) fn hanging_for(&self) -> Duration {
         self.platter().under_way.map_or(Duration::ZERO, |began| began.elapsed())
     }
@@ -248,7 +248,7 @@ impl DiskBay {
         self.platter().skips_sync = true;
     }
 
-    /// A number for this start of the node: a crash and a start are not the same start again.
+    /// A random number for this start of the node, so that a restart after a crash differs from the start before.
     pub(crate) fn boot(&self) -> u64 {
         self.platter().chance.number()
     }
@@ -266,7 +266,7 @@ impl Platter {
         }
     }
 
-    /// No barrier covers what has arrived of a snapshot: some of it is lost, or its end is zeros.
+    /// No barrier covers the received part of a snapshot: a crash loses some of it, or fills its end with zeros.
     fn tear_partial(&mut self) {
         if let Some((_, bytes)) = &mut self.partial {
             let kept = usize::try_from(self.chance.within(0..bytes.len() as u64 + 1)).unwrap_or(0);
@@ -277,7 +277,7 @@ impl Platter {
         }
     }
 
-    /// Most barriers are quick; a slow disk's take up to 200 ms.
+    /// How long a barrier takes: usually short, on a slow disk up to 200 ms.
     fn barrier_time(&mut self) -> Duration {
         let slow = self.chance.percent(self.slow_percent);
         let micros = self.chance.within(if slow { 20_000..200_000 } else { 300..5_000 });
@@ -292,16 +292,16 @@ impl Platter {
     }
 }
 
-/// What the simulation is told of a node's writes.
+/// Receives what the simulation has to know of a node's writes.
 pub(crate) trait WriteObserver: Send + Sync {
     /// Log entries from `index` on were removed from the end of the log.
     fn truncated(&self, index: u64);
 
-    /// A snapshot file took the place of another one.
+    /// A snapshot file replaced an earlier one.
     fn snapshot_replaced(&self, before: &Bytes, after: &Bytes);
 }
 
-/// A disk as an open replica uses it. Its writing task belongs to the node and dies with it.
+/// A disk as an open replica uses it. Its writing task belongs to the node and ends with it.
 pub(crate) struct SimulatedDisk {
     bay: DiskBay,
     queue: mpsc::Sender<Option<Done>>,
@@ -316,7 +316,7 @@ impl fmt::Debug for SimulatedDisk {
 }
 
 impl SimulatedDisk {
-    /// Opens the disk in `bay`; to be called in the node's runtime.
+    /// Opens the disk in `bay`; call it in the node's runtime.
     pub(crate) fn open(bay: DiskBay, observer: Arc<dyn WriteObserver>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUED_BATCHES_MAX);
         bay.platter().under_way = None;
@@ -346,7 +346,7 @@ async fn write_all(bay: DiskBay, mut waiting: mpsc::Receiver<Option<Done>>) {
         if failed.is_none() {
             failed = error.map(WriteFailed::new);
         }
-        // After a failed sync nothing is known of what it covered: it stays pending, for the crash to decide.
+        // After a failed sync it is unknown which batches are durable: they stay pending, and a crash decides.
         if failed.is_none() && !platter.skips_sync {
             platter.settle(covered);
         }
@@ -387,7 +387,7 @@ impl Disk for SimulatedDisk {
         }
         self.bay.platter().pending.push_back(changes);
         Box::pin(async move {
-            // The queue is closed when the node has ended; its callers ended with it.
+            // The queue is closed when the node has ended; then its callers have ended too.
             let _closed = self.queue.send(done).await;
         })
     }

@@ -1,4 +1,5 @@
-//! Machines that ask: those of an imaging day, one after the other, and those that renew over days, as real ones do.
+//! Client machines: those of an imaging day, one after the other, and those that renew over days, as real machines
+//! do.
 
 use std::time::Duration;
 
@@ -26,27 +27,27 @@ use crate::{
 /// How long a client waits for one host.
 const HOST_DEADLINE: Duration = Duration::from_secs(3);
 
-/// How long a node may say that it is ready while it serves no client: it learns of a lost majority within seconds, and a
-/// leader whose disk hangs asks another node to lead after [`DISK_HANDOVER_AFTER`].
+/// How long a node may report that it is ready while it serves no client. It notices a lost majority within seconds,
+/// and a leader whose disk hangs hands leadership over after [`DISK_HANDOVER_AFTER`].
 const UNSERVED_MAX: Duration = DISK_HANDOVER_AFTER.saturating_add(Duration::from_secs(4));
 
-/// A client whose clock differs by more is refused.
+/// A host refuses a client whose clock differs by more than this.
 const SKEW_MAX: Duration = Duration::from_secs(4 * 60 * 60);
 
-/// Requests that follow each other within this time count as one.
+/// Requests at most this far apart count as uninterrupted.
 const GAP_MAX: Duration = Duration::from_millis(500);
 
-/// A machine that asks.
+/// A client machine.
 struct Machine {
     world: World,
     chance: Chance,
     number: u64,
     product: &'static Product,
-    /// The node that answered last (R16: it is asked first).
+    /// The node that answered last, which is asked first (R16).
     cached: Option<u64>,
 }
 
-/// What a request came to.
+/// The outcome of a request.
 enum Came {
     Counted { count: u32, activation_minutes: u32, renewal_minutes: u32, is_activated: bool },
     Refused,
@@ -57,9 +58,9 @@ enum Came {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Site {
     pub(crate) number: u64,
-    /// Machines that ask again and again, each time as another one.
+    /// How many imaging machines there are. They ask repeatedly, each time with another CMID.
     pub(crate) imaging: u64,
-    /// Machines that renew (R14).
+    /// How many machines renew (R14).
     pub(crate) renewing: u64,
     /// The longest pause of an imaging machine, in milliseconds.
     pub(crate) pause_ms: u64,
@@ -88,7 +89,7 @@ pub(crate) async fn run(world: World, site: Site, seed: u64) -> turmoil::Result 
     Ok(())
 }
 
-/// An imaging day: a new machine with each request, from a pool that is larger than the cache.
+/// An imaging machine: each request comes from a new machine, out of a pool larger than the cache limit.
 async fn image(mut machine: Machine, pause_ms: u64) {
     let first = machine.number;
     while !machine.world.is_ending() {
@@ -101,7 +102,8 @@ async fn image(mut machine: Machine, pause_ms: u64) {
     }
 }
 
-/// A machine's life: activation every two hours until it succeeds, renewal every seven days (R14).
+/// The lifecycle of a renewing machine: activation every two hours until it succeeds, then renewal every seven days
+/// (R14).
 async fn renew(mut machine: Machine) {
     let mut due = machine.world.true_time() + Duration::from_secs(machine.chance.within(0..7200));
     while !machine.world.is_ending() {
@@ -192,7 +194,8 @@ impl Machine {
         Came::Counted { count: body.count, activation_minutes, renewal_minutes, is_activated: body.is_activated() }
     }
 
-    /// A node that says that it is ready must count, or refuse for a reason that is the machine's.
+    /// Judges a refusal: a node that reports that it is ready must count, or refuse for a reason that lies with the
+    /// machine.
     fn not_counted(
         &self,
         host: u64,
@@ -210,7 +213,7 @@ impl Machine {
             return Came::Refused;
         }
         let (ready, unserved) = self.world.node(host, |node| {
-            // Only what was asked without a gap says that nothing was served between.
+            // The time without service continues only where the requests followed each other without a gap.
             let before = node.unserved.filter(|(_, last)| asked <= *last + GAP_MAX);
             let since = before.map_or(asked, |(since, _)| since);
             node.unserved = Some((since, answered));
@@ -232,7 +235,7 @@ async fn exchange(host: u64, request: &[u8]) -> std::io::Result<(Status, Vec<u8>
     Ok((status, read_message(&mut stream).await?))
 }
 
-/// What a machine was told by one node.
+/// A node's answer to a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Told {
     Count(u32),
@@ -240,7 +243,7 @@ pub(crate) enum Told {
     Nothing,
 }
 
-/// One request of a machine to one node.
+/// Sends one request of a machine to one node.
 pub(crate) async fn ask_once(world: World, number: u64, node: u64, seed: u64) -> Told {
     let chance = Chance::new(seed ^ u64::try_from(world.now().as_micros()).unwrap_or(0), "one request");
     let mut machine = Machine { world, chance, number, product: &PRODUCTS[0], cached: None };
@@ -251,7 +254,7 @@ pub(crate) async fn ask_once(world: World, number: u64, node: u64, seed: u64) ->
     }
 }
 
-/// Asks nodes as a machine does, whenever the loop around the simulation wants it.
+/// Asks nodes as a machine does, whenever the simulation loop requests a probe.
 pub(crate) async fn probe(world: World, seed: u64) -> turmoil::Result {
     loop {
         sleep(Duration::from_millis(500)).await;

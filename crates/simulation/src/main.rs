@@ -1,9 +1,10 @@
-//! A cluster under faults, deterministic, in virtual time, judged by an oracle of its own.
+//! Simulates a cluster under faults, deterministically and in virtual time, and judges it with an independent oracle.
 //!
-//! Real replicas and the host's real decisions run on a simulated network, on simulated disks and with simulated clocks, in
-//! one thread. Everything that happens follows from the seed: a failure is a seed that anyone replays.
+//! Real replicas and the host's real decisions run on a simulated network, on simulated disks and with simulated
+//! clocks, in one thread. Everything follows from the seed, so a failure can be replayed from its seed on any
+//! machine.
 //!
-//! Invariant: never decides anything for the product; what it reads of the product's data it judges by rules of its own.
+//! Invariant: never decides anything for the product. It judges the product's data by its own rules.
 
 #[cfg(not(tokio_unstable))]
 compile_error!(
@@ -51,7 +52,7 @@ use crate::{
     world::World,
 };
 
-/// Simulates a cluster under faults. `cargo xtask simulate` runs many seeds of it.
+/// Simulates a cluster under faults. `cargo xtask simulate` runs many seeds of this program.
 #[derive(Parser)]
 #[command(after_help = "Examples:\n  \
     simulation list\n  \
@@ -67,24 +68,24 @@ struct Arguments {
 enum Command {
     /// Print the kinds of faults, the bugs that can be planted and the scenarios, as JSON
     List,
-    /// Run one seed and print what it found, as JSON; exit code 1 where a promise was broken
+    /// Run one seed and print its result as JSON; exit code 1 where a promise was broken
     Run {
-        /// What everything follows from
+        /// The number from which every choice of the run follows
         #[arg(long)]
         seed: u64,
-        /// A bug to plant
+        /// Plant this bug
         #[arg(long)]
         plant: Option<String>,
-        /// A scenario in the place of random faults
+        /// Run this scenario instead of random faults
         #[arg(long)]
         scenario: Option<String>,
-        /// Where to write the trace
+        /// Write the trace to this file
         #[arg(long)]
         trace: Option<PathBuf>,
-        /// Run these seeds before it in the same process: for the test that nothing of them is left
+        /// Run these seeds first in the same process, to test that they do not influence the run
         #[arg(long, value_name = "SEED", hide = true)]
         after: Vec<u64>,
-        /// Virtual seconds with faults, in the place of those that follow from the seed: for short tests
+        /// Virtual seconds with faults, instead of the length that follows from the seed: for short tests
         #[arg(long, value_name = "SECONDS", hide = true)]
         length: Option<u64>,
     },
@@ -116,11 +117,11 @@ fn print(value: &impl serde::Serialize) -> Result<()> {
     Ok(())
 }
 
-/// What a run is to be beside what follows from its seed.
+/// Options of a run, besides its seed.
 struct Wanted {
     plant: Option<String>,
     scenario: Option<String>,
-    /// Virtual seconds with faults.
+    /// Virtual seconds with faults, where the length does not follow from the seed.
     length: Option<u64>,
 }
 
@@ -154,7 +155,7 @@ fn run(seed: u64, wanted: &Wanted, trace: Option<&Path>) -> Result<RunReport> {
     }
     let report = RunReport::new(&world, (seed, plant.clone(), scenario), nodes, elapsed);
     if panics::first().is_some() {
-        // What a panic left half done cannot be dropped without another one.
+        // After a panic the run may be inconsistent, and dropping it could panic again.
         std::mem::forget(run);
     }
     Ok(report)

@@ -1,4 +1,4 @@
-//! tonic over the simulated network, with the timeouts of production.
+//! Runs tonic over the simulated network, with the timeouts of production.
 
 use std::{
     io,
@@ -18,26 +18,26 @@ use turmoil::net::{TcpListener, TcpStream};
 
 use crate::{chance::Chance, world::World};
 
-/// The ports of a node.
+/// The port on which a node serves clients.
 pub(crate) const CLIENTS_PORT: u16 = 1688;
 pub(crate) const PEERS_PORT: u16 = 1689;
 
-/// As in the daemon.
+/// The daemon's timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(200);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Name of a node's host.
+/// Host name of a node in the simulated network.
 pub(crate) fn host(node: u64) -> String {
     format!("n{node}")
 }
 
-/// Address of a node's peer service, as the membership holds it.
+/// Address of a node's peer service, in the form that the membership holds.
 pub(crate) fn peer_address(node: u64) -> String {
     format!("{}:{PEERS_PORT}", host(node))
 }
 
-/// Opens channels to other nodes. Now and then a connection is made twice, and the first one kept open beside it.
+/// Opens channels to other nodes. Some connections are opened twice, and the first one stays open and unused.
 pub(crate) fn connect(world: World, seed: u64) -> Connect {
     let chance = Arc::new(Mutex::new(Chance::new(seed, "connections")));
     Arc::new(move |address| {
@@ -68,13 +68,13 @@ async fn open(host: &str, port: u16) -> io::Result<TcpStream> {
     tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect((host, port))).await?
 }
 
-/// A connection, with an unused one to the same address.
+/// A connection, possibly with an unused one to the same address.
 struct Doubled {
     used: TcpStream,
     _idle: Option<TcpStream>,
 }
 
-/// Accepted connections of a node's peer service.
+/// The accepted connections of a node's peer service.
 pub(crate) async fn incoming() -> io::Result<impl Stream<Item = io::Result<Accepted>>> {
     let listener = TcpListener::bind(("0.0.0.0", PEERS_PORT)).await?;
     Ok(stream::unfold(listener, async |listener| {
@@ -83,7 +83,7 @@ pub(crate) async fn incoming() -> io::Result<impl Stream<Item = io::Result<Accep
     }))
 }
 
-/// A connection, for tonic's server.
+/// An accepted connection, in the type that tonic's server takes.
 pub(crate) struct Accepted(TcpStream);
 
 impl Connected for Accepted {

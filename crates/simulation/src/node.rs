@@ -24,27 +24,27 @@ use crate::{
     world::{Seen, Watcher, Wish, World},
 };
 
-/// Largest message of a client, in bytes.
+/// Size limit of a client's message, in bytes.
 const REQUEST_BYTES_MAX: u16 = 1024;
 
 /// How long a client may take to send its request.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Snapshots are small here, and many a connection is to break while one is sent.
+/// A small size, because snapshots are small here and connections have to break while a snapshot is sent.
 const SNAPSHOT_CHUNK_BYTES: usize = 1024;
 
-/// How often a node says whether it is ready.
+/// Interval at which a node reports whether it is ready.
 const READY_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long a node on an older disk may say that it is ready: what it lacks is found at the latest by the leader's next look.
+/// How long a node on an older disk may report that it is ready. The leader's next check finds what the node lacks.
 const STALE_READY_MAX: Duration = Duration::from_secs(3);
 
-/// What is the same for all nodes of a run.
+/// Options that are the same for all nodes of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeOptions {
     pub(crate) settings: RaftSettings,
     pub(crate) pace: Pace,
-    /// Below it each node has a folder for its private keys.
+    /// Folder in which each node has a folder for its private keys.
     pub(crate) keys: PathBuf,
     pub(crate) machine_root: PathBuf,
 }
@@ -57,7 +57,7 @@ impl NodeOptions {
     }
 }
 
-/// Asks nothing of nodes of the version before: there are none.
+/// Refuses the questions of nodes of the previous version: a run has no such nodes.
 struct NoQuestions;
 
 impl LegacyQuestions for NoQuestions {
@@ -66,7 +66,7 @@ impl LegacyQuestions for NoQuestions {
     }
 }
 
-/// Runs a node until it ends by itself; a crash drops it at any point.
+/// Runs a node until it ends by itself; a crash can drop it at any point.
 pub(crate) async fn run(world: World, node: u64, bay: DiskBay, options: NodeOptions) -> turmoil::Result {
     let ended = start(&world, node, bay, options).await;
     world.node(node, crate::world::NodeState::ended);
@@ -75,7 +75,7 @@ pub(crate) async fn run(world: World, node: u64, bay: DiskBay, options: NodeOpti
         Err(error) => world.trace(format_args!("node {node} ends: {error}")),
     }
     world.wish(Wish::Ended(node));
-    // Its sockets stay open until the loop around the simulation ends the process.
+    // The node's sockets stay open until the simulation loop ends its process.
     std::future::pending().await
 }
 
@@ -87,7 +87,7 @@ async fn start(world: &World, node: u64, bay: DiskBay, options: NodeOptions) -> 
     let disk = Arc::new(SimulatedDisk::open(bay.clone(), Arc::clone(&watcher) as _));
     let clock = Arc::new(NodeClock { world: world.clone(), node, origin: world.true_time() });
     let mut environment = Environment::new(clock, network::connect(world.clone(), boot), (boot, boot), watcher);
-    // At once: which thread does it, and when it is done, must not depend on the machine.
+    // Computations run inline, because thread and completion time must not depend on the machine.
     environment.computations = Computations::new(|work| work());
     environment.newest_format = world.node(node, |state| state.newest_format);
     let settings = RaftSettings { profile: world.node(node, |state| state.profile), ..options.settings };
@@ -101,7 +101,7 @@ async fn start(world: &World, node: u64, bay: DiskBay, options: NodeOptions) -> 
         }
     };
     look_at_state(world, node, &replica);
-    // Private keys survive the loss of a disk here: a node that joins again is certified for the same one.
+    // Private keys survive the loss of a disk here: a node that joins again is certified for the same key.
     let keys = options.keys.join(replica.identity().owner.to_string());
     std::fs::create_dir_all(&keys)?;
     let host = AnsweringHost::new(replica.clone(), &keys, &options.machine_root)?;
@@ -158,7 +158,7 @@ async fn start(world: &World, node: u64, bay: DiskBay, options: NodeOptions) -> 
     }
 }
 
-/// What the node promised before it stopped must be on its disk.
+/// Checks that the disk holds everything that the node promised before it stopped.
 fn look_at_promises(world: &World, node: u64, image: &Image) {
     let (vote, last) = image.promised();
     let broken = world.oracle(|oracle| oracle.promises.starts(node, vote, last));
@@ -174,7 +174,7 @@ fn look_at_state(world: &World, node: u64, replica: &Replica) {
     world.oracle(|oracle| oracle.found(node, index, found, now));
 }
 
-/// Notes each change of who leads.
+/// Records each change of the leader.
 async fn watch_roles(world: World, node: u64, replica: Replica) {
     use futures::StreamExt;
     let mut leaders = replica.leaders();
@@ -208,7 +208,7 @@ async fn watch_readiness(world: World, node: u64, host: AnsweringHost) {
     }
 }
 
-/// Notes that the node is quarantined, which no node on its own newest disk is.
+/// Records that the node is quarantined. A node on its own newest disk must not be.
 async fn watch_quarantine(world: World, node: u64, replica: Replica) {
     let reason = loop {
         match replica.health() {
@@ -223,14 +223,14 @@ async fn watch_quarantine(world: World, node: u64, replica: Replica) {
     }
 }
 
-/// Serves machines: one request and one answer on each connection.
+/// Serves machines: one request and one answer for each connection.
 async fn serve_clients(host: AnsweringHost) -> io::Result<()> {
     let listener = TcpListener::bind(("0.0.0.0", CLIENTS_PORT)).await?;
     loop {
         let (stream, _) = listener.accept().await?;
         let host = host.clone();
         tokio::spawn(async move {
-            // A client that goes away is no concern of the node's.
+            // A client that disconnects is no failure of the node.
             let _gone = serve_client(stream, host).await;
         });
     }
@@ -243,7 +243,7 @@ async fn serve_client(mut stream: TcpStream, host: AnsweringHost) -> io::Result<
     write_message(&mut stream, &answer).await
 }
 
-/// A message with its length in front of it.
+/// Reads a message that follows its length of 2 bytes.
 pub(crate) async fn read_message(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let length = stream.read_u16().await?;
     if length > REQUEST_BYTES_MAX {
@@ -254,7 +254,7 @@ pub(crate) async fn read_message(stream: &mut TcpStream) -> io::Result<Vec<u8>> 
     Ok(message)
 }
 
-/// Sends a message with its length in front of it.
+/// Sends a message after its length of 2 bytes.
 pub(crate) async fn write_message(stream: &mut TcpStream, message: &[u8]) -> io::Result<()> {
     let length = u16::try_from(message.len()).map_err(io::Error::other)?;
     stream.write_u16(length).await?;

@@ -1,19 +1,19 @@
-//! What an administrator asks of a node.
+//! The commands that the simulated administrator sends to a node.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use activation::state::Command;
 use tokio::sync::oneshot;
 
-/// An administrator's command to a node, with where its outcome goes.
+/// An order to a node, with the channel for its outcome.
 pub(crate) type Asked = (Order, oneshot::Sender<Result<String, String>>);
 
-/// A command to a node, as its own command line gives it.
+/// A command to a node, as a caller of its administration would send it.
 #[derive(Clone, Debug)]
 pub(crate) enum Order {
     Form(BTreeSet<u64>),
     Propose(Box<Command>),
-    /// The node's public key for the host key, as a list of bytes in hexadecimal.
+    /// Returns the node's public key for the host key, as bytes in hexadecimal.
     NodeKey,
     Add(u64),
     Remove(u64),
@@ -24,6 +24,6 @@ pub(crate) enum Order {
     Backup,
     AcceptClock,
     ResetClock,
-    /// Members and their leader, as numbers.
+    /// Returns the members and the leader, as numbers.
     Status,
 }

@@ -1,10 +1,10 @@
-//! The message of the first panic: the runtime that catches it says only that there was one.
+//! Keeps the message of the first panic, because the runtime that catches a panic does not report its message.
 
 use std::{panic, sync::OnceLock};
 
 static FIRST: OnceLock<String> = OnceLock::new();
 
-/// From now on the first panic is remembered, and printed as usual.
+/// From now on, stores the first panic; panics are printed as usual.
 pub(crate) fn remember() {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
@@ -13,7 +13,7 @@ pub(crate) fn remember() {
     }));
 }
 
-/// The first panic of this process: where it was, and what it said.
+/// The first panic of this process: its location and its message.
 pub(crate) fn first() -> Option<String> {
     FIRST.get().cloned()
 }

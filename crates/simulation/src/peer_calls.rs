@@ -1,4 +1,4 @@
-//! A node's peer service, with the oracle looking at each promise that an answer makes.
+//! A node's peer service; the oracle records each promise in an answer.
 
 use std::pin::Pin;
 
@@ -12,7 +12,7 @@ use crate::world::World;
 type Reply<T> = Result<Response<T>, Status>;
 type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
-/// The calls of one node.
+/// The peer service of one node, with the recording of its promises.
 pub(crate) struct WatchedCalls {
     pub(crate) calls: PeerService,
     pub(crate) world: World,

@@ -1,17 +1,17 @@
-//! Planted bugs: each brings back a mistake, to show that the oracle finds it.
+//! Planted bugs: each one brings back a mistake, to show that the oracle finds it.
 
 use replication::Bug;
 
 /// A bug that can be planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plant {
-    /// The disk reports a barrier that it did not carry out.
+    /// The disk reports success for a barrier that it did not carry out.
     SkippedFsync,
-    /// One in the product, behind a switch of its own.
+    /// A bug in the product, behind a switch.
     Product(Bug),
 }
 
-/// All of them: name, bug, and within how many seeds it must be found.
+/// All bugs: name, bug, and within how many seeds the oracle must find it.
 pub(crate) const PLANTS: [(&str, Plant, u64); 12] = [
     ("skipped_fsync", Plant::SkippedFsync, 10),
     ("stale_read", Plant::Product(Bug::StaleRead), 20),
@@ -32,12 +32,12 @@ impl Plant {
         PLANTS.iter().find(|(known, ..)| *known == name).map(|(_, plant, _)| *plant)
     }
 
-    /// The scenario in which it shows, where random faults do not bring it about.
+    /// The scenario that shows the bug, where random faults do not.
     pub(crate) fn scenario(self) -> Option<&'static str> {
         (self == Self::Product(Bug::DivergedLeads)).then_some("diverged_node")
     }
 
-    /// The switch in the product.
+    /// The switch in the product, for a bug of the product.
     pub(crate) fn bug(self) -> Option<Bug> {
         match self {
             Self::SkippedFsync => None,

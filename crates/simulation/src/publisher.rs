@@ -1,4 +1,4 @@
-//! The publisher of the simulated products, and what its catalog says of them in the oracle's own words.
+//! The publisher of the simulated products, and the parts of its catalog that the oracle needs.
 
 use activation::{
     SigningKey,
@@ -13,14 +13,14 @@ use activation::{
 
 const EXAMPLE: &str = include_str!("../../../deploy/catalogs/example.toml");
 
-/// 2026-01-01, when virtual time begins, in milliseconds since the Unix epoch.
+/// Where virtual time begins: 2026-01-01T00:00:00Z, in milliseconds since the Unix epoch.
 pub(crate) const START_MS: u64 = 1_767_225_600_000;
 
-/// Codes of the example catalog.
+/// Code of the product group server-b in the example catalog.
 const GROUP_SERVER_B: u8 = 3;
 const PLATFORM_STANDARD: u8 = 4;
 
-/// A product that machines ask for, and what an installed key of group server-b gives it.
+/// A product for which machines ask, with its rights under an installed key of group server-b.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Product {
     pub(crate) name: &'static str,
@@ -28,7 +28,7 @@ pub(crate) struct Product {
     pub(crate) threshold: Option<u32>,
 }
 
-/// All of the application `platform`: they share one count (R11).
+/// All products belong to the application `platform`: they share one count (R11).
 pub(crate) const PRODUCTS: [Product; 4] = [
     Product { name: "workstation-professional-2", threshold: Some(25) },
     Product { name: "workstation-enterprise-1", threshold: Some(25) },
@@ -36,7 +36,7 @@ pub(crate) const PRODUCTS: [Product; 4] = [
     Product { name: "server-datacenter-2", threshold: None },
 ];
 
-/// The application that the products belong to.
+/// The application of the products.
 pub(crate) const APPLICATION: &str = "platform";
 
 /// The publisher with its keys.
@@ -63,12 +63,12 @@ impl Publisher {
         Self { id, activation_key, signed, host_key, trust }
     }
 
-    /// The host key's id.
+    /// Id of the host key.
     pub(crate) fn key(&self) -> KeyId {
         self.host_key.key_id()
     }
 
-    /// The id of a product in requests.
+    /// The product's id in requests.
     pub(crate) fn product_id(&self, product: &Product) -> ProductId {
         ProductId::derive(self.id, product.name)
     }
@@ -78,7 +78,7 @@ impl Publisher {
         PRODUCTS.iter().find(|product| self.product_id(product) == id)
     }
 
-    /// Lets a cluster know the publisher and hold its key.
+    /// The commands that install the publisher's catalog and host key on a cluster.
     pub(crate) fn installation(&self) -> [Command; 2] {
         let key = self.host_key;
         [
@@ -87,7 +87,7 @@ impl Publisher {
         ]
     }
 
-    /// Activates `node`, whose private key belongs to `node_key`.
+    /// The command that activates `node`, whose private key belongs to `node_key`.
     pub(crate) fn activation(&self, node: NodeId, node_key: &[u8; 32]) -> Command {
         let node_key = activation::VerifyingKey::from_bytes(node_key).expect("a node's key is a public key");
         let certificate = NodeCertificate::issue(

@@ -1,9 +1,9 @@
-//! Whether everything is well again after the last fault.
+//! Checks that the cluster recovers completely after the last fault.
 
 use crate::run::Run;
 
 impl Run<'_> {
-    /// What is still missing, in words: every member that has its disk must run and have applied the last entry.
+    /// Describes what has not recovered yet: every member that has its disk must run and have applied the last entry.
     pub(crate) fn not_recovered(&self) -> Option<String> {
         let seen = self.world.seen();
         let last = self.world.oracle(|oracle| oracle.last_applied());
@@ -25,7 +25,7 @@ impl Run<'_> {
         None
     }
 
-    /// Has every activated member asked as a machine does.
+    /// Asks every activated member as a machine does.
     pub(crate) fn probe(&self) {
         let seen = self.world.seen();
         let members =

@@ -1,4 +1,4 @@
-//! What a run tells the program that started it: one JSON object.
+//! The report of a run, which the program prints as one JSON object.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,16 +6,16 @@ use serde::Serialize;
 
 use crate::{faults::KINDS, oracle::Violation, plant::PLANTS, world::World};
 
-/// Violations that the product is known for today: the kind, and the number of the case in the collection of inputs that
-/// failed (0 where it has none). Such a violation does not fail an ordinary run.
+/// Violations that the product is known to have today: the kind, and the number of the case in the collection of
+/// failed inputs (0 where it has none). Such a violation does not fail an ordinary run.
 const KNOWN: [(&str, u32); 0] = [];
 
-/// The case that a kind of violation belongs to, where the product is known for it.
+/// The case of a known kind of violation; `None` where the kind is not known.
 pub(crate) fn known_case(kind: &str) -> Option<u32> {
     KNOWN.iter().find(|(known, _)| *known == kind).map(|(_, case)| *case)
 }
 
-/// What this program can do.
+/// The faults, bugs and scenarios that this program has.
 #[derive(Serialize)]
 pub(crate) struct Abilities {
     faults: [&'static str; KINDS.len()],
@@ -36,7 +36,7 @@ impl Abilities {
     }
 }
 
-/// One run.
+/// The report of one run.
 #[derive(Debug, Serialize)]
 pub(crate) struct RunReport {
     seed: u64,
@@ -45,7 +45,7 @@ pub(crate) struct RunReport {
     virtual_seconds: f64,
     nodes: u64,
     faults: BTreeMap<&'static str, u64>,
-    /// Over every line of the trace: the same seed gives the same one.
+    /// Hash over all lines of the trace; the same seed always gives the same hash.
     trace_hash: String,
     acknowledged: usize,
     entries: u64,
@@ -69,7 +69,8 @@ pub(crate) struct Failure {
 }
 
 impl RunReport {
-    /// The report of a run. In a scenario every violation fails it; in an ordinary run those of [`KNOWN`] do not.
+    /// Makes the report of a run. In a scenario every violation fails the run; in an ordinary run the violations of
+    /// [`KNOWN`] do not.
     pub(crate) fn new(
         world: &World,
         (seed, plant, scenario): (u64, Option<String>, Option<String>),

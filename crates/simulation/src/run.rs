@@ -1,4 +1,4 @@
-//! One run: a cluster, its machines and its administrator, from one seed.
+//! One run: a cluster, its machines and its administrator, made from one seed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,23 +25,23 @@ use crate::{
     world::World,
 };
 
-/// Nodes that a cluster can have (a publisher's key serves as many hosts).
+/// The most nodes of a cluster; a publisher's key activates as many hosts.
 const NODES_MAX: u64 = 6;
 
-/// Virtual time for the cluster to form and activate itself.
+/// Virtual time within which the cluster must be formed and activated.
 const SET_UP_DEADLINE: Duration = Duration::from_secs(120);
 
-/// Virtual time in which everything must be well again after the last fault.
+/// Virtual time within which the cluster must recover after the last fault.
 const RECOVERY_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Virtual time that a scenario may take.
 const SCENARIO_DEADLINE: Duration = Duration::from_secs(900);
 
-/// How often the faults pause, and for how long: within it the cluster must answer.
+/// Interval between two pauses of the faults. During a pause of length [`CALM`] the cluster must answer.
 const CALM_EVERY: Duration = Duration::from_secs(240);
 const CALM: Duration = Duration::from_secs(40);
 
-/// What a run is like, drawn from its seed.
+/// The properties of a run, drawn from its seed.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
@@ -52,10 +52,10 @@ pub(crate) struct Plan {
     sites: Vec<Site>,
     changes_members: bool,
     changes_formats: bool,
-    /// Whether the operating systems synchronise their clocks.
+    /// Whether the nodes' operating systems synchronise their clocks.
     synchronises_clocks: bool,
     command_pause: Duration,
-    /// Entries after which a node makes a snapshot.
+    /// After this many entries a node makes a snapshot.
     pub(crate) snapshot_every_entries: u64,
 }
 
@@ -80,21 +80,21 @@ impl Plan {
             changes_formats: chance.percent(40),
             synchronises_clocks: Chance::new(seed, "synchronised").percent(70),
             command_pause: Duration::from_millis(chance.within(1500..12_000)),
-            // Far more often than in production, so that each run has many.
+            // Far more often than in production, so that each run has many snapshots.
             snapshot_every_entries: chance.pick(&[20, 60, 300]).copied().unwrap_or(300),
         }
     }
 }
 
-/// tokio counts tasks for the whole process, and drops a runtime's tasks by their number modulo a few shards: a crash would
-/// close connections in another order after other runs. Each run starts at a round number.
+/// Aligns tokio's task numbers. tokio numbers tasks in the whole process, and drops a runtime's tasks by their number
+/// modulo a few shards. Without alignment, a crash would close connections in another order after other runs.
 fn align_task_ids() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime needs nothing");
     let number = || runtime.spawn(async {}).id().to_string().parse::<u64>().unwrap_or(0);
     while number() % 1024 != 0 {}
 }
 
-/// A run under way.
+/// A run that is being executed.
 pub(crate) struct Run<'a> {
     pub(crate) world: World,
     pub(crate) plan: Plan,
@@ -104,7 +104,7 @@ pub(crate) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Prepares a run; below `folder` the nodes keep their private keys.
+    /// Prepares a run; the nodes keep their private keys below `folder`.
     pub(crate) fn new(world: World, plan: Plan, planted: Option<Plant>, folder: &Path) -> Self {
         align_task_ids();
         world.synchronise_clocks(plan.synchronises_clocks);
@@ -167,7 +167,7 @@ impl Run<'_> {
         }
     }
 
-    /// Plays a scenario, without other faults.
+    /// Plays a scenario without random faults.
     pub(crate) fn play(&mut self, scenario: &str) {
         let (world, administrator, seed) = (self.world.clone(), self.administrator(), self.plan.seed);
         self.sim.client("director", Director { world, administrator, seed }.play(scenario.to_owned()));
@@ -185,7 +185,7 @@ impl Run<'_> {
         self.world.oracle(|oracle| oracle.check_end(now));
     }
 
-    /// One step of virtual time. False where the simulation itself failed, which is a violation.
+    /// Advances virtual time by one step. Returns false where the simulation itself failed, which is a violation.
     pub(crate) fn step(&mut self) -> bool {
         process_clock::advance(self.plan.tick);
         // A panic in any task ends the node's runtime, and the step with it.
@@ -202,7 +202,7 @@ impl Run<'_> {
         false
     }
 
-    /// Steps, with faults, until `until` is reached or a promise is broken that no known case breaks.
+    /// Steps, with or without faults, until `until` is reached or a promise is broken outside the known cases.
     fn live(&mut self, until: Duration, with_faults: bool) -> bool {
         while self.sim.elapsed() < until {
             if with_faults {
@@ -217,12 +217,12 @@ impl Run<'_> {
         true
     }
 
-    /// A violation ends the run, unless it is one that the product is known for.
+    /// Whether a violation ends the run; a known one does not.
     fn is_decided(&self) -> bool {
         self.world.violations().iter().any(|violation| crate::report::known_case(violation.kind).is_none())
     }
 
-    /// The whole run, from the formation of the cluster to the last check.
+    /// Executes the whole run, from the formation of the cluster to the last check.
     pub(crate) fn complete(&mut self) {
         self.with_machines();
         let administrator = self.administrator();
@@ -261,7 +261,7 @@ impl Run<'_> {
         true
     }
 
-    /// Without faults for a while, clients are answered.
+    /// Pauses the faults, and checks that clients are answered.
     fn rest(&mut self) -> bool {
         self.world.trace("calm");
         self.faults.repair(&mut self.sim, &self.nodes);
@@ -287,7 +287,7 @@ impl Run<'_> {
         true
     }
 
-    /// After the last fault every member has everything and answers.
+    /// After the last fault, waits until every member has all entries and answers.
     fn recover(&mut self) -> bool {
         self.faults.repair(&mut self.sim, &self.nodes);
         self.world.end();

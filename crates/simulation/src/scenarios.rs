@@ -1,5 +1,5 @@
-//! Inputs that failed once, step by step, each on a cluster of its own. A scenario that still fails stands in `seeds.toml`
-//! with the number of its case.
+//! Inputs that failed once, each played step by step on its own cluster. A scenario that still fails is listed in
+//! `seeds.toml` with the number of its case.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     world::{Wish, World},
 };
 
-/// A scenario: its name, how many nodes it has, and what happens.
+/// The scenarios: name, and number of nodes.
 pub(crate) const SCENARIOS: [(&str, u64); 12] = [
     ("clock_ahead_at_start", 1),
     ("clock_accept", 1),
@@ -31,15 +31,16 @@ pub(crate) const SCENARIOS: [(&str, u64); 12] = [
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Virtual time in which a cluster without a fault must have answered.
+/// Virtual time within which a cluster without a fault must answer.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 
-/// How many nodes a scenario has.
+/// Number of nodes of a scenario.
 pub(crate) fn nodes(name: &str) -> Option<u64> {
     SCENARIOS.iter().find(|(known, _)| *known == name).map(|(_, nodes)| *nodes)
 }
 
-/// After how many entries a node makes a snapshot in it. In most the log stays whole: they are about what is in it.
+/// After how many entries a node makes a snapshot in a scenario. In most scenarios the whole log is kept, because
+/// they test what is in it.
 pub(crate) fn snapshot_every_entries(name: &str) -> u64 {
     if name == "diverged_node" { 100 } else { 5000 }
 }
@@ -76,7 +77,7 @@ impl Director {
         Ok(())
     }
 
-    /// Has the loop around the simulation do something, and waits until it is done.
+    /// Sends a request to the simulation loop, and waits until it is carried out.
     async fn wish(&self, wish: Wish) {
         self.world.wish(wish);
         sleep(Duration::from_millis(50)).await;
@@ -89,12 +90,12 @@ impl Director {
         }
     }
 
-    /// What a node tells a machine.
+    /// Sends one request of a machine to a node, and returns the answer.
     async fn ask(&self, machine: u64, node: u64) -> Told {
         machines::ask_once(self.world.clone(), machine, node, self.seed).await
     }
 
-    /// Whether one of `nodes` counts within the deadline.
+    /// Whether one of `nodes` counts the machine within the deadline.
     async fn is_counted(&self, machine: u64, nodes: &[u64]) -> bool {
         let deadline = self.world.now() + ANSWER_DEADLINE;
         while self.world.now() < deadline {
@@ -115,7 +116,8 @@ impl Director {
         }
     }
 
-    /// One node starts with a clock that is 8 hours ahead, one machine asks, the node starts again with the right clock.
+    /// One node starts with a clock that is 8 hours ahead, one machine asks, and the node restarts with the right
+    /// clock.
     async fn clock_ahead_at_start(&self) {
         self.ask(1, 1).await;
         self.wish(Wish::Clock(1, 0)).await;
@@ -123,7 +125,8 @@ impl Director {
         self.must_count(2, &[1], "its clock is right again").await;
     }
 
-    /// Nodes with synchronised clocks are off for 40 days: what they counted before is forgotten without a hand.
+    /// Nodes with synchronised clocks are off for 40 days. The machines that they counted before expire without an
+    /// administrator's command.
     async fn clock_stop(&self) {
         self.world.synchronise_clocks(true);
         for machine in 1..=5 {
@@ -134,12 +137,12 @@ impl Director {
             self.restart(node).await;
         }
         self.must_count(6, &[1, 2, 3], "the cluster has started").await;
-        // The clocks may have been heard after the first request.
+        // The nodes' clocks may be sampled only after the first request.
         sleep(Duration::from_secs(60)).await;
         self.must_be(7, 1, |count| count <= 2, "the five of 40 days ago are forgotten").await;
     }
 
-    /// Asks for a machine, whose count must be as it is said.
+    /// Asks for a machine; its count must satisfy `is_right`.
     async fn must_be(&self, machine: u64, node: u64, is_right: impl Fn(u32) -> bool, expected: &str) {
         match self.ask(machine, node).await {
             Told::Count(count) if is_right(count) => {}
@@ -147,8 +150,8 @@ impl Director {
         }
     }
 
-    /// A node that nobody synchronises is off for three days, and for another month; its machines renew each time; the jump is
-    /// accepted.
+    /// A node without clock synchronisation is off for three days, and later for a month. Its machines renew each
+    /// time, then an administrator accepts the jump.
     async fn clock_accept(&self) {
         self.world.synchronise_clocks(false);
         for (days, _) in [(0, ()), (3, ()), (31, ())] {
@@ -165,7 +168,7 @@ impl Director {
         self.must_be(1, 1, |count| count == 5, "all five renewed during the alarm, and still count").await;
     }
 
-    /// A voter's disk goes back to what it was twelve machines before; another voter is lost.
+    /// A voter's disk is set back to its content of twelve machines before; another voter is lost.
     async fn disk_rollback(&self) {
         self.must_count(1, &[1, 2, 3], "the cluster is formed").await;
         sleep(Duration::from_secs(2)).await;
@@ -177,7 +180,7 @@ impl Director {
         self.restart(2).await;
         sleep(Duration::from_secs(5)).await;
         self.wish(Wish::Lose(3)).await;
-        // Either the node is known to have lost what it acknowledged, and says so, or it catches up.
+        // Either the node is recognised as one that lost acknowledged entries and is not ready, or it catches up.
         let is_counted = self.is_counted(20, &[1, 2]).await;
         let ready = self.world.node(2, |node| node.ready_since.is_some());
         if !is_counted && ready {
@@ -190,8 +193,8 @@ impl Director {
         }
     }
 
-    /// The disk of a node goes back to what it was before it counted a few machines. The node is known to have lost what it
-    /// acknowledged, the others go on, and a new node takes its place.
+    /// The disk of a node is set back to its content before it counted a few machines. The other nodes recognise that
+    /// it lost acknowledged entries and continue, and a new node replaces it.
     async fn rollback(&self, of_role: impl Fn(&Status) -> Option<u64>) {
         self.must_count(1, &[1, 2, 3], "the cluster is formed").await;
         sleep(Duration::from_secs(2)).await;
@@ -232,7 +235,7 @@ impl Director {
         }
     }
 
-    /// Every message between nodes takes 75 ms, and one node after the other gets the profile for that.
+    /// Every message between nodes takes 75 ms, and the nodes get the matching election profile one after the other.
     async fn slow_links(&self) {
         self.wish(Wish::SlowLinks(75)).await;
         sleep(Duration::from_secs(15)).await;
@@ -243,8 +246,8 @@ impl Director {
         self.must_count(1, &[1, 2, 3], "links take 75 ms each way, and the profile is for far nodes").await;
     }
 
-    /// The state of a follower is altered while it is off. It is found out, does not lead, takes over the majority's state, and
-    /// leads.
+    /// The state of a follower is altered while it is off. The nodes detect it; the follower does not become leader,
+    /// takes over the majority's state, and then becomes leader.
     async fn diverged_node(&self) {
         self.renew(150, &[1, 2, 3], "every node runs").await;
         let Some(node) = self.administrator.status(1).await.follower() else {
@@ -282,14 +285,14 @@ impl Director {
         self.must_be(9, node, |count| count == 9, "the nine machines that asked").await;
     }
 
-    /// Five machines ask again and again, until so many requests are counted.
+    /// Five machines ask repeatedly until this many requests are counted.
     async fn renew(&self, requests: u64, nodes: &[u64], when: &str) {
         for request in 0..requests {
             self.must_count(request % 5 + 1, nodes, when).await;
         }
     }
 
-    /// The first node, for long the only voter, is removed, and joins again on an empty disk.
+    /// The first node, for long the only voter, is removed, and joins again with an empty disk.
     async fn reused_number(&self) {
         for machine in 1..=150 {
             self.must_count(machine, &[1, 2], "node 1 alone votes").await;
@@ -304,7 +307,7 @@ impl Director {
         self.must_count(200, &[2], "node 1 has joined again").await;
     }
 
-    /// Starts `node` on an empty disk and has it added by `member`.
+    /// Starts `node` with an empty disk and has `member` add it.
     async fn join(&self, member: u64, node: u64) {
         self.wish(Wish::StartNew(node)).await;
         while !self.world.nodes_up().contains(&node)
@@ -314,7 +317,7 @@ impl Director {
         }
     }
 
-    /// A copy of a node's disk is started elsewhere, and the leader is lost.
+    /// A copy of a node's disk is started on another host, and the leader is lost.
     async fn copied_node(&self) {
         self.must_count(1, &[1, 2, 3], "the cluster is formed").await;
         self.wish(Wish::Copy { from: 3, to: 4 }).await;

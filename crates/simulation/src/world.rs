@@ -1,6 +1,6 @@
-//! What the whole simulation shares: the trace, the oracle, true time, and what each node is like.
+//! State that the whole simulation shares: the trace, the oracle, true time, and the state of each node.
 //!
-//! It is locked for moments only, and nothing of the product is called meanwhile.
+//! Its lock is held only briefly, and no function of the product is called meanwhile.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -26,40 +26,40 @@ use crate::{
     time::{ClockError, TrueTime},
 };
 
-/// Lines before a violation that are shown with it.
+/// How many lines of the trace before a violation are shown with it.
 const LAST_EVENTS: usize = 30;
 
-/// Commands that may wait for a node.
+/// How many commands may wait for a node.
 const COMMANDS_MAX: usize = 16;
 
-/// After so long every sample of a clock that was wrong is replaced by a later one.
+/// Within this time, every sample of a clock that was wrong is replaced by a later one.
 const SAMPLES_RENEWED: Duration = Duration::from_secs(120);
 
-/// Before it cluster time that is ahead stays what machines are compared with.
+/// In formats before this one, machines are compared with cluster time even while cluster time is ahead.
 const FIRST_FORMAT_WITH_TARGET: u32 = 3;
 
-/// What a node is like; it outlives the node's starts.
+/// The simulation's state of a node; it outlives the node's restarts.
 pub(crate) struct NodeState {
     pub(crate) clock: ClockError,
     pub(crate) newest_format: Format,
-    /// Of its configuration, for its next start.
+    /// Election profile in the node's configuration, for its next start.
     pub(crate) profile: Option<ElectionProfile>,
     pub(crate) commands: Option<mpsc::Sender<Asked>>,
-    /// Since when it says without a break that it is ready.
+    /// Since when the node has reported without interruption that it is ready.
     pub(crate) ready_since: Option<Duration>,
-    /// Since when, and until when, every machine was told that the node is not activated or has no leader.
+    /// The period in which every machine received the answer that the node is not activated or has no leader.
     pub(crate) unserved: Option<(Duration, Duration)>,
-    /// Its replica runs.
+    /// Whether the node's replica runs.
     pub(crate) is_up: bool,
-    /// Its disk is an older one, or a copy: it may be quarantined,
+    /// Whether the node's disk is an older one, or a copy, so that the node may be quarantined.
     pub(crate) is_older: bool,
-    /// and it must not serve where it lacks something.
+    /// Whether the node's disk is a copy, or lacks something that the node promised, so that the node must not serve.
     pub(crate) is_stale: bool,
-    /// Looks at its replica from outside.
+    /// Reads the state of the node's replica.
     pub(crate) look: Option<Arc<dyn Fn() -> Seen + Send + Sync>>,
 }
 
-/// What a node has applied, and knows of the cluster.
+/// What a node has applied, and its membership.
 pub(crate) struct Seen {
     pub(crate) applied: u64,
     pub(crate) digest: Digest,
@@ -68,7 +68,7 @@ pub(crate) struct Seen {
 }
 
 impl NodeState {
-    /// The process has ended.
+    /// Call when the node's process has ended.
     pub(crate) fn ended(&mut self) {
         (self.is_up, self.ready_since, self.commands, self.look) = (false, None, None, None);
     }
@@ -92,40 +92,40 @@ impl Default for NodeState {
     }
 }
 
-/// What the loop around the simulation is to do, because a node or the administrator cannot.
+/// Requests to the simulation loop, for what a node or the administrator cannot do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
-    /// The process of this node has ended.
+    /// The process of this node has ended by itself.
     Ended(u64),
-    /// This node is to be started on an empty disk.
+    /// Start this node with an empty disk.
     StartNew(u64),
-    /// This node is out of the cluster: it is stopped for good.
+    /// Stop this node for good, because it has left the cluster.
     Retire(u64),
-    /// The links of this node are held for a while, as if it stood still.
+    /// Hold the links of this node for a while, as if its process stood still.
     Stall(u64),
-    /// This node is killed, and started again after the pause.
+    /// Kill this node, and start it again after the pause.
     Restart(u64, Duration),
-    /// This node is killed for good.
+    /// Kill this node for good.
     Lose(u64),
-    /// What is on this node's disk is remembered,
+    /// Store the content of this node's disk.
     KeepDisk(u64),
-    /// and the disk goes back to it: the node is killed for it.
+    /// Kill this node, set its disk back to the stored content, and start it again.
     RollBack(u64),
-    /// The state in this node's snapshot becomes another one: the node is killed for it.
+    /// Kill this node, alter the state in its snapshot, and start it again.
     AlterState(u64),
-    /// A node's disk is copied to another host.
+    /// Copy a node's disk to another host.
     Copy { from: u64, to: u64 },
-    /// This node's clock is so many hours ahead.
+    /// Set this node's clock ahead by this many hours.
     Clock(u64, i64),
-    /// Every node is off for so long.
+    /// Switch every node off for this long.
     Skip(Duration),
-    /// Every message between nodes takes so many milliseconds.
+    /// Make every message between nodes take this many milliseconds.
     SlowLinks(u64),
 }
 
 #[derive(Default)]
 struct Shared {
-    /// The runtime's time, as the loop around the simulation knows it.
+    /// The runtime's time outside of every node.
     outside: Duration,
     time: TrueTime,
     trace: Trace,
@@ -134,24 +134,24 @@ struct Shared {
     faults: BTreeMap<&'static str, u64>,
     wishes: VecDeque<Wish>,
     elections: u64,
-    /// Requests that were counted, or refused for the machine's own reasons.
+    /// How many requests were counted, or refused for a reason that lies with the machine.
     served: u64,
     is_ending: bool,
     is_set_up: bool,
-    /// Whether the operating systems synchronise their clocks.
+    /// Whether the nodes' operating systems synchronise their clocks.
     synchronises_clocks: bool,
-    /// When one of the nodes' clocks was wrong last.
+    /// When a clock of any node was wrong last.
     clocks_wrong_at: Duration,
     probe: Probe,
 }
 
-/// Whether every member answers a machine.
+/// A check whether every member answers a machine.
 #[derive(Default)]
 enum Probe {
     #[default]
     Idle,
     Wanted(BTreeSet<u64>),
-    /// Members that did not answer.
+    /// The members that did not answer.
     Done(Vec<u64>),
 }
 
@@ -160,11 +160,11 @@ enum Probe {
 struct Trace {
     hash: u64,
     last: VecDeque<String>,
-    /// Every line, if the trace is to be written to a file.
+    /// All lines, where the trace is written to a file.
     lines: Option<Vec<String>>,
 }
 
-/// A handle to what is shared.
+/// Access to the shared state; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct World {
     shared: Arc<Mutex<Shared>>,
@@ -187,7 +187,7 @@ impl World {
         turmoil::sim_elapsed().unwrap_or_else(|| self.shared().outside)
     }
 
-    /// Virtual time goes on to `now`, outside of every node.
+    /// Sets virtual time to `now`, outside of every node.
     pub(crate) fn is_at(&self, now: Duration) {
         let mut shared = self.shared();
         shared.outside = now;
@@ -207,7 +207,8 @@ impl World {
         change(&mut self.shared().time, now);
     }
 
-    /// Whether the nodes' clocks have been right for long enough that a request is compared with the right time.
+    /// Whether the nodes' clocks have been right for long enough that the nodes must judge a client's clock
+    /// correctly.
     pub(crate) fn must_know_the_time(&self) -> bool {
         let now = self.now();
         let shared = self.shared();
@@ -219,7 +220,7 @@ impl World {
         self.shared().synchronises_clocks
     }
 
-    /// Whether the operating systems synchronise their clocks, from now on.
+    /// Sets whether the nodes' operating systems synchronise their clocks.
     pub(crate) fn synchronise_clocks(&self, synchronises: bool) {
         self.shared().synchronises_clocks = synchronises;
     }
@@ -228,12 +229,12 @@ impl World {
         self.shared().nodes.get(&node).map(|node| node.clock).unwrap_or_default()
     }
 
-    /// Looks at a node's state, or changes it.
+    /// Reads or changes a node's state.
     pub(crate) fn node<T>(&self, node: u64, look: impl FnOnce(&mut NodeState) -> T) -> T {
         look(self.shared().nodes.entry(node).or_default())
     }
 
-    /// Takes an event into the trace, with its virtual time.
+    /// Adds an event to the trace, with its virtual time.
     pub(crate) fn trace(&self, event: impl Display) {
         let now = self.now();
         let line = format!("{}.{:06} {event}", now.as_secs(), now.subsec_micros());
@@ -249,7 +250,7 @@ impl World {
         trace.last.push_back(line);
     }
 
-    /// A fault happened.
+    /// Records that a fault was injected.
     pub(crate) fn fault(&self, kind: &'static str, what: impl Display) {
         *self.shared().faults.entry(kind).or_default() += 1;
         self.trace(format_args!("fault {kind}: {what}"));
@@ -259,18 +260,18 @@ impl World {
         self.shared().faults.clone()
     }
 
-    /// The trace's hash, its last lines, and all lines where they were kept.
+    /// The trace's hash, its last lines, and all lines where they are kept.
     pub(crate) fn traced(&self) -> (u64, Vec<String>, Option<Vec<String>>) {
         let shared = self.shared();
         (shared.trace.hash, shared.trace.last.iter().cloned().collect(), shared.trace.lines.clone())
     }
 
-    /// Looks at the oracle, or tells it something.
+    /// Calls the oracle.
     pub(crate) fn oracle<T>(&self, tell: impl FnOnce(&mut Oracle) -> T) -> T {
         tell(&mut self.shared().oracle)
     }
 
-    /// A promise was broken.
+    /// Records that a promise was broken.
     pub(crate) fn violated(&self, kind: &'static str, expected: impl Display, found: impl Display) {
         let (now, expected, found) = (self.now(), expected.to_string(), found.to_string());
         self.trace(format_args!("VIOLATION {kind}: expected {expected}; found {found}"));
@@ -281,7 +282,7 @@ impl World {
         self.shared().oracle.violations().to_vec()
     }
 
-    /// A client was told a count.
+    /// Records that a client received a count.
     pub(crate) fn acknowledged(&self, acknowledgement: Acknowledgement) {
         self.trace(format_args!(
             "machine {:x} is told {} at entry {} offset {}",
@@ -290,7 +291,7 @@ impl World {
         self.shared().oracle.acknowledged(acknowledgement);
     }
 
-    /// The loop around the simulation is to do this.
+    /// Sends a request to the simulation loop.
     pub(crate) fn wish(&self, wish: Wish) {
         self.shared().wishes.push_back(wish);
     }
@@ -299,17 +300,17 @@ impl World {
         self.shared().wishes.drain(..).collect()
     }
 
-    /// A node stands for election, or follows another leader.
+    /// Records that a node stands for election, or follows another leader.
     pub(crate) fn election(&self) {
         self.shared().elections += 1;
     }
 
-    /// Elections since the last call.
+    /// How many elections there were since the last call.
     pub(crate) fn elections(&self) -> u64 {
         std::mem::take(&mut self.shared().elections)
     }
 
-    /// The faults are over: machines finish what they have begun.
+    /// Ends the faults; machines finish what they have begun.
     pub(crate) fn end(&self) {
         self.shared().is_ending = true;
     }
@@ -318,7 +319,7 @@ impl World {
         self.shared().is_ending
     }
 
-    /// The cluster is formed and activated: faults may begin.
+    /// Call when the cluster is formed and activated, so that faults may begin.
     pub(crate) fn set_up(&self) {
         self.trace("the cluster is set up");
         self.shared().is_set_up = true;
@@ -328,14 +329,14 @@ impl World {
         self.shared().is_set_up
     }
 
-    /// Gives a node's tasks a way to be asked.
+    /// Opens the channel for orders to a node, and returns its receiving end.
     pub(crate) fn commands_of(&self, node: u64) -> mpsc::Receiver<Asked> {
         let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
         self.node(node, |state| state.commands = Some(sender));
         receiver
     }
 
-    /// What the nodes that run have applied, by node.
+    /// What each running node has applied.
     pub(crate) fn seen(&self) -> BTreeMap<u64, Seen> {
         let looks: Vec<_> = {
             let shared = self.shared();
@@ -344,18 +345,18 @@ impl World {
         looks.into_iter().map(|(node, look)| (node, look())).collect()
     }
 
-    /// A node counted a request, or refused it for the machine's own reasons.
+    /// Records that a node counted a request, or refused it for a reason that lies with the machine.
     pub(crate) fn served(&self, node: u64) {
         self.node(node, |node| node.unserved = None);
         self.shared().served += 1;
     }
 
-    /// How many requests were served.
+    /// How many requests have been served.
     pub(crate) fn served_so_far(&self) -> u64 {
         self.shared().served
     }
 
-    /// These nodes are to be asked as a machine does.
+    /// Requests a probe of these nodes.
     pub(crate) fn want_probe(&self, nodes: BTreeSet<u64>) {
         self.shared().probe = Probe::Wanted(nodes);
     }
@@ -375,7 +376,7 @@ impl World {
         self.shared().probe = Probe::Done(silent);
     }
 
-    /// Nodes that did not answer, once all were asked.
+    /// Nodes that did not answer the probe; `None` until it has ended.
     pub(crate) fn probe_outcome(&self) -> Option<Vec<u64>> {
         match &self.shared().probe {
             Probe::Done(silent) => Some(silent.clone()),
@@ -383,14 +384,14 @@ impl World {
         }
     }
 
-    /// Nodes that can be asked.
+    /// Nodes whose replica runs.
     pub(crate) fn nodes_up(&self) -> BTreeSet<u64> {
         let shared = self.shared();
         shared.nodes.iter().filter(|(_, node)| node.is_up).map(|(number, _)| *number).collect()
     }
 }
 
-/// Looks at what one node does.
+/// Observes one node for the trace and the oracle.
 pub(crate) struct Watcher {
     pub(crate) world: World,
     pub(crate) node: u64,

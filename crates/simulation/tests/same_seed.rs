@@ -1,5 +1,5 @@
-//! The same seed gives the same trace: alone, after other seeds in one process, and on a clock that runs a thousand times as
-//! fast. Without that no failure could be replayed.
+//! The same seed gives the same trace: in a process of its own, after other seeds in one process, and on a clock that
+//! runs a thousand times as fast. Otherwise a failure could not be replayed.
 
 use std::{
     fs,
@@ -11,10 +11,10 @@ use serde_json::Value;
 
 const SIMULATION: &str = env!("CARGO_BIN_EXE_simulation");
 
-/// Long enough for crashes, elections, snapshots and changes of the membership.
+/// Virtual seconds with faults: long enough for crashes, elections, snapshots and changes of the membership.
 const LENGTH: [&str; 2] = ["--length", "150"];
 
-/// Runs a seed with `program` in front of it; what it printed, and its trace.
+/// Runs a seed with `program` as the wrapping command; returns the printed result and the trace.
 fn run(program: &[&str], seed: &str, more: &[&str], folder: &Path) -> (Value, String) {
     let trace = folder.join("trace");
     let own = [SIMULATION, "run", "--seed", seed];
@@ -34,7 +34,7 @@ fn machine_the_same_seed_gives_the_same_trace_alone_after_others_and_on_a_fast_c
     for seed in ["3", "8"] {
         let (alone, trace) = run(&[], seed, &[], folder.path());
         let (after, after_trace) = run(&[], seed, &["--after", "5"], folder.path());
-        // The C library's clocks, as a library that is loaded before it gives them.
+        // faketime replaces the C library's clocks through a preloaded library.
         let (fast, fast_trace) = run(&["faketime", "-f", "+0 x1000"], seed, &[], folder.path());
         assert!(trace.lines().count() > 1000, "seed {seed}: a trace of {} lines", trace.lines().count());
         assert!(trace == after_trace && alone == after, "seed {seed}: another trace after another seed");

@@ -1,28 +1,29 @@
-//! The arrows between crates: who may depend on whom.
+//! The arrows between crates: which crate may depend on which.
 //!
-//! The table is the design's picture of the house, lowest room first; every arrow runs downward. Development
-//! dependencies are not arrows: they do not reach what people run.
+//! The table follows the layers of the design, the lowest layer first; every arrow points to a lower layer.
+//! Development dependencies are not arrows, because they are not part of the shipped programs.
 
 use crate::cargo::{Dependency, DependencyKind, Package, Workspace};
 use crate::finding::Finding;
 
-/// A package of the workspace, and the packages of the workspace it may use. A row names only rows above it.
+/// Each package of the workspace, with the packages of the workspace that it may use. A row names only packages of
+/// rows above it.
 const HOUSE: &[(&str, &[&str])] = &[
-    // L0: pure
+    // L0: computation without I/O
     ("activation", &[]),
     ("dcerpc", &[]),
-    // L1: generated, stored, read off the machine
+    // L1: generated code, storage, the machine's properties
     ("api", &[]),
     ("storage", &[]),
     ("machine", &["activation"]),
     ("kerberos", &[]),
-    // L2: what touches disk, network, time
+    // L2: disk, network, time
     ("discovery", &["activation", "kerberos"]),
     ("replication", &["activation", "api", "storage"]),
     ("transport", &["storage"]),
     // What administrators see: formatting, without I/O
     ("admin", &["activation", "api"]),
-    // L3: what people run
+    // L3: shipped programs and libraries
     ("client", &["activation", "api", "dcerpc", "discovery", "machine"]),
     ("quorate-client-c", &["activation", "client"]),
     ("host", &["activation", "admin", "api", "dcerpc", "discovery", "machine", "replication", "storage", "transport"]),
@@ -44,25 +45,26 @@ const HOUSE: &[(&str, &[&str])] = &[
             "publisher",
         ],
     ),
-    // Beside the house
+    // Outside the layers
     (APART, &["activation", "api", "host", "replication", "storage"]),
     ("xtask", &[]),
 ];
 
-/// Looks at every room, and no room may lean on it: no row above names it.
+/// This package may use every package, and no package may use it: it is in no row.
 const ONLOOKER: &str = "quorate-tests";
 
-/// The simulation replaces the C library's clock in its own process: no other package may depend on it, not even for its
+/// The simulation replaces the C library's clock in its own process: no other package may depend on it, not even for
 /// tests.
 const APART: &str = "simulation";
 
-/// Crates that compute and do nothing else.
+/// Crates that only compute, without I/O.
 const PURE: &[&str] = &["activation", "dcerpc"];
 
-/// What brings a runtime, randomness, a clock or the operating system. A family is a package and all `NAME-...`.
+/// Packages that bring a runtime, randomness, a clock or the operating system. A family is a package and all
+/// `NAME-...`.
 ///
-/// Only what a manifest names is looked at: in a workspace the features of indirect dependencies are those that
-/// anyone asked for, so they say nothing about one crate.
+/// Only dependencies that a manifest names are checked: in a workspace, the features of indirect dependencies are the
+/// union of what all crates request, so they show nothing about one crate.
 const IMPURE: &[&str] = &[
     "async-std",
     "chrono",
@@ -83,7 +85,7 @@ const IMPURE: &[&str] = &[
     "tonic",
 ];
 
-/// Families that only the named crates may use, so that the rest of the house does not know of them.
+/// Families that only the named crates may use, so that the other crates stay independent of them.
 const CONFINED: &[(&str, &[&str])] = &[
     ("domain", &["discovery"]),
     ("hickory", &["discovery"]),
@@ -151,7 +153,7 @@ fn refused_arrow(may_use: &[&str], dependency: &Dependency) -> Option<(String, S
 }
 
 fn refused_purity(package: &Package, dependency: &Dependency) -> Option<(String, String)> {
-    // A build script may read files: it runs before there is a crate.
+    // A build script may read files: it is not part of the crate.
     let pure = PURE.contains(&package.name.as_str()) && dependency.kind.is_none();
     (pure && IMPURE.iter().any(|family| belongs_to(&dependency.name, family))).then(|| {
         (
@@ -220,7 +222,7 @@ mod tests {
             ("quorate", "host", None, true),
             ("quorate-tests", "replication", None, true),
             ("quorate-tests", "sled", None, true),
-            // upward, sideways, and the same in a build script
+            // upward, within a layer, and the same in a build script
             ("activation", "replication", None, false),
             ("storage", "host", Some(Build), false),
             ("host", "client", None, false),
@@ -229,7 +231,8 @@ mod tests {
             ("discovery", "storage", None, false),
             ("host", "quorate-tests", None, false),
             ("quorate", "xtask", None, false),
-            // the simulation: from it some, to it none, also of tests and of the one who looks at every room
+            // the simulation may use some packages; no package may use it, also not for tests, and not the package of
+            // the tests
             ("simulation", "host", None, true),
             ("simulation", "replication", None, true),
             ("simulation", "tonic", None, true),
@@ -241,7 +244,7 @@ mod tests {
             ("host", "simulation", Some(Dev), false),
             ("xtask", "simulation", None, false),
             ("quorate-tests", "simulation", Some(Dev), false),
-            // an arrow that only tests follow
+            // an arrow of tests only
             ("replication", "host", Some(Dev), true),
             // pure crates
             ("activation", "prost", None, true),

@@ -1,4 +1,4 @@
-//! cargo, as a program to run and as the source of what the workspace consists of.
+//! Runs cargo, and reads from it which packages the workspace consists of.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-/// The workspace in whose folder the command was called.
+/// The workspace that contains the folder in which the command was called.
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
-    /// cargo's build folder: the only place that may be written.
+    /// cargo's build folder: the only folder to which `verify` may write.
     pub(crate) target: PathBuf,
-    /// The workspace's own packages, each with the dependencies its manifest declares.
+    /// The workspace's own packages, each with the dependencies that its manifest declares.
     pub(crate) members: Vec<Package>,
 }
 
@@ -27,27 +27,27 @@ struct Metadata {
 pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) version: String,
-    /// An SPDX expression.
+    /// The package's licence as an SPDX expression.
     pub(crate) license: Option<String>,
-    /// Where the package came from; nothing for a package of the workspace.
+    /// The registry or repository from which the package comes; `None` for a package of the workspace.
     pub(crate) source: Option<String>,
     pub(crate) manifest_path: PathBuf,
     pub(crate) dependencies: Vec<Dependency>,
     pub(crate) targets: Vec<Target>,
 }
 
-/// What cargo builds of a package: a library, a program, a test, a bench, an example, a build script.
+/// One build target of a package: a library, a program, a test, a bench, an example, a build script.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Target {
-    /// The root file.
+    /// The target's root file.
     pub(crate) src_path: PathBuf,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Dependency {
-    /// The package's own name, also where the manifest renames it.
+    /// The package's real name, also where the manifest renames it.
     pub(crate) name: String,
-    /// Nothing for a normal dependency.
+    /// `None` for a normal dependency.
     pub(crate) kind: Option<DependencyKind>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) enum DependencyKind {
 }
 
 impl Workspace {
-    /// The workspace around the current folder.
+    /// Finds the workspace that contains the current folder.
     pub(crate) fn find() -> Result<Self> {
         let found = metadata(Path::new("."), &["--no-deps"])?;
         Ok(Self { root: found.workspace_root, target: found.target_directory, members: found.packages })
@@ -70,20 +70,20 @@ impl Workspace {
         Ok(metadata(&self.root, &["--locked", "--all-features"])?.packages)
     }
 
-    /// A cargo command in the workspace's root.
+    /// A cargo command that runs in the workspace's root.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = cargo();
         command.args(arguments).current_dir(&self.root);
         command
     }
 
-    /// A path as the reader knows it: relative to the root.
+    /// The path relative to the workspace's root, for output.
     pub(crate) fn relative<'a>(&self, path: &'a Path) -> &'a Path {
         path.strip_prefix(&self.root).unwrap_or(path)
     }
 }
 
-/// The cargo that called us, so that the toolchain stays the same.
+/// The cargo that called this program, so that the toolchain stays the same.
 fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
 }

@@ -1,4 +1,5 @@
-//! What scenarios measure: each writes a file, and the table of all of them is printed when they have run.
+//! Figures that scenarios and floods measure. Each test writes a file; after the run, all files are printed as a
+//! table.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -13,13 +14,13 @@ use crate::{
     floods::{self, Flood},
 };
 
-/// Names the folder to those who measure.
+/// Environment variable with the path of the folder, for the tests that measure.
 pub(crate) const VARIABLE: &str = "QUORATE_TEST_FIGURES";
 
-/// Where figures are collected.
+/// The folder in which figures are collected.
 pub(crate) struct Folder(PathBuf);
 
-/// What one test wrote.
+/// The file that one test wrote.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Written {
@@ -27,11 +28,11 @@ enum Written {
     Flood(Flood),
 }
 
-/// One that has begun.
+/// The file of a scenario that has begun.
 #[derive(Deserialize)]
 struct Scenario {
     scenario: String,
-    /// Where it came to its end.
+    /// The figures; `None` where the scenario did not end.
     figures: Option<Figures>,
 }
 
@@ -45,7 +46,7 @@ struct Figures {
     pauses: Vec<Pause>,
 }
 
-/// The longest time without an answer, while this went on.
+/// The longest time without an answer during a phase of the scenario.
 #[derive(Deserialize)]
 struct Pause {
     during: String,
@@ -53,7 +54,7 @@ struct Pause {
 }
 
 impl Folder {
-    /// In the build folder, with nothing of an earlier run in it.
+    /// The folder below the build folder, emptied of the files of an earlier run.
     pub(crate) fn emptied(workspace: &Workspace) -> Result<Self> {
         let folder = workspace.target.join("figures");
         match fs::remove_dir_all(&folder) {
@@ -69,7 +70,7 @@ impl Folder {
         &self.0
     }
 
-    /// All that was measured; none where nothing was.
+    /// A table of all figures; `None` where no test wrote any.
     pub(crate) fn table(&self) -> Result<Option<String>> {
         let (mut all, mut of_floods) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&self.0)? {
@@ -107,7 +108,7 @@ fn rendered(all: &[Scenario]) -> String {
 impl Figures {
     fn row(&self, scenario: &str) -> [String; 7] {
         let a_second = self.answered * 1000 / self.lasted_ms.max(1);
-        // The longest of all, then that of each part.
+        // First the longest pause in all, then that of each phase.
         let (mut longest, mut during) = (format!("{} ms", self.longest_ms), "in all".to_owned());
         for pause in &self.pauses {
             longest.push_str(&format!("\n{} ms", pause.longest_ms));

@@ -1,11 +1,11 @@
-//! What a check found: where, what, and how to put it right.
+//! What a check found: the location, the problem, and how to correct it.
 
 use std::fmt;
 
-/// One thing that stands wrong. Every finding names its place and its cure.
+/// One problem in the workspace. Every finding names its location and its correction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Finding {
-    /// A path relative to the repository, with `:LINE` where there is one.
+    /// Path relative to the repository, with `:LINE` where there is one.
     pub(crate) place: String,
     pub(crate) what: String,
     pub(crate) cure: String,

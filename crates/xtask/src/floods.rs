@@ -1,22 +1,22 @@
-//! What floods of strangers left for others: who was served and refused, the longest wait, and the memory of the nodes.
+//! The figures of floods: how many requests were served and refused, the longest wait, and the memory of the nodes.
 
 use comfy_table::{ContentArrangement, Table, presets::UTF8_HORIZONTAL_ONLY};
 use serde::Deserialize;
 
-/// One flood.
+/// The figures of one flood.
 #[derive(Deserialize)]
 pub(crate) struct Flood {
     flood: String,
-    /// None: it did not come to its end.
+    /// Empty where the flood did not end.
     phases: Vec<Phase>,
 }
 
-/// Before it, during it, and after it.
+/// The figures of one phase: before the flood, during it, or after it.
 #[derive(Deserialize)]
 struct Phase {
     phase: String,
     asked: Vec<Asked>,
-    /// Of all nodes together.
+    /// Memory of all nodes together, in megabytes.
     memory_mb: u64,
 }
 
@@ -28,7 +28,7 @@ struct Asked {
     longest_ms: u64,
 }
 
-/// The table of all floods; none where there was none.
+/// The table of all floods; `None` where there was none.
 pub(crate) fn rendered(mut floods: Vec<Flood>) -> Option<String> {
     if floods.is_empty() {
         return None;

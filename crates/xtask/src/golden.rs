@@ -1,7 +1,8 @@
-//! Golden files: what an older commit wrote, with the state hashes, for tests that replay it with today's code.
+//! Golden files: files that an older commit wrote, with their state hashes, for tests that replay them with today's
+//! code.
 //!
-//! The recorder's source is kept in `tests/golden/recorder/` and placed into that commit's crates as examples, because it uses
-//! that commit's public API. What it writes is described in its two files `main.rs`.
+//! The source of the recorder is kept in `tests/golden/recorder/`. It is placed into that commit's crates as
+//! examples, because it uses that commit's public API. Its two files `main.rs` describe what it writes.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -19,7 +20,7 @@ use crate::say;
 /// `cargo xtask golden ...`
 #[derive(Subcommand)]
 pub(crate) enum Golden {
-    /// Let a commit write golden files: a log, a snapshot, stores and backups, with their state hashes
+    /// Have a commit write golden files: a log, a snapshot, stores and backups, with their state hashes
     #[command(after_help = "Example:\n  \
         cargo xtask golden record bd99c00    check that commit out below target/previous/, build it there, and write\n  \
         \u{20}                                   tests/golden/bd99c00/\n\n\
@@ -27,23 +28,25 @@ pub(crate) enum Golden {
         a later commit needs a recorder that fits it. The one that wrote formats 1 and 2 at aa5b105 is in the history of\n\
         that folder, before bd99c00 was recorded.")]
     Record {
-        /// The commit whose code writes
+        /// The commit whose code writes the files
         commit: String,
     },
-    /// Build the recorded version, which the scenarios of `cargo xtask test cluster` upgrade from and go back to
+    /// Build the recorded version, from which the scenarios of `cargo xtask test cluster` upgrade and to which they
+    /// downgrade
     Build,
 }
 
 const FILES: &str = "tests/golden";
 
-/// The recorder's parts: folder in the recorder, crate that it becomes an example of, name of the example.
+/// The recorder's programs: folder in the recorder, crate in which the program becomes an example, name of the
+/// example.
 const RECORDERS: [(&str, &str, &str); 2] =
     [("log", "activation", "golden_log"), ("store", "replication", "golden_store")];
 
-/// The format that the recorder lets a commit write.
+/// The format that the recorded commit writes.
 const FORMAT: &str = "3";
 
-/// A store with all its entries, and one whose log was purged behind a snapshot after as many.
+/// Two stores: one with all its entries, and one whose log is purged after a snapshot at this entry.
 const STORES: [(&str, Option<&str>); 2] = [("store", None), ("purged", Some("60"))];
 
 /// Runs the command.
@@ -87,7 +90,7 @@ fn record(workspace: &Workspace, commit: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs one of the recorder's programs, whose output is shown.
+/// Runs one of the recorder's programs and shows its output.
 fn recorder(previous: &Previous, example: &str, arguments: &[&OsStr]) -> Result<()> {
     let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
     say(format_args!("golden: {example} {} ...", words.join(" ")));
@@ -99,15 +102,15 @@ fn recorder(previous: &Previous, example: &str, arguments: &[&OsStr]) -> Result<
     Ok(())
 }
 
-/// Bytes that a packed file leaves out where all of them are zero.
+/// Size of the pieces that a packed file leaves out where all of their bytes are zero.
 const PAGE_BYTES: usize = 512;
 
-/// All files of a folder in one, without their holes: a store's segments are mostly zeros.
+/// All files of a folder in one, without pieces of zeros, because a store's segments are mostly zeros.
 ///
 /// ```text
 /// folder PATH\n
 /// file PATH LENGTH\n
-/// part OFFSET LENGTH\n   of the file above, followed by as many bytes and \n; what no part holds is zero
+/// part OFFSET LENGTH\n   of the file above, followed by LENGTH bytes and \n; bytes outside all parts are zero
 /// ```
 fn packed(folder: &Path) -> Result<Vec<u8>> {
     let mut packed = Vec::new();

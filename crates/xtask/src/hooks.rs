@@ -1,7 +1,8 @@
-//! The commit hook: the quick part of `verify` before every commit.
+//! The commit hook: runs the quick checks of `verify` before every commit.
 //!
-//! The hook is a file of the repository, so it changes with what it checks. git is told its folder in the repository's
-//! configuration, which all working trees share; the path is relative, so each tree runs the hook of its own branch.
+//! The hook is a file of the repository, so it changes together with the checks. Its folder is set in the
+//! repository's git configuration, which all working trees share. The path is relative, so each tree runs the hook of
+//! its own branch.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -15,7 +16,7 @@ const FOLDER: &str = ".config/hooks";
 
 const KEY: &str = "core.hooksPath";
 
-/// Makes git run the hooks of the repository. Says what was done.
+/// Makes git run the hooks of the repository; returns a message that says what was done.
 pub(crate) fn install(workspace: &Workspace) -> Result<String> {
     let hook = format!("{FOLDER}/pre-commit");
     if !workspace.root.join(&hook).is_file() {
@@ -39,7 +40,7 @@ pub(crate) fn install(workspace: &Workspace) -> Result<String> {
     Ok(format!("hooks: git runs {hook} before each commit from now on, in every working tree of this repository"))
 }
 
-/// The folder that git is configured to take hooks from.
+/// The folder from which git is configured to take hooks.
 fn configured(workspace: &Workspace) -> Result<Option<String>> {
     // Exit code 1: the key is not set.
     let output = output(workspace, &["config", "--get", KEY])?;
@@ -50,7 +51,7 @@ fn configured(workspace: &Workspace) -> Result<Option<String>> {
     }
 }
 
-/// A hook in git's usual folder, which holds samples at first.
+/// A hook in git's default folder other than git's samples.
 fn own_hook(workspace: &Workspace) -> Result<Option<String>> {
     let folder = git(workspace, &["rev-parse", "--git-path", "hooks"])?;
     let Ok(entries) = fs::read_dir(workspace.root.join(folder.trim())) else { return Ok(None) };
@@ -58,7 +59,7 @@ fn own_hook(workspace: &Workspace) -> Result<Option<String>> {
     Ok(paths.filter(|path| !path.ends_with(".sample")).min())
 }
 
-/// What a git command prints; an error where it fails.
+/// The output of a git command; an error where the command fails.
 fn git(workspace: &Workspace, arguments: &[&str]) -> Result<String> {
     let output = output(workspace, arguments)?;
     if !output.status.success() {

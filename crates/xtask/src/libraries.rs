@@ -1,6 +1,7 @@
-//! The system's libraries that the workspace needs with all its features, and the Debian packages that have them.
+//! System libraries that the workspace needs with all its features, and the Debian packages that contain them.
 //!
-//! Looked for where the build scripts of the bindings look, so that what is missing is named instead of their panic.
+//! This looks in the folders where the bindings' build scripts look, so that a missing library is named; a build
+//! script would panic.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,9 +10,9 @@ use crate::finding::Finding;
 
 struct Library {
     name: &'static str,
-    /// Set where the library is elsewhere: then the build script is believed.
+    /// Environment variable that names another folder of the library. Where it is set, the library is not looked for.
     elsewhere: &'static str,
-    /// Below the root; a `*` stands for any one folder.
+    /// Folders below the root; a `*` stands for any one folder.
     folders: &'static [&'static str],
     is_file: fn(&str) -> bool,
     package: &'static str,
@@ -37,7 +38,8 @@ const LIBRARIES: &[Library] = &[
     },
 ];
 
-/// What is missing on the machine whose files are below `root`; `is_set` says whether an environment variable is set.
+/// The libraries that are missing on the machine whose files are below `root`. `is_set` says whether an environment
+/// variable is set.
 pub(crate) fn missing(root: &Path, is_set: impl Fn(&str) -> bool) -> Vec<Finding> {
     let absent = |library: &&Library| !is_set(library.elsewhere) && !library.is_below(root);
     let finding = |library: &Library| {
@@ -69,7 +71,7 @@ fn folders(root: &Path, pattern: &str) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
-    /// The packages that are named on a machine with these files.
+    /// The packages that are reported on a machine with these files and variables.
     fn packages(files: &[&str], set: &[&str]) -> Vec<&'static str> {
         let root = tempfile::tempdir().unwrap();
         for file in files {

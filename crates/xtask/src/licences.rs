@@ -1,7 +1,7 @@
-//! Licences, banned crates and sources of everything that the lock file names, by the policy in `.deny.toml`.
+//! Checks licences, banned crates and sources of all packages in the lock file, by the policy in `.deny.toml`.
 //!
-//! cargo-deny reads the same file and knows more (advisories, duplicates); this check needs nothing but cargo, so it
-//! runs everywhere and always.
+//! cargo-deny reads the same file and checks more (advisories, duplicates). This check needs only cargo, so it runs
+//! on every machine.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -94,15 +94,15 @@ impl Policy {
     }
 }
 
-/// Whether an SPDX expression (SPDX specification, annex D) can be met with allowed licences alone. The slash of old
-/// manifests means OR. What does not parse is not met.
+/// Whether an SPDX expression (SPDX specification, annex D) can be satisfied with allowed licences alone. A slash, as
+/// in old manifests, means OR. An expression that does not parse is not satisfied.
 fn satisfied(expression: &str, allowed: &dyn Fn(&str) -> bool) -> bool {
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let mut terms = Terms { words: spaced.split_whitespace().collect(), at: 0, allowed };
     terms.any_of() == Some(true) && terms.peek().is_none()
 }
 
-/// A reader of an expression by descent: OR binds weaker than AND, AND weaker than WITH.
+/// A recursive descent parser of the expression: OR binds weaker than AND, AND weaker than WITH.
 struct Terms<'a> {
     words: Vec<&'a str>,
     at: usize,

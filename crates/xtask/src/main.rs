@@ -1,9 +1,8 @@
 //! The workspace's own command: `cargo xtask verify | fix | test | simulate | soak | release | hooks`.
 //!
-//! The architecture is only as good as its last check, so what the documents say of the code is checked here: the
-//! arrows between crates and between modules, the paths that documents name, the tests of each requirement, licences,
-//! banned words. `verify` runs every check and reports every finding before it fails. `simulate` runs a cluster under faults
-//! in virtual time, also within `test` and `soak`.
+//! The checks compare the code with the documents: the arrows between crates and between modules, the paths that
+//! documents name, the tests of each requirement, licences, banned words. `verify` runs every check and reports every
+//! finding before it fails. `simulate` runs a cluster under faults in virtual time; `test` and `soak` run it too.
 //!
 //! Invariant: `verify` never writes to the repository; it may only fill the build folder.
 
@@ -36,13 +35,13 @@ use clap::{Parser, Subcommand};
 
 use crate::{cargo::Workspace, output::say, simulate::Simulate, suite::Suite};
 
-/// For how long the simulation runs within `test`.
+/// How long the simulation runs within `test`, in minutes.
 const SIMULATED_MINUTES: u64 = 3;
 
 /// How many seeds run within `soak`.
 const SOAKED_SEEDS: u64 = 1000;
 
-/// The filter of `soak` that names the simulation.
+/// The filter of `soak` that selects the simulation.
 const SIMULATION: &str = "simulate";
 
 /// Checks and tests of the workspace.
@@ -76,14 +75,14 @@ struct Arguments {
 enum Command {
     /// Check the workspace against its design, without writing anything
     Verify {
-        /// Only these checks
+        /// Run only these checks
         #[arg(value_name = "CHECK", value_parser = verify::names())]
         only: Vec<String>,
-        /// The checks that take seconds: without clippy and licences, but everything has to compile
+        /// Only the checks that take seconds: without clippy and licences; everything has to compile
         #[arg(long, conflicts_with = "only")]
         quick: bool,
     },
-    /// Let git run `verify --quick` before each commit in this repository
+    /// Have git run `verify --quick` before each commit in this repository
     #[command(after_help = "Examples:\n  \
         cargo xtask hooks                       sets core.hooksPath to .config/hooks, for every working tree\n  \
         git commit --no-verify                  one commit without the hook\n  \
@@ -93,24 +92,25 @@ enum Command {
     Fix,
     /// Install what the tests need where it is missing, verify, simulate for 3 minutes, then run all tests
     Test {
-        /// Only tests whose names contain one of these; `cluster` first: the scenarios, `hostile` first: floods of
-        /// strangers, which are left out otherwise
+        /// Only tests whose names contain one of these. With `cluster` first: the scenarios; with `hostile` first:
+        /// the floods. Both are left out otherwise
         #[arg(value_name = "FILTER")]
         filters: Vec<String>,
     },
-    /// Run a simulated cluster under faults, one process for each seed, and report what an oracle finds wrong
+    /// Run a simulated cluster under faults, one process for each seed, and report the violations that an oracle
+    /// finds
     Simulate(Simulate),
-    /// Build the release, and take the debug information out of the program into a file beside it
+    /// Build the release, and move the debug information of the program into a file beside it
     Release,
-    /// Files that an older commit wrote, for tests that replay them
+    /// Manage files that an older commit wrote, for tests that replay them
     Golden {
         #[command(subcommand)]
         command: golden::Golden,
     },
     /// Install what the tests need where it is missing, build the recorded older version, then run 1,000 seeds of the
-    /// simulation and the long tests: minutes each
+    /// simulation and the long tests, which take minutes each
     Soak {
-        /// Only tests whose names contain one of these; `simulate`: the simulation
+        /// Only tests whose names contain one of these; `simulate` selects the simulation
         #[arg(value_name = "FILTER")]
         filters: Vec<String>,
     },
@@ -153,7 +153,7 @@ fn run(command: Command) -> Result<ExitCode> {
                 say("test: no test was run, because verify failed (`cargo xtask fix` repairs format and some lints)");
                 return Ok(ExitCode::FAILURE);
             }
-            // The runner's closing line stays the last one, whatever the simulation finds.
+            // The simulation runs first, so that the runner's closing line stays the last one, whatever it finds.
             let simulated = match filters.as_slice() {
                 [] => simulate::run(&workspace, &Simulate::for_minutes(SIMULATED_MINUTES)),
                 _ => ExitCode::SUCCESS,
@@ -181,7 +181,7 @@ fn soak(workspace: &Workspace, filters: &[String]) -> Result<ExitCode> {
     Ok(first_failure(suite::run(workspace, &environment, Suite::Soaks, &filters)?, simulated))
 }
 
-/// Whether the simulation runs, and with which filters the long tests run, if they do.
+/// Whether the simulation runs, and the filters of the long tests; `None` where the long tests do not run.
 fn parts_of_soak(filters: &[String]) -> (bool, Option<Vec<String>>) {
     let tests: Vec<_> = filters.iter().filter(|filter| *filter != SIMULATION).cloned().collect();
     let simulation = filters.is_empty() || tests.len() < filters.len();
@@ -192,7 +192,7 @@ fn exit_code(passed: bool) -> ExitCode {
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The first of the two that is no success.
+/// The first of the two exit codes that is not success.
 fn first_failure(one: ExitCode, other: ExitCode) -> ExitCode {
     if one == ExitCode::SUCCESS { other } else { one }
 }

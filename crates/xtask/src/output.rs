@@ -1,14 +1,14 @@
-//! Text for the person who called the command.
+//! Prints text for the person who runs the command.
 
 use std::fmt::Display;
 use std::io::Write;
 
-/// Prints one line. A reader that went away (`cargo xtask verify | head`) is no reason to stop.
+/// Prints one line on stdout. A reader that closed the pipe (`cargo xtask verify | head`) does not end the command.
 pub(crate) fn say(line: impl Display) {
     print(std::io::stdout().lock(), line);
 }
 
-/// Prints one line on stderr: what is not the command's result.
+/// Prints one line on stderr, for what is not the command's result.
 pub(crate) fn note(line: impl Display) {
     print(std::io::stderr().lock(), line);
 }

@@ -1,28 +1,29 @@
-//! What the documents say of the repository: paths exist, each crate states its invariant, CI runs what is advertised.
+//! Checks the documents against the repository: paths exist, each crate states its invariant, CI runs the documented
+//! command.
 //!
-//! A map that nobody checks rots. Fenced blocks are left alone: they hold commands and output, and the tests run the
-//! commands of the documents themselves.
+//! A document whose paths are not checked becomes outdated. Fenced blocks are not checked here: they hold commands
+//! and output, and tests run the documents' commands.
 
 use crate::finding::Finding;
 use crate::tree::Tree;
 
-/// The names of the design, besides dot-files. `target` is cargo's.
+/// Names that the design has in the root folder, besides dot-files. `target` is cargo's.
 const TOP: &[&str] =
     &["Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "crates", "deploy", "docs", "proto", "target", "tests"];
 
-/// What `cargo xtask simulate --trace trace.txt` writes. Git ignores it.
+/// The file that `cargo xtask simulate --trace trace.txt` writes. Git ignores it.
 const TRACE: &str = "trace.txt";
 
 /// A word in backticks that begins with one of these is a path from the root.
 const ROOTS: &[&str] = &[".cargo/", ".ci/", ".config/", "crates/", "deploy/", "docs/", "proto/", "tests/"];
 
-/// A word in backticks with one of these endings is a source file, perhaps shortened (`src/count.rs`).
+/// A word in backticks with one of these endings is a source file, possibly with a shortened path (`src/count.rs`).
 const SOURCES: &[&str] = &[".proto", ".rs"];
 
 const ARCHITECTURE: &str = "docs/architecture.md";
 const INVARIANT: &str = "Invariant: never";
 
-/// The command that README, CI and everybody's hands have in common.
+/// The test command that the README and CI have to use.
 const TEST_COMMAND: &str = "cargo xtask test";
 
 pub(crate) fn check_top(tree: &Tree) -> Vec<Finding> {
@@ -74,7 +75,7 @@ fn dead_paths(tree: &Tree, document: &str, text: &str) -> Vec<Finding> {
         .collect()
 }
 
-/// The lines outside fenced blocks, numbered from one.
+/// The lines outside fenced blocks, with their numbers counted from one.
 fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut fenced = false;
     (1..).zip(text.lines()).filter(move |(_, line)| {
@@ -84,7 +85,7 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// The spans in backticks, and the line without them.
+/// The spans in backticks, and the rest of the line.
 fn code_spans(line: &str) -> (Vec<&str>, String) {
     let mut spans = Vec::new();
     let mut rest = String::new();
@@ -94,7 +95,7 @@ fn code_spans(line: &str) -> (Vec<&str>, String) {
     (spans, rest)
 }
 
-/// The targets of Markdown and HTML links and pictures.
+/// The targets of Markdown and HTML links and images.
 fn link_targets(line: &str) -> Vec<String> {
     let between = |open: &'static str, close: &'static [char]| {
         line.match_indices(open).filter_map(move |(at, _)| {
@@ -108,7 +109,7 @@ fn link_targets(line: &str) -> Vec<String> {
     inline.chain(html).chain(reference).map(str::to_owned).collect()
 }
 
-/// Whether a word in backticks is no path of the repository, or one that exists.
+/// Whether a word in backticks is an existing path of the repository, or no path.
 fn word_lives(tree: &Tree, word: &str) -> bool {
     let path = word.trim_matches(|c| matches!(c, ',' | ';' | '(' | ')' | '"' | '\''));
     let path = path.split([':', '#']).next().unwrap_or(path).trim_end_matches('.');
@@ -120,13 +121,13 @@ fn word_lives(tree: &Tree, word: &str) -> bool {
     }
 }
 
-/// The folders before the first placeholder: `crates/*/fuzz` names `crates`.
+/// The part of the path before the first placeholder: `crates/*/fuzz` gives `crates`.
 fn fixed_part(path: &str) -> &str {
     let placeholder = path.find(['*', '<', '{', '$', '…', '?']).or_else(|| path.find("..."));
     placeholder.map_or(path, |at| path.get(..at).and_then(|head| head.rsplit_once('/')).map_or("", |(head, _)| head))
 }
 
-/// Whether a link leaves the repository, or its target exists.
+/// Whether a link points outside the repository, or its target exists.
 fn link_lives(tree: &Tree, folder: &str, target: &str) -> bool {
     let path = target.split('#').next().unwrap_or(target);
     if path.is_empty() || path.contains("://") || path.starts_with("mailto:") {
@@ -168,7 +169,7 @@ fn missing_invariants(tree: &Tree, architecture: Option<&str>) -> Vec<Finding> {
         .collect()
 }
 
-/// Whether, between a heading of the crate and the next heading of its rank, a line states an invariant.
+/// Whether a line states an invariant between a heading of the crate and the next heading of the same level.
 fn states_invariant(text: &str, name: &str) -> bool {
     let mut rank = None;
     prose(text).any(|(_, line)| {
@@ -183,7 +184,7 @@ fn states_invariant(text: &str, name: &str) -> bool {
     })
 }
 
-/// Whether a heading is about the crate: its name (or folder) in backticks, or as the first word.
+/// Whether a heading names the crate: its name (or folder) in backticks, or as the first word.
 fn heads(heading: &str, name: &str) -> bool {
     let (spans, rest) = code_spans(heading.trim_start_matches(['#', ' ']));
     let named = |word: &str| word.strip_prefix("crates/").unwrap_or(word) == name;

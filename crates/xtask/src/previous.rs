@@ -1,10 +1,10 @@
-//! Older commits of this workspace: a git worktree of one, and what is built there.
+//! Older commits of this workspace: a git worktree of such a commit, and programs that are built there.
 //!
 //! ```text
 //! target/previous/COMMIT/tree      the worktree
 //! target/previous/COMMIT/target    its build folder
 //! ```
-//! Both are kept, so that a second run only looks whether everything is there.
+//! Both are kept, so that a second run only checks that everything exists.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -14,10 +14,10 @@ use anyhow::{Context, Result, bail};
 use crate::cargo::Workspace;
 use crate::say;
 
-/// The commit that wrote `tests/golden/aa5b105/`: the version that a rolling upgrade begins from.
+/// The commit that wrote `tests/golden/aa5b105/`: the version from which a rolling upgrade begins.
 pub(crate) const RECORDED: &str = "aa5b1053e51f3e32c2d8cd05067e045d51c1e6c1";
 
-/// The program of that commit which tests run: with the switches that only tests may have.
+/// The program of that commit which tests run; it has the switches that only tests may use.
 const BINARY: &str = "quorate-under-test";
 
 /// A commit that is checked out below the build folder.
@@ -27,7 +27,7 @@ pub(crate) struct Previous {
 }
 
 impl Previous {
-    /// Checks `commit` out, where it is not yet.
+    /// Checks `commit` out, where that has not been done yet.
     pub(crate) fn checked_out(workspace: &Workspace, commit: &str) -> Result<Self> {
         let full = git(workspace, &["rev-parse", "--verify", "--end-of-options", &format!("{commit}^{{commit}}")])
             .with_context(|| format!("{commit} is no commit of this repository: fetch it, or name another"))?;
@@ -35,7 +35,7 @@ impl Previous {
         let tree = previous.tree();
         if !tree.join("Cargo.toml").exists() {
             say(format_args!("previous: checking {} out to {} ...", previous.short(), tree.display()));
-            // A worktree whose folder was removed is still registered.
+            // A worktree whose folder was removed is still registered in git.
             git(workspace, &["worktree", "prune"])?;
             let path = tree.to_str().context("the build folder's path is not UTF-8")?;
             git(workspace, &["worktree", "add", "--detach", path, &previous.commit])?;
@@ -43,17 +43,17 @@ impl Previous {
         Ok(previous)
     }
 
-    /// Where its files are.
+    /// The folder of the commit's files.
     pub(crate) fn tree(&self) -> PathBuf {
         self.folder.join("tree")
     }
 
-    /// The beginning of its id, as people write it.
+    /// The first 7 characters of the commit's id.
     pub(crate) fn short(&self) -> &str {
         self.commit.get(..7).unwrap_or(&self.commit)
     }
 
-    /// Runs cargo there, with the lock file of that commit. cargo shows its own progress.
+    /// Runs cargo in the worktree, with the lock file of that commit. cargo shows its own progress.
     pub(crate) fn cargo(&self, workspace: &Workspace, arguments: &[&str]) -> Result<()> {
         let (subcommand, rest) = arguments.split_first().context("cargo needs a subcommand")?;
         say(format_args!("previous: cargo {} at {} ...", arguments.join(" "), self.short()));
@@ -66,25 +66,25 @@ impl Previous {
         Ok(())
     }
 
-    /// A program that was built there.
+    /// The path of a program that was built in the worktree, given below the profile's folder.
     pub(crate) fn program(&self, below: &str) -> PathBuf {
         self.folder.join("target").join("debug").join(below)
     }
 }
 
-/// Builds the program of [`RECORDED`] that scenarios upgrade from and go back to.
+/// Builds the program of [`RECORDED`], from which scenarios upgrade and to which they downgrade.
 pub(crate) fn build(workspace: &Workspace) -> Result<PathBuf> {
     let previous = Previous::checked_out(workspace, RECORDED)?;
     previous.cargo(workspace, &["build", "--package", "quorate-tests", "--bin", BINARY])?;
     Ok(previous.program(BINARY))
 }
 
-/// Where [`build`] leaves it, whether it is there or not.
+/// The path at which [`build`] leaves the program, whether it exists or not.
 pub(crate) fn program(workspace: &Workspace) -> PathBuf {
     workspace.target.join("previous").join(RECORDED).join("target").join("debug").join(BINARY)
 }
 
-/// What git prints, without the line's end.
+/// The output of git, without its final line break.
 fn git(workspace: &Workspace, arguments: &[&str]) -> Result<String> {
     let mut command = Command::new("git");
     command.arg("-C").arg(&workspace.root).args(arguments).stdin(Stdio::null());

@@ -1,7 +1,7 @@
-//! The release build as it is given away: the program without debug information, and that beside it.
+//! Builds the release: the program without debug information, and a file with the debug information beside it.
 //!
-//! A release has line tables, so that a trace of a crash names lines; they are nine tenths of the file. Debuggers find the file
-//! beside the program by the link that the program keeps (gdb, addr2line).
+//! A release has line tables, so that the backtrace of a crash names lines; they are nine tenths of the file.
+//! Debuggers (gdb, addr2line) find the file beside the program by a link in the program.
 
 use std::{
     ffi::OsStr,
@@ -14,10 +14,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::{cargo::Workspace, output::say};
 
-/// What follows the program's name in that of its debug information.
+/// File extension of the debug information.
 const DEBUG_EXTENSION: &str = "debug";
 
-/// Builds the release, and takes its debug information out.
+/// Builds the release, and moves its debug information into a file.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     run_tool("cargo", ["build", "--release", "--locked", "--package", "quorate"].map(OsStr::new), &workspace.root)?;
     let program = workspace.target.join("release/quorate");
@@ -29,8 +29,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Moves the debug information of `program` into a file beside it, and returns where that is. A program that has none any more
-/// stays as it is, and so does that file.
+/// Moves the debug information of `program` into a file beside it, and returns the path of that file. Where the
+/// program has no debug information any more, program and file stay as they are.
 fn split(program: &Path) -> Result<PathBuf> {
     let debug = program.with_extension(DEBUG_EXTENSION);
     let folder = program.parent().context("a program is in a folder")?;
@@ -38,7 +38,7 @@ fn split(program: &Path) -> Result<PathBuf> {
     objcopy(folder, &[OsStr::new("--only-keep-debug"), program.as_os_str(), new.as_os_str()])?;
     let link = format!("--add-gnu-debuglink={}", debug.display());
     if debug.exists() && fs::metadata(&new)?.len() < fs::metadata(&debug)?.len() / 2 {
-        // It was taken out before, and cargo had nothing to build since.
+        // The debug information was moved before, and cargo has built nothing since.
         fs::remove_file(&new)?;
         return Ok(debug);
     }
@@ -76,7 +76,7 @@ mod tests {
         let bytes = fs::read(&program).unwrap();
         assert!(bytes.windows(13).any(|part| part == b"program.debug"), "the program names the file");
         assert!(Command::new(&program).arg("--list").output().unwrap().status.success());
-        // Again, with nothing built since.
+        // A second time, with nothing built since.
         let kept = fs::metadata(&debug).unwrap().len();
         assert_eq!(split(&program).unwrap(), debug);
         assert_eq!(fs::metadata(&debug).unwrap().len(), kept);

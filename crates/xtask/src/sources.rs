@@ -1,20 +1,20 @@
-//! Words that the sources and documents do not contain.
+//! Finds banned words in the sources and documents.
 //!
-//! Calls are banned by clippy, which knows what a name refers to; this check is for what clippy does not see: ignored
-//! tests, unfinished work behind a disabled lint, places that exist on one machine only.
+//! clippy bans calls, because it resolves names. This check is for what clippy does not see: ignored tests,
+//! unfinished work behind a disabled lint, paths that exist on one machine only.
 
 use crate::finding::Finding;
 use crate::tree::Tree;
 
 struct Ban {
     words: &'static [&'static str],
-    /// Beginnings of paths; none: the whole repository.
+    /// Prefixes of the paths in which the words are banned; empty: the whole repository.
     within: &'static [&'static str],
-    /// Beginnings of paths that are left out.
+    /// Prefixes of paths that are exempt.
     except: &'static [&'static str],
-    /// Endings of paths.
+    /// Endings of the file names in which the words are banned.
     endings: &'static [&'static str],
-    /// Whether a line that is only a comment may contain the word.
+    /// Whether a line that is only a comment may contain the words.
     comments_may: bool,
     cure: &'static str,
 }
@@ -81,7 +81,7 @@ const BANS: &[Ban] = &[
     },
 ];
 
-/// The one file that has to spell out what it bans.
+/// This file is exempt, because it lists the banned words.
 const THIS_FILE: &str = file!();
 
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
@@ -119,7 +119,7 @@ fn is_comment(line: &str) -> bool {
     line.starts_with("//") || line.starts_with("# ")
 }
 
-/// Whether `word` begins somewhere in `line` where no longer word or path is under way.
+/// Whether `word` begins somewhere in `line` other than in the middle of a longer word or path.
 fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line.get(..at).and_then(|head| head.chars().next_back());

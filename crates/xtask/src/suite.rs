@@ -1,4 +1,4 @@
-//! The test run: documentation tests first, then the runner, whose closing line is the last thing printed.
+//! Runs the tests: documentation tests first, then the runner, whose closing line is printed last.
 
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
@@ -9,45 +9,46 @@ use crate::output::say;
 use crate::tools::TestEnvironment;
 use crate::{figures, previous};
 
-/// Tests whose names contain this need the machine for themselves. nextest knows it from its own configuration.
+/// Tests whose names contain this run alone on the machine. nextest is configured for this in its own configuration.
 const ALONE: &str = "machine_";
 
-/// Tests whose names contain this are long, and run only where they are asked for.
+/// Tests whose names contain this take minutes, and run only on request.
 const SOAK: &str = "soak_";
 
-/// Tests whose names contain this are what befalls a cluster under load: alone, and where they are asked for.
+/// Tests whose names contain this inject faults into a cluster under load. They run alone and only on request.
 const SCENARIO: &str = "scenario_";
 
-/// The only binary that has such tests: no other one need be built, and filters choose from it.
+/// The only test binary with scenarios: no other binary is built, and filters select tests of it.
 const SCENARIOS: [&str; 2] = ["--test", "scenarios"];
 
-/// Tests whose names contain this are floods of strangers: alone, and where they are asked for.
+/// Tests whose names contain this flood the nodes with connections. They run alone and only on request.
 const FLOOD: &str = "hostile_";
 
-/// Their binary.
+/// The only test binary with floods.
 const FLOODS: [&str; 2] = ["--test", "hostile"];
 
-/// Which tests.
+/// Which tests run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Suite {
-    /// All but the soaks, the scenarios and the floods.
+    /// All tests except the soaks, the scenarios and the floods.
     Tests,
     Soaks,
     Scenarios,
     Floods,
 }
 
-/// Names the recorded older version's program to the scenarios that upgrade from it.
+/// Environment variable with the path of the recorded older version's program, for the scenarios that upgrade from
+/// it.
 const PREVIOUS_VERSION: &str = "QUORATE_TEST_PREVIOUS_VERSION";
 
 const TESTS: [&str; 2] = ["test", "--tests"];
 
-/// What the usual run leaves out.
+/// Arguments that leave the long tests out of the usual run.
 const LONG: [&str; 6] = ["--skip", SOAK, "--skip", SCENARIO, "--skip", FLOOD];
 
 const EVERYTHING: [&str; 3] = ["--workspace", "--all-features", "--no-fail-fast"];
 
-/// Runs the tests; the exit code is the runner's, or failure when only something before it failed.
+/// Runs the tests. The exit code is the runner's, or failure where only something before it failed.
 pub(crate) fn run(
     workspace: &Workspace,
     environment: &TestEnvironment,
@@ -81,11 +82,11 @@ pub(crate) fn run(
     Ok(ExitCode::from(code))
 }
 
-/// cargo's arguments, one list per run. The last run is the runner's.
+/// cargo's arguments, one list for each run. The last run is the runner's.
 ///
-/// Without nextest the tests that need the machine alone get a run of their own, one after the other. `--skip` and
-/// filters of the standard runner look for a part of the name, so a `state_machine_...` goes with them: each test runs
-/// in exactly one of the two.
+/// Without nextest, the tests that need the machine alone get a run of their own, one test after the other. `--skip`
+/// and filters of the standard runner match any part of the name, so a `state_machine_...` is among them: each test
+/// runs in exactly one of the two runs.
 fn runs(nextest: bool, filters: &[String]) -> Vec<Vec<String>> {
     let list = |parts: &[&[&str]]| -> Vec<String> {
         parts.concat().into_iter().map(str::to_owned).chain(filters.iter().cloned()).collect()
@@ -102,8 +103,8 @@ fn runs(nextest: bool, filters: &[String]) -> Vec<Vec<String>> {
     runs
 }
 
-/// cargo's arguments for the tests with such names, which have a profile of their own; the filters choose some. All test
-/// binaries are looked through where none is named.
+/// cargo's arguments for the tests with such names, which have their own profile; the filters select some of them.
+/// Without a named binary, all test binaries are searched.
 fn named(nextest: bool, profile: &str, binary: &[&str], name: &str, filters: &[String]) -> Vec<String> {
     let runner: &[&str] = match (nextest, binary) {
         (true, _) => &["nextest", "run", "--profile", profile],
@@ -131,12 +132,12 @@ fn has_nextest(workspace: &Workspace) -> bool {
     probe.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
-/// A runner that was killed by a signal has failed like any other.
+/// The runner's exit code; 1 where the runner was killed by a signal.
 fn exit_code(status: ExitStatus) -> u8 {
     status.code().map_or(1, |code| u8::try_from(code).unwrap_or(1))
 }
 
-/// The last failure wins.
+/// The last failure's exit code.
 fn combined(earlier: u8, last: u8) -> u8 {
     if last == 0 { earlier } else { last }
 }

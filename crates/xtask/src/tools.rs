@@ -1,6 +1,7 @@
-//! What the tests need besides Rust: found, or installed on Debian as root, or named with the commands that install it.
+//! The tools that the tests need besides Rust: found, or installed on Debian as root, or reported with the commands
+//! that install them.
 //!
-//! Invariant: nothing outside the build folder is changed on a machine where nothing is missing.
+//! Invariant: never changes anything outside the build folder on a machine where no tool is missing.
 
 use std::env;
 use std::ffi::OsString;
@@ -14,29 +15,29 @@ use anyhow::{Context, Result, bail};
 use crate::cargo::Workspace;
 use crate::output::say;
 
-/// Something that tests call.
+/// A tool that tests call.
 struct Tool {
     name: &'static str,
     probe: Probe,
     origin: Origin,
 }
 
-/// How to see that a tool is there.
+/// How to check that a tool is installed.
 enum Probe {
-    /// A program of the tool's name is on the path.
+    /// A program with the tool's name is in `PATH`.
     OnPath,
-    /// A file at this path, in which one `*` may stand for a folder: an architecture, a version.
+    /// A file exists at this path; one `*` may stand for a folder, such as an architecture or a version.
     File(&'static str),
-    /// A Python in which these modules can be imported.
+    /// A Python interpreter can import these modules.
     Python(&'static str),
-    /// A subcommand of cargo.
+    /// cargo has this subcommand.
     Cargo(&'static str),
 }
 
 enum Origin {
     Debian(&'static str),
     Rustup(&'static str),
-    /// A program that cargo builds.
+    /// cargo builds the program from this crate.
     Crate(&'static str),
 }
 
@@ -46,45 +47,45 @@ use Probe::{Cargo, File, OnPath, Python};
 const TOOLS: &[Tool] = &[
     Tool { name: "cargo fmt", probe: Cargo("fmt"), origin: Rustup("rustfmt") },
     Tool { name: "cargo clippy", probe: Cargo("clippy"), origin: Rustup("clippy") },
-    // Commits that the hook lets through or refuses.
+    // Commits that the hook accepts or refuses.
     Tool { name: "git", probe: OnPath, origin: Debian("git") },
-    // An independent dissector of DCE/RPC.
+    // An independent implementation that dissects DCE/RPC.
     Tool { name: "tshark", probe: OnPath, origin: Debian("tshark") },
-    // The order of system calls: acknowledged only after fdatasync; and failing disks.
+    // Records the order of system calls, to show that acknowledgements follow fdatasync; simulates failing disks.
     Tool { name: "strace", probe: OnPath, origin: Debian("strace") },
-    // A file system of one's own, copied at the moment of a crash.
+    // A separate file system, which is copied at the moment of a crash.
     Tool { name: "mkfs.ext4", probe: OnPath, origin: Debian("e2fsprogs") },
     Tool { name: "losetup", probe: OnPath, origin: Debian("mount") },
     Tool { name: "mount", probe: OnPath, origin: Debian("mount") },
-    // The documents' commands run with processes and ports of their own.
+    // The documents' commands run in namespaces with their own processes and ports.
     Tool { name: "unshare", probe: OnPath, origin: Debian("util-linux") },
     Tool { name: "ip", probe: OnPath, origin: Debian("iproute2") },
-    // Clusters that are cut in two.
+    // Network partitions of a cluster, and signals.
     Tool { name: "nft", probe: OnPath, origin: Debian("nftables") },
     Tool { name: "pkill", probe: OnPath, origin: Debian("procps") },
-    // A real primary for dynamic updates, and another's eyes on what it answers.
+    // A real primary DNS server for dynamic updates, and independent DNS tools that check the nodes' answers.
     Tool { name: "named", probe: OnPath, origin: Debian("bind9") },
     Tool { name: "named-checkzone", probe: OnPath, origin: Debian("bind9-utils") },
     Tool { name: "dig", probe: OnPath, origin: Debian("bind9-dnsutils") },
     Tool { name: "nsupdate", probe: OnPath, origin: Debian("bind9-dnsutils") },
-    // The header of the client's C interface is for programs in C++ as well; cargo itself needs a compiler of C.
+    // The header of the C client library must also compile as C++; cargo itself needs a C compiler.
     Tool { name: "c++", probe: OnPath, origin: Debian("g++") },
-    // Units, and what stands beside them.
+    // Checks of the systemd units and the files beside them.
     Tool { name: "systemd-analyze", probe: OnPath, origin: Debian("systemd") },
-    // Clocks that are wrong.
+    // Wrong clocks.
     Tool { name: "faketime", probe: OnPath, origin: Debian("faketime") },
-    // What the guides ask nodes with.
+    // The guides send requests to nodes with it.
     Tool { name: "curl", probe: OnPath, origin: Debian("curl") },
-    // What scrapes the nodes, and judges alerts.
+    // Scrapes the nodes, and tests alert rules.
     Tool { name: "prometheus", probe: OnPath, origin: Debian("prometheus") },
     Tool { name: "promtool", probe: OnPath, origin: Debian("prometheus") },
-    // The console, as a browser shows it.
+    // The console in a browser.
     Tool { name: "chromium", probe: OnPath, origin: Debian("chromium") },
     Tool { name: "chromedriver", probe: OnPath, origin: Debian("chromium-driver") },
-    // The system's Kerberos library and what reads its headers, for the feature gss-tsig.
+    // The system's Kerberos library, and the library that reads its headers, for the feature gss-tsig.
     Tool { name: "gssapi_ext.h", probe: File("/usr/include/gssapi/gssapi_ext.h"), origin: Debian("libkrb5-dev") },
     Tool { name: "libclang.so", probe: File("/usr/lib/*/lib/libclang.so"), origin: Debian("libclang-dev") },
-    // A KDC, and a domain controller with its own DNS.
+    // A KDC, and a domain controller with its own DNS server.
     Tool { name: "krb5kdc", probe: OnPath, origin: Debian("krb5-kdc") },
     Tool { name: "kadmin.local", probe: OnPath, origin: Debian("krb5-admin-server") },
     Tool { name: "samba", probe: OnPath, origin: Debian("samba") },
@@ -108,34 +109,34 @@ const TOOLS: &[Tool] = &[
     Tool { name: "python3 with venv", probe: Python("import venv, ensurepip"), origin: Debian("python3-venv") },
 ];
 
-/// What only soaks call, besides.
+/// Tools that only soaks call.
 const SOAK_TOOLS: &[Tool] = &[
     // The package that administrators install.
     Tool { name: "cargo deb", probe: Cargo("deb"), origin: Crate("cargo-deb") },
     Tool { name: "dpkg-deb", probe: OnPath, origin: Debian("dpkg") },
 ];
 
-/// Every package in the tests' Python environment, with its version: the same everywhere.
+/// Every package of the tests' Python environment with its version, so that all machines have the same.
 const REQUIREMENTS: &str = include_str!("../python-requirements.txt");
 
-/// Proof that the environment works.
+/// Python code that runs only where the environment is complete.
 const PYTHON_PROBE: &str = "import impacket.dcerpc.v5.rpcrt";
 
-/// Where system tools stand that are not on everybody's path.
+/// Folders of system tools, which are not in every account's `PATH`.
 const SYSTEM_FOLDERS: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
-/// Interpreters in order of preference. One on the path may lack what Debian's has.
+/// Interpreters in order of preference. The first one in `PATH` may lack modules that Debian's has.
 const PYTHONS: &[&str] = &["python3", "/usr/bin/python3"];
 
-/// The environment that tests get.
+/// The environment variables that tests receive.
 pub(crate) struct TestEnvironment {
-    /// The interpreter of the tests' Python environment, `QUORATE_TEST_PYTHON`.
+    /// The interpreter of the tests' Python environment, for `QUORATE_TEST_PYTHON`.
     pub(crate) python: PathBuf,
     /// `PATH`, with the system folders at its end.
     pub(crate) path: OsString,
 }
 
-/// The kind of machine, as far as installing goes.
+/// What the machine allows for installing.
 #[derive(Clone, Copy)]
 struct Machine {
     debian: bool,
@@ -146,13 +147,13 @@ struct Machine {
 #[derive(Debug, PartialEq, Eq)]
 enum Plan {
     Nothing,
-    /// Commands, in order.
+    /// The commands that install the missing tools, in order.
     Install(Vec<Vec<&'static str>>),
-    /// What to say instead.
+    /// The message for the user, where nothing can be installed.
     Refuse(String),
 }
 
-/// Installs what is missing; `soaks`: also what only the soaks call.
+/// Installs missing tools; with `soaks` also those that only soaks call.
 pub(crate) fn provide(workspace: &Workspace, soaks: bool) -> Result<TestEnvironment> {
     let path = search_path()?;
     let missing = missing(workspace, soaks, &path);
@@ -247,7 +248,7 @@ fn install(command: &[&str]) -> Result<()> {
     say(format_args!("tools: {shown} ..."));
     let mut process = Command::new(program);
     if *program == "apt-get" {
-        // Another installation may be under way: wait for it instead of failing.
+        // Where another installation is running, waits for it instead of failing.
         process
             .args(["-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"])
             .env("DEBIAN_FRONTEND", "noninteractive");
@@ -255,7 +256,7 @@ fn install(command: &[&str]) -> Result<()> {
     run(process.args(arguments), &shown)
 }
 
-/// The tests' own Python environment, made anew when it is not what the requirements say.
+/// The tests' own Python environment; it is made again where it does not match the requirements.
 fn python_environment(folder: &Path, path: &OsString) -> Result<PathBuf> {
     let interpreter = folder.join("bin/python");
     let written = folder.join("requirements.txt");
@@ -266,7 +267,7 @@ fn python_environment(folder: &Path, path: &OsString) -> Result<PathBuf> {
     say(format_args!("tools: making the tests' Python environment in {} ...", folder.display()));
     let base = python("import venv, ensurepip", path).context("no python3 with venv")?;
     run(Command::new(base).args(["-m", "venv", "--clear"]).arg(folder), "python3 -m venv")?;
-    // The requirements become the environment's own only when all of them are installed.
+    // The file of requirements gets its final name only after all of them are installed.
     let wanted = folder.join("requirements.wanted");
     fs::write(&wanted, REQUIREMENTS).with_context(|| format!("cannot write {}", wanted.display()))?;
     let mut pip = Command::new(&interpreter);

@@ -1,7 +1,7 @@
 //! The files of the repository, as a set of relative paths.
 //!
-//! Read from the file system and not from git, so that a checkout without git (an archive, a bare test machine) is
-//! checked in the same way.
+//! Read from the file system and not from git, so that a checkout without git (an archive, a test machine) is checked
+//! in the same way.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// Folders that hold what tools made, at any depth.
+/// Folders of generated files, at any depth.
 const NOT_OURS: &[&str] = &[".git", "target"];
 
-/// Relative paths with `/` between the parts, in order. Symbolic links are listed, never followed.
+/// Relative paths with `/` between the parts, sorted. Symbolic links are listed and never followed.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
     root: PathBuf,
@@ -45,12 +45,12 @@ impl Tree {
         self.files.iter().map(String::as_str)
     }
 
-    /// The names at the top, files and folders.
+    /// The names in the root folder, files and folders.
     pub(crate) fn top(&self) -> impl Iterator<Item = &str> {
         self.files.iter().chain(&self.folders).map(String::as_str).filter(|path| !path.contains('/'))
     }
 
-    /// The names of the folders right below `folder`.
+    /// The names of the folders directly below `folder`.
     pub(crate) fn folders_in<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a str> {
         self.folders
             .iter()
@@ -58,22 +58,22 @@ impl Tree {
             .filter(|name| !name.contains('/'))
     }
 
-    /// Whether a file or folder stands at `path`.
+    /// Whether a file or folder exists at `path`.
     pub(crate) fn contains(&self, path: &str) -> bool {
         path.is_empty() || self.files.contains(path) || self.folders.contains(path)
     }
 
-    /// Whether some file's path ends in `tail`, on a boundary between parts.
+    /// Whether some file's path ends in `tail`, at a boundary between parts.
     pub(crate) fn has_file_ending_in(&self, tail: &str) -> bool {
         self.files().any(|path| path.strip_suffix(tail).is_some_and(|head| head.is_empty() || head.ends_with('/')))
     }
 
-    /// The text of a file; nothing when it is gone or not UTF-8.
+    /// The text of a file; `None` where it does not exist or is not UTF-8.
     pub(crate) fn text(&self, path: &str) -> Option<String> {
         fs::read_to_string(self.root.join(path)).ok()
     }
 
-    /// A tree that exists only as a list of files.
+    /// A tree that exists only as a list of paths.
     #[cfg(test)]
     pub(crate) fn of(files: &[&str]) -> Self {
         let mut tree = Self::default();

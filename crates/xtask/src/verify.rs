@@ -1,4 +1,4 @@
-//! The checks, in a table: run all, report all, then fail.
+//! The table of checks: runs all of them, reports all findings, then fails.
 
 use std::path::Path;
 
@@ -18,18 +18,18 @@ struct Check {
     run: fn(&Workspace) -> Result<Outcome>,
 }
 
-/// In which of the two runs a check is, where none is named.
+/// In which run a check takes part, where no check is named.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum When {
     Both,
-    /// Takes seconds, and needs no library of the system.
+    /// The quick run only: takes seconds, and needs no system library.
     Quick,
     Full,
 }
 
 use When::{Both, Full, Quick};
 
-/// What a check found, and its part of the closing line.
+/// The findings of a check, and its part of the closing line.
 #[derive(Default)]
 struct Outcome {
     findings: Vec<Finding>,
@@ -44,7 +44,7 @@ impl From<Vec<Finding>> for Outcome {
     }
 }
 
-/// Those that take the least time first.
+/// The checks, the fastest first.
 const CHECKS: &[Check] = &[
     Check { name: "arrows", what: "arrows between crates run as designed", when: Both, run: check_arrows },
     Check { name: "modules", what: "no modules of a crate need each other", when: Both, run: check_modules },
@@ -85,7 +85,7 @@ const CHECKS: &[Check] = &[
 
 const FORMAT: &[&str] = &["fmt", "--all", "--check"];
 
-/// Without the features that need a library of the system. Locked, so that the lock file is not written.
+/// Without the features that need a system library. `--locked`, so that the lock file is not written.
 const COMPILE: &[&str] = &["check", "--quiet", "--locked", "--workspace", "--all-targets"];
 
 const CLIPPY: &[&str] = &[
@@ -105,17 +105,17 @@ const FIXES: &[&[&str]] = &[
     &["fmt", "--all"],
 ];
 
-/// The names that `verify` takes.
+/// The names of checks that `verify` accepts.
 pub(crate) fn names() -> PossibleValuesParser {
     CHECKS.iter().map(|check| check.name).collect::<Vec<_>>().into()
 }
 
-/// Runs the named checks, or those of the full run, or of the quick one; true when nothing was found.
+/// Runs the named checks, or those of the full run, or of the quick run; returns whether there was no finding.
 pub(crate) fn run(workspace: &Workspace, only: &[String], quick: bool) -> Result<bool> {
     let (mut failed, mut figures) = (Vec::new(), Vec::new());
     for check in chosen(only, quick) {
         say(format_args!("verify {}: {} ...", check.name, check.what));
-        // A check that cannot run has not passed, and does not keep the others from running.
+        // A check that cannot run has failed, and the other checks run all the same.
         let outcome = (check.run)(workspace)
             .unwrap_or_else(|error| vec![Finding::new(check.name, format!("{error:#}"), "let the check run")].into());
         for table in &outcome.tables {
@@ -147,7 +147,7 @@ fn chosen(only: &[String], quick: bool) -> impl Iterator<Item = &'static Check> 
     })
 }
 
-/// Repairs what can be repaired without judgement; formats last, because a repair is not formatted.
+/// Applies repairs that need no judgement. Formatting is last, because repaired code is not formatted.
 pub(crate) fn fix(workspace: &Workspace) -> Result<bool> {
     let mut done = true;
     for arguments in FIXES {
@@ -172,8 +172,8 @@ fn check_requirements(workspace: &Workspace) -> Result<Outcome> {
     Ok(Outcome { findings: proof.findings, tables: vec![proof.table, proof.gateway], figure: Some(proof.figure) })
 }
 
-/// Lints everything with all features, where the libraries that those need are there: the build script of a binding
-/// says less of what is missing.
+/// Lints everything with all features. Where a system library is missing, this reports it, because the build script
+/// of a binding would give less information.
 fn check_clippy(workspace: &Workspace) -> Result<Outcome> {
     let missing = libraries::missing(Path::new("/"), |variable| std::env::var_os(variable).is_some());
     Ok(if missing.is_empty() { cargo(workspace, CLIPPY)? } else { missing }.into())
@@ -183,7 +183,7 @@ fn tree(workspace: &Workspace) -> Result<Tree> {
     Tree::read(&workspace.root)
 }
 
-/// A check by cargo itself, whose output is shown as it comes.
+/// Runs a check by cargo itself; its output is shown as it is printed.
 fn cargo(workspace: &Workspace, arguments: &[&str]) -> Result<Vec<Finding>> {
     let Some((command, _)) = arguments.split_first() else { bail!("cargo without a command") };
     let status =

@@ -1,4 +1,4 @@
-//! The commit hook in a repository of its own: a commit with a finding is refused, in every working tree.
+//! The commit hook in a separate repository: a commit with a finding is refused, in every working tree.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 const XTASK: &str = env!("CARGO_BIN_EXE_xtask");
 const HOOK: &str = include_str!("../../../.config/hooks/pre-commit");
 
-/// The smallest workspace in which the quick part of verify finds nothing.
+/// The smallest workspace in which `verify --quick` has no finding.
 const WORKSPACE: &[(&str, &str)] = &[
     (".gitignore", "target\n"),
     ("README.md", "Run `cargo xtask test`.\n"),
@@ -58,7 +58,7 @@ impl Repository {
         fs::write(path, text).unwrap();
     }
 
-    /// A program in a folder of the repository. `cargo xtask` is the one under test.
+    /// Runs a program in a folder of the repository. There, `cargo xtask` is the program under test.
     fn run_in(&self, folder: &Path, program: &str, arguments: &[&str]) -> Output {
         let programs = self.path("target/programs");
         let path = std::env::var_os("PATH").unwrap();

@@ -1,4 +1,4 @@
-//! Clients find hosts, keep to the one that answers, and go on to the next (R16 to R19).
+//! Clients find hosts in DNS, keep the host that answers, and go on to the next one where it does not (R16 to R19).
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{QUORATE, World, own_key};
 
-/// A command of a client machine that asks the test's name server.
+/// Runs a command of a client machine that uses the test's name server.
 async fn client(world: &World, words: &[OsString]) -> Finished {
     let mut command = words!["client"].to_vec();
     command.extend(words.iter().cloned());
@@ -26,7 +26,7 @@ async fn discovered(world: &World) -> (Option<i32>, Vec<(String, bool)>) {
 
 #[tokio::test]
 async fn r16_a_client_finds_the_nodes_by_dns_and_goes_on_to_the_next_when_one_is_dead() {
-    // A stranger that is asked first: something listens there, and it is no activation host.
+    // A server that is no activation host. The records below make clients try it first.
     let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = mute.local_addr().unwrap().port();
     let answering = tokio::spawn(async move {
@@ -74,10 +74,10 @@ async fn r19_without_a_record_a_client_says_so_with_the_code_that_administrators
     assert_eq!(found.json()["hosts"], json!([]));
 }
 
-/// Of server-standard-2, in the example catalog.
+/// A setup key of server-standard-2, in the example catalog.
 const SETUP_KEY: &str = "P257E-J9HE2-3ADQ7-CQCZK-Y8M5G";
 
-/// A client machine with a state of its own.
+/// A client machine with its own state folder.
 struct ClientMachine<'a> {
     world: &'a World,
     state: PathBuf,
@@ -108,14 +108,14 @@ impl<'a> ClientMachine<'a> {
         finished.json()
     }
 
-    /// One attempt: the exit code, who answered and how it was found.
+    /// One attempt: the exit code, and the result with the host and how it was found.
     async fn activate(&self) -> (Option<i32>, Value) {
         let server = self.world.named.address.to_string();
         let asked = self.run(&words!["activate", "--trust", self.trust(), "--domain", ZONE, "--server", server]).await;
         (asked.code, asked.json())
     }
 
-    /// One attempt that a node must answer: its number, and how it was found.
+    /// One attempt that a node must answer: the node's number, and how the node was found.
     async fn answered_by(&self) -> (u64, String) {
         let (_, answer) = self.activate().await;
         let nodes = &self.world.cluster;
@@ -164,7 +164,7 @@ async fn r18_a_fixed_host_turns_discovery_off_and_clearing_it_turns_it_on() {
     for _ in 0..4 {
         assert_eq!(machine.answered_by().await, (2, "fixed".to_owned()));
     }
-    // A name is looked up, a service is not.
+    // A fixed host is looked up by its name, without SRV records.
     machine.succeeds(&words!["set-host", format!("node3.{ZONE}:{}", address(&world, 3).port())]).await;
     assert_eq!(machine.answered_by().await, (3, "fixed".to_owned()));
     world.cluster.kill(3).await;
@@ -178,7 +178,7 @@ async fn r18_a_fixed_host_turns_discovery_off_and_clearing_it_turns_it_on() {
 
 #[tokio::test]
 async fn a_fleet_whose_name_is_shared_with_hosts_of_other_kinds_is_activated() {
-    // Another publisher's host, activated and well, and something that is no activation host at all.
+    // An activated host of another publisher, and a server that is no activation host.
     let other = Cluster::activated(&Quorate::at(QUORATE), Plan::of(1)).await;
     let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (other_host, mute_port) = (other.node(1).clients, mute.local_addr().unwrap().port());
@@ -193,7 +193,7 @@ async fn a_fleet_whose_name_is_shared_with_hosts_of_other_kinds_is_activated() {
         other_host.ip()
     );
     let named = Named::start(3, &records).await;
-    // Asked first, both of them.
+    // The nodes have a lower priority, so that the two other servers are tried first.
     let more = [("QUORATE_DNS_SHARE_NAME", "true"), ("QUORATE_DNS_PRIORITY", "1")];
     let world = World::beside(named, &more, own_key).await;
     eventually("all stand", async || (world.named.hosts().await.len() == 5).then_some(())).await;

@@ -1,4 +1,4 @@
-//! A node is taken out of service without a client noticing (R38).
+//! A drained node leaves service while clients go on getting answers (R38).
 
 use quorate_tests::{Load, ZONE, eventually, words};
 use serde_json::json;
@@ -69,7 +69,7 @@ async fn r38_a_drained_node_leaves_the_zone_that_the_nodes_serve_and_answers_on_
     served.all_say(&[1, 2, 3], &[1, 2, 3]).await;
     let socket = format!("unix:{}", served.cluster.node(2).data.join("admin.sock").display());
     let drain = words!["host", "drain", "--wait", "600", "--admin", socket, "--json"];
-    // Who asked may go away: the node is on its way out all the same.
+    // The node continues to drain after the command that asked for it is killed.
     let mut asking = quorate_tests::Quorate::at(super::QUORATE).command(drain).kill_on_drop(true).spawn().unwrap();
     served.all_say(&[1, 2, 3], &[1, 3]).await;
     asking.kill().await.unwrap();
@@ -77,7 +77,7 @@ async fn r38_a_drained_node_leaves_the_zone_that_the_nodes_serve_and_answers_on_
     assert!(!standing.members[&2].ready && standing.members[&2].reachable, "{standing:?}");
     let product = served.cluster.product("server-standard-2");
     assert_eq!(product.count(served.cluster.node(2).clients, 1).await, 1, "who still finds it is answered");
-    // Another one of three must not follow now.
+    // No second node of three may be drained now.
     let refused = served.cluster.admin(1, &words!["host", "drain"]).await;
     assert!(refused.code == Some(1) && refused.stderr.contains("1 of 3 voters"), "{}", refused.stderr);
     served.all_say(&[1, 3], &[1, 3]).await;

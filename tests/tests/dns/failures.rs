@@ -1,5 +1,5 @@
-//! What keeps a node from publishing itself is said, with what to do, in event 12293 and `dns status`; it is tried again,
-//! and clients are served all the while (R28).
+//! Where a node cannot publish its records, event 12293 and `dns status` give the cause and the remedy. The node
+//! tries again, and serves clients all the time (R28).
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use quorate_tests::{Named, ZONE, eventually, words};
 
 use super::{World, own_key};
 
-/// Debian's place for it.
+/// Path of libfaketime in Debian.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 
-/// The one error of a node in event 12293, in its log.
+/// The errors of a node with event 12293, from its log.
 fn reported(world: &World, node: u64) -> Vec<String> {
     let said = world.cluster.process(node).said();
     said.lines().filter(|line| line.contains("12293")).map(str::to_owned).collect()
@@ -21,11 +21,11 @@ async fn r28_an_unknown_key_a_refused_update_and_a_wrong_clock_are_each_an_error
     assert!(Path::new(FAKETIME).exists(), "there is no {FAKETIME} (Debian: libfaketime)");
     let keys = |named: &Named, node: u8| match node {
         1 => named.unknown_key_file(),
-        // That of node 3 may not touch the addresses of node 2.
+        // The key of node 3 may not change the addresses of node 2.
         _ => named.key_file(3),
     };
     let mut world = World::new("", &[], keys).await;
-    // Its SRV record may stand, and its address not: see the line below.
+    // The update policy allows node 2's SRV record and refuses its address; the error is checked below.
     world.stands("the second and the third node stand", world.lines(&[2, 3])).await;
     assert_eq!(world.cluster.stop(3).await, Some(0));
     for (variable, value) in [("LD_PRELOAD", FAKETIME), ("FAKETIME", "+2h"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")] {
@@ -65,7 +65,7 @@ async fn r28_a_primary_that_is_dead_is_reported_and_tried_again_until_it_lives()
         .await;
     }
     world.named = world.named.running().await;
-    // Nobody tells the nodes: they try again.
+    // The nodes try again by themselves, without any command.
     world.stands("all three are published", world.lines(&[1, 2, 3])).await;
     for node in 1..=3 {
         eventually("the success follows the failure in the log, as event 12294", async || {

@@ -1,4 +1,5 @@
-//! Real nodes and DNS: published on a real BIND, and answered for by the nodes themselves (R16 to R19, R25 to R29).
+//! Real nodes and DNS: records published on a real BIND, and a zone that the nodes serve themselves (R16 to R19, R25
+//! to R29).
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -14,7 +15,7 @@ use quorate_tests::{Cluster, Named, Plan, Quorate, ZONE, eventually, words};
 use serde_json::Value;
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
-/// Of nodes 1, 2 and 3.
+/// Weights of nodes 1, 2 and 3 in their SRV records.
 const WEIGHTS: [u16; 3] = [60, 30, 10];
 
 struct World {
@@ -23,12 +24,12 @@ struct World {
 }
 
 impl World {
-    /// Three activated nodes with names in DNS; `key_file` says which key a node signs with.
+    /// Three activated nodes with names in DNS; `key_file` returns the key with which a node signs.
     async fn new(records: &str, more: &[(&str, &str)], key_file: impl Fn(&Named, u8) -> PathBuf) -> Self {
         Self::beside(Named::start(3, records).await, more, key_file).await
     }
 
-    /// The same, and the name server may not answer yet.
+    /// Three activated nodes and this name server, which may not be running yet.
     async fn beside(named: Named, more: &[(&str, &str)], key_file: impl Fn(&Named, u8) -> PathBuf) -> Self {
         let quorate = Quorate::at(QUORATE);
         let mut cluster = Cluster::configured(&quorate, Plan::of(3)).await;
@@ -48,7 +49,7 @@ impl World {
         Self { cluster, named }
     }
 
-    /// What `dig` prints of this node's record.
+    /// The line that `dig` prints for this node's SRV record.
     fn line(&self, node: u8, weight: u16) -> String {
         format!("0 {weight} {} node{node}.{ZONE}.", self.cluster.node(node.into()).clients.port())
     }
@@ -69,7 +70,7 @@ impl World {
         self.cluster.administrate(1, &command).await
     }
 
-    /// Target and state of every record.
+    /// Target and state of every record in `dns status`.
     async fn states(&self) -> Vec<(String, String)> {
         let status = self.dns(&["status"]).await;
         assert_eq!(status["domains"][0]["domain"], ZONE, "{status}");

@@ -1,4 +1,4 @@
-//! Nodes publish themselves on a real BIND, and look after the dead (R25 to R29).
+//! Nodes publish their records on a real BIND, and remove the records of dead nodes (R25 to R29).
 
 use quorate_tests::{Cluster, Named, Plan, Quorate, ZONE, eventually, words};
 use serde_json::{Value, json};
@@ -21,13 +21,13 @@ async fn r25_three_nodes_publish_themselves_with_their_weights_and_addresses_and
     assert_eq!(status["domains"][0]["last_error"], Value::Null);
     assert!(first["age_s"].is_u64(), "{status}");
 
-    // R28: off and on, for the whole cluster.
+    // R28: publishing is turned off and on for the whole cluster.
     world.dns(&["withdraw"]).await;
     assert_eq!(world.named.hosts().await, Vec::<String>::new());
     world.dns(&["publish"]).await;
     assert_eq!(world.named.hosts().await, world.lines(&[1, 2, 3]));
 
-    // R26: a rank of the publish list holds for every node.
+    // R26: priority and weight of the publish list apply to every node.
     let ranked = format!("{ZONE}:5:7");
     world.dns(&["publish", "--domain", &ranked]).await;
     let port = |node| world.cluster.node(node).clients.port();
@@ -92,7 +92,7 @@ async fn r28_a_node_whose_key_is_wrong_says_so_and_goes_on_serving() {
     assert_eq!(settled.code, Some(1), "{}", settled.stdout);
     let error = settled.json()["nodes"][0]["domains"][0]["error"].as_str().unwrap().to_owned();
     assert!(error.contains("BADSIG"), "{error}");
-    // The error does not hide what stands; another node tells it, too.
+    // Existing records are listed in spite of the error, and another node reports the error too.
     assert_eq!(world.states().await, [state(1, "missing"), state(2, "member"), state(3, "member")]);
     for node in [1, 2] {
         let status = world.cluster.administrate(node, &words!["dns", "status"]).await;

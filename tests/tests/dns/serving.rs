@@ -1,4 +1,4 @@
-//! The nodes answer DNS themselves for a zone that was delegated to them.
+//! The nodes serve DNS themselves, for a zone that was delegated to them.
 
 use std::net::SocketAddr;
 
@@ -35,7 +35,7 @@ impl Served {
         Self { cluster, servers }
     }
 
-    /// Waits until these nodes answer with exactly these hosts.
+    /// Waits until each of these nodes answers with exactly these hosts.
     pub(crate) async fn all_say(&self, asked: &[usize], hosts: &[u8]) {
         let line = |node: &u8| {
             let (weight, port) = (WEIGHTS[usize::from(*node) - 1], self.cluster.node((*node).into()).clients.port());

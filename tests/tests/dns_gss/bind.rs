@@ -1,4 +1,4 @@
-//! A BIND whose zone takes updates signed with tickets of a KDC of MIT's.
+//! A BIND whose zone accepts updates that are signed with tickets of an MIT KDC.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use crate::machine::{DNS, IsolatedMachine, REALM, ZONE, desired, name, now, primary, publisher};
 
-/// A KDC and a primary, ns1, whose policy lets the account `quorate` write.
+/// A KDC and a primary, ns1, whose policy allows updates of the account `quorate`.
 struct World {
     machine: IsolatedMachine,
     kdc: Process,
@@ -27,7 +27,7 @@ impl World {
             ),
         );
         machine.run("kdb5_util", ["create", "-s", "-r", REALM, "-P", "a secret of the test's own"]).await;
-        // ns2 is a service of the KDC, but not of this name server.
+        // ns2 is a service of the KDC, but not the service of this name server.
         for account in ["DNS/ns1.example.test", "DNS/ns2.example.test", "quorate", "stranger"] {
             kadmin(&machine, &format!("addprinc -randkey {account}")).await;
         }
@@ -39,7 +39,7 @@ impl World {
         Self { machine, kdc, _named: named }
     }
 
-    /// The keytab of an account, as its key is now: it gets a new one.
+    /// The keytab of an account; this gives the account a new key.
     async fn keytab(&self, account: &str) -> PathBuf {
         let path = self.machine.path(&format!("{account}.keytab"));
         kadmin(&self.machine, &format!("ktadd -k {} {account}", path.display())).await;
@@ -91,7 +91,8 @@ async fn r27_with_a_keytab_records_are_published_changed_and_withdrawn() {
     assert_eq!(world.machine.hosts().await, ["0 60 1688 node1.example.test."]);
     assert_eq!(world.machine.dig("A", "node1.example.test").await, ["192.0.2.1"]);
 
-    // An address says nothing of the name that tickets are for: the SOA does. And the keytab has one account only.
+    // The primary is given by its address, so its name for tickets comes from the SOA. The keytab has only one
+    // account, so no principal is given.
     let by_address = publisher(discovery::Primary::Address(DNS), &keytab, None);
     by_address.publish(&desired(1, 10), now()).await.unwrap();
     assert_eq!(world.machine.hosts().await, ["0 10 1688 node1.example.test."], "old and new never stand together");
@@ -100,7 +101,7 @@ async fn r27_with_a_keytab_records_are_published_changed_and_withdrawn() {
     from_soa.withdraw("_vlmcs._tcp", &name(ZONE), &name("node1.example.test"), true, now()).await.unwrap();
     assert_eq!(world.machine.hosts().await, Vec::<String>::new());
 
-    // The account's key is another one now, and so is the keytab; the same publisher goes on with it.
+    // The account gets a new key and a new keytab; the same publisher uses them.
     by_name.publish(&desired(2, 0), now()).await.unwrap();
     world.keytab("quorate").await;
     by_name.publish(&desired(1, 0), now()).await.unwrap();

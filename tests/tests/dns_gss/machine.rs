@@ -1,4 +1,4 @@
-//! A machine for one test: processes and a network of its own, and a configuration of Kerberos.
+//! An isolated machine for one test: its own processes, network and Kerberos configuration.
 
 use std::{
     ffi::OsStr,
@@ -15,23 +15,24 @@ use tokio::{process::Command, time::timeout};
 
 use quorate_tests::TIMEOUT;
 
-/// The zone, and the realm of the same name.
+/// Name of the zone; the realm has the same name.
 pub(crate) const ZONE: &str = "example.test";
 pub(crate) const REALM: &str = "EXAMPLE.TEST";
-/// Where everything on the machine answers.
+/// Address on which all servers of the machine listen.
 pub(crate) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(crate) const DNS: SocketAddr = SocketAddr::new(HERE, 53);
 
-/// Tells the test that it is on its machine, and in which folder.
+/// Environment variable that is set inside the machine; it names the machine's folder.
 const FOLDER: &str = "QUORATE_TEST_MACHINE";
 
-/// The machine from inside.
+/// The isolated machine, seen from inside.
 pub(crate) struct IsolatedMachine {
     folder: PathBuf,
 }
 
 impl IsolatedMachine {
-    /// Outside, runs the test of this name on a machine, fails if it fails, and gives nothing; inside, gives the machine.
+    /// Outside: runs the test of this name on an isolated machine, fails where it fails, and returns `None`. Inside:
+    /// returns the machine.
     pub(crate) async fn of(test: &str) -> Option<Self> {
         if let Some(folder) = std::env::var_os(FOLDER) {
             let machine = Self { folder: folder.into() };
@@ -70,7 +71,7 @@ impl IsolatedMachine {
         path
     }
 
-    /// What a command prints that must succeed.
+    /// The output of a command that must succeed.
     pub(crate) async fn run(&self, program: &str, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
         let (status, said) = self.try_run(program, words).await;
         assert!(status.success(), "{program}: {said}");
@@ -104,7 +105,7 @@ impl IsolatedMachine {
     }
 }
 
-/// MIT's library asks nobody but this KDC, and takes names as they are.
+/// Kerberos configuration of MIT's library: it uses only this KDC, and does not canonicalize names.
 fn configuration(folder: &TempDir) -> String {
     let folder = folder.path().display();
     format!(
@@ -115,7 +116,7 @@ fn configuration(folder: &TempDir) -> String {
     )
 }
 
-/// A publisher that signs with the account of a keytab.
+/// A publisher of records that signs with the account of a keytab.
 pub(crate) fn publisher(primary: Primary, keytab: &Path, principal: Option<&str>) -> RecordPublisher {
     let key = GssKey::from_keytab(keytab.to_owned(), principal.map(str::to_owned)).unwrap();
     let finder = Finder::with_servers(&[DNS], Vec::new()).unwrap();
@@ -136,7 +137,7 @@ fn target(node: u8) -> DnsName {
     name(&format!("node{node}.{ZONE}"))
 }
 
-/// What node `node` wants, with this weight.
+/// The records that node `node` wants to publish, with this weight.
 pub(crate) fn desired(node: u8, weight: u16) -> Desired {
     Desired {
         service: Desired::SERVICE.to_owned(),
@@ -148,7 +149,7 @@ pub(crate) fn desired(node: u8, weight: u16) -> Desired {
     }
 }
 
-/// Seconds since 1970.
+/// The time of this machine, in seconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "the real primary compares the signing time with its own clock")]
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()

@@ -1,5 +1,5 @@
-//! Samba as the domain controller of a directory, with its own DNS: a zone that takes only secure updates, in which a name
-//! belongs to the account that made it. Samba gives its files to several users, so this needs root.
+//! Samba as the domain controller of a directory, with its own DNS server: a zone that accepts only secure updates,
+//! in which a name belongs to the account that created it. Samba changes the owners of its files, so this needs root.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::machine::{DNS, IsolatedMachine, REALM, ZONE, desired, name, now, publ
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 
-/// A domain controller, dc1, with its KDC and its DNS.
+/// A domain controller, dc1, with its KDC and its DNS server.
 struct Directory {
     machine: IsolatedMachine,
     _samba: Process,
@@ -33,7 +33,7 @@ impl Directory {
         Self { machine, _samba: samba }
     }
 
-    /// A service account, and its keytab.
+    /// Makes a service account; returns the path of its keytab.
     async fn account(&self, account: &str) -> PathBuf {
         let configured = format!("--configfile={}", self.machine.path("smb.conf").display());
         let database = self.machine.path("private/sam.ldb").display().to_string();
@@ -46,7 +46,7 @@ impl Directory {
     }
 }
 
-/// No files are shared and nobody logs in: only DNS and the KDC answer.
+/// Samba's configuration without file shares and logins: only DNS and the KDC are used.
 fn configuration(folder: &str) -> String {
     let folders = [
         ("private dir", "private"),
@@ -68,7 +68,7 @@ fn configuration(folder: &str) -> String {
     )
 }
 
-/// Of the only controller; its name is the one that the SOA gives.
+/// The address of the only domain controller; its name comes from the SOA.
 fn primary() -> Primary {
     Primary::Address(DNS)
 }
@@ -91,7 +91,7 @@ async fn r27_a_secure_zone_takes_the_records_of_one_account_and_of_no_other() {
     assert_eq!(machine.dig("A", "node1.example.test").await, ["192.0.2.1"]);
     assert_eq!(first.publish(&desired(1, 60), now()).await.unwrap().changes, [], "what stands is seen");
 
-    // Another node, with the same account; then the trap: with another account.
+    // Another node with the same account, which works; then another node with another account, which is refused.
     publisher_of(&shared).publish(&desired(2, 30), now()).await.unwrap();
     let both = ["0 30 1688 node2.example.test.", "0 60 1688 node1.example.test."];
     assert_eq!(machine.hosts().await, both);

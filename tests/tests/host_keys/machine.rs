@@ -1,4 +1,4 @@
-//! What binds a node's keys to its machine.
+//! The identity of the machine to which a node's keys are bound.
 
 use std::{fs, path::Path};
 
@@ -11,7 +11,7 @@ use super::{
     publisher::{Publisher, becomes, listed, quorate, text},
 };
 
-/// The description of a machine with this disk.
+/// Writes the files that describe a machine with this disk.
 fn describe(root: &Path, disk: &str) {
     for (file, text) in [
         ("proc/self/mountinfo", "28 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n"),
@@ -73,7 +73,7 @@ async fn a_host_that_is_told_by_its_data_folder_stays_activated_on_another_machi
     let mut cluster = Cluster::configured(&quorate(), Plan::of(1)).await;
     let root = cluster.path("machine");
     describe(&root, "disk 1");
-    // A container: its root is made of layers, and changes with its image.
+    // A container: its root file system consists of layers, and changes with the image.
     fs::write(root.join("proc/self/mountinfo"), "28 1 0:50 / / rw,relatime - overlay overlay rw,lowerdir=/a\n")
         .unwrap();
     cluster.set_variable(1, "QUORATE_TEST_MACHINE_ROOT", &root);
@@ -97,7 +97,8 @@ async fn a_host_that_is_told_by_its_data_folder_stays_activated_on_another_machi
     cluster.settled(1).await;
     becomes(&cluster, &key, 1, "activated", 9).await;
 
-    // By choice it is told by its machine, as the strict key wants; the key that it has stays as it is.
+    // The node is now identified by its whole machine, as the strict key requires; the key that it has already keeps
+    // its activation.
     assert_eq!(cluster.stop(1).await, Some(0));
     cluster.set_variable(1, "QUORATE_IDENTITY", "machine");
     cluster.start(1);

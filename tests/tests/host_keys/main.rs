@@ -1,4 +1,4 @@
-//! Host keys on clusters of real processes: typed, exchanged by every way there is, bound to the machine, given back.
+//! Host keys on clusters of real processes: installed, exchanged online and by files, bound to the machine, released.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -30,7 +30,7 @@ async fn a_mistyped_key_is_refused_before_anything_is_sent_with_the_doubtful_gro
     let at = 12 + key[12..].find(|c: char| c != '2' && c != '-').unwrap();
     let mut typed = key.clone();
     typed.replace_range(at..=at, "2");
-    // No node is there: it never gets that far.
+    // There is no node, because the command fails before it connects.
     let finished = cluster.admin(1, &words!["key", "install", &typed, "--yes"]).await;
     assert_eq!(finished.code, Some(2), "{}", finished.stderr);
     let group = at / 6 + 1;
@@ -68,7 +68,7 @@ async fn a_key_needs_the_catalog_of_its_publisher_and_of_several_the_one_that_is
         unknown.stderr
     );
 
-    // Side by side: each publisher's machines are counted by themselves, on one node.
+    // Keys of two publishers on one node: each publisher's machines are counted separately.
     first.install_key(&[]).await;
     let by_name = words!["key", "install", second.issue(&[]).await, "--publisher", "southwind tools", "--yes"];
     let installed = cluster.administrate(1, &by_name).await;
@@ -105,7 +105,7 @@ async fn a_product_above_the_key_is_refused_with_the_group_needed_and_the_group_
     assert!(words.contains("this product needs a key of group server-c or higher; the host holds server-b"), "{words}");
 }
 
-/// The service of the publisher in this folder, and where it listens.
+/// Starts the service of the publisher in this folder; returns its process and its address.
 async fn serve(publisher: &Publisher<'_>, number: u8) -> (Process, SocketAddr) {
     let address = free_port(publisher.cluster.loopback().address(number));
     let listen = address.to_string();
@@ -196,7 +196,7 @@ async fn r31_a_place_that_was_given_back_is_taken_by_another_node() {
     assert!(matches!(refused, Err(ActivateError::Refused { status: Status::HOST_NOT_ACTIVATED, .. })), "{refused:?}");
     let pending = cluster.administrate(3, &words!["key", "list"]).await;
     assert_eq!(pending["pending_releases"][0]["node"], 1, "{pending}");
-    // Lost on the way to the publisher, the command is given again.
+    // The file was lost on the way to the publisher, so the command is repeated.
     let again = words!["key", "release", "--node", "1", "--offline", &release, "--yes", "--force"];
     cluster.administrate(3, &again).await;
     assert_eq!(publisher.answer(&release, &confirmed).await.code, Some(0));
@@ -210,7 +210,7 @@ async fn r31_a_place_that_was_given_back_is_taken_by_another_node() {
     assert_eq!(cluster.product(WORKSTATION).count(cluster.node(3).clients, 1).await, 1);
 }
 
-/// Slots of a key that are used, as its publisher says.
+/// How many activation slots of a key are used, according to its publisher.
 async fn used(publisher: &Publisher<'_>, key: &str) -> u64 {
     let shown = quorate().json(words!["publisher", "key", "show", "--dir", publisher.path(), key]).await;
     shown["hosts_used"].as_u64().unwrap()
@@ -234,12 +234,12 @@ async fn r31_neither_the_old_request_nor_a_kept_copy_of_the_key_file_brings_a_re
     cluster.administrate(2, &words!["key", "activate", "--answer", &confirmed]).await;
     eventually("the node has destroyed its key", async || (!file.exists()).then_some(())).await;
 
-    // The request that was answered before, as it is.
+    // The request that the publisher answered before, unchanged.
     let replayed = publisher.answer(&request, &confirmed).await;
     assert_eq!(replayed.code, Some(1), "{}", replayed.stdout);
     assert!(replayed.stderr.contains("0xC004F041") && replayed.stderr.contains("--new-key"), "{}", replayed.stderr);
 
-    // The private key put back, with a request that the node signs now.
+    // The private key is restored from a copy, and the node signs a new request with it.
     assert_eq!(cluster.stop(1).await, Some(0));
     fs::copy(&copy, &file).unwrap();
     cluster.start(1);
@@ -250,7 +250,8 @@ async fn r31_neither_the_old_request_nor_a_kept_copy_of_the_key_file_brings_a_re
     assert_eq!(with_copy.code, Some(1), "{}", with_copy.stdout);
     assert_eq!(used(&publisher, &key).await, 2, "2 of 6 slots are used");
 
-    // The certificate from before, installed again: the next catalog blocks it without being asked.
+    // The earlier certificate is installed again. The next catalog blocks it, although the publisher got no command
+    // to do so.
     cluster.administrate(2, &words!["key", "activate", "--answer", &early]).await;
     let source = cluster.path("successor.toml");
     fs::write(&source, fs::read_to_string(CATALOG).unwrap().replacen("serial = 1", "serial = 2", 1)).unwrap();
@@ -266,7 +267,7 @@ async fn r31_neither_the_old_request_nor_a_kept_copy_of_the_key_file_brings_a_re
     });
     refused.await;
 
-    // With a new key the node is the same host again, on a slot of its own.
+    // With a new key the node counts as the same host, and takes another activation slot.
     publisher.activate(&["--node", "1", "--new-key"]).await;
     assert_eq!(used(&publisher, &key).await, 3);
     becomes(&cluster, &key, 1, "activated", 8).await;
@@ -296,7 +297,7 @@ async fn r31_a_node_whose_slot_was_freed_goes_on_with_a_new_key() {
     let product = cluster.product(WORKSTATION);
     assert_eq!(product.count(cluster.node(1).clients, 1).await, 1, "until then it signs with the key that it has");
     assert_eq!(publisher.answer(&request, &answer).await.code, Some(0));
-    // The answer was lost: the same node asks the same, without being told again.
+    // The answer is treated as lost: the node makes the same request again, without `--new-key`.
     let first = fs::read(&request).unwrap();
     cluster.administrate(1, &words!["key", "activate", "--node", "1", "--offline", &request, "--force"]).await;
     assert_eq!(fs::read(&request).unwrap(), first);
@@ -334,7 +335,7 @@ async fn r30_an_answer_for_another_cluster_is_refused_and_says_why() {
     another.administrate(1, &words!["key", "activate", "--offline", &request]).await;
     assert_eq!(publisher.answer(&request, &answer).await.code, Some(0));
     let install = words!["key", "activate", "--answer", &answer];
-    // To install that key here would not help.
+    // The error does not advise to install the key, because that would not help.
     let unknown = cluster.admin(1, &install).await;
     assert_eq!(unknown.code, Some(1), "{}", unknown.stdout);
     assert!(unknown.stderr.contains("belongs to another cluster"), "{}", unknown.stderr);

@@ -1,4 +1,4 @@
-//! The publisher of a cluster, and what is listed of its keys.
+//! The publisher of a cluster, and the listing of its keys.
 
 use std::{
     ffi::OsString,
@@ -11,21 +11,21 @@ use serde_json::Value;
 
 const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 
-/// A publisher in a folder of the cluster's own.
+/// A publisher in a subfolder of the cluster's folder.
 pub(super) struct Publisher<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) folder: &'static str,
 }
 
 impl<'a> Publisher<'a> {
-    /// The one that every cluster has, with its catalog on the cluster.
+    /// The publisher that every cluster has; installs its catalog on the cluster.
     pub(super) async fn of(cluster: &'a Cluster) -> Self {
         let publisher = Self { cluster, folder: "publisher" };
         publisher.install_catalog(CATALOG.as_ref()).await;
         publisher
     }
 
-    /// Another one, with a name of its own.
+    /// Makes another publisher with this name.
     pub(super) async fn another(cluster: &'a Cluster, folder: &'static str, name: &str) -> Self {
         let publisher = Self { cluster, folder };
         quorate().json(words!["publisher", "init", "--dir", publisher.path()]).await;
@@ -54,7 +54,7 @@ impl<'a> Publisher<'a> {
         text(&quorate().json(issue).await, "/key")
     }
 
-    /// A new key, on the cluster; its id.
+    /// Issues a new key and installs it on the cluster; returns its id.
     pub(super) async fn install_key(&self, more: &[&str]) -> String {
         let key = self.issue(more).await;
         let trust = fs::read_to_string(self.path().join("trust.toml")).unwrap();
@@ -63,14 +63,14 @@ impl<'a> Publisher<'a> {
         text(&self.cluster.administrate(1, &install).await, "/key_id")
     }
 
-    /// The publisher's part of the offline way.
+    /// The publisher's step of the offline activation.
     pub(super) async fn answer(&self, request: &Path, answer: &Path) -> Finished {
         let dir = self.path();
         let exchange = words!["publisher", "activate", "--dir", &dir, "--request", request, "--out", answer, "--force"];
         quorate().run(exchange).await
     }
 
-    /// The offline way from end to end; what the cluster took over.
+    /// The whole offline activation; returns what the cluster installed.
     pub(super) async fn activate(&self, more: &[&str]) -> Value {
         let [request, answer] = ["request.bin", "answer.bin"].map(|name| self.cluster.path(name));
         let mut ask = words!["key", "activate", "--offline", &request, "--force"].to_vec();
@@ -97,7 +97,7 @@ pub(super) async fn formed(nodes: u8) -> Cluster {
     cluster
 }
 
-/// State and re-activations left of every node, for the key with this id.
+/// State and remaining re-activations of every node, for the key with this id.
 pub(super) async fn listed(cluster: &Cluster, key: &str) -> Vec<(u64, String, Option<u64>)> {
     let list = cluster.administrate(1, &words!["key", "list"]).await;
     let keys = list["keys"].as_array().unwrap();
@@ -108,7 +108,7 @@ pub(super) async fn listed(cluster: &Cluster, key: &str) -> Vec<(u64, String, Op
         .collect()
 }
 
-/// Waits until this is listed of a node and the key: it takes note of an answer after it is installed.
+/// Waits until `key list` shows this state of a node and the key: the node reads an answer after it was installed.
 pub(super) async fn becomes(cluster: &Cluster, key: &str, node: u64, state: &str, reactivations_left: u64) {
     let expected = (node, state.to_owned(), Some(reactivations_left));
     eventually("the node takes note", async || listed(cluster, key).await.contains(&expected).then_some(())).await;

@@ -1,4 +1,5 @@
-//! Those who are to be served: client machines, an administrator from afar, probes, resolvers.
+//! The callers that must be served during a flood: client machines, an administrator over the network, probes,
+//! resolvers.
 
 use std::{env, fs, net::SocketAddr, path::Path, time::Duration};
 
@@ -12,19 +13,19 @@ use tokio::{
 pub(crate) const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const PRODUCT: &str = "workstation-professional-2";
 
-/// What each of them asks in a phase.
+/// How many requests the client machines send in a phase.
 const REQUESTS: u64 = 300;
 const LOOKS: u64 = 12;
 const PROBES: u64 = 150;
-/// Below what the nodes' own DNS servers answer at once to one network.
+/// How many queries a resolver sends; below the rate limit of the nodes' DNS servers for one network.
 const QUESTIONS: u64 = 90;
 
-/// Until a resolver asks again.
+/// How long a resolver waits before it asks again.
 const ANSWER: Duration = Duration::from_secs(2);
-/// The machines of a flood have smaller numbers.
+/// Number of the first honest machine; the machines of a flood have smaller numbers.
 const FIRST_MACHINE: u64 = 1 << 40;
 
-/// How those of one kind fared in one phase.
+/// The measurements of one kind of callers in one phase.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Measured {
     pub(crate) served: u64,
@@ -32,18 +33,18 @@ pub(crate) struct Measured {
     pub(crate) longest: Duration,
 }
 
-/// Before, during or after a flood.
+/// The measurements before, during or after a flood.
 pub(crate) struct Phase {
     pub(crate) name: &'static str,
     pub(crate) asked: Vec<(&'static str, Measured)>,
-    /// Of all nodes together.
+    /// Memory of all nodes together, in megabytes.
     pub(crate) memory_mb: u64,
 }
 
 pub(crate) struct Honest {
     pub(crate) product: Product,
     next_machine: u64,
-    /// The nodes' own DNS servers, where they have some.
+    /// Addresses of the nodes' own DNS servers; empty where they have none.
     servers: Vec<SocketAddr>,
 }
 
@@ -61,7 +62,7 @@ async fn measured(times: u64, mut ask: impl AsyncFnMut(u64) -> bool) -> Measured
 }
 
 impl Honest {
-    /// The administrator has a certificate from now on.
+    /// Logs the administrator in, and keeps the certificate.
     pub(crate) async fn new(cluster: &Cluster, servers: Vec<SocketAddr>) -> Self {
         let made = cluster.administrate(1, &words!["cluster", "token", "--role", "administrator"]).await;
         let (token, address) = (made["token"].as_str().unwrap(), cluster.node(1).admin.to_string());
@@ -70,7 +71,7 @@ impl Honest {
         Self { product: cluster.product(PRODUCT), next_machine: FIRST_MACHINE, servers }
     }
 
-    /// All of them ask at once, each on a new connection every time, of all nodes in turn.
+    /// Runs all callers concurrently. Each request uses a new connection, and goes to the nodes in turn.
     pub(crate) async fn ask(&mut self, cluster: &Cluster, name: &'static str) -> Phase {
         let (product, first) = (&self.product, self.next_machine);
         self.next_machine += REQUESTS;
@@ -111,19 +112,19 @@ async fn is_done(cluster: &Cluster, words: &[std::ffi::OsString]) -> bool {
     finished(command.env("XDG_CONFIG_HOME", cluster.path("config"))).await.code == Some(0)
 }
 
-/// A question for the hosts of the zone, over UDP.
+/// A DNS query for the hosts of the zone, over UDP.
 pub(crate) fn question() -> Vec<u8> {
     let mut question = vec![0x51, 0x0a, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in format!("_vlmcs._tcp.{ZONE}").split('.') {
         question.push(u8::try_from(label.len()).unwrap());
         question.extend_from_slice(label.as_bytes());
     }
-    // SRV, IN.
+    // Type SRV, class IN.
     question.extend_from_slice(&[0, 0, 33, 0, 1]);
     question
 }
 
-/// Whether a server answers with no error, or that there is no such name; a datagram may be lost.
+/// Whether a server answers without an error, or that the name does not exist; a lost datagram is sent again.
 async fn is_answered(server: SocketAddr) -> bool {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let mut answer = [0; 512];
@@ -136,7 +137,7 @@ async fn is_answered(server: SocketAddr) -> bool {
     false
 }
 
-/// For the table, where one is made. A flood without phases has failed.
+/// Writes the figures for the table, where one is made. A flood without phases counts as failed.
 pub(crate) fn write_down(flood: &str, phases: &[Phase]) {
     let Some(folder) = env::var_os("QUORATE_TEST_FIGURES") else { return };
     let phases: Vec<Value> = phases.iter().map(Phase::figures).collect();

@@ -1,7 +1,8 @@
-//! Floods of strangers on each port of three nodes, while client machines, an administrator, probes and the nodes themselves go on.
+//! Floods of connections on each port of three nodes, while client machines, an administrator, probes and the nodes
+//! themselves continue.
 //!
-//! Minutes in all, so they are left out of the usual run: `cargo xtask test hostile` runs them and prints a table of what was served
-//! and refused, the longest wait, and the memory of the nodes, before, during and after.
+//! They take minutes, so the usual run leaves them out. `cargo xtask test hostile` runs them and prints a table: how
+//! many requests were served and refused, the longest wait, and the memory of the nodes, before, during and after.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -21,10 +22,10 @@ use tokio::{
 
 use self::honest::{Honest, Measured, Phase, QUORATE};
 
-/// By which a flood may raise the memory of a node.
+/// By how many megabytes a flood may raise the memory of a node.
 const MEMORY_MB_MAX: u64 = 64;
 
-/// Strangers, each at an address of its own.
+/// Source addresses for floods.
 fn strangers(number: u8) -> Vec<Ipv4Addr> {
     (1..=number).map(|stranger| Ipv4Addr::new(127, 99, 1, stranger)).collect()
 }
@@ -35,7 +36,7 @@ async fn three_nodes() -> Cluster {
     cluster
 }
 
-/// One flood of each node, by the node's number.
+/// Starts one flood for each node; `port` returns its parameters by the node's number.
 async fn floods(cluster: &Cluster, port: impl Fn(u64) -> (SocketAddr, u8, usize, &'static [u8])) -> Vec<Flood> {
     let mut floods = Vec::new();
     for node in cluster.numbers() {
@@ -45,7 +46,7 @@ async fn floods(cluster: &Cluster, port: impl Fn(u64) -> (SocketAddr, u8, usize,
     floods
 }
 
-/// What the honest ones get before a flood; then what they get during it is compared with that.
+/// A flood test; compares what honest callers get during the flood with what they get before.
 struct Run {
     name: &'static str,
     honest: Honest,
@@ -57,7 +58,7 @@ impl Run {
         Self::begin_with_dns(name, cluster, Vec::new()).await
     }
 
-    /// The same of nodes that answer DNS at these addresses.
+    /// Begins a test with nodes that serve DNS at these addresses.
     async fn begin_with_dns(name: &'static str, cluster: &Cluster, servers: Vec<SocketAddr>) -> Self {
         honest::write_down(name, &[]);
         let mut run = Self { name, honest: Honest::new(cluster, servers).await, phases: Vec::new() };
@@ -71,7 +72,7 @@ impl Run {
         self.phases.push(phase);
     }
 
-    /// The flood is over.
+    /// Measures once more after the flood.
     async fn end(mut self, cluster: &Cluster) {
         self.phase(cluster, "after", Vec::new()).await;
         honest::write_down(self.name, &self.phases);
@@ -89,7 +90,8 @@ impl Run {
 async fn hostile_silent_connections_to_1688() {
     let cluster = three_nodes().await;
     let mut run = Run::begin("silent connections to 1688", &cluster).await;
-    // One node gets more than a port takes in all, the others what one source or a few have.
+    // One node gets more connections than a port accepts in total, the others as many as one or a few sources may
+    // have.
     let floods = floods(&cluster, |node| {
         let (sources, of_each) = if node == 1 { (200, 22) } else { (4, 300) };
         (cluster.node(node).clients, sources, of_each, b"")
@@ -146,12 +148,12 @@ async fn hostile_requests_of_new_machines_to_1688() {
     run.end(&cluster).await;
 }
 
-/// Questions that a stranger asks at each address and in each [`ASKING`].
+/// How many queries are sent to each address in each interval of [`ASKING`].
 const QUESTIONS_AT_ONCE: usize = 10;
-/// The pace of an attacker; no test waits for it.
+/// Pause between queries. It sets the pace of the attack; no test waits for it.
 const ASKING: Duration = Duration::from_millis(5);
 
-/// Asks `servers` without reading an answer, until it is dropped.
+/// Sends queries to `servers` without reading the answers, until the result is dropped.
 async fn questions(servers: &[SocketAddr], sources: &[Ipv4Addr]) -> JoinSet<()> {
     let mut asking = JoinSet::new();
     for source in sources {

@@ -1,4 +1,4 @@
-//! Commands beside a running service: the same commands, the same answers, the same exit codes.
+//! Commands while the service runs: the same commands give the same output and the same exit codes.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ async fn commands_take_effect_at_once_while_it_serves() {
     house.json(&words!["key", "free", &id, "--machine", machine]).await;
     publishing.activate(request(&key, 3)).await.unwrap();
 
-    // Offline beside online: the same request gets the same certificate.
+    // The same request gets the same certificate offline and online.
     let [asked, answer] = ["request.bin", "answer.bin"].map(|name| house.path(name));
     std::fs::write(&asked, request(&key, 1)).unwrap();
     let activated = house.json(&words!["activate", "--request", &asked, "--out", &answer]).await;
@@ -49,7 +49,7 @@ async fn commands_take_effect_at_once_while_it_serves() {
     assert_eq!(blocked_offline.code, Some(1));
     assert!(blocked_offline.stderr.contains("0xC004F051"), "{}", blocked_offline.stderr);
 
-    // The next catalog blocks it everywhere.
+    // The next catalog blocks the key on every host.
     let newer = house.path("catalog.toml");
     let text = std::fs::read_to_string(CATALOG).unwrap();
     std::fs::write(&newer, text.replacen("serial = 1", "serial = 2", 1)).unwrap();
@@ -250,7 +250,7 @@ async fn a_service_that_is_told_to_stop_ends_in_order_under_load() {
         for node in 1..=400 {
             match publishing.activate(request(&key, node)).await {
                 Ok(_) => answered += 1,
-                // Refused by nobody: the service has gone.
+                // The service has ended, so the request got no refusal.
                 Err(PublishingError::NotReached { .. } | PublishingError::Unavailable { .. }) => break,
                 Err(other) => panic!("{other:?}"),
             }

@@ -1,4 +1,4 @@
-//! A publisher with its service as a process, and nodes that ask it.
+//! A publisher whose service runs as a process, and nodes that send requests to it.
 
 use std::{
     ffi::OsString,
@@ -29,11 +29,11 @@ pub(crate) struct House {
     quorate: Quorate,
     pub(crate) address: SocketAddr,
     process: Option<Process>,
-    // Last: the process goes before its files.
+    // The last field, so that the process ends before its files are removed.
     folder: TempDir,
 }
 
-/// The process of a house that many share.
+/// The service process of a publisher that several tasks use.
 pub(crate) struct Served(Option<Process>);
 
 impl Served {
@@ -51,10 +51,10 @@ impl Served {
 }
 
 impl House {
-    /// A publisher that has signed the example catalog.
+    /// Makes a publisher that has signed the example catalog.
     pub(crate) async fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("quorate-").tempdir().unwrap();
-        // Under nextest every test is a process of its own: so is its address.
+        // Under nextest every test is a process, so the process id gives each test its own address.
         let [.., high, low] = std::process::id().to_be_bytes();
         let address = free_port(Ipv4Addr::new(127, high | 0x80, low, 1));
         let house = Self { quorate: Quorate::at(QUORATE), address, process: None, folder };
@@ -72,7 +72,7 @@ impl House {
         self.path("publisher")
     }
 
-    /// Runs a command of the publisher.
+    /// Runs a publisher command.
     pub(crate) async fn run(&self, words: &[OsString]) -> Finished {
         let mut command = words!["publisher"].to_vec();
         command.extend(words.iter().cloned());
@@ -80,7 +80,7 @@ impl House {
         self.quorate.run(command).await
     }
 
-    /// Runs a command that must succeed, and gives its answer.
+    /// Runs a publisher command that must succeed, and returns its JSON result.
     pub(crate) async fn json(&self, words: &[OsString]) -> Value {
         let mut command = words.to_vec();
         command.push("--json".into());
@@ -89,7 +89,7 @@ impl House {
         finished.json()
     }
 
-    /// A key for so many hosts, without re-activations.
+    /// Issues a key for this many hosts, without re-activations.
     pub(crate) async fn key(&self, hosts: u32) -> TypedKey {
         let hosts = hosts.to_string();
         let issue = words!["key", "issue", "--group", "server-b", "--hosts", hosts, "--reactivations", "0"];
@@ -106,30 +106,31 @@ impl House {
         eventually("the service listens", async || tokio::net::TcpStream::connect(self.address).await.ok()).await;
     }
 
-    /// Starts a service whose disk can be taken away: see [`Self::refuse_writes`].
+    /// Starts a service whose writes can be made to fail with [`Self::refuse_writes`].
     pub(crate) async fn serve_on_a_disk_that_may_fail(&mut self) {
         let address = self.address.to_string();
         let serve = words!["publisher", "serve", "--dir", self.publisher(), "--listen", address];
-        // What is ignored here stays ignored in the program: a write beyond the limit is an error then, and no signal.
+        // The program inherits the ignored signal, so that a write beyond the limit is an error and does not end the
+        // process.
         let mut command = tokio::process::Command::new("sh");
         command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(self.quorate.program()).args(serve);
         self.process = Some(Process::start(&mut command, &self.path("serve.log")));
         eventually("the service listens", async || tokio::net::TcpStream::connect(self.address).await.ok()).await;
     }
 
-    /// From now on no file of the service's can be written beyond its first byte.
+    /// Limits the size of the service's files to one byte, so that further writes fail.
     pub(crate) fn refuse_writes(&self) {
         let pid = i32::try_from(self.process().pid()).ok().and_then(Pid::from_raw).unwrap();
         let limit = Rlimit { current: Some(1), maximum: Some(1) };
         prlimit(Some(pid), Resource::Fsize, limit).unwrap();
     }
 
-    /// The exit code of a service that ends by itself.
+    /// Waits until the service ends by itself; returns its exit code.
     pub(crate) async fn ended(&mut self) -> Option<i32> {
         self.process.take().unwrap().end().await.code()
     }
 
-    /// The house for those who ask, and its process for those who kill it.
+    /// Separates the publisher, which several tasks use, from its process, which one task kills.
     pub(crate) fn shared(mut self) -> (Arc<Self>, Served) {
         let process = self.process.take();
         (Arc::new(self), Served(process))
@@ -147,7 +148,7 @@ impl House {
         self.process.take().unwrap().kill().await;
     }
 
-    /// SIGTERM, and the exit code.
+    /// Stops the service with SIGTERM, and returns its exit code.
     pub(crate) async fn stop(&mut self) -> Option<i32> {
         let mut process = self.process.take().unwrap();
         process.terminate();
@@ -164,7 +165,7 @@ impl House {
     }
 }
 
-/// What the node with this number asks, always the same.
+/// The request of the node with this number; always the same bytes.
 pub(crate) fn request(key: &TypedKey, node: u16) -> Vec<u8> {
     let [high, low] = node.to_be_bytes();
     let mut seed = [7; 32];
@@ -183,7 +184,7 @@ pub(crate) fn request(key: &TypedKey, node: u16) -> Vec<u8> {
     ActivationRequests { requests: vec![request], releases: Vec::new() }.encode()
 }
 
-/// The one certificate in an answer, which must be this publisher's.
+/// The only certificate in an answer; it must be from this publisher.
 pub(crate) fn certificate(answer: &[u8], trust: &Trust) -> NodeCertificate {
     let answers = SignedAnswers::decode(answer).unwrap();
     answers.verify(&trust.activation_keys).unwrap();
@@ -192,7 +193,7 @@ pub(crate) fn certificate(answer: &[u8], trust: &Trust) -> NodeCertificate {
     answer.certificate
 }
 
-/// Whether nobody knows what became of a request.
+/// Whether the outcome of a request is unknown.
 pub(crate) fn is_unknown(error: &PublishingError) -> bool {
     matches!(error, PublishingError::NotReached { .. } | PublishingError::Unavailable { .. })
 }

@@ -1,4 +1,4 @@
-//! kill -9 while two hundred nodes ask for a hundred and twenty places.
+//! The service is killed with SIGKILL while two hundred nodes ask for a hundred and twenty activation slots.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,15 +14,16 @@ use crate::house::{House, certificate, is_unknown, request};
 
 const NODES: u16 = 200;
 const PLACES: u32 = 120;
-/// Connections, each with its share of the nodes asking at the same time.
+/// Number of connections; each one carries the concurrent requests of its share of the nodes.
 const CONNECTIONS: u16 = 20;
-/// Answers after which the service is killed, and once more after the next number.
+/// Total numbers of answers after each of which the service is killed.
 const KILLS: [usize; 3] = [10, 50, 90];
 
-/// What each node was told: the bytes of its certificate, or no. A channel, so that a kill comes in the very moment.
+/// The answer to each node: the bytes of its certificate, or `None` for a refusal. A channel, so that a kill happens
+/// at the very moment of an answer.
 type Told = Arc<watch::Sender<BTreeMap<u16, Option<Vec<u8>>>>>;
 
-/// The nodes of one connection, each asking the same until it is told something.
+/// The nodes of one connection; each repeats the same request until it gets an answer.
 async fn ask(house: Arc<House>, key: TypedKey, trust: Arc<Trust>, mut nodes: BTreeSet<u16>, told: Told) {
     while !nodes.is_empty() {
         let Ok(publishing) = house.connect().await else {
@@ -41,7 +42,7 @@ async fn ask(house: Arc<House>, key: TypedKey, trust: Arc<Trust>, mut nodes: BTr
                     assert_eq!(error.status(), Status::KEY_LIMIT_REACHED, "{error}");
                     (node, None)
                 }
-                // What became of it is unknown: it is asked again.
+                // The outcome is unknown, so the node asks again.
                 (_, Err(error)) if is_unknown(&error) => continue,
                 (node, Err(error)) => panic!("node {node}: {error:?}"),
             };
@@ -51,7 +52,7 @@ async fn ask(house: Arc<House>, key: TypedKey, trust: Arc<Trust>, mut nodes: BTr
     }
 }
 
-/// Has every node ask, all at once.
+/// Makes all nodes ask concurrently.
 fn ask_all(house: &Arc<House>, key: TypedKey, told: &Told) -> JoinSet<()> {
     let trust = Arc::new(house.trust());
     let mut asking = JoinSet::new();
@@ -67,7 +68,7 @@ async fn kills_take_no_place_and_give_none_twice() {
     let mut serving = House::new().await;
     let key = serving.key(PLACES).await;
     serving.serve(&[]).await;
-    // The nodes need to know where and whom to ask; the process stays with those who kill it.
+    // The tasks of the nodes need the address and the publisher; the process stays with this task, which kills it.
     let (house, mut process) = serving.shared();
     let told: Told = Arc::new(watch::Sender::default());
     let asking = ask_all(&house, key, &told);

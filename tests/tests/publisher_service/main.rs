@@ -1,5 +1,5 @@
-//! The publisher's service as a process: what it gave outlives kills, strangers and other publishers get nothing, and
-//! commands go on working beside it.
+//! The publisher's service as a process: its certificates outlive kills, requests from strangers and for other
+//! publishers are refused, and commands work while it runs.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! Who is refused, and how: other publishers, other services, and those without manners.
+//! Refusals and their errors: other publishers, other services, and connections with malformed input.
 
 use activation::{direct::DirectCertificate, direct::DirectRequest, id::Cmid, id::MachineDigest, id::ProductId};
 use activation::{host_activation::FILE_BYTES_MAX, status::Status};
@@ -28,7 +28,7 @@ async fn a_service_of_another_publisher_is_no_partner() {
         let refused = Publishing::connect(&house.address.to_string(), publisher, keys, None).await.unwrap_err();
         assert!(matches!(refused, PublishingError::NotThisPublisher { .. }), "{case}: {refused:?}");
     }
-    // Either of the two keys is enough, in either place.
+    // One valid key is enough, in the first or the second position.
     for keys in
         [[own.activation_keys[0], foreign.activation_keys[0]], [foreign.activation_keys[0], own.activation_keys[0]]]
     {
@@ -69,7 +69,7 @@ async fn an_ordinary_certificate_is_verified_by_its_authority_and_name() {
         assert!(matches!(refused, PublishingError::Certificates(_)), "{refused:?}");
     }
 
-    // At SIGHUP the files are read again; a key that is not that of the certificate changes nothing.
+    // SIGHUP makes the service read the files again; a key that does not match the certificate changes nothing.
     let next = CertificateParams::new([house.address.ip().to_string()]).unwrap();
     std::fs::write(&chain, next.signed_by(&leaf, &stranger).unwrap().pem()).unwrap();
     std::fs::write(&key, KeyPair::generate().unwrap().serialize_pem()).unwrap();
@@ -120,10 +120,10 @@ async fn what_is_too_large_or_senseless_is_refused_and_others_are_answered() {
         assert!(matches!(error, PublishingError::Protocol { .. }), "{bytes} bytes: {error:?}");
         let error = publishing.activate_directly(nonsense).await.unwrap_err();
         assert!(matches!(error, PublishingError::Protocol { .. }), "{bytes} bytes: {error:?}");
-        // The same connection goes on.
+        // The connection still works.
         publishing.activate(request(&key, 1)).await.unwrap();
     }
-    // Silent ones and noisy ones, and an honest node beside them.
+    // Silent connections and connections with malformed input, beside an honest node.
     let mut silent = Vec::new();
     for _ in 0..30 {
         silent.push(TcpStream::connect(house.address).await.unwrap());

@@ -1,4 +1,4 @@
-//! Disks that go back in time, for each role of a node, folders that are copied, and a lost majority.
+//! Disks that are set back in time, for each role of a node; data folders that are copied; and a lost majority.
 
 use std::{fs, path::Path};
 
@@ -6,7 +6,7 @@ use quorate_tests::{Network, cmid, copy_folder, eventually, page, words};
 
 use super::scene::{Scene, configured, network};
 
-/// The page says that the node takes no part.
+/// Waits until health and status report that the node is quarantined.
 async fn is_quarantined(scene: &Scene, node: u64) {
     eventually(&format!("node {node} is quarantined"), async || {
         let (status, text) = page(scene.cluster.node(node).metrics, "/readyz").await?;
@@ -15,14 +15,15 @@ async fn is_quarantined(scene: &Scene, node: u64) {
     .await;
 }
 
-/// Takes a quarantined node out; its process is stopped.
+/// Removes a quarantined node from the cluster, and stops its process.
 async fn take_out(scene: &mut Scene, via: u64, node: u64) {
     scene.load.enters("it is taken out");
     scene.cluster.administrate(via, &words!["cluster", "remove", node.to_string(), "--dead"]).await;
     scene.cluster.kill(node).await;
 }
 
-/// A node's folder as it was before some seconds of load is put back; where it is to lead, it leads again until then.
+/// Sets a node's folder back to its content before some seconds of load. With `leads`, the node is the leader again
+/// during that time.
 async fn put_back(scene: &mut Scene, via: u64, node: u64, leads: bool) {
     let (data, kept) = (scene.cluster.node(node).data.clone(), scene.cluster.path("kept"));
     assert_eq!(scene.cluster.stop(node).await, Some(0));
@@ -77,7 +78,7 @@ async fn scenario_learner_whose_disk_went_back() {
     scene.ends().await;
 }
 
-/// So many voters, and one node more.
+/// A scenario with this many voters and one learner.
 async fn with_a_learner(name: &str, network: Network, voters: u8) -> Scene {
     let mut cluster = configured(&network, voters + 1, voters).await;
     cluster.form().await;
@@ -91,7 +92,7 @@ async fn with_a_learner(name: &str, network: Network, voters: u8) -> Scene {
     Scene::running(name, network, cluster).await
 }
 
-/// The only voter is lost: its learner says so everywhere, and counts nothing.
+/// The only voter is lost: its learner reports this everywhere, and counts nothing.
 #[tokio::test]
 async fn scenario_lost_majority_with_learner() {
     let Some(network) = network("disks::scenario_lost_majority_with_learner").await else { return };
@@ -118,7 +119,7 @@ async fn scenario_lost_majority_with_learner() {
     scene.ends().await;
 }
 
-/// The same configuration for a copy in the place of a node of its own.
+/// The configuration of a node, changed for a copy in another node's namespace.
 fn moved(text: &str, from: &Path, to: &Path, addresses: [&str; 2]) -> String {
     let [old, new] = addresses;
     let listens = |line: &str| line.starts_with("listen = ");
@@ -127,7 +128,8 @@ fn moved(text: &str, from: &Path, to: &Path, addresses: [&str; 2]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A copy of a node's folder is started at another address, beside the node: it does not serve, and the count goes on.
+/// A copy of a node's folder is started at another address while the node runs: the copy does not serve, and the
+/// cluster goes on counting.
 #[tokio::test]
 async fn scenario_copied_folder() {
     let Some(network) = network("disks::scenario_copied_folder").await else { return };

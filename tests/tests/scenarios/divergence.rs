@@ -1,4 +1,4 @@
-//! A state that became another one on the disk of one node.
+//! The state on the disk of one node is altered.
 
 use std::fs;
 
@@ -15,18 +15,18 @@ use sha2::{Digest, Sha256};
 
 use super::scene::Scene;
 
-/// Of the application that the load does not ask for.
+/// A product of the application for which the load does not ask.
 const PRODUCT: &str = "suite-standard-1";
 const APPLICATION: &str = "suite";
-/// Machines that asked for it, and those that the altered state counts beside them.
+/// How many machines asked for that product.
 const MACHINES: u64 = 5;
 const ALTERED: u64 = 10;
 
-/// What a backup has before its snapshot, and the digest behind it.
+/// What a backup file has before its snapshot; a digest follows the snapshot.
 const HEAD: &[u8] = b"quorate-backup 1\n";
 const DIGEST_BYTES: usize = 32;
 
-/// The snapshot in a backup, with machines more that `node` counted.
+/// The snapshot of a backup, with additional machines that `node` counted.
 fn altered(backup: &[u8], product: &Product, node: u64) -> Vec<u8> {
     let message = &backup[HEAD.len()..backup.len() - DIGEST_BYTES];
     let mut snapshot = Snapshot::decode(message).unwrap();
@@ -49,19 +49,19 @@ fn altered(backup: &[u8], product: &Product, node: u64) -> Vec<u8> {
     state.apply(1, &batch.encode());
     snapshot.state = state.encode_snapshot().into();
     snapshot.digest = Sha256::digest(&snapshot.state).to_vec().into();
-    // As a version before the seal wrote it.
+    // Without the seal, as an older version writes snapshots.
     snapshot.seal.clear();
     snapshot.encode_to_vec()
 }
 
-/// How many machines the application counts, as a node says.
+/// How many machines the application counts, as a node reports.
 async fn count(scene: &Scene, via: u64) -> u64 {
     let counts = scene.cluster.administrate(via, &words!["count"]).await;
     let applications = counts["applications"].as_array().unwrap();
     applications.iter().find(|counted| counted["application"] == APPLICATION).unwrap()["count"].as_u64().unwrap()
 }
 
-/// What the node and the doctor say of a node whose state differs.
+/// Waits until the node, the doctor and the metrics report that the node's state differs.
 async fn is_found_out(scene: &Scene, via: u64, node: u64) {
     let rejoin = format!("quorate cluster rejoin {node}");
     let page_of = async |path| page(scene.cluster.node(node).metrics, path).await;
@@ -81,8 +81,8 @@ async fn is_found_out(scene: &Scene, via: u64, node: u64) {
     assert!(doctor.stdout.contains(&rejoin), "{}", doctor.stdout);
 }
 
-/// Machines are added to the state of a node that is stopped. It is found out, cannot lead, takes over the majority's state, and
-/// counts right under its number.
+/// Machines are added to the state of a node while it is stopped. The node is reported as diverged, cannot lead,
+/// takes over the majority's state, and then counts correctly under its old number.
 #[tokio::test]
 async fn scenario_a_state_that_differs() {
     let Some(mut scene) = Scene::of("divergence::scenario_a_state_that_differs", 3).await else { return };

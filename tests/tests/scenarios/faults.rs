@@ -1,10 +1,10 @@
-//! Nodes that are killed, and nodes that are cut off.
+//! Nodes that are killed, and nodes that are partitioned.
 
 use quorate_tests::{cmid, eventually};
 
 use super::scene::Scene;
 
-/// Another node leads than before, as a node on the good side sees it.
+/// Waits until another node than `before` is the leader, as a node in the majority reports.
 async fn succeeded(scene: &Scene, via: u64, before: u64) {
     eventually("another one leads", async || {
         scene.cluster.standing(via).await?.leader.filter(|leader| *leader != before)
@@ -12,7 +12,8 @@ async fn succeeded(scene: &Scene, via: u64, before: u64) {
     .await;
 }
 
-/// A machine that asks this node only is not answered: it hears that there is no leader, or nothing.
+/// Checks that a machine which asks this node only gets no activation: the node answers that there is no leader, or
+/// not at all.
 async fn is_silent(scene: &Scene, node: u64) {
     let product = scene.cluster.product("workstation-professional-2");
     let answered = product.activate(scene.cluster.node(node).clients, cmid(u64::MAX)).await;
@@ -96,7 +97,7 @@ async fn scenario_each_node_killed() {
         scene.serves(other, node).await;
         scene.seconds(1).await;
     }
-    // And the one that leads now, whichever it is.
+    // Now the current leader is killed, whichever node that is.
     let leader = scene.leader(1).await;
     let other = scene.others(leader)[0];
     scene.load.enters("the leader is killed");

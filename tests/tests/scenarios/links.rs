@@ -1,4 +1,4 @@
-//! Nodes that are far from each other.
+//! Nodes with slow links between them.
 
 use std::{fs, time::Duration};
 
@@ -8,13 +8,13 @@ use serde_json::json;
 
 use super::scene::{Scene, configured, network};
 
-/// More than the profile `near` bears, and far below what `far` does.
+/// A round trip that exceeds the profile `near`, and is far below the limit of `far`.
 const FAR: Duration = Duration::from_millis(160);
 
-/// What the profile `near` bears.
+/// A round trip that the profile `near` tolerates.
 const BORNE: Duration = Duration::from_millis(60);
 
-/// The variables of a scene say other election times: here the profile does.
+/// The variables of a scene set other election times; these scenarios remove them, so that the profile applies.
 const TIMES: [&str; 3] =
     ["QUORATE_RAFT_HEARTBEAT_MS", "QUORATE_RAFT_ELECTION_TIMEOUT_MIN_MS", "QUORATE_RAFT_ELECTION_TIMEOUT_MAX_MS"];
 
@@ -27,7 +27,7 @@ async fn linked(network: &Network) -> (Cluster, SlowLinks) {
     (cluster, links)
 }
 
-/// What a node's log, the doctor and the metrics say of its link to another one.
+/// Waits until a node's log, the doctor and the metrics report its slow link to another node.
 async fn link_is_named(scene: &Scene, node: u64, other: u64) {
     eventually("the log names the link", async || {
         scene.cluster.said(node).contains("`quorate settings set raft.profile far`").then_some(())
@@ -48,7 +48,7 @@ async fn link_is_named(scene: &Scene, node: u64, other: u64) {
     assert!(took > value(&scraped, "quorate_peer_round_trip_limit_seconds").unwrap(), "{took}");
 }
 
-/// A far node that is made the leader gives way, and is named.
+/// A node with slow links that is made the leader hands leadership over, and its links are reported.
 #[tokio::test]
 async fn scenario_far_leader_gives_way() {
     let Some(network) = network("links::scenario_far_leader_gives_way").await else { return };
@@ -71,7 +71,7 @@ async fn scenario_far_leader_gives_way() {
     scene.ends().await;
 }
 
-/// All nodes have this profile, as each says.
+/// Waits until every node reports this profile.
 async fn all_have(scene: &Scene, via: u64, profile: &str) {
     eventually(&format!("every node has the profile {profile}"), async || {
         let status = scene.cluster.status(via).await?;
@@ -80,7 +80,7 @@ async fn all_have(scene: &Scene, via: u64, profile: &str) {
     .await;
 }
 
-/// Puts `line` in place of the line of the profile in a node's configuration, and has it read again.
+/// Puts `line` in place of the profile's line in a node's configuration, and makes the node read it again.
 fn give_profile(scene: &Scene, node: u64, from: &str, line: &str) {
     let config = scene.cluster.node(node).config.clone();
     let text = fs::read_to_string(&config).unwrap();
@@ -90,8 +90,8 @@ fn give_profile(scene: &Scene, node: u64, from: &str, line: &str) {
     scene.cluster.process(node).hang_up();
 }
 
-/// Every link is slow, and nothing can be committed: with the profile in the nodes' own configurations the cluster counts and
-/// elects as usual, and no node was restarted.
+/// All links are slow, and nothing can be committed. With the profile in the nodes' own configurations the cluster
+/// counts and elects as usual, without a restart of any node.
 #[tokio::test]
 async fn scenario_far_sites() {
     let Some(network) = network("links::scenario_far_sites").await else { return };
@@ -131,7 +131,7 @@ async fn scenario_far_sites() {
     scene.ends().await;
 }
 
-/// One command gives the cluster the times for slower links, and back, while it counts.
+/// One command sets the election times for slower links and back, while the cluster counts.
 #[tokio::test]
 async fn scenario_far_by_setting() {
     let Some(network) = network("links::scenario_far_by_setting").await else { return };

@@ -1,7 +1,9 @@
-//! What befalls a cluster, while machines ask all the time: real processes, each node in a network namespace of its own.
+//! Faults and changes of a cluster while machines ask all the time: real processes, each node in its own network
+//! namespace.
 //!
-//! Minutes in all, so they are left out of the usual run: `cargo xtask test cluster` runs them and prints a table of the
-//! figures. Each ends with every answer looked up by its log index in every log, and with one state on all nodes.
+//! They take minutes, so the usual run leaves them out. `cargo xtask test cluster` runs them and prints a table of
+//! the figures. Each scenario ends by looking up every answer by its log index in every log, and by checking that all
+//! nodes have the same state.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! Members that come, go, and lead in turn.
+//! Members that join, leave, and become the leader in turn.
 
 use quorate_tests::{eventually, words};
 
@@ -13,7 +13,7 @@ async fn join(scene: &mut Scene, via: u64, node: u64) {
     scene.serves(via, node).await;
 }
 
-/// Drains a member for good.
+/// Drains a member and removes it from the cluster.
 async fn leave(scene: &mut Scene, via: u64, node: u64) {
     let words = words!["cluster", "remove", node.to_string(), "--wait", "0"];
     scene.cluster.administrate(via, &words).await;
@@ -63,7 +63,7 @@ async fn scenario_leader_transferred_again_and_again() {
         let to = leader % 3 + 1;
         scene.load.enters("a transfer");
         scene.cluster.administrate(to, &words!["cluster", "transfer", "--to", to.to_string()]).await;
-        // Every two seconds, as long as clients are answered.
+        // One transfer every two seconds, as measured by answers to clients.
         scene.seconds(2).await;
     }
     scene.ends().await;

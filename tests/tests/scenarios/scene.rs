@@ -1,4 +1,4 @@
-//! A cluster under load, and what is written down of it.
+//! A cluster under load, and the figures that are written about it.
 
 use std::{env, fs, path::Path, time::Duration};
 
@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 pub(crate) const QUORATE: &str = env!("CARGO_BIN_EXE_quorate-under-test");
 const PRODUCT: &str = "workstation-professional-2";
 
-/// Client machines that ask at once, and what they ask in a second, all together.
+/// Number of client machines that ask concurrently.
 const CLIENTS: usize = 16;
 pub(crate) const RATE: u32 = 320;
 
-/// Elections of 150 to 300 ms; every log is kept whole, and the state is checked after each entry.
+/// Election timeouts of 150 to 300 ms; every log is kept whole, and the state is checked after each entry.
 pub(crate) const VARIABLES: [(&str, &str); 5] = [
     ("QUORATE_RAFT_HEARTBEAT_MS", "50"),
     ("QUORATE_RAFT_ELECTION_TIMEOUT_MIN_MS", "150"),
@@ -21,7 +21,7 @@ pub(crate) const VARIABLES: [(&str, &str); 5] = [
     ("QUORATE_TEST_CHECK_INVARIANTS", "1"),
 ];
 
-/// A scenario under way.
+/// A running scenario.
 pub(crate) struct Scene {
     name: String,
     pub(crate) network: Network,
@@ -29,23 +29,24 @@ pub(crate) struct Scene {
     pub(crate) load: Load,
 }
 
-/// A plan for nodes with places of their own.
+/// A plan for nodes in their own namespaces.
 pub(crate) fn plan(network: &Network, nodes: u8, forming: u8) -> Plan<'_> {
     Plan { nodes, forming, variables: &VARIABLES, network: Some(network) }
 }
 
-/// Nodes with configurations, none of which runs.
+/// A cluster of nodes that have configurations and do not run.
 pub(crate) async fn configured(network: &Network, nodes: u8, forming: u8) -> Cluster {
     Cluster::configured(&Quorate::at(QUORATE), plan(network, nodes, forming)).await
 }
 
-/// The network of a scenario (by its test's name), in namespaces of its own; nothing where it has already run there.
+/// The network of a scenario (by its test's name), in its own namespaces; `None` where the scenario has already run
+/// there.
 pub(crate) async fn network(test: &str) -> Option<Network> {
     begins(test);
     Network::of(test).await
 }
 
-/// A scenario without figures has failed.
+/// Writes an entry without figures: a scenario that does not end counts as failed.
 pub(crate) fn begins(test: &str) {
     let name = name_of(test);
     write_down(&name, &json!({ "scenario": title(&name) }));
@@ -60,15 +61,15 @@ fn title(name: &str) -> String {
 }
 
 impl Scene {
-    /// A cluster of so many nodes that answers a load; nothing where the scenario (by its test's name) has already run, in
-    /// namespaces of its own.
+    /// A cluster of this many nodes under load; `None` where the scenario (by its test's name) has already run in its
+    /// own namespaces.
     pub(crate) async fn of(test: &str, nodes: u8) -> Option<Self> {
         let network = network(test).await?;
         let cluster = configured(&network, nodes, nodes).await;
         Some(Self::formed(test, network, cluster).await)
     }
 
-    /// The same of nodes that are configured.
+    /// Forms a cluster of configured nodes, activates it, and puts it under load.
     pub(crate) async fn formed(test: &str, network: Network, mut cluster: Cluster) -> Self {
         cluster.form().await;
         cluster.activate().await;
@@ -76,13 +77,13 @@ impl Scene {
         Self::running(test, network, cluster).await
     }
 
-    /// The same of a cluster that runs.
+    /// Puts a running cluster under load.
     pub(crate) async fn running(test: &str, network: Network, cluster: Cluster) -> Self {
         let addresses = cluster.numbers().into_iter().map(|node| cluster.node(node).clients).collect();
         Self::asked_at(test, network, cluster, addresses).await
     }
 
-    /// The same, where only these addresses are asked.
+    /// Puts a running cluster under load; the clients ask at these addresses only.
     pub(crate) async fn asked_at(
         test: &str,
         network: Network,
@@ -95,22 +96,22 @@ impl Scene {
         scene
     }
 
-    /// Waits for the answers of so many quiet seconds.
+    /// Waits for as many answers as an undisturbed load gets in this many seconds.
     pub(crate) async fn seconds(&self, seconds: u32) {
         self.load.more((RATE * seconds).try_into().unwrap()).await;
     }
 
-    /// Who leads, as a node knows it.
+    /// Number of the leader, as a node reports it.
     pub(crate) async fn leader(&self, via: u64) -> u64 {
         eventually("a leader is known", async || self.cluster.standing(via).await?.leader).await
     }
 
-    /// All nodes but this one.
+    /// The running nodes except this one.
     pub(crate) fn others(&self, than: u64) -> Vec<u64> {
         self.cluster.running().into_iter().filter(|node| *node != than).collect()
     }
 
-    /// Waits until a node is in service again.
+    /// Waits until a node is ready again.
     pub(crate) async fn is_ready(&self, via: u64, node: u64) {
         eventually(&format!("node {node} is ready"), async || {
             let standing = self.cluster.standing(via).await?;
@@ -119,21 +120,21 @@ impl Scene {
         .await;
     }
 
-    /// Waits until a node is in service again, and clients of the load are answered by it.
+    /// Waits until a node is ready again, and clients of the load get answers from it.
     pub(crate) async fn serves(&self, via: u64, node: u64) {
         self.is_ready(via, node).await;
         self.load.is_answered_by(&[self.cluster.node(node).clients]).await;
     }
 
-    /// Takes a node out of service; it has stopped when this returns.
+    /// Drains a node; it has stopped when this returns.
     pub(crate) async fn drain(&mut self, node: u64) {
         let drained = self.cluster.admin(node, &words!["host", "drain", "--wait", "0"]).await;
         assert_eq!(drained.code, Some(0), "{}", drained.stderr);
         assert_eq!(self.cluster.ended(node).await, Some(0), "node {node}");
     }
 
-    /// All is well again: clients are answered by every node, every node has the same state and the same counts, and every
-    /// answer stands in every log. The nodes are stopped then.
+    /// Ends the scenario: checks that every node answers clients, that every node has the same state and the same
+    /// counts, and that every answer is in every log. The nodes are stopped for the last check.
     pub(crate) async fn ends(self) -> Cluster {
         let (name, mut cluster, answered) = self.agrees().await;
         answered.is_kept_by(&mut cluster).await;
@@ -141,7 +142,7 @@ impl Scene {
         cluster
     }
 
-    /// The same where logs were cut meanwhile: every answer stands in one of them at least.
+    /// Ends a scenario in which logs were purged: every answer has to be in at least one log.
     pub(crate) async fn ends_with_logs_cut(self) {
         let (name, mut cluster, answered) = self.agrees().await;
         answered.is_held_by(&mut cluster).await;
@@ -184,7 +185,7 @@ fn measured(name: &str, answered: &LoadResult) {
     write_down(name, &json!({ "scenario": title(name), "figures": figures }));
 }
 
-/// For the table, where one is made.
+/// Writes the figures for the table, where one is made.
 fn write_down(name: &str, scenario: &Value) {
     let Some(folder) = env::var_os("QUORATE_TEST_FIGURES") else { return };
     fs::write(Path::new(&folder).join(format!("{name}.json")), scenario.to_string()).unwrap();

@@ -1,4 +1,4 @@
-//! Clocks that are wrong, a disk that is full, and a state that is carried elsewhere.
+//! Clocks that are wrong, a full disk, and a state that is restored on another node.
 
 use std::{
     fs::{self, File},
@@ -37,7 +37,7 @@ async fn scenario_wrong_clocks() {
         scene.serves(1, node).await;
         scene.seconds(2).await;
     }
-    // One after the other may lead: the clock in days from now does not for long.
+    // Each of these nodes in turn may become the leader; the node whose clock is days ahead does not stay the leader.
     scene.load.enters("they are asked to lead");
     for to in [4_u64, 5, 1] {
         scene.cluster.admin(1, &words!["cluster", "transfer", "--to", to.to_string()]).await;
@@ -60,18 +60,19 @@ async fn scenario_wrong_clocks() {
     scene.ends().await;
 }
 
-/// How many machines each application counts, as a node says.
+/// How many machines each application counts, as a node reports.
 async fn counts(scene: &Scene, via: u64) -> Vec<u64> {
     let counts = scene.cluster.administrate(via, &words!["count"]).await;
     counts["applications"].as_array().unwrap().iter().filter_map(|counted| counted["count"].as_u64()).collect()
 }
 
-/// Two of three machines wake 40 days ahead, and nothing confirms it: machines are refused, and none is forgotten.
+/// Two of three machines start with clocks 40 days ahead that are not synchronised: machines are refused, and none
+/// expires.
 #[tokio::test]
 async fn scenario_two_of_three_clocks_wrong_at_power_up() {
     let test = "surroundings::scenario_two_of_three_clocks_wrong_at_power_up";
     let Some(mut scene) = Scene::of(test, 3).await else { return };
-    // The cache is full then, and as many are counted in the end.
+    // After that the count is at the cache limit, so the same number is counted at the end.
     scene.seconds(2).await;
     let before = counts(&scene, 1).await;
     scene.load.enters("the power fails, and two clocks are 40 days ahead");
@@ -116,7 +117,7 @@ async fn scenario_two_of_three_clocks_wrong_at_power_up() {
     scene.ends().await;
 }
 
-/// Writes until nothing more fits.
+/// Writes until the disk is full.
 fn fill(path: &Path) {
     let mut file = File::create(path).unwrap();
     let block = vec![0x5A; 64 * 1024];
@@ -177,7 +178,7 @@ async fn scenario_backup_restored_elsewhere() {
         let counts = counts["applications"].as_array().unwrap().iter();
         counts.map(|counted| json!([counted["application"], counted["count"], counted["cache_limit"]])).collect()
     };
-    // The cache was full long before: as many are counted here as there.
+    // The count was at the cache limit long before, so both clusters count the same number.
     assert_eq!(count(4).await, count(follower).await);
     scene.cluster.activate_members(4).await;
     scene.is_ready(4, 4).await;

@@ -1,4 +1,4 @@
-//! Nodes of two versions in one cluster, upwards and downwards.
+//! Nodes of two versions in one cluster, upgraded and downgraded.
 
 use std::{collections::BTreeSet, env, path::PathBuf};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::scene::{QUORATE, Scene, begins, configured, network};
 
-/// A process with this stands for the version before, which knows one format less.
+/// With this environment variable a process acts as the previous version, which knows one format less.
 const PREVIOUS: &str = "QUORATE_TEST_PREVIOUS_FORMAT";
 
 async fn set(scene: &Scene, format: &str) {
@@ -15,7 +15,7 @@ async fn set(scene: &Scene, format: &str) {
     assert_eq!(set.code, Some(0), "{}", set.stderr);
 }
 
-/// Drains every node in turn, and starts it as this version, or as the one before.
+/// Drains every node in turn, and starts it as this version or as the previous one.
 async fn roll(scene: &mut Scene, previous: bool) {
     for node in scene.cluster.numbers() {
         let other = scene.others(node)[0];
@@ -34,7 +34,7 @@ async fn roll(scene: &mut Scene, previous: bool) {
     }
 }
 
-/// The last one joins where so many do not vote.
+/// A cluster of the previous version. Where `nodes` is even, the last node joins as a learner.
 async fn of_the_version_before(network: &Network, nodes: u8) -> Cluster {
     let forming = (nodes - 1) | 1;
     let mut cluster = configured(network, nodes, forming).await;
@@ -92,10 +92,10 @@ async fn scenario_upgrade_of_six() {
     up_and_down("upgrades::scenario_upgrade_of_six", "scenario_downgrade_of_six", 6).await;
 }
 
-/// Names the program of the recorded older version; `cargo xtask test cluster` sets it.
+/// Environment variable with the path of the recorded older version's program; `cargo xtask test cluster` sets it.
 const RECORDED: &str = "QUORATE_TEST_PREVIOUS_VERSION";
 
-/// The program of the recorded older version, where it is built.
+/// The program of the recorded older version; `None` where it has not been built.
 fn recorded() -> Option<Quorate> {
     let program = PathBuf::from(env::var_os(RECORDED)?);
     program.exists().then(|| Quorate::at(program))
@@ -114,7 +114,7 @@ async fn ask(scene: &Scene, program: &Quorate, via: u64, words: &[std::ffi::OsSt
     finished.json()
 }
 
-/// Every node is asked what needs all others, by the command lines of both versions.
+/// Runs, on every node and with the command lines of both versions, commands that need all other nodes.
 async fn nodes_answer_each_other(scene: &Scene, programs: &[&Quorate]) {
     let running: BTreeSet<_> = scene.cluster.running().into_iter().collect();
     for program in programs {
@@ -136,7 +136,7 @@ async fn nodes_answer_each_other(scene: &Scene, programs: &[&Quorate]) {
     }
 }
 
-/// One more host key, for which every node draws a key pair: asked of each by the node that the administrator talks to.
+/// Installs and activates another host key. Every node makes a key pair for it, upon a request from the node `via`.
 async fn activates_another_key(scene: &Scene, via: u64) {
     let publisher = scene.cluster.path("publisher");
     let issue = words!["publisher", "key", "issue", "--dir", &publisher, "--group", "server-a", "--json"];
@@ -147,7 +147,8 @@ async fn activates_another_key(scene: &Scene, via: u64) {
     scene.cluster.activate_members(via).await;
 }
 
-/// Drains every node in turn and starts it with this program. After each the cluster is one of two versions, or of one.
+/// Drains every node in turn and starts it with this program. After each step the cluster has nodes of one or of two
+/// versions.
 async fn roll_to(scene: &mut Scene, program: Option<&Quorate>, version: &str, programs: &[&Quorate]) {
     for node in scene.cluster.numbers() {
         let other = scene.others(node)[0];
@@ -158,7 +159,7 @@ async fn roll_to(scene: &mut Scene, program: Option<&Quorate>, version: &str, pr
         scene.serves(other, node).await;
         scene.load.enters(format!("node {node} is of the {version} version"));
         nodes_answer_each_other(scene, programs).await;
-        // Through a node of either version, of nodes of either version.
+        // Through a node of the new and a node of the old version, each time on nodes of both versions.
         activates_another_key(scene, node).await;
         if node < 3 {
             activates_another_key(scene, 3).await;

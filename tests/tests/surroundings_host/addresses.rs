@@ -1,4 +1,4 @@
-//! Machines without IPv6, and with sockets that keep IPv4 out by default; addresses as they are shown.
+//! Machines without IPv6, machines whose IPv6 sockets refuse IPv4 by default, and the display of addresses.
 
 use std::{fs, net::SocketAddr};
 
@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use crate::{PRODUCT, QUORATE};
 
-/// A node that listens on every address of the machine, and its ports for clients and metrics.
+/// A node that listens on all addresses of the machine; returns also its ports for clients and metrics.
 async fn everywhere() -> (Cluster, [u16; 2]) {
     let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(1)).await;
     let ports = [cluster.node(1).clients.port(), cluster.node(1).metrics.port()];

@@ -1,4 +1,4 @@
-//! Few open files: clients never take those that the node needs to be a node.
+//! A low limit of open files: connections of clients never take the descriptors that the node itself needs.
 
 use std::{fs, process::Stdio};
 
@@ -22,7 +22,7 @@ fn limited(cluster: &Cluster, limits: &str) -> Command {
     command
 }
 
-/// Whether a page has arrived with its last byte.
+/// Whether a page has arrived completely.
 fn is_whole(answer: &str) -> bool {
     let Some((head, body)) = answer.split_once("\r\n\r\n") else { return false };
     let head = head.to_lowercase();
@@ -65,7 +65,7 @@ async fn clients_and_strangers_leave_peers_administration_and_metrics_their_desc
             held.push(TcpStream::connect(port).await.unwrap());
         }
     }
-    // Of each kind, while all of these stand.
+    // One request of each kind is served while all of these connections are open.
     assert_eq!(page(metrics_at, "/livez").await, Some((200, "ok\n".into())));
     assert!(cluster.status(1).await.is_some(), "administration answers");
     cluster.product(PRODUCT).count(clients, 1).await;
@@ -95,7 +95,7 @@ async fn a_node_that_has_no_descriptor_left_waits_for_one_and_says_so_a_few_time
         let limited = Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={soft}:")]).status().await;
         assert!(limited.unwrap().success());
     };
-    // Open before: it needs no descriptor.
+    // Opened before the limit is lowered, so that it needs no further descriptor.
     let mut probe = TcpStream::connect(at.metrics).await.unwrap();
     let mut scrape = async || {
         probe.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();

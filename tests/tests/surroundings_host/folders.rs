@@ -1,4 +1,4 @@
-//! Data folders that are moved, linked, read-only, full, or of another account.
+//! Data folders that are moved, linked, read-only, full, or owned by another account.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use crate::{PRODUCT, QUORATE};
 
-/// An account of no one, as daemons have.
+/// The id of an unprivileged account that no user has, as for daemons.
 const ACCOUNT: u32 = 64_999;
 
 async fn stopped() -> Cluster {
@@ -21,7 +21,7 @@ async fn stopped() -> Cluster {
     cluster
 }
 
-/// The node has what it had, and takes more.
+/// Checks that the node has its earlier count, and counts one more machine.
 async fn goes_on(cluster: &mut Cluster, machine: u64) {
     cluster.start(1);
     cluster.settled(1).await;
@@ -127,7 +127,7 @@ async fn a_read_only_folder_is_named_and_nothing_is_lost() {
 async fn what_a_run_as_root_left_behind_is_named_with_what_mends_it() {
     assert!(rustix::process::geteuid().is_root(), "the tests give files to other accounts: run them as root");
     let cluster = stopped().await;
-    // Where another account reaches it.
+    // A folder that another account can reach.
     let folder = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().unwrap();
     let data = folder.path().join("data");
     copy_folder(&cluster.node(1).data, &data).unwrap();

@@ -1,4 +1,4 @@
-//! Forming a cluster, however often and from however many nodes it is asked for.
+//! Forming a cluster, with the command given repeatedly and on several nodes.
 
 use std::fs;
 
@@ -53,7 +53,7 @@ async fn a_node_without_a_cluster_is_told_how_it_gets_into_one() {
     says(&cluster, "one node of it must be started with --bootstrap").await;
     assert_eq!(cluster.stop(1).await, Some(0));
 
-    // As `host init --join` leaves it: it knows no list of nodes that form a cluster.
+    // As `host init --join` writes it: the configuration has no list of nodes that form a cluster.
     let config = &cluster.node(1).config;
     let text = fs::read_to_string(config).unwrap();
     let joined: Vec<_> = text.lines().filter(|line| !line.starts_with("members = ")).collect();

@@ -1,4 +1,4 @@
-//! What rollouts and probes ask a node, each for its own purpose.
+//! `/readyz` for rollouts and for probes, each with its own purpose.
 
 use quorate_tests::{Cluster, Plan, Quorate, eventually, page};
 use serde_json::Value;
@@ -24,7 +24,7 @@ async fn a_rollout_goes_on_before_the_node_is_activated_and_before_there_is_a_le
         page(cluster.node(1).metrics, "/livez").await.filter(|(status, _)| *status == 200)
     })
     .await;
-    // Alone, of three that are to form a cluster.
+    // Only one of the three nodes runs that are to form the cluster.
     let (status, report) = readyz(&cluster, "?for=host").await;
     assert_eq!((status, named(&report)), (200, vec!["state", "quarantine"]), "{report}");
     let (status, report) = readyz(&cluster, "?for=cluster").await;

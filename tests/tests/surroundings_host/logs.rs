@@ -1,4 +1,5 @@
-//! What reads the log may stop reading; what is logged is chosen by a flag, a variable, or the configuration.
+//! A reader of the log that stops reading does not stop the node; the log level comes from a flag, a variable, or the
+//! configuration.
 
 use std::{
     fs,
@@ -20,10 +21,10 @@ use tokio::{
 
 use crate::{PRODUCT, QUORATE};
 
-/// Requests, each with a line of the log.
+/// How many requests are sent; each one writes a line to the log.
 const REQUESTS: u64 = 200;
 
-/// A pipe that is full, and whose other end is open and is not read.
+/// A full pipe whose other end is open and is not read.
 fn unread_pipe() -> (PipeReader, PipeWriter) {
     let (unread, mut log) = pipe().unwrap();
     fcntl_setfl(&log, OFlags::NONBLOCK).unwrap();
@@ -37,7 +38,7 @@ fn unread_pipe() -> (PipeReader, PipeWriter) {
     (unread, log)
 }
 
-/// All that a node is for works, and it stops when it is told to.
+/// Checks that all services of a node work, and that it stops when it is told to.
 async fn serves_and_stops(cluster: &Cluster, node: &mut Child) {
     let at = cluster.node(1);
     cluster.led(1).await;
@@ -83,7 +84,7 @@ async fn a_node_that_cannot_start_ends_although_its_last_line_is_not_read() {
     let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(1)).await;
     cluster.form().await;
     let (_unread, log) = unread_pipe();
-    // Its ports are taken.
+    // The ports of the node are in use.
     let mut second = host_run(&cluster).stderr(log).kill_on_drop(true).spawn().unwrap();
     let ended = timeout(TIMEOUT, second.wait()).await.expect("it ends").unwrap();
     assert_eq!(ended.code(), Some(2));
@@ -92,7 +93,7 @@ async fn a_node_that_cannot_start_ends_although_its_last_line_is_not_read() {
 #[tokio::test]
 async fn a_journal_that_does_not_read_holds_nothing_up() {
     let test = "logs::a_journal_that_does_not_read_holds_nothing_up";
-    // Where the journal listens is the same on every machine; in here it is ours.
+    // The journal's socket has the same path on every machine; in this namespace it belongs to the test.
     let Some(_network) = Network::of(test).await else { return };
     fs::create_dir_all("/run/systemd/journal").unwrap();
     let _unread = UnixDatagram::bind("/run/systemd/journal/socket").unwrap();
@@ -128,7 +129,7 @@ async fn what_is_logged_is_chosen_by_flag_configuration_and_variables_in_this_or
     let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(1)).await;
     cluster.form().await;
     assert_eq!(cluster.stop(1).await, Some(0));
-    // Each with what is said of the start of the node, which is a line of the level info.
+    // For each set of variables, whether the log shows the start of the node, which is logged at level info.
     let cases: [(&[(&str, &str)], bool); 5] = [
         (&[], true),
         (&[("RUST_LOG", "error")], false),

@@ -1,4 +1,4 @@
-//! A host that survives its surroundings: logs that are not read, signals, few descriptors, full disks, moved folders.
+//! A host under adverse conditions: logs that are not read, signals, few descriptors, full disks, moved folders.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 

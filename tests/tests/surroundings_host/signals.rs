@@ -1,4 +1,5 @@
-//! Signals to daemons: what is read again, what is logged from then on; none of them ends one that was not told to stop.
+//! Signals to daemons: what a daemon reads again, and what it logs from then on. None of them ends a daemon except
+//! the signals to stop.
 
 use std::fs;
 
@@ -10,7 +11,7 @@ use crate::{PRODUCT, QUORATE};
 /// A setup key of the publisher.
 const SETUP_KEY: &str = "P257E-J9HE2-3ADQ7-CQCZK-Y8M5G";
 
-/// Waits until `words` were said after the first `seen` bytes of the log.
+/// Waits until the log contains `words` after its first `seen` bytes.
 async fn says(cluster: &Cluster, seen: usize, words: &str) {
     let what = format!("the log says `{words}`");
     eventually(&what, async || cluster.said(1)[seen..].contains(words).then_some(())).await;
@@ -35,7 +36,7 @@ async fn sighup_reads_the_log_level_and_the_certificate_again() {
     says(&cluster, before, "the configuration was read again").await;
     says(&cluster, before, "this node's certificate was read again").await;
 
-    // One that cannot be used changes nothing; neither does a configuration.
+    // An invalid certificate changes nothing, nor does an invalid configuration.
     let certificate = cluster.node(1).data.join("tls/node.pem");
     let good = fs::read(&certificate).unwrap_or_else(|error| panic!("{}: {error}", certificate.display()));
     fs::write(&certificate, "no certificate").unwrap();
@@ -57,7 +58,7 @@ async fn sighup_reads_the_log_level_and_the_certificate_again() {
 async fn sigusr1_adds_lines_of_the_level_debug_and_takes_them_back() {
     let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(1)).await;
     cluster.form().await;
-    // A line of the level debug for each.
+    // Each failed handshake writes a line at level debug.
     let stranger = async || {
         let mut stranger = TcpStream::connect(cluster.node(1).admin).await.unwrap();
         stranger.write_all(b"no TLS, whatever it is\r\n").await.unwrap();
@@ -76,7 +77,7 @@ async fn sigusr1_adds_lines_of_the_level_debug_and_takes_them_back() {
     let changed = cluster.said(1);
     let quiet = changed.rfind("SIGUSR1").unwrap();
     stranger().await;
-    // What is said of a reload comes behind what the stranger caused.
+    // The reload is logged after everything that the failed handshake causes.
     cluster.process(1).hang_up();
     says(&cluster, quiet, "the configuration was read again").await;
     assert!(!cluster.said(1)[quiet..].contains("DEBUG"), "{}", &cluster.said(1)[quiet..]);

@@ -1,4 +1,4 @@
-//! What a program says of itself.
+//! The version that a program reports.
 
 use std::{fs, path::Path};
 
@@ -15,7 +15,7 @@ async fn version_names_commit_time_and_formats_for_people_and_for_scripts() {
     assert_eq!(keys, ["built", "commit", "formats", "version"]);
     let commit = version["commit"].as_str().unwrap();
     let is_commit = commit.len() == 40 && commit.chars().all(|digit| digit.is_ascii_hexdigit());
-    // Built from an archive there is none to name.
+    // A build from an archive has no commit to report.
     assert!(is_commit || commit == "unknown", "{commit}");
     let formats: Vec<_> =
         version["formats"].as_array().unwrap().iter().map(|format| format.as_u64().unwrap()).collect();
@@ -25,7 +25,7 @@ async fn version_names_commit_time_and_formats_for_people_and_for_scripts() {
     assert!(text.stdout.contains(commit) && text.stdout.starts_with("quorate "), "{}", text.stdout);
 }
 
-/// What the build script says for the source in `root`.
+/// The output of the build script for the source in `root`.
 async fn says_of(root: &Path) -> String {
     let package = root.join("crates/quorate");
     fs::create_dir_all(&package).unwrap();
@@ -59,10 +59,10 @@ async fn a_build_from_an_archive_has_no_commit_and_one_from_a_repository_has_its
     let commit = git(&["rev-parse", "HEAD"]).await;
     let said = says_of(folder.path()).await;
     assert!(said.contains(&format!("rustc-env=QUORATE_COMMIT={commit}\n")), "{said}");
-    // The next commit has the script run again, and with it nothing but this package is built.
+    // The next commit makes the build script run again, and only this package is rebuilt.
     let watched = said.lines().filter(|line| line.starts_with("cargo::rerun-if-changed=")).count();
     assert_eq!(watched, 3, "itself, HEAD and the branch: {said}");
-    // An archive that was unpacked somewhere in another project's repository.
+    // The source was unpacked from an archive, inside the repository of another project.
     let said = says_of(&folder.path().join("unpacked")).await;
     assert!(said.contains(unknown), "{said}");
 }

@@ -1,4 +1,4 @@
-//! Nodes by name: with a DNS server that is dead, and with addresses that change.
+//! Nodes that are found by name: with a DNS server that does not answer, and with addresses that change.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -32,7 +32,8 @@ async fn peers_by_name_meet_although_the_first_dns_server_is_dead_follow_an_addr
     let Some(network) = Network::of(PEERS).await else { return };
     let mut cluster = Cluster::configured(&Quorate::at(QUORATE), Plan::of(3)).await;
     network.own_etc(&cluster.path("etc")).await;
-    // It takes questions and answers none: each lookup takes a second, five times as long as a connection may.
+    // A DNS server that reads queries and sends no answers: each lookup takes a second, five times as long as a
+    // connection may take.
     let _dead = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 9), 53)).await.unwrap();
     let resolver = "nameserver 127.0.0.9\nnameserver 127.0.0.1\noptions timeout:1 attempts:1\n";
     std::fs::write("/etc/resolv.conf", resolver).unwrap();

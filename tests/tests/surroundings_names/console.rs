@@ -1,4 +1,4 @@
-//! The console behind a proxy that has it under a path of its own.
+//! The console behind a proxy that serves it under another path.
 
 use std::net::SocketAddr;
 
@@ -12,8 +12,8 @@ use super::QUORATE;
 
 const PREFIX: &str = "/quorate/";
 
-/// As `location /quorate/ { proxy_pass http://NODE/; }` does: the prefix is taken off, nothing of the answer is changed, and
-/// what is asked for elsewhere is not there.
+/// Acts as `location /quorate/ { proxy_pass http://NODE/; }` does: it removes the prefix from the path and does not
+/// change the answer. Other paths give 404.
 async fn pass(mut browser: TcpStream, node: SocketAddr) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

@@ -19,7 +19,7 @@ async fn a_key_file_that_was_replaced_is_read_again_and_a_secret_may_have_blanks
     };
     said("BADSIG").await;
 
-    // What is no key leaves the one of before in force, and is said.
+    // An invalid key file leaves the previous key in force, and is reported.
     std::fs::write(&file, "no key").unwrap();
     said("is of no use").await;
     let next = cluster.path("next");

@@ -1,5 +1,5 @@
-//! Names and addresses around a node that fail, change or differ from its own: DNS servers, resolver configuration, key
-//! files, addresses of nodes.
+//! Names and addresses around a node that fail, change, or differ from the node's own: DNS servers, resolver
+//! configuration, key files, addresses of nodes.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 

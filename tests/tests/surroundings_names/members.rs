@@ -1,4 +1,5 @@
-//! A member at another address, and a node restored beside the cluster that its backup is of.
+//! A member that moves to another address, and a node restored from a backup while the cluster of that backup still
+//! runs.
 
 use std::net::SocketAddr;
 
@@ -23,7 +24,7 @@ async fn a_member_that_moved_to_another_address_is_told_to_the_cluster_by_adding
     assert_eq!(added["voters"].as_array().unwrap().len(), 3, "{added}");
     let after = cluster.settled(1).await;
     assert_eq!(after.members.keys().collect::<Vec<_>>(), before.members.keys().collect::<Vec<_>>());
-    // It keeps its number, its data and its activation.
+    // The member keeps its number, its data and its activation.
     assert_eq!(cluster.product("server-standard-2").count(cluster.node(3).clients, 1).await, 1);
 }
 
@@ -49,7 +50,7 @@ async fn a_node_restored_beside_its_old_cluster_says_once_that_the_others_mean_a
         cluster.standing(3).await?.leader.filter(|leader| *leader == 3)
     })
     .await;
-    // Meanwhile they have called on, many times.
+    // Meanwhile the other nodes have called many times.
     for machine in 1..=20 {
         let product = cluster.product("server-standard-2");
         product.activate(cluster.node(1).clients, quorate_tests::cmid(machine)).await.unwrap();

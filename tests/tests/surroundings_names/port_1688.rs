@@ -1,4 +1,5 @@
-//! What connects to port 1688 and is no client: probes of balancers, browsers, TLS, PROXY headers; and many clients at once.
+//! Connections to port 1688 that are no clients: probes of load balancers, browsers, TLS, PROXY headers; and many
+//! clients at once.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -11,7 +12,7 @@ use tokio::{
 
 use super::QUORATE;
 
-/// What comes back until the other side closes.
+/// Sends `bytes`; returns what arrives until the other side closes.
 async fn sent(at: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(at).await.unwrap();
     stream.write_all(bytes).await.unwrap();

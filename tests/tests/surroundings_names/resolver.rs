@@ -1,4 +1,4 @@
-//! The system's resolver configuration: missing when a node starts, and another one while it runs.
+//! The system's resolver configuration: missing when a node starts, and changed while the node runs.
 
 use std::{fs, net::SocketAddr, os::unix::fs::symlink};
 
@@ -9,9 +9,9 @@ use super::QUORATE;
 const FILE: &str = "/etc/resolv.conf";
 const TEST: &str = "resolver::a_node_without_a_resolver_configuration_serves_clients_and_follows_the_file_when_it_is_written_or_linked";
 
-/// Here the name server answers,
+/// Resolver configuration with the address of the name server.
 const GOOD: &str = "nameserver 127.0.0.1\n";
-/// and here nothing does.
+/// Resolver configuration with an address where no server listens.
 const DEAD: &str = "nameserver 127.0.0.9\n";
 
 #[tokio::test]
@@ -21,7 +21,8 @@ async fn a_node_without_a_resolver_configuration_serves_clients_and_follows_the_
     network.own_etc(&cluster.path("etc")).await;
     fs::remove_file(FILE).unwrap();
     let named = Named::configured_at(SocketAddr::from(([127, 0, 0, 1], 53)), 1, "").running().await;
-    // Neither primary nor resolvers: the SOA names the one, the system the others.
+    // Neither a primary nor resolvers are configured: the primary comes from the SOA record, the resolvers from the
+    // system.
     cluster.set_variable(1, "QUORATE_DNS_TARGET", format!("node1.{ZONE}"));
     cluster.set_variable(1, "QUORATE_DNS_KEY_FILE", named.key_file(1));
     cluster.form().await;
@@ -32,7 +33,7 @@ async fn a_node_without_a_resolver_configuration_serves_clients_and_follows_the_
     fs::write(FILE, "").unwrap();
     assert_eq!(product.count(cluster.node(1).clients, 2).await, 2);
 
-    // It links to another file later, as systems do whose addresses come from DHCP.
+    // The file becomes a link that later changes its target, as on systems with addresses from DHCP.
     let [good, dead] = ["good", "dead"].map(|name| cluster.path(name));
     fs::write(&good, GOOD).unwrap();
     fs::write(&dead, DEAD).unwrap();

@@ -1,11 +1,12 @@
-//! Saved contexts: where a cluster is administrated, and as whom.
+//! Saved contexts: the address of a node's administration, with the certificate and key that identify the caller
+//! there.
 //!
 //! ```text
-//! CONFIG/quorate/contexts/NAME.toml            where, and as whom
+//! CONFIG/quorate/contexts/NAME.toml            address of the administration, name and role of the caller
 //! CONFIG/quorate/contexts/NAME.pem             the certificate
-//! CONFIG/quorate/contexts/NAME.key             its key, perhaps under a password
+//! CONFIG/quorate/contexts/NAME.key             the certificate's private key, which may be encrypted with a password
 //! CONFIG/quorate/contexts/NAME.authority.pem   the cluster's authority
-//! CONFIG/quorate/contexts/NAME.nodes           keys of the nodes that were talked to: they are recognised by them, too
+//! CONFIG/quorate/contexts/NAME.nodes           keys of nodes to which the context has connected
 //! ```
 //! CONFIG is `$XDG_CONFIG_HOME`, or `~/.config`.
 
@@ -22,13 +23,13 @@ use transport::{Identity, KnownKeys, SigningRequest, Subject, is_private_key_enc
 
 use super::key_password;
 
-/// Keys of nodes that a context keeps.
+/// How many node keys a context keeps; the oldest are dropped.
 const NODE_KEYS_MAX: usize = 64;
 
-/// The one that counts where none is named.
+/// Name of the context that is used where none is named.
 pub(crate) const DEFAULT: &str = "default";
 
-/// A saved context.
+/// A saved context, as read from its files.
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
     name: String,
@@ -44,7 +45,7 @@ struct Written {
     role: String,
 }
 
-/// What is saved as a context.
+/// The content of a context that is to be saved.
 pub(crate) struct NewContext<'a> {
     pub(crate) address: &'a str,
     pub(crate) name: &'a str,
@@ -54,7 +55,8 @@ pub(crate) struct NewContext<'a> {
     pub(crate) authority: &'a str,
 }
 
-/// Letters, digits and `-_.`, not beginning with a dot: it becomes the name of files.
+/// Whether `text` is a valid context name: letters, digits and `-_.`, not beginning with a dot, because it becomes a
+/// file name.
 pub(crate) fn is_name(text: &str) -> bool {
     !text.is_empty()
         && !text.starts_with('.')
@@ -62,13 +64,13 @@ pub(crate) fn is_name(text: &str) -> bool {
 }
 
 impl Context {
-    /// The one with this name.
+    /// Reads the context with this name. It is an error if there is none.
     pub(crate) fn named(name: &str) -> anyhow::Result<Self> {
         let known = if is_name(name) { Self::saved(name)? } else { None };
         known.ok_or_else(|| anyhow!("there is no saved context {name:?}: `quorate cluster login` makes one"))
     }
 
-    /// The one with this name, where there is one.
+    /// Reads the context with this name; `None` if there is none.
     pub(crate) fn saved(name: &str) -> anyhow::Result<Option<Self>> {
         let folder = folder()?;
         let path = folder.join(format!("{name}.toml"));
@@ -80,7 +82,8 @@ impl Context {
         Ok(Some(Self { name: name.to_owned(), folder, written }))
     }
 
-    /// The one for this address: the one whose address it is, or the only one, or the default one.
+    /// Chooses the context for an address: the one saved for this address, else the only context, else the default
+    /// one.
     pub(crate) fn for_address(address: &str) -> anyhow::Result<Self> {
         let mut all = Self::all()?;
         if let Some(same) = all.iter().position(|context| context.written.address == address) {
@@ -106,14 +109,14 @@ impl Context {
         names.iter().map(|name| Self::named(name)).collect()
     }
 
-    /// Whether anything is saved under this name.
+    /// Whether any file of a context with this name exists.
     pub(crate) fn is_saved(name: &str) -> anyhow::Result<bool> {
         let folder = folder()?;
         let mut files = ["toml", "pem", "key", "authority.pem"].into_iter().map(|kind| file(&folder, name, kind));
         Ok(files.any(|path| path.symlink_metadata().is_ok()))
     }
 
-    /// Saves a new one; one of the same name is replaced.
+    /// Saves a new context and replaces one of the same name.
     pub(crate) fn save(name: &str, new: &NewContext<'_>) -> anyhow::Result<PathBuf> {
         let folder = folder()?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
@@ -132,12 +135,13 @@ impl Context {
         Ok(path)
     }
 
-    /// Where its cluster is administrated.
+    /// Address of the administration of the context's cluster, HOST:PORT.
     pub(crate) fn address(&self) -> &str {
         &self.written.address
     }
 
-    /// A request for a new certificate for the same key; none where the key is under a password, which is not asked for twice.
+    /// A request for a new certificate for the same key; `None` where the key is encrypted, because its password is
+    /// not asked for twice.
     pub(crate) fn renewal_request(&self) -> anyhow::Result<Option<Vec<u8>>> {
         let key = read_private(&file(&self.folder, &self.name, "key"))?;
         if is_private_key_encrypted(&key) {
@@ -146,7 +150,7 @@ impl Context {
         Ok(Some(SigningRequest::with_key(std::str::from_utf8(&key)?)?))
     }
 
-    /// Takes a renewed certificate in.
+    /// Replaces the context's certificate and authority by renewed ones.
     pub(crate) fn renew(&self, certificate: &str, authority: &str) -> anyhow::Result<()> {
         for (kind, text) in [("authority.pem", authority), ("pem", certificate)] {
             let path = file(&self.folder, &self.name, kind);
@@ -156,20 +160,21 @@ impl Context {
         Ok(())
     }
 
-    /// The keys by which nodes are recognised whatever authority certified them.
+    /// Keys of nodes that this context has connected to. A node with one of them is accepted whatever authority
+    /// certified it.
     fn node_keys(&self) -> Vec<[u8; 32]> {
         let text = fs::read_to_string(file(&self.folder, &self.name, "nodes")).unwrap_or_default();
         let keys = text.lines().filter_map(|line| HEXLOWER.decode(line.as_bytes()).ok()?.try_into().ok());
         keys.take(NODE_KEYS_MAX).collect()
     }
 
-    /// Keeps the key of a node that was talked to.
+    /// Adds the key of a node that this context connected to.
     pub(crate) fn keep_node_key(&self, key: [u8; 32]) -> anyhow::Result<()> {
         let mut keys = self.node_keys();
         if keys.contains(&key) {
             return Ok(());
         }
-        // The last ones that were met.
+        // The newest keys come first, so that truncation drops the oldest.
         keys.insert(0, key);
         keys.truncate(NODE_KEYS_MAX);
         let text: String = keys.iter().map(|key| HEXLOWER.encode(key) + "\n").collect();
@@ -178,7 +183,7 @@ impl Context {
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// What to show there.
+    /// The certificate, the key and the authority that a connection presents and verifies.
     pub(crate) fn identity(&self) -> anyhow::Result<Identity> {
         let key = read_private(&file(&self.folder, &self.name, "key"))?;
         let whose = format!("context {}", self.name);

@@ -1,4 +1,4 @@
-//! A join token for a certificate: how a person logs in, and how a node joins.
+//! Exchanges a join token for a certificate: `cluster login` for a person, `host init --join` for a node.
 
 use std::{error::Error as _, time::Duration};
 
@@ -24,26 +24,26 @@ use crate::{
     secrets::TokenArgs,
 };
 
-/// How long the cluster may take to answer.
+/// Timeout of one enrolment call to the cluster.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Arguments of `cluster login`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Login {
-    /// Where a node is administrated: its admin.listen, port 1690.
+    /// Address of a node's administration (its admin.listen, port 1690).
     #[arg(value_name = "HOST:PORT")]
     address: String,
     #[command(flatten)]
     token: TokenArgs,
-    /// Whose certificate it will be, for people and the audit.
+    /// Name in the certificate, which the audit record shows.
     #[arg(long = "as", env = "USER", value_name = "NAME")]
     name: String,
-    /// Under which name it is saved.
+    /// Name of the context under which the certificate is saved.
     #[arg(long, value_name = "NAME", default_value = contexts::DEFAULT)]
     context: String,
     #[command(flatten)]
     force: ForceArgs,
-    /// Keep the private key under a password: asked for, or taken from QUORATE_CONTEXT_PASSWORD.
+    /// Encrypt the private key with a password: asked for, or taken from QUORATE_CONTEXT_PASSWORD.
     #[arg(long)]
     password: bool,
 }
@@ -55,7 +55,7 @@ impl Login {
             return Err(Failure::usage(what));
         }
         let token = self.token.required()?;
-        // Before the token is spent.
+        // Checked before the token is spent.
         if Context::is_saved(&self.context)? {
             self.force.allow_replacing(&format!("the saved context {}, with its private key,", self.context))?;
         }
@@ -90,14 +90,15 @@ impl Login {
     }
 }
 
-/// What a node gets with a token.
+/// What a node receives in exchange for a token.
 pub(crate) struct Joined {
     pub(crate) reply: EnrollReply,
-    /// The node's own key, in PEM; it never leaves this machine.
+    /// The node's private key, in PEM; it never leaves this machine.
     pub(crate) key: Zeroizing<String>,
 }
 
-/// Has the cluster certify a new key for this node. One of the version before gives out its authority's key instead.
+/// Has the cluster certify a new key for this node. A cluster of the previous version sends its authority's key
+/// instead.
 pub(crate) fn join(
     address: &str,
     token: &Token,
@@ -108,7 +109,7 @@ pub(crate) fn join(
     let asked = EnrollRequest { node, peer_address, ..EnrollRequest::default() };
     let certified = EnrollRequest { request: request.into(), ..asked.clone() };
     let reply = match ask(address, token, certified, output)? {
-        // It takes the request for a person's.
+        // The previous version reads a signing request as a person's and refuses it for a node.
         Err(status) if status.code() == Code::InvalidArgument => ask(address, token, asked, output)?,
         reply => reply,
     };
@@ -123,8 +124,8 @@ fn enroll(address: &str, token: &Token, asked: EnrollRequest, output: &Output) -
     ask(address, token, asked, output)?.map_err(refused)
 }
 
-/// The cluster's answer, or its refusal. Where the answer is lost, the same signing request is shown with the token again: a cluster
-/// that writes format 3 or later answers it as it did before.
+/// Sends the enrolment request and returns the cluster's answer or refusal. Where the reply is lost, the same signing
+/// request is sent again with the same token: a cluster that writes format 3 or later repeats its first answer.
 fn ask(
     address: &str,
     token: &Token,
@@ -159,7 +160,8 @@ fn ask(
     })?
 }
 
-/// Whether the token may be used although no answer came: the status is not the node's.
+/// Whether the reply was lost, so that the token may be spent already: the status comes from the connection, not from
+/// the node.
 fn is_lost(status: &Status) -> bool {
     status.source().is_some() || status.code() == Code::Unknown
 }

@@ -1,4 +1,4 @@
-//! A private key under a password (PKCS #8, PBES2 with scrypt and AES-256).
+//! Encryption of a private key with a password (PKCS #8, PBES2 with scrypt and AES-256).
 
 use std::{
     io::{self, IsTerminal},
@@ -13,10 +13,10 @@ use pkcs8::{
 };
 use zeroize::Zeroizing;
 
-/// Where the password is taken from before anybody is asked.
+/// Environment variable with the password; where it is set, there is no question at the terminal.
 const VARIABLE: &str = "QUORATE_CONTEXT_PASSWORD";
 
-/// For a new key: from the variable, or typed twice.
+/// Password for a new key: from the command line or the variable, or typed twice at the terminal.
 pub(crate) fn new_password() -> anyhow::Result<Zeroizing<String>> {
     if let Some(given) = given() {
         return Ok(given);
@@ -28,7 +28,7 @@ pub(crate) fn new_password() -> anyhow::Result<Zeroizing<String>> {
     Ok(first)
 }
 
-/// The same key in PEM, under a password.
+/// Encrypts the key with a password; the result is in PEM.
 pub(crate) fn encrypt(plain_pem: &str, password: &str) -> anyhow::Result<Zeroizing<String>> {
     let failed = |error: pkcs8::Error| anyhow!("the key cannot be encrypted: {error}");
     let (_, plain) = SecretDocument::from_pem(plain_pem).map_err(|error| failed(error.into()))?;
@@ -47,7 +47,7 @@ pub(crate) fn encrypt(plain_pem: &str, password: &str) -> anyhow::Result<Zeroizi
     document.to_pem(EncryptedPrivateKeyInfoOwned::PEM_LABEL, LineEnding::LF).context("the key is not encrypted")
 }
 
-/// The key in plain PEM, with the password from the variable or from the terminal.
+/// The decrypted key in PEM; the password comes from the command line, the variable or the terminal.
 pub(crate) fn decrypt(pem: &[u8], whose: &str) -> anyhow::Result<Zeroizing<String>> {
     let text = std::str::from_utf8(pem).context("the key is no PEM")?;
     let (_, document) = SecretDocument::from_pem(text).map_err(|error| anyhow!("the key is no PEM: {error}"))?;
@@ -62,10 +62,10 @@ pub(crate) fn decrypt(pem: &[u8], whose: &str) -> anyhow::Result<Zeroizing<Strin
     plain.to_pem(PrivateKeyInfoRef::PEM_LABEL, LineEnding::LF).context("the key is malformed")
 }
 
-/// One that came on the command line, before the variable and before anybody is asked.
+/// Password from the command line; it takes precedence over the variable and the terminal.
 static ON_COMMAND_LINE: OnceLock<Zeroizing<String>> = OnceLock::new();
 
-/// Takes the password that came on the command line.
+/// Sets the password from the command line for the rest of this process.
 pub(crate) fn take(password: &str) {
     ON_COMMAND_LINE.get_or_init(|| Zeroizing::new(password.to_owned()));
 }

@@ -1,4 +1,4 @@
-//! Talking to a node's administration: over its socket, or from afar with a saved certificate.
+//! Connections to a node's administration: over its local socket, or over the network with a saved certificate.
 
 pub(crate) mod contexts;
 pub(crate) mod enrolment;
@@ -23,24 +23,25 @@ use self::{
 };
 use crate::output::Failure;
 
-/// Pause between two looks at a node that is to go away.
+/// Pause between two connection attempts while [`AdminArgs::gone`] waits for a node to stop.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long the renewal of a person's certificate may take, before what was asked for is asked.
+/// Timeout for renewing a person's certificate before the command's own request is sent.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Which node to talk to.
+/// The node to which a command connects.
 #[derive(Debug, clap::Args)]
 pub(crate) struct AdminArgs {
     /// The node's administration: unix:PATH of the socket in its data folder, a saved context's name, or HOST[:PORT].
     #[arg(long, env = "QUORATE_ADMIN", value_name = "PLACE", default_value = "unix:/var/lib/quorate/admin.sock")]
     admin: Address,
-    /// From afar, show the certificate of this saved context, instead of the one for the place.
+    /// Over the network, present the certificate of this saved context, instead of the one that belongs to the
+    /// address.
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
 }
 
-/// Where nodes are administrated from afar, unless a port is named.
+/// Default port of a node's administration over the network.
 const PORT: u16 = 1690;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,16 +69,17 @@ impl FromStr for Address {
     }
 }
 
-/// An open administration. What changes something is asked again where the reply was lost, and is done once.
+/// A connection to a node's administration. A request that changes something is repeated where its reply was lost,
+/// and is carried out once.
 pub(crate) type Admin = AdminClient<Repeating>;
 
 impl AdminArgs {
-    /// The administration that the text names.
+    /// The administration that `text` names, in the form that `--admin` takes.
     pub(crate) fn at(text: &str) -> anyhow::Result<Self> {
         Ok(Self { admin: text.parse()?, context: None })
     }
 
-    /// The same with the certificate of this saved context.
+    /// The same administration, with the certificate of this saved context.
     pub(crate) fn with_context(self, name: &str) -> anyhow::Result<Self> {
         match self.admin {
             Address::Socket(_) => {
@@ -100,14 +102,14 @@ impl AdminArgs {
         self.run(async |mut admin| Ok(call(&mut admin).await.map_err(refused)?.into_inner()))
     }
 
-    /// Waits until nobody answers there any more.
+    /// Waits until no connection to the node's administration succeeds any more.
     pub(crate) async fn gone(&self) {
         while self.connect().await.is_ok() {
             sleep(LOOK_PAUSE).await;
         }
     }
 
-    /// Connects.
+    /// Connects to the administration.
     pub(crate) async fn connect(&self) -> anyhow::Result<Admin> {
         let shown = self.context.as_deref().map(Context::named).transpose()?;
         let at = async |address: &str, saved: Option<Context>| {
@@ -125,7 +127,7 @@ impl AdminArgs {
                     let address = context.address().to_owned();
                     at(&address, Some(context)).await
                 }
-                // A host, then.
+                // The argument is neither a socket nor a saved context, so it is the name of a host.
                 None => {
                     let reached = at(&format!("{name}:{PORT}"), None).await;
                     reached.map_err(|why| anyhow!("there is no context {name:?}, and as a host: {why}"))
@@ -135,7 +137,7 @@ impl AdminArgs {
     }
 }
 
-/// Runs a command's work on a runtime of its own.
+/// Runs a command's asynchronous work on a runtime that is made for it.
 pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
@@ -155,7 +157,8 @@ async fn connect_afar(address: &str, context: &Context) -> anyhow::Result<Admin>
         Repeating::connect(Reach::Afar { address: address.to_owned(), own, context: context.clone() }).await?,
     );
     if is_renewed {
-        // What was asked for can be done still, and must not wait for a cluster without a leader.
+        // The request can still be sent with the certificate as it is, and must not wait for a cluster without a
+        // leader.
         match timeout(RENEWAL_TIMEOUT, renew(&mut admin, context)).await {
             Ok(Ok(())) => {}
             Ok(Err(why)) => tracing::warn!("the certificate of this context ends soon and was not renewed: {why:#}"),
@@ -167,7 +170,7 @@ async fn connect_afar(address: &str, context: &Context) -> anyhow::Result<Admin>
     Ok(admin)
 }
 
-/// Has the certificate of a context renewed, which is in the last third of its life.
+/// Renews the certificate of a context, which is in the last third of its validity.
 async fn renew(admin: &mut Admin, context: &Context) -> anyhow::Result<()> {
     let Some(request) = context.renewal_request()? else { return Ok(()) };
     let asked = RenewCertificateRequest { request: request.into() };
@@ -175,9 +178,9 @@ async fn renew(admin: &mut Admin, context: &Context) -> anyhow::Result<()> {
     context.renew(&reply.certificate, &reply.authority)
 }
 
-/// A refusal or a failure, in the node's own words.
+/// A refusal or failure, with the message that the node sent.
 pub(crate) fn refused(status: tonic::Status) -> Failure {
-    // A certificate that the other side refuses is known with the first answer only.
+    // That the node refuses the caller's certificate is known only with the first reply.
     let cause = cause(&status);
     match certificates(&cause) {
         Some(why) => anyhow!("{why} ({cause})").into(),

@@ -1,4 +1,4 @@
-//! The way to a node's administration, which can be gone again after a connection broke.
+//! How to connect to a node's administration; kept, so that a connection that broke can be made again.
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
@@ -13,17 +13,17 @@ use super::{
     unreached::{CONNECT_TIMEOUT, cause, unreached},
 };
 
-/// Where a node is administrated, and what is shown there.
+/// Address of a node's administration, and the identity to present there.
 #[derive(Clone)]
 pub(super) enum Reach {
-    /// The socket in its data folder.
+    /// The socket in the node's data folder.
     Socket(PathBuf),
-    /// HOST:PORT of its `admin.listen`.
+    /// HOST:PORT of the node's `admin.listen`.
     Afar { address: String, own: Arc<PresentedIdentity>, context: Context },
 }
 
 impl Reach {
-    /// Connects.
+    /// Connects to the administration, anew at each call.
     pub(super) async fn connect(&self) -> anyhow::Result<Channel> {
         match self {
             Self::Socket(path) => {
@@ -32,7 +32,7 @@ impl Reach {
                     let path = owned.clone();
                     async move { UnixStream::connect(path).await.map(TokioIo::new) }
                 });
-                // The address is not used: the connector knows the socket.
+                // tonic needs an address and does not use it: the connector opens the socket.
                 let channel = Endpoint::from_static("http://node").connect_with_connector(connector).await;
                 channel.map_err(|error| {
                     let cause = cause(&error);

@@ -1,9 +1,9 @@
-//! Requests that are asked again where the reply was lost, and carried out once all the same.
+//! Repeats a request whose reply was lost, so that it is carried out exactly once.
 //!
-//! Each request that changes something carries 16 random bytes ([`REQUEST_ID_METADATA`]). Where the connection breaks before the
-//! reply has come, or the node does not know whether the request was carried out, the same request is sent again with the same
-//! bytes. A cluster that writes format 3 or later answers what became of the first one. Below that nothing is repeated: the
-//! outcome is unknown, and the error says so.
+//! Each request that changes something carries 16 random bytes ([`REQUEST_ID_METADATA`]). Where the connection breaks
+//! before the reply arrives, or the node cannot say whether the request was carried out, the same request is sent
+//! again with the same bytes. A cluster that writes format 3 or later answers with the outcome of the first request.
+//! With an earlier format nothing is repeated: the outcome is unknown, and the error says so.
 
 use std::{
     error::Error,
@@ -33,14 +33,14 @@ use super::{
     unreached::{cause, certificates},
 };
 
-/// How long a request is asked again after the first reply was lost.
+/// How long a request is repeated after its first reply was lost.
 pub(super) const REPEAT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Pause between two attempts.
 pub(super) const REPEAT_PAUSE: Duration = Duration::from_millis(500);
 
-/// Calls that change something and are answered with one message. The others are not asked again: what they read can be read
-/// anew, and `Enroll` makes no channel of this kind.
+/// Calls that change something and have one message as reply. Other calls are not repeated: a read can be made anew,
+/// and `Enroll` uses no channel of this kind.
 const REPEATED: &[&str] = &[
     "TransferLeader",
     "Drain",
@@ -66,14 +66,14 @@ const REPEATED: &[&str] = &[
 type BoxedError = Box<dyn Error + Send + Sync>;
 type Response = http::Response<Body>;
 
-/// A channel to one node's administration.
+/// A channel to one node's administration that repeats requests.
 #[derive(Clone)]
 pub(crate) struct Repeating {
     reach: Reach,
     channel: Channel,
 }
 
-/// A request as it can be sent more than once.
+/// A request that can be sent more than once.
 struct Kept {
     parts: http::request::Parts,
     message: Bytes,
@@ -99,7 +99,8 @@ impl Service<http::Request<Body>> for Repeating {
         if !REPEATED.contains(&call) {
             return self.channel.call(request).map(|response| response.map_err(Into::into)).boxed();
         }
-        // The channel that `poll_ready` was asked about; what stays behind is asked again before it is used.
+        // `poll_ready` was called on this channel, so it takes the request; the clone in its place is polled before
+        // its use.
         let fresh = self.channel.clone();
         let channel = std::mem::replace(&mut self.channel, fresh);
         let reach = self.reach.clone();
@@ -117,9 +118,9 @@ impl Service<http::Request<Body>> for Repeating {
 
 enum Attempt {
     Done(Response),
-    /// The node took nothing from this caller.
+    /// The node did not accept the request.
     Failed(BoxedError),
-    /// It may have been carried out, and this is why that is not known.
+    /// The outcome is unknown; the text says why.
     Lost(String),
 }
 
@@ -134,7 +135,7 @@ impl Kept {
         Ok(Self { parts, message: body.collect().await?.to_bytes() })
     }
 
-    /// Sends it, and waits for the whole reply.
+    /// Sends the request and waits for the whole reply.
     async fn send(&self, mut channel: Channel) -> Attempt {
         let request = http::Request::from_parts(self.parts.clone(), Body::new(Full::new(self.message.clone())));
         let received = async {
@@ -146,7 +147,7 @@ impl Kept {
         };
         let (parts, trailers, message) = match received.await {
             Ok(received) => received,
-            // That a certificate is refused is known with the first reply only.
+            // That the node refuses the caller's certificate is known only with the first reply.
             Err(error) if certificates(&cause(&*error)).is_some() => return Attempt::Failed(error),
             Err(error) => return Attempt::Lost(cause(&*error)),
         };
@@ -161,7 +162,7 @@ impl Kept {
     }
 }
 
-/// Asks again on new connections, until a reply comes or the time is over.
+/// Repeats the request on new connections until a reply arrives or [`REPEAT_TIMEOUT`] is over.
 async fn repeat(reach: &Reach, kept: &Kept, mut cause: String) -> Result<Response, BoxedError> {
     let until = Instant::now() + REPEAT_TIMEOUT;
     let progress = ProgressBar::new_spinner();
@@ -190,7 +191,7 @@ async fn repeat(reach: &Reach, kept: &Kept, mut cause: String) -> Result<Respons
     Ok(unknown(&cause))
 }
 
-/// Whether the cluster remembers what it has carried out; none where that cannot be learned now.
+/// Whether the cluster remembers which requests it carried out; `None` where that cannot be found out now.
 async fn remembers(channel: Channel) -> Option<bool> {
     let reply = AdminClient::new(channel).cluster_status(ClusterStatusRequest {}).await.ok()?.into_inner();
     // A format that this version does not know is a newer one.
@@ -211,9 +212,10 @@ mod tests {
 
     const PROTO: &str = include_str!("../../../../proto/admin.proto");
 
-    /// Calls that change nothing, whose reply is a stream, or that another kind of channel makes.
+    /// Calls that are not repeated: they change nothing, their reply is a stream, or they use another kind of
+    /// channel.
     const ASKED_ONCE: [&str; 18] = [
-        // Each attempt makes a key.
+        // Each attempt creates a key.
         "RotateAuthority",
         "ListTokens",
         "Registry",

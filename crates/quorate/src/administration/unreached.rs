@@ -1,13 +1,13 @@
-//! Why a node could not be reached, in words for people.
+//! Readable messages for a node that could not be reached.
 
 use std::{error::Error, iter::successors, time::Duration};
 
 use anyhow::anyhow;
 
-/// How long a connection from afar may take to be made.
+/// Timeout for opening a connection over the network.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// No node answers at the address, or one of another cluster: the reason, with the next thing to look at.
+/// The error for an address at which no node of this cluster answers: the reason, and what to check next.
 pub(crate) fn unreached(address: &str, error: &(dyn Error + 'static)) -> anyhow::Error {
     let cause = cause(error);
     match certificates(&cause) {
@@ -23,7 +23,7 @@ pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
     sources.last().map_or_else(String::new, ToString::to_string)
 }
 
-/// What TLS says, for people.
+/// A readable sentence for a TLS error; `None` for an error that has none.
 pub(super) fn certificates(cause: &str) -> Option<&'static str> {
     const KNOWN: [(&str, &str); 5] = [
         ("received fatal alert: CertificateExpired", "the node says that our certificate has expired: log in again"),

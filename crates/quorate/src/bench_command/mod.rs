@@ -1,4 +1,4 @@
-//! `quorate bench`: measurements on a cluster that is made for the occasion and gone afterwards.
+//! `quorate bench`: measurements on a cluster that exists only for the measurement.
 
 mod fleet;
 
@@ -8,12 +8,12 @@ use crate::output::{CommandResult, Output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Client machines over months, against three nodes, in a time of their own.
+    /// Simulate client machines over months, against three nodes, on a virtual clock.
     Fleet(fleet::Command),
 }
 
 impl Command {
-    /// Runs it.
+    /// Runs the command.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         match self {
             Self::Fleet(command) => command.run(output),

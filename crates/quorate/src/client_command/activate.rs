@@ -28,8 +28,8 @@ With --state the product is that of the installed key (`quorate client install-k
 
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Activate {
-    /// The host: a name or an IP address, IPv6 in brackets; without a port it is 1688. Without it: the host that was set
-    /// (`client set-host`), else the one that answered last, else those that DNS names.
+    /// The host: a name or an IP address, IPv6 in brackets; the default port is 1688. Without it: the host that was
+    /// set (`client set-host`), else the one that answered last, else those that DNS names.
     #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "publisher")]
     host: Option<HostAddress>,
     #[command(flatten)]
@@ -37,25 +37,26 @@ pub(crate) struct Activate {
     /// The publisher's activation service, where a direct key is installed.
     #[arg(long, value_name = "HOST:PORT", requires = "state")]
     publisher: Option<String>,
-    /// Certificates in PEM of the authority that vouches for the publisher's service, where its own keys do not.
+    /// Certificates in PEM of the authority that certifies the publisher's service, where it does not use the
+    /// publisher's own keys.
     #[arg(long, value_name = "FILE", requires = "publisher")]
     publisher_ca: Option<PathBuf>,
     #[command(flatten)]
     trust: TrustArg,
-    /// Where the machine keeps its CMID and its key; `client install-key` makes it.
+    /// Folder in which the machine keeps its CMID and its key; `client install-key` makes it.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["product", "cmid"])]
     state: Option<PathBuf>,
     /// The product to activate, by its name in the catalog.
     #[arg(long, value_name = "NAME", required_unless_present = "state")]
     product: Option<String>,
-    /// The machine's id, where there is no --state. Without it a random one is taken, which counts as one more machine
-    /// each time.
+    /// The machine's CMID, where there is no --state. Without it a random CMID is used, which counts as one more
+    /// machine each time.
     #[arg(long, value_name = "UUID")]
     cmid: Option<Cmid>,
 }
 
 impl Activate {
-    /// What `--state DIR` asks for.
+    /// The command with `--state DIR` alone.
     pub(crate) fn as_set_up(state: PathBuf) -> Self {
         Self { state: Some(state), ..Self::default() }
     }
@@ -101,8 +102,8 @@ impl Activate {
         Ok(Some(Service { address, authorities }))
     }
 
-    /// R20: one attempt of the machine whose state is kept: the host that was set, the one that answered last, or those
-    /// that DNS names, in turn.
+    /// R20: one attempt of the machine whose state is kept. Tries the host that was set, else the one that answered
+    /// last, else those that DNS names, in turn.
     fn ask_as_set_up(&self, folder: &Path, product: &str, trust: Trust, output: &Output) -> CommandResult {
         if self.publisher.is_some() {
             return Err(Failure::usage(anyhow!(
@@ -116,7 +117,7 @@ impl Activate {
         Ok(show(&attempt.result, attempt.status.cmid, product, output))
     }
 
-    /// The same of a machine without a state.
+    /// One attempt for a machine without a state folder.
     fn ask_host(&self, file: &TrustFile, trust: &Trust, cmid: Cmid, output: &Output) -> CommandResult {
         let name = self.product.as_deref().unwrap_or_default();
         let product = file.product(trust, name).map_err(Failure::usage)?;

@@ -12,13 +12,13 @@ use super::report::{EXIT_NOT_REACHED, with_causes};
 use crate::administration::block_on;
 use crate::output::{CommandResult, Failure, Output};
 
-/// Where the publisher is, and what vouches for it beside its own keys.
+/// Address of the publisher's service, and the authorities that certify it besides the publisher's own keys.
 pub(super) struct Service {
     pub(super) address: String,
     pub(super) authorities: Option<Vec<u8>>,
 }
 
-/// Activates the machine with its publisher; once it is, without asking anybody.
+/// Activates the machine with its publisher. A machine that is activated already sends no request.
 pub(super) fn activate(
     mut state: StateFolder,
     channel: Channel,

@@ -20,10 +20,10 @@ Examples:
 
 Exit code 0: a host can be reached. 1: none can. 3: DNS names none (0x8007232B), or does not answer.";
 
-/// DiscoveryArgs hosts are looked for.
+/// How hosts are looked up in DNS.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct DiscoveryArgs {
-    /// Look in this domain; several times for several, in this order. Without any: the system's search list.
+    /// Look in this domain; several times for several, in this order. Default: the system's search list.
     #[arg(long, value_name = "DOMAIN")]
     domain: Vec<DnsName>,
     /// Ask this DNS server, in place of the system's.
@@ -35,7 +35,7 @@ pub(crate) struct DiscoveryArgs {
 }
 
 impl Default for DiscoveryArgs {
-    /// The system's search list and servers.
+    /// Uses the system's search list and DNS servers.
     fn default() -> Self {
         Self { domain: Vec::new(), server: Vec::new(), service: Desired::SERVICE.to_owned() }
     }
@@ -84,7 +84,7 @@ impl Discover {
         for (host, reached) in &hosts {
             let address = reached.map(|peer| peer.ip()).or_else(|| host.addresses.first().copied());
             let address = address.map(|address| address.to_string()).unwrap_or_default();
-            // A name is shown with its last dot; an address has none.
+            // A name is shown with its final dot; an address has none.
             let target = match host.target.parse::<IpAddr>() {
                 Ok(address) => address.to_string(),
                 Err(_) => host.target.trim_end_matches('.').to_owned() + ".",
@@ -109,7 +109,7 @@ impl Discover {
     }
 }
 
-/// A line for each name that was asked for, with its answer.
+/// One line for each name that was looked up, with its answer.
 fn asked_text(asked: &[AskedName]) -> String {
     asked.iter().map(|asked| format!("{}: {}\n", asked.name, asked.answer)).collect()
 }
@@ -128,7 +128,7 @@ fn asked_json(asked: &[AskedName]) -> Vec<Value> {
     asked.iter().map(entry).collect()
 }
 
-/// DNS names no host.
+/// The result where DNS names no host.
 fn not_found(error: &LookupError, asked: &[AskedName], output: &Output) -> CommandResult {
     if let LookupError::Find(error @ FindError::Configuration { .. }) = error {
         return Err(Failure::usage(anyhow!("{error}: give --domain or --server")));

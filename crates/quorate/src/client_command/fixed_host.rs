@@ -1,4 +1,4 @@
-//! `quorate client set-host|clear-host`: a host that is named instead of looked for (R18).
+//! `quorate client set-host|clear-host`: a host that is configured instead of looked up in DNS (R18).
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,17 +18,17 @@ Examples:
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SetHost {
-    /// A full name, a short name (looked up in the system's search list), or an IP address; without a port it is 1688.
+    /// A full name, a short name (looked up in the system's search list), or an IP address; the default port is 1688.
     #[arg(value_name = "HOST[:PORT]")]
     host: FixedHost,
-    /// Where the machine keeps its state; made at first use.
+    /// Folder in which the machine keeps its state; made at first use.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ClearHost {
-    /// Where the machine keeps its state.
+    /// Folder in which the machine keeps its state.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! `quorate client install-key`: which way a machine is activated (R24, R35).
+//! `quorate client install-key`: installs the key that decides how a machine is activated (R24, R35).
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,12 +27,12 @@ a few: with it the machine asks its publisher. The one that was installed last c
 pub(crate) struct InstallKey {
     #[command(flatten)]
     key: KeyArgs,
-    /// Where the machine keeps its CMID and its key; made at first use.
+    /// Folder in which the machine keeps its CMID and its key; made at first use.
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
     #[command(flatten)]
     trust: TrustArg,
-    /// The product that a direct key is for; without it the one that is set up.
+    /// The product that a direct key is for. Default: the product that is set up.
     #[arg(long, value_name = "NAME")]
     product: Option<Name>,
 }

@@ -1,4 +1,4 @@
-//! `quorate client rearm|generalize`: the timers set anew (R21), and a machine made an image for others (R22).
+//! `quorate client rearm|generalize`: resets the timers (R21), and prepares a machine as an image for others (R22).
 
 use client::Client;
 

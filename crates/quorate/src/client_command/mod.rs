@@ -1,4 +1,4 @@
-//! `quorate client ...`: what a client machine does, by hand.
+//! `quorate client ...`: the commands of a client machine.
 
 pub(crate) mod activate;
 mod direct;
@@ -16,49 +16,49 @@ pub(crate) mod trust;
 
 use crate::output::{CommandResult, Output};
 
-/// What a client machine does.
+/// Commands of a client machine.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Activate this machine: ask one host once, or the publisher where a direct key is installed.
     ///
-    /// Exit code 0: activated. 1: below the threshold (0xC004F038), refused, or answered by one that cannot be trusted.
-    /// 2: a mistake in the command line, an address, the trust file or the product. 3: nobody reached.
+    /// Exit code 0: activated. 1: below the threshold (0xC004F038), refused, or the answer could not be verified. 2:
+    /// a mistake in the command line, an address, the trust file or the product. 3: no host or publisher was reached.
     #[command(after_help = activate::EXAMPLES)]
     Activate(activate::Activate),
-    /// The hosts that DNS names, in the order in which a client tries them, and whether each can be reached.
+    /// List the hosts that DNS names, in the order in which a client tries them, and whether each can be reached.
     #[command(after_help = discover::EXAMPLES)]
     Discover(discover::Discover),
     /// Install a setup key (volume activation of its product) or a direct key (activation by the publisher).
     #[command(after_help = install_key::EXAMPLES)]
     InstallKey(install_key::InstallKey),
-    /// Take the key away, and the licence with it.
+    /// Remove the key, and the licence with it.
     #[command(after_help = remove_key::EXAMPLES)]
     RemoveKey(remove_key::RemoveKey),
-    /// Keep no direct key that somebody could read, once it has activated this machine.
+    /// Make the direct key unreadable on this machine, once it has activated the machine.
     #[command(after_help = remove_key::EXAMPLES)]
     ClearKey(remove_key::ClearKey),
-    /// How this machine stands: licensed or not, for how long, when it asks next, and whom.
+    /// Show whether this machine is licensed, for how long, when it asks next, and which host.
     #[command(after_help = status::EXAMPLES)]
     Status(status::StatusArgs),
-    /// Keep this machine activated: a service that asks when it is time, until SIGTERM.
+    /// Keep this machine activated: a service that sends each request when it is due, until SIGTERM.
     #[command(after_help = run::EXAMPLES)]
     Run(run::Run),
-    /// Set the timers anew: 30 more days of grace, at most three times.
+    /// Reset the timers: 30 more days of grace, at most three times.
     #[command(after_help = life::EXAMPLES)]
     Rearm(life::Rearm),
-    /// Make this machine an image for others: a new CMID, no identity, no licence; the key stays.
+    /// Prepare this machine as an image for others: a new CMID, no identity, no licence; the key stays.
     #[command(after_help = life::EXAMPLES)]
     Generalize(life::Generalize),
-    /// Ask one host only, and leave DNS alone.
+    /// Ask one host only, without looking in DNS.
     #[command(after_help = fixed_host::EXAMPLES)]
     SetHost(fixed_host::SetHost),
-    /// Look for hosts in DNS again, and forget the one that answered last.
+    /// Look for hosts in DNS again, and forget the host that answered last.
     #[command(after_help = fixed_host::EXAMPLES)]
     ClearHost(fixed_host::ClearHost),
 }
 
 impl Command {
-    /// Runs it.
+    /// Runs the command.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         match self {
             Self::Activate(command) => command.run(output),

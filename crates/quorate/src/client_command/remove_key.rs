@@ -1,4 +1,4 @@
-//! `quorate client remove-key|clear-key`: a key taken away, or made unreadable.
+//! `quorate client remove-key|clear-key`: removes a key, or makes it unreadable.
 
 use client::Client;
 

@@ -7,10 +7,11 @@ use client::{ActivateError, AskError, Exchange};
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 
-/// What `client activate` adds to the common exit codes: nobody was reached.
+/// Exit code of `client activate` where no host or publisher was reached, beside the common exit codes.
 pub(super) const EXIT_NOT_REACHED: u8 = 3;
 
-/// The outcome for machines. Every key is always there; what only a verified answer says is null without one.
+/// The outcome as JSON. Every key is always present; keys whose value comes from a verified answer are null without
+/// one.
 #[derive(Debug, Serialize)]
 pub(super) struct ActivateReport {
     activated: bool,
@@ -18,12 +19,13 @@ pub(super) struct ActivateReport {
     words: &'static str,
     advice: Option<&'static str>,
     error: Option<String>,
-    /// With 0xC004F042, as the host says: the lowest group that covers the product, and the groups of the host's keys.
+    /// With 0xC004F042, from the host's answer: the lowest group that covers the product, and the groups of the
+    /// host's keys.
     group_needed: Option<String>,
     groups_held: Option<Vec<String>>,
     cmid: String,
     host: String,
-    /// fixed, cache or srv; of the host that answered.
+    /// How the host that answered was found: `fixed`, `cache` or `srv`.
     found_by: Option<&'static str>,
     #[serde(flatten)]
     answer: AnswerReport,
@@ -33,7 +35,7 @@ pub(super) struct ActivateReport {
 struct AnswerReport {
     count: Option<u32>,
     threshold: Option<u32>,
-    /// The answering node's public key.
+    /// Public key of the node that answered.
     node_key: Option<String>,
     activation_interval_minutes: Option<u32>,
     renewal_interval_minutes: Option<u32>,
@@ -74,7 +76,7 @@ impl ActivateReport {
         }
     }
 
-    /// None of the hosts that are known, if any is.
+    /// The outcome where no host answered; the CMID is known.
     pub(super) fn not_found(cmid: Cmid, error: &AskError) -> Self {
         let status = error.status();
         let mut said: Vec<_> = error
@@ -120,7 +122,7 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The outcome for people.
+/// The outcome as text.
 pub(super) struct ActivateText<'a> {
     pub(super) report: &'a ActivateReport,
     pub(super) product: &'a str,
@@ -156,7 +158,7 @@ fn row(f: &mut fmt::Formatter<'_>, name: &str, value: Option<impl fmt::Display>)
     value.map_or(Ok(()), |value| write!(f, "\n  {name:<18} {value}"))
 }
 
-/// Minutes as people count them: "2 h", "7 d".
+/// A number of minutes, shown in the largest fitting unit: "2 h", "7 d".
 struct Minutes(u32);
 
 impl fmt::Display for Minutes {

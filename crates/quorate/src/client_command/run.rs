@@ -30,14 +30,15 @@ pub(crate) struct Run {
     machine: ClientStateArgs,
     #[command(flatten)]
     discovery: DiscoveryArgs,
-    /// Ask a host at once. Otherwise machines that are started together wait up to a minute, each as long as chance says.
+    /// Ask a host at once. Otherwise the first request waits for a random time of up to a minute, so that machines
+    /// that start together spread out.
     #[arg(long)]
     now: bool,
-    /// The form of log lines on standard error.
+    /// Form of the log lines on standard error.
     #[arg(long, value_enum, value_name = "FORM", default_value = "text")]
     log: LogFormat,
-    /// What is logged: off, error, warn, info, debug or trace, and with commas TARGET=LEVEL; without it as QUORATE_LOG or
-    /// RUST_LOG says, else info. SIGUSR1 adds debug, or takes it back.
+    /// Log level: off, error, warn, info, debug or trace, and with commas TARGET=LEVEL. Default: QUORATE_LOG or
+    /// RUST_LOG, else info. SIGUSR1 switches debug on and off.
     #[arg(long, env = "QUORATE_LOG_LEVEL", value_name = "LEVEL")]
     log_level: Option<LogLevel>,
 }
@@ -48,7 +49,7 @@ impl Run {
         let mut client = self.machine.open(Options { lookup: self.discovery.lookup(), ..Options::default() })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let ended = runtime.block_on(until_told(&mut client, self.now, &log));
-        // A name lookup may still hang in a thread of its own.
+        // A name lookup may still block a thread of the runtime.
         runtime.shutdown_background();
         ended?;
         Ok(ExitCode::SUCCESS)
@@ -58,13 +59,13 @@ impl Run {
 async fn until_told(client: &mut Client, at_once: bool, log: &Log) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    // Nothing is read again at it: state and DNS are read each time. It must not end the service.
+    // SIGHUP needs no action, because state and DNS are read each time, but it must not end the service.
     let _ignored = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     let follow_signal = log.follow_signal();
     tokio::pin!(follow_signal);
     if at_once {
         match client.activate().await {
-            // What it came to is among the events.
+            // The outcome is logged as an event.
             Ok(_) | Err(ClientError::NotForHosts) => {}
             Err(error) => tracing::warn!(%error, "no attempt was made"),
         }
@@ -85,7 +86,7 @@ async fn until_told(client: &mut Client, at_once: bool, log: &Log) -> anyhow::Re
     Ok(())
 }
 
-/// What systemd shows; nothing where no supervisor listens.
+/// Reports the machine's status to systemd; does nothing where there is no supervisor.
 fn tell_supervisor(client: &mut Client, is_first: bool) {
     let Ok(status) = client.status() else { return };
     let left = status.standing.minutes_left.map_or_else(String::new, |minutes| format!(", {} d left", minutes / 1440));
@@ -111,7 +112,7 @@ fn say(event: &Event) {
     }
 }
 
-/// The fields in the documented order.
+/// Logs a request with its fields in the documented order.
 fn say_sent(sent: &RequestSent) {
     tracing::info!(
         event = RequestSent::ID,

@@ -1,4 +1,4 @@
-//! The folder in which a client machine keeps its state, as arguments name it.
+//! The arguments that name the folder of a client machine's state.
 
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,10 @@ use client::{Client, ClientError, ClientStatus, FoundBy, Options, StateFolder};
 use super::trust::TrustArg;
 use crate::output::Failure;
 
-/// Whose state is meant.
+/// The client machine whose state a command uses.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ClientStateArgs {
-    /// Where the machine keeps its state.
+    /// Folder in which the machine keeps its state.
     #[arg(long, value_name = "DIR")]
     pub(crate) state: PathBuf,
     #[command(flatten)]
@@ -20,7 +20,7 @@ pub(crate) struct ClientStateArgs {
 }
 
 impl ClientStateArgs {
-    /// The state in this folder, with the publisher whose key is installed there.
+    /// The state in this folder, with the publisher that is kept beside the installed key.
     pub(crate) fn at(state: PathBuf) -> Self {
         Self { state, trust: TrustArg::default() }
     }
@@ -32,8 +32,8 @@ impl ClientStateArgs {
         Ok(Client::open(&self.state, trust, options)?)
     }
 
-    /// How a machine stands on which no key was ever installed: there is no publisher to verify anything with, and
-    /// nothing to verify. None for any other.
+    /// The status of a machine on which no key was ever installed: it has no publisher, and nothing to verify. `None`
+    /// for any other machine.
     pub(crate) fn without_publisher(&self) -> Result<Option<ClientStatus>, Failure> {
         check_is_made(&self.state)?;
         if !self.trust.is_unknown(&self.state) {
@@ -64,7 +64,7 @@ impl ClientStateArgs {
     }
 }
 
-/// Refuses a folder without a state: a mistyped name makes no machine with an id of its own.
+/// Refuses a folder without a state, so that a mistyped name does not make a machine with a new CMID.
 pub(super) fn check_is_made(state: &Path) -> Result<(), Failure> {
     if StateFolder::is_made(state).map_err(ClientError::from)? {
         return Ok(());

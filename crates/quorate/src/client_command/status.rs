@@ -1,4 +1,4 @@
-//! `quorate client status`: how a machine stands.
+//! `quorate client status`: shows the activation status of a client machine.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! How a client machine stands, for machines and for people.
+//! The activation status of a client machine, as JSON and as text.
 
 use std::{fmt, process::ExitCode, time::Duration};
 
@@ -10,12 +10,12 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use super::state::ClientStateArgs;
 use crate::output::{CommandResult, Output};
 
-/// Shows how the machine stands.
+/// Prints the machine's status.
 pub(super) fn show(status: &ClientStatus, output: &Output) {
     output.result(&StatusReport::of(status), StatusText(status));
 }
 
-/// Changes the state, and shows how the machine stands afterwards.
+/// Changes the machine's state and prints its status afterwards.
 pub(super) fn change(
     machine: &ClientStateArgs,
     change: impl FnOnce(&mut Client) -> Result<(), ClientError>,
@@ -28,21 +28,22 @@ pub(super) fn change(
     Ok(ExitCode::SUCCESS)
 }
 
-/// For machines.
+/// The status as JSON.
 #[derive(Debug, Serialize)]
 struct StatusReport {
     product: Option<String>,
     state: &'static str,
-    /// Until the state ends by itself.
+    /// Minutes until the current state ends, as far as no request changes it.
     minutes_left: Option<u64>,
-    /// RFC 3339, by this machine's clock.
+    /// Time of the next attempt in RFC 3339, by this machine's clock.
     next_attempt: Option<String>,
     host: Option<String>,
     found_by: &'static str,
     cmid: String,
     rearms_left: u8,
     last_status: Option<String>,
-    /// 0xC004F00F in out-of-tolerance grace, 0xC004F009 in notification after a grace period, else null.
+    /// Status code of the grace or notification: 0xC004F00F in out-of-tolerance grace, 0xC004F009 in notification
+    /// after a grace period, else null.
     reason: Option<String>,
 }
 
@@ -70,7 +71,7 @@ fn from_now(wait: Duration) -> Option<String> {
     OffsetDateTime::from_unix_timestamp(at_s).ok()?.format(&Rfc3339).ok()
 }
 
-/// For people: what `/dlv` shows.
+/// The status as text; shows what `/dlv` shows.
 struct StatusText<'a>(&'a ClientStatus);
 
 impl fmt::Display for StatusText<'_> {

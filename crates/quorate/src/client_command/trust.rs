@@ -1,4 +1,4 @@
-//! The publisher that a client trusts.
+//! The publisher whose keys and catalog a client trusts.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,13 +11,13 @@ use activation::trust::Trust;
 use anyhow::{Context, anyhow, bail};
 use client::StateFolder;
 
-/// Product names in the message that names what there is.
+/// How many product names the error message for an unknown product lists.
 const NAMES_SHOWN: usize = 12;
 
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct TrustArg {
-    /// The publisher's public keys and catalog, as `quorate publisher init` writes them. Without it the one that was given
-    /// with the installed key.
+    /// File with the publisher's public keys and catalog, as `quorate publisher init` writes it. Default: the file
+    /// that was given with the installed key.
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
 }
@@ -28,12 +28,12 @@ impl TrustArg {
         Self { trust: file }
     }
 
-    /// Whether no publisher is known: none was given, and none was kept with a key.
+    /// Whether no publisher is known: no file was given, and none is kept with an installed key.
     pub(super) fn is_unknown(&self, state: &Path) -> bool {
         self.trust.is_none() && !StateFolder::trust_file(state).exists()
     }
 
-    /// The file that is meant, which may be the one in the state folder.
+    /// The trust file to use: the one that was given, else the one in the state folder.
     pub(super) fn file(&self, state: Option<&Path>) -> anyhow::Result<TrustFile> {
         match (&self.trust, state.map(StateFolder::trust_file)) {
             (Some(path), _) => Ok(TrustFile { path: path.clone() }),
@@ -44,18 +44,18 @@ impl TrustArg {
     }
 }
 
-/// A trust file that was found.
+/// A trust file that exists.
 #[derive(Debug)]
 pub(super) struct TrustFile {
     path: PathBuf,
 }
 
 impl TrustFile {
-    /// The text, for those who keep it.
+    /// The content of the file, for a caller that keeps a copy.
     pub(super) fn text(&self) -> anyhow::Result<String> {
         let name = || self.name();
         let mut text = String::new();
-        // One byte beyond the limit shows that there is more.
+        // Reads one byte more than the limit, so that a longer file is detected.
         let limit = TRUST_TEXT_BYTES_MAX as u64 + 1;
         let file = File::open(&self.path).with_context(|| format!("{}: cannot be opened", name()))?;
         file.take(limit).read_to_string(&mut text).with_context(|| format!("{}: cannot be read", name()))?;

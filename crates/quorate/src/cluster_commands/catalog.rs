@@ -1,4 +1,4 @@
-//! `quorate catalog ...`: what a publisher sells, on the cluster.
+//! `quorate catalog ...`: the publishers' catalogs on the cluster.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -16,7 +16,7 @@ const INSTALL_EXAMPLES: &str = "\
 Example:
   quorate catalog install example.catalog --trust 5f3c-...   the fingerprint is printed by `quorate publisher init`";
 
-/// The publishers' signed catalogs on this cluster.
+/// Commands for the publishers' signed catalogs on this cluster.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Install a signed catalog, or a newer one of the same publisher, on the whole cluster.
@@ -24,7 +24,7 @@ pub(crate) enum Command {
     Install {
         /// The signed catalog, from `quorate publisher catalog sign`.
         file: PathBuf,
-        /// The publisher's fingerprint, learned from the publisher and not from the file.
+        /// The publisher's fingerprint, obtained from the publisher and not from the file.
         #[arg(long, value_name = "FINGERPRINT")]
         trust: String,
         #[command(flatten)]
@@ -38,7 +38,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Runs it.
+    /// Runs the command.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         match self {
             Self::Install { file, trust, admin } => install(&file, trust, &admin, output)?,

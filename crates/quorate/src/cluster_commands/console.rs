@@ -1,4 +1,4 @@
-//! `quorate console`: where the page for administrators is, and a ticket for it.
+//! `quorate console`: prints the address of the page for administrators, with a ticket that opens it.
 
 use std::process::ExitCode;
 
@@ -18,7 +18,7 @@ Examples:
 By default the console answers on its own machine only. Where a node asks for tickets (console.auth) one is in the address: good
 once, within a minute. The page is plain HTTP: over a network that is not to be trusted use an SSH tunnel.";
 
-/// Where the node's page for administrators is.
+/// Print the address of the node's page for administrators.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Command {
@@ -27,7 +27,7 @@ pub(crate) struct Command {
 }
 
 impl Command {
-    /// Runs it.
+    /// Runs the command.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         let reply = self.admin.ask(async |admin| admin.console_ticket(ConsoleTicketRequest {}).await)?;
         let valid_s = (reply.valid_s > 0).then_some(reply.valid_s);

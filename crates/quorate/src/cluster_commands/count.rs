@@ -1,4 +1,4 @@
-//! `quorate count`
+//! `quorate count`: the count of each application.
 
 use std::process::ExitCode;
 
@@ -12,10 +12,10 @@ use crate::{
     output::{CommandResult, Output, table},
 };
 
-/// How far each application is: its count, against the thresholds of its products.
+/// Show the count of each application, against the thresholds of its products.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Command {
-    /// This application only.
+    /// Show this application only.
     #[arg(long, value_name = "NAME")]
     application: Option<String>,
     #[command(flatten)]
@@ -23,7 +23,7 @@ pub(crate) struct Command {
 }
 
 impl Command {
-    /// Runs it.
+    /// Runs the command.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         let request = CountRequest { application: self.application.unwrap_or_default() };
         let reply = self.admin.ask(async |admin| admin.count(request).await)?;
@@ -89,7 +89,7 @@ fn text(reply: &CountReply) -> String {
     rows.to_string()
 }
 
-/// For people: without new requests, and as the last days went.
+/// When the count falls below the threshold, as text: without new requests, and by the trend of the last days.
 fn falls_below(product: &ProductCount) -> String {
     match (product.falls_below_at_ms, product.falls_below_by_trend_ms) {
         (None, _) => String::new(),

@@ -26,29 +26,31 @@ Examples:
 
 A node publishes itself if its configuration has dns.target and a key, and only while it may answer clients.";
 
-/// The cluster's records in DNS.
+/// Commands for the cluster's records in DNS.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Command {
-    /// Whose each record is that stands under the service's name: own, member, dead, known, foreign, or missing.
+    /// Show each record under the service's name, and whose it is: own, member, dead, known, foreign, or missing.
     Status {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Turn publishing on, for the whole cluster, and bring all records in line now.
+    /// Turn publishing on for the whole cluster, and correct all records now.
     Publish {
-        /// DOMAIN or DOMAIN:PRIORITY:WEIGHT; several times for several. Without any the list stays as it is.
+        /// DOMAIN or DOMAIN:PRIORITY:WEIGHT; several times for several. Without it the list of domains stays as it
+        /// is.
         #[arg(long, value_name = "DOMAIN")]
         domain: Vec<PublishDomain>,
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Turn publishing off, for the whole cluster, and withdraw its records now.
+    /// Turn publishing off for the whole cluster, and withdraw its records now.
     Withdraw {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// The records as lines of a zone file, and the update policy of a BIND that takes them from the nodes instead.
+    /// Print the records as lines of a zone file, and the update policy for a BIND that takes updates from the nodes
+    /// instead.
     Zone {
         #[command(flatten)]
         admin: AdminArgs,
@@ -56,7 +58,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Runs it.
+    /// Runs the command.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         match self {
             Self::Status { admin } => {
@@ -70,7 +72,7 @@ impl Command {
                 let policy: String = reply.update_policy.lines().map(|line| format!("; {line}\n")).collect();
                 output.result(
                     &json!({ "lines": reply.lines.lines().collect::<Vec<_>>(), "update_policy": reply.update_policy }),
-                    // A zone file as a whole: what is no record is a comment.
+                    // The output is a valid zone file: every line that is no record is a comment.
                     format_args!(
                         "{}; In place of these lines, a BIND takes updates from the nodes (keys named after them):\n{}",
                         reply.lines,
@@ -83,7 +85,7 @@ impl Command {
     }
 }
 
-/// Turns publishing on, in these domains where any are named.
+/// Turns publishing on, in `domains` where any are given.
 pub(crate) fn publish(domains: &[PublishDomain], admin: &AdminArgs, output: &Output) -> CommandResult {
     let mut changes = vec![change(Setting::DnsPublish, "true".into())];
     if !domains.is_empty() {
@@ -102,7 +104,7 @@ fn change(setting: Setting, value: String) -> SettingValue {
     SettingValue { name: setting.name().into(), value }
 }
 
-/// Changes the settings, and has every member follow them now. Exit 1 where a record could not be settled.
+/// Changes the settings, and has every member apply them now. The exit code is 1 where a record could not be settled.
 fn settle(changes: Vec<SettingValue>, admin: &AdminArgs, output: &Output) -> CommandResult {
     let reply = admin.run(async |mut admin| {
         admin.change_settings(ChangeSettingsRequest { changes, node: 0 }).await.map_err(refused)?;
@@ -201,7 +203,7 @@ fn status_text(reply: &DnsStatusReply) -> String {
     format!("{rows}{errors}")
 }
 
-/// How long ago its node last saw that a record stands.
+/// How long ago the record's node last saw the record in DNS, as text.
 fn ago(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s ago"),

@@ -1,5 +1,5 @@
-//! Commands that administrate a cluster over a node's administration: `quorate cluster`, `catalog`, `key`, `settings`,
-//! `dns`, `count` and `console`. One file or folder a command.
+//! Commands that administrate a cluster over a node's administration: `quorate cluster`, `catalog`, `key`,
+//! `settings`, `dns`, `count` and `console`. Each command has one file or folder.
 
 pub(crate) mod catalog;
 pub(crate) mod cluster;

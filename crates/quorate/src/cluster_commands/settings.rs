@@ -1,4 +1,4 @@
-//! `quorate settings ...`: what every node of the cluster follows.
+//! `quorate settings ...`: shows and changes the settings of the cluster and of its nodes.
 
 use std::process::ExitCode;
 
@@ -25,28 +25,28 @@ Changes take effect at once: on every node, or on the one that --node names.
 
 Exit: 0 done; 1 refused, or the node cannot follow what was set; 2 no such setting or value.";
 
-/// Settings of the cluster.
+/// Commands for the settings of the cluster and of its nodes.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Command {
-    /// Show all, or one.
+    /// Show all settings, or one.
     Get {
-        /// Its name.
+        /// Name of the setting.
         name: Option<String>,
-        /// Those of this node alone.
+        /// Show the settings of this node only.
         #[arg(long, value_name = "NODE")]
         node: Option<u64>,
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Change one.
+    /// Change one setting.
     Set {
-        /// Its name.
+        /// Name of the setting.
         name: String,
-        /// Its value.
+        /// The new value.
         #[arg(allow_hyphen_values = true)]
         value: String,
-        /// The node that is to follow it, for the settings that each node has.
+        /// The node to which the value applies, for settings that each node has.
         #[arg(long, value_name = "NODE")]
         node: Option<u64>,
         #[command(flatten)]
@@ -55,7 +55,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Runs it.
+    /// Runs the command.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         match self {
             Self::Get { name, node, admin } => get(name.as_deref(), node, &admin, output)?,
@@ -65,7 +65,7 @@ impl Command {
     }
 }
 
-/// Changes one setting, of the cluster or of `node`.
+/// Changes one setting of the cluster, or of `node` where one is given.
 pub(crate) fn set(
     name: &str,
     value: &str,
@@ -73,7 +73,7 @@ pub(crate) fn set(
     admin: &AdminArgs,
     output: &Output,
 ) -> Result<(), Failure> {
-    // A wrong name or value is found here, before anything is sent.
+    // A wrong name or value is found here, before any request is sent.
     let setting: Setting = name.parse().map_err(Failure::usage)?;
     let scope = if node.is_some() { Scope::Node } else { Scope::Cluster };
     SettingChange::parse(scope, setting, value).map_err(Failure::usage)?;

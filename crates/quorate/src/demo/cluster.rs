@@ -1,4 +1,4 @@
-//! The demo's cluster: each node on a runtime of its own, so that one of them can be stopped hard.
+//! The demo's cluster. Each node has its own runtime, so that one node can be stopped as a power cut would stop it.
 
 use std::{
     collections::BTreeMap,
@@ -23,24 +23,24 @@ use transport::Folder;
 
 use crate::{administration, output::Output};
 
-/// The catalog that the demo's publisher signs: the one that ships as an example.
+/// The catalog that the demo's publisher signs: the example that ships with Quorate.
 const CATALOG: &str = include_str!("../../../../deploy/catalogs/example.toml");
 
 /// The group whose keys cover both of the tour's products.
 const KEY_GROUP: &str = "server-b";
 
-/// How long anything that the demo waits for may take.
+/// How long any wait of the demo may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Pause between two looks at a condition.
+/// Pause between two checks of a condition.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
 
 const NODES: [u64; 3] = [1, 2, 3];
 
-/// How the demo's nodes start.
+/// Start options of the demo's nodes.
 pub(crate) const START: Start = Start { bootstrap: false, check_invariants: true };
 
-/// Where the demo's clients live. The nodes answer DNS for it themselves.
+/// DNS domain of the demo's clients. The demo's nodes serve its zone themselves.
 pub(crate) const DOMAIN: &str = "quorate.test";
 
 struct Running {
@@ -48,7 +48,7 @@ struct Running {
     node: Node,
 }
 
-/// Three nodes, the publisher who activated them, and a runtime for the clients.
+/// Three nodes, the publisher that activated them, and a runtime for the clients.
 pub(crate) struct Cluster {
     configs: BTreeMap<u64, Config>,
     timing: Timing,
@@ -60,7 +60,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// A publisher with a signed catalog, and nodes that do not run yet.
+    /// Makes a publisher with a signed catalog, and the nodes' configurations; starts no node.
     fn prepare(folder: &Path, address: Ipv4Addr, timing: Timing) -> anyhow::Result<(Self, Publisher, SignedCatalog)> {
         let configs = configurations(folder, address)?;
         certify(&configs)?;
@@ -75,7 +75,7 @@ impl Cluster {
         Ok((Self { configs, timing, running, clients, lookup, publisher_folder, trust }, publisher, signed))
     }
 
-    /// The same cluster without a word and without a look into DNS, by another time than the system's.
+    /// Starts a cluster with another clock than the system's. It prints nothing and does not wait for DNS.
     pub(crate) fn start_by(folder: &Path, timing: Timing) -> anyhow::Result<Self> {
         let (mut cluster, publisher, signed) = Self::prepare(folder, own_loopback(), timing)?;
         cluster.form()?;
@@ -86,7 +86,7 @@ impl Cluster {
     /// Starts the nodes and forms the cluster.
     fn form(&mut self) -> anyhow::Result<()> {
         for node in NODES.into_iter().rev() {
-            // The last one to start knows that the others are there.
+            // Node 1 starts last: the nodes that it forms the cluster with already run.
             self.start_node(node, Start { bootstrap: node == 1, ..START })?;
         }
         self.wait_for("a leader that all nodes know", |nodes| nodes.values().all(|node| leader(node).is_some()))
@@ -127,7 +127,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until every running node says in DNS what is wanted, and gives the hosts in the order of their names.
+    /// Waits until `met` is true of the hosts in every running node's DNS; returns these hosts in the order of their
+    /// names.
     pub(crate) fn wait_until_dns(
         &self,
         what: &str,
@@ -154,12 +155,13 @@ impl Cluster {
         Ok(found)
     }
 
-    /// How the demo's clients find hosts.
+    /// The DNS lookup that the demo's clients use.
     pub(crate) fn lookup(&self) -> &Lookup {
         &self.lookup
     }
 
-    /// What an administrator does, over the administration of node 1.
+    /// Installs catalog and key and activates the nodes, over the administration of node 1, as an administrator
+    /// would.
     async fn activate(&self, publisher: &Publisher, signed_catalog: &[u8]) -> anyhow::Result<()> {
         let refused = |status: tonic::Status| anyhow!("{}", status.message());
         let mut admin = administration::connect(&self.config(1)?.admin_socket()).await?;
@@ -180,7 +182,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts a node, also one that was stopped hard a moment ago and has not let go of its store yet.
+    /// Starts a node. Where the node was stopped hard a moment ago, this waits until its store is released.
     pub(crate) fn start_node(&mut self, node: u64, start: Start) -> anyhow::Result<()> {
         let (config, timing) = (self.config(node)?.clone(), self.timing.clone());
         let runtime = Builder::new_multi_thread()
@@ -205,7 +207,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Stops a node in the middle of whatever it does: no word to anybody, as a power cut would.
+    /// Stops a node as a power cut would: it does not hand leadership over and informs no other node.
     pub(crate) fn stop_hard(&mut self, node: u64) -> anyhow::Result<()> {
         let Running { runtime, node } = self.running.remove(&node).context("the node does not run")?;
         runtime.shutdown_background();
@@ -220,12 +222,12 @@ impl Cluster {
         }
     }
 
-    /// The node that leads, as the first running node knows it.
+    /// Number of the leader, as reported by the first running node that knows one.
     pub(crate) fn leader(&self) -> anyhow::Result<u64> {
         self.running.values().find_map(|running| leader(&running.node)).context("no leader is known")
     }
 
-    /// Waits until `met` holds of the running nodes.
+    /// Waits until `met` is true for the running nodes; `what` names the condition in the error.
     pub(crate) fn wait_for(&self, what: &str, met: impl Fn(&BTreeMap<u64, &Node>) -> bool) -> anyhow::Result<()> {
         let nodes = self.running.iter().map(|(&number, running)| (number, &running.node)).collect();
         self.clients.block_on(async {
@@ -240,7 +242,7 @@ impl Cluster {
         })
     }
 
-    /// The nodes' state hashes, once all have applied the same entries.
+    /// The nodes' state hashes, compared once all nodes have applied the same entries.
     pub(crate) fn state_hashes(&self) -> anyhow::Result<BTreeMap<u64, [u8; 32]>> {
         let hashes = |nodes: &BTreeMap<u64, &Node>| -> BTreeMap<u64, (u64, [u8; 32])> {
             nodes.iter().map(|(&number, node)| (number, node.replica().state_hash())).collect()
@@ -254,38 +256,38 @@ impl Cluster {
         Ok(hashes(&nodes).into_iter().map(|(number, (_, hash))| (number, hash)).collect())
     }
 
-    /// Runs a client's work.
+    /// Runs a client's work on the clients' runtime.
     pub(crate) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
         self.clients.block_on(work)
     }
 
-    /// What the running nodes answer to clients in this process.
+    /// Direct access to the running nodes' answers, for clients in this process.
     pub(crate) fn answers(&self) -> Vec<Answers> {
         self.running.values().map(|running| running.node.answers()).collect()
     }
 
-    /// Where clients reach a node, also one that is stopped.
+    /// The address on which a node answers clients, also for a node that is stopped.
     pub(crate) fn clients_address(&self, node: u64) -> anyhow::Result<SocketAddr> {
         Ok(self.config(node)?.clients.listen)
     }
 
-    /// Where a node answers DNS.
+    /// The address on which a node answers DNS.
     pub(crate) fn dns_server(&self, node: u64) -> anyhow::Result<SocketAddr> {
         self.config(node)?.dns.serve.first().copied().context("the demo's nodes answer DNS")
     }
 
-    /// The node that clients reach there.
+    /// Number of the node that answers clients on `address`.
     pub(crate) fn node_at(&self, address: SocketAddr) -> anyhow::Result<u64> {
         let node = self.configs.iter().find(|(_, config)| config.clients.listen == address);
         node.map(|(node, _)| *node).with_context(|| format!("expected one of the nodes, and {address} is none"))
     }
 
-    /// Where its metrics are.
+    /// Address of the node's metrics listener.
     pub(crate) fn metrics(&self, node: u64) -> anyhow::Result<String> {
         Ok(self.config(node)?.metrics.listen.to_string())
     }
 
-    /// What `--admin` takes.
+    /// The address of the node's administration, in the form that `--admin` takes.
     pub(crate) fn admin(&self, node: u64) -> anyhow::Result<String> {
         Ok(format!("unix:{}", self.config(node)?.admin_socket().display()))
     }
@@ -295,12 +297,12 @@ impl Cluster {
         &self.trust
     }
 
-    /// The same as a file.
+    /// Path of the file with the publisher's public keys.
     pub(crate) fn trust_file(&self) -> PathBuf {
         self.publisher_folder.join(Publisher::TRUST_FILE)
     }
 
-    /// The numbers of all nodes, running or not.
+    /// The numbers of all nodes, whether they run or not.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = u64> + Clone + use<> {
         NODES.into_iter()
     }
@@ -318,7 +320,7 @@ fn target(node: u64) -> String {
     format!("node{node}.{DOMAIN}")
 }
 
-/// Configurations on free ports of a loopback address.
+/// Configurations for all nodes, on free ports of a loopback address.
 fn configurations(folder: &Path, address: Ipv4Addr) -> anyhow::Result<BTreeMap<u64, Config>> {
     let free = free_addresses(address, 4 * NODES.len())?;
     let mut free = free.chunks(NODES.len());
@@ -341,7 +343,7 @@ fn configurations(folder: &Path, address: Ipv4Addr) -> anyhow::Result<BTreeMap<u
     configs.collect()
 }
 
-/// An authority made for the occasion: the first node makes it, the others take it from there.
+/// Certifies the nodes: the first one makes an authority for this demo, the others use its copy.
 fn certify(configs: &BTreeMap<u64, Config>) -> anyhow::Result<()> {
     let mut first: Option<&Config> = None;
     for config in configs.values() {
@@ -354,19 +356,21 @@ fn certify(configs: &BTreeMap<u64, Config>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An address that no other process takes a port of before the nodes listen: connections begin at 127.0.0.1.
+/// A loopback address of this process alone. Outgoing connections start at 127.0.0.1 and cannot take a port here
+/// before the nodes listen.
 fn own_loopback() -> Ipv4Addr {
     let [_, high, middle, low] = std::process::id().to_be_bytes();
-    // 127.0.x.y is left to those who say localhost; the number of a process has 22 bits.
+    // 127.0.x.y is left to programs that use localhost. A process id has at most 22 bits.
     Ipv4Addr::new(127, high | 0x80, middle, low)
 }
 
-/// Ports that connections do not begin at by themselves, and that few services have.
+/// Ports below the range of outgoing connections, in which few services listen.
 const PORTS: Range<u16> = 20_000..32_000;
 
-/// So many addresses that nobody listens on. They are free until the nodes listen, unless somebody takes one on purpose.
+/// Finds `wanted` addresses on which no process listens. They stay free until the nodes listen, unless another
+/// program binds one of these ports.
 fn free_addresses(address: Ipv4Addr, wanted: usize) -> anyhow::Result<Vec<SocketAddr>> {
-    // Two demos that start at the same time begin at different places.
+    // Two demos that start at the same time begin to search at different ports.
     let begin = usize::try_from(std::process::id())?.wrapping_mul(61) % PORTS.len();
     let ports = PORTS.cycle().skip(begin).take(PORTS.len());
     let free = ports.map(|port| SocketAddr::from((address, port))).filter(|address| TcpListener::bind(address).is_ok());

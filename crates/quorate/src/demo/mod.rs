@@ -24,7 +24,7 @@ Examples:
 
 Exit: 0 everything came out as it must; 1 something did not, and what was expected.";
 
-/// Three nodes, a publisher and client machines on loopback: the tour.
+/// Run a tour with three nodes, a publisher and client machines, on loopback.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Command {
@@ -34,7 +34,7 @@ pub(crate) struct Command {
 }
 
 impl Command {
-    /// Runs it.
+    /// Runs the command.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         let _log = logging::start(LogFormat::Text, None, LevelFilter::ERROR);
         host::raise_descriptor_limit();
@@ -50,7 +50,7 @@ impl Command {
     }
 }
 
-/// Leaves the cluster up until the user has seen enough.
+/// Keeps the cluster running until the user interrupts the demo.
 fn stay(cluster: &Cluster, folder: &Path, output: &Output) -> anyhow::Result<()> {
     let program = std::env::current_exe().map_or_else(|_| "quorate".into(), |path| path.display().to_string());
     let trust = cluster.trust_file().display().to_string();

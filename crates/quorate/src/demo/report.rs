@@ -1,4 +1,4 @@
-//! What the tour found, for machines and for people.
+//! The result of the tour, as JSON and as text.
 
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ pub(crate) struct AnsweredRequest {
     pub(crate) activated: bool,
 }
 
-/// The loss of the leader.
+/// What happened when the leader was stopped.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Failover {
     pub(crate) stopped_node: u64,
@@ -22,7 +22,7 @@ pub(crate) struct Failover {
     pub(crate) count: u32,
 }
 
-/// The whole tour, which came out as it must.
+/// The result of a tour in which every step succeeded.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct TourReport {
     pub(crate) ok: bool,
@@ -35,7 +35,7 @@ pub(crate) struct TourReport {
 }
 
 impl TourReport {
-    /// The last lines of the tour.
+    /// The summary that ends the tour.
     pub(crate) fn conclusion(&self) -> String {
         format!(
             "{} requests, one count on {} nodes, the leader lost, no count lost. \

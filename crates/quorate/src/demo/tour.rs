@@ -1,4 +1,5 @@
-//! The tour: each step says what it does and what must come out; anything else ends it with what was expected.
+//! The tour. Each step prints what it does and what is expected; another outcome ends the tour with an error that
+//! says what was expected.
 
 use activation::{
     id::{Cmid, MachineDigest, ProductId},
@@ -15,15 +16,15 @@ use super::{
 };
 use crate::output::Output;
 
-/// A client product (threshold 25) of the example catalog ...
+/// A client product of the example catalog, with threshold 25.
 pub(crate) const CLIENT_PRODUCT: &str = "workstation-professional-2";
-/// ... and a server product (threshold 5) of the same application.
+/// A server product of the same application, with threshold 5.
 const SERVER_PRODUCT: &str = "server-standard-2";
 
-/// How often a machine looks into DNS and asks, when the leader is lost.
+/// How often a machine repeats the DNS lookup and the request while the leader is lost.
 const ROUNDS: usize = 3;
 
-/// A machine of the demo: its name has the 15 characters that the size of a PDU is measured with.
+/// A client machine of the demo. Its name has 15 characters, the length for which PDU sizes are specified.
 struct Visitor {
     cmid: Cmid,
     machine: Machine,
@@ -106,7 +107,7 @@ impl Tour<'_> {
         Ok(())
     }
 
-    /// `node` asks that one, and no other.
+    /// Lets a client machine ask, and checks the count in the answer. With `node`, it asks that node only.
     fn ask(&mut self, visitor: &Visitor, node: Option<u64>, expected: u32) -> anyhow::Result<()> {
         let (answered, pdu_bytes) = ask(self.cluster, visitor, node)?;
         check(&answered, expected)?;
@@ -124,8 +125,8 @@ impl Tour<'_> {
     }
 }
 
-/// What a client does: the hosts from DNS (or the one it was told), and the first that answers, over TCP and DCE/RPC, its answer verified as the
-/// product's publisher would.
+/// Asks as a client machine does, over TCP and DCE/RPC: the hosts from DNS in turn, or `node` alone, until one
+/// answers. The answer is verified with the publisher's keys.
 fn ask(cluster: &Cluster, visitor: &Visitor, node: Option<u64>) -> anyhow::Result<(AnsweredRequest, (usize, usize))> {
     let trust = cluster.trust();
     let product = ProductId::derive(trust.publisher, visitor.product);
@@ -169,7 +170,7 @@ fn the_leader_is_lost(cluster: &mut Cluster, output: &Output) -> anyhow::Result<
     let visitor = Visitor::new(26, CLIENT_PRODUCT)?;
     cluster.stop_hard(stopped_node)?;
     let stopped_at = Instant::now();
-    // An election may take longer than the nodes let a client wait.
+    // An election may take longer than a node lets a client wait.
     let mut last_error = None;
     for _ in 0..ROUNDS {
         match ask(cluster, &visitor, None) {

@@ -1,4 +1,5 @@
-//! `quorate doctor`: what is wrong with the cluster, or with a client machine's way to it, and the command that mends it.
+//! `quorate doctor`: checks the cluster, or a client machine's connection to it, and names the command that corrects
+//! each problem.
 
 use std::{fmt, process::ExitCode};
 
@@ -32,13 +33,13 @@ answer from here, and how the machine in DIR stands. It is not counted for that.
 Exit: 0 all is well; 1 something fails, or will not bear the next failure; 4 there are warnings, or checks that could not be
 evaluated (unknown).";
 
-/// What is wrong with the cluster, and what mends it.
+/// Check the cluster, and show how to correct each problem.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Command {
     #[command(flatten)]
     admin: AdminArgs,
-    /// Look from a client machine, with a client's rights.
+    /// Check from a client machine, with a client's rights.
     #[arg(long)]
     client: bool,
     #[command(flatten)]
@@ -46,7 +47,7 @@ pub(crate) struct Command {
 }
 
 impl Command {
-    /// Runs it.
+    /// Runs the command.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         if self.client {
             return tell(&admin::client::check(&self.machine.observe()?), output);
@@ -58,7 +59,8 @@ impl Command {
         let observation = self.admin.run(async |mut admin| {
             let status = admin.cluster_status(ClusterStatusRequest {}).await.map_err(refused)?.into_inner();
             let machines = admin.examine(ExamineRequest {}).await.map_err(refused)?.into_inner().nodes;
-            // Without a leader nothing of this can be known, and the cluster's own state says so.
+            // Both calls need a leader. Without one they fail, and the check of the cluster's state reports the
+            // reason.
             let keys = admin.list_keys(ListKeysRequest {}).await.map(tonic::Response::into_inner).ok();
             let counts = admin.count(CountRequest::default()).await.map(tonic::Response::into_inner).ok();
             let settings = admin.get_settings(GetSettingsRequest { node: 0 }).await.ok();

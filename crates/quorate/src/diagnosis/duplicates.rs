@@ -1,4 +1,4 @@
-//! `quorate duplicates`: CMIDs that several machines share, with the machines.
+//! `quorate duplicates`: CMIDs with which several machines ask, and those machines.
 
 use std::process::ExitCode;
 
@@ -23,7 +23,7 @@ like another one, too: then there is nothing to do.
 
 Each node remembers the CMIDs that asked it last, from its start on; all nodes are asked. Exit: 0 also where some were found.";
 
-/// CMIDs with which several machines ask, and which machines.
+/// List CMIDs with which several machines ask, and those machines.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Command {
@@ -32,7 +32,7 @@ pub(crate) struct Command {
 }
 
 impl Command {
-    /// Runs it.
+    /// Runs the command.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         let reply = self.admin.ask(async |admin| admin.duplicates(DuplicatesRequest {}).await)?;
         output.passed_over(&reply.passed_over);
@@ -50,7 +50,7 @@ impl Command {
 }
 
 fn fix(duplicate: &DuplicateCmid) -> &'static str {
-    // One that took the other's place does not give it back.
+    // A reinstalled machine replaces the earlier one once; more changes mean that both machines go on asking.
     if duplicate.changes > 1 {
         "these are copies: run `quorate client generalize` on all but one"
     } else {

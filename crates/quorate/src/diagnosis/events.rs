@@ -1,4 +1,4 @@
-//! `quorate events`: what machines asked and were answered (event 12290), by all nodes.
+//! `quorate events`: the activation events (12290) of all nodes: requests with their answers.
 
 use std::{fmt::Write as _, process::ExitCode};
 
@@ -23,33 +23,33 @@ Examples:
 
 Each node keeps what it answered itself, in a log of bounded size; all nodes are asked. Exit: 0 also where nothing was found.";
 
-/// What machines asked and were answered.
+/// Show what client machines asked and how they were answered.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Command {
-    /// Not older than this: a number with s, m, h or d.
+    /// Show events not older than this: a number with s, m, h or d.
     #[arg(long, value_name = "TIME", value_parser = arguments::seconds)]
     since: Option<u64>,
-    /// Of this machine, by its CMID.
+    /// Show events of the machine with this CMID.
     #[arg(long)]
     cmid: Option<Cmid>,
-    /// Of this machine, by its name, in any case.
+    /// Show events of the machine with this name; case does not matter.
     #[arg(long, value_name = "NAME")]
     machine: Option<String>,
-    /// At most so many of each node, the last ones.
+    /// Show at most this many events of each node, the newest ones.
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     last: u32,
-    /// Go on until interrupted.
+    /// Go on showing new events until interrupted.
     #[arg(long)]
     follow: bool,
-    /// As comma-separated values, with a heading.
+    /// Print comma-separated values, with a heading.
     #[arg(long)]
     csv: bool,
     #[command(flatten)]
     admin: AdminArgs,
 }
 
-/// How events are written.
+/// The format in which events are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Table,
@@ -58,7 +58,7 @@ enum Form {
 }
 
 impl Command {
-    /// Runs it.
+    /// Runs the command.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         let filter = EventsFilter {
             since_ms: self.since.map_or(0, arguments::ago_ms),
@@ -131,12 +131,12 @@ pub(crate) fn cmid(event: &ActivationEvent) -> String {
     cmid_of(&event.cmid)
 }
 
-/// As people write it; nothing where it is none.
+/// The CMID as text; empty where `bytes` is not a CMID.
 pub(crate) fn cmid_of(bytes: &[u8]) -> String {
     <[u8; 16]>::try_from(bytes).map_or_else(|_| String::new(), |bytes| Cmid(bytes).to_string())
 }
 
-/// In the order that administrators know (12290), with what else is known behind it.
+/// An event as JSON: the fields of event 12290 in the order that administrators know, then the other fields.
 pub(crate) fn event_json(event: &ActivationEvent) -> Value {
     json!({
         "event": 12290,
@@ -160,7 +160,7 @@ pub(crate) fn event_json(event: &ActivationEvent) -> Value {
     })
 }
 
-/// Where the request came from; null where the event does not say it.
+/// Address of the client; `None` where the event does not hold it.
 pub(crate) fn address_json(event: &ActivationEvent) -> Option<String> {
     (!event.client_address.is_empty()).then(|| printable(&event.client_address))
 }
@@ -214,7 +214,7 @@ fn csv(event: &ActivationEvent) -> String {
     line
 }
 
-/// RFC 4180; and what a spreadsheet would take for a formula is text.
+/// One CSV cell (RFC 4180). A value that a spreadsheet would take for a formula is marked as text.
 fn cell(text: &str) -> String {
     let text = if text.starts_with(['=', '+', '-', '@', '\t']) { format!("'{text}") } else { text.to_owned() };
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }

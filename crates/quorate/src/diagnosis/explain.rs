@@ -1,4 +1,4 @@
-//! `quorate explain`: one machine's story, in words.
+//! `quorate explain`: explains what happened to one machine's requests.
 
 use std::process::ExitCode;
 
@@ -27,7 +27,7 @@ Every request that the nodes have kept and where it came from, what was answered
 counted now, and what to do.
 Exit: 0 it is told; 1 no node has heard of such a machine.";
 
-/// What became of one machine's requests, and why.
+/// Explain what happened to one machine's requests, and why.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Command {
@@ -38,16 +38,16 @@ pub(crate) struct Command {
     admin: AdminArgs,
 }
 
-/// What of a machine the nodes have kept, and what the count remembers.
+/// What the nodes have stored about one machine.
 struct Known {
     events: Vec<ActivationEvent>,
-    /// None where no majority confirmed what the count is.
+    /// Whether the machine is counted; `None` where no majority confirmed it.
     counts: Option<CountedInReply>,
     passed_over: Vec<String>,
 }
 
 impl Command {
-    /// Runs it.
+    /// Runs the command.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         let known = self.admin.run(async |admin| ask(admin, &self.who).await)?;
         output.passed_over(&known.passed_over);
@@ -108,7 +108,7 @@ impl Command {
     }
 }
 
-/// The events of the machine, of all nodes, and what the count says of its CMID.
+/// Collects the machine's events from all nodes, and what the state says about its CMID.
 async fn ask(mut admin: Admin, who: &str) -> Result<Known, Failure> {
     let given = who.parse::<Cmid>().ok();
     let filter = match given {
@@ -122,7 +122,7 @@ async fn ask(mut admin: Admin, who: &str) -> Result<Known, Failure> {
     let counts = match given.or_else(|| events.last().map(|event| event.cmid.clone())) {
         Some(cmid) => match admin.counted_in(CountedInRequest { cmid }).await {
             Ok(reply) => Some(reply.into_inner()),
-            // The story is told all the same.
+            // The explanation is still printed, without the count.
             Err(why) => {
                 passed_over.push(format!("whether it is counted: {}", why.message()));
                 None
@@ -144,23 +144,23 @@ fn seen_json(seen: &SeenIn) -> Value {
     })
 }
 
-/// Whether a machine is in the count that its last request was for.
+/// Whether a machine is counted for the application of its last request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Standing {
-    /// It is, with its last request of then, in the count of this application.
+    /// The machine is counted for this application, by its request at this time.
     Counted { application: String, last_request_ms: u64 },
-    /// It was counted within 30 days, and other machines have asked since: more than the count holds.
+    /// The machine was counted within 30 days, but more other machines asked since than the cache limit allows.
     Displaced,
-    /// Its last request that was counted is 30 days old or older.
+    /// The machine's last counted request is 30 days old or older.
     Expired,
-    /// No request of it was counted, as far as the nodes have kept any.
+    /// The nodes have stored no counted request of this machine.
     Never,
-    /// No majority confirmed what the count is.
+    /// No majority confirmed the count.
     Unknown,
 }
 
 impl Standing {
-    /// By the application of the last request; where that is in no catalog, by any.
+    /// Looks at the application of the last request; where no catalog holds that, at any application.
     fn of(events: &[ActivationEvent], counts: Option<&CountedInReply>) -> Self {
         let Some(counts) = counts else { return Self::Unknown };
         let asked_in = |publisher: &[u8], application: &str| match events.last() {
@@ -185,7 +185,7 @@ impl Standing {
         }
     }
 
-    /// Null in JSON where it is not known.
+    /// Whether the machine is counted; `None` (null in JSON) where that is not known.
     fn counted(&self) -> Option<bool> {
         match self {
             Self::Counted { .. } => Some(true),
@@ -194,7 +194,7 @@ impl Standing {
         }
     }
 
-    /// A sentence without its stop.
+    /// The standing as a sentence without its full stop.
     fn words(&self) -> String {
         match self {
             Self::Counted { application, last_request_ms } => format!(
@@ -239,7 +239,7 @@ fn told(event: &ActivationEvent) -> String {
     )
 }
 
-/// What the last answer means, and what to do.
+/// What the last answer means, and what to do about it.
 fn meaning(event: &ActivationEvent, standing: &Standing) -> (String, &'static str) {
     let product = &event.product_name;
     match Status(event.status) {
@@ -291,7 +291,7 @@ fn meaning(event: &ActivationEvent, standing: &Standing) -> (String, &'static st
     }
 }
 
-/// Names under which the CMID asked, where machines of several identities did.
+/// The machine names with which the CMID asked, where several machines use it; else empty.
 fn shared(events: &[ActivationEvent]) -> Vec<String> {
     if !events.iter().any(|event| event.other_machine) {
         return Vec::new();

@@ -1,5 +1,5 @@
-//! Commands that explain what is wrong: `quorate doctor` (of the cluster, and with `--client` of a client machine), `events`,
-//! `explain` and `duplicates`. One file a command.
+//! Commands that diagnose problems: `quorate doctor` (of the cluster, and with `--client` of a client machine),
+//! `events`, `explain` and `duplicates`. Each command has one file or folder.
 
 pub(crate) mod client_doctor;
 pub(crate) mod doctor;

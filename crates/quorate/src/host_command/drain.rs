@@ -1,4 +1,4 @@
-//! `quorate host drain`: a node taken out of service, and stopped.
+//! `quorate host drain`: takes a node out of service, and stops it.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -27,14 +27,14 @@ Exit: 0 it has stopped; 1 refused, and it stays in service.";
 pub(crate) struct Drain {
     #[command(flatten)]
     wait: DrainWait,
-    /// Also where the other nodes are no majority, or DNS keeps the record.
+    /// Drain although the other nodes are no majority, or DNS keeps the node's record.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
     admin: AdminArgs,
 }
 
-/// How long a node may take to hand over and stop, once it has begun to.
+/// How long a node may take to hand leadership over and stop, after the drain wait.
 const STOP_TIMEOUT: Duration = Duration::from_secs(120);
 
 impl Drain {

@@ -1,4 +1,4 @@
-//! `quorate host init`: a configuration, and a certificate for the node.
+//! `quorate host init`: writes a configuration, and makes a certificate for the node.
 
 use std::{
     fmt::Write as _,
@@ -35,25 +35,25 @@ With tls.authority, tls.certificate and tls.key an organisation's own certificat
 /// Arguments of `host init`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Init {
-    /// The file to write; one that is there is left alone.
+    /// The configuration file to write; an existing file is not changed.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// Take the cluster's authority from the tls folder of another node, or a copy of it, instead of making one.
     #[arg(long, value_name = "FOLDER")]
     authority: Option<PathBuf>,
-    /// Join a cluster that runs: where one of its nodes is administrated (admin.listen, port 1690).
+    /// Join a running cluster: the address of the administration of one of its nodes (admin.listen, port 1690).
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "authority")]
     join: Option<String>,
     #[command(flatten)]
     token: TokenArgs,
-    /// The configuration is there already: only make the certificate that it lacks.
+    /// Make only the missing certificate, for a configuration that exists already.
     #[arg(long)]
     renew_identity: bool,
     #[command(flatten)]
     given: Overrides,
 }
 
-/// Whether this HOST:PORT is on the machine itself, whatever machine that is.
+/// Whether the host of this HOST:PORT is a loopback address or name.
 fn is_on_loopback(address: &str) -> bool {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback())
@@ -95,7 +95,7 @@ impl Init {
             };
             taken.context("no certificate was made, and the token is used up")?;
         } else if self.renew_identity || !identity::is_made(&config) {
-            // A folder that is there from before keeps what it has.
+            // A folder that exists already keeps its content.
             self.certify(&config)?;
         }
         if !self.renew_identity {
@@ -114,7 +114,7 @@ impl Init {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Refuses the default of peers.listen, which is on loopback, where other nodes are on other machines.
+    /// Refuses the default of peers.listen, which is on loopback, where the other nodes are on other machines.
     fn check_peers(&self, config: &Config) -> Result<(), Failure> {
         if self.given.given().any(|(setting, _)| setting.key == "peers.listen") {
             return Ok(());
@@ -135,7 +135,8 @@ impl Init {
         )))
     }
 
-    /// As it is, or as it will be written; with a number in the place of one that the cluster is still to give.
+    /// The existing configuration, or the one that will be written. Where the cluster has not assigned the node's
+    /// number yet, a placeholder is used.
     fn configuration(&self, file: &str) -> Result<Config, Failure> {
         if self.renew_identity {
             return Config::load(&self.config, &self.given).map_err(Failure::usage);

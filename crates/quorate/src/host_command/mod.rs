@@ -1,4 +1,4 @@
-//! `quorate host ...`: a node's configuration, and the node itself. One file a subcommand.
+//! `quorate host ...`: a node's configuration, and the node itself. Each subcommand has one file.
 
 pub(crate) mod configuration;
 mod drain;
@@ -11,7 +11,7 @@ use crate::{
     private_files,
 };
 
-/// What a node's machine does.
+/// Commands of a node.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Write a commented configuration for one node.
@@ -20,18 +20,18 @@ pub(crate) enum Command {
     /// Run one node until SIGTERM.
     #[command(after_help = run::EXAMPLES)]
     Run(run::Run),
-    /// Go on alone with what this node holds, because a majority of its cluster is lost for good.
+    /// Continue with this node alone, because a majority of its cluster is lost for good.
     #[command(after_help = recover::EXAMPLES)]
     Recover(recover::Recover),
-    /// Take the node out of service, and stop it, without a client noticing.
+    /// Take the node out of service and stop it, while clients go on getting answers.
     #[command(after_help = drain::EXAMPLES)]
     Drain(drain::Drain),
 }
 
 impl Command {
-    /// Runs it.
+    /// Runs the command.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
-        // What a node keeps holds its private keys.
+        // The files that a node creates hold its private keys.
         let rights = private_files::of_this_account();
         match self {
             Self::Init(init) => init.run(rights, output),

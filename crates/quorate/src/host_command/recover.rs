@@ -1,4 +1,4 @@
-//! `quorate host recover`: a cluster of one node, from what that node holds.
+//! `quorate host recover`: makes a cluster of one node from that node's state.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -27,7 +27,7 @@ pub(crate) struct Recover {
     /// The node's configuration.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// What only the lost nodes acknowledged may be lost.
+    /// Accept that entries are lost which only the lost nodes had acknowledged.
     #[arg(long)]
     accept_loss: bool,
 }

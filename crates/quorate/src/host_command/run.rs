@@ -1,4 +1,4 @@
-//! `quorate host run`: the daemon, until SIGTERM; on SIGHUP it reads its configuration again.
+//! `quorate host run`: runs a node until SIGTERM; SIGHUP makes it read its configuration again.
 
 use std::{cell::Cell, future::pending, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -17,13 +17,14 @@ use crate::output::{
     logging::{self, AuditFile, Log, LogFormat, LogReader},
 };
 
-/// With which a node ends that is to be started again at once (`EX_TEMPFAIL` of sysexits.h): its unit names it, too.
+/// Exit code of a node that is to be started again at once (`EX_TEMPFAIL` of sysexits.h); the systemd unit names it
+/// too.
 const RESTART_EXIT_CODE: u8 = 75;
 
-/// Threads of the runtime, at the least.
+/// Least number of threads of the runtime.
 const START_THREADS_MIN: usize = 2;
 
-/// How often a supervisor is asked for more time, at most.
+/// Shortest interval between two requests to the supervisor for more time.
 const PATIENCE_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) const EXAMPLES: &str = "\
@@ -46,8 +47,8 @@ pub(crate) struct Run {
     /// The node's configuration.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Form the cluster of `peers.members`, then run. A node that has its cluster already runs in that; refused where another
-    /// one has a cluster that this node is not in.
+    /// Form the cluster of `peers.members`, then run. A node that belongs to a cluster already keeps it. Refused
+    /// where another node belongs to a cluster without this node.
     #[arg(long)]
     bootstrap: bool,
     /// Form of the log lines on standard error.
@@ -68,7 +69,7 @@ impl Run {
         for OldName { old, new } in &config.old_names {
             tracing::warn!(%old, %new, "a setting is given by its old name: use the new one");
         }
-        // One more than a start that reads the disk keeps busy: the signals must be heard meanwhile.
+        // One thread more than a start keeps busy with reading the disk, so that signals are handled meanwhile.
         let threads =
             std::thread::available_parallelism().map_or(START_THREADS_MIN, |n| n.get().max(START_THREADS_MIN));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
@@ -76,7 +77,7 @@ impl Run {
         let start = Start { bootstrap: self.bootstrap, ..Start::default() };
         let outcome =
             runtime.block_on(run(config, start, (&log, audit), || Config::load(&self.config, &self.overrides)));
-        // What still waits for a disk that failed must not keep the process.
+        // A thread that still waits for a failed disk must not keep the process.
         runtime.shutdown_background();
         outcome
     }
@@ -92,11 +93,11 @@ async fn run(
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut hang_up = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     let node_number = config.node;
-    // In a task of its own: parts of a start read the disk without a pause, and the signals are to be heard all the while.
+    // A separate task, because parts of a start read the disk without a pause and signals must be handled meanwhile.
     let starting = tokio::spawn(async move { Node::start_reporting(&config, start, Patience::default().keep()).await });
     let node = tokio::select! {
         started = starting => started.context("the start was cut short")?.map_err(|error| {
-            // People are told by the command's own last line.
+            // A person sees the message that the command prints when it ends.
             if log.reader == LogReader::Machine {
                 tracing::error!(event = 12291, status = %error.status(), %error, "the node could not be initialised");
             }
@@ -135,10 +136,10 @@ async fn run(
     Ok(ends_with)
 }
 
-/// Asks a supervisor for more time to start, while the store is opened (`EXTEND_TIMEOUT_USEC`, sd_notify(3)).
+/// Asks the supervisor for more time to start, while the store is opened (`EXTEND_TIMEOUT_USEC`, sd_notify(3)).
 #[derive(Default)]
 struct Patience {
-    /// When it was asked last, and for which step.
+    /// Time and step of the last request for more time.
     asked: Cell<Option<(Instant, OpeningStep)>>,
 }
 
@@ -159,7 +160,7 @@ impl Patience {
     }
 }
 
-/// Reads the configuration again at each SIGHUP. One that is wrong changes nothing.
+/// Reads the configuration again at each SIGHUP. An invalid configuration changes nothing.
 async fn follow_configuration(
     (node, log, audit): (&Node, &Log, Option<AuditFile>),
     hang_up: &mut Signal,
@@ -182,13 +183,14 @@ async fn follow_configuration(
             }
             Err(error) => tracing::error!(%error, "the configuration was read again, and nothing is taken from it"),
         }
-        // After the level: what becomes of it is logged.
+        // After the log level is set, so that the outcome is logged at the new level.
         node.reread_certificate();
     }
     pending().await
 }
 
-/// As often as systemd wants to hear it (sd_watchdog_enabled(3)): that the node lives. One that is stuck says nothing.
+/// Reports to systemd's watchdog that the node works, four times per interval (sd_watchdog_enabled(3)). A node that
+/// hangs sends no report.
 async fn keep_supervisor_calm(node: &Node) {
     let Some(within) = sd_notify::watchdog_enabled() else { return pending().await };
     loop {

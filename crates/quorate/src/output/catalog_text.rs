@@ -1,4 +1,5 @@
-//! A catalog as it is shown: the ladder, who may host for it, the products, their setup keys (R32 to R35).
+//! Prints a catalog: the ladder of groups, the platforms that may host each group, the products, their setup keys
+//! (R32 to R35).
 
 use activation::{
     catalog::{Catalog, Edition, Name},
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::table;
 
-/// For people: one table below the other.
+/// The catalog as text: its tables one below the other.
 pub(crate) fn text(catalog: &Catalog) -> String {
     let blocked = catalog.blocked_keys().len() + catalog.blocked_certificates().len();
     let blocked = match blocked {
@@ -19,7 +20,8 @@ pub(crate) fn text(catalog: &Catalog) -> String {
     format!("{ladder}\n\n{platforms}\n\n{}\n\n{}{blocked}", products(catalog), editions(catalog))
 }
 
-/// The groups from the highest rung down, with what each stands on and who may host for it (R32, R34).
+/// The groups, from the one that covers the most products down, with the groups that each is directly above and its
+/// generation (R32, R34).
 fn ladder(catalog: &Catalog) -> comfy_table::Table {
     let mut text = table(["Group", "Code", "Directly above", "Generations", "Products covered"]);
     let covered = |group: u8| catalog.products().filter(|product| catalog.covers(group, product)).count();
@@ -60,7 +62,7 @@ fn products(catalog: &Catalog) -> comfy_table::Table {
     text
 }
 
-/// For machines.
+/// The catalog as JSON.
 pub(crate) fn json(catalog: &Catalog, signed: Option<Fingerprint>) -> Value {
     let groups = catalog.groups().map(|group| {
         json!({
@@ -96,7 +98,7 @@ fn edition_json(edition: &Edition) -> Value {
     json!({ "name": edition.name, "setup_key": edition.setup_key.to_string() })
 }
 
-/// What machines are set up with (R35); public.
+/// The editions of each product with their public setup keys (R35).
 fn editions(catalog: &Catalog) -> comfy_table::Table {
     let mut text = table(["Product", "Edition", "Setup key"]);
     for product in catalog.products() {

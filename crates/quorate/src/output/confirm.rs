@@ -1,4 +1,4 @@
-//! A question at the terminal before something is lost.
+//! Asks for confirmation at the terminal before something is lost.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -6,8 +6,8 @@ use anyhow::{Context, anyhow};
 
 use super::Failure;
 
-/// Asks whether to go on. Without a terminal it fails and names `option`, which does it without asking (R30: a host key
-/// is not installed by accident, and an activation slot is not given back by accident).
+/// Asks whether to go on. Without a terminal it fails and names `option`, which confirms without a question (R30: a
+/// host key is not installed by accident, and an activation slot is not given back by accident).
 pub(crate) fn confirm(question: &str, option: &str) -> Result<(), Failure> {
     if !can_ask() {
         return Err(Failure::usage(anyhow!("stdin is not a terminal: re-run with {option} to confirm")));
@@ -15,12 +15,12 @@ pub(crate) fn confirm(question: &str, option: &str) -> Result<(), Failure> {
     ask(question)
 }
 
-/// Whether there is a terminal to ask at.
+/// Whether standard input is a terminal.
 pub(super) fn can_ask() -> bool {
     io::stdin().is_terminal()
 }
 
-/// Asks at the terminal; only `y` goes on.
+/// Asks at the terminal; every answer but `y` refuses.
 pub(super) fn ask(question: &str) -> Result<(), Failure> {
     let mut terminal = io::stderr().lock();
     terminal.write_all(question.as_bytes()).and_then(|()| terminal.flush()).context("cannot ask")?;

@@ -1,7 +1,8 @@
-//! Entries of the journal with their fields, in its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL).
+//! Writes log entries with their fields to the systemd journal, in its native protocol
+//! (systemd.io/JOURNAL_NATIVE_PROTOCOL).
 //!
-//! The crate `tracing-journald` sends where a line is said, and waits there for a journal that does not read; here an entry goes
-//! through the log's queue first.
+//! The crate `tracing-journald` sends an entry on the thread that logs it, and blocks there while the journal does
+//! not read. Here an entry goes through the log's queue first.
 
 use std::{
     fmt::{Debug, Write as _},
@@ -18,18 +19,18 @@ use tracing_subscriber::layer::{Context, Layer};
 
 const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// Bytes of an entry beside names and values: the newlines and the length.
+/// Bytes of a field beside its name and value: two newlines and the length.
 const FIELD_OVERHEAD_BYTES: usize = 10;
 
-/// Where the journal takes entries; each write is one.
+/// A socket to the journal; each write sends one entry.
 pub(super) struct JournalSocket(UnixDatagram);
 
 impl JournalSocket {
     /// # Errors
-    /// Where there is no journal.
+    /// Fails where there is no journal.
     pub(super) fn open() -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
-        // Not connected: a journal that is started again has another socket at the same path.
+        // Not connected, because a journal that restarts has another socket at the same path.
         socket.send_to(&[], SOCKET)?;
         Ok(Self(socket))
     }
@@ -45,7 +46,7 @@ impl io::Write for JournalSocket {
     }
 }
 
-/// Writes events as entries of the journal: `MESSAGE`, `PRIORITY`, `TARGET`, and each field of the event as `F_NAME`.
+/// Writes events as journal entries: `MESSAGE`, `PRIORITY`, `TARGET`, and each field of the event as `F_NAME`.
 pub(super) struct Journal {
     queue: LogQueue,
 }
@@ -68,12 +69,12 @@ impl<S: Subscriber> Layer<S> for Journal {
             entry.put("CODE_LINE", &line.to_string());
         }
         event.record(&mut entry);
-        // The queue counts what it drops.
+        // This write always succeeds; the queue counts the entries that it drops.
         let _always_taken = self.queue.clone().write_all(&entry.bytes);
     }
 }
 
-/// As syslog has them; a line of ours that only tells is a notice.
+/// The syslog priority of a level. Lines at level info are notices.
 fn priority(level: Level) -> &'static str {
     match level {
         Level::ERROR => "3",
@@ -90,7 +91,8 @@ struct Entry {
 }
 
 impl Entry {
-    /// A field: name, length in eight bytes, value, whatever is in it; its beginning only, where the entry would be too long.
+    /// Appends a field: name, length in eight bytes, and the value, which may hold any bytes. A value that would make
+    /// the entry too long is cut off.
     fn put(&mut self, name: &str, value: &str) {
         let room = LOG_LINE_BYTES_MAX.saturating_sub(self.bytes.len() + name.len() + FIELD_OVERHEAD_BYTES);
         let value = value.get(..value.floor_char_boundary(room)).unwrap_or_default();

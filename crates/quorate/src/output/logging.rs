@@ -1,4 +1,4 @@
-//! What a daemon says while it runs: lines on standard error, or entries of the journal where that is what reads them.
+//! The log of a daemon: lines on standard error, or journal entries where standard error is connected to the journal.
 
 use std::{
     fs::{File, OpenOptions},
@@ -21,25 +21,25 @@ use tracing_subscriber::{
 
 use super::journal::{Journal, JournalSocket};
 
-/// The form of a line.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LogFormat {
-    /// For people.
+    /// Text, for people.
     Text,
-    /// For machines: one object a line.
+    /// One JSON object a line, for programs.
     Json,
 }
 
-/// Who reads the log.
+/// What reads the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogReader {
-    /// Somebody who reads standard error.
+    /// A person who reads standard error.
     Person,
-    /// What takes lines apart, or keeps their fields.
+    /// A program that parses the lines, or the journal, which keeps their fields.
     Machine,
 }
 
-/// The file for what administrators do (`audit.file`). Cheap to clone.
+/// The file with the record of what administrators do (`audit.file`). Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct AuditFile {
     path: PathBuf,
@@ -47,12 +47,12 @@ pub(crate) struct AuditFile {
 }
 
 impl AuditFile {
-    /// Opens it, for this account alone where it is made.
+    /// Opens the file for appending; a new file is readable for this account alone.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), open: Arc::new(Mutex::new(appended(path)?)) })
     }
 
-    /// Opens what is at its path now: what kept the lines may have moved the file away.
+    /// Opens the path again, because log rotation may have moved the file away.
     pub(crate) fn reopen(&self) -> io::Result<()> {
         let file = appended(&self.path)?;
         *self.open.lock().unwrap_or_else(PoisonError::into_inner) = file;
@@ -60,7 +60,7 @@ impl AuditFile {
     }
 }
 
-/// A pipe would hold the node once its reader stopped.
+/// Opens a file for appending. A pipe or socket is refused, because it would block the node once its reader stopped.
 fn appended(path: &Path) -> io::Result<File> {
     if std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo() || found.file_type().is_socket()) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe or a socket: give a file"));
@@ -76,7 +76,7 @@ impl<'a> MakeWriter<'a> for AuditFile {
     }
 }
 
-/// One line on its way.
+/// The locked file, while one line is written.
 pub(crate) struct Appending<'a>(MutexGuard<'a, File>);
 
 impl io::Write for Appending<'_> {
@@ -89,17 +89,18 @@ impl io::Write for Appending<'_> {
     }
 }
 
-/// Which variables say what is logged, where no flag and no configuration does: the first that is set.
+/// Environment variables with the log level, used where no flag and no configuration sets it: the first one that is
+/// set.
 const VARIABLES: [&str; 2] = ["QUORATE_LOG", "RUST_LOG"];
-/// What SIGUSR1 adds, without the libraries below.
+/// The filter that SIGUSR1 switches on: debug without the libraries.
 const VERBOSE: &str = "debug,openraft=info,h2=info,hyper=info,hyper_util=info,rustls=info,tower=info,tonic=info";
 
-/// Starts logging at `level`, or as the variables say, or at `default`.
+/// Starts logging at `level`, else as the variables say, else at `default`.
 pub(crate) fn start(format: LogFormat, level: Option<LogLevel>, default: LevelFilter) -> Log {
     start_with_audit(format, level, default, None)
 }
 
-/// The same; what administrators do goes to the file, too, whatever else is logged.
+/// Starts logging like [`start`]; the actions of administrators also go to the file, whatever the log level.
 pub(crate) fn start_with_audit(
     format: LogFormat,
     level: Option<LogLevel>,
@@ -115,7 +116,8 @@ pub(crate) fn start_with_audit(
         Some(socket) => LogQueue::start(socket).map(|queue| Journal::new(queue).boxed()),
         None => LogQueue::start(io::stderr()).map(|queue| lines(queue, format)),
     };
-    // Without a thread for it there is no log: a process that cannot start one has other troubles, and says so.
+    // Without a thread for it there is no log. A process that cannot start a thread also has other failures, which it
+    // reports.
     let log = log.ok().map(|log| log.with_filter(LogLimit::default()).with_filter(filter));
     let audit = audit.map(|file| {
         let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false);
@@ -123,12 +125,12 @@ pub(crate) fn start_with_audit(
         lines.with_filter(filter_fn(|metadata| metadata.target() == host::AUDIT_TARGET))
     });
     let log = tracing_subscriber::registry().with(log).with(audit);
-    // A second start (the demo's nodes share one process) changes nothing.
+    // A second start changes nothing: the demo's nodes share one process.
     let _already_started = log.try_init();
     Log { reader, said: Mutex::new(said), handle }
 }
 
-/// Lines for people, or objects for machines.
+/// The layer that writes lines of text or JSON.
 fn lines(queue: LogQueue, format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(move || queue.clone())
@@ -137,15 +139,15 @@ fn lines(queue: LogQueue, format: LogFormat) -> Box<dyn Layer<Registry> + Send +
     if format == LogFormat::Json { lines.json().boxed() } else { lines.boxed() }
 }
 
-/// What is logged, and why.
+/// The current log level and where it comes from.
 #[derive(Clone, Debug)]
 struct Said {
-    /// As the flag or the configuration says.
+    /// The level from the flag or the configuration.
     level: Option<LogLevel>,
     default: LevelFilter,
-    /// SIGUSR1 asked for more.
+    /// Whether SIGUSR1 has switched debug on.
     is_verbose: bool,
-    /// The process stops as it was told to.
+    /// Whether the process is stopping as requested.
     stops: bool,
 }
 
@@ -165,8 +167,8 @@ impl Said {
 
     fn filter(&self) -> EnvFilter {
         let mut text = self.text();
-        // openraft narrates its own work at the level of our news, warns of every heartbeat that a dead peer misses, and
-        // calls it an error that it was told to stop.
+        // openraft logs its normal work at level info, warns of every heartbeat that a dead peer misses, and logs an
+        // error when it is shut down.
         if !text.contains("openraft") && !text.trim_start().to_ascii_lowercase().starts_with("off") {
             text.push_str(if self.stops { ",openraft=off" } else { ",openraft=error" });
         }
@@ -176,7 +178,7 @@ impl Said {
 
 /// The log of this process.
 pub(crate) struct Log {
-    /// What reads it.
+    /// What reads the log.
     pub(crate) reader: LogReader,
     said: Mutex<Said>,
     handle: reload::Handle<EnvFilter, Registry>,
@@ -186,25 +188,25 @@ impl Log {
     fn change(&self, change: impl FnOnce(&mut Said)) -> String {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut said);
-        // Where another log was there first, this one changes nothing.
+        // The reload fails where another log was started first; then nothing changes.
         let _another_s = self.handle.reload(said.filter());
         said.text()
     }
 
-    /// From now on at `level`, or as the variables say; what SIGUSR1 added ends.
+    /// Sets the level: `level`, else as the variables say. Debug that SIGUSR1 switched on ends.
     pub(crate) fn set_level(&self, level: Option<LogLevel>) {
         self.change(|said| (said.level, said.is_verbose) = (level, false));
     }
 
-    /// The process stops as it was told to: what openraft says of that is not logged.
+    /// Call when the process stops as requested: openraft's messages about the shutdown are not logged.
     pub(crate) fn stops(&self) {
         self.change(|said| said.stops = true);
     }
 
-    /// At each SIGUSR1 lines of the level `debug`, or no longer. For ever.
+    /// Switches debug lines on and off, at each SIGUSR1. Runs without end.
     ///
     /// # Errors
-    /// Where the signal cannot be waited for.
+    /// Fails where the signal cannot be waited for.
     pub(crate) async fn follow_signal(&self) -> io::Result<()> {
         let mut toggle = signal(SignalKind::user_defined1())?;
         while toggle.recv().await.is_some() {
@@ -215,7 +217,8 @@ impl Log {
     }
 }
 
-/// Whether standard error is the journal's (systemd.exec(5), `JOURNAL_STREAM`): then lines go there with their fields.
+/// Whether standard error is connected to the journal (systemd.exec(5), `JOURNAL_STREAM`). Then entries are sent with
+/// their fields.
 fn is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     rustix::fs::fstat(io::stderr()).is_ok_and(|file| stream == format!("{}:{}", file.st_dev, file.st_ino))

@@ -1,4 +1,4 @@
-//! What a command prints: JSON for machines, text and tables for people, errors with their causes.
+//! The output of a command: JSON for programs, text and tables for people, errors with their causes.
 
 pub(crate) mod catalog_text;
 pub(crate) mod confirm;
@@ -25,12 +25,12 @@ use serde_json::{Map, Value};
 /// Options that every command has.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Global {
-    /// One JSON object on standard output instead of text.
+    /// Print one JSON object on standard output instead of text.
     #[arg(long, global = true)]
     json: bool,
 }
 
-/// Where and how to print.
+/// Prints in the format that the command line asks for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     json: bool,
@@ -39,7 +39,7 @@ pub(crate) struct Output {
 /// The exit codes that all commands share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Refused, or failed.
+    /// The request was refused, or it failed.
     Refused = 1,
     /// A mistake in the command line or in the configuration.
     Usage = 2,
@@ -51,12 +51,12 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command failed, and with which exit code.
+/// The error with which a command failed, and its exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     error: anyhow::Error,
     exit: Exit,
-    /// For machines: what stands beside `error`.
+    /// Fields that stand beside `error` in JSON output.
     details: Map<String, Value>,
 }
 
@@ -71,7 +71,7 @@ impl Failure {
         format!("{:#}", self.error)
     }
 
-    /// With fields for machines beside the error.
+    /// Adds fields that stand beside the error in JSON output.
     pub(crate) fn with_details(mut self, details: Value) -> Self {
         if let Value::Object(details) = details {
             self.details.extend(details);
@@ -86,16 +86,16 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
-/// What a command ends with.
+/// The exit code of a command, or its failure.
 pub(crate) type CommandResult = Result<ExitCode, Failure>;
 
 impl Output {
-    /// As the command line asks.
+    /// The output that the command line asks for.
     pub(crate) fn new(global: &Global) -> Self {
         Self { json: global.json }
     }
 
-    /// The result of a command: `value` for machines, `text` for people.
+    /// Prints the result of a command: `value` as JSON, or `text`.
     pub(crate) fn result(&self, value: &impl Serialize, text: impl fmt::Display) {
         if self.json {
             self.line(
@@ -106,7 +106,7 @@ impl Output {
         }
     }
 
-    /// Shows on standard error that something is waited for, where that is a terminal; nothing for machines.
+    /// Shows on standard error what the command waits for, where that is a terminal; hidden with JSON output.
     pub(crate) fn spinner(&self, what: &str) -> ProgressBar {
         if self.json {
             return ProgressBar::hidden();
@@ -116,44 +116,44 @@ impl Output {
         spinner
     }
 
-    /// Whether nobody watches: no progress is to be shown.
+    /// Whether the output is JSON, so that no progress is shown.
     pub(crate) fn is_for_machines(&self) -> bool {
         self.json
     }
 
-    /// Lines for both, as they are.
+    /// Prints lines unchanged, as text and with JSON output alike.
     pub(crate) fn plain(&self, text: impl fmt::Display) {
         self.line(text);
     }
 
-    /// A line for people; nothing for machines.
+    /// Prints a line of text; nothing with JSON output.
     pub(crate) fn say(&self, text: impl fmt::Display) {
         if !self.json {
             self.line(text);
         }
     }
 
-    /// A remark on standard error for people; nothing for machines.
+    /// Prints a remark on standard error; nothing with JSON output.
     pub(crate) fn aside(&self, text: impl fmt::Display) {
         if !self.json {
             self.remark(text);
         }
     }
 
-    /// Remarks for people on the nodes that did not answer, and why.
+    /// Prints a remark for each node that did not answer, with the reason.
     pub(crate) fn passed_over(&self, nodes: &[String]) {
         for why in nodes {
             self.aside(format_args!("not asked: {why}"));
         }
     }
 
-    /// A remark on standard error, for both.
+    /// Prints a remark on standard error, with text and JSON output alike.
     pub(crate) fn remark(&self, text: impl fmt::Display) {
-        // Where standard error is gone there is nobody to tell.
+        // A closed standard error is ignored.
         let _gone = writeln!(io::stderr().lock(), "{text}");
     }
 
-    /// The error with its causes, and its exit code.
+    /// Prints the error with its causes, and returns its exit code.
     pub(crate) fn failure(&self, failure: &Failure) -> ExitCode {
         if self.json {
             let mut fields = failure.details.clone();
@@ -164,7 +164,8 @@ impl Output {
         failure.exit.into()
     }
 
-    /// A remark behind all that was logged; the process ends even where standard error is a pipe that is not read.
+    /// Prints a last line after all that was logged. The process ends even where standard error is a pipe that is not
+    /// read.
     fn last_words(&self, text: String) {
         host::flush_log(LAST_LINE_TIMEOUT);
         let (written, is_written) = sync_channel(1);
@@ -179,7 +180,7 @@ impl Output {
     }
 
     fn line(&self, text: impl fmt::Display) {
-        // A reader that has hung up (`quorate ... | head`) is no error of ours.
+        // A reader that closed the pipe (`quorate ... | head`) is no error.
         let _gone = writeln!(io::stdout().lock(), "{text}");
     }
 }

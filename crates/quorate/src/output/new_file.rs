@@ -1,4 +1,5 @@
-//! What commands write where their user says. Nothing that is there already is replaced unless the user says so.
+//! Files that a command writes to a path given by the user. An existing file is replaced only where the user allows
+//! it.
 
 use std::{
     fs::{self, OpenOptions, Permissions},
@@ -14,13 +15,14 @@ use super::{Failure, confirm};
 /// `--force` of commands that write a file or a context.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub(crate) struct ForceArgs {
-    /// Replace what is there already, without asking.
+    /// Replace what exists already, without asking.
     #[arg(long)]
     force: bool,
 }
 
 impl ForceArgs {
-    /// Whether `what`, which is there already, may be replaced: with `--force`, or where the terminal says yes.
+    /// Whether `what`, which exists already, may be replaced: with `--force`, or after a confirmation at the
+    /// terminal.
     pub(crate) fn allow_replacing(self, what: &str) -> Result<(), Failure> {
         if self.force {
             Ok(())
@@ -35,12 +37,12 @@ impl ForceArgs {
     }
 }
 
-/// Who may read a file that is made.
+/// Which accounts may read a new file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readers {
-    /// Its owner alone: host keys stand in it.
+    /// The owner alone, for files that hold host keys.
     Owner,
-    /// As the process's umask says: what is in it is public.
+    /// As the process's umask allows, for files that hold public data.
     Umask,
 }
 
@@ -51,19 +53,20 @@ pub(crate) struct NewFile {
     kind: Kind,
 }
 
-/// What is at the path.
+/// What exists at the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Nothing.
+    /// There is no file.
     Absent,
-    /// A file that may be replaced.
+    /// A regular file that may be replaced.
     Replaceable,
-    /// A device or a pipe, such as `/dev/stdout`: it is written to.
+    /// A device or a pipe, such as `/dev/stdout`: its content is written, and the file is not replaced.
     Stream,
 }
 
 impl NewFile {
-    /// Before the command does anything: refuses, or asks, where there is something at the path.
+    /// Prepares the file before the command starts its work: where the path exists, asks whether to replace it, or
+    /// refuses.
     pub(crate) fn at(path: &Path, force: ForceArgs) -> Result<Self, Failure> {
         let cannot = || format!("cannot write {}", path.display());
         let kind = match fs::symlink_metadata(path) {
@@ -78,7 +81,8 @@ impl NewFile {
         Ok(Self { path: path.to_owned(), kind })
     }
 
-    /// Whole or not at all, and on the disk when this returns. What came to be there since [`Self::at`] is left alone.
+    /// Writes the whole file or nothing, and returns after it is on the disk. A file that was created at the path
+    /// since [`Self::at`] is not changed.
     pub(crate) fn write(self, content: &[u8], readers: Readers) -> Result<(), Failure> {
         let Self { path, kind } = self;
         let written = match kind {
@@ -108,7 +112,7 @@ mod tests {
     use super::*;
 
     const FORCE: ForceArgs = ForceArgs { force: true };
-    // A test's standard input is no terminal under nextest.
+    // Under nextest, a test's standard input is not a terminal.
     const ASK: ForceArgs = ForceArgs { force: false };
 
     #[test]

@@ -1,6 +1,7 @@
-//! Files of the offline activation as they are shown and read: bytes, lines to read out and type, QR codes on the terminal.
+//! The files of offline activation in the forms in which they are shown and read: bytes, lines of phone text, QR
+//! codes on the terminal.
 //!
-//! A QR code holds some of the lines as they are, so that what a camera reads is pasted where lines would be typed.
+//! A QR code holds some of the lines unchanged, so that scanned text can be pasted where lines would be typed.
 
 use std::{
     fs::File,
@@ -18,18 +19,19 @@ use serde_json::{Map, Value, json};
 
 use super::{Failure, Output};
 
-/// Stands for standard input, or for no file.
+/// Argument that stands for standard input, or for no output file.
 pub(crate) const DASH: &str = "-";
 
-/// Lines in one QR code: at most 420 bytes, so that with its margin it fits a terminal of 80 columns.
+/// Lines in one QR code: at most 420 bytes, so that the code with its margin fits a terminal of 80 columns.
 const CODE_LINES_MAX: usize = 12;
-/// What is read of a file: lines are longer than the bytes they stand for.
+/// How many bytes of a file are read, at most. Lines of text are longer than the bytes that they encode.
 const TEXT_BYTES_MAX: u64 = 8 * FILE_BYTES_MAX as u64;
 
-/// How a file is shown besides being written.
+/// In which other forms a file is shown, besides being written.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub(crate) struct PhoneTextArgs {
-    /// Also print it as lines that can be read out on the telephone and typed; typing errors are found line by line.
+    /// Also print the file as lines that can be read out on the telephone and typed; typing errors are found line by
+    /// line.
     #[arg(long)]
     text: bool,
     /// Also print the lines as QR codes on the terminal.
@@ -38,12 +40,12 @@ pub(crate) struct PhoneTextArgs {
 }
 
 impl PhoneTextArgs {
-    /// Whether anything is to be printed.
+    /// Whether any form is to be printed.
     pub(crate) fn is_any(self) -> bool {
         self.text || self.qr
     }
 
-    /// What is printed for people, and the same for machines: `lines`, `codes` (the lines in each).
+    /// The text to print, and the same as JSON fields: `lines`, and `codes` (the lines in each QR code).
     pub(crate) fn show(self, of: PhoneTextKind, file: &[u8]) -> Result<(String, Map<String, Value>), Failure> {
         let (mut text, mut fields) = (String::new(), Map::new());
         if !self.is_any() {
@@ -66,8 +68,8 @@ impl PhoneTextArgs {
 }
 
 impl PhoneTextArgs {
-    /// The result of a command that shows a file: only the lines go to standard output, so that it can be redirected
-    /// into a file of lines; the `remark` for people goes beside them.
+    /// Prints the result of a command that shows a file. Only the lines go to standard output, so that it can be
+    /// redirected into a file of lines; the `remark` goes to standard error.
     pub(crate) fn print(self, output: &Output, fields: &Map<String, Value>, text: &str, remark: &str) {
         if self.is_any() {
             output.result(fields, text);
@@ -78,8 +80,9 @@ impl PhoneTextArgs {
     }
 }
 
-/// Light modules are drawn, dark ones left out (the crate calls what it draws dark); on a terminal in colours of their
-/// own, whatever colours it has.
+/// Draws a QR code with characters for the light modules and spaces for the dark ones. The crate calls the drawn
+/// modules dark, so its settings for light and dark are swapped. On a terminal the code sets its own colours,
+/// whatever colours the terminal has.
 fn drawn(code: &str) -> Result<String, Failure> {
     let code = QrCode::with_error_correction_level(code, EcLevel::L).context("the lines do not fit a QR code")?;
     let rows = code.render().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).quiet_zone(true).build();
@@ -88,7 +91,8 @@ fn drawn(code: &str) -> Result<String, Failure> {
     Ok(rows.lines().map(row).collect())
 }
 
-/// The bytes of a file that somebody wrote, typed or scanned; `-` is standard input. Whether it is text is seen.
+/// Reads a file as bytes, whether it was written, typed or scanned; `-` is standard input. Lines of text are
+/// recognised and decoded.
 pub(crate) fn read(path: &Path, wanted: PhoneTextKind) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = if path.as_os_str() == DASH {
@@ -105,7 +109,7 @@ pub(crate) fn read(path: &Path, wanted: PhoneTextKind) -> Result<Vec<u8>, Failur
 }
 
 fn from_either(bytes: Vec<u8>, wanted: PhoneTextKind) -> anyhow::Result<Vec<u8>> {
-    // A file begins with the number of its format in protobuf, which is no character of any line.
+    // A file begins with its format number in protobuf, a control character that no line contains.
     let is_text = |text: &&str| !text.chars().any(|c| c.is_control() && !c.is_whitespace());
     let Some(text) = std::str::from_utf8(&bytes).ok().filter(is_text) else { return Ok(bytes) };
     let (of, file) = phone_text::read(text)?;

@@ -1,4 +1,4 @@
-//! `quorate publisher activate`: requests in, certificates out.
+//! `quorate publisher activate`: turns a file of requests into a file of answers with certificates.
 
 use std::path::PathBuf;
 
@@ -29,15 +29,15 @@ By telephone, with lines that are read out (ends with Ctrl-D) and typed on the o
 A file with a refused node gives no answer and spends nothing. The same file again gives the same answer, free of
 charge, while its nodes hold their places.";
 
-/// Requests in, certificates out.
+/// Turn a file of requests into a file of answers with certificates.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Activate {
     #[command(flatten)]
     folder: Folder,
-    /// What the cluster asks: its file, or the lines of it; `-` reads standard input.
+    /// The cluster's requests: the file, or its lines of text; `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     request: PathBuf,
-    /// Where the answer is written; `-` for no file, with --text or --qr.
+    /// File to which the answer is written; `-` for no file, with --text or --qr.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `quorate publisher backup` and `restore`: the records as one file.
+//! `quorate publisher backup` and `restore`: write the publisher's records into one file, and restore them.
 
 use std::path::PathBuf;
 
@@ -40,7 +40,7 @@ and give those places once more. Restore the newest one.";
 pub(crate) struct Backup {
     #[command(flatten)]
     folder: Folder,
-    /// Where the backup is written.
+    /// File to which the backup is written.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
@@ -52,7 +52,7 @@ pub(crate) struct Backup {
 pub(crate) struct Restore {
     #[command(flatten)]
     folder: Folder,
-    /// The backup.
+    /// The backup file.
     file: PathBuf,
 }
 

@@ -1,4 +1,4 @@
-//! `quorate publisher catalog ...`: catalogs checked, signed and shown.
+//! `quorate publisher catalog ...`: checks, signs and shows catalogs.
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ Examples:
 
 A setup key is public: it is built into installations of its edition and selects volume activation there.";
 
-/// Catalogs.
+/// Commands for catalogs.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Check a catalog's source; an error names line, column and the fix.
@@ -44,14 +44,14 @@ pub(crate) enum Command {
         /// The catalog, in TOML.
         file: PathBuf,
     },
-    /// Sign a catalog with the root key. It replaces the one that was signed last.
+    /// Sign a catalog with the root key. It replaces the catalog that was signed last.
     #[command(after_help = SIGN_EXAMPLES)]
     Sign {
         #[command(flatten)]
         folder: Folder,
         /// The catalog, in TOML.
         file: PathBuf,
-        /// Where the signed catalog is written.
+        /// File to which the signed catalog is written.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
         #[command(flatten)]
@@ -62,13 +62,13 @@ pub(crate) enum Command {
     /// Make new setup keys, to be written into a catalog: one for each edition of a product.
     #[command(after_help = SETUP_KEY_EXAMPLES)]
     SetupKey {
-        /// How many.
+        /// How many setup keys to make.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
         count: u16,
     },
     /// Show a catalog, signed or in TOML: the ladder of groups, the platforms, the products.
     Show {
-        /// The catalog.
+        /// The catalog file.
         file: PathBuf,
     },
 }
@@ -122,7 +122,7 @@ fn sign(
     output: &Output,
 ) -> Result<(), Failure> {
     let text = read_text(file)?;
-    // Its mistakes are shown with the file's name, before anything is signed.
+    // Errors in the catalog are shown with the file's name, before anything is signed.
     Catalog::from_toml(&text).with_context(|| file.display().to_string())?;
     let operation = Operation::SignCatalog { source: text };
     let report = match folder.sign(operation, Signing::Catalog, passphrase)? {
@@ -158,7 +158,7 @@ fn sign(
     Ok(())
 }
 
-/// New keys for the editions of a catalog: public, and worth nothing but to name an edition (R35).
+/// Makes new setup keys for the editions of a catalog. They are public, and only name an edition (R35).
 fn setup_keys(count: u16, output: &Output) -> Result<(), Failure> {
     let keys = (0..count).map(|_| {
         let mut entropy = [0; 16];
@@ -172,7 +172,7 @@ fn setup_keys(count: u16, output: &Output) -> Result<(), Failure> {
 
 fn show(file: &Path, output: &Output) -> Result<(), Failure> {
     let bytes = read_bounded(file, CATALOG_TEXT_BYTES_MAX)?;
-    // Keys and signatures are no text.
+    // A signed catalog holds keys and signatures, so it is not UTF-8 text.
     let (catalog, signed) = match String::from_utf8(bytes) {
         Ok(text) => (Catalog::from_toml(&text).with_context(|| file.display().to_string())?, None),
         Err(binary) => {

@@ -1,4 +1,4 @@
-//! `quorate publisher direct-key ...`: keys that activate single machines, without any host (R24).
+//! `quorate publisher direct-key ...`: keys that activate single machines, without a host (R24).
 
 use publisher::{DirectKeyReport, Operation, Report};
 use serde_json::json;
@@ -18,31 +18,31 @@ Example:
 Machines that reach no host are activated with it, one activation each, by the publisher's service
 (`quorate publisher serve`).";
 
-/// Direct keys.
+/// Commands for direct keys.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Issue a direct key for a product of the catalog. It is shown in full here and nowhere else.
+    /// Issue a direct key for a product of the catalog. Only this command shows the key in full.
     #[command(after_help = ISSUE_EXAMPLES)]
     Issue {
         #[command(flatten)]
         folder: Folder,
-        /// The product that it activates.
+        /// The product that the key activates.
         #[arg(long)]
         product: String,
-        /// Machines that it activates.
+        /// How many machines the key activates.
         #[arg(long)]
         activations: u32,
     },
-    /// The direct keys, and how far they are used.
+    /// List the direct keys, and how many activations each has used.
     #[command(after_help = "Example:\n  quorate publisher direct-key list --dir P --json")]
     List {
         #[command(flatten)]
         folder: Folder,
     },
-    /// One direct key.
+    /// Show one direct key.
     #[command(after_help = "Example:\n  quorate publisher direct-key show --dir P 0123456789abcdef")]
     Show(KeyArgs),
-    /// Let a direct key activate nothing any more. Machines that it activated stay so.
+    /// Block a direct key, so that it activates no more machines. Machines that it activated stay activated.
     #[command(after_help = "Example:\n  quorate publisher direct-key block --dir P 0123456789abcdef")]
     Block(KeyArgs),
 }

@@ -1,4 +1,4 @@
-//! The publisher's folder, and what commands name in it.
+//! The publisher's folder, and the arguments that name the folder and keys in it.
 
 use std::{
     fs::File,
@@ -11,7 +11,7 @@ use publisher::OpenError;
 
 use crate::output::Failure;
 
-/// Where the publisher is.
+/// The publisher's folder.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Folder {
     /// The publisher's folder.
@@ -19,7 +19,7 @@ pub(crate) struct Folder {
     pub(super) path: PathBuf,
 }
 
-/// The wrong folder, one that is in use, or one that has to be mended first.
+/// The error for a folder that cannot be opened: it is not a publisher's, is in use, or has to be repaired first.
 pub(super) fn open_failure(error: OpenError) -> Failure {
     match error {
         OpenError::Io { .. } => error.into(),
@@ -27,7 +27,7 @@ pub(super) fn open_failure(error: OpenError) -> Failure {
     }
 }
 
-/// One key of a folder.
+/// The argument that names one key of a folder.
 #[derive(Debug, clap::Args)]
 pub(crate) struct KeyArgs {
     #[command(flatten)]
@@ -37,12 +37,12 @@ pub(crate) struct KeyArgs {
     pub(super) id: String,
 }
 
-/// The cell of a table that says that a key is blocked.
+/// The table cell for a key's block state: `blocked` or empty.
 pub(super) fn blocked_cell(is_blocked: bool) -> String {
     if is_blocked { "blocked".to_owned() } else { String::new() }
 }
 
-/// A file that was named on the command line, whole, or an error where it is longer than it can rightly be.
+/// Reads a file that was named on the command line; an error where it is longer than `bytes_max`.
 pub(super) fn read_bounded(path: &Path, bytes_max: usize) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     File::open(path)

@@ -1,4 +1,4 @@
-//! `quorate publisher key ...`: host keys issued, how far they are used, and the exceptions (R31).
+//! `quorate publisher key ...`: issues host keys, shows their use, and handles the exceptions (R31).
 
 use publisher::{
     HostReport, KeyReport, Operation, Report, RequiredIdentity,
@@ -39,10 +39,10 @@ Example, for a host that was lost and cannot give its place back itself (`quorat
   quorate publisher key show --dir P 0123456789abcdef                        lists the machines
   quorate publisher key free --dir P 0123456789abcdef --machine 89abcdef01234567";
 
-/// Host keys.
+/// Commands for host keys.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Issue a host key for a product group of the catalog. It is shown in full here and nowhere else.
+    /// Issue a host key for a product group of the catalog. Only this command shows the key in full.
     #[command(after_help = ISSUE_EXAMPLES)]
     Issue {
         #[command(flatten)]
@@ -50,41 +50,42 @@ pub(crate) enum Command {
         /// The product group whose products, and those of the groups below it, the key covers.
         #[arg(long)]
         group: String,
-        /// Hosts that it activates.
+        /// How many hosts the key activates.
         #[arg(long, default_value_t = HOSTS_DEFAULT)]
         hosts: u32,
-        /// More activations of each host.
+        /// How many re-activations each host has.
         #[arg(long, default_value_t = REACTIVATIONS_DEFAULT)]
         reactivations: u32,
-        /// Only for hosts that are told from others by their whole machine: a host in a container is refused.
+        /// `machine`: activate only hosts that are identified by their whole machine; a host in a container is
+        /// refused.
         #[arg(long, value_name = "any|machine", default_value = "any")]
         identity: Identity,
     },
-    /// The issued keys, and how many of their places are taken.
+    /// List the issued keys, and how many of their activation slots are taken.
     #[command(after_help = "Example:\n  quorate publisher key list --dir P --json")]
     List {
         #[command(flatten)]
         folder: Folder,
     },
-    /// One key, and the hosts that it activated.
+    /// Show one key, and the hosts that it activated.
     #[command(after_help = "Example:\n  quorate publisher key show --dir P 0123456789abcdef")]
     Show(KeyArgs),
-    /// Let a key activate nothing any more.
+    /// Block a key, so that it activates no more hosts.
     #[command(after_help = BLOCK_EXAMPLES)]
     Block(KeyArgs),
-    /// Let a key be good for more than it was issued for. Nothing is taken away.
+    /// Raise the limits of a key. No limit is lowered.
     #[command(after_help = EXTEND_EXAMPLES)]
     Extend {
         #[command(flatten)]
         key: KeyArgs,
-        /// Hosts that it activates, in all.
+        /// How many hosts the key activates, in total.
         #[arg(long, required_unless_present = "reactivations")]
         hosts: Option<u32>,
-        /// More activations of each host, in all.
+        /// How many re-activations each host has, in total.
         #[arg(long)]
         reactivations: Option<u32>,
     },
-    /// Free the place of a host that is gone.
+    /// Free the activation slot of a host that no longer exists.
     #[command(after_help = FREE_EXAMPLES)]
     Free {
         #[command(flatten)]
@@ -98,9 +99,9 @@ pub(crate) enum Command {
 /// `--identity` of `key issue`.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum Identity {
-    /// By whatever the host chooses.
+    /// The host chooses how it is identified.
     Any,
-    /// By its whole machine.
+    /// The host is identified by its whole machine.
     Machine,
 }
 

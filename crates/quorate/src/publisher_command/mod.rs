@@ -1,4 +1,4 @@
-//! `quorate publisher ...`: what a publisher does in its own folder, away from any cluster.
+//! `quorate publisher ...`: the publisher's commands, on the publisher's folder and without a cluster.
 
 mod activate;
 mod backup;
@@ -37,7 +37,7 @@ Example:
 Give P/trust.toml to those who build or run clients, and read the fingerprint out to administrators. Keep P/root.key
 offline; it is needed to sign catalogs and for nothing else.";
 
-/// What a publisher does.
+/// Commands of a publisher.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(crate) enum Command {
@@ -49,7 +49,8 @@ pub(crate) enum Command {
         /// Sign only catalogs whose `publisher` is this name.
         #[arg(long)]
         name: Option<String>,
-        /// Encrypt the private keys, with a passphrase that is typed twice. Given by file or variable, it needs no flag.
+        /// Encrypt the private keys, with a passphrase that is typed twice. A passphrase from a file or variable
+        /// needs no flag.
         #[arg(long)]
         passphrase: bool,
         #[command(flatten)]
@@ -58,10 +59,10 @@ pub(crate) enum Command {
     /// Check, sign and show catalogs.
     #[command(subcommand)]
     Catalog(catalog::Command),
-    /// Issue host keys, and see and change what they give.
+    /// Issue host keys, and show and change their limits.
     #[command(subcommand)]
     Key(key::Command),
-    /// Issue and see direct keys: each activates single machines, without a host.
+    /// Issue and show direct keys: each activates single machines, without a host.
     #[command(subcommand)]
     DirectKey(direct_key::Command),
     /// Exchange a host key for certificates: one file of requests for one file of answers.
@@ -73,13 +74,13 @@ pub(crate) enum Command {
     /// Write all records into one file.
     #[command(after_help = backup::EXAMPLES)]
     Backup(backup::Backup),
-    /// Put the records of a backup where none are.
+    /// Restore the records of a backup into a publisher that has none.
     #[command(after_help = backup::RESTORE_EXAMPLES)]
     Restore(backup::Restore),
 }
 
 impl Command {
-    /// Runs it.
+    /// Runs the command.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         match self {
             Self::Init { folder, name, passphrase, given } => {

@@ -1,4 +1,5 @@
-//! Performs an operation on the records: in this process where the folder is free, else by the service that has it open.
+//! Performs an operation on the publisher's records: in this process where the folder is free, else through the
+//! service that has it open.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{administration::block_on, output::Failure};
 
-/// How long to wait for a folder that another command has open, or a service that takes no commands yet.
+/// How long to wait for a folder that another command has open, or for a service that is not ready for commands.
 const IN_USE_TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -80,7 +81,7 @@ impl Folder {
 
 enum Attempt {
     Done(Report),
-    /// By a process that takes no commands, or not yet.
+    /// Another process has the folder open and accepts no commands, or not yet.
     InUse(OpenError),
 }
 
@@ -91,7 +92,7 @@ fn failure(error: OperationError) -> Failure {
     }
 }
 
-/// What a service of another version may report for an operation.
+/// The error for a report that does not belong to the operation, as a service of another version may send it.
 pub(super) fn unexpected(report: &Report) -> Failure {
     let name = match report {
         Report::KeyIssued(_) | Report::Keys(_) | Report::Key(_) => "host keys",

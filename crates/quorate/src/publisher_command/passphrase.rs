@@ -1,4 +1,4 @@
-//! Where a passphrase comes from: a file, a variable, or the person at the terminal.
+//! The sources of a passphrase: a file, an environment variable, or the terminal.
 
 use std::{
     io::{self, IsTerminal},
@@ -14,17 +14,17 @@ use crate::output::Failure;
 
 const VARIABLE: &str = "QUORATE_PUBLISHER_PASSPHRASE";
 
-/// How the private keys are opened.
+/// Where the passphrase of the private keys is read from.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct PassphraseArgs {
-    /// A file with the passphrase of the private keys in its first line. Without it, the variable
-    /// QUORATE_PUBLISHER_PASSPHRASE counts, and then the terminal is asked.
+    /// A file with the passphrase of the private keys in its first line. Default: the variable
+    /// QUORATE_PUBLISHER_PASSPHRASE, else a question at the terminal.
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
 
 impl PassphraseArgs {
-    /// For new private keys. `ask`: have it typed, twice.
+    /// Passphrase for new private keys. With `ask`, it is typed twice at the terminal.
     pub(super) fn for_new_keys(&self, ask: bool) -> Result<Option<Passphrase>, Failure> {
         let given = self.given()?;
         if given.is_some() || !ask {
@@ -37,7 +37,7 @@ impl PassphraseArgs {
         Passphrase::new(first).map(Some).map_err(Failure::usage)
     }
 
-    /// For keys that are there; nothing where they need none.
+    /// Passphrase for existing keys; `None` where they need none.
     pub(super) fn for_signing(&self, folder: &Path, signing: Signing) -> Result<Option<Passphrase>, Failure> {
         if !Publisher::needs_passphrase(folder, signing)? {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! `quorate publisher serve`: activation for everybody who reaches it, until SIGTERM.
+//! `quorate publisher serve`: the online activation service, until SIGTERM.
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -31,7 +31,7 @@ is read at the next start.
 
 Exit: 0 stopped as told; 1 failed; 2 folder, passphrase, certificate or address.";
 
-/// A certificate and its private key, in PEM.
+/// Size limit of the certificate and of its private key, in bytes of PEM.
 const PEM_BYTES_MAX: usize = 256 << 10;
 
 /// Arguments of `publisher serve`.
@@ -39,7 +39,7 @@ const PEM_BYTES_MAX: usize = 256 << 10;
 pub(crate) struct Serve {
     #[command(flatten)]
     folder: Folder,
-    /// Where to listen: ADDRESS:PORT.
+    /// Address and port to listen on.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
     /// An ordinary certificate, with its chain, in PEM. A new one is read at the next start.
@@ -53,8 +53,8 @@ pub(crate) struct Serve {
     /// Form of the log lines on standard error.
     #[arg(long, value_enum, default_value = "text")]
     log: LogFormat,
-    /// What is logged: off, error, warn, info, debug or trace, and with commas TARGET=LEVEL; without it as QUORATE_LOG or
-    /// RUST_LOG says, else info. SIGUSR1 adds debug, or takes it back.
+    /// Log level: off, error, warn, info, debug or trace, and with commas TARGET=LEVEL. Default: QUORATE_LOG or
+    /// RUST_LOG, else info. SIGUSR1 switches debug on and off.
     #[arg(long, env = "QUORATE_LOG_LEVEL", value_name = "LEVEL")]
     log_level: Option<LogLevel>,
 }
@@ -70,12 +70,12 @@ impl Serve {
         let log = logging::start(self.log, self.log_level.clone(), LevelFilter::INFO);
         let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
         let outcome = runtime.block_on(self.serve(Arc::new(publisher), certificate, output, &log));
-        // What still waits for a disk that failed must not keep the process.
+        // A thread that still waits for a failed disk must not keep the process.
         runtime.shutdown_background();
         outcome
     }
 
-    /// The publisher's own, where one is given.
+    /// The ordinary certificate, where one is given.
     fn certificate(&self) -> Result<Option<OrdinaryCertificate>, Failure> {
         let (Some(certificate), Some(key)) = (&self.tls_certificate, &self.tls_private_key) else { return Ok(None) };
         let (chain, key) = (read_bounded(certificate, PEM_BYTES_MAX)?, read_bounded(key, PEM_BYTES_MAX)?);
@@ -120,7 +120,7 @@ impl Serve {
         Ok(())
     }
 
-    /// At SIGHUP: the ordinary certificate and its key, which are all that is read from files.
+    /// At SIGHUP: reads the ordinary certificate and its key again, the only files that are read again.
     fn read_again(&self, service: &Service) {
         let replaced = self.certificate().and_then(|certificate| match certificate {
             Some(certificate) => service.replace_certificate(certificate).map_err(Failure::from),

@@ -1,7 +1,7 @@
-//! `quorate slmgr`: the verbs that administrators know, each a command of its own here (R36).
+//! `quorate slmgr`: the verbs that administrators know, each of which runs another command of Quorate (R36).
 //!
-//! A verb is looked up in a table ([`verb::VERBS`]), and the function that stands there calls the command's own. Only the
-//! overview has no command.
+//! A verb is looked up in a table ([`verb::VERBS`]), whose function calls the other command. Only the overview has no
+//! command of its own.
 
 mod on_client;
 mod on_host;
@@ -22,20 +22,20 @@ use crate::{
     output::{CommandResult, Failure, Output},
 };
 
-/// Where a host's administration is, unless it is said.
+/// Default path of the socket of a host's administration.
 const ADMIN: &str = "/var/lib/quorate/admin.sock";
 
-/// The verbs that administrators know.
+/// Run the slmgr verbs that administrators know.
 #[derive(Debug, clap::Args)]
 #[command(after_help = Help.to_string(), arg_required_else_help = true)]
 pub(crate) struct Command {
-    /// The host, and as whom; then the verb and what belongs to it.
+    /// The target host, the user and the password, all optional; then the verb and its argument.
     #[arg(value_name = "[TARGET [USER [PASSWORD]]] /VERB", required = true)]
     words: Vec<String>,
-    /// Where this machine keeps its state as a client.
+    /// Folder in which this machine keeps its client state.
     #[arg(long, env = "QUORATE_STATE", value_name = "DIR", default_value = "/var/lib/quorate-client")]
     state: PathBuf,
-    /// With /ipk on a client machine: its publisher's keys and catalog.
+    /// With /ipk on a client machine: the file with the publisher's keys and catalog.
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
     /// With /ato and /upk on a host: the publisher's activation service.
@@ -43,16 +43,16 @@ pub(crate) struct Command {
     publisher: Option<String>,
 }
 
-/// The machine that a verb is for.
+/// The machine on which a verb is run.
 enum Target {
-    /// A host, by its administration.
+    /// A host, named by the address of its administration.
     Host(String),
-    /// This machine as a client.
+    /// This machine, as a client machine.
     Client,
 }
 
 impl Command {
-    /// Runs it.
+    /// Runs the command.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         let Parsed { target, user, password, verb, argument } = parse(&self.words).map_err(Failure::usage)?;
         if let Some(password) = password {
@@ -78,7 +78,7 @@ impl Command {
     }
 }
 
-/// What the words say.
+/// The parsed command line.
 struct Parsed<'a> {
     target: Option<&'a str>,
     user: Option<&'a str>,
@@ -125,7 +125,7 @@ fn target_of(target: Option<&str>, verb: &Verb) -> anyhow::Result<Target> {
     }
 }
 
-/// The administration of a host that this machine is.
+/// Address of the administration, where this machine is a host.
 fn local_admin() -> Option<String> {
     let named = std::env::var("QUORATE_ADMIN").ok().filter(|named| !named.is_empty());
     named.or_else(|| Path::new(ADMIN).exists().then(|| format!("unix:{ADMIN}")))

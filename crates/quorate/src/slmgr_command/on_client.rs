@@ -1,4 +1,4 @@
-//! The verbs on a client machine.
+//! The verbs for a client machine.
 
 use std::path::PathBuf;
 
@@ -16,13 +16,13 @@ use crate::{
     output::{CommandResult, Failure, Output},
 };
 
-/// A verb for this machine as a client.
+/// A verb that is run on this machine as a client machine.
 pub(super) struct OnClient<'a> {
-    /// What stands behind the verb; empty where it takes nothing.
+    /// The argument after the verb; empty where the verb takes none.
     pub(super) argument: &'a str,
-    /// Where the machine keeps its state.
+    /// Folder in which the machine keeps its state.
     pub(super) state: PathBuf,
-    /// The publisher's keys and catalog, for a key that is installed.
+    /// File with the publisher's keys and catalog, for installing a key.
     pub(super) trust: Option<PathBuf>,
     pub(super) output: &'a Output,
 }

@@ -1,4 +1,4 @@
-//! The verbs on a host.
+//! The verbs for a host.
 
 use anyhow::anyhow;
 
@@ -15,14 +15,14 @@ use crate::{
 };
 use std::process::ExitCode;
 
-/// A verb, and the host that it is for.
+/// A verb, and the host on which it is run.
 pub(super) struct OnHost<'a> {
-    /// Name of the verb.
+    /// Name of the verb, without its slash.
     pub(super) verb: &'static str,
     pub(super) admin: AdminArgs,
-    /// What stands behind the verb; empty where it takes nothing.
+    /// The argument after the verb; empty where the verb takes none.
     pub(super) argument: &'a str,
-    /// The publisher's activation service.
+    /// Address of the publisher's activation service, HOST:PORT.
     pub(super) publisher: Option<&'a str>,
     pub(super) output: &'a Output,
 }
@@ -43,7 +43,7 @@ impl OnHost<'_> {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Changes a setting of the node that is asked.
+    /// Changes a setting of the node to which the command is connected.
     fn set_on_node(&self, name: &str, value: &str) -> CommandResult {
         let node = overview::node(&self.admin)?;
         settings::set(name, value, Some(node), &self.admin, self.output)?;

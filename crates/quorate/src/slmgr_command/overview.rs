@@ -1,4 +1,4 @@
-//! How a host stands, on one page: `/dli`, and at length `/dlv`.
+//! A host's status on one page: `/dli`, and with more detail `/dlv`.
 
 use std::{fmt, process::ExitCode};
 
@@ -14,7 +14,7 @@ use crate::{
     output::{CommandResult, Failure, Output},
 };
 
-/// What a host says of itself and its cluster.
+/// The status of a host and of its cluster.
 struct Overview {
     cluster: ClusterStatusReply,
     keys: ListKeysReply,
@@ -24,7 +24,7 @@ struct Overview {
     is_long: bool,
 }
 
-/// The number of the node that answers there.
+/// Number of the node to which the command is connected.
 pub(super) fn node(admin: &AdminArgs) -> Result<u64, Failure> {
     let reply = admin.ask(async |admin| admin.cluster_status(ClusterStatusRequest {}).await)?;
     Ok(reply.answered_by)
@@ -49,7 +49,8 @@ impl Overview {
         self.cluster.nodes.iter().find(|node| node.node == self.cluster.answered_by)
     }
 
-    /// Of this node, key by key: the typed key's last group, publisher, group, and how it stands.
+    /// The node's activations, one for each key: the key with its publisher and group, and the state of its
+    /// activation.
     fn activations(&self) -> impl Iterator<Item = (&api::admin::v1::InstalledKey, &str)> {
         self.keys.keys.iter().map(|key| {
             let own = key.activations.iter().find(|activation| activation.node == self.cluster.answered_by);

@@ -1,4 +1,4 @@
-//! The verbs, what each is called as a command of its own, and the function that carries it out.
+//! The table of verbs: the equivalent command of each, and the function that runs it.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::output::CommandResult;
 
-/// What a verb takes behind its name.
+/// Which argument a verb takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Argument {
     None,
@@ -18,7 +18,7 @@ pub(super) enum Argument {
 /// A verb on a host.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HostVerb {
-    /// The same as a command of its own, for `--help`: `{}` is the argument, `{node}` the node that is asked.
+    /// The equivalent command, for `--help`: `{}` is the argument, `{node}` the number of the node.
     shown: &'static str,
     pub(super) run: fn(OnHost<'_>) -> CommandResult,
 }
@@ -26,21 +26,22 @@ pub(super) struct HostVerb {
 /// A verb on a client machine.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientVerb {
-    /// The same as a command of its own, for `--help`: `{}` is the argument.
+    /// The equivalent command, for `--help`: `{}` is the argument.
     shown: &'static str,
     pub(super) run: fn(OnClient<'_>) -> CommandResult,
 }
 
-/// One verb.
+/// A verb with its functions for hosts and client machines.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Verb {
     pub(super) name: &'static str,
     pub(super) argument: Argument,
-    /// On a host; nothing where it is for client machines only.
+    /// How the verb runs on a host; `None` where it is for client machines only.
     pub(super) on_host: Option<HostVerb>,
-    /// On a client machine; nothing where it is for hosts only.
+    /// How the verb runs on a client machine; `None` where it is for hosts only.
     pub(super) on_client: Option<ClientVerb>,
-    /// Without a target it is for the host where this machine is one, else for the client machine.
+    /// Whether the verb, without a target, runs on the host where this machine is one, and else on the client
+    /// machine.
     pub(super) is_for_either: bool,
     help: &'static str,
 }
@@ -64,12 +65,12 @@ const fn client(
 }
 
 impl Verb {
-    /// For the host where this machine is one, else refused.
+    /// Marks the verb as one for a host or a client machine; where this machine is no host, the verb is refused.
     const fn or_client(self) -> Self {
         Self { is_for_either: true, ..self }
     }
 
-    /// The same verb on a client machine.
+    /// Adds the function for a client machine.
     const fn and_on_client(self, shown: &'static str, run: fn(OnClient<'_>) -> CommandResult) -> Self {
         Self { on_client: Some(ClientVerb { shown, run }), is_for_either: true, ..self }
     }
@@ -77,7 +78,7 @@ impl Verb {
 
 use Argument::{Needed, None as Alone};
 
-/// All of them (R36).
+/// All verbs (R36).
 pub(super) const VERBS: &[Verb] = &[
     host("ipk", Needed("KEY"), ("key install {} --yes", on_host::install_key), "install a key")
         .and_on_client("client install-key {}", on_client::install_key),
@@ -149,7 +150,7 @@ pub(super) const VERBS: &[Verb] = &[
 ];
 
 impl Verb {
-    /// The one that is written so, with its slash, in any case.
+    /// Finds the verb that is written as `word`, with its slash and in any case.
     pub(super) fn named(word: &str) -> Option<&'static Self> {
         let name = word.strip_prefix('/')?.to_ascii_lowercase();
         VERBS.iter().find(|verb| verb.name == name)
@@ -170,7 +171,7 @@ impl Verb {
     }
 }
 
-/// The table of `--help`.
+/// Displays the table of verbs for `--help`.
 pub(super) struct Help;
 
 impl fmt::Display for Help {

@@ -1,4 +1,4 @@
-//! Disks that are lost whole, and snapshots that are damaged on them.
+//! Disks that are lost entirely, and disks whose snapshot is damaged.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use turmoil::Sim;
 use super::{Faults, Nodes};
 use crate::disk::DiskBay;
 
-/// A node starts again, and notices that its snapshot is damaged, within so long.
+/// Within this time a node restarts and notices that its snapshot is damaged.
 const DAMAGE_NOTICED: Duration = Duration::from_secs(10);
 
 impl Faults {
-    /// A disk is replaced by an empty one, and the node is started on it under its old number, where the others can do
-    /// without it.
+    /// Replaces a disk by an empty one, and starts the node on it under its old number; does nothing where the other
+    /// nodes are no majority without it.
     pub(super) fn wipe(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes, node: u64, now: Duration) {
         if !nodes.can_spare_one(&self.world) || self.is_one_damaged(now) {
             return;
@@ -26,12 +26,13 @@ impl Faults {
         nodes.lost.insert(node);
     }
 
-    /// Whether a snapshot was damaged so lately that its node has not noticed yet: its disk is lost then.
+    /// Whether a snapshot was damaged so recently that its node may not have noticed yet. The disk of that node will
+    /// be lost.
     fn is_one_damaged(&self, now: Duration) -> bool {
         self.damaged_at.is_some_and(|at| now.saturating_sub(at) < DAMAGE_NOTICED)
     }
 
-    /// The index in a node's snapshot file becomes another one, as after a fault of the disk.
+    /// Changes the index in a node's snapshot file, as a disk fault would.
     pub(super) fn damage(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes, node: u64, now: Duration) {
         let has_snapshot = nodes.bays.get(&node).is_some_and(DiskBay::has_snapshot);
         if !nodes.can_spare_one(&self.world) || self.is_one_damaged(now) || !has_snapshot {

@@ -1,5 +1,5 @@
-//! Faults, drawn from the seed as time goes. Each run has its own weights: in some a kind of fault happens all the time, in
-//! others never, so that combinations come up which an even mix would not reach.
+//! Injects faults, which are drawn from the seed during the run. Each run has its own weights: in some runs a kind of
+//! fault happens very often, in others never. So combinations occur that an even mix would not reach.
 
 mod lost_disks;
 
@@ -21,7 +21,7 @@ use crate::{
     world::{Wish, World},
 };
 
-/// Kinds of faults that this module or the administrator brings about.
+/// Kinds of faults that this module or the administrator injects.
 pub(crate) const KINDS: [&str; 29] = [
     "partition",
     "one_way_partition",
@@ -54,7 +54,7 @@ pub(crate) const KINDS: [&str; 29] = [
     "copied_node",
 ];
 
-/// Kinds that are drawn here, with the weight that they have where a run does not change it.
+/// Kinds that are drawn here, with their default weights.
 const DRAWN: [(&str, u64); 18] = [
     ("partition", 10),
     ("one_way_partition", 6),
@@ -76,14 +76,14 @@ const DRAWN: [(&str, u64); 18] = [
     ("repair", 25),
 ];
 
-/// What the loop around the simulation holds of the nodes.
+/// The nodes, as the simulation loop sees them.
 pub(crate) struct Nodes {
     pub(crate) bays: BTreeMap<u64, DiskBay>,
-    /// Nodes that belong to the cluster, or are about to.
+    /// Nodes that belong to the cluster, or are about to join it.
     pub(crate) members: BTreeSet<u64>,
-    /// When a node that is down starts again.
+    /// For each node that is down, when it starts again.
     pub(crate) down: BTreeMap<u64, Duration>,
-    /// Nodes whose disk was emptied: they are not members any more, whatever the cluster thinks.
+    /// Nodes whose disk was erased. They are no members any more, although the cluster may still list them.
     pub(crate) lost: BTreeSet<u64>,
 }
 
@@ -103,27 +103,27 @@ pub(crate) struct Faults {
     weights: Vec<(&'static str, u64)>,
     next: Duration,
     pause_ms: u64,
-    /// Links that are held, until when.
+    /// For each node whose links are held, when they are released.
     held: BTreeMap<u64, Duration>,
-    /// True time runs fast until then.
+    /// Until when true time runs fast.
     fast_until: Duration,
     rate_max: u64,
-    /// No disk hangs again before.
+    /// Before this time no further disk hangs.
     hung_until: Duration,
     /// When a snapshot was damaged last.
     damaged_at: Option<Duration>,
-    /// A disk as it was, for a scenario.
+    /// The content of a disk that a scenario stored.
     kept: Option<Image>,
     older: OlderDisks,
-    /// Whether there are faults now: not while the cluster is to recover.
+    /// Whether faults are injected now; false while the cluster has to recover.
     is_on: bool,
 }
 
-/// Disks as they were, remembered now and then.
+/// Earlier contents of disks, stored from time to time.
 struct OlderDisks {
     chance: Chance,
     next: Duration,
-    /// By node: its store, and what was on the disk.
+    /// For each node, the id of its store and the stored content.
     images: BTreeMap<u64, (Uuid, Image)>,
     /// The host on which a copy runs.
     copy: Option<u64>,
@@ -146,16 +146,16 @@ impl OlderDisks {
         }
     }
 
-    /// What was on the disk of `node` once, where it is the same store still.
+    /// The stored content of the disk of `node`, where the disk still has the same store.
     fn image_of(&mut self, nodes: &Nodes, node: u64) -> Option<Image> {
         let (store, image) = self.images.remove(&node)?;
         nodes.bays.get(&node).filter(|bay| bay.store() == store && !bay.is_damaged()).map(|_| image)
     }
 }
 
-/// Longest hang of a disk, in milliseconds: longer than a replica waits for one.
+/// Longest hang of a disk, in milliseconds: longer than a replica tolerates.
 const HANG_MS_MAX: u64 = 15_000;
-/// One disk at a time.
+/// Shortest interval between two hangs, so that only one disk hangs at a time.
 const HANG_EVERY: Duration = Duration::from_secs(30);
 
 const STEP: Duration = Duration::from_millis(1);
@@ -166,7 +166,7 @@ impl Faults {
         let damages = planted == Some(Plant::Product(Bug::SnapshotWithoutIndex));
         let swarm = |(kind, weight): (&'static str, u64)| match (kind, chance.within(0..4)) {
             ("repair", _) => (kind, weight),
-            // This one is seldom, and the bug shows in it alone.
+            // Damaged snapshots are rare, and the planted bug shows only with them.
             ("damaged_snapshot", _) if damages => (kind, 20),
             (_, factor) => (kind, weight * factor),
         };
@@ -191,7 +191,7 @@ impl Faults {
         }
     }
 
-    /// Does what is due, without new faults: at every step of the simulation.
+    /// Does what is due without new faults; called at every step of the simulation.
     pub(crate) fn attend(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes) {
         let now = self.world.now();
         self.start_again(sim, nodes, now);
@@ -204,7 +204,7 @@ impl Faults {
         }
     }
 
-    /// The same, and looks whether it is time for a fault.
+    /// Does the same as [`Self::attend`], and injects a fault where one is due.
     pub(crate) fn step(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes) {
         self.is_on = true;
         self.attend(sim, nodes);
@@ -227,7 +227,7 @@ impl Faults {
         }
     }
 
-    /// Nodes that were down, and whose time has come.
+    /// Starts nodes that are down and whose pause is over.
     fn start_again(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes, now: Duration) {
         let due: Vec<_> = nodes.down.iter().filter(|(_, at)| **at <= now).map(|(node, _)| *node).collect();
         for node in due {
@@ -239,13 +239,13 @@ impl Faults {
         }
     }
 
-    /// What nodes and the administrator want done from outside.
+    /// Carries out the requests of nodes and of the administrator.
     fn grant(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes, now: Duration) {
         for wish in self.world.wishes() {
             match wish {
                 Wish::Ended(node) => {
                     self.crash(sim, nodes, node, now, 100..3000);
-                    // Before it starts again the disk works, or is another one.
+                    // The failing disk is repaired or replaced before the node starts again.
                     if let Some(bay) = nodes.bays.get(&node) {
                         bay.fail(None);
                         if bay.is_damaged() {
@@ -273,7 +273,7 @@ impl Faults {
         }
     }
 
-    /// What a scenario wants.
+    /// Carries out the request of a scenario.
     fn stage(&mut self, wish: Wish, sim: &mut Sim<'_>, nodes: &mut Nodes, now: Duration) {
         self.world.trace(format_args!("{wish:?}"));
         match wish {
@@ -338,7 +338,7 @@ impl Faults {
         self.world.node(node, |state| (state.is_older, state.is_stale) = (false, false));
     }
 
-    /// The disk of a node that is down becomes what it was.
+    /// Replaces the disk content of a node that is down by an earlier one.
     fn put_back(&self, nodes: &Nodes, node: u64, image: Image) {
         let Some(bay) = nodes.bays.get(&node) else { return };
         let (vote, last) = image.promised();
@@ -356,7 +356,7 @@ impl Faults {
         bay.roll_back(image);
     }
 
-    /// The disk of host `to` becomes a copy of that of node `from`.
+    /// Makes the disk of host `to` a copy of the disk of node `from`.
     fn copy(&self, nodes: &Nodes, from: u64, to: u64) {
         if let (Some(from), Some(copy)) = (nodes.bays.get(&from), nodes.bays.get(&to)) {
             copy.copy_from(from);
@@ -365,8 +365,9 @@ impl Faults {
         }
     }
 
-    /// While everything works: a node's disk goes back in time, or a copy of it is started on another host. Not together with
-    /// other faults: a node that forgot what it promised is one that failed, and the others must be able to tell.
+    /// While no other fault is active: sets a node's disk back to an earlier content, or starts a copy of a node's
+    /// disk on another host. Not together with other faults, because a node that lost what it promised has failed,
+    /// and the other nodes must be able to detect that.
     pub(crate) fn confuse(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes) {
         let now = self.world.now();
         let all_are_up = nodes.members.iter().all(|member| self.world.nodes_up().contains(member));
@@ -395,7 +396,7 @@ impl Faults {
         }
     }
 
-    /// The copy that was started is stopped, and its disk is emptied.
+    /// Stops the node that runs on a copied disk, and erases that disk.
     pub(crate) fn stop_copy(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes) {
         if let Some(copy) = self.older.copy.take().filter(|copy| !nodes.members.contains(copy)) {
             self.crash(sim, nodes, copy, self.world.now(), 0..1);
@@ -403,7 +404,8 @@ impl Faults {
         }
     }
 
-    /// Chance alone seldom meets the moment in which a promise is not durable yet: aim at elections.
+    /// Crashes a node with pending writes right after an election. Random crashes would rarely hit the moment in
+    /// which a promise is not durable yet.
     fn aim(&mut self, sim: &mut Sim<'_>, nodes: &mut Nodes, now: Duration) {
         if self.world.elections() == 0 || !self.chance.percent(15) {
             return;
@@ -415,7 +417,7 @@ impl Faults {
         }
     }
 
-    /// The process of a node is killed, or its power goes.
+    /// Kills the process of a node, or cuts its power.
     pub(crate) fn crash(
         &mut self,
         sim: &mut Sim<'_>,
@@ -443,7 +445,7 @@ impl Faults {
         }
     }
 
-    /// Messages to and from a node wait, as if its process stood still.
+    /// Holds messages to and from a node, as if its process stood still.
     fn hold(&mut self, sim: &Sim<'_>, nodes: &Nodes, node: u64, now: Duration) {
         let until = now + Duration::from_millis(self.chance.within(300..6000));
         self.world.fault("hold", format_args!("node {node}"));
@@ -464,7 +466,7 @@ impl Faults {
         }
     }
 
-    /// Everything works again.
+    /// Ends all faults, so that everything works again.
     pub(crate) fn repair(&mut self, sim: &mut Sim<'_>, nodes: &Nodes) {
         self.world.trace("repair");
         self.is_on = false;
@@ -555,13 +557,14 @@ impl Faults {
     }
 
     fn disturb_clock(&mut self, kind: &'static str, sim: &mut Sim<'_>, nodes: &mut Nodes, node: u64, now: Duration) {
-        // A minority of clocks may be wrong: what a majority of wrong clocks does is known, and not for ordinary runs.
+        // Only a minority of clocks may be wrong: how a majority of wrong clocks affects the cluster is known, and
+        // ordinary runs do not test it.
         let is_right = |node: &u64| self.world.clock_error(*node) == crate::time::ClockError::default();
         let wrong = nodes.members.iter().filter(|other| **other != node && !is_right(other)).count();
         if (wrong + 1) * 2 >= nodes.members.len() {
             return;
         }
-        // Mostly hours; now and then weeks.
+        // The error is mostly some hours, sometimes weeks.
         let factor = if self.chance.percent(20) { 24 } else { 1 };
         let hours = factor * (i64::try_from(self.chance.within(0..200)).unwrap_or(0) - 100);
         let ppm = i32::try_from(self.chance.within(0..2000)).unwrap_or(0) - 1000;

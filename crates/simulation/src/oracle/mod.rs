@@ -1,8 +1,8 @@
-//! What must be true of a cluster, judged from outside: by what clients were told, what nodes applied, and what they
-//! promised each other.
+//! The oracle: judges from outside whether a cluster keeps its promises, by the answers that clients received, the
+//! entries that nodes applied, and what nodes promised each other.
 //!
-//! Written differently from the product on purpose: a list that is scanned, no index, no cache. It may read the product's
-//! encodings, never its decisions.
+//! It is written differently from the product on purpose: it scans a list, without index or cache. It may use the
+//! product's encodings, never its decisions.
 
 mod model;
 mod promises;
@@ -22,10 +22,10 @@ pub(crate) use self::model::{Digest, Outcome, digest_of};
 use self::promises::Promises;
 use crate::{chance::fnv, publisher::Publisher};
 
-/// What a violation is called.
+/// Name of a kind of violation.
 pub(crate) type Kind = &'static str;
 
-/// A promise that was broken.
+/// A promise that the product broke.
 #[derive(Clone, Debug)]
 pub(crate) struct Violation {
     pub(crate) kind: Kind,
@@ -39,13 +39,13 @@ struct Logged {
     term: u64,
     leader: u64,
     command: u64,
-    /// The state after it.
+    /// Digest of the state after this entry.
     digest: Digest,
-    /// What a batch's requests must be told; empty for other entries.
+    /// The outcomes that the requests of a batch must receive; empty for other entries.
     outcomes: Vec<Outcome>,
 }
 
-/// A client was told that its request is recorded.
+/// An answer by which a client knows that its request is recorded.
 #[derive(Clone, Debug)]
 pub(crate) struct Acknowledgement {
     pub(crate) machine: u128,
@@ -62,19 +62,19 @@ pub(crate) struct Oracle {
     model: Model,
     log: BTreeMap<u64, Logged>,
     acknowledged: Vec<Acknowledgement>,
-    /// The highest index that a client was told.
+    /// The highest index in any answer to a client.
     highest_acknowledged: u64,
     pub(crate) promises: Promises,
-    /// State hashes, by index: those of a few entries only.
+    /// State hashes, by index; only every [`HASH_EVERY`] entries.
     hashes: BTreeMap<u64, [u8; 32]>,
-    /// How often the log holds an administrative command, by its number.
+    /// How often the log holds each administrative command, by the command's number.
     administrative: BTreeMap<u32, u32>,
-    /// Nodes whose state was altered from outside, and is not compared.
+    /// Nodes whose state a fault altered; they are not compared.
     altered: BTreeSet<u64>,
     violations: Vec<Violation>,
 }
 
-/// Entries between two comparisons of the whole state's hash.
+/// The hash of the whole state is compared once in this many entries.
 const HASH_EVERY: u64 = 64;
 
 impl Oracle {
@@ -83,13 +83,13 @@ impl Oracle {
     }
 
     pub(crate) fn violated(&mut self, kind: Kind, at: Duration, expected: String, found: String) {
-        // One of each kind says enough, and the first is the one that counts.
+        // Only the first violation of each kind is kept.
         if self.violations.iter().all(|violation| violation.kind != kind) {
             self.violations.push(Violation { kind, at, expected, found });
         }
     }
 
-    /// A node applied an entry. `true_time` is the real time at this moment.
+    /// Call when a node applied an entry. `true_time` is the real time at this moment.
     pub(crate) fn applied(
         &mut self,
         node: u64,
@@ -141,7 +141,8 @@ impl Oracle {
         if let Some((index, term, leader)) = before
             && (entry.index != index + 1 || (entry.term, entry.leader) < (term, leader))
         {
-            // A cluster of one node forgets nothing either: the first to apply an entry has applied all before it.
+            // This holds for a cluster of one node too: the first node that applies an entry has applied all entries
+            // before it.
             let expected = format!(
                 "after entry {index} of term {term} and leader {leader} the next one, not of an earlier leader"
             );
@@ -172,7 +173,7 @@ impl Oracle {
         self.log.insert(entry.index, Logged { term, leader, command, digest, outcomes });
     }
 
-    /// The state of a node that was not reached by applying entries: after a start, or at the end.
+    /// Checks the state of a node that was not reached by applying entries one by one: after a start, or at the end.
     pub(crate) fn found(&mut self, node: u64, index: u64, found: Digest, at: Duration) {
         if let Some(logged) = self.log.get(&index)
             && logged.digest != found
@@ -184,7 +185,7 @@ impl Oracle {
         }
     }
 
-    /// The state of a node was altered from outside, or is to be right again.
+    /// Call when a fault alters the state of a node, or when the state has to be correct again.
     pub(crate) fn is_altered(&mut self, node: u64, is_altered: bool) {
         match is_altered {
             true => self.altered.insert(node),
@@ -192,7 +193,7 @@ impl Oracle {
         };
     }
 
-    /// A client was told a count.
+    /// Call when a client received a count.
     pub(crate) fn acknowledged(&mut self, acknowledgement: Acknowledgement) {
         self.highest_acknowledged = self.highest_acknowledged.max(acknowledgement.index);
         self.acknowledged.push(acknowledgement);
@@ -203,12 +204,13 @@ impl Oracle {
         self.model.format()
     }
 
-    /// The highest index that any client was told so far.
+    /// The highest index that any client has received so far.
     pub(crate) fn highest_acknowledged(&self) -> u64 {
         self.highest_acknowledged
     }
 
-    /// A read began when `acknowledged` was the highest index that any client had been told, and got the read point `index`.
+    /// Checks a read that began when `acknowledged` was the highest index that any client had received, and that
+    /// returned the read point `index`.
     pub(crate) fn read(&mut self, node: u64, acknowledged: u64, index: u64, at: Duration) {
         if index < acknowledged {
             let expected = format!("a read point at entry {acknowledged} or later, which a client was told before");
@@ -216,7 +218,7 @@ impl Oracle {
         }
     }
 
-    /// Index and term of the last entry that any node applied.
+    /// Index of the last entry that any node applied.
     pub(crate) fn last_applied(&self) -> u64 {
         self.log.last_key_value().map_or(0, |(index, _)| *index)
     }
@@ -225,8 +227,8 @@ impl Oracle {
         self.acknowledged.len()
     }
 
-    /// After everything: each acknowledgement stands in the log where its answer says, with the count that it says, and in
-    /// the order of real time.
+    /// Checks at the end of a run that the log holds each acknowledged request at the index and with the count of its
+    /// answer, in the order of real time.
     pub(crate) fn check_end(&mut self, at: Duration) {
         let acknowledged = std::mem::take(&mut self.acknowledged);
         for told in &acknowledged {

@@ -1,4 +1,4 @@
-//! The count as the requirements say it (R9 to R12), on a list.
+//! The count as the requirements define it (R9 to R12), computed on a list.
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
@@ -15,30 +15,30 @@ use crate::{
 };
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-/// R10.
+/// How long a machine stays in the count (R10), in milliseconds.
 const KEPT_MS: u64 = 30 * DAY_MS;
-/// The status code table: a client whose time differs by more than 4 hours is refused.
+/// From the table of status codes: a client whose time differs by more than 4 hours is refused.
 const SKEW_MS: u64 = 4 * 60 * 60 * 1000;
-/// By how much a machine may expire too early before it is a violation: clocks differ, and samples age.
+/// How much too early a machine may expire before it is a violation, because clocks differ and samples age.
 const EARLY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What became of one request in a batch: the count, or none where it was refused.
+/// The outcome of one request in a batch: the count, or `None` where it was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) machine: u128,
     pub(crate) count: Option<u32>,
 }
 
-/// What the oracle compares of a state.
+/// The parts of a state that the oracle compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Digest {
     time_ms: Option<u64>,
     expiry_ms: Option<u64>,
     machines: usize,
     limit: u32,
-    /// Over CMIDs and the times of their last requests, in order.
+    /// Hash over the CMIDs and the times of their last requests, in order.
     list: u64,
-    /// The number of the last entry of the audit.
+    /// Number of the last entry in the audit record.
     audit: u64,
     interval_minutes: u32,
 }
@@ -81,25 +81,25 @@ struct Machine {
     time_ms: u64,
     /// Real time of the request.
     recorded: Duration,
-    /// It was recorded in a format in which time stands still while a jump waits, or stamped with a time far behind the truth that
-    /// an administrator had set: it may expire early.
+    /// The machine may expire early: its request was recorded in a format in which cluster time stands still while a
+    /// jump waits, or was stamped after an administrator had set cluster time far behind real time.
     may_expire_early: bool,
 }
 
-/// Outcomes of so many commands are remembered.
+/// How many commands' outcomes are remembered.
 const OUTCOMES_KEPT: usize = 4096;
 
-/// The state as it must be.
+/// The state as it must be, according to the requirements.
 pub(super) struct Model {
     time_ms: Option<u64>,
-    /// Since format 3.
+    /// Time by which machines expire; since format 3.
     expiry_ms: Option<u64>,
-    /// Cluster time was set back to clocks that were far behind the truth: when they are right again, what was stamped meanwhile is
-    /// as old as they were wrong.
+    /// An administrator set cluster time back to clocks that were far behind real time. Once the clocks are right
+    /// again, requests stamped meanwhile appear as old as the clocks were wrong.
     is_set_back: bool,
-    /// Of commands that are carried out once, the oldest first; since format 3.
+    /// Ids of the commands that are carried out once, the oldest first; since format 3.
     carried_out: Vec<[u8; 16]>,
-    /// The oldest request first.
+    /// The counted machines, the oldest request first.
     machines: Vec<Machine>,
     limit: u32,
     has_catalog: bool,
@@ -128,17 +128,17 @@ impl Default for Model {
     }
 }
 
-/// What an entry did.
+/// The effects of an entry.
 #[derive(Default)]
 pub(super) struct AppliedToModel {
     pub(super) outcomes: Vec<Outcome>,
-    /// A machine that expired too early by real time, in words.
+    /// Describes a machine that expired too early by real time.
     pub(super) early: Option<String>,
-    /// A stamp before the last one, in words.
+    /// Describes a stamp that is earlier than the one before.
     pub(super) stamped_back: Option<String>,
 }
 
-/// The number in an administrator's command: each of them sets the interval to another one.
+/// The number of an administrator's command: the interval that it sets, because each command sets another one.
 pub(super) fn administrative_number(command: &Command) -> Option<u32> {
     match command {
         Command::Audited { act: Act::Command(command), .. } | Command::Once { command, .. } => {
@@ -157,7 +157,7 @@ impl Model {
         &self.activated
     }
 
-    /// Whether a command was carried out before, and is to change nothing now.
+    /// Whether a command was carried out before, so that it must change nothing now.
     pub(super) fn was_carried_out(&self, command: &Command) -> bool {
         matches!(command, Command::Once { id, .. } if self.carried_out.contains(id))
     }
@@ -310,13 +310,13 @@ impl Model {
     }
 }
 
-/// Whether a time is further behind the truth than a machine may expire too early.
+/// Whether `time_ms` is behind real time by more than [`EARLY`].
 fn is_far_behind(time_ms: u64, now: Duration) -> bool {
     let truth = Duration::from_millis(START_MS) + now;
     Duration::from_millis(time_ms) + EARLY < truth
 }
 
-/// The nodes that a publisher's answer activates.
+/// Numbers of the nodes that a publisher's answer activates.
 fn activated_by(signed: &[u8]) -> Vec<u64> {
     let signed = activation::host_activation::SignedAnswers::decode(signed);
     signed.map(|signed| signed.answers().answers.iter().map(|answer| answer.node).collect()).unwrap_or_default()

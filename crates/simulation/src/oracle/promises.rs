@@ -1,16 +1,16 @@
-//! What nodes promised each other in answers, and must still know when they start again.
+//! The promises that nodes make in answers to each other, which they must still keep after a restart.
 
 use std::collections::BTreeMap;
 
-/// A vote: term and node, in the order in which a later one binds.
+/// A vote: term and node, in the order in which a later vote replaces an earlier one.
 pub(crate) type Vote = (u64, u64);
 
 /// What one node promised.
 #[derive(Clone, Copy, Debug, Default)]
 struct Promised {
-    /// The highest vote that it granted.
+    /// The highest vote that the node granted.
     vote: Option<Vote>,
-    /// The highest entry that it said it holds.
+    /// Index of the last entry that the node said it holds.
     matching: u64,
 }
 
@@ -19,19 +19,19 @@ struct Promised {
 pub(crate) struct Promises(BTreeMap<u64, Promised>);
 
 impl Promises {
-    /// `node` granted a vote.
+    /// Records that `node` granted a vote.
     pub(crate) fn granted(&mut self, node: u64, vote: Vote) {
         let promised = self.0.entry(node).or_default();
         promised.vote = promised.vote.max(Some(vote));
     }
 
-    /// `node` said that it holds every entry up to `index`.
+    /// Records that `node` said that it holds every entry up to `index`.
     pub(crate) fn matching(&mut self, node: u64, index: u64) {
         let promised = self.0.entry(node).or_default();
         promised.matching = promised.matching.max(index);
     }
 
-    /// `node` cut its log before `index`: a later leader has other entries there.
+    /// Records that `node` truncated its log before `index`, because a later leader has other entries there.
     pub(crate) fn truncated(&mut self, node: u64, index: u64) {
         let promised = self.0.entry(node).or_default();
         promised.matching = promised.matching.min(index.saturating_sub(1));
@@ -42,13 +42,13 @@ impl Promises {
         self.starts(node, vote, last).is_some()
     }
 
-    /// `node` is another one from now on.
+    /// Forgets the promises of `node`, because its disk was replaced.
     pub(crate) fn forget(&mut self, node: u64) {
         self.0.remove(&node);
     }
 
-    /// `node` starts with this vote, and its log or snapshot ends at `last`. What it broke, in words: what was expected, what
-    /// was found.
+    /// Call when `node` starts with this vote, and its log or snapshot ends at `last`. Returns the broken promise, if
+    /// any: its kind, what was expected, what was found.
     pub(crate) fn starts(&self, node: u64, vote: Option<Vote>, last: u64) -> Option<(&'static str, String, String)> {
         let promised = self.0.get(&node)?;
         if promised.vote > vote {

@@ -1,4 +1,4 @@
-//! The oracle accepts what the product does right, and names what is wrong.
+//! Tests of the oracle: it accepts correct behaviour of the product, and reports what is wrong.
 
 use activation::{
     clock::{SkewReference, Stamp},
@@ -13,7 +13,7 @@ use crate::publisher::{PRODUCTS, START_MS};
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 
-/// The product's state machine, with the oracle beside it.
+/// The product's state machine together with the oracle.
 struct Both {
     publisher: Publisher,
     state: State,
@@ -22,7 +22,7 @@ struct Both {
 }
 
 impl Both {
-    /// A node of number 1 that may answer.
+    /// An activated node with the number 1.
     fn new() -> Self {
         let publisher = Publisher::new();
         let mut both = Self { publisher, state: State::new(), oracle: Oracle::default(), index: 0 };
@@ -60,7 +60,7 @@ impl Both {
         }
     }
 
-    /// One request, `hours` after the beginning; the count, or nothing where it was refused.
+    /// Applies one request, `hours` after the beginning; returns the count, or `None` where it was refused.
     fn ask(&mut self, machine: u64, product: usize, hours: u64) -> Option<u32> {
         let time_ms = START_MS + hours * HOUR_MS;
         let records = vec![self.record(machine, product, time_ms)];
@@ -91,7 +91,7 @@ fn r10_r11_r12_the_oracle_and_the_product_agree_over_months() {
     let mut both = Both::new();
     let mut machine: u64 = 1;
     for step in 0..3000_u64 {
-        // Machines that come back, machines that do not, and every product.
+        // Machines that ask repeatedly, machines that ask once, and every product.
         machine = machine.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let (number, product) = ((machine >> 33) % 90, usize::try_from((machine >> 20) % 4).unwrap());
         let index = both.index;
@@ -150,12 +150,13 @@ fn the_oracle_names_another_entry_another_state_and_a_stale_read() {
 #[test]
 fn the_oracle_names_a_machine_that_expires_early_by_real_time() {
     let mut both = Both::new();
-    // Before it time stands still during an alarm, and what follows from that is no violation.
+    // In earlier formats cluster time stands still during an alarm, and early expiry that follows from it is no
+    // violation.
     let newest = Command::SetFormat { format: Format::NEWEST }.encode();
     both.state.apply(both.index, &newest);
     both.tell(&newest, Duration::from_secs(0));
     both.ask(1, 0, 1);
-    // Cluster time says 40 days later, real time an hour.
+    // Cluster time is 40 days later, real time one hour later.
     let time_ms = START_MS + 40 * 24 * HOUR_MS;
     let records = vec![both.record(2, 0, time_ms)];
     let encoded = Command::Batch(Batch {
@@ -183,18 +184,19 @@ fn the_oracle_knows_what_an_administrator_set_back_to_wrong_clocks() {
         both.state.apply(both.index, encoded);
         both.tell(encoded, Duration::from_millis(real));
     };
-    // Forty days on, and the clocks say that none of them went by.
+    // Forty days later, the clocks show the time of the beginning.
     let at_forty = batch(&both, 2, START_MS + 40 * day_ms);
     tell(&mut both, &at_forty, 40 * day_ms);
     let reset = Command::ResetClock { time_ms: START_MS }.encode();
     tell(&mut both, &reset, 40 * day_ms);
     let wrong = batch(&both, 3, START_MS);
     tell(&mut both, &wrong, 40 * day_ms + HOUR_MS);
-    // Right again: what was stamped with the wrong time is forgotten, as the administrator had it.
+    // The clocks are right again: machines stamped with the wrong time expire, as the administrator's command caused
+    // it.
     let right = batch(&both, 4, START_MS + 40 * day_ms + 2 * HOUR_MS);
     tell(&mut both, &right, 40 * day_ms + 2 * HOUR_MS);
     assert_eq!(both.kinds(), Vec::<Kind>::new());
-    // Later ones are not.
+    // Machines recorded after that must not expire early.
     let early = batch(&both, 5, START_MS + 80 * day_ms);
     tell(&mut both, &early, 41 * day_ms);
     assert_eq!(both.kinds(), ["expired_early"]);

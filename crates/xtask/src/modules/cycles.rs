@@ -1,4 +1,4 @@
-//! The arrows between the files of a crate, and the cycles that they form.
+//! The arrows between the files of a crate, and the cycles that the arrows form.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -9,14 +9,15 @@ use petgraph::graphmap::DiGraphMap;
 use super::resolve::{Target, resolve};
 use super::source::{Crate, Mention, ModuleId};
 
-/// From a file to a file, with the items that are used and the line that names each first.
+/// Arrows from file to file, with the items that are used and the line of each item's first use.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arrows(BTreeMap<(String, String), BTreeMap<String, usize>>);
 
 impl Arrows {
-    /// The rule: a file points at the file that defines an item which the first one names.
+    /// The rule: a file has an arrow to the file that defines an item which it names.
     ///
-    /// No arrow is `mod x;`, nor a re-export of what a module below defines: who imports it points at the module below.
+    /// `mod x;` is no arrow, nor is a re-export of what a module below defines: the importing file points at the
+    /// module below.
     pub(crate) fn of(read: &Crate) -> Self {
         let mut arrows = Self::default();
         for (from, module) in read.modules.iter().enumerate() {
@@ -40,7 +41,7 @@ impl Arrows {
         *line = mention.line.min(*line);
     }
 
-    /// The groups of files in which each reaches each, as texts: the files, then every arrow among them.
+    /// The groups of files in which each file reaches every other, with all arrows among them.
     pub(crate) fn cycles(&self) -> Vec<Cycle> {
         let graph: DiGraphMap<&str, ()> = self.0.keys().map(|(from, to)| (from.as_str(), to.as_str(), ())).collect();
         let groups = tarjan_scc(&graph).into_iter().filter(|group| group.len() > 1);
@@ -60,16 +61,16 @@ impl Arrows {
     }
 }
 
-/// Files that need each other.
+/// A group of files that depend on each other.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Cycle {
     pub(crate) files: BTreeSet<String>,
-    /// From, to, and what of it is used where.
+    /// From, to, and which items are used in which lines.
     arrows: Vec<(String, String, Vec<String>)>,
 }
 
 impl Cycle {
-    /// What a finding says. Paths are shortened by `folder`, the crate's.
+    /// The text of a finding. `folder`, the crate's, is removed from the paths.
     pub(crate) fn described(&self, folder: &str) -> String {
         let short =
             |path: &str| path.strip_prefix(folder).and_then(|path| path.strip_prefix('/')).unwrap_or(path).to_owned();

@@ -1,8 +1,9 @@
-//! Cycles between the modules of a crate: two files that need each other cannot be understood, or moved, one by one.
+//! Cycles between the modules of a crate. Two files that depend on each other cannot be understood, or moved, one by
+//! one.
 //!
-//! A file with its inline modules is one node. It points at each file that defines something which it names, in an
-//! import, a path, a macro's arguments or an attribute; re-exports are followed to the definition. Methods called on a
-//! value are not seen: that would need types.
+//! A file with its inline modules is one node. It has an arrow to each file that defines an item which it names: in
+//! an import, a path, a macro's arguments or an attribute. Re-exports are followed to the definition. Method calls on
+//! a value are not seen, because that would need types.
 
 mod cycles;
 mod resolve;
@@ -18,13 +19,13 @@ use crate::cargo::Workspace;
 use crate::finding::Finding;
 use crate::tree::Tree;
 
-/// What the check of all crates found.
+/// The findings of the check for all crates.
 pub(crate) struct Modules {
     pub(crate) findings: Vec<Finding>,
     pub(crate) cycles: usize,
 }
 
-/// Looks at every target of every crate: library, programs, tests, benches, examples, build scripts.
+/// Checks every target of every crate: library, programs, tests, benches, examples, build scripts.
 pub(crate) fn check(workspace: &Workspace, tree: &Tree) -> Modules {
     let mut all = Modules { findings: Vec::new(), cycles: 0 };
     for package in &workspace.members {
@@ -40,7 +41,7 @@ pub(crate) fn check(workspace: &Workspace, tree: &Tree) -> Modules {
 }
 
 fn check_crate(folder: &str, roots: &BTreeSet<String>, read: source::ReadFile<'_>) -> Modules {
-    // Several targets may share modules: each cycle, and each problem, is told once.
+    // Several targets may share modules: each cycle, and each problem, is reported once.
     let (mut cycles, mut problems) = (BTreeSet::new(), BTreeSet::new());
     for root in roots {
         let read = source::Crate::read(root, read);

@@ -1,22 +1,22 @@
-//! From a path in the code to the module that defines what the path names.
+//! Resolves a path in the code to the module that defines what the path names.
 
 use super::source::{Binding, Crate, ModuleId, ROOT};
 
-/// What a path leads to.
+/// What a path resolves to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
     Module(ModuleId),
-    /// An item, with the module that defines it, or that takes it from another crate.
+    /// An item, with the module that defines it, or that imports it from another crate.
     Item(ModuleId, String),
 }
 
-/// The imports that are being followed, so that `use a::a` ends.
+/// The imports that are being followed, so that `use a::a` does not recurse without end.
 type Followed<'a> = Vec<(ModuleId, &'a str, usize)>;
 
-/// Everything that `path` may mean in the module `scope`; nothing where it is another crate's or a local variable.
+/// Everything that `path` may mean in the module `scope`; empty where it is another crate's or a local variable.
 ///
-/// A name that a module does not define in sight (a macro makes it) counts as defined in that module. What follows a
-/// type, as in `Type::new`, leads to the module of the type.
+/// A name whose definition is not found in a module (because a macro makes it) counts as defined in that module. What
+/// follows a type, as in `Type::new`, resolves to the module of the type.
 pub(crate) fn resolve(of: &Crate, scope: ModuleId, path: &[String]) -> Vec<Target> {
     follow(of, scope, path, &mut Vec::new())
 }
@@ -37,7 +37,7 @@ fn follow<'a>(of: &'a Crate, scope: ModuleId, path: &'a [String], followed: &mut
         name => look_up(of, scope, name, followed),
     };
     for segment in rest {
-        // Of a module and a function of one name, the module has something below it.
+        // Where a module and a function have the same name, only the module can contain the rest of the path.
         if targets.iter().any(|target| matches!(target, Target::Module(_))) {
             targets.retain(|target| matches!(target, Target::Module(_)));
         }
@@ -83,7 +83,8 @@ fn look_up<'a>(of: &'a Crate, module: ModuleId, name: &'a str, followed: &mut Fo
         return targets;
     }
     for (index, path) in looked_in.globs.iter().enumerate() {
-        // Counted from the end: imports by name are counted from the start.
+        // Globs are numbered from the end, so that they do not clash with imports by name, which are numbered from
+        // the start.
         let step = (module, name, usize::MAX - index);
         if followed.contains(&step) {
             continue;

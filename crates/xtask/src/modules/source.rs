@@ -1,6 +1,6 @@
-//! The modules of one crate, read from its source files: what each module defines, imports and names.
+//! The modules of one crate, read from its source files: which names each module defines, imports and mentions.
 //!
-//! Code that only tests compile (`#[cfg(test)]`) is left out.
+//! Code that is compiled only for tests (`#[cfg(test)]`) is left out.
 
 use std::collections::BTreeMap;
 
@@ -18,34 +18,34 @@ pub(crate) type ModuleId = usize;
 /// The module that is the crate's root file.
 pub(crate) const ROOT: ModuleId = 0;
 
-/// Gives the text of a file by its path relative to the repository; nothing when there is no such file.
+/// Returns the text of a file by its path relative to the repository; `None` where there is no such file.
 pub(crate) type ReadFile<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The segments of a path in code. Begins with `::` where the code names another crate explicitly.
+/// The segments of a path in code. The first is `::` where the code names another crate explicitly.
 pub(crate) type CodePath = Vec<String>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Crate {
     pub(crate) modules: Vec<Module>,
-    /// What could not be read: the file, and why.
+    /// Files that could not be read, with the reason.
     pub(crate) problems: Vec<(String, String)>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Module {
-    /// The file that holds the module, relative to the repository. Inline modules share their parent's.
+    /// The file that holds the module, relative to the repository. An inline module has the file of its parent.
     pub(crate) file: String,
     pub(crate) parent: Option<ModuleId>,
     /// The folder in which `mod x;` looks for `x.rs`.
     folder: String,
-    /// A name may be a function and a module at once, so each has a list.
+    /// What each name stands for. A list, because one name may be a function and a module at once.
     pub(crate) bindings: BTreeMap<String, Vec<Binding>>,
     /// The paths before `::*` in imports.
     pub(crate) globs: Vec<CodePath>,
     pub(crate) mentions: Vec<Mention>,
 }
 
-/// What a name stands for within a module.
+/// What a name stands for in a module.
 #[derive(Debug)]
 pub(crate) enum Binding {
     Defined,
@@ -53,13 +53,13 @@ pub(crate) enum Binding {
     Import(CodePath),
 }
 
-/// One place in the code of a module that names something.
+/// A use of a path in the code of a module.
 #[derive(Debug)]
 pub(crate) struct Mention {
     pub(crate) path: CodePath,
-    /// Counted from one.
+    /// Line number, counted from one.
     pub(crate) line: usize,
-    /// `pub use`, also with a restricted visibility.
+    /// Whether the mention is a `pub use`, also one with restricted visibility.
     pub(crate) re_export: bool,
 }
 
@@ -78,7 +78,7 @@ struct Reader<'a> {
     read: ReadFile<'a>,
     found: Crate,
     current: ModuleId,
-    /// Depth of function bodies: what they define is no item of the module.
+    /// Nesting depth of function bodies: what a body defines is no item of the module.
     blocks: usize,
 }
 
@@ -109,7 +109,7 @@ impl Reader<'_> {
         self.module(current).mentions.push(Mention { path, line, re_export });
     }
 
-    /// Reads the file of a module that `add` made.
+    /// Reads the file of a module that `add` created.
     fn read_file(&mut self, id: ModuleId) {
         let file = self.module(id).file.clone();
         let Some(text) = (self.read)(&file) else {
@@ -132,12 +132,12 @@ impl Reader<'_> {
         (self.current, self.blocks) = outer;
     }
 
-    /// The file of `mod name;`, and the folder of its own children.
+    /// The file of `mod name;`, and the folder of that module's own children.
     fn file_of(&mut self, name: &str, attributes: &[Attribute]) -> (String, String) {
         let current = self.current;
         let folder = self.module(current).folder.clone();
         if let Some(path) = path_attribute(attributes) {
-            // The path is relative to the folder of the file, and the file counts as a `mod.rs`.
+            // The path is relative to the folder of the current file, and the named file counts as a `mod.rs`.
             let file = self.module(current).file.clone();
             let beside = file.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
             let file = joined(&beside, &path);
@@ -259,7 +259,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         self.blocks -= 1;
     }
 
-    /// `pub(in crate::a)` names a module and uses nothing of it.
+    /// `pub(in crate::a)` names a module but uses nothing of it.
     fn visit_visibility(&mut self, _: &'ast Visibility) {}
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
@@ -284,7 +284,7 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     }
 }
 
-/// The attributes of an item, and the name that it defines in its module. Modules and imports bind in other ways.
+/// The attributes of an item, and the name that it defines in its module. Modules and imports are handled elsewhere.
 fn head(item: &Item) -> (&[Attribute], Option<&Ident>) {
     match item {
         Item::Const(item) => (&item.attrs, Some(&item.ident)),
@@ -311,7 +311,7 @@ fn only_for_tests(attributes: &[Attribute]) -> bool {
     conditions.filter_map(|attribute| attribute.parse_args::<Meta>().ok()).any(|condition| needs_test(&condition))
 }
 
-/// Whether a condition of `cfg` holds in test builds only.
+/// Whether a condition of `cfg` is true in test builds only.
 fn needs_test(condition: &Meta) -> bool {
     let Meta::List(list) = condition else { return condition.path().is_ident("test") };
     let parts = list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Small crates as texts: which arrows they have, and which cycles.
+//! Tests on small crates given as texts: which arrows and which cycles they have.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ impl Sources {
         check_crate("", &BTreeSet::from([root]), &|path| self.text(path))
     }
 
-    /// The files of each cycle, without their folder and ending.
+    /// The files of each cycle, without folder and file extension.
     fn cycles(&self) -> Vec<Vec<String>> {
         let read = Crate::read(&self.0[0].0, &|path| self.text(path));
         assert_eq!(read.problems, []);
@@ -32,7 +32,7 @@ impl Sources {
     }
 }
 
-/// Two modules beside each other, `a` and `b`; the root declares them.
+/// The cycles of a crate with two sibling modules, `a` and `b`, which the root declares.
 fn pair(a: &str, b: &str) -> Vec<Vec<String>> {
     sources(&[("lib.rs", "mod a; mod b;"), ("a.rs", a), ("b.rs", b)]).cycles()
 }
@@ -116,7 +116,7 @@ fn importing_through_a_re_export_points_at_the_definition() {
     let c = ("c/mod.rs", "mod deep; pub use self::deep::C;");
     let files = [("lib.rs", root), ("a.rs", "use crate::C;"), ("b.rs", ""), c, ("c/deep.rs", "pub struct C;")];
     assert_eq!(sources(&files).cycles(), Vec::<Vec<String>>::new());
-    // By way of the root, the two still meet.
+    // The two modules depend on each other through the root.
     let deep = ("c/deep.rs", "use crate::a::A; pub struct C;");
     let files = [("lib.rs", root), ("a.rs", "use crate::c::C; pub struct A;"), ("b.rs", ""), c, deep];
     assert_eq!(sources(&files).cycles(), [["a", "c/deep"]]);
@@ -126,7 +126,8 @@ fn importing_through_a_re_export_points_at_the_definition() {
 fn what_comes_from_another_crate_through_a_module_is_that_modules() {
     let types = "use crate::a::A; pub use openraft::Vote;";
     assert_eq!(pair("use crate::b::Vote; pub struct A;", types), [["a", "b"]]);
-    // An import of one's own is not, and an import of its own name ends.
+    // An import that only the file itself uses is no arrow, and an import of its own name does not recurse without
+    // end.
     assert_eq!(pair("use std::fmt; fn f() -> fmt::Result {} pub struct A;", USES_A), Vec::<Vec<String>>::new());
     let files = [("lib.rs", "mod a; pub use a::a;"), ("a.rs", "pub fn a() { crate::a() }")];
     assert_eq!(sources(&files).cycles(), Vec::<Vec<String>>::new());

@@ -1,11 +1,12 @@
-//! Paths in the arguments of macros and attributes, which are tokens and not yet code.
+//! Finds paths in the arguments of macros and attributes, which are tokens and not parsed code.
 
 use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 
-/// The paths in a stream of tokens, each with its line.
+/// The paths in a stream of tokens, each with its line number.
 ///
 /// A single name counts where it looks like a type, a call or a macro; other single names are fields and variables.
-/// In attributes, `with_texts`, a text counts that is a path from the crate, as in `#[serde(with = "crate::a::b")]`.
+/// In attributes (`with_texts`), a string counts that is a path from the crate, as in `#[serde(with =
+/// "crate::a::b")]`.
 pub(crate) fn paths(stream: TokenStream, with_texts: bool) -> Vec<(Vec<String>, usize)> {
     let mut found = Vec::new();
     collect(stream, with_texts, &mut found);
@@ -40,7 +41,7 @@ fn collect(stream: TokenStream, with_texts: bool, found: &mut Vec<(Vec<String>, 
     }
 }
 
-/// The identifier of `::name` at `at`.
+/// The identifier after `::`, where the tokens from `at` on are `::name`.
 fn segment_after(tokens: &[TokenTree], at: usize) -> Option<&Ident> {
     let name = tokens.get(at + 2).filter(|_| is_punct(tokens.get(at), ':') && is_punct(tokens.get(at + 1), ':'));
     match name {
@@ -49,7 +50,7 @@ fn segment_after(tokens: &[TokenTree], at: usize) -> Option<&Ident> {
     }
 }
 
-/// Whether the name at `at` is no field, lifetime, macro variable, or end of a path that began before.
+/// Whether the name at `at` begins a path: it is no field, lifetime, macro variable, or later segment of a path.
 fn begins_path(tokens: &[TokenTree], at: usize, name: &Ident) -> bool {
     let before = |distance: usize| at.checked_sub(distance).and_then(|at| tokens.get(at));
     let is_field = is_punct(before(1), '.') && !is_punct(before(2), '.');

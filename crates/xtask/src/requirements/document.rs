@@ -1,17 +1,17 @@
-//! The requirements as `docs/requirements.md` lists them.
+//! Reads the requirements that `docs/requirements.md` lists.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// Something that a test can name.
+/// A requirement, event or status code that a test can name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Subject {
-    /// `R10`: behaviour that administrators know.
+    /// `R10`: behaviour that administrators know from other hosts.
     Requirement(u32),
     /// `G3`: behaviour of the gateway.
     Gateway(u32),
     Event(u32),
-    /// A status code, an HRESULT.
+    /// A status code (HRESULT).
     Code(u32),
 }
 
@@ -62,7 +62,7 @@ impl Document {
         self.subjects.extend(subject);
     }
 
-    /// The subjects of one kind.
+    /// The subjects of one kind, given by its constructor.
     pub(crate) fn of(&self, kind: impl Fn(u32) -> Subject) -> impl Iterator<Item = Subject> {
         self.subjects.iter().copied().filter(move |subject| kind(subject.number()) == *subject)
     }
@@ -76,7 +76,7 @@ impl Subject {
     }
 }
 
-/// The first cell of a line of a table, without backticks and bold.
+/// The first cell of a table row, without backticks and bold.
 fn first_cell(line: &str) -> Option<&str> {
     let cell = line.trim().strip_prefix('|')?.split('|').next()?;
     Some(cell.trim().trim_matches(['`', '*']))

@@ -1,6 +1,7 @@
-//! What the tests prove: each requirement, event and status code of `docs/requirements.md`, with the tests that name it.
+//! Lists, for each requirement, event and status code of `docs/requirements.md`, the tests that name it.
 //!
-//! A test names a requirement in its name (`r10_...`) or a comment (`R10`), an event or a code anywhere in its body.
+//! A test names a requirement in its name (`r10_...`) or in a comment (`R10`), and an event or a code anywhere in its
+//! body.
 
 mod document;
 mod named;
@@ -21,20 +22,21 @@ use named::{Search, Test};
 
 const DOCUMENT: &str = "docs/requirements.md";
 
-/// Where the status codes have their names.
+/// The file that defines the names of the status codes.
 const STATUSES: &str = "crates/activation/src/status.rs";
 
-/// The family of codes that is activation's own: one that a test names is in the document. Others are Windows'.
+/// The upper half of activation's own status codes: a code of this family that a test names has to be in the
+/// document. Codes of other families belong to Windows.
 const ACTIVATION_CODES: u32 = 0xC004;
 
-/// What the check found.
+/// The result of the check.
 pub(crate) struct Proof {
     pub(crate) findings: Vec<Finding>,
-    /// Every subject with its tests.
+    /// A table of all subjects with their tests.
     pub(crate) table: String,
-    /// `requirements 39/39 R, 7/7 events, codes 11/11`.
+    /// Summary, as `requirements 39/39 R, 7/7 events, codes 11/11`.
     pub(crate) figure: String,
-    /// `gateway 0/12 G, planned`.
+    /// Summary of the gateway, as `gateway 0/12 G, planned`.
     pub(crate) gateway: String,
 }
 
@@ -57,7 +59,7 @@ pub(crate) fn check(tree: &Tree) -> Result<Proof> {
     Ok(judge(&Document::parse(&document), &named, &constants))
 }
 
-/// The names of the status codes and their numbers; success is no code to look up.
+/// The names of the status codes and their numbers, without success.
 fn constants(text: &str) -> Result<BTreeMap<String, u32>> {
     let pattern = Regex::new(r"(?m)^\s*([A-Z][A-Z_]*) = 0x([0-9A-F]{4})_([0-9A-F]{4}),")?;
     let found = pattern.captures_iter(text).map(|found| found.extract());
@@ -86,7 +88,7 @@ fn judge(document: &Document, named: &Named, constants: &BTreeMap<String, u32>) 
     Proof { findings, table: table(document, named), figure, gateway }
 }
 
-/// The gateway is planned: what it will do has no tests yet.
+/// The finding for a subject without a test; `None` for the gateway, which is planned and has no tests yet.
 fn missing(subject: &Subject) -> Option<Finding> {
     let cure = match subject {
         Subject::Gateway(_) => return None,

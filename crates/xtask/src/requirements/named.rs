@@ -1,4 +1,4 @@
-//! What each test names: requirements in its name and its comments, events and status codes anywhere in it.
+//! Finds what each test names: requirements in its name and its comments, events and status codes anywhere in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,32 +10,32 @@ use syn::visit::{self, Visit};
 
 use super::document::Subject;
 
-/// A test, and where it stands.
+/// A test with its location.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Test {
     pub(crate) name: String,
-    /// `FILE:LINE`.
+    /// Location of the test, as `FILE:LINE`.
     pub(crate) place: String,
 }
 
-/// The events' numbers are in this range; another number of it in a test is an event that there is not.
+/// Range of the event numbers. A number of this range in a test has to be an event of the document.
 const EVENTS: std::ops::RangeInclusive<u32> = 12288..=12299;
 
-/// Finds what the tests of a file name.
+/// The patterns by which the tests of a file are searched.
 pub(crate) struct Search {
-    /// `R10`, `G3`.
+    /// A requirement: `R10`, `G3`.
     number: Regex,
-    /// `12290`.
+    /// An event: `12290`.
     event: Regex,
-    /// `0xC004F038`, `0xC004_F038`.
+    /// A status code as a number: `0xC004F038`, `0xC004_F038`.
     code: Regex,
-    /// `Status::BELOW_THRESHOLD`.
+    /// A status code as a constant: `Status::BELOW_THRESHOLD`.
     constant: Regex,
     constants: BTreeMap<String, u32>,
 }
 
 impl Search {
-    /// `constants`: the names of the status codes, as in `Status::BELOW_THRESHOLD`.
+    /// `constants` holds the names of the status codes, as in `Status::BELOW_THRESHOLD`, with their numbers.
     pub(crate) fn new(constants: BTreeMap<String, u32>) -> Result<Self> {
         let regex = |pattern| Regex::new(pattern).context("a pattern of this program is wrong");
         Ok(Self {
@@ -47,7 +47,7 @@ impl Search {
         })
     }
 
-    /// The tests of a file, each with what it names; none where the file is not understood.
+    /// The tests of a file, each with the subjects that it names; empty where the file does not parse.
     pub(crate) fn file(&self, path: &str, text: &str) -> Vec<(Test, BTreeSet<Subject>)> {
         let Ok(syntax) = syn::parse_file(text) else { return Vec::new() };
         let mut found = Functions::default();
@@ -82,7 +82,7 @@ impl Search {
     }
 }
 
-/// `r10`, `g3`, `12290` or `c004f038` between the underscores of a test's name.
+/// The subject in one part of a test's name between underscores: `r10`, `g3`, `12290` or `c004f038`.
 fn part_of_name(part: &str) -> Option<Subject> {
     let code = || Some(part).filter(|part| part.len() == 8 && part.starts_with(['8', 'c']));
     event(part)
@@ -100,14 +100,14 @@ fn event(number: &str) -> Option<Subject> {
     number.parse().ok().filter(|number| EVENTS.contains(number)).map(Subject::Event)
 }
 
-/// The index of the first line of the comment right above the line `first` (counted from one), or of that line.
+/// The index of the first line of the comment directly above the line `first` (counted from one), or of that line.
 fn first_comment_above(lines: &[&str], first: usize) -> usize {
     let above = lines.get(..first.saturating_sub(1)).unwrap_or_default();
     let comment = above.iter().rev().take_while(|line| line.trim_start().starts_with("//"));
     above.len() - comment.count()
 }
 
-/// The test functions: name, first line with attributes, last line.
+/// The test functions of a file: name, first line with attributes, last line.
 #[derive(Default)]
 struct Functions(Vec<(String, usize, usize)>);
 
@@ -123,7 +123,7 @@ impl<'ast> Visit<'ast> for Functions {
         visit::visit_item_fn(self, function);
     }
 
-    /// Tests within a macro, such as `proptest!`.
+    /// Finds tests in a macro call, such as `proptest!`.
     fn visit_macro(&mut self, call: &'ast syn::Macro) {
         self.tokens(call.tokens.clone());
     }

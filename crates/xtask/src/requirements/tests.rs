@@ -1,4 +1,4 @@
-//! What counts as naming, and what is found.
+//! Tests of what counts as naming a subject, and of the findings.
 
 use super::*;
 
@@ -31,7 +31,7 @@ fn search() -> Search {
     Search::new(BTreeMap::from([("BELOW_THRESHOLD".to_owned(), 0xC004_F038)])).unwrap()
 }
 
-/// What the tests of a file name, as texts.
+/// What the tests of a file name, as text.
 fn named(text: &str) -> Vec<(String, Vec<String>)> {
     let found = search().file("a.rs", text);
     found

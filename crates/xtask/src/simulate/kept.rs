@@ -1,4 +1,5 @@
-//! The seeds that found something, kept in `crates/simulation/seeds.toml`. The head of that file explains its format.
+//! The seeds that once had a finding, kept in `crates/simulation/seeds.toml`. The head of that file explains its
+//! format.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-/// Relative to the workspace.
+/// Path of the file, relative to the workspace.
 pub(crate) const FILE: &str = "crates/simulation/seeds.toml";
 
 /// One kept seed.
@@ -17,9 +18,9 @@ pub(crate) struct Kept {
     pub(crate) seed: u64,
     /// What the seed found, in one line.
     pub(crate) found: String,
-    /// The scenario that the simulation runs instead of one of its own choice.
+    /// The scenario that the simulation runs, instead of one that it chooses.
     pub(crate) scenario: Option<String>,
-    /// The number of a case that is not mended yet: until then this seed is expected to fail.
+    /// Number of a case that has not been corrected yet; until then this seed is expected to fail.
     pub(crate) case: Option<u64>,
 }
 
@@ -30,7 +31,7 @@ struct File {
     seed: Vec<Kept>,
 }
 
-/// The kept seeds of a file, in its order.
+/// The kept seeds of a file, in the order of the file.
 pub(crate) fn read(file: &Path) -> Result<Vec<Kept>> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     parse(&text).with_context(|| format!("cannot use {}", file.display()))
@@ -40,7 +41,7 @@ fn parse(text: &str) -> Result<Vec<Kept>> {
     let File { seed: kept } = toml::from_str(text)?;
     let mut seeds = BTreeSet::new();
     for Kept { seed, .. } in &kept {
-        // `--seed` has to name one run only.
+        // Each seed may be kept once, because `--seed` has to select a single run.
         if !seeds.insert(seed) {
             bail!("seed {seed} is kept twice: merge the two, or find another seed for one of them");
         }

@@ -1,6 +1,6 @@
 //! `cargo xtask simulate`: runs the simulation (`crates/simulation`), one process for each seed, and reports.
 //!
-//! What runs next is decided in [`plan`], how a process is called in [`program`], whether a seed passed in [`verdict`].
+//! [`plan`] decides which seed runs next, [`program`] calls the process, [`verdict`] judges whether a seed passed.
 
 mod kept;
 mod plan;
@@ -31,10 +31,10 @@ use progress::Progress;
 use report::{Planted, Plants, Report};
 use verdict::Judged;
 
-/// The name that stands for every bug.
+/// The name that selects every bug.
 const ALL: &str = "all";
 
-/// Exit code of a mistake in the command line.
+/// Exit code for a mistake in the command line.
 const USAGE: u8 = 2;
 
 /// `cargo xtask simulate ...`
@@ -49,16 +49,17 @@ const USAGE: u8 = 2;
     cargo xtask simulate --plant skipped_fsync         whether this one is found\n\n\
     Exit code: 0 passed, 1 a finding or a planted bug that was not found, 2 usage.")]
 pub(crate) struct Simulate {
-    /// How many seeds run, kept ones not counted [default: 20; with --minutes: as many as the time allows]
+    /// How many seeds run, besides the kept ones [default: 20; with --minutes: as many as the time allows]
     #[arg(long, value_name = "N", conflicts_with = "seed", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
-    /// Only this seed; if it is kept, with its scenario
+    /// Run only this seed; if it is kept, with its scenario
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
     /// The seed to count up from [default: 1]
     #[arg(long, value_name = "S", conflicts_with = "seed")]
     first: Option<u64>,
-    /// Start no seed after so many minutes, but run at least 20 (or --seeds, if that is less), kept ones not counted
+    /// Start no seed after this many minutes, but run at least 20 (or --seeds, if that is less), besides the kept
+    /// ones
     #[arg(long, value_name = "M", conflicts_with_all = ["seed", "plant"])]
     minutes: Option<u64>,
     /// Plant this bug, or each in turn with `all`, and run seeds until it is found
@@ -67,21 +68,21 @@ pub(crate) struct Simulate {
     /// Write every event of the seed to this file
     #[arg(long, value_name = "FILE", requires = "seed")]
     trace: Option<PathBuf>,
-    /// One JSON object on stdout instead of text
+    /// Print one JSON object on stdout instead of text
     #[arg(long)]
     json: bool,
 }
 
-/// The program, and what is known before it runs a seed.
+/// The built program with its listing.
 struct Session {
     program: Program,
     listing: Listing,
     kept: Vec<Kept>,
-    /// How many seeds run at a time.
+    /// How many seeds run in parallel.
     processes: usize,
 }
 
-/// What the command prints and returns.
+/// The output of the command, with its exit code.
 #[derive(Debug)]
 enum Answer {
     Result {
@@ -93,19 +94,19 @@ enum Answer {
 }
 
 impl Simulate {
-    /// The run within `cargo xtask test`: so many minutes.
+    /// The run within `cargo xtask test`, which lasts this many minutes.
     pub(crate) fn for_minutes(minutes: u64) -> Self {
         Self { minutes: Some(minutes), ..Self::default() }
     }
 
     /// The run within `cargo xtask soak`: `seeds` seeds, beginning at a random one.
     pub(crate) fn at_random(seeds: u64) -> Self {
-        // 48 bits: JSON and TOML of every program hold such a number exactly.
+        // Only 48 bits, because JSON and TOML parsers hold such a number exactly.
         let first = RandomState::new().build_hasher().finish() >> 16;
         Self { seeds: Some(seeds), first: Some(first), ..Self::default() }
     }
 
-    /// The command's own line, to repeat it.
+    /// The command line that repeats this run.
     pub(crate) fn command(&self) -> String {
         let options = [("seeds", self.seeds), ("first", self.first), ("minutes", self.minutes)];
         let given = options.into_iter().filter_map(|(name, value)| Some(format!(" --{name} {}", value?)));
@@ -156,13 +157,14 @@ impl Session {
                 let kept = self.kept.iter().find(|kept| kept.seed == seed);
                 self.one(kept.map_or_else(|| Job::new(seed), |kept| Job::kept(kept.clone())), arguments)
             }
-            // Without its scenario, also if the seed is kept: so that it is the run that the search for the bug made.
+            // Without its scenario, even where the seed is kept, so that the run is the one that the search for the
+            // bug made.
             (Some([plant]), Some(seed)) => self.one(Job::with_plant(seed, &plant.bug), arguments),
             (Some(_), Some(_)) => Ok(Answer::Usage("--seed needs one bug to plant, not `all`".to_owned())),
         }
     }
 
-    /// The bugs that `--plant` names, or what is wrong with it.
+    /// The bugs that `--plant` selects, or an error message.
     fn bugs(&self, name: &str) -> Result<Vec<&Plant>, String> {
         let known = &self.listing.plants;
         let bugs: Vec<_> = known.iter().filter(|plant| name == ALL || plant.bug == name).collect();
@@ -212,7 +214,7 @@ impl Session {
         if !arguments.json {
             return Ok(Answer::Result { text, passed });
         }
-        // The object has no room for them.
+        // The JSON object has no field for them.
         if !ended_by_themselves.is_empty() {
             note(text);
         }
@@ -225,8 +227,8 @@ impl Session {
     }
 }
 
-/// What became of a bug. The first finding in the order of the seeds counts: all seeds before it were run as well, and
-/// which ones after it ran depends on the machine.
+/// The result for a planted bug. The first finding in the order of the seeds counts: all seeds before it ran as well,
+/// while the number of seeds after it that ran depends on the machine.
 fn planted<'a>(bug: &'a str, judged: &[Judged]) -> Planted<'a> {
     let first = judged.iter().position(|judged| judged.finding().is_some());
     let found = first.and_then(|at| judged.get(at));

@@ -1,4 +1,4 @@
-//! Which seed runs next. Decided without running anything.
+//! Decides which seed runs next; runs nothing itself.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
@@ -6,28 +6,28 @@ use std::path::PathBuf;
 
 use crate::simulate::kept::Kept;
 
-/// How many seeds run where nothing is said, and at least how many whatever the time.
+/// How many seeds run by default, and the least number that runs with a time limit.
 pub(crate) const USUAL_SEEDS: u64 = 20;
 
-/// One seed to run, in a process of its own.
+/// One seed to run in its own process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(crate) seed: u64,
     /// The bug to plant.
     pub(crate) plant: Option<String>,
-    /// The seed's entry in the file of kept seeds.
+    /// The seed's entry in the file of kept seeds, where it is kept.
     pub(crate) kept: Option<Kept>,
-    /// Where the simulation writes its trace: an absolute path.
+    /// Absolute path of the file to which the simulation writes its trace.
     pub(crate) trace: Option<PathBuf>,
 }
 
 impl Job {
-    /// A seed, and nothing else.
+    /// A seed without planted bug, scenario and trace.
     pub(crate) fn new(seed: u64) -> Self {
         Self { seed, plant: None, kept: None, trace: None }
     }
 
-    /// A kept seed, with its scenario and what is expected of it.
+    /// A kept seed, with its scenario and its expected result.
     pub(crate) fn kept(kept: Kept) -> Self {
         Self { kept: Some(kept.clone()), ..Self::new(kept.seed) }
     }
@@ -37,7 +37,7 @@ impl Job {
         Self { plant: Some(bug.to_owned()), ..Self::new(seed) }
     }
 
-    /// The arguments of the simulation.
+    /// The command line arguments for the simulation.
     pub(crate) fn arguments(&self) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = ["run".into(), "--seed".into(), self.seed.to_string().into()].into();
         let mut option = |name: &str, value: Option<OsString>| {
@@ -58,41 +58,41 @@ impl Job {
     }
 }
 
-/// How many seeds run, kept ones not counted.
+/// How many seeds run, besides the kept ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// At most; none: until the time is up.
+    /// The most seeds; `None`: until the time is up.
     most: Option<u64>,
-    /// At least, whatever the time.
+    /// The least number of seeds, whatever the time.
     least: u64,
 }
 
 impl Limits {
-    /// `seeds` as the caller gave it; `timed`: whether the caller also gave a time.
+    /// `seeds` is the number that the caller gave, if any; `timed` says whether the caller also gave a time.
     pub(crate) fn new(seeds: Option<u64>, timed: bool) -> Self {
         let most = if timed { seeds } else { seeds.or(Some(USUAL_SEEDS)) };
         Self { most, least: most.map_or(USUAL_SEEDS, |most| most.min(USUAL_SEEDS)) }
     }
 }
 
-/// What is left to run.
+/// The seeds that are left to run.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// Those that run before all others, whatever the time.
+    /// Seeds that run before all others, whatever the time.
     chosen: VecDeque<Job>,
-    /// Kept seeds: they are not run a second time, because `--seed` names one run only.
+    /// Numbers of the kept seeds. Counting up leaves them out, because `--seed` selects a single run.
     kept: BTreeSet<u64>,
-    /// The next of those that count up; none after the largest number.
+    /// The next seed in counting up; `None` after the largest number.
     next: Option<u64>,
     plant: Option<String>,
     limits: Limits,
-    /// How many of those that count up were started.
+    /// How many seeds of the counting up were started.
     started: u64,
     stopped: bool,
 }
 
 impl Plan {
-    /// All kept seeds, then seeds from `first` up.
+    /// A plan of all kept seeds, then seeds from `first` up.
     pub(crate) fn counting(kept: Vec<Kept>, first: u64, limits: Limits) -> Self {
         Self {
             kept: kept.iter().map(|kept| kept.seed).collect(),
@@ -105,19 +105,19 @@ impl Plan {
         }
     }
 
-    /// One seed only.
+    /// A plan of one seed only.
     pub(crate) fn one(job: Job) -> Self {
         let none = Limits { most: Some(0), least: 0 };
         Self { chosen: [job].into(), ..Self::counting(Vec::new(), 0, none) }
     }
 
-    /// At most so many seeds from `first` up, each with `bug` planted.
+    /// A plan of at most `most` seeds from `first` up, each with `bug` planted.
     pub(crate) fn planted(bug: &str, first: u64, most: u64) -> Self {
         let limits = Limits { most: Some(most), least: 0 };
         Self { plant: Some(bug.to_owned()), ..Self::counting(Vec::new(), first, limits) }
     }
 
-    /// The seed to start now; none when no more are to be started.
+    /// The seed to start now; `None` when no more seeds are to be started.
     pub(crate) fn next(&mut self, time_is_up: bool) -> Option<Job> {
         if self.stopped {
             return None;
@@ -134,7 +134,7 @@ impl Plan {
         Some(Job { plant: self.plant.clone(), ..Job::new(seed) })
     }
 
-    /// No seed is started any more.
+    /// From now on no seed is started.
     pub(crate) fn stop(&mut self) {
         self.stopped = true;
     }
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn so_many_seeds_run() {
-        // seeds, timed, seeds that run when the time is up from the beginning, and when it is up after 30
+        // columns: seeds, timed, seeds that run when the time is up from the beginning, and when it is up after 30
         let table = [
             (None, true, 20, 30),
             (Some(3), true, 3, 3),

@@ -1,4 +1,4 @@
-//! The program `simulation`: how it is called, and what it prints. One process runs one seed.
+//! Calls the program `simulation` and reads its output. One process runs one seed.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,69 +11,70 @@ use serde::{Deserialize, de::DeserializeOwned};
 use crate::cargo::Workspace;
 use crate::simulate::plan::Job;
 
-/// The kind of a finding where the simulation did not judge: it crashed, or printed something else than its result.
+/// The kind of a finding where the simulation gave no judgement: it crashed, or its output is no result.
 pub(crate) const ENDED_BY_ITSELF: &str = "ended_by_itself";
 
-/// The most events, or lines, that are shown before a finding.
+/// The most events, or lines of stderr, that are shown before a finding.
 pub(crate) const MOST_EVENTS: usize = 30;
 
 const BUILD: &[&str] = &["build", "--quiet", "--workspace", "--all-features", "--bin", "simulation"];
 
-/// The built program.
+/// Path of the built program.
 pub(crate) struct Program(pub(crate) PathBuf);
 
-/// What the program can do: the output of `simulation list`.
+/// What the program can inject and plant: the output of `simulation list`.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Listing {
-    /// The kinds of faults that it injects.
+    /// The kinds of faults that it can inject.
     pub(crate) faults: Vec<String>,
     /// The bugs that it can plant.
     pub(crate) plants: Vec<Plant>,
 }
 
-/// A bug that the simulation can plant, to show that it would be found.
+/// A bug that the simulation can plant, to show that the oracle finds it.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Plant {
     pub(crate) bug: String,
-    /// The number of seeds within which it has to be found.
+    /// Within how many seeds the bug has to be found.
     pub(crate) seeds_max: u64,
 }
 
-/// What one seed came to: the output of `simulation run`.
+/// The result of one seed: the output of `simulation run`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(crate) struct Run {
     pub(crate) seed: u64,
-    /// How much time passed inside the simulation, in seconds.
+    /// How much virtual time passed, in seconds.
     pub(crate) virtual_seconds: f64,
     /// How often each fault was injected.
     pub(crate) faults: BTreeMap<String, u64>,
-    /// Violations of promises that the product is known to break today. They are no failures.
+    /// Violations of promises that the product is known to break today. They do not fail the run.
     pub(crate) known: Vec<Known>,
     pub(crate) failure: Option<Failure>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct Known {
-    /// The number of the case.
+    /// Number of the case.
     pub(crate) case: u64,
 }
 
-/// A broken promise of the product, or a simulation that ended by itself.
+/// A violated promise of the product, or a simulation that ended without a result.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(crate) struct Failure {
     pub(crate) kind: String,
-    /// The virtual time; none where the simulation did not get to say it.
+    /// Virtual time of the failure, in seconds; `None` where the simulation ended without a result.
     pub(crate) at_seconds: Option<f64>,
     /// What the oracle expected.
     pub(crate) expected: String,
     /// What it found instead.
     pub(crate) found: String,
-    /// The last events before it, oldest first; of a simulation that ended by itself, lines of its stderr.
+    /// The last events before the failure, oldest first; where the simulation ended without a result, lines of its
+    /// stderr.
     pub(crate) last_events: Vec<String>,
 }
 
 impl Program {
-    /// Builds the program. All that cargo prints goes to stderr.
+    /// Builds the program. cargo's output goes to stderr.
     pub(crate) fn built(workspace: &Workspace) -> Result<Self> {
         let mut command = workspace.cargo(BUILD);
         let status = command.stdout(std::io::stderr()).status().context("cargo could not be started")?;
@@ -83,7 +84,7 @@ impl Program {
         Ok(Self(workspace.target.join("debug/simulation")))
     }
 
-    /// Asks the program what it can do.
+    /// Reads from the program which faults and bugs it has.
     pub(crate) fn list(&self) -> Result<Listing> {
         let asked = format!("{} list", self.0.display());
         let output = self.output(&["list".into()]).with_context(|| format!("{asked} could not be started"))?;
@@ -93,7 +94,7 @@ impl Program {
         parsed(&output.stdout).with_context(|| format!("{asked} printed something unexpected"))
     }
 
-    /// Runs one seed to its end. The error is a finding: the simulation ended by itself.
+    /// Runs one seed to its end. The error is a finding: the simulation ended without a result.
     pub(crate) fn run(&self, job: &Job) -> Result<Run, Failure> {
         match self.output(&job.arguments()) {
             Ok(output) => judged(job, &output).map_err(|reason| ended_by_itself(reason, &output.stderr)),
@@ -106,7 +107,7 @@ impl Program {
     }
 }
 
-/// The simulation's own result, or why there is none.
+/// The result that the simulation printed, or the reason why there is none.
 fn judged(job: &Job, output: &Output) -> Result<Run, String> {
     let code = output.status.code().filter(|code| matches!(code, 0 | 1));
     let code = code.ok_or_else(|| output.status.to_string())?;
@@ -144,7 +145,7 @@ fn ended_by_itself(reason: String, stderr: &[u8]) -> Failure {
     }
 }
 
-/// The last lines, or those from the last panic on: a backtrace may be longer.
+/// The last lines, or all lines from the last panic on, because a backtrace may be longer.
 fn last_lines(stderr: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(stderr);
     let lines: Vec<_> = text.lines().collect();
@@ -159,7 +160,7 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
 
-    /// `status` as the kernel encodes it: exit code times 256, or the number of a signal.
+    /// `status` in the kernel's encoding: exit code times 256, or the number of a signal.
     fn output(status: i32, stdout: &str, stderr: &str) -> Output {
         Output { status: ExitStatus::from_raw(status), stdout: stdout.into(), stderr: stderr.into() }
     }

@@ -1,4 +1,4 @@
-//! What is shown while seeds run, on stderr: a bar on a terminal, otherwise a line now and then.
+//! Shows progress on stderr while seeds run: a bar on a terminal, else a line from time to time.
 
 use std::io::{IsTerminal, stderr};
 use std::time::Duration;
@@ -8,17 +8,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::output::note;
 use crate::simulate::verdict::Judged;
 
-/// Where there is no terminal, a line is printed each time so many seeds have ended.
+/// Without a terminal, a line is printed each time that this many seeds have ended.
 const SEEDS_PER_LINE: u64 = 30;
 
-/// How often the bar is drawn again, so that its clock goes on.
+/// Interval at which the bar is drawn again, so that its clock advances.
 const REDRAWN: Duration = Duration::from_millis(500);
 
 const COUNTED: &str = "{prefix} {bar:30} {pos} of {len} seeds in {elapsed}{msg}";
 const UNCOUNTED: &str = "{prefix} {spinner} {pos} seeds in {elapsed}{msg}";
 
 pub(crate) struct Progress {
-    /// None where stderr is not a terminal.
+    /// `None` where stderr is not a terminal.
     bar: Option<ProgressBar>,
     terminal: bool,
     seeds: u64,
@@ -27,12 +27,12 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// On stderr, as it is.
+    /// Progress on this process's stderr.
     pub(crate) fn new() -> Self {
         Self { bar: None, terminal: stderr().is_terminal(), seeds: 0, virtual_seconds: 0.0, findings: 0 }
     }
 
-    /// A part of the work with a name of its own; `seeds` where their number is known.
+    /// Begins a named part of the work; `seeds` is its number of seeds, where that is known.
     pub(crate) fn begin(&mut self, name: &str, seeds: Option<u64>) {
         self.finish();
         if self.terminal {
@@ -47,21 +47,21 @@ impl Progress {
         }
     }
 
-    /// A seed has ended.
+    /// Call when a seed has ended.
     pub(crate) fn ended(&mut self, judged: &Judged) {
         if let Some(line) = self.counted(judged) {
             note(line);
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn finish(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
     }
 
-    /// Counts a seed; the line to print, where one is due.
+    /// Counts a seed; returns the line to print, where one is due.
     fn counted(&mut self, judged: &Judged) -> Option<String> {
         self.seeds += 1;
         self.virtual_seconds += judged.virtual_seconds;

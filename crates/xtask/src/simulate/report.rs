@@ -8,18 +8,18 @@ use serde::Serialize;
 use crate::simulate::program::{Failure, Listing};
 use crate::simulate::verdict::{Judged, Verdict};
 
-/// What the seeds came to.
+/// The summary of all seeds that ran.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report<'a> {
-    /// How many ran, kept ones included.
+    /// How many seeds ran, kept ones included.
     pub(crate) seeds: usize,
-    /// The time that passed inside all simulations together.
+    /// The virtual time of all simulations together, in hours.
     pub(crate) virtual_hours: f64,
-    /// How long the seeds took, without the build.
+    /// How long the seeds took in real time, without the build, in seconds.
     pub(crate) wall_seconds: f64,
-    /// How often each fault was injected, 0 where it was not.
+    /// How often each fault was injected; 0 for a fault that was not.
     pub(crate) faults: BTreeMap<&'a str, u64>,
-    /// Kept seeds that failed because of a case that is not mended yet.
+    /// Kept seeds that failed because of a case that has not been corrected yet.
     pub(crate) expected_failures: Vec<Expected>,
     pub(crate) failures: Vec<Finding<'a>>,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Finding<'a> {
     pub(crate) replay: String,
 }
 
-/// A failure as it is printed.
+/// A failure in the form in which it is printed.
 #[derive(Debug, Serialize)]
 pub(crate) struct Shown<'a> {
     pub(crate) kind: &'a str,
@@ -49,20 +49,20 @@ pub(crate) struct Shown<'a> {
     pub(crate) last_events: &'a [String],
 }
 
-/// What became of planted bugs.
+/// The results for all planted bugs.
 #[derive(Debug, Serialize)]
 pub(crate) struct Plants<'a> {
     pub(crate) plants: Vec<Planted<'a>>,
 }
 
-/// What became of one planted bug.
+/// The result for one planted bug.
 #[derive(Debug, Serialize)]
 pub(crate) struct Planted<'a> {
     pub(crate) bug: &'a str,
     pub(crate) found: bool,
-    /// How many seeds ran until it was found, counted in their order; all, where it was not.
+    /// How many seeds ran until the bug was found, in the order of the seeds; all, where it was not found.
     pub(crate) seeds: usize,
-    /// As what it was found; none where it was not, unless the simulation ended by itself.
+    /// The kind of the finding; `None` where there was no finding.
     pub(crate) kind: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Runs seeds, several at a time, until the plan has none left or one of them is a finding.
+//! Runs seeds, several in parallel, until the plan has none left or a seed has a finding.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,23 +11,23 @@ use crate::simulate::verdict::{Judged, judge};
 /// Runs one seed to its end.
 pub(crate) type Play<'a> = &'a (dyn Fn(&Job) -> Result<Run, Failure> + Sync);
 
-/// Whether seeds are no longer to be started.
+/// Whether the time for starting seeds is up.
 pub(crate) type TimeIsUp<'a> = &'a (dyn Fn() -> bool + Sync);
 
-/// Is told of each seed that ended.
+/// Called for each seed that ended.
 pub(crate) type Ended<'a> = &'a mut (dyn FnMut(&Judged) + Send);
 
 struct Shared<'a> {
     plan: Plan,
-    /// How many were started.
+    /// How many seeds were started.
     started: usize,
-    /// In the order in which they were started.
+    /// The seeds that ended, by the order in which they were started.
     judged: BTreeMap<usize, Judged>,
     ended: Ended<'a>,
 }
 
-/// Runs the plan, so many seeds at a time. After the first finding no seed is started, and those that run come to
-/// their end. The result is in the order in which the seeds were started: the order of the plan.
+/// Runs the plan, several seeds in parallel. After the first finding no seed is started, and running seeds end as
+/// usual. The result is in the order in which the seeds were started: the order of the plan.
 pub(crate) fn run(
     plan: Plan,
     at_a_time: usize,
@@ -66,7 +66,7 @@ impl Shared<'_> {
     }
 }
 
-/// A panic in one thread ends the command when all threads are joined.
+/// Ignores poisoning: a panic in one thread ends the command when all threads are joined.
 fn locked<'m, 'a>(shared: &'m Mutex<Shared<'a>>) -> MutexGuard<'m, Shared<'a>> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn several_seeds_run_at_a_time() {
-        // Neither seed ends before both were started.
+        // Neither seed ends before both have started.
         let both = Barrier::new(2);
         let play = |job: &Job| {
             both.wait();
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn after_a_finding_no_seed_is_started_and_those_that_run_end() {
-        // Seed 1 ends after seed 2 has failed: it counts, and no third is started.
+        // Seed 1 ends after seed 2 has failed: seed 1 still counts, and no third seed is started.
         let (both, failed) = (Barrier::new(2), Barrier::new(2));
         let play = |job: &Job| {
             if job.seed <= 2 {

@@ -1,4 +1,4 @@
-//! The whole command except the build, with a shell script in place of the simulation.
+//! Tests of the whole command except the build, with a shell script in place of the simulation.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// Understands the simulation's arguments. `behaviour` is run for each seed and calls `passed` or `failed KIND`.
+/// A script that understands the simulation's arguments. `behaviour` is run for each seed and calls `passed` or
+/// `failed KIND`.
 const SCRIPT: &str = r#"#!/bin/sh
 if [ "$1" = list ]; then
     echo '{"faults":["crash","partition"],"plants":[{"bug":"skipped_fsync","seeds_max":5},{"bug":"stale_lease","seeds_max":2}]}'
@@ -43,7 +44,7 @@ struct Fake {
 }
 
 impl Fake {
-    /// A simulation that behaves like this, one seed at a time, so that it is known which seeds are started.
+    /// A simulation with this behaviour. Seeds run one at a time, so that it is known which seeds are started.
     fn new(behaviour: &str, kept: &[Kept]) -> Self {
         let folder = TempDir::new().unwrap();
         let program = Program(written(&folder, &format!("{SCRIPT}{behaviour}\n")));
@@ -51,7 +52,7 @@ impl Fake {
         Self { session, folder }
     }
 
-    /// What the command prints on stdout, and its exit code.
+    /// Runs the command; returns its stdout and its exit code.
     fn run(&self, arguments: &[&str]) -> (String, u8) {
         let line = Line::try_parse_from([&["simulate"], arguments].concat()).unwrap();
         match self.session.answer(&line.simulate).unwrap() {
@@ -72,8 +73,8 @@ struct Line {
     simulate: Simulate,
 }
 
-/// Written by another process: a file that this one holds open for writing, also in a child of another test's thread,
-/// could not be executed.
+/// Another process writes the script. A file that this process has open for writing, even in a child process that
+/// another test's thread started, cannot be executed.
 fn written(folder: &TempDir, script: &str) -> PathBuf {
     let file = folder.path().join("simulation");
     let mut shell = Command::new("sh");
@@ -151,7 +152,7 @@ fn kept_seeds_run_first_and_those_with_a_case_may_fail() {
     let (report, code) = fake.json(&["--seeds", "2"]);
     assert_eq!(report["expected_failures"], json!([{"case": 2, "seed": 40}, {"case": 3, "seed": 41}]));
     assert_eq!((report["seeds"].clone(), report["failures"].clone(), code), (json!(5), json!([]), 0));
-    // One seed that is looked at is shown in full.
+    // A single seed is shown in full.
     let (text, code) = fake.run(&["--seed", "40"]);
     assert!(text.contains("seed 40 failed as expected") && text.contains("expected: count 4"), "{text}");
     assert_eq!(code, 0);

@@ -1,4 +1,4 @@
-//! The result of a run for people: what was simulated, and each finding with all that is needed to look into it.
+//! The result of a run as text: what was simulated, and each finding with all that is needed to examine it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,10 +8,10 @@ use crate::simulate::program::{ENDED_BY_ITSELF, Failure};
 use crate::simulate::report::{Planted, Report};
 use crate::simulate::verdict::{Judged, Verdict};
 
-/// Columns of a terminal. Only events and lines of the simulation itself may be longer.
+/// Line width in columns. Only events and output lines of the simulation itself may be longer.
 const WIDTH: usize = 80;
 
-/// The summary, then every finding. `in_full`: also every expected failure, as when one seed is looked at.
+/// The summary, then every finding. With `in_full` also every expected failure, as for a single seed.
 pub(crate) fn report(report: &Report<'_>, judged: &[Judged], in_full: bool) -> String {
     let times = report.virtual_hours * 3600.0 / report.wall_seconds.max(0.001);
     let mut text = format!(
@@ -37,7 +37,7 @@ pub(crate) fn report(report: &Report<'_>, judged: &[Judged], in_full: bool) -> S
     text
 }
 
-/// One line for each planted bug, and each end of the simulation by itself in full.
+/// One line for each planted bug; then in full each simulation that ended without a result.
 pub(crate) fn plants(plants: &[Planted<'_>], ended_by_themselves: &[Judged]) -> String {
     let width = plants.iter().map(|plant| plant.bug.chars().count()).max().unwrap_or(0);
     let mut text = "planted bugs:".to_owned();
@@ -87,7 +87,7 @@ fn finding(job: &Job, failure: &Failure, failed: &str) -> String {
     text
 }
 
-/// The faults in as many columns as fit.
+/// The faults, in as many columns as fit.
 fn faults(faults: &BTreeMap<&str, u64>) -> String {
     let names = faults.keys().map(|fault| fault.chars().count()).max().unwrap_or(0);
     let digits = faults.values().map(|times| times.to_string().len()).max().unwrap_or(0);
@@ -100,7 +100,7 @@ fn faults(faults: &BTreeMap<&str, u64>) -> String {
     text
 }
 
-/// In how many seeds the known violations of each case were seen.
+/// For each case, in how many seeds its known violations were seen.
 fn known(judged: &[Judged]) -> Vec<String> {
     let mut cases = BTreeMap::<u64, usize>::new();
     for case in judged.iter().flat_map(|judged| &judged.known) {
@@ -109,12 +109,12 @@ fn known(judged: &[Judged]) -> Vec<String> {
     cases.into_iter().map(|(case, seeds)| format!("case {case} ({seeds} {})", noun(seeds))).collect()
 }
 
-/// A line with all values, or nothing where there are none.
+/// A line with all values; empty where there are none.
 fn labelled(label: &str, values: &[String]) -> String {
     if values.is_empty() { String::new() } else { wrapped(label, &values.join(", ")) }
 }
 
-/// A new line that begins with `label`, and goes on below the first word after it.
+/// A new line that begins with `label`; further lines are indented below the first word after it.
 fn wrapped(label: &str, text: &str) -> String {
     let indent = label.chars().count();
     let (mut lines, mut column) = (format!("\n{label}"), indent);

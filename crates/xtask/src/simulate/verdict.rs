@@ -1,4 +1,4 @@
-//! Whether a seed passed, also in the light of what is expected of a kept seed.
+//! Judges whether a seed passed; a kept seed may be expected to fail.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,14 @@ use crate::simulate::kept::{FILE, Kept};
 use crate::simulate::plan::Job;
 use crate::simulate::program::{Failure, Run};
 
-/// The kind of a finding where a kept seed was expected to fail.
+/// The kind of the finding for a kept seed that passed although it was expected to fail.
 const PASSED_UNEXPECTEDLY: &str = "passed_unexpectedly";
 
-/// A seed that ran, and what came of it.
+/// A seed that ran, and its verdict.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Judged {
     pub(crate) job: Job,
-    /// How much time passed inside the simulation, in seconds; 0 where it did not get to say it.
+    /// How much virtual time passed, in seconds; 0 where the simulation ended without a result.
     pub(crate) virtual_seconds: f64,
     /// How often each fault was injected.
     pub(crate) faults: BTreeMap<String, u64>,
@@ -25,17 +25,17 @@ pub(crate) struct Judged {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Verdict {
     Passed,
-    /// A kept seed that failed because of its case, which is not mended yet.
+    /// A kept seed that failed because of its case, which has not been corrected yet.
     ExpectedFailure {
         case: u64,
-        /// None where the simulation knows the violation of the case.
+        /// `None` where the simulation itself lists the case's violation as known.
         failure: Option<Failure>,
     },
     Finding(Failure),
 }
 
 impl Judged {
-    /// What has to be reported, and fails the command.
+    /// The failure that is reported and fails the command, if any.
     pub(crate) fn finding(&self) -> Option<&Failure> {
         match &self.verdict {
             Verdict::Finding(failure) => Some(failure),
@@ -44,7 +44,8 @@ impl Judged {
     }
 }
 
-/// Judges a seed by what its process came to. A simulation that ended by itself is a finding, whatever was expected.
+/// Judges a seed by the result of its process. A simulation that ended without a result is a finding, whatever was
+/// expected.
 pub(crate) fn judge(job: Job, ended: Result<Run, Failure>) -> Judged {
     match ended {
         Ok(run) => {

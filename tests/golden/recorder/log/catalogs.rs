@@ -1,4 +1,4 @@
-//! Catalogs that are installed, replaced and refused, with every defect that a signed one can have.
+//! Records the installation, replacement and refusal of catalogs, with every defect that a signed catalog can have.
 
 use activation::state::Command;
 use activation::{catalog::Catalog, key::KeyKind};
@@ -57,7 +57,7 @@ fn install(to: &mut Recording, expected: &str, signed: Vec<u8>) {
     to.act(expected, Command::InstallCatalog { signed: signed.into() });
 }
 
-/// As a publisher signs a catalog, whatever is in it.
+/// Signs a catalog as a publisher does, whatever its content.
 fn sign(pass: &Pass, body: Vec<u8>) -> Vec<u8> {
     let root = &pass.publisher.root;
     let signature = root.sign(&[b"quorate/catalog/1", body.as_slice()].concat());
@@ -71,7 +71,7 @@ fn sign(pass: &Pass, body: Vec<u8>) -> Vec<u8> {
 
 type Change = fn(&mut proto::Catalog);
 
-/// Every defect that the check of a catalog knows.
+/// Catalogs with every defect that the check of a catalog detects.
 fn unsound() -> Vec<Change> {
     vec![
         |draft| draft.publisher_name.clear(),

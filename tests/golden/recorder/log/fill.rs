@@ -1,4 +1,4 @@
-//! Limits of the state, reached: all but the large ones of certificates and of released activation slots.
+//! Records a state at its limits: all limits except the large ones of certificates and of released activation slots.
 
 use activation::audit::Origin;
 use activation::coded::{Code, Coded};
@@ -11,7 +11,7 @@ use crate::pass::announcement;
 use crate::recording::Recording;
 use crate::world::*;
 
-/// The publisher whose certificates and releases reach the limit.
+/// The publisher whose certificates and releases reach their limits.
 fn publisher() -> Publisher {
     Publisher::new(200)
 }
@@ -24,7 +24,7 @@ fn without_audit(to: &mut Recording, command: &Command) {
     assert_eq!(crate::names::applied(&to.command(command)), "done");
 }
 
-/// What reaches the limits is not audited; what exceeds them is.
+/// Commands that reach a limit are written without audit; commands that exceed one are audited.
 pub(crate) fn record(to: &mut Recording) {
     let publisher = publisher();
     without_audit(to, &publisher.install(&publisher.catalog(1)));
@@ -49,11 +49,11 @@ pub(crate) fn record(to: &mut Recording) {
         let announcement = announcement(&format!("node{node}.golden.test"));
         without_audit(to, &Command::Announce { node, announcement });
     }
-    // The nodes of earlier parts were forgotten, and their settings with them.
+    // The nodes of earlier parts were forgotten together with their settings.
     for node in 501..501 + ANNOUNCEMENTS_MAX as u64 {
         without_audit(to, &node_setting(node));
     }
-    // Open tokens of earlier parts expire by making room.
+    // Open tokens of earlier parts expire, to make room for these.
     for number in 0..u8::try_from(TOKENS_MAX).unwrap() {
         let token = OpenToken { grant: Grant::Reader, expires_ms: to.now_ms + 400 * DAY_MS };
         to.command(&Command::AddToken { digest: digest(100 + number), token });
@@ -68,7 +68,7 @@ fn node_setting(node: NodeId) -> Command {
     }
 }
 
-/// One more of each.
+/// Exceeds each limit by one.
 fn refused_at_the_limits(to: &mut Recording) {
     to.section("one more of each than there may be");
     let publisher = publisher();
@@ -84,7 +84,7 @@ fn refused_at_the_limits(to: &mut Recording) {
     to.act(&refused("open tokens", TOKENS_MAX), Command::AddToken { digest: digest(99), token });
 }
 
-/// The oldest acts and outcomes make room for newer ones; the chain of acts still says what came before.
+/// Drops the oldest acts and outcomes for newer ones; the hash chain of the acts still covers the dropped ones.
 pub(crate) fn audit_and_outcomes_overflow(to: &mut Recording) {
     to.hash_every = 64;
     let act = Act::Noted { what: Coded::bare(Code::BackUp), refused: None };
@@ -96,7 +96,7 @@ pub(crate) fn audit_and_outcomes_overflow(to: &mut Recording) {
         to.once("done", Command::Forget { node: 9 });
     }
     to.hash_every = 1;
-    // The one that was carried out first is not known any more.
+    // The outcome of the command that was carried out first is not stored any more.
     to.expect("done", &Command::Once { id: [0xa1; 16], command: Box::new(Command::Forget { node: 9 }) });
     to.done(Command::Forget { node: 9 });
 }

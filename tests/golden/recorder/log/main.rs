@@ -1,18 +1,18 @@
-//! Lets the code of an older commit write a golden log: every command, outcome and refusal, in the newest format
-//! that it writes.
+//! Makes the code of an older commit write a golden log: every command, outcome and refusal, in the newest format
+//! that the commit writes.
 //!
-//! `cargo xtask golden record COMMIT` places this folder into the `activation` crate of that commit, as an example, and runs
-//! it there: it uses that commit's public API and is not part of this workspace's build. Keys, times and ids are fixed, so a
-//! second run writes the same bytes.
+//! `cargo xtask golden record COMMIT` places this folder into the `activation` crate of that commit, as an example,
+//! and runs it there. It uses that commit's public API and is not part of this workspace's build. Keys, times and ids
+//! are fixed, so that a second run writes the same bytes.
 //!
 //! ```text
 //! golden_log FOLDER
-//! FOLDER/log.txt              one line an entry, fields separated by tabs:
-//!                             index, state hash after it, what applying gave, the audit entry that it added, the command
-//! FOLDER/state-FORMAT.bin     the state as a snapshot holds it, at the lines `# snapshot FORMAT`
+//! FOLDER/log.txt              one line for each entry, fields separated by tabs:
+//!                             index, state hash after the entry, outcome, audit entry that it added, command
+//! FOLDER/state-FORMAT.bin     the state as a snapshot holds it, written at the line `# snapshot FORMAT`
 //! ```
-//! The command is base64. The hash is `-` where it was not taken. A line that begins with `#` is a comment, or says
-//! that a snapshot was written.
+//! The command is in base64. The hash is `-` where none was computed. A line that begins with `#` is a comment, or
+//! marks that a snapshot was written.
 
 #![allow(
     clippy::unwrap_used,
@@ -49,7 +49,7 @@ fn main() {
     let newest = Format::NEWEST;
     assert_eq!(newest.number(), 3, "this recorder knows format 3");
     recording.section("format 3");
-    // As a new cluster begins.
+    // A new cluster begins with this command.
     recording.expect("done", &Command::SetFormat { format: newest });
     pass::record(&mut recording, 3);
 

@@ -1,4 +1,4 @@
-//! Bytes that are no answer of a publisher, and bytes that are no command.
+//! Bytes that are no valid answer of a publisher, and bytes that are no valid command.
 
 use activation::clock::{SkewReference, Stamp};
 use activation::limits;
@@ -13,7 +13,7 @@ use crate::proto;
 use crate::recording::Recording;
 use crate::world::*;
 
-/// What a publisher answered, in ways that no version writes.
+/// Records answers of a publisher in encodings that no version writes.
 pub(crate) fn answers(to: &mut Recording, pass: &Pass) {
     to.section("answers that are none");
     let publisher = &pass.publisher;
@@ -62,7 +62,8 @@ pub(crate) fn answers(to: &mut Recording, pass: &Pass) {
     }
 }
 
-/// Entries that no version writes. They change nothing, whatever they are, except that a node stops at a newer one.
+/// Records entries that no version writes. They change nothing, except that a node stops at an entry of a newer
+/// version.
 pub(crate) fn commands(to: &mut Recording, pass: &Pass) {
     to.section("entries that are no command");
     for bytes in [b"".as_slice(), b"\xff", b"\x0a"] {
@@ -122,7 +123,7 @@ fn kinds(pass: &Pass) -> Vec<Kind> {
     kinds
 }
 
-/// What may not stand in a command that is carried out once, and an id that is none.
+/// Commands and ids that are not valid for a command that is carried out once.
 fn once(pass: &Pass) -> Vec<Kind> {
     let forget = Command::Forget { node: pass.first };
     let within = Command::Once { id: [2; 16], command: Box::new(forget.clone()) };
@@ -141,10 +142,10 @@ fn once(pass: &Pass) -> Vec<Kind> {
     kinds
 }
 
-/// Field 99, a number: what no version knows yet.
+/// Field 99 with a number, which no version knows yet.
 const UNKNOWN: [u8; 3] = [0x98, 0x06, 0x01];
 
-/// Commands that hold something unknown, at every depth at which something can be.
+/// Commands with an unknown field, at every depth of nesting.
 fn unknown(pass: &Pass) -> Vec<Vec<u8>> {
     let more = |bytes: &[u8]| [bytes, &UNKNOWN].concat();
     let field = |number: usize, bytes: &[u8]| {

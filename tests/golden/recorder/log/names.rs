@@ -1,4 +1,4 @@
-//! Names of results in the recorded log. They belong to the recording and follow no renaming of a type.
+//! Names of results in the recorded log. They belong to the recording, so they stay the same when a type is renamed.
 
 use activation::catalog::CatalogError;
 use activation::certificate::CertificateError;

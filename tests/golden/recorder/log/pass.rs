@@ -1,4 +1,4 @@
-//! Every command with every result, once, as a cluster of the newest format writes it.
+//! Records every command with every result once, as a cluster of the newest format writes it.
 
 use activation::audit::Origin;
 use activation::catalog::Catalog;
@@ -16,10 +16,10 @@ use crate::recording::Recording;
 use crate::world::*;
 use crate::{catalogs, malformed};
 
-/// One pass: its publisher and its nodes.
+/// One pass through all commands: its publisher and its nodes.
 pub(crate) struct Pass {
     pub(crate) publisher: Publisher,
-    /// The first of its three nodes.
+    /// Number of the first of the three nodes.
     pub(crate) first: NodeId,
 }
 
@@ -28,7 +28,7 @@ impl Pass {
         [self.first, self.first + 1, self.first + 2]
     }
 
-    /// The host key that its nodes are activated with.
+    /// The host key with which the nodes are activated.
     pub(crate) fn key(&self) -> activation::key::TypedKey {
         host_key(self.publisher.number * 100)
     }
@@ -55,7 +55,7 @@ pub(crate) fn record(to: &mut Recording, number: u64) {
     notes(to);
 }
 
-/// A batch while the clocks are right: both clocks go on together.
+/// Records a batch while the clocks are right: cluster time and the time of expiry advance together.
 fn batch(to: &mut Recording, skew: SkewReference, records: Vec<Record>) {
     batch_until(to, skew, Some(to.now_ms), records);
 }
@@ -88,7 +88,8 @@ fn keys(to: &mut Recording, pass: &Pass) {
     for (kind, name) in [(KeyKind::Setup, "setup key"), (KeyKind::Direct, "direct key")] {
         to.act(&format!("refused not-a-host-key/{name}"), Command::InstallKey { publisher, key: key(kind, 9) });
     }
-    // Installed for the wrong publisher at first; it moves, because no node was activated with it.
+    // The key was installed for the wrong publisher; it moves to the right one, because no node was activated with
+    // it.
     let other = Publisher::new(pass.publisher.number + 100);
     to.done(other.install(&other.catalog(1)));
     let moved = host_key(pass.publisher.number * 100 + 1);
@@ -101,7 +102,8 @@ fn certificates(to: &mut Recording, pass: &Pass) {
     let (publisher, key) = (&pass.publisher, pass.key());
     let id = key.key_id();
     to.done(publisher.activation(&pass.nodes(), &key, GROUP_SERVER, PLATFORM_SERVER));
-    // An earlier standing changes nothing, a later one does; an answer may be for nobody but a standing.
+    // A standing with an earlier time changes nothing, one with a later time does. An answer may hold a standing and
+    // no certificate.
     for (told_ms, hosts_used) in [(START_MS - 1, 1), (START_MS + 1, 4)] {
         let mut answers =
             publisher.answers([(pass.first, publisher.certify(pass.first, id, GROUP_SERVER, PLATFORM_SERVER))]);
@@ -134,7 +136,7 @@ fn certificates(to: &mut Recording, pass: &Pass) {
     let answers = publisher.answers([(node, publisher.certify(node, id, GROUP_SERVER, PLATFORM_SERVER))]);
     let signed = answers.sign(&signing_key(9, 9)).encode().into();
     to.act("refused not-signed-by-publisher", Command::InstallActivation { signed });
-    // A certificate of a lower group beside it: the machine's product decides which key answers.
+    // An additional certificate of a lower group: the product of the client machine decides which key is used.
     to.done(publisher.activation(&[node], &host_key(publisher.number * 100 + 1), GROUP_CLIENT, PLATFORM_SERVER));
 }
 
@@ -169,11 +171,11 @@ fn counting(to: &mut Recording, pass: &Pass) {
     batch(to, SkewReference::Other(to.now_ms + 9 * DAY_MS), vec![late.clone()]);
     batch(to, SkewReference::LeaveOut, vec![late]);
     batch(to, SkewReference::ClusterTime, Vec::new());
-    // Time does not run backwards.
+    // Cluster time does not run backwards.
     to.now_ms -= DAY_MS;
     batch(to, SkewReference::ClusterTime, Vec::new());
     to.now_ms += DAY_MS;
-    // Some are forgotten after 30 days.
+    // Machines are forgotten after 30 days.
     to.now_ms += 29 * DAY_MS + 21 * HOUR_MS;
     let record = publisher.record(second, SERVER, 50, to.now_ms);
     batch(to, SkewReference::ClusterTime, vec![record]);
@@ -205,14 +207,14 @@ fn settings(to: &mut Recording, pass: &Pass) {
         to.act(&format!("refused setting/value/{name}"), set(node, setting, wrong));
         to.act(&format!("refused setting/{refused}/{name}"), set(other, setting, right));
     }
-    // All or none; the text of the audit is cut.
+    // Either all changes apply or none; the text in the audit record is cut.
     let long = "x".repeat(300);
     let changes = vec![change(Setting::DnsTtl, "90"), change(Setting::DnsDomains, &long)];
     to.act("refused setting/value/dns.domains", Command::ChangeSettings { node: None, changes });
     let changes = vec![change(Setting::DnsTtl, "90"), change(Setting::DnsWithdrawDead, "600")];
     to.done(Command::ChangeSettings { node: None, changes });
     to.done(Command::ChangeSettings { node: mine, changes: Vec::new() });
-    // As by default again: nothing is kept of it.
+    // Settings with their default value are removed from the state.
     let changes = vec![change(Setting::ClientsPort, "0"), change(Setting::LowPriority, "false")];
     to.done(Command::ChangeSettings { node: mine, changes });
     to.done(set(Some(pass.first + 1), Setting::ClientsPort, "1701"));
@@ -274,13 +276,13 @@ fn releases(to: &mut Recording, pass: &Pass) {
     let mut bytes = statement(publisher.id(), id, third).encode();
     *bytes.last_mut().unwrap() ^= 1;
     to.act(&format!("refused not-signed-by-node/{third}"), release(ReleaseStatement::decode(&bytes).unwrap()));
-    // All or none.
+    // Either all statements apply or none.
     let statements = vec![statement(publisher.id(), id, third), statement(publisher.id(), id, 99)];
     to.act(&format!("refused not-held/99/{id}"), Command::Release { statements });
     for _ in 0..2 {
         to.done(release(statement(publisher.id(), id, third)));
     }
-    // An older answer does not take the place again; the publisher's confirmation ends it.
+    // An older answer does not take the slot again; the publisher's confirmation ends the release.
     to.done(publisher.activation(&[third], &key, GROUP_SERVER, PLATFORM_SERVER));
     to.done(release(statement(publisher.id(), id, pass.first + 1)));
     let mut answers = publisher.answers([]);
@@ -299,7 +301,8 @@ fn clock(to: &mut Recording, pass: &Pass) {
     batch(to, SkewReference::ClusterTime, vec![record]);
 }
 
-/// The clock of expiry stands while the clocks are not confirmed, and goes on when an administrator accepts them.
+/// Records the time of expiry, which stands still while the clocks are not confirmed, and goes on when an
+/// administrator accepts them.
 fn expiry(to: &mut Recording, pass: &Pass) {
     to.section("the clock of expiry");
     let record = |to: &Recording, machine| vec![pass.publisher.record(pass.first, CLIENT, machine, to.now_ms)];
@@ -307,10 +310,10 @@ fn expiry(to: &mut Recording, pass: &Pass) {
     for machine in 70..73 {
         batch(to, SkewReference::ClusterTime, record(to, machine));
     }
-    // Off for a month: what renews meanwhile stays, and nothing expires.
+    // After a month without requests, machines that renew meanwhile stay counted, and none expires.
     to.now_ms += 31 * DAY_MS;
     batch_until(to, SkewReference::Other(to.now_ms), Some(stood_ms), record(to, 70));
-    // Neither backwards nor ahead of cluster time; a stamp without it leaves it where it is.
+    // The time of expiry runs neither backwards nor ahead of cluster time; a stamp without it does not change it.
     batch_until(to, SkewReference::ClusterTime, Some(stood_ms - HOUR_MS), record(to, 71));
     batch_until(to, SkewReference::ClusterTime, None, record(to, 71));
     to.done(Command::AcceptClock { time_ms: stood_ms - HOUR_MS });
@@ -320,7 +323,7 @@ fn expiry(to: &mut Recording, pass: &Pass) {
     to.done(Command::AcceptClock { time_ms: to.now_ms + DAY_MS });
     to.now_ms += HOUR_MS;
     batch_until(to, SkewReference::ClusterTime, Some(to.now_ms - 2 * HOUR_MS), record(to, 74));
-    // Set back to between the two clocks, and below both.
+    // Cluster time is set back twice: to a time between it and the time of expiry, then to a time below both.
     to.now_ms -= HOUR_MS / 2;
     to.done(Command::ResetClock { time_ms: to.now_ms });
     to.now_ms -= HOUR_MS;
@@ -328,7 +331,7 @@ fn expiry(to: &mut Recording, pass: &Pass) {
     batch(to, SkewReference::ClusterTime, record(to, 75));
 }
 
-/// Commands whose ids are known: they are answered as at first, whatever is in them.
+/// Records commands whose ids are known: each gets its first outcome again, whatever it contains.
 fn repeated(to: &mut Recording, pass: &Pass) {
     to.section("commands that are proposed again");
     let ttl = |value: &str| Command::ChangeSettings {
@@ -346,12 +349,12 @@ fn repeated(to: &mut Recording, pass: &Pass) {
     once(to, &format!("repeated {refused} true"), 0xa2, ttl("0"));
     once(to, &format!("repeated {refused} true"), 0xa2, ttl("63"));
     once(to, &format!("repeated {done} false"), 0xa1, Command::Forget { node: pass.first });
-    // A node's own, which is no administrator's act.
+    // A command of the node itself, which is no administrator's act.
     let forget = Command::Forget { node: pass.first + 7 };
     let own = Command::Once { id: [0xa4; 16], command: Box::new(forget.clone()) };
     let index = to.expect("done", &own);
     to.expect(&format!("repeated {index} false"), &own);
-    // Without an id it is carried out each time.
+    // A command without an id is carried out each time.
     for _ in 0..2 {
         to.expect("done", &forget);
     }
@@ -387,7 +390,7 @@ fn hashes(to: &mut Recording) {
     }
 }
 
-/// Every code, with the values that it has and the words that its text says.
+/// Records every code, with its values and the text that describes it.
 fn notes(to: &mut Recording) {
     to.section("acts that are no command");
     let note = |to: &mut Recording, who: &str, what: Coded, refused: Option<u32>| {
@@ -403,13 +406,13 @@ fn notes(to: &mut Recording) {
     let (many, long) = (vec!["\u{e4}"; CODED_VALUES_MAX + 1], ["\u{e4}".repeat(AUDIT_TEXT_BYTES_MAX)]);
     note(to, &"\u{e4}".repeat(200), Coded::new(Code::SetSettings, many), None);
     note(to, "text\u{fffd}", Coded::new(Code::SetSettings, long), None);
-    // Words are refused since format 3.
+    // Acts described in words are refused since format 3.
     let origin = Origin::new("uid:0", "socket", to.now_ms);
     let act = Act::Note { act: "back the state up".to_owned(), refused: String::new() };
     to.once("refused malformed/act", Command::Audited { origin, act });
 }
 
-/// In format 2, with what format 3 left: codes stand in words, and what only format 3 holds is gone.
+/// Records format 2 after format 3: codes are stored as words, and what only format 3 can hold is removed.
 pub(crate) fn lowered(to: &mut Recording, number: u64) {
     let pass = Pass { publisher: Publisher::new(number), first: number * 10 };
     let profile = SettingChange::from_log(Setting::RaftProfile, "far".to_owned());
@@ -420,7 +423,7 @@ pub(crate) fn lowered(to: &mut Recording, number: u64) {
     to.expect("done", &note(words));
     let codes = Act::Noted { what: Coded::bare(Code::BackUp), refused: None };
     to.expect("refused malformed/act", &note(codes));
-    // Entries that a leader wrote just before it heard of the lower format.
+    // Entries that a leader wrote just before it knew of the lower format.
     let repeated = Command::Once { id: [0xa1; 16], command: Box::new(Command::Forget { node: 9 }) };
     for _ in 0..2 {
         to.expect("done", &repeated);
@@ -433,7 +436,7 @@ pub(crate) fn lowered(to: &mut Recording, number: u64) {
     batch_until(to, SkewReference::ClusterTime, None, vec![record]);
 }
 
-/// In format 3 again.
+/// Records format 3 after format 2.
 pub(crate) fn raised(to: &mut Recording, number: u64) {
     let pass = Pass { publisher: Publisher::new(number), first: number * 10 };
     to.done(Command::Forget { node: 9 });

@@ -1,4 +1,4 @@
-//! The log as it is written, and the state that it is applied to.
+//! The recorded log, and the state to which its entries are applied.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,9 +19,9 @@ pub(crate) struct Recording {
     entries: u64,
     /// Cluster time of the next batch.
     pub(crate) now_ms: u64,
-    /// How many commands have an id.
+    /// How many commands got an id so far.
     ids: u128,
-    /// The state hash is written after every entry whose index is a multiple of this.
+    /// The state hash is written after every entry whose index is a multiple of this number.
     pub(crate) hash_every: u64,
 }
 
@@ -43,12 +43,12 @@ impl Recording {
         writeln!(self.text, "# {title}").unwrap();
     }
 
-    /// The next entry stands at the next multiple of the interval at which hashes are kept.
+    /// Moves on, so that the next entry is at an index at which nodes keep state hashes.
     pub(crate) fn to_hash_boundary(&mut self) {
         self.index = (self.index / STATE_HASH_INTERVAL_ENTRIES + 1) * STATE_HASH_INTERVAL_ENTRIES - 1;
     }
 
-    /// An entry with these bytes.
+    /// Records an entry with these bytes.
     pub(crate) fn entry(&mut self, bytes: &[u8]) -> Applied {
         let last_number = |state: &State| state.audit().entries().last().map_or(0, |entry| entry.number);
         let before = last_number(&self.state);
@@ -68,19 +68,19 @@ impl Recording {
         applied
     }
 
-    /// A command that no administrator gives.
+    /// Records a command that does not come from an administrator.
     pub(crate) fn command(&mut self, command: &Command) -> Applied {
         self.entry(&command.encode())
     }
 
-    /// An entry that must come to `expected` (see [`names::applied`]). Answers its index.
+    /// Records an entry whose outcome must be `expected` (see [`names::applied`]). Returns its index.
     pub(crate) fn expect(&mut self, expected: &str, command: &Command) -> u64 {
         let applied = self.command(command);
         assert_eq!(names::applied(&applied), expected, "{command:?}");
         self.index
     }
 
-    /// A command with an id of its own, as a cluster writes it whose format remembers commands; below that without.
+    /// Records a command with its own id where the format remembers commands, and without an id below that format.
     pub(crate) fn once(&mut self, expected: &str, command: Command) {
         self.ids += 1;
         let id = self.ids.to_be_bytes();
@@ -91,13 +91,13 @@ impl Recording {
         self.expect(expected, &command);
     }
 
-    /// The command as an administrator gives it.
+    /// The command as an act of an administrator.
     pub(crate) fn audited(&self, command: Command) -> Command {
         let origin = Origin::new("Ada (administrator)", "192.0.2.7", self.now_ms);
         Command::Audited { origin, act: Act::Command(Box::new(command)) }
     }
 
-    /// An administrator's act, which must come to `expected`.
+    /// Records an administrator's act whose outcome must be `expected`.
     pub(crate) fn act(&mut self, expected: &str, command: Command) {
         let command = self.audited(command);
         self.once(expected, command);
@@ -107,7 +107,7 @@ impl Recording {
         self.act("done", command);
     }
 
-    /// The state as a snapshot holds it, in a file.
+    /// Writes the state into a file, as a snapshot holds it.
     pub(crate) fn snapshot(&mut self) {
         let format = self.state.format();
         std::fs::write(self.folder.join(format!("state-{format}.bin")), self.state.encode_snapshot()).unwrap();

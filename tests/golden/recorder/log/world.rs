@@ -9,7 +9,7 @@ use activation::key::{KeyKind, TypedKey};
 use activation::message::Record;
 use activation::state::Command;
 
-/// 2026-01-01.
+/// 2026-01-01T00:00:00Z, in milliseconds since 1970.
 pub(crate) const START_MS: u64 = 1_767_225_600_000;
 pub(crate) const HOUR_MS: u64 = 3_600_000;
 pub(crate) const DAY_MS: u64 = 24 * HOUR_MS;
@@ -18,13 +18,13 @@ pub(crate) const CLIENT: &str = "workstation-2";
 pub(crate) const SERVER: &str = "server-2";
 pub(crate) const SUITE: &str = "suite-1";
 
-/// Codes of the catalog.
+/// Code of the client group in the catalog.
 pub(crate) const GROUP_CLIENT: u8 = 1;
 pub(crate) const GROUP_SERVER: u8 = 2;
 pub(crate) const PLATFORM_WORKSTATION: u8 = 1;
 pub(crate) const PLATFORM_SERVER: u8 = 4;
 
-/// A key pair of its own for each purpose and number.
+/// A key pair for each purpose and number.
 pub(crate) fn signing_key(purpose: u8, number: u64) -> SigningKey {
     let mut seed = [purpose; 32];
     seed[..8].copy_from_slice(&number.to_be_bytes());
@@ -68,7 +68,7 @@ impl Publisher {
         SignedCatalog::sign(catalog, public, &self.root)
     }
 
-    /// The text of its catalog.
+    /// The catalog's text in TOML.
     pub(crate) fn text(&self, serial: u64) -> String {
         let setup_key = key(KeyKind::Setup, self.number);
         format!(
@@ -158,7 +158,7 @@ threshold = 1
         Command::InstallActivation { signed: answers.sign(&self.activation[0]).encode().into() }
     }
 
-    /// Certificates of one group for some nodes, with what is left of the key.
+    /// The command that installs certificates of one group for some nodes, with the standing of the key.
     pub(crate) fn activation(&self, nodes: &[NodeId], key: &TypedKey, group: u8, platform: u8) -> Command {
         let id = key.key_id();
         let mut answers = self.answers(nodes.iter().map(|node| (*node, self.certify(*node, id, group, platform))));

@@ -1,17 +1,18 @@
-//! Lets the code of an older commit write a golden store: a cluster of one node that takes the commands of a golden log.
+//! Makes the code of an older commit write a golden store: a cluster of one node that applies the commands of a
+//! golden log.
 //!
-//! `cargo xtask golden record COMMIT` places this file into the `replication` crate of that commit, as an example, and runs it
-//! there: it uses that commit's public API and is not part of this workspace's build.
+//! `cargo xtask golden record COMMIT` places this file into the `replication` crate of that commit, as an example,
+//! and runs it there. It uses that commit's public API and is not part of this workspace's build.
 //!
 //! ```text
 //! golden_store LOG FORMAT FOLDER [ENTRIES]
-//! LOG                       what `golden_log` wrote
-//! FORMAT                    the format that the node writes: its part of the log is taken
+//! LOG                       the log that `golden_log` wrote
+//! FORMAT                    the format that the node writes; only the log's commands in this format are applied
 //! FOLDER/store/             the node's store
 //! FOLDER/snapshots/         its snapshot, where there is one
 //! FOLDER/backup             a backup of the same state
 //! FOLDER/hashes.txt         index and state hash after each command, separated by a tab
-//! ENTRIES                   a snapshot is made, and the log behind it purged, after as many entries
+//! ENTRIES                   after this many entries a snapshot is made, and the log before it is purged
 //! ```
 
 #![allow(
@@ -35,16 +36,17 @@ use uuid::Uuid;
 
 const NODE: u64 = 1;
 
-/// 2026-01-01.
+/// 2026-01-01T00:00:00Z, in milliseconds since 1970.
 const START_MS: u64 = 1_767_225_600_000;
 
-/// Nothing listens there: the node is the only member.
+/// The node's address, where no process listens: the node is the only member.
 const ADDRESS: &str = "127.0.0.1:1";
 
-/// Longer commands are refused for their length, which the log shows; here they would only fill the files.
+/// Longer commands are refused for their length, which the golden log records; here they would only make the files
+/// larger.
 const COMMAND_BYTES_MAX: usize = 8 * 1024;
 
-/// Time stands still.
+/// A clock that stands still.
 struct Stopped;
 
 impl Clock for Stopped {
@@ -75,7 +77,7 @@ fn main() {
     runtime.block_on(record(Path::new(folder), commands, entries));
 }
 
-/// The commands of the log up to the next change of the format.
+/// The commands of the log from the section `first` up to the next change of the format.
 fn commands(log: &str, first: &str) -> Vec<Vec<u8>> {
     let begins = |line: &str, with: &str| line.strip_prefix("# ").is_some_and(|text| text.starts_with(with));
     let part = log.lines().skip_while(|line| *line != format!("# {first}")).skip(1);
@@ -85,12 +87,12 @@ fn commands(log: &str, first: &str) -> Vec<Vec<u8>> {
     commands
 }
 
-/// The last field of a line.
+/// The command of a line, which is its last field.
 fn command(line: &str) -> Vec<u8> {
     decoded(line.rsplit('\t').next().unwrap())
 }
 
-/// Base64, which no dependency of this crate reads.
+/// Decodes base64; no dependency of this crate does.
 fn decoded(text: &str) -> Vec<u8> {
     let value = |symbol: u8| match symbol {
         b'A'..=b'Z' => symbol - b'A',
@@ -133,7 +135,7 @@ async fn record(folder: &Path, commands: Vec<Vec<u8>>, entries: Option<u64>) {
                     replica.submit(record).await.unwrap();
                 }
             }
-            // The leader's own, and what no leader writes.
+            // Commands that the leader makes itself, and bytes that no leader writes, are left out.
             Ok(Command::StateHash { .. } | Command::NoteHash) | Err(_) => continue,
             Ok(Command::Once { id, command }) => {
                 refused += usize::from(replica.propose_once(id, &command).await.is_err())

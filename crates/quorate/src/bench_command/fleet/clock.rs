@@ -1,4 +1,4 @@
-//! One clock for nodes and machines, which goes on when it is told to.
+//! The virtual clock of a run, for nodes and machines; it advances only when it is set.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -8,10 +8,10 @@ use std::{
 use activation::lifecycle::Moment;
 use replication::Clock;
 
-/// 2026-01-01, when every run begins.
+/// Where every run begins: 2026-01-01T00:00:00Z, in milliseconds since 1970.
 const START_MS: u64 = 1_767_225_600_000;
 
-/// Milliseconds since the beginning of the run.
+/// The virtual clock: milliseconds since the beginning of the run.
 #[derive(Debug, Default)]
 pub(super) struct VirtualClock {
     ms: AtomicU64,
@@ -22,7 +22,7 @@ impl VirtualClock {
         self.ms.store(ms, Ordering::SeqCst);
     }
 
-    /// What a machine that runs since the beginning is told, at any moment of the run.
+    /// The time `ms` into the run, as a machine sees it that was started when the run began.
     pub(super) fn moment(ms: u64) -> Moment {
         Moment { wall_ms: START_MS + ms, boot: Some([1; 16]), uptime_ms: ms }
     }

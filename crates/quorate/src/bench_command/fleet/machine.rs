@@ -1,4 +1,4 @@
-//! One machine of the fleet: a lifecycle, and chance of its own.
+//! One machine of the fleet: its lifecycle, and its own random numbers.
 
 use activation::{
     id::{Cmid, MachineDigest, ProductId, PublisherId},
@@ -8,7 +8,7 @@ use activation::{
 };
 use anyhow::Context;
 
-/// Made of a machine's number, so that a run can be repeated: SplitMix64.
+/// Random numbers (SplitMix64), seeded with the machine's number so that a run can be repeated.
 struct Chance(u64);
 
 impl Chance {
@@ -27,12 +27,12 @@ impl Chance {
 pub(super) struct FleetMachine {
     life: Lifecycle,
     chance: Chance,
-    /// What every request of it says.
+    /// The fields that are the same in every request of the machine.
     said: Request,
 }
 
 impl FleetMachine {
-    /// Installed now, with the product's setup key.
+    /// A machine that has just been installed with the product's setup key.
     pub(super) fn install(
         number: u32,
         publisher: PublisherId,
@@ -57,7 +57,7 @@ impl FleetMachine {
         Ok(Self { life, chance, said })
     }
 
-    /// A fresh request.
+    /// A new request, made at `now`.
     pub(super) fn request(&mut self, now: Moment) -> Request {
         let standing = self.life.standing(now, Installed::Setup);
         Request {
@@ -69,7 +69,7 @@ impl FleetMachine {
         }
     }
 
-    /// What became of it.
+    /// Records the answer to a request, or its refusal.
     pub(super) fn hear(&mut self, now: Moment, heard: &Result<Evidence, Status>) {
         let chance = self.chance.next();
         match heard {
@@ -78,7 +78,7 @@ impl FleetMachine {
         }
     }
 
-    /// Milliseconds from now until it asks.
+    /// How long from `now` until the machine's next request, in milliseconds.
     pub(super) fn asks_in_ms(&self, now: Moment) -> anyhow::Result<u64> {
         match self.life.next(now, Installed::Setup) {
             Next::Attempt => Ok(0),

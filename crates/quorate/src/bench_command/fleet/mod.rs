@@ -1,9 +1,9 @@
-//! `quorate bench fleet`: the lives of many client machines, against three real nodes, all in this process and all by one
-//! virtual clock.
+//! `quorate bench fleet`: the lifecycles of many client machines against three real nodes, all in this process and on
+//! one virtual clock.
 //!
-//! The nodes are those of `quorate host run`: their logs are replicated and durable, and every answer takes the path that
-//! it takes behind port 1688, with a signature that the machine verifies. What is left out is the wire. The clock goes on
-//! to the next moment at which a machine asks, so that idle time costs nothing.
+//! The nodes are those of `quorate host run`: their logs are replicated and durable. Every answer takes the same path
+//! as behind port 1688, and the machine verifies its signature. Only the network protocol is left out. The clock
+//! advances directly to the next moment at which a machine is due, so that idle time costs nothing.
 
 mod clock;
 mod machine;
@@ -36,28 +36,28 @@ All machines are installed at the same moment, each with the setup key of a prod
 within four hours are made together, a little early, and counted in the hour in which they were due. JSON: the share of
 licensed machines (the lowest at the end of any day, and day by day), requests in all, in the busiest hour, day by day.";
 
-/// Client machines over months, against three nodes, in a time of their own.
+/// Simulate client machines over months, against three nodes, on a virtual clock.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Command {
-    /// Client machines.
+    /// Number of client machines.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     machines: u32,
-    /// Days of the virtual clock.
+    /// Length of the run, in days of the virtual clock.
     #[arg(long, value_name = "D", value_parser = clap::value_parser!(u32).range(1..=3650))]
     days: u32,
 }
 
 impl Command {
-    /// Runs it.
+    /// Runs the command.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
-        // What goes wrong shows in the report; nodes that stop one after the other complain of each other.
+        // Failures show in the report. Nodes that stop one after the other would only log warnings about each other.
         let _log = logging::start(LogFormat::Text, None, LevelFilter::OFF);
         host::raise_descriptor_limit();
         let folder = tempfile::Builder::new().prefix("quorate-bench-").tempdir().context("cannot make a folder")?;
         let clock = Arc::new(VirtualClock::default());
-        // The leader takes the nodes' clocks once, at the beginning of its term: they are one clock, and a sample that was
-        // under way while it goes on by an hour would be an hour late.
+        // The leader samples the nodes' clocks once, at the beginning of its term. All nodes share one clock, and a
+        // sample that is under way while the clock advances by an hour would be an hour late.
         let day = Duration::from_secs(24 * 60 * 60);
         let pace = Pace { clock_sample_interval: day, look_interval: day, ..Pace::default() };
         let timing = Timing { clock: Arc::clone(&clock) as _, pace };
@@ -75,7 +75,7 @@ impl Command {
     }
 }
 
-/// On standard error, where that is a terminal; nothing for machines.
+/// A progress bar on standard error, where that is a terminal; hidden for machine-readable output.
 fn progress(days: u32, output: &Output) -> anyhow::Result<ProgressBar> {
     if output.is_for_machines() {
         return Ok(ProgressBar::hidden());

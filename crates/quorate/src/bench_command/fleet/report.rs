@@ -1,4 +1,4 @@
-//! What is counted during a run, and what is said of it.
+//! The counters of a run, and the report that is made of them.
 
 use std::fmt;
 
@@ -18,18 +18,18 @@ pub(super) struct Tally {
     licensed_by_day: Vec<u32>,
 }
 
-/// For machines and people.
+/// The result of a run, as JSON and as text.
 #[derive(Serialize)]
 pub(super) struct FleetReport {
     machines: u32,
     days: usize,
-    /// At the ends of all days.
+    /// The lowest share of licensed machines at the end of a day, over all days after the first.
     licensed_share_min_after_day_1: f64,
     requests: u64,
-    /// With a signed answer.
+    /// Requests that received a signed answer.
     answered: u64,
     peak_per_hour: u64,
-    /// The first time that every machine had a license.
+    /// When all machines had a licence for the first time, in minutes of the virtual clock.
     all_licensed_after_minutes: Option<u64>,
     licensed_share_by_day: Vec<f64>,
     requests_by_day: Vec<u64>,
@@ -51,12 +51,12 @@ impl Tally {
         self.by_hour.iter().sum()
     }
 
-    /// By what machines last heard.
+    /// Whether all machines are licensed, judged by the last answer to each.
     pub(super) fn all_are_licensed(&self) -> bool {
         self.licensed == self.machines
     }
 
-    /// A machine asks that is due then: counted in that hour, also where it asks a little early.
+    /// Counts a request in the hour in which it was due, also where the machine asks a little early.
     pub(super) fn request(&mut self, due_ms: u64) {
         let Ok(hour) = usize::try_from(due_ms / HOUR_MS) else { return };
         if self.by_hour.len() <= hour {
@@ -67,7 +67,7 @@ impl Tally {
         }
     }
 
-    /// What came of it, and whether the machine was licensed before and is afterwards.
+    /// Counts the outcome of a request, with whether the machine was licensed before it and is afterwards.
     pub(super) fn heard(&mut self, at_ms: u64, is_answered: bool, (was_licensed, is_licensed): (bool, bool)) {
         self.answered += u64::from(is_answered);
         match (was_licensed, is_licensed) {
@@ -80,7 +80,7 @@ impl Tally {
         }
     }
 
-    /// At the end of a day so many are licensed, whatever they last heard.
+    /// Records how many machines are licensed at the end of a day; licences that expired are subtracted here.
     pub(super) fn look(&mut self, licensed: usize) {
         self.licensed = u32::try_from(licensed).unwrap_or(u32::MAX);
         self.licensed_by_day.push(self.licensed);

@@ -1,4 +1,4 @@
-//! The run: whoever is due asks, and the clock goes on to the next.
+//! The event loop of a run: all machines that are due ask, then the clock advances to the next due machine.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -19,18 +19,18 @@ const SECOND_MS: u64 = 1000;
 const HOUR_MS: u64 = 60 * 60 * SECOND_MS;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
-/// Who is due within so long of the next asks together with it, a little early: one batch for many. As long as a machine
-/// waits for its licence ...
+/// Machines that are due within this time of the next one ask together with it, a little early, in one batch. This
+/// value holds while a machine waits for its first licence.
 const STEP_MS: u64 = 5 * SECOND_MS;
-/// ... and when all have one, which they renew every seven days.
+/// The same once all machines have a licence, which they renew every seven days.
 const STEP_LICENSED_MS: u64 = 4 * HOUR_MS;
 
-/// Requests under way at once.
+/// How many requests are under way at once, at most.
 const REQUESTS_AT_ONCE: usize = 2048;
 
 pub(super) struct Fleet {
     machines: Vec<FleetMachine>,
-    /// When who asks.
+    /// The machines that are due, by the time of their next request.
     due: BTreeMap<u64, Vec<usize>>,
     nodes: Vec<Answers>,
     trust: Arc<Trust>,
@@ -40,7 +40,7 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// Machines that are all installed at the beginning of the clock.
+    /// A run with `count` machines that are all installed when it begins.
     pub(super) fn new(count: u32, cluster: &Cluster, clock: Arc<VirtualClock>) -> anyhow::Result<Self> {
         let trust = Arc::new(cluster.trust().clone());
         let product = ProductId::derive(trust.publisher, CLIENT_PRODUCT);
@@ -56,7 +56,7 @@ impl Fleet {
         Ok(Self { machines, due, nodes: cluster.answers(), trust, clock, runtime, tally })
     }
 
-    /// Lets so many days pass.
+    /// Runs for this many days of the virtual clock.
     pub(super) fn run(mut self, days: u32, progress: &ProgressBar) -> anyhow::Result<FleetReport> {
         let end_ms = u64::from(days) * DAY_MS;
         let mut next_look_ms = DAY_MS;
@@ -73,7 +73,7 @@ impl Fleet {
         Ok(self.tally.report())
     }
 
-    /// How the machines stand at the end of a day.
+    /// Records how many machines are licensed at the end of a day.
     fn look(&mut self, at_ms: u64, progress: &ProgressBar) {
         let at = VirtualClock::moment(at_ms);
         let licensed = self.machines.iter().filter(|machine| machine.is_licensed(at)).count();
@@ -82,7 +82,7 @@ impl Fleet {
         progress.set_message(format!("{} requests, {licensed} licensed", self.tally.requests()));
     }
 
-    /// Whoever is due asks, all at once.
+    /// Lets all machines that are due ask, concurrently.
     fn step(&mut self, now_ms: u64) -> anyhow::Result<()> {
         self.clock.set(now_ms);
         let now = VirtualClock::moment(now_ms);
@@ -95,7 +95,7 @@ impl Fleet {
         {
             self.tally.request(due_ms);
             let machine = self.machines.get_mut(index).context("a machine of the fleet")?;
-            // Each has a host that it found once and keeps to (R16).
+            // A machine keeps the host that it found first (R16).
             let node = self.nodes.get(index % self.nodes.len()).context("a node of the cluster")?;
             asked.push((index, machine.request(now), node.clone(), Arc::clone(&self.trust)));
         }
@@ -115,7 +115,7 @@ impl Fleet {
     }
 }
 
-/// What the client does with a host, without the wire: the answer is verified like any other.
+/// Asks a host as the client does, but in this process: the answer is verified like any other.
 async fn exchange(node: &Answers, request: &Request, trust: &Trust) -> Result<Evidence, Status> {
     let bytes = request.encode();
     let (answer, status) = node.to(&bytes).await.map_err(|_fault| Status::HOST_UNAVAILABLE)?;

@@ -1,4 +1,4 @@
-//! `quorate cluster audit`.
+//! `quorate cluster audit`: shows and verifies the audit records.
 
 use std::str::FromStr;
 
@@ -29,26 +29,26 @@ out without every later hash being another one. Keep the last hash elsewhere, an
 
 Exit: 0 shown, and whole; 1 not whole, or there is no record.";
 
-/// Entries that are shown unless more are asked for.
+/// How many entries are shown without `--all`.
 const SHOWN: usize = 50;
 
 /// Arguments of `cluster audit`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Audit {
-    /// Check that each entry follows from the one before.
+    /// Verify that each entry contains the hash of the one before.
     #[arg(long)]
     verify: bool,
-    /// The number and hash of an entry that must be among them.
+    /// Also verify that the record contains this entry (number and hash).
     #[arg(long, value_name = "NUMBER:HASH", requires = "verify")]
     contains: Option<Noted>,
-    /// All that is kept, not only the last entries.
+    /// Show all entries that are kept, not only the last ones.
     #[arg(long)]
     all: bool,
     #[command(flatten)]
     admin: AdminArgs,
 }
 
-/// An entry that was noted elsewhere.
+/// Number and hash of an entry that the user noted earlier.
 #[derive(Clone, Debug)]
 struct Noted {
     number: u64,
@@ -130,16 +130,16 @@ impl Audit {
     }
 }
 
-/// What administrators did, or what others did.
+/// One of the two audit records: that of administrators, or that of other callers.
 struct Record {
-    /// The hash before the first entry.
+    /// Hash of the entry before the first one in `entries`.
     before: [u8; 32],
-    /// The oldest first.
+    /// The entries, the oldest first.
     entries: Vec<AuditEntry>,
 }
 
 impl Record {
-    /// Number and hash of the last entry, as `--contains` takes them.
+    /// Number and hash of the last entry, in the form that `--contains` takes.
     fn last(&self) -> Option<String> {
         let last = self.entries.last()?;
         Some(format!("{}:{}", last.number, HEXLOWER_PERMISSIVE.encode(&last.hash)))
@@ -162,7 +162,8 @@ fn entry_json(entry: &AuditEntry) -> Value {
     })
 }
 
-/// A code in this version's words, or the text. `None` for a code of a newer version.
+/// The description of an entry: the code in the words of this version, or the text. `None` for a code of a newer
+/// version.
 fn description(text: &str, code: Option<&AuditCode>) -> Option<Description> {
     match code {
         Some(AuditCode { code, values }) => Coded::from_parts(*code, values).map(Description::Coded),
@@ -170,17 +171,18 @@ fn description(text: &str, code: Option<&AuditCode>) -> Option<Description> {
     }
 }
 
-/// The record of the administrators, and that of the others.
+/// The records of the reply: that of administrators, and that of other callers. `None` where one cannot be read.
 fn read(reply: AuditReply) -> Option<[Record; 2]> {
     let others_before = if reply.others_before.is_empty() { Bytes::from_static(&[0; 32]) } else { reply.others_before };
     Some([
         record(&reply.before, reply.entries, Actor::Administrator)?,
-        // A version before sends none.
+        // The previous version sends no record of other callers.
         record(&others_before, reply.others, Actor::Other)?,
     ])
 }
 
-/// Texts are made printable again: a node of another cluster may send anything.
+/// Decodes one record. Unprintable characters in texts are escaped, because a node of another cluster may send
+/// anything.
 fn record(before: &[u8], entries: Vec<api::admin::v1::AuditEntry>, actor: Actor) -> Option<Record> {
     let entries = entries.into_iter().map(|entry| {
         Some(AuditEntry {

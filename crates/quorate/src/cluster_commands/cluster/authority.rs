@@ -1,4 +1,4 @@
-//! `quorate cluster authority`: the authority that certifies nodes and persons, replaced.
+//! `quorate cluster authority`: replaces the authority that certifies nodes and persons.
 
 use api::admin::v1::RotateAuthorityRequest;
 use serde_json::json;
@@ -17,16 +17,16 @@ Examples:
 Keys stay, and with them everybody's place in the registry: certificates are issued anew for them. A node that is off meanwhile
 follows when it comes back. Tokens that were given out before and not used are good no more.";
 
-/// What is done with the authority.
+/// Commands for the cluster's authority.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Authority {
-    /// Put another one in its place.
+    /// Replace the authority by a new one.
     #[command(after_help = EXAMPLES)]
     Rotate {
-        /// Believe the one before no more from now on.
+        /// Stop accepting certificates of the previous authority at once.
         #[arg(long)]
         now: bool,
-        /// No node has its key any more.
+        /// Rotate although no node has the authority's private key any more.
         #[arg(long)]
         lost: bool,
         #[command(flatten)]

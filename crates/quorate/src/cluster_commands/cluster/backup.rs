@@ -1,4 +1,4 @@
-//! `quorate cluster backup` and `restore`.
+//! `quorate cluster backup` and `quorate cluster restore`.
 
 use std::path::PathBuf;
 
@@ -34,7 +34,7 @@ A backup is a moment: what was counted after it is counted when machines ask aga
 /// Arguments of `cluster backup`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Backup {
-    /// The file to write.
+    /// The backup file to write.
     file: PathBuf,
     #[command(flatten)]
     force: ForceArgs,
@@ -45,9 +45,9 @@ pub(crate) struct Backup {
 /// Arguments of `cluster restore`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Restore {
-    /// The backup.
+    /// The backup file.
     file: PathBuf,
-    /// The configuration of the node that begins the cluster.
+    /// The configuration of the first node of the new cluster.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! `quorate cluster format`.
+//! `quorate cluster format`: shows and sets the format that the nodes write.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ until the format is set. It never changes by itself. Going back drops what the o
 
 Exit: 0 done; 1 refused: a member does not answer, or its version does not read the format.";
 
-/// How long nodes have to make their disks ready for an older version.
+/// How long the nodes may take to rewrite their disks in a format that an older version reads.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Arguments of `cluster format`.
@@ -37,12 +37,12 @@ pub(crate) struct Format {
     admin: AdminArgs,
 }
 
-/// What to do about it.
+/// Changes to the format.
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Write this format from now on.
+    /// Make the nodes write this format from now on.
     Set {
-        /// Its number.
+        /// Number of the format.
         #[arg(value_name = "FORMAT")]
         format: u32,
         #[command(flatten)]
@@ -69,7 +69,7 @@ impl Format {
     }
 }
 
-/// Waits until what is on every disk can be read by a version that reads this format and none after it.
+/// Waits until every disk holds only what a version can read whose newest format is `format`.
 async fn ready(admin: &mut Admin, format: u32) -> Result<ClusterStatusReply, Failure> {
     let deadline = Instant::now() + TIMEOUT;
     loop {

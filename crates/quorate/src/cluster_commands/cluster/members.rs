@@ -1,4 +1,4 @@
-//! `quorate cluster add`, `remove`, `promote` and `rejoin`.
+//! `quorate cluster add`, `remove`, `promote` and `rejoin`: changes of the membership.
 
 use std::{str::FromStr, time::Duration};
 
@@ -47,14 +47,14 @@ its activations; answered when it serves again. Asked of another node than the o
 
 Exit: 0 it serves again; 1 refused.";
 
-/// What every node holds.
+/// Secrets that every node's disk holds.
 const ALWAYS_HELD: [&str; 2] =
     ["host keys with their activations until the publisher frees them", "a TSIG key or keytab for DNS"];
 
-/// What a voter holds, too.
+/// Secret that a voter's disk holds in addition.
 const AUTHORITY_KEY: &str = "the key of the cluster's authority";
 
-/// How long a node that leaves may take, once resolvers have forgotten it.
+/// How long a node may take to leave, after resolvers have forgotten it.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// `NODE=HOST:PORT`: a node's number, and the address of its peer service.
@@ -78,7 +78,7 @@ impl FromStr for PeerAddress {
 /// Arguments of `cluster add`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Add {
-    /// Its number, and where the other nodes reach it.
+    /// The new node's number, and the address of its peer service.
     #[arg(value_name = "NODE=HOST:PORT")]
     peer: PeerAddress,
     #[command(flatten)]
@@ -88,15 +88,15 @@ pub(crate) struct Add {
 /// Arguments of `cluster remove`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Remove {
-    /// Its number.
+    /// Number of the node.
     #[arg(value_name = "NODE")]
     node: u64,
-    /// It does not answer and never will: nothing is asked of it.
+    /// The node does not answer and never will: remove it without contacting it.
     #[arg(long, conflicts_with = "wait")]
     dead: bool,
     #[command(flatten)]
     wait: DrainWait,
-    /// Also where DNS keeps its record.
+    /// Remove the node although DNS still holds its record.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -106,10 +106,10 @@ pub(crate) struct Remove {
 /// Arguments of `cluster promote`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Promote {
-    /// The learner.
+    /// Number of the learner.
     #[arg(value_name = "NODE")]
     node: u64,
-    /// The voter that learns from then on.
+    /// Number of the voter that becomes a learner instead.
     #[arg(long, value_name = "NODE")]
     instead_of: Option<u64>,
     #[command(flatten)]
@@ -119,7 +119,7 @@ pub(crate) struct Promote {
 /// Arguments of `cluster rejoin`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Rejoin {
-    /// The node whose state differs.
+    /// Number of the node whose state differs.
     #[arg(value_name = "NODE")]
     node: u64,
     #[command(flatten)]
@@ -166,7 +166,7 @@ impl Remove {
                 let request = RemoveNodeRequest { node: self.node };
                 return Ok((admin.remove_node(request).await.map_err(refused)?.into_inner(), may_hold));
             }
-            // It destroys what it held.
+            // A node that leaves destroys the secrets that it held.
             Ok((self.retire(&mut admin, output).await?, Vec::new()))
         })?;
         let what = format!("Node {} is no member any more.", self.node);
@@ -185,7 +185,7 @@ impl Remove {
         Ok(())
     }
 
-    /// What a dead node's disk may still hold.
+    /// Secrets that the disk of a dead node may still hold.
     async fn may_hold(&self, admin: &mut Admin) -> Result<Vec<&'static str>, Failure> {
         let nodes = status(admin).await?.nodes;
         let voted = nodes.iter().any(|member| member.node == self.node && node_role(member) != NodeRole::Learner);
@@ -194,7 +194,7 @@ impl Remove {
         Ok(ALWAYS_HELD.into_iter().chain(authority).collect())
     }
 
-    /// Drains it for good, and waits until the others say that it is gone.
+    /// Drains the node for good, and waits until the other nodes report that it is gone.
     async fn retire(&self, admin: &mut Admin, output: &Output) -> Result<MembersReply, Failure> {
         let node = self.node;
         let before = status(admin).await?;

@@ -1,4 +1,4 @@
-//! `quorate cluster ...`
+//! `quorate cluster ...`: the cluster, its members, certificates, audit records and format.
 
 mod audit;
 mod authority;
@@ -20,26 +20,26 @@ use crate::{
     output::{CommandResult, Failure, Output},
 };
 
-/// The cluster and its nodes.
+/// Commands for the cluster and its nodes.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Every node: role, readiness, log, activation, DNS, clock; with --json also term, state hash and format.
+    /// Show every node: role, readiness, log, activation, DNS, clock; with --json also term, state hash and format.
     Status(status::StatusArgs),
-    /// Make a node that runs and belongs to no cluster a member: NODE=HOST:PORT of its peer address.
+    /// Make a running node that belongs to no cluster a member: NODE=HOST:PORT of its peer address.
     #[command(after_help = members::ADD_EXAMPLES)]
     Add(members::Add),
-    /// Take a node out of the cluster: drained first where it is there.
+    /// Take a node out of the cluster; a node that still runs is drained first.
     #[command(after_help = members::REMOVE_EXAMPLES)]
     Remove(members::Remove),
     /// Give a learner a vote.
     #[command(after_help = members::PROMOTE_EXAMPLES)]
     Promote(members::Promote),
-    /// Have a node whose state differs take over the majority's, so that it serves again.
+    /// Replace the state of a node that has diverged by the majority's, so that it serves again.
     #[command(after_help = members::REJOIN_EXAMPLES)]
     Rejoin(members::Rejoin),
     /// Make another voter the leader.
     Transfer {
-        /// Number of the node that is to lead.
+        /// Number of the node that becomes the leader.
         #[arg(long, value_name = "NODE")]
         to: u64,
         #[command(flatten)]
@@ -51,35 +51,35 @@ pub(crate) enum Command {
     /// Begin a cluster of one node from a backup.
     #[command(after_help = backup::RESTORE_EXAMPLES)]
     Restore(backup::Restore),
-    /// A token with which a node joins, or a person logs in: once, and for a while.
+    /// Issue a token with which one node joins, or one person logs in, once and within a time.
     #[command(after_help = token::EXAMPLES)]
     Token(token::Token),
-    /// Let a node or a person in no more, on open connections either.
+    /// Revoke the keys of a node or a person; its open connections end too.
     #[command(after_help = revoke::EXAMPLES)]
     Revoke(revoke::Revoke),
-    /// The authority that certifies nodes and persons.
+    /// Show and replace the authority that certifies nodes and persons.
     #[command(subcommand)]
     Authority(authority::Authority),
     /// Get a certificate with a token, and save it as a context for --admin.
     Login(Login),
-    /// What administrators did: who, what, from where, when.
+    /// Show what administrators did: who, what, from which address, when.
     #[command(after_help = audit::EXAMPLES)]
     Audit(audit::Audit),
-    /// Which format the nodes write; set after an upgrade, and back before a downgrade.
+    /// Show which format the nodes write; set it after an upgrade, and set it back before a downgrade.
     #[command(after_help = format::EXAMPLES)]
     Format(format::Format),
-    /// Start every node again with the build that is installed on it, one after the other.
+    /// Restart every node with the build that is installed on it, one after the other.
     #[command(after_help = upgrade::EXAMPLES)]
     Upgrade(upgrade::Upgrade),
-    /// Cluster time, when the nodes' clocks jumped or ran ahead.
+    /// Correct cluster time, after the nodes' clocks jumped or ran ahead.
     #[command(subcommand)]
     Clock(Clock),
 }
 
-/// What an administrator decides about cluster time.
+/// Corrections of cluster time that an administrator makes.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Clock {
-    /// Take the jump that raised the alarm: what is due by the new time expires.
+    /// Accept the jump that raised the alarm: what is due by the new time expires.
     Accept {
         #[command(flatten)]
         admin: AdminArgs,
@@ -92,7 +92,7 @@ pub(crate) enum Clock {
 }
 
 impl Command {
-    /// Runs it.
+    /// Runs the command.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         match self {
             Self::Status(status) => return status.run(output),

@@ -1,4 +1,4 @@
-//! `quorate cluster revoke`: who is let in no more, and who is.
+//! `quorate cluster revoke`: revokes the keys of a node or a person, and lists registered and revoked keys.
 
 use admin::{time_text, wire::TextEnum};
 use api::admin::v1::{RegisteredKey, RegistryReply, RegistryRequest, RevokeRequest};
@@ -22,10 +22,10 @@ A node that is revoked stays a member until `quorate cluster remove N --dead`.";
 /// Arguments of `cluster revoke`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Revoke {
-    /// node:N, serial:HEX, or a person's name.
+    /// Whose keys to revoke: node:N, serial:HEX, or a person's name.
     #[arg(value_name = "WHOM", required_unless_present = "list")]
     whom: Option<String>,
-    /// Whose keys are registered, and who was revoked.
+    /// List the registered keys, and what was revoked.
     #[arg(long, conflicts_with = "whom")]
     list: bool,
     #[command(flatten)]
@@ -39,7 +39,7 @@ impl Revoke {
         let revoked = self.admin.ask(async |admin| admin.revoke(asked).await)?.revoked;
         let json: Vec<_> = revoked.iter().map(key_json).collect();
         let text = match revoked.as_slice() {
-            // An organisation's authority issues them: none is registered here.
+            // Certificates of an organisation's authority are not registered on the cluster, so no key is listed.
             [] => format!("{whom} is let in no more with a certificate that began before now."),
             keys => {
                 keys.iter().map(|key| format!("{} is let in no more.", holder_text(key))).collect::<Vec<_>>().join("\n")

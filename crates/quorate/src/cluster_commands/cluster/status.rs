@@ -1,4 +1,4 @@
-//! `quorate cluster status`, and the status as other commands of this folder wait for it.
+//! `quorate cluster status`, and waiting for a status in the other commands of this folder.
 
 use admin::{
     cluster::{Link, RoundTripTime},
@@ -30,7 +30,7 @@ pub(crate) struct StatusArgs {
 }
 
 impl StatusArgs {
-    /// Without a leader what is known is printed all the same, and the exit code is 1.
+    /// Prints the status. Without a leader it prints what the node knows, and the exit code is 1.
     pub(super) fn run(self, output: &Output) -> CommandResult {
         let reply = wait_until_whole(&self.admin, Duration::from_secs(self.wait))?;
         output.result(&json(&reply), text(&reply));
@@ -38,7 +38,7 @@ impl StatusArgs {
     }
 }
 
-/// The status, asked again until the cluster is whole or the time is over.
+/// Requests the status again until the cluster is whole or `wait` is over.
 fn wait_until_whole(admin: &AdminArgs, wait: Duration) -> Result<ClusterStatusReply, Failure> {
     block_on(async {
         let deadline = Instant::now() + wait;
@@ -55,12 +55,12 @@ fn wait_until_whole(admin: &AdminArgs, wait: Duration) -> Result<ClusterStatusRe
     })?
 }
 
-/// Whether a leader is known, and every member answers and has caught up.
+/// Whether a leader is known, and every member is reachable and in the state ok.
 fn is_whole(reply: &ClusterStatusReply) -> bool {
     reply.leader != 0 && reply.nodes.iter().all(|node| node.reachable && node_state(node) == NodeState::Ok)
 }
 
-/// The status of the cluster, as the node that is asked knows it.
+/// The status of the cluster, as the node knows it to which the command is connected.
 pub(super) async fn status(admin: &mut Admin) -> Result<ClusterStatusReply, Failure> {
     Ok(admin.cluster_status(ClusterStatusRequest {}).await.map_err(refused)?.into_inner())
 }
@@ -134,7 +134,7 @@ fn clock(node: &NodeStatus) -> String {
     }
 }
 
-/// Entries of the leader's log that the node does not have, as the leader knows; `None` where that is not known.
+/// How many entries of the leader's log the node does not have, as the leader knows; `None` where that is not known.
 fn lag(reply: &ClusterStatusReply, node: &NodeStatus) -> Option<u64> {
     let leader = reply.nodes.iter().find(|node| node.node == reply.leader)?;
     Some(leader.match_index?.saturating_sub(node.match_index?))

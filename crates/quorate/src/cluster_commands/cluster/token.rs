@@ -1,4 +1,4 @@
-//! `quorate cluster token`: tokens for nodes and persons, given out, listed and taken back.
+//! `quorate cluster token`: issues, lists and revokes join tokens for nodes and persons.
 
 use admin::{time_text, wire::TextEnum};
 use api::admin::v1::{CertificateRole, CreateTokenRequest, ListTokensRequest, RevokeTokenRequest};
@@ -26,10 +26,10 @@ bearer knows whom to believe.";
 pub(crate) struct Token {
     #[command(subcommand)]
     act: Option<Act>,
-    /// What its bearer becomes.
+    /// Role that the token gives.
     #[arg(long, value_name = "ROLE", value_parser = ["node", "administrator", "operator", "reader"], default_value = "node")]
     role: String,
-    /// How long it may be used: a number with s, m, h or d.
+    /// How long the token may be used: a number with s, m, h or d.
     #[arg(long, value_name = "TIME", value_parser = arguments::seconds, default_value = "1h")]
     valid: u64,
     #[command(flatten)]
@@ -38,14 +38,14 @@ pub(crate) struct Token {
 
 #[derive(Debug, clap::Subcommand)]
 enum Act {
-    /// The tokens that were not used yet.
+    /// List the tokens that have not been used yet.
     List {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Take a token back: it is good no more.
+    /// Revoke a token, so that it cannot be used any more.
     Revoke {
-        /// As `list` shows it.
+        /// Id of the token, as `list` shows it.
         #[arg(value_name = "ID")]
         id: String,
         #[command(flatten)]

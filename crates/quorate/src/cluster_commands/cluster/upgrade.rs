@@ -1,4 +1,4 @@
-//! `quorate cluster upgrade`: every node started again with the build that is installed on it, one after the other.
+//! `quorate cluster upgrade`: restarts every node with the build that is installed on it, one after the other.
 
 use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
@@ -30,35 +30,35 @@ Exit: 0 checked, or every node runs what is installed; 1 it cannot begin, or it 
 
 /// How long a node may take to stop, to be started again and to catch up.
 const RESTART_TIMEOUT: Duration = Duration::from_secs(600);
-/// How long one look may take, while nodes are started again.
+/// Timeout of one status request while nodes restart.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Arguments of `cluster upgrade`.
 #[derive(Debug, clap::Args)]
 #[group(id = "what", required = true, multiple = false, args = ["check", "run"])]
 pub(crate) struct Upgrade {
-    /// Compare what runs with what is installed, and change nothing.
+    /// Compare the running builds with the installed ones, and change nothing.
     #[arg(long)]
     check: bool,
-    /// Start every node again on which another build is installed than runs.
+    /// Restart every node whose installed build differs from the running one.
     #[arg(long)]
     run: bool,
     #[command(flatten)]
     wait: DrainWait,
-    /// Also where clients are not answered meanwhile: a cluster of one or two voters, or DNS that keeps a record.
+    /// Go on although clients get no answers meanwhile: a cluster of one or two voters, or a record that DNS keeps.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
     admin: AdminArgs,
 }
 
-/// What is known of all nodes.
+/// The status of all nodes, with their builds.
 struct Look {
     status: ClusterStatusReply,
     machines: BTreeMap<u64, MachineReport>,
 }
 
-/// One node's part of an upgrade.
+/// One node's part in an upgrade.
 struct Step<'a> {
     node: &'a NodeStatus,
     machine: Option<&'a MachineReport>,
@@ -82,7 +82,7 @@ impl Upgrade {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Node after node, looked at anew before each: who leads may be another one by then.
+    /// Restarts one node after the other. The status is read again before each, because the leader may have changed.
     fn all(&self, mut look: Look, output: &Output) -> Result<Vec<u64>, Failure> {
         let mut upgraded = Vec::new();
         loop {
@@ -95,7 +95,7 @@ impl Upgrade {
         }
     }
 
-    /// What is seen once the node runs what is installed on it, and has caught up.
+    /// Restarts a node, and returns the status once the node runs its installed build and has caught up.
     fn restart(&self, node: u64, output: &Output) -> Result<Look, Failure> {
         let request =
             DrainRequest { node, restart: true, force: self.force, wait_s: self.wait.wait, ..DrainRequest::default() };
@@ -108,7 +108,7 @@ impl Upgrade {
         let seen = block_on(async {
             while Instant::now() < deadline {
                 sleep(PAUSE).await;
-                // The node that is asked may be the one that is started again.
+                // This connection may be to the node that restarts.
                 let seen = timeout(LOOK_TIMEOUT, looked(&self.admin)).await;
                 if let Ok(Ok(seen)) = seen
                     && seen.is_done(node)
@@ -151,7 +151,7 @@ impl Look {
         self.status.nodes.iter().map(|node| Step { node, machine: self.machines.get(&node.node) })
     }
 
-    /// Why nothing should be started again now.
+    /// Why no node should be restarted now; `None` where nothing speaks against it.
     fn obstacle(&self) -> Option<String> {
         if self.status.leader == 0 {
             return Some("no leader is known: `quorate cluster status` says more".into());
@@ -159,7 +159,7 @@ impl Look {
         self.steps().find_map(|step| step.obstacle(self.status.format))
     }
 
-    /// Those that are to be started again, in this order: what only learns, what votes, and the leader.
+    /// The nodes to restart, in this order: learners, followers, the leader.
     fn order(&self) -> Vec<u64> {
         let mut order: Vec<_> = self.steps().filter(Step::is_due).map(|step| step.node).collect();
         let place = |node: &NodeStatus| match node_role(node) {
@@ -175,7 +175,7 @@ impl Look {
         self.order().first().copied()
     }
 
-    /// Whether the node runs what is installed on it, and the cluster is whole.
+    /// Whether the node runs its installed build, and the cluster is whole.
     fn is_done(&self, node: u64) -> bool {
         let is_new = self.steps().any(|step| step.node.node == node && step.is_known() && !step.is_due());
         is_new && self.obstacle().is_none()
@@ -238,7 +238,7 @@ impl Step<'_> {
         self.running().is_some() && self.installed().is_some()
     }
 
-    /// Why the installed build is not known.
+    /// Why the installed build is not known; `None` where it is known.
     fn unknown(&self) -> Option<&str> {
         let machine = self.machine?;
         let why = if machine.passed_over.is_empty() { &machine.installed_unknown } else { &machine.passed_over };

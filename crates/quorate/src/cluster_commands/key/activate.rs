@@ -1,4 +1,4 @@
-//! `quorate key activate`: installed keys exchanged for certificates, online or by files.
+//! `quorate key activate`: exchanges installed keys for node certificates, online or by files.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -37,27 +37,28 @@ To read out or to scan, and to type in or to paste (ends with Ctrl-D):
 pub(crate) struct Activate {
     #[command(flatten)]
     publisher: PublisherArgs,
-    /// Write what the nodes ask of the publisher into this file; `-` for none, with --text or --qr.
+    /// Write the nodes' requests to the publisher into this file; `-` for none, with --text or --qr.
     #[arg(long, value_name = "FILE")]
     offline: Option<PathBuf>,
-    /// Install what the publisher answered: its file, or the lines of it; `-` reads standard input.
+    /// Install the publisher's answer: its file, or its lines of text; `-` reads standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "node", "new_key", "name", "text", "qr", "force"])]
     answer: Option<PathBuf>,
     #[command(flatten)]
     file: RequestFile,
-    /// Only this key (its id).
+    /// Activate with this key only (its id).
     #[arg(long, value_name = "KEY_ID", default_value = "", hide_default_value = true)]
     key: String,
-    /// Only this node, also when it is activated already: that spends a re-activation.
+    /// Activate this node only, also when it is activated already: that spends a re-activation.
     #[arg(long, value_name = "NODE", default_value_t = 0, hide_default_value = true)]
     node: u64,
-    /// Spend re-activations for nodes whose machine changed. --node NODE says so, too.
+    /// Spend re-activations for nodes whose machine changed. --node NODE implies this.
     #[arg(long, conflicts_with = "answer")]
     reactivate: bool,
-    /// The node makes a new private key: where its publisher says that the one it has holds no activation slot any more.
+    /// Have the node make a new private key: for a node whose publisher says that its current key holds no activation
+    /// slot.
     #[arg(long, requires = "node")]
     new_key: bool,
-    /// Only keys of this publisher (name or fingerprint), where several have keys here.
+    /// Use only keys of this publisher (name or fingerprint), where several publishers' keys are installed.
     #[arg(long = "publisher-name", value_name = "NAME", default_value = "", hide_default_value = true)]
     name: String,
     #[command(flatten)]
@@ -65,17 +66,17 @@ pub(crate) struct Activate {
 }
 
 impl Activate {
-    /// What `--publisher ADDRESS` asks for.
+    /// The command with `--publisher ADDRESS`.
     pub(crate) fn online(address: String, admin: AdminArgs) -> Self {
         Self { publisher: PublisherArgs::at(address), ..Self::every_node(admin) }
     }
 
-    /// What `--offline FILE` asks for.
+    /// The command with `--offline FILE`.
     pub(crate) fn offline(file: PathBuf, admin: AdminArgs) -> Self {
         Self { offline: Some(file), ..Self::every_node(admin) }
     }
 
-    /// What `--answer FILE` asks for.
+    /// The command with `--answer FILE`.
     pub(crate) fn answer(file: PathBuf, admin: AdminArgs) -> Self {
         Self { answer: Some(file), ..Self::every_node(admin) }
     }

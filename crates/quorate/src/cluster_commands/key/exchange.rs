@@ -1,4 +1,4 @@
-//! The way to the publisher and back: a file that somebody carries, or one call.
+//! Exchanges requests and answers with the publisher: by a file that an administrator carries, or by one call.
 
 use std::path::{Path, PathBuf};
 
@@ -21,10 +21,10 @@ use crate::{
     },
 };
 
-/// Where the publisher is reached.
+/// Address of the publisher's activation service.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(super) struct PublisherArgs {
-    /// The publisher's activation service, asked by this command itself: the nodes need no way out.
+    /// The publisher's activation service, called by this command itself: the nodes need no connection to it.
     #[arg(long = "publisher", value_name = "HOST:PORT")]
     pub(super) address: Option<String>,
     /// Certification authorities in PEM, for a service with an ordinary certificate (`publisher serve
@@ -34,13 +34,13 @@ pub(super) struct PublisherArgs {
 }
 
 impl PublisherArgs {
-    /// The service at this address, with the certificate that the publisher's own keys made.
+    /// The service at this address, with a certificate made by the publisher's own keys.
     pub(super) fn at(address: String) -> Self {
         Self { address: Some(address), authorities: None }
     }
 }
 
-/// How `--offline FILE` is written and shown.
+/// The options of `--offline FILE`: in which forms the request is shown, and whether an existing file is replaced.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub(super) struct RequestFile {
     #[command(flatten)]
@@ -49,7 +49,8 @@ pub(super) struct RequestFile {
     force: ForceArgs,
 }
 
-/// Where a request goes, sure before anything is asked: into a file, where there is one, and onto the screen.
+/// Where a request is written: into a file, where one is named, and to the terminal. Checked before any request is
+/// made.
 #[derive(Debug)]
 pub(super) struct RequestTarget {
     file: Option<(PathBuf, NewFile)>,
@@ -57,7 +58,7 @@ pub(super) struct RequestTarget {
 }
 
 impl RequestFile {
-    /// None without `--offline`.
+    /// Checks that the file can be written; `None` without `--offline`.
     pub(super) fn target(self, offline: Option<&Path>) -> Result<Option<RequestTarget>, Failure> {
         let Self { shown, force } = self;
         let Some(path) = offline else {
@@ -76,8 +77,8 @@ impl RequestFile {
     }
 }
 
-/// Carries what the cluster asks to the publisher and its answer back, and says what came of it. Cut off anywhere it is
-/// done again: the same nodes ask the same.
+/// Sends the cluster's requests to the publisher, installs the answer on the cluster and prints the result. After an
+/// interruption at any point the command can be repeated: the same nodes make the same requests.
 pub(super) async fn online(
     admin: &mut Admin,
     publisher: &PublisherArgs,
@@ -103,7 +104,7 @@ pub(super) async fn online(
     Ok(())
 }
 
-/// Writes what the cluster asks into a file, for an administrator to carry.
+/// Writes the cluster's requests into a file, which an administrator carries to the publisher.
 pub(super) async fn write_request(
     admin: &mut Admin,
     target: RequestTarget,
@@ -138,7 +139,7 @@ pub(super) async fn write_request(
     Ok(())
 }
 
-/// A re-activation is spent only by who has read what it costs: each host has so many, and no more.
+/// Refuses to spend re-activations unless `may_spend`, and says how many are left: each host has a limited number.
 fn warn_of_reactivations(asked: &RequestActivationReply, may_spend: bool) -> Result<(), Failure> {
     if may_spend || asked.reactivations.is_empty() {
         return Ok(());
@@ -176,7 +177,8 @@ fn read_authorities(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).with_context(|| format!("cannot read {}", path.display())).map_err(Failure::usage)
 }
 
-/// Why the publisher gave nothing; nothing was spent, or a retry finds out what was given.
+/// The error for a request that the publisher did not answer with certificates. Nothing was spent, or a repetition
+/// returns the answer that was lost.
 fn not_answered(asked: &RequestActivationReply, error: &PublishingError) -> Failure {
     let (refusals, text) = match error {
         PublishingError::Refused(refusals) => {
@@ -207,7 +209,7 @@ fn with_causes(error: &PublishingError) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// What the cluster has taken over from an answer.
+/// What the cluster installed from an answer, as JSON.
 pub(super) fn installed_json(installed: &InstallActivationReply) -> Value {
     let activated = installed.activated.iter().map(|activated| {
         json!({
@@ -230,7 +232,7 @@ fn place_json(place: &NodeAndKey) -> Value {
     json!({ "node": place.node, "key_id": place.key_id })
 }
 
-/// The same for people.
+/// What the cluster installed from an answer, as text.
 pub(super) fn installed_text(installed: &InstallActivationReply) -> String {
     let mut rows = table(["node", "key id", "", "re-activations left"]);
     for activated in &installed.activated {

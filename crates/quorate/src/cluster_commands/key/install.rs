@@ -1,4 +1,4 @@
-//! `quorate key install`.
+//! `quorate key install`: installs a host key on the cluster.
 
 use activation::{
     key::{KeyError, KeyKind, SymbolError, TypedKey},
@@ -25,10 +25,10 @@ Examples:
 pub(crate) struct Install {
     #[command(flatten)]
     pub(crate) key: KeyArgs,
-    /// Whose key it is: name or fingerprint. Needed only where catalogs of several publishers are installed.
+    /// The key's publisher: name or fingerprint. Needed only where catalogs of several publishers are installed.
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub(crate) publisher: String,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long)]
     pub(crate) yes: bool,
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub(crate) struct Install {
 impl Install {
     pub(crate) fn run(self, output: &Output) -> Result<(), Failure> {
         let Self { key, publisher, yes, admin } = self;
-        // A typing error is found here, before anything is sent.
+        // A typing error is found here, before any request is sent.
         let key: TypedKey = key.text()?.parse().map_err(|error| mistyped(&error))?;
         if key.kind() != KeyKind::Host {
             return Err(not_a_key(anyhow!("this is a {}: on hosts a host key is installed", key.kind()), &[]));

@@ -1,4 +1,4 @@
-//! `quorate key list`.
+//! `quorate key list`: lists the installed keys.
 
 use admin::wire::{TextEnum, activation_state};
 use api::admin::v1::{InstalledKey, ListKeysReply, ListKeysRequest, NodeActivation};
@@ -9,7 +9,7 @@ use crate::{
     output::{Failure, Output, table},
 };
 
-/// Shows the installed keys.
+/// Prints the installed keys.
 pub(crate) fn run(admin: &AdminArgs, output: &Output) -> Result<(), Failure> {
     let reply = admin.ask(async |admin| admin.list_keys(ListKeysRequest {}).await)?;
     output.result(&to_json(&reply), to_text(&reply));
@@ -41,7 +41,7 @@ fn key_json(key: &InstalledKey) -> Value {
         "publisher": key.publisher,
         "publisher_id": key.publisher_id,
         "group": (!key.group.is_empty()).then_some(&key.group),
-        // What the publisher said last, and when by its clock; nothing before the first activation.
+        // From the publisher's last answer, with its time by the publisher's clock; null before the first activation.
         "hosts_limit": key.standing.map(|standing| standing.hosts_limit),
         "hosts_used": key.standing.map(|standing| standing.hosts_used),
         "told_ms": key.standing.map(|standing| standing.told_ms),

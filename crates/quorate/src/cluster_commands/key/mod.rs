@@ -13,7 +13,7 @@ use crate::{
     output::{CommandResult, Output},
 };
 
-/// Host keys.
+/// Commands for host keys.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Install a host key on the cluster. Host keys belong on hosts only.
@@ -22,10 +22,10 @@ pub(crate) enum Command {
     /// Exchange the installed keys for certificates of the publisher, one for each node.
     #[command(after_help = activate::EXAMPLES)]
     Activate(activate::Activate),
-    /// Give a node's place back, so that another host can take it.
+    /// Give a node's activation slot back, so that another host can take it.
     #[command(after_help = release::EXAMPLES)]
     Release(release::Release),
-    /// The installed keys, which node is activated by which, and what is left of them.
+    /// List the installed keys, the nodes that are activated by each, and what is left of each key.
     List {
         #[command(flatten)]
         admin: AdminArgs,
@@ -33,7 +33,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Runs it.
+    /// Runs the command.
     pub(crate) fn run(self, output: &Output) -> CommandResult {
         match self {
             Self::Install(install) => install.run(output)?,

@@ -1,4 +1,4 @@
-//! `quorate key release`: a node's place is given back, and the publisher told.
+//! `quorate key release`: gives a node's activation slot back, and informs the publisher.
 
 use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
 
@@ -23,20 +23,20 @@ command again tells it.";
 #[derive(Debug, clap::Args)]
 #[group(id = "release-way", required = true, multiple = false, args = ["address", "offline"])]
 pub(crate) struct Release {
-    /// The node.
+    /// Number of the node.
     #[arg(long, value_name = "NODE")]
     node: u64,
-    /// Only its place of this key (its id).
+    /// Release only the slot of this key (its id).
     #[arg(long, value_name = "KEY_ID", default_value = "", hide_default_value = true)]
     key: String,
     #[command(flatten)]
     publisher: PublisherArgs,
-    /// Write what the publisher is to be told into this file; `-` for none, with --text or --qr.
+    /// Write the release notice to the publisher into this file; `-` for none, with --text or --qr.
     #[arg(long, value_name = "FILE")]
     offline: Option<PathBuf>,
     #[command(flatten)]
     file: RequestFile,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -45,14 +45,14 @@ pub(crate) struct Release {
 
 /// The activation slots before the release.
 struct Slots {
-    /// The node is activated with the key, or one of its keys.
+    /// Whether the node is activated with the key, or with one of its keys.
     are_held: bool,
-    /// The publishers of places that are held, or given back and not told.
+    /// Publishers of the slots that are held, or given back without the publisher's confirmation so far.
     publishers: BTreeSet<String>,
 }
 
 impl Release {
-    /// What `--node NODE --publisher ADDRESS --yes` asks for.
+    /// The command with `--node NODE --publisher ADDRESS --yes`.
     pub(crate) fn online(node: u64, address: String, admin: AdminArgs) -> Self {
         Self {
             node,

@@ -1,5 +1,5 @@
-//! `quorate doctor --client`: what keeps a client machine from being activated, as far as it can be seen from there. Only a
-//! client's rights are used, and nothing is counted.
+//! `quorate doctor --client`: finds what keeps a client machine from being activated, as far as the client machine
+//! can observe it. It uses only the rights of a client, and its probes are not counted.
 
 mod probe;
 

@@ -1,4 +1,4 @@
-//! What a client machine finds out about its way to a host: DNS, names, hosts, and its own state.
+//! Observes what a client machine needs to reach a host: DNS, names, hosts, and the machine's own state.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -18,16 +18,16 @@ use crate::{
     output::Failure,
 };
 
-/// What is looked at.
+/// Which host and which state the observation is about.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "With --client")]
 pub(crate) struct Args {
     #[command(flatten)]
     discovery: DiscoveryArgs,
-    /// Look at this host only, and leave DNS alone.
+    /// Check this host only, without looking in DNS.
     #[arg(long, value_name = "HOST[:PORT]")]
     host: Option<FixedHost>,
-    /// Where the machine keeps its state.
+    /// Folder in which the machine keeps its state.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     #[command(flatten)]
@@ -35,12 +35,12 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Whether anything was said that is of a client machine.
+    /// Whether any argument was given that applies to a client machine only.
     pub(crate) fn is_given(&self) -> bool {
         self.discovery.is_given() || self.host.is_some() || self.state.is_some()
     }
 
-    /// Observes this machine; asks DNS and the hosts.
+    /// Observes this machine; queries DNS and connects to the hosts.
     pub(crate) fn observe(self) -> Result<ClientObservation, Failure> {
         let lookup = self.discovery.lookup();
         let (machine, host_set) = machine(self.state, self.trust);
@@ -64,7 +64,7 @@ fn lookup_problem(error: &FindError) -> LookupProblem {
     LookupProblem { cause: format!("{error} (0x{:08X})", error.code()), is_absent, advice: error.advice() }
 }
 
-/// The state in the folder, and the host that was set there; nothing is written.
+/// The observation of the state folder, and the host that is set there. Writes nothing.
 fn machine(state: Option<PathBuf>, trust: TrustArg) -> (MachineObservation, Option<FixedHost>) {
     let Some(state) = state else { return (MachineObservation::NotRequested, None) };
     if !state.join("client.toml").exists() {
@@ -95,8 +95,8 @@ fn host_set(status: &ClientStatus) -> Option<FixedHost> {
     host.parse().ok()
 }
 
-/// Every host that DNS names in the first domain where one has an address, and whether it answers. Where none has one
-/// anywhere, those of the first domain with records.
+/// Probes every host in the first domain in which a host has an address. Where no host has an address in any domain,
+/// these are the hosts of the first domain with records.
 async fn listed(lookup: &Lookup) -> Result<Vec<HostProbe>, FindError> {
     let finder = finder(lookup)?;
     let domains = if lookup.domains.is_empty() { finder.search()? } else { lookup.domains.clone() };
@@ -124,10 +124,10 @@ async fn listed(lookup: &Lookup) -> Result<Vec<HostProbe>, FindError> {
     without_address.ok_or_else(|| trouble.unwrap_or(FindError::NoRecord { names }))
 }
 
-/// The records at a name; at least one.
+/// The SRV records at a name; an error where there are none.
 async fn records(finder: &Finder, name: &DnsName) -> Result<Vec<Srv>, FindError> {
     let mut records = finder.srv(name).await?;
-    // RFC 2782: the root as target says that the service is not offered here.
+    // RFC 2782: a target of `.` (the root) means that the service is not offered in this domain.
     records.retain(|record| !record.srv.target.is_root());
     if records.is_empty() {
         return Err(FindError::NoRecord { names: vec![name.to_string()] });
@@ -143,10 +143,10 @@ async fn probe_host(finder: &Finder, srv: Srv) -> HostProbe {
     HostProbe { target: srv.target.to_string(), port: srv.port, result }
 }
 
-/// The host that was named or set.
+/// Probes the host that was given on the command line or set in the state.
 async fn named(lookup: &Lookup, fixed: &FixedHost) -> HostProbe {
     let port = fixed.port.unwrap_or(PORT_DEFAULT);
-    // An address needs no DNS.
+    // An IP address needs no DNS lookup.
     let found = match fixed.address() {
         Some(address) => Ok((fixed.host.clone(), vec![address])),
         None => match finder(lookup) {
@@ -164,7 +164,7 @@ fn finder(lookup: &Lookup) -> Result<Finder, FindError> {
     if lookup.servers.is_empty() { Ok(Finder::system()) } else { Finder::with_servers(&lookup.servers, Vec::new()) }
 }
 
-/// Connects and binds as a client does, and asks for nothing.
+/// Connects and binds as a client does, without sending an activation request.
 async fn probe(addresses: &[IpAddr], port: u16) -> ProbeResult {
     let mut result = ProbeResult::NoConnection("it has no address".to_owned());
     for address in addresses {
