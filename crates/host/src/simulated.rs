@@ -61,8 +61,12 @@ impl AnsweringHost {
     /// Errors: a private key in the folder cannot be read.
     pub fn new(replica: Replica, keys: &Path, machine_root: &Path) -> io::Result<Self> {
         let node = replica.identity().owner;
-        let credentials =
-            Arc::new(Credentials::load(node, keys, Hardware::at(machine_root, Choice::automatic(machine_root)), derived_secret)?);
+        let credentials = Arc::new(Credentials::load(
+            node,
+            keys,
+            Hardware::at(machine_root, Choice::automatic(machine_root)),
+            derived_secret,
+        )?);
         take_note(&replica, &credentials);
         let draining = Arc::new(Draining::default());
         let readiness = Readiness::new(replica.clone(), Arc::clone(&credentials), Arc::clone(&draining));
