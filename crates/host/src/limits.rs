@@ -229,6 +229,9 @@ pub const VOUCHED_MAX: usize = 64;
 /// How often a node that holds the authority's key checks whether the other voters hold it.
 pub const AUTHORITY_LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
+/// How long the result of that check holds for one voter. It may destroy the key of an earlier authority.
+pub const AUTHORITY_LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
 /// How long a program may take to report its build.
 pub const BUILD_TIMEOUT: Duration = Duration::from_secs(10);
 

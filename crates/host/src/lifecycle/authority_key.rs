@@ -3,20 +3,20 @@
 //!
 //! A node that joins does not get the key, and the log, snapshots and backups do not contain it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use api::node::v1::{HoldAuthorityRequest, StatusRequest};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     credentials::identity::Source,
-    limits::{AUTHORITY_LOOK_INTERVAL, LOOK_TIMEOUT},
+    limits::{AUTHORITY_LOOK_AGAIN_AFTER, AUTHORITY_LOOK_INTERVAL, LOOK_TIMEOUT},
     peers::node_client::{NodeClient, NodeError},
 };
 
 /// Checks the voters periodically, as long as the node runs.
 pub(crate) async fn hand_over(source: Source, nodes: NodeClient) {
-    let (mut holders, mut of) = (BTreeSet::new(), None);
+    let (mut holders, mut of) = (BTreeMap::<u64, Instant>::new(), None);
     loop {
         sleep(AUTHORITY_LOOK_INTERVAL).await;
         let authority = source.authority_pem().ok().flatten();
@@ -29,13 +29,14 @@ pub(crate) async fn hand_over(source: Source, nodes: NodeClient) {
             continue;
         }
         let cluster = nodes.replica().cluster();
-        holders.retain(|node| cluster.voters.contains(node));
+        // Looked at again after a while: one that held the key of the authority before has destroyed it since.
+        holders.retain(|node, seen| cluster.voters.contains(node) && seen.elapsed() < AUTHORITY_LOOK_AGAIN_AFTER);
         for &node in cluster.voters.iter().filter(|node| **node != cluster.node) {
-            if holders.contains(&node) {
+            if holders.contains_key(&node) {
                 continue;
             }
             match hold(&source, &nodes, node).await {
-                Ok(true) => drop(holders.insert(node)),
+                Ok(true) => drop(holders.insert(node, Instant::now())),
                 Ok(false) => {}
                 Err(why) => tracing::debug!(node, why, "a voter was not given the authority's key yet"),
             }
