@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use crate::{fact::fact, factors::Factor, identity::Identity};
+use crate::{
+    fact::fact,
+    factors::{self, Factor},
+};
 
 /// Layered file systems, of which a container's `/` consists.
 const LAYERED: [&str; 3] = ["overlay", "aufs", "fuse-overlayfs"];
@@ -23,7 +26,8 @@ impl Choice {
     /// By the machine. By the data folder in a container, and where the machine says nothing of itself.
     #[must_use]
     pub fn automatic(root: &Path) -> Self {
-        if is_container(root) || !Identity::read(root).is_of_machine() { Self::File } else { Self::Machine }
+        let says_nothing = || Factor::OF_MACHINE.into_iter().all(|factor| factors::read(factor, root).is_none());
+        if is_container(root) || says_nothing() { Self::File } else { Self::Machine }
     }
 
     pub(crate) fn contains(&self, factor: Factor) -> bool {

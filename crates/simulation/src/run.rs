@@ -25,12 +25,6 @@ use crate::{
     world::World,
 };
 
-/// The violation that stands for an assertion of openraft's debug builds (see [`crate::report`]).
-pub(crate) const SNAPSHOT_BEHIND_LOG: &str = "snapshot_behind_log";
-
-/// File and text of that assertion.
-const SUBMITTED_STEPS_BACK: (&str, &str) = ("raft_state/io_state/io_progress.rs", "expect submitted:");
-
 /// The most nodes of a cluster; a publisher's key activates as many hosts.
 const NODES_MAX: u64 = 6;
 
@@ -204,9 +198,9 @@ impl Run<'_> {
             Ok(Err(error)) => error,
             Err(_) => crate::panics::first().unwrap_or_else(|| "a panic without a message".into()),
         };
-        if found.contains(SUBMITTED_STEPS_BACK.0) && found.contains(SUBMITTED_STEPS_BACK.1) {
+        if crate::panics::is_snapshot_behind_log(&found) {
             self.world.violated(
-                SNAPSHOT_BEHIND_LOG,
+                crate::panics::SNAPSHOT_BEHIND_LOG,
                 "openraft installs a snapshot whose last entry is in the log",
                 found,
             );
