@@ -36,7 +36,7 @@ use clap::{Parser, Subcommand};
 use crate::{cargo::Workspace, output::say, simulate::Simulate, suite::Suite};
 
 /// How long the simulation runs within `test`, in minutes.
-const SIMULATED_MINUTES: u64 = 3;
+const SIMULATED_MINUTES: u64 = 2;
 
 /// How many seeds run within `soak`.
 const SOAKED_SEEDS: u64 = 1000;
