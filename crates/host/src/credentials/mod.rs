@@ -311,7 +311,7 @@ impl Credentials {
                 // A node that has just started may have an older state than its folder until it has applied the log.
                 Unusable::KeyLost => tracing::warn!(
                     key = %key.1,
-                    "as far as the log is applied here, this node is certified for a private key that it does not have;                      if it stays so, activate the node again with `quorate key activate`"
+                    "as far as the log is applied here, this node is certified for a private key that it does not have; if it stays so, activate the node again with `quorate key activate`"
                 ),
             }
         }

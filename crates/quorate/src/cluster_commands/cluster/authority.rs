@@ -14,7 +14,7 @@ Examples:
   quorate cluster authority rotate --now          after its key got into other hands: it is believed no more
   quorate cluster authority rotate --lost         no node has the key any more; on a node's own socket
 
-Keys stay, and with them everybody's place in the registry: certificates are issued anew for them. A node that is off meanwhile
+Keys and their registrations stay: certificates are issued anew for them. A node that is off meanwhile
 follows when it comes back. Tokens that were given out before and not used are good no more.";
 
 /// Commands for the cluster's authority.
