@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api::peer::v1::{self as proto, snapshot_part::Part, snapshot_progress::Progress};
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, future::BoxFuture, stream};
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 use tokio::time::sleep;
 use tonic::{Status, Streaming};
 
@@ -64,10 +65,24 @@ pub(crate) async fn receive_whole(
     install(running, vote, Snapshot { meta, snapshot: state }).await
 }
 
+/// Installs the snapshot, unless the log holds its last entry already: then the log is kept (Raft paper, section 7, step 6).
+///
+/// The leader knows only what this node has acknowledged to it, so it may send a snapshot to a node whose log reaches further. openraft
+/// 0.10.0-alpha.37 would install it and step its progress of log writes back, which its debug builds assert against. An append without
+/// entries asks openraft whether the log holds the entry, and answers when the entry is durable.
 async fn install(running: &RunningReplica, vote: Vote, snapshot: Snapshot) -> Result<proto::SnapshotReply, Status> {
-    let response = running.raft().install_full_snapshot(vote, snapshot).await;
-    let response = response.map_err(|fatal| Status::unavailable(fatal.to_string()))?;
-    Ok(proto::SnapshotReply { vote: Some(wire::vote_out(&response.vote)) })
+    let last = snapshot.meta.last_log_id;
+    let held = AppendEntriesRequest { vote, prev_log_id: last, entries: Vec::new(), leader_commit: last };
+    let held = running.raft().append_entries(held).await;
+    let vote = match held.map_err(|error| Status::unavailable(error.to_string()))? {
+        AppendEntriesResponse::Success => vote,
+        AppendEntriesResponse::HigherVote(higher) => higher,
+        AppendEntriesResponse::PartialSuccess(_) | AppendEntriesResponse::Conflict => {
+            let response = running.raft().install_full_snapshot(vote, snapshot).await;
+            response.map_err(|fatal| Status::unavailable(fatal.to_string()))?.vote
+        }
+    };
+    Ok(proto::SnapshotReply { vote: Some(wire::vote_out(&vote)) })
 }
 
 impl From<TransferError> for Status {
