@@ -338,14 +338,14 @@ async fn r30_an_answer_for_another_cluster_is_refused_and_says_why() {
     // The error does not advise to install the key, because that would not help.
     let unknown = cluster.admin(1, &install).await;
     assert_eq!(unknown.code, Some(1), "{}", unknown.stdout);
-    assert!(unknown.stderr.contains("belongs to another cluster"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("is for another cluster"), "{}", unknown.stderr);
     assert!(!unknown.stderr.contains("key install"), "{}", unknown.stderr);
     let mixed_up = another.admin(1, &words!["key", "activate", "--answer", &request]).await;
     assert!(mixed_up.stderr.contains("this is a request"), "{}", mixed_up.stderr);
     cluster.administrate(1, &words!["key", "install", &key, "--yes"]).await;
     let refused = cluster.admin(1, &install).await;
     assert_eq!(refused.code, Some(1), "{}", refused.stdout);
-    for words in ["belongs to another cluster", "the private key of another machine than node 1 of this cluster"] {
+    for words in ["is for another cluster", "it is for a private key that node 1 of this cluster does not have"] {
         assert!(refused.stderr.contains(words), "{}", refused.stderr);
     }
     let states = async |cluster: &Cluster| {
@@ -378,7 +378,7 @@ async fn r30_a_removed_node_is_listed_no_more_and_an_answer_for_it_is_refused() 
     assert_eq!(states.collect::<Vec<_>>(), expected);
     let refused = cluster.admin(1, &words!["key", "activate", "--answer", &answer]).await;
     assert_eq!(refused.code, Some(1), "{}", refused.stdout);
-    let why = "it is for node 3, and this cluster has no such member, but nodes 1, 2";
+    let why = "it is for node 3, not for a member of this cluster; its members: nodes 1, 2";
     assert!(refused.stderr.contains(why), "{}", refused.stderr);
     assert_eq!(listed(&cluster, &key).await.len(), 2);
 }

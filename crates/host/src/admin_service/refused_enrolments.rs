@@ -78,7 +78,7 @@ impl RefusedEnrolments {
             if number == 0 {
                 continue;
             }
-            tracing::warn!(number, "join tokens were refused: the cluster knows no such tokens, or their time is over");
+            tracing::warn!(number, "join tokens were refused: the cluster does not know them, or they have expired");
             if let Err(why) = Acting::node(nodes).record(&Coded::new(Code::RefuseEnrolments, [number])).await {
                 // Count them again with the next entry.
                 self.unrecorded.fetch_add(number, Ordering::Relaxed);

@@ -126,7 +126,7 @@ pub(super) fn admit(call: &str, caller: &Caller) -> Result<(), AccessDenied> {
         Some(role) if role >= least => return Ok(()),
         Some(role) => format!("the certificate of {} is {} {role}'s", caller.name, article(role)),
         None if caller.not_let_in.is_some() => caller.not_let_in.map_or_else(String::new, |why| why.to_string()),
-        None if caller.name.is_empty() => "no certificate of this cluster was shown that is valid".to_owned(),
+        None if caller.name.is_empty() => "the caller presented no valid certificate of this cluster".to_owned(),
         None => format!("the certificate of {} is a node's", caller.name),
     };
     Err(AccessDenied { needed: least, caller })
@@ -183,7 +183,7 @@ mod tests {
         let cases = [
             (caller("Ada", Some(Role::Reader)), "the certificate of Ada is a reader's"),
             (caller("node 2", None), "the certificate of node 2 is a node's"),
-            (caller("", None), "no certificate of this cluster was shown that is valid"),
+            (caller("", None), "the caller presented no valid certificate of this cluster"),
         ];
         for (caller, why) in cases {
             let expected = format!("0x80070005: access denied: this needs the role operator, and {why}");

@@ -81,7 +81,7 @@ impl Decider {
     /// Such requests cause no write to disk.
     pub(crate) async fn decide(&self, client: Option<IpAddr>, request: &ValidRequest) -> Decision {
         if let Some(why) = self.barred(request.request()).await {
-            tracing::debug!(machine = %request.request().machine_name, why = why.words(), "a request was not taken");
+            tracing::debug!(machine = %request.request().machine_name, why = why.words(), "a request was not accepted");
             return Decision::Barred;
         }
         self.record(client, request).await.unwrap_or_else(|unavailable| {

@@ -14,7 +14,7 @@ pub struct LogLevel(String);
 
 /// The error for a text that is not a log level.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no log level; give off, error, warn, info, debug or trace, or TARGET=LEVEL, separated by commas")]
+#[error("{0:?} is not a log level; give off, error, warn, info, debug or trace, or TARGET=LEVEL, separated by commas")]
 pub struct NoLogLevel(String);
 
 impl FromStr for LogLevel {

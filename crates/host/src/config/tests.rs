@@ -68,22 +68,22 @@ fn values_are_typed_once_they_are_read() {
 fn what_is_refused_names_file_key_and_fix() {
     for (text, expected) in [
         ("[peers]\nmembers = [\"2=a:1\"]", "node.toml: peers.members: this node, 1, is not among them; list"),
-        ("[peers]\nmembers = [\"1=a\"]", "node.toml: peers.members: \"1=a\" is no NODE=HOST:PORT; write each as"),
+        ("[peers]\nmembers = [\"1=a\"]", "node.toml: peers.members: \"1=a\" is not NODE=HOST:PORT; write each as"),
         (
             "[peers]\nmembers = [\"1=::1:1689\"]",
-            "node.toml: peers.members: \"1=::1:1689\" is no NODE=HOST:PORT; write each as",
+            "node.toml: peers.members: \"1=::1:1689\" is not NODE=HOST:PORT; write each as",
         ),
         ("[peers]\nmembers = [\"1=a:1\", \"1=b:1\"]", "node.toml: peers.members: node 1 is listed twice; give"),
         (
             "[clients]\nallow = [\"10.0.0.0/33\"]",
-            "node.toml: clients.allow: \"10.0.0.0/33\" is no network; write ADDRESS/BITS",
+            "node.toml: clients.allow: \"10.0.0.0/33\" is not a network; write ADDRESS/BITS",
         ),
         ("[admin]\nlisten = \"here\"", "node.toml: admin.listen: \"here\": invalid socket address syntax; give"),
         ("[clients]\nlisten = \"here\"", "node.toml: clients.listen: invalid socket address syntax; correct"),
         ("[clients]\nidle_timeout_s = 0", "node.toml: clients.idle_timeout_s: it is 0; give at least 1"),
         ("[dns]\nrepublish_h = 0", "node.toml: dns.republish_h: it is 0; give at least 1"),
         ("[dns]\nweight = 65536", "node.toml: dns.weight: "),
-        ("[tls]\nkey = \"k\"", "node.toml: tls.authority: an authority of one's own is three files; give"),
+        ("[tls]\nkey = \"k\"", "node.toml: tls.authority: an organisation's authority needs all three files; give"),
     ] {
         let refused = refusal(&format!("{FILE}{text}\n"));
         assert!(refused.starts_with(expected), "{refused}");
@@ -91,7 +91,7 @@ fn what_is_refused_names_file_key_and_fix() {
     let refused = refusal(&format!("platform = \"A B\"\n{FILE}"));
     assert_eq!(
         refused,
-        "node.toml: platform: \"A B\" is no name of a platform class; use the name that the publisher's catalog gives it"
+        "node.toml: platform: \"A B\" is not the name of a platform class; use the name in the publisher's catalog"
     );
     let refused = Config::parse(FILE, "node.toml", &flags(&["--admin-listen", "here"])).unwrap_err().to_string();
     assert!(refused.starts_with("flags and QUORATE_ variables: admin.listen: \"here\""), "{refused}");

@@ -169,7 +169,8 @@ fn blank(mut file: File) -> io::Result<()> {
 
 fn read(path: &Path) -> io::Result<PrivateKey> {
     let damaged = |why: String| {
-        let what = format!("{} is no private key ({why}): restore it, or delete it and activate again", path.display());
+        let what =
+            format!("{} is not a private key ({why}): restore it, or delete it and activate again", path.display());
         io::Error::new(io::ErrorKind::InvalidData, what)
     };
     let text = fs::read_to_string(path).map_err(|error| damaged(error.to_string()))?;

@@ -24,15 +24,16 @@ use crate::limits::{VOUCHED_MAX, VOUCHING_WAITING_MAX};
 pub(crate) enum NotLetIn {
     /// The registry does not hold the key.
     #[error(
-        "the key of this certificate is not registered in the cluster: it was revoked, or was never let in. A person logs in \
-         again (`quorate cluster login HOST:1690 --force --token T`), a node is added again (`quorate cluster add`)"
+        "the key of this certificate is not registered in the cluster: it was revoked, or never registered. A person \
+         logs in again (`quorate cluster login HOST:1690 --force --token T`), a node is added again (`quorate cluster \
+         add`)"
     )]
     Unregistered,
     /// The key is registered for another holder.
     #[error("the key of this certificate is registered for another holder")]
     OfAnother,
     /// The certificate has expired, and no registry is in force that knows its key.
-    #[error("this certificate has ended: renew it")]
+    #[error("this certificate has expired: renew it")]
     Ended,
     /// An organisation's certificate that was revoked in this cluster.
     #[error("this certificate was revoked (`quorate cluster revoke`)")]

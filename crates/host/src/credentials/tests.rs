@@ -347,7 +347,7 @@ fn a_lost_key_is_said_to_be_lost_and_cannot_give_its_place_back() {
     let credentials = world.start_and_take_note();
     assert_eq!(credentials.barred(world.publisher()), Some(Unusable::KeyLost));
     let refused = credentials.release(world.publisher(), world.id()).unwrap_err();
-    assert!(refused.to_string().contains("ask the publisher to free the place"), "{refused}");
+    assert!(refused.to_string().contains("ask the publisher to release the activation slot"), "{refused}");
     let signers = credentials.signers(world.id()).unwrap();
     world.certify(&signers.key);
     credentials.take_note(world.held()).unwrap();

@@ -42,7 +42,10 @@ pub enum RescueError {
         path: PathBuf,
     },
     /// The data folder holds no store.
-    #[error("{} holds no store: there is nothing to recover; `quorate cluster restore` begins a cluster from a backup", path.display())]
+    #[error(
+        "{} holds no store: there is nothing to recover; `quorate cluster restore` forms a new cluster from a backup",
+        path.display()
+    )]
     Nothing {
         /// The path at which the store is expected.
         path: PathBuf,

@@ -66,8 +66,8 @@ fn alarm_text(alarm: &ClockAlarm) -> String {
     let minutes = alarm.target_ms.abs_diff(alarm.previous_ms) / 60_000;
     match alarm.kind() {
         ClockAlarmKind::Jump => format!(
-            "the nodes' clocks jumped by {minutes} minutes and nothing confirms it: no machine is forgotten until \
-             `quorate cluster clock accept` confirms them, or they are synchronised"
+            "the nodes' clocks jumped by {minutes} minutes without confirmation: no machine expires until `quorate \
+             cluster clock accept` confirms them, or they are synchronised"
         ),
         ClockAlarmKind::Ahead => format!(
             "cluster time is {minutes} minutes ahead of the nodes' clocks: `quorate cluster clock reset` sets it back to them"

@@ -19,7 +19,7 @@ impl LegacyQuestions for NodeService {
                 .map_err(|error| Status::failed_precondition(error.to_string()))?
                 .question
                 .ok_or_else(|| {
-                    Status::failed_precondition("the question is empty, or a newer one than this node knows")
+                    Status::failed_precondition("the request is empty, or of a newer version than this node's")
                 })?;
             let answer = self.answered(question).await;
             // Nodes of the version before expect this code for every refusal.

@@ -75,14 +75,15 @@ impl LetsIn for Registered {
 /// node's store afterwards.
 fn admit(request: Request<()>, registered: &impl LetsIn) -> Result<Request<()>, Status> {
     let certificate = request.extensions().get::<Caller>().and_then(|caller| caller.certificate.as_ref());
-    let no_node = || Status::permission_denied(format!("{ACCESS_DENIED}: only nodes of the cluster may ask this"));
+    let no_node =
+        || Status::permission_denied(format!("{ACCESS_DENIED}: only nodes of the cluster may make this call"));
     let subject = registered.node(certificate.ok_or_else(no_node)?);
     let subject = subject.map_err(|why| Status::permission_denied(format!("{ACCESS_DENIED}: {why}")))?;
     let Subject::Node(node) = subject else { return Err(no_node()) };
     // A call without the sender's number passes: Identify is called before the two nodes are introduced to each other.
     match request.metadata().get(replication::FROM) {
         Some(from) if from.to_str().ok().and_then(|from| from.parse().ok()) != Some(node) => {
-            Err(Status::permission_denied(format!("{ACCESS_DENIED}: node {node} says that it is another one")))
+            Err(Status::permission_denied(format!("{ACCESS_DENIED}: node {node} claims to be another node")))
         }
         _ => Ok(request),
     }

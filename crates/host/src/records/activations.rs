@@ -288,7 +288,11 @@ impl Writer {
             let wanted = self.last + events.len() as u64;
             if let Err(error) = self.write(events.into_iter()) {
                 // One line for each failed write, not for each event.
-                tracing::warn!(%error, folder = %self.folder.display(), "activations could not be noted; they were answered all the same");
+                tracing::warn!(
+                    %error,
+                    folder = %self.folder.display(),
+                    "could not write requests to the activation log; they were answered nevertheless"
+                );
                 self.cut_off();
                 self.lost.increment(wanted.saturating_sub(self.last));
             }
@@ -331,7 +335,12 @@ impl Writer {
         if let Some((file, _)) = self.file.take() {
             let (file, _unwritten) = file.into_parts();
             if let Err(error) = file.set_len(size) {
-                tracing::warn!(%error, folder = %self.folder.display(), "the activation log may be torn: what follows there is found after the next start at the latest");
+                tracing::warn!(
+                    %error,
+                    folder = %self.folder.display(),
+                    "the activation log may hold a partial record; later records are readable after the next start at \
+                     the latest"
+                );
             }
         }
     }

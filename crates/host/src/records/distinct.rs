@@ -126,7 +126,9 @@ pub(crate) async fn follow(distinct: Arc<Distinct>, nodes: NodeClient) {
         let (saved, now_ms) = (Arc::clone(&distinct), nodes.replica().wall_ms());
         match tasks::blocking(HostTask::SketchFolder, move || saved.save(now_ms)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "the sketches of the machines that asked were not saved"),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "could not save the sketches that estimate the number of distinct machines")
+            }
             Err(_) => return,
         }
         let members = nodes.replica().cluster().members;

@@ -123,14 +123,17 @@ pub(crate) async fn report() {
             let lines = dropped - told_of_dropped;
             tracing::warn!(
                 lines,
-                "lines are missing in this log: what reads it was too slow, had stopped reading, or was full"
+                "lines are missing in this log: its reader was too slow or had stopped, or its disk was full"
             );
             // Where the queue is still full, this line is dropped, too.
             told_of_dropped = lines_dropped();
         }
         let left_out = lines_left_out();
         if left_out > told {
-            tracing::warn!(lines = left_out - told, "lines were left out of this log: too many of a kind in a second");
+            tracing::warn!(
+                lines = left_out - told,
+                "lines were suppressed in this log: too many of a kind in a second"
+            );
             told = left_out;
         }
     }

@@ -238,26 +238,26 @@ impl IntoResponse for Refusal {
         let (status, title, text) = match self {
             Self::NotHere => (
                 StatusCode::FORBIDDEN,
-                "This console answers on its own machine only",
-                "Open it there, as http://localhost with its port, or through an SSH tunnel; or set \
-                 <code>console.auth = true</code> in the node's configuration: then whoever has a reader's rights gets in \
-                 with <code>quorate console</code>.",
+                "This console accepts connections from its own machine only",
+                "Open it there, as http://localhost with its port, or through an SSH tunnel; or set <code>console.auth \
+                 = true</code> in the node's configuration: then every caller with at least the role reader can open \
+                 it with <code>quorate console</code>.",
             ),
             Self::NoSession => (
                 StatusCode::UNAUTHORIZED,
-                "This console asks who you are",
-                "Run <code>quorate console</code> with a reader's rights, on the node or with <code>--admin</code> from \
-                 afar, and open the address that it prints.",
+                "This console requires a ticket",
+                "Run <code>quorate console</code> with at least the role reader, on the node or with \
+                 <code>--admin</code> from another machine, and open the address that it prints.",
             ),
             Self::NoTicket => (
                 StatusCode::UNAUTHORIZED,
-                "This ticket is not good",
-                "A ticket is good once, and for one minute. Run <code>quorate console</code> again, and open the address \
-                 that it prints.",
+                "This ticket is not valid",
+                "A ticket is valid once, and for one minute. Run <code>quorate console</code> again, and open the \
+                 address that it prints.",
             ),
             Self::OtherSite => (
                 StatusCode::FORBIDDEN,
-                "This is for the console's own page",
+                "This address is for the console's own page only",
                 "Open the console itself, at the address that <code>quorate console</code> prints.",
             ),
         };
