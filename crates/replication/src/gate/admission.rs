@@ -127,7 +127,7 @@ async fn ask(replica: &RunningReplica, node: u64, member: &Member, leads: Option
     let (found, verdict) = match hello::reply_in(reply) {
         Ok(reply) => reply,
         Err(error) => {
-            tracing::warn!(node, %error, "a member's reply to Hello cannot be read");
+            tracing::warn!(node, %error, "a member's reply to Hello is malformed");
             return false;
         }
     };
@@ -137,7 +137,7 @@ async fn ask(replica: &RunningReplica, node: u64, member: &Member, leads: Option
             return false;
         }
         Verdict::Undecided(reason) => {
-            tracing::debug!(node, reason, "a member cannot tell yet whether it knows this node");
+            tracing::debug!(node, reason, "a member cannot tell yet whether it recognises this node");
             return false;
         }
         Verdict::Agreed => {}
@@ -150,11 +150,15 @@ async fn ask(replica: &RunningReplica, node: u64, member: &Member, leads: Option
         Ok(Err(objection)) => {
             // The next Hello carries this node's record of the member, from which the member learns of the
             // objection.
-            tracing::error!(node, %objection, "a member is not the one that is known: it is to be quarantined");
+            tracing::error!(
+                node,
+                %objection,
+                "a member does not match the record of its last start: it must be quarantined"
+            );
             false
         }
         Err(error) => {
-            tracing::error!(%error, "what is known of a member could not be stored");
+            tracing::error!(%error, "the record of a member's start could not be stored");
             false
         }
     }

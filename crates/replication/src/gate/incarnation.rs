@@ -21,11 +21,11 @@ pub(crate) struct Incarnation {
 /// Why a node is not recognised.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Objection {
-    #[error("its disk went back in time: this would be start {found} on its store, and start {known} is known")]
+    #[error("its disk went back in time: it reports start {found} of its store, and start {known} is recorded")]
     EarlierGeneration { known: u64, found: u64 },
     #[error(
-        "start {generation} on its store is known of another process: its disk went back in time, or a copy of its data \
-         folder was started"
+        "another process has reported start {generation} of its store: its disk went back in time, or a copy of its \
+         data folder was started"
     )]
     OtherProcess { generation: u64 },
     #[error("its disk went back in time: its store held {found} writes at the start, and {known} were durable before")]

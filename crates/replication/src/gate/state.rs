@@ -197,7 +197,10 @@ impl Gate {
             is_new
         });
         if admitted {
-            tracing::info!(generation = self.own.generation, "the other members know this start: the node takes part");
+            tracing::info!(
+                generation = self.own.generation,
+                "the other members have recorded this start: the node is admitted"
+            );
         }
     }
 
@@ -207,7 +210,7 @@ impl Gate {
             return;
         }
         let reason = format!("{objection} (found by node {found_by})");
-        tracing::error!(node = self.node, reason, "this node is quarantined: it takes no part any more");
+        tracing::error!(node = self.node, reason, "this node is quarantined: it no longer takes part in the cluster");
         self.standing.send_replace(Standing::Quarantined(reason.as_str().into()));
         let mut batch = Batch::default();
         let record = log::Quarantine { reason }.encode_to_vec();
@@ -216,7 +219,7 @@ impl Gate {
             Err(error) => Err(error),
         };
         if let Err(error) = stored {
-            tracing::error!(%error, "that the node is quarantined could not be stored");
+            tracing::error!(%error, "the quarantine of this node could not be stored");
         }
     }
 
@@ -249,7 +252,7 @@ impl Gate {
         match &*self.standing.borrow() {
             Standing::Admitted => {}
             Standing::Waiting => {
-                let why = format!("node {} has started, and waits for the other members to recognise it", self.node);
+                let why = format!("node {} has started, and waits until the other members recognise it", self.node);
                 return Err(Status::unavailable(why));
             }
             Standing::Quarantined(reason) => {
@@ -258,9 +261,9 @@ impl Gate {
         }
         let known = store.and_then(|store| self.known_of(node, store)).map(|start| start.boot);
         match (known, boot) {
-            (Some(known), Some(boot)) if known != boot && !self.planted.has(Bug::OpenGate) => {
-                Err(Status::aborted(format!("node {} does not know this process of node {node}: say Hello", self.node)))
-            }
+            (Some(known), Some(boot)) if known != boot && !self.planted.has(Bug::OpenGate) => Err(Status::aborted(
+                format!("node {} has not recognised this process of node {node} yet: send Hello", self.node),
+            )),
             _ => Ok(()),
         }
     }
@@ -323,7 +326,7 @@ impl Gate {
         };
         if known.boot != boot && !self.planted.has(Bug::OpenGate) {
             self.is_unknown_to(node);
-            return Err(format!("the process that replies as node {node} has not said Hello"));
+            return Err(format!("the process that replies as node {node} has not sent Hello"));
         }
         if writes > known.writes {
             self.hear(node, &Incarnation { writes, ..known });
@@ -344,7 +347,7 @@ impl Gate {
         let mut batch = Batch::default();
         for (node, start) in starts {
             if let Err(error) = batch.put(known_key(node), incarnation_out(&start).encode_to_vec()) {
-                tracing::error!(%error, node, "what is known of a member could not be stored");
+                tracing::error!(%error, node, "the record of a member's start could not be stored");
             }
         }
         self.disk.submit(batch, None).await;

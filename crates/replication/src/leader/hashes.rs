@@ -19,7 +19,7 @@ use crate::{
 
 pub(crate) type Hash = [u8; 32];
 
-const NOT_DECIDED: &str = "no majority of the voters has one state hash: whose state is right is not decided";
+const NOT_DECIDED: &str = "no majority of the voters has the same state hash: the correct state cannot be determined";
 
 /// Runs until the replica stops.
 pub(crate) async fn run(replica: Arc<RunningReplica>) {
@@ -50,7 +50,7 @@ async fn note(replica: &RunningReplica, diverged_at: Option<u64>) {
         Err(error) => Err(error),
     };
     if let Err(error) = stored {
-        tracing::error!(%error, "whether this node's state differs could not be stored");
+        tracing::error!(%error, "could not store whether this node's state differs");
     }
 }
 
@@ -142,7 +142,7 @@ pub(crate) async fn hand_over_to_one_that_agrees(
 ) {
     let agrees = |node: &&u64| collected.hashes.get(*node) == Some(&right);
     for &successor in voters.iter().filter(agrees) {
-        tracing::error!(successor, "this leader's state differs from the majority's: another node is to lead");
+        tracing::error!(successor, "this leader's state differs from the majority's: leadership is transferred");
         if transfer(replica, successor).await.is_ok() {
             return;
         }

@@ -36,7 +36,7 @@ pub(crate) type Peer = PeerClient<PeerChannel>;
 #[derive(Debug, thiserror::Error)]
 pub enum NoChannel {
     /// The node is not in the membership.
-    #[error("node {node} is no member of this cluster")]
+    #[error("node {node} is not a member of this cluster")]
     NotMember {
         /// Number of the node.
         node: u64,
@@ -175,16 +175,18 @@ pub(crate) fn admit(
     let (Some(from), Some(from_store), Some(to_store)) =
         (text(FROM).and_then(|text| text.parse().ok()), uuid(FROM_STORE), uuid(TO_STORE))
     else {
-        return Err(Status::unauthenticated("the caller does not say who it is and whom it means"));
+        return Err(Status::unauthenticated("the metadata that identifies the caller and the called node is missing"));
     };
     if to_store != own_store {
         return Err(Status::failed_precondition(format!(
-            "this node's store is {own_store}, the caller means {to_store}: a node that lost its data joins under a new number"
+            "this node's store is {own_store}, the caller expects {to_store}: a node that lost its data joins under a \
+             new number"
         )));
     }
     match known_store(from) {
         Some(known) if known != from_store => Err(Status::permission_denied(format!(
-            "node {from} is known by store {known}, the caller has {from_store}: a node that lost its data joins under a new number"
+            "node {from} is a member with store {known}, the caller has {from_store}: a node that lost its data joins \
+             under a new number"
         ))),
         _ => Ok(from),
     }

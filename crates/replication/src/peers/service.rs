@@ -142,7 +142,7 @@ impl peer_server::Peer for PeerService {
         self.running.admit_trusting(request.metadata())?;
         let proposal = request.into_inner().proposal;
         let proposal = proposal
-            .ok_or_else(|| Status::invalid_argument("a proposal is empty, or a newer one than this node knows"))?;
+            .ok_or_else(|| Status::invalid_argument("a proposal is empty, or of a newer version than this node's"))?;
         Ok(Response::new(propose::here(&self.running, proposal.into()).await.into()))
     }
 

@@ -29,7 +29,7 @@ pub(crate) enum TransferError {
     #[error("another transfer of a snapshot has begun")]
     Superseded,
     /// More bytes arrived than were offered.
-    #[error("a snapshot is longer than it was offered")]
+    #[error("a snapshot is longer than offered")]
     TooLong,
     /// The digest does not match. The data is removed, and the next attempt starts from the beginning.
     #[error("the snapshot that was received does not match its digest")]

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 /// Held by each handle of openraft to the log or the state machine.
 #[derive(Clone, Debug)]
-pub(crate) struct Lease(#[expect(dead_code, reason = "it is there to be dropped")] mpsc::Sender<Infallible>);
+pub(crate) struct Lease(#[expect(dead_code, reason = "held only until it is dropped")] mpsc::Sender<Infallible>);
 
 /// Waits for the end of all leases.
 #[derive(Debug)]

@@ -62,15 +62,15 @@ pub enum StartError {
     },
     /// The log contains an entry in the format of a later version.
     #[error(
-        "entry {index} of the log was written by a newer version: run that on this node, or have the cluster go back \
-         first (`quorate cluster format --help`)"
+        "entry {index} of the log was written by a newer version: run that version on this node, or set an older \
+         format in the cluster first (`quorate cluster format --help`)"
     )]
     Newer {
         /// Index of that entry.
         index: u64,
     },
     /// A write to the disk failed.
-    #[error("the start could not be noted on the disk: {0}")]
+    #[error("the start could not be recorded in the store: {0}")]
     Write(#[from] WriteFailed),
     /// openraft did not start.
     #[error("the replica did not start: {0}")]

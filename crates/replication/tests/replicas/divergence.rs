@@ -251,9 +251,9 @@ async fn what_cannot_be_confirmed_is_refused_with_the_command_that_helps() {
     };
     let cluster = Cluster::activated(1).await;
     let why = refused(&cluster, 9).await;
-    assert!(why.contains("node 9 is no member"), "{why}");
+    assert!(why.contains("node 9 is not a member"), "{why}");
     let why = refused(&cluster, 1).await;
-    assert!(why.contains("0 of 1 voters are no majority") && why.contains("cluster remove 1 --dead"), "{why}");
+    assert!(why.contains("0 of 1 voters are not a majority") && why.contains("cluster remove 1 --dead"), "{why}");
     let format = Command::SetFormat { format: Format::new(2).unwrap() };
     let leader = cluster.leader().await;
     cluster.node(leader).on(async move |replica| replica.propose(&format).await).await.unwrap();

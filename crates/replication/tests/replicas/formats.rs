@@ -78,7 +78,7 @@ async fn no_format_is_set_that_would_drop_the_audit() {
     let forget = audited(Act::Command(Box::new(Command::Forget { node: 9 })));
     propose(&cluster, 1, forget).await.unwrap();
     let refused = propose(&cluster, 1, set(Format::OLDEST)).await.unwrap_err().to_string();
-    assert!(refused.contains("format 1 does not hold the audit"), "{refused}");
+    assert!(refused.contains("format 1 does not support the audit record"), "{refused}");
     assert!(refused.contains("`quorate cluster format set 2`"), "{refused}");
     assert_eq!(cluster.node(1).replica().view(|state| state.format()), Format::NEWEST);
     assert_eq!(acts(&cluster, 1), ["forget node 9"]);

@@ -42,10 +42,14 @@ async fn a_list_that_is_wrong_is_refused_with_what_is_wrong() {
     let address = |node| cluster.node(node).address();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let cases = [
-        ("nodes swapped", BTreeMap::from([(1, address(1)), (2, address(3)), (3, address(2))]), "the peer lists of the two nodes disagree"),
+        (
+            "nodes swapped",
+            BTreeMap::from([(1, address(1)), (2, address(3)), (3, address(2))]),
+            "the peer lists of the two nodes disagree",
+        ),
         ("a silent node", BTreeMap::from([(1, address(1)), (2, silent), (3, address(3))]), "did not answer"),
         ("an even number", BTreeMap::from([(1, address(1)), (2, address(2))]), "1, 3 or 5 nodes"),
-        ("without this node", BTreeMap::from([(2, address(2)), (3, address(3))]), "does not hold"),
+        ("without this node", BTreeMap::from([(2, address(2)), (3, address(3))]), "not in the list of peers"),
     ];
     for (case, addresses, words) in cases {
         let refused = bootstrap(&cluster, 1, addresses).await.expect_err(case).to_string();

@@ -80,7 +80,7 @@ async fn a_cluster_grows_from_one_to_six_and_shrinks_back_and_counts_all_the_whi
         assert_eq!(u64::from(count(&cluster.node(6).submit(machines).await.unwrap())), machines);
     }
     let last = remove(&cluster, 6, 6).await.unwrap_err().to_string();
-    assert!(last.contains("the last one"), "{last}");
+    assert!(last.contains("the last member"), "{last}");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ async fn a_channel_to_a_member_introduces_the_caller_and_a_plain_one_is_refused(
     let refused = PeerClient::new(plain).clock(ClockRequest {}).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
     let unknown = cluster.node(1).replica().channel(4).unwrap_err();
-    assert_eq!(unknown.to_string(), "node 4 is no member of this cluster");
+    assert_eq!(unknown.to_string(), "node 4 is not a member of this cluster");
 }
 
 #[tokio::test]
@@ -53,5 +53,5 @@ async fn a_node_answers_the_questions_of_nodes_of_the_version_before() {
     let refused = async |node, question| ask(node, question).await.unwrap_err().message().to_owned();
     assert_eq!(ask(3, b"disk").await.unwrap(), "3: disk");
     assert_eq!(refused(2, b"\xff").await, "no text");
-    assert!(refused(4, b"disk").await.contains("no member"));
+    assert!(refused(4, b"disk").await.contains("not a member"));
 }
