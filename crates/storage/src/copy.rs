@@ -46,7 +46,8 @@ impl Copies {
     /// Completes an opening that a crash interrupted: afterwards only the database is left.
     pub(crate) fn settle(&self) -> Result<(), OpenError> {
         if !self.database.exists() && self.replaced.exists() {
-            fs::rename(&self.replaced, &self.database).map_err(io_error("put back", &self.database))?;
+            fs::rename(&self.replaced, &self.database)
+                .map_err(io_error("restore the previous files of", &self.database))?;
             durable::sync_folder(&self.folder).map_err(io_error("sync", &self.folder))?;
         }
         self.discard()
