@@ -114,12 +114,21 @@ impl Names {
         match outcome {
             Ok(found) => {
                 if !state.addresses.is_empty() && state.addresses != *found {
-                    tracing::info!(name = name.0, before = ?state.addresses, now = ?found, "a node's name has another address");
+                    tracing::info!(
+                        name = name.0,
+                        before = ?state.addresses,
+                        now = ?found,
+                        "the address of a node's name has changed"
+                    );
                 }
                 state.addresses.clone_from(found);
             }
             Err((_, error)) if !state.addresses.is_empty() => {
-                tracing::debug!(error, addresses = ?state.addresses, "the addresses of before stand");
+                tracing::debug!(
+                    error,
+                    addresses = ?state.addresses,
+                    "name resolution failed; the previous addresses stay in use"
+                );
             }
             Err(_) => {}
         }

@@ -14,7 +14,7 @@ pub struct Network(IpNet);
 
 /// The text is no network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no network; write ADDRESS/BITS, 10.0.0.0/8 or 2001:db8::/32 for example, or one address")]
+#[error("{0:?} is not a network; write ADDRESS/BITS, 10.0.0.0/8 or 2001:db8::/32 for example, or one address")]
 pub struct MalformedNetwork(String);
 
 impl Network {
