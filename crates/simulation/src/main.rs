@@ -132,7 +132,7 @@ fn run(seed: u64, wanted: &Wanted, trace: Option<&Path>) -> Result<RunReport> {
         None => None,
     };
     let scenario = scenario.clone().or_else(|| Some(planted?.scenario()?.to_owned()));
-    let folder = tempfile::tempdir().context("a folder for the nodes' private keys")?;
+    let folder = tempfile::tempdir().context("cannot create a folder for the nodes' private keys")?;
     fs::create_dir_all(folder.path().join("machine"))?;
     let world = World::new(trace.is_some());
     let mut plan = Plan::draw(seed);

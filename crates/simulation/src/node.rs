@@ -145,7 +145,7 @@ async fn start(world: &World, node: u64, bay: DiskBay, options: NodeOptions) -> 
     tokio::select! {
         served = serving => {
             served?;
-            Ok("it serves no other nodes any more")
+            Ok("its node service ended")
         }
         failure = replica.failed() => {
             let is_failing = bay.is_failing() || bay.hanging_for() >= replication::limits::DISK_HANG_MAX;

@@ -27,7 +27,7 @@ pub(crate) fn advance(step: Duration) {
 /// # Safety
 ///
 /// The same as for the C library's function: `time` must be valid for writes.
-#[expect(unsafe_code, reason = "the only way to give virtual time to libraries that read the clock themselves")]
+#[expect(unsafe_code, reason = "no safe way to give virtual time to libraries that read the clock themselves")]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> libc::c_int {
     let elapsed = ELAPSED_NS.load(Ordering::Relaxed);

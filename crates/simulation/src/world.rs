@@ -285,7 +285,7 @@ impl World {
     /// Records that a client received a count.
     pub(crate) fn acknowledged(&self, acknowledgement: Acknowledgement) {
         self.trace(format_args!(
-            "machine {:x} is told {} at entry {} offset {}",
+            "machine {:x} receives {} at entry {} offset {}",
             acknowledgement.machine, acknowledgement.count, acknowledgement.index, acknowledgement.offset
         ));
         self.shared().oracle.acknowledged(acknowledgement);

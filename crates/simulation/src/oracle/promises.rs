@@ -57,7 +57,7 @@ impl Promises {
             return Some(("vote_lost", expected, format!("{vote:?}")));
         }
         if promised.matching > last {
-            let expected = format!("node {node} starts with entry {} that it said it holds", promised.matching);
+            let expected = format!("node {node} starts with entry {}, which it has acknowledged", promised.matching);
             return Some(("entry_lost", expected, format!("its log ends at {last}")));
         }
         None
