@@ -5,10 +5,10 @@
 #[must_use]
 pub fn is_clock_synchronised() -> bool {
     // SAFETY: the structure holds integers only, for which zero is valid; `modes` 0 reads and changes nothing.
-    #[expect(unsafe_code, reason = "the call has no safe form")]
+    #[expect(unsafe_code, reason = "the system call has no safe wrapper")]
     let mut clock: libc::timex = unsafe { std::mem::zeroed() };
     // SAFETY: the pointer is to a structure of the size that the call expects, and is not kept.
-    #[expect(unsafe_code, reason = "the call has no safe form")]
+    #[expect(unsafe_code, reason = "the system call has no safe wrapper")]
     let state = unsafe { libc::adjtimex(&raw mut clock) };
     is_synchronised(state, clock.status)
 }
