@@ -1,5 +1,5 @@
 "use strict";
-// Elements and drawings. Whatever comes from the network becomes text, never markup.
+// Elements and drawings. Data from the network becomes text, never markup.
 
 /** An element. `set` holds attributes; children are elements, or texts. */
 function make(name, set, ...children) {
@@ -65,13 +65,13 @@ function drawLine(points, thresholds, count, nowMs) {
   let above = Infinity;
   for (const { threshold, met } of thresholds) {
     svg.append(shape("line", { class: "threshold", "data-met": met ? "yes" : "no", x1: left, x2: width - right, y1: y(threshold), y2: y(threshold) }));
-    // Where two lie close together one label is enough.
+    // Two thresholds that are close together share one label.
     if (above - y(threshold) >= 12) {
       svg.append(shape("text", { x: left - 6, y: y(threshold) + 4, "text-anchor": "end" }, threshold));
       above = y(threshold);
     }
   }
-  // A count stands until it changes.
+  // A count is constant until it changes.
   const path = all.map(([at, value], index) => index === 0
     ? `M${x(at).toFixed(1)} ${y(value).toFixed(1)}`
     : `H${x(at).toFixed(1)}V${y(value).toFixed(1)}`).join("");
@@ -91,7 +91,7 @@ function drawAges(ages) {
   const soon = ages.slice(-7).reduce((sum, number) => sum + number, 0);
   const recent = ages.slice(0, 7).reduce((sum, number) => sum + number, 0);
   const total = ages.reduce((sum, number) => sum + number, 0);
-  const said = total === 0 ? "No machine counts." : `Of ${many(total, "machine", "machines")} ${recent} asked within 7 days; ${soon} will be forgotten within 7 days unless they ask again.`;
+  const said = total === 0 ? "No machine is in the count." : `Of ${many(total, "machine", "machines")} ${recent} sent a request within 7 days; ${soon} will expire within 7 days unless they renew.`;
   const svg = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": said });
   ages.forEach((number, days) => {
     const tall = number / highest * (height - bottom - 18);
