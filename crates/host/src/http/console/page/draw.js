@@ -22,10 +22,10 @@ function filled(element, set, children) {
   return element;
 }
 
-/** A name that somebody else chose: it keeps its direction to itself. */
+/** A name from an untrusted source, isolated from the text direction around it. */
 const named = (text) => make("bdi", {}, text);
 
-/** A state as a mark of its own shape, and in words. */
+/** A state as a mark, with a distinct shape for each state, and as text. */
 const word = (state, text) => make("span", { class: "word", "data-state": state }, text);
 
 /** A table of `rows`, each { state, cells }; a cell is { content, number, head }. On a phone each row is a card. */
@@ -83,7 +83,7 @@ function drawLine(points, thresholds, count, nowMs) {
   return svg;
 }
 
-/** Machines by the days since they asked: 30 bars. Those that are forgotten within a week stand out. */
+/** Machines by the days since their last request: 30 bars. Those that expire within a week are marked. */
 function drawAges(ages) {
   const [width, height, bottom] = [420, 190, 22];
   const highest = Math.max(4, ...ages);
@@ -111,7 +111,7 @@ function drawAges(ages) {
   return { svg, said };
 }
 
-/** How much of something is used. */
+/** The used share of a limit. */
 function drawRoom(used, limit) {
   const share = limit > 0 ? Math.min(1, used / limit) : 1;
   return shape("svg", { viewBox: "0 0 100 6", preserveAspectRatio: "none", "aria-hidden": "true" },

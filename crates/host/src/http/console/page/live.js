@@ -1,7 +1,7 @@
 // The connection to the node: its data, and the notice while it is lost. Addresses are relative to the page, because a proxy
 // may serve it under another path.
 
-/** Silence after which the node counts as lost, in milliseconds: it speaks every second. */
+/** Silence after which the node counts as lost, in milliseconds: it sends a pulse every second. */
 const SILENCE_MS = 5000;
 const AGAIN_MS = 3000;
 
@@ -33,7 +33,7 @@ function heard(name, text) {
   }
 }
 
-/** The node lives, and has said all that is new: what depends on the time is drawn once. */
+/** Handles a pulse, which ends an update: draws what depends on the time once. */
 function back() {
   // The node was silent for a while, but the connection was not lost: its earlier data is valid again.
   if (isLost && known.checks) showChecks(known.checks);
@@ -65,12 +65,12 @@ function lost() {
   whyRefused(banner);
 }
 
-/** A session that is over does not come back by itself. */
+/** Checks whether the session has expired: an expired session does not recover by itself. */
 async function whyRefused(banner) {
   try {
     const answer = await fetch("console/console.css", { cache: "no-store" });
     if (answer.status === 401) banner.textContent = "Your session has expired. Run “quorate console” again, and open the address that it prints.";
-  } catch { /* The node is not there: the banner says so. */ }
+  } catch { /* The node does not answer: the banner already says so. */ }
 }
 
 setInterval(() => {

@@ -171,7 +171,7 @@ function commandLine(command) {
   return make("div", { class: "command" }, make("code", {}, command), button);
 }
 
-/** What is wrong, the worst first: what one thing mends is one thing. */
+/** Problems, the most severe first; checks with the same remedy are one problem. */
 function things(checks) {
   const found = new Map();
   for (const check of checks.filter((one) => one.state !== "ok")) {
