@@ -176,7 +176,7 @@ async fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
 }
 
 #[tokio::test]
-async fn a_host_answers_from_its_certificate_on_goes_on_while_it_is_drained_and_then_stops() {
+async fn a_host_answers_once_it_has_a_certificate_continues_while_it_is_drained_and_then_stops() {
     let world = World::new().await;
     let host = world.host();
     let following = tokio::spawn(host.clone().follow());
@@ -260,7 +260,7 @@ async fn a_malformed_request_is_a_fault_and_is_not_recorded() {
 }
 
 #[tokio::test]
-async fn what_the_count_would_refuse_is_answered_as_the_count_would_and_grows_no_log() {
+async fn a_request_that_the_count_would_refuse_is_answered_with_that_refusal_and_adds_no_log_entry() {
     let world = World::new().await;
     let host = world.host();
     let unknown = PublisherId::derive(&SigningKey::from_bytes(&[9; 32]).verifying_key());

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_that_reports_nothing_has_time_by_the_size_of_the_database() {
+    fn a_step_without_progress_reports_has_a_time_limit_by_the_size_of_the_database() {
         let opening = |step, database_bytes| Opening { step, done: 0, total: 0, database_bytes };
         let gib = 1 << 30;
         assert_eq!(opening(OpeningStep::Copy, gib).patience(), OPENING_STEP_MIN);

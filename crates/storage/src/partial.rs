@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_grows_by_pieces_that_follow_each_other_and_is_the_only_one() {
+    fn a_file_grows_by_consecutive_parts_and_is_the_only_one() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         fs::write(folder.join("snapshot"), "a snapshot").unwrap();

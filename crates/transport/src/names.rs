@@ -177,7 +177,7 @@ mod tests {
     const SLOW: Duration = Duration::from_secs(5);
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_lookup_has_time_of_its_own_and_then_the_addresses_of_before_stand_until_it_ends() {
+    async fn during_a_slow_lookup_the_previous_addresses_are_used_after_a_time_limit() {
         let names = names([(SLOW, Ok("192.0.2.1:1689")), (SLOW, Ok("192.0.2.2:1689")), (SLOW, Ok("192.0.2.2:1689"))]);
         assert_eq!(asked(&names).await, "192.0.2.1:1689", "nothing was known: the lookup is waited for");
         let began = tokio::time::Instant::now();
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_name_that_never_was_found_is_an_error_that_names_it() {
+    async fn a_name_that_was_never_resolved_is_an_error_that_names_it() {
         let names = names([(AT_ONCE, Err(io::ErrorKind::NotFound)), (LOOKUP_TIMEOUT * 2, Ok("192.0.2.1:1689"))]);
         let error = asked(&names).await;
         assert!(error.contains("node1.example.test was not resolved: "), "{error}");
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_is_no_name() {
+    async fn an_address_is_not_a_name() {
         let names = names([]);
         let found = names.addresses("2001:db8::1", 1689).await.unwrap();
         assert_eq!(found, ["[2001:db8::1]:1689".parse().unwrap()]);

@@ -79,7 +79,7 @@ async fn greeting(mut connector: Connector, uri: &Uri) -> Option<String> {
 }
 
 #[tokio::test]
-async fn who_is_let_through_to_a_node_and_whom_it_takes_them_for() {
+async fn callers_are_admitted_and_identified_by_their_certificates() {
     let (cluster, other) = (authority(), authority());
     let node = own(&cluster, &Subject::Node(1));
     let peers = greeter(Arc::clone(&node), Audience::Certified).await;
@@ -112,7 +112,7 @@ fn stray(cluster: &Authority, other: &Authority) -> Arc<PresentedIdentity> {
 }
 
 #[tokio::test]
-async fn whom_a_caller_believes_to_be_a_node() {
+async fn a_caller_accepts_only_a_certified_node() {
     let (cluster, other) = (authority(), authority());
     let caller = connector(own(&cluster, &Subject::Node(2)), PATIENCE);
     let cases = [
@@ -152,7 +152,7 @@ async fn a_renewed_certificate_is_used_by_the_next_handshake_on_both_sides() {
 }
 
 #[test]
-fn a_certificate_says_what_was_granted_and_not_what_was_asked() {
+fn a_certificate_holds_the_granted_subject_and_not_the_requested_one() {
     let cluster = authority();
     let (request, key) = SigningRequest::create().unwrap();
     let request = SigningRequest::from_der(&request).unwrap();
@@ -186,7 +186,7 @@ fn a_key_of_another_certificate_is_refused() {
 }
 
 #[test]
-fn names_that_no_certificate_carries() {
+fn names_that_are_not_allowed_in_certificates_are_refused() {
     for name in ["", " Ada", "Ada\n", "a\"b", &"x".repeat(65)] {
         assert!(Subject::person(name, Role::Reader).is_err(), "{name:?}");
     }
@@ -194,7 +194,7 @@ fn names_that_no_certificate_carries() {
 }
 
 #[test]
-fn a_token_is_read_as_it_was_written_and_shows_its_secret_to_nobody_else() {
+fn a_token_is_read_back_as_it_was_written_and_debug_output_hides_its_secret() {
     let token = Token::create([7; 32]).unwrap();
     let text = token.text();
     assert_eq!(text.parse::<Token>().as_ref(), Ok(&token));
@@ -250,7 +250,7 @@ fn of_organisation(
 }
 
 #[tokio::test]
-async fn with_an_organisations_authority_a_node_is_believed_at_its_own_address_only() {
+async fn with_an_organisations_authority_a_node_is_accepted_at_its_own_address_only() {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::default();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -279,7 +279,7 @@ fn a_certificate_that_names_neither_node_nor_person_is_no_identity() {
 }
 
 #[tokio::test]
-async fn a_connection_ends_when_its_certificate_is_good_no_more() {
+async fn a_connection_ends_when_its_certificate_is_no_longer_valid() {
     let cluster = Authority::create(now_ms()).unwrap();
     let node = own(&cluster, &Subject::Node(1));
     let shown = own(&cluster, &person(Role::Reader));
@@ -401,7 +401,7 @@ async fn a_known_key_is_recognised_whatever_authority_certified_it() {
 }
 
 #[test]
-fn a_folder_follows_the_authority_that_takes_the_place_of_its_own() {
+fn a_folder_follows_the_authority_that_replaces_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let tls = Folder::at(&folder.path().join("tls"));
     let (before, after) = (authority(), authority());

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_has_its_wrong_tokens_and_no_more_and_others_are_not_held_up() {
+    fn a_source_may_send_a_limited_number_of_wrong_tokens_and_others_are_not_delayed() {
         let refusals = RefusedEnrolments::new(Counter::noop());
         for from in ["192.0.2.1", "2001:db8::1"] {
             for _ in 0..REFUSED_ENROLMENTS_PER_SOURCE_MAX {

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_voter_is_revoked_only_where_the_others_that_work_are_a_majority_of_all() {
+    fn a_voter_is_revoked_only_if_the_available_others_are_a_majority_of_all_voters() {
         use NodeState::{Diverged, Lagging, Ok as Well, Unreachable};
         for (states, is_allowed) in [
             (&[Well][..], false),

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn every_call_passes_from_its_role_on_and_for_nobody_else() {
+    fn every_call_is_permitted_from_its_role_upwards_and_for_no_other_caller() {
         for call in calls() {
             let least = RIGHTS.iter().find(|(name, _)| *name == call).unwrap().1;
             for role in Role::ALL {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_is_needed_and_who_asked() {
+    fn a_refusal_names_the_required_role_and_the_caller() {
         let cases = [
             (caller("Ada", Some(Role::Reader)), "the certificate of Ada is a reader's"),
             (caller("node 2", None), "the certificate of node 2 is a node's"),

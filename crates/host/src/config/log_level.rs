@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_and_targets_are_taken_and_misspelt_ones_are_not() {
+    fn levels_and_targets_are_accepted_and_misspelt_ones_are_not() {
         for (text, kept) in [("info", "info"), ("INFO, host::node=debug", "INFO,host::node=debug"), ("off", "off")] {
             assert_eq!(text.parse::<LogLevel>().map(|level| level.to_string()).as_deref(), Ok(kept));
         }

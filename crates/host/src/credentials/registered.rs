@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_not_registered_lets_nobody_in_once_a_node_is() {
+    fn a_key_that_is_not_registered_is_refused_once_a_node_is_registered() {
         let (node, person) = (certificate(Subject::Node(1), 1), certificate(ada(Role::Administrator), 2));
         let empty = state(&[]);
         assert_eq!(judge(empty.registry(), false, &person), Ok(person.subject.clone()), "before the takeover");
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn an_organisations_certificate_is_let_in_until_it_is_revoked() {
+    fn an_organisations_certificate_is_accepted_until_it_is_revoked() {
         let revoke = |whom| Command::Revoke(Revocation { whom, time_ms: 1500 });
         let (person, node) = (certificate(ada(Role::Reader), 1), certificate(Subject::Node(4), 2));
         for (whom, person_in, node_in) in [

@@ -65,13 +65,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_path_of_a_program_that_was_replaced_is_that_of_what_took_its_place() {
+    fn the_path_of_a_replaced_program_is_that_of_its_replacement() {
         assert_eq!(replaced_by(Path::new("/usr/bin/quorate (deleted)")), Path::new("/usr/bin/quorate"));
         assert_eq!(replaced_by(Path::new("/usr/bin/quorate")), Path::new("/usr/bin/quorate"));
     }
 
     #[tokio::test]
-    async fn a_program_that_is_not_there_or_says_something_else_is_no_build() {
+    async fn a_program_that_is_missing_or_prints_something_else_has_no_build() {
         let folder = tempfile::tempdir().unwrap();
         let gone = ask(&folder.path().join("gone")).await.unwrap_err();
         assert!(gone.contains("No such file"), "{gone}");

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_judged_by_what_it_says_and_by_what_the_leader_knows_of_it() {
+    fn a_nodes_state_combines_its_own_report_and_the_leaders_view() {
         let leader = NodeStatus {
             progress: vec![
                 progress(2, Some(100), false, false),

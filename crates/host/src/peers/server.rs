@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_node_that_is_let_in_passes_and_only_as_itself() {
+    fn only_an_admitted_node_may_call_and_only_as_itself() {
         let reader = Subject::Person { name: "Ada".into(), role: Role::Administrator };
         let cases = [
             (None, 1, None, false, "nobody"),

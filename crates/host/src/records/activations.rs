@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_numbered_and_found_by_what_they_are() {
+    fn events_are_numbered_and_found_by_their_fields() {
         let folder = tempfile::tempdir().unwrap();
         writer(folder.path(), 1 << 20).write((1..=5).map(event)).unwrap();
         writer(folder.path(), 1 << 20).write((6..=8).map(event)).unwrap();
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failure_tore_hides_nothing_that_comes_behind_it() {
+    fn a_partial_record_does_not_hide_later_records() {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = writer(folder.path(), 1 << 20);
         writer.write([event(1)].into_iter()).unwrap();
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn old_files_make_room_and_what_is_torn_is_cut_off() {
+    fn old_files_are_removed_and_partial_records_are_truncated() {
         let folder = tempfile::tempdir().unwrap();
         let mut small = writer(folder.path(), 200);
         for machine in 1..=500 {

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_of_one_kind_is_cut_and_other_kinds_are_not() {
+    fn a_flood_of_one_kind_is_limited_and_other_kinds_are_not() {
         let limit = LogLimit::default();
         let start = Instant::now();
         let passed = |place, at| (0..10 * LOG_LINES_MAX).filter(|_| limit.admits(place, at)).count();
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_one_source_leaves_the_lines_of_others_their_room() {
+    fn a_flood_of_one_source_does_not_suppress_the_lines_of_others() {
         let counting = Counting::default();
         let log = Registry::default().with(counting.clone().with_filter(LogLimit::default()));
         let said = |from: IpAddr, lines: u32| {
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_of_a_log_is_counted() {
+    fn suppressed_log_lines_are_counted() {
         let counting = Counting::default();
         let log = Registry::default().with(counting.clone().with_filter(LogLimit::default()));
         let before = lines_left_out();

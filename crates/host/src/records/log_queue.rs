@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_find_no_room_are_counted_and_hold_their_thread_never() {
+    fn lines_that_do_not_fit_are_counted_and_never_block_their_thread() {
         let (let_one, let_through) = sync_channel(1);
         let taken = Arc::new(Mutex::new(Vec::new()));
         let mut queue = LogQueue::start(Slow { let_through, taken: Arc::clone(&taken) }).unwrap();

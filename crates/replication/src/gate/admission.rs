@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_takes_part_when_all_members_agreed_or_after_a_second_half_of_the_voters() {
+    fn a_node_is_admitted_when_all_members_agreed_or_after_a_second_half_of_the_voters() {
         let (early, late) = (Duration::from_millis(10), WITNESS_WAIT);
         type Case = (&'static [(bool, bool)], bool, bool, &'static str);
         let cases: [Case; 9] = [

@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_that_cannot_follow_the_known_one_is_objected_to() {
+    fn a_start_that_cannot_follow_the_recorded_one_is_refused() {
         let known = start(4, 44, 100);
         let other_process = Err(Objection::OtherProcess { generation: 4 });
         let cases = [
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_only_grows_and_of_two_processes_of_one_start_the_first_stays() {
+    fn the_record_of_a_start_only_grows_and_of_two_processes_with_one_start_the_first_is_kept() {
         let known = start(4, 44, 100);
         let cases = [
             (start(5, 55, 100), Some(start(5, 55, 100))),

@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_value_of_a_majority_of_all_voters_is_right_and_without_one_nothing_is_decided() {
+    fn the_hash_of_a_majority_of_all_voters_is_correct_and_without_a_majority_none_is() {
         let (right, wrong) = ([1; 32], [2; 32]);
         let collected = |hashes: &[(u64, Hash)], silent| Collected { hashes: hashes.iter().copied().collect(), silent };
         for (case, known, voters, own, expected) in [

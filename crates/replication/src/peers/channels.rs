@@ -207,13 +207,13 @@ mod tests {
     }
 
     #[test]
-    fn a_call_says_which_process_makes_it() {
+    fn a_call_names_the_process_that_makes_it() {
         assert_eq!(calling_boot(&introduced(2, 22, 9)), Some(7));
         assert_eq!(calling_boot(&MetadataMap::new()), None);
     }
 
     #[test]
-    fn only_a_caller_that_means_this_store_and_is_not_another_node_in_disguise_is_admitted() {
+    fn only_a_caller_that_names_this_store_and_its_own_node_is_admitted() {
         let cases = [
             (introduced(2, 22, 9), Ok(2), "a known member"),
             (introduced(3, 33, 9), Ok(3), "a node not yet in the membership"),

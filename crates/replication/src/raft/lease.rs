@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn leases_are_over_when_the_last_clone_is_dropped() {
+    async fn a_lease_ends_when_its_last_clone_is_dropped() {
         let (first, mut leases) = Lease::begin();
         let second = first.clone();
         drop(first);

@@ -529,7 +529,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_with_a_gap_a_repetition_or_a_step_back_is_not_made() {
+    fn a_log_with_a_gap_a_repetition_or_a_step_back_is_refused() {
         type Change = fn(&mut Held);
         let changes: [(&str, Change); 6] = [
             ("a gap", |held| held.append(vec![entry(1, 7)])),
@@ -545,7 +545,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_goes_on_behind_its_last_entry_a_cut_or_a_purge_beyond_its_end() {
+    fn a_log_continues_after_its_last_entry_a_truncation_or_a_purge_beyond_its_end() {
         let mut held = held();
         held.append(vec![entry(1, 6), entry(2, 7)]);
         assert_eq!(held.truncate_after(Some(at(1, 4))).collect::<Vec<_>>(), [5, 6, 7]);

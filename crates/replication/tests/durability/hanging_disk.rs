@@ -29,7 +29,7 @@ fn submit(disk: &SledDisk, value: &[u8]) -> mpsc::Receiver<Result<(), WriteFaile
 }
 
 #[test]
-fn machine_a_disk_says_for_how_long_it_has_not_finished_a_sync() {
+fn machine_a_disk_reports_for_how_long_it_has_not_finished_a_sync() {
     let folder = tempfile::tempdir().unwrap();
     let files = StrictFileSystem::empty();
     let mounted = files.mount(&folder.path().join("mounted"));

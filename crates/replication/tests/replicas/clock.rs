@@ -37,7 +37,7 @@ async fn one_wrong_clock_in_three_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_node_whose_clock_is_hours_off_does_not_lead_where_another_can() {
+async fn a_node_whose_clock_is_hours_off_does_not_lead_if_another_can() {
     let cluster = Cluster::activated(3).await;
     for error_ms in [5, -5].map(|hours| hours * 60 * 60 * 1000_i64) {
         let wrong = cluster.leader().await;
@@ -98,7 +98,7 @@ async fn an_accepted_jump_stays_accepted_after_a_restart() {
 }
 
 #[tokio::test]
-async fn synchronised_clocks_confirm_a_stop_of_forty_days_without_a_hand() {
+async fn synchronised_clocks_confirm_a_stop_of_forty_days_without_an_administrator() {
     let mut cluster = Cluster::activated(1).await;
     cluster.node(1).submit(1).await.unwrap();
     cluster.node_mut(1).stop_hard().await;
@@ -115,7 +115,7 @@ async fn synchronised_clocks_confirm_a_stop_of_forty_days_without_a_hand() {
 }
 
 #[tokio::test]
-async fn a_jump_that_goes_away_again_leaves_no_trace_where_the_clocks_are_synchronised() {
+async fn a_jump_that_is_undone_has_no_effect_if_the_clocks_are_synchronised() {
     let cluster = Cluster::activated(1).await;
     cluster.node(1).submit(1).await.unwrap();
     cluster.node(1).clock().set_error_ms(FORTY_DAYS_MS);

@@ -55,7 +55,7 @@ fn logged_hashes(cluster: &Cluster, node: u64) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn every_1024_entries_the_leader_logs_its_hash_and_equal_nodes_go_on() {
+async fn every_1024_entries_the_leader_logs_its_hash_and_equal_nodes_keep_serving() {
     let cluster = Cluster::activated(3).await;
     append_until_a_hash_is_due(&cluster).await;
     eventually("every node has the hash in its log", || async {
@@ -97,7 +97,7 @@ async fn append_until_found_out(cluster: &Cluster, altered: u64) {
 }
 
 #[tokio::test]
-async fn a_node_whose_state_was_altered_is_found_out_and_answers_no_more() {
+async fn a_node_whose_state_was_altered_is_detected_and_stops_answering() {
     let (mut cluster, altered) = with_an_altered_follower().await;
     assert_eq!(cluster.node(altered).replica().health(), Health::Running, "nobody knows yet");
 
@@ -130,7 +130,7 @@ async fn a_node_whose_state_was_altered_is_found_out_and_answers_no_more() {
 }
 
 #[tokio::test]
-async fn a_leader_whose_state_was_altered_hands_over_and_the_majority_goes_on() {
+async fn a_leader_whose_state_was_altered_transfers_leadership_and_the_majority_keeps_serving() {
     let (cluster, altered) = with_an_altered_follower().await;
     eventually("it leads: nobody knows yet", || async {
         let leader = cluster.leader().await;
@@ -244,7 +244,7 @@ async fn a_diverged_node_that_a_leader_sent_a_snapshot_to_serves_only_once_a_maj
 }
 
 #[tokio::test]
-async fn what_cannot_be_confirmed_is_refused_with_the_command_that_helps() {
+async fn a_state_that_cannot_be_confirmed_is_refused_with_the_remedy() {
     let refused = async |cluster: &Cluster, node| match rejoin(cluster, cluster.leader().await, node).await {
         Err(ProposeError::Refused(why)) => why,
         other => panic!("{other:?}"),

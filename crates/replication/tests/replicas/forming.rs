@@ -26,7 +26,7 @@ async fn a_cluster_is_formed_once() {
 }
 
 #[tokio::test]
-async fn a_member_of_another_cluster_is_not_taken() {
+async fn a_member_of_another_cluster_is_not_added() {
     let theirs = Cluster::activated(1).await;
     let ours = Cluster::unformed(3, SETTINGS, pace()).await;
     let mut addresses = ours.addresses();
@@ -37,7 +37,7 @@ async fn a_member_of_another_cluster_is_not_taken() {
 }
 
 #[tokio::test]
-async fn a_list_that_is_wrong_is_refused_with_what_is_wrong() {
+async fn a_wrong_peer_list_is_refused_with_the_reason() {
     let cluster = Cluster::unformed(3, SETTINGS, pace()).await;
     let address = |node| cluster.node(node).address();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
@@ -59,7 +59,7 @@ async fn a_list_that_is_wrong_is_refused_with_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_wiped_node_under_its_old_number_is_refused_and_the_others_go_on() {
+async fn a_wiped_node_under_its_old_number_is_refused_and_the_others_keep_serving() {
     let mut cluster = Cluster::activated(3).await;
     for machine in 1..=4 {
         cluster.node(1).submit(machine).await.unwrap();
@@ -84,7 +84,7 @@ async fn a_wiped_node_under_its_old_number_is_refused_and_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn a_command_that_the_state_machine_refuses_is_refused_in_words_by_every_node() {
+async fn every_node_returns_the_reason_for_a_command_that_the_state_machine_refuses() {
     let cluster = Cluster::activated(3).await;
     let key = activation::key::TypedKey::generate(activation::key::KeyKind::Setup, 1, [1; 16]);
     let command = world::install_key(key);

@@ -81,28 +81,28 @@ async fn a_rolled_back_node_is_quarantined(mut cluster: Cluster, node: u64) {
 }
 
 #[tokio::test]
-async fn a_voter_whose_disk_went_back_in_time_is_quarantined_and_the_others_go_on() {
+async fn a_voter_whose_disk_went_back_in_time_is_quarantined_and_the_others_keep_serving() {
     let cluster = Cluster::activated(3).await;
     let follower = cluster.follower().await;
     a_rolled_back_node_is_quarantined(cluster, follower).await;
 }
 
 #[tokio::test]
-async fn a_leader_whose_disk_went_back_in_time_is_quarantined_and_the_others_go_on() {
+async fn a_leader_whose_disk_went_back_in_time_is_quarantined_and_the_others_keep_serving() {
     let cluster = Cluster::activated(3).await;
     let leader = cluster.leader().await;
     a_rolled_back_node_is_quarantined(cluster, leader).await;
 }
 
 #[tokio::test]
-async fn a_learner_whose_disk_went_back_in_time_is_quarantined_and_the_others_go_on() {
+async fn a_learner_whose_disk_went_back_in_time_is_quarantined_and_the_others_keep_serving() {
     a_rolled_back_node_is_quarantined(with_a_learner().await, 4).await;
 }
 
 /// As when an image of a running machine is restored: there was no start in between, and only the number of writes
 /// reveals it.
 #[tokio::test]
-async fn a_disk_that_lost_what_was_written_since_the_last_start_is_found_by_its_number_of_writes() {
+async fn a_disk_that_lost_writes_since_the_last_start_is_detected_by_its_number_of_writes() {
     let mut cluster = Cluster::activated(3).await;
     let node = cluster.follower().await;
     let kept = cluster.path("kept");
@@ -126,7 +126,7 @@ async fn a_disk_that_lost_what_was_written_since_the_last_start_is_found_by_its_
 }
 
 #[tokio::test]
-async fn a_copy_at_another_address_is_quarantined_and_the_node_itself_goes_on() {
+async fn a_copy_at_another_address_is_quarantined_and_the_node_keeps_serving() {
     let mut cluster = Cluster::activated(3).await;
     submit(cluster.node(1), 1).await;
     let copied = cluster.follower().await;
@@ -148,7 +148,7 @@ async fn a_copy_at_another_address_is_quarantined_and_the_node_itself_goes_on() 
 }
 
 #[tokio::test]
-async fn of_two_processes_of_one_node_the_one_at_its_address_takes_part_whichever_started_first() {
+async fn of_two_processes_of_one_node_the_one_at_its_address_is_admitted_whichever_started_first() {
     let mut cluster = Cluster::activated(3).await;
     submit(cluster.node(1), 1).await;
     let copied = cluster.follower().await;
@@ -165,7 +165,7 @@ async fn of_two_processes_of_one_node_the_one_at_its_address_takes_part_whicheve
 }
 
 #[tokio::test]
-async fn nodes_that_start_again_one_by_one_or_all_together_are_let_in() {
+async fn nodes_that_restart_one_by_one_or_all_together_are_admitted() {
     let mut cluster = with_a_learner().await;
     let mut machines = 0;
     for round in 0..3 {
@@ -224,7 +224,7 @@ async fn nodes_of_a_version_without_hello_count_as_agreeing() {
 }
 
 #[tokio::test]
-async fn a_recovery_takes_the_quarantine_away() {
+async fn a_recovery_ends_the_quarantine() {
     let mut cluster = Cluster::activated(3).await;
     submit(cluster.node(1), 1).await;
     let node = cluster.follower().await;

@@ -50,7 +50,7 @@ async fn voters_become(cluster: &Cluster, via: u64, expected: &[u64]) {
 }
 
 #[tokio::test]
-async fn a_cluster_grows_from_one_to_six_and_shrinks_back_and_counts_all_the_while() {
+async fn a_cluster_grows_from_one_to_six_and_shrinks_back_while_it_keeps_counting() {
     let cluster = first_of(6).await;
     let mut machines = 0;
     for (node, expected) in (1..).zip(VOTERS).skip(1) {
@@ -84,7 +84,7 @@ async fn a_cluster_grows_from_one_to_six_and_shrinks_back_and_counts_all_the_whi
 }
 
 #[tokio::test]
-async fn a_voter_that_is_dead_gives_its_vote_to_the_learner_and_comes_back_as_one() {
+async fn a_learner_replaces_a_dead_voter_which_returns_as_a_learner() {
     let mut cluster = grown_to(4).await;
     let leader = cluster.leader().await;
     let dead = (1..=3).find(|node| *node != leader).unwrap();
@@ -101,7 +101,7 @@ async fn a_voter_that_is_dead_gives_its_vote_to_the_learner_and_comes_back_as_on
 }
 
 #[tokio::test]
-async fn a_voter_that_said_it_comes_back_keeps_its_vote() {
+async fn a_drained_voter_that_announced_its_return_stays_a_voter() {
     let mut cluster = grown_to(6).await;
     let leader = cluster.leader().await;
     let followers: Vec<_> = (1..=5).filter(|node| *node != leader).collect();
@@ -118,7 +118,7 @@ async fn a_voter_that_said_it_comes_back_keeps_its_vote() {
 }
 
 #[tokio::test]
-async fn who_may_not_become_a_member_is_refused_with_the_reason() {
+async fn a_node_that_may_not_become_a_member_is_refused_with_the_reason() {
     let mut cluster = grown_to(3).await;
     let theirs = Cluster::activated(1).await;
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
@@ -141,7 +141,7 @@ async fn who_may_not_become_a_member_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_learner_is_promoted_in_place_of_another_when_an_administrator_says_so() {
+async fn an_administrator_can_promote_a_learner_in_place_of_a_voter() {
     let cluster = grown_to(4).await;
     let leader = cluster.leader().await;
     let promote = async |instead_of| {
@@ -161,7 +161,7 @@ async fn a_learner_is_promoted_in_place_of_another_when_an_administrator_says_so
 }
 
 #[tokio::test]
-async fn a_node_under_the_number_of_the_first_voter_follows_and_forms_no_cluster_of_its_own() {
+async fn a_node_under_the_number_of_the_first_voter_follows_and_forms_no_separate_cluster() {
     // The log is long enough that the new node 1 can be observed while it applies the entries that the old node 1
     // wrote alone.
     let mut cluster = first_of(3).await;

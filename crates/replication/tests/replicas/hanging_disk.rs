@@ -34,7 +34,7 @@ async fn submit(node: &Node, machine: u64) -> u32 {
 }
 
 #[tokio::test]
-async fn a_leader_whose_disk_hangs_hands_over_before_it_fails_and_goes_on_where_the_disk_does() {
+async fn a_leader_whose_disk_hangs_transfers_leadership_before_it_fails_and_recovers_with_the_disk() {
     let cluster = Cluster::activated(3).await;
     let hung = cluster.leader().await;
     let follower = cluster.follower().await;
@@ -54,7 +54,7 @@ async fn a_leader_whose_disk_hangs_hands_over_before_it_fails_and_goes_on_where_
 }
 
 #[tokio::test]
-async fn a_node_whose_disk_goes_on_hanging_fails_and_says_why() {
+async fn a_node_whose_disk_keeps_hanging_fails_and_logs_the_reason() {
     let mut cluster = Cluster::activated(3).await;
     let hung = cluster.follower().await;
     let leader = cluster.leader().await;
@@ -74,7 +74,7 @@ async fn a_node_whose_disk_goes_on_hanging_fails_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_disk_that_hangs_for_a_moment_changes_no_leader() {
+async fn a_disk_that_hangs_briefly_causes_no_leader_change() {
     let cluster = Cluster::activated(3).await;
     let leader = cluster.leader().await;
     let follower = cluster.follower().await;

@@ -22,7 +22,7 @@ async fn submit(cluster: &Cluster, node: u64, machine: u64) -> u32 {
 }
 
 #[tokio::test]
-async fn a_backup_that_was_taken_while_serving_begins_another_cluster_with_the_same_count() {
+async fn a_backup_taken_while_serving_forms_another_cluster_with_the_same_count() {
     let old = Cluster::activated(3).await;
     for machine in 1..=20 {
         old.node(1 + machine % 3).submit(machine).await.unwrap();
@@ -50,7 +50,7 @@ async fn a_backup_that_was_taken_while_serving_begins_another_cluster_with_the_s
 }
 
 #[tokio::test]
-async fn what_is_no_whole_backup_is_refused() {
+async fn an_incomplete_or_altered_backup_is_refused() {
     let cluster = Cluster::activated(1).await;
     for machine in 1..=5 {
         cluster.node(1).submit(machine).await.unwrap();
@@ -72,7 +72,7 @@ async fn what_is_no_whole_backup_is_refused() {
 }
 
 #[tokio::test]
-async fn the_last_of_three_nodes_goes_on_alone_and_the_lost_ones_cannot_come_back() {
+async fn the_last_of_three_nodes_recovers_alone_and_the_lost_nodes_cannot_return() {
     let mut cluster = Cluster::activated(3).await;
     for machine in 1..=30 {
         cluster.node(1 + machine % 3).submit(machine).await.unwrap();
@@ -102,7 +102,7 @@ async fn the_last_of_three_nodes_goes_on_alone_and_the_lost_ones_cannot_come_bac
 }
 
 #[tokio::test]
-async fn a_recovery_that_breaks_off_lets_nobody_of_before_in_and_is_completed_when_repeated() {
+async fn an_interrupted_recovery_admits_no_earlier_member_and_is_completed_when_repeated() {
     let mut cluster = Cluster::activated(3).await;
     for machine in 1..=10 {
         cluster.node(1).submit(machine).await.unwrap();
@@ -129,7 +129,7 @@ async fn a_recovery_that_breaks_off_lets_nobody_of_before_in_and_is_completed_wh
 }
 
 #[tokio::test]
-async fn there_is_nothing_to_recover_in_a_node_that_belonged_to_no_cluster() {
+async fn a_node_that_never_belonged_to_a_cluster_cannot_be_recovered() {
     let mut cluster = Cluster::unformed(1, SETTINGS, pace()).await;
     cluster.node_mut(1).stop_hard().await;
     let refused = replication::recover(cluster.node(1).open_disk().await, "127.0.0.1:1").await;

@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_elsewhere_is_not_here_whatever_it_says() {
+    fn a_remote_peer_is_not_local_whatever_host_it_names() {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, "localhost:9688".parse().unwrap());
         for (peer, is_ours) in
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_secret_is_good_once_or_for_its_time_and_there_are_so_many() {
+    async fn a_ticket_is_valid_once_a_session_for_its_lifetime_and_both_are_bounded() {
         let now = Instant::now();
         let mut secrets = Secrets::new(2, Duration::from_secs(60));
         secrets.put("a", None, now);

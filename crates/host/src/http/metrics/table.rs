@@ -398,7 +398,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_told_apart_and_keep_the_rules() {
+    fn metric_names_are_distinct_and_follow_the_naming_rules() {
         let names: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
         assert_eq!(names.len(), METRICS.len());
         for Metric { name, kind, labels, help } in METRICS {

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_state_with_the_hash_that_the_log_says_is_taken_over() {
+    async fn only_a_state_with_the_hash_in_the_log_is_taken_over() {
         let (_folder, machine, log, hash) = noted();
         let right = machine.view(State::clone);
         assert!(matches!(refused(&machine, &log, &right).await, TakeOverError::NotConfirmed(1)), "no hash is logged");
