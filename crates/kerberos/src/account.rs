@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_keytab_is_refused_with_its_path() {
+    fn a_file_that_is_not_a_keytab_is_refused_with_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let text = folder.path().join("text");
         fs::write(&text, "key {").unwrap();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn another_keytab_in_its_place_begins_with_no_tickets_and_clones_share_theirs() {
+    fn a_replaced_keytab_starts_without_tickets_and_clones_share_their_tickets() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keytab");
         fs::write(&path, [5, 2]).unwrap();

@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "the standard library's clock is what is looked at")]
-    fn the_clocks_of_the_standard_library_stand_still_until_virtual_time_goes_on() {
+    fn the_clocks_of_the_standard_library_advance_with_virtual_time_only() {
         let (wall, monotonic) = (std::time::SystemTime::now(), std::time::Instant::now());
         // Waits until the operating system's own clock has advanced.
         let began = clock_gettime(ClockId::Monotonic);

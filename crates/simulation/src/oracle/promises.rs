@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_promise_that_the_disk_does_not_hold_is_named_and_a_truncation_releases_it() {
+    fn a_promise_that_the_disk_does_not_keep_is_reported_and_a_truncation_releases_it() {
         let mut promises = Promises::default();
         promises.granted(1, (3, 2));
         promises.matching(1, 10);
