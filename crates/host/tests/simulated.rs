@@ -170,7 +170,7 @@ impl World {
 async fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !happened() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        assert!(Instant::now() < deadline, "timed out waiting: {what}");
         let _pause = timeout(Duration::from_millis(10), std::future::pending::<()>()).await;
     }
 }

@@ -70,7 +70,7 @@ mod tests {
     async fn a_reason_is_logged_once_then_rarely_with_the_number_of_suppressed_lines_and_hides_no_other() {
         let warnings = WarningsByReason::default();
         let due: Vec<_> = (0..100).filter_map(|_| warnings.due("another store")).collect();
-        assert_eq!((due, warnings.due("says nothing")), (vec![0], Some(0)));
+        assert_eq!((due, warnings.due("names nothing")), (vec![0], Some(0)));
         tokio::time::advance(WARNING_PAUSE).await;
         assert_eq!((warnings.due("another store"), warnings.due("another store")), (Some(99), None));
     }

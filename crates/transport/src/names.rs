@@ -183,9 +183,9 @@ mod tests {
         let began = tokio::time::Instant::now();
         assert_eq!(asked(&names).await, "192.0.2.1:1689");
         assert_eq!(began.elapsed(), LOOKUP_PATIENCE);
-        assert_eq!(asked(&names).await, "192.0.2.1:1689", "the same lookup runs still");
+        assert_eq!(asked(&names).await, "192.0.2.1:1689", "the same lookup is still running");
         tokio::time::sleep(SLOW).await;
-        assert_eq!(asked(&names).await, "192.0.2.2:1689", "what it found is kept");
+        assert_eq!(asked(&names).await, "192.0.2.2:1689", "its result is kept");
     }
 
     #[tokio::test(start_paused = true)]

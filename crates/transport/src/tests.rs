@@ -388,13 +388,17 @@ async fn a_known_key_is_recognised_whatever_authority_certified_it() {
     let ask = async |uri: &Uri| greeting(connector(Arc::clone(&ada), PATIENCE), uri).await;
     assert_eq!(ask(&admin).await, None, "neither knows the other's authority");
     at_person.replace([node.now().certificate().key], []);
-    assert_eq!(ask(&admin).await, None, "the node does not know her");
+    assert_eq!(ask(&admin).await, None, "the node does not know the caller's key");
     let (key, ends_ms) = (ada.now().certificate().key, ada.now().certificate().ends_ms);
     at_node.replace([], [(key, ends_ms - 1)]);
-    assert_eq!(ask(&admin).await, None, "one that ends later than the cluster issued: she made it herself");
+    assert_eq!(
+        ask(&admin).await,
+        None,
+        "a certificate that expires later than any issued one was not issued by the cluster"
+    );
     at_node.replace([], [(key, ends_ms)]);
     assert_eq!(ask(&admin).await.as_deref(), Some("Ada, reader"));
-    assert_eq!(ask(&peers).await, None, "a person's key is none of a node");
+    assert_eq!(ask(&peers).await, None, "a person's key is not a node's key");
     // A person's key is not accepted for a server, which must be a node.
     at_person.replace([], [(node.now().certificate().key, u64::MAX)]);
     assert_eq!(ask(&admin).await, None);
@@ -424,5 +428,5 @@ fn a_folder_follows_the_authority_that_replaces_its_own() {
     assert!(tls.holds_authority_key());
     // Another node, which has the old key.
     assert!(tls.follow_authority(authority().certificate_der(), None).unwrap());
-    assert!(!tls.holds_authority_key(), "a key of no use is destroyed");
+    assert!(!tls.holds_authority_key(), "an unusable key is destroyed");
 }

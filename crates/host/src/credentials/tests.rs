@@ -213,7 +213,7 @@ fn r31_a_crash_around_the_certificate_of_the_new_key_loses_neither_the_old_nor_t
     // The node was down when the answer was installed, and starts with an older state.
     let credentials = world.start();
     credentials.take_note(before).unwrap();
-    assert_eq!(world.files().len(), 2, "both are there until the state says which one counts");
+    assert_eq!(world.files().len(), 2, "both exist until the state determines which one is valid");
     credentials.take_note(world.held()).unwrap();
     assert!(world.signs(&credentials));
     assert_eq!(world.files(), [world.id().to_string()]);
@@ -236,7 +236,10 @@ fn a_machine_that_changes_back_signs_with_its_old_key_and_one_that_changes_again
 fn r31_a_change_while_the_node_runs_is_detected_by_the_check_for_activation() {
     let (world, credentials) = World::activated();
     world.move_to("another disk");
-    assert!(world.signs(&credentials), "a disk does not change under a running system; nobody looks at every request");
+    assert!(
+        world.signs(&credentials),
+        "a disk does not change in a running system; it is not checked for every request"
+    );
     assert!(credentials.is_in_need(world.id()));
     assert!(!world.signs(&credentials));
 }
@@ -304,7 +307,7 @@ fn an_older_state_destroys_nothing() {
     restarted.take_note(world.held()).unwrap();
     assert!(world.signs(&restarted));
     restarted.take_note(older).unwrap();
-    assert!(world.signs(&restarted), "what is older than what is known says nothing");
+    assert!(world.signs(&restarted), "a state older than the known one has no effect");
 }
 
 #[test]
@@ -333,7 +336,7 @@ fn after_a_release_the_node_can_be_activated_again_with_a_new_key() {
     assert!(signers.previous.is_none());
     assert_ne!(public(&signers.key), public(&before));
     credentials.take_note(world.held()).unwrap();
-    assert_eq!(world.files(), [world.id().to_string()], "the release that still waits is of the other key");
+    assert_eq!(world.files(), [world.id().to_string()], "the pending release is of the other key");
     world.certify(&signers.key);
     credentials.take_note(world.held()).unwrap();
     assert!(world.signs(&credentials));

@@ -100,7 +100,7 @@ mod tests {
                 assert!((1..=clients_max).contains(&shares.clients), "{limit}: {shares:?}");
             }
         }
-        assert_eq!(Shares::of(65_536, 4096).clients, 4096, "what the unit gives is enough for all");
+        assert_eq!(Shares::of(65_536, 4096).clients, 4096, "the unit's limit is enough for all ports");
         assert!(Shares::of(DESCRIPTORS_MIN, 4096).clients >= 16);
     }
 }

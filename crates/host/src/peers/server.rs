@@ -112,7 +112,7 @@ mod tests {
         let cases = [
             (None, 1, None, false, "nobody"),
             (Some(reader), 1, None, false, "an administrator"),
-            (Some(Subject::Node(2)), 1, None, true, "a node that says nothing of itself"),
+            (Some(Subject::Node(2)), 1, None, true, "a node that claims no number"),
             (Some(Subject::Node(2)), 1, Some("2"), true, "a node as itself"),
             (Some(Subject::Node(2)), 1, Some("3"), false, "a node as another"),
             (Some(Subject::Node(2)), 1, Some("two"), false, "nonsense"),
@@ -131,6 +131,6 @@ mod tests {
             }
             assert_eq!(admit(request, &AllBut([9; 32])).is_ok(), passes, "{case}");
         }
-        assert!(admit(Request::new(()), &AllBut([9; 32])).is_err(), "a connection that knows nobody");
+        assert!(admit(Request::new(()), &AllBut([9; 32])).is_err(), "a connection without known keys");
     }
 }

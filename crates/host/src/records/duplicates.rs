@@ -212,7 +212,7 @@ mod tests {
         let many = u32::try_from(DUPLICATES_KNOWN_MAX.get()).unwrap() + 10;
         (0..many).for_each(|cmid| duplicates.note(&request(cmid, 1), 1, false));
         assert_eq!(duplicates.known().len(), DUPLICATES_KNOWN_MAX.get());
-        assert!(duplicates.shown(&[request(0, 1).cmid]).is_empty(), "the one that asked longest ago made room");
+        assert!(duplicates.shown(&[request(0, 1).cmid]).is_empty(), "the least recently seen one was evicted");
         for machine in 0..u8::MAX {
             duplicates.note(&request(many, machine), 1, false);
         }

@@ -100,7 +100,7 @@ mod tests {
         for (found, expected, case) in cases {
             assert_eq!(judge(Some(&known), &found), expected, "{case}");
         }
-        assert_eq!(judge(None, &known), Ok(()), "the first that is heard of the node");
+        assert_eq!(judge(None, &known), Ok(()), "the first report about the node");
         let replaced = Incarnation { store: Uuid::from_u128(2), ..start(1, 1, 1) };
         assert_eq!(judge(Some(&known), &replaced), Ok(()), "another store is another node");
     }

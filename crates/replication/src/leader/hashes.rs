@@ -166,8 +166,8 @@ mod tests {
             ("two are missing", collected(&[(1, right)], 0), 3, right, None),
             ("each has another", collected(&[(1, right), (2, wrong), (3, [3; 32])], 0), 3, right, None),
             ("alone", collected(&[(1, right)], 0), 1, right, Some(right)),
-            ("two of a version before", collected(&[(1, right)], 2), 3, right, Some(right)),
-            ("one of a version before", collected(&[(1, right)], 1), 3, right, None),
+            ("two of the previous version", collected(&[(1, right)], 2), 3, right, Some(right)),
+            ("one of the previous version", collected(&[(1, right)], 1), 3, right, None),
             ("two of five are silent, two agree", collected(&[(1, right), (2, right), (3, wrong)], 2), 5, right, None),
         ] {
             let voters: Vec<u64> = (1..=voters).collect();

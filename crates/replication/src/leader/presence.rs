@@ -113,7 +113,7 @@ mod tests {
         let second = Duration::from_secs(1);
         presence.has_got(2, Some(5), 5);
         advance(second).await;
-        assert_eq!(presence.lacks_for(2, Some(5)), Duration::ZERO, "it has all, for however long");
+        assert_eq!(presence.lacks_for(2, Some(5)), Duration::ZERO, "it has all entries, at any time");
         presence.has_got(2, Some(5), 9);
         presence.has_got(2, Some(5), 10);
         advance(second).await;

@@ -107,7 +107,7 @@ mod tests {
                 assert!(voters.iter().all(|voter| before[voter].votes || before[voter].is_fit), "{text}: {voters:?}");
                 let mut after = before.clone();
                 after.iter_mut().for_each(|(node, seat)| seat.votes = voters.contains(node));
-                assert_eq!(elect(&after), voters, "{text}: the next look elects others");
+                assert_eq!(elect(&after), voters, "{text}: the next evaluation chooses others");
                 let was: BTreeSet<_> = before.iter().filter(|(_, seat)| seat.votes).map(|(node, _)| *node).collect();
                 if can_agree(&was, &before) {
                     assert!(can_agree(&voters, &before), "{text}: {voters:?} cannot agree, {was:?} could");

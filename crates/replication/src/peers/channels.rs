@@ -218,8 +218,8 @@ mod tests {
             (introduced(2, 22, 9), Ok(2), "a known member"),
             (introduced(3, 33, 9), Ok(3), "a node not yet in the membership"),
             (introduced(2, 23, 9), Err(tonic::Code::PermissionDenied), "node 2 with a new store"),
-            (introduced(2, 22, 8), Err(tonic::Code::FailedPrecondition), "means another store"),
-            (MetadataMap::new(), Err(tonic::Code::Unauthenticated), "says nothing"),
+            (introduced(2, 22, 8), Err(tonic::Code::FailedPrecondition), "names another store"),
+            (MetadataMap::new(), Err(tonic::Code::Unauthenticated), "names nothing"),
         ];
         for (metadata, expected, case) in cases {
             assert_eq!(admit_at_store_9(&metadata), expected, "{case}");

@@ -58,5 +58,5 @@ fn machine_data_that_a_failed_sync_left_in_the_page_cache_is_made_durable_before
 #[test]
 fn machine_a_store_reused_unchecked_after_a_failed_sync_is_seen_to_lose_activations() {
     let losses: Vec<_> = (0..3).map(|run| fail_sync_after(100 + 211 * run, Reopened::AsFound)).collect();
-    assert!(losses.iter().any(Result::is_err), "nothing was lost: this test shows nothing");
+    assert!(losses.iter().any(Result::is_err), "nothing was lost: this test proves nothing");
 }

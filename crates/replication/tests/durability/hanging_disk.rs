@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn eventually(what: &str, condition: impl Fn() -> bool) {
     let began = tokio::time::Instant::now();
     while !condition() {
-        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(began.elapsed() < PATIENCE, "timed out waiting until {what}");
         std::thread::park_timeout(Duration::from_millis(5));
     }
 }

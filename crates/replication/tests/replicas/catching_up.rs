@@ -58,7 +58,7 @@ async fn a_node_catches_up_through_a_snapshot() {
     cluster.node_mut(away).start().await;
     cluster.assert_equal_states().await;
     assert_eq!(cluster.node(away).known_machines(), 20);
-    assert!(cluster.node(away).replica().command_at(100).is_none(), "from a snapshot: these entries never came");
+    assert!(cluster.node(away).replica().command_at(100).is_none(), "from a snapshot: these entries were not sent");
 }
 
 /// A cluster of three, and the number of a node that was absent until the others purged entries that it lacks.
@@ -89,7 +89,7 @@ async fn a_snapshot_transfer_resumes_where_the_connection_broke() {
     cluster.node_mut(away).start().await;
     cluster.assert_equal_states().await;
     assert_eq!(cluster.node(away).known_machines(), 20);
-    assert!(cluster.node(away).replica().command_at(100).is_none(), "from a snapshot: these entries never came");
+    assert!(cluster.node(away).replica().command_at(100).is_none(), "from a snapshot: these entries were not sent");
     eventually("nothing of the transfer is left", || async { partial_of(cluster.node(away)).is_none() }).await;
 }
 
@@ -139,7 +139,7 @@ async fn a_node_of_the_version_before_gets_a_snapshot_in_one_go() {
     cluster.node_mut(away).serve_as_older_version();
     cluster.node_mut(away).start().await;
     cluster.assert_equal_states().await;
-    assert!(cluster.node(away).replica().command_at(100).is_none(), "from a snapshot: these entries never came");
+    assert!(cluster.node(away).replica().command_at(100).is_none(), "from a snapshot: these entries were not sent");
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ async fn a_jump_of_a_single_node_raises_the_alarm_and_nothing_expires_until_it_i
     assert_eq!(
         count(&recorded),
         4,
-        "answers go on, with the machine's clock compared to the nodes', and nothing expires"
+        "requests are answered, the machine's clock is compared to the nodes', and nothing expires"
     );
     assert!(recorded.cluster_time_ms.abs_diff(node.clock_ms()) < MINUTE_MS, "what is recorded has the clocks' time");
 
@@ -107,10 +107,8 @@ async fn synchronised_clocks_confirm_a_stop_of_forty_days_without_an_administrat
     cluster.node_mut(1).start().await;
     cluster.leader().await;
     // The clocks may be sampled only after the first request.
-    eventually("machines of forty days ago are forgotten", || async {
-        count(&cluster.node(1).submit(2).await.unwrap()) == 1
-    })
-    .await;
+    eventually("machines of forty days ago expire", || async { count(&cluster.node(1).submit(2).await.unwrap()) == 1 })
+        .await;
     assert_eq!(read_point(&cluster).await.clock_alarm, None);
 }
 
@@ -145,7 +143,7 @@ async fn time_never_runs_backwards_by_itself_and_a_reset_lowers_it() {
     assert_eq!(point.clock_alarm.unwrap().kind(), ClockAlarmKind::Ahead);
     assert!(point.ahead_ms.unwrap().abs_diff(2 * 24 * 60 * 60 * 1000) < MINUTE_MS);
     let recorded = node.submit(2).await.unwrap();
-    assert_eq!(count(&recorded), 2, "a machine with the right time is counted all the same");
+    assert_eq!(count(&recorded), 2, "a machine with the right time is still counted");
     assert!(recorded.cluster_time_ms >= ahead, "time ran backwards");
     node.on(async |replica| replica.reset_clock(replica.request_id()).await).await.unwrap();
     alarm_is(&cluster, false).await;

@@ -90,7 +90,7 @@ async fn with_an_altered_follower() -> (Cluster, u64) {
 
 async fn append_until_found_out(cluster: &Cluster, altered: u64) {
     append_until_a_hash_is_due(cluster).await;
-    eventually("the node is found out", || async {
+    eventually("the divergence is detected", || async {
         matches!(cluster.node(altered).replica().health(), Health::Diverged(_))
     })
     .await;
@@ -99,7 +99,7 @@ async fn append_until_found_out(cluster: &Cluster, altered: u64) {
 #[tokio::test]
 async fn a_node_whose_state_was_altered_is_detected_and_stops_answering() {
     let (mut cluster, altered) = with_an_altered_follower().await;
-    assert_eq!(cluster.node(altered).replica().health(), Health::Running, "nobody knows yet");
+    assert_eq!(cluster.node(altered).replica().health(), Health::Running, "no node has detected it yet");
 
     append_until_found_out(&cluster, altered).await;
     assert_eq!(cluster.node(altered).submit(200).await.unwrap_err(), Unavailable::Diverged);
@@ -132,7 +132,7 @@ async fn a_node_whose_state_was_altered_is_detected_and_stops_answering() {
 #[tokio::test]
 async fn a_leader_whose_state_was_altered_transfers_leadership_and_the_majority_keeps_serving() {
     let (cluster, altered) = with_an_altered_follower().await;
-    eventually("it leads: nobody knows yet", || async {
+    eventually("it leads: no node has detected it yet", || async {
         let leader = cluster.leader().await;
         leader == altered
             || cluster.node(leader).on(async move |replica| replica.transfer_leader(altered).await).await.is_ok()
@@ -140,7 +140,7 @@ async fn a_leader_whose_state_was_altered_transfers_leadership_and_the_majority_
     .await;
 
     append_until_a_hash_is_due(&cluster).await;
-    eventually("it knows that its state is the wrong one, and another node leads", || async {
+    eventually("it has detected that its state differs, and another node leads", || async {
         matches!(cluster.node(altered).replica().health(), Health::Diverged(_)) && cluster.leader().await != altered
     })
     .await;
@@ -194,7 +194,7 @@ async fn a_diverged_node_takes_over_the_state_that_a_majority_confirms_and_serve
     let confirmed = logged_hashes(&cluster, via).last().copied();
     assert!(confirmed > Some(STATE_HASH_INTERVAL_ENTRIES), "{confirmed:?}");
     rejoin(&cluster, via, altered).await.unwrap();
-    assert_eq!(logged_hashes(&cluster, via).last().copied(), confirmed, "where nothing differs nothing is done");
+    assert_eq!(logged_hashes(&cluster, via).last().copied(), confirmed, "if no state differs nothing is done");
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ async fn a_wrong_peer_list_is_refused_with_the_reason() {
         let refused = bootstrap(&cluster, 1, addresses).await.expect_err(case).to_string();
         assert!(refused.contains(words), "{case}: {refused}");
     }
-    bootstrap(&cluster, 1, cluster.addresses()).await.expect("nothing of this kept the cluster from being formed");
+    bootstrap(&cluster, 1, cluster.addresses()).await.expect("none of the refusals prevents forming the cluster");
 }
 
 #[tokio::test]
@@ -78,9 +78,9 @@ async fn a_wiped_node_under_its_old_number_is_refused_and_the_others_keep_servin
         cluster.node(leader).submit(machine).await.unwrap();
     }
     let wiped = cluster.node(wiped);
-    assert!(!wiped.on(async |replica| replica.is_initialised().await).await, "it takes no part");
-    assert_eq!((wiped.known_machines(), wiped.replica().cluster().last_index), (0, 0), "it takes nothing");
-    assert!(wiped.submit(21).await.is_err(), "it answers nothing");
+    assert!(!wiped.on(async |replica| replica.is_initialised().await).await, "it is not initialised");
+    assert_eq!((wiped.known_machines(), wiped.replica().cluster().last_index), (0, 0), "its log is empty");
+    assert!(wiped.submit(21).await.is_err(), "it answers no request");
 }
 
 #[tokio::test]

@@ -69,7 +69,7 @@ async fn a_rolled_back_node_is_quarantined(mut cluster: Cluster, node: u64) {
     roll_back(&mut cluster, node).await;
     let reason = is_quarantined(cluster.node(node)).await;
     assert!(reason.contains("went back in time"), "{reason}");
-    assert_eq!(submit(cluster.node(other), 14).await, 14, "the others go on, with what all had acknowledged");
+    assert_eq!(submit(cluster.node(other), 14).await, 14, "the others keep serving, with all that was acknowledged");
 
     cluster.node_mut(node).stop_hard().await;
     cluster.node_mut(node).start().await;
@@ -201,7 +201,7 @@ async fn a_majority_of_the_voters_comes_up_without_the_third() {
     }
     cluster.node_mut(1).start().await;
     assert_eq!(cluster.node(1).submit(2).await.unwrap_err(), Unavailable::NoLeader);
-    assert!(!cluster.node(1).replica().is_admitted(), "nobody recognises it yet");
+    assert!(!cluster.node(1).replica().is_admitted(), "no member has recognised it yet");
     cluster.node_mut(2).start().await;
     assert_eq!(submit(cluster.node(1), 2).await, 2);
 }

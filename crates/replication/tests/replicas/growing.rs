@@ -69,13 +69,15 @@ async fn a_cluster_grows_from_one_to_six_and_shrinks_back_while_it_keeps_countin
             .filter(|leader| *leader != 6)
             .unwrap_or_else(|| *leader.members.keys().find(|node| **node != 6).unwrap());
         remove(&cluster, 6, goes).await.unwrap();
-        eventually("the node is gone", || async {
+        eventually("the node is removed", || async {
             let view = cluster.node(6).replica().cluster();
             view.members.len() == left && !view.members.contains_key(&goes) && view.leader.is_some()
         })
         .await;
-        eventually("as many vote as so few can", || async { voters(&cluster, 6).len() == VOTERS[left - 1].len() })
-            .await;
+        eventually("the number of voters fits the number of nodes", || async {
+            voters(&cluster, 6).len() == VOTERS[left - 1].len()
+        })
+        .await;
         machines += 1;
         assert_eq!(u64::from(count(&cluster.node(6).submit(machines).await.unwrap())), machines);
     }
@@ -92,7 +94,7 @@ async fn a_learner_replaces_a_dead_voter_which_returns_as_a_learner() {
     let expected: Vec<_> = (1..=4).filter(|node| *node != dead).collect();
     voters_become(&cluster, leader, &expected).await;
     cluster.node_mut(dead).start().await;
-    eventually("it learns", || async {
+    eventually("it is a learner", || async {
         let (back, others) = (cluster.node(dead).replica().cluster(), cluster.node(leader).replica().cluster());
         back.voters == expected && back.last_index == others.last_index && back.members.len() == 4
     })
@@ -131,7 +133,7 @@ async fn a_node_that_may_not_become_a_member_is_refused_with_the_reason() {
         ("a wiped node under its old number", wiped, cluster.node(wiped).address(), "another store"),
         ("another node there", 4, cluster.node(wiped).address(), "there is node"),
         ("a member of another cluster", 1, theirs.node(1).address(), "another store"),
-        ("nobody there", 4, silent, "no node answers"),
+        ("no node there", 4, silent, "no node answers"),
     ];
     for (case, node, address, words) in cases {
         let refused = cluster.node(via).on(async move |replica| replica.add(node, &address).await).await;
@@ -148,7 +150,7 @@ async fn an_administrator_can_promote_a_learner_in_place_of_a_voter() {
         let promoted = cluster.node(4).on(async move |replica| replica.promote(4, instead_of).await).await;
         promoted.map_err(|error| error.to_string())
     };
-    eventually("one more vote needs one less", || async {
+    eventually("one more voter requires one fewer", || async {
         promote(None).await.is_err_and(|why| why.contains("--instead-of"))
     })
     .await;
@@ -157,7 +159,7 @@ async fn an_administrator_can_promote_a_learner_in_place_of_a_voter() {
     promote(Some(out)).await.unwrap();
     let expected: Vec<_> = (1..=4).filter(|node| *node != out).collect();
     voters_become(&cluster, 4, &expected).await;
-    assert_eq!(cluster.node(leader).replica().cluster().members.len(), 4, "it learns on");
+    assert_eq!(cluster.node(leader).replica().cluster().members.len(), 4, "it stays a learner");
 }
 
 #[tokio::test]
@@ -173,7 +175,7 @@ async fn a_node_under_the_number_of_the_first_voter_follows_and_forms_no_separat
     }
     voters_become(&cluster, 1, &[1, 2, 3]).await;
     remove(&cluster, 2, 1).await.unwrap();
-    eventually("node 1 is out", || async { !cluster.node(2).replica().cluster().members.contains_key(&1) }).await;
+    eventually("node 1 is removed", || async { !cluster.node(2).replica().cluster().members.contains_key(&1) }).await;
     cluster.node_mut(1).stop_hard().await;
     cluster.node_mut(1).wipe();
     cluster.node_mut(1).start().await;

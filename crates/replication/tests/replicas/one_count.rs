@@ -42,7 +42,7 @@ async fn an_answer_names_the_log_position_of_its_request() {
     cluster.settled_hashes().await;
     for (&(_, machine), answer) in nodes.iter().zip(answers) {
         let answer = answer.unwrap();
-        assert!(places.insert((answer.log_index, answer.offset)), "two answers name the same place");
+        assert!(places.insert((answer.log_index, answer.offset)), "two answers name the same log position");
         for node in cluster.running() {
             let command = node.replica().command_at(answer.log_index).expect("the entry is in every node's log");
             let batch = match activation::state::Command::decode(&command).unwrap() {

@@ -81,7 +81,7 @@ impl Load {
     async fn more(&self, machines: u64) {
         let asked = || self.machines.load(Ordering::Relaxed);
         let enough = asked() + machines;
-        eventually("machines ask", || async { asked() >= enough }).await;
+        eventually("clients send requests", || async { asked() >= enough }).await;
     }
 
     /// Stops the load, and returns the acknowledged requests. Every request must have been acknowledged, unless a
@@ -198,7 +198,7 @@ async fn a_learner_follows_the_profile_too() {
     }
     let address = cluster.node(2).address();
     cluster.node(1).on(async move |replica| replica.add(2, &address).await).await.unwrap();
-    assert_eq!(cluster.node(2).replica().cluster().voters, [1], "node 2 learns");
+    assert_eq!(cluster.node(2).replica().cluster().voters, [1], "node 2 is a learner");
     let load = Load::on(&cluster);
     for profile in [Far, Near] {
         load.more(10).await;

@@ -46,7 +46,7 @@ async fn a_backup_taken_while_serving_forms_another_cluster_with_the_same_count(
     }
     assert_eq!(submit(&new, 3, 23).await, 22);
     new.assert_equal_states().await;
-    assert_eq!(submit(&old, 2, 22).await, 22, "the old cluster goes on with its own");
+    assert_eq!(submit(&old, 2, 22).await, 22, "the old cluster continues with its own count");
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn the_last_of_three_nodes_recovers_alone_and_the_lost_nodes_cannot_return
     cluster.node_mut(1).start().await;
     cluster.node_mut(2).start().await;
     assert_eq!(submit(&cluster, 1, 40).await, 31, "the lost ones count on their own");
-    assert_eq!(submit(&cluster, 3, 41).await, 32, "and are not heard");
+    assert_eq!(submit(&cluster, 3, 41).await, 32, "and get no answer");
     assert_eq!(cluster.node(3).replica().cluster().leader, Some(3));
     let again = cluster.node(1).address();
     let refused = cluster.node(3).on(async move |replica| replica.add(1, &again).await).await.unwrap_err();

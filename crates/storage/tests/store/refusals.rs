@@ -129,7 +129,7 @@ async fn a_store_is_opened_by_one_at_a_time() {
     filled(folder.path()).await;
     let first = open(folder.path()).unwrap();
     assert!(matches!(refusal(folder.path(), NODE_1), OpenError::InUse { .. }));
-    assert!(first.get(key(0u32).as_bytes()).unwrap().is_some(), "the first one reads on");
+    assert!(first.get(key(0u32).as_bytes()).unwrap().is_some(), "the first one can still read");
     drop(first);
     Store::open(folder.path(), NODE_1).unwrap();
 }

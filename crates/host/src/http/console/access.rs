@@ -314,7 +314,7 @@ mod tests {
         assert!(secrets.until("a", now).is_some() && secrets.until("b", now).is_none());
         assert!(secrets.take("a", now).is_some() && secrets.take("a", now).is_none(), "once");
         secrets.put("a", None, now);
-        assert!(secrets.take("a", now + Duration::from_secs(60)).is_none(), "its time is over");
+        assert!(secrets.take("a", now + Duration::from_secs(60)).is_none(), "it has expired");
         for (secret, later_s) in [("a", 0), ("b", 1), ("c", 2)] {
             secrets.put(secret, None, now + Duration::from_secs(later_s));
         }
