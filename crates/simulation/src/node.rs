@@ -7,7 +7,7 @@ use api::peer::v1::peer_server::PeerServer;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use host::simulated::AnsweringHost;
-use replication::{Computations, Environment, Health, LegacyQuestions, Pace, Planted, RaftSettings, Replica};
+use replication::{Computations, Environment, Health, LegacyRequests, Pace, Planted, RaftSettings, Replica};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{sleep, timeout},
@@ -58,9 +58,9 @@ impl NodeOptions {
 }
 
 /// Refuses the questions of nodes of the previous version: a run has no such nodes.
-struct NoQuestions;
+struct NoLegacyRequests;
 
-impl LegacyQuestions for NoQuestions {
+impl LegacyRequests for NoLegacyRequests {
     fn answer(&self, _question: Bytes) -> BoxFuture<'_, Result<Bytes, tonic::Status>> {
         Box::pin(async { Err(tonic::Status::unimplemented("not simulated")) })
     }
@@ -105,7 +105,7 @@ async fn start(world: &World, node: u64, bay: DiskBay, options: NodeOptions) -> 
     let keys = options.keys.join(replica.identity().owner.to_string());
     std::fs::create_dir_all(&keys)?;
     let host = AnsweringHost::new(replica.clone(), &keys, &options.machine_root)?;
-    let calls = WatchedCalls { calls: replica.peer_calls(Arc::new(NoQuestions)), world: world.clone(), node };
+    let calls = WatchedCalls { calls: replica.peer_calls(Arc::new(NoLegacyRequests)), world: world.clone(), node };
     let incoming = network::incoming().await?;
     let serving = Server::builder()
         .http2_max_pending_accept_reset_streams(Some(1000))

@@ -45,8 +45,8 @@ enum Shown {
 
 /// A connector that presents the certificate in `identity` at the time a connection is opened, and accepts nodes
 /// certified by its authorities. `connect_timeout` limits the TCP connection to each address. The lookup of a name
-/// is limited to [`crate::limits::LOOKUP_TIMEOUT`], or to [`crate::limits::LOOKUP_PATIENCE`] if earlier addresses
-/// of the name can be tried. The handshake is limited to [`HANDSHAKE_DEADLINE`].
+/// is limited to [`crate::limits::LOOKUP_TIMEOUT`], or to [`crate::limits::LOOKUP_REFRESH_TIMEOUT`] if earlier
+/// addresses of the name can be tried. The handshake is limited to [`HANDSHAKE_DEADLINE`].
 pub fn connector(identity: Arc<PresentedIdentity>, connect_timeout: Duration) -> Connector {
     Connector { shown: Shown::Identity(identity), connect_timeout, names: Names::of_system(), seen: Arc::default() }
 }

@@ -75,7 +75,7 @@ pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Timeout of the lookup of a node's name while an earlier address is known: a connection to a peer must not wait
 /// long, and the lookup continues in the background.
-pub const LOOKUP_PATIENCE: Duration = Duration::from_millis(100);
+pub const LOOKUP_REFRESH_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Timeout of the lookup of a name when ports are probed for an administrator.
 pub const PORT_PROBE_LOOKUP_TIMEOUT: Duration = Duration::from_secs(6);

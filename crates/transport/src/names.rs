@@ -17,7 +17,7 @@ use std::{
 
 use tokio::{net::lookup_host, sync::watch, time::timeout};
 
-use crate::limits::{ADDRESSES_MAX, LOOKUP_PATIENCE, LOOKUP_TIMEOUT, NAMES_MAX};
+use crate::limits::{ADDRESSES_MAX, LOOKUP_REFRESH_TIMEOUT, LOOKUP_TIMEOUT, NAMES_MAX};
 
 /// The result of a lookup, or the kind and the text of its error; `None` while the lookup runs.
 type Outcome = Option<Result<Vec<SocketAddr>, (io::ErrorKind, String)>>;
@@ -52,7 +52,7 @@ impl Names {
     }
 
     /// The addresses of `host`, from a new lookup. If earlier addresses are known, they are returned when the
-    /// lookup fails or takes longer than [`LOOKUP_PATIENCE`]; otherwise the lookup may take [`LOOKUP_TIMEOUT`].
+    /// lookup fails or takes longer than [`LOOKUP_REFRESH_TIMEOUT`]; otherwise the lookup may take [`LOOKUP_TIMEOUT`].
     ///
     /// # Errors
     /// The name is not found, and no earlier addresses are known.
@@ -61,7 +61,7 @@ impl Names {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
         let (known, mut running) = self.begin(&(host.to_owned(), port));
-        let wait = if known.is_empty() { LOOKUP_TIMEOUT } else { LOOKUP_PATIENCE };
+        let wait = if known.is_empty() { LOOKUP_TIMEOUT } else { LOOKUP_REFRESH_TIMEOUT };
         let outcome = timeout(wait, running.wait_for(Option::is_some)).await;
         let outcome = outcome.ok().and_then(Result::ok).and_then(|outcome| outcome.clone());
         match outcome {
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(asked(&names).await, "192.0.2.1:1689", "nothing was known: the lookup is waited for");
         let began = tokio::time::Instant::now();
         assert_eq!(asked(&names).await, "192.0.2.1:1689");
-        assert_eq!(began.elapsed(), LOOKUP_PATIENCE);
+        assert_eq!(began.elapsed(), LOOKUP_REFRESH_TIMEOUT);
         assert_eq!(asked(&names).await, "192.0.2.1:1689", "the same lookup is still running");
         tokio::time::sleep(SLOW).await;
         assert_eq!(asked(&names).await, "192.0.2.2:1689", "its result is kept");

@@ -13,7 +13,7 @@ use tower::Service;
 use crate::*;
 
 const DAY: Duration = Duration::from_secs(86_400);
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[expect(clippy::disallowed_methods, reason = "certificates are verified by the clock of this machine")]
 fn now_ms() -> u64 {
@@ -86,8 +86,8 @@ async fn callers_are_admitted_and_identified_by_their_certificates() {
     let admin = greeter(node, Audience::Anybody).await;
     let second = Subject::Node(2);
     // The connector with the fingerprint presents no certificate; the others present theirs.
-    let with = |own| connector(own, PATIENCE);
-    let nothing = pinned(cluster.fingerprint(), PATIENCE).unwrap();
+    let with = |own| connector(own, TIMEOUT);
+    let nothing = pinned(cluster.fingerprint(), TIMEOUT).unwrap();
     let cases = [
         ("a node", with(own(&cluster, &second)), Some("node 2"), Some("node 2")),
         ("a reader", with(own(&cluster, &person(Role::Reader))), Some("Ada, reader"), Some("Ada, reader")),
@@ -114,7 +114,7 @@ fn stray(cluster: &Authority, other: &Authority) -> Arc<PresentedIdentity> {
 #[tokio::test]
 async fn a_caller_accepts_only_a_certified_node() {
     let (cluster, other) = (authority(), authority());
-    let caller = connector(own(&cluster, &Subject::Node(2)), PATIENCE);
+    let caller = connector(own(&cluster, &Subject::Node(2)), TIMEOUT);
     let cases = [
         ("a node", own(&cluster, &Subject::Node(1)), true),
         ("another cluster's node", own(&other, &Subject::Node(1)), false),
@@ -132,7 +132,7 @@ async fn a_token_pins_the_authority_and_nothing_else_does() {
     let (cluster, other) = (authority(), authority());
     let uri = greeter(own(&cluster, &Subject::Node(1)), Audience::Anybody).await;
     for (fingerprint, passes) in [(cluster.fingerprint(), true), (other.fingerprint(), false), ([0; 32], false)] {
-        let said = greeting(pinned(fingerprint, PATIENCE).unwrap(), &uri).await;
+        let said = greeting(pinned(fingerprint, TIMEOUT).unwrap(), &uri).await;
         assert_eq!(said.is_some(), passes);
     }
 }
@@ -143,7 +143,7 @@ async fn a_renewed_certificate_is_used_by_the_next_handshake_on_both_sides() {
     let node = expired(&cluster, &Subject::Node(1));
     let caller = expired(&cluster, &Subject::Node(2));
     let uri = greeter(Arc::clone(&node), Audience::Anybody).await;
-    let connector = connector(Arc::clone(&caller), PATIENCE);
+    let connector = connector(Arc::clone(&caller), TIMEOUT);
     assert_eq!(greeting(connector.clone(), &uri).await, None, "both have expired");
     node.replace(identity_until(&cluster, &Subject::Node(1), now_ms(), DAY));
     assert_eq!(greeting(connector.clone(), &uri).await, None, "one has expired");
@@ -257,7 +257,7 @@ async fn with_an_organisations_authority_a_node_is_accepted_at_its_own_address_o
     params.distinguished_name.push(rcgen::DnType::CommonName, "An organisation");
     let authority = params.self_signed(&key).unwrap().pem();
     let issuer = rcgen::Issuer::new(params, key);
-    let caller = connector(of_organisation(&issuer, &authority, "node", "127.0.0.1"), PATIENCE);
+    let caller = connector(of_organisation(&issuer, &authority, "node", "127.0.0.1"), TIMEOUT);
     let cases = [
         ("a node at its address", "node", "127.0.0.1", true),
         ("a node at another's", "node", "127.0.0.2", false),
@@ -385,7 +385,7 @@ async fn a_known_key_is_recognised_whatever_authority_certified_it() {
     let ada = identity(&before, &person(Role::Reader), &at_person);
     let admin = greeter(Arc::clone(&node), Audience::Anybody).await;
     let peers = greeter(Arc::clone(&node), Audience::Certified).await;
-    let ask = async |uri: &Uri| greeting(connector(Arc::clone(&ada), PATIENCE), uri).await;
+    let ask = async |uri: &Uri| greeting(connector(Arc::clone(&ada), TIMEOUT), uri).await;
     assert_eq!(ask(&admin).await, None, "neither knows the other's authority");
     at_person.replace([node.now().certificate().key], []);
     assert_eq!(ask(&admin).await, None, "the node does not know the caller's key");

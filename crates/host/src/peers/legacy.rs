@@ -7,12 +7,12 @@ use api::node::v1::{
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use prost::Message;
-use replication::LegacyQuestions;
+use replication::LegacyRequests;
 use tonic::{Request, Response, Status};
 
 use super::node_service::NodeService;
 
-impl LegacyQuestions for NodeService {
+impl LegacyRequests for NodeService {
     fn answer(&self, question: Bytes) -> BoxFuture<'_, Result<Bytes, Status>> {
         let answer = async move {
             let question = LegacyQuestion::decode(question)

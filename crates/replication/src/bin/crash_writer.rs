@@ -45,7 +45,7 @@ const CALLERS: u64 = 32;
 /// Number of machines that one run may use: the next run starts after them.
 const MACHINES_PER_ENTRY: u64 = 1 << 20;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Environment variable: number of entries after which the writer makes a snapshot; without it, none.
 const SNAPSHOT_EVERY: &str = "QUORATE_TEST_SNAPSHOT_EVERY";
@@ -101,7 +101,7 @@ async fn write(folder: &Path, count: u64) -> Result<()> {
     if !replica.is_initialised().await {
         // A cluster of one node makes no calls, so the address is never used.
         let addresses = BTreeMap::from([(NODE, "127.0.0.1:1".to_owned())]);
-        replica.bootstrap(&addresses, PATIENCE).await?;
+        replica.bootstrap(&addresses, TIMEOUT).await?;
     }
     for command in world::activation([NODE]) {
         replica.propose(&command).await?;
@@ -143,7 +143,7 @@ async fn check(folder: &Path, acknowledged: &Path) -> Result<()> {
     let replica = start(Arc::clone(&disk)).await?;
     ensure!(replica.is_initialised().await, "the whole log is lost, including the membership");
     let applied = async { while replica.read_point().await.is_err() {} };
-    timeout(PATIENCE, applied).await.context("the reopened replica did not apply the acknowledged entries in time")?;
+    timeout(TIMEOUT, applied).await.context("the reopened replica did not apply the acknowledged entries in time")?;
     let batches = batches(&*disk)?;
     for line in acknowledged.lines() {
         let (index, offset, cmid) = parse(line).with_context(|| format!("not an acknowledgement: {line:?}"))?;

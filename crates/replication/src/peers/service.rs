@@ -18,7 +18,7 @@ use crate::{
     environment::{ReplicaTask, Tasks},
     gate::{hello, state::Gate},
     leader::{batcher::Waiting, profiles::profile_out, propose},
-    legacy::LegacyQuestions,
+    legacy::LegacyRequests,
     limits::{FORWARD_REQUESTS_MAX, FORWARDS_IN_FLIGHT_MAX},
     peers::{forward::recorded_out, receiving},
     raft::{
@@ -36,7 +36,7 @@ type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 pub struct PeerService {
     pub(crate) running: Arc<RunningReplica>,
     /// Answers the `Ask` call of nodes that run the previous version.
-    pub(crate) legacy: Arc<dyn LegacyQuestions>,
+    pub(crate) legacy: Arc<dyn LegacyRequests>,
 }
 
 fn malformed(Malformed(what): Malformed) -> Status {

@@ -10,12 +10,12 @@ use uuid::Uuid;
 use crate::strict::StrictFileSystem;
 
 /// How long a test waits for the disk to begin or to finish its work.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn eventually(what: &str, condition: impl Fn() -> bool) {
     let began = tokio::time::Instant::now();
     while !condition() {
-        assert!(began.elapsed() < PATIENCE, "timed out waiting until {what}");
+        assert!(began.elapsed() < TIMEOUT, "timed out waiting until {what}");
         std::thread::park_timeout(Duration::from_millis(5));
     }
 }

@@ -9,7 +9,7 @@ use replication::{Failure, Pace, StartError};
 use tokio::time::timeout;
 
 use crate::{
-    cluster::{Cluster, Node, PATIENCE, SETTINGS, count, eventually, hanging_disk::Refused, pace},
+    cluster::{Cluster, Node, SETTINGS, TIMEOUT, count, eventually, hanging_disk::Refused, pace},
     world,
 };
 
@@ -122,7 +122,7 @@ async fn a_node_that_cannot_store_a_snapshot_fails_and_catches_up_once_it_can() 
     let (mut cluster, away) = with_one_that_needs_a_snapshot(quick_snapshots()).await;
     cluster.node(away).refuse(Some(Refused::Parts));
     cluster.node_mut(away).start().await;
-    let failed = timeout(PATIENCE, cluster.node(away).on(async |replica| replica.failed().await)).await;
+    let failed = timeout(TIMEOUT, cluster.node(away).on(async |replica| replica.failed().await)).await;
     let Ok(Failure::Storage(why)) = failed else { panic!("{failed:?}") };
     assert!(why.contains("cannot write snapshot"), "{why}");
 

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
 use crate::{
-    cluster::{Cluster, PATIENCE, SETTINGS, eventually, hanging_disk::Refused, pace},
+    cluster::{Cluster, SETTINGS, TIMEOUT, eventually, hanging_disk::Refused, pace},
     world,
 };
 
@@ -207,13 +207,13 @@ async fn a_state_that_could_not_be_written_leaves_the_node_marked_and_it_is_repe
         let replica = cluster.node(leader).replica().clone();
         async move { replica.rejoin(altered).await }
     });
-    let failed = timeout(PATIENCE, cluster.node(altered).on(async |replica| replica.failed().await)).await;
+    let failed = timeout(TIMEOUT, cluster.node(altered).on(async |replica| replica.failed().await)).await;
     assert!(matches!(failed, Ok(Failure::Storage(_))), "{failed:?}");
     cluster.node_mut(altered).stop_hard().await;
     cluster.node(altered).refuse(None);
     cluster.node_mut(altered).start().await;
     // The same command retries until it succeeds.
-    timeout(PATIENCE, asked).await.expect("it is repeated").unwrap().unwrap();
+    timeout(TIMEOUT, asked).await.expect("it is repeated").unwrap().unwrap();
     is_sound(&cluster, altered).await;
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use replication::{BootstrapError, ProposeError};
 
 use crate::{
-    cluster::{Cluster, PATIENCE, SETTINGS, eventually, pace},
+    cluster::{Cluster, SETTINGS, TIMEOUT, eventually, pace},
     world,
 };
 
@@ -70,7 +70,7 @@ async fn a_wiped_node_under_its_old_number_is_refused_and_the_others_keep_servin
     cluster.node_mut(wiped).start().await;
     let leader = cluster.running().map(|node| node.number()).find(|&node| node != wiped).unwrap();
     let refused =
-        cluster.node(leader).on(async move |replica| replica.legacy_ask(wiped, "disk".into(), PATIENCE).await).await;
+        cluster.node(leader).on(async move |replica| replica.legacy_ask(wiped, "disk".into(), TIMEOUT).await).await;
     let refused = refused.unwrap_err();
     let refused = refused.message();
     assert!(refused.contains("lost its data") && refused.contains("new number"), "{refused}");

@@ -4,11 +4,11 @@ use replication::{Health, Unavailable};
 use storage::Batch;
 use tokio::time::Instant;
 
-use crate::cluster::{Cluster, Node, PATIENCE, count, eventually};
+use crate::cluster::{Cluster, Node, TIMEOUT, count, eventually};
 
 /// Repeats the request until it is answered; returns the count.
 async fn submit(node: &Node, machine: u64) -> u32 {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         match node.submit(machine).await {
             Ok(recorded) => return count(&recorded),
@@ -22,7 +22,7 @@ async fn with_a_learner() -> Cluster {
     let cluster = Cluster::unformed(4, crate::cluster::SETTINGS, crate::cluster::pace()).await;
     let mut voters = cluster.addresses();
     voters.remove(&4);
-    cluster.node(1).on(async move |replica| replica.bootstrap(&voters, PATIENCE).await).await.unwrap();
+    cluster.node(1).on(async move |replica| replica.bootstrap(&voters, TIMEOUT).await).await.unwrap();
     for command in crate::world::activation(1..=4) {
         cluster.node(1).on(async move |replica| replica.propose(&command).await).await.unwrap();
     }

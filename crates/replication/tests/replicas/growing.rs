@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use replication::ProposeError;
 
 use crate::{
-    cluster::{Cluster, PATIENCE, SETTINGS, count, eventually, pace},
+    cluster::{Cluster, SETTINGS, TIMEOUT, count, eventually, pace},
     world,
 };
 
@@ -16,7 +16,7 @@ const VOTERS: [&[u64]; 6] = [&[1], &[1], &[1, 2, 3], &[1, 2, 3], &[1, 2, 3, 4, 5
 async fn first_of(nodes: u64) -> Cluster {
     let cluster = Cluster::unformed(nodes, SETTINGS, pace()).await;
     let alone = BTreeMap::from([(1, cluster.node(1).address())]);
-    cluster.node(1).on(async move |replica| replica.bootstrap(&alone, PATIENCE).await).await.unwrap();
+    cluster.node(1).on(async move |replica| replica.bootstrap(&alone, TIMEOUT).await).await.unwrap();
     for command in world::activation(1..=nodes) {
         cluster.node(1).on(async move |replica| replica.propose(&command).await).await.unwrap();
     }

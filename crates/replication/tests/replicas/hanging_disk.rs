@@ -5,7 +5,7 @@ use std::time::Duration;
 use replication::{Failure, Health};
 use tokio::time::timeout;
 
-use crate::cluster::{Cluster, Node, PATIENCE, count, eventually};
+use crate::cluster::{Cluster, Node, TIMEOUT, count, eventually};
 
 /// Waits until the other nodes follow one of themselves.
 async fn led_by_another(cluster: &Cluster, hung: u64) -> u64 {
@@ -30,7 +30,7 @@ async fn submit(node: &Node, machine: u64) -> u32 {
             }
         }
     };
-    timeout(PATIENCE, answered).await.expect("the node answers")
+    timeout(TIMEOUT, answered).await.expect("the node answers")
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn a_node_whose_disk_keeps_hanging_fails_and_logs_the_reason() {
     let leader = cluster.leader().await;
     cluster.node(hung).hang_disk();
     assert_eq!(submit(cluster.node(leader), 1).await, 1, "the others are a majority");
-    let failed = timeout(PATIENCE, cluster.node(hung).on(async |replica| replica.failed().await)).await;
+    let failed = timeout(TIMEOUT, cluster.node(hung).on(async |replica| replica.failed().await)).await;
     let failure = failed.expect("a disk that hangs ends the node");
     assert_eq!(cluster.node(hung).replica().health(), Health::Failed(failure.clone()));
     let Failure::Storage(why) = failure else { panic!("{failure:?}") };

@@ -5,7 +5,7 @@ use replication::FROM;
 use tonic::{Code, metadata::MetadataMap, transport::Endpoint};
 use uuid::Uuid;
 
-use crate::cluster::{Cluster, PATIENCE};
+use crate::cluster::{Cluster, TIMEOUT};
 
 #[tokio::test]
 async fn a_channel_to_a_member_introduces_the_caller_and_a_plain_one_is_refused() {
@@ -48,7 +48,7 @@ async fn a_second_service_admits_members_alone_and_each_with_its_own_store() {
 async fn a_node_answers_the_questions_of_nodes_of_the_version_before() {
     let cluster = Cluster::activated(3).await;
     let ask = |node: u64, question: &'static [u8]| {
-        cluster.node(1).on(async move |replica| replica.legacy_ask(node, question.into(), PATIENCE).await)
+        cluster.node(1).on(async move |replica| replica.legacy_ask(node, question.into(), TIMEOUT).await)
     };
     let refused = async |node, question| ask(node, question).await.unwrap_err().message().to_owned();
     assert_eq!(ask(3, b"disk").await.unwrap(), "3: disk");

@@ -18,7 +18,7 @@ use replication::{Pace, RaftSettings, Recorded, Replica, Unavailable};
 use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 
 use crate::{
-    cluster::{Cluster, PATIENCE, SETTINGS, count, eventually, pace},
+    cluster::{Cluster, SETTINGS, TIMEOUT, count, eventually, pace},
     world,
 };
 use ElectionProfile::{Far, Near};
@@ -192,7 +192,7 @@ async fn a_lone_voter_changes_its_profile_and_answers_again_within_the_deadline_
 async fn a_learner_follows_the_profile_too() {
     let cluster = Cluster::unformed(2, FOLLOWING, keeping()).await;
     let alone = BTreeMap::from([(1, cluster.node(1).address())]);
-    cluster.node(1).on(async move |replica| replica.bootstrap(&alone, PATIENCE).await).await.unwrap();
+    cluster.node(1).on(async move |replica| replica.bootstrap(&alone, TIMEOUT).await).await.unwrap();
     for command in world::activation(1..=2) {
         cluster.node(1).on(async move |replica| replica.propose(&command).await).await.unwrap();
     }

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use replication::{Backup, BackupError, BeginError};
 use tokio::time::Instant;
 
-use crate::cluster::{Cluster, PATIENCE, SETTINGS, count, pace};
+use crate::cluster::{Cluster, SETTINGS, TIMEOUT, count, pace};
 
 async fn backup(cluster: &Cluster, node: u64) -> Vec<u8> {
     cluster.node(node).on(async |replica| replica.backup().await).await.unwrap().to_vec()
 }
 
 async fn submit(cluster: &Cluster, node: u64, machine: u64) -> u32 {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         match cluster.node(node).submit(machine).await {
             Ok(recorded) => return count(&recorded),
@@ -117,7 +117,7 @@ async fn an_interrupted_recovery_admits_no_earlier_member_and_is_completed_when_
     assert!(matches!(broken, Err(BeginError::Write(_))), "{broken:?}");
     cluster.node_mut(3).start().await;
     let refused =
-        cluster.node(1).on(async |replica| replica.legacy_ask(3, "who".into(), PATIENCE).await).await.unwrap_err();
+        cluster.node(1).on(async |replica| replica.legacy_ask(3, "who".into(), TIMEOUT).await).await.unwrap_err();
     assert!(refused.message().contains("lost its data"), "it is another one already: {refused}");
     assert!(cluster.node(3).submit(11).await.is_err(), "and no cluster yet");
 
@@ -136,5 +136,5 @@ async fn a_node_that_never_belonged_to_a_cluster_cannot_be_recovered() {
     assert!(matches!(refused, Err(BeginError::Empty)), "{refused:?}");
     cluster.node_mut(1).start().await;
     let alone = BTreeMap::from([(1, cluster.node(1).address())]);
-    cluster.node(1).on(async move |replica| replica.bootstrap(&alone, PATIENCE).await).await.unwrap();
+    cluster.node(1).on(async move |replica| replica.bootstrap(&alone, TIMEOUT).await).await.unwrap();
 }
