@@ -297,7 +297,7 @@ async fn a_node_that_was_off_follows_a_leader_that_came_in_meanwhile() {
     })
     .await;
     let said = cluster.said(3);
-    assert!(said.contains("the other members know it"), "{said}");
+    assert!(said.contains("the other members have registered it"), "{said}");
 }
 
 /// Sends a request to the port of the console; returns what arrives until the connection ends.

@@ -206,7 +206,7 @@ impl Machine {
         self.world.trace(format_args!("machine {:x} receives {status} from node {host}", self.number));
         if status == Status::CLOCK_SKEW && waited < SKEW_MAX / 2 && self.world.must_know_the_time() {
             let expected = "a machine whose clock is right is not refused for its clock";
-            self.world.violated("right_clock_refused", expected, format_args!("node {host} says {status}"));
+            self.world.violated("right_clock_refused", expected, format_args!("node {host} responds {status}"));
         }
         if status != Status::HOST_UNAVAILABLE && status != Status::HOST_NOT_ACTIVATED {
             self.world.served(host);

@@ -196,7 +196,7 @@ async fn watch_readiness(world: World, node: u64, host: AnsweringHost) {
         let stale_for = world.node(node, |state| state.ready_since.filter(|_| state.is_stale)).map(|since| now - since);
         if stale_for.is_some_and(|time| time > STALE_READY_MAX) {
             let expected = format!("node {node}, whose disk is an older one or a copy, does not serve");
-            world.violated("stale_disk_serves", expected, "it says that it is ready");
+            world.violated("stale_disk_serves", expected, "it reports that it is ready");
         }
         if changed {
             match &unready {

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "the standard library's clock is what is looked at")]
+    #[expect(clippy::disallowed_methods, reason = "this test reads the standard library's clock")]
     fn the_clocks_of_the_standard_library_advance_with_virtual_time_only() {
         let (wall, monotonic) = (std::time::SystemTime::now(), std::time::Instant::now());
         // Waits until the operating system's own clock has advanced.

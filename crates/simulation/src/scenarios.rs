@@ -146,7 +146,7 @@ impl Director {
     async fn must_be(&self, machine: u64, node: u64, is_right: impl Fn(u32) -> bool, expected: &str) {
         match self.ask(machine, node).await {
             Told::Count(count) if is_right(count) => {}
-            told => self.world.violated("count_differs", expected, format_args!("node {node} says {told:?}")),
+            told => self.world.violated("count_differs", expected, format_args!("node {node} reports {told:?}")),
         }
     }
 
@@ -282,7 +282,7 @@ impl Director {
             sleep(Duration::from_millis(500)).await;
         }
         self.must_count(9, &others, "it leads").await;
-        self.must_be(9, node, |count| count == 9, "the nine machines that asked").await;
+        self.must_be(9, node, |count| count == 9, "the nine machines that sent requests").await;
     }
 
     /// Five machines ask repeatedly until this many requests are counted.

@@ -58,7 +58,7 @@ pub fn listen(
             handshakes.spawn(async move {
                 let shaken = timeout(deadline, handshake((stream, address), acceptor, slot, admission)).await;
                 let Ok(connection) = shaken else {
-                    return tracing::debug!(source = %address, "the TLS handshake took too long");
+                    return tracing::debug!(source = %address, "the TLS handshake timed out");
                 };
                 if let Some(connection) = connection {
                     // A server that stops accepts no more connections.

@@ -386,7 +386,7 @@ async fn a_known_key_is_recognised_whatever_authority_certified_it() {
     let admin = greeter(Arc::clone(&node), Audience::Anybody).await;
     let peers = greeter(Arc::clone(&node), Audience::Certified).await;
     let ask = async |uri: &Uri| greeting(connector(Arc::clone(&ada), TIMEOUT), uri).await;
-    assert_eq!(ask(&admin).await, None, "neither knows the other's authority");
+    assert_eq!(ask(&admin).await, None, "neither trusts the other's authority");
     at_person.replace([node.now().certificate().key], []);
     assert_eq!(ask(&admin).await, None, "the node does not know the caller's key");
     let (key, ends_ms) = (ada.now().certificate().key, ada.now().certificate().ends_ms);
@@ -419,7 +419,7 @@ fn a_folder_follows_the_authority_that_replaces_its_own() {
     assert!(tls.follow_authority(current, previous).unwrap());
     assert!(!tls.follow_authority(current, previous).unwrap(), "once");
     assert_eq!(tls.authority().unwrap().fingerprint(), after.fingerprint());
-    assert_eq!(tls.identity().unwrap().subject(), &Subject::Node(1), "its own certificate stands meanwhile");
+    assert_eq!(tls.identity().unwrap().subject(), &Subject::Node(1), "its own certificate stays in use meanwhile");
     assert_ne!(
         Authority::name_of(&tls.authority_pem().unwrap()).unwrap(),
         tls.identity().unwrap().certificate().issuer

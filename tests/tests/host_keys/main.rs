@@ -439,7 +439,7 @@ async fn r30_requests_and_answers_go_by_file_by_text_and_by_code() {
         fs::write(&request, &bytes).unwrap();
         let by_file = cluster.path("by-file.bin");
         cluster.administrate(1, &words!["key", "activate", "--offline", &by_file, "--force"]).await;
-        assert_eq!(fs::read(by_file).unwrap(), bytes, "asked again it is the same, by whatever way");
+        assert_eq!(fs::read(by_file).unwrap(), bytes, "a repeated request is identical, by whatever way");
 
         assert_eq!(publisher.answer(&request, &answer).await.code, Some(0));
         let typed = cluster.path("answer.txt");

@@ -61,7 +61,7 @@ pub(crate) async fn serve(
                 if association.is_mid_pdu() {
                     answerer.metrics.client_fault(ClientFault::Slow);
                 }
-                return tracing::debug!(%source, mid_pdu = association.is_mid_pdu(), "a client took too long");
+                return tracing::debug!(%source, mid_pdu = association.is_mid_pdu(), "a client timed out");
             }
         }
         let received = match read(&stream) {

@@ -56,7 +56,7 @@ impl Config {
         }
         let members = &self.peers.members;
         if !members.is_empty() && !members.contains_key(&self.node) {
-            let what = format!("this node, {}, is not among them", self.node);
+            let what = format!("this node, {}, is not listed", self.node);
             return refuse("peers.members", what, "list every node of the first cluster, including this one");
         }
         Ok(())

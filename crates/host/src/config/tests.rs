@@ -67,7 +67,7 @@ fn values_are_typed_after_parsing() {
 #[test]
 fn an_error_names_the_file_the_key_and_the_fix() {
     for (text, expected) in [
-        ("[peers]\nmembers = [\"2=a:1\"]", "node.toml: peers.members: this node, 1, is not among them; list"),
+        ("[peers]\nmembers = [\"2=a:1\"]", "node.toml: peers.members: this node, 1, is not listed; list"),
         ("[peers]\nmembers = [\"1=a\"]", "node.toml: peers.members: \"1=a\" is not NODE=HOST:PORT; write each as"),
         (
             "[peers]\nmembers = [\"1=::1:1689\"]",

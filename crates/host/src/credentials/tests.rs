@@ -259,7 +259,7 @@ fn a_slot_is_released_by_a_signed_statement_and_the_key_is_kept_until_the_releas
         assert_eq!(
             credentials.release(world.publisher(), world.id()).unwrap(),
             statement,
-            "asked again it is the same"
+            "a repeated request gets the same release"
         );
         // The caller that requested the release may be gone: nothing is released before the log says so.
         assert_eq!(world.signs(&world.start_and_take_note()), !moved);

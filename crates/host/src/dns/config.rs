@@ -62,7 +62,7 @@ impl DnsConfig {
         let named = advertised_name.filter(|_| meant_without_name(dns).is_some());
         let Some(target) = dns.target.as_ref().or(named) else {
             let meant = meant_without_name(dns).map(|key| {
-                wrong(key, "it is given, and dns.target is not".into(), "give the node's full name as dns.target")
+                wrong(key, "it is set, but dns.target is not".into(), "give the node's full name as dns.target")
             });
             return meant.map_or(Ok(None), Err);
         };
@@ -230,7 +230,7 @@ fn credentials(dns: &Dns) -> Result<(Credentials, Option<KeyFile>), ConfigError>
         )),
         (None, None, false) if dns.publish_node => Err(wrong(
             "dns.key_file",
-            "dns.target is given, and no key to sign updates with".into(),
+            "dns.target is set, but no key to sign updates with".into(),
             "make one with `tsig-keygen`, or give a keytab in dns.keytab, or set dns.unsigned = true, or \
              dns.publish_node = false",
         )),

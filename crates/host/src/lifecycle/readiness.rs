@@ -127,8 +127,10 @@ fn slow_links(replica: &Replica) -> String {
     if slow.is_empty() {
         return String::new();
     }
-    let links: Vec<_> =
-        slow.iter().map(|(node, took)| format!("node {node} is {} ms away", took.as_millis())).collect();
+    let links: Vec<_> = slow
+        .iter()
+        .map(|(node, took)| format!("the round trip to node {node} takes {} ms", took.as_millis()))
+        .collect();
     format!(
         "; {} (the election timeouts tolerate at most {} ms: run `quorate settings set raft.profile far`, or, if that \
          fails, set raft.profile = \"far\" in the configuration of every node, and send each SIGHUP)",

@@ -179,7 +179,10 @@ impl Registrar {
     async fn ask_about(&self, unknown: UnknownNode) {
         let UnknownNode { node, key } = unknown;
         if self.nodes.replica().vouched_for(node, key, VOUCH_TIMEOUT).await {
-            tracing::info!(node, "this node's state does not hold the caller's key yet; the other members know it");
+            tracing::info!(
+                node,
+                "this node's state does not hold the caller's key yet; the other members have registered it"
+            );
             self.registered.vouch(unknown);
         }
     }

@@ -61,7 +61,7 @@ pub enum LogDamaged {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// A record has content that this version does not write.
-    #[error("the log is damaged at {place}: {what}; restore the store from a backup or let the node join anew")]
+    #[error("the log is damaged at {place}: {what}; restore the store from a backup, or let the node join again")]
     Content {
         /// Which record.
         place: String,

@@ -37,7 +37,7 @@ pub enum SnapshotDamaged {
         found: u32,
     },
     /// The file's content is damaged.
-    #[error("{path} is damaged: {what}; restore it from a backup or let the node join anew")]
+    #[error("{path} is damaged: {what}; restore it from a backup, or let the node join again")]
     Content {
         /// Path of the file.
         path: String,

@@ -49,8 +49,8 @@ pub enum StartError {
     State(#[from] StateDamaged),
     /// The log begins after the end of the snapshot.
     #[error(
-        "the log begins after entry {purged}, the snapshot {path} ends at {snapshot}: entries between them are missing; \
-         restore both from one backup, or let the node join anew"
+        "the log begins after entry {purged}, the snapshot {path} ends at {snapshot}: entries between them are \
+         missing; restore both from one backup, or let the node join again"
     )]
     Gap {
         /// Index of the last purged entry.

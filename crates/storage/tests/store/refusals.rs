@@ -41,7 +41,7 @@ async fn a_damaged_store_is_refused_and_left_unchanged() {
         ("no database file", |folder| fs::remove_file(folder.join("sled/db")).unwrap()),
         ("an emptied database file", |folder| fs::write(folder.join("sled/db"), b"").unwrap()),
         ("a database file of zeros", |folder| edit(&folder.join("sled/db"), |bytes| bytes.fill(0))),
-        ("a database made anew", |folder| {
+        ("a newly created database", |folder| {
             fs::remove_dir_all(folder.join("sled")).unwrap();
             drop(sled::Config::new().path(folder.join("sled")).segment_size(8 << 20).open().unwrap());
         }),

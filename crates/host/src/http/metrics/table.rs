@@ -379,7 +379,7 @@ pub const METRICS: &[Metric] = &[
 
 /// The table of metrics in `docs/observability.md`.
 pub fn markdown() -> String {
-    let mut text = "| metric | kind | labels | what it says |\n|---|---|---|---|\n".to_owned();
+    let mut text = "| metric | kind | labels | meaning |\n|---|---|---|---|\n".to_owned();
     for Metric { name, kind, labels, help } in METRICS {
         let kind = match kind {
             Kind::Counter => "counter",
