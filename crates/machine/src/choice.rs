@@ -23,7 +23,7 @@ pub enum Choice {
 }
 
 impl Choice {
-    /// By the machine. By the data folder in a container, and where the machine says nothing of itself.
+    /// By the machine. By the data folder in a container, and where the machine has no readable factors.
     #[must_use]
     pub fn automatic(root: &Path) -> Self {
         let says_nothing = || Factor::OF_MACHINE.into_iter().all(|factor| factors::read(factor, root).is_none());

@@ -43,7 +43,7 @@ struct Machine {
     chance: Chance,
     number: u64,
     product: &'static Product,
-    /// The node that answered last, which is asked first (R16).
+    /// The node that answered last, which is tried first (R16).
     cached: Option<u64>,
 }
 

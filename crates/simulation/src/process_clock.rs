@@ -1,7 +1,7 @@
 //! The clock of this process, which replaces the C library's. It shows virtual time, which stands still between the
 //! steps of the simulation.
 //!
-//! Libraries that the product uses read clocks themselves: h2 forgets streams that were reset a second ago, hyper
+//! Libraries that the product uses read clocks themselves: h2 drops streams that were reset a second ago, hyper
 //! writes the date. With the operating system's clock the result of a seed would depend on the speed of the machine.
 //! The standard library, tokio and the other libraries call `clock_gettime`, and the linker uses the function that is
 //! defined here.

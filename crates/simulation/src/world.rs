@@ -99,13 +99,13 @@ pub(crate) enum Wish {
     Ended(u64),
     /// Start this node with an empty disk.
     StartNew(u64),
-    /// Stop this node for good, because it has left the cluster.
+    /// Stop this node permanently, because it has left the cluster.
     Retire(u64),
     /// Hold the links of this node for a while, as if its process stood still.
     Stall(u64),
     /// Kill this node, and start it again after the pause.
     Restart(u64, Duration),
-    /// Kill this node for good.
+    /// Kill this node permanently.
     Lose(u64),
     /// Store the content of this node's disk.
     KeepDisk(u64),

@@ -2,7 +2,7 @@
 //!
 //! When a sync fails, Linux marks the pages as clean: a reader of the file gets the written data, no later sync
 //! writes it again, and a crash loses it. Therefore an existing database is not used as it is: every byte of it is
-//! written anew and synced before it is used.
+//! rewritten and synced before it is used.
 //!
 //! ```text
 //! FOLDER/check       the copy, until it is complete and synced

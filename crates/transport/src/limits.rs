@@ -60,7 +60,7 @@ pub const NODE_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
 /// Lifetime of a person's certificate. It is renewed when it is used while at most a third of it is left.
 pub const PERSON_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
 
-/// Certificates are valid from this long before they are issued: the clocks of other machines may be behind.
+/// Certificates are valid from this long before they are issued: the clocks of other machines may be slow.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(86_400);
 
 /// Longest name of a person, in bytes.

@@ -25,7 +25,7 @@ use crate::{
 /// Enrolments that were refused recently, by source.
 #[derive(Debug)]
 pub(super) struct RefusedEnrolments {
-    /// Refusals by source, each forgotten [`REFUSED_ENROLMENTS_INTERVAL`] after its first one.
+    /// Refusals by source, each dropped [`REFUSED_ENROLMENTS_INTERVAL`] after its first one.
     by_source: Cache<IpAddr, Arc<AtomicU32>>,
     unrecorded: AtomicU64,
     refused: Notify,

@@ -36,7 +36,7 @@ pub(crate) fn of_first_bytes(bytes: &[u8]) -> Option<Foreign> {
 }
 
 impl Foreign {
-    /// What this node sends before it closes the connection: one line for people to an HTTP client, otherwise
+    /// What this node sends before it closes the connection: one line of text to an HTTP client, otherwise
     /// nothing.
     pub(crate) fn answer(self) -> &'static [u8] {
         match self {

@@ -7,7 +7,7 @@
 //! Each file is readable by the daemon's account alone, is written completely or not at all, and records the machine
 //! on which its key was made.
 //!
-//! Invariant: never leaves a key behind that was given back or replaced.
+//! Invariant: never leaves a released or replaced key on disk.
 
 use std::{
     collections::BTreeMap,

@@ -261,7 +261,7 @@ fn a_slot_is_released_by_a_signed_statement_and_the_key_is_kept_until_the_releas
             statement,
             "a repeated request gets the same release"
         );
-        // The caller that requested the release may be gone: nothing is released before the log says so.
+        // The caller that requested the release may have ended: nothing is released before the log records it.
         assert_eq!(world.signs(&world.start_and_take_note()), !moved);
         world.apply(Command::Release { statements: vec![statement] });
         credentials.take_note(world.held()).unwrap();

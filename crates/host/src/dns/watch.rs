@@ -87,7 +87,7 @@ async fn look(dns: &Dns, answering: &BTreeMap<u64, ReadinessReply>, seen: &mut W
         (None, _) => members.contains_key(&node),
     };
     let mut strangers = BTreeSet::new();
-    // Announcements of former members: they are forgotten once their records are gone from every domain.
+    // Announcements of former members: they are deleted once their records are gone from every domain.
     let announced = dns.replica.view(|state| state.announcements().keys().copied().collect::<Vec<_>>());
     let gone: Vec<_> = announced.into_iter().filter(|node| !members.contains_key(node)).collect();
     let mut is_clean = true;

@@ -1,7 +1,7 @@
 //! Takes a node out of service: it first leaves DNS, then hands leadership over and stops (R38).
 //!
-//! It goes on answering until resolvers have forgotten it. The drain is not stored: a node that is started again is
-//! in service.
+//! It keeps answering until its records have expired in resolvers. The drain is not stored: a node that is started
+//! again is in service.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ pub(crate) struct Drain {
     nodes: NodeClient,
     draining: Arc<Draining>,
     dns: Option<Arc<Dns>>,
-    /// Longest time to wait until resolvers have forgotten the node.
+    /// Longest time to wait until the node's records have expired in resolvers.
     wait: Duration,
     turn: Mutex<()>,
 }
@@ -104,7 +104,7 @@ impl Drain {
         )))
     }
 
-    /// Withdraws the node's records. Returns the outcomes, and the time after which resolvers have forgotten them.
+    /// Withdraws the node's records. Returns the outcomes, and the time after which they have expired in resolvers.
     async fn withdraw(&self, force: bool, published: BTreeSet<String>) -> Result<(Vec<DnsOutcome>, Duration), Status> {
         let Some(dns) = &self.dns else { return Ok((Vec::new(), Duration::ZERO)) };
         let mut settled = dns.settle_now().await;

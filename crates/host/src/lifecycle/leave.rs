@@ -59,7 +59,7 @@ pub(crate) async fn leave(nodes: &NodeClient, data: &Path) -> Result<(), LeaveEr
     let released = Keys(&Acting::node(nodes)).release(ReleaseActivationRequest { node, key_id: String::new() }).await;
     match released {
         Ok(reply) => tracing::info!(places = reply.released.len(), "released the node's activations"),
-        // The node held no slot, or its key is gone: then the publisher has to free the slot.
+        // The node held no slot, or its key is lost: then the publisher has to release the slot.
         Err(why) => tracing::warn!(why = why.message(), "could not release the node's activations"),
     }
     replica.propose(&Command::Forget { node }).await?;

@@ -81,7 +81,7 @@ pub async fn restore(config: &Config, file: &Path) -> Result<Begun, RescueError>
 }
 
 /// Begins a cluster of this node alone from all data that it holds, for a cluster that has lost a majority of its
-/// voters for good.
+/// voters permanently.
 pub async fn recover(config: &Config) -> Result<Begun, RescueError> {
     leave::check(&config.data)?;
     let path = store_of(config);

@@ -1,4 +1,4 @@
-//! The task that says Hello. Before the node takes part, it calls all members; afterwards, those that have not
+//! The task that sends Hello. Before the node takes part, it calls all members; afterwards, those that have not
 //! recognised this process yet. A leader calls all members once a second, so that the records of each node spread.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

@@ -81,7 +81,7 @@ pub(crate) struct Gate {
     failed: watch::Sender<Option<WriteFailed>>,
     /// Whether the disk held a membership with this node at its start.
     pub(crate) was_member: bool,
-    /// Wakes the task that says Hello.
+    /// Wakes the task that sends Hello.
     pub(crate) wake: Notify,
     planted: Planted,
 }
@@ -319,7 +319,7 @@ impl Gate {
 
     /// Merges what a member's reply reports about it.
     ///
-    /// Errors: the process that replied has not said Hello; its reply must be ignored.
+    /// Errors: the process that replied has not sent Hello; its reply must be ignored.
     pub(crate) fn hear_reply(&self, node: u64, store: Uuid, durable: Option<peer::Durable>) -> Result<(), String> {
         let (Some(peer::Durable { boot, writes }), Some(known)) = (durable, self.known_of(node, store)) else {
             return Ok(());
@@ -364,14 +364,14 @@ impl Gate {
     }
 
     /// `node` may not have recognised this process, or this node not the process of `node`: wakes the task that
-    /// says Hello.
+    /// sends Hello.
     pub(crate) fn is_unknown_to(&self, node: u64) {
         self.known().agreed.remove(&node);
         self.wake.notify_one();
     }
 
     /// Notes the status of a failed call: `ABORTED` means that the member has not recognised this process, so the
-    /// node says Hello again.
+    /// node sends Hello again.
     pub(crate) fn was_refused(&self, node: u64, status: &Status) {
         if status.code() == tonic::Code::Aborted {
             self.is_unknown_to(node);
@@ -433,7 +433,7 @@ fn read_known(disk: &dyn Disk) -> Result<BTreeMap<u64, Incarnation>, LogDamaged>
     Ok(starts)
 }
 
-/// Removes the quarantine and the members' recorded starts, for a cluster that is formed anew from this disk.
+/// Removes the quarantine and the members' recorded starts, for a new cluster that is formed from this disk.
 pub(crate) fn cleared(disk: &dyn Disk) -> Result<Batch, LogDamaged> {
     let mut batch = Batch::default();
     batch.remove(QUARANTINE);

@@ -1,4 +1,4 @@
-//! Leases on the log and the state machine, held by an openraft instance. Its tasks run on for a moment after its
+//! Leases on the log and the state machine, held by an openraft instance. Its tasks continue for a short time after its
 //! shutdown: the next instance on the same store starts only when the last of these tasks and the last write in
 //! progress have released their leases.
 

@@ -36,8 +36,8 @@ impl<E: Copy> SharedReads<E> {
         if let Some(served) = last.filter(|served| own < served.below) {
             return served.result;
         }
-        // Each of these callers called before the leader is asked, so the leader's reply covers what was committed
-        // then.
+        // Each of these callers called before the request to the leader, so the leader's reply covers what was
+        // committed then.
         let below = self.next.load(Ordering::SeqCst);
         let result = read.await;
         *last = Some(Served { below, result });

@@ -10,7 +10,7 @@ pub(crate) type Vote = (u64, u64);
 struct Promised {
     /// The highest vote that the node granted.
     vote: Option<Vote>,
-    /// Index of the last entry that the node said it holds.
+    /// Index of the last entry that the node has acknowledged.
     matching: u64,
 }
 
@@ -25,7 +25,7 @@ impl Promises {
         promised.vote = promised.vote.max(Some(vote));
     }
 
-    /// Records that `node` said that it holds every entry up to `index`.
+    /// Records that `node` has acknowledged every entry up to `index`.
     pub(crate) fn matching(&mut self, node: u64, index: u64) {
         let promised = self.0.entry(node).or_default();
         promised.matching = promised.matching.max(index);
