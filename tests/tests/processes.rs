@@ -155,7 +155,7 @@ const OBSTACLES: &[Obstacle] = &[
     Obstacle {
         name: "an unknown key",
         put: |config, _| edit(config, "[clients]", "[clients]\nlissten = 1"),
-        names: &["node.toml", "lissten", "[clients]", "known there: listen"],
+        names: &["node.toml", "lissten", "[clients]", "known keys: listen"],
     },
     Obstacle {
         name: "a missing key",

@@ -229,7 +229,7 @@ impl Keys<'_> {
         if foreigners.is_empty() {
             return Ok(());
         }
-        Err(foreign(&format!("it is for a private key that {} of this cluster does not have", numbered(foreigners))))
+        Err(foreign(&format!("it is for a private key that is not on {} of this cluster", numbered(foreigners))))
     }
 
     /// Whether the certificate is for a private key that the node with that number in this cluster does not have. A

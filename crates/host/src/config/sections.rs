@@ -213,7 +213,7 @@ section! {
     "raft" Raft {
         #[serde(deserialize_with = "values::profile")]
         profile: Option<ElectionProfile> = None,
-            "Election profile of this node, for near or far nodes (near or far), in place of the cluster's setting raft.profile; if it is missing, that setting applies. Read again on SIGHUP";
+            "Election profile of this node: near or far, by the distance between the nodes. It overrides the cluster's setting raft.profile; if it is missing, that setting applies. Read again on SIGHUP";
         heartbeat_ms: u64 = 0,
             "Milliseconds between the leader's heartbeats; 0: the profile's value (near 100, far 400). A round trip between nodes may take three quarters of it at most";
         election_timeout_min_ms: u64 = 0,
