@@ -133,7 +133,7 @@ async fn an_authority_whose_key_is_lost_is_replaced_on_a_nodes_own_socket() {
     assert!(without.stderr.contains("quorate cluster authority rotate --lost"), "{}", without.stderr);
     let afar = command(&cluster, &words!["cluster", "authority", "rotate", "--lost", "--admin", "ada"]).await;
     assert_eq!(afar.code, Some(1));
-    assert!(afar.stderr.contains("on a node's own socket"), "{}", afar.stderr);
+    assert!(afar.stderr.contains("through a node's administration socket"), "{}", afar.stderr);
     let rotated = cluster.administrate(1, &words!["cluster", "authority", "rotate", "--lost"]).await;
     followed(&cluster, 1, rotated["fingerprint"].as_str().unwrap()).await;
     status_as(&cluster, "ada").await;

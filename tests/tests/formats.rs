@@ -62,7 +62,7 @@ async fn a_cluster_is_upgraded_node_by_node_and_goes_back_once_its_format_did() 
     assert_eq!(refused.code, Some(1));
     let why = "every member must read format 3: the version of node 3 reads formats up to 2: upgrade it first";
     // Where node 3 is the leader, it does not know the request.
-    let leads = "node 3 leads, and its version does not know what was asked: upgrade it";
+    let leads = "the version of the leader, node 3, does not support this command: upgrade it";
     assert!([why, leads].iter().any(|why| refused.stderr.contains(why)), "{}", refused.stderr);
     let recorded = cluster.administrate(1, &words!["cluster", "audit", "--all"]).await["entries"].clone();
 
@@ -79,7 +79,7 @@ async fn a_cluster_is_upgraded_node_by_node_and_goes_back_once_its_format_did() 
     cluster.start(3);
     assert_eq!(cluster.ended(3).await, Some(2));
     let said = cluster.said(3);
-    assert!(said.contains("of the log was written by a newer version: run that on this node"), "{said}");
+    assert!(said.contains("of the log was written by a newer version: run that version on this node"), "{said}");
     assert_eq!(set(&cluster, 1, "2").await.code, Some(1), "node 3 cannot say what it reads");
     cluster.unset_variable(3, PREVIOUS);
     cluster.start(3);
@@ -87,7 +87,7 @@ async fn a_cluster_is_upgraded_node_by_node_and_goes_back_once_its_format_did() 
 
     let erasing = set(&cluster, 2, "1").await;
     assert_eq!(erasing.code, Some(1), "{}", erasing.stdout);
-    assert!(erasing.stderr.contains("format 1 does not hold the audit"), "{}", erasing.stderr);
+    assert!(erasing.stderr.contains("format 1 does not support the audit record"), "{}", erasing.stderr);
     let done = set(&cluster, 2, "2").await;
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     for node in done.json()["nodes"].as_array().unwrap() {

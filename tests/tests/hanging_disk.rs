@@ -49,7 +49,7 @@ async fn a_leader_whose_disk_hangs_hands_over_and_its_process_ends_with_the_reas
     assert_eq!(cluster.ended(leader).await, Some(1), "an exit code that makes the supervisor start it again");
     let said = cluster.said(leader);
     for words in [
-        "another node is asked to lead",
+        "the disk has not finished a write: leadership is transferred",
         &format!("node {leader} stopped: the disk did not finish a write within 10 s"),
     ] {
         assert!(said.contains(words), "`{words}` is not in {said}");

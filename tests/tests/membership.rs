@@ -78,7 +78,7 @@ async fn r38_a_dead_node_is_taken_out_and_another_one_takes_its_place() {
     cluster.settled(1).await;
     let lively = cluster.admin(1, &words!["cluster", "remove", "3", "--dead"]).await;
     assert_eq!(lively.code, Some(1));
-    assert!(lively.stderr.contains("node 3 answers: `quorate cluster remove 3` drains it"), "{}", lively.stderr);
+    assert!(lively.stderr.contains("node 3 is running: `quorate cluster remove 3` drains it"), "{}", lively.stderr);
     cluster.kill(3).await;
     let silent = cluster.admin(1, &words!["cluster", "remove", "3"]).await;
     assert_eq!(silent.code, Some(1));

@@ -127,7 +127,7 @@ fn assert_aborted(task: &str, ended: ExitStatus, said: &str) {
     assert_eq!(ended.signal(), Some(Signal::ABORT.as_raw()), "{task}: {ended}\n{said}");
     let line = said.lines().find(|line| line.contains("a task panicked"));
     let line = line.unwrap_or_else(|| panic!("{task}: no line says that a task panicked:\n{said}"));
-    for words in [format!("task=\"{task}\""), format!("a test wants a panic in {task}"), ".rs:".into()] {
+    for words in [format!("task=\"{task}\""), format!("a test injects a panic into {task}"), ".rs:".into()] {
         assert!(line.contains(&words), "{task}: `{words}` is not in {line}");
     }
 }
@@ -257,7 +257,7 @@ async fn an_entry_whose_application_panics_stops_the_node_with_that_reason() {
     let ended = eventually("the node ends", async || cluster.has_ended(3)).await;
     let said = cluster.said(3);
     assert_eq!(ended.code(), Some(1), "{said}");
-    for words in ["a panic was caught", "node 3 stopped: ", "panicked (a test wants a panic in apply)"] {
+    for words in ["a panic was caught", "node 3 stopped: ", "panicked (a test injects a panic into apply)"] {
         assert!(said.contains(words), "`{words}` is not in {said}");
     }
 }

@@ -90,7 +90,7 @@ async fn a_cluster_is_formed_once() {
     cluster.start_bootstrapping(2);
     cluster.settled(1).await;
     assert_eq!(product.count(cluster.node(2).clients, 2).await, 2);
-    assert!(cluster.said(2).contains("this node has its cluster already"), "{}", cluster.said(2));
+    assert!(cluster.said(2).contains("this node belongs to a cluster already"), "{}", cluster.said(2));
 
     // A node that lost its data must not form another cluster beside the existing one.
     assert_eq!(cluster.stop(2).await, Some(0));
@@ -99,7 +99,7 @@ async fn a_cluster_is_formed_once() {
     let refused = cluster.run_host(&config, &["--bootstrap"]).await;
     assert_eq!(refused.code, Some(1), "{}", refused.stderr);
     assert!(refused.stderr.contains("already belongs to a cluster"), "{}", refused.stderr);
-    assert!(refused.stderr.contains("start this node without bootstrapping"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("start this node without --bootstrap"), "{}", refused.stderr);
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ const OBSTACLES: &[Obstacle] = &[
     Obstacle {
         name: "an unknown key",
         put: |config, _| edit(config, "[clients]", "[clients]\nlissten = 1"),
-        names: &["node.toml", "lissten", "[clients]", "known there: listen"],
+        names: &["node.toml", "lissten", "[clients]", "known keys: listen"],
     },
     Obstacle {
         name: "a missing key",

@@ -187,7 +187,7 @@ async fn who_is_revoked_is_out_at_once_on_open_streams_too_and_comes_back_with_a
     eventually("he is out", async || (status_as(&cluster, "bob").await.code == Some(1)).then_some(())).await;
 
     for (whom, why) in
-        [("eve", "no registered key is eve's"), ("node:x", "no number of a node"), ("serial:0", "no serial")]
+        [("eve", "no key is registered for eve"), ("node:x", "not a node number"), ("serial:0", "not a serial number")]
     {
         let refused = cluster.admin(1, &words!["cluster", "revoke", whom]).await;
         assert_eq!(refused.code, Some(1), "{whom}");
@@ -297,7 +297,7 @@ async fn a_node_that_was_off_follows_a_leader_that_came_in_meanwhile() {
     })
     .await;
     let said = cluster.said(3);
-    assert!(said.contains("the other members know it"), "{said}");
+    assert!(said.contains("the other members have registered it"), "{said}");
 }
 
 /// Sends a request to the port of the console; returns what arrives until the connection ends.

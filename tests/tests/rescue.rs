@@ -52,7 +52,7 @@ async fn a_backup_of_a_serving_cluster_begins_another_one_elsewhere() {
     for damaged in [torn, altered] {
         let refused = restore(&damaged).await;
         assert_eq!(refused.code, Some(1));
-        assert!(refused.stderr.contains("torn or altered"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("incomplete or altered"), "{}", refused.stderr);
         assert!(!cluster.node(4).data.join("store").exists(), "the data folder is as it was");
     }
     let restored = restore(&file).await;

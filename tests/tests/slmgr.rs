@@ -85,7 +85,7 @@ async fn r36_the_verbs_of_a_host_do_what_they_say() {
         assert!(page.stdout.lines().any(|printed| printed.starts_with(line)), "{line}\n{}", page.stdout);
     }
     let dti = world.slmgr(&[&world.admin, "/dti", "request.bin"]).await;
-    assert!(dti.code == Some(1) && dti.stderr.contains("nothing to activate"), "{}{}", dti.stdout, dti.stderr);
+    assert!(dti.code == Some(1) && dti.stderr.contains("no node to activate"), "{}{}", dti.stdout, dti.stderr);
 }
 
 #[tokio::test]

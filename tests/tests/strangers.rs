@@ -299,7 +299,7 @@ async fn a_token_makes_one_somebody_once_and_not_after_its_time() {
     let for_a_node = world.token("node", "1h").await;
     for (token, why) in [
         (token.as_str(), "it was used already"),
-        (&short, "the token's time is over"),
+        (&short, "the token has expired"),
         (&unknown.text(), "the cluster knows no such token"),
         (&of_another.text(), "what answers there is no node of the cluster that we know"),
         (&for_a_node, "quorate host init --join"),

@@ -188,7 +188,7 @@ impl Connection {
         let mut buffer = [0; 1024];
         loop {
             let length = self.stream.read(&mut buffer).await.unwrap();
-            assert!(length > 0, "the server hung up");
+            assert!(length > 0, "the server closed the connection");
             self.received += length;
             let mut input = &buffer[..length];
             if let Some(event) = self.association.receive(&mut input) {

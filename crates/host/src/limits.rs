@@ -160,9 +160,9 @@ pub const HTTP_CONNECTION_TIMEOUT: Duration = Duration::from_secs(600);
 pub const CONSOLE_VIEWERS_MAX: usize = 16;
 /// How long a viewer may take to read what was sent to it.
 pub const CONSOLE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often the nodes are asked for their state while the console has a viewer.
+/// How often the nodes are queried for their state while the console has a viewer.
 pub const CONSOLE_INTERVAL: Duration = Duration::from_secs(1);
-/// How often the nodes are asked for new events while the console has a viewer.
+/// How often the nodes are queried for new events while the console has a viewer.
 pub const CONSOLE_EVENTS_INTERVAL: Duration = Duration::from_secs(2);
 /// How often the slow observations for the doctor's checks are made while the console has a viewer. They cost every
 /// node a few writes, and some DNS queries.
@@ -220,7 +220,7 @@ pub const REGISTRY_GRACE: Duration = Duration::from_secs(10);
 /// How long the other members may take to report whether they know a key.
 pub const VOUCH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Calling nodes that may wait until the other members are asked about them.
+/// Calling nodes that may wait until the other members have been queried about them.
 pub const VOUCHING_WAITING_MAX: usize = 8;
 
 /// Calling nodes that the other members know and this node's state does not hold yet.

@@ -112,7 +112,7 @@ impl AnsweringHost {
         self.readiness.unready_because()
     }
 
-    /// The answer to an encoded request, and its status. With a refusal the answer holds advice for people.
+    /// The answer to an encoded request, and its status. With a refusal the answer holds human-readable advice.
     ///
     /// Once [`stop_when_drained`](Self::stop_when_drained) stops the node, a request is not recorded, and its status
     /// is that of a node without a leader: a client of the daemon would find port 1688 closed.

@@ -75,7 +75,7 @@ pub(crate) fn disk(disk: SledDisk, settings: &RaftSettings) -> Result<SledDisk, 
 
 /// Panics if a test requests a panic in the task with this name. The panic is the first thing that the task does.
 pub(crate) fn panic_in(task: &str) {
-    assert!(variable("QUORATE_TEST_PANIC").is_none_or(|wanted| wanted != task), "a test wants a panic in {task}");
+    assert!(variable("QUORATE_TEST_PANIC").is_none_or(|wanted| wanted != task), "a test injects a panic into {task}");
 }
 
 /// Blocks the writer of the activation log while a file that a test names exists: simulates a disk that hangs.

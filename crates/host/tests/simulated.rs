@@ -36,7 +36,7 @@ const PRODUCT: &str = "workstation-professional-2";
 const GROUP_SERVER_B: u8 = 3;
 const PLATFORM_STANDARD: u8 = 4;
 const NODE: u64 = 1;
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 struct World {
     folder: TempDir,
@@ -56,7 +56,7 @@ impl World {
         let connect = Arc::new(|_: &str| unreachable!("there is no other node"));
         let environment = Environment::new(Arc::new(SystemClock::default()), connect, (NODE, 1), Arc::new(()));
         let replica = Replica::start(disk, &RaftSettings::default(), environment).await.unwrap();
-        replica.bootstrap(&BTreeMap::from([(NODE, "127.0.0.1:1689".to_owned())]), PATIENCE).await.unwrap();
+        replica.bootstrap(&BTreeMap::from([(NODE, "127.0.0.1:1689".to_owned())]), TIMEOUT).await.unwrap();
         let [root, activation] = [1, 2].map(|seed| SigningKey::from_bytes(&[seed; 32]));
         let key = TypedKey::generate(KeyKind::Host, GROUP_SERVER_B, [7; 16]);
         let world = Self { folder, replica, root, activation, key };
@@ -168,15 +168,15 @@ impl World {
 }
 
 async fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !happened() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        assert!(Instant::now() < deadline, "timed out waiting: {what}");
         let _pause = timeout(Duration::from_millis(10), std::future::pending::<()>()).await;
     }
 }
 
 #[tokio::test]
-async fn a_host_answers_from_its_certificate_on_goes_on_while_it_is_drained_and_then_stops() {
+async fn a_host_answers_once_it_has_a_certificate_continues_while_it_is_drained_and_then_stops() {
     let world = World::new().await;
     let host = world.host();
     let following = tokio::spawn(host.clone().follow());
@@ -195,10 +195,10 @@ async fn a_host_answers_from_its_certificate_on_goes_on_while_it_is_drained_and_
     assert!(why.contains("drained"), "{why}");
     assert_eq!(world.verified(&host).await.body.count, 1);
 
-    timeout(PATIENCE, host.stop_when_drained()).await.unwrap();
+    timeout(TIMEOUT, host.stop_when_drained()).await.unwrap();
     assert_eq!(world.replica.health(), Health::Failed(Failure::Stopped));
     assert_eq!(host.answer(&world.request()).await, Ok((Vec::new(), Status::HOST_UNAVAILABLE)));
-    timeout(PATIENCE, following).await.unwrap().unwrap();
+    timeout(TIMEOUT, following).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -260,7 +260,7 @@ async fn a_malformed_request_is_a_fault_and_is_not_recorded() {
 }
 
 #[tokio::test]
-async fn what_the_count_would_refuse_is_answered_as_the_count_would_and_grows_no_log() {
+async fn a_request_that_the_count_would_refuse_is_answered_with_that_refusal_and_adds_no_log_entry() {
     let world = World::new().await;
     let host = world.host();
     let unknown = PublisherId::derive(&SigningKey::from_bytes(&[9; 32]).verifying_key());

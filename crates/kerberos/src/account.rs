@@ -43,7 +43,7 @@ impl Account {
             return Err(wrong("its path is not UTF-8, or empty"));
         }
         if principal.as_deref().is_some_and(|name| name.is_empty() || name.contains('\0')) {
-            return Err(wrong("the principal's name is empty, or holds a zero"));
+            return Err(wrong("the principal's name is empty, or contains a zero byte"));
         }
         look_into(&keytab).map_err(|error| wrong(&error.to_string()))?;
         let cache = Arc::new(Mutex::new(Cache { number: next_number(), keytab: None }));
@@ -102,7 +102,7 @@ fn look_into(keytab: &Path) -> io::Result<()> {
     File::open(keytab)?.read_exact(&mut first)?;
     match first {
         [FIRST_BYTE] => Ok(()),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no keytab")),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a keytab")),
     }
 }
 
@@ -113,18 +113,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_keytab_is_refused_with_its_path() {
+    fn a_file_that_is_not_a_keytab_is_refused_with_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let text = folder.path().join("text");
         fs::write(&text, "key {").unwrap();
-        for (path, cause) in [(text, "no keytab"), (folder.path().join("none"), "No such file")] {
+        for (path, cause) in [(text, "not a keytab"), (folder.path().join("none"), "No such file")] {
             let error = Account::new(path.clone(), None).unwrap_err().to_string();
             assert!(error.contains(cause) && error.contains(path.to_str().unwrap()), "{error}");
         }
     }
 
     #[test]
-    fn another_keytab_in_its_place_begins_with_no_tickets_and_clones_share_theirs() {
+    fn a_replaced_keytab_starts_without_tickets_and_clones_share_their_tickets() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keytab");
         fs::write(&path, [5, 2]).unwrap();

@@ -50,7 +50,9 @@ impl Context {
             Self { context: context(GSS_MECH_SPNEGO)?, account: account.clone(), service: service.to_owned() };
         match context.advance(None)? {
             Stage::Send(token) => Ok((context, token)),
-            Stage::Stands(_) => Err(KerberosError::Other { cause: "the service need not prove who it is".to_owned() }),
+            Stage::Stands(_) => {
+                Err(KerberosError::Other { cause: "the service did not have to authenticate".to_owned() })
+            }
         }
     }
 
@@ -67,12 +69,15 @@ impl Context {
         let fail = |error: Error| sorted(&error, &self.account, &self.service);
         let token = self.context.step(answer, None).map_err(fail)?.map(|token| token.to_vec());
         if !self.context.is_complete() {
-            let nothing = || KerberosError::Other { cause: "the library waits, and has nothing to send".to_owned() };
+            let nothing =
+                || KerberosError::Other { cause: "the library expects a reply, but has no token to send".to_owned() };
             return token.filter(|token| !token.is_empty()).map(Stage::Send).ok_or_else(nothing);
         }
         let needed = CtxFlags::GSS_C_MUTUAL_FLAG | CtxFlags::GSS_C_INTEG_FLAG;
         if !self.context.flags().map_err(fail)?.contains(needed) {
-            let cause = "the service takes contexts only without proof or without signatures".to_owned();
+            let cause =
+                "the service accepts only contexts without mutual authentication or without integrity protection"
+                    .to_owned();
             return Err(KerberosError::Other { cause });
         }
         Ok(Stage::Stands(token.filter(|token| !token.is_empty())))

@@ -28,7 +28,7 @@ fn text(value: &str) -> Result<CString, Error> {
 struct Name(library::gss_name_t);
 
 impl Name {
-    #[expect(unsafe_code, reason = "the safe binding does not give its names away")]
+    #[expect(unsafe_code, reason = "the safe binding does not expose its names")]
     fn of_principal(principal: &str) -> Result<Self, Error> {
         let mut buffer =
             library::gss_buffer_desc { length: principal.len(), value: principal.as_ptr().cast_mut().cast::<c_void>() };
@@ -42,7 +42,7 @@ impl Name {
 }
 
 impl Drop for Name {
-    #[expect(unsafe_code, reason = "what the library made, it takes back")]
+    #[expect(unsafe_code, reason = "the library must free what it allocated")]
     fn drop(&mut self) {
         let mut minor = 0;
         // SAFETY: the name is the library's own, imported in `of_principal` and released only here.

@@ -27,7 +27,7 @@ pub enum KerberosError {
     #[error("the account {principal} is disabled, locked or expired: {cause}")]
     Disabled { principal: String, cause: String },
 
-    #[error("the KDC knows no service {service}: {cause}")]
+    #[error("the KDC does not know the service {service}: {cause}")]
     UnknownService { service: String, cause: String },
 
     #[error("Kerberos failed: {cause}")]

@@ -23,7 +23,7 @@ pub enum Choice {
 }
 
 impl Choice {
-    /// By the machine. By the data folder in a container, and where the machine says nothing of itself.
+    /// By the machine. By the data folder in a container, and where the machine has no readable factors.
     #[must_use]
     pub fn automatic(root: &Path) -> Self {
         let says_nothing = || Factor::OF_MACHINE.into_iter().all(|factor| factors::read(factor, root).is_none());
@@ -67,8 +67,8 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         };
-        assert!(!is_container(root.path()), "nothing is known of it");
-        assert_eq!(Choice::automatic(root.path()), Choice::File, "and so it is told by its data folder");
+        assert!(!is_container(root.path()), "no mark of a container");
+        assert_eq!(Choice::automatic(root.path()), Choice::File, "so it is identified by its data folder");
         write("etc/machine-id", "0123456789abcdef0123456789abcdef\n");
         assert_eq!(Choice::automatic(root.path()), Choice::Machine);
         write("proc/self/mountinfo", "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n");
@@ -77,7 +77,7 @@ mod tests {
             "proc/self/mountinfo",
             "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n36 35 0:27 / / rw,relatime - overlay overlay rw,lowerdir=/a\n",
         );
-        assert!(is_container(root.path()), "the last one mounted is the one that is seen");
+        assert!(is_container(root.path()), "the last mount is the visible one");
         write("proc/self/mountinfo", "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n");
         write("run/.containerenv", "");
         assert!(is_container(root.path()));

@@ -5,10 +5,10 @@
 #[must_use]
 pub fn is_clock_synchronised() -> bool {
     // SAFETY: the structure holds integers only, for which zero is valid; `modes` 0 reads and changes nothing.
-    #[expect(unsafe_code, reason = "the call has no safe form")]
+    #[expect(unsafe_code, reason = "the system call has no safe wrapper")]
     let mut clock: libc::timex = unsafe { std::mem::zeroed() };
     // SAFETY: the pointer is to a structure of the size that the call expects, and is not kept.
-    #[expect(unsafe_code, reason = "the call has no safe form")]
+    #[expect(unsafe_code, reason = "the system call has no safe wrapper")]
     let state = unsafe { libc::adjtimex(&raw mut clock) };
     is_synchronised(state, clock.status)
 }
@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_is_not_known_to_be_synchronised_is_not() {
+    fn a_clock_of_unknown_state_counts_as_not_synchronised() {
         for (state, status, expected) in [
             (libc::TIME_OK, 0, true),
             (libc::TIME_OK, libc::STA_NANO | libc::STA_PLL, true),
@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_is_asked() {
+    fn the_state_of_the_clock_is_read_from_the_kernel() {
         // The result differs from machine to machine; the call must not fail.
         let _either = is_clock_synchronised();
     }

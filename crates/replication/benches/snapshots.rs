@@ -35,7 +35,7 @@ use activation::{
     message::Record,
     state::Command,
 };
-use cluster::{Cluster, Node, PATIENCE};
+use cluster::{Cluster, Node, TIMEOUT};
 use replication::{Pace, RaftSettings, Replica};
 use tokio::{
     sync::watch,
@@ -123,7 +123,7 @@ async fn append(node: &Node, entries: u64) {
 async fn form(cluster: &Cluster, applications: u64) -> Arc<[(PublisherId, ProductId)]> {
     let node = cluster.node(1);
     let alone = BTreeMap::from([(1, node.address())]);
-    node.on(async move |replica| replica.bootstrap(&alone, PATIENCE).await).await.unwrap();
+    node.on(async move |replica| replica.bootstrap(&alone, TIMEOUT).await).await.unwrap();
     let mut products = Vec::new();
     for number in 0..PUBLISHERS {
         let [root, signer, other, node_key] = [1, 2, 3, 4].map(|of| key(number, of));

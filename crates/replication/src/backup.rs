@@ -33,11 +33,11 @@ const DIGEST_BYTES: usize = 32;
 pub enum BackupError {
     /// The file is no backup, or has the format of a later version.
     #[error(
-        "it is no backup that this version reads: `quorate cluster backup` of this or an earlier version writes one"
+        "it is not a backup that this version reads: `quorate cluster backup` of this or an earlier version writes one"
     )]
     Unknown,
     /// The end of the file is missing, or a byte was changed.
-    #[error("it is torn or altered: its content does not match its digest; take another copy")]
+    #[error("it is incomplete or altered: its content does not match its digest; use another copy")]
     Damaged,
     /// The parts of the file contradict each other.
     #[error("it is damaged: {0}")]
@@ -67,10 +67,10 @@ pub enum BeginError {
     #[error(transparent)]
     State(#[from] StateDamaged),
     /// The node belongs to no cluster.
-    #[error("this node has belonged to no cluster: there is nothing to recover in it")]
+    #[error("this node has never belonged to a cluster: there is nothing to recover")]
     Empty,
     /// The log contains an entry in the format of a later version.
-    #[error("entry {index} of its log was written by a newer version: recover the node with that")]
+    #[error("entry {index} of its log was written by a newer version: recover the node with that version")]
     Newer {
         /// Index of that entry.
         index: u64,
@@ -85,7 +85,7 @@ pub enum BeginError {
         index: u64,
     },
     /// The disk write failed.
-    #[error("cannot write: {0}; repeat it when the disk takes writes, and do not start the node before")]
+    #[error("cannot write: {0}; make the disk writable and repeat the command before you start the node")]
     Write(io::Error),
 }
 
@@ -118,7 +118,7 @@ impl Backup {
         }
         let message = body.get(..body.len() - DIGEST_BYTES).unwrap_or_default();
         let raw = proto::Snapshot::decode(message).map_err(|_| BackupError::Malformed("encoding"))?;
-        let last = raw.last.map(wire::log_id_in).ok_or(BackupError::Malformed("it ends nowhere"))?;
+        let last = raw.last.map(wire::log_id_in).ok_or(BackupError::Malformed("its last log id is missing"))?;
         // Verified here, so that an unreadable file is refused before anything is written.
         let mut state = State::decode_snapshot_up_to(Format::NEWEST, &raw.state)?;
         // A key of the registry is valid in the old cluster only: the new cluster's node has another key.
@@ -178,7 +178,7 @@ async fn begin(
     let identity = log::peer_identity(disk.identity(), recoveries);
     let member = Member { address: address.to_owned(), store: identity.store };
     let membership = Membership::new(vec![[owner].into()], BTreeMap::from([(owner, member)]));
-    let membership = membership.expect("the only voter is the only member");
+    let membership = membership.expect("a membership whose only voter is its only member is valid");
     let meta = SnapshotMeta { last_log_id: Some(last), last_membership: StoredMembership::new(Some(last), membership) };
     let term = replaced.map_or(0, log::Held::term).max(last.leader_id.term);
     let commit = async |batch: io::Result<Batch>| {

@@ -142,7 +142,7 @@ impl Computations {
     pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
         let (done, result) = oneshot::channel();
         self.start(move || drop(done.send(work())));
-        result.await.map_err(|_| io::Error::other("a computation came to no end"))
+        result.await.map_err(|_| io::Error::other("a computation did not complete"))
     }
 
     /// Runs `work` without waiting for it.

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use tonic::Status;
 
 /// Answers the `Ask` calls of nodes that run the previous version; use the node service for everything else.
-pub trait LegacyQuestions: Send + Sync + 'static {
+pub trait LegacyRequests: Send + Sync + 'static {
     /// The encoded answer to an encoded request. A refusal is `FAILED_PRECONDITION` with the reason as its message,
     /// as nodes of the previous version expect.
     fn answer(&self, question: Bytes) -> BoxFuture<'_, Result<Bytes, Status>>;

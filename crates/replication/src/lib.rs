@@ -25,7 +25,7 @@ mod warnings;
 pub use backup::{Backup, BackupError, BeginError, Begun, recover};
 pub use environment::{Clock, Computations, Connect, Environment, ReplicaTask, Tasks};
 pub use leader::{batcher::Recorded, membership::Follower};
-pub use legacy::LegacyQuestions;
+pub use legacy::LegacyRequests;
 pub use observer::{AppliedEntry, Observer};
 pub use peers::{
     channels::{FROM, Introduction, NoChannel, PeerChannel},

@@ -169,7 +169,7 @@ pub const ADDRESS_PROBE_TIMEOUT: Duration = Duration::from_millis(400);
 /// Pause between two rounds of Hello while the node is not yet admitted, or was refused.
 pub const HELLO_PAUSE: Duration = Duration::from_millis(50);
 
-/// A node that has waited longer than this to be admitted says Hello only as often as an admitted node does.
+/// A node that has waited longer than this to be admitted sends Hello only as often as an admitted node does.
 pub const URGENT_FOR: Duration = Duration::from_secs(10);
 
 /// If only half of the voters have recognised a node, it waits this long for an objection from another member.

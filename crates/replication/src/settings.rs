@@ -92,7 +92,10 @@ impl Default for Pace {
 
 /// The settings contradict each other.
 #[derive(Debug, thiserror::Error)]
-#[error("election settings: {0}; the interval must be below the shortest timeout, and that below the longest")]
+#[error(
+    "election settings: {0}; the heartbeat interval must be below the minimum election timeout, and that below the \
+     maximum"
+)]
 pub struct SettingsError(String);
 
 impl RaftSettings {

@@ -67,16 +67,16 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_reason_is_written_once_then_seldom_with_what_was_left_out_and_hides_no_other() {
+    async fn a_reason_is_logged_once_then_rarely_with_the_number_of_suppressed_lines_and_hides_no_other() {
         let warnings = WarningsByReason::default();
         let due: Vec<_> = (0..100).filter_map(|_| warnings.due("another store")).collect();
-        assert_eq!((due, warnings.due("says nothing")), (vec![0], Some(0)));
+        assert_eq!((due, warnings.due("names nothing")), (vec![0], Some(0)));
         tokio::time::advance(WARNING_PAUSE).await;
         assert_eq!((warnings.due("another store"), warnings.due("another store")), (Some(99), None));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn reasons_without_end_are_written_and_kept_within_a_bound() {
+    async fn any_number_of_reasons_is_logged_and_stored_within_a_bound() {
         let warnings = WarningsByReason::default();
         let written = (0..10_000).filter(|number| warnings.due(&number.to_string()).is_some()).count();
         assert_eq!(written, WARNING_REASONS_MAX);

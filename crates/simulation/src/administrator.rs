@@ -153,11 +153,11 @@ impl Administrator {
         let (answer, outcome) = oneshot::channel();
         let sender = self.world.node(node, |state| state.commands.clone()).ok_or("the node is down")?;
         self.world.trace(format_args!("administrator to node {node}: {order:?}"));
-        sender.try_send((order, answer)).map_err(|_| "the node takes no more commands")?;
+        sender.try_send((order, answer)).map_err(|_| "the node accepts no more commands")?;
         let outcome = match timeout(COMMAND_DEADLINE, outcome).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err("the node ended".into()),
-            Err(_) => Err("no outcome in time".into()),
+            Err(_) => Err("no result in time".into()),
         };
         match &outcome {
             Ok(done) => self.world.trace(format_args!("administrator: {done}")),

@@ -43,7 +43,7 @@ struct Machine {
     chance: Chance,
     number: u64,
     product: &'static Product,
-    /// The node that answered last, which is asked first (R16).
+    /// The node that answered last, which is tried first (R16).
     cached: Option<u64>,
 }
 
@@ -178,7 +178,7 @@ impl Machine {
         let body = match verified {
             Ok(verified) => verified.body,
             Err(error) => {
-                world.violated("bad_answer", format_args!("an answer of node {host} that the client takes"), error);
+                world.violated("bad_answer", format_args!("a response of node {host} that the client accepts"), error);
                 return Came::Refused;
             }
         };
@@ -203,10 +203,10 @@ impl Machine {
         (asked, answered): (Duration, Duration),
         waited: Duration,
     ) -> Came {
-        self.world.trace(format_args!("machine {:x} is told {status} by node {host}", self.number));
+        self.world.trace(format_args!("machine {:x} receives {status} from node {host}", self.number));
         if status == Status::CLOCK_SKEW && waited < SKEW_MAX / 2 && self.world.must_know_the_time() {
             let expected = "a machine whose clock is right is not refused for its clock";
-            self.world.violated("right_clock_refused", expected, format_args!("node {host} says {status}"));
+            self.world.violated("right_clock_refused", expected, format_args!("node {host} responds {status}"));
         }
         if status != Status::HOST_UNAVAILABLE && status != Status::HOST_NOT_ACTIVATED {
             self.world.served(host);
@@ -221,7 +221,8 @@ impl Machine {
         });
         if let Some(since) = ready.filter(|_| answered.saturating_sub(unserved) > UNSERVED_MAX) {
             let expected = format!("node {host}, ready since second {}, answers", since.as_secs());
-            let found = format!("it said {status}, and has counted nothing since second {}", unserved.as_secs());
+            let found =
+                format!("it responded {status}, and has counted no machine since second {}", unserved.as_secs());
             self.world.violated("ready_without_answer", expected, found);
         }
         Came::Unanswered

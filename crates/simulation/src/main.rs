@@ -68,9 +68,9 @@ struct Arguments {
 enum Command {
     /// Print the kinds of faults, the bugs that can be planted and the scenarios, as JSON
     List,
-    /// Run one seed and print its result as JSON; exit code 1 where a promise was broken
+    /// Run one seed and print its result as JSON; exit code 1 if an invariant was violated
     Run {
-        /// The number from which every choice of the run follows
+        /// The seed, which determines every choice of the run
         #[arg(long)]
         seed: u64,
         /// Plant this bug
@@ -85,7 +85,7 @@ enum Command {
         /// Run these seeds first in the same process, to test that they do not influence the run
         #[arg(long, value_name = "SEED", hide = true)]
         after: Vec<u64>,
-        /// Virtual seconds with faults, instead of the length that follows from the seed: for short tests
+        /// Virtual seconds with faults, instead of the length that the seed determines: for short tests
         #[arg(long, value_name = "SECONDS", hide = true)]
         length: Option<u64>,
     },
@@ -132,7 +132,7 @@ fn run(seed: u64, wanted: &Wanted, trace: Option<&Path>) -> Result<RunReport> {
         None => None,
     };
     let scenario = scenario.clone().or_else(|| Some(planted?.scenario()?.to_owned()));
-    let folder = tempfile::tempdir().context("a folder for the nodes' private keys")?;
+    let folder = tempfile::tempdir().context("cannot create a folder for the nodes' private keys")?;
     fs::create_dir_all(folder.path().join("machine"))?;
     let world = World::new(trace.is_some());
     let mut plan = Plan::draw(seed);

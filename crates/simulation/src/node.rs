@@ -7,7 +7,7 @@ use api::peer::v1::peer_server::PeerServer;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use host::simulated::AnsweringHost;
-use replication::{Computations, Environment, Health, LegacyQuestions, Pace, Planted, RaftSettings, Replica};
+use replication::{Computations, Environment, Health, LegacyRequests, Pace, Planted, RaftSettings, Replica};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{sleep, timeout},
@@ -58,9 +58,9 @@ impl NodeOptions {
 }
 
 /// Refuses the questions of nodes of the previous version: a run has no such nodes.
-struct NoQuestions;
+struct NoLegacyRequests;
 
-impl LegacyQuestions for NoQuestions {
+impl LegacyRequests for NoLegacyRequests {
     fn answer(&self, _question: Bytes) -> BoxFuture<'_, Result<Bytes, tonic::Status>> {
         Box::pin(async { Err(tonic::Status::unimplemented("not simulated")) })
     }
@@ -105,7 +105,7 @@ async fn start(world: &World, node: u64, bay: DiskBay, options: NodeOptions) -> 
     let keys = options.keys.join(replica.identity().owner.to_string());
     std::fs::create_dir_all(&keys)?;
     let host = AnsweringHost::new(replica.clone(), &keys, &options.machine_root)?;
-    let calls = WatchedCalls { calls: replica.peer_calls(Arc::new(NoQuestions)), world: world.clone(), node };
+    let calls = WatchedCalls { calls: replica.peer_calls(Arc::new(NoLegacyRequests)), world: world.clone(), node };
     let incoming = network::incoming().await?;
     let serving = Server::builder()
         .http2_max_pending_accept_reset_streams(Some(1000))
@@ -145,7 +145,7 @@ async fn start(world: &World, node: u64, bay: DiskBay, options: NodeOptions) -> 
     tokio::select! {
         served = serving => {
             served?;
-            Ok("it serves no other nodes any more")
+            Ok("its node service ended")
         }
         failure = replica.failed() => {
             let is_failing = bay.is_failing() || bay.hanging_for() >= replication::limits::DISK_HANG_MAX;
@@ -196,7 +196,7 @@ async fn watch_readiness(world: World, node: u64, host: AnsweringHost) {
         let stale_for = world.node(node, |state| state.ready_since.filter(|_| state.is_stale)).map(|since| now - since);
         if stale_for.is_some_and(|time| time > STALE_READY_MAX) {
             let expected = format!("node {node}, whose disk is an older one or a copy, does not serve");
-            world.violated("stale_disk_serves", expected, "it says that it is ready");
+            world.violated("stale_disk_serves", expected, "it reports that it is ready");
         }
         if changed {
             match &unready {

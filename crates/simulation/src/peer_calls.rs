@@ -49,12 +49,12 @@ impl Peer for WatchedCalls {
     }
 
     async fn install_snapshot(&self, request: Request<Streaming<proto::SnapshotChunk>>) -> Reply<proto::SnapshotReply> {
-        self.world.trace(format_args!("node {} is sent a snapshot", self.node));
+        self.world.trace(format_args!("the leader sends node {} a snapshot", self.node));
         self.calls.install_snapshot(request).await
     }
 
     async fn send_snapshot(&self, request: Request<Streaming<proto::SnapshotPart>>) -> Reply<Self::SendSnapshotStream> {
-        self.world.trace(format_args!("node {} is sent a snapshot", self.node));
+        self.world.trace(format_args!("the leader sends node {} a snapshot", self.node));
         self.calls.send_snapshot(request).await
     }
 

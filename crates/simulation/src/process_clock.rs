@@ -1,7 +1,7 @@
 //! The clock of this process, which replaces the C library's. It shows virtual time, which stands still between the
 //! steps of the simulation.
 //!
-//! Libraries that the product uses read clocks themselves: h2 forgets streams that were reset a second ago, hyper
+//! Libraries that the product uses read clocks themselves: h2 drops streams that were reset a second ago, hyper
 //! writes the date. With the operating system's clock the result of a seed would depend on the speed of the machine.
 //! The standard library, tokio and the other libraries call `clock_gettime`, and the linker uses the function that is
 //! defined here.
@@ -27,7 +27,7 @@ pub(crate) fn advance(step: Duration) {
 /// # Safety
 ///
 /// The same as for the C library's function: `time` must be valid for writes.
-#[expect(unsafe_code, reason = "the only way to give virtual time to libraries that read the clock themselves")]
+#[expect(unsafe_code, reason = "no safe way to give virtual time to libraries that read the clock themselves")]
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> libc::c_int {
     let elapsed = ELAPSED_NS.load(Ordering::Relaxed);
@@ -51,8 +51,8 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "the standard library's clock is what is looked at")]
-    fn the_clocks_of_the_standard_library_stand_still_until_virtual_time_goes_on() {
+    #[expect(clippy::disallowed_methods, reason = "this test reads the standard library's clock")]
+    fn the_clocks_of_the_standard_library_advance_with_virtual_time_only() {
         let (wall, monotonic) = (std::time::SystemTime::now(), std::time::Instant::now());
         // Waits until the operating system's own clock has advanced.
         let began = clock_gettime(ClockId::Monotonic);

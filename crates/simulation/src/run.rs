@@ -89,7 +89,9 @@ impl Plan {
 /// Aligns tokio's task numbers. tokio numbers tasks in the whole process, and drops a runtime's tasks by their number
 /// modulo a few shards. Without alignment, a crash would close connections in another order after other runs.
 fn align_task_ids() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime needs nothing");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a current-thread runtime without drivers needs no resources");
     let number = || runtime.spawn(async {}).id().to_string().parse::<u64>().unwrap_or(0);
     while number() % 1024 != 0 {}
 }
@@ -289,7 +291,7 @@ impl Run<'_> {
         let after = self.world.served_so_far();
         if after == before {
             let expected = format!("clients are answered within {} s without a fault", CALM.as_secs());
-            self.world.violated("no_progress", expected, "none was in the last quarter of them");
+            self.world.violated("no_progress", expected, "none was answered in the last quarter of them");
             return false;
         }
         true
@@ -319,10 +321,10 @@ impl Run<'_> {
             }
             if self.sim.elapsed() > deadline {
                 let expected = format!(
-                    "every member has everything and answers {} s after the last fault",
+                    "every member has applied all entries and answers {} s after the last fault",
                     RECOVERY_DEADLINE.as_secs()
                 );
-                let found = missing.unwrap_or_else(|| format!("nodes {silent:?} do not answer a request"));
+                let found = missing.unwrap_or_else(|| format!("nodes {silent:?} did not answer a request"));
                 self.world.violated("no_progress", expected, found);
                 return false;
             }

@@ -112,7 +112,7 @@ impl Director {
     async fn must_count(&self, machine: u64, nodes: &[u64], when: &str) {
         if !self.is_counted(machine, nodes).await {
             let expected = format!("nodes {nodes:?} count a machine within {} s: {when}", ANSWER_DEADLINE.as_secs());
-            self.world.violated("no_progress", expected, "they count none");
+            self.world.violated("no_progress", expected, "they count no machine");
         }
     }
 
@@ -146,7 +146,7 @@ impl Director {
     async fn must_be(&self, machine: u64, node: u64, is_right: impl Fn(u32) -> bool, expected: &str) {
         match self.ask(machine, node).await {
             Told::Count(count) if is_right(count) => {}
-            told => self.world.violated("count_differs", expected, format_args!("node {node} says {told:?}")),
+            told => self.world.violated("count_differs", expected, format_args!("node {node} reports {told:?}")),
         }
     }
 
@@ -188,7 +188,7 @@ impl Director {
             self.world.violated(
                 "no_progress",
                 expected,
-                "it is ready, and with two of three voters nothing is counted",
+                "it is ready, but with two of three voters no machine is counted",
             );
         }
     }
@@ -199,7 +199,7 @@ impl Director {
         self.must_count(1, &[1, 2, 3], "the cluster is formed").await;
         sleep(Duration::from_secs(2)).await;
         let Some(node) = of_role(&self.administrator.status(1).await) else {
-            return self.world.violated("no_progress", "a node of each role", "there is none");
+            return self.world.violated("no_progress", "a node of each role", "there is no such node");
         };
         self.wish(Wish::KeepDisk(node)).await;
         for machine in 2..=6 {
@@ -251,7 +251,7 @@ impl Director {
     async fn diverged_node(&self) {
         self.renew(150, &[1, 2, 3], "every node runs").await;
         let Some(node) = self.administrator.status(1).await.follower() else {
-            return self.world.violated("no_progress", "a follower", "there is none");
+            return self.world.violated("no_progress", "a follower", "there is no such node");
         };
         let others: Vec<_> = (1..=3).filter(|other| *other != node).collect();
         let member = others.first().copied().unwrap_or(1);
@@ -282,7 +282,7 @@ impl Director {
             sleep(Duration::from_millis(500)).await;
         }
         self.must_count(9, &others, "it leads").await;
-        self.must_be(9, node, |count| count == 9, "the nine machines that asked").await;
+        self.must_be(9, node, |count| count == 9, "the nine machines that sent requests").await;
     }
 
     /// Five machines ask repeatedly until this many requests are counted.

@@ -99,13 +99,13 @@ pub(crate) enum Wish {
     Ended(u64),
     /// Start this node with an empty disk.
     StartNew(u64),
-    /// Stop this node for good, because it has left the cluster.
+    /// Stop this node permanently, because it has left the cluster.
     Retire(u64),
     /// Hold the links of this node for a while, as if its process stood still.
     Stall(u64),
     /// Kill this node, and start it again after the pause.
     Restart(u64, Duration),
-    /// Kill this node for good.
+    /// Kill this node permanently.
     Lose(u64),
     /// Store the content of this node's disk.
     KeepDisk(u64),
@@ -285,7 +285,7 @@ impl World {
     /// Records that a client received a count.
     pub(crate) fn acknowledged(&self, acknowledgement: Acknowledgement) {
         self.trace(format_args!(
-            "machine {:x} is told {} at entry {} offset {}",
+            "machine {:x} receives {} at entry {} offset {}",
             acknowledgement.machine, acknowledgement.count, acknowledgement.index, acknowledgement.offset
         ));
         self.shared().oracle.acknowledged(acknowledgement);

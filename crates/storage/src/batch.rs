@@ -35,7 +35,7 @@ impl Batch {
             return Err(ValueTooLarge { bytes: value.len() });
         }
         let key = key.into();
-        debug_assert!(key.first().is_some_and(|&first| first > 0), "a key of the store's own");
+        debug_assert!(key.first().is_some_and(|&first| first > 0), "the key is reserved for the store itself");
         self.changes.push((key, Some(value)));
         Ok(())
     }

@@ -22,15 +22,15 @@ use crate::{
 /// What is wrong with the content of a database.
 #[derive(Debug, thiserror::Error)]
 enum Damage {
-    #[error("the database is that of another store")]
+    #[error("the database belongs to another store")]
     OtherStore,
-    #[error("the database is empty or lost its beginning")]
+    #[error("the database is empty or its first records are missing")]
     NoIdentity,
-    #[error("the database lost its tally")]
+    #[error("the database's checksum record is missing")]
     NoTally,
-    #[error("the database's tally is not what was written")]
+    #[error("the database's checksum record is not what was written")]
     Tally,
-    #[error("records are missing or are not the ones that were written last")]
+    #[error("records are missing, or older than the last ones written")]
     Records,
     #[error("it ends after write {writes}, but write {acknowledged} was acknowledged")]
     Shortened { writes: u64, acknowledged: u64 },

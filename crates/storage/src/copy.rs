@@ -2,7 +2,7 @@
 //!
 //! When a sync fails, Linux marks the pages as clean: a reader of the file gets the written data, no later sync
 //! writes it again, and a crash loses it. Therefore an existing database is not used as it is: every byte of it is
-//! written anew and synced before it is used.
+//! rewritten and synced before it is used.
 //!
 //! ```text
 //! FOLDER/check       the copy, until it is complete and synced
@@ -46,7 +46,8 @@ impl Copies {
     /// Completes an opening that a crash interrupted: afterwards only the database is left.
     pub(crate) fn settle(&self) -> Result<(), OpenError> {
         if !self.database.exists() && self.replaced.exists() {
-            fs::rename(&self.replaced, &self.database).map_err(io_error("put back", &self.database))?;
+            fs::rename(&self.replaced, &self.database)
+                .map_err(io_error("restore the previous files of", &self.database))?;
             durable::sync_folder(&self.folder).map_err(io_error("sync", &self.folder))?;
         }
         self.discard()

@@ -25,7 +25,7 @@ pub fn replace_private_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn replace(path: &Path, pieces: &[impl AsRef<[u8]>], mode: u32) -> io::Result<()> {
-    let folder = path.parent().ok_or_else(|| io::Error::other("a path without a folder"))?;
+    let folder = path.parent().ok_or_else(|| io::Error::other("the path has no parent folder"))?;
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     // A file left by a crash may have other permissions.

@@ -37,7 +37,8 @@ pub enum OpenError {
     },
     /// A newer version wrote the store.
     #[error(
-        "the store {} has format {found}, this binary reads up to {FORMAT}: run the newer version that wrote it",
+        "the store {} has format {found}, this version reads formats up to {FORMAT}: run the newer version that wrote \
+         it",
         folder.display()
     )]
     NewerFormat {
@@ -60,8 +61,8 @@ pub enum OpenError {
     },
     /// There is not enough space for the copy that is checked.
     #[error(
-        "the store {} cannot be opened: the copy of it that is checked first needs {} MiB in that folder, and {} MiB are \
-         free; make room there and start again",
+        "the store {} cannot be opened: the copy that is checked first needs {} MiB in that folder, and {} MiB are \
+         free; free space there and start again",
         folder.display(), needed_bytes.div_ceil(1 << 20), free_bytes >> 20
     )]
     NoRoom {

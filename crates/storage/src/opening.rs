@@ -50,10 +50,10 @@ impl fmt::Display for Opening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { step, done, total, .. } = self;
         match step {
-            OpeningStep::Copy => write!(f, "{done} of {total} bytes are copied"),
-            OpeningStep::Recover => write!(f, "the database of {total} bytes is read"),
-            OpeningStep::Check => write!(f, "{done} of {total} records are checked"),
-            OpeningStep::Sync => write!(f, "the copy of {total} bytes is synced"),
+            OpeningStep::Copy => write!(f, "copied {done} of {total} bytes"),
+            OpeningStep::Recover => write!(f, "reading the database of {total} bytes"),
+            OpeningStep::Check => write!(f, "checked {done} of {total} records"),
+            OpeningStep::Sync => write!(f, "syncing the copy of {total} bytes"),
         }
     }
 }
@@ -78,7 +78,7 @@ impl<'a> Reporter<'a> {
     pub(crate) fn begins(&self, database_bytes: u64) {
         self.database_bytes.set(database_bytes);
         let store = self.folder.display();
-        tracing::debug!(%store, bytes = database_bytes, "opening the store: a copy of it is checked, and takes its place");
+        tracing::debug!(%store, bytes = database_bytes, "opening the store: a copy of it is checked, and replaces it");
     }
 
     /// Begins a step that reports no progress.
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_that_reports_nothing_has_time_by_the_size_of_the_database() {
+    fn a_step_without_progress_reports_has_a_time_limit_by_the_size_of_the_database() {
         let opening = |step, database_bytes| Opening { step, done: 0, total: 0, database_bytes };
         let gib = 1 << 30;
         assert_eq!(opening(OpeningStep::Copy, gib).patience(), OPENING_STEP_MIN);

@@ -36,7 +36,7 @@ pub(crate) fn add(path: &Path, offset: u64, piece: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().append(true).create(offset == 0).open(path)?;
     let length = file.metadata()?.len();
     if length != offset {
-        return Err(io::Error::other(format!("it holds {length} bytes, and the next piece begins at {offset}")));
+        return Err(io::Error::other(format!("it holds {length} bytes, and the next part begins at {offset}")));
     }
     file.write_all(piece)
 }
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_grows_by_pieces_that_follow_each_other_and_is_the_only_one() {
+    fn a_file_grows_by_consecutive_parts_and_is_the_only_one() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         fs::write(folder.join("snapshot"), "a snapshot").unwrap();

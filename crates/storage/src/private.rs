@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn rights_of_other_accounts_are_taken_at_every_depth_and_counted() {
+    fn permissions_of_other_accounts_are_removed_at_every_depth_and_counted() {
         let outside = tempfile::tempdir().unwrap();
         let (folder, linked) = (outside.path().join("data"), outside.path().join("linked"));
         fs::create_dir_all(folder.join("store/deep")).unwrap();

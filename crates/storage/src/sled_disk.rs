@@ -137,7 +137,7 @@ impl Disk for SledDisk {
 
     fn keep_partial(&self, name: Option<&str>) -> BoxFuture<'_, Result<u64, SnapshotIoError>> {
         let (folder, name) = (self.snapshots.clone(), name.map(ToOwned::to_owned));
-        on_files("look for what was received of a snapshot in", folder.clone(), move || {
+        on_files("look for partially received snapshots in", folder.clone(), move || {
             partial::keep(&folder, name.as_deref())
         })
     }

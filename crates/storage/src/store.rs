@@ -82,7 +82,7 @@ impl Store {
             Ok(text) => Self::open_existing(folder, check_identity(folder, &text, owner)?, lock, &reporter),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(folder, owner, lock, &reporter),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                Err(damaged(folder, "its identity file is no text"))
+                Err(damaged(folder, "its identity file is not text"))
             }
             Err(error) => Err(io_error("read", &identity_path)(error)),
         }
@@ -99,7 +99,7 @@ impl Store {
         let db = open_sled(folder, &folder.join("sled"))?;
         let tally = db.get(tally::KEY).map_err(|error| damaged(folder, error))?;
         let tally = tally.and_then(|tally| Tally::from_bytes(&tally));
-        let tally = tally.ok_or_else(|| damaged(folder, "the database lost its tally"))?;
+        let tally = tally.ok_or_else(|| damaged(folder, "the database's checksum record is missing"))?;
         let mark = Mark::open(folder).map_err(io_error("open the mark in", folder))?;
         reporter.ends(tally.records);
         Self::finish(folder, identity, db, tally, mark, lock)
@@ -196,7 +196,7 @@ impl Store {
     pub(crate) fn write(&self, changes: Changes, barrier: bool) -> io::Result<()> {
         // After a panic in this function the tally may be ahead of the database, and it is unknown what reached the
         // disk.
-        let mut tally = self.tally.lock().expect("no write follows one that panicked: the store must be opened anew");
+        let mut tally = self.tally.lock().expect("no write follows one that panicked: the store must be opened again");
         tally.write(&changes, |key| self.db.get(key)).map_err(into_io)?;
         let mut batch = sled::Batch::default();
         for (key, value) in changes {

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_lost_changed_or_back_again_changes_the_tally() {
+    fn a_lost_changed_or_restored_record_changes_the_tally() {
         let mut model = Model::default();
         model.write(&[("a", Some("1")), ("b", Some("2"))]);
         let damage: [(&str, Option<&str>); 4] = [("a", None), ("a", Some("0")), ("b", Some("1")), ("c", Some("1"))];

@@ -122,7 +122,7 @@ fn write_all(
         #[cfg(feature = "fault-injection")]
         assert!(
             std::env::var_os("QUORATE_TEST_PANIC").is_none_or(|task| task != WRITER_THREAD),
-            "a test wants a panic in {WRITER_THREAD}"
+            "a test injects a panic into {WRITER_THREAD}"
         );
         let mut changes = Changes::new();
         let mut callbacks = Vec::with_capacity(writes.len());
@@ -136,7 +136,11 @@ fn write_all(
         let result = match failed.get() {
             Some(failure) => Err(failure.clone()),
             None => store.write(changes, has_barrier).map_err(|cause| {
-                tracing::error!(%cause, store = %store.folder().display(), "the disk refused a write: nothing more is acknowledged");
+                tracing::error!(
+                    %cause,
+                    store = %store.folder().display(),
+                    "a write to the disk failed: no more writes are acknowledged"
+                );
                 failed.get_or_init(|| WriteFailed::new(cause)).clone()
             }),
         };

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_refused_connection_is_followed_by_a_pause_and_gives_its_slot_back() {
+    async fn a_failed_accept_is_followed_by_a_pause_and_releases_its_slot() {
         let slots = Arc::new(Semaphore::new(1));
         let began = Instant::now();
         let refused = accept_within(&slots, || async { Err::<(), _>(io::Error::other("no descriptors")) }).await;
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_private_socket_replaces_what_a_crash_left_and_belongs_to_this_account_alone() {
+    async fn a_private_socket_replaces_the_one_left_by_a_crash_and_only_this_account_may_use_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("service.sock");
         drop(listen_privately(&path).unwrap());

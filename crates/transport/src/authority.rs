@@ -201,7 +201,7 @@ pub(crate) fn fingerprint(certificate: &CertificateDer<'_>) -> [u8; 32] {
 /// lifetime, as in tests, therefore counts from now.
 fn period(now_ms: u64, lifetime: Duration) -> Result<(OffsetDateTime, OffsetDateTime), TransportError> {
     let now = i64::try_from(now_ms / 1000).ok().and_then(|now| OffsetDateTime::from_unix_timestamp(now).ok());
-    let now = now.ok_or_else(|| TransportError::Certificate("the clock shows no date".into()))?;
+    let now = now.ok_or_else(|| TransportError::Certificate("the clock shows no valid date".into()))?;
     let skew = time::Duration::try_from(CLOCK_SKEW).unwrap_or_default();
     let lifetime = time::Duration::try_from(lifetime).unwrap_or_default();
     Ok((now.saturating_sub(skew), now.saturating_add(lifetime)))

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_addresses_are_those_of_both_families_or_of_the_one_that_there_is() {
+    async fn all_addresses_means_both_address_families_or_the_only_one_available() {
         let listener = listen_tcp(everywhere()).unwrap();
         let port = listener.local_addr().unwrap().port();
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_address_without_brackets_is_no_host_with_a_port() {
+    fn an_ipv6_address_without_brackets_is_not_a_host_with_a_port() {
         for text in ["node1:1689", "192.0.2.1:1", "[::1]:1689", "[2001:db8::1]:65535"] {
             assert!(is_host_and_port(text), "{text}");
         }

@@ -93,7 +93,7 @@ impl AsyncRead for Connection {
             && let Poll::Ready(may_stay) = standing.poll_changed(certificate, context)
         {
             if !may_stay {
-                tracing::info!(source = %caller.address, "a connection was closed: its certificate is good no more");
+                tracing::info!(source = %caller.address, "closed a connection: its certificate is no longer valid");
                 return Poll::Ready(Err(io::ErrorKind::PermissionDenied.into()));
             }
             if is_known(certificate) {

@@ -45,8 +45,8 @@ enum Shown {
 
 /// A connector that presents the certificate in `identity` at the time a connection is opened, and accepts nodes
 /// certified by its authorities. `connect_timeout` limits the TCP connection to each address. The lookup of a name
-/// is limited to [`crate::limits::LOOKUP_TIMEOUT`], or to [`crate::limits::LOOKUP_PATIENCE`] if earlier addresses
-/// of the name can be tried. The handshake is limited to [`HANDSHAKE_DEADLINE`].
+/// is limited to [`crate::limits::LOOKUP_TIMEOUT`], or to [`crate::limits::LOOKUP_REFRESH_TIMEOUT`] if earlier
+/// addresses of the name can be tried. The handshake is limited to [`HANDSHAKE_DEADLINE`].
 pub fn connector(identity: Arc<PresentedIdentity>, connect_timeout: Duration) -> Connector {
     Connector { shown: Shown::Identity(identity), connect_timeout, names: Names::of_system(), seen: Arc::default() }
 }
@@ -109,11 +109,11 @@ pub async fn certificate_at(
     identity: &PresentedIdentity,
     connect_timeout: Duration,
 ) -> io::Result<Certificate> {
-    let invalid = |_| io::Error::new(io::ErrorKind::InvalidInput, format!("{address} is no HOST:PORT"));
+    let invalid = |_| io::Error::new(io::ErrorKind::InvalidInput, format!("{address} is not HOST:PORT"));
     let uri = format!("http://{address}").parse::<Uri>().map_err(invalid)?;
     let stream = connect(&uri, identity.now().client(), connect_timeout, &Names::of_system()).await?;
     let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let shown = shown.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no certificate was shown"))?;
+    let shown = shown.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the peer presented no certificate"))?;
     Certificate::of(shown).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
@@ -123,7 +123,7 @@ async fn connect(
     connect_timeout: Duration,
     names: &Names,
 ) -> io::Result<TlsStream<TcpStream>> {
-    let invalid = || io::Error::new(io::ErrorKind::InvalidInput, format!("{uri} is no HOST:PORT"));
+    let invalid = || io::Error::new(io::ErrorKind::InvalidInput, format!("{uri} is not HOST:PORT"));
     let (host, port) = (uri.host().ok_or_else(invalid)?, uri.port_u16().ok_or_else(invalid)?);
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let addresses = names.addresses(host, port).await?;
@@ -136,7 +136,7 @@ async fn connect(
 
 /// The connection to the first address that accepts one; each attempt is limited to `connect_timeout`.
 pub(crate) async fn first_open(addresses: &[SocketAddr], connect_timeout: Duration) -> io::Result<TcpStream> {
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "there is no address");
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
         match timeout(connect_timeout, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => return Ok(stream),

@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
     /// The PEM does not hold what was expected.
-    #[error("{what} holds no {expected} in PEM")]
+    #[error("{what} contains no {expected} in PEM")]
     NotPem {
         /// Path or description of the PEM.
         what: String,
@@ -21,7 +21,7 @@ pub enum TransportError {
     },
     /// The certificate's subject names neither a node nor a person.
     #[error(
-        "a certificate whose subject is {found:?} names no node and no person: it needs O=quorate, \
+        "a certificate with the subject {found:?} names neither a node nor a person: it needs O=quorate, \
          OU=node|administrator|operator|reader and CN=number or name"
     )]
     Subject {

@@ -6,7 +6,7 @@
 //! handshake. [`listen`] accepts connections with their [`Caller`], [`connector`] opens them on the other side. A
 //! caller without a certificate brings a [`Token`], and verifies the cluster by the fingerprint in it ([`pinned`]).
 //!
-//! TLS 1.3 only, without resumption: every connection is authenticated anew.
+//! TLS 1.3 only, without resumption: every connection is authenticated in full.
 //!
 //! Invariant: never interprets the content of its connections, and never accepts a certificate unless one of its
 //! authorities certified it, or its key is a known one, and it is valid at that moment; on the port between nodes a

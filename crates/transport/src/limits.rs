@@ -60,7 +60,7 @@ pub const NODE_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
 /// Lifetime of a person's certificate. It is renewed when it is used while at most a third of it is left.
 pub const PERSON_LIFETIME: Duration = Duration::from_secs(30 * 86_400);
 
-/// Certificates are valid from this long before they are issued: the clocks of other machines may be behind.
+/// Certificates are valid from this long before they are issued: the clocks of other machines may be slow.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(86_400);
 
 /// Longest name of a person, in bytes.
@@ -75,7 +75,7 @@ pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Timeout of the lookup of a node's name while an earlier address is known: a connection to a peer must not wait
 /// long, and the lookup continues in the background.
-pub const LOOKUP_PATIENCE: Duration = Duration::from_millis(100);
+pub const LOOKUP_REFRESH_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Timeout of the lookup of a name when ports are probed for an administrator.
 pub const PORT_PROBE_LOOKUP_TIMEOUT: Duration = Duration::from_secs(6);

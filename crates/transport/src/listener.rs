@@ -58,7 +58,7 @@ pub fn listen(
             handshakes.spawn(async move {
                 let shaken = timeout(deadline, handshake((stream, address), acceptor, slot, admission)).await;
                 let Ok(connection) = shaken else {
-                    return tracing::debug!(source = %address, "the TLS handshake took too long");
+                    return tracing::debug!(source = %address, "the TLS handshake timed out");
                 };
                 if let Some(connection) = connection {
                     // A server that stops accepts no more connections.
@@ -81,7 +81,7 @@ async fn handshake(
     let shaken = tokio::select! {
         shaken = acceptor.accept(NotedStream::new(stream, activity.clone())) => shaken,
         () = slot.evicted() => {
-            tracing::debug!(source = %address, "the TLS handshake was cut short: another connection needs its slot");
+            tracing::debug!(source = %address, "the TLS handshake was aborted: another connection needs its slot");
             return None;
         }
     };
@@ -100,7 +100,11 @@ async fn handshake(
         Some(Ok(certificate)) => {
             if is_known(&certificate) && !slot.is_known_now() {
                 let subject = &certificate.subject;
-                tracing::warn!(source = %address, %subject, "a caller was refused: too many connections are open");
+                tracing::warn!(
+                    source = %address,
+                    %subject,
+                    "a caller was refused: the limit on open connections is reached"
+                );
                 return None;
             }
             (Some(Arc::new(certificate)), None)

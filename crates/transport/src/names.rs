@@ -17,7 +17,7 @@ use std::{
 
 use tokio::{net::lookup_host, sync::watch, time::timeout};
 
-use crate::limits::{ADDRESSES_MAX, LOOKUP_PATIENCE, LOOKUP_TIMEOUT, NAMES_MAX};
+use crate::limits::{ADDRESSES_MAX, LOOKUP_REFRESH_TIMEOUT, LOOKUP_TIMEOUT, NAMES_MAX};
 
 /// The result of a lookup, or the kind and the text of its error; `None` while the lookup runs.
 type Outcome = Option<Result<Vec<SocketAddr>, (io::ErrorKind, String)>>;
@@ -52,7 +52,7 @@ impl Names {
     }
 
     /// The addresses of `host`, from a new lookup. If earlier addresses are known, they are returned when the
-    /// lookup fails or takes longer than [`LOOKUP_PATIENCE`]; otherwise the lookup may take [`LOOKUP_TIMEOUT`].
+    /// lookup fails or takes longer than [`LOOKUP_REFRESH_TIMEOUT`]; otherwise the lookup may take [`LOOKUP_TIMEOUT`].
     ///
     /// # Errors
     /// The name is not found, and no earlier addresses are known.
@@ -61,7 +61,7 @@ impl Names {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
         let (known, mut running) = self.begin(&(host.to_owned(), port));
-        let wait = if known.is_empty() { LOOKUP_TIMEOUT } else { LOOKUP_PATIENCE };
+        let wait = if known.is_empty() { LOOKUP_TIMEOUT } else { LOOKUP_REFRESH_TIMEOUT };
         let outcome = timeout(wait, running.wait_for(Option::is_some)).await;
         let outcome = outcome.ok().and_then(Result::ok).and_then(|outcome| outcome.clone());
         match outcome {
@@ -114,12 +114,21 @@ impl Names {
         match outcome {
             Ok(found) => {
                 if !state.addresses.is_empty() && state.addresses != *found {
-                    tracing::info!(name = name.0, before = ?state.addresses, now = ?found, "a node's name has another address");
+                    tracing::info!(
+                        name = name.0,
+                        before = ?state.addresses,
+                        now = ?found,
+                        "the address of a node's name has changed"
+                    );
                 }
                 state.addresses.clone_from(found);
             }
             Err((_, error)) if !state.addresses.is_empty() => {
-                tracing::debug!(error, addresses = ?state.addresses, "the addresses of before stand");
+                tracing::debug!(
+                    error,
+                    addresses = ?state.addresses,
+                    "name resolution failed; the previous addresses stay in use"
+                );
             }
             Err(_) => {}
         }
@@ -168,15 +177,15 @@ mod tests {
     const SLOW: Duration = Duration::from_secs(5);
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_lookup_has_time_of_its_own_and_then_the_addresses_of_before_stand_until_it_ends() {
+    async fn during_a_slow_lookup_the_previous_addresses_are_used_after_a_time_limit() {
         let names = names([(SLOW, Ok("192.0.2.1:1689")), (SLOW, Ok("192.0.2.2:1689")), (SLOW, Ok("192.0.2.2:1689"))]);
         assert_eq!(asked(&names).await, "192.0.2.1:1689", "nothing was known: the lookup is waited for");
         let began = tokio::time::Instant::now();
         assert_eq!(asked(&names).await, "192.0.2.1:1689");
-        assert_eq!(began.elapsed(), LOOKUP_PATIENCE);
-        assert_eq!(asked(&names).await, "192.0.2.1:1689", "the same lookup runs still");
+        assert_eq!(began.elapsed(), LOOKUP_REFRESH_TIMEOUT);
+        assert_eq!(asked(&names).await, "192.0.2.1:1689", "the same lookup is still running");
         tokio::time::sleep(SLOW).await;
-        assert_eq!(asked(&names).await, "192.0.2.2:1689", "what it found is kept");
+        assert_eq!(asked(&names).await, "192.0.2.2:1689", "its result is kept");
     }
 
     #[tokio::test(start_paused = true)]
@@ -190,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_name_that_never_was_found_is_an_error_that_names_it() {
+    async fn a_name_that_was_never_resolved_is_an_error_that_names_it() {
         let names = names([(AT_ONCE, Err(io::ErrorKind::NotFound)), (LOOKUP_TIMEOUT * 2, Ok("192.0.2.1:1689"))]);
         let error = asked(&names).await;
         assert!(error.contains("node1.example.test was not resolved: "), "{error}");
@@ -199,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_is_no_name() {
+    async fn an_address_is_not_a_name() {
         let names = names([]);
         let found = names.addresses("2001:db8::1", 1689).await.unwrap();
         assert_eq!(found, ["[2001:db8::1]:1689".parse().unwrap()]);

@@ -55,7 +55,7 @@ impl FromStr for Role {
 
 /// The text is not the name of a [`Role`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no role: give reader, operator or administrator")]
+#[error("{text:?} is not a role: give reader, operator or administrator")]
 pub struct UnknownRole {
     /// The text that was given.
     pub text: String,
@@ -63,7 +63,7 @@ pub struct UnknownRole {
 
 /// The name cannot be used in a certificate or shown in a log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name:?} is no name: give 1 to {NAME_BYTES_MAX} bytes without control characters")]
+#[error("{name:?} is not a valid name: give 1 to {NAME_BYTES_MAX} bytes without control characters")]
 pub struct MalformedName {
     /// The name that was given.
     pub name: String,

@@ -13,7 +13,7 @@ use tower::Service;
 use crate::*;
 
 const DAY: Duration = Duration::from_secs(86_400);
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[expect(clippy::disallowed_methods, reason = "certificates are verified by the clock of this machine")]
 fn now_ms() -> u64 {
@@ -79,15 +79,15 @@ async fn greeting(mut connector: Connector, uri: &Uri) -> Option<String> {
 }
 
 #[tokio::test]
-async fn who_is_let_through_to_a_node_and_whom_it_takes_them_for() {
+async fn callers_are_admitted_and_identified_by_their_certificates() {
     let (cluster, other) = (authority(), authority());
     let node = own(&cluster, &Subject::Node(1));
     let peers = greeter(Arc::clone(&node), Audience::Certified).await;
     let admin = greeter(node, Audience::Anybody).await;
     let second = Subject::Node(2);
     // The connector with the fingerprint presents no certificate; the others present theirs.
-    let with = |own| connector(own, PATIENCE);
-    let nothing = pinned(cluster.fingerprint(), PATIENCE).unwrap();
+    let with = |own| connector(own, TIMEOUT);
+    let nothing = pinned(cluster.fingerprint(), TIMEOUT).unwrap();
     let cases = [
         ("a node", with(own(&cluster, &second)), Some("node 2"), Some("node 2")),
         ("a reader", with(own(&cluster, &person(Role::Reader))), Some("Ada, reader"), Some("Ada, reader")),
@@ -112,9 +112,9 @@ fn stray(cluster: &Authority, other: &Authority) -> Arc<PresentedIdentity> {
 }
 
 #[tokio::test]
-async fn whom_a_caller_believes_to_be_a_node() {
+async fn a_caller_accepts_only_a_certified_node() {
     let (cluster, other) = (authority(), authority());
-    let caller = connector(own(&cluster, &Subject::Node(2)), PATIENCE);
+    let caller = connector(own(&cluster, &Subject::Node(2)), TIMEOUT);
     let cases = [
         ("a node", own(&cluster, &Subject::Node(1)), true),
         ("another cluster's node", own(&other, &Subject::Node(1)), false),
@@ -132,7 +132,7 @@ async fn a_token_pins_the_authority_and_nothing_else_does() {
     let (cluster, other) = (authority(), authority());
     let uri = greeter(own(&cluster, &Subject::Node(1)), Audience::Anybody).await;
     for (fingerprint, passes) in [(cluster.fingerprint(), true), (other.fingerprint(), false), ([0; 32], false)] {
-        let said = greeting(pinned(fingerprint, PATIENCE).unwrap(), &uri).await;
+        let said = greeting(pinned(fingerprint, TIMEOUT).unwrap(), &uri).await;
         assert_eq!(said.is_some(), passes);
     }
 }
@@ -143,7 +143,7 @@ async fn a_renewed_certificate_is_used_by_the_next_handshake_on_both_sides() {
     let node = expired(&cluster, &Subject::Node(1));
     let caller = expired(&cluster, &Subject::Node(2));
     let uri = greeter(Arc::clone(&node), Audience::Anybody).await;
-    let connector = connector(Arc::clone(&caller), PATIENCE);
+    let connector = connector(Arc::clone(&caller), TIMEOUT);
     assert_eq!(greeting(connector.clone(), &uri).await, None, "both have expired");
     node.replace(identity_until(&cluster, &Subject::Node(1), now_ms(), DAY));
     assert_eq!(greeting(connector.clone(), &uri).await, None, "one has expired");
@@ -152,7 +152,7 @@ async fn a_renewed_certificate_is_used_by_the_next_handshake_on_both_sides() {
 }
 
 #[test]
-fn a_certificate_says_what_was_granted_and_not_what_was_asked() {
+fn a_certificate_holds_the_granted_subject_and_not_the_requested_one() {
     let cluster = authority();
     let (request, key) = SigningRequest::create().unwrap();
     let request = SigningRequest::from_der(&request).unwrap();
@@ -186,7 +186,7 @@ fn a_key_of_another_certificate_is_refused() {
 }
 
 #[test]
-fn names_that_no_certificate_carries() {
+fn names_that_are_not_allowed_in_certificates_are_refused() {
     for name in ["", " Ada", "Ada\n", "a\"b", &"x".repeat(65)] {
         assert!(Subject::person(name, Role::Reader).is_err(), "{name:?}");
     }
@@ -194,7 +194,7 @@ fn names_that_no_certificate_carries() {
 }
 
 #[test]
-fn a_token_is_read_as_it_was_written_and_shows_its_secret_to_nobody_else() {
+fn a_token_is_read_back_as_it_was_written_and_debug_output_hides_its_secret() {
     let token = Token::create([7; 32]).unwrap();
     let text = token.text();
     assert_eq!(text.parse::<Token>().as_ref(), Ok(&token));
@@ -250,14 +250,14 @@ fn of_organisation(
 }
 
 #[tokio::test]
-async fn with_an_organisations_authority_a_node_is_believed_at_its_own_address_only() {
+async fn with_an_organisations_authority_a_node_is_accepted_at_its_own_address_only() {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut params = rcgen::CertificateParams::default();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     params.distinguished_name.push(rcgen::DnType::CommonName, "An organisation");
     let authority = params.self_signed(&key).unwrap().pem();
     let issuer = rcgen::Issuer::new(params, key);
-    let caller = connector(of_organisation(&issuer, &authority, "node", "127.0.0.1"), PATIENCE);
+    let caller = connector(of_organisation(&issuer, &authority, "node", "127.0.0.1"), TIMEOUT);
     let cases = [
         ("a node at its address", "node", "127.0.0.1", true),
         ("a node at another's", "node", "127.0.0.2", false),
@@ -279,7 +279,7 @@ fn a_certificate_that_names_neither_node_nor_person_is_no_identity() {
 }
 
 #[tokio::test]
-async fn a_connection_ends_when_its_certificate_is_good_no_more() {
+async fn a_connection_ends_when_its_certificate_is_no_longer_valid() {
     let cluster = Authority::create(now_ms()).unwrap();
     let node = own(&cluster, &Subject::Node(1));
     let shown = own(&cluster, &person(Role::Reader));
@@ -385,23 +385,27 @@ async fn a_known_key_is_recognised_whatever_authority_certified_it() {
     let ada = identity(&before, &person(Role::Reader), &at_person);
     let admin = greeter(Arc::clone(&node), Audience::Anybody).await;
     let peers = greeter(Arc::clone(&node), Audience::Certified).await;
-    let ask = async |uri: &Uri| greeting(connector(Arc::clone(&ada), PATIENCE), uri).await;
-    assert_eq!(ask(&admin).await, None, "neither knows the other's authority");
+    let ask = async |uri: &Uri| greeting(connector(Arc::clone(&ada), TIMEOUT), uri).await;
+    assert_eq!(ask(&admin).await, None, "neither trusts the other's authority");
     at_person.replace([node.now().certificate().key], []);
-    assert_eq!(ask(&admin).await, None, "the node does not know her");
+    assert_eq!(ask(&admin).await, None, "the node does not know the caller's key");
     let (key, ends_ms) = (ada.now().certificate().key, ada.now().certificate().ends_ms);
     at_node.replace([], [(key, ends_ms - 1)]);
-    assert_eq!(ask(&admin).await, None, "one that ends later than the cluster issued: she made it herself");
+    assert_eq!(
+        ask(&admin).await,
+        None,
+        "a certificate that expires later than any issued one was not issued by the cluster"
+    );
     at_node.replace([], [(key, ends_ms)]);
     assert_eq!(ask(&admin).await.as_deref(), Some("Ada, reader"));
-    assert_eq!(ask(&peers).await, None, "a person's key is none of a node");
+    assert_eq!(ask(&peers).await, None, "a person's key is not a node's key");
     // A person's key is not accepted for a server, which must be a node.
     at_person.replace([], [(node.now().certificate().key, u64::MAX)]);
     assert_eq!(ask(&admin).await, None);
 }
 
 #[test]
-fn a_folder_follows_the_authority_that_takes_the_place_of_its_own() {
+fn a_folder_follows_the_authority_that_replaces_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let tls = Folder::at(&folder.path().join("tls"));
     let (before, after) = (authority(), authority());
@@ -415,7 +419,7 @@ fn a_folder_follows_the_authority_that_takes_the_place_of_its_own() {
     assert!(tls.follow_authority(current, previous).unwrap());
     assert!(!tls.follow_authority(current, previous).unwrap(), "once");
     assert_eq!(tls.authority().unwrap().fingerprint(), after.fingerprint());
-    assert_eq!(tls.identity().unwrap().subject(), &Subject::Node(1), "its own certificate stands meanwhile");
+    assert_eq!(tls.identity().unwrap().subject(), &Subject::Node(1), "its own certificate stays in use meanwhile");
     assert_ne!(
         Authority::name_of(&tls.authority_pem().unwrap()).unwrap(),
         tls.identity().unwrap().certificate().issuer
@@ -424,5 +428,5 @@ fn a_folder_follows_the_authority_that_takes_the_place_of_its_own() {
     assert!(tls.holds_authority_key());
     // Another node, which has the old key.
     assert!(tls.follow_authority(authority().certificate_der(), None).unwrap());
-    assert!(!tls.holds_authority_key(), "a key of no use is destroyed");
+    assert!(!tls.holds_authority_key(), "an unusable key is destroyed");
 }

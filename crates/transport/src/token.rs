@@ -20,7 +20,7 @@ pub struct Token {
 
 /// The text is not a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is no join token: give what `quorate cluster token` printed, quorate-join-1.…")]
+#[error("this is not a join token: give the one that `quorate cluster token` printed, quorate-join-1.…")]
 pub struct MalformedToken;
 
 impl Token {

@@ -54,7 +54,7 @@ async fn r38_a_drain_is_refused_where_dns_keeps_the_record_and_the_node_stays_in
     world.named.stop().await;
     let refused = world.cluster.admin(1, &words!["host", "drain"]).await;
     assert_eq!(refused.code, Some(1), "{}", refused.stdout);
-    assert!(refused.stderr.contains("DNS keeps this node's record"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("this node's DNS record was not withdrawn"), "{}", refused.stderr);
     assert!(world.cluster.standing(1).await.unwrap().members[&1].ready);
     assert_eq!(world.cluster.product("server-standard-2").count(world.cluster.node(1).clients, 1).await, 1);
 

@@ -186,7 +186,9 @@ async fn of_two_nodes_with_one_name_only_one_publishes_it() {
     let world = World::new("", &[("QUORATE_DNS_TARGET", &same)], |named, _| named.key_file(1)).await;
     eventually("one record stands", async || (world.named.hosts().await.len() == 1).then_some(())).await;
     let settled = world.cluster.admin(1, &words!["dns", "publish"]).await.json();
-    let said = |node: &Value| node["passed_over"].as_str().is_some_and(|why| why.contains("took no note"));
+    let said = |node: &Value| {
+        node["passed_over"].as_str().is_some_and(|why| why.contains("did not record this node's DNS name"))
+    };
     let passed_over = settled["nodes"].as_array().unwrap().iter().filter(|node| said(node)).count();
     assert_eq!((passed_over, world.named.hosts().await.len()), (2, 1), "{settled}");
 }

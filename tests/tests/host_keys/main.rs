@@ -338,14 +338,14 @@ async fn r30_an_answer_for_another_cluster_is_refused_and_says_why() {
     // The error does not advise to install the key, because that would not help.
     let unknown = cluster.admin(1, &install).await;
     assert_eq!(unknown.code, Some(1), "{}", unknown.stdout);
-    assert!(unknown.stderr.contains("belongs to another cluster"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("is for another cluster"), "{}", unknown.stderr);
     assert!(!unknown.stderr.contains("key install"), "{}", unknown.stderr);
     let mixed_up = another.admin(1, &words!["key", "activate", "--answer", &request]).await;
     assert!(mixed_up.stderr.contains("this is a request"), "{}", mixed_up.stderr);
     cluster.administrate(1, &words!["key", "install", &key, "--yes"]).await;
     let refused = cluster.admin(1, &install).await;
     assert_eq!(refused.code, Some(1), "{}", refused.stdout);
-    for words in ["belongs to another cluster", "the private key of another machine than node 1 of this cluster"] {
+    for words in ["is for another cluster", "it is for a private key that is not on node 1 of this cluster"] {
         assert!(refused.stderr.contains(words), "{}", refused.stderr);
     }
     let states = async |cluster: &Cluster| {
@@ -378,7 +378,7 @@ async fn r30_a_removed_node_is_listed_no_more_and_an_answer_for_it_is_refused() 
     assert_eq!(states.collect::<Vec<_>>(), expected);
     let refused = cluster.admin(1, &words!["key", "activate", "--answer", &answer]).await;
     assert_eq!(refused.code, Some(1), "{}", refused.stdout);
-    let why = "it is for node 3, and this cluster has no such member, but nodes 1, 2";
+    let why = "it is for node 3, not for a member of this cluster; its members: nodes 1, 2";
     assert!(refused.stderr.contains(why), "{}", refused.stderr);
     assert_eq!(listed(&cluster, &key).await.len(), 2);
 }
@@ -439,7 +439,7 @@ async fn r30_requests_and_answers_go_by_file_by_text_and_by_code() {
         fs::write(&request, &bytes).unwrap();
         let by_file = cluster.path("by-file.bin");
         cluster.administrate(1, &words!["key", "activate", "--offline", &by_file, "--force"]).await;
-        assert_eq!(fs::read(by_file).unwrap(), bytes, "asked again it is the same, by whatever way");
+        assert_eq!(fs::read(by_file).unwrap(), bytes, "a repeated request is identical, by whatever way");
 
         assert_eq!(publisher.answer(&request, &answer).await.code, Some(0));
         let typed = cluster.path("answer.txt");

@@ -81,7 +81,7 @@ async fn clients_and_strangers_leave_peers_administration_and_metrics_their_desc
     let doctor = cluster.admin(1, &words!["doctor"]).await;
     let warned = doctor.stdout.contains("clients.connections_max") && doctor.stdout.contains("LimitNOFILE");
     assert!(warned, "{}{}", doctor.stdout, doctor.stderr);
-    assert!(cluster.said(1).contains("few files may be open"), "{}", cluster.said(1));
+    assert!(cluster.said(1).contains("the limit on open files is low"), "{}", cluster.said(1));
 }
 
 #[tokio::test]

@@ -96,7 +96,7 @@ async fn a_disk_that_was_full_starts_again_once_it_has_room() {
     let refused = cluster.run_host(&cluster.node(1).config, &[]).await;
     assert_eq!(refused.code, Some(2), "{}", refused.stderr);
     assert!(
-        refused.stderr.to_lowercase().contains("room") || refused.stderr.contains("No space"),
+        refused.stderr.to_lowercase().contains("free space") || refused.stderr.contains("No space"),
         "{}",
         refused.stderr
     );

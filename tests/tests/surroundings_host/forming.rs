@@ -50,7 +50,7 @@ async fn a_node_without_a_cluster_is_told_how_it_gets_into_one() {
         eventually(words, async || cluster.said(1).contains(words).then_some(())).await;
     };
     cluster.start(1);
-    says(&cluster, "one node of it must be started with --bootstrap").await;
+    says(&cluster, "start one node of the new cluster with --bootstrap").await;
     assert_eq!(cluster.stop(1).await, Some(0));
 
     // As `host init --join` writes it: the configuration has no list of nodes that form a cluster.

@@ -42,7 +42,7 @@ async fn sighup_reads_the_log_level_and_the_certificate_again() {
     fs::write(&certificate, "no certificate").unwrap();
     fs::write(&config, with_level("inof")).unwrap();
     cluster.process(1).hang_up();
-    says(&cluster, before, "this node's certificate was not renewed: the one before it stands").await;
+    says(&cluster, before, "this node's certificate was not renewed; the previous one stays in use").await;
     says(&cluster, before, "the configuration was read again, and nothing is taken from it").await;
     assert_eq!(cluster.product(PRODUCT).count(cluster.node(1).clients, 1).await, 1);
 

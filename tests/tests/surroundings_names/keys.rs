@@ -21,10 +21,10 @@ async fn a_key_file_that_was_replaced_is_read_again_and_a_secret_may_have_blanks
 
     // An invalid key file leaves the previous key in force, and is reported.
     std::fs::write(&file, "no key").unwrap();
-    said("is of no use").await;
+    said("changed and cannot be used").await;
     let next = cluster.path("next");
     std::fs::write(&next, named.key_with_blanks(1)).unwrap();
     std::fs::rename(&next, &file).unwrap();
     eventually("the record stands without a restart", async || (named.hosts().await.len() == 1).then_some(())).await;
-    said("the TSIG key was read again").await;
+    said("reloaded the TSIG key").await;
 }

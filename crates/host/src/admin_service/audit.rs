@@ -21,8 +21,8 @@ pub(super) async fn read(acting: &Acting<'_>) -> Result<proto::AuditReply, Statu
     acting.replica.view(|state| {
         if !state.format().holds_audit() {
             return Err(Status::failed_precondition(format!(
-                "the cluster writes format {}, which holds no record: `quorate cluster format set {}`, when every node \
-                 runs a version that reads it",
+                "format {}, which the cluster writes, has no audit record: run `quorate cluster format set {}` once \
+                 every node runs a version that reads it",
                 state.format(),
                 Format::NEWEST
             )));
@@ -68,7 +68,7 @@ pub(super) async fn set_format(
     // The caller that sets the format that registers keys is registered together with the members. All other persons
     // have to log in again.
     if let Err(why) = registrar.take_over(acting, caller.certificate.as_deref()).await {
-        tracing::warn!(%why, "no key is registered yet: the leader sees to it");
+        tracing::warn!(%why, "could not register the keys yet; the leader registers them");
     }
     Ok(proto::SetFormatReply {})
 }

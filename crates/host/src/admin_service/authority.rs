@@ -29,26 +29,29 @@ pub(super) async fn rotate(
     let internal = |error: &dyn std::fmt::Display| Status::internal(error.to_string());
     let present = source.authority_pem().map_err(|error| internal(&error))?.ok_or_else(|| {
         Status::failed_precondition(
-            "this cluster uses an organisation's own authority (tls.authority): it is replaced there",
+            "this cluster uses the authority of the organisation (tls.authority): replace it there",
         )
     })?;
     let cluster = acting.replica.cluster();
     let node = cluster.node;
     if !cluster.voters.contains(&node) {
         return Err(Status::failed_precondition(format!(
-            "node {node} has no vote, and only voters hold the authority's key: ask one of nodes {:?}",
+            "node {node} is not a voter, and only voters hold the authority's key: repeat the command on one of nodes \
+             {:?}",
             cluster.voters
         )));
     }
     if asked.lost && caller.from != "socket" {
         return Err(Status::permission_denied(format!(
-            "{ACCESS_DENIED}: an authority whose key is lost is replaced on a node's own socket"
+            "{ACCESS_DENIED}: an authority whose key is lost can be replaced only through a node's administration \
+             socket"
         )));
     }
     if !asked.lost && source.holds_authority() != Some(true) {
         return Err(Status::failed_precondition(format!(
-            "node {node} does not hold the authority's key: ask a node that does (holds_authority in `quorate cluster status \
-             --json`). Where none does any more: quorate cluster authority rotate --lost, on this node's socket"
+            "node {node} does not hold the authority's key: repeat the command on a node that does (holds_authority in \
+             `quorate cluster status --json`). If no node holds it any more: quorate cluster authority rotate --lost, \
+             through this node's socket"
         )));
     }
     let since_ms = acting.replica.read_point().await.map_err(unavailable)?.cluster_time_ms;

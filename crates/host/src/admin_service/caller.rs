@@ -55,7 +55,7 @@ impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, from, .. } = self;
         match name.as_str() {
-            "" => write!(f, "a stranger from {from}"),
+            "" => write!(f, "an unauthenticated caller from {from}"),
             name => write!(f, "{name} from {from}"),
         }
     }

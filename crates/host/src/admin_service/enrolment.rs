@@ -49,7 +49,7 @@ impl Enrolment {
         let authority = self.issuer.source.authority_pem().map_err(|error| Status::internal(error.to_string()))?;
         authority.ok_or_else(|| {
             Status::failed_precondition(
-                "this cluster uses an organisation's own authority (tls.authority): certificates come from there",
+                "this cluster uses the authority of the organisation (tls.authority): request the certificate there",
             )
         })
     }
@@ -65,7 +65,7 @@ impl Enrolment {
             CertificateRole::Operator => Grant::Operator,
             CertificateRole::Reader => Grant::Reader,
             CertificateRole::Unspecified => {
-                let what = format!("{:?} is no role: give node, reader, operator or administrator", asked.role_text);
+                let what = format!("{:?} is not a role: give node, reader, operator or administrator", asked.role_text);
                 return Err(invalid(what));
             }
         };
@@ -103,8 +103,10 @@ impl Enrolment {
         }
         // Check the token before any proposal: a caller without a valid token must not cause a log entry.
         let valid = match open {
-            None => Err("the cluster knows no such token: it was used already, or is another's"),
-            Some(open) if open.expires_ms < now_ms => Err("the token's time is over: ask for another one"),
+            None => Err("the cluster knows no such token: it was used already, or belongs to another cluster"),
+            Some(open) if open.expires_ms < now_ms => {
+                Err("the token has expired: create another one (`quorate cluster token`)")
+            }
             Some(open) => Ok(open),
         };
         let open = valid.map_err(|why| {
@@ -126,7 +128,11 @@ impl Enrolment {
                 let reply = self.certified_node(acting.replica, asked, node).await?;
                 acting.bearing_token(&Subject::Node(node));
                 acting.propose(spend(Some(node), None, &reply.certificate)?).await?;
-                tracing::info!(node, peer_address = asked.peer_address, "a node got a certificate with a token");
+                tracing::info!(
+                    node,
+                    peer_address = asked.peer_address,
+                    "issued a certificate to a node that presented a token"
+                );
                 return Ok(reply);
             }
             Grant::Administrator => Role::Administrator,
@@ -141,7 +147,7 @@ impl Enrolment {
         let (certificate, registered) = self.issued(&asked.request, &subject).await?;
         // The entry that spends the token also registers the key, before the certificate is handed out.
         acting.propose(spend(None, registers.then_some(registered), &certificate)?).await?;
-        tracing::info!(%subject, "a person got a certificate with a token");
+        tracing::info!(%subject, "issued a certificate to a person who presented a token");
         Ok(person_reply(certificate, authority, role))
     }
 
@@ -160,7 +166,10 @@ impl Enrolment {
         let authority = self.authority()?;
         let pem = Certificate::pem_of(&enrolled.certificate);
         let certificate = Certificate::from_pem(&pem).map_err(|error| Status::internal(error.to_string()))?;
-        tracing::info!(subject = %certificate.subject, "a used token was shown again, with the same signing request");
+        tracing::info!(
+            subject = %certificate.subject,
+            "a used token was presented again, with the same certificate signing request"
+        );
         Ok(Some(match certificate.subject {
             Subject::Node(node) => node_reply(replica, authority, node, pem),
             Subject::Person { role, .. } => person_reply(pem, authority, role),
@@ -176,14 +185,15 @@ impl Enrolment {
     ) -> Result<proto::RenewCertificateReply, Status> {
         let Some(shown) = caller.certificate.as_deref() else {
             return Err(Status::failed_precondition(
-                "on a node's own socket no certificate is shown: there is none to renew",
+                "a caller on the administration socket presents no certificate: there is none to renew",
             ));
         };
         let authority = self.authority()?;
         let (certificate, registered) = self.issued(&asked.request, &shown.subject).await?;
         if registered.0 != shown.key {
             return Err(invalid(
-                "the request is for another key than the certificate that is shown: log in again instead",
+                "the certificate signing request is for another key than the presented certificate: log in again \
+                 (`quorate cluster login`)",
             ));
         }
         if acting.replica.view(|state| state.format().registers_keys() && state.registry().is_in_force()) {
@@ -218,12 +228,15 @@ impl Enrolment {
         }
         if replica.view(|state| state.format().registers_keys()) {
             return Err(invalid(
-                "this version asks for the authority's key, which is given to no node that joins any more: upgrade it",
+                "the joining node's version requests the authority's key, which joining nodes no longer receive: \
+                 upgrade that node",
             ));
         }
         let authority = self.issuer.source.authority().map_err(|error| Status::internal(error.to_string()))?;
         let authority = authority.ok_or_else(|| {
-            Status::failed_precondition("this node does not hold the authority's key: ask another node of the cluster")
+            Status::failed_precondition(
+                "this node does not hold the authority's key: repeat the command on another node of the cluster",
+            )
         })?;
         reply.authority_key = authority.key_pem().to_string();
         Ok(reply)
@@ -288,14 +301,14 @@ fn number(replica: &Replica, wanted: u64) -> Result<u64, Status> {
     if wanted > 0 {
         activation::id::node_id(wanted).map_err(invalid)?;
         if members.contains_key(&wanted) {
-            return Err(Status::already_exists(format!("node {wanted} is a member already: ask for another number")));
+            return Err(Status::already_exists(format!("node {wanted} is a member already: choose another number")));
         }
         return Ok(wanted);
     }
     let highest = members.keys().next_back().copied().unwrap_or(0);
     let next = highest.max(replica.view(|state| state.highest_enrolled())) + 1;
     if next > NODE_ID_MAX {
-        return Err(invalid("the highest number is given: ask for one that is free"));
+        return Err(invalid("the highest node number is in use: choose a free number"));
     }
     Ok(next)
 }

@@ -49,7 +49,7 @@ impl Keys<'_> {
         let key: TypedKey = asked.key.parse().map_err(invalid)?;
         if key.kind() != KeyKind::Host {
             return Err(invalid(format!(
-                "this is a {}, no host key: setup keys and direct keys belong on client machines",
+                "this is a {}, not a host key: install setup keys and direct keys on client machines",
                 key.kind()
             )));
         }
@@ -107,12 +107,13 @@ impl Keys<'_> {
         match (concerned.next(), concerned.next()) {
             (Some((publisher, requests)), None) => self.request_reply(publisher, &requests),
             (Some(_), Some(_)) => Err(Status::failed_precondition(format!(
-                "nodes are to be activated by several publishers, and each is asked by itself: name one of {}, or a key",
+                "the nodes need certificates of several publishers, and one request goes to one publisher: name one of \
+                 {}, or a key",
                 names()
             ))),
             (None, _) => Err(Status::failed_precondition(
-                "nothing to activate, and nothing to tell the publisher: install a key first (`quorate key install`), \
-                 or name a node to activate it again",
+                "no node to activate, and no release to report to the publisher: install a key first (`quorate key \
+                 install`), or name a node to activate it again",
             )),
         }
     }
@@ -161,7 +162,7 @@ impl Keys<'_> {
         let signed = SignedAnswers::decode(&asked.answer).map_err(|error| {
             let is_request = ActivationRequests::decode(&asked.answer).is_ok();
             if is_request {
-                invalid("this is a request: give it to its publisher, and install the answer")
+                invalid("this is a request: send it to its publisher, and install the answer")
             } else {
                 invalid(error)
             }
@@ -216,7 +217,7 @@ impl Keys<'_> {
             answers.answers.iter().partition(|answer| members.contains(&answer.node));
         if of_members.is_empty() && !others.is_empty() {
             return Err(foreign(&format!(
-                "it is for {}, and this cluster has no such member, but {}",
+                "it is for {}, not for a member of this cluster; its members: {}",
                 numbered(others.iter().map(|answer| answer.node)),
                 numbered(members)
             )));
@@ -228,10 +229,7 @@ impl Keys<'_> {
         if foreigners.is_empty() {
             return Ok(());
         }
-        Err(foreign(&format!(
-            "it is for the private key of another machine than {} of this cluster",
-            numbered(foreigners)
-        )))
+        Err(foreign(&format!("it is for a private key that is not on {} of this cluster", numbered(foreigners))))
     }
 
     /// Whether the certificate is for a private key that the node with that number in this cluster does not have. A
@@ -266,7 +264,7 @@ impl Keys<'_> {
         });
         if held.is_empty() {
             return Err(Status::failed_precondition(format!(
-                "node {node} is activated with no such key: `quorate key list` shows who is"
+                "node {node} is not activated with this key: `quorate key list` shows the nodes that are"
             )));
         }
         let mut statements = Vec::new();
@@ -295,7 +293,7 @@ impl Keys<'_> {
     fn candidates(&self, key: Option<KeyId>, node: u64, of: Option<PublisherId>) -> Result<Vec<Candidate>, Status> {
         let members = self.members();
         if node != 0 && !members.contains(&node) {
-            return Err(invalid(format!("node {node} is no member of this cluster")));
+            return Err(invalid(format!("node {node} is not a member of this cluster")));
         }
         Ok(self.0.replica.view(|state| {
             let keys = state.keys().filter(|installed| key.is_none_or(|key| key == installed.id));
@@ -334,7 +332,7 @@ impl Keys<'_> {
             return Ok(None);
         }
         let asked = ActivationRequests::decode(&bytes).map_err(|error| failed(&error.to_string()))?;
-        asked.requests.into_iter().next().map(Some).ok_or_else(|| failed("it asks for nothing"))
+        asked.requests.into_iter().next().map(Some).ok_or_else(|| failed("it holds no certificate signing request"))
     }
 
     async fn ask<Q: NodeRequest>(&self, node: NodeId, request: Q) -> Result<Q::Reply, NodeError> {
@@ -347,7 +345,7 @@ impl Keys<'_> {
 fn never_asked(state: &State, answers: &ActivationAnswers) -> Option<String> {
     if state.publisher(answers.publisher).is_none() {
         return Some(format!(
-            "it is of publisher {}, whose catalog is not installed here",
+            "it is from publisher {}, whose catalog is not installed here",
             Fingerprint(answers.publisher)
         ));
     }
@@ -358,15 +356,15 @@ fn never_asked(state: &State, answers: &ActivationAnswers) -> Option<String> {
 
 fn not_signed(node: NodeId, why: &dyn std::fmt::Display) -> Status {
     Status::failed_precondition(format!(
-        "node {node} did not sign that it gives its place back: {why}; the place of a node that is dead or has lost its \
-         key is freed by the publisher"
+        "node {node} did not sign the release of its activation slot: {why}; the publisher releases the slot of a node \
+         that is dead or has lost its key"
     ))
 }
 
 fn foreign(why: &str) -> Status {
     Status::failed_precondition(format!(
-        "this answer belongs to another cluster: {why}; give it to the cluster whose request it answers, or ask for one here \
-         (`quorate key activate`)"
+        "this answer is for another cluster: {why}; install it on the cluster that made the request, or make a request \
+         here (`quorate key activate`)"
     ))
 }
 
@@ -400,11 +398,11 @@ fn find_publisher(state: &State, wanted: &str) -> Result<PublisherId, Status> {
             "no catalog is installed: install that of the key's publisher first (`quorate catalog install`)",
         )),
         ([], _) => Err(Status::failed_precondition(format!(
-            "no catalog of a publisher {wanted:?} is installed; there are {}",
+            "no catalog of a publisher {wanted:?} is installed; catalogs are installed of {}",
             list_publishers(state, &installed)
         ))),
         ([..], _) => Err(Status::failed_precondition(format!(
-            "it could be of several publishers: say which, by name or fingerprint: {}",
+            "several publishers match: name one of them, or give its fingerprint: {}",
             list_publishers(state, &meant)
         ))),
     }
@@ -417,7 +415,7 @@ fn publisher_meant(state: &State, key: Option<KeyId>, named: &str) -> Result<Opt
     let of_key = state.keys().find(|installed| installed.id == key).map(|installed| installed.publisher);
     let of_key = of_key.ok_or_else(|| Status::failed_precondition(format!("key {key} is not installed")))?;
     if named.is_some_and(|named| named != of_key) {
-        return Err(invalid(format!("key {key} is of {}", publisher_name(state, of_key))));
+        return Err(invalid(format!("key {key} is from publisher {}", publisher_name(state, of_key))));
     }
     Ok(Some(of_key))
 }

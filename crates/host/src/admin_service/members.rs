@@ -33,7 +33,7 @@ impl Members<'_> {
         let node = id::node_id(asked.node).map_err(invalid)?;
         if !is_host_and_port(&asked.address) {
             return Err(invalid(format!(
-                "{:?} is no HOST:PORT of a node's peer address; an IPv6 address is written in brackets",
+                "{:?} is not a peer address; write HOST:PORT, an IPv6 address in brackets",
                 asked.address
             )));
         }
@@ -57,7 +57,7 @@ impl Members<'_> {
         let cluster = self.acting.replica.cluster();
         if !cluster.members.contains_key(&asked.node) {
             return Err(Status::not_found(format!(
-                "node {} is no member of this cluster: `quorate cluster status` lists them",
+                "node {} is not a member of this cluster: `quorate cluster status` lists them",
                 asked.node
             )));
         }
@@ -65,8 +65,8 @@ impl Members<'_> {
         // A node that the others have quarantined, or that diverged, cannot release its activations.
         if looked.is_ok_and(|found| !matches!(found.state(), NodeState::Quarantined | NodeState::Diverged)) {
             return Err(Status::failed_precondition(format!(
-                "node {} answers: `quorate cluster remove {0}` drains it, and has it give its activations back. One that \
-                 is to go without is stopped first",
+                "node {} is running: `quorate cluster remove {0}` drains it and releases its activations. To remove it \
+                 without that, stop it first",
                 asked.node
             )));
         }
@@ -108,12 +108,12 @@ impl Members<'_> {
         let node = asked.node;
         if !self.acting.replica.cluster().members.contains_key(&node) {
             return Err(Status::not_found(format!(
-                "node {node} is no member of this cluster: `quorate cluster status` lists them"
+                "node {node} is not a member of this cluster: `quorate cluster status` lists them"
             )));
         }
         if node == self.acting.replica.identity().owner {
             return Err(Status::failed_precondition(format!(
-                "this is node {node}: ask another one to have it take over the majority's state (--admin)"
+                "this is node {node}, whose state would be replaced: run the command on another node (--admin)"
             )));
         }
         let found = self.acting.nodes.ask(node, StatusRequest {}, LOOK_TIMEOUT).await;
@@ -124,8 +124,8 @@ impl Members<'_> {
             NodeState::Diverged => {}
             NodeState::Quarantined => {
                 return Err(Status::failed_precondition(format!(
-                    "node {node} is quarantined: its log is not sound either. Take it out (`quorate cluster remove {node} \
-                     --dead`), and let it join with an empty data folder and a new number"
+                    "node {node} is quarantined: its log cannot be trusted either. Remove it (`quorate cluster remove \
+                     {node} --dead`), and let it join with an empty data folder and a new number"
                 )));
             }
             _ => {
@@ -153,7 +153,7 @@ impl Members<'_> {
         let to = asked.to;
         let cluster = self.acting.replica.cluster();
         if !cluster.voters.contains(&to) {
-            return Err(invalid(format!("node {to} is no voter of this cluster; voters are {:?}", cluster.voters)));
+            return Err(invalid(format!("node {to} is not a voter of this cluster; voters are {:?}", cluster.voters)));
         }
         let leader = cluster.leader.ok_or_else(|| unavailable(Unavailable::NoLeader))?;
         if leader == to {
@@ -161,7 +161,7 @@ impl Members<'_> {
         }
         let transfer = async {
             let transferred = self.acting.nodes.ask(leader, asked, WORK_TIMEOUT).await;
-            transferred.map_err(|why| Status::unavailable(format!("node {leader} did not hand over: {why}")))
+            transferred.map_err(|why| Status::unavailable(format!("node {leader} did not hand leadership over: {why}")))
         };
         self.acting.noted(Coded::new(Code::TransferLeader, [to]), transfer).await
     }

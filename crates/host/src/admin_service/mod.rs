@@ -138,7 +138,7 @@ pub(crate) fn serve(
         let served = join(here, OptionFuture::from(from_afar).map(Option::unwrap_or_default));
         tokio::select! {
             (served, ()) = served => if let Err(error) = served {
-                tracing::error!(%error, "administration is no longer served");
+                tracing::error!(%error, "the administration socket accepts no more calls");
             },
             () = recording.record_refused(&recorder) => {}
         }
@@ -160,7 +160,7 @@ async fn serve_afar(
     tokio::select! {
         () = accepting => {}
         served = server => if let Err(error) = served {
-            tracing::error!(%error, "administration from afar is no longer served");
+            tracing::error!(%error, "the administration port accepts no more calls");
         }
     }
 }
@@ -221,7 +221,11 @@ impl admin_server::Admin for Admin {
         let act = match action {
             Action::Accept => Code::AcceptClock,
             Action::Reset => Code::ResetClock,
-            Action::Unspecified => return Err(invalid("say whether to accept the clocks or to reset to them")),
+            Action::Unspecified => {
+                return Err(invalid(
+                    "the request must say whether to accept the clocks or to reset cluster time to them",
+                ));
+            }
         };
         let acting = self.acting(&request)?;
         // Only the id matters here: the leader makes the actual command, and its time is not known yet.
@@ -418,12 +422,14 @@ impl admin_server::Admin for Admin {
 
     async fn console_ticket(&self, request: Request<proto::ConsoleTicketRequest>) -> Reply<proto::ConsoleTicketReply> {
         let console = self.console.as_ref().ok_or_else(|| {
-            Status::failed_precondition("this node shows nothing: set metrics.listen in its configuration")
+            Status::failed_precondition(
+                "this node has no HTTP port for the console: set metrics.listen in its configuration",
+            )
         })?;
         let holder = caller::of(&request).certificate;
         let reply = console.ticket(holder).map_err(|error| Status::failed_precondition(error.to_string()))?;
         if reply.valid_s > 0 {
-            tracing::info!(caller = %caller::of(&request), "a ticket for the console was given");
+            tracing::info!(caller = %caller::of(&request), "issued a ticket for the console");
         }
         Ok(Response::new(reply))
     }
@@ -495,7 +501,7 @@ impl Admin {
     fn of_node(&self, node: u64) -> Result<Option<u64>, Status> {
         if node > 0 && !self.replica.cluster().members.contains_key(&node) {
             return Err(Status::not_found(format!(
-                "node {node} is no member of this cluster: `quorate cluster status` lists them"
+                "node {node} is not a member of this cluster: `quorate cluster status` lists them"
             )));
         }
         Ok((node > 0).then_some(node))
@@ -505,7 +511,7 @@ impl Admin {
     async fn problem_of(&self, node: u64, log_index: u64) -> String {
         match self.nodes.ask(node, FollowSettingsRequest { log_index }, WORK_TIMEOUT).await {
             Ok(followed) => followed.problem,
-            Err(why) => format!("it does not answer now ({why}): it follows when it is back"),
+            Err(why) => format!("it does not respond now ({why}): it applies the setting when it is back"),
         }
     }
 

@@ -25,7 +25,7 @@ use crate::{
 /// Enrolments that were refused recently, by source.
 #[derive(Debug)]
 pub(super) struct RefusedEnrolments {
-    /// Refusals by source, each forgotten [`REFUSED_ENROLMENTS_INTERVAL`] after its first one.
+    /// Refusals by source, each dropped [`REFUSED_ENROLMENTS_INTERVAL`] after its first one.
     by_source: Cache<IpAddr, Arc<AtomicU32>>,
     unrecorded: AtomicU64,
     refused: Notify,
@@ -78,7 +78,7 @@ impl RefusedEnrolments {
             if number == 0 {
                 continue;
             }
-            tracing::warn!(number, "join tokens were refused: the cluster knows no such tokens, or their time is over");
+            tracing::warn!(number, "join tokens were refused: the cluster does not know them, or they have expired");
             if let Err(why) = Acting::node(nodes).record(&Coded::new(Code::RefuseEnrolments, [number])).await {
                 // Count them again with the next entry.
                 self.unrecorded.fetch_add(number, Ordering::Relaxed);
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_has_its_wrong_tokens_and_no_more_and_others_are_not_held_up() {
+    fn a_source_may_send_a_limited_number_of_wrong_tokens_and_others_are_not_delayed() {
         let refusals = RefusedEnrolments::new(Counter::noop());
         for from in ["192.0.2.1", "2001:db8::1"] {
             for _ in 0..REFUSED_ENROLMENTS_PER_SOURCE_MAX {

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_id_there_is_none_and_what_is_none_is_refused() {
+    fn a_request_without_an_id_has_none_and_a_malformed_id_is_refused() {
         let none = RequestIds::of(&MetadataMap::new()).unwrap();
         assert_eq!((none.next("Ada", &noted(Code::BackUp, None, 1)), none.secret("Ada")), (None, None));
         let mut two = given(&[1; 16]);

@@ -41,9 +41,7 @@ pub(super) async fn revoke_token(
         found.map(|(digest, _)| *digest)
     });
     let digest = digest.ok_or_else(|| {
-        Status::not_found(format!(
-            "there is no open token {id:?}: `quorate cluster token list` shows those that there are"
-        ))
+        Status::not_found(format!("there is no open token {id:?}: `quorate cluster token list` shows the open tokens"))
     })?;
     acting.propose(Command::RevokeToken { digest }).await?;
     Ok(proto::RevokeTokenReply {})
@@ -68,7 +66,7 @@ pub(super) async fn revoke(
     });
     if meant.is_empty() && registrar.registered.is_own_authority() {
         return Err(Status::not_found(format!(
-            "no registered key is {whom}'s: `quorate cluster revoke --list` shows whose there are"
+            "no key is registered for {whom}: `quorate cluster revoke --list` shows the registered keys"
         )));
     }
     let time_ms = point.cluster_time_ms;
@@ -99,11 +97,11 @@ fn others_are_a_majority(node: u64, voters: &[u64], nodes: &[NodeStatus]) -> Res
     }
     let silent = match silent.as_slice() {
         [] => String::new(),
-        silent => format!("; of the others, these do not work now: nodes {silent:?}"),
+        silent => format!("; of the others, these are not available now: nodes {silent:?}"),
     };
     Err(Status::failed_precondition(format!(
-        "node {node} is one of {voters} voters, and without it there would be no majority{silent}. Start or add a node first, or \
-         `quorate cluster remove {node}`, which revokes it, too"
+        "node {node} is one of {voters} voters, and without it there would be no majority{silent}. Start or add a node \
+         first, or run `quorate cluster remove {node}`, which also revokes its key"
     )))
 }
 
@@ -124,13 +122,13 @@ pub(super) async fn registry(replica: &Replica) -> Result<proto::RegistryReply, 
 fn whom(text: &str) -> Result<Whom, Status> {
     if let Some(number) = text.strip_prefix("node:") {
         let node = number.parse().ok().and_then(|number| activation::id::node_id(number).ok());
-        return node.map(Whom::Node).ok_or_else(|| invalid(format!("{number:?} is no number of a node")));
+        return node.map(Whom::Node).ok_or_else(|| invalid(format!("{number:?} is not a node number")));
     }
     if let Some(hex) = text.strip_prefix("serial:") {
         let serial = Serial::from_hex(hex);
         return serial
             .map(Whom::Serial)
-            .ok_or_else(|| invalid(format!("{hex:?} is no serial number: give hexadecimal digits")));
+            .ok_or_else(|| invalid(format!("{hex:?} is not a serial number: give hexadecimal digits")));
     }
     match Subject::person(text, Role::Reader).map_err(invalid)? {
         Subject::Person { name, .. } => Ok(Whom::Person(name)),
@@ -171,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_voter_is_revoked_only_where_the_others_that_work_are_a_majority_of_all() {
+    fn a_voter_is_revoked_only_if_the_available_others_are_a_majority_of_all_voters() {
         use NodeState::{Diverged, Lagging, Ok as Well, Unreachable};
         for (states, is_allowed) in [
             (&[Well][..], false),
@@ -188,7 +186,7 @@ mod tests {
             let allowed = others_are_a_majority(1, &voters, &nodes);
             assert_eq!(allowed.is_ok(), is_allowed, "{states:?}: {allowed:?}");
             let why = allowed.map_err(|why| why.message().to_owned()).err().unwrap_or_default();
-            assert_eq!(why.contains("do not work now: nodes [3]"), states.len() == 3 && !is_allowed, "{why}");
+            assert_eq!(why.contains("not available now: nodes [3]"), states.len() == 3 && !is_allowed, "{why}");
         }
     }
 }

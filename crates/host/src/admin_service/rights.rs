@@ -126,7 +126,7 @@ pub(super) fn admit(call: &str, caller: &Caller) -> Result<(), AccessDenied> {
         Some(role) if role >= least => return Ok(()),
         Some(role) => format!("the certificate of {} is {} {role}'s", caller.name, article(role)),
         None if caller.not_let_in.is_some() => caller.not_let_in.map_or_else(String::new, |why| why.to_string()),
-        None if caller.name.is_empty() => "no certificate of this cluster was shown that is valid".to_owned(),
+        None if caller.name.is_empty() => "the caller presented no valid certificate of this cluster".to_owned(),
         None => format!("the certificate of {} is a node's", caller.name),
     };
     Err(AccessDenied { needed: least, caller })
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn every_call_passes_from_its_role_on_and_for_nobody_else() {
+    fn every_call_is_permitted_from_its_role_upwards_and_for_no_other_caller() {
         for call in calls() {
             let least = RIGHTS.iter().find(|(name, _)| *name == call).unwrap().1;
             for role in Role::ALL {
@@ -179,11 +179,11 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_is_needed_and_who_asked() {
+    fn a_refusal_names_the_required_role_and_the_caller() {
         let cases = [
             (caller("Ada", Some(Role::Reader)), "the certificate of Ada is a reader's"),
             (caller("node 2", None), "the certificate of node 2 is a node's"),
-            (caller("", None), "no certificate of this cluster was shown that is valid"),
+            (caller("", None), "the caller presented no valid certificate of this cluster"),
         ];
         for (caller, why) in cases {
             let expected = format!("0x80070005: access denied: this needs the role operator, and {why}");

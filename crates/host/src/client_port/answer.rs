@@ -35,7 +35,7 @@ pub(crate) struct Answerer {
 pub struct Answers(pub(crate) Answerer);
 
 impl Answers {
-    /// The answer to an encoded request, and its status. With a refusal the answer holds advice for people. Error:
+    /// The answer to an encoded request, and its status. With a refusal the answer holds human-readable advice. Error:
     /// the status of a DCE/RPC fault where the request is malformed.
     pub fn to<'a>(&'a self, request: &[u8]) -> BoxFuture<'a, Result<(Vec<u8>, Status), u32>> {
         let stub = ndr::encode_request(request);

@@ -52,7 +52,7 @@ pub(crate) async fn serve(
                 }
                 return;
             }
-            () = slot.evicted() => return tracing::debug!(%source, "another connection needs the slot of this one"),
+            () = slot.evicted() => return tracing::debug!(%source, "closed a connection: another one needs its slot"),
         };
         match readable {
             Ok(Ok(())) => {}
@@ -61,7 +61,7 @@ pub(crate) async fn serve(
                 if association.is_mid_pdu() {
                     answerer.metrics.client_fault(ClientFault::Slow);
                 }
-                return tracing::debug!(%source, mid_pdu = association.is_mid_pdu(), "a client took too long");
+                return tracing::debug!(%source, mid_pdu = association.is_mid_pdu(), "a client timed out");
             }
         }
         let received = match read(&stream) {
@@ -81,7 +81,7 @@ pub(crate) async fn serve(
         {
             answerer.metrics.foreign_connection(foreign);
             let _gone = timeout(timeouts.pdu, stream.write_all(foreign.answer())).await;
-            return tracing::debug!(%source, ?foreign, "a connection is no client's");
+            return tracing::debug!(%source, ?foreign, "closed a connection that is not from a client");
         }
         let mut input = received.as_slice();
         while let Some(event) = association.receive(&mut input) {
@@ -110,7 +110,7 @@ pub(crate) async fn serve(
                 Ok(Err(_)) => return,
                 Err(_) => {
                     answerer.metrics.client_fault(ClientFault::Slow);
-                    return tracing::debug!(%source, "a client did not take its answer");
+                    return tracing::debug!(%source, "a client did not read its response");
                 }
             }
         }

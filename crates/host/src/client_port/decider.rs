@@ -81,7 +81,7 @@ impl Decider {
     /// Such requests cause no write to disk.
     pub(crate) async fn decide(&self, client: Option<IpAddr>, request: &ValidRequest) -> Decision {
         if let Some(why) = self.barred(request.request()).await {
-            tracing::debug!(machine = %request.request().machine_name, why = why.words(), "a request was not taken");
+            tracing::debug!(machine = %request.request().machine_name, why = why.words(), "a request was not accepted");
             return Decision::Barred;
         }
         self.record(client, request).await.unwrap_or_else(|unavailable| {
@@ -119,7 +119,7 @@ impl Decider {
     }
 
     /// The answer to a request after this decision, and its status. With another status than [`Status::OK`] the
-    /// answer is advice for people, or empty.
+    /// answer is human-readable advice, or empty.
     pub(crate) async fn answer(&self, request: &ValidRequest, decision: &Decision) -> (Vec<u8>, Status) {
         match decision {
             Decision::Barred => (Vec::new(), Status::HOST_NOT_ACTIVATED),
@@ -149,7 +149,7 @@ impl Decider {
         }
     }
 
-    /// The limit of new CMIDs, as advice for people.
+    /// The limit of new CMIDs, as human-readable advice.
     fn limited(&self) -> RefusalDetail {
         RefusalDetail { new_cmids_per_minute: self.new_cmids.per_minute_max(), ..RefusalDetail::default() }
     }

@@ -36,7 +36,7 @@ pub(crate) fn of_first_bytes(bytes: &[u8]) -> Option<Foreign> {
 }
 
 impl Foreign {
-    /// What this node sends before it closes the connection: one line for people to an HTTP client, otherwise
+    /// What this node sends before it closes the connection: one line of text to an HTTP client, otherwise
     /// nothing.
     pub(crate) fn answer(self) -> &'static [u8] {
         match self {
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_clients_is_told_by_its_first_bytes() {
+    fn connections_of_other_protocols_are_recognised_by_their_first_bytes() {
         let table: [(&[u8], Option<Foreign>); 8] = [
             (b"GET / HTTP/1.1\r\n", Some(Foreign::Http)),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Some(Foreign::Http)),
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_to_http_is_one_line_of_the_length_that_it_says() {
+    fn the_response_to_http_is_one_line_of_the_length_in_its_header() {
         let answer = String::from_utf8(Foreign::Http.answer().to_vec()).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{}", body.len());

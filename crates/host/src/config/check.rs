@@ -13,7 +13,7 @@ impl Config {
     pub(super) fn check(&self, origin: &str) -> Result<(), ConfigError> {
         let refuse = |key, what: String, fix| Err(ConfigError::Value { origin: origin.into(), key, what, fix });
         if activation::id::node_id(self.node).is_err() {
-            return refuse("node", format!("{} is no node number", self.node), "give one from 1 to 65535");
+            return refuse("node", format!("{} is not a node number", self.node), "give one from 1 to 65535");
         }
         let sections = [
             self.clients.too_small(),
@@ -45,19 +45,19 @@ impl Config {
             let [heartbeat_ms, min_ms, max_ms] = times.map(|time| time.as_millis());
             return refuse(
                 "raft.election_timeout_min_ms",
-                format!("{heartbeat_ms}, {min_ms}, {max_ms} do not rise"),
-                "the heartbeat must be below the shortest timeout, that below the longest",
+                format!("{heartbeat_ms}, {min_ms}, {max_ms} are not in ascending order"),
+                "the heartbeat interval must be below the minimum election timeout, and that below the maximum",
             );
         }
         let Tls { authority, certificate, key } = &self.tls;
         if ![certificate.is_some(), key.is_some()].iter().all(|given| *given == authority.is_some()) {
             let fix = "give tls.authority, tls.certificate and tls.key, or none of them";
-            return refuse("tls.authority", "an authority of one's own is three files".into(), fix);
+            return refuse("tls.authority", "an organisation's authority needs all three files".into(), fix);
         }
         let members = &self.peers.members;
         if !members.is_empty() && !members.contains_key(&self.node) {
-            let what = format!("this node, {}, is not among them", self.node);
-            return refuse("peers.members", what, "list every node of the first cluster, this one too");
+            let what = format!("this node, {}, is not listed", self.node);
+            return refuse("peers.members", what, "list every node of the first cluster, including this one");
         }
         Ok(())
     }

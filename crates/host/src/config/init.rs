@@ -17,7 +17,8 @@ use crate::config::{
 pub fn configuration(given: &Overrides) -> String {
     let mut text = String::from(
         "# Configuration of one Quorate node, read by `quorate host run --config FILE`.\n\
-         # Unknown keys are refused. Each key may also be given as a flag or as a variable, which then stands.\n",
+         # Unknown keys are refused. Each key may also be given as a flag or as an environment variable, which \
+         overrides the file.\n",
     );
     let mut section = "";
     for setting in SETTINGS.iter() {

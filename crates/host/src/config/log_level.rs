@@ -14,7 +14,7 @@ pub struct LogLevel(String);
 
 /// The error for a text that is not a log level.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no log level; give off, error, warn, info, debug or trace, or TARGET=LEVEL, separated by commas")]
+#[error("{0:?} is not a log level; give off, error, warn, info, debug or trace, or TARGET=LEVEL, separated by commas")]
 pub struct NoLogLevel(String);
 
 impl FromStr for LogLevel {
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_and_targets_are_taken_and_misspelt_ones_are_not() {
+    fn levels_and_targets_are_accepted_and_misspelt_ones_are_not() {
         for (text, kept) in [("info", "info"), ("INFO, host::node=debug", "INFO,host::node=debug"), ("off", "off")] {
             assert_eq!(text.parse::<LogLevel>().map(|level| level.to_string()).as_deref(), Ok(kept));
         }

@@ -119,7 +119,7 @@ fn key_error(origin: &str, error: &figment::Error) -> ConfigError {
         Kind::UnknownField(name, known) => {
             let section = error.path.split_last().map_or(String::new(), |(_, section)| section.join("."));
             let place = if section.is_empty() { String::new() } else { format!(" in [{section}]") };
-            format!("{name}: no such key{place}; known there: {}", known.join(", "))
+            format!("{name}: unknown key{place}; known keys: {}", known.join(", "))
         }
         Kind::MissingField(name) => {
             let flag = flag(name);

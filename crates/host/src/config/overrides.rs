@@ -86,7 +86,7 @@ impl Args for Overrides {
                 .long(flag(key))
                 .env(variable(key))
                 .hide_env_values(true)
-                .help_heading("Settings, over those of the file")
+                .help_heading("Settings, which override those of the file")
         };
         let command = SETTINGS.iter().fold(command, |command, setting| {
             let placeholder = match setting.form {

@@ -84,7 +84,7 @@ pub(super) fn declared_first() -> Vec<Setting> {
             key: "node",
             form: Form::Number { min: 1, max: Some(NODE_ID_MAX) },
             default: None,
-            help: "Number of this node in its cluster, 1 to 65535; never given to another machine",
+            help: "Number of this node in its cluster, 1 to 65535; never reused for another machine",
         },
         Setting {
             key: "data",
@@ -102,7 +102,7 @@ pub(super) fn declared_first() -> Vec<Setting> {
             key: "identity",
             form: Form::Text,
             default: HostIdentity::default().toml(),
-            help: "By what this host is told from others (R23), for keys that are made from then on: auto (machine, and in a container file), machine, file (the data folder: a copied folder is a copied host), or factors of the machine, separated by commas: system-disk, system-volume, machine-id, board, network, processor",
+            help: "What identifies this host (R23), for keys that are made from then on: auto (machine, but file in a container), machine, file (the data folder: a copied folder is a copied host), or hardware factors of the machine, separated by commas: system-disk, system-volume, machine-id, board, network, processor",
         },
     ]
 }
@@ -111,25 +111,25 @@ section! {
     /// Settings of the port for client machines.
     "clients" Clients {
         listen: SocketAddr = SocketAddr::from(([0; 8], 1688)),
-            "Where client machines reach this node (ADDRESS:PORT)";
+            "Address on which this node listens for client machines (ADDRESS:PORT)";
         advertise: Option<String> = None,
-            "Where client machines reach this node (HOST[:PORT]) if that is not clients.listen: behind a port mapping or address translation. DNS gets its port, its address, and, without dns.target, its name";
+            "Address at which client machines reach this node (HOST[:PORT]), if it differs from clients.listen, as behind a port mapping or address translation. The node's DNS records use its port, its address and, without dns.target, its name";
         connections_max: usize = 4096, at least 1,
-            "Connections at once; beyond them the oldest idle one of the source with most is closed for a new one";
+            "Maximum number of open connections; at the limit a new connection closes the oldest idle one of the source with the most";
         connections_per_source_default: usize = 256, at least 1,
-            "Connections at once from one source (an IPv4 address or an IPv6 /64), where the cluster's clients.connections_per_source_max is 0; beyond them its oldest idle one is closed for a new one";
+            "Maximum number of open connections from one source (an IPv4 address or an IPv6 /64), where the cluster's clients.connections_per_source_max is 0; at the limit a new connection closes the source's oldest idle one";
         idle_timeout_s: u64 = 60, at least 1,
-            "Seconds until a connection on which nothing happens is closed";
+            "Seconds after which an idle connection is closed";
         pdu_timeout_s: u64 = 5, at least 1,
-            "Seconds a client may take to send one whole PDU, and to take an answer";
+            "Seconds that a client may take to send one complete PDU, and to read a response";
         #[serde(deserialize_with = "values::networks")]
         allow: Vec<Network> = Vec::new(),
-            "Networks (ADDRESS/BITS) whose client machines may connect, loopback too; empty: all. Read again on SIGHUP";
+            "Networks (ADDRESS/BITS) from which client machines may connect (list loopback too, if it is needed); empty: all. Read again on SIGHUP";
         #[serde(deserialize_with = "values::networks")]
         exempt: Vec<Network> = Vec::new(),
-            "Networks (ADDRESS/BITS) without a limit per source: gateways, balancers, imaging. Read again on SIGHUP";
+            "Networks (ADDRESS/BITS) to which no limit per source applies: gateways, load balancers, imaging. Read again on SIGHUP";
         new_cmids_per_minute: u32 = 0,
-            "Machines that no count remembers which this node counts from one source (an IPv4 address or an IPv6 /64) in a minute; further ones are refused with 0xC004F039; 0: no limit. Read again on SIGHUP";
+            "New CMIDs, which are in no count yet, that this node counts per minute from one source (an IPv4 address or an IPv6 /64); further ones are refused with 0xC004F039; 0: no limit. Read again on SIGHUP";
     }
 }
 
@@ -137,15 +137,15 @@ section! {
     /// Settings of the communication with the other nodes.
     "peers" Peers {
         listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 1689)),
-            "Where the other nodes reach this one (ADDRESS:PORT)";
+            "Address on which this node listens for the other nodes (ADDRESS:PORT)";
         #[serde(deserialize_with = "values::members")]
         members: BTreeMap<NodeId, String> = BTreeMap::new(),
-            "The nodes that form the cluster at first, this one among them: NODE=HOST:PORT of the peer address";
+            "The nodes that form the cluster initially, including this one: NODE=HOST:PORT of the peer address";
         promote_after_s: u64 = 60, at least 1,
-            "Seconds after which a voter that is gone gives its vote to a learner, where there is one; not while it is drained";
+            "Seconds after which a learner, if there is one, replaces a voter that does not respond; not while the voter is drained";
         #[serde(deserialize_with = "values::networks")]
         allow: Vec<Network> = Vec::new(),
-            "Networks (ADDRESS/BITS) whose nodes may connect, loopback too; empty: all. Read again on SIGHUP";
+            "Networks (ADDRESS/BITS) from which nodes may connect (list loopback too, if it is needed); empty: all. Read again on SIGHUP";
     }
 }
 
@@ -153,10 +153,10 @@ section! {
     /// Settings of remote administration.
     "admin" Admin {
         listen: ListenAddress = SocketAddr::from(([0; 8], 1690)).into(),
-            "Where administrators reach this node from afar (ADDRESS:PORT), with certificates; off: only through its socket";
+            "Address on which this node listens for remote administrators, who need certificates (ADDRESS:PORT); off: administration only through the socket";
         #[serde(deserialize_with = "values::networks")]
         allow: Vec<Network> = Vec::new(),
-            "Networks (ADDRESS/BITS) whose administrators may connect, loopback too; empty: all. The socket has no such list. Read again on SIGHUP";
+            "Networks (ADDRESS/BITS) from which administrators may connect (list loopback too, if it is needed); empty: all. The list does not apply to the socket. Read again on SIGHUP";
     }
 }
 
@@ -164,10 +164,10 @@ section! {
     /// Settings of metrics and health.
     "metrics" Metrics {
         listen: ListenAddress = SocketAddr::from(([0; 8], 9688)).into(),
-            "Where Prometheus finds /metrics, and others /livez and /readyz (ADDRESS:PORT), without certificates; off: nowhere";
+            "Address on which this node serves /metrics, /livez and /readyz over HTTP (ADDRESS:PORT), without certificates; off: no HTTP";
         #[serde(deserialize_with = "values::networks")]
         allow: Vec<Network> = Vec::new(),
-            "Networks (ADDRESS/BITS) whose scrapers, probes and browsers may connect, loopback too; empty: all. Read again on SIGHUP";
+            "Networks (ADDRESS/BITS) from which scrapers, probes and browsers may connect (list loopback too, if it is needed); empty: all. Read again on SIGHUP";
     }
 }
 
@@ -175,7 +175,7 @@ section! {
     /// Settings of the console, the page for administrators on the port of the metrics.
     "console" Console {
         auth: bool = false,
-            "The console, on the same port: true: for whoever has a reader's rights (`quorate console`), from anywhere; false: for whoever is on this machine";
+            "Who may use the console, on the same port: true: callers with at least the role reader (`quorate console`), from any machine; false: any user of this machine";
     }
 }
 
@@ -183,7 +183,7 @@ section! {
     /// Settings of the file of administrators' acts, which is written in addition to the replicated audit record.
     "audit" Audit {
         file: Option<PathBuf> = None,
-            "File to which each act of an administrator through this node, and each refused one, is appended, a JSON object a line; opened again on SIGHUP";
+            "File to which each act of an administrator through this node, performed or refused, is appended as a line with a JSON object; opened again on SIGHUP";
     }
 }
 
@@ -191,7 +191,7 @@ section! {
     /// Settings of the log on standard error, or in the journal.
     "log" Log {
         level: Option<LogLevel> = None,
-            "What is logged: off, error, warn, info, debug or trace, and with commas TARGET=LEVEL, as in info,host=debug; without it as QUORATE_LOG or RUST_LOG says, else info. Read again on SIGHUP";
+            "Log level: off, error, warn, info, debug or trace, and after commas TARGET=LEVEL, as in info,host=debug; if it is missing, the value of QUORATE_LOG or RUST_LOG, else info. Read again on SIGHUP";
     }
 }
 
@@ -200,11 +200,11 @@ section! {
     /// authority.
     "tls" Tls {
         authority: Option<PathBuf> = None,
-            "File with the certificates of your organisation's own authority (PEM), instead of the one that the cluster makes";
+            "File with the certificates of your organisation's authority (PEM), which replaces the cluster's own authority";
         certificate: Option<PathBuf> = None,
-            "With it: file with this node's certificate (O=quorate, OU=node, CN=its number) and those up to the authority";
+            "With tls.authority: file with this node's certificate (O=quorate, OU=node, CN=its number) and the intermediate certificates";
         key: Option<PathBuf> = None,
-            "With it: file with the private key of that certificate";
+            "With tls.authority: file with the private key of that certificate";
     }
 }
 
@@ -213,13 +213,13 @@ section! {
     "raft" Raft {
         #[serde(deserialize_with = "values::profile")]
         profile: Option<ElectionProfile> = None,
-            "How far the nodes are from each other, near or far, whatever the cluster's setting raft.profile says; without it the node follows that. Read again on SIGHUP";
+            "Election profile of this node: near or far, by the distance between the nodes. It overrides the cluster's setting raft.profile; if it is missing, that setting applies. Read again on SIGHUP";
         heartbeat_ms: u64 = 0,
-            "Milliseconds between the leader's heartbeats; 0: as the profile says (near 100, far 400). A round trip takes three quarters of it at most";
+            "Milliseconds between the leader's heartbeats; 0: the profile's value (near 100, far 400). A round trip between nodes may take three quarters of it at most";
         election_timeout_min_ms: u64 = 0,
-            "A follower that hears no leader for a random time from here (0: near 300, far 600) ...";
+            "Minimum election timeout in milliseconds; 0: the profile's value (near 300, far 600)";
         election_timeout_max_ms: u64 = 0,
-            "... to here stands for election (0: near 600, far 1200)";
+            "Maximum election timeout in milliseconds: a follower that receives no heartbeat for a random time between the two stands for election; 0: the profile's value (near 600, far 1200)";
     }
 }
 
@@ -227,41 +227,41 @@ section! {
     /// Settings of the node's DNS records (R25 to R29). Names are text here: the node parses them when it starts.
     "dns" Dns {
         target: Option<String> = None,
-            "This node's own name, fully qualified, that SRV records point at; without it the node does not publish itself";
+            "Fully qualified name of this node, the target of its SRV record; without it the node does not publish itself";
         port: u16 = 0,
-            "Port in this node's SRV record, if clients reach it at another than it listens on; 0: that of clients.advertise, else that of clients.listen or the node's clients.port";
+            "Port in this node's SRV record, if it differs from the port on which the node listens; 0: that of clients.advertise, else that of clients.listen or the node's clients.port";
         publish_node: bool = true,
-            "Whether this node publishes itself, where the cluster does (the cluster's dns.publish)";
+            "Whether this node publishes itself in DNS, if publishing is on in the cluster (the cluster's dns.publish)";
         key_file: Option<PathBuf> = None,
             "File with the TSIG key that signs updates, as tsig-keygen writes it: one key for each node";
         keytab: Option<PathBuf> = None,
             "Instead of a TSIG key: keytab of the service account that signs updates, for Active Directory (GSS-TSIG)";
         principal: Option<String> = None,
-            "Account in the keytab (NAME@REALM); without it the first one there";
+            "Account in the keytab (NAME@REALM); without it the first account there";
         unsigned: bool = false,
-            "Send updates without a signature: only where DNS asks for none";
+            "Send updates without a signature: only if the DNS server requires none";
         primary: Option<String> = None,
-            "DNS server that takes updates (HOST[:PORT]); without it the one of the SOA";
+            "DNS server that accepts updates (HOST[:PORT]); without it the primary that the SOA names";
         resolvers: Vec<SocketAddr> = Vec::new(),
-            "DNS servers (ADDRESS:PORT) that are asked for the SOA; without any, as the system is configured";
+            "DNS servers (ADDRESS:PORT) that are queried for the SOA; without any, the system's resolvers";
         service: String = discovery::Desired::SERVICE.into(),
             "Service and protocol of the SRV record";
         priority: u16 = 0,
-            "Priority of this node: lower ones are asked first";
+            "Priority in this node's SRV record: clients try lower values first";
         weight: u16 = 0,
-            "Weight of this node: its share among those of one priority";
+            "Weight in this node's SRV record: its share of the clients among targets of one priority";
         addresses: Vec<IpAddr> = Vec::new(),
-            "Addresses of dns.target; without any, that of clients.advertise or clients.listen, or those with which this machine reaches others";
+            "Addresses of dns.target; without any, that of clients.advertise or clients.listen, or the addresses from which this machine connects to others";
         share_name: bool = false,
-            "Publish although records of others stand under the name";
+            "Publish even if the name has records of other hosts";
         known: Vec<String> = Vec::new(),
             "Targets of other hosts under the name that are never reported";
         republish_h: u64 = 24, at least 1,
-            "Hours after which all is published anew";
+            "Hours after which the node publishes its records again";
         serve: Vec<SocketAddr> = Vec::new(),
             "Addresses of this machine (ADDRESS:PORT) on which the node itself answers DNS for dns.zone, over UDP and TCP";
         zone: Option<String> = None,
-            "The name that was delegated to the nodes: a domain, or the service's own name in one (_vlmcs._tcp.example.com)";
+            "Zone that is delegated to the nodes: a domain, or the service's name in one (_vlmcs._tcp.example.com)";
     }
 }
 
@@ -269,6 +269,6 @@ section! {
     /// Settings of taking a node out of service.
     "drain" Drain {
         wait_s: u64 = 60,
-            "Longest time in seconds that `host drain` waits for resolvers to forget this node; less where dns.ttl_s is less";
+            "Maximum time in seconds that `host drain` waits until the node's records expire from resolvers' caches; less if dns.ttl_s is less";
     }
 }

@@ -26,7 +26,7 @@ fn names(config: &Config) -> Vec<String> {
 }
 
 #[test]
-fn a_file_with_nothing_but_what_must_be_said_has_the_defaults_of_the_table() {
+fn a_file_with_only_the_required_settings_has_the_defaults_of_the_table() {
     let config = parse(FILE).unwrap();
     // The commented file with every default uncommented.
     let mut text = String::new();
@@ -50,7 +50,7 @@ fn a_file_with_nothing_but_what_must_be_said_has_the_defaults_of_the_table() {
 }
 
 #[test]
-fn values_are_typed_once_they_are_read() {
+fn values_are_typed_after_parsing() {
     let text = format!("{FILE}[peers]\nmembers = [\"1= a:1\", \"2=[::1]:2\"]\n[admin]\nlisten = \"off\"\n");
     let config = parse(&text).unwrap();
     assert_eq!(config.peers.members.into_iter().collect::<Vec<_>>(), [(1, "a:1".into()), (2, "[::1]:2".into())]);
@@ -65,25 +65,25 @@ fn values_are_typed_once_they_are_read() {
 }
 
 #[test]
-fn what_is_refused_names_file_key_and_fix() {
+fn an_error_names_the_file_the_key_and_the_fix() {
     for (text, expected) in [
-        ("[peers]\nmembers = [\"2=a:1\"]", "node.toml: peers.members: this node, 1, is not among them; list"),
-        ("[peers]\nmembers = [\"1=a\"]", "node.toml: peers.members: \"1=a\" is no NODE=HOST:PORT; write each as"),
+        ("[peers]\nmembers = [\"2=a:1\"]", "node.toml: peers.members: this node, 1, is not listed; list"),
+        ("[peers]\nmembers = [\"1=a\"]", "node.toml: peers.members: \"1=a\" is not NODE=HOST:PORT; write each as"),
         (
             "[peers]\nmembers = [\"1=::1:1689\"]",
-            "node.toml: peers.members: \"1=::1:1689\" is no NODE=HOST:PORT; write each as",
+            "node.toml: peers.members: \"1=::1:1689\" is not NODE=HOST:PORT; write each as",
         ),
         ("[peers]\nmembers = [\"1=a:1\", \"1=b:1\"]", "node.toml: peers.members: node 1 is listed twice; give"),
         (
             "[clients]\nallow = [\"10.0.0.0/33\"]",
-            "node.toml: clients.allow: \"10.0.0.0/33\" is no network; write ADDRESS/BITS",
+            "node.toml: clients.allow: \"10.0.0.0/33\" is not a network; write ADDRESS/BITS",
         ),
         ("[admin]\nlisten = \"here\"", "node.toml: admin.listen: \"here\": invalid socket address syntax; give"),
         ("[clients]\nlisten = \"here\"", "node.toml: clients.listen: invalid socket address syntax; correct"),
         ("[clients]\nidle_timeout_s = 0", "node.toml: clients.idle_timeout_s: it is 0; give at least 1"),
         ("[dns]\nrepublish_h = 0", "node.toml: dns.republish_h: it is 0; give at least 1"),
         ("[dns]\nweight = 65536", "node.toml: dns.weight: "),
-        ("[tls]\nkey = \"k\"", "node.toml: tls.authority: an authority of one's own is three files; give"),
+        ("[tls]\nkey = \"k\"", "node.toml: tls.authority: an organisation's authority needs all three files; give"),
     ] {
         let refused = refusal(&format!("{FILE}{text}\n"));
         assert!(refused.starts_with(expected), "{refused}");
@@ -91,7 +91,7 @@ fn what_is_refused_names_file_key_and_fix() {
     let refused = refusal(&format!("platform = \"A B\"\n{FILE}"));
     assert_eq!(
         refused,
-        "node.toml: platform: \"A B\" is no name of a platform class; use the name that the publisher's catalog gives it"
+        "node.toml: platform: \"A B\" is not the name of a platform class; use the name in the publisher's catalog"
     );
     let refused = Config::parse(FILE, "node.toml", &flags(&["--admin-listen", "here"])).unwrap_err().to_string();
     assert!(refused.starts_with("flags and QUORATE_ variables: admin.listen: \"here\""), "{refused}");
@@ -119,7 +119,7 @@ fn old_names_in_the_file_are_accepted_with_a_warning_and_not_beside_the_new_ones
 }
 
 #[test]
-fn old_flags_are_accepted_with_a_warning_and_stand_over_the_file() {
+fn old_flags_are_accepted_with_a_warning_and_override_the_file() {
     let text = format!("{FILE}[dns]\npublish = true\n");
     let given = flags(&["--dns-publish", "false", "--clients-connections-per-source-max", "9"]);
     let config = Config::parse(&text, "node.toml", &given).unwrap();

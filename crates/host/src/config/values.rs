@@ -22,16 +22,16 @@ use transport::{Network, is_host_and_port};
 pub enum ValueError {
     #[error("{text:?}: {source}; give ADDRESS:PORT, or off")]
     Listen { text: String, source: AddrParseError },
-    #[error("{text:?} is no NODE=HOST:PORT; write each as \"NODE=HOST:PORT\", an IPv6 address in brackets")]
+    #[error("{text:?} is not NODE=HOST:PORT; write each as \"NODE=HOST:PORT\", an IPv6 address in brackets")]
     Member { text: String },
     #[error("node {node} is listed twice; give each node one address")]
     MemberTwice { node: NodeId },
     #[error(
-        "{text:?} is no identity; give auto, machine, file, or factors separated by commas: system-disk, system-volume, machine-id, \
-         board, network, processor"
+        "{text:?} is not an identity; give auto, machine, file, or factors separated by commas: system-disk, \
+         system-volume, machine-id, board, network, processor"
     )]
     Identity { text: String },
-    #[error("{text:?} is no name of a platform class; use the name that the publisher's catalog gives it")]
+    #[error("{text:?} is not the name of a platform class; use the name in the publisher's catalog")]
     Platform { text: String },
 }
 

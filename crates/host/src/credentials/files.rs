@@ -7,7 +7,7 @@
 //! Each file is readable by the daemon's account alone, is written completely or not at all, and records the machine
 //! on which its key was made.
 //!
-//! Invariant: never leaves a key behind that was given back or replaced.
+//! Invariant: never leaves a released or replaced key on disk.
 
 use std::{
     collections::BTreeMap,
@@ -169,7 +169,8 @@ fn blank(mut file: File) -> io::Result<()> {
 
 fn read(path: &Path) -> io::Result<PrivateKey> {
     let damaged = |why: String| {
-        let what = format!("{} is no private key ({why}): restore it, or delete it and activate again", path.display());
+        let what =
+            format!("{} is not a private key ({why}): restore it, or delete it and activate again", path.display());
         io::Error::new(io::ErrorKind::InvalidData, what)
     };
     let text = fs::read_to_string(path).map_err(|error| damaged(error.to_string()))?;

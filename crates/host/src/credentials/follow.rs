@@ -49,6 +49,6 @@ pub(crate) fn take_note(replica: &Replica, credentials: &Credentials) {
     let node = credentials.node();
     let held = replica.view_at(|index, state| Held::of(state, node, index));
     if let Err(error) = credentials.take_note(held) {
-        tracing::error!(%error, "the folder of private keys could not be brought in line with the state");
+        tracing::error!(%error, "could not synchronise the folder of private keys with the replicated state");
     }
 }

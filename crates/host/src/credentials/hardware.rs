@@ -53,8 +53,8 @@ impl Hardware {
         let is_bound = recorded.is_of_machine() || self.choice == Choice::File;
         is_bound.then_some(recorded).ok_or_else(|| {
             io::Error::other(
-                "this machine says nothing of what `identity` in the configuration names: name other factors, or `file`, with \
-                 which a copied data folder is a copied host",
+                "none of the factors that `identity` in the configuration names can be read on this machine: name \
+                 other factors, or `file`, with which a copied data folder is a copied host",
             )
         })
     }

@@ -36,7 +36,7 @@ pub enum IdentityError {
     /// The certificate was never made, or the data folder is from a version without certificates.
     #[error(
         "this node has no certificate in {}: make one with `quorate host init --renew-identity --config FILE`, which \
-         begins an authority, and with `--authority` or `--join` added where the cluster has one already",
+         creates an authority; add `--authority` or `--join` if the cluster has one already",
         folder.display()
     )]
     Missing {
@@ -44,7 +44,7 @@ pub enum IdentityError {
         folder: PathBuf,
     },
     /// A certificate exists already.
-    #[error("there is a certificate in {} already, and it is left alone", folder.display())]
+    #[error("there is a certificate in {} already; it was not changed", folder.display())]
     Made {
         /// The folder that holds it.
         folder: PathBuf,
@@ -53,7 +53,7 @@ pub enum IdentityError {
     #[error(transparent)]
     Transport(#[from] TransportError),
     /// No node that holds the authority's key certified this node's key.
-    #[error("no node that holds the authority's key certified this one's: {0}")]
+    #[error("no node that holds the authority's key issued a certificate for this node's key: {0}")]
     NotCertified(String),
     /// The certificate belongs to another node or person.
     #[error("the certificate in {} belongs to {found}, not to node {node}: give each node its own data folder", place.display())]
@@ -266,7 +266,7 @@ impl Source {
         let certificate = certifies.certify(*node, request).await.map_err(IdentityError::NotCertified)?;
         // A node that does not follow the new authority yet still signs with the previous one.
         if Authority::name_of(&folder.authority_pem()?)? != Certificate::from_pem(&certificate)?.issuer {
-            let why = "the node that was asked signed with an authority that was replaced".to_owned();
+            let why = "the issuing node signed with an authority that has been replaced".to_owned();
             return Err(IdentityError::NotCertified(why));
         }
         Ok(folder.renew_node(&certificate)?)
@@ -300,7 +300,10 @@ impl Source {
                 && self.holds_authority() == Some(false)
                 && let Err(error) = self.renew_by(&certifies).await
             {
-                tracing::warn!(%error, "this node's certificate ends soon, and was not renewed: it is tried again");
+                tracing::warn!(
+                    %error,
+                    "this node's certificate expires soon and was not renewed; the renewal is retried"
+                );
                 pause = pause.min(CERTIFICATE_RETRY_PAUSE);
                 continue;
             }
@@ -316,7 +319,7 @@ impl Source {
                         event = 12292,
                         status = %error.status(),
                         %error,
-                        "this node's certificate was not renewed: the one before it stands"
+                        "this node's certificate was not renewed; the previous one stays in use"
                     );
                 }
                 Err(_) => return,

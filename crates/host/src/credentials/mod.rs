@@ -218,7 +218,9 @@ impl Credentials {
         let certificate = certificate.ok_or_else(|| io::Error::other("it holds no certificate for this key"))?;
         let current = keys.get_mut(&id).and_then(|keys| keys.current.as_mut());
         let current = current.filter(|current| is_of(current, certificate.node_key)).ok_or_else(|| {
-            io::Error::other("its private key is lost, so it cannot sign: ask the publisher to free the place")
+            io::Error::other(
+                "its private key is lost, so it cannot sign: ask the publisher to release the activation slot",
+            )
         })?;
         if current.release_signed_at.is_none() {
             let signed = PrivateKey { release_signed_at: Some(held.applied_index), ..current.clone() };
@@ -270,7 +272,7 @@ impl Credentials {
             let is_next = |next: &PrivateKey| certified.is_some_and(|certified| is_of(next, certified));
             if keys.next.as_ref().is_some_and(is_next) {
                 self.folder.promote(id)?;
-                tracing::info!(key = %id, "the key of the changed machine is certified and takes the old one's place");
+                tracing::info!(key = %id, "the key of the changed machine is certified and replaces the old one");
                 keys.current = keys.next.take();
             }
             if keys.current.as_ref().is_some_and(|current| is_given_back(current, id, held)) {
@@ -280,7 +282,7 @@ impl Credentials {
                 keys.next = None;
                 self.folder.destroy(id, KeyFile::Current)?;
                 keys.current = None;
-                tracing::info!(key = %id, "the node's place was given back: its private key is destroyed");
+                tracing::info!(key = %id, "the node's activation slot was released; its private key is destroyed");
             }
         }
         Ok(())
@@ -305,13 +307,14 @@ impl Credentials {
                 _ if known.unusable.get(key) == Some(why) => {}
                 Unusable::MachineChanged => tracing::error!(
                     key = %key.1,
-                    "this is not the machine that was activated: activate the node again with `quorate key activate --reactivate`, \
-                     which spends a re-activation"
+                    "this is not the machine that was activated: activate the node again with `quorate key activate \
+                     --reactivate`, which uses one re-activation"
                 ),
                 // A node that has just started may have an older state than its folder until it has applied the log.
                 Unusable::KeyLost => tracing::warn!(
                     key = %key.1,
-                    "as far as the log is applied here, this node is certified for a private key that it does not have; if it stays so, activate the node again with `quorate key activate`"
+                    "by the log as applied so far, this node is certified for a private key that it does not have; if \
+                     that persists, activate the node again with `quorate key activate`"
                 ),
             }
         }

@@ -24,15 +24,16 @@ use crate::limits::{VOUCHED_MAX, VOUCHING_WAITING_MAX};
 pub(crate) enum NotLetIn {
     /// The registry does not hold the key.
     #[error(
-        "the key of this certificate is not registered in the cluster: it was revoked, or was never let in. A person logs in \
-         again (`quorate cluster login HOST:1690 --force --token T`), a node is added again (`quorate cluster add`)"
+        "the key of this certificate is not registered in the cluster: it was revoked, or never registered. A person \
+         logs in again (`quorate cluster login HOST:1690 --force --token T`), a node is added again (`quorate cluster \
+         add`)"
     )]
     Unregistered,
     /// The key is registered for another holder.
     #[error("the key of this certificate is registered for another holder")]
     OfAnother,
     /// The certificate has expired, and no registry is in force that knows its key.
-    #[error("this certificate has ended: renew it")]
+    #[error("this certificate has expired: renew it")]
     Ended,
     /// An organisation's certificate that was revoked in this cluster.
     #[error("this certificate was revoked (`quorate cluster revoke`)")]
@@ -232,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_not_registered_lets_nobody_in_once_a_node_is() {
+    fn a_key_that_is_not_registered_is_refused_once_a_node_is_registered() {
         let (node, person) = (certificate(Subject::Node(1), 1), certificate(ada(Role::Administrator), 2));
         let empty = state(&[]);
         assert_eq!(judge(empty.registry(), false, &person), Ok(person.subject.clone()), "before the takeover");
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn an_organisations_certificate_is_let_in_until_it_is_revoked() {
+    fn an_organisations_certificate_is_accepted_until_it_is_revoked() {
         let revoke = |whom| Command::Revoke(Revocation { whom, time_ms: 1500 });
         let (person, node) = (certificate(ada(Role::Reader), 1), certificate(Subject::Node(4), 2));
         for (whom, person_in, node_in) in [

@@ -161,7 +161,7 @@ fn public(key: &SigningKey) -> [u8; 32] {
 }
 
 #[test]
-fn a_key_is_made_once_for_the_daemon_alone_with_its_machine_and_signs_from_its_certificate_on() {
+fn a_key_is_made_once_with_its_machine_is_private_and_signs_once_it_has_a_certificate() {
     let mut world = World::new();
     let credentials = world.start_and_take_note();
     assert!(credentials.is_in_need(world.id()));
@@ -213,14 +213,14 @@ fn r31_a_crash_around_the_certificate_of_the_new_key_loses_neither_the_old_nor_t
     // The node was down when the answer was installed, and starts with an older state.
     let credentials = world.start();
     credentials.take_note(before).unwrap();
-    assert_eq!(world.files().len(), 2, "both are there until the state says which one counts");
+    assert_eq!(world.files().len(), 2, "both exist until the state determines which one is valid");
     credentials.take_note(world.held()).unwrap();
     assert!(world.signs(&credentials));
     assert_eq!(world.files(), [world.id().to_string()]);
 }
 
 #[test]
-fn a_machine_that_changes_back_signs_with_its_old_key_and_one_that_changes_on_gets_another_next_one() {
+fn a_machine_that_changes_back_signs_with_its_old_key_and_one_that_changes_again_makes_another_new_key() {
     let (world, _) = World::activated();
     world.move_to("another disk");
     let next = world.start_and_take_note().signers(world.id()).unwrap().key;
@@ -233,16 +233,19 @@ fn a_machine_that_changes_back_signs_with_its_old_key_and_one_that_changes_on_ge
 }
 
 #[test]
-fn r31_a_change_while_the_node_runs_is_seen_when_it_is_asked_whether_it_is_in_need() {
+fn r31_a_change_while_the_node_runs_is_detected_by_the_check_for_activation() {
     let (world, credentials) = World::activated();
     world.move_to("another disk");
-    assert!(world.signs(&credentials), "a disk does not change under a running system; nobody looks at every request");
+    assert!(
+        world.signs(&credentials),
+        "a disk does not change in a running system; it is not checked for every request"
+    );
     assert!(credentials.is_in_need(world.id()));
     assert!(!world.signs(&credentials));
 }
 
 #[test]
-fn a_place_is_given_back_by_a_statement_and_the_key_lives_until_it_is_replicated() {
+fn a_slot_is_released_by_a_signed_statement_and_the_key_is_kept_until_the_release_is_replicated() {
     for moved in [false, true] {
         let (mut world, credentials) = World::activated();
         drop(credentials);
@@ -256,9 +259,9 @@ fn a_place_is_given_back_by_a_statement_and_the_key_lives_until_it_is_replicated
         assert_eq!(
             credentials.release(world.publisher(), world.id()).unwrap(),
             statement,
-            "asked again it is the same"
+            "a repeated request gets the same release"
         );
-        // The caller that requested the release may be gone: nothing is released before the log says so.
+        // The caller that requested the release may have ended: nothing is released before the log records it.
         assert_eq!(world.signs(&world.start_and_take_note()), !moved);
         world.apply(Command::Release { statements: vec![statement] });
         credentials.take_note(world.held()).unwrap();
@@ -268,7 +271,7 @@ fn a_place_is_given_back_by_a_statement_and_the_key_lives_until_it_is_replicated
 }
 
 #[test]
-fn a_node_that_was_down_while_its_place_was_given_back_and_confirmed_destroys_its_key_all_the_same() {
+fn a_node_that_was_down_while_its_release_was_confirmed_destroys_its_key_at_the_next_start() {
     let (mut world, credentials) = World::activated();
     let statement = credentials.release(world.publisher(), world.id()).unwrap();
     drop(credentials);
@@ -304,7 +307,7 @@ fn an_older_state_destroys_nothing() {
     restarted.take_note(world.held()).unwrap();
     assert!(world.signs(&restarted));
     restarted.take_note(older).unwrap();
-    assert!(world.signs(&restarted), "what is older than what is known says nothing");
+    assert!(world.signs(&restarted), "a state older than the known one has no effect");
 }
 
 #[test]
@@ -333,21 +336,21 @@ fn after_a_release_the_node_can_be_activated_again_with_a_new_key() {
     assert!(signers.previous.is_none());
     assert_ne!(public(&signers.key), public(&before));
     credentials.take_note(world.held()).unwrap();
-    assert_eq!(world.files(), [world.id().to_string()], "the release that still waits is of the other key");
+    assert_eq!(world.files(), [world.id().to_string()], "the pending release is of the other key");
     world.certify(&signers.key);
     credentials.take_note(world.held()).unwrap();
     assert!(world.signs(&credentials));
 }
 
 #[test]
-fn a_lost_key_is_said_to_be_lost_and_cannot_give_its_place_back() {
+fn a_lost_key_is_reported_as_lost_and_cannot_release_its_slot() {
     let (mut world, credentials) = World::activated();
     drop(credentials);
     fs::remove_file(world.keys().join(world.id().to_string())).unwrap();
     let credentials = world.start_and_take_note();
     assert_eq!(credentials.barred(world.publisher()), Some(Unusable::KeyLost));
     let refused = credentials.release(world.publisher(), world.id()).unwrap_err();
-    assert!(refused.to_string().contains("ask the publisher to free the place"), "{refused}");
+    assert!(refused.to_string().contains("ask the publisher to release the activation slot"), "{refused}");
     let signers = credentials.signers(world.id()).unwrap();
     world.certify(&signers.key);
     credentials.take_note(world.held()).unwrap();
@@ -379,7 +382,7 @@ fn statements_of_other_nodes_and_keys_destroy_nothing() {
 }
 
 #[test]
-fn a_key_of_the_first_form_is_read_and_belongs_to_whatever_machine_it_is_on() {
+fn a_key_file_of_the_first_form_is_read_and_is_valid_on_any_machine() {
     let mut world = World::new();
     let key = SigningKey::from_bytes(&[5; 32]);
     fs::create_dir(world.keys()).unwrap();
@@ -393,7 +396,7 @@ fn a_key_of_the_first_form_is_read_and_belongs_to_whatever_machine_it_is_on() {
 }
 
 #[test]
-fn a_damaged_key_is_named_and_not_shown() {
+fn an_error_names_a_damaged_key_file_and_not_its_content() {
     let world = World::new();
     fs::create_dir(world.keys()).unwrap();
     let secret = "05".repeat(32);
@@ -413,7 +416,7 @@ fn a_damaged_key_is_named_and_not_shown() {
 }
 
 #[test]
-fn r31_a_new_key_is_made_on_demand_and_takes_the_other_ones_place_once_it_is_certified() {
+fn r31_a_new_key_is_made_on_request_and_replaces_the_old_one_once_it_is_certified() {
     let (mut world, credentials) = World::activated();
     let before = credentials.signers(world.id()).unwrap().key;
     let signers = credentials.new_signers(world.id()).unwrap();
@@ -435,7 +438,7 @@ fn r31_a_new_key_is_made_on_demand_and_takes_the_other_ones_place_once_it_is_cer
 }
 
 #[test]
-fn what_a_key_is_bound_to_is_chosen_when_it_is_made_and_stays() {
+fn the_identity_that_a_key_is_bound_to_is_chosen_when_it_is_made_and_does_not_change() {
     for (choice, kind, moves) in [
         (Choice::Machine, IdentityKind::Machine, true),
         (Choice::Factors([Factor::MachineId].into()), IdentityKind::Factors, true),
@@ -461,7 +464,7 @@ fn what_a_key_is_bound_to_is_chosen_when_it_is_made_and_stays() {
 }
 
 #[test]
-fn no_key_is_made_that_nothing_binds_although_something_was_to() {
+fn no_key_is_made_if_none_of_the_chosen_factors_can_be_read() {
     let world = World { choice: Choice::Factors([Factor::Network].into()), ..World::new() };
     let why = world.start_and_take_note().signers(world.id()).unwrap_err().to_string();
     assert!(why.contains("`identity` in the configuration"), "{why}");

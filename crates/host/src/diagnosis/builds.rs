@@ -32,7 +32,8 @@ pub(crate) async fn running() -> Result<Build, String> {
 
 /// The build at the path from which this process was started. Error: why it is not known.
 pub(crate) async fn installed() -> Result<Build, String> {
-    let path = std::env::current_exe().map_err(|error| format!("the path of the program is not known: {error}"))?;
+    let path =
+        std::env::current_exe().map_err(|error| format!("the path of the program cannot be determined: {error}"))?;
     ask(&replaced_by(&path)).await
 }
 
@@ -42,7 +43,7 @@ fn replaced_by(path: &Path) -> PathBuf {
 
 /// Runs `program` to get its build.
 async fn ask(program: &Path) -> Result<Build, String> {
-    let failed = |why: String| format!("{} does not say which build it is: {why}", program.display());
+    let failed = |why: String| format!("{} does not report its build: {why}", program.display());
     let mut command = Command::new(program);
     command.args(["version", "--json"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.kill_on_drop(true).spawn().map_err(|error| failed(error.to_string()))?;
@@ -56,7 +57,7 @@ async fn ask(program: &Path) -> Result<Build, String> {
         let Said { version, commit, built, formats } = said;
         Ok::<_, String>(Build { version, commit, built, formats })
     };
-    timeout(BUILD_TIMEOUT, said).await.map_err(|_| failed("it does not end".into()))?.map_err(failed)
+    timeout(BUILD_TIMEOUT, said).await.map_err(|_| failed("it does not exit".into()))?.map_err(failed)
 }
 
 #[cfg(test)]
@@ -64,13 +65,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_path_of_a_program_that_was_replaced_is_that_of_what_took_its_place() {
+    fn the_path_of_a_replaced_program_is_that_of_its_replacement() {
         assert_eq!(replaced_by(Path::new("/usr/bin/quorate (deleted)")), Path::new("/usr/bin/quorate"));
         assert_eq!(replaced_by(Path::new("/usr/bin/quorate")), Path::new("/usr/bin/quorate"));
     }
 
     #[tokio::test]
-    async fn a_program_that_is_not_there_or_says_something_else_is_no_build() {
+    async fn a_program_that_is_missing_or_prints_something_else_has_no_build() {
         let folder = tempfile::tempdir().unwrap();
         let gone = ask(&folder.path().join("gone")).await.unwrap_err();
         assert!(gone.contains("No such file"), "{gone}");

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_that_takes_no_writes_says_why() {
+    fn a_probe_of_a_disk_that_refuses_writes_returns_the_cause() {
         let folder = tempfile::tempdir().unwrap();
         assert!(sync_us(folder.path()).unwrap() > 0);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left there");

@@ -62,7 +62,7 @@ impl DnsConfig {
         let named = advertised_name.filter(|_| meant_without_name(dns).is_some());
         let Some(target) = dns.target.as_ref().or(named) else {
             let meant = meant_without_name(dns).map(|key| {
-                wrong(key, "it is given, and dns.target is not".into(), "give the node's full name as dns.target")
+                wrong(key, "it is set, but dns.target is not".into(), "give the node's full name as dns.target")
             });
             return meant.map_or(Ok(None), Err);
         };
@@ -176,7 +176,11 @@ fn served(dns: &Dns) -> Result<Option<Served>, ConfigError> {
     let zone = match (&dns.zone, dns.serve.as_slice()) {
         (None, []) => return Ok(None),
         (Some(_), []) => {
-            return Err(wrong("dns.zone", "dns.serve is empty".into(), "say on which addresses it is answered for"));
+            return Err(wrong(
+                "dns.zone",
+                "dns.serve is empty".into(),
+                "list the addresses on which the node answers for the zone",
+            ));
         }
         (None, _) => {
             return Err(wrong("dns.serve", "dns.zone is missing".into(), "name the zone that was delegated"));
@@ -184,7 +188,8 @@ fn served(dns: &Dns) -> Result<Option<Served>, ConfigError> {
         (Some(zone), _) => zone,
     };
     if let Some(all) = dns.serve.iter().find(|address| address.ip().is_unspecified()) {
-        let what = format!("{all} is every address of the machine, and answers must leave from the one that was asked");
+        let what =
+            format!("{all} means every address of the machine, but a response must come from the queried address");
         return Err(wrong("dns.serve", what, "list the addresses one by one"));
     }
     let not_a_zone = |error: String| wrong("dns.zone", error, "give the name that the parent zone delegates");
@@ -216,17 +221,18 @@ fn credentials(dns: &Dns) -> Result<(Credentials, Option<KeyFile>), ConfigError>
         (Some(_), Some(_), _) => Err(wrong(
             "dns.keytab",
             "a TSIG key is given as well (dns.key_file)".into(),
-            "take one of the two out: a zone takes one kind of signature",
+            "remove one of the two: a zone uses one kind of signature",
         )),
         (Some(_), _, true) | (_, Some(_), true) => Err(wrong(
             "dns.unsigned",
             "a key to sign with is given as well".into(),
-            "take one of the two out: updates are signed, or they are not",
+            "remove one of the two: updates are either signed or unsigned",
         )),
         (None, None, false) if dns.publish_node => Err(wrong(
             "dns.key_file",
-            "dns.target is given, and no key to sign updates with".into(),
-            "make one with `tsig-keygen`, or give a keytab in dns.keytab, or say dns.unsigned = true, or dns.publish_node = false",
+            "dns.target is set, but no key to sign updates with".into(),
+            "make one with `tsig-keygen`, or give a keytab in dns.keytab, or set dns.unsigned = true, or \
+             dns.publish_node = false",
         )),
         (None, None, _) => Ok((Credentials::Unsigned, None)),
         (Some(path), None, false) => {
@@ -256,8 +262,8 @@ fn account(keytab: &Path, principal: Option<String>) -> Result<Credentials, Conf
 fn account(keytab: &Path, _: Option<String>) -> Result<Credentials, ConfigError> {
     Err(wrong(
         "dns.keytab",
-        format!("this program was built without the feature gss-tsig, so {} is of no use to it", keytab.display()),
-        "take one that was built with `--features gss-tsig`, or give a TSIG key in dns.key_file",
+        format!("this program was built without the feature gss-tsig and cannot use {}", keytab.display()),
+        "use one that was built with `--features gss-tsig`, or give a TSIG key in dns.key_file",
     ))
 }
 

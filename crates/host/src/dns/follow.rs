@@ -90,7 +90,7 @@ impl Follower {
         let settled = match self.dns.announce().await {
             Ok(()) => self.dns.settle(&wanted).await,
             // Without the announcement, other members would treat this node's record as foreign.
-            Err(why) => self.dns.passed_over(&format!("the cluster took no note of this node's DNS name: {why}")),
+            Err(why) => self.dns.passed_over(&format!("the cluster did not record this node's DNS name: {why}")),
         };
         let succeeded = settled.passed_over.is_empty() && settled.domains.iter().all(|domain| domain.status == 0);
         self.wait = self.next(succeeded);
@@ -105,7 +105,7 @@ impl Follower {
         (self.settled, self.wait) = (None, READINESS_PAUSE);
         let is_over = self.dns.silence_max().is_some_and(|silence_max| since.elapsed() >= silence_max);
         if is_over && !self.dns.left(&[]).is_empty() {
-            tracing::warn!(why, "this node may not answer clients for so long that it withdraws itself from DNS");
+            tracing::warn!(why, "this node has not been ready for so long that it withdraws its DNS records");
             let settled = self.dns.settle(&[]).await;
             let succeeded = settled.domains.iter().all(|domain| domain.status == 0);
             self.wait = if succeeded { READINESS_PAUSE } else { self.next(false) };
@@ -154,7 +154,7 @@ impl Dns {
         }
         let announced = self.replica.propose(&Command::Announce { node, announcement }).await;
         announced.map(drop).inspect_err(|error| {
-            tracing::warn!(%error, "the cluster took no note of this node's DNS name");
+            tracing::warn!(%error, "the cluster did not record this node's DNS name");
         })
     }
 }

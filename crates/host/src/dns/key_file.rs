@@ -52,13 +52,14 @@ impl KeyFile {
             current.fingerprint = seen;
             match parse(&self.path, text) {
                 Ok(key) => {
-                    tracing::info!(file = %self.path.display(), key = %key.name(), "the TSIG key was read again");
+                    tracing::info!(file = %self.path.display(), key = %key.name(), "reloaded the TSIG key");
                     current.key = key;
                 }
                 Err(error) => {
                     tracing::warn!(
                         %error,
-                        "the TSIG key file (dns.key_file) changed and is of no use: updates are signed with the key of before"
+                        "the TSIG key file (dns.key_file) changed and cannot be used; updates are signed with the \
+                         previous key"
                     );
                 }
             }

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_published_is_known_after_a_restart_and_forgotten_once_withdrawn() {
+    fn published_records_are_known_after_a_restart_and_removed_once_withdrawn() {
         let folder = tempfile::tempdir().unwrap();
         let name = |text: &str| text.parse::<DnsName>().unwrap();
         let record = |domain: &str| PublishedRecord {

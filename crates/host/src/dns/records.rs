@@ -64,7 +64,7 @@ impl Dns {
         }
         let (answer, answered) = oneshot::channel();
         if self.orders.try_send(answer).is_err() {
-            return self.passed_over("the node is busy with its records already: ask again");
+            return self.passed_over("the node is publishing its records already: try again");
         }
         answered.await.unwrap_or_else(|_| self.passed_over("the node is stopping"))
     }

@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_serial_grows_with_every_change_and_stands_still_without_one() {
+    fn the_serial_grows_with_every_change_and_only_then() {
         let target: DnsName = "node1.example.test".parse().unwrap_or_else(|_| unreachable!("a name"));
         let ready = |weight| {
             let srv = Srv { target: target.clone(), port: 1688, priority: 0, weight };

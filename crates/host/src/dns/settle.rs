@@ -52,7 +52,7 @@ impl Dns {
             && is_not_ours
             && let Err(error) = self.ledger.remove(&record)
         {
-            tracing::warn!(%error, "the list of this node's records was not written");
+            tracing::warn!(%error, "could not write the list of this node's DNS records");
         }
         self.note(&record.domain, PublishAttempt { result, publishes: true })
     }
@@ -97,14 +97,14 @@ impl Dns {
                         status = %Status(REFUSED),
                         domain = shown,
                         error = warning,
-                        "the SRV record stands, and the addresses were not published"
+                        "the SRV record is published, but the addresses are not"
                     );
                 }
                 standing.last_error = warning.clone();
                 standing.settled = attempt.publishes.then(Instant::now);
                 if (first || changed) && warning.is_none() {
                     let (publishes, changes) = (attempt.publishes, outcome.changes.len());
-                    tracing::info!(event = 12294, domain = shown, publishes, changes, "DNS records are as wanted");
+                    tracing::info!(event = 12294, domain = shown, publishes, changes, "DNS records are up to date");
                 }
                 if outcome.addresses == discovery::Addresses::OutsideZone {
                     tracing::debug!(domain = shown, "the target's addresses belong to another zone");
@@ -138,8 +138,9 @@ fn warning_of(outcome: &ChangeReport) -> Option<String> {
     let primary = outcome.primary;
     (!refused.is_empty()).then(|| {
         format!(
-            "the primary {primary} takes this key's SRV record and refuses (REFUSED) its addresses, {}: Allow this key's \
-             updates of A and AAAA at the node's own name, or make these records by hand: `quorate dns zone` prints both.",
+            "the primary {primary} accepts this key's SRV record and refuses (REFUSED) its addresses, {}: Allow this \
+             key to update A and AAAA at the node's own name, or create these records manually: `quorate dns zone` \
+             prints both.",
             refused.join(", ")
         )
     })

@@ -191,7 +191,7 @@ impl Dns {
         let standing = ready
             .iter()
             .map(|srv| record(srv, if srv.target == self.own.target { RecordState::Own } else { RecordState::Member }));
-        let last_error = zone.is_none().then_some("this node knows no leader, so it does not say who is ready");
+        let last_error = zone.is_none().then_some("this node knows no leader, so it cannot tell which nodes are ready");
         DnsDomain {
             name: self.name_in(&shown(&served.domain)),
             domain: shown(&served.domain),

@@ -65,7 +65,7 @@ impl WatchState {
     fn failed(&mut self, domain: &DnsName, target: String, error: &discovery::PublishError) {
         let said = self.failures.insert((shown(domain), target.clone()), error.to_string());
         if said.as_deref() != Some(error.to_string().as_str()) {
-            tracing::warn!(domain = shown(domain), target, %error, "the records of members could not be looked after");
+            tracing::warn!(domain = shown(domain), target, %error, "could not check the members' DNS records");
         }
     }
 }
@@ -87,7 +87,7 @@ async fn look(dns: &Dns, answering: &BTreeMap<u64, ReadinessReply>, seen: &mut W
         (None, _) => members.contains_key(&node),
     };
     let mut strangers = BTreeSet::new();
-    // Announcements of former members: they are forgotten once their records are gone from every domain.
+    // Announcements of former members: they are deleted once their records are gone from every domain.
     let announced = dns.replica.view(|state| state.announcements().keys().copied().collect::<Vec<_>>());
     let gone: Vec<_> = announced.into_iter().filter(|node| !members.contains_key(node)).collect();
     let mut is_clean = true;
@@ -119,14 +119,14 @@ async fn look(dns: &Dns, answering: &BTreeMap<u64, ReadinessReply>, seen: &mut W
         tracing::warn!(
             domain,
             target,
-            "a record under the cluster's name belongs to no member: a rogue host, or a leftover; it is left alone (list \
-             it in dns.known if it belongs there)"
+            "a record under the cluster's name belongs to no member: a rogue host, or a stale record; it is not \
+             changed (list it in dns.known if it is expected)"
         );
     }
     seen.strangers = strangers;
     for node in gone.into_iter().filter(|_| is_clean) {
         if let Err(error) = dns.replica.propose(&Command::Forget { node }).await {
-            tracing::warn!(node, %error, "what a former member announced could not be forgotten yet");
+            tracing::warn!(node, %error, "could not delete the DNS announcement of a former member yet");
         }
     }
 }
@@ -149,7 +149,7 @@ async fn withdraw(dns: &Dns, domain: &DnsName, target: &DnsName, seen: &mut Watc
         Ok(outcome) => {
             seen.failures.remove(&(shown(domain), target.to_string()));
             if !outcome.changes.is_empty() {
-                tracing::warn!(domain = shown(domain), %target, "the SRV record of a dead member was withdrawn for it");
+                tracing::warn!(domain = shown(domain), %target, "withdrew the SRV record of a dead member");
             }
         }
         Err(error) => seen.failed(domain, target.to_string(), &error),

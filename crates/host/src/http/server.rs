@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_asks_for_what_has_no_end_and_does_not_read_it_is_let_go() {
+    async fn a_client_that_requests_an_endless_response_and_does_not_read_it_is_disconnected() {
         static SENT: AtomicUsize = AtomicUsize::new(0);
         let endless = async |Extension(connection): Extension<Connection>| {
             let parts = stream::repeat_with(move || {

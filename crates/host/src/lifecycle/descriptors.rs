@@ -89,7 +89,7 @@ mod tests {
     use crate::limits::DESCRIPTORS_MIN;
 
     #[test]
-    fn the_ports_never_want_more_than_the_limit_and_each_has_some() {
+    fn the_ports_never_use_more_descriptors_than_the_limit_and_each_has_some() {
         for limit in [DESCRIPTORS_MIN, 200, 256, 512, 1024, 4096, 6000, 7000, 20_000, 65_536, u64::MAX] {
             for clients_max in [1, 16, 4096, 60_000] {
                 let shares = Shares::of(limit, clients_max);
@@ -100,7 +100,7 @@ mod tests {
                 assert!((1..=clients_max).contains(&shares.clients), "{limit}: {shares:?}");
             }
         }
-        assert_eq!(Shares::of(65_536, 4096).clients, 4096, "what the unit gives is enough for all");
+        assert_eq!(Shares::of(65_536, 4096).clients, 4096, "the unit's limit is enough for all ports");
         assert!(Shares::of(DESCRIPTORS_MIN, 4096).clients >= 16);
     }
 }

@@ -1,7 +1,7 @@
 //! Takes a node out of service: it first leaves DNS, then hands leadership over and stops (R38).
 //!
-//! It goes on answering until resolvers have forgotten it. The drain is not stored: a node that is started again is
-//! in service.
+//! It keeps answering until its records have expired in resolvers. The drain is not stored: a node that is started
+//! again is in service.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ pub(crate) struct Drain {
     nodes: NodeClient,
     draining: Arc<Draining>,
     dns: Option<Arc<Dns>>,
-    /// Longest time to wait until resolvers have forgotten the node.
+    /// Longest time to wait until the node's records have expired in resolvers.
     wait: Duration,
     turn: Mutex<()>,
 }
@@ -33,7 +33,9 @@ impl Drain {
     /// majority, or its DNS record cannot be withdrawn; then the node stays in service.
     pub(crate) async fn begin(&self, request: DrainRequest) -> Result<DrainReply, Status> {
         if request.leave && request.restart {
-            return Err(Status::invalid_argument("a node that leaves is not started again"));
+            return Err(Status::invalid_argument(
+                "a node that leaves its cluster does not start again: request either leaving or a restart",
+            ));
         }
         let _turn = self.turn.lock().await;
         let node = self.nodes.replica().identity().owner;
@@ -62,7 +64,7 @@ impl Drain {
         tracing::info!(
             node,
             wait_s = wait.as_secs(),
-            "draining: the node has left DNS, and stops when resolvers forgot it"
+            "draining: the node's DNS records are withdrawn; it stops when they have expired from resolvers' caches"
         );
         Ok(DrainReply { node, domains, wait_s: seconds(wait) })
     }
@@ -74,7 +76,7 @@ impl Drain {
         let voters = cluster.voters;
         if leaves && cluster.members.len() <= 1 {
             return Err(Status::failed_precondition(format!(
-                "node {own} is the last one: stop it, and delete its data folder"
+                "node {own} is the last member: stop it, and delete its data folder"
             )));
         }
         if !voters.contains(&own) {
@@ -96,13 +98,13 @@ impl Drain {
             return Ok(());
         }
         Err(Status::failed_precondition(format!(
-            "without this node {left} of {} voters are left, and {majority} are needed: no client would be answered. \
-             Bring the others back (`quorate cluster status` names them), or stop it all the same with --force",
+            "without this node {left} of {} voters are left, and a majority needs {majority}: no client would be \
+             answered. Start the others (`quorate cluster status` names them), or stop this node anyway with --force",
             voters.len()
         )))
     }
 
-    /// Withdraws the node's records. Returns the outcomes, and the time after which resolvers have forgotten them.
+    /// Withdraws the node's records. Returns the outcomes, and the time after which they have expired in resolvers.
     async fn withdraw(&self, force: bool, published: BTreeSet<String>) -> Result<(Vec<DnsOutcome>, Duration), Status> {
         let Some(dns) = &self.dns else { return Ok((Vec::new(), Duration::ZERO)) };
         let mut settled = dns.settle_now().await;
@@ -114,12 +116,15 @@ impl Drain {
         let failed = failed.or_else(|| (!settled.passed_over.is_empty()).then(|| settled.passed_over.clone()));
         match failed {
             Some(why) if force => {
-                tracing::warn!(why, "DNS keeps this node's record: clients go on finding it for a while")
+                tracing::warn!(
+                    why,
+                    "could not withdraw this node's DNS record: clients still find the node for a while"
+                )
             }
             Some(why) => {
                 return Err(Status::failed_precondition(format!(
-                    "DNS keeps this node's record: {why}. The node stays in service; mend that, or stop it all the same \
-                     with --force"
+                    "this node's DNS record was not withdrawn: {why}. The node stays in service; correct the cause, or \
+                     stop the node anyway with --force"
                 )));
             }
             None => {}

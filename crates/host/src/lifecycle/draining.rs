@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_drain_that_is_given_up_leaves_the_node_in_service_and_one_that_stands_ends() {
+    async fn a_cancelled_drain_leaves_the_node_in_service_and_a_confirmed_one_ends() {
         let draining = Draining::default();
         drop(Begun::new(&draining));
         assert!(!draining.is_on());

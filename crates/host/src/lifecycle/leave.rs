@@ -58,9 +58,9 @@ pub(crate) async fn leave(nodes: &NodeClient, data: &Path) -> Result<(), LeaveEr
     let node = replica.identity().owner;
     let released = Keys(&Acting::node(nodes)).release(ReleaseActivationRequest { node, key_id: String::new() }).await;
     match released {
-        Ok(reply) => tracing::info!(places = reply.released.len(), "the node gave its activations back"),
-        // The node held no slot, or its key is gone: then the publisher has to free the slot.
-        Err(why) => tracing::warn!(why = why.message(), "the node gave no activation back"),
+        Ok(reply) => tracing::info!(places = reply.released.len(), "released the node's activations"),
+        // The node held no slot, or its key is lost: then the publisher has to release the slot.
+        Err(why) => tracing::warn!(why = why.message(), "could not release the node's activations"),
     }
     replica.propose(&Command::Forget { node }).await?;
     replica.remove(node).await?;

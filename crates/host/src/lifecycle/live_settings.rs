@@ -43,13 +43,13 @@ struct Followed {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FollowError {
     /// The node's state lags.
-    #[error("the node is behind: it follows when it has caught up")]
+    #[error("the node lags: it applies the setting when it has caught up")]
     Lagging,
     /// The system refused to change the priority.
-    #[error("its priority cannot be set ({0}): give it CAP_SYS_NICE, or start it again")]
+    #[error("its priority cannot be set ({0}): give the process CAP_SYS_NICE, or restart it")]
     Priority(io::Error),
     /// The new port cannot be used.
-    #[error("it cannot listen on {address} ({source}): clients are served where they were; set another clients.port")]
+    #[error("it cannot listen on {address} ({source}): it keeps its previous port; set another clients.port")]
     Listen {
         /// The address on which the node should serve clients.
         address: SocketAddr,
@@ -60,7 +60,7 @@ pub(crate) enum FollowError {
     #[error("the node is stopping")]
     Stopping,
     /// The port could not be stored for the next start.
-    #[error("it cannot keep its port in {} ({source}): it starts on another one", path.display())]
+    #[error("it cannot store its port in {} ({source}): it uses another port after a restart", path.display())]
     Remember {
         /// The path of the file.
         path: PathBuf,
@@ -143,7 +143,7 @@ impl Live {
             return Ok(());
         }
         let listener = listen_tcp(wanted).map_err(|source| FollowError::Listen { address: wanted, source })?;
-        tracing::info!(address = %wanted, "clients are served on another port from now on");
+        tracing::info!(address = %wanted, "the port for clients has changed");
         if self.listeners.send(listener).await.is_err() {
             return Err(FollowError::Stopping);
         }
@@ -182,7 +182,7 @@ pub(crate) async fn follow(live: Arc<Live>, replica: Replica) {
             replica.view(|state| (state.node_settings(live.node), state.settings().connections_per_source_max));
         let problem = live.apply(&own, per_source_max).await.err().map(Arc::new);
         if let Some(problem) = &problem {
-            tracing::error!(%problem, "a setting cannot be followed");
+            tracing::error!(%problem, "a setting could not be applied");
         }
         let is_failed = problem.is_some();
         live.followed.send_replace(Followed { index: seen, problem });

@@ -31,8 +31,8 @@ impl Ports {
                 descriptors,
                 connections = shares.clients,
                 wanted = config.clients.connections_max,
-                "few files may be open: fewer clients than clients.connections_max are served at once; raise LimitNOFILE of the \
-                 unit, or `ulimit -n`"
+                "the limit on open files is low: fewer than clients.connections_max connections are accepted; raise \
+                 LimitNOFILE of the unit, or `ulimit -n`"
             );
         }
         let of_clients = Limits::without_certificates(shares.clients, config.clients.connections_per_source_default);

@@ -98,8 +98,8 @@ impl Readiness {
         let state = match self.replica.health() {
             Health::Failed(why) => Some(why.to_string()),
             Health::Diverged(index) => Some(format!(
-                "its state differs from the majority's since entry {index} (`quorate cluster rejoin {owner}`, asked of another \
-                 node)"
+                "its state differs from the majority's since entry {index} (run `quorate cluster rejoin {owner}` on \
+                 another node)"
             )),
             Health::Quarantined(_) | Health::Running => self.replica.is_disk_hanging().then(|| {
                 let seconds = replication::limits::DISK_HANDOVER_AFTER.as_secs();
@@ -127,11 +127,13 @@ fn slow_links(replica: &Replica) -> String {
     if slow.is_empty() {
         return String::new();
     }
-    let links: Vec<_> =
-        slow.iter().map(|(node, took)| format!("node {node} is {} ms away", took.as_millis())).collect();
+    let links: Vec<_> = slow
+        .iter()
+        .map(|(node, took)| format!("the round trip to node {node} takes {} ms", took.as_millis()))
+        .collect();
     format!(
-        "; {} (at most {} ms are borne: `quorate settings set raft.profile far`, or where that is not answered raft.profile = \"far\" \
-         in the configuration of every node, and SIGHUP)",
+        "; {} (the election timeouts tolerate at most {} ms: run `quorate settings set raft.profile far`, or, if that \
+         fails, set raft.profile = \"far\" in the configuration of every node, and send each SIGHUP)",
         links.join(", "),
         limit.as_millis()
     )

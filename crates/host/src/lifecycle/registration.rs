@@ -43,8 +43,8 @@ pub(crate) struct Registrar {
 pub(crate) enum NotRegistered {
     /// The node did not answer with a certificate.
     #[error(
-        "no node answers at {address} ({source}): start node {node} (`quorate host run`), and see that its peer address can be \
-         reached from here"
+        "no node answers at {address} ({source}): start node {node} (`quorate host run`), and check that its peer \
+         address can be reached from here"
     )]
     NotSeen {
         /// The number of the node.
@@ -56,8 +56,9 @@ pub(crate) enum NotRegistered {
     },
     /// The certificate is from another authority, or from before the authority was replaced.
     #[error(
-        "no authority of this cluster has certified what answers at {address}. A node {node} that got its certificate before \
-         `quorate cluster authority rotate` joins anew: empty its data folder, then `quorate host init --join` with another token"
+        "the node at {address} has no certificate of this cluster's authority. If node {node} got its certificate \
+         before `quorate cluster authority rotate`, let it join again: empty its data folder, then `quorate host init \
+         --join` with another token"
     )]
     OtherAuthority {
         /// The number of the node.
@@ -76,7 +77,7 @@ pub(crate) enum NotRegistered {
         found: Subject,
     },
     /// The certificate's serial number is not allowed in the registry.
-    #[error("the serial number of the certificate of {0} is none that is allowed")]
+    #[error("the serial number of the certificate of {0} is not valid")]
     Serial(Subject),
     /// The cluster refused the registration.
     #[error("{}", .0.message())]
@@ -116,7 +117,7 @@ impl Registrar {
             keys.push(checked(certificate)?);
         }
         acting.propose(Command::Register { keys, renews: false }).await.map_err(NotRegistered::Refused)?;
-        tracing::info!("from now on a key must be registered to be let in");
+        tracing::info!("from now on connections are accepted from registered keys only");
         Ok(())
     }
 
@@ -178,7 +179,10 @@ impl Registrar {
     async fn ask_about(&self, unknown: UnknownNode) {
         let UnknownNode { node, key } = unknown;
         if self.nodes.replica().vouched_for(node, key, VOUCH_TIMEOUT).await {
-            tracing::info!(node, "this node's state does not hold the caller's key yet; the other members know it");
+            tracing::info!(
+                node,
+                "this node's state does not hold the caller's key yet; the other members have registered it"
+            );
             self.registered.vouch(unknown);
         }
     }
@@ -202,7 +206,7 @@ impl Registrar {
                 && told.is_none_or(|told: Instant| told.elapsed() >= REGISTRY_WARNING_PAUSE)
             {
                 told = Some(Instant::now());
-                tracing::warn!(%why, "the registry of keys was not brought up to date: it is tried again");
+                tracing::warn!(%why, "could not update the registry of keys; retrying");
             }
             tokio::select! {
                 changed = changed(&mut progress, index) => if !changed { return },
@@ -234,11 +238,11 @@ impl Registrar {
             Ok(Ok(identity)) => {
                 if let Some(identity) = identity {
                     self.shown.replace(identity);
-                    tracing::info!("the cluster's authority is another one");
+                    tracing::info!("the cluster's authority has changed");
                 }
                 *followed = Some((authority, overlaps));
             }
-            Ok(Err(why)) => tracing::error!(%why, "the cluster's authority was not taken over: it is tried again"),
+            Ok(Err(why)) => tracing::error!(%why, "could not adopt the cluster's new authority; retrying"),
             Err(_) => {}
         }
     }

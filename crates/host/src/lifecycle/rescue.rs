@@ -42,7 +42,10 @@ pub enum RescueError {
         path: PathBuf,
     },
     /// The data folder holds no store.
-    #[error("{} holds no store: there is nothing to recover; `quorate cluster restore` begins a cluster from a backup", path.display())]
+    #[error(
+        "{} holds no store: there is nothing to recover; `quorate cluster restore` forms a new cluster from a backup",
+        path.display()
+    )]
     Nothing {
         /// The path at which the store is expected.
         path: PathBuf,
@@ -78,7 +81,7 @@ pub async fn restore(config: &Config, file: &Path) -> Result<Begun, RescueError>
 }
 
 /// Begins a cluster of this node alone from all data that it holds, for a cluster that has lost a majority of its
-/// voters for good.
+/// voters permanently.
 pub async fn recover(config: &Config) -> Result<Begun, RescueError> {
     leave::check(&config.data)?;
     let path = store_of(config);

@@ -143,10 +143,13 @@ impl Node {
             if config.peers.members.is_empty() {
                 let place = format!("{}=HOST:PORT", config.node);
                 tracing::info!(
-                    "this node belongs to no cluster yet: let it in, on a node of one, with `quorate cluster add {place}`"
+                    "this node belongs to no cluster yet: add it, on a node of the cluster, with `quorate cluster add \
+                     {place}`"
                 );
             } else {
-                tracing::info!("this node belongs to no cluster yet: one node of it must be started with --bootstrap");
+                tracing::info!(
+                    "this node belongs to no cluster yet: start one node of the new cluster with --bootstrap"
+                );
             }
         }
         Ok(node)
@@ -157,7 +160,7 @@ impl Node {
     async fn form_cluster(&self, config: &Config) -> Result<bool, BootstrapError> {
         let replica = self.replica();
         if replica.is_initialised().await {
-            tracing::info!("this node has its cluster already: --bootstrap changes nothing");
+            tracing::info!("this node belongs to a cluster already: --bootstrap has no effect");
             return Ok(false);
         }
         match replica.bootstrap(&config.peers.members, BOOTSTRAP_TIMEOUT).await {
@@ -243,7 +246,7 @@ impl Node {
     pub async fn stop(mut self) {
         self.stopping.send_replace(true);
         if !matches!(timeout(2 * STOP_DEADLINE, &mut self.serving).await, Ok(Ok(()))) {
-            tracing::error!("the task that serves clients broke off");
+            tracing::error!("the task that serves clients ended unexpectedly");
         }
         // The replica stops first, because clients wait for the next leader; only this process waits for the
         // activation log.

@@ -57,11 +57,11 @@ fn keep_private(data: &Path) {
                 tracing::warn!(
                     first = %first.display(),
                     changed = corrected.changed,
-                    "other accounts of this machine could read the data folder: it is this account's alone now"
+                    "other accounts of this machine could read the data folder; only this account may read it now"
                 );
             }
         }
-        Err(error) => tracing::warn!(%error, "whether other accounts can read the data folder could not be seen to"),
+        Err(error) => tracing::warn!(%error, "could not restrict the data folder to this account"),
     }
 }
 

@@ -249,7 +249,7 @@ fn serve_clients(
     let settings = config.clients.clone();
     tasks::spawn_alone(HostTask::ClientPort, async move {
         if let Err(error) = client_server::serve(listeners, (&settings, port), answerer, stop).await {
-            tracing::error!(%error, "clients are no longer served");
+            tracing::error!(%error, "the port for clients accepts no more connections");
         }
     })
 }

@@ -66,8 +66,8 @@ fn alarm_text(alarm: &ClockAlarm) -> String {
     let minutes = alarm.target_ms.abs_diff(alarm.previous_ms) / 60_000;
     match alarm.kind() {
         ClockAlarmKind::Jump => format!(
-            "the nodes' clocks jumped by {minutes} minutes and nothing confirms it: no machine is forgotten until \
-             `quorate cluster clock accept` confirms them, or they are synchronised"
+            "the nodes' clocks jumped by {minutes} minutes without confirmation: no machine expires until `quorate \
+             cluster clock accept` confirms them, or they are synchronised"
         ),
         ClockAlarmKind::Ahead => format!(
             "cluster time is {minutes} minutes ahead of the nodes' clocks: `quorate cluster clock reset` sets it back to them"
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_is_judged_by_what_it_says_and_by_what_the_leader_knows_of_it() {
+    fn a_nodes_state_combines_its_own_report_and_the_leaders_view() {
         let leader = NodeStatus {
             progress: vec![
                 progress(2, Some(100), false, false),

@@ -7,19 +7,19 @@ use api::node::v1::{
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use prost::Message;
-use replication::LegacyQuestions;
+use replication::LegacyRequests;
 use tonic::{Request, Response, Status};
 
 use super::node_service::NodeService;
 
-impl LegacyQuestions for NodeService {
+impl LegacyRequests for NodeService {
     fn answer(&self, question: Bytes) -> BoxFuture<'_, Result<Bytes, Status>> {
         let answer = async move {
             let question = LegacyQuestion::decode(question)
                 .map_err(|error| Status::failed_precondition(error.to_string()))?
                 .question
                 .ok_or_else(|| {
-                    Status::failed_precondition("the question is empty, or a newer one than this node knows")
+                    Status::failed_precondition("the request is empty, or of a newer version than this node's")
                 })?;
             let answer = self.answered(question).await;
             // Nodes of the version before expect this code for every refusal.

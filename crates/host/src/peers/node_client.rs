@@ -25,7 +25,7 @@ pub(crate) enum NodeError {
     #[error("{}", .0.message())]
     Status(Status),
     /// The node runs a version that does not have the call.
-    #[error("node {node} runs a version that does not know this: upgrade it")]
+    #[error("node {node} runs a version that does not support this request: upgrade it")]
     Unknown {
         /// The number of the node.
         node: u64,

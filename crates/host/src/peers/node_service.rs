@@ -154,7 +154,7 @@ impl Node for NodeService {
             tasks::blocking(HostTask::CertificateLoad, move || source.hold_authority(&request.get_ref().key)).await;
         held.map_err(|error| Status::internal(error.to_string()))?
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        tracing::info!("this node votes, and holds the authority's key from now on");
+        tracing::info!("this node is a voter, and holds the authority's key from now on");
         Ok(Response::new(HoldAuthorityReply {}))
     }
 

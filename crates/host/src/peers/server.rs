@@ -75,14 +75,15 @@ impl LetsIn for Registered {
 /// node's store afterwards.
 fn admit(request: Request<()>, registered: &impl LetsIn) -> Result<Request<()>, Status> {
     let certificate = request.extensions().get::<Caller>().and_then(|caller| caller.certificate.as_ref());
-    let no_node = || Status::permission_denied(format!("{ACCESS_DENIED}: only nodes of the cluster may ask this"));
+    let no_node =
+        || Status::permission_denied(format!("{ACCESS_DENIED}: only nodes of the cluster may make this call"));
     let subject = registered.node(certificate.ok_or_else(no_node)?);
     let subject = subject.map_err(|why| Status::permission_denied(format!("{ACCESS_DENIED}: {why}")))?;
     let Subject::Node(node) = subject else { return Err(no_node()) };
     // A call without the sender's number passes: Identify is called before the two nodes are introduced to each other.
     match request.metadata().get(replication::FROM) {
         Some(from) if from.to_str().ok().and_then(|from| from.parse().ok()) != Some(node) => {
-            Err(Status::permission_denied(format!("{ACCESS_DENIED}: node {node} says that it is another one")))
+            Err(Status::permission_denied(format!("{ACCESS_DENIED}: node {node} claims to be another node")))
         }
         _ => Ok(request),
     }
@@ -106,12 +107,12 @@ mod tests {
     }
 
     #[test]
-    fn only_a_node_that_is_let_in_passes_and_only_as_itself() {
+    fn only_an_admitted_node_may_call_and_only_as_itself() {
         let reader = Subject::Person { name: "Ada".into(), role: Role::Administrator };
         let cases = [
             (None, 1, None, false, "nobody"),
             (Some(reader), 1, None, false, "an administrator"),
-            (Some(Subject::Node(2)), 1, None, true, "a node that says nothing of itself"),
+            (Some(Subject::Node(2)), 1, None, true, "a node that claims no number"),
             (Some(Subject::Node(2)), 1, Some("2"), true, "a node as itself"),
             (Some(Subject::Node(2)), 1, Some("3"), false, "a node as another"),
             (Some(Subject::Node(2)), 1, Some("two"), false, "nonsense"),
@@ -130,6 +131,6 @@ mod tests {
             }
             assert_eq!(admit(request, &AllBut([9; 32])).is_ok(), passes, "{case}");
         }
-        assert!(admit(Request::new(()), &AllBut([9; 32])).is_err(), "a connection that knows nobody");
+        assert!(admit(Request::new(()), &AllBut([9; 32])).is_err(), "a connection without known keys");
     }
 }

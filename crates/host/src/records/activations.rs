@@ -288,7 +288,11 @@ impl Writer {
             let wanted = self.last + events.len() as u64;
             if let Err(error) = self.write(events.into_iter()) {
                 // One line for each failed write, not for each event.
-                tracing::warn!(%error, folder = %self.folder.display(), "activations could not be noted; they were answered all the same");
+                tracing::warn!(
+                    %error,
+                    folder = %self.folder.display(),
+                    "could not write requests to the activation log; they were answered nevertheless"
+                );
                 self.cut_off();
                 self.lost.increment(wanted.saturating_sub(self.last));
             }
@@ -331,7 +335,12 @@ impl Writer {
         if let Some((file, _)) = self.file.take() {
             let (file, _unwritten) = file.into_parts();
             if let Err(error) = file.set_len(size) {
-                tracing::warn!(%error, folder = %self.folder.display(), "the activation log may be torn: what follows there is found after the next start at the latest");
+                tracing::warn!(
+                    %error,
+                    folder = %self.folder.display(),
+                    "the activation log may hold a partial record; later records are readable after the next start at \
+                     the latest"
+                );
             }
         }
     }
@@ -401,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_numbered_and_found_by_what_they_are() {
+    fn events_are_numbered_and_found_by_their_fields() {
         let folder = tempfile::tempdir().unwrap();
         writer(folder.path(), 1 << 20).write((1..=5).map(event)).unwrap();
         writer(folder.path(), 1 << 20).write((6..=8).map(event)).unwrap();
@@ -420,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failure_tore_hides_nothing_that_comes_behind_it() {
+    fn a_partial_record_does_not_hide_later_records() {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = writer(folder.path(), 1 << 20);
         writer.write([event(1)].into_iter()).unwrap();
@@ -441,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn old_files_make_room_and_what_is_torn_is_cut_off() {
+    fn old_files_are_removed_and_partial_records_are_truncated() {
         let folder = tempfile::tempdir().unwrap();
         let mut small = writer(folder.path(), 200);
         for machine in 1..=500 {

@@ -126,7 +126,9 @@ pub(crate) async fn follow(distinct: Arc<Distinct>, nodes: NodeClient) {
         let (saved, now_ms) = (Arc::clone(&distinct), nodes.replica().wall_ms());
         match tasks::blocking(HostTask::SketchFolder, move || saved.save(now_ms)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "the sketches of the machines that asked were not saved"),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "could not save the sketches that estimate the number of distinct machines")
+            }
             Err(_) => return,
         }
         let members = nodes.replica().cluster().members;
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_together_know_each_machine_once() {
+    fn a_machine_known_to_several_nodes_is_counted_once() {
         let folder = tempfile::tempdir().unwrap();
         let nodes = [1, 2].map(|node| Distinct::open(&folder.path().join(node.to_string())));
         (0..3000).for_each(|machine| nodes[0].note(cmid(machine), NOW));
@@ -223,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_saved_is_known_after_a_start_and_what_is_old_is_forgotten() {
+    fn saved_sketches_are_loaded_at_the_next_start_and_expired_ones_are_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let distinct = Distinct::open(folder.path());
         (0..500).for_each(|machine| distinct.note(cmid(machine), NOW));

@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_nodes_know_is_one_story() {
+    async fn the_duplicates_that_nodes_know_are_merged() {
         let (one, other) = (Duplicates::default(), Duplicates::default());
         one.note(&request(7, 1), 1, false);
         one.note(&request(7, 2), 5, false);
@@ -207,12 +207,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_table_is_bounded_and_what_it_names_is_named_once_an_hour() {
+    async fn the_table_is_bounded_and_a_duplicate_is_logged_once_an_hour() {
         let duplicates = Duplicates::default();
         let many = u32::try_from(DUPLICATES_KNOWN_MAX.get()).unwrap() + 10;
         (0..many).for_each(|cmid| duplicates.note(&request(cmid, 1), 1, false));
         assert_eq!(duplicates.known().len(), DUPLICATES_KNOWN_MAX.get());
-        assert!(duplicates.shown(&[request(0, 1).cmid]).is_empty(), "the one that asked longest ago made room");
+        assert!(duplicates.shown(&[request(0, 1).cmid]).is_empty(), "the least recently seen one was evicted");
         for machine in 0..u8::MAX {
             duplicates.note(&request(many, machine), 1, false);
         }

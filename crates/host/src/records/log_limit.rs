@@ -123,14 +123,17 @@ pub(crate) async fn report() {
             let lines = dropped - told_of_dropped;
             tracing::warn!(
                 lines,
-                "lines are missing in this log: what reads it was too slow, had stopped reading, or was full"
+                "lines are missing in this log: its reader was too slow or had stopped, or its disk was full"
             );
             // Where the queue is still full, this line is dropped, too.
             told_of_dropped = lines_dropped();
         }
         let left_out = lines_left_out();
         if left_out > told {
-            tracing::warn!(lines = left_out - told, "lines were left out of this log: too many of a kind in a second");
+            tracing::warn!(
+                lines = left_out - told,
+                "lines were suppressed in this log: too many of a kind in a second"
+            );
             told = left_out;
         }
     }
@@ -148,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_of_one_kind_is_cut_and_other_kinds_are_not() {
+    fn a_flood_of_one_kind_is_limited_and_other_kinds_are_not() {
         let limit = LogLimit::default();
         let start = Instant::now();
         let passed = |place, at| (0..10 * LOG_LINES_MAX).filter(|_| limit.admits(place, at)).count();
@@ -169,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_one_source_leaves_the_lines_of_others_their_room() {
+    fn a_flood_of_one_source_does_not_suppress_the_lines_of_others() {
         let counting = Counting::default();
         let log = Registry::default().with(counting.clone().with_filter(LogLimit::default()));
         let said = |from: IpAddr, lines: u32| {
@@ -187,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_of_a_log_is_counted() {
+    fn suppressed_log_lines_are_counted() {
         let counting = Counting::default();
         let log = Registry::default().with(counting.clone().with_filter(LogLimit::default()));
         let before = lines_left_out();

@@ -2,7 +2,7 @@
 //!
 //! The reader of the log may stop reading: a pipe, a paused terminal, a journal or a disk that hangs. If lines were
 //! written where they are logged, every thread with a line to log would then wait, and the node with them. With the
-//! queue the node goes on. Lines that do not fit are counted, and their number is logged once there is space again.
+//! queue the node continues. Lines that do not fit are counted, and their number is logged once there is space again.
 
 use std::{
     io::{self, Write},
@@ -67,7 +67,7 @@ impl LogQueue {
     /// Waits until all earlier lines are written, but not longer than `limit`. Returns whether they are.
     fn flush(&self, limit: Duration) -> bool {
         let (written, is_written) = sync_channel(1);
-        // A full queue either is not read at all or is empty in a moment: a separate thread sends the message, and
+        // A full queue either is not read at all or is empty shortly: a separate thread sends the message, and
         // the time limit below applies.
         let sent = match self.messages.try_send(Message::Flush(written)) {
             Ok(()) => true,
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_find_no_room_are_counted_and_hold_their_thread_never() {
+    fn lines_that_do_not_fit_are_counted_and_never_block_their_thread() {
         let (let_one, let_through) = sync_channel(1);
         let taken = Arc::new(Mutex::new(Vec::new()));
         let mut queue = LogQueue::start(Slow { let_through, taken: Arc::clone(&taken) }).unwrap();

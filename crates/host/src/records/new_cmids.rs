@@ -101,7 +101,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     #[tokio::test(start_paused = true)]
-    async fn an_hour_is_compared_with_those_of_the_week_before() {
+    async fn an_hours_rate_is_compared_with_the_rate_of_the_week_before() {
         let new = NewCmids::new(0);
         for _ in 0..10 {
             (0..4).for_each(|_| new.note());
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_source_brings_no_more_than_its_part_in_a_minute_where_there_is_a_limit() {
+    async fn a_source_adds_no_more_new_cmids_per_minute_than_the_limit() {
         let new = NewCmids::new(0);
         let [one, other] = [[192, 0, 2, 1], [192, 0, 2, 2]].map(|address| Some(IpAddr::from(address)));
         let admitted = |from| (0..100).filter(|_| new.admits(from)).count();

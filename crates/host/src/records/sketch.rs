@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn registers_and_hashes_belong_to_each_other() {
+    fn each_hash_sets_its_own_register() {
         for (index, rank) in [(0, 1), (4095, 1), (7, 12), (1, 52), (4095, 53)] {
             assert_eq!(split(hash_of(index, rank)), (usize::try_from(index).unwrap(), rank));
         }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn only_registers_are_a_sketch() {
+    fn bytes_that_are_not_registers_are_refused_as_a_sketch() {
         let mut sketch = Sketch::default();
         sketch.insert(cmid(1));
         assert_eq!(Sketch::try_from(sketch.registers()).unwrap(), sketch);

@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_has_its_part_and_others_have_theirs() {
+    fn each_source_has_a_separate_quota() {
         let quota = SourceQuota::every(WINDOW);
         let start = Instant::now();
         let admitted = |from: &str, at| (0..5).filter(|_| quota.admits(address(from), 2, at)).count();
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_without_number_share_one_part_and_take_none_from_those_before_them() {
+    fn sources_beyond_the_table_share_one_quota_and_use_none_of_the_earlier_sources() {
         let quota = SourceQuota::every(WINDOW);
         let now = Instant::now();
         let network = |number: u128| IpAddr::from(Ipv6Addr::from(0x2001_0db8_u128 << 96 | number << 64));

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_the_process_goes_on_a_panic_of_blocking_work_is_its_caller_s() {
+    async fn if_the_process_continues_a_panic_of_blocking_work_is_returned_to_its_caller() {
         let caller = tokio::spawn(blocking(HostTask::DiskProbe, || panic!("a defect")));
         assert!(caller.await.is_err_and(|error| error.is_panic()));
     }

@@ -100,7 +100,7 @@ fn end(report: Report) -> ! {
     }
     let (written, is_written) = sync_channel(1);
     let writer = thread::Builder::new().name("last line".into()).spawn(move || {
-        report.log_now("a task panicked: the process ends, and its supervisor starts it again");
+        report.log_now("a task panicked: the process exits, and its supervisor restarts it");
         let _nobody_waits_any_more = written.send(());
     });
     if writer.is_ok() {

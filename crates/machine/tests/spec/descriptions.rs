@@ -11,7 +11,7 @@ fn machine(files: &[(&str, &str)]) -> Machine {
 }
 
 #[test]
-fn the_name_is_the_hostname_with_what_no_name_may_have_replaced() {
+fn the_name_is_the_hostname_with_disallowed_characters_replaced() {
     let long = "x".repeat(80);
     let wide = "ß".repeat(40);
     for (hostname, name) in [
@@ -28,7 +28,7 @@ fn the_name_is_the_hostname_with_what_no_name_may_have_replaced() {
 }
 
 #[test]
-fn the_digest_tells_machine_ids_apart_and_does_not_show_them() {
+fn the_digest_distinguishes_machine_ids_and_does_not_reveal_them() {
     let id = |id| machine(&[("proc/sys/kernel/hostname", "pc"), ("etc/machine-id", id)]).digest;
     assert_eq!(id("0123456789abcdef0123456789abcdef\n"), id("0123456789abcdef0123456789abcdef"));
     assert_ne!(id("0123456789abcdef0123456789abcdef"), id("0123456789abcdef0123456789abcdee"));
@@ -36,7 +36,7 @@ fn the_digest_tells_machine_ids_apart_and_does_not_show_them() {
 }
 
 #[test]
-fn without_a_machine_id_the_name_stands_in() {
+fn without_a_machine_id_the_digest_is_that_of_the_name() {
     let named = |name| machine(&[("proc/sys/kernel/hostname", name)]).digest;
     assert_eq!(named("a"), named("a"));
     assert_ne!(named("a"), named("b"));

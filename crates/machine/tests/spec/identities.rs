@@ -73,7 +73,7 @@ fn factors(identity: &Identity) -> BTreeSet<Factor> {
 }
 
 #[test]
-fn r23_what_may_change_on_a_machine_that_tells_everything() {
+fn r23_tolerated_changes_of_a_machine_with_all_factors() {
     let cpu_clock =
         ("proc/cpuinfo", "processor\t: 0\nvendor_id\t: Example\nmodel name\t: Example 9000\ncpu MHz\t\t: 800\n");
     let second_card =
@@ -116,7 +116,7 @@ fn r23_what_may_change_on_a_machine_that_tells_everything() {
 }
 
 #[test]
-fn what_was_not_recorded_is_ignored_and_where_little_was_more_than_half_decides() {
+fn factors_that_were_not_recorded_are_ignored_and_of_few_factors_more_than_half_must_match() {
     let disk = [DISK.0, "sys/devices/pci0/block/sda/sda2/uevent"];
     let board = ["sys/class/dmi/id/sys_vendor", "sys/class/dmi/id/product_name", BOARD.0];
     let without = |paths: &[&[&'static str]]| paths.concat();
@@ -202,7 +202,7 @@ fn the_disk_is_found_below_partitions_volumes_and_encryption() {
 }
 
 #[test]
-fn an_identity_is_kept_as_digests_and_read_back_also_beside_what_a_newer_version_adds() {
+fn an_identity_is_stored_as_digests_and_read_back_even_with_fields_of_a_newer_version() {
     let recorded = Identity::read(tower().path());
     let names = BTreeSet::from([
         Factor::SystemDisk,

@@ -45,7 +45,7 @@ const CALLERS: u64 = 32;
 /// Number of machines that one run may use: the next run starts after them.
 const MACHINES_PER_ENTRY: u64 = 1 << 20;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Environment variable: number of entries after which the writer makes a snapshot; without it, none.
 const SNAPSHOT_EVERY: &str = "QUORATE_TEST_SNAPSHOT_EVERY";
@@ -72,7 +72,7 @@ async fn main() -> Result<()> {
     let arguments: Vec<_> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["write", folder] => write(Path::new(folder), u64::MAX).await,
-        ["write", folder, count] => write(Path::new(folder), count.parse().context("COUNT is no number")?).await,
+        ["write", folder, count] => write(Path::new(folder), count.parse().context("COUNT is not a number")?).await,
         ["check", folder, acknowledged] => check(Path::new(folder), Path::new(acknowledged)).await,
         _ => bail!("usage: crash_writer write DIR [COUNT] | crash_writer check DIR ACKS"),
     }
@@ -91,7 +91,7 @@ async fn start(disk: Arc<dyn Disk>) -> Result<Replica> {
     let (mut settings, mut pace) = (RaftSettings { keep_purged: true, ..RaftSettings::default() }, Pace::default());
     if let Ok(entries) = env::var(SNAPSHOT_EVERY) {
         settings.purge_what_is_kept = true;
-        pace.snapshot_every_entries = entries.parse().with_context(|| format!("{SNAPSHOT_EVERY} is no number"))?;
+        pace.snapshot_every_entries = entries.parse().with_context(|| format!("{SNAPSHOT_EVERY} is not a number"))?;
     }
     Ok(Replica::start_at_pace(disk, &settings, environment, pace).await?)
 }
@@ -101,7 +101,7 @@ async fn write(folder: &Path, count: u64) -> Result<()> {
     if !replica.is_initialised().await {
         // A cluster of one node makes no calls, so the address is never used.
         let addresses = BTreeMap::from([(NODE, "127.0.0.1:1".to_owned())]);
-        replica.bootstrap(&addresses, PATIENCE).await?;
+        replica.bootstrap(&addresses, TIMEOUT).await?;
     }
     for command in world::activation([NODE]) {
         replica.propose(&command).await?;
@@ -141,12 +141,12 @@ async fn check(folder: &Path, acknowledged: &Path) -> Result<()> {
     let acknowledged = fs::read_to_string(acknowledged)?;
     let disk = open(folder)?;
     let replica = start(Arc::clone(&disk)).await?;
-    ensure!(replica.is_initialised().await, "all is lost, from the membership on");
+    ensure!(replica.is_initialised().await, "the whole log is lost, including the membership");
     let applied = async { while replica.read_point().await.is_err() {} };
-    timeout(PATIENCE, applied).await.context("the reopened replica does not come up")?;
+    timeout(TIMEOUT, applied).await.context("the reopened replica did not apply the acknowledged entries in time")?;
     let batches = batches(&*disk)?;
     for line in acknowledged.lines() {
-        let (index, offset, cmid) = parse(line).with_context(|| format!("no acknowledgement: {line:?}"))?;
+        let (index, offset, cmid) = parse(line).with_context(|| format!("not an acknowledgement: {line:?}"))?;
         let found = batches.get(&index).and_then(|batch| batch.records.get(offset)).map(|record| record.cmid);
         ensure!(found == Some(cmid), "acknowledged, but entry {index} holds {found:?} at offset {offset}: {cmid}");
     }

@@ -1,4 +1,4 @@
-//! The task that says Hello. Before the node takes part, it calls all members; afterwards, those that have not
+//! The task that sends Hello. Before the node takes part, it calls all members; afterwards, those that have not
 //! recognised this process yet. A leader calls all members once a second, so that the records of each node spread.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -127,7 +127,7 @@ async fn ask(replica: &RunningReplica, node: u64, member: &Member, leads: Option
     let (found, verdict) = match hello::reply_in(reply) {
         Ok(reply) => reply,
         Err(error) => {
-            tracing::warn!(node, %error, "a member's reply to Hello cannot be read");
+            tracing::warn!(node, %error, "a member's reply to Hello is malformed");
             return false;
         }
     };
@@ -137,7 +137,7 @@ async fn ask(replica: &RunningReplica, node: u64, member: &Member, leads: Option
             return false;
         }
         Verdict::Undecided(reason) => {
-            tracing::debug!(node, reason, "a member cannot tell yet whether it knows this node");
+            tracing::debug!(node, reason, "a member cannot tell yet whether it recognises this node");
             return false;
         }
         Verdict::Agreed => {}
@@ -150,11 +150,15 @@ async fn ask(replica: &RunningReplica, node: u64, member: &Member, leads: Option
         Ok(Err(objection)) => {
             // The next Hello carries this node's record of the member, from which the member learns of the
             // objection.
-            tracing::error!(node, %objection, "a member is not the one that is known: it is to be quarantined");
+            tracing::error!(
+                node,
+                %objection,
+                "a member does not match the record of its last start: it must be quarantined"
+            );
             false
         }
         Err(error) => {
-            tracing::error!(%error, "what is known of a member could not be stored");
+            tracing::error!(%error, "the record of a member's start could not be stored");
             false
         }
     }
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_takes_part_when_all_members_agreed_or_after_a_second_half_of_the_voters() {
+    fn a_node_is_admitted_when_all_members_agreed_or_after_a_second_half_of_the_voters() {
         let (early, late) = (Duration::from_millis(10), WITNESS_WAIT);
         type Case = (&'static [(bool, bool)], bool, bool, &'static str);
         let cases: [Case; 9] = [

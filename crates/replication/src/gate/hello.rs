@@ -45,7 +45,7 @@ pub(crate) fn hello_out(gate: &Gate, node: u64, store: Uuid, vote: Option<&Vote>
 pub(crate) fn hello_in(message: proto::HelloRequest) -> Result<Hello, Malformed> {
     let known = message.known.into_iter().map(|known| Ok((known.node, incarnation_in(known.incarnation)?)));
     let acknowledged = message.acknowledged.map(|acknowledged| {
-        let last = acknowledged.last.ok_or(Malformed("an acknowledgement is of no entry"))?;
+        let last = acknowledged.last.ok_or(Malformed("an acknowledgement names no entry"))?;
         Ok((wire::vote_in(acknowledged.vote)?, wire::log_id_in(last)))
     });
     Ok(Hello {
@@ -74,7 +74,7 @@ pub(crate) fn reply_out(gate: &Gate, verdict: Verdict) -> proto::HelloReply {
 
 pub(crate) fn reply_in(message: proto::HelloReply) -> Result<(Incarnation, Verdict), Malformed> {
     use proto::hello_reply::Verdict as Message;
-    let verdict = match message.verdict.ok_or(Malformed("a reply to Hello says nothing"))? {
+    let verdict = match message.verdict.ok_or(Malformed("a reply to Hello has no verdict"))? {
         Message::Agreed(proto::Agreed {}) => Verdict::Agreed,
         Message::Objection(proto::Objection { reason }) => Verdict::Objection(reason),
         Message::Undecided(proto::Undecided { reason }) => Verdict::Undecided(reason),
@@ -146,7 +146,7 @@ async fn meet(
 }
 
 fn objected(node: u64, objection: &Objection) -> Verdict {
-    tracing::warn!(node, %objection, "a process of a node is not recognised: it is to be quarantined");
+    tracing::warn!(node, %objection, "a process of a node is not recognised: it must be quarantined");
     Verdict::Objection(objection.to_string())
 }
 

@@ -21,11 +21,11 @@ pub(crate) struct Incarnation {
 /// Why a node is not recognised.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Objection {
-    #[error("its disk went back in time: this would be start {found} on its store, and start {known} is known")]
+    #[error("its disk went back in time: it reports start {found} of its store, and start {known} is recorded")]
     EarlierGeneration { known: u64, found: u64 },
     #[error(
-        "start {generation} on its store is known of another process: its disk went back in time, or a copy of its data \
-         folder was started"
+        "another process has reported start {generation} of its store: its disk went back in time, or a copy of its \
+         data folder was started"
     )]
     OtherProcess { generation: u64 },
     #[error("its disk went back in time: its store held {found} writes at the start, and {known} were durable before")]
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_that_cannot_follow_the_known_one_is_objected_to() {
+    fn a_start_that_cannot_follow_the_recorded_one_is_refused() {
         let known = start(4, 44, 100);
         let other_process = Err(Objection::OtherProcess { generation: 4 });
         let cases = [
@@ -100,13 +100,13 @@ mod tests {
         for (found, expected, case) in cases {
             assert_eq!(judge(Some(&known), &found), expected, "{case}");
         }
-        assert_eq!(judge(None, &known), Ok(()), "the first that is heard of the node");
+        assert_eq!(judge(None, &known), Ok(()), "the first report about the node");
         let replaced = Incarnation { store: Uuid::from_u128(2), ..start(1, 1, 1) };
         assert_eq!(judge(Some(&known), &replaced), Ok(()), "another store is another node");
     }
 
     #[test]
-    fn what_is_known_only_grows_and_of_two_processes_of_one_start_the_first_stays() {
+    fn the_record_of_a_start_only_grows_and_of_two_processes_with_one_start_the_first_is_kept() {
         let known = start(4, 44, 100);
         let cases = [
             (start(5, 55, 100), Some(start(5, 55, 100))),

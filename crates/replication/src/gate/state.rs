@@ -81,7 +81,7 @@ pub(crate) struct Gate {
     failed: watch::Sender<Option<WriteFailed>>,
     /// Whether the disk held a membership with this node at its start.
     pub(crate) was_member: bool,
-    /// Wakes the task that says Hello.
+    /// Wakes the task that sends Hello.
     pub(crate) wake: Notify,
     planted: Planted,
 }
@@ -197,7 +197,10 @@ impl Gate {
             is_new
         });
         if admitted {
-            tracing::info!(generation = self.own.generation, "the other members know this start: the node takes part");
+            tracing::info!(
+                generation = self.own.generation,
+                "the other members have recorded this start: the node is admitted"
+            );
         }
     }
 
@@ -207,7 +210,7 @@ impl Gate {
             return;
         }
         let reason = format!("{objection} (found by node {found_by})");
-        tracing::error!(node = self.node, reason, "this node is quarantined: it takes no part any more");
+        tracing::error!(node = self.node, reason, "this node is quarantined: it no longer takes part in the cluster");
         self.standing.send_replace(Standing::Quarantined(reason.as_str().into()));
         let mut batch = Batch::default();
         let record = log::Quarantine { reason }.encode_to_vec();
@@ -216,7 +219,7 @@ impl Gate {
             Err(error) => Err(error),
         };
         if let Err(error) = stored {
-            tracing::error!(%error, "that the node is quarantined could not be stored");
+            tracing::error!(%error, "the quarantine of this node could not be stored");
         }
     }
 
@@ -249,7 +252,7 @@ impl Gate {
         match &*self.standing.borrow() {
             Standing::Admitted => {}
             Standing::Waiting => {
-                let why = format!("node {} has started, and waits for the other members to recognise it", self.node);
+                let why = format!("node {} has started, and waits until the other members recognise it", self.node);
                 return Err(Status::unavailable(why));
             }
             Standing::Quarantined(reason) => {
@@ -258,9 +261,9 @@ impl Gate {
         }
         let known = store.and_then(|store| self.known_of(node, store)).map(|start| start.boot);
         match (known, boot) {
-            (Some(known), Some(boot)) if known != boot && !self.planted.has(Bug::OpenGate) => {
-                Err(Status::aborted(format!("node {} does not know this process of node {node}: say Hello", self.node)))
-            }
+            (Some(known), Some(boot)) if known != boot && !self.planted.has(Bug::OpenGate) => Err(Status::aborted(
+                format!("node {} has not recognised this process of node {node} yet: send Hello", self.node),
+            )),
             _ => Ok(()),
         }
     }
@@ -316,14 +319,14 @@ impl Gate {
 
     /// Merges what a member's reply reports about it.
     ///
-    /// Errors: the process that replied has not said Hello; its reply must be ignored.
+    /// Errors: the process that replied has not sent Hello; its reply must be ignored.
     pub(crate) fn hear_reply(&self, node: u64, store: Uuid, durable: Option<peer::Durable>) -> Result<(), String> {
         let (Some(peer::Durable { boot, writes }), Some(known)) = (durable, self.known_of(node, store)) else {
             return Ok(());
         };
         if known.boot != boot && !self.planted.has(Bug::OpenGate) {
             self.is_unknown_to(node);
-            return Err(format!("the process that replies as node {node} has not said Hello"));
+            return Err(format!("the process that replies as node {node} has not sent Hello"));
         }
         if writes > known.writes {
             self.hear(node, &Incarnation { writes, ..known });
@@ -344,7 +347,7 @@ impl Gate {
         let mut batch = Batch::default();
         for (node, start) in starts {
             if let Err(error) = batch.put(known_key(node), incarnation_out(&start).encode_to_vec()) {
-                tracing::error!(%error, node, "what is known of a member could not be stored");
+                tracing::error!(%error, node, "the record of a member's start could not be stored");
             }
         }
         self.disk.submit(batch, None).await;
@@ -361,14 +364,14 @@ impl Gate {
     }
 
     /// `node` may not have recognised this process, or this node not the process of `node`: wakes the task that
-    /// says Hello.
+    /// sends Hello.
     pub(crate) fn is_unknown_to(&self, node: u64) {
         self.known().agreed.remove(&node);
         self.wake.notify_one();
     }
 
     /// Notes the status of a failed call: `ABORTED` means that the member has not recognised this process, so the
-    /// node says Hello again.
+    /// node sends Hello again.
     pub(crate) fn was_refused(&self, node: u64, status: &Status) {
         if status.code() == tonic::Code::Aborted {
             self.is_unknown_to(node);
@@ -430,7 +433,7 @@ fn read_known(disk: &dyn Disk) -> Result<BTreeMap<u64, Incarnation>, LogDamaged>
     Ok(starts)
 }
 
-/// Removes the quarantine and the members' recorded starts, for a cluster that is formed anew from this disk.
+/// Removes the quarantine and the members' recorded starts, for a new cluster that is formed from this disk.
 pub(crate) fn cleared(disk: &dyn Disk) -> Result<Batch, LogDamaged> {
     let mut batch = Batch::default();
     batch.remove(QUARANTINE);

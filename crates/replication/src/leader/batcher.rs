@@ -93,7 +93,7 @@ async fn gather(
                     break;
                 }
                 // Checked before the record is written to the log: the other node may run another version.
-                Err(PushError::Malformed(what)) => tracing::warn!(%what, "a node forwarded what is no record"),
+                Err(PushError::Malformed(what)) => tracing::warn!(%what, "a node forwarded a malformed record"),
             }
         }
         if callers.is_empty() {
@@ -103,7 +103,7 @@ async fn gather(
         let (proposed_at, observer) = (Instant::now(), Arc::clone(&observer));
         if let Err(stopped) = consensus.raft().client_write_ff(Command(batch.finish()), Some(responder)).await {
             if consensus.failure().is_some() {
-                tracing::debug!(%stopped, "the log takes no more entries");
+                tracing::debug!(%stopped, "the log accepts no more entries");
                 return;
             }
             // openraft is being restarted: the callers' channels are dropped here, so they retry.

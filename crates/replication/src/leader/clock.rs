@@ -169,6 +169,6 @@ impl LeaderClock {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Leading>> {
-        self.leading.lock().expect("cluster time is not given out after a panic that may have left it half changed")
+        self.leading.lock().expect("cluster time may be partially changed after a panic: restart the node")
     }
 }

@@ -71,7 +71,11 @@ impl Drop for AbortOnDrop {
 fn look_at_store(replica: &RunningReplica) {
     let blobs = replica.disk.unsynced_pages();
     if blobs > 0 {
-        tracing::error!(blobs, "the store holds pages that were never made durable: back the node up and replace it");
+        tracing::error!(
+            blobs,
+            "the store holds pages that were never made durable: back up the cluster (`quorate cluster backup`) and \
+             replace this node"
+        );
     }
 }
 
@@ -149,7 +153,7 @@ async fn keep_time(replica: &RunningReplica, stamp: Stamp) {
         let ahead_ms = stamp.time_ms.saturating_sub(time_ms);
         tracing::warn!(
             ahead_ms,
-            "cluster time is ahead of the clocks, which confirm each other: it is set back to them"
+            "cluster time is ahead of the nodes' clocks, which agree with each other: it is set back to them"
         );
         let written = replica.write(Domain::ResetClock { time_ms }.encode()).await;
         // If it was not committed, stamps that are in use would be discarded, and cluster time would run backwards.
@@ -178,7 +182,7 @@ fn warn_of(replica: &RunningReplica, alarm: ClockAlarm) {
         ClockAlarmKind::Jump => tracing::error!(
             minutes,
             clocks = alarm.samples,
-            "the nodes' clocks jumped, and nothing confirms it: no machine expires until they are synchronised, or until \
+            "the nodes' clocks jumped without confirmation: no machine expires until they are synchronised, or until \
              `quorate cluster clock accept` confirms them"
         ),
         ClockAlarmKind::Ahead => tracing::error!(
@@ -198,7 +202,10 @@ async fn step_aside(replica: &RunningReplica, samples: &BTreeMap<u64, u64>) {
         return;
     }
     if let Some((&successor, _)) = samples.iter().find(|(_, wall_ms)| !is_off(wall_ms)) {
-        tracing::error!(successor, "this node's clock is more than four hours off the others': another one is to lead");
+        tracing::error!(
+            successor,
+            "this node's clock differs from the others by more than four hours: leadership is transferred"
+        );
         let _elected_again_it_tries_again = transfer(replica, successor).await;
     }
 }

@@ -41,8 +41,8 @@ pub(crate) async fn propose(replica: &RunningReplica, command: Bytes) -> Propose
         Ok(decoded) => decoded,
         Err(MalformedCommand::NEWER) => {
             return Proposed::Refused(format!(
-                "node {} leads, and its version does not know what was asked: upgrade it, or `quorate cluster transfer` \
-                 to a newer one first",
+                "the version of the leader, node {}, does not support this command: upgrade it, or `quorate cluster \
+                 transfer` to a newer node first",
                 replica.identity.owner
             ));
         }
@@ -72,7 +72,8 @@ pub(crate) async fn propose(replica: &RunningReplica, command: Bytes) -> Propose
 
 fn is_not_held(written: Format, needed: Format) -> Proposed {
     Proposed::Refused(format!(
-        "the cluster writes format {written}, which does not hold this: `quorate cluster format set {needed}` first"
+        "the cluster writes format {written}, which does not support this: run `quorate cluster format set {needed}` \
+         first"
     ))
 }
 
@@ -106,8 +107,8 @@ async fn set(replica: &RunningReplica, format: Format, command: Domain) -> Propo
     if let Some((name, value, default)) = replica.state_machine.view(|state| state.settings().not_held_in(format)) {
         // Otherwise the cluster would fall back to another election profile than the nodes need, and stop working.
         return Proposed::Refused(format!(
-            "format {format} does not hold the setting {name}, which is {value}: give {name} in the configuration of every node \
-             that needs it, and `quorate settings set {name} {default}` first"
+            "format {format} does not support the setting {name}, which is {value}: set {name} in the configuration of \
+             every node that needs it, and run `quorate settings set {name} {default}` first"
         ));
     }
     let membership = metrics.membership_config.membership();
@@ -121,8 +122,8 @@ async fn set(replica: &RunningReplica, format: Format, command: Domain) -> Propo
     });
     if replica.state_machine.view(State::format).holds_audit() && !format.holds_audit() {
         return Proposed::Refused(format!(
-            "format {format} does not hold the audit, and no command drops it: `quorate cluster format set {}` is as far back as \
-             this cluster goes",
+            "format {format} does not support the audit record, which cannot be removed: the oldest format for this \
+             cluster is `quorate cluster format set {}`",
             Format::AUDITED
         ));
     }
@@ -165,11 +166,11 @@ pub(crate) async fn follow(replica: Weak<RunningReplica>) {
             Ok(()) => {
                 clean_index = index;
                 replica.clean_index.store(index, Ordering::Release);
-                tracing::info!(index, "nothing of a newer format than the cluster writes is left on this disk");
+                tracing::info!(index, "this disk holds no more data in formats newer than the cluster writes");
             }
             // The replica has stopped, and reports the reason itself.
             Err(error) => {
-                tracing::warn!(%error, "what is of a newer format stays on this disk");
+                tracing::warn!(%error, "could not remove data in newer formats from this disk");
                 return;
             }
         }

@@ -48,7 +48,10 @@ pub(crate) async fn hand_over(replica: &RunningReplica) {
     if let Some(successor) = successor
         && transfer(replica, successor).await.is_err()
     {
-        tracing::warn!(successor, "leadership was not taken over in time; the others will elect");
+        tracing::warn!(
+            successor,
+            "the successor did not take leadership over in time; the other voters will hold an election"
+        );
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
 
 pub(crate) type Hash = [u8; 32];
 
-const NOT_DECIDED: &str = "no majority of the voters has one state hash: whose state is right is not decided";
+const NOT_DECIDED: &str = "no majority of the voters has the same state hash: the correct state cannot be determined";
 
 /// Runs until the replica stops.
 pub(crate) async fn run(replica: Arc<RunningReplica>) {
@@ -50,7 +50,7 @@ async fn note(replica: &RunningReplica, diverged_at: Option<u64>) {
         Err(error) => Err(error),
     };
     if let Err(error) = stored {
-        tracing::error!(%error, "whether this node's state differs could not be stored");
+        tracing::error!(%error, "could not store whether this node's state differs");
     }
 }
 
@@ -142,7 +142,7 @@ pub(crate) async fn hand_over_to_one_that_agrees(
 ) {
     let agrees = |node: &&u64| collected.hashes.get(*node) == Some(&right);
     for &successor in voters.iter().filter(agrees) {
-        tracing::error!(successor, "this leader's state differs from the majority's: another node is to lead");
+        tracing::error!(successor, "this leader's state differs from the majority's: leadership is transferred");
         if transfer(replica, successor).await.is_ok() {
             return;
         }
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_value_of_a_majority_of_all_voters_is_right_and_without_one_nothing_is_decided() {
+    fn the_hash_of_a_majority_of_all_voters_is_correct_and_without_a_majority_none_is() {
         let (right, wrong) = ([1; 32], [2; 32]);
         let collected = |hashes: &[(u64, Hash)], silent| Collected { hashes: hashes.iter().copied().collect(), silent };
         for (case, known, voters, own, expected) in [
@@ -166,8 +166,8 @@ mod tests {
             ("two are missing", collected(&[(1, right)], 0), 3, right, None),
             ("each has another", collected(&[(1, right), (2, wrong), (3, [3; 32])], 0), 3, right, None),
             ("alone", collected(&[(1, right)], 0), 1, right, Some(right)),
-            ("two of a version before", collected(&[(1, right)], 2), 3, right, Some(right)),
-            ("one of a version before", collected(&[(1, right)], 1), 3, right, None),
+            ("two of the previous version", collected(&[(1, right)], 2), 3, right, Some(right)),
+            ("one of the previous version", collected(&[(1, right)], 1), 3, right, None),
             ("two of five are silent, two agree", collected(&[(1, right), (2, right), (3, wrong)], 2), 5, right, None),
         ] {
             let voters: Vec<u64> = (1..=voters).collect();

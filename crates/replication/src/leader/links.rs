@@ -34,7 +34,11 @@ pub(crate) async fn look(replica: &RunningReplica) {
     if let Some(successor) = nearer(leader, &voters, &own, &reported, bearable)
         && replica.round_trips.handovers.is_due()
     {
-        tracing::warn!(successor, "this node is too far from the others to lead: a nearer one is to");
+        tracing::warn!(
+            successor,
+            "round trips from this node to the others are too long for a leader: leadership is transferred to a nearer \
+             node"
+        );
         let _tried_again_later = handover::transfer(replica, successor).await;
     }
 }
@@ -49,8 +53,8 @@ fn warn_of_slow(replica: &RunningReplica, round_trips: &BTreeMap<u64, Duration>,
             node,
             round_trip_ms = took.as_millis(),
             bearable_ms = bearable.as_millis(),
-            "the link to a node is too slow for this node's elections: `quorate settings set raft.profile far`; where that \
-             is not answered, set raft.profile = \"far\" in the configuration of every node, and send each SIGHUP"
+            "the link to a node is too slow for this node's election timeouts: run `quorate settings set raft.profile \
+             far`; if that fails, set raft.profile = \"far\" in the configuration of every node, and send each SIGHUP"
         );
     }
 }

@@ -128,12 +128,12 @@ async fn add(replica: &RunningReplica, node: u64, address: String) -> Result<(),
         Some(known) if known.store != found.store => {
             return refuse(format!(
                 "node {node} is a member with another store: a node that lost its data joins under a new number \
-                 (`cluster remove {node}` takes the old one out)"
+                 (`quorate cluster remove {node}` removes the old one)"
             ));
         }
         None if found.initialised => {
             return refuse(format!(
-                "node {node} at {address} belongs to a cluster already: empty its data folder and initialise it anew, \
+                "node {node} at {address} belongs to a cluster already: empty its data folder and initialise it again, \
                  under a number that no member has"
             ));
         }
@@ -169,7 +169,7 @@ async fn take_in(replica: &RunningReplica, node: u64) -> Proposed {
     }
     let _turn = replica.presence.turn.lock().await;
     if replica.member(node).is_none() {
-        return Proposed::Refused(format!("node {node} was taken out of the cluster before it had caught up"));
+        return Proposed::Refused(format!("node {node} was removed from the cluster before it had caught up"));
     }
     replica.presence.answered(node, false);
     match seats_with(replica, node) {
@@ -188,7 +188,7 @@ async fn remove(replica: &RunningReplica, node: u64) -> Proposed {
     let Some(mut seats) = seats(replica) else { return Proposed::Retry };
     let Some(removed) = seats.remove(&node) else { return replica.committed() };
     if seats.is_empty() {
-        return Proposed::Refused(format!("node {node} is the last one: stop it, and delete its data folder"));
+        return Proposed::Refused(format!("node {node} is the last member: stop it, and delete its data folder"));
     }
     if removed.leads && seats.values().any(|seat| seat.votes && seat.is_fit) {
         handover::hand_over(replica).await;
@@ -200,8 +200,7 @@ async fn remove(replica: &RunningReplica, node: u64) -> Proposed {
             let gone: Vec<_> =
                 seats.iter().filter(|(_, seat)| !seat.is_fit).map(|(node, _)| node.to_string()).collect();
             return Proposed::Refused(format!(
-                "without node {node} the others could agree on nothing: node {} does not answer. Bring it back, or \
-                 remove it first",
+                "without node {node} there would be no majority: node {} does not answer. Start it, or remove it first",
                 gone.join(", ")
             ));
         }
@@ -217,7 +216,7 @@ async fn remove(replica: &RunningReplica, node: u64) -> Proposed {
     let out = ChangeMembers::RemoveNodes(BTreeSet::from([node]));
     match written(replica.raft().change_membership(out, true)).await {
         Ok(()) => {
-            tracing::info!(node, "the node is no member any more");
+            tracing::info!(node, "the node was removed from the membership");
             replica.committed()
         }
         Err(proposed) => proposed,
@@ -228,7 +227,7 @@ async fn promote(replica: &RunningReplica, node: u64, instead_of: Option<u64>) -
     let Some(mut seats) = seats(replica) else { return Proposed::Retry };
     let refuse = |why: String| Proposed::Refused(why);
     match seats.get(&node) {
-        None => return refuse(format!("node {node} is no member: `quorate cluster add` makes it one")),
+        None => return refuse(format!("node {node} is not a member: add it with `quorate cluster add`")),
         Some(seat) if seat.votes => return replica.committed(),
         Some(seat) if !seat.is_fit => {
             return refuse(format!("node {node} does not answer, or has not caught up: wait until it has"));
@@ -239,17 +238,20 @@ async fn promote(replica: &RunningReplica, node: u64, instead_of: Option<u64>) -
     if !before.contains(&node) {
         let Some(out) = instead_of else {
             return refuse(format!(
-                "{} of {} nodes vote, one more would bear no more losses: say whose vote it takes, with --instead-of",
+                "{} of {} nodes are voters, and one more would tolerate no more failures: name the voter that it \
+                 replaces, with --instead-of",
                 before.len(),
                 seats.len()
             ));
         };
         match seats.get_mut(&out) {
             Some(seat) if seat.leads => {
-                return refuse(format!("node {out} leads: `quorate cluster transfer` to another one first"));
+                return refuse(format!(
+                    "node {out} is the leader: run `quorate cluster transfer` to another node first"
+                ));
             }
             Some(seat) if seat.votes => *seat = Seat { votes: false, is_fit: false, ..*seat },
-            _ => return refuse(format!("node {out} does not vote")),
+            _ => return refuse(format!("node {out} is not a voter")),
         }
     }
     settle(replica, &seats).await
@@ -266,12 +268,12 @@ async fn settle(replica: &RunningReplica, seats: &BTreeMap<u64, Seat>) -> Propos
         return replica.committed();
     }
     if !voters::can_agree(&voters, seats) {
-        return Proposed::Refused(format!("nodes {voters:?} are to vote, and too few of them answer"));
+        return Proposed::Refused(format!("nodes {voters:?} would be the voters, and too few of them answer"));
     }
     let unless_changed = Precondition::LastMembershipLogId { last_membership_log_id: *stored.log_id() };
     match written(replica.raft().change_membership_if(voters.clone(), true, [unless_changed])).await {
         Ok(()) => {
-            tracing::info!(?voters, "these nodes vote now");
+            tracing::info!(?voters, "the voters changed");
             replica.committed()
         }
         Err(proposed) => proposed,

@@ -108,12 +108,12 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_member_lacks_an_entry_from_when_it_was_due_until_it_has_it() {
+    async fn a_member_lags_from_the_time_an_entry_is_due_until_it_has_it() {
         let presence = Presence::default();
         let second = Duration::from_secs(1);
         presence.has_got(2, Some(5), 5);
         advance(second).await;
-        assert_eq!(presence.lacks_for(2, Some(5)), Duration::ZERO, "it has all, for however long");
+        assert_eq!(presence.lacks_for(2, Some(5)), Duration::ZERO, "it has all entries, at any time");
         presence.has_got(2, Some(5), 9);
         presence.has_got(2, Some(5), 10);
         advance(second).await;

@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_proposal_is_the_same_after_its_way_to_the_leader() {
+    fn a_proposal_is_unchanged_by_forwarding_to_the_leader() {
         let proposals = [
             Proposal::Command(Bytes::from_static(b"command")),
             Proposal::AcceptClock(None),

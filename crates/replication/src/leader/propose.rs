@@ -70,7 +70,7 @@ async fn accept_clock(replica: &RunningReplica, id: Option<RequestId>) -> Propos
     // For a proposal that was executed before, the log holds the outcome.
     let was_done = id.is_some_and(|id| replica.state_machine.view(|state| state.has_carried_out(&id)));
     if !has_jumped && !was_done {
-        return Proposed::refused("no jump of the clocks waits to be accepted");
+        return Proposed::refused("there is no jump of the clocks to accept");
     }
     if has_expiry_clock {
         let Some(time_ms) = replica.clock.median() else { return Proposed::refused(NO_MEDIAN) };

@@ -59,18 +59,19 @@ fn can_be_confirmed(replica: &RunningReplica, node: u64, voters: &[u64]) -> Resu
         format!("`quorate cluster remove {node} --dead`, and let it join with an empty data folder and a new number");
     if !format.notes_hashes() {
         return Err(format!(
-            "the cluster writes format {format}, and a state is confirmed since format {}: `quorate cluster format set {0}` \
-             first, or {anew}",
+            "the cluster writes format {format}, and a state can be confirmed from format {} on: run `quorate cluster \
+             format set {0}` first, or {anew}",
             Domain::NoteHash.format()
         ));
     }
     if replica.member(node).is_none() {
-        return Err(format!("node {node} is no member of this cluster: `quorate cluster status` lists them"));
+        return Err(format!("node {node} is not a member of this cluster: `quorate cluster status` lists them"));
     }
     let others = voters.iter().filter(|voter| **voter != node).count();
     if others < voters.len() / 2 + 1 {
         return Err(format!(
-            "{} of {} voters are no majority: without node {node} the others cannot confirm a state. Take it out: {anew}",
+            "{} of {} voters are not a majority: without node {node} the others cannot confirm a state. Remove it: \
+             {anew}",
             others,
             voters.len()
         ));
@@ -86,7 +87,11 @@ async fn differs(replica: &RunningReplica, node: u64) -> Option<bool> {
     let mut peer = replica.peer(node).ok()?;
     let asked = timeout(PEER_CALL_TIMEOUT, peer.state_hash(proto::StateHashRequest { index: 0 })).await;
     let reply = asked.ok()?.inspect_err(|status| {
-        tracing::debug!(node, message = status.message(), "a node that is to take a state over does not answer");
+        tracing::debug!(
+            node,
+            message = status.message(),
+            "a node that must take over the majority's state does not answer"
+        );
     });
     Some(reply.ok()?.into_inner().diverged)
 }
@@ -121,8 +126,8 @@ async fn confirm(replica: &RunningReplica, voters: &[u64], index: u64, own: Hash
             None if Instant::now() >= deadline => {
                 let agree = collected.hashes.values().filter(|hash| **hash == own).count();
                 return Err(Proposed::Refused(format!(
-                    "no majority of the voters confirms a state: of {} voters {} answered, {agree} with the leader's state. \
-                     Start the voters that are down (`quorate cluster status`), and repeat this",
+                    "no majority of the voters confirms a state: of {} voters {} answered, {agree} with the leader's \
+                     state. Start the voters that are down (`quorate cluster status`), and repeat the command",
                     voters.len(),
                     collected.hashes.len(),
                 )));

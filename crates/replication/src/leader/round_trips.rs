@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_takes_the_median_of_its_last_round_trips_and_nothing_of_too_few() {
+    fn the_delay_of_a_link_is_the_median_of_its_last_round_trips_if_there_are_enough() {
         let links = RoundTrips::default();
         links.took(2, ms(900));
         assert_eq!(links.medians(), BTreeMap::new());
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_majority_is_there_when_its_slowest_needed_voter_is() {
+    fn a_majority_is_as_near_as_its_slowest_required_voter() {
         let voters = BTreeSet::from([1, 2, 3, 4, 5]);
         let known = round_trips([(2, 10), (3, 20), (4, 200), (5, 300)]);
         assert_eq!(majority_wait(1, &voters, &known), Some(ms(20)));
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_far_leader_gives_way_to_a_near_one_and_to_no_other() {
+    fn a_far_leader_transfers_leadership_to_a_near_node_only() {
         let voters = BTreeSet::from([1, 2, 3]);
         let far = round_trips([(1, 120), (2, 130)]);
         let near = BTreeMap::from([(1, round_trips([(2, 1), (3, 120)])), (2, round_trips([(1, 2), (3, 130)]))]);

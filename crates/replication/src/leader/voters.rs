@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn one_three_or_five_vote_and_the_even_one_learns() {
+    fn one_three_or_five_nodes_are_voters_and_one_more_is_a_learner() {
         assert_eq!([1, 2, 3, 4, 5, 6].map(votes), [1, 1, 3, 3, 5, 5]);
         let cases: [(&str, &[u64]); 19] = [
             ("L", &[1]),
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn an_election_is_odd_settles_and_takes_nobody_who_is_unfit_in() {
+    fn the_chosen_voters_are_odd_in_number_stable_and_include_no_unfit_node() {
         // Checks every combination of up to six members.
         for members in 1..=6_u32 {
             for code in 0..5_usize.pow(members) {
@@ -107,7 +107,7 @@ mod tests {
                 assert!(voters.iter().all(|voter| before[voter].votes || before[voter].is_fit), "{text}: {voters:?}");
                 let mut after = before.clone();
                 after.iter_mut().for_each(|(node, seat)| seat.votes = voters.contains(node));
-                assert_eq!(elect(&after), voters, "{text}: the next look elects others");
+                assert_eq!(elect(&after), voters, "{text}: the next evaluation chooses others");
                 let was: BTreeSet<_> = before.iter().filter(|(_, seat)| seat.votes).map(|(node, _)| *node).collect();
                 if can_agree(&was, &before) {
                     assert!(can_agree(&voters, &before), "{text}: {voters:?} cannot agree, {was:?} could");

@@ -36,7 +36,7 @@ pub(crate) type Peer = PeerClient<PeerChannel>;
 #[derive(Debug, thiserror::Error)]
 pub enum NoChannel {
     /// The node is not in the membership.
-    #[error("node {node} is no member of this cluster")]
+    #[error("node {node} is not a member of this cluster")]
     NotMember {
         /// Number of the node.
         node: u64,
@@ -175,16 +175,18 @@ pub(crate) fn admit(
     let (Some(from), Some(from_store), Some(to_store)) =
         (text(FROM).and_then(|text| text.parse().ok()), uuid(FROM_STORE), uuid(TO_STORE))
     else {
-        return Err(Status::unauthenticated("the caller does not say who it is and whom it means"));
+        return Err(Status::unauthenticated("the metadata that identifies the caller and the called node is missing"));
     };
     if to_store != own_store {
         return Err(Status::failed_precondition(format!(
-            "this node's store is {own_store}, the caller means {to_store}: a node that lost its data joins under a new number"
+            "this node's store is {own_store}, the caller expects {to_store}: a node that lost its data joins under a \
+             new number"
         )));
     }
     match known_store(from) {
         Some(known) if known != from_store => Err(Status::permission_denied(format!(
-            "node {from} is known by store {known}, the caller has {from_store}: a node that lost its data joins under a new number"
+            "node {from} is a member with store {known}, the caller has {from_store}: a node that lost its data joins \
+             under a new number"
         ))),
         _ => Ok(from),
     }
@@ -205,19 +207,19 @@ mod tests {
     }
 
     #[test]
-    fn a_call_says_which_process_makes_it() {
+    fn a_call_names_the_process_that_makes_it() {
         assert_eq!(calling_boot(&introduced(2, 22, 9)), Some(7));
         assert_eq!(calling_boot(&MetadataMap::new()), None);
     }
 
     #[test]
-    fn only_a_caller_that_means_this_store_and_is_not_another_node_in_disguise_is_admitted() {
+    fn only_a_caller_that_names_this_store_and_its_own_node_is_admitted() {
         let cases = [
             (introduced(2, 22, 9), Ok(2), "a known member"),
             (introduced(3, 33, 9), Ok(3), "a node not yet in the membership"),
             (introduced(2, 23, 9), Err(tonic::Code::PermissionDenied), "node 2 with a new store"),
-            (introduced(2, 22, 8), Err(tonic::Code::FailedPrecondition), "means another store"),
-            (MetadataMap::new(), Err(tonic::Code::Unauthenticated), "says nothing"),
+            (introduced(2, 22, 8), Err(tonic::Code::FailedPrecondition), "names another store"),
+            (MetadataMap::new(), Err(tonic::Code::Unauthenticated), "names nothing"),
         ];
         for (metadata, expected, case) in cases {
             assert_eq!(admit_at_store_9(&metadata), expected, "{case}");

@@ -57,8 +57,8 @@ pub(crate) enum NotFound {
     #[error("{address}: {source}")]
     Address { address: String, source: tonic::transport::Error },
     #[error(
-        "no node answers at {address}{reason}: start node {node} (`quorate host run`), and see that its peer address can be \
-         reached from here"
+        "no node answers at {address}{reason}: start node {node} (`quorate host run`), and check that its peer address \
+         can be reached from here"
     )]
     NoAnswer { node: u64, address: String, reason: String },
     #[error("at {address} there is node {found}, not node {node}")]

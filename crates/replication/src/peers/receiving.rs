@@ -32,10 +32,10 @@ fn malformed(Malformed(what): Malformed) -> Status {
 }
 
 fn head_in(head: Option<proto::SnapshotHead>) -> Result<Head, Status> {
-    let head = head.ok_or_else(|| Status::invalid_argument("a snapshot begins without its head"))?;
+    let head = head.ok_or_else(|| Status::invalid_argument("a snapshot transfer begins without a header"))?;
     let state_bytes = head.state_bytes;
     if state_bytes > SNAPSHOT_BYTES_MAX {
-        let refusal = format!("a snapshot of {state_bytes} bytes is above {SNAPSHOT_BYTES_MAX}");
+        let refusal = format!("a snapshot of {state_bytes} bytes is larger than the limit of {SNAPSHOT_BYTES_MAX}");
         return Err(Status::resource_exhausted(refusal));
     }
     let vote = wire::vote_in(head.vote).map_err(malformed)?;
@@ -54,12 +54,12 @@ pub(crate) async fn receive_whole(
     let mut state = BytesMut::new();
     while let Some(chunk) = chunks.message().await? {
         if (state.len() + chunk.state.len()) as u64 > state_bytes {
-            return Err(Status::invalid_argument("a snapshot is longer than it said"));
+            return Err(Status::invalid_argument("a snapshot is longer than its header announced"));
         }
         state.extend_from_slice(&chunk.state);
     }
     if state.len() as u64 != state_bytes {
-        return Err(Status::invalid_argument("a snapshot is shorter than it said"));
+        return Err(Status::invalid_argument("a snapshot is shorter than its header announced"));
     }
     let state = running.computations.run(move || EncodedState::new(state.freeze())).await?;
     install(running, vote, Snapshot { meta, snapshot: state }).await
@@ -120,7 +120,7 @@ struct Call {
 }
 
 /// The next step of the call.
-#[expect(clippy::large_enum_variant, reason = "one for each transfer, of which there are few")]
+#[expect(clippy::large_enum_variant, reason = "one value per transfer, and there are few transfers")]
 enum Step {
     Offer,
     Parts { offered: Offered, transfer: Transfer },
@@ -141,7 +141,7 @@ impl Call {
     /// Executes the next step and reports the progress; `None` after the last step.
     async fn next(mut self) -> Result<Option<(proto::SnapshotProgress, Self)>, Status> {
         if !self.running.gate.is_admitted() {
-            return Err(Status::failed_precondition("the node is not admitted any more"));
+            return Err(Status::failed_precondition("the node is no longer admitted"));
         }
         let (progress, step) = match std::mem::replace(&mut self.step, Step::Done) {
             Step::Offer => {
@@ -203,7 +203,7 @@ impl Call {
                 install(&running, vote, Snapshot { meta, snapshot: state }).await?
             };
             if let Err(error) = transfer.remove().await {
-                tracing::warn!(%error, "what was received of a snapshot that is installed was not removed");
+                tracing::warn!(%error, "could not remove the received file of a snapshot that is installed");
             }
             Ok(reply)
         };

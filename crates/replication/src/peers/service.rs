@@ -18,7 +18,7 @@ use crate::{
     environment::{ReplicaTask, Tasks},
     gate::{hello, state::Gate},
     leader::{batcher::Waiting, profiles::profile_out, propose},
-    legacy::LegacyQuestions,
+    legacy::LegacyRequests,
     limits::{FORWARD_REQUESTS_MAX, FORWARDS_IN_FLIGHT_MAX},
     peers::{forward::recorded_out, receiving},
     raft::{
@@ -36,7 +36,7 @@ type Replies<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 pub struct PeerService {
     pub(crate) running: Arc<RunningReplica>,
     /// Answers the `Ask` call of nodes that run the previous version.
-    pub(crate) legacy: Arc<dyn LegacyQuestions>,
+    pub(crate) legacy: Arc<dyn LegacyRequests>,
 }
 
 fn malformed(Malformed(what): Malformed) -> Status {
@@ -142,7 +142,7 @@ impl peer_server::Peer for PeerService {
         self.running.admit_trusting(request.metadata())?;
         let proposal = request.into_inner().proposal;
         let proposal = proposal
-            .ok_or_else(|| Status::invalid_argument("a proposal is empty, or a newer one than this node knows"))?;
+            .ok_or_else(|| Status::invalid_argument("a proposal is empty, or of a newer version than this node's"))?;
         Ok(Response::new(propose::here(&self.running, proposal.into()).await.into()))
     }
 

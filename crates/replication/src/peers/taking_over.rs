@@ -48,7 +48,7 @@ pub(crate) async fn take_over(running: &RunningReplica, meta: SnapshotMeta, stat
     let cleared = storage::commit(&*running.disk, diverged_mark(None).map_err(TakeOverError::Stopped)?).await;
     cleared.map_err(|failure| TakeOverError::Stopped(failure.to_io()))?;
     running.state_machine.agrees_up_to(index);
-    tracing::info!(index, "this node's state is the majority's again");
+    tracing::info!(index, "this node's state equals the majority's again");
     Ok(())
 }
 

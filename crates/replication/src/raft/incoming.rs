@@ -29,7 +29,7 @@ pub(crate) enum TransferError {
     #[error("another transfer of a snapshot has begun")]
     Superseded,
     /// More bytes arrived than were offered.
-    #[error("a snapshot is longer than it was offered")]
+    #[error("a snapshot is longer than offered")]
     TooLong,
     /// The digest does not match. The data is removed, and the next attempt starts from the beginning.
     #[error("the snapshot that was received does not match its digest")]
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_transfer_goes_on_where_the_one_before_broke_off_and_leaves_nothing_behind() {
+    async fn a_transfer_resumes_where_the_previous_one_ended_and_leaves_no_files() {
         let (folder, incoming) = incoming();
         let mut first = begin(&incoming, STATE).await;
         first.add(STATE[..5].into()).await.unwrap();
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_snapshot_begins_anew_and_what_was_held_is_removed() {
+    async fn a_transfer_of_another_snapshot_starts_over_and_removes_the_partial_one() {
         let (folder, incoming) = incoming();
         let mut first = begin(&incoming, STATE).await;
         first.add(STATE[..5].into()).await.unwrap();
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn more_than_was_offered_is_refused_before_it_is_written() {
+    async fn more_data_than_offered_is_refused_before_it_is_written() {
         let (folder, incoming) = incoming();
         let mut transfer = begin(&incoming, STATE).await;
         transfer.add(STATE.into()).await.unwrap();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_flipped_bit_of_what_was_received_is_noticed_and_the_next_transfer_begins_anew() {
+    async fn every_flipped_bit_of_received_data_is_detected_and_the_next_transfer_starts_over() {
         let (_folder, incoming) = incoming();
         for bit in 0..STATE.len() * 8 {
             let mut damaged = STATE.to_vec();

@@ -1,4 +1,4 @@
-//! Leases on the log and the state machine, held by an openraft instance. Its tasks run on for a moment after its
+//! Leases on the log and the state machine, held by an openraft instance. Its tasks continue for a short time after its
 //! shutdown: the next instance on the same store starts only when the last of these tasks and the last write in
 //! progress have released their leases.
 
@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 /// Held by each handle of openraft to the log or the state machine.
 #[derive(Clone, Debug)]
-pub(crate) struct Lease(#[expect(dead_code, reason = "it is there to be dropped")] mpsc::Sender<Infallible>);
+pub(crate) struct Lease(#[expect(dead_code, reason = "held only until it is dropped")] mpsc::Sender<Infallible>);
 
 /// Waits for the end of all leases.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn leases_are_over_when_the_last_clone_is_dropped() {
+    async fn a_lease_ends_when_its_last_clone_is_dropped() {
         let (first, mut leases) = Lease::begin();
         let second = first.clone();
         drop(first);

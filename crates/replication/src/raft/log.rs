@@ -61,7 +61,7 @@ pub enum LogDamaged {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// A record has content that this version does not write.
-    #[error("the log is damaged at {place}: {what}; restore the store from a backup or let the node join anew")]
+    #[error("the log is damaged at {place}: {what}; restore the store from a backup, or let the node join again")]
     Content {
         /// Which record.
         place: String,
@@ -197,7 +197,7 @@ impl Held {
             // The very first entry may have any index: openraft chooses it.
             assert!(
                 last.is_none_or(|last| id.index == last.index + 1 && id > last),
-                "the log has no gaps: entry {id} does not follow {last:?}"
+                "the log must have no gaps: entry {id} does not follow {last:?}"
             );
             self.entries.insert(id.index, entry);
         }
@@ -206,14 +206,17 @@ impl Held {
     /// Removes the entries after `last`, and returns their indexes.
     fn truncate_after(&mut self, last: Option<LogId>) -> impl Iterator<Item = u64> + use<> {
         let purged = self.purged;
-        assert!(last >= purged, "the log is not cut at {last:?}: up to {purged:?} it is in a snapshot and committed");
+        assert!(
+            last >= purged,
+            "the log cannot be truncated at {last:?}: up to {purged:?} it is committed and in a snapshot"
+        );
         self.entries.split_off(&last.map_or(0, |id| id.index + 1)).into_keys()
     }
 
     /// Removes the entries up to `upto`, and returns them.
     fn purge(&mut self, upto: LogId) -> BTreeMap<u64, Entry> {
         let purged = self.purged;
-        assert!(Some(upto) >= purged, "the log is purged forward only: up to {upto} after {purged:?}");
+        assert!(Some(upto) >= purged, "the log can be purged forward only: up to {upto} after {purged:?}");
         self.purged = Some(upto);
         let kept = self.entries.split_off(&(upto.index + 1));
         std::mem::replace(&mut self.entries, kept)
@@ -232,7 +235,7 @@ impl Held {
             let entry = read_entry(&key, &value)?;
             let index = entry.log_id.index;
             if key != entry_key(index) || next != index {
-                let what = format!("entry {index} stands where entry {next} belongs");
+                let what = format!("found entry {index} in the place of entry {next}");
                 return Err(LogDamaged::Content { place: record(&key), what });
             }
             next = index + 1;
@@ -343,7 +346,7 @@ impl Log {
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().expect("the log in memory may be half changed after a panic: restart the node")
+        self.held.lock().expect("the log in memory may be partially changed after a panic: restart the node")
     }
 
     async fn commit(&self, batch: Batch) -> io::Result<()> {
@@ -526,7 +529,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_with_a_gap_a_repetition_or_a_step_back_is_not_made() {
+    fn a_log_with_a_gap_a_repetition_or_a_step_back_is_refused() {
         type Change = fn(&mut Held);
         let changes: [(&str, Change); 6] = [
             ("a gap", |held| held.append(vec![entry(1, 7)])),
@@ -542,7 +545,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_goes_on_behind_its_last_entry_a_cut_or_a_purge_beyond_its_end() {
+    fn a_log_continues_after_its_last_entry_a_truncation_or_a_purge_beyond_its_end() {
         let mut held = held();
         held.append(vec![entry(1, 6), entry(2, 7)]);
         assert_eq!(held.truncate_after(Some(at(1, 4))).collect::<Vec<_>>(), [5, 6, 7]);

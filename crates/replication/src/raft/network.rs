@@ -316,7 +316,7 @@ mod tests {
         let paused = Arc::new(AtomicBool::new(false));
         let requests = Pausing(Arc::clone(&paused), Some(request));
         let called = link.stream_append(requests, RPCOption::new(Duration::from_secs(1))).await;
-        assert!(called.is_err(), "nobody is there");
-        assert!(paused.load(Ordering::Relaxed), "the pause was passed by");
+        assert!(called.is_err(), "no node answers");
+        assert!(paused.load(Ordering::Relaxed), "the pause was skipped");
     }
 }

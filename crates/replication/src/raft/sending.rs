@@ -97,14 +97,14 @@ async fn send_in_parts(
                     Some(Progress::HeldBytes(bytes)) => {
                         let bytes = usize::try_from(bytes).ok().filter(|bytes| *bytes <= state.len());
                         let bytes = bytes.filter(|bytes| held.is_none_or(|held| *bytes > held));
-                        let bytes = bytes.ok_or_else(|| Status::internal("what the peer holds of a snapshot cannot be"))?;
+                        let bytes = bytes.ok_or_else(|| Status::internal("the peer reports an invalid snapshot size"))?;
                         if held.replace(bytes).is_none() {
                             next = bytes;
                         }
                     }
                     Some(Progress::Installing(_)) => {}
                     Some(Progress::Installed(reply)) => return Ok(reply),
-                    None => return Err(Status::internal("an answer to a snapshot says nothing")),
+                    None => return Err(Status::internal("a reply to a snapshot has no content")),
                 }
                 deadline = Instant::now() + SNAPSHOT_PROGRESS_TIMEOUT;
             }
@@ -119,7 +119,7 @@ async fn send_in_parts(
 
 fn no_progress() -> Status {
     let seconds = SNAPSHOT_PROGRESS_TIMEOUT.as_secs();
-    Status::deadline_exceeded(format!("the peer took nothing more of a snapshot within {seconds} s"))
+    Status::deadline_exceeded(format!("the peer accepted no more of a snapshot within {seconds} s"))
 }
 
 /// Sends a snapshot as previous versions expect it; the first message announces its size.
@@ -137,6 +137,6 @@ async fn send_whole(
     });
     let chunks = futures::stream::iter(std::iter::once(first).chain(rest));
     let sent = timeout(within, peer.install_snapshot(chunks)).await;
-    let sent = sent.map_err(|_| Status::deadline_exceeded("the snapshot was not taken in time"))?;
+    let sent = sent.map_err(|_| Status::deadline_exceeded("the peer did not install the snapshot in time"))?;
     Ok(sent?.into_inner())
 }

@@ -27,7 +27,9 @@ pub enum SnapshotDamaged {
     #[error(transparent)]
     Io(#[from] SnapshotIoError),
     /// A newer version wrote the file.
-    #[error("{path} has format {found}, this binary reads up to {FORMAT}: run the newer version that wrote it")]
+    #[error(
+        "{path} has format {found}, this version reads formats up to {FORMAT}: run the newer version that wrote it"
+    )]
     Newer {
         /// Path of the file.
         path: String,
@@ -35,7 +37,7 @@ pub enum SnapshotDamaged {
         found: u32,
     },
     /// The file's content is damaged.
-    #[error("{path} is damaged: {what}; restore it from a backup or let the node join anew")]
+    #[error("{path} is damaged: {what}; restore it from a backup, or let the node join again")]
     Content {
         /// Path of the file.
         path: String,
@@ -102,7 +104,7 @@ pub(crate) fn pieces(meta: &SnapshotMeta, state: &EncodedState) -> [Bytes; 3] {
     };
     let mut before_state = head.encode_to_vec();
     before_state.push(STATE_KEY);
-    prost::encode_length_delimiter(state.bytes().len(), &mut before_state).expect("a vector grows as needed");
+    prost::encode_length_delimiter(state.bytes().len(), &mut before_state).expect("writing to a vector cannot fail");
     head.digest = Bytes::copy_from_slice(state.digest());
     let seal = seal_of(&head);
     let after_state = proto::Snapshot { digest: head.digest, seal, ..proto::Snapshot::default() };

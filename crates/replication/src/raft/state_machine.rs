@@ -62,7 +62,7 @@ pub struct Progress {
 }
 
 /// Why a state machine is not used after a panic during a change.
-const HALF_CHANGED: &str = "the replicated state may hold half of an entry: restart the node";
+const HALF_CHANGED: &str = "the replicated state may hold a partially applied entry: restart the node";
 
 struct Replicated {
     state: State,
@@ -94,7 +94,7 @@ pub(crate) struct StateMachine {
     /// A bug of the simulation, and the number of this node.
     planted: (Planted, u64),
     /// The lease of openraft's handle; `None` for other handles.
-    #[expect(dead_code, reason = "it is there to be dropped")]
+    #[expect(dead_code, reason = "held only until it is dropped")]
     lease: Option<Lease>,
 }
 
@@ -263,7 +263,7 @@ impl StateMachine {
         let mut diverged = false;
         let mut replicated = self.write();
         let next = replicated.last.map_or(0, |last| last.index + 1);
-        assert_eq!(id.index, next, "entries are applied one after the other, none left out and none twice");
+        assert_eq!(id.index, next, "entries are applied in order, each exactly once");
         assert!(Some(id) > replicated.last, "log ids grow: {id} does not follow {:?}", replicated.last);
         let format = replicated.state.format();
         let command = match &payload {
@@ -278,7 +278,7 @@ impl StateMachine {
                     Applied::Newer => {
                         return Err(io::Error::new(
                             io::ErrorKind::Unsupported,
-                            format!("entry {} was written by a newer version: run that on this node", id.index),
+                            format!("entry {} was written by a newer version: run that version on this node", id.index),
                         ));
                     }
                     Applied::Batch { .. } => configured = false,
@@ -366,8 +366,8 @@ impl StateMachine {
         let (_, node) = self.planted;
         tracing::error!(
             index,
-            "this node's state differs from the majority's: it answers no more and does not lead until it has taken over \
-             theirs (`quorate cluster rejoin {node}`, asked of another node)"
+            "this node's state differs from the majority's: it does not serve or lead until it has taken over the \
+             majority's state (run `quorate cluster rejoin {node}` on another node)"
         );
     }
 
@@ -519,7 +519,7 @@ mod tests {
             [|machine| machine.view(|_| ()), |machine| drop(futures::executor::block_on(machine.snapshot()))];
         for used in used {
             let panicked = panic::catch_unwind(AssertUnwindSafe(|| used(&state_machine))).unwrap_err();
-            assert!(panic_message(&*panicked).contains("half of an entry"));
+            assert!(panic_message(&*panicked).contains("partially applied entry"));
         }
         let next = state_machine.apply_or_stop(at(1), EntryPayload::Blank);
         assert!(next.is_err(), "the entry that would have been next is not applied either");

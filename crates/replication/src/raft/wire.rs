@@ -71,7 +71,7 @@ pub(crate) fn membership_in(membership: log::Membership) -> Result<Membership> {
         .map(|member| Ok((member.node, Member { address: member.address, store: store_in(&member.store)? })))
         .collect::<Result<std::collections::BTreeMap<_, _>>>()?;
     // An empty membership is valid: that of a node that belongs to no cluster yet.
-    Membership::new(voters, members).map_err(|_| Malformed("a voter is no member"))
+    Membership::new(voters, members).map_err(|_| Malformed("a voter is not a member"))
 }
 
 pub(crate) fn store_in(store: &[u8]) -> Result<Uuid> {
@@ -106,7 +106,7 @@ pub(crate) fn entry_in(entry: log::Entry) -> Result<Entry> {
         log::entry::Payload::Command(command) => EntryPayload::Normal(Command(command)),
         log::entry::Payload::Membership(membership) => EntryPayload::Membership(membership_in(membership)?),
     };
-    Ok(Entry { log_id: log_id_in(required(entry.id, "an entry has no position")?), payload })
+    Ok(Entry { log_id: log_id_in(required(entry.id, "an entry has no log id")?), payload })
 }
 
 pub(crate) fn append_out(request: &AppendEntriesRequest<TypeConfig>) -> peer::AppendRequest {
@@ -139,7 +139,7 @@ pub(crate) fn append_result_out(result: &StreamAppendResult<TypeConfig>) -> peer
 
 pub(crate) fn append_result_in(reply: peer::AppendReply) -> Result<StreamAppendResult<TypeConfig>> {
     use peer::append_reply::Result as Reply;
-    Ok(match required(reply.result, "an append reply says nothing")? {
+    Ok(match required(reply.result, "an append reply has no result")? {
         Reply::Matching(matching) => Ok(matching.last.map(log_id_in)),
         Reply::Conflict(id) => Err(StreamAppendError::Conflict(log_id_in(id))),
         Reply::HigherVote(vote) => Err(StreamAppendError::HigherVote(vote_in(Some(vote))?)),
@@ -202,7 +202,7 @@ pub(crate) fn transfer_reply_out(response: &TransferLeaderResponse<TypeConfig>) 
 
 pub(crate) fn transfer_reply_in(reply: peer::TransferLeaderReply) -> Result<TransferLeaderResponse<TypeConfig>> {
     use peer::transfer_leader_reply::Result as Reply;
-    Ok(match required(reply.result, "a transfer reply says nothing")? {
+    Ok(match required(reply.result, "a transfer reply has no result")? {
         Reply::Accepted(_) => Ok(()),
         Reply::VoteChanged(changed) => Err(TransferLeaderError::VoteChanged {
             expected: vote_in(changed.expected)?,

@@ -34,8 +34,8 @@ pub enum ProposeError {
     /// The command was written, and leadership was lost before its outcome was known. From format 3 on such a
     /// command is retried; in older formats a repeated command may be executed twice.
     #[error(
-        "whether this was carried out is not known: leadership was lost meanwhile. Look at what it should have changed before \
-         you repeat it"
+        "the outcome of this command is unknown: the leader lost leadership meanwhile. Check whether it took effect \
+         before you repeat it"
     )]
     Unknown,
 }
@@ -51,7 +51,11 @@ impl Replica {
             && let Err(error) = self.set_first_format(format).await
         {
             // The cluster is formed and records requests; only its format stays the oldest.
-            tracing::warn!(%error, "the cluster writes format {}: `quorate cluster format set {format}`", Format::OLDEST);
+            tracing::warn!(
+                %error,
+                "the cluster still writes format {}: run `quorate cluster format set {format}`",
+                Format::OLDEST
+            );
         }
         Ok(())
     }
@@ -102,8 +106,8 @@ impl Replica {
         match added {
             Err(ProposeError::Unavailable(_) | ProposeError::Unknown) if self.cluster().members.contains_key(&node) => {
                 Err(ProposeError::Refused(format!(
-                    "node {node} is a member, and has not caught up within {} s: `quorate cluster status` shows how far it is; \
-                     the same command waits for it again",
+                    "node {node} is a member, and has not caught up within {} s: `quorate cluster status` shows its \
+                     lag; repeat the command to wait again",
                     MEMBERSHIP_DEADLINE.as_secs()
                 )))
             }

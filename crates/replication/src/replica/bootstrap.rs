@@ -21,9 +21,7 @@ const VOTERS: [usize; 3] = [1, 3, 5];
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
     /// A node belongs to a cluster already, to this one or another.
-    #[error(
-        "node {node} already belongs to a cluster: a cluster is formed once; start this node without bootstrapping"
-    )]
+    #[error("node {node} already belongs to a cluster: a cluster is formed once; start this node without --bootstrap")]
     AlreadyInitialised {
         /// Number of the node.
         node: u64,
@@ -49,7 +47,7 @@ pub enum BootstrapError {
         why: String,
     },
     /// This node is not in the list.
-    #[error("this is node {node}, which the list of peers does not hold")]
+    #[error("this is node {node}, which is not in the list of peers")]
     NotListed {
         /// Number of this node.
         node: u64,
@@ -137,7 +135,7 @@ async fn identify(
         }
     });
     let Ok(found) = answered.await else {
-        let why = last_error.map_or_else(|| "not asked yet".to_owned(), |error| error.to_string());
+        let why = last_error.map_or_else(|| "not contacted yet".to_owned(), |error| error.to_string());
         return Err(BootstrapError::Silent { node: expected, address: address.into(), why });
     };
     let found = found.map_err(BootstrapError::failed)?;

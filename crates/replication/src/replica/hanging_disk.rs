@@ -55,7 +55,7 @@ fn note(replica: &RunningReplica, hanging: Hanging, time: Duration) {
     match hanging {
         Hanging::No => tracing::warn!("the disk finishes writes again"),
         Hanging::ForSeconds if leads(replica) => {
-            tracing::error!(seconds, "the disk has not finished a write: another node is asked to lead");
+            tracing::error!(seconds, "the disk has not finished a write: leadership is transferred");
         }
         Hanging::ForSeconds => {
             tracing::error!(seconds, "the disk has not finished a write: this node does not stand for election");

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use crate::{
     environment::ReplicaTask,
     leader::{batcher::Recorded, handover},
-    legacy::LegacyQuestions,
+    legacy::LegacyRequests,
     limits::{DISK_HANG_MAX, PEER_MESSAGE_BYTES_MAX, RETRY_PAUSE, SUBMIT_DEADLINE},
     peers::service::PeerService,
     raft::{consensus::Follow, types::TypeConfig},
@@ -80,7 +80,7 @@ impl Failure {
 pub struct Replica(pub(crate) Arc<RunningReplica>);
 
 /// A weak handle to a replica, which does not keep it running. For values that the replica itself holds, such as
-/// the environment's [`LegacyQuestions`](crate::LegacyQuestions).
+/// the environment's [`LegacyRequests`](crate::LegacyRequests).
 #[derive(Clone, Default)]
 pub struct WeakReplica(Weak<RunningReplica>);
 
@@ -93,7 +93,7 @@ impl WeakReplica {
 
 impl Replica {
     /// The service that other nodes call; the daemon serves it on this node's peer address.
-    pub fn peer_service(&self, legacy: Arc<dyn LegacyQuestions>) -> PeerServer<PeerService> {
+    pub fn peer_service(&self, legacy: Arc<dyn LegacyRequests>) -> PeerServer<PeerService> {
         PeerServer::new(self.peer_calls(legacy))
             .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX)
@@ -101,7 +101,7 @@ impl Replica {
 
     /// The implementation of the peer service without the server around it, for a simulation that inspects each
     /// reply.
-    pub fn peer_calls(&self, legacy: Arc<dyn LegacyQuestions>) -> PeerService {
+    pub fn peer_calls(&self, legacy: Arc<dyn LegacyRequests>) -> PeerService {
         PeerService { running: Arc::clone(&self.0), legacy }
     }
 

@@ -47,12 +47,16 @@ pub(crate) async fn follow(replica: Arc<RunningReplica>) {
             match take(&replica, profile).await {
                 Ok(()) => {}
                 Err(ChangeError::Settings(error)) => {
-                    tracing::error!(%error, %profile, "the election profile cannot be taken with the times in this node's file");
+                    tracing::error!(
+                        %error,
+                        %profile,
+                        "the election profile cannot be combined with the timeouts in this node's configuration"
+                    );
                     refused = Some(profile);
                 }
                 Err(ChangeError::Ended) => return,
                 Err(error) => {
-                    tracing::error!(%error, "the election profile did not change");
+                    tracing::error!(%error, "could not change the election profile");
                     return;
                 }
             }

@@ -63,13 +63,13 @@ pub enum Unavailable {
     NoLeader,
     /// This node's state has diverged from the majority's.
     #[error(
-        "this node's state differs from the majority's: it answers no more until it has taken over theirs (`quorate cluster \
-         rejoin NODE`, asked of another node)"
+        "this node's state differs from the majority's: it does not answer until it has taken over the majority's \
+         state (run `quorate cluster rejoin NODE` on another node)"
     )]
     Diverged,
     /// This node is quarantined: its disk went back in time, or its data folder was copied.
     #[error(
-        "this node is quarantined, because its disk went back in time or is a copy: it answers no more; remove it \
+        "this node is quarantined, because its disk went back in time or is a copy: it does not answer; remove it \
          (`quorate cluster remove NODE --dead`) and let it join under a new number; where a majority is quarantined: \
          `quorate host recover`"
     )]

@@ -36,8 +36,8 @@ impl<E: Copy> SharedReads<E> {
         if let Some(served) = last.filter(|served| own < served.below) {
             return served.result;
         }
-        // Each of these callers called before the leader is asked, so the leader's reply covers what was committed
-        // then.
+        // Each of these callers called before the request to the leader, so the leader's reply covers what was
+        // committed then.
         let below = self.next.load(Ordering::SeqCst);
         let result = read.await;
         *last = Some(Served { below, result });
@@ -54,7 +54,7 @@ mod tests {
     use crate::replica::running::Unavailable;
 
     #[tokio::test]
-    async fn callers_share_a_read_that_was_begun_after_they_asked_and_no_earlier_one() {
+    async fn callers_share_a_read_that_began_after_their_calls_and_no_earlier_one() {
         let (reads, begun, finish) = (SharedReads::<Unavailable>::default(), AtomicU64::new(0), Notify::new());
         let read = || async {
             begun.fetch_add(1, Ordering::SeqCst);
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_read_whose_caller_is_gone_is_made_by_the_next_one() {
+    async fn a_read_whose_caller_was_dropped_is_made_by_the_next_caller() {
         let reads = SharedReads::default();
         let mut first = Box::pin(reads.serve(std::future::pending()));
         assert!((&mut first).now_or_never().is_none());

@@ -49,8 +49,8 @@ pub enum StartError {
     State(#[from] StateDamaged),
     /// The log begins after the end of the snapshot.
     #[error(
-        "the log begins after entry {purged}, the snapshot {path} ends at {snapshot}: entries between them are missing; \
-         restore both from one backup, or let the node join anew"
+        "the log begins after entry {purged}, the snapshot {path} ends at {snapshot}: entries between them are \
+         missing; restore both from one backup, or let the node join again"
     )]
     Gap {
         /// Index of the last purged entry.
@@ -62,15 +62,15 @@ pub enum StartError {
     },
     /// The log contains an entry in the format of a later version.
     #[error(
-        "entry {index} of the log was written by a newer version: run that on this node, or have the cluster go back \
-         first (`quorate cluster format --help`)"
+        "entry {index} of the log was written by a newer version: run that version on this node, or set an older \
+         format in the cluster first (`quorate cluster format --help`)"
     )]
     Newer {
         /// Index of that entry.
         index: u64,
     },
     /// A write to the disk failed.
-    #[error("the start could not be noted on the disk: {0}")]
+    #[error("the start could not be recorded in the store: {0}")]
     Write(#[from] WriteFailed),
     /// openraft did not start.
     #[error("the replica did not start: {0}")]

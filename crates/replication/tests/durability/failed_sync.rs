@@ -49,14 +49,14 @@ fn fail_sync_after(acknowledged: usize, reopened: Reopened) -> Result<(), Lost> 
 }
 
 #[test]
-fn machine_what_a_failed_sync_left_in_the_page_cache_is_durable_before_it_is_believed() {
+fn machine_data_that_a_failed_sync_left_in_the_page_cache_is_made_durable_before_it_is_used() {
     for run in 0..4 {
         assert_eq!(fail_sync_after(100 + 211 * run, Reopened::Renewed), Ok(()), "run {run}");
     }
 }
 
 #[test]
-fn machine_a_store_used_as_it_is_found_after_a_failed_sync_is_seen_to_lose_activations() {
+fn machine_a_store_reused_unchecked_after_a_failed_sync_is_seen_to_lose_activations() {
     let losses: Vec<_> = (0..3).map(|run| fail_sync_after(100 + 211 * run, Reopened::AsFound)).collect();
-    assert!(losses.iter().any(Result::is_err), "nothing was lost: this test shows nothing");
+    assert!(losses.iter().any(Result::is_err), "nothing was lost: this test proves nothing");
 }

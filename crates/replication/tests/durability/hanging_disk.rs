@@ -10,12 +10,12 @@ use uuid::Uuid;
 use crate::strict::StrictFileSystem;
 
 /// How long a test waits for the disk to begin or to finish its work.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn eventually(what: &str, condition: impl Fn() -> bool) {
     let began = tokio::time::Instant::now();
     while !condition() {
-        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
+        assert!(began.elapsed() < TIMEOUT, "timed out waiting until {what}");
         std::thread::park_timeout(Duration::from_millis(5));
     }
 }
@@ -29,7 +29,7 @@ fn submit(disk: &SledDisk, value: &[u8]) -> mpsc::Receiver<Result<(), WriteFaile
 }
 
 #[test]
-fn machine_a_disk_says_for_how_long_it_has_not_finished_a_sync() {
+fn machine_a_disk_reports_for_how_long_it_has_not_finished_a_sync() {
     let folder = tempfile::tempdir().unwrap();
     let files = StrictFileSystem::empty();
     let mounted = files.mount(&folder.path().join("mounted"));

@@ -56,5 +56,5 @@ fn machine_a_crash_of_the_operating_system_loses_nothing_that_was_acknowledged()
 #[test]
 fn machine_without_the_barrier_a_crash_of_the_operating_system_is_seen_to_lose_activations() {
     let losses: Vec<_> = (0..3).map(|image| crash(100 + 211 * image, Barrier::TakenAway)).collect();
-    assert!(losses.iter().any(Result::is_err), "nothing was lost without a barrier: this test shows nothing");
+    assert!(losses.iter().any(Result::is_err), "nothing was lost without a barrier: this test proves nothing");
 }

@@ -84,7 +84,7 @@ impl Run {
         let mounted = files.mount(&at);
         let data = mounted.path().join("data");
         outcome.has_snapshot = data.join("snapshots/snapshot").exists();
-        let gone_on = |lost: Lost| format!("when it went on after both cuts: {lost}");
+        let gone_on = |lost: Lost| format!("when it continued after both cuts: {lost}");
         all.extend(write(&data, 64).map_err(gone_on)?);
         check(&data, &all, folder.path()).map_err(gone_on)?;
         Ok(outcome)
@@ -108,7 +108,7 @@ impl Run {
             files.cut();
         }
         let (is_refused, acknowledged) = writer.kill_after(|| files.wait_for_refusal());
-        if is_refused { Ok(acknowledged) } else { Err(format!("the writer did not get as far as {moment:?}")) }
+        if is_refused { Ok(acknowledged) } else { Err(format!("the writer did not reach {moment:?}")) }
     }
 }
 
@@ -128,7 +128,7 @@ fn soak_a_power_cut_loses_nothing_that_was_acknowledged() {
 #[test]
 fn soak_without_the_barrier_a_power_cut_is_seen_to_lose_activations() {
     let lost = Run::of(0).cut(Barrier::TakenAway);
-    assert!(lost.is_err(), "nothing was lost without a barrier, so this test shows nothing: {lost:?}");
+    assert!(lost.is_err(), "nothing was lost without a barrier, so this test proves nothing: {lost:?}");
 }
 
 /// Nothing is acknowledged while a store is created and a cluster formed: from any remainder of them, the writer

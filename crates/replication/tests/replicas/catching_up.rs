@@ -9,7 +9,7 @@ use replication::{Failure, Pace, StartError};
 use tokio::time::timeout;
 
 use crate::{
-    cluster::{Cluster, Node, PATIENCE, SETTINGS, count, eventually, hanging_disk::Refused, pace},
+    cluster::{Cluster, Node, SETTINGS, TIMEOUT, count, eventually, hanging_disk::Refused, pace},
     world,
 };
 
@@ -58,7 +58,7 @@ async fn a_node_catches_up_through_a_snapshot() {
     cluster.node_mut(away).start().await;
     cluster.assert_equal_states().await;
     assert_eq!(cluster.node(away).known_machines(), 20);
-    assert!(cluster.node(away).replica().command_at(100).is_none(), "from a snapshot: these entries never came");
+    assert!(cluster.node(away).replica().command_at(100).is_none(), "from a snapshot: these entries were not sent");
 }
 
 /// A cluster of three, and the number of a node that was absent until the others purged entries that it lacks.
@@ -79,7 +79,7 @@ async fn with_one_that_needs_a_snapshot(pace: Pace) -> (Cluster, u64) {
 }
 
 #[tokio::test]
-async fn a_snapshot_goes_on_where_the_connection_broke() {
+async fn a_snapshot_transfer_resumes_where_the_connection_broke() {
     const BREAK_AFTER_BYTES: usize = 1500;
     let (mut cluster, away) =
         with_one_that_needs_a_snapshot(Pace { snapshot_chunk_bytes: 200, ..quick_snapshots() }).await;
@@ -89,7 +89,7 @@ async fn a_snapshot_goes_on_where_the_connection_broke() {
     cluster.node_mut(away).start().await;
     cluster.assert_equal_states().await;
     assert_eq!(cluster.node(away).known_machines(), 20);
-    assert!(cluster.node(away).replica().command_at(100).is_none(), "from a snapshot: these entries never came");
+    assert!(cluster.node(away).replica().command_at(100).is_none(), "from a snapshot: these entries were not sent");
     eventually("nothing of the transfer is left", || async { partial_of(cluster.node(away)).is_none() }).await;
 }
 
@@ -100,7 +100,7 @@ fn partial_of(node: &Node) -> Option<PathBuf> {
 }
 
 #[tokio::test]
-async fn what_was_received_and_is_damaged_is_received_anew() {
+async fn a_damaged_part_of_a_snapshot_is_received_again() {
     let (mut cluster, away) = with_one_that_needs_a_snapshot(quick_snapshots()).await;
     let leader = cluster.leader().await;
     let file = fs::read(cluster.node(leader).folder().join("snapshot")).unwrap();
@@ -118,11 +118,11 @@ async fn what_was_received_and_is_damaged_is_received_anew() {
 }
 
 #[tokio::test]
-async fn a_node_whose_disk_takes_no_part_of_a_snapshot_fails_and_goes_on_once_it_does() {
+async fn a_node_that_cannot_store_a_snapshot_fails_and_catches_up_once_it_can() {
     let (mut cluster, away) = with_one_that_needs_a_snapshot(quick_snapshots()).await;
     cluster.node(away).refuse(Some(Refused::Parts));
     cluster.node_mut(away).start().await;
-    let failed = timeout(PATIENCE, cluster.node(away).on(async |replica| replica.failed().await)).await;
+    let failed = timeout(TIMEOUT, cluster.node(away).on(async |replica| replica.failed().await)).await;
     let Ok(Failure::Storage(why)) = failed else { panic!("{failed:?}") };
     assert!(why.contains("cannot write snapshot"), "{why}");
 
@@ -139,11 +139,11 @@ async fn a_node_of_the_version_before_gets_a_snapshot_in_one_go() {
     cluster.node_mut(away).serve_as_older_version();
     cluster.node_mut(away).start().await;
     cluster.assert_equal_states().await;
-    assert!(cluster.node(away).replica().command_at(100).is_none(), "from a snapshot: these entries never came");
+    assert!(cluster.node(away).replica().command_at(100).is_none(), "from a snapshot: these entries were not sent");
 }
 
 #[tokio::test]
-async fn a_node_starts_from_its_own_snapshot_and_the_log_behind_it() {
+async fn a_node_starts_from_its_own_snapshot_and_the_log_after_it() {
     let mut cluster = Cluster::activated_at(1, SETTINGS, quick_snapshots()).await;
     append(cluster.node(1), 350).await;
     eventually("the log is purged", || async { cluster.node(1).replica().command_at(2).is_none() }).await;

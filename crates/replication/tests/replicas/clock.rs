@@ -37,7 +37,7 @@ async fn one_wrong_clock_in_three_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_node_whose_clock_is_hours_off_does_not_lead_where_another_can() {
+async fn a_node_whose_clock_is_hours_off_does_not_lead_if_another_can() {
     let cluster = Cluster::activated(3).await;
     for error_ms in [5, -5].map(|hours| hours * 60 * 60 * 1000_i64) {
         let wrong = cluster.leader().await;
@@ -66,7 +66,7 @@ async fn a_jump_of_a_single_node_raises_the_alarm_and_nothing_expires_until_it_i
     assert_eq!(
         count(&recorded),
         4,
-        "answers go on, with the machine's clock compared to the nodes', and nothing expires"
+        "requests are answered, the machine's clock is compared to the nodes', and nothing expires"
     );
     assert!(recorded.cluster_time_ms.abs_diff(node.clock_ms()) < MINUTE_MS, "what is recorded has the clocks' time");
 
@@ -98,7 +98,7 @@ async fn an_accepted_jump_stays_accepted_after_a_restart() {
 }
 
 #[tokio::test]
-async fn synchronised_clocks_confirm_a_stop_of_forty_days_without_a_hand() {
+async fn synchronised_clocks_confirm_a_stop_of_forty_days_without_an_administrator() {
     let mut cluster = Cluster::activated(1).await;
     cluster.node(1).submit(1).await.unwrap();
     cluster.node_mut(1).stop_hard().await;
@@ -107,15 +107,13 @@ async fn synchronised_clocks_confirm_a_stop_of_forty_days_without_a_hand() {
     cluster.node_mut(1).start().await;
     cluster.leader().await;
     // The clocks may be sampled only after the first request.
-    eventually("machines of forty days ago are forgotten", || async {
-        count(&cluster.node(1).submit(2).await.unwrap()) == 1
-    })
-    .await;
+    eventually("machines of forty days ago expire", || async { count(&cluster.node(1).submit(2).await.unwrap()) == 1 })
+        .await;
     assert_eq!(read_point(&cluster).await.clock_alarm, None);
 }
 
 #[tokio::test]
-async fn a_jump_that_goes_away_again_leaves_no_trace_where_the_clocks_are_synchronised() {
+async fn a_jump_that_is_undone_has_no_effect_if_the_clocks_are_synchronised() {
     let cluster = Cluster::activated(1).await;
     cluster.node(1).submit(1).await.unwrap();
     cluster.node(1).clock().set_error_ms(FORTY_DAYS_MS);
@@ -145,7 +143,7 @@ async fn time_never_runs_backwards_by_itself_and_a_reset_lowers_it() {
     assert_eq!(point.clock_alarm.unwrap().kind(), ClockAlarmKind::Ahead);
     assert!(point.ahead_ms.unwrap().abs_diff(2 * 24 * 60 * 60 * 1000) < MINUTE_MS);
     let recorded = node.submit(2).await.unwrap();
-    assert_eq!(count(&recorded), 2, "a machine with the right time is counted all the same");
+    assert_eq!(count(&recorded), 2, "a machine with the right time is still counted");
     assert!(recorded.cluster_time_ms >= ahead, "time ran backwards");
     node.on(async |replica| replica.reset_clock(replica.request_id()).await).await.unwrap();
     alarm_is(&cluster, false).await;

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
 use crate::{
-    cluster::{Cluster, PATIENCE, SETTINGS, eventually, hanging_disk::Refused, pace},
+    cluster::{Cluster, SETTINGS, TIMEOUT, eventually, hanging_disk::Refused, pace},
     world,
 };
 
@@ -55,7 +55,7 @@ fn logged_hashes(cluster: &Cluster, node: u64) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn every_1024_entries_the_leader_logs_its_hash_and_equal_nodes_go_on() {
+async fn every_1024_entries_the_leader_logs_its_hash_and_equal_nodes_keep_serving() {
     let cluster = Cluster::activated(3).await;
     append_until_a_hash_is_due(&cluster).await;
     eventually("every node has the hash in its log", || async {
@@ -90,16 +90,16 @@ async fn with_an_altered_follower() -> (Cluster, u64) {
 
 async fn append_until_found_out(cluster: &Cluster, altered: u64) {
     append_until_a_hash_is_due(cluster).await;
-    eventually("the node is found out", || async {
+    eventually("the divergence is detected", || async {
         matches!(cluster.node(altered).replica().health(), Health::Diverged(_))
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_node_whose_state_was_altered_is_found_out_and_answers_no_more() {
+async fn a_node_whose_state_was_altered_is_detected_and_stops_answering() {
     let (mut cluster, altered) = with_an_altered_follower().await;
-    assert_eq!(cluster.node(altered).replica().health(), Health::Running, "nobody knows yet");
+    assert_eq!(cluster.node(altered).replica().health(), Health::Running, "no node has detected it yet");
 
     append_until_found_out(&cluster, altered).await;
     assert_eq!(cluster.node(altered).submit(200).await.unwrap_err(), Unavailable::Diverged);
@@ -130,9 +130,9 @@ async fn a_node_whose_state_was_altered_is_found_out_and_answers_no_more() {
 }
 
 #[tokio::test]
-async fn a_leader_whose_state_was_altered_hands_over_and_the_majority_goes_on() {
+async fn a_leader_whose_state_was_altered_transfers_leadership_and_the_majority_keeps_serving() {
     let (cluster, altered) = with_an_altered_follower().await;
-    eventually("it leads: nobody knows yet", || async {
+    eventually("it leads: no node has detected it yet", || async {
         let leader = cluster.leader().await;
         leader == altered
             || cluster.node(leader).on(async move |replica| replica.transfer_leader(altered).await).await.is_ok()
@@ -140,7 +140,7 @@ async fn a_leader_whose_state_was_altered_hands_over_and_the_majority_goes_on() 
     .await;
 
     append_until_a_hash_is_due(&cluster).await;
-    eventually("it knows that its state is the wrong one, and another node leads", || async {
+    eventually("it has detected that its state differs, and another node leads", || async {
         matches!(cluster.node(altered).replica().health(), Health::Diverged(_)) && cluster.leader().await != altered
     })
     .await;
@@ -194,7 +194,7 @@ async fn a_diverged_node_takes_over_the_state_that_a_majority_confirms_and_serve
     let confirmed = logged_hashes(&cluster, via).last().copied();
     assert!(confirmed > Some(STATE_HASH_INTERVAL_ENTRIES), "{confirmed:?}");
     rejoin(&cluster, via, altered).await.unwrap();
-    assert_eq!(logged_hashes(&cluster, via).last().copied(), confirmed, "where nothing differs nothing is done");
+    assert_eq!(logged_hashes(&cluster, via).last().copied(), confirmed, "if no state differs nothing is done");
 }
 
 #[tokio::test]
@@ -207,13 +207,13 @@ async fn a_state_that_could_not_be_written_leaves_the_node_marked_and_it_is_repe
         let replica = cluster.node(leader).replica().clone();
         async move { replica.rejoin(altered).await }
     });
-    let failed = timeout(PATIENCE, cluster.node(altered).on(async |replica| replica.failed().await)).await;
+    let failed = timeout(TIMEOUT, cluster.node(altered).on(async |replica| replica.failed().await)).await;
     assert!(matches!(failed, Ok(Failure::Storage(_))), "{failed:?}");
     cluster.node_mut(altered).stop_hard().await;
     cluster.node(altered).refuse(None);
     cluster.node_mut(altered).start().await;
     // The same command retries until it succeeds.
-    timeout(PATIENCE, asked).await.expect("it is repeated").unwrap().unwrap();
+    timeout(TIMEOUT, asked).await.expect("it is repeated").unwrap().unwrap();
     is_sound(&cluster, altered).await;
 }
 
@@ -244,16 +244,16 @@ async fn a_diverged_node_that_a_leader_sent_a_snapshot_to_serves_only_once_a_maj
 }
 
 #[tokio::test]
-async fn what_cannot_be_confirmed_is_refused_with_the_command_that_helps() {
+async fn a_state_that_cannot_be_confirmed_is_refused_with_the_remedy() {
     let refused = async |cluster: &Cluster, node| match rejoin(cluster, cluster.leader().await, node).await {
         Err(ProposeError::Refused(why)) => why,
         other => panic!("{other:?}"),
     };
     let cluster = Cluster::activated(1).await;
     let why = refused(&cluster, 9).await;
-    assert!(why.contains("node 9 is no member"), "{why}");
+    assert!(why.contains("node 9 is not a member"), "{why}");
     let why = refused(&cluster, 1).await;
-    assert!(why.contains("0 of 1 voters are no majority") && why.contains("cluster remove 1 --dead"), "{why}");
+    assert!(why.contains("0 of 1 voters are not a majority") && why.contains("cluster remove 1 --dead"), "{why}");
     let format = Command::SetFormat { format: Format::new(2).unwrap() };
     let leader = cluster.leader().await;
     cluster.node(leader).on(async move |replica| replica.propose(&format).await).await.unwrap();

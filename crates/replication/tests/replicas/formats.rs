@@ -29,7 +29,7 @@ fn acts(cluster: &Cluster, node: u64) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_lowered_format_leaves_nothing_newer_on_any_disk_and_can_be_raised_again() {
+async fn a_lowered_format_leaves_no_newer_data_on_any_disk_and_can_be_raised_again() {
     let mut cluster = Cluster::activated(3).await;
     let newest = Format::NEWEST;
     cluster.assert_equal_states().await;
@@ -73,19 +73,19 @@ async fn a_lowered_format_leaves_nothing_newer_on_any_disk_and_can_be_raised_aga
 }
 
 #[tokio::test]
-async fn no_format_is_set_that_would_drop_the_audit() {
+async fn a_format_without_the_audit_record_is_refused() {
     let cluster = Cluster::activated(1).await;
     let forget = audited(Act::Command(Box::new(Command::Forget { node: 9 })));
     propose(&cluster, 1, forget).await.unwrap();
     let refused = propose(&cluster, 1, set(Format::OLDEST)).await.unwrap_err().to_string();
-    assert!(refused.contains("format 1 does not hold the audit"), "{refused}");
+    assert!(refused.contains("format 1 does not support the audit record"), "{refused}");
     assert!(refused.contains("`quorate cluster format set 2`"), "{refused}");
     assert_eq!(cluster.node(1).replica().view(|state| state.format()), Format::NEWEST);
     assert_eq!(acts(&cluster, 1), ["forget node 9"]);
 }
 
 #[tokio::test]
-async fn a_format_is_set_only_while_every_member_says_that_it_reads_it() {
+async fn a_format_is_set_only_while_every_member_reports_that_it_reads_it() {
     let mut cluster = Cluster::activated(3).await;
     let follower = cluster.follower().await;
     let leader = cluster.leader().await;
@@ -98,7 +98,7 @@ async fn a_format_is_set_only_while_every_member_says_that_it_reads_it() {
 
 #[cfg(feature = "fault-injection")]
 #[tokio::test]
-async fn a_log_that_tests_keep_can_be_read_when_a_lowered_format_has_emptied_it() {
+async fn a_log_that_the_test_hook_keeps_can_be_read_after_a_lowered_format_purged_it() {
     let settings = RaftSettings { keep_purged: true, ..SETTINGS };
     let mut cluster = Cluster::activated_at(1, settings, Pace::default()).await;
     assert_eq!(count(&cluster.node(1).submit(1).await.unwrap()), 1);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use replication::{BootstrapError, ProposeError};
 
 use crate::{
-    cluster::{Cluster, PATIENCE, SETTINGS, eventually, pace},
+    cluster::{Cluster, SETTINGS, TIMEOUT, eventually, pace},
     world,
 };
 
@@ -26,7 +26,7 @@ async fn a_cluster_is_formed_once() {
 }
 
 #[tokio::test]
-async fn a_member_of_another_cluster_is_not_taken() {
+async fn a_member_of_another_cluster_is_not_added() {
     let theirs = Cluster::activated(1).await;
     let ours = Cluster::unformed(3, SETTINGS, pace()).await;
     let mut addresses = ours.addresses();
@@ -37,25 +37,29 @@ async fn a_member_of_another_cluster_is_not_taken() {
 }
 
 #[tokio::test]
-async fn a_list_that_is_wrong_is_refused_with_what_is_wrong() {
+async fn a_wrong_peer_list_is_refused_with_the_reason() {
     let cluster = Cluster::unformed(3, SETTINGS, pace()).await;
     let address = |node| cluster.node(node).address();
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let cases = [
-        ("nodes swapped", BTreeMap::from([(1, address(1)), (2, address(3)), (3, address(2))]), "the peer lists of the two nodes disagree"),
+        (
+            "nodes swapped",
+            BTreeMap::from([(1, address(1)), (2, address(3)), (3, address(2))]),
+            "the peer lists of the two nodes disagree",
+        ),
         ("a silent node", BTreeMap::from([(1, address(1)), (2, silent), (3, address(3))]), "did not answer"),
         ("an even number", BTreeMap::from([(1, address(1)), (2, address(2))]), "1, 3 or 5 nodes"),
-        ("without this node", BTreeMap::from([(2, address(2)), (3, address(3))]), "does not hold"),
+        ("without this node", BTreeMap::from([(2, address(2)), (3, address(3))]), "not in the list of peers"),
     ];
     for (case, addresses, words) in cases {
         let refused = bootstrap(&cluster, 1, addresses).await.expect_err(case).to_string();
         assert!(refused.contains(words), "{case}: {refused}");
     }
-    bootstrap(&cluster, 1, cluster.addresses()).await.expect("nothing of this kept the cluster from being formed");
+    bootstrap(&cluster, 1, cluster.addresses()).await.expect("none of the refusals prevents forming the cluster");
 }
 
 #[tokio::test]
-async fn a_wiped_node_under_its_old_number_is_refused_and_the_others_go_on() {
+async fn a_wiped_node_under_its_old_number_is_refused_and_the_others_keep_serving() {
     let mut cluster = Cluster::activated(3).await;
     for machine in 1..=4 {
         cluster.node(1).submit(machine).await.unwrap();
@@ -66,7 +70,7 @@ async fn a_wiped_node_under_its_old_number_is_refused_and_the_others_go_on() {
     cluster.node_mut(wiped).start().await;
     let leader = cluster.running().map(|node| node.number()).find(|&node| node != wiped).unwrap();
     let refused =
-        cluster.node(leader).on(async move |replica| replica.legacy_ask(wiped, "disk".into(), PATIENCE).await).await;
+        cluster.node(leader).on(async move |replica| replica.legacy_ask(wiped, "disk".into(), TIMEOUT).await).await;
     let refused = refused.unwrap_err();
     let refused = refused.message();
     assert!(refused.contains("lost its data") && refused.contains("new number"), "{refused}");
@@ -74,13 +78,13 @@ async fn a_wiped_node_under_its_old_number_is_refused_and_the_others_go_on() {
         cluster.node(leader).submit(machine).await.unwrap();
     }
     let wiped = cluster.node(wiped);
-    assert!(!wiped.on(async |replica| replica.is_initialised().await).await, "it takes no part");
-    assert_eq!((wiped.known_machines(), wiped.replica().cluster().last_index), (0, 0), "it takes nothing");
-    assert!(wiped.submit(21).await.is_err(), "it answers nothing");
+    assert!(!wiped.on(async |replica| replica.is_initialised().await).await, "it is not initialised");
+    assert_eq!((wiped.known_machines(), wiped.replica().cluster().last_index), (0, 0), "its log is empty");
+    assert!(wiped.submit(21).await.is_err(), "it answers no request");
 }
 
 #[tokio::test]
-async fn a_command_that_the_state_machine_refuses_is_refused_in_words_by_every_node() {
+async fn every_node_returns_the_reason_for_a_command_that_the_state_machine_refuses() {
     let cluster = Cluster::activated(3).await;
     let key = activation::key::TypedKey::generate(activation::key::KeyKind::Setup, 1, [1; 16]);
     let command = world::install_key(key);

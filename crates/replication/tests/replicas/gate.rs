@@ -4,11 +4,11 @@ use replication::{Health, Unavailable};
 use storage::Batch;
 use tokio::time::Instant;
 
-use crate::cluster::{Cluster, Node, PATIENCE, count, eventually};
+use crate::cluster::{Cluster, Node, TIMEOUT, count, eventually};
 
 /// Repeats the request until it is answered; returns the count.
 async fn submit(node: &Node, machine: u64) -> u32 {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         match node.submit(machine).await {
             Ok(recorded) => return count(&recorded),
@@ -22,7 +22,7 @@ async fn with_a_learner() -> Cluster {
     let cluster = Cluster::unformed(4, crate::cluster::SETTINGS, crate::cluster::pace()).await;
     let mut voters = cluster.addresses();
     voters.remove(&4);
-    cluster.node(1).on(async move |replica| replica.bootstrap(&voters, PATIENCE).await).await.unwrap();
+    cluster.node(1).on(async move |replica| replica.bootstrap(&voters, TIMEOUT).await).await.unwrap();
     for command in crate::world::activation(1..=4) {
         cluster.node(1).on(async move |replica| replica.propose(&command).await).await.unwrap();
     }
@@ -69,7 +69,7 @@ async fn a_rolled_back_node_is_quarantined(mut cluster: Cluster, node: u64) {
     roll_back(&mut cluster, node).await;
     let reason = is_quarantined(cluster.node(node)).await;
     assert!(reason.contains("went back in time"), "{reason}");
-    assert_eq!(submit(cluster.node(other), 14).await, 14, "the others go on, with what all had acknowledged");
+    assert_eq!(submit(cluster.node(other), 14).await, 14, "the others keep serving, with all that was acknowledged");
 
     cluster.node_mut(node).stop_hard().await;
     cluster.node_mut(node).start().await;
@@ -81,28 +81,28 @@ async fn a_rolled_back_node_is_quarantined(mut cluster: Cluster, node: u64) {
 }
 
 #[tokio::test]
-async fn a_voter_whose_disk_went_back_in_time_is_quarantined_and_the_others_go_on() {
+async fn a_voter_whose_disk_went_back_in_time_is_quarantined_and_the_others_keep_serving() {
     let cluster = Cluster::activated(3).await;
     let follower = cluster.follower().await;
     a_rolled_back_node_is_quarantined(cluster, follower).await;
 }
 
 #[tokio::test]
-async fn a_leader_whose_disk_went_back_in_time_is_quarantined_and_the_others_go_on() {
+async fn a_leader_whose_disk_went_back_in_time_is_quarantined_and_the_others_keep_serving() {
     let cluster = Cluster::activated(3).await;
     let leader = cluster.leader().await;
     a_rolled_back_node_is_quarantined(cluster, leader).await;
 }
 
 #[tokio::test]
-async fn a_learner_whose_disk_went_back_in_time_is_quarantined_and_the_others_go_on() {
+async fn a_learner_whose_disk_went_back_in_time_is_quarantined_and_the_others_keep_serving() {
     a_rolled_back_node_is_quarantined(with_a_learner().await, 4).await;
 }
 
 /// As when an image of a running machine is restored: there was no start in between, and only the number of writes
 /// reveals it.
 #[tokio::test]
-async fn a_disk_that_lost_what_was_written_since_the_last_start_is_found_by_its_number_of_writes() {
+async fn a_disk_that_lost_writes_since_the_last_start_is_detected_by_its_number_of_writes() {
     let mut cluster = Cluster::activated(3).await;
     let node = cluster.follower().await;
     let kept = cluster.path("kept");
@@ -126,7 +126,7 @@ async fn a_disk_that_lost_what_was_written_since_the_last_start_is_found_by_its_
 }
 
 #[tokio::test]
-async fn a_copy_at_another_address_is_quarantined_and_the_node_itself_goes_on() {
+async fn a_copy_at_another_address_is_quarantined_and_the_node_keeps_serving() {
     let mut cluster = Cluster::activated(3).await;
     submit(cluster.node(1), 1).await;
     let copied = cluster.follower().await;
@@ -148,7 +148,7 @@ async fn a_copy_at_another_address_is_quarantined_and_the_node_itself_goes_on() 
 }
 
 #[tokio::test]
-async fn of_two_processes_of_one_node_the_one_at_its_address_takes_part_whichever_started_first() {
+async fn of_two_processes_of_one_node_the_one_at_its_address_is_admitted_whichever_started_first() {
     let mut cluster = Cluster::activated(3).await;
     submit(cluster.node(1), 1).await;
     let copied = cluster.follower().await;
@@ -165,7 +165,7 @@ async fn of_two_processes_of_one_node_the_one_at_its_address_takes_part_whicheve
 }
 
 #[tokio::test]
-async fn nodes_that_start_again_one_by_one_or_all_together_are_let_in() {
+async fn nodes_that_restart_one_by_one_or_all_together_are_admitted() {
     let mut cluster = with_a_learner().await;
     let mut machines = 0;
     for round in 0..3 {
@@ -201,7 +201,7 @@ async fn a_majority_of_the_voters_comes_up_without_the_third() {
     }
     cluster.node_mut(1).start().await;
     assert_eq!(cluster.node(1).submit(2).await.unwrap_err(), Unavailable::NoLeader);
-    assert!(!cluster.node(1).replica().is_admitted(), "nobody recognises it yet");
+    assert!(!cluster.node(1).replica().is_admitted(), "no member has recognised it yet");
     cluster.node_mut(2).start().await;
     assert_eq!(submit(cluster.node(1), 2).await, 2);
 }
@@ -224,7 +224,7 @@ async fn nodes_of_a_version_without_hello_count_as_agreeing() {
 }
 
 #[tokio::test]
-async fn a_recovery_takes_the_quarantine_away() {
+async fn a_recovery_ends_the_quarantine() {
     let mut cluster = Cluster::activated(3).await;
     submit(cluster.node(1), 1).await;
     let node = cluster.follower().await;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use replication::ProposeError;
 
 use crate::{
-    cluster::{Cluster, PATIENCE, SETTINGS, count, eventually, pace},
+    cluster::{Cluster, SETTINGS, TIMEOUT, count, eventually, pace},
     world,
 };
 
@@ -16,7 +16,7 @@ const VOTERS: [&[u64]; 6] = [&[1], &[1], &[1, 2, 3], &[1, 2, 3], &[1, 2, 3, 4, 5
 async fn first_of(nodes: u64) -> Cluster {
     let cluster = Cluster::unformed(nodes, SETTINGS, pace()).await;
     let alone = BTreeMap::from([(1, cluster.node(1).address())]);
-    cluster.node(1).on(async move |replica| replica.bootstrap(&alone, PATIENCE).await).await.unwrap();
+    cluster.node(1).on(async move |replica| replica.bootstrap(&alone, TIMEOUT).await).await.unwrap();
     for command in world::activation(1..=nodes) {
         cluster.node(1).on(async move |replica| replica.propose(&command).await).await.unwrap();
     }
@@ -50,7 +50,7 @@ async fn voters_become(cluster: &Cluster, via: u64, expected: &[u64]) {
 }
 
 #[tokio::test]
-async fn a_cluster_grows_from_one_to_six_and_shrinks_back_and_counts_all_the_while() {
+async fn a_cluster_grows_from_one_to_six_and_shrinks_back_while_it_keeps_counting() {
     let cluster = first_of(6).await;
     let mut machines = 0;
     for (node, expected) in (1..).zip(VOTERS).skip(1) {
@@ -69,22 +69,24 @@ async fn a_cluster_grows_from_one_to_six_and_shrinks_back_and_counts_all_the_whi
             .filter(|leader| *leader != 6)
             .unwrap_or_else(|| *leader.members.keys().find(|node| **node != 6).unwrap());
         remove(&cluster, 6, goes).await.unwrap();
-        eventually("the node is gone", || async {
+        eventually("the node is removed", || async {
             let view = cluster.node(6).replica().cluster();
             view.members.len() == left && !view.members.contains_key(&goes) && view.leader.is_some()
         })
         .await;
-        eventually("as many vote as so few can", || async { voters(&cluster, 6).len() == VOTERS[left - 1].len() })
-            .await;
+        eventually("the number of voters fits the number of nodes", || async {
+            voters(&cluster, 6).len() == VOTERS[left - 1].len()
+        })
+        .await;
         machines += 1;
         assert_eq!(u64::from(count(&cluster.node(6).submit(machines).await.unwrap())), machines);
     }
     let last = remove(&cluster, 6, 6).await.unwrap_err().to_string();
-    assert!(last.contains("the last one"), "{last}");
+    assert!(last.contains("the last member"), "{last}");
 }
 
 #[tokio::test]
-async fn a_voter_that_is_dead_gives_its_vote_to_the_learner_and_comes_back_as_one() {
+async fn a_learner_replaces_a_dead_voter_which_returns_as_a_learner() {
     let mut cluster = grown_to(4).await;
     let leader = cluster.leader().await;
     let dead = (1..=3).find(|node| *node != leader).unwrap();
@@ -92,7 +94,7 @@ async fn a_voter_that_is_dead_gives_its_vote_to_the_learner_and_comes_back_as_on
     let expected: Vec<_> = (1..=4).filter(|node| *node != dead).collect();
     voters_become(&cluster, leader, &expected).await;
     cluster.node_mut(dead).start().await;
-    eventually("it learns", || async {
+    eventually("it is a learner", || async {
         let (back, others) = (cluster.node(dead).replica().cluster(), cluster.node(leader).replica().cluster());
         back.voters == expected && back.last_index == others.last_index && back.members.len() == 4
     })
@@ -101,7 +103,7 @@ async fn a_voter_that_is_dead_gives_its_vote_to_the_learner_and_comes_back_as_on
 }
 
 #[tokio::test]
-async fn a_voter_that_said_it_comes_back_keeps_its_vote() {
+async fn a_drained_voter_that_announced_its_return_stays_a_voter() {
     let mut cluster = grown_to(6).await;
     let leader = cluster.leader().await;
     let followers: Vec<_> = (1..=5).filter(|node| *node != leader).collect();
@@ -118,7 +120,7 @@ async fn a_voter_that_said_it_comes_back_keeps_its_vote() {
 }
 
 #[tokio::test]
-async fn who_may_not_become_a_member_is_refused_with_the_reason() {
+async fn a_node_that_may_not_become_a_member_is_refused_with_the_reason() {
     let mut cluster = grown_to(3).await;
     let theirs = Cluster::activated(1).await;
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
@@ -131,7 +133,7 @@ async fn who_may_not_become_a_member_is_refused_with_the_reason() {
         ("a wiped node under its old number", wiped, cluster.node(wiped).address(), "another store"),
         ("another node there", 4, cluster.node(wiped).address(), "there is node"),
         ("a member of another cluster", 1, theirs.node(1).address(), "another store"),
-        ("nobody there", 4, silent, "no node answers"),
+        ("no node there", 4, silent, "no node answers"),
     ];
     for (case, node, address, words) in cases {
         let refused = cluster.node(via).on(async move |replica| replica.add(node, &address).await).await;
@@ -141,14 +143,14 @@ async fn who_may_not_become_a_member_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_learner_is_promoted_in_place_of_another_when_an_administrator_says_so() {
+async fn an_administrator_can_promote_a_learner_in_place_of_a_voter() {
     let cluster = grown_to(4).await;
     let leader = cluster.leader().await;
     let promote = async |instead_of| {
         let promoted = cluster.node(4).on(async move |replica| replica.promote(4, instead_of).await).await;
         promoted.map_err(|error| error.to_string())
     };
-    eventually("one more vote needs one less", || async {
+    eventually("one more voter requires one fewer", || async {
         promote(None).await.is_err_and(|why| why.contains("--instead-of"))
     })
     .await;
@@ -157,11 +159,11 @@ async fn a_learner_is_promoted_in_place_of_another_when_an_administrator_says_so
     promote(Some(out)).await.unwrap();
     let expected: Vec<_> = (1..=4).filter(|node| *node != out).collect();
     voters_become(&cluster, 4, &expected).await;
-    assert_eq!(cluster.node(leader).replica().cluster().members.len(), 4, "it learns on");
+    assert_eq!(cluster.node(leader).replica().cluster().members.len(), 4, "it stays a learner");
 }
 
 #[tokio::test]
-async fn a_node_under_the_number_of_the_first_voter_follows_and_forms_no_cluster_of_its_own() {
+async fn a_node_under_the_number_of_the_first_voter_follows_and_forms_no_separate_cluster() {
     // The log is long enough that the new node 1 can be observed while it applies the entries that the old node 1
     // wrote alone.
     let mut cluster = first_of(3).await;
@@ -173,7 +175,7 @@ async fn a_node_under_the_number_of_the_first_voter_follows_and_forms_no_cluster
     }
     voters_become(&cluster, 1, &[1, 2, 3]).await;
     remove(&cluster, 2, 1).await.unwrap();
-    eventually("node 1 is out", || async { !cluster.node(2).replica().cluster().members.contains_key(&1) }).await;
+    eventually("node 1 is removed", || async { !cluster.node(2).replica().cluster().members.contains_key(&1) }).await;
     cluster.node_mut(1).stop_hard().await;
     cluster.node_mut(1).wipe();
     cluster.node_mut(1).start().await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use replication::{Failure, Health};
 use tokio::time::timeout;
 
-use crate::cluster::{Cluster, Node, PATIENCE, count, eventually};
+use crate::cluster::{Cluster, Node, TIMEOUT, count, eventually};
 
 /// Waits until the other nodes follow one of themselves.
 async fn led_by_another(cluster: &Cluster, hung: u64) -> u64 {
@@ -30,11 +30,11 @@ async fn submit(node: &Node, machine: u64) -> u32 {
             }
         }
     };
-    timeout(PATIENCE, answered).await.expect("the node answers")
+    timeout(TIMEOUT, answered).await.expect("the node answers")
 }
 
 #[tokio::test]
-async fn a_leader_whose_disk_hangs_hands_over_before_it_fails_and_goes_on_where_the_disk_does() {
+async fn a_leader_whose_disk_hangs_transfers_leadership_before_it_fails_and_recovers_with_the_disk() {
     let cluster = Cluster::activated(3).await;
     let hung = cluster.leader().await;
     let follower = cluster.follower().await;
@@ -54,13 +54,13 @@ async fn a_leader_whose_disk_hangs_hands_over_before_it_fails_and_goes_on_where_
 }
 
 #[tokio::test]
-async fn a_node_whose_disk_goes_on_hanging_fails_and_says_why() {
+async fn a_node_whose_disk_keeps_hanging_fails_and_logs_the_reason() {
     let mut cluster = Cluster::activated(3).await;
     let hung = cluster.follower().await;
     let leader = cluster.leader().await;
     cluster.node(hung).hang_disk();
     assert_eq!(submit(cluster.node(leader), 1).await, 1, "the others are a majority");
-    let failed = timeout(PATIENCE, cluster.node(hung).on(async |replica| replica.failed().await)).await;
+    let failed = timeout(TIMEOUT, cluster.node(hung).on(async |replica| replica.failed().await)).await;
     let failure = failed.expect("a disk that hangs ends the node");
     assert_eq!(cluster.node(hung).replica().health(), Health::Failed(failure.clone()));
     let Failure::Storage(why) = failure else { panic!("{failure:?}") };
@@ -74,7 +74,7 @@ async fn a_node_whose_disk_goes_on_hanging_fails_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_disk_that_hangs_for_a_moment_changes_no_leader() {
+async fn a_disk_that_hangs_briefly_causes_no_leader_change() {
     let cluster = Cluster::activated(3).await;
     let leader = cluster.leader().await;
     let follower = cluster.follower().await;

@@ -5,7 +5,7 @@ use replication::FROM;
 use tonic::{Code, metadata::MetadataMap, transport::Endpoint};
 use uuid::Uuid;
 
-use crate::cluster::{Cluster, PATIENCE};
+use crate::cluster::{Cluster, TIMEOUT};
 
 #[tokio::test]
 async fn a_channel_to_a_member_introduces_the_caller_and_a_plain_one_is_refused() {
@@ -17,7 +17,7 @@ async fn a_channel_to_a_member_introduces_the_caller_and_a_plain_one_is_refused(
     let refused = PeerClient::new(plain).clock(ClockRequest {}).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
     let unknown = cluster.node(1).replica().channel(4).unwrap_err();
-    assert_eq!(unknown.to_string(), "node 4 is no member of this cluster");
+    assert_eq!(unknown.to_string(), "node 4 is not a member of this cluster");
 }
 
 #[tokio::test]
@@ -48,10 +48,10 @@ async fn a_second_service_admits_members_alone_and_each_with_its_own_store() {
 async fn a_node_answers_the_questions_of_nodes_of_the_version_before() {
     let cluster = Cluster::activated(3).await;
     let ask = |node: u64, question: &'static [u8]| {
-        cluster.node(1).on(async move |replica| replica.legacy_ask(node, question.into(), PATIENCE).await)
+        cluster.node(1).on(async move |replica| replica.legacy_ask(node, question.into(), TIMEOUT).await)
     };
     let refused = async |node, question| ask(node, question).await.unwrap_err().message().to_owned();
     assert_eq!(ask(3, b"disk").await.unwrap(), "3: disk");
     assert_eq!(refused(2, b"\xff").await, "no text");
-    assert!(refused(4, b"disk").await.contains("no member"));
+    assert!(refused(4, b"disk").await.contains("not a member"));
 }

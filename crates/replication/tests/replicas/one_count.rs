@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn machines_that_ask_different_nodes_are_counted_as_one() {
+async fn client_machines_of_different_nodes_share_one_count() {
     let cluster = Cluster::activated(3).await;
     for machine in 1..=12 {
         let node = u64::from(machine % 3 + 1);
@@ -34,7 +34,7 @@ async fn every_node_answers_a_renewal_with_the_same_count() {
 }
 
 #[tokio::test]
-async fn an_answer_says_where_in_the_log_its_request_stands() {
+async fn an_answer_names_the_log_position_of_its_request() {
     let cluster = Cluster::activated(3).await;
     let nodes: Vec<_> = (0..200).map(|machine| (machine % 3 + 1, machine)).collect();
     let answers = join_all(nodes.iter().map(|&(node, machine)| cluster.node(node).submit(machine))).await;
@@ -42,7 +42,7 @@ async fn an_answer_says_where_in_the_log_its_request_stands() {
     cluster.settled_hashes().await;
     for (&(_, machine), answer) in nodes.iter().zip(answers) {
         let answer = answer.unwrap();
-        assert!(places.insert((answer.log_index, answer.offset)), "two answers name the same place");
+        assert!(places.insert((answer.log_index, answer.offset)), "two answers name the same log position");
         for node in cluster.running() {
             let command = node.replica().command_at(answer.log_index).expect("the entry is in every node's log");
             let batch = match activation::state::Command::decode(&command).unwrap() {
@@ -67,7 +67,7 @@ async fn a_read_sees_every_request_that_was_answered_before_it() {
 }
 
 #[tokio::test]
-async fn the_leader_stops_hard_and_others_answer_without_losing_a_count() {
+async fn after_a_crash_of_the_leader_the_others_answer_and_no_count_is_lost() {
     let mut cluster = Cluster::activated(3).await;
     for machine in 1..=10 {
         cluster.node(machine % 3 + 1).submit(machine).await.unwrap();
@@ -84,7 +84,7 @@ async fn the_leader_stops_hard_and_others_answer_without_losing_a_count() {
 }
 
 #[tokio::test]
-async fn requests_that_are_under_way_when_the_leader_stops_hard_are_answered_and_counted_once() {
+async fn requests_in_flight_when_the_leader_crashes_are_answered_and_counted_once() {
     let mut cluster = Cluster::activated(3).await;
     let leader = cluster.leader().await;
     let follower = cluster.follower().await;
@@ -108,7 +108,7 @@ async fn requests_that_are_under_way_when_the_leader_stops_hard_are_answered_and
 }
 
 #[tokio::test]
-async fn a_whole_cluster_that_stops_hard_goes_on_from_its_count() {
+async fn a_cluster_whose_nodes_all_crash_continues_from_its_count() {
     let mut cluster = Cluster::activated(3).await;
     for machine in 1..=7 {
         cluster.node(1).submit(machine).await.unwrap();
@@ -164,7 +164,7 @@ async fn leadership_is_transferred_on_request_and_no_answer_is_lost_meanwhile() 
 }
 
 #[tokio::test]
-async fn a_leader_that_is_stopped_in_order_hands_over_first() {
+async fn a_leader_that_is_stopped_gracefully_transfers_leadership_first() {
     let mut cluster = Cluster::activated(3).await;
     let leader = cluster.leader().await;
     let term = cluster.node(leader).replica().cluster().term;

@@ -18,7 +18,7 @@ use replication::{Pace, RaftSettings, Recorded, Replica, Unavailable};
 use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 
 use crate::{
-    cluster::{Cluster, PATIENCE, SETTINGS, count, eventually, pace},
+    cluster::{Cluster, SETTINGS, TIMEOUT, count, eventually, pace},
     world,
 };
 use ElectionProfile::{Far, Near};
@@ -81,7 +81,7 @@ impl Load {
     async fn more(&self, machines: u64) {
         let asked = || self.machines.load(Ordering::Relaxed);
         let enough = asked() + machines;
-        eventually("machines ask", || async { asked() >= enough }).await;
+        eventually("clients send requests", || async { asked() >= enough }).await;
     }
 
     /// Stops the load, and returns the acknowledged requests. Every request must have been acknowledged, unless a
@@ -135,7 +135,7 @@ async fn assert_all_are_recorded(cluster: &Cluster, acknowledged: &[(Record, Rec
 }
 
 #[tokio::test]
-async fn a_cluster_takes_another_profile_under_load_and_answers_every_request() {
+async fn a_cluster_changes_its_profile_under_load_and_answers_every_request() {
     let mut cluster = cluster(3).await;
     let load = Load::on(&cluster);
     for profile in [Far, Near] {
@@ -159,7 +159,7 @@ async fn a_cluster_takes_another_profile_under_load_and_answers_every_request() 
 }
 
 #[tokio::test]
-async fn the_bearable_round_trip_follows_the_profile_and_a_started_node_has_it_at_once() {
+async fn the_tolerated_round_trip_follows_the_profile_and_is_known_right_after_a_start() {
     let mut cluster = cluster(3).await;
     let bearable = |cluster: &Cluster| cluster.node(2).replica().round_trip_max();
     assert_eq!(bearable(&cluster), Duration::from_millis(75));
@@ -174,7 +174,7 @@ async fn the_bearable_round_trip_follows_the_profile_and_a_started_node_has_it_a
 }
 
 #[tokio::test]
-async fn a_lone_voter_takes_another_profile_and_answers_again_within_the_deadline_of_a_request() {
+async fn a_lone_voter_changes_its_profile_and_answers_again_within_the_deadline_of_a_request() {
     let cluster = cluster(1).await;
     let load = Load::on(&cluster);
     for profile in [Far, Near] {
@@ -189,16 +189,16 @@ async fn a_lone_voter_takes_another_profile_and_answers_again_within_the_deadlin
 }
 
 #[tokio::test]
-async fn a_learner_takes_the_profile_too() {
+async fn a_learner_follows_the_profile_too() {
     let cluster = Cluster::unformed(2, FOLLOWING, keeping()).await;
     let alone = BTreeMap::from([(1, cluster.node(1).address())]);
-    cluster.node(1).on(async move |replica| replica.bootstrap(&alone, PATIENCE).await).await.unwrap();
+    cluster.node(1).on(async move |replica| replica.bootstrap(&alone, TIMEOUT).await).await.unwrap();
     for command in world::activation(1..=2) {
         cluster.node(1).on(async move |replica| replica.propose(&command).await).await.unwrap();
     }
     let address = cluster.node(2).address();
     cluster.node(1).on(async move |replica| replica.add(2, &address).await).await.unwrap();
-    assert_eq!(cluster.node(2).replica().cluster().voters, [1], "node 2 learns");
+    assert_eq!(cluster.node(2).replica().cluster().voters, [1], "node 2 is a learner");
     let load = Load::on(&cluster);
     for profile in [Far, Near] {
         load.more(10).await;
@@ -241,7 +241,7 @@ async fn a_leader_that_is_killed_during_the_change_costs_no_acknowledged_request
 }
 
 #[tokio::test]
-async fn a_nodes_own_profile_holds_while_it_is_given_and_needs_no_majority() {
+async fn a_profile_in_a_nodes_configuration_takes_effect_without_a_majority() {
     let mut cluster = cluster(3).await;
     cluster.node(1).on(async |replica| replica.keep_to_profile(Some(Far))).await;
     let profile_of = |cluster: &Cluster, node: u64| cluster.node(node).replica().election_profile();
@@ -270,7 +270,7 @@ async fn a_nodes_own_profile_holds_while_it_is_given_and_needs_no_majority() {
 }
 
 #[tokio::test]
-async fn a_format_that_does_not_hold_the_profile_refuses_it_with_the_command_that_helps() {
+async fn a_format_that_does_not_support_the_profile_refuses_it_and_names_the_remedy() {
     let cluster = cluster(3).await;
     let lower = Command::SetFormat { format: Format::new(2).unwrap() };
     set(&cluster, 1, Far).await;

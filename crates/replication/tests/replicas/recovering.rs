@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use replication::{Backup, BackupError, BeginError};
 use tokio::time::Instant;
 
-use crate::cluster::{Cluster, PATIENCE, SETTINGS, count, pace};
+use crate::cluster::{Cluster, SETTINGS, TIMEOUT, count, pace};
 
 async fn backup(cluster: &Cluster, node: u64) -> Vec<u8> {
     cluster.node(node).on(async |replica| replica.backup().await).await.unwrap().to_vec()
 }
 
 async fn submit(cluster: &Cluster, node: u64, machine: u64) -> u32 {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         match cluster.node(node).submit(machine).await {
             Ok(recorded) => return count(&recorded),
@@ -22,7 +22,7 @@ async fn submit(cluster: &Cluster, node: u64, machine: u64) -> u32 {
 }
 
 #[tokio::test]
-async fn a_backup_that_was_taken_while_serving_begins_another_cluster_with_the_same_count() {
+async fn a_backup_taken_while_serving_forms_another_cluster_with_the_same_count() {
     let old = Cluster::activated(3).await;
     for machine in 1..=20 {
         old.node(1 + machine % 3).submit(machine).await.unwrap();
@@ -46,11 +46,11 @@ async fn a_backup_that_was_taken_while_serving_begins_another_cluster_with_the_s
     }
     assert_eq!(submit(&new, 3, 23).await, 22);
     new.assert_equal_states().await;
-    assert_eq!(submit(&old, 2, 22).await, 22, "the old cluster goes on with its own");
+    assert_eq!(submit(&old, 2, 22).await, 22, "the old cluster continues with its own count");
 }
 
 #[tokio::test]
-async fn what_is_no_whole_backup_is_refused() {
+async fn an_incomplete_or_altered_backup_is_refused() {
     let cluster = Cluster::activated(1).await;
     for machine in 1..=5 {
         cluster.node(1).submit(machine).await.unwrap();
@@ -72,7 +72,7 @@ async fn what_is_no_whole_backup_is_refused() {
 }
 
 #[tokio::test]
-async fn the_last_of_three_nodes_goes_on_alone_and_the_lost_ones_cannot_come_back() {
+async fn the_last_of_three_nodes_recovers_alone_and_the_lost_nodes_cannot_return() {
     let mut cluster = Cluster::activated(3).await;
     for machine in 1..=30 {
         cluster.node(1 + machine % 3).submit(machine).await.unwrap();
@@ -94,7 +94,7 @@ async fn the_last_of_three_nodes_goes_on_alone_and_the_lost_ones_cannot_come_bac
     cluster.node_mut(1).start().await;
     cluster.node_mut(2).start().await;
     assert_eq!(submit(&cluster, 1, 40).await, 31, "the lost ones count on their own");
-    assert_eq!(submit(&cluster, 3, 41).await, 32, "and are not heard");
+    assert_eq!(submit(&cluster, 3, 41).await, 32, "and get no answer");
     assert_eq!(cluster.node(3).replica().cluster().leader, Some(3));
     let again = cluster.node(1).address();
     let refused = cluster.node(3).on(async move |replica| replica.add(1, &again).await).await.unwrap_err();
@@ -102,7 +102,7 @@ async fn the_last_of_three_nodes_goes_on_alone_and_the_lost_ones_cannot_come_bac
 }
 
 #[tokio::test]
-async fn a_recovery_that_breaks_off_lets_nobody_of_before_in_and_is_completed_when_repeated() {
+async fn an_interrupted_recovery_admits_no_earlier_member_and_is_completed_when_repeated() {
     let mut cluster = Cluster::activated(3).await;
     for machine in 1..=10 {
         cluster.node(1).submit(machine).await.unwrap();
@@ -117,7 +117,7 @@ async fn a_recovery_that_breaks_off_lets_nobody_of_before_in_and_is_completed_wh
     assert!(matches!(broken, Err(BeginError::Write(_))), "{broken:?}");
     cluster.node_mut(3).start().await;
     let refused =
-        cluster.node(1).on(async |replica| replica.legacy_ask(3, "who".into(), PATIENCE).await).await.unwrap_err();
+        cluster.node(1).on(async |replica| replica.legacy_ask(3, "who".into(), TIMEOUT).await).await.unwrap_err();
     assert!(refused.message().contains("lost its data"), "it is another one already: {refused}");
     assert!(cluster.node(3).submit(11).await.is_err(), "and no cluster yet");
 
@@ -129,12 +129,12 @@ async fn a_recovery_that_breaks_off_lets_nobody_of_before_in_and_is_completed_wh
 }
 
 #[tokio::test]
-async fn there_is_nothing_to_recover_in_a_node_that_belonged_to_no_cluster() {
+async fn a_node_that_never_belonged_to_a_cluster_cannot_be_recovered() {
     let mut cluster = Cluster::unformed(1, SETTINGS, pace()).await;
     cluster.node_mut(1).stop_hard().await;
     let refused = replication::recover(cluster.node(1).open_disk().await, "127.0.0.1:1").await;
     assert!(matches!(refused, Err(BeginError::Empty)), "{refused:?}");
     cluster.node_mut(1).start().await;
     let alone = BTreeMap::from([(1, cluster.node(1).address())]);
-    cluster.node(1).on(async move |replica| replica.bootstrap(&alone, PATIENCE).await).await.unwrap();
+    cluster.node(1).on(async move |replica| replica.bootstrap(&alone, TIMEOUT).await).await.unwrap();
 }

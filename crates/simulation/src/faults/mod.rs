@@ -200,7 +200,7 @@ impl Faults {
         if !self.fast_until.is_zero() && now >= self.fast_until {
             self.fast_until = Duration::ZERO;
             self.world.change_time(|time, now| time.set_rate(now, 1));
-            self.world.trace("time goes on as usual");
+            self.world.trace("time runs at normal speed again");
         }
     }
 
@@ -351,8 +351,9 @@ impl Faults {
             state.is_older = true;
             state.is_stale |= is_stale;
         });
-        self.world
-            .trace(format_args!("node {node} is on an older disk, with entry {last}; it lacks something: {is_stale}"));
+        self.world.trace(format_args!(
+            "node {node} runs on an older disk, with entry {last}; it lacks acknowledged entries: {is_stale}"
+        ));
         bay.roll_back(image);
     }
 
@@ -459,7 +460,7 @@ impl Faults {
         let due: Vec<_> = self.held.iter().filter(|(_, until)| **until <= now).map(|(node, _)| *node).collect();
         for node in due {
             self.held.remove(&node);
-            self.world.trace(format_args!("messages of node {node} go on"));
+            self.world.trace(format_args!("messages of node {node} are delivered again"));
             for other in nodes.bays.keys().filter(|other| **other != node) {
                 sim.release(host(node), host(*other));
             }

@@ -107,7 +107,7 @@ impl Oracle {
         let (expected, found) = (logged.digest, digest_of(state, publisher));
         if !same {
             let expected = format!(
-                "entry {} of term {} and leader {}, the same on every node",
+                "entry {} of term {} and leader {}, identical on every node",
                 entry.index, logged.term, logged.leader
             );
             let found = format!("node {node} applied one of term {} and leader {}", entry.term, entry.leader);
@@ -163,7 +163,12 @@ impl Oracle {
         }
         let applied = self.model.apply(decoded.as_ref(), publisher, true_time);
         if let Some(early) = applied.early {
-            self.violated("expired_early", at, "a machine counts for 30 days after its request".into(), early);
+            self.violated(
+                "expired_early",
+                at,
+                "a machine stays in the count for 30 days after its request".into(),
+                early,
+            );
         }
         if let Some(back) = applied.stamped_back {
             let expected = format!("entry {}: a stamp not before that of the entries before it", entry.index);
@@ -213,7 +218,8 @@ impl Oracle {
     /// returned the read point `index`.
     pub(crate) fn read(&mut self, node: u64, acknowledged: u64, index: u64, at: Duration) {
         if index < acknowledged {
-            let expected = format!("a read point at entry {acknowledged} or later, which a client was told before");
+            let expected =
+                format!("a read point at entry {acknowledged} or later, which was acknowledged to a client before");
             self.violated("stale_read", at, expected, format!("node {node} gave {index}"));
         }
     }
@@ -236,8 +242,10 @@ impl Oracle {
             let found = self.log.get(&told.index).and_then(|logged| logged.outcomes.get(place));
             let expected = Outcome { machine: told.machine, count: Some(told.count) };
             if found.is_none_or(|found| found.machine != told.machine) {
-                let expected =
-                    format!("machine {:x} in entry {} at {}, as it was told", told.machine, told.index, told.offset);
+                let expected = format!(
+                    "machine {:x} in entry {} at {}, as the response said",
+                    told.machine, told.index, told.offset
+                );
                 self.violated("acknowledged_lost", at, expected, format!("{found:?}"));
             } else if found != Some(&expected) {
                 let found = found.map_or_else(String::new, |found| format!("{:?}", found.count));
@@ -246,7 +254,7 @@ impl Oracle {
                     "wrong_count",
                     at,
                     expected,
-                    format!("machine {:x} was told {}", told.machine, told.count),
+                    format!("machine {:x} received {}", told.machine, told.count),
                 );
             }
         }
@@ -265,8 +273,9 @@ impl Oracle {
                 highest = highest.max((before.index, before.offset));
             }
             if (told.index, told.offset) <= highest {
-                let expected = format!("a place behind {highest:?}, which was answered before this request was sent");
-                let found = format!("machine {:x} was told {:?}", told.machine, (told.index, told.offset));
+                let expected =
+                    format!("a log position after {highest:?}, which was answered before this request was sent");
+                let found = format!("machine {:x} received {:?}", told.machine, (told.index, told.offset));
                 self.violated("order", at, expected, found);
             }
         }

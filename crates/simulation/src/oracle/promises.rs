@@ -10,7 +10,7 @@ pub(crate) type Vote = (u64, u64);
 struct Promised {
     /// The highest vote that the node granted.
     vote: Option<Vote>,
-    /// Index of the last entry that the node said it holds.
+    /// Index of the last entry that the node has acknowledged.
     matching: u64,
 }
 
@@ -25,7 +25,7 @@ impl Promises {
         promised.vote = promised.vote.max(Some(vote));
     }
 
-    /// Records that `node` said that it holds every entry up to `index`.
+    /// Records that `node` has acknowledged every entry up to `index`.
     pub(crate) fn matching(&mut self, node: u64, index: u64) {
         let promised = self.0.entry(node).or_default();
         promised.matching = promised.matching.max(index);
@@ -57,7 +57,7 @@ impl Promises {
             return Some(("vote_lost", expected, format!("{vote:?}")));
         }
         if promised.matching > last {
-            let expected = format!("node {node} starts with entry {} that it said it holds", promised.matching);
+            let expected = format!("node {node} starts with entry {}, which it has acknowledged", promised.matching);
             return Some(("entry_lost", expected, format!("its log ends at {last}")));
         }
         None
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_promise_that_the_disk_does_not_hold_is_named_and_a_truncation_releases_it() {
+    fn a_promise_that_the_disk_does_not_keep_is_reported_and_a_truncation_releases_it() {
         let mut promises = Promises::default();
         promises.granted(1, (3, 2));
         promises.matching(1, 10);

@@ -170,7 +170,7 @@ fn the_oracle_names_a_machine_that_expires_early_by_real_time() {
 }
 
 #[test]
-fn the_oracle_knows_what_an_administrator_set_back_to_wrong_clocks() {
+fn the_oracle_accepts_time_that_an_administrator_set_back_to_wrong_clocks() {
     let mut both = Both::new();
     let newest = Command::SetFormat { format: Format::NEWEST };
     both.apply(&newest);

@@ -93,7 +93,7 @@ fn leave(disk: &Path, free_bytes: u64) {
 }
 
 #[tokio::test]
-async fn machine_a_store_without_room_for_its_copy_is_refused_with_what_is_needed_and_left_as_it_is() {
+async fn machine_a_store_without_space_for_its_copy_is_refused_with_the_space_needed_and_left_unchanged() {
     let disk = SmallDisk::mount(64);
     let folder = disk.path().join("store");
     filled(&folder).await;
@@ -111,6 +111,6 @@ async fn machine_a_store_without_room_for_its_copy_is_refused_with_what_is_neede
 
     fs::remove_file(disk.path().join("ballast")).unwrap();
     leave(disk.path(), needed_bytes + (64 << 10));
-    let store = open(&folder).expect("as much as it said is enough");
+    let store = open(&folder).expect("the reported size is enough");
     assert_eq!(store.get(key(7u32).as_bytes()).unwrap(), Some(value(7)));
 }

@@ -35,13 +35,13 @@ async fn assert_refused_and_left_alone(case: &str, deed: Deed, owner: Owner, exp
 }
 
 #[tokio::test]
-async fn a_damaged_store_is_refused_and_left_as_it_is() {
+async fn a_damaged_store_is_refused_and_left_unchanged() {
     let deeds: [(&str, Deed); 14] = [
         ("no database", |folder| fs::remove_dir_all(folder.join("sled")).unwrap()),
         ("no database file", |folder| fs::remove_file(folder.join("sled/db")).unwrap()),
         ("an emptied database file", |folder| fs::write(folder.join("sled/db"), b"").unwrap()),
         ("a database file of zeros", |folder| edit(&folder.join("sled/db"), |bytes| bytes.fill(0))),
-        ("a database made anew", |folder| {
+        ("a newly created database", |folder| {
             fs::remove_dir_all(folder.join("sled")).unwrap();
             drop(sled::Config::new().path(folder.join("sled")).segment_size(8 << 20).open().unwrap());
         }),
@@ -95,7 +95,7 @@ async fn a_store_that_went_back_in_time_is_refused() {
 }
 
 #[tokio::test]
-async fn every_refusal_names_the_folder_and_what_to_do() {
+async fn every_refusal_names_the_folder_and_the_remedy() {
     let folder = tempdir().unwrap();
     filled(folder.path()).await;
     fs::remove_file(folder.path().join("sled/db")).unwrap();
@@ -104,7 +104,7 @@ async fn every_refusal_names_the_folder_and_what_to_do() {
 }
 
 #[tokio::test]
-async fn the_store_of_another_is_refused_and_left_as_it_is() {
+async fn the_store_of_another_owner_is_refused_and_left_unchanged() {
     let others = [Owner { number: 2, ..NODE_1 }, Owner { kind: Kind::Publisher, number: 0, ..NODE_1 }];
     for owner in others {
         let expected: Expected = |error| matches!(error, OpenError::OtherOwner { found, .. } if found.owner == 1);
@@ -113,7 +113,7 @@ async fn the_store_of_another_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_newer_format_is_refused_by_its_number_whatever_else_it_says() {
+async fn a_newer_format_is_refused_by_its_number_whatever_other_fields_it_has() {
     let newer: Deed = |folder| {
         let path = folder.join("identity");
         let text = fs::read_to_string(&path).unwrap().replace("format = 1", "format = 7\nwhat_is_this = [1, 2]");
@@ -129,13 +129,13 @@ async fn a_store_is_opened_by_one_at_a_time() {
     filled(folder.path()).await;
     let first = open(folder.path()).unwrap();
     assert!(matches!(refusal(folder.path(), NODE_1), OpenError::InUse { .. }));
-    assert!(first.get(key(0u32).as_bytes()).unwrap().is_some(), "the first one reads on");
+    assert!(first.get(key(0u32).as_bytes()).unwrap().is_some(), "the first one can still read");
     drop(first);
     Store::open(folder.path(), NODE_1).unwrap();
 }
 
 #[tokio::test]
-async fn what_a_crash_during_creation_leaves_is_taken_over() {
+async fn a_store_whose_creation_was_interrupted_is_completed() {
     let leftovers: [(&str, Deed); 3] = [
         ("an empty folder of sled", |folder| fs::create_dir_all(folder.join("sled")).unwrap()),
         ("a database without a mark", |folder| {

@@ -45,7 +45,7 @@ async fn a_store_can_be_opened_and_written_again_and_again() {
 }
 
 #[tokio::test]
-async fn the_number_of_writes_only_grows_and_what_a_barrier_covered_is_there_at_the_next_opening() {
+async fn the_number_of_writes_only_grows_and_writes_before_a_barrier_are_there_at_the_next_opening() {
     let folder = tempdir().unwrap();
     let mut before = 0;
     for round in 0..3u32 {
@@ -64,7 +64,7 @@ async fn the_number_of_writes_only_grows_and_what_a_barrier_covered_is_there_at_
 }
 
 #[tokio::test]
-async fn what_is_removed_stays_removed_and_the_later_change_of_a_key_stands() {
+async fn a_removed_key_stays_removed_and_the_last_change_of_a_key_wins() {
     let folder = tempdir().unwrap();
     filled(folder.path()).await;
     let store = open(folder.path()).unwrap();
@@ -162,7 +162,7 @@ async fn an_opening_that_was_cut_short_at_any_step_loses_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_used_is_the_copy_that_was_checked() {
+async fn the_checked_copy_is_the_one_that_is_used() {
     let folder = tempdir().unwrap();
     filled(folder.path()).await;
     let db = folder.path().join("sled/db");

@@ -14,7 +14,7 @@ pub struct Network(IpNet);
 
 /// The text is no network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no network; write ADDRESS/BITS, 10.0.0.0/8 or 2001:db8::/32 for example, or one address")]
+#[error("{0:?} is not a network; write ADDRESS/BITS, 10.0.0.0/8 or 2001:db8::/32 for example, or one address")]
 pub struct MalformedNetwork(String);
 
 impl Network {
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_is_read_and_has_its_addresses_in_both_their_forms() {
+    fn a_parsed_network_contains_its_addresses_in_both_their_forms() {
         let cases = [
             ("10.0.0.0/8", "10.0.0.0/8", "10.255.0.1", "11.0.0.1"),
             ("10.1.2.3/8", "10.0.0.0/8", "::ffff:10.9.9.9", "::ffff:11.0.0.1"),

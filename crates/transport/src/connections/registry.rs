@@ -73,10 +73,10 @@ pub enum Refusal {
     #[error("its address is in none of the networks that may connect")]
     Network,
     /// The source has reached its limit, and a call waits for its answer on each of its connections.
-    #[error("its source has all its connections, each with a call under way")]
+    #[error("its source has reached its limit of connections, and each has a call under way")]
     Source,
     /// The port has reached its limit, and a call waits for its answer on each connection.
-    #[error("the port has all its connections, each with a call under way")]
+    #[error("the port has reached its limit of connections, and each has a call under way")]
     Port,
 }
 

@@ -34,7 +34,7 @@ fn evicted(slots: &mut [ConnectionSlot]) -> Vec<usize> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_is_full_loses_its_own_idlest_connection_and_others_lose_none() {
+async fn a_source_at_its_limit_loses_its_own_idlest_connection_and_others_lose_none() {
     let port = port(10, 3);
     let mut other = port.admit(from(2)).unwrap();
     let mut slots = Vec::new();
@@ -73,7 +73,7 @@ fn one_ipv6_64_is_one_source_and_does_not_fill_a_port() {
 }
 
 #[test]
-fn a_full_port_takes_a_place_from_the_source_with_most() {
+fn a_full_port_closes_a_connection_of_the_source_with_the_most() {
     let port = port(6, 4);
     let mut many: Vec<_> = (0..4).map(|_| port.admit(from(1)).unwrap()).collect();
     let mut few: Vec<_> = (0..2).map(|_| port.admit(from(2)).unwrap()).collect();
@@ -84,7 +84,7 @@ fn a_full_port_takes_a_place_from_the_source_with_most() {
 }
 
 #[test]
-fn among_sources_with_as_many_the_oldest_connection_goes() {
+fn among_sources_with_equally_many_the_oldest_connection_is_closed() {
     let port = port(3, 3);
     let mut slots: Vec<_> = [9, 1, 5].map(|number| port.admit(from(number)).unwrap()).into();
     for number in [7, 2] {
@@ -94,7 +94,7 @@ fn among_sources_with_as_many_the_oldest_connection_goes() {
 }
 
 #[test]
-fn a_call_under_way_keeps_its_connection_and_where_all_have_one_the_new_one_is_refused() {
+fn a_connection_with_a_call_under_way_is_kept_and_if_all_have_one_the_new_one_is_refused() {
     let port = port(3, 2);
     let mut slots: Vec<_> = (0..2).map(|_| port.admit(from(1)).unwrap()).collect();
     let calls: Vec<_> = slots.iter().map(|slot| slot.activity().call()).collect();
@@ -111,7 +111,7 @@ fn a_call_under_way_keeps_its_connection_and_where_all_have_one_the_new_one_is_r
 }
 
 #[test]
-fn a_connection_that_is_told_to_close_begins_no_call_that_would_keep_it() {
+fn a_connection_that_is_being_closed_begins_no_call_that_would_keep_it() {
     let port = port(1, 1);
     let mut slot = port.admit(from(1)).unwrap();
     let _newer = port.admit(from(2)).unwrap();
@@ -120,7 +120,7 @@ fn a_connection_that_is_told_to_close_begins_no_call_that_would_keep_it() {
 }
 
 #[test]
-fn a_known_certificate_takes_no_place_of_strangers_and_is_not_closed_for_others() {
+fn a_connection_with_a_known_certificate_takes_no_slot_of_unknown_ones_and_is_not_closed_for_others() {
     let port = port(2, 2);
     let mut known = port.admit(from(1)).unwrap();
     assert!(known.is_known_now());
@@ -143,7 +143,7 @@ fn known_certificates_are_bounded_by_source_and_in_all() {
 }
 
 #[test]
-fn one_that_is_told_to_close_is_not_known_any_more() {
+fn a_connection_that_is_being_closed_no_longer_counts_as_known() {
     let port = port(1, 1);
     let mut slot = port.admit(from(1)).unwrap();
     let _newer = port.admit(from(1)).unwrap();
@@ -151,7 +151,7 @@ fn one_that_is_told_to_close_is_not_known_any_more() {
 }
 
 #[test]
-fn exempt_networks_have_no_limit_per_source_and_lose_places_last() {
+fn exempt_networks_have_no_limit_per_source_and_lose_connections_last() {
     let rules = Rules { exempt: networks(&["192.0.2.1"]), ..Rules::default() };
     let port = port_with(6, 2, rules);
     let mut exempt: Vec<_> = (0..4).map(|_| port.admit(from(1)).unwrap()).collect();
@@ -179,7 +179,7 @@ fn networks_that_are_not_listed_are_refused_and_counted_and_the_list_can_change(
 }
 
 #[test]
-fn nothing_is_kept_of_connections_that_are_gone() {
+fn no_data_is_kept_of_closed_connections() {
     let port = port(4, 2);
     let mut slots: Vec<_> = (0..200).map(|number| port.admit(from(number)).unwrap()).collect();
     assert!(slots[199].is_known_now());
@@ -189,7 +189,7 @@ fn nothing_is_kept_of_connections_that_are_gone() {
 }
 
 #[test]
-fn a_port_that_has_more_than_half_of_its_strangers_is_under_pressure() {
+fn a_port_with_more_than_half_of_its_unknown_connections_in_use_is_under_pressure() {
     let port = port(4, 4);
     let slots: Vec<_> = (0..2).map(|_| port.admit(from(1)).unwrap()).collect();
     assert!(!port.is_pressed());
@@ -200,7 +200,7 @@ fn a_port_that_has_more_than_half_of_its_strangers_is_under_pressure() {
 }
 
 #[test]
-fn lines_about_refusals_are_limited_and_the_next_says_how_many_were_left_out() {
+fn log_lines_about_refusals_are_limited_and_the_next_one_counts_the_suppressed_ones() {
     let mut lines = Lines::default();
     let start = Instant::now();
     let said = (0..100).filter(|_| lines.admit(start) == Some(0)).count();
@@ -210,7 +210,7 @@ fn lines_about_refusals_are_limited_and_the_next_says_how_many_were_left_out() {
 }
 
 #[tokio::test]
-async fn a_full_port_takes_no_connection_before_one_has_no_call_under_way() {
+async fn a_full_port_accepts_no_connection_while_all_have_a_call_under_way() {
     let port = port(1, 1);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let slot = port.admit(from(1)).unwrap();

@@ -238,26 +238,26 @@ impl IntoResponse for Refusal {
         let (status, title, text) = match self {
             Self::NotHere => (
                 StatusCode::FORBIDDEN,
-                "This console answers on its own machine only",
-                "Open it there, as http://localhost with its port, or through an SSH tunnel; or set \
-                 <code>console.auth = true</code> in the node's configuration: then whoever has a reader's rights gets in \
-                 with <code>quorate console</code>.",
+                "This console accepts connections from its own machine only",
+                "Open it there, as http://localhost with its port, or through an SSH tunnel; or set <code>console.auth \
+                 = true</code> in the node's configuration: then every caller with at least the role reader can open \
+                 it with <code>quorate console</code>.",
             ),
             Self::NoSession => (
                 StatusCode::UNAUTHORIZED,
-                "This console asks who you are",
-                "Run <code>quorate console</code> with a reader's rights, on the node or with <code>--admin</code> from \
-                 afar, and open the address that it prints.",
+                "This console requires a ticket",
+                "Run <code>quorate console</code> with at least the role reader, on the node or with \
+                 <code>--admin</code> from another machine, and open the address that it prints.",
             ),
             Self::NoTicket => (
                 StatusCode::UNAUTHORIZED,
-                "This ticket is not good",
-                "A ticket is good once, and for one minute. Run <code>quorate console</code> again, and open the address \
-                 that it prints.",
+                "This ticket is not valid",
+                "A ticket is valid once, and for one minute. Run <code>quorate console</code> again, and open the \
+                 address that it prints.",
             ),
             Self::OtherSite => (
                 StatusCode::FORBIDDEN,
-                "This is for the console's own page",
+                "This address is for the console's own page only",
                 "Open the console itself, at the address that <code>quorate console</code> prints.",
             ),
         };
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_elsewhere_is_not_here_whatever_it_says() {
+    fn a_remote_peer_is_not_local_whatever_host_it_names() {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, "localhost:9688".parse().unwrap());
         for (peer, is_ours) in
@@ -307,14 +307,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_secret_is_good_once_or_for_its_time_and_there_are_so_many() {
+    async fn a_ticket_is_valid_once_a_session_for_its_lifetime_and_both_are_bounded() {
         let now = Instant::now();
         let mut secrets = Secrets::new(2, Duration::from_secs(60));
         secrets.put("a", None, now);
         assert!(secrets.until("a", now).is_some() && secrets.until("b", now).is_none());
         assert!(secrets.take("a", now).is_some() && secrets.take("a", now).is_none(), "once");
         secrets.put("a", None, now);
-        assert!(secrets.take("a", now + Duration::from_secs(60)).is_none(), "its time is over");
+        assert!(secrets.take("a", now + Duration::from_secs(60)).is_none(), "it has expired");
         for (secret, later_s) in [("a", 0), ("b", 1), ("c", 2)] {
             secrets.put(secret, None, now + Duration::from_secs(later_s));
         }

@@ -98,7 +98,7 @@ mod tests {
         }
         let shown = history.shown();
         let all = shown.as_array().unwrap();
-        assert_eq!(all.len(), 1, "what is no more is forgotten");
+        assert_eq!(all.len(), 1, "an application that no longer exists is removed");
         let points = all[0]["points"].as_array().unwrap();
         assert!(points.len() <= CONSOLE_POINTS_MAX && points.len() > CONSOLE_POINTS_MAX / 2);
         assert!(points.iter().any(|point| point[1] == 3), "the dip is there");

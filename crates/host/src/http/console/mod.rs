@@ -43,7 +43,7 @@ pub(crate) enum TicketError {
     )]
     LoopbackOnly(IpAddr),
     /// The operating system gave no randomness.
-    #[error("there is no randomness: {0}")]
+    #[error("the operating system gave no randomness: {0}")]
     Randomness(io::Error),
 }
 

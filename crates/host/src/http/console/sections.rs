@@ -134,7 +134,7 @@ pub(super) fn events<'a>(events: impl Iterator<Item = &'a ActivationEvent>, pass
         let status = Status(event.status);
         let (answer, is_well) = match status {
             Status::OK if event.count >= event.required_count => ("activated".to_owned(), true),
-            Status::OK | Status::BELOW_THRESHOLD => ("counted, not yet".to_owned(), true),
+            Status::OK | Status::BELOW_THRESHOLD => ("counted, below the threshold".to_owned(), true),
             refused => (format!("refused, {refused}: {}", refused.words()), false),
         };
         json!({

@@ -38,7 +38,8 @@ pub(super) async fn stream(
     Extension(connection): Extension<Connection>,
 ) -> Response {
     let Ok(place) = Arc::clone(&feed.viewers).try_acquire_owned() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "as many look already as this node has places for\n").into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, "the console has the maximum number of viewers on this node\n")
+            .into_response();
     };
     let told = feed.told.subscribe();
     feed.wanted.notify_one();

@@ -52,77 +52,79 @@ const COUNTED: &[&str] = &["publisher", "application"];
 const PRODUCT: &[&str] = &["publisher", "application", "product", "group"];
 
 pub(crate) const BUILD_INFO: Metric = gauge("quorate_build_info", &["version"], "Always 1; the version of the program");
-pub(crate) const READY: Metric = gauge("quorate_ready", &[], "1 where the node answers clients, as /readyz says");
-pub(crate) const DRAINING: Metric = gauge("quorate_draining", &[], "1 where the node is on its way out of service");
+pub(crate) const READY: Metric =
+    gauge("quorate_ready", &[], "1 if the node is ready to answer clients, as /readyz reports");
+pub(crate) const DRAINING: Metric = gauge("quorate_draining", &[], "1 if the node is draining");
 pub(crate) const FORMAT: Metric = gauge("quorate_format", &[], "The format that the cluster writes");
 
 pub(crate) const COUNT: Metric =
-    gauge("quorate_counted_machines", COUNTED, "Machines that asked within 30 days: the count of the application");
+    gauge("quorate_counted_machines", COUNTED, "The count of the application: CMIDs with a request within 30 days");
 pub(crate) const CACHE_LIMIT: Metric =
-    gauge("quorate_cache_limit", COUNTED, "Machines that are remembered at most; 0 before the first request");
+    gauge("quorate_cache_limit", COUNTED, "Maximum number of CMIDs in the count; 0 before the first request");
 pub(crate) const CACHE_OLDEST: Metric =
-    gauge("quorate_cache_oldest_seconds", COUNTED, "Time since the machine asked that counts and asked longest ago");
+    gauge("quorate_cache_oldest_seconds", COUNTED, "Time since the oldest request that still counts");
 pub(crate) const CACHE_EXPIRING: Metric = gauge(
     "quorate_cache_expiring",
     &["publisher", "application", "days"],
-    "Machines that are forgotten within so many days if they do not ask again",
+    "Machines that expire from the count within so many days unless they renew",
 );
 pub(crate) const THRESHOLD: Metric =
-    gauge("quorate_threshold", PRODUCT, "The count that the product's machines need to be activated");
+    gauge("quorate_threshold", PRODUCT, "The count from which on the product's machines are activated");
 pub(crate) const FALLS_BELOW: Metric = gauge(
     "quorate_falls_below_timestamp_seconds",
     PRODUCT,
-    "When the count falls below the threshold if no machine asks from now on; 0 where it is below already",
+    "When the count falls below the threshold if no machine renews from now on; 0 if it is below already",
 );
 pub(crate) const FALLS_BELOW_BY_TREND: Metric = gauge(
     "quorate_falls_below_by_trend_timestamp_seconds",
     PRODUCT,
-    "The same if the machines that asked within 7 days go on to; 0 where it is below, +Inf where it stays above",
+    "The same if the machines that sent a request within 7 days keep renewing; 0 if it is below already, +Inf if it \
+     stays above",
 );
 
 pub(crate) const REQUESTS: Metric = counter(
     "quorate_requests_total",
     &["group", "result", "status"],
-    "Requests by the product group that they need, what became of them, and the HRESULT that was answered",
+    "Requests by the product group that they need, result, and HRESULT of the response",
 );
 pub(crate) const REQUEST_SECONDS: Metric =
-    histogram("quorate_request_seconds", LATENCIES, "From a request's last byte to its answer");
+    histogram("quorate_request_seconds", LATENCIES, "From a request's last byte to its response");
 pub(crate) const SKEW: Metric = histogram(
     "quorate_client_clock_skew_seconds",
     SKEWS,
-    "How far the clocks of the machines that asked are ahead of cluster time",
+    "How far the clocks of client machines are ahead of cluster time",
 );
 pub(crate) const OTHER_MACHINE: Metric = counter(
     "quorate_duplicate_cmid_requests_total",
     &[],
-    "Requests with a CMID with which another machine asked before: copied machines, or changed hardware",
+    "Requests with a CMID that another machine used before: copied machines, or changed hardware",
 );
 
 pub(crate) const NEW_CMIDS: Metric = counter(
     "quorate_new_cmids_total",
     &[],
-    "Machines that were counted and that the count did not remember: new ones, and those that it forgot",
+    "Requests that added a CMID to a count: new machines, and machines that had expired from it",
 );
 pub(crate) const NEW_CMIDS_REFUSED: Metric = counter(
     "quorate_new_cmids_refused_total",
     &[],
-    "Requests of such machines that were refused: more of one source than clients.new_cmids_per_minute",
+    "Requests with such CMIDs that were refused: more from one source than clients.new_cmids_per_minute",
 );
 
 pub(crate) const DISTINCT: Metric = gauge(
     "quorate_distinct_machines",
     &["days"],
-    "Machines that asked any node within so many days, and up to six hours more: an estimate, good to 2 % or so",
+    "Machines with a request to any node within so many days, and up to six hours more: an estimate with an error of \
+     about 2 %",
 );
 pub(crate) const DUPLICATES: Metric = gauge(
     "quorate_duplicate_cmids",
     &[],
-    "CMIDs, among those that this node remembers, with which several machines ask: `quorate duplicates` names them",
+    "CMIDs, among those that this node remembers, that several machines use: `quorate duplicates` names them",
 );
 
 pub(crate) const CONNECTIONS: Metric = counter("quorate_connections_total", &[], "Connections of clients");
-pub(crate) const CONNECTIONS_OPEN: Metric =
-    gauge("quorate_connections_open", &[], "Connections of clients at the moment");
+pub(crate) const CONNECTIONS_OPEN: Metric = gauge("quorate_connections_open", &[], "Open connections of clients");
 pub(crate) const CONNECTIONS_REFUSED: Metric = counter(
     "quorate_connections_refused_total",
     &["port", "limit"],
@@ -131,164 +133,177 @@ pub(crate) const CONNECTIONS_REFUSED: Metric = counter(
 pub(crate) const CONNECTIONS_EVICTED: Metric = counter(
     "quorate_connections_evicted_total",
     &["port"],
-    "Idle connections that were closed on a port for new ones, of the source with most",
+    "Idle connections that were closed on a port to admit new ones, of the source with the most",
 );
 pub(crate) const ENROLMENTS_REFUSED: Metric = counter(
     "quorate_enrolments_refused_total",
     &[],
-    "Join tokens that the node refused: unknown, used already, expired, or too many wrong ones of a source",
+    "Join tokens that the node refused: unknown, used already, expired, or too many wrong ones from a source",
 );
 pub(crate) const CLIENT_FAULTS: Metric = counter(
     "quorate_client_faults_total",
     &["kind"],
-    "Clients that broke the protocol, took too long, or sent what is no request",
+    "Clients that violated the protocol, timed out, or sent a malformed request",
 );
 
 pub(crate) const FOREIGN_CONNECTIONS: Metric = counter(
     "quorate_foreign_connections_total",
     &["kind"],
-    "Connections to port 1688 that are no client's: closed without a byte (health checks), TLS, HTTP, a PROXY header",
+    "Connections to port 1688 that are not from clients: closed without a byte (health checks), TLS, HTTP, a PROXY \
+     header",
 );
 
 pub(crate) const ACTIVATIONS_LOST: Metric = counter(
     "quorate_activation_log_lost_total",
     &[],
-    "Answered requests that the activation log could not take: the disk is full or too slow",
+    "Answered requests that could not be written to the activation log: the disk is full or too slow",
 );
 pub(crate) const ACTIVATIONS_LEFT_OUT: Metric = counter(
     "quorate_activation_log_left_out_total",
     &[],
-    "Refused requests that the activation log left out: more than 10 of one source in a minute",
+    "Refused requests that were not written to the activation log: more than 10 from one source in a minute",
 );
 pub(crate) const LOG_LEFT_OUT: Metric = counter(
     "quorate_log_lines_left_out_total",
     &[],
-    "Lines that were left out of the log since the process began: too many of a kind, or about one source, in a second",
+    "Log lines suppressed since the process started: too many of a kind, or about one source, in a second",
 );
 pub(crate) const LOG_DROPPED: Metric = counter(
     "quorate_log_lines_dropped_total",
     &[],
-    "Lines that were dropped since the process began: what reads the log is too slow, has stopped reading, or is full",
+    "Log lines dropped since the process started: the reader of the log is too slow or has stopped, or its disk is \
+     full",
 );
-pub(crate) const LEADER_KNOWN: Metric =
-    gauge("quorate_raft_leader_known", &[], "1 where the node knows a leader that a majority confirmed within seconds");
+pub(crate) const LEADER_KNOWN: Metric = gauge(
+    "quorate_raft_leader_known",
+    &[],
+    "1 if the node knows a leader that a majority confirmed within the last seconds",
+);
 pub(crate) const CLOCK_ALARM: Metric = gauge(
     "quorate_clock_alarm",
     &[],
-    "1 on the leader where the nodes' clocks jumped and nothing confirms it, or where cluster time is ahead of them",
+    "On the leader: 1 if the nodes' clocks jumped without confirmation, or if cluster time is ahead of them",
 );
 pub(crate) const CLOCK_AHEAD: Metric = gauge(
     "quorate_cluster_time_ahead_seconds",
     &[],
     "How far cluster time is ahead of the voters' clocks, on the leader; NaN where their clocks are not known",
 );
-pub(crate) const IS_LEADER: Metric = gauge("quorate_raft_is_leader", &[], "1 where the node leads");
-pub(crate) const TERM: Metric = gauge("quorate_raft_term", &[], "The term; it rises with every election");
-pub(crate) const VOTERS: Metric = gauge("quorate_raft_voters", &[], "Members that vote");
-pub(crate) const MEMBERS: Metric = gauge("quorate_raft_members", &[], "Members of the cluster");
-pub(crate) const LAST_INDEX: Metric = gauge("quorate_raft_last_index", &[], "The last entry in the node's log");
-pub(crate) const APPLIED_INDEX: Metric = gauge("quorate_raft_applied_index", &[], "The last entry that is applied");
+pub(crate) const IS_LEADER: Metric = gauge("quorate_raft_is_leader", &[], "1 if the node is the leader");
+pub(crate) const TERM: Metric = gauge("quorate_raft_term", &[], "The Raft term; it rises with every election");
+pub(crate) const VOTERS: Metric = gauge("quorate_raft_voters", &[], "Number of voters");
+pub(crate) const MEMBERS: Metric = gauge("quorate_raft_members", &[], "Number of members");
+pub(crate) const LAST_INDEX: Metric =
+    gauge("quorate_raft_last_index", &[], "Index of the last entry in the node's log");
+pub(crate) const APPLIED_INDEX: Metric = gauge("quorate_raft_applied_index", &[], "Index of the last applied entry");
 pub(crate) const LAG: Metric = gauge(
     "quorate_raft_peer_lag_entries",
     &["peer"],
-    "On the leader: entries that the other node does not have yet; NaN elsewhere",
+    "On the leader: lag of the other node, in entries; NaN elsewhere",
 );
 pub(crate) const LAGS: Metric = gauge(
     "quorate_raft_peer_lags",
     &["peer"],
-    "On the leader: 1 where the other node lacks more than 1000 entries, or one for more than 10 s; NaN elsewhere",
+    "On the leader: 1 if the other node lags by more than 1000 entries, or by any entry for more than 10 s; NaN \
+     elsewhere",
 );
 pub(crate) const PEER_DRAINED: Metric = gauge(
     "quorate_raft_peer_drained",
     &["peer"],
-    "On the leader: 1 where the other node stops after a drain, or has; NaN elsewhere",
+    "On the leader: 1 if the other node was drained, and is stopping or has stopped; NaN elsewhere",
 );
 pub(crate) const VOTERS_ANSWERING: Metric =
-    gauge("quorate_raft_voters_answering", &[], "On the leader: voters that answer, itself included; 0 elsewhere");
+    gauge("quorate_raft_voters_answering", &[], "On the leader: voters that respond, itself included; 0 elsewhere");
 pub(crate) const VOTERS_CAUGHT_UP: Metric = gauge(
     "quorate_raft_voters_caught_up",
     &[],
-    "On the leader: voters that answer and do not lag, itself included: those that can carry the quorum; 0 elsewhere",
+    "On the leader: voters that respond and do not lag, itself included: those that can form the quorum; 0 elsewhere",
 );
-pub(crate) const VOTERS_DRAINED: Metric =
-    gauge("quorate_raft_voters_drained", &[], "On the leader: voters that stop after a drain, or have; 0 elsewhere");
-pub(crate) const MEMBERS_DRAINED: Metric =
-    gauge("quorate_raft_members_drained", &[], "On the leader: members that stop after a drain, or have; 0 elsewhere");
+pub(crate) const VOTERS_DRAINED: Metric = gauge(
+    "quorate_raft_voters_drained",
+    &[],
+    "On the leader: voters that were drained, and are stopping or have stopped; 0 elsewhere",
+);
+pub(crate) const MEMBERS_DRAINED: Metric = gauge(
+    "quorate_raft_members_drained",
+    &[],
+    "On the leader: members that were drained, and are stopping or have stopped; 0 elsewhere",
+);
 pub(crate) const LEADER_CHANGES: Metric =
-    counter("quorate_raft_leader_changes_total", &[], "Times that the node saw another node lead than before");
+    counter("quorate_raft_leader_changes_total", &[], "Leader changes that the node observed");
 pub(crate) const UNAVAILABLE: Metric =
-    counter("quorate_raft_proposals_failed_total", &[], "Requests that no leader took in time");
+    counter("quorate_raft_proposals_failed_total", &[], "Requests that no leader committed in time");
 pub(crate) const COMMIT_SECONDS: Metric = histogram(
     "quorate_raft_commit_seconds",
     LATENCIES,
-    "On the leader: from the proposal of a batch until a majority has it and it is applied",
+    "On the leader: from the proposal of a batch until it is committed and applied",
 );
 pub(crate) const BATCH_REQUESTS: Metric = histogram(
     "quorate_raft_batch_requests",
     &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0],
-    "On the leader: requests in one entry",
+    "On the leader: requests in one log entry",
 );
-pub(crate) const FSYNC_SECONDS: Metric =
-    histogram("quorate_store_fsync_seconds", LATENCIES, "How long the disk takes to make a batch of writes durable");
+pub(crate) const FSYNC_SECONDS: Metric = histogram(
+    "quorate_store_fsync_seconds",
+    LATENCIES,
+    "Time that the disk takes to make a batch of writes durable (fsync latency)",
+);
 pub(crate) const STORE_BYTES: Metric =
-    gauge("quorate_store_bytes", &[], "Size of the store on disk; NaN where the disk does not say");
+    gauge("quorate_store_bytes", &[], "Size of the store on disk; NaN if it cannot be read");
 pub(crate) const STORE_BLOBS: Metric =
     gauge("quorate_store_unsynced_pages", &[], "Pages that were never made durable: replace a node that has any");
 pub(crate) const DATA_SIZE: Metric =
-    gauge("quorate_data_size_bytes", &[], "Size of the file system with the node's data; NaN where it does not say");
-pub(crate) const DATA_FREE: Metric = gauge(
-    "quorate_data_free_bytes",
-    &[],
-    "What the node may still write there; NaN where the file system does not say",
-);
+    gauge("quorate_data_size_bytes", &[], "Size of the file system with the node's data; NaN if it cannot be read");
+pub(crate) const DATA_FREE: Metric =
+    gauge("quorate_data_free_bytes", &[], "Free space there that the node may use; NaN if it cannot be read");
 pub(crate) const SNAPSHOT_INDEX: Metric =
-    gauge("quorate_snapshot_index", &[], "The last entry in the newest snapshot; 0 before the first");
+    gauge("quorate_snapshot_index", &[], "Index of the last entry in the newest snapshot; 0 before the first");
 pub(crate) const SNAPSHOT_AGE: Metric =
     gauge("quorate_snapshot_age_seconds", &[], "Age of the newest snapshot; 0 before the first");
 pub(crate) const DIVERGED: Metric = gauge(
     "quorate_state_diverged",
     &[],
-    "1 where the node's state differs from the majority's: `quorate cluster rejoin`",
+    "1 if the node's state differs from the majority's: run `quorate cluster rejoin`",
 );
 pub(crate) const QUARANTINED: Metric = gauge(
     "quorate_quarantined",
     &[],
-    "1 where the node takes no part: its disk went back in time, or it is a copy; replace the node",
+    "1 if the node is quarantined: its disk went back in time, or it is a copy; replace the node",
 );
 pub(crate) const ROUND_TRIP: Metric = gauge(
     "quorate_peer_round_trip_seconds",
     &["peer"],
-    "The median of the last round trips from the node to each other one; NaN where too few are known",
+    "The median of the last round trips from the node to each other node; NaN if too few are known",
 );
 pub(crate) const ROUND_TRIP_MAX: Metric = gauge(
     "quorate_peer_round_trip_limit_seconds",
     &[],
-    "The longest round trip between two nodes that the node's settings bear (raft.profile)",
+    "The longest round trip between two nodes that the node's election timeouts tolerate (raft.profile)",
 );
 
-pub(crate) const DNS_AGE: Metric =
-    gauge("quorate_dns_published_age_seconds", &["domain"], "Time since the node's records were last in order there");
+pub(crate) const DNS_AGE: Metric = gauge(
+    "quorate_dns_published_age_seconds",
+    &["domain"],
+    "Time since the node's records were last confirmed up to date there",
+);
 pub(crate) const DNS_FAILED: Metric =
-    gauge("quorate_dns_failed", &["domain"], "1 where the last attempt to publish the node's records failed");
+    gauge("quorate_dns_failed", &["domain"], "1 if the last attempt to publish the node's records failed");
 pub(crate) const DNS_FOREIGN: Metric = gauge(
     "quorate_dns_foreign_records",
     &["domain"],
-    "Records under the cluster's name that belong to no member, as the node saw them that looks",
+    "Records under the cluster's name that belong to no member, as seen by the node that checks them",
 );
 pub(crate) const ACTIVATED: Metric =
     gauge("quorate_activated", &["publisher", "group"], "1 for each product group for which the node is activated");
 pub(crate) const KEY_USED: Metric = gauge(
     "quorate_key_hosts_used",
     &["publisher", "key"],
-    "Hosts that are activated with the key, as the publisher said last",
+    "Hosts that are activated with the key, as the publisher last reported",
 );
 pub(crate) const KEY_LIMIT: Metric =
-    gauge("quorate_key_hosts_limit", &["publisher", "key"], "Hosts that the key is good for");
-pub(crate) const CERTIFICATE_ENDS: Metric = gauge(
-    "quorate_certificate_expires_timestamp_seconds",
-    &[],
-    "When the certificate ends that the node shows to the others",
-);
+    gauge("quorate_key_hosts_limit", &["publisher", "key"], "Hosts that the key can activate");
+pub(crate) const CERTIFICATE_ENDS: Metric =
+    gauge("quorate_certificate_expires_timestamp_seconds", &[], "When the node's certificate expires");
 
 /// All metrics, in the order of the page.
 pub const METRICS: &[Metric] = &[
@@ -364,7 +379,7 @@ pub const METRICS: &[Metric] = &[
 
 /// The table of metrics in `docs/observability.md`.
 pub fn markdown() -> String {
-    let mut text = "| metric | kind | labels | what it says |\n|---|---|---|---|\n".to_owned();
+    let mut text = "| metric | kind | labels | meaning |\n|---|---|---|---|\n".to_owned();
     for Metric { name, kind, labels, help } in METRICS {
         let kind = match kind {
             Kind::Counter => "counter",
@@ -383,7 +398,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_told_apart_and_keep_the_rules() {
+    fn metric_names_are_distinct_and_follow_the_naming_rules() {
         let names: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
         assert_eq!(names.len(), METRICS.len());
         for Metric { name, kind, labels, help } in METRICS {

@@ -29,10 +29,10 @@ pub(crate) enum TakeOverError {
     #[error("no majority of the voters confirmed this state after entry {0}")]
     NotConfirmed(u64),
     /// The log begins after the confirmed state.
-    #[error("entry {0}, which follows on the confirmed state, is not in this node's log any more")]
+    #[error("entry {0}, which follows the confirmed state, is no longer in this node's log")]
     Purged(u64),
     /// The confirmed state, after this node's own log is applied to it, differs as well.
-    #[error("the confirmed state, and the log up to entry {0}, give another state than the majority's")]
+    #[error("the confirmed state and the log up to entry {0} result in another state than the majority's")]
     Differs(u64),
     /// The disk failed, or the node stops.
     #[error(transparent)]
@@ -71,7 +71,7 @@ impl Replay {
             let entry = log.entry(index).ok_or(TakeOverError::Purged(index))?;
             self.apply(machine, entry)?;
         }
-        assert!(last.is_none_or(|last| last <= self.last), "the log that was applied is the one that is read again");
+        assert!(last.is_none_or(|last| last <= self.last), "the entries read again are those that were applied");
         Ok(())
     }
 
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_state_with_the_hash_that_the_log_says_is_taken_over() {
+    async fn only_a_state_with_the_hash_in_the_log_is_taken_over() {
         let (_folder, machine, log, hash) = noted();
         let right = machine.view(State::clone);
         assert!(matches!(refused(&machine, &log, &right).await, TakeOverError::NotConfirmed(1)), "no hash is logged");

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_durable_only_when_it_is_synced() {
+    fn written_data_is_durable_only_when_it_is_synced() {
         let mut content = abc();
         content.write(1, b"XYZ");
         assert_eq!((content.read(0, 9), content.synced()), (&b"aXYZ"[..], &b"abc"[..]));
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_failed_sync_lost_is_seen_and_becomes_durable_only_when_it_is_written_again() {
+    fn data_that_a_failed_sync_lost_stays_readable_and_becomes_durable_only_when_it_is_written_again() {
         let mut content = abc();
         content.write(0, b"X");
         assert!(content.fail_sync());
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_before_what_is_written_reads_as_zeros() {
+    fn a_gap_before_written_data_reads_as_zeros() {
         let mut content = abc();
         content.write(5, b"f");
         content.sync();
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_off_does_not_come_back_when_the_file_grows_again() {
+    fn truncated_data_does_not_return_when_the_file_grows_again() {
         let mut content = abc();
         content.set_len(1);
         content.set_len(3);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_read_behind_the_end() {
+    fn nothing_is_read_after_the_end() {
         assert_eq!((abc().read(3, 1), abc().read(9, 1), abc().read(1, usize::MAX)), (&b""[..], &b""[..], &b"bc"[..]));
     }
 }

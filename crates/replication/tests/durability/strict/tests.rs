@@ -120,7 +120,7 @@ fn a_rename_over_a_file_is_undone_until_the_folder_is_synced() {
 }
 
 #[test]
-fn of_a_move_between_folders_each_folder_knows_its_own_side() {
+fn each_folder_syncs_its_own_side_of_a_move_between_folders() {
     let moved = |synced_first: bool| {
         let (mut tree, _) = with_a();
         let to = tree.create_folder(ROOT, name("to"), 0o755).unwrap();
@@ -152,7 +152,7 @@ fn renames_that_would_lose_something_are_refused() {
 }
 
 #[test]
-fn what_survived_a_power_cut_survives_the_next_one() {
+fn data_that_survived_a_power_cut_survives_the_next_one() {
     let (tree, _) = with_a();
     let mut once = tree.after_power_cut();
     let a = once.look_up(ROOT, name("a")).unwrap();

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 pub(crate) use self::{
     node::Node,
-    waiting::{PATIENCE, eventually},
+    waiting::{TIMEOUT, eventually},
 };
 use crate::world;
 
@@ -70,7 +70,7 @@ impl Cluster {
     /// Forms the cluster and activates all nodes.
     pub(crate) async fn form(&self) {
         let addresses = self.addresses();
-        self.node(1).on(async move |replica| replica.bootstrap(&addresses, PATIENCE).await).await.unwrap();
+        self.node(1).on(async move |replica| replica.bootstrap(&addresses, TIMEOUT).await).await.unwrap();
         for command in world::activation(self.nodes.keys().copied()) {
             self.node(1).on(async move |replica| replica.propose(&command).await).await.unwrap();
         }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http_body::{Body as HttpBody, Frame};
 use replication::{
-    Connect, Environment, LegacyQuestions, Pace, RaftSettings, Recorded, Replica, StartError, Unavailable,
+    Connect, Environment, LegacyRequests, Pace, RaftSettings, Recorded, Replica, StartError, Unavailable,
 };
 use storage::{Disk, Kind, OpenError, Owner, SledDisk, Store};
 use tokio::{
@@ -41,7 +41,7 @@ use crate::world;
 /// Answers a request with the request's content and its own number.
 struct Echo(u64);
 
-impl LegacyQuestions for Echo {
+impl LegacyRequests for Echo {
     fn answer(&self, question: Bytes) -> BoxFuture<'_, Result<Bytes, Status>> {
         Box::pin(async move {
             let text = String::from_utf8(question.to_vec()).map_err(|_| Status::failed_precondition("no text"))?;
