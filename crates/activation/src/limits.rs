@@ -129,6 +129,18 @@ pub const ADDRESSES_MAX: usize = 16;
 /// The most entries of the publish list (R26).
 pub const DOMAINS_MAX: usize = 16;
 
+/// The most upstreams of the gateway.
+pub const UPSTREAMS_MAX: usize = 24;
+
+/// The most groups of upstreams with a rule of their own.
+pub const UPSTREAM_GROUPS_MAX: usize = 8;
+
+/// The most interfaces that a group of upstreams lists.
+pub const GROUP_INTERFACES_MAX: usize = 8;
+
+/// The most client networks that a group of upstreams lists.
+pub const GROUP_NETWORKS_MAX: usize = 32;
+
 /// Largest replication lag, in log entries, at which a node still counts as caught up: about the entries of one busy
 /// second. A learner with a larger lag gets no vote; a voter with a larger lag answers no client machines.
 pub const LAG_ENTRIES_MAX: u64 = 1000;

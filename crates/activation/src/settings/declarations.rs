@@ -5,6 +5,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use super::dns::PublishDomain;
+use super::gateway::{Forward, GroupName, GroupRule, Preferred, Upstream};
 use super::profile::ElectionProfile;
 use super::value::{Field, Form, TypedValue};
 use crate::limits::{
@@ -166,6 +167,24 @@ settings! {
         /// The distance between the nodes, for nodes whose configuration does not set it. Since format 3.
         RaftProfile as "raft.profile", raft_profile: ElectionProfile = ElectionProfile::Near, Form::Profile,
             "how far the nodes are from each other: near (round trips up to 75 ms) or far (up to 300 ms); a node whose configuration gives raft.profile keeps to that";
+        /// G1, G9, G11: the upstream hosts. Empty: the gateway forwards nothing. Since format 3.
+        GatewayUpstreams as "gateway.upstreams", gateway_upstreams: Vec<Upstream> = Vec::new(), Form::Upstreams,
+            "hosts of another vendor to which associations are forwarded; empty: none is";
+        /// G3: the groups of upstreams and which associations each serves. Since format 3.
+        GatewayGroups as "gateway.groups", gateway_groups: Vec<GroupRule> = Vec::new(), Form::Groups,
+            "groups of upstreams, by interface and by client network; all other associations are of the group default";
+        /// G1: which associations are forwarded. Since format 3.
+        GatewayForward as "gateway.forward", gateway_forward: Forward = Forward::Foreign, Form::Forward,
+            "which associations are forwarded: foreign (those of other interfaces than ours) or all";
+        /// G5: the groups whose requests are mirrored. Since format 3.
+        GatewayMirror as "gateway.mirror", gateway_mirror: Vec<GroupName> = Vec::new(), Form::GroupNames,
+            "groups whose requests are also sent to their other upstreams";
+        /// G3: the upstreams that an administrator prefers, whatever the leader would choose. Since format 3.
+        GatewayPrefer as "gateway.prefer", gateway_prefer: Vec<Preferred> = Vec::new(), Form::Preferred,
+            "upstream that an administrator prefers, for each group; empty: the leader chooses";
+        /// G3: the upstreams that the leader chose from what the nodes report. Since format 3.
+        GatewayChoice as "gateway.choice", gateway_choice: Vec<Preferred> = Vec::new(), Form::Preferred,
+            "upstream that the leader chose, for each group; written by the leader only";
     }
 
     /// Settings of one node that can be changed while it runs, and that survive its restart (R36).
@@ -191,8 +210,10 @@ impl Settings {
 
     /// Resets the settings that `format` does not hold to their defaults.
     pub(crate) fn put_in(&mut self, format: Format) {
-        if Setting::RaftProfile.format() > format {
-            self.raft_profile = ElectionProfile::default();
+        for setting in Setting::ALL.into_iter().filter(|setting| setting.format() > format && !setting.is_of_node()) {
+            let default = SettingChange::from_log(setting, setting.default_value().to_string());
+            let reset = self.change(&default);
+            debug_assert!(reset.is_ok(), "a setting accepts its default");
         }
     }
 }
@@ -225,7 +246,13 @@ impl Setting {
     #[must_use]
     pub fn format(self) -> Format {
         match self {
-            Self::RaftProfile => Format::CODED,
+            Self::RaftProfile
+            | Self::GatewayUpstreams
+            | Self::GatewayGroups
+            | Self::GatewayForward
+            | Self::GatewayMirror
+            | Self::GatewayPrefer
+            | Self::GatewayChoice => Format::CODED,
             _ => Format::OLDEST,
         }
     }

@@ -7,10 +7,14 @@
 
 mod declarations;
 mod dns;
+mod gateway;
 mod profile;
 mod value;
 
 pub use declarations::{NodeSettings, Scope, Setting, SettingChange, SettingError, Settings};
 pub use dns::{Announcement, DomainName, PublishDomain, Rank};
+pub use gateway::{
+    DEFAULT_GROUP, Forward, GroupName, GroupRule, Preferred, UPSTREAM_PORT, Upstream, UpstreamAddress,
+};
 pub use profile::{ElectionProfile, UnknownProfile};
 pub use value::{Form, TypedValue};

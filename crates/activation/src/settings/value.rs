@@ -1,10 +1,12 @@
 //! Values of settings: which values each form accepts, and how fields hold them.
 
 use std::fmt;
+use std::str::FromStr;
 
 use super::dns::PublishDomain;
+use super::gateway::{Forward, GroupName, GroupRule, Preferred, Upstream};
 use super::profile::ElectionProfile;
-use crate::limits::DOMAINS_MAX;
+use crate::limits::{DOMAINS_MAX, UPSTREAM_GROUPS_MAX, UPSTREAMS_MAX};
 
 /// The form of a setting's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +21,16 @@ pub enum Form {
     Domains,
     /// `near` or `far`.
     Profile,
+    /// At most [`UPSTREAMS_MAX`] upstreams with different addresses; the empty text is the empty list.
+    Upstreams,
+    /// At most [`UPSTREAM_GROUPS_MAX`] rules of different groups; the empty text is the empty list.
+    Groups,
+    /// At most [`UPSTREAM_GROUPS_MAX`] different names of groups; the empty text is the empty list.
+    GroupNames,
+    /// At most [`UPSTREAM_GROUPS_MAX`] entries for different groups; the empty text is the empty list.
+    Preferred,
+    /// `foreign` or `all`.
+    Forward,
 }
 
 /// A value of a setting.
@@ -28,6 +40,11 @@ pub enum TypedValue {
     Number(u32),
     Domains(Vec<PublishDomain>),
     Profile(ElectionProfile),
+    Upstreams(Vec<Upstream>),
+    Groups(Vec<GroupRule>),
+    GroupNames(Vec<GroupName>),
+    Preferred(Vec<Preferred>),
+    Forward(Forward),
 }
 
 impl Form {
@@ -42,6 +59,17 @@ impl Form {
             Self::NumberOrZero { min, max } => number(text, |number| number == 0 || (min..=max).contains(&number)),
             Self::Domains => domains(text).map(TypedValue::Domains),
             Self::Profile => text.parse().ok().map(TypedValue::Profile),
+            Self::Upstreams => {
+                list(text, UPSTREAMS_MAX, |entry: &Upstream| entry.address.clone()).map(TypedValue::Upstreams)
+            }
+            Self::Groups => {
+                list(text, UPSTREAM_GROUPS_MAX, |entry: &GroupRule| entry.name.clone()).map(TypedValue::Groups)
+            }
+            Self::GroupNames => list(text, UPSTREAM_GROUPS_MAX, GroupName::clone).map(TypedValue::GroupNames),
+            Self::Preferred => {
+                list(text, UPSTREAM_GROUPS_MAX, |entry: &Preferred| entry.group.clone()).map(TypedValue::Preferred)
+            }
+            Self::Forward => text.parse().ok().map(TypedValue::Forward),
         }
     }
 }
@@ -57,6 +85,20 @@ impl fmt::Display for Form {
                 write!(f, "up to {DOMAINS_MAX} different entries DOMAIN or DOMAIN:PRIORITY:WEIGHT, separated by commas")
             }
             Self::Profile => f.write_str("near or far"),
+            Self::Upstreams => write!(
+                f,
+                "up to {UPSTREAMS_MAX} different upstreams HOST:PORT or srv:NAME, with options as in \
+                 HOST:PORT?priority=1&weight=2&group=NAME&drained, separated by commas"
+            ),
+            Self::Groups => write!(
+                f,
+                "up to {UPSTREAM_GROUPS_MAX} groups NAME?interface=UUID&network=ADDRESS/BITS, separated by commas"
+            ),
+            Self::GroupNames => write!(f, "up to {UPSTREAM_GROUPS_MAX} names of groups, separated by commas"),
+            Self::Preferred => {
+                write!(f, "up to {UPSTREAM_GROUPS_MAX} entries GROUP=HOST:PORT, one for each group, separated by commas")
+            }
+            Self::Forward => f.write_str("foreign or all"),
         }
     }
 }
@@ -66,15 +108,19 @@ fn number(text: &str, is_valid: impl Fn(u32) -> bool) -> Option<TypedValue> {
 }
 
 fn domains(text: &str) -> Option<Vec<PublishDomain>> {
+    list(text, DOMAINS_MAX, |entry: &PublishDomain| entry.domain.clone())
+}
+
+/// The entries of a list separated by commas: at most `max`, no two of which have the same key.
+fn list<T: FromStr, Key: Ord>(text: &str, max: usize, key: impl Fn(&T) -> Key) -> Option<Vec<T>> {
     if text.is_empty() {
         return Some(Vec::new());
     }
-    let domains: Vec<PublishDomain> =
-        text.split(',').take(DOMAINS_MAX + 1).map(|entry| entry.parse().ok()).collect::<Option<_>>()?;
-    let mut names: Vec<_> = domains.iter().map(|entry| &entry.domain).collect();
-    names.sort();
-    names.dedup();
-    (names.len() == domains.len() && domains.len() <= DOMAINS_MAX).then_some(domains)
+    let entries: Vec<T> = text.split(',').take(max + 1).map(|entry| entry.trim().parse().ok()).collect::<Option<_>>()?;
+    let mut keys: Vec<_> = entries.iter().map(key).collect();
+    keys.sort();
+    keys.dedup();
+    (keys.len() == entries.len() && entries.len() <= max).then_some(entries)
 }
 
 /// Writes the text that [`Form::parse`] reads as this value.
@@ -84,12 +130,21 @@ impl fmt::Display for TypedValue {
             Self::Flag(flag) => write!(f, "{flag}"),
             Self::Number(number) => write!(f, "{number}"),
             Self::Profile(profile) => write!(f, "{profile}"),
-            Self::Domains(domains) => domains.iter().enumerate().try_for_each(|(index, domain)| {
-                let separator = if index == 0 { "" } else { "," };
-                write!(f, "{separator}{domain}")
-            }),
+            Self::Domains(domains) => write_list(f, domains),
+            Self::Upstreams(upstreams) => write_list(f, upstreams),
+            Self::Groups(groups) => write_list(f, groups),
+            Self::GroupNames(names) => write_list(f, names),
+            Self::Preferred(preferred) => write_list(f, preferred),
+            Self::Forward(forward) => write!(f, "{forward}"),
         }
     }
+}
+
+fn write_list(f: &mut fmt::Formatter<'_>, entries: &[impl fmt::Display]) -> fmt::Result {
+    entries.iter().enumerate().try_for_each(|(index, entry)| {
+        let separator = if index == 0 { "" } else { "," };
+        write!(f, "{separator}{entry}")
+    })
 }
 
 /// The type of a field that holds a setting.
@@ -143,22 +198,27 @@ impl Field for Option<u16> {
     }
 }
 
-impl Field for Vec<PublishDomain> {
-    fn to_value(&self) -> TypedValue {
-        TypedValue::Domains(self.clone())
-    }
+/// Implements [`Field`] for types that have a variant of their own in [`TypedValue`].
+macro_rules! fields {
+    ($($Type:ty => $Variant:ident;)*) => {$(
+        impl Field for $Type {
+            fn to_value(&self) -> TypedValue {
+                TypedValue::$Variant(self.clone())
+            }
 
-    fn from_value(value: &TypedValue) -> Option<Self> {
-        if let TypedValue::Domains(domains) = value { Some(domains.clone()) } else { None }
-    }
+            fn from_value(value: &TypedValue) -> Option<Self> {
+                if let TypedValue::$Variant(value) = value { Some(value.clone()) } else { None }
+            }
+        }
+    )*};
 }
 
-impl Field for ElectionProfile {
-    fn to_value(&self) -> TypedValue {
-        TypedValue::Profile(*self)
-    }
-
-    fn from_value(value: &TypedValue) -> Option<Self> {
-        if let TypedValue::Profile(profile) = value { Some(*profile) } else { None }
-    }
+fields! {
+    Vec<PublishDomain> => Domains;
+    ElectionProfile => Profile;
+    Vec<Upstream> => Upstreams;
+    Vec<GroupRule> => Groups;
+    Vec<GroupName> => GroupNames;
+    Vec<Preferred> => Preferred;
+    Forward => Forward;
 }

@@ -180,8 +180,14 @@ fn expected(setting: Setting) -> &'static str {
         Setting::DnsTtl => "a number of 1 to 86400",
         Setting::DnsWithdrawDead => "0, or a number of 60 to 86400",
         Setting::ConnectionsPerSource | Setting::ClientsPort => "a number of 0 to 65535",
-        // No entry of formats 1 and 2 holds this setting.
+        // No entry of formats 1 and 2 holds these settings.
         Setting::RaftProfile => "near or far",
+        Setting::GatewayUpstreams
+        | Setting::GatewayGroups
+        | Setting::GatewayForward
+        | Setting::GatewayMirror
+        | Setting::GatewayPrefer
+        | Setting::GatewayChoice => "a value of a later format",
     }
 }
 

@@ -5,7 +5,7 @@ use activation::audit::{Description, Origin, verify};
 use activation::clock::{SkewReference, Stamp};
 use activation::coded::{Code, Coded};
 use activation::limits::OUTCOMES_KEPT;
-use activation::settings::{Setting, SettingChange};
+use activation::settings::{Setting, SettingChange, Settings};
 use activation::state::{Act, Applied, Batch, Command, CommandRefusal, Format, Grant, OpenToken, RecordOutcome, State};
 
 use super::world::*;
@@ -220,6 +220,27 @@ fn the_format_before_takes_the_record_over_in_words_that_never_change() {
     assert!(!cluster.state.has_carried_out(&[1; 16]));
     let read = State::decode_snapshot_up_to(format(2), &cluster.state.encode_snapshot().into()).unwrap();
     assert_eq!(read.hash(), cluster.state.hash());
+}
+
+#[test]
+fn the_gateways_settings_are_of_format_3_and_a_lowered_format_leaves_nothing_of_them() {
+    let mut cluster = cluster();
+    let settings = [
+        (Setting::GatewayUpstreams, "a.test?group=sites,b.test"),
+        (Setting::GatewayGroups, "sites?network=10.0.0.0/8"),
+        (Setting::GatewayForward, "all"),
+        (Setting::GatewayMirror, "sites"),
+        (Setting::GatewayPrefer, "sites=a.test"),
+        (Setting::GatewayChoice, "default=b.test"),
+    ];
+    for (setting, value) in settings {
+        assert_eq!(set(setting, value).format(), format(3));
+        assert_eq!(cluster.apply(&set(setting, value)), Applied::Done, "{setting:?}");
+    }
+    let restored = State::decode_snapshot(&cluster.state.encode_snapshot()).unwrap();
+    assert_eq!((restored.settings(), restored.hash()), (cluster.state.settings(), cluster.state.hash()));
+    assert_eq!(cluster.apply(&Command::SetFormat { format: format(2) }), Applied::Done);
+    assert_eq!(*cluster.state.settings(), Settings::default());
 }
 
 #[test]

@@ -62,6 +62,7 @@ fn r36_a_value_out_of_range_is_refused_with_what_is_expected_and_nothing_changes
     let mut cluster = Cluster::activated();
     let before = cluster.state.hash();
     let many = (0..17).map(|number| format!("d{number}.test")).collect::<Vec<_>>().join(",");
+    let too_many_upstreams = (0..25).map(|number| format!("h{number}.test")).collect::<Vec<_>>().join(",");
     let cases = [
         (Setting::ActivationInterval, "14"),
         (Setting::RenewalInterval, "43201"),
@@ -71,6 +72,21 @@ fn r36_a_value_out_of_range_is_refused_with_what_is_expected_and_nothing_changes
         (Setting::DnsDomains, "example.test:1"),
         (Setting::DnsDomains, "example.test:1:70000"),
         (Setting::DnsDomains, "a.test,A.test."),
+        (Setting::GatewayUpstreams, "a.test:0"),
+        (Setting::GatewayUpstreams, "a.test:70000"),
+        (Setting::GatewayUpstreams, "a..test"),
+        (Setting::GatewayUpstreams, "[a.test]:1688"),
+        (Setting::GatewayUpstreams, "a.test?group=A"),
+        (Setting::GatewayUpstreams, "a.test?rank=1"),
+        (Setting::GatewayUpstreams, "a.test,A.test:1688"),
+        (Setting::GatewayUpstreams, too_many_upstreams.as_str()),
+        (Setting::GatewayGroups, "sites?interface=7"),
+        (Setting::GatewayGroups, "sites?network=10.0.0.0/33"),
+        (Setting::GatewayGroups, "sites,sites"),
+        (Setting::GatewayMirror, "default,default"),
+        (Setting::GatewayPrefer, "default"),
+        (Setting::GatewayPrefer, "default=a.test,default=b.test"),
+        (Setting::GatewayForward, "none"),
         (Setting::DnsDomains, many.as_str()),
         (Setting::DnsTtl, "0"),
         (Setting::DnsWithdrawDead, "59"),
@@ -138,6 +154,43 @@ fn r26_the_publish_list_has_a_rank_for_each_domain_or_none() {
     assert_eq!(settings.get(Setting::DnsDomains).as_deref(), Some("example.test:10:60,other.test"));
     settings.set(Setting::DnsDomains, "").unwrap();
     assert_eq!(settings.dns_domains, []);
+}
+
+#[test]
+fn g11_an_upstream_is_a_host_with_a_port_or_the_name_of_srv_records_and_its_options() {
+    let given = " A.example.test , 192.0.2.7:1700?priority=2&weight=9&group=sites&drained, [2001:DB8::7]:1688,\
+                 2001:db8::8?group=default, srv:_kept._tcp.example.test.";
+    let shown = "a.example.test:1688,192.0.2.7:1700?priority=2&weight=9&group=sites&drained,[2001:db8::7]:1688,\
+                 [2001:db8::8]:1688,srv:_kept._tcp.example.test";
+    let mut settings = Settings::default();
+    settings.set(Setting::GatewayUpstreams, given).unwrap();
+    assert_eq!(settings.get(Setting::GatewayUpstreams).as_deref(), Some(shown));
+    let second = &settings.gateway_upstreams[1];
+    assert_eq!(
+        (second.group.as_str(), second.priority, second.weight, second.is_drained),
+        ("sites", 2, 9, true),
+        "{second:?}"
+    );
+    let again = settings.clone();
+    settings.set(Setting::GatewayUpstreams, shown).unwrap();
+    assert_eq!(settings, again, "what is shown is read as the same value");
+}
+
+#[test]
+fn g3_groups_of_upstreams_and_their_preferred_upstreams_are_read_as_they_are_shown() {
+    let mut settings = Settings::default();
+    let uuid = "0f8fad5b-d9cb-469f-a165-70867728950e";
+    let groups = format!("sites?interface={uuid}&network=10.1.0.0/16&network=2001:db8::/32,rest");
+    for (setting, text) in [
+        (Setting::GatewayGroups, groups.as_str()),
+        (Setting::GatewayMirror, "default,sites"),
+        (Setting::GatewayPrefer, "sites=[2001:db8::7]:1688,default=a.test:1688"),
+        (Setting::GatewayChoice, ""),
+        (Setting::GatewayForward, "all"),
+    ] {
+        settings.set(setting, text).unwrap();
+        assert_eq!(settings.get(setting).as_deref(), Some(text));
+    }
 }
 
 #[test]

@@ -80,6 +80,12 @@ tables! {
         Setting::ClientsPort => "clients-port", Since(1);
         Setting::LowPriority => "low-priority", Since(1);
         Setting::RaftProfile => "raft-profile", Since(3);
+        Setting::GatewayUpstreams => "gateway-upstreams", Never("newer than these files");
+        Setting::GatewayGroups => "gateway-groups", Never("newer than these files");
+        Setting::GatewayForward => "gateway-forward", Never("newer than these files");
+        Setting::GatewayMirror => "gateway-mirror", Never("newer than these files");
+        Setting::GatewayPrefer => "gateway-prefer", Never("newer than these files");
+        Setting::GatewayChoice => "gateway-choice", Never("newer than these files");
     }
     GRANTS: grant(Grant) {
         Grant::Node => "node", Since(1);
