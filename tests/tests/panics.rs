@@ -99,6 +99,7 @@ fn of_host(task: HostTask) -> Trigger {
         | HostTask::LogLimit
         | HostTask::LogWriter
         | HostTask::LeaderChanges
+        | HostTask::ClusterLife
         | HostTask::DnsPublishing
         | HostTask::DnsWatch
         | HostTask::DnsZone

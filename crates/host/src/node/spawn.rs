@@ -54,6 +54,7 @@ use crate::{
     },
     records::{
         activations::Activations,
+        cluster_life,
         distinct::{self, Distinct},
         duplicates::Duplicates,
         log_limit,
@@ -175,6 +176,7 @@ pub(super) async fn start(
     spawn(HostTask::LiveSettings, live_settings::follow(Arc::clone(&live), replica.clone()).boxed());
     spawn(HostTask::DistinctMachines, distinct::follow(Arc::clone(&answerer.distinct), nodes.clone()).boxed());
     spawn(HostTask::LogLimit, log_limit::report().boxed());
+    spawn(HostTask::ClusterLife, cluster_life::report(replica.clone()).boxed());
     let refused_enrolments = metrics.refused_enrolments();
     spawn(HostTask::LeaderChanges, count_leader_changes(replica, metrics).boxed());
     let parts =

@@ -64,6 +64,8 @@ replication::named_tasks! {
         LogWriter = "log writer",
         /// Counts changes of the leader.
         LeaderChanges = "leader changes",
+        /// Logs what happens to the cluster.
+        ClusterLife = "cluster life",
         /// Publishes the node's DNS records.
         DnsPublishing = "dns publishing",
         /// Withdraws the DNS records of dead members.
