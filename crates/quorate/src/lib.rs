@@ -13,6 +13,7 @@
 //! quorate client ...                                             client_command/
 //! quorate publisher ...                                          publisher_command/
 //! quorate version                                                version_command.rs
+//! quorate completion|manual                                      completion_command.rs
 //! quorate slmgr ...                                              slmgr_command/: verb.rs is the table of the verbs
 //!
 //! connections to a node, saved contexts, enrolment               administration/
@@ -28,6 +29,7 @@ mod arguments;
 mod bench_command;
 mod client_command;
 mod cluster_commands;
+mod completion_command;
 mod demo;
 mod diagnosis;
 mod host_command;
@@ -40,7 +42,7 @@ mod version_command;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use host::limits::LAST_LINE_TIMEOUT;
 use output::Output;
 
@@ -110,6 +112,12 @@ enum Command {
     /// Show version, commit and formats of this program.
     #[command(after_help = version_command::EXAMPLES)]
     Version(version_command::Command),
+    /// Print the completion script of a shell.
+    #[command(after_help = completion_command::EXAMPLES)]
+    Completion(completion_command::Completion),
+    /// Write the manual pages of all commands into a folder.
+    #[command(after_help = completion_command::MANUAL_EXAMPLES)]
+    Manual(completion_command::Manual),
 }
 
 impl Command {
@@ -137,6 +145,8 @@ impl Command {
             }
             Self::Publisher(command) => command.run(output),
             Self::Version(command) => command.run(output),
+            Self::Completion(command) => command.run(Cli::command(), output),
+            Self::Manual(command) => command.run(Cli::command(), output),
         }
     }
 }
@@ -147,5 +157,5 @@ pub fn main() -> ExitCode {
     let output = Output::new(&cli.global);
     let ended = cli.command.run(&output).unwrap_or_else(|failure| output.failure(&failure));
     host::flush_log(LAST_LINE_TIMEOUT);
-    ended
+    output.checked(ended)
 }

@@ -11,7 +11,7 @@ use std::{
     fmt,
     io::{self, Write},
     process::ExitCode,
-    sync::mpsc::sync_channel,
+    sync::{OnceLock, mpsc::sync_channel},
     thread::Builder,
     time::Duration,
 };
@@ -180,8 +180,30 @@ impl Output {
     }
 
     fn line(&self, text: impl fmt::Display) {
-        // A reader that closed the pipe (`quorate ... | head`) is no error.
-        let _gone = writeln!(io::stdout().lock(), "{text}");
+        let mut stdout = io::stdout().lock();
+        unwritten(writeln!(stdout, "{text}").and_then(|()| stdout.flush()));
+    }
+
+    /// The exit code of a command that ended with `ended`: [`Exit::Refused`] with an error message where something that was
+    /// printed could not be written, as on a full disk.
+    pub(crate) fn checked(&self, ended: ExitCode) -> ExitCode {
+        unwritten(io::stdout().lock().flush());
+        let Some(error) = UNWRITTEN.get() else { return ended };
+        self.last_words(format!("quorate: standard output could not be written: {error}"));
+        Exit::Refused.into()
+    }
+}
+
+/// The first error of a write to standard output.
+static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
+
+/// Keeps the first error. A reader that closed the pipe (`quorate ... | head`) is no error.
+fn unwritten(written: io::Result<()>) {
+    if let Err(error) = written
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        // Later errors have the same cause.
+        let _an_earlier_one = UNWRITTEN.set(error);
     }
 }
 
