@@ -100,6 +100,8 @@ fn of_host(task: HostTask) -> Trigger {
         | HostTask::LogWriter
         | HostTask::LeaderChanges
         | HostTask::ClusterLife
+        | HostTask::GatewayUpkeep
+        | HostTask::GatewayChoice
         | HostTask::DnsPublishing
         | HostTask::DnsWatch
         | HostTask::DnsZone

@@ -42,6 +42,7 @@ const READER: [&str; 14] = [
     "ListKeys",
     "GetSettings",
     "DnsStatus",
+    "GatewayStatus",
     "DnsZone",
     "Audit",
     "Examine",

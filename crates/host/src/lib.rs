@@ -33,6 +33,7 @@ mod credentials;
 mod diagnosis;
 mod dns;
 mod environment;
+mod forwarding;
 mod http;
 mod lifecycle;
 pub mod limits;

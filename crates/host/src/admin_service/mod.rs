@@ -32,7 +32,7 @@ use activation::{
 };
 use api::{
     admin::v1::{self as proto, admin_server},
-    node::v1::{FollowSettingsRequest, SettleDnsRequest},
+    node::v1::{FollowSettingsRequest, GatewayReportRequest, SettleDnsRequest},
 };
 use futures::{
     FutureExt, StreamExt,
@@ -57,11 +57,12 @@ use self::{
 use crate::{
     credentials::issuing::Issuer,
     dns::{self, Dns},
+    forwarding,
     http::console::Console,
     lifecycle::{drain::Drain, registration::Registrar},
     limits::{
         ADMIN_KEEP_ALIVE_INTERVAL, ADMIN_MESSAGE_BYTES_MAX, ADMIN_STREAMS_MAX, BACKUP_PART_BYTES,
-        PEER_KEEP_ALIVE_TIMEOUT, SETTLE_TIMEOUT, SOCKET_PATH_BYTES_MAX, WORK_TIMEOUT,
+        LOOK_TIMEOUT, PEER_KEEP_ALIVE_TIMEOUT, SETTLE_TIMEOUT, SOCKET_PATH_BYTES_MAX, WORK_TIMEOUT,
     },
     observation::{self, cluster_status, counts},
     peers::node_client::NodeClient,
@@ -319,13 +320,27 @@ impl admin_server::Admin for Admin {
         let changes = request.changes.iter();
         // Refuse a wrong name or value before it is proposed.
         let changes = changes.map(|change| SettingChange::parse(scope, change.name.parse()?, &change.value));
-        let changes = changes.collect::<Result<_, SettingError>>().map_err(invalid)?;
+        let changes: Vec<_> = changes.collect::<Result<_, SettingError>>().map_err(invalid)?;
+        self.replica.view(|state| forwarding::check_changes(state, &changes)).map_err(invalid)?;
         let index = acting.propose(Command::ChangeSettings { node, changes }).await?;
         let problem = match node {
             None => String::new(),
             Some(node) => self.problem_of(node, index).await,
         };
         Ok(Response::new(proto::ChangeSettingsReply { problem }))
+    }
+
+    async fn gateway_status(&self, _: Request<proto::GatewayStatusRequest>) -> Reply<proto::GatewayStatusReply> {
+        let members = self.replica.cluster().members;
+        let asked = members.keys().map(|&node| self.nodes.ask(node, GatewayReportRequest {}, LOOK_TIMEOUT));
+        let mut reply = proto::GatewayStatusReply::default();
+        for answered in join_all(asked).await {
+            match answered {
+                Ok(node) => reply.nodes.push(node),
+                Err(error) => reply.passed_over.push(error.to_string()),
+            }
+        }
+        Ok(Response::new(reply))
     }
 
     async fn dns_status(&self, _: Request<proto::DnsStatusRequest>) -> Reply<proto::DnsStatusReply> {

@@ -28,6 +28,7 @@ pub(super) const RIGHTS: &[(&str, Option<Role>)] = &[
     ("ListKeys", Some(Role::Reader)),
     ("GetSettings", Some(Role::Reader)),
     ("DnsStatus", Some(Role::Reader)),
+    ("GatewayStatus", Some(Role::Reader)),
     ("DnsZone", Some(Role::Reader)),
     ("Audit", Some(Role::Reader)),
     ("Events", Some(Role::Reader)),

@@ -1,8 +1,9 @@
 //! One client's connection: reads bytes and sends PDUs until it closes, breaks the protocol or exceeds a deadline.
 
-use std::{io, net::IpAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use dcerpc::{Association, Event};
+use gateway::Accepted;
 use tokio::{
     io::AsyncWriteExt,
     net::TcpStream,
@@ -15,6 +16,7 @@ use transport::ConnectionSlot;
 use crate::{
     client_port::answer::{Answerer, Fault},
     client_port::foreign::{self, Foreign},
+    forwarding::{Forwarding, Whose},
     http::metrics::ClientFault,
     limits::{PRESSED_IDLE_TIMEOUT, READ_BYTES},
 };
@@ -31,9 +33,9 @@ pub(crate) struct Timeouts {
 /// Serves `stream` until it ends or another connection needs its slot. A request in progress at that time, or when
 /// the node stops, is still answered.
 pub(crate) async fn serve(
-    (mut stream, source, mut slot): (TcpStream, IpAddr, ConnectionSlot),
+    (mut stream, client, mut slot): (TcpStream, SocketAddr, ConnectionSlot),
     mut association: Association,
-    answerer: Answerer,
+    (answerer, forwarding): (Answerer, Arc<Forwarding>),
     timeouts: Timeouts,
     mut stopping: watch::Receiver<bool>,
 ) {
@@ -41,6 +43,9 @@ pub(crate) async fn serve(
     // it.
     let mut pdu_deadline = None;
     let mut is_first = true;
+    let source = client.ip();
+    // With upstreams: all bytes until the first bind says whose the association is.
+    let mut undecided = forwarding.is_on().then(Vec::new);
     loop {
         let idle = if slot.is_pressed() { timeouts.idle.min(PRESSED_IDLE_TIMEOUT) } else { timeouts.idle };
         let deadline = pdu_deadline.unwrap_or_else(|| Instant::now() + idle);
@@ -58,13 +63,13 @@ pub(crate) async fn serve(
             Ok(Ok(())) => {}
             Ok(Err(_)) => return,
             Err(_) => {
-                if association.is_mid_pdu() {
+                if pdu_deadline.is_some() {
                     answerer.metrics.client_fault(ClientFault::Slow);
                 }
                 return tracing::debug!(%source, mid_pdu = association.is_mid_pdu(), "a client timed out");
             }
         }
-        let received = match read(&stream) {
+        let mut received = match read(&stream) {
             Ok(received) if !received.is_empty() => received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             // Closed or reset by the other side, as some probes do.
@@ -82,6 +87,25 @@ pub(crate) async fn serve(
             answerer.metrics.foreign_connection(foreign);
             let _gone = timeout(timeouts.pdu, stream.write_all(foreign.answer())).await;
             return tracing::debug!(%source, ?foreign, "closed a connection that is not from a client");
+        }
+        if let Some(held) = &mut undecided {
+            held.append(&mut received);
+            match forwarding.whose(held, source) {
+                Whose::Undecided => {
+                    pdu_deadline.get_or_insert_with(|| Instant::now() + timeouts.pdu);
+                    continue;
+                }
+                Whose::Ours => received = undecided.take().unwrap_or_default(),
+                Whose::Forwarded(route, bind) => {
+                    let accepted = Accepted { stream, client, bind, activity: slot.activity() };
+                    tokio::select! {
+                        () = forwarding.forward(route, accepted, stopping) => {}
+                        () = slot.evicted() => {}
+                    }
+                    return;
+                }
+                Whose::Closed => return tracing::debug!(%source, "an association is not forwarded"),
+            }
         }
         let mut input = received.as_slice();
         while let Some(event) = association.receive(&mut input) {

@@ -1,6 +1,6 @@
 //! Port 1688: accepts connections, limited in total and per source.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use activation::message::{INTERFACE_UUID, INTERFACE_VERSION};
 use dcerpc::{Association, AssociationGroups, Interface};
@@ -17,6 +17,7 @@ use crate::{
     client_port::answer::Answerer,
     client_port::connection::{self, Timeouts, stopped},
     config::Clients,
+    forwarding::Forwarding,
     limits::STOP_DEADLINE,
     tasks::{self, HostTask},
 };
@@ -34,7 +35,7 @@ const INTERFACE: Interface = Interface {
 pub(crate) async fn serve(
     (mut listener, mut others): (TcpListener, mpsc::Receiver<TcpListener>),
     (settings, port): (&Clients, Connections),
-    answerer: Answerer,
+    (answerer, forwarding): (Answerer, Arc<Forwarding>),
     mut stopping: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let mut number = listener.local_addr()?.port();
@@ -62,8 +63,9 @@ pub(crate) async fn serve(
             continue;
         }
         let association = Association::new(INTERFACE, groups.clone(), number);
+        let parts = (answerer.clone(), Arc::clone(&forwarding));
         let serving =
-            connection::serve((stream, address.ip(), slot), association, answerer.clone(), timeouts, stopping.clone());
+            connection::serve((stream, address, slot), association, parts, timeouts, stopping.clone());
         let open = answerer.metrics.connections_open.clone();
         open.increment(1.0);
         tasks::spawn(&mut connections, HostTask::ClientConnection, async move {

@@ -34,7 +34,7 @@ pub use self::{
     log_level::LogLevel,
     overrides::Overrides,
     renamed::OldName,
-    sections::{Admin, Audit, Clients, Config, Console, Dns, Drain, Log, Metrics, Peers, Raft, Tls},
+    sections::{Admin, Audit, Clients, Config, Console, Dns, Drain, Gateway, Log, Metrics, Peers, Raft, Tls},
     values::ListenAddress,
 };
 use self::{

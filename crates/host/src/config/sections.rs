@@ -38,6 +38,9 @@ pub struct Config {
     /// The section `clients`: port 1688.
     #[serde(default)]
     pub clients: Clients,
+    /// The section `gateway`: what is forwarded to upstreams.
+    #[serde(default)]
+    pub gateway: Gateway,
     /// The section `peers`: the other nodes.
     #[serde(default)]
     pub peers: Peers,
@@ -130,6 +133,15 @@ section! {
             "Networks (ADDRESS/BITS) to which no limit per source applies: gateways, load balancers, imaging. Read again on SIGHUP";
         new_cmids_per_minute: u32 = 0,
             "New CMIDs, which are in no count yet, that this node counts per minute from one source (an IPv4 address or an IPv6 /64); further ones are refused with 0xC004F039; 0: no limit. Read again on SIGHUP";
+    }
+}
+
+section! {
+    /// Settings of the gateway on this node; its upstreams are settings of the cluster.
+    "gateway" Gateway {
+        #[serde(deserialize_with = "values::networks")]
+        allow: Vec<Network> = Vec::new(),
+            "Networks (ADDRESS/BITS) whose clients are forwarded to the upstreams of gateway.upstreams; empty: loopback and private networks";
     }
 }
 

@@ -6,7 +6,7 @@ use activation::settings::{Scope, Setting as KeptSetting};
 
 pub use crate::config::declaration::{Form, Setting};
 use crate::config::sections::{
-    Admin, Audit, Clients, Console, Dns, Drain, Log, Metrics, Peers, Raft, Tls, declared_first,
+    Admin, Audit, Clients, Console, Dns, Drain, Gateway, Log, Metrics, Peers, Raft, Tls, declared_first,
 };
 
 /// The settings of the configuration file, in the order of the file.
@@ -14,6 +14,7 @@ pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
     [
         declared_first(),
         Clients::declared(),
+        Gateway::declared(),
         Peers::declared(),
         Admin::declared(),
         Metrics::declared(),

@@ -10,6 +10,7 @@ use replication::{ClusterView, Health, Replica};
 
 use super::draining::Draining;
 use crate::credentials::{Credentials, Unusable};
+use crate::forwarding::Forwarding;
 
 /// One condition of readiness: its name, and why it is not met; `None` where it is met.
 pub(crate) type Condition = (&'static str, Option<String>);
@@ -21,13 +22,15 @@ pub(crate) enum Purpose {
     Host,
     /// Ready as a member: the next node of the cluster may be stopped or started.
     Cluster,
-    /// Ready to answer clients.
+    /// Ready to forward associations to upstreams.
+    Gateway,
+    /// Ready to answer clients in any of its roles.
     Service,
 }
 
 impl Purpose {
-    const ALL: [(&'static str, Self); 3] =
-        [("host", Self::Host), ("cluster", Self::Cluster), ("service", Self::Service)];
+    const ALL: [(&'static str, Self); 4] =
+        [("host", Self::Host), ("gateway", Self::Gateway), ("cluster", Self::Cluster), ("service", Self::Service)];
 
     /// The purpose with this name; `None` where there is none.
     pub(crate) fn named(name: &str) -> Option<Self> {
@@ -43,7 +46,8 @@ impl Purpose {
         match self {
             Self::Host => matches!(condition, "state" | "quarantine"),
             Self::Cluster => matches!(condition, "state" | "quarantine" | "leader" | "caught_up"),
-            Self::Service => true,
+            Self::Gateway => matches!(condition, "state" | "quarantine" | "in_service" | "upstream"),
+            Self::Service => condition != "upstream",
         }
     }
 }
@@ -53,11 +57,17 @@ pub(crate) struct Readiness {
     replica: Replica,
     credentials: Arc<Credentials>,
     draining: Arc<Draining>,
+    forwarding: Arc<Forwarding>,
 }
 
 impl Readiness {
-    pub(crate) fn new(replica: Replica, credentials: Arc<Credentials>, draining: Arc<Draining>) -> Self {
-        Self { replica, credentials, draining }
+    pub(crate) fn new(
+        replica: Replica,
+        credentials: Arc<Credentials>,
+        draining: Arc<Draining>,
+        forwarding: Arc<Forwarding>,
+    ) -> Self {
+        Self { replica, credentials, draining, forwarding }
     }
 
     /// Whether this node is being drained.
@@ -73,13 +83,32 @@ impl Readiness {
     /// Why this node may not answer clients, judged by a view of the cluster that the caller already has; `None`
     /// where it may.
     pub(crate) fn unready_in(&self, cluster: &ClusterView) -> Option<String> {
-        self.conditions(cluster).into_iter().find_map(|(_, why)| why)
+        self.of_purpose(Purpose::Service, cluster).into_iter().find_map(|(_, why)| why)
     }
 
     /// Every condition of `purpose`, met or not.
     pub(crate) fn checks(&self, purpose: Purpose) -> Vec<Condition> {
-        let conditions = self.conditions(&self.replica.cluster());
-        conditions.into_iter().filter(|(name, _)| purpose.needs(name)).collect()
+        self.of_purpose(purpose, &self.replica.cluster())
+    }
+
+    /// The conditions of `purpose`. A node with upstreams serves as a host, as a gateway, or as both (G8): it needs only
+    /// what one of these roles needs, and as a host only where a catalog is installed.
+    fn of_purpose(&self, purpose: Purpose, cluster: &ClusterView) -> Vec<Condition> {
+        let upstream = match (self.forwarding.is_on(), purpose) {
+            (true, _) => Some(self.forwarding.unready_because()),
+            (false, Purpose::Gateway) => Some(Some(
+                "no upstream is configured: `quorate gateway set HOST:PORT` on any node of the cluster".to_owned(),
+            )),
+            (false, _) => None,
+        };
+        let is_gateway = upstream.as_ref().is_some_and(Option::is_none);
+        let is_host = || self.replica.view(|state| state.publishers().next().is_some());
+        let role = match purpose {
+            Purpose::Service if is_gateway || (upstream.is_some() && !is_host()) => Purpose::Gateway,
+            other => other,
+        };
+        let conditions = self.conditions(cluster).into_iter().chain(upstream.map(|why| ("upstream", why)));
+        conditions.filter(|(name, _)| role.needs(name)).collect()
     }
 
     fn conditions(&self, cluster: &ClusterView) -> [Condition; 7] {

@@ -30,6 +30,7 @@ use crate::{
     },
     diagnosis::machine_probe::MachineProbe,
     dns,
+    forwarding::{self, Forwarding},
     environment::connect_over_tls,
     http::{
         console::Console,
@@ -105,7 +106,10 @@ pub(super) async fn start(
     let (own, in_process) = in_process::pair();
     let nodes = NodeClient::new(replica.clone(), own);
     let draining = Arc::new(Draining::default());
-    let readiness = Arc::new(Readiness::new(replica.clone(), Arc::clone(&credentials), Arc::clone(&draining)));
+    let authority = authority(config, &source)?;
+    let forwarding = Arc::new(Forwarding::new(config, &replica, &metrics, (&authority, seed)));
+    let readiness = Readiness::new(replica.clone(), Arc::clone(&credentials), Arc::clone(&draining), forwarding.clone());
+    let readiness = Arc::new(readiness);
     let (registered, unknown_nodes) = Registered::new(replica.clone(), source.is_organisations());
     let registered = Arc::new(registered);
     let registrar = Registrar {
@@ -121,7 +125,9 @@ pub(super) async fn start(
     let live = Arc::new(live);
     let answerer = answerer(config, &replica, &credentials, &metrics)?;
     let (stopping, stop) = watch::channel(false);
-    let serving = serve_clients(config, (clients, listeners), ports.clients.clone(), answerer.clone(), stop);
+    let at_clients = ports.clients.clone();
+    let parts = (answerer.clone(), Arc::clone(&forwarding));
+    let serving = serve_clients(config, (clients, listeners), at_clients, parts, stop.clone());
     let dns = dns.map(|own| {
         let parts = (own, dns_ledger, dns_sockets, live.addresses());
         dns::start(parts, nodes.clone(), Arc::clone(&readiness), seed, &mut background)
@@ -145,6 +151,7 @@ pub(super) async fn start(
         new_cmids: Arc::clone(&answerer.decider.new_cmids),
         duplicates: Arc::clone(&answerer.duplicates),
         distinct: Arc::clone(&answerer.distinct),
+        forwarding: Arc::clone(&forwarding),
         source: source.clone(),
     });
     let at_peers = (peers, Arc::clone(&shown), ports.admission_of_peers(&registered));
@@ -160,6 +167,7 @@ pub(super) async fn start(
         distinct: Arc::clone(&answerer.distinct),
         shown: Arc::clone(&shown),
         ports: ports.clone(),
+        forwarding: Arc::clone(&forwarding),
         data: config.data.clone(),
         snapshot: snapshots.join(replication::SNAPSHOT_FILE),
     };
@@ -176,6 +184,8 @@ pub(super) async fn start(
     spawn(HostTask::LiveSettings, live_settings::follow(Arc::clone(&live), replica.clone()).boxed());
     spawn(HostTask::DistinctMachines, distinct::follow(Arc::clone(&answerer.distinct), nodes.clone()).boxed());
     spawn(HostTask::LogLimit, log_limit::report().boxed());
+    spawn(HostTask::GatewayUpkeep, forwarding.clone().run(stop).boxed());
+    spawn(HostTask::GatewayChoice, forwarding::keep(forwarding, nodes.clone()).boxed());
     spawn(HostTask::ClusterLife, cluster_life::report(replica.clone()).boxed());
     let refused_enrolments = metrics.refused_enrolments();
     spawn(HostTask::LeaderChanges, count_leader_changes(replica, metrics).boxed());
@@ -241,16 +251,27 @@ fn answerer(
     })
 }
 
+/// The certificates of the authority that certifies the nodes, in PEM.
+fn authority(config: &Config, source: &Source) -> Result<Vec<u8>, StartError> {
+    let own = source.authority_pem().map_err(|error| StartError::Identity(error.into()))?;
+    Ok(match (own, &config.tls.authority) {
+        (Some(own), _) => own.into_bytes(),
+        // Read before, when the node's identity was loaded.
+        (None, Some(file)) => std::fs::read(file).unwrap_or_default(),
+        (None, None) => Vec::new(),
+    })
+}
+
 fn serve_clients(
     config: &Config,
     listeners: (TcpListener, tokio::sync::mpsc::Receiver<TcpListener>),
     port: Connections,
-    answerer: Answerer,
+    parts: (Answerer, Arc<Forwarding>),
     stop: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let settings = config.clients.clone();
     tasks::spawn_alone(HostTask::ClientPort, async move {
-        if let Err(error) = client_server::serve(listeners, (&settings, port), answerer, stop).await {
+        if let Err(error) = client_server::serve(listeners, (&settings, port), parts, stop).await {
             tracing::error!(%error, "the port for clients accepts no more connections");
         }
     })

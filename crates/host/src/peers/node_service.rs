@@ -15,7 +15,8 @@ use api::{
     },
     node::v1::{
         CertifyReply, CertifyRequest, DistinctMachinesReply, DistinctMachinesRequest, DnsPublicationsReply,
-        DnsPublicationsRequest, DuplicatesRequest, FollowSettingsReply, FollowSettingsRequest, HoldAuthorityReply,
+        DnsPublicationsRequest, DuplicatesRequest, FollowSettingsReply, FollowSettingsRequest,
+        GatewayReportRequest, HoldAuthorityReply,
         HoldAuthorityRequest, ReadinessReply, ReadinessRequest, SettleDnsRequest, SignActivationReply,
         SignActivationRequest, SignReleaseReply, SignReleaseRequest, StatusRequest, node_server::Node,
     },
@@ -29,6 +30,7 @@ use crate::{
     credentials::{Unusable, identity::Source, issuing},
     diagnosis::machine_probe::MachineProbe,
     dns::Dns,
+    forwarding::Forwarding,
     lifecycle::{
         drain::Drain,
         live_settings::Live,
@@ -53,6 +55,7 @@ pub(crate) struct Parts {
     pub(crate) new_cmids: Arc<NewCmids>,
     pub(crate) duplicates: Arc<Duplicates>,
     pub(crate) distinct: Arc<Distinct>,
+    pub(crate) forwarding: Arc<Forwarding>,
     /// The source of this node's certificate.
     pub(crate) source: Source,
 }
@@ -108,6 +111,10 @@ impl Node for NodeService {
 
     async fn drain(&self, request: Request<DrainRequest>) -> Reply<DrainReply> {
         self.0.drain.begin(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn gateway_report(&self, _: Request<GatewayReportRequest>) -> Reply<proto::GatewayNode> {
+        Ok(Response::new(self.0.forwarding.report()))
     }
 
     async fn transfer_leader(&self, request: Request<TransferLeaderRequest>) -> Reply<TransferLeaderReply> {

@@ -3,12 +3,14 @@
 
 use api::{
     admin::v1::{
-        DnsSettled, DrainReply, DrainRequest, DuplicatesReply, EventsFilter, EventsPart, ExamineRequest, MachineReport,
+        DnsSettled, DrainReply, DrainRequest, DuplicatesReply, EventsFilter, EventsPart, ExamineRequest, GatewayNode,
+        MachineReport,
         NodeStatus, TransferLeaderReply, TransferLeaderRequest,
     },
     node::v1::{
         CertifyReply, CertifyRequest, DistinctMachinesReply, DistinctMachinesRequest, DnsPublicationsReply,
-        DnsPublicationsRequest, DuplicatesRequest, FollowSettingsReply, FollowSettingsRequest, HoldAuthorityReply,
+        DnsPublicationsRequest, DuplicatesRequest, FollowSettingsReply, FollowSettingsRequest,
+        GatewayReportRequest, HoldAuthorityReply,
         HoldAuthorityRequest, ReadinessReply, ReadinessRequest, SettleDnsRequest, SignActivationReply,
         SignActivationRequest, SignReleaseReply, SignReleaseRequest, StatusRequest, legacy_answer::Answer,
         legacy_question::Question, node_client::NodeClient,
@@ -102,6 +104,7 @@ macro_rules! newer_requests {
 newer_requests! {
     CertifyRequest => CertifyReply, certify;
     HoldAuthorityRequest => HoldAuthorityReply, hold_authority;
+    GatewayReportRequest => GatewayNode, gateway_report;
 }
 
 fn same<T>(reply: T) -> T {

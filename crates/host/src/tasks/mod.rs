@@ -66,6 +66,10 @@ replication::named_tasks! {
         LeaderChanges = "leader changes",
         /// Logs what happens to the cluster.
         ClusterLife = "cluster life",
+        /// Probes the gateway's upstreams, and serves its mirrors.
+        GatewayUpkeep = "gateway upkeep",
+        /// Follows the gateway's settings; on the leader, chooses the preferred upstreams.
+        GatewayChoice = "gateway choice",
         /// Publishes the node's DNS records.
         DnsPublishing = "dns publishing",
         /// Withdraws the DNS records of dead members.

@@ -225,6 +225,7 @@ mod tests {
         "ListKeys",
         "GetSettings",
         "DnsStatus",
+        "GatewayStatus",
         "DnsZone",
         "Audit",
         "Events",

@@ -15,6 +15,7 @@ use transport::PresentedIdentity;
 use super::{Metrics, difference_s, seconds, table};
 use crate::{
     dns::Dns,
+    forwarding::Forwarding,
     lifecycle::{
         ports::Ports,
         readiness::{Purpose, Readiness},
@@ -38,6 +39,7 @@ pub(crate) struct Watched {
     /// The certificate that the node presents to the other nodes.
     pub(crate) shown: Arc<PresentedIdentity>,
     pub(crate) ports: Ports,
+    pub(crate) forwarding: Arc<Forwarding>,
     /// The node's data folder.
     pub(crate) data: PathBuf,
     pub(crate) snapshot: PathBuf,
@@ -103,6 +105,7 @@ impl Watched {
         for (port, connections) in self.ports.named() {
             metrics.look_at_port(port, connections.counts());
         }
+        metrics.look_at_gateway(&self.forwarding.status());
         metrics.set(&table::DUPLICATES, &[], number(self.duplicates.suspects() as u64));
         let Some(dns) = &self.dns else { return };
         for (domain, strangers) in dns.strangers() {

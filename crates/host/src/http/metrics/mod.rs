@@ -3,11 +3,12 @@
 //! Each node has its own recorder, and there is no global one: several nodes may run in one process.
 
 mod gather;
+mod gateway;
 mod table;
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -23,6 +24,7 @@ use replication::{Observer, Replica};
 use transport::Counts;
 
 pub(crate) use self::gather::Watched;
+pub(crate) use self::gateway::GatewayBytes;
 pub use self::table::{Kind, METRICS, Metric, markdown};
 use crate::client_port::foreign::{self, Foreign};
 
@@ -72,6 +74,9 @@ pub(crate) struct Metrics {
     commit_seconds: Histogram,
     batch_requests: Histogram,
     fsync_seconds: Histogram,
+    gateway_bind_seconds: Histogram,
+    /// The upstreams that the last page showed, by group and address.
+    gateway_upstreams: Mutex<BTreeSet<(String, String)>>,
 }
 
 /// How a client broke the rules.
@@ -126,6 +131,8 @@ impl Default for Metrics {
             commit_seconds: histogram(&table::COMMIT_SECONDS),
             batch_requests: histogram(&table::BATCH_REQUESTS),
             fsync_seconds: histogram(&table::FSYNC_SECONDS),
+            gateway_bind_seconds: histogram(&table::GATEWAY_BIND_SECONDS),
+            gateway_upstreams: Mutex::default(),
             recorder,
         }
     }

@@ -48,6 +48,7 @@ const LATENCIES: &[f64] =
 const SKEWS: &[f64] =
     &[-14_400.0, -3_600.0, -600.0, -60.0, -10.0, -1.0, 0.0, 1.0, 10.0, 60.0, 600.0, 3_600.0, 14_400.0];
 
+const UPSTREAM: &[&str] = &["group", "upstream"];
 const COUNTED: &[&str] = &["publisher", "application"];
 const PRODUCT: &[&str] = &["publisher", "application", "product", "group"];
 
@@ -305,6 +306,44 @@ pub(crate) const KEY_LIMIT: Metric =
 pub(crate) const CERTIFICATE_ENDS: Metric =
     gauge("quorate_certificate_expires_timestamp_seconds", &[], "When the node's certificate expires");
 
+pub(crate) const GATEWAY_HEALTHY: Metric = gauge(
+    "quorate_gateway_upstream_healthy",
+    UPSTREAM,
+    "1 if the upstream answers binds of this node's gateway; NaN where it is not configured any more",
+);
+pub(crate) const GATEWAY_PREFERRED: Metric =
+    gauge("quorate_gateway_upstream_preferred", UPSTREAM, "1 if the group prefers this upstream");
+pub(crate) const GATEWAY_OPEN: Metric =
+    gauge("quorate_gateway_associations_open", UPSTREAM, "Associations that are forwarded to the upstream now");
+pub(crate) const GATEWAY_ASSOCIATIONS: Metric =
+    counter("quorate_gateway_associations_total", UPSTREAM, "Associations whose bind the upstream answered");
+pub(crate) const GATEWAY_ENDED: Metric =
+    counter("quorate_gateway_ended_total", &["ending"], "Forwarded associations that ended, by how");
+pub(crate) const GATEWAY_REQUESTS: Metric =
+    counter("quorate_gateway_requests_total", &["upstream"], "Requests that the upstream answered");
+pub(crate) const GATEWAY_FAILURES: Metric = counter(
+    "quorate_gateway_failures_total",
+    &["upstream", "kind"],
+    "Associations with the upstream, or attempts to get one, that failed",
+);
+pub(crate) const GATEWAY_BYTES: Metric =
+    counter("quorate_gateway_bytes_total", &["direction"], "Bytes of forwarded associations, counted when they end");
+pub(crate) const GATEWAY_BIND_SECONDS: Metric = histogram(
+    "quorate_gateway_bind_seconds",
+    LATENCIES,
+    "Time from the connection to an upstream to its answer to a client's bind",
+);
+pub(crate) const GATEWAY_MIRRORED: Metric = counter(
+    "quorate_gateway_mirrored_total",
+    &["upstream", "result"],
+    "Requests for a mirror: answered by it, or dropped because it was slow, failing or full",
+);
+pub(crate) const GATEWAY_SILENCE: Metric = gauge(
+    "quorate_gateway_last_request_age_seconds",
+    &[],
+    "Time since an upstream answered a request through this node; NaN before the first",
+);
+
 /// All metrics, in the order of the page.
 pub const METRICS: &[Metric] = &[
     BUILD_INFO,
@@ -375,6 +414,17 @@ pub const METRICS: &[Metric] = &[
     KEY_USED,
     KEY_LIMIT,
     CERTIFICATE_ENDS,
+    GATEWAY_HEALTHY,
+    GATEWAY_PREFERRED,
+    GATEWAY_OPEN,
+    GATEWAY_ASSOCIATIONS,
+    GATEWAY_ENDED,
+    GATEWAY_REQUESTS,
+    GATEWAY_FAILURES,
+    GATEWAY_BYTES,
+    GATEWAY_BIND_SECONDS,
+    GATEWAY_MIRRORED,
+    GATEWAY_SILENCE,
 ];
 
 /// The table of metrics in `docs/observability.md`.

@@ -1,0 +1,173 @@
+//! Keeps the gateway up to date: settings of the cluster, the nodes' reports, and on the leader the choice of the
+//! preferred upstream of each group (G3).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use activation::{
+    settings::{Scope, Setting, SettingChange},
+    state::Command,
+};
+use api::node::v1::GatewayReportRequest;
+use futures::future::join_all;
+use gateway::{Chooser, GroupName, GroupView, HostPort, Report, State};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Forwarding, settings, state_in};
+use crate::{limits::LOOK_TIMEOUT, peers::node_client::NodeClient};
+
+/// How often the reports are read and the choice is reviewed.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+type States = BTreeMap<GroupName, BTreeMap<HostPort, State>>;
+
+/// What a leader remembers.
+struct Leading {
+    choosers: BTreeMap<GroupName, Chooser>,
+    reports: BTreeMap<u64, (Duration, States)>,
+}
+
+/// Follows the settings until the replica stops, and carries reports and decisions.
+pub(crate) async fn keep(forwarding: Arc<Forwarding>, nodes: NodeClient) {
+    let mut progress = nodes.replica().progress();
+    let began = Instant::now();
+    let mut leading: Option<Leading> = None;
+    loop {
+        let seen = progress.borrow_and_update().configuration_index;
+        forwarding.follow();
+        let cluster = nodes.replica().cluster();
+        // Without a leader every node probes for itself.
+        forwarding.gateway.set_prober(cluster.leader.is_none_or(|leader| leader == cluster.node));
+        if !forwarding.is_on() || cluster.leader != Some(cluster.node) {
+            leading = None;
+        } else {
+            let leading =
+                leading.get_or_insert_with(|| Leading { choosers: BTreeMap::new(), reports: BTreeMap::new() });
+            leading.hear(&forwarding, &nodes, began).await;
+            leading.choose(&forwarding, cluster.members.len(), began).await;
+        }
+        let changed = progress.wait_for(|progress| progress.configuration_index > seen);
+        tokio::select! {
+            changed = changed => if changed.is_err() { return },
+            () = sleep(INTERVAL) => {}
+        }
+    }
+}
+
+impl Forwarding {
+    /// Takes the settings and the choice of the applied state.
+    fn follow(&self) {
+        let (mapped, members, choice, forward) = self.replica.view(|state| {
+            let own = (self.allow.clone(), self.timeouts);
+            let members = state.announcements().values();
+            let addresses: BTreeSet<SocketAddr> = members
+                .clone()
+                .flat_map(|member| member.addresses.iter().map(|address| SocketAddr::new(*address, member.port)))
+                .collect();
+            let mapped = settings::of_cluster(state.settings(), members, own);
+            (mapped, addresses, settings::choice(state.settings()), state.settings().gateway_forward)
+        });
+        let mapped = match mapped {
+            Ok(mapped) => mapped,
+            Err(why) => {
+                // The administration checks settings before it proposes them; a member that was announced later may
+                // still be an upstream.
+                tracing::error!(%why, "the settings of the gateway cannot be used: the ones before stay in force");
+                return;
+            }
+        };
+        *self.members.write().unwrap_or_else(PoisonError::into_inner) = members;
+        let is_on = !mapped.groups().is_empty();
+        let groups: Vec<_> = mapped.groups().keys().cloned().collect();
+        if *self.mapped.lock().unwrap_or_else(PoisonError::into_inner) != mapped {
+            self.gateway.set_settings(mapped.clone());
+            *self.mapped.lock().unwrap_or_else(PoisonError::into_inner) = mapped;
+        }
+        for group in groups {
+            self.gateway.set_preferred(&group, choice.get(&group).cloned());
+        }
+        let wanted = is_on.then_some(forward);
+        self.forward.send_if_modified(|forward| {
+            let changes = *forward != wanted;
+            *forward = wanted;
+            changes
+        });
+    }
+}
+
+impl Leading {
+    /// Reads every node's report. A node that does not answer has none that is new.
+    async fn hear(&mut self, forwarding: &Forwarding, nodes: &NodeClient, began: Instant) {
+        let cluster = nodes.replica().cluster();
+        let others = cluster.members.keys().copied().filter(|node| *node != cluster.node);
+        let asked = others.map(async |node| (node, nodes.ask(node, GatewayReportRequest {}, LOOK_TIMEOUT).await));
+        let replies = timeout(LOOK_TIMEOUT, join_all(asked)).await.unwrap_or_default();
+        let now = began.elapsed();
+        self.reports.retain(|node, _| cluster.members.contains_key(node));
+        self.reports.insert(cluster.node, (now, forwarding.gateway.report()));
+        for (node, reply) in replies {
+            let Ok(reply) = reply else { continue };
+            let mut states = States::new();
+            for upstream in reply.upstreams {
+                let (group, address, state) = (&upstream.group, &upstream.address, upstream.state());
+                let (Ok(group), Some(address)) = (group.parse(), endpoint(address)) else { continue };
+                states.entry(group).or_default().insert(address, state_in(state));
+            }
+            for (group, states) in &states {
+                forwarding.gateway.heard(group, states);
+            }
+            self.reports.insert(node, (now, states));
+        }
+    }
+
+    /// Decides for each group, and proposes what changes.
+    async fn choose(&mut self, forwarding: &Forwarding, nodes: usize, began: Instant) {
+        let targets = forwarding.gateway.targets();
+        self.choosers.retain(|group, _| targets.contains_key(group));
+        let mut choice = BTreeMap::new();
+        let mut is_changed = false;
+        for (group, (targets, current)) in &targets {
+            let reports = self.reports.iter().map(|(node, (at, states))| {
+                let states = states.get(group).cloned().unwrap_or_default();
+                (*node, Report { at: *at, states })
+            });
+            let reports = reports.collect();
+            let view = GroupView { targets, current: current.as_ref(), nodes, reports: &reports };
+            let chooser = self.choosers.entry(group.clone()).or_default();
+            match chooser.decide(&view, began.elapsed()) {
+                Some(change) => {
+                    let before = current.as_ref().map(ToString::to_string).unwrap_or_default();
+                    tracing::info!(%group, before, to = %change.to, "the preferred upstream changes: {}", change.reason);
+                    choice.insert(group.clone(), change.to);
+                    is_changed = true;
+                }
+                None => choice.extend(current.clone().map(|current| (group.clone(), current))),
+            }
+        }
+        if is_changed && let Err(why) = forwarding.propose(&choice).await {
+            tracing::warn!(%why, "the preferred upstream was not replicated; the choice is made again");
+        }
+    }
+}
+
+impl Forwarding {
+    async fn propose(&self, choice: &BTreeMap<GroupName, HostPort>) -> Result<(), String> {
+        let text: Vec<_> = choice.iter().map(|(group, address)| format!("{group}={address}")).collect();
+        let change = SettingChange::parse(Scope::Cluster, Setting::GatewayChoice, &text.join(","));
+        let change = change.map_err(|error| error.to_string())?;
+        let command = Command::ChangeSettings { node: None, changes: vec![change] };
+        let index = self.replica.propose(&command).await.map_err(|error| error.to_string())?;
+        self.replica.wait_applied(index).await.map_err(|error| error.to_string())
+    }
+}
+
+fn endpoint(text: &str) -> Option<HostPort> {
+    match text.parse().ok()? {
+        gateway::UpstreamAddress::Host(host) => Some(host),
+        gateway::UpstreamAddress::Srv(_) => None,
+    }
+}
