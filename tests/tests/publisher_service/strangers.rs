@@ -77,11 +77,11 @@ async fn an_ordinary_certificate_is_verified_by_its_authority_and_name() {
         eventually(words, async || house.process().said().contains(words).then_some(())).await;
     };
     house.process().hang_up();
-    says("the TLS certificate was not read again").await;
+    says("the TLS certificate could not be reloaded").await;
     connect(Some(&authority.pem())).await.unwrap();
     std::fs::write(&key, leaf.serialize_pem()).unwrap();
     house.process().hang_up();
-    says("the TLS certificate was read again").await;
+    says("the TLS certificate was reloaded").await;
     connect(Some(&stranger.pem())).await.unwrap();
     connect(Some(&authority.pem())).await.unwrap_err();
 }

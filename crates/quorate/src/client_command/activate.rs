@@ -74,7 +74,7 @@ impl Activate {
         let state = StateFolder::open(folder)?;
         match state.channel().cloned() {
             None => Err(Failure::usage(anyhow!(
-                "no key is installed in {}: quorate client install-key KEY --state DIR --trust FILE",
+                "no key is installed in {}: install one with `quorate client install-key KEY --state DIR --trust FILE`",
                 folder.display()
             ))),
             Some(Channel::Volume { product, .. }) => {
@@ -85,8 +85,8 @@ impl Activate {
             Some(channel @ Channel::Direct { .. }) => {
                 if self.host.is_some() || self.discovery.is_given() {
                     return Err(Failure::usage(anyhow!(
-                        "a direct key is installed, and hosts know nothing of it: give --publisher HOST:PORT, or \
-                         install the product's setup key"
+                        "cannot activate with a host: a direct key is installed, which only the publisher accepts; \
+                         give --publisher HOST:PORT, or install the product's setup key"
                     )));
                 }
                 let service = self.service()?;
@@ -107,7 +107,8 @@ impl Activate {
     fn ask_as_set_up(&self, folder: &Path, product: &str, trust: Trust, output: &Output) -> CommandResult {
         if self.publisher.is_some() {
             return Err(Failure::usage(anyhow!(
-                "a setup key is installed: this machine asks hosts, not its publisher"
+                "cannot activate with the publisher: a setup key is installed, which only hosts accept; omit \
+                 --publisher"
             )));
         }
         let host = self.host.as_ref().map(|host| host.to_string().parse()).transpose().map_err(Failure::usage)?;
