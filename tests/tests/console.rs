@@ -51,7 +51,7 @@ const COUNTS: &str = "return [...document.querySelectorAll('[data-application]')
     count: Number(application.querySelector('.figure').textContent),
     thresholds: [...application.querySelectorAll('tbody tr')].map((row) => ({
         threshold: Number(row.cells[0].textContent),
-        met: row.cells[1].textContent === 'met',
+        met: row.cells[1].textContent === 'reached',
         until: row.cells[2].textContent.slice(0, 10),
         products: row.cells[4].textContent,
     })),
@@ -153,9 +153,9 @@ async fn a_killed_node_turns_red_in_time_and_what_mends_it_can_be_copied() {
     cluster.kill(3).await;
     turns_red(&browser, 3, gone).await;
     assert_ne!(browser.script(colour).await, green);
-    browser.until("it is what needs somebody", &format!("{verdict}.includes('need')")).await;
+    browser.until("it is a problem", &format!("{verdict}.includes('problem')")).await;
     let said = browser.script("return document.getElementById('nodes-said').textContent").await;
-    assert_eq!(said, "Node 3 does not answer.", "those who listen hear it");
+    assert_eq!(said, "Node 3: does not answer.", "screen readers announce it");
     let copied = "return [...document.querySelectorAll('#findings [data-copy]')].map((one) => one.dataset.copy)";
     let copied = browser.script(copied).await;
     assert!(copied.as_array().unwrap().contains(&"quorate cluster remove 3 --dead".into()), "{copied}");
@@ -173,8 +173,8 @@ async fn a_killed_node_turns_red_in_time_and_what_mends_it_can_be_copied() {
     cluster.kill(1).await;
     let lost = "const lost = document.getElementById('lost'); return !lost.hidden && lost.textContent";
     let said = browser.until("the page says that its node is gone", lost).await;
-    assert!(said.as_str().unwrap().starts_with("No longer connected to this node since "), "{said}");
-    assert!(browser.script(verdict).await.as_str().unwrap().starts_with("Not known since"));
+    assert!(said.as_str().unwrap().starts_with("Connection to this node lost at "), "{said}");
+    assert!(browser.script(verdict).await.as_str().unwrap().starts_with("Unknown since"));
     cluster.start(1);
     browser.until("it is back", "return !isLost && document.getElementById('lost').hidden").await;
 }

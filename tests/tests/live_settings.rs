@@ -107,7 +107,7 @@ async fn a_variable_with_a_settings_old_name_is_followed_with_a_warning() {
     let cluster = Cluster::activated(&Quorate::at(QUORATE), Plan { variables: &variables, ..Plan::of(1) }).await;
     first_of_three_connections_is_closed(cluster.node(1).clients).await;
     let log = fs::read_to_string(&cluster.node(1).log).unwrap();
-    let warning = log.lines().find(|line| line.contains("old name")).unwrap_or_default();
+    let warning = log.lines().find(|line| line.contains("former name")).unwrap_or_default();
     for named in
         ["WARN", "QUORATE_CLIENTS_CONNECTIONS_PER_SOURCE_MAX", "QUORATE_CLIENTS_CONNECTIONS_PER_SOURCE_DEFAULT"]
     {

@@ -1,7 +1,7 @@
-// The connection with the node: what it says, and what to say when it says nothing. Addresses are relative to the page: a
-// proxy may have it under a path of its own.
+// The connection to the node: the events that it sends, and what is shown when it is silent. Addresses are relative to the
+// page, because a proxy may serve it under another path.
 
-/** Silence after which the node counts as lost, in milliseconds: it speaks every second. */
+/** Silence after which the connection counts as lost, in milliseconds: the node sends an event every second. */
 const SILENCE_MS = 5000;
 const AGAIN_MS = 3000;
 
@@ -33,9 +33,9 @@ function heard(name, text) {
   }
 }
 
-/** The node lives, and has said all that is new: what depends on the time is drawn once. */
+/** The node answers and has sent all changes: what depends on the time is drawn once. */
 function back() {
-  // Silent for a while, and not cut off: what it said before is true again.
+  // The connection was silent but not closed: the data received before is current again.
   if (isLost && known.checks) showChecks(known.checks);
   isLost = false;
   document.body.classList.remove("is-lost");
@@ -57,27 +57,28 @@ function lost() {
   const since = lastHeardMs === null ? clock(Date.now()) : clock(lastHeardMs);
   const verdict = document.getElementById("verdict-text");
   verdict.setAttribute("data-state", "waiting");
-  say(verdict, lastHeardMs === null ? "Not connected" : `Not known since ${since}`);
+  say(verdict, lastHeardMs === null ? "Not connected" : `Unknown since ${since}`);
   document.title = "Not connected – Quorate";
   const banner = document.getElementById("lost");
   banner.hidden = false;
-  banner.textContent = `No longer connected to this node since ${since}. What is below is what it said last; the other nodes have consoles of their own. Trying again by itself.`;
+  banner.textContent = `Connection to this node lost at ${since}. The data below was received before that; the other nodes have their own consoles. Reconnecting automatically.`;
   whyRefused(banner);
 }
 
-/** A session that is over does not come back by itself. */
+/** An expired session does not become valid again. */
 async function whyRefused(banner) {
   try {
     const answer = await fetch("console/console.css", { cache: "no-store" });
-    if (answer.status === 401) banner.textContent = "Your session is over. Run “quorate console” again, and open the address that it prints.";
-  } catch { /* The node is not there: the banner says so. */ }
+    if (answer.status === 401) banner.textContent = "The session has expired. Run “quorate console” again and open the address that it prints.";
+  } catch { /* The node cannot be reached: the banner shows that. */ }
 }
 
 setInterval(() => {
   if (performance.now() - heardAt > SILENCE_MS) lost();
 }, 500);
 
-// A browser comes back by itself while it was cut off, but not where it was refused, or where all is silent.
+// A browser reconnects by itself after a connection was closed, but not after a refusal or while the connection is
+// silent.
 setInterval(() => {
   if (isLost && (source.readyState === EventSource.CLOSED || performance.now() - heardAt > 2 * SILENCE_MS)) connect();
 }, AGAIN_MS);
@@ -87,7 +88,7 @@ async function copy(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // Over plain HTTP from afar browsers have no clipboard for pages; they copy what is selected.
+    // Over plain HTTP, other than from loopback, pages have no clipboard access; copying a selection works.
     const field = make("textarea", { class: "unseen", readonly: "" });
     field.value = text;
     document.body.append(field);
