@@ -241,7 +241,7 @@ async fn a_source_brings_no_more_new_machines_than_the_limit_and_known_ones_rene
     assert!(machine > MAX, "{machine}");
     let says = refused.to_string();
     assert!(
-        says.contains("0xC004F039") && says.contains("it takes 3 new machines from one address in a minute"),
+        says.contains("0xC004F039") && says.contains("it accepts 3 new machines per minute from one client address"),
         "{says}"
     );
     assert_eq!(last_index().await, before, "it is not recorded");

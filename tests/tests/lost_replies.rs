@@ -145,6 +145,6 @@ async fn below_format_3_a_lost_reply_is_an_unknown_outcome_and_nothing_is_repeat
     let token = words!["cluster", "token", "--role", "reader"];
     let finished = with_lost_reply(&cluster, &token, "give out a token", &[]).await;
     assert_eq!(finished.code, Some(1), "{}", finished.stdout);
-    assert!(finished.stderr.contains("whether this was carried out is not known"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("the outcome of the request is unknown"), "{}", finished.stderr);
     assert_eq!(audited(&cluster, "give out a token").await, 1);
 }

@@ -166,7 +166,7 @@ pub extern "C" fn quorate_client_free(client: Option<Box<QuorateClient>>) {
 /// Makes one attempt, on a runtime that exists for this call only.
 fn ask(client: &mut Client) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::internal(format!("no sockets can be waited for: {error}")))?;
+    let runtime = runtime.map_err(|error| Failure::internal(format!("cannot start the network runtime: {error}")))?;
     let attempt = runtime.block_on(client.activate());
     // A name lookup may still be blocked in a separate thread.
     runtime.shutdown_background();
@@ -177,7 +177,7 @@ fn ask(client: &mut Client) -> Result<(), Failure> {
     }
     if !attempt.status.is_licensed() {
         return Err(Failure::not_activated(
-            "the key or the machine's id was changed while a host was asked: ask again".to_owned(),
+            "the key or the CMID was changed while a request was in progress: try again".to_owned(),
         ));
     }
     Ok(())
@@ -186,8 +186,9 @@ fn ask(client: &mut Client) -> Result<(), Failure> {
 /// Locks the handle and runs `act` on its client.
 fn with<T>(client: Option<&QuorateClient>, act: impl FnOnce(&mut Client) -> Result<T, Failure>) -> Result<T, Failure> {
     let client = client.ok_or_else(|| Failure::argument("`client` is NULL".to_owned()))?;
-    let poisoned =
-        |_| Failure::internal("an earlier call with this handle ended in a mistake of the library".to_owned());
+    let poisoned = |_| {
+        Failure::internal("an earlier call with this handle failed with an internal error of the library".to_owned())
+    };
     act(&mut *client.client.lock().map_err(poisoned)?)
 }
 
@@ -197,7 +198,7 @@ fn guarded<T>(
     act: impl FnOnce() -> Result<T, Failure>,
 ) -> Result<T, QuorateResult> {
     let acted = catch_unwind(AssertUnwindSafe(act));
-    let acted = acted.unwrap_or_else(|_| Err(Failure::internal("a mistake of the library".to_owned())));
+    let acted = acted.unwrap_or_else(|_| Err(Failure::internal("an internal error of the library".to_owned())));
     if let Some(place) = error {
         place.write(QuorateError::of(acted.as_ref().err()));
     }

@@ -80,7 +80,7 @@ impl Failure {
     /// A host answered, and the count is below the threshold.
     pub(crate) fn below_threshold(count: u32, threshold: u32) -> Self {
         let status = Status::BELOW_THRESHOLD;
-        let message = format!("{} It is {count}, and {threshold} are needed.", status.words());
+        let message = format!("{} The count is {count}, the threshold {threshold}.", status.words());
         Self { result: QuorateResult::NotActivated, status, message, advice: status.advice() }
     }
 

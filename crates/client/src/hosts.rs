@@ -103,7 +103,7 @@ impl LookupError {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Find(error) => error.advice(),
-            Self::NoEntropy(_) => "Try again; if it stays so, look at the kernel's log of this machine.",
+            Self::NoEntropy(_) => "Try again; if it fails again, see the kernel log of this machine.",
         }
     }
 }
@@ -160,7 +160,7 @@ pub enum AskError {
         tried: Vec<Tried>,
     },
     /// Every host that was tried, with the reason of its failure; at least one.
-    #[error("none of {} hosts gave an answer that counts", .0.len())]
+    #[error("none of {} hosts gave a valid answer", .0.len())]
     NoneAnswered(Vec<Tried>),
 }
 

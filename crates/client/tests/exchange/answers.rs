@@ -109,7 +109,10 @@ async fn a_refusal_for_the_group_names_the_group_needed_and_those_held_and_is_be
         (
             Status::HOST_UNAVAILABLE,
             limited,
-            Some("it takes 30 new machines from one address in a minute, and had as many; ask again in a minute"),
+            Some(
+                "it accepts 30 new machines per minute from one client address, and this limit is reached; try again \
+                 in a minute",
+            ),
         ),
         (Status::HOST_UNAVAILABLE, encoded(Some("server-c"), &["server-b"]), None),
         (Status::HOST_UNAVAILABLE, Vec::new(), None),

@@ -102,7 +102,7 @@ impl Finder {
     pub async fn search_in<R: Rng + Send>(&self, service: &str, domains: &[DnsName], random: &mut R) -> Search {
         let mut asked = Vec::new();
         if domains.is_empty() {
-            let cause = "no domain is named, and the search list is empty".to_owned();
+            let cause = "no domain was given, and the search list is empty".to_owned();
             return Search { asked, result: Err(FindError::Configuration { cause }) };
         }
         let search =
@@ -110,7 +110,7 @@ impl Finder {
         let result = search.unwrap_or_else(|_| {
             Err(FindError::NoServer {
                 name: format!("{service} in {} domains", domains.len()),
-                cause: format!("no end within {SEARCH_TIMEOUT:?}"),
+                cause: format!("not completed within {SEARCH_TIMEOUT:?}"),
             })
         });
         Search { asked, result }
@@ -179,10 +179,10 @@ impl Finder {
             };
             let unusable = |cause| Err(FindError::Unusable { name: name.to_string(), cause });
             if passed.contains(&alias_of) {
-                return unusable(format!("its alias (CNAME) leads in a circle, back to {alias_of}"));
+                return unusable(format!("its aliases (CNAME) form a loop, back to {alias_of}"));
             }
             if passed.len() > ALIASES_MAX {
-                return unusable(format!("more than {ALIASES_MAX} aliases (CNAME) stand one behind the other"));
+                return unusable(format!("more than {ALIASES_MAX} aliases (CNAME) follow one another"));
             }
             passed.push(alias_of.clone());
             current = alias_of;
@@ -324,5 +324,5 @@ fn dangling(name: &DnsName, end: &DnsName) -> FindError {
 type Additional = Vec<(DnsName, IpAddr)>;
 
 fn silence(name: &DnsName) -> FindError {
-    FindError::NoServer { name: name.to_string(), cause: format!("no end within {SEARCH_TIMEOUT:?}") }
+    FindError::NoServer { name: name.to_string(), cause: format!("not completed within {SEARCH_TIMEOUT:?}") }
 }

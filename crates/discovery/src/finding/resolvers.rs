@@ -109,7 +109,7 @@ impl Resolvers {
     /// Uses only these servers, over UDP and TCP.
     pub(super) fn given(servers: &[SocketAddr], search: Vec<DnsName>) -> Result<Self, FindError> {
         if servers.is_empty() {
-            return Err(FindError::Configuration { cause: "no DNS server is named".to_owned() });
+            return Err(FindError::Configuration { cause: "no DNS server is configured".to_owned() });
         }
         let servers = servers.iter().map(|server| on_port(NameServerConfig::udp_and_tcp(server.ip()), server.port()));
         let mut options = ResolverOpts::default();

@@ -21,7 +21,8 @@ pub enum DelegatedError {
     #[error(transparent)]
     Name(#[from] NameError),
     #[error(
-        "the service name {service_name} does not stand in the delegated zone {zone}; delegate it or a name above it"
+        "the service name {service_name} is not in the delegated zone {zone}: delegate the service name or a name \
+         above it"
     )]
     Outside { zone: DnsName, service_name: DnsName },
 }

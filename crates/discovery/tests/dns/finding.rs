@@ -63,7 +63,7 @@ async fn an_alias_at_the_services_name_is_followed_bounded_and_without_circles()
     for domain in ["site.example.test", "twice.example.test"] {
         assert_eq!(find(domain).await.unwrap().len(), 3, "{domain}");
     }
-    for (domain, said) in [("round.example.test", "in a circle"), ("long0.example.test", "more than 8 aliases")] {
+    for (domain, said) in [("round.example.test", "form a loop"), ("long0.example.test", "more than 8 aliases")] {
         let error = find(domain).await.unwrap_err();
         assert!(matches!(error, FindError::Unusable { .. }) && error.to_string().contains(said), "{domain}: {error}");
     }
