@@ -64,7 +64,7 @@ async fn r36_a_port_that_is_taken_is_said_and_clients_are_served_where_they_were
         .await;
     assert_eq!(product.count(taken, 2).await, 2);
     for (words, code, error) in [
-        (words!["settings", "set", "clients.port", "1700"].to_vec(), 2, "is of one node"),
+        (words!["settings", "set", "clients.port", "1700"].to_vec(), 2, "is a setting of one node"),
         (words!["settings", "set", "clients.port", "70000", "--node", "1"].to_vec(), 2, "0 to 65535"),
         (words!["settings", "set", "clients.port", "1700", "--node", "9"].to_vec(), 1, "no member"),
         (words!["settings", "get", "dns.ttl_s", "--node", "1"].to_vec(), 2, "whole cluster"),

@@ -50,7 +50,7 @@ const JITTER_SHARE: u64 = 10;
 
 /// No rearm is left (R21, R22).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("no rearm is left: the timers can be set anew {REARMS} times")]
+#[error("no rearm is left: the timers can be reset {REARMS} times")]
 pub struct NoRearmsLeft;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -200,13 +200,13 @@ impl Settings {
 /// The setting does not exist, or does not accept the value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SettingError {
-    #[error("there is no such setting; there are {}", names())]
+    #[error("unknown setting; the settings are {}", names())]
     Unknown,
     #[error("`{}` takes {}", setting.name(), setting.form())]
     Value { setting: Setting },
-    #[error("`{}` is of one node: say which", .0.name())]
+    #[error("`{}` is a setting of one node: give --node NODE", .0.name())]
     OfNode(Setting),
-    #[error("`{}` is of the whole cluster, not of one node", .0.name())]
+    #[error("`{}` is a setting of the whole cluster, not of one node", .0.name())]
     OfCluster(Setting),
 }
 
