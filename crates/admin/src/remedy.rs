@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_told_from_the_words_around_them() {
+    fn commands_are_recognised_in_the_text_around_them() {
         for (advice, expected) in [
             (
                 "quorate host run --bootstrap on one node of a new cluster, or quorate cluster add on a running \

@@ -156,7 +156,7 @@ fn a_key_that_is_mistyped_or_unknown_is_refused_and_the_right_one_shows_in_the_s
 }
 
 #[test]
-fn a_folder_that_is_used_or_damaged_is_told_apart() {
+fn a_folder_in_use_is_distinguished_from_a_damaged_one() {
     let folder = tempfile::tempdir().unwrap();
     let (at, trust) = (name(folder.path()), trust());
     let client = open(Some(&at), Some(&trust)).0.unwrap();

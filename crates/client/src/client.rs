@@ -18,7 +18,7 @@
 //!
 //! `examples/editor.rs` is a complete program.
 //!
-//! Other processes on the machine share the folder: each read and each change holds its lock for a moment, and no
+//! Other processes on the machine share the folder: each read and each change holds its lock only briefly, and no
 //! lock is held while a host is asked. [`Lifecycle`] computes the times. The stored licence is the exchange with the
 //! host, and it is verified again on each read.
 
@@ -122,7 +122,7 @@ struct Opened {
     kept: Life,
     cmid: Cmid,
     installed: Installed,
-    /// The moment of the read, and the lifecycle at that moment.
+    /// The time of the read, and the lifecycle at that time.
     now: Moment,
     before: Lifecycle,
 }

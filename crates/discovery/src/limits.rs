@@ -1,4 +1,4 @@
-//! Every limit of this crate, in one place.
+//! All limits of this crate.
 //!
 //! Each limits what a DNS server, a zone or a file can make this program hold, send or wait for.
 

@@ -108,7 +108,7 @@ pub enum RestoreError {
 }
 
 impl Publisher {
-    /// Returns all records at one moment, between two changes.
+    /// Returns all records at one time, between two changes.
     pub async fn backup(&self) -> Result<Backup, RecordsError> {
         let turn = self.records.turn().await?;
         let all = self.records.all()?;

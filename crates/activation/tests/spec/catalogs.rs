@@ -8,7 +8,7 @@ use activation::trust::{Trust, TrustError};
 use super::world::*;
 
 #[test]
-fn the_example_is_a_sound_catalog() {
+fn the_example_is_a_valid_catalog() {
     let catalog = example();
     assert_eq!(catalog.publisher_name(), "Northlight Software");
     assert_eq!(catalog.applications().map(|name| name.as_str()).collect::<Vec<_>>(), ["platform", "suite"]);
@@ -23,7 +23,7 @@ fn the_example_is_a_sound_catalog() {
 
 /// Each row: an edit of the example, the text that the error must point at, and what it must say.
 #[test]
-fn a_mistake_is_named_with_its_place_and_the_fix() {
+fn an_error_is_named_with_its_position_and_the_fix() {
     let table = [
         ("serial = 1", "serial = 0", "0", "begin with serial 1"),
         ("serial = 1", "serial = -1", "-1", "correct it"),

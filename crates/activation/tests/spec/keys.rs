@@ -87,7 +87,7 @@ fn different_entropy_gives_different_keys() {
 }
 
 #[test]
-fn a_refusal_names_the_doubtful_place() {
+fn a_refusal_names_the_doubtful_group() {
     let key = TypedKey::generate(KeyKind::Host, 3, [5; 16]).to_string();
     let with = |place: usize, wrong: char| {
         let mut text: Vec<char> = key.chars().collect();

@@ -224,7 +224,7 @@ proptest! {
 }
 
 #[test]
-fn the_authority_is_the_one_that_was_set_last() {
+fn the_authority_that_was_set_last_is_in_force() {
     let mut cluster = cluster();
     assert_eq!(cluster.state.authority(), None);
     for number in [1, 2] {

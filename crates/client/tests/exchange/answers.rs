@@ -59,7 +59,7 @@ async fn one_session_carries_many_requests() {
 }
 
 #[tokio::test]
-async fn a_refusal_keeps_its_code_and_the_session_goes_on() {
+async fn a_refusal_keeps_its_code_and_the_session_continues() {
     let publisher = Publisher::new(1);
     for code in [Status::HOST_NOT_ACTIVATED.0, Status::CLOCK_SKEW.0, 0xDEAD_BEEF, 1] {
         let node = publisher.node(GROUP_CLIENT);
@@ -140,7 +140,7 @@ fn r2_a_refusal_with_all_its_groups_fits_256_bytes_where_names_have_up_to_15_cha
 }
 
 #[tokio::test]
-async fn a_fault_is_no_refusal_and_the_session_goes_on() {
+async fn a_fault_is_not_a_refusal_and_the_session_continues() {
     let publisher = Publisher::new(1);
     for code in [dcerpc::fault::SERVER_TOO_BUSY, dcerpc::fault::BAD_STUB_DATA, 0x1234_5678] {
         let node = publisher.node(GROUP_CLIENT);

@@ -27,7 +27,7 @@ pub enum DelegatedError {
     Outside { zone: DnsName, service_name: DnsName },
 }
 
-/// The content of the zone at one moment, as this server has it.
+/// The content of the zone at one time, as this server has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The nodes that serve the zone, at most [`crate::limits::HOSTS_MAX`]; the parent zone should name the same

@@ -239,7 +239,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_call_is_asked_again_or_is_one_that_need_not_be() {
+    fn every_call_is_repeated_or_listed_as_not_repeated() {
         let calls = PROTO.lines().filter_map(|line| line.trim().strip_prefix("rpc ")?.split('(').next());
         let mut calls: Vec<_> = calls.collect();
         let mut known: Vec<_> = REPEATED.iter().chain(&ASKED_ONCE).copied().collect();
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn every_call_that_is_asked_again_exists_and_is_answered_with_one_message() {
+    fn every_repeated_call_exists_and_has_one_reply_message() {
         for call in REPEATED {
             let is_call = |line: &&str| line.trim_start().starts_with(&format!("rpc {call}("));
             let line = PROTO.lines().find(is_call).unwrap_or_else(|| panic!("{call} is no call"));
