@@ -141,7 +141,7 @@ fn what_renews_during_an_alarm_is_not_lost_when_the_clocks_are_accepted() {
     assert_eq!(batch(&mut cluster, (day(34), START_MS + 1000), 1..=5), [6; 5], "nothing expires meanwhile");
     assert_eq!(cluster.apply(&Command::AcceptClock { time_ms: day(34) }), Applied::Done);
     assert_eq!(cluster.state.expiry_ms(), Some(day(34)));
-    assert_eq!(cluster.state.counts(day(34))[0].count, 5, "the one that did not renew is forgotten");
+    assert_eq!(cluster.state.counts(day(34))[0].count, 5, "the machine that did not renew is forgotten");
     assert_eq!(batch(&mut cluster, (day(34), day(34)), 1..=1), [5]);
 }
 

@@ -218,7 +218,7 @@ fn check(path: &[u8], value: &[u8]) -> Result<(), RecordsError> {
     } else {
         return Err(damaged("a record of an unknown kind"));
     };
-    if place == path { Ok(()) } else { Err(damaged("the place of a record")) }
+    if place == path { Ok(()) } else { Err(damaged("the path of a record")) }
 }
 
 fn direct_key_path(id: KeyId) -> Vec<u8> {

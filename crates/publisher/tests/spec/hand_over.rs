@@ -23,7 +23,11 @@ fn r31_a_changed_machine_that_proves_its_earlier_key_keeps_its_slot() {
         asked.node = 1;
         HostActivationRequest::sign(asked, &node_key(2), Some(&node_key(previous)))
     };
-    assert_eq!(world.refusals([changed(1, 9)]), [(1, Reason::HostsUsedUp { limit: 1 })], "a key that holds no place");
+    assert_eq!(
+        world.refusals([changed(1, 9)]),
+        [(1, Reason::HostsUsedUp { limit: 1 })],
+        "a key without an activation slot"
+    );
     let answers = world.activate([changed(2, 1)]).unwrap();
     assert_eq!(answers.answers[0].reactivations_left, 0);
     let [host] = <[_; 1]>::try_from(world.hosts(&key)).unwrap();
