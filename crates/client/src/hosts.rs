@@ -1,7 +1,7 @@
-//! Which host a client asks (R16, R18): the fixed host if one is set, otherwise the host that answered last,
+//! The choice of a host by a client (R16, R18): the fixed host if one is set, otherwise the host that answered last,
 //! otherwise the hosts from DNS, one after the other.
 //!
-//! Invariant: never asks DNS for hosts while a fixed host is set, or as long as the host that answered last answers.
+//! Invariant: never queries DNS for hosts while a fixed host is set, or as long as the host that answered last answers.
 
 use std::net::SocketAddr;
 
@@ -23,7 +23,7 @@ use crate::session::{ReceivedAnswer, Session};
 /// How hosts are discovered in DNS (R17).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lookup {
-    /// The DNS servers, asked in this order; empty: the system's configuration.
+    /// The DNS servers, queried in this order; empty: the system's configuration.
     pub servers: Vec<SocketAddr>,
     /// The domains, searched in this order; empty: the system's search list.
     pub domains: Vec<DnsName>,
@@ -47,7 +47,7 @@ impl Lookup {
         Ok(self.search().await?.result?)
     }
 
-    /// Searches as [`Self::hosts`] does, and also returns every name that was asked for and its result.
+    /// Searches as [`Self::hosts`] does, and also returns every name that was queried and its result.
     ///
     /// # Errors
     /// [`LookupError`] where no query could be sent.

@@ -212,7 +212,7 @@ impl StateFolder {
         self.kept.cached_host.as_ref()
     }
 
-    /// Sets a fixed host: only this host is asked, and discovery is off (R18).
+    /// Sets a fixed host: only this host is used, and discovery is off (R18).
     pub fn set_host(&mut self, host: FixedHost) -> Result<(), StateError> {
         self.change(|kept| kept.fixed_host = Some(host))
     }
@@ -372,7 +372,7 @@ fn checksum(cmid: Cmid, times: &[u8]) -> String {
     HEXLOWER_PERMISSIVE.encode(&digest)
 }
 
-/// Whether the cached host is valid. An invalid one is dropped, and the client asks DNS again.
+/// Whether the cached host is valid. An invalid one is dropped, and the client queries DNS again.
 fn is_host_to_ask(host: &FoundHost) -> bool {
     host.target.parse::<FixedHost>().is_ok() && host.port > 0 && (1..=ADDRESSES_MAX).contains(&host.addresses.len())
 }

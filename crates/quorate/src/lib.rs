@@ -21,7 +21,7 @@
 //! files that this account alone may read                         private_files.rs
 //! ```
 //!
-//! Invariant: never holds a rule of activation, replication or the wire of its own: it asks and prints.
+//! Invariant: contains no rule of activation, replication or the wire protocol: it sends requests and prints results.
 
 mod administration;
 mod arguments;

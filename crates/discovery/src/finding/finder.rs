@@ -1,6 +1,6 @@
 //! Discovers hosts by SRV records, with the system's resolver or given servers (R16, R17).
 //!
-//! Invariant: never caches an answer: each call asks DNS; and a search ends within
+//! Invariant: never caches an answer: each call queries DNS; and a search ends within
 //! [`crate::limits::SEARCH_TIMEOUT`].
 
 use std::net::{IpAddr, SocketAddr};
@@ -96,8 +96,8 @@ impl Finder {
     /// them. A target without an address is left out; where no target of a domain has an address, the search
     /// continues.
     ///
-    /// [`Search::result`] is [`FindError::NoRecord`] where every domain was asked and none has a record. It is
-    /// another error where a domain could not be asked, or its targets have no address, because it is then unknown
+    /// [`Search::result`] is [`FindError::NoRecord`] where every domain was queried and none has a record. It is
+    /// another error where a domain could not be queried, or its targets have no address, because it is then unknown
     /// whether there are hosts.
     pub async fn search_in<R: Rng + Send>(&self, service: &str, domains: &[DnsName], random: &mut R) -> Search {
         let mut asked = Vec::new();

@@ -135,7 +135,7 @@ impl Resolvers {
         Ok(Self { resolver: resolver(config)?, each, search })
     }
 
-    /// Asks with the common resolver; where a server failed, asks each server in turn until one does not fail.
+    /// Queries with the common resolver; where a server failed, queries each server in turn until one does not fail.
     pub(super) async fn ask<T>(
         &self,
         question: impl Fn(TokioResolver) -> BoxFuture<'static, Result<T, NetError>>,

@@ -84,7 +84,7 @@ impl Records {
         let (done, outcome) = oneshot::channel();
         let report = move |result| {
             drop(turn);
-            // A caller that was dropped finds the result on record when it asks again.
+            // A caller that was dropped finds the result in the records when it repeats the request.
             drop(done.send(result));
         };
         self.writer.append(change.batch, report).await;

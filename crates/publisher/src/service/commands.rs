@@ -77,7 +77,7 @@ pub async fn ask(
     serde_json::from_slice(&answer).map_err(AskError::Version)
 }
 
-/// Creates the socket, and returns the future that serves it until the service is told to stop.
+/// Creates the socket, and returns the future that serves it until the service is stopped.
 pub(super) fn serve(
     path: &Path,
     shared: SharedPublisher,

@@ -21,7 +21,7 @@ use crate::limits::{CONNECTIONS_MAX, HANDSHAKE_DEADLINE};
 /// The most connections with a finished handshake that wait to be served.
 const WAITING_MAX: usize = 16;
 
-/// Returns the future that accepts connections until the service is told to stop, and the channel on which they
+/// Returns the future that accepts connections until the service is stopped, and the channel on which they
 /// arrive.
 pub(super) fn accept(
     listener: TcpListener,

@@ -43,7 +43,7 @@ pub(crate) struct Login {
     context: String,
     #[command(flatten)]
     force: ForceArgs,
-    /// Encrypt the private key with a password: asked for, or taken from QUORATE_CONTEXT_PASSWORD.
+    /// Encrypt the private key with a password, typed at the terminal or taken from QUORATE_CONTEXT_PASSWORD.
     #[arg(long)]
     password: bool,
 }

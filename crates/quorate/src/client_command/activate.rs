@@ -28,8 +28,8 @@ With --state the product is that of the installed key (`quorate client install-k
 
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Activate {
-    /// The host: a name or an IP address, IPv6 in brackets; the default port is 1688. Without it: the host that was
-    /// set (`client set-host`), else the one that answered last, else those that DNS names.
+    /// The host: a name or an IP address, IPv6 in brackets; the default port is 1688. Without it: the configured host
+    /// (`client set-host`), else the cached host, else the hosts that DNS names.
     #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "publisher")]
     host: Option<HostAddress>,
     #[command(flatten)]
@@ -102,8 +102,8 @@ impl Activate {
         Ok(Some(Service { address, authorities }))
     }
 
-    /// R20: one attempt of the machine whose state is kept. Tries the host that was set, else the one that answered
-    /// last, else those that DNS names, in turn.
+    /// R20: one attempt of the machine whose state is kept. Tries the configured host, else the cached host, else the
+    /// hosts that DNS names, in turn.
     fn ask_as_set_up(&self, folder: &Path, product: &str, trust: Trust, output: &Output) -> CommandResult {
         if self.publisher.is_some() {
             return Err(Failure::usage(anyhow!(

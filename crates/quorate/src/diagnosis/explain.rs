@@ -150,7 +150,7 @@ fn seen_json(seen: &SeenIn) -> Value {
 enum Standing {
     /// The machine is counted for this application, by its request at this time.
     Counted { application: String, last_request_ms: u64 },
-    /// The machine was counted within 30 days, but more other machines asked since than the cache limit allows.
+    /// The machine was counted within 30 days, but more other machines sent requests since than the cache limit allows.
     Displaced,
     /// The machine's last counted request is 30 days old or older.
     Expired,
@@ -294,7 +294,7 @@ fn meaning(event: &ActivationEvent, standing: &Standing) -> (String, &'static st
     }
 }
 
-/// The machine names with which the CMID asked, where several machines use it; else empty.
+/// The names of the machines that use the CMID, where there are several; else empty.
 fn shared(events: &[ActivationEvent]) -> Vec<String> {
     if !events.iter().any(|event| event.other_machine) {
         return Vec::new();

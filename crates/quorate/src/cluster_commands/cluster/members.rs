@@ -194,7 +194,7 @@ impl Remove {
         Ok(ALWAYS_HELD.into_iter().chain(authority).collect())
     }
 
-    /// Drains the node for good, and waits until the other nodes report that it is gone.
+    /// Drains the node and removes it, and waits until the other nodes report its removal.
     async fn retire(&self, admin: &mut Admin, output: &Output) -> Result<MembersReply, Failure> {
         let node = self.node;
         let before = status(admin).await?;

@@ -54,7 +54,7 @@ pub(crate) struct Activate {
     /// Spend re-activations for nodes whose machine changed. --node NODE implies this.
     #[arg(long, conflicts_with = "answer")]
     reactivate: bool,
-    /// Have the node make a new private key: for a node whose publisher says that its current key holds no activation
+    /// Make a new private key on the node: use this if the publisher refused its current key, which holds no activation
     /// slot.
     #[arg(long, requires = "node")]
     new_key: bool,
