@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub(super) const EXAMPLES: &str = "\
-Example, on the remaining node with the highest applied index, while it does not run:
+Example, on the remaining node with the highest log index, while it does not run:
   quorate host recover --config node1.toml --accept-loss
   quorate host run --config node1.toml
   quorate cluster add 2=10.0.0.2:1689      with nodes whose data folders are empty
