@@ -34,7 +34,7 @@ Examples:
 
 All machines are installed at the same time, with the setup key of a product with threshold 25. Renewals that are due
 within four hours are sent in one batch, a little early, and counted in the hour in which they were due. JSON: share of
-licensed machines (lowest at the end of any day, and per day) and requests (in total, in the busiest hour and per day).";
+licensed machines (lowest at the end of a day, and per day) and requests (in total, in the busiest hour and per day).";
 
 /// Simulate client machines over months, against three nodes, on a virtual clock.
 #[derive(Clone, Debug, clap::Args)]
